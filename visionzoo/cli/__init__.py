@@ -1,0 +1,55 @@
+"""The ``visionzoo`` command. Each subcommand is a module here with ``main(argv) -> int``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from visionzoo._version import __version__
+from visionzoo.errors import nearest_name
+
+COMMANDS = {
+    "train": "train a model from a config",
+    "test": "measure a model with its data set's official metric",
+    "infer": "run a model on pictures",
+    "list": "list the models of the zoo",
+    "show": "print a model's card",
+    "config": "show, compare or check configs",
+    "cards": "verify model cards",
+    "convert": "convert checkpoints and data sets",
+    "env": "print versions, devices and which ops are compiled",
+}
+
+# Modules that cannot be called like their command, because Python has the word.
+_MODULES = {"list": "list_models", "show": "show_card"}
+
+
+def usage() -> str:
+    rows = "\n".join(f"  {name:<8} {what}" for name, what in COMMANDS.items())
+    return f"""usage: visionzoo COMMAND ...
+
+commands:
+{rows}
+
+`visionzoo COMMAND --help` says more. Two to start with:
+  visionzoo train rcnet_retinanet --tiny
+  visionzoo infer rcnet_retinanet pictures/ --weights work_dirs/rcnet_retinanet"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0 done, 1 the task failed, 2 wrong use, 130 interrupted."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if args else 2
+    if args[0] in ("-V", "--version"):
+        print(f"visionzoo {__version__}")
+        return 0
+    name, *rest = args
+    if name not in COMMANDS:
+        nearest = nearest_name(name, COMMANDS)
+        answer = f"did you mean {nearest}?" if nearest else "`visionzoo --help` lists them all"
+        print(f"error: no command is called {name!r}; {answer}", file=sys.stderr)
+        return 2
+    return import_module(f"visionzoo.cli.{_MODULES.get(name, name)}").main(rest)

@@ -1,0 +1,117 @@
+"""What all commands share: flags that mean the same everywhere, and how an error is shown.
+
+Results go to files and stdout; progress, notes and errors go to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from visionzoo.errors import OutputError, ZooError
+
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that keeps the layout of its examples and shows defaults."""
+
+    def __init__(self, command: str, description: str, examples: str):
+        super().__init__(
+            prog=f"visionzoo {command}",
+            description=description,
+            epilog=f"examples:\n{examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument("--traceback", action="store_true", help="show the full Python traceback of an error")
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        print(f"error: {self.prog}: {message}; `{self.prog} --help` lists the options", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def add_config_flags(parser: argparse.ArgumentParser) -> None:
+    """``--tiny``, ``--cfg-options`` and ``--allow-new``: how a config is changed from outside."""
+    parser.add_argument("--tiny", action="store_true", help="the tiny variant on data drawn on demand (default: off)")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change values of the config, e.g. model.backbone.depth=101 (applied last; default: none)",
+    )
+    parser.add_argument("--allow-new", action="store_true", help="let --cfg-options add keys (default: an error)")
+
+
+def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
+    """``--work-dir`` (``-o``, ``--out``) and ``--overwrite``."""
+    parser.add_argument("--work-dir", "-o", "--out", dest="work_dir", default=None, help=f"default: {default}")
+    parser.add_argument("--overwrite", action="store_true", help="write into a folder that is not empty (default: use NAME-2)")
+
+
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """Device, seed, sample limit and verbosity."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every random number (default: 0)")
+    parser.add_argument("--max-samples", type=int, default=None, help="only the first N samples (default: all)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="debug messages (default: off)")
+    parser.add_argument("--no-progress", action="store_true", help="plain lines instead of a bar (default: a bar on a terminal)")
+    parser.add_argument("--json", action="store_true", help="machine-readable result on stdout (default: off)")
+
+
+def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int], argv: Sequence[str] | None) -> int:
+    """Parse ``argv``, run ``body`` and turn its outcome into an exit code."""
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse leaves this way, for --help as for errors
+        return int(stop.code or 0)
+    try:
+        return body(args)
+    except ZooError as error:
+        return report(error, args.traceback)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our stdout went away, as `| head` does
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        if error.errno not in _OUTPUT_ERRNOS:
+            raise
+        return report(output_error(error), args.traceback)
+
+
+_OUTPUT_ERRNOS = {
+    errno.ENOSPC: "no space is left on the disk; free some and run again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run again",
+    errno.EFBIG: "the file would be larger than the system allows (ulimit -f); raise the limit and run again",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EACCES: "permission is denied; choose another folder or change its rights",
+}
+
+
+def output_error(error: OSError) -> OutputError:
+    """An operating system's refusal to write, as one sentence."""
+    where = error.filename or "output"
+    new = OutputError(f"{where}: expected a place that can be written, but {_OUTPUT_ERRNOS[error.errno or 0]}")
+    new.__cause__ = error
+    return new
+
+
+def report(error: ZooError, with_traceback: bool) -> int:
+    if with_traceback:
+        traceback.print_exception(error)
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def note(message: str, *, quiet: bool = False) -> None:
+    """One line for the person at the terminal."""
+    if not quiet:
+        print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,5 @@
+"""Placeholder until the finder lands."""
+
+
+def install() -> None:
+    return None
