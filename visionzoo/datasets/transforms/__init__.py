@@ -1,1 +1,5 @@
+"""Transforms of samples. Importing this package registers them."""
 
+from visionzoo.datasets.transforms.loading import LoadImage, read_image
+
+__all__ = ["LoadImage", "read_image"]

@@ -1,0 +1,168 @@
+"""Every kind of picture becomes RGB uint8, or an error that names the file."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from visionzoo.datasets.transforms.loading import LoadImage, read_image
+from visionzoo.errors import DataError
+from visionzoo.registry import TRANSFORMS
+
+
+@pytest.fixture
+def rgb():
+    noise = np.random.default_rng(0).integers(0, 256, (37, 61, 3), dtype=np.uint8)
+    smooth = cv2.GaussianBlur(noise, (9, 9), 0)
+    smooth[:, :30, 0] = 250  # red on the left: a swap of channels or sides shows
+    return smooth
+
+
+def encode(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_lossless_files_come_back_in_rgb_order(rgb, kind, tmp_path):
+    path = tmp_path / "a picture"
+    path.write_bytes(encode(rgb, kind))
+    np.testing.assert_array_equal(read_image(path), rgb)
+    np.testing.assert_array_equal(read_image(str(path), exif=False), rgb)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {"quality": 97}), ("WEBP", {"quality": 97}), ("GIF", {})])
+def test_lossy_files_come_back_in_rgb_order(rgb, kind, options):
+    read = read_image(encode(rgb, kind, **options))
+    assert read.shape == rgb.shape
+    assert read.dtype == np.uint8
+    assert np.abs(read.astype(int) - rgb).mean() < 12
+    assert np.abs(read[..., ::-1].astype(int) - rgb).mean() > 25
+
+
+def test_grey_is_repeated_and_alpha_dropped(rgb):
+    grey = rgb[..., 1]
+    np.testing.assert_array_equal(read_image(encode(grey)), np.repeat(grey[..., None], 3, 2))
+    alpha = np.full(grey.shape, 7, np.uint8)
+    np.testing.assert_array_equal(read_image(encode(np.dstack([rgb, alpha]))), rgb)
+    palette = Image.fromarray(rgb).quantize(8)
+    buffer = io.BytesIO()
+    palette.save(buffer, "PNG")
+    np.testing.assert_array_equal(read_image(buffer.getvalue()), np.array(palette.convert("RGB")))
+
+
+def test_16_bit_is_scaled_so_that_white_stays_white():
+    deep = np.array([[0, 257, 65535], [128, 129, 32896]], np.uint16)
+    want = np.array([[0, 1, 255], [0, 1, 128]], np.uint8)
+    _, data = cv2.imencode(".png", deep)
+    np.testing.assert_array_equal(read_image(data.tobytes())[..., 0], want)
+    np.testing.assert_array_equal(read_image(deep)[..., 2], want)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_exif_orientation_is_followed_only_when_asked(rgb, orientation, kind):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(rgb, kind, exif=exif)
+    with Image.open(io.BytesIO(data)) as picture:
+        stored = np.array(picture.convert("RGB"))
+        turned = np.array(picture.convert("RGB").transpose(_TURN[orientation])) if orientation > 1 else stored
+    assert np.abs(read_image(data, exif=True).astype(int) - turned).mean() < 2
+    assert np.abs(read_image(data, exif=False).astype(int) - stored).mean() < 2
+
+
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def test_one_pixel():
+    assert read_image(encode(np.full((1, 1, 3), 9, np.uint8))).tolist() == [[[9, 9, 9]]]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("keep", [0.97, 0.5, 0.02])
+def test_a_truncated_file_is_an_error_that_names_it(rgb, kind, keep, tmp_path):
+    whole = encode(rgb, kind)
+    path = tmp_path / "cut.img"
+    path.write_bytes(whole[: int(len(whole) * keep)])
+    with pytest.raises(DataError, match=r"cut\.img: expected"):
+        read_image(path)
+
+
+def test_the_end_mark_of_a_thumbnail_does_not_hide_a_truncated_jpeg(rgb):
+    thumbnail = encode(rgb[:8, :8], "JPEG")
+    app1 = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    whole = encode(rgb, "JPEG")
+    with_thumbnail = whole[:2] + app1 + whole[2:]
+    assert read_image(with_thumbnail).shape == rgb.shape
+    with pytest.raises(DataError, match="truncated file of"):
+        read_image(with_thumbnail[:-60])
+
+
+def test_a_complete_jpeg_may_carry_bytes_after_its_end(rgb):
+    data = encode(rgb, "JPEG")
+    np.testing.assert_array_equal(read_image(data + b"maker's notes"), read_image(data))
+
+
+def test_other_unreadable_files(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("<html>not found</html>")
+    for name, what in [("empty.jpg", "empty file"), ("text.jpg", "cannot be decoded"), ("none.jpg", "no such file")]:
+        with pytest.raises(DataError, match=f"{name}: expected a picture.*{what}"):
+            read_image(tmp_path / name)
+    with pytest.raises(DataError, match="found a folder"):
+        read_image(tmp_path)
+
+
+def test_arrays_of_every_supported_kind(rgb):
+    np.testing.assert_array_equal(read_image(rgb), rgb)
+    np.testing.assert_array_equal(read_image(rgb / 255.0), rgb)
+    np.testing.assert_array_equal(read_image(rgb[..., 0]), np.repeat(rgb[..., :1], 3, 2))
+    np.testing.assert_array_equal(read_image(np.dstack([rgb, rgb[..., 0]])), rgb)
+    assert read_image(np.eye(3, dtype=bool)).max() == 255
+    assert read_image(rgb[::-1, ::-1]).flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("array", "what"),
+    [
+        (np.zeros((3, 8, 9), np.uint8), r"found \(3, 8, 9\)"),
+        (np.zeros((0, 9, 3), np.uint8), r"found \(0, 9, 3\)"),
+        (np.full((8, 9), 200.0), r"found \[200, 200\]"),
+        (np.full((8, 9), np.nan), "nan"),
+        (np.zeros((8, 9), np.int64), "int64"),
+    ],
+)
+def test_arrays_that_are_no_pictures(array, what):
+    with pytest.raises(DataError, match=what):
+        read_image(array)
+
+
+def test_load_image_fills_the_keys_of_a_sample(rgb, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(rgb))
+    load = TRANSFORMS.build({"type": "LoadImage"})
+    sample = load({"img_path": str(path), "height": 37, "width": 61})
+    np.testing.assert_array_equal(sample["img"], rgb)
+    assert sample["img_shape"] == sample["ori_shape"] == (37, 61)
+    from_memory = LoadImage()({"img": rgb})
+    np.testing.assert_array_equal(from_memory["img"], rgb)
+    assert from_memory["img_path"] is None
+
+
+def test_load_image_refuses_a_file_of_another_size_than_annotated(rgb, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(rgb))
+    with pytest.raises(DataError, match=r"a\.png: expected 37x61 pixels as its annotation says, found 61x37"):
+        LoadImage()({"img_path": str(path), "height": 61, "width": 37})

@@ -1,0 +1,215 @@
+"""Reading pictures: a file, bytes or an array becomes RGB uint8, or an error that names it.
+
+Everything inside visionzoo is RGB; OpenCV's BGR ends here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmcv.transforms.base import BaseTransform
+
+from visionzoo.errors import DataError
+from visionzoo.registry import TRANSFORMS
+
+ImageSource = str | os.PathLike | bytes | np.ndarray
+
+_JPEG, _PNG, _RIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF"
+_JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
+_START_OF_SCAN = 0xDA
+
+
+@TRANSFORMS.register_module()
+class LoadImage(BaseTransform):
+    """Fill ``img``, ``img_shape`` and ``ori_shape`` of a sample; takes the place of ``LoadImageFromFile``.
+
+    Args:
+        exif: turn the picture as its EXIF orientation says. Off by default: COCO's
+            boxes and masks are for the pixels as they are stored in the file.
+
+    The sample holds ``img_path``, or ``img``, an RGB array (see :func:`read_image`), instead.
+    ``img`` becomes (H, W, 3) uint8 RGB; the two shapes are (H, W) in pixels.
+
+    Raises:
+        DataError: the file is missing, empty, truncated, no picture, or of another
+            size than its annotation says.
+    """
+
+    def __init__(self, exif: bool = False):
+        self.exif = exif
+
+    def transform(self, results: dict) -> dict:
+        in_memory = results.get("img") is not None
+        image = read_image(results["img"] if in_memory else results["img_path"], exif=self.exif)
+        if in_memory:
+            results.setdefault("img_path", None)
+        else:
+            _require_annotated_size(image, results)
+        results["img"] = image
+        results["img_shape"] = results["ori_shape"] = image.shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f"LoadImage(exif={self.exif})"
+
+
+def read_image(source: ImageSource, *, exif: bool = True) -> np.ndarray:
+    """A picture as (H, W, 3) uint8 RGB.
+
+    Grey pictures are repeated over the three channels, alpha is dropped (no background
+    is invented; Pillow's ``convert("RGB")`` and OpenCV do the same), and 16-bit values
+    are scaled so that 65535 becomes 255.
+
+    Args:
+        source: a path; the bytes of a file; or an array, (H, W), (H, W, 1), (H, W, 3)
+            RGB or (H, W, 4) RGBA, of bool, uint8, uint16 or of floats in [0, 1].
+        exif: turn the picture as its EXIF orientation says (files and bytes only).
+
+    Raises:
+        DataError: the source cannot be read; the message begins with its name.
+    """
+    if isinstance(source, np.ndarray):
+        return _rgb_from_array(source)
+    if isinstance(source, bytes):
+        return decode_image(source, name="image bytes", exif=exif)
+    return decode_image(_read_bytes(Path(source)), name=str(source), exif=exif)
+
+
+def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
+    """The bytes of a picture's file as (H, W, 3) uint8 RGB; ``name`` is used in errors."""
+    if not data:
+        raise DataError(f"{name}: expected a picture, found an empty file; copy or download it again")
+    if _is_cut_off(data):
+        raise _truncated(name, data)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:  # refuses pictures of more than 2**30 pixels
+        raise DataError(f"{name}: expected a picture that can be decoded, OpenCV says: {error.err}") from error
+    if image is None:
+        return _decode_with_pillow(data, name, exif)
+    return cv2.cvtColor(_to_uint8(image, name), cv2.COLOR_BGR2RGB)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: expected a picture, found no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: expected a picture, found a folder; name the files in it") from error
+    except OSError as error:
+        raise DataError(f"{path}: expected a readable picture, but {error.strerror}; check its rights") from error
+
+
+# --- truncated files: some OpenCV versions return them with the rest painted grey ---
+
+
+def _is_cut_off(data: bytes) -> bool:
+    """True when the file's own end mark, or its stated length, shows that bytes are missing."""
+    if data.startswith(_JPEG):
+        return data.rfind(_JPEG_END, _jpeg_scan_start(data)) < 0 and not _pillow_reads_all(data)
+    if data.startswith(_PNG):
+        return _PNG_END not in data[-4096:] and _PNG_END not in data
+    if data.startswith(_RIFF) and len(data) >= 8:
+        return len(data) < 8 + struct.unpack("<I", data[4:8])[0]
+    return False
+
+
+def _jpeg_scan_start(data: bytes) -> int:
+    """Offset of the first scan, so that the end mark of an embedded thumbnail is not taken for the picture's."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == _START_OF_SCAN:
+            return at
+        if data[at + 1] == 0xFF:  # fill byte
+            at += 1
+            continue
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return len(data)
+
+
+def _pillow_reads_all(data: bytes) -> bool:
+    """Pillow counts: some cameras omit the end mark of a picture that is complete."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _truncated(name: str, data: bytes) -> DataError:
+    return DataError(
+        f"{name}: expected a whole picture, found a truncated file of {len(data)} bytes; copy or download it again"
+    )
+
+
+def _decode_with_pillow(data: bytes, name: str, exif: bool) -> np.ndarray:
+    """Formats that this OpenCV was built without; the last resort before the error."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            turned = ImageOps.exif_transpose(picture) if exif else picture
+            return np.array(turned.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, BMP, ...), found {len(data)} bytes "
+            "that cannot be decoded; copy or download it again"
+        ) from error
+
+
+# --- depth and channels ---
+
+
+def _to_uint8(image: np.ndarray, name: str) -> np.ndarray:
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == np.uint16:
+        return np.rint(image / 257.0).astype(np.uint8)
+    if image.dtype == bool:
+        return image.astype(np.uint8) * np.uint8(255)
+    if np.issubdtype(image.dtype, np.floating):
+        return _unit_floats_to_uint8(image, name)
+    raise DataError(f"{name}: expected pixels of bool, uint8, uint16 or floats in [0, 1], found {image.dtype}")
+
+
+def _unit_floats_to_uint8(image: np.ndarray, name: str) -> np.ndarray:
+    low, high = (float(image.min()), float(image.max())) if image.size else (0.0, 0.0)
+    if not (low >= 0.0 and high <= 1.0):  # also when nan
+        raise DataError(
+            f"{name}: expected float pixels in [0, 1], found [{low:g}, {high:g}]; divide by the largest value"
+        )
+    return np.rint(image * 255.0).astype(np.uint8)
+
+
+def _rgb_from_array(array: np.ndarray) -> np.ndarray:
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        raise DataError(
+            f"image array: expected shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), found {array.shape}; "
+            "transpose or slice it first"
+        )
+    if array.shape[2] == 1:
+        array = np.repeat(array, 3, axis=2)
+    return np.ascontiguousarray(_to_uint8(array[..., :3], "image array"))
+
+
+def _require_annotated_size(image: np.ndarray, results: dict) -> None:
+    """Boxes are for the annotated size; a file of another size would be trained on wrongly and silently."""
+    height, width = image.shape[:2]
+    want = results.get("height", height), results.get("width", width)
+    if (height, width) != want:
+        raise DataError(
+            f"{results['img_path']}: expected {want[1]}x{want[0]} pixels as its annotation says, "
+            f"found {width}x{height}; correct the annotation or the file"
+        )
