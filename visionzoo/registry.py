@@ -59,11 +59,17 @@ class ZooRegistry(Registry):
         name = cfg.get("type") if isinstance(cfg, dict) else None
         with _asked_by(None):
             if isinstance(name, str) and self.get(name) is None:
-                raise UnknownName(name, kind=self.name, known=self.known_names())
+                raise UnknownName(name, kind=self.name, known=self.known_names(name.partition(".")[0]))
             return super().build(cfg, *args, **kwargs)
 
-    def known_names(self) -> list[str]:
-        """Names that work here without a scope: ours and mmengine's."""
+    def known_names(self, scope: str = "") -> list[str]:
+        """Names as a config writes them: ours and mmengine's, or those of another library's ``scope``."""
+        if scope == "timm":
+            return _timm_names()
+        sibling = self.root.children.get(scope)
+        if sibling is not None and scope != SCOPE:
+            sibling.import_from_location()
+            return sorted(f"{scope}.{name}" for name in sibling.module_dict)
         self.import_from_location()
         names = set(self.module_dict)
         parent = self.parent
@@ -88,6 +94,12 @@ class TimmRegistry(Registry):
 
         name = key.removeprefix("timm.")
         return partial(TimmFeatures, name) if timm.is_model(name) else None
+
+
+def _timm_names() -> list[str]:
+    import timm
+
+    return [f"timm.{name}" for name in timm.list_models()]
 
 
 def adopt_library(scope: str) -> None:
@@ -168,6 +180,29 @@ def own_parts(folder: str) -> dict[str, type]:
     return {name: cls for name, cls in MODELS.module_dict.items() if cls.__module__.startswith(prefix)}
 
 
-def signature_of(cls: Callable[..., Any]) -> inspect.Signature:
-    """The signature that a config's keyword arguments must fit."""
-    return inspect.signature(cls)
+def accepted_arguments(cls: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
+    """The keyword arguments that ``cls`` takes, and whether it takes any others as well.
+
+    ``**kwargs`` of a constructor is followed to the base classes' constructors, as far as they pass it on.
+    """
+    if not inspect.isclass(cls):
+        return _keywords(inspect.signature(cls))
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        if base is object:
+            return found, False
+        keywords, is_open = _keywords(inspect.signature(vars(base)["__init__"]))
+        found = {**keywords, **found}
+        if not is_open:
+            return found, False
+    return found, True
+
+
+def _keywords(signature: inspect.Signature) -> tuple[dict[str, inspect.Parameter], bool]:
+    kinds = inspect.Parameter
+    parameters = signature.parameters.items()
+    named = {name: p for name, p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)}
+    named.pop("self", None)
+    return named, any(p.kind is kinds.VAR_KEYWORD for _, p in parameters)

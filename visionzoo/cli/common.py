@@ -51,7 +51,9 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
 def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
     """``--work-dir`` (``-o``, ``--out``) and ``--overwrite``."""
     parser.add_argument("--work-dir", "-o", "--out", dest="work_dir", default=None, help=f"default: {default}")
-    parser.add_argument("--overwrite", action="store_true", help="write into a folder that is not empty (default: use NAME-2)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="write into a folder that is not empty (default: use NAME-2)"
+    )
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -61,11 +63,15 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-samples", type=int, default=None, help="only the first N samples (default: all)")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
     parser.add_argument("-v", "--verbose", action="store_true", help="debug messages (default: off)")
-    parser.add_argument("--no-progress", action="store_true", help="plain lines instead of a bar (default: a bar on a terminal)")
+    parser.add_argument(
+        "--no-progress", action="store_true", help="plain lines instead of a bar (default: a bar on a terminal)"
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable result on stdout (default: off)")
 
 
-def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int], argv: Sequence[str] | None) -> int:
+def run_command(
+    parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int], argv: Sequence[str] | None
+) -> int:
     """Parse ``argv``, run ``body`` and turn its outcome into an exit code."""
     try:
         args = parser.parse_args(argv)

@@ -1,0 +1,178 @@
+"""Any timm model with ``features_only`` as a backbone: ``type="timm.resnet18"``.
+
+Tensors: B batch, C channels, H and W in pixels of the level they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visionzoo.errors import CheckpointError, ConfigError
+
+# Ways to let a model take other sizes than the one it was trained at; the first that its constructor accepts is used.
+_RELAXATIONS: tuple[dict[str, Any], ...] = (
+    {"strict_img_size": False, "dynamic_img_size": True},
+    {"strict_img_size": False},
+    {"dynamic_img_size": True},
+)
+
+
+class TimmFeatures(nn.Module):
+    """Feature maps of a timm model, shallow first, always as (B, C, H, W).
+
+    Args:
+        model_name: a name from ``timm.list_models()``, with or without a pretrained tag (``resnet18.a1_in1k``).
+        out_indices: timm's indices of the levels to return; by default those of ``out_strides``.
+        out_strides: pixels per cell of the levels to return. Without either, strides 4, 8, 16 and 32, as far as
+            the model has them.
+        pretrained: load timm's weights in ``init_weights``; building alone never touches the network.
+        weights: a local file of released weights, read in ``init_weights`` instead of a download.
+        **options: passed to ``timm.create_model``.
+
+    Attributes:
+        out_channels, out_strides: one entry per returned level.
+        mean, std: normalisation the weights expect, RGB in 0..255.
+
+    Raises:
+        ConfigError: the model has no feature maps, or none with the strides asked for.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        *,
+        out_indices: Sequence[int] | None = None,
+        out_strides: Sequence[int] | None = None,
+        pretrained: bool = False,
+        weights: str | None = None,
+        **options: Any,
+    ):
+        super().__init__()
+        self.model_name, self.options = model_name, options
+        self.pretrained, self.weights = pretrained, weights
+        reductions = self._reductions()
+        self.out_indices = self._choose_levels(reductions, out_indices, out_strides)
+        self.net: Any
+        self.net, self.is_rigid = self._create(out_indices=self.out_indices)
+        self.out_channels = tuple(self.net.feature_info.channels())
+        self.out_strides = tuple(reductions[i] for i in self.out_indices)
+        cfg = self.net.pretrained_cfg
+        self.mean = tuple(255 * value for value in cfg["mean"])
+        self.std = tuple(255 * value for value in cfg["std"])
+        self.size_divisor = self._size_divisor(cfg)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) to one (B, C, ceil(H / stride), ceil(W / stride)) per level."""
+        if self.size_divisor is None:
+            return tuple(self._to_channels_first(feat) for feat in self.net(image))
+        height, width = image.shape[-2:]
+        feats = self._run_padded(image, self.size_divisor)
+        return tuple(
+            feat[..., : ceil(height / stride), : ceil(width / stride)] for feat, stride in zip(feats, self.out_strides)
+        )
+
+    def init_weights(self) -> None:
+        """Load the pretrained weights that ``pretrained`` or ``weights`` ask for."""
+        if not (self.pretrained or self.weights):
+            return
+        overlay = {"file": self.weights} if self.weights else None
+        try:
+            source, _ = self._create(out_indices=self.out_indices, pretrained=True, pretrained_cfg_overlay=overlay)
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(
+                f"backbone timm.{self.model_name}: expected its pretrained weights, but they could not be read or "
+                f"downloaded; pass weights=FILE with a local copy, or pretrained=False to start from scratch "
+                f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'})"
+            ) from error
+        self.net.load_state_dict(source.state_dict())
+
+    def _reductions(self) -> list[int]:
+        """Stride of every level that the model could return."""
+        with torch.device("cpu"):
+            net, _ = self._create()
+        return list(net.feature_info.reduction())
+
+    def _create(self, **kwargs: Any) -> tuple[Any, bool]:
+        """The model, and whether nothing could free it from its input size."""
+        is_fixed = bool(timm.models.get_pretrained_cfg_value(self.model_name, "fixed_input_size"))
+        for relaxation in _RELAXATIONS if is_fixed else ():
+            try:
+                return self._create_plain(**relaxation, **kwargs), False
+            except TypeError:  # this constructor does not know that argument
+                continue
+        return self._create_plain(**kwargs), is_fixed
+
+    def _create_plain(self, **kwargs: Any) -> nn.Module:
+        arguments = {key: value for key, value in {**self.options, **kwargs}.items() if value is not None}
+        try:
+            return timm.create_model(self.model_name, features_only=True, **arguments)
+        except (RuntimeError, AttributeError) as error:
+            if kwargs.get("pretrained"):
+                raise
+            raise ConfigError(
+                f"backbone timm.{self.model_name}: expected a timm model with features_only, but it returns no feature "
+                f"maps; choose another one ({error})"
+            ) from error
+
+    def _choose_levels(
+        self, reductions: list[int], out_indices: Sequence[int] | None, out_strides: Sequence[int] | None
+    ) -> tuple[int, ...]:
+        if out_indices is not None:
+            levels = tuple(out_indices)
+            self._check_levels(levels, reductions, out_strides)
+            return levels
+        wanted = tuple(out_strides) if out_strides is not None else self._usual_strides(reductions)
+        lacking = [stride for stride in wanted if stride not in reductions]
+        if lacking:
+            raise ConfigError(
+                f"backbone timm.{self.model_name}: expected feature maps at strides {wanted}, found strides "
+                f"{tuple(reductions)}; choose a backbone with a pyramid, or a neck and head for these strides"
+            )
+        return tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in wanted)
+
+    def _check_levels(self, levels: tuple[int, ...], reductions: list[int], strides: Sequence[int] | None) -> None:
+        if any(not -len(reductions) <= level < len(reductions) for level in levels):
+            raise ConfigError(
+                f"backbone timm.{self.model_name}: expected out_indices below {len(reductions)}, found {levels}; "
+                f"its levels have strides {tuple(reductions)}"
+            )
+        found = tuple(reductions[level] for level in levels)
+        if strides is not None and tuple(strides) != found:
+            raise ConfigError(
+                f"backbone timm.{self.model_name}: expected out_strides {tuple(strides)}, but out_indices {levels} "
+                f"have strides {found}; give one of the two"
+            )
+
+    def _usual_strides(self, reductions: list[int]) -> tuple[int, ...]:
+        usual = tuple(stride for stride in (4, 8, 16, 32) if stride in reductions)
+        return usual if len(usual) > 1 else tuple(dict.fromkeys(reductions))
+
+    def _size_divisor(self, cfg: dict[str, Any]) -> int | None:
+        """What the input's sides are padded to a multiple of; None for models that take any size."""
+        if self.is_rigid:
+            return int(cfg["input_size"][-1])
+        return max(self.net.feature_info.reduction()) if cfg.get("fixed_input_size") else None
+
+    def _run_padded(self, image: Tensor, divisor: int) -> list[Tensor]:
+        height, width = image.shape[-2:]
+        padded = F.pad(image, (0, -width % divisor, 0, -height % divisor))
+        try:
+            return [self._to_channels_first(feat) for feat in self.net(padded)]
+        except (AssertionError, IndexError, RuntimeError) as error:
+            if not self.is_rigid or isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise ConfigError(
+                f"backbone timm.{self.model_name}: expected images of at most {divisor}x{divisor}, the only size it "
+                f"was made for, found {height}x{width}; resize the images or choose another backbone"
+            ) from error
+
+    def _to_channels_first(self, feat: Tensor) -> Tensor:
+        is_channels_last = str(getattr(self.net, "output_fmt", "NCHW")).endswith("NHWC")
+        return feat.permute(0, 3, 1, 2).contiguous() if is_channels_last else feat

@@ -1,0 +1,341 @@
+"""How backbone, neck and head of a config find each other: nobody types a channel list twice.
+
+Backbones and necks declare ``out_channels`` and ``out_strides``. For parts of other libraries,
+which do not, one forward of zeros measures them. From these numbers the input channels of neck
+and heads, and the strides of anchors, priors and RoI extractors, are filled in; a value that a
+config gives explicitly stays, and must agree.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.registry import MODELS, SCOPE, TASK_UTILS, accepted_arguments
+
+# Side of the image of zeros that measures parts of other libraries: a multiple of stride 128.
+_PROBE = 256
+
+# RoI extractors read the levels up to stride 32 in a pyramid of five; the coarser ones are for proposals alone.
+_ROI_LEVELS = 4
+
+# Necks of mmdet that take one number although their signature does not say so.
+_SCALAR_NECKS = ("DilatedEncoder", "DyHead")
+
+_DENSE_HEADS = (
+    "bbox_head",
+    "rpn_head",
+    "query_head",
+    "mask_head",
+    "panoptic_head",
+    "decode_head",
+    "auxiliary_head",
+    "head",
+)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What a part hands on: channels and strides, one entry per feature map, shallow first."""
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    giver: str
+
+
+def build_model(
+    model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | None = None
+) -> nn.Module:
+    """Build a model whose channels and strides follow from its backbone.
+
+    Args:
+        model_cfg: the ``model`` of a config. It is not changed.
+        replaced: what ``--cfg-options`` took out, by path (``model.backbone``); see :func:`fill_model`.
+        num_classes: classes of the data set, for heads that do not say theirs.
+
+    Raises:
+        ConfigError: two parts disagree.
+    """
+    filled = fill_model(model_cfg, replaced=replaced, num_classes=num_classes)
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        return MODELS.build(filled)
+
+
+def fill_model(
+    model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | None = None
+) -> ConfigDict:
+    """A copy of ``model_cfg`` with every channel, stride and class count filled in.
+
+    A backbone that took another's place (``replaced["model.backbone"]``) returns the same strides as that one,
+    where it lets itself be told, and its normalisation replaces the data preprocessor's.
+    """
+    model = ConfigDict(copy.deepcopy(_plain(model_cfg)))
+    if num_classes is not None:
+        _fill_classes(model, num_classes)
+    if not isinstance(model.get("backbone"), Mapping):
+        return model
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        old = (replaced or {}).get("model.backbone")
+        if old is not None:
+            _take_place_of(model, ConfigDict(copy.deepcopy(_plain(old))))
+        levels = backbone_levels(model.backbone)
+        for path, neck in _necks(model):
+            levels = _fill_neck(neck, levels, path)
+        for name in _DENSE_HEADS:
+            for path, head in _listed(model.get(name), f"model.{name}"):
+                _fill_head(head, levels, path)
+        if isinstance(model.get("roi_head"), Mapping):
+            _fill_roi_head(model.roi_head, levels)
+    return model
+
+
+def backbone_levels(cfg: Mapping) -> Levels:
+    """Channels and strides of a backbone, as it declares them or as one forward measures them."""
+    return _levels_of(cfg, lambda device: torch.zeros(1, _input_channels(cfg), _PROBE, _PROBE, device=device))
+
+
+def _levels_of(cfg: Mapping, make_input: Any) -> Levels:
+    key = repr((_plain(cfg), getattr(make_input, "key", None)))
+    if key not in _measured:
+        _measured[key] = _measure(cfg, make_input)
+    return _measured[key]
+
+
+_measured: dict[str, Levels] = {}
+
+
+def _measure(cfg: Mapping, make_input: Any) -> Levels:
+    """On the meta device, which costs nothing; on the CPU for parts that need real numbers."""
+    try:
+        return _measure_on("meta", cfg, make_input)
+    except (NotImplementedError, RuntimeError, ConfigError):
+        return _measure_on("cpu", cfg, make_input)
+
+
+@torch.no_grad()
+def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
+    with torch.device(device), torch.random.fork_rng(devices=[]):
+        part = MODELS.build(ConfigDict(copy.deepcopy(_plain(cfg)))).eval()
+        channels, strides = getattr(part, "out_channels", None), getattr(part, "out_strides", None)
+        if not (isinstance(channels, tuple) and isinstance(strides, tuple)):
+            feats = part(make_input(device))
+            feats = [feats] if isinstance(feats, Tensor) else [feat for feat in feats if isinstance(feat, Tensor)]
+            channels = tuple(feat.shape[1] for feat in feats)
+            strides = tuple(max(1, round(_PROBE / feat.shape[-1])) for feat in feats)
+    return Levels(channels, strides, _name(cfg))
+
+
+def _input_channels(cfg: Mapping) -> int:
+    given = cfg.get("in_channels", 3)
+    return given if isinstance(given, int) else 3
+
+
+# --------------------------------------------------------------------------- backbone
+
+
+def _take_place_of(model: ConfigDict, old: ConfigDict) -> None:
+    """Give the new backbone the strides of the old one, and the model its normalisation."""
+    new, cls = model.backbone, _resolve(model.backbone)
+    arguments, _ = accepted_arguments(cls)
+    if "out_strides" in arguments and not {"out_indices", "out_strides"} & set(new):
+        new.out_strides = backbone_levels(old).strides
+    mean, std = _normalisation(new)
+    preprocessor = model.get("data_preprocessor")
+    if mean is not None and isinstance(preprocessor, dict) and preprocessor.get("mean") is not None:
+        preprocessor.update(mean=list(mean), std=list(std))
+
+
+def _normalisation(cfg: ConfigDict) -> tuple[Any, Any]:
+    if not str(cfg.type).startswith("timm."):
+        return None, None
+    with torch.random.fork_rng(devices=[]):
+        part = MODELS.build(cfg.copy())
+    return part.mean, part.std
+
+
+# --------------------------------------------------------------------------- neck
+
+
+def _necks(model: ConfigDict) -> list[tuple[str, ConfigDict]]:
+    return _listed(model.get("neck"), "model.neck")
+
+
+def _fill_neck(neck: ConfigDict, levels: Levels, path: str) -> Levels:
+    """Fill a neck's input from ``levels`` and return what it hands on."""
+    arguments, is_open = accepted_arguments(_resolve(neck))
+    if "in_channels" in arguments or is_open:
+        found: Any = levels.channels
+        if _takes_one_number(neck, arguments.get("in_channels")):
+            found = _one_number(levels, path, _name(neck))
+        _fill(neck, "in_channels", found, levels, path)
+    if "in_strides" in arguments:
+        _fill(neck, "in_strides", levels.strides, levels, path)
+    return _levels_of(neck, _Pyramid(levels))
+
+
+class _Pyramid:
+    """Feature maps of zeros, as the part before would give them."""
+
+    def __init__(self, levels: Levels):
+        self.levels, self.key = levels, (levels.channels, levels.strides)
+
+    def __call__(self, device: str) -> tuple[Tensor, ...]:
+        sizes = [ceil(_PROBE / stride) for stride in self.levels.strides]
+        return tuple(torch.zeros(1, c, s, s, device=device) for c, s in zip(self.levels.channels, sizes))
+
+
+def _takes_one_number(neck: ConfigDict, parameter: inspect.Parameter | None) -> bool:
+    annotation = "" if parameter is None else str(parameter.annotation)
+    return annotation in ("int", "<class 'int'>") or _name(neck).rpartition(".")[2] in _SCALAR_NECKS
+
+
+def _one_number(levels: Levels, path: str, taker: str) -> int:
+    if len(set(levels.channels)) > 1:
+        raise ConfigError(
+            f"{path}: {taker} expects feature maps of equal channels, {levels.giver} gives {levels.channels}; choose "
+            "one level with out_indices, or put a neck between them"
+        )
+    return levels.channels[0]
+
+
+# --------------------------------------------------------------------------- heads
+
+
+def _fill_head(head: ConfigDict, levels: Levels, path: str) -> None:
+    arguments, _ = accepted_arguments(_resolve(head))
+    if "in_channels" in arguments:
+        _fill(head, "in_channels", _head_channels(head, arguments["in_channels"], levels, path), levels, path)
+    for name in ("strides", "point_strides"):
+        if name in arguments:
+            _fill(head, name, levels.strides, levels, path)
+    for name in ("anchor_generator", "prior_generator"):
+        if isinstance(head.get(name), Mapping):
+            _fill_strides(head[name], levels, f"{path}.{name}")
+
+
+def _fill_strides(generator: ConfigDict, levels: Levels, path: str) -> None:
+    arguments, _ = accepted_arguments(_resolve(generator, TASK_UTILS))
+    if "strides" in arguments:
+        _fill(generator, "strides", levels.strides, levels, path)
+
+
+def _head_channels(head: ConfigDict, parameter: inspect.Parameter, levels: Levels, path: str) -> Any:
+    """One number for dense heads, a list for those that read every level, what ``in_index`` picks for mmseg's."""
+    if "in_index" in accepted_arguments(_resolve(head))[0]:
+        index = head.get("in_index", -1)
+        return [levels.channels[i] for i in index] if isinstance(index, Sequence) else levels.channels[index]
+    if any(word in str(parameter.annotation) for word in ("List", "Sequence", "list", "tuple")):
+        return list(levels.channels)
+    return _one_number(levels, path, _name(head))
+
+
+def _fill_roi_head(roi_head: ConfigDict, levels: Levels) -> None:
+    """RoI extractors read the first four levels at most; boxes' and masks' heads read what they extract."""
+    width = _one_number(levels, "model.roi_head", _name(roi_head))
+    strides = levels.strides[:_ROI_LEVELS]
+    for name in ("bbox_roi_extractor", "mask_roi_extractor"):
+        for path, extractor in _listed(roi_head.get(name), f"model.roi_head.{name}"):
+            _fill(extractor, "out_channels", width, levels, path)
+            extractor.setdefault("featmap_strides", list(strides))
+            _check_roi_strides(extractor, levels, path)
+    if roi_head.get("shared_head") is not None:  # what it hands on is its own affair
+        return
+    for name in ("bbox_head", "mask_head"):
+        for path, head in _listed(roi_head.get(name), f"model.roi_head.{name}"):
+            if "in_channels" in accepted_arguments(_resolve(head))[0]:
+                _fill(head, "in_channels", width, levels, path)
+
+
+def _check_roi_strides(extractor: ConfigDict, levels: Levels, path: str) -> None:
+    given = tuple(extractor.featmap_strides)
+    if given != levels.strides[: len(given)]:
+        raise ConfigError(_disagreement(path, "featmap_strides", given, levels.strides, levels.giver, _name(extractor)))
+
+
+# --------------------------------------------------------------------------- class counts
+
+
+def _fill_classes(model: ConfigDict, num_classes: int) -> None:
+    """Tell every head that does not say it how many classes there are; one that says another number is an error."""
+    roi_head = model.get("roi_head") or {}
+    heads = [(f"model.{name}", model.get(name)) for name in _DENSE_HEADS if name != "rpn_head"]
+    heads += [(f"model.roi_head.{name}", roi_head.get(name)) for name in ("bbox_head", "mask_head")]
+    for where, listed in heads:
+        for path, head in _listed(listed, where):
+            if "num_classes" not in accepted_arguments(_resolve(head))[0]:
+                continue
+            if head.setdefault("num_classes", num_classes) != num_classes:
+                raise ConfigError(
+                    f"{path}.num_classes: expected the data set's {num_classes} classes, found {head.num_classes}; "
+                    "leave num_classes out, or give the data set the matching classes"
+                )
+
+
+# --------------------------------------------------------------------------- dictionaries
+
+
+def _fill(part: ConfigDict, name: str, value: Any, levels: Levels, path: str) -> None:
+    """Set ``part[name]`` if the config leaves it out; a value that differs is an error naming both sides."""
+    value = list(value) if isinstance(value, tuple) else value
+    if part.get(name) is None:
+        part[name] = value
+    elif _comparable(part[name]) != _comparable(value):
+        raise ConfigError(_disagreement(path, name, part[name], value, levels.giver, _name(part)))
+
+
+def _disagreement(path: str, name: str, given: Any, found: Any, giver: str, taker: str) -> str:
+    return (
+        f"{path}.{name}: {taker} expects {given}, but {giver} gives {found}; remove {name}, which is then filled in, "
+        "or change one of the two"
+    )
+
+
+def _comparable(value: Any) -> Any:
+    """Strides may be written as 8 or (8, 8)."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(v[0] if isinstance(v, Sequence) and len(set(v)) == 1 else v for v in value)
+    return value
+
+
+def _listed(parts: Any, path: str) -> list[tuple[str, ConfigDict]]:
+    """The typed dictionaries under one key, which holds one, several or none."""
+    if isinstance(parts, Mapping):
+        return [(path, parts)] if "type" in parts else []  # type: ignore[list-item]
+    if isinstance(parts, (list, tuple)):
+        return [(f"{path}.{i}", part) for i, part in enumerate(parts) if isinstance(part, Mapping) and "type" in part]
+    return []
+
+
+def _name(cfg: Mapping) -> str:
+    kind = cfg["type"]
+    return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
+
+
+def _resolve(cfg: Mapping, registry: Any = MODELS) -> Any:
+    kind = cfg["type"]
+    if not isinstance(kind, str):
+        return kind
+    found = registry.get(kind)
+    if found is None:
+        raise UnknownName(kind, kind=registry.name, known=registry.known_names(kind.partition(".")[0]))
+    return found.func if isinstance(found, partial) else found
+
+
+def _plain(cfg: Any) -> Any:
+    """Nested plain dictionaries, so that a copy or a repr never depends on mmengine's lazy objects."""
+    if isinstance(cfg, Mapping):
+        return {key: _plain(value) for key, value in cfg.items()}
+    if isinstance(cfg, (list, tuple)):
+        return type(cfg)(_plain(value) for value in cfg)
+    return cfg
