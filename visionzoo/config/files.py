@@ -1,0 +1,267 @@
+"""Config files: where they lie, and one file's own values.
+
+A config is a Python file of plain assignments. It may name files that it builds on,
+``_base_ = ["_base_/schedule.py"]``; those name none themselves. Inside it ``_base_.x``
+is the merged value ``x`` of its bases. A value that only serves others of the file
+(``train_pipeline = [...]``) is left out of the config.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import types
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from visionzoo.config.keys import TOP_LEVEL
+from visionzoo.config.renamed import current_config_name
+from visionzoo.config.tree import Origins, merge, odd_values, plain
+from visionzoo.errors import ConfigError, UnknownName, nearest_name
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# mmengine's templates; in a file of ours plain Python says the same.
+_TEMPLATE = re.compile(r"\{\{\s*(_base_|\$ENV|file\w+)")
+# Keys that several bases of one config may hold; they are merged.
+_SHARED_KEYS = ("tiny",)
+
+
+@dataclass
+class ConfigFile:
+    """What one file says by itself.
+
+    ``values`` are the assignments that are part of the config, ``helpers`` those that only serve others.
+    """
+
+    path: Path
+    values: dict[str, Any]
+    helpers: dict[str, Any] = field(default_factory=dict)
+
+
+def config_folder() -> Path:
+    """The folder of the released configs: in the installed package, or else in the repository."""
+    installed = _PACKAGE / "configs"
+    return installed if installed.is_dir() else _PACKAGE.parent / "configs"
+
+
+def config_names() -> list[str]:
+    """Names of the released configs, sorted."""
+    return sorted(path.stem for path in config_folder().glob("*.py") if not path.stem.startswith("_"))
+
+
+def find_config(name_or_path: str | Path) -> Path:
+    """The file of a config.
+
+    Args:
+        name_or_path: the name of a released config, or the path of a file.
+
+    Raises:
+        UnknownName: nothing is called so.
+        ConfigError: the path names no Python file.
+    """
+    given = Path(name_or_path).expanduser()
+    if given.is_file():
+        return _python_file(given)
+    name = current_config_name(str(name_or_path))
+    if name in config_names():
+        return config_folder() / f"{name}.py"
+    if given.is_dir():
+        raise ConfigError(f"{given}: expected a config file or a config's name, found a folder; name a file in it")
+    if given.suffix == ".py":
+        raise ConfigError(f"{given}: expected a config file, found nothing there; {_nearest_file(given)}")
+    known = config_names()
+    raise UnknownName(name, kind="config", known=known, hint=f"visionzoo list shows all {len(known)}")
+
+
+def _nearest_file(given: Path) -> str:
+    beside = [path.as_posix() for path in given.parent.glob("*.py")] if given.parent.is_dir() else []
+    nearest = nearest_name(given.as_posix(), beside) or nearest_name(given.stem, config_names())
+    return f"did you mean {nearest}?" if nearest else "visionzoo list shows the released ones"
+
+
+def _python_file(path: Path) -> Path:
+    if path.suffix != ".py":
+        raise ConfigError(f"{path}: expected a Python file, found {path.suffix or 'no suffix'}; write it as NAME.py")
+    return path.resolve()
+
+
+def display_path(path: Path) -> str:
+    """How messages call a file: ``configs/x.py`` for a released one, else relative to the working folder."""
+    folder = config_folder().resolve()
+    if path.is_relative_to(folder):
+        return f"configs/{path.relative_to(folder).as_posix()}"
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
+
+
+def read_config(path: Path) -> tuple[dict[str, Any], Origins]:
+    """The merged values of a config file and its bases, in builtin dicts, and which file set each.
+
+    Raises:
+        ConfigError: a file that is missing, cannot be read or does not run; its message names file and line.
+    """
+    source = display_path(path)
+    tree = _parse(path)
+    origins = Origins()
+    base: dict[str, Any] = {}
+    helpers: dict[str, Any] = {}
+    for base_path in _base_paths(tree, path):
+        part = _read_base(base_path, _borrowed(tree))
+        _refuse_clash(base, part, origins, source, display_path(base_path))
+        base = merge(base, part.values, origins, display_path(base_path))
+        helpers |= part.helpers
+    own = _own_values(path, tree, {**helpers, **base})
+    return merge(base, own.values, origins, source), origins
+
+
+def _borrowed(tree: ast.Module) -> set[str]:
+    """Names that a file takes from its bases: ``x`` of ``_base_.x`` and ``_base_["x"]``."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "_base_":
+            names.add(node.attr)
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "_base_":
+            names.add(ast.unparse(node.slice).strip("'"))
+    return names
+
+
+def _read_base(path: Path, borrowed: set[str]) -> ConfigFile:
+    tree = _parse(path)
+    if _base_assignment(tree) is not None:
+        raise ConfigError(
+            f"{display_path(path)}: expected a file without `_base_`, since another config builds on it, "
+            "found one; name both files in that config's `_base_`"
+        )
+    return _own_values(path, tree, None, borrowed)
+
+
+def _refuse_clash(base: dict[str, Any], part: ConfigFile, origins: Origins, source: str, name: str) -> None:
+    for key in part.values:
+        if key in base and key not in _SHARED_KEYS:
+            raise ConfigError(
+                f"{source}: expected bases that set different keys, found {key!r} in both "
+                f"{origins.of(key)} and {name}; leave one of them out"
+            )
+
+
+def _parse(path: Path) -> ast.Module:
+    where = display_path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text, filename=str(path))
+    except OSError as error:
+        raise ConfigError(f"{where}: expected a file that can be read, but {error.strerror}; mend that") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: expected Python text in UTF-8, found other bytes; check the path") from error
+    except (SyntaxError, ValueError) as error:
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise ConfigError(f"{where}{line}: expected valid Python, found a syntax error ({reason}); mend it") from error
+    _refuse_foreign_forms(where, text, tree)
+    return tree
+
+
+def _refuse_foreign_forms(where: str, text: str, tree: ast.Module) -> None:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if _TEMPLATE.search(line):
+            raise ConfigError(
+                f"{where}:{number}: expected plain Python, found an mmengine template; "
+                "write `_base_.key`, `__file__` or `os.environ` without braces"
+            )
+    for node in tree.body:
+        if isinstance(node, ast.With):
+            raise ConfigError(
+                f"{where}:{node.lineno}: expected a text config, found mmengine's `with read_base()`; "
+                'name the bases as `_base_ = ["FILE.py"]` and write types as strings'
+            )
+
+
+def _base_assignment(tree: ast.Module) -> ast.Assign | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "_base_" for t in node.targets):
+            return node
+    return None
+
+
+def _base_paths(tree: ast.Module, path: Path) -> list[Path]:
+    """Files named in ``_base_``, relative to the file that names them."""
+    node = _base_assignment(tree)
+    if node is None:
+        return []
+    where = f"{display_path(path)}:{node.lineno}"
+    try:
+        named = ast.literal_eval(node.value)
+    except ValueError as error:
+        raise ConfigError(f"{where}: expected `_base_` to be a list of file names; write them as strings") from error
+    names = [named] if isinstance(named, str) else named
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{where}: expected `_base_` to be a list of file names, found {named!r}; write strings")
+    return [_base_path(name, path, where) for name in names]
+
+
+def _base_path(name: str, path: Path, where: str) -> Path:
+    if "::" in name:
+        raise ConfigError(f"{where}: expected a file of one's own as `_base_`, found {name!r}; copy what it sets")
+    found = (path.parent / name).resolve()
+    if not found.is_file():
+        raise ConfigError(f"{where}: expected the base {name!r}, found no file {display_path(found)}; mend `_base_`")
+    return found
+
+
+def _own_values(
+    path: Path, tree: ast.Module, base: dict[str, Any] | None, borrowed: Set[str] = frozenset()
+) -> ConfigFile:
+    """Run one file; what its top level assigned, split into config and helpers."""
+    where = display_path(path)
+    names = _run(path, tree, base)
+    assigned = {key: value for key, value in names.items() if not key.startswith("_") and _is_value(value)}
+    helping = (_names_read(tree) | borrowed) - set(TOP_LEVEL)
+    for odd_path, value in odd_values(assigned):
+        if odd_path.partition(".")[0] not in helping:
+            raise ConfigError(
+                f"{where}: {odd_path}: expected None, a bool, number, string, list, tuple or dict, "
+                f"found {type(value).__name__}; write types as strings"
+            )
+    helpers = {key: value for key, value in assigned.items() if key in helping}
+    values = {key: plain(value) for key, value in assigned.items() if key not in helping}
+    return ConfigFile(path, values, helpers)
+
+
+def _names_read(tree: ast.Module) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+def _is_value(value: Any) -> bool:
+    """False for what a file merely imported or defined to compute with."""
+    return not isinstance(value, (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type))
+
+
+def _run(path: Path, tree: ast.Module, base: dict[str, Any] | None) -> dict[str, Any]:
+    from mmengine.config import ConfigDict
+
+    names: dict[str, Any] = {"__file__": str(path), "__name__": path.stem}
+    if base is not None:
+        names["_base_"] = ConfigDict(plain(base))
+    body = [node for node in tree.body if node is not _base_assignment(tree)]
+    try:
+        exec(compile(ast.Module(body, tree.type_ignores), str(path), "exec"), names)
+    except (Exception, SystemExit) as error:  # a user's file may fail in any way; all are the user's to mend
+        raise ConfigError(
+            f"{display_path(path)}{_line_of(error, path)}: expected a config that runs, "
+            f"found {type(error).__name__} ({error}); mend it"
+        ) from error
+    return names
+
+
+def _line_of(error: BaseException, path: Path) -> str:
+    lines = [entry for entry in _frames(error) if entry[0] == str(path)]
+    return f":{lines[-1][1]}" if lines else ""
+
+
+def _frames(error: BaseException) -> Iterator[tuple[str, int]]:
+    trace = error.__traceback__
+    while trace is not None:
+        yield trace.tb_frame.f_code.co_filename, trace.tb_lineno
+        trace = trace.tb_next

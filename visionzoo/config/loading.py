@@ -1,0 +1,114 @@
+"""From a name to a config that is complete: bases, ``--tiny``, ``--cfg-options``, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visionzoo.config.files import display_path, find_config, read_config
+from visionzoo.config.keys import RESERVED
+from visionzoo.config.options import apply_options, parse_options
+from visionzoo.config.renamed import with_current_names
+from visionzoo.config.tree import Origins, merge, without_deletes
+from visionzoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+TINY = "--tiny"
+
+
+@dataclass
+class LoadedConfig:
+    """A config ready to be checked and built.
+
+    Attributes:
+        cfg: the merged config.
+        name: the released config's name, or the stem of the file.
+        path: the file that was asked for.
+        origins: dotted path -> what set it: ``configs/x.py``, ``--tiny`` or ``--cfg-options``.
+        notes: one line for each part that an option replaced.
+        replaced: dotted path -> the part that stood there before an option replaced it.
+    """
+
+    cfg: Config
+    name: str
+    path: Path
+    origins: Origins = field(default_factory=Origins)
+    notes: list[str] = field(default_factory=list)
+    replaced: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The file as messages call it."""
+        return display_path(self.path)
+
+
+def load_config(
+    name_or_path: str | Path,
+    *,
+    tiny: bool = False,
+    options: Iterable[str] | Mapping[str, Any] = (),
+    allow_new: bool = False,
+) -> LoadedConfig:
+    """Read a config. Nothing is built, imported or downloaded.
+
+    Args:
+        name_or_path: a released config's name, or a file; also the ``config.py`` of a work dir.
+        tiny: apply the config's own tiny variant.
+        options: ``path=value`` strings, or a mapping from dotted path to value; applied last.
+        allow_new: let options add keys that nothing reads.
+
+    Raises:
+        UnknownName: no released config is called so.
+        ConfigError: a file that does not load, or an option that does not fit.
+    """
+    parsed = parse_options(options)
+    path = find_config(name_or_path)
+    values, origins = read_config(path)
+    source = display_path(path)
+    _refuse_reserved(values, origins)
+    values = with_current_names(values, origins)
+    overrides = values.pop("tiny", None)
+    origins.forget("tiny")
+    if tiny:
+        values = merge(values, _tiny_part(overrides, source), origins, TINY)
+    changed = apply_options(without_deletes(values), parsed, origins, _arguments_of, allow_new=allow_new)
+    name = _name_of(path, changed.values)
+    return LoadedConfig(_as_config(changed.values, path), name, path, origins, changed.notes, changed.replaced)
+
+
+def _tiny_part(overrides: Any, source: str) -> dict[str, Any]:
+    if overrides is None:
+        raise ConfigError(f"{source}: expected a key `tiny`, which --tiny applies, found none; run without --tiny")
+    if not isinstance(overrides, dict):
+        raise ConfigError(f"{source}: expected `tiny` to be a dict of overrides, found {overrides!r}; mend it")
+    return overrides
+
+
+def _refuse_reserved(values: dict[str, Any], origins: Origins) -> None:
+    for key in RESERVED:
+        if key in values:
+            raise ConfigError(f"{origins.of(key)}: expected a key other than {key!r}, which is reserved; rename it")
+
+
+def _arguments_of(type_name: str) -> set[str] | None:
+    """Arguments that a type takes; imports it, and torch with it, so only asked when a key is not in the config."""
+    from visionzoo.config.resolving import arguments_of_type
+
+    return arguments_of_type(type_name)
+
+
+def _name_of(path: Path, values: dict[str, Any]) -> str:
+    """The stem of the file; of a work dir's ``config.py`` the name that its experiment was saved with."""
+    if path.stem != "config":
+        return path.stem
+    return str(values.get("experiment_name") or path.parent.name)
+
+
+def _as_config(values: dict[str, Any], path: Path) -> Config:
+    from mmengine.config import Config
+
+    return Config(values, cfg_text=path.read_text(encoding="utf-8"), filename=str(path))

@@ -1,0 +1,218 @@
+"""``--cfg-options path=value``: changes from outside the config files, applied last.
+
+Values are Python literals (``None``, ``1e-3``, ``[1, 2]``, ``True``, ``{"type": "Adam"}``), anything else is a
+string. Overriding a part's ``type`` drops all arguments of the old part, except those that the same command gives.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from visionzoo.config.keys import TOP_LEVEL, UNTYPED
+from visionzoo.config.tree import (
+    MISSING,
+    KeyPath,
+    Origins,
+    all_paths,
+    child,
+    join,
+    lookup,
+    odd_values,
+    plain,
+    with_value,
+)
+from visionzoo.errors import ConfigError, nearest_name
+
+SOURCE = "--cfg-options"
+
+# Given a type's name, the arguments that it takes; None when it takes any, or is unknown.
+Accepts = Callable[[str], "set[str] | None"]
+
+
+@dataclass
+class Changed:
+    """A config after its options: ``notes`` say what was dropped, ``replaced`` holds the old parts by path."""
+
+    values: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+    replaced: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def parse_options(options: Iterable[str] | Mapping[str, Any]) -> dict[KeyPath, Any]:
+    """Options as path -> value.
+
+    Args:
+        options: ``["model.neck.num_outs=5", ...]``, or a mapping from dotted path to value.
+
+    Raises:
+        ConfigError: an option without ``=``, with an empty path or value, or given twice with different values.
+    """
+    pairs = options.items() if isinstance(options, Mapping) else map(_split_option, _as_list(options))
+    parsed: dict[KeyPath, Any] = {}
+    for dotted, value in pairs:
+        path = _split_path(str(dotted))
+        _refuse_odd(dotted, value)
+        if path in parsed and parsed[path] != value:
+            raise ConfigError(
+                f"{SOURCE} {dotted}: expected one value, found {parsed[path]!r} and {value!r}; leave one out"
+            )
+        parsed[path] = plain(value)
+    return parsed
+
+
+def _as_list(options: Iterable[str]) -> list[str]:
+    return [options] if isinstance(options, str) else list(options)
+
+
+def _split_option(option: str) -> tuple[str, Any]:
+    dotted, equals, text = option.partition("=")
+    if not equals:
+        raise ConfigError(f"{SOURCE} {option}: expected PATH=VALUE, found no `=`; write it as {option}=VALUE")
+    return dotted.strip(), _literal(dotted.strip(), text.strip())
+
+
+def _literal(dotted: str, text: str) -> Any:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        if text[:1] in ("[", "(", "{"):
+            raise ConfigError(
+                f"{SOURCE} {dotted}: expected a Python literal, found {text}; "
+                f'quote the strings in it, as in \'{dotted}=["a", "b"]\''
+            ) from error
+        return text
+    return text if isinstance(value, (bytes, complex)) or value is Ellipsis else value
+
+
+def _split_path(dotted: str) -> KeyPath:
+    path = tuple(dotted.split("."))
+    if not all(path):
+        raise ConfigError(
+            f"{SOURCE} {dotted}=...: expected a path like model.neck.num_outs, found an empty key; mend it"
+        )
+    return path
+
+
+def _refuse_odd(dotted: str, value: Any) -> None:
+    for _, odd in odd_values(value):
+        raise ConfigError(
+            f"{SOURCE} {dotted}: expected None, a bool, number, string, list, tuple or dict, found {type(odd).__name__}"
+        )
+
+
+def apply_options(
+    values: dict[str, Any], options: dict[KeyPath, Any], origins: Origins, accepts: Accepts, *, allow_new: bool = False
+) -> Changed:
+    """A config with ``options`` applied, in whichever order they were given.
+
+    Raises:
+        ConfigError: a path that leads nowhere, unless ``allow_new``; it names the nearest one that exists.
+    """
+    changed = Changed(values)
+    options = _flattened(options, values)
+    for path in sorted(options, key=len):  # outer parts first: an inner one may belong to the new outer part
+        if path[-1] == "type" and len(path) > 1:
+            _replace_part(changed, path[:-1], options, origins)
+    for path in sorted(options, key=len):
+        if not allow_new:
+            _require_known(changed.values, path, accepts)
+        _require_possible(changed.values, path, options[path])
+        changed.values = with_value(changed.values, path, options[path])
+        origins.record(".".join(path), options[path], SOURCE)
+    return changed
+
+
+def _flattened(options: dict[KeyPath, Any], values: dict[str, Any]) -> dict[KeyPath, Any]:
+    """Dict values as one option per key where the config holds a dict already, so that they merge with it."""
+    flat: dict[KeyPath, Any] = {}
+    for path, value in options.items():
+        for inner, item in _flatten(path, value, lookup(values, path)):
+            if inner in flat and flat[inner] != item:
+                dotted = ".".join(inner)
+                raise ConfigError(f"{SOURCE} {dotted}: expected one value, found {flat[inner]!r} and {item!r}")
+            flat[inner] = item
+    return flat
+
+
+def _flatten(path: KeyPath, value: Any, old: Any) -> list[tuple[KeyPath, Any]]:
+    if not isinstance(value, dict) or not isinstance(old, dict) or not value:
+        return [(path, value)]
+    same_part = value.get("type", old.get("type")) == old.get("type")
+    found: list[tuple[KeyPath, Any]] = []
+    for key, item in value.items():
+        found += _flatten((*path, str(key)), item, child(old, str(key)) if same_part else None)
+    return found
+
+
+def _replace_part(changed: Changed, part: KeyPath, options: dict[KeyPath, Any], origins: Origins) -> None:
+    """Clear the part whose type is overridden, if it really becomes another."""
+    old, new_type = lookup(changed.values, part), options[(*part, "type")]
+    if not isinstance(old, dict) or old.get("type", new_type) == new_type:
+        return
+    dotted = ".".join(part)
+    given = {path[len(part)] for path in options if path[: len(part)] == part and len(path) > len(part)}
+    dropped = [str(key) for key in old if str(key) not in given]
+    what = f"dropped {', '.join(dropped)}" if dropped else "nothing dropped"
+    changed.notes.append(f"{dotted}: {old['type']} -> {new_type}, {what}")
+    changed.replaced[dotted] = plain(old)
+    changed.values = with_value(changed.values, part, {"type": new_type})
+    origins.forget(dotted)
+
+
+def _require_known(values: dict[str, Any], path: KeyPath, accepts: Accepts) -> None:
+    """Follow ``path`` to its end, or to a key that the part there would take."""
+    node: Any = values
+    for depth, key in enumerate(path):
+        below = child(node, key)
+        if below is MISSING:
+            if not isinstance(node, dict) or not _takes(node, path[:depth], key, accepts):
+                raise ConfigError(_unknown_path(values, node, path, depth, accepts))
+            return
+        node = below
+
+
+def _takes(node: dict[Any, Any], path: KeyPath, key: str, accepts: Accepts) -> bool:
+    """Whether the part ``node`` has an argument ``key`` that the config merely leaves out."""
+    known = _known_keys(node, path, accepts)
+    return key == "type" or known is None or key in known
+
+
+def _known_keys(node: dict[Any, Any], path: KeyPath, accepts: Accepts) -> set[str] | None:
+    if not path:
+        return set(TOP_LEVEL)
+    if isinstance(node.get("type"), str):
+        return accepts(node["type"])
+    return set(UNTYPED.get(".".join(path), ()))
+
+
+def _unknown_path(values: dict[str, Any], node: Any, path: KeyPath, depth: int, accepts: Accepts) -> str:
+    dotted, at, key = ".".join(path), ".".join(path[:depth]), path[depth]
+    if isinstance(node, (list, tuple)):
+        last = f"0 to {len(node) - 1}" if node else "none, it is empty"
+        return f"{SOURCE} {dotted}: expected an index into {at} ({last}), found {key!r}; mend the path"
+    if not isinstance(node, dict):
+        return f"{SOURCE} {dotted}: expected a dict at {at}, found {node!r}; mend the path"
+    keys = {str(known) for known in node} | (_known_keys(node, path[:depth], accepts) or set())
+    nearest = nearest_name(key, keys)
+    suggestion = join(at, nearest) if nearest else nearest_name(dotted, all_paths(values))
+    answer = f"did you mean {suggestion}? --allow-new adds it" if suggestion else "--allow-new adds it"
+    return f"{SOURCE} {dotted}: expected a path of the config, found no {join(at, key)}; {answer}"
+
+
+def _require_possible(values: dict[str, Any], path: KeyPath, value: Any) -> None:
+    """Refuse a string in a part's place, and a path through a number or past a list's end."""
+    dotted, old = ".".join(path), lookup(values, path)
+    if isinstance(value, str) and isinstance(old, dict) and "type" in old:
+        raise ConfigError(
+            f"{SOURCE} {dotted}={value}: expected a dict, for {dotted} is a part; did you mean {dotted}.type={value}?"
+        )
+    node: Any = values
+    for depth, key in enumerate(path):
+        if node is MISSING or node is None:
+            return
+        if not isinstance(node, dict) and child(node, key) is MISSING:
+            raise ConfigError(_unknown_path(values, node, path, depth, lambda name: None))
+        node = child(node, key)
