@@ -30,8 +30,15 @@ _PROBE = 256
 # RoI extractors read the levels up to stride 32 in a pyramid of five; the coarser ones are for proposals alone.
 _ROI_LEVELS = 4
 
-# Necks of mmdet that take one number although their signature does not say so.
+# Necks of mmdet that take one number although their signature does not say so, and those that read the last level.
 _SCALAR_NECKS = ("DilatedEncoder", "DyHead")
+_LAST_LEVEL_NECKS = ("CTResNetNeck",)
+
+# SOLO resizes its levels before it reads them, so its strides are its own.
+_OWN_STRIDES = ("SOLOHead", "SOLOV2Head", "DecoupledSOLOHead", "DecoupledSOLOLightHead")
+
+# Classes of a detector that neither its config, a data set nor a checkpoint names: those of COCO.
+_COCO_CLASSES = 80
 
 _DENSE_HEADS = (
     "bbox_head",
@@ -62,7 +69,7 @@ def build_model(
     Args:
         model_cfg: the ``model`` of a config. It is not changed.
         replaced: what ``--cfg-options`` took out, by path (``model.backbone``); see :func:`fill_model`.
-        num_classes: classes of the data set, for heads that do not say theirs.
+        num_classes: classes of the data set, for heads that do not say theirs; COCO's 80 when nobody says.
 
     Raises:
         ConfigError: two parts disagree.
@@ -81,8 +88,7 @@ def fill_model(
     where it lets itself be told, and its normalisation replaces the data preprocessor's.
     """
     model = ConfigDict(copy.deepcopy(_plain(model_cfg)))
-    if num_classes is not None:
-        _fill_classes(model, num_classes)
+    _fill_classes(model, num_classes)
     if not isinstance(model.get("backbone"), Mapping):
         return model
     with DefaultScope.overwrite_default_scope(SCOPE):
@@ -126,7 +132,8 @@ def _measure(cfg: Mapping, make_input: Any) -> Levels:
 @torch.no_grad()
 def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
     with torch.device(device), torch.random.fork_rng(devices=[]):
-        part = MODELS.build(ConfigDict(copy.deepcopy(_plain(cfg)))).eval()
+        part = MODELS.build(ConfigDict(copy.deepcopy(_plain(cfg))))
+        part.eval()  # not chained: mmdet's ResNet returns nothing here
         channels, strides = getattr(part, "out_channels", None), getattr(part, "out_strides", None)
         if not (isinstance(channels, tuple) and isinstance(strides, tuple)):
             feats = part(make_input(device))
@@ -176,7 +183,9 @@ def _fill_neck(neck: ConfigDict, levels: Levels, path: str) -> Levels:
     arguments, is_open = accepted_arguments(_resolve(neck))
     if "in_channels" in arguments or is_open:
         found: Any = levels.channels
-        if _takes_one_number(neck, arguments.get("in_channels")):
+        if _kind(neck) in _LAST_LEVEL_NECKS:
+            found = levels.channels[-1]
+        elif _takes_one_number(neck, arguments.get("in_channels")):
             found = _one_number(levels, path, _name(neck))
         _fill(neck, "in_channels", found, levels, path)
     if "in_strides" in arguments:
@@ -197,7 +206,7 @@ class _Pyramid:
 
 def _takes_one_number(neck: ConfigDict, parameter: inspect.Parameter | None) -> bool:
     annotation = "" if parameter is None else str(parameter.annotation)
-    return annotation in ("int", "<class 'int'>") or _name(neck).rpartition(".")[2] in _SCALAR_NECKS
+    return annotation in ("int", "<class 'int'>") or _kind(neck) in _SCALAR_NECKS
 
 
 def _one_number(levels: Levels, path: str, taker: str) -> int:
@@ -217,7 +226,7 @@ def _fill_head(head: ConfigDict, levels: Levels, path: str) -> None:
     if "in_channels" in arguments:
         _fill(head, "in_channels", _head_channels(head, arguments["in_channels"], levels, path), levels, path)
     for name in ("strides", "point_strides"):
-        if name in arguments:
+        if name in arguments and _kind(head) not in _OWN_STRIDES:
             _fill(head, name, levels.strides, levels, path)
     for name in ("anchor_generator", "prior_generator"):
         if isinstance(head.get(name), Mapping):
@@ -235,7 +244,9 @@ def _head_channels(head: ConfigDict, parameter: inspect.Parameter, levels: Level
     if "in_index" in accepted_arguments(_resolve(head))[0]:
         index = head.get("in_index", -1)
         return [levels.channels[i] for i in index] if isinstance(index, Sequence) else levels.channels[index]
-    if any(word in str(parameter.annotation) for word in ("List", "Sequence", "list", "tuple")):
+    if len(levels.channels) > 1 and any(
+        word in str(parameter.annotation) for word in ("List", "Sequence", "list", "tuple")
+    ):
         return list(levels.channels)
     return _one_number(levels, path, _name(head))
 
@@ -266,16 +277,18 @@ def _check_roi_strides(extractor: ConfigDict, levels: Levels, path: str) -> None
 # --------------------------------------------------------------------------- class counts
 
 
-def _fill_classes(model: ConfigDict, num_classes: int) -> None:
+def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
     """Tell every head that does not say it how many classes there are; one that says another number is an error."""
     roi_head = model.get("roi_head") or {}
     heads = [(f"model.{name}", model.get(name)) for name in _DENSE_HEADS if name != "rpn_head"]
     heads += [(f"model.roi_head.{name}", roi_head.get(name)) for name in ("bbox_head", "mask_head")]
     for where, listed in heads:
         for path, head in _listed(listed, where):
-            if "num_classes" not in accepted_arguments(_resolve(head))[0]:
+            arguments, _ = accepted_arguments(_resolve(head))
+            if "num_classes" not in arguments or "num_things_classes" in arguments:  # panoptic heads count two kinds
                 continue
-            if head.setdefault("num_classes", num_classes) != num_classes:
+            given = head.setdefault("num_classes", num_classes or _COCO_CLASSES)
+            if num_classes is not None and given != num_classes:
                 raise ConfigError(
                     f"{path}.num_classes: expected the data set's {num_classes} classes, found {head.num_classes}; "
                     "leave num_classes out, or give the data set the matching classes"
@@ -320,6 +333,11 @@ def _listed(parts: Any, path: str) -> list[tuple[str, ConfigDict]]:
 def _name(cfg: Mapping) -> str:
     kind = cfg["type"]
     return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
+
+
+def _kind(cfg: Mapping) -> str:
+    """The class name without its library's scope."""
+    return _name(cfg).rpartition(".")[2]
 
 
 def _resolve(cfg: Mapping, registry: Any = MODELS) -> Any:

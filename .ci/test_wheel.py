@@ -1,0 +1,57 @@
+"""Build the wheel, install it alone into a second site folder, and load every config and card from there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHECK = """
+import sys, visionzoo
+from pathlib import Path
+site = Path(sys.argv[1]).resolve()
+assert Path(visionzoo.__file__).resolve().is_relative_to(site), visionzoo.__file__
+from visionzoo.config import config_names, find_config, load_config
+from visionzoo.cards import card_names, read_card
+names = config_names()
+assert len(names) >= 9, names
+for name in names:
+    assert find_config(name).resolve().is_relative_to(site), find_config(name)
+    load_config(name), load_config(name, tiny=True)
+assert sorted(card_names()) == sorted(names), (card_names(), names)
+for name in card_names():
+    read_card(name)
+print(f"wheel: {len(names)} configs and cards load")
+"""
+
+
+def main(folder: Path) -> None:
+    dist, site = folder / "dist", folder / "site"
+    python = sys.executable
+    subprocess.run([python, "-m", "build", "--wheel", "--outdir", dist, "."], check=True, stdout=subprocess.DEVNULL)
+    (wheel,) = dist.glob("*.whl")
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--target",
+        site,
+        wheel,
+    ]
+    subprocess.run(pip, check=True)
+    # -P keeps the checkout off the path, so that nothing but the wheel can answer.
+    subprocess.run(
+        [python, "-P", "-c", CHECK, site], check=True, cwd=folder, env={"PYTHONPATH": str(site), **_environ()}
+    )
+
+
+def _environ() -> dict[str, str]:
+    import os
+
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

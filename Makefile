@@ -1,0 +1,55 @@
+# make demo    set up, train a detector on drawn scenes, test it, run it on pictures
+# make test    set up, run every test but the slow ones
+# make check   lint, format, types, import rules, configs, fast card checks
+# make VENV=DIR ... uses another environment (default .venv)
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first interpreter that is new enough; a shim without a version behind it does not answer.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+INSTALLED := $(VENV)/.installed
+WORKERS ?= 2
+DEMO ?= demo
+CONFIG := configs/rcnet_retinanet.py
+
+# On two cores the tests run side by side, each on one thread.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: demo test test-slow check format cards clean install
+
+install: $(INSTALLED)
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: Python: expected 3.11, 3.12 or 3.13 on PATH, found none; install one and run again" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python tools/train.py $(CONFIG) --tiny --work-dir $(DEMO) --overwrite
+	$(BIN)/python tools/test.py $(CONFIG) --tiny --weights $(DEMO) --work-dir $(DEMO)/test --overwrite
+	$(BIN)/python tools/infer.py $(CONFIG) --tiny --weights $(DEMO) --out $(DEMO)/infer --overwrite \
+		"$$($(BIN)/python -m visionzoo.datasets.tiny 'tiny://coco?train=16&val=8')/val2017"
+	@echo "The model's boxes are drawn on the pictures in $(DEMO)/infer/vis"
+
+test: $(INSTALLED)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+check: $(INSTALLED)
+	$(BIN)/ruff check --output-format concise .
+	$(BIN)/ruff format --check --quiet . || { echo "some files are not formatted: make format"; exit 1; }
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/visionzoo config check
+	$(BIN)/visionzoo cards verify --tier fast
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
