@@ -1,6 +1,7 @@
-"""ATSS with the RCNet neck, ResNet-50, 1x schedule (Zong, Cao, Leng, ACM MM 2021, arXiv 2110.12130).
+"""ATSS with the RCNet neck, ResNet-50, 1x schedule.
 
-Paper: box AP 42.6 on COCO val2017; ours: see model_cards/rcnet_atss.md.
+Paper (ACM MM 2021, arXiv 2110.12130): box AP 42.6 on COCO val2017;
+ours: see model_cards/rcnet_atss.md.
 
     tools/train.py configs/rcnet_atss.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_atss.py             # COCO 2017 in data/coco

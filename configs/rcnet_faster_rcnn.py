@@ -1,6 +1,7 @@
-"""Faster R-CNN with the RCNet neck on levels P2 to P6, ResNet-50, 1x schedule (Zong, Cao, Leng, ACM MM 2021, arXiv 2110.12130).
+"""Faster R-CNN with the RCNet neck on levels P2 to P6, ResNet-50, 1x schedule.
 
-Paper: the paper uses the neck in two-stage detectors; no number is given for this one; ours: see model_cards/rcnet_faster_rcnn.md.
+Paper (ACM MM 2021, arXiv 2110.12130): the paper uses the neck in two-stage detectors; no number is given for this one;
+ours: see model_cards/rcnet_faster_rcnn.md.
 
     tools/train.py configs/rcnet_faster_rcnn.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_faster_rcnn.py             # COCO 2017 in data/coco

@@ -1,6 +1,7 @@
-"""GFL with the RCNet neck, ResNet-101, multi-scale 2x schedule (Zong, Cao, Leng, ACM MM 2021, arXiv 2110.12130).
+"""GFL with the RCNet neck, ResNet-101, multi-scale 2x schedule.
 
-Paper: box AP 47.1 on COCO val2017, 47.4 on test-dev; ours: see model_cards/rcnet_gfl_r101.md.
+Paper (ACM MM 2021, arXiv 2110.12130): box AP 47.1 on COCO val2017, 47.4 on test-dev;
+ours: see model_cards/rcnet_gfl_r101.md.
 
     tools/train.py configs/rcnet_gfl_r101.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_gfl_r101.py             # COCO 2017 in data/coco

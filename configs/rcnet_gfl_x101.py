@@ -1,6 +1,7 @@
-"""GFL with the RCNet neck, ResNeXt-101 64x4d, multi-scale 2x schedule (Zong, Cao, Leng, ACM MM 2021, arXiv 2110.12130).
+"""GFL with the RCNet neck, ResNeXt-101 64x4d, multi-scale 2x schedule.
 
-Paper: box AP 48.9 on COCO val2017, 49.2 on test-dev; ours: see model_cards/rcnet_gfl_x101.md.
+Paper (ACM MM 2021, arXiv 2110.12130): box AP 48.9 on COCO val2017, 49.2 on test-dev;
+ours: see model_cards/rcnet_gfl_x101.md.
 
     tools/train.py configs/rcnet_gfl_x101.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_gfl_x101.py             # COCO 2017 in data/coco

@@ -1,6 +1,7 @@
-"""GFL with the RCNet neck, ResNeXt-101 64x4d with DCN, multi-scale 2x schedule (Zong, Cao, Leng, ACM MM 2021, arXiv 2110.12130).
+"""GFL with the RCNet neck, ResNeXt-101 64x4d with DCN, multi-scale 2x schedule.
 
-Paper: box AP 50.2 on COCO val2017, 50.5 on test-dev (52.9 with multi-scale testing); ours: see model_cards/rcnet_gfl_x101_dcn.md.
+Paper (ACM MM 2021, arXiv 2110.12130): box AP 50.2 on COCO val2017, 50.5 on test-dev (52.9 with multi-scale testing);
+ours: see model_cards/rcnet_gfl_x101_dcn.md.
 
     tools/train.py configs/rcnet_gfl_x101_dcn.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_gfl_x101_dcn.py             # COCO 2017 in data/coco
