@@ -1,0 +1,176 @@
+"""Channels and strides travel from the backbone to the head, for our parts and for other libraries'."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+
+from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.models.wiring import backbone_levels, build_model, fill_model
+
+RESNET = {"type": "mmdet.ResNet", "depth": 18, "base_channels": 8}
+
+
+def retinanet(**changes):
+    model = {
+        "type": "mmdet.RetinaNet",
+        "data_preprocessor": {"type": "mmdet.DetDataPreprocessor", "mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0]},
+        "backbone": dict(RESNET),
+        "neck": {"type": "mmdet.FPN", "out_channels": 16, "start_level": 1, "num_outs": 5},
+        "bbox_head": {
+            "type": "mmdet.RetinaHead",
+            "feat_channels": 16,
+            "stacked_convs": 1,
+            "anchor_generator": {"type": "mmdet.AnchorGenerator", "octave_base_scale": 4, "scales_per_octave": 1,
+                                 "ratios": [1.0]},
+            "bbox_coder": {"type": "mmdet.DeltaXYWHBBoxCoder"},
+        },
+    }  # fmt: skip
+    return ConfigDict(model | changes)
+
+
+def faster_rcnn():
+    model = retinanet(type="mmdet.FasterRCNN")
+    del model["bbox_head"]
+    extractor = {"type": "mmdet.SingleRoIExtractor", "roi_layer": {"type": "RoIAlign", "output_size": 7}}
+    model.neck.start_level = 0
+    model.rpn_head = {
+        "type": "mmdet.RPNHead",
+        "anchor_generator": {"type": "mmdet.AnchorGenerator", "scales": [8], "ratios": [1.0]},
+    }
+    model.roi_head = {
+        "type": "mmdet.StandardRoIHead",
+        "bbox_roi_extractor": extractor,
+        "bbox_head": {"type": "mmdet.Shared2FCBBoxHead"},
+    }
+    return model
+
+
+def test_measures_a_backbone_of_another_library():
+    levels = backbone_levels(ConfigDict(RESNET))
+    assert levels.channels == (8, 16, 32, 64)
+    assert levels.strides == (4, 8, 16, 32)
+
+
+def test_measuring_leaves_the_random_state_alone():
+    torch.manual_seed(0)
+    want = torch.rand(1)
+    torch.manual_seed(0)
+    backbone_levels(ConfigDict(RESNET, out_indices=(1, 2)))
+    assert torch.equal(torch.rand(1), want)
+
+
+def test_fills_a_one_stage_detector():
+    filled = fill_model(retinanet(), num_classes=3)
+    assert filled.neck.in_channels == [8, 16, 32, 64]
+    assert filled.bbox_head.in_channels == 16
+    assert filled.bbox_head.anchor_generator.strides == [8, 16, 32, 64, 128]
+    assert filled.bbox_head.num_classes == 3
+
+
+def test_fills_a_two_stage_detector():
+    filled = fill_model(faster_rcnn(), num_classes=5)
+    assert filled.rpn_head.in_channels == 16
+    assert filled.rpn_head.anchor_generator.strides == [4, 8, 16, 32, 64]
+    assert filled.roi_head.bbox_roi_extractor.out_channels == 16
+    assert filled.roi_head.bbox_roi_extractor.featmap_strides == [4, 8, 16, 32]
+    assert filled.roi_head.bbox_head.in_channels == 16
+    assert filled.roi_head.bbox_head.num_classes == 5
+    assert "num_classes" not in filled.rpn_head
+
+
+def test_fills_a_segmentor_of_mmseg():
+    head = {"type": "mmseg.FCNHead", "in_index": 2, "channels": 8, "num_classes": 4}
+    model = ConfigDict(type="mmseg.EncoderDecoder", backbone=dict(RESNET), decode_head=head)
+    assert fill_model(model).decode_head.in_channels == 32
+
+
+def test_fills_several_necks_one_after_the_other():
+    necks = [retinanet().neck, {"type": "mmdet.DyHead", "out_channels": 24, "num_blocks": 1, "zero_init_offset": False}]
+    filled = fill_model(retinanet(neck=necks))
+    assert filled.neck[1].in_channels == 16
+    assert filled.bbox_head.in_channels == 24
+
+
+def test_keeps_the_config_as_it_was():
+    model = retinanet()
+    before = copy.deepcopy(model)
+    fill_model(model)
+    assert model == before
+
+
+def test_an_explicit_value_that_agrees_stays():
+    model = retinanet()
+    model.neck.in_channels = [8, 16, 32, 64]
+    assert fill_model(model).neck.in_channels == [8, 16, 32, 64]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sides"),
+    [
+        ("neck.in_channels", [8, 16, 32, 99], ("mmdet.FPN", "mmdet.ResNet")),
+        ("bbox_head.in_channels", 77, ("mmdet.RetinaHead", "mmdet.FPN")),
+        ("bbox_head.anchor_generator.strides", [4, 8, 16, 32, 64], ("mmdet.AnchorGenerator", "mmdet.FPN")),
+    ],
+)
+def test_an_explicit_value_that_disagrees_names_both_sides(path, value, sides):
+    model = retinanet()
+    part, name = path.rsplit(".", 1)
+    target = model
+    for key in part.split("."):
+        target = target[key]
+    target[name] = value
+    with pytest.raises(ConfigError) as caught:
+        fill_model(model)
+    for word in (*sides, path, str(value)):
+        assert word in str(caught.value)
+
+
+def test_roi_strides_that_disagree_name_both_sides():
+    model = faster_rcnn()
+    model.roi_head.bbox_roi_extractor.featmap_strides = [8, 16]
+    with pytest.raises(ConfigError, match=r"SingleRoIExtractor expects \(8, 16\), but mmdet.FPN gives"):
+        fill_model(model)
+
+
+def test_another_class_count_than_the_data_set_is_an_error():
+    model = retinanet()
+    model.bbox_head.num_classes = 4
+    with pytest.raises(ConfigError, match="expected the data set's 3 classes, found 4"):
+        fill_model(model, num_classes=3)
+
+
+def test_a_new_backbone_returns_the_old_ones_strides():
+    model = retinanet(backbone={"type": "timm.resnet18"})
+    replaced = {"model.backbone": dict(RESNET, out_indices=(1, 2, 3))}
+    model.neck.start_level = 0
+    filled = fill_model(model, replaced=replaced)
+    assert filled.backbone.out_strides == (8, 16, 32)
+    assert filled.neck.in_channels == [128, 256, 512]
+    assert filled.data_preprocessor.mean == pytest.approx([123.675, 116.28, 103.53])
+
+
+def test_a_plain_vit_cannot_take_the_place_of_a_pyramid():
+    model = retinanet(backbone={"type": "timm.vit_tiny_patch16_224"})
+    with pytest.raises(ConfigError) as caught:
+        fill_model(model, replaced={"model.backbone": RESNET})
+    assert "timm.vit_tiny_patch16_224" in str(caught.value)
+    assert "(4, 8, 16, 32)" in str(caught.value)
+    assert "(16, 16, 16)" in str(caught.value)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "convnext_atto", "swin_tiny_patch4_window7_224"])
+def test_timm_families_build_under_fpn_and_run(backbone):
+    model = build_model(retinanet(backbone={"type": f"timm.{backbone}"}), num_classes=2)
+    feats = model.extract_feat(torch.rand(2, 3, 65, 97))
+    assert [feat.shape[1] for feat in feats] == [16] * 5
+
+
+def test_an_unknown_part_is_answered_with_the_nearest():
+    with pytest.raises(UnknownName, match=r"did you mean 'mmdet.ResNet'"):
+        fill_model(retinanet(backbone={"type": "mmdet.ResNett"}))
+
+
+def test_a_model_without_backbone_is_built_as_it_is():
+    assert fill_model({"type": "mmdet.DetTTAModel"}) == {"type": "mmdet.DetTTAModel"}

@@ -1,0 +1,66 @@
+"""Starting up is cheap: help, lists and configs import no torch, and help no mmengine."""
+
+import subprocess
+import sys
+
+import pytest
+
+from visionzoo.cli import COMMANDS, main
+
+PROBE = """
+import sys
+from visionzoo.cli import main
+sys.argv[0] = "visionzoo"
+code = main({argv!r})
+heavy = [name for name in {heavy!r} if name in sys.modules]
+print("heavy:", *heavy, file=sys.stderr)
+raise SystemExit(code)
+"""
+
+
+def run_probe(argv, heavy):
+    code = PROBE.format(argv=argv, heavy=heavy)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+HEAVY = ["torch", "mmcv", "mmdet", "timm", "cv2", "scipy.ndimage", "matplotlib", "transformers"]
+
+
+@pytest.mark.parametrize(
+    "argv", [["list"], ["config", "show", "rcnet_retinanet"], ["show", "rcnet_retinanet"]], ids=str
+)
+def test_listing_and_showing_import_no_torch(argv):
+    done = run_probe(argv, HEAVY)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1].strip() == "heavy:", done.stderr
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids=str)
+def test_help_imports_neither_torch_nor_mmengine(argv):
+    done = run_probe(argv, [*HEAVY, "mmengine"])
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1].strip() == "heavy:", done.stderr
+    assert done.stdout.strip()
+
+
+def test_importing_the_package_is_light():
+    code = f"import sys, visionzoo; print([name for name in {[*HEAVY, 'mmengine']!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_commands_help_shows_two_examples(capsys):
+    for name in COMMANDS:
+        assert main([name, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert shown.count(f"visionzoo {name} ") >= 2, name
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(capsys):
+    assert main(["trian"]) == 2
+    assert "did you mean train?" in capsys.readouterr().err
+
+
+def test_no_command_prints_the_usage_and_fails(capsys):
+    assert main([]) == 2
+    assert "usage: visionzoo COMMAND" in capsys.readouterr().out

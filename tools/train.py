@@ -1,0 +1,4 @@
+#!/usr/bin/env python3
+from visionzoo.cli.train import main
+
+raise SystemExit(main())
