@@ -8,9 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from visionzoo.config.signatures import arguments_of
+from visionzoo.errors import nearest_name
 
 if TYPE_CHECKING:
     from visionzoo.registry import ZooRegistry
+
+SCOPES = ("mmdet", "mmseg", "mmcv", "mmengine", "timm", "visionzoo")
 
 
 def all_registries() -> dict[str, ZooRegistry]:
@@ -43,6 +46,60 @@ def arguments_of_type(type_name: str) -> set[str] | None:
         return None
     arguments = arguments_of(part)
     return None if arguments.open else set(arguments.names)
+
+
+def find_op(name: str) -> Callable[..., Any] | None:
+    """The function or layer of that name in ``mmcv.ops``, where mmdet looks up its RoI layers and its nms."""
+    return getattr(import_module("mmcv.ops"), name, None)
+
+
+def kind_of(registries: Iterable[str]) -> str:
+    """What the parts of a registry are called: ``model``, ``hook``."""
+    known = all_registries()
+    return next((known[name].name for name in registries), "part")
+
+
+def name_answer(name: str, registries: Iterable[str]) -> str:
+    """What to write instead of a type that nothing is called: its scope, or the nearest name."""
+    chosen = tuple(registries) or tuple(all_registries())
+    scope = name.rpartition(".")[0]
+    if not scope:
+        return _unscoped_answer(name, chosen)
+    if scope == "timm":
+        return _did_you_mean(name, [f"timm.{model}" for model in import_module("timm").list_models()])
+    known = names_in_scope(scope, chosen)
+    if not known:
+        return _did_you_mean(scope, SCOPES, otherwise=f"known scopes: {', '.join(SCOPES)}")
+    return _did_you_mean(name, [f"{scope}.{other}" for other in known])
+
+
+def _unscoped_answer(name: str, registries: tuple[str, ...]) -> str:
+    own = [other for registry in registries for other in all_registries()[registry].known_names()]
+    by_scope = {scope: names_in_scope(scope, registries) for scope in ("mmdet", "mmseg")}
+    for scope, names in by_scope.items():
+        if name in names:
+            return f"write {scope}.{name}"
+    foreign = [f"{scope}.{other}" for scope, names in by_scope.items() for other in names]
+    unscoped = {other.partition(".")[2]: other for other in reversed(foreign)}
+    nearest = nearest_name(name, [*own, *unscoped])
+    return f"did you mean {unscoped.get(nearest, nearest)}?" if nearest else "visionzoo.registry knows all names"
+
+
+def _did_you_mean(name: str, known: Iterable[str], otherwise: str = "check the name") -> str:
+    nearest = nearest_name(name, known)
+    return f"did you mean {nearest}?" if nearest else otherwise
+
+
+def names_in_scope(scope: str, registries: Iterable[str]) -> list[str]:
+    """Names that another library's registries of the same kinds hold."""
+    names: set[str] = set()
+    for registry in registries:
+        parent = all_registries()[registry].parent
+        child = parent.children.get(scope) if parent is not None else None
+        if child is not None:
+            child.import_from_location()
+            names |= set(child.module_dict)
+    return sorted(names)
 
 
 @contextmanager

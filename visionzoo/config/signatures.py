@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
@@ -24,6 +24,7 @@ class Arguments:
     names: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     open: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     def accept(self, name: str) -> bool:
         return self.open or name in self.names
@@ -33,6 +34,7 @@ class Arguments:
 class _Forward:
     """How an ``__init__`` hands its ``**kwargs`` to its base, besides the arguments it fills itself."""
 
+    after: str | None  # the class named in ``super(Class, self)``
     positional: int
     keywords: tuple[str, ...]
     starred: bool
@@ -70,14 +72,21 @@ def _of_parameters(parameters: list[inspect.Parameter]) -> Arguments:
         names=tuple(p.name for p in named),
         required=tuple(p.name for p in named if p.default is inspect.Parameter.empty),
         open=any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters),
+        annotations={p.name: _annotation(p) for p in named if p.annotation is not inspect.Parameter.empty},
     )
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    annotation = parameter.annotation
+    return annotation.__name__ if inspect.isclass(annotation) else str(annotation)
 
 
 def _of_partial(part: partial[Any]) -> Arguments:
     inner = arguments_of(part.func)
     names = inner.names[len(part.args) :]
     filled = part.keywords
-    return Arguments(names, tuple(n for n in inner.required if n in names and n not in filled), inner.open)
+    required = tuple(n for n in inner.required if n in names and n not in filled)
+    return Arguments(names, required, inner.open, inner.annotations)
 
 
 def _of_classes(classes: tuple[type, ...]) -> Arguments:
@@ -88,21 +97,29 @@ def _of_classes(classes: tuple[type, ...]) -> Arguments:
         if "__init__" in vars(cls):
             init = inspect.unwrap(vars(cls)["__init__"])
             own = _of_signature(init, skip=1)
-            return _with_base(own, init, classes[index + 1 :]) if own.open else own
+            return _with_base(own, init, cls, classes[index + 1 :]) if own.open else own
     return Arguments(open=True)
 
 
-def _with_base(own: Arguments, init: Callable[..., Any], bases: tuple[type, ...]) -> Arguments:
+def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple[type, ...]) -> Arguments:
     if init.__module__.startswith("torch.nn."):  # nn.Module names **kwargs, but takes none
-        return Arguments(own.names, own.required)
+        return Arguments(own.names, own.required, annotations=own.annotations)
     forward = _forward_of(init)
     if forward is None:
         return own
+    names_of_bases = [base.__name__ for base in bases]
+    if forward.after != cls.__name__ and forward.after in names_of_bases:
+        bases = bases[names_of_bases.index(forward.after) + 1 :]
     base = _of_classes(bases)
     filled = {*base.names[: forward.positional], *forward.keywords}
     names = [*own.names, *forward.taken, *(n for n in base.names if n not in filled)]
     required = [n for n in base.required if n not in filled and not forward.starred and n not in forward.taken]
-    return Arguments(tuple(dict.fromkeys(names)), tuple(dict.fromkeys([*own.required, *required])), base.open)
+    return Arguments(
+        names=tuple(dict.fromkeys(names)),
+        required=tuple(dict.fromkeys([*own.required, *required])),
+        open=base.open,
+        annotations={**base.annotations, **own.annotations},
+    )
 
 
 def _forward_of(init: Callable[..., Any]) -> _Forward | None:
@@ -122,12 +139,20 @@ def _forward_of(init: Callable[..., Any]) -> _Forward | None:
         return None
     call = handing[0]
     return _Forward(
+        after=_named_in_super(call),
         positional=sum(not isinstance(arg, ast.Starred) for arg in call.args),
         keywords=tuple(keyword.arg for keyword in call.keywords if keyword.arg is not None),
         starred=any(isinstance(arg, ast.Starred) for arg in call.args)
         or sum(keyword.arg is None for keyword in call.keywords) > 1,
         taken=tuple(taken),
     )
+
+
+def _named_in_super(call: ast.Call) -> str | None:
+    inner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    if isinstance(inner, ast.Call) and inner.args and isinstance(inner.args[0], ast.Name):
+        return inner.args[0].id
+    return None
 
 
 def _hands_on(call: ast.Call, name: str) -> bool:

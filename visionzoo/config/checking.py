@@ -1,0 +1,223 @@
+"""The whole check of a config before anything is built: every problem in one list.
+
+Each line names the file that set the value, its path, what was found and the closest valid name::
+
+    configs/x.py: model.neck.out_chanels: RCNet has no argument "out_chanels"; did you mean out_channels? (accepts: ...)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from visionzoo.config.keys import TOP_LEVEL, UNTYPED
+from visionzoo.config.loading import LoadedConfig
+from visionzoo.config.positions import (
+    DEFAULT_TYPES,
+    OPS_KEYS,
+    extra_at,
+    has_own_words,
+    injected_at,
+    is_part,
+    is_sized_by_owner,
+    position,
+    registries_at,
+)
+from visionzoo.config.resolving import find_anywhere, find_op, find_part, kind_of, name_answer
+from visionzoo.config.signatures import Arguments, arguments_of
+from visionzoo.config.tree import Origins, join
+from visionzoo.errors import ConfigError, nearest_name
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+# Keys that only work together, as mmengine's Runner wants them.
+_TOGETHER = (
+    ("train_dataloader", "train_cfg", "optim_wrapper"),
+    ("val_dataloader", "val_cfg", "val_evaluator"),
+    ("test_dataloader", "test_cfg", "test_evaluator"),
+)
+
+# Parts whose dicts below are read by another library that has no registry here.
+_OPAQUE = ("Albu", "Detectron2Wrapper")
+
+# Words of an annotation under which a string is certainly wrong.
+_NUMERIC_WORDS = {"int", "float", "bool", "Optional", "Union", "None", "NoneType", "typing", "torch", "Tensor", "class"}
+
+_MOST_NAMES = 12
+
+
+def require_valid(loaded: LoadedConfig) -> None:
+    """Raise one ConfigError that lists every problem of a config, if it has any."""
+    problems = check_config(loaded)
+    if problems:
+        found = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError(
+            f"{loaded.source}: expected a config that can be built, found {found}; mend and run again", problems
+        )
+
+
+def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]:
+    """Every problem of a config, one line each; an empty list when it can be built.
+
+    Args:
+        config: a loaded config, whose lines then name the files, or only its values.
+
+    Imports the libraries that the config names, and its ``custom_imports``.
+    """
+    values = config.cfg if isinstance(config, LoadedConfig) else config
+    tree = values.to_dict() if hasattr(values, "to_dict") else dict(values)
+    origins, source = (config.origins, config.source) if isinstance(config, LoadedConfig) else (Origins(), "config")
+    problems = [*_import_problems(tree), *_top_level_problems(tree), *_value_problems(tree)]
+    return list(dict.fromkeys(f"{origins.of(path) or source}: {path}: {text}" for path, text in problems))
+
+
+# A problem is the path of the value that is wrong, and what is wrong with it.
+Problem = tuple[str, str]
+
+
+def import_custom_modules(cfg: Mapping[str, Any]) -> None:
+    """Import the modules that a config names in ``custom_imports``, so that their parts are registered.
+
+    Raises:
+        ConfigError: a module that cannot be imported, unless the config allows that.
+    """
+    for path, text in _import_problems(cfg):
+        raise ConfigError(f"{path}: {text}")
+
+
+def _import_problems(cfg: Mapping[str, Any]) -> Iterator[Problem]:
+    custom = cfg.get("custom_imports") or {}
+    if not isinstance(custom, Mapping):
+        yield "custom_imports", f"expected dict(imports=[...]), found {custom!r}"
+        return
+    names = custom.get("imports") or []
+    for name in [names] if isinstance(names, str) else names:
+        try:
+            import_module(name)
+        except ImportError as error:
+            if not custom.get("allow_failed_imports"):
+                yield "custom_imports.imports", f"{name!r} cannot be imported ({error}); put its folder on PYTHONPATH"
+
+
+def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in tree:
+        if key not in TOP_LEVEL:
+            yield key, f'a config has no key "{key}"; {_answer(key, TOP_LEVEL)}'
+    if not tree.get("model"):
+        yield "model", "a config needs a model; add model = dict(type=...)"
+    for group in _TOGETHER:
+        given = [key for key in group if tree.get(key) is not None]
+        if given and len(given) < len(group):
+            absent = [key for key in group if key not in given]
+            yield given[0], f"needs {' and '.join(absent)} as well; add what is absent or leave all three out"
+
+
+def _value_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, value in tree.items():
+        if key in TOP_LEVEL:
+            yield from _tree_problems(value, key)
+
+
+def _tree_problems(node: Any, path: str) -> Iterator[Problem]:
+    """Problems of a value and of everything below it."""
+    if isinstance(node, (list, tuple)):
+        for index, item in enumerate(node):
+            yield from _tree_problems(item, join(path, index))
+        return
+    at = position(path)
+    if is_part(at) and not isinstance(node, (dict, list, tuple)) and node is not None:
+        yield path, f"expected a dict with a type, found {node!r}"
+    if not isinstance(node, dict):
+        return
+    yield from _dict_problems(node, path, at)
+    if str(node.get("type")).rpartition(".")[2] not in _OPAQUE:
+        for key, value in node.items():
+            yield from _tree_problems(value, join(path, key))
+
+
+def _dict_problems(node: dict[Any, Any], path: str, at: str) -> Iterator[Problem]:
+    if "_scope_" in node:
+        yield (
+            join(path, "_scope_"),
+            "expected no `_scope_`; write the scope in front of each type, as in mmdet.RetinaHead",
+        )
+    name = node.get("type", DEFAULT_TYPES.get(at))
+    if name is None:
+        yield from _untyped_problems(node, path, at)
+    elif not isinstance(name, str):
+        yield join(path, "type"), f"expected a type's name as a string, found {name!r}"
+    elif not has_own_words(at):
+        yield from _part_problems(node, name, path, at)
+
+
+def _untyped_problems(node: dict[Any, Any], path: str, at: str) -> Iterator[Problem]:
+    if is_part(at):
+        nearest = nearest_name("type", [str(key) for key in node])
+        answer = f"did you mean type instead of {nearest}?" if nearest else "add type=..."
+        yield path, f"expected a dict with a type, found one without; {answer}"
+    known = UNTYPED.get(at, ())
+    for key in node if known else ():
+        if key not in known:
+            yield join(path, key), f'{path} has no key "{key}"; {_answer(str(key), known)}'
+
+
+def _part_problems(node: dict[Any, Any], name: str, path: str, at: str) -> Iterator[Problem]:
+    part, problem = _resolve(name, at)
+    if part is None:
+        yield join(path, "type"), problem
+        return
+    yield from _argument_problems(node, name.rpartition(".")[2], arguments_of(part), path, at)
+
+
+def _resolve(name: str, at: str) -> tuple[Callable[..., Any] | None, str]:
+    """The class of a type at a position, or None and what is wrong with it."""
+    registries = registries_at(at)
+    if at.rpartition(".")[2] in OPS_KEYS:
+        op = find_op(name)
+        if op is not None:
+            return op, ""
+    found = find_part(name, registries) if registries else find_anywhere(name)
+    if found is not None:
+        return found, ""
+    elsewhere = find_anywhere(name) if registries else None
+    if elsewhere is not None:
+        return None, f"expected the name of a {kind_of(registries)}, and {name!r} is none"
+    return None, f"no {kind_of(registries)} is called {name!r}; {name_answer(name, registries)}"
+
+
+def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, path: str, at: str) -> Iterator[Problem]:
+    extra = extra_at(at)
+    suggested: set[str] = set()
+    for key, value in node.items():
+        if key in ("type", "_scope_") or key in extra:
+            continue
+        if not arguments.accept(str(key)):
+            nearest = nearest_name(str(key), arguments.names)
+            suggested |= {nearest} if nearest else set()
+            yield join(path, key), f'{name} has no argument "{key}"; {_answer(str(key), arguments.names)}'
+        elif _is_text_for_number(value, arguments.annotations.get(str(key), "")):
+            yield join(path, key), f"{name} takes {arguments.annotations[key]}, found the string {value!r}"
+    if not is_sized_by_owner(at):
+        given = {*node, *injected_at(at), *suggested}
+        for missing in (name for name in arguments.required if name not in given):
+            yield path, f'{name} needs the argument "{missing}"; add it ({_accepts(arguments.names)})'
+
+
+def _is_text_for_number(value: Any, annotation: str) -> bool:
+    """Whether a string stands where, by its annotation, only numbers can."""
+    words = set(re.findall(r"\w+", annotation))
+    return isinstance(value, str) and bool(words & {"int", "float", "bool"}) and words <= _NUMERIC_WORDS
+
+
+def _answer(name: str, known: Iterable[str]) -> str:
+    nearest = nearest_name(name, known)
+    return f"did you mean {nearest}? ({_accepts(known)})" if nearest else f"leave it out ({_accepts(known)})"
+
+
+def _accepts(known: Iterable[str]) -> str:
+    names = list(known)
+    rest = ", ..." if len(names) > _MOST_NAMES else ""
+    return f"accepts: {', '.join(names[:_MOST_NAMES]) or 'no argument'}{rest}"

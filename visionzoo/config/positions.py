@@ -1,0 +1,131 @@
+"""What a config's positions hold: which registry a ``type`` there is looked up in, and what is filled in later.
+
+A position is a dotted path without list indices: ``train_dataloader.dataset.pipeline``.
+"""
+
+from __future__ import annotations
+
+import re
+
+# First match wins. Inside a model, assigners and coders are TASK_UTILS and all else is MODELS.
+_REGISTRIES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"(.*\.)?(tta_pipeline|pipeline|transforms|pre_transform)", ("TRANSFORMS",)),
+    (r"(.*\.)?\w+_dataloader\.(sampler|batch_sampler)", ("DATA_SAMPLERS",)),
+    (r"(.*\.)?\w+_dataloader\.(collate_fn|worker_init_fn)", ("FUNCTIONS",)),
+    (r"\w+_dataloader\.dataset(\.datasets?)*", ("DATASETS",)),
+    (r"(val|test)_evaluator", ("METRICS", "EVALUATOR")),
+    (r"(val|test)_evaluator\.metrics", ("METRICS",)),
+    (r"default_hooks\.\w+|custom_hooks", ("HOOKS",)),
+    (r"optim_wrapper(\.\w+)?\.optimizer", ("OPTIMIZERS",)),
+    (r"optim_wrapper", ("OPTIM_WRAPPERS",)),
+    (r"param_scheduler(\.\w+)?", ("PARAM_SCHEDULERS",)),
+    (r"(train|val|test)_cfg", ("LOOPS",)),
+    (r"visualizer", ("VISUALIZERS",)),
+    (r"(.*\.)?vis_backends", ("VISBACKENDS",)),
+    (r"log_processor", ("LOG_PROCESSORS",)),
+    (r"(model|tta_model)(\..*)?\.init_cfg(\.override)?", ("WEIGHT_INITIALIZERS",)),
+    (r"(model|tta_model)(\..*)?", ("MODELS", "TASK_UTILS")),
+)
+
+# Positions whose dict must name a type, because something is built from it.
+_PARTS = (
+    r"model",
+    r"model\.(\w+\.)*(data_preprocessor|backbone|neck|bbox_head|rpn_head|roi_head|mask_head|query_head|decode_head)",
+    r"model\.(\w+\.)*(anchor_generator|prior_generator|bbox_coder|assigner|\w+_roi_extractor|roi_layer)",
+    r"model\.(\w+\.)*loss_(cls|bbox|mask|iou|dfl|dice|centerness|obj)",
+    r"\w+_dataloader\.(dataset|sampler|batch_sampler)",
+    r"(\w+_dataloader\.(\w+\.)*)?(pipeline|tta_pipeline)",
+    r"default_hooks\.\w+|custom_hooks",
+    r"optim_wrapper\.optimizer",
+    r"param_scheduler",
+    r"(val|test)_evaluator(\.metrics)?",
+    r"visualizer|vis_backends",
+)
+
+# The type that a dict without one stands for.
+DEFAULT_TYPES = {
+    "optim_wrapper": "OptimWrapper",
+    "log_processor": "LogProcessor",
+    "val_cfg": "ValLoop",
+    "test_cfg": "TestLoop",
+}
+
+# Arguments that whoever builds the part fills in, by position; a config need not give them.
+_INJECTED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"(model|tta_model)(\..*)?", ("in_channels", "num_classes", "train_cfg", "test_cfg")),
+    (r"(.*\.)?(anchor_generator|prior_generator)", ("strides",)),
+    (r"(.*\.)?\w*roi_extractor", ("featmap_strides", "out_channels")),
+    (r".*\.(pos_|neg_)?sampler", ("num", "pos_fraction", "context")),
+    (r"tta_model", ("module",)),
+    (r"optim_wrapper(\.\w+)?\.optimizer", ("params",)),
+    (r"param_scheduler(\.\w+)?", ("optimizer",)),
+    (r"\w+_dataloader\.(sampler|batch_sampler)", ("dataset", "sampler", "batch_size")),
+    (r"(train|val|test)_cfg", ("runner", "dataloader", "evaluator")),
+    (r"(.*\.)?vis_backends", ("save_dir",)),
+)
+
+# Layers that their owner sizes: only unknown arguments are told, never missing ones.
+_SIZED_BY_OWNER = (
+    r"(model|tta_model)\..*(_cfg|\.nms)",
+    r"(model|tta_model)\..*\.(dcn|sac|cfg|roi_layer|plugins|upsample|conv|norm|act|\w+_layer|\w*encoder|\w*decoder)",
+)
+
+# Arguments that an owner takes out of the dict before it builds the layer.
+_EXTRA: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r".*norm_cfg", ("requires_grad",)),
+    (r".*\.(dcn|sac|conv_cfg|dcn_cfg)", ("fallback_on_stride", "deformable_groups")),
+    (r".*\.upsample_cfg", ("scale_factor", "mode", "align_corners")),
+    (r".*\.loss_cls", ("bg_cls_weight",)),
+    (r".*init_cfg", ("layer", "override", "map_location", "name")),
+    (r".*init_cfg\.override", ("name", "layer")),
+    (r".*\.(nms|dqs_cfg)", ("class_agnostic", "split_thr", "iou_thr")),
+    (r"(train|val|test)_cfg", ("by_epoch",)),
+    (r"optim_wrapper", ("constructor", "paramwise_cfg")),
+    (r"param_scheduler(\.\w+)?", ("convert_to_iter_based",)),
+    (r".*_hooks(\.\w+)?", ("priority",)),
+)
+
+# Dicts whose type is the name of a function or layer of mmcv.ops, not of a registry.
+OPS_KEYS = ("nms", "dqs_cfg", "roi_layer")
+
+# Dicts whose type is a word that only their owner understands: mmdet's FPG neck and StageCascadeRPNHead.
+_OWN_WORDS = (r".*\.\w+_trans(\.\w+)*", r".*\.adapt_cfg")
+
+
+def position(path: str) -> str:
+    """A dotted path without the indices of its lists.
+
+    >>> position("train_dataloader.dataset.pipeline.2.scale")
+    'train_dataloader.dataset.pipeline.scale'
+    """
+    return ".".join(key for key in path.split(".") if not key.isdigit())
+
+
+def registries_at(at: str) -> tuple[str, ...]:
+    """Variables of ``visionzoo.registry`` that a ``type`` at this position comes from; none when unknown."""
+    return next((names for pattern, names in _REGISTRIES if re.fullmatch(pattern, at)), ())
+
+
+def is_part(at: str) -> bool:
+    """Whether a dict at this position must have a ``type``."""
+    return any(re.fullmatch(pattern, at) for pattern in _PARTS)
+
+
+def injected_at(at: str) -> set[str]:
+    """Arguments that are filled in while building."""
+    return {name for pattern, names in _INJECTED if re.fullmatch(pattern, at) for name in names}
+
+
+def extra_at(at: str) -> set[str]:
+    """Arguments beyond the class's own that the owner understands."""
+    return {name for pattern, names in _EXTRA if re.fullmatch(pattern, at) for name in names}
+
+
+def has_own_words(at: str) -> bool:
+    """Whether the types at this position are no names of parts."""
+    return any(re.fullmatch(pattern, at) for pattern in _OWN_WORDS)
+
+
+def is_sized_by_owner(at: str) -> bool:
+    """Whether the owner gives this part its sizes."""
+    return any(re.fullmatch(pattern, at) for pattern in _SIZED_BY_OWNER) and not at.endswith("init_cfg")
