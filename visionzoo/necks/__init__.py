@@ -1,1 +1,5 @@
+"""Necks: a tuple of feature maps to another, one file or folder per paper."""
 
+from visionzoo.necks.rcnet import RCNet
+
+__all__ = ["RCNet"]

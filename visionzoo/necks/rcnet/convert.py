@@ -1,0 +1,72 @@
+"""Checkpoints of the authors' code (mmdet 2.10) to ours: names in, names out.
+
+Our names are theirs, so that what is left is what surrounds them: the wrapping of a training checkpoint, the
+prefix of a parallel model, copies of an averaged model, and the place where early mmcv kept a deformable
+convolution's offsets. Backbones and heads of mmdet have kept their names from 2.10 to 3.x.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from visionzoo.errors import CheckpointError
+
+_NECK = re.compile(r"(lateral_convs|extra_downsamples|RevFP|CSN)\.")
+
+# `conv_offset` lies inside the deformable convolution since mmcv 1.0, beside it before.
+_EARLY_OFFSET = re.compile(r"\b(pre_fusion|post_fusion)\.conv_offset\.")
+
+
+def convert(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Weights of an ``RCFPN`` as released to weights of :class:`RCNet`.
+
+    Args:
+        state: of the neck alone, or of a detector (``neck.*``; its other parts are left out), bare or inside a
+            training checkpoint (``{"meta": ..., "state_dict": ...}``).
+
+    Raises:
+        CheckpointError: there is no such neck in ``state``.
+    """
+    flat = _unwrapped(state)
+    inside = {name.removeprefix("neck."): value for name, value in flat.items() if name.startswith("neck.")}
+    neck = {_EARLY_OFFSET.sub(r"\1.conv.conv_offset.", name): value for name, value in (inside or flat).items()}
+    strangers = [name for name in neck if not _NECK.match(name)]
+    if strangers or not neck:
+        raise CheckpointError(
+            "checkpoint: expected an RCNet neck (lateral_convs.*, RevFP.*, CSN.*), found "
+            f"{strangers[0] if strangers else 'no weights'}; give a checkpoint of a detector with this neck"
+        )
+    return neck
+
+
+def convert_detector(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Weights of a detector trained with the authors' code to weights of ours, or those of its neck alone.
+
+    Args:
+        checkpoint: as loaded from an mmdet 2.x file; also its ``state_dict`` alone, or a bare neck's.
+
+    Raises:
+        CheckpointError: the checkpoint holds no RCNet neck.
+    """
+    flat = _unwrapped(checkpoint)
+    prefix = "neck." if any(name.startswith("neck.") for name in flat) else ""
+    neck = {prefix + name: value for name, value in convert(flat).items()}
+    others = {name: value for name, value in flat.items() if prefix and not name.startswith(prefix)}
+    return others | neck
+
+
+def _unwrapped(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state dict inside a training checkpoint, without a parallel model's prefix and averaged copies.
+
+    mmcv's averaging hook swaps before it saves: the plain names hold the averaged weights, ``ema_*`` the others.
+    """
+    for name in ("state_dict", "model"):
+        if isinstance(checkpoint.get(name), Mapping):
+            checkpoint = checkpoint[name]
+            break
+    named = {name.removeprefix("module."): value for name, value in checkpoint.items() if isinstance(value, Tensor)}
+    return {name: value for name, value in named.items() if not name.startswith("ema_")}

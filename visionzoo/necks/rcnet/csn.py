@@ -1,0 +1,112 @@
+"""Cross-scale shift network: levels exchange channels, then receive two global contexts (paper, section 3.3).
+
+Tensors: B batch, L levels, C channels (equal on all levels), H and W size of the common grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from visionzoo.errors import ConfigError
+from visionzoo.necks.rcnet.blocks import grow, pointwise, pool_to, size_of, xavier
+
+# One sixteenth of the channels comes from each of these neighbours, around the circle of levels. The paper draws a
+# shift that ends at the last level; the authors' code, which gave their numbers, is circular: p3 receives from p7.
+SHIFTS = (1, -1, 2, -2)
+RATIO = 16
+
+
+def shift_levels(levels: Sequence[Tensor]) -> list[Tensor]:
+    """Put channels of the neighbouring levels in front of each level's own.
+
+    Args:
+        levels: L maps of (B, C, H, W).
+
+    Returns:
+        L maps of (B, C + 4 * (C // 16), H, W): channels [0, C / 16) of the next coarser level, [C / 16, 2 C / 16) of
+        the next finer, the third and fourth sixteenths of the levels two steps away, then all channels of the level.
+    """
+    part, count = levels[0].shape[1] // RATIO, len(levels)
+    return [
+        torch.cat([levels[(i + s) % count][:, k * part : (k + 1) * part] for k, s in enumerate(SHIFTS)] + [level], 1)
+        for i, level in enumerate(levels)
+    ]
+
+
+class MultiScaleShift(nn.Module):
+    """Shift channels between levels, then mix them by a small network per level."""
+
+    def __init__(self, channels: int, num_levels: int, norm_cfg: Mapping | None):
+        super().__init__()
+        shifted = channels + len(SHIFTS) * (channels // RATIO)
+        self.aggregation = nn.ModuleList(
+            nn.Sequential(pointwise(shifted, channels, norm_cfg, relu_after=True), nn.Conv2d(channels, channels, 1))
+            for _ in range(num_levels)
+        )
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """L maps of (B, C, H, W) to as many of the same size."""
+        return [x + mix(shifted) for x, shifted, mix in zip(levels, shift_levels(levels), self.aggregation)]
+
+
+class GlobalContext(nn.Module):
+    """One vector per image: the mean over positions that matter, transformed."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.channel_agg = nn.Conv2d(channels, 1, 1)
+        self.trans = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, N, M) to (B, C, 1, 1)."""
+        importance = self.channel_agg(x).flatten(2).softmax(2)
+        return self.trans((x.flatten(2) @ importance.to(x.dtype).transpose(1, 2)).unsqueeze(3))
+
+
+class CSN(nn.Module):
+    """Cross-scale shift network over maps of equal channels, fine to coarse.
+
+    All levels meet on the grid of the second one (P4).
+
+    Args:
+        channels: C of every level, a multiple of 16.
+        num_levels: L, at least 2; with fewer than 5 some neighbours around the circle coincide.
+        norm_cfg: norm inside the mixing networks, or none.
+
+    Raises:
+        ConfigError: ``channels`` is not a multiple of 16.
+    """
+
+    def __init__(self, channels: int, num_levels: int = 5, *, norm_cfg: Mapping | None = None):
+        super().__init__()
+        if channels < RATIO or channels % RATIO:
+            raise ConfigError(
+                f"RCNet.out_channels: expected a multiple of {RATIO}, because CSN shifts sixteenths of the channels, "
+                f"found {channels}; use {max(1, round(channels / RATIO)) * RATIO}, or csn=False"
+            )
+        self.spatialContext = GlobalContext(channels)
+        self.scaleContext = GlobalContext(channels)
+        self.msm = MultiScaleShift(channels, num_levels, norm_cfg)
+        xavier(self)
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """(B, C, H_i, W_i) per level to maps of the same sizes; the input is left as it is."""
+        mixed = self.msm(self.on_grid(feats))
+        spatial, scale = self.contexts(mixed)
+        context = spatial + scale  # constant over the map, so resizing need not see it
+        resize = [grow] + [pool_to] * (len(feats) - 1)
+        return tuple(x + context + to(y, size_of(x)) for x, y, to in zip(feats, mixed, resize))
+
+    def on_grid(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """All levels at the size of the second: the finest by maximum, the others by interpolation."""
+        size = size_of(feats[1])
+        return [pool_to(feats[0], size), *(grow(x, size) for x in feats[1:])]
+
+    def contexts(self, mixed: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Context over the positions of the mean map, and over the levels' means: (B, C, 1, 1) each."""
+        mean_map = torch.stack(list(mixed)).mean(0)
+        mean_vectors = torch.stack([y.mean((2, 3)) for y in mixed], 2)
+        return self.spatialContext(mean_map), self.scaleContext(mean_vectors.unsqueeze(3))

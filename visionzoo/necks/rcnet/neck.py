@@ -1,0 +1,171 @@
+"""RCNet: reverse feature pyramid and cross-scale shift network, in the place of an FPN.
+
+Zong et al., "RCNet: Reverse Feature Pyramid and Cross-scale Shift Network for Object Detection", ACM MM 2021,
+https://arxiv.org/abs/2110.12130; released code https://github.com/TempleX98/RCNet, whose numbers this gives.
+
+Tensors: B batch, C channels, H and W in pixels of the level they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.necks.rcnet.blocks import pointwise, size_of, xavier
+from visionzoo.necks.rcnet.convert import convert_detector
+from visionzoo.necks.rcnet.csn import CSN
+from visionzoo.necks.rcnet.revfp import DCN_V2, RevFP
+from visionzoo.registry import MODELS
+
+# Below three levels no level has two neighbours; above six the coarsest is one pixel for every usual image.
+LEVELS = range(3, 7)
+
+
+@MODELS.register_module()
+class RCNet(BaseModule):
+    """Feature maps of a backbone to ``num_outs`` maps of equal channels.
+
+    Sizes may halve in any way from level to level (25 to 13 or to 12); where they are rounded up, the numbers are
+    those of the authors' code.
+
+    Args:
+        in_channels: of every map that the backbone gives, fine to coarse.
+        out_channels: C of every output, a multiple of 16; by default that of the variant.
+        num_outs: levels to return, 3 to 6. Levels that the backbone does not have are made from its coarsest.
+        start_level: first input to use.
+        end_level: one past the last input to use, and then no further levels are made; -1 for all inputs.
+        add_extra_convs: accepted because the authors' configs give it; like there, it changes nothing.
+        norm_cfg: norm of all convolution blocks, e.g. ``dict(type="BN")``; none by default.
+        out_conv_cfg: convolution after every fusion: ``dict(type="DCNv2", deform_groups=G)``, or ``None`` for a
+            plain one.
+        variant: ``base`` (the paper's 256 channels) or ``tiny`` (32).
+        rev_fp: use the reverse feature pyramid.
+        csn: use the cross-scale shift network.
+        in_strides: pixels per cell of every input; doubles from 4 by default.
+        init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint=...)``.
+
+    Attributes:
+        out_channels: C, once per output.
+        out_strides: pixels per cell of every output; a level made here doubles the one before.
+
+    Raises:
+        ConfigError: levels that do not fit together, C not a multiple of 16, an unknown ``out_conv_cfg``.
+        UnknownName: an unknown variant.
+    """
+
+    VARIANTS: dict[str, dict[str, Any]] = {"base": {"out_channels": 256}, "tiny": {"out_channels": 32}}
+
+    convert = staticmethod(convert_detector)
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int | None = None,
+        num_outs: int = 5,
+        start_level: int = 0,
+        end_level: int = -1,
+        add_extra_convs: bool | str = False,
+        norm_cfg: Mapping | None = None,
+        out_conv_cfg: Mapping | None = DCN_V2,
+        *,
+        variant: str = "base",
+        rev_fp: bool = True,
+        csn: bool = True,
+        in_strides: Sequence[int] | None = None,
+        init_cfg: Any = None,
+    ):
+        super().__init__(init_cfg)
+        if variant not in self.VARIANTS:
+            raise UnknownName(variant, kind="RCNet variant", known=self.VARIANTS)
+        channels = self.VARIANTS[variant]["out_channels"] if out_channels is None else out_channels
+        self.in_channels = tuple(in_channels)
+        self.used = _used_levels(len(self.in_channels), num_outs, start_level, end_level)
+        self.out_channels = (channels,) * num_outs
+        self.out_strides = _out_strides(_in_strides(in_strides, len(self.in_channels))[self.used], num_outs)
+        used_channels = self.in_channels[self.used]
+        self.lateral_convs = nn.ModuleList(pointwise(width, channels, norm_cfg) for width in used_channels)
+        self.extra_downsamples = nn.ModuleList(
+            nn.Sequential(pointwise(channels, channels, norm_cfg), nn.MaxPool2d(2))
+            for _ in range(num_outs - len(used_channels))
+        )
+        if rev_fp:
+            self.RevFP = RevFP(channels, num_outs, norm_cfg=norm_cfg, out_conv_cfg=out_conv_cfg)
+        if csn:
+            self.CSN = CSN(channels, num_outs, norm_cfg=norm_cfg)
+
+    def init_weights(self) -> None:
+        """Xavier for all 1x1 convolutions; the fusing parts keep the start they were built with.
+
+        Building alone gives the same distribution; this is for detectors, which initialise their parts anew.
+        """
+        if not self.is_init:
+            for part in (self.lateral_convs, self.extra_downsamples, getattr(self, "CSN", None)):
+                if part is not None:
+                    xavier(part)
+        super().init_weights()
+
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """(B, in_channels[i], H_i, W_i) per input to (B, C, H, W) per output; the inputs are left as they are."""
+        feats = self.levels(inputs)
+        if hasattr(self, "RevFP"):
+            feats = self.RevFP(feats)
+        if hasattr(self, "CSN"):
+            feats = self.CSN(feats)
+        return tuple(feats)
+
+    def levels(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The maps that RevFP fuses (C3 to C7 in the paper): projected inputs, and further levels from the last."""
+        if len(inputs) != len(self.in_channels):
+            raise ConfigError(
+                f"RCNet: expected {len(self.in_channels)} feature maps (in_channels={list(self.in_channels)}), found "
+                f"{len(inputs)}; make in_channels and the backbone's out_indices agree"
+            )
+        feats = [lateral(x) for lateral, x in zip(self.lateral_convs, inputs[self.used])]
+        for downsample in self.extra_downsamples:
+            feats.append(downsample(_even(feats[-1])))
+        return feats
+
+
+def _even(x: Tensor) -> Tensor:
+    """Repeat the last row and column of odd sides. Before the norm, whose statistics include them."""
+    height, width = size_of(x)
+    return F.pad(x, (0, width % 2, 0, height % 2), "replicate") if height % 2 or width % 2 else x
+
+
+def _used_levels(num_ins: int, num_outs: int, start_level: int, end_level: int) -> slice:
+    """Which inputs are used; the counts must fit as in the authors' code."""
+    if num_outs not in LEVELS:
+        raise ConfigError(f"RCNet.num_outs: expected {LEVELS[0]} to {LEVELS[-1]} levels, found {num_outs}; use 5")
+    end = num_ins if end_level == -1 else end_level
+    if not 0 <= start_level < end <= num_ins:
+        raise ConfigError(
+            f"RCNet: expected 0 <= start_level < end_level <= {num_ins} inputs, found start_level={start_level} and "
+            f"end_level={end_level}; choose levels that the backbone gives"
+        )
+    used = end - start_level
+    if used > num_outs or (end_level != -1 and used != num_outs):
+        raise ConfigError(
+            f"RCNet.num_outs: expected {used}{' or more' if end_level == -1 else ''} for inputs {start_level} to "
+            f"{end - 1}, found {num_outs}; change num_outs, start_level or end_level"
+        )
+    return slice(start_level, end)
+
+
+def _in_strides(given: Sequence[int] | None, num_ins: int) -> tuple[int, ...]:
+    if given is None:
+        return tuple(4 * 2**i for i in range(num_ins))
+    if len(given) != num_ins:
+        raise ConfigError(
+            f"RCNet.in_strides: expected one per input, {num_ins}, found {list(given)}; leave it out, "
+            "then it is filled in"
+        )
+    return tuple(given)
+
+
+def _out_strides(used: tuple[int, ...], num_outs: int) -> tuple[int, ...]:
+    return used + tuple(used[-1] * 2 ** (i + 1) for i in range(num_outs - len(used)))

@@ -1,0 +1,165 @@
+"""Deformable convolution, versions 1 and 2 (Dai et al. 2017, Zhu et al. 2019), one function for every device.
+
+Tensors: B batch, C channels, O output channels, G offset groups, K kernel positions (row-major),
+H and W size of the input, N output positions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def deform_conv2d(
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+) -> Tensor:
+    """Convolve ``x`` at positions moved by ``offset`` and scaled by ``mask``; outside of ``x`` is zero.
+
+    Equal to ``torchvision.ops.deform_conv2d``, gradients included. On the CPU, where that one is a
+    scalar loop, bilinear reading is done by ``grid_sample`` instead: about twice as fast forward,
+    four times with the backward pass.
+
+    Args:
+        x: (B, C, H, W).
+        offset: (B, G * K * 2, H', W') in pixels, the last two of (group, kernel position, (y, x)) being y and x.
+        weight: (O, C, kernel height, kernel width).
+        bias: (O,) or none.
+        mask: (B, G * K, H', W'), or none for version 1.
+
+    Returns:
+        (B, O, H', W').
+    """
+    if _reads_by_grid(x, weight):
+        out = _GridDeformConv.apply(x, offset, weight, mask, stride, padding, dilation)
+        return out if bias is None else out + bias[:, None, None]
+    return torchvision.ops.deform_conv2d(x, offset, weight, bias, stride, padding, dilation, mask)
+
+
+def _reads_by_grid(x: Tensor, weight: Tensor) -> bool:
+    """Whether the fast form applies; graphs that are being recorded keep the one known operator."""
+    recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
+    dense = x.shape[1] == weight.shape[1]
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and dense and not recorded
+
+
+class _GridDeformConv(torch.autograd.Function):
+    """One image at a time: read all positions, one matrix product. The backward pass reads them again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        offset: Tensor,
+        weight: Tensor,
+        mask: Tensor | None,
+        stride: int,
+        padding: int,
+        dilation: int,
+    ) -> Tensor:
+        ctx.save_for_backward(x, offset, weight, mask)
+        ctx.geometry = (stride, padding, dilation)
+        out = x.new_empty(x.shape[0], weight.shape[0], *offset.shape[-2:])
+        images, base = _padded(x), _kernel_positions(offset, weight, *ctx.geometry)
+        groups = _groups(offset, weight)
+        for i, image in enumerate(images):
+            grid = _grid(offset[i], base, groups, image)
+            columns = _read(image, grid, groups)
+            if mask is not None:
+                columns.mul_(mask[i].reshape(groups, 1, -1))
+            torch.mm(weight.flatten(1), columns.view(weight[0].numel(), -1), out=out[i].view(len(weight), -1))
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        x, offset, weight, mask = ctx.saved_tensors
+        images, base = _padded(x), _kernel_positions(offset, weight, *ctx.geometry)
+        groups = _groups(offset, weight)
+        grad_x, grad_offset, grad_weight = torch.empty_like(x), torch.empty_like(offset), torch.zeros_like(weight)
+        grad_mask = None if mask is None else torch.empty_like(mask)
+        for i, image in enumerate(images):
+            grid = _grid(offset[i], base, groups, image)
+            read = _read(image, grid, groups)
+            grad_row = grad_out[i].reshape(len(weight), -1)
+            grad_read = torch.mm(weight.flatten(1).t(), grad_row).view_as(read)
+            if mask is not None and grad_mask is not None:
+                torch.sum(grad_read * read, 1, out=grad_mask[i].view(groups, -1))
+                share = mask[i].reshape(groups, 1, -1)
+                read.mul_(share)
+                grad_read.mul_(share)
+            grad_weight.view(len(weight), -1).addmm_(grad_row, read.view(weight[0].numel(), -1).t())
+            grad_x[i], grad_offset[i] = _read_backward(grad_read, image, grid, groups, x.shape[-2:], offset.shape[1:])
+        return grad_x, grad_offset, grad_weight, grad_mask, None, None, None
+
+
+def _groups(offset: Tensor, weight: Tensor) -> int:
+    return offset.shape[1] // (2 * weight.shape[2] * weight.shape[3])
+
+
+def _padded(x: Tensor) -> Tensor:
+    """``x`` with zeros right and below up to powers of two.
+
+    ``grid_sample`` takes positions in [-1, 1]; with such sides the way there and back is exact for whole pixels.
+    Otherwise rounding would choose at random which of two neighbours an unmoved position (offset 0, the usual
+    start of training) takes its gradient from.
+    """
+    height, width = x.shape[-2:]
+    return F.pad(x, (0, _power_of_two(width) - width, 0, _power_of_two(height) - height))
+
+
+def _power_of_two(length: int) -> int:
+    return 1 << (length - 1).bit_length()
+
+
+def _kernel_positions(offset: Tensor, weight: Tensor, stride: int, padding: int, dilation: int) -> Tensor:
+    """Where an undeformed kernel reads, in pixels: (K, 2, H', W'), y before x."""
+    device, dtype = offset.device, offset.dtype
+    (height, width), (rows, cols) = offset.shape[-2:], weight.shape[-2:]
+    y = torch.arange(height, device=device) * stride - padding
+    x = torch.arange(width, device=device) * stride - padding
+    y = (torch.arange(rows, device=device) * dilation)[:, None] + y
+    x = (torch.arange(cols, device=device) * dilation)[:, None] + x
+    y = y[:, None, :, None].expand(rows, cols, height, width)
+    x = x[None, :, None, :].expand(rows, cols, height, width)
+    return torch.stack([y, x], 2).reshape(rows * cols, 2, height, width).to(dtype)
+
+
+def _grid(offset: Tensor, base: Tensor, groups: int, image: Tensor) -> Tensor:
+    """Positions in [-1, 1] of the padded image: (G, K * H', W', 2), x before y."""
+    height, width = image.shape[-2:]
+    y, x = (offset.view(groups, *base.shape) + base).unbind(2)
+    grid = torch.stack([x * (2 / width) + (1 / width - 1), y * (2 / height) + (1 / height - 1)], -1)
+    return grid.view(groups, -1, base.shape[-1], 2)
+
+
+def _read(image: Tensor, grid: Tensor, groups: int) -> Tensor:
+    """Bilinear values of one image: (G, C / G, K * N)."""
+    split = image.view(groups, -1, *image.shape[-2:])
+    return F.grid_sample(split, grid, align_corners=False).flatten(2).view(groups, split.shape[1], -1)
+
+
+def _read_backward(
+    grad_read: Tensor, image: Tensor, grid: Tensor, groups: int, size: torch.Size, offset_shape: torch.Size
+) -> tuple[Tensor, Tensor]:
+    """Gradients of :func:`_read` by one image (cropped to ``size``) and by its offsets in pixels."""
+    split = image.view(groups, -1, *image.shape[-2:])
+    grad_read = grad_read.view(*grad_read.shape[:2], *grid.shape[1:3])
+    grad_image, grad_grid = torch.ops.aten.grid_sampler_2d_backward(grad_read, split, grid, 0, 0, False, [True, True])
+    by_width, by_height = grad_grid.unbind(-1)
+    height, width = image.shape[-2:]
+    positions = (groups, -1, *offset_shape[-2:])
+    moved = torch.stack([by_height.view(positions) * (2 / height), by_width.view(positions) * (2 / width)], 2)
+    return grad_image.view_as(image)[:, : size[0], : size[1]], moved.view(offset_shape)
