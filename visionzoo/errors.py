@@ -11,6 +11,7 @@
      ├─ CheckpointError       weights that are missing, unsafe, broken or of another model
      ├─ MissingExtra          an optional package that is not installed
      ├─ MissingOp             a compiled mmcv op that nothing here replaces
+     ├─ BrokenOps             a compiled mmcv that is installed but does not load
      └─ RunFailed             exit code 1: the task was right but failed (NaN loss, failed check)
 
 The first line of every message is one complete sentence, ``where: expected, found,
@@ -72,6 +73,10 @@ class MissingExtra(ZooError, ImportError):
 
 class MissingOp(ZooError, NotImplementedError):
     """A compiled mmcv op that nothing here replaces."""
+
+
+class BrokenOps(ZooError, ImportError):
+    """A compiled mmcv that is installed but does not load; it is never replaced silently."""
 
 
 class RunFailed(ZooError):

@@ -1,0 +1,3 @@
+"""Importing the package first makes ``mmcv.ops`` importable without a compiler, whatever order a test imports in."""
+
+import visionzoo  # noqa: F401

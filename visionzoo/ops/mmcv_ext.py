@@ -1,5 +1,0 @@
-"""Placeholder until the finder lands."""
-
-
-def install() -> None:
-    return None

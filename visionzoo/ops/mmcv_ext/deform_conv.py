@@ -1,0 +1,201 @@
+"""Deformable convolution, version 1 (Dai et al. 2017) and 2 with modulation (Zhu et al. 2019).
+
+``input`` is (B, C, H, W), ``weight`` (Cout, C / groups, kH, kW), ``offset``
+(B, 2 * D * kH * kW, Hout, Wout) with D deformable groups, in pixels, y before x for each
+tap, and ``mask`` (B, D * kH * kW, Hout, Wout). ``columns`` and ``ones`` are the compiled op's buffers;
+nothing here needs them. All computing is in float32 or float64, see ``precision.widen``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torchvision  # noqa: F401  (registers torch.ops.torchvision)
+from torch import Tensor
+
+from visionzoo.ops.mmcv_ext.precision import fills_tensors, widen
+
+
+class Shape(NamedTuple):
+    """The integers that torchvision's op takes after its tensors, in its order."""
+
+    stride_h: int
+    stride_w: int
+    pad_h: int
+    pad_w: int
+    dilation_h: int
+    dilation_w: int
+    groups: int
+    deform_groups: int
+    use_mask: bool
+
+
+@fills_tensors
+def deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> None:
+    """Fill ``output`` (B, Cout, Hout, Wout) with the convolution."""
+    shape = Shape(dH, dW, padH, padW, dilationH, dilationW, group, deformable_group, use_mask=False)
+    output.copy_(_convolve(input, weight, offset, None, None, shape))
+
+
+@fills_tensors
+def deform_conv_backward_input(
+    input: Tensor,
+    offset: Tensor,
+    grad_output: Tensor,
+    grad_input: Tensor,
+    grad_offset: Tensor,
+    weight: Tensor,
+    columns: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> None:
+    """Add the gradients of the input and of the offsets."""
+    shape = Shape(dH, dW, padH, padW, dilationH, dilationW, group, deformable_group, use_mask=False)
+    by_input, _, by_offset, _, _ = _gradients(grad_output, input, weight, offset, None, shape)
+    grad_input += by_input
+    grad_offset += by_offset
+
+
+@fills_tensors
+def deform_conv_backward_parameters(
+    input: Tensor,
+    offset: Tensor,
+    grad_output: Tensor,
+    grad_weight: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    scale: float,
+    im2col_step: int,
+) -> None:
+    """Add ``scale`` times the gradient of the weight, which does not depend on the weight's values."""
+    shape = Shape(dH, dW, padH, padW, dilationH, dilationW, group, deformable_group, use_mask=False)
+    by_weight = _gradients(grad_output, input, torch.zeros_like(grad_weight), offset, None, shape)[1]
+    grad_weight += scale * by_weight
+
+
+@fills_tensors
+def modulated_deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+    with_bias: bool,
+) -> None:
+    """Fill ``output`` (B, Cout, Hout, Wout); each tap's sample is multiplied by its ``mask``."""
+    shape = Shape(stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group, use_mask=True)
+    output.copy_(_convolve(input, weight, offset, mask, bias if with_bias else None, shape))
+
+
+@fills_tensors
+def modulated_deform_conv_backward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    columns: Tensor,
+    grad_input: Tensor,
+    grad_weight: Tensor,
+    grad_bias: Tensor,
+    grad_offset: Tensor,
+    grad_mask: Tensor,
+    grad_output: Tensor,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+    with_bias: bool,
+) -> None:
+    """Add all five gradients; ``grad_bias`` stays as it is without a bias."""
+    shape = Shape(stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group, use_mask=True)
+    by_input, by_weight, by_offset, by_mask, by_bias = _gradients(grad_output, input, weight, offset, mask, shape)
+    grad_input += by_input
+    grad_weight += by_weight
+    grad_offset += by_offset
+    grad_mask += by_mask
+    if with_bias:
+        grad_bias += by_bias
+
+
+def _convolve(
+    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, shape: Shape
+) -> Tensor:
+    tensors = _operands(input, weight, offset, mask, bias)
+    return torch.ops.torchvision.deform_conv2d(*tensors, *shape)
+
+
+def _gradients(
+    grad_output: Tensor, input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, shape: Shape
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """By input, weight, offset, mask and bias."""
+    tensors = _operands(input, weight, offset, mask, None)
+    return torch.ops.torchvision._deform_conv2d_backward(widen(grad_output), *tensors, *shape)
+
+
+def _operands(
+    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """torchvision's five tensors; its op wants one for an unused mask, and zeros for no bias."""
+    image = widen(input)
+    scale = image.new_zeros(len(image), 1) if mask is None else widen(mask)
+    shift = image.new_zeros(len(weight)) if bias is None else widen(bias)
+    return image, widen(weight), widen(offset), scale, shift
