@@ -23,6 +23,10 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import pytest
+
+from visionzoo.ops.mmcv_ext.table import MISSING, REACHED, SERVED
+
 FOLLOWED = ("mmcv", "mmdet", "mmseg")
 WEIGHTS = ("pretrained", "teacher_ckpt")  # read while building, from the network
 FORGOTTEN = (*WEIGHTS, "init_cfg", "data_preprocessor", "num_classes")  # never decide which ops are used
