@@ -1,0 +1,196 @@
+"""Golden cases on disk: finding them, reading them, running them through a port, comparing.
+
+A case is ``<system>/<case>.json`` beside ``<case>.npz``. A port is ``ports/<system>.py`` with ``SYSTEM`` and
+``run(case, arrays)``: the case's JSON and its inputs (``input:<name>``, stored ones and those drawn anew) to a
+dictionary of arrays, under the names that the case gives its outputs. A port may have ``tolerance(case, name,
+reference)``, a number or an array of the reference's shape, where the usual rule does not fit; None means it does.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from weights import golden_input
+
+PORTS = Path(__file__).parent / "ports"
+RELATIVE_RULE = "max|a-b| <= tolerance * max(1, max|reference|)"
+
+Arrays = dict[str, np.ndarray]
+
+
+class BadCase(Exception):
+    """A case that cannot be run: incomplete, unreadable, or of a system that no port knows."""
+
+
+def find_cases(folder: Path) -> list[Path]:
+    """Every case under ``folder``, one system or a folder of them, as its path without the ending.
+
+    What only looks like a case (an array file without its JSON) is listed too, and so is a place without any:
+    running it then says what is wrong.
+    """
+    folder = folder.resolve()
+    cases = _cases_in(folder)
+    if folder.is_dir():
+        for system in sorted(path for path in folder.iterdir() if path.is_dir()):
+            cases += _cases_in(system) or ([] if any(system.iterdir()) else [system])
+    return cases or [folder]
+
+
+def _cases_in(system: Path) -> list[Path]:
+    return sorted({path.with_suffix("") for path in system.glob("*") if path.suffix in (".json", ".npz")})
+
+
+def case_id(case: Path) -> str:
+    """``system/case``."""
+    return f"{case.parent.name}/{case.name}"
+
+
+def failures(path: Path) -> list[str]:
+    """Run one case through its port; what differs, one line per output.
+
+    Raises:
+        BadCase: it cannot be run.
+    """
+    case, stored = read_case(path)
+    port = load_port(path.parent.name)
+    wanted = {name: array for name, array in stored.items() if not name.startswith("input:")}
+    found = port.run(case, inputs_of(case, stored))
+    return [
+        line
+        for name, reference in wanted.items()
+        if (line := difference(name, found.get(name), reference, case, allowed(port, case, name, reference)))
+    ]
+
+
+# --------------------------------------------------------------------------- reading
+
+
+def read_case(path: Path) -> tuple[dict[str, Any], Arrays]:
+    """The JSON and the arrays of one case, complete and in agreement."""
+    case, arrays = _read_json(path.parent / f"{path.name}.json"), _read_arrays(path.parent / f"{path.name}.npz")
+    declared = {entry if isinstance(entry, str) else entry["name"]: entry for entry in case.get("outputs", [])}
+    stored = {name for name in arrays if not name.startswith("input:")}
+    if not declared and not stored:
+        raise BadCase(f"{path}: expected outputs to compare, found none")
+    if missing := sorted(set(declared) - stored):
+        raise BadCase(f"{path}.npz: expected the outputs that the JSON lists, found no {', '.join(missing)}")
+    for name, entry in declared.items():
+        shape = entry.get("shape") if isinstance(entry, dict) else None
+        if shape is not None and list(arrays[name].shape) != shape:
+            raise BadCase(f"{path}: expected {name} of shape {shape}, found {list(arrays[name].shape)}")
+    if not {"tolerance", "relative_tolerance"} & set(case):
+        raise BadCase(f"{path}.json: expected a tolerance, found none")
+    return case, arrays
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        case = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BadCase(f"{path}: expected a readable case, found {error}") from error
+    if not isinstance(case, dict):
+        raise BadCase(f"{path}: expected an object, found {type(case).__name__}")
+    return case
+
+
+def _read_arrays(path: Path) -> Arrays:
+    try:
+        with np.load(path) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BadCase(f"{path}: expected readable arrays, found {error}") from error
+
+
+def load_port(system: str) -> ModuleType:
+    """The port of one system."""
+    path = PORTS / f"{system}.py"
+    spec = importlib.util.spec_from_file_location(f"golden_port_{system}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        known = sorted(port.stem for port in PORTS.glob("*.py"))
+        raise BadCase(f"{system}: expected a system that has a port ({', '.join(known)}), found none called so")
+    port = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(port)
+    if system != port.SYSTEM:
+        raise BadCase(f"{path}: expected SYSTEM = {system!r}, found {port.SYSTEM!r}")
+    return port
+
+
+def inputs_of(case: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> Arrays:
+    """Every input as ``input:<name>``: what is stored, and what its name and seed give.
+
+    ``then`` of an input is a step in words, which its port takes.
+    """
+    inputs = {name: array for name, array in stored.items() if name.startswith("input:")}
+    for entry in case.get("inputs") or []:
+        name = f"input:{entry['name']}" if isinstance(entry, dict) else f"input:{entry}"
+        if name in inputs or not isinstance(entry, dict) or entry.get("kind") not in ("normal", "uniform"):
+            continue
+        drawn = golden_input(entry["name"], entry["shape"], entry["kind"], case["seed"])
+        inputs[name] = drawn * np.float32(entry.get("scale", 1))
+    return inputs
+
+
+# --------------------------------------------------------------------------- comparing
+
+
+def allowed(port: ModuleType, case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | np.ndarray:
+    """The largest difference that counts as equal for the output ``name``, for all of it or by element."""
+    own = port.tolerance(case, name, reference) if hasattr(port, "tolerance") else None
+    if own is not None:
+        return own
+    largest = float(np.nan_to_num(np.abs(reference.astype("float64")), posinf=0.0).max(initial=0.0))
+    if f"tolerance_{name}" in case:
+        return float(case[f"tolerance_{name}"])
+    if f"tolerance_{name}_relative" in case:
+        return float(case[f"tolerance_{name}_relative"]) * largest
+    rule = case.get("tolerance_rule")
+    if rule not in (None, RELATIVE_RULE):
+        raise BadCase(f"tolerance_rule: expected {RELATIVE_RULE!r}, or a port that knows it, found {rule!r}")
+    absolute = float(case.get("tolerance", 0)) * (1 if rule is None else max(1.0, largest))
+    return absolute + float(case.get("relative_tolerance", 0)) * largest
+
+
+def difference(
+    name: str,
+    found: np.ndarray | None,
+    reference: np.ndarray,
+    case: Mapping[str, Any],
+    tolerance: float | np.ndarray,
+) -> str | None:
+    """What is wrong with one output, or None."""
+    if found is None:
+        return f"{name}: the port gave no such output"
+    found = strided(np.asarray(found), (case.get("strided_outputs") or {}).get(name))
+    if found.shape != reference.shape:
+        return f"{name}: shape {found.shape}, expected {reference.shape}"
+    a, b = found.astype("float64"), reference.astype("float64")
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+    if np.all(error <= tolerance):  # not so for nan on one side
+        return None
+    limit = float(np.max(tolerance))
+    return (
+        f"{name}: differs by {error.max():.3g} in {np.sum(~(error <= tolerance))} of {error.size}, allowed {limit:.3g}"
+    )
+
+
+def strided(array: np.ndarray, text: str | None) -> np.ndarray:
+    """The part of an output that a case keeps, ``[:, ::3]`` in Python's notation."""
+    if text is None:
+        return array
+    parts = [part.strip() for part in text.strip("[] ").split(",")]
+    if not all(re.fullmatch(r"(-?\d*:-?\d*(:-?\d*)?|\.\.\.)", part) for part in parts):
+        raise BadCase(f"strided_outputs: expected slices, found {text!r}")
+    return array[tuple(... if part == "..." else _slice(part) for part in parts)]
+
+
+def _slice(text: str) -> slice:
+    return slice(*(int(number) if number else None for number in text.split(":")))
