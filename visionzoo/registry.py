@@ -146,7 +146,7 @@ def _child(parent: Registry, *folders: str, base: tuple[str, ...] = ()) -> ZooRe
 
 
 MODELS = _child(mm.MODELS, *_PARTS, base=("mmengine.model", "mmcv.cnn"))
-DATASETS = _child(mm.DATASETS, "datasets", base=("mmengine.dataset",))
+DATASETS = _child(mm.DATASETS, "datasets.coco", base=("mmengine.dataset",))
 TRANSFORMS = _child(mm.TRANSFORMS, "datasets.transforms", base=("mmcv.transforms",))
 METRICS = _child(mm.METRICS, "metrics", base=("mmengine.evaluator",))
 HOOKS = _child(mm.HOOKS, "engine.hooks", base=("mmengine.hooks",))
@@ -156,7 +156,7 @@ RUNNERS = _child(mm.RUNNERS, "engine.runner", base=("mmengine.runner",))
 RUNNER_CONSTRUCTORS = _child(mm.RUNNER_CONSTRUCTORS)
 STRATEGIES = _child(mm.STRATEGIES)
 MODEL_WRAPPERS = _child(mm.MODEL_WRAPPERS, "engine.wrappers", base=("mmengine.model",))
-WEIGHT_INITIALIZERS = _child(mm.WEIGHT_INITIALIZERS, base=("mmengine.model",))
+WEIGHT_INITIALIZERS = _child(mm.WEIGHT_INITIALIZERS, "engine.weights", base=("mmengine.model",))
 OPTIMIZERS = _child(mm.OPTIMIZERS, base=("mmengine.optim",))
 OPTIM_WRAPPERS = _child(mm.OPTIM_WRAPPERS, base=("mmengine.optim",))
 OPTIM_WRAPPER_CONSTRUCTORS = _child(mm.OPTIM_WRAPPER_CONSTRUCTORS, base=("mmengine.optim",))

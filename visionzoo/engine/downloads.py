@@ -1,0 +1,216 @@
+"""Files of weights that lie elsewhere: fetched once, resumable, checked by sha256, kept in the cache.
+
+The cache is ``$VISIONZOO_CACHE/weights`` (``~/.cache/visionzoo/weights``). With ``VISIONZOO_OFFLINE=1`` or
+``HF_HUB_OFFLINE=1`` (``--offline``) nothing is fetched, and a file that was placed there by hand is used as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from visionzoo.datasets.tiny import cache_root
+from visionzoo.errors import CheckpointError, UnknownName
+
+_BLOCK = 1 << 20
+_TIMEOUT = 30  # seconds without a byte
+_TRUE = ("1", "true", "yes", "on")
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
+
+Progress = Callable[[int, int | None], None]
+
+
+def offline() -> bool:
+    """True when the user forbids the network, by ``--offline`` or the environment."""
+    return any(os.environ.get(name, "").lower() in _TRUE for name in ("VISIONZOO_OFFLINE", "HF_HUB_OFFLINE"))
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """The sha256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify_sha256(path: str | os.PathLike, expected: str) -> None:
+    """Compare a file with the sha256 it should have (64 hex digits, or the first eight and more).
+
+    Raises:
+        CheckpointError: it has another.
+    """
+    found = file_sha256(path)
+    if not found.startswith(expected.lower()):
+        raise CheckpointError(f"{path}: expected sha256 {expected}, found {found}; download it again")
+
+
+def cached_path(url: str, sha256: str | None = None) -> Path:
+    """Where the file of ``url`` lies, or will lie, in the cache; one path per content."""
+    name = Path(unquote(urlsplit(url).path)).name or "weights"
+    if not _HASH_IN_NAME.search(name):
+        mark = (sha256 or hashlib.sha256(url.encode()).hexdigest())[:8]
+        stem, dot, suffix = name.rpartition(".")
+        name = f"{stem}-{mark}.{suffix}" if dot else f"{name}-{mark}"
+    return cache_root() / "weights" / name
+
+
+def fetch_weights(
+    url: str, sha256: str | None = None, mirrors: Iterable[str] = (), *, progress: Progress | None = None
+) -> Path:
+    """The local file of ``url``; downloaded when the cache does not have it.
+
+    Args:
+        url: http or https address.
+        sha256: of the file, in hex. Without it the hash in the file's name is used (``resnet50-0676ba61.pth``).
+        mirrors: addresses of the same file, tried in order when ``url`` fails.
+        progress: called with bytes so far and bytes in all (None when the server does not say).
+
+    Raises:
+        CheckpointError: nothing could be fetched; it says where to place the file by hand.
+    """
+    expected = sha256 or _hash_in_name(url)
+    target = cached_path(url, sha256)
+    found = _already_here(target, expected, url)
+    if found is not None:
+        return found
+    if offline():
+        raise _place_by_hand(url, target, expected, "the network is off (--offline)")
+    failures = []
+    for address in (url, *mirrors):
+        try:
+            _download(address, target, expected, progress)
+            return target
+        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, _WrongHash) as error:
+            failures.append(f"{address}: {_reason(error)}" if mirrors else _reason(error))
+    raise _place_by_hand(url, target, expected, "; ".join(failures))
+
+
+def _already_here(target: Path, expected: str | None, url: str) -> Path | None:
+    """The file in our cache or in torch hub's, whole and with the right hash."""
+    if target.is_file():
+        if expected is None or file_sha256(target).startswith(expected):
+            return target
+        if offline():
+            verify_sha256(target, expected)
+        target.unlink()
+    other = _torch_hub_path(url)
+    if expected and other.is_file() and file_sha256(other).startswith(expected):
+        return other
+    return None
+
+
+def _torch_hub_path(url: str) -> Path:
+    import torch
+
+    return Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(url).path).name)
+
+
+def _hash_in_name(url: str) -> str | None:
+    found = _HASH_IN_NAME.search(urlsplit(url).path)
+    return found.group(1) if found else None
+
+
+class _WrongHash(Exception):
+    """What was downloaded is not what was expected."""
+
+
+def _download(url: str, target: Path, expected: str | None, progress: Progress | None) -> None:
+    """Fetch into ``target.part``, check, rename. A part of an earlier try is continued when its hash can be checked."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    if expected is None:
+        part.unlink(missing_ok=True)
+    resumed = part.is_file() and part.stat().st_size > 0
+    _receive(url, part, progress)
+    found = file_sha256(part)
+    if expected and not found.startswith(expected):
+        part.unlink()
+        if resumed:  # the part was of another file; once more from its start
+            _download(url, target, expected, progress)
+            return
+        raise _WrongHash(f"its sha256 is {found}")
+    os.replace(part, target)
+
+
+def _receive(url: str, part: Path, progress: Progress | None) -> None:
+    start = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "visionzoo", "Accept-Encoding": "identity"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and start:  # the part is whole already, or longer than the file; its hash will tell
+            return
+        raise
+    with response:
+        if response.status != 206:
+            start = 0
+        total = _total_bytes(response.headers.get("Content-Length"), start)
+        _copy(response, part, start, total, progress)
+    if total is not None and part.stat().st_size != total:
+        raise ConnectionError(f"the connection closed after {part.stat().st_size} of {total} bytes; run again to go on")
+
+
+def _total_bytes(content_length: str | None, start: int) -> int | None:
+    return start + int(content_length) if content_length and content_length.isdigit() else None
+
+
+def _copy(response, part: Path, start: int, total: int | None, progress: Progress | None) -> None:  # type: ignore[no-untyped-def]
+    with open(part, "ab" if start else "wb") as file:
+        while block := response.read(_BLOCK):
+            file.write(block)
+            start += len(block)
+            if progress is not None:
+                progress(start, total)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answers {error.code} {error.reason}"
+    return str(getattr(error, "reason", error)) or type(error).__name__
+
+
+def _place_by_hand(url: str, target: Path, expected: str | None, reason: str) -> CheckpointError:
+    digest = f" (sha256 {expected})" if expected else ""
+    return CheckpointError(
+        f"{url}: expected to download these weights, but {reason}; place the file{digest} at {target} by hand, "
+        "or use no pretrained weights with --tiny or --cfg-options model.backbone.init_cfg=None"
+    )
+
+
+# --- short names of backbone weights ---
+
+
+def known_url(source: str) -> str:
+    """The address that ``torchvision://resnet50`` and ``open-mmlab://resnext101_32x4d`` stand for.
+
+    Raises:
+        UnknownName: neither torchvision nor mmengine's tables know it.
+    """
+    scheme, _, name = source.partition("://")
+    if scheme in ("http", "https"):
+        return source
+    urls = _urls_of(scheme)
+    if name not in urls:
+        raise UnknownName(name, kind=f"{scheme}:// checkpoint", known=urls)
+    return urls[name]
+
+
+def _urls_of(scheme: str) -> dict[str, str]:
+    from mmengine.runner import checkpoint
+
+    if scheme in ("torchvision", "modelzoo"):
+        return checkpoint.get_torchvision_models()
+    if scheme == "mmcls":
+        return checkpoint.get_mmcls_models()
+    urls = checkpoint.get_external_models()
+    renamed = checkpoint.get_deprecated_model_names()
+    return {**urls, **{old: urls[new] for old, new in renamed.items() if new in urls}}

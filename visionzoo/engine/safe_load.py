@@ -1,0 +1,259 @@
+"""Reading checkpoint files without running the code that a pickle may carry.
+
+mmengine loads with ``weights_only=True`` and, when that refuses, silently loads again with full pickle, which runs
+whatever the file says. :func:`close_pickle_fallback` puts :func:`read_checkpoint` in the place of all of mmengine's
+loaders, so that ``load_from``, ``resume`` and ``init_cfg=dict(type="Pretrained")`` go through it as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import struct
+import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from visionzoo.engine.downloads import fetch_weights, known_url
+from visionzoo.errors import CheckpointError, nearest_name
+
+UNSAFE_ADVICE = (
+    "only if you know who made the file, allow it with --trust-pickle (trust_pickle=True), or convert it to safetensors"
+)
+
+_BROKEN = (
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    LookupError,
+    AttributeError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+
+
+def read_checkpoint(path: str | os.PathLike, *, map_location: Any = "cpu", trust_pickle: bool = False) -> dict:
+    """Everything a checkpoint file holds.
+
+    Args:
+        path: a ``.safetensors`` file, or one written by ``torch.save``; recognised by content, not by name.
+        map_location: as for ``torch.load``.
+        trust_pickle: let the file run code while it loads. Never the default, never a fallback.
+
+    Returns:
+        The saved dict. For safetensors ``{"state_dict": tensors, "meta": dict}``, where ``meta`` is the JSON under
+        ``meta`` in the file's header.
+
+    Raises:
+        CheckpointError: the file is missing, empty, truncated, not a checkpoint, or needs code to be run.
+    """
+    path = Path(path).expanduser()
+    kind = _kind_of(path)
+    if kind == "safetensors":
+        return _read_safetensors(path, map_location)
+    checkpoint = _read_torch(path, map_location, trust_pickle)
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(
+            f"{path}: expected a dict of tensors, found {type(checkpoint).__name__}; save model.state_dict() instead"
+        )
+    return checkpoint
+
+
+# --- what kind of file it is ---
+
+
+def _kind_of(path: Path) -> str:
+    """``safetensors`` or ``torch``, from the first bytes."""
+    head = _first_bytes(path)
+    if head[8:9] == b"{" and head[5:8] == bytes(3):  # after the length of the header in eight bytes
+        return "safetensors"
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        return "torch"
+    raise CheckpointError(f"{path}: expected a checkpoint (.safetensors or .pth), found {_what_it_is(head)}")
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(512)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: expected a checkpoint, found no such file; {_others_beside(path)}") from error
+    except IsADirectoryError as error:
+        raise CheckpointError(f"{path}: expected a checkpoint file, found a folder; name a file in it") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a readable checkpoint, but {error.strerror}; check it") from error
+
+
+def _others_beside(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"there is no folder {folder} either"
+    names = [other.name for other in folder.iterdir() if other.suffix in (".pth", ".pt", ".safetensors")]
+    nearest = nearest_name(path.name, names)
+    if nearest:
+        return f"did you mean {nearest}?"
+    return f"{folder} holds {', '.join(sorted(names)[:5])}" if names else "its folder holds no checkpoint"
+
+
+def _what_it_is(head: bytes) -> str:
+    start = head.lstrip().lower()
+    if not head:
+        return "an empty file; copy or download it again"
+    if head.startswith(b"version https://git-lfs"):
+        return "a git-lfs pointer; run `git lfs pull` to get the file itself"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "a web page; download the file itself, not the page that links to it"
+    return f"a file that begins with {head[:8]!r}; check that it is the right file and whole"
+
+
+# --- safetensors ---
+
+
+def _read_safetensors(path: Path, map_location: Any) -> dict:
+    from safetensors import SafetensorError, safe_open
+
+    device = str(map_location) if isinstance(map_location, str | torch.device) else "cpu"
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise _broken(path, error) from error
+    return {"state_dict": tensors, "meta": _meta_of(path, header)}
+
+
+def _meta_of(path: Path, header: dict[str, str]) -> dict:
+    try:
+        meta = json.loads(header.get("meta", "{}"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: expected JSON under 'meta' in its header, found {error}") from error
+    return meta if isinstance(meta, dict) else {}
+
+
+# --- torch.save ---
+
+
+def _read_torch(path: Path, map_location: Any, trust_pickle: bool) -> Any:
+    try:
+        if trust_pickle:
+            return torch.load(path, map_location=map_location, weights_only=False)
+        with harmless_globals():
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except _BROKEN as error:
+        if trust_pickle:
+            raise _broken(path, error) from error
+        raise _refused(path, error) from error
+
+
+def harmless_globals() -> AbstractContextManager:
+    """The classes beyond tensors that mmengine's own checkpoints hold: numbers, arrays and logs of numbers."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    scalar, rebuild = np._core.multiarray.scalar, np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+    dtypes = {type(np.dtype(code)) for code in "?bBhHiIlLqQefdgSU"}
+    pairs: list[Any] = [HistoryBuffer, slice, np.ndarray, np.dtype, *dtypes]
+    for module in ("numpy._core.multiarray", "numpy.core.multiarray"):  # numpy 2 and 1
+        pairs += [(scalar, f"{module}.scalar"), (rebuild, f"{module}._reconstruct")]
+    pairs += [(_statistic, "builtins.getattr"), (_statistic, "__builtin__.getattr")]
+    return torch.serialization.safe_globals(pairs)
+
+
+def _statistic(owner: Any, name: str) -> Any:
+    """What ``getattr`` may do in a checkpoint: name one of HistoryBuffer's four statistics, nothing else."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
+        raise pickle.UnpicklingError(f"Unsupported global: GLOBAL getattr({owner!r}, {name!r})")
+    return getattr(owner, name)
+
+
+def _refused(path: Path, error: BaseException) -> CheckpointError:
+    """Broken, or asking for code? Only torch's message tells."""
+    message = str(error)
+    if "TorchScript" in message:
+        return CheckpointError(f"{path}: expected a dict of tensors, found a TorchScript program; save its state_dict")
+    named = re.search(r"GLOBAL (getattr\(.*\)|[\w.]+)", message) or re.search(r"class (\S+) ", message)
+    if isinstance(error, pickle.UnpicklingError) and named:
+        return CheckpointError(
+            f"{path}: expected tensors alone, found a pickle that runs {named.group(1)} when loaded; {UNSAFE_ADVICE}"
+        )
+    return _broken(path, error)
+
+
+def _broken(path: Path, error: BaseException) -> CheckpointError:
+    size = path.stat().st_size
+    return CheckpointError(
+        f"{path}: expected a whole checkpoint, found {size} bytes that are truncated or damaged; "
+        "copy or download it again"
+    )
+
+
+# --- mmengine's loaders ---
+
+
+def close_pickle_fallback(*, trust_pickle: bool = False) -> None:
+    """Make every loader of mmengine use :func:`read_checkpoint`; calling it again changes only ``trust_pickle``."""
+    from mmengine.runner import checkpoint
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    local, remote, refused = _loaders(trust_pickle)
+    known = {"": local, **dict.fromkeys(_REMOTE, remote)}
+    schemes = set(CheckpointLoader._schemes) | set(known)
+    for scheme in schemes:
+        CheckpointLoader.register_scheme(scheme, known.get(scheme, refused), force=True)
+    checkpoint._safe_torch_load = _torch_load_in_place_of_mmengine(trust_pickle)
+
+
+_REMOTE = ("http://", "https://", "torchvision://", "modelzoo://", "open-mmlab://", "openmmlab://", "mmcls://")
+
+
+def _loaders(trust_pickle: bool) -> tuple[Callable[..., dict], Callable[..., dict], Callable[..., dict]]:
+    # mmengine prints `__name__[10:]`, which is what follows "load_from_".
+    def load_from_file(filename: str, map_location: Any = None, **kwargs: Any) -> dict:
+        return read_checkpoint(filename, map_location=map_location, trust_pickle=trust_pickle)
+
+    def load_from_url(filename: str, map_location: Any = None, **kwargs: Any) -> dict:
+        path = fetch_on_first_rank(known_url(filename))
+        checkpoint = read_checkpoint(path, map_location=map_location, trust_pickle=trust_pickle)
+        return _backbone_of(checkpoint) if filename.startswith("mmcls://") else checkpoint
+
+    def load_from_nowhere(filename: str, map_location: Any = None, **kwargs: Any) -> dict:
+        raise CheckpointError(f"{filename}: expected a file or an http address; copy the file here and name its path")
+
+    return load_from_file, load_from_url, load_from_nowhere
+
+
+def fetch_on_first_rank(url: str, sha256: str | None = None) -> Path:
+    """Download in one process of each run; the others wait and find the file in the cache."""
+    from mmengine import dist
+
+    if dist.get_rank() == 0:
+        fetch_weights(url, sha256)
+    dist.barrier()
+    return fetch_weights(url, sha256)
+
+
+def _backbone_of(checkpoint: dict) -> dict:
+    """A classifier's checkpoint without its head, keys without ``backbone.``, as mmengine's ``mmcls://`` gives it."""
+    state = checkpoint.get("state_dict", checkpoint)
+    prefix = "backbone."
+    return {"state_dict": {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}}
+
+
+def _torch_load_in_place_of_mmengine(trust_pickle: bool) -> Callable[..., Any]:
+    def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        with harmless_globals():
+            return torch.load(file, map_location=map_location, weights_only=not trust_pickle)
+
+    return load
