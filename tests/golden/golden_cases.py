@@ -1,8 +1,9 @@
 """Golden cases on disk: finding them, reading them, running them through a port, comparing.
 
 A case is ``<system>/<case>.json`` beside ``<case>.npz``. A port is ``ports/<system>.py`` with ``SYSTEM`` and
-``run(case, arrays)``: the case's JSON and its inputs (``input:<name>``, stored ones and those drawn anew) to a
-dictionary of arrays, under the names that the case gives its outputs. A port may have ``tolerance(case, name,
+``run(case, arrays)``: the case's JSON (and its file's ``name``, whose beginning says which family it is of) and its
+inputs (``input:<name>``, stored ones and those drawn anew) to a dictionary of arrays, under the names that the case
+gives its outputs. A port may have ``tolerance(case, name,
 reference)``, a number or an array of the reference's shape, where the usual rule does not fit; None means it does.
 """
 
@@ -88,7 +89,7 @@ def read_case(path: Path) -> tuple[dict[str, Any], Arrays]:
             raise BadCase(f"{path}: expected {name} of shape {shape}, found {list(arrays[name].shape)}")
     if not {"tolerance", "relative_tolerance"} & set(case):
         raise BadCase(f"{path}.json: expected a tolerance, found none")
-    return case, arrays
+    return {"name": path.name} | case, arrays
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -176,10 +177,8 @@ def difference(
         error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
     if np.all(error <= tolerance):  # not so for nan on one side
         return None
-    limit = float(np.max(tolerance))
-    return (
-        f"{name}: differs by {error.max():.3g} in {np.sum(~(error <= tolerance))} of {error.size}, allowed {limit:.3g}"
-    )
+    wrong = int(np.sum(~(error <= tolerance)))
+    return f"{name}: {wrong} of {error.size} differ, by up to {error.max():.3g}; allowed {np.max(tolerance):.3g}"
 
 
 def strided(array: np.ndarray, text: str | None) -> np.ndarray:

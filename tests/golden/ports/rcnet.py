@@ -18,17 +18,17 @@ Arrays = dict[str, np.ndarray]
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names. Its family is known by what the reference ran."""
-    kind = case["source"]["object"]
-    if kind == "ScaleShift.shift":
+    """Every output that ``case`` names, of the families ``neck_`` (by mode) and ``csn_shift``."""
+    name, mode = case["name"], case["mode"]
+    if name.startswith("csn_shift"):
         pyramid = torch.from_numpy(arrays["input:pyramid"])
         return {"shifted": torch.stack(shift_levels(pyramid.unbind(1))).numpy()}
-    if kind != "RCFPN" or case["mode"] not in ("eval", "train"):
-        raise LookupError(f"rcnet: expected RCFPN or ScaleShift.shift, eval or train, found {kind!r}, {case['mode']!r}")
+    if not name.startswith("neck_") or mode not in ("eval", "train"):
+        raise LookupError(f"rcnet: expected neck_* or csn_shift*, eval or train, found {name!r}, {mode!r}")
     neck = RCNet(**case["constructor"])
     neck.load_state_dict(convert(reference_state(case)))
     feats = [torch.from_numpy(arrays[f"input:{entry['name']}"]) for entry in case["inputs"]]
-    return _train_step(neck.train(), feats, case) if case["mode"] == "train" else _evaluate(neck.eval(), feats)
+    return _train_step(neck.train(), feats, case) if mode == "train" else _evaluate(neck.eval(), feats)
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> np.ndarray | None:
@@ -56,10 +56,8 @@ def _evaluate(neck: RCNet, feats: list[Tensor]) -> Arrays:
 def _train_step(neck: RCNet, feats: list[Tensor], case: Mapping[str, Any]) -> Arrays:
     """One forward and backward pass towards drawn targets: loss, gradients, running statistics."""
     outs = neck(feats)
-    targets = [
-        torch.from_numpy(golden_input(f"target{i}", x.shape, "normal", case["seed"])) for i, x in enumerate(outs)
-    ]
-    loss = sum((F.mse_loss(x, target) for x, target in zip(outs, targets)), torch.zeros(()))
+    targets = (golden_input(f"target{i}", x.shape, "normal", case["seed"]) for i, x in enumerate(outs))
+    loss = torch.stack([F.mse_loss(x, torch.from_numpy(target)) for x, target in zip(outs, targets)]).sum()
     loss.backward()
     gradients = {name: value.grad for name, value in neck.named_parameters() if value.grad is not None}
     found = {f"p{i}": x.detach() for i, x in enumerate(outs, start=3)}
