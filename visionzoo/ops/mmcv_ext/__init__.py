@@ -33,6 +33,9 @@ def install() -> None:
     :class:`TorchOpsFinder` goes to the end, so that everything else is asked first.
     :class:`CompiledGuard` goes right before the finder of installed files: it never
     answers with anything of ours, it only explains why a compiled module did not load.
+
+    A spawned process starts without either. It has both once it imports visionzoo: through
+    the script it repeats, or by unpickling an object of ours before one that needs mmcv.
     """
     if not any(isinstance(finder, CompiledGuard) for finder in sys.meta_path):
         sys.meta_path.insert(_place_of_path_finder(), CompiledGuard())

@@ -186,9 +186,22 @@ def _convolve(
 def _gradients(
     grad_output: Tensor, input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, shape: Shape
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """By input, weight, offset, mask and bias."""
-    tensors = _operands(input, weight, offset, mask, None)
-    return torch.ops.torchvision._deform_conv2d_backward(widen(grad_output), *tensors, *shape)
+    """By input, weight, offset, mask and bias.
+
+    Image by image, as mmcv's modulated op adds them up: sums round alike, and the columns
+    of one image at a time lie in memory.
+    """
+    image, kernel, moves, scale, shift = _operands(input, weight, offset, mask, None)
+    by_weight, by_bias = torch.zeros_like(kernel), torch.zeros_like(shift)
+    by_image = []
+    for index in range(len(image)):
+        grad, x, dx, m = (tensor[index : index + 1] for tensor in (widen(grad_output), image, moves, scale))
+        parts = torch.ops.torchvision._deform_conv2d_backward(grad, x, kernel, dx, m, shift, *shape)
+        by_weight += parts[1]
+        by_bias += parts[4]
+        by_image.append((parts[0], parts[2], parts[3]))
+    by_input, by_offset, by_mask = (torch.cat(parts) for parts in zip(*by_image, strict=True))
+    return by_input, by_weight, by_offset, by_mask, by_bias
 
 
 def _operands(
