@@ -12,19 +12,6 @@ from visionzoo.config import config_names, find_config, load_config
 from visionzoo.errors import ConfigError, UnknownName
 
 
-@pytest.fixture
-def write(tmp_path: Path):
-    """Write a config file below the temporary folder."""
-
-    def write_file(name: str, text: str) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write_file
-
-
 def values_of(path: Path, **kwargs):
     return load_config(path, **kwargs).cfg.to_dict()
 

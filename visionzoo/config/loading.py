@@ -80,6 +80,12 @@ def load_config(
     return LoadedConfig(_as_config(changed.values, path), name, path, origins, changed.notes, changed.replaced)
 
 
+def has_tiny(name_or_path: str | Path) -> bool:
+    """Whether a config has a tiny variant."""
+    values, _ = read_config(find_config(name_or_path))
+    return values.get("tiny") is not None
+
+
 def _tiny_part(overrides: Any, source: str) -> dict[str, Any]:
     if overrides is None:
         raise ConfigError(f"{source}: expected a key `tiny`, which --tiny applies, found none; run without --tiny")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from visionzoo.config.signatures import arguments_of
@@ -106,6 +107,6 @@ def names_in_scope(scope: str, registries: Iterable[str]) -> list[str]:
 def _own_scope() -> Iterator[None]:
     from mmengine.registry import DefaultScope
 
-    import_module("mmcv.ops")  # registers the layers that mmcv.cnn leaves out, such as DCNv2
-    with DefaultScope.overwrite_default_scope("visionzoo"):
+    with DefaultScope.overwrite_default_scope("visionzoo"), redirect_stdout(StringIO()):  # mmdet prints on import
+        import_module("mmcv.ops")  # registers the layers that mmcv.cnn leaves out, such as DCNv2
         yield

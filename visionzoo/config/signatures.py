@@ -142,10 +142,16 @@ def _forward_of(init: Callable[..., Any]) -> _Forward | None:
         after=_named_in_super(call),
         positional=sum(not isinstance(arg, ast.Starred) for arg in call.args),
         keywords=tuple(keyword.arg for keyword in call.keywords if keyword.arg is not None),
-        starred=any(isinstance(arg, ast.Starred) for arg in call.args)
+        starred=any(isinstance(arg, ast.Starred) and not _is_own_star(arg, function) for arg in call.args)
         or sum(keyword.arg is None for keyword in call.keywords) > 1,
         taken=tuple(taken),
     )
+
+
+def _is_own_star(arg: ast.Starred, function: ast.FunctionDef) -> bool:
+    """Whether ``*args`` are the function's own, which are empty: configs give keywords alone."""
+    own = function.args.vararg
+    return own is not None and isinstance(arg.value, ast.Name) and arg.value.id == own.arg
 
 
 def _named_in_super(call: ast.Call) -> str | None:

@@ -1,0 +1,87 @@
+"""Which arguments a class takes, through ``**kwargs`` and its bases."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from torch import nn
+
+from visionzoo.config.signatures import arguments_of
+
+
+class Base:
+    def __init__(self, a, b=1):
+        pass
+
+
+class HandsOn(Base):
+    def __init__(self, c, **kwargs):
+        super().__init__(**kwargs)
+
+
+class Fills(Base):
+    def __init__(self, c=0, **kwargs):
+        super().__init__(a=c, **kwargs)
+
+
+class FillsByPosition(Base):
+    def __init__(self, c=0, **kwargs):
+        super().__init__(c, **kwargs)
+
+
+class Takes(Base):
+    def __init__(self, **kwargs):
+        self.x = kwargs.pop("x", None)
+        super().__init__(**kwargs)
+
+
+class Keeps(Base):
+    def __init__(self, **kwargs):
+        self.options = kwargs
+        super().__init__(1)
+
+
+class Inherits(HandsOn):
+    pass
+
+
+class SkipsOne(HandsOn):
+    def __init__(self, d, **kwargs):
+        super(HandsOn, self).__init__(**kwargs)
+
+
+class Module(nn.Module):
+    def __init__(self, width, **kwargs):
+        super().__init__(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("cls", "names", "required", "is_open"),
+    [
+        (Base, ("a", "b"), ("a",), False),
+        (HandsOn, ("c", "a", "b"), ("c", "a"), False),
+        (Fills, ("c", "b"), (), False),
+        (FillsByPosition, ("c", "b"), (), False),
+        (Takes, ("x", "a", "b"), ("a",), False),
+        (Keeps, (), (), True),
+        (Inherits, ("c", "a", "b"), ("c", "a"), False),
+        (SkipsOne, ("d", "a", "b"), ("d", "a"), False),
+        (Module, ("width",), ("width",), False),
+        (nn.ReLU, ("inplace",), (), False),
+        (object, (), (), False),
+        (partial(Base, 3), ("b",), (), False),
+        (partial(Base, a=3), ("a", "b"), (), False),
+    ],
+)
+def test_arguments(cls, names, required, is_open):
+    found = arguments_of(cls)
+    assert (found.names, found.required, found.open) == (names, required, is_open)
+
+
+def test_function():
+    def part(x, *, y=2):
+        return x
+
+    assert arguments_of(part).names == ("x", "y")
+    assert arguments_of(part).required == ("x",)

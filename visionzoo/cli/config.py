@@ -1,0 +1,138 @@
+"""``visionzoo config show | diff | check``: look at configs without running them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from visionzoo.cli.common import Parser, add_config_flags, note, run_command
+from visionzoo.errors import ConfigError, nearest_name
+
+_USAGE = """usage: visionzoo config VERB ...
+
+verbs:
+  show   print a config, merged, and which file set each value
+  diff   compare two configs
+  check  check configs against the classes that they name
+
+`visionzoo config VERB --help` says more. Two to start with:
+  visionzoo config show rcnet_retinanet --tiny --origin
+  visionzoo config check configs/*.py"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of ``config show``, the verb most asked for."""
+    return _show_parser()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 done, 1 a check found problems or a diff was asked to find none, 2 wrong use."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(_USAGE)
+        return 0 if args else 2
+    verb, *rest = args
+    if verb not in _VERBS:
+        nearest = nearest_name(verb, _VERBS)
+        answer = f"did you mean {nearest}?" if nearest else f"choose one of {', '.join(_VERBS)}"
+        print(f"error: visionzoo config: no verb is called {verb!r}; {answer}", file=sys.stderr)
+        return 2
+    make_parser, body = _VERBS[verb]
+    return run_command(make_parser(), body, rest)
+
+
+def _show_parser() -> Parser:
+    parser = Parser(
+        "config show",
+        "Print a config as it is run: bases merged, --tiny and --cfg-options applied.",
+        "  visionzoo config show rcnet_retinanet\n"
+        "  visionzoo config show rcnet_retinanet --tiny --origin --cfg-options optim_wrapper.optimizer.lr=0.02",
+    )
+    parser.add_argument("config", help="a released config's name, or a file")
+    add_config_flags(parser)
+    parser.add_argument("--origin", action="store_true", help="end each line with what set its value (default: off)")
+    parser.add_argument("--json", action="store_true", help="JSON instead of Python (default: off)")
+    return parser
+
+
+def _show(args: argparse.Namespace) -> int:
+    from visionzoo.config import config_text, load_config
+
+    loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    for line in loaded.notes:
+        note(line)
+    if args.json:
+        values = loaded.cfg.to_dict()
+        print(json.dumps({"config": values, "origins": loaded.origins} if args.origin else values, indent=2))
+    else:
+        print(config_text(loaded.cfg, loaded.origins if args.origin else None), end="")
+    return 0
+
+
+def _diff_parser() -> Parser:
+    parser = Parser(
+        "config diff",
+        "Compare two merged configs: - only in A, + only in B, ~ changed from A to B.",
+        "  visionzoo config diff fpn_retinanet rcnet_retinanet\n"
+        "  visionzoo config diff rcnet_retinanet work_dirs/rcnet_retinanet/config.py --tiny",
+    )
+    parser.add_argument("first", metavar="A", help="a released config's name, or a file")
+    parser.add_argument("second", metavar="B", help="the config to compare it with")
+    parser.add_argument("--tiny", action="store_true", help="apply the tiny variant where a config has one")
+    parser.add_argument("--json", action="store_true", help="JSON instead of lines (default: off)")
+    return parser
+
+
+def _diff(args: argparse.Namespace) -> int:
+    from visionzoo.config import diff_configs, has_tiny, load_config
+
+    first, second = (load_config(name, tiny=args.tiny and has_tiny(name)) for name in (args.first, args.second))
+    difference = diff_configs(first.cfg, second.cfg)
+    if args.json:
+        print(json.dumps(vars(difference), indent=2))
+    else:
+        print("\n".join(difference.lines() or [f"{first.source} and {second.source} are equal"]))
+    return 0
+
+
+def _check_parser() -> Parser:
+    parser = Parser(
+        "config check",
+        "Check configs before anything is built: types, arguments and keys. Each is checked plain and tiny.",
+        "  visionzoo config check\n  visionzoo config check configs/rcnet_retinanet.py my_config.py",
+    )
+    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="names or files (default: all released configs)")
+    parser.add_argument("--json", action="store_true", help="JSON instead of lines (default: off)")
+    return parser
+
+
+def _check(args: argparse.Namespace) -> int:
+    from visionzoo.config import config_names, find_config
+
+    names = args.configs or config_names()
+    for name in names:
+        find_config(name)  # a name that is not there is wrong use, not a config with problems
+    problems = {name: _problems_of(name) for name in names}
+    if args.json:
+        print(json.dumps(problems, indent=2))
+    else:
+        for name, found in problems.items():
+            print("\n".join([f"{name}: {len(found)} problem{'s' * (len(found) != 1)}" if found else f"{name}: ok"]))
+            print("".join(f"  - {line}\n" for line in found), end="")
+    return 1 if any(problems.values()) else 0
+
+
+def _problems_of(name: str) -> list[str]:
+    """Problems of a config as it is and of its tiny variant, each once."""
+    from visionzoo.config import check_config, has_tiny, load_config
+
+    try:
+        variants = [load_config(name), *([load_config(name, tiny=True)] if has_tiny(name) else [])]
+    except ConfigError as error:
+        return [str(error)]
+    return list(dict.fromkeys(line for loaded in variants for line in check_config(loaded)))
+
+
+_VERBS = {"show": (_show_parser, _show), "diff": (_diff_parser, _diff), "check": (_check_parser, _check)}
