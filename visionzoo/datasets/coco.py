@@ -1,0 +1,181 @@
+"""Boxes and masks in COCO's format, for COCO itself and for every data set converted to it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+
+with contextlib.redirect_stdout(io.StringIO()):  # it reports optional packages on stdout, which belongs to results
+    from mmdet.datasets.api_wrappers import COCO
+    from mmdet.datasets.coco import CocoDataset
+
+from visionzoo.datasets.coco_file import (
+    category_ids,
+    choose_classes,
+    count_unusable_boxes,
+    read_annotations,
+    require_image_files,
+)
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import DataError
+from visionzoo.registry import DATASETS
+
+
+@DATASETS.register_module()
+class CocoDetection(CocoDataset):
+    """Images with boxes (and masks) from one COCO ``instances`` file.
+
+    On disk::
+
+        <data_root>/<ann_file>                        annotations/instances_train2017.json
+        <data_root>/<data_prefix["img"]>/<file_name>  train2017/000000000009.jpg
+
+    Everything is checked when the data set is built: the file's format, class names,
+    that every picture exists and that something is left after filtering.
+
+    Args:
+        ann_file: path of the json, in ``data_root`` or absolute.
+        data_root: a folder, or ``tiny://coco?train=16&val=8&seed=0`` for drawn scenes.
+        data_prefix: ``dict(img=...)``: folder of the pictures in ``data_root``.
+        classes: names in label order, all of them in the file. Default: the file's, by category id.
+        metainfo: more facts for ``metainfo``; its ``classes`` are the same as the argument.
+        max_samples: the first N images that remain after filtering. Default: all.
+        filter_cfg: for training: ``filter_empty_gt`` drops images without an annotation of
+            the classes, ``min_size`` those whose shorter side is shorter (pixels).
+        pipeline: transforms, called in turn on each sample.
+        test_mode: keep all images, whatever ``filter_cfg`` says.
+        serialize_data: keep samples as one byte buffer that workers share.
+        lazy_init: read the annotations but build no samples yet.
+        max_refetch: how many other images are tried when the pipeline returns None.
+
+    ``metainfo`` has ``classes``, ``palette`` and ``ann_file`` (absolute path), from which metrics read the truth.
+
+    Raises:
+        DataError, ConfigError: see :mod:`visionzoo.datasets.coco_file`.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = "",
+        data_prefix: dict | None = None,
+        classes: Sequence[str] | None = None,
+        metainfo: dict | None = None,
+        max_samples: int | None = None,
+        filter_cfg: dict | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        lazy_init: bool = False,
+        max_refetch: int = 1000,
+    ):
+        root = resolve_data_root(data_root)
+        record = read_annotations(root, ann_file, need_annotations=not test_mode)
+        path = root / ann_file
+        facts = dict(metainfo or {})
+        names = choose_classes(path, record, _as_names(classes if classes is not None else facts.get("classes")))
+        if any(dict(step).get("with_mask") for step in pipeline if not callable(step)):
+            _require_masks(path, record)
+        facts.update(classes=names, palette=facts.get("palette") or _palette(len(names)))
+        self._record: dict | None = None if lazy_init else record
+        super().__init__(
+            ann_file=str(ann_file),
+            metainfo=facts,
+            data_root=str(root),
+            data_prefix=data_prefix if data_prefix is not None else {"img": ""},
+            filter_cfg=filter_cfg,
+            indices=max_samples,
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            lazy_init=lazy_init,
+            max_refetch=max_refetch,
+        )
+        self._metainfo["ann_file"] = str(path.resolve())  # given as metainfo, mmengine would put the file's text here
+
+    def load_data_list(self) -> list[dict]:
+        """One dict for each image: ``img_path``, ``img_id``, ``height``, ``width`` and ``instances``."""
+        record = self._record or read_annotations(
+            Path(self.data_root), self.ann_file, need_annotations=not self.test_mode
+        )
+        self._record = None
+        _say_unusable(self.ann_file, count_unusable_boxes(record))
+        self.cat_ids = category_ids(record, self.metainfo["classes"])
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        index = _index(record)
+        self._annotated = {image for cat_id in self.cat_ids for image in index.cat_img_map[cat_id]}
+        return [
+            self.parse_data_info(
+                {"raw_img_info": {**image, "img_id": image_id}, "raw_ann_info": index.img_ann_map[image_id]}
+            )
+            for image_id, image in sorted(index.imgs.items())
+        ]
+
+    def filter_data(self) -> list[dict]:
+        """The samples that ``filter_cfg`` keeps; none is an error that counts the reasons."""
+        kept, dropped = self.data_list, dict[str, int]()
+        if not self.test_mode and self.filter_cfg:
+            kept, dropped = _filter(self.data_list, self._annotated, **self.filter_cfg)
+        if not kept:
+            classes = ", ".join(self.metainfo["classes"][:6])
+            reasons = ", ".join(f"{count} dropped by {reason}" for reason, count in dropped.items() if count)
+            raise DataError(
+                f"{self.ann_file}: 0 of {len(self.data_list)} images kept: {reasons} "
+                f"(classes: {classes}); check classes and filter_cfg"
+            )
+        used = kept if self._indices is None else kept[: self._indices]
+        require_image_files([sample["img_path"] for sample in used], Path(self.data_root))
+        return kept
+
+
+def _as_names(classes: Any) -> tuple[str, ...] | None:
+    return (classes,) if isinstance(classes, str) else None if classes is None else tuple(classes)
+
+
+def _palette(count: int) -> list[tuple[int, int, int]]:
+    """One RGB colour for each class; after COCO's eighty they repeat."""
+    colours = CocoDataset.METAINFO["palette"]
+    return [colours[label % len(colours)] for label in range(count)]
+
+
+def _require_masks(path: Path, record: dict) -> None:
+    without = [annotation["id"] for annotation in record["annotations"] if not annotation.get("segmentation")]
+    if without:
+        raise DataError(
+            f"{path}: expected a segmentation in every annotation because the pipeline has with_mask=True, "
+            f"found {len(without)} without (annotation {without[0]} first); use a config that needs boxes alone"
+        )
+
+
+def _index(record: dict) -> COCO:
+    """COCO's lookup tables, without what pycocotools prints."""
+    index = COCO()
+    index.dataset = record
+    with contextlib.redirect_stdout(io.StringIO()):
+        index.createIndex()
+    index.img_ann_map, index.cat_img_map = index.imgToAnns, index.catToImgs
+    return index
+
+
+def _say_unusable(ann_file: str, counts: dict[str, int]) -> None:
+    if counts:
+        what = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        print_log(f"{ann_file}: boxes left out: {what}; correct the file", "current", logging.WARNING)
+
+
+def _filter(
+    samples: list[dict], annotated: set[int], *, filter_empty_gt: bool = False, min_size: int = 0
+) -> tuple[list[dict], dict[str, int]]:
+    """The samples kept, and how many each rule dropped."""
+    empty = [s for s in samples if filter_empty_gt and s["img_id"] not in annotated]
+    dropped_ids = {s["img_id"] for s in empty}
+    small = [s for s in samples if min(s["width"], s["height"]) < min_size and s["img_id"] not in dropped_ids]
+    dropped_ids |= {s["img_id"] for s in small}
+    kept = [s for s in samples if s["img_id"] not in dropped_ids]
+    return kept, {"filter_empty_gt": len(empty), f"min_size={min_size}": len(small)}

@@ -1,0 +1,263 @@
+"""COCO annotation files: read one, check it, and say what is wrong with it in one sentence.
+
+The format: https://cocodataset.org/#format-data (``instances_*.json``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from visionzoo.errors import ConfigError, DataError, nearest_name
+
+GET_COCO = (
+    "download it with `python datasets/coco/prepare.py data/coco`, point data_root to where it is, "
+    "or try --tiny, which draws a small data set"
+)
+
+_IMAGE_KEYS = ("id", "file_name", "height", "width")
+_ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox")
+
+
+def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True) -> dict:
+    """The checked content of ``root / ann_file``.
+
+    Missing ``area`` and ``iscrowd`` are filled in (width times height, 0).
+
+    Args:
+        root: the data set's folder.
+        ann_file: path of the json in it, or an absolute path.
+        need_annotations: False for files of pictures alone, such as COCO's test-dev.
+
+    Raises:
+        DataError: the folder or the file is missing, cut off, or not in COCO's format.
+    """
+    path = root / ann_file
+    _require_file(root, path)
+    record = _read_json(path)
+    _require_format(path, record, need_annotations)
+    for annotation in record.setdefault("annotations", []):
+        annotation.setdefault("iscrowd", 0)
+        annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+    return record
+
+
+def _require_file(root: Path, path: Path) -> None:
+    if not root.is_dir():
+        raise DataError(
+            f"{root}: expected a folder with {_inside(root, path)} and its pictures, "
+            f"found no such folder (in {Path.cwd()}); {GET_COCO}"
+        )
+    if not path.is_file():
+        raise DataError(f"{path}: expected COCO annotations, found no such file{_similar_files(path)}; {GET_COCO}")
+
+
+def _inside(root: Path, path: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path
+
+
+def _similar_files(path: Path) -> str:
+    if not path.parent.is_dir():
+        return ""
+    found = sorted(other.name for other in path.parent.glob("*.json"))
+    return f" (beside it: {', '.join(found[:4])}{', ...' if len(found) > 4 else ''})" if found else ""
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: expected a readable file, but {error.strerror}; check its rights") from error
+    if not text.strip():
+        raise DataError(f"{path}: expected COCO annotations, found an empty file; copy or download it again")
+    try:
+        record = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected json text, found other bytes; name the annotation file") from error
+    except json.JSONDecodeError as error:
+        what = "a file that is cut off" if error.pos >= len(text) - 64 else f"an error in line {error.lineno}"
+        raise DataError(f"{path}: expected json, found {what} ({error.msg}); copy or download it again") from error
+    if not isinstance(record, dict):
+        raise _not_coco(path, f"a json {type(record).__name__}")
+    return record
+
+
+def _not_coco(path: Path, found: str) -> DataError:
+    return DataError(
+        f"{path}: expected a COCO object with lists images, annotations and categories, found {found}; "
+        "`visionzoo convert voc2coco` makes one from Pascal VOC"
+    )
+
+
+def _require_format(path: Path, record: dict, need_annotations: bool) -> None:
+    sections = ("images", "categories", "annotations") if need_annotations else ("images", "categories")
+    for section in sections:
+        if not isinstance(record.get(section), list):
+            raise _not_coco(path, f"no list {section!r} (keys: {', '.join(sorted(record)[:8]) or 'none'})")
+    if not record["images"]:
+        raise DataError(f"{path}: expected annotated images, found an empty list; check how the file was made")
+    if not record["categories"]:
+        raise DataError(f"{path}: expected at least one category, found none; check how the file was made")
+    _require_keys(path, "image", record["images"], _IMAGE_KEYS)
+    _require_keys(path, "category", record["categories"], ("id", "name"))
+    _require_keys(path, "annotation", record.get("annotations", []), _ANNOTATION_KEYS)
+    _require_unique(path, "image id", [image["id"] for image in record["images"]])
+    _require_unique(path, "category id", [category["id"] for category in record["categories"]])
+    _require_unique(path, "category name", [category["name"] for category in record["categories"]])
+    _require_unique(path, "annotation id", [annotation["id"] for annotation in record.get("annotations", [])])
+    _require_references(path, record)
+    _require_boxes(path, record)
+
+
+def _require_keys(path: Path, kind: str, items: list, keys: Sequence[str]) -> None:
+    for index, item in enumerate(items):
+        missing = [key for key in keys if key not in item] if isinstance(item, dict) else list(keys)
+        if missing:
+            raise DataError(
+                f"{path}: expected every {kind} to have {', '.join(keys)}, found number {index} without "
+                f"{', '.join(missing)}; correct the file"
+            )
+
+
+def _require_unique(path: Path, kind: str, values: list) -> None:
+    if len(set(values)) < len(values):
+        value, times = Counter(values).most_common(1)[0]
+        raise DataError(f"{path}: expected every {kind} once, found {value!r} {times} times; correct the file")
+
+
+def _require_references(path: Path, record: dict) -> None:
+    """Annotations name images and categories that exist."""
+    for key, section in (("image_id", "images"), ("category_id", "categories")):
+        known = {item["id"] for item in record[section]}
+        strangers = [a for a in record.get("annotations", []) if a[key] not in known]
+        if strangers:
+            first = strangers[0]
+            raise DataError(
+                f"{path}: expected every {key} to be among the {section}, found {len(strangers)} annotations with "
+                f"others (annotation {first['id']} has {first[key]!r}); correct the file"
+            )
+
+
+def _require_boxes(path: Path, record: dict) -> None:
+    for annotation in record.get("annotations", []):
+        box = annotation["bbox"]
+        if not (isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) for v in box)):
+            raise DataError(
+                f"{path}: expected bbox to be [x, y, width, height], found {box!r} "
+                f"in annotation {annotation['id']}; correct the file"
+            )
+
+
+# --- classes ---
+
+
+def choose_classes(path: Path, record: dict, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The names to use, in label order: those of the file by id, or the wanted ones if the file has them all.
+
+    Raises:
+        ConfigError: ``config has "Cat"; file has "cat"``.
+    """
+    in_file = [category["name"] for category in sorted(record["categories"], key=_category_id)]
+    if wanted is None:
+        return tuple(in_file)
+    strangers = [name for name in wanted if name not in in_file]
+    if strangers:
+        pairs = [f'config has "{name}"; file has {_nearest_or_all(name, in_file)}' for name in strangers]
+        raise ConfigError(
+            f"{path}: expected the config's classes to be among the file's, but {pairs[0]}; "
+            "leave classes out to use the file's",
+            pairs[1:],
+        )
+    _require_unique(path, "class", list(wanted))
+    return tuple(wanted)
+
+
+def _category_id(category: dict) -> int:
+    return category["id"]
+
+
+def _nearest_or_all(name: str, in_file: Sequence[str]) -> str:
+    nearest = nearest_name(name, in_file)
+    if nearest:
+        return f'"{nearest}"'
+    shown = ", ".join(f'"{other}"' for other in in_file[:8])
+    return shown + (f" and {len(in_file) - 8} more" if len(in_file) > 8 else "")
+
+
+def category_ids(record: dict, classes: Sequence[str]) -> list[int]:
+    """Category id of each label. The order is that of ``classes``, not of the file."""
+    ids = {category["name"]: category["id"] for category in record["categories"]}
+    return [ids[name] for name in classes]
+
+
+# --- boxes that a loader will not use ---
+
+
+def _is_outside(box: Sequence[float], image: dict) -> bool:
+    x, y, w, h = box
+    return min(x + w, image["width"]) <= max(x, 0) or min(y + h, image["height"]) <= max(y, 0)
+
+
+def _is_thin(box: Sequence[float], image: dict) -> bool:
+    return box[2] < 1 or box[3] < 1
+
+
+_UNUSABLE: dict[str, Callable[[Sequence[float], dict], bool]] = {
+    "narrower than a pixel": _is_thin,
+    "outside their image": _is_outside,
+}
+
+
+def count_unusable_boxes(record: dict) -> dict[str, int]:
+    """How many boxes the loader leaves out, by reason; reasons that do not occur are left out."""
+    images = {image["id"]: image for image in record["images"]}
+    counts: Counter[str] = Counter()
+    for annotation in record["annotations"]:
+        image = images[annotation["image_id"]]
+        for reason, applies in _UNUSABLE.items():
+            if applies(annotation["bbox"], image):
+                counts[reason] += 1
+                break
+        else:
+            counts["of no area"] += annotation["area"] <= 0
+    return {reason: count for reason, count in counts.items() if count}
+
+
+# --- picture files ---
+
+
+def require_image_files(paths: Sequence[str], root: Path) -> None:
+    """Every path exists; each folder is listed once, which takes a tenth of a second for COCO.
+
+    Raises:
+        DataError: with the number of missing files, the first three and the root.
+    """
+    present: dict[str, set[str]] = {}
+    missing = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in present:
+            present[folder] = _names_in(folder)
+        if name not in present[folder]:
+            missing.append(path)
+    if missing:
+        first = ", ".join(_shown(path, root) for path in missing[:3])
+        raise DataError(
+            f"{root}: expected {len(paths)} image files, found {len(missing)} missing "
+            f"({first}{', ...' if len(missing) > 3 else ''}); check data_root and data_prefix, or copy them again"
+        )
+
+
+def _shown(path: str, root: Path) -> str:
+    return str(_inside(root, Path(path)))
+
+
+def _names_in(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
