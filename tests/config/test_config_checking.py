@@ -112,6 +112,13 @@ def test_all_problems_come_at_once_under_one_sentence(detector):
     assert len(rest) == len(caught.value.problems) == 3
 
 
+def test_slip_is_found_even_where_a_part_takes_any_argument(detector):
+    options = ["model.backbone.type=timm.resnet18", "model.backbone.drop_path_rate=0.1"]
+    assert problems(detector, *options) == []
+    (line,) = problems(detector, *options, "model.backbone.pretrianed=True")
+    assert "did you mean pretrained?" in line
+
+
 def test_plain_values_can_be_checked_without_a_file(detector):
     cfg = load_config(detector).cfg
     assert check_config(cfg) == []

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 done, 1 a check found problems or a diff was asked to find none, 2 wrong use."""
+    """Run one verb; 0 done, 1 a check found problems, 2 wrong use."""
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         print(_USAGE)

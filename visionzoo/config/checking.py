@@ -7,6 +7,7 @@ Each line names the file that set the value, its path, what was found and the cl
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
@@ -47,6 +48,9 @@ _OPAQUE = ("Albu", "Detectron2Wrapper")
 _NUMERIC_WORDS = {"int", "float", "bool", "Optional", "Union", "None", "NoneType", "typing", "torch", "Tensor", "class"}
 
 _MOST_NAMES = 12
+
+# How alike a key and a named argument must be, for the key to be a slip where any key is taken.
+_MISSPELT = 0.85
 
 
 def require_valid(loaded: LoadedConfig) -> None:
@@ -194,7 +198,7 @@ def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, pa
     for key, value in node.items():
         if key in ("type", "_scope_") or key in extra:
             continue
-        if not arguments.accept(str(key)):
+        if _is_wrong(str(key), node, arguments):
             nearest = nearest_name(str(key), arguments.names)
             suggested |= {nearest} if nearest else set()
             yield join(path, key), f'{name} has no argument "{key}"; {_answer(str(key), arguments.names)}'
@@ -204,6 +208,14 @@ def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, pa
         given = {*node, *injected_at(at), *suggested}
         for missing in (name for name in arguments.required if name not in given):
             yield path, f'{name} needs the argument "{missing}"; add it ({_accepts(arguments.names)})'
+
+
+def _is_wrong(key: str, node: dict[Any, Any], arguments: Arguments) -> bool:
+    """Whether a part has no such argument; where it takes any, whether the key is a named one misspelt."""
+    if not arguments.open or key in arguments.names:
+        return not arguments.accept(key)
+    near = difflib.get_close_matches(key, arguments.names, n=1, cutoff=_MISSPELT)
+    return bool(near) and near[0] not in node
 
 
 def _is_text_for_number(value: Any, annotation: str) -> bool:
