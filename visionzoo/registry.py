@@ -14,8 +14,9 @@ the library whose registry was asked to build it.
 from __future__ import annotations
 
 import inspect
+import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from functools import partial, wraps
 from importlib import import_module
@@ -37,6 +38,10 @@ class ZooRegistry(Registry):
 
     def __init__(self, name: str, parent: Registry, locations: tuple[str, ...] = ()):
         super().__init__(name, parent=parent, scope=SCOPE, locations=list(locations))
+
+    def import_from_location(self) -> None:
+        with redirect_stdout(io.StringIO()):  # see _without_printing
+            super().import_from_location()
 
     def get(self, key: str) -> type | None:
         """The class called ``key``, or None.
@@ -109,6 +114,7 @@ def adopt_library(scope: str) -> None:
     for registry in vars(import_module(f"{scope}.registry")).values():
         if isinstance(registry, Registry) and registry.scope == scope and not hasattr(registry, "_adopted"):
             registry.build_func = _saying_who_asks(registry.build_func, registry)
+            registry.import_from_location = _without_printing(registry.import_from_location)
             registry._adopted = True
 
 
@@ -119,6 +125,17 @@ def _saying_who_asks(build: Callable[..., Any], asking: Registry) -> Callable[..
             return build(*args, **kwargs)
 
     return build_and_say
+
+
+def _without_printing(import_modules: Callable[[], None]) -> Callable[[], None]:
+    """mmdet's data sets print on import, and stdout belongs to the results of a command."""
+
+    @wraps(import_modules)
+    def import_silently() -> None:
+        with redirect_stdout(io.StringIO()):
+            import_modules()
+
+    return import_silently
 
 
 @contextmanager

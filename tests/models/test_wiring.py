@@ -87,10 +87,10 @@ def test_fills_a_segmentor_of_mmseg():
 
 
 def test_fills_several_necks_one_after_the_other():
-    necks = [retinanet().neck, {"type": "mmdet.DyHead", "out_channels": 24, "num_blocks": 1, "zero_init_offset": False}]
+    necks = [retinanet().neck, {"type": "mmdet.DyHead", "out_channels": 32, "num_blocks": 1, "zero_init_offset": False}]
     filled = fill_model(retinanet(neck=necks))
     assert filled.neck[1].in_channels == 16
-    assert filled.bbox_head.in_channels == 24
+    assert filled.bbox_head.in_channels == 32
 
 
 def test_keeps_the_config_as_it_was():
