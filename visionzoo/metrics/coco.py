@@ -1,0 +1,391 @@
+"""Average precision of boxes and masks by the official COCO protocol.
+
+The numbers are pycocotools'. faster-coco-eval computes the same ones in less time and
+is used when it is installed. Protocol: https://cocodataset.org/#detection-eval
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.registry import METRICS
+
+IOU_TYPES = ("bbox", "segm")
+BACKENDS = ("auto", "faster", "pycocotools")
+
+# The order in which pycocotools reports them.
+_PRECISIONS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")  # mAP: mean over IoU 0.50:0.05:0.95
+_RECALLS = ("AR_1", "AR_10", "AR_100", "AR_s", "AR_m", "AR_l")  # AR_10: at most 10 detections per image
+NUMBERS = _PRECISIONS + _RECALLS
+
+
+@dataclass(frozen=True)
+class CocoScores:
+    """What one evaluation gives.
+
+    Attributes:
+        numbers: the twelve official numbers in [0, 1] by the names of ``NUMBERS``; -1
+            where the truth has no object that counts (for example no small one).
+        per_class: one row for each class: ``class``, ``objects`` (crowds not counted),
+            ``AP``, ``AP50``, ``AP75`` and ``AR``; values as above.
+    """
+
+    numbers: dict[str, float]
+    per_class: list[dict[str, Any]]
+
+
+def coco_ap(
+    truth: Mapping[str, Any],
+    detections: Iterable[Mapping[str, Any]],
+    iou_type: str = "bbox",
+    *,
+    image_ids: Sequence[int] | None = None,
+    category_ids: Sequence[int] | None = None,
+    backend: str = "auto",
+) -> dict[str, float]:
+    """The twelve official numbers; see :func:`score_detections`, which also gives them by class."""
+    scores = score_detections(
+        truth, detections, iou_type, image_ids=image_ids, category_ids=category_ids, backend=backend
+    )
+    return scores.numbers
+
+
+def score_detections(
+    truth: Mapping[str, Any],
+    detections: Iterable[Mapping[str, Any]],
+    iou_type: str = "bbox",
+    *,
+    image_ids: Sequence[int] | None = None,
+    category_ids: Sequence[int] | None = None,
+    backend: str = "auto",
+) -> CocoScores:
+    """Compare detections with the truth. Neither is changed.
+
+    Args:
+        truth: content of an ``instances`` json.
+        detections: dicts with ``image_id``, ``category_id``, ``score`` and ``bbox``
+            ([x, y, width, height], pixels) or ``segmentation`` (RLE), as in COCO's result
+            files. None at all gives 0. Masks are sized by their own area, not by ``bbox``.
+        iou_type: ``bbox`` or ``segm``.
+        image_ids: images that count, also without detections. Default: all of the truth.
+        category_ids: classes that count. Default: all of the truth.
+        backend: ``faster``, ``pycocotools``, or ``auto`` for the first one installed.
+
+    Raises:
+        DataError: a detection is in an image that the truth does not have, or lacks its box or mask.
+    """
+    _require_one_of(iou_type, IOU_TYPES, "iou_type of COCO AP")
+    api = _Api.choose(backend)
+    truth_index = api.index(
+        images=truth["images"],
+        categories=truth["categories"],
+        annotations=[dict(annotation) for annotation in truth["annotations"]],
+    )
+    results = _result_annotations(detections, iou_type, set(truth_index.imgs))
+    result_index = api.index(images=truth["images"], categories=truth["categories"], annotations=results)
+    evaluation = api.evaluation(truth_index, result_index, iou_type)
+    if image_ids is not None:
+        evaluation.params.imgIds = sorted(set(image_ids))
+    if category_ids is not None:
+        evaluation.params.catIds = sorted(set(category_ids))
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    numbers = {name: float(value) for name, value in zip(NUMBERS, evaluation.stats)}
+    return CocoScores(numbers, _per_class(evaluation, truth_index))
+
+
+class _Api:
+    """The two implementations behind one set of names."""
+
+    def __init__(self, coco: Any, evaluation: Any):
+        self.coco, self.evaluation = coco, evaluation
+
+    @classmethod
+    def choose(cls, backend: str) -> _Api:
+        _require_one_of(backend, BACKENDS, "backend of COCO AP")
+        has_faster = find_spec("faster_coco_eval") is not None
+        if backend == "faster" and not has_faster:
+            raise ConfigError(
+                'CocoMetric: backend="faster" needs faster-coco-eval: pip install faster-coco-eval, '
+                'or write backend="auto"'
+            )
+        if backend == "pycocotools" or not has_faster:
+            from pycocotools.coco import COCO
+            from pycocotools.cocoeval import COCOeval
+
+            return cls(COCO, COCOeval)
+        import faster_coco_eval
+
+        return cls(faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster)
+
+    def index(self, **sections: Any) -> Any:
+        """Lookup tables over a COCO record, without what pycocotools prints."""
+        index = self.coco()
+        index.dataset = sections
+        with contextlib.redirect_stdout(io.StringIO()):
+            index.createIndex()
+        return index
+
+
+def _require_one_of(name: str, known: Sequence[str], kind: str) -> None:
+    if name not in known:
+        raise UnknownName(str(name), kind=kind, known=known)
+
+
+def _result_annotations(detections: Iterable[Mapping], iou_type: str, images: set) -> list[dict]:
+    """Detections with the fields that pycocotools' ``loadRes`` adds: id, area, iscrowd and for masks their box."""
+    region = "bbox" if iou_type == "bbox" else "segmentation"
+    results = []
+    for number, found in enumerate(detections, start=1):
+        if found["image_id"] not in images:
+            raise DataError(
+                f"detections: expected images of the annotation file, found image {found['image_id']!r}; "
+                "measure with the file that belongs to the data"
+            )
+        if region not in found:
+            raise DataError(f"detections: expected {region} in each for {iou_type} AP, found one without it")
+        results.append(
+            {
+                "id": number,
+                "image_id": found["image_id"],
+                "category_id": found["category_id"],
+                "score": found["score"],
+                "iscrowd": 0,
+                region: found[region],
+            }
+        )
+    _add_area(results, region)
+    return results
+
+
+def _add_area(results: list[dict], region: str) -> None:
+    if region == "bbox":
+        for result in results:
+            result["area"] = result["bbox"][2] * result["bbox"][3]
+        return
+    from pycocotools import mask as masks
+
+    for result in results:  # one by one: its list form overflows after 255 masks
+        result["area"] = int(masks.area(result["segmentation"]))
+
+
+def _per_class(evaluation: Any, truth_index: Any) -> list[dict[str, Any]]:
+    """Rows by class from arrays over IoU threshold, recall, class, area range and detections per image."""
+    precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
+    images = set(evaluation.params.imgIds)
+    objects = dict.fromkeys(evaluation.params.catIds, 0)
+    for annotation in truth_index.dataset["annotations"]:
+        counts = annotation["image_id"] in images and not annotation.get("iscrowd", 0)
+        if counts and annotation["category_id"] in objects:
+            objects[annotation["category_id"]] += 1
+    return [
+        {
+            "class": truth_index.cats[category_id]["name"],
+            "objects": objects[category_id],
+            "AP": _mean(precision[:, :, column, 0, -1]),
+            "AP50": _mean(precision[0, :, column, 0, -1]),
+            "AP75": _mean(precision[5, :, column, 0, -1]),
+            "AR": _mean(recall[:, column, 0, -1]),
+        }
+        for column, category_id in enumerate(evaluation.params.catIds)
+    ]
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of what is defined; -1 when nothing is, as pycocotools has it."""
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else -1.0
+
+
+# --- the adapter ---
+
+
+@METRICS.register_module()
+class CocoMetric(BaseMetric):
+    """COCO AP of mmdet's data samples: ``pred_instances`` with boxes xyxy in the original image's pixels.
+
+    Results are named ``coco/bbox_mAP``, ``coco/bbox_mAP_50``, ``coco/segm_AR_100`` and so on
+    (``NUMBERS``), with ``classwise`` also ``coco/bbox_AP/<class>``. After each evaluation
+    ``per_class`` holds ``{iou type: rows}`` of :class:`CocoScores` for reports.
+    Only the images that were processed count, all of them, with detections or without.
+
+    Args:
+        ann_file: the annotation file. Default: the one that the data set names in ``dataset_meta``.
+        metric: ``bbox``, ``segm``, or both in a list.
+        classwise: log a table by class, and add a number for each.
+        backend: ``auto``, ``faster`` or ``pycocotools``.
+        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
+        prefix: stands for ``coco`` in the names.
+    """
+
+    default_prefix = "coco"
+
+    def __init__(
+        self,
+        ann_file: str | None = None,
+        metric: str | Sequence[str] = "bbox",
+        classwise: bool = False,
+        backend: str = "auto",
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ):
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.iou_types = (metric,) if isinstance(metric, str) else tuple(metric)
+        for iou_type in self.iou_types:
+            _require_one_of(iou_type, IOU_TYPES, "metric of CocoMetric")
+        _Api.choose(backend)
+        self.ann_file = ann_file
+        self.classwise = classwise
+        self.backend = backend
+        self.per_class: dict[str, list[dict[str, Any]]] = {}
+        self._truth: tuple[str, dict] | None = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Take one batch of samples with predictions, as dicts."""
+        self.results += [_compact(sample, with_masks="segm" in self.iou_types) for sample in data_samples]
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """The numbers of all samples of all processes."""
+        truth = self._read_truth()
+        by_image = {result["image_id"]: result for result in results}  # several processes may repeat an image
+        category_ids = self._category_ids(truth)
+        numbers: dict[str, float] = {}
+        for iou_type in self.iou_types:
+            scores = score_detections(
+                truth,
+                _as_coco_results(by_image.values(), category_ids, iou_type),
+                iou_type,
+                image_ids=list(by_image),
+                category_ids=category_ids,
+                backend=self.backend,
+            )
+            numbers.update({f"{iou_type}_{name}": value for name, value in scores.numbers.items()})
+            self.per_class[iou_type] = scores.per_class
+            if self.classwise:
+                numbers.update({f"{iou_type}_AP/{row['class']}": row["AP"] for row in scores.per_class})
+                print_log(class_table(scores.per_class, f"{iou_type} AP by class"), "current", logging.INFO)
+        return numbers
+
+    def _read_truth(self) -> dict:
+        path = self.ann_file or (self.dataset_meta or {}).get("ann_file")
+        if not path:
+            raise ConfigError(
+                "CocoMetric: expected an annotation file, but the data set's metainfo names none; "
+                "set ann_file=... in the evaluator"
+            )
+        if self._truth is None or self._truth[0] != path:
+            self._truth = path, _read_json(Path(path))
+        return self._truth[1]
+
+    def _category_ids(self, truth: dict) -> list[int]:
+        """Category id of each label."""
+        ids = {category["name"]: category["id"] for category in truth["categories"]}
+        classes = (self.dataset_meta or {}).get("classes") or sorted(ids, key=ids.__getitem__)
+        for name in classes:
+            if name not in ids:
+                raise UnknownName(name, kind="class of the annotation file", known=ids)
+        return [ids[name] for name in classes]
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        record = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(
+            f"{path}: expected the annotation file to measure with, but {error.strerror}; "
+            "correct the evaluator's ann_file"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{path}: expected COCO annotations, found no json ({error}); download it again") from error
+    if not isinstance(record, dict) or not {"images", "annotations", "categories"} <= set(record):
+        raise DataError(f"{path}: expected COCO annotations, found no lists images, annotations and categories in it")
+    return record
+
+
+def _compact(sample: Mapping[str, Any], with_masks: bool) -> dict[str, Any]:
+    """The predictions of one image as numpy arrays and RLE."""
+    found = sample["pred_instances"]
+    result = {
+        "image_id": sample["img_id"],
+        "boxes": _array(found["bboxes"]).reshape(-1, 4),
+        "scores": _array(found["scores"]),
+        "labels": _array(found["labels"]),
+    }
+    if with_masks:
+        if "masks" not in found:
+            raise ConfigError(
+                'CocoMetric: expected masks for metric="segm", but the model predicts boxes alone; write metric="bbox"'
+            )
+        result["masks"] = _run_lengths(found["masks"])
+        result["mask_scores"] = _array(found.get("mask_scores", found["scores"]))
+    return result
+
+
+def _array(values: Any) -> np.ndarray:
+    values = values.detach().cpu() if hasattr(values, "detach") else values
+    return np.asarray(values, dtype=np.float64 if _is_real(values) else np.int64)
+
+
+def _is_real(values: Any) -> bool:
+    return "float" in str(getattr(values, "dtype", "float"))
+
+
+def _run_lengths(masks: Any) -> list[dict]:
+    """(N, H, W) bool masks, or RLE dicts already, as compressed RLE."""
+    if isinstance(masks, list | tuple):
+        return list(masks)
+    from pycocotools import mask as tools
+
+    array = masks.detach().cpu().numpy() if hasattr(masks, "detach") else np.asarray(masks)
+    return tools.encode(np.asfortranarray(array.astype(np.uint8).transpose(1, 2, 0))) if len(array) else []
+
+
+def _as_coco_results(images: Iterable[dict], category_ids: Sequence[int], iou_type: str) -> list[dict]:
+    """Compact predictions as entries of a COCO result file."""
+    found = []
+    for image in images:
+        boxes = image["boxes"].copy()
+        boxes[:, 2:] -= boxes[:, :2]
+        regions = boxes.tolist() if iou_type == "bbox" else image["masks"]
+        scores = image["scores" if iou_type == "bbox" else "mask_scores"].tolist()
+        for label, score, region in zip(image["labels"].tolist(), scores, regions, strict=True):
+            found.append(
+                {
+                    "image_id": image["image_id"],
+                    "category_id": category_ids[label],
+                    "score": score,
+                    "bbox" if iou_type == "bbox" else "segmentation": region,
+                }
+            )
+    return found
+
+
+def class_table(rows: Sequence[Mapping[str, Any]], title: str) -> str:
+    """Rows of :class:`CocoScores` as text, in percent; ``-`` where the truth has no object."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("class", title=title)
+    for column in ("objects", "AP", "AP50", "AP75", "AR"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        values = ("-" if row[key] < 0 else f"{100 * row[key]:.1f}" for key in ("AP", "AP50", "AP75", "AR"))
+        table.add_row(str(row["class"]), str(row["objects"]), *values)
+    page = io.StringIO()
+    Console(file=page, width=100).print(table)
+    return "\n" + page.getvalue()
