@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from visionzoo.errors import OutputError, ZooError
 
@@ -67,6 +69,32 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--no-progress", action="store_true", help="plain lines instead of a bar (default: a bar on a terminal)"
     )
     parser.add_argument("--json", action="store_true", help="machine-readable result on stdout (default: off)")
+
+
+def choose_output_dir(wanted: Path, *, overwrite: bool = False) -> Path:
+    """Make and return a folder to write into: ``wanted``, or ``wanted-2`` and so on while that one is not empty.
+
+    Args:
+        overwrite: write into ``wanted`` although it is not empty.
+
+    Raises:
+        OutputError: a file stands there, or the folder cannot be made or written.
+    """
+    folder, number = wanted, 1
+    while folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}-{number}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputError(f"{folder}: expected a folder to write into, found a file; choose another place") from error
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: expected a folder that can be made, but {error.strerror}; choose another"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{folder}: expected a folder that may be written, but it is read-only; choose another")
+    return folder
 
 
 def run_command(

@@ -1,0 +1,35 @@
+"""Pictures to infer on, and weights to infer with."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from visionzoo.zoo import get_model
+
+CLASSES = ("circle", "square", "star")
+
+
+def save_weights(name: str, path: Path) -> Path:
+    """Weights of a tiny model with three classes, scattered so that no two scores are equal."""
+    torch.manual_seed(0)
+    model = get_model(name, tiny=True, num_classes=len(CLASSES))
+    generator = torch.Generator().manual_seed(1)
+    for key, value in model.state_dict().items():
+        if "cls.weight" in key or "fc_cls" in key:
+            value += 0.3 * torch.randn(value.shape, generator=generator)
+        elif "reg.weight" in key or "fc_reg" in key:
+            value += 0.03 * torch.randn(value.shape, generator=generator)
+    torch.save({"state_dict": model.state_dict(), "meta": {"dataset_meta": {"classes": CLASSES}}}, path)
+    return path
+
+
+def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A picture with structure, (H, W, 3) uint8 RGB."""
+    rng = np.random.default_rng(seed)
+    picture = np.full((height, width, 3), rng.integers(0, 255, 3), np.uint8)
+    for _ in range(6):
+        corners = rng.integers(0, max(height, width), (2, 2))
+        cv2.rectangle(picture, corners[0].tolist(), corners[1].tolist(), rng.integers(0, 255, 3).tolist(), -1)
+    return picture

@@ -1,0 +1,78 @@
+"""``visionzoo list``: what the zoo has."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from visionzoo.cli.common import Parser, note, run_command
+
+_COLUMNS = ("name", "task", "params", "licence", "status", "about")
+
+
+def parser() -> Parser:
+    parser = Parser(
+        "list",
+        "List the models of the zoo. A licence is that of the weights, else of the code; - is not known.",
+        '  visionzoo list\n  visionzoo list "rcnet_*" --task detection --json',
+    )
+    parser.add_argument("pattern", nargs="?", help="only names that contain or match it (default: all)")
+    parser.add_argument("--task", help="only models of this task, e.g. detection (default: all)")
+    parser.add_argument("--weights", action="store_true", help="only models with released weights (default: all)")
+    parser.add_argument("--json", action="store_true", help="a list of objects instead of a table (default: off)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 found some, 1 nothing matches, 2 wrong use."""
+    return run_command(parser(), _list, argv)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from visionzoo.zoo import list_models
+
+    rows = [_row(name) for name in list_models(args.pattern, args.task)]
+    if args.weights:
+        rows = [row for row in rows if row["weights"]]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        print("\n".join(_table(rows)))
+    if not rows:
+        note("no model matches; `visionzoo list` shows them all")
+    return 0 if rows else 1
+
+
+def _row(name: str) -> dict[str, Any]:
+    """What the card says about a model; without a card its config says the task and what it is."""
+    from visionzoo.cards import card_names, read_card
+    from visionzoo.zoo import headline, task_of
+
+    if name not in card_names():
+        return dict.fromkeys(_COLUMNS) | {"name": name, "task": task_of(name), "weights": 0, "about": headline(name)}
+    card = read_card(name)
+    weights, licences = len(card.zoo.weights), card.zoo.licenses
+    return {
+        "name": name,
+        "task": card.task,
+        "params": card.params,
+        "licence": licences.weights if weights else licences.code,
+        "status": card.status,
+        "weights": weights,
+        "about": card.summary,
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    cells = [_COLUMNS, *(tuple(_cell(row, column) for column in _COLUMNS) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(_COLUMNS))]
+    return ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells]
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    value = row[column]
+    if value is None:
+        return "-"
+    return f"{value / 1e6:.1f}M" if column == "params" else str(value)

@@ -1,0 +1,40 @@
+"""``visionzoo show``: a model's card."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from visionzoo.cli.common import Parser, run_command
+from visionzoo.errors import InputError
+
+
+def parser() -> Parser:
+    parser = Parser(
+        "show",
+        "Print a model's card: what it is, its numbers and where they come from, licences and limits.",
+        "  visionzoo show rcnet_retinanet\n  visionzoo show rcnet_retinanet --json",
+    )
+    parser.add_argument("name", help="a model of the zoo (`visionzoo list`)")
+    parser.add_argument("--json", action="store_true", help="the card's facts as JSON (default: the whole card)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 printed, 2 no such model or card."""
+    return run_command(parser(), _show, argv)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from visionzoo.cards import card_names, read_card
+    from visionzoo.config import find_config
+
+    name = find_config(args.name).stem
+    if name not in card_names():
+        raise InputError(f"{name}: expected a card, found none; `visionzoo config show {name}` prints its config")
+    card = read_card(name)
+    if args.json:
+        print(card.fields.model_dump_json(by_alias=True, indent=2))
+    else:
+        print(card.text, end="")
+    return 0

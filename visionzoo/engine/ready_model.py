@@ -1,0 +1,94 @@
+"""From a config to a model that can be used: built, with weights, on its device, in eval mode."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from visionzoo.config import LoadedConfig
+from visionzoo.engine.devices import choose_device
+from visionzoo.engine.safe_load import close_pickle_fallback, read_checkpoint
+from visionzoo.engine.weights import class_names_of, find_weights, load_weights, weights_of, without_pretrained
+from visionzoo.errors import CheckpointError
+from visionzoo.models.wiring import build_model
+from visionzoo.registry import SCOPE
+
+
+def ready_model(
+    loaded: LoadedConfig,
+    weights: str | os.PathLike | None = None,
+    *,
+    sha256: str | None = None,
+    device: str = "cpu",
+    num_classes: int | None = None,
+    ignore: Iterable[str] = (),
+    trust_pickle: bool = False,
+) -> nn.Module:
+    """The model of a config, in eval mode.
+
+    Args:
+        loaded: see :func:`visionzoo.config.load_config`.
+        weights: file, work dir or address. None leaves the initial values of a training from scratch; nothing is
+            fetched then, also not the weights that the config names for its backbone.
+        sha256: what the file of weights must have, when known.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        num_classes: for heads that do not say theirs. Default: as many as the checkpoint names, else COCO's 80.
+        ignore: names of tensors that are not loaded; see :func:`visionzoo.engine.weights.load_weights`.
+        trust_pickle: let the file of weights run code while it loads.
+
+    Returns:
+        The model; its ``dataset_meta["classes"]`` are the checkpoint's class names, or None.
+
+    Raises:
+        CheckpointError: the weights cannot be read or do not fit.
+        ConfigError: the model cannot be built, or there is no such device.
+    """
+    close_pickle_fallback(trust_pickle=trust_pickle)
+    target = choose_device(device)
+    path = None if weights is None else find_weights(weights, sha256)
+    checkpoint = {} if path is None else read_checkpoint(path, trust_pickle=trust_pickle)
+    classes = class_names_of(checkpoint)
+    with redirect_stdout(io.StringIO()):  # libraries report optional packages there on import
+        model = build_model(
+            loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes or (len(classes) if classes else None)
+        )
+    if path is None:
+        initialise(model)
+    else:
+        _load(model, checkpoint, str(path), ignore)
+    model.dataset_meta = {"classes": classes}  # type: ignore[assignment]
+    return model.to(target).eval()
+
+
+def _load(model: nn.Module, checkpoint: Mapping[str, Any], source: str, ignore: Iterable[str]) -> None:
+    try:
+        load_weights(model, weights_of(checkpoint, source), ignore=ignore)
+    except CheckpointError as error:
+        raise CheckpointError(str(error).replace("weights:", f"{source}:", 1)) from error
+
+
+def initialise(model: nn.Module) -> None:
+    """The initial values of a training from scratch; fetches nothing and prints nothing."""
+    without_pretrained(model)
+    init_weights = getattr(model, "init_weights", None)
+    if callable(init_weights):
+        with DefaultScope.overwrite_default_scope(SCOPE), _quiet_mmengine():
+            init_weights()
+
+
+@contextmanager
+def _quiet_mmengine() -> Iterator[None]:
+    """mmengine logs one line for every parameter that it initialises."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,290 @@
+"""Inferencer: a model over a stream of pictures, in batches that change the speed and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from visionzoo.config import LoadedConfig, load_config
+from visionzoo.engine.ready_model import ready_model
+from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
+from visionzoo.inference.inputs import Source, sources_of
+from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
+from visionzoo.inference.released import released_weights
+from visionzoo.inference.tasks import task_result
+from visionzoo.structures.detections import Detections
+
+UNTRAINED = "none"
+_LEAST_WINDOW = 8
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What became of one input: a ``result``, or the ``error`` that says why there is none.
+
+    Attributes:
+        source: the input, with its name.
+        task, model: the config's task and name.
+        size: (width, height) in pixels of the picture as it is looked at, EXIF orientation applied; None on error.
+        result: boxes and so on in pixels of that picture.
+        error: why the input could not be used.
+        image: the picture, (H, W, 3) uint8 RGB, when images are kept.
+    """
+
+    source: Source
+    task: str
+    model: str
+    size: tuple[int, int] | None = None
+    result: Detections | None = None
+    error: ZooError | None = None
+    image: np.ndarray | None = None
+
+    def record(self) -> dict[str, Any]:
+        """A line of ``predictions.jsonl``: plain JSON values."""
+        if self.error is not None or self.result is None or self.size is None:
+            return {"input": self.source.name, "error": str(self.error)}
+        return {
+            "input": self.source.name,
+            "size": list(self.size),
+            "task": self.task,
+            "model": self.model,
+            "result": self.result.to_json(),
+        }
+
+
+class Inferencer:
+    """A model that takes pictures of any kind and gives results in their order.
+
+    Args:
+        name_or_config: a model of the zoo or a config file.
+        weights: file, work dir or address; None takes the released ones; ``"none"`` means none, an untrained model.
+        tiny: the config's tiny variant.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        batch_size: pictures at a time. Only pictures of equal padded size share a batch, so results stay the same.
+        score_threshold: results below are left out. The model's own ``test_cfg`` may leave out more.
+        options: changes of the config, as ``--cfg-options``.
+        allow_new: let options add keys.
+        trust_pickle: let the file of weights run code while it loads.
+
+    Raises:
+        CheckpointError: no weights are given or released, or they do not fit.
+        ConfigError, UnknownName: the config does not load or build.
+
+    Example::
+
+        from visionzoo import Inferencer
+        inferencer = Inferencer("rcnet_retinanet", weights="work_dirs/rcnet_retinanet")
+        for prediction in inferencer("pictures/"):
+            print(prediction.source.name, prediction.result.boxes)
+    """
+
+    def __init__(
+        self,
+        name_or_config: str | os.PathLike,
+        weights: str | os.PathLike | None = None,
+        *,
+        tiny: bool = False,
+        device: str = "auto",
+        batch_size: int = 1,
+        score_threshold: float = 0.3,
+        options: Iterable[str] | Mapping[str, Any] = (),
+        allow_new: bool = False,
+        trust_pickle: bool = False,
+    ):
+        self.batch_size = _positive(batch_size)
+        self.score_threshold = score_threshold
+        loaded = load_config(Path(name_or_config), tiny=tiny, options=options, allow_new=allow_new)
+        cfg = loaded.cfg
+        self.name, self.notes = loaded.name, loaded.notes
+        self.task = cfg.get("task", "detection")
+        self._task = task_result(self.task)
+        self.prepare = Preparation(test_pipeline_of(cfg, loaded.source))
+        self.weights = _chosen_weights(loaded.name, weights)
+        self.model = ready_model(loaded, self.weights, device=device, trust_pickle=trust_pickle)
+        self.device = next(self.model.parameters()).device
+        self.class_names = _class_names(self.model, loaded)
+        self._divisor = int(getattr(self.model.data_preprocessor, "pad_size_divisor", 1))
+
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        recursive: bool = False,
+        batch_size: int | None = None,
+        score_threshold: float | None = None,
+        keep_images: bool = False,
+        errors: str = "raise",
+    ) -> Iterator[Prediction]:
+        """Predictions, one for each input, in the inputs' order, as they are ready.
+
+        Args:
+            inputs: a path, folder, glob, ``@list.txt``; an array (H, W, 3) RGB (also grey, RGBA, float in [0, 1]); a
+                tensor (C, H, W); a PIL picture; or any iterable of these, which is read as it is needed.
+            recursive: look into subfolders as well.
+            batch_size, score_threshold: other than the Inferencer's.
+            keep_images: put the picture into ``Prediction.image``.
+            errors: ``raise`` at the first picture that cannot be used, or ``report`` it as a prediction with ``error``.
+        """
+        if errors not in ("raise", "report"):
+            raise InputError(f"errors={errors!r}: expected 'raise' or 'report'; use one of them")
+        size = self.batch_size if batch_size is None else _positive(batch_size)
+        threshold = self.score_threshold if score_threshold is None else score_threshold
+        queue = _Window(size, self._divisor)
+        for number, source in enumerate(sources_of(inputs, recursive=recursive)):
+            queue.enter(number, self._prepared(source, errors))
+            yield from self._ready(queue, threshold, keep_images, errors)
+        queue.closed = True
+        yield from self._ready(queue, threshold, keep_images, errors)
+
+    def one(self, picture: Any, **options: Any) -> Prediction:
+        """The prediction for one picture; options as in a call."""
+        return next(iter(self([picture], **options)))
+
+    def draw(self, image: np.ndarray, result: Detections) -> np.ndarray:
+        """The result drawn on its picture; both (H, W, 3) uint8 RGB."""
+        return self._task.draw(image, result)
+
+    def _prepared(self, source: Source, errors: str) -> Prepared | Prediction:
+        try:
+            return self.prepare(source)
+        except (DataError, InputError) as error:
+            if errors == "raise":
+                raise
+            return self._failed(source, error)
+
+    def _ready(self, queue: _Window, threshold: float, keep_images: bool, errors: str) -> Iterator[Prediction]:
+        yield from self._handed_on(queue, keep_images)
+        while batch := queue.next_batch():
+            items = [queue.taken(number) for number in batch]
+            for number, prediction in zip(batch, self._run(items, threshold)):
+                if prediction.error is not None and errors == "raise":
+                    raise prediction.error
+                queue.finish(number, prediction)
+            yield from self._handed_on(queue, keep_images)
+
+    def _handed_on(self, queue: _Window, keep_images: bool) -> Iterator[Prediction]:
+        for prediction in queue.finished():
+            yield prediction if keep_images else replace(prediction, image=None)
+
+    def _run(self, batch: list[Prepared], threshold: float) -> list[Prediction]:
+        data = {
+            "inputs": [item.sample["inputs"] for item in batch],
+            "data_samples": [item.sample["data_samples"] for item in batch],
+        }
+        try:
+            with torch.no_grad():
+                samples = self.model.test_step(data)  # type: ignore[operator]
+        except torch.OutOfMemoryError as error:
+            raise RunFailed(
+                f"{batch[0].source.name}: out of memory on {self.device} with {len(batch)} pictures in a batch; "
+                "use a smaller --batch-size or --device cpu"
+            ) from error
+        return [self._result(item, sample, threshold) for item, sample in zip(batch, samples, strict=True)]
+
+    def _result(self, item: Prepared, sample: Any, threshold: float) -> Prediction:
+        try:
+            result = self._task.read(sample, item.size, self.class_names).above(threshold)
+        except InputError as error:
+            return self._failed(item.source, InputError(f"{item.source.name}: {error}"))
+        return Prediction(item.source, self.task, self.name, item.size, result, image=item.image)
+
+    def _failed(self, source: Source, error: ZooError) -> Prediction:
+        return Prediction(source, self.task, self.name, error=error)
+
+
+class _Window:
+    """Pictures between reading and handing on: buckets of equal padded size, and the order to restore.
+
+    At most ``4 * batch_size`` pictures are inside, so memory does not grow with the number of inputs.
+    """
+
+    def __init__(self, batch_size: int, divisor: int):
+        self.batch_size, self.divisor = batch_size, divisor
+        self.limit = batch_size if batch_size == 1 else max(_LEAST_WINDOW, 4 * batch_size)
+        self.buckets: dict[tuple[int, ...], list[int]] = {}
+        self.waiting: dict[int, Prepared] = {}
+        self.done: dict[int, Prediction] = {}
+        self.next_number = 0
+        self.closed = False
+
+    def enter(self, number: int, item: Prepared | Prediction) -> None:
+        if isinstance(item, Prediction):
+            self.done[number] = item
+            return
+        self.waiting[number] = item
+        self.buckets.setdefault(self._padded_size(item), []).append(number)
+
+    def _padded_size(self, item: Prepared) -> tuple[int, ...]:
+        channels, height, width = item.sample["inputs"].shape
+        return channels, -(-height // self.divisor), -(-width // self.divisor)
+
+    def next_batch(self) -> list[int]:
+        """Numbers of a full bucket; when the window is full or closed, the bucket of the oldest picture; else none."""
+        for key, numbers in self.buckets.items():
+            if len(numbers) >= self.batch_size:
+                return self._take(key)
+        if self.waiting and (self.closed or len(self.waiting) + len(self.done) >= self.limit):
+            oldest = min(self.waiting)
+            return self._take(next(key for key, numbers in self.buckets.items() if oldest in numbers))
+        return []
+
+    def _take(self, key: tuple[int, ...]) -> list[int]:
+        numbers = self.buckets[key]
+        batch, rest = numbers[: self.batch_size], numbers[self.batch_size :]
+        if rest:
+            self.buckets[key] = rest
+        else:
+            del self.buckets[key]
+        return batch
+
+    def taken(self, number: int) -> Prepared:
+        return self.waiting.pop(number)
+
+    def finish(self, number: int, prediction: Prediction) -> None:
+        self.done[number] = prediction
+
+    def finished(self) -> Iterator[Prediction]:
+        """Predictions whose predecessors have all been handed on."""
+        while self.next_number in self.done:
+            self.next_number += 1
+            yield self.done.pop(self.next_number - 1)
+
+
+def _positive(batch_size: int) -> int:
+    if batch_size < 1:
+        raise ConfigError(f"batch size {batch_size}: expected 1 or more; use 1")
+    return batch_size
+
+
+def _chosen_weights(name: str, weights: str | os.PathLike | None) -> str | os.PathLike | None:
+    """The weights to load. Untrained ones only for who asks for them."""
+    if weights is None:
+        return released_weights(name)
+    return None if str(weights) == UNTRAINED else weights
+
+
+def _class_names(model: torch.nn.Module, loaded: LoadedConfig) -> tuple[str, ...] | None:
+    """The checkpoint's, else those the config states, else COCO's for a model of as many classes."""
+    meta = getattr(model, "dataset_meta", None) or {}
+    names = meta.get("classes") or _stated_names(loaded.cfg) or _coco_names(model)
+    return tuple(names) if names else None
+
+
+def _stated_names(cfg: Mapping[str, Any]) -> tuple[str, ...] | None:
+    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
+    names = dataset.get("classes") or (dataset.get("metainfo") or {}).get("classes")
+    return (names,) if isinstance(names, str) else tuple(names) if names else None
+
+
+def _coco_names(model: torch.nn.Module) -> tuple[str, ...] | None:
+    from mmdet.datasets.coco import CocoDataset
+
+    names = CocoDataset.METAINFO["classes"]
+    counts = {getattr(part, "num_classes", None) for part in model.modules()}
+    return tuple(names) if len(names) in counts else None

@@ -1,0 +1,143 @@
+"""From a source to a sample for the model: reading, and the config's own test transforms."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.registry import DefaultScope
+
+from visionzoo.datasets.transforms.loading import read_image
+from visionzoo.errors import ConfigError, DataError, InputError
+from visionzoo.inference.inputs import Source
+from visionzoo.registry import SCOPE, TRANSFORMS
+
+_REFUSED = (cv2.error, ValueError, RuntimeError, ArithmeticError, LookupError)
+
+
+@dataclass
+class Prepared:
+    """One picture, ready for the model: ``image`` as it was read, (H, W, 3) RGB, and the packed ``sample``."""
+
+    source: Source
+    image: np.ndarray
+    sample: dict[str, Any]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the picture as it was read."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+class Preparation:
+    """Reads a picture and applies the test pipeline of a config, without its loaders.
+
+    Args:
+        pipeline: transforms of the config's test data set. Those that load pictures or annotations are left out:
+            pictures come from :func:`read_image`, turned as their EXIF orientation says, and there are no annotations.
+
+    A pipeline that loads by OpenCV (any loader but our ``LoadImage``) works in BGR; it is given BGR.
+    """
+
+    def __init__(self, pipeline: list[Mapping[str, Any]]):
+        steps = [dict(step) for step in pipeline]
+        loaders = [step for step in steps if _loads_picture(step)]
+        self.bgr = any(_bare_name(step) != "LoadImage" for step in loaders)
+        with DefaultScope.overwrite_default_scope(SCOPE), redirect_stdout(io.StringIO()):  # libraries greet on import
+            self.transforms = [
+                TRANSFORMS.build(step) for step in steps if not (_loads_picture(step) or _loads_annotations(step))
+            ]
+
+    def __call__(self, source: Source) -> Prepared:
+        """Raises DataError or InputError when the picture cannot be read or transformed."""
+        image = read_picture(source.value)
+        height, width = image.shape[:2]
+        results: dict[str, Any] | None = {
+            "img": np.ascontiguousarray(image[..., ::-1]) if self.bgr else image.copy(),
+            "img_path": source.name,
+            "img_id": 0,
+            "img_shape": (height, width),
+            "ori_shape": (height, width),
+        }
+        try:
+            for transform in self.transforms:
+                results = transform(results) if results is not None else None
+        except _REFUSED as error:
+            raise InputError(
+                f"{source.name}: expected a picture that the test pipeline can use, found {width}x{height} pixels; "
+                "crop it or make it larger"
+            ) from error
+        if results is None or "inputs" not in results:
+            raise InputError(f"{source.name}: the test pipeline gives no sample; it must end with a Pack... transform")
+        return Prepared(source, image, results)
+
+
+def read_picture(value: Any) -> np.ndarray:
+    """A path, the bytes of a file, an array, a tensor or a PIL picture as (H, W, 3) uint8 RGB.
+
+    Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; tensors (C, H, W); floats lie in [0, 1].
+    """
+    if hasattr(value, "detach"):
+        value = _array_of_tensor(value)
+    elif hasattr(value, "getexif"):
+        value = _array_of_pil(value)
+    elif not isinstance(value, np.ndarray | bytes | str) and not hasattr(value, "__fspath__"):
+        raise InputError(f"expected a path, bytes, array, tensor or PIL picture, found {type(value).__name__}")
+    return read_image(value, exif=True)
+
+
+def _array_of_tensor(tensor: Any) -> np.ndarray:
+    array = tensor.detach().cpu()
+    if array.dtype.is_floating_point:
+        array = array.float()
+    array = array.numpy()
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return array.transpose(1, 2, 0)
+    if array.ndim == 2:
+        return array
+    raise DataError(f"image tensor: expected shape (C, H, W) with 1, 3 or 4 channels, found {array.shape}; permute it")
+
+
+def _array_of_pil(picture: Any) -> np.ndarray:
+    from PIL import ImageOps
+
+    turned = ImageOps.exif_transpose(picture)
+    if turned.mode.startswith("I"):
+        return np.clip(np.array(turned), 0, 65535).astype(np.uint16)
+    return np.array(turned.convert("RGB"))
+
+
+def test_pipeline_of(cfg: Mapping[str, Any], source: str) -> list[Mapping[str, Any]]:
+    """The transforms of the test (else validation) data set of a config.
+
+    Raises:
+        ConfigError: the config has none.
+    """
+    for loader in ("test_dataloader", "val_dataloader"):
+        dataset = (cfg.get(loader) or {}).get("dataset")
+        while isinstance(dataset, Mapping):
+            if dataset.get("pipeline"):
+                return list(dataset["pipeline"])
+            dataset = dataset.get("dataset")
+    raise ConfigError(
+        f"{source}: expected a pipeline in test_dataloader.dataset, found none; inference needs its transforms"
+    )
+
+
+def _bare_name(step: Mapping[str, Any]) -> str:
+    kind = step.get("type", "")
+    return (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
+
+
+def _loads_picture(step: Mapping[str, Any]) -> bool:
+    return _bare_name(step).startswith("LoadImage")
+
+
+def _loads_annotations(step: Mapping[str, Any]) -> bool:
+    name = _bare_name(step)
+    return name.startswith("Load") and ("Annotation" in name or "Proposal" in name)

@@ -1,0 +1,206 @@
+"""Predictions into files, as they come, so that memory does not grow and what is done survives an interruption.
+
+::
+
+    OUT/predictions.jsonl      one line per input, in order
+    OUT/predictions.coco.json  COCO's results format; image_id is the line's number, category_id the label plus one
+    OUT/vis/...                pictures, in the folders and with the stems of the inputs
+    OUT/run.json               command, model, versions, seed, times, counts and class names
+
+Lines are whole: when the disk is full, the last one is taken back. The other files appear when they are complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+from visionzoo._version import __version__
+from visionzoo.engine.atomic import cannot_write, write_file, write_text
+from visionzoo.inference.inferencer import Inferencer, Prediction
+from visionzoo.inference.tasks import task_result
+from visionzoo.reports.pictures import side_by_side
+
+PICTURES = ("overlay", "side")
+_PACKAGES = ("torch", "torchvision", "mmengine", "mmcv", "mmdet", "timm", "numpy", "opencv-python", "pillow")
+_DISTRIBUTIONS = {"mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection"}
+
+
+class PredictionWriter:
+    """Writes a run of inference into ``out``; use it with ``with``.
+
+    Args:
+        out: an existing folder.
+        inferencer: what makes the predictions.
+        pictures: any of ``overlay`` (drawn on the picture) and ``side`` (beside the picture).
+        about: more facts for ``run.json``: command, seed.
+    """
+
+    def __init__(self, out: Path, inferencer: Inferencer, pictures: tuple[str, ...] = (), about: dict | None = None):
+        self.out, self.inferencer, self.pictures = out, inferencer, pictures
+        self.about, self.started = about or {}, time.time()
+        self.done = self.failed = 0
+        self._task = task_result(inferencer.task)
+        self._lines = _Lines(out / "predictions.jsonl")
+        self._coco = _CocoResults(out / "predictions.coco.json") if self._task.coco else None
+        self._names: set[Path] = set()
+
+    def __enter__(self) -> PredictionWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._lines.close()
+        if self._coco is not None:
+            self._coco.close(complete=kind is None or kind is KeyboardInterrupt)
+        if kind is None or kind is KeyboardInterrupt:
+            self._write_run(stopped=kind is not None)
+
+    def write(self, prediction: Prediction) -> None:
+        """Add one prediction; its ``image`` is needed for pictures."""
+        self.done += 1
+        self.failed += prediction.error is not None
+        if prediction.result is not None:
+            if self._coco is not None and self._task.coco is not None:
+                self._coco.add(self._task.coco(prediction.result, self.done))
+            if prediction.image is not None and self.pictures:
+                self._write_pictures(prediction, prediction.image)
+        self._lines.add(prediction.record())
+
+    def _write_pictures(self, prediction: Prediction, image: np.ndarray) -> None:
+        drawn = self._task.draw(image, prediction.result)  # type: ignore[arg-type]
+        place = self._free_place(prediction.source.place)
+        if "overlay" in self.pictures:
+            self._save(place, drawn)
+        if "side" in self.pictures:
+            self._save(_beside(place), side_by_side(image, drawn))
+
+    def _free_place(self, place: Path) -> Path:
+        """The input's own name, as JPEG or PNG; a suffix when another input has it."""
+        suffix = ".jpg" if place.suffix.lower() in (".jpg", ".jpeg") else ".png"
+        wanted, number = place.with_suffix(suffix), 1
+        while not self._names.isdisjoint((wanted, _beside(wanted))):
+            number += 1
+            wanted = place.with_name(f"{place.stem}-{number}{suffix}")
+        self._names |= {wanted, _beside(wanted)}
+        return wanted
+
+    def _save(self, place: Path, image: np.ndarray) -> None:
+        path = self.out / "vis" / place
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        kind: dict[str, Any] = {"format": "JPEG", "quality": 92} if path.suffix == ".jpg" else {"format": "PNG"}
+        write_file(path, lambda file: Image.fromarray(image).save(file, **kind))
+
+    def _write_run(self, *, stopped: bool) -> None:
+        seconds = time.time() - self.started
+        names = self.inferencer.class_names
+        run = {
+            **self.about,
+            "model": self.inferencer.name,
+            "task": self.inferencer.task,
+            "weights": "none (untrained)" if self.inferencer.weights is None else str(self.inferencer.weights),
+            "device": str(self.inferencer.device),
+            "inputs": self.done,
+            "failed": self.failed,
+            "complete": not stopped,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started)),
+            "seconds": round(seconds, 3),
+            "inputs_per_second": round(self.done / seconds, 3) if seconds > 0 else None,
+            "categories": [{"id": label + 1, "name": name} for label, name in enumerate(names or ())],
+            "versions": _versions(),
+        }
+        write_text(self.out / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+
+
+def _beside(place: Path) -> Path:
+    """Where the side by side picture of an overlay lies."""
+    return place.with_name(f"{place.stem}_side{place.suffix}")
+
+
+class _Lines:
+    """A file of JSON lines that always ends with a whole one."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self.file: IO[bytes] = open(path, "wb", buffering=0)  # noqa: SIM115 - closed by the writer
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def add(self, record: dict[str, Any]) -> None:
+        line = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        _append_whole(self.file, line, self.path)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class _CocoResults:
+    """A JSON array that is filled one entry at a time, beside its place, and renamed when it is complete."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self.empty = True
+        try:
+            self.file: IO[bytes] = open(self.beside, "wb")  # noqa: SIM115 - closed by the writer
+            self.file.write(b"[")
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def add(self, results: list[dict[str, Any]]) -> None:
+        try:
+            for result in results:
+                self.file.write(b"\n" if self.empty else b",\n")
+                self.file.write(json.dumps(result, allow_nan=False).encode())
+                self.empty = False
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def close(self, *, complete: bool) -> None:
+        try:
+            if complete:
+                self.file.write(b"]\n" if self.empty else b"\n]\n")
+            self.file.close()
+            if complete:
+                os.replace(self.beside, self.path)
+        except OSError as error:
+            if complete:
+                raise cannot_write(self.path, error) from error
+        finally:
+            self.beside.unlink(missing_ok=True)
+
+
+def _append_whole(file: IO[bytes], line: bytes, path: Path) -> None:
+    """Write all of ``line`` or, when the disk refuses, nothing of it."""
+    start = file.tell()
+    try:
+        written = 0
+        while written < len(line):
+            written += file.write(line[written:])
+    except OSError as error:
+        file.seek(start)
+        file.truncate()
+        raise cannot_write(path, error) from error
+
+
+def _versions() -> dict[str, str]:
+    found = {"visionzoo": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        for distribution in (_DISTRIBUTIONS.get(name, name), name):
+            try:
+                found[name] = metadata.version(distribution)
+                break
+            except metadata.PackageNotFoundError:
+                continue
+    return found

@@ -1,0 +1,178 @@
+"""Overlays: predictions drawn on their pictures.
+
+Colours belong to classes: the same label has the same colour in every picture. They are Okabe and Ito's, which
+people with colour blindness tell apart, then lighter and darker versions of them. Lines and letters grow with the
+picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from visionzoo.structures.detections import Detections, decode_mask
+
+Colour = tuple[int, int, int]
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+# Okabe and Ito (2008), without black; ordered so that the first differ most.
+_BASE: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+_MASK_OPACITY = 0.45
+_SMALLEST_LETTERS = 9  # pixels; below, nobody reads them
+
+
+def class_colour(label: int) -> Colour:
+    """The colour of a class, RGB.
+
+    >>> class_colour(0), class_colour(7) != class_colour(0)
+    ((230, 159, 0), True)
+    """
+    base = np.array(_BASE[label % len(_BASE)], dtype=float)
+    version = (label // len(_BASE)) % 3
+    if version == 1:
+        base = base + (255 - base) * 0.5
+    elif version == 2:
+        base = base * 0.6
+    red, green, blue = (int(value) for value in base)
+    return red, green, blue
+
+
+def draw_detections(image: np.ndarray, found: Detections) -> np.ndarray:
+    """Masks, boxes and labels with their scores, best on top.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of the size that the boxes are for. It is not changed.
+        found: what to draw; all of it, so filter by score before.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    canvas = _with_masks(image, found)
+    picture = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(picture)
+    width, font = _line_width(image), _font(_letter_height(image))
+    for index in range(len(found))[::-1]:
+        colour = class_colour(int(found.labels[index]))
+        _draw_box(pen, found.boxes[index], colour, width, picture.size)
+    for label in _placed_labels(pen, found, font, picture.size)[::-1]:
+        pen.rectangle((label.x, label.y, label.x + label.width - 1, label.y + label.height - 1), fill=label.colour)
+        pen.text((label.x + label.dx, label.y + label.dy), label.text, fill=_readable_on(label.colour), font=font)
+    return np.asarray(picture).copy()
+
+
+def side_by_side(image: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Two pictures of one size, original left, with a white line between."""
+    line = np.full((image.shape[0], max(2, _line_width(image)), 3), 255, np.uint8)
+    return np.concatenate([image, line, drawn], axis=1)
+
+
+def _line_width(image: np.ndarray) -> int:
+    return max(1, round(0.003 * (image.shape[0] + image.shape[1]) / 2 + 0.5))
+
+
+def _letter_height(image: np.ndarray) -> int:
+    return max(_SMALLEST_LETTERS, round(0.022 * float(np.sqrt(image.shape[0] * image.shape[1]))))
+
+
+@lru_cache(maxsize=32)
+def _font(height: int) -> _Font:
+    return ImageFont.load_default(height)
+
+
+def _with_masks(image: np.ndarray, found: Detections) -> np.ndarray:
+    canvas = image.copy()
+    for index in range(len(found))[::-1]:
+        if found.masks is None:
+            break
+        mask = decode_mask(found.masks[index])
+        colour = np.array(class_colour(int(found.labels[index])), dtype=float)
+        canvas[mask] = (canvas[mask] * (1 - _MASK_OPACITY) + colour * _MASK_OPACITY).astype(np.uint8)
+        canvas[_edge_of(mask)] = colour.astype(np.uint8)
+    return canvas
+
+
+def _edge_of(mask: np.ndarray) -> np.ndarray:
+    """Pixels of the mask with a neighbour outside it."""
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner
+
+
+def _draw_box(pen: ImageDraw.ImageDraw, box: np.ndarray, colour: Colour, width: int, size: tuple[int, int]) -> None:
+    """A coloured line between two thin dark ones, so that it shows on any background."""
+    left, top, right, bottom = _inside(box, size)
+    if width >= 2:
+        pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=(0, 0, 0), width=width + 2)
+    pen.rectangle((left, top, right, bottom), outline=colour, width=width)
+
+
+def _inside(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Whole pixels in the picture, right and bottom not before left and top."""
+    left, top, right, bottom = (round(float(value)) for value in box)
+    left, top = min(max(left, 0), size[0] - 1), min(max(top, 0), size[1] - 1)
+    return left, top, min(max(right - 1, left), size[0] - 1), min(max(bottom - 1, top), size[1] - 1)
+
+
+@dataclass(frozen=True)
+class _Label:
+    """A text on its plate: the plate's corner and size, and where in it the text starts; pixels."""
+
+    text: str
+    colour: Colour
+    x: int
+    y: int
+    width: int
+    height: int
+    dx: float
+    dy: float
+
+    def covers(self, other: _Label) -> bool:
+        return (
+            self.x < other.x + other.width
+            and other.x < self.x + self.width
+            and self.y < other.y + other.height
+            and other.y < self.y + self.height
+        )
+
+
+def _placed_labels(pen: ImageDraw.ImageDraw, found: Detections, font: _Font, size: tuple[int, int]) -> list[_Label]:
+    """Labels, best first: each where it covers none before it, as far as there is such a place."""
+    placed: list[_Label] = []
+    for index in range(len(found)):
+        number = int(found.labels[index])
+        text = f"{found.name_of(number)} {found.scores[index]:.2f}"
+        left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+        label = _Label(
+            text, class_colour(number), 0, 0, int(right - left) + 4, int(bottom - top) + 4, 2 - left, 2 - top
+        )
+        if label.width > size[0] or label.height > size[1]:
+            continue
+        places = [replace(label, x=x, y=y) for x, y in _corners(label, _inside(found.boxes[index], size), size)]
+        placed.append(next((new for new in places if not any(new.covers(old) for old in placed)), places[0]))
+    return placed
+
+
+def _corners(label: _Label, box: tuple[int, int, int, int], size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Where a label may be put: above its box, inside at the top, inside at the bottom, below; then from the right."""
+    left, top, right, bottom = box
+    rows = [top - label.height, top, bottom - label.height, bottom + 1]
+    inside = [y for y in rows if 0 <= y <= size[1] - label.height] or [min(top, size[1] - label.height)]
+    columns = [min(left, size[0] - label.width), max(right - label.width + 1, 0)]
+    return [(x, y) for x in columns for y in inside]
+
+
+def _readable_on(colour: Colour) -> Colour:
+    """Black or white, whichever has more contrast."""
+    red, green, blue = colour
+    return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 110 else (255, 255, 255)
