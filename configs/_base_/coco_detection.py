@@ -59,13 +59,13 @@ tiny_root = "tiny://coco?train=16&val=8&seed=0"
 tiny_train_pipeline = [
     dict(type="LoadImage"),
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
-    dict(type="mmdet.Resize", scale=(160, 128), keep_ratio=True),
+    dict(type="mmdet.Resize", scale=(208, 168), keep_ratio=True),
     dict(type="mmdet.RandomFlip", prob=0.5),
     dict(type="mmdet.PackDetInputs"),
 ]
 tiny_test_pipeline = [
     dict(type="LoadImage"),
-    dict(type="mmdet.Resize", scale=(160, 128), keep_ratio=True),
+    dict(type="mmdet.Resize", scale=(208, 168), keep_ratio=True),
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
     dict(
         type="mmdet.PackDetInputs",

@@ -39,8 +39,8 @@ COLOURS = {"disc": (214, 66, 52), "triangle": (58, 170, 72), "star": (62, 92, 21
 
 _SPLITS = {"train2017": 0, "val2017": 1}
 _CROWD_AT, _EMPTY_AT = 1, 2
-_OBJECTS = (3, 9)  # per picture: 3 to 8
-_LEAST_VISIBLE = 0.55  # of an object, however much lies in front of it
+_OBJECTS = (4, 9)  # per picture: 4 to 8
+_LEAST_VISIBLE = 0.6  # of an object, however much lies in front of it
 
 
 @dataclass
@@ -177,7 +177,7 @@ def _place(rng: RandomState, picture: np.ndarray, shapes: list[Shape], name: str
     """Paint one more object in front of all others, if one of twenty places leaves the others visible."""
     height, width = picture.shape[:2]
     for _ in range(20):
-        radius = int(rng.randint(8, min(36, min(height, width) // 3)))
+        radius = int(rng.randint(10, min(36, min(height, width) // 3)))
         margin = radius - radius // 4  # up to a quarter of a radius may lie outside
         centre = rng.randint(margin, width - margin), rng.randint(margin, height - margin)
         mask = _mask(name, centre, radius, rng.randint(0, 360), (height, width))

@@ -1,0 +1,191 @@
+"""``visionzoo convert voc2coco | checkpoint``: bring data sets and weights of others into our formats."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from visionzoo.cli.common import Parser, note, run_command
+from visionzoo.errors import UnknownName, nearest_name
+
+_USAGE = """usage: visionzoo convert WHAT ...
+
+what:
+  voc2coco     a Pascal VOC folder to COCO's layout
+  checkpoint   weights of a paper's authors to ours
+
+`visionzoo convert WHAT --help` says more. Two to start with:
+  visionzoo convert voc2coco data/raccoon -o data/raccoon_coco --val-every 5
+  visionzoo convert checkpoint rcnet_r50.pth rcnet_retinanet.safetensors --from rcnet"""
+
+# slug of a paper -> module with convert_detector(checkpoint) -> tensors by name
+_CONVERTERS = {"rcnet": "visionzoo.necks.rcnet"}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of ``convert voc2coco``, the conversion most asked for."""
+    return _voc2coco_parser()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one conversion; 0 done, 2 wrong use."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(_USAGE)
+        return 0 if args else 2
+    what, *rest = args
+    if what not in _CONVERSIONS:
+        nearest = nearest_name(what, _CONVERSIONS)
+        answer = f"did you mean {nearest}?" if nearest else f"choose one of {', '.join(_CONVERSIONS)}"
+        print(f"error: visionzoo convert: no conversion is called {what!r}; {answer}", file=sys.stderr)
+        return 2
+    make_parser, body = _CONVERSIONS[what]
+    return run_command(make_parser(), body, rest)
+
+
+def _voc2coco_parser() -> Parser:
+    parser = Parser(
+        "convert voc2coco",
+        "Write a Pascal VOC folder in COCO's layout, named as COCO 2017 is: a config for COCO then reads it "
+        "with another data_root alone. Without --split and --val-every, the lists train, val and test of "
+        "ImageSets/Main are used, and without those everything is train.",
+        "  visionzoo convert voc2coco data/raccoon -o data/raccoon_coco --val-every 5\n"
+        "  visionzoo convert voc2coco VOCdevkit/VOC2007 -o voc_test.json --split test --difficult ignore",
+    )
+    parser.add_argument(
+        "voc", type=Path, help="folder with Annotations/*.xml and JPEGImages/, or annotations/ and images/"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="a new folder, or FILE.json for annotations alone"
+    )
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--split",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a list of pictures, or its name in ImageSets/Main; once per split (default: see above)",
+    )
+    choice.add_argument(
+        "--val-every", type=_at_least_two, metavar="N", help="every N-th picture is val (default: none)"
+    )
+    parser.add_argument("--classes", nargs="+", default=[], help="only these, in this order (default: all, sorted)")
+    parser.add_argument(
+        "--difficult",
+        choices=("ignore", "keep", "drop"),
+        default="ignore",
+        help="objects marked difficult: iscrowd, usual objects, or left out (default: ignore)",
+    )
+    parser.add_argument(
+        "--zero-based", action="store_true", help="corners are edges from 0, not pixels from 1 (default: off)"
+    )
+    parser.add_argument("--link", action="store_true", help="link to the pictures (default: copy them)")
+    parser.add_argument("--overwrite", action="store_true", help="replace what stands at OUT (default: an error)")
+    _add_output_flags(parser)
+    return parser
+
+
+def _add_output_flags(parser: Parser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
+    parser.add_argument("--json", action="store_true", help="machine-readable summary on stdout (default: off)")
+
+
+def _at_least_two(text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 2 on, found {text!r}")
+    return int(text)
+
+
+def _voc2coco(args: argparse.Namespace) -> int:
+    from visionzoo.cli.progress import progress
+    from visionzoo.datasets.coco_writing import write_coco_file, write_coco_folder
+    from visionzoo.datasets.voc import VocFolder, choose_splits, to_coco
+
+    folder = VocFolder.find(args.voc)
+    splits = choose_splits(folder, files=args.split, val_every=args.val_every)
+    wanted = list(dict.fromkeys(stem for stems in splits.values() for stem in stems))
+    images = [folder.read(stem) for stem in progress(wanted, len(wanted), "reading", quiet=args.quiet)]
+    coco = to_coco(folder, splits, images, classes=args.classes, difficult=args.difficult, zero_based=args.zero_based)
+    if args.out.suffix == ".json":
+        write_coco_file(args.out, coco.records, overwrite=args.overwrite)
+    else:
+        shown = {split: progress(files, len(files), split, quiet=args.quiet) for split, files in coco.pictures.items()}
+        write_coco_folder(args.out, coco.records, shown, link=args.link, overwrite=args.overwrite)
+    _summarize(args, coco.records, dict(coco.changes))
+    return 0
+
+
+def _summarize(args: argparse.Namespace, records: dict[str, dict], changes: dict[str, int]) -> None:
+    splits = {name: (len(record["images"]), len(record["annotations"])) for name, record in records.items()}
+    classes = [category["name"] for category in next(iter(records.values()))["categories"]]
+    if args.json:
+        counts = {name: {"images": images, "boxes": boxes} for name, (images, boxes) in splits.items()}
+        print(json.dumps({"out": str(args.out), "splits": counts, "classes": classes, "changes": changes}))
+    for name, (images, boxes) in splits.items():
+        note(f"{name}: {images} images, {boxes} boxes", quiet=args.quiet)
+    for change, count in sorted(changes.items()):
+        note(f"boxes {change}: {count}", quiet=args.quiet)
+    shown = ", ".join(classes[:12]) + (f" and {len(classes) - 12} more" if len(classes) > 12 else "")
+    note(f"{args.out}: classes: {shown}", quiet=args.quiet)
+
+
+def _checkpoint_parser() -> Parser:
+    parser = Parser(
+        "convert checkpoint",
+        "Rename the tensors of a released checkpoint to ours and write them as safetensors.",
+        "  visionzoo convert checkpoint rcnet_r50.pth rcnet_retinanet.safetensors --from rcnet\n"
+        "  visionzoo convert checkpoint old.pth new.safetensors --from rcnet --trust-pickle",
+    )
+    parser.add_argument("source", metavar="IN", help="the released file: .pth, .pt or .safetensors")
+    parser.add_argument("target", metavar="OUT", type=Path, help="the file to write, .safetensors")
+    parser.add_argument("--from", dest="system", required=True, help=f"whose names: {', '.join(_CONVERTERS)}")
+    parser.add_argument("--trust-pickle", action="store_true", help="let IN run code while it loads (default: off)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT (default: an error)")
+    _add_output_flags(parser)
+    return parser
+
+
+def _checkpoint(args: argparse.Namespace) -> int:
+    if args.system not in _CONVERTERS:
+        raise UnknownName(args.system, kind="converter", known=_CONVERTERS)
+    _require_new_safetensors(args.target, args.overwrite)
+    from importlib import import_module
+
+    from safetensors.torch import save
+
+    from visionzoo.engine.atomic import write_file
+    from visionzoo.engine.weights import read_weights
+
+    tensors = import_module(_CONVERTERS[args.system]).convert_detector(
+        read_weights(args.source, trust_pickle=args.trust_pickle)
+    )
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata={"format": "pt"})
+    args.target.parent.mkdir(parents=True, exist_ok=True)
+    write_file(args.target, lambda file: _write_all(file, data))
+    if args.json:
+        print(json.dumps({"out": str(args.target), "tensors": len(tensors), "bytes": len(data)}))
+    note(f"{args.target}: {len(tensors)} tensors, {len(data) / 1e6:.1f} MB", quiet=args.quiet)
+    return 0
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+
+
+def _require_new_safetensors(target: Path, overwrite: bool) -> None:
+    from visionzoo.errors import OutputError
+
+    if target.suffix != ".safetensors":
+        raise OutputError(f"{target}: expected a name that ends with .safetensors; rename it")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target}: expected no such file yet, found one; choose another name or --overwrite")
+
+
+_CONVERSIONS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]]] = {
+    "voc2coco": (_voc2coco_parser, _voc2coco),
+    "checkpoint": (_checkpoint_parser, _checkpoint),
+}

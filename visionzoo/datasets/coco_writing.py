@@ -1,0 +1,111 @@
+"""Write COCO records to disk, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from visionzoo.errors import DataError, OutputError
+
+YEAR = "2017"  # of the names: configs for COCO 2017 then read any data set by its data_root alone
+
+
+def write_coco_folder(
+    out: Path,
+    records: dict[str, dict],
+    pictures: Mapping[str, Iterable[Path]],
+    *,
+    link: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Write ``annotations/instances_<split>2017.json`` and ``<split>2017/`` with the pictures under ``out``.
+
+    Everything is written beside ``out`` first and renamed when complete.
+
+    Args:
+        records: COCO records by split.
+        pictures: files by split, whose names are the records' ``file_name``.
+        link: link to the pictures instead of copying them.
+        overwrite: replace ``out`` if it holds something.
+
+    Raises:
+        OutputError: ``out`` is in use, or cannot be written.
+        DataError: two pictures of a split have one name.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: expected a folder or none, found a file; choose another name")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise OutputError(f"{out}: expected an empty folder or none, found files in it; choose another or --overwrite")
+    beside = _folder_beside(out)
+    try:
+        (beside / "annotations").mkdir()
+        for split, record in records.items():
+            _write_json(beside / "annotations" / f"instances_{split}{YEAR}.json", record)
+            folder = beside / f"{split}{YEAR}"
+            folder.mkdir()
+            for file in pictures[split]:
+                _place(file, folder / file.name, link)
+        _take_place(beside, out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_coco_file(out: Path, records: dict[str, dict], *, overwrite: bool = False) -> None:
+    """Write the only split to one json.
+
+    Raises:
+        OutputError: the file exists, or cannot be written.
+        DataError: there are several splits.
+    """
+    if len(records) != 1:
+        raise DataError(f"{out}: expected one split for one file, found {', '.join(records)}; name a folder instead")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: expected no such file yet, found one; choose another name or --overwrite")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        _write_json(beside, next(iter(records.values())))
+        beside.replace(out)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _folder_beside(out: Path) -> Path:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def _write_json(path: Path, record: dict) -> None:
+    path.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+
+
+def _place(file: Path, target: Path, link: bool) -> None:
+    if target.exists():
+        raise DataError(f"{file}: expected every picture of a split to have its own name, found {target.name} twice")
+    if link:
+        target.symlink_to(file.resolve())
+    else:
+        shutil.copyfile(file, target)
+
+
+def _take_place(beside: Path, out: Path) -> None:
+    """Rename; what stood there before goes only when the new one stands."""
+    old = None
+    if out.exists():
+        old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-old-"))
+        out.rename(old / "was")
+    try:
+        beside.rename(out)
+    except OSError:
+        if old is not None:
+            (old / "was").rename(out)
+        raise
+    finally:
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,339 @@
+"""Pascal VOC folders, read, and written anew in COCO's layout.
+
+A VOC folder has one XML file per picture. Its folders go by several names: ``Annotations``
+with ``JPEGImages``, ``annotations`` or ``annots`` with ``images``, or all in one.
+
+What is kept, and how:
+
+* corners count pixels from 1 and include the last one (VOC's devkit), so a box is
+  ``[xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1]``; many tools write edges from 0
+  instead, which ``zero_based`` reads;
+* ``difficult`` objects become ``iscrowd=1``: neither missed nor false when they are found;
+* a box that reaches over the border is cut off there, swapped corners are put in order,
+  and a box with nothing inside the picture is left out; each is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+from visionzoo.errors import DataError, UnknownName
+
+_ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
+_IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", ".")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+DIFFICULT = ("ignore", "keep", "drop")
+
+
+@dataclass(frozen=True)
+class VocObject:
+    """One box: ``corners`` are xmin, ymin, xmax, ymax as written in the file."""
+
+    name: str
+    corners: tuple[float, float, float, float]
+    difficult: bool
+
+
+@dataclass(frozen=True)
+class VocImage:
+    """One picture of a VOC folder, with its size in pixels as found in the picture itself."""
+
+    stem: str
+    file: Path
+    width: int
+    height: int
+    objects: tuple[VocObject, ...]
+
+
+@dataclass
+class VocFolder:
+    """Where a VOC folder has its XML files and pictures; stems sorted by name."""
+
+    root: Path
+    annotations: Path
+    images: Path
+    stems: list[str]
+    _pictures: dict[str, Path] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def find(cls, root: Path) -> VocFolder:
+        """Look for the folders under ``root``.
+
+        Raises:
+            DataError: no XML file, or pictures missing (number and the first three).
+        """
+        if not root.is_dir():
+            raise DataError(f"{root}: expected a Pascal VOC folder, found no such folder; check the path")
+        annotations = _first_with(root, _ANNOTATION_FOLDERS, (".xml",))
+        images = _first_with(root, _IMAGE_FOLDERS, _SUFFIXES)
+        if annotations is None or images is None:
+            what = "XML files in Annotations/" if annotations is None else "pictures in JPEGImages/"
+            raise DataError(f"{root}: expected {what} as Pascal VOC has them, found none; name the folder above them")
+        stems = sorted(path.stem for path in annotations.glob("*.xml"))
+        pictures = {path.stem: path for path in sorted(images.iterdir()) if path.suffix.lower() in _SUFFIXES}
+        _require_pictures(images, stems, pictures)
+        return cls(root, annotations, images, stems, pictures)
+
+    def read(self, stem: str) -> VocImage:
+        """Parse one XML file and look up its picture's size.
+
+        Raises:
+            DataError: the XML is broken or incomplete, or the size is not the picture's.
+        """
+        path = self.annotations / f"{stem}.xml"
+        tree = _parse(path)
+        width, height = _picture_size(self._pictures[stem])
+        _require_size(path, tree, width, height)
+        objects = tuple(_object(path, node) for node in tree.iter("object"))
+        return VocImage(stem, self._pictures[stem], width, height, objects)
+
+
+def _first_with(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> Path | None:
+    for name in folders:
+        folder = root / name
+        if folder.is_dir() and any(path.suffix.lower() in suffixes for path in folder.iterdir()):
+            return folder
+    return None
+
+
+def _require_pictures(images: Path, stems: Sequence[str], pictures: dict[str, Path]) -> None:
+    missing = [stem for stem in stems if stem not in pictures]
+    if missing:
+        raise DataError(
+            f"{images}: expected a picture for each of {len(stems)} XML files, found {len(missing)} missing "
+            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); copy them, or remove their XML files"
+        )
+
+
+def _parse(path: Path) -> ElementTree.Element:
+    try:
+        return ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise DataError(
+            f"{path}: expected Pascal VOC XML, found a broken file ({error}); correct or remove it"
+        ) from error
+
+
+def _picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) as stored, whatever EXIF says: the training loader reads it so, too."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except OSError as error:
+        raise DataError(f"{path}: expected a picture, found none that can be read; copy it again") from error
+
+
+def _require_size(path: Path, tree: ElementTree.Element, width: int, height: int) -> None:
+    """A stated size of 0 says nothing; any other that differs means that the boxes are for another picture."""
+    stated = tuple(int(_number(path, tree.find("size"), key, default=0)) for key in ("width", "height"))
+    if 0 not in stated and stated != (width, height):
+        raise DataError(
+            f"{path}: expected the size of its picture, {width}x{height}, found {stated[0]}x{stated[1]}; "
+            "its boxes are for another picture: correct the XML or the picture"
+        )
+
+
+def _object(path: Path, node: ElementTree.Element) -> VocObject:
+    name = (node.findtext("name") or "").strip()
+    if not name:
+        raise DataError(f"{path}: expected a name in every object, found one without; correct the file")
+    box = node.find("bndbox")
+    if box is None:
+        raise DataError(f"{path}: expected a bndbox in every object, found a {name!r} without; correct the file")
+    x0, y0, x1, y1 = (_number(path, box, key) for key in ("xmin", "ymin", "xmax", "ymax"))
+    return VocObject(name, (x0, y0, x1, y1), (node.findtext("difficult") or "0").strip() not in ("0", ""))
+
+
+def _number(path: Path, node: ElementTree.Element | None, key: str, default: float | None = None) -> float:
+    text = node.findtext(key) if node is not None else None
+    if text is None and default is not None:
+        return default
+    try:
+        return float(text or "")
+    except ValueError as error:
+        raise DataError(f"{path}: expected a number in <{key}>, found {text!r}; correct the file") from error
+
+
+# --- splits ---
+
+
+def choose_splits(
+    folder: VocFolder, *, files: Sequence[str] = (), val_every: int | None = None
+) -> dict[str, list[str]]:
+    """Which stems belong to which split.
+
+    Args:
+        files: lists with one stem per line, as ``ImageSets/Main`` has them; a path, or a
+            name there (``train``). A split is called like its file.
+        val_every: make every N-th stem ``val`` and the others ``train``; with N = 5 the
+            5th, the 10th and so on in order of name.
+
+    Without either, the lists ``train``, ``val`` and ``test`` of ``ImageSets/Main`` that exist, else all is ``train``.
+
+    Raises:
+        DataError: no such list, or one with stems that the folder does not have.
+    """
+    if val_every is not None:
+        val = folder.stems[val_every - 1 :: val_every]
+        return {"train": sorted(set(folder.stems) - set(val)), "val": val}
+    lists = [_find_list(folder, name) for name in files] or _usual_lists(folder)
+    if not lists:
+        return {"train": list(folder.stems)}
+    return {path.stem: _read_list(folder, path) for path in lists}
+
+
+def _usual_lists(folder: VocFolder) -> list[Path]:
+    paths = (folder.root / "ImageSets" / "Main" / f"{name}.txt" for name in ("train", "val", "test"))
+    return [path for path in paths if path.is_file()]
+
+
+def _find_list(folder: VocFolder, name: str) -> Path:
+    lists = folder.root / "ImageSets" / "Main"
+    for path in (Path(name), lists / name, lists / f"{name}.txt", folder.root / name):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in lists.glob("*.txt"))[:8]) or "none"
+    raise DataError(f"--split {name}: expected a list of pictures, found no such file (lists in {lists}: {known})")
+
+
+def _read_list(folder: VocFolder, path: Path) -> list[str]:
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    # lists of one class say "stem -1" for pictures without it
+    stems = [_stem(words[0], folder) for words in lines if words[-1] != "-1" or len(words) == 1]
+    strangers = sorted(set(stems) - set(folder.stems))
+    if strangers:
+        raise DataError(
+            f"{path}: expected pictures of {folder.root}, found {len(strangers)} unknown "
+            f"({', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''}); correct the list"
+        )
+    if not stems:
+        raise DataError(f"{path}: expected at least one picture, found an empty list; correct or omit it")
+    return list(dict.fromkeys(stems))
+
+
+def _stem(name: str, folder: VocFolder) -> str:
+    """Lists name pictures with or without suffix and folder."""
+    return name if name in folder.stems else Path(name).stem
+
+
+# --- to COCO ---
+
+
+@dataclass
+class CocoFromVoc:
+    """COCO records by split, the pictures that go with them, and what was changed on the way."""
+
+    records: dict[str, dict]
+    pictures: dict[str, list[Path]]
+    changes: Counter[str]
+
+
+def to_coco(
+    folder: VocFolder,
+    splits: dict[str, list[str]],
+    images: Iterable[VocImage],
+    *,
+    classes: Sequence[str] = (),
+    difficult: str = "ignore",
+    zero_based: bool = False,
+) -> CocoFromVoc:
+    """COCO records of a VOC folder.
+
+    Args:
+        splits: stems by split.
+        images: the folder's pictures, read; those in no split are left out.
+        classes: names in category order; objects of others are left out. Default: all names, sorted.
+        difficult: ``ignore`` (``iscrowd=1``), ``keep`` as usual objects, or ``drop``.
+        zero_based: corners are edges counted from 0, not pixels from 1.
+
+    Raises:
+        UnknownName: a wanted class that no picture has.
+    """
+    by_stem = {image.stem: image for image in images}
+    used = {stem: by_stem[stem] for stems in splits.values() for stem in stems}
+    names = _class_names(used.values(), classes)
+    categories = {name: number for number, name in enumerate(names, start=1)}
+    image_ids = {stem: number for number, stem in enumerate(sorted(used), start=1)}
+    changes: Counter[str] = Counter()
+    boxes = _Boxes(categories, difficult, zero_based, changes)
+    records = {
+        split: {
+            "info": {"description": f"{folder.root.name}, converted from Pascal VOC"},
+            "licenses": [],
+            "images": [_image_record(used[stem], image_ids[stem]) for stem in stems],
+            "annotations": [box for stem in stems for box in boxes.of(used[stem], image_ids[stem])],
+            "categories": [
+                {"id": number, "name": name, "supercategory": "none"} for name, number in categories.items()
+            ],
+        }
+        for split, stems in splits.items()
+    }
+    return CocoFromVoc(
+        records, {split: [used[stem].file for stem in stems] for split, stems in splits.items()}, changes
+    )
+
+
+def _class_names(images: Iterable[VocImage], wanted: Sequence[str]) -> list[str]:
+    present = {found.name for image in images for found in image.objects}
+    for name in wanted:
+        if name not in present:
+            raise UnknownName(name, kind="class in these pictures", known=present)
+    return list(dict.fromkeys(wanted)) or sorted(present)
+
+
+def _image_record(image: VocImage, image_id: int) -> dict:
+    return {"id": image_id, "file_name": image.file.name, "width": image.width, "height": image.height}
+
+
+class _Boxes:
+    """Makes annotations with running ids, and counts what it changes."""
+
+    def __init__(self, categories: dict[str, int], difficult: str, zero_based: bool, changes: Counter[str]):
+        self.categories, self.difficult, self.zero_based, self.changes = categories, difficult, zero_based, changes
+        self.made = 0
+
+    def of(self, image: VocImage, image_id: int) -> list[dict]:
+        found = (self._annotation(image, image_id, voc) for voc in image.objects)
+        return [annotation for annotation in found if annotation is not None]
+
+    def _annotation(self, image: VocImage, image_id: int, voc: VocObject) -> dict | None:
+        if voc.name not in self.categories:
+            self.changes["left out: of other classes"] += 1
+            return None
+        if voc.difficult and self.difficult == "drop":
+            self.changes["left out: difficult"] += 1
+            return None
+        box = self._box(image, voc)
+        if box is None:
+            self.changes["left out: nothing inside the picture"] += 1
+            return None
+        self.made += 1
+        return {
+            "id": self.made,
+            "image_id": image_id,
+            "category_id": self.categories[voc.name],
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": int(voc.difficult and self.difficult == "ignore"),
+        }
+
+    def _box(self, image: VocImage, voc: VocObject) -> list[float] | None:
+        """[x, y, width, height] inside the picture, or None."""
+        x0, y0, x1, y1 = voc.corners
+        if x0 > x1 or y0 > y1:
+            self.changes["put in order: swapped corners"] += 1
+            (x0, x1), (y0, y1) = sorted((x0, x1)), sorted((y0, y1))
+        if not self.zero_based:
+            x0, y0 = x0 - 1, y0 - 1
+        left, top, right, bottom = max(x0, 0.0), max(y0, 0.0), min(x1, image.width), min(y1, image.height)
+        if right - left < 1 or bottom - top < 1:
+            return None
+        if max(left - x0, top - y0, x1 - right, y1 - bottom) > 1:  # one pixel is the two ways of counting
+            self.changes["cut off at the border"] += 1
+        return [left, top, right - left, bottom - top]
