@@ -95,10 +95,9 @@ class TimmRegistry(Registry):
     def get(self, key: str) -> Callable[..., Any] | None:
         import timm
 
-        from visionzoo.backbones.timm_features import TimmFeatures
-
+        adapter = import_module(f"{SCOPE}.backbones.timm_features")  # by location, as the other registries import
         name = key.removeprefix("timm.")
-        return partial(TimmFeatures, name) if timm.is_model(name) else None
+        return partial(adapter.TimmFeatures, name) if timm.is_model(name) else None
 
 
 def _timm_names() -> list[str]:
