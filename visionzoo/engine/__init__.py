@@ -1,1 +1,19 @@
+"""Train and test: loops that resume exactly, safe checkpoints, one process or many.
 
+``train`` and ``test`` are imported when asked for, because they bring torch and mmengine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["RunOptions", "ZooRunner", "test", "train"]
+
+_HOMES = {"train": "training", "test": "testing", "ZooRunner": "runner", "RunOptions": "settings"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,62 @@
+"""``visionzoo test``: measure a model with its data set's metric."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+
+from visionzoo.cli.common import (
+    INTERRUPTED,
+    Parser,
+    add_config_flags,
+    add_output_flags,
+    add_run_flags,
+    note,
+    run_command,
+)
+
+EXAMPLES = """  visionzoo test rcnet_retinanet --tiny --weights work_dirs/rcnet_retinanet
+  visionzoo test configs/rcnet_retinanet.py --weights best.safetensors --json"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = Parser("test", "Measure a model; writes metrics.json and report.md.", EXAMPLES)
+    made.add_argument("config", help="a released config's name, or a file")
+    made.add_argument("--weights", required=True, help="a checkpoint, or a work dir (its best, else its last)")
+    add_config_flags(made)
+    add_output_flags(made, "the work dir that the weights lie in, else work_dirs/NAME_test")
+    add_run_flags(made)
+    made.set_defaults(seed=None)
+    made.add_argument(
+        "--tta", action="store_true", help="test-time augmentation: the config's tta_model, tta_pipeline (default: off)"
+    )
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parser(), _test, argv)
+
+
+def _test(args: argparse.Namespace) -> int:
+    from visionzoo.config import load_config
+    from visionzoo.engine.loops import Interrupted
+    from visionzoo.engine.measures import as_text
+    from visionzoo.engine.testing import test
+
+    loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    taken = {"config", "tiny", "cfg_options", "allow_new", "json", "traceback"}
+    try:
+        outcome = test(loaded, **{name: value for name, value in vars(args).items() if name not in taken})
+    except Interrupted:
+        note("stopped; nothing was written")
+        return INTERRUPTED
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0":
+        return 0
+    if args.json:
+        print(json.dumps(outcome))
+    else:
+        print(as_text(outcome["metrics"], outcome["per_class"]))
+        note(f"written to {outcome['work_dir']}/metrics.json and report.md", quiet=args.quiet)
+    return 0

@@ -1,0 +1,102 @@
+"""``visionzoo train``: train a model from a config."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from visionzoo.cli.common import (
+    INTERRUPTED,
+    Parser,
+    add_config_flags,
+    add_output_flags,
+    add_run_flags,
+    note,
+    run_command,
+)
+
+EXAMPLES = """  visionzoo train rcnet_retinanet --tiny
+  visionzoo train configs/rcnet_retinanet.py --amp --cfg-options train_dataloader.batch_size=8
+  visionzoo train rcnet_retinanet --resume work_dirs/rcnet_retinanet
+  torchrun --nproc-per-node=4 tools/train.py configs/rcnet_retinanet.py"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = Parser("train", "Train a model from a config, or go on with a run that was stopped.", EXAMPLES)
+    made.add_argument("config", help="a released config's name, or a file")
+    add_config_flags(made)
+    add_output_flags(made, "work_dirs/NAME")
+    add_run_flags(made)
+    made.set_defaults(seed=None)  # unless given, the config's own seed counts
+    made.add_argument("--deterministic", action="store_true", help="only deterministic algorithms (default: off)")
+    made.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="PATH",
+        help="go on from a checkpoint or a work dir; without PATH from this config's newest run (default: start anew)",
+    )
+    made.add_argument("--weights", default=None, help="weights to start from: file, work dir or name (default: none)")
+    made.add_argument(
+        "--ignore",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATTERN",
+        help="weights that keep the model's own values, e.g. 'bbox_head.*' (default: none)",
+    )
+    made.add_argument("--amp", action="store_true", help="mixed precision (default: off)")
+    made.add_argument(
+        "--accumulate",
+        type=int,
+        default=None,
+        metavar="N",
+        help="iterations per optimizer step (default: the config's, 1)",
+    )
+    made.add_argument("--ema", action="store_true", help="also keep averaged weights, and measure these (default: off)")
+    made.add_argument(
+        "--strategy", choices=("ddp", "fsdp"), default=None, help="how several processes share (default: ddp)"
+    )
+    made.add_argument(
+        "--dry-run", action="store_true", help="build all and run one batch, write nothing (default: off)"
+    )
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parser(), lambda args: _train(args, argv), argv)
+
+
+def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
+    from visionzoo.config import load_config
+    from visionzoo.engine.distributed import find_launcher
+    from visionzoo.engine.loops import Interrupted
+    from visionzoo.engine.training import train
+
+    loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    taken = {"config", "tiny", "cfg_options", "allow_new", "json", "traceback"}
+    options = {name: value for name, value in vars(args).items() if name not in taken}
+    command = ["visionzoo", "train", *(sys.argv[1:] if argv is None else argv)]
+    try:
+        outcome = train(loaded, command=command, **options)
+    except Interrupted as stopped:
+        if stopped.checkpoint is None:
+            note("stopped before anything was trained; nothing was saved")
+        else:
+            folder = stopped.checkpoint.parent
+            note(
+                f"stopped, saved {stopped.checkpoint}; go on with: visionzoo train {folder}/config.py --resume {folder}"
+            )
+        return INTERRUPTED
+    if args.json and (find_launcher() == "none" or _is_first()):
+        print(json.dumps(outcome))
+    return 0
+
+
+def _is_first() -> bool:
+    import os
+
+    return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"

@@ -1,0 +1,102 @@
+"""Files that are either whole or not there.
+
+Everything is written to a temporary file beside its place, synced and renamed. When that
+fails, the temporary file is removed and what stood there before still does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from visionzoo.errors import OutputError
+
+_ADVICE = {
+    errno.ENOSPC: "no space is left on the disk; free some and run again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run again",
+    errno.EFBIG: "the file would be larger than the system allows (ulimit -f); raise the limit and run again",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EACCES: "permission is denied; choose another folder or change its rights",
+    errno.EPERM: "permission is denied; choose another folder or change its rights",
+    errno.ENOTDIR: "a part of the path is a file; choose another folder",
+    errno.EEXIST: "a file of that name stands there; choose another folder",
+}
+
+
+def write_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Have ``write`` fill a file that appears at ``path`` when it is complete.
+
+    Raises:
+        OutputError: the place cannot be written or is full; ``path`` is then as it was.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    recorder: _Recorder | None = None
+    try:
+        with open(beside, "wb") as file:
+            recorder = _Recorder(file)
+            write(cast(BinaryIO, recorder))
+            recorder.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        cause = recorder.error if recorder is not None and recorder.error is not None else error
+        if isinstance(cause, OSError):
+            raise cannot_write(path, cause) from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, whole or not at all."""
+    write_file(path, lambda file: file.write(text.encode()) and None)
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """An operating system's refusal as one sentence."""
+    why = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; choose another folder")
+    return OutputError(f"{path}: expected a place that can be written, but {why}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where the system can sync a folder."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class _Recorder(io.RawIOBase):
+    """Passes writes on and keeps the first refusal: torch.save reports one as a RuntimeError that says nothing."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def close(self) -> None:
+        """Leave the file open: whoever opened it closes it."""

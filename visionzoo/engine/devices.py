@@ -1,0 +1,51 @@
+"""Which device a run uses, and how its memory is measured."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from visionzoo.errors import ConfigError
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device called ``name``.
+
+    Args:
+        name: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        local_rank: which of a machine's processes this is; ``cuda`` without a number means its own GPU.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
+        raise ConfigError(f"--device: expected auto, cpu, cuda, cuda:N or mps, found {name!r}; choose one of these")
+    if kind == "cuda":
+        return _gpu(name, int(index) if index else local_rank)
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("--device: expected a device of this machine, found mps, which it lacks; use cpu")
+    return torch.device(kind)
+
+
+def _gpu(name: str, index: int) -> torch.device:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index >= count:
+        have = f"{count} CUDA devices" if count else "no CUDA device"
+        raise ConfigError(f"--device: expected a device of this machine, found {name!r} with {have}; use cpu or auto")
+    return torch.device("cuda", index)
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes used so far: on CUDA by tensors, elsewhere by the whole process; 0 when unknown."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,152 @@
+"""Several processes: found from the environment, joined by the backend that fits the device.
+
+mmengine's own start assumes CUDA (``torch.cuda.set_device``); on a CPU it fails. Here the
+device decides: NCCL on CUDA, gloo elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed as dist
+
+from visionzoo.errors import ConfigError, ZooError
+
+T = TypeVar("T")
+
+LAUNCHERS = ("none", "pytorch", "slurm")
+
+
+def find_launcher(environment: Mapping[str, str] | None = None) -> str:
+    """Who started this process: ``pytorch`` (torchrun), ``slurm`` (srun, several tasks) or ``none``."""
+    env = os.environ if environment is None else environment
+    if "RANK" in env and "WORLD_SIZE" in env and "MASTER_ADDR" in env:
+        return "pytorch"
+    if int(env.get("SLURM_NTASKS", "1") or 1) > 1 and "SLURM_PROCID" in env:
+        return "slurm"
+    return "none"
+
+
+def local_rank() -> int:
+    """Which of this machine's processes this is; 0 without a launcher."""
+    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
+
+
+def start(launcher: str, device: torch.device, *, timeout: float = 1800, backend: str | None = None) -> None:
+    """Join the other processes. Does nothing for launcher ``none`` or when they are joined already.
+
+    Args:
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+        device: this process's device; CUDA means NCCL, anything else gloo, unless ``backend`` is given.
+        timeout: seconds to wait for the others.
+
+    Raises:
+        ConfigError: an unknown launcher, or SLURM without its node list.
+    """
+    if launcher not in LAUNCHERS:
+        raise ConfigError(f"launcher: expected one of {', '.join(LAUNCHERS)}, found {launcher!r}; use torchrun")
+    if launcher == "none" or dist.is_initialized():
+        return
+    if launcher == "slurm":
+        _describe_slurm()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group(
+        backend=backend or ("nccl" if device.type == "cuda" else "gloo"), timeout=timedelta(seconds=timeout)
+    )
+
+
+def _describe_slurm() -> None:
+    """Give torch the variables that torchrun would have set; srun's own stay as they are."""
+    env = os.environ
+    if "MASTER_ADDR" not in env:
+        env["MASTER_ADDR"] = _first_node(env.get("SLURM_STEP_NODELIST", env.get("SLURM_NODELIST", "")))
+    env.setdefault("MASTER_PORT", str(29500 + int(env.get("SLURM_JOB_ID", "0")) % 1000))
+    env["RANK"], env["WORLD_SIZE"] = env["SLURM_PROCID"], env["SLURM_NTASKS"]
+    env["LOCAL_RANK"] = env.get("SLURM_LOCALID", "0")
+
+
+def _first_node(nodes: str) -> str:
+    try:
+        found = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
+        return found.stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise ConfigError(
+            f"SLURM: expected `scontrol show hostnames {nodes}` to name the first node, found {error}; set MASTER_ADDR"
+        ) from error
+
+
+def stop() -> None:
+    """Leave the other processes."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process prints and writes."""
+    return rank() == 0
+
+
+def any_of(flag: bool, device: torch.device) -> bool:
+    """Whether any process says yes. Every process has to ask."""
+    if world_size() == 1:
+        return flag
+    answer = torch.tensor([int(flag)], device=device if device.type == "cuda" else "cpu")
+    dist.all_reduce(answer, op=dist.ReduceOp.MAX)
+    return bool(answer.item())
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What ``make`` returns in the first process, in all of them; its error is raised in all of them as well."""
+    if world_size() == 1:
+        return make()
+    outcome: list[Any] = [None, None]
+    if is_first():
+        try:
+            outcome[0] = make()
+        except Exception as error:  # every process has to hear of it, or the others wait for ever
+            outcome[1] = _portable(error)
+    dist.broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def _portable(error: Exception) -> Exception:
+    """The error itself if it can travel to another process, else one of ours with its text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except (TypeError, AttributeError, pickle.PicklingError):
+        return ZooError(str(error))
+    return error
+
+
+def gather(value: T) -> list[T]:
+    """``value`` of every process, in the order of ranks, in the first process; an empty list in the others."""
+    if world_size() == 1:
+        return [value]
+    everyone: list[Any] | None = [None] * world_size() if is_first() else None
+    dist.gather_object(value, everyone, dst=0)
+    return everyone or []
+
+
+def share_buffers(model: torch.nn.Module) -> None:
+    """Give every process the first one's buffers (running statistics of norms), so that all measure one model."""
+    if world_size() == 1:
+        return
+    for buffer in model.buffers():
+        dist.broadcast(buffer, src=0)

@@ -1,0 +1,94 @@
+"""Everything that training does before its second iteration, without a trace."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visionzoo.config import LoadedConfig
+from visionzoo.engine.devices import peak_memory
+from visionzoo.engine.loaders import sample_names
+from visionzoo.engine.runner import ZooRunner
+from visionzoo.engine.settings import RunOptions
+from visionzoo.engine.setup import make_runner, note_to_user
+
+
+def dry_run(
+    loaded: LoadedConfig, options: RunOptions, device: torch.device, dataset: Any, prepare: Callable[[nn.Module], None]
+) -> dict[str, Any]:
+    """Build all, load one batch, run forward and backward; no file stays, no network is used.
+
+    Returns:
+        Shapes of the inputs, losses, parameter counts and the most memory used, in bytes.
+    """
+    from visionzoo.engine.training import training_parts
+
+    for split in ("train", "val"):
+        if loaded.cfg.get(f"{split}_dataloader") is not None:
+            loaded.cfg[f"{split}_dataloader"].num_workers = 0
+    with tempfile.TemporaryDirectory(prefix="visionzoo-dry-run-") as folder:
+        parts = training_parts(loaded, options, device, dataset)
+        runner = make_runner(loaded, options, device, Path(folder), prepare=prepare, config_text="", **parts)
+        try:
+            found = _one_step(runner)
+        finally:
+            runner.close()
+    _tell(found, note_to_user(options))
+    return found
+
+
+def _one_step(runner: ZooRunner) -> dict[str, Any]:
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+    if runner.param_schedulers is not None:
+        runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+    if runner._val_loop is not None:
+        runner._val_loop = runner.build_val_loop(runner._val_loop)
+    loader = runner.train_dataloader
+    loader.batch_sampler.start_at(0)
+    batch = next(iter(loader))
+    model = runner.model.train()
+    with runner.optim_wrapper.optim_context(model):
+        data = runner.bare_model.data_preprocessor(batch, training=True)
+        losses = model(**data, mode="loss") if isinstance(data, Mapping) else model(*data, mode="loss")
+    loss, logged = runner.bare_model.parse_losses(losses)
+    runner.optim_wrapper.backward(loss)
+    return {
+        "samples": sample_names(batch),
+        "inputs": shapes(data),
+        "losses": {name: float(value.detach()) for name, value in logged.items()},
+        "parameters": sum(p.numel() for p in runner.bare_model.parameters()),
+        "trainable": sum(p.numel() for p in runner.bare_model.parameters() if p.requires_grad),
+        "without_gradient": [n for n, p in runner.bare_model.named_parameters() if p.requires_grad and p.grad is None],
+        "iterations": runner.max_iters,
+        "memory_bytes": peak_memory(runner.device),
+    }
+
+
+def shapes(value: Any) -> Any:
+    """The shapes of the tensors in nested lists and dicts; other things by their type's name."""
+    if isinstance(value, Tensor):
+        return list(value.shape)
+    if isinstance(value, Mapping):
+        return {str(key): shapes(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [shapes(item) for item in value]
+    return type(value).__name__
+
+
+def _tell(found: dict[str, Any], note: Callable[[str], None]) -> None:
+    losses = "  ".join(f"{name} {value:.4f}" for name, value in found["losses"].items())
+    note(f"inputs      {found['inputs']}")
+    note(f"losses      {losses}")
+    note(f"parameters  {found['parameters']:,} ({found['trainable']:,} trainable)")
+    if found["without_gradient"]:
+        note(f"no gradient {', '.join(found['without_gradient'])}")
+    note(f"iterations  {found['iterations']}")
+    note(f"memory      {found['memory_bytes'] / 2**20:.0f} MiB")
+    note("dry run: nothing was written")

@@ -1,0 +1,80 @@
+"""Parts that do not learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mmengine.hooks import Hook
+from torch import nn
+
+from visionzoo.errors import ConfigError, nearest_name
+from visionzoo.registry import HOOKS
+
+
+def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
+    """Take every parameter whose name matches out of training.
+
+    Args:
+        model: changed in place.
+        patterns: names of parameters or of parts, with ``*``: ``backbone``, ``backbone.layer1.*``, ``*.bias``.
+
+    Returns:
+        Names of what was frozen.
+
+    Raises:
+        ConfigError: a pattern matches nothing, or everything is frozen.
+    """
+    names = dict(model.named_parameters())
+    frozen: set[str] = set()
+    for pattern in patterns:
+        matched = {name for name in names if _matches(name, pattern)}
+        if not matched:
+            raise ConfigError(
+                f"freeze: expected a pattern that fits a part, found {pattern!r}; {_nearest(model, pattern)}"
+            )
+        frozen |= matched
+    for name in frozen:
+        names[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in names.values()):
+        raise ConfigError(
+            "freeze: expected something that still learns, found every parameter frozen; name fewer parts"
+        )
+    return sorted(frozen)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
+
+
+def _nearest(model: nn.Module, pattern: str) -> str:
+    known = [name for name, _ in model.named_modules() if name]
+    nearest = nearest_name(pattern, known)
+    tops = ", ".join(name for name, _ in model.named_children())
+    return f"did you mean {nearest}?" if nearest else f"parts are {tops}"
+
+
+@HOOKS.register_module()
+class FrozenNormsHook(Hook):
+    """Keeps the running statistics of norms still whose every parameter is frozen.
+
+    Args:
+        patterns: the config's ``freeze``.
+    """
+
+    def __init__(self, patterns: Sequence[str]):
+        self.patterns = tuple(patterns)
+        self._norms: list[nn.Module] = []
+
+    def before_train(self, runner: Any) -> None:
+        self._norms = [
+            module
+            for name, module in runner.bare_model.named_modules()
+            if isinstance(module, nn.modules.batchnorm._NormBase)
+            and any(_matches(f"{name}.weight", pattern) for pattern in self.patterns)
+        ]
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        for norm in self._norms:
+            norm.training = False

@@ -1,0 +1,200 @@
+"""What happens between iterations: checkpoints, progress, watching the loss, stopping early.
+
+Hooks of mmengine that are named in a config and have a counterpart here are replaced by it
+(:data:`IN_PLACE_OF`), so configs keep the names their authors know.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook
+from torch import Tensor
+
+from visionzoo.engine.checkpoints import point_to, save_weights
+from visionzoo.engine.distributed import is_first
+from visionzoo.engine.loaders import sample_names
+from visionzoo.errors import ConfigError, RunFailed
+from visionzoo.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Stops the run when the loss is not a number or infinite, before anything is logged or saved."""
+
+    priority = "VERY_HIGH"
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping | None = None
+    ) -> None:
+        if outputs and not _is_finite(outputs.get("loss", 0.0)):
+            raise RunFailed(_loss_message(runner.iter + 1, outputs, sample_names(data_batch)))
+
+
+def _is_finite(value: Any) -> bool:
+    return math.isfinite(value.item() if isinstance(value, Tensor) else value)
+
+
+def _loss_message(iteration: int, outputs: Mapping, samples: list[str]) -> str:
+    parts = {name: float(value) for name, value in outputs.items() if name != "loss" and "loss" in name}
+    bad = {name: value for name, value in parts.items() if not math.isfinite(value)} or {"loss": float(outputs["loss"])}
+    found = ", ".join(f"{name} = {value}" for name, value in bad.items())
+    where = ", ".join(samples) or "a batch that names no samples"
+    return (
+        f"iteration {iteration}: expected a finite loss, found {found} for {where}; lower the learning rate, clip "
+        "gradients (optim_wrapper.clip_grad), train without --amp, or look at these samples. No checkpoint was touched"
+    )
+
+
+@HOOKS.register_module()
+class ZooCheckpointHook(CheckpointHook):
+    """Checkpoints at the top of the work dir: ``epoch_N.pth`` or ``iter_N.pth``, ``best_*.safetensors``.
+
+    Arguments are those of :class:`mmengine.hooks.CheckpointHook`. An old checkpoint is removed
+    after the new one is safe, never before. ``save_best`` defaults to the first metric.
+    """
+
+    def __init__(self, *args: Any, save_best: str | list[str] | None = "auto", **kwargs: Any):
+        super().__init__(*args, save_best=save_best, **kwargs)
+        self._rules_given = list(getattr(self, "rules", []))
+
+    def before_train(self, runner: Any) -> None:
+        """Take up what a resumed run had kept. mmengine's own would look for a cloud's client first."""
+        self.out_dir = str(runner.work_dir if self.out_dir is None else self.out_dir)
+        self.keep_ckpt_ids = deque(runner.message_hub.get_info("keep_ckpt_ids", None) or [])
+        newest = runner.message_hub.get_info("last_ckpt", None)
+        self.last_ckpt = None if newest is None else str(Path(self.out_dir) / newest)
+        if self.save_best == ["auto"] and "best_key" in runner.message_hub.runtime_info:
+            self._choose_best_metric([runner.message_hub.get_info("best_key")])
+
+    def after_validation(self, runner: Any) -> None:
+        """Write the newest checkpoint again when it is of this very moment: it now says that it was validated."""
+        step = runner.epoch if self.by_epoch else runner.iter
+        newest = None if self.last_ckpt is None else Path(self.last_ckpt).name
+        if newest == self.filename_tmpl.format(step):
+            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
+        path = Path(self.out_dir) / self.filename_tmpl.format(step)
+        outdated = self._outdated(step)
+        self.last_ckpt = str(path)
+        runner.message_hub.update_info("last_ckpt", path.name)
+        if self.max_keep_ckpts > 0:
+            runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+        runner.save_state(path, meta, with_optimizer=self.save_optimizer)
+        if is_first():
+            point_to(path)
+            for old in outdated:
+                old.unlink(missing_ok=True)
+
+    def _outdated(self, step: int) -> list[Path]:
+        """Note ``step`` among the kept ones; what falls out may be removed afterwards."""
+        if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
+            return []
+        self.keep_ckpt_ids.append(step)
+        fallen = [self.keep_ckpt_ids.popleft() for _ in range(len(self.keep_ckpt_ids) - self.max_keep_ckpts)]
+        return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in fallen]
+
+    def _choose_best_metric(self, names: list[str]) -> None:
+        try:
+            self._init_rule(self._rules_given, names)
+        except ValueError as error:
+            raise ConfigError(
+                f"default_hooks.checkpoint: expected to know whether more {names[0]} is better, found no rule for it; "
+                "give save_best and rule='greater' or rule='less'"
+            ) from error
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        if "auto" in self.key_indicators:
+            first = next(iter(metrics))
+            self._choose_best_metric([first])
+            runner.message_hub.update_info("best_key", first)
+        for name in self.key_indicators:
+            self._save_if_best(runner, name, metrics)
+
+    def _save_if_best(self, runner: Any, name: str, metrics: dict) -> None:
+        if name not in metrics:
+            known = ", ".join(metrics)
+            raise ConfigError(
+                f"default_hooks.checkpoint.save_best: expected a metric that was measured, found {name!r}; "
+                f"choose one of {known}"
+            )
+        hub, suffix = runner.message_hub, "" if len(self.key_indicators) == 1 else f"_{name}"
+        rule = self.rules[self.key_indicators.index(name)]
+        best = hub.get_info(f"best_score{suffix}", self.init_value_map[rule])
+        score = metrics[name]
+        if score is None or not self.is_better_than[name](score, best):
+            return
+        step = f"epoch_{runner.epoch}" if self.by_epoch else f"iter_{runner.iter}"
+        path = Path(self.out_dir) / f"best_{name.replace('/', '_')}_{step}.safetensors"
+        old = hub.get_info(f"best_ckpt{suffix}", None)
+        hub.update_info(f"best_score{suffix}", float(score))
+        hub.update_info(f"best_ckpt{suffix}", path.name)
+        self._write_best(runner, path, {name: float(score)})
+        if is_first() and old and old != path.name:
+            (path.parent / old).unlink(missing_ok=True)
+
+    @staticmethod
+    def _write_best(runner: Any, path: Path, metrics: dict[str, float]) -> None:
+        weights = runner.weights_to_use()
+        if is_first():
+            save_weights(path, weights, {**runner.describe(), "epoch": runner.epoch, "iter": runner.iter, **metrics})
+        runner.logger.info(f"best so far: {metrics}, saved to {path.name}")
+
+
+@HOOKS.register_module()
+class ZooEarlyStoppingHook(EarlyStoppingHook):
+    """:class:`mmengine.hooks.EarlyStoppingHook` whose patience survives a resume; a metric it lacks is an error."""
+
+    priority = "LOW"  # before the checkpoint is written, which keeps what was counted
+
+    def __init__(self, monitor: str, min_delta: float = 0.0, **kwargs: Any):
+        super().__init__(monitor, min_delta=min_delta, **kwargs)
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
+        if self.monitor not in metrics:
+            raise ConfigError(
+                f"early_stopping.monitor: expected a metric that was measured, found {self.monitor!r}; choose one of "
+                f"{', '.join(metrics)}"
+            )
+        super().after_val_epoch(runner, metrics)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        state = {"wait_count": self.wait_count, "best_score": float(self.best_score)}
+        checkpoint.setdefault("hooks", {})["early_stopping"] = state
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        for name, value in checkpoint.get("hooks", {}).get("early_stopping", {}).items():
+            setattr(self, name, value)
+
+
+@HOOKS.register_module()
+class ZooLoggerHook(LoggerHook):
+    """:class:`mmengine.hooks.LoggerHook` with one JSON-lines file for the whole run, resumed or not."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.interval_exp_name = 10**12  # the experiment's name says nothing new
+
+    def before_run(self, runner: Any) -> None:
+        super().before_run(runner)
+        self.json_log_path = None
+
+    def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Log the numbers; ``metrics.json`` is written by whoever asked for them."""
+        _, text = runner.log_processor.get_log_after_epoch(runner, len(runner.test_dataloader), "test")
+        runner.logger.info(text)
+
+
+# A config's hook -> the one that runs.
+IN_PLACE_OF = {
+    "CheckpointHook": "ZooCheckpointHook",
+    "EarlyStoppingHook": "ZooEarlyStoppingHook",
+    "LoggerHook": "ZooLoggerHook",
+}

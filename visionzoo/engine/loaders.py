@@ -1,0 +1,166 @@
+"""Data sets and loaders from a config.
+
+What differs from mmengine's builder: samples are seeded one by one (see ``seeding``), options
+that need workers are left out when there are none, and the start method of workers belongs to
+the loader instead of the whole process.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import signal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.registry import DefaultScope
+from torch.utils.data import BatchSampler, DataLoader, Subset
+
+from visionzoo.engine.seeding import SeededBatches, SeededDataset, first_indices
+from visionzoo.errors import ConfigError, DataError
+from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE
+
+_WITH_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
+
+
+def build_dataset(cfg: Mapping, *, where: str) -> Any:
+    """Build a data set and read its annotations.
+
+    Args:
+        cfg: its config. A whole number under ``indices`` keeps the first so many samples, or all if there are fewer.
+        where: its path in the config, for messages.
+
+    Raises:
+        DataError: it has no samples.
+    """
+    cfg, most = _without_limit(copy.deepcopy(dict(cfg)))
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        dataset = DATASETS.build(cfg)
+        if hasattr(dataset, "full_init"):
+            dataset.full_init()
+    if most is not None:
+        dataset = _shortened(dataset, most)
+    if len(dataset) == 0:
+        raise DataError(f"{where}: expected at least one sample, found none; check data_root, ann_file and filter_cfg")
+    return dataset
+
+
+def _without_limit(cfg: dict) -> tuple[dict, int | None]:
+    most = cfg.get("indices")
+    return ({k: v for k, v in cfg.items() if k != "indices"}, most) if isinstance(most, int) else (cfg, None)
+
+
+def _shortened(dataset: Any, most: int) -> Any:
+    if most < 1:
+        raise ConfigError(f"--max-samples: expected a whole number above 0, found {most}; use 1 or more")
+    kept = first_indices(dataset, most)
+    if hasattr(dataset, "get_subset_"):
+        dataset.get_subset_(list(kept))
+        return dataset
+    return Subset(dataset, kept)
+
+
+def class_names(dataset: Any) -> tuple[str, ...] | None:
+    """The classes that a data set declares, or None when its task has none."""
+    classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
+    return None if classes is None else tuple(classes)
+
+
+def build_loader(
+    cfg: Mapping, dataset: Any, *, seed: int, mp_cfg: Mapping | None = None, device: torch.device | None = None
+) -> DataLoader:
+    """A loader over ``dataset`` whose samples are seeded.
+
+    Args:
+        cfg: a dataloader's config; its ``dataset`` is not looked at.
+        dataset: what :func:`build_dataset` gave.
+        seed: of the order and of every sample.
+        mp_cfg: ``mp_start_method`` and ``opencv_num_threads`` of the workers.
+        device: memory is pinned for CUDA only.
+    """
+    cfg, mp_cfg = copy.deepcopy(dict(cfg)), dict(mp_cfg or {})
+    cfg.pop("dataset", None)
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        batches = _build_batches(cfg, dataset, seed)
+        collate = _build_function(cfg.pop("collate_fn", dict(type="pseudo_collate")))
+        user_init = _build_function(cfg.pop("worker_init_fn", None))
+    workers = cfg.pop("num_workers", 0)
+    if workers:
+        cfg.setdefault("multiprocessing_context", mp_cfg.get("mp_start_method"))
+    else:
+        cfg = {key: value for key, value in cfg.items() if key not in _WITH_WORKERS}
+    cfg["pin_memory"] = bool(cfg.get("pin_memory")) and device is not None and device.type == "cuda"
+    return DataLoader(
+        SeededDataset(dataset, seed),
+        batch_sampler=SeededBatches(batches, seed),  # type: ignore[arg-type]
+        collate_fn=collate,
+        num_workers=workers,
+        worker_init_fn=partial(start_worker, seed=seed, user_init=user_init, threads=mp_cfg.get("opencv_num_threads")),
+        generator=torch.Generator().manual_seed(seed),  # else every iteration takes a number from the model's
+        **cfg,
+    )
+
+
+def _build_batches(cfg: dict, dataset: Any, seed: int) -> Any:
+    dataset = _first_batches(cfg, dataset)
+    sampler, batch_sampler = (
+        cfg.pop("sampler", dict(type="DefaultSampler", shuffle=False)),
+        cfg.pop("batch_sampler", None),
+    )
+    batch_size, drop_last = cfg.pop("batch_size", 1), cfg.pop("drop_last", False)
+    if isinstance(sampler, Mapping):
+        sampler = DATA_SAMPLERS.build(dict(sampler), default_args=dict(dataset=dataset, seed=seed))
+    if batch_sampler is None:
+        return BatchSampler(sampler, batch_size, drop_last)
+    if not isinstance(batch_sampler, Mapping):
+        return batch_sampler
+    return DATA_SAMPLERS.build(dict(batch_sampler), default_args=dict(sampler=sampler, batch_size=batch_size))
+
+
+def _first_batches(cfg: dict, dataset: Any) -> Any:
+    """With ``num_batch_per_epoch`` the sampler sees only so many batches' samples."""
+    from mmengine.dist import get_world_size
+
+    count = cfg.pop("num_batch_per_epoch", None)
+    if count is None:
+        return dataset
+    return Subset(dataset, first_indices(dataset, count * cfg.get("batch_size", 1) * get_world_size()))
+
+
+def _build_function(cfg: Any) -> Callable[..., Any] | None:
+    if not isinstance(cfg, Mapping):
+        return cfg
+    arguments = dict(cfg)
+    kind = arguments.pop("type")
+    return partial(FUNCTIONS.get(kind) if isinstance(kind, str) else kind, **arguments)
+
+
+def start_worker(worker_id: int, *, seed: int, user_init: Callable[[int], None] | None, threads: int | None) -> None:
+    """First thing in a worker: leave signals to the main process, seed, keep OpenCV to its threads."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    random.seed(seed + worker_id)
+    np.random.seed((seed + worker_id) & 0xFFFFFFFF)
+    if threads is not None:
+        import cv2
+
+        cv2.setNumThreads(threads)
+    if user_init is not None:
+        user_init(worker_id)
+
+
+def sample_names(batch: Any) -> list[str]:
+    """What the samples of a batch are called: image paths, else image ids, else their number in the batch."""
+    samples = batch.get("data_samples", []) if isinstance(batch, Mapping) else []
+    return [_sample_name(sample, i) for i, sample in enumerate(samples if isinstance(samples, (list, tuple)) else [])]
+
+
+def _sample_name(sample: Any, number: int) -> str:
+    for key in ("img_path", "img_id", "sample_idx"):
+        value = sample.get(key) if isinstance(sample, Mapping) else getattr(sample, key, None)
+        if value is not None:
+            return str(value)
+    return f"number {number} of the batch"

@@ -1,0 +1,98 @@
+"""Measured numbers as files: ``metrics.json`` for programs, ``report.md`` for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from visionzoo.engine.atomic import write_text
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The plain numbers among ``metrics``."""
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
+
+
+def per_class_tables(evaluator: Any) -> dict[str, Rows]:
+    """Rows by class of every metric that keeps some, by what was measured (``bbox``)."""
+    tables: dict[str, Rows] = {}
+    for metric in evaluator.metrics:
+        tables |= {name: rows for name, rows in (getattr(metric, "per_class", None) or {}).items() if rows}
+    return tables
+
+
+def write_measures(
+    folder: Path, facts: Mapping[str, Any], metrics: Mapping[str, Any], tables: Mapping[str, Rows]
+) -> None:
+    """Write ``metrics.json`` and ``report.md``.
+
+    Args:
+        folder: the work dir.
+        facts: what was measured: model, weights, samples, seed, versions.
+        metrics: name to number.
+        tables: rows by class, see :func:`per_class_tables`.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    numbers = {name: _json_number(value) for name, value in scalars(metrics).items()}
+    by_class = {name: [{k: _json_number(v) for k, v in row.items()} for row in rows] for name, rows in tables.items()}
+    document = {**facts, "metrics": numbers, "per_class": by_class}
+    write_text(folder / "metrics.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
+    write_text(folder / "report.md", _report(facts, metrics, tables))
+
+
+def _json_number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _report(facts: Mapping[str, Any], metrics: Mapping[str, Any], tables: Mapping[str, Rows]) -> str:
+    known = [("model", facts.get("name")), ("weights", facts.get("weights")), ("samples", facts.get("samples"))]
+    head = [f"# {facts.get('name')}", "", *(f"- {label}: {value}" for label, value in known if value is not None), ""]
+    body = markdown(["metric", "value"], [[name, _shown(value)] for name, value in scalars(metrics).items()])
+    parts = ["\n".join([*head, body])]
+    for name, rows in tables.items():
+        columns = list(rows[0])
+        parts.append(f"## {name} by class\n\n" + markdown(columns, [[_shown(row[c]) for c in columns] for row in rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; bars in cells are escaped.
+
+    >>> print(markdown(["a", "b"], [["1", "x|y"]]))
+    | a | b |
+    | --- | --- |
+    | 1 | x\\|y |
+    """
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def as_text(metrics: Mapping[str, Any], tables: Mapping[str, Rows]) -> str:
+    """The numbers for a terminal, in aligned columns; classes below."""
+    numbers = [[name, _shown(value)] for name, value in scalars(metrics).items()]
+    parts = [_aligned(numbers)]
+    for name, rows in tables.items():
+        columns = list(rows[0])
+        parts.append(f"{name} by class\n" + _aligned([columns, *([_shown(row[c]) for c in columns] for row in rows)]))
+    return "\n\n".join(parts)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()
+        for row in rows
+    )
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

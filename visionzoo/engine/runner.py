@@ -1,0 +1,411 @@
+"""mmengine's Runner, made to choose by device, resume exactly, write safely and keep quiet."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.hooks import EMAHook
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.model import convert_sync_batchnorm, is_model_wrapper, revert_sync_batchnorm
+from mmengine.registry import DefaultScope
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.visualization import Visualizer
+from torch import nn
+
+from visionzoo._version import __version__
+from visionzoo.engine import checkpoints, distributed
+from visionzoo.engine.hooks import IN_PLACE_OF
+from visionzoo.engine.seeding import RandomStates, seed_everything
+from visionzoo.engine.sharded import (
+    is_sharded,
+    load_model_state,
+    load_optimizer_state,
+    model_state,
+    optimizer_state,
+)
+from visionzoo.engine.wrappers import DeviceDDP, shard
+from visionzoo.errors import CheckpointError, ConfigError, MissingExtra
+from visionzoo.models.wiring import build_model
+from visionzoo.registry import LOOPS, RUNNERS
+
+_count = itertools.count()
+
+_LOOPS = {
+    "EpochBasedTrainLoop": "EpochLoop",
+    "IterBasedTrainLoop": "IterLoop",
+    "ValLoop": "ValidationLoop",
+    "TestLoop": "MeasureLoop",
+}
+
+
+@RUNNERS.register_module()
+class ZooRunner(Runner):
+    """Trains and measures one model.
+
+    Args:
+        device: where the model runs.
+        strategy: ``ddp`` or ``fsdp``, with several processes.
+        prepare: called with the built model before it is moved and wrapped: initialise, load, freeze.
+        num_classes: classes of the data set, for heads that leave theirs out.
+        replaced: parts that options replaced, see :func:`visionzoo.models.wiring.build_model`.
+        notes: where lines for the user go.
+        verbose: whether mmengine's log is shown as well; the log file always has it.
+        log_name: stem of the log file.
+        config_text: the config as saved in checkpoints; None prints the one given.
+        **kwargs: those of :class:`mmengine.runner.Runner`; loaders are built already.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: torch.device,
+        strategy: str = "ddp",
+        prepare: Callable[[nn.Module], None] | None = None,
+        num_classes: int | None = None,
+        replaced: Mapping[str, Mapping] | None = None,
+        notes: Callable[[str], None] | None = None,
+        verbose: bool = False,
+        log_name: str = "train",
+        config_text: str | None = None,
+        **kwargs: Any,
+    ):
+        self.device, self.strategy = device, strategy
+        self.stop_asked = False
+        self._prepare, self._num_classes, self._replaced = prepare, num_classes, replaced
+        self._note = notes or (lambda text: None)
+        self._verbose, self._log_name = verbose, log_name
+        self._waiting: RandomStates | None = None
+        self._gradients: dict[str, Any] = {}
+        self.metrics: dict[str, Any] = {}
+        self._config_text = config_text
+        name = kwargs.pop("experiment_name", None) or "run"
+        super().__init__(experiment_name=f"{name}_{os.getpid()}_{next(_count)}", **kwargs)
+
+    # --- environment ---
+
+    @property
+    def _log_dir(self) -> str:
+        """One folder for logs; mmengine would make one for every start."""
+        return str(Path(self.work_dir) / "logs")
+
+    @_log_dir.setter
+    def _log_dir(self, value: str) -> None:
+        """mmengine's own choice is not taken."""
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Threads, cuDNN, ranks. Workers' start is the loaders' affair, joining processes the caller's."""
+        if env_cfg.get("cudnn_benchmark"):
+            torch.backends.cudnn.benchmark = True
+        threads = (env_cfg.get("mp_cfg") or {}).get("opencv_num_threads")
+        if threads is not None:
+            import cv2
+
+            cv2.setNumThreads(threads)
+        self._rank, self._world_size = get_dist_info()
+        self._timestamp = distributed.from_first(lambda: time.strftime("%Y%m%d_%H%M%S"))
+
+    def set_randomness(self, seed: int, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
+        self._seed, self._deterministic = seed, deterministic
+        seed_everything(seed + (distributed.rank() if diff_rank_seed else 0))
+        torch.manual_seed(torch.initial_seed())  # the devices' generators too
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.backends.cudnn.benchmark = False
+            torch.use_deterministic_algorithms(True, warn_only=True)
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+        log_file = log_file or str(Path(self._log_dir) / f"{self._log_name}.log")
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        quieten(logger, logging.INFO if self._verbose else logging.WARNING)
+        return logger
+
+    def build_visualizer(self, visualizer: Any = None) -> Visualizer:
+        if isinstance(visualizer, Visualizer):
+            return visualizer
+        cfg = dict(visualizer or {})
+        backends = [dict(backend) for backend in cfg.pop("vis_backends", None) or [dict(type="JsonLines")]]
+        for backend in backends:
+            _require_extra(str(backend.get("type")))
+            backend.setdefault("save_dir", self._log_dir)
+        cfg.setdefault("type", "Visualizer")
+        cfg["name"] = self._experiment_name
+        return super().build_visualizer({**cfg, "vis_backends": backends, "save_dir": None})
+
+    def _log_env(self, env_cfg: dict) -> None:
+        self.logger.info(
+            f"visionzoo {__version__}, torch {torch.__version__}, device {self.device}, {self.world_size} processes, "
+            f"seed {self.seed}, deterministic {self.deterministic}"
+        )
+
+    def dump_config(self) -> None:
+        """The work dir's ``config.py`` is written by whoever made the work dir."""
+
+    # --- model ---
+
+    def build_model(self, model: nn.Module | Mapping) -> nn.Module:
+        if isinstance(model, nn.Module):
+            return model
+        return build_model(model, replaced=self._replaced, num_classes=self._num_classes)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        if self._prepare is not None:
+            self._prepare(model)
+        if not self.distributed:
+            return revert_sync_batchnorm(model).to(self.device)
+        if self.cfg.get("sync_bn"):
+            model = convert_sync_batchnorm(model, self.cfg.sync_bn)
+        model = model.to(self.device)
+        if self.strategy == "fsdp":
+            return shard(model, self.device)
+        return DeviceDDP(model, self.device, **(model_wrapper_cfg or {}))
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The model without what distributes it."""
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def _init_model_weights(self) -> None:
+        """Done in ``prepare``, before the model is spread over processes."""
+
+    # --- optimizer ---
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        if isinstance(optim_wrapper, Mapping) and optim_wrapper.get("type") == "AmpOptimWrapper":
+            kept = {key: value for key, value in optim_wrapper.items() if key != "use_fsdp"}
+            optim_wrapper = {**kept, "type": "MixedPrecision", "device": self.device.type}
+        return super().build_optim_wrapper(optim_wrapper)
+
+    def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rate to the batch of one optimizer step, and say for which batch it is."""
+        batch = self.step_batch(optim_wrapper)
+        factor = 1.0
+        if auto_scale_lr and auto_scale_lr.get("enable", False):
+            if "base_batch_size" not in auto_scale_lr:
+                raise ConfigError("auto_scale_lr: expected base_batch_size, found none; say for what batch the lr is")
+            factor = batch / auto_scale_lr["base_batch_size"]
+        groups = [group for wrapper in _wrappers(optim_wrapper) for group in wrapper.optimizer.param_groups]
+        given = groups[0]["lr"]
+        for group in groups:
+            group["lr"] *= factor
+        made = f" = {given:.3g} x {factor:.4g}, written for {auto_scale_lr['base_batch_size']}" if factor != 1 else ""
+        self._note(f"learning rate {groups[0]['lr']:.4g} for {batch} samples per step{made}")
+
+    def step_batch(self, optim_wrapper: Any) -> int:
+        """Samples that one optimizer step sees, over all processes and accumulated iterations."""
+        per_process = self.train_dataloader.batch_sampler.batch_size or 1
+        return per_process * self.world_size * _wrappers(optim_wrapper)[0]._accumulative_counts
+
+    # --- loops and hooks ---
+
+    def build_train_loop(self, loop: Any) -> Any:
+        cfg = _with_our_loop(loop)
+        if isinstance(cfg, Mapping):
+            cfg = dict(cfg)
+            by_epoch = cfg.pop("by_epoch", None)
+            if "type" not in cfg:
+                cfg["type"] = "EpochLoop" if by_epoch else "IterLoop"
+            return LOOPS.build(cfg, default_args=dict(runner=self, dataloader=self._train_dataloader))
+        return cfg
+
+    def build_val_loop(self, loop: Any) -> Any:
+        return super().build_val_loop(_with_our_loop(loop, "ValidationLoop"))
+
+    def build_test_loop(self, loop: Any) -> Any:
+        return super().build_test_loop(_with_our_loop(loop, "MeasureLoop"))
+
+    def build_evaluator(self, evaluator: Any) -> Any:
+        built = super().build_evaluator(evaluator)
+        for metric in built.metrics:
+            if self.world_size > 1 and metric.collect_device == "cpu" and metric.collect_dir is None:
+                metric.collect_dir = str(Path(self.work_dir) / ".collected")  # else a folder in the current one
+        return built
+
+    def register_hook(self, hook: Any, priority: Any = None) -> None:
+        if isinstance(hook, Mapping):
+            hook = {**hook, "type": IN_PLACE_OF.get(hook["type"], hook["type"])}
+        super().register_hook(hook, priority)
+
+    # --- checkpoints ---
+
+    def describe(self) -> dict[str, Any]:
+        """What is worth knowing about weights: classes, config, seed, versions."""
+        meta = getattr(self.train_dataloader.dataset, "metainfo", None) or {}
+        return {
+            "dataset_meta": checkpoints.plain(meta),
+            "cfg": self._config_text or self.cfg.pretty_text,
+            "seed": self.seed,
+            "visionzoo_version": __version__,
+            "torch_version": str(torch.__version__),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+
+    def weights_to_use(self) -> dict[str, Any]:
+        """The weights that validation measured: averaged ones, if there are any."""
+        checkpoint = {"state_dict": model_state(self.bare_model)}
+        for hook in self.hooks:
+            if isinstance(hook, EMAHook):
+                hook.before_save_checkpoint(self, checkpoint)
+        return checkpoint["state_dict"]
+
+    def save_state(self, path: Path, meta: Mapping[str, Any], *, with_optimizer: bool = True) -> None:
+        """Write everything a run needs to go on. Every process has to call it; the first one writes."""
+        model = self.bare_model
+        checkpoint: dict[str, Any] = {
+            "meta": {**self.describe(), **meta},
+            "state_dict": model_state(model),
+            "message_hub": checkpoints.pack_message_hub(self.message_hub),
+            "loop": self.train_loop.position(),
+            "ranks": distributed.gather(self._own_state()),
+            "hooks": {},
+        }
+        if with_optimizer:
+            checkpoint["optimizer"] = optimizer_state(model, self.optim_wrapper)
+            checkpoint["param_schedulers"] = [checkpoints.on_cpu(s.state_dict()) for s in self._all_schedulers()]
+        self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
+        if distributed.is_first():
+            checkpoints.save_checkpoint(path, {key: _saveable(value) for key, value in checkpoint.items()})
+
+    def _own_state(self) -> dict[str, Any]:
+        named = self.bare_model.named_parameters()
+        gradients = {} if is_sharded(self.bare_model) else {n: p.grad for n, p in named if p.grad is not None}
+        return {"random": RandomStates.now(self.device).packed(), "gradients": checkpoints.on_cpu(gradients)}
+
+    def save_now(self) -> Path | None:
+        """Save between two iterations, because someone asked to stop; None when nothing was trained yet."""
+        loop = self.train_loop
+        if loop.iter == 0:
+            return None
+        whole = isinstance(loop, EpochBasedTrainLoop) and loop.batch == 0
+        path = Path(self.work_dir) / (f"epoch_{loop.epoch}.pth" if whole else f"iter_{loop.iter}.pth")
+        self.save_state(path, dict(epoch=loop.epoch, iter=loop.iter))
+        if distributed.is_first():
+            checkpoints.point_to(path)
+        return path
+
+    def load_or_resume(self) -> None:
+        if self._has_loaded or not (self._resume and self._load_from):
+            return
+        self.resume(self._load_from)
+        self._has_loaded = True
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on from a checkpoint of a run: strictly, with everything it holds."""
+        path = Path(filename)
+        checkpoint = checkpoints.read_resumable(path)
+        if len(checkpoint["ranks"]) != self.world_size:
+            self._note(
+                f"{path}: saved by {len(checkpoint['ranks'])} processes, resumed by {self.world_size}: not exact"
+            )
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        self._load_state(checkpoint, str(path))
+        meta = checkpoint["meta"]
+        self.train_loop.go_to(checkpoint["loop"], meta["epoch"], meta["iter"])
+        mine = checkpoint["ranks"][min(self.rank, len(checkpoint["ranks"]) - 1)]
+        self._waiting, self._gradients = RandomStates.unpacked(mine["random"]), mine["gradients"]
+        self._note(f"resumed {path} at epoch {meta['epoch']}, iteration {meta['iter']}")
+
+    def _load_state(self, checkpoint: dict[str, Any], where: str) -> None:
+        model = self.bare_model
+        try:
+            load_model_state(model, checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{where}: expected the weights of this config's model, found another's; resume with the work dir's "
+                f"own config.py, or start from its weights with --weights\n{error}"
+            ) from error
+        checkpoints.unpack_message_hub(self.message_hub, checkpoint["message_hub"])
+        checkpoints.load_optimizer(_Loading(model, self.optim_wrapper), checkpoint["optimizer"], where)
+        checkpoints.load_schedulers(self._all_schedulers(), checkpoint.get("param_schedulers", []), where)
+
+    def restore_random_states(self) -> None:
+        """Once, just before the first resumed iteration, when nothing else draws numbers any more."""
+        if self._waiting is None:
+            return
+        self._waiting.restore(self.device)
+        self._waiting = None
+        parameters = dict(self.bare_model.named_parameters())
+        for name, gradient in self._gradients.items():
+            parameters[name].grad = gradient.to(parameters[name].device)
+        self._gradients = {}
+
+    def _all_schedulers(self) -> list[Any]:
+        schedulers = self.param_schedulers or []
+        return (
+            [s for some in schedulers.values() for s in some] if isinstance(schedulers, Mapping) else list(schedulers)
+        )
+
+    # --- the end ---
+
+    def close(self) -> None:
+        """Close files and forget mmengine's globals of this run, so that a next one in this process starts clean."""
+        for hook in self.hooks:
+            if hasattr(hook, "close"):
+                hook.close()
+        self.visualizer.close()
+        for handler in self.logger.handlers:
+            handler.close()
+        for keeper in (MMLogger, MessageHub, Visualizer, DefaultScope):
+            keeper._instance_dict.pop(self._experiment_name, None)
+        if self._deterministic:
+            torch.use_deterministic_algorithms(False)
+
+
+class _Loading:
+    """Gives an optimizer in shards the same ``load_state_dict`` as any other."""
+
+    def __init__(self, model: nn.Module, wrapper: Any):
+        self.model, self.wrapper = model, wrapper
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        load_optimizer_state(self.model, self.wrapper, state)
+
+
+def quieten(logger: MMLogger, level: int) -> None:
+    """Send what mmengine prints to stderr, from ``level`` on; stdout is for results."""
+    for handler in logger.handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.setStream(sys.stderr)
+            handler.setLevel(level if distributed.is_first() else logging.ERROR)
+            handler.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Gradients of an unfinished accumulation are saved here, so mmengine's warning is wrong."""
+    return not record.getMessage().startswith("Resumed iteration number is not divisible")
+
+
+def _wrappers(optim_wrapper: Any) -> list[Any]:
+    return list(optim_wrapper.values()) if hasattr(optim_wrapper, "optim_wrappers") else [optim_wrapper]
+
+
+def _with_our_loop(loop: Any, default: str | None = None) -> Any:
+    if not isinstance(loop, Mapping):
+        return loop
+    kind = loop.get("type", default)
+    if kind in (EpochBasedTrainLoop, IterBasedTrainLoop):
+        kind = kind.__name__
+    known = isinstance(kind, str) and kind in _LOOPS
+    return {**loop, "type": _LOOPS[kind]} if known else {**loop, **({"type": kind} if kind else {})}
+
+
+def _saveable(value: Any) -> Any:
+    """Schedulers hold a NumPy number here and there, which strict reading refuses."""
+    return checkpoints.plain(value) if isinstance(value, Mapping) and not hasattr(value, "_metadata") else value
+
+
+def _require_extra(backend: str) -> None:
+    if "Tensorboard" not in backend:
+        return
+    from importlib.util import find_spec
+
+    if find_spec("tensorboard") is None:
+        raise MissingExtra("tensorboard", "tensorboard", where=f"vis_backends: {backend}")

@@ -1,0 +1,156 @@
+"""The folder of a run: where it is, whether it may be used, what is written into it first."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import visionzoo
+from visionzoo.engine.atomic import cannot_write, write_text
+from visionzoo.engine.checkpoints import LAST, find_resume
+from visionzoo.errors import CheckpointError, ConfigError
+
+# What runs write; --overwrite removes these and leaves everything else in the folder.
+_OURS = ("epoch_*.pth", "iter_*.pth", "best_*", LAST, "config.py", "run.json", "metrics.json", "report.md", "logs")
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "onedl-mmengine",
+    "onedl-mmcv",
+    "onedl-mmdetection",
+    "onedl-mmsegmentation",
+    "timm",
+    "numpy",
+    "opencv-python",
+)
+
+
+def default_folder(name: str) -> Path:
+    return Path("work_dirs") / name
+
+
+def new_work_dir(wanted: Path, *, overwrite: bool) -> Path:
+    """Make the folder of a new run: ``wanted``, or ``wanted-2`` and so on when that has something in it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    folder, number = wanted, 2
+    while not overwrite and _is_used(folder):
+        folder, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
+    make_writable(folder)
+    if overwrite:
+        _remove_old_run(folder)
+    return folder
+
+
+def _is_used(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and any(folder.iterdir())
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def make_writable(folder: Path) -> None:
+    """Make ``folder`` and prove, before any work is done, that a file can be written there.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.write_bytes(b"1")
+        probe.unlink()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def _remove_old_run(folder: Path) -> None:
+    for pattern in _OURS:
+        for path in folder.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: Path) -> tuple[Path, Path]:
+    """The checkpoint to resume, and its work dir.
+
+    Args:
+        resume: a checkpoint, a work dir, or True for the run's own work dir.
+        work_dir: what ``--work-dir`` said.
+        usual: the folder of a run without ``--work-dir``.
+
+    Raises:
+        CheckpointError: there is nothing to resume. ConfigError: two folders are named.
+    """
+    if isinstance(resume, bool):
+        source = Path(work_dir) if work_dir is not None else _newest(usual)
+    else:
+        source = Path(resume)
+    checkpoint = find_resume(source)
+    folder = checkpoint.parent
+    if work_dir is not None and Path(work_dir).resolve() != folder.resolve():
+        raise ConfigError(f"--work-dir: expected {folder}, where --resume goes on, found {work_dir}; leave it out")
+    make_writable(folder)
+    return checkpoint, folder
+
+
+def _newest(usual: Path) -> Path:
+    """Of ``name``, ``name-2``, ... the folder whose checkpoint is newest."""
+    numbered = [path for path in usual.parent.glob(f"{usual.name}-*") if path.name[len(usual.name) + 1 :].isdigit()]
+    pointers = [path / LAST for path in (usual, *numbered) if (path / LAST).is_file()]
+    if not pointers:
+        raise CheckpointError(
+            f"{usual}: expected a run to resume, found none; train without --resume, or name a work dir"
+        )
+    return max(pointers, key=lambda path: path.stat().st_mtime_ns).parent
+
+
+def write_run(folder: Path, facts: dict[str, Any], command: Sequence[str]) -> None:
+    """Save what was run, with which versions, in ``run.json``; a resumed run is added to its first start."""
+    start = {
+        "command": list(command) or sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "git": git_describe(),
+        "versions": versions(),
+        **facts,
+    }
+    path = folder / "run.json"
+    if facts.get("resumed_from") and path.is_file():
+        first = json.loads(path.read_text(encoding="utf-8"))
+        first.setdefault("resumed", []).append(start)
+        start = first
+    write_text(path, json.dumps(start, indent=2) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of those that decide about results."""
+    found = {"python": sys.version.split()[0], "visionzoo": visionzoo.__version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_describe() -> str | None:
+    """``git describe`` of the source checkout that runs, or None when it is an installed package."""
+    root = Path(visionzoo.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--tags"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
