@@ -1,0 +1,242 @@
+"""``visionzoo infer`` from the outside: files in, files out, and nothing half written."""
+
+import builtins
+import errno
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from visionzoo.cli.infer import main
+from visionzoo.inference import writing
+
+BAD = ["x_corrupt.jpg", "x_cut.jpg", "x_empty.png"]
+
+
+@pytest.fixture
+def run(detector_weights, tmp_path):
+    """Runs the command on the small detector; the folder ``out`` is where it writes."""
+
+    def call(*args, weights=detector_weights, threshold="0.0"):
+        options = ["model.test_cfg.score_thr=0.0", "model.test_cfg.max_per_img=4"]
+        fixed = ["--tiny", "--device", "cpu", "--weights", str(weights), "--score-threshold", threshold]
+        return main(["rcnet_retinanet", *fixed, *map(str, args), "--cfg-options", *options])
+
+    call.out = tmp_path / "out"
+    return call
+
+
+def lines(out):
+    return [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_of_every_kind(run, pictures, capsys):
+    assert run(pictures, "-r", "-o", run.out, "--vis", "overlay,side", "--batch-size", "3", "--json") == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"out": str(run.out), "inputs": 12, "failed": 3}
+    records = lines(run.out)
+    assert [record["input"] for record in records] == sorted(
+        str(path) for path in pictures.rglob("*.*") if path.suffix != ".txt"
+    )
+    by_name = {record["input"].removeprefix(f"{pictures}/"): record for record in records}
+    assert [name for name, record in by_name.items() if "error" in record] == BAD
+    assert all(f"error: {pictures / name}: expected a" in said.err for name in BAD)
+    assert by_name["turned.jpg"]["size"] == [40, 80]
+    assert by_name["one_pixel.png"]["size"] == [1, 1]
+    assert by_name["a.jpg"]["task"] == "detection"
+    assert by_name["a.jpg"]["model"] == "rcnet_retinanet"
+    assert len(by_name["a.jpg"]["result"]["boxes"]) == 4
+    assert "3 of" not in said.err
+    assert "9 of 12 pictures done" in said.err
+
+
+def test_pictures_keep_folders_and_stems(run, pictures):
+    run(pictures, "-r", "-o", run.out, "--vis", "overlay,side")
+    drawn = files(run.out / "vis")
+    good = [
+        "a.jpg",
+        "b-2.png",
+        "b.png",
+        "grey.png",
+        "one_pixel.png",
+        "rgba.png",
+        "sixteen.png",
+        "sub/a.jpg",
+        "turned.jpg",
+    ]
+    assert [name for name in drawn if "_side" not in name] == sorted(good)
+    assert len(drawn) == 2 * len(good)
+    original, overlay = (np.array(Image.open(folder / "rgba.png")) for folder in (pictures, run.out / "vis"))
+    assert overlay.shape == original[..., :3].shape
+    assert (overlay != original[..., :3]).any()
+    assert Image.open(run.out / "vis" / "rgba_side.png").size == (2 * 90 + 2, 40)
+
+
+def test_files_are_whole_and_say_what_was_run(run, pictures):
+    assert run(pictures / "a.jpg", pictures / "b.png", "-o", run.out, "--vis", "none", "--seed", "3") == 0
+    assert files(run.out) == ["predictions.coco.json", "predictions.jsonl", "run.json"]
+    about = json.loads((run.out / "run.json").read_text())
+    assert about["command"].startswith("visionzoo infer rcnet_retinanet")
+    assert (about["seed"], about["inputs"], about["failed"], about["complete"]) == (3, 2, 0, True)
+    assert [category["name"] for category in about["categories"]] == ["circle", "square", "star"]
+    assert {"visionzoo", "torch", "mmdet", "numpy"} <= about["versions"].keys()
+
+
+def test_coco_results_load_in_cocos_own_tool(run, pictures, tmp_path, capsys):
+    run(pictures / "a.jpg", pictures / "x_empty.png", pictures / "b.png", "-o", run.out)
+    truth = {
+        "info": {},
+        "images": [{"id": number, "width": 90, "height": 60} for number in (1, 2, 3)],
+        "categories": json.loads((run.out / "run.json").read_text())["categories"],
+        "annotations": [],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    found = COCO(tmp_path / "truth.json").loadRes(str(run.out / "predictions.coco.json"))
+    assert {annotation["image_id"] for annotation in found.anns.values()} == {1, 3}
+    box = lines(run.out)[0]["result"]["boxes"][0]
+    want = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+    np.testing.assert_allclose(found.loadAnns([1])[0]["bbox"], want, atol=2e-3)
+
+
+def test_masks_are_written(masks_weights, pictures, tmp_path):
+    args = ["--tiny", "--device", "cpu", "--weights", str(masks_weights), "--score-threshold", "0"]
+    options = ["--cfg-options", "model.test_cfg.rcnn.score_thr=0.0", "model.test_cfg.rcnn.max_per_img=2"]
+    assert main(["rcnet_mask_rcnn", str(pictures / "a.jpg"), "-o", str(tmp_path / "out"), *args, *options]) == 0
+    (record,) = lines(tmp_path / "out")
+    assert record["task"] == "instances"
+    assert [mask["size"] for mask in record["result"]["masks"]] == [[60, 90]] * 2
+    (first, _) = json.loads((tmp_path / "out" / "predictions.coco.json").read_text())
+    assert first["segmentation"] == record["result"]["masks"][0]
+
+
+def test_strict_stops_at_the_first(run, pictures):
+    assert run(pictures / "a.jpg", pictures / "x_cut.jpg", pictures / "b.png", "-o", run.out, "--strict") == 1
+    assert ["error" in record for record in lines(run.out)] == [False, True]
+    json.loads((run.out / "predictions.coco.json").read_text())
+
+
+def test_stdin_list_and_samples(run, pictures, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{pictures / 'b.png'}\n{pictures / 'gone.png'}\n"))
+    (tmp_path / "list.txt").write_text(f"{pictures / 'a.jpg'}\n")
+    assert run(f"@{tmp_path / 'list.txt'}", "-", "-o", run.out, "--vis", "none") == 1
+    assert ["error" in record for record in lines(run.out)] == [False, False, True]
+    assert run(pictures, "-o", run.out, "--overwrite", "--max-samples", "2") == 0
+    assert len(lines(run.out)) == 2
+
+
+def test_a_folder_with_results_is_kept(run, pictures):
+    for _ in range(2):
+        assert run(pictures / "a.jpg", "-o", run.out, "--vis", "none") == 0
+    assert run(pictures / "a.jpg", pictures / "b.png", "-o", run.out, "--vis", "none", "--overwrite") == 0
+    assert len(lines(run.out)) == 2
+    assert len(lines(run.out.with_name("out-2"))) == 1
+
+
+def test_threshold(run, pictures):
+    run(pictures / "a.jpg", "-o", run.out, "--vis", "none", threshold="0.999999")
+    assert lines(run.out)[0]["result"]["boxes"] == []
+    assert json.loads((run.out / "predictions.coco.json").read_text()) == []
+
+
+def test_a_work_dir_is_weights_and_its_name_does_not_matter(run, pictures, detector_weights, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "epoch_2.pth").write_bytes(detector_weights.read_bytes())
+    assert run(pictures / "a.jpg", "-o", run.out, "--vis", "none", weights=tmp_path / "work") == 0
+    assert json.loads((run.out / "run.json").read_text())["weights"].endswith("work")
+
+
+def test_untrained_models_are_called_so(pictures, tmp_path, capsys):
+    args = ["fpn_retinanet", str(pictures / "a.jpg"), "--tiny", "-o", str(tmp_path / "out")]
+    assert main(args) == 2
+    assert "error: fpn_retinanet: expected weights, found none released" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*args, "--weights", "none", "-q"]) == 0
+    assert "untrained" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["weights"] == "none (untrained)"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["gone.jpg"], "gone.jpg: expected a picture, found no such file"),
+        (["a.jpg", "--vis", "overlai"], "did you mean overlay?"),
+        (["a.jpg", "--device", "cuda:77"], "cuda:77"),
+        (["a.jpg", "--batch-size", "0"], "batch size 0"),
+        (["@empty.txt"], "@empty.txt: expected at least one picture, found none"),
+    ],
+)
+def test_wrong_use_writes_nothing(run, pictures, monkeypatch, capsys, args, words):
+    monkeypatch.chdir(pictures)
+    (pictures / "empty.txt").touch()
+    assert run(*args, "-o", run.out) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.startswith("error: ")
+    assert not run.out.exists()
+
+
+def test_unwritable_places(run, pictures, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert run(pictures / "a.jpg", "-o", tmp_path / "file") == 2
+    assert "expected a folder to write into, found a file" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+class FullDisk(io.RawIOBase):
+    """A file on a disk with room for ``room`` more bytes; like real ones it takes what fits, then refuses."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, data):
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = self.file.write(data[: self.room])
+        self.room -= taken
+        return taken
+
+    def tell(self):
+        return self.file.tell()
+
+    def seek(self, *args):
+        return self.file.seek(*args)
+
+    def truncate(self, size=None):
+        return self.file.truncate()
+
+    def close(self):
+        self.file.close()
+
+
+def test_a_full_disk_leaves_whole_lines(run, pictures, monkeypatch, capsys):
+    def limited(path, *args, **kwargs):
+        file = builtins.open(path, *args, **kwargs)  # noqa: SIM115 - closed by who asked for it
+        return FullDisk(file, 1000) if str(path).endswith(".jsonl") else file
+
+    monkeypatch.setattr(writing, "open", limited, raising=False)
+    assert run(pictures, "-o", run.out, "--vis", "none") == 2
+    assert "no space is left on the disk" in capsys.readouterr().err
+    assert 1 <= len(lines(run.out)) < 8
+    assert files(run.out) == ["predictions.jsonl"]
+
+
+def test_an_interruption_leaves_whole_files(run, pictures, monkeypatch):
+    write = writing.PredictionWriter.write
+
+    def interrupted(self, prediction):
+        if self.done == 2:
+            raise KeyboardInterrupt
+        write(self, prediction)
+
+    monkeypatch.setattr(writing.PredictionWriter, "write", interrupted)
+    assert run(pictures, "-o", run.out, "--vis", "none") == 130
+    assert len(lines(run.out)) == 2
+    assert json.loads((run.out / "run.json").read_text())["complete"] is False
+    assert len(json.loads((run.out / "predictions.coco.json").read_text())) == 8

@@ -1,0 +1,111 @@
+"""Overlays and detections as plain arrays."""
+
+import json
+
+import numpy as np
+import pytest
+from inference_scenes import scene
+
+from visionzoo.errors import InputError
+from visionzoo.reports.pictures import class_colour, draw_detections, side_by_side
+from visionzoo.structures.detections import Detections, decode_mask, encode_mask
+
+
+def detections(boxes, size, labels=None, masks=None, names=("circle", "square")):
+    boxes = np.array(boxes, dtype=np.float32).reshape(-1, 4)
+    labels = np.zeros(len(boxes), np.int64) if labels is None else np.array(labels)
+    scores = np.linspace(0.9, 0.5, len(boxes), dtype=np.float32)
+    return Detections(boxes, scores, labels, size, masks, names)
+
+
+def test_colours_belong_to_classes_and_differ():
+    colours = [class_colour(label) for label in range(21)]
+    assert len(set(colours)) == 21
+    assert class_colour(3) == colours[3]
+    nearest = min(np.abs(np.subtract(a, b)).sum() for i, a in enumerate(colours) for b in colours[:i])
+    assert nearest > 40
+
+
+def test_a_box_is_drawn_where_it_is():
+    image = np.full((100, 140, 3), 128, np.uint8)
+    before = image.copy()
+    drawn = draw_detections(image, detections([[20, 40, 80, 90]], (140, 100)))
+    np.testing.assert_array_equal(image, before)
+    colour = class_colour(0)
+    assert tuple(drawn[60, 20]) == tuple(drawn[60, 79]) == tuple(drawn[89, 50]) == colour
+    assert tuple(drawn[60, 50]) == (128, 128, 128)
+    changed = np.argwhere((drawn != image).any(axis=2))
+    assert changed[:, 1].min() >= 19
+    assert changed[:, 0].max() <= 91
+
+
+def test_masks_tint_and_have_an_edge():
+    mask = np.zeros((100, 140), bool)
+    mask[30:70, 40:90] = True
+    image = np.zeros((100, 140, 3), np.uint8)
+    drawn = draw_detections(image, detections([[35, 25, 95, 75]], (140, 100), masks=(encode_mask(mask),)))
+    colour = np.array(class_colour(0))
+    np.testing.assert_allclose(drawn[50, 60], colour * 0.45, atol=1)
+    assert tuple(drawn[30, 60]) == class_colour(0)
+    np.testing.assert_array_equal(decode_mask(encode_mask(mask)), mask)
+
+
+def test_lines_grow_with_the_picture():
+    def line_width(height, width):
+        image = np.full((height, width, 3), 128, np.uint8)
+        box = [width // 4, height // 4, width // 2, height // 2]
+        row = draw_detections(image, detections([box], (width, height)))[height * 3 // 8]
+        return int((row == class_colour(0)).all(axis=1).sum())
+
+    assert line_width(100, 150) < line_width(800, 1200) < line_width(3000, 4000)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 1), (7, 9), (15, 15)])
+def test_any_size_and_boxes_outside(size):
+    boxes = [[-50, -50, 500, 500], [0, 0, 0, 0], [300, 300, 310, 310], [0.4, 0.4, 0.6, 0.6]]
+    image = scene(*size)
+    drawn = draw_detections(image, detections(boxes, size[::-1], labels=[0, 1, 99, 3]))
+    assert drawn.shape == image.shape
+    assert drawn.dtype == np.uint8
+
+
+def test_crowded_labels_do_not_cover_each_other():
+    image = np.zeros((300, 400, 3), np.uint8)
+    found = detections([[50, 50, 150, 150]] * 3, (400, 300), labels=[0, 1, 2], names=("one", "two", "three"))
+    drawn = draw_detections(image, found)
+    areas = [(drawn == class_colour(label)).all(axis=2).sum() for label in range(3)]
+    assert min(areas) > 150
+
+
+def test_nothing_found_changes_nothing_and_side_by_side():
+    image = scene(50, 70)
+    drawn = draw_detections(image, detections([], (70, 50)))
+    np.testing.assert_array_equal(drawn, image)
+    both = side_by_side(image, drawn)
+    assert both.shape == (50, 142, 3)
+    np.testing.assert_array_equal(both[:, -70:], image)
+
+
+# --- plain arrays ---
+
+
+def test_json_is_plain():
+    found = detections([[1, 2, 3.5, 9]], (20, 10), labels=[1], masks=(encode_mask(np.ones((10, 20), bool)),))
+    text = json.dumps(found.to_json(), allow_nan=False)
+    assert json.loads(text)["boxes"] == [[1.0, 2.0, 3.5, 9.0]]
+    assert json.loads(text)["names"] == ["square"]
+    (result,) = found.to_coco(7)
+    assert result["bbox"] == [1.0, 2.0, 2.5, 7.0]
+    assert (result["image_id"], result["category_id"]) == (7, 2)
+    assert detections([], (20, 10)).to_json() == {"boxes": [], "scores": [], "labels": [], "names": []}
+
+
+def test_unknown_names_are_numbers():
+    assert detections([[0, 0, 1, 1]], (2, 2), labels=[5]).to_json()["names"] == ["5"]
+    assert detections([[0, 0, 1, 1]], (2, 2), labels=[5], names=None).to_json()["names"] == ["5"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(value):
+    with pytest.raises(InputError, match="not finite"):
+        detections([[0, 0, 1, value]], (2, 2))
