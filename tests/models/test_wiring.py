@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 
+from visionzoo.backbones.timm_features import TimmFeatures
 from visionzoo.errors import ConfigError, UnknownName
 from visionzoo.models.wiring import backbone_levels, build_model, fill_model
 
@@ -157,7 +158,17 @@ def test_a_plain_vit_cannot_take_the_place_of_a_pyramid():
         fill_model(model, replaced={"model.backbone": RESNET})
     assert "timm.vit_tiny_patch16_224" in str(caught.value)
     assert "(4, 8, 16, 32)" in str(caught.value)
-    assert "(16, 16, 16)" in str(caught.value)
+    assert "found strides (16,);" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["dla46_c", "tresnet_m"])
+def test_timm_levels_are_counted_from_timms_first(name):
+    """These leave out their first level, or have none, unless told otherwise."""
+    backbone = TimmFeatures(name).eval()
+    feats = backbone(torch.zeros(1, 3, 64, 64))
+    assert backbone.out_strides == (4, 8, 16, 32)
+    assert tuple(64 // feat.shape[-1] for feat in feats) == backbone.out_strides
+    assert tuple(feat.shape[1] for feat in feats) == backbone.out_channels
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "convnext_atto", "swin_tiny_patch4_window7_224"])

@@ -94,10 +94,10 @@ class TimmFeatures(nn.Module):
         self.net.load_state_dict(source.state_dict())
 
     def _reductions(self) -> list[int]:
-        """Stride of every level that the model could return."""
+        """Stride of every level that the model could return, by timm's index (its defaults may leave out the first)."""
         with torch.device("cpu"):
             net, _ = self._create()
-        return list(net.feature_info.reduction())
+        return [level["reduction"] for level in net.feature_info.info]
 
     def _create(self, **kwargs: Any) -> tuple[Any, bool]:
         """The model, and whether nothing could free it from its input size."""
@@ -133,7 +133,8 @@ class TimmFeatures(nn.Module):
         if lacking:
             raise ConfigError(
                 f"backbone timm.{self.model_name}: expected feature maps at strides {wanted}, found strides "
-                f"{tuple(reductions)}; choose a backbone with a pyramid, or a neck and head for these strides"
+                f"{tuple(dict.fromkeys(reductions))}; choose a backbone with a pyramid, or a neck and head for these "
+                "strides"
             )
         return tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in wanted)
 

@@ -1,0 +1,167 @@
+"""The parts that keep the contracts: every one of ours, read from the registries, and a choice of other libraries'.
+
+A new backbone, neck or head is tested by being registered, in its ``tiny`` variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+import torch
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from visionzoo.models.wiring import Levels, backbone_levels
+from visionzoo.registry import MODELS, SCOPE, accepted_arguments, own_parts
+
+# One small model per family. Those named here run always, the others with the slow tests.
+TIMM_FAST = (
+    "resnet18",
+    "mobilenetv3_small_050",
+    "efficientnet_lite0",
+    "regnetx_002",
+    "convnext_atto",
+    "swin_tiny_patch4_window7_224",
+    "edgenext_xx_small",
+    "mobilevit_xxs",
+    "repvgg_a0",
+    "ghostnet_050",
+    "pvt_v2_b0",
+    "efficientvit_b0",
+)
+TIMM_SLOW = (
+    "caformer_s18",
+    "cs3darknet_s",
+    "cspresnet50",
+    "davit_tiny",
+    "densenet121",
+    "dla46_c",
+    "dpn48b",
+    "efficientformerv2_s0",
+    "ese_vovnet19b_dw",
+    "fastvit_t8",
+    "focalnet_tiny_srf",
+    "gernet_s",
+    "hgnet_tiny",
+    "hiera_tiny_224",
+    "hrnet_w18_small",
+    "inception_next_atto",
+    "levit_128s",
+    "maxvit_tiny_tf_224",
+    "mobilenetv4_conv_small_035",
+    "mobileone_s0",
+    "mvitv2_tiny",
+    "nest_tiny",
+    "nf_regnet_b0",
+    "rdnet_tiny",
+    "repghostnet_050",
+    "repvit_m0_9",
+    "resnest14d",
+    "rexnet_100",
+    "selecsls42",
+    "skresnet18",
+    "starnet_s1",
+    "swinv2_cr_tiny_ns_224",
+    "tiny_vit_5m_224",
+    "tresnet_m",
+    "twins_svt_small",
+    "vgg11",
+    "vit_tiny_patch16_224",
+    "xception41",
+)
+
+RESNET = {"type": "mmdet.ResNet", "depth": 18, "base_channels": 8}
+
+# What necks and heads are given.
+PYRAMID = Levels(channels=(8, 16, 32, 64), strides=(4, 8, 16, 32), giver="a pyramid")
+EQUAL_PYRAMID = Levels(channels=(32, 32, 32, 32), strides=(4, 8, 16, 32), giver="a pyramid of equal channels")
+
+Size = tuple[int, int]
+
+
+@dataclass
+class Subject:
+    """A part under test: how it is built, what it is fed, and what it has built once already."""
+
+    name: str
+    kind: str
+    cfg: dict[str, Any]
+    feeds: Levels | None = None
+    built: dict[str, nn.Module] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """A new instance, always with the same weights."""
+        torch.manual_seed(0)
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            return MODELS.build(dict(self.cfg))
+
+    @property
+    def part(self) -> nn.Module:
+        """One instance for all tests of this part, in evaluation mode, without gradients."""
+        if "part" not in self.built:
+            self.built["part"] = self.build()
+        part = self.built["part"]
+        part.eval()
+        part.zero_grad()
+        return part
+
+    def inputs(self, size: Size, batch: int = 2) -> Any:
+        """Images of this size, or the pyramid that a backbone makes of them."""
+        draw = torch.Generator().manual_seed(1)
+        if self.feeds is None:
+            return torch.randn(batch, 3, *size, generator=draw)
+        return tuple(
+            torch.randn(batch, channels, *(ceil(side / stride) for side in size), generator=draw)
+            for channels, stride in zip(self.feeds.channels, self.feeds.strides)
+        )
+
+    def levels(self) -> Levels:
+        """Channels and strides of its outputs: as it declares them, or as they are measured for other libraries'."""
+        if self.kind == "backbone":
+            with DefaultScope.overwrite_default_scope(SCOPE):
+                return backbone_levels(self.cfg)
+        return Levels(self.part.out_channels, self.part.out_strides, self.name)
+
+
+def fast_subjects() -> list[Subject]:
+    """Every part of ours and the families that run always."""
+    ours = [_own(folder, name, cls) for folder in ("backbones", "necks", "heads") for name, cls in own(folder).items()]
+    return [*ours, Subject("mmdet.ResNet", "backbone", RESNET), *map(_timm, TIMM_FAST)]
+
+
+def slow_subjects() -> list[Subject]:
+    """The other families of timm."""
+    return [_timm(name) for name in TIMM_SLOW]
+
+
+def own(folder: str) -> dict[str, type]:
+    """Our registered parts of one kind."""
+    return dict(sorted(own_parts(folder).items()))
+
+
+def _own(folder: str, name: str, cls: type) -> Subject:
+    kind, cfg = folder.removesuffix("s"), {"type": name, "variant": "tiny"}
+    if kind == "backbone":
+        return Subject(name, kind, cfg)
+    arguments, _ = accepted_arguments(cls)
+    takes_one = str(arguments["in_channels"].annotation) in ("int", "<class 'int'>")
+    feeds = EQUAL_PYRAMID if takes_one else PYRAMID
+    cfg["in_channels"] = feeds.channels[0] if takes_one else list(feeds.channels)
+    if "in_strides" in arguments:
+        cfg["in_strides"] = list(feeds.strides)
+    return Subject(name, kind, cfg, feeds)
+
+
+def _timm(name: str) -> Subject:
+    return Subject(f"timm.{name}", "backbone", {"type": f"timm.{name}"})
+
+
+def tensors_of(outputs: Any) -> list[Tensor]:
+    """All tensors of nested outputs, in order."""
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    values = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, Sequence) else ()
+    return [tensor for value in values for tensor in tensors_of(value)]
