@@ -89,7 +89,7 @@ CONFIG_MISTAKES = {
     "channels that the neck cannot shift": ([*FAST, "model.neck.out_channels=40"], ["40", "16"]),
     "a backbone without a pyramid": (
         [*FAST, "model.backbone.type=timm.vit_tiny_patch16_224"],
-        ["timm.vit_tiny_patch16_224", "(16, 16, 16)", "(4, 8, 16, 32)"],
+        ["timm.vit_tiny_patch16_224", "(16,)", "(4, 8, 16, 32)"],
     ),
     "a class count that the data does not have": ([*FAST, "model.bbox_head.num_classes=7"], ["7", "3"]),
     "a device that is not there": (["--device", "cuda:77"], ["cuda:77"]),
@@ -137,7 +137,7 @@ def test_annotations_without_images(answer, coco):
 def test_missing_pictures(answer, coco):
     for path in sorted((coco / "train2017").iterdir())[:2]:
         path.unlink()
-    check(answer(*on(coco)), 2, "2 of ", "train2017")
+    check(answer(*on(coco)), 2, "2 missing", "train2017/000000000001.jpg")
 
 
 def test_a_truncated_picture_stops_training_and_is_named(answer, coco):
@@ -181,7 +181,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(answer, tiny_test, tmp_path):
 
 def test_weights_of_another_model(answer, tiny_test, tmp_path):
     torch.save({"state_dict": {"conv.weight": torch.zeros(3, 3)}}, tmp_path / "other.pth")
-    check(answer(*tiny_test, tmp_path / "other.pth"), 2, "other.pth", "missing", "unexpected")
+    check(answer(*tiny_test, tmp_path / "other.pth"), 2, "other.pth", "conv.weight", "backbone.conv1.weight")
 
 
 def test_weights_that_are_not_there(answer, tiny_test, tmp_path):
@@ -238,7 +238,13 @@ def weights(tmp_path):
     from visionzoo import get_model
 
     path = tmp_path / "seeded.pth"
-    torch.save({"state_dict": get_model("rcnet_retinanet", tiny=True, num_classes=3).state_dict()}, path)
+    torch.save(
+        {
+            "state_dict": get_model("rcnet_retinanet", tiny=True, num_classes=3).state_dict(),
+            "meta": {"dataset_meta": {"classes": ("disc", "triangle", "star")}},
+        },
+        path,
+    )
     return path
 
 

@@ -373,7 +373,7 @@ def quieten(logger: MMLogger, level: int) -> None:
     """Send what mmengine prints to stderr, from ``level`` on; stdout is for results."""
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-            handler.setStream(sys.stderr)
+            handler.stream = sys.stderr  # not setStream: it flushes the old one, which may be closed
             handler.setLevel(level if distributed.is_first() else logging.ERROR)
             handler.addFilter(_is_news)
 

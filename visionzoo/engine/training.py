@@ -98,7 +98,7 @@ def training_parts(loaded: LoadedConfig, options: RunOptions, device: Any, datas
     val = build_split(cfg, "val", device)
     hooks = [*training_hooks(cfg), progress_hook(cfg, options)]
     if cfg.get("freeze"):
-        hooks.append(dict(type="FrozenNormsHook", patterns=list(cfg.freeze)))
+        hooks.append(dict(type="FrozenNormsHook", patterns=list(cfg["freeze"])))
     return dict(
         train_dataloader=build_split(cfg, "train", device, dataset),
         train_cfg=cfg.train_cfg,
@@ -127,8 +127,8 @@ def prepare(model: nn.Module, *, loaded: LoadedConfig, options: RunOptions) -> N
             f"loaded {report.loaded} tensors of {source}" + (f", kept {len(report.ignored)}" if report.ignored else "")
         )
     if loaded.cfg.get("freeze"):
-        frozen = freeze(model, loaded.cfg.freeze)
-        note(f"frozen: {len(frozen)} parameters ({', '.join(loaded.cfg.freeze)})")
+        frozen = freeze(model, loaded.cfg["freeze"])
+        note(f"frozen: {len(frozen)} parameters ({', '.join(loaded.cfg['freeze'])})")
 
 
 def _places(options: RunOptions, usual: Path) -> tuple[Path | None, Path]:
