@@ -74,9 +74,11 @@ def test_pictures_keep_folders_and_stems(run, pictures):
     assert [name for name in drawn if "_side" not in name] == sorted(good)
     assert len(drawn) == 2 * len(good)
     original, overlay = (np.array(Image.open(folder / "rgba.png")) for folder in (pictures, run.out / "vis"))
-    assert overlay.shape == original[..., :3].shape
-    assert (overlay != original[..., :3]).any()
-    assert Image.open(run.out / "vis" / "rgba_side.png").size == (2 * 90 + 2, 40)
+    assert overlay.shape == (4 * 40, 4 * 90, 3)  # enlarged, so that letters do not hide it
+    assert (overlay[::4, ::4] != original[..., :3]).any()
+    beside = np.array(Image.open(run.out / "vis" / "rgba_side.png"))
+    np.testing.assert_array_equal(beside[:, :360], original[..., :3].repeat(4, axis=0).repeat(4, axis=1))
+    np.testing.assert_array_equal(beside[:, -360:], overlay)
 
 
 def test_files_are_whole_and_say_what_was_run(run, pictures):
@@ -86,7 +88,7 @@ def test_files_are_whole_and_say_what_was_run(run, pictures):
     assert about["command"].startswith("visionzoo infer rcnet_retinanet")
     assert (about["seed"], about["inputs"], about["failed"], about["complete"]) == (3, 2, 0, True)
     assert [category["name"] for category in about["categories"]] == ["circle", "square", "star"]
-    assert {"visionzoo", "torch", "mmdet", "numpy"} <= about["versions"].keys()
+    assert {"visionzoo", "torch", "onedl-mmdetection", "numpy"} <= about["versions"].keys()
 
 
 def test_coco_results_load_in_cocos_own_tool(run, pictures, tmp_path, capsys):
@@ -137,6 +139,14 @@ def test_a_folder_with_results_is_kept(run, pictures):
     assert run(pictures / "a.jpg", pictures / "b.png", "-o", run.out, "--vis", "none", "--overwrite") == 0
     assert len(lines(run.out)) == 2
     assert len(lines(run.out.with_name("out-2"))) == 1
+
+
+def test_overwriting_replaces_results_and_leaves_other_files(run, pictures):
+    assert run(pictures / "a.jpg", "-o", run.out) == 0
+    (run.out / "epoch_1.pth").write_text("mine")
+    assert run(pictures / "b.png", "-o", run.out, "--overwrite") == 0
+    assert files(run.out / "vis") == ["b.png"]
+    assert (run.out / "epoch_1.pth").read_text() == "mine"
 
 
 def test_threshold(run, pictures):

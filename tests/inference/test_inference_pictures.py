@@ -7,7 +7,7 @@ import pytest
 from inference_scenes import scene
 
 from visionzoo.errors import InputError
-from visionzoo.reports.pictures import class_colour, draw_detections, side_by_side
+from visionzoo.reports.pictures import class_colour, draw_detections, scale_to_read, side_by_side
 from visionzoo.structures.detections import Detections, decode_mask, encode_mask
 
 
@@ -75,6 +75,18 @@ def test_crowded_labels_do_not_cover_each_other():
     drawn = draw_detections(image, found)
     areas = [(drawn == class_colour(label)).all(axis=2).sum() for label in range(3)]
     assert min(areas) > 150
+
+
+def test_small_pictures_are_enlarged():
+    image = scene(60, 80)
+    mask = np.zeros((60, 80), bool)
+    mask[10:30, 20:50] = True
+    found = detections([[20, 10, 50, 30]], (80, 60), masks=(encode_mask(mask),))
+    drawn = draw_detections(image, found, scale_to_read(image))
+    assert drawn.shape == (240, 320, 3)
+    assert tuple(drawn[80, 80]) == tuple(drawn[119, 150]) == class_colour(0)
+    np.testing.assert_array_equal(drawn[200:, :70], image[50:, :].repeat(4, 0).repeat(4, 1)[:, :70])
+    assert scale_to_read(np.zeros((400, 1, 3))) == 1
 
 
 def test_nothing_found_changes_nothing_and_side_by_side():

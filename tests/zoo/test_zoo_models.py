@@ -150,3 +150,34 @@ def test_list_command(capsys):
 def test_show_command(capsys):
     assert show_command.main(["rcnet_retinnet"]) == 2
     assert "did you mean 'rcnet_retinanet'" in capsys.readouterr().err
+
+
+def test_show_prints_the_card(capsys):
+    assert show_command.main(["rcnet_retinanet"]) == 0
+    card = capsys.readouterr().out
+    assert card.startswith("---\n")
+    assert show_command.main(["rcnet_retinanet", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)["visionzoo"]
+    assert facts["name"] == "rcnet_retinanet"
+    assert facts["licenses"]["code"] in card
+
+
+def test_released_weights_are_fetched_and_checked(monkeypatch, tmp_path):
+    from types import SimpleNamespace
+
+    from visionzoo.engine.downloads import cached_path, file_sha256
+    from visionzoo.inference import released
+
+    monkeypatch.setenv("VISIONZOO_CACHE", str(tmp_path))
+    monkeypatch.setenv("VISIONZOO_OFFLINE", "1")
+    url = "https://example.org/w.safetensors"
+    (tmp_path / "whole").write_bytes(b"weights")
+    digest = file_sha256(tmp_path / "whole")
+    entry = SimpleNamespace(url=url, mirror=url, sha256=digest)
+    card = SimpleNamespace(zoo=SimpleNamespace(weights=[entry]))
+    monkeypatch.setattr(released, "read_card", lambda name: card)
+    with pytest.raises(CheckpointError, match=f"sha256 {digest}.*by hand"):
+        released.released_weights("rcnet_retinanet")
+    cached_path(url, digest).parent.mkdir()
+    cached_path(url, digest).write_bytes(b"weights")
+    assert released.released_weights("rcnet_retinanet").read_bytes() == b"weights"

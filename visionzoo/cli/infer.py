@@ -134,13 +134,14 @@ def _run(
     """Predict and write all; how many inputs there were and how many failed."""
     from visionzoo.cli.progress import progress
     from visionzoo.inference.inputs import count_inputs
-    from visionzoo.inference.writing import PredictionWriter
+    from visionzoo.inference.writing import PredictionWriter, remove_old_results
 
     total = count_inputs(args.inputs, recursive=args.recursive)
     if args.max_samples is not None:
         sources = islice(sources, args.max_samples)
         total = args.max_samples if total is None else min(total, args.max_samples)
     predictions = inferencer(sources, keep_images=bool(pictures), errors="report")
+    remove_old_results(out)
     with PredictionWriter(out, inferencer, pictures, about) as writer:
         for prediction in progress(predictions, total, "infer", quiet=args.quiet, plain=args.no_progress):
             writer.write(prediction)

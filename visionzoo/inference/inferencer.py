@@ -148,7 +148,7 @@ class Inferencer:
 
     def draw(self, image: np.ndarray, result: Detections) -> np.ndarray:
         """The result drawn on its picture; both (H, W, 3) uint8 RGB."""
-        return self._task.draw(image, result)
+        return self._task.draw(image, result, 1)
 
     def _prepared(self, source: Source, errors: str) -> Prepared | Prediction:
         try:

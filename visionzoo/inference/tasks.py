@@ -19,12 +19,12 @@ class TaskResult:
 
     Attributes:
         read: (sample, (width, height), class names) to the result; a result has ``above(threshold)`` and ``to_json()``.
-        draw: (RGB picture, result) to an RGB picture of the same size.
+        draw: (RGB picture, result, scale) to an RGB picture, enlarged so many times.
         coco: (result, image id) to entries of COCO's results format; None for tasks without one.
     """
 
     read: Callable[[Any, tuple[int, int], Sequence[str] | None], Detections]
-    draw: Callable[[np.ndarray, Detections], np.ndarray]
+    draw: Callable[[np.ndarray, Detections, int], np.ndarray]
     coco: Callable[[Detections, int], list[dict[str, Any]]] | None = None
 
 

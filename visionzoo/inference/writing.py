@@ -4,7 +4,7 @@
 
     OUT/predictions.jsonl      one line per input, in order
     OUT/predictions.coco.json  COCO's results format; image_id is the line's number, category_id the label plus one
-    OUT/vis/...                pictures, in the folders and with the stems of the inputs
+    OUT/vis/...                pictures, in the folders and with the stems of the inputs; small ones are enlarged
     OUT/run.json               command, model, versions, seed, times, counts and class names
 
 Lines are whole: when the disk is full, the last one is taken back. The other files appear when they are complete.
@@ -14,24 +14,21 @@ from __future__ import annotations
 
 import json
 import os
-import platform
+import shutil
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
-from visionzoo._version import __version__
 from visionzoo.engine.atomic import cannot_write, write_file, write_text
+from visionzoo.engine.workdir import git_describe, versions
 from visionzoo.inference.inferencer import Inferencer, Prediction
 from visionzoo.inference.tasks import task_result
-from visionzoo.reports.pictures import side_by_side
+from visionzoo.reports.pictures import enlarged, scale_to_read, side_by_side
 
 PICTURES = ("overlay", "side")
-_PACKAGES = ("torch", "torchvision", "mmengine", "mmcv", "mmdet", "timm", "numpy", "opencv-python", "pillow")
-_DISTRIBUTIONS = {"mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection"}
 
 
 class PredictionWriter:
@@ -75,12 +72,13 @@ class PredictionWriter:
         self._lines.add(prediction.record())
 
     def _write_pictures(self, prediction: Prediction, image: np.ndarray) -> None:
-        drawn = self._task.draw(image, prediction.result)  # type: ignore[arg-type]
+        scale = scale_to_read(image)
+        drawn = self._task.draw(image, prediction.result, scale)  # type: ignore[arg-type]
         place = self._free_place(prediction.source.place)
         if "overlay" in self.pictures:
             self._save(place, drawn)
         if "side" in self.pictures:
-            self._save(_beside(place), side_by_side(image, drawn))
+            self._save(_beside(place), side_by_side(enlarged(image, scale), drawn))
 
     def _free_place(self, place: Path) -> Path:
         """The input's own name, as JPEG or PNG; a suffix when another input has it."""
@@ -117,7 +115,8 @@ class PredictionWriter:
             "seconds": round(seconds, 3),
             "inputs_per_second": round(self.done / seconds, 3) if seconds > 0 else None,
             "categories": [{"id": label + 1, "name": name} for label, name in enumerate(names or ())],
-            "versions": _versions(),
+            "git": git_describe(),
+            "versions": versions(),
         }
         write_text(self.out / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
@@ -194,13 +193,10 @@ def _append_whole(file: IO[bytes], line: bytes, path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
-def _versions() -> dict[str, str]:
-    found = {"visionzoo": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        for distribution in (_DISTRIBUTIONS.get(name, name), name):
-            try:
-                found[name] = metadata.version(distribution)
-                break
-            except metadata.PackageNotFoundError:
-                continue
-    return found
+def remove_old_results(out: Path) -> None:
+    """Take away what an earlier run of inference wrote into ``out``, and nothing else."""
+    if not (out / "predictions.jsonl").is_file():
+        return
+    for name in ("predictions.jsonl", "predictions.coco.json", "run.json"):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / "vis", ignore_errors=True)

@@ -29,6 +29,7 @@ _BASE: tuple[Colour, ...] = (
     (204, 121, 167),
 )
 _MASK_OPACITY = 0.45
+_READABLE_SIDE = 400  # pixels; smaller pictures are enlarged
 _SMALLEST_LETTERS = 9  # pixels; below, nobody reads them
 
 
@@ -48,18 +49,20 @@ def class_colour(label: int) -> Colour:
     return red, green, blue
 
 
-def draw_detections(image: np.ndarray, found: Detections) -> np.ndarray:
+def draw_detections(image: np.ndarray, found: Detections, scale: int = 1) -> np.ndarray:
     """Masks, boxes and labels with their scores, best on top.
 
     Args:
         image: (H, W, 3) uint8 RGB, of the size that the boxes are for. It is not changed.
         found: what to draw; all of it, so filter by score before.
+        scale: enlarge the picture this many times, so that letters do not hide it; see :func:`scale_to_read`.
 
     Returns:
-        (H, W, 3) uint8 RGB.
+        (scale * H, scale * W, 3) uint8 RGB.
     """
-    canvas = _with_masks(image, found)
-    picture = Image.fromarray(canvas)
+    image = enlarged(_with_masks(image, found), scale)
+    found = replace(found, boxes=found.boxes * scale, masks=None)
+    picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     width, font = _line_width(image), _font(_letter_height(image))
     for index in range(len(found))[::-1]:
@@ -69,6 +72,20 @@ def draw_detections(image: np.ndarray, found: Detections) -> np.ndarray:
         pen.rectangle((label.x, label.y, label.x + label.width - 1, label.y + label.height - 1), fill=label.colour)
         pen.text((label.x + label.dx, label.y + label.dy), label.text, fill=_readable_on(label.colour), font=font)
     return np.asarray(picture).copy()
+
+
+def scale_to_read(image: np.ndarray) -> int:
+    """How many times a small picture is enlarged before letters are drawn on it: 1 from 400 pixels on, at most 4.
+
+    >>> scale_to_read(np.zeros((120, 160, 3))), scale_to_read(np.zeros((480, 640, 3)))
+    (3, 1)
+    """
+    return min(4, -(-_READABLE_SIDE // max(image.shape[:2])))
+
+
+def enlarged(image: np.ndarray, scale: int) -> np.ndarray:
+    """The picture with every pixel repeated ``scale`` times in both directions."""
+    return image if scale == 1 else image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def side_by_side(image: np.ndarray, drawn: np.ndarray) -> np.ndarray:
