@@ -1,0 +1,127 @@
+"""``visionzoo convert`` as a user calls it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from visionzoo.cli.convert import main
+
+
+@pytest.fixture
+def voc(tmp_path):
+    root = tmp_path / "voc"
+    (root / "annotations").mkdir(parents=True)
+    (root / "images").mkdir()
+    for number in range(5):
+        Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "images" / f"{number}.png")
+        (root / "annotations" / f"{number}.xml").write_text(
+            "<annotation><object><name>cat</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax>"
+            f"<ymax>{number + 5}</ymax></bndbox></object></annotation>"
+        )
+    return root
+
+
+def test_voc2coco_writes_a_folder_and_says_what(voc, tmp_path, capsys):
+    assert main(["voc2coco", str(voc), "-o", str(tmp_path / "out"), "--val-every", "5", "--json"]) == 0
+    said = capsys.readouterr()
+    summary = json.loads(said.out)
+    assert summary["splits"] == {"train": {"images": 4, "boxes": 4}, "val": {"images": 1, "boxes": 1}}
+    assert "val: 1 images, 1 boxes" in said.err
+    record = json.loads((tmp_path / "out" / "annotations" / "instances_val2017.json").read_text())
+    assert record["annotations"][0]["bbox"] == [0, 0, 9, 9]
+    assert (tmp_path / "out" / "val2017" / "4.png").is_file()
+
+
+def test_voc2coco_to_one_file_quietly(voc, tmp_path, capsys):
+    assert main(["voc2coco", str(voc), "-o", str(tmp_path / "all.json"), "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert len(json.loads((tmp_path / "all.json").read_text())["images"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [
+        (["--val-every", "1"], "expected a whole number from 2 on, found '1'"),
+        (["--val-every", "5", "--split", "a"], "not allowed with"),
+        (["--split", "nowhere"], "--split nowhere: expected a list"),
+        (["--classes", "dog"], "no class in these pictures is called 'dog'"),
+        (["--difficult", "maybe"], "invalid choice"),
+    ],
+)
+def test_voc2coco_wrong_use(voc, tmp_path, capsys, flags, what):
+    assert main(["voc2coco", str(voc), "-o", str(tmp_path / "out"), *flags]) == 2
+    assert what in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_file_leaves_no_result(voc, tmp_path, capsys):
+    (voc / "annotations" / "3.xml").write_text("<annotation>")
+    assert main(["voc2coco", str(voc), "-o", str(tmp_path / "out")]) == 2
+    assert "3.xml: expected Pascal VOC XML" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["voc"]
+
+
+def test_unknown_conversions_and_help(capsys):
+    assert main(["voc2cocoo"]) == 2
+    assert "did you mean voc2coco?" in capsys.readouterr().err
+    assert main([]) == 2
+    assert main(["--help"]) == 0
+    assert main(["voc2coco", "--help"]) == 0
+    assert "--val-every" in capsys.readouterr().out
+
+
+def test_help_imports_neither_torch_nor_mmengine():
+    code = (
+        "import sys; from visionzoo.cli.convert import main; main(['voc2coco', '--help']);"
+        "sys.exit(bool({'torch', 'mmengine', 'cv2', 'mmcv'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+# --- checkpoints ---
+
+
+@pytest.fixture
+def released(tmp_path):
+    """Our own neck's weights under the authors' names, inside an mmdet 2.x checkpoint."""
+    from visionzoo.necks.rcnet import RCNet
+
+    neck = RCNet(in_channels=[16, 32, 64], out_channels=32, num_outs=4)
+    state = {f"neck.{name}": value for name, value in neck.state_dict().items()}
+    state["backbone.conv1.weight"] = torch.ones(2, 3)
+    path = tmp_path / "released.pth"
+    torch.save({"meta": {"epoch": 12}, "state_dict": state}, path)
+    return path, state
+
+
+def test_checkpoint_becomes_safetensors(released, tmp_path, capsys):
+    source, state = released
+    out = tmp_path / "new" / "ours.safetensors"
+    assert main(["checkpoint", str(source), str(out), "--from", "rcnet"]) == 0
+    tensors = load_file(out)
+    assert set(tensors) == set(state)
+    assert all(torch.equal(tensors[name], state[name]) for name in state)
+    assert f"{len(state)} tensors" in capsys.readouterr().err
+
+
+def test_checkpoint_wrong_use(released, tmp_path, capsys):
+    source, _ = released
+    out = tmp_path / "ours.safetensors"
+    cases = [
+        ([str(source), str(out), "--from", "rcnett"], "no converter is called 'rcnett'; did you mean 'rcnet'"),
+        ([str(source), str(tmp_path / "ours.pth"), "--from", "rcnet"], "ends with .safetensors"),
+        ([str(tmp_path / "none.pth"), str(out), "--from", "rcnet"], "none.pth"),
+    ]
+    for args, what in cases:
+        assert main(["checkpoint", *args]) == 2
+        assert what in capsys.readouterr().err
+        assert not out.exists()
+    out.write_bytes(b"mine")
+    assert main(["checkpoint", str(source), str(out), "--from", "rcnet"]) == 2
+    assert out.read_bytes() == b"mine"
