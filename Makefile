@@ -30,7 +30,7 @@ demo: $(INSTALLED)
 	$(BIN)/python tools/train.py $(CONFIG) --tiny --work-dir $(DEMO) --overwrite
 	$(BIN)/python tools/test.py $(CONFIG) --tiny --weights $(DEMO) --work-dir $(DEMO)/test --overwrite
 	$(BIN)/python tools/infer.py $(CONFIG) --tiny --weights $(DEMO) --out $(DEMO)/infer --overwrite \
-		"$$($(BIN)/python -m visionzoo.datasets.tiny 'tiny://coco?train=16&val=8')/val2017"
+		"$$($(BIN)/python -m visionzoo.datasets.tiny 'tiny://coco?train=16&val=8&seed=0')/val2017"
 	@echo "The model's boxes are drawn on the pictures in $(DEMO)/infer/vis"
 
 test: $(INSTALLED)
