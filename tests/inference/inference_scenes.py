@@ -21,7 +21,10 @@ def save_weights(name: str, path: Path) -> Path:
             value += 0.3 * torch.randn(value.shape, generator=generator)
         elif "reg.weight" in key or "fc_reg" in key:
             value += 0.03 * torch.randn(value.shape, generator=generator)
-    torch.save({"state_dict": model.state_dict(), "meta": {"dataset_meta": {"classes": CLASSES}}}, path)
+    torch.save(
+        {"state_dict": model.state_dict(), "meta": {"dataset_meta": {"classes": CLASSES, "category_ids": [1, 5, 9]}}},
+        path,
+    )
     return path
 
 

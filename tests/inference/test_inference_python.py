@@ -185,6 +185,9 @@ def test_weights_are_never_untrained_by_accident():
         Inferencer("fpn_retinanet", tiny=True)
     untrained = Inferencer("fpn_retinanet", "none", tiny=True, device="cpu")
     assert untrained.weights is None
+    ids = dict(zip(untrained.class_names, untrained.category_ids))
+    assert (ids["person"], ids["stop sign"], ids["parking meter"], ids["toothbrush"]) == (1, 13, 14, 90)
+    assert len(ids) == 80
 
 
 def test_wrong_use():

@@ -54,7 +54,8 @@ class CocoDetection(CocoDataset):
         lazy_init: read the annotations but build no samples yet.
         max_refetch: how many other images are tried when the pipeline returns None.
 
-    ``metainfo`` has ``classes``, ``palette`` and ``ann_file`` (absolute path), from which metrics read the truth.
+    ``metainfo`` has ``classes``, their ``category_ids`` in the file, ``palette`` and ``ann_file`` (absolute path),
+    from which metrics read the truth.
 
     Raises:
         DataError, ConfigError: see :mod:`visionzoo.datasets.coco_file`.
@@ -82,7 +83,8 @@ class CocoDetection(CocoDataset):
         names = choose_classes(path, record, _as_names(classes if classes is not None else facts.get("classes")))
         if any(dict(step).get("with_mask") for step in pipeline if not callable(step)):
             _require_masks(path, record)
-        facts.update(classes=names, palette=facts.get("palette") or _palette(len(names)))
+        ids = category_ids(record, names)
+        facts.update(classes=names, category_ids=ids, palette=facts.get("palette") or _palette(len(names)))
         self._record: dict | None = None if lazy_init else record
         super().__init__(
             ann_file=str(ann_file),

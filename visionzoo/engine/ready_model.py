@@ -15,7 +15,14 @@ from torch import nn
 from visionzoo.config import LoadedConfig
 from visionzoo.engine.devices import choose_device
 from visionzoo.engine.safe_load import close_pickle_fallback, read_checkpoint
-from visionzoo.engine.weights import class_names_of, find_weights, load_weights, weights_of, without_pretrained
+from visionzoo.engine.weights import (
+    category_ids_of,
+    class_names_of,
+    find_weights,
+    load_weights,
+    weights_of,
+    without_pretrained,
+)
 from visionzoo.errors import CheckpointError
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import SCOPE
@@ -44,7 +51,7 @@ def ready_model(
         trust_pickle: let the file of weights run code while it loads.
 
     Returns:
-        The model; its ``dataset_meta["classes"]`` are the checkpoint's class names, or None.
+        The model; its ``dataset_meta`` has the checkpoint's ``classes`` and ``category_ids``, None when not stated.
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
@@ -63,7 +70,7 @@ def ready_model(
         initialise(model)
     else:
         _load(model, checkpoint, str(path), ignore)
-    model.dataset_meta = {"classes": classes}  # type: ignore[assignment]
+    model.dataset_meta = {"classes": classes, "category_ids": category_ids_of(checkpoint)}  # type: ignore[assignment]
     return model.to(target).eval()
 
 

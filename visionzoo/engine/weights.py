@@ -24,6 +24,7 @@ from visionzoo.registry import WEIGHT_INITIALIZERS
 
 __all__ = [
     "LoadReport",
+    "category_ids_of",
     "class_names_of",
     "close_pickle_fallback",
     "fetch_weights",
@@ -181,6 +182,15 @@ def class_names_of(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
         if isinstance(holder, Mapping) and isinstance(holder.get(key), list | tuple):
             return tuple(map(str, holder[key]))
     return None
+
+
+def category_ids_of(checkpoint: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The data set's category id of each label, from a checkpoint's ``meta``; None when it does not say."""
+    meta = checkpoint.get("meta")
+    facts = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
+    ids = facts.get("category_ids") if isinstance(facts, Mapping) else None
+    names = class_names_of(checkpoint)
+    return tuple(map(int, ids)) if ids and names and len(ids) == len(names) else None
 
 
 # --- from tensors into a model ---

@@ -22,6 +22,7 @@ from visionzoo.structures.detections import Detections
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
+_UNUSED_COCO_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Inferencer:
         self.model = ready_model(loaded, self.weights, device=device, trust_pickle=trust_pickle)
         self.device = next(self.model.parameters()).device
         self.class_names = _class_names(self.model, loaded)
+        self.category_ids = _category_ids(self.model, self.class_names)
         self._divisor = int(getattr(self.model.data_preprocessor, "pad_size_divisor", 1))
 
     def __call__(
@@ -274,6 +276,18 @@ def _class_names(model: torch.nn.Module, loaded: LoadedConfig) -> tuple[str, ...
     meta = getattr(model, "dataset_meta", None) or {}
     names = meta.get("classes") or _stated_names(loaded.cfg) or _coco_names(model)
     return tuple(names) if names else None
+
+
+def _category_ids(model: torch.nn.Module, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
+    """The checkpoint's; for COCO's names COCO's, which have gaps; None for label plus one."""
+    from mmdet.datasets.coco import CocoDataset
+
+    meta = getattr(model, "dataset_meta", None) or {}
+    if meta.get("category_ids"):
+        return tuple(meta["category_ids"])
+    if names == tuple(CocoDataset.METAINFO["classes"]):
+        return tuple(number for number in range(1, 91) if number not in _UNUSED_COCO_IDS)
+    return None
 
 
 def _stated_names(cfg: Mapping[str, Any]) -> tuple[str, ...] | None:

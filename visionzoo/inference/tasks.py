@@ -20,12 +20,12 @@ class TaskResult:
     Attributes:
         read: (sample, (width, height), class names) to the result; a result has ``above(threshold)`` and ``to_json()``.
         draw: (RGB picture, result, scale) to an RGB picture, enlarged so many times.
-        coco: (result, image id) to entries of COCO's results format; None for tasks without one.
+        coco: (result, image id, category ids by label) to entries of COCO's results format; None for tasks without one.
     """
 
     read: Callable[[Any, tuple[int, int], Sequence[str] | None], Detections]
     draw: Callable[[np.ndarray, Detections, int], np.ndarray]
-    coco: Callable[[Detections, int], list[dict[str, Any]]] | None = None
+    coco: Callable[[Detections, int, Sequence[int] | None], list[dict[str, Any]]] | None = None
 
 
 def _read_instances(sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> Detections:

@@ -3,7 +3,7 @@
 ::
 
     OUT/predictions.jsonl      one line per input, in order
-    OUT/predictions.coco.json  COCO's results format; image_id is the line's number, category_id the label plus one
+    OUT/predictions.coco.json  COCO's results format; image_id is the line's number, category_id the data set's
     OUT/vis/...                pictures, in the folders and with the stems of the inputs; small ones are enlarged
     OUT/run.json               command, model, versions, seed, times, counts and class names
 
@@ -66,7 +66,7 @@ class PredictionWriter:
         self.failed += prediction.error is not None
         if prediction.result is not None:
             if self._coco is not None and self._task.coco is not None:
-                self._coco.add(self._task.coco(prediction.result, self.done))
+                self._coco.add(self._task.coco(prediction.result, self.done, self.inferencer.category_ids))
             if prediction.image is not None and self.pictures:
                 self._write_pictures(prediction, prediction.image)
         self._lines.add(prediction.record())
@@ -101,7 +101,6 @@ class PredictionWriter:
 
     def _write_run(self, *, stopped: bool) -> None:
         seconds = time.time() - self.started
-        names = self.inferencer.class_names
         run = {
             **self.about,
             "model": self.inferencer.name,
@@ -114,11 +113,15 @@ class PredictionWriter:
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started)),
             "seconds": round(seconds, 3),
             "inputs_per_second": round(self.done / seconds, 3) if seconds > 0 else None,
-            "categories": [{"id": label + 1, "name": name} for label, name in enumerate(names or ())],
+            "categories": self._categories(),
             "git": git_describe(),
             "versions": versions(),
         }
         write_text(self.out / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+
+    def _categories(self) -> list[dict[str, Any]]:
+        names, ids = self.inferencer.class_names or (), self.inferencer.category_ids
+        return [{"id": ids[label] if ids else label + 1, "name": name} for label, name in enumerate(names)]
 
 
 def _beside(place: Path) -> Path:

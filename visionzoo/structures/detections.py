@@ -66,13 +66,14 @@ class Detections:
             result["masks"] = list(self.masks)
         return result
 
-    def to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """COCO's results format: ``bbox`` is x, y, width, height; ``category_id`` is the label plus one."""
+    def to_coco(self, image_id: int, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """COCO's results format: ``bbox`` is x, y, width, height; ``category_id`` by label, else the label plus one."""
         results = []
         for index, (x1, y1, x2, y2) in enumerate(self.boxes.astype(float).tolist()):
+            label = int(self.labels[index])
             result: dict[str, Any] = {
                 "image_id": image_id,
-                "category_id": int(self.labels[index]) + 1,
+                "category_id": category_ids[label] if category_ids else label + 1,
                 "bbox": [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)],
                 "score": round(float(self.scores[index]), 6),
             }
