@@ -11,6 +11,7 @@ from pycocotools import mask as masks
 from pycocotools.coco import COCO
 
 from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.datasets.tiny.__main__ import main
 from visionzoo.datasets.tiny.outline import has_hole, trace_outline
 from visionzoo.errors import ConfigError, OutputError
 
@@ -205,3 +206,17 @@ def test_holes_are_seen():
     assert has_hole(ring)
     ring[2, :2] = False
     assert not has_hole(ring)
+
+
+# --- from the shell ---
+
+
+def test_the_shell_prints_the_folder(capsys, tmp_path):
+    assert main(["tiny://coco?train=1&val=1"]) == 0
+    printed = Path(capsys.readouterr().out.strip())
+    assert printed == tmp_path / "cache" / "tiny" / "coco-v1-train1-val1-size129-seed0"
+    assert (printed / "val2017").is_dir()
+    assert main(["tiny://cocoo"]) == 2
+    assert "error: data_root 'tiny://cocoo'" in capsys.readouterr().err
+    assert main(["--hepl"]) == 2
+    assert main(["--help"]) == 0
