@@ -12,9 +12,9 @@ pairs of one image and class. Accept: 3 times as fast for boxes, 1.8 times for m
 from __future__ import annotations
 
 import argparse
-import ctypes
 import contextlib
 import copy
+import ctypes
 import gc
 import io
 import json
