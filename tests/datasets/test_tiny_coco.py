@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.tiny.__main__ import main
+from visionzoo.datasets.tiny.coco import VERSION
 from visionzoo.datasets.tiny.outline import has_hole, trace_outline
 from visionzoo.errors import ConfigError, OutputError
 
@@ -85,6 +86,15 @@ def test_one_crowd_one_empty_image_all_classes_and_scales(twin, split):
 def digest(root: Path) -> str:
     parts = sorted(path for path in root.rglob("*") if path.is_file())
     return hashlib.sha256(b"".join(path.read_bytes() for path in parts)).hexdigest()
+
+
+def test_other_drawings_need_another_version(twin):
+    """Caches hold drawings by version: whoever changes how scenes are drawn raises VERSION, then these."""
+    assert VERSION == 1
+    digests = {"train2017": "d129f3fc8080cc39", "val2017": "32c80ce5657cc067"}
+    for split, start in digests.items():
+        data = (twin / "annotations" / f"instances_{split}.json").read_bytes()
+        assert hashlib.sha256(data).hexdigest().startswith(start)
 
 
 def test_the_same_address_draws_the_same_bytes(twin, tmp_path, monkeypatch):
