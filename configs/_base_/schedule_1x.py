@@ -17,12 +17,12 @@ param_scheduler = [
 auto_scale_lr = dict(enable=True, base_batch_size=32)
 
 tiny = dict(
-    train_cfg=dict(max_epochs=80, val_interval=20),
+    train_cfg=dict(max_epochs=60, val_interval=20),
     optim_wrapper=dict(optimizer=dict(type="AdamW", lr=0.002, weight_decay=0.0001), clip_grad=dict(max_norm=10)),
     param_scheduler=[
         dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
         dict(
-            type="CosineAnnealingLR", by_epoch=True, begin=0, end=80, T_max=80, eta_min=0.0, convert_to_iter_based=True
+            type="CosineAnnealingLR", by_epoch=True, begin=0, end=60, T_max=60, eta_min=0.0, convert_to_iter_based=True
         ),
     ],
     auto_scale_lr=dict(enable=False),
