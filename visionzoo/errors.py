@@ -4,6 +4,7 @@
 
     ZooError                  exit code 2 (wrong use), unless said otherwise
      ├─ ConfigError           a config that cannot be run; lists every problem at once
+     │   └─ CardError         a model card that breaks the schema, in the same way
      ├─ UnknownName           a name that nothing has, with the nearest one that exists
      ├─ DataError             data that is missing, unreadable or contradicts itself
      ├─ InputError            an input of inference that cannot be read or understood
@@ -36,6 +37,10 @@ class ConfigError(ZooError):
     def __init__(self, message: str, problems: Sequence[str] = ()):
         self.problems = tuple(problems)
         super().__init__("\n".join([message, *(f"  - {problem}" for problem in self.problems)]))
+
+
+class CardError(ConfigError):
+    """A model card that cannot be read or breaks the schema."""
 
 
 class UnknownName(ZooError, LookupError):

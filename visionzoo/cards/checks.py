@@ -1,0 +1,321 @@
+"""The checks that a card names: each builds something, measures it and compares with what the card states."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from visionzoo.cards.files import Card
+from visionzoo.cards.schema import BuildCheck, EvalCheck, ForwardCheck, LearnCheck, MetricCheck
+from visionzoo.cards.seeding import fill_weights, seeded_array, seeded_picture, settle_norms
+from visionzoo.config import LoadedConfig, load_config
+from visionzoo.engine.loaders import build_dataset, build_loader, class_names
+from visionzoo.engine.weights import without_pretrained
+from visionzoo.models.wiring import build_model
+from visionzoo.registry import METRICS, SCOPE
+
+# How many numbers of each output a card keeps, evenly spaced.
+_KEPT = 64
+
+# Boxes in the pictures of the forward check for heads that are given theirs: batch index, then xyxy in pixels.
+_ROIS = [[0, 4, 4, 60, 50], [0, 30, 10, 110, 80], [1, 0, 0, 125, 89], [1, 50, 20, 70, 44]]
+
+Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check found.
+
+    Attributes:
+        card: the card's name, or the file that was checked.
+        check: kind of check.
+        passed: whether all numbers agree.
+        detail: one line: what agreed, or the first number that does not, with what was expected.
+        seconds: time it took.
+    """
+
+    card: str
+    check: str
+    passed: bool
+    detail: str
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "seconds": round(self.seconds, 2)}
+
+
+# --------------------------------------------------------------------------- measuring
+
+
+def measure_build(card: Card, check: BuildCheck) -> Numbers:
+    """Parameters of the full model, all and those that are trained; built without memory for them."""
+    loaded = load_config(card.name)
+    with torch.device("meta"):
+        model = build_model(loaded.cfg.model)
+    model.train()
+    parameters = list(model.parameters())
+    return {
+        "params": sum(parameter.numel() for parameter in parameters),
+        "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+    }
+
+
+@torch.no_grad()
+def measure_forward(card: Card, check: ForwardCheck) -> Numbers:
+    """Raw outputs of the tiny model: for each its shape, largest magnitude and 64 of its numbers."""
+    model = _seeded_model(load_config(card.name, tiny=True), check.seed, num_classes=None)
+    height, width = check.size
+    pictures = [seeded_picture(check.seed, f"picture {index}", height, width) for index in range(2)]
+    image = model.data_preprocessor({"inputs": pictures}, False)["inputs"]
+    settle_norms(model, image)
+    numbers: Numbers = {}
+    for index, output in enumerate(_flat(_raw_outputs(model, image))):
+        numbers |= {f"{index:02d}.{key}": value for key, value in _summary(output).items()}
+    return numbers
+
+
+def measure_metric(card: Card, check: MetricCheck) -> Numbers:
+    """The config's metric on shaken ground truth."""
+    loaded = load_config(card.name, tiny=True)
+    dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
+    classes = len(dataset.metainfo["classes"])
+    samples = [_shaken(dataset.get_data_info(index), check.seed, classes) for index in range(len(dataset))]
+    return _evaluate(loaded, dataset, [samples])
+
+
+@torch.no_grad()
+def measure_eval(card: Card, check: EvalCheck) -> Numbers:
+    """Load, predict with seeded weights and evaluate the drawn images; also how many boxes, and their mean score."""
+    loaded = load_config(card.name, tiny=True, options=_every_score(card))
+    dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
+    model = _seeded_model(loaded, check.seed, num_classes=_class_count(dataset))
+    loader = build_loader(loaded.cfg.val_dataloader, dataset, seed=check.seed)
+    batches = list(loader)
+    settle_norms(model, model.data_preprocessor(copy.deepcopy(batches[0]), False)["inputs"].repeat(2, 1, 1, 1))
+    predicted = [model.val_step(batch) for batch in batches]
+    scores = torch.cat([sample.pred_instances.scores for samples in predicted for sample in samples])
+    numbers = _evaluate(loaded, dataset, [[sample.to_dict() for sample in samples] for samples in predicted])
+    return {**numbers, "predictions/count": len(scores), "predictions/mean_score": float(scores.mean())}
+
+
+def measure_learn(card: Card, check: LearnCheck) -> Numbers:
+    """The loss of one fixed batch before and after ``steps`` steps of AdamW on it."""
+    loaded = load_config(card.name, tiny=True)
+    cfg = loaded.cfg.train_dataloader
+    dataset = build_dataset(cfg.dataset, where="train_dataloader.dataset")
+    with _torch_seed(check.seed):
+        model: Any = build_model(loaded.cfg.model, num_classes=_class_count(dataset))
+        without_pretrained(model)
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            model.init_weights()
+        batch = next(iter(build_loader({**cfg, "num_workers": 0}, dataset, seed=check.seed)))
+        return _losses(model.train(), batch, check.steps)
+
+
+def _losses(model: Any, batch: Any, steps: int) -> Numbers:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    seen = []
+    for _ in range(steps + 1):
+        data = model.data_preprocessor(copy.deepcopy(batch), True)
+        loss, _ = model.parse_losses(model(**data, mode="loss"))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 10)
+        optimizer.step()
+        seen.append(loss.item())
+    return {"before": seen[0], "after": seen[-1]}
+
+
+# --------------------------------------------------------------------------- comparing
+
+
+def compare_build(card: Card, check: BuildCheck, found: Numbers) -> str | None:
+    stated = card.zoo.compute
+    for key, expected in (("params", stated.params), ("trainable", stated.trainable)):
+        if found[key] != expected:
+            return f"compute.{key}: expected {found[key]:,} as the model has, found {expected:,} in the card"
+    return None
+
+
+def compare_forward(card: Card, check: ForwardCheck, found: Numbers) -> str | None:
+    path = arrays_path(card, check)
+    if not path.is_file():
+        return f"expected {path}, found no file; write it with `visionzoo cards record {card.name}`"
+    with np.load(path) as stored:
+        return difference(dict(stored), found, check.tolerance, floor=1e-3)
+
+
+def compare_metrics(card: Card, check: MetricCheck | EvalCheck, found: Numbers) -> str | None:
+    return difference(check.metrics, found, check.tolerance)
+
+
+def compare_learn(card: Card, check: LearnCheck, found: Numbers) -> str | None:
+    if found["after"] < check.ratio * found["before"]:
+        return None
+    return (
+        f"expected the loss to fall below {check.ratio} of {found['before']:.4g} in {check.steps} steps, "
+        f"found {found['after']:.4g}"
+    )
+
+
+def difference(
+    expected: Mapping[str, Any], found: Mapping[str, Any], tolerance: float, floor: float = 1.0
+) -> str | None:
+    """The first number that differs, as a sentence, or None.
+
+    ``tolerance`` is relative to the largest magnitude of an array; below ``floor`` to ``floor``.
+    """
+    if set(expected) != set(found):
+        return f"expected the numbers {_names(expected)}, found {_names(found)}"
+    for name, wanted in expected.items():
+        want, have = np.asarray(wanted, dtype=np.float64), np.asarray(found[name], dtype=np.float64)
+        if want.shape != have.shape:
+            return f"{name}: expected {want.size} numbers, found {have.size}"
+        scale = max(floor, float(np.abs(want).max(initial=0)))
+        gap = np.abs(want - have)
+        if not np.all(gap <= tolerance * scale):  # written so that nan differs
+            worst = int(np.argmax(np.where(np.isnan(gap), np.inf, gap)))
+            return (
+                f"{name}: expected {want.flat[worst]:.6g} within {tolerance * scale:.2g}, found {have.flat[worst]:.6g}"
+            )
+    return None
+
+
+def _names(numbers: Mapping[str, Any]) -> str:
+    names = sorted(numbers)
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def arrays_path(card: Card, check: ForwardCheck) -> Path:
+    return card.path.parent / check.arrays
+
+
+MEASURE: dict[str, Callable[[Card, Any], Numbers]] = {
+    "build": measure_build,
+    "forward": measure_forward,
+    "metric": measure_metric,
+    "eval": measure_eval,
+    "learn": measure_learn,
+}
+COMPARE: dict[str, Callable[[Card, Any, Numbers], str | None]] = {
+    "build": compare_build,
+    "forward": compare_forward,
+    "metric": compare_metrics,
+    "eval": compare_metrics,
+    "learn": compare_learn,
+}
+
+
+# --------------------------------------------------------------------------- models
+
+
+def _seeded_model(loaded: LoadedConfig, seed: int, num_classes: int | None) -> Any:
+    model = build_model(loaded.cfg.model, num_classes=num_classes)
+    fill_weights(model, seed)
+    return model.eval()
+
+
+def _raw_outputs(model: Any, image: Tensor) -> Any:
+    """What the heads give before any threshold. Two-stage heads read fixed boxes, not those of a ranking."""
+    if not hasattr(model, "roi_head"):
+        return model(image, mode="tensor")
+    feats = model.extract_feat(image)
+    rois = torch.tensor(_ROIS, dtype=torch.float32)
+    boxes = model.roi_head._bbox_forward(feats, rois)
+    outputs = [model.rpn_head(feats), boxes["cls_score"], boxes["bbox_pred"]]
+    if model.roi_head.with_mask:
+        outputs.append(model.roi_head._mask_forward(feats, rois)["mask_preds"])
+    return outputs
+
+
+def _flat(outputs: Any) -> Iterator[Tensor]:
+    if isinstance(outputs, Tensor):
+        yield outputs
+        return
+    for output in outputs.values() if isinstance(outputs, Mapping) else outputs:
+        yield from _flat(output)
+
+
+def _summary(output: Tensor) -> Numbers:
+    values = output.double().flatten()
+    kept = torch.linspace(0, len(values) - 1, min(_KEPT, len(values))).long()
+    return {
+        "shape": np.asarray(output.shape),
+        "largest": np.float32(values.abs().max()),
+        "values": values[kept].float().numpy(),
+    }
+
+
+@contextmanager
+def _torch_seed(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+# --------------------------------------------------------------------------- data and metric
+
+
+def _val_dataset(loaded: LoadedConfig) -> Mapping:
+    return loaded.cfg.val_dataloader.dataset
+
+
+def _class_count(dataset: Any) -> int | None:
+    names = class_names(dataset)
+    return None if names is None else len(names)
+
+
+def _every_score(card: Card) -> list[str]:
+    """Options that let every score pass, so that suppression has work to do."""
+    test_cfg = load_config(card.name).cfg.model.test_cfg
+    path = "model.test_cfg.rcnn.score_thr" if "rcnn" in test_cfg else "model.test_cfg.score_thr"
+    return [f"{path}=0.0"]
+
+
+def _evaluate(loaded: LoadedConfig, dataset: Any, batches: list) -> Numbers:
+    """Official numbers of predicted samples, without those that the drawn images cannot give (-1)."""
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        metric = METRICS.build(copy.deepcopy(loaded.cfg.val_evaluator))
+    metric.dataset_meta = dataset.metainfo
+    for samples in batches:
+        metric.process({}, samples)
+    found = metric.evaluate(len(dataset))
+    return {name: float(value) for name, value in found.items() if value >= 0}
+
+
+def _shaken(image: Mapping[str, Any], seed: int, classes: int) -> dict[str, Any]:
+    """A sample whose predictions are the image's objects, moved a little and sometimes mislabelled."""
+    objects = [each for each in image["instances"] if not each["ignore_flag"]]
+    name, count = image["img_id"], len(objects)
+    boxes = np.asarray([each["bbox"] for each in objects], dtype=np.float32).reshape(-1, 4)
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    wrong = seeded_array(seed, f"labels {name}", (count,)) > 1
+    labels = np.asarray([each["bbox_label"] for each in objects], dtype=np.int64)
+    predicted = {
+        "bboxes": boxes + 0.05 * sides * seeded_array(seed, f"boxes {name}", boxes.shape),
+        "scores": 1 / (1 + np.exp(-seeded_array(seed, f"scores {name}", (count,)))),
+        "labels": np.where(wrong, (labels + 1) % classes, labels),
+    }
+    outlines = [each["mask"] for each in objects if "mask" in each]
+    masks = [_moved_mask(outline, image) for outline in outlines]
+    predicted["masks"] = np.stack(masks) if masks else np.zeros((0, image["height"], image["width"]), dtype=bool)
+    return {"img_id": name, "pred_instances": predicted}
+
+
+def _moved_mask(outline: Any, image: Mapping[str, Any]) -> np.ndarray:
+    """The pixels of one object, two further right: polygons or run lengths to bool, (H, W)."""
+    from pycocotools import mask as masks
+
+    height, width = image["height"], image["width"]
+    runs = masks.merge(masks.frPyObjects(outline, height, width)) if isinstance(outline, list) else outline
+    return np.roll(masks.decode(runs), 2, axis=1).astype(bool)

@@ -1,0 +1,232 @@
+"""Find cards and read them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from visionzoo.cards.schema import CardFields, Metric, Result, ZooFields
+from visionzoo.config import config_folder, config_names
+from visionzoo.errors import CardError, UnknownName, nearest_name
+
+_FENCE = "---"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card that follows the schema.
+
+    Attributes:
+        path: its file.
+        fields: the front matter.
+        body: the Markdown text below it.
+        text: the whole file.
+    """
+
+    path: Path
+    fields: CardFields
+    body: str
+    text: str
+
+    @property
+    def zoo(self) -> ZooFields:
+        """What the key ``visionzoo`` holds."""
+        return self.fields.visionzoo
+
+    @property
+    def name(self) -> str:
+        return self.zoo.name
+
+    @property
+    def task(self) -> str:
+        return self.zoo.task
+
+    @property
+    def status(self) -> str:
+        return self.zoo.status
+
+    @property
+    def params(self) -> int:
+        """Parameters of the full model."""
+        return self.zoo.compute.params
+
+    @property
+    def license(self) -> str:
+        """Licence of the code, as the Hub writes it."""
+        return self.fields.license
+
+    @property
+    def summary(self) -> str:
+        """The heading of the text: what the model is, in one line."""
+        heading = next((line for line in self.body.splitlines() if line.startswith("# ")), "")
+        return heading.removeprefix("# ").strip()
+
+    def numbers(self, origin: str) -> Iterator[tuple[Result, Metric]]:
+        """The numbers of one origin, ``paper`` or ``measured``, in the card's order."""
+        for result in self.fields.model_index[0].results:
+            for metric in result.metrics:
+                if metric.args.origin == origin:
+                    yield result, metric
+
+
+def card_folder() -> Path:
+    """The folder of the cards, beside that of the configs: in the installed package, or else in the repository."""
+    return config_folder().parent / "model_cards"
+
+
+def card_names() -> list[str]:
+    """Names of all cards, sorted."""
+    return sorted(path.stem for path in card_folder().glob("*.md"))
+
+
+def find_card(name: str) -> Path:
+    """The file of a card.
+
+    Raises:
+        UnknownName: no card is called so.
+    """
+    known = card_names()
+    if name not in known:
+        raise UnknownName(name, kind="model card", known=known, hint=f"visionzoo list shows all {len(known)}")
+    return card_folder() / f"{name}.md"
+
+
+def read_card(name_or_path: str | Path) -> Card:
+    """Read a card and check it against the schema.
+
+    Args:
+        name_or_path: a card's name, or the path of a ``.md`` file.
+
+    Raises:
+        UnknownName: no card is called so.
+        CardError: the card cannot be read, or breaks the schema; the message names file and field.
+    """
+    given = Path(name_or_path)
+    path = given if given.suffix == ".md" else find_card(str(name_or_path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError(f"{path}: expected a card in UTF-8 that can be read, but {error}; check the path") from error
+    front, body = split_front_matter(text, path)
+    card = Card(path, _validated(_parsed(front, path), path), body, text)
+    _check_names(card)
+    return card
+
+
+def read_cards() -> list[Card]:
+    """All cards, in the order of their names."""
+    return [read_card(name) for name in card_names()]
+
+
+def missing_cards() -> list[str]:
+    """Released configs that have no card, and cards that have no config."""
+    configs, cards = set(config_names()), set(card_names())
+    without_card = [f"configs/{name}.py has no card model_cards/{name}.md" for name in sorted(configs - cards)]
+    without_config = [f"model_cards/{name}.md has no config configs/{name}.py" for name in sorted(cards - configs)]
+    return without_card + without_config
+
+
+def split_front_matter(text: str, path: Path) -> tuple[str, str]:
+    """The YAML between the two ``---`` lines on top, and the Markdown below."""
+    lines = text.splitlines(keepends=True)
+    fences = [index for index, line in enumerate(lines) if line.rstrip() == _FENCE]
+    if len(fences) < 2 or fences[0] != 0:
+        raise CardError(f"{_shown(path)}: expected YAML between two lines `---` on top, found none; add it")
+    return "".join(lines[1 : fences[1]]), "".join(lines[fences[1] + 1 :])
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """A safe loader that refuses a key written twice, of which YAML would keep the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is written twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _parsed(front: str, path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.load(front, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 2}" if mark else ""  # counted from 0, below the fence
+        reason = getattr(error, "problem", None) or "it does not parse"
+        raise CardError(f"{_shown(path)}{line}: expected valid YAML, but {reason}; mend it") from error
+    if not isinstance(values, dict):
+        raise CardError(f"{_shown(path)}: expected a mapping as front matter, found {type(values).__name__}; mend it")
+    return values
+
+
+def _validated(values: dict[str, Any], path: Path) -> CardFields:
+    try:
+        return CardFields.model_validate(values)
+    except ValidationError as error:
+        problems = [_sentence(problem) for problem in error.errors()]
+    if len(problems) == 1:
+        raise CardError(f"{_shown(path)}: {problems[0]}")
+    raise CardError(f"{_shown(path)}: expected a card of schema 1, found {len(problems)} problems; mend them", problems)
+
+
+def _sentence(problem: Any) -> str:
+    """One of pydantic's problems as ``field: expected, found, what to do``."""
+    kind, where = problem["type"], _field_path(problem["loc"])
+    if kind == "extra_forbidden":
+        return f"{where}: no such field; {_advice(problem['loc'])}"
+    if kind == "missing":
+        return f"{where}: expected this field, found none; add it"
+    if kind == "value_error":
+        return f"{where}: {problem['ctx']['error']}; add it"
+    expected = problem["msg"].removeprefix("Input should ").replace("'", "`")
+    return f"{where}: the value should {expected}, found {problem['input']!r:.80}; mend it"
+
+
+def _field_path(location: tuple[int | str, ...]) -> str:
+    """``visionzoo.checks.0.seed``; the name that chose one of several kinds is no part of the file and left out."""
+    chosen = {"build", "forward", "metric", "eval", "learn", "full", "paper", "measured"}
+    parts = [
+        str(part)
+        for index, part in enumerate(location)
+        if not (part in chosen and index and (location[index - 1] == "args" or isinstance(location[index - 1], int)))
+    ]
+    return ".".join(parts)
+
+
+def _advice(location: tuple[int | str, ...]) -> str:
+    nearest = nearest_name(str(location[-1]), _known_fields(CardFields))
+    return f"did you mean {nearest}?" if nearest else "remove it"
+
+
+def _known_fields(model: type[BaseModel]) -> set[str]:
+    """Names of every field that a card may have, at any depth."""
+    names: set[str] = set()
+    for definition in [schema := model.model_json_schema(by_alias=True), *schema["$defs"].values()]:
+        names |= set(definition.get("properties", {}))
+    return names
+
+
+def _check_names(card: Card) -> None:
+    """The stem of the file is the name of the model, everywhere in the card."""
+    stem, where = card.path.stem, _shown(card.path)
+    expected = {
+        "visionzoo.name": (card.name, stem),
+        "visionzoo.config": (card.zoo.config, f"configs/{stem}.py"),
+        "model-index.0.name": (card.fields.model_index[0].name, stem),
+    }
+    for field, (found, right) in expected.items():
+        if found != right:
+            raise CardError(f"{where}: {field}: expected {right!r} after the file's name, found {found!r}; mend it")
+
+
+def _shown(path: Path) -> str:
+    """How messages call a card: ``model_cards/x.md`` for a released one."""
+    folder = card_folder()
+    return f"{folder.name}/{path.name}" if path.parent.resolve() == folder.resolve() else path.as_posix()

@@ -1,0 +1,282 @@
+"""What a card may say: the Hub's standard fields, and ours under the one key ``visionzoo``.
+
+Unknown fields are errors, types are not converted. A number is either ``paper``, with the place where it is
+printed, or ``measured``, with the command that measures it again; nothing lies in between.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+
+STATUS = {
+    "reproduced": "trained or evaluated here on the paper's data; the paper's number was met",
+    "parity": "equal to the authors' code, output by output; they released no weights to measure",
+    "combination": "parts that are proven one by one, joined in a way for which the authors gave no config",
+    "baseline": "parts of another library, to compare with",
+}
+
+Task = Literal[
+    "classification",
+    "detection",
+    "instances",
+    "co-saliency",
+    "referring",
+    "connectivity",
+    "lanes",
+    "counting",
+    "registration",
+    "panoptic",
+]
+Url = Annotated[str, Field(pattern=r"^https://\S+$")]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+Text = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")]
+Positive = Annotated[int, Field(gt=0)]
+Tolerance = Annotated[float, Field(ge=0)]
+
+
+class Fields(BaseModel):
+    """Base of everything in a card."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+# --------------------------------------------------------------------------- numbers
+
+
+class PaperNumber(Fields):
+    """A number that the authors print; ``source`` of its result says where."""
+
+    origin: Literal["paper"]
+    unit: Text
+
+
+class MeasuredNumber(Fields):
+    """A number measured here: run ``command`` at ``commit`` to get it again."""
+
+    origin: Literal["measured"]
+    unit: Text
+    command: Text
+    date: date
+    commit: Commit
+    hardware: Text
+
+
+class Metric(Fields):
+    """One number of the Hub's ``model-index``; ``args`` says where it comes from."""
+
+    type: Text
+    name: Text
+    value: float
+    args: Annotated[PaperNumber | MeasuredNumber, Field(discriminator="origin")]
+
+
+class ResultTask(Fields):
+    type: Text
+    name: Text | None = None
+
+
+class ResultData(Fields):
+    name: Text
+    type: Text
+    split: Text
+
+
+class Source(Fields):
+    name: Text
+    url: Url
+
+
+class Result(Fields):
+    """Numbers on one data set."""
+
+    task: ResultTask
+    dataset: ResultData
+    metrics: Annotated[list[Metric], Field(min_length=1)]
+    source: Source | None = None
+
+    @model_validator(mode="after")
+    def _paper_needs_source(self) -> Result:
+        if self.source is None and any(metric.args.origin == "paper" for metric in self.metrics):
+            raise ValueError("a paper's number needs a `source` with name and url beside `metrics`, found none")
+        return self
+
+
+class IndexEntry(Fields):
+    name: Text
+    results: list[Result]
+
+
+# --------------------------------------------------------------------------- what a model is
+
+
+class Paper(Fields):
+    title: Text
+    venue: Text
+    year: Annotated[int, Field(ge=1950, le=2100)]
+    url: Url
+
+
+class SourceCode(Fields):
+    """The authors' code that ours was compared with."""
+
+    url: Url
+    commit: Commit | None = None
+    license: Text
+
+
+class Licenses(Fields):
+    code: Text
+    weights: Text
+    data: Text
+
+
+class Weights(Fields):
+    """One released checkpoint. ``provenance`` says who trained it, ``evidence`` what was measured with it."""
+
+    url: Url
+    mirror: Url
+    sha256: Sha256
+    bytes: Positive
+    format: Literal["safetensors", "pth"]
+    provenance: Text
+    evidence: Text
+
+
+class Tensor(Fields):
+    """One input or output: ``shape`` in letters or numbers, ``unit`` and ``range`` of its values."""
+
+    name: Text
+    dtype: Text
+    shape: Text
+    unit: Text
+    range: Text | None = None
+    meaning: Text
+
+
+class Compute(Fields):
+    """Size of the full model; ``at`` says for which classes and input. ``flops`` counts a multiply-add as two."""
+
+    params: Positive
+    trainable: Positive
+    flops: Positive | None = None
+    at: Text
+
+
+class Export(Fields):
+    format: Text
+    works: bool
+    reason: Text | None = None
+
+
+# --------------------------------------------------------------------------- checks
+
+
+class BuildCheck(Fields):
+    """The full model has exactly ``compute.params`` parameters, of which ``compute.trainable`` are trained."""
+
+    kind: Literal["build"]
+
+
+class ForwardCheck(Fields):
+    """Seeded weights and a seeded image through the tiny variant, against the numbers in ``arrays``."""
+
+    kind: Literal["forward"]
+    arrays: Text
+    seed: Annotated[int, Field(ge=0)] = 0
+    size: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [90, 126]
+    tolerance: Tolerance = 1e-3
+
+
+class MetricCheck(Fields):
+    """Ground truth of the drawn images, shaken and scored at random, through the config's own metric."""
+
+    kind: Literal["metric"]
+    seed: Annotated[int, Field(ge=0)] = 0
+    metrics: dict[str, float]
+    tolerance: Tolerance = 2e-3
+
+
+class EvalCheck(Fields):
+    """The whole pipeline on the drawn images with seeded weights: loader, model, post-processing, metric."""
+
+    kind: Literal["eval"]
+    seed: Annotated[int, Field(ge=0)] = 0
+    metrics: dict[str, float]
+    tolerance: Tolerance = 1e-2
+
+
+class LearnCheck(Fields):
+    """After ``steps`` training steps the loss is below ``ratio`` times what it was."""
+
+    kind: Literal["learn"]
+    seed: Annotated[int, Field(ge=0)] = 0
+    steps: Positive
+    ratio: Annotated[float, Field(gt=0, lt=1)]
+
+
+class FullCheck(Fields):
+    """Run by hand on the real data: ``command`` gives ``metrics`` within ``tolerance``."""
+
+    kind: Literal["full"]
+    command: Text
+    metrics: dict[str, float]
+    tolerance: Tolerance
+
+
+Check = Annotated[
+    BuildCheck | ForwardCheck | MetricCheck | EvalCheck | LearnCheck | FullCheck, Field(discriminator="kind")
+]
+
+
+# --------------------------------------------------------------------------- the card
+
+
+class ZooFields(Fields):
+    """What the key ``visionzoo`` holds."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    name: Slug
+    system: Slug
+    task: Task
+    status: Literal["reproduced", "parity", "combination", "baseline"]
+    config: Text
+    paper: Paper
+    source_code: SourceCode
+    licenses: Licenses
+    weights: list[Weights]
+    inputs: Annotated[list[Tensor], Field(min_length=1)]
+    outputs: Annotated[list[Tensor], Field(min_length=1)]
+    compute: Compute
+    extras: list[Text]
+    exports: list[Export]
+    checks: Annotated[list[Check], Field(min_length=1)]
+    limits: Annotated[list[Text], Field(min_length=1)]
+
+
+class CardFields(Fields):
+    """The front matter of a card."""
+
+    license: Text
+    pipeline_tag: Text
+    library_name: Literal["visionzoo"] = "visionzoo"
+    tags: list[Text] = []
+    datasets: Annotated[list[Text], Field(min_length=1)]
+    base_model: Text | None = None
+    model_index: Annotated[list[IndexEntry], Field(alias="model-index", min_length=1, max_length=1)]
+    visionzoo: ZooFields
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the front matter, as it lies in ``model_cards/schema.json``."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **CardFields.model_json_schema(by_alias=True),
+        "title": "Front matter of a visionzoo model card",
+    }

@@ -1,0 +1,73 @@
+"""The zoo table of the README, made from the cards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from visionzoo.cards.files import Card, card_folder
+from visionzoo.cards.schema import MeasuredNumber, Metric, Result
+from visionzoo.errors import CardError
+
+BEGIN, END = "<!-- zoo -->", "<!-- /zoo -->"
+
+_HEAD = ("model", "task", "params", "paper", "measured here", "status")
+
+
+def readme_path() -> Path:
+    """The README beside the cards; an installed package has none."""
+    return card_folder().parent / "README.md"
+
+
+def zoo_table(cards: Iterable[Card]) -> str:
+    """A Markdown table with one row per card. Numbers of papers are in italics and link their source."""
+    rows = [_HEAD, ("---",) * len(_HEAD), *(_row(card) for card in cards)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def table_in(text: str, path: Path) -> str:
+    """What stands between the two markers.
+
+    Raises:
+        CardError: a marker is missing, or they stand the wrong way round.
+    """
+    return text[slice(*_span(text, path))].strip()
+
+
+def with_table(text: str, table: str, path: Path) -> str:
+    """``text`` with ``table`` between the two markers."""
+    start, end = _span(text, path)
+    return f"{text[:start]}\n{table}\n{text[end:]}"
+
+
+def _span(text: str, path: Path) -> tuple[int, int]:
+    start, end = text.find(BEGIN), text.find(END)
+    if start < 0 or end < start:
+        raise CardError(f"{path}: expected the zoo table between {BEGIN} and {END}, found no such lines; add them")
+    return start + len(BEGIN), end
+
+
+def _row(card: Card) -> tuple[str, ...]:
+    return (
+        f"[{card.name}](model_cards/{card.name}.md)",
+        card.task,
+        f"{card.params / 1e6:.1f} M",
+        next((_paper(result, metric) for result, metric in card.numbers("paper")), "none"),
+        next((_measured(result, metric) for result, metric in card.numbers("measured")), "none yet"),
+        card.status,
+    )
+
+
+def _paper(result: Result, metric: Metric) -> str:
+    source = result.source.url if result.source else ""  # the schema asks for one
+    return f"*{metric.value:g}* {metric.name}, {_data(result)} ([source]({source}))"
+
+
+def _measured(result: Result, metric: Metric) -> str:
+    how = metric.args
+    day = f", {how.date}" if isinstance(how, MeasuredNumber) else ""
+    return f"{metric.value:g} {metric.name}, {_data(result)}{day}"
+
+
+def _data(result: Result) -> str:
+    return f"{result.dataset.name} {result.dataset.split}"
