@@ -58,7 +58,7 @@ def odd_size(subject: Subject) -> tuple[int, int]:
 def test_gives_what_it_declares(subject: Subject, size: tuple[int, int]) -> None:
     """Channels, and strides rounded either way where they do not divide the image."""
     if size == ODD and subject.name in NO_ODD_SIZES:
-        with pytest.raises(RuntimeError, match="size of tensor|is invalid for input of size"):
+        with pytest.raises(RuntimeError, match=r"size of tensor|is invalid for input of size"):
             subject.part(subject.inputs(size))
         return
     with torch.no_grad():

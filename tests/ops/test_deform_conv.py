@@ -53,6 +53,20 @@ def test_equals_torchvision(geometry: tuple, moved: float, masked: bool) -> None
         torch.testing.assert_close(a, b, msg=lambda text, name=name: f"{name}: {text}")
 
 
+def test_reading_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows of positions at once, the last chunk shorter."""
+    tensors, settings = make_inputs((2, 2, 2, 9, 9, 2, (3, 3), 1, 1, 1), 0.7)
+    whole = deform_conv2d(**tensors, **settings)
+    few_rows = 4 * tensors["weight"][0].numel() * whole.shape[-1]
+    monkeypatch.setattr("visionzoo.ops.deform_conv._CHUNK", few_rows)
+    chunked, cotangent, inputs = deform_conv2d(**tensors, **settings), torch.randn_like(whole), list(tensors.values())
+    torch.testing.assert_close(chunked, whole)
+    by_chunks = torch.autograd.grad((chunked * cotangent).sum(), inputs)
+    monkeypatch.undo()
+    for a, b in zip(by_chunks, torch.autograd.grad((whole * cotangent).sum(), inputs)):
+        torch.testing.assert_close(a, b)
+
+
 def test_float32_chooses_the_same_side_at_unmoved_positions() -> None:
     """Rounding must not choose it: sides here are no powers of two."""
     torch.manual_seed(0)

@@ -14,6 +14,9 @@ import torchvision
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+# Values read at once, in whole rows of positions: few enough for the processor's caches.
+_CHUNK = 2**20
+
 
 def deform_conv2d(
     x: Tensor,
@@ -75,11 +78,12 @@ class _GridDeformConv(torch.autograd.Function):
         images, base = _padded(x), _kernel_positions(offset, weight, *ctx.geometry)
         groups = _groups(offset, weight)
         for i, image in enumerate(images):
-            grid = _grid(offset[i], base, groups, image)
-            columns = _read(image, grid, groups)
-            if mask is not None:
-                columns.mul_(mask[i].reshape(groups, 1, -1))
-            torch.mm(weight.flatten(1), columns.view(weight[0].numel(), -1), out=out[i].view(len(weight), -1))
+            for rows in _chunks(out, weight, _CHUNK):
+                columns = _read(image, _grid(offset[i, :, rows], base[:, :, rows], groups, image), groups)
+                if mask is not None:
+                    columns.mul_(mask[i, :, rows].reshape(groups, 1, -1))
+                product = torch.mm(weight.flatten(1), columns.view(weight[0].numel(), -1))
+                out[i, :, rows] = product.view(len(weight), -1, out.shape[-1])
         return out
 
     @staticmethod
@@ -88,21 +92,33 @@ class _GridDeformConv(torch.autograd.Function):
         x, offset, weight, mask = ctx.saved_tensors
         images, base = _padded(x), _kernel_positions(offset, weight, *ctx.geometry)
         groups = _groups(offset, weight)
-        grad_x, grad_offset, grad_weight = torch.empty_like(x), torch.empty_like(offset), torch.zeros_like(weight)
+        grad_images, grad_offset, grad_weight = (torch.zeros_like(value) for value in (images, offset, weight))
         grad_mask = None if mask is None else torch.empty_like(mask)
         for i, image in enumerate(images):
-            grid = _grid(offset[i], base, groups, image)
-            read = _read(image, grid, groups)
-            grad_row = grad_out[i].reshape(len(weight), -1)
-            grad_read = torch.mm(weight.flatten(1).t(), grad_row).view_as(read)
-            if mask is not None and grad_mask is not None:
-                torch.sum(grad_read * read, 1, out=grad_mask[i].view(groups, -1))
-                share = mask[i].reshape(groups, 1, -1)
-                read.mul_(share)
-                grad_read.mul_(share)
-            grad_weight.view(len(weight), -1).addmm_(grad_row, read.view(weight[0].numel(), -1).t())
-            grad_x[i], grad_offset[i] = _read_backward(grad_read, image, grid, groups, x.shape[-2:], offset.shape[1:])
+            # each chunk makes a gradient of the whole image: chunks are no smaller than that
+            for rows in _chunks(grad_out, weight, max(_CHUNK, image.numel())):
+                grid = _grid(offset[i, :, rows], base[:, :, rows], groups, image)
+                read = _read(image, grid, groups)
+                grad_row = grad_out[i, :, rows].reshape(len(weight), -1)
+                grad_read = torch.mm(weight.flatten(1).t(), grad_row).view_as(read)
+                if mask is not None and grad_mask is not None:
+                    by_mask = torch.stack([(a * b).sum(0) for a, b in zip(grad_read, read)])
+                    grad_mask[i, :, rows] = by_mask.view(grad_mask[i, :, rows].shape)
+                    share = mask[i, :, rows].reshape(groups, 1, -1)
+                    read.mul_(share)
+                    grad_read.mul_(share)
+                grad_weight.view(len(weight), -1).addmm_(grad_row, read.view(weight[0].numel(), -1).t())
+                by_image, by_offset = _read_backward(grad_read, image, grid, len(base))
+                grad_images[i] += by_image
+                grad_offset[i, :, rows] = by_offset.view(grad_offset[i, :, rows].shape)
+        grad_x = grad_images[..., : x.shape[-2], : x.shape[-1]]
         return grad_x, grad_offset, grad_weight, grad_mask, None, None, None
+
+
+def _chunks(out: Tensor, weight: Tensor, most: int) -> list[slice]:
+    """The output's rows, as many at once as need no more than ``most`` values to be read."""
+    rows = max(1, most // max(1, weight[0].numel() * out.shape[-1]))
+    return [slice(row, row + rows) for row in range(0, out.shape[-2], rows)]
 
 
 def _groups(offset: Tensor, weight: Tensor) -> int:
@@ -140,7 +156,7 @@ def _kernel_positions(offset: Tensor, weight: Tensor, stride: int, padding: int,
 def _grid(offset: Tensor, base: Tensor, groups: int, image: Tensor) -> Tensor:
     """Positions in [-1, 1] of the padded image: (G, K * H', W', 2), x before y."""
     height, width = image.shape[-2:]
-    y, x = (offset.view(groups, *base.shape) + base).unbind(2)
+    y, x = (offset.reshape(groups, *base.shape) + base).unbind(2)
     grid = torch.stack([x * (2 / width) + (1 / width - 1), y * (2 / height) + (1 / height - 1)], -1)
     return grid.view(groups, -1, base.shape[-1], 2)
 
@@ -151,15 +167,10 @@ def _read(image: Tensor, grid: Tensor, groups: int) -> Tensor:
     return F.grid_sample(split, grid, align_corners=False).flatten(2).view(groups, split.shape[1], -1)
 
 
-def _read_backward(
-    grad_read: Tensor, image: Tensor, grid: Tensor, groups: int, size: torch.Size, offset_shape: torch.Size
-) -> tuple[Tensor, Tensor]:
-    """Gradients of :func:`_read` by one image (cropped to ``size``) and by its offsets in pixels."""
-    split = image.view(groups, -1, *image.shape[-2:])
-    grad_read = grad_read.view(*grad_read.shape[:2], *grid.shape[1:3])
+def _read_backward(grad_read: Tensor, image: Tensor, grid: Tensor, positions: int) -> tuple[Tensor, Tensor]:
+    """Gradients of :func:`_read` by one image and, in pixels, by its offsets: (G, K, 2, H', W')."""
+    (groups, _, cols, _), (height, width) = grid.shape, image.shape[-2:]
+    split, grad_read = image.view(groups, -1, height, width), grad_read.view(*grad_read.shape[:2], -1, cols)
     grad_image, grad_grid = torch.ops.aten.grid_sampler_2d_backward(grad_read, split, grid, 0, 0, False, [True, True])
-    by_width, by_height = grad_grid.unbind(-1)
-    height, width = image.shape[-2:]
-    positions = (groups, -1, *offset_shape[-2:])
-    moved = torch.stack([by_height.view(positions) * (2 / height), by_width.view(positions) * (2 / width)], 2)
-    return grad_image.view_as(image)[:, : size[0], : size[1]], moved.view(offset_shape)
+    x, y = (part.view(groups, positions, -1, cols) for part in grad_grid.unbind(-1))
+    return grad_image.view_as(image), torch.stack([y * (2 / height), x * (2 / width)], 2)

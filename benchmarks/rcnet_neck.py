@@ -1,0 +1,187 @@
+"""RCNet's neck against its formulas written out literally: time and peak memory, forward and with the backward pass.
+
+    python benchmarks/rcnet_neck.py                            # a 256x384 image, about a minute
+    python benchmarks/rcnet_neck.py --size 800 1344 --rounds 5 # the size that the paper trains at
+    python benchmarks/rcnet_neck.py --plain-conv               # without deformable convolutions
+
+Both run on the same weights in one process, one thread, in turns, after their outputs and gradients were found
+equal. Times are CPU time, medians of the rounds; memory is the peak above what lay there before (Linux only). The
+floor is the arithmetic alone: every convolution as one matrix product of the same shape, counted forward only.
+
+Measured on 2026-11-24 (two x86-64 cores shared with other work, torch 2.15 CPU), literal / ours:
+
+    256x384, batch 1       forward 1.9    forward+backward 3.6    peak MiB 28 / 22 and  99 /  71
+    256x384, plain conv    forward 1.05   forward+backward 1.1    peak MiB 21 / 20 and  71 /  57
+    800x1344, batch 1      forward 2.0    forward+backward 3.5    peak MiB 333 / 188 and 808 / 773
+
+What was tried on two x86-64 cores, torch 2.15 CPU, and is in the neck: reading deformed positions by
+``grid_sample`` in chunks of a few rows (over twice as fast forward as torchvision's operator, at least 4 times with
+the backward pass), shifted channels as one concatenation per level, contexts as matrix products that are added once at the end instead of to
+every level. What was tried and is not, as it gained nothing: the five mixing convolutions as one grouped
+convolution (37 % slower than five on one thread) or one batched product (10 % slower), and folding batch norms into
+the convolutions (under 2 % of the neck).
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "necks"))
+
+from rcnet_formulas import Formulas
+
+from visionzoo.necks.rcnet import RCNet
+from visionzoo.necks.rcnet.blocks import DeformConv
+
+Run = Callable[[], object]
+
+NOISE = 1.1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print one table; 1 when ours is slower or larger anywhere by more than noise, 2 when results differ."""
+    args = parser().parse_args(argv)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    neck, feats = make_neck(args), make_feats(args)
+    print(f"image {args.size[0]}x{args.size[1]}, batch {args.batch}, {args.channels} channels, one thread")
+    print(f"{'mode':<18}{'candidate':<12}{'median s':>9}{'ratio':>7}{'peak MiB':>10}{'floor s':>9}")
+    floor, slower = arithmetic_floor(neck, feats, args.rounds), False
+    for training in (False, True):
+        runs = candidates(neck, feats, training)
+        if not equal(neck, runs, training):
+            print("results differ; nothing was timed", file=sys.stderr)
+            return 2
+        times, memory = time_in_turns(runs, args.rounds), {name: peak_memory(run) for name, run in runs.items()}
+        for name, seconds in times.items():
+            mode = "forward+backward" if training else "forward"
+            shown = "n/a" if memory[name] is None else f"{memory[name] / 2**20:.0f}"
+            bound = "" if training else f"{floor:.3f}"
+            print(f"{mode:<18}{name:<12}{seconds:>9.3f}{times['literal'] / seconds:>7.2f}{shown:>10}{bound:>9}")
+        slower |= times["ours"] > NOISE * times["literal"] or (memory["ours"] or 0) > NOISE * (memory["literal"] or 0)
+    return int(slower)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Sizes and options."""
+    described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    described.add_argument(
+        "--size", type=int, nargs=2, default=(256, 384), metavar=("H", "W"), help="pixels (default 256 384)"
+    )
+    described.add_argument("--batch", type=int, default=1, help="images (default 1)")
+    described.add_argument("--channels", type=int, default=256, help="width of the neck (default 256)")
+    described.add_argument("--rounds", type=int, default=7, help="turns of each candidate, at least 5 (default 7)")
+    described.add_argument("--plain-conv", action="store_true", help="plain 3x3 convolutions instead of deformable")
+    return described
+
+
+def make_neck(args: argparse.Namespace) -> RCNet:
+    """All parameters away from their start, so that positions are really moved."""
+    options = {"out_conv_cfg": None} if args.plain_conv else {}
+    neck = RCNet([64, 128, 256, 512], args.channels, 5, start_level=1, norm_cfg={"type": "BN"}, **options)
+    with torch.no_grad():
+        for parameter in neck.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return neck
+
+
+def make_feats(args: argparse.Namespace) -> list[Tensor]:
+    """A backbone's maps at strides 4 to 32."""
+    sizes = [[-(-side // (4 * 2**i)) for side in args.size] for i in range(4)]
+    return [torch.randn(args.batch, c, *size) for c, size in zip((64, 128, 256, 512), sizes)]
+
+
+def candidates(neck: RCNet, feats: list[Tensor], training: bool) -> dict[str, Run]:
+    """What is timed: the neck and its formulas, on the same weights."""
+    neck.train(training)
+    formulas = Formulas(dict(neck.named_parameters()) | dict(neck.named_buffers()), training=training)
+    forwards = {"literal": lambda: formulas(feats[1:]), "ours": lambda: neck(feats)}
+    if not training:
+        return {name: torch.no_grad()(forward) for name, forward in forwards.items()}
+    return {name: _with_backward(neck, forward) for name, forward in forwards.items()}
+
+
+def _with_backward(neck: nn.Module, forward: Callable[[], Sequence[Tensor]]) -> Run:
+    def run() -> list[Tensor]:
+        neck.zero_grad()
+        outs = list(forward())
+        torch.stack([out.square().mean() for out in outs]).sum().backward()
+        return [out.detach() for out in outs]
+
+    return run
+
+
+def equal(neck: nn.Module, runs: dict[str, Run], training: bool) -> bool:
+    """Outputs, and gradients in training, to rounding of float32."""
+    results = []
+    for run in runs.values():
+        found = list(run())  # type: ignore[call-overload]
+        results.append(found + [parameter.grad.clone() for parameter in neck.parameters()] if training else found)
+    tolerance = 1e-2 if training else 1e-4  # batch statistics of the smallest maps amplify rounding
+    return all(float((a - b).norm()) <= tolerance * max(1e-3, float(b.norm())) for a, b in zip(*results, strict=True))
+
+
+def time_in_turns(runs: dict[str, Run], rounds: int) -> dict[str, float]:
+    """Median CPU seconds of each."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(max(5, rounds)):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            times[name].append(time.process_time() - start)
+    return {name: median(values) for name, values in times.items()}
+
+
+def peak_memory(run: Run) -> int | None:
+    """Bytes that ``run`` needs beyond what the process holds before it; None where that cannot be measured."""
+    gc.collect()
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
+    except OSError:
+        return None
+    before = _status("VmRSS")
+    run()
+    return _status("VmHWM") - before
+
+
+def _status(entry: str) -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(entry))
+    return int(line.split()[1]) * 1024
+
+
+@torch.no_grad()
+def arithmetic_floor(neck: RCNet, feats: list[Tensor], rounds: int) -> float:
+    """CPU seconds of the forward pass's convolutions as plain matrix products of float32."""
+    shapes: list[tuple[int, int, int]] = []
+    convs = [module for module in neck.modules() if isinstance(module, (nn.Conv2d, DeformConv))]
+    hooks = [conv.register_forward_hook(_noting(shapes)) for conv in convs]
+    neck.eval()(feats)
+    for hook in hooks:
+        hook.remove()
+    products = [(torch.randn(m, k), torch.randn(k, n)) for m, k, n in shapes]
+    return time_in_turns({"floor": lambda: [a @ b for a, b in products]}, rounds)["floor"]
+
+
+def _noting(shapes: list[tuple[int, int, int]]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        inner = [module.conv_offset] if isinstance(module, DeformConv) else []
+        for conv in (module, *inner):
+            positions = output.shape[0] * output.shape[2] * output.shape[3]
+            shapes.append((conv.weight.shape[0], conv.weight[0].numel(), positions))
+
+    return note
+
+
+if __name__ == "__main__":
+    sys.exit(main())
