@@ -114,6 +114,7 @@ tiny = dict(
             init_cfg=None,
         ),
         neck=dict(out_channels=32),
+        train_cfg=dict(rpn_proposal=dict(max_per_img=200), rcnn=dict(sampler=dict(num=128))),
         rpn_head=dict(feat_channels=32),
         roi_head=dict(bbox_head=dict(fc_out_channels=128)),
     ),

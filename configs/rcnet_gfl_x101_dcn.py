@@ -108,6 +108,7 @@ tiny = dict(
             frozen_stages=-1,
             norm_eval=False,
             init_cfg=None,
+            stage_with_dcn=(False, False, False, True),
         ),
         neck=dict(out_channels=32, norm_cfg=dict(num_groups=8)),
         bbox_head=dict(feat_channels=32, stacked_convs=2, norm_cfg=dict(type="GN", num_groups=8, requires_grad=True)),
