@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,19 @@ def collect() -> dict[str, Any]:
         "git": git_describe(),
         "devices": devices(torch),
         "threads": torch.get_num_threads(),
-        "mmcv ops": describe(),
+        "mmcv ops": summary(describe()),
         "cache": str(Path(os.environ.get("VISIONZOO_CACHE") or Path.home() / ".cache" / "visionzoo")),
     }
+
+
+def summary(ops: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Names of ops by what serves them; of the missing ones, which say so when they are called, only how many."""
+    by_server: dict[str, Any] = {}
+    for name, server in ops:
+        by_server.setdefault(server, []).append(name)
+    if "missing" in by_server:
+        by_server["missing"] = len(by_server["missing"])
+    return by_server
 
 
 def devices(torch: Any) -> list[str]:

@@ -28,7 +28,7 @@ _ADVICE = {
 }
 
 
-def write_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Have ``write`` fill a file that appears at ``path`` when it is complete.
 
     Raises:
@@ -55,7 +55,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all."""
-    write_file(path, lambda file: file.write(text.encode()) and None)
+    write_file(path, lambda file: file.write(text.encode()))
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:

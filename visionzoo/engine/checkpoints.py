@@ -15,6 +15,7 @@ A checkpoint is a dict of tensors, numbers and strings, nothing that has to run 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def save_weights(path: Path, state_dict: Mapping[str, Any], meta: Mapping[str, A
 
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state_dict.items() if isinstance(v, Tensor)}
     data = save(tensors, metadata={"format": "pt", "meta": json.dumps(plain(meta))})
-    write_file(path, lambda file: file.write(data) and None)
+    write_file(path, lambda file: file.write(data))
 
 
 def point_to(path: Path) -> None:
@@ -127,17 +128,18 @@ def unpack_message_hub(hub: MessageHub, packed: Mapping[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """``value`` with nothing in it but tensors, numbers, strings, lists, tuples and dicts."""
+    """``value`` with nothing in it but tensors, numbers, strings, lists, tuples, dicts and counters."""
+    if isinstance(value, np.generic):  # first: a NumPy float is a float too
+        return value.item()
     if isinstance(value, (str, int, float, bool, type(None), Tensor)):
         return value
     if isinstance(value, Mapping):
-        return {k if isinstance(k, (str, int)) else str(k): plain(v) for k, v in value.items()}
+        cleaned = {k if isinstance(k, (str, int)) else str(k): plain(v) for k, v in value.items()}
+        return Counter(cleaned) if isinstance(value, Counter) else cleaned  # milestones of schedulers
     if isinstance(value, (list, tuple)):
         return type(value)(plain(v) for v in value) if type(value) in (list, tuple) else [plain(v) for v in value]
     if isinstance(value, (set, frozenset)):
         return sorted((plain(v) for v in value), key=repr)
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy()) if value.dtype.kind in "fiub" else value.tolist()
     return str(value)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from visionzoo.config import LoadedConfig
@@ -53,19 +54,19 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
     loader = runner.train_dataloader
     loader.batch_sampler.start_at(0)
     batch = next(iter(loader))
-    model = runner.model.train()
+    model, bare = runner.model.train(), cast(BaseModel, runner.bare_model)
     with runner.optim_wrapper.optim_context(model):
-        data = runner.bare_model.data_preprocessor(batch, training=True)
+        data = bare.data_preprocessor(batch, training=True)
         losses = model(**data, mode="loss") if isinstance(data, Mapping) else model(*data, mode="loss")
-    loss, logged = runner.bare_model.parse_losses(losses)
+    loss, logged = bare.parse_losses(losses)
     runner.optim_wrapper.backward(loss)
     return {
         "samples": sample_names(batch),
         "inputs": shapes(data),
         "losses": {name: float(value.detach()) for name, value in logged.items()},
-        "parameters": sum(p.numel() for p in runner.bare_model.parameters()),
-        "trainable": sum(p.numel() for p in runner.bare_model.parameters() if p.requires_grad),
-        "without_gradient": [n for n, p in runner.bare_model.named_parameters() if p.requires_grad and p.grad is None],
+        "parameters": sum(p.numel() for p in bare.parameters()),
+        "trainable": sum(p.numel() for p in bare.parameters() if p.requires_grad),
+        "without_gradient": [n for n, p in bare.named_parameters() if p.requires_grad and p.grad is None],
         "iterations": runner.max_iters,
         "memory_bytes": peak_memory(runner.device),
     }

@@ -31,17 +31,18 @@ class FiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping | None = None
     ) -> None:
-        if outputs and not _is_finite(outputs.get("loss", 0.0)):
+        if outputs and not math.isfinite(_number(outputs.get("loss", 0.0))):
             raise RunFailed(_loss_message(runner.iter + 1, outputs, sample_names(data_batch)))
 
 
-def _is_finite(value: Any) -> bool:
-    return math.isfinite(value.item() if isinstance(value, Tensor) else value)
+def _number(value: Any) -> float:
+    return value.item() if isinstance(value, Tensor) else value
 
 
 def _loss_message(iteration: int, outputs: Mapping, samples: list[str]) -> str:
-    parts = {name: float(value) for name, value in outputs.items() if name != "loss" and "loss" in name}
-    bad = {name: value for name, value in parts.items() if not math.isfinite(value)} or {"loss": float(outputs["loss"])}
+    losses = {name: _number(value) for name, value in outputs.items() if "loss" in name}
+    total = {"loss": losses.pop("loss")}
+    bad = {name: value for name, value in losses.items() if not math.isfinite(value)} or total
     found = ", ".join(f"{name} = {value}" for name, value in bad.items())
     where = ", ".join(samples) or "a batch that names no samples"
     return (
@@ -64,7 +65,7 @@ class ZooCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Any) -> None:
         """Take up what a resumed run had kept. mmengine's own would look for a cloud's client first."""
-        self.out_dir = str(runner.work_dir if self.out_dir is None else self.out_dir)
+        self.out_dir: str = str(runner.work_dir if self.out_dir is None else self.out_dir)
         self.keep_ckpt_ids = deque(runner.message_hub.get_info("keep_ckpt_ids", None) or [])
         newest = runner.message_hub.get_info("last_ckpt", None)
         self.last_ckpt = None if newest is None else str(Path(self.out_dir) / newest)

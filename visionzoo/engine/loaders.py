@@ -20,7 +20,7 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import BatchSampler, DataLoader, Subset
 
 from visionzoo.engine.seeding import SeededBatches, SeededDataset, first_indices
-from visionzoo.errors import ConfigError, DataError
+from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE
 
 _WITH_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
@@ -37,15 +37,29 @@ def build_dataset(cfg: Mapping, *, where: str) -> Any:
         DataError: it has no samples.
     """
     cfg, most = _without_limit(copy.deepcopy(dict(cfg)))
+    try:
+        dataset = _built(cfg)
+    except ValueError as error:
+        if "need at least one array" not in str(error):  # what mmengine says when it packs an empty list
+            raise
+        raise _empty(where) from error
+    if most is not None:
+        dataset = _shortened(dataset, most)
+    if len(dataset) == 0:
+        raise _empty(where)
+    return dataset
+
+
+def _built(cfg: dict) -> Any:
     with DefaultScope.overwrite_default_scope(SCOPE):
         dataset = DATASETS.build(cfg)
         if hasattr(dataset, "full_init"):
             dataset.full_init()
-    if most is not None:
-        dataset = _shortened(dataset, most)
-    if len(dataset) == 0:
-        raise DataError(f"{where}: expected at least one sample, found none; check data_root, ann_file and filter_cfg")
     return dataset
+
+
+def _empty(where: str) -> DataError:
+    return DataError(f"{where}: expected at least one sample, found none; check data_root, ann_file and filter_cfg")
 
 
 def _without_limit(cfg: dict) -> tuple[dict, int | None]:
@@ -81,26 +95,26 @@ def build_loader(
         mp_cfg: ``mp_start_method`` and ``opencv_num_threads`` of the workers.
         device: memory is pinned for CUDA only.
     """
-    cfg, mp_cfg = copy.deepcopy(dict(cfg)), dict(mp_cfg or {})
-    cfg.pop("dataset", None)
+    settings, mp_cfg = copy.deepcopy(dict(cfg)), dict(mp_cfg or {})
+    settings.pop("dataset", None)
     with DefaultScope.overwrite_default_scope(SCOPE):
-        batches = _build_batches(cfg, dataset, seed)
-        collate = _build_function(cfg.pop("collate_fn", dict(type="pseudo_collate")))
-        user_init = _build_function(cfg.pop("worker_init_fn", None))
-    workers = cfg.pop("num_workers", 0)
+        batches = _build_batches(settings, dataset, seed)
+        collate = _build_function(settings.pop("collate_fn", dict(type="pseudo_collate")))
+        user_init = _build_function(settings.pop("worker_init_fn", None))
+    workers = settings.pop("num_workers", 0)
     if workers:
-        cfg.setdefault("multiprocessing_context", mp_cfg.get("mp_start_method"))
+        settings.setdefault("multiprocessing_context", mp_cfg.get("mp_start_method"))
     else:
-        cfg = {key: value for key, value in cfg.items() if key not in _WITH_WORKERS}
-    cfg["pin_memory"] = bool(cfg.get("pin_memory")) and device is not None and device.type == "cuda"
+        settings = {key: value for key, value in settings.items() if key not in _WITH_WORKERS}
+    settings["pin_memory"] = bool(settings.get("pin_memory")) and device is not None and device.type == "cuda"
     return DataLoader(
-        SeededDataset(dataset, seed),
+        SeededDataset(dataset, seed),  # type: ignore[arg-type]
         batch_sampler=SeededBatches(batches, seed),  # type: ignore[arg-type]
         collate_fn=collate,
         num_workers=workers,
         worker_init_fn=partial(start_worker, seed=seed, user_init=user_init, threads=mp_cfg.get("opencv_num_threads")),
         generator=torch.Generator().manual_seed(seed),  # else every iteration takes a number from the model's
-        **cfg,
+        **settings,
     )
 
 
@@ -135,7 +149,10 @@ def _build_function(cfg: Any) -> Callable[..., Any] | None:
         return cfg
     arguments = dict(cfg)
     kind = arguments.pop("type")
-    return partial(FUNCTIONS.get(kind) if isinstance(kind, str) else kind, **arguments)
+    function = FUNCTIONS.get(kind) if isinstance(kind, str) else kind
+    if function is None:
+        raise UnknownName(kind, kind="function", known=FUNCTIONS.known_names())
+    return partial(function, **arguments)
 
 
 def start_worker(worker_id: int, *, seed: int, user_init: Callable[[int], None] | None, threads: int | None) -> None:

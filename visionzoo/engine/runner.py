@@ -85,6 +85,7 @@ class ZooRunner(Runner):
         self._verbose, self._log_name = verbose, log_name
         self._waiting: RandomStates | None = None
         self._gradients: dict[str, Any] = {}
+        self._has_loaded = False
         self.metrics: dict[str, Any] = {}
         self._config_text = config_text
         name = kwargs.pop("experiment_name", None) or "run"
@@ -187,16 +188,17 @@ class ZooRunner(Runner):
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
         """Scale the learning rate to the batch of one optimizer step, and say for which batch it is."""
         batch = self.step_batch(optim_wrapper)
-        factor = 1.0
+        factor, written_for = 1.0, None
         if auto_scale_lr and auto_scale_lr.get("enable", False):
             if "base_batch_size" not in auto_scale_lr:
                 raise ConfigError("auto_scale_lr: expected base_batch_size, found none; say for what batch the lr is")
-            factor = batch / auto_scale_lr["base_batch_size"]
+            written_for = auto_scale_lr["base_batch_size"]
+            factor = batch / written_for
         groups = [group for wrapper in _wrappers(optim_wrapper) for group in wrapper.optimizer.param_groups]
         given = groups[0]["lr"]
         for group in groups:
             group["lr"] *= factor
-        made = f" = {given:.3g} x {factor:.4g}, written for {auto_scale_lr['base_batch_size']}" if factor != 1 else ""
+        made = f" = {given:.3g} x {factor:.4g}, written for {written_for}" if factor != 1 else ""
         self._note(f"learning rate {groups[0]['lr']:.4g} for {batch} samples per step{made}")
 
     def step_batch(self, optim_wrapper: Any) -> int:
@@ -399,7 +401,7 @@ def _with_our_loop(loop: Any, default: str | None = None) -> Any:
 
 def _saveable(value: Any) -> Any:
     """Schedulers hold a NumPy number here and there, which strict reading refuses."""
-    return checkpoints.plain(value) if isinstance(value, Mapping) and not hasattr(value, "_metadata") else value
+    return value if hasattr(value, "_metadata") else checkpoints.plain(value)
 
 
 def _require_extra(backend: str) -> None:

@@ -27,11 +27,11 @@ _CHUNK = 32
 class SampleKey(NamedTuple):
     """What the sampler asks the data set for.
 
-    ``turn`` counts how often ``index`` came before in this epoch: streams without end and
+    ``turn`` counts how often ``sample`` came before in this epoch: streams without end and
     samplers with replacement repeat an image, and must not repeat its augmentation.
     """
 
-    index: Hashable
+    sample: Hashable
     epoch: int
     turn: int
 
@@ -42,24 +42,24 @@ class RandomStates:
 
     python: tuple
     numpy: tuple
-    torch: Tensor
+    cpu: Tensor
     device: Tensor | None = None
 
     @classmethod
     def now(cls, device: torch.device | None = None) -> RandomStates:
         state = _device_generator(device).get_rng_state(device) if _has_generator(device) else None
-        return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), state)
+        return cls(random.getstate(), tuple(np.random.get_state(legacy=True)), torch.get_rng_state(), state)
 
     def restore(self, device: torch.device | None = None) -> None:
         random.setstate(self.python)
         np.random.set_state(self.numpy)
-        torch.set_rng_state(self.torch)
+        torch.set_rng_state(self.cpu)
         if self.device is not None and _has_generator(device):
             _device_generator(device).set_rng_state(self.device, device)
 
     def packed(self) -> dict[str, Any]:
         """Only tensors and numbers, which ``torch.load(weights_only=True)`` reads."""
-        kind, keys, position, has_gauss, cached = self.numpy
+        kind, keys, position, has_gauss, cached = self.numpy  # the legacy generator's five numbers
         version, numbers, gauss = self.python
         return {
             "python": {"version": version, "numbers": torch.tensor(numbers, dtype=torch.int64), "gauss": gauss},
@@ -70,7 +70,7 @@ class RandomStates:
                 "has_gauss": int(has_gauss),
                 "cached": float(cached),
             },
-            "torch": self.torch,
+            "cpu": self.cpu,
             "device": self.device,
         }
 
@@ -86,7 +86,7 @@ class RandomStates:
                 numpy["has_gauss"],
                 numpy["cached"],
             ),
-            packed["torch"].cpu(),
+            packed["cpu"].cpu(),
             None if packed["device"] is None else packed["device"].cpu(),
         )
 
@@ -148,8 +148,8 @@ class SeededDataset:
         if not isinstance(key, SampleKey):
             return self._dataset[key]
         with random_apart():
-            seed_everything(self._seed, key.epoch, key.turn, _number(key.index))
-            return self._dataset[key.index]
+            seed_everything(self._seed, key.epoch, key.turn, _number(key.sample))
+            return self._dataset[key.sample]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in self._OWN:  # while unpickled, or asked for a protocol

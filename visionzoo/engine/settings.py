@@ -19,7 +19,7 @@ from visionzoo.errors import ConfigError
 from visionzoo.registry import DATASETS, HOOKS
 
 # Averages follow the weights closely at first and slowly later, so short runs profit as well.
-EMA = dict(ema_type="ExpMomentumEMA", momentum=0.0002, gamma=2000, update_buffers=True)
+EMA = dict(ema_type="MomentumAnnealingEMA", momentum=0.0002, gamma=100, update_buffers=True)
 
 
 @dataclass
@@ -120,7 +120,7 @@ def _innermost(dataset: Any) -> Any:
 
 
 def _takes_indices(cls: type) -> bool:
-    return any("indices" in inspect.signature(base.__init__).parameters for base in cls.__mro__[:-1])
+    return any("indices" in inspect.signature(base).parameters for base in cls.__mro__[:-1])
 
 
 def strategy_of(cfg: Config) -> str:
@@ -162,11 +162,11 @@ def _checked(key: str, hook: dict) -> dict:
     arguments = {name: value for name, value in hook.items() if name != "type"}
     accepted: set[str] = set()
     for base in HOOKS.get(hook["type"]).__mro__:  # type: ignore[union-attr]
-        accepted |= set(inspect.signature(base.__init__).parameters)  # type: ignore[misc]
+        accepted |= set(inspect.signature(base).parameters) if base is not object else set()
     if key == "ema":
         accepted |= {"momentum", "gamma", "interval", "update_buffers", "device"}
     unknown = sorted(set(arguments) - accepted)
     if unknown:
-        known = ", ".join(sorted(accepted - {"self", "args", "kwargs"}))
+        known = ", ".join(sorted(accepted - {"args", "kwargs"}))
         raise ConfigError(f"{key}.{unknown[0]}: expected one of {known}; found no such argument; remove or rename it")
     return hook

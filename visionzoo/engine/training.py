@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmengine.model import BaseModule
 from torch import nn
 
 from visionzoo.config import LoadedConfig
@@ -119,7 +121,7 @@ def prepare(model: nn.Module, *, loaded: LoadedConfig, options: RunOptions) -> N
     source = options.weights or loaded.cfg.get("load_from")
     if options.resume or options.dry_run or source:
         without_pretrained(model)
-    if not options.resume and hasattr(model, "init_weights"):
+    if not options.resume and isinstance(model, BaseModule):
         model.init_weights()
     if source and not options.resume:
         report = load_weights(model, source, ignore=options.ignore)
@@ -164,7 +166,9 @@ def _run(runner: ZooRunner, loaded: LoadedConfig, options: RunOptions) -> dict[s
         note(text)
     note(f"training {loaded.name} on {runner.device}, seed {runner.seed}, into {runner.work_dir}")
     try:
-        with listening(runner):
+        with listening(runner), warnings.catch_warnings():
+            # with accumulation schedulers do step before the optimizer, and mean to
+            warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
             runner.train()
         if distributed.is_first():
             _write_last(runner, loaded, note)

@@ -50,4 +50,5 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
     if world_size() < 2:
         raise ConfigError("--strategy fsdp: expected two processes or more, found one; start with torchrun, or use ddp")
     mesh = init_device_mesh(device.type, (world_size(),))
-    return fully_shard(model, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model

@@ -1,0 +1,169 @@
+"""A run that was stopped and resumed ends with the bits of one that was not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from visionzoo.errors import CheckpointError, ConfigError
+
+ITERATIONS = {"train_cfg": dict(type="IterBasedTrainLoop", max_iters=11, val_interval=4)}
+MID_EPOCH = {"default_hooks.checkpoint": dict(type="CheckpointHook", interval=3, by_epoch=False)}
+INFINITE = {"train_dataloader.sampler": dict(type="InfiniteSampler", shuffle=True)}
+BY_SHAPE = {"train_dataloader.batch_sampler": dict(type="mmdet.AspectRatioBatchSampler")}
+FORKED = {"env_cfg.mp_cfg.mp_start_method": "fork"}
+TWO_WORKERS = {"train_dataloader.num_workers": 2, "train_dataloader.persistent_workers": True}
+
+# name -> options, and the iteration in which the process is killed
+KILLED = {
+    "epochs": ({}, 7),
+    "epochs, checkpoint in mid-epoch": (MID_EPOCH, 8),
+    "epochs by shape": ({**BY_SHAPE, **MID_EPOCH}, 6),
+    "iterations": ({**ITERATIONS, **MID_EPOCH}, 8),
+    "iterations of an endless stream": ({**ITERATIONS, **MID_EPOCH, **INFINITE}, 8),
+    "unfinished accumulation": ({**MID_EPOCH, "optim_wrapper.accumulative_counts": 2}, 8),
+    "averaged weights": ({"ema": True, **MID_EPOCH}, 8),
+    "mixed precision": (MID_EPOCH, 5),
+    "two workers": ({**TWO_WORKERS, **MID_EPOCH}, 8),
+    "iterations, two forked workers": ({**FORKED, **TWO_WORKERS, **ITERATIONS, **MID_EPOCH, **INFINITE}, 8),
+}
+
+
+def as_flags(options: dict[str, Any]) -> list[str]:
+    return [f"{key}={value!r}" for key, value in options.items()]
+
+
+@pytest.mark.parametrize("case", KILLED)
+def test_a_killed_run_resumes_to_the_same_bits(
+    case: str, train_toy: Callable, train_apart: Callable, tmp_path: Path
+) -> None:
+    options, iteration = KILLED[case]
+    amp = case == "mixed precision"
+    whole = train_toy("whole", options, amp=amp)
+    death = {"model.die_at": iteration, "model.marker": str(tmp_path / "died")}
+    folder = tmp_path / "killed"
+    assert train_apart("killed", {**options, **death}, amp=amp) == -9
+    resumed = train_toy("unused", options, amp=amp, resume=folder)
+    assert resumed["work_dir"] == str(folder)
+    assert_same_run(Path(whole["checkpoint"]), Path(resumed["checkpoint"]))
+    assert resumed["metrics"] == whole["metrics"]
+    assert Path(resumed["best"]).name == Path(whole["best"]).name
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    """Weights, averaged weights, optimizer, schedulers, random states and histories are equal bit for bit."""
+    a, b = torch.load(first, weights_only=True), torch.load(second, weights_only=True)
+    for key in ("state_dict", "ema_state_dict", "optimizer", "param_schedulers", "loop", "ranks", "hooks"):
+        assert_equal(a.get(key), b.get(key), key)
+    for name, history in a["message_hub"]["log_scalars"].items():
+        if not name.endswith("time"):
+            assert_equal(history, b["message_hub"]["log_scalars"][name], name)
+
+
+def assert_equal(a: Any, b: Any, where: str) -> None:
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b)):
+            assert_equal(x, y, f"{where}[{i}]")
+    else:
+        assert a == b, where
+
+
+def test_workers_change_nothing(train_toy: Callable) -> None:
+    alone = train_toy("alone")
+    helped = train_toy("helped", {**TWO_WORKERS, **FORKED})
+    assert_equal(weights(alone), weights(helped), "state_dict")
+
+
+def weights(outcome: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return torch.load(outcome["checkpoint"], weights_only=True)["state_dict"]
+
+
+def test_another_seed_changes_the_weights(train_toy: Callable) -> None:
+    first, second = weights(train_toy("first", seed=1)), weights(train_toy("second", seed=2))
+    assert not torch.equal(first["stem.weight"], second["stem.weight"])
+
+
+def test_validation_leaves_training_alone(train_toy: Callable) -> None:
+    often = train_toy("often", {"train_cfg.val_interval": 1})
+    once = train_toy("once", {"train_cfg.val_interval": 3})
+    assert_equal(weights(often), weights(once), "state_dict")
+
+
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("options", [{}, ITERATIONS], ids=["epochs", "iterations"])
+def test_a_signal_saves_between_two_iterations(
+    signal_name: str, options: dict, train_toy: Callable, train_apart: Callable, tmp_path: Path
+) -> None:
+    asked = {"model.die_at": 6, "model.signal_name": signal_name, "model.marker": str(tmp_path / "asked")}
+    folder = tmp_path / "stopped"
+    assert train_apart("stopped", {**options, **asked}) == 130
+    assert (folder / "last_checkpoint").read_text().strip() == "iter_6.pth"
+    resumed = train_toy("unused", options, resume=folder / "iter_6.pth")
+    whole = train_toy("whole", options)
+    assert_equal(weights(resumed), weights(whole), "state_dict")
+
+
+def test_a_stopped_command_says_how_to_go_on(toy_config: Path, command: Callable, tmp_path: Path) -> None:
+    asked = {"model.die_at": 6, "model.signal_name": "SIGINT", "model.marker": str(tmp_path / "asked")}
+    folder = tmp_path / "stopped"
+    flags = ["--allow-new", "--cfg-options", *as_flags(asked)]
+    stopped = command("train.py", toy_config, "--work-dir", folder, *flags)
+    assert stopped.returncode == 130, stopped.stderr
+    assert f"train {folder}/config.py --resume {folder}" in stopped.stderr
+
+
+def test_the_saved_config_repeats_the_run(train_toy: Callable, command: Callable, tmp_path: Path) -> None:
+    first = train_toy("first", {"model.width": 6}, seed=3, accumulate=2)
+    again = command("train.py", tmp_path / "first" / "config.py", "--work-dir", tmp_path / "again", "-q")
+    assert again.returncode == 0, again.stderr
+    assert_same_run(Path(first["checkpoint"]), tmp_path / "again" / "epoch_3.pth")
+
+
+def test_a_finished_run_can_be_made_longer(train_toy: Callable, tmp_path: Path) -> None:
+    no_schedule = {"param_scheduler": None}
+    train_toy("short", {**no_schedule, "train_cfg.max_epochs": 2})
+    longer = train_toy("unused", {**no_schedule, "train_cfg.max_epochs": 3}, resume=tmp_path / "short")
+    whole = train_toy("whole", {**no_schedule, "train_cfg.max_epochs": 3})
+    assert_equal(weights(longer), weights(whole), "state_dict")
+
+
+def test_nothing_to_resume_is_an_error(train_toy: Callable, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="found nothing; check the path"):
+        train_toy("unused", resume=tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="expected a checkpoint to resume"):
+        train_toy("unused", resume=tmp_path / "empty")
+    with pytest.raises(CheckpointError, match="expected a run to resume, found none"):
+        train_toy("unused", {"work_dir": str(tmp_path / "never")}, resume=True)
+
+
+def test_resume_without_a_path_takes_the_newest_run(train_toy: Callable, tmp_path: Path) -> None:
+    home = {"work_dir": str(tmp_path / "runs" / "toy")}
+    first = train_toy("unused", home, work_dir=None)
+    second = train_toy("unused", home, work_dir=None)
+    assert [Path(run["work_dir"]).name for run in (first, second)] == ["toy", "toy-2"]
+    assert train_toy("unused", home, resume=True)["work_dir"] == second["work_dir"]
+
+
+def test_resume_of_weights_or_of_another_model_is_an_error(train_toy: Callable) -> None:
+    done = train_toy("done")
+    with pytest.raises(CheckpointError, match=r"expected a checkpoint of a run.*--weights"):
+        train_toy("unused", resume=done["best"])
+    with pytest.raises(CheckpointError, match="expected the weights of this config's model"):
+        train_toy("unused", {"model.width": 6}, resume=done["checkpoint"])
+    with pytest.raises(CheckpointError, match="expected the state of this config's optimizer"):
+        train_toy("unused", {"optim_wrapper.paramwise_cfg": dict(bias_lr_mult=2.0)}, resume=done["checkpoint"])
+    with pytest.raises(ConfigError, match="leave it out"):
+        train_toy("unused", resume=done["checkpoint"], work_dir="elsewhere")
