@@ -14,12 +14,12 @@ Measured on 2026-11-24 (two x86-64 cores shared with other work, torch 2.15 CPU)
     256x384, plain conv    forward 1.05   forward+backward 1.1    peak MiB 21 / 20 and  71 /  57
     800x1344, batch 1      forward 2.0    forward+backward 3.5    peak MiB 333 / 188 and 808 / 773
 
-What was tried on two x86-64 cores, torch 2.15 CPU, and is in the neck: reading deformed positions by
-``grid_sample`` in chunks of a few rows (over twice as fast forward as torchvision's operator, at least 4 times with
-the backward pass), shifted channels as one concatenation per level, contexts as matrix products that are added once at the end instead of to
-every level. What was tried and is not, as it gained nothing: the five mixing convolutions as one grouped
-convolution (37 % slower than five on one thread) or one batched product (10 % slower), and folding batch norms into
-the convolutions (under 2 % of the neck).
+What was tried there, and is in the neck: reading deformed positions by ``grid_sample`` in chunks of a few rows (over
+twice as fast forward as torchvision's operator, at least 4 times with the backward pass), shifted channels as one
+concatenation per level, contexts as matrix products that are added once at the end instead of to every level. What
+was tried and is not, as it gained nothing: the five mixing convolutions as one grouped convolution (37 % slower than
+five on one thread) or one batched product (10 % slower), and folding batch norms into the convolutions (under 2 % of
+the neck).
 """
 
 from __future__ import annotations
