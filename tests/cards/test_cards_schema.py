@@ -1,0 +1,195 @@
+"""Cards as files: what the schema takes, and what it says about the rest."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from visionzoo.cards import card_folder, card_names, find_card, read_card, read_cards
+from visionzoo.cards.files import missing_cards, split_front_matter
+from visionzoo.cards.schema import STATUS, ZooFields, json_schema
+from visionzoo.config import config_names, load_config
+from visionzoo.errors import CardError, UnknownName
+
+NAME = "rcnet_retinanet"
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """Write a copy of a card with its front matter changed by a function, and return its path."""
+
+    def write(change, name=NAME, stem=None):
+        front, body = split_front_matter(find_card(name).read_text(), find_card(name))
+        fields = yaml.safe_load(front)
+        change(fields)
+        path = tmp_path / f"{stem or name}.md"
+        path.write_text(f"---\n{yaml.safe_dump(fields, sort_keys=False)}---\n{body}")
+        return path
+
+    return write
+
+
+def complaint(path):
+    with pytest.raises(CardError) as caught:
+        read_card(path)
+    return str(caught.value)
+
+
+def test_every_config_has_a_card_and_every_card_a_config():
+    assert card_names() == config_names()
+    assert missing_cards() == []
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_card_says_what_its_config_says(name):
+    card = read_card(name)
+    assert card.task == load_config(name).cfg.task
+    assert card.summary
+    assert card.params >= card.zoo.compute.trainable
+    assert {check.kind for check in card.zoo.checks} >= {"build", "forward", "eval", "learn"}
+
+
+def test_json_schema_is_up_to_date():
+    stored = json.loads((card_folder() / "schema.json").read_text())
+    assert stored == json_schema(), "refresh it with `visionzoo cards schema --write`"
+
+
+def test_every_status_is_explained():
+    assert set(ZooFields.model_json_schema()["properties"]["status"]["enum"]) == set(STATUS)
+
+
+def test_numbers_of_a_paper_name_their_source():
+    for card in read_cards():
+        for result, _ in card.numbers("paper"):
+            assert result.source.url.startswith("https://")
+
+
+def test_the_hub_understands_the_cards():
+    from huggingface_hub import ModelCardData
+    from huggingface_hub.repocard_data import model_index_to_eval_results
+
+    for card in read_cards():
+        front = yaml.safe_load(split_front_matter(card.text, card.path)[0])
+        if front["model-index"][0]["results"]:
+            name, results = model_index_to_eval_results(front["model-index"])
+            assert name == card.name
+            assert [result.metric_value for result in results][: len(results)]
+        assert ModelCardData(**{key: value for key, value in front.items() if key != "model-index"}).license
+
+
+def test_reading_cards_imports_no_torch():
+    code = "import sys, visionzoo.cards as c; c.read_cards(); print(sorted({'torch', 'mmdet'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_unknown_field_suggests_the_nearest(edited):
+    path = edited(lambda card: card["visionzoo"].update(licences=card["visionzoo"].pop("licenses")))
+    text = complaint(path)
+    assert "visionzoo.licences: no such field; did you mean licenses?" in text
+    assert "visionzoo.licenses: expected this field, found none; add it" in text
+
+
+def test_unknown_field_inside_a_check(edited):
+    path = edited(lambda card: card["visionzoo"]["checks"][1].update(tolerence=1.0))
+    assert complaint(path) == f"{path}: visionzoo.checks.1.tolerence: no such field; did you mean tolerance?"
+
+
+def test_wrong_type_is_not_converted(edited):
+    path = edited(lambda card: card["visionzoo"]["compute"].update(params="37636598"))
+    assert complaint(path).startswith(
+        f"{path}: visionzoo.compute.params: the value should be a valid integer, found '37636598'"
+    )
+
+
+@pytest.mark.parametrize("which", ["code", "weights", "data"])
+def test_missing_licence(edited, which):
+    path = edited(lambda card: card["visionzoo"]["licenses"].pop(which))
+    assert complaint(path) == f"{path}: visionzoo.licenses.{which}: expected this field, found none; add it"
+
+
+def test_name_is_the_stem(edited):
+    path = edited(lambda card: None, stem="rcnet_retinanet_copy")
+    assert complaint(path) == (
+        f"{path}: visionzoo.name: expected 'rcnet_retinanet_copy' after the file's name, "
+        "found 'rcnet_retinanet'; mend it"
+    )
+
+
+def test_number_of_a_paper_without_source(edited):
+    path = edited(lambda card: card["model-index"][0]["results"][0].pop("source"))
+    assert complaint(path) == (
+        f"{path}: model-index.0.results.0: a paper's number needs a `source` with name and url beside `metrics`, "
+        "found none; add it"
+    )
+
+
+def measured(**changes):
+    return {
+        "origin": "measured",
+        "unit": "percent",
+        "command": "visionzoo test x",
+        "date": "2026-01-31",
+        "commit": "0123abc",
+        "hardware": "2 CPU cores",
+    } | changes
+
+
+@pytest.mark.parametrize("lacking", ["command", "date", "commit", "hardware", "unit"])
+def test_measured_number_says_how_to_measure_it_again(edited, lacking):
+    def change(card):
+        args = measured()
+        args.pop(lacking)
+        card["model-index"][0]["results"][0]["metrics"][0]["args"] = args
+
+    assert f"args.{lacking}: expected this field, found none; add it" in complaint(edited(change))
+
+
+def test_number_is_either_of_paper_or_measured(edited):
+    def change(card):
+        card["model-index"][0]["results"][0]["metrics"][0]["args"] = measured(origin="estimated")
+
+    assert "estimated" in complaint(edited(change))
+
+
+def test_weights_need_a_mirror_and_a_checksum(edited):
+    weights = {
+        "url": "https://example.org/a.safetensors",
+        "sha256": "12",
+        "bytes": 5,
+        "format": "safetensors",
+        "provenance": "trained here",
+        "evidence": "AP",
+    }
+    text = complaint(edited(lambda card: card["visionzoo"]["weights"].append(weights)))
+    assert "visionzoo.weights.0.mirror: expected this field" in text
+    assert "visionzoo.weights.0.sha256: the value should" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# no front matter\n", "expected YAML between two lines `---` on top, found none"),
+        ("---\na: [1\n---\n", "expected valid YAML, but"),
+        ("---\nlicense: mit\nlicense: mit\n---\n", ":3: expected valid YAML, but 'license' is written twice"),
+        ("---\n- 1\n---\n", "expected a mapping as front matter, found list"),
+        ("---\n---\n", "expected a mapping as front matter, found NoneType"),
+    ],
+)
+def test_broken_front_matter(tmp_path, text, expected):
+    path = tmp_path / "x.md"
+    path.write_text(text)
+    assert expected in complaint(path)
+
+
+def test_card_that_is_not_there_or_not_text(tmp_path):
+    assert "can be read" in complaint(tmp_path / "none.md")
+    (tmp_path / "binary.md").write_bytes(b"\xff\xfe\x00")
+    assert "can be read" in complaint(tmp_path / "binary.md")
+
+
+def test_unknown_card_suggests_the_nearest():
+    with pytest.raises(UnknownName, match="did you mean 'rcnet_retinanet'"):
+        find_card("rcnet_retinnet")
