@@ -32,7 +32,7 @@ from visionzoo.engine.sharded import (
     model_state,
     optimizer_state,
 )
-from visionzoo.engine.wrappers import DeviceDDP, shard
+from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
 from visionzoo.errors import CheckpointError, ConfigError, MissingExtra
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import LOOPS, RUNNERS
@@ -183,7 +183,11 @@ class ZooRunner(Runner):
         if isinstance(optim_wrapper, Mapping) and optim_wrapper.get("type") == "AmpOptimWrapper":
             kept = {key: value for key, value in optim_wrapper.items() if key != "use_fsdp"}
             optim_wrapper = {**kept, "type": "MixedPrecision", "device": self.device.type}
-        return super().build_optim_wrapper(optim_wrapper)
+        built = super().build_optim_wrapper(optim_wrapper)
+        if is_sharded(self.bare_model):
+            for wrapper in _wrappers(built):
+                adapt_to_shards(wrapper)
+        return built
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
         """Scale the learning rate to the batch of one optimizer step, and say for which batch it is."""

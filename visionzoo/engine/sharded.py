@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from visionzoo.engine.checkpoints import on_cpu
+from visionzoo.engine.distributed import world_size
 
 
 def is_sharded(model: nn.Module) -> bool:
     """Whether ``fully_shard`` was applied."""
-    from torch.distributed.tensor import DTensor
+    if world_size() == 1:
+        return False
+    from torch.distributed.fsdp import FSDPModule
 
-    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
+    return isinstance(model, FSDPModule)
 
 
 def model_state(model: nn.Module) -> dict[str, Any]:
@@ -22,7 +27,7 @@ def model_state(model: nn.Module) -> dict[str, Any]:
         return on_cpu(model.state_dict())
     from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
-    return get_model_state_dict(model, options=_options())
+    return _settled(get_model_state_dict(model, options=_options()))
 
 
 def optimizer_state(model: nn.Module, wrapper: Any) -> dict[str, Any]:
@@ -33,7 +38,18 @@ def optimizer_state(model: nn.Module, wrapper: Any) -> dict[str, Any]:
 
     state = get_optimizer_state_dict(model, wrapper.optimizer, options=_options())
     extra = {key: value for key, value in wrapper.state_dict().items() if key not in ("state", "param_groups")}
-    return {"sharded": state, **on_cpu(extra)}
+    return {"sharded": _settled(state), **on_cpu(extra)}
+
+
+def _settled(value: Any) -> Any:
+    """Ordinary tensors in place of those that a gathering may still be filling."""
+    if isinstance(value, Tensor):
+        settled = torch.empty(value.shape, dtype=value.dtype)
+        settled.copy_(value.detach())  # what copy_ returns may be of the waiting kind again
+        return settled
+    if isinstance(value, Mapping):
+        return {key: _settled(item) for key, item in value.items()}
+    return [_settled(item) for item in value] if isinstance(value, list) else value
 
 
 def load_model_state(model: nn.Module, state: dict[str, Any]) -> None:

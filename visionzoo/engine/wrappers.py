@@ -6,16 +6,23 @@ optimizer state (torch's ``fully_shard``); the model's class stays what it is.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from mmengine.model import MMDistributedDataParallel
-from torch import nn
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
-from visionzoo.errors import ConfigError
 from visionzoo.registry import MODEL_WRAPPERS
 
 STRATEGIES = ("ddp", "fsdp")
+
+# What DistributedDataParallel calls sharing buffers before every forward; torch renamed it.
+_PARAMETERS = inspect.signature(DistributedDataParallel.__init__).parameters
+_SHARE_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _PARAMETERS else "broadcast_buffers"
 
 
 @MODEL_WRAPPERS.register_module()
@@ -31,24 +38,56 @@ class DeviceDDP(MMDistributedDataParallel):
         super().__init__(
             module=module,
             device_ids=[device.index] if device.type == "cuda" else None,
-            broadcast_buffers=True,
+            **{_SHARE_BUFFERS: True},
             **kwargs,
         )
 
 
 def shard(model: nn.Module, device: torch.device) -> nn.Module:
-    """Shard a model over all processes: backbone, neck and heads each in a unit of their own, the rest together.
+    """Shard a model over all processes.
 
-    Raises:
-        ConfigError: there is one process only.
+    Parameters without a dimension (mmcv's ``Scale``), which torch cannot shard, stay whole in
+    every process, and their gradients are averaged as they come.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    from visionzoo.engine.distributed import world_size
-
-    if world_size() < 2:
-        raise ConfigError("--strategy fsdp: expected two processes or more, found one; start with torchrun, or use ddp")
-    mesh = init_device_mesh(device.type, (world_size(),))
-    fully_shard(model, mesh=mesh)
+    scalars = {parameter for parameter in model.parameters() if parameter.dim() == 0}
+    for scalar in scalars:
+        if scalar.requires_grad:
+            scalar.register_post_accumulate_grad_hook(_average)
+    fully_shard(model, mesh=init_device_mesh(device.type, (dist.get_world_size(),)), ignored_params=scalars)
     return model
+
+
+def _average(parameter: Tensor) -> None:
+    """What was averaged before is equal everywhere, so averaging the accumulated sum again changes none of it."""
+    if parameter.grad is not None:
+        dist.all_reduce(parameter.grad)
+        parameter.grad /= dist.get_world_size()
+
+
+def adapt_to_shards(optim_wrapper: Any) -> None:
+    """Let an optimizer wrapper step and clip where some parameters lie in shards and some do not."""
+    for group in optim_wrapper.optimizer.param_groups:
+        group["foreach"] = False  # one fused call cannot mix them
+    if optim_wrapper.clip_grad_kwargs and optim_wrapper.grad_name == "grad_norm":
+        optim_wrapper.clip_func = clip_norm
+
+
+def clip_norm(parameters: Iterable[Tensor], max_norm: float, norm_type: float = 2.0) -> Tensor:
+    """:func:`torch.nn.utils.clip_grad_norm_` for sharded and whole parameters together.
+
+    Returns:
+        The norm of all gradients before clipping.
+    """
+    from torch.distributed.tensor import DTensor
+
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norms = [torch.linalg.vector_norm(gradient, norm_type) for gradient in gradients]
+    whole = torch.stack([norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms])
+    total = torch.linalg.vector_norm(whole, norm_type)
+    factor = torch.clamp(max_norm / (total + 1e-6), max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor.item())
+    return total
