@@ -39,7 +39,9 @@ def test_two_processes_train_like_one_with_the_joined_batch(
     assert len(second["ranks"]) == 2
     assert outcome["metrics"]["toy/count"] == 7  # the sampler gave 8, so that both have as many
     assert outcome["metrics"]["toy/acc"] == pytest.approx(one["metrics"]["toy/acc"], abs=1e-4)
-    alone = measure(load_config(toy_config, options=same), weights=outcome["checkpoint"], work_dir=tmp_path / "m", quiet=True)
+    alone = measure(
+        load_config(toy_config, options=same), weights=outcome["checkpoint"], work_dir=tmp_path / "m", quiet=True
+    )
     assert alone["metrics"]["toy/acc"] == pytest.approx(outcome["metrics"]["toy/acc"], abs=1e-6)
 
 
