@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
 from visionzoo.cli.test import main
 
-raise SystemExit(main())
+if __name__ == "__main__":  # workers import this file
+    raise SystemExit(main())
