@@ -126,7 +126,8 @@ def test_a_stopped_command_says_how_to_go_on(toy_config: Path, command: Callable
 
 def test_the_saved_config_repeats_the_run(train_toy: Callable, command: Callable, tmp_path: Path) -> None:
     first = train_toy("first", {"model.width": 6}, seed=3, accumulate=2)
-    again = command("train.py", tmp_path / "first" / "config.py", "--work-dir", tmp_path / "again", "-q")
+    workers = ["--cfg-options", "train_dataloader.num_workers=2", "--allow-new"]
+    again = command("train.py", tmp_path / "first" / "config.py", "--work-dir", tmp_path / "again", "-q", *workers)
     assert again.returncode == 0, again.stderr
     assert_same_run(Path(first["checkpoint"]), tmp_path / "again" / "epoch_3.pth")
 

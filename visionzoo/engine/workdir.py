@@ -101,6 +101,8 @@ def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: 
     if work_dir is not None and Path(work_dir).resolve() != folder.resolve():
         raise ConfigError(f"--work-dir: expected {folder}, where --resume goes on, found {work_dir}; leave it out")
     make_writable(folder)
+    for part in folder.glob(".*.part"):  # a process was killed while it wrote
+        part.unlink()
     return checkpoint, folder
 
 
