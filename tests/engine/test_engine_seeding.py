@@ -1,0 +1,138 @@
+"""Samples are random by what they are, not by when they are drawn."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, WeightedRandomSampler
+
+from visionzoo.engine.hooks import FiniteLossHook
+from visionzoo.engine.progress import ProgressHook
+from visionzoo.engine.seeding import (
+    RandomStates,
+    SampleKey,
+    SeededBatches,
+    SeededDataset,
+    random_apart,
+    seed_everything,
+)
+
+
+class Draws:
+    """Every item is what the three generators give."""
+
+    pipeline = "a"
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> tuple[int, float, float, float]:
+        return index, random.random(), float(np.random.rand()), torch.rand(1).item()
+
+
+def test_a_sample_depends_on_seed_epoch_turn_and_index_alone() -> None:
+    data = SeededDataset(Draws(), seed=3)
+    first = data[SampleKey(2, 1, 0)]
+    random.random(), np.random.rand(), torch.rand(7)
+    assert data[SampleKey(2, 1, 0)] == first
+    assert pickle.loads(pickle.dumps(data))[SampleKey(2, 1, 0)] == first
+    others = [SeededDataset(Draws(), seed=4)[SampleKey(2, 1, 0)]]
+    others += [data[key] for key in (SampleKey(2, 2, 0), SampleKey(2, 1, 1), SampleKey(3, 1, 0))]
+    for other in others:
+        assert all(a != b for a, b in zip(first[1:], other[1:]))
+
+
+def test_drawing_samples_leaves_the_process_alone() -> None:
+    seed_everything(1)
+    expected = random.random(), np.random.rand(), torch.rand(1).item()
+    seed_everything(1)
+    SeededDataset(Draws(), seed=3).__getitems__([SampleKey(i, 0, 0) for i in range(4)])
+    list(SeededBatches(BatchSampler(RandomSampler(Draws()), 2, False), seed=3))
+    assert (random.random(), np.random.rand(), torch.rand(1).item()) == expected
+
+
+def test_attributes_reach_the_data_set_inside() -> None:
+    inner = Draws()
+    data = SeededDataset(inner, seed=0)
+    data.pipeline = "b"
+    assert inner.pipeline == data.pipeline == "b"
+    assert data.unseeded is inner
+    with pytest.raises(AttributeError):
+        _ = data.absent
+
+
+SAMPLERS = {
+    "sequence": lambda: SequentialSampler(Draws()),
+    "shuffled by the global generator": lambda: RandomSampler(Draws()),
+    "with replacement": lambda: WeightedRandomSampler([1.0, 2.0, 1.0, 5.0, 1.0], 150),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_skipping_gives_the_rest_of_the_same_epoch(name: str) -> None:
+    def batches(epoch: int, start: int = 0) -> list[list[SampleKey]]:
+        torch.rand(3)  # what was drawn before does not matter
+        made = SeededBatches(BatchSampler(SAMPLERS[name](), 2, drop_last=False), seed=5)
+        made.start_at(epoch, start)
+        return list(made)
+
+    whole = batches(4)
+    assert batches(4) == whole
+    for start in (0, 1, len(whole) - 1, len(whole)):
+        assert batches(4, start) == whole[start:]
+    keys = [key for batch in whole for key in batch]
+    assert len(set(keys)) == len(keys)  # a repeated index has another turn
+    assert {key.epoch for key in keys} == {4}
+
+
+def test_random_states_survive_being_packed() -> None:
+    seed_everything(9)
+    random.gauss(0, 1), np.random.randn()  # both keep a second number for later
+    states = RandomStates.now()
+
+    def draw() -> tuple[float, ...]:
+        return random.gauss(0, 1), random.random(), np.random.randn(), np.random.rand(), torch.rand(1).item()
+
+    expected = draw()
+    RandomStates.unpacked(states.packed()).restore()
+    assert draw() == expected
+
+
+def test_random_apart_restores_after_an_error() -> None:
+    before = torch.get_rng_state()
+
+    def fail() -> None:
+        with random_apart():
+            torch.rand(1)
+            raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        fail()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_hooks_cost_less_than_a_third_of_a_millisecond(capsys: pytest.CaptureFixture) -> None:
+    loop = SimpleNamespace(max_epochs=1, iter=0, epoch=0, max_iters=10**6, dataloader=range(9))
+    rates = SimpleNamespace(get_lr=lambda: {"lr": [0.1]})
+    runner = SimpleNamespace(iter=0, max_iters=10**6, train_loop=loop, optim_wrapper=rates)
+    hooks: list[Any] = [FiniteLossHook(), ProgressHook("lines", interval=50)]
+    outputs = {"loss": torch.tensor(1.0), "loss_cls": torch.tensor(0.5)}
+    for hook in hooks:
+        hook.before_train(runner)
+
+    def once() -> Iterator[float]:
+        for runner.iter in range(400):
+            start = time.process_time()
+            for hook in hooks:
+                hook.after_train_iter(runner, runner.iter, {}, outputs)
+            yield time.process_time() - start
+
+    assert sum(once()) / 400 < 0.3e-3
