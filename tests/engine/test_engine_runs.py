@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from visionzoo.config import load_config
 from visionzoo.engine.testing import test as measure
+from visionzoo.engine.training import train
 from visionzoo.errors import CheckpointError, ConfigError, DataError, OutputError, RunFailed
 
 
@@ -169,16 +170,16 @@ def test_settings_that_cannot_work_are_named(train_toy: Callable, options: dict,
         ({"device": "gpu"}, "--device"),
         ({"accumulate": 0}, "--accumulate"),
         ({"max_samples": 0}, "--max-samples"),
-        ({"strategy": "fsdp"}, "expected two processes"),
         ({"strategy": "fsdp", "ema": True}, "averaged weights"),
     ],
 )
 def test_flags_that_cannot_work_are_named(train_toy: Callable, run: dict, message: str) -> None:
-    if run.get("strategy") and not run.get("ema"):
-        assert train_toy("run", **run)["iter"] == 12  # one process has nothing to share
-    else:
-        with pytest.raises(ConfigError, match=message):
-            train_toy("run", **run)
+    with pytest.raises(ConfigError, match=message):
+        train_toy("run", **run)
+
+
+def test_one_process_has_nothing_to_shard(train_toy: Callable) -> None:
+    assert train_toy("run", strategy="fsdp")["iter"] == 12
 
 
 def test_max_samples_limits_every_split(train_toy: Callable) -> None:
@@ -188,8 +189,10 @@ def test_max_samples_limits_every_split(train_toy: Callable) -> None:
     assert train_toy("more", max_samples=500)["iter"] == 12
 
 
-def test_a_disagreeing_class_count_is_an_error(train_toy: Callable) -> None:
-    assert train_toy("fits", {"model.num_classes": 3})["epoch"] == 3
+def test_a_disagreeing_class_count_is_an_error() -> None:
+    loaded = load_config("rcnet_retinanet", tiny=True, options={"model.bbox_head.num_classes": 7})
+    with pytest.raises(ConfigError, match="expected the data set's 3 classes, found 7"):
+        train(loaded, dry_run=True, quiet=True)
 
 
 def test_an_empty_data_set_is_an_error(train_toy: Callable) -> None:
@@ -204,6 +207,18 @@ def test_training_starts_from_weights(train_toy: Callable) -> None:
     first = train_toy("first")
     second = train_toy("second", {"optim_wrapper.optimizer.lr": 0.0}, weights=first["work_dir"])
     assert torch.equal(state(first)["state_dict"]["stem.weight"], state(second)["state_dict"]["stem.weight"])
+
+
+def test_weights_that_fail_leave_no_folder_and_spare_an_old_run(train_toy: Callable, tmp_path: Path) -> None:
+    for weights in (tmp_path / "absent.pth", tmp_path):
+        with pytest.raises(CheckpointError):
+            train_toy("new", weights=weights)
+    assert not (tmp_path / "new").exists()
+    old = train_toy("old")
+    with pytest.raises(CheckpointError):
+        train_toy("old", weights=tmp_path / "absent.pth", overwrite=True)
+    assert Path(old["checkpoint"]).is_file()
+    assert Path(old["best"]).is_file()
 
 
 def test_other_classes_suggest_what_to_ignore(train_toy: Callable) -> None:

@@ -23,6 +23,7 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.EACCES: "permission is denied; choose another folder or change its rights",
     errno.EPERM: "permission is denied; choose another folder or change its rights",
+    errno.ENOENT: "no folder can be made there; choose another place",
     errno.ENOTDIR: "a part of the path is a file; choose another folder",
     errno.EEXIST: "a file of that name stands there; choose another folder",
 }

@@ -18,7 +18,7 @@ from visionzoo.engine.settings import RunOptions, apply_options
 from visionzoo.engine.setup import build_split, check, listening, make_runner, note_to_user, processes, progress_hook
 from visionzoo.engine.training import complete_model
 from visionzoo.engine.weights import find_weights, load_weights, without_pretrained
-from visionzoo.engine.workdir import default_folder, make_writable, new_work_dir, versions
+from visionzoo.engine.workdir import default_folder, kept_if_it_works, make_writable, new_work_dir, versions
 from visionzoo.errors import ConfigError
 
 
@@ -58,22 +58,23 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
         def prepare(model: nn.Module) -> None:
             load_weights(without_pretrained(getattr(model, "module", model)), weights)
 
-        runner = make_runner(
-            loaded,
-            asked,
-            device,
-            folder,
-            log_name="test",
-            prepare=prepare,
-            num_classes=None if classes is None else len(classes),
-            config_text="",
-            test_dataloader=build_split(loaded.cfg, "test", device, dataset),
-            test_cfg=loaded.cfg.get("test_cfg") or {},
-            test_evaluator=loaded.cfg.test_evaluator,
-            default_hooks=_measuring_hooks(loaded.cfg),
-            custom_hooks=[progress_hook(loaded.cfg, asked)],
-        )
-        return _run(runner, loaded, asked, weights)
+        with kept_if_it_works(folder):
+            runner = make_runner(
+                loaded,
+                asked,
+                device,
+                folder,
+                log_name="test",
+                prepare=prepare,
+                num_classes=None if classes is None else len(classes),
+                config_text="",
+                test_dataloader=build_split(loaded.cfg, "test", device, dataset),
+                test_cfg=loaded.cfg.get("test_cfg") or {},
+                test_evaluator=loaded.cfg.test_evaluator,
+                default_hooks=_measuring_hooks(loaded.cfg),
+                custom_hooks=[progress_hook(loaded.cfg, asked)],
+            )
+            return _run(runner, loaded, asked, weights)
 
 
 def _folder(options: RunOptions, loaded: LoadedConfig) -> Path:

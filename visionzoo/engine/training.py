@@ -30,7 +30,14 @@ from visionzoo.engine.setup import (
     progress_hook,
 )
 from visionzoo.engine.weights import load_weights, without_pretrained
-from visionzoo.engine.workdir import default_folder, new_work_dir, resume_point, write_run
+from visionzoo.engine.workdir import (
+    default_folder,
+    kept_if_it_works,
+    new_work_dir,
+    remove_old_run,
+    resume_point,
+    write_run,
+)
 from visionzoo.errors import ConfigError
 from visionzoo.models.wiring import fill_model
 
@@ -73,19 +80,21 @@ def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
             return dry_run(loaded, asked, device, dataset, partial(prepare, loaded=loaded, options=asked))
         checkpoint, folder = distributed.from_first(lambda: _places(asked, usual))
         loaded.cfg.work_dir = str(folder)
-        text = distributed.from_first(lambda: _write_first(loaded, asked, folder, checkpoint, str(device)))
-        runner = make_runner(
-            loaded,
-            asked,
-            device,
-            folder,
-            prepare=partial(prepare, loaded=loaded, options=asked),
-            num_classes=None if classes is None else len(classes),
-            config_text=text,
-            resume=checkpoint is not None,
-            load_from=None if checkpoint is None else str(checkpoint),
-            **training_parts(loaded, asked, device, dataset),
-        )
+        text = loaded.cfg.pretty_text
+        with kept_if_it_works(folder):
+            runner = make_runner(
+                loaded,
+                asked,
+                device,
+                folder,
+                prepare=partial(prepare, loaded=loaded, options=asked),
+                num_classes=None if classes is None else len(classes),
+                config_text=text,
+                resume=checkpoint is not None,
+                load_from=None if checkpoint is None else str(checkpoint),
+                **training_parts(loaded, asked, device, dataset),
+            )
+        distributed.from_first(lambda: _write_first(loaded, asked, folder, checkpoint, str(device), text))
         return _run(runner, loaded, asked)
 
 
@@ -141,9 +150,12 @@ def _places(options: RunOptions, usual: Path) -> tuple[Path | None, Path]:
     return None, new_work_dir(Path(options.work_dir or usual), overwrite=options.overwrite)
 
 
-def _write_first(loaded: LoadedConfig, options: RunOptions, folder: Path, checkpoint: Path | None, device: str) -> str:
-    """Save the resolved config and what runs; returns the config's text."""
-    text = loaded.cfg.pretty_text
+def _write_first(
+    loaded: LoadedConfig, options: RunOptions, folder: Path, checkpoint: Path | None, device: str, text: str
+) -> None:
+    """Save the resolved config and what runs, in place of an earlier run's files."""
+    if checkpoint is None and options.overwrite:
+        remove_old_run(folder)
     if checkpoint is None:
         write_text(folder / "config.py", text)
     facts = {
@@ -158,7 +170,6 @@ def _write_first(loaded: LoadedConfig, options: RunOptions, folder: Path, checkp
         "resumed_from": None if checkpoint is None else str(checkpoint),
     }
     write_run(folder, facts, options.command)
-    return text
 
 
 def _run(runner: ZooRunner, loaded: LoadedConfig, options: RunOptions) -> dict[str, Any]:

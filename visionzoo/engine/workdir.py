@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,17 @@ from visionzoo.engine.checkpoints import LAST, find_resume
 from visionzoo.errors import CheckpointError, ConfigError
 
 # What runs write; --overwrite removes these and leaves everything else in the folder.
-_OURS = ("epoch_*.pth", "iter_*.pth", "best_*", LAST, "config.py", "run.json", "metrics.json", "report.md", "logs")
+_OURS = (
+    "epoch_*.pth",
+    "iter_*.pth",
+    "best_*",
+    LAST,
+    "config.py",
+    "run.json",
+    "metrics.json",
+    "report.md",
+    "logs/scalars.json",
+)
 
 _PACKAGES = (
     "torch",
@@ -48,9 +59,19 @@ def new_work_dir(wanted: Path, *, overwrite: bool) -> Path:
     while not overwrite and _is_used(folder):
         folder, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
     make_writable(folder)
-    if overwrite:
-        _remove_old_run(folder)
     return folder
+
+
+@contextmanager
+def kept_if_it_works(folder: Path) -> Iterator[None]:
+    """Remove a folder that was empty before when what is done with it fails."""
+    was_empty = not any(folder.iterdir())
+    try:
+        yield
+    except BaseException:
+        if was_empty:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _is_used(folder: Path) -> bool:
@@ -75,7 +96,8 @@ def make_writable(folder: Path) -> None:
         raise cannot_write(folder, error) from error
 
 
-def _remove_old_run(folder: Path) -> None:
+def remove_old_run(folder: Path) -> None:
+    """Remove what an earlier run wrote, and nothing else."""
     for pattern in _OURS:
         for path in folder.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
