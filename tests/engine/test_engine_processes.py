@@ -45,7 +45,7 @@ def test_two_processes_train_like_one_with_the_joined_batch(
     assert alone["metrics"]["toy/acc"] == pytest.approx(outcome["metrics"]["toy/acc"], abs=1e-6)
 
 
-@pytest.mark.slow  # gloo now and then aborts a rank while shards are gathered on a loaded CPU; not understood yet
+@pytest.mark.slow  # two starts of two processes; twice, under heavy load, gloo aborted a rank, in no run since
 def test_sharded_training_saves_whole_weights_and_resumes(toy_config: Path, command: Callable, tmp_path: Path) -> None:
     flags = ["-o", tmp_path / "run", "--strategy", "fsdp", "-q", "--json", "--cfg-options", "train_cfg.max_epochs=2"]
     sharded = command("train.py", toy_config, *flags, launcher=TWO)

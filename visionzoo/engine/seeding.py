@@ -12,13 +12,14 @@ import random
 import zlib
 from collections import Counter, deque
 from collections.abc import Hashable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 # Batches of indices that are drawn at once: switching random states costs 0.1 ms, which this divides.
 _CHUNK = 32
@@ -147,8 +148,11 @@ class SeededDataset:
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: list[Any]) -> list[Any]:
-        """A batch at once: keeping the random states of the process costs 0.1 ms, which a batch shares."""
-        with random_apart():
+        """A batch at once: keeping the random states of the process costs 0.1 ms, which a batch shares.
+
+        A worker has nothing to keep: whatever it draws, it draws here.
+        """
+        with nullcontext() if get_worker_info() else random_apart():
             return [self._seeded(key) if isinstance(key, SampleKey) else self._dataset[key] for key in keys]
 
     def _seeded(self, key: SampleKey) -> Any:
