@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -171,3 +173,30 @@ def test_short_names(monkeypatch, server):
     monkeypatch.setenv("VISIONZOO_OFFLINE", "1")
     with pytest.raises(CheckpointError, match=r"resnet50-0676ba61\.pth by hand.*--tiny"):
         read_weights("torchvision://resnet50")
+
+
+TWO_PROCESSES = """
+import sys
+from torch import distributed
+from visionzoo.engine.safe_load import fetch_on_first_rank
+from visionzoo.errors import CheckpointError
+
+distributed.init_process_group("gloo")
+try:
+    outcome = fetch_on_first_rank(sys.argv[1]).stat().st_size
+except CheckpointError as error:
+    outcome = str(error).split("; ")[0]
+print(f"{outcome}\\n", end="", flush=True)
+distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize(("name", "outcome"), [("w.pth", str(len(CONTENT))), ("no.pth", "404 Not Found")])
+def test_of_two_processes_one_fetches_and_both_know_how_it_went(server, tmp_path, name, outcome):
+    script = tmp_path / "fetch.py"
+    script.write_text(TWO_PROCESSES)
+    line = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, f"{server.url}/{name}"]
+    done = subprocess.run([sys.executable, *map(str, line)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [row.endswith(outcome) for row in done.stdout.splitlines()] == [True, True], done.stdout
+    assert len(server.ranges) == 1

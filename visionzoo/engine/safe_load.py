@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from visionzoo.engine.distributed import from_first
 from visionzoo.engine.downloads import fetch_weights, known_url
 from visionzoo.errors import CheckpointError, nearest_name
 
@@ -235,12 +236,8 @@ def _loaders(trust_pickle: bool) -> tuple[Callable[..., dict], Callable[..., dic
 
 
 def fetch_on_first_rank(url: str, sha256: str | None = None) -> Path:
-    """Download in one process of each run; the others wait and find the file in the cache."""
-    from mmengine import dist
-
-    if dist.get_rank() == 0:
-        fetch_weights(url, sha256)
-    dist.barrier()
+    """Download in one process of each run; the others wait and find the file in the cache, or fail as the first did."""
+    from_first(lambda: fetch_weights(url, sha256))
     return fetch_weights(url, sha256)
 
 
