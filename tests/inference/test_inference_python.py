@@ -1,5 +1,7 @@
 """Inferencer in Python: any picture in, the same results whatever the batch, in order, within bounded memory."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,23 @@ def test_inputs_are_read_no_further_than_the_window(detector):
         assert prediction.source.name == f"input {position}"
         assert len(read) <= position + 1 + 16
     predictions.close()
+
+
+def test_pictures_are_let_go(detector):
+    alive = []
+
+    def stream():
+        for number in range(60):
+            picture = scene(*SIZES[number % len(SIZES)], number)
+            alive.append(weakref.ref(picture))
+            yield picture
+
+    most = 0
+    for prediction in detector(stream(), batch_size=4, keep_images=True):
+        assert prediction.image is not None
+        most = max(most, sum(ref() is not None for ref in alive))
+    assert len(alive) == 60
+    assert most <= 18  # the window of four batches, one read ahead and the one in hand
 
 
 def test_boxes_are_in_original_pixels(detector):
