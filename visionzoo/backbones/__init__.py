@@ -1,1 +1,5 @@
+"""Backbones: an image to a tuple of feature maps, one file or folder per paper."""
 
+from visionzoo.backbones.bossnet import BossNet
+
+__all__ = ["BossNet"]

@@ -1,0 +1,16 @@
+"""BossNet (Li et al. 2021): the hybrid networks that BossNAS found, and any other encoding of their search space."""
+
+from visionzoo.backbones.bossnet.backbone import BossNet
+from visionzoo.backbones.bossnet.blocks import PEG, Attention, ResAtt, ResConv
+from visionzoo.backbones.bossnet.convert import convert, convert_classifier, named_variant
+
+__all__ = [
+    "PEG",
+    "Attention",
+    "BossNet",
+    "ResAtt",
+    "ResConv",
+    "convert",
+    "convert_classifier",
+    "named_variant",
+]

@@ -1,0 +1,330 @@
+"""BossNet: four stages of residual convolution and residual attention blocks, in any order (paper, section 4).
+
+Li et al., "BossNAS: Exploring Hybrid CNN-transformers with Block-wisely Self-supervised Neural Architecture Search",
+ICCV 2021, arXiv:2103.12424.
+
+Tensors: B batch, C channels, H and W in pixels of the level they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from visionzoo.backbones.bossnet.blocks import ACTIVATIONS, EXPANSION, ResAtt, ResConv, conv_norm_act
+from visionzoo.backbones.bossnet.convert import convert, has_squeeze_excite
+from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.registry import MODELS
+
+Encoding = Sequence[Sequence[int]]
+
+# The network that the search found: 1 a residual convolution, 0 a residual attention block.
+SEARCHED = ((1,), (1,), (1, 1, 1, 0, 1), (0, 0, 0, 1, 0, 0, 0, 0, 0))
+
+# Probabilities of dropping a path grow up to the sixteenth block, however many there are.
+_BLOCKS = 16
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Everything about the blocks that the variants differ in."""
+
+    encoding: Encoding = SEARCHED
+    act: str = "relu"
+    se: bool = False
+    avg_down: bool = True
+    last_stride: int = 2
+    width: int = 64
+    head_dim: int = 64
+
+
+@MODELS.register_module()
+class BossNet(BaseModule):
+    """Image to four feature maps of 256, 512, 1024 and 2048 channels.
+
+    Args:
+        variant: ``T0`` (the searched network), ``T0_nose`` (the same with ReLU and without squeeze and excitation),
+            ``T1`` (T0 whose last stage stays at stride 16) or ``tiny``. What follows replaces parts of it.
+        encoding: four lists, one per stage, one number per block: 1 for ResConv, 0 for ResAtt. An empty list makes
+            the stage a single convolution of stride 2.
+        act: ``relu`` or ``silu``.
+        se: squeeze and excitation in every ResConv.
+        avg_down: shrink shortcuts by average pooling.
+        last_stride: of the fourth stage, 1 or 2.
+        output_stride: 8, 16 or 32. Stages beyond it keep the size, and their convolutions are dilated instead.
+        width: channels of the stem and inside the bottlenecks of stage 1; doubles from stage to stage, as do the
+            heads, from one.
+        head_dim: channels of an attention head.
+        transposed_attention: attention as the authors' search code has it; see :class:`Attention`.
+        drop_path_rate: probability of dropping the sixteenth block (counted from 0: the one with index 15), if it is
+            a ResConv; earlier ones in proportion to their index.
+        zero_init_last_bn: let every block start as its shortcut.
+        out_indices: stages to return, from 0, shallow first.
+        frozen_stages: stem and this many stages are neither trained nor their norms updated; -1 for none, 0 for the
+            stem alone.
+        norm_eval: keep all norms in evaluation mode while training.
+        init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint=...)``.
+
+    Attributes:
+        out_channels: C of every returned map.
+        out_strides: pixels per cell of every returned map: 4, 8, 16 and 32; T1's last has 16.
+
+    Raises:
+        ConfigError: an encoding that is not four lists of 0 and 1, an unknown activation, stride or stage.
+        UnknownName: an unknown variant.
+    """
+
+    VARIANTS: dict[str, dict[str, Any]] = {
+        "T0": {"act": "silu", "se": True},
+        "T0_nose": {},
+        "T1": {"act": "silu", "se": True, "last_stride": 1},
+        "tiny": {"act": "silu", "se": True, "encoding": ((1,), (0,), (1,), (0,)), "width": 8, "head_dim": 8},
+    }
+
+    convert = staticmethod(convert)
+
+    def __init__(
+        self,
+        variant: str = "T0",
+        *,
+        encoding: Encoding | None = None,
+        act: str | None = None,
+        se: bool | None = None,
+        avg_down: bool | None = None,
+        last_stride: int | None = None,
+        output_stride: int = 32,
+        width: int | None = None,
+        head_dim: int | None = None,
+        transposed_attention: bool = False,
+        drop_path_rate: float = 0.0,
+        zero_init_last_bn: bool = True,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        init_cfg: Any = None,
+    ):
+        super().__init__(init_cfg)
+        if variant not in self.VARIANTS:
+            raise UnknownName(variant, kind="BossNet variant", known=self.VARIANTS)
+        given = dict(
+            encoding=encoding,
+            act=act,
+            se=se,
+            avg_down=avg_down,
+            last_stride=last_stride,
+            width=width,
+            head_dim=head_dim,
+        )
+        chosen = {name: value for name, value in given.items() if value is not None}
+        self.design = design = _Design(**{**self.VARIANTS[variant], **chosen})
+        self.zero_init_last_bn, self.norm_eval = zero_init_last_bn, norm_eval
+        _check_design(design, output_stride, drop_path_rate)
+        self.out_indices, self.frozen_stages = _checked_stages(out_indices, frozen_stages)
+
+        self.conv1 = nn.Conv2d(3, design.width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(design.width)
+        self.act = ACTIVATIONS[design.act](inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        strides = []
+        for stage, (blocks, stride) in enumerate(
+            _stages(design, output_stride, drop_path_rate, transposed_attention), start=1
+        ):
+            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+            strides.append(stride)
+        self.out_channels = tuple(EXPANSION * design.width * 2**i for i in self.out_indices)
+        self.out_strides = tuple(strides[i] for i in self.out_indices)
+        self.reset_parameters()
+        self._freeze()
+
+    def reset_parameters(self) -> None:
+        """Kaiming normal for convolutions, and blocks that start as their shortcuts."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if self.zero_init_last_bn and isinstance(module, (ResConv, ResAtt)):
+                nn.init.zeros_(module.last_norm.weight)
+
+    def train(self, mode: bool = True) -> BossNet:
+        """Training mode for all but what is frozen."""
+        super().train(mode)
+        if mode:
+            self._freeze()
+            for module in self.modules() if self.norm_eval else ():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W), normalised by ImageNet's mean and deviation, to (B, C, H / stride, W / stride) per stage.
+
+        Sizes that do not divide are rounded up.
+        """
+        x = self.stem(x)
+        feats = []
+        for i in range(max(self.out_indices) + 1):
+            x = getattr(self, f"layer{i + 1}")(x)
+            feats.append(x)
+        return tuple(feats[i] for i in self.out_indices)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, width, H / 4, W / 4)."""
+        return self.maxpool(self.act(self.bn1(self.conv1(x))))
+
+    def _freeze(self) -> None:
+        frozen = [self.conv1, self.bn1] if self.frozen_stages >= 0 else []
+        frozen += [getattr(self, f"layer{stage}") for stage in range(1, self.frozen_stages + 1)]
+        for module in frozen:
+            module.eval()
+            module.requires_grad_(False)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        """Weights of a network with other blocks would load as far as they have names in common: they do not."""
+        own = {name: value for name, value in state_dict.items() if name.startswith(prefix)}
+        has_conv_blocks = any(name.endswith("conv3.weight") for name in own)
+        if has_conv_blocks and has_squeeze_excite(own) != self.design.se:
+            *_, errors = args
+            errors.append(
+                f"BossNet: expected weights of a network with{'' if self.design.se else 'out'} squeeze and excitation "
+                f"(act={self.design.act!r}), found weights with{'out' if self.design.se else ''} it; choose "
+                f"{'T0_nose' if self.design.se else 'T0 or T1'}, or other weights"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+# --------------------------------------------------------------------------- stages
+
+
+def _stages(
+    design: _Design, output_stride: int, drop_path_rate: float, transposed: bool
+) -> Iterator[tuple[list[nn.Module], int]]:
+    """Blocks and resulting stride of each stage.
+
+    Which stages are dilated follows from the strides that stages have by plan; an empty one, whose stride is always
+    2, does not change the plan.
+    """
+    in_channels, index = design.width, 0
+    planned = real = 4
+    dilation = previous = 1
+    for stage, kinds in enumerate(design.encoding):
+        stride = (1, 2, 2, design.last_stride)[stage]
+        if planned >= output_stride:
+            dilation, stride = dilation * stride, 1
+        planned *= stride
+        planes = design.width * 2**stage
+        blocks: list[nn.Module] = []
+        for kind in kinds:
+            rate = drop_path_rate * index / (_BLOCKS - 1)
+            first = stride if not blocks else 1
+            blocks.append(_block(kind, in_channels, planes, first, stage, design, rate, previous, transposed))
+            in_channels, index, previous = EXPANSION * planes, index + 1, dilation
+        if not blocks:
+            stride = 2
+            blocks.append(conv_norm_act(in_channels, EXPANSION * planes, 3, stride, design.act))
+            in_channels = EXPANSION * planes
+        real *= stride
+        yield blocks, real
+
+
+def _block(
+    kind: int,
+    in_channels: int,
+    planes: int,
+    stride: int,
+    stage: int,
+    design: _Design,
+    drop_path: float,
+    dilation: int,
+    transposed: bool,
+) -> nn.Module:
+    act, avg_down = design.act, design.avg_down
+    if kind == 1:
+        return ResConv(
+            in_channels,
+            planes,
+            stride,
+            act=act,
+            avg_down=avg_down,
+            se=design.se,
+            drop_path=drop_path,
+            first_dilation=dilation,
+        )
+    return ResAtt(
+        in_channels,
+        planes,
+        stride,
+        heads=2**stage,
+        head_dim=design.head_dim,
+        act=act,
+        avg_down=avg_down,
+        transposed=transposed,
+    )
+
+
+# --------------------------------------------------------------------------- checks
+
+
+def _check_design(design: _Design, output_stride: int, drop_path_rate: float) -> None:
+    check_encoding(design.encoding)
+    if design.act not in ACTIVATIONS:
+        raise UnknownName(design.act, kind="BossNet activation", known=ACTIVATIONS)
+    if design.last_stride not in (1, 2):
+        raise ConfigError(f"BossNet.last_stride: expected 1 or 2, found {design.last_stride}; T0 has 2, T1 has 1")
+    if output_stride not in (8, 16, 32):
+        raise ConfigError(f"BossNet.output_stride: expected 8, 16 or 32, found {output_stride}; 32 is the default")
+    for name, value in (("width", design.width), ("head_dim", design.head_dim)):
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"BossNet.{name}: expected a number of channels above 0, found {value!r}; 64 is usual")
+    highest = drop_path_rate * max(0, sum(map(len, design.encoding)) - 1) / (_BLOCKS - 1)
+    if drop_path_rate < 0 or highest >= 1:
+        raise ConfigError(
+            f"BossNet.drop_path_rate: expected probabilities of at least 0 and below 1 for all blocks, found "
+            f"{drop_path_rate}, which gives the last block {highest:.3g}; use 0.1"
+        )
+
+
+def check_encoding(encoding: Any) -> None:
+    """Four lists of 0 and 1.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    is_list = isinstance(encoding, Sequence) and not isinstance(encoding, str)
+    if not is_list or len(encoding) != 4:
+        found = f"{len(encoding)}: {encoding!r}" if is_list else repr(encoding)
+        raise ConfigError(
+            f"BossNet.encoding: expected four lists, one per stage, found {found}; an empty list is a stage without "
+            "blocks"
+        )
+    for stage, kinds in enumerate(encoding, start=1):
+        bad = (
+            [kind for kind in kinds if isinstance(kind, bool) or kind not in (0, 1)]
+            if isinstance(kinds, Sequence) and not isinstance(kinds, str)
+            else [kinds]
+        )
+        if bad:
+            raise ConfigError(
+                f"BossNet.encoding: expected a list of 0 (ResAtt) and 1 (ResConv) for stage {stage}, found {bad[0]!r}; "
+                "write one number per block"
+            )
+
+
+def _checked_stages(out_indices: Sequence[int], frozen_stages: int) -> tuple[tuple[int, ...], int]:
+    indices = tuple(out_indices)
+    if not indices or any(i not in range(4) for i in indices) or list(indices) != sorted(set(indices)):
+        raise ConfigError(
+            f"BossNet.out_indices: expected stages from 0 to 3, shallow first, found {list(indices)}; use (0, 1, 2, 3)"
+        )
+    if frozen_stages not in range(-1, 5):
+        raise ConfigError(
+            f"BossNet.frozen_stages: expected -1 (none) to 4 (all), found {frozen_stages}; 1 freezes stem and stage 1"
+        )
+    return indices, frozen_stages

@@ -1,0 +1,207 @@
+"""The two blocks of BossNet: bottlenecks around a convolution (ResConv) and around self-attention (ResAtt).
+
+Both begin with a depthwise convolution, the position encoding generator (PEG), which also carries the stride.
+
+Tensors: B batch, C channels, H and W in pixels of the map, N = H * W tokens, h heads, d channels of a head.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from mmcv.cnn.bricks import DropPath
+from torch import Tensor, nn
+
+EXPANSION = 4
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
+
+
+class ResConv(nn.Module):
+    """Bottleneck around a 3x3 convolution, (B, in_channels, H, W) to (B, 4 * planes, H / stride, W / stride).
+
+    Args:
+        in_channels: C of the input.
+        planes: C inside the bottleneck.
+        stride: 1 or 2, taken by the PEG.
+        act: ``relu`` or ``silu``.
+        avg_down: shrink the shortcut by average pooling, and leave it without activation.
+        se: squeeze and excitation before the sum.
+        drop_path: probability of leaving out all but the shortcut, per image, while training.
+        dilation: of the 3x3 convolution; above 1 the pooling of an unstrided shortcut keeps the size.
+        first_dilation: of the 3x3 convolution alone, in place of ``dilation``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        stride: int = 1,
+        *,
+        act: str = "relu",
+        avg_down: bool = False,
+        se: bool = False,
+        drop_path: float = 0.0,
+        dilation: int = 1,
+        first_dilation: int | None = None,
+    ):
+        super().__init__()
+        out_channels, spread = EXPANSION * planes, first_dilation or dilation
+        self.downsample = shortcut(in_channels, out_channels, stride, act=act, avg_down=avg_down, dilation=dilation)
+        self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)
+        self.peg = PEG(planes, stride)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, padding=spread, dilation=spread, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.se = SqueezeExcite(out_channels) if se else nn.Identity()
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.act = ACTIVATIONS[act](inplace=True)
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """The norm whose scale starts at zero, so that the block starts as its shortcut."""
+        return self.bn3
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.act(self.bn1(self.peg(self.conv1(x))))
+        inner = self.act(self.bn2(self.conv2(inner)))
+        inner = self.drop_path(self.se(self.bn3(self.conv3(inner))))
+        return self.act(inner + self.downsample(x))
+
+
+class ResAtt(nn.Module):
+    """Bottleneck around self-attention, (B, in_channels, H, W) to (B, 4 * planes, H / stride, W / stride).
+
+    Args:
+        in_channels, planes, stride, act, avg_down: as for :class:`ResConv`.
+        heads: h.
+        head_dim: d; the bottleneck has ``heads * head_dim`` channels.
+        transposed: see :class:`Attention`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        stride: int = 1,
+        *,
+        heads: int,
+        head_dim: int = 64,
+        act: str = "relu",
+        avg_down: bool = False,
+        transposed: bool = False,
+    ):
+        super().__init__()
+        inner, out_channels = heads * head_dim, EXPANSION * planes
+        self.shortcut = shortcut(in_channels, out_channels, stride, act=act, avg_down=avg_down)
+        self.proj = attention_input(in_channels, inner, stride)
+        self.net = attention_body(inner, out_channels, heads, act=act, transposed=transposed)
+        self.act = ACTIVATIONS[act](inplace=True)
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """As for :class:`ResConv`."""
+        return self.net[-1]  # type: ignore[return-value]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.net(self.proj(x)) + self.shortcut(x))
+
+
+def attention_input(in_channels: int, inner: int, stride: int) -> nn.Sequential:
+    """What comes before the attention: to its width, positions, norm."""
+    return nn.Sequential(nn.Conv2d(in_channels, inner, 1, bias=False), PEG(inner, stride), nn.BatchNorm2d(inner))
+
+
+def attention_body(inner: int, out_channels: int, heads: int, *, act: str, transposed: bool) -> nn.Sequential:
+    """Activation, attention and the projection to ``out_channels``."""
+    return nn.Sequential(
+        ACTIVATIONS[act](inplace=True),
+        Attention(inner, heads, transposed=transposed),
+        nn.BatchNorm2d(inner),
+        ACTIVATIONS[act](inplace=True),
+        nn.Conv2d(inner, out_channels, 1, bias=False),
+        nn.BatchNorm2d(out_channels),
+    )
+
+
+class Attention(nn.Module):
+    """Self-attention of all positions with all others, without position encoding, (B, C, H, W) to the same.
+
+    Args:
+        channels: C, ``heads`` times d.
+        heads: h.
+        transposed: what the authors' search code computes: the softmax over the keys is summed over the queries.
+            Their retraining code, and the paper, sum over the keys.
+    """
+
+    def __init__(self, channels: int, heads: int, *, transposed: bool = False):
+        super().__init__()
+        self.heads, self.transposed = heads, transposed
+        self.to_qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        head_dim = channels // self.heads
+        tokens = self.to_qkv(x).view(batch, 3 * self.heads, head_dim, height * width).transpose(2, 3).contiguous()
+        q, k, v = tokens.chunk(3, 1)  # (B, h, N, d) each
+        if self.transposed:
+            share = (q * head_dim**-0.5 @ k.transpose(2, 3)).softmax(-1)
+            mixed = share.transpose(2, 3) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v)
+        return mixed.transpose(2, 3).reshape(batch, channels, height, width)
+
+
+class PEG(nn.Module):
+    """Position encoding generator: a depthwise 3x3 convolution, here without the usual sum with its input."""
+
+    def __init__(self, channels: int, stride: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=stride, padding=1, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class SqueezeExcite(nn.Module):
+    """Channels weighted by what their means say together (ReLU inside, whatever the network's activation is)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        squeezed = max(channels // 16, 8)
+        self.fc1 = nn.Conv2d(channels, squeezed, 1)
+        self.fc2 = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.fc2(self.fc1(x.mean((2, 3), keepdim=True)).relu_()).sigmoid()
+
+
+def shortcut(
+    in_channels: int, out_channels: int, stride: int, *, act: str, avg_down: bool, dilation: int = 1
+) -> nn.Module:
+    """What a block's result is added to: the input, brought to its size and width."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    if avg_down:
+        conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        return nn.Sequential(_average_pool(stride, dilation), conv, nn.BatchNorm2d(out_channels))
+    return conv_norm_act(in_channels, out_channels, 3 if stride == 2 else 1, stride, act)
+
+
+def conv_norm_act(in_channels: int, out_channels: int, kernel: int, stride: int, act: str) -> nn.Sequential:
+    """Convolution, padded by half its kernel, norm and activation."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), ACTIVATIONS[act](inplace=True))
+
+
+def _average_pool(stride: int, dilation: int) -> nn.Module:
+    if stride == 2:
+        return nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)
+    return _SameAveragePool() if dilation > 1 else nn.Identity()
+
+
+class _SameAveragePool(nn.Module):
+    """Means of 2x2 pixels at stride 1; a row and a column of zeros at the end keep the size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)
