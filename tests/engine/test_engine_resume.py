@@ -47,12 +47,13 @@ def test_a_killed_run_resumes_to_the_same_bits(
 ) -> None:
     options, iteration = KILLED[case]
     amp = case == "mixed precision"
-    whole = train_toy("whole", options, amp=amp)
+    whole = train_toy("whole", options, amp=amp, seed=3)
     death = {"model.die_at": iteration, "model.marker": str(tmp_path / "died")}
     folder = tmp_path / "killed"
-    assert train_apart("killed", {**options, **death}, amp=amp) == -9
+    assert train_apart("killed", {**options, **death}, amp=amp, seed=3) == -9
     resumed = train_toy("unused", options, amp=amp, resume=folder)
     assert resumed["work_dir"] == str(folder)
+    assert resumed["seed"] == 3  # nobody said it again
     assert_same_run(Path(whole["checkpoint"]), Path(resumed["checkpoint"]))
     assert resumed["metrics"] == whole["metrics"]
     assert Path(resumed["best"]).name == Path(whole["best"]).name

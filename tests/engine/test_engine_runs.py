@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -298,3 +299,10 @@ def test_the_commands_print_json_alone_on_stdout(
     assert tested.returncode == 0
     assert tested.stderr == ""
     assert json.loads(tested.stdout)["metrics"]["toy/count"] == 7
+
+
+def test_no_worker_outlives_its_run(train_toy: Callable) -> None:
+    workers = {"train_dataloader.num_workers": 2, "train_dataloader.persistent_workers": True}
+    before = set(multiprocessing.active_children())
+    train_toy("run", workers)
+    assert set(multiprocessing.active_children()) <= before

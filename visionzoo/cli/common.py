@@ -58,10 +58,12 @@ def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """Device, seed, sample limit and verbosity."""
+def add_run_flags(parser: argparse.ArgumentParser, *, seed: str | None = None) -> None:
+    """Device, seed, sample limit and verbosity. ``seed`` says where an unstated seed comes from; else it is 0."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of every random number (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=None if seed else 0, help=f"seed of every random number (default: {seed or 0})"
+    )
     parser.add_argument("--max-samples", type=int, default=None, help="only the first N samples (default: all)")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
     parser.add_argument("-v", "--verbose", action="store_true", help="debug messages (default: off)")

@@ -27,8 +27,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--weights", required=True, help="a checkpoint, or a work dir (its best, else its last)")
     add_config_flags(made)
     add_output_flags(made, "the work dir that the weights lie in, else work_dirs/NAME_test")
-    add_run_flags(made)
-    made.set_defaults(seed=None)
+    add_run_flags(made, seed="the config's, else 0")
     made.add_argument(
         "--tta", action="store_true", help="test-time augmentation: the config's tta_model, tta_pipeline (default: off)"
     )

@@ -28,8 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("config", help="a released config's name, or a file")
     add_config_flags(made)
     add_output_flags(made, "work_dirs/NAME")
-    add_run_flags(made)
-    made.set_defaults(seed=None)  # unless given, the config's own seed counts
+    add_run_flags(made, seed="that of the run to go on from, else the config's, else 0")
     made.add_argument("--deterministic", action="store_true", help="only deterministic algorithms (default: off)")
     made.add_argument(
         "--resume",

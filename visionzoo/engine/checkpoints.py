@@ -100,6 +100,13 @@ def read_resumable(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def saved_seed(path: Path) -> int | None:
+    """The seed of the run that saved ``path``, if it says one. No weights are read."""
+    meta = read_checkpoint(path, map_location="meta").get("meta")
+    seed = meta.get("seed") if isinstance(meta, Mapping) else None
+    return seed if isinstance(seed, int) else None
+
+
 # --- histories of logs ---
 
 

@@ -169,6 +169,14 @@ def start_worker(worker_id: int, *, seed: int, user_init: Callable[[int], None] 
         user_init(worker_id)
 
 
+def stop_workers(loader: Any) -> None:
+    """End a loader's persistent workers; left to the interpreter's exit, torch may complain that they were ended."""
+    batches = getattr(loader, "_iterator", None)
+    if batches is not None:
+        batches._shutdown_workers()
+        loader._iterator = None
+
+
 def sample_names(batch: Any) -> list[str]:
     """What the samples of a batch are called: image paths, else image ids, else their number in the batch."""
     samples = batch.get("data_samples", []) if isinstance(batch, Mapping) else []

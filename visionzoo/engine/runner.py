@@ -24,6 +24,7 @@ from torch import nn
 from visionzoo._version import __version__
 from visionzoo.engine import checkpoints, distributed
 from visionzoo.engine.hooks import IN_PLACE_OF
+from visionzoo.engine.loaders import stop_workers
 from visionzoo.engine.seeding import RandomStates, seed_everything
 from visionzoo.engine.sharded import (
     is_sharded,
@@ -352,7 +353,9 @@ class ZooRunner(Runner):
     # --- the end ---
 
     def close(self) -> None:
-        """Close files and forget mmengine's globals of this run, so that a next one in this process starts clean."""
+        """End workers, close files, forget mmengine's globals of this run: a next one in this process starts clean."""
+        for loop in (self._train_loop, self._val_loop, self._test_loop):
+            stop_workers(getattr(loop, "dataloader", None))
         for hook in self.hooks:
             if hasattr(hook, "close"):
                 hook.close()

@@ -30,7 +30,7 @@ class RunOptions:
         work_dir: where everything goes; default ``work_dirs/<name>``.
         overwrite: write into a folder that is not empty, instead of ``<name>-2``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        seed: of every random number; None takes the config's, else 0.
+        seed: of every random number; None takes that of the run that is resumed, else the config's, else 0.
         deterministic: only algorithms that give the same bits every time.
         resume: a checkpoint or work dir to go on from; True means the work dir's own.
         weights: file, work dir or short name to start from.

@@ -12,7 +12,7 @@ from torch import nn
 from visionzoo.config import LoadedConfig
 from visionzoo.engine import distributed
 from visionzoo.engine.atomic import write_text
-from visionzoo.engine.checkpoints import LAST
+from visionzoo.engine.checkpoints import LAST, saved_seed
 from visionzoo.engine.dry_run import dry_run
 from visionzoo.engine.freezing import freeze
 from visionzoo.engine.loaders import build_dataset, class_names
@@ -80,6 +80,8 @@ def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
             return dry_run(loaded, asked, device, dataset, partial(prepare, loaded=loaded, options=asked))
         checkpoint, folder = distributed.from_first(lambda: _places(asked, usual))
         loaded.cfg.work_dir = str(folder)
+        if checkpoint is not None and asked.seed is None:
+            _go_on_with_its_seed(loaded, checkpoint)
         text = loaded.cfg.pretty_text
         with kept_if_it_works(folder):
             runner = make_runner(
@@ -148,6 +150,13 @@ def _places(options: RunOptions, usual: Path) -> tuple[Path | None, Path]:
     if options.resume:
         return resume_point(options.resume, options.work_dir, usual)
     return None, new_work_dir(Path(options.work_dir or usual), overwrite=options.overwrite)
+
+
+def _go_on_with_its_seed(loaded: LoadedConfig, checkpoint: Path) -> None:
+    """Unless told otherwise, draw the samples that the run would have drawn, whatever the config's own seed is."""
+    seed = saved_seed(checkpoint)
+    if seed is not None:
+        loaded.cfg.randomness.seed = seed
 
 
 def _write_first(
