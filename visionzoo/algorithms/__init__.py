@@ -1,0 +1,1 @@
+"""Procedures over a model: search, pruning, pre-training."""

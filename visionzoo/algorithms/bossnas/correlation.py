@@ -1,0 +1,88 @@
+"""How well a search's rating orders networks: their scores against the accuracy of training them alone.
+
+A low score is good, so a good rating correlates negatively; published values are magnitudes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from visionzoo.algorithms.bossnas.paths import path_name
+from visionzoo.errors import DataError
+
+# Losses lie in [-4, 4]; the shift makes good scores small positive numbers.
+_SHIFT = 4.0
+
+
+class Correlations(NamedTuple):
+    """Kendall's tau-b, Spearman's rho (ties share their mean rank) and Pearson's r; nan where they are undefined."""
+
+    kendall: float
+    spearman: float
+    pearson: float
+
+
+def architecture_score(architecture: Sequence[Sequence[int]], rankings: Sequence[Mapping[str, float]]) -> float:
+    """Sum over blocks of the path's loss + 4, rounded to 4 decimals as the authors' scripts do.
+
+    Args:
+        architecture: one path per block.
+        rankings: loss by path (``"0312"``), one mapping per block; see :func:`read_ranking`.
+
+    Raises:
+        DataError: another number of blocks, or a path that the block's ranking does not have.
+    """
+    if len(architecture) != len(rankings):
+        raise DataError(
+            f"architecture: expected a path for each of the {len(rankings)} blocks, found {len(architecture)}; "
+            "give one per ranking"
+        )
+    total = 0.0
+    for block, (path, losses) in enumerate(zip(architecture, rankings)):
+        if (name := path_name(path)) not in losses:
+            raise DataError(
+                f"architecture: expected a path that block {block}'s ranking has ({len(losses)} of them), found "
+                f"{name!r}; check the op ids"
+            )
+        total += losses[name] + _SHIFT
+    return round(total, 4)
+
+
+def nats_architecture(name: str) -> tuple[tuple[int, ...], ...]:
+    """The CIFAR-10 paths of a NATS-Bench size: ``8:64:16:24:32`` to ((0, 7), (1, 2), (3,)).
+
+    Raises:
+        DataError: not five widths of 8 to 64 in steps of 8.
+    """
+    widths = name.split(":")
+    known = [str(width) for width in range(8, 65, 8)]
+    if len(widths) != 5 or not set(widths) <= set(known):
+        raise DataError(
+            f"architecture: expected five widths of {', '.join(known)}, found {name!r}; as in 8:64:16:24:32"
+        )
+    ids = tuple(known.index(width) for width in widths)
+    return ids[:2], ids[2:4], ids[4:]
+
+
+def rating_correlations(scores: Sequence[float], accuracies: Sequence[float]) -> Correlations:
+    """Correlations of scores with accuracies, over at least two networks.
+
+    Raises:
+        DataError: lists of different lengths, or of fewer than two.
+    """
+    if len(scores) != len(accuracies) or len(scores) < 2:
+        raise DataError(
+            f"rating: expected as many scores as accuracies, at least two, found {len(scores)} and {len(accuracies)}; "
+            "give one of each per network"
+        )
+    from scipy import stats
+
+    x, y = np.asarray(scores, float), np.asarray(accuracies, float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # constant input: the answer is nan
+        found = (measure(x, y).statistic for measure in (stats.kendalltau, stats.spearmanr, stats.pearsonr))
+        return Correlations(*map(float, found))

@@ -1,0 +1,159 @@
+"""The supernet of MBConv networks on ImageNet, in which the paper compares ratings (section 5.2).
+
+Five blocks are searched; a layer chooses the expansion and the kernel of an inverted residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from visionzoo.algorithms.bossnas.paths import Path, every_path, fair_paths
+from visionzoo.algorithms.bossnas.supernet import LazyChoices, Reducers, Supernet, conv_norm, weights_drawn_from
+from visionzoo.errors import ConfigError
+
+# Expansion and kernel by op id.
+OPS = ((6, 3), (6, 5), (3, 3), (3, 5))
+
+# Channels, stride and layers of every block; a sixth one, of 320 channels, is not searched.
+BLOCKS = ((24, 2, 2), (40, 2, 4), (80, 2, 4), (112, 1, 4), (192, 2, 4))
+FIXED_BLOCK = (320, 1, 1)
+
+_STEM = 32
+
+
+class MBConvSupernet(Supernet):
+    """All networks of the space in one, with shared weights.
+
+    Args:
+        image_size: of the views, in pixels; the network takes any.
+        seed: of the weights.
+    """
+
+    num_blocks = len(BLOCKS)
+
+    def __init__(self, *, image_size: int = 224, seed: int = 0):
+        super().__init__()
+        if image_size < 32:
+            raise ConfigError(f"MBConv.image_size: expected at least 32 pixels, found {image_size}; 224 is usual")
+        with weights_drawn_from(seed, "stem"):
+            self.stem = nn.Sequential(
+                *conv_norm(3, _STEM, 3, stride=2), nn.SiLU(inplace=True), _SeparableConv(_STEM, _STEM // 2)
+            )
+        self.blocks = nn.ModuleList()
+        in_channels = _STEM // 2
+        for block, (channels, stride, layers) in enumerate((*BLOCKS, FIXED_BLOCK)):
+            self.blocks.append(
+                nn.ModuleList(
+                    _Layer(f"blocks.{block}.{i}", in_channels if i == 0 else channels, channels, stride, i, seed)
+                    for i in range(layers)
+                )
+            )
+            in_channels = channels
+
+    def candidates(self, block: int, best_paths: Sequence[Path]) -> list[Path]:
+        return every_path(len(OPS), BLOCKS[block][2])
+
+    def sample(self, block: int, best_paths: Sequence[Path], count: int, draw: torch.Generator) -> list[Path]:
+        """One path per op, each op once in every layer; ``count`` is not used."""
+        return fair_paths(len(OPS), BLOCKS[block][2], draw)
+
+    def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
+        _check(block, path)
+        if block == 0:
+            x = self.stem(x)
+        for layer, op in zip(self.layers_of(block), path):
+            x = layer(x, op)
+        return x
+
+    def fixed_block(self, x: Tensor, op: int = 0) -> Tensor:
+        """The map of the last searched block, 192 channels, to 320."""
+        return self.blocks[len(BLOCKS)][0](x, op)  # type: ignore[index]
+
+    def prepare(self, block: int, paths: Sequence[Path], best_paths: Sequence[Path]) -> None:
+        for path in paths:
+            _check(block, path)
+            for layer, op in zip(self.layers_of(block), path):
+                layer.ops.ask(op)
+
+    def keep_path(self, block: int, path: Path) -> None:
+        for layer, op in zip(self.layers_of(block), path):
+            layer.ops.keep([op])
+
+    def projected(self, block: int) -> tuple[int, Reducers]:
+        return BLOCKS[block][0], {}
+
+
+def _check(block: int, path: Path) -> None:
+    layers = BLOCKS[block][2]
+    if len(path) != layers or not set(path) <= set(range(len(OPS))):
+        raise ConfigError(
+            f"MBConv: expected a path of {layers} ops from 0 to {len(OPS) - 1} for block {block}, found {list(path)}; "
+            "take it from candidates()"
+        )
+
+
+class _Layer(nn.Module):
+    """The candidates of one layer, and the shortcut that they share."""
+
+    def __init__(self, name: str, in_channels: int, channels: int, stride: int, index: int, seed: int):
+        super().__init__()
+        stride = stride if index == 0 else 1
+        with weights_drawn_from(seed, f"{name}.downsample"):
+            self.downsample = _shortcut(in_channels, channels, stride)
+        makers = {
+            str(op): partial(InvertedResidual, in_channels, channels, kernel, stride, expansion)
+            for op, (expansion, kernel) in enumerate(OPS)
+        }
+        self.ops = LazyChoices(makers, name=f"{name}.ops", seed=seed)
+
+    def forward(self, x: Tensor, op: int) -> Tensor:
+        return self.ops.ask(op)(x) + self.downsample(x)
+
+
+def _shortcut(in_channels: int, channels: int, stride: int) -> nn.Sequential:
+    pool = [nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)] if stride == 2 else []
+    return nn.Sequential(*pool, *(conv_norm(in_channels, channels, 1) if in_channels != channels else []))
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution, squeeze and excitation, projection; without the shortcut."""
+
+    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int, expansion: int):
+        super().__init__()
+        inner = in_channels * expansion
+        self.expand = nn.Sequential(*conv_norm(in_channels, inner, 1), nn.SiLU(inplace=True))
+        self.depthwise = nn.Sequential(*conv_norm(inner, inner, kernel, stride, inner), nn.SiLU(inplace=True))
+        self.se = _SqueezeExcite(inner, in_channels // 4)
+        self.project = nn.Sequential(*conv_norm(inner, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(self.se(self.depthwise(self.expand(x))))
+
+
+class _SeparableConv(nn.Module):
+    """Depthwise convolution, squeeze and excitation, projection."""
+
+    def __init__(self, in_channels: int, channels: int):
+        super().__init__()
+        self.depthwise = nn.Sequential(
+            *conv_norm(in_channels, in_channels, 3, groups=in_channels), nn.SiLU(inplace=True)
+        )
+        self.se = _SqueezeExcite(in_channels, in_channels // 4)
+        self.project = nn.Sequential(*conv_norm(in_channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(self.se(self.depthwise(x)))
+
+
+class _SqueezeExcite(nn.Module):
+    def __init__(self, channels: int, squeezed: int):
+        super().__init__()
+        self.reduce, self.expand = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1)
+        self.act = nn.SiLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.expand(self.act(self.reduce(x.mean((2, 3), keepdim=True)))).sigmoid()

@@ -1,0 +1,105 @@
+"""The YAML files of a search: the rating of a block's paths, and the best paths so far.
+
+The authors write pairs as ``!!python/tuple``. Only that tag is understood beside plain YAML, so that a file can
+hold nothing but data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from visionzoo.algorithms.bossnas import paths
+from visionzoo.engine.atomic import write_text
+from visionzoo.errors import DataError
+
+_TUPLE = "tag:yaml.org,2002:python/tuple"
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, and tuples."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Tuples written as the authors' files have them."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _construct_tuple(loader: _Loader, node: yaml.Node) -> tuple:
+    return tuple(loader.construct_sequence(node, deep=True))  # type: ignore[arg-type]
+
+
+_Loader.add_constructor(_TUPLE, _construct_tuple)
+_Dumper.add_representer(tuple, lambda dumper, data: dumper.represent_sequence(_TUPLE, data))
+
+
+def write_ranking(file: Path, scores: Mapping[paths.Path, float]) -> None:
+    """Write (path, score) pairs, best first: the lowest score is the best."""
+    ranked = sorted(scores.items(), key=lambda item: item[1])
+    _write(file, [(paths.path_name(path), float(score)) for path, score in ranked])
+
+
+def read_ranking(file: Path) -> dict[str, float]:
+    """Scores by path, in the file's order.
+
+    Raises:
+        DataError: the file cannot be read, or is not a list of (path, score).
+    """
+    pairs = _read(file)
+    if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
+        raise DataError(f"{file}: expected a list of (path, score), found something else; give a path_rank file")
+    ranking = {str(path): float(score) for path, score in pairs}
+    if len(ranking) != len(pairs):
+        raise DataError(f"{file}: expected every path once, found {len(pairs) - len(ranking)} twice; write it anew")
+    return ranking
+
+
+def write_best_paths(file: Path, best_paths: Sequence[Sequence[int]]) -> None:
+    """Write the best path of every block that has one."""
+    _write(file, [list(path) for path in best_paths])
+
+
+def read_best_paths(file: Path) -> list[paths.Path]:
+    """The best path of every block so far, the first block's first.
+
+    Raises:
+        DataError: the file cannot be read, or is not a list of lists of op ids.
+    """
+    found = _read(file)
+    is_paths = isinstance(found, list) and all(
+        isinstance(path, (list, tuple)) and path and all(_is_number(op, int) and op >= 0 for op in path)
+        for path in found
+    )
+    if not is_paths:
+        raise DataError(f"{file}: expected a list of paths, each a list of op ids, found something else; give a "
+                        "bestpath file")  # fmt: skip
+    return [tuple(path) for path in found]
+
+
+def _is_pair(pair: Any) -> bool:
+    return (
+        isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) and _is_number(pair[1], float)
+    )
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, (int, kind)) and not isinstance(value, bool)
+
+
+def _write(file: Path, data: Any) -> None:
+    write_text(file, yaml.dump(data, Dumper=_Dumper, default_flow_style=False))
+
+
+def _read(file: Path) -> Any:
+    try:
+        return yaml.load(Path(file).read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader with tuples
+    except OSError as error:
+        raise DataError(f"{file}: expected a readable file, found {error.strerror}; check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{file}: expected plain YAML with tuples, found {reason}; give a file of a search") from error

@@ -1,0 +1,131 @@
+"""Rating of all paths of a block: how far each is from what the whole population says (paper, section 3.3).
+
+The authors' code runs every path from the image, and re-estimates the statistics of all norms, for every path and
+every batch. Here the blocks before are run once per batch and the statistics once per path: the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from visionzoo.algorithms.bossnas.bootstrap import SiamesePair, path_loss
+from visionzoo.algorithms.bossnas.paths import Path
+from visionzoo.algorithms.bossnas.processes import average_over_processes
+
+Statistics = dict[str, tuple[Tensor, Tensor]]
+
+
+@torch.no_grad()
+def rate_paths(
+    pair: SiamesePair,
+    block: int,
+    paths: Sequence[Path],
+    best_paths: Sequence[Path],
+    bn_views: Tensor,
+    batches: Iterable[Tensor],
+) -> dict[Path, float]:
+    """Score of every path, lower is better: its online prediction of one side against the other side's centre.
+
+    The centre is the mean over all paths of the target's projections as they are; training averages normalised
+    ones. Statistics of the norms are those of one training batch. The predictor, which that batch does not pass,
+    gets those of a fresh norm (mean 0, variance 1), as in the authors' code.
+
+    Norms are left as they were found. With several processes, statistics and scores are their means.
+
+    Args:
+        pair: online and target branch.
+        block: which is rated.
+        paths: its candidates.
+        best_paths: of the blocks before.
+        bn_views: (B, 2 or more, 3, H, W), a training batch; its second view gives the statistics.
+        batches: (B, 2, 3, H, W) each, both sides of the validation images.
+    """
+    before = [(norm, _state_of(norm), norm.momentum) for norm in _norms(pair).values()]
+    was_training = pair.training
+    try:
+        return _rate(pair, block, paths, best_paths, bn_views[:, 1].contiguous(), batches)
+    finally:
+        pair.train(was_training)
+        for norm, state, momentum in before:
+            norm.load_state_dict(state)
+            norm.momentum = momentum
+
+
+def _rate(
+    pair: SiamesePair,
+    block: int,
+    paths: Sequence[Path],
+    best_paths: Sequence[Path],
+    bn_view: Tensor,
+    batches: Iterable[Tensor],
+) -> dict[Path, float]:
+    for branch in (pair.online, pair.target):
+        branch.supernet.prepare(block, paths, best_paths)
+    for norm in _norms(pair).values():
+        norm.reset_running_stats()
+        norm.momentum = 1.0  # statistics are those of the last batch alone
+    pair.train()
+    entered = pair.target.supernet.prefix(bn_view, best_paths)
+    _average_statistics(_norms(pair.target.supernet).values())
+    statistics = {path: _statistics(pair, block, path, best_paths, entered) for path in paths}
+    pair.eval()
+    losses = [_batch_losses(pair, block, paths, best_paths, statistics, views) for views in batches]
+    mean = average_over_processes(torch.stack(losses).mean(0))
+    return dict(zip(paths, mean.tolist()))
+
+
+def _statistics(pair: SiamesePair, block: int, path: Path, best_paths: Sequence[Path], entered: Tensor) -> Statistics:
+    """Means and variances of the norms that ``path`` passes, of one batch at the block's entrance."""
+    passed: dict[str, _BatchNorm] = {}
+    handles = [
+        norm.register_forward_hook(lambda norm, _, __, name=name: passed.__setitem__(name, norm))
+        for name, norm in _norms(pair).items()
+    ]
+    for branch in (pair.target, pair.online):
+        branch.project(entered, block, path, best_paths)
+    for handle in handles:
+        handle.remove()
+    _average_statistics(passed.values())
+    return {name: (norm.running_mean.clone(), norm.running_var.clone()) for name, norm in passed.items()}  # type: ignore[union-attr]
+
+
+def _batch_losses(
+    pair: SiamesePair,
+    block: int,
+    paths: Sequence[Path],
+    best_paths: Sequence[Path],
+    statistics: dict[Path, Statistics],
+    views: Tensor,
+) -> Tensor:
+    """Loss of every path on one batch, (P,)."""
+    entered = [pair.target.supernet.prefix(views[:, side].contiguous(), best_paths) for side in (0, 1)]
+    norms, online = _norms(pair), []
+    centre = [torch.zeros(()), torch.zeros(())]
+    for path in paths:
+        for name, (mean, variance) in statistics[path].items():
+            norms[name].running_mean.copy_(mean)  # type: ignore[union-attr]
+            norms[name].running_var.copy_(variance)  # type: ignore[union-attr]
+        told = [pair.target.project(x, block, path, best_paths) for x in entered]
+        centre = [total.to(x.device) + x for total, x in zip(centre, told)]
+        online.append([pair.online.project(x, block, path, best_paths) for x in entered])
+    centre_a, centre_b = (total / len(paths) for total in centre)
+    losses = [path_loss(pair.predictor, a, b, centre_a, centre_b) for a, b in online]
+    return torch.stack(losses)
+
+
+def _norms(module: nn.Module) -> dict[str, _BatchNorm]:
+    return {name: part for name, part in module.named_modules() if isinstance(part, _BatchNorm)}
+
+
+def _state_of(norm: _BatchNorm) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in norm.state_dict().items()}
+
+
+def _average_statistics(norms: Iterable[_BatchNorm]) -> None:
+    for norm in norms:
+        average_over_processes(norm.running_mean)  # type: ignore[arg-type]
+        average_over_processes(norm.running_var)  # type: ignore[arg-type]

@@ -1,0 +1,514 @@
+"""The search: block by block, train the block's paths against their ensemble, rate them all, keep the best.
+
+Everything random follows from the seed, the block, the epoch and the step, so that a run that was killed goes on
+from its last checkpoint to the same result.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from visionzoo.algorithms.bossnas.bootstrap import Branch, Predictor, Projector, SiamesePair
+from visionzoo.algorithms.bossnas.hytra import HyTraSupernet
+from visionzoo.algorithms.bossnas.lars import LARS, named_groups
+from visionzoo.algorithms.bossnas.mbconv import MBConvSupernet
+from visionzoo.algorithms.bossnas.nats import NATSSupernet
+from visionzoo.algorithms.bossnas.path_files import read_best_paths, write_best_paths, write_ranking
+from visionzoo.algorithms.bossnas.paths import Path as OpPath
+from visionzoo.algorithms.bossnas.paths import encoding_from_best_paths
+from visionzoo.algorithms.bossnas.processes import average_over_processes
+from visionzoo.algorithms.bossnas.rating import rate_paths
+from visionzoo.algorithms.bossnas.supernet import Supernet, weights_drawn_from
+from visionzoo.algorithms.bossnas.views import (
+    ListedImages,
+    ViewPairs,
+    batches_of,
+    cifar_sides,
+    epoch_order,
+    imagenet_sides,
+    seeded,
+)
+from visionzoo.engine import distributed
+from visionzoo.engine.atomic import write_file, write_text
+from visionzoo.engine.safe_load import read_checkpoint
+from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName
+
+Images = Sequence[np.ndarray]
+
+CHECKPOINT = "search.pth"
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What a search does; the defaults are the paper's for HyTra on ImageNet with 8 processes.
+
+    Args:
+        work_dir: where everything is written. A search that was interrupted there goes on.
+        space: ``hytra``, ``mbconv``, ``nats_cifar10`` or ``nats_cifar100``.
+        space_options: arguments of the supernet, e.g. ``{"width": 8, "head_dim": 8, "image_size": 64}``.
+        train_root, train_list, val_root, val_list: folders and lists of images (``<path> <label>`` lines, of which
+            the label is not used). Not read when images are given to :func:`search`.
+        blocks: how many to search, from the first; None for all.
+        epochs: of every block.
+        rate_every: epochs from rating to rating; the last one of a block decides.
+        paths: sampled per step. Spaces that sample fairly take as many as they have ops.
+        views: per side, path k sees view k.
+        batch_size: images per process and step.
+        update_interval: steps whose gradients are summed for one update. Each step's loss is divided by it, and the
+            gradients of its paths are summed, not averaged.
+        lr, momentum, weight_decay, eta: of LARS.
+        warmup_epochs: of every block, from a ten-thousandth of the rate; it then falls by a cosine, epoch by epoch.
+        base_momentum: of the target, at the start of every block; 1 at its end.
+        projector_width, projection: features inside and behind projector and predictor.
+        rating_batch_size, rating_images: of a validation batch; how many images at most, None for all.
+        best_paths: a ``bestpath`` file. Blocks that it knows are trained, but not rated.
+        checkpoint_every: steps from checkpoint to checkpoint, beside the end of every epoch; 0 for those alone.
+        train_prefix: train finished blocks further; see :class:`SiamesePair`.
+        workers: processes per process that read images.
+        seed: of everything.
+        device: ``cpu``, ``cuda`` or ``cuda:<number>``.
+    """
+
+    work_dir: str | Path
+    space: str = "hytra"
+    space_options: dict[str, Any] = field(default_factory=dict)
+    train_root: str | Path = "data/imagenet/train"
+    train_list: str | Path = "data/imagenet/meta/train.txt"
+    val_root: str | Path = "data/imagenet/val"
+    val_list: str | Path = "data/imagenet/meta/val.txt"
+    blocks: int | None = None
+    epochs: int = 6
+    rate_every: int = 2
+    paths: int = 4
+    views: int = 4
+    batch_size: int = 64
+    update_interval: int = 8
+    lr: float = 4.8
+    momentum: float = 0.9
+    weight_decay: float = 1e-6
+    eta: float = 1e-3
+    warmup_epochs: float = 1
+    base_momentum: float = 0.99
+    projector_width: int = 4096
+    projection: int = 256
+    rating_batch_size: int = 256
+    rating_images: int | None = None
+    best_paths: str | Path | None = None
+    checkpoint_every: int = 0
+    train_prefix: bool = False
+    workers: int = 0
+    seed: int = 0
+    device: str = "cpu"
+
+
+# What may change between the parts of an interrupted search.
+_MAY_CHANGE = ("work_dir", "workers", "device", "checkpoint_every")
+
+_SPACES: dict[str, Callable[..., Supernet]] = {
+    "hytra": HyTraSupernet,
+    "mbconv": MBConvSupernet,
+    "nats_cifar10": NATSSupernet,
+    "nats_cifar100": NATSSupernet,
+}
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        best_paths: one per block.
+        encoding: of the :class:`BossNet` that they spell; None for other spaces than HyTra.
+        losses: mean loss of every epoch, as (block, epoch, loss).
+        ranking: score of every path of the last rated block.
+    """
+
+    best_paths: list[OpPath]
+    encoding: tuple[tuple[int, ...], ...] | None
+    losses: list[tuple[int, int, float]]
+    ranking: dict[OpPath, float]
+
+
+def search(
+    settings: SearchSettings,
+    *,
+    train_images: Images | None = None,
+    val_images: Images | None = None,
+    log: Callable[[str], None] | None = None,
+) -> SearchResult:
+    """Search a space without labels, or go on where a search in the same folder stopped.
+
+    Writes ``path_rank/path_rank_<block>_<time>.yml`` and ``path_rank/bestpath_<block>_<epoch>_<time>.yml`` after
+    every rating, ``search.pth`` to go on from, and ``search.json`` with losses and the result. Started by torchrun,
+    the processes share the images.
+
+    Args:
+        settings: see :class:`SearchSettings`.
+        train_images, val_images: (H, W, 3) uint8 RGB each, in place of the lists in ``settings``.
+        log: receives a line now and then, in the first process.
+
+    Raises:
+        ConfigError: settings that do not fit together, or not those of the search to go on with.
+        DataError: images or the file of best paths cannot be read.
+        RunFailed: the loss is not finite.
+    """
+    _check(settings)
+    distributed.start(distributed.find_launcher(), torch.device(settings.device))
+    return _Search(settings, train_images, val_images, log or (lambda line: None)).run()
+
+
+class _Search:
+    """The state of a running search. ``block``, ``epoch`` and ``step`` are what is to be done next."""
+
+    def __init__(self, settings: SearchSettings, train: Images | None, val: Images | None, log: Callable[[str], None]):
+        self.settings, self.device = settings, torch.device(settings.device)
+        self.train_images = train if train is not None else ListedImages(settings.train_root, settings.train_list)
+        self.val_images = val if val is not None else ListedImages(settings.val_root, settings.val_list)
+        if len(self.val_images) < distributed.world_size():
+            raise DataError(
+                f"validation: expected an image for each of the {distributed.world_size()} processes, found "
+                f"{len(self.val_images)}; give more images or use fewer processes"
+            )
+        self.log = log if distributed.is_first() else (lambda line: None)
+        self.work_dir = Path(settings.work_dir)
+        (self.work_dir / "path_rank").mkdir(parents=True, exist_ok=True)
+        self.given_paths = read_best_paths(Path(settings.best_paths)) if settings.best_paths else []
+        self.sides = cifar_sides() if settings.space.startswith("nats") else imagenet_sides(_image_size(settings))
+        self.block = self.epoch = self.step = 0
+        self.best_paths: list[OpPath] = []
+        self.losses: list[tuple[int, int, float]] = []
+        self.epoch_losses: list[float] = []
+        self.ranking: dict[OpPath, float] = {}
+        self.online, self.target = _supernet(settings).to(self.device), _supernet(settings).to(self.device)
+        self.num_blocks = settings.blocks or self.online.num_blocks
+        if self.num_blocks > self.online.num_blocks:
+            raise ConfigError(
+                f"blocks: expected at most the {self.online.num_blocks} of {settings.space}, found {settings.blocks}; "
+                "leave it out"
+            )
+        steps = len(self.train_images) // (settings.batch_size * distributed.world_size())
+        if 0 < steps * settings.epochs < settings.update_interval:
+            raise ConfigError(
+                f"update_interval: expected at most the {steps * settings.epochs} steps of a block, found "
+                f"{settings.update_interval}; lower it, or no weight is ever updated"
+            )
+        self.steps_per_epoch = steps
+
+    def run(self) -> SearchResult:
+        self._begin_block()
+        self._resume()
+        while self.block < self.num_blocks:
+            self._finish_epoch()
+            if self.epoch == self.settings.epochs:
+                self._freeze_block()
+        self._write_summary()
+        encoding = encoding_from_best_paths(self.best_paths) if self.settings.space == "hytra" else None
+        return SearchResult(self.best_paths, encoding, self.losses, self.ranking)
+
+    # ----------------------------------------------------------------------- one block
+
+    def _begin_block(self) -> None:
+        """A new projector, predictor and optimizer; what is left of the last block's gradients goes."""
+        settings = self.settings
+        with weights_drawn_from(settings.seed, f"projector.{self.block}"):
+            channels, reducers = self.online.projected(self.block)
+            online = Projector(channels, reducers, settings.projector_width, settings.projection)
+            predictor = Predictor(settings.projection, settings.projector_width)
+        target = Projector(channels, reducers, settings.projector_width, settings.projection)
+        target.load_state_dict(online.state_dict())
+        self.pair = SiamesePair(
+            Branch(self.online, online), Branch(self.target, target), predictor, train_prefix=settings.train_prefix
+        ).to(self.device)
+        self.pair.train()
+        self.pair.zero_grad()
+        self.optimizer = LARS(
+            [{"params": [], "exclude": False}, {"params": [], "exclude": True, "weight_decay": 0.0}],
+            settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            eta=settings.eta,
+        )
+        self.optimized: dict[str, Tensor] = {}
+        self.epoch = self.step = 0
+
+    def _freeze_block(self) -> None:
+        """Go on behind the best path; ops beside it are not needed any more."""
+        for supernet in (self.online, self.target):
+            supernet.keep_path(self.block, self.best_paths[self.block])
+        self.block += 1
+        if self.block < self.num_blocks:
+            self._begin_block()
+        self._save()
+
+    # ----------------------------------------------------------------------- one epoch
+
+    def _finish_epoch(self) -> None:
+        """Train what is left of the epoch, then rate if it is time."""
+        if self.step < self.steps_per_epoch * (self.epoch + 1):
+            for views in self._train_batches():
+                self._train_step(views.to(self.device))
+            loss = float(np.mean(self.epoch_losses))
+            self.losses.append((self.block, self.epoch, loss))
+            self.epoch_losses = []
+            self.log(f"block {self.block}, epoch {self.epoch + 1} of {self.settings.epochs}: loss {loss:.4f}")
+            self._save()
+        is_last = self.epoch + 1 == self.settings.epochs
+        if is_last or (self.epoch + 1) % self.settings.rate_every == 0:
+            self._choose_path()
+        self.epoch += 1
+        self._save()
+
+    def _train_batches(self) -> Iterator[Tensor]:
+        settings, done = self.settings, self.step - self.steps_per_epoch * self.epoch
+        key = (settings.seed, "train", self.block, self.epoch)
+        ranks, rank = distributed.world_size(), distributed.rank()
+        order = epoch_order(len(self.train_images), settings.batch_size, ranks, rank, seeded(*key))
+        pairs = ViewPairs(self.train_images, self.sides, settings.views, key)
+        left = order[done * settings.batch_size :]
+        return batches_of(pairs, left, settings.batch_size, drop_last=True, workers=settings.workers)
+
+    def _train_step(self, views: Tensor) -> None:
+        settings = self.settings
+        draw = seeded(settings.seed, "paths", self.block, self.step)
+        paths = self.online.sample(self.block, self.best_paths, settings.paths, draw)
+        for supernet in (self.online, self.target):
+            supernet.prepare(self.block, paths, self.best_paths)
+        self.target.requires_grad_(False)
+        known = self.best_paths[: self.block]
+        targets = self.pair.targets(views, self.block, paths, known, draw)
+        losses = []
+        for loss in self.pair.path_losses(views, self.block, paths, known, targets):
+            (loss / settings.update_interval).backward()
+            losses.append(float(loss.detach()))
+        self.epoch_losses.append(self._checked(float(np.mean(losses))))
+        if (self.step + 1) % settings.update_interval == 0:
+            self._update()
+        self.step += 1
+        if settings.checkpoint_every and self.step % settings.checkpoint_every == 0:
+            self._save()
+
+    def _checked(self, loss: float) -> float:
+        loss = average_over_processes(torch.tensor(loss, device=self.device)).item()
+        if not math.isfinite(loss):
+            raise RunFailed(
+                f"block {self.block}, step {self.step}: expected a finite loss, found {loss}; lower the learning rate"
+            )
+        return loss
+
+    def _update(self) -> None:
+        """One step of LARS, then of the target. Weights whose gradient is zero are not touched."""
+        settings = self.settings
+        self._adopt_parameters()
+        for weight in self.optimized.values():
+            if weight.grad is not None:
+                average_over_processes(weight.grad)
+                if not weight.grad.any():
+                    weight.grad = None
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(settings, self.step, self.steps_per_epoch)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        progress = self.step / (settings.epochs * self.steps_per_epoch)
+        self.pair.follow(target_momentum(settings.base_momentum, progress))
+
+    def _adopt_parameters(self) -> None:
+        """Hand the optimizer what came into being since."""
+        by_kind = named_groups(self.pair)
+        for is_excluded, group in zip((False, True), self.optimizer.param_groups):
+            for name, weight in by_kind[is_excluded].items():
+                if weight.requires_grad and name not in self.optimized:
+                    self.optimized[name] = weight
+                    group["params"].append(weight)
+
+    # ----------------------------------------------------------------------- rating
+
+    def _choose_path(self) -> None:
+        del self.best_paths[self.block :]
+        if self.block < len(self.given_paths):
+            self.best_paths.append(self.given_paths[self.block])
+            self._check_given()
+        else:
+            self.ranking = self._rate()
+            self.best_paths.append(min(self.ranking, key=self.ranking.__getitem__))
+        self.log(f"block {self.block}: best path {list(self.best_paths[-1])}")
+        if distributed.is_first():
+            stamp = time.strftime("%m-%d-%H-%M-%S")
+            folder = self.work_dir / "path_rank"
+            if self.block >= len(self.given_paths):
+                write_ranking(folder / f"path_rank_{self.block}_{stamp}.yml", self.ranking)
+            write_best_paths(folder / f"bestpath_{self.block}_{self.epoch}_{stamp}.yml", self.best_paths)
+
+    def _check_given(self) -> None:
+        path = self.best_paths[-1]
+        if path not in self.online.candidates(self.block, self.best_paths[:-1]):
+            raise DataError(
+                f"{self.settings.best_paths}: expected a path of block {self.block}, found {list(path)}, which it does "
+                f"not have behind {[list(before) for before in self.best_paths[:-1]]}; give a file of this space"
+            )
+        for supernet in (self.online, self.target):
+            supernet.prepare(self.block, [path], self.best_paths[:-1])
+
+    def _rate(self) -> dict[OpPath, float]:
+        settings, ranks, rank = self.settings, distributed.world_size(), distributed.rank()
+        count = min(len(self.val_images), settings.rating_images or len(self.val_images))
+        val = ViewPairs(self.val_images, self.sides, 1, (settings.seed, "val"))
+        own = range(count)[rank::ranks]
+        batches = batches_of(val, own, settings.rating_batch_size, drop_last=False, workers=settings.workers)
+        return rate_paths(
+            self.pair,
+            self.block,
+            self.online.candidates(self.block, self.best_paths),
+            self.best_paths,
+            self._bn_views(),
+            (views.to(self.device) for views in batches),
+        )
+
+    def _bn_views(self) -> Tensor:
+        """A training batch, the same for the whole search."""
+        settings, ranks, rank = self.settings, distributed.world_size(), distributed.rank()
+        key = (settings.seed, "statistics")
+        order = torch.randperm(len(self.train_images), generator=seeded(*key)).tolist()[rank::ranks]
+        pairs = ViewPairs(self.train_images, self.sides, settings.views, key)
+        size = min(settings.rating_batch_size, len(order))
+        return next(batches_of(pairs, order, size, drop_last=False, workers=0)).to(self.device)
+
+    # ----------------------------------------------------------------------- going on
+
+    def _save(self) -> None:
+        """Everything that the rest of the search depends on, whole or not at all."""
+        if not distributed.is_first():
+            return
+        state = self.optimizer.state
+        saved = {
+            "settings": _comparable(self.settings),
+            "place": [self.block, self.epoch, self.step],
+            "best_paths": [list(path) for path in self.best_paths],
+            "losses": [list(entry) for entry in self.losses],
+            "epoch_losses": list(self.epoch_losses),
+            "ranking": [[list(path), score] for path, score in self.ranking.items()],
+            "model": self.pair.state_dict(),
+            "momentum": {
+                name: state[weight]["momentum_buffer"] for name, weight in self.optimized.items() if state.get(weight)
+            },
+            "gradients": {
+                name: weight.grad for name, weight in self.pair.named_parameters() if weight.grad is not None
+            },
+        }
+        write_file(self.work_dir / CHECKPOINT, lambda file: torch.save(saved, file))
+        self._write_summary()
+
+    def _resume(self) -> None:
+        file = self.work_dir / CHECKPOINT
+        if not file.exists():
+            return
+        saved = read_checkpoint(file, map_location=self.device)
+        self._require_same_settings(saved["settings"], file)
+        self.best_paths = [tuple(path) for path in saved["best_paths"]]
+        block, epoch, step = saved["place"]
+        self.block = min(block, self.num_blocks - 1)  # a finished search keeps what its last block had
+        self._begin_block()
+        self.block, self.epoch, self.step = block, epoch, step
+        self.losses = [(int(b), int(e), float(loss)) for b, e, loss in saved["losses"]]
+        self.epoch_losses = list(saved["epoch_losses"])
+        self.ranking = {tuple(path): score for path, score in saved["ranking"]}
+        self.pair.load_state_dict(saved["model"])
+        self.pair.target.requires_grad_(False)
+        self._adopt_parameters()
+        for name, value in saved["momentum"].items():
+            self.optimizer.state[self.optimized[name]] = {"momentum_buffer": value}
+        parameters = dict(self.pair.named_parameters())
+        for name, value in saved["gradients"].items():
+            parameters[name].grad = value
+        self.log(f"goes on with block {self.block}, epoch {self.epoch + 1}, step {self.step}")
+
+    def _require_same_settings(self, saved: dict[str, Any], file: Path) -> None:
+        ours = _comparable(self.settings)
+        changed = [name for name in ours if ours[name] != saved.get(name)]
+        if changed:
+            name = changed[0]
+            raise ConfigError(
+                f"{file}: expected to go on with the same settings, found {name}={ours[name]!r} in place of "
+                f"{saved.get(name)!r}; use another work_dir, or the settings of before",
+                [f"{other}: {saved.get(other)!r} is now {ours[other]!r}" for other in changed[1:]],
+            )
+
+    def _write_summary(self) -> None:
+        if distributed.is_first():
+            summary = {
+                "best_paths": [list(path) for path in self.best_paths],
+                "losses": [{"block": block, "epoch": epoch, "loss": loss} for block, epoch, loss in self.losses],
+                "finished": self.block >= self.num_blocks,
+            }
+            write_text(self.work_dir / "search.json", json.dumps(summary, indent=1) + "\n")
+
+
+def learning_rate(settings: SearchSettings, step: int, steps_per_epoch: int) -> float:
+    """Rate of a step counted from the block's start: a cosine by epochs, and a linear rise by steps at the start."""
+    epoch = step // steps_per_epoch
+    rate = settings.lr * (math.cos(math.pi * epoch / settings.epochs) + 1) / 2
+    warmup = settings.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        rate *= 1 - (1 - step / warmup) * (1 - 1e-4)
+    return rate
+
+
+def target_momentum(base: float, progress: float) -> float:
+    """From ``base`` at progress 0 to 1 at progress 1, by a cosine."""
+    return 1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2
+
+
+def _supernet(settings: SearchSettings) -> Supernet:
+    options = {"seed": settings.seed, **settings.space_options}
+    if settings.space.startswith("nats"):
+        options["target"] = settings.space.removeprefix("nats_")
+    return _SPACES[settings.space](**options)
+
+
+def _image_size(settings: SearchSettings) -> int:
+    return int(settings.space_options.get("image_size", 224))
+
+
+def _comparable(settings: SearchSettings) -> dict[str, Any]:
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
+    return {name: value for name, value in values.items() if name not in _MAY_CHANGE}
+
+
+_AT_LEAST = {
+    "epochs": 1,
+    "rate_every": 1,
+    "paths": 1,
+    "views": 1,
+    "batch_size": 2,
+    "update_interval": 1,
+    "projector_width": 1,
+    "projection": 1,
+    "rating_batch_size": 2,
+    "checkpoint_every": 0,
+    "workers": 0,
+}
+
+
+def _check(settings: SearchSettings) -> None:
+    if settings.space not in _SPACES:
+        raise UnknownName(settings.space, kind="search space", known=_SPACES)
+    for entry in fields(settings):
+        least, value = _AT_LEAST.get(entry.name), getattr(settings, entry.name)
+        if least is not None and (not isinstance(value, int) or value < least):
+            raise ConfigError(f"{entry.name}: expected a whole number of at least {least}, found {value!r}; raise it")
+    if settings.blocks is not None and settings.blocks < 1:
+        raise ConfigError(f"blocks: expected at least 1, found {settings.blocks}; leave it out for all")
+    if settings.lr <= 0 or not 0 <= settings.base_momentum <= 1:
+        raise ConfigError(
+            f"lr, base_momentum: expected a rate above 0 and a momentum from 0 to 1, found {settings.lr} and "
+            f"{settings.base_momentum}; the paper has 4.8 and 0.99"
+        )
