@@ -22,7 +22,7 @@ from visionzoo.algorithms.bossnas.nats import NATSSupernet
 from visionzoo.algorithms.bossnas.path_files import read_best_paths, read_ranking, write_best_paths, write_ranking
 from visionzoo.algorithms.bossnas.paths import encoding_from_best_paths, hytra_paths
 from visionzoo.algorithms.bossnas.rating import rate_paths
-from visionzoo.algorithms.bossnas.search import SearchResult, SearchSettings, search
+from visionzoo.algorithms.bossnas.search import SearchResult, SearchSettings, paper_settings, search
 
 __all__ = [
     "LARS",
@@ -43,6 +43,7 @@ __all__ = [
     "hytra_paths",
     "latent_loss",
     "nats_architecture",
+    "paper_settings",
     "path_loss",
     "rate_paths",
     "rating_correlations",

@@ -193,8 +193,7 @@ class _Layer(nn.Module):
         found = self.ops.ask(op)
         if shrinks and not found.has_entry:  # type: ignore[union-attr]
             with weights_drawn_from(self.ops.seed, f"{self.ops.name}.{op}.entry"):
-                found.add_entry(2 * self.scales.planes[scale_of(op)])  # type: ignore[operator]
-            found.to(self.ops.place.device).train(self.training)  # type: ignore[arg-type]
+                found.open_entry(2 * self.scales.planes[scale_of(op)])  # type: ignore[operator]
         return found
 
     def build_all(self) -> None:
@@ -234,10 +233,15 @@ class _TwoEntries(nn.Module, ABC):
     def add_entry(self, finer_channels: int) -> None:
         """Make what takes a finer map."""
 
+    def open_entry(self, finer_channels: int) -> None:
+        """Let an op that exists take finer maps from now on."""
+        self.add_entry(finer_channels)
+        self.to(next(self.parameters()).device).train(self.training)
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         stored = state_dict.get(prefix + self.entry_weight)
         if stored is not None and not self.has_entry:
-            self.add_entry(stored.shape[1])
+            self.open_entry(stored.shape[1])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -33,6 +33,7 @@ from visionzoo.algorithms.bossnas.views import (
     ListedImages,
     ViewPairs,
     batches_of,
+    cifar_images,
     cifar_sides,
     epoch_order,
     imagenet_sides,
@@ -57,7 +58,7 @@ class SearchSettings:
         space: ``hytra``, ``mbconv``, ``nats_cifar10`` or ``nats_cifar100``.
         space_options: arguments of the supernet, e.g. ``{"width": 8, "head_dim": 8, "image_size": 64}``.
         train_root, train_list, val_root, val_list: folders and lists of images (``<path> <label>`` lines, of which
-            the label is not used). Not read when images are given to :func:`search`.
+            the label is not used); for CIFAR the folders alone. Not read when images are given to :func:`search`.
         blocks: how many to search, from the first; None for all.
         epochs: of every block.
         rate_every: epochs from rating to rating; the last one of a block decides.
@@ -109,6 +110,28 @@ class SearchSettings:
     workers: int = 0
     seed: int = 0
     device: str = "cpu"
+
+
+_NATS = dict(epochs=50, rate_every=10, views=1, batch_size=256, update_interval=4, lr=0.48, warmup_epochs=2)
+
+# Where the paper's other searches differ from the defaults.
+_PAPER: dict[str, dict[str, Any]] = {
+    "hytra": {},
+    "mbconv": {},
+    "nats_cifar10": dict(train_root="data/cifar", val_root="data/cifar", **_NATS),
+    "nats_cifar100": dict(train_root="data/cifar", val_root="data/cifar", **_NATS),
+}
+
+
+def paper_settings(space: str, work_dir: str | Path, **changes: Any) -> SearchSettings:
+    """The settings of the paper's search of a space, for 8 processes (4 for NATS-Bench), and what to change in them.
+
+    Raises:
+        UnknownName: no such space.
+    """
+    if space not in _PAPER:
+        raise UnknownName(space, kind="search space", known=_PAPER)
+    return SearchSettings(work_dir, space, **{**_PAPER[space], **changes})
 
 
 # What may change between the parts of an interrupted search.
@@ -172,8 +195,8 @@ class _Search:
 
     def __init__(self, settings: SearchSettings, train: Images | None, val: Images | None, log: Callable[[str], None]):
         self.settings, self.device = settings, torch.device(settings.device)
-        self.train_images = train if train is not None else ListedImages(settings.train_root, settings.train_list)
-        self.val_images = val if val is not None else ListedImages(settings.val_root, settings.val_list)
+        self.train_images = _images(settings, train=True) if train is None else train
+        self.val_images = _images(settings, train=False) if val is None else val
         if len(self.val_images) < distributed.world_size():
             raise DataError(
                 f"validation: expected an image for each of the {distributed.world_size()} processes, found "
@@ -465,6 +488,13 @@ def learning_rate(settings: SearchSettings, step: int, steps_per_epoch: int) -> 
 def target_momentum(base: float, progress: float) -> float:
     """From ``base`` at progress 0 to 1 at progress 1, by a cosine."""
     return 1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2
+
+
+def _images(settings: SearchSettings, *, train: bool) -> Images:
+    root, list_file = (settings.train_root, settings.train_list) if train else (settings.val_root, settings.val_list)
+    if settings.space.startswith("nats"):
+        return cifar_images(root, settings.space.removeprefix("nats_"), train=train)  # type: ignore[return-value]
+    return ListedImages(root, list_file)
 
 
 def _supernet(settings: SearchSettings) -> Supernet:

@@ -65,6 +65,28 @@ def _without_label(line: str) -> str:
     return path.strip() if path and label.lstrip("-").isdigit() else line.strip()
 
 
+def cifar_images(root: str | Path, name: str, *, train: bool) -> np.ndarray:
+    """All images of CIFAR's training or test half, (N, 32, 32, 3) uint8 RGB.
+
+    Args:
+        root: folder with ``cifar-10-batches-py`` or ``cifar-100-python``.
+        name: ``cifar10`` or ``cifar100``.
+
+    Raises:
+        DataError: the files are not there, or not those that were published.
+    """
+    from torchvision import datasets
+
+    made = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+    try:
+        return np.asarray(made(str(root), train=train, download=False).data)  # reads pickles by checksum alone
+    except (RuntimeError, OSError) as error:
+        raise DataError(
+            f"{root}: expected the files of {name}, found {' '.join(str(error).split())}; unpack the published archive "
+            "there"
+        ) from error
+
+
 def imagenet_sides(size: int = 224) -> tuple[View, View]:
     """The two augmentations of a search on ImageNet: A blurs seldom, B always and solarises now and then."""
     return _imagenet_view(size, blur=0.1, solarize=0.0), _imagenet_view(size, blur=1.0, solarize=0.2)

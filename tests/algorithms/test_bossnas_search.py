@@ -1,0 +1,263 @@
+"""Whole searches: small ones in seconds, resumed ones, shared ones; one at the size of the paper's images."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+import torch.nn.functional as F
+from bossnas_toys import NARROW, random_images, small_settings
+
+from visionzoo.algorithms.bossnas import (
+    SearchResult,
+    SearchSettings,
+    hytra_paths,
+    paper_settings,
+    read_best_paths,
+    read_ranking,
+    search,
+    write_best_paths,
+)
+from visionzoo.backbones.bossnet import BossNet
+from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName
+
+PROCESS = Path(__file__).with_name("bossnas_process.py")
+
+
+def small_search(settings: SearchSettings, count: int = 16) -> SearchResult:
+    images = random_images(count)
+    return search(settings, train_images=images, val_images=images)
+
+
+def epoch_losses(found: SearchResult, block: int) -> list[float]:
+    return [loss for of, _, loss in found.losses if of == block]
+
+
+# --------------------------------------------------------------------------- from start to end
+
+
+def test_searches_two_blocks_and_what_it_finds_trains(tmp_path: Path) -> None:
+    found = small_search(small_settings(tmp_path, batch_size=16, rating_images=16), 64)
+    for block in (0, 1):
+        first, last = epoch_losses(found, block)
+        assert -4 <= last < first <= 4
+        (file,) = (tmp_path / "path_rank").glob(f"path_rank_{block}_*.yml")
+        ranking = read_ranking(file)
+        assert list(ranking.values()) == sorted(ranking.values())
+        assert next(iter(ranking)) == "".join(map(str, found.best_paths[block]))
+        assert len(list((tmp_path / "path_rank").glob(f"bestpath_{block}_1_*.yml"))) == 1
+    assert len(read_ranking(next((tmp_path / "path_rank").glob("path_rank_0_*.yml")))) == 51
+    summary = json.loads((tmp_path / "search.json").read_text())
+    assert summary["finished"]
+    assert summary["best_paths"] == [list(path) for path in found.best_paths]
+    assert found.encoding is not None
+    assert sum(map(len, found.encoding)) == 8
+    _train_a_little(BossNet("tiny", encoding=found.encoding))
+
+
+def _train_a_little(net: BossNet) -> None:
+    torch.manual_seed(0)
+    images, labels = torch.randn(8, 3, 64, 64), torch.arange(8) % 2
+    head = torch.nn.Linear(net.out_channels[-1], 2)
+    optimizer, losses = torch.optim.AdamW([*net.parameters(), *head.parameters()], 1e-3), []
+    for _ in range(8):
+        loss = F.cross_entropy(head(net(images)[-1].mean((2, 3))), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.slow
+def test_searches_at_the_papers_image_size(tmp_path: Path) -> None:
+    """Two blocks of two epochs over 64 random images of 224 pixels, less than five minutes."""
+    settings = small_settings(
+        tmp_path, batch_size=16, rating_images=8, space_options={"width": 8, "head_dim": 8, "image_size": 224}
+    )
+    found = small_search(settings, 64)
+    for block in (0, 1):
+        first, last = epoch_losses(found, block)
+        assert last < first
+        assert len(list((tmp_path / "path_rank").glob(f"path_rank_{block}_*.yml"))) == 1
+
+
+def test_rates_during_a_block_as_well(tmp_path: Path) -> None:
+    found = small_search(small_settings(tmp_path, blocks=1, epochs=3, rate_every=2))
+    named = sorted(file.name.split("_")[2] for file in (tmp_path / "path_rank").glob("bestpath_0_*.yml"))
+    assert named == ["1", "2"]
+    assert tuple(found.best_paths[0]) in hytra_paths(4)
+
+
+def test_other_spaces_are_searched(tmp_path: Path) -> None:
+    mbconv = small_settings(tmp_path / "mbconv", space="mbconv", blocks=1, epochs=1, space_options={"image_size": 32})
+    found = small_search(mbconv)
+    assert (len(found.best_paths), len(found.ranking), found.encoding) == (1, 16, None)
+    options = {"projected_channels": 16}
+    nats = small_settings(tmp_path / "nats", space="nats_cifar10", blocks=2, epochs=1, views=1, space_options=options)
+    images = random_images(8, 32)
+    found = search(nats, train_images=images, val_images=images[:4])
+    assert [len(path) for path in found.best_paths] == [2, 2]
+    assert len(found.ranking) == 64
+
+
+def test_lists_of_images_are_searched(tmp_path: Path) -> None:
+    names = [f"n0/{number}.png" for number in range(8)]
+    (tmp_path / "n0").mkdir()
+    for name, image in zip(names, random_images(8)):
+        cv2.imwrite(str(tmp_path / name), image)
+    (tmp_path / "list.txt").write_text("".join(f"{name} 0\n" for name in names))
+    lines: list[str] = []
+    settings = small_settings(
+        tmp_path / "work", blocks=1, epochs=1, train_root=tmp_path, val_root=tmp_path,
+        train_list=tmp_path / "list.txt", val_list=tmp_path / "list.txt",
+    )  # fmt: skip
+    found = search(settings, log=lines.append)
+    assert len(found.losses) == 1
+    assert lines[0].startswith("block 0, epoch 1 of 1: loss ")
+
+
+def test_a_searchs_chance_is_its_seed(tmp_path: Path) -> None:
+    one, same, other = (
+        small_search(small_settings(tmp_path / str(number), blocks=1, epochs=1, seed=seed))
+        for number, seed in enumerate((0, 0, 1))
+    )
+    assert one.losses == same.losses
+    assert one.ranking == same.ranking
+    assert one.losses != other.losses
+
+
+def test_unused_paths_keep_their_weights(tmp_path: Path) -> None:
+    """Neither decay nor momentum moves an op that no sampled path has."""
+    settings = small_settings(tmp_path, blocks=1, epochs=1, paths=1, weight_decay=0.1)
+    small_search(settings)
+    state = torch.load(tmp_path / "search.pth", weights_only=True)
+    fresh = __import__("visionzoo.algorithms.bossnas", fromlist=["HyTraSupernet"]).HyTraSupernet(**NARROW).build_all()
+    start = fresh.state_dict()
+    moved = {
+        name.split("supernet.")[1]
+        for name, value in state["model"].items()
+        if name.startswith("online.supernet.") and name.endswith("conv3.weight")
+        and not torch.equal(value, start[name.split("supernet.")[1]])
+    }  # fmt: skip
+    momentum = {name.split("supernet.")[1] for name in state["momentum"] if name.endswith("conv3.weight")}
+    assert moved
+    assert moved <= momentum
+
+
+# --------------------------------------------------------------------------- going on
+
+
+def test_goes_on_from_a_file_of_best_paths(tmp_path: Path) -> None:
+    small_search(small_settings(tmp_path / "first", blocks=1, epochs=1))
+    (file,) = (tmp_path / "first" / "path_rank").glob("bestpath_0_*.yml")
+    found = small_search(small_settings(tmp_path / "second", epochs=1, best_paths=str(file)))
+    assert found.best_paths[0] == read_best_paths(file)[0]
+    assert len(found.best_paths) == 2
+    assert not list((tmp_path / "second" / "path_rank").glob("path_rank_0_*.yml"))
+    assert len(list((tmp_path / "second" / "path_rank").glob("path_rank_1_*.yml"))) == 1
+
+
+def test_a_path_that_the_space_does_not_have_is_named(tmp_path: Path) -> None:
+    write_best_paths(tmp_path / "best.yml", [(0, 0, 0, 0)])
+    with pytest.raises(DataError, match=r"expected a path of block 0, found \[0, 0, 0, 0\]"):
+        small_search(small_settings(tmp_path, epochs=1, best_paths=tmp_path / "best.yml"))
+
+
+def test_a_finished_search_is_not_done_again(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path, blocks=1, epochs=1)
+    first = small_search(settings)
+    files = sorted(path.name for path in (tmp_path / "path_rank").iterdir())
+    assert small_search(settings) == first
+    assert sorted(path.name for path in (tmp_path / "path_rank").iterdir()) == files
+
+
+def test_other_settings_are_not_gone_on_with(tmp_path: Path) -> None:
+    small_search(small_settings(tmp_path, blocks=1, epochs=1))
+    with pytest.raises(ConfigError, match=r"found lr=2\.0 in place of 1\.0"):
+        small_search(small_settings(tmp_path, blocks=1, epochs=1, lr=2.0))
+
+
+def run_process(*arguments: str | Path, ranks: int = 1) -> tuple[int, list[dict[str, Any]], str]:
+    command = [sys.executable, str(PROCESS), *map(str, arguments)]
+    if ranks > 1:
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+        command = [sys.executable, *launcher, *command[1:]]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return done.returncode, found, done.stderr
+
+
+def test_killed_searches_end_like_those_that_were_not(tmp_path: Path) -> None:
+    """Killed in the first and in the second block, in the middle of epochs and of an update's gradients."""
+    code, (whole,), errors = run_process(tmp_path / "whole")
+    assert code == 0, errors
+    assert whole["steps"] == 8
+    for kill in (1, 4):  # of the first process: steps 1 and, in the second one, 4 further on
+        code, found, _ = run_process(tmp_path / "killed", "kill", kill)
+        assert (code, found) == (-signal.SIGKILL, [])
+    code, (resumed,), errors = run_process(tmp_path / "killed")
+    assert code == 0, errors
+    assert resumed["steps"] == 3
+    for name in ("best", "losses", "weights"):
+        assert resumed[name] == whole[name]
+
+
+def test_two_processes_search_together(tmp_path: Path) -> None:
+    code, found, errors = run_process(tmp_path, ranks=2)
+    assert code == 0, errors
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert found[0]["steps"] == 4
+    assert len(list((tmp_path / "path_rank").glob("path_rank_*.yml"))) == 2
+
+
+# --------------------------------------------------------------------------- settings
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    hytra, nats = paper_settings("hytra", "work"), paper_settings("nats_cifar10", "work", epochs=10)
+    assert (hytra.epochs, hytra.paths, hytra.views, hytra.lr, hytra.update_interval) == (6, 4, 4, 4.8, 8)
+    assert (nats.epochs, nats.views, nats.lr, nats.update_interval, nats.batch_size) == (10, 1, 0.48, 4, 256)
+    with pytest.raises(UnknownName, match="did you mean 'hytra'"):
+        paper_settings("hytr", "work")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 1}, "batch_size: expected a whole number of at least 2, found 1"),
+        ({"epochs": 0}, "epochs: expected a whole number of at least 1"),
+        ({"paths": 1.5}, r"paths: expected a whole number of at least 1, found 1\.5"),
+        ({"blocks": 0}, "blocks: expected at least 1, found 0"),
+        ({"blocks": 5}, "blocks: expected at most the 4 of hytra, found 5"),
+        ({"lr": 0}, "expected a rate above 0"),
+        ({"base_momentum": 1.5}, "a momentum from 0 to 1"),
+        ({"update_interval": 99}, "update_interval: expected at most the 4 steps of a block, found 99"),
+        ({"batch_size": 17}, "expected at most 16 for 16 images and 1 processes, found 17"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        small_search(small_settings(tmp_path, **changes))
+
+
+def test_unknown_spaces_and_missing_images_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'mbconv'"):
+        small_search(small_settings(tmp_path, space="mbcon"))
+    with pytest.raises(DataError, match="expected a list of images"):
+        search(small_settings(tmp_path, train_list=tmp_path / "none.txt"))
+
+
+def test_an_exploding_loss_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="expected a finite loss, found nan; lower the learning rate"):
+        small_search(small_settings(tmp_path, blocks=1, lr=1e30))
