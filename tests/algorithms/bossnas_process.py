@@ -36,7 +36,8 @@ def main() -> None:
         step(self, views)
 
     _Search._train_step = train_step  # type: ignore[method-assign]
-    settings = small_settings(Path(work_dir), update_interval=3, checkpoint_every=1)
+    share = 8 // int(os.environ.get("WORLD_SIZE", "1"))
+    settings = small_settings(Path(work_dir), batch_size=share, update_interval=3, checkpoint_every=1)
     images = random_images(16)
     found = run_search(settings, train_images=images, val_images=images)
     weights = hashlib.sha256()

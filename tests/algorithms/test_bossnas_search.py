@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import cv2
 import pytest
 import torch
 import torch.nn.functional as F
-from bossnas_toys import NARROW, random_images, small_settings
+from bossnas_toys import random_images, small_settings
 
 from visionzoo.algorithms.bossnas import (
     SearchResult,
@@ -26,6 +27,8 @@ from visionzoo.algorithms.bossnas import (
     search,
     write_best_paths,
 )
+from visionzoo.algorithms.bossnas.search import _Search
+from visionzoo.algorithms.bossnas.views import seeded
 from visionzoo.backbones.bossnet import BossNet
 from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName
 
@@ -98,13 +101,16 @@ def test_rates_during_a_block_as_well(tmp_path: Path) -> None:
 
 
 def test_other_spaces_are_searched(tmp_path: Path) -> None:
-    mbconv = small_settings(tmp_path / "mbconv", space="mbconv", blocks=1, epochs=1, space_options={"image_size": 32})
-    found = small_search(mbconv)
+    small: dict[str, Any] = dict(epochs=1, batch_size=4, rating_images=4)
+    options: dict[str, Any] = {"image_size": 32}
+    found = small_search(
+        small_settings(tmp_path / "mbconv", space="mbconv", blocks=1, space_options=options, **small), 4
+    )
     assert (len(found.best_paths), len(found.ranking), found.encoding) == (1, 16, None)
     options = {"projected_channels": 16}
-    nats = small_settings(tmp_path / "nats", space="nats_cifar10", blocks=2, epochs=1, views=1, space_options=options)
-    images = random_images(8, 32)
-    found = search(nats, train_images=images, val_images=images[:4])
+    nats = small_settings(tmp_path / "nats", space="nats_cifar10", views=1, space_options=options, **small)
+    images = random_images(4, 32)
+    found = search(nats, train_images=images, val_images=images)
     assert [len(path) for path in found.best_paths] == [2, 2]
     assert len(found.ranking) == 64
 
@@ -127,7 +133,7 @@ def test_lists_of_images_are_searched(tmp_path: Path) -> None:
 
 def test_a_searchs_chance_is_its_seed(tmp_path: Path) -> None:
     one, same, other = (
-        small_search(small_settings(tmp_path / str(number), blocks=1, epochs=1, seed=seed))
+        small_search(small_settings(tmp_path / str(number), blocks=1, epochs=1, rating_images=4, seed=seed), 8)
         for number, seed in enumerate((0, 0, 1))
     )
     assert one.losses == same.losses
@@ -136,21 +142,19 @@ def test_a_searchs_chance_is_its_seed(tmp_path: Path) -> None:
 
 
 def test_unused_paths_keep_their_weights(tmp_path: Path) -> None:
-    """Neither decay nor momentum moves an op that no sampled path has."""
-    settings = small_settings(tmp_path, blocks=1, epochs=1, paths=1, weight_decay=0.1)
-    small_search(settings)
-    state = torch.load(tmp_path / "search.pth", weights_only=True)
-    fresh = __import__("visionzoo.algorithms.bossnas", fromlist=["HyTraSupernet"]).HyTraSupernet(**NARROW).build_all()
-    start = fresh.state_dict()
-    moved = {
-        name.split("supernet.")[1]
-        for name, value in state["model"].items()
-        if name.startswith("online.supernet.") and name.endswith("conv3.weight")
-        and not torch.equal(value, start[name.split("supernet.")[1]])
-    }  # fmt: skip
-    momentum = {name.split("supernet.")[1] for name in state["momentum"] if name.endswith("conv3.weight")}
-    assert moved
-    assert moved <= momentum
+    """Neither decay nor the moving target touches an op that no sampled path has, though it exists."""
+    images = random_images(8)
+    running = _Search(small_settings(tmp_path, paths=1, weight_decay=0.1), images, images, print)
+    running._begin_block()
+    running.online.prepare(0, hytra_paths(4), [])
+    running.target.prepare(0, hytra_paths(4), [])
+    before = {name: value.clone() for name, value in running.pair.named_parameters()}
+    for views in running._train_batches():
+        running._train_step(views)
+    path = running.online.sample(0, [], 1, seeded(0, "paths", 0, 0))[0]
+    moved = {name for name, value in running.pair.named_parameters() if not torch.equal(before[name], value)}
+    ops = {tuple(name.split(".")[4:7:2]) for name in moved if ".blocks.0." in name and ".ops." in name}
+    assert ops == {(str(layer), str(op)) for layer, op in enumerate(path)}
 
 
 # --------------------------------------------------------------------------- going on
@@ -186,6 +190,33 @@ def test_other_settings_are_not_gone_on_with(tmp_path: Path) -> None:
         small_search(small_settings(tmp_path, blocks=1, epochs=1, lr=2.0))
 
 
+class Interrupted(Exception):
+    """In place of whatever ends a process."""
+
+
+def test_searches_go_on_from_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ended before each of the four steps of two blocks, gradients of an update half summed, and never before one."""
+    changes: dict[str, Any] = dict(epochs=1, update_interval=2, checkpoint_every=1, rating_images=4)
+    whole = small_search(small_settings(tmp_path / "whole", **changes))
+    train_step, left = _Search._train_step, [0]
+
+    def train_step_or_end(self: _Search, views: torch.Tensor) -> None:
+        if not left[0]:
+            raise Interrupted
+        left[0] -= 1
+        train_step(self, views)
+
+    monkeypatch.setattr(_Search, "_train_step", train_step_or_end)
+    for _ in range(4):
+        left[0] = 1
+        with contextlib.suppress(Interrupted):
+            resumed = small_search(small_settings(tmp_path / "parts", **changes))
+    assert resumed == whole
+    ours, theirs = (torch.load(tmp_path / name / "search.pth", weights_only=True) for name in ("parts", "whole"))
+    assert list(ours["model"]) == list(theirs["model"])
+    assert all(torch.equal(value, theirs["model"][name]) for name, value in ours["model"].items())
+
+
 def run_process(*arguments: str | Path, ranks: int = 1) -> tuple[int, list[dict[str, Any]], str]:
     command = [sys.executable, str(PROCESS), *map(str, arguments)]
     if ranks > 1:
@@ -197,6 +228,7 @@ def run_process(*arguments: str | Path, ranks: int = 1) -> tuple[int, list[dict[
     return done.returncode, found, done.stderr
 
 
+@pytest.mark.slow
 def test_killed_searches_end_like_those_that_were_not(tmp_path: Path) -> None:
     """Killed in the first and in the second block, in the middle of epochs and of an update's gradients."""
     code, (whole,), errors = run_process(tmp_path / "whole")
@@ -217,7 +249,7 @@ def test_two_processes_search_together(tmp_path: Path) -> None:
     assert code == 0, errors
     assert len(found) == 2
     assert found[0] == found[1]
-    assert found[0]["steps"] == 4
+    assert found[0]["steps"] == 8
     assert len(list((tmp_path / "path_rank").glob("path_rank_*.yml"))) == 2
 
 

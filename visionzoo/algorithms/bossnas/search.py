@@ -38,6 +38,7 @@ from visionzoo.algorithms.bossnas.views import (
     epoch_order,
     imagenet_sides,
     seeded,
+    steps_of_epoch,
 )
 from visionzoo.engine import distributed
 from visionzoo.engine.atomic import write_file, write_text
@@ -219,8 +220,8 @@ class _Search:
                 f"blocks: expected at most the {self.online.num_blocks} of {settings.space}, found {settings.blocks}; "
                 "leave it out"
             )
-        steps = len(self.train_images) // (settings.batch_size * distributed.world_size())
-        if 0 < steps * settings.epochs < settings.update_interval:
+        steps = steps_of_epoch(len(self.train_images), settings.batch_size, distributed.world_size())
+        if steps * settings.epochs < settings.update_interval:
             raise ConfigError(
                 f"update_interval: expected at most the {steps * settings.epochs} steps of a block, found "
                 f"{settings.update_interval}; lower it, or no weight is ever updated"
@@ -268,6 +269,7 @@ class _Search:
         """Go on behind the best path; ops beside it are not needed any more."""
         for supernet in (self.online, self.target):
             supernet.keep_path(self.block, self.best_paths[self.block])
+        self.optimized = {}
         self.block += 1
         if self.block < self.num_blocks:
             self._begin_block()

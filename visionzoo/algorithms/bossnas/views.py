@@ -160,16 +160,21 @@ def batches_of(
     return iter(DataLoader(pairs, batch_sampler=chunks, num_workers=workers))
 
 
-def epoch_order(count: int, batch: int, ranks: int, rank: int, draw: torch.Generator) -> list[int]:
-    """This process's images of one epoch: a permutation, cut to whole batches of all processes.
+def steps_of_epoch(count: int, batch: int, ranks: int) -> int:
+    """Whole batches of all processes in ``count`` images.
 
     Raises:
-        ConfigError: there are fewer images than one batch of all processes.
+        ConfigError: there is none.
     """
-    whole = count // (batch * ranks) * batch * ranks
-    if not whole:
+    if count < batch * ranks:
         raise ConfigError(
             f"batch_size: expected at most {count // ranks} for {count} images and {ranks} processes, found {batch}; "
             "lower it"
         )
-    return torch.randperm(count, generator=draw)[:whole][rank::ranks].tolist()
+    return count // (batch * ranks)
+
+
+def epoch_order(count: int, batch: int, ranks: int, rank: int, draw: torch.Generator) -> list[int]:
+    """This process's images of one epoch: its share of a permutation, cut to whole batches of all processes."""
+    used = steps_of_epoch(count, batch, ranks) * batch * ranks
+    return torch.randperm(count, generator=draw)[:used][rank::ranks].tolist()
