@@ -125,10 +125,11 @@ def _read_safetensors(path: Path, map_location: Any) -> dict:
     from safetensors import SafetensorError, safe_open
 
     device = str(map_location) if isinstance(map_location, str | torch.device) else "cpu"
+    read_to = "cpu" if device == "meta" else device  # safetensors does not know the device without values
     try:
-        with safe_open(path, framework="pt", device=device) as file:
+        with safe_open(path, framework="pt", device=read_to) as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118 - not a dict
     except SafetensorError as error:
         raise _broken(path, error) from error
     return {"state_dict": tensors, "meta": _meta_of(path, header)}
