@@ -44,6 +44,8 @@ def rate_paths(
         bn_views: (B, 2 or more, 3, H, W), a training batch; its second view gives the statistics.
         batches: (B, 2, 3, H, W) each, both sides of the validation images.
     """
+    for branch in (pair.online, pair.target):
+        branch.supernet.prepare(block, paths, best_paths)
     before = [(norm, _state_of(norm), norm.momentum) for norm in _norms(pair).values()]
     was_training = pair.training
     try:
@@ -63,8 +65,6 @@ def _rate(
     bn_view: Tensor,
     batches: Iterable[Tensor],
 ) -> dict[Path, float]:
-    for branch in (pair.online, pair.target):
-        branch.supernet.prepare(block, paths, best_paths)
     for norm in _norms(pair).values():
         norm.reset_running_stats()
         norm.momentum = 1.0  # statistics are those of the last batch alone
