@@ -30,7 +30,7 @@ from visionzoo.algorithms.bossnas import (
 from visionzoo.algorithms.bossnas.search import _Search
 from visionzoo.algorithms.bossnas.views import seeded
 from visionzoo.backbones.bossnet import BossNet
-from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName
+from visionzoo.errors import ConfigError, DataError, OutputError, RunFailed, UnknownName
 
 PROCESS = Path(__file__).with_name("bossnas_process.py")
 
@@ -290,6 +290,11 @@ def test_mistakes_are_named(tmp_path: Path, changes: dict[str, Any], message: st
 def test_unknown_spaces_and_missing_images_are_named(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="did you mean 'mbconv'"):
         small_search(small_settings(tmp_path, space="mbcon"))
+    with pytest.raises(UnknownName, match="did you mean 'width'"):
+        small_search(small_settings(tmp_path, space_options={"widths": 8}))
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="choose another folder"):
+        small_search(small_settings(tmp_path / "file" / "work"))
     with pytest.raises(DataError, match="expected a list of images"):
         search(small_settings(tmp_path, train_list=tmp_path / "none.txt"))
 

@@ -41,9 +41,10 @@ from visionzoo.algorithms.bossnas.views import (
     steps_of_epoch,
 )
 from visionzoo.engine import distributed
-from visionzoo.engine.atomic import write_file, write_text
+from visionzoo.engine.atomic import cannot_write, write_file, write_text
 from visionzoo.engine.safe_load import read_checkpoint
 from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName
+from visionzoo.registry import accepted_arguments
 
 Images = Sequence[np.ndarray]
 
@@ -184,10 +185,11 @@ def search(
     Raises:
         ConfigError: settings that do not fit together, or not those of the search to go on with.
         DataError: images or the file of best paths cannot be read.
+        OutputError: the folder cannot be written.
         RunFailed: the loss is not finite.
     """
     _check(settings)
-    distributed.start(distributed.find_launcher(), torch.device(settings.device))
+    distributed.start(distributed.find_launcher(), _device(settings))
     return _Search(settings, train_images, val_images, log or (lambda line: None)).run()
 
 
@@ -195,7 +197,7 @@ class _Search:
     """The state of a running search. ``block``, ``epoch`` and ``step`` are what is to be done next."""
 
     def __init__(self, settings: SearchSettings, train: Images | None, val: Images | None, log: Callable[[str], None]):
-        self.settings, self.device = settings, torch.device(settings.device)
+        self.settings, self.device = settings, _device(settings)
         self.train_images = _images(settings, train=True) if train is None else train
         self.val_images = _images(settings, train=False) if val is None else val
         if len(self.val_images) < distributed.world_size():
@@ -205,7 +207,7 @@ class _Search:
             )
         self.log = log if distributed.is_first() else (lambda line: None)
         self.work_dir = Path(settings.work_dir)
-        (self.work_dir / "path_rank").mkdir(parents=True, exist_ok=True)
+        _make_folder(self.work_dir / "path_rank")
         self.given_paths = read_best_paths(Path(settings.best_paths)) if settings.best_paths else []
         self.sides = cifar_sides() if settings.space.startswith("nats") else imagenet_sides(_image_size(settings))
         self.block = self.epoch = self.step = 0
@@ -492,6 +494,20 @@ def target_momentum(base: float, progress: float) -> float:
     return 1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2
 
 
+def _device(settings: SearchSettings) -> torch.device:
+    """``cuda`` is this process's own GPU."""
+    return (
+        torch.device("cuda", distributed.local_rank()) if settings.device == "cuda" else torch.device(settings.device)
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
 def _images(settings: SearchSettings, *, train: bool) -> Images:
     root, list_file = (settings.train_root, settings.train_list) if train else (settings.val_root, settings.val_list)
     if settings.space.startswith("nats"):
@@ -503,7 +519,12 @@ def _supernet(settings: SearchSettings) -> Supernet:
     options = {"seed": settings.seed, **settings.space_options}
     if settings.space.startswith("nats"):
         options["target"] = settings.space.removeprefix("nats_")
-    return _SPACES[settings.space](**options)
+    cls = _SPACES[settings.space]
+    known, _ = accepted_arguments(cls)
+    for name in options:
+        if name not in known:
+            raise UnknownName(name, kind=f"option of the space {settings.space}", known=known)
+    return cls(**options)
 
 
 def _image_size(settings: SearchSettings) -> int:
