@@ -162,12 +162,19 @@ def _child(parent: Registry, *folders: str, base: tuple[str, ...] = ()) -> ZooRe
 
 
 MODELS = _child(mm.MODELS, *_PARTS, base=("mmengine.model", "mmcv.cnn"))
-DATASETS = _child(mm.DATASETS, "datasets.coco", base=("mmengine.dataset",))
+DATASETS = _child(
+    mm.DATASETS,
+    "datasets.coco",
+    "datasets.classification",
+    "datasets.cifar",
+    "datasets.crops",
+    base=("mmengine.dataset",),
+)
 TRANSFORMS = _child(mm.TRANSFORMS, "datasets.transforms", base=("mmcv.transforms",))
 METRICS = _child(mm.METRICS, "metrics", base=("mmengine.evaluator",))
 HOOKS = _child(mm.HOOKS, "engine.hooks", "engine.progress", "engine.freezing", base=("mmengine.hooks",))
 LOOPS = _child(mm.LOOPS, "engine.loops", base=("mmengine.runner",))
-DATA_SAMPLERS = _child(mm.DATA_SAMPLERS, base=("mmengine.dataset",))
+DATA_SAMPLERS = _child(mm.DATA_SAMPLERS, "engine.samplers", base=("mmengine.dataset",))
 RUNNERS = _child(mm.RUNNERS, "engine.runner", base=("mmengine.runner",))
 RUNNER_CONSTRUCTORS = _child(mm.RUNNER_CONSTRUCTORS)
 STRATEGIES = _child(mm.STRATEGIES)
@@ -175,8 +182,8 @@ MODEL_WRAPPERS = _child(mm.MODEL_WRAPPERS, "engine.wrappers", base=("mmengine.mo
 WEIGHT_INITIALIZERS = _child(mm.WEIGHT_INITIALIZERS, "engine.weights", base=("mmengine.model",))
 OPTIMIZERS = _child(mm.OPTIMIZERS, base=("mmengine.optim",))
 OPTIM_WRAPPERS = _child(mm.OPTIM_WRAPPERS, "engine.optim", base=("mmengine.optim",))
-OPTIM_WRAPPER_CONSTRUCTORS = _child(mm.OPTIM_WRAPPER_CONSTRUCTORS, base=("mmengine.optim",))
-PARAM_SCHEDULERS = _child(mm.PARAM_SCHEDULERS, base=("mmengine.optim",))
+OPTIM_WRAPPER_CONSTRUCTORS = _child(mm.OPTIM_WRAPPER_CONSTRUCTORS, "engine.optim", base=("mmengine.optim",))
+PARAM_SCHEDULERS = _child(mm.PARAM_SCHEDULERS, "engine.schedules", base=("mmengine.optim",))
 EVALUATOR = _child(mm.EVALUATOR, base=("mmengine.evaluator",))
 TASK_UTILS = _child(mm.TASK_UTILS)
 VISUALIZERS = _child(mm.VISUALIZERS, base=("mmengine.visualization",))

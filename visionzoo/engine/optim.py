@@ -1,17 +1,21 @@
-"""Mixed precision on any device. mmengine's wrapper starts on CUDA alone and asks a global which device that is."""
+"""Mixed precision on any device, and learning rates and weight decay by layer.
+
+mmengine's wrapper for mixed precision starts on CUDA alone and asks a global which device that is.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import Tensor, nn
 
-from visionzoo.errors import ConfigError
-from visionzoo.registry import OPTIM_WRAPPERS
+from visionzoo.errors import ConfigError, nearest_name, one_of
+from visionzoo.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -70,3 +74,121 @@ def _build_scaler(device: str, loss_scale: Any, *, enabled: bool) -> torch.amp.G
         return torch.amp.GradScaler(device, init_scale=float(loss_scale), enabled=enabled)
     arguments = loss_scale if isinstance(loss_scale, dict) else {}
     return torch.amp.GradScaler(device, enabled=enabled, **arguments)
+
+
+# --- learning rates and weight decay by layer ---
+
+# Tables and tokens that are no weights of a layer, by the last part of their names: never decayed.
+NOT_DECAYED = ("rpb", "relative_position_bias_table", "pos_embed", "absolute_pos_embed", "cls_token")
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecay(DefaultOptimWrapperConstructor):
+    """Weight decay for weights alone, and learning rates that shrink from the head down to the stem.
+
+    In a config::
+
+        optim_wrapper = dict(
+            optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05),
+            constructor="LayerDecay",
+            paramwise_cfg=dict(layer_decay=0.8),
+        )
+
+    A backbone with L layers (blocks, see :func:`layer_depths`) has depth 0 in its stem and 1 to L in them; everything
+    outside it, the head, has depth L + 1. The learning rate at depth l is ``lr * layer_decay ** (L + 1 - l)``
+    (Bao et al., BEiT, ICLR 2022, appendix). Biases, parameters with fewer than two dimensions (norms, layer scale) and
+    those called like ``not_decayed`` have no weight decay, as in timm.
+
+    Args:
+        optim_wrapper_cfg: the config's ``optim_wrapper`` without these two.
+        paramwise_cfg: ``layer_decay`` (default 1, one learning rate for all), ``not_decayed`` (last parts of
+            parameters' names), ``decay_all`` (default False: weight decay for every parameter when True).
+
+    Raises:
+        ConfigError: another key, or a ``layer_decay`` outside (0, 1].
+    """
+
+    _KEYS = ("layer_decay", "not_decayed", "decay_all")
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None):
+        super().__init__(dict(optim_wrapper_cfg), {"layer_decay": 1.0, **(paramwise_cfg or {})})
+
+    def _validate_cfg(self) -> None:
+        for key in self.paramwise_cfg:
+            if key not in self._KEYS:
+                near = nearest_name(key, self._KEYS)
+                answer = f"did you mean {near}?" if near else one_of(self._KEYS)
+                raise ConfigError(f"optim_wrapper.paramwise_cfg: LayerDecay has no key {key!r}; {answer}")
+        decay = self.paramwise_cfg["layer_decay"]
+        if not 0 < decay <= 1:
+            raise ConfigError(
+                f"optim_wrapper.paramwise_cfg.layer_decay: expected a number in (0, 1], found {decay}; 0.65 to 0.9 "
+                "are usual"
+            )
+
+    def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:
+        """Fill ``params`` with one group for each depth and kind, the head's, whose learning rate is ``lr``, first."""
+        depths = model_depths(module)
+        head = max(depths.values(), default=0)
+        groups: dict[tuple[int, bool], list[nn.Parameter]] = defaultdict(list)
+        for name, parameter in module.named_parameters():
+            groups[depths[name], self._has_decay(name, parameter)].append(parameter)
+        for (depth, has_decay), members in sorted(groups.items(), key=lambda item: item[0], reverse=True):
+            group: dict[str, Any] = {"params": members}
+            if self.base_lr is not None:
+                group["lr"] = self.base_lr * self.paramwise_cfg["layer_decay"] ** (head - depth)
+            if not has_decay:
+                group["weight_decay"] = 0.0
+            params.append(group)
+
+    def _has_decay(self, name: str, parameter: nn.Parameter) -> bool:
+        if self.paramwise_cfg.get("decay_all"):
+            return True
+        last = name.rpartition(".")[2]
+        return parameter.ndim > 1 and last != "bias" and last not in self.paramwise_cfg.get("not_decayed", NOT_DECAYED)
+
+
+def model_depths(model: nn.Module) -> dict[str, int]:
+    """Depth of every parameter of a model: its ``backbone``'s layers from 0 on, all else one deeper than the last.
+
+    A model without a ``backbone`` is one.
+    """
+    inside = getattr(model, "backbone", None)
+    prefix = "" if inside is None else "backbone."
+    depths = {prefix + name: depth for name, depth in layer_depths(model if inside is None else inside).items()}
+    head = max(depths.values(), default=-1) + 1
+    return {name: depths.get(name, head) for name, _ in model.named_parameters()}
+
+
+def layer_depths(backbone: nn.Module) -> dict[str, int]:
+    """Depth of every parameter of a backbone, in the order in which its layers are registered.
+
+    A layer is the innermost entry of a list (``ModuleList``, ``Sequential``) whose entries all have modules of their
+    own: a block of a stage. Without such lists, the backbone's direct children are the layers. What lies before the
+    first layer has depth 0; what lies between two (a downsampling, a norm) goes with the one before.
+    """
+    layers = _layers(backbone) or [name for name, child in backbone.named_children() if list(child.parameters())]
+    depths, depth = {}, 0
+    for name, _ in backbone.named_parameters():
+        inside = [number for number, layer in enumerate(layers, 1) if name.startswith(f"{layer}.")]
+        depth = max(inside) if inside else depth
+        depths[name] = depth
+    return depths
+
+
+def _layers(module: nn.Module, prefix: str = "") -> list[str]:
+    """Names of the innermost list entries that are modules of modules, in order of registration."""
+    found = []
+    for name, child in module.named_children():
+        inner = _layers(child, f"{prefix}{name}.")
+        if not inner and _is_list(module) and prefix:
+            inner = [f"{prefix}{name}"]
+        found += inner
+    return found
+
+
+def _is_list(module: nn.Module) -> bool:
+    """A list of blocks, not of single operations such as convolution, norm and activation."""
+    if not isinstance(module, (nn.ModuleList, nn.Sequential)):
+        return False
+    return all(next(child.children(), None) is not None for child in module.children())

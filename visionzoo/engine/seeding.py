@@ -249,6 +249,8 @@ class SeededBatches:
 
     @staticmethod
     def _key(index: Hashable, epoch: int, turns: Counter[Hashable]) -> SampleKey:
+        if isinstance(index, SampleKey):  # the sampler counts turns itself, over all processes
+            return index._replace(epoch=epoch)
         turn = turns[index]
         turns[index] += 1
         return SampleKey(index, epoch, turn)

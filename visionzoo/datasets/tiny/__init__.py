@@ -20,7 +20,12 @@ from visionzoo.errors import ConfigError, OutputError, nearest_name, one_of
 SCHEME = "tiny"
 
 # name of the twin -> module with VERSION, DEFAULTS, LOWEST and draw(folder, **options)
-TWINS = {"coco": "visionzoo.datasets.tiny.coco"}
+TWINS = {
+    "coco": "visionzoo.datasets.tiny.coco",
+    "imagenet": "visionzoo.datasets.tiny.imagenet",
+    "cifar10": "visionzoo.datasets.tiny.cifar10",
+    "cifar100": "visionzoo.datasets.tiny.cifar100",
+}
 
 
 def resolve_data_root(data_root: str | os.PathLike[str]) -> Path:

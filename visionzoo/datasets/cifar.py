@@ -1,0 +1,194 @@
+"""CIFAR-10 and CIFAR-100 as their authors publish them: Python pickles, read without running what they might hold.
+
+https://www.cs.toronto.edu/~kriz/cifar.html
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visionzoo.datasets.class_map import ClassMap
+from visionzoo.datasets.classification import ClassificationData
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import ConfigError, DataError
+from visionzoo.registry import DATASETS
+
+SIDE = 32
+_PIXELS = 3 * SIDE * SIDE
+
+
+class CifarData(ClassificationData):
+    """Both CIFAR data sets: a sample has ``img``, (32, 32, 3) uint8 RGB, and ``gt_label``.
+
+    Args:
+        data_root: the folder in which ``folder`` lies, or a ``tiny://`` address.
+        split: ``train`` (50,000 pictures) or ``test`` (10,000).
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
+
+    Raises:
+        DataError: a file is missing, damaged, or holds anything but numbers and text.
+    """
+
+    folder: str
+    splits: dict[str, tuple[str, ...]]
+    meta_file: str
+    labels_key: bytes
+    names_key: bytes
+    twin: str
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train",
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        if split not in self.splits:
+            raise ConfigError(f"split: expected {' or '.join(self.splits)}, found {split!r}; use one of them")
+        root = resolve_data_root(data_root)
+        folder = root / self.folder
+        self._require_files(folder, split)
+        names = self._read_names(folder / self.meta_file)
+        batches = [self._read_batch(folder / name, len(names)) for name in self.splits[split]]
+        self._pictures = np.concatenate([pictures for pictures, _ in batches])
+        labels = [label for _, some in batches for label in some]
+        super().__init__(
+            root,
+            ClassMap.of(names),
+            [{"row": row, "gt_label": label} for row, label in enumerate(labels)],
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+    def prepare_data(self, idx: int) -> Any:
+        """The sample ``idx`` with its picture, after the pipeline."""
+        sample = self.get_data_info(idx)
+        sample["img"] = self._pictures[sample.pop("row")].reshape(3, SIDE, SIDE).transpose(1, 2, 0).copy()
+        sample["img_shape"] = sample["ori_shape"] = (SIDE, SIDE)
+        return self.pipeline(sample)
+
+    def _require_files(self, folder: Path, split: str) -> None:
+        wanted = (self.meta_file, *self.splits[split])
+        missing = [name for name in wanted if not (folder / name).is_file()]
+        if missing:
+            raise DataError(
+                f"{folder}: expected the files {', '.join(wanted)}, found {', '.join(missing)} missing; get them as "
+                f"datasets/cifar/README.md says, point data_root to the folder above, or try --tiny ({self.twin})"
+            )
+
+    def _read_names(self, path: Path) -> list[str]:
+        names = _entry(path, read_pickle(path), self.names_key)
+        if not isinstance(names, list) or not names:
+            raise DataError(f"{path}: expected a list of class names, found {type(names).__name__}; download it again")
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+    def _read_batch(self, path: Path, classes: int) -> tuple[np.ndarray, list[int]]:
+        record = read_pickle(path)
+        pictures, labels = _entry(path, record, b"data"), _entry(path, record, self.labels_key)
+        shape = getattr(pictures, "shape", None)
+        if shape != (len(labels), _PIXELS) or pictures.dtype != np.uint8:
+            raise DataError(
+                f"{path}: expected {len(labels)} pictures of {_PIXELS} uint8 numbers, found shape {shape}; "
+                "download it again"
+            )
+        wrong = [label for label in labels if not 0 <= label < classes]
+        if wrong:
+            raise DataError(f"{path}: expected labels 0 to {classes - 1}, found {wrong[0]}; download it again")
+        return pictures, [int(label) for label in labels]
+
+
+@DATASETS.register_module()
+class CIFAR10(CifarData):
+    """Ten classes; on disk ``<data_root>/cifar-10-batches-py/{data_batch_1..5,test_batch,batches.meta}``."""
+
+    __doc__ = f"{__doc__}\n\n{CifarData.__doc__}"
+    folder = "cifar-10-batches-py"
+    splits = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
+    meta_file, labels_key, names_key = "batches.meta", b"labels", b"label_names"
+    twin = "tiny://cifar10"
+
+
+@DATASETS.register_module()
+class CIFAR100(CifarData):
+    """A hundred classes; on disk ``<data_root>/cifar-100-python/{train,test,meta}``. Labels are the fine ones."""
+
+    __doc__ = f"{__doc__}\n\n{CifarData.__doc__}"
+    folder = "cifar-100-python"
+    splits = {"train": ("train",), "test": ("test",)}
+    meta_file, labels_key, names_key = "meta", b"fine_labels", b"fine_label_names"
+    twin = "tiny://cifar100"
+
+
+def _entry(path: Path, record: Any, key: bytes) -> Any:
+    found = record.get(key, record.get(key.decode())) if isinstance(record, dict) else None
+    if found is None:
+        keys = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
+        raise DataError(f"{path}: expected an entry {key.decode()!r}, found {keys}; download it again")
+    return found
+
+
+# --- pickles ---
+
+# All that CIFAR's pickles, or those of any later NumPy or Python, name: arrays of numbers and bytes.
+_ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
+
+
+class _Refused(pickle.UnpicklingError):
+    """A name that a data file has no reason to hold."""
+
+
+class _NumbersOnly(pickle.Unpickler):
+    """Builds numbers, text, lists, dicts and arrays; any other name is refused before it is looked up."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise _Refused(f"{module}.{name}")
+        if name == "_reconstruct":
+            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+        return _encode if name == "encode" else getattr(np, name)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """How Python 3 writes bytes for Python 2's unpickler; any other use is refused."""
+    if encoding != "latin1" or not isinstance(text, str):
+        raise _Refused(f"_codecs.encode(..., {encoding!r})")
+    return text.encode("latin1")
+
+
+def read_pickle(path: Path) -> Any:
+    """What a pickle of numbers and text holds; Python 2's strings come as bytes.
+
+    Raises:
+        DataError: it is damaged, or names anything beyond arrays: such a file could run code.
+    """
+    try:
+        with path.open("rb") as file:
+            return _NumbersOnly(file, encoding="bytes").load()
+    except _Refused as error:
+        raise DataError(
+            f"{path}: expected arrays of numbers and text alone, found a pickle that names {error}; it could run code: "
+            "delete it and download CIFAR again"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: expected a readable file, but {error.strerror}; check its rights") from error
+    except Exception as error:  # whatever broken bytes lead to
+        raise DataError(
+            f"{path}: expected a whole pickle of CIFAR, found damaged bytes ({error}); download it again"
+        ) from error

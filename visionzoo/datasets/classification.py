@@ -1,0 +1,347 @@
+"""Pictures with one class each: folders of classes, lists of files, and ImageNet."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+
+from visionzoo.datasets.class_map import ClassMap, find_label, read_class_map, require_once, unknown_label
+from visionzoo.datasets.coco_file import require_image_files
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import DataError
+from visionzoo.registry import DATASETS
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+
+
+class ClassificationData(BaseDataset):
+    """What all data sets of one class per picture share.
+
+    A sample is a dict with ``img_path`` (or ``img``) and ``gt_label``, an int. ``metainfo`` has ``classes``, the name
+    of every label, and ``class_keys``, what files call the classes.
+
+    Args:
+        root: the folder that paths are shown relative to.
+        class_map: the classes.
+        samples: dicts of ``img_path`` or ``img``, and ``gt_label``.
+        max_samples: the first N samples. Default: all.
+        pipeline: transforms, called in turn on each sample.
+        test_mode: an unusable sample is an error, not replaced by another.
+        serialize_data: keep samples as one byte buffer that workers share.
+        max_refetch: how many other samples are tried when the pipeline returns None.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        class_map: ClassMap,
+        samples: list[dict],
+        *,
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        self._samples = samples
+        super().__init__(
+            data_root=str(root),
+            metainfo=dict(classes=class_map.classes, class_keys=class_map.keys),
+            indices=max_samples,
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """The samples; this keeps no second copy of them."""
+        samples, self._samples = self._samples, []
+        return samples
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The label of a sample in a list, as samplers and wrappers that balance classes ask for it."""
+        return [self.get_data_info(idx)["gt_label"]]
+
+
+@DATASETS.register_module()
+class ImageFolder(ClassificationData):
+    """One folder per class.
+
+    On disk::
+
+        <data_root>/<split>/<class folder>/any/depth/<picture>      train/n01440764/n01440764_18.JPEG
+
+    Labels number the class folders in alphabetical order, unless ``classes`` or ``class_map`` says otherwise. To give
+    all splits the same labels, the class folders are those of ``classes_from``.
+
+    Args:
+        data_root: a folder, or ``tiny://imagenet?train=96&val=32&seed=0`` for drawn pictures.
+        split: the folder in ``data_root`` that holds the class folders; empty for ``data_root`` itself.
+        classes: class folders in label order.
+        class_map: a file, in ``data_root`` or absolute, see :mod:`visionzoo.datasets.class_map`.
+        classes_from: the split whose folders are the classes where neither of the two is given; if there is none of
+            this name, the split itself.
+        background: count from label 1, for models whose label 0 is the background.
+        allow_empty: let class folders without a picture pass.
+        extensions: file names that are pictures, in any case.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
+
+    Raises:
+        DataError: folders are missing, empty, or of no known class.
+    """
+
+    advice = "make one folder per class there, point data_root to where they are, or try --tiny, which draws some"
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train",
+        classes: Sequence[str] | None = None,
+        class_map: str | None = None,
+        classes_from: str = "train",
+        background: bool = False,
+        allow_empty: bool = False,
+        extensions: Sequence[str] = EXTENSIONS,
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        root = resolve_data_root(data_root)
+        folder = root / split
+        _require_tree(folder, f"{folder}/<class folder>/<picture>", self.advice)
+        other = root / classes_from
+        known = _given_classes(root, classes, class_map, background) or ClassMap.of(
+            _class_folders(other if other.is_dir() else folder, self.advice), background=background
+        )
+        endings = tuple(ending.lower() for ending in extensions)
+        super().__init__(
+            root,
+            self.named(known),
+            _folder_samples(folder, known, endings, allow_empty, self.advice),
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+    def named(self, known: ClassMap) -> ClassMap:
+        """The classes with the names that people use, where the data set knows more than the folders say."""
+        return known
+
+
+@DATASETS.register_module()
+class ImageNet(ImageFolder):
+    """ImageNet-1k, or any choice of its class folders: see :class:`ImageFolder` and ``datasets/imagenet/README.md``.
+
+    Class folders are WordNet ids (``n01440764``), so their order is that of the ILSVRC labels; names come with timm.
+    """
+
+    advice = (
+        "get it with `python datasets/imagenet/prepare.py`, point data_root to where it is, "
+        "or try --tiny, which draws a small data set"
+    )
+
+    def named(self, known: ClassMap) -> ClassMap:
+        """Short English names in place of WordNet ids; ids that ImageNet-1k lacks keep themselves."""
+        if known.names != known.keys:  # a class map said them
+            return known
+        from timm.data import ImageNetInfo
+
+        described = dict(ImageNetInfo("imagenet-1k").label_descriptions(as_dict=True))
+        names = tuple(str(described.get(key, key)).split(",")[0] for key in known.keys)
+        return ClassMap(known.keys, names, known.offset)
+
+
+@DATASETS.register_module()
+class ImageList(ClassificationData):
+    """Pictures named by a file.
+
+    ``.csv``: a header with ``path`` and ``label``, any other columns, one row per picture. Else text: a path and a
+    label a line, divided by the last white space (``meta/train.txt`` of ImageNet)::
+
+        path,label                      n01440764/n01440764_18.JPEG 0
+        cats/1.jpg,cat                  n01440764/n01440764_36.JPEG 0
+
+    A label is the key, the name or the index of a class. Without ``classes`` and ``class_map`` the labels of the file
+    are the classes: 0 to the largest if all are whole numbers, else in alphabetical order. Then a file that lacks a
+    class numbers the others differently: give ``classes_from`` to files that belong together.
+
+    Args:
+        ann_file: the list, in ``data_root`` or absolute.
+        data_root: a folder, or a ``tiny://`` address.
+        img_folder: folder in ``data_root`` that the paths start from.
+        classes: keys of the classes in label order.
+        class_map: a file, in ``data_root`` or absolute, see :mod:`visionzoo.datasets.class_map`.
+        classes_from: another list in ``data_root`` whose labels are the classes.
+        background: count from label 1, for models whose label 0 is the background.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
+
+    Raises:
+        DataError: files are missing, a line cannot be read, or a label is of no known class.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = "",
+        img_folder: str = "",
+        classes: Sequence[str] | None = None,
+        class_map: str | None = None,
+        classes_from: str | None = None,
+        background: bool = False,
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        root = resolve_data_root(data_root)
+        path = root / ann_file
+        rows = _read_rows(path)
+        known = _given_classes(root, classes, class_map, background)
+        if known is None:
+            of = rows if classes_from is None else _read_rows(root / classes_from)
+            known = ClassMap.of(_distinct([label for _, _, label in of]), background=background)
+        samples = _listed_samples(path, root / img_folder, rows, known)
+        require_image_files([sample["img_path"] for sample in samples[:max_samples]], root)
+        super().__init__(
+            root,
+            known,
+            samples,
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+
+def _given_classes(
+    root: Path, classes: Sequence[str] | None, class_map: str | None, background: bool
+) -> ClassMap | None:
+    if classes is not None and class_map is not None:
+        raise DataError(f"{root}: expected classes or class_map, found both; leave one of them out")
+    if class_map is not None:
+        return read_class_map(root / class_map, background=background)
+    if classes is None:
+        return None
+    keys = [classes] if isinstance(classes, str) else list(classes)
+    require_once("classes", keys)
+    return ClassMap.of(keys, background=background)
+
+
+# --- folders ---
+
+
+def _require_tree(folder: Path, layout: str, advice: str) -> None:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected {layout}, found no such folder (in {Path.cwd()}); {advice}")
+
+
+def _class_folders(folder: Path, advice: str) -> list[str]:
+    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    if not names:
+        raise DataError(f"{folder}: expected one folder per class, found none; {advice}")
+    return names
+
+
+def _folder_samples(
+    folder: Path, known: ClassMap, endings: tuple[str, ...], allow_empty: bool, advice: str
+) -> list[dict]:
+    labels = {key: label + known.offset for label, key in enumerate(known.keys)}
+    samples, empty = [], []
+    for name in _class_folders(folder, advice):
+        if name not in labels:
+            raise unknown_label(name, known, f"{folder / name}")
+        paths = _pictures(folder / name, endings)
+        samples += [{"img_path": path, "gt_label": labels[name]} for path in paths]
+        if not paths:
+            empty.append(name)
+    if empty and not allow_empty:
+        shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
+        raise DataError(
+            f"{folder}: expected pictures ({', '.join(endings[:4])}, ...) in every class folder, found {len(empty)} "
+            f"empty ({shown}); fill or remove them, or set allow_empty=True"
+        )
+    if not samples:
+        raise DataError(f"{folder}: expected pictures in its class folders, found none; {advice}")
+    return samples
+
+
+def _pictures(folder: Path, endings: tuple[str, ...]) -> list[str]:
+    """Paths of all pictures below a folder, in alphabetical order."""
+    found: list[str] = []
+    for at, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        found += [os.path.join(at, name) for name in sorted(files) if name.lower().endswith(endings)]
+    return found
+
+
+# --- lists ---
+
+Row = tuple[int, str, str]  # number of the line, path, label
+
+
+def _read_rows(path: Path) -> list[Row]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: expected a list of pictures and labels (.csv with path,label, or lines `path label`), found no "
+            f"such file; check ann_file and data_root, or try --tiny, which draws a small data set"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
+        raise DataError(f"{path}: expected a readable list of pictures and labels, but {why}; check it") from error
+    rows = list(_csv_rows(path, text) if path.suffix.lower() == ".csv" else _text_rows(path, text))
+    if not rows:
+        raise DataError(f"{path}: expected at least one picture with its label, found none; check how it was made")
+    return rows
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[Row]:
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    header = [str(name) for name in reader.fieldnames or []]
+    if not {"path", "label"} <= set(header):
+        raise DataError(
+            f"{path}: expected a header with path and label, found {', '.join(header) or 'nothing'}; add it as line 1"
+        )
+    for row in reader:
+        yield _row(path, reader.line_num, (row["path"] or "").strip(), (row["label"] or "").strip())
+
+
+def _text_rows(path: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            name, _, label = line.strip().replace("\t", " ").rpartition(" ")
+            yield _row(path, number, name.strip(), label)
+
+
+def _row(path: Path, number: int, name: str, label: str) -> Row:
+    if not name or not label:
+        raise DataError(f"{path}: expected a path and a label in line {number}, found one of them; correct the line")
+    return number, name, label
+
+
+def _distinct(labels: list[str]) -> list[str]:
+    if all(label.isdecimal() for label in labels):
+        return [str(index) for index in range(max(map(int, labels)) + 1)]
+    return sorted(set(labels))
+
+
+def _listed_samples(path: Path, folder: Path, rows: list[Row], known: ClassMap) -> list[dict[str, Any]]:
+    labels = known.labels()
+
+    def label_in(number: int, word: str) -> int:
+        return find_label(word, labels, known, f"{path} line {number}")
+
+    return [{"img_path": str(folder / name), "gt_label": label_in(number, word)} for number, name, word in rows]

@@ -1,0 +1,131 @@
+"""The boxes of a detection data set as pictures of one class each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from visionzoo.datasets.class_map import ClassMap
+from visionzoo.datasets.classification import ClassificationData
+from visionzoo.datasets.coco_file import category_ids, choose_classes, read_annotations, require_image_files
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.datasets.transforms.loading import read_image
+from visionzoo.errors import DataError
+from visionzoo.registry import DATASETS
+
+Box = tuple[int, int, int, int]
+
+
+@DATASETS.register_module()
+class CocoCrops(ClassificationData):
+    """Every box of a COCO json, cut out of its picture; the box's category is its class.
+
+    Crowds, boxes outside their picture and boxes that are smaller than ``min_size`` are left out. Pascal VOC comes
+    into this format by ``visionzoo convert voc2coco``. A sample has ``img``, (H, W, 3) uint8 RGB of the crop,
+    ``gt_label``, ``img_path`` of the whole picture, ``crop_box`` (x0, y0, x1, y1, pixels), ``img_id`` and ``ann_id``.
+
+    Args:
+        ann_file: path of the json, in ``data_root`` or absolute.
+        data_root: a folder, or ``tiny://coco?train=16&val=8&seed=0`` for drawn scenes.
+        img_folder: folder of the pictures in ``data_root``.
+        classes: names in label order, all of them in the file; boxes of others are left out. Default: the file's.
+        margin: how much more is shown on each side, as a share of the box's width and height, cut at the border.
+        min_size: least side of a box in pixels.
+        keep_crops: keep every crop in memory once it was cut; else its whole picture is read again each time.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
+
+    Raises:
+        DataError, ConfigError: see :mod:`visionzoo.datasets.coco_file`; DataError also if no box is left.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = "",
+        img_folder: str = "",
+        classes: Sequence[str] | None = None,
+        margin: float = 0.0,
+        min_size: float = 1.0,
+        keep_crops: bool = False,
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        root = resolve_data_root(data_root)
+        record = read_annotations(root, ann_file)
+        names = choose_classes(root / ann_file, record, None if classes is None else tuple(classes))
+        labels = {category: label for label, category in enumerate(category_ids(record, names))}
+        samples = list(_samples(record, labels, str(root / img_folder), margin, min_size))
+        if not samples:
+            raise DataError(
+                f"{root / ann_file}: 0 of {len(record['annotations'])} boxes kept (classes: {', '.join(names[:6])}, "
+                f"min_size={min_size:g}, no crowds); check classes and min_size"
+            )
+        used = samples if max_samples is None else samples[:max_samples]
+        require_image_files(sorted({sample["img_path"] for sample in used}), root)
+        self._kept: dict[int, np.ndarray] | None = {} if keep_crops else None
+        super().__init__(
+            root,
+            ClassMap.of(names),
+            samples,
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+    def prepare_data(self, idx: int) -> Any:
+        """The sample ``idx`` with its crop, after the pipeline."""
+        sample = self.get_data_info(idx)
+        sample["img"] = self._crop(sample)
+        sample["img_shape"] = sample["ori_shape"] = sample["img"].shape[:2]
+        return self.pipeline(sample)
+
+    def _crop(self, sample: dict) -> np.ndarray:
+        if self._kept is None:
+            return _cut(sample)
+        if sample["ann_id"] not in self._kept:
+            self._kept[sample["ann_id"]] = _cut(sample)
+        return self._kept[sample["ann_id"]].copy()
+
+
+def _samples(record: dict, labels: dict[int, int], folder: str, margin: float, min_size: float) -> Any:
+    images = {image["id"]: image for image in record["images"]}
+    for annotation in record["annotations"]:
+        image = images[annotation["image_id"]]
+        box = _pixels(annotation["bbox"], margin, image["width"], image["height"])
+        is_large = min(annotation["bbox"][2:]) >= min_size and box[2] > box[0] and box[3] > box[1]
+        if is_large and annotation["category_id"] in labels and not annotation["iscrowd"]:
+            yield {
+                "img_path": f"{folder}/{image['file_name']}",
+                "img_id": image["id"],
+                "ann_id": annotation["id"],
+                "crop_box": box,
+                "whole_size": (image["height"], image["width"]),
+                "gt_label": labels[annotation["category_id"]],
+            }
+
+
+def _pixels(bbox: Sequence[float], margin: float, width: int, height: int) -> Box:
+    """The whole pixels that a box with its margin touches, inside the picture."""
+    x, y, w, h = bbox
+    left, top = np.floor([x - margin * w, y - margin * h]).astype(int)
+    right, bottom = np.ceil([x + w + margin * w, y + h + margin * h]).astype(int)
+    return max(int(left), 0), max(int(top), 0), min(int(right), width), min(int(bottom), height)
+
+
+def _cut(sample: dict) -> np.ndarray:
+    image = read_image(sample["img_path"], exif=False)
+    if image.shape[:2] != tuple(sample["whole_size"]):
+        height, width = sample["whole_size"]
+        raise DataError(
+            f"{sample['img_path']}: expected {width}x{height} pixels as its annotation says, "
+            f"found {image.shape[1]}x{image.shape[0]}; correct the annotation or the file"
+        )
+    left, top, right, bottom = sample["crop_box"]
+    return image[top:bottom, left:right].copy()
