@@ -156,8 +156,9 @@ class ImageNet(ImageFolder):
             return known
         from timm.data import ImageNetInfo
 
-        described = dict(ImageNetInfo("imagenet-1k").label_descriptions(as_dict=True))
-        names = tuple(str(described.get(key, key)).split(",")[0] for key in known.keys)
+        info = ImageNetInfo("imagenet-1k")
+        described = dict(zip(info.label_names(), info.label_descriptions()))
+        names = tuple(described.get(key, key).split(",")[0] for key in known.keys)
         return ClassMap(known.keys, names, known.offset)
 
 
