@@ -89,7 +89,7 @@ def read_case(path: Path) -> tuple[dict[str, Any], Arrays]:
             raise BadCase(f"{path}: expected {name} of shape {shape}, found {list(arrays[name].shape)}")
     if not {"tolerance", "relative_tolerance"} & set(case):
         raise BadCase(f"{path}.json: expected a tolerance, found none")
-    return {"name": path.name} | case, arrays
+    return {"name": path.name, "folder": str(path.parent)} | case, arrays
 
 
 def _read_json(path: Path) -> dict[str, Any]:
