@@ -31,6 +31,8 @@ _REGISTRIES: tuple[tuple[str, tuple[str, ...]], ...] = (
 _PARTS = (
     r"model",
     r"model\.(\w+\.)*(data_preprocessor|backbone|neck|bbox_head|rpn_head|roi_head|mask_head|query_head|decode_head)",
+    r"model\.(auxiliary_head|head)",
+    r"model\.data_preprocessor\.batch_augments",
     r"model\.(\w+\.)*(anchor_generator|prior_generator|bbox_coder|assigner|\w+_roi_extractor|roi_layer)",
     r"model\.(\w+\.)*loss_(cls|bbox|mask|iou|dfl|dice|centerness|obj)",
     r"\w+_dataloader\.(dataset|sampler|batch_sampler)",

@@ -37,7 +37,7 @@ _LAST_LEVEL_NECKS = ("CTResNetNeck",)
 # SOLO resizes its levels before it reads them, so its strides are its own.
 _OWN_STRIDES = ("SOLOHead", "SOLOV2Head", "DecoupledSOLOHead", "DecoupledSOLOLightHead")
 
-# Classes of a detector that neither its config, a data set nor a checkpoint names: those of COCO.
+# Classes of a model that neither its config, a data set nor a checkpoint names, where its head has no usual number.
 _COCO_CLASSES = 80
 
 _DENSE_HEADS = (
@@ -69,7 +69,8 @@ def build_model(
     Args:
         model_cfg: the ``model`` of a config. It is not changed.
         replaced: what ``--cfg-options`` took out, by path (``model.backbone``); see :func:`fill_model`.
-        num_classes: classes of the data set, for heads that do not say theirs; COCO's 80 when nobody says.
+        num_classes: classes of the data set, for heads that do not say theirs; the head's usual number, else
+            COCO's 80, when nobody says.
 
     Raises:
         ConfigError: two parts disagree.
@@ -225,7 +226,7 @@ def _fill_head(head: ConfigDict, levels: Levels, path: str) -> None:
     arguments, _ = accepted_arguments(_resolve(head))
     if "in_channels" in arguments:
         _fill(head, "in_channels", _head_channels(head, arguments["in_channels"], levels, path), levels, path)
-    for name in ("strides", "point_strides"):
+    for name in ("strides", "point_strides", "in_strides"):
         if name in arguments and _kind(head) not in _OWN_STRIDES:
             _fill(head, name, levels.strides, levels, path)
     for name in ("anchor_generator", "prior_generator"):
@@ -287,11 +288,25 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
             arguments, _ = accepted_arguments(_resolve(head))
             if "num_classes" not in arguments or "num_things_classes" in arguments:  # panoptic heads count two kinds
                 continue
-            given = head.setdefault("num_classes", num_classes or _COCO_CLASSES)
+            usual = getattr(_resolve(head), "USUAL_CLASSES", _COCO_CLASSES)
+            given = head.setdefault("num_classes", num_classes or usual)
             if num_classes is not None and given != num_classes:
                 raise ConfigError(
                     f"{path}.num_classes: expected the data set's {num_classes} classes, found {head.num_classes}; "
                     "leave num_classes out, or give the data set the matching classes"
+                )
+    _fill_batch_augments(model)
+
+
+def _fill_batch_augments(model: ConfigDict) -> None:
+    """What mixes batches makes soft labels as long as the head's."""
+    count = (model.get("head") or {}).get("num_classes")
+    for path, augment in _listed((model.get("data_preprocessor") or {}).get("batch_augments"), "batch_augments"):
+        if count is not None and "num_classes" in accepted_arguments(_resolve(augment))[0]:
+            if augment.setdefault("num_classes", count) != count:
+                raise ConfigError(
+                    f"model.data_preprocessor.{path}.num_classes: expected the head's {count} classes, found "
+                    f"{augment.num_classes}; leave num_classes out"
                 )
 
 

@@ -1,0 +1,78 @@
+"""The last step of a pipeline: arrays to the tensors and the data sample that a model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms.base import BaseTransform
+from torch import Tensor
+
+from visionzoo.errors import DataError
+from visionzoo.registry import TRANSFORMS
+from visionzoo.structures.task_sample import TaskSample
+
+_META_KEYS = ("img_path", "img_id", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction", "phrase")
+
+
+@TRANSFORMS.register_module()
+class PackTaskInputs(BaseTransform):
+    """``inputs`` and ``data_samples`` of a sample for the general task model.
+
+    ``img`` (H, W, C) becomes ``inputs`` (C, H, W) of the same type; a list of G pictures of one size becomes (G, C, H,
+    W), and the sample's ``group_size`` is G. Volumes (D, H, W, C) become (C, D, H, W). Everything whose key begins with
+    ``gt_`` goes into the data sample: numbers and arrays as tensors, other things as they are.
+
+    Args:
+        meta_keys: what else the data sample shall know, as far as the sample has it.
+
+    Raises:
+        DataError: the sample has no picture, or pictures of a group differ in size.
+    """
+
+    def __init__(self, meta_keys: Sequence[str] = _META_KEYS):
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        if results.get("img") is None:
+            raise DataError(
+                f"PackTaskInputs: expected a picture in the sample {results.get('img_path')}, found none; load it first"
+            )
+        meta = {key: results[key] for key in self.meta_keys if key in results}
+        inputs = _group(results["img"], meta) if isinstance(results["img"], list) else _channels_first(results["img"])
+        if isinstance(results["img"], list):
+            meta["group_size"] = len(inputs)
+        sample = TaskSample(metainfo=meta)
+        for key, value in results.items():
+            if key.startswith("gt_"):
+                sample.set_data({key: _as_tensor(value)})
+        return {"inputs": inputs, "data_samples": sample}
+
+    def __repr__(self) -> str:
+        return f"PackTaskInputs(meta_keys={self.meta_keys})"
+
+
+def _group(pictures: list[np.ndarray], meta: dict[str, Any]) -> Tensor:
+    shapes = {picture.shape for picture in pictures}
+    if len(shapes) != 1:
+        raise DataError(
+            f"PackTaskInputs: expected the pictures of a group to have one size, found {sorted(shapes)} in "
+            f"{meta.get('img_path')}; resize them in the pipeline"
+        )
+    return torch.stack([_channels_first(picture) for picture in pictures])
+
+
+def _channels_first(picture: np.ndarray) -> Tensor:
+    if picture.ndim == 2:
+        picture = picture[..., None]
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture, -1, 0)))
+
+
+def _as_tensor(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, (bool, int, float, np.number)):
+        return torch.as_tensor(value)
+    return value

@@ -1,0 +1,145 @@
+"""The head of classifiers: one class for every picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.registry import MODELS
+from visionzoo.structures.task_sample import TaskSample, mean_of_groups
+
+LOSSES = ("cross_entropy", "binary_cross_entropy")
+
+
+@MODELS.register_module()
+class ClassificationHead(BaseModule):
+    """Global average, dropout and one linear layer over a feature map.
+
+    Reads ``gt_label`` (class index from 0) or ``gt_score`` ((K,) soft labels, which win: mixing of batches writes them)
+    and writes ``pred_score`` ((K,), probabilities) and ``pred_label`` (scalar). Of a sample with several pictures (crops
+    or views of one thing) the mean of their logits counts.
+
+    Args:
+        in_channels: C of the map that is read; filled in from the part before.
+        num_classes: K; filled in from the data set.
+        variant: ``default`` or ``tiny``, which are the same here.
+        in_index: which map is read.
+        dropout: share of the averaged features set to 0 in training.
+        label_smoothing: share of every label that is spread over all classes. Soft labels are taken as they are.
+        loss: ``cross_entropy``; or ``binary_cross_entropy``, a decision for each class by itself (mean over the
+            classes, as timm has it), whose probabilities are sigmoids.
+        loss_weight: factor of the loss.
+        background_class: label 0 is a background that no picture shows, as in TensorFlow's ImageNet models of 1001
+            classes; it is never predicted.
+        classifier: a layer of the registry from feature map to logits in the place of average, dropout and linear; it
+            is given ``in_channels`` and ``num_classes``.
+        init_cfg: mmengine's.
+    """
+
+    VARIANTS: dict[str, dict[str, Any]] = {"default": {}, "tiny": {}}
+
+    # Of a model that neither config, data set nor checkpoint tells: ImageNet's.
+    USUAL_CLASSES = 1000
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int = USUAL_CLASSES,
+        variant: str = "default",
+        *,
+        in_index: int = -1,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+        loss: str = "cross_entropy",
+        loss_weight: float = 1.0,
+        background_class: bool = False,
+        classifier: Mapping | None = None,
+        init_cfg: Any = None,
+    ):
+        super().__init__(init_cfg)
+        if variant not in self.VARIANTS:
+            raise UnknownName(variant, kind="ClassificationHead variant", known=self.VARIANTS)
+        _check(num_classes, dropout, label_smoothing, loss)
+        self.num_classes, self.in_index = num_classes, in_index
+        self.label_smoothing, self.loss_kind, self.loss_weight = label_smoothing, loss, loss_weight
+        self.background_class = background_class
+        if classifier is None:
+            self.dropout = nn.Dropout(dropout)
+            self.fc = nn.Linear(in_channels, num_classes)
+        else:
+            self.classifier = MODELS.build({**classifier, "in_channels": in_channels, "num_classes": num_classes})
+
+    def init_weights(self) -> None:
+        """Small normal weights for the linear layer, unless ``init_cfg`` says otherwise."""
+        super().init_weights()
+        if self.init_cfg is None and hasattr(self, "fc"):
+            nn.init.trunc_normal_(self.fc.weight, std=0.02)
+            nn.init.zeros_(self.fc.bias)
+
+    def forward(self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None) -> Tensor:
+        """Logits (B, K); without samples every picture is one of its own."""
+        feat = feats[self.in_index]
+        if hasattr(self, "classifier"):
+            logits = self.classifier(feat)
+        else:
+            logits = self.fc(self.dropout(feat.mean(dim=tuple(range(2, feat.ndim)))))
+        return logits if samples is None else mean_of_groups(logits, samples)
+
+    def loss(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> dict[str, Tensor]:
+        """``loss_cls``, a scalar.
+
+        Raises:
+            DataError: a label outside 0 to K - 1.
+        """
+        logits = self(feats, samples).float()
+        target = self._targets(samples, logits.device)
+        if self.loss_kind == "cross_entropy":
+            value = F.cross_entropy(logits, target)
+        else:
+            value = F.binary_cross_entropy_with_logits(logits, target)
+        return {"loss_cls": self.loss_weight * value}
+
+    @torch.no_grad()
+    def predict(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
+        """The samples with ``pred_score`` (K,) and ``pred_label``."""
+        logits = self(feats, samples).float()
+        is_softmax = self.loss_kind == "cross_entropy"
+        if self.background_class:
+            logits[:, 0] = -torch.inf
+        scores = logits.softmax(1) if is_softmax else logits.sigmoid()
+        for sample, score in zip(samples, scores, strict=True):
+            sample.pred_score, sample.pred_label = score, score.argmax()
+        return samples
+
+    def _targets(self, samples: Sequence[TaskSample], device: torch.device) -> Tensor:
+        """Soft labels (B, K)."""
+        return torch.stack([self._soft_label(sample, device) for sample in samples])
+
+    def _soft_label(self, sample: TaskSample, device: torch.device) -> Tensor:
+        if "gt_score" in sample:
+            return sample.gt_score.to(device)
+        label = int(sample.gt_label)
+        if not 0 <= label < self.num_classes:
+            raise DataError(
+                f"{sample.metainfo.get('img_path')}: expected a label from 0 to {self.num_classes - 1}, found {label}; "
+                "correct the data set's classes or model.head.num_classes"
+            )
+        row = torch.full((self.num_classes,), self.label_smoothing / self.num_classes, device=device)
+        row[label] += 1 - self.label_smoothing
+        return row
+
+
+def _check(num_classes: int, dropout: float, label_smoothing: float, loss: str) -> None:
+    if num_classes < 1:
+        raise ConfigError(f"ClassificationHead: expected num_classes from 1 on, found {num_classes}; name the classes")
+    for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing)):
+        if not 0 <= value < 1:
+            raise ConfigError(f"ClassificationHead: expected {name} in [0, 1), found {value}; use 0 for none")
+    if loss not in LOSSES:
+        raise UnknownName(loss, kind="loss of ClassificationHead", known=LOSSES)

@@ -1,0 +1,143 @@
+"""From the samples of a loader to one batch: normalised, padded, groups laid side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor, nn
+
+from visionzoo.errors import ConfigError, DataError
+from visionzoo.registry import MODELS
+from visionzoo.structures.task_sample import TaskSample
+
+GROUPS = ("batch", "channels")
+
+
+@MODELS.register_module()
+class TaskPreprocessor(BaseDataPreprocessor):
+    """Batches for the general task model, from one picture per sample or from several.
+
+    A sample's ``inputs`` are one picture (C, H, W), or with a ``group_size`` in its data sample G pictures (G, C, H, W):
+    a group, a pair, several crops. Volumes have three axes in the place of H, W.
+
+    Args:
+        mean, std: one number per channel, in the inputs' units (0 to 255 for uint8), or None for inputs as they are.
+        pad_size_divisor: sides are padded at their end to a multiple of it, and to the largest of the batch.
+        pad_value: of the padding, after normalisation.
+        groups: ``batch``: the pictures of all samples follow each other on the batch axis, and ``group_size`` tells the
+            head which belong together; ``channels``: those of one sample are joined to a picture of G * C channels.
+        batch_augments: one or several that mix batches in training, e.g. ``dict(type="MixupCutmix")``; each is called
+            with the batch and its samples and returns both.
+        non_blocking: copy to the device without waiting.
+
+    Raises:
+        ConfigError: mean without std or of another length, an unknown ``groups``.
+        DataError: at a call: pictures of another number of channels, or groups of different sizes joined to channels.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        pad_size_divisor: int = 1,
+        pad_value: float = 0.0,
+        groups: str = "batch",
+        batch_augments: Mapping | Sequence[Mapping] | None = None,
+        non_blocking: bool = False,
+    ):
+        super().__init__(non_blocking=non_blocking)
+        _check(mean, std, pad_size_divisor, groups)
+        self.pad_size_divisor, self.pad_value, self.groups = pad_size_divisor, pad_value, groups
+        self.channels = None if mean is None else len(mean)
+        self.register_buffer(
+            "mean", None if mean is None else torch.tensor(mean, dtype=torch.float32), persistent=False
+        )
+        self.register_buffer("std", None if std is None else torch.tensor(std, dtype=torch.float32), persistent=False)
+        listed = [batch_augments] if isinstance(batch_augments, Mapping) else list(batch_augments or ())
+        self.batch_augments = [MODELS.build(dict(augment)) for augment in listed]
+
+    def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
+        """``inputs`` (N, C, H, W) float32 and ``data_samples``, a list of B, or None when the data has none.
+
+        N is the sum of the group sizes, B the number of samples. Each sample is told ``group_size``, ``img_shape`` if it
+        has none, ``pad_shape`` and ``batch_input_shape``.
+        """
+        data = self.cast_data(dict(data))
+        samples = data.get("data_samples")
+        groups = [
+            self._normalised(self._as_group(inputs, index, samples), _name(index, samples))
+            for index, inputs in enumerate(data["inputs"])
+        ]
+        batch = self._stacked(groups)
+        if samples is not None:
+            _tell(samples, groups, tuple(batch.shape[2:]))
+        for augment in self.batch_augments if training and samples is not None else ():
+            batch, samples = augment(batch, samples)
+        return {"inputs": batch, "data_samples": samples}
+
+    def _as_group(self, inputs: Tensor, index: int, samples: Sequence[TaskSample] | None) -> Tensor:
+        """(G, C, ...); joined to (1, G * C, ...) if groups go to the channels."""
+        is_group = samples is not None and "group_size" in samples[index].metainfo
+        group = inputs if is_group else inputs[None]
+        return group.flatten(0, 1)[None] if self.groups == "channels" else group
+
+    def _normalised(self, group: Tensor, name: str) -> Tensor:
+        if self.mean is None or self.std is None:
+            return group.float()
+        if group.shape[1] != self.channels:
+            raise DataError(
+                f"{name}: expected a picture of {self.channels} channels, as mean and std have, found {group.shape[1]}; "
+                "convert it, or change mean and std of model.data_preprocessor"
+            )
+        shape = (-1,) + (1,) * (group.ndim - 2)
+        return (group.float() - self.mean.view(shape)) / self.std.view(shape)
+
+    def _stacked(self, groups: list[Tensor]) -> Tensor:
+        """All pictures, padded at the end of every axis to one size."""
+        if len({group.shape[1] for group in groups}) > 1:
+            found = sorted({group.shape[1] for group in groups})
+            raise DataError(
+                f"batch: expected samples of equal channels, found {found}; give all groups one size, or use groups='batch'"
+            )
+        divisor = self.pad_size_divisor
+        sides = [max(group.shape[axis] for group in groups) for axis in range(2, groups[0].ndim)]
+        target = [-(-side // divisor) * divisor for side in sides]
+        return torch.cat([_padded(group, target, self.pad_value) for group in groups])
+
+
+def _check(mean: Any, std: Any, divisor: int, groups: str) -> None:
+    if (mean is None) != (std is None) or (mean is not None and len(mean) != len(std)):
+        raise ConfigError(
+            f"TaskPreprocessor: expected mean and std of equal length or neither, found mean={mean}, std={std}; give both"
+        )
+    if std is not None and min(std) <= 0:
+        raise ConfigError(
+            f"TaskPreprocessor: expected std above 0, found {list(std)}; give the spread of every channel"
+        )
+    if divisor < 1:
+        raise ConfigError(f"TaskPreprocessor: expected pad_size_divisor from 1 on, found {divisor}; use 1 for none")
+    if groups not in GROUPS:
+        raise ConfigError(f"TaskPreprocessor: expected groups to be one of {', '.join(GROUPS)}, found {groups!r}")
+
+
+def _name(index: int, samples: Sequence[TaskSample] | None) -> str:
+    path = None if samples is None else samples[index].metainfo.get("img_path")
+    return str(path) if path is not None else f"picture {index} of the batch"
+
+
+def _padded(group: Tensor, target: Sequence[int], value: float) -> Tensor:
+    missing = [side - have for side, have in zip(target, group.shape[2:], strict=True)]
+    if not any(missing):
+        return group
+    widths = [width for amount in reversed(missing) for width in (0, amount)]
+    return nn.functional.pad(group, widths, value=value)
+
+
+def _tell(samples: Sequence[TaskSample], groups: Sequence[Tensor], size: tuple[int, ...]) -> None:
+    for sample, group in zip(samples, groups, strict=True):
+        sample.set_metainfo({"group_size": len(group), "batch_input_shape": size, "pad_shape": size})
+        if "img_shape" not in sample.metainfo:
+            sample.set_metainfo({"img_shape": tuple(group.shape[2:])})

@@ -1,0 +1,96 @@
+"""The model of every task that mmdet and mmseg have none for: backbone, neck and head joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from visionzoo.errors import ConfigError
+from visionzoo.registry import MODELS
+from visionzoo.structures.task_sample import TaskSample
+
+MODES = ("tensor", "loss", "predict")
+
+
+@MODELS.register_module()
+class TaskModel(BaseModel):
+    """A backbone, an optional neck and a head that owns its losses and predictions.
+
+    What a sample consists of is its data sample's affair. A group, a pair or several crops lie one after another on the
+    batch axis, and ``group_size`` in every sample says which belong together. A part that depends on more than pixels
+    (a phrase) has the attribute ``reads_samples = True`` and is called with the samples as second argument. Heads always
+    get both: ``head(feats, samples)``, ``head.loss(feats, samples)``, ``head.predict(feats, samples)``.
+
+    Args:
+        backbone: (N, 3, H, W) to a tuple of feature maps.
+        head: what it reads and gives, its own docstring says.
+        neck: from feature maps to feature maps.
+        auxiliary_head: one or several heads that only add losses in training, named ``aux.`` and so on.
+        data_preprocessor: usually ``TaskPreprocessor``.
+        train_cfg, test_cfg: handed to heads that take them.
+        init_cfg: mmengine's.
+    """
+
+    def __init__(
+        self,
+        backbone: Mapping,
+        head: Mapping,
+        neck: Mapping | None = None,
+        auxiliary_head: Mapping | Sequence[Mapping] | None = None,
+        data_preprocessor: Mapping | None = None,
+        train_cfg: Mapping | None = None,
+        test_cfg: Mapping | None = None,
+        init_cfg: Any = None,
+    ):
+        super().__init__(data_preprocessor, init_cfg)
+        self.train_cfg, self.test_cfg = train_cfg, test_cfg
+        self.backbone = MODELS.build(dict(backbone))
+        self.neck = None if neck is None else MODELS.build(dict(neck))
+        self.head = MODELS.build(dict(head))
+        listed = [auxiliary_head] if isinstance(auxiliary_head, Mapping) else list(auxiliary_head or ())
+        self.auxiliary_head = nn.ModuleList(MODELS.build(dict(cfg)) for cfg in listed)
+
+    @property
+    def with_neck(self) -> bool:
+        """Whether there is a neck."""
+        return self.neck is not None
+
+    def forward(
+        self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None, mode: str = "tensor"
+    ) -> Tensor | dict[str, Tensor] | Sequence[TaskSample] | Any:
+        """One batch.
+
+        Args:
+            inputs: (N, C, H, W), preprocessed.
+            data_samples: B samples whose group sizes sum to N; may be None in mode ``tensor``.
+            mode: ``tensor`` for the head's raw outputs, ``loss`` for a dict of scalars, ``predict`` for the samples
+                with predictions.
+        """
+        if mode not in MODES:
+            raise ConfigError(f"TaskModel: expected a mode of {', '.join(MODES)}, found {mode!r}; use one of them")
+        feats = self.extract_feat(inputs, data_samples)
+        if mode == "tensor":
+            return self.head(feats, data_samples)
+        if mode == "predict":
+            return self.head.predict(feats, data_samples)
+        return self._losses(feats, data_samples)
+
+    def extract_feat(self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, ...]:
+        """The feature maps that the head reads."""
+        feats = _run(self.backbone, inputs, data_samples)
+        return feats if self.neck is None else _run(self.neck, feats, data_samples)
+
+    def _losses(self, feats: tuple[Tensor, ...], samples: Any) -> dict[str, Tensor]:
+        losses = dict(self.head.loss(feats, samples))
+        for number, head in enumerate(self.auxiliary_head):
+            prefix = "aux" if len(self.auxiliary_head) == 1 else f"aux_{number}"
+            losses |= {f"{prefix}.{name}": value for name, value in head.loss(feats, samples).items()}
+        return losses
+
+
+def _run(part: nn.Module, inputs: Any, samples: Any) -> tuple[Tensor, ...]:
+    feats = part(inputs, samples) if getattr(part, "reads_samples", False) else part(inputs)
+    return (feats,) if isinstance(feats, Tensor) else tuple(feats)
