@@ -38,7 +38,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--weights", help="file, work dir or address; none for an untrained model (default: the card's, else an error)"
     )
-    parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out results below (default: 0.3)")
+    parser.add_argument("--score-threshold", type=float, help="leave out results below (default: boxes 0.3, classes 0)")
     parser.add_argument(
         "--batch-size", type=int, default=1, help="pictures at a time; changes the speed, not the results (default: 1)"
     )

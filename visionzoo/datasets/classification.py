@@ -154,12 +154,20 @@ class ImageNet(ImageFolder):
         """Short English names in place of WordNet ids; ids that ImageNet-1k lacks keep themselves."""
         if known.names != known.keys:  # a class map said them
             return known
-        from timm.data import ImageNetInfo
+        described = _imagenet_names_by_id()
+        return ClassMap(known.keys, tuple(described.get(key, key) for key in known.keys), known.offset)
 
-        info = ImageNetInfo("imagenet-1k")
-        described = dict(zip(info.label_names(), info.label_descriptions()))
-        names = tuple(described.get(key, key).split(",")[0] for key in known.keys)
-        return ClassMap(known.keys, names, known.offset)
+
+def imagenet_names() -> tuple[str, ...]:
+    """Short English names of ImageNet-1k's classes in the order of their labels; two of them occur twice."""
+    return tuple(_imagenet_names_by_id().values())
+
+
+def _imagenet_names_by_id() -> dict[str, str]:
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo("imagenet-1k")
+    return {key: text.split(",")[0] for key, text in zip(info.label_names(), info.label_descriptions())}
 
 
 @DATASETS.register_module()

@@ -21,8 +21,8 @@ LOSSES = ("cross_entropy", "binary_cross_entropy")
 class ClassificationHead(BaseModule):
     """Global average, dropout and one linear layer over a feature map.
 
-    Reads ``gt_label`` (class index from 0) or ``gt_score`` ((K,) soft labels, which win: mixing of batches writes them)
-    and writes ``pred_score`` ((K,), probabilities) and ``pred_label`` (scalar). Of a sample with several pictures (crops
+    Reads ``gt_label`` (class index from 0) or ``gt_score`` ((K,) soft labels, which win: batch mixing writes them), and
+    writes ``pred_score`` ((K,), probabilities) and ``pred_label`` (scalar). Of a sample with several pictures (crops
     or views of one thing) the mean of their logits counts.
 
     Args:

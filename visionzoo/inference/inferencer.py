@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,17 @@ import numpy as np
 import torch
 
 from visionzoo.config import LoadedConfig, load_config
+from visionzoo.datasets.classification import imagenet_names
 from visionzoo.engine.ready_model import ready_model
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.inputs import Source, sources_of
 from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
 from visionzoo.inference.released import released_weights
-from visionzoo.inference.tasks import task_result
-from visionzoo.structures.detections import Detections
+from visionzoo.inference.tasks import Result, task_result
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
+_COCO_CLASSES, _IMAGENET_CLASSES = 80, 1000
 _UNUSED_COCO_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 
@@ -33,7 +36,7 @@ class Prediction:
         source: the input, with its name.
         task, model: the config's task and name.
         size: (width, height) in pixels of the picture as it is looked at, EXIF orientation applied; None on error.
-        result: boxes and so on in pixels of that picture.
+        result: boxes, classes and so on, as the task has it; places in pixels of that picture.
         error: why the input could not be used.
         image: the picture, (H, W, 3) uint8 RGB, when images are kept.
     """
@@ -42,7 +45,7 @@ class Prediction:
     task: str
     model: str
     size: tuple[int, int] | None = None
-    result: Detections | None = None
+    result: Result | None = None
     error: ZooError | None = None
     image: np.ndarray | None = None
 
@@ -68,7 +71,8 @@ class Inferencer:
         tiny: the config's tiny variant.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         batch_size: pictures at a time. Only pictures of equal padded size share a batch, so results stay the same.
-        score_threshold: results below are left out. The model's own ``test_cfg`` may leave out more.
+        score_threshold: results below are left out; None for the task's usual one (boxes 0.3, classes 0). The model's
+            own ``test_cfg`` may leave out more.
         options: changes of the config, as ``--cfg-options``.
         allow_new: let options add keys.
         trust_pickle: let the file of weights run code while it loads.
@@ -82,7 +86,7 @@ class Inferencer:
         from visionzoo import Inferencer
         inferencer = Inferencer("rcnet_retinanet", weights="work_dirs/rcnet_retinanet")
         for prediction in inferencer("pictures/"):
-            print(prediction.source.name, prediction.result.boxes)
+            print(prediction.source.name, prediction.result.to_json())
     """
 
     def __init__(
@@ -93,18 +97,18 @@ class Inferencer:
         tiny: bool = False,
         device: str = "auto",
         batch_size: int = 1,
-        score_threshold: float = 0.3,
+        score_threshold: float | None = None,
         options: Iterable[str] | Mapping[str, Any] = (),
         allow_new: bool = False,
         trust_pickle: bool = False,
     ):
         self.batch_size = _positive(batch_size)
-        self.score_threshold = score_threshold
         loaded = load_config(Path(name_or_config), tiny=tiny, options=options, allow_new=allow_new)
         cfg = loaded.cfg
         self.name, self.notes = loaded.name, loaded.notes
         self.task = cfg.get("task", "detection")
         self._task = task_result(self.task)
+        self.score_threshold = self._task.threshold if score_threshold is None else score_threshold
         self.prepare = Preparation(test_pipeline_of(cfg, loaded.source))
         self.weights = _chosen_weights(loaded.name, weights)
         self.model = ready_model(loaded, self.weights, device=device, trust_pickle=trust_pickle)
@@ -148,7 +152,7 @@ class Inferencer:
         """The prediction for one picture; options as in a call."""
         return next(iter(self([picture], **options)))
 
-    def draw(self, image: np.ndarray, result: Detections) -> np.ndarray:
+    def draw(self, image: np.ndarray, result: Any) -> np.ndarray:
         """The result drawn on its picture; both (H, W, 3) uint8 RGB."""
         return self._task.draw(image, result, 1)
 
@@ -272,20 +276,18 @@ def _chosen_weights(name: str, weights: str | os.PathLike | None) -> str | os.Pa
 
 
 def _class_names(model: torch.nn.Module, loaded: LoadedConfig) -> tuple[str, ...] | None:
-    """The checkpoint's, else those the config states, else COCO's for a model of as many classes."""
+    """The checkpoint's, else those the config states, else COCO's or ImageNet's for a model of as many classes."""
     meta = getattr(model, "dataset_meta", None) or {}
-    names = meta.get("classes") or _stated_names(loaded.cfg) or _coco_names(model)
+    names = meta.get("classes") or _stated_names(loaded.cfg) or _usual_names(model)
     return tuple(names) if names else None
 
 
 def _category_ids(model: torch.nn.Module, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
     """The checkpoint's; for COCO's names COCO's, which have gaps; None for label plus one."""
-    from mmdet.datasets.coco import CocoDataset
-
     meta = getattr(model, "dataset_meta", None) or {}
     if meta.get("category_ids"):
         return tuple(meta["category_ids"])
-    if names == tuple(CocoDataset.METAINFO["classes"]):
+    if names is not None and len(names) == _COCO_CLASSES and names == _coco_names():
         return tuple(number for number in range(1, 91) if number not in _UNUSED_COCO_IDS)
     return None
 
@@ -296,9 +298,14 @@ def _stated_names(cfg: Mapping[str, Any]) -> tuple[str, ...] | None:
     return (names,) if isinstance(names, str) else tuple(names) if names else None
 
 
-def _coco_names(model: torch.nn.Module) -> tuple[str, ...] | None:
-    from mmdet.datasets.coco import CocoDataset
-
-    names = CocoDataset.METAINFO["classes"]
+def _usual_names(model: torch.nn.Module) -> tuple[str, ...] | None:
     counts = {getattr(part, "num_classes", None) for part in model.modules()}
-    return tuple(names) if len(names) in counts else None
+    if _COCO_CLASSES in counts:
+        return _coco_names()
+    return imagenet_names() if _IMAGENET_CLASSES in counts else None
+
+
+def _coco_names() -> tuple[str, ...]:
+    with redirect_stdout(io.StringIO()):  # mmdet prints on import
+        from mmdet.datasets.coco import CocoDataset
+    return tuple(CocoDataset.METAINFO["classes"])

@@ -3,7 +3,8 @@
 ::
 
     OUT/predictions.jsonl      one line per input, in order
-    OUT/predictions.coco.json  COCO's results format; image_id is the line's number, category_id the data set's
+    OUT/predictions.csv        of classifiers: input, and label, name and score of the best class
+    OUT/predictions.coco.json  of detectors: COCO's format; image_id is the line's number, category_id the data set's
     OUT/vis/...                pictures, in the folders and with the stems of the inputs; small ones are enlarged
     OUT/run.json               command, model, versions, seed, times, counts and class names
 
@@ -12,10 +13,13 @@ Lines are whole: when the disk is full, the last one is taken back. The other fi
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,6 +52,7 @@ class PredictionWriter:
         self._task = task_result(inferencer.task)
         self._lines = _Lines(out / "predictions.jsonl")
         self._coco = _CocoResults(out / "predictions.coco.json") if self._task.coco else None
+        self._rows = _Rows(out / "predictions.csv") if self._task.row else None
         self._names: set[Path] = set()
 
     def __enter__(self) -> PredictionWriter:
@@ -55,6 +60,8 @@ class PredictionWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._lines.close()
+        if self._rows is not None:
+            self._rows.close()
         if self._coco is not None:
             self._coco.close(complete=kind is None or kind is KeyboardInterrupt)
         if kind is None or kind is KeyboardInterrupt:
@@ -67,6 +74,8 @@ class PredictionWriter:
         if prediction.result is not None:
             if self._coco is not None and self._task.coco is not None:
                 self._coco.add(self._task.coco(prediction.result, self.done, self.inferencer.category_ids))
+            if self._rows is not None and self._task.row is not None:
+                self._rows.add({"input": prediction.source.name, **self._task.row(prediction.result)})
             if prediction.image is not None and self.pictures:
                 self._write_pictures(prediction, prediction.image)
         self._lines.add(prediction.record())
@@ -130,7 +139,7 @@ def _beside(place: Path) -> Path:
 
 
 class _Lines:
-    """A file of JSON lines that always ends with a whole one."""
+    """A file of lines, usually JSON, that always ends with a whole one."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -140,11 +149,36 @@ class _Lines:
             raise cannot_write(path, error) from error
 
     def add(self, record: dict[str, Any]) -> None:
-        line = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
-        _append_whole(self.file, line, self.path)
+        self.add_text(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def add_text(self, line: str) -> None:
+        _append_whole(self.file, line.encode(), self.path)
 
     def close(self) -> None:
         self.file.close()
+
+
+class _Rows:
+    """A CSV file that always ends with a whole row; the first row names the columns."""
+
+    def __init__(self, path: Path):
+        self._lines = _Lines(path)
+        self._columns: list[str] | None = None
+
+    def add(self, row: dict[str, Any]) -> None:
+        if self._columns is None:
+            self._columns = list(row)
+            self._lines.add_text(_csv_line(self._columns))
+        self._lines.add_text(_csv_line(row.values()))
+
+    def close(self) -> None:
+        self._lines.close()
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    page = io.StringIO(newline="")
+    csv.writer(page, lineterminator="\n").writerow(cells)
+    return page.getvalue()
 
 
 class _CocoResults:
@@ -200,6 +234,6 @@ def remove_old_results(out: Path) -> None:
     """Take away what an earlier run of inference wrote into ``out``, and nothing else."""
     if not (out / "predictions.jsonl").is_file():
         return
-    for name in ("predictions.jsonl", "predictions.coco.json", "run.json"):
+    for name in ("predictions.jsonl", "predictions.csv", "predictions.coco.json", "run.json"):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / "vis", ignore_errors=True)

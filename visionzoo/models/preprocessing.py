@@ -20,8 +20,8 @@ GROUPS = ("batch", "channels")
 class TaskPreprocessor(BaseDataPreprocessor):
     """Batches for the general task model, from one picture per sample or from several.
 
-    A sample's ``inputs`` are one picture (C, H, W), or with a ``group_size`` in its data sample G pictures (G, C, H, W):
-    a group, a pair, several crops. Volumes have three axes in the place of H, W.
+    A sample's ``inputs`` are one picture (C, H, W), or, where its data sample has a ``group_size``, G of them (G, C, H,
+    W): a group, a pair, several crops. Volumes have three axes in the place of H, W.
 
     Args:
         mean, std: one number per channel, in the inputs' units (0 to 255 for uint8), or None for inputs as they are.
@@ -62,8 +62,8 @@ class TaskPreprocessor(BaseDataPreprocessor):
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
         """``inputs`` (N, C, H, W) float32 and ``data_samples``, a list of B, or None when the data has none.
 
-        N is the sum of the group sizes, B the number of samples. Each sample is told ``group_size``, ``img_shape`` if it
-        has none, ``pad_shape`` and ``batch_input_shape``.
+        N is the sum of the group sizes, B the number of samples. Each sample is told ``group_size``, ``pad_shape``,
+        ``batch_input_shape`` and, if it has none, ``img_shape``.
         """
         data = self.cast_data(dict(data))
         samples = data.get("data_samples")
@@ -89,8 +89,8 @@ class TaskPreprocessor(BaseDataPreprocessor):
             return group.float()
         if group.shape[1] != self.channels:
             raise DataError(
-                f"{name}: expected a picture of {self.channels} channels, as mean and std have, found {group.shape[1]}; "
-                "convert it, or change mean and std of model.data_preprocessor"
+                f"{name}: expected a picture of {self.channels} channels, as mean and std have, found "
+                f"{group.shape[1]}; convert it, or change mean and std of model.data_preprocessor"
             )
         shape = (-1,) + (1,) * (group.ndim - 2)
         return (group.float() - self.mean.view(shape)) / self.std.view(shape)
@@ -100,7 +100,8 @@ class TaskPreprocessor(BaseDataPreprocessor):
         if len({group.shape[1] for group in groups}) > 1:
             found = sorted({group.shape[1] for group in groups})
             raise DataError(
-                f"batch: expected samples of equal channels, found {found}; give all groups one size, or use groups='batch'"
+                f"batch: expected samples of equal channels, found {found}; give all groups one size, or use "
+                "groups='batch'"
             )
         divisor = self.pad_size_divisor
         sides = [max(group.shape[axis] for group in groups) for axis in range(2, groups[0].ndim)]
@@ -111,7 +112,7 @@ class TaskPreprocessor(BaseDataPreprocessor):
 def _check(mean: Any, std: Any, divisor: int, groups: str) -> None:
     if (mean is None) != (std is None) or (mean is not None and len(mean) != len(std)):
         raise ConfigError(
-            f"TaskPreprocessor: expected mean and std of equal length or neither, found mean={mean}, std={std}; give both"
+            f"TaskPreprocessor: expected mean and std of equal length or neither, found {mean} and {std}; give both"
         )
     if std is not None and min(std) <= 0:
         raise ConfigError(

@@ -19,10 +19,11 @@ MODES = ("tensor", "loss", "predict")
 class TaskModel(BaseModel):
     """A backbone, an optional neck and a head that owns its losses and predictions.
 
-    What a sample consists of is its data sample's affair. A group, a pair or several crops lie one after another on the
-    batch axis, and ``group_size`` in every sample says which belong together. A part that depends on more than pixels
-    (a phrase) has the attribute ``reads_samples = True`` and is called with the samples as second argument. Heads always
-    get both: ``head(feats, samples)``, ``head.loss(feats, samples)``, ``head.predict(feats, samples)``.
+    What a sample consists of is its data sample's affair. The pictures of a group, of a pair or several crops follow
+    each other on the batch axis, and ``group_size`` in every sample says which belong together. A part that depends on
+    more than pixels (a phrase) has the attribute ``reads_samples = True`` and is called with the samples as second
+    argument. Heads always get both: ``head(feats, samples)``, ``head.loss(feats, samples)``, ``head.predict(feats,
+    samples)``.
 
     Args:
         backbone: (N, 3, H, W) to a tuple of feature maps.
@@ -87,7 +88,8 @@ class TaskModel(BaseModel):
         losses = dict(self.head.loss(feats, samples))
         for number, head in enumerate(self.auxiliary_head):
             prefix = "aux" if len(self.auxiliary_head) == 1 else f"aux_{number}"
-            losses |= {f"{prefix}.{name}": value for name, value in head.loss(feats, samples).items()}
+            found: dict[str, Tensor] = head.loss(feats, samples)  # type: ignore[operator]
+            losses |= {f"{prefix}.{name}": value for name, value in found.items()}
         return losses
 
 

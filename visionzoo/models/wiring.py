@@ -301,13 +301,15 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
 def _fill_batch_augments(model: ConfigDict) -> None:
     """What mixes batches makes soft labels as long as the head's."""
     count = (model.get("head") or {}).get("num_classes")
+    if count is None:
+        return
     for path, augment in _listed((model.get("data_preprocessor") or {}).get("batch_augments"), "batch_augments"):
-        if count is not None and "num_classes" in accepted_arguments(_resolve(augment))[0]:
-            if augment.setdefault("num_classes", count) != count:
-                raise ConfigError(
-                    f"model.data_preprocessor.{path}.num_classes: expected the head's {count} classes, found "
-                    f"{augment.num_classes}; leave num_classes out"
-                )
+        takes_it = "num_classes" in accepted_arguments(_resolve(augment))[0]
+        if takes_it and augment.setdefault("num_classes", count) != count:
+            raise ConfigError(
+                f"model.data_preprocessor.{path}.num_classes: expected the head's {count} classes, found "
+                f"{augment.num_classes}; leave num_classes out"
+            )
 
 
 # --------------------------------------------------------------------------- dictionaries

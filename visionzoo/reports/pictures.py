@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from visionzoo.structures.class_scores import ClassScores
 from visionzoo.structures.detections import Detections, decode_mask
 
 Colour = tuple[int, int, int]
@@ -74,6 +75,36 @@ def draw_detections(image: np.ndarray, found: Detections, scale: int = 1) -> np.
     return np.asarray(picture).copy()
 
 
+def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> np.ndarray:
+    """The picture with a panel below it: one bar for each class, as long as its score.
+
+    Args:
+        image: (H, W, 3) uint8 RGB. It is not changed.
+        found: what to draw, best first.
+        scale: enlarge the picture this many times; see :func:`scale_to_read`.
+
+    Returns:
+        (scale * H + panel, scale * W, 3) uint8 RGB.
+    """
+    image = enlarged(image, scale)
+    letters = _letter_height(image)
+    row, font = round(1.6 * letters), _font(letters)
+    panel = Image.new("RGB", (image.shape[1], max(1, len(found)) * row), (255, 255, 255))
+    pen = ImageDraw.Draw(panel)
+    for index, (label, score) in enumerate(zip(found.labels.tolist(), found.scores.tolist())):
+        top = index * row
+        length = round(min(score, 1.0) * panel.width)
+        pen.rectangle((0, top, max(length - 1, 1), top + row - 3), fill=_paler(class_colour(label)))
+        pen.text((4, top + 0.15 * row), f"{found.name_of(label)} {score:.2f}", fill=(0, 0, 0), font=font)
+    return np.concatenate([image, np.asarray(panel)], axis=0)
+
+
+def _paler(colour: Colour) -> Colour:
+    """Half way to white, so that black letters can be read on it."""
+    red, green, blue = ((part + 255) // 2 for part in colour)
+    return red, green, blue
+
+
 def scale_to_read(image: np.ndarray) -> int:
     """How many times a small picture is enlarged before letters are drawn on it: 1 from 400 pixels on, at most 4.
 
@@ -89,7 +120,11 @@ def enlarged(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def side_by_side(image: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Two pictures of one size, original left, with a white line between."""
+    """Two pictures of one width, original left, with a white line between; white below the lower one."""
+    below = [(0, max(image.shape[0], drawn.shape[0]) - picture.shape[0]) for picture in (image, drawn)]
+    image, drawn = (
+        np.pad(picture, (rows, (0, 0), (0, 0)), constant_values=255) for picture, rows in zip((image, drawn), below)
+    )
     line = np.full((image.shape[0], max(2, _line_width(image)), 3), 255, np.uint8)
     return np.concatenate([image, line, drawn], axis=1)
 
