@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from visionzoo.cards.files import Card
 from visionzoo.cards.schema import BuildCheck, EvalCheck, ForwardCheck, LearnCheck, MetricCheck
-from visionzoo.cards.seeding import fill_weights, seeded_array, seeded_picture, settle_norms
+from visionzoo.cards.seeding import fill_weights, seeded_picture, settle_norms
+from visionzoo.cards.tasks import task_checks
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.engine.loaders import build_dataset, build_loader, class_names
 from visionzoo.engine.weights import without_pretrained
@@ -89,21 +90,23 @@ def measure_metric(card: Card, check: MetricCheck) -> Numbers:
     loaded = load_config(card.name, tiny=True)
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
     classes = len(dataset.metainfo["classes"])
-    samples = [_shaken(dataset.get_data_info(index), check.seed, classes) for index in range(len(dataset))]
+    shaken = task_checks(card.task).shaken
+    samples = [shaken(dataset.get_data_info(index), index, check.seed, classes) for index in range(len(dataset))]
     return _evaluate(loaded, dataset, [samples])
 
 
 @torch.no_grad()
 def measure_eval(card: Card, check: EvalCheck) -> Numbers:
-    """Load, predict with seeded weights and evaluate the drawn images; also how many boxes, and their mean score."""
-    loaded = load_config(card.name, tiny=True, options=_every_score(card))
+    """Load, predict with seeded weights and evaluate the drawn images; also how many scores, and their mean."""
+    task = task_checks(card.task)
+    loaded = load_config(card.name, tiny=True, options=task.options(load_config(card.name).cfg.model))
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
     model = _seeded_model(loaded, check.seed, num_classes=_class_count(dataset))
     loader = build_loader(loaded.cfg.val_dataloader, dataset, seed=check.seed)
     batches = list(loader)
     settle_norms(model, model.data_preprocessor(copy.deepcopy(batches[0]), False)["inputs"].repeat(2, 1, 1, 1))
     predicted = [model.val_step(batch) for batch in batches]
-    scores = torch.cat([sample.pred_instances.scores for samples in predicted for sample in samples])
+    scores = task.scores([sample for samples in predicted for sample in samples])
     numbers = _evaluate(loaded, dataset, [[sample.to_dict() for sample in samples] for samples in predicted])
     return {**numbers, "predictions/count": len(scores), "predictions/mean_score": float(scores.mean())}
 
@@ -275,13 +278,6 @@ def _class_count(dataset: Any) -> int | None:
     return None if names is None else len(names)
 
 
-def _every_score(card: Card) -> list[str]:
-    """Options that let every score pass, so that suppression has work to do."""
-    test_cfg = load_config(card.name).cfg.model.test_cfg
-    path = "model.test_cfg.rcnn.score_thr" if "rcnn" in test_cfg else "model.test_cfg.score_thr"
-    return [f"{path}=0.0"]
-
-
 def _evaluate(loaded: LoadedConfig, dataset: Any, batches: list) -> Numbers:
     """Official numbers of predicted samples, without those that the drawn images cannot give (-1)."""
     with DefaultScope.overwrite_default_scope(SCOPE):
@@ -291,31 +287,3 @@ def _evaluate(loaded: LoadedConfig, dataset: Any, batches: list) -> Numbers:
         metric.process({}, samples)
     found = metric.evaluate(len(dataset))
     return {name: float(value) for name, value in found.items() if value >= 0}
-
-
-def _shaken(image: Mapping[str, Any], seed: int, classes: int) -> dict[str, Any]:
-    """A sample whose predictions are the image's objects, moved a little and sometimes mislabelled."""
-    objects = [each for each in image["instances"] if not each["ignore_flag"]]
-    name, count = image["img_id"], len(objects)
-    boxes = np.asarray([each["bbox"] for each in objects], dtype=np.float32).reshape(-1, 4)
-    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    wrong = seeded_array(seed, f"labels {name}", (count,)) > 1
-    labels = np.asarray([each["bbox_label"] for each in objects], dtype=np.int64)
-    predicted = {
-        "bboxes": boxes + 0.05 * sides * seeded_array(seed, f"boxes {name}", boxes.shape),
-        "scores": 1 / (1 + np.exp(-seeded_array(seed, f"scores {name}", (count,)))),
-        "labels": np.where(wrong, (labels + 1) % classes, labels),
-    }
-    outlines = [each["mask"] for each in objects if "mask" in each]
-    masks = [_moved_mask(outline, image) for outline in outlines]
-    predicted["masks"] = np.stack(masks) if masks else np.zeros((0, image["height"], image["width"]), dtype=bool)
-    return {"img_id": name, "pred_instances": predicted}
-
-
-def _moved_mask(outline: Any, image: Mapping[str, Any]) -> np.ndarray:
-    """The pixels of one object, two further right: polygons or run lengths to bool, (H, W)."""
-    from pycocotools import mask as masks
-
-    height, width = image["height"], image["width"]
-    runs = masks.merge(masks.frPyObjects(outline, height, width)) if isinstance(outline, list) else outline
-    return np.roll(masks.decode(runs), 2, axis=1).astype(bool)

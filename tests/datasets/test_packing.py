@@ -1,0 +1,50 @@
+"""What a pipeline hands to the general task model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from visionzoo.datasets.transforms.packing import PackTaskInputs
+from visionzoo.errors import DataError
+
+
+def packed(**results):
+    done = PackTaskInputs()({"img_path": "a.png", **results})
+    return done["inputs"], done["data_samples"]
+
+
+def test_a_picture_and_its_truth():
+    image = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3)
+    inputs, sample = packed(img=image[:, ::-1], gt_label=3, gt_map=np.ones((2, 5)), ori_shape=(4, 10), gt_names=["x"])
+    assert inputs.dtype == torch.uint8
+    assert inputs.is_contiguous()
+    assert np.array_equal(inputs.permute(1, 2, 0).numpy(), image[:, ::-1])
+    assert int(sample.gt_label) == 3
+    assert sample.gt_map.shape == (2, 5)
+    assert sample.gt_names == ["x"]
+    assert sample.metainfo == {"img_path": "a.png", "ori_shape": (4, 10)}
+
+
+def test_grey_pictures_and_volumes():
+    assert packed(img=np.zeros((4, 6), np.float32))[0].shape == (1, 4, 6)
+    assert packed(img=np.zeros((3, 4, 6, 1), np.float32))[0].shape == (1, 3, 4, 6)
+
+
+def test_a_group():
+    inputs, sample = packed(img=[np.full((4, 6, 3), i, np.uint8) for i in range(5)], phrase="the left one")
+    assert inputs.shape == (5, 3, 4, 6)
+    assert inputs[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert sample.group_size == 5
+    assert sample.phrase == "the left one"
+
+
+def test_a_group_of_different_sizes_is_refused():
+    with pytest.raises(DataError, match=r"one size, found \[\(4, 6, 3\), \(5, 6, 3\)\] in a.png"):
+        packed(img=[np.zeros((4, 6, 3)), np.zeros((5, 6, 3))])
+
+
+def test_no_picture_is_an_error():
+    with pytest.raises(DataError, match=r"sample a\.png, found none"):
+        packed(gt_label=1)

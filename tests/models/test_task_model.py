@@ -1,0 +1,199 @@
+"""The general task model: one picture per sample, groups, pairs and phrases, all by the data sample."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from visionzoo.errors import ConfigError, DataError
+from visionzoo.models import TaskModel, TaskPreprocessor
+from visionzoo.models.wiring import build_model, fill_model
+from visionzoo.registry import MODELS
+from visionzoo.structures.task_sample import TaskSample, group_sizes, mean_of_groups, split_groups
+
+MEAN, STD = [120.0, 110.0, 100.0], [60.0, 50.0, 40.0]
+
+
+def picture(height, width, channels=3, seed=0, count=None):
+    shape = (channels, height, width) if count is None else (count, channels, height, width)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def sample(label=0, **meta):
+    found = TaskSample(metainfo=meta)
+    found.gt_label = torch.tensor(label)
+    return found
+
+
+def classifier(**changes):
+    model = dict(
+        type="TaskModel",
+        data_preprocessor=dict(type="TaskPreprocessor", mean=MEAN, std=STD),
+        backbone=dict(type="BossNet", variant="tiny"),
+        head=dict(type="ClassificationHead"),
+    )
+    return build_model({**model, **changes}, num_classes=4)
+
+
+# --- the preprocessor ---
+
+
+def test_normalises_and_pads_after_it():
+    prepare = TaskPreprocessor(MEAN, STD, pad_size_divisor=16, pad_value=7.0)
+    small, large = picture(30, 41), picture(33, 20, seed=1)
+    done = prepare({"inputs": [small, large], "data_samples": [sample(), sample()]})
+    batch, samples = done["inputs"], done["data_samples"]
+    assert batch.shape == (2, 3, 48, 48)
+    expected = (small.float() - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    torch.testing.assert_close(batch[0, :, :30, :41], expected)
+    assert bool((batch[0, :, 30:] == 7).all())
+    assert bool((batch[0, :, :, 41:] == 7).all())
+    assert [s.img_shape for s in samples] == [(30, 41), (33, 20)]
+    assert all(s.batch_input_shape == s.pad_shape == (48, 48) and s.group_size == 1 for s in samples)
+
+
+def test_groups_follow_each_other_on_the_batch_axis():
+    prepare = TaskPreprocessor()
+    samples = [sample(group_size=3), sample(), sample(group_size=2)]
+    inputs = [picture(8, 10, count=3), picture(9, 7), picture(8, 10, count=2, seed=5)]
+    done = prepare({"inputs": inputs, "data_samples": samples})
+    batch, samples = done["inputs"], done["data_samples"]
+    assert batch.shape == (6, 3, 9, 10)
+    assert group_sizes(samples) == [3, 1, 2]
+    parts = split_groups(batch, samples)
+    torch.testing.assert_close(parts[2][:, :, :8], inputs[2].float())
+    torch.testing.assert_close(mean_of_groups(batch, samples)[0], parts[0].mean(0))
+
+
+def test_groups_may_become_channels():
+    prepare = TaskPreprocessor(MEAN, STD, groups="channels")
+    samples = [sample(group_size=2), sample(group_size=2)]
+    pairs = [picture(8, 10, count=2, seed=seed) for seed in range(2)]
+    with pytest.raises(DataError, match="3 channels"):  # mean and std are for the joined channels
+        prepare({"inputs": pairs, "data_samples": samples})
+    joined = TaskPreprocessor(MEAN * 2, STD * 2, groups="channels")({"inputs": pairs, "data_samples": samples})
+    assert joined["inputs"].shape == (2, 6, 8, 10)
+    assert group_sizes(joined["data_samples"]) == [1, 1]
+
+
+def test_volumes_have_three_sides():
+    prepare = TaskPreprocessor(pad_size_divisor=4, groups="channels")
+    pair = torch.rand(2, 1, 5, 6, 7)
+    done = prepare({"inputs": [pair], "data_samples": [sample(group_size=2)]})
+    assert done["inputs"].shape == (1, 2, 8, 8, 8)
+    assert done["data_samples"][0].img_shape == (5, 6, 7)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_pictures_of_other_channels_are_refused_by_name(channels):
+    prepare = TaskPreprocessor(MEAN, STD)
+    with pytest.raises(DataError, match=rf"^cat\.png: expected a picture of 3 channels.*found {channels};"):
+        prepare({"inputs": [picture(8, 8, channels)], "data_samples": [sample(img_path="cat.png")]})
+    with pytest.raises(DataError, match="picture 0 of the batch"):
+        prepare({"inputs": [picture(8, 8, channels)]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (dict(mean=MEAN), "mean and std"),
+        (dict(mean=MEAN, std=[1.0]), "equal length"),
+        (dict(mean=MEAN, std=[1.0, 0.0, 1.0]), "above 0"),
+        (dict(groups="rows"), "batch, channels"),
+        (dict(pad_size_divisor=0), "from 1 on"),
+    ],
+)
+def test_wrong_settings_are_refused(arguments, expected):
+    with pytest.raises(ConfigError, match=expected):
+        TaskPreprocessor(**arguments)
+
+
+def test_batches_are_mixed_in_training_only():
+    model = fill_model(
+        dict(
+            type="TaskModel",
+            data_preprocessor=dict(type="TaskPreprocessor", batch_augments=dict(type="MixupCutmix")),
+            backbone=dict(type="BossNet", variant="tiny"),
+            head=dict(type="ClassificationHead"),
+        ),
+        num_classes=4,
+    )
+    assert model.data_preprocessor.batch_augments.num_classes == 4
+    with DefaultScope.overwrite_default_scope("visionzoo"):
+        prepare = MODELS.build(model.data_preprocessor)
+    data = {"inputs": [picture(8, 8), picture(8, 8, seed=1)], "data_samples": [sample(1), sample(2)]}
+    assert "gt_score" not in prepare(data)["data_samples"][0]
+    assert prepare(data, training=True)["data_samples"][0].gt_score.shape == (4,)
+
+
+def test_mixing_for_another_number_of_classes_is_refused():
+    augment = dict(type="MixupCutmix", num_classes=7)
+    with pytest.raises(ConfigError, match="head's 4 classes, found 7"):
+        classifier(data_preprocessor=dict(type="TaskPreprocessor", batch_augments=augment))
+
+
+# --- the model ---
+
+
+def test_three_modes():
+    model = classifier()
+    data = {"inputs": [picture(40, 60), picture(64, 33, seed=1)], "data_samples": [sample(1), sample(3)]}
+    prepared = model.data_preprocessor(data, True)
+    assert model(**prepared, mode="tensor").shape == (2, 4)
+    losses = model(**prepared, mode="loss")
+    assert set(losses) == {"loss_cls"}
+    losses["loss_cls"].backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    found = model.eval()(**prepared, mode="predict")
+    assert [s.pred_score.shape for s in found] == [(4,), (4,)]
+    with pytest.raises(ConfigError, match="tensor, loss, predict, found 'train'"):
+        model(**prepared, mode="train")
+
+
+def test_auxiliary_heads_add_losses_in_training_only():
+    aux = dict(type="ClassificationHead", in_index=1, loss_weight=0.4)
+    model = classifier(auxiliary_head=[aux, {**aux, "in_index": 2}])
+    assert [head.fc.in_features for head in model.auxiliary_head] == [64, 128]
+    prepared = model.data_preprocessor({"inputs": [picture(64, 32)] * 2, "data_samples": [sample(1), sample(3)]}, True)
+    assert set(model(**prepared, mode="loss")) == {"loss_cls", "aux_0.loss_cls", "aux_1.loss_cls"}
+    single = classifier(auxiliary_head=aux)
+    assert set(single(**prepared, mode="loss")) == {"loss_cls", "aux.loss_cls"}
+
+
+def test_a_neck_stands_between():
+    model = classifier(neck=dict(type="mmdet.FPN", out_channels=16, num_outs=4))
+    assert model.with_neck
+    assert model.head.fc.in_features == 16
+    assert model(torch.rand(2, 3, 64, 96)).shape == (2, 4)
+
+
+def test_views_of_one_thing_count_together():
+    model = classifier().eval()
+    views = picture(40, 48, count=3)
+    together = model.test_step({"inputs": [views], "data_samples": [sample(group_size=3)]})[0].pred_score
+    logits = model(model.data_preprocessor({"inputs": list(views)})["inputs"])
+    torch.testing.assert_close(together, logits.mean(0).softmax(0))
+
+
+class Phrased(nn.Module):
+    """A backbone that scales its one map by the length of the sample's phrase."""
+
+    out_channels, out_strides, reads_samples = (3,), (1,), True
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, inputs, samples):
+        lengths = torch.tensor([len(sample.phrase) for sample in samples], dtype=torch.float32)
+        return inputs * self.scale * lengths.view(-1, 1, 1, 1)
+
+
+def test_a_part_may_read_the_samples():
+    model = TaskModel(backbone=dict(type=Phrased), head=dict(type="ClassificationHead", in_channels=3, num_classes=2))
+    inputs = torch.ones(2, 3, 4, 4)
+    feats = model.extract_feat(inputs, [sample(phrase="dog"), sample(phrase="the left cat")])
+    assert isinstance(feats, tuple)
+    assert feats[0][:, 0, 0, 0].tolist() == [3, 12]

@@ -1,0 +1,105 @@
+"""What the checks of cards need to know about each task: predictions drawn from the truth, and scores to count.
+
+One row per task, as in :mod:`visionzoo.inference.tasks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from visionzoo.cards.seeding import seeded_array
+from visionzoo.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class TaskChecks:
+    """One row of the table.
+
+    Attributes:
+        shaken: (what the data set says of a sample, its index, seed, number of classes) to a sample, as the metric
+            takes it, whose predictions are the truth, shaken and sometimes wrong.
+        scores: predicted samples to all their scores, (n,).
+        options: the config's model to options that let every score pass.
+    """
+
+    shaken: Callable[[Mapping[str, Any], int, int, int], dict[str, Any]]
+    scores: Callable[[Sequence[Any]], Tensor]
+    options: Callable[[Mapping[str, Any]], list[str]]
+
+
+def task_checks(task: str) -> TaskChecks:
+    """The row of ``task``.
+
+    Raises:
+        UnknownName: the task has none.
+    """
+    if task not in TASKS:
+        raise UnknownName(task, kind="task", known=TASKS)
+    return TASKS[task]
+
+
+# --------------------------------------------------------------------------- boxes and masks
+
+
+def _shaken_boxes(image: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+    """A sample whose predictions are the image's objects, moved a little and sometimes mislabelled."""
+    objects = [each for each in image["instances"] if not each["ignore_flag"]]
+    name, count = image["img_id"], len(objects)
+    boxes = np.asarray([each["bbox"] for each in objects], dtype=np.float32).reshape(-1, 4)
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    wrong = seeded_array(seed, f"labels {name}", (count,)) > 1
+    labels = np.asarray([each["bbox_label"] for each in objects], dtype=np.int64)
+    predicted = {
+        "bboxes": boxes + 0.05 * sides * seeded_array(seed, f"boxes {name}", boxes.shape),
+        "scores": 1 / (1 + np.exp(-seeded_array(seed, f"scores {name}", (count,)))),
+        "labels": np.where(wrong, (labels + 1) % classes, labels),
+    }
+    outlines = [each["mask"] for each in objects if "mask" in each]
+    masks = [_moved_mask(outline, image) for outline in outlines]
+    predicted["masks"] = np.stack(masks) if masks else np.zeros((0, image["height"], image["width"]), dtype=bool)
+    return {"img_id": name, "pred_instances": predicted}
+
+
+def _moved_mask(outline: Any, image: Mapping[str, Any]) -> np.ndarray:
+    """The pixels of one object, two further right: polygons or run lengths to bool, (H, W)."""
+    from pycocotools import mask as masks
+
+    height, width = image["height"], image["width"]
+    runs = masks.merge(masks.frPyObjects(outline, height, width)) if isinstance(outline, list) else outline
+    return np.roll(masks.decode(runs), 2, axis=1).astype(bool)
+
+
+def _box_scores(samples: Sequence[Any]) -> Tensor:
+    return torch.cat([sample.pred_instances.scores for sample in samples])
+
+
+def _every_box(model: Mapping[str, Any]) -> list[str]:
+    """So that suppression has work to do."""
+    path = "model.test_cfg.rcnn.score_thr" if "rcnn" in model["test_cfg"] else "model.test_cfg.score_thr"
+    return [f"{path}=0.0"]
+
+
+# --------------------------------------------------------------------------- classes
+
+
+def _shaken_class(image: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+    """The right class leads by as much as the noise of the others, so that it is not always found."""
+    score = seeded_array(seed, f"scores {index}", (classes,))
+    score[image["gt_label"]] += 1.5
+    return {"gt_label": image["gt_label"], "pred_score": score}
+
+
+def _class_scores(samples: Sequence[Any]) -> Tensor:
+    return torch.stack([sample.pred_score.max() for sample in samples])
+
+
+_BOXES = TaskChecks(shaken=_shaken_boxes, scores=_box_scores, options=_every_box)
+_CLASSES = TaskChecks(shaken=_shaken_class, scores=_class_scores, options=lambda model: [])
+
+TASKS = {"classification": _CLASSES, "detection": _BOXES, "instances": _BOXES}
