@@ -7,19 +7,11 @@ ours: see model_cards/rcnet_retinanet.md.
     tools/train.py configs/rcnet_retinanet.py             # COCO 2017 in data/coco
 """
 
-_base_ = ["_base_/coco_detection.py", "_base_/schedule_1x.py", "_base_/runtime.py"]
+_base_ = ["_base_/retinanet.py", "_base_/coco_detection.py", "_base_/schedule_1x.py", "_base_/runtime.py"]
 
 task = "detection"
 
 model = dict(
-    type="mmdet.RetinaNet",
-    data_preprocessor=dict(
-        type="mmdet.DetDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=False,  # images are RGB from the loader on
-        pad_size_divisor=32,
-    ),
     backbone=dict(
         type="mmdet.ResNet",
         depth=50,
@@ -37,32 +29,6 @@ model = dict(
         start_level=1,
         norm_cfg=dict(type="BN", requires_grad=True),
     ),
-    bbox_head=dict(
-        type="mmdet.RetinaHead",
-        stacked_convs=4,
-        feat_channels=256,
-        anchor_generator=dict(
-            type="mmdet.AnchorGenerator",
-            octave_base_scale=4,
-            scales_per_octave=3,
-            ratios=[0.5, 1.0, 2.0],
-        ),
-        bbox_coder=dict(
-            type="mmdet.DeltaXYWHBBoxCoder", target_means=[0.0, 0.0, 0.0, 0.0], target_stds=[1.0, 1.0, 1.0, 1.0]
-        ),
-        loss_cls=dict(type="mmdet.FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
-        loss_bbox=dict(type="mmdet.L1Loss", loss_weight=1.0),
-    ),
-    train_cfg=dict(
-        assigner=dict(type="mmdet.MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0, ignore_iof_thr=-1),
-        sampler=dict(type="mmdet.PseudoSampler"),  # focal loss uses every anchor
-        allowed_border=-1,
-        pos_weight=-1,
-        debug=False,
-    ),
-    test_cfg=dict(
-        nms_pre=1000, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=100
-    ),
 )
 
 tiny = dict(
@@ -75,6 +41,5 @@ tiny = dict(
             init_cfg=None,
         ),
         neck=dict(out_channels=32),
-        bbox_head=dict(feat_channels=32, stacked_convs=2),
     ),
 )
