@@ -1,0 +1,535 @@
+"""Neighborhood attention in pure torch: every token attends to the k nearest ones along each axis.
+
+Along one axis of length L, with kernel k, dilation d and stride s, the query at i belongs to the group of all positions
+congruent to i modulo d, has the place ``p = i // d`` there among n, and attends to k neighbours in its group. At the
+borders the window is shifted inward, so that it never shrinks (Hassani et al., NAT, CVPR 2023, arXiv 2204.07143;
+dilation: DiNAT, arXiv 2209.15001; causal axes: arXiv 2403.04690). With a stride, s queries in a row share the window of
+the one in their middle (GNA, arXiv 2504.16922). Axes are independent: the neighbourhood is their product.
+
+How it is computed: groups go to the batch axis, since inside a group there is no dilation. A group small enough is one
+dense attention. Larger ones are cut into tiles of queries, each with one block of keys that covers all their windows;
+what lies outside of a query's own window gets a bias of minus infinity. Tiles at the first, the last and any other
+place have the same bias each, so there are few different ones.
+
+Tensors: B batch, D channels of a head, n places in a group.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from visionzoo.errors import ConfigError, UnknownName
+
+PerAxis = int | Sequence[int]
+PerAxisFlag = bool | Sequence[bool]
+
+IMPLEMENTATIONS = ("auto", "dense", "tiles", "natten")
+
+# Tokens up to which a group is attended to at once; beyond, most of the scores would be masked.
+_DENSE_TOKENS = 200
+
+# Sides of a tile by number of axes; the first that wastes least is taken.
+_TILES = {1: (32,), 2: (8, 7), 3: (4,)}
+# Training keeps the scores, and small maps have few tiles: smaller ones waste less there.
+_SMALL_MAP, _SMALL_TILES = 28, {1: (16,), 2: (4,), 3: (4,)}
+
+
+def na1d(q: Tensor, k: Tensor, v: Tensor, kernel_size: PerAxis, **options: Any) -> Tensor:
+    """Neighborhood attention over (B, L, heads, D); see :func:`na2d`."""
+    return _attention(1, q, k, v, kernel_size, **options)
+
+
+def na2d(q: Tensor, k: Tensor, v: Tensor, kernel_size: PerAxis, **options: Any) -> Tensor:
+    """Neighborhood attention over maps.
+
+    Args:
+        q, k, v: (B, H, W, heads, D).
+        kernel_size: keys along each axis, at least 2; one number or one for each axis.
+        stride: how many queries in a row share a window, at most the kernel; default 1.
+        dilation: distance of neighbours; ``kernel_size * dilation`` must not exceed the map; default 1.
+        is_causal: no key after the query, along each axis; the window then ends at the query and may be shorter.
+        rpb: (heads, 2 * kernel - 1, 2 * kernel - 1), a bias for each distance in the group, added to the scaled scores;
+            only with odd kernels, stride 1 and no causal axis.
+        scale: of the scores, default ``D ** -0.5``.
+        implementation: ``auto``; ``dense`` or ``tiles`` for groups of any size; ``natten``, if it is installed. Results
+            are equal up to rounding.
+
+    Returns:
+        (B, H, W, heads, D).
+
+    Raises:
+        ConfigError: a setting that is impossible for this map, or that natten does not know.
+        UnknownName: an unknown implementation.
+    """
+    return _attention(2, q, k, v, kernel_size, **options)
+
+
+def na3d(q: Tensor, k: Tensor, v: Tensor, kernel_size: PerAxis, **options: Any) -> Tensor:
+    """Neighborhood attention over volumes (B, D, H, W, heads, D); see :func:`na2d`."""
+    return _attention(3, q, k, v, kernel_size, **options)
+
+
+def _attention(
+    axes: int,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis = 1,
+    dilation: PerAxis = 1,
+    is_causal: PerAxisFlag = False,
+    rpb: Tensor | None = None,
+    scale: float | None = None,
+    implementation: str = "auto",
+) -> Tensor:
+    sizes = _check_tensors(axes, q, k, v)
+    rules = neighborhood_rules(sizes, kernel_size, stride=stride, dilation=dilation, is_causal=is_causal)
+    _check_bias(rpb, rules, heads=q.shape[-2])
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    if implementation not in IMPLEMENTATIONS:
+        raise UnknownName(implementation, kind="implementation of neighborhood attention", known=IMPLEMENTATIONS)
+    if implementation == "natten":
+        return _by_natten(axes, q, k, v, rules, rpb, scale)
+    trains = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, rpb))
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        tiling = _tiling(q.shape[1:-2:2], rules, implementation, trains=trains)
+        return _attend_in_tiles(q, k, v, tiling, rpb, scale, trains=trains)
+
+    return _for_each_group(attend, q, k, v, [rule.dilation for rule in rules])
+
+
+def attention_weights(
+    q: Tensor,
+    k: Tensor,
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis = 1,
+    dilation: PerAxis = 1,
+    is_causal: PerAxisFlag = False,
+    rpb: Tensor | None = None,
+    scale: float | None = None,
+) -> Tensor:
+    """What every query gives to each of its neighbours, to look at; the keys of all windows are copied.
+
+    Args:
+        q, k: (B, *sizes, heads, D) of one to three axes; the rest as for :func:`na2d`.
+
+    Returns:
+        (B, *sizes, heads, N), N = product of the kernel: the window in row-major order, smallest coordinates first.
+        Causal windows that the border cuts have zeros in their last places.
+    """
+    sizes = _check_tensors(q.ndim - 3, q, k, k)
+    rules = neighborhood_rules(sizes, kernel_size, stride=stride, dilation=dilation, is_causal=is_causal)
+    _check_bias(rpb, rules, heads=q.shape[-2])
+    keys, exists, offsets = _windows(sizes, rules, q.device)
+    scores = torch.einsum("bqhd,bqnhd->bqhn", q.flatten(1, -3), k.flatten(1, -3)[:, keys])
+    scores = scores * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if rpb is not None:
+        scores = scores + rpb.flatten(1)[:, offsets].transpose(0, 1)
+    weights = scores.masked_fill(~exists[:, None], -torch.inf).softmax(-1)
+    return weights.unflatten(1, sizes)
+
+
+# --------------------------------------------------------------------------- rules
+
+
+@dataclass(frozen=True)
+class AxisRule:
+    """Which neighbours a query has along one axis."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    causal: bool
+
+    def window(self, place: int, count: int) -> tuple[int, int]:
+        """First and last neighbour of the query at ``place`` in a group of ``count``."""
+        if self.causal:
+            leader = min(place // self.stride * self.stride + self.stride - 1, count - 1)
+            return max(leader - self.kernel + 1, 0), place
+        leader = min(place // self.stride * self.stride + self.stride // 2, count - 1)
+        left = self.kernel // 2
+        right = self.kernel - left - 1
+        centre = min(max(leader, left), count - 1 - right)
+        return centre - left, centre + right
+
+
+def neighborhood_rules(
+    sizes: Sequence[int],
+    kernel_size: PerAxis,
+    *,
+    stride: PerAxis = 1,
+    dilation: PerAxis = 1,
+    is_causal: PerAxisFlag = False,
+) -> tuple[AxisRule, ...]:
+    """One rule for each axis of a map of ``sizes``.
+
+    Raises:
+        ConfigError: a kernel below 2, a stride above the kernel, or a window that is larger than the map.
+    """
+    count = len(sizes)
+    given = (_each(kernel_size, count), _each(stride, count), _each(dilation, count), _each(is_causal, count))
+    rules = tuple(AxisRule(int(k), int(s), int(d), bool(c)) for k, s, d, c in zip(*given, strict=True))
+    for axis, (rule, size) in enumerate(zip(rules, sizes, strict=True)):
+        where = f"neighborhood attention, axis {axis}"
+        if rule.kernel < 2:
+            raise ConfigError(f"{where}: expected a kernel from 2 on, found {rule.kernel}; 7 is usual")
+        if not 1 <= rule.stride <= rule.kernel:
+            raise ConfigError(
+                f"{where}: expected a stride from 1 to the kernel's {rule.kernel}, found {rule.stride}; lower it"
+            )
+        if rule.dilation < 1:
+            raise ConfigError(f"{where}: expected a dilation from 1 on, found {rule.dilation}; use 1 for none")
+        if rule.kernel * rule.dilation > size:
+            raise ConfigError(
+                f"{where}: expected kernel * dilation of at most the map's {size}, found {rule.kernel} * "
+                f"{rule.dilation}; lower the dilation, or pad the map (small_maps='pad' in the backbones)"
+            )
+    return rules
+
+
+def _each(value: Any, count: int) -> tuple:
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * count
+    if len(values) != count:
+        raise ConfigError(
+            f"neighborhood attention: expected one number or one for each of {count} axes, found {value}; correct it"
+        )
+    return values
+
+
+def _check_tensors(axes: int, q: Tensor, k: Tensor, v: Tensor) -> torch.Size:
+    if q.ndim != axes + 3 or q.shape != k.shape or q.shape[:-1] != v.shape[:-1]:
+        raise ConfigError(
+            f"na{axes}d: expected q, k and v of one shape with {axes + 3} axes (B, sizes, heads, D), found "
+            f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}; permute them"
+        )
+    return q.shape[1:-2]
+
+
+def _check_bias(rpb: Tensor | None, rules: Sequence[AxisRule], heads: int) -> None:
+    if rpb is None:
+        return
+    if any(rule.kernel % 2 == 0 or rule.stride > 1 or rule.causal for rule in rules):
+        raise ConfigError(
+            "neighborhood attention: expected odd kernels, stride 1 and no causal axis with a relative position bias, "
+            f"found kernel {[r.kernel for r in rules]}, stride {[r.stride for r in rules]}, causal "
+            f"{[r.causal for r in rules]}; leave the bias out or change the others"
+        )
+    expected = (heads, *(2 * rule.kernel - 1 for rule in rules))
+    if tuple(rpb.shape) != expected:
+        raise ConfigError(
+            f"neighborhood attention: expected a relative position bias of shape {expected}, found "
+            f"{tuple(rpb.shape)}; resize it to the kernel"
+        )
+
+
+# --------------------------------------------------------------------------- groups
+
+
+def _for_each_group(
+    attend: Callable[[Tensor, Tensor, Tensor], Tensor],
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    dilations: Sequence[int],
+    axis: int = 0,
+) -> Tensor:
+    """Cut every axis into (place in the group, group); where the length is uneven, longer and shorter groups apart.
+
+    ``attend`` receives (B, n_0, groups_0, n_1, groups_1, ..., heads, D).
+    """
+    if axis == len(dilations):
+        return attend(q, k, v)
+    at, dilation = 1 + 2 * axis, dilations[axis]
+    parts = zip(_split(q, at, dilation), _split(k, at, dilation), _split(v, at, dilation), strict=True)
+    done = [_for_each_group(attend, *part, dilations=dilations, axis=axis + 1) for part in parts]
+    return _join(done, at, q.shape[at], dilation)
+
+
+def _split(x: Tensor, at: int, dilation: int) -> list[Tensor]:
+    """Axis ``at`` as (n, groups): the longer groups first, then those that have one less."""
+    length, uneven = divmod(x.shape[at], dilation)
+    whole = x.narrow(at, 0, length * dilation).unflatten(at, (length, dilation))
+    if not uneven:
+        return [whole]
+    rest = x.narrow(at, length * dilation, uneven).unsqueeze(at)
+    longer = torch.cat([whole.narrow(at + 1, 0, uneven), rest], dim=at)
+    return [longer, whole.narrow(at + 1, uneven, dilation - uneven)]
+
+
+def _join(parts: list[Tensor], at: int, size: int, dilation: int) -> Tensor:
+    """The inverse of :func:`_split`."""
+    if len(parts) == 1:
+        return parts[0].flatten(at, at + 1)
+    longer, shorter = parts
+    length = size // dilation
+    whole = torch.cat([longer.narrow(at, 0, length), shorter], dim=at + 1).flatten(at, at + 1)
+    return torch.cat([whole, longer.select(at, length)], dim=at)
+
+
+# --------------------------------------------------------------------------- tiles
+
+
+@dataclass(frozen=True)
+class AxisTiles:
+    """Tiles of queries along one axis of n places, and the block of keys that each sees.
+
+    Attributes:
+        count: n. tile: queries in a tile; the last one may stick out. block: keys that a tile sees.
+        starts: (tiles,) first key of each tile's block.
+        kinds: (tiles,) which of the few kinds each tile is of.
+        visible: (kinds, tile, block) bool, whether a query has a key; all for queries that stick out.
+        offsets: (kinds, tile, block), index of the key's distance in the bias; any number where not visible.
+    """
+
+    count: int
+    tile: int
+    block: int
+    starts: np.ndarray
+    kinds: np.ndarray
+    visible: np.ndarray
+    offsets: np.ndarray
+
+
+@lru_cache(maxsize=512)
+def axis_tiles(rule: AxisRule, count: int, tile: int) -> AxisTiles:
+    """Tiles of ``tile`` queries over a group of ``count``."""
+    first, last = np.array([rule.window(place, count) for place in range(count)]).T
+    begins = np.arange(0, count, tile)
+    low = np.minimum.reduceat(first, begins)
+    high = np.maximum.reduceat(last, begins)
+    block = int((high - low).max()) + 1
+    starts = np.minimum(low, count - block)
+    query = begins[:, None, None] + np.arange(tile)[None, :, None]
+    key = starts[:, None, None] + np.arange(block)[None, None, :]
+    inside = np.minimum(query, count - 1)
+    visible = (query >= count) | ((first[inside] <= key) & (key <= last[inside]))
+    offsets = np.clip(key - query + rule.kernel - 1, 0, 2 * rule.kernel - 2)
+    looks = np.concatenate([visible, offsets], axis=1).reshape(len(begins), -1)
+    _, examples, kinds = np.unique(looks, axis=0, return_index=True, return_inverse=True)
+    return AxisTiles(count, tile, block, starts, kinds.reshape(-1), visible[examples], offsets[examples])
+
+
+def _tiling(
+    counts: Sequence[int], rules: Sequence[AxisRule], implementation: str, *, trains: bool
+) -> tuple[AxisTiles, ...]:
+    """How groups of ``counts`` places are cut."""
+    is_dense = implementation == "dense" or (implementation == "auto" and math.prod(counts) <= _DENSE_TOKENS)
+    is_small = trains and max(counts) <= _SMALL_MAP
+    choices = (_SMALL_TILES if is_small else _TILES)[len(counts)]
+    return tuple(
+        axis_tiles(rule, count, count if is_dense else _least_waste(count, choices))
+        for rule, count in zip(rules, counts, strict=True)
+    )
+
+
+def _least_waste(count: int, choices: Sequence[int]) -> int:
+    return min(count, min(choices, key=lambda tile: -count % tile))
+
+
+def _attend_in_tiles(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    tiling: Sequence[AxisTiles],
+    rpb: Tensor | None,
+    scale: float,
+    *,
+    trains: bool,
+) -> Tensor:
+    """(B, n_0, groups_0, n_1, groups_1, ..., heads, D), all without dilation."""
+    heads = q.shape[-2]
+    queries = q
+    for axis, tiles in enumerate(tiling):
+        queries = _cut_queries(queries, 1 + 3 * axis, tiles)
+        k, v = (_take_blocks(x, 1 + 3 * axis, tiles) for x in (k, v))
+    shape = queries.shape
+    order = _tile_order(len(tiling))
+    queries, k, v = (_as_batch(x, order, len(tiling)) for x in (queries, k, v))
+    bias = _bias(tiling, rpb, heads, queries)
+    out = _core(queries, k, v, bias, scale, trains=trains)
+    moved = [shape[axis] for axis in order[:-1]] + [out.shape[-1]]
+    out = out.reshape(moved).permute(_inverse(order))
+    for axis, tiles in enumerate(tiling):
+        out = out.flatten(1 + 2 * axis, 2 + 2 * axis).narrow(1 + 2 * axis, 0, tiles.count)
+    return out
+
+
+def _cut_queries(x: Tensor, at: int, tiles: AxisTiles) -> Tensor:
+    """Axis ``at`` as (tiles, tile); zeros stand for queries that stick out."""
+    missing = len(tiles.starts) * tiles.tile - tiles.count
+    if missing:
+        x = torch.cat([x, x.new_zeros(*x.shape[:at], missing, *x.shape[at + 1 :])], dim=at)
+    return x.unflatten(at, (len(tiles.starts), tiles.tile))
+
+
+def _take_blocks(x: Tensor, at: int, tiles: AxisTiles) -> Tensor:
+    """Axis ``at`` as (tiles, block); blocks overlap."""
+    if len(tiles.starts) == 1:
+        return x.narrow(at, int(tiles.starts[0]), tiles.block).unsqueeze(at)
+    return torch.stack([x.narrow(at, start, tiles.block) for start in tiles.starts.tolist()], dim=at)
+
+
+def _tile_order(axes: int) -> list[int]:
+    """From (B, tiles, tile, groups, ..., heads, D) to (B, groups..., tiles..., heads, tile..., D)."""
+    by_kind = [[1 + 3 * axis + kind for axis in range(axes)] for kind in range(3)]
+    tiles, inside, groups = by_kind
+    return [0, *groups, *tiles, 1 + 3 * axes, *inside, 2 + 3 * axes]
+
+
+def _inverse(order: Sequence[int]) -> list[int]:
+    return [int(index) for index in np.argsort(order)]
+
+
+def _as_batch(x: Tensor, order: list[int], axes: int) -> Tensor:
+    """(B * groups, tiles * heads, tokens, D)."""
+    x = x.permute(order)
+    batch, rest = math.prod(x.shape[: 1 + axes]), x.shape[1 + axes :]
+    return x.reshape(batch, math.prod(rest[: axes + 1]), math.prod(rest[axes + 1 : -1]), x.shape[-1])
+
+
+def _bias(tiling: Sequence[AxisTiles], rpb: Tensor | None, heads: int, like: Tensor) -> Tensor | None:
+    """(tiles * heads, tokens, keys) to add to the scores; None if every query sees every key and nothing is added."""
+    shut = any(not tiles.visible.all() for tiles in tiling)
+    if rpb is None and not shut:
+        return None
+    kinds = torch.as_tensor(_kinds(tiling), device=like.device)
+    if rpb is None:
+        bias = torch.zeros(1, device=like.device, dtype=like.dtype)
+    else:
+        bias = _spread(rpb, tiling)
+    if shut:
+        hidden = torch.as_tensor(~_visible(tiling), device=like.device)
+        bias = bias.masked_fill(hidden, -torch.inf)
+    bias = bias.index_select(0, kinds)
+    return bias.expand(-1, heads, -1, -1).reshape(-1, *bias.shape[2:])
+
+
+def _kinds(tiling: Sequence[AxisTiles]) -> np.ndarray:
+    """(tiles,) index of each tile's kind among the products of the axes' kinds."""
+    found = np.zeros(1, dtype=np.int64)
+    for tiles in tiling:
+        found = (found[:, None] * len(tiles.visible) + tiles.kinds[None]).reshape(-1)
+    return found
+
+
+def _visible(tiling: Sequence[AxisTiles]) -> np.ndarray:
+    """(kinds, 1, tokens, keys) bool."""
+    found = np.ones((1, 1, 1), dtype=bool)
+    for tiles in tiling:
+        a, b = found.shape, tiles.visible.shape
+        both = found[:, None, :, None, :, None] & tiles.visible[None, :, None, :, None, :]
+        found = both.reshape(a[0] * b[0], a[1] * b[1], a[2] * b[2])
+    return found[:, None]
+
+
+def _spread(rpb: Tensor, tiling: Sequence[AxisTiles]) -> Tensor:
+    """The table of biases at every pair of a query and a key: (kinds, heads, tokens, keys).
+
+    One product with a matrix of ones and zeros for each axis; its gradient is such a product too, where one of an
+    indexing would be a slow accumulation.
+    """
+    found = rpb
+    for axis, tiles in enumerate(tiling):
+        picks = np.eye(rpb.shape[1 + axis], dtype=np.float32)[tiles.offsets.reshape(-1)]
+        pick = torch.as_tensor(picks, device=rpb.device).to(rpb.dtype)
+        found = torch.tensordot(found, pick, dims=([1], [1]))  # the axis in front goes to the end
+    sizes = [size for tiles in tiling for size in tiles.offsets.shape]
+    found = found.reshape(rpb.shape[0], *sizes)
+    axes = len(tiling)
+    kinds, inside, keys = ([1 + 3 * axis + part for axis in range(axes)] for part in range(3))
+    found = found.permute(*kinds, 0, *inside, *keys)
+    counts = [math.prod(found.shape[:axes]), rpb.shape[0], math.prod(found.shape[axes + 1 : 2 * axes + 1])]
+    return found.reshape(*counts, -1)
+
+
+def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, *, trains: bool) -> Tensor:
+    """Attention proper. The fused one needs less memory, but its bias gets no gradient on every device."""
+    if not trains:
+        mask = None if bias is None else bias[None].to(q.dtype)
+        return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+    scores = (q * scale) @ k.transpose(-2, -1)
+    if bias is not None:
+        scores = scores + bias
+    return scores.softmax(-1).to(v.dtype) @ v
+
+
+# --------------------------------------------------------------------------- windows, one by one
+
+
+def _windows(sizes: Sequence[int], rules: Sequence[AxisRule], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Of every query in row-major order (L, N): its keys' indices, whether they exist, and their places in the bias."""
+    keys, exists, offsets = np.zeros((1, 1), np.int64), np.ones((1, 1), bool), np.zeros((1, 1), np.int64)
+    for size, rule in zip(sizes, rules, strict=True):
+        found = _axis_windows(rule, size)
+        keys = _paired(keys * size, found[0], np.add)
+        exists = _paired(exists, found[1], np.logical_and)
+        offsets = _paired(offsets * (2 * rule.kernel - 1), found[2], np.add)
+    order = np.argsort(~exists, axis=1, kind="stable") if not exists.all() else None
+    arrays = (keys, exists, offsets)
+    if order is not None:
+        arrays = tuple(np.take_along_axis(array, order, axis=1) for array in arrays)  # type: ignore[assignment]
+    return tuple(torch.as_tensor(array, device=device) for array in arrays)  # type: ignore[return-value]
+
+
+def _axis_windows(rule: AxisRule, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    keys = np.zeros((size, rule.kernel), np.int64)
+    exists = np.zeros((size, rule.kernel), bool)
+    offsets = np.zeros((size, rule.kernel), np.int64)
+    for index in range(size):
+        group, place = index % rule.dilation, index // rule.dilation
+        first, last = rule.window(place, -(-(size - group) // rule.dilation))
+        places = np.arange(first, last + 1)
+        keys[index, : len(places)] = places * rule.dilation + group
+        exists[index, : len(places)] = True
+        offsets[index, : len(places)] = places - place + rule.kernel - 1
+    return keys, exists, offsets
+
+
+def _paired(outer: np.ndarray, inner: np.ndarray, join: Callable[[Any, Any], Any]) -> np.ndarray:
+    joined = join(outer[:, None, :, None], inner[None, :, None, :])
+    return joined.reshape(len(outer) * len(inner), -1)
+
+
+# --------------------------------------------------------------------------- natten
+
+
+def _by_natten(
+    axes: int, q: Tensor, k: Tensor, v: Tensor, rules: Sequence[AxisRule], rpb: Tensor | None, scale: float
+) -> Tensor:
+    """The compiled library, for who has it; its releases differ in what they take."""
+    if find_spec("natten") is None:
+        raise ConfigError("implementation='natten': expected natten to be installed, found none; use 'auto'")
+    try:
+        function = getattr(importlib.import_module("natten.functional"), f"na{axes}d")
+    except (ImportError, AttributeError):
+        function = getattr(importlib.import_module("natten"), f"na{axes}d")
+    wanted: dict[str, tuple[Any, bool]] = {
+        "kernel_size": (tuple(rule.kernel for rule in rules), True),
+        "stride": (tuple(rule.stride for rule in rules), any(rule.stride > 1 for rule in rules)),
+        "dilation": (tuple(rule.dilation for rule in rules), any(rule.dilation > 1 for rule in rules)),
+        "is_causal": (tuple(rule.causal for rule in rules), any(rule.causal for rule in rules)),
+        "rpb": (rpb, rpb is not None),
+        "scale": (scale, True),
+    }
+    known = inspect.signature(function).parameters
+    missing = [name for name, (_, is_needed) in wanted.items() if is_needed and name not in known]
+    if missing:
+        raise ConfigError(
+            f"implementation='natten': expected a natten whose na{axes}d takes {', '.join(missing)}, found one "
+            "without; use 'auto'"
+        )
+    return function(q, k, v, **{name: value for name, (value, _) in wanted.items() if name in known})
