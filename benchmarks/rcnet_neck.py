@@ -25,15 +25,12 @@ the neck).
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
 import torch
+from timing import Run, peak_memory, time_in_turns
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "necks"))
@@ -42,8 +39,6 @@ from rcnet_formulas import Formulas
 
 from visionzoo.necks.rcnet import RCNet
 from visionzoo.necks.rcnet.blocks import DeformConv
-
-Run = Callable[[], object]
 
 NOISE = 1.1
 
@@ -129,35 +124,6 @@ def equal(neck: nn.Module, runs: dict[str, Run], training: bool) -> bool:
         results.append(found + [parameter.grad.clone() for parameter in neck.parameters()] if training else found)
     tolerance = 1e-2 if training else 1e-4  # batch statistics of the smallest maps amplify rounding
     return all(float((a - b).norm()) <= tolerance * max(1e-3, float(b.norm())) for a, b in zip(*results, strict=True))
-
-
-def time_in_turns(runs: dict[str, Run], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(max(5, rounds)):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            times[name].append(time.process_time() - start)
-    return {name: median(values) for name, values in times.items()}
-
-
-def peak_memory(run: Run) -> int | None:
-    """Bytes that ``run`` needs beyond what the process holds before it; None where that cannot be measured."""
-    gc.collect()
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
-    except OSError:
-        return None
-    before = _status("VmRSS")
-    run()
-    return _status("VmHWM") - before
-
-
-def _status(entry: str) -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(entry))
-    return int(line.split()[1]) * 1024
 
 
 @torch.no_grad()

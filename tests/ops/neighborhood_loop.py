@@ -45,9 +45,7 @@ def slow_attention(
         values = torch.stack([v[(slice(None), *key)] for key in keys], dim=2)
         scores = (chosen @ q[(slice(None), *query)][..., None])[..., 0] * q.shape[-1] ** -0.5
         if rpb is not None:
-            places = [
-                [(key[a] - query[a]) // dilation[a] + kernel[a] - 1 for a in range(len(sizes))] for key in keys
-            ]
+            places = [[(key[a] - query[a]) // dilation[a] + kernel[a] - 1 for a in range(len(sizes))] for key in keys]
             scores = scores + torch.stack([rpb[(slice(None), *place)] for place in places], dim=1)
         rows.append((scores.softmax(-1)[..., None, :] @ values)[..., 0, :])
     out = torch.stack(rows, dim=1)

@@ -21,7 +21,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from importlib.util import find_spec
 from typing import Any
 
@@ -134,7 +134,7 @@ def attention_weights(
     sizes = _check_tensors(q.ndim - 3, q, k, k)
     rules = neighborhood_rules(sizes, kernel_size, stride=stride, dilation=dilation, is_causal=is_causal)
     _check_bias(rpb, rules, heads=q.shape[-2])
-    keys, exists, offsets = _windows(sizes, rules, q.device)
+    keys, exists, offsets = window_indices(sizes, rules, q.device)
     scores = torch.einsum("bqhd,bqnhd->bqhn", q.flatten(1, -3), k.flatten(1, -3)[:, keys])
     scores = scores * (q.shape[-1] ** -0.5 if scale is None else scale)
     if rpb is not None:
@@ -283,18 +283,20 @@ def _join(parts: list[Tensor], at: int, size: int, dilation: int) -> Tensor:
 # --------------------------------------------------------------------------- tiles
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity, so that tables can be cached for them
 class AxisTiles:
     """Tiles of queries along one axis of n places, and the block of keys that each sees.
 
     Attributes:
-        count: n. tile: queries in a tile; the last one may stick out. block: keys that a tile sees.
+        kernel: of the rule. count: n. tile: queries in a tile; the last one may stick out.
+        block: keys that a tile sees.
         starts: (tiles,) first key of each tile's block.
         kinds: (tiles,) which of the few kinds each tile is of.
         visible: (kinds, tile, block) bool, whether a query has a key; all for queries that stick out.
         offsets: (kinds, tile, block), index of the key's distance in the bias; any number where not visible.
     """
 
+    kernel: int
     count: int
     tile: int
     block: int
@@ -320,7 +322,7 @@ def axis_tiles(rule: AxisRule, count: int, tile: int) -> AxisTiles:
     offsets = np.clip(key - query + rule.kernel - 1, 0, 2 * rule.kernel - 2)
     looks = np.concatenate([visible, offsets], axis=1).reshape(len(begins), -1)
     _, examples, kinds = np.unique(looks, axis=0, return_index=True, return_inverse=True)
-    return AxisTiles(count, tile, block, starts, kinds.reshape(-1), visible[examples], offsets[examples])
+    return AxisTiles(rule.kernel, count, tile, block, starts, kinds.reshape(-1), visible[examples], offsets[examples])
 
 
 def _tiling(
@@ -344,7 +346,7 @@ def _attend_in_tiles(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    tiling: Sequence[AxisTiles],
+    tiling: tuple[AxisTiles, ...],
     rpb: Tensor | None,
     scale: float,
     *,
@@ -359,7 +361,7 @@ def _attend_in_tiles(
     shape = queries.shape
     order = _tile_order(len(tiling))
     queries, k, v = (_as_batch(x, order, len(tiling)) for x in (queries, k, v))
-    bias = _bias(tiling, rpb, heads, queries)
+    bias = _bias(tiling, rpb, heads, queries, trains=trains)
     out = _core(queries, k, v, bias, scale, trains=trains)
     moved = [shape[axis] for axis in order[:-1]] + [out.shape[-1]]
     out = out.reshape(moved).permute(_inverse(order))
@@ -401,24 +403,26 @@ def _as_batch(x: Tensor, order: list[int], axes: int) -> Tensor:
     return x.reshape(batch, math.prod(rest[: axes + 1]), math.prod(rest[axes + 1 : -1]), x.shape[-1])
 
 
-def _bias(tiling: Sequence[AxisTiles], rpb: Tensor | None, heads: int, like: Tensor) -> Tensor | None:
+def _bias(
+    tiling: tuple[AxisTiles, ...], rpb: Tensor | None, heads: int, like: Tensor, *, trains: bool
+) -> Tensor | None:
     """(tiles * heads, tokens, keys) to add to the scores; None if every query sees every key and nothing is added."""
-    shut = any(not tiles.visible.all() for tiles in tiling)
-    if rpb is None and not shut:
+    hidden = _hidden(tiling)
+    if rpb is None and hidden is None:
         return None
-    kinds = torch.as_tensor(_kinds(tiling), device=like.device)
     if rpb is None:
         bias = torch.zeros(1, device=like.device, dtype=like.dtype)
     else:
-        bias = _spread(rpb, tiling)
-    if shut:
-        hidden = torch.as_tensor(~_visible(tiling), device=like.device)
-        bias = bias.masked_fill(hidden, -torch.inf)
-    bias = bias.index_select(0, kinds)
-    return bias.expand(-1, heads, -1, -1).reshape(-1, *bias.shape[2:])
+        bias = _spread(rpb, tiling) if trains else _looked_up(rpb, tiling)
+    if hidden is not None:
+        bias = bias.masked_fill(torch.as_tensor(hidden, device=like.device), -torch.inf)
+    if len(kinds := _kinds(tiling)) > 1:
+        bias = bias.index_select(0, torch.as_tensor(kinds, device=like.device))
+    return bias.expand(-1, heads, -1, -1).flatten(0, 1)
 
 
-def _kinds(tiling: Sequence[AxisTiles]) -> np.ndarray:
+@lru_cache(maxsize=256)
+def _kinds(tiling: tuple[AxisTiles, ...]) -> np.ndarray:
     """(tiles,) index of each tile's kind among the products of the axes' kinds."""
     found = np.zeros(1, dtype=np.int64)
     for tiles in tiling:
@@ -426,34 +430,59 @@ def _kinds(tiling: Sequence[AxisTiles]) -> np.ndarray:
     return found
 
 
-def _visible(tiling: Sequence[AxisTiles]) -> np.ndarray:
-    """(kinds, 1, tokens, keys) bool."""
-    found = np.ones((1, 1, 1), dtype=bool)
+@lru_cache(maxsize=256)
+def _hidden(tiling: tuple[AxisTiles, ...]) -> np.ndarray | None:
+    """(kinds, 1, tokens, keys) bool, which keys are outside of a query's window; None if no key is."""
+    visible = reduce(_product(np.logical_and), (tiles.visible for tiles in tiling))
+    return None if visible.all() else ~visible[:, None]
+
+
+@lru_cache(maxsize=256)
+def _places(tiling: tuple[AxisTiles, ...]) -> np.ndarray:
+    """(kinds, tokens, keys) index of every pair's bias in the flattened table."""
+    found = np.zeros((1, 1, 1), np.int64)
     for tiles in tiling:
-        a, b = found.shape, tiles.visible.shape
-        both = found[:, None, :, None, :, None] & tiles.visible[None, :, None, :, None, :]
-        found = both.reshape(a[0] * b[0], a[1] * b[1], a[2] * b[2])
-    return found[:, None]
+        found = _product(np.add)(found * (2 * tiles.kernel - 1), tiles.offsets)
+    return found
 
 
-def _spread(rpb: Tensor, tiling: Sequence[AxisTiles]) -> Tensor:
-    """The table of biases at every pair of a query and a key: (kinds, heads, tokens, keys).
+def _product(join: Callable[[Any, Any], Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """From tables of two axes, (kinds, tile, block) each, to that of their product."""
 
-    One product with a matrix of ones and zeros for each axis; its gradient is such a product too, where one of an
-    indexing would be a slow accumulation.
+    def joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        sizes = [x * y for x, y in zip(a.shape, b.shape, strict=True)]
+        return join(a[:, None, :, None, :, None], b[None, :, None, :, None, :]).reshape(sizes)
+
+    return joined
+
+
+def _looked_up(rpb: Tensor, tiling: tuple[AxisTiles, ...]) -> Tensor:
+    """The table of biases at every pair of a query and a key: (kinds, heads, tokens, keys)."""
+    places = _places(tiling)
+    found = rpb.flatten(1).index_select(1, torch.as_tensor(places.reshape(-1), device=rpb.device))
+    return found.reshape(rpb.shape[0], *places.shape).transpose(0, 1)
+
+
+def _spread(rpb: Tensor, tiling: tuple[AxisTiles, ...]) -> Tensor:
+    """As :func:`_looked_up`, by one product with a matrix of ones and zeros for each axis.
+
+    The gradient is such a product too, where that of an indexing would be a slow accumulation.
     """
     found = rpb
-    for axis, tiles in enumerate(tiling):
-        picks = np.eye(rpb.shape[1 + axis], dtype=np.float32)[tiles.offsets.reshape(-1)]
-        pick = torch.as_tensor(picks, device=rpb.device).to(rpb.dtype)
-        found = torch.tensordot(found, pick, dims=([1], [1]))  # the axis in front goes to the end
-    sizes = [size for tiles in tiling for size in tiles.offsets.shape]
-    found = found.reshape(rpb.shape[0], *sizes)
-    axes = len(tiling)
+    for tiles in tiling:
+        pick = torch.as_tensor(_picks(tiles), device=rpb.device).to(rpb.dtype)
+        with torch.autocast(rpb.device.type, enabled=False):  # half precision would round the biases
+            found = found.movedim(1, -1) @ pick
+    axes, heads = len(tiling), rpb.shape[0]
+    found = found.reshape(heads, *(size for tiles in tiling for size in tiles.offsets.shape))
     kinds, inside, keys = ([1 + 3 * axis + part for axis in range(axes)] for part in range(3))
-    found = found.permute(*kinds, 0, *inside, *keys)
-    counts = [math.prod(found.shape[:axes]), rpb.shape[0], math.prod(found.shape[axes + 1 : 2 * axes + 1])]
-    return found.reshape(*counts, -1)
+    return found.permute(*kinds, 0, *inside, *keys).reshape(-1, heads, *_places(tiling).shape[1:])
+
+
+@lru_cache(maxsize=256)
+def _picks(tiles: AxisTiles) -> np.ndarray:
+    """(2 * kernel - 1, kinds * tile * block): a one where the bias of each pair is."""
+    return np.eye(2 * tiles.kernel - 1, dtype=np.float32)[:, tiles.offsets.reshape(-1)]
 
 
 def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, *, trains: bool) -> Tensor:
@@ -470,19 +499,22 @@ def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, *,
 # --------------------------------------------------------------------------- windows, one by one
 
 
-def _windows(sizes: Sequence[int], rules: Sequence[AxisRule], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Of every query in row-major order (L, N): its keys' indices, whether they exist, and their places in the bias."""
+def window_indices(
+    sizes: Sequence[int], rules: Sequence[AxisRule], device: torch.device | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of every query in row-major order, (L, N): its keys' indices, whether they exist, and their places in the bias.
+
+    Keys that do not exist, because the border cuts a causal window, come last.
+    """
     keys, exists, offsets = np.zeros((1, 1), np.int64), np.ones((1, 1), bool), np.zeros((1, 1), np.int64)
     for size, rule in zip(sizes, rules, strict=True):
         found = _axis_windows(rule, size)
         keys = _paired(keys * size, found[0], np.add)
         exists = _paired(exists, found[1], np.logical_and)
         offsets = _paired(offsets * (2 * rule.kernel - 1), found[2], np.add)
-    order = np.argsort(~exists, axis=1, kind="stable") if not exists.all() else None
-    arrays = (keys, exists, offsets)
-    if order is not None:
-        arrays = tuple(np.take_along_axis(array, order, axis=1) for array in arrays)  # type: ignore[assignment]
-    return tuple(torch.as_tensor(array, device=device) for array in arrays)  # type: ignore[return-value]
+    order = np.argsort(~exists, axis=1, kind="stable")
+    tables = [np.take_along_axis(table, order, axis=1) for table in (keys, exists, offsets)]
+    return tuple(torch.as_tensor(table, device=device) for table in tables)  # type: ignore[return-value]
 
 
 def _axis_windows(rule: AxisRule, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,194 @@
+"""Neighborhood attention against gathering every query's keys: time and peak memory at the shapes of DiNAT.
+
+    python benchmarks/neighborhood_attention.py             # all shapes, two minutes
+    python benchmarks/neighborhood_attention.py --model     # DiNAT-Mini, dense, on a picture of 800x1333: memory alone
+
+Batch 2, heads of 32 channels, kernel 7 with a relative position bias. The reference gathers the 49 keys and values of
+every query and multiplies. All candidates run in one process, one thread, in turns, after their outputs and gradients
+were found equal. Times are CPU time, medians of the rounds; memory is the peak above what lay there before (Linux
+only). natten takes part where it is installed and knows the bias.
+
+Ratios depend on the allocator: one that keeps its pages makes the reference, which asks for large ones, three times
+faster. The allocator is printed; ratios below are for glibc's, as it is by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from timing import Run, peak_memory, time_in_turns
+from torch import Tensor
+
+from visionzoo.ops.neighborhood_attention import na2d, neighborhood_rules, window_indices
+
+KERNEL, HEAD_DIM, BATCH = 7, 32, 2
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A map, and the ratios that ours has to reach: forward, forward and backward."""
+
+    side: int
+    heads: int
+    dilation: int
+    accept: tuple[float, float]
+
+    def __str__(self) -> str:
+        return f"{self.side}x{self.side}, {self.heads} heads, d={self.dilation}"
+
+
+SHAPES = (
+    Shape(56, 2, 1, (4, 4)),
+    Shape(56, 2, 8, (12, 10)),
+    Shape(28, 4, 4, (12, 10)),
+    Shape(28, 4, 1, (4, 4)),
+    Shape(14, 8, 1, (2, 2)),
+    Shape(14, 8, 2, (5, 5)),
+    Shape(7, 16, 1, (5, 5)),
+    Shape(56, 2, 3, (3, 3)),
+)
+# Of the first shape: how much of the reference's memory ours may need.
+MEMORY = (1 / 3, 1 / 2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print one table; 1 when a ratio is missed, 2 when results differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each candidate, at least 5 (default: 7)")
+    parser.add_argument("--model", action="store_true", help="memory of DiNAT-Mini on a large picture instead")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    if args.model:
+        return measure_model()
+    print(f"batch {BATCH}, head dim {HEAD_DIM}, kernel {KERNEL}, one thread, allocator: {allocator()}")
+    print(row("case", "mode", "candidate", "median ms", "ratio", "accept", "peak MiB", "floor ms"))
+    outcomes = [compare(shape, training, args.rounds) for shape in SHAPES for training in (False, True)]
+    return max(outcomes)
+
+
+def compare(shape: Shape, training: bool, rounds: int) -> int:
+    """One block of rows; 0 when all is well."""
+    tensors = make_tensors(shape, training)
+    runs = candidates(shape, tensors, training)
+    if not equal(runs, tensors, training):
+        print(f"{shape}: results differ; nothing was timed", file=sys.stderr)
+        return 2
+    times, memory = time_in_turns(runs, rounds), {name: peak_memory(run) for name, run in runs.items()}
+    floor = arithmetic_floor(shape, rounds) * (3 if training else 1)
+    for name, seconds in times.items():
+        accept = f"{shape.accept[training]:g}" if name == "ours" else ""
+        peak = memory[name]
+        shown = "n/a" if peak is None else f"{peak / 2**20:.1f}"
+        ratio = times["gather"] / seconds
+        mode = "fwd+bwd" if training else "fwd"
+        print(row(shape, mode, name, f"{1e3 * seconds:.1f}", f"{ratio:.1f}", accept, shown, f"{1e3 * floor:.1f}"))
+    missed = times["gather"] / times["ours"] < shape.accept[training]
+    if shape == SHAPES[0] and memory["gather"]:
+        missed |= memory["ours"] > MEMORY[training] * memory["gather"]  # type: ignore[operator]
+    return int(missed)
+
+
+def row(*cells: object) -> str:
+    """One line of the table."""
+    widths = ("<26", "<9", "<11", ">10", ">7", ">8", ">10", ">10")
+    return "".join(f"{cell!s:{width}}" for cell, width in zip(cells, widths, strict=True))
+
+
+def make_tensors(shape: Shape, training: bool) -> list[Tensor]:
+    """q, k, v and the bias."""
+    size = (BATCH, shape.side, shape.side, shape.heads, HEAD_DIM)
+    tensors = [torch.randn(size) for _ in range(3)] + [torch.randn(shape.heads, 2 * KERNEL - 1, 2 * KERNEL - 1)]
+    return [tensor.requires_grad_(training) for tensor in tensors]
+
+
+def candidates(shape: Shape, tensors: list[Tensor], training: bool) -> dict[str, Run]:
+    """What is timed."""
+    q, k, v, rpb = tensors
+    keys, offsets = indices(shape)
+    forwards = {
+        "gather": lambda: gather(q, k, v, rpb, keys, offsets),
+        "ours": lambda: na2d(q, k, v, KERNEL, dilation=shape.dilation, rpb=rpb),
+    }
+    if find_spec("natten") is not None:
+        forwards["natten"] = lambda: na2d(q, k, v, KERNEL, dilation=shape.dilation, rpb=rpb, implementation="natten")
+    if not training:
+        return {name: torch.no_grad()(forward) for name, forward in forwards.items()}
+    return {name: with_backward(forward, tensors) for name, forward in forwards.items()}
+
+
+def with_backward(forward: Run, tensors: list[Tensor]) -> Run:
+    def run() -> Tensor:
+        for tensor in tensors:
+            tensor.grad = None
+        out = forward()
+        out.square().sum().backward()  # type: ignore[attr-defined]
+        return out.detach()  # type: ignore[attr-defined]
+
+    return run
+
+
+def indices(shape: Shape) -> tuple[Tensor, Tensor]:
+    """(L, 49) keys of every query, and their places in the table of biases; made once, as a module would keep them."""
+    sizes = (shape.side, shape.side)
+    keys, _, offsets = window_indices(sizes, neighborhood_rules(sizes, KERNEL, dilation=shape.dilation))
+    return keys, offsets
+
+
+def gather(q: Tensor, k: Tensor, v: Tensor, rpb: Tensor, keys: Tensor, offsets: Tensor) -> Tensor:
+    """The reference: copies of the keys and values of every window."""
+    size = q.shape
+    q, k, v = (x.flatten(1, 2).transpose(1, 2) for x in (q, k, v))  # (B, heads, L, D)
+    scores = torch.einsum("bhld,bhlnd->bhln", q * HEAD_DIM**-0.5, k[:, :, keys])
+    weights = (scores + rpb.flatten(1)[:, offsets]).softmax(-1)
+    return torch.einsum("bhln,bhlnd->bhld", weights, v[:, :, keys]).transpose(1, 2).reshape(size)
+
+
+def equal(runs: dict[str, Run], tensors: list[Tensor], training: bool) -> bool:
+    """Outputs, and gradients in training, to rounding of float32."""
+    results = []
+    for run in runs.values():
+        found = [run()]
+        results.append(found + [tensor.grad.clone() for tensor in tensors] if training else found)  # type: ignore
+    return all(
+        float((a - b).abs().max()) <= 1e-4 * float(b.abs().max())
+        for other in results[1:]
+        for a, b in zip(results[0], other, strict=True)
+    )
+
+
+def arithmetic_floor(shape: Shape, rounds: int) -> float:
+    """CPU seconds of both products over the windows alone, as plain matrix products of float32."""
+    tokens = BATCH * shape.heads * shape.side**2
+    a, b = torch.randn(tokens, HEAD_DIM), torch.randn(HEAD_DIM, 2 * KERNEL**2)
+    return time_in_turns({"floor": lambda: a @ b}, rounds)["floor"]
+
+
+def allocator() -> str:
+    """What hands out memory, as far as the environment says."""
+    preloaded = os.environ.get("LD_PRELOAD")
+    settings = {name: value for name, value in os.environ.items() if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
+    return (Path(preloaded).name if preloaded else "glibc malloc") + (f" with {settings}" if settings else ", defaults")
+
+
+def measure_model() -> int:
+    """Peak memory of DiNAT-Mini's four maps, COCO's dilations, in evaluation."""
+    from visionzoo.backbones.dinat import DiNAT
+
+    model = DiNAT("mini", dilations="coco").eval()
+    image = torch.randn(1, 3, 800, 1333)
+    with torch.no_grad():
+        peak = peak_memory(lambda: model(image))
+    print("n/a" if peak is None else f"DiNAT-Mini, 800x1333, COCO's dilations: peak {peak / 2**30:.2f} GiB (accept 4)")
+    return int(peak is not None and peak > 4 * 2**30)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
