@@ -1,5 +1,6 @@
 """Backbones: an image to a tuple of feature maps, one file or folder per paper."""
 
 from visionzoo.backbones.bossnet import BossNet
+from visionzoo.backbones.dinat import DiNAT
 
-__all__ = ["BossNet"]
+__all__ = ["BossNet", "DiNAT"]

@@ -1,0 +1,6 @@
+"""NAT, DiNAT and DiNAT_s (Hassani et al. 2022): transformers whose tokens attend to their neighbours."""
+
+from visionzoo.backbones.dinat.backbone import DiNAT
+from visionzoo.backbones.dinat.convert import convert, convert_classifier, named_variant, resize_bias
+
+__all__ = ["DiNAT", "convert", "convert_classifier", "named_variant", "resize_bias"]

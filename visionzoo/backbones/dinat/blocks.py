@@ -1,0 +1,147 @@
+"""The parts of NAT, DiNAT and DiNAT_s. Tensors are channels-last: (B, H, W, C)."""
+
+from __future__ import annotations
+
+import torch
+from timm.layers import DropPath, Mlp
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from visionzoo.ops.neighborhood_attention import na2d
+
+
+class NeighborhoodAttention(nn.Module):
+    """Multi-head neighborhood attention with a relative position bias (NAT, section 3).
+
+    Maps smaller than the window are padded to it at the right and the bottom, after the norm and before the
+    projection to queries, keys and values; padded tokens are keys like others. So did the library that the released
+    weights were trained with, and detection needs it: with COCO's dilation of 28 a window spans 784 pixels.
+
+    Args:
+        dim: C. heads: C must be a multiple of it.
+        kernel_size, dilation: see :func:`visionzoo.ops.neighborhood_attention.na2d`.
+        pads: False makes maps smaller than the window an error.
+        implementation: of the attention.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        kernel_size: int,
+        dilation: int = 1,
+        *,
+        pads: bool = True,
+        implementation: str = "auto",
+    ):
+        super().__init__()
+        self.heads, self.kernel_size, self.dilation = heads, kernel_size, dilation
+        self.pads, self.implementation = pads, implementation
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.rpb = nn.Parameter(torch.empty(heads, 2 * kernel_size - 1, 2 * kernel_size - 1))
+        self.proj = nn.Linear(dim, dim)
+        nn.init.trunc_normal_(self.rpb, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) to the same."""
+        height, width = x.shape[1:3]
+        if self.pads:
+            x = _padded(x, self.kernel_size * self.dilation)
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(3)
+        out = na2d(
+            q,
+            k,
+            v,
+            self.kernel_size,
+            dilation=self.dilation,
+            rpb=self.rpb,
+            implementation=self.implementation,
+        )
+        return self.proj(out[:, :height, :width].flatten(3))
+
+
+def _padded(x: Tensor, least: int) -> Tensor:
+    below, right = (max(0, least - size) for size in x.shape[1:3])
+    return F.pad(x, (0, 0, 0, right, 0, below)) if below or right else x
+
+
+class Layer(nn.Module):
+    """Attention and a perceptron, each behind a norm, with the way around it; ``gamma`` are the layer scales."""
+
+    gamma1: nn.Parameter | None
+    gamma2: nn.Parameter | None
+
+    def __init__(
+        self, attn: NeighborhoodAttention, dim: int, mlp_ratio: float, drop_path: float, layer_scale: float | None
+    ):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = attn
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        for name in ("gamma1", "gamma2"):
+            start = None if layer_scale is None else nn.Parameter(torch.full((dim,), float(layer_scale)))
+            self.register_parameter(name, start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) to the same."""
+        x = x + self.drop_path(_scaled(self.attn(self.norm1(x)), self.gamma1))
+        return x + self.drop_path(_scaled(self.mlp(self.norm2(x)), self.gamma2))
+
+
+def _scaled(x: Tensor, gamma: Tensor | None) -> Tensor:
+    return x if gamma is None else gamma * x
+
+
+class ConvTokenizer(nn.Module):
+    """Two convolutions of stride 2 that overlap: (B, 3, H, W) to (B, H / 4, W / 4, C), rounded up."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.proj = nn.Sequential(nn.Conv2d(3, dim // 2, 3, 2, 1), nn.Conv2d(dim // 2, dim, 3, 2, 1))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.proj(x).permute(0, 2, 3, 1))
+
+
+class ConvDownsampler(nn.Module):
+    """A convolution of stride 2 that overlaps: (B, H, W, C) to (B, H / 2, W / 2, 2C), rounded up."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.reduction = nn.Conv2d(dim, 2 * dim, 3, 2, 1, bias=False)
+        self.norm = nn.LayerNorm(2 * dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.reduction(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+
+class PatchTokenizer(nn.Module):
+    """Patches of 4x4 pixels, as in Swin: (B, 3, H, W) to (B, H / 4, W / 4, C), rounded up by padding with zeros."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, 4, 4)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        x = F.pad(x, (0, -width % 4, 0, -height % 4))
+        return self.norm(self.proj(x).permute(0, 2, 3, 1))
+
+
+class PatchMerging(nn.Module):
+    """Patches of 2x2 tokens, as in Swin: (B, H, W, C) to (B, H / 2, W / 2, 2C), rounded up by padding with zeros."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * dim)
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[1:3]
+        x = F.pad(x, (0, 0, 0, width % 2, 0, height % 2))
+        corners = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        return self.reduction(self.norm(torch.cat(corners, dim=-1)))

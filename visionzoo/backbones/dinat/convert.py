@@ -1,0 +1,238 @@
+"""Released checkpoints of NAT, DiNAT and DiNAT_s to ours: the authors' names and those of Hugging Face.
+
+The norm behind the classifier's last stage, ``norm`` or ``layernorm``, is our ``norm3``. The authors start the norms of
+detectors anew; ``keep_norm=False`` leaves it out.
+
+NAT and DiNAT, and DiNAT for any use, have the same names and shapes and differ in dilations, which weights do not tell.
+So whoever converts names the variant, or the file does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from visionzoo.backbones.dinat.variants import CONV, PATCH, VARIANTS, Design
+from visionzoo.errors import CheckpointError, UnknownName
+
+_BACKBONE = re.compile(r"(patch_embed|levels)\.|norm[0-3]\.")
+_FILE_NAME = re.compile(r"(?<![a-z])(dinat[-_]s|dinat|nat)[-_](mini|tiny|small|base|large)(?![a-z])", re.IGNORECASE)
+
+# Hugging Face's names to the authors', one after the other.
+_FROM_HUGGING_FACE = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"^(dinat|nat)\.", ""),
+        (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+        (r"^embeddings\.norm\.", "patch_embed.norm."),
+        (r"^encoder\.levels\.(\d+)\.layers\.", r"levels.\1.blocks."),
+        (r"^encoder\.levels\.", "levels."),
+        (r"\.layernorm_before\.", ".norm1."),
+        (r"\.layernorm_after\.", ".norm2."),
+        (r"\.attention\.self\.", ".attn."),
+        (r"\.attention\.output\.dense\.", ".attn.proj."),
+        (r"\.intermediate\.dense\.", ".mlp.fc1."),
+        (r"(\.blocks\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
+        (r"^layernorm\.", "norm."),
+        (r"^classifier\.", "head."),
+    )
+)
+_HUGGING_FACE_NORM = re.compile(r"^hidden_states_norms\.stage([1-4])\.")
+
+
+def convert(
+    checkpoint: Mapping[str, Any],
+    *,
+    variant: str | None = None,
+    file_name: str | None = None,
+    kernel_size: int | None = None,
+    keep_norm: bool = True,
+) -> dict[str, Tensor]:
+    """Weights of a released model to weights of :class:`DiNAT`, the classifier left out.
+
+    Args:
+        checkpoint: as loaded from a file of the authors or of Hugging Face, for classification or as a backbone.
+        variant: which of ``DiNAT.VARIANTS``; ``custom`` for any other depths and widths, which are then not checked.
+        file_name: where the checkpoint came from; ``dinat_mini_in1k_224.pth`` says the variant as well.
+        kernel_size: resize the position biases to this kernel, as the authors do from 7 to 11.
+        keep_norm: take the classifier's norm for the last map.
+
+    Raises:
+        CheckpointError: these are not weights of a DiNAT, of another variant than named, or of one that nobody
+            named and that they do not tell. UnknownName: no variant is called so.
+    """
+    state = _authors_names(checkpoint)
+    left_out = ("head.",) if keep_norm else ("head.", "norm.")
+    weights = {_our_name(name): value for name, value in state.items() if not name.startswith(left_out)}
+    strangers = [name for name in weights if not _BACKBONE.match(name)]
+    if strangers or "patch_embed.norm.weight" not in weights:
+        raise CheckpointError(
+            "checkpoint: expected a DiNAT (patch_embed.*, levels.* or layers.*, norm.*, head.*), found "
+            f"{strangers[0] if strangers else 'no patch_embed.norm.weight'}; give a file of the authors or of "
+            "Hugging Face"
+        )
+    _check_variant(variant, file_name, weights)
+    return weights if kernel_size is None else resize_bias(weights, kernel_size)
+
+
+def convert_classifier(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """``weight`` (classes, 8C) and ``bias`` (classes,) of the classifier behind the mean of the normed last map.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    state = _authors_names(checkpoint)
+    found = {name.removeprefix("head."): value for name, value in state.items() if name.startswith("head.")}
+    if set(found) != {"weight", "bias"}:
+        raise CheckpointError(
+            f"checkpoint: expected a classifier (head.weight, head.bias), found {sorted(found) or 'none'}; give a "
+            "checkpoint that was trained for classification"
+        )
+    return found
+
+
+def resize_bias(weights: Mapping[str, Tensor], kernel_size: int) -> dict[str, Tensor]:
+    """The same weights with every table of position biases resized, bicubic, to ``kernel_size``.
+
+    Args:
+        weights: names that end with ``rpb`` are tables, (heads, 2k - 1, 2k - 1).
+        kernel_size: the new k.
+    """
+    side = 2 * kernel_size - 1
+    return {name: _resized(value, side) if name.endswith("rpb") else value for name, value in weights.items()}
+
+
+def named_variant(file_name: str) -> str | None:
+    """The variant that a file name says, or None.
+
+    >>> named_variant("weights/dinat_large_in22k_in1k_384_11x11.pth"), named_variant("nat_mini.pth")
+    ('dinat_large_k11', 'nat_mini')
+    """
+    name = PurePath(file_name).name
+    found = _FILE_NAME.search(name)
+    if found is None:
+        return None
+    variant = f"{found[1].lower().replace('-', '_')}_{found[2].lower()}"
+    return f"{variant}_k11" if "11x11" in name else variant
+
+
+# --------------------------------------------------------------------------- names
+
+
+def _authors_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    inner = next((checkpoint[key] for key in ("state_dict", "model") if isinstance(checkpoint.get(key), Mapping)), None)
+    state = {name: value for name, value in (inner or checkpoint).items() if isinstance(value, Tensor)}
+    state = {name.removeprefix("module.").removeprefix("backbone."): value for name, value in state.items()}
+    is_hugging_face = any("embeddings.patch_embeddings" in name for name in state)
+    return _from_hugging_face(state) if is_hugging_face else state
+
+
+def _our_name(name: str) -> str:
+    name = re.sub(r"^layers\.", "levels.", name)
+    return re.sub(r"^norm\.", "norm3.", name)
+
+
+def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in state.items():
+        name = _HUGGING_FACE_NORM.sub(lambda match: f"norm{int(match[1]) - 1}.", name)
+        for pattern, replacement in _FROM_HUGGING_FACE:
+            name = pattern.sub(replacement, name)
+        if match := re.search(r"\.attn\.(query|key|value)\.(weight|bias)$", name):
+            parts.setdefault(f"{name[: match.start()]}.attn.qkv.{match[2]}", {})[match[1]] = value
+        elif name.endswith(".layer_scale_parameters"):
+            stem = name.removesuffix("layer_scale_parameters")
+            found |= {f"{stem}gamma1": value[0], f"{stem}gamma2": value[1]}
+        else:
+            found[name] = value
+    for name, three in parts.items():
+        missing = {"query", "key", "value"} - set(three)
+        if missing:
+            raise CheckpointError(f"checkpoint: expected query, key and value for {name}, found no {min(missing)}")
+        found[name] = torch.cat([three["query"], three["key"], three["value"]])
+    return found
+
+
+def _resized(table: Tensor, side: int) -> Tensor:
+    if table.shape[-1] == side:
+        return table
+    return F.interpolate(table.float()[None], size=(side, side), mode="bicubic")[0].to(table.dtype)
+
+
+# --------------------------------------------------------------------------- variants
+
+
+def _check_variant(variant: str | None, file_name: str | None, weights: Mapping[str, Tensor]) -> None:
+    if variant == "custom":
+        return
+    if variant is not None and variant not in VARIANTS:
+        raise UnknownName(variant, kind="DiNAT variant", known=VARIANTS)
+    by_file = named_variant(file_name) if file_name else None
+    if variant and by_file and variant != by_file:
+        raise CheckpointError(
+            f"checkpoint: expected {variant}, found a file called {file_name}, of {by_file}; name the variant that the "
+            "file is of"
+        )
+    told, shape = variant or by_file, _shape_of(weights)
+    fitting = [name for name in VARIANTS if _shape_of_design(Design(**VARIANTS[name])) == shape]
+    if told is not None and told not in fitting:
+        fits = f"those of {' or '.join(fitting)}" if fitting else "those of no variant (variant='custom' takes any)"
+        raise CheckpointError(f"checkpoint: expected weights of {told}, found {fits}; {_differences(told, shape)}")
+    if told is None and len(fitting) != 1:
+        choice = " or ".join(fitting) or "custom"
+        raise CheckpointError(
+            f"checkpoint: expected to be told the variant, because {choice} fit these weights' names and shapes, "
+            f"found none named; give variant={choice.split(' ')[0]!r} or another one"
+        )
+
+
+def _shape_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Everything about a design that names and shapes tell."""
+    first = "levels.0.blocks.0"
+    try:
+        heads, table, _ = weights[f"{first}.attn.rpb"].shape
+        hidden, embed_dim = weights[f"{first}.mlp.fc1.weight"].shape
+    except KeyError as error:
+        raise CheckpointError(
+            f"checkpoint: expected {error.args[0]} of a DiNAT, found none; give a whole one"
+        ) from error
+    blocks = {tuple(map(int, found.groups())) for name in weights if (found := re.match(_BLOCK, name))}
+    stages = max(stage for stage, _ in blocks) + 1
+    return {
+        "depths": tuple(sum(stage == each for each, _ in blocks) for stage in range(stages)),
+        "embed_dim": embed_dim,
+        "heads": heads,
+        "hidden": hidden,
+        "kernel_size": (table + 1) // 2,
+        "layer scale": f"{first}.gamma1" in weights,
+        "tokenizer": CONV if "patch_embed.proj.0.weight" in weights else PATCH,
+    }
+
+
+_BLOCK = r"levels\.(\d+)\.blocks\.(\d+)\."
+
+
+def _shape_of_design(design: Design) -> dict[str, Any]:
+    return {
+        "depths": design.depths,
+        "embed_dim": design.embed_dim,
+        "heads": design.heads[0],
+        "hidden": int(design.embed_dim * design.mlp_ratio),
+        "kernel_size": design.kernel_size,
+        "layer scale": design.layer_scale is not None,
+        "tokenizer": design.tokenizer,
+    }
+
+
+def _differences(told: str, found: Mapping[str, Any]) -> str:
+    wanted = _shape_of_design(Design(**VARIANTS[told]))
+    return "; ".join(
+        f"{key}: {wanted[key]} expected, {found[key]} found" for key in wanted if wanted[key] != found[key]
+    )
