@@ -28,7 +28,7 @@ optim_wrapper = dict(optimizer=dict(lr=0.0005))
 param_scheduler = [
     dict(type="WarmupCosineLR", end=300, warmup=5, warmup_start=1e-6, eta_min=1e-5, convert_to_iter_based=True)
 ]
-ema = dict(momentum=0.00004)
+ema = dict(ema_type="ExponentialMovingAverage", momentum=0.00004, update_buffers=True)
 auto_scale_lr = dict(base_batch_size=512)
 
 tiny = dict(
@@ -36,4 +36,5 @@ tiny = dict(
         data_preprocessor=dict(batch_augments=None), backbone=dict(variant="tiny"), head=dict(label_smoothing=0.1)
     ),
     train_dataloader=dict(sampler=dict(type="DefaultSampler", shuffle=True)),
+    ema=None,
 )

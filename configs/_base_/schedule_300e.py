@@ -1,4 +1,4 @@
-"""The schedule of DeiT and timm: AdamW, 300 epochs of a cosine with warm-up, then 10 at its end; averaged weights."""
+"""The schedule of DeiT and timm: AdamW, 300 epochs of a cosine with warm-up, then 10 at its end."""
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=310, val_interval=1)
 val_cfg = dict(type="ValLoop")
@@ -13,7 +13,6 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type="WarmupCosineLR", end=300, warmup=20, warmup_start=1e-6, eta_min=5e-6, convert_to_iter_based=True)
 ]
-ema = dict(ema_type="ExponentialMovingAverage", momentum=0.0001, update_buffers=True)
 
 # The learning rate above is for this many images per step, over all GPUs; it is scaled to the batch at hand.
 auto_scale_lr = dict(enable=True, base_batch_size=1024)
@@ -24,7 +23,6 @@ tiny = dict(
     param_scheduler=[
         dict(type="WarmupCosineLR", end=40, warmup=3, warmup_start=1e-5, eta_min=0.0, convert_to_iter_based=True)
     ],
-    ema=None,
     auto_scale_lr=dict(enable=False),
     default_hooks=dict(logger=dict(interval=6), checkpoint=dict(interval=20)),
 )

@@ -1,0 +1,22 @@
+"""DiNAT_s-Tiny on ImageNet.
+
+Paper (arXiv 2209.15001): top-1 81.8; ours: see model_cards/dinat_s_tiny_imagenet.md.
+
+    tools/train.py configs/dinat_s_tiny_imagenet.py --tiny      # half a minute on a CPU, on drawn pictures
+    tools/train.py configs/dinat_s_tiny_imagenet.py             # ImageNet in data/imagenet
+"""
+
+_base_ = [
+    "_base_/dinat_classifier.py",
+    "_base_/imagenet_classification.py",
+    "_base_/schedule_300e.py",
+    "_base_/runtime.py",
+]
+
+task = "classification"
+
+model = dict(backbone=dict(variant="dinat_s_tiny"))
+
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"rpb": dict(decay_mult=0.0)}), clip_grad=dict(max_norm=5.0))
+
+tiny = dict(model=dict(backbone=dict(variant="tiny_s")))
