@@ -2,5 +2,6 @@
 
 from visionzoo.backbones.bossnet import BossNet
 from visionzoo.backbones.dinat import DiNAT
+from visionzoo.backbones.nasnet import NASNet
 
-__all__ = ["BossNet", "DiNAT"]
+__all__ = ["BossNet", "DiNAT", "NASNet"]

@@ -1,0 +1,266 @@
+"""The two cells of NASNet-A and what they are made of (paper, figure 4).
+
+Every cell reads the newest state of the network, ``cur``, and an earlier one, ``prev``. All its convolutions have no
+bias and are padded as TensorFlow's SAME: by what the size at hand needs, the odd pixel at the end.
+
+States are handed over after their ReLU, which all their readers begin with. The one exception is the stem's output
+where a cell reads it as ``prev`` without a convolution of its own: pools and identities want it as it is.
+
+Tensors: B batch, C channels, H and W in pixels of the map, F filters of the cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visionzoo.layers.drop_path import ScheduledDropPath
+
+
+@dataclass(frozen=True)
+class NormSettings:
+    """Of every batch norm."""
+
+    eps: float
+    momentum: float
+
+
+class _Cell(nn.Module):
+    """What both cells share: how the two states are prepared.
+
+    Args:
+        cur_channels, prev_channels: C of the two states.
+        filters: F.
+        prev_is: how ``prev`` is prepared: ``halved`` by a factorized reduction, ``projected`` to F, or ``raw``, which
+            is left as it is.
+        keep_prob: of every branch but identities, at the end of training.
+        norm: of all batch norms.
+    """
+
+    def __init__(
+        self,
+        cur_channels: int,
+        prev_channels: int,
+        filters: int,
+        *,
+        prev_is: str,
+        keep_prob: float,
+        norm: NormSettings,
+    ):
+        super().__init__()
+        self.reads_raw = prev_is == "raw"
+        self.cur = ConvNorm(cur_channels, filters, norm)
+        if not self.reads_raw:
+            adapter = FactorizedReduction if prev_is == "halved" else ConvNorm
+            self.prev: nn.Module = adapter(prev_channels, filters, norm)
+        self.drop_path = ScheduledDropPath(keep_prob)
+
+    def _prepared(self, cur: Tensor, prev: Tensor) -> tuple[Tensor, Tensor]:
+        return self.cur(cur), prev if self.reads_raw else self.prev(prev)
+
+
+class NormalCell(_Cell):
+    """Two states to a new one of the same size and 6 F channels; arguments as for :class:`_Cell`.
+
+    A raw ``prev`` of another width than F is projected by every reader that has no convolution of its own.
+    """
+
+    def __init__(self, cur_channels: int, prev_channels: int, filters: int, *, prev_is: str, **options: Any):
+        super().__init__(cur_channels, prev_channels, filters, prev_is=prev_is, **options)
+        norm, prev_width = options["norm"], prev_channels if self.reads_raw else filters
+        self.node_0_left = SeparableConv(filters, filters, 5, norm)
+        self.node_0_right = SeparableConv(prev_width, filters, 3, norm)
+        self.node_1_left = SeparableConv(prev_width, filters, 5, norm)
+        self.node_1_right = SeparableConv(prev_width, filters, 3, norm)
+        self.node_4_left = SeparableConv(filters, filters, 3, norm)
+        self.projects = prev_width != filters
+        if self.projects:
+            self.node_2_right = ConvNorm(prev_width, filters, norm)
+            self.node_3_left = ConvNorm(prev_width, filters, norm)
+            self.node_3_right = ConvNorm(prev_width, filters, norm)
+            self.output_prev = ConvNorm(prev_width, filters, norm)
+
+    def forward(self, cur: Tensor, prev: Tensor) -> Tensor:
+        """Two maps (B, C, H, W), ``prev`` perhaps of twice the size, to (B, 6 F, H, W) before its ReLU."""
+        cur, prev = self._prepared(cur, prev)
+        drop, active_cur, active_prev = self.drop_path, F.relu(cur), F.relu(prev)
+        node_0 = drop(self.node_0_left(active_cur)) + drop(self.node_0_right(active_prev))
+        node_1 = drop(self.node_1_left(active_prev)) + drop(self.node_1_right(active_prev))
+        node_4 = drop(self.node_4_left(active_cur)) + cur
+        pooled_cur, pooled_prev = average_pool(cur, 1), average_pool(prev, 1)
+        if self.projects:
+            node_2 = drop(pooled_cur) + self.node_2_right(active_prev)
+            node_3 = drop(self.node_3_left(pooled_prev)) + drop(self.node_3_right(pooled_prev))
+            prev = self.output_prev(prev)
+        else:
+            node_2 = drop(pooled_cur) + prev
+            node_3 = drop(pooled_prev) + drop(pooled_prev) if drop.is_active else 2 * pooled_prev
+        return torch.cat([prev, node_0, node_1, node_2, node_3, node_4], 1)
+
+
+class ReductionCell(_Cell):
+    """Two states to a new one of half the size, rounded up, and 4 F channels; arguments as for :class:`_Cell`."""
+
+    def __init__(self, cur_channels: int, prev_channels: int, filters: int, *, prev_is: str, **options: Any):
+        super().__init__(cur_channels, prev_channels, filters, prev_is=prev_is, **options)
+        norm, prev_width = options["norm"], prev_channels if self.reads_raw else filters
+        self.node_0_left = SeparableConv(filters, filters, 5, norm, stride=2)
+        self.node_0_right = SeparableConv(prev_width, filters, 7, norm, stride=2)
+        self.node_1_right = SeparableConv(prev_width, filters, 7, norm, stride=2)
+        self.node_2_right = SeparableConv(prev_width, filters, 5, norm, stride=2)
+        self.node_4_left = SeparableConv(filters, filters, 3, norm)
+
+    def forward(self, cur: Tensor, prev: Tensor) -> Tensor:
+        """Two maps (B, C, H, W), ``prev`` perhaps of twice the size, to (B, 4 F, H / 2, W / 2) before its ReLU."""
+        cur, prev = self._prepared(cur, prev)
+        drop, active_prev = self.drop_path, F.relu(prev)
+        node_0 = drop(self.node_0_left(F.relu(cur))) + drop(self.node_0_right(active_prev))
+        highest, node_2 = max_pool(cur, 2), drop(average_pool(cur, 2))
+        node_1 = drop(highest) + drop(self.node_1_right(active_prev))
+        node_2 = node_2 + drop(self.node_2_right(active_prev))
+        node_3 = node_1 + drop(average_pool(node_0, 1))
+        node_4 = drop(self.node_4_left(F.relu(node_0))) + drop(highest)
+        return torch.cat([node_1, node_2, node_3, node_4], 1)
+
+
+# --------------------------------------------------------------------------- layers
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias and its norm, (B, C, H, W) to (B, out_channels, ...)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        norm: NormSettings,
+        kernel: int = 1,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+    ):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=padding, bias=False)
+        self.bn: nn.Module = batch_norm(out_channels, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x))
+
+    def fold_norms(self) -> None:
+        """Compute the norm within the convolution from now on."""
+        fold(self.bn, self.conv)
+        self.bn = nn.Identity()
+
+
+class SeparableConv(nn.Module):
+    """Twice depthwise, pointwise, norm, with a ReLU between: (B, C, H, W) after its ReLU to (B, F, ...).
+
+    Args:
+        in_channels, out_channels: C and F; already the first pointwise convolution gives F.
+        kernel: of both depthwise convolutions.
+        norm: of both norms.
+        stride: of the first one.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, norm: NormSettings, *, stride: int = 1):
+        super().__init__()
+        self.depthwise_1 = SameDepthwiseConv(in_channels, kernel, stride)
+        self.pointwise_1 = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.bn_1: nn.Module = batch_norm(out_channels, norm)
+        self.depthwise_2 = SameDepthwiseConv(out_channels, kernel, 1)
+        self.pointwise_2 = nn.Conv2d(out_channels, out_channels, 1, bias=False)
+        self.bn_2: nn.Module = batch_norm(out_channels, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn_1(self.pointwise_1(self.depthwise_1(x))), inplace=True)
+        return self.bn_2(self.pointwise_2(self.depthwise_2(x)))
+
+    def fold_norms(self) -> None:
+        """Compute the norms within the pointwise convolutions from now on."""
+        fold(self.bn_1, self.pointwise_1)
+        fold(self.bn_2, self.pointwise_2)
+        self.bn_1, self.bn_2 = nn.Identity(), nn.Identity()
+
+
+class FactorizedReduction(nn.Module):
+    """(B, C, H, W) after its ReLU to (B, F, H / 2, W / 2): half of F sees even rows and columns, half the odd ones."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: NormSettings):
+        super().__init__()
+        self.path_1 = nn.Conv2d(in_channels, out_channels // 2, 1, bias=False)
+        self.path_2 = nn.Conv2d(in_channels, out_channels - out_channels // 2, 1, bias=False)
+        self.bn: nn.Module = batch_norm(out_channels, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        odd = F.pad(x[..., 1::2, 1::2], (0, width % 2, 0, height % 2))
+        return self.bn(torch.cat([self.path_1(x[..., ::2, ::2]), self.path_2(odd)], 1))
+
+    def fold_norms(self) -> None:
+        """Compute the norm within both convolutions from now on."""
+        fold(self.bn, self.path_1, self.path_2)
+        self.bn = nn.Identity()
+
+
+class SameDepthwiseConv(nn.Conv2d):
+    """One filter per channel, padded as TensorFlow's SAME: (B, C, H, W) to (B, C, H / stride, W / stride)."""
+
+    def __init__(self, channels: int, kernel: int, stride: int):
+        super().__init__(channels, channels, kernel, stride, padding=kernel // 2, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padding = same_padding(x.shape[-2:], self.kernel_size[0], self.stride[0])
+        if padding == self.padding * 2:
+            return super().forward(x)
+        left, right, top, bottom = padding
+        return F.conv2d(F.pad(x, (left, right, top, bottom)), self.weight, None, self.stride, groups=self.groups)
+
+
+def batch_norm(channels: int, norm: NormSettings) -> nn.BatchNorm2d:
+    """With these settings."""
+    return nn.BatchNorm2d(channels, eps=norm.eps, momentum=norm.momentum)
+
+
+def same_padding(size: tuple[int, ...], kernel: int, stride: int) -> tuple[int, int, int, int]:
+    """Left, right, top and bottom padding of TensorFlow's SAME for a map of ``size`` (H, W)."""
+    (top, bottom), (left, right) = (_same_padding_of(length, kernel, stride) for length in size)
+    return left, right, top, bottom
+
+
+def _same_padding_of(length: int, kernel: int, stride: int) -> tuple[int, int]:
+    total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
+    return total // 2, total - total // 2
+
+
+def average_pool(x: Tensor, stride: int) -> Tensor:
+    """Means over 3x3 pixels, of those inside the map, padded as SAME."""
+    return F.avg_pool2d(x, 3, stride, _begin_of_3x3(x, stride), ceil_mode=True, count_include_pad=False)
+
+
+def max_pool(x: Tensor, stride: int) -> Tensor:
+    """Maxima over 3x3 pixels, padded as SAME."""
+    return F.max_pool2d(x, 3, stride, _begin_of_3x3(x, stride), ceil_mode=True)
+
+
+def _begin_of_3x3(x: Tensor, stride: int) -> tuple[int, int]:
+    """Padding before each axis; what a pool lacks behind it, it leaves out by itself when it rounds up."""
+    left, _, top, _ = same_padding(x.shape[-2:], 3, stride)
+    return top, left
+
+
+@torch.no_grad()
+def fold(bn: nn.Module, *convs: nn.Conv2d) -> None:
+    """Multiply a norm in evaluation mode into the convolutions that give its channels, in order."""
+    assert isinstance(bn, nn.BatchNorm2d)
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
+    scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
+    shift = bn.bias - bn.running_mean * scale
+    widths = [conv.out_channels for conv in convs]
+    for conv, factor, bias in zip(convs, scale.split(widths), shift.split(widths)):
+        conv.weight.mul_(factor[:, None, None, None])
+        conv.bias = nn.Parameter(bias.clone(), requires_grad=conv.weight.requires_grad)

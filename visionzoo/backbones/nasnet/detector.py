@@ -1,0 +1,88 @@
+"""NASNet in the authors' Faster R-CNN: what runs on every proposal.
+
+That detector (tensorflow/models, faster_rcnn_nas) has no feature pyramid: the last reduction and the cells behind it
+run on each proposal's crop of what the cells before gave.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from visionzoo.backbones.nasnet.design import chosen_design, planned_cells, split_at_last_reduction
+from visionzoo.backbones.nasnet.network import CellNetwork
+from visionzoo.backbones.nasnet.weights import init_tensorflow
+from visionzoo.errors import InputError
+from visionzoo.registry import MODELS
+
+
+@MODELS.register_module()
+class NASNetRoITail(CellNetwork):
+    """The last reduction cell and the cells behind it, for mmdet's ``roi_head.shared_head``.
+
+    Takes crops of what :class:`NASNet` with ``proposal_features`` gives, the two states side by side.
+
+    Args:
+        variant, num_cells, filters, stem_filters, stem, skip_reduction_layer_input, drop_path_keep_prob,
+            drop_path_steps, norm_eps, norm_momentum, norm_eval, with_cp, init_cfg: as for :class:`NASNet`; those of
+            the backbone, which it continues.
+
+    Attributes:
+        in_channels: C of the crops, 24 F (2 x 12 F).
+        out_channels: 24 F.
+
+    Raises:
+        ConfigError, UnknownName: as for :class:`NASNet`.
+    """
+
+    def __init__(
+        self,
+        variant: str = "large",
+        *,
+        num_cells: int | None = None,
+        filters: int | None = None,
+        stem_filters: int | None = None,
+        stem: str | None = None,
+        skip_reduction_layer_input: bool | None = None,
+        drop_path_keep_prob: float | None = None,
+        drop_path_steps: int | None = None,
+        norm_eps: float | None = None,
+        norm_momentum: float | None = None,
+        norm_eval: bool = True,
+        with_cp: bool = False,
+        init_cfg: Any = None,
+    ):
+        given = dict(
+            num_cells=num_cells,
+            filters=filters,
+            stem_filters=stem_filters,
+            stem=stem,
+            skip_reduction_layer_input=skip_reduction_layer_input,
+            drop_path_keep_prob=drop_path_keep_prob,
+            norm_eps=norm_eps,
+            norm_momentum=norm_momentum,
+        )
+        design = chosen_design(variant, given)
+        before, plan = split_at_last_reduction(planned_cells(design))
+        super().__init__(
+            design, plan, drop_path_steps=drop_path_steps, norm_eval=norm_eval, with_cp=with_cp, init_cfg=init_cfg
+        )
+        self.state_channels = tuple(planned.out_channels for planned in before[-2:])
+        self.in_channels, self.out_channels = sum(self.state_channels), plan[-1].out_channels
+        init_tensorflow(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Crops (R, in_channels, S, S) to (R, 24 F, S / 2, S / 2), after ReLU; 17 x 17 pixels to 9 x 9.
+
+        Raises:
+            InputError: crops of other channels.
+        """
+        if x.shape[1] != self.in_channels:
+            raise InputError(
+                f"NASNetRoITail: expected crops of {self.in_channels} channels, found {x.shape[1]}; give it the map of "
+                "a NASNet of the same variant with proposal_features=True"
+            )
+        states = [state.relu() for state in x.split(self.state_channels, 1)]
+        *_, (_, last) = self.run_cells(states, raw=())
+        return last

@@ -1,0 +1,121 @@
+"""A run of cells: what the backbone and the tail of the authors' detector have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from visionzoo.backbones.nasnet.cells import NormalCell, NormSettings, ReductionCell
+from visionzoo.backbones.nasnet.design import Design, PlannedCell
+from visionzoo.errors import ConfigError
+from visionzoo.layers.drop_path import ScheduledDropPath
+
+# The first cell behind a reduction may read the state before the one that the reduction began with.
+_STATES_READ = 3
+
+
+class CellNetwork(BaseModule):
+    """Cells in the order of a plan.
+
+    Args:
+        design: of the whole network.
+        plan: the cells of this part of it.
+        drop_path_steps, norm_eval, with_cp, init_cfg: as for :class:`NASNet`.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        plan: Sequence[PlannedCell],
+        *,
+        drop_path_steps: int | None,
+        norm_eval: bool,
+        with_cp: bool,
+        init_cfg: Any,
+    ):
+        super().__init__(init_cfg)
+        self.design, self.plan = design, tuple(plan)
+        self.drop_path_steps, self.norm_eval, self.with_cp = drop_path_steps, norm_eval, with_cp
+        for planned in self.plan:
+            self.add_module(planned.name, _built(planned, NormSettings(design.norm_eps, design.norm_momentum)))
+
+    def set_training_progress(self, step: int, total_steps: int) -> None:
+        """Tell how far training is: branches are dropped the oftener, up to ``drop_path_steps`` or to the end."""
+        done = step / max(1, self.drop_path_steps or total_steps)
+        for module in self.modules():
+            if isinstance(module, ScheduledDropPath):
+                module.set_done(done)
+
+    def fold_norms(self) -> CellNetwork:
+        """Compute every norm within its convolution: faster inference, equal results up to rounding.
+
+        Weights are loaded before, because their names change; it cannot be undone.
+
+        Raises:
+            ConfigError: in training mode.
+        """
+        if self.training:
+            raise ConfigError(
+                f"{type(self).__name__}.fold_norms: expected evaluation mode, in which norms are fixed, found training "
+                "mode; call eval() first"
+            )
+        for module in [*self.modules()]:
+            if module is not self and hasattr(module, "fold_norms"):
+                module.fold_norms()
+        return self
+
+    def train(self, mode: bool = True) -> CellNetwork:
+        """Training mode, for norms too unless ``norm_eval``."""
+        super().train(mode)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def run_cells(
+        self,
+        states: Sequence[Tensor],
+        *,
+        raw_stem: Tensor | None = None,
+        count: int | None = None,
+        raw: Collection[str],
+    ) -> Iterator[tuple[PlannedCell, Tensor]]:
+        """Every cell's output, in order.
+
+        Args:
+            states: what the first cells read, after ReLU, the newest last.
+            raw_stem: the stem's output before ReLU, for cells that read it so.
+            count: how many cells to run; None for all.
+            raw: names of the cells whose output is given before its ReLU, the others' after it.
+        """
+        for planned in self.plan[:count]:
+            prev = raw_stem if planned.prev_is == "raw" else states[-planned.prev_back]
+            output = self._run_cell(planned.name, states[-1], prev)
+            state = F.relu(output, inplace=planned.name not in raw)
+            states = [*states[1 - _STATES_READ :], state]
+            yield planned, output if planned.name in raw else state
+
+    def _run_cell(self, name: str, cur: Tensor, prev: Tensor | None) -> Tensor:
+        cell = getattr(self, name)
+        if self.with_cp and self.training:
+            return checkpoint(cell, cur, prev, use_reentrant=False)
+        return cell(cur, prev)
+
+
+def _built(planned: PlannedCell, norm: NormSettings) -> NormalCell | ReductionCell:
+    cls = ReductionCell if planned.is_reduction else NormalCell
+    return cls(
+        planned.cur_channels,
+        planned.prev_channels,
+        planned.filters,
+        prev_is=planned.prev_is,
+        keep_prob=planned.keep_prob,
+        norm=norm,
+    )
