@@ -24,7 +24,7 @@ from visionzoo.algorithms.bossnas import (
     rate_paths,
 )
 from visionzoo.algorithms.bossnas.lars import named_groups
-from visionzoo.algorithms.bossnas.search import learning_rate, target_momentum
+from visionzoo.algorithms.bossnas.settings import learning_rate, target_momentum
 
 PATHS = [(5, 4, 3, 2), (4, 4, 4, 4), (4, 3, 2, 0)]
 

@@ -51,6 +51,20 @@ def test_labels_may_be_left_out(listed: tuple[Path, Path]) -> None:
     assert ListedImages(root, file).names == ["n0/picture 0.png", "n1/picture 1.png"]
 
 
+def test_without_a_list_every_picture_is_used(
+    listed: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root, _ = listed
+    assert ListedImages(root).names == sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
+    with pytest.raises(DataError, match=r"expected a folder with pictures \(.*\) at any depth, found none"):
+        ListedImages(root / "n2")
+
+
+def test_cifar_is_read_from_its_files() -> None:
+    images = cifar_images("tiny://cifar100?train=100&val=50&seed=0", "cifar100", train=False)
+    assert (images.shape, images.dtype) == ((50, 32, 32, 3), np.uint8)
+
+
 def test_missing_lists_and_images_are_named(listed: tuple[Path, Path]) -> None:
     root, file = listed
     with pytest.raises(DataError, match=r"none\.txt: expected a list of images"):
@@ -61,7 +75,7 @@ def test_missing_lists_and_images_are_named(listed: tuple[Path, Path]) -> None:
     file.write_text("n0/lost.png 0\n")
     with pytest.raises(DataError, match=r"lost\.png"):
         ListedImages(root, file)[0]
-    with pytest.raises(DataError, match="expected the files of cifar10"):
+    with pytest.raises(DataError, match=r"expected the files batches\.meta"):
         cifar_images(root, "cifar10", train=True)
 
 

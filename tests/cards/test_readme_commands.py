@@ -38,7 +38,7 @@ def parser_of(words):
     command, rest = (TOOLS[words[0]], words[1:]) if words[0] in TOOLS else (words[1], words[2:])
     assert command in COMMANDS
     module = import_module(f"visionzoo.cli.{MODULES.get(command, command)}")
-    table = {"config": "_VERBS", "cards": "_VERBS", "convert": "_CONVERSIONS"}.get(command)
+    table = {"config": "_VERBS", "cards": "_VERBS", "convert": "_CONVERSIONS", "search": "_SEARCHES"}.get(command)
     if table is None:
         return module.parser(), rest
     return getattr(module, table)[rest[0]][0](), rest[1:]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,3 +126,83 @@ def test_checkpoint_wrong_use(released, tmp_path, capsys):
     out.write_bytes(b"mine")
     assert main(["checkpoint", str(source), str(out), "--from", "rcnet"]) == 2
     assert out.read_bytes() == b"mine"
+
+
+# --- checkpoints of classifiers ---
+
+
+def classifier_file(backbone, path, classes=5):
+    """A backbone's weights under the names that BossNet's and DiNAT's authors give them, with a linear layer."""
+    channels = backbone.out_channels[-1]
+    state = dict(backbone.state_dict())
+    head = {"weight": torch.rand(classes, channels), "bias": torch.rand(classes)}
+    if any(name.startswith("norm3") for name in state):
+        state = {name.replace("norm3.", "norm."): value for name, value in state.items()}
+        state |= {f"head.{name}": value for name, value in head.items()}
+    else:
+        state |= {f"fc.{name}": value for name, value in head.items()}
+    torch.save({"model": state}, path)
+    return path, head
+
+
+@pytest.mark.parametrize(
+    ("config", "name"), [("bossnet_t0_imagenet", "BossNet-T0-80_8.pth"), ("nat_mini_imagenet", "nat_mini.pth")]
+)
+def test_a_classifier_loads_whole(config, name, tmp_path):
+    from visionzoo.zoo import get_model
+
+    model = get_model(config, num_classes=5)
+    source, head = classifier_file(model.backbone, tmp_path / name)
+    out = tmp_path / "ours.safetensors"
+    assert (
+        main(["checkpoint", str(source), str(out), "--from", config.split("_")[0].replace("nat", "dinat"), "-q"]) == 0
+    )
+    loaded = get_model(config, weights=out, num_classes=5)
+    assert torch.equal(loaded.head.fc.weight, head["weight"])
+    expected = model.backbone.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in loaded.backbone.state_dict().items())
+
+
+def test_a_backbone_alone_starts_a_detector(tmp_path, capsys):
+    from visionzoo.backbones.dinat import DiNAT
+
+    torch.manual_seed(0)
+    backbone = DiNAT("tiny", out_indices=(3,))
+    source, _ = classifier_file(backbone, tmp_path / "model.pth")
+    out = tmp_path / "backbone.safetensors"
+    given = ["checkpoint", str(source), str(out), "--from", "dinat", "--as", "backbone", "--fresh-norm"]
+    assert main([*given, "--variant", "dinat_mini"]) == 2
+    assert "model.pth: expected weights of dinat_mini, found those of tiny" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(given) == 0
+    detector = DiNAT("tiny", init_cfg=dict(type="Pretrained", checkpoint=str(out)))
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope("visionzoo"):
+        detector.init_weights()
+    assert torch.equal(detector.levels[2].blocks[0].attn.rpb, backbone.levels[2].blocks[0].attn.rpb)
+    assert not any(name.startswith("norm3") for name in load_file(out))
+
+
+def test_checkpoints_that_a_converter_refuses(tmp_path, capsys):
+    from visionzoo.backbones.bossnet import BossNet
+
+    source, _ = classifier_file(BossNet("T0"), tmp_path / "released.pth")
+    out = str(tmp_path / "ours.safetensors")
+    cases = [
+        ([str(source), out, "--from", "bossnet"], "released.pth: expected to be told the variant"),
+        ([str(source), out, "--from", "bossnet", "--variant", "T0_nose"], "expected BossNet-T0_nose"),
+        ([str(source), out, "--from", "bossnet", "--variant", "T0", "--kernel-size", "3"], "--kernel-size: expected"),
+        ([str(source), out, "--from", "bossnet", "--as", "detector"], "--as detector: expected one of backbone, class"),
+        (
+            [str(source), out, "--from", "rcnet", "--as", "classifier"],
+            "--as classifier: expected one of backbone, det",
+        ),
+        ([str(tmp_path / "none.npz"), out, "--from", "nasnet"], "none.npz: expected a readable file"),
+    ]
+    (tmp_path / "broken.npz").write_bytes(b"no zip")
+    cases.append(([str(tmp_path / "broken.npz"), out, "--from", "nasnet"], "broken.npz: expected arrays by name"))
+    for args, what in cases:
+        assert main(["checkpoint", *args]) == 2
+        assert what in capsys.readouterr().err
+        assert not Path(out).exists()

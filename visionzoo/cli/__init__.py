@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train a model from a config",
     "test": "measure a model with its data set's official metric",
     "infer": "run a model on pictures",
+    "search": "search a network (BossNAS)",
     "list": "list the models of the zoo",
     "show": "print a model's card",
     "config": "show, compare or check configs",

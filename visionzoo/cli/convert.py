@@ -7,10 +7,10 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
+from visionzoo.cli import convert_checkpoint
 from visionzoo.cli.common import Parser, note, run_command
-from visionzoo.errors import UnknownName, nearest_name
+from visionzoo.errors import nearest_name
 
 _USAGE = """usage: visionzoo convert WHAT ...
 
@@ -21,9 +21,6 @@ what:
 `visionzoo convert WHAT --help` says more. Two to start with:
   visionzoo convert voc2coco data/raccoon -o data/raccoon_coco --val-every 5
   visionzoo convert checkpoint rcnet_r50.pth rcnet_retinanet.safetensors --from rcnet"""
-
-# slug of a paper -> module with convert_detector(checkpoint) -> tensors by name
-_CONVERTERS = {"rcnet": "visionzoo.necks.rcnet"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -133,59 +130,7 @@ def _summarize(args: argparse.Namespace, records: dict[str, dict], changes: dict
     note(f"{args.out}: classes: {shown}", quiet=args.quiet)
 
 
-def _checkpoint_parser() -> Parser:
-    parser = Parser(
-        "convert checkpoint",
-        "Rename the tensors of a released checkpoint to ours and write them as safetensors.",
-        "  visionzoo convert checkpoint rcnet_r50.pth rcnet_retinanet.safetensors --from rcnet\n"
-        "  visionzoo convert checkpoint old.pth new.safetensors --from rcnet --trust-pickle",
-    )
-    parser.add_argument("source", metavar="IN", help="the released file: .pth, .pt or .safetensors")
-    parser.add_argument("target", metavar="OUT", type=Path, help="the file to write, .safetensors")
-    parser.add_argument("--from", dest="system", required=True, help=f"whose names: {', '.join(_CONVERTERS)}")
-    parser.add_argument("--trust-pickle", action="store_true", help="let IN run code while it loads (default: off)")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT (default: an error)")
-    _add_output_flags(parser)
-    return parser
-
-
-def _checkpoint(args: argparse.Namespace) -> int:
-    if args.system not in _CONVERTERS:
-        raise UnknownName(args.system, kind="converter", known=_CONVERTERS)
-    _require_new_safetensors(args.target, args.overwrite)
-    from importlib import import_module
-
-    from safetensors.torch import save
-
-    from visionzoo.engine.atomic import write_file
-    from visionzoo.engine.weights import read_weights
-
-    tensors = import_module(_CONVERTERS[args.system]).convert_detector(
-        read_weights(args.source, trust_pickle=args.trust_pickle)
-    )
-    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata={"format": "pt"})
-    args.target.parent.mkdir(parents=True, exist_ok=True)
-    write_file(args.target, lambda file: _write_all(file, data))
-    if args.json:
-        print(json.dumps({"out": str(args.target), "tensors": len(tensors), "bytes": len(data)}))
-    note(f"{args.target}: {len(tensors)} tensors, {len(data) / 1e6:.1f} MB", quiet=args.quiet)
-    return 0
-
-
-def _write_all(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
-
-
-def _require_new_safetensors(target: Path, overwrite: bool) -> None:
-    from visionzoo.errors import OutputError
-
-    if target.suffix != ".safetensors":
-        raise OutputError(f"{target}: expected a name that ends with .safetensors; rename it")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target}: expected no such file yet, found one; choose another name or --overwrite")
-
-
 _CONVERSIONS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]]] = {
     "voc2coco": (_voc2coco_parser, _voc2coco),
-    "checkpoint": (_checkpoint_parser, _checkpoint),
+    "checkpoint": (convert_checkpoint.parser, convert_checkpoint.run),
 }

@@ -78,6 +78,11 @@ class CifarData(ClassificationData):
         sample["img_shape"] = sample["ori_shape"] = (SIDE, SIDE)
         return self.pipeline(sample)
 
+    @property
+    def pictures(self) -> np.ndarray:
+        """All pictures, (N, 32, 32, 3) uint8 RGB."""
+        return self._pictures.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
+
     def _require_files(self, folder: Path, split: str) -> None:
         wanted = (self.meta_file, *self.splits[split])
         missing = [name for name in wanted if not (folder / name).is_file()]

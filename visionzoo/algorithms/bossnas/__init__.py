@@ -22,7 +22,8 @@ from visionzoo.algorithms.bossnas.nats import NATSSupernet
 from visionzoo.algorithms.bossnas.path_files import read_best_paths, read_ranking, write_best_paths, write_ranking
 from visionzoo.algorithms.bossnas.paths import encoding_from_best_paths, hytra_paths
 from visionzoo.algorithms.bossnas.rating import rate_paths
-from visionzoo.algorithms.bossnas.search import SearchResult, SearchSettings, paper_settings, search
+from visionzoo.algorithms.bossnas.search import SearchResult, search
+from visionzoo.algorithms.bossnas.settings import SearchSettings, paper_settings
 
 __all__ = [
     "LARS",

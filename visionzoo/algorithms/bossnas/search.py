@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,13 @@ from visionzoo.algorithms.bossnas.paths import Path as OpPath
 from visionzoo.algorithms.bossnas.paths import encoding_from_best_paths
 from visionzoo.algorithms.bossnas.processes import average_over_processes
 from visionzoo.algorithms.bossnas.rating import rate_paths
+from visionzoo.algorithms.bossnas.settings import (
+    SearchSettings,
+    check_settings,
+    comparable,
+    learning_rate,
+    target_momentum,
+)
 from visionzoo.algorithms.bossnas.supernet import Supernet, weights_drawn_from
 from visionzoo.algorithms.bossnas.views import (
     ListedImages,
@@ -47,97 +54,10 @@ from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName
 from visionzoo.registry import accepted_arguments
 
 Images = Sequence[np.ndarray]
+Watch = Callable[[Iterable[Tensor], int, str], Iterator[Tensor]]
 
 CHECKPOINT = "search.pth"
 
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """What a search does; the defaults are the paper's for HyTra on ImageNet with 8 processes.
-
-    Args:
-        work_dir: where everything is written. A search that was interrupted there goes on.
-        space: ``hytra``, ``mbconv``, ``nats_cifar10`` or ``nats_cifar100``.
-        space_options: arguments of the supernet, e.g. ``{"width": 8, "head_dim": 8, "image_size": 64}``.
-        train_root, train_list, val_root, val_list: folders and lists of images (``<path> <label>`` lines, of which
-            the label is not used); for CIFAR the folders alone. Not read when images are given to :func:`search`.
-        blocks: how many to search, from the first; None for all.
-        epochs: of every block.
-        rate_every: epochs from rating to rating; the last one of a block decides.
-        paths: sampled per step. Spaces that sample fairly take as many as they have ops.
-        views: per side, path k sees view k.
-        batch_size: images per process and step.
-        update_interval: steps whose gradients are summed for one update. Each step's loss is divided by it, and the
-            gradients of its paths are summed, not averaged.
-        lr, momentum, weight_decay, eta: of LARS.
-        warmup_epochs: of every block, from a ten-thousandth of the rate; it then falls by a cosine, epoch by epoch.
-        base_momentum: of the target, at the start of every block; 1 at its end.
-        projector_width, projection: features inside and behind projector and predictor.
-        rating_batch_size, rating_images: of a validation batch; how many images at most, None for all.
-        best_paths: a ``bestpath`` file. Blocks that it knows are trained, but not rated.
-        checkpoint_every: steps from checkpoint to checkpoint, beside the end of every epoch; 0 for those alone.
-        train_prefix: train finished blocks further; see :class:`SiamesePair`.
-        workers: processes per process that read images.
-        seed: of everything.
-        device: ``cpu``, ``cuda`` or ``cuda:<number>``.
-    """
-
-    work_dir: str | Path
-    space: str = "hytra"
-    space_options: dict[str, Any] = field(default_factory=dict)
-    train_root: str | Path = "data/imagenet/train"
-    train_list: str | Path = "data/imagenet/meta/train.txt"
-    val_root: str | Path = "data/imagenet/val"
-    val_list: str | Path = "data/imagenet/meta/val.txt"
-    blocks: int | None = None
-    epochs: int = 6
-    rate_every: int = 2
-    paths: int = 4
-    views: int = 4
-    batch_size: int = 64
-    update_interval: int = 8
-    lr: float = 4.8
-    momentum: float = 0.9
-    weight_decay: float = 1e-6
-    eta: float = 1e-3
-    warmup_epochs: float = 1
-    base_momentum: float = 0.99
-    projector_width: int = 4096
-    projection: int = 256
-    rating_batch_size: int = 256
-    rating_images: int | None = None
-    best_paths: str | Path | None = None
-    checkpoint_every: int = 0
-    train_prefix: bool = False
-    workers: int = 0
-    seed: int = 0
-    device: str = "cpu"
-
-
-_NATS = dict(epochs=50, rate_every=10, views=1, batch_size=256, update_interval=4, lr=0.48, warmup_epochs=2)
-
-# Where the paper's other searches differ from the defaults.
-_PAPER: dict[str, dict[str, Any]] = {
-    "hytra": {},
-    "mbconv": {},
-    "nats_cifar10": dict(train_root="data/cifar", val_root="data/cifar", **_NATS),
-    "nats_cifar100": dict(train_root="data/cifar", val_root="data/cifar", **_NATS),
-}
-
-
-def paper_settings(space: str, work_dir: str | Path, **changes: Any) -> SearchSettings:
-    """The settings of the paper's search of a space, for 8 processes (4 for NATS-Bench), and what to change in them.
-
-    Raises:
-        UnknownName: no such space.
-    """
-    if space not in _PAPER:
-        raise UnknownName(space, kind="search space", known=_PAPER)
-    return SearchSettings(work_dir, space, **{**_PAPER[space], **changes})
-
-
-# What may change between the parts of an interrupted search.
-_MAY_CHANGE = ("work_dir", "workers", "device", "checkpoint_every")
 
 _SPACES: dict[str, Callable[..., Supernet]] = {
     "hytra": HyTraSupernet,
@@ -170,6 +90,7 @@ def search(
     train_images: Images | None = None,
     val_images: Images | None = None,
     log: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
 ) -> SearchResult:
     """Search a space without labels, or go on where a search in the same folder stopped.
 
@@ -181,6 +102,8 @@ def search(
         settings: see :class:`SearchSettings`.
         train_images, val_images: (H, W, 3) uint8 RGB each, in place of the lists in ``settings``.
         log: receives a line now and then, in the first process.
+        watch: hands on an epoch's steps, or the batches of a rating, and shows how far they are; called with them,
+            their number and a title, in the first process.
 
     Raises:
         ConfigError: settings that do not fit together, or not those of the search to go on with.
@@ -188,15 +111,22 @@ def search(
         OutputError: the folder cannot be written.
         RunFailed: the loss is not finite.
     """
-    _check(settings)
+    check_settings(settings)
     distributed.start(distributed.find_launcher(), _device(settings))
-    return _Search(settings, train_images, val_images, log or (lambda line: None)).run()
+    return _Search(settings, train_images, val_images, log or (lambda line: None), watch).run()
 
 
 class _Search:
     """The state of a running search. ``block``, ``epoch`` and ``step`` are what is to be done next."""
 
-    def __init__(self, settings: SearchSettings, train: Images | None, val: Images | None, log: Callable[[str], None]):
+    def __init__(
+        self,
+        settings: SearchSettings,
+        train: Images | None,
+        val: Images | None,
+        log: Callable[[str], None],
+        watch: Watch | None = None,
+    ):
         self.settings, self.device = settings, _device(settings)
         self.train_images = _images(settings, train=True) if train is None else train
         self.val_images = _images(settings, train=False) if val is None else val
@@ -206,6 +136,7 @@ class _Search:
                 f"{len(self.val_images)}; give more images or use fewer processes"
             )
         self.log = log if distributed.is_first() else (lambda line: None)
+        self.watch = watch if watch and distributed.is_first() else (lambda items, total, title: iter(items))
         self.work_dir = Path(settings.work_dir)
         _make_folder(self.work_dir / "path_rank")
         self.given_paths = read_best_paths(Path(settings.best_paths)) if settings.best_paths else []
@@ -282,7 +213,8 @@ class _Search:
     def _finish_epoch(self) -> None:
         """Train what is left of the epoch, then rate if it is time."""
         if self.step < self.steps_per_epoch * (self.epoch + 1):
-            for views in self._train_batches():
+            left = self.steps_per_epoch * (self.epoch + 1) - self.step
+            for views in self.watch(self._train_batches(), left, f"block {self.block}, epoch {self.epoch + 1}"):
                 self._train_step(views.to(self.device))
             loss = float(np.mean(self.epoch_losses))
             self.losses.append((self.block, self.epoch, loss))
@@ -391,13 +323,14 @@ class _Search:
         val = ViewPairs(self.val_images, self.sides, 1, (settings.seed, "val"))
         own = range(count)[rank::ranks]
         batches = batches_of(val, own, settings.rating_batch_size, drop_last=False, workers=settings.workers)
+        watched = self.watch(batches, -(-len(own) // settings.rating_batch_size), f"rating of block {self.block}")
         return rate_paths(
             self.pair,
             self.block,
             self.online.candidates(self.block, self.best_paths),
             self.best_paths,
             self._bn_views(),
-            (views.to(self.device) for views in batches),
+            (views.to(self.device) for views in watched),
         )
 
     def _bn_views(self) -> Tensor:
@@ -417,7 +350,7 @@ class _Search:
             return
         state = self.optimizer.state
         saved = {
-            "settings": _comparable(self.settings),
+            "settings": comparable(self.settings),
             "place": [self.block, self.epoch, self.step],
             "best_paths": [list(path) for path in self.best_paths],
             "losses": [list(entry) for entry in self.losses],
@@ -459,7 +392,7 @@ class _Search:
         self.log(f"goes on with block {self.block}, epoch {self.epoch + 1}, step {self.step}")
 
     def _require_same_settings(self, saved: dict[str, Any], file: Path) -> None:
-        ours = _comparable(self.settings)
+        ours = comparable(self.settings)
         changed = [name for name in ours if ours[name] != saved.get(name)]
         if changed:
             name = changed[0]
@@ -477,21 +410,6 @@ class _Search:
                 "finished": self.block >= self.num_blocks,
             }
             write_text(self.work_dir / "search.json", json.dumps(summary, indent=1) + "\n")
-
-
-def learning_rate(settings: SearchSettings, step: int, steps_per_epoch: int) -> float:
-    """Rate of a step counted from the block's start: a cosine by epochs, and a linear rise by steps at the start."""
-    epoch = step // steps_per_epoch
-    rate = settings.lr * (math.cos(math.pi * epoch / settings.epochs) + 1) / 2
-    warmup = settings.warmup_epochs * steps_per_epoch
-    if step < warmup:
-        rate *= 1 - (1 - step / warmup) * (1 - 1e-4)
-    return rate
-
-
-def target_momentum(base: float, progress: float) -> float:
-    """From ``base`` at progress 0 to 1 at progress 1, by a cosine."""
-    return 1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2
 
 
 def _device(settings: SearchSettings) -> torch.device:
@@ -529,39 +447,3 @@ def _supernet(settings: SearchSettings) -> Supernet:
 
 def _image_size(settings: SearchSettings) -> int:
     return int(settings.space_options.get("image_size", 224))
-
-
-def _comparable(settings: SearchSettings) -> dict[str, Any]:
-    values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
-    return {name: value for name, value in values.items() if name not in _MAY_CHANGE}
-
-
-_AT_LEAST = {
-    "epochs": 1,
-    "rate_every": 1,
-    "paths": 1,
-    "views": 1,
-    "batch_size": 2,
-    "update_interval": 1,
-    "projector_width": 1,
-    "projection": 1,
-    "rating_batch_size": 2,
-    "checkpoint_every": 0,
-    "workers": 0,
-}
-
-
-def _check(settings: SearchSettings) -> None:
-    if settings.space not in _SPACES:
-        raise UnknownName(settings.space, kind="search space", known=_SPACES)
-    for entry in fields(settings):
-        least, value = _AT_LEAST.get(entry.name), getattr(settings, entry.name)
-        if least is not None and (not isinstance(value, int) or value < least):
-            raise ConfigError(f"{entry.name}: expected a whole number of at least {least}, found {value!r}; raise it")
-    if settings.blocks is not None and settings.blocks < 1:
-        raise ConfigError(f"blocks: expected at least 1, found {settings.blocks}; leave it out for all")
-    if settings.lr <= 0 or not 0 <= settings.base_momentum <= 1:
-        raise ConfigError(
-            f"lr, base_momentum: expected a rate above 0 and a momentum from 0 to 1, found {settings.lr} and "
-            f"{settings.base_momentum}; the paper has 4.8 and 0.99"
-        )

@@ -17,10 +17,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from visionzoo.datasets.cifar import CIFAR10, CIFAR100
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import ConfigError, DataError
 
 View = Callable[[Image.Image], Tensor]
+
+_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.201)
@@ -32,25 +35,20 @@ def seeded(*parts: Any) -> torch.Generator:
 
 
 class ListedImages(Sequence):
-    """Images that a list file names: ``<relative path> <label>`` or ``<relative path>`` per line; labels are not read.
+    """Images below a folder: all of them, or those that a list file names.
 
     Args:
-        root: folder that the paths are relative to.
-        list_file: the list.
+        root: the folder.
+        list_file: lines of ``<path below root> <label>`` or ``<path below root>``, labels are not read; None for every
+            picture there is.
 
     Raises:
-        DataError: the list cannot be read or is empty; reading an image, that it cannot be.
+        DataError: the list or folder cannot be read or is empty; reading an image, that it cannot be.
     """
 
-    def __init__(self, root: str | Path, list_file: str | Path):
+    def __init__(self, root: str | Path, list_file: str | Path | None = None):
         self.root = Path(root)
-        try:
-            lines = Path(list_file).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{list_file}: expected a list of images, found {error}; check the path") from error
-        self.names = [_without_label(line) for line in lines if line.strip()]
-        if not self.names:
-            raise DataError(f"{list_file}: expected lines of '<path> <label>', found none; write one per image")
+        self.names = _pictures_below(self.root) if list_file is None else _listed(Path(list_file))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -58,6 +56,26 @@ class ListedImages(Sequence):
     def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]
         """(H, W, 3) uint8 RGB."""
         return read_image(self.root / self.names[index])
+
+
+def _listed(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: expected a list of images, found {error}; check the path") from error
+    names = [_without_label(line) for line in lines if line.strip()]
+    if not names:
+        raise DataError(f"{file}: expected lines of '<path> <label>', found none; write one per image")
+    return names
+
+
+def _pictures_below(root: Path) -> list[str]:
+    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if not found:
+        raise DataError(
+            f"{root}: expected a folder with pictures ({', '.join(_SUFFIXES)}) at any depth, found none; check the path"
+        )
+    return found
 
 
 def _without_label(line: str) -> str:
@@ -69,22 +87,14 @@ def cifar_images(root: str | Path, name: str, *, train: bool) -> np.ndarray:
     """All images of CIFAR's training or test half, (N, 32, 32, 3) uint8 RGB.
 
     Args:
-        root: folder with ``cifar-10-batches-py`` or ``cifar-100-python``.
+        root: folder with ``cifar-10-batches-py`` or ``cifar-100-python``, or a ``tiny://`` address.
         name: ``cifar10`` or ``cifar100``.
 
     Raises:
         DataError: the files are not there, or not those that were published.
     """
-    from torchvision import datasets
-
-    made = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
-    try:
-        return np.asarray(made(str(root), train=train, download=False).data)  # reads pickles by checksum alone
-    except (RuntimeError, OSError) as error:
-        raise DataError(
-            f"{root}: expected the files of {name}, found {' '.join(str(error).split())}; unpack the published archive "
-            "there"
-        ) from error
+    cls = {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]
+    return cls(str(root), split="train" if train else "test").pictures
 
 
 def imagenet_sides(size: int = 224) -> tuple[View, View]:

@@ -1,0 +1,195 @@
+"""``visionzoo search bossnas | encoding``: search a network without labels, and spell what was found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visionzoo.cli.common import INTERRUPTED, Parser, note, run_command
+from visionzoo.errors import DataError, UnknownName, nearest_name
+
+if TYPE_CHECKING:
+    from visionzoo.algorithms.bossnas import SearchSettings
+
+_USAGE = """usage: visionzoo search WHAT ...
+
+what:
+  bossnas   search block by block, rate every path, keep the best (Li et al. 2021)
+  encoding  print the BossNet that a search's best paths spell
+
+`visionzoo search WHAT --help` says more. Two to start with:
+  visionzoo search bossnas --tiny -o work_dirs/bossnas
+  visionzoo search encoding work_dirs/bossnas"""
+
+# Of --tiny: the supernet of the paper, an eighth as wide, on 64 drawn pictures. A minute on a CPU.
+_TINY_DATA = "tiny://imagenet?train=64&val=16&size=56&seed=0"
+_TINY: dict[str, Any] = dict(
+    blocks=4, epochs=2, paths=2, views=2, batch_size=16, update_interval=1, lr=1.0, warmup_epochs=0,
+    projector_width=16, projection=16, rating_batch_size=8, rating_images=8,
+    space_options={"image_size": 64, "width": 8, "head_dim": 8},
+)  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of ``search bossnas``, the search that there is."""
+    return _bossnas_parser()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one search; 0 done, 2 wrong use, 130 interrupted."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(_USAGE)
+        return 0 if args else 2
+    what, *rest = args
+    if what not in _SEARCHES:
+        nearest = nearest_name(what, _SEARCHES)
+        answer = f"did you mean {nearest}?" if nearest else f"choose one of {', '.join(_SEARCHES)}"
+        print(f"error: visionzoo search: nothing is called {what!r}; {answer}", file=sys.stderr)
+        return 2
+    make_parser, body = _SEARCHES[what]
+    return run_command(make_parser(), body, rest)
+
+
+# --------------------------------------------------------------------------- bossnas
+
+
+def _bossnas_parser() -> Parser:
+    made = Parser(
+        "search bossnas",
+        "Search a network without labels: train each block's paths against their ensemble, rate all of them, go on "
+        "behind the best. A search that stopped goes on when it is started again with the same folder. Under torchrun "
+        "the processes share the pictures; the paper's settings are for 8 of them.",
+        "  visionzoo search bossnas --tiny -o work_dirs/bossnas\n"
+        "  visionzoo search bossnas -o work_dirs/nats --space nats_cifar10 --cfg-options epochs=10 batch_size=64\n"
+        "  torchrun --nproc-per-node=8 tools/search.py bossnas --cfg-options train_root=data/imagenet/train",
+    )
+    made.add_argument("--space", default="hytra", help="hytra, mbconv, nats_cifar10, nats_cifar100 (default: hytra)")
+    made.add_argument("--tiny", action="store_true", help="a narrow space on drawn pictures (default: off)")
+    made.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings of the search, e.g. epochs=2 space_options.width=32 (default: the paper's)",
+    )
+    made.add_argument(
+        "--work-dir", "-o", "--out", dest="work_dir", default="work_dirs/bossnas", help="default: %(default)s"
+    )
+    made.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
+    made.add_argument("--seed", type=int, default=0, help="seed of every random number (default: 0)")
+    made.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
+    made.add_argument("--no-progress", action="store_true", help="plain lines instead of a bar (default: a bar)")
+    made.add_argument("--json", action="store_true", help="machine-readable result on stdout (default: off)")
+    return made
+
+
+def _bossnas(args: argparse.Namespace) -> int:
+    from visionzoo.algorithms.bossnas import search
+    from visionzoo.cli.progress import progress
+    from visionzoo.engine import distributed
+
+    settings = _settings(args)
+    watch = partial(progress, quiet=args.quiet, plain=args.no_progress)
+    try:
+        found = search(settings, log=partial(note, quiet=args.quiet), watch=watch)
+    except KeyboardInterrupt:
+        note(f"stopped; the same command goes on from the last checkpoint in {settings.work_dir}")
+        return INTERRUPTED
+    finally:
+        is_first = distributed.is_first()
+        distributed.stop()
+    if is_first:
+        _tell(found.best_paths, found.encoding, args, {"out": str(settings.work_dir)})
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> SearchSettings:
+    from visionzoo.algorithms.bossnas import paper_settings
+    from visionzoo.engine.devices import choose_device
+
+    changes: dict[str, Any] = dict(_tiny_settings(args.space)) if args.tiny else {}
+    changes |= {"seed": args.seed, "device": "cuda" if args.device == "cuda" else str(choose_device(args.device))}
+    return paper_settings(args.space, args.work_dir, **_with_options(changes, args.cfg_options))
+
+
+def _tiny_settings(space: str) -> dict[str, Any]:
+    from visionzoo.datasets.tiny import resolve_data_root
+
+    if space.startswith("nats"):
+        root = resolve_data_root(f"tiny://{space.removeprefix('nats_')}?train=64&val=16&seed=0")
+        small: dict[str, Any] = dict(epochs=1, rate_every=1, rating_images=4, space_options={"projected_channels": 16})
+        return {**_TINY, "blocks": None, **small, "views": 1, "train_root": root, "val_root": root}
+    root = resolve_data_root(_TINY_DATA)
+    own: dict[str, Any] = {} if space == "hytra" else {"blocks": 1, "space_options": {"image_size": 64}}
+    return {**_TINY, **own, "train_root": root / "train", "val_root": root / "val"}
+
+
+def _with_options(changes: dict[str, Any], options: Sequence[str]) -> dict[str, Any]:
+    """Settings changed by ``name=value`` and, for those of the space, ``space_options.name=value``."""
+    from dataclasses import fields
+
+    from visionzoo.algorithms.bossnas import SearchSettings
+    from visionzoo.config.options import parse_options
+
+    known = {entry.name for entry in fields(SearchSettings)} - {"work_dir", "space", "seed", "device"}
+    for (name, *inner), value in parse_options(options).items():
+        if name not in known or (inner and name != "space_options") or len(inner) > 1:
+            raise UnknownName(".".join(map(str, [name, *inner])), kind="setting of the search", known=known)
+        changes[name] = {**changes.get(name, {}), inner[0]: value} if inner else value
+    return changes
+
+
+def _tell(
+    best_paths: Sequence[Sequence[int]], encoding: Any, args: argparse.Namespace, more: dict[str, Any] | None = None
+) -> None:
+    spelled = None if encoding is None else [list(stage) for stage in encoding]
+    if args.json:
+        print(json.dumps({**(more or {}), "best_paths": [list(path) for path in best_paths], "encoding": spelled}))
+        return
+    if spelled is None:
+        print(f"best paths: {[list(path) for path in best_paths]}")
+        return
+    print(f"encoding: {spelled}")
+    option = f'"model.backbone.encoding={spelled}"'
+    note(f"train it: visionzoo train bossnet_t0_imagenet --cfg-options {option}", quiet=args.quiet)
+
+
+# --------------------------------------------------------------------------- encoding
+
+
+def _encoding_parser() -> Parser:
+    made = Parser(
+        "search encoding",
+        "Print the encoding of the BossNet that the best paths of HyTra's blocks spell.",
+        "  visionzoo search encoding work_dirs/bossnas\n  visionzoo search encoding bestpath_3_6.yml --json",
+    )
+    made.add_argument("source", type=Path, help="a bestpath file, of a search here or of the authors, or a work dir")
+    made.add_argument("-q", "--quiet", action="store_true", help="the encoding alone (default: off)")
+    made.add_argument("--json", action="store_true", help="machine-readable result on stdout (default: off)")
+    return made
+
+
+def _encoding(args: argparse.Namespace) -> int:
+    from visionzoo.algorithms.bossnas import encoding_from_best_paths, read_best_paths
+
+    paths = read_best_paths(_newest(args.source) if args.source.is_dir() else args.source)
+    _tell(paths, encoding_from_best_paths(paths), args)
+    return 0
+
+
+def _newest(folder: Path) -> Path:
+    """The file of best paths that a search wrote last."""
+    found = sorted(folder.glob("path_rank/bestpath_*.yml"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise DataError(f"{folder}: expected path_rank/bestpath_*.yml of a search, found none; give its work dir")
+    return found[-1]
+
+
+_SEARCHES = {"bossnas": (_bossnas_parser, _bossnas), "encoding": (_encoding_parser, _encoding)}
