@@ -353,54 +353,56 @@ def _attend_in_tiles(
     trains: bool,
 ) -> Tensor:
     """(B, n_0, groups_0, n_1, groups_1, ..., heads, D), all without dilation."""
-    heads = q.shape[-2]
-    queries = q
-    for axis, tiles in enumerate(tiling):
-        queries = _cut_queries(queries, 1 + 3 * axis, tiles)
-        k, v = (_take_blocks(x, 1 + 3 * axis, tiles) for x in (k, v))
-    shape = queries.shape
-    order = _tile_order(len(tiling))
-    queries, k, v = (_as_batch(x, order, len(tiling)) for x in (queries, k, v))
+    heads, axes = q.shape[-2], len(tiling)
+    queries, keys, values = _cut_queries(q, tiling), _take_blocks(k, tiling), _take_blocks(v, tiling)
+    cut = queries.shape
     bias = _bias(tiling, rpb, heads, queries, trains=trains)
-    out = _core(queries, k, v, bias, scale, trains=trains)
-    moved = [shape[axis] for axis in order[:-1]] + [out.shape[-1]]
-    out = out.reshape(moved).permute(_inverse(order))
+    out = _core(*(_as_batch(x, axes) for x in (queries, keys, values)), bias, scale, trains=trains)
+    out = out.reshape(*cut[:-1], out.shape[-1]).permute(_inverse(_tile_order(axes)))
     for axis, tiles in enumerate(tiling):
         out = out.flatten(1 + 2 * axis, 2 + 2 * axis).narrow(1 + 2 * axis, 0, tiles.count)
     return out
 
 
-def _cut_queries(x: Tensor, at: int, tiles: AxisTiles) -> Tensor:
-    """Axis ``at`` as (tiles, tile); zeros stand for queries that stick out."""
-    missing = len(tiles.starts) * tiles.tile - tiles.count
-    if missing:
-        x = torch.cat([x, x.new_zeros(*x.shape[:at], missing, *x.shape[at + 1 :])], dim=at)
-    return x.unflatten(at, (len(tiles.starts), tiles.tile))
-
-
-def _take_blocks(x: Tensor, at: int, tiles: AxisTiles) -> Tensor:
-    """Axis ``at`` as (tiles, block); blocks overlap."""
-    if len(tiles.starts) == 1:
-        return x.narrow(at, int(tiles.starts[0]), tiles.block).unsqueeze(at)
-    return torch.stack([x.narrow(at, start, tiles.block) for start in tiles.starts.tolist()], dim=at)
+def _cut_queries(x: Tensor, tiling: Sequence[AxisTiles]) -> Tensor:
+    """(B, groups..., tiles..., heads, tile..., D); zeros stand for queries that stick out."""
+    for axis, tiles in enumerate(tiling):
+        at = 1 + 3 * axis
+        missing = len(tiles.starts) * tiles.tile - tiles.count
+        if missing:
+            x = torch.cat([x, x.new_zeros(*x.shape[:at], missing, *x.shape[at + 1 :])], dim=at)
+        x = x.unflatten(at, (len(tiles.starts), tiles.tile))
+    return x.permute(_tile_order(len(tiling)))
 
 
 def _tile_order(axes: int) -> list[int]:
     """From (B, tiles, tile, groups, ..., heads, D) to (B, groups..., tiles..., heads, tile..., D)."""
-    by_kind = [[1 + 3 * axis + kind for axis in range(axes)] for kind in range(3)]
-    tiles, inside, groups = by_kind
+    tiles, inside, groups = ([1 + 3 * axis + kind for axis in range(axes)] for kind in range(3))
     return [0, *groups, *tiles, 1 + 3 * axes, *inside, 2 + 3 * axes]
+
+
+def _take_blocks(x: Tensor, tiling: Sequence[AxisTiles]) -> Tensor:
+    """(B, groups..., tiles..., heads, block..., D); blocks overlap, and are copied into the order of reading."""
+    axes = len(tiling)
+    places, groups = ([1 + 2 * axis + kind for axis in range(axes)] for kind in range(2))
+    x = x.permute(0, *groups, 1 + 2 * axes, *places, 2 + 2 * axes)
+    for axis, tiles in enumerate(tiling):
+        at = 2 + axes + 2 * axis  # of this axis's places, behind the tiles of the axes before
+        blocks = [x.narrow(at, start, tiles.block) for start in tiles.starts.tolist()]
+        to = 1 + axes + axis
+        x = torch.stack(blocks, dim=to) if len(blocks) > 1 else blocks[0].unsqueeze(to)
+    return x
+
+
+def _as_batch(x: Tensor, axes: int) -> Tensor:
+    """(B, groups..., tiles..., heads, inside..., D) to (B * groups, tiles * heads, tokens, D)."""
+    inside = x.shape[2 + 2 * axes : -1]
+    batch = math.prod(x.shape[: 1 + axes])
+    return x.reshape(batch, math.prod(x.shape[1 + axes : 2 + 2 * axes]), math.prod(inside), x.shape[-1])
 
 
 def _inverse(order: Sequence[int]) -> list[int]:
     return [int(index) for index in np.argsort(order)]
-
-
-def _as_batch(x: Tensor, order: list[int], axes: int) -> Tensor:
-    """(B * groups, tiles * heads, tokens, D)."""
-    x = x.permute(order)
-    batch, rest = math.prod(x.shape[: 1 + axes]), x.shape[1 + axes :]
-    return x.reshape(batch, math.prod(rest[: axes + 1]), math.prod(rest[axes + 1 : -1]), x.shape[-1])
 
 
 def _bias(

@@ -1,0 +1,268 @@
+"""Connectivity cubes: for every pixel and each of its neighbours, whether both belong to one salient object.
+
+Neighbours are counted row by row: UL, U, UR, L, R, LL, D, LR, so that channel i and channel 7 - i of the neighbour say
+the same of one pair of pixels (ConnNet, arXiv 1804.07836; channel order and voting: BiconNets, arXiv 2103.00334). With
+K classes the cube is class-major: channel 8 * k + i (DconnNet, arXiv 2304.00145). The variant of four neighbours (U, L,
+R, D, in this order), instance ids and components are ours.
+
+Everything is slicing: no table, no size that is fixed beforehand, any device. Tensors: B pictures, K classes, N
+neighbours, H, W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from visionzoo.errors import ConfigError, DataError, UnknownName
+
+# (row, column) from a pixel to its neighbours, by how many there are; the opposite of i is N - 1 - i.
+OFFSETS: dict[int, tuple[tuple[int, int], ...]] = {
+    8: ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)),
+    4: ((-1, 0), (0, -1), (0, 1), (1, 0)),
+}
+REDUCTIONS = ("product", "mean", "and", "none")
+THRESHOLD = 0.5
+
+# What a change of the picture does to the (row, column) of a neighbour.
+_CHANGES = {
+    "horizontal": lambda dy, dx: (dy, -dx),
+    "vertical": lambda dy, dx: (-dy, dx),
+    "diagonal": lambda dy, dx: (-dy, -dx),
+    "transpose": lambda dy, dx: (dx, dy),
+}
+
+
+def offsets_of(neighbours: int) -> tuple[tuple[int, int], ...]:
+    """(row, column) offsets of the 8 or 4 neighbours, in the order of the channels.
+
+    Raises:
+        ConfigError: another number.
+    """
+    if neighbours not in OFFSETS:
+        raise ConfigError(f"connectivity: expected 8 or 4 neighbours, found {neighbours}; use 8")
+    return OFFSETS[neighbours]
+
+
+# --------------------------------------------------------------------------- truth
+
+
+def mask_to_connectivity(mask: Tensor, neighbours: int = 8, instance_ids: bool = False) -> Tensor:
+    """The cube of a mask: 1 where a pixel and its neighbour are both salient, 0 for neighbours outside the picture.
+
+    A salient pixel without a salient neighbour has an all-zero cube: it is lost by construction.
+
+    Args:
+        mask: (B, H, W), or (B, K, H, W) with one mask per class; bool or integers, not 0 is salient. Binarise grey
+            masks before, after every change of geometry: products of soft values mean nothing.
+        neighbours: N, 8 or 4.
+        instance_ids: values are ids of instances, and only pixels of the same one are connected.
+
+    Returns:
+        (B, N * K, H, W) uint8, of 0 and 1.
+
+    Raises:
+        DataError: the mask holds floats or has another number of axes.
+    """
+    offsets_of(neighbours)
+    if mask.is_floating_point() or mask.ndim not in (3, 4):
+        raise DataError(
+            f"connectivity: expected a mask (B, H, W) or (B, K, H, W) of bool or integers, found {mask.dtype} of shape "
+            f"{tuple(mask.shape)}; compare it with a threshold first"
+        )
+    mask = mask[:, None] if mask.ndim == 3 else mask
+    values = mask if instance_ids else mask != 0
+    split = values[:, :, None].expand(-1, -1, neighbours, -1, -1)
+    return torch.stack(_pairs(split, neighbours, _same_object), 2).to(torch.uint8).flatten(1, 2)
+
+
+def permute_channels(cube: Tensor, change: str, neighbours: int = 8) -> Tensor:
+    """The channels of a cube in the order that a change of the picture gives them; the cube itself is changed apart.
+
+    ``cube(flip(mask)) == permute_channels(flip(cube(mask)), "horizontal")``. Masks are better changed themselves.
+
+    Args:
+        cube: (B, N * K, H, W).
+        change: ``horizontal`` or ``vertical`` flip, ``diagonal`` (both flips, a turn by 180 degrees), ``transpose``.
+        neighbours: N, 8 or 4.
+
+    Raises:
+        UnknownName: no such ``change``.
+        DataError: the channels are no multiple of N.
+    """
+    if change not in _CHANGES:
+        raise UnknownName(change, kind="change of a picture", known=_CHANGES)
+    offsets = offsets_of(neighbours)
+    order = [offsets.index(_CHANGES[change](dy, dx)) for dy, dx in offsets]
+    return _by_neighbour(cube, neighbours)[:, :, order].flatten(1, 2)
+
+
+# --------------------------------------------------------------------------- voting
+
+
+def shift_to_partner(cube: Tensor, neighbours: int = 8, fill: float = 0.0) -> Tensor:
+    """What the neighbour says of the same pair: channel N - 1 - i at p + offset i, for every channel i at p.
+
+    Args:
+        cube: (B, N * K, H, W).
+        neighbours: N, 8 or 4.
+        fill: for neighbours outside the picture.
+
+    Returns:
+        Like ``cube``.
+
+    Raises:
+        DataError: the channels are no multiple of N.
+    """
+    split = _by_neighbour(cube, neighbours)
+    size = cube.shape[-2:]
+    partners = []
+    for channel, offset in enumerate(offsets_of(neighbours)):
+        _, there = _overlap(offset, size)
+        partners.append(F.pad(split[:, :, neighbours - 1 - channel][there], _margins(offset, size), value=fill))
+    return torch.stack(partners, 2).flatten(1, 2)
+
+
+def pair_votes(prob: Tensor, reduce: str = "product", neighbours: int = 8) -> Tensor:
+    """Both ends of every pair asked: channel i at p and channel N - 1 - i at p + offset i become one vote.
+
+    Args:
+        prob: (B, N * K, H, W), probabilities; half precision is voted on in float32, where products do not vanish.
+        reduce: ``product`` of both (BiconNets' bilateral voting); ``mean`` of both (ours); ``and``: both are at least
+            0.5 (mutual confirmation); ``none``: each keeps what it says. Votes on neighbours outside the picture are
+            0, but not for ``none``.
+        neighbours: N, 8 or 4.
+
+    Returns:
+        Of the shape of ``prob``: float32 (float64 for float64), or bool for ``and``.
+
+    Raises:
+        UnknownName: no such ``reduce``.
+        DataError: the channels are no multiple of N.
+    """
+    if reduce not in REDUCTIONS:
+        raise UnknownName(reduce, kind="reduction of pairs", known=REDUCTIONS)
+    split = _by_neighbour(prob, neighbours)
+    if reduce == "none":
+        return _full_precision(split).flatten(1, 2)
+    if reduce == "and":
+        split = split >= THRESHOLD
+        return torch.stack(_pairs(split, neighbours, torch.logical_and), 2).flatten(1, 2)
+    combine = torch.mul if reduce == "product" else _mean
+    return torch.stack(_pairs(_full_precision(split), neighbours, combine), 2).flatten(1, 2)
+
+
+def connectivity_to_map(prob: Tensor, reduce: str = "product", neighbours: int = 8) -> Tensor:
+    """The mask that a cube says: per class, the largest vote of every pixel.
+
+    Args:
+        prob: (B, N * K, H, W), probabilities.
+        reduce: see :func:`pair_votes`; ``and`` gives a bool mask that both ends of each confirmed pair belong to.
+        neighbours: N, 8 or 4.
+
+    Returns:
+        (B, K, H, W), in [0, 1] or bool.
+    """
+    votes = _by_neighbour(pair_votes(prob, reduce, neighbours), neighbours)
+    return votes.any(2) if reduce == "and" else votes.amax(2)
+
+
+def connectivity_components(prob: Tensor, threshold: float = THRESHOLD, neighbours: int = 8) -> Tensor:
+    """Instances: pixels joined by pairs that both ends confirm. Two that only touch stay apart, unlike in a mask.
+
+    Args:
+        prob: (B, N * K, H, W), probabilities.
+        threshold: what both ends of a pair reach at least.
+        neighbours: N, 8 or 4.
+
+    Returns:
+        (B, K, H, W) int64 on the CPU: 0 where no pair is confirmed, and 1 to the number of instances of each mask, in
+        the order of their first pixels.
+    """
+    confirmed = _by_neighbour(prob.detach(), neighbours) >= threshold
+    pairs = torch.stack(_pairs(confirmed, neighbours, torch.logical_and), 2).cpu().numpy()
+    labels = [[_components(mask, offsets_of(neighbours)) for mask in picture] for picture in pairs]
+    return torch.from_numpy(np.array(labels, dtype=np.int64).reshape(pairs.shape[:2] + pairs.shape[3:]))
+
+
+def _components(pairs: np.ndarray, offsets: Sequence[tuple[int, int]]) -> np.ndarray:
+    """(N, H, W) bool, confirmed pairs, to (H, W) labels."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    height, width = pairs.shape[1:]
+    ends = []
+    for channel, (dy, dx) in enumerate(offsets[: len(offsets) // 2]):  # the other half says the same pairs
+        start = np.flatnonzero(pairs[channel])
+        ends.append(np.stack([start, start + dy * width + dx]))
+    first, second = np.concatenate(ends, axis=1)
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(height * width,) * 2)
+    _, found = connected_components(graph, directed=False)
+    is_member = pairs.any(axis=0).ravel()
+    labels = np.zeros(height * width, np.int64)
+    _, place, number = np.unique(found[is_member], return_index=True, return_inverse=True)
+    labels[is_member] = np.argsort(np.argsort(place))[number] + 1
+    return labels.reshape(height, width)
+
+
+# --------------------------------------------------------------------------- slices
+
+
+def _pairs(split: Tensor, neighbours: int, combine: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
+    """Each pair of pixels combined once and put at both of its ends, 0 for pairs that reach outside.
+
+    ``split`` is (B, K, N, H, W); the result has one (B, K, H, W) for every neighbour.
+    """
+    size = split.shape[-2:]
+    found: dict[int, Tensor] = {}
+    offsets = offsets_of(neighbours)
+    for channel in range(neighbours // 2):
+        opposite = neighbours - 1 - channel
+        here, there = _overlap(offsets[channel], size)
+        pair = combine(split[:, :, channel][here], split[:, :, opposite][there])
+        found[channel] = F.pad(pair, _margins(offsets[channel], size))
+        found[opposite] = F.pad(pair, _margins(offsets[opposite], size))
+    return [found[channel] for channel in range(neighbours)]
+
+
+def _overlap(offset: tuple[int, int], size: Sequence[int]) -> tuple[Any, Any]:
+    """Slices of all pixels whose neighbour is inside, and of these neighbours."""
+    (dy, dx), (height, width) = offset, size
+    rows, columns = max(height - abs(dy), 0), max(width - abs(dx), 0)
+    here, there = ((max(-dy, 0), max(-dx, 0)), (max(dy, 0), max(dx, 0)))
+    return tuple((..., slice(top, top + rows), slice(left, left + columns)) for top, left in (here, there))  # type: ignore[return-value]
+
+
+def _margins(offset: tuple[int, int], size: Sequence[int]) -> tuple[int, int, int, int]:
+    """Columns left and right, rows above and below that the pixels of :func:`_overlap` leave."""
+    (dy, dx), (height, width) = offset, size
+    left, top = min(max(-dx, 0), width), min(max(-dy, 0), height)
+    return left, min(max(dx, 0), width), top, min(max(dy, 0), height)
+
+
+def _by_neighbour(cube: Tensor, neighbours: int) -> Tensor:
+    """(B, N * K, H, W) to (B, K, N, H, W)."""
+    offsets_of(neighbours)
+    if cube.ndim != 4 or cube.shape[1] % neighbours or not cube.shape[1]:
+        raise DataError(
+            f"connectivity: expected a cube (B, {neighbours} * K, H, W), found shape {tuple(cube.shape)}; give the "
+            "number of neighbours that it was made for"
+        )
+    return cube.unflatten(1, (-1, neighbours))
+
+
+def _same_object(a: Tensor, b: Tensor) -> Tensor:
+    return (a == b) & (a != 0)
+
+
+def _mean(a: Tensor, b: Tensor) -> Tensor:
+    return (a + b) / 2
+
+
+def _full_precision(prob: Tensor) -> Tensor:
+    return prob if prob.dtype == torch.float64 else prob.float()
