@@ -11,6 +11,8 @@ import pytest
 import torch
 from contract_subjects import Subject, fast_subjects, own, slow_subjects, tensors_of
 
+from visionzoo.errors import ZooError
+
 ODD, EVEN, PADDED = (75, 101), (64, 128), (96, 160)
 
 # Exceptions, each with its reason. Every one is tested: a part that keeps the contract must not be listed.
@@ -126,6 +128,14 @@ def test_exports_or_says_why(subject: Subject) -> None:
         inputs = subject.inputs(EVEN)
         for a, b in zip(tensors_of(recorded(inputs)), tensors_of(subject.part(inputs)), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("name", own("backbones"))
+def test_pictures_of_other_channels_are_refused(name: str, channels: int) -> None:
+    part = next(subject for subject in fast_subjects() if subject.name == name).part
+    with pytest.raises((RuntimeError, ZooError), match=rf"3 channels.*{channels}"):
+        part(torch.zeros(2, channels, *EVEN))
 
 
 @pytest.mark.parametrize("folder", ["backbones", "necks", "heads"])

@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 
 STATUS = {
     "reproduced": "trained or evaluated here on the paper's data; the paper's number was met",
-    "parity": "equal to the authors' code, output by output; they released no weights to measure",
+    "parity": "equal to the authors' code, output by output; no weights of theirs were measured",
     "combination": "parts that are proven one by one, joined in a way for which the authors gave no config",
     "baseline": "parts of another library, to compare with",
 }
@@ -24,6 +24,7 @@ Task = Literal[
     "classification",
     "detection",
     "instances",
+    "saliency",
     "co-saliency",
     "referring",
     "connectivity",

@@ -53,9 +53,10 @@ def settle_norms(model: nn.Module, image: Tensor) -> None:
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     before = [norm.momentum for norm in norms]
+    model.eval()  # but for the norms: nothing is dropped by chance
     for norm in norms:
         norm.momentum = 1.0
-    model.train()
+        norm.train()
     features = getattr(model, "extract_feat", model)
     features(image)
     for norm, momentum in zip(norms, before):

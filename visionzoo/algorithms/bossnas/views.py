@@ -18,12 +18,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from visionzoo.datasets.cifar import CIFAR10, CIFAR100
+from visionzoo.datasets.classification import EXTENSIONS
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import ConfigError, DataError
 
 View = Callable[[Image.Image], Tensor]
-
-_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.201)
@@ -70,10 +69,10 @@ def _listed(file: Path) -> list[str]:
 
 
 def _pictures_below(root: Path) -> list[str]:
-    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS)
     if not found:
         raise DataError(
-            f"{root}: expected a folder with pictures ({', '.join(_SUFFIXES)}) at any depth, found none; check the path"
+            f"{root}: expected a folder with pictures ({', '.join(EXTENSIONS)}) at any depth, found none; check the path"
         )
     return found
 
