@@ -1,0 +1,97 @@
+"""Saliency measures as a metric of mmengine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.evaluator import BaseMetric
+
+from visionzoo.errors import DataError
+from visionzoo.metrics.saliency.protocols import find_protocol
+from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
+from visionzoo.registry import METRICS
+
+
+@METRICS.register_module()
+class SaliencyMetric(BaseMetric):
+    """Saliency measures of samples with ``pred_map`` and ``gt_map``, both in the original picture's pixels.
+
+    ``pred_map`` is (H, W) or (1, H, W), floats in [0, 1]; ``gt_map`` is (H, W) uint8 with 0 to 255 (grey masks stay
+    soft where the protocol wants them so) or bool; ``img_path`` and ``group`` only name the sample. Numbers are
+    ``sal/Smeasure``, ``sal/MAE``, ``sal/Emeasure_max`` and so on; see :meth:`SaliencyScores.summary`.
+    Means are over images, never over groups.
+
+    Until the evaluation ends each sample is kept as its curves, some 10 kB, never as maps. They are not summed sooner,
+    as samplers give a few samples to two processes, and those must count once.
+
+    Args:
+        protocol: ``pysod`` or ``gconet``.
+        metrics: of ``MEASURES``. Default: all that the protocol has, but the slow ``Fmeasure_weighted``.
+        per_image: after an evaluation the attribute of this name holds one row for each image: ``image``, ``group``
+            and its numbers.
+        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
+        prefix: stands for ``sal`` in the names.
+
+    Raises:
+        UnknownName, ConfigError: no such protocol, or a measure that it lacks.
+    """
+
+    default_prefix = "sal"
+
+    def __init__(
+        self,
+        protocol: str = "pysod",
+        metrics: Sequence[str] | None = None,
+        per_image: bool = False,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ):
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        chosen = (metrics,) if isinstance(metrics, str) else metrics
+        self.measures = find_protocol(protocol).chosen(None if chosen is None else tuple(chosen))
+        self.protocol, self.wants_rows = protocol, per_image
+        self.per_image: list[dict[str, Any]] = []
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+        """Take one batch of samples with truth and predictions, as dicts.
+
+        Raises:
+            DataError: a map is missing or unusable, or sizes differ under ``pysod``.
+        """
+        for sample in data_samples:
+            # one entry per sample, as mmengine counts them: a group's holds all its pictures
+            self.results.append([self._scored(picture) for picture in _pictures(sample)])
+
+    def _scored(self, sample: Mapping[str, Any]) -> tuple[str, str, PairScores]:
+        name = str(sample.get("img_path") or f"sample {len(self.results)}")
+        for key, source in (("pred_map", "the model's head"), ("gt_map", "the data set")):
+            if sample.get(key) is None:
+                raise DataError(
+                    f"SaliencyMetric: expected {key} in every sample, found none in {name}; {source} has to give it"
+                )
+        pair = score_pair(sample["pred_map"], sample["gt_map"], self.protocol, self.measures, where=name)
+        return name, str(sample.get("group") or ""), pair
+
+    def compute_metrics(self, results: list[list[tuple[str, str, PairScores]]]) -> dict[str, float]:
+        """The numbers of all pictures of all processes."""
+        pictures = [picture for sample in results for picture in sample]
+        scores = SaliencyScores()
+        for _, _, pair in pictures:
+            scores.add(pair)
+        if self.wants_rows:
+            self.per_image = [{"image": name, "group": group} | pair.summary() for name, group, pair in pictures]
+        return scores.summary()
+
+
+def _pictures(sample: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A sample of one picture as it is; a group, whose ``pred_map`` is a list, as its pictures."""
+    maps = sample.get("pred_map")
+    if not isinstance(maps, list):
+        return [sample]
+    lists = {key: sample.get(key) for key in ("gt_map", "img_path")}
+    shared = {"group": sample.get("group")}
+    return [
+        {"pred_map": pred_map, **shared, **{key: each and each[index] for key, each in lists.items()}}
+        for index, pred_map in enumerate(maps)
+    ]
