@@ -6,6 +6,8 @@ pytest tests/golden --golden DIR [--golden DIR2]    # every case under DIR, a fo
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,25 @@ from golden_cases import case_id, failures, find_cases
 
 HERE = Path(__file__).parent
 
+# Numbers in a reference's state beyond which a case is slow: such a model takes gigabytes.
+HUGE = 300_000_000
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "golden_case" in metafunc.fixturenames:
         folders = metafunc.config.getoption("golden") or [HERE]
         cases = [case for folder in folders for case in find_cases(folder)]
-        metafunc.parametrize("golden_case", cases, ids=case_id)
+        marked = [pytest.param(case, marks=[pytest.mark.slow] if is_huge(case) else []) for case in cases]
+        metafunc.parametrize("golden_case", marked, ids=[case_id(case) for case in cases])
+
+
+def is_huge(case: Path) -> bool:
+    """Whether the reference's state makes the case one for the slow tests; one that cannot be read fails at once."""
+    try:
+        state = json.loads(case.with_suffix(".json").read_text(encoding="utf-8"))["state"]
+        return sum(math.prod(shape) for _, shape, *_ in state) > HUGE
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def test_gives_the_authors_numbers(golden_case: Path) -> None:
