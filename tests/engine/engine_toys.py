@@ -94,6 +94,26 @@ class ToyNet(BaseModel):
             os.kill(os.getpid(), self.signal)
 
 
+class ToldProgress(nn.Module):
+    """Notes at ``told[step]`` of how many steps it was told that step is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("told", torch.zeros(16))
+
+    def set_training_progress(self, step: int, total_steps: int) -> None:
+        self.told[step] += total_steps
+
+
+@MODELS.register_module()
+class ToldNet(ToyNet):
+    """A toy that holds, two modules deep, a part that is told how far training is."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.inner = nn.Sequential(ToldProgress())
+
+
 @METRICS.register_module()
 class ToyMetric(BaseMetric):
     """Mean score of the true class: needs no threshold, changes with every weight."""

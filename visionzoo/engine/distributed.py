@@ -6,6 +6,7 @@ device decides: NCCL on CUDA, gloo elsewhere.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import subprocess
@@ -83,8 +84,13 @@ def _first_node(nodes: str) -> str:
 
 
 def stop() -> None:
-    """Leave the other processes."""
+    """Leave the other processes.
+
+    A wrapped model holds on to the group of processes. One that lived on until Python ends would take the group's
+    threads along, which then may not run Python any more: torch aborts the process. So it is let go of before.
+    """
     if dist.is_available() and dist.is_initialized():
+        gc.collect()
         dist.destroy_process_group()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from torch import nn
 
@@ -46,35 +47,40 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
     apply_options(loaded.cfg, asked, loaded.name)
     weights = find_weights(asked.weights)
     with processes(loaded.cfg, asked) as device:
-        split = dict(loaded.cfg.test_dataloader)
-        dataset = build_dataset(split["dataset"], where="test_dataloader.dataset")
-        classes = class_names(dataset)
-        complete_model(loaded, None if classes is None else len(classes))
-        if asked.tta:
-            _augment(loaded.cfg)
-            dataset = build_dataset(loaded.cfg.test_dataloader.dataset, where="test_dataloader.dataset")
-        folder = distributed.from_first(lambda: _folder(asked, loaded))
+        return _test_on(device, loaded, asked, weights)
 
-        def prepare(model: nn.Module) -> None:
-            load_weights(without_pretrained(getattr(model, "module", model)), weights)
 
-        with kept_if_it_works(folder):
-            runner = make_runner(
-                loaded,
-                asked,
-                device,
-                folder,
-                log_name="test",
-                prepare=prepare,
-                num_classes=None if classes is None else len(classes),
-                config_text="",
-                test_dataloader=build_split(loaded.cfg, "test", device, dataset),
-                test_cfg=loaded.cfg.get("test_cfg") or {},
-                test_evaluator=loaded.cfg.test_evaluator,
-                default_hooks=_measuring_hooks(loaded.cfg),
-                custom_hooks=[progress_hook(loaded.cfg, asked)],
-            )
-            return _run(runner, loaded, asked, weights)
+def _test_on(device: torch.device, loaded: LoadedConfig, asked: RunOptions, weights: Path) -> dict[str, Any]:
+    """One process's part. What it builds is gone when it returns, before the processes part."""
+    split = dict(loaded.cfg.test_dataloader)
+    dataset = build_dataset(split["dataset"], where="test_dataloader.dataset")
+    classes = class_names(dataset)
+    complete_model(loaded, None if classes is None else len(classes))
+    if asked.tta:
+        _augment(loaded.cfg)
+        dataset = build_dataset(loaded.cfg.test_dataloader.dataset, where="test_dataloader.dataset")
+    folder = distributed.from_first(lambda: _folder(asked, loaded))
+
+    def prepare(model: nn.Module) -> None:
+        load_weights(without_pretrained(getattr(model, "module", model)), weights)
+
+    with kept_if_it_works(folder):
+        runner = make_runner(
+            loaded,
+            asked,
+            device,
+            folder,
+            log_name="test",
+            prepare=prepare,
+            num_classes=None if classes is None else len(classes),
+            config_text="",
+            test_dataloader=build_split(loaded.cfg, "test", device, dataset),
+            test_cfg=loaded.cfg.get("test_cfg") or {},
+            test_evaluator=loaded.cfg.test_evaluator,
+            default_hooks=_measuring_hooks(loaded.cfg),
+            custom_hooks=[progress_hook(loaded.cfg, asked)],
+        )
+        return _run(runner, loaded, asked, weights)
 
 
 def _folder(options: RunOptions, loaded: LoadedConfig) -> Path:

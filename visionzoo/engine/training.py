@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.model import BaseModule
 from torch import nn
 
@@ -71,33 +72,38 @@ def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
     usual = Path(loaded.cfg.get("work_dir") or default_folder(loaded.name))
     apply_options(loaded.cfg, asked, loaded.name)
     with processes(loaded.cfg, asked) as device:
-        dataset = build_dataset(loaded.cfg.train_dataloader.dataset, where="train_dataloader.dataset")
-        classes = class_names(dataset)
-        complete_model(loaded, None if classes is None else len(classes))
-        for text in loaded.notes:
-            note_to_user(asked)(text)
-        if asked.dry_run:
-            return dry_run(loaded, asked, device, dataset, partial(prepare, loaded=loaded, options=asked))
-        checkpoint, folder = distributed.from_first(lambda: _places(asked, usual))
-        loaded.cfg.work_dir = str(folder)
-        if checkpoint is not None and asked.seed is None:
-            _go_on_with_its_seed(loaded, checkpoint)
-        text = loaded.cfg.pretty_text
-        with kept_if_it_works(folder):
-            runner = make_runner(
-                loaded,
-                asked,
-                device,
-                folder,
-                prepare=partial(prepare, loaded=loaded, options=asked),
-                num_classes=None if classes is None else len(classes),
-                config_text=text,
-                resume=checkpoint is not None,
-                load_from=None if checkpoint is None else str(checkpoint),
-                **training_parts(loaded, asked, device, dataset),
-            )
-        distributed.from_first(lambda: _write_first(loaded, asked, folder, checkpoint, str(device), text))
-        return _run(runner, loaded, asked)
+        return _train_on(device, loaded, asked, usual)
+
+
+def _train_on(device: torch.device, loaded: LoadedConfig, asked: RunOptions, usual: Path) -> dict[str, Any]:
+    """One process's part. What it builds is gone when it returns, before the processes part."""
+    dataset = build_dataset(loaded.cfg.train_dataloader.dataset, where="train_dataloader.dataset")
+    classes = class_names(dataset)
+    complete_model(loaded, None if classes is None else len(classes))
+    for text in loaded.notes:
+        note_to_user(asked)(text)
+    if asked.dry_run:
+        return dry_run(loaded, asked, device, dataset, partial(prepare, loaded=loaded, options=asked))
+    checkpoint, folder = distributed.from_first(lambda: _places(asked, usual))
+    loaded.cfg.work_dir = str(folder)
+    if checkpoint is not None and asked.seed is None:
+        _go_on_with_its_seed(loaded, checkpoint)
+    text = loaded.cfg.pretty_text
+    with kept_if_it_works(folder):
+        runner = make_runner(
+            loaded,
+            asked,
+            device,
+            folder,
+            prepare=partial(prepare, loaded=loaded, options=asked),
+            num_classes=None if classes is None else len(classes),
+            config_text=text,
+            resume=checkpoint is not None,
+            load_from=None if checkpoint is None else str(checkpoint),
+            **training_parts(loaded, asked, device, dataset),
+        )
+    distributed.from_first(lambda: _write_first(loaded, asked, folder, checkpoint, str(device), text))
+    return _run(runner, loaded, asked)
 
 
 def complete_model(loaded: LoadedConfig, num_classes: int | None) -> None:
