@@ -168,6 +168,8 @@ DATASETS = _child(
     "datasets.classification",
     "datasets.cifar",
     "datasets.crops",
+    "datasets.co_saliency",
+    "datasets.saliency",
     base=("mmengine.dataset",),
 )
 TRANSFORMS = _child(mm.TRANSFORMS, "datasets.transforms", base=("mmcv.transforms",))
@@ -190,17 +192,21 @@ VISUALIZERS = _child(mm.VISUALIZERS, base=("mmengine.visualization",))
 VISBACKENDS = _child(mm.VISBACKENDS, "engine.log_files", base=("mmengine.visualization",))
 LOG_PROCESSORS = _child(mm.LOG_PROCESSORS, base=("mmengine.runner",))
 INFERENCERS = _child(mm.INFERENCERS)
-FUNCTIONS = _child(mm.FUNCTIONS, base=("mmengine.dataset",))
+FUNCTIONS = _child(mm.FUNCTIONS, "datasets.co_saliency", base=("mmengine.dataset",))
 
 # A sibling of ours, so that mmdet and mmseg find timm's models in their configs as well.
 TIMM = TimmRegistry("model", parent=mm.MODELS, scope="timm")
 
 
 def own_parts(folder: str) -> dict[str, type]:
-    """Our registered classes that live in ``visionzoo.<folder>`` (``backbones``, ``necks``, ``heads``)."""
+    """Our registered classes of one kind, those that live in ``visionzoo.<folder>`` (``backbones``, ``necks``, ``heads``).
+
+    A class that only works inside another one says so with the attribute ``PART_OF`` and is left out.
+    """
     MODELS.import_from_location()
     prefix = f"{SCOPE}.{folder}."
-    return {name: cls for name, cls in MODELS.module_dict.items() if cls.__module__.startswith(prefix)}
+    own = {name: cls for name, cls in MODELS.module_dict.items() if cls.__module__.startswith(prefix)}
+    return {name: cls for name, cls in own.items() if not hasattr(cls, "PART_OF")}
 
 
 def accepted_arguments(cls: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:

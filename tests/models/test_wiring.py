@@ -135,11 +135,59 @@ def test_roi_strides_that_disagree_name_both_sides():
         fill_model(model)
 
 
+def c4_detector(**shared):
+    model = faster_rcnn()
+    del model["neck"]
+    model.backbone = {"type": "NASNet", "variant": "tiny", "filters": 4, "proposal_features": True}
+    model.roi_head.shared_head = {"type": "NASNetRoITail", **shared}
+    model.roi_head.bbox_head = {"type": "mmdet.BBoxHead"}
+    return model
+
+
+def test_fills_a_shared_head_from_the_backbone_and_what_reads_it():
+    filled = fill_model(c4_detector())
+    assert filled.roi_head.shared_head == {"type": "NASNetRoITail", "variant": "tiny", "filters": 4}
+    assert filled.rpn_head.in_channels == 4 * (8 + 12)
+    assert filled.roi_head.bbox_roi_extractor.out_channels == 4 * (8 + 12)
+    assert filled.roi_head.bbox_roi_extractor.featmap_strides == [16]
+    assert filled.roi_head.bbox_head.in_channels == 4 * 24
+
+
+def test_fills_what_reads_a_shared_head_of_mmdet():
+    model = c4_detector()
+    model.backbone = dict(RESNET, depth=50, base_channels=64, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1),
+                          out_indices=(2,))  # fmt: skip
+    model.roi_head.shared_head = {"type": "mmdet.ResLayer", "depth": 50, "stage": 3, "stride": 2}
+    filled = fill_model(model)
+    assert filled.roi_head.bbox_roi_extractor.out_channels == 1024
+    assert filled.roi_head.bbox_head.in_channels == 2048
+
+
+def test_a_shared_head_of_another_network_names_both_sides():
+    with pytest.raises(ConfigError, match=r"shared_head\.filters: NASNetRoITail expects 8, but NASNet gives 4"):
+        fill_model(c4_detector(filters=8))
+    model = c4_detector()
+    model.roi_head.bbox_head.in_channels = 77
+    with pytest.raises(ConfigError, match=r"mmdet\.BBoxHead expects 77, but NASNetRoITail gives 96"):
+        fill_model(model)
+
+
 def test_another_class_count_than_the_data_set_is_an_error():
     model = retinanet()
     model.bbox_head.num_classes = 4
     with pytest.raises(ConfigError, match="expected the data set's 3 classes, found 4"):
         fill_model(model, num_classes=3)
+
+
+def test_auxiliary_heads_count_as_many_classes_as_the_main_one():
+    heads = {"head": {"type": "ClassificationHead"}, "auxiliary_head": {"type": "ClassificationHead", "in_index": 1}}
+    model = ConfigDict(type="TaskModel", backbone=dict(RESNET), **heads)
+    assert fill_model(model).auxiliary_head.num_classes == 1000
+    assert fill_model(model, num_classes=4).auxiliary_head.num_classes == 4
+    model.head.num_classes = 7
+    filled = fill_model(model)
+    assert (filled.head.num_classes, filled.auxiliary_head.num_classes) == (7, 7)
+    assert (filled.head.in_channels, filled.auxiliary_head.in_channels) == (64, 16)
 
 
 def test_a_new_backbone_returns_the_old_ones_strides():

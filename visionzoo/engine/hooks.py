@@ -52,6 +52,28 @@ def _loss_message(iteration: int, outputs: Mapping, samples: list[str]) -> str:
 
 
 @HOOKS.register_module()
+class TrainingProgressHook(Hook):
+    """Tells parts of the model, before every iteration, how far training is.
+
+    Told is every module with a method ``set_training_progress(step, total_steps)``: the iterations done, 0 before the
+    first, and those of the whole run. Always active; it costs nothing where the model has no such part.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self._listeners: list[Any] = []
+
+    def before_train(self, runner: Any) -> None:
+        modules = runner.bare_model.modules()
+        self._listeners = [module for module in modules if hasattr(module, "set_training_progress")]
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        for module in self._listeners:
+            module.set_training_progress(runner.iter, runner.max_iters)
+
+
+@HOOKS.register_module()
 class ZooCheckpointHook(CheckpointHook):
     """Checkpoints at the top of the work dir: ``epoch_N.pth`` or ``iter_N.pth``, ``best_*.safetensors``.
 

@@ -139,12 +139,13 @@ def _check_strategy(cfg: Config) -> None:
 
 
 def training_hooks(cfg: Config) -> list[dict]:
-    """The hooks that ``ema``, ``early_stopping`` and the config's own list ask for.
+    """The hooks that always run and those that ``ema``, ``early_stopping`` and the config's own list ask for.
 
     Raises:
         ConfigError: an argument that the hook does not have.
     """
-    hooks = [dict(type="FiniteLossHook"), *(cfg.get("custom_hooks") or [])]
+    always = [dict(type="FiniteLossHook"), dict(type="TrainingProgressHook")]
+    hooks = [*always, *(cfg.get("custom_hooks") or [])]
     if cfg.get("ema"):
         given = cfg.ema if isinstance(cfg.ema, Mapping) else {}
         base = {} if {"ema_type", "momentum"} & set(given) else EMA

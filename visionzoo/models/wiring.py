@@ -27,6 +27,9 @@ from visionzoo.registry import MODELS, SCOPE, TASK_UTILS, accepted_arguments
 # Side of the image of zeros that measures parts of other libraries: a multiple of stride 128.
 _PROBE = 256
 
+# Side of a crop of zeros.
+_CROP_PROBE = 16
+
 # RoI extractors read the levels up to stride 32 in a pyramid of five; the coarser ones are for proposals alone.
 _ROI_LEVELS = 4
 
@@ -103,7 +106,7 @@ def fill_model(
             for path, head in _listed(model.get(name), f"model.{name}"):
                 _fill_head(head, levels, path)
         if isinstance(model.get("roi_head"), Mapping):
-            _fill_roi_head(model.roi_head, levels)
+            _fill_roi_head(model.roi_head, levels, model.backbone)
     return model
 
 
@@ -252,7 +255,7 @@ def _head_channels(head: ConfigDict, parameter: inspect.Parameter, levels: Level
     return _one_number(levels, path, _name(head))
 
 
-def _fill_roi_head(roi_head: ConfigDict, levels: Levels) -> None:
+def _fill_roi_head(roi_head: ConfigDict, levels: Levels, backbone: ConfigDict) -> None:
     """RoI extractors read the first four levels at most; boxes' and masks' heads read what they extract."""
     width = _one_number(levels, "model.roi_head", _name(roi_head))
     strides = levels.strides[:_ROI_LEVELS]
@@ -261,12 +264,32 @@ def _fill_roi_head(roi_head: ConfigDict, levels: Levels) -> None:
             _fill(extractor, "out_channels", width, levels, path)
             extractor.setdefault("featmap_strides", list(strides))
             _check_roi_strides(extractor, levels, path)
-    if roi_head.get("shared_head") is not None:  # what it hands on is its own affair
-        return
+    crops = levels
+    for path, shared in _listed(roi_head.get("shared_head"), "model.roi_head.shared_head"):
+        _continue_backbone(shared, backbone, path)
+        crops = _levels_of(shared, _Crops(width))
     for name in ("bbox_head", "mask_head"):
         for path, head in _listed(roi_head.get(name), f"model.roi_head.{name}"):
             if "in_channels" in accepted_arguments(_resolve(head))[0]:
-                _fill(head, "in_channels", width, levels, path)
+                _fill(head, "in_channels", crops.channels[0], crops, path)
+
+
+def _continue_backbone(shared: ConfigDict, backbone: ConfigDict, path: str) -> None:
+    """Give a part that continues the backbone the settings that it has to share with it, where those are given."""
+    source = Levels((), (), _name(backbone))
+    for name in getattr(_resolve(shared), "AS_BACKBONE", ()):
+        if backbone.get(name) is not None:
+            _fill(shared, name, backbone[name], source, path)
+
+
+class _Crops:
+    """Zeros of one picture's crop, of any size."""
+
+    def __init__(self, width: int):
+        self.width = self.key = width
+
+    def __call__(self, device: str) -> Tensor:
+        return torch.zeros(1, self.width, _CROP_PROBE, _CROP_PROBE, device=device)
 
 
 def _check_roi_strides(extractor: ConfigDict, levels: Levels, path: str) -> None:
@@ -279,8 +302,12 @@ def _check_roi_strides(extractor: ConfigDict, levels: Levels, path: str) -> None
 
 
 def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
-    """Tell every head that does not say it how many classes there are; one that says another number is an error."""
+    """Tell every head that does not say it how many classes there are; one that says another number is an error.
+
+    Where no data set tells, auxiliary heads count as many as the main head says.
+    """
     roi_head = model.get("roi_head") or {}
+    stated = (model.get("head") or {}).get("num_classes")
     heads = [(f"model.{name}", model.get(name)) for name in _DENSE_HEADS if name != "rpn_head"]
     heads += [(f"model.roi_head.{name}", roi_head.get(name)) for name in ("bbox_head", "mask_head")]
     for where, listed in heads:
@@ -289,7 +316,8 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
             if "num_classes" not in arguments or "num_things_classes" in arguments:  # panoptic heads count two kinds
                 continue
             usual = getattr(_resolve(head), "USUAL_CLASSES", _COCO_CLASSES)
-            given = head.setdefault("num_classes", num_classes or usual)
+            said = stated if where == "model.auxiliary_head" else None
+            given = head.setdefault("num_classes", num_classes or said or usual)
             if num_classes is not None and given != num_classes:
                 raise ConfigError(
                     f"{path}.num_classes: expected the data set's {num_classes} classes, found {head.num_classes}; "

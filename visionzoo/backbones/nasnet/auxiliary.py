@@ -28,6 +28,8 @@ class NASNetAuxBranch(nn.Module):
         norm_eps, norm_momentum: of both norms; of CIFAR networks 1e-5 and 0.1.
     """
 
+    PART_OF = "ClassificationHead"
+
     def __init__(
         self,
         in_channels: int,

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from visionzoo.backbones.nasnet.cells import ConvNorm, NormSettings
 from visionzoo.backbones.nasnet.convert import convert
@@ -133,7 +132,7 @@ class NASNet(CellNetwork):
         """(B, 3, H, W), values from -1 to 1, to (B, C, H / stride, W / stride) per level."""
         first = self.conv0(x)
         raw = self._tapped if self.raw or self.proposal_features else ()
-        run = self.run_cells([F.relu(first)], raw_stem=first, count=self._count, raw=raw)
+        run = self.run_cells([first], count=self._count, raw=raw)
         tapped = [output for planned, output in run if planned.name in self._tapped]
         if self.proposal_features:
             return (torch.cat(tapped, 1),)

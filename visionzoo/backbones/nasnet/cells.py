@@ -3,8 +3,8 @@
 Every cell reads the newest state of the network, ``cur``, and an earlier one, ``prev``. All its convolutions have no
 bias and are padded as TensorFlow's SAME: by what the size at hand needs, the odd pixel at the end.
 
-States are handed over after their ReLU, which all their readers begin with. The one exception is the stem's output
-where a cell reads it as ``prev`` without a convolution of its own: pools and identities want it as it is.
+States are handed over after their ReLU, which all their readers begin with. The one exception is a ``prev`` that the
+cell reads without a convolution of its own, as the first cell does: pools and identities want it as it is.
 
 Tensors: B batch, C channels, H and W in pixels of the map, F filters of the cell.
 """

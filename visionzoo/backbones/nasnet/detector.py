@@ -25,16 +25,33 @@ class NASNetRoITail(CellNetwork):
 
     Args:
         variant, num_cells, filters, stem_filters, stem, skip_reduction_layer_input, drop_path_keep_prob,
-            drop_path_steps, norm_eps, norm_momentum, norm_eval, with_cp, init_cfg: as for :class:`NASNet`; those of
-            the backbone, which it continues.
+            drop_path_steps, norm_eps, norm_momentum: those of the :class:`NASNet` that it continues; a model's config
+            that leaves them out gets the backbone's.
+        norm_eval, with_cp, init_cfg: as for :class:`NASNet`.
 
     Attributes:
-        in_channels: C of the crops, 24 F (2 x 12 F).
+        in_channels: C of the crops, 24 F (2 x 12 F; with one cell per group 20 F).
         out_channels: 24 F.
 
     Raises:
         ConfigError, UnknownName: as for :class:`NASNet`.
     """
+
+    PART_OF = "a two-stage detector's roi_head"
+
+    # Filled in from the backbone.
+    AS_BACKBONE = (
+        "variant",
+        "num_cells",
+        "filters",
+        "stem_filters",
+        "stem",
+        "skip_reduction_layer_input",
+        "drop_path_keep_prob",
+        "drop_path_steps",
+        "norm_eps",
+        "norm_momentum",
+    )
 
     def __init__(
         self,
@@ -83,6 +100,5 @@ class NASNetRoITail(CellNetwork):
                 f"NASNetRoITail: expected crops of {self.in_channels} channels, found {x.shape[1]}; give it the map of "
                 "a NASNet of the same variant with proposal_features=True"
             )
-        states = [state.relu() for state in x.split(self.state_channels, 1)]
-        *_, (_, last) = self.run_cells(states, raw=())
+        *_, (_, last) = self.run_cells(x.split(self.state_channels, 1), raw=())
         return last

@@ -44,6 +44,8 @@ class CellNetwork(BaseModule):
         self.drop_path_steps, self.norm_eval, self.with_cp = drop_path_steps, norm_eval, with_cp
         for planned in self.plan:
             self.add_module(planned.name, _built(planned, NormSettings(design.norm_eps, design.norm_momentum)))
+        readers = [(i - planned.prev_back, planned) for i, planned in enumerate(self.plan)]
+        self._read_raw = {self.plan[i].name for i, reader in readers if i >= 0 and reader.prev_is == "raw"}
 
     def set_training_progress(self, step: int, total_steps: int) -> None:
         """Tell how far training is: branches are dropped the oftener, up to ``drop_path_steps`` or to the end."""
@@ -80,26 +82,22 @@ class CellNetwork(BaseModule):
         return self
 
     def run_cells(
-        self,
-        states: Sequence[Tensor],
-        *,
-        raw_stem: Tensor | None = None,
-        count: int | None = None,
-        raw: Collection[str],
+        self, states: Sequence[Tensor], *, count: int | None = None, raw: Collection[str]
     ) -> Iterator[tuple[PlannedCell, Tensor]]:
         """Every cell's output, in order.
 
         Args:
-            states: what the first cells read, after ReLU, the newest last.
-            raw_stem: the stem's output before ReLU, for cells that read it so.
+            states: what the first cells read, before ReLU, the newest last.
             count: how many cells to run; None for all.
             raw: names of the cells whose output is given before its ReLU, the others' after it.
         """
+        read: list[tuple[Tensor | None, Tensor]] = [(state, F.relu(state)) for state in states]  # without ReLU, with
         for planned in self.plan[:count]:
-            prev = raw_stem if planned.prev_is == "raw" else states[-planned.prev_back]
-            output = self._run_cell(planned.name, states[-1], prev)
-            state = F.relu(output, inplace=planned.name not in raw)
-            states = [*states[1 - _STATES_READ :], state]
+            raw_prev, prev = read[-planned.prev_back]
+            output = self._run_cell(planned.name, read[-1][1], raw_prev if planned.prev_is == "raw" else prev)
+            is_kept = planned.name in raw or planned.name in self._read_raw
+            state = F.relu(output, inplace=not is_kept)
+            read = [*read[1 - _STATES_READ :], (output if is_kept else None, state)]
             yield planned, output if planned.name in raw else state
 
     def _run_cell(self, name: str, cur: Tensor, prev: Tensor | None) -> Tensor:
