@@ -1,7 +1,8 @@
 """``--cfg-options path=value``: changes from outside the config files, applied last.
 
-Values are Python literals (``None``, ``1e-3``, ``[1, 2]``, ``True``, ``{"type": "Adam"}``), anything else is a
-string. Overriding a part's ``type`` drops all arguments of the old part, except those that the same command gives.
+Values are Python literals (``None``, ``1e-3``, ``[1, 2]``, ``True``, ``{"type": "Adam"}`` or ``dict(type="Adam")``),
+anything else is a string. Overriding a part's ``type`` drops all arguments of the old part, except those that the same
+command gives.
 """
 
 from __future__ import annotations
@@ -76,15 +77,26 @@ def _split_option(option: str) -> tuple[str, Any]:
 
 def _literal(dotted: str, text: str) -> Any:
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        if text[:1] in ("[", "(", "{"):
+        value = ast.literal_eval(_DictCalls().visit(ast.parse(text, mode="eval")))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        if text.startswith(("[", "(", "{", "dict(")):
             raise ConfigError(
                 f"{SOURCE} {dotted}: expected a Python literal, found {text}; "
                 f'quote the strings in it, as in \'{dotted}=["a", "b"]\''
             ) from error
         return text
     return text if isinstance(value, (bytes, complex)) or value is Ellipsis else value
+
+
+class _DictCalls(ast.NodeTransformer):
+    """``dict(type="GN", num_groups=32)``, as configs write it, becomes a literal dict."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        names = [keyword.arg for keyword in node.keywords]
+        if not (isinstance(node.func, ast.Name) and node.func.id == "dict") or node.args or None in names:
+            return node
+        return ast.Dict([ast.Constant(name) for name in names], [keyword.value for keyword in node.keywords])
 
 
 def _split_path(dotted: str) -> KeyPath:

@@ -253,11 +253,8 @@ def _begin_of_3x3(x: Tensor, stride: int) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def fold(bn: nn.Module, *convs: nn.Conv2d) -> None:
-    """Multiply a norm in evaluation mode into the convolutions that give its channels, in order."""
-    assert isinstance(bn, nn.BatchNorm2d)
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
+def fold(bn: Any, *convs: nn.Conv2d) -> None:
+    """Multiply a batch norm in evaluation mode into the convolutions that give its channels, in order."""
     scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
     shift = bn.bias - bn.running_mean * scale
     widths = [conv.out_channels for conv in convs]
