@@ -199,7 +199,7 @@ TIMM = TimmRegistry("model", parent=mm.MODELS, scope="timm")
 
 
 def own_parts(folder: str) -> dict[str, type]:
-    """Our registered classes of one kind, those that live in ``visionzoo.<folder>`` (``backbones``, ``necks``, ``heads``).
+    """Our registered classes of one kind: those in ``visionzoo.<folder>`` (``backbones``, ``necks``, ``heads``).
 
     A class that only works inside another one says so with the attribute ``PART_OF`` and is left out.
     """

@@ -253,7 +253,7 @@ def test_weights_that_fit_two_variants_need_a_name():
     with pytest.raises(CheckpointError, match="expected to be told the variant, because nat_mini or dinat_mini fit"):
         convert(state)
     assert convert(state, file_name="nat_mini.pth").keys() == convert(state, variant="dinat_mini").keys()
-    with pytest.raises(CheckpointError, match="found a file called nat_mini.pth, of nat_mini"):
+    with pytest.raises(CheckpointError, match=r"found a file called nat_mini\.pth, of nat_mini"):
         convert(state, variant="dinat_mini", file_name="nat_mini.pth")
 
 

@@ -81,7 +81,7 @@ def detection(rng, image, category, box):
     }
 
 
-def by_pycocotools(truth, found, iou_type, image_ids=None):
+def by_pycocotools(truth, found, iou_type, image_ids=None, iou_thrs=None):
     """The official calls, as its demo notebook has them."""
     region = "bbox" if iou_type == "bbox" else "segmentation"
     results = [{key: d[key] for key in ("image_id", "category_id", "score", region)} for d in copy.deepcopy(found)]
@@ -92,6 +92,8 @@ def by_pycocotools(truth, found, iou_type, image_ids=None):
         evaluation = COCOeval(index, index.loadRes(results), iou_type)
         if image_ids is not None:
             evaluation.params.imgIds = image_ids
+        if iou_thrs is not None:
+            evaluation.params.iouThrs = np.array(iou_thrs)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -107,6 +109,20 @@ def test_all_twelve_numbers_equal_pycocotools(scene, iou_type, backend):
     np.testing.assert_allclose(list(numbers.values()), want, rtol=0, atol=1e-12)
     assert 0.1 < numbers["mAP"] < 0.9
     assert min(numbers.values()) > 0  # every number says something here
+
+
+@pytest.mark.parametrize("backend", ["faster", "pycocotools"])
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_further_ious_equal_pycocotools_with_each_alone(scene, iou_type, backend):
+    further = {"mAP_50": 0.5, "mAP_70": 0.7, "mAP_62.5": 0.625, "mAP_98": 0.98, "mAP_30": 0.3}
+    scores = score_detections(*scene, iou_type, backend=backend, iou_thrs=list(further.values()))
+    for name, iou in further.items():
+        want = by_pycocotools(*scene, iou_type, iou_thrs=[iou])[0]
+        assert scores.numbers[name] == pytest.approx(want, abs=1e-12)
+    assert scores.numbers["mAP_30"] > scores.numbers["mAP_70"] > scores.numbers["mAP_98"]
+    plain = score_detections(*scene, iou_type, backend=backend)
+    assert {name: scores.numbers[name] for name in NUMBERS} == plain.numbers
+    assert scores.per_class == plain.per_class
 
 
 @pytest.mark.parametrize("backend", ["faster", "pycocotools"])
@@ -178,6 +194,9 @@ def test_wrong_use(scene):
         coco_ap(truth, found, "box")
     with pytest.raises(UnknownName, match="did you mean 'faster'"):
         coco_ap(truth, found, backend="fastest")
+    for wrong in (0.7, (0.5, 70), (0.0,), ("0.7",)):
+        with pytest.raises(ConfigError, match="expected iou_thrs, a list of numbers in"):
+            coco_ap(truth, found, iou_thrs=wrong)
     with pytest.raises(DataError, match="found image 999"):
         coco_ap(truth, [{**found[0], "image_id": 999}])
     with pytest.raises(DataError, match="expected segmentation in each"):
@@ -241,6 +260,18 @@ def test_the_adapter_gives_the_same_numbers(scene, ann_file, as_tensor_masks):
         np.testing.assert_allclose(got, by_pycocotools(*scene, iou_type), rtol=0, atol=1e-9)
     assert len(numbers) == 24
     assert [row["class"] for row in metric.per_class["segm"]] == ["cat", "dog", "never seen"]
+
+
+def test_the_adapter_reports_further_ious(scene, ann_file):
+    metric = METRICS.build({"type": "CocoMetric", "metric": ["bbox", "segm"], "iou_thrs": [0.5, 0.7]})
+    metric.dataset_meta = {"classes": ("cat", "dog", "never seen"), "ann_file": ann_file}
+    numbers = evaluate(metric, samples(scene, metric.dataset_meta["classes"]))
+    assert len(numbers) == 26
+    for iou_type in ("bbox", "segm"):
+        want = by_pycocotools(*scene, iou_type, iou_thrs=[0.7])[0]
+        assert numbers[f"coco/{iou_type}_mAP_70"] == pytest.approx(want, abs=1e-9)
+    with pytest.raises(ConfigError, match=r"found 0\.7; write"):
+        CocoMetric(iou_thrs=0.7)
 
 
 def test_only_processed_images_count_and_repeated_ones_once(scene, ann_file):

@@ -197,3 +197,36 @@ def test_a_part_may_read_the_samples():
     feats = model.extract_feat(inputs, [sample(phrase="dog"), sample(phrase="the left cat")])
     assert isinstance(feats, tuple)
     assert feats[0][:, 0, 0, 0].tolist() == [3, 12]
+
+
+class SecondLook(nn.Module):
+    """A head that encodes the pictures once more, twice as bright."""
+
+    reads_inputs = True
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, feats, samples, *, inputs, encode):
+        self.seen.append((inputs, encode(2 * inputs)))
+        return feats[0].mean()
+
+    def loss(self, feats, samples, *, inputs, encode):
+        return {"loss": self(feats, samples, inputs=inputs, encode=encode)}
+
+    def predict(self, feats, samples, *, inputs, encode):
+        self(feats, samples, inputs=inputs, encode=encode)
+        return samples
+
+
+@pytest.mark.parametrize("mode", ["tensor", "loss", "predict"])
+def test_a_head_may_read_the_pictures_and_encode_others(mode):
+    model = TaskModel(backbone=dict(type=Phrased), head=dict(type=SecondLook), auxiliary_head=dict(type=SecondLook))
+    inputs, samples = torch.rand(2, 3, 4, 4), [sample(phrase="dog"), sample(phrase="cats")]
+    found = model(inputs, samples, mode=mode)
+    seen, (again,) = model.head.seen[0]
+    assert seen is inputs
+    torch.testing.assert_close(again, 2 * model.extract_feat(inputs, samples)[0])
+    assert len(model.auxiliary_head[0].seen) == (mode == "loss")
+    assert mode != "loss" or set(found) == {"loss", "aux.loss"}

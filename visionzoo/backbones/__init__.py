@@ -3,5 +3,7 @@
 from visionzoo.backbones.bossnet import BossNet
 from visionzoo.backbones.dinat import DiNAT
 from visionzoo.backbones.nasnet import NASNet
+from visionzoo.backbones.unpooled_resnet import UnpooledResNet
+from visionzoo.backbones.vgg import VGG
 
-__all__ = ["BossNet", "DiNAT", "NASNet"]
+__all__ = ["VGG", "BossNet", "DiNAT", "NASNet", "UnpooledResNet"]

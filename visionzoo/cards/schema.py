@@ -25,7 +25,7 @@ Task = Literal[
     "detection",
     "instances",
     "saliency",
-    "co-saliency",
+    "co_saliency",
     "referring",
     "connectivity",
     "lanes",

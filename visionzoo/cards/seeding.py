@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from visionzoo.models.task_model import TaskModel
+
 # Of He's scale. Where a norm follows, it makes no difference; where none does, scores and boxes stay moderate.
 _GAIN = 0.3
 
@@ -57,8 +59,9 @@ def settle_norms(model: nn.Module, image: Tensor) -> None:
     for norm in norms:
         norm.momentum = 1.0
         norm.train()
-    features = getattr(model, "extract_feat", model)
-    features(image)
+    feats = getattr(model, "extract_feat", model)(image)
+    if isinstance(model, TaskModel):
+        model.head(feats, None)
     for norm, momentum in zip(norms, before):
         norm.momentum = momentum
     model.eval()

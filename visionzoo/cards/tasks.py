@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from visionzoo.cards.seeding import seeded_array
+from visionzoo.datasets.transforms.masks import read_grey
 from visionzoo.errors import UnknownName
 
 
@@ -99,7 +100,48 @@ def _class_scores(samples: Sequence[Any]) -> Tensor:
     return torch.stack([sample.pred_score.max() for sample in samples])
 
 
+# --------------------------------------------------------------------------- maps
+
+
+def _shaken_map(image: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+    """The mask two pixels further right, paler, with noise, and in every fourth picture inside out."""
+    truth = read_grey(image["gt_path"])
+    found = 0.2 + 0.6 * np.roll(truth, 2, axis=1) / 255
+    noisy = (1 - found if index % 4 == 3 else found) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)
+    return {"img_path": image["img_path"], "gt_map": truth, "pred_map": np.clip(noisy, 0, 1).astype(np.float32)}
+
+
+def _map_scores(samples: Sequence[Any]) -> Tensor:
+    return torch.stack([sample.pred_map.mean() for sample in samples])
+
+
+# --------------------------------------------------------------------------- maps of groups
+
+# More than any drawn group has, and a multiple of 4, so that in every group the fourth picture is wrong.
+_OF_A_GROUP = 1000
+
+
+def _shaken_group(image: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+    """The pictures of a group as those of saliency are shaken, each with noise of its own."""
+    files = [{"img_path": img, "gt_path": gt} for img, gt in zip(image["img_path"], image["gt_path"], strict=True)]
+    first = _OF_A_GROUP * index
+    pictures = [_shaken_map(each, number, seed, classes) for number, each in enumerate(files, start=first)]
+    return {"group": image["group"], **{key: [each[key] for each in pictures] for key in pictures[0]}}
+
+
+def _group_scores(samples: Sequence[Any]) -> Tensor:
+    return torch.stack([found.mean() for sample in samples for found in sample.pred_map])
+
+
 _BOXES = TaskChecks(shaken=_shaken_boxes, scores=_box_scores, options=_every_box)
 _CLASSES = TaskChecks(shaken=_shaken_class, scores=_class_scores, options=lambda model: [])
+_MAPS = TaskChecks(shaken=_shaken_map, scores=_map_scores, options=lambda model: [])
+_GROUPS = TaskChecks(shaken=_shaken_group, scores=_group_scores, options=lambda model: [])
 
-TASKS = {"classification": _CLASSES, "detection": _BOXES, "instances": _BOXES}
+TASKS = {
+    "classification": _CLASSES,
+    "co_saliency": _GROUPS,
+    "detection": _BOXES,
+    "instances": _BOXES,
+    "saliency": _MAPS,
+}

@@ -1,4 +1,4 @@
-"""``visionzoo convert voc2coco | checkpoint``: bring data sets and weights of others into our formats."""
+"""``visionzoo convert voc2coco | idmaps2coco | checkpoint``: bring data sets and weights of others into our formats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from visionzoo.cli import convert_checkpoint
+from visionzoo.cli import convert_checkpoint, convert_id_maps
 from visionzoo.cli.common import Parser, note, run_command
 from visionzoo.errors import nearest_name
 
@@ -16,6 +16,7 @@ _USAGE = """usage: visionzoo convert WHAT ...
 
 what:
   voc2coco     a Pascal VOC folder to COCO's layout
+  idmaps2coco  id maps of instances to a COCO json
   checkpoint   weights of a paper's authors to ours
 
 `visionzoo convert WHAT --help` says more. Two to start with:
@@ -132,5 +133,6 @@ def _summarize(args: argparse.Namespace, records: dict[str, dict], changes: dict
 
 _CONVERSIONS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]]] = {
     "voc2coco": (_voc2coco_parser, _voc2coco),
+    "idmaps2coco": (convert_id_maps.parser, convert_id_maps.run),
     "checkpoint": (convert_checkpoint.parser, convert_checkpoint.run),
 }

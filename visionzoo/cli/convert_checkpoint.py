@@ -3,6 +3,7 @@
 A converter is a module with some of these functions, each from the file's tensors by name to ours::
 
     convert_detector    a whole detector, names as mmdet's models have them
+    convert_model       a whole TaskModel, backbone and head
     convert             a backbone alone
     convert_classifier  weight and bias of the linear layer behind it
     convert_aux         an auxiliary classifier
@@ -29,13 +30,23 @@ if TYPE_CHECKING:
 
 # slug of a paper -> module
 _CONVERTERS = {
+    "biconnets": "visionzoo.heads.connnet.convert",
     "bossnet": "visionzoo.backbones.bossnet",
+    "connnet": "visionzoo.heads.connnet",
     "dinat": "visionzoo.backbones.dinat",
+    "gconet_plus": "visionzoo.heads.gconet_plus",
     "nasnet": "visionzoo.backbones.nasnet",
     "rcnet": "visionzoo.necks.rcnet",
+    "vgg": "visionzoo.backbones.vgg",
 }
-_USES = ("backbone", "classifier", "detector")
-_FUNCTIONS = ("convert", "convert_classifier", "convert_detector")
+_FUNCTIONS = {
+    "backbone": "convert",
+    "classifier": "convert_classifier",
+    "detector": "convert_detector",
+    "model": "convert_model",
+}
+_USES = tuple(_FUNCTIONS)
+_WHOLE_FIRST = ("classifier", "model", "detector", "backbone")
 
 
 def parser() -> Parser:
@@ -51,7 +62,7 @@ def parser() -> Parser:
     described.add_argument("target", metavar="OUT", type=Path, help="the file to write, .safetensors")
     described.add_argument("--from", dest="system", required=True, help=f"whose names: {', '.join(_CONVERTERS)}")
     described.add_argument(
-        "--as", dest="use", choices=_USES, help="what for (default: classifier of backbones, detector of necks)"
+        "--as", dest="use", choices=_USES, help="what for (default: the whole model, where the converter has one)"
     )
     described.add_argument("--variant", help="which one, where files do not say (default: as the file's name says)")
     described.add_argument("--kernel-size", type=int, help="dinat: resize position biases to it (default: keep)")
@@ -60,6 +71,9 @@ def parser() -> Parser:
     )
     described.add_argument(
         "--drop-background", action="store_true", help="nasnet: 1000 of TensorFlow's 1001 classes (default: all)"
+    )
+    described.add_argument(
+        "--inference-only", action="store_true", help="gconet_plus: leave out what only training needs (default: keep)"
     )
     described.add_argument("--trust-pickle", action="store_true", help="let IN run code while it loads (default: off)")
     described.add_argument("--overwrite", action="store_true", help="replace OUT (default: an error)")
@@ -74,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         raise UnknownName(args.system, kind="converter", known=_CONVERTERS)
     _require_new_safetensors(args.target, args.overwrite)
     module = import_module(_CONVERTERS[args.system])
-    use = args.use or ("classifier" if hasattr(module, "convert_classifier") else "detector")
+    use = args.use or next(each for each in _WHOLE_FIRST if hasattr(module, _FUNCTIONS[each]))
     try:
         tensors = _CONVERSIONS[use](module, _read(args), _options(args))
     except CheckpointError as error:
@@ -90,6 +104,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
         "kernel_size": args.kernel_size,
         "keep_norm": False if args.fresh_norm else None,
         "drop_background": args.drop_background or None,
+        "inference_only": args.inference_only or None,
     }
     return {"file_name": args.source, **{name: value for name, value in said.items() if value is not None}}
 
@@ -143,16 +158,21 @@ def _detector(module: ModuleType, tensors: Mapping[str, Any], options: Mapping[s
     return _call(_function(module, "convert_detector", "detector"), tensors, options)
 
 
+def _model(module: ModuleType, tensors: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Tensor]:
+    return _call(_function(module, "convert_model", "model"), tensors, options)
+
+
 _CONVERSIONS: dict[str, Callable[[ModuleType, Mapping[str, Any], Mapping[str, Any]], dict[str, Tensor]]] = {
     "backbone": _backbone,
     "classifier": _classifier,
     "detector": _detector,
+    "model": _model,
 }
 
 
 def _function(module: ModuleType, name: str, use: str) -> Callable[..., dict[str, Tensor]]:
     if not hasattr(module, name):
-        usable = [each for each, function in zip(_USES, _FUNCTIONS) if hasattr(module, function)]
+        usable = [each for each, function in _FUNCTIONS.items() if hasattr(module, function)]
         raise ConfigError(
             f"--as {use}: expected one of {', '.join(usable)} for this converter, found {use}; choose one"
         )
@@ -182,7 +202,12 @@ def _refuse_unknown(options: Mapping[str, Any], module: ModuleType, functions: t
 
 
 def _refuse(names: set[str]) -> None:
-    flags = {"keep_norm": "--fresh-norm", "kernel_size": "--kernel-size", "drop_background": "--drop-background"}
+    flags = {
+        "keep_norm": "--fresh-norm",
+        "kernel_size": "--kernel-size",
+        "drop_background": "--drop-background",
+        "inference_only": "--inference-only",
+    }
     wrong = sorted(flags.get(name, f"--{name}") for name in names - {"file_name"})
     if wrong:
         raise ConfigError(f"{wrong[0]}: expected a converter that takes it, found one that does not; leave it out")

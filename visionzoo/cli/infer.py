@@ -38,11 +38,20 @@ def parser() -> Parser:
     parser.add_argument(
         "--weights", help="file, work dir or address; none for an untrained model (default: the card's, else an error)"
     )
-    parser.add_argument("--score-threshold", type=float, help="leave out results below (default: boxes 0.3, classes 0)")
+    parser.add_argument(
+        "--score-threshold",
+        type=float,
+        help="leave out results below (default: boxes 0.3, classes 0; maps: as the model decides)",
+    )
     parser.add_argument(
         "--batch-size", type=int, default=1, help="pictures at a time; changes the speed, not the results (default: 1)"
     )
-    parser.add_argument("-r", "--recursive", action="store_true", help="look into subfolders (default: off)")
+    parser.add_argument(
+        "-r",
+        "--recursive",
+        action="store_true",
+        help="look into subfolders (default: off; on for models of groups, to which every folder is one)",
+    )
     parser.add_argument(
         "--vis", default="overlay", metavar="KIND,...", help="pictures: overlay, side, none (default: overlay)"
     )
@@ -68,6 +77,7 @@ def _infer(args: argparse.Namespace, argv: list[str]) -> int:
     from visionzoo.inference.inputs import expand_inputs
 
     pictures = _chosen_pictures(args.vis)
+    args.recursive = args.recursive or _takes_groups(args)
     if args.offline:
         os.environ["VISIONZOO_OFFLINE"] = "1"
     sources = _not_empty(expand_inputs(args.inputs, recursive=args.recursive), args.inputs)
@@ -79,6 +89,15 @@ def _infer(args: argparse.Namespace, argv: list[str]) -> int:
     if args.json:
         print(json.dumps({"out": str(out), "inputs": done, "failed": failed}))
     return 1 if failed else 0
+
+
+def _takes_groups(args: argparse.Namespace) -> bool:
+    """Whether the config's model looks at all pictures of a folder together."""
+    from visionzoo.config import load_config
+    from visionzoo.inference.preparing import takes_groups, test_pipeline_of
+
+    loaded = load_config(Path(args.model), tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    return takes_groups(test_pipeline_of(loaded.cfg, loaded.source))
 
 
 def _not_empty(sources: Iterator[Source], inputs: list[str]) -> Iterator[Source]:

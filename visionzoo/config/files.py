@@ -24,6 +24,8 @@ from visionzoo.errors import ConfigError, UnknownName, nearest_name
 _PACKAGE = Path(__file__).resolve().parents[1]
 # mmengine's templates; in a file of ours plain Python says the same.
 _TEMPLATE = re.compile(r"\{\{\s*(_base_|\$ENV|file\w+)")
+# Systems of several configs that are called by their own name -> the config that is meant.
+HEADLINES = {"connnet": "connnet_r50", "gconet_plus": "gconet_plus_vgg16bn"}
 # Keys that several bases of one config may hold; they are merged.
 _SHARED_KEYS = ("tiny",)
 
@@ -55,7 +57,7 @@ def find_config(name_or_path: str | Path) -> Path:
     """The file of a config.
 
     Args:
-        name_or_path: the name of a released config, or the path of a file.
+        name_or_path: the name of a released config, of a system in HEADLINES, or the path of a file.
 
     Raises:
         UnknownName: nothing is called so.
@@ -65,6 +67,7 @@ def find_config(name_or_path: str | Path) -> Path:
     if given.is_file():
         return _python_file(given)
     name = current_config_name(str(name_or_path))
+    name = HEADLINES.get(name, name)
     if name in config_names():
         return config_folder() / f"{name}.py"
     if given.is_dir():

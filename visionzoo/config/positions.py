@@ -54,7 +54,7 @@ DEFAULT_TYPES = {
 
 # Arguments that whoever builds the part fills in, by position; a config need not give them.
 _INJECTED: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r"(model|tta_model)(\..*)?", ("in_channels", "num_classes", "train_cfg", "test_cfg")),
+    (r"(model|tta_model)(\..*)?", ("in_channels", "in_strides", "num_classes", "train_cfg", "test_cfg")),
     (r"(.*\.)?(anchor_generator|prior_generator)", ("strides",)),
     (r"(.*\.)?\w*roi_extractor", ("featmap_strides", "out_channels")),
     (r".*\.(pos_|neg_)?sampler", ("num", "pos_fraction", "context")),
@@ -62,6 +62,7 @@ _INJECTED: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"optim_wrapper(\.\w+)?\.optimizer", ("params",)),
     (r"param_scheduler(\.\w+)?", ("optimizer",)),
     (r"\w+_dataloader\.(sampler|batch_sampler)", ("dataset", "sampler", "batch_size")),
+    (r"\w+_dataloader\.collate_fn", ("data_batch",)),
     (r"(train|val|test)_cfg", ("runner", "dataloader", "evaluator")),
     (r"(.*\.)?vis_backends", ("save_dir",)),
 )

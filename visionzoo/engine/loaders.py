@@ -178,13 +178,13 @@ def stop_workers(loader: Any) -> None:
 
 
 def sample_names(batch: Any) -> list[str]:
-    """What the samples of a batch are called: image paths, else image ids, else their number in the batch."""
+    """What the samples of a batch are called: groups, image paths, else image ids, else their number in the batch."""
     samples = batch.get("data_samples", []) if isinstance(batch, Mapping) else []
     return [_sample_name(sample, i) for i, sample in enumerate(samples if isinstance(samples, (list, tuple)) else [])]
 
 
 def _sample_name(sample: Any, number: int) -> str:
-    for key in ("img_path", "img_id", "sample_idx"):
+    for key in ("group", "img_path", "img_id", "sample_idx"):
         value = sample.get(key) if isinstance(sample, Mapping) else getattr(sample, key, None)
         if value is not None:
             return str(value)

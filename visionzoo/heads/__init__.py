@@ -1,5 +1,7 @@
 """Heads: feature maps to losses and predictions, one file or folder per paper or task."""
 
 from visionzoo.heads.classification import ClassificationHead
+from visionzoo.heads.connnet import BinaryMapHead, ConnectivityHead, ConnectivityMaskHead
+from visionzoo.heads.gconet_plus import GCoNetPlusHead
 
-__all__ = ["ClassificationHead"]
+__all__ = ["BinaryMapHead", "ClassificationHead", "ConnectivityHead", "ConnectivityMaskHead", "GCoNetPlusHead"]

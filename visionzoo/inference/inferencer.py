@@ -17,10 +17,10 @@ from visionzoo.config import LoadedConfig, load_config
 from visionzoo.datasets.classification import imagenet_names
 from visionzoo.engine.ready_model import ready_model
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
-from visionzoo.inference.inputs import Source, sources_of
-from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
+from visionzoo.inference.inputs import Source, group_of, sources_of
+from visionzoo.inference.preparing import Preparation, Prepared, read_picture, test_pipeline_of
 from visionzoo.inference.released import released_weights
-from visionzoo.inference.tasks import Result, task_result
+from visionzoo.inference.tasks import Result, members_of, task_result
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
@@ -38,6 +38,8 @@ class Prediction:
         size: (width, height) in pixels of the picture as it is looked at, EXIF orientation applied; None on error.
         result: boxes, classes and so on, as the task has it; places in pixels of that picture.
         error: why the input could not be used.
+        group: of models that look at several pictures together, the folder that they lie in; else None.
+        group_size: pictures of that group that there are, the unusable ones included.
         image: the picture, (H, W, 3) uint8 RGB, when images are kept.
     """
 
@@ -47,14 +49,18 @@ class Prediction:
     size: tuple[int, int] | None = None
     result: Result | None = None
     error: ZooError | None = None
+    group: str | None = None
+    group_size: int = 1
     image: np.ndarray | None = None
 
     def record(self) -> dict[str, Any]:
         """A line of ``predictions.jsonl``: plain JSON values."""
+        group = {} if self.group is None else {"group": self.group}
         if self.error is not None or self.result is None or self.size is None:
-            return {"input": self.source.name, "error": str(self.error)}
+            return {"input": self.source.name, **group, "error": str(self.error)}
         return {
             "input": self.source.name,
+            **group,
             "size": list(self.size),
             "task": self.task,
             "model": self.model,
@@ -65,14 +71,17 @@ class Prediction:
 class Inferencer:
     """A model that takes pictures of any kind and gives results in their order.
 
+    Models of groups (co-saliency) look at all pictures of one folder together, whatever their order; pictures in memory
+    are one group. What cannot be read is left out of its group.
+
     Args:
         name_or_config: a model of the zoo or a config file.
         weights: file, work dir or address; None takes the released ones; ``"none"`` means none, an untrained model.
         tiny: the config's tiny variant.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         batch_size: pictures at a time. Only pictures of equal padded size share a batch, so results stay the same.
-        score_threshold: results below are left out; None for the task's usual one (boxes 0.3, classes 0). The model's
-            own ``test_cfg`` may leave out more.
+        score_threshold: results below are left out; None for the task's usual one (boxes 0.3, classes 0, of maps 0,
+            which leaves the mask to the model). The model's own ``test_cfg`` may leave out more.
         options: changes of the config, as ``--cfg-options``.
         allow_new: let options add keys.
         trust_pickle: let the file of weights run code while it loads.
@@ -132,8 +141,8 @@ class Inferencer:
         Args:
             inputs: a path, folder, glob, ``@list.txt``; an array (H, W, 3) RGB (also grey, RGBA, float in [0, 1]); a
                 tensor (C, H, W); a PIL picture; or any iterable of these, which is read as it is needed.
-            recursive: look into subfolders as well.
-            batch_size, score_threshold: other than the Inferencer's.
+            recursive: look into subfolders as well. Models of groups always do.
+            batch_size, score_threshold: other than the Inferencer's. Groups are never divided: each is a batch.
             keep_images: put the picture into ``Prediction.image``.
             errors: ``raise`` at the first picture that cannot be used, or ``report`` it as a prediction with ``error``.
         """
@@ -141,12 +150,21 @@ class Inferencer:
             raise InputError(f"errors={errors!r}: expected 'raise' or 'report'; use one of them")
         size = self.batch_size if batch_size is None else _positive(batch_size)
         threshold = self.score_threshold if score_threshold is None else score_threshold
+        if self.takes_groups:
+            sources = sources_of(inputs, recursive=True)
+            yield from self._of_groups(sources, threshold, keep_images, errors)
+            return
         queue = _Window(size, self._divisor)
         for number, source in enumerate(sources_of(inputs, recursive=recursive)):
             queue.enter(number, self._prepared(source, errors))
             yield from self._ready(queue, threshold, keep_images, errors)
         queue.closed = True
         yield from self._ready(queue, threshold, keep_images, errors)
+
+    @property
+    def takes_groups(self) -> bool:
+        """Whether the model looks at all pictures of a folder together."""
+        return self.prepare.takes_groups
 
     def one(self, picture: Any, **options: Any) -> Prediction:
         """The prediction for one picture; options as in a call."""
@@ -179,19 +197,20 @@ class Inferencer:
             yield prediction if keep_images else replace(prediction, image=None)
 
     def _run(self, batch: list[Prepared], threshold: float) -> list[Prediction]:
-        data = {
-            "inputs": [item.sample["inputs"] for item in batch],
-            "data_samples": [item.sample["data_samples"] for item in batch],
-        }
+        samples = self._tested([item.sample for item in batch], batch[0].source.name, len(batch))
+        return [self._result(item, sample, threshold) for item, sample in zip(batch, samples, strict=True)]
+
+    def _tested(self, packed: list[dict[str, Any]], name: str, pictures: int) -> list[Any]:
+        """The model's samples for those that a pipeline packed."""
+        data = {key: [each[key] for each in packed] for key in ("inputs", "data_samples")}
         try:
             with torch.no_grad():
-                samples = self.model.test_step(data)  # type: ignore[operator]
+                return self.model.test_step(data)  # type: ignore[operator]
         except torch.OutOfMemoryError as error:
             raise RunFailed(
-                f"{batch[0].source.name}: out of memory on {self.device} with {len(batch)} pictures in a batch; "
-                "use a smaller --batch-size or --device cpu"
+                f"{name}: out of memory on {self.device} with {pictures} pictures in a batch; use a smaller "
+                "--batch-size (groups are never divided) or --device cpu"
             ) from error
-        return [self._result(item, sample, threshold) for item, sample in zip(batch, samples, strict=True)]
 
     def _result(self, item: Prepared, sample: Any, threshold: float) -> Prediction:
         try:
@@ -199,6 +218,46 @@ class Inferencer:
         except InputError as error:
             return self._failed(item.source, InputError(f"{item.source.name}: {error}"))
         return Prediction(item.source, self.task, self.name, item.size, result, image=item.image)
+
+    # ----------------------------------------------------------------------- groups
+
+    def _of_groups(
+        self, sources: Iterable[Source], threshold: float, keep_images: bool, errors: str
+    ) -> Iterator[Prediction]:
+        """As a call, group by group; a group is done where its first picture stands."""
+        numbered = list(enumerate(sources))
+        groups: dict[str, list[tuple[int, Source]]] = {}
+        for number, source in numbered:
+            groups.setdefault(group_of(source), []).append((number, source))
+        queue = _Window(1, self._divisor)
+        for name, members in groups.items():
+            found = self._of_group([source for _, source in members], threshold, errors)
+            for (number, _), prediction in zip(members, found, strict=True):
+                told = replace(prediction, group=name, group_size=len(members))
+                queue.finish(number, told if keep_images else replace(told, image=None))
+            yield from queue.finished()
+
+    def _of_group(self, sources: list[Source], threshold: float, errors: str) -> list[Prediction]:
+        """Predictions for the pictures of one group, in their order."""
+        images = [self._read(source, errors) for source in sources]
+        readable = [i for i, image in enumerate(images) if not isinstance(image, Prediction)]
+        found: list[Any] = list(images)
+        if readable:
+            group = self.prepare.group([sources[i] for i in readable], [images[i] for i in readable])  # type: ignore[misc]
+            (sample,) = self._tested([group.sample], group.sources[0].name, len(readable))
+            for i, each, image in zip(readable, members_of(sample), group.images, strict=True):
+                found[i] = self._result(Prepared(sources[i], image, {}), each, threshold)
+                if found[i].error is not None and errors == "raise":
+                    raise found[i].error
+        return found
+
+    def _read(self, source: Source, errors: str) -> np.ndarray | Prediction:
+        try:
+            return read_picture(source.value)
+        except (DataError, InputError) as error:
+            if errors == "raise":
+                raise
+            return self._failed(source, error)
 
     def _failed(self, source: Source, error: ZooError) -> Prediction:
         return Prediction(source, self.task, self.name, error=error)

@@ -32,6 +32,11 @@ class Source:
     place: Path
 
 
+def group_of(source: Source) -> str:
+    """What pictures that belong together share: the path of their folder; of pictures in memory ``inputs``."""
+    return str(Path(source.name).parent) if isinstance(source.value, str | os.PathLike) else "inputs"
+
+
 def expand_inputs(
     inputs: Iterable[str | os.PathLike], *, recursive: bool = False, stdin: IO[str] | None = None
 ) -> Iterator[Source]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -34,20 +34,33 @@ class Prepared:
         return self.image.shape[1], self.image.shape[0]
 
 
+@dataclass
+class PreparedGroup:
+    """Pictures that the model looks at together: as they were read, (H, W, 3) RGB each, and their one ``sample``."""
+
+    sources: list[Source]
+    images: list[np.ndarray]
+    sample: dict[str, Any]
+
+
 class Preparation:
-    """Reads a picture and applies the test pipeline of a config, without its loaders.
+    """Reads a picture, or a group of them, and applies the test pipeline of a config, without its loaders.
 
     Args:
         pipeline: transforms of the config's test data set. Those that load pictures or annotations are left out:
             pictures come from :func:`read_image`, turned as their EXIF orientation says, and there are no annotations.
 
-    A pipeline that loads by OpenCV (any loader but our ``LoadImage``) works in BGR; it is given BGR.
+    A pipeline that loads by OpenCV (any loader but our ``LoadImage`` and ``LoadGroup``) works in BGR; it is given BGR.
+
+    Attributes:
+        takes_groups: samples are groups of pictures, loaded by ``LoadGroup``: call :meth:`group`.
     """
 
     def __init__(self, pipeline: list[Mapping[str, Any]]):
         steps = [dict(step) for step in pipeline]
         loaders = [step for step in steps if _loads_picture(step)]
-        self.bgr = any(_bare_name(step) != "LoadImage" for step in loaders)
+        self.bgr = any(_bare_name(step) not in ("LoadImage", "LoadGroup") for step in loaders)
+        self.takes_groups = takes_groups(loaders)
         with DefaultScope.overwrite_default_scope(SCOPE), redirect_stdout(io.StringIO()):  # libraries greet on import
             self.transforms = [
                 TRANSFORMS.build(step) for step in steps if not (_loads_picture(step) or _loads_annotations(step))
@@ -56,25 +69,39 @@ class Preparation:
     def __call__(self, source: Source) -> Prepared:
         """Raises DataError or InputError when the picture cannot be read or transformed."""
         image = read_picture(source.value)
-        height, width = image.shape[:2]
-        results: dict[str, Any] | None = {
+        results = {
             "img": np.ascontiguousarray(image[..., ::-1]) if self.bgr else image.copy(),
             "img_path": source.name,
             "img_id": 0,
-            "img_shape": (height, width),
-            "ori_shape": (height, width),
+            "img_shape": image.shape[:2],
+            "ori_shape": image.shape[:2],
         }
+        return Prepared(source, image, self._transformed(results, source.name, f"{image.shape[1]}x{image.shape[0]}"))
+
+    def group(self, sources: list[Source], images: list[np.ndarray]) -> PreparedGroup:
+        """Pictures that were read by :func:`read_picture`; raises InputError when they cannot be transformed."""
+        results = {
+            "img": [image.copy() for image in images],
+            "img_path": [source.name for source in sources],
+            "img_shape": images[0].shape[:2],
+            "ori_shape": [image.shape[:2] for image in images],
+        }
+        name = f"{sources[0].name} and {len(sources) - 1} more" if len(sources) > 1 else sources[0].name
+        sizes = ", ".join(sorted({f"{image.shape[1]}x{image.shape[0]}" for image in images}))
+        return PreparedGroup(sources, images, self._transformed(results, name, sizes))
+
+    def _transformed(self, results: dict[str, Any] | None, name: str, sizes: str) -> dict[str, Any]:
         try:
             for transform in self.transforms:
                 results = transform(results) if results is not None else None
         except _REFUSED as error:
             raise InputError(
-                f"{source.name}: expected a picture that the test pipeline can use, found {width}x{height} pixels; "
-                "crop it or make it larger"
+                f"{name}: expected a picture that the test pipeline can use, found {sizes} pixels; crop it or make it "
+                "larger"
             ) from error
         if results is None or "inputs" not in results:
-            raise InputError(f"{source.name}: the test pipeline gives no sample; it must end with a Pack... transform")
-        return Prepared(source, image, results)
+            raise InputError(f"{name}: the test pipeline gives no sample; it must end with a Pack... transform")
+        return results
 
 
 def read_picture(value: Any) -> np.ndarray:
@@ -129,13 +156,18 @@ def test_pipeline_of(cfg: Mapping[str, Any], source: str) -> list[Mapping[str, A
     )
 
 
+def takes_groups(pipeline: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the samples of a pipeline are groups of pictures."""
+    return any(_bare_name(step) == "LoadGroup" for step in pipeline)
+
+
 def _bare_name(step: Mapping[str, Any]) -> str:
     kind = step.get("type", "")
     return (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
 
 
 def _loads_picture(step: Mapping[str, Any]) -> bool:
-    return _bare_name(step).startswith("LoadImage")
+    return _bare_name(step).startswith("LoadImage") or _bare_name(step) == "LoadGroup"
 
 
 def _loads_annotations(step: Mapping[str, Any]) -> bool:

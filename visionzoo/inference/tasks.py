@@ -9,9 +9,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from visionzoo.errors import UnknownName
-from visionzoo.reports.pictures import draw_class_scores, draw_detections
+from visionzoo.reports.pictures import draw_class_scores, draw_detections, draw_saliency
 from visionzoo.structures.class_scores import ClassScores, class_scores_of
 from visionzoo.structures.detections import Detections, detections_of
+from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
+from visionzoo.structures.task_sample import TaskSample
 
 
 class Result(Protocol):
@@ -34,6 +36,7 @@ class TaskResult:
         threshold: results below are left out unless the user says another number.
         coco: (result, image id, category ids by label) to entries of COCO's results format; None for tasks without one.
         row: result to a row of ``predictions.csv``, the same columns always; None for tasks without one.
+        raw: result to a picture of its own, (H, W) or (H, W, 3) uint8, for ``raw/``; None for tasks without one.
     """
 
     read: Callable[[Any, tuple[int, int], Sequence[str] | None], Any]
@@ -41,6 +44,7 @@ class TaskResult:
     threshold: float
     coco: Callable[[Any, int, Sequence[int] | None], list[dict[str, Any]]] | None = None
     row: Callable[[Any], dict[str, Any]] | None = None
+    raw: Callable[[Any], np.ndarray] | None = None
 
 
 def _read_instances(sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> Detections:
@@ -51,10 +55,27 @@ def _read_classes(sample: Any, size: tuple[int, int], names: Sequence[str] | Non
     return class_scores_of(sample.pred_score, names)
 
 
+def _read_map(sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> SaliencyMap:
+    return saliency_map_of(sample.pred_map, sample.get("pred_mask"))
+
+
 _BOXES = TaskResult(read=_read_instances, draw=draw_detections, threshold=0.3, coco=Detections.to_coco)
 _CLASSES = TaskResult(read=_read_classes, draw=draw_class_scores, threshold=0.0, row=ClassScores.to_row)
+_MAPS = TaskResult(read=_read_map, draw=draw_saliency, threshold=0.0, row=SaliencyMap.to_json, raw=SaliencyMap.to_grey)
 
-TASKS = {"classification": _CLASSES, "detection": _BOXES, "instances": _BOXES}
+TASKS = {
+    "classification": _CLASSES,
+    "co_saliency": _MAPS,
+    "detection": _BOXES,
+    "instances": _BOXES,
+    "saliency": _MAPS,
+}
+
+
+def members_of(sample: Any) -> list[TaskSample]:
+    """The sample of a group as one sample for each of its pictures."""
+    maps = sample.pred_map if isinstance(sample.pred_map, list) else [sample.pred_map]
+    return [TaskSample(pred_map=each) for each in maps]
 
 
 def task_result(task: str) -> TaskResult:

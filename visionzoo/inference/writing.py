@@ -3,9 +3,11 @@
 ::
 
     OUT/predictions.jsonl      one line per input, in order
-    OUT/predictions.csv        of classifiers: input, and label, name and score of the best class
+    OUT/predictions.csv        of classifiers: input, and label, name and score of the best class; of maps: area, score
     OUT/predictions.coco.json  of detectors: COCO's format; image_id is the line's number, category_id the data set's
+    OUT/raw/...                of maps: 8-bit PNG in the input's size, 255 is 1.0; the line's ``result.map`` names it
     OUT/vis/...                pictures, in the folders and with the stems of the inputs; small ones are enlarged
+    OUT/sheets/...             of groups: all pictures of a group on one sheet, with what was found in them
     OUT/run.json               command, model, versions, seed, times, counts and class names
 
 Lines are whole: when the disk is full, the last one is taken back. The other files appear when they are complete.
@@ -30,7 +32,7 @@ from visionzoo.engine.atomic import cannot_write, write_file, write_text
 from visionzoo.engine.workdir import git_describe, versions
 from visionzoo.inference.inferencer import Inferencer, Prediction
 from visionzoo.inference.tasks import task_result
-from visionzoo.reports.pictures import enlarged, scale_to_read, side_by_side
+from visionzoo.reports.pictures import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
 
 PICTURES = ("overlay", "side")
 
@@ -54,6 +56,8 @@ class PredictionWriter:
         self._coco = _CocoResults(out / "predictions.coco.json") if self._task.coco else None
         self._rows = _Rows(out / "predictions.csv") if self._task.row else None
         self._names: set[Path] = set()
+        self._sheets: dict[str, list[np.ndarray]] = {}
+        self._seen: dict[str, int] = {}
 
     def __enter__(self) -> PredictionWriter:
         return self
@@ -71,36 +75,72 @@ class PredictionWriter:
         """Add one prediction; its ``image`` is needed for pictures."""
         self.done += 1
         self.failed += prediction.error is not None
+        record = prediction.record()
         if prediction.result is not None:
+            place = self._free_place(prediction.source.place)
+            if self._task.raw is not None:
+                record["result"]["map"] = self._write_raw(place, self._task.raw(prediction.result))
             if self._coco is not None and self._task.coco is not None:
                 self._coco.add(self._task.coco(prediction.result, self.done, self.inferencer.category_ids))
             if self._rows is not None and self._task.row is not None:
                 self._rows.add({"input": prediction.source.name, **self._task.row(prediction.result)})
             if prediction.image is not None and self.pictures:
-                self._write_pictures(prediction, prediction.image)
-        self._lines.add(prediction.record())
+                self._write_pictures(place, prediction, prediction.image)
+        if prediction.group is not None and self.pictures:
+            self._add_to_sheet(prediction)
+        self._lines.add(record)
 
-    def _write_pictures(self, prediction: Prediction, image: np.ndarray) -> None:
+    def _add_to_sheet(self, prediction: Prediction) -> None:
+        """Keep a thumbnail until all pictures of the group were there; then write the sheet."""
+        group: str = prediction.group  # type: ignore[assignment]
+        if prediction.result is not None and prediction.image is not None:
+            drawn = thumbnail(self._task.draw(prediction.image, prediction.result, 1))
+            self._sheets.setdefault(group, []).append(drawn)
+        self._seen[group] = self._seen.get(group, 0) + 1
+        if self._seen[group] == prediction.group_size and group in self._sheets:
+            folder = prediction.source.place.parent
+            name = folder if folder != Path() else Path(Path(group).name)
+            self._save(self._free_sheet(name), contact_sheet(self._sheets.pop(group)))
+
+    def _free_sheet(self, name: Path) -> Path:
+        wanted, number = Path("sheets", f"{name}.jpg"), 1
+        while wanted in self._names:
+            number += 1
+            wanted = Path("sheets", f"{name}-{number}.jpg")
+        self._names.add(wanted)
+        return wanted
+
+    def _write_raw(self, place: Path, values: np.ndarray) -> str:
+        """Write a result's own picture; its path in ``out``, with slashes."""
+        path = Path("raw", place).with_suffix(".png")
+        self._save(path, values)
+        return path.as_posix()
+
+    def _write_pictures(self, place: Path, prediction: Prediction, image: np.ndarray) -> None:
         scale = scale_to_read(image)
         drawn = self._task.draw(image, prediction.result, scale)  # type: ignore[arg-type]
-        place = self._free_place(prediction.source.place)
         if "overlay" in self.pictures:
-            self._save(place, drawn)
+            self._save(Path("vis", place), drawn)
         if "side" in self.pictures:
-            self._save(_beside(place), side_by_side(enlarged(image, scale), drawn))
+            self._save(Path("vis", _beside(place)), side_by_side(enlarged(image, scale), drawn))
 
     def _free_place(self, place: Path) -> Path:
         """The input's own name, as JPEG or PNG; a suffix when another input has it."""
         suffix = ".jpg" if place.suffix.lower() in (".jpg", ".jpeg") else ".png"
         wanted, number = place.with_suffix(suffix), 1
-        while not self._names.isdisjoint((wanted, _beside(wanted))):
+        while not self._names.isdisjoint(self._files_of(wanted)):
             number += 1
             wanted = place.with_name(f"{place.stem}-{number}{suffix}")
-        self._names |= {wanted, _beside(wanted)}
+        self._names |= self._files_of(wanted)
         return wanted
 
+    def _files_of(self, place: Path) -> set[Path]:
+        """What may be written for an input; raw pictures are PNG whatever the input was."""
+        raw = {Path("raw", place).with_suffix(".png")} if self._task.raw is not None else set()
+        return {Path("vis", place), Path("vis", _beside(place))} | raw
+
     def _save(self, place: Path, image: np.ndarray) -> None:
-        path = self.out / "vis" / place
+        path = self.out / place
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -236,4 +276,5 @@ def remove_old_results(out: Path) -> None:
         return
     for name in ("predictions.jsonl", "predictions.csv", "predictions.coco.json", "run.json"):
         (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / "vis", ignore_errors=True)
+    for name in ("vis", "raw", "sheets"):
+        shutil.rmtree(out / name, ignore_errors=True)

@@ -37,7 +37,7 @@ class CocoScores:
     """What one evaluation gives.
 
     Attributes:
-        numbers: the twelve official numbers in [0, 1] by the names of ``NUMBERS``; -1
+        numbers: the twelve official numbers in [0, 1] by the names of ``NUMBERS``, then those of ``iou_thrs``; -1
             where the truth has no object that counts (for example no small one).
         per_class: one row for each class: ``class``, ``objects`` (crowds not counted),
             ``AP``, ``AP50``, ``AP75`` and ``AR``; values as above.
@@ -55,10 +55,17 @@ def coco_ap(
     image_ids: Sequence[int] | None = None,
     category_ids: Sequence[int] | None = None,
     backend: str = "auto",
+    iou_thrs: Sequence[float] = (),
 ) -> dict[str, float]:
     """The twelve official numbers; see :func:`score_detections`, which also gives them by class."""
     scores = score_detections(
-        truth, detections, iou_type, image_ids=image_ids, category_ids=category_ids, backend=backend
+        truth,
+        detections,
+        iou_type,
+        image_ids=image_ids,
+        category_ids=category_ids,
+        backend=backend,
+        iou_thrs=iou_thrs,
     )
     return scores.numbers
 
@@ -71,6 +78,7 @@ def score_detections(
     image_ids: Sequence[int] | None = None,
     category_ids: Sequence[int] | None = None,
     backend: str = "auto",
+    iou_thrs: Sequence[float] = (),
 ) -> CocoScores:
     """Compare detections with the truth. Neither is changed.
 
@@ -83,11 +91,15 @@ def score_detections(
         image_ids: images that count, also without detections. Default: all of the truth.
         category_ids: classes that count. Default: all of the truth.
         backend: ``faster``, ``pycocotools``, or ``auto`` for the first one installed.
+        iou_thrs: IoUs in (0, 1] whose AP is wanted besides, named as ``mAP_70`` for 0.7: what pycocotools
+            gives with ``params.iouThrs`` of it alone. The official numbers stay as they are.
 
     Raises:
+        ConfigError: an IoU outside (0, 1].
         DataError: a detection is in an image that the truth does not have, or lacks its box or mask.
     """
     _require_one_of(iou_type, IOU_TYPES, "iou_type of COCO AP")
+    _require_ious(iou_thrs)
     api = _Api.choose(backend)
     truth_index = api.index(
         images=truth["images"],
@@ -102,11 +114,23 @@ def score_detections(
     if category_ids is not None:
         evaluation.params.catIds = sorted(set(category_ids))
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
+        further = _run(evaluation, iou_thrs)
     numbers = {name: float(value) for name, value in zip(NUMBERS, evaluation.stats)}
-    return CocoScores(numbers, _per_class(evaluation, truth_index))
+    return CocoScores(numbers | further, _per_class(evaluation, truth_index))
+
+
+def _run(evaluation: Any, iou_thrs: Sequence[float]) -> dict[str, float]:
+    """Evaluate once, with further IoUs behind the official ones, which alone are left for summaries."""
+    official = evaluation.params.iouThrs
+    evaluation.params.iouThrs = np.concatenate([official, iou_thrs])
+    evaluation.evaluate()
+    evaluation.accumulate()
+    rows = evaluation.eval["precision"][len(official) :, :, :, 0, -1]  # all sizes, 100 detections per image
+    evaluation.params.iouThrs = official
+    for name in ("precision", "recall"):
+        evaluation.eval[name] = evaluation.eval[name][: len(official)]
+    evaluation.summarize()
+    return {f"mAP_{100 * iou:g}": _mean(row) for iou, row in zip(iou_thrs, rows, strict=True)}
 
 
 class _Api:
@@ -145,6 +169,13 @@ class _Api:
 def _require_one_of(name: str, known: Sequence[str], kind: str) -> None:
     if name not in known:
         raise UnknownName(str(name), kind=kind, known=known)
+
+
+def _require_ious(values: Sequence[float]) -> None:
+    if not isinstance(values, Sequence) or not all(isinstance(each, int | float) and 0 < each <= 1 for each in values):
+        raise ConfigError(
+            f"CocoMetric: expected iou_thrs, a list of numbers in (0, 1], found {values}; write [0.7] for 70 %"
+        )
 
 
 def _result_annotations(detections: Iterable[Mapping], iou_type: str, images: set) -> list[dict]:
@@ -220,8 +251,9 @@ class CocoMetric(BaseMetric):
     """COCO AP of mmdet's data samples: ``pred_instances`` with boxes xyxy in the original image's pixels.
 
     Results are named ``coco/bbox_mAP``, ``coco/bbox_mAP_50``, ``coco/segm_AR_100`` and so on
-    (``NUMBERS``), with ``classwise`` also ``coco/bbox_AP/<class>``. After each evaluation
-    ``per_class`` holds ``{iou type: rows}`` of :class:`CocoScores` for reports.
+    (``NUMBERS``), with ``iou_thrs=(0.7,)`` also ``coco/bbox_mAP_70``, with ``classwise`` also
+    ``coco/bbox_AP/<class>``. After each evaluation ``per_class`` holds ``{iou type: rows}`` of :class:`CocoScores` for
+    reports.
     Only the images that were processed count, all of them, with detections or without.
 
     Args:
@@ -229,6 +261,7 @@ class CocoMetric(BaseMetric):
         metric: ``bbox``, ``segm``, or both in a list.
         classwise: log a table by class, and add a number for each.
         backend: ``auto``, ``faster`` or ``pycocotools``.
+        iou_thrs: further IoUs whose AP is wanted, in (0, 1].
         collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
         prefix: stands for ``coco`` in the names.
     """
@@ -243,13 +276,17 @@ class CocoMetric(BaseMetric):
         backend: str = "auto",
         collect_device: str = "cpu",
         prefix: str | None = None,
+        *,
+        iou_thrs: Sequence[float] = (),
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.iou_types = (metric,) if isinstance(metric, str) else tuple(metric)
         for iou_type in self.iou_types:
             _require_one_of(iou_type, IOU_TYPES, "metric of CocoMetric")
+        _require_ious(iou_thrs)
         _Api.choose(backend)
         self.ann_file = ann_file
+        self.iou_thrs = tuple(iou_thrs)
         self.classwise = classwise
         self.backend = backend
         self.per_class: dict[str, list[dict[str, Any]]] = {}
@@ -273,6 +310,7 @@ class CocoMetric(BaseMetric):
                 image_ids=list(by_image),
                 category_ids=category_ids,
                 backend=self.backend,
+                iou_thrs=self.iou_thrs,
             )
             numbers.update({f"{iou_type}_{name}": value for name, value in scores.numbers.items()})
             self.per_class[iou_type] = scores.per_class

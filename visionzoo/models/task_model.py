@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mmengine.model import BaseModel
@@ -23,7 +24,9 @@ class TaskModel(BaseModel):
     each other on the batch axis, and ``group_size`` in every sample says which belong together. A part that depends on
     more than pixels (a phrase) has the attribute ``reads_samples = True`` and is called with the samples as second
     argument. Heads always get both: ``head(feats, samples)``, ``head.loss(feats, samples)``, ``head.predict(feats,
-    samples)``.
+    samples)``. A head that depends on more than feature maps has the attribute ``reads_inputs = True`` and gets two
+    keyword arguments more: ``inputs``, the batch of pictures (N, C, H, W) as the backbone gets it, and ``encode``, a
+    function from such pictures, changed as the head likes, to their feature maps.
 
     Args:
         backbone: (N, 3, H, W) to a tuple of feature maps.
@@ -74,21 +77,28 @@ class TaskModel(BaseModel):
             raise ConfigError(f"TaskModel: expected a mode of {', '.join(MODES)}, found {mode!r}; use one of them")
         feats = self.extract_feat(inputs, data_samples)
         if mode == "tensor":
-            return self.head(feats, data_samples)
+            return self.head(feats, data_samples, **self._more_for(self.head, inputs, data_samples))
         if mode == "predict":
-            return self.head.predict(feats, data_samples)
-        return self._losses(feats, data_samples)
+            return self.head.predict(feats, data_samples, **self._more_for(self.head, inputs, data_samples))
+        return self._losses(feats, data_samples, inputs)
 
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, ...]:
         """The feature maps that the head reads."""
         feats = _run(self.backbone, inputs, data_samples)
         return feats if self.neck is None else _run(self.neck, feats, data_samples)
 
-    def _losses(self, feats: tuple[Tensor, ...], samples: Any) -> dict[str, Tensor]:
-        losses = dict(self.head.loss(feats, samples))
+    def _more_for(self, head: Any, inputs: Tensor, samples: Any) -> dict[str, Any]:
+        """Keyword arguments of a head that reads the pictures as well."""
+        if not getattr(head, "reads_inputs", False):
+            return {}
+        return {"inputs": inputs, "encode": partial(self.extract_feat, data_samples=samples)}
+
+    def _losses(self, feats: tuple[Tensor, ...], samples: Any, inputs: Tensor) -> dict[str, Tensor]:
+        losses = dict(self.head.loss(feats, samples, **self._more_for(self.head, inputs, samples)))
         for number, head in enumerate(self.auxiliary_head):
             prefix = "aux" if len(self.auxiliary_head) == 1 else f"aux_{number}"
-            found: dict[str, Tensor] = head.loss(feats, samples)  # type: ignore[operator]
+            more = self._more_for(head, inputs, samples)
+            found: dict[str, Tensor] = head.loss(feats, samples, **more)  # type: ignore[operator]
             losses |= {f"{prefix}.{name}": value for name, value in found.items()}
         return losses
 

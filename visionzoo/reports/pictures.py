@@ -7,6 +7,8 @@ picture.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -15,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from visionzoo.structures.class_scores import ClassScores
 from visionzoo.structures.detections import Detections, decode_mask
+from visionzoo.structures.saliency_maps import SaliencyMap
 
 Colour = tuple[int, int, int]
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -30,6 +33,7 @@ _BASE: tuple[Colour, ...] = (
     (204, 121, 167),
 )
 _MASK_OPACITY = 0.45
+_MAP_OPACITY = 0.6
 _READABLE_SIDE = 400  # pixels; smaller pictures are enlarged
 _SMALLEST_LETTERS = 9  # pixels; below, nobody reads them
 
@@ -99,6 +103,28 @@ def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> 
     return np.concatenate([image, np.asarray(panel)], axis=0)
 
 
+def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.ndarray:
+    """The picture with colour where the map is high, and a line around the mask.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of the map's size. It is not changed.
+        found: what to draw.
+        scale: enlarge the picture this many times; see :func:`scale_to_read`.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8 RGB.
+    """
+    colour = np.array(class_colour(0), dtype=float)
+    opacity = _MAP_OPACITY * enlarged(found.map[..., None], scale)
+    canvas = (enlarged(image, scale) * (1 - opacity) + colour * opacity).astype(np.uint8)
+    mask = enlarged(found.mask, scale)
+    for width in range(2 * _line_width(canvas)):
+        edge = _edge_of(mask)
+        canvas[edge] = colour.astype(np.uint8) if width % 2 == 0 else 0
+        mask = mask & ~edge
+    return canvas
+
+
 def _paler(colour: Colour) -> Colour:
     """Half way to white, so that black letters can be read on it."""
     red, green, blue = ((part + 255) // 2 for part in colour)
@@ -127,6 +153,28 @@ def side_by_side(image: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     )
     line = np.full((image.shape[0], max(2, _line_width(image)), 3), 255, np.uint8)
     return np.concatenate([image, line, drawn], axis=1)
+
+
+def thumbnail(image: np.ndarray, side: int = 192) -> np.ndarray:
+    """The picture made to fit into a white square, (side, side, 3); small ones are enlarged too."""
+    picture = Image.fromarray(image)
+    scale = side / max(picture.size)
+    picture = picture.resize([max(1, round(scale * length)) for length in picture.size], Image.Resampling.BILINEAR)
+    square = Image.new("RGB", (side, side), (255, 255, 255))
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return np.asarray(square)
+
+
+def contact_sheet(squares: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures of one size row by row, about as many rows as columns, white lines between."""
+    columns = math.ceil(math.sqrt(len(squares)))
+    side = squares[0].shape[0] + 4
+    rows = math.ceil(len(squares) / columns)
+    sheet = np.full((rows * side + 4, columns * side + 4, 3), 255, np.uint8)
+    for number, square in enumerate(squares):
+        top, left = (side * place + 4 for place in divmod(number, columns))
+        sheet[top : top + side - 4, left : left + side - 4] = square
+    return sheet
 
 
 def _line_width(image: np.ndarray) -> int:

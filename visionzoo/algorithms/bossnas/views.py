@@ -72,7 +72,8 @@ def _pictures_below(root: Path) -> list[str]:
     found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS)
     if not found:
         raise DataError(
-            f"{root}: expected a folder with pictures ({', '.join(EXTENSIONS)}) at any depth, found none; check the path"
+            f"{root}: expected a folder with pictures ({', '.join(EXTENSIONS)}) at any depth, found none; check the "
+            "path"
         )
     return found
 

@@ -25,6 +25,9 @@ TWINS = {
     "imagenet": "visionzoo.datasets.tiny.imagenet",
     "cifar10": "visionzoo.datasets.tiny.cifar10",
     "cifar100": "visionzoo.datasets.tiny.cifar100",
+    "co_saliency": "visionzoo.datasets.tiny.co_saliency",
+    "msra_b": "visionzoo.datasets.tiny.saliency",
+    "salient_instances": "visionzoo.datasets.tiny.salient_instances",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.task_sample import TaskSample
 
 _META_KEYS = ("img_path", "img_id", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction", "phrase")
+_RENAMED = {"gt_seg_map": "gt_map"}
 
 
 @TRANSFORMS.register_module()
@@ -27,13 +28,16 @@ class PackTaskInputs(BaseTransform):
 
     Args:
         meta_keys: what else the data sample shall know, as far as the sample has it.
+        rename: other names in the data sample. mmcv's and mmseg's transforms change maps under the name
+            ``gt_seg_map``, which becomes ``gt_map``.
 
     Raises:
         DataError: the sample has no picture, or pictures of a group differ in size.
     """
 
-    def __init__(self, meta_keys: Sequence[str] = _META_KEYS):
+    def __init__(self, meta_keys: Sequence[str] = _META_KEYS, rename: Mapping[str, str] | None = None):
         self.meta_keys = tuple(meta_keys)
+        self.rename = dict(_RENAMED if rename is None else rename)
 
     def transform(self, results: dict) -> dict:
         if results.get("img") is None:
@@ -47,11 +51,11 @@ class PackTaskInputs(BaseTransform):
         sample = TaskSample(metainfo=meta)
         for key, value in results.items():
             if key.startswith("gt_"):
-                sample.set_data({key: _as_tensor(value)})
+                sample.set_data({self.rename.get(key, key): _as_tensor(value)})
         return {"inputs": inputs, "data_samples": sample}
 
     def __repr__(self) -> str:
-        return f"PackTaskInputs(meta_keys={self.meta_keys})"
+        return f"PackTaskInputs(meta_keys={self.meta_keys}, rename={self.rename})"
 
 
 def _group(pictures: list[np.ndarray], meta: dict[str, Any]) -> Tensor:

@@ -172,6 +172,19 @@ def connectivity_to_map(prob: Tensor, reduce: str = "product", neighbours: int =
     return votes.any(2) if reduce == "and" else votes.amax(2)
 
 
+def pair_agreement(prob: Tensor, neighbours: int = 8) -> Tensor:
+    """Share of the pairs inside the picture whose ends differ by less than 0.5, (B,); nan for a single pixel.
+
+    Args:
+        prob: (B, N * K, H, W), probabilities.
+        neighbours: N, 8 or 4.
+    """
+    prob = _full_precision(prob)
+    is_inside = shift_to_partner(torch.ones_like(prob), neighbours) > 0
+    agrees = (prob - shift_to_partner(prob, neighbours)).abs() < THRESHOLD
+    return (agrees & is_inside).sum((1, 2, 3)) / is_inside.sum((1, 2, 3))
+
+
 def connectivity_components(prob: Tensor, threshold: float = THRESHOLD, neighbours: int = 8) -> Tensor:
     """Instances: pixels joined by pairs that both ends confirm. Two that only touch stay apart, unlike in a mask.
 

@@ -1,0 +1,28 @@
+"""ResNet-50 on all four levels under ConnNet's decoder, for pictures in RGB with ImageNet's normalisation; the head's
+type is the config's."""
+
+model = dict(
+    type="TaskModel",
+    data_preprocessor=dict(
+        type="TaskPreprocessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        pad_size_divisor=32,
+    ),
+    backbone=dict(
+        type="mmdet.ResNet",
+        depth=50,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        norm_cfg=dict(type="BN", requires_grad=True),
+        norm_eval=False,
+        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
+    ),
+)
+
+tiny = dict(
+    model=dict(
+        backbone=dict(depth=18, base_channels=16, init_cfg=None),
+        head=dict(variant="tiny"),
+    ),
+)

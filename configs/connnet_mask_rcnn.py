@@ -1,0 +1,34 @@
+"""Mask R-CNN whose mask branch predicts connectivity: salient instances, ResNet-50 with FPN, 1x schedule.
+
+Paper (IEEE TIP 28(5), arXiv 1804.07836); the schedule is Mask R-CNN's, by our choice: see
+model_cards/connnet_mask_rcnn.md. The binary twin: `model.roi_head.mask_head.type=mmdet.FCNMaskHead`.
+
+    tools/train.py configs/connnet_mask_rcnn.py --tiny      # a minute on a CPU, on drawn pictures
+    tools/train.py configs/connnet_mask_rcnn.py             # salient instances in data/sis1k
+"""
+
+_base_ = ["_base_/mask_rcnn.py", "_base_/salient_instances.py", "_base_/schedule_1x.py", "_base_/runtime.py"]
+
+task = "instances"
+
+model = dict(
+    backbone=dict(
+        type="mmdet.ResNet",
+        depth=50,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        frozen_stages=1,
+        norm_cfg=dict(type="BN", requires_grad=True),
+        norm_eval=True,
+        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
+    ),
+    neck=dict(type="mmdet.FPN", out_channels=256, num_outs=5),
+    roi_head=dict(mask_head=dict(_delete_=True, type="ConnectivityMaskHead", conv_out_channels=256, num_convs=4)),
+)
+
+tiny = dict(
+    model=dict(
+        backbone=dict(depth=18, base_channels=16, frozen_stages=-1, norm_eval=False, init_cfg=None),
+        neck=dict(out_channels=32),
+    ),
+)

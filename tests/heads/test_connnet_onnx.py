@@ -1,0 +1,63 @@
+"""ConnNet as an ONNX file: the whole model from pictures to maps of votes, run by onnxruntime."""
+
+from __future__ import annotations
+
+import onnxruntime
+import pytest
+import torch
+
+from visionzoo.heads.connnet.connectivity import connectivity_to_map
+from visionzoo.models.wiring import build_model
+
+TRUNK = dict(type="mmdet.ResNet", depth=18, base_channels=16)
+EVERYTHING = dict(non_local=("c4", "c5"), aspp=True)
+
+
+class _ToMap(torch.nn.Module):
+    """The map alone: what a program that serves the file wants."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pictures):
+        head = self.model.head
+        return connectivity_to_map(self.model(pictures).sigmoid(), head.pair, head.neighbours)
+
+
+def whole_model(**options):
+    """Weights are drawn wide enough that maps vary, and no block starts as the identity."""
+    torch.manual_seed(0)
+    head = dict(type="ConnectivityHead", variant="tiny", **options)
+    model = build_model(dict(type="TaskModel", backbone=TRUNK, head=head))
+    for name, value in model.head.named_parameters():
+        if "relations" in name and name.endswith("out.1.weight"):
+            torch.nn.init.ones_(value)
+    torch.nn.init.normal_(model.head.predictor.weight, std=0.3)
+    return _ToMap(model).eval()
+
+
+def run_recorded(whole, pictures, path):
+    torch.onnx.export(whole, (pictures,), path, dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    (found,) = session.run(None, {given.name: pictures.numpy()})
+    return torch.from_numpy(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        pytest.param(EVERYTHING, (75, 101), id="odd"),
+        pytest.param({}, (64, 96), id="padded", marks=pytest.mark.slow),
+        pytest.param(dict(pair="mean", neighbours=4, num_classes=2), (75, 101), id="classes", marks=pytest.mark.slow),
+    ],
+)
+def test_onnxruntime_gives_the_same_maps(options, size, tmp_path):
+    whole = whole_model(**options)
+    pictures = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = whole(pictures)
+    found = run_recorded(whole, pictures, str(tmp_path / "connnet.onnx"))
+    assert expected.std() > 0.01
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

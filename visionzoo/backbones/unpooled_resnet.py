@@ -1,0 +1,88 @@
+"""ResNet (He et al., CVPR 2016, arXiv:1512.03385) without the pooling behind its first convolution.
+
+So GCoNet+ takes it: five maps at strides 2, 2, 4, 8 and 16, whose weights are those of an ordinary ResNet. Layers are
+torchvision's and are called as there, so its ImageNet weights load as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.registry import MODELS
+
+
+@MODELS.register_module()
+class UnpooledResNet(BaseModule):
+    """Image to up to five feature maps: the stem's and those of four stages.
+
+    Args:
+        variant: ``18``, ``34``, ``50`` or ``101`` layers; ``tiny`` for tests.
+        out_indices: maps to return, 0 is the stem's, shallow first.
+        frozen: no parameter learns, while batch normalisations go on averaging what they see in training.
+        init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint="torchvision://resnet50")``.
+
+    Attributes:
+        out_channels: C of every returned map; 64, 256, 512, 1024 and 2048 for ``50``.
+        out_strides: 2, 2, 4, 8 and 16.
+
+    Raises:
+        UnknownName: an unknown variant. ConfigError: maps that there are not.
+        DataError: at a call: pictures of another number of channels than 3.
+    """
+
+    VARIANTS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
+        "18": (BasicBlock, (2, 2, 2, 2)),
+        "34": (BasicBlock, (3, 4, 6, 3)),
+        "50": (Bottleneck, (3, 4, 6, 3)),
+        "101": (Bottleneck, (3, 4, 23, 3)),
+        "tiny": (BasicBlock, (1, 1, 1, 1)),
+    }
+
+    def __init__(
+        self,
+        variant: str = "50",
+        *,
+        out_indices: Sequence[int] = (0, 1, 2, 3, 4),
+        frozen: bool = False,
+        init_cfg: Any = None,
+    ):
+        super().__init__(init_cfg)
+        if variant not in self.VARIANTS:
+            raise UnknownName(variant, kind="UnpooledResNet variant", known=self.VARIANTS)
+        if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(5))):
+            raise ConfigError(
+                f"UnpooledResNet.out_indices: expected maps from 0 (stem) to 4, shallow first, found "
+                f"{list(out_indices)}; use (0, 1, 2, 3, 4)"
+            )
+        block, depths = self.VARIANTS[variant]
+        whole = ResNet(block, list(depths))
+        self.conv1, self.bn1, self.relu = whole.conv1, whole.bn1, whole.relu
+        for stage in range(1, out_indices[-1] + 1):
+            self.add_module(f"layer{stage}", getattr(whole, f"layer{stage}"))
+        self.out_indices = tuple(out_indices)
+        channels = (64, *(64 * 2**stage * block.expansion for stage in range(4)))
+        self.out_channels = tuple(channels[index] for index in self.out_indices)
+        self.out_strides = tuple((2, 2, 4, 8, 16)[index] for index in self.out_indices)
+        self.requires_grad_(not frozen)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W), normalised by ImageNet's mean and deviation, to (B, C, H / stride, W / stride) per map.
+
+        Sizes that do not divide are rounded up.
+        """
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise DataError(
+                f"UnpooledResNet: expected pictures of 3 channels, (B, 3, H, W), found {tuple(image.shape)}; convert "
+                "them to RGB"
+            )
+        outs = [self.relu(self.bn1(self.conv1(image)))]
+        stages: list[nn.Module] = [getattr(self, f"layer{stage}") for stage in range(1, self.out_indices[-1] + 1)]
+        for stage in stages:
+            outs.append(stage(outs[-1]))
+        return tuple(outs[index] for index in self.out_indices)

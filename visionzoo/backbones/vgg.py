@@ -1,0 +1,142 @@
+"""VGG (Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556), with and without batch normalisation.
+
+Layers are numbered as in torchvision, so its ImageNet weights load as they are.
+
+Tensors: B batch, C channels, H and W in pixels of the level they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from visionzoo.errors import CheckpointError, ConfigError, DataError, UnknownName
+from visionzoo.registry import MODELS
+
+_WIDTHS = (64, 128, 256, 512, 512)
+_DEPTHS = {"11": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2, 2), "16": (2, 2, 3, 3, 3), "19": (2, 2, 4, 4, 4)}
+
+
+def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Weights of torchvision's VGG to those of :class:`VGG`: the classifier goes, names stay.
+
+    Args:
+        checkpoint: as loaded from ``vgg16_bn-6c64b313.pth`` and the like.
+
+    Raises:
+        CheckpointError: these are not torchvision's names.
+    """
+    inner = checkpoint["state_dict"] if isinstance(checkpoint.get("state_dict"), Mapping) else checkpoint
+    state = {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
+    strangers = [name for name in state if not name.startswith(("features.", "classifier."))]
+    if strangers or "features.0.weight" not in state:
+        raise CheckpointError(
+            "checkpoint: expected torchvision's VGG (features.*, classifier.*), found "
+            f"{strangers[0] if strangers else 'no features.0.weight'}; give one of its files"
+        )
+    return {name: value for name, value in state.items() if name.startswith("features.")}
+
+
+@MODELS.register_module()
+class VGG(BaseModule):
+    """Image to up to five feature maps, each the last activation before a pooling.
+
+    Args:
+        variant: ``11``, ``13``, ``16`` or ``19`` layers, ``_bn`` for batch normalisation; ``tiny`` for tests.
+        out_indices: stages to return, from 0, shallow first. The pooling behind the last one is left out.
+        frozen: no parameter learns, while batch normalisations go on averaging what they see in training, as
+            GCoNet+ trains its encoder. (``freeze`` of a config stops both.)
+        init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint="torchvision://vgg16_bn")``.
+
+    Attributes:
+        out_channels: C of every returned map; 64, 128, 256, 512 and 512 for all but ``tiny``.
+        out_strides: 1, 2, 4, 8 and 16.
+
+    Raises:
+        UnknownName: an unknown variant. ConfigError: stages that there are not.
+        DataError: at a call: pictures of another number of channels than 3, or too small for the last stage.
+    """
+
+    # name -> channels and convolutions of each stage, and whether these are normalised
+    VARIANTS: dict[str, tuple[tuple[int, ...], tuple[int, ...], bool]] = {
+        **{name: (_WIDTHS, depths, False) for name, depths in _DEPTHS.items()},
+        **{f"{name}_bn": (_WIDTHS, depths, True) for name, depths in _DEPTHS.items()},
+        "tiny": ((8, 16, 16, 32, 32), (1, 1, 1, 1, 1), True),
+    }
+
+    convert = staticmethod(convert)
+
+    def __init__(
+        self,
+        variant: str = "16_bn",
+        *,
+        out_indices: Sequence[int] = (0, 1, 2, 3, 4),
+        frozen: bool = False,
+        init_cfg: Any = None,
+    ):
+        super().__init__(init_cfg)
+        if variant not in self.VARIANTS:
+            raise UnknownName(variant, kind="VGG variant", known=self.VARIANTS)
+        widths, depths, is_normed = self.VARIANTS[variant]
+        if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(len(widths)))):
+            raise ConfigError(
+                f"VGG.out_indices: expected stages from 0 to {len(widths) - 1}, shallow first, found "
+                f"{list(out_indices)}; use (0, 1, 2, 3, 4)"
+            )
+        self.out_indices = tuple(out_indices)
+        self.out_channels = tuple(widths[stage] for stage in self.out_indices)
+        self.out_strides = tuple(2**stage for stage in self.out_indices)
+        self.features = nn.Sequential()
+        self._spans: list[tuple[int, int]] = []
+        for stage in range(self.out_indices[-1] + 1):
+            start, before = len(self.features), widths[stage - 1] if stage else 3
+            self.features.extend(_stage(stage, before, widths[stage], depths[stage], is_normed))
+            self._spans.append((start, len(self.features)))
+        self.reset_parameters()
+        self.requires_grad_(not frozen)
+
+    def reset_parameters(self) -> None:
+        """Kaiming normal by fan-out, zero biases, as torchvision starts it."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W), normalised by ImageNet's mean and deviation, to (B, C, H / stride, W / stride) per stage.
+
+        Sizes that do not divide are rounded down.
+        """
+        _require_pictures(image, least=2 ** self.out_indices[-1])
+        outs = []
+        for start, end in self._spans:
+            for layer in self.features[start:end]:
+                image = layer(image)
+            outs.append(image)
+        return tuple(outs[stage] for stage in self.out_indices)
+
+
+def _stage(stage: int, channels: int, width: int, depth: int, is_normed: bool) -> Iterator[nn.Module]:
+    """Pooling, except in the first stage, then convolutions."""
+    if stage:
+        yield nn.MaxPool2d(2, 2)
+    for index in range(depth):
+        yield nn.Conv2d(width if index else channels, width, 3, padding=1)
+        if is_normed:
+            yield nn.BatchNorm2d(width)
+        yield nn.ReLU(inplace=True)
+
+
+def _require_pictures(image: Tensor, least: int) -> None:
+    if image.ndim != 4 or image.shape[1] != 3:
+        raise DataError(
+            f"VGG: expected pictures of 3 channels, (B, 3, H, W), found {tuple(image.shape)}; convert them to RGB"
+        )
+    if min(image.shape[2:]) < least:
+        raise DataError(
+            f"VGG: expected pictures of at least {least}x{least} pixels, found {image.shape[3]}x{image.shape[2]}; "
+            "enlarge them in the pipeline"
+        )

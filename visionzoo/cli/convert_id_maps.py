@@ -1,0 +1,52 @@
+"""``visionzoo convert idmaps2coco``: a folder of id maps to one COCO json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from visionzoo.cli.common import Parser, note
+
+
+def parser() -> Parser:
+    described = Parser(
+        "convert idmaps2coco",
+        "Write the instances of id maps, PNGs of 8 or 16 bit or with a palette whose numbers say 0 for background "
+        "and k for instance k, as COCO annotations of one category.",
+        "  visionzoo convert idmaps2coco data/sis1k -o data/sis1k/annotations/instances_train.json --split train.txt\n"
+        "  visionzoo convert idmaps2coco data/sis1k -o all.json --maps ids --category salient",
+    )
+    described.add_argument("root", type=Path, help="folder with imgs/<name>.jpg and instances/<name>.png")
+    described.add_argument("-o", "--out", type=Path, required=True, help="the json to write")
+    described.add_argument(
+        "--split", type=Path, metavar="FILE", help="names, one a line; also a file in ROOT (default: all id maps)"
+    )
+    described.add_argument("--imgs", default="imgs", help="folder of the pictures in ROOT (default: imgs)")
+    described.add_argument("--maps", default="instances", help="folder of the id maps in ROOT (default: instances)")
+    described.add_argument("--category", default="salient", help="name of the only category (default: salient)")
+    described.add_argument("--overwrite", action="store_true", help="replace OUT (default: an error)")
+    described.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
+    described.add_argument("--json", action="store_true", help="machine-readable summary on stdout (default: off)")
+    return described
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert one split."""
+    from visionzoo.cli.progress import progress
+    from visionzoo.datasets.coco_writing import write_coco_file
+    from visionzoo.datasets.id_maps import pictures_of, to_coco
+
+    pairs = pictures_of(args.root, _found(args.root, args.split), img_folder=args.imgs, map_folder=args.maps)
+    record = to_coco(progress(pairs, len(pairs), "reading", quiet=args.quiet), args.category)
+    write_coco_file(args.out, {"all": record}, overwrite=args.overwrite)
+    images, instances = len(record["images"]), len(record["annotations"])
+    if args.json:
+        print(json.dumps({"out": str(args.out), "images": images, "instances": instances}))
+    note(f"{args.out}: {images} images, {instances} instances", quiet=args.quiet)
+    return 0
+
+
+def _found(root: Path, split: Path | None) -> Path | None:
+    """A list as it is named from here, else in ROOT."""
+    return split if split is None or split.is_file() else root / split

@@ -1,0 +1,99 @@
+"""Id maps, where every pixel has the number of its instance, as COCO annotations of one category."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from visionzoo.datasets.transforms.masks import read_ids
+from visionzoo.errors import DataError
+from visionzoo.structures.detections import encode_mask
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+def pictures_of(
+    root: Path, split: Path | None = None, *, img_folder: str = "imgs", map_folder: str = "instances"
+) -> list[tuple[Path, Path]]:
+    """Pictures and their id maps ``<map_folder>/<name>.png``, in the order of ``split`` or of their names.
+
+    Args:
+        root: the data set's folder.
+        split: a file with one name a line. Default: all id maps.
+        img_folder, map_folder: folders in ``root``.
+
+    Raises:
+        DataError: there is none, or a picture or id map is missing.
+    """
+    maps = root / map_folder
+    if split is None:
+        names = sorted(path.stem for path in maps.glob("*.png"))
+    else:
+        if not split.is_file():
+            raise DataError(f"{split}: expected a list with one name a line, found no such file; check --split")
+        names = [line.strip() for line in split.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    if not names:
+        raise DataError(f"{split or maps}: expected id maps <name>.png, found none; check the folder")
+    return [(_picture(root / img_folder, name), _existing(maps / f"{name}.png")) for name in names]
+
+
+def to_coco(pairs: Iterable[tuple[Path, Path]], category: str = "salient") -> dict:
+    """A COCO record whose one category has every instance of every id map.
+
+    Args:
+        pairs: pictures and their id maps: 0 is background, k instance k.
+        category: its name.
+
+    Raises:
+        DataError: a map that cannot be read, or of another size than its picture.
+    """
+    images: list[dict] = []
+    annotations: list[dict] = []
+    for number, (picture, path) in enumerate(pairs, start=1):
+        ids = read_ids(path)
+        _require_size(picture, path, ids.shape)
+        images.append({"id": number, "file_name": picture.name, "height": ids.shape[0], "width": ids.shape[1]})
+        annotations += [{"id": len(annotations) + at, **each} for at, each in enumerate(_instances(ids, number), 1)]
+    return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": category}]}
+
+
+def _instances(ids: np.ndarray, image_id: int) -> Iterator[dict]:
+    for value in np.unique(ids[ids != 0]):
+        mask = ids == value
+        rows, columns = np.nonzero(mask)
+        x, y = int(columns.min()), int(rows.min())
+        yield {
+            "image_id": image_id,
+            "category_id": 1,
+            "bbox": [x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y],
+            "area": int(mask.sum()),
+            "segmentation": encode_mask(mask),
+            "iscrowd": 0,
+        }
+
+
+def _require_size(picture: Path, path: Path, shape: tuple[int, ...]) -> None:
+    from PIL import Image
+
+    with Image.open(picture) as opened:
+        size = opened.size
+    if size != (shape[1], shape[0]):
+        raise DataError(
+            f"{path}: expected {size[0]}x{size[1]} pixels like {picture.name}, found {shape[1]}x{shape[0]}; export it "
+            "in the picture's size"
+        )
+
+
+def _picture(folder: Path, name: str) -> Path:
+    for ending in _PICTURES:
+        if (folder / f"{name}{ending}").is_file():
+            return folder / f"{name}{ending}"
+    raise DataError(f"{folder}: expected a picture {name}.jpg (or .png), found none; copy it, or leave it off the list")
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise DataError(f"{path}: expected an id map, found no such file; copy it, or leave it off the list")
+    return path

@@ -1,0 +1,129 @@
+"""Pictures with one mask of what is salient: MSRA-B, ECSSD, HKU-IS, PASCAL-S, DUT-OMRON, DUTS and any set like them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mmengine.dataset import BaseDataset
+
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import DataError
+from visionzoo.registry import DATASETS
+
+# A stem may have several files (MSRA-B is published with picture and mask side by side); the first of these counts.
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+MASKS = (".png", ".bmp", ".jpg")
+_ADVICE = "see datasets/saliency/README.md, point data_root to where the data is, or try --tiny, which draws some"
+
+
+@DATASETS.register_module()
+class SaliencyDataset(BaseDataset):
+    """Pictures and grey masks of one stem.
+
+    On disk::
+
+        <data_root>/imgs/<name>.jpg       or .png, HKU-IS
+        <data_root>/gt/<name>.png         0 to 255, salient above 127
+        <data_root>/<split>.txt           optional: one name a line
+
+    A sample has ``img_path`` and ``gt_path``; ``LoadMaskAnnotation`` reads the mask. ``metainfo`` has one class,
+    ``salient``. Everything but the pixels is checked when the data set is built.
+
+    Args:
+        data_root: a folder, or ``tiny://msra_b?train=24&val=8&seed=0`` for drawn pictures.
+        split: name of the list in ``data_root``; None takes every picture.
+        img_folder, gt_folder: other names of the two folders; they may be the same one.
+        max_samples: the first N. Default: all.
+        pipeline: transforms, called in turn on each sample.
+        test_mode: an unusable sample is an error, not replaced by another.
+        serialize_data: keep samples as one byte buffer that workers share.
+        max_refetch: how many other samples are tried when the pipeline returns None.
+
+    Raises:
+        DataError: folders, lists, pictures or masks are missing, or there is none.
+    """
+
+    METAINFO = {"classes": ("salient",)}
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str | None = None,
+        img_folder: str = "imgs",
+        gt_folder: str = "gt",
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        root = resolve_data_root(data_root)
+        pictures = _files_by_stem(root, root / img_folder, PICTURES, "<name>.jpg")
+        masks = _files_by_stem(root, root / gt_folder, MASKS, "<name>.png")
+        names = sorted(pictures) if split is None else _listed(root, split)
+        self._samples = _paired(root, names, pictures, masks)
+        super().__init__(
+            data_root=str(root),
+            indices=max_samples,
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """The samples; this keeps no second copy of them."""
+        samples, self._samples = self._samples, []
+        return samples
+
+
+def _files_by_stem(root: Path, folder: Path, endings: Sequence[str], example: str) -> dict[str, str]:
+    """Stem to path; of several files of a stem, the one whose ending comes first."""
+    if not folder.is_dir():
+        raise DataError(f"{root}: expected {folder.name}/{example}, found no such folder (in {Path.cwd()}); {_ADVICE}")
+    names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
+    found: dict[str, str] = {}
+    for ending in endings:
+        for name in names:
+            if name.lower().endswith(ending):
+                found.setdefault(name[: -len(ending)], str(folder / name))
+    if not found:
+        raise DataError(f"{folder}: expected files {example}, found none ({', '.join(endings)}); {_ADVICE}")
+    return found
+
+
+def _listed(root: Path, split: str) -> list[str]:
+    path = root / f"{split}.txt"
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(other.name for other in root.glob("*.txt"))) or "none"
+        raise DataError(
+            f"{path}: expected a list with one name a line, found no such file (lists there: {known}); write it, or "
+            "leave split out to take every picture"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
+        raise DataError(f"{path}: expected a list with one name a line, but {reason}; check it") from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise DataError(f"{path}: expected at least one name, found none; check how it was made")
+    return [name[: -len(end)] if (end := _ending(name)) else name for name in names]
+
+
+def _ending(name: str) -> str:
+    """The ending of a picture's name; lists of some copies have it."""
+    return next((ending for ending in PICTURES if name.lower().endswith(ending)), "")
+
+
+def _paired(root: Path, names: Sequence[str], pictures: dict[str, str], masks: dict[str, str]) -> list[dict]:
+    for kind, known in (("pictures", pictures), ("masks", masks)):
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise DataError(
+                f"{root}: expected {len(names)} {kind}, found {len(missing)} missing ({', '.join(missing[:3])}"
+                f"{', ...' if len(missing) > 3 else ''}); copy them again, or list the others in a split"
+            )
+    return [{"img_path": pictures[name], "gt_path": masks[name]} for name in names]

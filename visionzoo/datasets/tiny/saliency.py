@@ -1,0 +1,143 @@
+"""Drawn pictures in the layout of saliency sets: discs and rectangles that stand out from grey ground.
+
+::
+
+    imgs/0001.jpg ...             every picture of another size
+    gt/0001.png ...               0 and 255
+    train.txt, val.txt, test.txt  one name a line
+
+By turns there is a disc inside, a rectangle at the border, two objects apart, and two that touch. With ``hard`` the
+fifth picture of every split has nothing salient, and the sixth a single salient pixel.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import RandomState
+
+VERSION = 1
+DEFAULTS = {"train": 24, "val": 8, "test": 8, "size": 64, "hard": 1, "seed": 0}
+LOWEST = {"train": 1, "val": 1, "test": 1, "size": 32, "hard": 0, "seed": 0}
+
+SPLITS = ("train", "val", "test")
+_EMPTY_AT, _SINGLE_AT = 4, 5
+_COLOURS = ((214, 66, 52), (58, 170, 72), (62, 92, 214), (230, 190, 40), (170, 60, 190))  # RGB
+
+
+def draw(folder: Path, *, train: int, val: int, test: int, size: int, hard: int, seed: int) -> None:
+    """Draw all splits into ``folder``.
+
+    Args:
+        folder: exists and is empty.
+        train, val, test: pictures of each split.
+        size: mean side of the pictures in pixels; each side lies within a quarter of it.
+        hard: 0 leaves out the empty mask and the single pixel.
+        seed: another seed draws other pictures.
+    """
+    for name in ("imgs", "gt"):
+        (folder / name).mkdir()
+    number = 0
+    for split, count in zip(SPLITS, (train, val, test)):
+        names = []
+        for index in range(count):
+            number += 1
+            names.append(f"{number:04d}")
+            picture, ids = draw_scene(RandomState([seed, SPLITS.index(split), index]), size, index, hard=bool(hard))
+            write_picture(folder / "imgs" / f"{names[-1]}.jpg", picture)
+            write_map(folder / "gt" / f"{names[-1]}.png", np.where(ids > 0, 255, 0).astype(np.uint8))
+        (folder / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+
+
+def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """A picture, (H, W, 3) uint8 RGB, and the number of each pixel's object, (H, W) uint8, 0 for ground.
+
+    Args:
+        rng: where randomness comes from.
+        size: mean side in pixels.
+        index: the number of the picture in its split, which says what is in it.
+        hard: whether picture 4 is empty and picture 5 has one pixel.
+    """
+    height, width = (int(side) for side in rng.randint(size * 3 // 4, size * 5 // 4 + 1, 2))
+    picture, ids = _ground(rng, height, width), np.zeros((height, width), np.uint8)
+    if hard and index == _EMPTY_AT:
+        return picture, ids
+    if hard and index == _SINGLE_AT:
+        ids[rng.randint(1, height - 1), rng.randint(1, width - 1)] = 1
+    else:
+        _SCENES[index % len(_SCENES)](rng, ids)
+    first = rng.randint(len(_COLOURS))
+    for number in range(1, int(ids.max()) + 1):
+        colour = np.array(_COLOURS[(first + number) % len(_COLOURS)]) + rng.randint(-20, 21, 3)
+        picture[ids == number] = np.clip(colour, 0, 255)
+    return picture, ids
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """RGB as JPEG."""
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    path.write_bytes(data.tobytes())  # cv2.imwrite says nothing when the disk is full
+
+
+def write_map(path: Path, values: np.ndarray) -> None:
+    """(H, W) numbers as PNG."""
+    path.write_bytes(cv2.imencode(".png", values)[1].tobytes())
+
+
+def _ground(rng: RandomState, height: int, width: int) -> np.ndarray:
+    """Greyish noise at two scales over a tint."""
+    texture = np.zeros((height, width, 1), np.int16)
+    for cells, strength in ((4, 30), (16, 15)):
+        noise = rng.randint(0, 2 * strength + 1, (cells, cells)).astype(np.uint8)
+        grown = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+        texture += grown.astype(np.int16)[..., None] - strength
+    tint = rng.randint(95, 150) + rng.randint(-10, 11, 3)
+    return np.clip(texture + tint, 0, 255).astype(np.uint8)
+
+
+# --- what is in a picture ---
+
+
+def _disc_inside(rng: RandomState, ids: np.ndarray) -> None:
+    side = min(ids.shape)
+    radius = int(rng.randint(side // 6, side // 4 + 1))
+    _disc(ids, 1, (_between(rng, radius, ids.shape[1]), _between(rng, radius, ids.shape[0])), radius)
+
+
+def _rectangle_at_border(rng: RandomState, ids: np.ndarray) -> None:
+    height, width = ids.shape
+    rows, columns = int(rng.randint(height // 3, height // 2)), int(rng.randint(width // 3, width // 2))
+    top = (0, height - rows)[rng.randint(2)]
+    left = int(rng.randint(0, width - columns + 1))
+    ids[top : top + rows, left : left + columns] = 1
+
+
+def _two_apart(rng: RandomState, ids: np.ndarray) -> None:
+    height, width = ids.shape
+    radius = min(height, width // 2) // 5
+    _disc(ids, 1, (width // 4, _between(rng, radius, height)), radius)
+    top = int(rng.randint(1, height // 2))
+    ids[top : top + height // 3, width * 5 // 8 : width * 7 // 8] = 2
+
+
+def _touching_pair(rng: RandomState, ids: np.ndarray) -> None:
+    """The second disc lies under the first, so that they share a border."""
+    height, width = ids.shape
+    radius = min(height, width) // 5
+    row = _between(rng, radius + 2, height)
+    column = _between(rng, 2 * radius, width)
+    _disc(ids, 2, (column + radius * 4 // 5, row), radius)
+    _disc(ids, 1, (column - radius * 4 // 5, row), radius)
+
+
+_SCENES = (_disc_inside, _rectangle_at_border, _two_apart, _touching_pair)
+
+
+def _between(rng: RandomState, margin: int, side: int) -> int:
+    return int(rng.randint(margin + 1, max(margin + 2, side - margin - 1)))
+
+
+def _disc(ids: np.ndarray, number: int, centre: tuple[int, int], radius: int) -> None:
+    cv2.circle(ids, centre, radius, number, cv2.FILLED)

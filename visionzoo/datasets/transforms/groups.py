@@ -1,0 +1,189 @@
+"""Loading and augmenting groups of pictures, each with the mask of an object.
+
+In a sample ``img`` is a list of (H, W, 3) uint8 RGB, ``gt_map``, if there are masks, a list of (H, W) uint8, 0 to 255.
+Every picture draws its own random numbers, from Python's and NumPy's global generators, which the engine seeds for each
+sample. Pillow does the arithmetic, as in the authors' code of GCoNet+.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mmcv.transforms.base import BaseTransform
+from PIL import Image, ImageEnhance
+
+from visionzoo.datasets.transforms.loading import read_image
+from visionzoo.datasets.transforms.masks import read_grey
+from visionzoo.errors import ConfigError, DataError
+from visionzoo.registry import TRANSFORMS
+
+Picture = Image.Image
+Change = Callable[[Picture], Picture]
+
+
+@TRANSFORMS.register_module()
+class LoadGroup(BaseTransform):
+    """Fill ``img`` and ``ori_shape``, a list of (H, W), of a group, and ``gt_map`` where ``gt_path`` names masks.
+
+    The sample holds ``img_path``, a list of files, or ``img``, a list of RGB arrays, instead.
+
+    Args:
+        exif: turn pictures as their EXIF orientation says. Off by default: masks are for the pixels as stored.
+
+    Raises:
+        DataError: a file that cannot be read, a mask of another size than its picture, or of 0 and 1.
+    """
+
+    def __init__(self, exif: bool = False):
+        self.exif = exif
+
+    def transform(self, results: dict) -> dict:
+        sources = results["img"] if results.get("img") is not None else results["img_path"]
+        results["img"] = [read_image(source, exif=self.exif) for source in sources]
+        results["ori_shape"] = [image.shape[:2] for image in results["img"]]
+        if "gt_path" in results:
+            results["gt_map"] = [
+                read_mask(path, shape) for path, shape in zip(results["gt_path"], results["ori_shape"], strict=True)
+            ]
+        return results
+
+    def __repr__(self) -> str:
+        return f"LoadGroup(exif={self.exif})"
+
+
+def read_mask(path: str, shape: Sequence[int]) -> np.ndarray:
+    """A mask as (H, W) uint8. Grey values stay: they are a mask's soft edge; colours become grey.
+
+    Args:
+        path: a picture of any kind, see :func:`visionzoo.datasets.transforms.masks.read_grey`.
+        shape: (H, W) of its picture.
+
+    Raises:
+        DataError: the file cannot be read, has another size, or values that end at 1.
+    """
+    mask = read_grey(path)
+    if mask.shape != tuple(shape):
+        raise DataError(
+            f"{path}: expected a mask of {shape[1]}x{shape[0]} like its picture, found {mask.shape[1]}x"
+            f"{mask.shape[0]}; make it anew from the picture"
+        )
+    if mask.max() == 1:
+        raise DataError(f"{path}: expected a mask of 0 to 255, found 1 as its largest value; multiply it by 255")
+    return mask
+
+
+class GroupTransform(BaseTransform):
+    """Changes every picture of a group and its mask by what :meth:`changes` draws."""
+
+    @abstractmethod
+    def changes(self) -> tuple[Change, Change]:
+        """What happens to the next picture, and to its mask."""
+
+    def transform(self, results: dict) -> dict:
+        drawn = [self.changes() for _ in results["img"]]
+        results["img"] = [_changed(change, image) for (change, _), image in zip(drawn, results["img"])]
+        if "gt_map" in results:
+            results["gt_map"] = [_changed(change, mask) for (_, change), mask in zip(drawn, results["gt_map"])]
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
+
+
+@TRANSFORMS.register_module()
+class ResizeGroup(GroupTransform):
+    """Every picture resized to one size, bilinear, whatever its shape is; and says it as ``img_shape``.
+
+    Args:
+        size: side, or (H, W), in pixels.
+        masks: resize the masks too (they stay soft), as training needs it. Measuring takes them in original pixels.
+    """
+
+    def __init__(self, size: int | Sequence[int] = 256, masks: bool = True):
+        height, width = (size, size) if isinstance(size, int) else size
+        self.size, self.masks = (int(height), int(width)), masks
+
+    def changes(self) -> tuple[Change, Change]:
+        return self._resized, self._resized if self.masks else _as_it_is
+
+    def transform(self, results: dict) -> dict:
+        results["img_shape"] = self.size
+        return super().transform(results)
+
+    def _resized(self, picture: Picture) -> Picture:
+        return picture.resize(self.size[::-1], Image.Resampling.BILINEAR)
+
+
+@TRANSFORMS.register_module()
+class FlipGroup(GroupTransform):
+    """Left becomes right with probability ``prob``."""
+
+    def __init__(self, prob: float = 0.5):
+        self.prob = _probability("FlipGroup", prob)
+
+    def changes(self) -> tuple[Change, Change]:
+        change = _flipped if random.random() < self.prob else _as_it_is
+        return change, change
+
+
+@TRANSFORMS.register_module()
+class RotateGroup(GroupTransform):
+    """Turned by a whole number of degrees, bicubic for picture and mask, the corners filled with 0.
+
+    Args:
+        prob: of turning at all.
+        degrees: from -degrees to degrees - 1.
+    """
+
+    def __init__(self, prob: float = 0.2, degrees: int = 15):
+        self.prob, self.degrees = _probability("RotateGroup", prob), degrees
+
+    def changes(self) -> tuple[Change, Change]:
+        if random.random() >= self.prob:
+            return _as_it_is, _as_it_is
+        angle = int(np.random.randint(-self.degrees, self.degrees))
+
+        def turned(picture: Picture) -> Picture:
+            return picture.rotate(angle, Image.Resampling.BICUBIC)
+
+        return turned, turned
+
+
+@TRANSFORMS.register_module()
+class EnhanceGroup(GroupTransform):
+    """Brightness and contrast times 0.5 to 1.5, then colour times 0 to 2 and sharpness times 0 to 3, in steps of 0.1.
+
+    Masks stay.
+    """
+
+    def changes(self) -> tuple[Change, Change]:
+        factors = [random.randint(low, high) / 10 for low, high in ((5, 15), (5, 15), (0, 20), (0, 30))]
+        kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, ImageEnhance.Sharpness)
+
+        def enhanced(picture: Picture) -> Picture:
+            for kind, factor in zip(kinds, factors):
+                picture = kind(picture).enhance(factor)
+            return picture
+
+        return enhanced, _as_it_is
+
+
+def _changed(change: Change, array: np.ndarray) -> np.ndarray:
+    return array if change is _as_it_is else np.array(change(Image.fromarray(array)))
+
+
+def _as_it_is(picture: Picture) -> Picture:
+    return picture
+
+
+def _flipped(picture: Picture) -> Picture:
+    return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def _probability(name: str, prob: float) -> float:
+    if not 0 <= prob <= 1:
+        raise ConfigError(f"{name}.prob: expected a number in [0, 1], found {prob}; 0 is never")
+    return prob

@@ -1,0 +1,134 @@
+"""Connectivity in the mask branch of Mask R-CNN: salient instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.heads.connnet.connectivity import REDUCTIONS, connectivity_to_map, offsets_of
+from visionzoo.registry import MODELS
+
+# Soft maps of 0 and 1 become finite logits for mmdet's pasting.
+_MARGIN = 1e-6
+
+
+@MODELS.register_module()
+class ConnectivityMaskHead(BaseModule):
+    """mmdet's ``FCNMaskHead`` (four convs 3x3, doubled, 28 x 28) with one output for each neighbour of each class.
+
+    The truth is the cube of a box's cropped mask, binarised at 0.5; neighbours outside the box count as background.
+    Boxes of any detector with masks in mmdet; the paper's adaptation of Mask R-CNN could not be read, so that all
+    settings but the cube are Mask R-CNN's, by our choice.
+
+    Args:
+        in_channels: of the RoI features; filled in from the neck.
+        num_classes: K; filled in from the data set, 1 for ``salient``.
+        variant: ``default``, or ``tiny`` with two convs of 32 channels.
+        num_convs, conv_out_channels: of the convs before the doubling; the variant's by default.
+        neighbours: 8, or 4 (ours).
+        pair: how both ends of a pair are asked: ``and`` (a hard mask), ``product``, ``mean`` or ``none``; the result is
+            pasted into its box and compared with ``test_cfg.rcnn.mask_thr_binary``.
+        loss: a loss of cubes; by default ``dict(type="ConnectivityLoss")``.
+        init_cfg: mmengine's.
+
+    Raises:
+        ConfigError, UnknownName: settings that do not exist.
+    """
+
+    VARIANTS: dict[str, dict[str, int]] = {
+        "default": {"num_convs": 4, "conv_out_channels": 256},
+        "tiny": {"num_convs": 2, "conv_out_channels": 32},
+    }
+
+    # It reads what a RoI extractor cuts out, not a pyramid.
+    PART_OF = "a two-stage detector's roi_head"
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int = 80,
+        variant: str = "default",
+        *,
+        num_convs: int | None = None,
+        conv_out_channels: int | None = None,
+        neighbours: int = 8,
+        pair: str = "and",
+        loss: Mapping | None = None,
+        init_cfg: Any = None,
+    ):
+        super().__init__(init_cfg)
+        if variant not in self.VARIANTS:
+            raise UnknownName(variant, kind="ConnectivityMaskHead variant", known=self.VARIANTS)
+        if pair not in REDUCTIONS:
+            raise UnknownName(pair, kind="reduction of pairs", known=REDUCTIONS)
+        if num_classes < 1:
+            raise ConfigError(f"ConnectivityMaskHead: expected num_classes from 1 on, found {num_classes}; name them")
+        chosen = {"num_convs": num_convs, "conv_out_channels": conv_out_channels}
+        sizes = self.VARIANTS[variant] | {name: value for name, value in chosen.items() if value is not None}
+        self.num_classes, self.neighbours, self.pair = num_classes, neighbours, pair
+        outputs = num_classes * len(offsets_of(neighbours))
+        self.fcn = MODELS.build(
+            {"type": "mmdet.FCNMaskHead", "in_channels": in_channels, "num_classes": outputs, **sizes}
+        )
+        self.cube_loss = MODELS.build({"type": "ConnectivityLoss", "neighbours": neighbours, **(loss or {})})
+
+    def forward(self, rois: Tensor) -> Tensor:
+        """(n, C, 14, 14) to logits (n, N * K, 28, 28)."""
+        return self.fcn(rois)
+
+    def loss_and_target(
+        self,
+        mask_preds: Tensor,
+        sampling_results: Sequence[Any],
+        batch_gt_instances: Any,
+        rcnn_train_cfg: Any,
+    ) -> dict[str, Any]:
+        """mmdet's interface: ``loss_mask``, a dict of scalars, and ``mask_targets``, (n, 28, 28) of 0 and 1."""
+        targets = self.fcn.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
+        labels = torch.cat([result.pos_gt_labels for result in sampling_results])
+        losses = self.losses_of(mask_preds, targets, labels)
+        return {"loss_mask": losses, "mask_targets": targets}
+
+    def losses_of(self, logits: Tensor, targets: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Losses of the right class's cube of every box.
+
+        Args:
+            logits: (n, N * K, h, w).
+            targets: (n, h, w), 1 where the box's object is.
+            labels: (n,), classes from 0.
+        """
+        if not len(logits):
+            return {"loss_mask": logits.sum()}
+        cubes = logits.unflatten(1, (self.num_classes, self.neighbours))
+        cubes = cubes[torch.arange(len(labels), device=labels.device), labels]
+        terms = self.cube_loss(cubes, targets[:, None] >= 0.5)
+        return {name.replace("loss_", "loss_mask_", 1): value for name, value in terms.items()}
+
+    def predict_by_feat(
+        self,
+        mask_preds: Sequence[Tensor],
+        results_list: Sequence[Any],
+        batch_img_metas: Sequence[Mapping],
+        rcnn_test_cfg: Any,
+        rescale: bool = False,
+        activate_map: bool = False,
+    ) -> Sequence[Any]:
+        """mmdet's interface: results with ``masks``, (n, H, W) bool of the whole picture.
+
+        Args:
+            mask_preds: one (n, N * K, h, w) for each picture: logits, or probabilities with ``activate_map``.
+            results_list: boxes and labels of each picture.
+            batch_img_metas, rcnn_test_cfg, rescale: as mmdet's heads take them.
+        """
+        maps = [self.maps_of(each if activate_map else each.float().sigmoid()) for each in mask_preds]
+        logits = [each.logit(_MARGIN) for each in maps]
+        return self.fcn.predict_by_feat(logits, results_list, batch_img_metas, rcnn_test_cfg, rescale)
+
+    def maps_of(self, prob: Tensor) -> Tensor:
+        """(n, N * K, h, w) probabilities to (n, K, h, w) in [0, 1]."""
+        return connectivity_to_map(prob, self.pair, self.neighbours).float()
