@@ -357,7 +357,8 @@ def _attend_in_tiles(
     queries, keys, values = _cut_queries(q, tiling), _take_blocks(k, tiling), _take_blocks(v, tiling)
     cut = queries.shape
     bias = _bias(tiling, rpb, heads, queries, trains=trains)
-    out = _core(*(_as_batch(x, axes) for x in (queries, keys, values)), bias, scale, trains=trains)
+    batched_q, batched_k, batched_v = (_as_batch(x, axes) for x in (queries, keys, values))
+    out = _core(batched_q, batched_k, batched_v, bias, scale, trains=trains)
     out = out.reshape(*cut[:-1], out.shape[-1]).permute(_inverse(_tile_order(axes)))
     for axis, tiles in enumerate(tiling):
         out = out.flatten(1 + 2 * axis, 2 + 2 * axis).narrow(1 + 2 * axis, 0, tiles.count)
