@@ -230,8 +230,7 @@ def test_truth_stays_in_original_pixels_when_it_is_loaded_last(root):
 
 
 def test_packing_renames_what_it_is_told():
-    with pytest.MonkeyPatch.context():
-        pack = TRANSFORMS.build(dict(type="PackTaskInputs", rename={"gt_seg_map": "gt_other"}))
+    pack = TRANSFORMS.build(dict(type="PackTaskInputs", rename={"gt_seg_map": "gt_other"}))
     assert "gt_other" in pack(dict(img=PICTURE, gt_seg_map=MASK))["data_samples"]
 
 
@@ -326,3 +325,27 @@ def test_drawn_instances_are_those_of_their_maps():
         codes = [each["segmentation"] for each in record["annotations"] if each["image_id"] == image["id"]]
         assert len(codes) == ids.max()
         assert np.array_equal(sum(decode_mask(code) * (k + 1) for k, code in enumerate(codes)), ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "splits", "suffix"),
+    [
+        ("msra_b", ["train", "val", "test"], ".jpg"),
+        ("hku_is", ["train", "val", "test"], ".png"),
+        ("duts", ["train", "test"], ".jpg"),
+        ("ecssd", [None], ".jpg"),
+        ("dut_omron", [None], ".jpg"),
+        ("pascal_s", [None], ".jpg"),
+    ],
+)
+def test_every_set_has_a_twin_in_its_own_files(name, splits, suffix):
+    address = f"tiny://{name}?test=3&size=40"
+    for split in splits:
+        data = build(address, split=split)
+        assert len(data) == {"train": 24, "val": 8}.get(split, 3)
+        sample = data.get_data_info(0)
+        assert sample["img_path"].endswith(suffix)
+        values = np.unique(read_grey(sample["gt_path"]))
+        assert (len(values) > 2) == (name == "pascal_s")
+    lists = sorted(path.stem for path in resolve_data_root(address).glob("*.txt"))
+    assert lists == sorted(split for split in splits if split)

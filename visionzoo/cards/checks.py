@@ -89,7 +89,7 @@ def measure_metric(card: Card, check: MetricCheck) -> Numbers:
     """The config's metric on shaken ground truth."""
     loaded = load_config(card.name, tiny=True)
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
-    classes = len(dataset.metainfo["classes"])
+    classes = _class_count(dataset) or 0
     shaken = task_checks(card.task).shaken
     samples = [shaken(dataset.get_data_info(index), index, check.seed, classes) for index in range(len(dataset))]
     return _evaluate(loaded, dataset, [samples])

@@ -14,19 +14,25 @@ import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from visionzoo.errors import ConfigError, OutputError, nearest_name, one_of
 
 SCHEME = "tiny"
 
-# name of the twin -> module with VERSION, DEFAULTS, LOWEST and draw(folder, **options)
+# name of the twin -> module, or object in a module, with VERSION, DEFAULTS, LOWEST and draw(folder, **options)
 TWINS = {
     "coco": "visionzoo.datasets.tiny.coco",
     "imagenet": "visionzoo.datasets.tiny.imagenet",
     "cifar10": "visionzoo.datasets.tiny.cifar10",
     "cifar100": "visionzoo.datasets.tiny.cifar100",
     "co_saliency": "visionzoo.datasets.tiny.co_saliency",
-    "msra_b": "visionzoo.datasets.tiny.saliency",
+    "dut_omron": "visionzoo.datasets.tiny.saliency:DUT_OMRON",
+    "duts": "visionzoo.datasets.tiny.saliency:DUTS",
+    "ecssd": "visionzoo.datasets.tiny.saliency:ECSSD",
+    "hku_is": "visionzoo.datasets.tiny.saliency:HKU_IS",
+    "msra_b": "visionzoo.datasets.tiny.saliency:MSRA_B",
+    "pascal_s": "visionzoo.datasets.tiny.saliency:PASCAL_S",
     "salient_instances": "visionzoo.datasets.tiny.salient_instances",
 }
 
@@ -50,7 +56,9 @@ def resolve_data_root(data_root: str | os.PathLike[str]) -> Path:
     name, _, query = rest.partition("?")
     if name not in TWINS:
         raise ConfigError(f"data_root {address!r}: no tiny data set is called {name!r}; {_known(name, TWINS)}")
-    twin = import_module(TWINS[name])
+    module, _, attribute = TWINS[name].partition(":")
+    twin: Any = import_module(module)
+    twin = getattr(twin, attribute) if attribute else twin
     options = _options(address, query, twin.DEFAULTS, twin.LOWEST)
     folder = cache_root() / "tiny" / _folder_name(name, twin.VERSION, options)
     if not folder.is_dir():

@@ -2,9 +2,9 @@
 
 ::
 
-    imgs/0001.jpg ...             every picture of another size
-    gt/0001.png ...               0 and 255
-    train.txt, val.txt, test.txt  one name a line
+    imgs/0001.jpg ...             every picture of another size; HKU-IS has .png
+    gt/0001.png ...               0 and 255; PASCAL-S has grey edges
+    train.txt, val.txt, test.txt  one name a line; sets that are all for testing have no lists
 
 By turns there is a disc inside, a rectangle at the border, two objects apart, and two that touch. With ``hard`` the
 fifth picture of every split has nothing salient, and the sixth a single salient pixel.
@@ -12,43 +12,80 @@ fifth picture of every split has nothing salient, and the sixth a single salient
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.random import RandomState
 
-VERSION = 1
-DEFAULTS = {"train": 24, "val": 8, "test": 8, "size": 64, "hard": 1, "seed": 0}
-LOWEST = {"train": 1, "val": 1, "test": 1, "size": 32, "hard": 0, "seed": 0}
-
 SPLITS = ("train", "val", "test")
 _EMPTY_AT, _SINGLE_AT = 4, 5
 _COLOURS = ((214, 66, 52), (58, 170, 72), (62, 92, 214), (230, 190, 40), (170, 60, 190))  # RGB
+_PICTURES = {"train": 24, "val": 8, "test": 8}
 
 
-def draw(folder: Path, *, train: int, val: int, test: int, size: int, hard: int, seed: int) -> None:
-    """Draw all splits into ``folder``.
+@dataclass(frozen=True)
+class SaliencyTwin:
+    """How one of the sets is published.
 
-    Args:
-        folder: exists and is empty.
-        train, val, test: pictures of each split.
-        size: mean side of the pictures in pixels; each side lies within a quarter of it.
-        hard: 0 leaves out the empty mask and the single pixel.
-        seed: another seed draws other pictures.
+    Attributes:
+        splits: that have a list of their own; a set that is all for testing has none.
+        suffix: of its pictures.
+        soft: masks have grey edges, as those of several people's answers have.
     """
-    for name in ("imgs", "gt"):
-        (folder / name).mkdir()
-    number = 0
-    for split, count in zip(SPLITS, (train, val, test)):
-        names = []
-        for index in range(count):
-            number += 1
-            names.append(f"{number:04d}")
-            picture, ids = draw_scene(RandomState([seed, SPLITS.index(split), index]), size, index, hard=bool(hard))
-            write_picture(folder / "imgs" / f"{names[-1]}.jpg", picture)
-            write_map(folder / "gt" / f"{names[-1]}.png", np.where(ids > 0, 255, 0).astype(np.uint8))
-        (folder / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+
+    splits: tuple[str, ...] = ()
+    suffix: str = ".jpg"
+    soft: bool = False
+
+    VERSION = 1
+
+    @property
+    def DEFAULTS(self) -> dict[str, int]:  # noqa: N802 - what every twin calls it
+        """Options and their usual values."""
+        counts = {split: _PICTURES[split] for split in self.splits or ("test",)}
+        return {**counts, "size": 64, "hard": 1, "seed": 0}
+
+    @property
+    def LOWEST(self) -> dict[str, int]:  # noqa: N802
+        """Options and the least that they may be."""
+        return {**dict.fromkeys(self.splits or ("test",), 1), "size": 32, "hard": 0, "seed": 0}
+
+    def draw(self, folder: Path, *, size: int, hard: int, seed: int, **counts: int) -> None:
+        """Draw all splits into ``folder``.
+
+        Args:
+            folder: exists and is empty.
+            size: mean side of the pictures in pixels; each side lies within a quarter of it.
+            hard: 0 leaves out the empty mask and the single pixel.
+            seed: another seed draws other pictures.
+            counts: pictures of each split.
+        """
+        for name in ("imgs", "gt"):
+            (folder / name).mkdir()
+        number = 0
+        for split, count in counts.items():
+            names = []
+            for index in range(count):
+                number += 1
+                names.append(f"{number:04d}")
+                picture, ids = draw_scene(RandomState([seed, SPLITS.index(split), index]), size, index, hard=bool(hard))
+                write_picture(folder / "imgs" / f"{names[-1]}{self.suffix}", picture)
+                write_map(folder / "gt" / f"{names[-1]}.png", self._mask(ids))
+            if self.splits:
+                (folder / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+
+    def _mask(self, ids: np.ndarray) -> np.ndarray:
+        mask = np.where(ids > 0, 255, 0).astype(np.uint8)
+        return cv2.GaussianBlur(mask, (3, 3), 0) if self.soft else mask
+
+
+MSRA_B = SaliencyTwin(SPLITS)
+HKU_IS = SaliencyTwin(SPLITS, suffix=".png")
+DUTS = SaliencyTwin(("train", "test"))
+ECSSD = DUT_OMRON = SaliencyTwin()
+PASCAL_S = SaliencyTwin(soft=True)
 
 
 def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -76,8 +113,8 @@ def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """RGB as JPEG."""
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    """RGB as JPEG or PNG."""
+    _, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
     path.write_bytes(data.tobytes())  # cv2.imwrite says nothing when the disk is full
 
 

@@ -1,0 +1,93 @@
+"""Co-saliency: pairs of groups from DUTS_class and COCO-SEG to train, CoCA to validate, all in data/co_saliency.
+
+See datasets/co_saliency/README.md. An iteration is one pair; two of them, one of each source, make a step, whose
+losses the authors add (here their mean counts, which Adam does not tell from the sum).
+"""
+
+data_root = "data/co_saliency"
+dataset_type = "CoSaliencyFolder"
+meta_keys = ("img_path", "ori_shape", "img_shape", "group")
+
+train_pipeline = [
+    dict(type="LoadGroup"),
+    dict(type="FlipGroup", prob=0.5),
+    dict(type="RotateGroup", prob=0.2, degrees=15),
+    dict(type="EnhanceGroup"),
+    dict(type="ResizeGroup", size=256),
+    dict(type="PackTaskInputs", meta_keys=meta_keys),
+]
+test_pipeline = [
+    dict(type="LoadGroup"),
+    dict(type="ResizeGroup", size=256, masks=False),  # measured in pixels of the original pictures
+    dict(type="PackTaskInputs", meta_keys=meta_keys),
+]
+
+train_dataloader = dict(
+    batch_size=1,  # pair
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type="BlockSampler"),
+    collate_fn=dict(type="join_samples"),
+    dataset=dict(
+        type="CoSaliencyPairs",
+        most=26,
+        sources=[
+            dict(type=dataset_type, data_root=data_root, name="DUTS_class", pipeline=train_pipeline),
+            dict(type=dataset_type, data_root=data_root, name="coco-seg", pipeline=train_pipeline),
+        ],
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,  # group
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(type=dataset_type, data_root=data_root, name="CoCA", test_mode=True, pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type="SaliencyMetric", protocol="gconet")
+test_evaluator = val_evaluator
+
+train_cfg = dict(by_epoch=True, max_epochs=350, val_interval=10)
+val_cfg = dict()
+test_cfg = dict()
+optim_wrapper = dict(
+    optimizer=dict(type="Adam", lr=1.625e-4, betas=(0.9, 0.99)),  # 1e-4 for 16 pictures of a group, here 26
+    accumulative_counts=2,
+)
+
+tiny_root = "tiny://co_saliency?groups=3&pictures=4&seed=0"
+tiny_train_pipeline = [
+    dict(type="LoadGroup"),
+    dict(type="FlipGroup", prob=0.5),
+    dict(type="ResizeGroup", size=64),
+    dict(type="PackTaskInputs", meta_keys=meta_keys),
+]
+tiny_test_pipeline = [
+    dict(type="LoadGroup"),
+    dict(type="ResizeGroup", size=64, masks=False),
+    dict(type="PackTaskInputs", meta_keys=meta_keys),
+]
+tiny_val_dataloader = dict(
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(data_root=tiny_root, pipeline=tiny_test_pipeline),
+)
+tiny = dict(
+    train_dataloader=dict(
+        num_workers=0,
+        persistent_workers=False,
+        dataset=dict(
+            sources=[
+                dict(type=dataset_type, data_root=tiny_root, name="DUTS_class", pipeline=tiny_train_pipeline),
+                dict(type=dataset_type, data_root=tiny_root, name="coco-seg", pipeline=tiny_train_pipeline),
+            ],
+        ),
+    ),
+    val_dataloader=tiny_val_dataloader,
+    test_dataloader=tiny_val_dataloader,
+    train_cfg=dict(max_epochs=60, val_interval=20),
+    optim_wrapper=dict(optimizer=dict(lr=1e-3)),
+)

@@ -1,0 +1,111 @@
+"""Models that look at several pictures together: every folder is a group, and each picture gets its own result."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from inference_scenes import scene
+from PIL import Image
+
+from visionzoo import Inferencer
+from visionzoo.cli.infer import main
+from visionzoo.errors import DataError
+from visionzoo.zoo import get_model
+
+NAME = "gconet_plus"
+SOFT = "model.head.cem=False"  # maps that are not nearly binary, in which every change shows
+CHANGED = ["--allow-new", "--cfg-options", SOFT]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Untrained ones, with maps that the pictures of a group change."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = get_model(NAME, tiny=True, **{"model.head.cem": False})
+    path = tmp_path_factory.mktemp("weights") / "groups.pth"
+    torch.save({"state_dict": model.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def inferencer(weights):
+    return Inferencer(NAME, weights, tiny=True, device="cpu", options=[SOFT], allow_new=True)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two groups of other sizes, with a picture that cannot be read, and one that is empty but for a text."""
+    root = tmp_path / "in"
+    for group, count in (("cats", 3), ("deep/dogs", 2), ("empty", 0)):
+        (root / group).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(scene(50 + 9 * number, 71, number)).save(root / group / f"{number}.png")
+    (root / "cats" / "x.jpg").write_bytes(b"not a picture")
+    (root / "empty" / "notes.txt").write_text("nothing to see")
+    return root
+
+
+def test_a_folder_is_a_group(inferencer, folders):
+    found = list(inferencer(folders, errors="report"))
+    assert [each.source.place.as_posix() for each in found] == [
+        "cats/0.png", "cats/1.png", "cats/2.png", "cats/x.jpg", "deep/dogs/0.png", "deep/dogs/1.png",
+    ]  # fmt: skip
+    assert [each.group_size for each in found] == [4] * 4 + [2] * 2
+    assert len({each.group for each in found}) == 2
+    assert isinstance(found[3].error, DataError)
+    for each in found[:3]:
+        assert each.result.map.shape == each.size[::-1]
+    assert found[0].record()["group"] == str(folders / "cats")
+
+
+def test_pictures_of_a_group_change_each_other_and_other_groups_do_not(inferencer, folders):
+    together = list(inferencer(folders, errors="report"))
+    alone = list(inferencer(folders / "deep" / "dogs"))
+    assert all(np.array_equal(a.result.map, b.result.map) for a, b in zip(together[4:], alone, strict=True))
+    single = inferencer.one(folders / "cats" / "0.png")
+    assert single.group_size == 1
+    assert not np.array_equal(single.result.map, together[0].result.map)
+
+
+def test_order_of_inputs_is_order_of_results(inferencer, folders):
+    mixed = [folders / "cats" / "0.png", folders / "deep" / "dogs" / "0.png", folders / "cats" / "1.png"]
+    found = list(inferencer(mixed))
+    assert [each.source.value for each in found] == mixed
+    assert [each.group_size for each in found] == [2, 1, 2]
+
+
+def test_pictures_in_memory_are_one_group(inferencer):
+    found = list(inferencer([scene(40, 60), scene(61, 45, 1), scene(1, 1, 2)], keep_images=True))
+    assert {each.group for each in found} == {"inputs"}
+    assert [each.result.map.shape for each in found] == [(40, 60), (61, 45), (1, 1)]
+    assert found[1].image.shape == (61, 45, 3)
+
+
+def test_a_broken_picture_stops_who_asks_for_it(inferencer, folders):
+    with pytest.raises(DataError, match=r"x\.jpg"):
+        list(inferencer(folders))
+
+
+def test_the_command_writes_maps_and_a_sheet_of_every_group(weights, folders, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main([NAME, str(folders), "--tiny", "--weights", str(weights), "-o", str(out), *CHANGED]) == 1  # x.jpg
+    assert "x.jpg" in capsys.readouterr().err
+    records = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+    assert [record["result"]["map"] for record in records if "result" in record] == [
+        "raw/cats/0.png", "raw/cats/1.png", "raw/cats/2.png", "raw/deep/dogs/0.png", "raw/deep/dogs/1.png",
+    ]  # fmt: skip
+    written = np.asarray(Image.open(out / "raw" / "cats" / "2.png"))
+    assert (written.dtype, written.shape) == (np.uint8, (68, 71))
+    assert sorted(path.relative_to(out).as_posix() for path in (out / "sheets").rglob("*.jpg")) == [
+        "sheets/cats.jpg", "sheets/deep/dogs.jpg",
+    ]  # fmt: skip
+    assert Image.open(out / "sheets" / "cats.jpg").size == (396, 396)
+
+
+def test_an_empty_group_is_an_error(weights, folders, tmp_path, capsys):
+    line = [NAME, str(folders / "empty"), "--tiny", "--weights", str(weights), "-o", str(tmp_path / "out"), *CHANGED]
+    assert main(line) == 2
+    assert "expected pictures, found none" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

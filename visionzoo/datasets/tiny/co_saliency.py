@@ -1,0 +1,109 @@
+"""Drawn groups in the layout of the co-saliency data sets: each group shares one coloured shape.
+
+::
+
+    images/DUTS_class/disc/disc_1.jpg ...      every picture of another size, every third a .png
+    gts/DUTS_class/disc/disc_1.png ...         the shared shape, 0 or 255
+    images/coco-seg/..., images/COCO-9k/..., images/CoCA/..., images/CoSOD3k/..., images/CoSal2015/...
+
+Besides the shared shape each picture shows one of another group's, the distractor. The first group of a set has one
+picture more than the others.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import RandomState
+
+VERSION = 1
+DEFAULTS = {"groups": 3, "pictures": 4, "size": 64, "seed": 0}
+LOWEST = {"groups": 2, "pictures": 1, "size": 24, "seed": 0}
+
+SETS = ("DUTS_class", "coco-seg", "COCO-9k", "CoCA", "CoSOD3k", "CoSal2015")
+# name of the group -> its colour, RGB, and the corners of its shape; 0 is a disc
+SHAPES = {
+    "disc": ((214, 66, 52), 0),
+    "square": ((62, 92, 214), 4),
+    "triangle": ((58, 170, 72), 3),
+    "pentagon": ((230, 200, 40), 5),
+    "hexagon": ((160, 60, 180), 6),
+    "octagon": ((40, 190, 200), 8),
+}
+
+
+def draw(folder: Path, *, groups: int, pictures: int, size: int, seed: int) -> None:
+    """Draw all six sets into ``folder``.
+
+    Args:
+        folder: exists and is empty.
+        groups: of every set, at most six of different shapes; further ones repeat them.
+        pictures: of every group but the first, which has one more.
+        size: mean side of the pictures in pixels; each side lies within a quarter of it.
+        seed: another seed draws other pictures.
+    """
+    for number, name in enumerate(SETS):
+        for group in range(groups):
+            count = pictures + (group == 0)
+            for index in range(count):
+                _draw_picture(folder, name, group, index, RandomState([seed, number, group, index]), size)
+
+
+def group_name(group: int) -> str:
+    """``disc``, ``square`` and so on; from the seventh on with a number."""
+    names = list(SHAPES)
+    turn, index = divmod(group, len(names))
+    return names[index] + (str(turn + 1) if turn else "")
+
+
+def draw_scene(rng: RandomState, group: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A picture of ``group``, (H, W, 3) uint8 RGB, and the pixels of its shared shape and of the distractor, bool."""
+    shape = list(SHAPES)[group % len(SHAPES)]
+    others = [other for other in SHAPES if other != shape]
+    height, width = (int(side) for side in rng.randint(size * 3 // 4, size * 5 // 4 + 1, 2))
+    picture = np.full((height, width, 3), rng.randint(90, 160), np.int16)
+    picture += rng.randint(-14, 15, (height, width, 1)).astype(np.int16)
+    halves = rng.permutation(2)  # which side the shared shape is on, so that the two never touch
+    distractor = _paint(rng, picture, others[rng.randint(len(others))], halves[0])
+    shared = _paint(rng, picture, shape, halves[1])
+    return np.clip(picture, 0, 255).astype(np.uint8), shared, distractor
+
+
+def _draw_picture(folder: Path, name: str, group: int, index: int, rng: RandomState, size: int) -> None:
+    picture, shared, _ = draw_scene(rng, group, size)
+    stem = f"{group_name(group)}_{index + 1}"
+    _write(folder / "gts" / name / group_name(group) / f"{stem}.png", shared.astype(np.uint8) * np.uint8(255))
+    ending = ".png" if index % 3 == 2 else ".jpg"
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    _write(folder / "images" / name / group_name(group) / f"{stem}{ending}", bgr)
+
+
+def _paint(rng: RandomState, picture: np.ndarray, shape: str, half: int) -> np.ndarray:
+    """Paint a shape into one half of the longer side, and return its pixels, (H, W) bool."""
+    height, width = picture.shape[:2]
+    lengths = np.array([height, width])
+    long = int(width > height)
+    lengths[long] //= 2
+    radius = int(rng.randint(min(lengths) // 4, min(lengths) * 7 // 16 + 1))
+    centre = [int(rng.randint(radius, max(radius + 1, length - radius))) for length in lengths]
+    centre[long] += half * int(lengths[long])
+    colour, corners = SHAPES[shape]
+    mask = np.zeros((height, width), np.uint8)
+    if corners:
+        angles = 2 * np.pi * (np.arange(corners) / corners + rng.random_sample())
+        points = np.stack([centre[1] + radius * np.cos(angles), centre[0] + radius * np.sin(angles)], 1)
+        cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 1)
+    else:
+        cv2.circle(mask, (centre[1], centre[0]), radius, 1, cv2.FILLED)
+    found = mask.astype(bool)
+    picture[found] = np.array(colour) + rng.randint(-20, 21, 3)
+    return found
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else []
+    _, data = cv2.imencode(path.suffix, pixels, options)
+    path.write_bytes(data.tobytes())  # cv2.imwrite says nothing when the disk is full

@@ -1,0 +1,6 @@
+"""GCoNet+ (Zheng et al. 2023): what the pictures of a group share."""
+
+from visionzoo.heads.gconet_plus.head import GCoNetPlusHead
+from visionzoo.heads.gconet_plus.released import convert_model
+
+__all__ = ["GCoNetPlusHead", "convert_model"]
