@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+import torch
 from torch import nn
 
 from visionzoo.config.signatures import arguments_of
@@ -77,6 +78,13 @@ class Module(nn.Module):
 def test_arguments(cls, names, required, is_open):
     found = arguments_of(cls)
     assert (found.names, found.required, found.open) == (names, required, is_open)
+
+
+def test_modules_stay_closed_after_compiling():
+    """torch.compile replaces nn.Module's constructor for the rest of the process."""
+    torch.compile(nn.Linear(1, 1), backend="eager")(torch.zeros(1, 1))
+    assert not arguments_of(Module).open
+    assert not arguments_of(nn.ReLU).open
 
 
 def test_function():

@@ -102,7 +102,8 @@ def _of_classes(classes: tuple[type, ...]) -> Arguments:
 
 
 def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple[type, ...]) -> Arguments:
-    if init.__module__.startswith("torch.nn."):  # nn.Module names **kwargs, but takes none
+    # nn.Module names **kwargs, but takes none; torch.compile puts a constructor of its own in that one's place
+    if init.__module__.startswith(("torch.nn.", "torch._dynamo.")):
         return Arguments(own.names, own.required, annotations=own.annotations)
     forward = _forward_of(init)
     if forward is None:
