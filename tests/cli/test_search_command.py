@@ -69,7 +69,7 @@ def test_other_spaces_are_drawn_too(tmp_path, capsys):
     ("given", "message"),
     [
         ([], "usage: visionzoo search"),
-        (["bosnas"], "nothing is called 'bosnas'; did you mean bossnas?"),
+        (["bosnas"], "no search is called 'bosnas'; did you mean bossnas?"),
         (["bossnas", "--space", "hytr"], "did you mean 'hytra'"),
         (["bossnas", "--cfg-options", "epoch=2"], "did you mean 'epochs'"),
         (["bossnas", "--cfg-options", "epochs.x=2"], "no setting of the search is called 'epochs.x'"),

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visionzoo.cli.common import Parser, note, run_command
-from visionzoo.errors import CardError, nearest_name
+from visionzoo.cli.common import Parser, note, run_verb
+from visionzoo.errors import CardError
 
 if TYPE_CHECKING:
     from visionzoo.cards import Card
@@ -36,18 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; 0 done, 1 a check failed, 2 wrong use."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help"):
-        print(_USAGE)
-        return 0 if args else 2
-    verb, *rest = args
-    if verb not in _VERBS:
-        nearest = nearest_name(verb, _VERBS)
-        answer = f"did you mean {nearest}?" if nearest else f"choose one of {', '.join(_VERBS)}"
-        print(f"error: visionzoo cards: no verb is called {verb!r}; {answer}", file=sys.stderr)
-        return 2
-    make_parser, body = _VERBS[verb]
-    return run_command(make_parser(), body, rest)
+    return run_verb("cards", "verb", _VERBS, _USAGE, argv)
 
 
 def _verify_parser() -> Parser:

@@ -10,10 +10,10 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from visionzoo.errors import OutputError, ZooError
+from visionzoo.errors import OutputError, ZooError, nearest_name
 
 INTERRUPTED = 130
 
@@ -121,6 +121,33 @@ def run_command(
         if error.errno not in _OUTPUT_ERRNOS:
             raise
         return report(output_error(error), args.traceback)
+
+
+Verbs = Mapping[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]]
+
+
+def run_verb(command: str, noun: str, verbs: Verbs, usage: str, argv: Sequence[str] | None) -> int:
+    """Run one of a command's verbs, ``visionzoo COMMAND VERB ...``; the exit code.
+
+    Args:
+        command: ``config``, ``cards`` and so on.
+        noun: what an unknown verb is said not to be: ``no NOUN is called ...``.
+        verbs: name to what makes its parser, and its body.
+        usage: printed without a verb.
+        argv: what follows the command; None for the process's own.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(usage)
+        return 0 if args else 2
+    name, *rest = args
+    if name not in verbs:
+        nearest = nearest_name(name, verbs)
+        answer = f"did you mean {nearest}?" if nearest else f"choose one of {', '.join(verbs)}"
+        print(f"error: visionzoo {command}: no {noun} is called {name!r}; {answer}", file=sys.stderr)
+        return 2
+    make_parser, body = verbs[name]
+    return run_command(make_parser(), body, rest)
 
 
 _OUTPUT_ERRNOS = {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 
-from visionzoo.cli.common import Parser, add_config_flags, note, run_command
-from visionzoo.errors import ConfigError, nearest_name
+from visionzoo.cli.common import Parser, add_config_flags, note, run_verb
+from visionzoo.errors import ConfigError
 
 _USAGE = """usage: visionzoo config VERB ...
 
@@ -29,18 +28,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; 0 done, 1 a check found problems, 2 wrong use."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help"):
-        print(_USAGE)
-        return 0 if args else 2
-    verb, *rest = args
-    if verb not in _VERBS:
-        nearest = nearest_name(verb, _VERBS)
-        answer = f"did you mean {nearest}?" if nearest else f"choose one of {', '.join(_VERBS)}"
-        print(f"error: visionzoo config: no verb is called {verb!r}; {answer}", file=sys.stderr)
-        return 2
-    make_parser, body = _VERBS[verb]
-    return run_command(make_parser(), body, rest)
+    return run_verb("config", "verb", _VERBS, _USAGE, argv)
 
 
 def _show_parser() -> Parser:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from visionzoo.cli import convert_checkpoint, convert_id_maps
-from visionzoo.cli.common import Parser, note, run_command
-from visionzoo.errors import nearest_name
+from visionzoo.cli.common import Parser, note, run_verb
 
 _USAGE = """usage: visionzoo convert WHAT ...
 
@@ -31,18 +29,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one conversion; 0 done, 2 wrong use."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help"):
-        print(_USAGE)
-        return 0 if args else 2
-    what, *rest = args
-    if what not in _CONVERSIONS:
-        nearest = nearest_name(what, _CONVERSIONS)
-        answer = f"did you mean {nearest}?" if nearest else f"choose one of {', '.join(_CONVERSIONS)}"
-        print(f"error: visionzoo convert: no conversion is called {what!r}; {answer}", file=sys.stderr)
-        return 2
-    make_parser, body = _CONVERSIONS[what]
-    return run_command(make_parser(), body, rest)
+    return run_verb("convert", "conversion", _CONVERSIONS, _USAGE, argv)
 
 
 def _voc2coco_parser() -> Parser:

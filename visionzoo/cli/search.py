@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visionzoo.cli.common import INTERRUPTED, Parser, note, run_command
-from visionzoo.errors import DataError, UnknownName, nearest_name
+from visionzoo.cli.common import INTERRUPTED, Parser, note, run_verb
+from visionzoo.errors import DataError, UnknownName
 
 if TYPE_CHECKING:
     from visionzoo.algorithms.bossnas import SearchSettings
@@ -42,18 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one search; 0 done, 2 wrong use, 130 interrupted."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help"):
-        print(_USAGE)
-        return 0 if args else 2
-    what, *rest = args
-    if what not in _SEARCHES:
-        nearest = nearest_name(what, _SEARCHES)
-        answer = f"did you mean {nearest}?" if nearest else f"choose one of {', '.join(_SEARCHES)}"
-        print(f"error: visionzoo search: nothing is called {what!r}; {answer}", file=sys.stderr)
-        return 2
-    make_parser, body = _SEARCHES[what]
-    return run_command(make_parser(), body, rest)
+    return run_verb("search", "search", _SEARCHES, _USAGE, argv)
 
 
 # --------------------------------------------------------------------------- bossnas
