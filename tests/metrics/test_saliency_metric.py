@@ -195,3 +195,16 @@ def test_folders_that_cannot_be_scored(roots, tmp_path):
     with pytest.raises(DataError, match=r"axe/2\.png: expected a prediction of its mask's size"):
         score_folders(predictions, masks)
     assert score_folders(predictions, masks, "gconet").numbers["images"] == 4
+
+
+def test_masks_of_a_group_may_be_one_tensor():
+    """Pictures of one size come stacked, of several sizes as a list."""
+    maps = torch.rand(3, 7, 9, generator=torch.Generator().manual_seed(0))
+    masks = (maps > 0.5).to(torch.uint8) * 255
+    found = []
+    for truth in (masks, list(masks)):
+        metric = SaliencyMetric()
+        metric.process({}, [{"pred_map": list(maps), "gt_map": truth, "group": "cats"}])
+        found.append(metric.evaluate(1))
+    assert found[0] == found[1]
+    assert found[0]["sal/images"] == 3

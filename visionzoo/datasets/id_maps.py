@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from visionzoo.datasets.saliency import PICTURES
 from visionzoo.datasets.transforms.masks import read_ids
 from visionzoo.errors import DataError
 from visionzoo.structures.detections import encode_mask
-
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 def pictures_of(
@@ -87,7 +86,7 @@ def _require_size(picture: Path, path: Path, shape: tuple[int, ...]) -> None:
 
 
 def _picture(folder: Path, name: str) -> Path:
-    for ending in _PICTURES:
+    for ending in PICTURES:
         if (folder / f"{name}{ending}").is_file():
             return folder / f"{name}{ending}"
     raise DataError(f"{folder}: expected a picture {name}.jpg (or .png), found none; copy it, or leave it off the list")

@@ -92,6 +92,6 @@ def _pictures(sample: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     lists = {key: sample.get(key) for key in ("gt_map", "img_path")}
     shared = {"group": sample.get("group")}
     return [
-        {"pred_map": pred_map, **shared, **{key: each and each[index] for key, each in lists.items()}}
+        {"pred_map": pred_map, **shared, **{key: None if each is None else each[index] for key, each in lists.items()}}
         for index, pred_map in enumerate(maps)
     ]
