@@ -1,0 +1,218 @@
+"""What heads that count by density share: targets, sums over cells, and what they write.
+
+A head gives a map of h x w cells for a picture of H x W pixels. Its value is the density in people per pixel times
+``log_para`` in the whole cell, as if the map were enlarged to the picture by repeating cells. Nothing here enlarges it:
+every sum over pixels is one over cells, weighted with the number of pixels that each covers.
+
+Tensors: B pictures, M maps, h, w cells, H, W pixels of the padded batch.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from visionzoo.errors import ConfigError, DataError
+from visionzoo.layers.windows import Window, cell_of_pixel
+from visionzoo.structures.task_sample import TaskSample
+
+Size = tuple[int, int]
+
+# Targets are multiplied by this, so that they are of the order of 1 (C-3 Framework's LOG_PARA).
+LOG_PARA = 100.0
+
+
+class CountingHead(BaseModule):
+    """A head whose last map is a density.
+
+    Writes ``pred_count``, a float32 number, and ``pred_density``, (h, w) float32: people in each cell of a grid laid
+    evenly over the picture, which sum to ``pred_count``. Cells that only cover padding are left out, and pixels of
+    padding count nothing.
+
+    ``dense`` and ``write`` are also what ``TaskModel`` needs to count in pictures tile by tile.
+
+    Args:
+        in_strides: of every level that the head is given, shallow first.
+        stride: pixels per side of a cell of the density map.
+        log_para: what targets are multiplied by and predictions are divided by, above 0.
+        init_cfg: mmengine's.
+
+    Raises:
+        ConfigError: ``log_para`` is not above 0.
+    """
+
+    def __init__(self, in_strides: Sequence[int], stride: int, log_para: float = LOG_PARA, init_cfg: Any = None):
+        super().__init__(init_cfg)
+        if not log_para > 0:
+            raise ConfigError(
+                f"{type(self).__name__}.log_para: expected a number above 0, found {log_para}; use {LOG_PARA:g}"
+            )
+        self.in_strides, self.stride, self.log_para = tuple(in_strides), stride, log_para
+
+    @abstractmethod
+    def dense(
+        self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
+    ) -> Tensor:
+        """The density times ``log_para`` of pictures or of a window of them, (B, 1, h, w) float32."""
+
+    def write(self, dense: Tensor, samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
+        """Put counts and densities into the samples; ``dense`` is that of the whole (padded) pictures."""
+        require_single_pictures(len(dense), samples)
+        size = input_size(samples, dense.shape[2:], self.stride)
+        write_density(dense[:, 0] / self.log_para, samples, size)
+        return samples
+
+    @torch.no_grad()
+    def predict(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
+        """The samples with ``pred_count`` and ``pred_density``."""
+        return self.write(self.dense(feats, samples), samples)
+
+
+def draw_weights(part: nn.Module, std: float | None) -> None:
+    """Weights of all convolutions from N(0, std), biases 0; None: as large as their number of channels asks (He)."""
+    for module in part.modules():
+        if isinstance(module, nn.Conv2d):
+            if std is None:
+                nn.init.kaiming_normal_(module.weight)
+            else:
+                nn.init.normal_(module.weight, std=std)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+
+# --------------------------------------------------------------------------- truth
+
+
+@dataclass(frozen=True)
+class CellTruth:
+    """The truth as cells see it: enough for the squared error of every pixel, whatever a cell predicts.
+
+    Attributes:
+        pixels: (B, h, w) float32: pixels of the picture in each cell, none of padding.
+        mean: (B, h, w): mean target of these pixels; 0 where there are none.
+        rest: (B,): squared differences of the pixels from their cell's mean, which no cell can help.
+    """
+
+    pixels: Tensor
+    mean: Tensor
+    rest: Tensor
+
+    def squared_errors(self, maps: Tensor) -> Tensor:
+        """Sums over pixels of (prediction - target)^2: (B, M, h, w) to (B, M)."""
+        errors = self.pixels[:, None] * (maps - self.mean[:, None]).square()
+        return errors.sum((2, 3)) + self.rest[:, None]
+
+
+def cell_truth(target: Tensor, grid: Size, samples: Sequence[TaskSample]) -> CellTruth:
+    """(B, H, W) targets, 0 in padding, on a grid of cells."""
+    pixels = pixels_of_cells(grid, _size_of(target), samples).to(target.device)
+    total = sum_over_cells(target, grid)
+    mean = total / pixels.clamp_min(1)
+    rest = (target.square().sum((1, 2)) - (total * mean).sum((1, 2))).clamp_min(0)
+    return CellTruth(pixels, mean, rest)
+
+
+def density_targets(samples: Sequence[TaskSample], size: Size) -> Tensor:
+    """``gt_density`` of every sample in one tensor (B, H, W) float32, 0 in padding.
+
+    Raises:
+        DataError: a sample without ``gt_density``, or with one of another size than its picture.
+    """
+    return torch.stack([_target_of(sample, size) for sample in samples])
+
+
+def _target_of(sample: TaskSample, size: Size) -> Tensor:
+    where, expected = sample.metainfo.get("img_path"), picture_size(sample, size)
+    if "gt_density" not in sample:
+        raise DataError(
+            f"{where}: expected gt_density to learn from, found none; add a transform that makes density maps from "
+            "points to the training pipeline"
+        )
+    density = sample.gt_density
+    if tuple(density.shape) != expected:
+        raise DataError(
+            f"{where}: expected gt_density of {expected} (height, width), found {tuple(density.shape)}; make it after "
+            "the last change of the picture's size"
+        )
+    return F.pad(density.float(), (0, size[1] - expected[1], 0, size[0] - expected[0]))
+
+
+# --------------------------------------------------------------------------- cells
+
+
+def sum_over_cells(x: Tensor, grid: Size) -> Tensor:
+    """(B, H, W) to (B, h, w): the sum of the pixels that each cell covers."""
+    for dim, cells in ((1, grid[0]), (2, grid[1])):
+        shape = list(x.shape)
+        index, shape[dim] = cell_of_pixel(cells, shape[dim]).to(x.device), cells
+        x = x.new_zeros(shape).index_add_(dim, index, x)
+    return x
+
+
+def pixels_of_cells(grid: Size, size: Size, samples: Sequence[TaskSample]) -> Tensor:
+    """How many pixels of its picture each cell covers, (B, h, w) float32 on the CPU; padding counts nothing."""
+    owners = [cell_of_pixel(cells, pixels) for cells, pixels in zip(grid, size, strict=True)]
+    counts = []
+    for sample in samples:
+        inside = picture_size(sample, size)
+        rows, columns = (
+            owner[:length].bincount(minlength=cells) for owner, length, cells in zip(owners, inside, grid, strict=True)
+        )
+        counts.append(rows[:, None] * columns)
+    return torch.stack(counts).float()
+
+
+def write_density(density: Tensor, samples: Sequence[TaskSample], size: Size) -> None:
+    """Put ``pred_count`` and ``pred_density`` into the samples.
+
+    Args:
+        density: (B, h, w), people per pixel.
+        samples: one for every picture.
+        size: (H, W) of the padded batch.
+    """
+    grid = (density.shape[1], density.shape[2])
+    people = density.float() * pixels_of_cells(grid, size, samples).to(density.device)
+    last = [cell_of_pixel(cells, pixels) for cells, pixels in zip(grid, size, strict=True)]
+    for cells, sample in zip(people, samples, strict=True):
+        height, width = picture_size(sample, size)
+        sample.pred_density = cells[: int(last[0][height - 1]) + 1, : int(last[1][width - 1]) + 1].clone()
+        sample.pred_count = sample.pred_density.sum()
+
+
+# --------------------------------------------------------------------------- samples
+
+
+def picture_size(sample: TaskSample, size: Size) -> Size:
+    """(H, W) of the picture as it leaves the pipeline, without padding; ``size`` where the sample does not say."""
+    height, width = sample.metainfo.get("img_shape", size)[:2]
+    return int(height), int(width)
+
+
+def input_size(samples: Sequence[TaskSample] | None, grid: Sequence[int], stride: int) -> Size:
+    """(H, W) of the padded batch, as its samples say, else the grid's size times the stride."""
+    size = samples[0].metainfo.get("batch_input_shape") if samples else None
+    height, width = (grid[0] * stride, grid[1] * stride) if size is None else size[:2]
+    return int(height), int(width)
+
+
+def require_single_pictures(pictures: int, samples: Sequence[TaskSample]) -> None:
+    """Refuse groups of pictures.
+
+    Raises:
+        DataError: there are more pictures than samples.
+    """
+    if pictures != len(samples):
+        raise DataError(
+            f"counting: expected one picture in every sample, found {pictures} pictures in {len(samples)} samples; "
+            "count in single pictures"
+        )
+
+
+def _size_of(x: Tensor) -> Size:
+    return x.shape[-2], x.shape[-1]

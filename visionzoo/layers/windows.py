@@ -1,0 +1,93 @@
+"""Enlarging feature maps of a window as if the whole picture were there.
+
+Nearest and bilinear enlargement ask for a position by the sizes of both maps. In a window of a picture these sizes are
+others, and what is read moves by up to half a cell. Here the positions are those of the whole picture, so that a
+picture seen window by window gives what it gives at once, except for what lies outside the window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where in a picture feature maps come from.
+
+    Attributes:
+        top, left: first row and column in pixels; multiples of every stride.
+        sizes: (h, w) of every level over the whole picture, in the order of the levels.
+        strides: of these levels.
+    """
+
+    top: int
+    left: int
+    sizes: tuple[tuple[int, int], ...]
+    strides: tuple[int, ...]
+
+    def span(self, axis: int, level: int) -> Span:
+        """What the window's map of ``level`` is along one axis, 0 for rows and 1 for columns, of the whole map."""
+        start = (self.top, self.left)[axis] // self.strides[level]
+        return Span(start, self.sizes[level][axis])
+
+
+@dataclass(frozen=True)
+class Span:
+    """A run of cells: the first one's index in a row of ``total`` cells."""
+
+    start: int
+    total: int
+
+
+def cell_of_pixel(cells: int, pixels: int) -> Tensor:
+    """The cell that nearest enlargement from ``cells`` to ``pixels`` takes each pixel from, (pixels,) int64.
+
+    ``floor(pixel * cells / pixels)`` as torch rounds it, so that sums over cells are sums over enlarged maps.
+    """
+    return F.interpolate(torch.arange(cells, dtype=torch.float32)[None, None], size=pixels, mode="nearest")[0, 0].long()
+
+
+def enlarge_nearest(x: Tensor, size: tuple[int, int], window: Window | None, coarse: int, fine: int) -> Tensor:
+    """Repeat cells, (B, C, h, w) to (B, C, *size).
+
+    Args:
+        x: a map of level ``coarse``.
+        size: of the window's map of level ``fine``.
+        window: where both come from; None for a whole picture.
+        coarse, fine: indices of the levels in ``window``.
+    """
+    if window is None:
+        return F.interpolate(x, size=size, mode="nearest")
+    for axis in (0, 1):
+        source, target = window.span(axis, coarse), window.span(axis, fine)
+        cells = cell_of_pixel(source.total, target.total)[target.start : target.start + size[axis]] - source.start
+        x = x.index_select(2 + axis, cells.clamp(0, x.shape[2 + axis] - 1).to(x.device))
+    return x
+
+
+def enlarge_bilinear(x: Tensor, size: tuple[int, int], window: Window | None, coarse: int, fine: int) -> Tensor:
+    """Interpolate between cells with the outermost ones on each other (``align_corners=True``).
+
+    Args: see :func:`enlarge_nearest`.
+    """
+    if window is None:
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+    for axis in (0, 1):
+        x = _interpolated(x, 2 + axis, size[axis], window.span(axis, coarse), window.span(axis, fine))
+    return x
+
+
+def _interpolated(x: Tensor, dim: int, length: int, source: Span, target: Span) -> Tensor:
+    scale = (source.total - 1) / max(1, target.total - 1)
+    places = (target.start + torch.arange(length, dtype=torch.float64)) * scale - source.start
+    places = places.clamp(0, x.shape[dim] - 1)
+    before = places.floor().long()
+    after = (before + 1).clamp_max(x.shape[dim] - 1)
+    shape = [1] * x.ndim
+    shape[dim] = length
+    weight = (places - before).to(x.dtype).view(shape).to(x.device)
+    return x.index_select(dim, before.to(x.device)).lerp(x.index_select(dim, after.to(x.device)), weight)
