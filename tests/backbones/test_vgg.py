@@ -102,3 +102,35 @@ def test_resnet_without_pooling():
         fifty = UnpooledResNet("50")
     assert sum(value.numel() for value in fifty.parameters()) == 23_508_032
     assert fifty.out_channels == (64, 256, 512, 1024, 2048)
+
+
+@pytest.mark.parametrize("variant", ["16_bn", "11", "tiny"])
+def test_large_field_doubles_the_last_stage(variant):
+    torch.manual_seed(0)
+    net, usual = VGG(variant, large_field=True).eval(), VGG(variant).eval()
+    assert net.out_strides == (1, 2, 4, 8, 8)
+    assert net.out_channels == usual.out_channels
+    net.load_state_dict(usual.state_dict())  # as ImageNet's weights do
+    image = torch.randn(2, 3, 37, 50)
+    with torch.no_grad():
+        feats, others = net(image), usual(image)
+    assert [tuple(feat.shape[2:]) for feat in feats] == [(37, 50), (18, 25), (9, 12), (4, 6), (4, 6)]
+    assert all(torch.equal(feat, other) for feat, other in zip(feats[:4], others))
+    dilated = [layer for layer in net.features if isinstance(layer, nn.Conv2d) and layer.dilation == (2, 2)]
+    assert len(dilated) == {"16_bn": 3, "11": 2, "tiny": 1}[variant]
+    assert VGG(variant, large_field=True, out_indices=(3, 4)).out_strides == (8, 8)
+
+
+def test_large_field_sees_as_far_as_the_pooled_stage():
+    """A dilated convolution at stride 8 reads the pixels that an ordinary one reads at stride 16."""
+    torch.manual_seed(0)
+    net = VGG("tiny", large_field=True).eval()
+    x = torch.randn(1, 3, 64, 96, requires_grad=True)
+    net(x)[-1][0, :, 4, 6].sum().backward()
+    rows = x.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    shallow = torch.randn(1, 3, 64, 96, requires_grad=True)
+    net(shallow)[-2][0, :, 4, 6].sum().backward()
+    before = shallow.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert rows[0] <= before[0] - 8
+    assert rows[-1] >= before[-1] + 8
+    assert VGG("tiny", large_field=True).eval()(torch.zeros(1, 3, 8, 8))[-1].shape == (1, 32, 1, 1)

@@ -19,6 +19,8 @@ from visionzoo.registry import MODELS
 _WIDTHS = (64, 128, 256, 512, 512)
 _DEPTHS = {"11": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2, 2), "16": (2, 2, 3, 3, 3), "19": (2, 2, 4, 4, 4)}
 
+_STRIDES, _LARGE_FIELD_STRIDES, _DILATED_STAGE = (1, 2, 4, 8, 16), (1, 2, 4, 8, 8), 4
+
 
 def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Weights of torchvision's VGG to those of :class:`VGG`: the classifier goes, names stay.
@@ -47,13 +49,16 @@ class VGG(BaseModule):
     Args:
         variant: ``11``, ``13``, ``16`` or ``19`` layers, ``_bn`` for batch normalisation; ``tiny`` for tests.
         out_indices: stages to return, from 0, shallow first. The pooling behind the last one is left out.
+        large_field: SCNN's VGG (Pan et al., AAAI 2018): no pooling before the last stage, whose convolutions have
+            dilation 2 instead, so that it sees as far at twice the resolution. Indices of layers, and with them
+            pretrained weights, stay as they are.
         frozen: no parameter learns, while batch normalisations go on averaging what they see in training, as
             GCoNet+ trains its encoder. (``freeze`` of a config stops both.)
         init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint="torchvision://vgg16_bn")``.
 
     Attributes:
         out_channels: C of every returned map; 64, 128, 256, 512 and 512 for all but ``tiny``.
-        out_strides: 1, 2, 4, 8 and 16.
+        out_strides: 1, 2, 4, 8 and 16; 8 twice with ``large_field``.
 
     Raises:
         UnknownName: an unknown variant. ConfigError: stages that there are not.
@@ -75,6 +80,7 @@ class VGG(BaseModule):
         *,
         out_indices: Sequence[int] = (0, 1, 2, 3, 4),
         frozen: bool = False,
+        large_field: bool = False,
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
@@ -88,12 +94,14 @@ class VGG(BaseModule):
             )
         self.out_indices = tuple(out_indices)
         self.out_channels = tuple(widths[stage] for stage in self.out_indices)
-        self.out_strides = tuple(2**stage for stage in self.out_indices)
+        strides = _LARGE_FIELD_STRIDES if large_field else _STRIDES
+        self.out_strides = tuple(strides[stage] for stage in self.out_indices)
         self.features = nn.Sequential()
         self._spans: list[tuple[int, int]] = []
         for stage in range(self.out_indices[-1] + 1):
             start, before = len(self.features), widths[stage - 1] if stage else 3
-            self.features.extend(_stage(stage, before, widths[stage], depths[stage], is_normed))
+            is_dilated = large_field and stage == _DILATED_STAGE
+            self.features.extend(_stage(stage, before, widths[stage], depths[stage], is_normed, is_dilated))
             self._spans.append((start, len(self.features)))
         self.reset_parameters()
         self.requires_grad_(not frozen)
@@ -110,7 +118,7 @@ class VGG(BaseModule):
 
         Sizes that do not divide are rounded down.
         """
-        _require_pictures(image, least=2 ** self.out_indices[-1])
+        _require_pictures(image, least=self.out_strides[-1])
         outs = []
         for start, end in self._spans:
             for layer in self.features[start:end]:
@@ -119,12 +127,15 @@ class VGG(BaseModule):
         return tuple(outs[stage] for stage in self.out_indices)
 
 
-def _stage(stage: int, channels: int, width: int, depth: int, is_normed: bool) -> Iterator[nn.Module]:
-    """Pooling, except in the first stage, then convolutions."""
+def _stage(
+    stage: int, channels: int, width: int, depth: int, is_normed: bool, is_dilated: bool = False
+) -> Iterator[nn.Module]:
+    """Pooling, except in the first stage and before dilated convolutions, then convolutions."""
     if stage:
-        yield nn.MaxPool2d(2, 2)
+        yield nn.Identity() if is_dilated else nn.MaxPool2d(2, 2)
+    dilation = 2 if is_dilated else 1
     for index in range(depth):
-        yield nn.Conv2d(width if index else channels, width, 3, padding=1)
+        yield nn.Conv2d(width if index else channels, width, 3, padding=dilation, dilation=dilation)
         if is_normed:
             yield nn.BatchNorm2d(width)
         yield nn.ReLU(inplace=True)
