@@ -35,8 +35,10 @@ _CONVERTERS = {
     "connnet": "visionzoo.heads.connnet",
     "dinat": "visionzoo.backbones.dinat",
     "gconet_plus": "visionzoo.heads.gconet_plus",
+    "hmode": "visionzoo.heads.hmode",
     "nasnet": "visionzoo.backbones.nasnet",
     "rcnet": "visionzoo.necks.rcnet",
+    "scnn": "visionzoo.heads.scnn",
     "vgg": "visionzoo.backbones.vgg",
 }
 _FUNCTIONS = {
@@ -75,6 +77,9 @@ def parser() -> Parser:
     described.add_argument(
         "--inference-only", action="store_true", help="gconet_plus: leave out what only training needs (default: keep)"
     )
+    described.add_argument(
+        "--input-size", type=int, nargs=2, metavar=("H", "W"), help="scnn: refuse files for another (default: take any)"
+    )
     described.add_argument("--trust-pickle", action="store_true", help="let IN run code while it loads (default: off)")
     described.add_argument("--overwrite", action="store_true", help="replace OUT (default: an error)")
     described.add_argument("-q", "--quiet", action="store_true", help="no notes (default: off)")
@@ -105,6 +110,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
         "keep_norm": False if args.fresh_norm else None,
         "drop_background": args.drop_background or None,
         "inference_only": args.inference_only or None,
+        "input_size": args.input_size,
     }
     return {"file_name": args.source, **{name: value for name, value in said.items() if value is not None}}
 
@@ -207,6 +213,7 @@ def _refuse(names: set[str]) -> None:
         "kernel_size": "--kernel-size",
         "drop_background": "--drop-background",
         "inference_only": "--inference-only",
+        "input_size": "--input-size",
     }
     wrong = sorted(flags.get(name, f"--{name}") for name in names - {"file_name"})
     if wrong:

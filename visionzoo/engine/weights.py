@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _LISTED = 10
-_STATE_KEYS = ("state_dict", "model", "model_state_dict", "module")
+_STATE_KEYS = ("state_dict", "model", "model_state_dict", "module", "net")
 _AVERAGED_KEYS = ("state_dict_ema", "model_ema", "ema")
 
 

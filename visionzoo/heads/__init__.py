@@ -2,6 +2,18 @@
 
 from visionzoo.heads.classification import ClassificationHead
 from visionzoo.heads.connnet import BinaryMapHead, ConnectivityHead, ConnectivityMaskHead
+from visionzoo.heads.density import DensityHead
 from visionzoo.heads.gconet_plus import GCoNetPlusHead
+from visionzoo.heads.hmode import HMoDEHead
+from visionzoo.heads.scnn import SCNNHead
 
-__all__ = ["BinaryMapHead", "ClassificationHead", "ConnectivityHead", "ConnectivityMaskHead", "GCoNetPlusHead"]
+__all__ = [
+    "BinaryMapHead",
+    "ClassificationHead",
+    "ConnectivityHead",
+    "ConnectivityMaskHead",
+    "DensityHead",
+    "GCoNetPlusHead",
+    "HMoDEHead",
+    "SCNNHead",
+]

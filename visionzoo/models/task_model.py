@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError
+from visionzoo.models.tiling import dense_by_tiles, tiling_of
 from visionzoo.registry import MODELS
 from visionzoo.structures.task_sample import TaskSample
 
@@ -34,8 +35,13 @@ class TaskModel(BaseModel):
         neck: from feature maps to feature maps.
         auxiliary_head: one or several heads that only add losses in training, named ``aux.`` and so on.
         data_preprocessor: usually ``TaskPreprocessor``.
-        train_cfg, test_cfg: handed to heads that take them.
+        train_cfg: kept for whoever asks.
+        test_cfg: ``dict(tile=1024, margin=128)``: pictures with a longer side are predicted tile by tile, see
+            :mod:`visionzoo.models.tiling`; None for whole pictures.
         init_cfg: mmengine's.
+
+    Raises:
+        ConfigError: tiles are asked of a head that gives no dense map, or have no room between their margins.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class TaskModel(BaseModel):
         self.head = MODELS.build(dict(head))
         listed = [auxiliary_head] if isinstance(auxiliary_head, Mapping) else list(auxiliary_head or ())
         self.auxiliary_head = nn.ModuleList(MODELS.build(dict(cfg)) for cfg in listed)
+        self.tiling = tiling_of(test_cfg, self.head)
 
     @property
     def with_neck(self) -> bool:
@@ -75,6 +82,9 @@ class TaskModel(BaseModel):
         """
         if mode not in MODES:
             raise ConfigError(f"TaskModel: expected a mode of {', '.join(MODES)}, found {mode!r}; use one of them")
+        if mode == "predict" and self.tiling is not None and self.tiling.applies_to(inputs):
+            dense = dense_by_tiles(inputs, data_samples, self.extract_feat, self.head, self.tiling)
+            return self.head.write(dense, data_samples)
         feats = self.extract_feat(inputs, data_samples)
         if mode == "tensor":
             return self.head(feats, data_samples, **self._more_for(self.head, inputs, data_samples))

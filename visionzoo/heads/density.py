@@ -1,0 +1,131 @@
+"""A plain density head: what crowd counting is compared with, on one level of any backbone or neck.
+
+The back end of CSRNet (Li et al., "CSRNet: Dilated Convolutional Neural Networks for Understanding the Highly Congested
+Scenes", CVPR 2018, arXiv:1802.10062, configuration B). There it reads VGG-16 at 1/8 and is trained on maps of people
+per cell; here cells predict people per pixel times ``log_para``, as in every counting head of ours.
+
+Tensors: B pictures, h, w cells of the level that is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log2
+from typing import Any
+
+from torch import Tensor, nn
+
+from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.layers.density import (
+    LOG_PARA,
+    CountingHead,
+    cell_truth,
+    density_targets,
+    draw_weights,
+    input_size,
+    require_single_pictures,
+)
+from visionzoo.layers.windows import Window
+from visionzoo.registry import MODELS
+from visionzoo.structures.task_sample import TaskSample
+
+# Of the level that is read unless another one is asked for.
+_STRIDE = 8
+
+
+@MODELS.register_module()
+class DensityHead(CountingHead):
+    """Six dilated 3x3 convolutions with ReLU and a 1x1 convolution to the density.
+
+    Reads ``gt_density`` in training, (H, W) float32, people per pixel at the size of the network's input. Writes
+    ``pred_count`` and ``pred_density``, see :class:`CountingHead`; the grid is that of the level.
+
+    Args:
+        in_channels, in_strides: of every level, shallow first; filled in from the part before.
+        variant: ``default``: 512, 512, 512, 256, 128 and 64 channels; ``tiny``: three convolutions of 16.
+        level: index of the level that is read; by default the one whose stride is nearest to 8 by ratio, the finer of
+            two that are as near.
+        dilation: of the 3x3 convolutions.
+        relu: cut the density at 0. CSRNet does not, so that cells of background may lie slightly below.
+        log_para: what targets are multiplied by and predictions divided by.
+        init_cfg: mmengine's.
+
+    Raises:
+        ConfigError: no such level, or a number out of its range. UnknownName: an unknown variant.
+    """
+
+    VARIANTS: dict[str, tuple[int, ...]] = {"default": (512, 512, 512, 256, 128, 64), "tiny": (16, 16, 16)}
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] | int,
+        in_strides: Sequence[int],
+        variant: str = "default",
+        *,
+        level: int | None = None,
+        dilation: int = 2,
+        relu: bool = False,
+        log_para: float = LOG_PARA,
+        init_cfg: Any = None,
+    ):
+        if variant not in self.VARIANTS:
+            raise UnknownName(variant, kind="DensityHead variant", known=self.VARIANTS)
+        if dilation < 1:
+            raise ConfigError(f"DensityHead.dilation: expected a whole number from 1 on, found {dilation}; use 2")
+        channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
+        chosen = _chosen_level(level, list(in_strides))
+        super().__init__(in_strides, in_strides[chosen], log_para, init_cfg)
+        self.level = chosen
+        self.layers = nn.Sequential()
+        before = channels[self.level]
+        for width in self.VARIANTS[variant]:
+            self.layers.append(nn.Conv2d(before, width, 3, padding=dilation, dilation=dilation))
+            self.layers.append(nn.ReLU(inplace=True))
+            before = width
+        self.layers.append(nn.Conv2d(before, 1, 1))
+        if relu:
+            self.layers.append(nn.ReLU(inplace=True))
+        # CSRNet's start; so small weights of a few channels would pass nothing on
+        draw_weights(self, None if variant == "tiny" else 0.01)
+
+    def forward(
+        self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
+    ) -> Tensor:
+        """The density times ``log_para``, (B, 1, h, w) float32; neither samples nor a window change anything."""
+        return self.layers(feats[self.level]).float()
+
+    def dense(
+        self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
+    ) -> Tensor:
+        """See :meth:`forward`."""
+        return self(feats, samples, window)
+
+    def loss(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> dict[str, Tensor]:
+        """``loss_density``: the sum over cells of the squared error of their mean density, divided by the batch.
+
+        A cell that is partly padding counts in part.
+
+        Raises:
+            DataError: a sample without ``gt_density``, or with one of another size than its picture.
+        """
+        maps = self(feats, samples)
+        require_single_pictures(len(maps), samples)
+        grid = (maps.shape[2], maps.shape[3])
+        size = input_size(samples, grid, self.stride)
+        target = density_targets(samples, size).to(maps.device)
+        truth = cell_truth(target * self.log_para, grid, samples)
+        share = truth.pixels * (grid[0] * grid[1]) / (size[0] * size[1])
+        error = (share * (maps[:, 0] - truth.mean).square()).sum()
+        return {"loss_density": error / len(samples)}
+
+
+def _chosen_level(level: int | None, strides: Sequence[int]) -> int:
+    """From the front, 0 to the number of levels - 1."""
+    if level is None:
+        return min(range(len(strides)), key=lambda at: (abs(log2(strides[at] / _STRIDE)), strides[at]))
+    if not -len(strides) <= level < len(strides):
+        raise ConfigError(
+            f"DensityHead.level: expected one of the {len(strides)} levels that the part before gives, found {level}; "
+            "leave it out for the one nearest to stride 8"
+        )
+    return level % len(strides)

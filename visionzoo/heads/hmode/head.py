@@ -1,0 +1,304 @@
+"""HMoDE: the density of a crowd from a hierarchical mixture of density experts.
+
+Du et al., "Redesigning Multi-Scale Neural Network for Crowd Counting", TIP 2023, arXiv:2208.02894; numbers and details
+are those of the authors' released code.
+
+Tensors: B pictures, E experts, M pairs of experts, h, w cells of the finest level, H, W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.heads.hmode.losses import attention_loss, importance_loss, local_counting_losses
+from visionzoo.heads.hmode.parts import Attention, Decoder, Gate, chain
+from visionzoo.layers.density import (
+    LOG_PARA,
+    CountingHead,
+    Size,
+    cell_truth,
+    density_targets,
+    draw_weights,
+    input_size,
+    picture_size,
+    pixels_of_cells,
+    require_single_pictures,
+    sum_over_cells,
+)
+from visionzoo.layers.windows import Window, enlarge_nearest
+from visionzoo.registry import MODELS
+from visionzoo.structures.task_sample import TaskSample
+
+# Experts where nothing is said: those of the released model.
+EXPERTS = 3
+
+# Options that follow from ``compat`` where they are not given: as released, and as we would have them.
+_OPTIONS: dict[bool, dict[str, Any]] = {
+    True: {
+        "relu_on_gates": True,
+        "relative": False,
+        "relative_from": 0.0,
+        "relative_weight": 1.0,
+        "margin": 0.0,
+        "train_regions": False,
+        "importance_by_picture": False,
+    },
+    False: {
+        "relu_on_gates": False,
+        "relative": True,
+        "relative_from": 0.5,
+        "relative_weight": 0.1,
+        "margin": 0.5,
+        "train_regions": True,
+        "importance_by_picture": True,
+    },
+}
+
+
+@MODELS.register_module()
+class HMoDEHead(CountingHead):
+    """Density maps of one expert per level, mixed cell by cell: pairs of experts first, then these mixtures.
+
+    Reads ``gt_density`` in training, (H, W) float32, people per pixel at the size of the network's input. Writes
+    ``pred_count`` and ``pred_density``, see :class:`CountingHead`; the grid is that of the finest level (1/4 with VGG).
+    The last levels of any backbone or neck will do, from two on. The encoder's batch normalisation needs more than one
+    cell of the coarsest level in a batch: torch refuses to train on a single picture of 16x16.
+
+    With ``compat`` the objective is that of the released script: squared errors of all maps, attention and importance,
+    divided by the batch. It leaves the relative local counting loss out. Without ``compat`` what does not work there
+    is mended: gates may have negative logits; the relative loss starts when the density has settled, asks for a part
+    of the true differences (or a map of zeros is best) and weighs little; the errors of its hard regions are learned
+    from; pictures have an importance loss each, so that it does not depend on the size of the batch. Each of these
+    can also be chosen by itself.
+
+    Args:
+        in_channels, in_strides: of every level, shallow first; filled in from the part before.
+        variant: ``default``; ``light_gate``, whose second gate is 256 channels wide instead of up to 2048; ``tiny``.
+        experts: how many of the last levels are read, from 2 on; three, or all where there are less.
+        compat: see above.
+        log_para: what targets are multiplied by and predictions divided by.
+        attention_threshold: people per pixel from which on there is somebody; does not depend on ``log_para``.
+        relu_on_gates: ReLU on the logits of both gates.
+        relative: add absolute and relative local counting losses of the hardest 16x16 regions.
+        relative_from: share of the training after which it is added, 0 to 1.
+        relative_weight: factor of it.
+        margin: share of true differences between regions that predictions must show, 0 to 1.
+        train_regions: give the errors of hard regions gradients; else they only change the printed value.
+        importance_by_picture: see above.
+        init_cfg: mmengine's.
+
+    Raises:
+        ConfigError: less than two levels, or a number out of its range. UnknownName: an unknown variant.
+    """
+
+    VARIANTS: dict[str, dict[str, Any]] = {
+        "default": {"width": 512, "hidden": 64, "gate": (1024, 2048, 1024, 512, 256)},
+        "light_gate": {"width": 512, "hidden": 64, "gate": (256, 256, 256, 256, 256)},
+        "tiny": {"width": 32, "hidden": 8, "gate": (16, 16)},
+    }
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] | int,
+        in_strides: Sequence[int],
+        variant: str = "default",
+        *,
+        experts: int | None = None,
+        compat: bool = True,
+        log_para: float = LOG_PARA,
+        attention_threshold: float = 1e-5,
+        relu_on_gates: bool | None = None,
+        relative: bool | None = None,
+        relative_from: float | None = None,
+        relative_weight: float | None = None,
+        margin: float | None = None,
+        train_regions: bool | None = None,
+        importance_by_picture: bool | None = None,
+        init_cfg: Any = None,
+    ):
+        if variant not in self.VARIANTS:
+            raise UnknownName(variant, kind="HMoDEHead variant", known=self.VARIANTS)
+        channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
+        used = _require_experts(experts, len(channels))
+        super().__init__(in_strides, in_strides[-used], log_para, init_cfg)
+        given = {
+            "relu_on_gates": relu_on_gates,
+            "relative": relative,
+            "relative_from": relative_from,
+            "relative_weight": relative_weight,
+            "margin": margin,
+            "train_regions": train_regions,
+            "importance_by_picture": importance_by_picture,
+        }
+        self.options = _OPTIONS[compat] | {name: value for name, value in given.items() if value is not None}
+        _require_shares(self.options)
+        self.variant, self.experts_used, self.attention_threshold = variant, used, attention_threshold
+        self.pairs = tuple(combinations(range(used), 2))
+        self._build(channels[-used:], **self.VARIANTS[variant])
+        self.progress = 0.0
+        self.reset_parameters()
+
+    def _build(self, channels: Sequence[int], width: int, hidden: int, gate: Sequence[int]) -> None:
+        deep, relu = channels[-1], self.options["relu_on_gates"]
+        self.decoder = Decoder(channels, width)
+        self.experts = nn.ModuleList(chain((each, hidden, 1), (1, 1)) for each in self.decoder.out_channels)
+        self.attention = Attention((deep, width // 2, width // 4))
+        self.pair_gate = Gate((deep, width // 2), len(self.pairs), 2, relu)
+        self.mixture_gate = Gate((deep, *gate), 1, len(self.pairs), relu)
+
+    def reset_parameters(self) -> None:
+        """Weights from N(0, 0.01), biases 0, as released.
+
+        So small weights of a few channels pass nothing on: ``tiny`` starts from larger ones, but in the last layers of
+        its parts, and from experts that are all above 0.
+        """
+        draw_weights(self, None if self.variant == "tiny" else 0.01)
+        if self.variant == "tiny":
+            for part in (*self.experts, self.attention.layers, self.pair_gate.layers, self.mixture_gate.layers):
+                draw_weights(part[-1], 0.01)  # type: ignore[index]
+            for expert in self.experts:
+                expert[-1][0].weight.data.abs_()  # type: ignore[index]
+
+    @property
+    def map_weights(self) -> list[float]:
+        """Weights of the maps in the objective: 1 for experts, 2 for pairs, 4 for the last."""
+        return [1.0] * self.experts_used + [2.0] * len(self.pairs) + [4.0]
+
+    def set_training_progress(self, step: int, total_steps: int) -> None:
+        """Called before every iteration; decides whether the relative loss has begun."""
+        self.progress = step / max(1, total_steps)
+
+    # --- forward ---
+
+    def forward(
+        self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
+    ) -> dict[str, Tensor]:
+        """Everything that is computed, at the size of the finest level that is read.
+
+        Args:
+            feats: one map per level, shallow first.
+            samples: not needed.
+            window: the part of a picture that the maps show, if it is not the whole.
+
+        Returns:
+            ``maps`` (B, E + M + 1, h, w), densities times ``log_para``: those of the experts, fine to coarse, of their
+            pairs (1, 2), (1, 3), (2, 3), and the final one. ``attention`` (B, 1, h', w') in [0, 1], of the coarsest
+            level. ``pair_gates`` (B, M, 2, h, w) and ``mixture_gates`` (B, M, h, w), weights that sum to 1.
+        """
+        feats = feats[-self.experts_used :]
+        window = None if window is None else _last_levels(window, self.experts_used)
+        attention = self.attention(feats[-1])
+        size = (feats[0].shape[2], feats[0].shape[3])
+        deepest = self.experts_used - 1
+        pairs = enlarge_nearest(self.pair_gate(feats[-1]), size, window, deepest, 0)
+        mixtures = enlarge_nearest(self.mixture_gate(attention * feats[-1]), size, window, deepest, 0)
+        pairs = pairs.unflatten(1, (len(self.pairs), 2))
+        maps = self._maps(self.decoder(feats, window), pairs, mixtures, window)
+        return {"maps": maps, "attention": attention, "pair_gates": pairs, "mixture_gates": mixtures}
+
+    def _maps(self, decoded: Sequence[Tensor], pairs: Tensor, mixtures: Tensor, window: Window | None) -> Tensor:
+        size = (decoded[0].shape[2], decoded[0].shape[3])
+        own = [expert(each).float() for expert, each in zip(self.experts, decoded, strict=True)]
+        coarse = [enlarge_nearest(each, size, window, level, 0) for level, each in enumerate(own[1:], start=1)]
+        experts = torch.cat([own[0], *coarse], 1)
+        mixed = torch.stack([(pairs[:, at] * experts[:, pair]).sum(1) for at, pair in enumerate(self.pairs)], 1)
+        return torch.cat([experts, mixed, (mixtures * mixed).sum(1, keepdim=True)], 1)
+
+    def dense(
+        self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
+    ) -> Tensor:
+        """The final map times ``log_para``, (B, 1, h, w)."""
+        return self(feats, samples, window)["maps"][:, -1:]
+
+    # --- losses ---
+
+    def loss(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> dict[str, Tensor]:
+        """``loss_density``, ``loss_attention``, ``loss_importance`` and, once it has begun, ``loss_relative``.
+
+        Raises:
+            DataError: a sample without ``gt_density``, or with one of another size than its picture.
+        """
+        outputs = self(feats, samples)
+        require_single_pictures(len(outputs["maps"]), samples)
+        size = input_size(samples, outputs["maps"].shape[2:], self.stride)
+        target = density_targets(samples, size).to(outputs["maps"].device)
+        terms = {
+            "loss_density": self._weighted(self.squared_errors(outputs["maps"], target, samples)),
+            "loss_attention": self.attention_error(outputs["attention"], target, samples),
+            "loss_importance": self.importance_error(outputs["pair_gates"]),
+        }
+        if self.options["relative"] and self.progress >= self.options["relative_from"]:
+            regions, ranks = self.local_errors(outputs["maps"], target, samples)
+            terms["loss_relative"] = self.options["relative_weight"] * self._weighted(regions + ranks)
+        return {name: value / len(samples) for name, value in terms.items()}
+
+    def _weighted(self, values: Tensor) -> Tensor:
+        return (values * values.new_tensor(self.map_weights)).sum()
+
+    def squared_errors(self, maps: Tensor, target: Tensor, samples: Sequence[TaskSample]) -> Tensor:
+        """Sums over all pixels of (map enlarged to the picture - target)^2, one for each map, (E + M + 1,).
+
+        Args:
+            maps: as :meth:`forward` gives them.
+            target: (B, H, W), people per pixel.
+            samples: B, which say how large their pictures are without padding.
+        """
+        truth = cell_truth(target * self.log_para, (maps.shape[2], maps.shape[3]), samples)
+        return truth.squared_errors(maps).sum(0)
+
+    def attention_error(self, attention: Tensor, target: Tensor, samples: Sequence[TaskSample]) -> Tensor:
+        """Cross-entropy summed over all pixels; there is somebody where ``target`` is above the threshold."""
+        grid = (attention.shape[2], attention.shape[3])
+        positives = sum_over_cells((target > self.attention_threshold).float(), grid)
+        pixels = pixels_of_cells(grid, _size(target), samples).to(target.device)
+        return attention_loss(attention[:, 0], positives, pixels)
+
+    def importance_error(self, pair_gates: Tensor) -> Tensor:
+        """See :func:`importance_loss`."""
+        return importance_loss(pair_gates, by_picture=self.options["importance_by_picture"])
+
+    def local_errors(self, maps: Tensor, target: Tensor, samples: Sequence[TaskSample]) -> tuple[Tensor, Tensor]:
+        """Absolute and relative local counting losses summed over pictures, (E + M + 1,) each."""
+        size, found = _size(target), []
+        for picture, truth, sample in zip(maps, target * self.log_para, samples, strict=True):
+            height, width = picture_size(sample, size)
+            full = F.interpolate(picture[None], size=size, mode="nearest")[0, :, :height, :width]
+            options = {name: self.options[name] for name in ("margin", "train_regions")}
+            found.append(local_counting_losses(full, truth[:height, :width], **options))
+        regions, ranks = zip(*found, strict=True)
+        return torch.stack(regions).sum(0), torch.stack(ranks).sum(0)
+
+
+def _require_experts(experts: int | None, levels: int) -> int:
+    if levels < 2 or (experts is not None and not 2 <= experts <= levels):
+        found = f"{levels} level{'s' * (levels != 1)}" + ("" if experts is None else f" and experts={experts}")
+        raise ConfigError(
+            f"HMoDEHead: expected two levels at least, and no more experts than levels, found {found}; give the "
+            "backbone more levels (out_indices)"
+        )
+    return min(EXPERTS, levels) if experts is None else experts
+
+
+def _require_shares(options: dict[str, Any]) -> None:
+    for name in ("relative_from", "margin"):
+        if not 0 <= options[name] <= 1:
+            raise ConfigError(f"HMoDEHead.{name}: expected a share from 0 to 1, found {options[name]}; use 0.5")
+    if options["relative_weight"] < 0:
+        raise ConfigError(
+            f"HMoDEHead.relative_weight: expected a number from 0 on, found {options['relative_weight']}; use 0.1"
+        )
+
+
+def _last_levels(window: Window, count: int) -> Window:
+    return Window(window.top, window.left, window.sizes[-count:], window.strides[-count:])
+
+
+def _size(x: Tensor) -> Size:
+    return x.shape[-2], x.shape[-1]

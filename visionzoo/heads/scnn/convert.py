@@ -1,0 +1,203 @@
+"""Released checkpoints of SCNN with VGG-16 to ours: the whole model, or the trunk alone.
+
+Three layouts are known, by their names:
+
+- the PyTorch port's (harryhan618/SCNN_Pytorch): ``backbone``, ``layer1``, ``message_passing``, ``layer2``, ``fc``. Its
+  converted file of the authors' weights has the same; one without the biases of VGG's convolutions gets zeros.
+- Torch7's (XingangPan/SCNN, ``vgg_SCNN_DULR_w9.t7``), its tensors named by the places of their modules, from 0:
+  ``33.weight``, ``42.8.bias``, with or without ``modules`` between the numbers.
+- pytorch-auto-drive's: ``encoder``, ``fc67``, ``scnn``, ``fc8``, ``lane_classifier``. Its messages have biases and
+  leave the first row and column as they are: build the head with ``message_bias=True`` and ``update_first=False``.
+
+Normalisation is not in these files: the authors' weights want mean (0.3598, 0.3653, 0.3662) and deviation (0.2573,
+0.2663, 0.2756) of RGB in [0, 1]; those that the port or pytorch-auto-drive trained want ImageNet's. The size of the
+pictures is: the existence branch has weights for it alone, 288x800 for CULane's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from visionzoo.errors import CheckpointError
+
+_WRAPPERS = ("net", "state_dict", "model")
+_LOSS = "ce_loss.weight"
+
+# VGG-16's convolutions by torchvision's index; a norm follows each.
+_CONVS = (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)
+_NORM = ("weight", "bias", "running_mean", "running_var")
+_TRACKED = "num_batches_tracked"
+
+_DIRECTIONS = ("down", "up", "right", "left")
+_EXISTENCE = "head.existence.layers.0.weight"
+# Sides of the pixels that one cell of the existence branch stands for, and the usual sizes.
+_CELL = 16
+_USUAL_SIZES = ((288, 800), (288, 512), (360, 640))
+
+_REDUCER = "head.reducer.branches.0."
+# Beginnings of names in a layout, and what stands for them in ours.
+_PORT = {
+    "backbone.": "backbone.features.",
+    "layer1.": _REDUCER,
+    "message_passing.up_down.": "head.messages.down.",
+    "message_passing.down_up.": "head.messages.up.",
+    "message_passing.left_right.": "head.messages.right.",
+    "message_passing.right_left.": "head.messages.left.",
+    "layer2.1.": "head.classifier.1.",
+    "fc.": "head.existence.layers.",
+}
+_AUTO_DRIVE = {
+    "encoder.net.": "backbone.features.",
+    "encoder.": "backbone.features.",
+    "fc67.": _REDUCER,
+    "scnn.conv_d.": "head.messages.down.",
+    "scnn.conv_u.": "head.messages.up.",
+    "scnn.conv_r.": "head.messages.right.",
+    "scnn.conv_l.": "head.messages.left.",
+    "fc8.1.": "head.classifier.1.",
+    "lane_classifier.linear1.": "head.existence.layers.0.",
+    "lane_classifier.linear2.": "head.existence.layers.2.",
+}
+# Torch7 has no pooling between the last stages, so that its modules are one place earlier from there on.
+_TORCH7 = {
+    **{f"{layer - (layer > 33)}.": f"backbone.features.{layer}." for conv in _CONVS for layer in (conv, conv + 1)},
+    "42.6.0.0.2.0.1.1.0.": "head.messages.down.",
+    "42.6.0.0.140.1.2.0.0.": "head.messages.up.",
+    "42.6.1.0.2.0.1.1.0.": "head.messages.right.",
+    "42.6.1.0.396.1.2.0.0.": "head.messages.left.",
+    "42.8.": "head.classifier.1.",
+    **{f"42.{layer}.": f"{_REDUCER}{layer}." for layer in (0, 1, 3, 4)},
+    "43.1.3.": "head.existence.layers.0.",
+    "43.1.5.": "head.existence.layers.2.",
+}
+_LAYOUTS = {"backbone.0.weight": _PORT, "encoder.": _AUTO_DRIVE, "0.weight": _TORCH7}
+
+
+def convert_model(checkpoint: Mapping[str, Any], *, input_size: Sequence[int] | None = None) -> dict[str, Tensor]:
+    """Weights of a released SCNN to those of a ``TaskModel`` with ``VGG(large_field=True)`` and ``SCNNHead``.
+
+    Args:
+        checkpoint: as loaded from a released file.
+        input_size: (H, W) of the pictures that the model is built for; not checked where it is None.
+
+    Raises:
+        CheckpointError: names of another model, tensors that are missing or of other shapes, or an existence branch for
+            pictures of another size.
+    """
+    state = _state_of(checkpoint)
+    table = _layout_of(state)
+    found = {}
+    for name, value in state.items():
+        old = max((start for start in table if name.startswith(start)), key=len, default=None)
+        if old is None:
+            raise CheckpointError(
+                f"checkpoint: expected SCNN's tensors alone, found {name}; give a released file of SCNN with VGG-16"
+            )
+        found[table[old] + name.removeprefix(old)] = value
+    found = _with_filled(found)
+    _require_all(found)
+    for direction in _DIRECTIONS:
+        name = f"head.messages.{direction}.weight"
+        found[name] = _kernel_of(name, found[name], direction)
+    if input_size is not None:
+        _require_size(found[_EXISTENCE].shape[1] // found["head.classifier.1.bias"].shape[0], input_size)
+    return found
+
+
+def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The trunk alone, for ``VGG("16_bn", large_field=True)``.
+
+    Raises:
+        CheckpointError: see :func:`convert_model`.
+    """
+    start = "backbone."
+    found = convert_model(checkpoint)
+    return {name.removeprefix(start): value for name, value in found.items() if name.startswith(start)}
+
+
+def _state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Tensors by name, without wrapper and prefixes, and without the weights of the loss."""
+    for wrapper in _WRAPPERS:
+        if isinstance(checkpoint.get(wrapper), Mapping):
+            checkpoint = checkpoint[wrapper]
+            break
+    state = {}
+    for name, value in checkpoint.items():
+        bare = re.sub(r"\bmodules\.(?=\d)", "", name.removeprefix("module."))
+        if isinstance(value, Tensor) and bare != _LOSS:
+            state[bare] = value
+    return state
+
+
+def _layout_of(state: Mapping[str, Tensor]) -> Mapping[str, str]:
+    for start, table in _LAYOUTS.items():
+        if any(name.startswith(start) for name in state):
+            return table
+    found = ", ".join(list(state)[:3]) or "no tensors"
+    raise CheckpointError(
+        "checkpoint: expected SCNN's names (backbone.0.weight of the PyTorch port, 0.weight of Torch7, encoder.* of "
+        f"pytorch-auto-drive), found {found}; give a released file of SCNN with VGG-16"
+    )
+
+
+def _with_filled(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Zeros for what Torch7 does not have: biases of VGG's convolutions, counts of batches."""
+    filled = dict(found)
+    for conv in _CONVS:
+        weight = found.get(f"backbone.features.{conv}.weight")
+        if weight is not None:
+            filled.setdefault(f"backbone.features.{conv}.bias", weight.new_zeros(len(weight)))
+    for name in found:
+        if name.endswith(".running_var"):
+            filled.setdefault(name.replace("running_var", _TRACKED), torch.zeros((), dtype=torch.int64))
+    return filled
+
+
+def _expected() -> list[str]:
+    names = [f"backbone.features.{conv}.{leaf}" for conv in _CONVS for leaf in ("weight", "bias")]
+    norms = [f"backbone.features.{conv + 1}." for conv in _CONVS] + [f"{_REDUCER}1.", f"{_REDUCER}4."]
+    names += [norm + leaf for norm in norms for leaf in (*_NORM, _TRACKED)]
+    names += [f"{_REDUCER}0.weight", f"{_REDUCER}3.weight"]
+    names += [f"head.messages.{direction}.weight" for direction in _DIRECTIONS]
+    layers = ("head.classifier.1.", "head.existence.layers.0.", "head.existence.layers.2.")
+    return names + [layer + leaf for layer in layers for leaf in ("weight", "bias")]
+
+
+def _require_all(found: Mapping[str, Tensor]) -> None:
+    biases = {f"head.messages.{direction}.bias" for direction in _DIRECTIONS}
+    expected = _expected()
+    missing = [name for name in expected if name not in found]
+    strangers = [name for name in found if name not in expected and name not in biases]
+    if missing or strangers or len(biases & set(found)) not in (0, len(biases)):
+        what = f"no tensor for {missing[0]}" if missing else f"one for {(strangers or sorted(biases))[0]}"
+        raise CheckpointError(
+            f"checkpoint: expected the {len(expected)} tensors of SCNN with VGG-16, found {len(found)}, and {what}; "
+            "give a whole released file"
+        )
+
+
+def _kernel_of(name: str, weight: Tensor, direction: str) -> Tensor:
+    """(C, C, 1, K) of rows or (C, C, K, 1) of columns to (C, C, K)."""
+    axis = 2 if direction in ("down", "up") else 3
+    if weight.ndim != 4 or weight.shape[axis] != 1:
+        wanted = "(C, C, 1, K)" if axis == 2 else "(C, C, K, 1)"
+        raise CheckpointError(
+            f"checkpoint: expected a kernel {wanted} for {name}, found {tuple(weight.shape)}; give a released file"
+        )
+    return weight.squeeze(axis)
+
+
+def _require_size(cells: int, input_size: Sequence[int]) -> None:
+    height, width = input_size
+    if cells != (height // _CELL) * (width // _CELL):
+        usual = [f"{h}x{w}" for h, w in _USUAL_SIZES if (h // _CELL) * (w // _CELL) == cells]
+        raise CheckpointError(
+            f"checkpoint: expected an existence branch for pictures of {height}x{width}, {height // _CELL} x "
+            f"{width // _CELL} cells, found one of {cells} cells{', as of ' + usual[0] if usual else ''}; build the "
+            "model with that model.head.input_size (pictures may have another size), or train the branch anew"
+        )
