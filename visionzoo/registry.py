@@ -169,6 +169,8 @@ DATASETS = _child(
     "datasets.cifar",
     "datasets.crops",
     "datasets.co_saliency",
+    "datasets.counting",
+    "datasets.lanes",
     "datasets.saliency",
     base=("mmengine.dataset",),
 )
@@ -192,7 +194,7 @@ VISUALIZERS = _child(mm.VISUALIZERS, base=("mmengine.visualization",))
 VISBACKENDS = _child(mm.VISBACKENDS, "engine.log_files", base=("mmengine.visualization",))
 LOG_PROCESSORS = _child(mm.LOG_PROCESSORS, base=("mmengine.runner",))
 INFERENCERS = _child(mm.INFERENCERS)
-FUNCTIONS = _child(mm.FUNCTIONS, "datasets.co_saliency", base=("mmengine.dataset",))
+FUNCTIONS = _child(mm.FUNCTIONS, "datasets.co_saliency", "datasets.transforms", base=("mmengine.dataset",))
 
 # A sibling of ours, so that mmdet and mmseg find timm's models in their configs as well.
 TIMM = TimmRegistry("model", parent=mm.MODELS, scope="timm")

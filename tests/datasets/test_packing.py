@@ -48,3 +48,12 @@ def test_a_group_of_different_sizes_is_refused():
 def test_no_picture_is_an_error():
     with pytest.raises(DataError, match=r"sample a\.png, found none"):
         packed(gt_label=1)
+
+
+def test_facts_of_lanes_are_kept():
+    facts = {"name": "clip/0.jpg", "scenario": None, "raw_file": "clips/1/20.jpg", "h_samples": [240, 250]}
+    lanes = [np.zeros((3, 2)), np.zeros((0, 2))]
+    _, sample = packed(img=np.zeros((4, 6, 3), np.uint8), gt_lanes=lanes, gt_exist=np.ones(4, np.float32), **facts)
+    assert {key: sample.get(key) for key in facts} == facts
+    assert sample.gt_lanes is lanes
+    assert sample.gt_exist.dtype == torch.float32

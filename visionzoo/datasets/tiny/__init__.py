@@ -27,13 +27,23 @@ TWINS = {
     "cifar10": "visionzoo.datasets.tiny.cifar10",
     "cifar100": "visionzoo.datasets.tiny.cifar100",
     "co_saliency": "visionzoo.datasets.tiny.co_saliency",
+    "culane": "visionzoo.datasets.tiny.culane",
     "dut_omron": "visionzoo.datasets.tiny.saliency:DUT_OMRON",
     "duts": "visionzoo.datasets.tiny.saliency:DUTS",
     "ecssd": "visionzoo.datasets.tiny.saliency:ECSSD",
     "hku_is": "visionzoo.datasets.tiny.saliency:HKU_IS",
+    "jhu_crowd": "visionzoo.datasets.tiny.crowds:JHU_CROWD",
+    "nwpu_crowd": "visionzoo.datasets.tiny.crowds:NWPU_CROWD",
+    "points": "visionzoo.datasets.tiny.crowds:POINTS",
+    "shanghaitech_a": "visionzoo.datasets.tiny.crowds:SHANGHAITECH_A",
+    "shanghaitech_b": "visionzoo.datasets.tiny.crowds:SHANGHAITECH_B",
+    "trancos": "visionzoo.datasets.tiny.crowds:TRANCOS",
+    "ucf_cc_50": "visionzoo.datasets.tiny.crowds:UCF_CC_50",
+    "ucf_qnrf": "visionzoo.datasets.tiny.crowds:UCF_QNRF",
     "msra_b": "visionzoo.datasets.tiny.saliency:MSRA_B",
     "pascal_s": "visionzoo.datasets.tiny.saliency:PASCAL_S",
     "salient_instances": "visionzoo.datasets.tiny.salient_instances",
+    "tusimple": "visionzoo.datasets.tiny.tusimple",
 }
 
 

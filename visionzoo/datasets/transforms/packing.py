@@ -14,7 +14,24 @@ from visionzoo.errors import DataError
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.task_sample import TaskSample
 
-_META_KEYS = ("img_path", "img_id", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction", "phrase")
+_META_KEYS = (
+    "img_path",
+    "img_id",
+    "ori_shape",
+    "img_shape",
+    "scale_factor",
+    "flip",
+    "flip_direction",
+    "phrase",
+    "name",
+    "scenario",
+    "raw_file",
+    "h_samples",
+    "level",
+    "luminance",
+    "scene",
+    "weather",
+)
 _RENAMED = {"gt_seg_map": "gt_map"}
 
 

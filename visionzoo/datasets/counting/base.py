@@ -1,0 +1,111 @@
+"""What all data sets of points share: their samples, and finding pictures and lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from visionzoo.errors import DataError
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+Sample = dict[str, Any]
+
+
+class CountingDataset(BaseDataset):
+    """Samples of pictures with points.
+
+    A sample is a dict with ``img_path``, ``img_id``, ``gt_points``, (N, 2) float64 of x and y in pixels as annotated,
+    those outside the picture included, and ``gt_count``, the float N. Where they are not published (test splits) both
+    are missing. Some have ``roi_path``, ``density_path``, ``level``, ``luminance``, ``scene`` or ``weather``.
+    Everything but pixels is read and checked when the data set is built; a picture without people is a sample like any
+    other.
+
+    Args:
+        root: the folder of the data.
+        samples: the samples.
+        max_samples: the first N. Default: all.
+        pipeline: transforms, called in turn on each sample.
+        test_mode: an unusable sample is an error, not replaced by another.
+        serialize_data: keep samples as one byte buffer that workers share.
+        max_refetch: how many other samples are tried when the pipeline returns None.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        samples: list[Sample],
+        *,
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        self._samples = samples
+        super().__init__(
+            data_root=str(root),
+            indices=max_samples,
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+    def load_data_list(self) -> list[Sample]:
+        """The samples; this keeps no second copy of them."""
+        samples, self._samples = self._samples, []
+        return samples
+
+
+def sample_of(picture: Path, points: np.ndarray | None, **facts: Any) -> Sample:
+    """One sample; facts that are None are left out."""
+    sample: Sample = {"img_path": str(picture), "img_id": picture.stem}
+    if points is not None:
+        sample |= {"gt_points": points, "gt_count": float(len(points))}
+    return sample | {key: value for key, value in facts.items() if value is not None}
+
+
+def advice(readme: str) -> str:
+    """How to come by the data."""
+    return f"see datasets/{readme}/README.md, point data_root to where the data is, or try --tiny, which draws some"
+
+
+def pictures_in(folder: Path, readme: str) -> list[Path]:
+    """Pictures of a folder by name, ``IMG_2`` before ``IMG_10``.
+
+    Raises:
+        DataError: no such folder, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: expected a folder of pictures, found no such folder (in {Path.cwd()}); {advice(readme)}"
+        )
+    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != "."]
+    if not found:
+        raise DataError(f"{folder}: expected pictures ({', '.join(PICTURES)}), found none; {advice(readme)}")
+    return sorted(found, key=lambda path: [part.zfill(12) for part in re.split(r"(\d+)", path.name)])
+
+
+def require_files(paths: Sequence[Path], kind: str, root: Path) -> None:
+    """Find what is missing before training does.
+
+    Raises:
+        DataError: names how many are missing, and the first ones.
+    """
+    missing = [str(path.relative_to(root)) for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{root}: expected {len(paths)} {kind}, found {len(missing)} missing ({', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}); copy them again, or remove what lacks them"
+        )
+
+
+def require_split(split: str, known: Mapping[str, Any] | Sequence[str], name: str) -> None:
+    """Raises DataError for a split that the data set does not have."""
+    if split not in known:
+        raise DataError(f"{name}: expected a split of {', '.join(known)}, found {split!r}; correct split")

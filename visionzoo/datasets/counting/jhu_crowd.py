@@ -1,0 +1,93 @@
+"""JHU-CROWD++: crowds with scene and weather."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from visionzoo.datasets.counting.base import (
+    CountingDataset,
+    Sample,
+    pictures_in,
+    require_files,
+    require_split,
+    sample_of,
+)
+from visionzoo.datasets.point_files import numbered_lines, read_text_points
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import DataError
+from visionzoo.registry import DATASETS
+
+_SPLITS = ("train", "val", "test")
+_WEATHER = {"0": "none", "1": "fog", "2": "rain", "3": "snow"}
+
+
+@DATASETS.register_module()
+class JHUCrowdDataset(CountingDataset):
+    """Pictures with up to 25,791 people, some with none, in every weather.
+
+    On disk::
+
+        <data_root>/<split>/images/0000.jpg
+        <data_root>/<split>/gt/0000.txt            x y width height occlusion blur; empty without people
+        <data_root>/<split>/image_labels.txt       optional: id,count,scene,weather,distractor
+
+    Samples have ``scene``, a name, and ``weather``: ``none``, ``fog`` (or haze), ``rain`` or ``snow``.
+
+    Args:
+        data_root: a folder, or ``tiny://jhu_crowd?train=24&val=8&test=8&seed=0`` for drawn pictures.
+        split: ``train``, ``val`` or ``test``.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+
+    Raises:
+        DataError: pictures or annotations are missing or unusable.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train",
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        require_split(split, _SPLITS, "JHUCrowdDataset")
+        root = resolve_data_root(data_root)
+        super().__init__(
+            root,
+            _samples(root / split),
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+
+def _samples(folder: Path) -> list[Sample]:
+    pictures = pictures_in(folder / "images", "jhu_crowd")
+    annotations = [folder / "gt" / f"{picture.stem}.txt" for picture in pictures]
+    require_files(annotations, "annotations", folder)
+    labels = _labels(folder / "image_labels.txt")
+    return [
+        sample_of(picture, read_text_points(path, columns=6), **labels.get(picture.stem, {}))
+        for picture, path in zip(pictures, annotations, strict=True)
+    ]
+
+
+def _labels(path: Path) -> dict[str, dict[str, str]]:
+    """Scene and weather by picture; nothing without the file."""
+    if not path.is_file():
+        return {}
+    found = {}
+    for number, line in numbered_lines(path, "lines of id,count,scene,weather,distractor"):
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) < 5 or cells[-2] not in _WEATHER:
+            raise DataError(
+                f"{path}: line {number}: expected id,count,scene,weather (0 to 3),distractor, found "
+                f"{line!r}; correct it"
+            )
+        found[cells[0]] = {"scene": ",".join(cells[2:-2]), "weather": _WEATHER[cells[-2]]}
+    return found

@@ -1,0 +1,109 @@
+"""NWPU-Crowd: 5,109 pictures, some without people, with the level of the crowd and of light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, require_split, sample_of
+from visionzoo.datasets.point_files import numbered_lines, read_json_points, read_mat_points
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import DataError, UnknownName
+from visionzoo.registry import DATASETS
+
+_SPLITS = ("train", "val", "test")
+_ANNOTATIONS = {"mat": ("mats", read_mat_points), "json": ("jsons", read_json_points)}
+_LUMINANCES, _LEVELS = 4, 5
+
+
+@DATASETS.register_module()
+class NWPUCrowdDataset(CountingDataset):
+    """3,109 pictures to train, 500 to validate, 1,500 to test, whose points are not published.
+
+    On disk::
+
+        <data_root>/images/0001.jpg
+        <data_root>/mats/0001.mat         annPoints, N x 2; not for the test
+        <data_root>/jsons/0001.json       the same as "points"
+        <data_root>/train.txt             lines: id luminance (0 to 3) level (0 to 4); for the test perhaps id alone
+
+    Samples have ``level`` and ``luminance`` where the list has them.
+
+    Args:
+        data_root: a folder, or ``tiny://nwpu_crowd?train=24&val=10&test=4&seed=0`` for drawn pictures.
+        split: ``train``, ``val`` or ``test``.
+        annotation: ``mat`` or ``json``.
+        labelled: whether there are points. Default: for all but the test.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+
+    Raises:
+        UnknownName: no such ``annotation``. DataError: lists, pictures or annotations are missing or unusable.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train",
+        annotation: str = "mat",
+        labelled: bool | None = None,
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        require_split(split, _SPLITS, "NWPUCrowdDataset")
+        if annotation not in _ANNOTATIONS:
+            raise UnknownName(annotation, kind="annotation of NWPUCrowdDataset", known=_ANNOTATIONS)
+        root = resolve_data_root(data_root)
+        has_points = split != "test" if labelled is None else labelled
+        super().__init__(
+            root,
+            _samples(root, split, annotation if has_points else None),
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+
+def _samples(root: Path, split: str, annotation: str | None) -> list[Sample]:
+    listed = _listed(root / f"{split}.txt")
+    pictures = [root / "images" / f"{name}.jpg" for name in listed]
+    require_files(pictures, "pictures", root)
+    if annotation is None:
+        pairs = zip(pictures, listed.values(), strict=True)
+        return [sample_of(picture, None, **facts) for picture, facts in pairs]
+    folder, read = _ANNOTATIONS[annotation]
+    paths = [root / folder / f"{name}.{annotation}" for name in listed]
+    require_files(paths, "annotations", root)
+    return [
+        sample_of(picture, read(path), **facts)
+        for picture, path, facts in zip(pictures, paths, listed.values(), strict=True)
+    ]
+
+
+def _listed(path: Path) -> dict[str, dict[str, int]]:
+    """Luminance and level by id."""
+    found = {}
+    for number, line in numbered_lines(path, "lines of id, luminance and level"):
+        name, *facts = line.split()
+        if not _are_labels(facts):
+            raise DataError(
+                f"{path}: line {number}: expected id, luminance (0 to 3) and level (0 to 4), or id alone, found "
+                f"{line!r}; correct it"
+            )
+        found[name] = dict(zip(("luminance", "level"), map(int, facts), strict=False))
+    if not found:
+        raise DataError(f"{path}: expected at least one picture, found an empty list; {advice('nwpu_crowd')}")
+    return found
+
+
+def _are_labels(facts: Sequence[str]) -> bool:
+    if not facts:
+        return True
+    limits = (_LUMINANCES, _LEVELS)
+    return len(facts) == 2 and all(
+        fact.isdecimal() and int(fact) < limit for fact, limit in zip(facts, limits, strict=True)
+    )

@@ -1,0 +1,126 @@
+"""Points of anything, in JSON lines or CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, sample_of
+from visionzoo.datasets.point_files import checked_points, numbered_lines
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import DataError
+from visionzoo.registry import DATASETS
+
+_FACTS = ("level", "luminance", "scene", "weather")
+_FIELDS = ("image", "points", *_FACTS)
+_HEADER = ("image", "x", "y")
+
+
+@DATASETS.register_module()
+class PointsDataset(CountingDataset):
+    """Pictures with points in one file.
+
+    JSON lines, one picture each; ``level``, ``luminance``, ``scene`` and ``weather`` may be added::
+
+        {"image": "a/0001.jpg", "points": [[12.5, 40.0], [80.0, 3.25]]}
+        {"image": "a/0002.jpg", "points": []}
+
+    CSV, one point a row, rows of a picture anywhere; a row without x and y only names a picture without people::
+
+        image,x,y
+        a/0001.jpg,12.5,40.0
+        a/0002.jpg,,
+
+    x and y are pixels, from the left and from the top; those outside the picture count.
+
+    Args:
+        data_root: a folder, or ``tiny://points?train=24&test=8&seed=0`` for drawn pictures.
+        ann_file: in ``data_root``; ending ``.csv`` for CSV, JSON lines otherwise.
+        img_folder: in ``data_root``, what ``image`` is relative to.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+
+    Raises:
+        DataError: the file is missing or a line of it unusable, a picture is missing, or there is none.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str = "points.jsonl",
+        img_folder: str = "",
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        root = resolve_data_root(data_root)
+        super().__init__(
+            root,
+            _samples(root / ann_file, root / img_folder),
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+
+def _samples(path: Path, folder: Path) -> list[Sample]:
+    records = dict(_rows(path) if path.suffix.lower() == ".csv" else _lines(path))
+    if not records:
+        raise DataError(f"{path}: expected at least one picture, found an empty list; {advice('points')}")
+    require_files([folder / name for name in records], "pictures", folder)
+    return [
+        sample_of(folder / name, checked_points(points, f"{path}: {name}"), **facts)
+        for name, (points, facts) in records.items()
+    ]
+
+
+def _lines(path: Path) -> Iterator[tuple[str, tuple[Any, dict[str, Any]]]]:
+    """Points and facts of every line."""
+    seen = set()
+    for number, line in numbered_lines(path, "one JSON object a line"):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}: line {number}: expected a JSON object, but {error}; correct the line") from error
+        if not isinstance(record, dict) or not {"image", "points"} <= set(record) <= set(_FIELDS):
+            raise DataError(
+                f"{path}: line {number}: expected image and points, perhaps {', '.join(_FACTS)}, found {line[:80]!r}; "
+                "correct the line"
+            )
+        if record["image"] in seen:
+            raise DataError(
+                f"{path}: line {number}: expected every picture once, found {record['image']!r} again; "
+                "join their points"
+            )
+        seen.add(record["image"])
+        yield record["image"], (record["points"], {key: record[key] for key in _FACTS if key in record})
+
+
+def _rows(path: Path) -> Iterator[tuple[str, tuple[list[list[float]], dict[str, Any]]]]:
+    """Points of every picture of a CSV."""
+    lines = numbered_lines(path, "a table with the columns image, x and y")
+    rows = [(number, next(csv.reader([line]))) for number, line in lines]
+    if rows and tuple(cell.strip().lower() for cell in rows[0][1]) != _HEADER:
+        raise DataError(f"{path}: expected the header image,x,y, found {lines[0][1][:80]!r}; add it")
+    found: dict[str, list[list[float]]] = {}
+    for number, row in rows[1:]:
+        if len(row) != len(_HEADER):
+            raise DataError(f"{path}: line {number}: expected image, x and y, found {','.join(row)!r}; correct it")
+        found.setdefault(row[0], []).extend(_point(row[1:], f"{path}: line {number}"))
+    return ((name, (points, {})) for name, points in found.items())
+
+
+def _point(cells: Sequence[str], where: str) -> list[list[float]]:
+    """One point, or none of two empty cells."""
+    if not any(cell.strip() for cell in cells):
+        return []
+    try:
+        return [[float(cell) for cell in cells]]
+    except ValueError as error:
+        raise DataError(f"{where}: expected x and y as numbers, found {','.join(cells)!r}; correct it") from error

@@ -1,0 +1,106 @@
+"""ShanghaiTech, parts A and B, as published and as HMoDE prepares it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from visionzoo.datasets.counting.base import (
+    CountingDataset,
+    Sample,
+    pictures_in,
+    require_files,
+    require_split,
+    sample_of,
+)
+from visionzoo.datasets.point_files import read_shanghaitech_points, read_text_points
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import DataError
+from visionzoo.registry import DATASETS
+
+_FOLDERS = {"train": "train_data", "test": "test_data"}
+_PARTS = {"A": ("part_A_final", "part_A"), "B": ("part_B_final", "part_B")}  # copies differ in the name
+
+
+@DATASETS.register_module()
+class ShanghaiTechDataset(CountingDataset):
+    """Crowds from the web (part A: 300 to train, 182 to test) and from streets of Shanghai (B: 400, 316).
+
+    On disk::
+
+        <data_root>/part_A_final/train_data/images/IMG_1.jpg
+        <data_root>/part_A_final/train_data/ground_truth/GT_IMG_1.mat
+
+    HMoDE's preparation has ``ground_truth/IMG_1_sigma4.h5``, a density of the picture's size, in the place of the
+    points, or beside them.
+
+    Args:
+        data_root: a folder, or ``tiny://shanghaitech_a?train=24&test=8&seed=0`` for drawn pictures.
+        part: ``A`` or ``B``; None where ``train_data`` lies in ``data_root`` itself.
+        split: ``train`` or ``test``.
+        density_suffix: ``_sigma4.h5`` for stored densities: every sample gets ``density_path``, which ``LoadDensity``
+            reads, and points only where a ``.mat``, or a text of ``x y`` beside the picture, has them.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+
+    Raises:
+        DataError: pictures or annotations are missing or unusable.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        part: str | None = "A",
+        split: str = "train",
+        density_suffix: str | None = None,
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        require_split(split, _FOLDERS, "ShanghaiTechDataset")
+        root = resolve_data_root(data_root)
+        folder = _part_folder(root, part) / _FOLDERS[split]
+        super().__init__(
+            root,
+            _samples(folder, density_suffix),
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+
+def _part_folder(root: Path, part: str | None) -> Path:
+    if part is None:
+        return root
+    if part not in _PARTS:
+        raise DataError(f"ShanghaiTechDataset: expected part to be A, B or None, found {part!r}; correct it")
+    folders = [root / name for name in _PARTS[part]]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
+def _samples(folder: Path, density_suffix: str | None) -> list[Sample]:
+    pictures = pictures_in(folder / "images", "shanghaitech")
+    truth = folder / "ground_truth"
+    if density_suffix is None:
+        annotations = [truth / f"GT_{picture.stem}.mat" for picture in pictures]
+        require_files(annotations, "annotations", folder)
+        pairs = zip(pictures, annotations, strict=True)
+        return [sample_of(picture, read_shanghaitech_points(path)) for picture, path in pairs]
+    densities = [truth / f"{picture.stem}{density_suffix}" for picture in pictures]
+    require_files(densities, "densities", folder)
+    return [
+        sample_of(picture, _points_if_any(picture, truth), density_path=str(path))
+        for picture, path in zip(pictures, densities, strict=True)
+    ]
+
+
+def _points_if_any(picture: Path, truth: Path) -> np.ndarray | None:
+    matlab, text = truth / f"GT_{picture.stem}.mat", picture.with_suffix(".txt")
+    if matlab.is_file():
+        return read_shanghaitech_points(matlab)
+    return read_text_points(text) if text.is_file() else None

@@ -1,0 +1,110 @@
+"""TRANCOS: vehicles in traffic jams, counted inside a region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from visionzoo.datasets.counting.base import (
+    PICTURES,
+    CountingDataset,
+    Sample,
+    advice,
+    require_files,
+    require_split,
+    sample_of,
+)
+from visionzoo.datasets.point_files import read_lines
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.datasets.transforms.loading import read_image
+from visionzoo.errors import DataError
+from visionzoo.registry import DATASETS
+
+_LISTS = {"train": "training", "val": "validation", "trainval": "trainval", "test": "test"}
+
+
+@DATASETS.register_module()
+class TRANCOSDataset(CountingDataset):
+    """1,244 pictures of 640x480 pixels from traffic cameras, 46,796 vehicles.
+
+    On disk::
+
+        <data_root>/images/<name>.jpg
+        <data_root>/images/<name>dots.png           one coloured pixel for each vehicle
+        <data_root>/images/<name>mask.mat           BW, the region that counts
+        <data_root>/image_sets/training.txt         one name a line, with or without ending
+
+    A dot's point is its pixel, column and row from 0. Samples have ``roi_path``, which ``LoadRoi`` reads; points
+    outside the region are kept, and left out where things are counted.
+
+    Args:
+        data_root: a folder, or ``tiny://trancos?train=24&val=8&test=8&seed=0`` for drawn pictures.
+        split: ``train``, ``val``, ``trainval`` or ``test``.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+
+    Raises:
+        DataError: lists, pictures, dots or masks are missing or unusable.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train",
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        require_split(split, _LISTS, "TRANCOSDataset")
+        root = resolve_data_root(data_root)
+        super().__init__(
+            root,
+            _samples(root, root / "image_sets" / f"{_LISTS[split]}.txt"),
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+
+def _samples(root: Path, listed: Path) -> list[Sample]:
+    lines = read_lines(listed, "one name a line")
+    if not lines:
+        raise DataError(f"{listed}: expected at least one picture, found an empty list; {advice('trancos')}")
+    stems = [line[: -len(end)] if (end := _ending(line)) else line for line in lines]
+    files = {
+        kind: [root / "images" / f"{stem}{ending}" for stem in stems]
+        for kind, ending in (("pictures", ".jpg"), ("dots", "dots.png"), ("masks", "mask.mat"))
+    }
+    for kind, paths in files.items():
+        require_files(paths, kind, root)
+    return [
+        sample_of(picture, _dots_of(picture, dots), roi_path=str(mask))
+        for picture, dots, mask in zip(*files.values(), strict=True)
+    ]
+
+
+def _ending(name: str) -> str:
+    return next((ending for ending in PICTURES if name.lower().endswith(ending)), "")
+
+
+def _dots_of(picture: Path, path: Path) -> np.ndarray:
+    """(N, 2) float64: column and row of every pixel that is not black, from 0, in row order."""
+    dots = read_image(path, exif=False)
+    try:
+        with Image.open(picture) as header:
+            width, height = header.size
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{picture}: expected a picture, but it cannot be read ({error}); copy it again") from error
+    if dots.shape[:2] != (height, width):
+        raise DataError(
+            f"{path}: expected dots of {width}x{height} pixels like {picture.name}, found "
+            f"{dots.shape[1]}x{dots.shape[0]}; copy both again"
+        )
+    rows, columns = np.nonzero(dots.any(axis=2))
+    return np.stack([columns, rows], axis=1).astype(np.float64)

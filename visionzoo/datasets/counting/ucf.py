@@ -1,0 +1,133 @@
+"""UCF_CC_50, 50 pictures in five folds, and UCF-QNRF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from visionzoo.datasets.counting.base import (
+    CountingDataset,
+    Sample,
+    pictures_in,
+    require_files,
+    require_split,
+    sample_of,
+)
+from visionzoo.datasets.point_files import read_mat_points
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import ConfigError
+from visionzoo.registry import DATASETS
+
+# The authors fix no folds, and papers draw their own: these are the numbers in order, cut in tens.
+FOLDS = tuple(tuple(range(first, first + 10)) for first in range(1, 51, 10))
+_FOLDERS = {"train": "Train", "test": "Test"}
+
+
+@DATASETS.register_module()
+class UCFCC50Dataset(CountingDataset):
+    """50 grey pictures of 94 to 4,543 people; a model is trained and measured once for each fold.
+
+    On disk::
+
+        <data_root>/1.jpg ... 50.jpg
+        <data_root>/1_ann.mat ...           annPoints, N x 2
+
+    Args:
+        data_root: a folder, or ``tiny://ucf_cc_50?seed=0`` for drawn pictures.
+        fold: which fold is the test, from 0 on.
+        split: ``train`` for the other folds, ``test`` for this one.
+        folds: the numbers of pictures in each fold: every picture once.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+
+    Raises:
+        ConfigError: the folds overlap, leave pictures out, or ``fold`` is none of them.
+        DataError: pictures or annotations are missing or unusable.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        fold: int = 0,
+        split: str = "train",
+        folds: Sequence[Sequence[int]] = FOLDS,
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        require_split(split, _FOLDERS, "UCFCC50Dataset")
+        _check_folds(folds, fold)
+        root = resolve_data_root(data_root)
+        numbers = [
+            number for index, members in enumerate(folds) for number in members if (index == fold) == (split == "test")
+        ]
+        super().__init__(
+            root,
+            _with_mat([root / f"{number}.jpg" for number in numbers], root),
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+
+@DATASETS.register_module()
+class UCFQNRFDataset(CountingDataset):
+    """1,201 pictures to train and 334 to test, of up to 12,865 people and many sizes.
+
+    On disk::
+
+        <data_root>/Train/img_0001.jpg
+        <data_root>/Train/img_0001_ann.mat      annPoints, N x 2
+
+    Args:
+        data_root: a folder, or ``tiny://ucf_qnrf?train=24&test=8&seed=0`` for drawn pictures.
+        split: ``train`` or ``test``.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+
+    Raises:
+        DataError: pictures or annotations are missing or unusable.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train",
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        require_split(split, _FOLDERS, "UCFQNRFDataset")
+        root = resolve_data_root(data_root)
+        super().__init__(
+            root,
+            _with_mat(pictures_in(root / _FOLDERS[split], "ucf_qnrf"), root),
+            max_samples=max_samples,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+
+def _with_mat(pictures: Sequence[Path], root: Path) -> list[Sample]:
+    annotations = [picture.with_name(f"{picture.stem}_ann.mat") for picture in pictures]
+    require_files(pictures, "pictures", root)
+    require_files(annotations, "annotations", root)
+    return [sample_of(picture, read_mat_points(path)) for picture, path in zip(pictures, annotations, strict=True)]
+
+
+def _check_folds(folds: Sequence[Sequence[int]], fold: int) -> None:
+    numbers = sorted(number for members in folds for number in members)
+    if numbers != list(range(1, 51)):
+        raise ConfigError(
+            "UCFCC50Dataset.folds: expected every number from 1 to 50 once, found "
+            f"{len(numbers)} numbers, {len(set(numbers) & set(range(1, 51)))} of them different and in 1 to 50; "
+            "correct the lists"
+        )
+    if not 0 <= fold < len(folds):
+        raise ConfigError(f"UCFCC50Dataset.fold: expected a number from 0 to {len(folds) - 1}, found {fold}")

@@ -1,0 +1,6 @@
+"""Road pictures with lanes: CULane and TuSimple. Importing this package registers both."""
+
+from visionzoo.datasets.lanes.culane import CULaneDataset
+from visionzoo.datasets.lanes.tusimple import TuSimpleDataset
+
+__all__ = ["CULaneDataset", "TuSimpleDataset"]

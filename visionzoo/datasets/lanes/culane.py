@@ -1,0 +1,152 @@
+"""CULane (Pan et al., AAAI 2018): frames of six drives, their lanes as points and, for training, as masks.
+
+See ``datasets/culane/README.md`` for where it comes from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import DataError, nearest_name, one_of
+from visionzoo.registry import DATASETS
+from visionzoo.structures.lane_files import SCENARIOS, lines_path, read_lines, read_list, scenario_of
+
+ALL_SCENARIOS = "test_split"
+_ADVICE = "see datasets/culane/README.md, point data_root to where the data is, or try --tiny, which draws some"
+
+
+@DATASETS.register_module()
+class CULaneDataset(BaseDataset):
+    """Frames that a list names.
+
+    On disk::
+
+        <data_root>/list/train_gt.txt                       /<frame> /<mask> 1 1 1 0, with or without leading slashes
+        <data_root>/list/test.txt                           /<frame>
+        <data_root>/list/test_split/test0_normal.txt ...    /<frame>, nine lists
+        <data_root>/driver_37_30frame/<clip>.MP4/00000.jpg
+        <data_root>/driver_37_30frame/<clip>.MP4/00000.lines.txt    x y x y ..., a line for each lane
+        <data_root>/laneseg_label_w16/<the same>/00000.png          0, and 1 to 4 from the left
+
+    A sample has ``img_path``; ``name``, as the list writes it, without the leading slash; ``scenario`` (``normal``,
+    ``crowd``, ..., or None); ``gt_lanes``, a list of (n, 2) float64 points (x, y) in the original picture as they are
+    stored, also those outside and lanes of 0 (a blank line), 1 or 2 points; of the lists for training ``gt_path``, the
+    mask, and ``gt_exist``, (K,) float32 of 0 and 1. All but the lanes is checked when the data set is built.
+
+    Args:
+        data_root: a folder, or ``tiny://culane?train=24&val=8&test=18&seed=0`` for drawn roads.
+        split: name of a list in ``list`` or ``list/test_split``; ``test_split`` joins the nine scenarios.
+        with_lanes: read ``.lines.txt``; training needs masks alone.
+        max_samples: the first N. Default: all.
+        pipeline, test_mode, serialize_data, max_refetch: mmengine's.
+
+    Raises:
+        DataError: lists, frames or masks are missing, a list is empty or has a line of another kind; when a sample is
+            taken, its ``.lines.txt`` is missing or has a broken line.
+    """
+
+    METAINFO = {"classes": ("far left", "left", "right", "far right")}
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train_gt",
+        with_lanes: bool = True,
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        root = resolve_data_root(data_root)
+        lists = _lists(root, split)
+        self._samples = [sample for path in lists for sample in _samples_of(root, path)]
+        self._with_lanes = with_lanes
+        for key, kind in (("img_path", "pictures"), ("gt_path", "masks")):
+            _require_files(root, [sample[key] for sample in self._samples if key in sample], kind)
+        super().__init__(
+            data_root=str(root),
+            indices=max_samples,
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """The samples; this keeps no second copy of them."""
+        samples, self._samples = self._samples, []
+        return samples
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """A sample as above; its lanes are read now."""
+        sample = super().get_data_info(idx)
+        if self._with_lanes:
+            sample["gt_lanes"] = read_lines(lines_path(sample["img_path"]))
+        return sample
+
+
+def _lists(root: Path, split: str) -> list[Path]:
+    """The list files of a split."""
+    folder = root / "list"
+    if not folder.is_dir():
+        raise DataError(f"{root}: expected CULane's folder list, found no such folder (in {Path.cwd()}); {_ADVICE}")
+    scenarios = folder / ALL_SCENARIOS
+    if split == ALL_SCENARIOS:
+        paths = [scenarios / f"test{number}_{name}.txt" for number, name in enumerate(SCENARIOS)]
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing:
+            raise DataError(
+                f"{scenarios}: expected the lists of {len(paths)} scenarios, found {len(missing)} missing "
+                f"({', '.join(missing[:3])}); copy them again, or name one list as split"
+            )
+        return paths
+    known = {path.stem: path for place in (scenarios, folder) for path in sorted(place.glob("*.txt"))}
+    if split not in known:
+        near = nearest_name(split, known)
+        answer = f"did you mean {near!r}?" if near else one_of(known, most=16)
+        raise DataError(f"{folder}: expected the list {split}.txt, found none; {answer}")
+    return [known[split]]
+
+
+def _samples_of(root: Path, path: Path) -> list[dict[str, Any]]:
+    entries = read_list(path)
+    words = len(entries[0][1])
+    scenario = scenario_of(path.stem)
+    samples = []
+    for number, entry in entries:
+        if len(entry) != words or words == 2 or not set(entry[2:]) <= {"0", "1"}:
+            raise DataError(
+                f"{path}, line {number}: expected a picture, or a picture, its mask and a 0 or 1 for each lane, "
+                f"the same in all lines, found {' '.join(entry)[:120]!r}; use the authors' list"
+            )
+        sample: dict[str, Any] = {"img_path": str(root / entry[0]), "name": entry[0], "scenario": scenario}
+        if words > 2:
+            sample |= {"gt_path": str(root / entry[1]), "gt_exist": np.array(entry[2:], dtype=np.float32)}
+        samples.append(sample)
+    return samples
+
+
+def _require_files(root: Path, paths: Sequence[str], kind: str) -> None:
+    """Look into every folder once: asking for each of a hundred thousand files takes minutes on shared disks."""
+    there: dict[str, set[str]] = {}
+    missing = []
+    for path in paths:
+        folder, _, name = path.rpartition(os.sep)
+        if folder not in there:
+            there[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        if name not in there[folder]:
+            missing.append(path)
+    if missing:
+        shown = ", ".join(os.path.relpath(path, root) for path in missing[:3])
+        raise DataError(
+            f"{root}: expected the {len(paths)} {kind} that the list names, found {len(missing)} missing ({shown}"
+            f"{', ...' if len(missing) > 3 else ''}); unpack them again; {_ADVICE}"
+        )

@@ -1,0 +1,122 @@
+"""TuSimple's lane benchmark (2017): the 20th frame of short clips from highways, lanes as x for each of some rows.
+
+See ``datasets/tusimple/README.md`` for where it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from visionzoo.datasets.lanes.slots import existence, lane_slots
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.errors import DataError
+from visionzoo.registry import DATASETS
+from visionzoo.structures.lane_files import read_tusimple
+
+_ADVICE = "see datasets/tusimple/README.md, point data_root to where the data is, or try --tiny, which draws some"
+
+
+@DATASETS.register_module()
+class TuSimpleDataset(BaseDataset):
+    """Frames that label files name.
+
+    On disk::
+
+        <data_root>/label_data_0313.json ...    {"raw_file": ..., "lanes": [[-2, 632, ...], ...], "h_samples": [...]}
+        <data_root>/clips/0313-1/60/20.jpg ...
+
+    A sample has ``img_path``; ``raw_file`` and ``h_samples``, a list of int, as in the label file; ``gt_x``, (N, R)
+    float64, x of every lane in every row as stored, negative where it has no point; ``gt_lanes``, a list of N (n, 2)
+    float64 arrays of those with a point, (x, y) from the top to the bottom; and ``gt_exist``, (K,) float32, which of
+    the K lanes next to the car there are (see :func:`lane_slots`).
+
+    Args:
+        data_root: a folder, or ``tiny://tusimple?train=24&val=8&test=8&seed=0`` for drawn roads.
+        label_files: files in it that belong to the split. Usual: 0313 and 0601 to train, 0531 to validate.
+        lanes: K.
+        max_samples: the first N. Default: all.
+        pipeline, test_mode, serialize_data, max_refetch: mmengine's.
+
+    Raises:
+        DataError: label files or pictures are missing, a file is empty, a line is broken (see :func:`read_tusimple`),
+            or names a picture that another one named.
+    """
+
+    METAINFO = {"classes": ("far left", "left", "right", "far right")}
+
+    def __init__(
+        self,
+        data_root: str,
+        label_files: str | Sequence[str] = ("label_data_0313.json", "label_data_0601.json"),
+        lanes: int = 4,
+        max_samples: int | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        serialize_data: bool = True,
+        max_refetch: int = 1000,
+    ):
+        root = resolve_data_root(data_root)
+        names = (label_files,) if isinstance(label_files, str) else tuple(label_files)
+        self._samples = _samples_of(root, names, lanes)
+        super().__init__(
+            data_root=str(root),
+            indices=max_samples,
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            serialize_data=serialize_data,
+            max_refetch=max_refetch,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """The samples; this keeps no second copy of them."""
+        samples, self._samples = self._samples, []
+        return samples
+
+
+def _samples_of(root: Path, names: Sequence[str], lanes: int) -> list[dict[str, Any]]:
+    _require_labels(root, names)
+    samples: dict[str, dict[str, Any]] = {}
+    for name in names:
+        for record in read_tusimple(root / name):
+            raw_file = record["raw_file"]
+            if raw_file in samples:
+                raise DataError(
+                    f"{root / name}: expected every picture once, found {raw_file} again; remove one of its lines"
+                )
+            samples[raw_file] = _sample(root, record, lanes)
+    missing = [name for name, sample in samples.items() if not Path(sample["img_path"]).is_file()]
+    if missing:
+        raise DataError(
+            f"{root}: expected the {len(samples)} pictures that {', '.join(names)} name, found {len(missing)} missing "
+            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); unpack them again; {_ADVICE}"
+        )
+    return list(samples.values())
+
+
+def _require_labels(root: Path, names: Sequence[str]) -> None:
+    missing = [name for name in names if not (root / name).is_file()]
+    if missing or not names:
+        known = ", ".join(sorted(path.name for path in root.glob("*.json"))) or "none"
+        raise DataError(
+            f"{root}: expected the label files {', '.join(names) or '(none was named)'}, found "
+            f"{', '.join(missing) or 'nothing'} missing (there: {known}); {_ADVICE}"
+        )
+
+
+def _sample(root: Path, record: dict[str, Any], lanes: int) -> dict[str, Any]:
+    rows = record["h_samples"]
+    xs = np.asarray(record["lanes"], dtype=np.float64).reshape(-1, len(rows))
+    points = [np.stack([x[x >= 0], np.asarray(rows, np.float64)[x >= 0]], axis=1) for x in xs]
+    return {
+        "img_path": str(root / record["raw_file"]),
+        "raw_file": record["raw_file"],
+        "h_samples": rows,
+        "gt_x": xs,
+        "gt_lanes": points,
+        "gt_exist": existence(lane_slots(points, lanes)),
+    }

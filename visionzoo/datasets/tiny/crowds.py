@@ -1,0 +1,282 @@
+"""Drawn crowds in the layouts of the counting sets: bright discs, one for each head, on mottled grey ground.
+
+A picture has 1 to ``most`` heads and a size of its own: the height within an eighth of ``size``, the width within an
+eighth of four thirds of it. In every split, counted from 0, picture 2 has a head on the border, picture 3 nobody, and
+picture 4 a point outside the picture, as annotators left some, whose head is not to be seen.
+
+::
+
+    ShanghaiTech   part_A_final/train_data/{images/IMG_1.jpg, ground_truth/GT_IMG_1.mat}
+    UCF_CC_50      1.jpg, 1_ann.mat, ... 50: grey
+    UCF-QNRF       Train/img_0001.jpg, Train/img_0001_ann.mat, Test/...
+    JHU-CROWD++    train/images/0001.jpg, train/gt/0001.txt, train/image_labels.txt
+    NWPU-Crowd     images/0001.jpg, mats/0001.mat, jsons/0001.json, train.txt; no points for the test
+    TRANCOS        images/image-1-000001.jpg, ...dots.png, ...mask.mat, image_sets/training.txt
+    points         images/0001.jpg, train.jsonl, train.csv
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.random import RandomState
+
+from visionzoo.datasets.tiny.saliency import write_picture
+
+_SPLITS = ("train", "val", "test")
+_USUAL = {"train": 24, "val": 8, "test": 8}
+_BORDER_AT, _EMPTY_AT, _OUTSIDE_AT = 2, 3, 4
+_LEVEL_LIMITS = (0, 6, 12, 20)  # NWPU-Crowd's are 0, 100, 500 and 5000 people
+_LUMINANCES = 4
+_SCENES, _WEATHERS = ("street", "stadium", "rally"), 4
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One drawn picture.
+
+    Attributes:
+        split, number: where it belongs; numbers begin at 1 in every split.
+        picture: (H, W, 3) uint8 RGB.
+        points: (N, 2) float64 of x and y, whole numbers for TRANCOS.
+        luminance: 0 (dark) to 3 (bright).
+    """
+
+    split: str
+    number: int
+    picture: np.ndarray
+    points: np.ndarray
+    luminance: int
+
+
+Write = Callable[[Path, list[Scene]], None]
+
+
+@dataclass(frozen=True)
+class CrowdTwin:
+    """How one of the sets is published.
+
+    Attributes:
+        splits: pictures of each, usually.
+        write: puts scenes of all splits on disk.
+        least: pictures of each split at least.
+        whole: points are pixels inside the picture, as dots in a picture must be.
+        most: heads of a picture, usually.
+    """
+
+    splits: Mapping[str, int]
+    write: Write
+    least: int = 1
+    whole: bool = False
+    most: int = 30
+
+    VERSION = 1
+
+    @property
+    def DEFAULTS(self) -> dict[str, int]:  # noqa: N802 - what every twin calls it
+        """Options and their usual values."""
+        return {**self.splits, "size": 96, "most": self.most, "seed": 0}
+
+    @property
+    def LOWEST(self) -> dict[str, int]:  # noqa: N802
+        """Options and the least that they may be."""
+        return {**dict.fromkeys(self.splits, self.least), "size": 48, "most": 1, "seed": 0}
+
+    def draw(self, folder: Path, *, size: int, most: int, seed: int, **counts: int) -> None:
+        """Draw all splits into ``folder``.
+
+        Args:
+            folder: exists and is empty.
+            size: mean height of the pictures in pixels.
+            most: heads of a picture at most.
+            seed: another seed draws other pictures.
+            counts: pictures of each split.
+        """
+        scenes = [
+            draw_crowd(split, index, size, most, seed, whole=self.whole)
+            for split, count in counts.items()
+            for index in range(count)
+        ]
+        self.write(folder, scenes)
+
+
+def draw_crowd(split: str, index: int, size: int, most: int, seed: int, *, whole: bool = False) -> Scene:
+    """Picture ``index`` of a split; see :class:`CrowdTwin`."""
+    rng = RandomState([seed, _SPLITS.index(split), index])
+    height = int(rng.randint(size * 7 // 8, size * 9 // 8 + 1))
+    width = int(rng.randint(size * 7 // 6, size * 3 // 2 + 1))
+    luminance = index % _LUMINANCES
+    points = _heads(rng, height, width, 0 if index == _EMPTY_AT else int(rng.randint(1, most + 1)))
+    if index == _BORDER_AT and len(points):
+        points[0] = width - 1, height // 2
+    picture = _ground(rng, height, width, luminance)
+    _paint_heads(rng, picture, points)
+    if index == _OUTSIDE_AT and not whole:
+        points = np.append(points, [[width + 2.5, -1.25]], axis=0)
+    return Scene(split, index + 1, picture, np.floor(points) if whole else points, luminance)
+
+
+def _heads(rng: RandomState, height: int, width: int, count: int) -> np.ndarray:
+    """(N, 2): places at least four pixels apart, as far as there is room."""
+    found: list[np.ndarray] = []
+    for _ in range(20 * count):
+        place = np.round(rng.random_sample(2) * [width - 1, height - 1], 2)
+        if len(found) < count and all(np.abs(place - other).max() >= 4 for other in found):
+            found.append(place)
+    return np.array(found).reshape(-1, 2)
+
+
+def _ground(rng: RandomState, height: int, width: int, luminance: int) -> np.ndarray:
+    noise = rng.randint(0, 40, (6, 8)).astype(np.uint8)
+    mottled = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR_EXACT).astype(np.int16)
+    texture = mottled + rng.randint(-6, 7, (height, width)) + 30 + 15 * luminance
+    return np.repeat(np.clip(texture, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _paint_heads(rng: RandomState, picture: np.ndarray, points: np.ndarray) -> None:
+    """Discs of two to four pixels, smaller in the upper part, with a dark rim."""
+    for x, y in np.floor(points).astype(int).tolist():
+        radius = 2 + round(2 * y / len(picture))
+        tone = int(rng.randint(190, 250))
+        cv2.circle(picture, (x, y), radius + 1, (20, 20, 20), cv2.FILLED)
+        cv2.circle(picture, (x, y), radius, (tone, tone - 30, tone - 50), cv2.FILLED)
+
+
+# --- formats ---
+
+
+def write_mat(path: Path, values: Mapping[str, Any]) -> None:
+    """A MATLAB file of version 5, always the same bytes."""
+    from scipy.io import savemat
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, dict(values))
+    with path.open("r+b") as file:  # savemat writes the date into the first 116 bytes
+        file.write(b"MATLAB 5.0 MAT-file".ljust(116))
+
+
+def shanghaitech_info(points: np.ndarray) -> np.ndarray:
+    """``image_info``: a cell with a struct of location and number."""
+    struct = np.empty((1, 1), dtype=[("location", object), ("number", object)])
+    struct[0, 0] = (points, np.array([[len(points)]], np.uint16))
+    cell = np.empty((1, 1), dtype=object)
+    cell[0, 0] = struct
+    return cell
+
+
+def _shanghaitech(part: str) -> Write:
+    def write(folder: Path, scenes: list[Scene]) -> None:
+        for scene in scenes:
+            split = folder / f"part_{part}_final" / f"{scene.split}_data"
+            _put_picture(split / "images" / f"IMG_{scene.number}.jpg", scene.picture)
+            truth = split / "ground_truth" / f"GT_IMG_{scene.number}.mat"
+            write_mat(truth, {"image_info": shanghaitech_info(scene.points)})
+
+    return write
+
+
+def _ucf_cc_50(folder: Path, scenes: list[Scene]) -> None:
+    for number, scene in enumerate(scenes, 1):
+        grey = cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY)
+        (folder / f"{number}.jpg").write_bytes(cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+        write_mat(folder / f"{number}_ann.mat", {"annPoints": scene.points})
+
+
+def _ucf_qnrf(folder: Path, scenes: list[Scene]) -> None:
+    for scene in scenes:
+        stem = folder / scene.split.capitalize() / f"img_{scene.number:04d}"
+        _put_picture(stem.with_suffix(".jpg"), scene.picture)
+        write_mat(stem.with_name(f"{stem.name}_ann.mat"), {"annPoints": scene.points})
+
+
+def _jhu_crowd(folder: Path, scenes: list[Scene]) -> None:
+    """Whole numbers, as published."""
+    for scene in scenes:
+        split = folder / scene.split
+        _put_picture(split / "images" / f"{scene.number:04d}.jpg", scene.picture)
+        rows = [f"{x} {y} 6 6 1 0" for x, y in np.floor(scene.points).astype(int).tolist()]
+        _put_text(split / "gt" / f"{scene.number:04d}.txt", rows)
+    for split_name in dict.fromkeys(scene.split for scene in scenes):
+        rows = [
+            f"{each.number:04d},{len(each.points)},{_SCENES[each.number % 3]},{each.number % _WEATHERS},0"
+            for each in scenes
+            if each.split == split_name
+        ]
+        _put_text(folder / split_name / "image_labels.txt", rows)
+
+
+def _nwpu_crowd(folder: Path, scenes: list[Scene]) -> None:
+    lists: dict[str, list[str]] = {}
+    for number, scene in enumerate(scenes, 1):
+        name = f"{number:04d}"
+        _put_picture(folder / "images" / f"{name}.jpg", scene.picture)
+        level = int(np.searchsorted(_LEVEL_LIMITS, len(scene.points)))
+        lists.setdefault(scene.split, []).append(f"{name} {scene.luminance} {level}")
+        if scene.split != "test":
+            write_mat(folder / "mats" / f"{name}.mat", {"annPoints": scene.points})
+            record = {"img_id": f"{name}.jpg", "human_num": len(scene.points), "points": scene.points.tolist()}
+            _put_text(folder / "jsons" / f"{name}.json", [json.dumps(record)])
+    for split, rows in lists.items():
+        _put_text(folder / f"{split}.txt", rows)
+
+
+def _trancos(folder: Path, scenes: list[Scene]) -> None:
+    lists: dict[str, list[str]] = {}
+    for number, scene in enumerate(scenes, 1):
+        stem = f"image-{_SPLITS.index(scene.split) + 1}-{number:06d}"
+        _put_picture(folder / "images" / f"{stem}.jpg", scene.picture)
+        dots = np.zeros(scene.picture.shape, np.uint8)
+        columns, rows = scene.points.astype(int).T
+        dots[rows, columns] = 255, 0, 0
+        _put_picture(folder / "images" / f"{stem}dots.png", dots)
+        write_mat(folder / "images" / f"{stem}mask.mat", {"BW": _road(*scene.picture.shape[:2])})
+        for name in {"train": ("training", "trainval"), "val": ("validation", "trainval")}.get(scene.split, ("test",)):
+            lists.setdefault(name, []).append(f"{stem}.jpg")
+    for name, names in lists.items():
+        _put_text(folder / "image_sets" / f"{name}.txt", names)
+
+
+def _road(height: int, width: int) -> np.ndarray:
+    """(H, W) uint8: 1 in a trapezium that leaves out the upper corners."""
+    road = np.zeros((height, width), np.uint8)
+    corners = np.array([[width // 4, 0], [width * 3 // 4, 0], [width - 1, height - 1], [0, height - 1]], np.int32)
+    return cv2.fillPoly(road, [corners], 1)
+
+
+def _points(folder: Path, scenes: list[Scene]) -> None:
+    for number, scene in enumerate(scenes, 1):
+        _put_picture(folder / "images" / f"{number:04d}.jpg", scene.picture)
+    for split in dict.fromkeys(scene.split for scene in scenes):
+        named = [(f"images/{number:04d}.jpg", each) for number, each in enumerate(scenes, 1) if each.split == split]
+        lines = [json.dumps({"image": name, "points": scene.points.tolist()}) for name, scene in named]
+        _put_text(folder / f"{split}.jsonl", lines)
+        rows = [f"{name},{x},{y}" for name, scene in named for x, y in scene.points.tolist() or [["", ""]]]
+        _put_text(folder / f"{split}.csv", ["image,x,y", *rows])
+
+
+def _put_picture(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(path, picture)
+
+
+def _put_text(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+_TRAIN_TEST = {"train": _USUAL["train"], "test": _USUAL["test"]}
+
+SHANGHAITECH_A = CrowdTwin(_TRAIN_TEST, _shanghaitech("A"))
+SHANGHAITECH_B = CrowdTwin(_TRAIN_TEST, _shanghaitech("B"), most=12)
+UCF_CC_50 = CrowdTwin({"train": 50}, _ucf_cc_50, least=50)
+UCF_QNRF = CrowdTwin(_TRAIN_TEST, _ucf_qnrf)
+JHU_CROWD = CrowdTwin(_USUAL, _jhu_crowd)
+NWPU_CROWD = CrowdTwin({**_USUAL, "val": 16}, _nwpu_crowd)
+TRANCOS = CrowdTwin(_USUAL, _trancos, whole=True)
+POINTS = CrowdTwin(_TRAIN_TEST, _points)
