@@ -1,0 +1,151 @@
+"""CULane's and TuSimple's numbers as metrics of mmengine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from visionzoo.errors import ConfigError, DataError
+from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCounts, count_matches
+from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
+from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, TuSimpleScores, one_to_one, tusimple_scores
+from visionzoo.registry import METRICS
+from visionzoo.structures.lanes import lanes_of
+
+
+@METRICS.register_module()
+class CULaneMetric(BaseMetric):
+    """CULane's F1 of samples with ``pred_lanes`` and ``gt_lanes``, lists of (n, 2) points in the original picture.
+
+    Numbers are ``culane/F1``, ``precision``, ``recall`` (-1 where the official program says so), ``TP``, ``FP``,
+    ``FN``; for samples with a ``scenario`` also ``culane/F1/<scenario>``, and ``culane/FP/cross``, as nothing is
+    annotated there. With scenarios the table is logged as well.
+
+    Samples are kept as three counts each. They are not summed sooner, as samplers give a few samples to two
+    processes, and those must count once.
+
+    Args:
+        image_size: (width, height) that lanes are drawn in. The official program knows 1640x590 alone; pictures of
+            another size are refused rather than measured with lanes too wide for them.
+        lane_width: of a drawn lane, pixels; for pictures of another size in proportion.
+        iou_thr: a lane is found above this IoU; 0.5, and 0.3 as the paper also reports.
+        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
+        prefix: stands for ``culane`` in the names.
+
+    Raises:
+        ConfigError: a size, width or threshold that nothing can be measured with.
+    """
+
+    default_prefix = "culane"
+
+    def __init__(
+        self,
+        image_size: Sequence[int] = SIZE,
+        lane_width: int = LANE_WIDTH,
+        iou_thr: float = THRESHOLD,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ):
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        if len(image_size) != 2 or min(image_size) < 1 or lane_width < 1 or not 0 <= iou_thr < 1:
+            raise ConfigError(
+                f"CULaneMetric: expected image_size of two sides, lane_width from 1 on and iou_thr in [0, 1), found "
+                f"{tuple(image_size)}, {lane_width} and {iou_thr}"
+            )
+        self.image_size = (int(image_size[0]), int(image_size[1]))
+        self.lane_width, self.iou_thr = lane_width, iou_thr
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+        """Take one batch of samples with truth and predictions, as dicts.
+
+        Raises:
+            DataError: lanes are missing, or the picture has another size.
+        """
+        for sample in data_samples:
+            name = _require(sample, ("pred_lanes", "gt_lanes"), "CULaneMetric", len(self.results))
+            self._require_size(sample, name)
+            matches = count_matches(
+                [np.asarray(lane) for lane in sample["gt_lanes"]],
+                lanes_of(sample).points,
+                size=self.image_size,
+                width=self.lane_width,
+                threshold=self.iou_thr,
+            )
+            self.results.append((sample.get("scenario"), matches.counts))
+
+    def _require_size(self, sample: Mapping[str, Any], name: str) -> None:
+        shape = sample.get("ori_shape")
+        if shape is not None and tuple(shape[:2]) != self.image_size[::-1]:
+            width, height = self.image_size
+            raise DataError(
+                f"CULaneMetric: expected pictures of {width}x{height} pixels, found {shape[1]}x{shape[0]} in {name}; "
+                f"set image_size=({shape[1]}, {shape[0]}) and lane_width in proportion, "
+                f"{max(1, round(self.lane_width * shape[1] / width))}"
+            )
+
+    def compute_metrics(self, results: list[tuple[str | None, LaneCounts]]) -> dict[str, float]:
+        """The numbers of all samples of all processes."""
+        total = sum((counts for _, counts in results), LaneCounts())
+        scenarios = scenario_sums(results)
+        if scenarios:
+            print_log(scenario_table(total, scenarios), "current", logging.INFO)
+        return numbers_of(total, scenarios)
+
+
+@METRICS.register_module()
+class TuSimpleMetric(BaseMetric):
+    """TuSimple's numbers of samples with ``pred_lanes`` and with ``gt_x`` over ``h_samples``.
+
+    ``tusimple/accuracy``, ``tusimple/FP`` and ``tusimple/FN`` are the benchmark's, quirks included (FP may be
+    negative); ``tusimple/F1`` pairs lanes one to one. Time is not measured here, so that no picture is too slow.
+
+    Args:
+        pixels: how far a point of a vertical lane may be off; 20 in pictures 1280 wide, others in proportion.
+        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
+        prefix: stands for ``tusimple`` in the names.
+
+    Raises:
+        ConfigError: ``pixels`` is not above 0.
+    """
+
+    default_prefix = "tusimple"
+
+    def __init__(self, pixels: float = PIXELS, collect_device: str = "cpu", prefix: str | None = None):
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        if not pixels > 0:
+            raise ConfigError(f"TuSimpleMetric: expected pixels above 0, found {pixels}")
+        self.pixels = pixels
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+        """Take one batch of samples with truth and predictions, as dicts.
+
+        Raises:
+            DataError: lanes or rows are missing.
+        """
+        for sample in data_samples:
+            _require(sample, ("pred_lanes", "gt_x", "h_samples"), "TuSimpleMetric", len(self.results))
+            rows = list(sample["h_samples"])
+            found, truth = lanes_of(sample).to_tusimple(rows), np.asarray(sample["gt_x"]).tolist()
+            scores = tusimple_scores(found, truth, rows, pixels=self.pixels)
+            self.results.append((scores, one_to_one(found, truth, rows, pixels=self.pixels)))
+
+    def compute_metrics(self, results: list[tuple[TuSimpleScores, OneToOne]]) -> dict[str, float]:
+        """The numbers of all samples of all processes."""
+        means = np.array([scores for scores, _ in results], dtype=np.float64).mean(axis=0).tolist()
+        pairs = sum((counts for _, counts in results), OneToOne())
+        return dict(zip(("accuracy", "FP", "FN"), means, strict=True)) | {"F1": pairs.f1}
+
+
+def _require(sample: Mapping[str, Any], keys: Sequence[str], metric: str, number: int) -> str:
+    """The sample's name, after a look whether it has all that is measured."""
+    name = str(sample.get("img_path") or f"sample {number}")
+    for key in keys:
+        if sample.get(key) is None:
+            source = "the model's head" if key.startswith("pred_") else "the data set, or meta_keys of PackTaskInputs,"
+            raise DataError(f"{metric}: expected {key} in every sample, found none in {name}; {source} has to give it")
+    return name

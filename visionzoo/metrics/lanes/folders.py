@@ -1,0 +1,176 @@
+"""Scores of lanes on disk: CULane's two folders and lists, TuSimple's two files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from visionzoo.errors import DataError
+from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCounts, count_matches
+from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
+from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, one_to_one, tusimple_scores
+from visionzoo.structures.lane_files import lines_path, read_lines, read_list, read_tusimple, scenario_of
+
+_AT_ONCE = 8  # pictures that a process takes
+_WORTH_A_PROCESS = 400  # pictures; a process needs seconds to start, a picture some 30 ms
+
+
+@dataclass(frozen=True)
+class CULaneScores:
+    """What two folders give.
+
+    Attributes:
+        total: sums over all pictures of all lists.
+        scenarios: sums by scenario, in CULane's order; empty for lists that are no scenario's.
+        images: pictures that were counted.
+        without_prediction: names of pictures that the folder of predictions has no file for: none of their lanes was
+            found.
+    """
+
+    total: LaneCounts
+    scenarios: dict[str, LaneCounts]
+    images: int
+    without_prediction: tuple[str, ...]
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """``F1``, ``precision``, ``recall``, ``TP``, ``FP``, ``FN``, ``F1/<scenario>`` and ``FP/cross``."""
+        return numbers_of(self.total, self.scenarios)
+
+    def table(self) -> str:
+        """One row for each scenario and one for the sum."""
+        return scenario_table(self.total, self.scenarios)
+
+
+def score_culane_folders(
+    pred_root: str | Path,
+    anno_root: str | Path,
+    lists: str | Path | Mapping[str, str | Path],
+    *,
+    size: tuple[int, int] = SIZE,
+    width: int = LANE_WIDTH,
+    threshold: float = THRESHOLD,
+    processes: int | None = None,
+    progress: bool = False,
+) -> CULaneScores:
+    """Compare ``pred_root/<name>.lines.txt`` with ``anno_root/<name>.lines.txt`` for every picture of the lists.
+
+    A missing or empty file is a picture without lanes, on either side, as for the official program. Numbers do not
+    depend on how many processes share the pictures.
+
+    Args:
+        pred_root, anno_root: folders; the second is CULane's own.
+        lists: a list of pictures; a folder of such lists, as ``list/test_split``; or lists by scenario. In lists, the
+            first word of a line is the picture, with or without a slash before it.
+        size, width, threshold: see :func:`count_matches`.
+        processes: how many share the work. Default: as many as there are CPU cores, but one for each 400 pictures at
+            most. Started ones import the main module anew, so that scripts need their ``if __name__ == "__main__"``.
+        progress: show a bar on stderr.
+
+    Raises:
+        DataError: no folder, no list, no annotation or no prediction at all, or a line that cannot be read.
+    """
+    by_name = _listed(lists)
+    pairs = [(str(Path(pred_root, lines_path(name))), str(Path(anno_root, lines_path(name)))) for name, _ in by_name]
+    without = tuple(name for (name, _), (path, _) in zip(by_name, pairs, strict=True) if not os.path.isfile(path))
+    for root, index in ((pred_root, 0), (anno_root, 1)):
+        if not any(os.path.isfile(pair[index]) for pair in pairs):
+            raise DataError(
+                f"{root}: expected files such as {lines_path(by_name[0][0])}, found none of {len(pairs)}; "
+                "check the folder and the list"
+            )
+    score = partial(_score_pair, size=size, width=width, threshold=threshold)
+    counts = list(_shown(_mapped(score, pairs, processes), len(pairs), progress))
+    scenarios = [scenario for _, scenario in by_name]
+    return CULaneScores(
+        sum(counts, LaneCounts()), scenario_sums(zip(scenarios, counts, strict=True)), len(pairs), without
+    )
+
+
+def _score_pair(pair: tuple[str, str], *, size: tuple[int, int], width: int, threshold: float) -> LaneCounts:
+    found, annotated = (read_lines(path) if os.path.isfile(path) else [] for path in pair)
+    return count_matches(annotated, found, size=size, width=width, threshold=threshold).counts
+
+
+def _listed(lists: str | Path | Mapping[str, str | Path]) -> list[tuple[str, str | None]]:
+    """(picture, scenario or None) of all lists."""
+    if isinstance(lists, Mapping):
+        named: list[tuple[str | None, Path]] = [(scenario, Path(path)) for scenario, path in lists.items()]
+    elif Path(lists).is_dir():
+        named = [(scenario_of(path.stem), path) for path in sorted(Path(lists).glob("*.txt"))]
+    else:
+        named = [(scenario_of(Path(lists).stem), Path(lists))]
+    if not named:
+        raise DataError(f"{lists}: expected lists of pictures, test0_normal.txt and others, found none; check the path")
+    return [(words[0], scenario) for scenario, path in named for _, words in read_list(path)]
+
+
+def _mapped(
+    score: Callable[[tuple[str, str]], LaneCounts], pairs: Sequence[tuple[str, str]], processes: int | None
+) -> Iterator[LaneCounts]:
+    wanted = min(os.cpu_count() or 1, len(pairs) // _WORTH_A_PROCESS) if processes is None else processes
+    if wanted <= 1:
+        yield from map(score, pairs)
+        return
+    # spawned, not forked: torch's threads do not survive a fork
+    with ProcessPoolExecutor(wanted, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(score, pairs, chunksize=_AT_ONCE)
+
+
+def _shown(counts: Iterable[LaneCounts], total: int, progress: bool) -> Iterable[LaneCounts]:
+    if not progress:
+        return counts
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(counts, "pictures", total, console=Console(stderr=True))
+
+
+# --- TuSimple ---
+
+
+def score_tusimple_files(pred_file: str | Path, label_file: str | Path, *, pixels: float = PIXELS) -> dict[str, float]:
+    """``accuracy``, ``FP``, ``FN`` of the benchmark and ``F1`` of one-to-one pairs, of two files of JSON lines.
+
+    Args:
+        pred_file: keys ``raw_file``, ``lanes`` over the label's ``h_samples``, and ``run_time`` in ms.
+        label_file: ``test_label.json``.
+        pixels: see :func:`tusimple_scores`.
+
+    Raises:
+        DataError: a file or line that cannot be read, a picture that is in one file alone or twice in the results, a
+            lane of a wrong number of x.
+    """
+    labels = {record["raw_file"]: record for record in read_tusimple(label_file)}
+    found = read_tusimple(pred_file, ("raw_file", "lanes", "run_time"))
+    _require_same_pictures([record["raw_file"] for record in found], labels, str(pred_file), str(label_file))
+    sums, pairs = [0.0, 0.0, 0.0], OneToOne()
+    for record in found:
+        label = labels[record["raw_file"]]
+        lanes = record["lanes"], label["lanes"], label["h_samples"]
+        scores = tusimple_scores(*lanes, record["run_time"], pixels=pixels)
+        sums = [before + score for before, score in zip(sums, scores, strict=True)]
+        pairs = pairs + one_to_one(*lanes, pixels=pixels)
+    means = (value / len(labels) for value in sums)
+    return dict(zip(("accuracy", "FP", "FN"), means, strict=True)) | {"F1": pairs.f1}
+
+
+def _require_same_pictures(found: list[str], labels: Mapping[str, dict], pred_file: str, label_file: str) -> None:
+    """The benchmark refuses anything else, too."""
+    lacking = sorted(set(labels) - set(found))
+    if lacking:
+        raise DataError(
+            f"{pred_file}: expected the {len(labels)} pictures of {label_file}, found {len(lacking)} missing "
+            f"({', '.join(lacking[:3])}); predict all of them, also those without a lane"
+        )
+    strange = [name for name in dict.fromkeys(found) if name not in labels or found.count(name) > 1]
+    if strange:
+        raise DataError(
+            f"{pred_file}: expected every picture of {label_file} once, found {strange[0]} "
+            f"{'twice' if strange[0] in labels else 'that is not in it'}; remove the line"
+        )

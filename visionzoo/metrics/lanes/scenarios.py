@@ -1,0 +1,48 @@
+"""Sums of what CULane's F1 counts, by scenario, and how they are shown."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+
+from visionzoo.metrics.lanes.culane import LaneCounts
+from visionzoo.structures.lane_files import SCENARIOS
+
+WITHOUT_LANES = "cross"  # nothing is annotated there: only false positives mean something
+
+
+def scenario_sums(results: Iterable[tuple[str | None, LaneCounts]]) -> dict[str, LaneCounts]:
+    """Sums by scenario, in CULane's order, others after them; pictures without a scenario are in none."""
+    sums: dict[str, LaneCounts] = {}
+    for scenario, counts in results:
+        if scenario:
+            sums[scenario] = sums.get(scenario, LaneCounts()) + counts
+    order = [*SCENARIOS, *sorted(set(sums) - set(SCENARIOS))]
+    return {name: sums[name] for name in order if name in sums}
+
+
+def numbers_of(total: LaneCounts, scenarios: Mapping[str, LaneCounts]) -> dict[str, float]:
+    """``F1``, ``precision``, ``recall``, ``TP``, ``FP``, ``FN``, and ``F1/<scenario>``, for ``cross`` ``FP/cross``."""
+    numbers = {"F1": total.f1, "precision": total.precision, "recall": total.recall}
+    numbers |= {"TP": float(total.tp), "FP": float(total.fp), "FN": float(total.fn)}
+    for name, counts in scenarios.items():
+        numbers |= {"FP/cross": float(counts.fp)} if name == WITHOUT_LANES else {f"F1/{name}": counts.f1}
+    return numbers
+
+
+def scenario_table(total: LaneCounts, scenarios: Mapping[str, LaneCounts]) -> str:
+    """One row for each scenario and one for the sum, as text, in percent; ``-`` where there is no number."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("scenario", title="CULane")
+    for column in ("F1", "precision", "recall", "TP", "FP", "FN"):
+        table.add_column(column, justify="right")
+    for name, counts in [*scenarios.items(), ("total", total)]:
+        shares = (counts.f1, counts.precision, counts.recall)
+        known = counts.tp + counts.fn > 0  # else nothing is annotated
+        cells = [f"{100 * share:.2f}" if known and share >= 0 else "-" for share in shares]
+        table.add_row(name, *cells, str(counts.tp), str(counts.fp), str(counts.fn))
+    page = io.StringIO()
+    Console(file=page, width=100).print(table)
+    return "\n" + page.getvalue()
