@@ -36,3 +36,16 @@ def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
         corners = rng.integers(0, max(height, width), (2, 2))
         cv2.rectangle(picture, corners[0].tolist(), corners[1].tolist(), rng.integers(0, 255, 3).tolist(), -1)
     return picture
+
+
+def save_video(path: Path, frames: int = 12, size: tuple[int, int] = (48, 64), fps: float = 12.5) -> Path:
+    """Frame n is grey, about 10 + 15 (n % 16), with a dark square in its lower left corner."""
+    code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix in (".avi", ".mkv") else "mp4v"))
+    writer = cv2.VideoWriter(str(path), code, fps, size[::-1])
+    assert writer.isOpened()
+    for number in range(frames):
+        picture = np.full((*size, 3), 10 + 15 * (number % 16), np.uint8)
+        picture[-16:, :16] = 0
+        writer.write(picture)
+    writer.release()
+    return path

@@ -7,8 +7,17 @@ import pytest
 from inference_scenes import scene
 
 from visionzoo.errors import InputError
-from visionzoo.reports.pictures import class_colour, draw_detections, scale_to_read, side_by_side
+from visionzoo.reports.pictures import (
+    class_colour,
+    draw_count,
+    draw_detections,
+    draw_lanes,
+    scale_to_read,
+    side_by_side,
+)
+from visionzoo.structures.counts import CrowdCount
 from visionzoo.structures.detections import Detections, decode_mask, encode_mask
+from visionzoo.structures.lanes import Lanes
 
 
 def detections(boxes, size, labels=None, masks=None, names=("circle", "square")):
@@ -96,6 +105,107 @@ def test_nothing_found_changes_nothing_and_side_by_side():
     both = side_by_side(image, drawn)
     assert both.shape == (50, 142, 3)
     np.testing.assert_array_equal(both[:, -70:], image)
+
+
+# --- lanes ---
+
+
+def upright(x, slot, bottom=99, top=40, score=0.9):
+    lane = np.array([[x, y] for y in range(bottom, top - 1, -10)], dtype=np.float64)
+    return Lanes((lane,), (score,), (slot,))
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_lane_is_drawn_along_its_points(scale):
+    image = np.full((100, 140, 3), 128, np.uint8)
+    before = image.copy()
+    drawn = draw_lanes(image, upright(70.0, 2), scale)
+    np.testing.assert_array_equal(image, before)
+    assert drawn.shape == (100 * scale, 140 * scale, 3)
+    middle = 70 * scale + scale // 2
+    for row in (52, 55, 69):  # between points and on one, above the label
+        assert np.abs(drawn[row * scale + scale // 2, middle].astype(int) - class_colour(2)).max() < 40
+    assert (drawn[: 45 * scale] == 128).all()
+    assert (drawn[: 80 * scale, : 60 * scale] == 128).all()
+
+
+def test_lanes_have_the_colour_of_their_place_not_of_their_number():
+    image = np.full((400, 500, 3), 128, np.uint8)
+    alone = draw_lanes(image, upright(200.0, 3, 390, 20))
+    both = draw_lanes(
+        image, Lanes(upright(100.0, 0, 390, 20).points + upright(200.0, 3, 390, 20).points, (0.9, 0.8), (0, 3))
+    )
+    assert tuple(alone[100, 200]) == tuple(both[100, 200]) == class_colour(3)
+    assert tuple(both[100, 100]) == class_colour(0)
+
+
+def test_scores_stand_at_the_lower_ends():
+    image = np.full((400, 500, 3), 128, np.uint8)
+    with_label, other = (draw_lanes(image, upright(250.0, 1, 390, 20, score)) for score in (0.9, 0.1))
+    changed = np.argwhere((with_label != other).any(axis=2))
+    assert len(changed)
+    assert changed[:, 0].min() > 340
+    assert np.abs(changed[:, 1] - 250).max() < 60
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 1), (7, 9)])
+def test_any_size_and_lanes_that_leave_the_picture(size):
+    image = scene(*size)
+    points = np.array([[-50.0, 500.0], [3.0, 3.0], [1e7, -1e7]])
+    drawn = draw_lanes(image, Lanes((points, points[:2]), (0.5, 1.0), (0, 9)))
+    assert drawn.shape == image.shape
+    assert drawn.dtype == np.uint8
+    np.testing.assert_array_equal(draw_lanes(image, Lanes((), (), ())), image)
+
+
+# --- heat ---
+
+
+def crowd(cells, size):
+    cells = np.asarray(cells, dtype=np.float32)
+    return CrowdCount(float(cells.sum()), cells, size)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_heat_is_where_people_are(scale):
+    image = np.full((200, 240, 3), 60, np.uint8)
+    cells = np.zeros((25, 30), np.float32)
+    cells[15, 20], cells[15, 24] = 40, 10
+    drawn = draw_count(image, crowd(cells, (240, 200)), scale).astype(int)
+    assert drawn.shape == (200 * scale, 240 * scale, 3)
+    assert (image == 60).all()
+    light = drawn.sum(axis=2)
+    light[: 60 * scale, : 100 * scale] = 0  # the count
+    assert np.unravel_index(light.argmax(), light.shape) == pytest.approx((124 * scale, 164 * scale), abs=5 * scale)
+    dense, thin, empty = (light[124 * scale, x * scale] for x in (164, 196, 40))
+    assert dense > thin > empty == 180
+    assert light[124 * scale, 180 * scale] == 180  # between the two
+
+
+def test_the_count_is_written():
+    image = np.full((200, 240, 3), 60, np.uint8)
+    one, other = (draw_count(image, CrowdCount(count, np.zeros((5, 6), np.float32), (240, 200))) for count in (3, 8))
+    changed = np.argwhere((one != other).any(axis=2))
+    assert len(changed)
+    assert changed.max() < 60
+    assert (one[:8, :8] == 255).all(axis=2).any()
+
+
+def test_no_people_are_no_heat_and_noise_stays_dark():
+    image = np.full((200, 240, 3), 60, np.uint8)
+    nobody = draw_count(image, crowd(np.zeros((25, 30)), (240, 200)))
+    assert (nobody[60:] == 60).all()
+    noise = draw_count(image, crowd(np.full((25, 30), 0.1 / 750), (240, 200)))
+    assert np.abs(noise[60:].astype(int) - 60).max() < 15
+    below = draw_count(image, crowd(np.full((25, 30), -1.0), (240, 200)))
+    assert (below[60:] == 60).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 1), (7, 9)])
+def test_heat_of_any_size(size):
+    drawn = draw_count(scene(*size), crowd(np.ones((2, 3)), size[::-1]))
+    assert drawn.shape == (*size, 3)
+    assert drawn.dtype == np.uint8
 
 
 # --- plain arrays ---

@@ -199,6 +199,29 @@ def test_pictures_are_kept_only_on_request(detector):
     assert (detector.draw(prediction.image, prediction.result) != prediction.image).any()
 
 
+def test_the_callers_picture_stays_as_it_is_and_files_are_not_copied(tmp_path):
+    prepare = Preparation([dict(type="LoadImage"), dict(type="PackTaskInputs")])
+    picture = scene(60, 90)
+    tensor = torch.from_numpy(picture.copy()).permute(2, 0, 1)
+    for value in (picture, tensor):
+        prepared = prepare(Source("mine", value, None), keep_image=False)
+        prepared.sample["inputs"].zero_()
+        assert (prepared.image, prepared.size) == (None, (90, 60))
+        assert picture.any()
+        assert tensor.any()
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    kept = prepare(Source("a", tmp_path / "a.png", None))
+    kept.sample["inputs"].zero_()
+    assert_array_equal(kept.image, picture)
+
+
+def test_what_else_is_loaded_belongs_to_data_sets():
+    steps = ["LoadImage", "LoadRoi", "LoadDensity", "LoadLaneMask", "LoadMaskAnnotation", "PackTaskInputs"]
+    assert [type(step).__name__ for step in Preparation([dict(type=step) for step in steps]).transforms] == [
+        "PackTaskInputs"
+    ]
+
+
 def test_weights_are_never_untrained_by_accident():
     with pytest.raises(CheckpointError, match=r"fpn_retinanet: expected weights.*--weights none"):
         Inferencer("fpn_retinanet", tiny=True)

@@ -25,7 +25,7 @@ _PICTURES = ("overlay", "side", "none")
 def parser() -> Parser:
     parser = Parser(
         "infer",
-        "Run a model on pictures. One picture that cannot be used is reported, the others go on (exit code 1).",
+        "Run a model on pictures and videos. An input that cannot be used is reported, the others go on (exit code 1).",
         "  visionzoo infer rcnet_retinanet pictures/ --weights work_dirs/rcnet_retinanet\n"
         '  visionzoo infer rcnet_retinanet "shots/*.png" @more.txt --tiny --weights none --vis overlay,side -o out',
     )
@@ -33,7 +33,10 @@ def parser() -> Parser:
         "model", metavar="NAME_OR_CONFIG", help="a model of the zoo (`visionzoo list`) or a config file"
     )
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="file, folder, quoted glob, @list.txt, or - for stdin"
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="file, video, folder, quoted glob, frames/%%06d.jpg, @list.txt, or - for stdin",
     )
     parser.add_argument(
         "--weights", help="file, work dir or address; none for an untrained model (default: the card's, else an error)"
@@ -41,7 +44,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--score-threshold",
         type=float,
-        help="leave out results below (default: boxes 0.3, classes 0; maps: as the model decides)",
+        help="leave out results below (default: boxes 0.3, classes 0; maps, lanes: as the model decides)",
     )
     parser.add_argument(
         "--batch-size", type=int, default=1, help="pictures at a time; changes the speed, not the results (default: 1)"
@@ -53,7 +56,10 @@ def parser() -> Parser:
         help="look into subfolders (default: off; on for models of groups, to which every folder is one)",
     )
     parser.add_argument(
-        "--vis", default="overlay", metavar="KIND,...", help="pictures: overlay, side, none (default: overlay)"
+        "--vis",
+        default="overlay",
+        metavar="KIND,...",
+        help="pictures, of videos a video: overlay, side, none (default: overlay)",
     )
     parser.add_argument("--strict", action="store_true", help="stop at the first picture that cannot be used")
     parser.add_argument("--offline", action="store_true", help="never use the network (default: off)")
@@ -77,10 +83,12 @@ def _infer(args: argparse.Namespace, argv: list[str]) -> int:
     from visionzoo.inference.inputs import expand_inputs
 
     pictures = _chosen_pictures(args.vis)
-    args.recursive = args.recursive or _takes_groups(args)
+    args.takes_groups = _takes_groups(args)
+    args.recursive = args.recursive or args.takes_groups
     if args.offline:
         os.environ["VISIONZOO_OFFLINE"] = "1"
-    sources = _not_empty(expand_inputs(args.inputs, recursive=args.recursive), args.inputs)
+    expanded = expand_inputs(args.inputs, recursive=args.recursive, videos=not args.takes_groups)
+    sources = _not_empty(expanded, args.inputs)
     inferencer = _make_inferencer(args)
     out = choose_output_dir(Path(args.work_dir or Path("predictions", inferencer.name)), overwrite=args.overwrite)
     about = {"command": shlex.join(["visionzoo", "infer", *argv]), "seed": args.seed, "out": str(out)}
@@ -155,7 +163,7 @@ def _run(
     from visionzoo.inference.inputs import count_inputs
     from visionzoo.inference.writing import PredictionWriter, remove_old_results
 
-    total = count_inputs(args.inputs, recursive=args.recursive)
+    total = count_inputs(args.inputs, recursive=args.recursive, videos=not args.takes_groups)
     if args.max_samples is not None:
         sources = islice(sources, args.max_samples)
         total = args.max_samples if total is None else min(total, args.max_samples)
@@ -168,6 +176,8 @@ def _run(
                 _say_failed(prediction)
                 if args.strict:
                     break
+    for line in writer.notes:
+        note(f"warning: {line}", quiet=args.quiet)
     return writer.done, writer.failed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ class Prediction:
         group: of models that look at several pictures together, the folder that they lie in; else None.
         group_size: pictures of that group that there are, the unusable ones included.
         image: the picture, (H, W, 3) uint8 RGB, when images are kept.
+        seconds: time that the model took, without reading and preparing; of a batch or group, an equal share of it.
     """
 
     source: Source
@@ -52,20 +54,30 @@ class Prediction:
     group: str | None = None
     group_size: int = 1
     image: np.ndarray | None = None
+    seconds: float | None = None
 
     def record(self) -> dict[str, Any]:
-        """A line of ``predictions.jsonl``: plain JSON values."""
-        group = {} if self.group is None else {"group": self.group}
+        """A line of ``predictions.jsonl``: plain JSON values; of a video also ``frame`` and, when known, ``time``."""
+        about = {"input": self.source.name, **self._belonging()}
         if self.error is not None or self.result is None or self.size is None:
-            return {"input": self.source.name, **group, "error": str(self.error)}
+            return {**about, "error": str(self.error)}
         return {
-            "input": self.source.name,
-            **group,
+            **about,
             "size": list(self.size),
             "task": self.task,
             "model": self.model,
             "result": self.result.to_json(),
         }
+
+    def _belonging(self) -> dict[str, Any]:
+        """The group or the place in a video."""
+        belonging: dict[str, Any] = {} if self.group is None else {"group": self.group}
+        frame = self.source.frame
+        if frame is not None:
+            belonging["frame"] = frame.number
+            if frame.seconds is not None:
+                belonging["time"] = round(frame.seconds, 3)
+        return belonging
 
 
 class Inferencer:
@@ -139,8 +151,9 @@ class Inferencer:
         """Predictions, one for each input, in the inputs' order, as they are ready.
 
         Args:
-            inputs: a path, folder, glob, ``@list.txt``; an array (H, W, 3) RGB (also grey, RGBA, float in [0, 1]); a
-                tensor (C, H, W); a PIL picture; or any iterable of these, which is read as it is needed.
+            inputs: a path, folder, glob, ``frames/%06d.jpg``, ``@list.txt``; a video, each of whose frames is an input;
+                an array (H, W, 3) RGB (also grey, RGBA, float in [0, 1]); a tensor (C, H, W); a PIL picture; or any
+                iterable of these, which is read as it is needed.
             recursive: look into subfolders as well. Models of groups always do.
             batch_size, score_threshold: other than the Inferencer's. Groups are never divided: each is a batch.
             keep_images: put the picture into ``Prediction.image``.
@@ -151,12 +164,12 @@ class Inferencer:
         size = self.batch_size if batch_size is None else _positive(batch_size)
         threshold = self.score_threshold if score_threshold is None else score_threshold
         if self.takes_groups:
-            sources = sources_of(inputs, recursive=True)
+            sources = sources_of(inputs, recursive=True, videos=False)
             yield from self._of_groups(sources, threshold, keep_images, errors)
             return
         queue = _Window(size, self._divisor)
         for number, source in enumerate(sources_of(inputs, recursive=recursive)):
-            queue.enter(number, self._prepared(source, errors))
+            queue.enter(number, self._prepared(source, keep_images, errors))
             yield from self._ready(queue, threshold, keep_images, errors)
         queue.closed = True
         yield from self._ready(queue, threshold, keep_images, errors)
@@ -174,50 +187,56 @@ class Inferencer:
         """The result drawn on its picture; both (H, W, 3) uint8 RGB."""
         return self._task.draw(image, result, 1)
 
-    def _prepared(self, source: Source, errors: str) -> Prepared | Prediction:
+    def _prepared(self, source: Source, keep_image: bool, errors: str) -> Prepared | Prediction:
         try:
-            return self.prepare(source)
+            return self.prepare(source, keep_image)
         except (DataError, InputError) as error:
             if errors == "raise":
                 raise
             return self._failed(source, error)
 
     def _ready(self, queue: _Window, threshold: float, keep_images: bool, errors: str) -> Iterator[Prediction]:
-        yield from self._handed_on(queue, keep_images)
+        yield from queue.finished()
         while batch := queue.next_batch():
             items = [queue.taken(number) for number in batch]
             for number, prediction in zip(batch, self._run(items, threshold)):
                 if prediction.error is not None and errors == "raise":
                     raise prediction.error
                 queue.finish(number, prediction)
-            yield from self._handed_on(queue, keep_images)
-
-    def _handed_on(self, queue: _Window, keep_images: bool) -> Iterator[Prediction]:
-        for prediction in queue.finished():
-            yield prediction if keep_images else replace(prediction, image=None)
+            yield from queue.finished()
 
     def _run(self, batch: list[Prepared], threshold: float) -> list[Prediction]:
-        samples = self._tested([item.sample for item in batch], batch[0].source.name, len(batch))
-        return [self._result(item, sample, threshold) for item, sample in zip(batch, samples, strict=True)]
+        name = batch[0].source.name
+        try:
+            samples, seconds = self._tested([item.sample for item in batch], name, len(batch))
+        except (DataError, InputError) as error:  # the model refuses a picture: too small, say
+            if len(batch) > 1:
+                return [prediction for item in batch for prediction in self._run([item], threshold)]
+            return [self._failed(batch[0].source, InputError(f"{name}: {error}"))]
+        return [self._result(item, sample, threshold, seconds) for item, sample in zip(batch, samples, strict=True)]
 
-    def _tested(self, packed: list[dict[str, Any]], name: str, pictures: int) -> list[Any]:
-        """The model's samples for those that a pipeline packed."""
+    def _tested(self, packed: list[dict[str, Any]], name: str, pictures: int) -> tuple[list[Any], float]:
+        """The model's samples for those that a pipeline packed, and the seconds that each picture took."""
         data = {key: [each[key] for each in packed] for key in ("inputs", "data_samples")}
+        started = time.perf_counter()
         try:
             with torch.no_grad():
-                return self.model.test_step(data)  # type: ignore[operator]
+                samples = self.model.test_step(data)  # type: ignore[operator]
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
         except torch.OutOfMemoryError as error:
             raise RunFailed(
                 f"{name}: out of memory on {self.device} with {pictures} pictures in a batch; use a smaller "
                 "--batch-size (groups are never divided) or --device cpu"
             ) from error
+        return samples, (time.perf_counter() - started) / pictures
 
-    def _result(self, item: Prepared, sample: Any, threshold: float) -> Prediction:
+    def _result(self, item: Prepared, sample: Any, threshold: float, seconds: float) -> Prediction:
         try:
             result = self._task.read(sample, item.size, self.class_names).above(threshold)
         except InputError as error:
             return self._failed(item.source, InputError(f"{item.source.name}: {error}"))
-        return Prediction(item.source, self.task, self.name, item.size, result, image=item.image)
+        return Prediction(item.source, self.task, self.name, item.size, result, image=item.image, seconds=seconds)
 
     # ----------------------------------------------------------------------- groups
 
@@ -244,9 +263,10 @@ class Inferencer:
         found: list[Any] = list(images)
         if readable:
             group = self.prepare.group([sources[i] for i in readable], [images[i] for i in readable])  # type: ignore[misc]
-            (sample,) = self._tested([group.sample], group.sources[0].name, len(readable))
+            (sample,), seconds = self._tested([group.sample], group.sources[0].name, len(readable))
             for i, each, image in zip(readable, members_of(sample), group.images, strict=True):
-                found[i] = self._result(Prepared(sources[i], image, {}), each, threshold)
+                item = Prepared(sources[i], {}, (image.shape[1], image.shape[0]), image)
+                found[i] = self._result(item, each, threshold, seconds)
                 if found[i].error is not None and errors == "raise":
                     raise found[i].error
         return found
@@ -260,7 +280,7 @@ class Inferencer:
             return self._failed(source, error)
 
     def _failed(self, source: Source, error: ZooError) -> Prediction:
-        return Prediction(source, self.task, self.name, error=error)
+        return Prediction(source.without_pixels(), self.task, self.name, error=error)
 
 
 class _Window:

@@ -1,20 +1,27 @@
-"""What inference takes: files, folders, globs, ``@list.txt``, ``-`` and pictures in memory, as one stream."""
+"""What inference takes: files, folders, globs, ``@list.txt``, ``-``, videos and pictures in memory, as one stream.
+
+Folders and globs are sorted by name, so pictures of a sequence follow one another when their numbers have leading
+zeros; a pattern such as ``frames/%d.jpg`` sorts by number in any case. A video is one input for each of its frames.
+"""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from visionzoo.errors import InputError, nearest_name
+from visionzoo.errors import DataError, InputError, ZooError, nearest_name
+from visionzoo.inference.videos import VIDEO_SUFFIXES, Frame, frame_count, is_video, read_frames
 
 PICTURE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2")
 )
+_NUMBER = re.compile(r"%(?:0(\d+))?d")
 
 
 @dataclass(frozen=True)
@@ -22,50 +29,89 @@ class Source:
     """One picture to come.
 
     Attributes:
-        name: how results call it: the path as it was given, or ``array 3``.
-        value: a path, or a picture in memory.
+        name: how results call it: the path as it was given, ``clip.mp4#000012`` or ``input 3``.
+        value: a path, a picture in memory, or the error that says why there is no picture.
         place: where its results lie below the output folder, with the structure of the folder it came from.
+        frame: of a picture from a video, which one it is.
     """
 
     name: str
     value: Any
     place: Path
+    frame: Frame | None = None
+
+    def without_pixels(self) -> Source:
+        """The same for a frame whose pixels are no longer needed, so that results that are kept do not hold them."""
+        return self if self.frame is None else replace(self, value=None)
 
 
 def group_of(source: Source) -> str:
     """What pictures that belong together share: the path of their folder; of pictures in memory ``inputs``."""
-    return str(Path(source.name).parent) if isinstance(source.value, str | os.PathLike) else "inputs"
+    return str(Path(source.name).parent) if isinstance(source.value, str | os.PathLike | ZooError) else "inputs"
 
 
 def expand_inputs(
-    inputs: Iterable[str | os.PathLike], *, recursive: bool = False, stdin: IO[str] | None = None
+    inputs: Iterable[str | os.PathLike], *, recursive: bool = False, stdin: IO[str] | None = None, videos: bool = True
 ) -> Iterator[Source]:
     """The pictures that ``inputs`` name, in their order; folders and globs sorted by name.
 
     Args:
-        inputs: files, folders (their pictures by suffix), globs, ``@FILE`` (one path per line), ``-`` (paths on stdin).
-            Lists and stdin are read as they are needed; a path in them that does not exist fails for itself.
+        inputs: files, folders (their pictures and videos by suffix), globs, patterns of numbers (``frames/%06d.jpg``),
+            ``@FILE`` (one path per line), ``-`` (paths on stdin). Lists, stdin and videos are read as they are needed;
+            a path in a list that does not exist fails for itself, and so does a video that cannot be read.
         recursive: look into subfolders as well.
         stdin: what ``-`` reads.
+        videos: whether videos are taken. If not, folders are searched for pictures alone, and a video that is named
+            fails for itself.
 
     Raises:
         InputError: at once, when one of the inputs is missing or matches nothing.
     """
-    streams = [_expand(os.fspath(item), recursive, stdin or sys.stdin) for item in inputs]
+    streams = [_expand(os.fspath(item), recursive, stdin or sys.stdin, videos) for item in inputs]
     if not streams:
         raise InputError("expected at least one input, found none; name files, folders, globs, @list.txt or -")
-    return (source for stream in streams for source in stream)
+    return (source for stream in streams for file in stream for source in _pictures_of(file, videos))
 
 
-def count_inputs(inputs: Iterable[str | os.PathLike], *, recursive: bool = False) -> int | None:
-    """How many pictures there are; None when only reading stdin will tell."""
+def count_inputs(inputs: Iterable[str | os.PathLike], *, recursive: bool = False, videos: bool = True) -> int | None:
+    """How many pictures there are, about; None when only reading stdin or a video will tell."""
     given = [os.fspath(item) for item in inputs]
     if "-" in given:
         return None
-    return sum(1 for _ in expand_inputs(given, recursive=recursive))
+    total = 0
+    for item in given:
+        for file in _expand(item, recursive, sys.stdin, videos):
+            pictures = frame_count(file.value) if videos and is_video(file.value) else 1
+            if pictures is None:
+                return None
+            total += pictures
+    return total
 
 
-def _expand(item: str, recursive: bool, stdin: IO[str]) -> Iterator[Source]:
+def _pictures_of(file: Source, videos: bool) -> Iterator[Source]:
+    """The file itself, or a video's frames; an error takes the place of what cannot be read."""
+    if not is_video(file.value):
+        yield file
+    elif videos:
+        try:
+            for frame, image in read_frames(file.value, file.name, file.place):
+                yield Source(frame.name, image, frame.place, frame)
+        except DataError as error:
+            yield replace(file, value=error)
+    else:
+        yield replace(file, value=_no_video(file.name))
+
+
+def _no_video(name: str) -> InputError:
+    return InputError(
+        f"{name}: expected a picture, as the model looks at all pictures of a folder together, found a video; save its "
+        "frames in a folder"
+    )
+
+
+def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterator[Source]:
+    """Files that ``item`` names, pictures and videos alike."""
+    suffixes = PICTURE_SUFFIXES | VIDEO_SUFFIXES if videos else PICTURE_SUFFIXES
     if item == "-":
         return _from_lines(stdin, Path())
     if item.startswith("@") and not os.path.exists(item):
@@ -74,11 +120,13 @@ def _expand(item: str, recursive: bool, stdin: IO[str]) -> Iterator[Source]:
         raise InputError(f"{item}: expected a file, folder, glob, @list.txt or -, found an address; download it first")
     path = Path(item).expanduser()
     if path.is_dir():
-        return _from_folder(path, recursive)
+        return _from_folder(path, recursive, suffixes)
     if path.exists():
         return iter([Source(item, path, Path(path.name))])
+    if _NUMBER.search(path.name):
+        return _from_sequence(path)
     if glob.has_magic(item):
-        return _from_glob(item, recursive)
+        return _from_glob(item, recursive, suffixes)
     raise InputError(f"{item}: expected a picture, found no such file; {_nearest(path)}")
 
 
@@ -90,34 +138,52 @@ def _nearest(path: Path) -> str:
     return f"did you mean {folder / nearest}?" if nearest else "check the path"
 
 
-def _from_folder(folder: Path, recursive: bool) -> Iterator[Source]:
-    paths = _pictures_in(folder, recursive)
+def _from_folder(folder: Path, recursive: bool, suffixes: frozenset[str]) -> Iterator[Source]:
+    paths = _files_in(folder, recursive, suffixes)
     if not paths:
-        raise InputError(f"{folder}: expected pictures, found none{_what_is_there(folder, recursive)}")
+        raise InputError(f"{folder}: expected pictures, found none{_what_is_there(folder, recursive, suffixes)}")
     return (Source(str(path), path, path.relative_to(folder)) for path in paths)
 
 
-def _pictures_in(folder: Path, recursive: bool) -> list[Path]:
+def _files_in(folder: Path, recursive: bool, suffixes: frozenset[str]) -> list[Path]:
     try:
         found = folder.rglob("*") if recursive else folder.iterdir()
-        return sorted(path for path in found if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+        return sorted(path for path in found if path.suffix.lower() in suffixes and path.is_file())
     except OSError as error:
         raise InputError(f"{folder}: expected a readable folder, but {error.strerror}; check its rights") from error
 
 
-def _what_is_there(folder: Path, recursive: bool) -> str:
-    if not recursive and any(path.is_dir() for path in folder.iterdir()) and _pictures_in(folder, True):
+def _what_is_there(folder: Path, recursive: bool, suffixes: frozenset[str]) -> str:
+    if not recursive and any(path.is_dir() for path in folder.iterdir()) and _files_in(folder, True, suffixes):
         return "; its subfolders hold some: add -r"
-    suffixes = sorted({path.suffix for path in folder.iterdir() if path.is_file()})
-    found = f" among files of {', '.join(suffixes[:5])}" if suffixes else ""
-    return f"{found}; name files with suffix .jpg, .png, ..."
+    found = sorted({path.suffix for path in folder.iterdir() if path.is_file()})
+    among = f" among files of {', '.join(found[:5])}" if found else ""
+    return f"{among}; name files with suffix .jpg, .png, ..."
 
 
-def _from_glob(pattern: str, recursive: bool) -> Iterator[Source]:
+def _from_sequence(pattern: Path) -> Iterator[Source]:
+    """``frames/%06d.jpg``: pictures of one folder in the order of their numbers, with or without gaps."""
+    number = _NUMBER.search(pattern.name)
+    if number is None or not pattern.parent.is_dir():
+        raise InputError(f"{pattern}: expected pictures with numbers, found no folder {pattern.parent}; check the path")
+    before, after = re.escape(pattern.name[: number.start()]), re.escape(pattern.name[number.end() :])
+    digits = rf"\d{{{number[1]},}}" if number[1] else r"\d+"
+    name = re.compile(f"{before}({digits}){after}")
+    matches = [(match, path) for path in pattern.parent.iterdir() if (match := name.fullmatch(path.name))]
+    if not matches:
+        raise InputError(
+            f"{pattern}: expected pictures with numbers, found none in {pattern.parent}; %d is any number, %06d one of "
+            "at least six digits"
+        )
+    paths = [path for _, path in sorted(matches, key=lambda found: (int(found[0][1]), found[1].name))]
+    return (Source(str(path), path, Path(path.name)) for path in paths)
+
+
+def _from_glob(pattern: str, recursive: bool, suffixes: frozenset[str]) -> Iterator[Source]:
     matches = [Path(path) for path in sorted(glob.glob(os.path.expanduser(pattern), recursive=True))]
     files = [path for path in matches if path.is_file()]
     folders = [path for path in matches if path.is_dir()]
-    inside = [path for folder in folders for path in _pictures_in(folder, recursive)] if not files else []
+    inside = [path for folder in folders for path in _files_in(folder, recursive, suffixes)] if not files else []
     if not files and not inside:
         where = "" if _fixed_part(pattern).is_dir() else f"; there is no folder {_fixed_part(pattern)}"
         raise InputError(f"{pattern}: expected pictures, but the glob matches none{where}; check it, in quotes")
@@ -171,16 +237,16 @@ def _without_parents(path: Path) -> Path:
 # --- Python ---
 
 
-def sources_of(inputs: Any, *, recursive: bool = False) -> Iterator[Source]:
+def sources_of(inputs: Any, *, recursive: bool = False, videos: bool = True) -> Iterator[Source]:
     """Like :func:`expand_inputs` for anything a Python user has: arrays, tensors, PIL pictures, mixed lists."""
     if isinstance(inputs, str | os.PathLike):
-        yield from expand_inputs([inputs], recursive=recursive)
+        yield from expand_inputs([inputs], recursive=recursive, videos=videos)
         return
     if not _is_many(inputs):
         inputs = [inputs]
     for number, item in enumerate(inputs):
         if isinstance(item, str | os.PathLike):
-            yield from expand_inputs([item], recursive=recursive)
+            yield from expand_inputs([item], recursive=recursive, videos=videos)
         elif isinstance(item, Source):
             yield item
         else:

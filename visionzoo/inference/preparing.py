@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from mmengine.registry import DefaultScope
 
 from visionzoo.datasets.transforms.loading import read_image
-from visionzoo.errors import ConfigError, DataError, InputError
+from visionzoo.errors import ConfigError, DataError, InputError, ZooError
 from visionzoo.inference.inputs import Source
 from visionzoo.registry import SCOPE, TRANSFORMS
 
@@ -22,16 +23,19 @@ _REFUSED = (cv2.error, ValueError, RuntimeError, ArithmeticError, LookupError)
 
 @dataclass
 class Prepared:
-    """One picture, ready for the model: ``image`` as it was read, (H, W, 3) RGB, and the packed ``sample``."""
+    """One picture, ready for the model.
+
+    Attributes:
+        source: where it came from.
+        sample: what the pipeline packed.
+        size: (width, height) of the picture as it was read.
+        image: the picture as it was read, (H, W, 3) RGB; None when nobody will look at it.
+    """
 
     source: Source
-    image: np.ndarray
     sample: dict[str, Any]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the picture as it was read."""
-        return self.image.shape[1], self.image.shape[0]
+    size: tuple[int, int]
+    image: np.ndarray | None = None
 
 
 @dataclass
@@ -66,17 +70,31 @@ class Preparation:
                 TRANSFORMS.build(step) for step in steps if not (_loads_picture(step) or _loads_annotations(step))
             ]
 
-    def __call__(self, source: Source) -> Prepared:
-        """Raises DataError or InputError when the picture cannot be read or transformed."""
+    def __call__(self, source: Source, keep_image: bool = True) -> Prepared:
+        """One picture; without ``keep_image`` there is no copy of it beside the sample.
+
+        Raises:
+            DataError, InputError: the picture cannot be read or transformed.
+        """
         image = read_picture(source.value)
+        size = image.shape[1], image.shape[0]
         results = {
-            "img": np.ascontiguousarray(image[..., ::-1]) if self.bgr else image.copy(),
+            "img": self._to_change(image, keep_image or _belongs_to_others(source)),
             "img_path": source.name,
             "img_id": 0,
             "img_shape": image.shape[:2],
             "ori_shape": image.shape[:2],
         }
-        return Prepared(source, image, self._transformed(results, source.name, f"{image.shape[1]}x{image.shape[0]}"))
+        kept = image if keep_image else None
+        del image
+        sample = self._transformed(results, source.name, f"{size[0]}x{size[1]}")
+        return Prepared(source.without_pixels(), sample, size, kept)
+
+    def _to_change(self, image: np.ndarray, keep: bool) -> np.ndarray:
+        """Pixels that transforms may change: a copy, unless nobody else needs those that were read."""
+        if self.bgr:
+            return np.ascontiguousarray(image[..., ::-1])
+        return image.copy() if keep else image
 
     def group(self, sources: list[Source], images: list[np.ndarray]) -> PreparedGroup:
         """Pictures that were read by :func:`read_picture`; raises InputError when they cannot be transformed."""
@@ -107,8 +125,11 @@ class Preparation:
 def read_picture(value: Any) -> np.ndarray:
     """A path, the bytes of a file, an array, a tensor or a PIL picture as (H, W, 3) uint8 RGB.
 
-    Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; tensors (C, H, W); floats lie in [0, 1].
+    Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; tensors (C, H, W); floats lie in [0, 1]. An error
+    in place of a picture is raised.
     """
+    if isinstance(value, ZooError):
+        raise value
     if hasattr(value, "detach"):
         value = _array_of_tensor(value)
     elif hasattr(value, "getexif"):
@@ -116,6 +137,11 @@ def read_picture(value: Any) -> np.ndarray:
     elif not isinstance(value, np.ndarray | bytes | str) and not hasattr(value, "__fspath__"):
         raise InputError(f"expected a path, bytes, array, tensor or PIL picture, found {type(value).__name__}")
     return read_image(value, exif=True)
+
+
+def _belongs_to_others(source: Source) -> bool:
+    """Whether the pixels may be the caller's own array or tensor, which must stay as it is."""
+    return source.frame is None and not isinstance(source.value, str | os.PathLike | bytes)
 
 
 def _array_of_tensor(tensor: Any) -> np.ndarray:
@@ -171,5 +197,5 @@ def _loads_picture(step: Mapping[str, Any]) -> bool:
 
 
 def _loads_annotations(step: Mapping[str, Any]) -> bool:
-    name = _bare_name(step)
-    return name.startswith("Load") and ("Annotation" in name or "Proposal" in name)
+    """Whatever else is loaded belongs to a data set: boxes, masks, densities, regions of interest."""
+    return _bare_name(step).startswith("Load") and not _loads_picture(step)

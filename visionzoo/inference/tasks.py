@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
+from PIL import Image
 
 from visionzoo.errors import UnknownName
-from visionzoo.reports.pictures import draw_class_scores, draw_detections, draw_saliency
+from visionzoo.reports.pictures import draw_class_scores, draw_count, draw_detections, draw_lanes, draw_saliency
 from visionzoo.structures.class_scores import ClassScores, class_scores_of
+from visionzoo.structures.counts import CrowdCount, count_of
 from visionzoo.structures.detections import Detections, detections_of
+from visionzoo.structures.lanes import Lanes, lanes_of
 from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
 from visionzoo.structures.task_sample import TaskSample
+
+_TUSIMPLE_HEIGHT, _TUSIMPLE_ROWS = 720, range(160, 720, 10)
 
 
 class Result(Protocol):
@@ -27,6 +33,37 @@ class Result(Protocol):
 
 
 @dataclass(frozen=True)
+class ResultFile:
+    """A file that is written for every input.
+
+    Attributes:
+        key: what the input's line calls it, ``result.KEY``.
+        folder: where it lies in the output folder.
+        suffix: in place of the input's own.
+        content: result to the bytes of the file.
+    """
+
+    key: str
+    folder: str
+    suffix: str
+    content: Callable[[Any], bytes]
+
+
+@dataclass(frozen=True)
+class ResultLines:
+    """A file of JSON lines in another tool's format, one for every input that has a result.
+
+    Attributes:
+        name: of the file in the output folder.
+        line: (result, path of the input below the given folder, (width, height), seconds that the model took) to the
+            line's values.
+    """
+
+    name: str
+    line: Callable[[Any, str, tuple[int, int], float], dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class TaskResult:
     """One row of the table.
 
@@ -36,7 +73,8 @@ class TaskResult:
         threshold: results below are left out unless the user says another number.
         coco: (result, image id, category ids by label) to entries of COCO's results format; None for tasks without one.
         row: result to a row of ``predictions.csv``, the same columns always; None for tasks without one.
-        raw: result to a picture of its own, (H, W) or (H, W, 3) uint8, for ``raw/``; None for tasks without one.
+        files: files of its own for every input.
+        lines: a file of lines in another tool's format; None for tasks without one.
     """
 
     read: Callable[[Any, tuple[int, int], Sequence[str] | None], Any]
@@ -44,7 +82,8 @@ class TaskResult:
     threshold: float
     coco: Callable[[Any, int, Sequence[int] | None], list[dict[str, Any]]] | None = None
     row: Callable[[Any], dict[str, Any]] | None = None
-    raw: Callable[[Any], np.ndarray] | None = None
+    files: tuple[ResultFile, ...] = ()
+    lines: ResultLines | None = None
 
 
 def _read_instances(sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> Detections:
@@ -59,15 +98,74 @@ def _read_map(sample: Any, size: tuple[int, int], names: Sequence[str] | None) -
     return saliency_map_of(sample.pred_map, sample.get("pred_mask"))
 
 
+def _map_file(found: SaliencyMap) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(found.to_grey()).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _read_lanes(sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> Lanes:
+    return lanes_of(sample)
+
+
+def _lines_file(found: Lanes) -> bytes:
+    return found.to_culane().encode()
+
+
+def _tusimple_line(found: Lanes, path: str, size: tuple[int, int], seconds: float) -> dict[str, Any]:
+    """TuSimple's own rows in pictures of its height, else those that have points."""
+    own = sorted({float(y) for lane in found.points for y in lane[:, 1]})
+    rows = list(_TUSIMPLE_ROWS) if size[1] == _TUSIMPLE_HEIGHT else own
+    return {
+        "raw_file": path,
+        "lanes": found.to_tusimple(rows),
+        "h_samples": [int(row) if float(row).is_integer() else round(row, 3) for row in rows],
+        "run_time": round(1000 * seconds, 3),
+    }
+
+
+def _read_count(sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> CrowdCount:
+    return count_of(sample, size)
+
+
+def _density_file(found: CrowdCount) -> bytes:
+    file = io.BytesIO()
+    np.save(file, found.density)
+    return file.getvalue()
+
+
 _BOXES = TaskResult(read=_read_instances, draw=draw_detections, threshold=0.3, coco=Detections.to_coco)
 _CLASSES = TaskResult(read=_read_classes, draw=draw_class_scores, threshold=0.0, row=ClassScores.to_row)
-_MAPS = TaskResult(read=_read_map, draw=draw_saliency, threshold=0.0, row=SaliencyMap.to_json, raw=SaliencyMap.to_grey)
+_MAPS = TaskResult(
+    read=_read_map,
+    draw=draw_saliency,
+    threshold=0.0,
+    row=SaliencyMap.to_json,
+    files=(ResultFile("map", "raw", ".png", _map_file),),
+)
+_LANES = TaskResult(
+    read=_read_lanes,
+    draw=draw_lanes,
+    threshold=0.0,
+    row=Lanes.to_row,
+    files=(ResultFile("lines", "lines", ".lines.txt", _lines_file),),
+    lines=ResultLines("tusimple.json", _tusimple_line),
+)
+_COUNTS = TaskResult(
+    read=_read_count,
+    draw=draw_count,
+    threshold=0.0,
+    row=CrowdCount.to_row,
+    files=(ResultFile("density", "raw", ".npy", _density_file),),
+)
 
 TASKS = {
     "classification": _CLASSES,
     "co_saliency": _MAPS,
+    "counting": _COUNTS,
     "detection": _BOXES,
     "instances": _BOXES,
+    "lanes": _LANES,
     "saliency": _MAPS,
 }
 

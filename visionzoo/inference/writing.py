@@ -3,12 +3,24 @@
 ::
 
     OUT/predictions.jsonl      one line per input, in order
-    OUT/predictions.csv        of classifiers: input, and label, name and score of the best class; of maps: area, score
+    OUT/predictions.csv        of classifiers: input, and label, name and score of the best class; of maps: area, score;
+                               of lanes: how many, which and their scores; of counts: the count
     OUT/predictions.coco.json  of detectors: COCO's format; image_id is the line's number, category_id the data set's
-    OUT/raw/...                of maps: 8-bit PNG in the input's size, 255 is 1.0; the line's ``result.map`` names it
+    OUT/tusimple.json          of lanes: TuSimple's format, a line for each input that could be used; ``raw_file`` is
+                               its path below the given folder, ``run_time`` the model's time in milliseconds (the
+                               benchmark takes a picture of more than 200 for one without lanes), and
+                               ``h_samples`` 160, 170, ..., 710 in pictures of 720 rows, else the rows that have points
+    OUT/lines/...              of lanes: CULane's ``NAME.lines.txt``; the line's ``result.lines`` names it
+    OUT/raw/...                of maps: 8-bit PNG in the input's size, 255 is 1.0; the line's ``result.map`` names it;
+                               of counts: ``NAME.npy``, float32 (h, w), people per cell of a grid that lies evenly over
+                               the picture; its sum is the count; ``result.density`` names it
     OUT/vis/...                pictures, in the folders and with the stems of the inputs; small ones are enlarged
+    OUT/vis/clip.mp4           of a video: its frames with what was found, as a video without sound
     OUT/sheets/...             of groups: all pictures of a group on one sheet, with what was found in them
     OUT/run.json               command, model, versions, seed, times, counts and class names
+
+Files of a video's frames lie in a folder with its name: ``raw/clip/000012.npy``. Its line has ``input``
+``clip.mp4#000012``, ``frame`` and, in seconds, ``time``.
 
 Lines are whole: when the disk is full, the last one is taken back. The other files appear when they are complete.
 """
@@ -21,9 +33,9 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -31,7 +43,10 @@ from PIL import Image
 from visionzoo.engine.atomic import cannot_write, write_file, write_text
 from visionzoo.engine.workdir import git_describe, versions
 from visionzoo.inference.inferencer import Inferencer, Prediction
+from visionzoo.inference.inputs import Source
 from visionzoo.inference.tasks import task_result
+from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
+from visionzoo.inference.videos import Video
 from visionzoo.reports.pictures import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
 
 PICTURES = ("overlay", "side")
@@ -45,30 +60,41 @@ class PredictionWriter:
         inferencer: what makes the predictions.
         pictures: any of ``overlay`` (drawn on the picture) and ``side`` (beside the picture).
         about: more facts for ``run.json``: command, seed.
+
+    Attributes:
+        done, failed: inputs so far, and those that could not be used.
+        notes: what the user should hear at the end.
     """
 
     def __init__(self, out: Path, inferencer: Inferencer, pictures: tuple[str, ...] = (), about: dict | None = None):
         self.out, self.inferencer, self.pictures = out, inferencer, pictures
         self.about, self.started = about or {}, time.time()
         self.done = self.failed = 0
+        self.notes: list[str] = []
         self._task = task_result(inferencer.task)
         self._lines = _Lines(out / "predictions.jsonl")
         self._coco = _CocoResults(out / "predictions.coco.json") if self._task.coco else None
         self._rows = _Rows(out / "predictions.csv") if self._task.row else None
+        self._other_lines = _Lines(out / self._task.lines.name) if self._task.lines else None
         self._names: set[Path] = set()
         self._sheets: dict[str, list[np.ndarray]] = {}
         self._seen: dict[str, int] = {}
+        self._video: Video | None = None
+        self._video_place = Path()
+        self._drawn: dict[Path, DrawnVideo] = {}
 
     def __enter__(self) -> PredictionWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._lines.close()
-        if self._rows is not None:
-            self._rows.close()
+        complete = kind is None or kind is KeyboardInterrupt
+        for lines in (self._lines, self._rows, self._other_lines):
+            if lines is not None:
+                lines.close()
         if self._coco is not None:
-            self._coco.close(complete=kind is None or kind is KeyboardInterrupt)
-        if kind is None or kind is KeyboardInterrupt:
+            self._coco.close(complete=complete)
+        self._close_videos(complete=complete)
+        if complete:
             self._write_run(stopped=kind is not None)
 
     def write(self, prediction: Prediction) -> None:
@@ -77,18 +103,32 @@ class PredictionWriter:
         self.failed += prediction.error is not None
         record = prediction.record()
         if prediction.result is not None:
-            place = self._free_place(prediction.source.place)
-            if self._task.raw is not None:
-                record["result"]["map"] = self._write_raw(place, self._task.raw(prediction.result))
-            if self._coco is not None and self._task.coco is not None:
-                self._coco.add(self._task.coco(prediction.result, self.done, self.inferencer.category_ids))
-            if self._rows is not None and self._task.row is not None:
-                self._rows.add({"input": prediction.source.name, **self._task.row(prediction.result)})
+            place = self._place_of(prediction.source)
+            record["result"] |= self._write_files(place, prediction.result)
+            self._add_to_tables(prediction)
             if prediction.image is not None and self.pictures:
                 self._write_pictures(place, prediction, prediction.image)
         if prediction.group is not None and self.pictures:
             self._add_to_sheet(prediction)
         self._lines.add(record)
+
+    def _write_files(self, place: Path, result: Any) -> dict[str, str]:
+        """Write a result's own files; what the line calls them, and their paths in ``out``, with slashes."""
+        paths = {}
+        for kind in self._task.files:
+            path, content = Path(kind.folder, place).with_suffix(kind.suffix), kind.content(result)
+            self._write(path, lambda file, content=content: file.write(content))  # type: ignore[misc]
+            paths[kind.key] = path.as_posix()
+        return paths
+
+    def _add_to_tables(self, prediction: Prediction) -> None:
+        if self._coco is not None and self._task.coco is not None:
+            self._coco.add(self._task.coco(prediction.result, self.done, self.inferencer.category_ids))
+        if self._rows is not None and self._task.row is not None:
+            self._rows.add({"input": prediction.source.name, **self._task.row(prediction.result)})
+        if self._other_lines is not None and self._task.lines is not None:
+            path, size = prediction.source.place.as_posix(), prediction.size or (0, 0)
+            self._other_lines.add(self._task.lines.line(prediction.result, path, size, prediction.seconds or 0.0))
 
     def _add_to_sheet(self, prediction: Prediction) -> None:
         """Keep a thumbnail until all pictures of the group were there; then write the sheet."""
@@ -110,23 +150,52 @@ class PredictionWriter:
         self._names.add(wanted)
         return wanted
 
-    def _write_raw(self, place: Path, values: np.ndarray) -> str:
-        """Write a result's own picture; its path in ``out``, with slashes."""
-        path = Path("raw", place).with_suffix(".png")
-        self._save(path, values)
-        return path.as_posix()
-
     def _write_pictures(self, place: Path, prediction: Prediction, image: np.ndarray) -> None:
         scale = scale_to_read(image)
         drawn = self._task.draw(image, prediction.result, scale)  # type: ignore[arg-type]
         if "overlay" in self.pictures:
-            self._save(Path("vis", place), drawn)
+            self._show(place, drawn, lambda path: path)
         if "side" in self.pictures:
-            self._save(Path("vis", _beside(place)), side_by_side(enlarged(image, scale), drawn))
+            self._show(place, side_by_side(enlarged(image, scale), drawn), _beside)
 
-    def _free_place(self, place: Path) -> Path:
-        """The input's own name, as JPEG or PNG; a suffix when another input has it."""
-        suffix = ".jpg" if place.suffix.lower() in (".jpg", ".jpeg") else ".png"
+    def _show(self, place: Path, image: np.ndarray, named: Callable[[Path], Path]) -> None:
+        """Add a frame to its video, or save a picture."""
+        if self._video is None:
+            self._save(Path("vis", named(place)), image)
+            return
+        path = Path("vis", named(self._video_place))
+        if path not in self._drawn:
+            self._drawn[path] = DrawnVideo(self.out / path, image, self._video.fps)
+            if not self._drawn[path].works:
+                self.notes.append(
+                    f"{self.out / path}: this OpenCV cannot write MP4 videos of {image.shape[1]}x{image.shape[0]} "
+                    f"pixels, so the frames are pictures in {self.out / 'vis' / place.parent}"
+                )
+        if self._drawn[path].works:
+            self._drawn[path].add(image)
+        else:
+            self._save(Path("vis", named(place)), image)
+
+    def _close_videos(self, *, complete: bool) -> None:
+        drawn, self._drawn = self._drawn, {}
+        for video in drawn.values():
+            if video.works:
+                video.close(complete=complete)
+
+    def _place_of(self, source: Source) -> Path:
+        """Where the input's files lie; begins and ends the videos that are drawn."""
+        video = None if source.frame is None else source.frame.video
+        if video is not self._video:
+            self._close_videos(complete=True)
+            self._video = video
+            self._video_place = Path() if video is None else self._free_place(video.place, SUFFIX)
+        if source.frame is None:
+            return self._free_place(source.place, _picture_suffix(source.place))
+        place = self._video_place.with_suffix("") / source.frame.place.name
+        return self._free_place(place, place.suffix)
+
+    def _free_place(self, place: Path, suffix: str) -> Path:
+        """The input's own name with ``suffix``, and a number when another input has it."""
         wanted, number = place.with_suffix(suffix), 1
         while not self._names.isdisjoint(self._files_of(wanted)):
             number += 1
@@ -135,18 +204,21 @@ class PredictionWriter:
         return wanted
 
     def _files_of(self, place: Path) -> set[Path]:
-        """What may be written for an input; raw pictures are PNG whatever the input was."""
-        raw = {Path("raw", place).with_suffix(".png")} if self._task.raw is not None else set()
-        return {Path("vis", place), Path("vis", _beside(place))} | raw
+        """What may be written for an input; files of results have one suffix whatever the input had."""
+        own = {Path(kind.folder, place).with_suffix(kind.suffix) for kind in self._task.files}
+        return {Path("vis", place), Path("vis", _beside(place))} | own
 
     def _save(self, place: Path, image: np.ndarray) -> None:
+        kind: dict[str, Any] = {"format": "JPEG", "quality": 92} if place.suffix == ".jpg" else {"format": "PNG"}
+        self._write(place, lambda file: Image.fromarray(image).save(file, **kind))
+
+    def _write(self, place: Path, write: Callable[[BinaryIO], object]) -> None:
         path = self.out / place
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(path, error) from error
-        kind: dict[str, Any] = {"format": "JPEG", "quality": 92} if path.suffix == ".jpg" else {"format": "PNG"}
-        write_file(path, lambda file: Image.fromarray(image).save(file, **kind))
+        write_file(path, write)
 
     def _write_run(self, *, stopped: bool) -> None:
         seconds = time.time() - self.started
@@ -171,6 +243,11 @@ class PredictionWriter:
     def _categories(self) -> list[dict[str, Any]]:
         names, ids = self.inferencer.class_names or (), self.inferencer.category_ids
         return [{"id": ids[label] if ids else label + 1, "name": name} for label, name in enumerate(names)]
+
+
+def _picture_suffix(place: Path) -> str:
+    """Pictures of JPEG files are JPEG files, all others PNG."""
+    return ".jpg" if place.suffix.lower() in (".jpg", ".jpeg") else ".png"
 
 
 def _beside(place: Path) -> Path:
@@ -274,7 +351,7 @@ def remove_old_results(out: Path) -> None:
     """Take away what an earlier run of inference wrote into ``out``, and nothing else."""
     if not (out / "predictions.jsonl").is_file():
         return
-    for name in ("predictions.jsonl", "predictions.csv", "predictions.coco.json", "run.json"):
+    for name in ("predictions.jsonl", "predictions.csv", "predictions.coco.json", "tusimple.json", "run.json"):
         (out / name).unlink(missing_ok=True)
-    for name in ("vis", "raw", "sheets"):
+    for name in ("vis", "raw", "lines", "sheets"):
         shutil.rmtree(out / name, ignore_errors=True)

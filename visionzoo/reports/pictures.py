@@ -1,22 +1,25 @@
 """Overlays: predictions drawn on their pictures.
 
-Colours belong to classes: the same label has the same colour in every picture. They are Okabe and Ito's, which
-people with colour blindness tell apart, then lighter and darker versions of them. Lines and letters grow with the
-picture.
+Colours belong to classes, and to the places of lanes: the same label has the same colour in every picture. They are
+Okabe and Ito's, which people with colour blindness tell apart, then lighter and darker versions of them. Heat goes from
+dark violet over red to yellow, lighter all the way. Lines and letters grow with the picture.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from visionzoo.structures.class_scores import ClassScores
+from visionzoo.structures.counts import CrowdCount
 from visionzoo.structures.detections import Detections, decode_mask
+from visionzoo.structures.lanes import Lanes
 from visionzoo.structures.saliency_maps import SaliencyMap
 
 Colour = tuple[int, int, int]
@@ -36,6 +39,12 @@ _MASK_OPACITY = 0.45
 _MAP_OPACITY = 0.6
 _READABLE_SIDE = 400  # pixels; smaller pictures are enlarged
 _SMALLEST_LETTERS = 9  # pixels; below, nobody reads them
+_SUBPIXELS = 4  # binary digits: curves are drawn to a sixteenth of a pixel
+_DARKEST_HEAT = 0.25  # of the colour table; its beginning is black, which is no heat on a dark picture
+_HEAT_OPACITY = 0.85
+# The hottest colour is never given to less than as much as so many people spread over the whole picture.
+_LEAST_HEAT = 20
+_STRIP = 256  # rows that are coloured at a time, which keeps the floats of large pictures small
 
 
 def class_colour(label: int) -> Colour:
@@ -73,9 +82,9 @@ def draw_detections(image: np.ndarray, found: Detections, scale: int = 1) -> np.
     for index in range(len(found))[::-1]:
         colour = class_colour(int(found.labels[index]))
         _draw_box(pen, found.boxes[index], colour, width, picture.size)
-    for label in _placed_labels(pen, found, font, picture.size)[::-1]:
-        pen.rectangle((label.x, label.y, label.x + label.width - 1, label.y + label.height - 1), fill=label.colour)
-        pen.text((label.x + label.dx, label.y + label.dy), label.text, fill=_readable_on(label.colour), font=font)
+    numbers = [int(number) for number in found.labels]
+    texts = [f"{found.name_of(number)} {score:.2f}" for number, score in zip(numbers, found.scores)]
+    _write_labels(pen, zip(texts, map(class_colour, numbers), found.boxes), font, picture.size)
     return np.asarray(picture).copy()
 
 
@@ -123,6 +132,91 @@ def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.n
         canvas[edge] = colour.astype(np.uint8) if width % 2 == 0 else 0
         mask = mask & ~edge
     return canvas
+
+
+def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:
+    """A curve for every lane with a dot at each of its points, and near its lower end its place and score.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of the size that the points are for. It is not changed.
+        found: what to draw; lanes of the same place (slot) have the same colour in every picture.
+        scale: enlarge the picture this many times; see :func:`scale_to_read`.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8 RGB.
+    """
+    canvas = enlarged(image, scale).copy()
+    width = _line_width(canvas)
+    curves = [(lane + 0.5) * scale - 0.5 for lane in found.points]
+    for slot, curve in zip(found.slots, curves):
+        _draw_curve(canvas, curve, class_colour(slot), width)
+    picture = Image.fromarray(canvas)
+    texts = [f"{slot}: {score:.2f}" for slot, score in zip(found.slots, found.scores)]
+    ends = [_lower_end(curve, 2 * width) for curve in curves]
+    font = _font(_letter_height(canvas))
+    _write_labels(ImageDraw.Draw(picture), zip(texts, map(class_colour, found.slots), ends), font, picture.size)
+    return np.asarray(picture).copy()
+
+
+def _draw_curve(canvas: np.ndarray, curve: np.ndarray, colour: Colour, width: int) -> None:
+    """Straight from point to point, (n, 2), on a dark line that shows it on any background."""
+    inside = np.clip(curve, -canvas.shape[1] - canvas.shape[0], 2 * (canvas.shape[1] + canvas.shape[0]))
+    points = np.round(inside * 2**_SUBPIXELS).astype(np.int32)
+    for tint, wider in (((0, 0, 0), 2), (colour, 0)):
+        cv2.polylines(canvas, [points[:, None]], False, tint, width + wider, cv2.LINE_AA, _SUBPIXELS)
+    for point in points:
+        for tint, radius in (((0, 0, 0), width + 1.0), (colour, float(width))):
+            cv2.circle(canvas, point.tolist(), round(radius * 2**_SUBPIXELS), tint, -1, cv2.LINE_AA, _SUBPIXELS)
+
+
+def _lower_end(curve: np.ndarray, radius: int) -> np.ndarray:
+    """The box, xyxy, around the lowest point of a curve."""
+    x, y = curve[np.argmax(curve[:, 1])]
+    return np.array([x - radius, y - radius, x + radius, y + radius])
+
+
+def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarray:
+    """The picture, paler, with heat where people are dense, and the count in large letters.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of the size that the density is for. It is not changed.
+        found: what to draw. The densest place has the hottest colour, whatever its density.
+        scale: enlarge the picture this many times; see :func:`scale_to_read`.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8 RGB.
+    """
+    image = enlarged(image, scale)
+    heat = _heat(found.density, image.shape[1], image.shape[0])
+    canvas = np.empty_like(image)
+    for top in range(0, len(image), _STRIP):
+        rows = slice(top, top + _STRIP)
+        canvas[rows] = _heated(image[rows], heat[rows])
+    picture = Image.fromarray(canvas)
+    font = _font(2 * _letter_height(canvas))
+    corner = np.zeros(4)
+    _write_labels(ImageDraw.Draw(picture), [(f"{found.count:.1f}", (255, 255, 255), corner)], font, picture.size)
+    return np.asarray(picture).copy()
+
+
+def _heat(density: np.ndarray, width: int, height: int) -> np.ndarray:
+    """People per cell, (h, w), as smooth (height, width) float32 in [0, 1]; 1 is the densest place."""
+    cells = np.clip(density, 0, None).astype(np.float32)
+    highest = max(float(cells.max(initial=0)), _LEAST_HEAT / cells.size)
+    return cv2.resize(cells / highest, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _heated(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The picture, (H, W, 3) uint8, half way to grey, under its heat, (H, W) in [0, 1]."""
+    opacity = (_HEAT_OPACITY * np.sqrt(heat))[..., None]
+    paler = 0.5 * (image + image.mean(axis=2, keepdims=True, dtype=np.float32))
+    return (paler * (1 - opacity) + _heat_colours(heat) * opacity).astype(np.uint8)
+
+
+def _heat_colours(heat: np.ndarray) -> np.ndarray:
+    """Values in [0, 1], (H, W), as (H, W, 3) uint8 RGB."""
+    shades = np.round(255 * (_DARKEST_HEAT + (1 - _DARKEST_HEAT) * heat)).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 
 
 def _paler(colour: Colour) -> Colour:
@@ -246,19 +340,26 @@ class _Label:
         )
 
 
-def _placed_labels(pen: ImageDraw.ImageDraw, found: Detections, font: _Font, size: tuple[int, int]) -> list[_Label]:
+def _write_labels(
+    pen: ImageDraw.ImageDraw, wanted: Iterable[tuple[str, Colour, np.ndarray]], font: _Font, size: tuple[int, int]
+) -> None:
+    """Texts on plates of their colours, each beside its box, xyxy; the first on top."""
+    for label in _placed_labels(pen, wanted, font, size)[::-1]:
+        pen.rectangle((label.x, label.y, label.x + label.width - 1, label.y + label.height - 1), fill=label.colour)
+        pen.text((label.x + label.dx, label.y + label.dy), label.text, fill=_readable_on(label.colour), font=font)
+
+
+def _placed_labels(
+    pen: ImageDraw.ImageDraw, wanted: Iterable[tuple[str, Colour, np.ndarray]], font: _Font, size: tuple[int, int]
+) -> list[_Label]:
     """Labels, best first: each where it covers none before it, as far as there is such a place."""
     placed: list[_Label] = []
-    for index in range(len(found)):
-        number = int(found.labels[index])
-        text = f"{found.name_of(number)} {found.scores[index]:.2f}"
+    for text, colour, box in wanted:
         left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
-        label = _Label(
-            text, class_colour(number), 0, 0, int(right - left) + 4, int(bottom - top) + 4, 2 - left, 2 - top
-        )
+        label = _Label(text, colour, 0, 0, int(right - left) + 4, int(bottom - top) + 4, 2 - left, 2 - top)
         if label.width > size[0] or label.height > size[1]:
             continue
-        places = [replace(label, x=x, y=y) for x, y in _corners(label, _inside(found.boxes[index], size), size)]
+        places = [replace(label, x=x, y=y) for x, y in _corners(label, _inside(box, size), size)]
         placed.append(next((new for new in places if not any(new.covers(old) for old in placed)), places[0]))
     return placed
 

@@ -1,0 +1,89 @@
+"""Drawn frames into videos that appear when they are complete."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from visionzoo.engine.atomic import cannot_write
+from visionzoo.errors import OutputError
+from visionzoo.inference.videos import frame_count
+
+SUFFIX = ".mp4"
+_CODEC = "mp4v"  # MPEG-4 part 2, which every build of OpenCV with FFmpeg can write; H.264 is missing in most
+_USUAL_FPS = 25.0
+
+
+class DrawnVideo:
+    """An MP4 file (MPEG-4 part 2) that is filled frame by frame beside its place and renamed when it is complete.
+
+    The first frame decides the size; one row or column is added to odd ones, as the codec needs even sizes. Later
+    frames of another size are cut, or have white below and to the right.
+
+    Args:
+        path: where it will appear.
+        first: the first frame, (H, W, 3) uint8 RGB, which :meth:`add` takes again.
+        fps: frames per second; None for 25.
+
+    Attributes:
+        works: whether this OpenCV can write such a video; if not, nothing else may be called.
+
+    Raises:
+        OutputError: its folder cannot be made.
+    """
+
+    def __init__(self, path: Path, first: np.ndarray, fps: float | None):
+        self.path, self.frames = path, 0
+        self.size = first.shape[1] + first.shape[1] % 2, first.shape[0] + first.shape[0] % 2
+        self._beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        code = cv2.VideoWriter.fourcc(*_CODEC)
+        self._writer = cv2.VideoWriter(str(self._beside), code, fps or _USUAL_FPS, self.size)
+        self.works = self._writer.isOpened()
+        if not self.works:
+            self._beside.unlink(missing_ok=True)
+
+    def add(self, image: np.ndarray) -> None:
+        """One more frame, (H, W, 3) uint8 RGB."""
+        self._writer.write(cv2.cvtColor(_fitted(image, self.size), cv2.COLOR_RGB2BGR))
+        self.frames += 1
+
+    def close(self, *, complete: bool) -> None:
+        """Put the video into its place; or take it away when it is not ``complete``.
+
+        Raises:
+            OutputError: frames are missing in the file, as when the disk is full: OpenCV itself says nothing.
+        """
+        self._writer.release()
+        try:
+            if complete:
+                self._require_whole()
+                os.replace(self._beside, self.path)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        finally:
+            self._beside.unlink(missing_ok=True)
+
+    def _require_whole(self) -> None:
+        found = frame_count(self._beside) or 0
+        if found < self.frames:
+            raise OutputError(
+                f"{self.path}: expected a video of {self.frames} frames to be written, but {found} are in the file; "
+                "free some space on the disk, or use --vis none"
+            )
+
+
+def _fitted(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture cut to ``size`` (width, height); a last row or column is repeated, more is filled with white."""
+    width, height = size
+    image = image[:height, :width]
+    below, right = height - image.shape[0], width - image.shape[1]
+    if below <= 1 and right <= 1:
+        return np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+    return np.pad(image, ((0, below), (0, right), (0, 0)), constant_values=255)
