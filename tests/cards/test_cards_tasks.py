@@ -1,4 +1,4 @@
-"""What the checks know about tasks: predictions drawn from the truth, for single pictures and for groups."""
+"""What the checks know about tasks: predictions drawn from the truth, for each kind of task."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,14 @@ import torch
 
 from visionzoo.cards import read_cards
 from visionzoo.cards.tasks import TASKS, task_checks
+from visionzoo.config import load_config
 from visionzoo.datasets.co_saliency import CoSaliencyFolder
+from visionzoo.datasets.counting import ShanghaiTechDataset, TRANCOSDataset
+from visionzoo.datasets.lanes import CULaneDataset, TuSimpleDataset
 from visionzoo.datasets.transforms.masks import read_grey
 from visionzoo.errors import UnknownName
+from visionzoo.metrics.counting import CountMetric
+from visionzoo.metrics.lanes import CULaneMetric, TuSimpleMetric
 from visionzoo.metrics.saliency import SaliencyMetric
 from visionzoo.structures.task_sample import TaskSample
 
@@ -91,3 +96,93 @@ def test_scores_are_means_of_all_maps():
     two.set_field([torch.tensor([[0.0, 1.0]])], "pred_map")
     assert GROUPS.scores([one, two]).tolist() == [0.25, 0.5, 0.5]
     assert GROUPS.options({}) == []
+
+
+# --- lanes ---
+
+
+def shaken_by(task, dataset, seed=0):
+    checks = task_checks(task)
+    return [checks.shaken(dataset.get_data_info(index), index, seed, 0) for index in range(len(dataset))]
+
+
+def numbers(metric, samples):
+    metric.process({}, samples)
+    return metric.evaluate(len(samples))
+
+
+def test_some_shaken_lanes_are_found_and_some_are_not():
+    roads = CULaneDataset("tiny://culane?train=4&val=9&test=18&seed=0", split="test_split", test_mode=True)
+    found = numbers(CULaneMetric(image_size=(328, 118), lane_width=6), shaken_by("lanes", roads))
+    assert 0.3 < found["culane/F1"] < 0.98
+    assert min(found["culane/FP"], found["culane/FN"], found["culane/FP/cross"]) > 0
+    again = numbers(CULaneMetric(image_size=(328, 118), lane_width=6), shaken_by("lanes", roads, seed=1))
+    assert again["culane/TP"] != found["culane/TP"]
+
+
+def test_shaken_lanes_of_tusimple_keep_its_rows():
+    roads = TuSimpleDataset("tiny://tusimple?train=4&val=9&test=9&seed=0", "test_label.json", test_mode=True)
+    found = numbers(TuSimpleMetric(), shaken_by("lanes", roads))
+    assert 0.3 < found["tusimple/accuracy"] < 0.98
+    assert 0 < found["tusimple/FN"] < 0.6
+
+
+def test_lost_lanes_stay_lost_and_others_only_move_sideways():
+    roads = CULaneDataset("tiny://culane?train=4&val=9&test=18&seed=0", split="test_split", test_mode=True)
+    for sample in shaken_by("lanes", roads):
+        truth = [lane for lane in sample["gt_lanes"] if len(lane) >= 2]
+        assert len(sample["pred_lanes"]) <= max(len(truth), 1)
+        for lane in sample["pred_lanes"] if truth else []:
+            assert any(len(lane) == len(other) and np.ptp(lane[:, 0] - other[:, 0]) < 1e-9 for other in truth)
+
+
+def test_every_lane_passes():
+    checks = task_checks("lanes")
+    for name in ("scnn_culane", "scnn_tusimple"):
+        head = load_config(name).cfg.model.head
+        changed = load_config(name, tiny=True, options=checks.options({"head": head}), allow_new=True).cfg.model.head
+        assert (changed.exist_threshold, changed.rows.threshold) == (0.0, 0.0)
+        assert changed.rows.get("kind") == head.get("rows", {}).get("kind")
+    samples = [TaskSample(), TaskSample()]
+    for sample, values in zip(samples, ([0.1, 0.2], [0.3, 0.4])):
+        sample.set_field(torch.tensor(values), "pred_exist")
+    assert checks.scores(samples).tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
+
+
+# --- counts ---
+
+
+def test_shaken_counts_are_near_the_truth_and_their_densities_sum_to_them():
+    crowds = ShanghaiTechDataset("tiny://shanghaitech_a?train=4&test=8&seed=0", part="A", split="test", test_mode=True)
+    samples = shaken_by("counting", crowds)
+    for sample in samples:
+        assert sample["pred_density"].sum() == pytest.approx(sample["pred_count"])
+        assert sample["pred_density"].shape == sample["ori_shape"]
+    found = numbers(CountMetric(game_levels=(0, 2)), samples)
+    assert 0 < found["count/MAE"] < found["count/RMSE"]
+    assert 0.02 < found["count/NAE"] < 0.5
+    assert found["count/GAME0"] == pytest.approx(found["count/MAE"])
+    assert found["count/GAME2"] > found["count/GAME0"]  # somebody is in another quarter
+    assert numbers(CountMetric(), shaken_by("counting", crowds, seed=1))["count/MAE"] != found["count/MAE"]
+
+
+def test_shaken_counts_of_trancos_have_their_region():
+    jams = TRANCOSDataset("tiny://trancos?train=4&val=4&test=4&seed=0", split="val", test_mode=True)
+    (first, *_) = samples = shaken_by("counting", jams)
+    assert set(np.unique(first["gt_roi"])) == {0, 1}
+    assert first["gt_roi"].shape == first["ori_shape"]
+    inside, everywhere = (
+        numbers(CountMetric(game_levels=(0,)), samples),
+        numbers(
+            CountMetric(), [{key: value for key, value in sample.items() if key != "gt_roi"} for sample in samples]
+        ),
+    )
+    assert inside["count/MAE"] != everywhere["count/MAE"]
+
+
+def test_scores_of_counts_are_the_counts():
+    samples = [TaskSample(), TaskSample()]
+    for sample, value in zip(samples, (3.0, 0.5)):
+        sample.set_field(torch.tensor(value), "pred_count")
+    assert task_checks("counting").scores(samples).tolist() == [3.0, 0.5]
+    assert task_checks("counting").options({}) == []

@@ -38,7 +38,7 @@ def test_names_are_the_configs(capsys):
     assert list_models("no_such") == []
     assert "rcnet_mask_rcnn" in list_models(task="instances")
     assert "rcnet_retinanet" not in list_models(task="instances")
-    with pytest.raises(InputError, match="known: classification, co_saliency, detection, instances, saliency"):
+    with pytest.raises(InputError, match=r"known: classification, .*, detection, .*, saliency"):
         list_models(task="detecton")
     assert capsys.readouterr().out == ""
 

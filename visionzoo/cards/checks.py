@@ -90,7 +90,7 @@ def measure_metric(card: Card, check: MetricCheck) -> Numbers:
     loaded = load_config(card.name, tiny=True)
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
     classes = _class_count(dataset) or 0
-    shaken = task_checks(card.task).shaken
+    shaken = task_checks(loaded.cfg.task).shaken
     samples = [shaken(dataset.get_data_info(index), index, check.seed, classes) for index in range(len(dataset))]
     return _evaluate(loaded, dataset, [samples])
 
@@ -98,8 +98,10 @@ def measure_metric(card: Card, check: MetricCheck) -> Numbers:
 @torch.no_grad()
 def measure_eval(card: Card, check: EvalCheck) -> Numbers:
     """Load, predict with seeded weights and evaluate the drawn images; also how many scores, and their mean."""
-    task = task_checks(card.task)
-    loaded = load_config(card.name, tiny=True, options=task.options(load_config(card.name).cfg.model))
+    cfg = load_config(card.name).cfg
+    task = task_checks(cfg.task)
+    options = task.options(cfg.model)
+    loaded = load_config(card.name, tiny=True, options=options, allow_new=True)  # as in rows of SCNNHead, a plain dict
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
     model = _seeded_model(loaded, check.seed, num_classes=_class_count(dataset))
     loader = build_loader(loaded.cfg.val_dataloader, dataset, seed=check.seed)

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from visionzoo.cards.seeding import seeded_array
+from visionzoo.datasets.transforms.counting import LoadRoi
 from visionzoo.datasets.transforms.masks import read_grey
 from visionzoo.errors import UnknownName
+from visionzoo.ops.density_maps import count_map
 
 
 @dataclass(frozen=True)
@@ -133,15 +136,69 @@ def _group_scores(samples: Sequence[Any]) -> Tensor:
     return torch.stack([found.mean() for sample in samples for found in sample.pred_map])
 
 
+# --------------------------------------------------------------------------- lanes
+
+_LANE_SHIFT = 0.006  # of the picture's width; lanes count as found up to about as much
+_OF_LANES = ("img_path", "gt_lanes", "gt_x", "h_samples", "scenario")
+
+
+def _shaken_lanes(image: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+    """Lanes moved to the side, now and then one lost; a picture without lanes gets one."""
+    width, height = _size_of(image["img_path"])
+    lanes = [lane for lane in image["gt_lanes"] if len(lane) >= 2]
+    lost = seeded_array(seed, f"lost lanes {index}", (len(lanes),)) > 1
+    shifts = _LANE_SHIFT * width * seeded_array(seed, f"lanes {index}", (len(lanes),)).astype(np.float64)
+    moved = [lane + np.array([shift, 0.0]) for lane, shift, gone in zip(lanes, shifts, lost, strict=True) if not gone]
+    wrong = [] if lanes else [np.array([[0.4 * width, 0.9 * height], [0.5 * width, 0.5 * height]])]
+    truth = {key: image[key] for key in _OF_LANES if key in image}
+    return {**truth, "ori_shape": (height, width), "pred_lanes": moved + wrong}
+
+
+def _size_of(path: str) -> tuple[int, int]:
+    """(width, height)."""
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def _lane_scores(samples: Sequence[Any]) -> Tensor:
+    return torch.cat([sample.pred_exist for sample in samples])
+
+
+def _every_lane(model: Mapping[str, Any]) -> list[str]:
+    """Every lane with all its points."""
+    rows = {**(model["head"].get("rows") or {}), "threshold": 0.0}
+    return ["model.head.exist_threshold=0.0", f"model.head.rows={rows}"]
+
+
+# --------------------------------------------------------------------------- counts
+
+
+def _shaken_count(image: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+    """Everybody two pixels further right, and all of them times a number around 1."""
+    shape = _size_of(image["img_path"])[::-1]
+    factor = 1 + 0.2 * float(seeded_array(seed, f"count {index}", (1,))[0])
+    density = factor * np.roll(count_map(image["gt_points"], shape), 2, axis=1)
+    sample = {**image, "ori_shape": shape, "pred_density": density, "pred_count": float(density.sum())}
+    return LoadRoi()(sample) if "roi_path" in image else sample
+
+
+def _counts(samples: Sequence[Any]) -> Tensor:
+    return torch.stack([sample.pred_count for sample in samples])
+
+
 _BOXES = TaskChecks(shaken=_shaken_boxes, scores=_box_scores, options=_every_box)
 _CLASSES = TaskChecks(shaken=_shaken_class, scores=_class_scores, options=lambda model: [])
 _MAPS = TaskChecks(shaken=_shaken_map, scores=_map_scores, options=lambda model: [])
 _GROUPS = TaskChecks(shaken=_shaken_group, scores=_group_scores, options=lambda model: [])
+_LANES = TaskChecks(shaken=_shaken_lanes, scores=_lane_scores, options=_every_lane)
+_COUNTS = TaskChecks(shaken=_shaken_count, scores=_counts, options=lambda model: [])
 
 TASKS = {
     "classification": _CLASSES,
     "co_saliency": _GROUPS,
+    "counting": _COUNTS,
     "detection": _BOXES,
     "instances": _BOXES,
+    "lanes": _LANES,
     "saliency": _MAPS,
 }

@@ -25,7 +25,12 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 # mmengine's templates; in a file of ours plain Python says the same.
 _TEMPLATE = re.compile(r"\{\{\s*(_base_|\$ENV|file\w+)")
 # Systems of several configs that are called by their own name -> the config that is meant.
-HEADLINES = {"connnet": "connnet_r50", "gconet_plus": "gconet_plus_vgg16bn"}
+HEADLINES = {
+    "connnet": "connnet_r50",
+    "gconet_plus": "gconet_plus_vgg16bn",
+    "hmode": "hmode_shanghaitech_a",
+    "scnn": "scnn_culane",
+}
 # Keys that several bases of one config may hold; they are merged.
 _SHARED_KEYS = ("tiny",)
 
