@@ -1,0 +1,182 @@
+"""SCNN's messages against one convolution per slice: time, and peak memory in training, at the shapes of CULane.
+
+    python benchmarks/message_passing.py             # two minutes
+
+128 channels, kernel 9, all four directions. The reference keeps a list of slices, one convolution each, and joins them,
+as the PyTorch ports of SCNN do. Both candidates of a case run in one process, one thread, in turns, after their outputs
+and, in float64, their gradients were found equal: in float32 a message near 0 may be above it in one and not in the
+other. Times are CPU time, medians of the rounds; memory is the peak above what lay there before (Linux only). The
+floor is the arithmetic alone: as many matrix products as there are slices, on memory that is ready. Every case and
+mode begins in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from timing import Run, peak_memory, time_in_turns
+from torch import Tensor
+from torch.nn import functional as F
+
+from visionzoo.ops.message_passing import pass_messages
+
+CHANNELS, KERNEL = 128, 9
+DIRECTIONS = ((2, False), (2, True), (3, False), (3, True))
+
+# Of the reference's memory in training, at batch 1.
+MEMORY = 0.8
+
+Pass = Callable[[Tensor, Tensor, int, bool], Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A map, and the ratios that ours has to reach: forward, forward and backward."""
+
+    batch: int
+    height: int
+    width: int
+    accept: tuple[float, float]
+
+    def __str__(self) -> str:
+        return f"batch {self.batch}, {self.height}x{self.width}"
+
+
+CASES = (
+    Case(1, 36, 100, (1.6, 1.6)),
+    Case(1, 26, 100, (1.6, 1.6)),
+    Case(4, 36, 100, (1.1, 1.4)),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print one table; 1 when a ratio is missed, 2 when results differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each candidate, at least 5 (default: 9)")
+    parser.add_argument("--only", type=int, nargs=2, metavar=("CASE", "TRAINING"), help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    if args.only:
+        return compare(CASES[args.only[0]], bool(args.only[1]), args.rounds)
+    print(f"{CHANNELS} channels, kernel {KERNEL}, four directions, one thread")
+    print(row("case", "mode", "candidate", "median ms", "ratio", "accept", "peak MiB", "floor ms"), flush=True)
+    line = [sys.executable, __file__, "--rounds", str(args.rounds), "--only"]
+    return max(subprocess.call([*line, str(i), str(mode)]) for i in range(len(CASES)) for mode in (0, 1))
+
+
+def compare(case: Case, training: bool, rounds: int) -> int:
+    """One block of rows; 0 when all is well."""
+    if not equal(case, training):
+        print(f"{case}: results differ; nothing was timed", file=sys.stderr)
+        return 2
+    runs = candidates(*tensors_of(case, training), training)
+    for run in runs.values():
+        run()
+    memory = {name: peak_memory(run) for name, run in runs.items()}
+    times = time_in_turns(runs, rounds)
+    floor = arithmetic_floor(case, rounds) * (3 if training else 1)
+    for name, seconds in times.items():
+        accept = f"{case.accept[training]:g}" if name == "ours" else ""
+        peak = memory[name]
+        shown = "n/a" if peak is None else f"{peak / 2**20:.1f}"
+        ratio = f"{times['slices'] / seconds:.2f}"
+        mode = "fwd+bwd" if training else "fwd"
+        print(row(case, mode, name, f"{1e3 * seconds:.1f}", ratio, accept, shown, f"{1e3 * floor:.1f}"))
+    missed = times["slices"] / times["ours"] < case.accept[training]
+    if training and case.batch == 1 and memory["slices"]:
+        missed |= memory["ours"] > MEMORY * memory["slices"]  # type: ignore[operator]
+    return int(missed)
+
+
+def row(*cells: object) -> str:
+    """One line of the table."""
+    widths = ("<18", "<9", "<11", ">10", ">7", ">8", ">10", ">10")
+    return "".join(f"{cell!s:{width}}" for cell, width in zip(cells, widths, strict=True))
+
+
+def tensors_of(case: Case, training: bool, dtype: torch.dtype = torch.float32) -> tuple[Tensor, list[Tensor]]:
+    """A map, and one kernel for each direction, as small as SCNN begins with."""
+    x = torch.randn(case.batch, CHANNELS, case.height, case.width, dtype=dtype)
+    kernels = [torch.randn(CHANNELS, CHANNELS, KERNEL, dtype=dtype) * 0.00165 for _ in DIRECTIONS]
+    return x.requires_grad_(training), [kernel.requires_grad_(training) for kernel in kernels]
+
+
+def candidates(x: Tensor, kernels: list[Tensor], training: bool) -> dict[str, Run]:
+    """What is timed; in training, inputs get new gradients at each call."""
+    passes: dict[str, Pass] = {"slices": by_slices, "ours": ours}
+    runs = {name: lambda one=one: all_directions(one, x, kernels) for name, one in passes.items()}  # type: ignore[misc]
+    if not training:
+        return {name: torch.no_grad()(run) for name, run in runs.items()}
+    return {name: with_backward(run, [x, *kernels]) for name, run in runs.items()}
+
+
+def all_directions(one: Pass, x: Tensor, kernels: list[Tensor]) -> Tensor:
+    for (dim, reverse), kernel in zip(DIRECTIONS, kernels, strict=True):
+        x = one(x, kernel, dim, reverse)
+    return x
+
+
+def ours(x: Tensor, kernel: Tensor, dim: int, reverse: bool) -> Tensor:
+    return pass_messages(x, kernel, dim=dim, reverse=reverse)
+
+
+def by_slices(x: Tensor, kernel: Tensor, dim: int, reverse: bool) -> Tensor:
+    """The reference: a list of slices, a convolution each."""
+    half = KERNEL // 2
+    kernel, padding = (kernel[:, :, None], (0, half)) if dim == 2 else (kernel[..., None], (half, 0))
+    slices = [x.narrow(dim, place, 1) for place in range(x.shape[dim])]
+    if reverse:
+        slices = slices[::-1]
+    found = [slices[0]]
+    for piece in slices[1:]:
+        found.append(piece + F.relu(F.conv2d(found[-1], kernel, padding=padding)))
+    return torch.cat(found[::-1] if reverse else found, dim)
+
+
+def with_backward(forward: Run, tensors: list[Tensor]) -> Run:
+    def run() -> Tensor:
+        for tensor in tensors:
+            tensor.grad = None
+        out = forward()
+        out.square().sum().backward()  # type: ignore[attr-defined]
+        return out.detach()  # type: ignore[attr-defined]
+
+    return run
+
+
+def equal(case: Case, training: bool) -> bool:
+    """Outputs to rounding of float32; gradients to rounding of float64, which training is compared in."""
+    dtype, allowed = (torch.float64, 1e-10) if training else (torch.float32, 1e-5)
+    x, kernels = tensors_of(case, training, dtype)
+    results = []
+    for run in candidates(x, kernels, training).values():
+        found = [run()]
+        results.append(found + [tensor.grad.clone() for tensor in (x, *kernels)] if training else found)  # type: ignore
+    return all(
+        float((a - b).abs().max()) <= allowed * float(b.abs().max())
+        for a, b in zip(*results, strict=True)  # type: ignore[attr-defined]
+    )
+
+
+def arithmetic_floor(case: Case, rounds: int) -> float:
+    """CPU seconds of all matrix products of one forward pass."""
+    matrix = torch.randn(KERNEL * CHANNELS, CHANNELS)
+    sizes = ((case.height, case.width), (case.width, case.height))
+    work = [(2 * (count - 1), torch.randn(case.batch * length, KERNEL * CHANNELS)) for count, length in sizes]
+
+    def multiply() -> None:
+        for times, rows in work:
+            for _ in range(times):
+                rows @ matrix
+
+    return time_in_turns({"floor": multiply}, rounds)["floor"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
