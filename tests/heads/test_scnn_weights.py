@@ -8,8 +8,10 @@ from safetensors.torch import load_file
 
 from visionzoo.backbones import VGG
 from visionzoo.cli.convert import main as convert_main
+from visionzoo.engine.normalisation import warn_of_other_normalisation
 from visionzoo.errors import CheckpointError
-from visionzoo.heads.scnn import convert, convert_model
+from visionzoo.heads.scnn import convert, convert_model, input_of
+from visionzoo.models.preprocessing import TaskPreprocessor
 from visionzoo.models.wiring import build_model
 
 CELLS = 18 * 50  # of 288x800
@@ -197,3 +199,27 @@ def test_files_that_are_not_whole(ours, change, message):
     change(state)
     with pytest.raises(CheckpointError, match=message):
         convert_model(state)
+
+
+def test_files_say_what_pictures_they_want(ours):
+    whole = port(ours)
+    assert input_of(whole) == {
+        "mean": [123.675, 116.28, 103.53],
+        "std": [58.395, 57.12, 57.375],
+        "size": [288, 800],
+    }
+    torch7 = {name: torch.zeros_like(value) if name.endswith("bias") else value for name, value in whole.items()}
+    assert input_of(torch7)["mean"] == [91.749, 93.1515, 93.381]
+    assert "size" not in input_of(whole | {"fc.0.weight": torch.zeros(3, 5 * 7)})
+
+
+@pytest.mark.parametrize(("mean", "warns"), [([123.675, 116.28, 103.53], False), ([91.749, 93.1515, 93.381], True)])
+def test_loading_warns_of_another_normalisation(ours, tmp_path, mean, warns, recwarn):
+    source, target = tmp_path / "exp0_best.pth", tmp_path / "scnn.safetensors"
+    torch.save(port(ours), source)
+    assert convert_main(["checkpoint", str(source), str(target), "--from", "scnn", "-q"]) == 0
+    preprocessor = TaskPreprocessor(mean, [58.395, 57.12, 57.375])
+    warn_of_other_normalisation(torch.nn.ModuleDict({"data_preprocessor": preprocessor}), target)
+    said = [str(warning.message) for warning in recwarn if "these weights want" in str(warning.message)]
+    assert bool(said) == warns
+    assert all("model.data_preprocessor.mean=[123.675,116.28,103.53]" in line for line in said)

@@ -8,7 +8,9 @@ A converter is a module with some of these functions, each from the file's tenso
     convert_classifier  weight and bias of the linear layer behind it
     convert_aux         an auxiliary classifier
 
-What else one of them takes (the variant, a kernel size) is an option of the command.
+What else one of them takes (the variant, a kernel size) is an option of the command. ``input_of`` says what pictures
+the file was made for, ``{"mean": ..., "std": ..., "size": ...}``, as far as it can be told; that goes into the new
+file's header, and loading warns of a model that normalises otherwise.
 """
 
 from __future__ import annotations
@@ -95,10 +97,12 @@ def run(args: argparse.Namespace) -> int:
     module = import_module(_CONVERTERS[args.system])
     use = args.use or next(each for each in _WHOLE_FIRST if hasattr(module, _FUNCTIONS[each]))
     try:
-        tensors = _CONVERSIONS[use](module, _read(args), _options(args))
+        read = _read(args)
+        tensors = _CONVERSIONS[use](module, read, _options(args))
+        made_for = module.input_of(read) if hasattr(module, "input_of") else {}
     except CheckpointError as error:
         raise CheckpointError(str(error).replace("checkpoint:", f"{args.source}:", 1)) from error
-    _write(args, tensors)
+    _write(args, tensors, made_for)
     return 0
 
 
@@ -227,17 +231,24 @@ def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 # --------------------------------------------------------------------------- writing
 
 
-def _write(args: argparse.Namespace, tensors: Mapping[str, Tensor]) -> None:
+def _write(args: argparse.Namespace, tensors: Mapping[str, Tensor], made_for: Mapping[str, Any]) -> None:
     from safetensors.torch import save
 
     from visionzoo.engine.atomic import write_file
 
-    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata={"format": "pt"})
+    header = {"format": "pt"} | ({"meta": json.dumps({"input": made_for})} if made_for else {})
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata=header)
     args.target.parent.mkdir(parents=True, exist_ok=True)
     write_file(args.target, lambda file: _write_all(file, data))
     if args.json:
-        print(json.dumps({"out": str(args.target), "tensors": len(tensors), "bytes": len(data)}))
+        print(json.dumps({"out": str(args.target), "tensors": len(tensors), "bytes": len(data), "input": made_for}))
     note(f"{args.target}: {len(tensors)} tensors, {len(data) / 1e6:.1f} MB", quiet=args.quiet)
+    if made_for:
+        note(f"{args.target}: for pictures of {_told(made_for)}", quiet=args.quiet)
+
+
+def _told(made_for: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} ({', '.join(f'{value:g}' for value in values)})" for name, values in made_for.items())
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

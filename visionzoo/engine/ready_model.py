@@ -14,6 +14,7 @@ from torch import nn
 
 from visionzoo.config import LoadedConfig
 from visionzoo.engine.devices import choose_device
+from visionzoo.engine.normalisation import warn_of_other_normalisation
 from visionzoo.engine.safe_load import close_pickle_fallback, read_checkpoint
 from visionzoo.engine.weights import (
     category_ids_of,
@@ -70,6 +71,7 @@ def ready_model(
         initialise(model)
     else:
         _load(model, checkpoint, str(path), ignore)
+        warn_of_other_normalisation(model, path)
     model.dataset_meta = {"classes": classes, "category_ids": category_ids_of(checkpoint)}  # type: ignore[assignment]
     return model.to(target).eval()
 

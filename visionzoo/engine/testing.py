@@ -14,6 +14,7 @@ from visionzoo.engine import distributed
 from visionzoo.engine.loaders import build_dataset, class_names
 from visionzoo.engine.loops import Interrupted
 from visionzoo.engine.measures import per_class_tables, scalars, write_measures
+from visionzoo.engine.normalisation import warn_of_other_normalisation
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.settings import RunOptions, apply_options
 from visionzoo.engine.setup import build_split, check, listening, make_runner, note_to_user, processes, progress_hook
@@ -63,6 +64,7 @@ def _test_on(device: torch.device, loaded: LoadedConfig, asked: RunOptions, weig
 
     def prepare(model: nn.Module) -> None:
         load_weights(without_pretrained(getattr(model, "module", model)), weights)
+        warn_of_other_normalisation(getattr(model, "module", model), weights)
 
     with kept_if_it_works(folder):
         runner = make_runner(

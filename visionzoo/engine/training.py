@@ -19,6 +19,7 @@ from visionzoo.engine.freezing import freeze
 from visionzoo.engine.loaders import build_dataset, class_names
 from visionzoo.engine.loops import Interrupted
 from visionzoo.engine.measures import as_text, per_class_tables, scalars, write_measures
+from visionzoo.engine.normalisation import warn_of_other_normalisation
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.settings import RunOptions, apply_options, strategy_of, training_hooks
 from visionzoo.engine.setup import (
@@ -30,7 +31,7 @@ from visionzoo.engine.setup import (
     processes,
     progress_hook,
 )
-from visionzoo.engine.weights import load_weights, without_pretrained
+from visionzoo.engine.weights import find_weights, load_weights, without_pretrained
 from visionzoo.engine.workdir import (
     default_folder,
     kept_if_it_works,
@@ -143,6 +144,7 @@ def prepare(model: nn.Module, *, loaded: LoadedConfig, options: RunOptions) -> N
         model.init_weights()
     if source and not options.resume:
         report = load_weights(model, source, ignore=options.ignore)
+        warn_of_other_normalisation(model, find_weights(source))
         note(
             f"loaded {report.loaded} tensors of {source}" + (f", kept {len(report.ignored)}" if report.ignored else "")
         )

@@ -9,9 +9,9 @@ Three layouts are known, by their names:
 - pytorch-auto-drive's: ``encoder``, ``fc67``, ``scnn``, ``fc8``, ``lane_classifier``. Its messages have biases and
   leave the first row and column as they are: build the head with ``message_bias=True`` and ``update_first=False``.
 
-Normalisation is not in these files: the authors' weights want mean (0.3598, 0.3653, 0.3662) and deviation (0.2573,
-0.2663, 0.2756) of RGB in [0, 1]; those that the port or pytorch-auto-drive trained want ImageNet's. The size of the
-pictures is: the existence branch has weights for it alone, 288x800 for CULane's.
+Normalisation is not in these files: the authors' weights want CULane's mean and deviation, those that the port or
+pytorch-auto-drive trained want ImageNet's. They can be told apart, as Torch7's convolutions in VGG have no biases. The
+size of the pictures is in them: the existence branch has weights for it alone, 288x800 for CULane's.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ _EXISTENCE = "head.existence.layers.0.weight"
 # Sides of the pixels that one cell of the existence branch stands for, and the usual sizes.
 _CELL = 16
 _USUAL_SIZES = ((288, 800), (288, 512), (360, 640))
+
+# Mean and deviation of RGB from 0 to 255.
+_CULANE = ((91.749, 93.1515, 93.381), (65.6115, 67.9065, 70.278))
+_IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 _REDUCER = "head.reducer.branches.0."
 # Beginnings of names in a layout, and what stands for them in ours.
@@ -105,7 +109,7 @@ def convert_model(checkpoint: Mapping[str, Any], *, input_size: Sequence[int] | 
         name = f"head.messages.{direction}.weight"
         found[name] = _kernel_of(name, found[name], direction)
     if input_size is not None:
-        _require_size(found[_EXISTENCE].shape[1] // found["head.classifier.1.bias"].shape[0], input_size)
+        _require_size(_cells_of(found), input_size)
     return found
 
 
@@ -118,6 +122,31 @@ def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     start = "backbone."
     found = convert_model(checkpoint)
     return {name.removeprefix(start): value for name, value in found.items() if name.startswith(start)}
+
+
+def input_of(checkpoint: Mapping[str, Any]) -> dict[str, list[float]]:
+    """What pictures the weights were made for.
+
+    Returns:
+        ``mean`` and ``std`` of RGB from 0 to 255, and ``size``, (H, W), where it is one of the usual ones.
+
+    Raises:
+        CheckpointError: see :func:`convert_model`.
+    """
+    found = convert_model(checkpoint)
+    has_biases = any(found[f"backbone.features.{conv}.bias"].any() for conv in _CONVS)
+    mean, std = _IMAGENET if has_biases else _CULANE
+    usual = _usual_sizes(_cells_of(found))
+    return {"mean": list(mean), "std": list(std)} | ({"size": list(usual[0])} if usual else {})
+
+
+def _cells_of(found: Mapping[str, Tensor]) -> int:
+    """Cells of the grid that the existence branch is built for."""
+    return found[_EXISTENCE].shape[1] // found["head.classifier.1.bias"].shape[0]
+
+
+def _usual_sizes(cells: int) -> list[tuple[int, int]]:
+    return [(h, w) for h, w in _USUAL_SIZES if (h // _CELL) * (w // _CELL) == cells]
 
 
 def _state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -195,7 +224,7 @@ def _kernel_of(name: str, weight: Tensor, direction: str) -> Tensor:
 def _require_size(cells: int, input_size: Sequence[int]) -> None:
     height, width = input_size
     if cells != (height // _CELL) * (width // _CELL):
-        usual = [f"{h}x{w}" for h, w in _USUAL_SIZES if (h // _CELL) * (w // _CELL) == cells]
+        usual = [f"{h}x{w}" for h, w in _usual_sizes(cells)]
         raise CheckpointError(
             f"checkpoint: expected an existence branch for pictures of {height}x{width}, {height // _CELL} x "
             f"{width // _CELL} cells, found one of {cells} cells{', as of ' + usual[0] if usual else ''}; build the "
