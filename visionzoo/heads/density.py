@@ -22,9 +22,8 @@ from visionzoo.layers.density import (
     cell_truth,
     density_targets,
     draw_weights,
-    input_size,
-    require_single_pictures,
 )
+from visionzoo.layers.sample_sizes import input_size, require_single_pictures
 from visionzoo.layers.windows import Window
 from visionzoo.registry import MODELS
 from visionzoo.structures.task_sample import TaskSample

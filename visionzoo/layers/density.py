@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visionzoo.errors import ConfigError, DataError
+from visionzoo.layers.sample_sizes import Size, input_size, picture_size, require_single_pictures
 from visionzoo.layers.windows import Window, cell_of_pixel
 from visionzoo.structures.task_sample import TaskSample
-
-Size = tuple[int, int]
 
 # Targets are multiplied by this, so that they are of the order of 1 (C-3 Framework's LOG_PARA).
 LOG_PARA = 100.0
@@ -186,32 +185,6 @@ def write_density(density: Tensor, samples: Sequence[TaskSample], size: Size) ->
 
 
 # --------------------------------------------------------------------------- samples
-
-
-def picture_size(sample: TaskSample, size: Size) -> Size:
-    """(H, W) of the picture as it leaves the pipeline, without padding; ``size`` where the sample does not say."""
-    height, width = sample.metainfo.get("img_shape", size)[:2]
-    return int(height), int(width)
-
-
-def input_size(samples: Sequence[TaskSample] | None, grid: Sequence[int], stride: int) -> Size:
-    """(H, W) of the padded batch, as its samples say, else the grid's size times the stride."""
-    size = samples[0].metainfo.get("batch_input_shape") if samples else None
-    height, width = (grid[0] * stride, grid[1] * stride) if size is None else size[:2]
-    return int(height), int(width)
-
-
-def require_single_pictures(pictures: int, samples: Sequence[TaskSample]) -> None:
-    """Refuse groups of pictures.
-
-    Raises:
-        DataError: there are more pictures than samples.
-    """
-    if pictures != len(samples):
-        raise DataError(
-            f"counting: expected one picture in every sample, found {pictures} pictures in {len(samples)} samples; "
-            "count in single pictures"
-        )
 
 
 def _size_of(x: Tensor) -> Size:

@@ -27,6 +27,7 @@ from visionzoo.heads.connnet.connectivity import (
 )
 from visionzoo.heads.connnet.decoder import ContextDecoder, kaiming
 from visionzoo.heads.connnet.non_local import NonLocalBlock
+from visionzoo.layers.sample_sizes import input_size, original_size, picture_size, require_single_pictures
 from visionzoo.registry import MODELS
 from visionzoo.structures.task_sample import TaskSample
 
@@ -101,10 +102,7 @@ class MapHead(BaseModule):
         Without samples that size is the finest level's times its stride.
         """
         logits = self.predictor(self.decoder(feats))
-        size = _input_size(samples)
-        if size is None:
-            height, width = logits.shape[2:]
-            size = (self.stride * height, self.stride * width)
+        size = input_size(samples, logits.shape[2:], self.stride)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
     def loss(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> dict[str, Tensor]:
@@ -114,7 +112,7 @@ class MapHead(BaseModule):
             DataError: a sample without ``gt_map`` and ``gt_ids``, or with one of another size than its picture.
         """
         logits = self(feats, samples)
-        _require_single_pictures(logits, samples)
+        require_single_pictures(len(logits), samples)
         masks = torch.stack([_mask_of(sample, self.num_classes, logits.shape[2:]) for sample in samples])
         return self.losses_of(logits, masks.to(logits.device))
 
@@ -122,9 +120,9 @@ class MapHead(BaseModule):
     def predict(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
         """The samples with ``pred_map`` and ``pred_mask``."""
         logits = self(feats, samples).float()
-        _require_single_pictures(logits, samples)
+        require_single_pictures(len(logits), samples)
         for picture, sample in zip(logits, samples, strict=True):
-            height, width = sample.metainfo.get("img_shape", picture.shape[1:])[:2]
+            height, width = picture_size(sample, picture.shape[1:])
             self.write_predictions(picture[None, :, :height, :width], sample)
         return samples
 
@@ -138,7 +136,7 @@ class MapHead(BaseModule):
 
     def write_maps(self, maps: Tensor, masks: Tensor, sample: TaskSample) -> None:
         """Resize (1, K, H, W) maps and bool masks to the original picture."""
-        size = _original_size(sample, maps.shape[2:])
+        size = original_size(sample, maps.shape[2:])
         soft, hard = (_resized(each.float(), size)[0] for each in (maps, masks))
         sample.pred_map = (soft[0] if self.num_classes == 1 else soft).clamp(0, 1)
         sample.pred_mask = (hard[0] if self.num_classes == 1 else hard) >= 0.5
@@ -209,7 +207,7 @@ class ConnectivityHead(MapHead):
             ids = torch.stack([_without_small(each, self.min_area) for each in ids[0]])[None]
             confirmed = ids > 0
             if self.instances:
-                size = _original_size(sample, ids.shape[2:])
+                size = original_size(sample, ids.shape[2:])
                 resized = F.interpolate(ids.double(), size=size, mode="nearest").long()[0]
                 sample.pred_ids = resized[0] if self.num_classes == 1 else resized
         if self.measure_pairs:
@@ -258,24 +256,6 @@ class BinaryMapHead(MapHead):
 
 
 # --------------------------------------------------------------------------- samples
-
-
-def _input_size(samples: Sequence[TaskSample] | None) -> tuple[int, int] | None:
-    size = samples[0].metainfo.get("batch_input_shape") if samples else None
-    return None if size is None else (int(size[0]), int(size[1]))
-
-
-def _original_size(sample: TaskSample, size: Sequence[int]) -> tuple[int, int]:
-    height, width = sample.metainfo.get("ori_shape", size)[:2]
-    return int(height), int(width)
-
-
-def _require_single_pictures(logits: Tensor, samples: Sequence[TaskSample]) -> None:
-    if len(logits) != len(samples):
-        raise DataError(
-            f"saliency: expected one picture in every sample, found {len(logits)} pictures in {len(samples)} samples; "
-            "groups need a head that reads groups"
-        )
 
 
 def _mask_of(sample: TaskSample, classes: int, size: Sequence[int]) -> Tensor:

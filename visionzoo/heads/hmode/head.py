@@ -22,16 +22,13 @@ from visionzoo.heads.hmode.parts import Attention, Decoder, Gate, chain
 from visionzoo.layers.density import (
     LOG_PARA,
     CountingHead,
-    Size,
     cell_truth,
     density_targets,
     draw_weights,
-    input_size,
-    picture_size,
     pixels_of_cells,
-    require_single_pictures,
     sum_over_cells,
 )
+from visionzoo.layers.sample_sizes import Size, input_size, picture_size, require_single_pictures
 from visionzoo.layers.windows import Window, enlarge_nearest
 from visionzoo.registry import MODELS
 from visionzoo.structures.task_sample import TaskSample

@@ -21,6 +21,7 @@ from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.heads.scnn.parts import ExistenceBranch, Reducer
 from visionzoo.heads.scnn.rows import rows_of
 from visionzoo.layers.message_passing import DIRECTIONS, MessagePassing
+from visionzoo.layers.sample_sizes import input_size, original_size, picture_size, require_single_pictures
 from visionzoo.registry import MODELS
 from visionzoo.structures.task_sample import TaskSample
 
@@ -106,7 +107,7 @@ class SCNNHead(BaseModule):
         Without samples that size is the reduced map's times its stride.
         """
         logits = self.classifier(self.messages(self.reducer(feats)))
-        size = _input_size(samples) or tuple(self.reducer.stride * side for side in logits.shape[2:])
+        size = input_size(samples, logits.shape[2:], self.reducer.stride)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=True), self.existence(logits)
 
     def loss(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> dict[str, Tensor]:
@@ -117,7 +118,7 @@ class SCNNHead(BaseModule):
                 or with ``gt_exist`` of another length.
         """
         logits, exist = self(feats, samples)
-        _require_single_pictures(logits, samples)
+        require_single_pictures(len(logits), samples)
         truths = [_map_of(sample, self.lanes) for sample in samples]
         labels = torch.stack([_padded(truth, logits.shape[2:]) for truth in truths]).to(logits.device)
         exists = torch.stack([_exist_of(*both, self.lanes) for both in zip(samples, truths)]).to(exist)
@@ -131,16 +132,16 @@ class SCNNHead(BaseModule):
     def predict(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
         """The samples with ``pred_lanes``, ``pred_lane_slots``, ``pred_lane_scores`` and ``pred_exist``."""
         logits, exist = self(feats, samples)
-        _require_single_pictures(logits, samples)
+        require_single_pictures(len(logits), samples)
         for picture, score, sample in zip(logits.float(), exist.float().sigmoid(), samples, strict=True):
-            height, width = sample.metainfo.get("img_shape", picture.shape[1:])[:2]
+            height, width = picture_size(sample, picture.shape[1:])
             self._write(picture[:, :height, :width].softmax(0), score, sample)
         return samples
 
     def _write(self, prob: Tensor, exist: Tensor, sample: TaskSample) -> None:
         scores = exist.tolist()
-        ori_size = sample.metainfo.get("ori_shape", prob.shape[1:])[:2]
-        found = self.rows.lanes(prob.cpu().numpy(), [score > self.exist_threshold for score in scores], ori_size)
+        size = original_size(sample, prob.shape[1:])
+        found = self.rows.lanes(prob.cpu().numpy(), [score > self.exist_threshold for score in scores], size)
         slots = [slot for slot, lane in enumerate(found) if lane is not None]
         sample.pred_lanes = [found[slot] for slot in slots]
         sample.pred_lane_slots = slots
@@ -160,19 +161,6 @@ def _grid_of(input_size: Sequence[int], stride: int) -> tuple[int, int]:
         )
     height, width = (max(1, side // (2 * stride)) for side in sizes)
     return height, width
-
-
-def _input_size(samples: Sequence[TaskSample] | None) -> tuple[int, int] | None:
-    size = samples[0].metainfo.get("batch_input_shape") if samples else None
-    return None if size is None else (int(size[0]), int(size[1]))
-
-
-def _require_single_pictures(logits: Tensor, samples: Sequence[TaskSample]) -> None:
-    if len(logits) != len(samples):
-        raise DataError(
-            f"lanes: expected one picture in every sample, found {len(logits)} pictures in {len(samples)} samples; "
-            "groups need a head that reads groups"
-        )
 
 
 def _map_of(sample: TaskSample, lanes: int) -> Tensor:
