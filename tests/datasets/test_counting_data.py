@@ -12,7 +12,12 @@ from scipy.io import savemat
 
 from visionzoo.config import load_config
 from visionzoo.datasets.counting import FOLDS
-from visionzoo.datasets.point_files import checked_points, read_mat_points, read_shanghaitech_points, read_text_points
+from visionzoo.datasets.counting.point_files import (
+    checked_points,
+    read_mat_points,
+    read_shanghaitech_points,
+    read_text_points,
+)
 from visionzoo.datasets.tiny import TWINS, resolve_data_root
 from visionzoo.datasets.tiny.crowds import shanghaitech_info
 from visionzoo.engine.loaders import build_dataset, build_loader

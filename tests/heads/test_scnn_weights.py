@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from visionzoo.backbones import VGG
 from visionzoo.cli.convert import main as convert_main
@@ -223,3 +223,11 @@ def test_loading_warns_of_another_normalisation(ours, tmp_path, mean, warns, rec
     said = [str(warning.message) for warning in recwarn if "these weights want" in str(warning.message)]
     assert bool(said) == warns
     assert all("model.data_preprocessor.mean=[123.675,116.28,103.53]" in line for line in said)
+
+
+@pytest.mark.parametrize("meta", ['{"input": 3}', '{"input": {"mean": "red", "std": [null]}}', "[]"])
+def test_headers_that_say_something_else_are_no_error(tmp_path, meta, recwarn):
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", metadata={"meta": meta})
+    preprocessor = TaskPreprocessor([0.0] * 3, [1.0] * 3)
+    warn_of_other_normalisation(torch.nn.ModuleDict({"data_preprocessor": preprocessor}), tmp_path / "x.safetensors")
+    assert not recwarn.list

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 from torch import nn
+
+from visionzoo.engine.safe_load import stated_meta
 
 # Mean and deviation of 0 to 255; closer ones are the same but for rounding.
 _TOLERANCE = 0.1
@@ -22,13 +23,13 @@ def warn_of_other_normalisation(model: nn.Module, path: Path) -> None:
         model: with a ``data_preprocessor``.
         path: weights that were loaded; ``visionzoo convert checkpoint`` writes ``meta.input`` into safetensors.
     """
-    wanted = _stated_input(path)
+    wanted = stated_meta(path).get("input")
     preprocessor = getattr(model, "data_preprocessor", None)
-    if getattr(preprocessor, "mean", None) is None:
+    if not isinstance(wanted, dict) or getattr(preprocessor, "mean", None) is None:
         return
     for name in ("mean", "std"):
         has = getattr(preprocessor, name).flatten().tolist()
-        wants = wanted.get(name, has)
+        wants = _numbers_or(wanted.get(name), has)
         if len(has) != len(wants) or any(abs(a - b) > _TOLERANCE for a, b in zip(has, wants)):
             warnings.warn(
                 f"{path}: these weights want pictures of {name} ({_listed(wants)}), the config has ({_listed(has)}); "
@@ -38,15 +39,10 @@ def warn_of_other_normalisation(model: nn.Module, path: Path) -> None:
             )
 
 
-def _stated_input(path: Path) -> dict[str, Any]:
-    if path.suffix != ".safetensors":
-        return {}
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        meta = json.loads((file.metadata() or {}).get("meta", "{}"))
-    stated = meta.get("input") if isinstance(meta, dict) else None
-    return stated if isinstance(stated, dict) else {}
+def _numbers_or(values: Any, other: list[float]) -> list[float]:
+    """The values, or ``other`` where they are no numbers: files of others may say anything."""
+    is_usable = isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+    return values if is_usable else other
 
 
 def _listed(values: list[float]) -> str:

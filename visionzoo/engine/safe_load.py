@@ -135,6 +135,23 @@ def _read_safetensors(path: Path, map_location: Any) -> dict:
     return {"state_dict": tensors, "meta": _meta_of(path, header)}
 
 
+def stated_meta(path: Path) -> dict:
+    """What a safetensors file says under ``meta`` in its header, without reading a tensor; nothing for other files.
+
+    Raises:
+        CheckpointError: the header is broken.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _meta_of(path, file.metadata() or {})
+    except SafetensorError as error:
+        raise _broken(path, error) from error
+
+
 def _meta_of(path: Path, header: dict[str, str]) -> dict:
     try:
         meta = json.loads(header.get("meta", "{}"))

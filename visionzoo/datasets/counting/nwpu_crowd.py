@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, require_split, sample_of
-from visionzoo.datasets.point_files import numbered_lines, read_json_points, read_mat_points
+from visionzoo.datasets.counting.point_files import numbered_lines, read_json_points, read_mat_points
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, UnknownName
 from visionzoo.registry import DATASETS

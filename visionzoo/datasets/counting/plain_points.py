@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, sample_of
-from visionzoo.datasets.point_files import checked_points, numbered_lines
+from visionzoo.datasets.counting.point_files import checked_points, numbered_lines
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS

@@ -15,7 +15,7 @@ from visionzoo.datasets.counting.base import (
     require_split,
     sample_of,
 )
-from visionzoo.datasets.point_files import read_shanghaitech_points, read_text_points
+from visionzoo.datasets.counting.point_files import read_shanghaitech_points, read_text_points
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS

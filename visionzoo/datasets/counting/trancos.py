@@ -17,7 +17,7 @@ from visionzoo.datasets.counting.base import (
     require_split,
     sample_of,
 )
-from visionzoo.datasets.point_files import read_lines
+from visionzoo.datasets.counting.point_files import read_lines
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import DataError

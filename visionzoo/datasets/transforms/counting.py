@@ -12,6 +12,7 @@ comes after resizing in any case. Measuring needs points alone, in the original 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import getfullargspec
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,6 @@ from visionzoo.registry import FUNCTIONS, TRANSFORMS
 Shape = tuple[int, int]
 _IMAGENET_MEAN = (124, 116, 104)  # RGB
 _MAPS = ("gt_density", "gt_roi")
-_KIND_SETTINGS: dict[str, dict[str, Any]] = {
-    "fixed": dict(sigma=4.0, size=15),
-    "adaptive": dict(neighbours=3, factor=0.1, truncate=4.0),
-    "sigma": dict(sigma=15.0, mode="reflect"),
-}
 
 
 # --- reading ---
@@ -320,10 +316,11 @@ class MakeDensityMap(BaseTransform):
     def __init__(self, kind: str = "fixed", settings: Mapping[str, Any] | None = None):
         if kind not in DENSITIES:
             raise UnknownName(kind, kind="kind of MakeDensityMap", known=DENSITIES)
-        self.kind, self.settings = kind, {**_KIND_SETTINGS[kind], **(settings or {})}
-        unknown = next((name for name in self.settings if name not in _KIND_SETTINGS[kind]), None)
+        self.kind, self.settings = kind, dict(settings or {})
+        known = getfullargspec(DENSITIES[kind]).kwonlyargs
+        unknown = next((name for name in self.settings if name not in known), None)
         if unknown is not None:
-            raise UnknownName(unknown, kind=f"setting of {kind} density maps", known=_KIND_SETTINGS[kind])
+            raise UnknownName(unknown, kind=f"setting of {kind} density maps", known=known)
 
     def transform(self, results: dict) -> dict:
         density = DENSITIES[self.kind](results["gt_points"], results["img"].shape[:2], **self.settings)

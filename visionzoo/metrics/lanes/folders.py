@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -168,7 +169,7 @@ def _require_same_pictures(found: list[str], labels: Mapping[str, dict], pred_fi
             f"{pred_file}: expected the {len(labels)} pictures of {label_file}, found {len(lacking)} missing "
             f"({', '.join(lacking[:3])}); predict all of them, also those without a lane"
         )
-    strange = [name for name in dict.fromkeys(found) if name not in labels or found.count(name) > 1]
+    strange = [name for name, times in Counter(found).items() if name not in labels or times > 1]
     if strange:
         raise DataError(
             f"{pred_file}: expected every picture of {label_file} once, found {strange[0]} "
