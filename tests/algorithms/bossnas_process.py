@@ -19,7 +19,7 @@ from bossnas_toys import random_images, small_settings
 
 from visionzoo.algorithms.bossnas import search as run_search
 from visionzoo.algorithms.bossnas.search import _Search
-from visionzoo.engine import distributed
+from visionzoo.system import distributed
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 import pytest
 import torch
 
-from visionzoo.engine.atomic import write_file, write_text
 from visionzoo.engine.checkpoints import find_resume, plain, point_to, save_checkpoint, save_weights
 from visionzoo.errors import CheckpointError, OutputError
+from visionzoo.system.atomic import write_file, write_text
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from visionzoo.config import load_config
-from visionzoo.engine.distributed import find_launcher
 from visionzoo.engine.testing import test as measure
+from visionzoo.system.distributed import find_launcher
 
 HERE = Path(__file__).resolve().parent
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")

@@ -12,13 +12,13 @@ import torch
 from mmengine.registry import DefaultScope
 
 from visionzoo.config import load_config
-from visionzoo.engine import distributed
 from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.engine.runner import ZooRunner  # noqa: F401 - its imports register the parts
 from visionzoo.engine.seeding import seed_everything
-from visionzoo.engine.weights import without_pretrained
 from visionzoo.engine.wrappers import DeviceDDP
 from visionzoo.models.wiring import build_model
+from visionzoo.system import distributed
+from visionzoo.weights.loading import without_pretrained
 
 PIPELINE = [
     dict(type="LoadImage"),

@@ -13,11 +13,11 @@ from mmengine.registry import DefaultScope
 from safetensors.torch import load_file
 
 from visionzoo.cli.convert import main as convert_main
-from visionzoo.engine.weights import load_weights
 from visionzoo.errors import CheckpointError
 from visionzoo.heads.connnet import convert
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import MODELS, SCOPE
+from visionzoo.weights.loading import load_weights
 
 # The package has a function of the module's name.
 convert_model = import_module("visionzoo.heads.connnet.convert").convert_model

@@ -8,11 +8,11 @@ from safetensors.torch import load_file, save_file
 
 from visionzoo.backbones import VGG
 from visionzoo.cli.convert import main as convert_main
-from visionzoo.engine.normalisation import warn_of_other_normalisation
 from visionzoo.errors import CheckpointError
 from visionzoo.heads.scnn import convert, convert_model, input_of
 from visionzoo.models.preprocessing import TaskPreprocessor
 from visionzoo.models.wiring import build_model
+from visionzoo.weights.normalisation import warn_of_other_normalisation
 
 CELLS = 18 * 50  # of 288x800
 SIDES = {"down": (1, 9), "up": (1, 9), "right": (9, 1), "left": (9, 1)}

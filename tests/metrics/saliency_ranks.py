@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from visionzoo.engine import distributed
 from visionzoo.metrics import SaliencyMetric
+from visionzoo.system import distributed
 
 COUNT = 7
 

@@ -12,9 +12,9 @@ from threading import Thread
 import pytest
 import torch
 
-from visionzoo.engine.downloads import cached_path, fetch_weights, known_url
-from visionzoo.engine.weights import read_weights
 from visionzoo.errors import CheckpointError, UnknownName
+from visionzoo.weights.downloads import cached_path, fetch_weights, known_url
+from visionzoo.weights.loading import read_weights
 
 CONTENT = os.urandom(300_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -178,7 +178,7 @@ def test_short_names(monkeypatch, server):
 TWO_PROCESSES = """
 import sys
 from torch import distributed
-from visionzoo.engine.safe_load import fetch_on_first_rank
+from visionzoo.weights.safe_load import fetch_on_first_rank
 from visionzoo.errors import CheckpointError
 
 distributed.init_process_group("gloo")

@@ -13,10 +13,10 @@ import torch
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
-from visionzoo.engine.downloads import file_sha256
-from visionzoo.engine.safe_load import read_checkpoint
-from visionzoo.engine.weights import class_names_of, find_checkpoint, read_weights
 from visionzoo.errors import CheckpointError
+from visionzoo.weights.downloads import file_sha256
+from visionzoo.weights.loading import class_names_of, find_checkpoint, read_weights
+from visionzoo.weights.safe_load import read_checkpoint
 
 STATE = OrderedDict({"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.ones(2)})
 
@@ -179,7 +179,7 @@ def test_getattr_reaches_nothing_but_statistics(tmp_path):
 def test_environment_cannot_open_the_fallback(tmp_path):
     made = tmp_path / "made"
     torch.save({"x": Evil(made)}, tmp_path / "e.pth")
-    code = f"from visionzoo.engine.weights import read_weights; read_weights({str(tmp_path / 'e.pth')!r})"
+    code = f"from visionzoo.weights.loading import read_weights; read_weights({str(tmp_path / 'e.pth')!r})"
     environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert "CheckpointError" in done.stderr

@@ -13,8 +13,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors.torch import save_file
 from torch import nn
 
-from visionzoo.engine.weights import close_pickle_fallback, load_weights, read_weights, without_pretrained
 from visionzoo.errors import CheckpointError
+from visionzoo.weights.loading import close_pickle_fallback, load_weights, read_weights, without_pretrained
 
 
 class Head(nn.Module):
@@ -178,7 +178,7 @@ def test_mmengines_own_loader_would_have_run_it(evil):
     close_pickle_fallback()
     torch.load(path, weights_only=False)
     assert made.exists()
-    assert checkpoint._safe_torch_load.__module__ == "visionzoo.engine.safe_load"
+    assert checkpoint._safe_torch_load.__module__ == "visionzoo.weights.safe_load"
 
 
 @pytest.mark.parametrize("kind", ["load_from", "resume"])
@@ -222,7 +222,7 @@ def test_pretrained_init_does_not_run_code(evil, scope, prefix):
 def test_every_scheme_of_mmengine_is_replaced():
     close_pickle_fallback()
     for scheme, loader in CheckpointLoader._schemes.items():
-        assert loader.__module__ == "visionzoo.engine.safe_load", scheme
+        assert loader.__module__ == "visionzoo.weights.safe_load", scheme
     with pytest.raises(CheckpointError, match="expected a file or an http address"):
         CheckpointLoader.load_checkpoint("s3://bucket/x.pth", "cpu")
 

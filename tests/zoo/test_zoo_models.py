@@ -165,8 +165,8 @@ def test_show_prints_the_card(capsys):
 def test_released_weights_are_fetched_and_checked(monkeypatch, tmp_path):
     from types import SimpleNamespace
 
-    from visionzoo.engine.downloads import cached_path, file_sha256
     from visionzoo.inference import released
+    from visionzoo.weights.downloads import cached_path, file_sha256
 
     monkeypatch.setenv("VISIONZOO_CACHE", str(tmp_path))
     monkeypatch.setenv("VISIONZOO_OFFLINE", "1")

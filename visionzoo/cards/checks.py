@@ -20,9 +20,9 @@ from visionzoo.cards.seeding import fill_weights, seeded_picture, settle_norms
 from visionzoo.cards.tasks import task_checks
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.engine.loaders import build_dataset, build_loader, class_names
-from visionzoo.engine.weights import without_pretrained
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import METRICS, SCOPE
+from visionzoo.weights.loading import without_pretrained
 
 # How many numbers of each output a card keeps, evenly spaced.
 _KEPT = 64

@@ -122,7 +122,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 def _read(args: argparse.Namespace) -> Mapping[str, Any]:
     if args.source.endswith(".npz"):
         return _read_variables(Path(args.source))
-    from visionzoo.engine.weights import read_weights
+    from visionzoo.weights.loading import read_weights
 
     return read_weights(args.source, trust_pickle=args.trust_pickle)
 
@@ -234,7 +234,7 @@ def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _write(args: argparse.Namespace, tensors: Mapping[str, Tensor], made_for: Mapping[str, Any]) -> None:
     from safetensors.torch import save
 
-    from visionzoo.engine.atomic import write_file
+    from visionzoo.system.atomic import write_file
 
     header = {"format": "pt"} | ({"meta": json.dumps({"input": made_for})} if made_for else {})
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata=header)

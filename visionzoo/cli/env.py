@@ -39,8 +39,8 @@ def collect() -> dict[str, Any]:
     """Versions, devices, ops and folders of this machine. Writes nothing, asks no network."""
     import torch
 
-    from visionzoo.engine.workdir import git_describe, versions
     from visionzoo.ops.mmcv_ext import describe
+    from visionzoo.system.versions import git_describe, versions
 
     return {
         "system": f"{platform.platform()}, {os.cpu_count()} processors",

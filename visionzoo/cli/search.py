@@ -81,7 +81,7 @@ def _bossnas_parser() -> Parser:
 def _bossnas(args: argparse.Namespace) -> int:
     from visionzoo.algorithms.bossnas import search
     from visionzoo.cli.progress import progress
-    from visionzoo.engine import distributed
+    from visionzoo.system import distributed
 
     settings = _settings(args)
     watch = partial(progress, quiet=args.quiet, plain=args.no_progress)
@@ -100,7 +100,7 @@ def _bossnas(args: argparse.Namespace) -> int:
 
 def _settings(args: argparse.Namespace) -> SearchSettings:
     from visionzoo.algorithms.bossnas import paper_settings
-    from visionzoo.engine.devices import choose_device
+    from visionzoo.system.devices import choose_device
 
     changes: dict[str, Any] = dict(_tiny_settings(args.space)) if args.tiny else {}
     changes |= {"seed": args.seed, "device": "cuda" if args.device == "cuda" else str(choose_device(args.device))}

@@ -71,9 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
     from visionzoo.config import load_config
-    from visionzoo.engine.distributed import find_launcher
     from visionzoo.engine.loops import Interrupted
     from visionzoo.engine.training import train
+    from visionzoo.system.distributed import find_launcher
 
     loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
     taken = {"config", "tiny", "cfg_options", "allow_new", "json", "traceback"}

@@ -25,9 +25,9 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 from torch import Tensor
 
-from visionzoo.engine.atomic import write_file, write_text
-from visionzoo.engine.safe_load import read_checkpoint
 from visionzoo.errors import CheckpointError
+from visionzoo.system.atomic import write_file, write_text
+from visionzoo.weights.safe_load import read_checkpoint
 
 LAST = "last_checkpoint"
 _NEEDED = ("meta", "state_dict", "optimizer", "message_hub", "loop", "ranks")

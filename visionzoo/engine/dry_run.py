@@ -12,11 +12,11 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from visionzoo.config import LoadedConfig
-from visionzoo.engine.devices import peak_memory
 from visionzoo.engine.loaders import sample_names
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.settings import RunOptions
 from visionzoo.engine.setup import make_runner, note_to_user
+from visionzoo.system.devices import peak_memory
 
 
 def dry_run(

@@ -16,10 +16,10 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook
 from torch import Tensor
 
 from visionzoo.engine.checkpoints import point_to, save_weights
-from visionzoo.engine.distributed import is_first
 from visionzoo.engine.loaders import sample_names
 from visionzoo.errors import ConfigError, RunFailed
 from visionzoo.registry import HOOKS
+from visionzoo.system.distributed import is_first
 
 
 @HOOKS.register_module()

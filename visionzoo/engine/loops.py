@@ -14,9 +14,9 @@ from mmengine.hooks import EMAHook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
 from torch import nn
 
-from visionzoo.engine.distributed import any_of, share_buffers
 from visionzoo.engine.seeding import random_apart
 from visionzoo.registry import LOOPS
+from visionzoo.system.distributed import any_of, share_buffers
 
 
 class Interrupted(KeyboardInterrupt):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visionzoo.engine.atomic import write_text
+from visionzoo.system.atomic import write_text
 
 Rows = Sequence[Mapping[str, Any]]
 

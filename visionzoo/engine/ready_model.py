@@ -13,10 +13,11 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from visionzoo.config import LoadedConfig
-from visionzoo.engine.devices import choose_device
-from visionzoo.engine.normalisation import warn_of_other_normalisation
-from visionzoo.engine.safe_load import close_pickle_fallback, read_checkpoint
-from visionzoo.engine.weights import (
+from visionzoo.errors import CheckpointError
+from visionzoo.models.wiring import build_model
+from visionzoo.registry import SCOPE
+from visionzoo.system.devices import choose_device
+from visionzoo.weights.loading import (
     category_ids_of,
     class_names_of,
     find_weights,
@@ -24,9 +25,8 @@ from visionzoo.engine.weights import (
     weights_of,
     without_pretrained,
 )
-from visionzoo.errors import CheckpointError
-from visionzoo.models.wiring import build_model
-from visionzoo.registry import SCOPE
+from visionzoo.weights.normalisation import warn_of_other_normalisation
+from visionzoo.weights.safe_load import close_pickle_fallback, read_checkpoint
 
 
 def ready_model(
@@ -48,7 +48,7 @@ def ready_model(
         sha256: what the file of weights must have, when known.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         num_classes: for heads that do not say theirs. Default: as many as the checkpoint names, else COCO's 80.
-        ignore: names of tensors that are not loaded; see :func:`visionzoo.engine.weights.load_weights`.
+        ignore: names of tensors that are not loaded; see :func:`visionzoo.weights.loading.load_weights`.
         trust_pickle: let the file of weights run code while it loads.
 
     Returns:

@@ -22,7 +22,7 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from visionzoo._version import __version__
-from visionzoo.engine import checkpoints, distributed
+from visionzoo.engine import checkpoints
 from visionzoo.engine.hooks import IN_PLACE_OF
 from visionzoo.engine.loaders import stop_workers
 from visionzoo.engine.seeding import RandomStates, seed_everything
@@ -37,6 +37,7 @@ from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
 from visionzoo.errors import CheckpointError, ConfigError, MissingExtra
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import LOOPS, RUNNERS
+from visionzoo.system import distributed
 
 _count = itertools.count()
 

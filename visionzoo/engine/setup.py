@@ -20,14 +20,14 @@ from torch.utils.data import DataLoader
 
 from visionzoo.config import LoadedConfig
 from visionzoo.config.checking import require_valid
-from visionzoo.engine import distributed
-from visionzoo.engine.devices import choose_device
 from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.engine.runner import ZooRunner, quieten
-from visionzoo.engine.safe_load import close_pickle_fallback
 from visionzoo.engine.settings import RunOptions, strategy_of
 from visionzoo.errors import ConfigError
 from visionzoo.registry import SCOPE
+from visionzoo.system import distributed
+from visionzoo.system.devices import choose_device
+from visionzoo.weights.safe_load import close_pickle_fallback
 
 # Warnings of libraries that a user can do nothing about: mmdet's about mmdet; mmengine's about schedulers
 # that step before the optimizer, as they do and shall with accumulation.

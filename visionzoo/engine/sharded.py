@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from visionzoo.engine.checkpoints import on_cpu
-from visionzoo.engine.distributed import world_size
+from visionzoo.system.distributed import world_size
 
 
 def is_sharded(model: nn.Module) -> bool:

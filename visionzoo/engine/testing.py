@@ -10,18 +10,19 @@ from mmengine.config import Config
 from torch import nn
 
 from visionzoo.config import LoadedConfig
-from visionzoo.engine import distributed
 from visionzoo.engine.loaders import build_dataset, class_names
 from visionzoo.engine.loops import Interrupted
 from visionzoo.engine.measures import per_class_tables, scalars, write_measures
-from visionzoo.engine.normalisation import warn_of_other_normalisation
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.settings import RunOptions, apply_options
 from visionzoo.engine.setup import build_split, check, listening, make_runner, note_to_user, processes, progress_hook
 from visionzoo.engine.training import complete_model
-from visionzoo.engine.weights import find_weights, load_weights, without_pretrained
-from visionzoo.engine.workdir import default_folder, kept_if_it_works, make_writable, new_work_dir, versions
+from visionzoo.engine.workdir import default_folder, kept_if_it_works, make_writable, new_work_dir
 from visionzoo.errors import ConfigError
+from visionzoo.system import distributed
+from visionzoo.system.versions import versions
+from visionzoo.weights.loading import find_weights, load_weights, without_pretrained
+from visionzoo.weights.normalisation import warn_of_other_normalisation
 
 
 def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:

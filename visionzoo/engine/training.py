@@ -11,15 +11,12 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from visionzoo.config import LoadedConfig
-from visionzoo.engine import distributed
-from visionzoo.engine.atomic import write_text
 from visionzoo.engine.checkpoints import LAST, saved_seed
 from visionzoo.engine.dry_run import dry_run
 from visionzoo.engine.freezing import freeze
 from visionzoo.engine.loaders import build_dataset, class_names
 from visionzoo.engine.loops import Interrupted
 from visionzoo.engine.measures import as_text, per_class_tables, scalars, write_measures
-from visionzoo.engine.normalisation import warn_of_other_normalisation
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.settings import RunOptions, apply_options, strategy_of, training_hooks
 from visionzoo.engine.setup import (
@@ -31,7 +28,6 @@ from visionzoo.engine.setup import (
     processes,
     progress_hook,
 )
-from visionzoo.engine.weights import find_weights, load_weights, without_pretrained
 from visionzoo.engine.workdir import (
     default_folder,
     kept_if_it_works,
@@ -42,6 +38,10 @@ from visionzoo.engine.workdir import (
 )
 from visionzoo.errors import ConfigError
 from visionzoo.models.wiring import fill_model
+from visionzoo.system import distributed
+from visionzoo.system.atomic import write_text
+from visionzoo.weights.loading import find_weights, load_weights, without_pretrained
+from visionzoo.weights.normalisation import warn_of_other_normalisation
 
 
 def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import visionzoo
-from visionzoo.engine.atomic import cannot_write, write_text
 from visionzoo.engine.checkpoints import LAST, find_resume
 from visionzoo.errors import CheckpointError, ConfigError
+from visionzoo.system.atomic import cannot_write, write_text
+from visionzoo.system.versions import git_describe, versions
 
 # What runs write; --overwrite removes these and leaves everything else in the folder.
 _OURS = (
@@ -30,18 +28,6 @@ _OURS = (
     "metrics.json",
     "report.md",
     "logs/scalars.json",
-)
-
-_PACKAGES = (
-    "torch",
-    "torchvision",
-    "onedl-mmengine",
-    "onedl-mmcv",
-    "onedl-mmdetection",
-    "onedl-mmsegmentation",
-    "timm",
-    "numpy",
-    "opencv-python",
 )
 
 
@@ -154,27 +140,3 @@ def write_run(folder: Path, facts: dict[str, Any], command: Sequence[str]) -> No
         first.setdefault("resumed", []).append(start)
         start = first
     write_text(path, json.dumps(start, indent=2) + "\n")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of those that decide about results."""
-    found = {"python": sys.version.split()[0], "visionzoo": visionzoo.__version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def git_describe() -> str | None:
-    """``git describe`` of the source checkout that runs, or None when it is an installed package."""
-    root = Path(visionzoo.__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--tags"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip() or None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from visionzoo.cards import card_names, read_card
-from visionzoo.engine.downloads import fetch_weights
 from visionzoo.errors import CheckpointError
+from visionzoo.weights.downloads import fetch_weights
 
 
 def released_weights(name: str) -> Path:

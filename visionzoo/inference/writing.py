@@ -40,14 +40,14 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from visionzoo.engine.atomic import cannot_write, write_file, write_text
-from visionzoo.engine.workdir import git_describe, versions
 from visionzoo.inference.inferencer import Inferencer, Prediction
 from visionzoo.inference.inputs import Source
 from visionzoo.inference.tasks import task_result
 from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
 from visionzoo.inference.videos import Video
 from visionzoo.reports.pictures import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
+from visionzoo.system.atomic import cannot_write, write_file, write_text
+from visionzoo.system.versions import git_describe, versions
 
 PICTURES = ("overlay", "side")
 

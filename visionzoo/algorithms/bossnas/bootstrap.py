@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from visionzoo.algorithms.bossnas.paths import Path
 from visionzoo.algorithms.bossnas.processes import gathered
 from visionzoo.algorithms.bossnas.supernet import Reducers, Supernet
-from visionzoo.engine import distributed
+from visionzoo.system import distributed
 
 
 def latent_loss(prediction: Tensor, target: Tensor) -> Tensor:

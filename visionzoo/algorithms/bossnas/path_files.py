@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from visionzoo.algorithms.bossnas import paths
-from visionzoo.engine.atomic import write_text
 from visionzoo.errors import DataError
+from visionzoo.system.atomic import write_text
 
 _TUPLE = "tag:yaml.org,2002:python/tuple"
 

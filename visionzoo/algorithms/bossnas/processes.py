@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, distributed
 
-from visionzoo.engine.distributed import world_size
+from visionzoo.system.distributed import world_size
 
 
 def average_over_processes(x: Tensor) -> Tensor:

@@ -47,11 +47,11 @@ from visionzoo.algorithms.bossnas.views import (
     seeded,
     steps_of_epoch,
 )
-from visionzoo.engine import distributed
-from visionzoo.engine.atomic import cannot_write, write_file, write_text
-from visionzoo.engine.safe_load import read_checkpoint
 from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName
 from visionzoo.registry import accepted_arguments
+from visionzoo.system import distributed
+from visionzoo.system.atomic import cannot_write, write_file, write_text
+from visionzoo.weights.safe_load import read_checkpoint
 
 Images = Sequence[np.ndarray]
 Watch = Callable[[Iterable[Tensor], int, str], Iterator[Tensor]]

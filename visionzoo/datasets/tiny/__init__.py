@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.errors import ConfigError, OutputError, nearest_name, one_of
+from visionzoo.system.cache import cache_root
 
 SCHEME = "tiny"
 
@@ -74,11 +75,6 @@ def resolve_data_root(data_root: str | os.PathLike[str]) -> Path:
     if not folder.is_dir():
         _draw_atomically(folder, twin.draw, options)
     return folder
-
-
-def cache_root() -> Path:
-    """``$VISIONZOO_CACHE``, or ``~/.cache/visionzoo``."""
-    return Path(os.environ.get("VISIONZOO_CACHE") or Path("~", ".cache", "visionzoo")).expanduser()
 
 
 def _options(address: str, query: str, defaults: dict[str, int], lowest: dict[str, int]) -> dict[str, int]:

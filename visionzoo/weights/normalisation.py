@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from visionzoo.engine.safe_load import stated_meta
+from visionzoo.weights.safe_load import stated_meta
 
 # Mean and deviation of 0 to 255; closer ones are the same but for rounding.
 _TOLERANCE = 0.1

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from visionzoo.engine.distributed import from_first
-from visionzoo.engine.downloads import fetch_weights, known_url
 from visionzoo.errors import CheckpointError, nearest_name
+from visionzoo.system.distributed import from_first
+from visionzoo.weights.downloads import fetch_weights, known_url
 
 UNSAFE_ADVICE = (
     "only if you know who made the file, allow it with --trust-pickle (trust_pickle=True), or convert it to safetensors"

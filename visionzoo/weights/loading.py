@@ -17,10 +17,10 @@ import torch
 from mmengine.model.weight_init import PretrainedInit, update_init_info
 from torch import Tensor, nn
 
-from visionzoo.engine.downloads import fetch_weights, file_sha256, known_url, offline, verify_sha256
-from visionzoo.engine.safe_load import close_pickle_fallback, fetch_on_first_rank, read_checkpoint
 from visionzoo.errors import CheckpointError, nearest_name
 from visionzoo.registry import WEIGHT_INITIALIZERS
+from visionzoo.weights.downloads import fetch_weights, file_sha256, known_url, offline, verify_sha256
+from visionzoo.weights.safe_load import close_pickle_fallback, fetch_on_first_rank, read_checkpoint
 
 __all__ = [
     "LoadReport",

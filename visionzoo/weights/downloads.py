@@ -16,8 +16,8 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from visionzoo.datasets.tiny import cache_root
 from visionzoo.errors import CheckpointError, UnknownName
+from visionzoo.system.cache import cache_root
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30  # seconds without a byte

@@ -1,0 +1,1 @@
+"""What the machine is: whole files, devices, processes, the cache folder, versions."""
