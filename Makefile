@@ -1,4 +1,4 @@
-# make demo    set up, train a detector on drawn scenes, test it, run it on pictures
+# make demo    set up, train a detector on drawn scenes, test it, run it on images
 # make test    set up, run every test but the slow ones
 # make check   lint, format, types, import rules, configs, fast card checks
 # make VENV=DIR ... uses another environment (default .venv)
@@ -31,7 +31,7 @@ demo: $(INSTALLED)
 	$(BIN)/python tools/test.py $(CONFIG) --tiny --weights $(DEMO) --work-dir $(DEMO)/test --overwrite
 	$(BIN)/python tools/infer.py $(CONFIG) --tiny --weights $(DEMO) --out $(DEMO)/infer --overwrite \
 		"$$($(BIN)/python -m visionzoo.datasets.tiny 'tiny://coco?train=16&val=8&seed=0')/val2017"
-	@echo "The model's boxes are drawn on the pictures in $(DEMO)/infer/vis"
+	@echo "The model's boxes are drawn on the images in $(DEMO)/infer/vis"
 
 test: $(INSTALLED)
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"

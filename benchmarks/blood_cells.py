@@ -1,9 +1,9 @@
-"""Real pictures from scratch on a CPU: our backbones and ResNet-18 as classifiers of blood cells, one schedule.
+"""Real images from scratch on a CPU: our backbones and ResNet-18 as classifiers of blood cells, one schedule.
 
     visionzoo convert voc2coco FOLDER -o data/bccd --val-every 5
     OMP_NUM_THREADS=1 python benchmarks/blood_cells.py data/bccd
 
-The BCCD data set (364 pictures of blood smears in Pascal VOC's format; every 5th is for validation): each box is cut
+The BCCD data set (364 images of blood smears in Pascal VOC's format; every 5th is for validation): each box is cut
 out and classified as platelet, red or white cell, at 64 x 64 pixels. Nothing is pretrained. Four cells of five are red,
 so the share of the largest class and the mean over the classes are printed beside the accuracy. Two models train at a
 time, in a process and on a core each.

@@ -1,19 +1,19 @@
-"""CULane's IoU of lanes: ours against a drawing of both lanes of every pair on pictures of full size, equal numbers.
+"""CULane's IoU of lanes: ours against a drawing of both lanes of every pair on images of full size, equal numbers.
 
     python benchmarks/culane_f1.py                          # 4x4 lanes, 1640x590, some seconds
     python benchmarks/culane_f1.py --lanes 2 --size 3280 1180
 
-The reference does what the official program does: for each pair of lanes two empty pictures, on each one a line for
-every step of the spline, then intersection and union of the whole pictures. Ours finds the first and last column of
+The reference does what the official program does: for each pair of lanes two empty images, on each one a line for
+every step of the spline, then intersection and union of the whole images. Ours finds the first and last column of
 each lane in every row once, by stamps of what OpenCV draws for a step (visionzoo/metrics/lanes/strips.py), and compares
 rows. A single ``cv2.polylines`` into a mask of the lane's bounding box, which ours falls back on, was 14 times as fast
 as the reference. Both in one process, on one thread, in turns, after
 their IoU was found equal, bit for bit, also for lanes that are cut by the border, lie outside, or are too short.
 
-Times are CPU time per picture, medians of the rounds; memory is the peak above what lay there before (Linux only).
+Times are CPU time per image, medians of the rounds; memory is the peak above what lay there before (Linux only).
 Accept, for 4x4 lanes at 1640x590: ours 20 times as fast.
 
-Measured on 2026-11-26 (two x86-64 cores shared with other work, OpenCV 4.12), reference / ours, ms per picture:
+Measured on 2026-11-26 (two x86-64 cores shared with other work, OpenCV 4.12), reference / ours, ms per image:
 
     4x4, 1640x590    74 / 2.7 (28)      2x2, 3280x1180    57 / 2.1 (27)
 
@@ -45,12 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     cv2.setNumThreads(1)
     size = (args.size[0], args.size[1])
-    if not all(same_numbers(*sides, size) for sides in odd_pictures(size)):
+    if not all(same_numbers(*sides, size) for sides in odd_images(size)):
         print("IoU differs; nothing was timed", file=sys.stderr)
         return 2
     annotated, detected = drawn(args.lanes, size)
     runs = {
-        "full pictures": lambda: reference_iou(annotated, detected, size),
+        "full images": lambda: reference_iou(annotated, detected, size),
         "ours": lambda: lane_iou(annotated, detected, size=size),
     }
     seconds, memory = time_in_turns(runs, args.rounds), {name: peak_memory(run) for name, run in runs.items()}
@@ -58,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{'candidate':<16}{'median ms':>10}{'ratio':>9}{'peak MiB':>10}")
     for name, value in seconds.items():
         shown = "n/a" if memory[name] is None else f"{memory[name] / 2**20:.1f}"
-        print(f"{name:<16}{1e3 * value:>10.2f}{seconds['full pictures'] / value:>9.1f}{shown:>10}")
+        print(f"{name:<16}{1e3 * value:>10.2f}{seconds['full images'] / value:>9.1f}{shown:>10}")
     judged = size == SIZE and args.lanes == LANES
-    if judged and seconds["full pictures"] / seconds["ours"] < ACCEPT:
+    if judged and seconds["full images"] / seconds["ours"] < ACCEPT:
         print(f"NOT accepted: at least {ACCEPT:.0f}")
         return 1
     return 0
@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
 def drawn(count: int, size: tuple[int, int], seed: int = 0) -> tuple[list[Lane], list[Lane]]:
     """Lanes as CULane's files have them: annotated every 10th row from below, detected every 20th, some pixels off.
 
-    They meet above the road, bend a little, and leave the picture where it ends.
+    They meet above the road, bend a little, and leave the image where it ends.
     """
     rng = np.random.default_rng(seed)
     annotated, rows = [], np.arange(size[1], 0.42 * size[1], -10.0)
@@ -92,8 +92,8 @@ def drawn(count: int, size: tuple[int, int], seed: int = 0) -> tuple[list[Lane],
     return annotated, [lane[::2] + rng.normal(scale=3, size=lane[::2].shape) * (1, 0) for lane in annotated]
 
 
-def odd_pictures(size: tuple[int, int]) -> list[tuple[list[Lane], list[Lane]]]:
-    """Lanes as drawn, and some that leave the picture, lie outside, have two points or one."""
+def odd_images(size: tuple[int, int]) -> list[tuple[list[Lane], list[Lane]]]:
+    """Lanes as drawn, and some that leave the image, lie outside, have two points or one."""
     width, height = size
     odd = [
         np.array([[-50.0, height], [width * 0.4, height * 0.5], [width + 90.0, height * 0.45], [width + 500.0, 3.0]]),
@@ -121,7 +121,7 @@ def reference_iou(annotated: list[Lane], detected: list[Lane], size: tuple[int, 
 
 
 def pair_iou(one: Lane, other: Lane, size: tuple[int, int]) -> float:
-    """Of two pictures of full size."""
+    """Of two images of full size."""
     if len(one) < 2 or len(other) < 2:
         return 0.0
     left, right = (segment_by_segment(lane, size) for lane in (one, other))

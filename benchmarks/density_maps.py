@@ -1,9 +1,9 @@
-"""Density maps with geometry-adaptive kernels: ours against a filter of the whole picture for each head.
+"""Density maps with geometry-adaptive kernels: ours against a filter of the whole image for each head.
 
     python benchmarks/density_maps.py                       # 1000 and 100 heads at 1024x768, two minutes
     python benchmarks/density_maps.py --size 384 512 --heads 50
 
-The reference is how CSRNet's script makes its maps: a picture with one dot, filtered whole by scipy, added up over all
+The reference is how CSRNet's script makes its maps: an image with one dot, filtered whole by scipy, added up over all
 heads. All candidates run in one process, on one thread, in turns, after both maps were found equal to 1e-7 with every
 head. As the reference takes half a minute for 1000 heads, it is timed on 20 of them, evenly chosen in order of their
 kernels' width, and its time scaled to all. Times are CPU time, medians of the rounds; memory is the peak above what lay
@@ -112,7 +112,7 @@ def reference_sigmas(points: np.ndarray, size: tuple[int, int]) -> tuple[np.ndar
 
 
 def filtered(dots: np.ndarray, sigmas: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W): a whole picture filtered for each dot."""
+    """(H, W): a whole image filtered for each dot."""
     found = np.zeros(size)
     for (column, row), sigma in zip(dots, sigmas, strict=True):
         dot = np.zeros(size)

@@ -1,15 +1,15 @@
 """GCoNet+ in evaluation against what the authors' code does: RACM's second pass and the whole affinity matrix.
 
-    python benchmarks/gconet_plus.py                  # 2 pictures of 256x256 timed, 20 for memory; two minutes
-    python benchmarks/gconet_plus.py --pictures 8
+    python benchmarks/gconet_plus.py                  # 2 images of 256x256 timed, 20 for memory; two minutes
+    python benchmarks/gconet_plus.py --images 8
 
 Both run on the same weights in one process, one thread, in turns, after their maps were found equal. Times are CPU
 time, medians of the rounds. Memory is the peak of one forward pass above what lay there before (Linux only).
 
 Measured on 2026-11-25 (two x86-64 cores shared with other work, torch 2.15 CPU), literal / ours:
 
-    2 pictures of 256x256      1.59 (2.27 s / 1.43 s), most of it the second pass
-    20 pictures of 256x256     peak 1.17 GB beside the model; the authors' code needs 2.8 GB in all
+    2 images of 256x256      1.59 (2.27 s / 1.43 s), most of it the second pass
+    20 images of 256x256     peak 1.17 GB beside the model; the authors' code needs 2.8 GB in all
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from visionzoo.structures.task_sample import TaskSample
 
 ACCEPTED_RATIO = 1.4
 ACCEPTED_BYTES = 2.8e9
-MEMORY_PICTURES = 20
+MEMORY_IMAGES = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,13 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = build_model(dict(type="TaskModel", backbone=dict(type="VGG"), head=dict(type="GCoNetPlusHead"))).eval()
-    pictures = torch.randn(args.pictures, 3, args.size, args.size)
-    if not torch.allclose(ours(model, pictures), literal(model, pictures), atol=5e-3):
+    images = torch.randn(args.images, 3, args.size, args.size)
+    if not torch.allclose(ours(model, images), literal(model, images), atol=5e-3):
         print("maps differ; nothing was timed", file=sys.stderr)
         return 2
-    runs = {"literal": lambda: literal(model, pictures), "ours": lambda: ours(model, pictures)}
+    runs = {"literal": lambda: literal(model, images), "ours": lambda: ours(model, images)}
     times = time_in_turns(runs, args.rounds)
-    print(f"{args.pictures} pictures of {args.size}x{args.size}, one thread")
+    print(f"{args.images} images of {args.size}x{args.size}, one thread")
     for name, seconds in times.items():
         print(f"  {name:<10}{seconds:>8.3f} s{times['literal'] / seconds:>8.2f}")
     return int(times["literal"] / times["ours"] < ACCEPTED_RATIO or misses_memory(model, args.size))
@@ -53,40 +53,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Sizes and rounds."""
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    described.add_argument("--pictures", type=int, default=2, help="of one group (default 2)")
-    described.add_argument("--size", type=int, default=256, help="side of the pictures (default 256)")
+    described.add_argument("--images", type=int, default=2, help="of one group (default 2)")
+    described.add_argument("--size", type=int, default=256, help="side of the images (default 256)")
     described.add_argument("--rounds", type=int, default=5, help="turns of each candidate, at least 5 (default 5)")
     return described
 
 
 def misses_memory(model: TaskModel, size: int) -> bool:
     """Print the peak of a larger group; whether it is too high."""
-    pictures = torch.randn(MEMORY_PICTURES, 3, size, size)
-    peak = peak_memory(lambda: ours(model, pictures))
+    images = torch.randn(MEMORY_IMAGES, 3, size, size)
+    peak = peak_memory(lambda: ours(model, images))
     shown = "n/a" if peak is None else f"{peak / 1e9:.2f} GB"
-    print(f"{MEMORY_PICTURES} pictures: peak {shown} (accept {ACCEPTED_BYTES / 1e9:.1f})")
+    print(f"{MEMORY_IMAGES} images: peak {shown} (accept {ACCEPTED_BYTES / 1e9:.1f})")
     return peak is not None and peak > ACCEPTED_BYTES
 
 
 @torch.no_grad()
-def ours(model: TaskModel, pictures: Tensor) -> Tensor:
+def ours(model: TaskModel, images: Tensor) -> Tensor:
     """Maps of one group."""
-    return model(pictures, [TaskSample(metainfo=dict(group_size=len(pictures)))])
+    return model(images, [TaskSample(metainfo=dict(group_size=len(images)))])
 
 
 @torch.no_grad()
-def literal(model: TaskModel, pictures: Tensor) -> Tensor:
+def literal(model: TaskModel, images: Tensor) -> Tensor:
     """The same with all affinities at once, and with a second pass through the encoder whose result nobody takes."""
     decoded: list[Tensor] = []
     hook = model.head.decoder.register_forward_hook(lambda module, given, out: decoded.append(out))
     chunked, affinity.group_attention = affinity.group_attention, whole_attention
     try:
-        maps = ours(model, pictures)
+        maps = ours(model, images)
     finally:
         affinity.group_attention = chunked
         hook.remove()
     mask = model.head.to_mask(torch.cat(decoded)).sigmoid()
-    model.head.classifier(model.extract_feat(pictures * mask)[-1].mean((2, 3)))
+    model.head.classifier(model.extract_feat(images * mask)[-1].mean((2, 3)))
     return maps
 
 

@@ -70,16 +70,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def write_jpegs(folder: Path, count: int) -> list[str]:
-    """Pictures with about the detail of a photo: noise of several scales, 50 to 100 KB each."""
+    """Images with about the detail of a photo: noise of several scales, 50 to 100 KB each."""
     rng = np.random.default_rng(0)
     files = []
     for number in range(count):
-        picture = np.zeros((SOURCE[1], SOURCE[0], 3), np.float32)
+        image = np.zeros((SOURCE[1], SOURCE[0], 3), np.float32)
         for cells, strength in ((4, 90), (16, 50), (64, 25), (240, 12)):
             noise = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
-            picture += cv2.resize(noise, SOURCE, interpolation=cv2.INTER_CUBIC)
+            image += cv2.resize(noise, SOURCE, interpolation=cv2.INTER_CUBIC)
         path = folder / f"{number}.jpg"
-        cv2.imwrite(str(path), np.clip(picture + 128, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        cv2.imwrite(str(path), np.clip(image + 128, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
         files.append(str(path))
     return files
 
@@ -120,8 +120,8 @@ def normalised(image: Tensor) -> Tensor:
 
 
 def pillow_float(path: str) -> Tensor:
-    with Image.open(path) as picture:
-        image = np.asarray(picture.convert("RGB").resize(TARGET, Image.Resampling.BILINEAR))
+    with Image.open(path) as opened:
+        image = np.asarray(opened.convert("RGB").resize(TARGET, Image.Resampling.BILINEAR))
     return to_float_tensor(image)
 
 

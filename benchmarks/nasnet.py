@@ -1,6 +1,6 @@
 """NASNet-A Mobile's inference against its cells written out literally: time and peak memory in evaluation mode.
 
-    python benchmarks/nasnet.py                # pictures of 224 pixels, as its authors trained it; some seconds
+    python benchmarks/nasnet.py                # images of 224 pixels, as its authors trained it; some seconds
     python benchmarks/nasnet.py --size 640 --batch 2
 
 All run on the same weights in one process, one thread, in turns, after their maps were found equal to 1e-4 of their
@@ -58,15 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Sizes and options."""
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    described.add_argument("--size", type=int, default=224, help="side of the pictures in pixels (default 224)")
-    described.add_argument("--batch", type=int, default=1, help="pictures (default 1)")
+    described.add_argument("--size", type=int, default=224, help="side of the images in pixels (default 224)")
+    described.add_argument("--batch", type=int, default=1, help="images (default 1)")
     described.add_argument("--rounds", type=int, default=11, help="turns of each candidate, at least 5 (default 11)")
     return described
 
 
 @torch.no_grad()
 def make_net(image: Tensor) -> NASNet:
-    """In evaluation mode, norms away from their start and settled on the picture, so that values stay near 1."""
+    """In evaluation mode, norms away from their start and settled on the image, so that values stay near 1."""
     net = NASNet("mobile").train()
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
@@ -78,7 +78,7 @@ def make_net(image: Tensor) -> NASNet:
 
 
 def candidates(net: NASNet, image: Tensor) -> dict[str, Run]:
-    """What is timed, each from the picture to the maps of strides 4 to 32."""
+    """What is timed, each from the image to the maps of strides 4 to 32."""
     design = net.design
     state = {name: value.clone() for name, value in net.state_dict().items()}
     literal = Formulas(state, design.num_cells, design.norm_eps, design.skip_reduction_layer_input)

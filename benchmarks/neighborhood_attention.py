@@ -1,7 +1,7 @@
 """Neighborhood attention against gathering every query's keys: time and peak memory at the shapes of DiNAT.
 
     python benchmarks/neighborhood_attention.py             # all shapes, two minutes
-    python benchmarks/neighborhood_attention.py --model     # DiNAT-Mini, dense, on a picture of 800x1333: memory alone
+    python benchmarks/neighborhood_attention.py --model     # DiNAT-Mini, dense, on an image of 800x1333: memory alone
 
 Batch 2, heads of 32 channels, kernel 7 with a relative position bias. The reference gathers the 49 keys and values of
 every query and multiplies. All candidates of a shape run in one process, one thread, in turns, after their outputs and
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print one table; 1 when a ratio is missed, 2 when results differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="turns of each candidate, at least 5 (default: 7)")
-    parser.add_argument("--model", action="store_true", help="memory of DiNAT-Mini on a large picture instead")
+    parser.add_argument("--model", action="store_true", help="memory of DiNAT-Mini on a large image instead")
     parser.add_argument("--only", type=int, nargs=2, metavar=("SHAPE", "TRAINING"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)

@@ -1,10 +1,10 @@
-"""Real pictures from scratch on a CPU: RetinaNet with RCNet and with FPN, one schedule, side by side.
+"""Real images from scratch on a CPU: RetinaNet with RCNet and with FPN, one schedule, side by side.
 
     visionzoo convert voc2coco FOLDER -o data/raccoon --val-every 5
     OMP_NUM_THREADS=1 python benchmarks/raccoon.py data/raccoon
 
-The raccoon data set (200 pictures in Pascal VOC's format, one class; every 5th is for validation), ResNet-18
-with nothing pretrained, pictures within 320 x 240, necks of 128 channels with batch norm, AdamW, 36 epochs of 20
+The raccoon data set (200 images in Pascal VOC's format, one class; every 5th is for validation), ResNet-18
+with nothing pretrained, images within 320 x 240, necks of 128 channels with batch norm, AdamW, 36 epochs of 20
 iterations. Both necks train at the same time, in a process and on a core each. About 50 minutes on two cores.
 """
 

@@ -8,7 +8,7 @@ All run in one process, on one thread, in turns, after their numbers were found 
 precision and recall bit for bit, S and MAE to 1e-12; against the passes, which compute in whole maps, to 1e-9. Times
 are CPU time per pair, medians of the rounds; memory is the peak above what lay there before (Linux only). The floor
 is one histogram of the pair's joint levels. Accept, at 480x640: E 300, precision, recall and F 80 times as fast as the
-passes; S, E, F and MAE together 4 times as fast as py_sod_metrics. On smaller pictures the calls weigh more than the
+passes; S, E, F and MAE together 4 times as fast as py_sod_metrics. On smaller images the calls weigh more than the
 pixels. Weighted F stands apart: its distance transform costs more than all others.
 
 Measured on 2026-11-25 (two x86-64 cores shared with other work, numpy 2.2), reference / ours, ms per pair:
@@ -20,7 +20,7 @@ Most of what is left is the histogram. OpenCV's takes as long, torch's bincount 
 other for milliseconds where other work shares the cores.
 
 ``--sod`` reads DIR/gt/*.png, DIR/maps/DSS/*.png and DIR/DSS_official.mat, as ArcherFMY/sal_eval_toolbox has them for
-SOD's 300 pictures, and prints ours beside MATLAB's for each picture. Protocol ``pysod`` is MATLAB's to rounding. What
+SOD's 300 images, and prints ours beside MATLAB's for each image. Protocol ``pysod`` is MATLAB's to rounding. What
 differs, and why:
 
 - S under ``gconet``: MATLAB's ``1:X`` puts the centroid's row and column into the upper left blocks, torch's ``:X``
@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--pairs", type=int, default=2, help="pairs per run (default 2)")
     described.add_argument("--rounds", type=int, default=5, help="turns of each candidate, at least 5 (default 5)")
     described.add_argument("--sod", type=Path, metavar="DIR", help="compare with MATLAB's results instead")
-    described.add_argument("--rows", type=int, default=10, help="pictures to print under --sod (default 10)")
+    described.add_argument("--rows", type=int, default=10, help="images to print under --sod (default 10)")
     return described
 
 
@@ -194,7 +194,7 @@ def differences(pairs: list[Pair]) -> list[str]:
 
 
 def against_matlab(root: Path, rows: int) -> int:
-    """Print what differs by picture and for the set; 2 when ``pysod`` differs by more than rounding."""
+    """Print what differs by image and for the set; 2 when ``pysod`` differs by more than rounding."""
     from scipy.io import loadmat
 
     official = loadmat(root / "DSS_official.mat")
@@ -204,22 +204,22 @@ def against_matlab(root: Path, rows: int) -> int:
         )
         for protocol in ("pysod", "gconet")
     }
-    same = print_pictures(scores, official, rows)
+    same = print_images(scores, official, rows)
     print_set(scores, official)
-    print("pysod is MATLAB's to rounding, picture by picture" if same else "pysod DIFFERS from MATLAB's")
+    print("pysod is MATLAB's to rounding, image by image" if same else "pysod DIFFERS from MATLAB's")
     return 0 if same else 2
 
 
-def print_pictures(scores: dict[str, FolderScores], official: dict, rows: int) -> bool:
-    """The pictures whose S differs most between the protocols; then the largest difference of each measure."""
+def print_images(scores: dict[str, FolderScores], official: dict, rows: int) -> bool:
+    """The images whose S differs most between the protocols; then the largest difference of each measure."""
     names = sorted(scores["pysod"].per_image)
 
     def ours(protocol: str, kind: str, name: str) -> np.ndarray:
-        return np.array([getattr(scores[protocol].per_image[picture], kind)[name] for picture in names])
+        return np.array([getattr(scores[protocol].per_image[image], kind)[name] for image in names])
 
     structure = official["S_measure_image"][:, 0]
     pysod, gconet = (ours(protocol, "numbers", "Smeasure") for protocol in ("pysod", "gconet"))
-    print(f"{'picture':<14}{'S MATLAB':>10}{'pysod':>10}{'differs':>10}{'gconet':>10}{'differs':>10}")
+    print(f"{'image':<14}{'S MATLAB':>10}{'pysod':>10}{'differs':>10}{'gconet':>10}{'differs':>10}")
     for at in np.argsort(-np.abs(gconet - structure))[:rows]:
         left, right = pysod[at] - structure[at], gconet[at] - structure[at]
         print(f"{names[at]:<14}{structure[at]:>10.6f}{pysod[at]:>10.6f}{left:>10.1e}{gconet[at]:>10.6f}{right:>10.1e}")
@@ -232,7 +232,7 @@ def print_pictures(scores: dict[str, FolderScores], official: dict, rows: int) -
         "ROC": ours("pysod", "curves", "false_positive_rate") - official["FPR_image"],
         "S of gconet": gconet - structure,
     }
-    print(f"\nover {len(names)} pictures{'largest':>14}{'mean':>10}")
+    print(f"\nover {len(names)} images{'largest':>14}{'mean':>10}")
     for name, gap in gaps.items():
         print(f"{name:<18}{np.abs(gap).max():>14.1e}{np.abs(gap).mean():>10.1e}")
     return all(np.abs(gap).max() < 1e-9 for name, gap in gaps.items() if name != "S of gconet")

@@ -2,7 +2,7 @@
 
 It has 903 parameters less; see model_cards/connnet_binary_r50.md.
 
-    tools/train.py configs/connnet_binary_r50.py --tiny      # half a minute on a CPU, on drawn pictures
+    tools/train.py configs/connnet_binary_r50.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/connnet_binary_r50.py             # MSRA-B in data/msra_b
 """
 

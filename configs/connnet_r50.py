@@ -2,7 +2,7 @@
 
 Paper (IEEE TIP 28(5), arXiv 1804.07836); ours: see model_cards/connnet_r50.md, also for what is our choice.
 
-    tools/train.py configs/connnet_r50.py --tiny      # half a minute on a CPU, on drawn pictures
+    tools/train.py configs/connnet_r50.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/connnet_r50.py             # MSRA-B in data/msra_b
 
 Variants by `--cfg-options`: `model.head.non_local=[]` or `"['c4','c5']"`, `model.head.aspp=True`,

@@ -1,6 +1,6 @@
 """ConnNet's head on the RCNet neck, ResNet-50: our combination, levels P2 to P6.
 
-tools/train.py configs/connnet_rcnet_r50.py --tiny      # half a minute on a CPU, on drawn pictures
+tools/train.py configs/connnet_rcnet_r50.py --tiny      # half a minute on a CPU, on drawn images
 tools/train.py configs/connnet_rcnet_r50.py             # MSRA-B in data/msra_b
 """
 

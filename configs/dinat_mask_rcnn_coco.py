@@ -1,4 +1,4 @@
-"""Mask R-CNN with DiNAT-Mini and FPN, 3x schedule, pictures of many sizes.
+"""Mask R-CNN with DiNAT-Mini and FPN, 3x schedule, images of many sizes.
 
 Paper (arXiv 2209.15001): box AP 47.2, mask AP 42.5 on COCO val2017; ours: see model_cards/dinat_mask_rcnn_coco.md.
 
@@ -15,7 +15,7 @@ model = dict(
     neck=dict(type="mmdet.FPN", out_channels=256, num_outs=5),
 )
 
-# As DETR: one of eleven sizes, or a crop of a smaller picture, resized to one of them.
+# As DETR: one of eleven sizes, or a crop of a smaller image, resized to one of them.
 scales = [(1333, 480 + 32 * step) for step in range(11)]
 train_pipeline = [
     dict(type="LoadImage"),

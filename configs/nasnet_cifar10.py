@@ -2,7 +2,7 @@
 
 Paper (CVPR 2018, arXiv 1707.07012): error 2.65 %; ours: see model_cards/nasnet_cifar10.md.
 
-    tools/train.py configs/nasnet_cifar10.py --tiny      # a minute on a CPU, on drawn pictures
+    tools/train.py configs/nasnet_cifar10.py --tiny      # a minute on a CPU, on drawn images
     tools/train.py configs/nasnet_cifar10.py             # CIFAR-10 in data/cifar
 """
 

@@ -2,7 +2,7 @@
 
 Paper (CVPR 2018, arXiv 1707.07012): top-1 82.7, top-5 96.2; ours: see model_cards/nasnet_large_imagenet.md.
 
-    tools/train.py configs/nasnet_large_imagenet.py --tiny      # a minute on a CPU, on drawn pictures
+    tools/train.py configs/nasnet_large_imagenet.py --tiny      # a minute on a CPU, on drawn images
     tools/train.py configs/nasnet_large_imagenet.py             # ImageNet in data/imagenet
 """
 

@@ -1,4 +1,4 @@
-"""CIFAR-10: 50k pictures of 32x32 pixels to train, 10k to test, in data/cifar (see datasets/cifar/README.md)."""
+"""CIFAR-10: 50k images of 32x32 pixels to train, 10k to test, in data/cifar (see datasets/cifar/README.md)."""
 
 data_root = "data/cifar"
 dataset_type = "CIFAR10"

@@ -18,7 +18,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadGroup"),
-    dict(type="ResizeGroup", size=256, masks=False),  # measured in pixels of the original pictures
+    dict(type="ResizeGroup", size=256, masks=False),  # measured in pixels of the original images
     dict(type="PackTaskInputs", meta_keys=meta_keys),
 ]
 
@@ -54,11 +54,11 @@ train_cfg = dict(by_epoch=True, max_epochs=350, val_interval=10)
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(
-    optimizer=dict(type="Adam", lr=1.625e-4, betas=(0.9, 0.99)),  # 1e-4 for 16 pictures of a group, here 26
+    optimizer=dict(type="Adam", lr=1.625e-4, betas=(0.9, 0.99)),  # 1e-4 for 16 images of a group, here 26
     accumulative_counts=2,
 )
 
-tiny_root = "tiny://co_saliency?groups=3&pictures=4&seed=0"
+tiny_root = "tiny://co_saliency?groups=3&images=4&seed=0"
 tiny_train_pipeline = [
     dict(type="LoadGroup"),
     dict(type="FlipGroup", prob=0.5),

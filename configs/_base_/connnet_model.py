@@ -1,4 +1,4 @@
-"""ResNet-50 on all four levels under ConnNet's decoder, for pictures in RGB with ImageNet's normalisation; the head's
+"""ResNet-50 on all four levels under ConnNet's decoder, for images in RGB with ImageNet's normalisation; the head's
 type is the config's."""
 
 model = dict(

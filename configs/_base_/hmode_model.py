@@ -1,4 +1,4 @@
-"""HMoDE on VGG-16's last three levels, for pictures in RGB with ImageNet's normalisation."""
+"""HMoDE on VGG-16's last three levels, for images in RGB with ImageNet's normalisation."""
 
 model = dict(
     type="TaskModel",

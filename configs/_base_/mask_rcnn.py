@@ -1,4 +1,4 @@
-"""Mask R-CNN (ICCV 2017) without backbone and neck, for pictures in RGB with ImageNet's normalisation."""
+"""Mask R-CNN (ICCV 2017) without backbone and neck, for images in RGB with ImageNet's normalisation."""
 
 model = dict(
     type="mmdet.MaskRCNN",

@@ -1,4 +1,4 @@
-"""RetinaNet (ICCV 2017) without backbone and neck, for pictures in RGB with ImageNet's normalisation."""
+"""RetinaNet (ICCV 2017) without backbone and neck, for images in RGB with ImageNet's normalisation."""
 
 model = dict(
     type="mmdet.RetinaNet",

@@ -1,6 +1,6 @@
-"""MSRA-B: 2,500 pictures to train, 500 to validate, 2,000 to test, in data/msra_b (see datasets/saliency/README.md).
+"""MSRA-B: 2,500 images to train, 500 to validate, 2,000 to test, in data/msra_b (see datasets/saliency/README.md).
 
-Other sets of this layout (DUTS, HKU-IS, ECSSD, PASCAL-S, DUT-OMRON): another data_root and split. Pictures keep their
+Other sets of this layout (DUTS, HKU-IS, ECSSD, PASCAL-S, DUT-OMRON): another data_root and split. Images keep their
 size for measuring; sides are padded to multiples of 32. Crop and scales are our choice, ConnNet's are not public.
 """
 

@@ -1,4 +1,4 @@
-"""Salient instances (Li et al., CVPR 2017: 500 pictures to train, 200 to validate, 300 to test) in data/sis1k.
+"""Salient instances (Li et al., CVPR 2017: 500 images to train, 200 to validate, 300 to test) in data/sis1k.
 
 The annotations are made of id maps, see datasets/salient_instances/README.md.
 """

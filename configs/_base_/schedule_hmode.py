@@ -1,4 +1,4 @@
-"""HMoDE's schedule on ShanghaiTech A: Adam, 200 epochs of single pictures, halved once after the hundredth.
+"""HMoDE's schedule on ShanghaiTech A: Adam, 200 epochs of single images, halved once after the hundredth.
 
 The authors validate from epoch 100 on and keep the epoch with the lowest MAE.
 """

@@ -1,4 +1,4 @@
-"""The schedule of NASNet's ImageNet models: RMSProp, 250,000 steps of 1600 pictures, x0.97 every 2.4 epochs.
+"""The schedule of NASNet's ImageNet models: RMSProp, 250,000 steps of 1600 images, x0.97 every 2.4 epochs.
 
 Measured are the weights' moving averages.
 """

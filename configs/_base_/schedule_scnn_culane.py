@@ -1,4 +1,4 @@
-"""SCNN's schedule on CULane, as its authors' Lua code has it: 60,000 steps of 12 pictures, polynomial decay.
+"""SCNN's schedule on CULane, as its authors' Lua code has it: 60,000 steps of 12 images, polynomial decay.
 
 The 200 steps of warm-up are ours: without them training diverges now and then, the most frequent complaint of users.
 """

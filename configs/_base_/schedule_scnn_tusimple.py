@@ -1,4 +1,4 @@
-"""The schedule of SCNN's PyTorch port on TuSimple: 1,500 steps of 32 pictures, 20 of warm-up, polynomial decay."""
+"""The schedule of SCNN's PyTorch port on TuSimple: 1,500 steps of 32 images, 20 of warm-up, polynomial decay."""
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=1_500, val_interval=100)
 val_cfg = dict(type="ValLoop")

@@ -1,6 +1,6 @@
 """ShanghaiTech B: 400 streets to train, 316 to test, in data/shanghaitech (see datasets/shanghaitech/README.md).
 
-HMoDE's settings for this part are not public: those of part A. There is no list for validation: the test's pictures
+HMoDE's settings for this part are not public: those of part A. There is no list for validation: the test's images
 choose the epoch, as in the papers.
 """
 

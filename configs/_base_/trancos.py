@@ -1,6 +1,6 @@
-"""TRANCOS: traffic jams, 403 pictures to train, 420 to validate, 421 to test, in data/trancos.
+"""TRANCOS: traffic jams, 403 images to train, 420 to validate, 421 to test, in data/trancos.
 
-See datasets/trancos/README.md. Whole pictures of 640x480 pixels; vehicles count inside the region of interest alone.
+See datasets/trancos/README.md. Whole images of 640x480 pixels; vehicles count inside the region of interest alone.
 HMoDE's authors have no settings for this set: those of ShanghaiTech A.
 """
 

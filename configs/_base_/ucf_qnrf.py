@@ -1,7 +1,7 @@
-"""UCF-QNRF: 1,201 pictures to train, 334 to test, in data/ucf_qnrf (see datasets/ucf_qnrf/README.md).
+"""UCF-QNRF: 1,201 images to train, 334 to test, in data/ucf_qnrf (see datasets/ucf_qnrf/README.md).
 
 Sizes and crops as in C-3-Framework: inside 1024x1024 pixels, sides multiples of 16. There is no list for validation:
-the test's pictures choose the epoch, as in the papers.
+the test's images choose the epoch, as in the papers.
 """
 
 data_root = "data/ucf_qnrf"
@@ -17,9 +17,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadImage"),
-    dict(
-        type="ResizeToFit", size=(1024, 1024), multiple=16, truth=False
-    ),  # measured in pixels of the original pictures
+    dict(type="ResizeToFit", size=(1024, 1024), multiple=16, truth=False),  # measured in pixels of the original images
     dict(type="PackTaskInputs"),
 ]
 
@@ -55,7 +53,7 @@ tiny_train_pipeline = [
 ]
 tiny_test_pipeline = [
     dict(type="LoadImage"),
-    dict(type="ResizeToFit", size=(128, 128), multiple=16, truth=False),  # measured in pixels of the original pictures
+    dict(type="ResizeToFit", size=(128, 128), multiple=16, truth=False),  # measured in pixels of the original images
     dict(type="PackTaskInputs"),
 ]
 tiny_val_dataloader = dict(

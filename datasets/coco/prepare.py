@@ -179,7 +179,7 @@ def check_split(root: Path, split: str) -> Iterator[str]:
     present = {path.name for path in folder.glob("*.jpg")} if folder.is_dir() else set()
     missing = sorted(names - present)
     if missing:
-        yield f"{folder}: {len(missing)} of {len(names)} pictures missing ({', '.join(missing[:3])}, ...)"
+        yield f"{folder}: {len(missing)} of {len(names)} images missing ({', '.join(missing[:3])}, ...)"
 
 
 def count_jpegs(folder: Path) -> int:

@@ -60,7 +60,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def unpack_split(root: Path, split: str, downloads: Path, *, check: bool) -> None:
-    """Unpack one archive: an archive per class for training, loose pictures for validation."""
+    """Unpack one archive: an archive per class for training, loose images for validation."""
     archive = downloads / f"ILSVRC2012_img_{split}.tar"
     if not archive.is_file():
         raise Refused(
@@ -72,7 +72,7 @@ def unpack_split(root: Path, split: str, downloads: Path, *, check: bool) -> Non
         if split == "train":
             unpack_classes(tar, root / "train")
         else:
-            unpack_pictures(tar, root / "val", val_folders(downloads))
+            unpack_images(tar, root / "val", val_folders(downloads))
 
 
 def unpack_classes(tar: tarfile.TarFile, folder: Path) -> None:
@@ -80,12 +80,12 @@ def unpack_classes(tar: tarfile.TarFile, folder: Path) -> None:
         inner = tar.extractfile(member)
         if inner is None:
             continue
-        with tarfile.open(fileobj=inner) as pictures:
-            unpack_pictures(pictures, folder, dict.fromkeys(pictures.getnames(), Path(member.name).stem))
+        with tarfile.open(fileobj=inner) as images:
+            unpack_images(images, folder, dict.fromkeys(images.getnames(), Path(member.name).stem))
 
 
-def unpack_pictures(tar: tarfile.TarFile, folder: Path, classes: dict[str, str]) -> None:
-    """Each picture into its class's folder; it appears under its name when it is whole."""
+def unpack_images(tar: tarfile.TarFile, folder: Path, classes: dict[str, str]) -> None:
+    """Each image into its class's folder; it appears under its name when it is whole."""
     for member in tar:
         source = tar.extractfile(member)
         if source is None:
@@ -108,11 +108,11 @@ def class_of(name: str, classes: dict[str, str]) -> str:
 
 
 def val_folders(downloads: Path) -> dict[str, str]:
-    """Picture -> class folder, from lines ``ILSVRC2012_val_00000001.JPEG 65`` (or with a WordNet id)."""
+    """Image -> class folder, from lines ``ILSVRC2012_val_00000001.JPEG 65`` (or with a WordNet id)."""
     path = downloads / VAL_LIST
     if not path.is_file():
         raise Refused(
-            f"{path}: missing; it lists `<picture> <label>` for the validation pictures, labels 0 to 999 in the order "
+            f"{path}: missing; it lists `<image> <label>` for the validation images, labels 0 to 999 in the order "
             "of the WordNet ids (Caffe's ilsvrc12 val.txt), or their WordNet ids"
         )
     folders = class_folders()
@@ -145,7 +145,7 @@ def check_split(root: Path, split: str) -> Iterator[str]:
         yield f"{folder}: expected {CLASSES} class folders, found {len(folders)}"
     found = sum(1 for entry in folders for _ in entry.glob("*.JPEG"))
     if found != COUNTS[split]:
-        yield f"{folder}: expected {COUNTS[split]} pictures, found {found}"
+        yield f"{folder}: expected {COUNTS[split]} images, found {found}"
 
 
 if __name__ == "__main__":

@@ -27,10 +27,10 @@ from visionzoo.errors import ConfigError, DataError
 
 @pytest.fixture
 def listed(tmp_path: Path) -> tuple[Path, Path]:
-    """Eight pictures in two class folders, and their list."""
+    """Eight images in two class folders, and their list."""
     lines = []
     for number, image in enumerate(random_images(8, 64)):
-        name = f"n{number % 2}/picture {number}.png"
+        name = f"n{number % 2}/image {number}.png"
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), image[..., ::-1])
         lines.append(f"{name} {number % 2}")
@@ -47,16 +47,16 @@ def test_listed_images_are_read(listed: tuple[Path, Path]) -> None:
 
 def test_labels_may_be_left_out(listed: tuple[Path, Path]) -> None:
     root, file = listed
-    file.write_text("n0/picture 0.png\n\nn1/picture 1.png\n")
-    assert ListedImages(root, file).names == ["n0/picture 0.png", "n1/picture 1.png"]
+    file.write_text("n0/image 0.png\n\nn1/image 1.png\n")
+    assert ListedImages(root, file).names == ["n0/image 0.png", "n1/image 1.png"]
 
 
-def test_without_a_list_every_picture_is_used(
+def test_without_a_list_every_image_is_used(
     listed: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     root, _ = listed
     assert ListedImages(root).names == sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
-    with pytest.raises(DataError, match=r"expected a folder with pictures \(.*\) at any depth, found none"):
+    with pytest.raises(DataError, match=r"expected a folder with images \(.*\) at any depth, found none"):
         ListedImages(root / "n2")
 
 

@@ -1,6 +1,6 @@
 """NASNet-A written out operation by operation, as its figures read: what ours is tested and timed against.
 
-A state dict of our names and pictures go in, all states come out. Every branch applies its own ReLU, pads its own
+A state dict of our names and images go in, all states come out. Every branch applies its own ReLU, pads its own
 input as TensorFlow's SAME and its own pools; nothing is shared between branches, and nothing with our cells.
 """
 

@@ -308,18 +308,18 @@ def test_learns_four_classes() -> None:
     grid = torch.arange(64.0)
     waves = [grid[:, None] / 3 + 0 * grid, grid[None] / 3 + 0 * grid[:, None]]
     waves += [(grid[:, None] + grid) / 6, (grid[:, None] - grid) / 6]
-    pictures = torch.stack([torch.sin(waves[int(label)] + shift) for label, shift in zip(labels, phase)])
-    pictures = pictures[:, None] + 0.5 * torch.randn(64, 3, 64, 64)
+    images = torch.stack([torch.sin(waves[int(label)] + shift) for label, shift in zip(labels, phase)])
+    images = images[:, None] + 0.5 * torch.randn(64, 3, 64, 64)
     net, head = BossNet("tiny", encoding=[[1], [0], [1], [0]]), nn.Linear(256, 4)
     optimizer = torch.optim.AdamW([*net.parameters(), *head.parameters()], lr=2e-3)
     for _ in range(15):
         for rows in torch.randperm(64).split(16):
-            loss = F.cross_entropy(head(net(pictures[rows])[-1].mean((2, 3))), labels[rows])
+            loss = F.cross_entropy(head(net(images[rows])[-1].mean((2, 3))), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     with torch.no_grad():
-        correct = head(net.eval()(pictures)[-1].mean((2, 3))).argmax(1) == labels
+        correct = head(net.eval()(images)[-1].mean((2, 3))).argmax(1) == labels
     assert correct.float().mean() > 0.95
 
 

@@ -337,7 +337,7 @@ def test_wrong_settings_are_named(options, error, expected):
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_pictures_of_other_channels_are_refused(channels):
+def test_images_of_other_channels_are_refused(channels):
     with pytest.raises(RuntimeError, match=f"to have 3 channels, but got {channels}"):
         DiNAT("tiny")(torch.zeros(1, channels, 64, 64))
 
@@ -371,7 +371,7 @@ def stripes(count):
 
 
 @pytest.mark.slow
-def test_a_large_picture_needs_less_than_four_gigabytes():
+def test_a_large_image_needs_less_than_four_gigabytes():
     """Beyond what the process holds before; 800 x 1333 pixels through DiNAT-Mini with COCO's dilations."""
     code = (
         "import resource, torch; torch.set_num_threads(1)\n"

@@ -305,25 +305,25 @@ def test_l2_is_of_convolutions_and_linear_weights_alone() -> None:
 
 
 def test_learns_four_classes() -> None:
-    """Coloured stripes of four directions and frequencies, 64 pictures of 32 pixels, 6 cells of 8 filters."""
+    """Coloured stripes of four directions and frequencies, 64 images of 32 pixels, 6 cells of 8 filters."""
     torch.manual_seed(0)
     labels = torch.arange(64) % 4
     grid, phase = torch.arange(32.0), torch.rand(64, 1, 1) * 6.28
     waves = [grid[:, None] / 2 + 0 * grid, grid[None] / 2 + 0 * grid[:, None]]
     waves += [(grid[:, None] + grid) / 3, (grid[:, None] - grid) / 3]
-    pictures = torch.stack([torch.sin(waves[int(label)] + shift) for label, shift in zip(labels, phase)])
-    pictures = pictures[:, None] + 0.5 * torch.randn(64, 3, 32, 32)
+    images = torch.stack([torch.sin(waves[int(label)] + shift) for label, shift in zip(labels, phase)])
+    images = images[:, None] + 0.5 * torch.randn(64, 3, 32, 32)
     net, head = NASNet("cifar", num_cells=6, filters=8, stem_filters=24).train(), nn.Linear(192, 4)
     optimizer = torch.optim.SGD([*net.parameters(), *head.parameters()], lr=0.025, momentum=0.9, nesterov=True)
     for epoch in range(12):
         net.set_training_progress(epoch, 120)
         for rows in torch.randperm(64).split(16):
-            loss = F.cross_entropy(head(net(pictures[rows])[-1].mean((2, 3))), labels[rows])
+            loss = F.cross_entropy(head(net(images[rows])[-1].mean((2, 3))), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     with torch.no_grad():
-        correct = head(net.eval()(pictures)[-1].mean((2, 3))).argmax(1) == labels
+        correct = head(net.eval()(images)[-1].mean((2, 3))).argmax(1) == labels
     assert correct.float().mean() > 0.95
 
 
@@ -405,7 +405,7 @@ def test_norms_are_folded_in_evaluation_mode_alone() -> None:
 
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("variant", ["tiny", "cifar"])
-def test_pictures_of_other_channels_are_refused(variant: str, channels: int) -> None:
+def test_images_of_other_channels_are_refused(variant: str, channels: int) -> None:
     with pytest.raises(RuntimeError, match=f"to have 3 channels, but got {channels}"):
         NASNet(variant)(torch.zeros(1, channels, 64, 64))
 

@@ -23,7 +23,7 @@ DETECTORS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def pictures(height: int, width: int) -> dict[str, Any]:
+def drawn_images(height: int, width: int) -> dict[str, Any]:
     """Two of them as the loader gives them, one without objects."""
     samples = []
     for boxes in ([[5.0, 8.0, 60.0, 70.0], [30.0, 10.0, 50.0, 40.0]], []):
@@ -56,7 +56,7 @@ def detector(name: str, **options: Any) -> Any:
 def test_a_step_and_predictions_at_odd_sizes(name: str, divisor: int) -> None:
     """Sizes that no stride divides, padded to a multiple of 32 or not at all: finite losses, gradients everywhere."""
     model = detector(name, **{"model.data_preprocessor.pad_size_divisor": divisor}).train()
-    batch = model.data_preprocessor(pictures(97, 131), training=True)
+    batch = model.data_preprocessor(drawn_images(97, 131), training=True)
     assert batch["inputs"].shape[-2:] == ((97, 131) if divisor == 1 else (128, 160))
     losses, _ = model.parse_losses(model(**batch, mode="loss"))
     losses.backward()
@@ -65,7 +65,7 @@ def test_a_step_and_predictions_at_odd_sizes(name: str, divisor: int) -> None:
     for part in parts:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in part.parameters())
     with torch.no_grad():
-        found = model.eval()(**model.data_preprocessor(pictures(97, 131)), mode="predict")
+        found = model.eval()(**model.data_preprocessor(drawn_images(97, 131)), mode="predict")
     for sample in found:
         boxes = sample.pred_instances.bboxes
         assert boxes.isfinite().all()

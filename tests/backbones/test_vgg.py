@@ -1,4 +1,4 @@
-"""VGG and the ResNet without pooling: sizes, torchvision's weights and outputs, frozen encoders, wrong pictures."""
+"""VGG and the ResNet without pooling: sizes, torchvision's weights and outputs, frozen encoders, wrong images."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_frozen_weights_stay_while_norms_go_on(kind):
 
 @pytest.mark.parametrize("kind", [VGG, UnpooledResNet])
 @pytest.mark.parametrize("channels", [1, 4])
-def test_pictures_of_other_channels(kind, channels):
+def test_images_of_other_channels(kind, channels):
     with pytest.raises(DataError, match=rf"3 channels, \(B, 3, H, W\), found \(2, {channels}, 32, 32\)"):
         kind("tiny")(torch.zeros(2, channels, 32, 32))
 
 
-def test_pictures_too_small_for_the_last_stage():
+def test_images_too_small_for_the_last_stage():
     with pytest.raises(DataError, match="at least 16x16 pixels, found 40x15"):
         VGG("tiny")(torch.zeros(1, 3, 15, 40))
     assert VGG("tiny", out_indices=(0,)).eval()(torch.zeros(1, 3, 1, 1))[0].shape == (1, 8, 1, 1)

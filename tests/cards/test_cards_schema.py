@@ -114,7 +114,7 @@ def test_name_is_the_stem(edited):
     path = edited(lambda card: None, stem="rcnet_retinanet_copy")
     assert complaint(path) == (
         f"{path}: visionzoo.name: expected 'rcnet_retinanet_copy' after the file's name, "
-        "found 'rcnet_retinanet'; mend it"
+        "found 'rcnet_retinanet'; fix it"
     )
 
 

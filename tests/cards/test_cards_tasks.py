@@ -23,8 +23,8 @@ SINGLE = task_checks("saliency")
 
 @pytest.fixture(scope="module")
 def groups():
-    """Five, four and four drawn pictures, as the data set names them."""
-    folder = CoSaliencyFolder("tiny://co_saliency?groups=3&pictures=4&seed=0", name="CoCA", test_mode=True)
+    """Five, four and four drawn images, as the data set names them."""
+    folder = CoSaliencyFolder("tiny://co_saliency?groups=3&images=4&seed=0", name="CoCA", test_mode=True)
     return [folder.get_data_info(index) for index in range(len(folder))]
 
 
@@ -57,14 +57,14 @@ def test_a_shaken_group_has_a_map_for_every_mask(groups):
             assert 0 <= found.min() < found.max() <= 1
 
 
-def test_the_first_group_is_shaken_as_single_pictures_are(groups):
+def test_the_first_group_is_shaken_as_single_images_are(groups):
     (first, *_) = shaken(groups)
     for number, paths in enumerate(zip(groups[0]["img_path"], groups[0]["gt_path"], strict=True)):
         alone = SINGLE.shaken(dict(zip(("img_path", "gt_path"), paths, strict=True)), number, 0, 0)
         assert np.array_equal(first["pred_map"][number], alone["pred_map"])
 
 
-def test_the_fourth_picture_of_every_group_is_inside_out(groups):
+def test_the_fourth_image_of_every_group_is_inside_out(groups):
     for sample in shaken(groups):
         leads = [
             found[truth > 127].mean() > found[truth <= 127].mean()
@@ -81,7 +81,7 @@ def test_noise_differs_between_groups_and_seeds_and_stays_otherwise(groups):
     assert np.array_equal(second["pred_map"][3], shaken(same)[1]["pred_map"][3])
 
 
-def test_shaken_groups_are_measured_picture_by_picture(groups):
+def test_shaken_groups_are_measured_image_by_image(groups):
     found, metric = measured(shaken(groups), per_image=True)
     assert found["sal/images"] == 13
     assert 0.3 < found["sal/Smeasure"] < 0.9  # neither perfect nor all wrong, so that a change of the metric shows

@@ -10,7 +10,7 @@ import torch
 from visionzoo.cards import card_folder, card_names, find_card, read_card
 from visionzoo.cards import checks as cards_checks
 from visionzoo.cards.checks import difference
-from visionzoo.cards.seeding import fill_weights, seeded_array, seeded_picture
+from visionzoo.cards.seeding import fill_weights, seeded_array, seeded_image
 from visionzoo.cards.table import BEGIN, END, with_table, zoo_table
 from visionzoo.cards.verify import record_card, replace_values, table_problem, verify_cards
 from visionzoo.cli.cards import main
@@ -126,10 +126,10 @@ def test_wrong_task_is_found(copied):
 
 def test_an_error_of_a_check_is_an_outcome(copied, monkeypatch):
     def broken(card, check):
-        raise CardError("model.neck: expected 3 levels, found 2; mend it")
+        raise CardError("model.neck: expected 3 levels, found 2; fix it")
 
     monkeypatch.setitem(cards_checks.MEASURE, "build", broken)
-    assert outcome_of(copied(), "build").detail == "model.neck: expected 3 levels, found 2; mend it"
+    assert outcome_of(copied(), "build").detail == "model.neck: expected 3 levels, found 2; fix it"
 
 
 def test_difference_knows_nan_shape_and_names():
@@ -164,10 +164,10 @@ def test_seeded_numbers_depend_on_nothing_else():
     assert np.array_equal(again, seeded_array(3, "neck.weight", (2, 3)))
     assert again[0, 0] == pytest.approx(-0.1555539, abs=1e-6)  # of numpy's frozen stream
     assert not np.array_equal(again, seeded_array(4, "neck.weight", (2, 3)))
-    picture = seeded_picture(0, "a", 31, 45)
-    assert picture.shape == (3, 31, 45)
-    assert picture.dtype == torch.uint8
-    assert picture.float().std() > 20
+    image = seeded_image(0, "a", 31, 45)
+    assert image.shape == (3, 31, 45)
+    assert image.dtype == torch.uint8
+    assert image.float().std() > 20
 
 
 def test_seeded_weights_do_not_depend_on_order_or_neighbours():

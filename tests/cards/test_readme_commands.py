@@ -56,12 +56,12 @@ def test_shown_command_parses(shown):
 
 def test_links_of_the_readme_lead_somewhere():
     links = re.findall(r"\]\((?!https?://)([^)#]+)\)", PAGES["README.md"].read_text())
-    assert "model_cards/pictures/rcnet_retinanet_tiny.png" in links
+    assert "model_cards/images/rcnet_retinanet_tiny.png" in links
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_readme_python_runs_as_far_as_it_needs_no_pictures():
-    """Blocks run in full width and without weights, so what reads trained weights or pictures is left out."""
+def test_readme_python_runs_as_far_as_it_needs_no_images():
+    """Blocks run in full width and without weights, so what reads trained weights or images is left out."""
     blocks = re.findall(r"```python\n(.*?)```", PAGES["README.md"].read_text(), flags=re.S)
     assert len(blocks) == 2
     names = {}

@@ -73,7 +73,7 @@ def test_other_spaces_are_drawn_too(tmp_path, capsys):
         (["bossnas", "--space", "hytr"], "did you mean 'hytra'"),
         (["bossnas", "--cfg-options", "epoch=2"], "did you mean 'epochs'"),
         (["bossnas", "--cfg-options", "epochs.x=2"], "no setting of the search is called 'epochs.x'"),
-        (["bossnas", "--cfg-options", "train_root=none"], "none: expected a folder with pictures"),
+        (["bossnas", "--cfg-options", "train_root=none"], "none: expected a folder with images"),
         (["bossnas", "--device", "gpu"], "--device: expected auto, cpu"),
         (["encoding", "none.yml"], "none.yml: expected a readable file"),
         (["encoding", "."], "expected path_rank/bestpath_*.yml of a search, found none"),

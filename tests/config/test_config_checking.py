@@ -108,7 +108,7 @@ def test_all_problems_come_at_once_under_one_sentence(detector):
     with pytest.raises(ConfigError) as caught:
         require_valid(load_config(detector, options=options, allow_new=True))
     first, *rest = str(caught.value).splitlines()
-    assert first == "d.py: expected a config that can be built, found 3 problems; mend and run again"
+    assert first == "d.py: expected a config that can be built, found 3 problems; fix and run again"
     assert len(rest) == len(caught.value.problems) == 3
 
 

@@ -132,7 +132,7 @@ def test_exports_or_says_why(subject: Subject) -> None:
 
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("name", own("backbones"))
-def test_pictures_of_other_channels_are_refused(name: str, channels: int) -> None:
+def test_images_of_other_channels_are_refused(name: str, channels: int) -> None:
     part = next(subject for subject in fast_subjects() if subject.name == name).part
     with pytest.raises((RuntimeError, ZooError), match=rf"3 channels.*{channels}"):
         part(torch.zeros(2, channels, *EVEN))

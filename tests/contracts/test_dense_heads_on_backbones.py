@@ -14,7 +14,7 @@ from visionzoo.heads.connnet import MapHead
 from visionzoo.models.wiring import build_model
 from visionzoo.structures.task_sample import TaskSample
 
-# As the preprocessor pads them; the truth of the second picture ends before its padding.
+# As the preprocessor pads them; the truth of the second image ends before its padding.
 SIZE, SMALLER, ORIGINAL = (96, 160), (75, 131), (50, 80)
 
 
@@ -97,8 +97,8 @@ def batch(case: HeadCase) -> dict:
     samples = [TaskSample(metainfo={"img_shape": shape, "ori_shape": ORIGINAL}) for shape in (SIZE, SMALLER)]
     for sample, shape in zip(samples, (SIZE, SMALLER)):
         case.add_truth(sample, *shape)
-    pictures = [torch.randint(0, 256, (3, *shape), dtype=torch.uint8, generator=draw) for shape in (SIZE, SMALLER)]
-    return {"inputs": pictures, "data_samples": samples}
+    images = [torch.randint(0, 256, (3, *shape), dtype=torch.uint8, generator=draw) for shape in (SIZE, SMALLER)]
+    return {"inputs": images, "data_samples": samples}
 
 
 def model_on(backbone: Subject, head: str, neck: str | None) -> torch.nn.Module:

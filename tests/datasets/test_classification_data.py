@@ -1,4 +1,4 @@
-"""Data sets of one class per picture: labels, names, and an error for everything that can be wrong."""
+"""Data sets of one class per image: labels, names, and an error for everything that can be wrong."""
 
 import hashlib
 import json
@@ -37,10 +37,10 @@ def draw(path, value=0):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Two classes, one picture of which lies deeper; a text beside them."""
+    """Two classes, one image of which lies deeper; a text beside them."""
     for name in ("train/cat/2.png", "train/cat/deep/1.JPG", "train/dog/1.png", "val/dog/9.png"):
         draw(tmp_path / name)
-    (tmp_path / "train/cat/notes.txt").write_text("no picture")
+    (tmp_path / "train/cat/notes.txt").write_text("no image")
     return tmp_path
 
 
@@ -108,7 +108,7 @@ def test_class_maps_that_are_none(tree, text, what):
 
 
 def test_what_is_wrong_with_folders(tree):
-    with pytest.raises(DataError, match=r"expected .*trian/<class folder>/<picture>, found no such folder.*--tiny"):
+    with pytest.raises(DataError, match=r"expected .*trian/<class folder>/<image>, found no such folder.*--tiny"):
         build("ImageFolder", data_root=str(tree), split="trian")
     with pytest.raises(DataError, match=r"datasets/imagenet/prepare\.py.*--tiny"):
         build("ImageNet", data_root=str(tree / "nowhere"))
@@ -127,10 +127,10 @@ def test_what_is_wrong_with_folders(tree):
         build("ImageFolder", data_root=str(tree), class_map="absent.txt")
 
 
-def test_a_damaged_picture_is_named_when_it_is_read(tree):
+def test_a_damaged_image_is_named_when_it_is_read(tree):
     (tree / "train/dog/1.png").write_bytes(b"\x89PNG\r\n\x1a\nnot")
     dataset = build("ImageFolder", data_root=str(tree), pipeline=[dict(type="LoadImage")])
-    with pytest.raises(DataError, match=r"train/dog/1\.png: expected a whole picture"):
+    with pytest.raises(DataError, match=r"train/dog/1\.png: expected a whole image"):
         dataset[2]
 
 
@@ -172,7 +172,7 @@ def test_a_list_can_take_the_classes_of_another(tree):
         ("a.csv", "file,label\n", "header with path and label, found file, label"),
         ("a.csv", "path,label\ncat/2.png\n", "a path and a label in line 2"),
         ("a.txt", "cat/2.png 0\nalone\n", "a path and a label in line 2"),
-        ("a.txt", "\n", "at least one picture"),
+        ("a.txt", "\n", "at least one image"),
         ("a.txt", "cat/2.png cta\n", r"a.txt line 1: expected one of 2 classes, found 'cta'; did you mean 'cat'"),
         ("a.txt", "cat/2.png 2\n", "expected one of 2 classes, found '2'"),
         ("a.txt", "cat/3.png cat\n", r"found 1 missing \(train/cat/3.png\)"),
@@ -231,9 +231,9 @@ def test_classes_can_be_told_apart(kind, twin, classes):
     assert len(train.metainfo["classes"]) == classes
 
     def colours(dataset):
-        pictures = [dataset[i]["img"].astype(float) for i in range(len(dataset))]
-        drawn = [(np.ptp(p, axis=2) > 30) | (p.max(2) > 205) | (p.min(2) < 65) for p in pictures]
-        return np.stack([picture[mask].mean(0) for picture, mask in zip(pictures, drawn)])
+        images = [dataset[i]["img"].astype(float) for i in range(len(dataset))]
+        drawn = [(np.ptp(p, axis=2) > 30) | (p.max(2) > 205) | (p.min(2) < 65) for p in images]
+        return np.stack([image[mask].mean(0) for image, mask in zip(images, drawn)])
 
     found, truth = colours(train), np.array(labels(train)) % 10
     means = np.stack([found[truth == colour].mean(0) for colour in range(10)])
@@ -312,8 +312,8 @@ def test_what_is_wrong_with_cifar(tmp_path):
 
 @pytest.fixture
 def scene(tmp_path):
-    picture = np.arange(40 * 60 * 3, dtype=np.uint32).reshape(40, 60, 3).astype(np.uint8)
-    cv2.imwrite(str(tmp_path / "1.png"), picture[..., ::-1])
+    image = np.arange(40 * 60 * 3, dtype=np.uint32).reshape(40, 60, 3).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "1.png"), image[..., ::-1])
     boxes = [([10.4, 5, 20, 10.2], 7, 0), ([50, 30, 20, 20], 4, 0), ([0, 0, 9, 9], 4, 1), ([3, 3, 2, 9], 4, 0)]
     record = {
         "images": [{"id": 1, "file_name": "1.png", "height": 40, "width": 60}],
@@ -324,29 +324,29 @@ def scene(tmp_path):
         "categories": [{"id": 7, "name": "dog"}, {"id": 4, "name": "cat"}],
     }
     (tmp_path / "ann.json").write_text(json.dumps(record))
-    return tmp_path, picture
+    return tmp_path, image
 
 
 @pytest.mark.parametrize("keep_crops", [False, True])
-def test_boxes_become_pictures(scene, keep_crops):
-    root, picture = scene
+def test_boxes_become_images(scene, keep_crops):
+    root, image = scene
     dataset = build("CocoCrops", data_root=str(root), ann_file="ann.json", min_size=4, keep_crops=keep_crops)
     assert dataset.metainfo["classes"] == ("cat", "dog")
     assert labels(dataset) == [1, 0]
     for _ in range(2):
         first, second = dataset[0], dataset[1]
-        np.testing.assert_array_equal(first["img"], picture[5:16, 10:31])
-        np.testing.assert_array_equal(second["img"], picture[30:40, 50:60])
+        np.testing.assert_array_equal(first["img"], image[5:16, 10:31])
+        np.testing.assert_array_equal(second["img"], image[30:40, 50:60])
         first["img"][:] = 0  # a later epoch must not see what a transform did
     assert second["ori_shape"] == (10, 10)
     assert second["ann_id"] == 1
 
 
 def test_margins_end_at_the_border_and_classes_choose(scene):
-    root, picture = scene
+    root, image = scene
     dataset = build("CocoCrops", data_root=str(root), ann_file="ann.json", margin=0.5, classes=["dog"])
     assert len(dataset) == 1
-    np.testing.assert_array_equal(dataset[0]["img"], picture[0:21, 0:41])
+    np.testing.assert_array_equal(dataset[0]["img"], image[0:21, 0:41])
 
 
 def test_what_is_wrong_with_crops(scene):

@@ -24,19 +24,19 @@ RANDOM = [step for step in ALL if step["type"] != "ResizeCrop"]
 
 
 @pytest.fixture
-def picture():
+def image():
     rng = np.random.default_rng(0)
     return np.kron(rng.integers(0, 256, (10, 16, 3), dtype=np.uint8), np.ones((4, 4, 1), np.uint8))[:37, :61]
 
 
-def apply(step, picture, seed=0):
+def apply(step, image, seed=0):
     seed_everything(seed)
-    return TRANSFORMS.build(dict(step))(dict(img=picture.copy(), img_shape=picture.shape[:2]))
+    return TRANSFORMS.build(dict(step))(dict(img=image.copy(), img_shape=image.shape[:2]))
 
 
 @pytest.mark.parametrize("step", ALL, ids=lambda step: step["type"])
-def test_a_picture_comes_out_and_its_shape_is_said(step, picture):
-    results = apply(step, picture)
+def test_a_image_comes_out_and_its_shape_is_said(step, image):
+    results = apply(step, image)
     assert results["img"].dtype == np.uint8
     assert results["img"].shape[2] == 3
     assert results["img_shape"] == results["img"].shape[:2]
@@ -44,31 +44,31 @@ def test_a_picture_comes_out_and_its_shape_is_said(step, picture):
 
 
 @pytest.mark.parametrize("step", RANDOM, ids=lambda step: step["type"])
-def test_a_seed_fixes_it_and_seeds_differ(step, picture):
-    runs = [apply(step, picture, seed)["img"] for seed in range(12)]
+def test_a_seed_fixes_it_and_seeds_differ(step, image):
+    runs = [apply(step, image, seed)["img"] for seed in range(12)]
     for seed, run in enumerate(runs):
-        np.testing.assert_array_equal(run, apply(step, picture, seed)["img"])
+        np.testing.assert_array_equal(run, apply(step, image, seed)["img"])
     assert len({run.tobytes() for run in runs}) > 1
 
 
-class Pictures:
-    """A data set of one picture, through a built pipeline."""
+class Images:
+    """A data set of one image, through a built pipeline."""
 
-    def __init__(self, picture):
-        self.picture, self.steps = picture, [TRANSFORMS.build(dict(step)) for step in RANDOM]
+    def __init__(self, image):
+        self.image, self.steps = image, [TRANSFORMS.build(dict(step)) for step in RANDOM]
 
     def __len__(self):
         return 1
 
     def __getitem__(self, index):
-        results = dict(img=self.picture.copy(), img_shape=self.picture.shape[:2])
+        results = dict(img=self.image.copy(), img_shape=self.image.shape[:2])
         for step in self.steps:
             results = step(results)
         return results["img"]
 
 
-def test_the_engines_seeding_of_samples_reaches_every_library(picture):
-    seeded = SeededDataset(Pictures(picture), seed=5)
+def test_the_engines_seeding_of_samples_reaches_every_library(image):
+    seeded = SeededDataset(Images(image), seed=5)
     first = [seeded[SampleKey(0, 0, turn)] for turn in range(3)]
     again = [seeded[SampleKey(0, 0, turn)] for turn in (2, 1, 0)][::-1]
     for one, other in zip(first, again):
@@ -77,15 +77,15 @@ def test_the_engines_seeding_of_samples_reaches_every_library(picture):
 
 
 @pytest.mark.parametrize(("size", "crop_pct"), [(32, 0.875), (24, 0.911), (36, 1.0)])
-def test_measuring_sees_timms_pixels(size, crop_pct, picture):
+def test_measuring_sees_timms_pixels(size, crop_pct, image):
     want = create_transform(size, crop_pct=crop_pct, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
-    pixels = (want(Image.fromarray(picture)).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    np.testing.assert_array_equal(apply(dict(type="ResizeCrop", size=size, crop_pct=crop_pct), picture)["img"], pixels)
+    pixels = (want(Image.fromarray(image)).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    np.testing.assert_array_equal(apply(dict(type="ResizeCrop", size=size, crop_pct=crop_pct), image)["img"], pixels)
 
 
-def test_nasnets_edge_takes_the_place_of_the_share(picture):
+def test_nasnets_edge_takes_the_place_of_the_share(image):
     step = dict(type="ResizeCrop", size=331, edge=354)
-    assert apply(step, picture)["img"].shape == (331, 331, 3)
+    assert apply(step, image)["img"].shape == (331, 331, 3)
     with pytest.raises(ConfigError, match="at least size=331"):
         TRANSFORMS.build({**step, "edge": 300})
 

@@ -1,4 +1,4 @@
-"""Groups of pictures with masks: reading, pairing, augmenting, and an error for everything that can be wrong."""
+"""Groups of images with masks: reading, pairing, augmenting, and an error for everything that can be wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from visionzoo.models import TaskPreprocessor
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.task_sample import group_sizes
 
-TINY = "tiny://co_saliency?groups=3&pictures=4&seed=0"
+TINY = "tiny://co_saliency?groups=3&images=4&seed=0"
 META = ("img_path", "ori_shape", "img_shape", "group")
 TRAIN = [dict(type="LoadGroup"), dict(type="ResizeGroup", size=(32, 48)), dict(type="PackTaskInputs", meta_keys=META)]
 TEST = [dict(type="LoadGroup"), dict(type="ResizeGroup", size=32, masks=False), TRAIN[2]]
@@ -55,13 +55,13 @@ def write(path, pixels):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Groups of two and one pictures; every picture's grey says which it is."""
+    """Groups of two and one images; every image's grey says which it is."""
     for number, name in enumerate(("cat/a.jpg", "cat/b.png", "dog/a.jpeg")):
         write(tmp_path / "images/set" / name, np.full((12, 15, 3), 50 * number, np.uint8))
         mask = np.zeros((12, 15), np.uint8)
         mask[: 3 + number] = 255
         write((tmp_path / "gts/set" / name).with_suffix(".png"), mask)
-    (tmp_path / "images/set/cat/notes.txt").write_text("no picture")
+    (tmp_path / "images/set/cat/notes.txt").write_text("no image")
     (tmp_path / "images/set/.cache").mkdir()
     return tmp_path
 
@@ -92,7 +92,7 @@ def test_a_jpeg_stands_in_for_a_missing_png(tree):
 
 
 def test_what_is_wrong_with_a_tree_is_told_at_once(tree):
-    with pytest.raises(DataError, match=r"images/sett: expected one folder of pictures per group.*did you mean 'set'"):
+    with pytest.raises(DataError, match=r"images/sett: expected one folder of images per group.*did you mean 'set'"):
         build(folder_of(tree, "sett"))
     with pytest.raises(DataError, match=r"nowhere/images/set: expected.*--tiny"):
         build(folder_of(tree / "nowhere"))
@@ -101,13 +101,13 @@ def test_what_is_wrong_with_a_tree_is_told_at_once(tree):
     with pytest.raises(DataError, match=r"2 of 3 are missing \(cat/a\.png, dog/a\.png\)"):
         build(folder_of(tree))
     (tree / "images/set/empty").mkdir()
-    with pytest.raises(DataError, match=r"set/empty: expected pictures of a group.*found none"):
+    with pytest.raises(DataError, match=r"set/empty: expected images of a group.*found none"):
         build(folder_of(tree))
     write(tree / "images/set/cat/a.png", np.zeros((12, 15, 3), np.uint8))
-    with pytest.raises(DataError, match=r"set/cat: expected one picture called a.*found a\.jpg, a\.png"):
+    with pytest.raises(DataError, match=r"set/cat: expected one image called a.*found a\.jpg, a\.png"):
         build(folder_of(tree))
     (tree / "images/void").mkdir()
-    with pytest.raises(DataError, match="expected one folder of pictures per group, found none"):
+    with pytest.raises(DataError, match="expected one folder of images per group, found none"):
         build(folder_of(tree, "void"))
 
 
@@ -136,7 +136,7 @@ def test_masks_that_cannot_be_meant(tree):
     dataset = build(folder_of(tree, pipeline=TRAIN))
     path = tree / "gts/set/cat/b.png"
     write(path, np.zeros((15, 12), np.uint8))
-    with pytest.raises(DataError, match=r"cat/b\.png: expected a mask of 15x12 like its picture, found 12x15"):
+    with pytest.raises(DataError, match=r"cat/b\.png: expected a mask of 15x12 like its image, found 12x15"):
         dataset[0]
     write(path, np.eye(12, 15, dtype=np.uint8))
     with pytest.raises(DataError, match=r"cat/b\.png: expected a mask of 0 to 255, found 1 as its largest value"):
@@ -171,16 +171,16 @@ def test_a_packed_group_for_training_and_for_measuring(tree):
     assert group_sizes(batch["data_samples"]) == [3]
 
 
-def test_pictures_in_memory_are_a_group_as_well():
-    pictures = [np.zeros((5, 6), np.uint8), np.zeros((7, 8, 3), np.uint8)]
-    found = transform("ResizeGroup", size=16)(transform("LoadGroup")({"img": pictures}))
+def test_images_in_memory_are_a_group_as_well():
+    images = [np.zeros((5, 6), np.uint8), np.zeros((7, 8, 3), np.uint8)]
+    found = transform("ResizeGroup", size=16)(transform("LoadGroup")({"img": images}))
     assert [image.shape for image in found["img"]] == [(16, 16, 3)] * 2
     assert found["ori_shape"] == [(5, 6), (7, 8)]
     assert "gt_map" not in found
 
 
 def scene():
-    """Pictures whose red channel is their mask."""
+    """Images whose red channel is their mask."""
     masks = [np.zeros((20, 30), np.uint8) for _ in range(40)]
     for number, mask in enumerate(masks):
         mask[2:9, 3 : 10 + number % 5] = 255
@@ -188,7 +188,7 @@ def scene():
 
 
 @pytest.mark.parametrize(("kind", "share"), [("FlipGroup", 0.5), ("RotateGroup", 0.2)])
-def test_pictures_and_masks_move_together(kind, share):
+def test_images_and_masks_move_together(kind, share):
     seed_everything(3)
     given, found = scene(), transform(kind)(scene())
     for image, mask in zip(found["img"], found["gt_map"], strict=True):
@@ -241,7 +241,7 @@ def test_pairs_of_equal_size_from_sources_in_turn():
     assert dataset[0]["inputs"][0].shape == (4, 3, 32, 48)
 
 
-def test_at_most_so_many_pictures_and_partners_of_every_group():
+def test_at_most_so_many_images_and_partners_of_every_group():
     dataset = build(pairs(most=2))
     partners, chosen = set(), set()
     for seed in range(40):
@@ -347,10 +347,10 @@ def test_the_twin_has_all_six_sets():
 
 
 def test_scenes_have_a_shared_shape_and_a_distractor():
-    picture, shared, distractor = draw_scene(np.random.RandomState(0), 1, 64)
-    assert picture.shape[:2] == shared.shape == distractor.shape
+    image, shared, distractor = draw_scene(np.random.RandomState(0), 1, 64)
+    assert image.shape[:2] == shared.shape == distractor.shape
     assert not (shared & distractor).any()
-    assert np.abs(picture[shared].mean(0) - (62, 92, 214)).max() <= 20
+    assert np.abs(image[shared].mean(0) - (62, 92, 214)).max() <= 20
     assert group_name(7) == "square2"
     again = draw_scene(np.random.RandomState(0), 1, 64)
-    np.testing.assert_array_equal(picture, again[0])
+    np.testing.assert_array_equal(image, again[0])

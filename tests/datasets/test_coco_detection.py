@@ -240,7 +240,7 @@ def test_a_data_set_that_ends_up_empty_counts_the_reasons(record, write):
         CocoDetection(**write(record), filter_cfg={"filter_empty_gt": True})
 
 
-def test_missing_pictures_are_counted_and_three_named(record, write, tmp_path):
+def test_missing_images_are_counted_and_three_named(record, write, tmp_path):
     record["images"] += [{"id": i, "file_name": f"sub/{i}.jpg", "height": 40, "width": 60} for i in (20, 21, 22)]
     where = write(record, images=(2, 9))
     with pytest.raises(

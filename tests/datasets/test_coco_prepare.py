@@ -103,7 +103,7 @@ def test_check_says_what_is_missing(prepare, server, tmp_path, capsys):
     run(prepare, server, tmp_path)
     (tmp_path / "train2017" / "2.jpg").unlink()
     assert run(prepare, server, tmp_path, "--check") == 1
-    assert "1 of 3 pictures missing (2.jpg" in capsys.readouterr().err
+    assert "1 of 3 images missing (2.jpg" in capsys.readouterr().err
 
 
 def test_a_server_that_sends_nothing_and_a_broken_zip(prepare, server, tmp_path, capsys):

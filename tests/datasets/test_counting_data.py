@@ -24,7 +24,7 @@ from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.errors import ConfigError, DataError, UnknownName
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-PICTURE = np.full((9, 12, 3), 90, np.uint8)
+IMAGE = np.full((9, 12, 3), 90, np.uint8)
 POINTS = {
     "a": np.array([[3.0, 2.0], [11.0, 8.0], [0.0, 0.0]]),
     "b": np.zeros((0, 2)),
@@ -48,7 +48,7 @@ def found(dataset):
     return [dataset.get_data_info(index) for index in range(len(dataset))]
 
 
-def picture(path, values=PICTURE):
+def image(path, values=IMAGE):
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), values)
 
@@ -68,28 +68,28 @@ def mat(path, **variables):
 
 def as_shanghaitech(root, points):
     for name, each in points.items():
-        picture(root / f"part_A_final/train_data/images/{name}.jpg")
+        image(root / f"part_A_final/train_data/images/{name}.jpg")
         mat(root / f"part_A_final/train_data/ground_truth/GT_{name}.mat", image_info=shanghaitech_info(each))
     return build("ShanghaiTech", root)
 
 
 def as_ucf_qnrf(root, points):
     for name, each in points.items():
-        picture(root / f"Train/{name}.jpg")
+        image(root / f"Train/{name}.jpg")
         mat(root / f"Train/{name}_ann.mat", annPoints=each)
     return build("UCFQNRF", root)
 
 
 def as_jhu(root, points):
     for name, each in points.items():
-        picture(root / f"train/images/{name}.jpg")
+        image(root / f"train/images/{name}.jpg")
         text(root / f"train/gt/{name}.txt", "".join(f"{x} {y} 5 5 1 0\n" for x, y in each))
     return build("JHUCrowd", root)
 
 
 def as_nwpu_mat(root, points, annotation="mat"):
     for name, each in points.items():
-        picture(root / f"images/{name}.jpg")
+        image(root / f"images/{name}.jpg")
         mat(root / f"mats/{name}.mat", annPoints=each)
         text(root / f"jsons/{name}.json", json.dumps({"img_id": name, "points": each.tolist()}))
     text(root / "train.txt", "".join(f"{name} {index} {index + 2}\n" for index, name in enumerate(points)))
@@ -102,7 +102,7 @@ def as_nwpu_json(root, points):
 
 def as_json_lines(root, points):
     for name in points:
-        picture(root / f"{name}.png")
+        image(root / f"{name}.png")
     lines = [json.dumps({"image": f"{name}.png", "points": each.tolist()}) for name, each in points.items()]
     text(root / "points.jsonl", "\n\n".join(lines))
     return build("Points", root)
@@ -110,20 +110,20 @@ def as_json_lines(root, points):
 
 def as_csv(root, points):
     for name in points:
-        picture(root / f"pictures/{name}.png")
+        image(root / f"images/{name}.png")
     rows = [f"{name}.png,{x},{y}" for name, each in points.items() for x, y in each.tolist() or [["", ""]]]
     text(root / "all.csv", "\n".join(["image,x,y", *rows]))
-    return build("Points", root, ann_file="all.csv", img_folder="pictures")
+    return build("Points", root, ann_file="all.csv", img_folder="images")
 
 
 def as_trancos(root, points):
     for name, each in points.items():
-        picture(root / f"images/{name}.jpg")
-        dots = np.zeros_like(PICTURE)
+        image(root / f"images/{name}.jpg")
+        dots = np.zeros_like(IMAGE)
         for x, y in each.astype(int):
             dots[y, x] = 0, 0, 255
-        picture(root / f"images/{name}dots.png", dots)
-        mat(root / f"images/{name}mask.mat", BW=np.ones(PICTURE.shape[:2], np.uint8))
+        image(root / f"images/{name}dots.png", dots)
+        mat(root / f"images/{name}mask.mat", BW=np.ones(IMAGE.shape[:2], np.uint8))
     text(root / "image_sets/training.txt", "a.jpg\nb\n\nc.jpg\n")
     return build("TRANCOS", root)
 
@@ -131,7 +131,7 @@ def as_trancos(root, points):
 def as_ucf_cc_50(root, points):
     names = list(points)
     for number in range(1, 51):
-        picture(root / f"{number}.jpg", PICTURE[..., 0])
+        image(root / f"{number}.jpg", IMAGE[..., 0])
         mat(root / f"{number}_ann.mat", annPoints=points[names[(number - 1) % 3]])
     return build("UCFCC50", root, folds=[list(range(4, 51)), [1, 2, 3]], fold=1, split="test")
 
@@ -167,19 +167,19 @@ def test_facts_of_a_sample(tmp_path):
     assert facts == [("street,wide", "rain"), ("stadium", "none"), ("rally", "snow")]
     assert found(as_trancos(tmp_path / "trancos", WHOLE))[0]["roi_path"].endswith("images/amask.mat")
     text(tmp_path / "points.jsonl", json.dumps({"image": "a.png", "points": [], "level": 1, "scene": "yard"}))
-    picture(tmp_path / "a.png")
+    image(tmp_path / "a.png")
     (plain,) = found(build("Points", tmp_path))
     assert (plain["level"], plain["scene"]) == (1, "yard")
 
 
 def test_dots_of_another_size_are_an_error(tmp_path):
     as_trancos(tmp_path, WHOLE)
-    picture(tmp_path / "images/adots.png", PICTURE[:, :-1])
+    image(tmp_path / "images/adots.png", IMAGE[:, :-1])
     with pytest.raises(DataError, match=r"adots\.png: expected dots of 12x9 pixels like a\.jpg, found 11x9"):
         build("TRANCOS", tmp_path)
     (tmp_path / "images/b.jpg").write_bytes(b"none")
-    picture(tmp_path / "images/adots.png")
-    with pytest.raises(DataError, match=r"b\.jpg: expected a picture, but it cannot be read"):
+    image(tmp_path / "images/adots.png")
+    with pytest.raises(DataError, match=r"b\.jpg: expected an image, but it cannot be read"):
         build("TRANCOS", tmp_path)
 
 
@@ -193,7 +193,7 @@ def test_the_test_of_nwpu_has_no_points(tmp_path):
     assert len(found(build("NWPUCrowd", tmp_path, split="test", labelled=True))[0]["gt_points"]) == 3
 
 
-def test_pictures_in_order_of_their_numbers(tmp_path):
+def test_images_in_order_of_their_numbers(tmp_path):
     as_ucf_qnrf(tmp_path, {f"IMG_{number}": POINTS["a"] for number in (10, 2, 1)})
     assert [each["img_id"] for each in found(build("UCFQNRF", tmp_path))] == ["IMG_1", "IMG_2", "IMG_10"]
     assert len(build("UCFQNRF", tmp_path, max_samples=2)) == 2
@@ -204,7 +204,7 @@ def test_parts_of_shanghaitech(tmp_path):
     assert len(build("ShanghaiTech", tmp_path / "part_A_final", part=None)) == 3
     (tmp_path / "part_A_final").rename(tmp_path / "part_A")
     assert len(build("ShanghaiTech", tmp_path)) == 3
-    with pytest.raises(DataError, match="part_B_final/train_data/images: expected a folder of pictures"):
+    with pytest.raises(DataError, match="part_B_final/train_data/images: expected a folder of images"):
         build("ShanghaiTech", tmp_path, part="B")
     with pytest.raises(DataError, match="expected part to be A, B or None, found 'C'"):
         build("ShanghaiTech", tmp_path, part="C")
@@ -308,14 +308,14 @@ def test_negative_points_and_points_outside_are_kept():
 
 
 def write_line(root, line, name="points.jsonl"):
-    picture(root / "a.png")
+    image(root / "a.png")
     text(root / name, line)
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("", "expected at least one picture, found an empty list"),
+        ("", "expected at least one image, found an empty list"),
         ("{", "line 1: expected a JSON object, but"),
         ("[1]", "line 1: expected image and points"),
         ('{"image": "a.png"}', "line 1: expected image and points"),
@@ -323,8 +323,8 @@ def write_line(root, line, name="points.jsonl"):
         ('{"image": "a.png", "points": [[1]]}', "a.png: expected points of shape N x 2"),
         ('{"image": "a.png", "points": [[1, NaN]]}', r"a.png: expected finite points, found \(1.0, nan\)"),
         ('{"image": "a.png", "points": [["x", 1]]}', "a.png: expected points as pairs of numbers"),
-        ('{"image": "a.png", "points": []}\n' * 2, "line 2: expected every picture once"),
-        ('{"image": "b.png", "points": []}', r"expected 1 pictures, found 1 missing \(b.png\)"),
+        ('{"image": "a.png", "points": []}\n' * 2, "line 2: expected every image once"),
+        ('{"image": "b.png", "points": []}', r"expected 1 images, found 1 missing \(b.png\)"),
     ],
 )
 def test_json_lines_that_cannot_be(tmp_path, line, words):
@@ -355,7 +355,7 @@ def test_what_is_missing_is_named(tmp_path):
         (as_shanghaitech, "part_A_final/train_data/ground_truth/GT_b.mat", "3 annotations, found 1 missing"),
         (as_ucf_qnrf, "Train/b_ann.mat", r"3 annotations, found 1 missing \(Train/b_ann.mat\)"),
         (as_jhu, "train/gt/b.txt", "3 annotations, found 1 missing"),
-        (as_nwpu_mat, "images/b.jpg", r"3 pictures, found 1 missing \(images/b.jpg\)"),
+        (as_nwpu_mat, "images/b.jpg", r"3 images, found 1 missing \(images/b.jpg\)"),
         (as_nwpu_json, "jsons/b.json", "3 annotations, found 1 missing"),
         (as_trancos, "images/bmask.mat", "3 masks, found 1 missing"),
         (as_trancos, "images/bdots.png", "3 dots, found 1 missing"),
@@ -375,15 +375,15 @@ def _without(write, root, name):
 
 def test_empty_sets_and_lists(tmp_path):
     (tmp_path / "Train").mkdir()
-    with pytest.raises(DataError, match=r"Train: expected pictures .*, found none; see datasets/ucf_qnrf/README\.md"):
+    with pytest.raises(DataError, match=r"Train: expected images .*, found none; see datasets/ucf_qnrf/README\.md"):
         build("UCFQNRF", tmp_path)
-    with pytest.raises(DataError, match="images: expected a folder of pictures, found no such folder"):
+    with pytest.raises(DataError, match="images: expected a folder of images, found no such folder"):
         build("JHUCrowd", tmp_path)
     text(tmp_path / "train.txt", "\n")
-    with pytest.raises(DataError, match=r"train\.txt: expected at least one picture, found an empty list"):
+    with pytest.raises(DataError, match=r"train\.txt: expected at least one image, found an empty list"):
         build("NWPUCrowd", tmp_path)
     text(tmp_path / "image_sets/training.txt", "\n")
-    with pytest.raises(DataError, match=r"training\.txt: expected at least one picture, found an empty list"):
+    with pytest.raises(DataError, match=r"training\.txt: expected at least one image, found an empty list"):
         build("TRANCOS", tmp_path)
 
 

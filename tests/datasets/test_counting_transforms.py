@@ -1,4 +1,4 @@
-"""Pictures with points changed together: resized, cropped, flipped; density maps, stored ones, regions, batches."""
+"""Images with points changed together: resized, cropped, flipped; density maps, stored ones, regions, batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHAPE = (40, 57)
 
 
 def drawn(seed=0, count=12, shape=SHAPE):
-    """A sample whose picture says where each pixel came from: column in red, row in green."""
+    """A sample whose image says where each pixel came from: column in red, row in green."""
     rng = np.random.default_rng(seed)
     rows, columns = np.indices(shape)
     img = np.stack([columns, rows, np.zeros(shape)], axis=2).astype(np.uint8)
@@ -124,7 +124,7 @@ def test_crops_are_everywhere():
     assert corners == {(x, y) for x in range(3) for y in range(3)}
 
 
-def test_a_smaller_picture_is_padded():
+def test_a_smaller_image_is_padded():
     sample = MakeDensityMap().transform(drawn())
     found = RandomCropPoints((64, 57), pad_val=(9, 8, 7)).transform(sample)
     assert found["img"].shape == (64, 57, 3)
@@ -134,7 +134,7 @@ def test_a_smaller_picture_is_padded():
     np.testing.assert_array_equal(found["gt_points"], drawn()["gt_points"])
 
 
-def test_the_whole_picture_keeps_points_outside():
+def test_the_whole_image_keeps_points_outside():
     points = np.array([[-3.0, 5], [80, 80], [4.5, 40.2], [56.9, 39.9]])
     np.testing.assert_array_equal(points_inside(points, SHAPE, (0, 0), SHAPE), points)
     np.testing.assert_allclose(points_inside(points, SHAPE, (30, 30), (10, 27)), [[50, 50], [26.9, 9.9]])
@@ -209,7 +209,7 @@ def test_nothing_is_left_outside_the_region():
     assert found["gt_density"].any()
 
 
-def test_a_picture_without_people_has_an_empty_map():
+def test_a_image_without_people_has_an_empty_map():
     for kind in ("fixed", "adaptive", "sigma"):
         found = MakeDensityMap(kind).transform(drawn(count=0))
         assert found["gt_density"].shape == SHAPE
@@ -229,7 +229,7 @@ def test_kinds_and_settings_that_there_are_not():
 
 @pytest.fixture
 def processed(tmp_path):
-    """HMoDE's preparation: two pictures, the second with a text of its points."""
+    """HMoDE's preparation: two images, the second with a text of its points."""
     densities = {}
     for name, points in (("IMG_1", drawn(1)["gt_points"]), ("IMG_2", drawn(2)["gt_points"])):
         folder = tmp_path / "train_data"
@@ -313,7 +313,7 @@ def packed(seed, shape, count=12):
     return PackTaskInputs().transform(MakeDensityMap().transform(drawn(seed, count, shape)))
 
 
-def test_a_batch_is_cut_to_its_smallest_picture():
+def test_a_batch_is_cut_to_its_smallest_image():
     np.random.seed(0)
     batch = [packed(0, (70, 100)), packed(1, (65, 131)), packed(2, (90, 97), count=0)]
     found = FUNCTIONS.get("crop_to_smallest")(batch)

@@ -50,7 +50,7 @@ def test_unpacks_both_splits_and_finds_them_complete(prepare, tmp_path, capsys):
     assert (tmp_path / "val/n01440764" / VAL[1]).is_file()
     (tmp_path / "train/n01443537/n01443537_9.JPEG").unlink()
     assert prepare.main([str(tmp_path), "--check"]) == 1
-    assert "expected 3 pictures, found 2" in capsys.readouterr().err
+    assert "expected 3 images, found 2" in capsys.readouterr().err
     assert prepare.main([str(tmp_path)]) == 0
 
 

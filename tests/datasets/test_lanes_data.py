@@ -133,17 +133,17 @@ def test_a_layout_that_is_not_culanes(tmp_path, copy):
         culane(copy, split="test_split")
 
 
-def test_missing_pictures_masks_and_points(copy):
+def test_missing_images_masks_and_points(copy):
     dataset = culane(copy, split="train_gt")
     name = dataset.get_data_info(0)["name"]
     (copy / lines_path(name)).unlink()
-    with pytest.raises(DataError, match=r"00000.lines.txt: expected the lanes of a picture, found no such file"):
+    with pytest.raises(DataError, match=r"00000.lines.txt: expected the lanes of an image, found no such file"):
         culane(copy, split="train_gt").get_data_info(0)
     (copy / "laneseg_label_w16" / name).with_suffix(".png").unlink()
     with pytest.raises(DataError, match=r"the 10 masks that the list names, found 1 missing \(laneseg_label_w16/dri"):
         culane(copy, split="train_gt")
     shutil.rmtree(copy / "driver_23_30frame")
-    with pytest.raises(DataError, match=r"the 10 pictures that the list names, found 10 missing \(driver_23"):
+    with pytest.raises(DataError, match=r"the 10 images that the list names, found 10 missing \(driver_23"):
         culane(copy, split="train")
 
 
@@ -159,20 +159,20 @@ def test_missing_pictures_masks_and_points(copy):
 def test_lines_of_lists_that_are_broken(copy, line, found):
     path = copy / "list" / "train_gt.txt"
     path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(DataError, match=rf"train_gt.txt, line 11: expected a picture, .* found '.*{found}"):
+    with pytest.raises(DataError, match=rf"train_gt.txt, line 11: expected an image, .* found '.*{found}"):
         culane(copy, split="train_gt")
 
 
 def test_a_list_without_existence_numbers(copy):
     path = copy / "list" / "train_gt.txt"
     path.write_text("".join(" ".join(line.split()[:2]) + "\n" for line in path.read_text().splitlines()))
-    with pytest.raises(DataError, match=r"line 1: expected a picture, .* a 0 or 1 for each lane"):
+    with pytest.raises(DataError, match=r"line 1: expected an image, .* a 0 or 1 for each lane"):
         culane(copy, split="train_gt")
 
 
 def test_empty_lists(copy):
     (copy / "list" / "train_gt.txt").write_text("\n \n")
-    with pytest.raises(DataError, match="expected at least one picture, found an empty list"):
+    with pytest.raises(DataError, match="expected at least one image, found an empty list"):
         culane(copy, split="train_gt")
 
 
@@ -283,7 +283,7 @@ def test_tusimple_files_that_are_wrong(labels):
     )
     assert "in lane 0, found 5" in error_of(json.dumps({**record, "lanes": [5]}))
     assert "expected finite numbers in lane 0" in error_of(good.replace("-2", "NaN", 1))
-    assert f"expected every picture once, found {record['raw_file']} again" in error_of(f"{good}\n{good}\n")
+    assert f"expected every image once, found {record['raw_file']} again" in error_of(f"{good}\n{good}\n")
     assert "found 1 missing (clips/x.jpg)" in error_of(json.dumps({**record, "raw_file": "clips/x.jpg"}))
     path.unlink()
     with pytest.raises(DataError, match=r"expected the label files one.json, found one.json missing \(there: label_da"):
@@ -352,8 +352,8 @@ def test_twins_are_the_same_twice_and_others_with_another_seed(tmp_path, monkeyp
         names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
         assert names == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
         assert all((first / name).read_bytes() == (again / name).read_bytes() for name in names)
-        pictures = [name for name in names if name.suffix == ".jpg"]
-        assert any((first / name).read_bytes() != (other / name).read_bytes() for name in pictures)
+        images = [name for name in names if name.suffix == ".jpg"]
+        assert any((first / name).read_bytes() != (other / name).read_bytes() for name in images)
 
 
 def test_options_of_twins():

@@ -33,7 +33,7 @@ def straight(x_top, x_bottom):
 
 
 def sample(**more):
-    """A picture whose red is its mask's number times 50, so that they can be compared after any change."""
+    """An image whose red is its mask's number times 50, so that they can be compared after any change."""
     mask = np.zeros((H, W), np.uint8)
     for value, column in enumerate((3, 20, 40, 55), start=1):
         mask[5:, column : column + 4] = value
@@ -90,7 +90,7 @@ def test_masks_that_cannot_be_used(tmp_path):
     for mask, message in [
         (np.full((H, W), 5, np.uint8), "expected numbers from 0 to 4, one for each lane, found 5; set lanes"),
         (np.zeros((H, W + 1), np.uint8), "expected a mask of 61x40 pixels like a.jpg, found 62x40"),
-        (np.zeros((H, W, 3), np.uint8), "found a picture of mode RGB"),
+        (np.zeros((H, W, 3), np.uint8), "found an image of mode RGB"),
     ]:
         with pytest.raises(DataError, match=message):
             load(base | {"gt_path": put(tmp_path / "a.png", mask)})

@@ -1,4 +1,4 @@
-"""Every kind of picture becomes RGB uint8, or an error that names the file."""
+"""Every kind of image becomes RGB uint8, or an error that names the file."""
 
 import io
 
@@ -28,7 +28,7 @@ def encode(image, kind="PNG", **options):
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
 def test_lossless_files_come_back_in_rgb_order(rgb, kind, tmp_path):
-    path = tmp_path / "a picture"
+    path = tmp_path / "an image"
     path.write_bytes(encode(rgb, kind))
     np.testing.assert_array_equal(read_image(path), rgb)
     np.testing.assert_array_equal(read_image(str(path), exif=False), rgb)
@@ -68,9 +68,9 @@ def test_exif_orientation_is_followed_only_when_asked(rgb, orientation, kind):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(rgb, kind, exif=exif)
-    with Image.open(io.BytesIO(data)) as picture:
-        stored = np.array(picture.convert("RGB"))
-        turned = np.array(picture.convert("RGB").transpose(_TURN[orientation])) if orientation > 1 else stored
+    with Image.open(io.BytesIO(data)) as image:
+        stored = np.array(image.convert("RGB"))
+        turned = np.array(image.convert("RGB").transpose(_TURN[orientation])) if orientation > 1 else stored
     assert np.abs(read_image(data, exif=True).astype(int) - turned).mean() < 2
     assert np.abs(read_image(data, exif=False).astype(int) - stored).mean() < 2
 
@@ -119,7 +119,7 @@ def test_other_unreadable_files(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("<html>not found</html>")
     for name, what in [("empty.jpg", "empty file"), ("text.jpg", "cannot be decoded"), ("none.jpg", "no such file")]:
-        with pytest.raises(DataError, match=f"{name}: expected a picture.*{what}"):
+        with pytest.raises(DataError, match=f"{name}: expected an image.*{what}"):
             read_image(tmp_path / name)
     with pytest.raises(DataError, match="found a folder"):
         read_image(tmp_path)
@@ -144,7 +144,7 @@ def test_arrays_of_every_supported_kind(rgb):
         (np.zeros((8, 9), np.int64), "int64"),
     ],
 )
-def test_arrays_that_are_no_pictures(array, what):
+def test_arrays_that_are_no_images(array, what):
     with pytest.raises(DataError, match=what):
         read_image(array)
 

@@ -15,7 +15,7 @@ def packed(**results):
     return done["inputs"], done["data_samples"]
 
 
-def test_a_picture_and_its_truth():
+def test_a_image_and_its_truth():
     image = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3)
     inputs, sample = packed(img=image[:, ::-1], gt_label=3, gt_map=np.ones((2, 5)), ori_shape=(4, 10), gt_names=["x"])
     assert inputs.dtype == torch.uint8
@@ -27,7 +27,7 @@ def test_a_picture_and_its_truth():
     assert sample.metainfo == {"img_path": "a.png", "ori_shape": (4, 10)}
 
 
-def test_grey_pictures_and_volumes():
+def test_grey_images_and_volumes():
     assert packed(img=np.zeros((4, 6), np.float32))[0].shape == (1, 4, 6)
     assert packed(img=np.zeros((3, 4, 6, 1), np.float32))[0].shape == (1, 3, 4, 6)
 
@@ -45,7 +45,7 @@ def test_a_group_of_different_sizes_is_refused():
         packed(img=[np.zeros((4, 6, 3)), np.zeros((5, 6, 3))])
 
 
-def test_no_picture_is_an_error():
+def test_no_image_is_an_error():
     with pytest.raises(DataError, match=r"sample a\.png, found none"):
         packed(gt_label=1)
 

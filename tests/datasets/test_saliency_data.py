@@ -1,4 +1,4 @@
-"""Saliency data: files by stem, masks of every kind of PNG, pictures and masks changed together, id maps to COCO."""
+"""Saliency data: files by stem, masks of every kind of PNG, images and masks changed together, id maps to COCO."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from visionzoo.cli.convert import main as convert
 from visionzoo.config import load_config
-from visionzoo.datasets.id_maps import pictures_of, to_coco
+from visionzoo.datasets.id_maps import images_of, to_coco
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.tiny.saliency import draw_scene
 from visionzoo.datasets.transforms import masks
@@ -24,8 +24,8 @@ from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.detections import decode_mask
 
-PICTURE = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
-MASK = np.where(PICTURE[..., 0] > 40, 255, 0).astype(np.uint8)
+IMAGE = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+MASK = np.where(IMAGE[..., 0] > 40, 255, 0).astype(np.uint8)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,9 +47,9 @@ def put(path, values):
 
 @pytest.fixture
 def root(tmp_path):
-    """Three pictures with masks, as JPEG and PNG, and a list of two."""
+    """Three images with masks, as JPEG and PNG, and a list of two."""
     for name in ("a.jpg", "b.png", "c.JPG"):
-        put(tmp_path / "imgs" / name, PICTURE)
+        put(tmp_path / "imgs" / name, IMAGE)
         put(tmp_path / "gt" / f"{name[0]}.png", MASK)
     (tmp_path / "train.txt").write_text("c\n\na.jpg\n")
     return tmp_path
@@ -62,16 +62,16 @@ def stems(dataset):
 # --- the data set ---
 
 
-def test_all_pictures_or_those_of_a_list_in_its_order(root):
+def test_all_images_or_those_of_a_list_in_its_order(root):
     assert stems(build(root)) == ["a", "b", "c"]
     assert stems(build(root, split="train")) == ["c", "a"]
     assert stems(build(root, max_samples=2)) == ["a", "b"]
     assert build(root).metainfo["classes"] == ("salient",)
 
 
-def test_picture_and_mask_in_one_folder(tmp_path):
+def test_image_and_mask_in_one_folder(tmp_path):
     for name in ("a.jpg", "a.png"):
-        put(tmp_path / "data" / name, PICTURE)
+        put(tmp_path / "data" / name, IMAGE)
     found = build(tmp_path, img_folder="data", gt_folder="data").get_data_info(0)
     assert (found["img_path"][-5:], found["gt_path"][-5:]) == ("a.jpg", "a.png")
 
@@ -95,7 +95,7 @@ def remove(root, name):
         (lambda root: (root / "train.txt").write_text("\n"), dict(split="train"), "train.txt: expected at least one"),
         (lambda root: (root / "train.txt").write_bytes(b"\xff\xfe\xff"), dict(split="train"), "no UTF-8 text"),
         (lambda root: remove(root, "gt/b.png"), {}, r"expected 3 masks, found 1 missing \(b\)"),
-        (lambda root: remove(root, "imgs/a.jpg"), dict(split="train"), r"expected 2 pictures, found 1 missing \(a\)"),
+        (lambda root: remove(root, "imgs/a.jpg"), dict(split="train"), r"expected 2 images, found 1 missing \(a\)"),
         (lambda root: None, dict(img_folder="photos"), "expected photos/<name>.jpg, found no such folder"),
         (
             lambda root: (root / "no").mkdir(),
@@ -115,7 +115,7 @@ def test_data_sets_that_cannot_be(root, spoil, arguments, words):
     [
         (lambda path: put(path, MASK[:, :-1]), "a.png: expected a mask of 7x5 pixels like .*a.jpg, found 6x5"),
         (lambda path: path.write_bytes(b""), "a.png: expected a mask, found an empty file"),
-        (lambda path: path.write_bytes(b"no picture"), "a.png: expected a mask as a picture"),
+        (lambda path: path.write_bytes(b"no image"), "a.png: expected a mask as an image"),
         (lambda path: path.write_bytes(path.read_bytes()[:60]), "a.png: expected a readable mask"),
     ],
 )
@@ -129,8 +129,8 @@ def test_masks_that_cannot_be(root, spoil, words):
 # --- reading masks ---
 
 
-def saved(path, picture, **options):
-    picture.save(path, **options)
+def saved(path, image, **options):
+    image.save(path, **options)
     return path
 
 
@@ -146,8 +146,8 @@ def test_masks_of_every_kind_are_grey(tmp_path):
         "palette": palette,
         "deep": Image.fromarray(MASK.astype(np.uint16) * 257),
     }
-    for name, picture in kinds.items():
-        found = read_grey(saved(tmp_path / f"{name}.png", picture))
+    for name, image in kinds.items():
+        found = read_grey(saved(tmp_path / f"{name}.png", image))
         assert found.dtype == np.uint8, name
         assert np.array_equal(found, MASK), name
 
@@ -199,12 +199,12 @@ def test_ids_for_targets_and_their_foreground(root):
 
 
 @pytest.mark.parametrize("tiny", [False, True])
-def test_picture_and_mask_are_changed_together(tmp_path, tiny):
+def test_image_and_mask_are_changed_together(tmp_path, tiny):
     """Every salient pixel is red, and stays red wherever a training pipeline moves it."""
     y, x = np.mgrid[:90, :131]
     salient = (y - 40) ** 2 + (x - 70) ** 2 < 900
-    picture = np.where(salient[..., None], (0, 0, 250), (120, 110, 100)).astype(np.uint8)  # BGR
-    put(tmp_path / "imgs" / "a.png", picture)
+    image = np.where(salient[..., None], (0, 0, 250), (120, 110, 100)).astype(np.uint8)  # BGR
+    put(tmp_path / "imgs" / "a.png", image)
     put(tmp_path / "gt" / "a.png", np.where(salient, 255, 0).astype(np.uint8))
     cfg = load_config("connnet_r50", tiny=tiny).cfg.train_dataloader.dataset
     dataset = build(tmp_path, pipeline=cfg.pipeline)
@@ -231,7 +231,7 @@ def test_truth_stays_in_original_pixels_when_it_is_loaded_last(root):
 
 def test_packing_renames_what_it_is_told():
     pack = TRANSFORMS.build(dict(type="PackTaskInputs", rename={"gt_seg_map": "gt_other"}))
-    assert "gt_other" in pack(dict(img=PICTURE, gt_seg_map=MASK))["data_samples"]
+    assert "gt_other" in pack(dict(img=IMAGE, gt_seg_map=MASK))["data_samples"]
 
 
 # --- drawn data ---
@@ -274,7 +274,7 @@ def id_maps(tmp_path):
 
 def test_every_instance_of_every_map(id_maps):
     root, ids = id_maps
-    record = to_coco(pictures_of(root))
+    record = to_coco(images_of(root))
     assert [image["file_name"] for image in record["images"]] == ["a.jpg", "b.jpg"]
     assert [each["id"] for each in record["annotations"]] == [1, 2, 3]
     assert [each["bbox"] for each in record["annotations"]] == [[5, 3, 4, 3], [2, 1, 3, 2], [0, 0, 1, 1]]
@@ -302,7 +302,7 @@ def test_the_command_writes_what_our_detection_data_reads(id_maps, capsys):
 @pytest.mark.parametrize(
     ("spoil", "split", "words"),
     [
-        (lambda root: remove(root, "imgs/a.jpg"), None, "expected a picture a.jpg"),
+        (lambda root: remove(root, "imgs/a.jpg"), None, "expected an image a.jpg"),
         (lambda root: remove(root, "instances/b.png"), "one.txt", "b.png: expected an id map"),
         (lambda root: put(root / "instances/a.png", MASK), None, "a.png: expected 9x6 pixels like a.jpg, found 7x5"),
         (lambda root: None, "none.txt", "none.txt: expected a list"),
@@ -313,7 +313,7 @@ def test_id_maps_that_cannot_be(id_maps, spoil, split, words):
     root, _ = id_maps
     spoil(root)
     with pytest.raises(DataError, match=words):
-        to_coco(pictures_of(root, root / split if split else None))
+        to_coco(images_of(root, root / split if split else None))
 
 
 def test_drawn_instances_are_those_of_their_maps():

@@ -39,9 +39,9 @@ def test_layout_and_sizes(twin, split):
     assert [category["id"] for category in index.dataset["categories"]] == [1, 3, 8]
     sizes = set()
     for image in index.imgs.values():
-        picture = cv2.imread(str(twin / split / image["file_name"]))
-        assert picture.shape[:2] == (image["height"], image["width"])
-        sizes.add(picture.shape[:2])
+        pixels = cv2.imread(str(twin / split / image["file_name"]))
+        assert pixels.shape[:2] == (image["height"], image["width"])
+        sizes.add(pixels.shape[:2])
     assert len(sizes) == SPLITS[split]
     assert all(96 <= side <= 161 for size in sizes for side in size)
 

@@ -33,7 +33,7 @@ def write_voc(root, objects_by_stem, folders=("Annotations", "JPEGImages"), size
 
 @pytest.fixture
 def voc(tmp_path):
-    """Six pictures, the third without objects."""
+    """Six images, the third without objects."""
     objects = {f"p{i}": [voc_object("cat" if i % 2 else "dog", (1, 1, 60, 40))] for i in range(6)}
     objects["p2"] = []
     return write_voc(tmp_path / "voc", objects)
@@ -56,7 +56,7 @@ def boxes_of(root, **options):
 @pytest.mark.parametrize(
     ("corners", "from_one", "from_zero"),
     [
-        ((1, 1, 60, 40), [0, 0, 60, 40], [1, 1, 59, 39]),  # the whole picture, counted from 1
+        ((1, 1, 60, 40), [0, 0, 60, 40], [1, 1, 59, 39]),  # the whole image, counted from 1
         ((11, 6, 20, 15), [10, 5, 10, 10], [11, 6, 9, 9]),
         ((0, 0, 60, 40), [0, 0, 60, 40], [0, 0, 60, 40]),
         ((10.5, 6, 20.5, 15), [9.5, 5, 11, 10], [10.5, 6, 10, 9]),
@@ -80,7 +80,7 @@ def test_boxes_over_the_border_swapped_or_outside_are_counted(tmp_path):
     assert changes == {
         "cut off at the border": 1,
         "put in order: swapped corners": 2,
-        "left out: nothing inside the picture": 1,
+        "left out: nothing inside the image": 1,
     }
 
 
@@ -98,7 +98,7 @@ def test_classes_are_sorted_or_as_wanted(voc):
     wanted = convert(voc, classes=["dog"])
     assert [c["name"] for c in wanted.records["train"]["categories"]] == ["dog"]
     assert wanted.changes["left out: of other classes"] == 3
-    with pytest.raises(UnknownName, match=r"no class in these pictures is called 'Dog'; did you mean 'dog'"):
+    with pytest.raises(UnknownName, match=r"no class in these images is called 'Dog'; did you mean 'dog'"):
         convert(voc, classes=["Dog"])
 
 
@@ -136,11 +136,11 @@ def test_wrong_lists(voc, tmp_path):
     folder = VocFolder.find(voc)
     (tmp_path / "bad.txt").write_text("p0\nq1\nq2\n")
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(DataError, match=r"bad\.txt: expected pictures of .*found 2 unknown \(q1, q2\)"):
+    with pytest.raises(DataError, match=r"bad\.txt: expected images of .*found 2 unknown \(q1, q2\)"):
         choose_splits(folder, files=[str(tmp_path / "bad.txt")])
     with pytest.raises(DataError, match="found an empty list"):
         choose_splits(folder, files=[str(tmp_path / "empty.txt")])
-    with pytest.raises(DataError, match=r"--split tests: expected a list of pictures, found no such file"):
+    with pytest.raises(DataError, match=r"--split tests: expected a list of images, found no such file"):
         choose_splits(folder, files=["tests"])
 
 
@@ -155,7 +155,7 @@ def test_ids_are_unique_over_splits(voc):
 # --- broken folders ---
 
 
-def test_missing_folder_files_and_pictures(tmp_path, voc):
+def test_missing_folder_files_and_images(tmp_path, voc):
     with pytest.raises(DataError, match="found no such folder"):
         VocFolder.find(tmp_path / "nowhere")
     (tmp_path / "plain").mkdir()
@@ -192,9 +192,9 @@ def test_a_size_of_zero_or_none_says_nothing(tmp_path):
     assert VocFolder.find(root).read("a").width == 60
 
 
-def test_a_picture_that_cannot_be_read(voc):
-    (voc / "JPEGImages" / "p1.jpg").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"p1\.jpg: expected a picture"):
+def test_a_image_that_cannot_be_read(voc):
+    (voc / "JPEGImages" / "p1.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"p1\.jpg: expected an image"):
         VocFolder.find(voc).read("p1")
 
 
@@ -205,7 +205,7 @@ def test_a_picture_that_cannot_be_read(voc):
 def test_the_written_folder_loads(voc, tmp_path, link):
     coco = convert(voc, val_every=3)
     out = tmp_path / "out" / "coco"
-    write_coco_folder(out, coco.records, coco.pictures, link=link)
+    write_coco_folder(out, coco.records, coco.images, link=link)
     assert sorted(path.name for path in out.iterdir()) == ["annotations", "train2017", "val2017"]
     assert [path.name for path in out.parent.iterdir()] == ["coco"]
     data = CocoDetection("annotations/instances_train2017.json", str(out), {"img": "train2017/"})
@@ -219,22 +219,22 @@ def test_a_folder_in_use_is_replaced_only_when_asked(voc, tmp_path):
     coco = convert(voc)
     out = tmp_path / "out"
     out.mkdir()
-    write_coco_folder(out, coco.records, coco.pictures)
+    write_coco_folder(out, coco.records, coco.images)
     (out / "mine").touch()
     with pytest.raises(OutputError, match="found files in it; choose another or --overwrite"):
-        write_coco_folder(out, coco.records, coco.pictures)
+        write_coco_folder(out, coco.records, coco.images)
     assert (out / "mine").exists()
-    write_coco_folder(out, coco.records, coco.pictures, overwrite=True)
+    write_coco_folder(out, coco.records, coco.images, overwrite=True)
     assert not (out / "mine").exists()
 
 
 def test_a_failed_write_leaves_what_was_there(voc, tmp_path):
     coco = convert(voc)
     out = tmp_path / "out"
-    write_coco_folder(out, coco.records, coco.pictures)
-    coco.pictures["train"].append(voc / "JPEGImages" / "gone.jpg")
+    write_coco_folder(out, coco.records, coco.images)
+    coco.images["train"].append(voc / "JPEGImages" / "gone.jpg")
     with pytest.raises(FileNotFoundError):
-        write_coco_folder(out, coco.records, coco.pictures, overwrite=True)
+        write_coco_folder(out, coco.records, coco.images, overwrite=True)
     assert (out / "train2017" / "p0.jpg").is_file()
     assert {path.name for path in tmp_path.iterdir()} == {"voc", "out"}
 

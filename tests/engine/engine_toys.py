@@ -32,7 +32,7 @@ class ToyAugment:
 
 @DATASETS.register_module()
 class ToyData(BaseDataset):
-    """``count`` numbers; ``broken`` are those whose picture is not a number at all."""
+    """``count`` numbers; ``broken`` are those whose image is not a number at all."""
 
     METAINFO = {"classes": ("a", "b", "c")}
 

@@ -30,8 +30,8 @@ def test_trains_tests_and_infers(backbone, neck, tmp_path):
     assert main(["train", NECKS[neck], "-o", str(tmp_path / "run"), *shared]) == 0
     assert main(["test", NECKS[neck], "--weights", str(tmp_path / "run"), "-o", str(tmp_path / "test"), *shared]) == 0
     assert "coco/bbox_mAP" in json.loads((tmp_path / "test" / "metrics.json").read_text())["metrics"]
-    picture = np.random.RandomState(0).randint(0, 256, (75, 101, 3), dtype=np.uint8)
-    cv2.imwrite(str(tmp_path / "odd.png"), picture)
+    image = np.random.RandomState(0).randint(0, 256, (75, 101, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "odd.png"), image)
     given = ["infer", NECKS[neck], str(tmp_path / "odd.png"), "--weights", str(tmp_path / "run")]
     assert main([*given, "-o", str(tmp_path / "found"), "--score-threshold", "0", *shared]) == 0
     (record,) = map(json.loads, (tmp_path / "found" / "predictions.jsonl").read_text().splitlines())

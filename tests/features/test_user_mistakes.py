@@ -134,13 +134,13 @@ def test_annotations_without_images(answer, coco):
     check(answer(*on(coco)), 2, "instances_train2017.json")
 
 
-def test_missing_pictures(answer, coco):
+def test_missing_images(answer, coco):
     for path in sorted((coco / "train2017").iterdir())[:2]:
         path.unlink()
     check(answer(*on(coco)), 2, "2 missing", "train2017/000000000001.jpg")
 
 
-def test_a_truncated_picture_stops_training_and_is_named(answer, coco):
+def test_a_truncated_image_stops_training_and_is_named(answer, coco):
     for path in (coco / "train2017").iterdir():
         path.write_bytes(path.read_bytes()[:400])
     check(answer(*on(coco)), 2, ".jpg", "truncated")
@@ -230,7 +230,7 @@ def test_the_limit_of_the_test_above_can_be_set():
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
 
 
-# --------------------------------------------------------------------------- pictures
+# --------------------------------------------------------------------------- images
 
 
 @pytest.fixture
@@ -248,14 +248,14 @@ def weights(tmp_path):
     return path
 
 
-def test_a_broken_picture_is_reported_and_the_others_go_on(answer, weights, tmp_path):
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    cv2.imwrite(str(pictures / "a.png"), np.full((61, 83, 3), 127, np.uint8))
-    (pictures / "b.jpg").write_bytes(b"not a picture")
-    (pictures / "c.png").write_bytes(b"")
+def test_a_broken_image_is_reported_and_the_others_go_on(answer, weights, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    cv2.imwrite(str(images / "a.png"), np.full((61, 83, 3), 127, np.uint8))
+    (images / "b.jpg").write_bytes(b"not an image")
+    (images / "c.png").write_bytes(b"")
     out = tmp_path / "out"
-    code, said = answer("infer", "rcnet_retinanet", pictures, "--tiny", "--weights", weights, "--out", out)
+    code, said = answer("infer", "rcnet_retinanet", images, "--tiny", "--weights", weights, "--out", out)
     assert code == 1, said
     rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
     assert ["error" in row for row in rows] == [False, True, True]

@@ -35,7 +35,7 @@ def random_cube(height, width, channels=8, seed=0, dtype=torch.float32):
 
 
 def pairs(height, width, neighbours):
-    """(channel, pixel, neighbour) for every pair inside the picture, neighbours row by row as on paper."""
+    """(channel, pixel, neighbour) for every pair inside the image, neighbours row by row as on paper."""
     steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
     steps = [step for step in steps if neighbours == 8 or 0 in step]
     for channel, (dy, dx) in enumerate(steps):
@@ -47,9 +47,9 @@ def pairs(height, width, neighbours):
 
 def cube_by_loop(mask, neighbours, same=lambda a, b: a != 0 and b != 0):
     cube = np.zeros((len(mask), neighbours, *mask.shape[1:]), np.uint8)
-    for picture, values in zip(cube, mask.tolist()):
+    for image, values in zip(cube, mask.tolist()):
         for channel, (y, x), (v, u) in pairs(*mask.shape[1:], neighbours):
-            picture[channel, y, x] = same(values[y][x], values[v][u])
+            image[channel, y, x] = same(values[y][x], values[v][u])
     return torch.from_numpy(cube)
 
 

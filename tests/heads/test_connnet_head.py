@@ -119,7 +119,7 @@ def test_relations_sit_on_the_nearest_level():
     assert levels("c7", "c5") == ["3"]
 
 
-def test_context_of_several_dilations_trains_on_a_single_picture():
+def test_context_of_several_dilations_trains_on_a_single_image():
     aspp = ASPP(8, 6).train()
     assert aspp(torch.randn(1, 8, 2, 3)).shape == (1, 6, 2, 3)
     head = head_of(aspp=True).train()
@@ -137,7 +137,7 @@ def test_context_of_several_dilations_trains_on_a_single_picture():
         (BinaryMapHead, dict(num_classes=3), 3),
     ],
 )
-def test_logits_have_the_size_of_the_padded_picture(kind, options, channels):
+def test_logits_have_the_size_of_the_padded_image(kind, options, channels):
     head = head_of(kind, **options)
     assert head(feats_of()).shape == (2, channels, 64, 96)
     assert head(feats_of(), [sample((61, 90), pad=(61, 93))] * 2).shape == (2, channels, 61, 93)
@@ -196,7 +196,7 @@ def test_masks_of_classes():
 
 
 @pytest.mark.parametrize("pair", ["product", "mean", "none", "and"])
-def test_predictions_are_votes_inside_the_picture(pair):
+def test_predictions_are_votes_inside_the_image(pair):
     head = head_of(pair=pair)
     torch.nn.init.normal_(head.predictor.weight)
     torch.nn.init.constant_(head.predictor.bias, -head(feats_of()).detach().amax(1).median().item())
@@ -365,7 +365,7 @@ def test_settings_that_cannot_be(make, error, words):
         ([sample((64, 96))] * 2, "a.jpg: expected gt_map to learn from"),
         ([sample((64, 96), truth=truth_of(64, 95))] * 2, r"expected gt_map of \(1, 64, 96\).* found \(1, 64, 95\)"),
         ([sample((64, 96), truth=truth_of(64, 96, classes=2))] * 2, r"found \(2, 64, 96\)"),
-        ([sample((64, 96), truth=truth_of(64, 96))], "2 pictures in 1 samples"),
+        ([sample((64, 96), truth=truth_of(64, 96))], "2 images in 1 samples"),
     ],
 )
 def test_samples_that_cannot_be(samples, words):

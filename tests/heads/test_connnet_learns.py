@@ -1,4 +1,4 @@
-"""ConnNet learns 24 drawn pictures in 150 steps, and so does the binary baseline on the same budget."""
+"""ConnNet learns 24 drawn images in 150 steps, and so does the binary baseline on the same budget."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def trained(cfg):
 
 @torch.no_grad()
 def measured(model, cfg):
-    """Saliency measures on the training pictures, and the cross-entropy of the raw outputs."""
+    """Saliency measures on the training images, and the cross-entropy of the raw outputs."""
     data = dataset_of(cfg.val_dataloader.dataset.pipeline)
     metric, losses = SaliencyMetric(), []
     for index in range(len(data)):
@@ -70,7 +70,7 @@ def measured(model, cfg):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["connnet_r50", "connnet_binary_r50"])
-def test_learns_drawn_pictures(name):
+def test_learns_drawn_images(name):
     cfg = load_config(name, tiny=True).cfg
     found = measured(trained(cfg), cfg)
     assert found["sal/Fmeasure_max"] > 0.9

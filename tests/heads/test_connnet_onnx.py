@@ -1,4 +1,4 @@
-"""ConnNet as an ONNX file: the whole model from pictures to maps of votes, run by onnxruntime."""
+"""ConnNet as an ONNX file: the whole model from images to maps of votes, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class _ToMap(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, pictures):
+    def forward(self, images):
         head = self.model.head
-        return connectivity_to_map(self.model(pictures).sigmoid(), head.pair, head.neighbours)
+        return connectivity_to_map(self.model(images).sigmoid(), head.pair, head.neighbours)
 
 
 def whole_model(**options):
@@ -37,11 +37,11 @@ def whole_model(**options):
     return _ToMap(model).eval()
 
 
-def run_recorded(whole, pictures, path):
-    torch.onnx.export(whole, (pictures,), path, dynamo=True, verbose=False)
+def run_recorded(whole, images, path):
+    torch.onnx.export(whole, (images,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    (found,) = session.run(None, {given.name: pictures.numpy()})
+    (found,) = session.run(None, {given.name: images.numpy()})
     return torch.from_numpy(found)
 
 
@@ -55,9 +55,9 @@ def run_recorded(whole, pictures, path):
 )
 def test_onnxruntime_gives_the_same_maps(options, size, tmp_path):
     whole = whole_model(**options)
-    pictures = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        expected = whole(pictures)
-    found = run_recorded(whole, pictures, str(tmp_path / "connnet.onnx"))
+        expected = whole(images)
+    found = run_recorded(whole, images, str(tmp_path / "connnet.onnx"))
     assert expected.std() > 0.01
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

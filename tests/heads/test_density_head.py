@@ -33,7 +33,7 @@ def model_of(backbone, neck=None, **options):
     return model.eval()
 
 
-def pictures(count, size):
+def drawn_images(count, size):
     return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(0))
 
 
@@ -85,7 +85,7 @@ def test_cells_of_padding_have_no_pixels():
 @pytest.mark.parametrize("backbone", BACKBONES, ids=["resnet", "vgg", "one level", "dinat"])
 @pytest.mark.parametrize("size", [ODD, (64, 96)])
 def test_counts_on_any_backbone(backbone, size):
-    model, images = model_of(backbone), pictures(2, size)
+    model, images = model_of(backbone), drawn_images(2, size)
     losses = model.train()(images, samples_of(size, [size] * 2), mode="loss")
     assert set(losses) == {"loss_density"}
     losses["loss_density"].backward()
@@ -102,7 +102,7 @@ def test_counts_on_any_backbone(backbone, size):
 def test_counts_behind_a_neck():
     model = model_of(RESNET, neck=dict(type="RCNet", variant="tiny"))
     with torch.no_grad():
-        (found,) = model(pictures(1, (96, 160)), samples_of((96, 160), [(96, 160)]), mode="predict")
+        (found,) = model(drawn_images(1, (96, 160)), samples_of((96, 160), [(96, 160)]), mode="predict")
     assert found.pred_density.shape == (12, 20)
 
 
@@ -138,7 +138,7 @@ def test_the_default_is_csrnets_back_end():
 
 def test_loss_is_the_squared_error_of_cells():
     model, size = model_of(VGG), (80, 112)
-    images, samples = pictures(2, size), samples_of(size, [size] * 2)
+    images, samples = drawn_images(2, size), samples_of(size, [size] * 2)
     dense = model(images)
     target = torch.stack([sample.gt_density for sample in samples])[:, None] * 100
     expected = (dense - F.avg_pool2d(target, 8)).square().sum() / 2
@@ -147,7 +147,7 @@ def test_loss_is_the_squared_error_of_cells():
 
 def test_padding_is_not_learned_from():
     model, size = model_of(VGG), (80, 112)
-    images, shapes = pictures(1, size), [(40, 56)]
+    images, shapes = drawn_images(1, size), [(40, 56)]
     dense = model(images)[:, :, :5, :7]
     (sample,) = samples_of(size, shapes)
     expected = (dense - F.avg_pool2d(sample.gt_density[None, None] * 100, 8)).square().sum()
@@ -159,13 +159,13 @@ def test_log_para_cancels():
     for log_para in (100.0, 1.0):
         model = model_of(VGG, log_para=log_para)
         with torch.no_grad():
-            (found,) = model(pictures(1, ODD), samples_of(ODD, [ODD]), mode="predict")
+            (found,) = model(drawn_images(1, ODD), samples_of(ODD, [ODD]), mode="predict")
         counts.append(found.pred_count.item() * log_para)
     assert counts[0] == pytest.approx(counts[1])
 
 
 def test_relu_keeps_densities_above_0():
-    images, samples = pictures(2, ODD), samples_of(ODD, [ODD] * 2)
+    images, samples = drawn_images(2, ODD), samples_of(ODD, [ODD] * 2)
     with torch.no_grad():
         plain = model_of(VGG)(images, [sample.clone() for sample in samples], mode="predict")
         cut = model_of(VGG, relu=True)(images, samples, mode="predict")
@@ -174,8 +174,8 @@ def test_relu_keeps_densities_above_0():
         torch.testing.assert_close(after.pred_density, before.pred_density.relu())
 
 
-def test_a_picture_alone_counts_as_in_a_batch():
-    model, images = model_of(RESNET), pictures(4, ODD)
+def test_a_image_alone_counts_as_in_a_batch():
+    model, images = model_of(RESNET), drawn_images(4, ODD)
     with torch.no_grad():
         together = model(images, samples_of(ODD, [ODD] * 4), mode="predict")
         for index, sample in enumerate(together):
@@ -186,15 +186,15 @@ def test_a_picture_alone_counts_as_in_a_batch():
 def test_half_precision_sums_in_full():
     model, samples = model_of(VGG), samples_of(ODD, [ODD] * 2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = model(pictures(2, ODD), samples, mode="loss")["loss_density"]
-        found = model(pictures(2, ODD), samples, mode="predict")
+        loss = model(drawn_images(2, ODD), samples, mode="loss")["loss_density"]
+        found = model(drawn_images(2, ODD), samples, mode="predict")
     assert loss.dtype == torch.float32
     assert all(sample.pred_count.dtype == torch.float32 and sample.pred_count.isfinite() for sample in found)
 
 
-def test_pictures_without_people_are_learned_from():
+def test_images_without_people_are_learned_from():
     model = model_of(VGG).train()
-    loss = model(pictures(2, ODD), samples_of(ODD, [ODD] * 2, people=0), mode="loss")["loss_density"]
+    loss = model(drawn_images(2, ODD), samples_of(ODD, [ODD] * 2, people=0), mode="loss")["loss_density"]
     loss.backward()
     assert loss.isfinite()
     assert loss > 0
@@ -203,7 +203,7 @@ def test_pictures_without_people_are_learned_from():
 def test_missing_truth_is_named():
     model, sample = model_of(VGG), TaskSample(metainfo=dict(img_path="crowd.jpg", img_shape=ODD))
     with pytest.raises(DataError, match=r"^crowd\.jpg: expected gt_density to learn from, found none"):
-        model(pictures(1, ODD), [sample], mode="loss")
+        model(drawn_images(1, ODD), [sample], mode="loss")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_wrong_settings_are_refused(options, error, expected):
 
 
 def test_learns_to_count():
-    """Bright squares on a dark ground, 1 to 8 in a picture."""
+    """Bright squares on a dark ground, 1 to 8 in an image."""
     seed_everything(0)
     model, size = model_of(VGG), (64, 96)
     images, samples = [], []

@@ -185,12 +185,12 @@ def test_a_released_file_becomes_weights_of_a_config(tmp_path, capsys):
 
 def whole_affinity(query, key):
     """All (N h w)^2 affinities at once, as the definition reads."""
-    pictures, channels, height, width = query.shape
+    images, channels, height, width = query.shape
     q = query.flatten(2).transpose(1, 2).reshape(-1, channels)
     k = key.transpose(0, 1).reshape(channels, -1)
-    best = (q @ k).view(-1, pictures, height * width).max(2).values.mean(1)
-    scores = best.view(pictures, -1) * channels**-0.5
-    return scores.softmax(1).view(pictures, 1, height, width)
+    best = (q @ k).view(-1, images, height * width).max(2).values.mean(1)
+    scores = best.view(images, -1) * channels**-0.5
+    return scores.softmax(1).view(images, 1, height, width)
 
 
 @pytest.mark.parametrize("shape", [(5, 16, 3, 4), (1, 8, 2, 7), (7, 4, 1, 1)])
@@ -298,7 +298,7 @@ def test_the_order_of_a_group_does_not_matter():
     torch.testing.assert_close(margins[1], margins[0][order], rtol=0, atol=1e-4)
 
 
-def test_a_group_depends_on_its_pictures_and_on_no_others():
+def test_a_group_depends_on_its_images_and_on_no_others():
     model = sensitive(cem=False)
     images = torch.randn(7, 3, 64, 48)
     together = forward(model, images, 4, 1, 2)
@@ -312,11 +312,11 @@ def test_a_group_depends_on_its_pictures_and_on_no_others():
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 50])
-def test_few_pictures_at_once_give_the_same(at_once):
+def test_few_images_at_once_give_the_same(at_once):
     model = sensitive()
     images = torch.randn(5, 3, 33, 48)
     whole = forward(model, images, 5)
-    model.head.pictures_at_once = at_once
+    model.head.images_at_once = at_once
     torch.testing.assert_close(forward(model, images, 5), whole)
 
 
@@ -329,13 +329,13 @@ def test_odd_groups_and_sizes(size, shape):
     assert all(one.dtype == torch.float32 and 0 <= float(one.min()) <= float(one.max()) <= 1 for one in found)
 
 
-def test_a_single_picture_gives_one_map():
+def test_a_single_image_gives_one_map():
     model = tiny().eval()
     found = model(torch.randn(1, 3, 32, 48), [TaskSample(metainfo=dict(ori_shape=(20, 30)))], mode="predict")
     assert found[0].pred_map.shape == (20, 30)
 
 
-def test_a_metric_counts_pictures_not_groups():
+def test_a_metric_counts_images_not_groups():
     model, shapes = tiny().eval(), [(20, 30), (31, 17), (48, 64)]
     metric = SaliencyMetric(protocol="gconet")
     for size in (3, 1):
@@ -454,7 +454,7 @@ def test_what_cannot_be_learnt_from():
             model(images, samples, mode="loss")
     baseline = tiny(**BASELINE).train()
     assert set(baseline(images, [group(1), group(1), group(1)], mode="loss")) == {"loss_bce", "loss_iou"}
-    with pytest.raises(ConfigError, match="the pictures and the encoder for RACM"):
+    with pytest.raises(ConfigError, match="the images and the encoder for RACM"):
         model.head.loss(model.backbone(images[:2]), [group(1), group(1)])
 
 
@@ -466,7 +466,7 @@ def test_what_cannot_be_learnt_from():
         (dict(gst_on=("labels",)), "gst_on"),
         (dict(racm=False, gst_on=("masked",)), "racm=True for gst_on"),
         (dict(refine=2), "refine to be 0, 1 or 4"),
-        (dict(pictures_at_once=0), "pictures_at_once"),
+        (dict(images_at_once=0), "images_at_once"),
         (dict(width=12), "a multiple of 8, found 5 maps and width 12"),
     ],
 )

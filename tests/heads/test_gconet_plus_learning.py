@@ -1,4 +1,4 @@
-"""GCoNet+ learns what a group shares: from the loader to maps of new pictures, on drawn groups."""
+"""GCoNet+ learns what a group shares: from the loader to maps of new images, on drawn groups."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from visionzoo.engine.seeding import seed_everything
 from visionzoo.models.wiring import build_model
 from visionzoo.structures.task_sample import TaskSample
 
-SIDE, PICTURES, GROUPS = 64, 8, 3
+SIDE, IMAGES, GROUPS = 64, 8, 3
 
 
 def resized(array):
     return np.array(Image.fromarray(array).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
-def group(label, seed, count=PICTURES):
-    """Pictures (G, 3, H, W), their sample, and the distractors' pixels."""
+def group(label, seed, count=IMAGES):
+    """Images (G, 3, H, W), their sample, and the distractors' pixels."""
     scenes = [draw_scene(np.random.RandomState([seed, label, index]), label, SIDE) for index in range(count)]
-    pictures = torch.stack([torch.from_numpy(resized(picture)).permute(2, 0, 1) for picture, _, _ in scenes])
+    images = torch.stack([torch.from_numpy(resized(image)).permute(2, 0, 1) for image, _, _ in scenes])
     sample = TaskSample(metainfo=dict(group_size=count, ori_shape=(SIDE, SIDE)))
     sample.gt_map = [torch.from_numpy(resized(shared.astype(np.uint8) * np.uint8(255))) for _, shared, _ in scenes]
     sample.gt_label = torch.tensor(label)
-    return pictures, sample, [resized(other.astype(np.uint8) * np.uint8(255)) for _, _, other in scenes]
+    return images, sample, [resized(other.astype(np.uint8) * np.uint8(255)) for _, _, other in scenes]
 
 
 def model_of(backbone, head):
@@ -65,9 +65,9 @@ def f_measure(pred, mask):
 
 
 def scores(model, label):
-    """Mean F at 0.5 of new pictures, on the shared shape and on the distractor."""
-    pictures, sample, distractors = group(label, seed=99, count=6)
-    found = model.eval().test_step({"inputs": [pictures], "data_samples": [sample]})[0]
+    """Mean F at 0.5 of new images, on the shared shape and on the distractor."""
+    images, sample, distractors = group(label, seed=99, count=6)
+    found = model.eval().test_step({"inputs": [images], "data_samples": [sample]})[0]
     maps = [one.numpy() >= 0.5 for one in found.pred_map]
     shared = [f_measure(pred, mask.numpy() > 127) for pred, mask in zip(maps, found.gt_map)]
     return np.mean(shared), np.mean([f_measure(pred, mask > 127) for pred, mask in zip(maps, distractors)])

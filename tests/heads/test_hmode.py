@@ -35,7 +35,7 @@ def model_of(backbone=None, **options):
     return model.eval()
 
 
-def pictures(count, size, seed=0):
+def drawn_images(count, size, seed=0):
     return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -58,7 +58,7 @@ def samples_of(size, shapes, people=20):
 
 def test_shapes_are_those_of_the_authors():
     with torch.no_grad():
-        found = model_of()(pictures(2, (64, 96)))
+        found = model_of()(drawn_images(2, (64, 96)))
     shapes = {name: tuple(value.shape) for name, value in found.items()}
     assert shapes == {
         "maps": (2, 7, 16, 24),
@@ -73,7 +73,7 @@ def test_shapes_are_those_of_the_authors():
 
 def test_mixtures_are_weighted_sums_of_their_experts():
     with torch.no_grad():
-        found = model_of()(pictures(2, (75, 101)))
+        found = model_of()(drawn_images(2, (75, 101)))
     maps, gates = found["maps"], found["pair_gates"]
     for at, (first, second) in enumerate([(0, 1), (0, 2), (1, 2)]):
         mixed = gates[:, at, 0] * maps[:, first] + gates[:, at, 1] * maps[:, second]
@@ -83,7 +83,7 @@ def test_mixtures_are_weighted_sums_of_their_experts():
 
 @pytest.mark.parametrize("size", SIZES)
 def test_count_is_the_sum_of_the_full_map(size):
-    model, images = model_of(), pictures(3, size)
+    model, images = model_of(), drawn_images(3, size)
     with torch.no_grad():
         full = F.interpolate(model(images)["maps"][:, -1:], size=size, mode="nearest").double().sum((1, 2, 3)) / 100
         found = model(images, samples_of(size, [size] * 3), mode="predict")
@@ -95,7 +95,7 @@ def test_count_is_the_sum_of_the_full_map(size):
 
 @pytest.mark.parametrize("size", [(64, 96), (48, 92)])
 def test_quarter_resolution_counts_where_sides_are_multiples_of_4(size):
-    model, images = model_of(), pictures(2, size)
+    model, images = model_of(), drawn_images(2, size)
     with torch.no_grad():
         quarter = model(images)["maps"][:, -1].sum((1, 2)) * 16 / 100
         found = model(images, samples_of(size, [size] * 2), mode="predict")
@@ -104,7 +104,7 @@ def test_quarter_resolution_counts_where_sides_are_multiples_of_4(size):
 
 def test_padding_counts_nothing():
     model, size, shapes = model_of(), (80, 112), [(75, 101), (33, 112)]
-    images = pictures(2, size)
+    images = drawn_images(2, size)
     with torch.no_grad():
         full = F.interpolate(model(images)["maps"][:, -1:], size=size, mode="nearest")[:, 0] / 100
         found = model(images, samples_of(size, shapes), mode="predict")
@@ -113,9 +113,9 @@ def test_padding_counts_nothing():
         assert sample.pred_density.shape == grid
 
 
-def test_a_picture_alone_counts_as_in_a_batch():
+def test_a_image_alone_counts_as_in_a_batch():
     model, size = model_of(), (75, 101)
-    images = pictures(4, size)
+    images = drawn_images(4, size)
     with torch.no_grad():
         together = model(images, samples_of(size, [size] * 4), mode="predict")
         for index, sample in enumerate(together):
@@ -126,7 +126,7 @@ def test_a_picture_alone_counts_as_in_a_batch():
 @pytest.mark.parametrize(("count", "maps"), [(2, 4), (3, 7), (4, 11)])
 def test_any_number_of_levels_from_two_on(count, maps):
     model = model_of(RESNET, experts=count)
-    images = pictures(2, (75, 101))
+    images = drawn_images(2, (75, 101))
     with torch.no_grad():
         found = model(images)
     assert found["maps"].shape == (2, maps, *found["maps"].shape[2:])
@@ -139,7 +139,7 @@ def test_any_number_of_levels_from_two_on(count, maps):
 def test_two_levels_are_enough():
     model = model_of(dict(type="VGG", variant="tiny", out_indices=(3, 4)))
     with torch.no_grad():
-        assert model(pictures(2, (64, 96)))["maps"].shape == (2, 4, 8, 12)
+        assert model(drawn_images(2, (64, 96)))["maps"].shape == (2, 4, 8, 12)
 
 
 @pytest.mark.parametrize(
@@ -173,14 +173,14 @@ def test_starts_from_small_weights_and_no_biases():
 
 
 def objective_by_definition(head, outputs, samples, size):
-    """The released objective written with seven full maps; every picture is compared with its own target alone."""
+    """The released objective written with seven full maps; every image is compared with its own target alone."""
     density_sum = attention_sum = 0.0
     maps = F.interpolate(outputs["maps"], size=size, mode="nearest")
     attention = F.interpolate(outputs["attention"], size=size, mode="nearest")
-    for picture, looked_at, sample in zip(maps, attention, samples):
+    for image, looked_at, sample in zip(maps, attention, samples):
         height, width = sample.img_shape
         target = sample.gt_density * 100
-        for index, each in enumerate(picture[:, :height, :width]):
+        for index, each in enumerate(image[:, :height, :width]):
             density_sum += 2 ** (index // 3) * ((each - target) ** 2).sum()
         there = (target > 1e-3).float()
         prob = looked_at[0, :height, :width]
@@ -195,7 +195,7 @@ def objective_by_definition(head, outputs, samples, size):
 )
 def test_losses_are_those_of_full_maps(size, shapes):
     model, samples = model_of(), samples_of(size, shapes)
-    images = pictures(len(shapes), size)
+    images = drawn_images(len(shapes), size)
     outputs = model(images)
     losses = model(images, samples, mode="loss")
     expected = objective_by_definition(model.head, outputs, samples, size)
@@ -207,10 +207,10 @@ def test_losses_are_those_of_full_maps(size, shapes):
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
-def test_losses_of_a_batch_are_the_mean_of_its_pictures():
-    """The released loop compares every picture of a batch with every target."""
-    model, size = model_of(importance_by_picture=True), (64, 96)
-    images, samples = pictures(3, size), samples_of(size, [size] * 3)
+def test_losses_of_a_batch_are_the_mean_of_its_images():
+    """The released loop compares every image of a batch with every target."""
+    model, size = model_of(importance_by_image=True), (64, 96)
+    images, samples = drawn_images(3, size), samples_of(size, [size] * 3)
     together = model(images, samples, mode="loss")
     for name, value in together.items():
         alone = [model(images[at : at + 1], samples[at : at + 1], mode="loss")[name] for at in range(3)]
@@ -235,20 +235,20 @@ def test_importance_is_a_squared_coefficient_of_variation():
     gates = torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]]).view(1, 3, 2, 1, 1).expand(2, 3, 2, 4, 5)
     expected = 2 * (0.4**2 + 0 + 0.3**2) / 0.25
     assert importance_loss(gates).item() == pytest.approx(expected, rel=1e-5)
-    assert importance_loss(gates, by_picture=True).item() == pytest.approx(2 * expected, rel=1e-5)
+    assert importance_loss(gates, by_image=True).item() == pytest.approx(2 * expected, rel=1e-5)
 
 
 def test_importance_may_not_depend_on_the_batch():
     gates = torch.rand(4, 3, 2, 5, 6, generator=torch.Generator().manual_seed(0)).softmax(2)
     alone = sum(importance_loss(each[None]) for each in gates)
-    assert importance_loss(gates, by_picture=True).item() == pytest.approx(alone.item(), rel=1e-5)
+    assert importance_loss(gates, by_image=True).item() == pytest.approx(alone.item(), rel=1e-5)
     assert importance_loss(gates).item() < alone.item() / 2
 
 
-def test_pictures_without_people_are_learned_from():
+def test_images_without_people_are_learned_from():
     model, size = model_of(compat=False), (75, 101)
     model.head.set_training_progress(9, 10)
-    losses = model.train()(pictures(2, size), samples_of(size, [size] * 2, people=0), mode="loss")
+    losses = model.train()(drawn_images(2, size), samples_of(size, [size] * 2, people=0), mode="loss")
     assert all(value.isfinite() for value in losses.values())
     sum(losses.values()).backward()
     assert all(value.grad.isfinite().all() for value in model.head.parameters())
@@ -260,16 +260,16 @@ def test_truth_that_is_missing_or_of_another_size_is_named():
     samples[1].set_metainfo(dict(img_path="crowd.jpg"))
     samples[1].gt_density = torch.zeros(64, 95)
     with pytest.raises(DataError, match=r"^crowd\.jpg: expected gt_density of \(64, 96\).*found \(64, 95\)"):
-        model(pictures(2, size), samples, mode="loss")
+        model(drawn_images(2, size), samples, mode="loss")
     del samples[1].gt_density
     with pytest.raises(DataError, match=r"^crowd\.jpg: expected gt_density to learn from, found none"):
-        model(pictures(2, size), samples, mode="loss")
+        model(drawn_images(2, size), samples, mode="loss")
 
 
-def test_groups_of_pictures_are_refused():
+def test_groups_of_images_are_refused():
     model, size = model_of(), (64, 96)
-    with torch.no_grad(), pytest.raises(DataError, match="found 2 pictures in 1 samples"):
-        model(pictures(2, size), samples_of(size, [size]), mode="predict")
+    with torch.no_grad(), pytest.raises(DataError, match="found 2 images in 1 samples"):
+        model(drawn_images(2, size), samples_of(size, [size]), mode="predict")
 
 
 # --- local counting losses ---
@@ -335,15 +335,15 @@ def test_a_margin_takes_the_zero_map_its_charm():
 
 def test_the_relative_loss_starts_when_told():
     model, size = model_of(relative=True, relative_from=0.5), (64, 96)
-    images, samples = pictures(2, size), samples_of(size, [size] * 2)
+    images, samples = drawn_images(2, size), samples_of(size, [size] * 2)
     model.head.set_training_progress(4, 10)
     assert "loss_relative" not in model(images, samples, mode="loss")
     model.head.set_training_progress(5, 10)
     losses, outputs = model(images, samples, mode="loss"), model(images)
     full = F.interpolate(outputs["maps"], size=size, mode="nearest")
     expected = sum(
-        2 ** (index // 3) * sum(local_losses_by_loop(picture[index], sample.gt_density * 100))
-        for picture, sample in zip(full.detach(), samples)
+        2 ** (index // 3) * sum(local_losses_by_loop(image[index], sample.gt_density * 100))
+        for image, sample in zip(full.detach(), samples)
         for index in range(7)
     )
     assert losses["loss_relative"].item() == pytest.approx(expected / 2, rel=1e-4)
@@ -353,10 +353,10 @@ def test_compat_is_the_released_objective_and_each_part_can_be_chosen():
     head = HMoDEHead([8, 8, 8], [4, 8, 16], "tiny")
     assert head.options["relu_on_gates"]
     assert not head.options["relative"]
-    mended = HMoDEHead([8, 8, 8], [4, 8, 16], "tiny", compat=False, relu_on_gates=True)
-    assert mended.options["relu_on_gates"]
-    assert mended.options["relative"]
-    assert mended.options["margin"] > 0
+    fixed = HMoDEHead([8, 8, 8], [4, 8, 16], "tiny", compat=False, relu_on_gates=True)
+    assert fixed.options["relu_on_gates"]
+    assert fixed.options["relative"]
+    assert fixed.options["margin"] > 0
 
 
 def test_gates_may_have_negative_logits():
@@ -378,8 +378,8 @@ def test_half_precision_sums_in_full():
     model, size = model_of(), (75, 101)
     samples = samples_of(size, [size] * 2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        outputs = model(pictures(2, size))
-        losses = model.train()(pictures(2, size), samples, mode="loss")
+        outputs = model(drawn_images(2, size))
+        losses = model.train()(drawn_images(2, size), samples, mode="loss")
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in outputs.values())
     assert all(value.dtype == torch.float32 and value.isfinite() for value in losses.values())
     sum(losses.values()).backward()
@@ -390,9 +390,9 @@ def test_one_cell_in_a_batch_is_too_little_to_train_normalisation():
     model, size = model_of(), (16, 16)
     samples = samples_of(size, [size] * 2)
     with pytest.raises(ValueError, match="more than 1 value per channel when training"):
-        model.train()(pictures(1, size), samples[:1], mode="loss")
-    losses = model(pictures(2, size), samples, mode="loss")
+        model.train()(drawn_images(1, size), samples[:1], mode="loss")
+    losses = model(drawn_images(2, size), samples, mode="loss")
     assert all(value.isfinite() for value in losses.values())
     with torch.no_grad():
-        (found,) = model.eval()(pictures(1, size), samples[:1], mode="predict")
+        (found,) = model.eval()(drawn_images(1, size), samples[:1], mode="predict")
     assert found.pred_density.shape == (4, 4)

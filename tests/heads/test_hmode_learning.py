@@ -11,15 +11,15 @@ from visionzoo.models.wiring import build_model
 from visionzoo.ops.density_maps import fixed_density
 from visionzoo.structures.task_sample import TaskSample
 
-SIDE, PICTURES = 64, 8
+SIDE, IMAGES = 64, 8
 
 
 def discs(seed=0):
-    """Pictures (B, 3, H, W) uint8 of bright discs on a dim ground, and samples with their densities; 2 to 30 each."""
+    """Images (B, 3, H, W) uint8 of bright discs on a dim ground, and samples with their densities; 2 to 30 each."""
     draw = np.random.RandomState(seed)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     images, samples = [], []
-    for count in np.linspace(2, 30, PICTURES).round().astype(int):
+    for count in np.linspace(2, 30, IMAGES).round().astype(int):
         points = draw.uniform(3, SIDE - 3, (count, 2))
         image = np.full((SIDE, SIDE, 3), 40)
         for x, y in points:

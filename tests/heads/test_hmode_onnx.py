@@ -1,4 +1,4 @@
-"""HMoDE as an ONNX file: from pictures to the final map at a quarter of the resolution, run by onnxruntime."""
+"""HMoDE as an ONNX file: from images to the final map at a quarter of the resolution, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class _ToDensity(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, pictures):
-        return self.model(pictures)["maps"][:, -1] / self.model.head.log_para
+    def forward(self, images):
+        return self.model(images)["maps"][:, -1] / self.model.head.log_para
 
 
 @pytest.mark.parametrize("size", [(75, 101), pytest.param((64, 96), marks=pytest.mark.slow)])
@@ -35,13 +35,13 @@ def test_onnxruntime_gives_the_same_density(size, tmp_path):
             torch.nn.init.kaiming_normal_(module.weight)
             torch.nn.init.uniform_(module.bias, 0, 0.2)
     whole = _ToDensity(model).eval()
-    pictures = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        expected = whole(pictures)
+        expected = whole(images)
     path = str(tmp_path / "hmode.onnx")
-    torch.onnx.export(whole, (pictures,), path, dynamo=True, verbose=False)
+    torch.onnx.export(whole, (images,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    (found,) = session.run(None, {given.name: pictures.numpy()})
+    (found,) = session.run(None, {given.name: images.numpy()})
     assert expected.std() > 1e-4
     torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-6, rtol=1e-4)

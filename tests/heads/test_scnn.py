@@ -1,4 +1,4 @@
-"""SCNN's head: the authors' sizes, losses by hand, predictions in the original picture, batches, other trunks."""
+"""SCNN's head: the authors' sizes, losses by hand, predictions in the original image, batches, other trunks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from visionzoo.heads.scnn.parts import ExistenceBranch
 from visionzoo.models.wiring import build_model
 from visionzoo.structures.task_sample import TaskSample
 
-# Parameters of the authors' network by the size of its pictures, and of its existence branch alone.
+# Parameters of the authors' network by the size of its images, and of its existence branch alone.
 COUNTS = {(288, 800): (20_742_217, 576_644), (288, 512): (20_534_857, 369_284), (360, 640): (20_729_417, 563_844)}
 VGG = dict(type="VGG", variant="16_bn", large_field=True, out_indices=(4,))
 
@@ -65,7 +65,7 @@ def test_has_the_authors_arithmetic():
 
 
 @pytest.mark.parametrize("size", [(64, 96), (72, 104), (75, 101), (33, 140)])
-def test_pictures_of_other_sizes(size):
+def test_images_of_other_sizes(size):
     """Other than the built one, and no multiples of 16 or 8."""
     height, width = (side // 8 for side in size)
     logits, exist = tiny_head()(feats_of(2, (height, width)))
@@ -139,7 +139,7 @@ def test_existence_is_read_off_the_map_where_the_list_says_nothing():
     assert torch.equal(first, second)
 
 
-def test_pictures_without_lanes_learn_too():
+def test_images_without_lanes_learn_too():
     head = tiny_head().train()
     samples = [sample_of(gt_map=torch.zeros(64, 96, dtype=torch.uint8)) for _ in range(2)]
     losses = head.loss(feats_of(2), samples)
@@ -175,7 +175,7 @@ def test_wrong_truth_is_named(truth, message):
 
 
 def test_groups_are_refused():
-    with pytest.raises(DataError, match="found 3 pictures in 1 samples"):
+    with pytest.raises(DataError, match="found 3 images in 1 samples"):
         tiny_head().loss(feats_of(3), [sample_of(gt_map=torch.zeros(64, 96, dtype=torch.uint8))])
 
 
@@ -192,7 +192,7 @@ class _Painted(SCNNHead):
 
 
 def painted_head(columns, exist, size=(64, 96), **options):
-    """Lane k + 1 is the column ``columns[k]`` of every row of a picture of ``size``; ``None`` paints none."""
+    """Lane k + 1 is the column ``columns[k]`` of every row of an image of ``size``; ``None`` paints none."""
     head = _Painted(8, (8,), "tiny", input_size=(64, 96), **options).eval()
     logits = torch.zeros(1, 5, *size)
     logits[:, 0] = 5
@@ -212,7 +212,7 @@ def painted_head(columns, exist, size=(64, 96), **options):
         ("tusimple", (1440, 640), [2 * (710.0 - 10 * step) for step in range(56)]),
     ],
 )
-def test_lanes_are_in_the_original_picture(kind, ori_shape, rows):
+def test_lanes_are_in_the_original_image(kind, ori_shape, rows):
     head = painted_head((20, None, 60, 80), [0.9, 0.8, 0.7, 0.2], rows=dict(kind=kind))
     sample = sample_of(ori_shape=ori_shape)
     (found,) = head.predict(None, [sample])
@@ -226,7 +226,7 @@ def test_lanes_are_in_the_original_picture(kind, ori_shape, rows):
 
 
 def test_padding_is_cut_off_before_rows_are_sampled():
-    """48 of 64 rows and 72 of 96 columns are picture: column 36 is its middle."""
+    """48 of 64 rows and 72 of 96 columns are image: column 36 is its middle."""
     head = painted_head((36, None, None, None), [0.9] * 4)
     head.painted[0][:, :, 48:] = 0
     (found,) = head.predict(None, [sample_of((48, 72), ori_shape=(590, 1640))])
@@ -248,7 +248,7 @@ def test_settings_of_rows():
     assert [lane[:, 1].tolist() for lane in found.pred_lanes] == [[599.0, 499.0, 399.0]] * 4
 
 
-def test_one_picture_gives_what_three_give():
+def test_one_image_gives_what_three_give():
     head = tiny_head(exist_threshold=0.0, rows=dict(threshold=0.0))
     for value in head.messages.parameters():
         torch.nn.init.normal_(value, std=0.1)

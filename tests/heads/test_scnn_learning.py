@@ -11,7 +11,7 @@ from visionzoo.structures.task_sample import TaskSample
 
 HEIGHT, WIDTH = 96, 160
 WARM_UP, STEPS = 10, 30
-# Lanes of each picture: slot and the column at its bottom and its top; none in the last.
+# Lanes of each image: slot and the column at its bottom and its top; none in the last.
 ROADS = (
     ((1, 8, 45), (2, 55, 68), (3, 105, 92), (4, 150, 115)),
     ((2, 40, 70), (3, 120, 95)),
@@ -21,47 +21,47 @@ ROADS = (
 
 
 def road(lanes, seed):
-    """A picture of noise, (3, H, W), with lines of eight pixels, and the map of their slots."""
+    """An image of noise, (3, H, W), with lines of eight pixels, and the map of their slots."""
     draw = np.random.default_rng(seed)
-    picture = draw.normal(0, 0.3, (3, HEIGHT, WIDTH)).astype(np.float32)
+    image = draw.normal(0, 0.3, (3, HEIGHT, WIDTH)).astype(np.float32)
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     for slot, bottom, top in lanes:
         place = bottom + (top - bottom) * (HEIGHT - 1 - rows) / (HEIGHT - 1)
         labels[(np.abs(columns - place) < 4) & (rows > 30)] = slot
-    picture[:, labels > 0] += 2
-    return torch.from_numpy(picture), torch.from_numpy(labels)
+    image[:, labels > 0] += 2
+    return torch.from_numpy(image), torch.from_numpy(labels)
 
 
 def batch():
-    pictures, samples = [], []
+    images, samples = [], []
     for seed, lanes in enumerate(ROADS):
-        picture, labels = road(lanes, seed)
+        image, labels = road(lanes, seed)
         shape = (HEIGHT, WIDTH)
         sample = TaskSample(metainfo=dict(img_shape=shape, batch_input_shape=shape, ori_shape=shape))
         sample.gt_map = labels
         sample.gt_exist = torch.tensor([float(slot in {lane[0] for lane in lanes}) for slot in range(1, 5)])
-        pictures.append(picture)
+        images.append(image)
         samples.append(sample)
-    return torch.stack(pictures), samples
+    return torch.stack(images), samples
 
 
 def trained(model, lr, steps, make_optimizer):
     """The loss of the map at each step, and the share of lane pixels that the last step gave their lane."""
-    pictures, samples = batch()
+    images, samples = batch()
     optimizer = make_optimizer(model.parameters(), lr)
     losses = []
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / WARM_UP)
-        found = model(pictures, samples, mode="loss")
+        found = model(images, samples, mode="loss")
         losses.append(float(found["loss_map"].detach()))
         optimizer.zero_grad()
         sum(found.values()).backward()
         optimizer.step()
     labels = torch.stack([sample.gt_map for sample in samples])
     with torch.no_grad():
-        logits, _ = model(pictures, samples)
+        logits, _ = model(images, samples)
         is_right = logits.argmax(1)[labels > 0] == labels[labels > 0]
     return losses, float(is_right.float().mean())
 
@@ -91,8 +91,8 @@ def test_the_tiny_network_learns_and_draws_the_lanes():
     losses, accuracy = trained(model, 0.02, 40, torch.optim.AdamW)
     assert losses[-1] < 0.15
     assert accuracy > 0.85
-    pictures, samples = batch()
-    model.eval()(pictures, samples, mode="predict")
+    images, samples = batch()
+    model.eval()(images, samples, mode="predict")
     for sample, lanes in zip(samples, ROADS, strict=True):
         assert [slot + 1 for slot in sample.pred_lane_slots] == [slot for slot, *_ in lanes]
         for points, (_, bottom, top) in zip(sample.pred_lanes, lanes, strict=True):

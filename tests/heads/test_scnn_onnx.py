@@ -1,4 +1,4 @@
-"""SCNN as an ONNX file: from pictures to both kinds of logits, run by onnxruntime."""
+"""SCNN as an ONNX file: from images to both kinds of logits, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def model_of(**head):
 )
 def test_onnxruntime_gives_the_same_logits(options, size, tmp_path):
     model, path = model_of(**options), str(tmp_path / "scnn.onnx")
-    pictures = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        expected = model(pictures)
-    torch.onnx.export(model, (pictures,), path, dynamo=True, verbose=False)
+        expected = model(images)
+    torch.onnx.export(model, (images,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    found = session.run(None, {given.name: pictures.numpy()})
+    found = session.run(None, {given.name: images.numpy()})
     assert expected[0].std() > 0.01
     for ours, theirs in zip(expected, found, strict=True):
         torch.testing.assert_close(torch.from_numpy(theirs), ours, atol=1e-4, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""Released weights of SCNN in three layouts: one network, whole or its trunk, strict, for one size of pictures."""
+"""Released weights of SCNN in three layouts: one network, whole or its trunk, strict, for one size of images."""
 
 from __future__ import annotations
 
@@ -159,13 +159,13 @@ def test_the_command(ours, tmp_path, use):
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
 
 
-def test_the_command_refuses_pictures_of_another_size(ours, tmp_path, capsys):
+def test_the_command_refuses_images_of_another_size(ours, tmp_path, capsys):
     source, target = tmp_path / "vgg_SCNN_DULR_w9.pth", tmp_path / "scnn.safetensors"
     torch.save(port(ours), source)
     command = ["checkpoint", str(source), str(target), "--from", "scnn", "--input-size", "360", "640"]
     assert convert_main(command) == 2
     said = capsys.readouterr().err
-    assert "pictures of 360x640, 22 x 40 cells, found one of 900 cells, as of 288x800" in said
+    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, as of 288x800" in said
     assert not target.exists()
 
 
@@ -201,7 +201,7 @@ def test_files_that_are_not_whole(ours, change, message):
         convert_model(state)
 
 
-def test_files_say_what_pictures_they_want(ours):
+def test_files_say_what_images_they_want(ours):
     whole = port(ours)
     assert input_of(whole) == {
         "mean": [123.675, 116.28, 103.53],

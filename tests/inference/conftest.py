@@ -1,4 +1,4 @@
-"""A small detector with weights whose scores differ, and a folder of pictures of every kind."""
+"""A small detector with weights whose scores differ, and a folder of images of every kind."""
 
 import cv2
 import numpy as np
@@ -31,9 +31,9 @@ def detector(detector_weights):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     """Good and bad files; ``a.jpg`` and ``sub/a.jpg`` share a stem, and so do ``b.png`` and ``b.bmp``."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     (folder / "sub").mkdir(parents=True)
     Image.fromarray(scene(60, 90)).save(folder / "a.jpg", quality=95)
     Image.fromarray(scene(61, 45, 1)).save(folder / "b.png")
@@ -46,8 +46,8 @@ def pictures(tmp_path):
     Image.fromarray(scene(40, 80, 6)).save(folder / "turned.jpg", exif=exif)
     Image.fromarray(scene(1, 1)).save(folder / "one_pixel.png")
     Image.fromarray(scene(60, 90, 7)).save(folder / "sub" / "a.jpg")
-    (folder / "x_corrupt.jpg").write_bytes(b"not a picture")
+    (folder / "x_corrupt.jpg").write_bytes(b"not an image")
     (folder / "x_empty.png").write_bytes(b"")
     (folder / "x_cut.jpg").write_bytes((folder / "a.jpg").read_bytes()[:800])
-    (folder / "notes.txt").write_text("no picture, and not named as one")
+    (folder / "notes.txt").write_text("no image, and not named as one")
     return folder

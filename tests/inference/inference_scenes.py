@@ -1,4 +1,4 @@
-"""Pictures to infer on, and weights to infer with."""
+"""Images to infer on, and weights to infer with."""
 
 from pathlib import Path
 
@@ -29,13 +29,13 @@ def save_weights(name: str, path: Path) -> Path:
 
 
 def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A picture with structure, (H, W, 3) uint8 RGB."""
+    """An image with structure, (H, W, 3) uint8 RGB."""
     rng = np.random.default_rng(seed)
-    picture = np.full((height, width, 3), rng.integers(0, 255, 3), np.uint8)
+    image = np.full((height, width, 3), rng.integers(0, 255, 3), np.uint8)
     for _ in range(6):
         corners = rng.integers(0, max(height, width), (2, 2))
-        cv2.rectangle(picture, corners[0].tolist(), corners[1].tolist(), rng.integers(0, 255, 3).tolist(), -1)
-    return picture
+        cv2.rectangle(image, corners[0].tolist(), corners[1].tolist(), rng.integers(0, 255, 3).tolist(), -1)
+    return image
 
 
 def save_video(path: Path, frames: int = 12, size: tuple[int, int] = (48, 64), fps: float = 12.5) -> Path:
@@ -44,8 +44,8 @@ def save_video(path: Path, frames: int = 12, size: tuple[int, int] = (48, 64), f
     writer = cv2.VideoWriter(str(path), code, fps, size[::-1])
     assert writer.isOpened()
     for number in range(frames):
-        picture = np.full((*size, 3), 10 + 15 * (number % 16), np.uint8)
-        picture[-16:, :16] = 0
-        writer.write(picture)
+        image = np.full((*size, 3), 10 + 15 * (number % 16), np.uint8)
+        image[-16:, :16] = 0
+        writer.write(image)
     writer.release()
     return path

@@ -1,4 +1,4 @@
-"""A classifier on pictures of every kind: the same results in any batch, a table, and bars below the pictures."""
+"""A classifier on images of every kind: the same results in any batch, a table, and bars below the images."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ from inference_scenes import scene
 
 from visionzoo import Inferencer
 from visionzoo.cli.infer import main
-from visionzoo.reports.pictures import draw_class_scores, side_by_side
+from visionzoo.reports.images import draw_class_scores, side_by_side
 from visionzoo.structures.class_scores import class_scores_of
 from visionzoo.zoo import get_model
 
@@ -43,25 +43,25 @@ def test_the_five_best_classes_by_name(classifier):
     assert found.to_json()["names"] == [CLASSES[label] for label in found.labels]
 
 
-@pytest.mark.parametrize("picture", [scene(50, 70)[..., 0], np.dstack([scene(40, 90), scene(40, 90)[..., :1]])])
-def test_pictures_of_one_and_four_channels(classifier, picture):
-    assert classifier.one(picture).result.scores.sum() > 0
+@pytest.mark.parametrize("image", [scene(50, 70)[..., 0], np.dstack([scene(40, 90), scene(40, 90)[..., :1]])])
+def test_images_of_one_and_four_channels(classifier, image):
+    assert classifier.one(image).result.scores.sum() > 0
 
 
 def test_batches_change_nothing(classifier):
-    pictures = [scene(40 + 7 * i, 90 - 5 * i, i) for i in range(6)]
-    single = [found.result.to_json() for found in classifier(pictures)]
-    batched = [found.result.to_json() for found in classifier(pictures, batch_size=4)]
+    images = [scene(40 + 7 * i, 90 - 5 * i, i) for i in range(6)]
+    single = [found.result.to_json() for found in classifier(images)]
+    batched = [found.result.to_json() for found in classifier(images, batch_size=4)]
     for one, other in zip(single, batched):
         assert one["labels"] == other["labels"]
         np.testing.assert_allclose(one["scores"], other["scores"], atol=2e-5)
 
 
-def test_the_command_writes_a_table_and_bars(weights, pictures, tmp_path, capsys):
+def test_the_command_writes_a_table_and_bars(weights, images, tmp_path, capsys):
     out = tmp_path / "out"
-    given = [NAME, str(pictures), "--tiny", "--weights", str(weights), "--device", "cpu", "--vis", "overlay,side"]
+    given = [NAME, str(images), "--tiny", "--weights", str(weights), "--device", "cpu", "--vis", "overlay,side"]
     assert main([*given, "-o", str(out)]) == 1
-    assert "8 of 11 pictures done" in capsys.readouterr().err
+    assert "8 of 11 images done" in capsys.readouterr().err
     records = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
     good = [record for record in records if "error" not in record]
     with open(out / "predictions.csv", newline="") as file:

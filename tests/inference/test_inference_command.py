@@ -37,28 +37,28 @@ def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_folder_of_every_kind(run, pictures, capsys):
-    assert run(pictures, "-r", "-o", run.out, "--vis", "overlay,side", "--batch-size", "3", "--json") == 1
+def test_a_folder_of_every_kind(run, images, capsys):
+    assert run(images, "-r", "-o", run.out, "--vis", "overlay,side", "--batch-size", "3", "--json") == 1
     said = capsys.readouterr()
     assert json.loads(said.out) == {"out": str(run.out), "inputs": 12, "failed": 3}
     records = lines(run.out)
     assert [record["input"] for record in records] == sorted(
-        str(path) for path in pictures.rglob("*.*") if path.suffix != ".txt"
+        str(path) for path in images.rglob("*.*") if path.suffix != ".txt"
     )
-    by_name = {record["input"].removeprefix(f"{pictures}/"): record for record in records}
+    by_name = {record["input"].removeprefix(f"{images}/"): record for record in records}
     assert [name for name, record in by_name.items() if "error" in record] == BAD
-    assert all(f"error: {pictures / name}: expected a" in said.err for name in BAD)
+    assert all(f"error: {images / name}: expected a" in said.err for name in BAD)
     assert by_name["turned.jpg"]["size"] == [40, 80]
     assert by_name["one_pixel.png"]["size"] == [1, 1]
     assert by_name["a.jpg"]["task"] == "detection"
     assert by_name["a.jpg"]["model"] == "rcnet_retinanet"
     assert len(by_name["a.jpg"]["result"]["boxes"]) == 4
     assert "3 of" not in said.err
-    assert "9 of 12 pictures done" in said.err
+    assert "9 of 12 images done" in said.err
 
 
-def test_pictures_keep_folders_and_stems(run, pictures):
-    run(pictures, "-r", "-o", run.out, "--vis", "overlay,side")
+def test_images_keep_folders_and_stems(run, images):
+    run(images, "-r", "-o", run.out, "--vis", "overlay,side")
     drawn = files(run.out / "vis")
     good = [
         "a.jpg",
@@ -73,7 +73,7 @@ def test_pictures_keep_folders_and_stems(run, pictures):
     ]
     assert [name for name in drawn if "_side" not in name] == sorted(good)
     assert len(drawn) == 2 * len(good)
-    original, overlay = (np.array(Image.open(folder / "rgba.png")) for folder in (pictures, run.out / "vis"))
+    original, overlay = (np.array(Image.open(folder / "rgba.png")) for folder in (images, run.out / "vis"))
     assert overlay.shape == (4 * 40, 4 * 90, 3)  # enlarged, so that letters do not hide it
     assert (overlay[::4, ::4] != original[..., :3]).any()
     beside = np.array(Image.open(run.out / "vis" / "rgba_side.png"))
@@ -81,8 +81,8 @@ def test_pictures_keep_folders_and_stems(run, pictures):
     np.testing.assert_array_equal(beside[:, -360:], overlay)
 
 
-def test_files_are_whole_and_say_what_was_run(run, pictures):
-    assert run(pictures / "a.jpg", pictures / "b.png", "-o", run.out, "--vis", "none", "--seed", "3") == 0
+def test_files_are_whole_and_say_what_was_run(run, images):
+    assert run(images / "a.jpg", images / "b.png", "-o", run.out, "--vis", "none", "--seed", "3") == 0
     assert files(run.out) == ["predictions.coco.json", "predictions.jsonl", "run.json"]
     about = json.loads((run.out / "run.json").read_text())
     assert about["command"].startswith("visionzoo infer rcnet_retinanet")
@@ -91,8 +91,8 @@ def test_files_are_whole_and_say_what_was_run(run, pictures):
     assert {"visionzoo", "torch", "onedl-mmdetection", "numpy"} <= about["versions"].keys()
 
 
-def test_coco_results_load_in_cocos_own_tool(run, pictures, tmp_path, capsys):
-    run(pictures / "a.jpg", pictures / "x_empty.png", pictures / "b.png", "-o", run.out)
+def test_coco_results_load_in_cocos_own_tool(run, images, tmp_path, capsys):
+    run(images / "a.jpg", images / "x_empty.png", images / "b.png", "-o", run.out)
     truth = {
         "info": {},
         "images": [{"id": number, "width": 90, "height": 60} for number in (1, 2, 3)],
@@ -112,10 +112,10 @@ def test_coco_results_load_in_cocos_own_tool(run, pictures, tmp_path, capsys):
     np.testing.assert_allclose(found.loadAnns([1])[0]["bbox"], want, atol=2e-3)
 
 
-def test_masks_are_written(masks_weights, pictures, tmp_path):
+def test_masks_are_written(masks_weights, images, tmp_path):
     args = ["--tiny", "--device", "cpu", "--weights", str(masks_weights), "--score-threshold", "0"]
     options = ["--cfg-options", "model.test_cfg.rcnn.score_thr=0.0", "model.test_cfg.rcnn.max_per_img=2"]
-    assert main(["rcnet_mask_rcnn", str(pictures / "a.jpg"), "-o", str(tmp_path / "out"), *args, *options]) == 0
+    assert main(["rcnet_mask_rcnn", str(images / "a.jpg"), "-o", str(tmp_path / "out"), *args, *options]) == 0
     (record,) = lines(tmp_path / "out")
     assert record["task"] == "instances"
     assert [mask["size"] for mask in record["result"]["masks"]] == [[60, 90]] * 2
@@ -123,52 +123,52 @@ def test_masks_are_written(masks_weights, pictures, tmp_path):
     assert first["segmentation"] == record["result"]["masks"][0]
 
 
-def test_strict_stops_at_the_first(run, pictures):
-    assert run(pictures / "a.jpg", pictures / "x_cut.jpg", pictures / "b.png", "-o", run.out, "--strict") == 1
+def test_strict_stops_at_the_first(run, images):
+    assert run(images / "a.jpg", images / "x_cut.jpg", images / "b.png", "-o", run.out, "--strict") == 1
     assert ["error" in record for record in lines(run.out)] == [False, True]
     json.loads((run.out / "predictions.coco.json").read_text())
 
 
-def test_stdin_list_and_samples(run, pictures, monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{pictures / 'b.png'}\n{pictures / 'gone.png'}\n"))
-    (tmp_path / "list.txt").write_text(f"{pictures / 'a.jpg'}\n")
+def test_stdin_list_and_samples(run, images, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{images / 'b.png'}\n{images / 'gone.png'}\n"))
+    (tmp_path / "list.txt").write_text(f"{images / 'a.jpg'}\n")
     assert run(f"@{tmp_path / 'list.txt'}", "-", "-o", run.out, "--vis", "none") == 1
     assert ["error" in record for record in lines(run.out)] == [False, False, True]
-    assert run(pictures, "-o", run.out, "--overwrite", "--max-samples", "2") == 0
+    assert run(images, "-o", run.out, "--overwrite", "--max-samples", "2") == 0
     assert len(lines(run.out)) == 2
 
 
-def test_a_folder_with_results_is_kept(run, pictures):
+def test_a_folder_with_results_is_kept(run, images):
     for _ in range(2):
-        assert run(pictures / "a.jpg", "-o", run.out, "--vis", "none") == 0
-    assert run(pictures / "a.jpg", pictures / "b.png", "-o", run.out, "--vis", "none", "--overwrite") == 0
+        assert run(images / "a.jpg", "-o", run.out, "--vis", "none") == 0
+    assert run(images / "a.jpg", images / "b.png", "-o", run.out, "--vis", "none", "--overwrite") == 0
     assert len(lines(run.out)) == 2
     assert len(lines(run.out.with_name("out-2"))) == 1
 
 
-def test_overwriting_replaces_results_and_leaves_other_files(run, pictures):
-    assert run(pictures / "a.jpg", "-o", run.out) == 0
+def test_overwriting_replaces_results_and_leaves_other_files(run, images):
+    assert run(images / "a.jpg", "-o", run.out) == 0
     (run.out / "epoch_1.pth").write_text("mine")
-    assert run(pictures / "b.png", "-o", run.out, "--overwrite") == 0
+    assert run(images / "b.png", "-o", run.out, "--overwrite") == 0
     assert files(run.out / "vis") == ["b.png"]
     assert (run.out / "epoch_1.pth").read_text() == "mine"
 
 
-def test_threshold(run, pictures):
-    run(pictures / "a.jpg", "-o", run.out, "--vis", "none", threshold="0.999999")
+def test_threshold(run, images):
+    run(images / "a.jpg", "-o", run.out, "--vis", "none", threshold="0.999999")
     assert lines(run.out)[0]["result"]["boxes"] == []
     assert json.loads((run.out / "predictions.coco.json").read_text()) == []
 
 
-def test_a_work_dir_is_weights_and_its_name_does_not_matter(run, pictures, detector_weights, tmp_path):
+def test_a_work_dir_is_weights_and_its_name_does_not_matter(run, images, detector_weights, tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "epoch_2.pth").write_bytes(detector_weights.read_bytes())
-    assert run(pictures / "a.jpg", "-o", run.out, "--vis", "none", weights=tmp_path / "work") == 0
+    assert run(images / "a.jpg", "-o", run.out, "--vis", "none", weights=tmp_path / "work") == 0
     assert json.loads((run.out / "run.json").read_text())["weights"].endswith("work")
 
 
-def test_untrained_models_are_called_so(pictures, tmp_path, capsys):
-    args = ["fpn_retinanet", str(pictures / "a.jpg"), "--tiny", "-o", str(tmp_path / "out")]
+def test_untrained_models_are_called_so(images, tmp_path, capsys):
+    args = ["fpn_retinanet", str(images / "a.jpg"), "--tiny", "-o", str(tmp_path / "out")]
     assert main(args) == 2
     assert "error: fpn_retinanet: expected weights, found none released" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -180,16 +180,16 @@ def test_untrained_models_are_called_so(pictures, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["gone.jpg"], "gone.jpg: expected a picture, found no such file"),
+        (["gone.jpg"], "gone.jpg: expected an image, found no such file"),
         (["a.jpg", "--vis", "overlai"], "did you mean overlay?"),
         (["a.jpg", "--device", "cuda:77"], "cuda:77"),
         (["a.jpg", "--batch-size", "0"], "batch size 0"),
-        (["@empty.txt"], "@empty.txt: expected at least one picture, found none"),
+        (["@empty.txt"], "@empty.txt: expected at least one image, found none"),
     ],
 )
-def test_wrong_use_writes_nothing(run, pictures, monkeypatch, capsys, args, words):
-    monkeypatch.chdir(pictures)
-    (pictures / "empty.txt").touch()
+def test_wrong_use_writes_nothing(run, images, monkeypatch, capsys, args, words):
+    monkeypatch.chdir(images)
+    (images / "empty.txt").touch()
     assert run(*args, "-o", run.out) == 2
     error = capsys.readouterr().err
     assert words in error
@@ -197,9 +197,9 @@ def test_wrong_use_writes_nothing(run, pictures, monkeypatch, capsys, args, word
     assert not run.out.exists()
 
 
-def test_unwritable_places(run, pictures, tmp_path, capsys):
+def test_unwritable_places(run, images, tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
-    assert run(pictures / "a.jpg", "-o", tmp_path / "file") == 2
+    assert run(images / "a.jpg", "-o", tmp_path / "file") == 2
     assert "expected a folder to write into, found a file" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -230,19 +230,19 @@ class FullDisk(io.RawIOBase):
         self.file.close()
 
 
-def test_a_full_disk_leaves_whole_lines(run, pictures, monkeypatch, capsys):
+def test_a_full_disk_leaves_whole_lines(run, images, monkeypatch, capsys):
     def limited(path, *args, **kwargs):
         file = builtins.open(path, *args, **kwargs)  # noqa: SIM115 - closed by who asked for it
         return FullDisk(file, 1000) if str(path).endswith(".jsonl") else file
 
     monkeypatch.setattr(writing, "open", limited, raising=False)
-    assert run(pictures, "-o", run.out, "--vis", "none") == 2
+    assert run(images, "-o", run.out, "--vis", "none") == 2
     assert "no space is left on the disk" in capsys.readouterr().err
     assert 1 <= len(lines(run.out)) < 8
     assert files(run.out) == ["predictions.jsonl"]
 
 
-def test_an_interruption_leaves_whole_files(run, pictures, monkeypatch):
+def test_an_interruption_leaves_whole_files(run, images, monkeypatch):
     write = writing.PredictionWriter.write
 
     def interrupted(self, prediction):
@@ -251,7 +251,7 @@ def test_an_interruption_leaves_whole_files(run, pictures, monkeypatch):
         write(self, prediction)
 
     monkeypatch.setattr(writing.PredictionWriter, "write", interrupted)
-    assert run(pictures, "-o", run.out, "--vis", "none") == 130
+    assert run(images, "-o", run.out, "--vis", "none") == 130
     assert len(lines(run.out)) == 2
     assert json.loads((run.out / "run.json").read_text())["complete"] is False
     assert len(json.loads((run.out / "predictions.coco.json").read_text())) == 8

@@ -1,4 +1,4 @@
-"""Counts of pictures of every kind: density files whose sum is the count, a table, and heat over the pictures."""
+"""Counts of images of every kind: density files whose sum is the count, a table, and heat over the images."""
 
 import csv
 import json
@@ -53,35 +53,35 @@ def test_densities_sum_to_the_count(inferencer, size):
 
 
 def test_batches_change_nothing(inferencer):
-    pictures = [scene(61, 90, seed) for seed in range(3)] + [scene(60, 89, 3), scene(45, 70, 4)]
-    for one, other in zip(inferencer(pictures), inferencer(pictures, batch_size=4), strict=True):
+    images = [scene(61, 90, seed) for seed in range(3)] + [scene(60, 89, 3), scene(45, 70, 4)]
+    for one, other in zip(inferencer(images), inferencer(images, batch_size=4), strict=True):
         assert_allclose(one.result.count, other.result.count, rtol=1e-3)
         assert_allclose(one.result.density, other.result.density, atol=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_pictures_that_are_too_small_are_reported_and_others_go_on(inferencer, batch_size):
-    pictures = [scene(60, 90), scene(1, 1), scene(2, 3), scene(60, 90), scene(61, 45)]
-    found = list(inferencer(pictures, batch_size=batch_size, errors="report"))
+def test_images_that_are_too_small_are_reported_and_others_go_on(inferencer, batch_size):
+    images = [scene(60, 90), scene(1, 1), scene(2, 3), scene(60, 90), scene(61, 45)]
+    found = list(inferencer(images, batch_size=batch_size, errors="report"))
     assert [each.error is None for each in found] == [True, False, False, True, True]
-    assert "input 1: VGG: expected pictures of at least 16x16 pixels, found 1x1" in str(found[1].error)
+    assert "input 1: VGG: expected images of at least 16x16 pixels, found 1x1" in str(found[1].error)
     with pytest.raises(InputError, match="input 1: VGG"):
-        list(inferencer(pictures, batch_size=batch_size))
+        list(inferencer(images, batch_size=batch_size))
 
 
 def test_a_threshold_changes_no_count(inferencer):
-    picture = scene(60, 80)
-    assert inferencer.one(picture, score_threshold=0.9).result.count == inferencer.one(picture).result.count
+    image = scene(60, 80)
+    assert inferencer.one(image, score_threshold=0.9).result.count == inferencer.one(image).result.count
 
 
 def test_the_command_writes_densities_a_table_and_heat(weights, inferencer, tmp_path):
-    pictures = tmp_path / "in"
-    (pictures / "deep").mkdir(parents=True)
+    images = tmp_path / "in"
+    (images / "deep").mkdir(parents=True)
     for name in ("a.jpg", "a.png", "deep/b.png"):
-        Image.fromarray(scene(59, 64, len(name))).save(pictures / name)
-    (pictures / "x.jpg").write_bytes(b"not a picture")
+        Image.fromarray(scene(59, 64, len(name))).save(images / name)
+    (images / "x.jpg").write_bytes(b"not an image")
     out = tmp_path / "out"
-    assert infer(weights, out, pictures, "-r", "-q", "--vis", "overlay,side") == 1
+    assert infer(weights, out, images, "-r", "-q", "--vis", "overlay,side") == 1
     lines = [json.loads(text) for text in (out / "predictions.jsonl").read_text().splitlines()]
     records = [line for line in lines if "error" not in line]
     assert len(lines) == 4
@@ -110,7 +110,7 @@ def test_videos_have_a_density_for_every_frame(weights, tmp_path):
     assert [row["input"] for row in rows] == [f"{clip}#{n:06d}" for n in range(3)]
 
 
-def test_regions_of_interest_are_no_part_of_a_plain_picture():
+def test_regions_of_interest_are_no_part_of_a_plain_image():
     """The pipeline of TRANCOS loads them for the metric."""
     trancos = Inferencer("hmode_trancos", "none", tiny=True, device="cpu")
     assert isinstance(trancos.one(scene(60, 80)).result, CrowdCount)

@@ -1,4 +1,4 @@
-"""Models that look at several pictures together: every folder is a group, and each picture gets its own result."""
+"""Models that look at several images together: every folder is a group, and each image gets its own result."""
 
 import json
 
@@ -20,7 +20,7 @@ CHANGED = ["--allow-new", "--cfg-options", SOFT]
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Untrained ones, with maps that the pictures of a group change."""
+    """Untrained ones, with maps that the images of a group change."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = get_model(NAME, tiny=True, **{"model.head.cem": False})
@@ -36,13 +36,13 @@ def inferencer(weights):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two groups of other sizes, with a picture that cannot be read, and one that is empty but for a text."""
+    """Two groups of other sizes, with an image that cannot be read, and one that is empty but for a text."""
     root = tmp_path / "in"
     for group, count in (("cats", 3), ("deep/dogs", 2), ("empty", 0)):
         (root / group).mkdir(parents=True)
         for number in range(count):
             Image.fromarray(scene(50 + 9 * number, 71, number)).save(root / group / f"{number}.png")
-    (root / "cats" / "x.jpg").write_bytes(b"not a picture")
+    (root / "cats" / "x.jpg").write_bytes(b"not an image")
     (root / "empty" / "notes.txt").write_text("nothing to see")
     return root
 
@@ -60,7 +60,7 @@ def test_a_folder_is_a_group(inferencer, folders):
     assert found[0].record()["group"] == str(folders / "cats")
 
 
-def test_pictures_of_a_group_change_each_other_and_other_groups_do_not(inferencer, folders):
+def test_images_of_a_group_change_each_other_and_other_groups_do_not(inferencer, folders):
     together = list(inferencer(folders, errors="report"))
     alone = list(inferencer(folders / "deep" / "dogs"))
     assert all(np.array_equal(a.result.map, b.result.map) for a, b in zip(together[4:], alone, strict=True))
@@ -76,14 +76,14 @@ def test_order_of_inputs_is_order_of_results(inferencer, folders):
     assert [each.group_size for each in found] == [2, 1, 2]
 
 
-def test_pictures_in_memory_are_one_group(inferencer):
+def test_images_in_memory_are_one_group(inferencer):
     found = list(inferencer([scene(40, 60), scene(61, 45, 1), scene(1, 1, 2)], keep_images=True))
     assert {each.group for each in found} == {"inputs"}
     assert [each.result.map.shape for each in found] == [(40, 60), (61, 45), (1, 1)]
     assert found[1].image.shape == (61, 45, 3)
 
 
-def test_a_broken_picture_stops_who_asks_for_it(inferencer, folders):
+def test_a_broken_image_stops_who_asks_for_it(inferencer, folders):
     with pytest.raises(DataError, match=r"x\.jpg"):
         list(inferencer(folders))
 
@@ -107,5 +107,5 @@ def test_the_command_writes_maps_and_a_sheet_of_every_group(weights, folders, tm
 def test_an_empty_group_is_an_error(weights, folders, tmp_path, capsys):
     line = [NAME, str(folders / "empty"), "--tiny", "--weights", str(weights), "-o", str(tmp_path / "out"), *CHANGED]
     assert main(line) == 2
-    assert "expected pictures, found none" in capsys.readouterr().err
+    assert "expected images, found none" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

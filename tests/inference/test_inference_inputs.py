@@ -23,7 +23,7 @@ def places(*inputs, **options):
     return [source.place.as_posix() for source in expand_inputs(inputs, **options)]
 
 
-def test_folders_are_sorted_and_only_pictures(tree):
+def test_folders_are_sorted_and_only_images(tree):
     assert places(".") == ["a.PNG", "b.jpg"]
     assert places(".", recursive=True) == ["a.PNG", "b.jpg", "deep/c.jpg", "deep/er/d.webp"]
     assert places("deep", "b.jpg") == ["c.jpg", "b.jpg"]
@@ -70,12 +70,12 @@ def test_counts(tree):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("b.jpeg", r"b\.jpeg: expected a picture, found no such file; did you mean b\.jpg\?"),
+        ("b.jpeg", r"b\.jpeg: expected an image, found no such file; did you mean b\.jpg\?"),
         ("deap/c.jpg", "there is no folder deap either"),
-        ("only_text", r"only_text: expected pictures, found none among files of \.txt"),
+        ("only_text", r"only_text: expected images, found none among files of \.txt"),
         ("*.tiff", "the glob matches none"),
         ("nowhere/*.jpg", "there is no folder nowhere"),
-        ("@absent.txt", "@absent.txt: expected a list of pictures"),
+        ("@absent.txt", "@absent.txt: expected a list of images"),
         ("https://example.org/x.jpg", "found an address; download it first"),
     ],
 )

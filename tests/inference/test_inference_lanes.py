@@ -60,7 +60,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("size", [(118, 328), (96, 161), (61, 45), (2, 3), (1, 1)])
-def test_lanes_are_in_pixels_of_any_picture(inferencer, size):
+def test_lanes_are_in_pixels_of_any_image(inferencer, size):
     found = inferencer.one(scene(*size)).result
     assert len(found) >= 1
     assert sorted(set(found.slots)) == list(found.slots)
@@ -75,16 +75,16 @@ def test_lanes_are_in_pixels_of_any_picture(inferencer, size):
 
 
 def test_batches_change_nothing(inferencer):
-    pictures = [scene(118, 328, seed) for seed in range(3)] + [scene(60, 90, seed) for seed in range(3)]
-    for one, other in zip(inferencer(pictures), inferencer(pictures, batch_size=4), strict=True):
+    images = [scene(118, 328, seed) for seed in range(3)] + [scene(60, 90, seed) for seed in range(3)]
+    for one, other in zip(inferencer(images), inferencer(images, batch_size=4), strict=True):
         same(one.result, other.result)
 
 
 def test_a_threshold_leaves_lanes_out(inferencer):
-    picture = scene(118, 328)
-    every = inferencer.one(picture).result
+    image = scene(118, 328)
+    every = inferencer.one(image).result
     best = max(every.scores)
-    kept = inferencer.one(picture, score_threshold=best).result
+    kept = inferencer.one(image, score_threshold=best).result
     assert len(every) > 1
     assert kept.scores == (best,)
     assert kept.slots == (every.slots[every.scores.index(best)],)
@@ -100,13 +100,13 @@ def test_untrained_models_may_find_nothing(weights):
 
 
 def test_the_command_writes_both_formats_a_table_and_curves(weights, inferencer, tmp_path):
-    pictures = tmp_path / "in"
-    (pictures / "deep").mkdir(parents=True)
+    images = tmp_path / "in"
+    (images / "deep").mkdir(parents=True)
     for name in ("a.jpg", "a.png", "deep/b.png"):
-        Image.fromarray(scene(59, 164, len(name))).save(pictures / name)
-    (pictures / "x.jpg").write_bytes(b"not a picture")
+        Image.fromarray(scene(59, 164, len(name))).save(images / name)
+    (images / "x.jpg").write_bytes(b"not an image")
     out = tmp_path / "out"
-    assert infer(weights, out, pictures, "-r", "--vis", "overlay,side") == 1
+    assert infer(weights, out, images, "-r", "--vis", "overlay,side") == 1
     records = [record for record in lines(out / "predictions.jsonl") if "error" not in record]
     paths = [record["result"].pop("lines") for record in records]
     assert paths == ["lines/a.lines.txt", "lines/a-2.lines.txt", "lines/deep/b.lines.txt"]
@@ -127,11 +127,11 @@ def test_the_command_writes_both_formats_a_table_and_curves(weights, inferencer,
     official = read_tusimple(out / "tusimple.json", ("raw_file", "lanes", "h_samples", "run_time"))
     assert [record["raw_file"] for record in official] == ["a.jpg", "a.png", "deep/b.png"]
     assert all(0 < record["run_time"] < 60_000 for record in official)
-    own = sorted({y for lane in inferencer.one(pictures / "a.jpg").result.points for y in lane[:, 1]})
+    own = sorted({y for lane in inferencer.one(images / "a.jpg").result.points for y in lane[:, 1]})
     assert_allclose(official[0]["h_samples"], own, atol=1e-3)
 
 
-def test_pictures_of_720_rows_have_tusimples_rows(tmp_path):
+def test_images_of_720_rows_have_tusimples_rows(tmp_path):
     Image.fromarray(scene(720, 1280)).save(tmp_path / "20.jpg")
     out = tmp_path / "out"
     args = [tmp_path / "20.jpg", "--vis", "none", "--allow-new"]

@@ -1,4 +1,4 @@
-"""Inferencer in Python: any picture in, the same results whatever the batch, in order, within bounded memory."""
+"""Inferencer in Python: any image in, the same results whatever the batch, in order, within bounded memory."""
 
 import weakref
 
@@ -12,7 +12,7 @@ from PIL import Image
 from visionzoo import Inferencer
 from visionzoo.errors import CheckpointError, ConfigError, DataError, InputError, UnknownName
 from visionzoo.inference.inputs import Source
-from visionzoo.inference.preparing import Preparation, read_picture
+from visionzoo.inference.preparing import Preparation, read_source
 from visionzoo.structures.detections import decode_mask
 
 SIZES = [(60, 90), (90, 60), (60, 90), (33, 47), (61, 90), (1, 1), (60, 90), (45, 100), (90, 61), (60, 89), (2, 3)]
@@ -82,14 +82,14 @@ def test_inputs_are_read_no_further_than_the_window(detector):
     predictions.close()
 
 
-def test_pictures_are_let_go(detector):
+def test_images_are_let_go(detector):
     alive = []
 
     def stream():
         for number in range(60):
-            picture = scene(*SIZES[number % len(SIZES)], number)
-            alive.append(weakref.ref(picture))
-            yield picture
+            image = scene(*SIZES[number % len(SIZES)], number)
+            alive.append(weakref.ref(image))
+            yield image
 
     most = 0
     for prediction in detector(stream(), batch_size=4, keep_images=True):
@@ -108,7 +108,7 @@ def test_boxes_are_in_original_pixels(detector):
     assert_array_equal(result.scores, np.sort(result.scores)[::-1])
 
 
-def test_every_wrapping_of_one_picture_gives_one_result(detector):
+def test_every_wrapping_of_one_image_gives_one_result(detector):
     image = scene(60, 90)
     forms = [
         image,
@@ -125,23 +125,23 @@ def test_every_wrapping_of_one_picture_gives_one_result(detector):
         same(prediction.result, want)
 
 
-def test_grey_and_palette_pictures():
+def test_grey_and_palette_images():
     grey = scene(20, 30)[..., 0]
     want = np.repeat(grey[..., None], 3, axis=2)
     for value in (grey, grey[..., None], Image.fromarray(grey), torch.from_numpy(grey), torch.from_numpy(grey)[None]):
-        assert_array_equal(read_picture(value), want)
+        assert_array_equal(read_source(value), want)
     palette = Image.fromarray(scene(20, 30)).quantize(8)
-    assert_array_equal(read_picture(palette), np.array(palette.convert("RGB")))
+    assert_array_equal(read_source(palette), np.array(palette.convert("RGB")))
     deep = Image.fromarray(grey.astype(np.uint16) * 257)
-    assert_array_equal(read_picture(deep), want)
+    assert_array_equal(read_source(deep), want)
 
 
-def test_exif_orientation_is_applied(detector, pictures):
-    upright = np.rot90(np.array(Image.open(pictures / "turned.jpg")), -1)
-    prediction = detector.one(pictures / "turned.jpg")
+def test_exif_orientation_is_applied(detector, images):
+    upright = np.rot90(np.array(Image.open(images / "turned.jpg")), -1)
+    prediction = detector.one(images / "turned.jpg")
     assert prediction.size == (40, 80)
     same(prediction.result, detector.one(np.ascontiguousarray(upright)).result)
-    assert read_picture(Image.open(pictures / "turned.jpg")).shape == (80, 40, 3)
+    assert read_source(Image.open(images / "turned.jpg")).shape == (80, 40, 3)
 
 
 def test_the_model_sees_rgb_and_opencv_pipelines_bgr():
@@ -156,9 +156,9 @@ def test_the_model_sees_rgb_and_opencv_pipelines_bgr():
     assert_array_equal(theirs(source).image, red)
 
 
-def test_broken_pictures_are_raised_or_reported(detector, pictures):
-    broken = [pictures / "x_corrupt.jpg", pictures / "a.jpg", pictures / "x_empty.png", scene(1, 700)]
-    with pytest.raises(DataError, match=r"x_corrupt\.jpg: expected a picture"):
+def test_broken_images_are_raised_or_reported(detector, images):
+    broken = [images / "x_corrupt.jpg", images / "a.jpg", images / "x_empty.png", scene(1, 700)]
+    with pytest.raises(DataError, match=r"x_corrupt\.jpg: expected an image"):
         list(detector(broken))
     predictions = list(detector(broken, errors="report", batch_size=2))
     assert [item.error is None for item in predictions] == [False, True, False, False]
@@ -192,27 +192,27 @@ def test_threshold_and_names(detector):
     assert set(some.to_json()["names"]) <= set(CLASSES)
 
 
-def test_pictures_are_kept_only_on_request(detector):
+def test_images_are_kept_only_on_request(detector):
     assert detector.one(scene(60, 90)).image is None
     prediction = detector.one(scene(60, 90), keep_images=True)
     assert_array_equal(prediction.image, scene(60, 90))
     assert (detector.draw(prediction.image, prediction.result) != prediction.image).any()
 
 
-def test_the_callers_picture_stays_as_it_is_and_files_are_not_copied(tmp_path):
+def test_the_callers_image_stays_as_it_is_and_files_are_not_copied(tmp_path):
     prepare = Preparation([dict(type="LoadImage"), dict(type="PackTaskInputs")])
-    picture = scene(60, 90)
-    tensor = torch.from_numpy(picture.copy()).permute(2, 0, 1)
-    for value in (picture, tensor):
+    image = scene(60, 90)
+    tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)
+    for value in (image, tensor):
         prepared = prepare(Source("mine", value, None), keep_image=False)
         prepared.sample["inputs"].zero_()
         assert (prepared.image, prepared.size) == (None, (90, 60))
-        assert picture.any()
+        assert image.any()
         assert tensor.any()
-    Image.fromarray(picture).save(tmp_path / "a.png")
+    Image.fromarray(image).save(tmp_path / "a.png")
     kept = prepare(Source("a", tmp_path / "a.png", None))
     kept.sample["inputs"].zero_()
-    assert_array_equal(kept.image, picture)
+    assert_array_equal(kept.image, image)
 
 
 def test_what_else_is_loaded_belongs_to_data_sets():

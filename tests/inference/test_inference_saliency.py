@@ -1,4 +1,4 @@
-"""Saliency on pictures of every kind: maps as files, areas and scores, thresholds, overlays."""
+"""Saliency on images of every kind: maps as files, areas and scores, thresholds, overlays."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ from PIL import Image
 from visionzoo import Inferencer
 from visionzoo.cli.infer import main
 from visionzoo.errors import InputError
-from visionzoo.reports.pictures import class_colour, draw_saliency
+from visionzoo.reports.images import class_colour, draw_saliency
 from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
 from visionzoo.zoo import get_model
 
@@ -39,26 +39,26 @@ def inferencer(weights):
     return Inferencer(NAME, weights, tiny=True, device="cpu")
 
 
-@pytest.mark.parametrize("picture", [scene(50, 71), scene(64, 64)[..., 0], np.dstack([scene(33, 90)] * 2)[..., :4]])
-def test_maps_have_the_pictures_size(inferencer, picture):
-    found = inferencer.one(picture).result
-    assert found.map.shape == found.mask.shape == picture.shape[:2]
+@pytest.mark.parametrize("image", [scene(50, 71), scene(64, 64)[..., 0], np.dstack([scene(33, 90)] * 2)[..., :4]])
+def test_maps_have_the_images_size(inferencer, image):
+    found = inferencer.one(image).result
+    assert found.map.shape == found.mask.shape == image.shape[:2]
     assert found.map.dtype == np.float32
     assert 0 <= found.map.min() < found.map.max() <= 1
     assert found.to_json() == {"area": round(found.area, 6), "score": round(found.score, 6)}
 
 
 def test_batches_change_nothing(inferencer):
-    pictures = [scene(40 + 7 * i, 90 - 5 * i, i) for i in range(6)]
-    single = [found.result for found in inferencer(pictures)]
-    batched = [found.result for found in inferencer(pictures, batch_size=4)]
+    images = [scene(40 + 7 * i, 90 - 5 * i, i) for i in range(6)]
+    single = [found.result for found in inferencer(images)]
+    batched = [found.result for found in inferencer(images, batch_size=4)]
     for one, other in zip(single, batched):
         np.testing.assert_allclose(one.map, other.map, atol=2e-5)
 
 
 def test_a_threshold_takes_the_place_of_the_models_decision(inferencer):
-    picture = scene(60, 80)
-    own, strict = inferencer.one(picture).result, inferencer.one(picture, score_threshold=0.3).result
+    image = scene(60, 80)
+    own, strict = inferencer.one(image).result, inferencer.one(image, score_threshold=0.3).result
     assert np.array_equal(own.map, strict.map)
     assert np.array_equal(strict.mask, strict.map >= 0.3)
     assert not np.array_equal(own.mask, strict.mask)
@@ -66,14 +66,14 @@ def test_a_threshold_takes_the_place_of_the_models_decision(inferencer):
 
 def test_the_command_writes_maps_and_overlays(weights, tmp_path, capsys):
     """Two inputs of one stem keep their own maps, whose path is in their line."""
-    pictures = tmp_path / "in"
-    (pictures / "deep").mkdir(parents=True)
+    images = tmp_path / "in"
+    (images / "deep").mkdir(parents=True)
     for name in ("a.jpg", "a.png", "deep/b.png"):
-        Image.fromarray(scene(40, 60, len(name))).save(pictures / name)
+        Image.fromarray(scene(40, 60, len(name))).save(images / name)
     out = tmp_path / "out"
     line = [
         NAME,
-        str(pictures),
+        str(images),
         "-r",
         "--tiny",
         "--weights",

@@ -1,4 +1,4 @@
-"""Videos and numbered pictures: a stream of frames, results as they come, drawn videos, and files that are broken."""
+"""Videos and numbered images: a stream of frames, results as they come, drawn videos, and files that are broken."""
 
 import json
 import weakref
@@ -79,7 +79,7 @@ def test_frames_are_rgb(tmp_path):
     assert frame[1][..., 2].max() < 60
 
 
-def test_videos_are_inputs_like_pictures(tmp_path):
+def test_videos_are_inputs_like_images(tmp_path):
     save_video(tmp_path / "b.mp4", 3)
     for name in ("a.jpg", "c.jpg"):
         Image.fromarray(scene(20, 30)).save(tmp_path / name)
@@ -129,16 +129,16 @@ def test_batches_change_nothing(inferencer, clip):
         np.testing.assert_allclose(one.result.map, other.result.map, atol=2e-5)
 
 
-def test_a_frame_is_predicted_as_a_picture_is(inferencer, clip):
+def test_a_frame_is_predicted_as_a_image_is(inferencer, clip):
     frames = [image for _, image in read_frames(clip, "clip", clip)]
-    for video, picture in zip(inferencer(clip), inferencer(frames), strict=True):
-        assert np.array_equal(video.result.map, picture.result.map)
+    for video, alone in zip(inferencer(clip), inferencer(frames), strict=True):
+        assert np.array_equal(video.result.map, alone.result.map)
 
 
 # --- sequences ---
 
 
-def test_a_pattern_takes_pictures_in_the_order_of_their_numbers(tmp_path):
+def test_a_pattern_takes_images_in_the_order_of_their_numbers(tmp_path):
     for name in ("f2.jpg", "f10.jpg", "f9.jpg", "f009.jpg", "f.jpg", "g1.jpg", "f3.png", "f1x.jpg"):
         Image.fromarray(scene(20, 30)).save(tmp_path / name)
     found = list(expand_inputs([tmp_path / "f%d.jpg"]))
@@ -149,7 +149,7 @@ def test_a_pattern_takes_pictures_in_the_order_of_their_numbers(tmp_path):
 
 @pytest.mark.parametrize(("given", "words"), [("g%04d.png", "found none in"), ("no/%d.jpg", "found no folder")])
 def test_patterns_that_match_nothing(tmp_path, given, words):
-    with pytest.raises(InputError, match=f"expected pictures with numbers, {words}"):
+    with pytest.raises(InputError, match=f"expected images with numbers, {words}"):
         expand_inputs([tmp_path / given])
 
 
@@ -162,13 +162,13 @@ def test_a_file_named_like_a_pattern_is_that_file(tmp_path):
 
 
 def test_the_command_writes_a_line_for_every_frame_and_a_video(weights, clip, tmp_path, capsys):
-    picture = tmp_path / "z.png"
-    Image.fromarray(scene(30, 40)).save(picture)
+    image = tmp_path / "z.png"
+    Image.fromarray(scene(30, 40)).save(image)
     out = tmp_path / "out"
-    assert infer(weights, out, clip, picture, "--vis", "overlay,side") == 0
-    assert "13 of 13 pictures done" in capsys.readouterr().err
+    assert infer(weights, out, clip, image, "--vis", "overlay,side") == 0
+    assert "13 of 13 images done" in capsys.readouterr().err
     records = lines(out)
-    assert [record["input"] for record in records] == [f"{clip}#{n:06d}" for n in range(12)] + [str(picture)]
+    assert [record["input"] for record in records] == [f"{clip}#{n:06d}" for n in range(12)] + [str(image)]
     assert [record.get("frame") for record in records] == [*range(12), None]
     assert [record["time"] for record in records[:3]] == [0.0, 0.08, 0.16]
     assert [record["result"]["map"] for record in records][11:] == ["raw/clip/000011.png", "raw/z.png"]
@@ -176,7 +176,7 @@ def test_the_command_writes_a_line_for_every_frame_and_a_video(weights, clip, tm
     assert len(list((out / "raw" / "clip").iterdir())) == 12
     drawn = list(read_frames(out / "vis" / "clip.mp4", "clip", clip))
     assert len(drawn) == 12
-    assert drawn[0][1].shape == (48 * 4, 64 * 4, 3)  # enlarged, as pictures are
+    assert drawn[0][1].shape == (48 * 4, 64 * 4, 3)  # enlarged, as images are
     assert drawn[0][0].video.fps == 12.5
 
 
@@ -267,7 +267,7 @@ def test_a_video_in_a_list_that_is_missing_fails_for_itself(weights, clip, tmp_p
 def test_models_of_groups_take_no_videos(clip):
     (source,) = expand_inputs([clip], videos=False)
     groups = Inferencer("gconet_plus", "none", tiny=True, device="cpu")
-    with pytest.raises(InputError, match="looks at all pictures of a folder together, found a video"):
+    with pytest.raises(InputError, match="looks at all images of a folder together, found a video"):
         groups.one(clip)
     assert isinstance(source.value, InputError)
 
@@ -305,7 +305,7 @@ def test_a_video_that_lacks_frames_is_an_error(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_codec_frames_become_pictures(weights, clip, tmp_path, monkeypatch, capsys):
+def test_without_a_codec_frames_become_images(weights, clip, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(video_writing, "_CODEC", "none")
     out = tmp_path / "out"
     assert infer(weights, out, clip, "--max-samples", "3", "--vis", "overlay,side") == 0

@@ -1,4 +1,4 @@
-"""CULane's similarity the long way: both lanes of a pair on pictures of full size, a line for every step."""
+"""CULane's similarity the long way: both lanes of a pair on images of full size, a line for every step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from visionzoo.metrics.lanes import spline_points
 
 
-def picture_of(lane: np.ndarray, size: tuple[int, int], width: int) -> np.ndarray:
+def image_of(lane: np.ndarray, size: tuple[int, int], width: int) -> np.ndarray:
     """(H, W) uint8."""
     canvas = np.zeros(size[::-1], np.uint8)
     for start, end in pairwise(np.rint(spline_points(lane)).astype(np.int64).tolist()):
@@ -22,13 +22,13 @@ def iou_of(one: np.ndarray, other: np.ndarray, size: tuple[int, int], width: int
     """NaN where both are empty."""
     if len(one) < 2 or len(other) < 2:
         return 0.0
-    left, right = picture_of(one, size, width), picture_of(other, size, width)
+    left, right = image_of(one, size, width), image_of(other, size, width)
     either = int((left | right).sum())
     return int((left & right).sum()) / either if either else float("nan")
 
 
 def random_lanes(rng: np.random.Generator, count: int, size: tuple[int, int]) -> list[np.ndarray]:
-    """Straight and wild ones, within the picture, cut by its border or outside, of 2 to 24 points."""
+    """Straight and wild ones, within the image, cut by its border or outside, of 2 to 24 points."""
     lanes = []
     for _ in range(count):
         points = int(rng.integers(2, 25))

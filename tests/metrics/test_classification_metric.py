@@ -11,7 +11,7 @@ from visionzoo.metrics import ClassificationMetric, top_k_accuracy
 
 
 def by_sorting(scores, labels, k):
-    """The definition, one picture at a time; a stable sort gives ties to the lower index."""
+    """The definition, one image at a time; a stable sort gives ties to the lower index."""
     hits = [label in np.argsort(-row, kind="stable")[:k] for row, label in zip(scores, labels)]
     return float(np.mean(hits))
 
@@ -33,8 +33,8 @@ def test_nan_is_never_right():
     assert top_k_accuracy(np.array([[np.nan, 0.5], [0.1, 0.9]]), np.array([0, 1]), 1) == 0.5
 
 
-def test_no_pictures_and_wrong_labels_are_errors():
-    with pytest.raises(DataError, match="at least one picture"):
+def test_no_images_and_wrong_labels_are_errors():
+    with pytest.raises(DataError, match="at least one image"):
         top_k_accuracy(np.zeros((0, 3)), np.zeros(0, dtype=int), 1)
     with pytest.raises(DataError, match=r"labels from 0 to 2.*found 0 to 3"):
         top_k_accuracy(np.zeros((2, 3)), np.array([0, 3]), 1)
@@ -59,7 +59,7 @@ def test_metric_reports_all_and_by_class():
     row = metric.per_class["cls"][7]
     wrong = scores[labels == 7].argmax(1)
     wrong = wrong[wrong != 7]
-    assert row["pictures"] == int((labels == 7).sum())
+    assert row["images"] == int((labels == 7).sum())
     assert row["mistaken_for"] == f"class {np.bincount(wrong).argmax()}"
 
 

@@ -33,7 +33,7 @@ def test_rmse_is_at_least_mae_and_scales():
         assert twice.row() == pytest.approx((2 * errors.mae, 2 * errors.rmse, errors.nae))
 
 
-def test_pictures_without_people_have_no_nae_and_no_pictures_no_error():
+def test_images_without_people_have_no_nae_and_no_images_no_error():
     assert count_errors([2.0, 0.0], [0, 0]) == CountErrors(1.0, np.sqrt(2.0), -1.0, 2)
     assert count_errors([], []) == CountErrors(-1.0, -1.0, -1.0, 0)
 
@@ -47,13 +47,13 @@ def test_counts_that_cannot_be_compared(pred, gt, words):
         count_errors(pred, gt)
 
 
-def test_mean_over_folds_is_of_errors_not_of_pictures():
+def test_mean_over_folds_is_of_errors_not_of_images():
     folds = [count_errors([10.0], [12]), count_errors([5.0, 5.0], [1, 9])]
     found = mean_over_folds(folds)
     assert found.row() == pytest.approx(((2 + 4) / 2, (2 + 4) / 2, (2 / 12 + (4 + 4 / 9) / 2) / 2))
     assert found.images == 3
     for wrong in ([], [*folds, count_errors([], [])]):
-        with pytest.raises(DataError, match="folds: expected one or more, each with pictures"):
+        with pytest.raises(DataError, match="folds: expected one or more, each with images"):
             mean_over_folds(wrong)
 
 
@@ -73,11 +73,11 @@ def test_an_empty_category_is_minus_one_in_the_mean_and_said(said):
     assert found.level[4].row() == (-1, -1, -1)
     assert found.mean_mae == pytest.approx(((2 + 1 - 3) / 5, (2 + 1 - 2) / 4))
     assert [text.split(":")[0] for text in said] == ["level", "luminance"]
-    assert "no picture of S0, S3, S4" in said[0]
+    assert "no image of S0, S3, S4" in said[0]
 
 
 def test_a_category_that_there_is_not():
-    with pytest.raises(DataError, match="level: expected a number from 0 to 4 for each of 2 pictures"):
+    with pytest.raises(DataError, match="level: expected a number from 0 to 4 for each of 2 images"):
         nwpu_errors([1.0, 2.0], [1, 2], [5, 0], [0, 0])
     with pytest.raises(DataError, match="luminance: expected a number from 0 to 3"):
         nwpu_errors([1.0, 2.0], [1, 2], [0, 0], [0])

@@ -77,7 +77,7 @@ def test_categories_and_their_means(monkeypatch):
     errors = count_errors([float(s["pred_count"]) for s in chosen], [len(s["gt_points"]) for s in chosen])
     assert (numbers["count/MAE/L1"], numbers["count/RMSE/L1"], numbers["count/NAE/L1"]) == pytest.approx(errors.row())
     assert numbers["count/MAE_luminance"] == pytest.approx(np.mean([numbers[f"count/MAE/L{i}"] for i in range(4)]))
-    assert numbers["count/NAE/S0"] == numbers["count/MAE/S4"] == -1  # nobody at level 0, no picture of level 4
+    assert numbers["count/NAE/S0"] == numbers["count/MAE/S4"] == -1  # nobody at level 0, no image of level 4
     assert "count/MAE/rain" in numbers
     assert "count/MAE_weather" not in numbers
     assert len(said) == 1
@@ -97,7 +97,7 @@ def test_inside_the_region_alone():
     assert numbers["count/MAE"] == numbers["count/GAME0"] == pytest.approx(10)
     assert numbers["count/GAME1"] == pytest.approx(5 + 5)
     assert evaluate(CountMetric(), [one])["count/MAE"] == pytest.approx(10)
-    with pytest.raises(DataError, match="expected gt_roi of 12x8 pixels like the original picture, found 6x8"):
+    with pytest.raises(DataError, match="expected gt_roi of 12x8 pixels like the original image, found 6x8"):
         CountMetric().process({}, [{**one, "gt_roi": roi[:, :6]}])
 
 
@@ -145,7 +145,7 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(12, 8), (13, 9), (3, 2), (1, 30)])
-def test_a_density_of_the_pictures_size_has_the_same_sum(size):
+def test_a_density_of_the_images_size_has_the_same_sum(size):
     density = np.random.default_rng(0).random((4, 6)).astype(np.float32)
     found = CrowdCount(float(density.sum()), density, size).full_density()
     assert found.dtype == np.float32

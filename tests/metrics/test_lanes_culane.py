@@ -52,16 +52,16 @@ def test_strips_are_opencvs_drawing_pixel_for_pixel(size, width):
     drawn_by_sides = 0
     for lane in long_way.random_lanes(np.random.default_rng(width), 60, size):
         strip = draw_lane(lane, size=size, width=width)
-        picture = np.zeros(size[::-1], np.uint8)
+        image = np.zeros(size[::-1], np.uint8)
         left, top, right, bottom = strip.box
-        picture[top:bottom, left:right] = strip.mask.reshape(bottom - top, right - left)
-        np.testing.assert_array_equal(picture, long_way.picture_of(lane, size, width))
-        assert strip.area == picture.sum()
+        image[top:bottom, left:right] = strip.mask.reshape(bottom - top, right - left)
+        np.testing.assert_array_equal(image, long_way.image_of(lane, size, width))
+        assert strip.area == image.sum()
         drawn_by_sides += strip.sides is not None
     assert drawn_by_sides > 10
 
 
-def test_iou_is_that_of_whole_pictures():
+def test_iou_is_that_of_whole_images():
     rng = np.random.default_rng(0)
     size, width = (328, 118), 6
     annotated, detected = long_way.random_lanes(rng, 9, size), long_way.random_lanes(rng, 8, size)
@@ -77,7 +77,7 @@ def test_iou_is_that_of_whole_pictures():
 
 def test_a_lane_of_one_spot_and_one_far_away():
     spot = draw_lane(np.array([[50.0, 50], [50, 50]]))
-    assert spot.area == long_way.picture_of(np.array([[50.0, 50], [50, 50]]), SIZE, 30).sum()
+    assert spot.area == long_way.image_of(np.array([[50.0, 50], [50, 50]]), SIZE, 30).sum()
     assert draw_lane(LANE[:1]) is None
     assert draw_lane(np.array([[1e12, 1e12], [2e12, -1e12]])).area == 0
 
@@ -151,7 +151,7 @@ def test_the_threshold_is_exclusive_and_can_be_lower():
     assert count_matches(annotated, detected, threshold=iou).counts.tp == 0
 
 
-def test_a_smaller_picture_with_a_lane_in_proportion():
+def test_a_smaller_image_with_a_lane_in_proportion():
     small = [lane * 0.2 for lane in (LANE, shifted(LANE, 300))]
     other = [lane + np.array([0.6, 0.0]) for lane in small]
     found = lane_iou(small, other, size=(328, 118), width=6)

@@ -69,7 +69,7 @@ def test_folders_give_the_table_of_the_scenarios(culane, found, folder):
     assert list(scores.scenarios)[:2] == ["normal", "crowd"]
     assert len(scores.scenarios) == 9
     assert scores.total == sum(scores.scenarios.values(), LaneCounts())
-    # each picture by itself
+    # each image by itself
     want = LaneCounts()
     for index, lanes in enumerate(found):
         truth = culane.get_data_info(index)["gt_lanes"]
@@ -81,7 +81,7 @@ def test_folders_give_the_table_of_the_scenarios(culane, found, folder):
     assert "total" in scores.table()
 
 
-def test_processes_give_the_same_and_leave_no_picture_out(culane, folder):
+def test_processes_give_the_same_and_leave_no_image_out(culane, folder):
     root = culane.data_root
     arguments = dict(size=SIZE, width=WIDTH, progress=True)
     alone = score_culane_folders(folder, root, f"{root}/list/test.txt", processes=1, **arguments)
@@ -101,7 +101,7 @@ def test_one_list_or_lists_by_name(culane, folder):
     assert named.scenarios == {"bends": one.total}
 
 
-def test_missing_files_are_pictures_without_lanes(culane, tmp_path):
+def test_missing_files_are_images_without_lanes(culane, tmp_path):
     sample = culane.get_data_info(0)
     write_lines(tmp_path, sample["name"], sample["gt_lanes"])
     scores = score_culane_folders(
@@ -119,7 +119,7 @@ def test_wrong_folders_and_broken_files(culane, folder, tmp_path):
         score_culane_folders(folder, tmp_path, names)
     with pytest.raises(DataError, match="found no such file"):
         score_culane_folders(folder, culane.data_root, tmp_path / "no.txt")
-    with pytest.raises(DataError, match="expected lists of pictures"):
+    with pytest.raises(DataError, match="expected lists of images"):
         score_culane_folders(folder, culane.data_root, tmp_path)
     write_lines(tmp_path, culane.get_data_info(0)["name"], []).write_text("1 2 3 4\n5 6 7\n")
     with pytest.raises(DataError, match=r"00000.lines.txt, line 2: .*found 3 numbers"):
@@ -156,7 +156,7 @@ def test_tusimple_of_two_files(labels, tmp_path):
 def test_tusimple_files_that_do_not_fit(labels, tmp_path):
     path = tmp_path / "r.json"
     write_tusimple(path, results_of(labels)[1:])
-    with pytest.raises(DataError, match=r"expected the 5 pictures.*found 1 missing \(clips/0530/60/20.jpg\)"):
+    with pytest.raises(DataError, match=r"expected the 5 images.*found 1 missing \(clips/0530/60/20.jpg\)"):
         score_tusimple_files(path, labels)
     write_tusimple(path, results_of(labels) + results_of(labels)[:1])
     with pytest.raises(DataError, match=r"found clips/0530/60/20.jpg twice"):

@@ -141,7 +141,7 @@ def roots(tmp_path):
         write(tmp_path / "gt" / name, one["gt_map"].numpy())
     (tmp_path / "pred" / "axe" / "1.png").unlink()
     write(tmp_path / "pred" / "cup" / "0.png", np.zeros((4, 5), np.uint8))
-    (tmp_path / "gt" / "axe" / "notes.txt").write_text("no picture")
+    (tmp_path / "gt" / "axe" / "notes.txt").write_text("no image")
     return tmp_path / "pred", tmp_path / "gt"
 
 
@@ -161,16 +161,16 @@ def test_folders_score_as_memory_does(roots, protocol):
 
 def test_strict_wants_both_sides_whole(roots):
     predictions, masks = roots
-    with pytest.raises(DataError, match=r"pred: expected all pictures that .*gt has, found 1 missing \(axe/1\.png\)"):
+    with pytest.raises(DataError, match=r"pred: expected all images that .*gt has, found 1 missing \(axe/1\.png\)"):
         score_folders(predictions, masks, strict=True)
     (masks / "axe" / "1.png").unlink()
-    with pytest.raises(DataError, match=r"gt: expected all pictures that .*pred has, found 1 missing \(cup/0\.png\)"):
+    with pytest.raises(DataError, match=r"gt: expected all images that .*pred has, found 1 missing \(cup/0\.png\)"):
         score_folders(predictions, masks, strict=True)
     (predictions / "cup" / "0.png").unlink()
     assert score_folders(predictions, masks, strict=True).numbers["images"] == 4
 
 
-def test_flat_folders_and_kinds_of_pictures(tmp_path):
+def test_flat_folders_and_kinds_of_images(tmp_path):
     one = sample(4)
     levels, mask = one["pred_map"].mul(255).byte().numpy(), one["gt_map"].numpy()
     write(tmp_path / "pred" / "a.png", np.repeat(levels[..., None], 3, axis=2))  # grey as colours
@@ -183,13 +183,13 @@ def test_flat_folders_and_kinds_of_pictures(tmp_path):
 
 def test_folders_that_cannot_be_scored(roots, tmp_path):
     predictions, masks = roots
-    with pytest.raises(DataError, match="none: expected a folder of pictures, found none"):
+    with pytest.raises(DataError, match="none: expected a folder of images, found none"):
         score_folders(tmp_path / "none", masks)
     with pytest.raises(DataError, match="found no common name among 1 and 5"):
         score_folders(predictions / "cup", masks)
     whole = (predictions / "axe" / "2.png").read_bytes()
     (predictions / "axe" / "2.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"2\.png: expected a readable picture"):
+    with pytest.raises(DataError, match=r"2\.png: expected a readable image"):
         score_folders(predictions, masks)
     write(predictions / "axe" / "2.png", np.zeros((4, 5), np.uint8))
     with pytest.raises(DataError, match=r"axe/2\.png: expected a prediction of its mask's size"):
@@ -198,7 +198,7 @@ def test_folders_that_cannot_be_scored(roots, tmp_path):
 
 
 def test_masks_of_a_group_may_be_one_tensor():
-    """Pictures of one size come stacked, of several sizes as a list."""
+    """Images of one size come stacked, of several sizes as a list."""
     maps = torch.rand(3, 7, 9, generator=torch.Generator().manual_seed(0))
     masks = (maps > 0.5).to(torch.uint8) * 255
     found = []

@@ -1,4 +1,4 @@
-"""The general task model: one picture per sample, groups, pairs and phrases, all by the data sample."""
+"""The general task model: one image per sample, groups, pairs and phrases, all by the data sample."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from visionzoo.structures.task_sample import TaskSample, group_sizes, mean_of_gr
 MEAN, STD = [120.0, 110.0, 100.0], [60.0, 50.0, 40.0]
 
 
-def picture(height, width, channels=3, seed=0, count=None):
+def image(height, width, channels=3, seed=0, count=None):
     shape = (channels, height, width) if count is None else (count, channels, height, width)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
@@ -42,7 +42,7 @@ def classifier(**changes):
 
 def test_normalises_and_pads_after_it():
     prepare = TaskPreprocessor(MEAN, STD, pad_size_divisor=16, pad_value=7.0)
-    small, large = picture(30, 41), picture(33, 20, seed=1)
+    small, large = image(30, 41), image(33, 20, seed=1)
     done = prepare({"inputs": [small, large], "data_samples": [sample(), sample()]})
     batch, samples = done["inputs"], done["data_samples"]
     assert batch.shape == (2, 3, 48, 48)
@@ -57,7 +57,7 @@ def test_normalises_and_pads_after_it():
 def test_groups_follow_each_other_on_the_batch_axis():
     prepare = TaskPreprocessor()
     samples = [sample(group_size=3), sample(), sample(group_size=2)]
-    inputs = [picture(8, 10, count=3), picture(9, 7), picture(8, 10, count=2, seed=5)]
+    inputs = [image(8, 10, count=3), image(9, 7), image(8, 10, count=2, seed=5)]
     done = prepare({"inputs": inputs, "data_samples": samples})
     batch, samples = done["inputs"], done["data_samples"]
     assert batch.shape == (6, 3, 9, 10)
@@ -70,7 +70,7 @@ def test_groups_follow_each_other_on_the_batch_axis():
 def test_groups_may_become_channels():
     prepare = TaskPreprocessor(MEAN, STD, groups="channels")
     samples = [sample(group_size=2), sample(group_size=2)]
-    pairs = [picture(8, 10, count=2, seed=seed) for seed in range(2)]
+    pairs = [image(8, 10, count=2, seed=seed) for seed in range(2)]
     with pytest.raises(DataError, match="3 channels"):  # mean and std are for the joined channels
         prepare({"inputs": pairs, "data_samples": samples})
     joined = TaskPreprocessor(MEAN * 2, STD * 2, groups="channels")({"inputs": pairs, "data_samples": samples})
@@ -87,12 +87,12 @@ def test_volumes_have_three_sides():
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_pictures_of_other_channels_are_refused_by_name(channels):
+def test_images_of_other_channels_are_refused_by_name(channels):
     prepare = TaskPreprocessor(MEAN, STD)
-    with pytest.raises(DataError, match=rf"^cat\.png: expected a picture of 3 channels.*found {channels};"):
-        prepare({"inputs": [picture(8, 8, channels)], "data_samples": [sample(img_path="cat.png")]})
-    with pytest.raises(DataError, match="picture 0 of the batch"):
-        prepare({"inputs": [picture(8, 8, channels)]})
+    with pytest.raises(DataError, match=rf"^cat\.png: expected an image of 3 channels.*found {channels};"):
+        prepare({"inputs": [image(8, 8, channels)], "data_samples": [sample(img_path="cat.png")]})
+    with pytest.raises(DataError, match="image 0 of the batch"):
+        prepare({"inputs": [image(8, 8, channels)]})
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_batches_are_mixed_in_training_only():
     assert model.data_preprocessor.batch_augments.num_classes == 4
     with DefaultScope.overwrite_default_scope("visionzoo"):
         prepare = MODELS.build(model.data_preprocessor)
-    data = {"inputs": [picture(8, 8), picture(8, 8, seed=1)], "data_samples": [sample(1), sample(2)]}
+    data = {"inputs": [image(8, 8), image(8, 8, seed=1)], "data_samples": [sample(1), sample(2)]}
     assert "gt_score" not in prepare(data)["data_samples"][0]
     assert prepare(data, training=True)["data_samples"][0].gt_score.shape == (4,)
 
@@ -139,7 +139,7 @@ def test_mixing_for_another_number_of_classes_is_refused():
 
 def test_three_modes():
     model = classifier()
-    data = {"inputs": [picture(40, 60), picture(64, 33, seed=1)], "data_samples": [sample(1), sample(3)]}
+    data = {"inputs": [image(40, 60), image(64, 33, seed=1)], "data_samples": [sample(1), sample(3)]}
     prepared = model.data_preprocessor(data, True)
     assert model(**prepared, mode="tensor").shape == (2, 4)
     losses = model(**prepared, mode="loss")
@@ -156,7 +156,7 @@ def test_auxiliary_heads_add_losses_in_training_only():
     aux = dict(type="ClassificationHead", in_index=1, loss_weight=0.4)
     model = classifier(auxiliary_head=[aux, {**aux, "in_index": 2}])
     assert [head.fc.in_features for head in model.auxiliary_head] == [64, 128]
-    prepared = model.data_preprocessor({"inputs": [picture(64, 32)] * 2, "data_samples": [sample(1), sample(3)]}, True)
+    prepared = model.data_preprocessor({"inputs": [image(64, 32)] * 2, "data_samples": [sample(1), sample(3)]}, True)
     assert set(model(**prepared, mode="loss")) == {"loss_cls", "aux_0.loss_cls", "aux_1.loss_cls"}
     single = classifier(auxiliary_head=aux)
     assert set(single(**prepared, mode="loss")) == {"loss_cls", "aux.loss_cls"}
@@ -171,7 +171,7 @@ def test_a_neck_stands_between():
 
 def test_views_of_one_thing_count_together():
     model = classifier().eval()
-    views = picture(40, 48, count=3)
+    views = image(40, 48, count=3)
     together = model.test_step({"inputs": [views], "data_samples": [sample(group_size=3)]})[0].pred_score
     logits = model(model.data_preprocessor({"inputs": list(views)})["inputs"])
     torch.testing.assert_close(together, logits.mean(0).softmax(0))
@@ -200,7 +200,7 @@ def test_a_part_may_read_the_samples():
 
 
 class SecondLook(nn.Module):
-    """A head that encodes the pictures once more, twice as bright."""
+    """A head that encodes the images once more, twice as bright."""
 
     reads_inputs = True
 
@@ -221,7 +221,7 @@ class SecondLook(nn.Module):
 
 
 @pytest.mark.parametrize("mode", ["tensor", "loss", "predict"])
-def test_a_head_may_read_the_pictures_and_encode_others(mode):
+def test_a_head_may_read_the_images_and_encode_others(mode):
     model = TaskModel(backbone=dict(type=Phrased), head=dict(type=SecondLook), auxiliary_head=dict(type=SecondLook))
     inputs, samples = torch.rand(2, 3, 4, 4), [sample(phrase="dog"), sample(phrase="cats")]
     found = model(inputs, samples, mode=mode)

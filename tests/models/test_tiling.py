@@ -1,4 +1,4 @@
-"""Large pictures tile by tile: the same map as at once, in the memory of one tile."""
+"""Large images tile by tile: the same map as at once, in the memory of one tile."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def predicted(model, images, shapes=None):
         return model(images, samples, mode="predict")
 
 
-def pictures(count, size):
+def drawn_images(count, size):
     return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("head", HEADS)
-def test_tiles_give_what_whole_pictures_give(head, size):
-    images = pictures(2, size)
+def test_tiles_give_what_whole_images_give(head, size):
+    images = drawn_images(2, size)
     whole, tiled = predicted(model_of(head), images), predicted(model_of(head, tile=256, margin=96), images)
     for a, b in zip(whole, tiled):
         assert a.pred_density.shape == b.pred_density.shape
@@ -64,7 +64,7 @@ def test_tiles_give_what_whole_pictures_give(head, size):
 
 
 def test_with_less_margin_only_borders_of_tiles_differ():
-    images = pictures(1, (320, 512))
+    images = drawn_images(1, (320, 512))
     (whole,), (tiled,) = (
         predicted(model_of("HMoDEHead"), images),
         predicted(model_of("HMoDEHead", tile=256, margin=32), images),
@@ -80,7 +80,7 @@ def test_with_less_margin_only_borders_of_tiles_differ():
 
 
 def test_padding_counts_nothing_in_tiles_either():
-    images, shapes = pictures(2, (352, 480)), [(331, 477), (100, 480)]
+    images, shapes = drawn_images(2, (352, 480)), [(331, 477), (100, 480)]
     whole = predicted(model_of("HMoDEHead"), images, shapes)
     tiled = predicted(model_of("HMoDEHead", tile=256, margin=96), images, shapes)
     for a, b in zip(whole, tiled):
@@ -91,22 +91,22 @@ def test_padding_counts_nothing_in_tiles_either():
 def test_no_tile_is_larger_than_it_may_be():
     model, seen = model_of("HMoDEHead", tile=256, margin=64), []
     model.backbone.register_forward_pre_hook(lambda module, given: seen.append(tuple(given[0].shape[2:])))
-    predicted(model, pictures(1, (700, 900)))
+    predicted(model, drawn_images(1, (700, 900)))
     assert max(max(size) for size in seen) == 256
     assert len(seen) > 20
 
 
-def test_small_pictures_are_not_cut():
+def test_small_images_are_not_cut():
     model, seen = model_of("HMoDEHead", tile=256, margin=64), []
     model.backbone.register_forward_pre_hook(lambda module, given: seen.append(tuple(given[0].shape[2:])))
-    predicted(model, pictures(1, (75, 256)))
+    predicted(model, drawn_images(1, (75, 256)))
     assert seen == [(75, 256)]
 
 
-def test_losses_and_raw_outputs_are_of_whole_pictures():
+def test_losses_and_raw_outputs_are_of_whole_images():
     model = model_of("HMoDEHead", tile=256, margin=64)
     with torch.no_grad():
-        assert model(pictures(1, (64, 480)))["maps"].shape == (1, 7, 16, 120)
+        assert model(drawn_images(1, (64, 480)))["maps"].shape == (1, 7, 16, 120)
 
 
 @pytest.mark.parametrize("side", [1, 255, 256, 257, 300, 321, 1000, 1024, 4097])
@@ -126,7 +126,7 @@ def test_every_pixel_is_kept_once(side, tile, margin):
 
 @pytest.mark.parametrize("enlarge", [enlarge_nearest, enlarge_bilinear])
 @pytest.mark.parametrize("sizes", [((37, 50), (18, 25)), ((40, 48), (20, 24)), ((41, 51), (21, 26))])
-def test_a_window_is_enlarged_as_part_of_its_picture(enlarge, sizes):
+def test_a_window_is_enlarged_as_part_of_its_image(enlarge, sizes):
     fine, coarse = sizes
     x = torch.randn(2, 3, *coarse, generator=torch.Generator().manual_seed(0))
     mode = dict(mode="nearest") if enlarge is enlarge_nearest else dict(mode="bilinear", align_corners=True)

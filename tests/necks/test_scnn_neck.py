@@ -51,7 +51,7 @@ def test_reduces_every_level_first():
 
 
 @pytest.mark.parametrize("batch", [3, 5])
-def test_pictures_do_not_speak_to_each_other(batch):
+def test_images_do_not_speak_to_each_other(batch):
     neck, feats = neck_of(), maps(batch)
     with torch.no_grad():
         every = neck(feats)
@@ -93,8 +93,8 @@ def test_in_a_detector(before):
     for sample, boxes in zip(samples, ([[5.0, 8.0, 60.0, 70.0]], [])):
         labels = torch.zeros(len(boxes), dtype=torch.long)
         sample.gt_instances = InstanceData(bboxes=torch.tensor(boxes).reshape(-1, 4), labels=labels)
-    pictures = [torch.randint(0, 256, (3, 93, 121), dtype=torch.uint8) for _ in samples]
-    batch = model.data_preprocessor(dict(inputs=pictures, data_samples=samples), training=True)
+    images = [torch.randint(0, 256, (3, 93, 121), dtype=torch.uint8) for _ in samples]
+    batch = model.data_preprocessor(dict(inputs=images, data_samples=samples), training=True)
     total, _ = model.parse_losses(model(**batch, mode="loss"))
     total.backward()
     assert total.isfinite()

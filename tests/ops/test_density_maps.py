@@ -1,4 +1,4 @@
-"""Density maps against filters of the whole picture and against the released rule written out, and their edges."""
+"""Density maps against filters of the whole image and against the released rule written out, and their edges."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def matlab_map(points, shape, sigma, size):
 
 
 def filtered_map(points, shape, neighbours=3, factor=0.1):
-    """A picture filtered for each dot; distances by brute force."""
+    """An image filtered for each dot; distances by brute force."""
     rows, columns = np.nonzero(dot_map(points, shape))
     found = np.zeros(shape)
     for row, column in zip(rows, columns):
@@ -100,7 +100,7 @@ def test_the_kernel_is_made_anew_at_the_border():
         gaussian_kernel(9, 15, 4.0)[0, 0] = 1
 
 
-def test_a_kernel_larger_than_the_picture():
+def test_a_kernel_larger_than_the_image():
     assert fixed_density(drawn(3, shape=(5, 3)), (5, 3)).sum(dtype=float) == pytest.approx(3, abs=1e-6)
     assert 0 < adaptive_density(np.array([[1, 1]]), (5, 3)).sum() < 1.01
 

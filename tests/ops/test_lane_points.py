@@ -75,7 +75,7 @@ def test_what_counts_as_no_point():
     assert lanes_of_maps(np.stack([1 - prob, prob]), [1], smooth=False, points=2, threshold=0.9) == [None]
 
 
-def test_rows_above_the_picture_are_left_out():
+def test_rows_above_the_image_are_left_out():
     prob = maps_of(lambda rows: 20 + 0 * rows, size=(40, 50))
     (lane,) = lanes_of_maps(prob, [1], points=9)
     assert lane[:, 1].tolist() == [39.0, 19.0]

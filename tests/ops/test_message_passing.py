@@ -13,7 +13,7 @@ from visionzoo.errors import ConfigError
 from visionzoo.ops.message_passing import pass_messages, pass_messages_by_list
 
 DIRECTIONS = [(2, False), (2, True), (3, False), (3, True)]
-# Few pictures go through matrix products, many through convolutions.
+# Few images go through matrix products, many through convolutions.
 BATCHES = (1, 3, 5)
 SIZES = [(1, 1), (1, 7), (6, 1), (2, 3), (5, 8), (9, 4)]
 

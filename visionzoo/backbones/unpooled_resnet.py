@@ -33,7 +33,7 @@ class UnpooledResNet(BaseModule):
 
     Raises:
         UnknownName: an unknown variant. ConfigError: maps that there are not.
-        DataError: at a call: pictures of another number of channels than 3.
+        DataError: at a call: images of another number of channels than 3.
     """
 
     VARIANTS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
@@ -78,7 +78,7 @@ class UnpooledResNet(BaseModule):
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise DataError(
-                f"UnpooledResNet: expected pictures of 3 channels, (B, 3, H, W), found {tuple(image.shape)}; convert "
+                f"UnpooledResNet: expected images of 3 channels, (B, 3, H, W), found {tuple(image.shape)}; convert "
                 "them to RGB"
             )
         outs = [self.relu(self.bn1(self.conv1(image)))]

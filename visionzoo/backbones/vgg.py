@@ -62,7 +62,7 @@ class VGG(BaseModule):
 
     Raises:
         UnknownName: an unknown variant. ConfigError: stages that there are not.
-        DataError: at a call: pictures of another number of channels than 3, or too small for the last stage.
+        DataError: at a call: images of another number of channels than 3, or too small for the last stage.
     """
 
     # name -> channels and convolutions of each stage, and whether these are normalised
@@ -118,7 +118,7 @@ class VGG(BaseModule):
 
         Sizes that do not divide are rounded down.
         """
-        _require_pictures(image, least=self.out_strides[-1])
+        _require_images(image, least=self.out_strides[-1])
         outs = []
         for start, end in self._spans:
             for layer in self.features[start:end]:
@@ -141,13 +141,13 @@ def _stage(
         yield nn.ReLU(inplace=True)
 
 
-def _require_pictures(image: Tensor, least: int) -> None:
+def _require_images(image: Tensor, least: int) -> None:
     if image.ndim != 4 or image.shape[1] != 3:
         raise DataError(
-            f"VGG: expected pictures of 3 channels, (B, 3, H, W), found {tuple(image.shape)}; convert them to RGB"
+            f"VGG: expected images of 3 channels, (B, 3, H, W), found {tuple(image.shape)}; convert them to RGB"
         )
     if min(image.shape[2:]) < least:
         raise DataError(
-            f"VGG: expected pictures of at least {least}x{least} pixels, found {image.shape[3]}x{image.shape[2]}; "
+            f"VGG: expected images of at least {least}x{least} pixels, found {image.shape[3]}x{image.shape[2]}; "
             "enlarge them in the pipeline"
         )

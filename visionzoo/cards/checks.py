@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from visionzoo.cards.files import Card
 from visionzoo.cards.schema import BuildCheck, EvalCheck, ForwardCheck, LearnCheck, MetricCheck
-from visionzoo.cards.seeding import fill_weights, seeded_picture, settle_norms
+from visionzoo.cards.seeding import fill_weights, seeded_image, settle_norms
 from visionzoo.cards.tasks import task_checks
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.engine.loaders import build_dataset, build_loader, class_names
@@ -27,7 +27,7 @@ from visionzoo.weights.loading import without_pretrained
 # How many numbers of each output a card keeps, evenly spaced.
 _KEPT = 64
 
-# Boxes in the pictures of the forward check for heads that are given theirs: batch index, then xyxy in pixels.
+# Boxes in the images of the forward check for heads that are given theirs: batch index, then xyxy in pixels.
 _ROIS = [[0, 4, 4, 60, 50], [0, 30, 10, 110, 80], [1, 0, 0, 125, 89], [1, 50, 20, 70, 44]]
 
 Numbers = dict[str, Any]
@@ -76,8 +76,8 @@ def measure_forward(card: Card, check: ForwardCheck) -> Numbers:
     """Raw outputs of the tiny model: for each its shape, largest magnitude and 64 of its numbers."""
     model = _seeded_model(load_config(card.name, tiny=True), check.seed, num_classes=None)
     height, width = check.size
-    pictures = [seeded_picture(check.seed, f"picture {index}", height, width) for index in range(2)]
-    image = model.data_preprocessor({"inputs": pictures}, False)["inputs"]
+    images = [seeded_image(check.seed, f"picture {index}", height, width) for index in range(2)]
+    image = model.data_preprocessor({"inputs": images}, False)["inputs"]
     settle_norms(model, image)
     numbers: Numbers = {}
     for index, output in enumerate(_flat(_raw_outputs(model, image))):

@@ -160,9 +160,9 @@ def _parsed(front: str, path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 2}" if mark else ""  # counted from 0, below the fence
         reason = getattr(error, "problem", None) or "it does not parse"
-        raise CardError(f"{_shown(path)}{line}: expected valid YAML, but {reason}; mend it") from error
+        raise CardError(f"{_shown(path)}{line}: expected valid YAML, but {reason}; fix it") from error
     if not isinstance(values, dict):
-        raise CardError(f"{_shown(path)}: expected a mapping as front matter, found {type(values).__name__}; mend it")
+        raise CardError(f"{_shown(path)}: expected a mapping as front matter, found {type(values).__name__}; fix it")
     return values
 
 
@@ -173,7 +173,7 @@ def _validated(values: dict[str, Any], path: Path) -> CardFields:
         problems = [_sentence(problem) for problem in error.errors()]
     if len(problems) == 1:
         raise CardError(f"{_shown(path)}: {problems[0]}")
-    raise CardError(f"{_shown(path)}: expected a card of schema 1, found {len(problems)} problems; mend them", problems)
+    raise CardError(f"{_shown(path)}: expected a card of schema 1, found {len(problems)} problems; fix them", problems)
 
 
 def _sentence(problem: Any) -> str:
@@ -186,7 +186,7 @@ def _sentence(problem: Any) -> str:
     if kind == "value_error":
         return f"{where}: {problem['ctx']['error']}; add it"
     expected = problem["msg"].removeprefix("Input should ").replace("'", "`")
-    return f"{where}: the value should {expected}, found {problem['input']!r:.80}; mend it"
+    return f"{where}: the value should {expected}, found {problem['input']!r:.80}; fix it"
 
 
 def _field_path(location: tuple[int | str, ...]) -> str:
@@ -223,7 +223,7 @@ def _check_names(card: Card) -> None:
     }
     for field, (found, right) in expected.items():
         if found != right:
-            raise CardError(f"{where}: {field}: expected {right!r} after the file's name, found {found!r}; mend it")
+            raise CardError(f"{where}: {field}: expected {right!r} after the file's name, found {found!r}; fix it")
 
 
 def _shown(path: Path) -> str:

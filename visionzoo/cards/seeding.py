@@ -1,4 +1,4 @@
-"""Weights and pictures that are the same on every machine and under every version of torch.
+"""Weights and images that are the same on every machine and under every version of torch.
 
 numpy's ``RandomState`` is frozen by its documented policy, torch's initialisers are not. Every tensor is drawn from
 its own stream, so a part that is added or renamed leaves the others as they were.
@@ -25,7 +25,7 @@ def seeded_array(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(np.random.RandomState(stream).standard_normal(shape), dtype=np.float32)
 
 
-def seeded_picture(seed: int, name: str, height: int, width: int) -> Tensor:
+def seeded_image(seed: int, name: str, height: int, width: int) -> Tensor:
     """Coarse coloured noise, uint8 RGB, (3, height, width)."""
     coarse = torch.from_numpy(seeded_array(seed, name, (1, 3, height // 6 + 2, width // 6 + 2)))
     fine = nn.functional.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=True)

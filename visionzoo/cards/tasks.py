@@ -107,7 +107,7 @@ def _class_scores(samples: Sequence[Any]) -> Tensor:
 
 
 def _shaken_map(image: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
-    """The mask two pixels further right, paler, with noise, and in every fourth picture inside out."""
+    """The mask two pixels further right, paler, with noise, and in every fourth image inside out."""
     truth = read_grey(image["gt_path"])
     found = 0.2 + 0.6 * np.roll(truth, 2, axis=1) / 255
     noisy = (1 - found if index % 4 == 3 else found) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)
@@ -120,16 +120,16 @@ def _map_scores(samples: Sequence[Any]) -> Tensor:
 
 # --------------------------------------------------------------------------- maps of groups
 
-# More than any drawn group has, and a multiple of 4, so that in every group the fourth picture is wrong.
+# More than any drawn group has, and a multiple of 4, so that in every group the fourth image is wrong.
 _OF_A_GROUP = 1000
 
 
 def _shaken_group(image: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
-    """The pictures of a group as those of saliency are shaken, each with noise of its own."""
+    """The images of a group as those of saliency are shaken, each with noise of its own."""
     files = [{"img_path": img, "gt_path": gt} for img, gt in zip(image["img_path"], image["gt_path"], strict=True)]
     first = _OF_A_GROUP * index
-    pictures = [_shaken_map(each, number, seed, classes) for number, each in enumerate(files, start=first)]
-    return {"group": image["group"], **{key: [each[key] for each in pictures] for key in pictures[0]}}
+    images = [_shaken_map(each, number, seed, classes) for number, each in enumerate(files, start=first)]
+    return {"group": image["group"], **{key: [each[key] for each in images] for key in images[0]}}
 
 
 def _group_scores(samples: Sequence[Any]) -> Tensor:
@@ -138,12 +138,12 @@ def _group_scores(samples: Sequence[Any]) -> Tensor:
 
 # --------------------------------------------------------------------------- lanes
 
-_LANE_SHIFT = 0.006  # of the picture's width; lanes count as found up to about as much
+_LANE_SHIFT = 0.006  # of the image's width; lanes count as found up to about as much
 _OF_LANES = ("img_path", "gt_lanes", "gt_x", "h_samples", "scenario")
 
 
 def _shaken_lanes(image: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
-    """Lanes moved to the side, now and then one lost; a picture without lanes gets one."""
+    """Lanes moved to the side, now and then one lost; an image without lanes gets one."""
     width, height = _size_of(image["img_path"])
     lanes = [lane for lane in image["gt_lanes"] if len(lane) >= 2]
     lost = seeded_array(seed, f"lost lanes {index}", (len(lanes),)) > 1
@@ -156,8 +156,8 @@ def _shaken_lanes(image: Mapping[str, Any], index: int, seed: int, classes: int)
 
 def _size_of(path: str) -> tuple[int, int]:
     """(width, height)."""
-    with Image.open(path) as picture:
-        return picture.size
+    with Image.open(path) as image:
+        return image.size
 
 
 def _lane_scores(samples: Sequence[Any]) -> Tensor:

@@ -12,7 +12,7 @@ from visionzoo.errors import nearest_name
 COMMANDS = {
     "train": "train a model from a config",
     "test": "measure a model with its data set's official metric",
-    "infer": "run a model on pictures",
+    "infer": "run a model on images",
     "search": "search a network (BossNAS)",
     "list": "list the models of the zoo",
     "show": "print a model's card",
@@ -35,7 +35,7 @@ commands:
 
 `visionzoo COMMAND --help` says more. Two to start with:
   visionzoo train rcnet_retinanet --tiny
-  visionzoo infer rcnet_retinanet pictures/ --weights work_dirs/rcnet_retinanet"""
+  visionzoo infer rcnet_retinanet images/ --weights work_dirs/rcnet_retinanet"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

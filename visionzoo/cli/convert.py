@@ -53,11 +53,9 @@ def _voc2coco_parser() -> Parser:
         action="append",
         default=[],
         metavar="FILE",
-        help="a list of pictures, or its name in ImageSets/Main; once per split (default: see above)",
+        help="a list of images, or its name in ImageSets/Main; once per split (default: see above)",
     )
-    choice.add_argument(
-        "--val-every", type=_at_least_two, metavar="N", help="every N-th picture is val (default: none)"
-    )
+    choice.add_argument("--val-every", type=_at_least_two, metavar="N", help="every N-th image is val (default: none)")
     parser.add_argument("--classes", nargs="+", default=[], help="only these, in this order (default: all, sorted)")
     parser.add_argument(
         "--difficult",
@@ -68,7 +66,7 @@ def _voc2coco_parser() -> Parser:
     parser.add_argument(
         "--zero-based", action="store_true", help="corners are edges from 0, not pixels from 1 (default: off)"
     )
-    parser.add_argument("--link", action="store_true", help="link to the pictures (default: copy them)")
+    parser.add_argument("--link", action="store_true", help="link to the images (default: copy them)")
     parser.add_argument("--overwrite", action="store_true", help="replace what stands at OUT (default: an error)")
     _add_output_flags(parser)
     return parser
@@ -98,7 +96,7 @@ def _voc2coco(args: argparse.Namespace) -> int:
     if args.out.suffix == ".json":
         write_coco_file(args.out, coco.records, overwrite=args.overwrite)
     else:
-        shown = {split: progress(files, len(files), split, quiet=args.quiet) for split, files in coco.pictures.items()}
+        shown = {split: progress(files, len(files), split, quiet=args.quiet) for split, files in coco.images.items()}
         write_coco_folder(args.out, coco.records, shown, link=args.link, overwrite=args.overwrite)
     _summarize(args, coco.records, dict(coco.changes))
     return 0

@@ -8,7 +8,7 @@ A converter is a module with some of these functions, each from the file's tenso
     convert_classifier  weight and bias of the linear layer behind it
     convert_aux         an auxiliary classifier
 
-What else one of them takes (the variant, a kernel size) is an option of the command. ``input_of`` says what pictures
+What else one of them takes (the variant, a kernel size) is an option of the command. ``input_of`` says what images
 the file was made for, ``{"mean": ..., "std": ..., "size": ...}``, as far as it can be told; that goes into the new
 file's header, and loading warns of a model that normalises otherwise.
 """
@@ -244,7 +244,7 @@ def _write(args: argparse.Namespace, tensors: Mapping[str, Tensor], made_for: Ma
         print(json.dumps({"out": str(args.target), "tensors": len(tensors), "bytes": len(data), "input": made_for}))
     note(f"{args.target}: {len(tensors)} tensors, {len(data) / 1e6:.1f} MB", quiet=args.quiet)
     if made_for:
-        note(f"{args.target}: for pictures of {_told(made_for)}", quiet=args.quiet)
+        note(f"{args.target}: for images of {_told(made_for)}", quiet=args.quiet)
 
 
 def _told(made_for: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ def parser() -> Parser:
     described.add_argument(
         "--split", type=Path, metavar="FILE", help="names, one a line; also a file in ROOT (default: all id maps)"
     )
-    described.add_argument("--imgs", default="imgs", help="folder of the pictures in ROOT (default: imgs)")
+    described.add_argument("--imgs", default="imgs", help="folder of the images in ROOT (default: imgs)")
     described.add_argument("--maps", default="instances", help="folder of the id maps in ROOT (default: instances)")
     described.add_argument("--category", default="salient", help="name of the only category (default: salient)")
     described.add_argument("--overwrite", action="store_true", help="replace OUT (default: an error)")
@@ -35,9 +35,9 @@ def run(args: argparse.Namespace) -> int:
     """Convert one split."""
     from visionzoo.cli.progress import progress
     from visionzoo.datasets.coco_writing import write_coco_file
-    from visionzoo.datasets.id_maps import pictures_of, to_coco
+    from visionzoo.datasets.id_maps import images_of, to_coco
 
-    pairs = pictures_of(args.root, _found(args.root, args.split), img_folder=args.imgs, map_folder=args.maps)
+    pairs = images_of(args.root, _found(args.root, args.split), img_folder=args.imgs, map_folder=args.maps)
     record = to_coco(progress(pairs, len(pairs), "reading", quiet=args.quiet), args.category)
     write_coco_file(args.out, {"all": record}, overwrite=args.overwrite)
     images, instances = len(record["images"]), len(record["annotations"])

@@ -1,4 +1,4 @@
-"""``visionzoo infer``: run a model on pictures and write what it finds."""
+"""``visionzoo infer``: run a model on images and write what it finds."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from visionzoo.inference.inferencer import Inferencer, Prediction
     from visionzoo.inference.inputs import Source
 
-_PICTURES = ("overlay", "side", "none")
+_IMAGES = ("overlay", "side", "none")
 
 
 def parser() -> Parser:
     parser = Parser(
         "infer",
-        "Run a model on pictures and videos. An input that cannot be used is reported, the others go on (exit code 1).",
-        "  visionzoo infer rcnet_retinanet pictures/ --weights work_dirs/rcnet_retinanet\n"
+        "Run a model on images and videos. An input that cannot be used is reported, the others go on (exit code 1).",
+        "  visionzoo infer rcnet_retinanet images/ --weights work_dirs/rcnet_retinanet\n"
         '  visionzoo infer rcnet_retinanet "shots/*.png" @more.txt --tiny --weights none --vis overlay,side -o out',
     )
     parser.add_argument(
@@ -47,7 +47,7 @@ def parser() -> Parser:
         help="leave out results below (default: boxes 0.3, classes 0; maps, lanes: as the model decides)",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=1, help="pictures at a time; changes the speed, not the results (default: 1)"
+        "--batch-size", type=int, default=1, help="images at a time; changes the speed, not the results (default: 1)"
     )
     parser.add_argument(
         "-r",
@@ -59,9 +59,9 @@ def parser() -> Parser:
         "--vis",
         default="overlay",
         metavar="KIND,...",
-        help="pictures, of videos a video: overlay, side, none (default: overlay)",
+        help="images, of videos a video: overlay, side, none (default: overlay)",
     )
-    parser.add_argument("--strict", action="store_true", help="stop at the first picture that cannot be used")
+    parser.add_argument("--strict", action="store_true", help="stop at the first image that cannot be used")
     parser.add_argument("--offline", action="store_true", help="never use the network (default: off)")
     parser.add_argument(
         "--trust-pickle", action="store_true", help="let the file of weights run code while it loads (default: refuse)"
@@ -73,7 +73,7 @@ def parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 all pictures done, 1 some could not be used, 2 wrong use, 130 interrupted."""
+    """0 all images done, 1 some could not be used, 2 wrong use, 130 interrupted."""
     given = list(sys.argv[1:] if argv is None else argv)
     return run_command(parser(), lambda args: _infer(args, given), given)
 
@@ -82,7 +82,7 @@ def _infer(args: argparse.Namespace, argv: list[str]) -> int:
     from visionzoo.cli.common import choose_output_dir
     from visionzoo.inference.inputs import expand_inputs
 
-    pictures = _chosen_pictures(args.vis)
+    images = _chosen_images(args.vis)
     args.takes_groups = _takes_groups(args)
     args.recursive = args.recursive or args.takes_groups
     if args.offline:
@@ -92,15 +92,15 @@ def _infer(args: argparse.Namespace, argv: list[str]) -> int:
     inferencer = _make_inferencer(args)
     out = choose_output_dir(Path(args.work_dir or Path("predictions", inferencer.name)), overwrite=args.overwrite)
     about = {"command": shlex.join(["visionzoo", "infer", *argv]), "seed": args.seed, "out": str(out)}
-    done, failed = _run(args, inferencer, sources, out, pictures, about)
-    note(f"{done - failed} of {done} pictures done, results in {out}", quiet=args.quiet)
+    done, failed = _run(args, inferencer, sources, out, images, about)
+    note(f"{done - failed} of {done} images done, results in {out}", quiet=args.quiet)
     if args.json:
         print(json.dumps({"out": str(out), "inputs": done, "failed": failed}))
     return 1 if failed else 0
 
 
 def _takes_groups(args: argparse.Namespace) -> bool:
-    """Whether the config's model looks at all pictures of a folder together."""
+    """Whether the config's model looks at all images of a folder together."""
     from visionzoo.config import load_config
     from visionzoo.inference.preparing import takes_groups, test_pipeline_of
 
@@ -112,17 +112,17 @@ def _not_empty(sources: Iterator[Source], inputs: list[str]) -> Iterator[Source]
     """The same sources; an error before anything is built or written when there is none."""
     first = next(sources, None)
     if first is None:
-        raise InputError(f"{' '.join(inputs)}: expected at least one picture, found none; check the list")
+        raise InputError(f"{' '.join(inputs)}: expected at least one image, found none; check the list")
     return chain([first], sources)
 
 
-def _chosen_pictures(given: str) -> tuple[str, ...]:
+def _chosen_images(given: str) -> tuple[str, ...]:
     kinds = tuple(filter(None, given.split(",")))
     for kind in kinds:
-        if kind not in _PICTURES:
-            nearest = nearest_name(kind, _PICTURES)
+        if kind not in _IMAGES:
+            nearest = nearest_name(kind, _IMAGES)
             answer = f"did you mean {nearest}?" if nearest else "use one or more of them"
-            raise InputError(f"--vis {given}: expected {', '.join(_PICTURES)}, found {kind!r}; {answer}")
+            raise InputError(f"--vis {given}: expected {', '.join(_IMAGES)}, found {kind!r}; {answer}")
     return tuple(kind for kind in kinds if kind != "none")
 
 
@@ -155,7 +155,7 @@ def _run(
     inferencer: Inferencer,
     sources: Iterator[Source],
     out: Path,
-    pictures: tuple[str, ...],
+    images: tuple[str, ...],
     about: dict[str, object],
 ) -> tuple[int, int]:
     """Predict and write all; how many inputs there were and how many failed."""
@@ -167,9 +167,9 @@ def _run(
     if args.max_samples is not None:
         sources = islice(sources, args.max_samples)
         total = args.max_samples if total is None else min(total, args.max_samples)
-    predictions = inferencer(sources, keep_images=bool(pictures), errors="report")
+    predictions = inferencer(sources, keep_images=bool(images), errors="report")
     remove_old_results(out)
-    with PredictionWriter(out, inferencer, pictures, about) as writer:
+    with PredictionWriter(out, inferencer, images, about) as writer:
         for prediction in progress(predictions, total, "infer", quiet=args.quiet, plain=args.no_progress):
             writer.write(prediction)
             if prediction.error is not None:

@@ -25,7 +25,7 @@ what:
   visionzoo search bossnas --tiny -o work_dirs/bossnas
   visionzoo search encoding work_dirs/bossnas"""
 
-# Of --tiny: the supernet of the paper, an eighth as wide, on 64 drawn pictures. A minute on a CPU.
+# Of --tiny: the supernet of the paper, an eighth as wide, on 64 drawn images. A minute on a CPU.
 _TINY_DATA = "tiny://imagenet?train=64&val=16&size=56&seed=0"
 _TINY: dict[str, Any] = dict(
     blocks=4, epochs=2, paths=2, views=2, batch_size=16, update_interval=1, lr=1.0, warmup_epochs=0,
@@ -52,13 +52,13 @@ def _bossnas_parser() -> Parser:
         "search bossnas",
         "Search a network without labels: train each block's paths against their ensemble, rate all of them, go on "
         "behind the best. A search that stopped goes on when it is started again with the same folder. Under torchrun "
-        "the processes share the pictures; the paper's settings are for 8 of them.",
+        "the processes share the images; the paper's settings are for 8 of them.",
         "  visionzoo search bossnas --tiny -o work_dirs/bossnas\n"
         "  visionzoo search bossnas -o work_dirs/nats --space nats_cifar10 --cfg-options epochs=10 batch_size=64\n"
         "  torchrun --nproc-per-node=8 tools/search.py bossnas --cfg-options train_root=data/imagenet/train",
     )
     made.add_argument("--space", default="hytra", help="hytra, mbconv, nats_cifar10, nats_cifar100 (default: hytra)")
-    made.add_argument("--tiny", action="store_true", help="a narrow space on drawn pictures (default: off)")
+    made.add_argument("--tiny", action="store_true", help="a narrow space on drawn images (default: off)")
     made.add_argument(
         "--cfg-options",
         nargs="+",

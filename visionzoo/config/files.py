@@ -160,13 +160,13 @@ def _parse(path: Path) -> ast.Module:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text, filename=str(path))
     except OSError as error:
-        raise ConfigError(f"{where}: expected a file that can be read, but {error.strerror}; mend that") from error
+        raise ConfigError(f"{where}: expected a file that can be read, but {error.strerror}; fix that") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{where}: expected Python text in UTF-8, found other bytes; check the path") from error
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         reason = error.msg if isinstance(error, SyntaxError) else error
-        raise ConfigError(f"{where}{line}: expected valid Python, found a syntax error ({reason}); mend it") from error
+        raise ConfigError(f"{where}{line}: expected valid Python, found a syntax error ({reason}); fix it") from error
     _refuse_foreign_forms(where, text, tree)
     return tree
 
@@ -214,7 +214,7 @@ def _base_path(name: str, path: Path, where: str) -> Path:
         raise ConfigError(f"{where}: expected a file of one's own as `_base_`, found {name!r}; copy what it sets")
     found = (path.parent / name).resolve()
     if not found.is_file():
-        raise ConfigError(f"{where}: expected the base {name!r}, found no file {display_path(found)}; mend `_base_`")
+        raise ConfigError(f"{where}: expected the base {name!r}, found no file {display_path(found)}; fix `_base_`")
     return found
 
 
@@ -255,10 +255,10 @@ def _run(path: Path, tree: ast.Module, base: dict[str, Any] | None) -> dict[str,
     body = [node for node in tree.body if node is not _base_assignment(tree)]
     try:
         exec(compile(ast.Module(body, tree.type_ignores), str(path), "exec"), names)
-    except (Exception, SystemExit) as error:  # a user's file may fail in any way; all are the user's to mend
+    except (Exception, SystemExit) as error:  # a user's file may fail in any way; all are the user's to fix
         raise ConfigError(
             f"{display_path(path)}{_line_of(error, path)}: expected a config that runs, "
-            f"found {type(error).__name__} ({error}); mend it"
+            f"found {type(error).__name__} ({error}); fix it"
         ) from error
     return names
 

@@ -90,7 +90,7 @@ def _tiny_part(overrides: Any, source: str) -> dict[str, Any]:
     if overrides is None:
         raise ConfigError(f"{source}: expected a key `tiny`, which --tiny applies, found none; run without --tiny")
     if not isinstance(overrides, dict):
-        raise ConfigError(f"{source}: expected `tiny` to be a dict of overrides, found {overrides!r}; mend it")
+        raise ConfigError(f"{source}: expected `tiny` to be a dict of overrides, found {overrides!r}; fix it")
     return overrides
 
 

@@ -103,7 +103,7 @@ def _split_path(dotted: str) -> KeyPath:
     path = tuple(dotted.split("."))
     if not all(path):
         raise ConfigError(
-            f"{SOURCE} {dotted}=...: expected a path like model.neck.num_outs, found an empty key; mend it"
+            f"{SOURCE} {dotted}=...: expected a path like model.neck.num_outs, found an empty key; fix it"
         )
     return path
 
@@ -204,9 +204,9 @@ def _unknown_path(values: dict[str, Any], node: Any, path: KeyPath, depth: int, 
     dotted, at, key = ".".join(path), ".".join(path[:depth]), path[depth]
     if isinstance(node, (list, tuple)):
         last = f"0 to {len(node) - 1}" if node else "none, it is empty"
-        return f"{SOURCE} {dotted}: expected an index into {at} ({last}), found {key!r}; mend the path"
+        return f"{SOURCE} {dotted}: expected an index into {at} ({last}), found {key!r}; fix the path"
     if not isinstance(node, dict):
-        return f"{SOURCE} {dotted}: expected a dict at {at}, found {node!r}; mend the path"
+        return f"{SOURCE} {dotted}: expected a dict at {at}, found {node!r}; fix the path"
     keys = {str(known) for known in node} | (_known_keys(node, path[:depth], accepts) or set())
     nearest = nearest_name(key, keys)
     suggestion = join(at, nearest) if nearest else nearest_name(dotted, all_paths(values))

@@ -27,7 +27,7 @@ class CifarData(ClassificationData):
 
     Args:
         data_root: the folder in which ``folder`` lies, or a ``tiny://`` address.
-        split: ``train`` (50,000 pictures) or ``test`` (10,000).
+        split: ``train`` (50,000 images) or ``test`` (10,000).
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
 
     Raises:
@@ -58,7 +58,7 @@ class CifarData(ClassificationData):
         self._require_files(folder, split)
         names = self._read_names(folder / self.meta_file)
         batches = [self._read_batch(folder / name, len(names)) for name in self.splits[split]]
-        self._pictures = np.concatenate([pictures for pictures, _ in batches])
+        self._images = np.concatenate([images for images, _ in batches])
         labels = [label for _, some in batches for label in some]
         super().__init__(
             root,
@@ -72,16 +72,16 @@ class CifarData(ClassificationData):
         )
 
     def prepare_data(self, idx: int) -> Any:
-        """The sample ``idx`` with its picture, after the pipeline."""
+        """The sample ``idx`` with its image, after the pipeline."""
         sample = self.get_data_info(idx)
-        sample["img"] = self._pictures[sample.pop("row")].reshape(3, SIDE, SIDE).transpose(1, 2, 0).copy()
+        sample["img"] = self._images[sample.pop("row")].reshape(3, SIDE, SIDE).transpose(1, 2, 0).copy()
         sample["img_shape"] = sample["ori_shape"] = (SIDE, SIDE)
         return self.pipeline(sample)
 
     @property
-    def pictures(self) -> np.ndarray:
-        """All pictures, (N, 32, 32, 3) uint8 RGB."""
-        return self._pictures.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
+    def images(self) -> np.ndarray:
+        """All images, (N, 32, 32, 3) uint8 RGB."""
+        return self._images.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
 
     def _require_files(self, folder: Path, split: str) -> None:
         wanted = (self.meta_file, *self.splits[split])
@@ -100,17 +100,17 @@ class CifarData(ClassificationData):
 
     def _read_batch(self, path: Path, classes: int) -> tuple[np.ndarray, list[int]]:
         record = read_pickle(path)
-        pictures, labels = _entry(path, record, b"data"), _entry(path, record, self.labels_key)
-        shape = getattr(pictures, "shape", None)
-        if shape != (len(labels), _PIXELS) or pictures.dtype != np.uint8:
+        images, labels = _entry(path, record, b"data"), _entry(path, record, self.labels_key)
+        shape = getattr(images, "shape", None)
+        if shape != (len(labels), _PIXELS) or images.dtype != np.uint8:
             raise DataError(
-                f"{path}: expected {len(labels)} pictures of {_PIXELS} uint8 numbers, found shape {shape}; "
+                f"{path}: expected {len(labels)} images of {_PIXELS} uint8 numbers, found shape {shape}; "
                 "download it again"
             )
         wrong = [label for label in labels if not 0 <= label < classes]
         if wrong:
             raise DataError(f"{path}: expected labels 0 to {classes - 1}, found {wrong[0]}; download it again")
-        return pictures, [int(label) for label in labels]
+        return images, [int(label) for label in labels]
 
 
 @DATASETS.register_module()

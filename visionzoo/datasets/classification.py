@@ -1,4 +1,4 @@
-"""Pictures with one class each: folders of classes, lists of files, and ImageNet."""
+"""Images with one class each: folders of classes, lists of files, and ImageNet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif",
 
 
 class ClassificationData(BaseDataset):
-    """What all data sets of one class per picture share.
+    """What all data sets of one class per image share.
 
     A sample is a dict with ``img_path`` (or ``img``) and ``gt_label``, an int. ``metainfo`` has ``classes``, the name
     of every label, and ``class_keys``, what files call the classes.
@@ -75,21 +75,21 @@ class ImageFolder(ClassificationData):
 
     On disk::
 
-        <data_root>/<split>/<class folder>/any/depth/<picture>      train/n01440764/n01440764_18.JPEG
+        <data_root>/<split>/<class folder>/any/depth/<image>      train/n01440764/n01440764_18.JPEG
 
     Labels number the class folders in alphabetical order, unless ``classes`` or ``class_map`` says otherwise. To give
     all splits the same labels, the class folders are those of ``classes_from``.
 
     Args:
-        data_root: a folder, or ``tiny://imagenet?train=96&val=32&seed=0`` for drawn pictures.
+        data_root: a folder, or ``tiny://imagenet?train=96&val=32&seed=0`` for drawn images.
         split: the folder in ``data_root`` that holds the class folders; empty for ``data_root`` itself.
         classes: class folders in label order.
         class_map: a file, in ``data_root`` or absolute, see :mod:`visionzoo.datasets.class_map`.
         classes_from: the split whose folders are the classes where neither of the two is given; if there is none of
             this name, the split itself.
         background: count from label 1, for models whose label 0 is the background.
-        allow_empty: let class folders without a picture pass.
-        extensions: file names that are pictures, in any case.
+        allow_empty: let class folders without an image pass.
+        extensions: file names that are images, in any case.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
 
     Raises:
@@ -116,7 +116,7 @@ class ImageFolder(ClassificationData):
     ):
         root = resolve_data_root(data_root)
         folder = root / split
-        _require_tree(folder, f"{folder}/<class folder>/<picture>", self.advice)
+        _require_tree(folder, f"{folder}/<class folder>/<image>", self.advice)
         other = root / classes_from
         known = _given_classes(root, classes, class_map, background) or ClassMap.of(
             _class_folders(other if other.is_dir() else folder, self.advice), background=background
@@ -172,9 +172,9 @@ def _imagenet_names_by_id() -> dict[str, str]:
 
 @DATASETS.register_module()
 class ImageList(ClassificationData):
-    """Pictures named by a file.
+    """Images named by a file.
 
-    ``.csv``: a header with ``path`` and ``label``, any other columns, one row per picture. Else text: a path and a
+    ``.csv``: a header with ``path`` and ``label``, any other columns, one row per image. Else text: a path and a
     label a line, divided by the last white space (``meta/train.txt`` of ImageNet)::
 
         path,label                      n01440764/n01440764_18.JPEG 0
@@ -271,23 +271,23 @@ def _folder_samples(
     for name in _class_folders(folder, advice):
         if name not in labels:
             raise unknown_label(name, known, f"{folder / name}")
-        paths = _pictures(folder / name, endings)
+        paths = _images(folder / name, endings)
         samples += [{"img_path": path, "gt_label": labels[name]} for path in paths]
         if not paths:
             empty.append(name)
     if empty and not allow_empty:
         shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
         raise DataError(
-            f"{folder}: expected pictures ({', '.join(endings[:4])}, ...) in every class folder, found {len(empty)} "
+            f"{folder}: expected images ({', '.join(endings[:4])}, ...) in every class folder, found {len(empty)} "
             f"empty ({shown}); fill or remove them, or set allow_empty=True"
         )
     if not samples:
-        raise DataError(f"{folder}: expected pictures in its class folders, found none; {advice}")
+        raise DataError(f"{folder}: expected images in its class folders, found none; {advice}")
     return samples
 
 
-def _pictures(folder: Path, endings: tuple[str, ...]) -> list[str]:
-    """Paths of all pictures below a folder, in alphabetical order."""
+def _images(folder: Path, endings: tuple[str, ...]) -> list[str]:
+    """Paths of all images below a folder, in alphabetical order."""
     found: list[str] = []
     for at, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
@@ -305,15 +305,15 @@ def _read_rows(path: Path) -> list[Row]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise DataError(
-            f"{path}: expected a list of pictures and labels (.csv with path,label, or lines `path label`), found no "
+            f"{path}: expected a list of images and labels (.csv with path,label, or lines `path label`), found no "
             f"such file; check ann_file and data_root, or try --tiny, which draws a small data set"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(f"{path}: expected a readable list of pictures and labels, but {why}; check it") from error
+        raise DataError(f"{path}: expected a readable list of images and labels, but {why}; check it") from error
     rows = list(_csv_rows(path, text) if path.suffix.lower() == ".csv" else _text_rows(path, text))
     if not rows:
-        raise DataError(f"{path}: expected at least one picture with its label, found none; check how it was made")
+        raise DataError(f"{path}: expected at least one image with its label, found none; check how it was made")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Groups of pictures that share an object, with its mask in each: co-salient object detection.
+"""Groups of images that share an object, with its mask in each: co-salient object detection.
 
 See ``datasets/co_saliency/README.md`` for the sets and where they come from.
 """
@@ -27,14 +27,14 @@ class CoSaliencyFolder(BaseDataset):
 
     On disk::
 
-        <data_root>/<images>/<name>/<group>/<picture>       images/CoCA/accordion/51499.jpg
+        <data_root>/<images>/<name>/<group>/<image>       images/CoCA/accordion/51499.jpg
         <data_root>/<masks>/<name>/<group>/<stem>.png       gts/CoCA/accordion/51499.png
 
     A sample is a dict with ``group`` (the folder's name), ``img_path`` and ``gt_path`` (lists, in order of names) and
     ``gt_label``, the number of the group in alphabetical order plus ``label_offset``. ``metainfo`` has ``groups``.
 
     Args:
-        data_root: a folder, or ``tiny://co_saliency?groups=3&pictures=4&seed=0`` for drawn pictures.
+        data_root: a folder, or ``tiny://co_saliency?groups=3&images=4&seed=0`` for drawn images.
         name: the set, ``DUTS_class``, ``COCO-9k``, ``coco-seg``, ``CoCA``, ``CoSOD3k``, ``CoSal2015`` or another
             folder; empty where the groups lie in ``images`` itself.
         images, masks: folders in ``data_root``; ``masks=None`` where there are none.
@@ -43,7 +43,7 @@ class CoSaliencyFolder(BaseDataset):
         indices, pipeline, test_mode, serialize_data, max_refetch: mmengine's. An unusable sample is always an error.
 
     Raises:
-        DataError: folders are missing or empty, a picture has no mask, two pictures of a group have one stem.
+        DataError: folders are missing or empty, an image has no mask, two images of a group have one stem.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class CoSaliencyFolder(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """One dict per group."""
         groups = self.metainfo["groups"]
-        found = [_pictures(self._images / group) for group in groups]
+        found = [_image_paths(self._images / group) for group in groups]
         masks = None if self._masks is None else _masks_of(found, self._masks)
         samples = []
-        for number, (group, pictures) in enumerate(zip(groups, found, strict=True)):
-            sample = {"group": group, "img_path": pictures, "gt_label": number + self._label_offset}
+        for number, (group, images) in enumerate(zip(groups, found, strict=True)):
+            sample = {"group": group, "img_path": images, "gt_label": number + self._label_offset}
             samples.append(sample if masks is None else {**sample, "gt_path": masks[number]})
         return samples
 
@@ -91,7 +91,7 @@ class CoSaliencyPairs:
     """Pairs of groups of equal size for training; several sources take turns.
 
     Item i is of source ``i % S``: its group ``i // S`` (from the start again where a source has fewer), a random other
-    group, and n random pictures of each, n being the size of the smaller one and at most ``most``. An item has lists in
+    group, and n random images of each, n being the size of the smaller one and at most ``most``. An item has lists in
     ``inputs`` and ``data_samples``; ``collate_fn=dict(type="join_samples")`` makes a batch of them, in which two
     samples in a row are a pair.
 
@@ -100,7 +100,7 @@ class CoSaliencyPairs:
 
     Args:
         sources: configs of :class:`CoSaliencyFolder`.
-        most: pictures of a group at most.
+        most: images of a group at most.
         indices: the first so many items.
 
     Attributes:
@@ -150,7 +150,7 @@ class CoSaliencyPairs:
         second = int(np.random.randint(len(source) - 1))
         pair = [source.get_data_info(number) for number in (first, second + (second >= first))]
         count = min(self.most, *(len(group["img_path"]) for group in pair))
-        packed = [source.pipeline(_some_pictures(group, count)) for group in pair]
+        packed = [source.pipeline(_some_images(group, count)) for group in pair]
         return {key: [sample[key] for sample in packed] for key in ("inputs", "data_samples")}
 
 
@@ -160,7 +160,7 @@ def join_samples(data_batch: Sequence[Mapping[str, list]]) -> dict[str, list]:
     return {key: [value for item in data_batch for value in item[key]] for key in data_batch[0]}
 
 
-def _some_pictures(group: dict[str, Any], count: int) -> dict[str, Any]:
+def _some_images(group: dict[str, Any], count: int) -> dict[str, Any]:
     chosen = np.random.permutation(len(group["img_path"]))[:count]
     picked: dict[str, Any] = {
         key: [group[key][number] for number in chosen] for key in ("img_path", "gt_path") if key in group
@@ -178,50 +178,49 @@ def _require_folder(folder: Path) -> None:
     nearest = nearest_name(folder.name, beside)
     there = f" (did you mean {nearest!r}?)" if nearest else f" ({one_of(beside)})" if beside else ""
     raise DataError(
-        f"{folder}: expected one folder of pictures per group, found no such folder in {Path.cwd()}{there}; {_ADVICE}"
+        f"{folder}: expected one folder of images per group, found no such folder in {Path.cwd()}{there}; {_ADVICE}"
     )
 
 
 def _folders(folder: Path) -> tuple[str, ...]:
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not names:
-        raise DataError(f"{folder}: expected one folder of pictures per group, found none; {_ADVICE}")
+        raise DataError(f"{folder}: expected one folder of images per group, found none; {_ADVICE}")
     return tuple(names)
 
 
-def _pictures(folder: Path) -> list[str]:
+def _image_paths(folder: Path) -> list[str]:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
     if not paths:
         raise DataError(
-            f"{folder}: expected pictures of a group ({', '.join(EXTENSIONS)}), found none; fill the folder or "
-            "remove it"
+            f"{folder}: expected images of a group ({', '.join(EXTENSIONS)}), found none; fill the folder or remove it"
         )
     stems = [path.stem for path in paths]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
         raise DataError(
-            f"{folder}: expected one picture called {twice}, as they share a mask, found "
+            f"{folder}: expected one image called {twice}, as they share a mask, found "
             f"{', '.join(path.name for path in paths if path.stem == twice)}; rename or remove one"
         )
     return [str(path) for path in paths]
 
 
 def _masks_of(groups: Sequence[Sequence[str]], folder: Path) -> list[list[str]]:
-    """The mask of every picture: the same group and stem, .png or, where that is missing, .jpg."""
+    """The mask of every image: the same group and stem, .png or, where that is missing, .jpg."""
     masks, missing = [], []
-    for pictures in groups:
+    for images in groups:
         found = []
-        for picture in pictures:
-            stem = folder / Path(picture).parent.name / Path(picture).stem
+        for image in images:
+            stem = folder / Path(image).parent.name / Path(image).stem
             path = next((path for path in (Path(f"{stem}.png"), Path(f"{stem}.jpg")) if path.is_file()), None)
             found.append(str(path))
             if path is None:
-                missing.append(f"{Path(picture).parent.name}/{Path(picture).stem}.png")
+                missing.append(f"{Path(image).parent.name}/{Path(image).stem}.png")
         masks.append(found)
     if missing:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DataError(
-            f"{folder}: expected a mask for every picture, {len(missing)} of {sum(map(len, groups))} are missing "
+            f"{folder}: expected a mask for every image, {len(missing)} of {sum(map(len, groups))} are missing "
             f"({shown}); copy them, or set masks=None where none are needed"
         )
     return masks

@@ -37,12 +37,12 @@ class CocoDetection(CocoDataset):
         <data_root>/<data_prefix["img"]>/<file_name>  train2017/000000000009.jpg
 
     Everything is checked when the data set is built: the file's format, class names,
-    that every picture exists and that something is left after filtering.
+    that every image exists and that something is left after filtering.
 
     Args:
         ann_file: path of the json, in ``data_root`` or absolute.
         data_root: a folder, or ``tiny://coco?train=16&val=8&seed=0`` for drawn scenes.
-        data_prefix: ``dict(img=...)``: folder of the pictures in ``data_root``.
+        data_prefix: ``dict(img=...)``: folder of the images in ``data_root``.
         classes: names in label order, all of them in the file. Default: the file's, by category id.
         metainfo: more facts for ``metainfo``; its ``classes`` are the same as the argument.
         max_samples: the first N images that remain after filtering. Default: all.

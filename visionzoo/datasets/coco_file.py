@@ -30,7 +30,7 @@ def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True
     Args:
         root: the data set's folder.
         ann_file: path of the json in it, or an absolute path.
-        need_annotations: False for files of pictures alone, such as COCO's test-dev.
+        need_annotations: False for files of images alone, such as COCO's test-dev.
 
     Raises:
         DataError: the folder or the file is missing, cut off, or not in COCO's format.
@@ -48,7 +48,7 @@ def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True
 def _require_file(root: Path, path: Path) -> None:
     if not root.is_dir():
         raise DataError(
-            f"{root}: expected a folder with {_inside(root, path)} and its pictures, "
+            f"{root}: expected a folder with {_inside(root, path)} and its images, "
             f"found no such folder (in {Path.cwd()}); {GET_COCO}"
         )
     if not path.is_file():
@@ -226,7 +226,7 @@ def count_unusable_boxes(record: dict) -> dict[str, int]:
     return {reason: count for reason, count in counts.items() if count}
 
 
-# --- picture files ---
+# --- image files ---
 
 
 def require_image_files(paths: Sequence[str], root: Path) -> None:

@@ -17,24 +17,24 @@ YEAR = "2017"  # of the names: configs for COCO 2017 then read any data set by i
 def write_coco_folder(
     out: Path,
     records: dict[str, dict],
-    pictures: Mapping[str, Iterable[Path]],
+    images: Mapping[str, Iterable[Path]],
     *,
     link: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write ``annotations/instances_<split>2017.json`` and ``<split>2017/`` with the pictures under ``out``.
+    """Write ``annotations/instances_<split>2017.json`` and ``<split>2017/`` with the images under ``out``.
 
     Everything is written beside ``out`` first and renamed when complete.
 
     Args:
         records: COCO records by split.
-        pictures: files by split, whose names are the records' ``file_name``.
-        link: link to the pictures instead of copying them.
+        images: files by split, whose names are the records' ``file_name``.
+        link: link to the images instead of copying them.
         overwrite: replace ``out`` if it holds something.
 
     Raises:
         OutputError: ``out`` is in use, or cannot be written.
-        DataError: two pictures of a split have one name.
+        DataError: two images of a split have one name.
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: expected a folder or none, found a file; choose another name")
@@ -47,7 +47,7 @@ def write_coco_folder(
             _write_json(beside / "annotations" / f"instances_{split}{YEAR}.json", record)
             folder = beside / f"{split}{YEAR}"
             folder.mkdir()
-            for file in pictures[split]:
+            for file in images[split]:
                 _place(file, folder / file.name, link)
         _take_place(beside, out)
     finally:
@@ -87,7 +87,7 @@ def _write_json(path: Path, record: dict) -> None:
 
 def _place(file: Path, target: Path, link: bool) -> None:
     if target.exists():
-        raise DataError(f"{file}: expected every picture of a split to have its own name, found {target.name} twice")
+        raise DataError(f"{file}: expected every image of a split to have its own name, found {target.name} twice")
     if link:
         target.symlink_to(file.resolve())
     else:

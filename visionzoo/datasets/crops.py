@@ -1,4 +1,4 @@
-"""The boxes of a detection data set as pictures of one class each."""
+"""The boxes of a detection data set as images of one class each."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Box = tuple[int, int, int, int]
 
 @DATASETS.register_module()
 class CocoCrops(ClassificationData):
-    """Every box of a COCO json, cut out of its picture; the box's category is its class.
+    """Every box of a COCO json, cut out of its image; the box's category is its class.
 
-    Crowds, boxes outside their picture and boxes that are smaller than ``min_size`` are left out. Pascal VOC comes
+    Crowds, boxes outside their image and boxes that are smaller than ``min_size`` are left out. Pascal VOC comes
     into this format by ``visionzoo convert voc2coco``. A sample has ``img``, (H, W, 3) uint8 RGB of the crop,
-    ``gt_label``, ``img_path`` of the whole picture, ``crop_box`` (x0, y0, x1, y1, pixels), ``img_id`` and ``ann_id``.
+    ``gt_label``, ``img_path`` of the whole image, ``crop_box`` (x0, y0, x1, y1, pixels), ``img_id`` and ``ann_id``.
 
     Args:
         ann_file: path of the json, in ``data_root`` or absolute.
         data_root: a folder, or ``tiny://coco?train=16&val=8&seed=0`` for drawn scenes.
-        img_folder: folder of the pictures in ``data_root``.
+        img_folder: folder of the images in ``data_root``.
         classes: names in label order, all of them in the file; boxes of others are left out. Default: the file's.
         margin: how much more is shown on each side, as a share of the box's width and height, cut at the border.
         min_size: least side of a box in pixels.
-        keep_crops: keep every crop in memory once it was cut; else its whole picture is read again each time.
+        keep_crops: keep every crop in memory once it was cut; else its whole image is read again each time.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
 
     Raises:
@@ -112,7 +112,7 @@ def _samples(record: dict, labels: dict[int, int], folder: str, margin: float, m
 
 
 def _pixels(bbox: Sequence[float], margin: float, width: int, height: int) -> Box:
-    """The whole pixels that a box with its margin touches, inside the picture."""
+    """The whole pixels that a box with its margin touches, inside the image."""
     x, y, w, h = bbox
     left, top = np.floor([x - margin * w, y - margin * h]).astype(int)
     right, bottom = np.ceil([x + w + margin * w, y + h + margin * h]).astype(int)

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from visionzoo.datasets.saliency import PICTURES
+from visionzoo.datasets.saliency import IMAGES
 from visionzoo.datasets.transforms.masks import read_ids
 from visionzoo.errors import DataError
 from visionzoo.structures.detections import encode_mask
 
 
-def pictures_of(
+def images_of(
     root: Path, split: Path | None = None, *, img_folder: str = "imgs", map_folder: str = "instances"
 ) -> list[tuple[Path, Path]]:
-    """Pictures and their id maps ``<map_folder>/<name>.png``, in the order of ``split`` or of their names.
+    """Images and their id maps ``<map_folder>/<name>.png``, in the order of ``split`` or of their names.
 
     Args:
         root: the data set's folder.
@@ -24,7 +24,7 @@ def pictures_of(
         img_folder, map_folder: folders in ``root``.
 
     Raises:
-        DataError: there is none, or a picture or id map is missing.
+        DataError: there is none, or an image or id map is missing.
     """
     maps = root / map_folder
     if split is None:
@@ -35,25 +35,25 @@ def pictures_of(
         names = [line.strip() for line in split.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not names:
         raise DataError(f"{split or maps}: expected id maps <name>.png, found none; check the folder")
-    return [(_picture(root / img_folder, name), _existing(maps / f"{name}.png")) for name in names]
+    return [(_image(root / img_folder, name), _existing(maps / f"{name}.png")) for name in names]
 
 
 def to_coco(pairs: Iterable[tuple[Path, Path]], category: str = "salient") -> dict:
     """A COCO record whose one category has every instance of every id map.
 
     Args:
-        pairs: pictures and their id maps: 0 is background, k instance k.
+        pairs: images and their id maps: 0 is background, k instance k.
         category: its name.
 
     Raises:
-        DataError: a map that cannot be read, or of another size than its picture.
+        DataError: a map that cannot be read, or of another size than its image.
     """
     images: list[dict] = []
     annotations: list[dict] = []
-    for number, (picture, path) in enumerate(pairs, start=1):
+    for number, (image, path) in enumerate(pairs, start=1):
         ids = read_ids(path)
-        _require_size(picture, path, ids.shape)
-        images.append({"id": number, "file_name": picture.name, "height": ids.shape[0], "width": ids.shape[1]})
+        _require_size(image, path, ids.shape)
+        images.append({"id": number, "file_name": image.name, "height": ids.shape[0], "width": ids.shape[1]})
         annotations += [{"id": len(annotations) + at, **each} for at, each in enumerate(_instances(ids, number), 1)]
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": category}]}
 
@@ -73,23 +73,23 @@ def _instances(ids: np.ndarray, image_id: int) -> Iterator[dict]:
         }
 
 
-def _require_size(picture: Path, path: Path, shape: tuple[int, ...]) -> None:
+def _require_size(image: Path, path: Path, shape: tuple[int, ...]) -> None:
     from PIL import Image
 
-    with Image.open(picture) as opened:
+    with Image.open(image) as opened:
         size = opened.size
     if size != (shape[1], shape[0]):
         raise DataError(
-            f"{path}: expected {size[0]}x{size[1]} pixels like {picture.name}, found {shape[1]}x{shape[0]}; export it "
-            "in the picture's size"
+            f"{path}: expected {size[0]}x{size[1]} pixels like {image.name}, found {shape[1]}x{shape[0]}; export it "
+            "in the image's size"
         )
 
 
-def _picture(folder: Path, name: str) -> Path:
-    for ending in PICTURES:
+def _image(folder: Path, name: str) -> Path:
+    for ending in IMAGES:
         if (folder / f"{name}{ending}").is_file():
             return folder / f"{name}{ending}"
-    raise DataError(f"{folder}: expected a picture {name}.jpg (or .png), found none; copy it, or leave it off the list")
+    raise DataError(f"{folder}: expected an image {name}.jpg (or .png), found none; copy it, or leave it off the list")
 
 
 def _existing(path: Path) -> Path:

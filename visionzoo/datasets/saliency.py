@@ -1,4 +1,4 @@
-"""Pictures with one mask of what is salient: MSRA-B, ECSSD, HKU-IS, PASCAL-S, DUT-OMRON, DUTS and any set like them."""
+"""Images with one mask of what is salient: MSRA-B, ECSSD, HKU-IS, PASCAL-S, DUT-OMRON, DUTS and any set like them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
 
-# A stem may have several files (MSRA-B is published with picture and mask side by side); the first of these counts.
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+# A stem may have several files (MSRA-B is published with image and mask side by side); the first of these counts.
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 MASKS = (".png", ".bmp", ".jpg")
 _ADVICE = "see datasets/saliency/README.md, point data_root to where the data is, or try --tiny, which draws some"
 
 
 @DATASETS.register_module()
 class SaliencyDataset(BaseDataset):
-    """Pictures and grey masks of one stem.
+    """Images and grey masks of one stem.
 
     On disk::
 
@@ -32,8 +32,8 @@ class SaliencyDataset(BaseDataset):
     ``salient``. Everything but the pixels is checked when the data set is built.
 
     Args:
-        data_root: a folder, or ``tiny://msra_b?train=24&val=8&seed=0`` for drawn pictures.
-        split: name of the list in ``data_root``; None takes every picture.
+        data_root: a folder, or ``tiny://msra_b?train=24&val=8&seed=0`` for drawn images.
+        split: name of the list in ``data_root``; None takes every image.
         img_folder, gt_folder: other names of the two folders; they may be the same one.
         max_samples: the first N. Default: all.
         pipeline: transforms, called in turn on each sample.
@@ -42,7 +42,7 @@ class SaliencyDataset(BaseDataset):
         max_refetch: how many other samples are tried when the pipeline returns None.
 
     Raises:
-        DataError: folders, lists, pictures or masks are missing, or there is none.
+        DataError: folders, lists, images or masks are missing, or there is none.
     """
 
     METAINFO = {"classes": ("salient",)}
@@ -60,10 +60,10 @@ class SaliencyDataset(BaseDataset):
         max_refetch: int = 1000,
     ):
         root = resolve_data_root(data_root)
-        pictures = _files_by_stem(root, root / img_folder, PICTURES, "<name>.jpg")
+        images = _files_by_stem(root, root / img_folder, IMAGES, "<name>.jpg")
         masks = _files_by_stem(root, root / gt_folder, MASKS, "<name>.png")
-        names = sorted(pictures) if split is None else _listed(root, split)
-        self._samples = _paired(root, names, pictures, masks)
+        names = sorted(images) if split is None else _listed(root, split)
+        self._samples = _paired(root, names, images, masks)
         super().__init__(
             data_root=str(root),
             indices=max_samples,
@@ -102,7 +102,7 @@ def _listed(root: Path, split: str) -> list[str]:
         known = ", ".join(sorted(other.name for other in root.glob("*.txt"))) or "none"
         raise DataError(
             f"{path}: expected a list with one name a line, found no such file (lists there: {known}); write it, or "
-            "leave split out to take every picture"
+            "leave split out to take every image"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
@@ -114,16 +114,16 @@ def _listed(root: Path, split: str) -> list[str]:
 
 
 def _ending(name: str) -> str:
-    """The ending of a picture's name; lists of some copies have it."""
-    return next((ending for ending in PICTURES if name.lower().endswith(ending)), "")
+    """The ending of an image's name; lists of some copies have it."""
+    return next((ending for ending in IMAGES if name.lower().endswith(ending)), "")
 
 
-def _paired(root: Path, names: Sequence[str], pictures: dict[str, str], masks: dict[str, str]) -> list[dict]:
-    for kind, known in (("pictures", pictures), ("masks", masks)):
+def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dict[str, str]) -> list[dict]:
+    for kind, known in (("images", images), ("masks", masks)):
         missing = [name for name in names if name not in known]
         if missing:
             raise DataError(
                 f"{root}: expected {len(names)} {kind}, found {len(missing)} missing ({', '.join(missing[:3])}"
                 f"{', ...' if len(missing) > 3 else ''}); copy them again, or list the others in a split"
             )
-    return [{"img_path": pictures[name], "gt_path": masks[name]} for name in names]
+    return [{"img_path": images[name], "gt_path": masks[name]} for name in names]

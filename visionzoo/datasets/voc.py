@@ -1,6 +1,6 @@
 """Pascal VOC folders, read, and written anew in COCO's layout.
 
-A VOC folder has one XML file per picture. Its folders go by several names: ``Annotations``
+A VOC folder has one XML file per image. Its folders go by several names: ``Annotations``
 with ``JPEGImages``, ``annotations`` or ``annots`` with ``images``, or all in one.
 
 What is kept, and how:
@@ -10,7 +10,7 @@ What is kept, and how:
   instead, which ``zero_based`` reads;
 * ``difficult`` objects become ``iscrowd=1``: neither missed nor false when they are found;
 * a box that reaches over the border is cut off there, swapped corners are put in order,
-  and a box with nothing inside the picture is left out; each is counted.
+  and a box with nothing inside the image is left out; each is counted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class VocObject:
 
 @dataclass(frozen=True)
 class VocImage:
-    """One picture of a VOC folder, with its size in pixels as found in the picture itself."""
+    """One image of a VOC folder, with its size in pixels as found in the image itself."""
 
     stem: str
     file: Path
@@ -51,45 +51,45 @@ class VocImage:
 
 @dataclass
 class VocFolder:
-    """Where a VOC folder has its XML files and pictures; stems sorted by name."""
+    """Where a VOC folder has its XML files and images; stems sorted by name."""
 
     root: Path
     annotations: Path
     images: Path
     stems: list[str]
-    _pictures: dict[str, Path] = field(default_factory=dict, repr=False)
+    _images: dict[str, Path] = field(default_factory=dict, repr=False)
 
     @classmethod
     def find(cls, root: Path) -> VocFolder:
         """Look for the folders under ``root``.
 
         Raises:
-            DataError: no XML file, or pictures missing (number and the first three).
+            DataError: no XML file, or images missing (number and the first three).
         """
         if not root.is_dir():
             raise DataError(f"{root}: expected a Pascal VOC folder, found no such folder; check the path")
         annotations = _first_with(root, _ANNOTATION_FOLDERS, (".xml",))
-        images = _first_with(root, _IMAGE_FOLDERS, _SUFFIXES)
-        if annotations is None or images is None:
-            what = "XML files in Annotations/" if annotations is None else "pictures in JPEGImages/"
+        folder = _first_with(root, _IMAGE_FOLDERS, _SUFFIXES)
+        if annotations is None or folder is None:
+            what = "XML files in Annotations/" if annotations is None else "images in JPEGImages/"
             raise DataError(f"{root}: expected {what} as Pascal VOC has them, found none; name the folder above them")
         stems = sorted(path.stem for path in annotations.glob("*.xml"))
-        pictures = {path.stem: path for path in sorted(images.iterdir()) if path.suffix.lower() in _SUFFIXES}
-        _require_pictures(images, stems, pictures)
-        return cls(root, annotations, images, stems, pictures)
+        images = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
+        _require_images(folder, stems, images)
+        return cls(root, annotations, folder, stems, images)
 
     def read(self, stem: str) -> VocImage:
-        """Parse one XML file and look up its picture's size.
+        """Parse one XML file and look up its image's size.
 
         Raises:
-            DataError: the XML is broken or incomplete, or the size is not the picture's.
+            DataError: the XML is broken or incomplete, or the size is not the image's.
         """
         path = self.annotations / f"{stem}.xml"
         tree = _parse(path)
-        width, height = _picture_size(self._pictures[stem])
+        width, height = _image_size(self._images[stem])
         _require_size(path, tree, width, height)
         objects = tuple(_object(path, node) for node in tree.iter("object"))
-        return VocImage(stem, self._pictures[stem], width, height, objects)
+        return VocImage(stem, self._images[stem], width, height, objects)
 
 
 def _first_with(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> Path | None:
@@ -100,11 +100,11 @@ def _first_with(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> 
     return None
 
 
-def _require_pictures(images: Path, stems: Sequence[str], pictures: dict[str, Path]) -> None:
-    missing = [stem for stem in stems if stem not in pictures]
+def _require_images(folder: Path, stems: Sequence[str], images: dict[str, Path]) -> None:
+    missing = [stem for stem in stems if stem not in images]
     if missing:
         raise DataError(
-            f"{images}: expected a picture for each of {len(stems)} XML files, found {len(missing)} missing "
+            f"{folder}: expected an image for each of {len(stems)} XML files, found {len(missing)} missing "
             f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); copy them, or remove their XML files"
         )
 
@@ -118,24 +118,24 @@ def _parse(path: Path) -> ElementTree.Element:
         ) from error
 
 
-def _picture_size(path: Path) -> tuple[int, int]:
+def _image_size(path: Path) -> tuple[int, int]:
     """(width, height) as stored, whatever EXIF says: the training loader reads it so, too."""
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
-            return picture.size
+        with Image.open(path) as image:
+            return image.size
     except OSError as error:
-        raise DataError(f"{path}: expected a picture, found none that can be read; copy it again") from error
+        raise DataError(f"{path}: expected an image, found none that can be read; copy it again") from error
 
 
 def _require_size(path: Path, tree: ElementTree.Element, width: int, height: int) -> None:
-    """A stated size of 0 says nothing; any other that differs means that the boxes are for another picture."""
+    """A stated size of 0 says nothing; any other that differs means that the boxes are for another image."""
     stated = tuple(int(_number(path, tree.find("size"), key, default=0)) for key in ("width", "height"))
     if 0 not in stated and stated != (width, height):
         raise DataError(
-            f"{path}: expected the size of its picture, {width}x{height}, found {stated[0]}x{stated[1]}; "
-            "its boxes are for another picture: correct the XML or the picture"
+            f"{path}: expected the size of its image, {width}x{height}, found {stated[0]}x{stated[1]}; "
+            "its boxes are for another image: correct the XML or the image"
         )
 
 
@@ -199,26 +199,26 @@ def _find_list(folder: VocFolder, name: str) -> Path:
         if path.is_file():
             return path
     known = ", ".join(sorted(path.stem for path in lists.glob("*.txt"))[:8]) or "none"
-    raise DataError(f"--split {name}: expected a list of pictures, found no such file (lists in {lists}: {known})")
+    raise DataError(f"--split {name}: expected a list of images, found no such file (lists in {lists}: {known})")
 
 
 def _read_list(folder: VocFolder, path: Path) -> list[str]:
     lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    # lists of one class say "stem -1" for pictures without it
+    # lists of one class say "stem -1" for images without it
     stems = [_stem(words[0], folder) for words in lines if words[-1] != "-1" or len(words) == 1]
     strangers = sorted(set(stems) - set(folder.stems))
     if strangers:
         raise DataError(
-            f"{path}: expected pictures of {folder.root}, found {len(strangers)} unknown "
+            f"{path}: expected images of {folder.root}, found {len(strangers)} unknown "
             f"({', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''}); correct the list"
         )
     if not stems:
-        raise DataError(f"{path}: expected at least one picture, found an empty list; correct or omit it")
+        raise DataError(f"{path}: expected at least one image, found an empty list; correct or omit it")
     return list(dict.fromkeys(stems))
 
 
 def _stem(name: str, folder: VocFolder) -> str:
-    """Lists name pictures with or without suffix and folder."""
+    """Lists name images with or without suffix and folder."""
     return name if name in folder.stems else Path(name).stem
 
 
@@ -227,10 +227,10 @@ def _stem(name: str, folder: VocFolder) -> str:
 
 @dataclass
 class CocoFromVoc:
-    """COCO records by split, the pictures that go with them, and what was changed on the way."""
+    """COCO records by split, the images that go with them, and what was changed on the way."""
 
     records: dict[str, dict]
-    pictures: dict[str, list[Path]]
+    images: dict[str, list[Path]]
     changes: Counter[str]
 
 
@@ -247,13 +247,13 @@ def to_coco(
 
     Args:
         splits: stems by split.
-        images: the folder's pictures, read; those in no split are left out.
+        images: the folder's images, read; those in no split are left out.
         classes: names in category order; objects of others are left out. Default: all names, sorted.
         difficult: ``ignore`` (``iscrowd=1``), ``keep`` as usual objects, or ``drop``.
         zero_based: corners are edges counted from 0, not pixels from 1.
 
     Raises:
-        UnknownName: a wanted class that no picture has.
+        UnknownName: a wanted class that no image has.
     """
     by_stem = {image.stem: image for image in images}
     used = {stem: by_stem[stem] for stems in splits.values() for stem in stems}
@@ -283,7 +283,7 @@ def _class_names(images: Iterable[VocImage], wanted: Sequence[str]) -> list[str]
     present = {found.name for image in images for found in image.objects}
     for name in wanted:
         if name not in present:
-            raise UnknownName(name, kind="class in these pictures", known=present)
+            raise UnknownName(name, kind="class in these images", known=present)
     return list(dict.fromkeys(wanted)) or sorted(present)
 
 
@@ -311,7 +311,7 @@ class _Boxes:
             return None
         box = self._box(image, voc)
         if box is None:
-            self.changes["left out: nothing inside the picture"] += 1
+            self.changes["left out: nothing inside the image"] += 1
             return None
         self.made += 1
         return {
@@ -324,7 +324,7 @@ class _Boxes:
         }
 
     def _box(self, image: VocImage, voc: VocObject) -> list[float] | None:
-        """[x, y, width, height] inside the picture, or None."""
+        """[x, y, width, height] inside the image, or None."""
         x0, y0, x1, y1 = voc.corners
         if x0 > x1 or y0 > y1:
             self.changes["put in order: swapped corners"] += 1

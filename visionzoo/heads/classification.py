@@ -1,4 +1,4 @@
-"""The head of classifiers: one class for every picture."""
+"""The head of classifiers: one class for every image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ClassificationHead(BaseModule):
     """Global average, dropout and one linear layer over a feature map.
 
     Reads ``gt_label`` (class index from 0) or ``gt_score`` ((K,) soft labels, which win: batch mixing writes them), and
-    writes ``pred_score`` ((K,), probabilities) and ``pred_label`` (scalar). Of a sample with several pictures (crops
+    writes ``pred_score`` ((K,), probabilities) and ``pred_label`` (scalar). Of a sample with several images (crops
     or views of one thing) the mean of their logits counts.
 
     Args:
@@ -35,7 +35,7 @@ class ClassificationHead(BaseModule):
         loss: ``cross_entropy``; or ``binary_cross_entropy``, a decision for each class by itself (mean over the
             classes, as timm has it), whose probabilities are sigmoids.
         loss_weight: factor of the loss.
-        background_class: label 0 is a background that no picture shows, as in TensorFlow's ImageNet models of 1001
+        background_class: label 0 is a background that no image shows, as in TensorFlow's ImageNet models of 1001
             classes; it is never predicted.
         classifier: a layer of the registry from feature map to logits in the place of average, dropout and linear; it
             is given ``in_channels`` and ``num_classes``.
@@ -83,7 +83,7 @@ class ClassificationHead(BaseModule):
             nn.init.zeros_(self.fc.bias)
 
     def forward(self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None) -> Tensor:
-        """Logits (B, K); without samples every picture is one of its own."""
+        """Logits (B, K); without samples every image is one of its own."""
         feat = feats[self.in_index]
         if hasattr(self, "classifier"):
             logits = self.classifier(feat)

@@ -4,7 +4,7 @@ The back end of CSRNet (Li et al., "CSRNet: Dilated Convolutional Neural Network
 Scenes", CVPR 2018, arXiv:1802.10062, configuration B). There it reads VGG-16 at 1/8 and is trained on maps of people
 per cell; here cells predict people per pixel times ``log_para``, as in every counting head of ours.
 
-Tensors: B pictures, h, w cells of the level that is read.
+Tensors: B images, h, w cells of the level that is read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from visionzoo.layers.density import (
     density_targets,
     draw_weights,
 )
-from visionzoo.layers.sample_sizes import input_size, require_single_pictures
+from visionzoo.layers.sample_sizes import input_size, require_single_images
 from visionzoo.layers.windows import Window
 from visionzoo.registry import MODELS
 from visionzoo.structures.task_sample import TaskSample
@@ -105,10 +105,10 @@ class DensityHead(CountingHead):
         A cell that is partly padding counts in part.
 
         Raises:
-            DataError: a sample without ``gt_density``, or with one of another size than its picture.
+            DataError: a sample without ``gt_density``, or with one of another size than its image.
         """
         maps = self(feats, samples)
-        require_single_pictures(len(maps), samples)
+        require_single_images(len(maps), samples)
         grid = (maps.shape[2], maps.shape[3])
         size = input_size(samples, grid, self.stride)
         target = density_targets(samples, size).to(maps.device)

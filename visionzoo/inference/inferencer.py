@@ -1,4 +1,4 @@
-"""Inferencer: a model over a stream of pictures, in batches that change the speed and nothing else."""
+"""Inferencer: a model over a stream of images, in batches that change the speed and nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from visionzoo.datasets.classification import imagenet_names
 from visionzoo.engine.ready_model import ready_model
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.inputs import Source, group_of, sources_of
-from visionzoo.inference.preparing import Preparation, Prepared, read_picture, test_pipeline_of
+from visionzoo.inference.preparing import Preparation, Prepared, read_source, test_pipeline_of
 from visionzoo.inference.released import released_weights
 from visionzoo.inference.tasks import Result, members_of, task_result
 
@@ -36,12 +36,12 @@ class Prediction:
     Attributes:
         source: the input, with its name.
         task, model: the config's task and name.
-        size: (width, height) in pixels of the picture as it is looked at, EXIF orientation applied; None on error.
-        result: boxes, classes and so on, as the task has it; places in pixels of that picture.
+        size: (width, height) in pixels of the image as it is looked at, EXIF orientation applied; None on error.
+        result: boxes, classes and so on, as the task has it; places in pixels of that image.
         error: why the input could not be used.
-        group: of models that look at several pictures together, the folder that they lie in; else None.
-        group_size: pictures of that group that there are, the unusable ones included.
-        image: the picture, (H, W, 3) uint8 RGB, when images are kept.
+        group: of models that look at several images together, the folder that they lie in; else None.
+        group_size: images of that group that there are, the unusable ones included.
+        image: the image, (H, W, 3) uint8 RGB, when images are kept.
         seconds: time that the model took, without reading and preparing; of a batch or group, an equal share of it.
     """
 
@@ -81,9 +81,9 @@ class Prediction:
 
 
 class Inferencer:
-    """A model that takes pictures of any kind and gives results in their order.
+    """A model that takes images of any kind and gives results in their order.
 
-    Models of groups (co-saliency) look at all pictures of one folder together, whatever their order; pictures in memory
+    Models of groups (co-saliency) look at all images of one folder together, whatever their order; images in memory
     are one group. What cannot be read is left out of its group.
 
     Args:
@@ -91,7 +91,7 @@ class Inferencer:
         weights: file, work dir or address; None takes the released ones; ``"none"`` means none, an untrained model.
         tiny: the config's tiny variant.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        batch_size: pictures at a time. Only pictures of equal padded size share a batch, so results stay the same.
+        batch_size: images at a time. Only images of equal padded size share a batch, so results stay the same.
         score_threshold: results below are left out; None for the task's usual one (boxes 0.3, classes 0, of maps 0,
             which leaves the mask to the model). The model's own ``test_cfg`` may leave out more.
         options: changes of the config, as ``--cfg-options``.
@@ -106,7 +106,7 @@ class Inferencer:
 
         from visionzoo import Inferencer
         inferencer = Inferencer("rcnet_retinanet", weights="work_dirs/rcnet_retinanet")
-        for prediction in inferencer("pictures/"):
+        for prediction in inferencer("images/"):
             print(prediction.source.name, prediction.result.to_json())
     """
 
@@ -152,12 +152,12 @@ class Inferencer:
 
         Args:
             inputs: a path, folder, glob, ``frames/%06d.jpg``, ``@list.txt``; a video, each of whose frames is an input;
-                an array (H, W, 3) RGB (also grey, RGBA, float in [0, 1]); a tensor (C, H, W); a PIL picture; or any
+                an array (H, W, 3) RGB (also grey, RGBA, float in [0, 1]); a tensor (C, H, W); a PIL image; or any
                 iterable of these, which is read as it is needed.
             recursive: look into subfolders as well. Models of groups always do.
             batch_size, score_threshold: other than the Inferencer's. Groups are never divided: each is a batch.
-            keep_images: put the picture into ``Prediction.image``.
-            errors: ``raise`` at the first picture that cannot be used, or ``report`` it as a prediction with ``error``.
+            keep_images: put the image into ``Prediction.image``.
+            errors: ``raise`` at the first image that cannot be used, or ``report`` it as a prediction with ``error``.
         """
         if errors not in ("raise", "report"):
             raise InputError(f"errors={errors!r}: expected 'raise' or 'report'; use one of them")
@@ -176,15 +176,15 @@ class Inferencer:
 
     @property
     def takes_groups(self) -> bool:
-        """Whether the model looks at all pictures of a folder together."""
+        """Whether the model looks at all images of a folder together."""
         return self.prepare.takes_groups
 
-    def one(self, picture: Any, **options: Any) -> Prediction:
-        """The prediction for one picture; options as in a call."""
-        return next(iter(self([picture], **options)))
+    def one(self, image: Any, **options: Any) -> Prediction:
+        """The prediction for one image; options as in a call."""
+        return next(iter(self([image], **options)))
 
     def draw(self, image: np.ndarray, result: Any) -> np.ndarray:
-        """The result drawn on its picture; both (H, W, 3) uint8 RGB."""
+        """The result drawn on its image; both (H, W, 3) uint8 RGB."""
         return self._task.draw(image, result, 1)
 
     def _prepared(self, source: Source, keep_image: bool, errors: str) -> Prepared | Prediction:
@@ -209,14 +209,14 @@ class Inferencer:
         name = batch[0].source.name
         try:
             samples, seconds = self._tested([item.sample for item in batch], name, len(batch))
-        except (DataError, InputError) as error:  # the model refuses a picture: too small, say
+        except (DataError, InputError) as error:  # the model refuses an image: too small, say
             if len(batch) > 1:
                 return [prediction for item in batch for prediction in self._run([item], threshold)]
             return [self._failed(batch[0].source, InputError(f"{name}: {error}"))]
         return [self._result(item, sample, threshold, seconds) for item, sample in zip(batch, samples, strict=True)]
 
-    def _tested(self, packed: list[dict[str, Any]], name: str, pictures: int) -> tuple[list[Any], float]:
-        """The model's samples for those that a pipeline packed, and the seconds that each picture took."""
+    def _tested(self, packed: list[dict[str, Any]], name: str, images: int) -> tuple[list[Any], float]:
+        """The model's samples for those that a pipeline packed, and the seconds that each image took."""
         data = {key: [each[key] for each in packed] for key in ("inputs", "data_samples")}
         started = time.perf_counter()
         try:
@@ -226,10 +226,10 @@ class Inferencer:
                 torch.cuda.synchronize(self.device)
         except torch.OutOfMemoryError as error:
             raise RunFailed(
-                f"{name}: out of memory on {self.device} with {pictures} pictures in a batch; use a smaller "
+                f"{name}: out of memory on {self.device} with {images} images in a batch; use a smaller "
                 "--batch-size (groups are never divided) or --device cpu"
             ) from error
-        return samples, (time.perf_counter() - started) / pictures
+        return samples, (time.perf_counter() - started) / images
 
     def _result(self, item: Prepared, sample: Any, threshold: float, seconds: float) -> Prediction:
         try:
@@ -243,7 +243,7 @@ class Inferencer:
     def _of_groups(
         self, sources: Iterable[Source], threshold: float, keep_images: bool, errors: str
     ) -> Iterator[Prediction]:
-        """As a call, group by group; a group is done where its first picture stands."""
+        """As a call, group by group; a group is done where its first image stands."""
         numbered = list(enumerate(sources))
         groups: dict[str, list[tuple[int, Source]]] = {}
         for number, source in numbered:
@@ -257,7 +257,7 @@ class Inferencer:
             yield from queue.finished()
 
     def _of_group(self, sources: list[Source], threshold: float, errors: str) -> list[Prediction]:
-        """Predictions for the pictures of one group, in their order."""
+        """Predictions for the images of one group, in their order."""
         images = [self._read(source, errors) for source in sources]
         readable = [i for i, image in enumerate(images) if not isinstance(image, Prediction)]
         found: list[Any] = list(images)
@@ -273,7 +273,7 @@ class Inferencer:
 
     def _read(self, source: Source, errors: str) -> np.ndarray | Prediction:
         try:
-            return read_picture(source.value)
+            return read_source(source.value)
         except (DataError, InputError) as error:
             if errors == "raise":
                 raise
@@ -284,9 +284,9 @@ class Inferencer:
 
 
 class _Window:
-    """Pictures between reading and handing on: buckets of equal padded size, and the order to restore.
+    """Images between reading and handing on: buckets of equal padded size, and the order to restore.
 
-    At most ``4 * batch_size`` pictures are inside, so memory does not grow with the number of inputs.
+    At most ``4 * batch_size`` images are inside, so memory does not grow with the number of inputs.
     """
 
     def __init__(self, batch_size: int, divisor: int):
@@ -310,7 +310,7 @@ class _Window:
         return channels, -(-height // self.divisor), -(-width // self.divisor)
 
     def next_batch(self) -> list[int]:
-        """Numbers of a full bucket; when the window is full or closed, the bucket of the oldest picture; else none."""
+        """Numbers of a full bucket; when the window is full or closed, the bucket of the oldest image; else none."""
         for key, numbers in self.buckets.items():
             if len(numbers) >= self.batch_size:
                 return self._take(key)

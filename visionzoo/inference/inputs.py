@@ -1,6 +1,6 @@
-"""What inference takes: files, folders, globs, ``@list.txt``, ``-``, videos and pictures in memory, as one stream.
+"""What inference takes: files, folders, globs, ``@list.txt``, ``-``, videos and images in memory, as one stream.
 
-Folders and globs are sorted by name, so pictures of a sequence follow one another when their numbers have leading
+Folders and globs are sorted by name, so images of a sequence follow one another when their numbers have leading
 zeros; a pattern such as ``frames/%d.jpg`` sorts by number in any case. A video is one input for each of its frames.
 """
 
@@ -18,7 +18,7 @@ from typing import IO, Any
 from visionzoo.errors import DataError, InputError, ZooError, nearest_name
 from visionzoo.inference.videos import VIDEO_SUFFIXES, Frame, frame_count, is_video, read_frames
 
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2")
 )
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
@@ -26,13 +26,13 @@ _NUMBER = re.compile(r"%(?:0(\d+))?d")
 
 @dataclass(frozen=True)
 class Source:
-    """One picture to come.
+    """One image to come.
 
     Attributes:
         name: how results call it: the path as it was given, ``clip.mp4#000012`` or ``input 3``.
-        value: a path, a picture in memory, or the error that says why there is no picture.
+        value: a path, an image in memory, or the error that says why there is no image.
         place: where its results lie below the output folder, with the structure of the folder it came from.
-        frame: of a picture from a video, which one it is.
+        frame: of an image from a video, which one it is.
     """
 
     name: str
@@ -46,22 +46,22 @@ class Source:
 
 
 def group_of(source: Source) -> str:
-    """What pictures that belong together share: the path of their folder; of pictures in memory ``inputs``."""
+    """What images that belong together share: the path of their folder; of images in memory ``inputs``."""
     return str(Path(source.name).parent) if isinstance(source.value, str | os.PathLike | ZooError) else "inputs"
 
 
 def expand_inputs(
     inputs: Iterable[str | os.PathLike], *, recursive: bool = False, stdin: IO[str] | None = None, videos: bool = True
 ) -> Iterator[Source]:
-    """The pictures that ``inputs`` name, in their order; folders and globs sorted by name.
+    """The images that ``inputs`` name, in their order; folders and globs sorted by name.
 
     Args:
-        inputs: files, folders (their pictures and videos by suffix), globs, patterns of numbers (``frames/%06d.jpg``),
+        inputs: files, folders (their images and videos by suffix), globs, patterns of numbers (``frames/%06d.jpg``),
             ``@FILE`` (one path per line), ``-`` (paths on stdin). Lists, stdin and videos are read as they are needed;
             a path in a list that does not exist fails for itself, and so does a video that cannot be read.
         recursive: look into subfolders as well.
         stdin: what ``-`` reads.
-        videos: whether videos are taken. If not, folders are searched for pictures alone, and a video that is named
+        videos: whether videos are taken. If not, folders are searched for images alone, and a video that is named
             fails for itself.
 
     Raises:
@@ -70,25 +70,25 @@ def expand_inputs(
     streams = [_expand(os.fspath(item), recursive, stdin or sys.stdin, videos) for item in inputs]
     if not streams:
         raise InputError("expected at least one input, found none; name files, folders, globs, @list.txt or -")
-    return (source for stream in streams for file in stream for source in _pictures_of(file, videos))
+    return (source for stream in streams for file in stream for source in _images_of(file, videos))
 
 
 def count_inputs(inputs: Iterable[str | os.PathLike], *, recursive: bool = False, videos: bool = True) -> int | None:
-    """How many pictures there are, about; None when only reading stdin or a video will tell."""
+    """How many images there are, about; None when only reading stdin or a video will tell."""
     given = [os.fspath(item) for item in inputs]
     if "-" in given:
         return None
     total = 0
     for item in given:
         for file in _expand(item, recursive, sys.stdin, videos):
-            pictures = frame_count(file.value) if videos and is_video(file.value) else 1
-            if pictures is None:
+            images = frame_count(file.value) if videos and is_video(file.value) else 1
+            if images is None:
                 return None
-            total += pictures
+            total += images
     return total
 
 
-def _pictures_of(file: Source, videos: bool) -> Iterator[Source]:
+def _images_of(file: Source, videos: bool) -> Iterator[Source]:
     """The file itself, or a video's frames; an error takes the place of what cannot be read."""
     if not is_video(file.value):
         yield file
@@ -104,14 +104,14 @@ def _pictures_of(file: Source, videos: bool) -> Iterator[Source]:
 
 def _no_video(name: str) -> InputError:
     return InputError(
-        f"{name}: expected a picture, as the model looks at all pictures of a folder together, found a video; save its "
+        f"{name}: expected an image, as the model looks at all images of a folder together, found a video; save its "
         "frames in a folder"
     )
 
 
 def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterator[Source]:
-    """Files that ``item`` names, pictures and videos alike."""
-    suffixes = PICTURE_SUFFIXES | VIDEO_SUFFIXES if videos else PICTURE_SUFFIXES
+    """Files that ``item`` names, images and videos alike."""
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if videos else IMAGE_SUFFIXES
     if item == "-":
         return _from_lines(stdin, Path())
     if item.startswith("@") and not os.path.exists(item):
@@ -127,7 +127,7 @@ def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterato
         return _from_sequence(path)
     if glob.has_magic(item):
         return _from_glob(item, recursive, suffixes)
-    raise InputError(f"{item}: expected a picture, found no such file; {_nearest(path)}")
+    raise InputError(f"{item}: expected an image, found no such file; {_nearest(path)}")
 
 
 def _nearest(path: Path) -> str:
@@ -141,7 +141,7 @@ def _nearest(path: Path) -> str:
 def _from_folder(folder: Path, recursive: bool, suffixes: frozenset[str]) -> Iterator[Source]:
     paths = _files_in(folder, recursive, suffixes)
     if not paths:
-        raise InputError(f"{folder}: expected pictures, found none{_what_is_there(folder, recursive, suffixes)}")
+        raise InputError(f"{folder}: expected images, found none{_what_is_there(folder, recursive, suffixes)}")
     return (Source(str(path), path, path.relative_to(folder)) for path in paths)
 
 
@@ -162,17 +162,17 @@ def _what_is_there(folder: Path, recursive: bool, suffixes: frozenset[str]) -> s
 
 
 def _from_sequence(pattern: Path) -> Iterator[Source]:
-    """``frames/%06d.jpg``: pictures of one folder in the order of their numbers, with or without gaps."""
+    """``frames/%06d.jpg``: images of one folder in the order of their numbers, with or without gaps."""
     number = _NUMBER.search(pattern.name)
     if number is None or not pattern.parent.is_dir():
-        raise InputError(f"{pattern}: expected pictures with numbers, found no folder {pattern.parent}; check the path")
+        raise InputError(f"{pattern}: expected images with numbers, found no folder {pattern.parent}; check the path")
     before, after = re.escape(pattern.name[: number.start()]), re.escape(pattern.name[number.end() :])
     digits = rf"\d{{{number[1]},}}" if number[1] else r"\d+"
     name = re.compile(f"{before}({digits}){after}")
     matches = [(match, path) for path in pattern.parent.iterdir() if (match := name.fullmatch(path.name))]
     if not matches:
         raise InputError(
-            f"{pattern}: expected pictures with numbers, found none in {pattern.parent}; %d is any number, %06d one of "
+            f"{pattern}: expected images with numbers, found none in {pattern.parent}; %d is any number, %06d one of "
             "at least six digits"
         )
     paths = [path for _, path in sorted(matches, key=lambda found: (int(found[0][1]), found[1].name))]
@@ -186,7 +186,7 @@ def _from_glob(pattern: str, recursive: bool, suffixes: frozenset[str]) -> Itera
     inside = [path for folder in folders for path in _files_in(folder, recursive, suffixes)] if not files else []
     if not files and not inside:
         where = "" if _fixed_part(pattern).is_dir() else f"; there is no folder {_fixed_part(pattern)}"
-        raise InputError(f"{pattern}: expected pictures, but the glob matches none{where}; check it, in quotes")
+        raise InputError(f"{pattern}: expected images, but the glob matches none{where}; check it, in quotes")
     root = _fixed_part(pattern)
     return (Source(str(path), path, _below(path, root)) for path in files or inside)
 
@@ -208,7 +208,7 @@ def _from_list(path: Path) -> Iterator[Source]:
     try:
         file = open(path, encoding="utf-8")  # noqa: SIM115 - read to its end by the stream
     except OSError as error:
-        raise InputError(f"@{path}: expected a list of pictures, but {error.strerror}; check the path") from error
+        raise InputError(f"@{path}: expected a list of images, but {error.strerror}; check the path") from error
     return _closing(file, path.parent)
 
 
@@ -238,7 +238,7 @@ def _without_parents(path: Path) -> Path:
 
 
 def sources_of(inputs: Any, *, recursive: bool = False, videos: bool = True) -> Iterator[Source]:
-    """Like :func:`expand_inputs` for anything a Python user has: arrays, tensors, PIL pictures, mixed lists."""
+    """Like :func:`expand_inputs` for anything a Python user has: arrays, tensors, PIL images, mixed lists."""
     if isinstance(inputs, str | os.PathLike):
         yield from expand_inputs([inputs], recursive=recursive, videos=videos)
         return
@@ -254,5 +254,5 @@ def sources_of(inputs: Any, *, recursive: bool = False, videos: bool = True) -> 
 
 
 def _is_many(inputs: Any) -> bool:
-    """A list, a generator ...; an array, tensor, PIL picture or the bytes of a file are one picture."""
+    """A list, a generator ...; an array, tensor, PIL image or the bytes of a file are one image."""
     return isinstance(inputs, Iterable) and not hasattr(inputs, "shape") and not isinstance(inputs, bytes)

@@ -23,13 +23,13 @@ _REFUSED = (cv2.error, ValueError, RuntimeError, ArithmeticError, LookupError)
 
 @dataclass
 class Prepared:
-    """One picture, ready for the model.
+    """One image, ready for the model.
 
     Attributes:
         source: where it came from.
         sample: what the pipeline packed.
-        size: (width, height) of the picture as it was read.
-        image: the picture as it was read, (H, W, 3) RGB; None when nobody will look at it.
+        size: (width, height) of the image as it was read.
+        image: the image as it was read, (H, W, 3) RGB; None when nobody will look at it.
     """
 
     source: Source
@@ -40,7 +40,7 @@ class Prepared:
 
 @dataclass
 class PreparedGroup:
-    """Pictures that the model looks at together: as they were read, (H, W, 3) RGB each, and their one ``sample``."""
+    """Images that the model looks at together: as they were read, (H, W, 3) RGB each, and their one ``sample``."""
 
     sources: list[Source]
     images: list[np.ndarray]
@@ -48,35 +48,35 @@ class PreparedGroup:
 
 
 class Preparation:
-    """Reads a picture, or a group of them, and applies the test pipeline of a config, without its loaders.
+    """Reads an image, or a group of them, and applies the test pipeline of a config, without its loaders.
 
     Args:
-        pipeline: transforms of the config's test data set. Those that load pictures or annotations are left out:
-            pictures come from :func:`read_image`, turned as their EXIF orientation says, and there are no annotations.
+        pipeline: transforms of the config's test data set. Those that load images or annotations are left out:
+            images come from :func:`read_image`, turned as their EXIF orientation says, and there are no annotations.
 
     A pipeline that loads by OpenCV (any loader but our ``LoadImage`` and ``LoadGroup``) works in BGR; it is given BGR.
 
     Attributes:
-        takes_groups: samples are groups of pictures, loaded by ``LoadGroup``: call :meth:`group`.
+        takes_groups: samples are groups of images, loaded by ``LoadGroup``: call :meth:`group`.
     """
 
     def __init__(self, pipeline: list[Mapping[str, Any]]):
         steps = [dict(step) for step in pipeline]
-        loaders = [step for step in steps if _loads_picture(step)]
+        loaders = [step for step in steps if _loads_image(step)]
         self.bgr = any(_bare_name(step) not in ("LoadImage", "LoadGroup") for step in loaders)
         self.takes_groups = takes_groups(loaders)
         with DefaultScope.overwrite_default_scope(SCOPE), redirect_stdout(io.StringIO()):  # libraries greet on import
             self.transforms = [
-                TRANSFORMS.build(step) for step in steps if not (_loads_picture(step) or _loads_annotations(step))
+                TRANSFORMS.build(step) for step in steps if not (_loads_image(step) or _loads_annotations(step))
             ]
 
     def __call__(self, source: Source, keep_image: bool = True) -> Prepared:
-        """One picture; without ``keep_image`` there is no copy of it beside the sample.
+        """One image; without ``keep_image`` there is no copy of it beside the sample.
 
         Raises:
-            DataError, InputError: the picture cannot be read or transformed.
+            DataError, InputError: the image cannot be read or transformed.
         """
-        image = read_picture(source.value)
+        image = read_source(source.value)
         size = image.shape[1], image.shape[0]
         results = {
             "img": self._to_change(image, keep_image or _belongs_to_others(source)),
@@ -97,7 +97,7 @@ class Preparation:
         return image.copy() if keep else image
 
     def group(self, sources: list[Source], images: list[np.ndarray]) -> PreparedGroup:
-        """Pictures that were read by :func:`read_picture`; raises InputError when they cannot be transformed."""
+        """Images that were read by :func:`read_source`; raises InputError when they cannot be transformed."""
         results = {
             "img": [image.copy() for image in images],
             "img_path": [source.name for source in sources],
@@ -114,7 +114,7 @@ class Preparation:
                 results = transform(results) if results is not None else None
         except _REFUSED as error:
             raise InputError(
-                f"{name}: expected a picture that the test pipeline can use, found {sizes} pixels; crop it or make it "
+                f"{name}: expected an image that the test pipeline can use, found {sizes} pixels; crop it or make it "
                 "larger"
             ) from error
         if results is None or "inputs" not in results:
@@ -122,11 +122,11 @@ class Preparation:
         return results
 
 
-def read_picture(value: Any) -> np.ndarray:
-    """A path, the bytes of a file, an array, a tensor or a PIL picture as (H, W, 3) uint8 RGB.
+def read_source(value: Any) -> np.ndarray:
+    """A path, the bytes of a file, an array, a tensor or a PIL image as (H, W, 3) uint8 RGB.
 
     Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; tensors (C, H, W); floats lie in [0, 1]. An error
-    in place of a picture is raised.
+    in place of an image is raised.
     """
     if isinstance(value, ZooError):
         raise value
@@ -135,7 +135,7 @@ def read_picture(value: Any) -> np.ndarray:
     elif hasattr(value, "getexif"):
         value = _array_of_pil(value)
     elif not isinstance(value, np.ndarray | bytes | str) and not hasattr(value, "__fspath__"):
-        raise InputError(f"expected a path, bytes, array, tensor or PIL picture, found {type(value).__name__}")
+        raise InputError(f"expected a path, bytes, array, tensor or PIL image, found {type(value).__name__}")
     return read_image(value, exif=True)
 
 
@@ -156,10 +156,10 @@ def _array_of_tensor(tensor: Any) -> np.ndarray:
     raise DataError(f"image tensor: expected shape (C, H, W) with 1, 3 or 4 channels, found {array.shape}; permute it")
 
 
-def _array_of_pil(picture: Any) -> np.ndarray:
+def _array_of_pil(image: Any) -> np.ndarray:
     from PIL import ImageOps
 
-    turned = ImageOps.exif_transpose(picture)
+    turned = ImageOps.exif_transpose(image)
     if turned.mode.startswith("I"):
         return np.clip(np.array(turned), 0, 65535).astype(np.uint16)
     return np.array(turned.convert("RGB"))
@@ -183,7 +183,7 @@ def test_pipeline_of(cfg: Mapping[str, Any], source: str) -> list[Mapping[str, A
 
 
 def takes_groups(pipeline: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the samples of a pipeline are groups of pictures."""
+    """Whether the samples of a pipeline are groups of images."""
     return any(_bare_name(step) == "LoadGroup" for step in pipeline)
 
 
@@ -192,10 +192,10 @@ def _bare_name(step: Mapping[str, Any]) -> str:
     return (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
 
 
-def _loads_picture(step: Mapping[str, Any]) -> bool:
+def _loads_image(step: Mapping[str, Any]) -> bool:
     return _bare_name(step).startswith("LoadImage") or _bare_name(step) == "LoadGroup"
 
 
 def _loads_annotations(step: Mapping[str, Any]) -> bool:
     """Whatever else is loaded belongs to a data set: boxes, masks, densities, regions of interest."""
-    return _bare_name(step).startswith("Load") and not _loads_picture(step)
+    return _bare_name(step).startswith("Load") and not _loads_image(step)

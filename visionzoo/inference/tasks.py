@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from visionzoo.errors import UnknownName
-from visionzoo.reports.pictures import draw_class_scores, draw_count, draw_detections, draw_lanes, draw_saliency
+from visionzoo.reports.images import draw_class_scores, draw_count, draw_detections, draw_lanes, draw_saliency
 from visionzoo.structures.class_scores import ClassScores, class_scores_of
 from visionzoo.structures.counts import CrowdCount, count_of
 from visionzoo.structures.detections import Detections, detections_of
@@ -69,7 +69,7 @@ class TaskResult:
 
     Attributes:
         read: (sample, (width, height), class names) to the :class:`Result`.
-        draw: (RGB picture, result, scale) to an RGB picture, enlarged so many times.
+        draw: (RGB image, result, scale) to an RGB image, enlarged so many times.
         threshold: results below are left out unless the user says another number.
         coco: (result, image id, category ids by label) to entries of COCO's results format; None for tasks without one.
         row: result to a row of ``predictions.csv``, the same columns always; None for tasks without one.
@@ -113,7 +113,7 @@ def _lines_file(found: Lanes) -> bytes:
 
 
 def _tusimple_line(found: Lanes, path: str, size: tuple[int, int], seconds: float) -> dict[str, Any]:
-    """TuSimple's own rows in pictures of its height, else those that have points."""
+    """TuSimple's own rows in images of its height, else those that have points."""
     own = sorted({float(y) for lane in found.points for y in lane[:, 1]})
     rows = list(_TUSIMPLE_ROWS) if size[1] == _TUSIMPLE_HEIGHT else own
     return {
@@ -171,7 +171,7 @@ TASKS = {
 
 
 def members_of(sample: Any) -> list[TaskSample]:
-    """The sample of a group as one sample for each of its pictures."""
+    """The sample of a group as one sample for each of its images."""
     maps = sample.pred_map if isinstance(sample.pred_map, list) else [sample.pred_map]
     return [TaskSample(pred_map=each) for each in maps]
 

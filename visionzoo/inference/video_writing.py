@@ -80,7 +80,7 @@ class DrawnVideo:
 
 
 def _fitted(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The picture cut to ``size`` (width, height); a last row or column is repeated, more is filled with white."""
+    """The image cut to ``size`` (width, height); a last row or column is repeated, more is filled with white."""
     width, height = size
     image = image[:height, :width]
     below, right = height - image.shape[0], width - image.shape[1]

@@ -43,7 +43,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Frame:
-    """Which picture of a video one is.
+    """Which image of a video one is.
 
     Attributes:
         video: the video.
@@ -81,7 +81,7 @@ def frame_count(path: Path) -> int | None:
 
 
 def read_frames(path: Path, name: str, place: Path) -> Iterator[tuple[Frame, np.ndarray]]:
-    """The frames of a video with their pictures, (H, W, 3) uint8 RGB, each decoded when it is asked for.
+    """The frames of a video with their images, (H, W, 3) uint8 RGB, each decoded when it is asked for.
 
     Args:
         path: the file.

@@ -8,15 +8,15 @@
     OUT/predictions.coco.json  of detectors: COCO's format; image_id is the line's number, category_id the data set's
     OUT/tusimple.json          of lanes: TuSimple's format, a line for each input that could be used; ``raw_file`` is
                                its path below the given folder, ``run_time`` the model's time in milliseconds (the
-                               benchmark takes a picture of more than 200 for one without lanes), and
-                               ``h_samples`` 160, 170, ..., 710 in pictures of 720 rows, else the rows that have points
+                               benchmark takes an image of more than 200 for one without lanes), and
+                               ``h_samples`` 160, 170, ..., 710 in images of 720 rows, else the rows that have points
     OUT/lines/...              of lanes: CULane's ``NAME.lines.txt``; the line's ``result.lines`` names it
     OUT/raw/...                of maps: 8-bit PNG in the input's size, 255 is 1.0; the line's ``result.map`` names it;
                                of counts: ``NAME.npy``, float32 (h, w), people per cell of a grid that lies evenly over
-                               the picture; its sum is the count; ``result.density`` names it
-    OUT/vis/...                pictures, in the folders and with the stems of the inputs; small ones are enlarged
+                               the image; its sum is the count; ``result.density`` names it
+    OUT/vis/...                images, in the folders and with the stems of the inputs; small ones are enlarged
     OUT/vis/clip.mp4           of a video: its frames with what was found, as a video without sound
-    OUT/sheets/...             of groups: all pictures of a group on one sheet, with what was found in them
+    OUT/sheets/...             of groups: all images of a group on one sheet, with what was found in them
     OUT/run.json               command, model, versions, seed, times, counts and class names
 
 Files of a video's frames lie in a folder with its name: ``raw/clip/000012.npy``. Its line has ``input``
@@ -45,11 +45,11 @@ from visionzoo.inference.inputs import Source
 from visionzoo.inference.tasks import task_result
 from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
 from visionzoo.inference.videos import Video
-from visionzoo.reports.pictures import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
+from visionzoo.reports.images import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
 from visionzoo.system.atomic import cannot_write, write_file, write_text
 from visionzoo.system.versions import git_describe, versions
 
-PICTURES = ("overlay", "side")
+IMAGES = ("overlay", "side")
 
 
 class PredictionWriter:
@@ -58,7 +58,7 @@ class PredictionWriter:
     Args:
         out: an existing folder.
         inferencer: what makes the predictions.
-        pictures: any of ``overlay`` (drawn on the picture) and ``side`` (beside the picture).
+        images: any of ``overlay`` (drawn on the image) and ``side`` (beside the image).
         about: more facts for ``run.json``: command, seed.
 
     Attributes:
@@ -66,8 +66,8 @@ class PredictionWriter:
         notes: what the user should hear at the end.
     """
 
-    def __init__(self, out: Path, inferencer: Inferencer, pictures: tuple[str, ...] = (), about: dict | None = None):
-        self.out, self.inferencer, self.pictures = out, inferencer, pictures
+    def __init__(self, out: Path, inferencer: Inferencer, images: tuple[str, ...] = (), about: dict | None = None):
+        self.out, self.inferencer, self.images = out, inferencer, images
         self.about, self.started = about or {}, time.time()
         self.done = self.failed = 0
         self.notes: list[str] = []
@@ -98,7 +98,7 @@ class PredictionWriter:
             self._write_run(stopped=kind is not None)
 
     def write(self, prediction: Prediction) -> None:
-        """Add one prediction; its ``image`` is needed for pictures."""
+        """Add one prediction; its ``image`` is needed for images."""
         self.done += 1
         self.failed += prediction.error is not None
         record = prediction.record()
@@ -106,9 +106,9 @@ class PredictionWriter:
             place = self._place_of(prediction.source)
             record["result"] |= self._write_files(place, prediction.result)
             self._add_to_tables(prediction)
-            if prediction.image is not None and self.pictures:
-                self._write_pictures(place, prediction, prediction.image)
-        if prediction.group is not None and self.pictures:
+            if prediction.image is not None and self.images:
+                self._write_images(place, prediction, prediction.image)
+        if prediction.group is not None and self.images:
             self._add_to_sheet(prediction)
         self._lines.add(record)
 
@@ -131,7 +131,7 @@ class PredictionWriter:
             self._other_lines.add(self._task.lines.line(prediction.result, path, size, prediction.seconds or 0.0))
 
     def _add_to_sheet(self, prediction: Prediction) -> None:
-        """Keep a thumbnail until all pictures of the group were there; then write the sheet."""
+        """Keep a thumbnail until all images of the group were there; then write the sheet."""
         group: str = prediction.group  # type: ignore[assignment]
         if prediction.result is not None and prediction.image is not None:
             drawn = thumbnail(self._task.draw(prediction.image, prediction.result, 1))
@@ -150,16 +150,16 @@ class PredictionWriter:
         self._names.add(wanted)
         return wanted
 
-    def _write_pictures(self, place: Path, prediction: Prediction, image: np.ndarray) -> None:
+    def _write_images(self, place: Path, prediction: Prediction, image: np.ndarray) -> None:
         scale = scale_to_read(image)
         drawn = self._task.draw(image, prediction.result, scale)  # type: ignore[arg-type]
-        if "overlay" in self.pictures:
+        if "overlay" in self.images:
             self._show(place, drawn, lambda path: path)
-        if "side" in self.pictures:
+        if "side" in self.images:
             self._show(place, side_by_side(enlarged(image, scale), drawn), _beside)
 
     def _show(self, place: Path, image: np.ndarray, named: Callable[[Path], Path]) -> None:
-        """Add a frame to its video, or save a picture."""
+        """Add a frame to its video, or save an image."""
         if self._video is None:
             self._save(Path("vis", named(place)), image)
             return
@@ -169,7 +169,7 @@ class PredictionWriter:
             if not self._drawn[path].works:
                 self.notes.append(
                     f"{self.out / path}: this OpenCV cannot write MP4 videos of {image.shape[1]}x{image.shape[0]} "
-                    f"pixels, so the frames are pictures in {self.out / 'vis' / place.parent}"
+                    f"pixels, so the frames are images in {self.out / 'vis' / place.parent}"
                 )
         if self._drawn[path].works:
             self._drawn[path].add(image)
@@ -190,7 +190,7 @@ class PredictionWriter:
             self._video = video
             self._video_place = Path() if video is None else self._free_place(video.place, SUFFIX)
         if source.frame is None:
-            return self._free_place(source.place, _picture_suffix(source.place))
+            return self._free_place(source.place, _image_suffix(source.place))
         place = self._video_place.with_suffix("") / source.frame.place.name
         return self._free_place(place, place.suffix)
 
@@ -245,13 +245,13 @@ class PredictionWriter:
         return [{"id": ids[label] if ids else label + 1, "name": name} for label, name in enumerate(names)]
 
 
-def _picture_suffix(place: Path) -> str:
-    """Pictures of JPEG files are JPEG files, all others PNG."""
+def _image_suffix(place: Path) -> str:
+    """Images of JPEG files are JPEG files, all others PNG."""
     return ".jpg" if place.suffix.lower() in (".jpg", ".jpeg") else ".png"
 
 
 def _beside(place: Path) -> Path:
-    """Where the side by side picture of an overlay lies."""
+    """Where the side by side image of an overlay lies."""
     return place.with_name(f"{place.stem}_side{place.suffix}")
 
 

@@ -1,10 +1,10 @@
 """What heads that count by density share: targets, sums over cells, and what they write.
 
-A head gives a map of h x w cells for a picture of H x W pixels. Its value is the density in people per pixel times
-``log_para`` in the whole cell, as if the map were enlarged to the picture by repeating cells. Nothing here enlarges it:
+A head gives a map of h x w cells for an image of H x W pixels. Its value is the density in people per pixel times
+``log_para`` in the whole cell, as if the map were enlarged to the image by repeating cells. Nothing here enlarges it:
 every sum over pixels is one over cells, weighted with the number of pixels that each covers.
 
-Tensors: B pictures, M maps, h, w cells, H, W pixels of the padded batch.
+Tensors: B images, M maps, h, w cells, H, W pixels of the padded batch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visionzoo.errors import ConfigError, DataError
-from visionzoo.layers.sample_sizes import Size, input_size, picture_size, require_single_pictures
+from visionzoo.layers.sample_sizes import Size, image_size, input_size, require_single_images
 from visionzoo.layers.windows import Window, cell_of_pixel
 from visionzoo.structures.task_sample import TaskSample
 
@@ -32,10 +32,10 @@ class CountingHead(BaseModule):
     """A head whose last map is a density.
 
     Writes ``pred_count``, a float32 number, and ``pred_density``, (h, w) float32: people in each cell of a grid laid
-    evenly over the picture, which sum to ``pred_count``. Cells that only cover padding are left out, and pixels of
+    evenly over the image, which sum to ``pred_count``. Cells that only cover padding are left out, and pixels of
     padding count nothing.
 
-    ``dense`` and ``write`` are also what ``TaskModel`` needs to count in pictures tile by tile.
+    ``dense`` and ``write`` are also what ``TaskModel`` needs to count in images tile by tile.
 
     Args:
         in_strides: of every level that the head is given, shallow first.
@@ -59,11 +59,11 @@ class CountingHead(BaseModule):
     def dense(
         self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
     ) -> Tensor:
-        """The density times ``log_para`` of pictures or of a window of them, (B, 1, h, w) float32."""
+        """The density times ``log_para`` of images or of a window of them, (B, 1, h, w) float32."""
 
     def write(self, dense: Tensor, samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
-        """Put counts and densities into the samples; ``dense`` is that of the whole (padded) pictures."""
-        require_single_pictures(len(dense), samples)
+        """Put counts and densities into the samples; ``dense`` is that of the whole (padded) images."""
+        require_single_images(len(dense), samples)
         size = input_size(samples, dense.shape[2:], self.stride)
         write_density(dense[:, 0] / self.log_para, samples, size)
         return samples
@@ -93,7 +93,7 @@ class CellTruth:
     """The truth as cells see it: enough for the squared error of every pixel, whatever a cell predicts.
 
     Attributes:
-        pixels: (B, h, w) float32: pixels of the picture in each cell, none of padding.
+        pixels: (B, h, w) float32: pixels of the image in each cell, none of padding.
         mean: (B, h, w): mean target of these pixels; 0 where there are none.
         rest: (B,): squared differences of the pixels from their cell's mean, which no cell can help.
     """
@@ -121,13 +121,13 @@ def density_targets(samples: Sequence[TaskSample], size: Size) -> Tensor:
     """``gt_density`` of every sample in one tensor (B, H, W) float32, 0 in padding.
 
     Raises:
-        DataError: a sample without ``gt_density``, or with one of another size than its picture.
+        DataError: a sample without ``gt_density``, or with one of another size than its image.
     """
     return torch.stack([_target_of(sample, size) for sample in samples])
 
 
 def _target_of(sample: TaskSample, size: Size) -> Tensor:
-    where, expected = sample.metainfo.get("img_path"), picture_size(sample, size)
+    where, expected = sample.metainfo.get("img_path"), image_size(sample, size)
     if "gt_density" not in sample:
         raise DataError(
             f"{where}: expected gt_density to learn from, found none; add a transform that makes density maps from "
@@ -137,7 +137,7 @@ def _target_of(sample: TaskSample, size: Size) -> Tensor:
     if tuple(density.shape) != expected:
         raise DataError(
             f"{where}: expected gt_density of {expected} (height, width), found {tuple(density.shape)}; make it after "
-            "the last change of the picture's size"
+            "the last change of the image's size"
         )
     return F.pad(density.float(), (0, size[1] - expected[1], 0, size[0] - expected[0]))
 
@@ -155,11 +155,11 @@ def sum_over_cells(x: Tensor, grid: Size) -> Tensor:
 
 
 def pixels_of_cells(grid: Size, size: Size, samples: Sequence[TaskSample]) -> Tensor:
-    """How many pixels of its picture each cell covers, (B, h, w) float32 on the CPU; padding counts nothing."""
+    """How many pixels of its image each cell covers, (B, h, w) float32 on the CPU; padding counts nothing."""
     owners = [cell_of_pixel(cells, pixels) for cells, pixels in zip(grid, size, strict=True)]
     counts = []
     for sample in samples:
-        inside = picture_size(sample, size)
+        inside = image_size(sample, size)
         rows, columns = (
             owner[:length].bincount(minlength=cells) for owner, length, cells in zip(owners, inside, grid, strict=True)
         )
@@ -172,14 +172,14 @@ def write_density(density: Tensor, samples: Sequence[TaskSample], size: Size) ->
 
     Args:
         density: (B, h, w), people per pixel.
-        samples: one for every picture.
+        samples: one for every image.
         size: (H, W) of the padded batch.
     """
     grid = (density.shape[1], density.shape[2])
     people = density.float() * pixels_of_cells(grid, size, samples).to(density.device)
     last = [cell_of_pixel(cells, pixels) for cells, pixels in zip(grid, size, strict=True)]
     for cells, sample in zip(people, samples, strict=True):
-        height, width = picture_size(sample, size)
+        height, width = image_size(sample, size)
         sample.pred_density = cells[: int(last[0][height - 1]) + 1, : int(last[1][width - 1]) + 1].clone()
         sample.pred_count = sample.pred_density.sum()
 

@@ -1,4 +1,4 @@
-"""What heads with a map for every picture ask of its sample: how large it is, padded and not."""
+"""What heads with a map for every image ask of its sample: how large it is, padded and not."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ def input_size(samples: Sequence[TaskSample] | None, grid: Sequence[int], stride
     return int(height), int(width)
 
 
-def picture_size(sample: TaskSample, size: Sequence[int]) -> Size:
-    """(H, W) of the picture as it leaves the pipeline, without padding; ``size`` where the sample does not say."""
+def image_size(sample: TaskSample, size: Sequence[int]) -> Size:
+    """(H, W) of the image as it leaves the pipeline, without padding; ``size`` where the sample does not say."""
     height, width = sample.metainfo.get("img_shape", size)[:2]
     return int(height), int(width)
 
 
 def original_size(sample: TaskSample, size: Sequence[int]) -> Size:
-    """(H, W) of the picture in its file; ``size`` where the sample does not say."""
+    """(H, W) of the image in its file; ``size`` where the sample does not say."""
     height, width = sample.metainfo.get("ori_shape", size)[:2]
     return int(height), int(width)
 
 
-def require_single_pictures(pictures: int, samples: Sequence[TaskSample]) -> None:
-    """Refuse groups of pictures.
+def require_single_images(images: int, samples: Sequence[TaskSample]) -> None:
+    """Refuse groups of images.
 
     Raises:
-        DataError: there are more pictures than samples.
+        DataError: there are more images than samples.
     """
-    if pictures != len(samples):
+    if images != len(samples):
         raise DataError(
-            f"batch: expected one picture in every sample, found {pictures} pictures in {len(samples)} samples; groups "
+            f"batch: expected one image in every sample, found {images} images in {len(samples)} samples; groups "
             "need a head that reads groups"
         )

@@ -1,8 +1,8 @@
-"""Enlarging feature maps of a window as if the whole picture were there.
+"""Enlarging feature maps of a window as if the whole image were there.
 
-Nearest and bilinear enlargement ask for a position by the sizes of both maps. In a window of a picture these sizes are
-others, and what is read moves by up to half a cell. Here the positions are those of the whole picture, so that a
-picture seen window by window gives what it gives at once, except for what lies outside the window.
+Nearest and bilinear enlargement ask for a position by the sizes of both maps. In a window of an image these sizes are
+others, and what is read moves by up to half a cell. Here the positions are those of the whole image, so that a
+image seen window by window gives what it gives at once, except for what lies outside the window.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Window:
-    """Where in a picture feature maps come from.
+    """Where in an image feature maps come from.
 
     Attributes:
         top, left: first row and column in pixels; multiples of every stride.
-        sizes: (h, w) of every level over the whole picture, in the order of the levels.
+        sizes: (h, w) of every level over the whole image, in the order of the levels.
         strides: of these levels.
     """
 
@@ -57,7 +57,7 @@ def enlarge_nearest(x: Tensor, size: tuple[int, int], window: Window | None, coa
     Args:
         x: a map of level ``coarse``.
         size: of the window's map of level ``fine``.
-        window: where both come from; None for a whole picture.
+        window: where both come from; None for a whole image.
         coarse, fine: indices of the levels in ``window``.
     """
     if window is None:

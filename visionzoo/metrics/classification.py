@@ -1,6 +1,6 @@
 """Accuracy of classifiers: is the right class among the k that the model finds most likely?
 
-Protocol of ImageNet (ILSVRC): every picture counts once, ties go to the class with the lower index.
+Protocol of ImageNet (ILSVRC): every image counts once, ties go to the class with the lower index.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from visionzoo.registry import METRICS
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Share of pictures, in [0, 1], whose class has one of the k highest scores.
+    """Share of images, in [0, 1], whose class has one of the k highest scores.
 
     Args:
         scores: (N, K), any that grow with likelihood.
         labels: (N,) int, the right classes.
-        k: from 1 on; with K classes or more every picture counts.
+        k: from 1 on; with K classes or more every image counts.
 
     Raises:
-        DataError: no pictures, or labels outside 0 to K - 1.
+        DataError: no images, or labels outside 0 to K - 1.
 
     >>> top_k_accuracy(np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]), np.array([1, 1]), k=1)
     0.5
@@ -35,7 +35,7 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
 def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(N,) int: how many classes come before the right one; nan never comes before anything."""
     if not len(labels):
-        raise DataError("accuracy: expected at least one picture, found none; check the data set")
+        raise DataError("accuracy: expected at least one image, found none; check the data set")
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise DataError(
             f"accuracy: expected labels from 0 to {scores.shape[1] - 1}, as the model has classes, found "
@@ -52,7 +52,7 @@ class ClassificationMetric(BaseMetric):
     """Accuracy of samples with ``gt_label`` and ``pred_score``: ``cls/top1``, ``cls/top5`` and ``cls/mean_class``.
 
     All numbers are shares in [0, 1]; ``mean_class`` is top-1 accuracy averaged over the classes that occur. After an
-    evaluation ``per_class`` holds rows ``class``, ``pictures``, ``top1`` and ``mistaken_for`` for reports.
+    evaluation ``per_class`` holds rows ``class``, ``images``, ``top1`` and ``mistaken_for`` for reports.
 
     Args:
         topk: which k; those from the number of classes on are left out, as they would always be 1.
@@ -85,7 +85,7 @@ class ClassificationMetric(BaseMetric):
             self.results.append((label, int(score.argmax()), rank, len(score)))
 
     def compute_metrics(self, results: list[tuple[int, int, int, int]]) -> dict[str, float]:
-        """The numbers of all pictures of all processes."""
+        """The numbers of all images of all processes."""
         labels, best, rank, counts = (np.array(column) for column in zip(*results, strict=True))
         classes = int(counts.max())
         numbers = {f"top{k}": float((rank < k).mean()) for k in self.topk if k < classes or k == 1}
@@ -114,7 +114,7 @@ def _by_class(labels: np.ndarray, best: np.ndarray, names: Sequence[str]) -> lis
         rows.append(
             {
                 "class": str(names[label]),
-                "pictures": len(found),
+                "images": len(found),
                 "top1": float((found == label).mean()),
                 "mistaken_for": str(names[int(wrong.argmax())]) if wrong.any() else "-",
             }

@@ -14,9 +14,9 @@ from visionzoo.registry import METRICS
 
 @METRICS.register_module()
 class PairMetric(BaseMetric):
-    """``pairs/agreement`` and ``pairs/accuracy``: means over pictures of what ``ConnectivityHead`` measures.
+    """``pairs/agreement`` and ``pairs/accuracy``: means over images of what ``ConnectivityHead`` measures.
 
-    The head does so with ``measure_pairs=True``; use it beside ``SaliencyMetric``. Pictures without a pair (a single
+    The head does so with ``measure_pairs=True``; use it beside ``SaliencyMetric``. Images without a pair (a single
     pixel) or without truth are left out of the mean that lacks them.
 
     Args:

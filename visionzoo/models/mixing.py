@@ -1,4 +1,4 @@
-"""Mixup and CutMix: batches whose pictures are mixed in pairs, and whose labels are soft."""
+"""Mixup and CutMix: batches whose images are mixed in pairs, and whose labels are soft."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from visionzoo.registry import MODELS
 
 @MODELS.register_module()
 class MixupCutmix:
-    """Mix every picture of a batch with its opposite, the first with the last and so on, by timm's ``Mixup``.
+    """Mix every image of a batch with its opposite, the first with the last and so on, by timm's ``Mixup``.
 
     Mixup (Zhang et al., ICLR 2018) adds both, weighted by ``lam`` from Beta(alpha, alpha); CutMix (Yun et al.,
     ICCV 2019) puts a rectangle of one into the other, ``lam`` then being the share that stays. One draw from NumPy's
-    generator is for the whole batch. In a batch of odd size the last picture stays as it is.
+    generator is for the whole batch. In a batch of odd size the last image stays as it is.
 
     Args:
         num_classes: length of the soft labels.
@@ -55,14 +55,14 @@ class MixupCutmix:
         )
 
     def __call__(self, inputs: Tensor, samples: Sequence[Any]) -> tuple[Tensor, Sequence[Any]]:
-        """Mixed pictures, and the samples with their ``gt_score``.
+        """Mixed images, and the samples with their ``gt_score``.
 
         Args:
-            inputs: (N, C, H, W) float pictures; left as they are.
+            inputs: (N, C, H, W) float images; left as they are.
             samples: N data samples with ``gt_label``, one label each.
 
         Returns:
-            (N, C, H, W) pictures and the samples, each with ``gt_score``, (num_classes,) float32 of sum 1.
+            (N, C, H, W) images and the samples, each with ``gt_score``, (num_classes,) float32 of sum 1.
         """
         labels = torch.tensor([int(sample.gt_label) for sample in samples], device=inputs.device)
         scores = self._smooth(labels)

@@ -18,24 +18,24 @@ GROUPS = ("batch", "channels")
 
 @MODELS.register_module()
 class TaskPreprocessor(BaseDataPreprocessor):
-    """Batches for the general task model, from one picture per sample or from several.
+    """Batches for the general task model, from one image per sample or from several.
 
-    A sample's ``inputs`` are one picture (C, H, W), or, where its data sample has a ``group_size``, G of them (G, C, H,
+    A sample's ``inputs`` are one image (C, H, W), or, where its data sample has a ``group_size``, G of them (G, C, H,
     W): a group, a pair, several crops. Volumes have three axes in the place of H, W.
 
     Args:
         mean, std: one number per channel, in the inputs' units (0 to 255 for uint8), or None for inputs as they are.
         pad_size_divisor: sides are padded at their end to a multiple of it, and to the largest of the batch.
         pad_value: of the padding, after normalisation.
-        groups: ``batch``: the pictures of all samples follow each other on the batch axis, and ``group_size`` tells the
-            head which belong together; ``channels``: those of one sample are joined to a picture of G * C channels.
+        groups: ``batch``: the images of all samples follow each other on the batch axis, and ``group_size`` tells the
+            head which belong together; ``channels``: those of one sample are joined to an image of G * C channels.
         batch_augments: one or several that mix batches in training, e.g. ``dict(type="MixupCutmix")``; each is called
             with the batch and its samples and returns both.
         non_blocking: copy to the device without waiting.
 
     Raises:
         ConfigError: mean without std or of another length, an unknown ``groups``.
-        DataError: at a call: pictures of another number of channels, or groups of different sizes joined to channels.
+        DataError: at a call: images of another number of channels, or groups of different sizes joined to channels.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class TaskPreprocessor(BaseDataPreprocessor):
             return group.float()
         if group.shape[1] != self.channels:
             raise DataError(
-                f"{name}: expected a picture of {self.channels} channels, as mean and std have, found "
+                f"{name}: expected an image of {self.channels} channels, as mean and std have, found "
                 f"{group.shape[1]}; convert it, or change mean and std of model.data_preprocessor"
             )
         shape = (-1,) + (1,) * (group.ndim - 2)
         return (group.float() - self.mean.view(shape)) / self.std.view(shape)
 
     def _stacked(self, groups: list[Tensor]) -> Tensor:
-        """All pictures, padded at the end of every axis to one size."""
+        """All images, padded at the end of every axis to one size."""
         if len({group.shape[1] for group in groups}) > 1:
             found = sorted({group.shape[1] for group in groups})
             raise DataError(
@@ -126,7 +126,7 @@ def _check(mean: Any, std: Any, divisor: int, groups: str) -> None:
 
 def _name(index: int, samples: Sequence[TaskSample] | None) -> str:
     path = None if samples is None else samples[index].metainfo.get("img_path")
-    return str(path) if path is not None else f"picture {index} of the batch"
+    return str(path) if path is not None else f"image {index} of the batch"
 
 
 def _padded(group: Tensor, target: Sequence[int], value: float) -> Tensor:

@@ -21,13 +21,13 @@ MODES = ("tensor", "loss", "predict")
 class TaskModel(BaseModel):
     """A backbone, an optional neck and a head that owns its losses and predictions.
 
-    What a sample consists of is its data sample's affair. The pictures of a group, of a pair or several crops follow
+    What a sample consists of is its data sample's affair. The images of a group, of a pair or several crops follow
     each other on the batch axis, and ``group_size`` in every sample says which belong together. A part that depends on
     more than pixels (a phrase) has the attribute ``reads_samples = True`` and is called with the samples as second
     argument. Heads always get both: ``head(feats, samples)``, ``head.loss(feats, samples)``, ``head.predict(feats,
     samples)``. A head that depends on more than feature maps has the attribute ``reads_inputs = True`` and gets two
-    keyword arguments more: ``inputs``, the batch of pictures (N, C, H, W) as the backbone gets it, and ``encode``, a
-    function from such pictures, changed as the head likes, to their feature maps.
+    keyword arguments more: ``inputs``, the batch of images (N, C, H, W) as the backbone gets it, and ``encode``, a
+    function from such images, changed as the head likes, to their feature maps.
 
     Args:
         backbone: (N, 3, H, W) to a tuple of feature maps.
@@ -36,8 +36,8 @@ class TaskModel(BaseModel):
         auxiliary_head: one or several heads that only add losses in training, named ``aux.`` and so on.
         data_preprocessor: usually ``TaskPreprocessor``.
         train_cfg: kept for whoever asks.
-        test_cfg: ``dict(tile=1024, margin=128)``: pictures with a longer side are predicted tile by tile, see
-            :mod:`visionzoo.models.tiling`; None for whole pictures.
+        test_cfg: ``dict(tile=1024, margin=128)``: images with a longer side are predicted tile by tile, see
+            :mod:`visionzoo.models.tiling`; None for whole images.
         init_cfg: mmengine's.
 
     Raises:
@@ -98,7 +98,7 @@ class TaskModel(BaseModel):
         return feats if self.neck is None else _run(self.neck, feats, data_samples)
 
     def _more_for(self, head: Any, inputs: Tensor, samples: Any) -> dict[str, Any]:
-        """Keyword arguments of a head that reads the pictures as well."""
+        """Keyword arguments of a head that reads the images as well."""
         if not getattr(head, "reads_inputs", False):
             return {}
         return {"inputs": inputs, "encode": partial(self.extract_feat, data_samples=samples)}

@@ -1,15 +1,15 @@
-"""Dense predictions of large pictures, tile by tile, in the memory that one tile takes.
+"""Dense predictions of large images, tile by tile, in the memory that one tile takes.
 
 Every pixel is predicted by one tile only: the inner part of a tile is kept, its margin just lets convolutions see what
 lies around. A head takes part with three things:
 
 - ``in_strides`` of its levels, and ``stride``, pixels per side of a cell of its dense map, one of them;
-- ``dense(feats, samples, window)``: the dense map (B, C, h, w) of pictures, or of the part of them that ``window``
+- ``dense(feats, samples, window)``: the dense map (B, C, h, w) of images, or of the part of them that ``window``
   (:class:`visionzoo.layers.windows.Window`) says;
-- ``write(dense, samples)``: the samples with predictions from the dense map of whole pictures.
+- ``write(dense, samples)``: the samples with predictions from the dense map of whole images.
 
-Nothing else than the borders of tiles tells the result from that of a whole picture, as long as backbone and neck read
-their input locally. Parts that look at all of a picture (global attention, pooled context) look at all of a tile.
+Nothing else than the borders of tiles tells the result from that of a whole image, as long as backbone and neck read
+their input locally. Parts that look at all of an image (global attention, pooled context) look at all of a tile.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _ALIGNMENT = 32
 
 @dataclass(frozen=True)
 class Tiling:
-    """How pictures are cut.
+    """How images are cut.
 
     Attributes:
         tile: side of the largest tile in pixels, margins included.
-        margin: pixels of a tile that are not kept on each side, unless it ends at the picture's border.
+        margin: pixels of a tile that are not kept on each side, unless it ends at the image's border.
     """
 
     tile: int
@@ -95,18 +95,18 @@ def dense_by_tiles(
     head: Any,
     tiling: Tiling,
 ) -> Tensor:
-    """The dense map of whole pictures, (B, C, h, w).
+    """The dense map of whole images, (B, C, h, w).
 
     Args:
         inputs: (B, 3, H, W).
         samples: handed on.
-        encode: pictures and samples to the feature maps that the head reads.
+        encode: images and samples to the feature maps that the head reads.
         head: see the module.
         tiling: how they are cut.
     """
     rows, columns = (list(_runs(side, tiling)) for side in inputs.shape[2:])
     sizes, bands = None, []
-    for row in reversed(rows):  # the last tile first: it tells how large the levels of the whole picture are
+    for row in reversed(rows):  # the last tile first: it tells how large the levels of the whole image are
         pieces = []
         for column in reversed(columns):
             feats = encode(inputs[:, :, row.start : row.end, column.start : column.end], samples)
@@ -131,7 +131,7 @@ def _runs(side: int, tiling: Tiling) -> Iterator[_Run]:
 
 
 def _level_sizes(feats: Sequence[Tensor], strides: Sequence[int], top: int, left: int) -> tuple[tuple[int, int], ...]:
-    """(h, w) of every level over the whole picture, from the tile in its last corner."""
+    """(h, w) of every level over the whole image, from the tile in its last corner."""
     return tuple(
         (top // stride + feat.shape[2], left // stride + feat.shape[3])
         for feat, stride in zip(feats, strides, strict=True)

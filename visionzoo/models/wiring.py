@@ -283,7 +283,7 @@ def _continue_backbone(shared: ConfigDict, backbone: ConfigDict, path: str) -> N
 
 
 class _Crops:
-    """Zeros of one picture's crop, of any size."""
+    """Zeros of one image's crop, of any size."""
 
     def __init__(self, width: int):
         self.width = self.key = width

@@ -7,7 +7,7 @@ Gaussian as wide as its neighbours are far (CSRNet for ShanghaiTech A). ``blurre
 
 Points are (N, 2), columns x and y in pixels. A dot is the pixel ``(int(x), int(y))``, counted from 0; the fixed kernel
 counts pixels from 1 (MATLAB), so it sets the same point one pixel further left and up. Maps are (H, W) float32; nothing
-here filters a whole picture for each head. scipy is imported where it is used: other tasks load this file too.
+here filters a whole image for each head. scipy is imported where it is used: other tasks load this file too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def fixed_density(points: np.ndarray, shape: Shape, *, sigma: float = 4.0, size:
     """(H, W) float32 whose sum is N: one kernel of ``size`` x ``size`` pixels for every point, duplicates included.
 
     The pixel of a point is floor, then absolute value, then clipped to 1..W and 1..H: points outside move to the border
-    and still count, a negative coordinate is mirrored. Near the border the window is cut to the picture, and the kernel
+    and still count, a negative coordinate is mirrored. Near the border the window is cut to the image, and the kernel
     is computed anew at that size, in the middle of the cut window, and sums to 1 again.
 
     Args:
@@ -114,8 +114,8 @@ def _spreads(dots: np.ndarray, shape: Shape, neighbours: int, factor: float) -> 
 @lru_cache(maxsize=1)
 def _say_few_neighbours(neighbours: int) -> None:
     print_log(
-        f"density map: expected more than {neighbours} points in a picture for geometry-adaptive kernels, found fewer; "
-        "the neighbours that are there give sigma; said once, other pictures may be alike",
+        f"density map: expected more than {neighbours} points in an image for geometry-adaptive kernels, found fewer; "
+        "the neighbours that are there give sigma; said once, other images may be alike",
         "current",
         logging.WARNING,
     )

@@ -5,7 +5,7 @@ Matlab program rounds, which moves about half of the rows by one). On every samp
 lane's point, if its probability is above a threshold. Column 0 counts as no point, and a lane of fewer than two points
 is none.
 
-Arrays: h, w size of a map; H, W size of the picture that points are wanted for, in pixels; K lanes.
+Arrays: h, w size of a map; H, W size of the image that points are wanted for, in pixels; K lanes.
 """
 
 from __future__ import annotations

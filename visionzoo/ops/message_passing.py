@@ -26,8 +26,8 @@ from torch.nn.grad import conv1d_weight
 
 from visionzoo.errors import ConfigError
 
-# Pictures from which on a step is faster as a convolution than as a matrix product.
-_MANY_PICTURES = 4
+# Images from which on a step is faster as a convolution than as a matrix product.
+_MANY_IMAGES = 4
 
 
 def pass_messages(
@@ -54,7 +54,7 @@ def pass_messages(
 
     Returns:
         (B, C, H, W), of the type of ``x``; float32 under autocast. The slice that sends first is unchanged, slice ``i``
-        sees all before it. Of few pictures the memory format is channels last.
+        sees all before it. Of few images the memory format is channels last.
 
     Raises:
         ConfigError: ``dim``, or a weight or bias that does not belong to ``x``.
@@ -227,7 +227,7 @@ _Body = _MatrixBody | _ConvBody
 
 
 def _body_of(x: Tensor) -> type[_MatrixBody] | type[_ConvBody]:
-    return _ConvBody if len(x) >= _MANY_PICTURES else _MatrixBody
+    return _ConvBody if len(x) >= _MANY_IMAGES else _MatrixBody
 
 
 # --------------------------------------------------------------------------- all steps

@@ -1,4 +1,4 @@
-"""Classes of one picture as plain numbers: what is written, drawn and compared."""
+"""Classes of one image as plain numbers: what is written, drawn and compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT = 5
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The most likely classes of one picture, best first.
+    """The most likely classes of one image, best first.
 
     Attributes:
         scores: (n,) float32 in [0, 1].
@@ -23,7 +23,7 @@ class ClassScores:
         names: class names by label, or None when they are not known.
 
     Raises:
-        InputError: a score is not finite, which no picture should cause.
+        InputError: a score is not finite, which no image should cause.
     """
 
     scores: np.ndarray

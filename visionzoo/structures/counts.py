@@ -1,4 +1,4 @@
-"""How many people, vehicles or cells one picture shows, and where: what is written, drawn and compared."""
+"""How many people, vehicles or cells one image shows, and where: what is written, drawn and compared."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from visionzoo.errors import InputError
 
 @dataclass(frozen=True)
 class CrowdCount:
-    """The count of one picture and the density that it is the sum of.
+    """The count of one image and the density that it is the sum of.
 
     Attributes:
-        count: people in the picture, a fraction as a rule.
-        density: (h, w) float32, people per cell of a grid that lies evenly over the picture: pixel row y belongs to
+        count: people in the image, a fraction as a rule.
+        density: (h, w) float32, people per cell of a grid that lies evenly over the image: pixel row y belongs to
             cell ``y * h // H``, columns likewise. Its sum is ``count``.
-        size: (width, height) of the original picture in pixels.
+        size: (width, height) of the original image in pixels.
 
     Raises:
-        InputError: a value is not finite, which no picture should cause.
+        InputError: a value is not finite, which no image should cause.
     """
 
     count: float
@@ -66,7 +66,7 @@ def count_of(sample: Any, size: tuple[int, int]) -> CrowdCount:
 
     Args:
         sample: a data sample, or its dict.
-        size: (width, height) of the original picture.
+        size: (width, height) of the original image.
     """
     density = _array(sample.get("pred_density")).astype(np.float32)
     return CrowdCount(float(_array(sample.get("pred_count"))), density[0] if density.ndim == 3 else density, size)

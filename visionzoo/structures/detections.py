@@ -1,4 +1,4 @@
-"""Detections of one picture as plain arrays: what is written, drawn and compared, whichever model made them."""
+"""Detections of one image as plain arrays: what is written, drawn and compared, whichever model made them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from visionzoo.errors import InputError
 
 @dataclass(frozen=True)
 class Detections:
-    """Boxes of one picture, best first.
+    """Boxes of one image, best first.
 
     Attributes:
-        boxes: (N, 4) float32, xyxy in pixels of the original picture.
+        boxes: (N, 4) float32, xyxy in pixels of the original image.
         scores: (N,) float32 in [0, 1].
         labels: (N,) int64, index of the class.
-        size: (width, height) of the original picture.
+        size: (width, height) of the original image.
         masks: one COCO run-length code for each box, ``{"size": [H, W], "counts": str}``; None for models without.
         names: class names by label, or None when they are not known.
 
     Raises:
-        InputError: a box or score is not finite, which no picture should cause.
+        InputError: a box or score is not finite, which no image should cause.
     """
 
     boxes: np.ndarray
@@ -88,7 +88,7 @@ def detections_of(instances: Any, size: tuple[int, int], names: Sequence[str] | 
 
     Args:
         instances: has ``bboxes`` (N, 4), ``scores`` (N,), ``labels`` (N,) and perhaps ``masks`` (N, H, W) bool.
-        size: (width, height) of the original picture.
+        size: (width, height) of the original image.
         names: class names by label.
     """
     scores = _array(instances.scores, np.float32)

@@ -29,7 +29,7 @@ def lanes_from_text(text: str, where: str) -> list[np.ndarray]:
     """The lanes of a ``.lines.txt``, (n, 2) float64 each; a blank line is a lane of zero points, as CULane counts it.
 
     Args:
-        text: one lane a line, ``x y x y ...``; points may lie outside the picture.
+        text: one lane a line, ``x y x y ...``; points may lie outside the image.
         where: the file's name, for errors.
 
     Raises:
@@ -49,7 +49,7 @@ def lines_text(lanes: Iterable[np.ndarray]) -> str:
 
 
 def lines_path(name: str) -> str:
-    """``a/b/00000.jpg`` to ``a/b/00000.lines.txt``: where the lanes of a picture are, beside it or in another root."""
+    """``a/b/00000.jpg`` to ``a/b/00000.lines.txt``: where the lanes of an image are, beside it or in another root."""
     return name.rpartition(".")[0] + LINES
 
 
@@ -59,15 +59,15 @@ def read_lines(path: str | Path) -> list[np.ndarray]:
     Raises:
         DataError: also when the file is missing or no text.
     """
-    return lanes_from_text(_read_text(Path(path), "the lanes of a picture"), str(path))
+    return lanes_from_text(_read_text(Path(path), "the lanes of an image"), str(path))
 
 
 def write_lines(root: str | Path, name: str, lanes: Iterable[np.ndarray]) -> Path:
-    """Write the lanes of one picture where the official program looks for them, and say where.
+    """Write the lanes of one image where the official program looks for them, and say where.
 
     Args:
         root: folder of all results; folders below it are made.
-        name: the picture's path in its list, with or without the slash at its beginning.
+        name: the image's path in its list, with or without the slash at its beginning.
         lanes: (n, 2) arrays, bottom to top; see :func:`lines_text`. No lane is an empty file.
 
     Raises:
@@ -84,14 +84,14 @@ def read_list(path: str | Path) -> list[tuple[int, list[str]]]:
     Raises:
         DataError: the list is missing, no text or empty.
     """
-    text = _read_text(Path(path), "a list with one picture a line")
+    text = _read_text(Path(path), "a list with one image a line")
     entries = [
         (number, [word.lstrip("/") for word in line.split()])
         for number, line in enumerate(_lines(text), start=1)
         if line.strip()
     ]
     if not entries:
-        raise DataError(f"{path}: expected at least one picture, found an empty list; check how it was made")
+        raise DataError(f"{path}: expected at least one image, found an empty list; check how it was made")
     return entries
 
 
@@ -146,10 +146,10 @@ def tusimple_line(raw_file: str, lanes: Sequence[Sequence[float]], h_samples: Se
     """One line of a result file, without its end.
 
     Args:
-        raw_file: as the label file names the picture.
+        raw_file: as the label file names the image.
         lanes: x of every lane in every row, -2 where there is no point; see ``Lanes.to_tusimple``.
         h_samples: the rows' y.
-        run_time: ms; the benchmark counts a picture of more than 200 as missed.
+        run_time: ms; the benchmark counts an image of more than 200 as missed.
     """
     return json.dumps(
         {"raw_file": raw_file, "lanes": lanes, "h_samples": h_samples, "run_time": run_time}, allow_nan=False

@@ -1,4 +1,4 @@
-"""Lanes of one picture as plain arrays: what is written, drawn and compared, whichever model made them."""
+"""Lanes of one image as plain arrays: what is written, drawn and compared, whichever model made them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MISSING = -2  # x of a row in which TuSimple's lane has no point
 
 @dataclass(frozen=True)
 class Lanes:
-    """Polylines of one picture, from the left to the right lane.
+    """Polylines of one image, from the left to the right lane.
 
     Attributes:
-        points: one (n, 2) float64 array of (x, y) for each lane, in pixels of the original picture, bottom to top.
+        points: one (n, 2) float64 array of (x, y) for each lane, in pixels of the original image, bottom to top.
         scores: the probability in [0, 1] that each lane exists.
         slots: which of the model's lanes each is, 0 for the far left one.
 
     Raises:
-        InputError: a point or score is not finite, which no picture should cause.
+        InputError: a point or score is not finite, which no image should cause.
     """
 
     points: tuple[np.ndarray, ...]
@@ -73,7 +73,7 @@ class Lanes:
     def to_tusimple(self, h_samples: Sequence[float]) -> list[list[float]]:
         """TuSimple's ``lanes``: for each lane one x for each row of ``h_samples``, -2 where it has no point.
 
-        Between two points x runs straight; a row at a point's y has that point's x. Where x is left of the picture
+        Between two points x runs straight; a row at a point's y has that point's x. Where x is left of the image
         there is no point either, as the format has only negative numbers for that. Lanes without a point in any of
         the rows are left out.
         """
@@ -97,7 +97,7 @@ def lanes_of(sample: Any) -> Lanes:
 
 
 def x_at_rows(lane: np.ndarray, rows: Sequence[float]) -> list[float]:
-    """x of a lane at the rows, -2 above its highest and below its lowest point and left of the picture."""
+    """x of a lane at the rows, -2 above its highest and below its lowest point and left of the image."""
     ordered = np.asarray(lane, dtype=np.float64)[np.argsort(np.asarray(lane)[:, 1], kind="stable")]
     found = np.interp(np.asarray(rows, np.float64), ordered[:, 1], ordered[:, 0], left=MISSING, right=MISSING)
     return [_rounded(x) if x >= 0 else MISSING for x in found.tolist()]

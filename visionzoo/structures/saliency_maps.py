@@ -1,4 +1,4 @@
-"""What is salient in one picture as plain arrays: what is written, drawn and compared, whichever model made it."""
+"""What is salient in one image as plain arrays: what is written, drawn and compared, whichever model made it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class SaliencyMap:
     """How salient every pixel is, and which ones count.
 
     Attributes:
-        map: (H, W) float32 in [0, 1], in pixels of the original picture.
+        map: (H, W) float32 in [0, 1], in pixels of the original image.
         mask: (H, W) bool, what the model takes for salient, or what reaches a threshold.
 
     Raises:
-        InputError: a value is not finite, which no picture should cause.
+        InputError: a value is not finite, which no image should cause.
     """
 
     map: np.ndarray
@@ -32,7 +32,7 @@ class SaliencyMap:
 
     @property
     def area(self) -> float:
-        """Share of the picture that is salient."""
+        """Share of the image that is salient."""
         return float(self.mask.mean())
 
     @property

@@ -15,16 +15,16 @@ class TaskSample(BaseDataElement):
     Truth begins with ``gt_`` and predictions with ``pred_``: ``gt_label``, ``pred_score`` and so on; each head says in
     its docstring which it reads and writes. Facts (``metainfo``):
 
-    - ``img_path``: where the picture came from; None for pictures in memory.
-    - ``ori_shape``, ``img_shape``: (H, W) in pixels of the original picture, and as it leaves the pipeline.
+    - ``img_path``: where the image came from; None for images in memory.
+    - ``ori_shape``, ``img_shape``: (H, W) in pixels of the original image, and as it leaves the pipeline.
     - ``pad_shape``, ``batch_input_shape``: (H, W) after padding; both are set by the preprocessor.
-    - ``group_size``: pictures of this sample on the batch axis: 1, or more for a group, a pair, several crops.
+    - ``group_size``: images of this sample on the batch axis: 1, or more for a group, a pair, several crops.
     - ``phrase``: what a referring model shall find.
     """
 
 
 def group_sizes(samples: Sequence[TaskSample]) -> list[int]:
-    """How many pictures of a flat batch each sample has."""
+    """How many images of a flat batch each sample has."""
     return [int(sample.metainfo.get("group_size", 1)) for sample in samples]
 
 
@@ -34,7 +34,7 @@ def split_groups(batch: Tensor, samples: Sequence[TaskSample]) -> tuple[Tensor, 
 
 
 def mean_of_groups(batch: Tensor, samples: Sequence[TaskSample]) -> Tensor:
-    """(N, ...) to (B, ...): the mean over the pictures of every sample."""
+    """(N, ...) to (B, ...): the mean over the images of every sample."""
     sizes = group_sizes(samples)
     if all(size == 1 for size in sizes):
         return batch

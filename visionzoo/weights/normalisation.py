@@ -1,4 +1,4 @@
-"""What pictures released weights were made for, where their file says it."""
+"""What images released weights were made for, where their file says it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def warn_of_other_normalisation(model: nn.Module, path: Path) -> None:
         wants = _numbers_or(wanted.get(name), has)
         if len(has) != len(wants) or any(abs(a - b) > _TOLERANCE for a, b in zip(has, wants)):
             warnings.warn(
-                f"{path}: these weights want pictures of {name} ({_listed(wants)}), the config has ({_listed(has)}); "
+                f"{path}: these weights want images of {name} ({_listed(wants)}), the config has ({_listed(has)}); "
                 f"use --cfg-options model.data_preprocessor.{name}=[{_listed(wants)}]",
                 UserWarning,
                 stacklevel=2,

@@ -58,7 +58,7 @@ def _run_connectivity(arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def _votes_by_loop(prob: torch.Tensor) -> torch.Tensor:
-    """Votes by the rule itself, pixel pairs found by rolling a padded picture."""
+    """Votes by the rule itself, pixel pairs found by rolling a padded image."""
     padded = torch.nn.functional.pad(prob, (1, 1, 1, 1))
     offsets = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
     partner = [padded[:, 7 - i].roll((-dy, -dx), (1, 2)) for i, (dy, dx) in enumerate(offsets)]

@@ -68,13 +68,13 @@ def _names(case: Mapping[str, Any]) -> list[str]:
 def _run_model(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     model = _build(case)
     found = _watched(model)
-    picture = torch.from_numpy(arrays["input:img"])
+    image = torch.from_numpy(arrays["input:img"])
     labels = torch.from_numpy(np.clip(np.floor(arrays["input:seg_gt"] * 5), 0, 4).astype(np.int64))
     exists = torch.from_numpy((arrays["input:exist_gt"] > 0.5).astype(np.float32))
     with torch.no_grad():
-        logits, exist = model(picture)
+        logits, exist = model(image)
     found = dict(found) | {"seg_pred": logits, "exist_pred": exist.sigmoid()}
-    losses = model(picture, _samples(labels, exists), mode="loss")
+    losses = model(image, _samples(labels, exists), mode="loss")
     total = losses["loss_map"] + losses["loss_exist"]
     total.backward()
     unweighted = losses["loss_exist"] / model.head.exist_weight
@@ -193,7 +193,7 @@ def _triple(counts: LaneCounts) -> list[int]:
 
 
 def _has_point_twice(case: Mapping[str, Any], image: str) -> bool:
-    """Whether the official spline divides by zero somewhere in the picture."""
+    """Whether the official spline divides by zero somewhere in the image."""
     entry = next(entry for entry in case["files"] if entry["image"] == image)
     lanes = [lane for key in ("anno", "det") for lane in lanes_from_text(entry[key] or "", image)]
     return any((np.diff(lane.astype(np.float32), axis=0) == 0).all(axis=1).any() for lane in lanes if len(lane) > 2)

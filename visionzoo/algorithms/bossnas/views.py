@@ -39,7 +39,7 @@ class ListedImages(Sequence):
     Args:
         root: the folder.
         list_file: lines of ``<path below root> <label>`` or ``<path below root>``, labels are not read; None for every
-            picture there is.
+            image there is.
 
     Raises:
         DataError: the list or folder cannot be read or is empty; reading an image, that it cannot be.
@@ -47,7 +47,7 @@ class ListedImages(Sequence):
 
     def __init__(self, root: str | Path, list_file: str | Path | None = None):
         self.root = Path(root)
-        self.names = _pictures_below(self.root) if list_file is None else _listed(Path(list_file))
+        self.names = _images_below(self.root) if list_file is None else _listed(Path(list_file))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -68,12 +68,11 @@ def _listed(file: Path) -> list[str]:
     return names
 
 
-def _pictures_below(root: Path) -> list[str]:
+def _images_below(root: Path) -> list[str]:
     found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS)
     if not found:
         raise DataError(
-            f"{root}: expected a folder with pictures ({', '.join(EXTENSIONS)}) at any depth, found none; check the "
-            "path"
+            f"{root}: expected a folder with images ({', '.join(EXTENSIONS)}) at any depth, found none; check the path"
         )
     return found
 
@@ -94,7 +93,7 @@ def cifar_images(root: str | Path, name: str, *, train: bool) -> np.ndarray:
         DataError: the files are not there, or not those that were published.
     """
     cls = {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]
-    return cls(str(root), split="train" if train else "test").pictures
+    return cls(str(root), split="train" if train else "test").images
 
 
 def imagenet_sides(size: int = 224) -> tuple[View, View]:

@@ -75,7 +75,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dinat_s_small": {**_SWIN, "depths": (2, 2, 18, 2), "embed_dim": 96, "drop_path_rate": 0.3},
     "dinat_s_base": {**_SWIN, "depths": (2, 2, 18, 2), "embed_dim": 128, "drop_path_rate": 0.5},
     "dinat_s_large": {**_SWIN, "depths": (2, 2, 18, 2), "embed_dim": 192, "drop_path_rate": 0.35},
-    # Of no paper: for tests and drawn pictures. Maps of 64 pixels are smaller than some of its windows.
+    # Of no paper: for tests and drawn images. Maps of 64 pixels are smaller than some of its windows.
     "tiny": dict(
         depths=(2, 2, 2, 2),
         embed_dim=16,

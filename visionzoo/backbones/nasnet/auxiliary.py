@@ -17,7 +17,7 @@ _POOL, _POOL_STRIDE = 5, 3
 class NASNetAuxBranch(nn.Module):
     """Pooled map to logits through two convolutions, the second as large as what the pool leaves.
 
-    Its weights therefore belong to one size of pictures: the map of stride 16 (of the CIFAR network: of stride 2) must
+    Its weights therefore belong to one size of images: the map of stride 16 (of the CIFAR network: of stride 2) must
     pool to ``size`` x ``size``.
 
     Args:
@@ -60,7 +60,7 @@ class NASNetAuxBranch(nn.Module):
         if not all(least <= side <= most for side in x.shape[-2:]):
             raise InputError(
                 f"NASNetAuxBranch: expected a map of {least} to {most} pixels per side, which size={self.size} is for, "
-                f"found {x.shape[-2]}x{x.shape[-1]}; give pictures of the size it was made for, or another size"
+                f"found {x.shape[-2]}x{x.shape[-1]}; give images of the size it was made for, or another size"
             )
         x = F.avg_pool2d(x, _POOL, _POOL_STRIDE)
         x = F.relu(self.bn_0(self.proj(x)), inplace=True)

@@ -34,7 +34,7 @@ class NASNet(CellNetwork):
     """Image to the feature maps at strides 4, 8, 16 and 32, of F, 6 F, 12 F and 24 F channels.
 
     Args:
-        variant: ``large`` (6 @ 4032), ``mobile`` (4 @ 1056), ``cifar`` (6 @ 768, for pictures of 32 pixels: the maps
+        variant: ``large`` (6 @ 4032), ``mobile`` (4 @ 1056), ``cifar`` (6 @ 768, for images of 32 pixels: the maps
             have strides 1, 2 and 4) or ``tiny``. What follows replaces parts of it.
         num_cells: normal cells, 3 N; the two reduction cells come before the second and the last third.
         filters: F of the first third's cells (168, 44, 32), divisible by 4; the last map has 24 F channels.

@@ -110,7 +110,7 @@ def convert_classifier(checkpoint: Mapping[str, Any], *, drop_background: bool =
 
     Args:
         checkpoint: as for :func:`convert`.
-        drop_background: leave out row 0, the class of no picture, which ImageNet models with 1001 classes have.
+        drop_background: leave out row 0, the class of no image, which ImageNet models with 1001 classes have.
 
     Raises:
         CheckpointError: there is none, or no background in it.

@@ -1,4 +1,4 @@
-"""What all data sets of points share: their samples, and finding pictures and lists."""
+"""What all data sets of points share: their samples, and finding images and lists."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mmengine.dataset import BaseDataset
 
 from visionzoo.errors import DataError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 Sample = dict[str, Any]
 
 
 class CountingDataset(BaseDataset):
-    """Samples of pictures with points.
+    """Samples of images with points.
 
     A sample is a dict with ``img_path``, ``img_id``, ``gt_points``, (N, 2) float64 of x and y in pixels as annotated,
-    those outside the picture included, and ``gt_count``, the float N. Where they are not published (test splits) both
+    those outside the image included, and ``gt_count``, the float N. Where they are not published (test splits) both
     are missing. Some have ``roi_path``, ``density_path``, ``level``, ``luminance``, ``scene`` or ``weather``.
-    Everything but pixels is read and checked when the data set is built; a picture without people is a sample like any
+    Everything but pixels is read and checked when the data set is built; an image without people is a sample like any
     other.
 
     Args:
@@ -62,9 +62,9 @@ class CountingDataset(BaseDataset):
         return samples
 
 
-def sample_of(picture: Path, points: np.ndarray | None, **facts: Any) -> Sample:
+def sample_of(image: Path, points: np.ndarray | None, **facts: Any) -> Sample:
     """One sample; facts that are None are left out."""
-    sample: Sample = {"img_path": str(picture), "img_id": picture.stem}
+    sample: Sample = {"img_path": str(image), "img_id": image.stem}
     if points is not None:
         sample |= {"gt_points": points, "gt_count": float(len(points))}
     return sample | {key: value for key, value in facts.items() if value is not None}
@@ -75,19 +75,19 @@ def advice(readme: str) -> str:
     return f"see datasets/{readme}/README.md, point data_root to where the data is, or try --tiny, which draws some"
 
 
-def pictures_in(folder: Path, readme: str) -> list[Path]:
-    """Pictures of a folder by name, ``IMG_2`` before ``IMG_10``.
+def images_in(folder: Path, readme: str) -> list[Path]:
+    """Images of a folder by name, ``IMG_2`` before ``IMG_10``.
 
     Raises:
-        DataError: no such folder, or no picture in it.
+        DataError: no such folder, or no image in it.
     """
     if not folder.is_dir():
         raise DataError(
-            f"{folder}: expected a folder of pictures, found no such folder (in {Path.cwd()}); {advice(readme)}"
+            f"{folder}: expected a folder of images, found no such folder (in {Path.cwd()}); {advice(readme)}"
         )
-    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != "."]
+    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.name[0] != "."]
     if not found:
-        raise DataError(f"{folder}: expected pictures ({', '.join(PICTURES)}), found none; {advice(readme)}")
+        raise DataError(f"{folder}: expected images ({', '.join(IMAGES)}), found none; {advice(readme)}")
     return sorted(found, key=lambda path: [part.zfill(12) for part in re.split(r"(\d+)", path.name)])
 
 

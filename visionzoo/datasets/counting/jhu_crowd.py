@@ -8,7 +8,7 @@ from pathlib import Path
 from visionzoo.datasets.counting.base import (
     CountingDataset,
     Sample,
-    pictures_in,
+    images_in,
     require_files,
     require_split,
     sample_of,
@@ -24,7 +24,7 @@ _WEATHER = {"0": "none", "1": "fog", "2": "rain", "3": "snow"}
 
 @DATASETS.register_module()
 class JHUCrowdDataset(CountingDataset):
-    """Pictures with up to 25,791 people, some with none, in every weather.
+    """Images with up to 25,791 people, some with none, in every weather.
 
     On disk::
 
@@ -35,12 +35,12 @@ class JHUCrowdDataset(CountingDataset):
     Samples have ``scene``, a name, and ``weather``: ``none``, ``fog`` (or haze), ``rain`` or ``snow``.
 
     Args:
-        data_root: a folder, or ``tiny://jhu_crowd?train=24&val=8&test=8&seed=0`` for drawn pictures.
+        data_root: a folder, or ``tiny://jhu_crowd?train=24&val=8&test=8&seed=0`` for drawn images.
         split: ``train``, ``val`` or ``test``.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
 
     Raises:
-        DataError: pictures or annotations are missing or unusable.
+        DataError: images or annotations are missing or unusable.
     """
 
     def __init__(
@@ -67,18 +67,18 @@ class JHUCrowdDataset(CountingDataset):
 
 
 def _samples(folder: Path) -> list[Sample]:
-    pictures = pictures_in(folder / "images", "jhu_crowd")
-    annotations = [folder / "gt" / f"{picture.stem}.txt" for picture in pictures]
+    images = images_in(folder / "images", "jhu_crowd")
+    annotations = [folder / "gt" / f"{image.stem}.txt" for image in images]
     require_files(annotations, "annotations", folder)
     labels = _labels(folder / "image_labels.txt")
     return [
-        sample_of(picture, read_text_points(path, columns=6), **labels.get(picture.stem, {}))
-        for picture, path in zip(pictures, annotations, strict=True)
+        sample_of(image, read_text_points(path, columns=6), **labels.get(image.stem, {}))
+        for image, path in zip(images, annotations, strict=True)
     ]
 
 
 def _labels(path: Path) -> dict[str, dict[str, str]]:
-    """Scene and weather by picture; nothing without the file."""
+    """Scene and weather by image; nothing without the file."""
     if not path.is_file():
         return {}
     found = {}

@@ -1,4 +1,4 @@
-"""NWPU-Crowd: 5,109 pictures, some without people, with the level of the crowd and of light."""
+"""NWPU-Crowd: 5,109 images, some without people, with the level of the crowd and of light."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LUMINANCES, _LEVELS = 4, 5
 
 @DATASETS.register_module()
 class NWPUCrowdDataset(CountingDataset):
-    """3,109 pictures to train, 500 to validate, 1,500 to test, whose points are not published.
+    """3,109 images to train, 500 to validate, 1,500 to test, whose points are not published.
 
     On disk::
 
@@ -30,14 +30,14 @@ class NWPUCrowdDataset(CountingDataset):
     Samples have ``level`` and ``luminance`` where the list has them.
 
     Args:
-        data_root: a folder, or ``tiny://nwpu_crowd?train=24&val=10&test=4&seed=0`` for drawn pictures.
+        data_root: a folder, or ``tiny://nwpu_crowd?train=24&val=10&test=4&seed=0`` for drawn images.
         split: ``train``, ``val`` or ``test``.
         annotation: ``mat`` or ``json``.
         labelled: whether there are points. Default: for all but the test.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
 
     Raises:
-        UnknownName: no such ``annotation``. DataError: lists, pictures or annotations are missing or unusable.
+        UnknownName: no such ``annotation``. DataError: lists, images or annotations are missing or unusable.
     """
 
     def __init__(
@@ -70,17 +70,16 @@ class NWPUCrowdDataset(CountingDataset):
 
 def _samples(root: Path, split: str, annotation: str | None) -> list[Sample]:
     listed = _listed(root / f"{split}.txt")
-    pictures = [root / "images" / f"{name}.jpg" for name in listed]
-    require_files(pictures, "pictures", root)
+    images = [root / "images" / f"{name}.jpg" for name in listed]
+    require_files(images, "images", root)
     if annotation is None:
-        pairs = zip(pictures, listed.values(), strict=True)
-        return [sample_of(picture, None, **facts) for picture, facts in pairs]
+        pairs = zip(images, listed.values(), strict=True)
+        return [sample_of(image, None, **facts) for image, facts in pairs]
     folder, read = _ANNOTATIONS[annotation]
     paths = [root / folder / f"{name}.{annotation}" for name in listed]
     require_files(paths, "annotations", root)
     return [
-        sample_of(picture, read(path), **facts)
-        for picture, path, facts in zip(pictures, paths, listed.values(), strict=True)
+        sample_of(image, read(path), **facts) for image, path, facts in zip(images, paths, listed.values(), strict=True)
     ]
 
 
@@ -96,7 +95,7 @@ def _listed(path: Path) -> dict[str, dict[str, int]]:
             )
         found[name] = dict(zip(("luminance", "level"), map(int, facts), strict=False))
     if not found:
-        raise DataError(f"{path}: expected at least one picture, found an empty list; {advice('nwpu_crowd')}")
+        raise DataError(f"{path}: expected at least one image, found an empty list; {advice('nwpu_crowd')}")
     return found
 
 

@@ -21,29 +21,29 @@ _HEADER = ("image", "x", "y")
 
 @DATASETS.register_module()
 class PointsDataset(CountingDataset):
-    """Pictures with points in one file.
+    """Images with points in one file.
 
-    JSON lines, one picture each; ``level``, ``luminance``, ``scene`` and ``weather`` may be added::
+    JSON lines, one image each; ``level``, ``luminance``, ``scene`` and ``weather`` may be added::
 
         {"image": "a/0001.jpg", "points": [[12.5, 40.0], [80.0, 3.25]]}
         {"image": "a/0002.jpg", "points": []}
 
-    CSV, one point a row, rows of a picture anywhere; a row without x and y only names a picture without people::
+    CSV, one point a row, rows of an image anywhere; a row without x and y only names an image without people::
 
         image,x,y
         a/0001.jpg,12.5,40.0
         a/0002.jpg,,
 
-    x and y are pixels, from the left and from the top; those outside the picture count.
+    x and y are pixels, from the left and from the top; those outside the image count.
 
     Args:
-        data_root: a folder, or ``tiny://points?train=24&test=8&seed=0`` for drawn pictures.
+        data_root: a folder, or ``tiny://points?train=24&test=8&seed=0`` for drawn images.
         ann_file: in ``data_root``; ending ``.csv`` for CSV, JSON lines otherwise.
         img_folder: in ``data_root``, what ``image`` is relative to.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
 
     Raises:
-        DataError: the file is missing or a line of it unusable, a picture is missing, or there is none.
+        DataError: the file is missing or a line of it unusable, an image is missing, or there is none.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class PointsDataset(CountingDataset):
 def _samples(path: Path, folder: Path) -> list[Sample]:
     records = dict(_rows(path) if path.suffix.lower() == ".csv" else _lines(path))
     if not records:
-        raise DataError(f"{path}: expected at least one picture, found an empty list; {advice('points')}")
-    require_files([folder / name for name in records], "pictures", folder)
+        raise DataError(f"{path}: expected at least one image, found an empty list; {advice('points')}")
+    require_files([folder / name for name in records], "images", folder)
     return [
         sample_of(folder / name, checked_points(points, f"{path}: {name}"), **facts)
         for name, (points, facts) in records.items()
@@ -95,15 +95,14 @@ def _lines(path: Path) -> Iterator[tuple[str, tuple[Any, dict[str, Any]]]]:
             )
         if record["image"] in seen:
             raise DataError(
-                f"{path}: line {number}: expected every picture once, found {record['image']!r} again; "
-                "join their points"
+                f"{path}: line {number}: expected every image once, found {record['image']!r} again; join their points"
             )
         seen.add(record["image"])
         yield record["image"], (record["points"], {key: record[key] for key in _FACTS if key in record})
 
 
 def _rows(path: Path) -> Iterator[tuple[str, tuple[list[list[float]], dict[str, Any]]]]:
-    """Points of every picture of a CSV."""
+    """Points of every image of a CSV."""
     lines = numbered_lines(path, "a table with the columns image, x and y")
     rows = [(number, next(csv.reader([line]))) for number, line in lines]
     if rows and tuple(cell.strip().lower() for cell in rows[0][1]) != _HEADER:

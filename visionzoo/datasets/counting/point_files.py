@@ -14,7 +14,7 @@ from visionzoo.errors import DataError
 
 
 def checked_points(values: Any, where: str) -> np.ndarray:
-    """Points as (N, 2) float64. Nothing at all is no points; points outside the picture stay, with their place.
+    """Points as (N, 2) float64. Nothing at all is no points; points outside the image stay, with their place.
 
     Raises:
         DataError: they have another shape, are no numbers, or are not finite.
@@ -81,7 +81,7 @@ def _described(value: Any) -> str:
 
 
 def read_json_points(path: Path) -> np.ndarray:
-    """``points`` of one picture's JSON, as NWPU-Crowd has it.
+    """``points`` of one image's JSON, as NWPU-Crowd has it.
 
     Raises:
         DataError: the file is missing, no JSON, or has no usable points.

@@ -10,7 +10,7 @@ import numpy as np
 from visionzoo.datasets.counting.base import (
     CountingDataset,
     Sample,
-    pictures_in,
+    images_in,
     require_files,
     require_split,
     sample_of,
@@ -33,19 +33,19 @@ class ShanghaiTechDataset(CountingDataset):
         <data_root>/part_A_final/train_data/images/IMG_1.jpg
         <data_root>/part_A_final/train_data/ground_truth/GT_IMG_1.mat
 
-    HMoDE's preparation has ``ground_truth/IMG_1_sigma4.h5``, a density of the picture's size, in the place of the
+    HMoDE's preparation has ``ground_truth/IMG_1_sigma4.h5``, a density of the image's size, in the place of the
     points, or beside them.
 
     Args:
-        data_root: a folder, or ``tiny://shanghaitech_a?train=24&test=8&seed=0`` for drawn pictures.
+        data_root: a folder, or ``tiny://shanghaitech_a?train=24&test=8&seed=0`` for drawn images.
         part: ``A`` or ``B``; None where ``train_data`` lies in ``data_root`` itself.
         split: ``train`` or ``test``.
         density_suffix: ``_sigma4.h5`` for stored densities: every sample gets ``density_path``, which ``LoadDensity``
-            reads, and points only where a ``.mat``, or a text of ``x y`` beside the picture, has them.
+            reads, and points only where a ``.mat``, or a text of ``x y`` beside the image, has them.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
 
     Raises:
-        DataError: pictures or annotations are missing or unusable.
+        DataError: images or annotations are missing or unusable.
     """
 
     def __init__(
@@ -84,23 +84,23 @@ def _part_folder(root: Path, part: str | None) -> Path:
 
 
 def _samples(folder: Path, density_suffix: str | None) -> list[Sample]:
-    pictures = pictures_in(folder / "images", "shanghaitech")
+    images = images_in(folder / "images", "shanghaitech")
     truth = folder / "ground_truth"
     if density_suffix is None:
-        annotations = [truth / f"GT_{picture.stem}.mat" for picture in pictures]
+        annotations = [truth / f"GT_{image.stem}.mat" for image in images]
         require_files(annotations, "annotations", folder)
-        pairs = zip(pictures, annotations, strict=True)
-        return [sample_of(picture, read_shanghaitech_points(path)) for picture, path in pairs]
-    densities = [truth / f"{picture.stem}{density_suffix}" for picture in pictures]
+        pairs = zip(images, annotations, strict=True)
+        return [sample_of(image, read_shanghaitech_points(path)) for image, path in pairs]
+    densities = [truth / f"{image.stem}{density_suffix}" for image in images]
     require_files(densities, "densities", folder)
     return [
-        sample_of(picture, _points_if_any(picture, truth), density_path=str(path))
-        for picture, path in zip(pictures, densities, strict=True)
+        sample_of(image, _points_if_any(image, truth), density_path=str(path))
+        for image, path in zip(images, densities, strict=True)
     ]
 
 
-def _points_if_any(picture: Path, truth: Path) -> np.ndarray | None:
-    matlab, text = truth / f"GT_{picture.stem}.mat", picture.with_suffix(".txt")
+def _points_if_any(image: Path, truth: Path) -> np.ndarray | None:
+    matlab, text = truth / f"GT_{image.stem}.mat", image.with_suffix(".txt")
     if matlab.is_file():
         return read_shanghaitech_points(matlab)
     return read_text_points(text) if text.is_file() else None

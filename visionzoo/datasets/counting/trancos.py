@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from visionzoo.datasets.counting.base import (
-    PICTURES,
+    IMAGES,
     CountingDataset,
     Sample,
     advice,
@@ -28,7 +28,7 @@ _LISTS = {"train": "training", "val": "validation", "trainval": "trainval", "tes
 
 @DATASETS.register_module()
 class TRANCOSDataset(CountingDataset):
-    """1,244 pictures of 640x480 pixels from traffic cameras, 46,796 vehicles.
+    """1,244 images of 640x480 pixels from traffic cameras, 46,796 vehicles.
 
     On disk::
 
@@ -41,12 +41,12 @@ class TRANCOSDataset(CountingDataset):
     outside the region are kept, and left out where things are counted.
 
     Args:
-        data_root: a folder, or ``tiny://trancos?train=24&val=8&test=8&seed=0`` for drawn pictures.
+        data_root: a folder, or ``tiny://trancos?train=24&val=8&test=8&seed=0`` for drawn images.
         split: ``train``, ``val``, ``trainval`` or ``test``.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
 
     Raises:
-        DataError: lists, pictures, dots or masks are missing or unusable.
+        DataError: lists, images, dots or masks are missing or unusable.
     """
 
     def __init__(
@@ -75,35 +75,35 @@ class TRANCOSDataset(CountingDataset):
 def _samples(root: Path, listed: Path) -> list[Sample]:
     lines = read_lines(listed, "one name a line")
     if not lines:
-        raise DataError(f"{listed}: expected at least one picture, found an empty list; {advice('trancos')}")
+        raise DataError(f"{listed}: expected at least one image, found an empty list; {advice('trancos')}")
     stems = [line[: -len(end)] if (end := _ending(line)) else line for line in lines]
     files = {
         kind: [root / "images" / f"{stem}{ending}" for stem in stems]
-        for kind, ending in (("pictures", ".jpg"), ("dots", "dots.png"), ("masks", "mask.mat"))
+        for kind, ending in (("images", ".jpg"), ("dots", "dots.png"), ("masks", "mask.mat"))
     }
     for kind, paths in files.items():
         require_files(paths, kind, root)
     return [
-        sample_of(picture, _dots_of(picture, dots), roi_path=str(mask))
-        for picture, dots, mask in zip(*files.values(), strict=True)
+        sample_of(image, _dots_of(image, dots), roi_path=str(mask))
+        for image, dots, mask in zip(*files.values(), strict=True)
     ]
 
 
 def _ending(name: str) -> str:
-    return next((ending for ending in PICTURES if name.lower().endswith(ending)), "")
+    return next((ending for ending in IMAGES if name.lower().endswith(ending)), "")
 
 
-def _dots_of(picture: Path, path: Path) -> np.ndarray:
+def _dots_of(image: Path, path: Path) -> np.ndarray:
     """(N, 2) float64: column and row of every pixel that is not black, from 0, in row order."""
     dots = read_image(path, exif=False)
     try:
-        with Image.open(picture) as header:
+        with Image.open(image) as header:
             width, height = header.size
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{picture}: expected a picture, but it cannot be read ({error}); copy it again") from error
+        raise DataError(f"{image}: expected an image, but it cannot be read ({error}); copy it again") from error
     if dots.shape[:2] != (height, width):
         raise DataError(
-            f"{path}: expected dots of {width}x{height} pixels like {picture.name}, found "
+            f"{path}: expected dots of {width}x{height} pixels like {image.name}, found "
             f"{dots.shape[1]}x{dots.shape[0]}; copy both again"
         )
     rows, columns = np.nonzero(dots.any(axis=2))

@@ -1,4 +1,4 @@
-"""UCF_CC_50, 50 pictures in five folds, and UCF-QNRF."""
+"""UCF_CC_50, 50 images in five folds, and UCF-QNRF."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from visionzoo.datasets.counting.base import (
     CountingDataset,
     Sample,
-    pictures_in,
+    images_in,
     require_files,
     require_split,
     sample_of,
@@ -25,7 +25,7 @@ _FOLDERS = {"train": "Train", "test": "Test"}
 
 @DATASETS.register_module()
 class UCFCC50Dataset(CountingDataset):
-    """50 grey pictures of 94 to 4,543 people; a model is trained and measured once for each fold.
+    """50 grey images of 94 to 4,543 people; a model is trained and measured once for each fold.
 
     On disk::
 
@@ -33,15 +33,15 @@ class UCFCC50Dataset(CountingDataset):
         <data_root>/1_ann.mat ...           annPoints, N x 2
 
     Args:
-        data_root: a folder, or ``tiny://ucf_cc_50?seed=0`` for drawn pictures.
+        data_root: a folder, or ``tiny://ucf_cc_50?seed=0`` for drawn images.
         fold: which fold is the test, from 0 on.
         split: ``train`` for the other folds, ``test`` for this one.
-        folds: the numbers of pictures in each fold: every picture once.
+        folds: the numbers of images in each fold: every image once.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
 
     Raises:
-        ConfigError: the folds overlap, leave pictures out, or ``fold`` is none of them.
-        DataError: pictures or annotations are missing or unusable.
+        ConfigError: the folds overlap, leave images out, or ``fold`` is none of them.
+        DataError: images or annotations are missing or unusable.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class UCFCC50Dataset(CountingDataset):
 
 @DATASETS.register_module()
 class UCFQNRFDataset(CountingDataset):
-    """1,201 pictures to train and 334 to test, of up to 12,865 people and many sizes.
+    """1,201 images to train and 334 to test, of up to 12,865 people and many sizes.
 
     On disk::
 
@@ -83,12 +83,12 @@ class UCFQNRFDataset(CountingDataset):
         <data_root>/Train/img_0001_ann.mat      annPoints, N x 2
 
     Args:
-        data_root: a folder, or ``tiny://ucf_qnrf?train=24&test=8&seed=0`` for drawn pictures.
+        data_root: a folder, or ``tiny://ucf_qnrf?train=24&test=8&seed=0`` for drawn images.
         split: ``train`` or ``test``.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
 
     Raises:
-        DataError: pictures or annotations are missing or unusable.
+        DataError: images or annotations are missing or unusable.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class UCFQNRFDataset(CountingDataset):
         root = resolve_data_root(data_root)
         super().__init__(
             root,
-            _with_mat(pictures_in(root / _FOLDERS[split], "ucf_qnrf"), root),
+            _with_mat(images_in(root / _FOLDERS[split], "ucf_qnrf"), root),
             max_samples=max_samples,
             pipeline=pipeline,
             test_mode=test_mode,
@@ -114,11 +114,11 @@ class UCFQNRFDataset(CountingDataset):
         )
 
 
-def _with_mat(pictures: Sequence[Path], root: Path) -> list[Sample]:
-    annotations = [picture.with_name(f"{picture.stem}_ann.mat") for picture in pictures]
-    require_files(pictures, "pictures", root)
+def _with_mat(images: Sequence[Path], root: Path) -> list[Sample]:
+    annotations = [image.with_name(f"{image.stem}_ann.mat") for image in images]
+    require_files(images, "images", root)
     require_files(annotations, "annotations", root)
-    return [sample_of(picture, read_mat_points(path)) for picture, path in zip(pictures, annotations, strict=True)]
+    return [sample_of(image, read_mat_points(path)) for image, path in zip(images, annotations, strict=True)]
 
 
 def _check_folds(folds: Sequence[Sequence[int]], fold: int) -> None:

@@ -36,7 +36,7 @@ class CULaneDataset(BaseDataset):
         <data_root>/laneseg_label_w16/<the same>/00000.png          0, and 1 to 4 from the left
 
     A sample has ``img_path``; ``name``, as the list writes it, without the leading slash; ``scenario`` (``normal``,
-    ``crowd``, ..., or None); ``gt_lanes``, a list of (n, 2) float64 points (x, y) in the original picture as they are
+    ``crowd``, ..., or None); ``gt_lanes``, a list of (n, 2) float64 points (x, y) in the original image as they are
     stored, also those outside and lanes of 0 (a blank line), 1 or 2 points; of the lists for training ``gt_path``, the
     mask, and ``gt_exist``, (K,) float32 of 0 and 1. All but the lanes is checked when the data set is built.
 
@@ -69,7 +69,7 @@ class CULaneDataset(BaseDataset):
         lists = _lists(root, split)
         self._samples = [sample for path in lists for sample in _samples_of(root, path)]
         self._with_lanes = with_lanes
-        for key, kind in (("img_path", "pictures"), ("gt_path", "masks")):
+        for key, kind in (("img_path", "images"), ("gt_path", "masks")):
             _require_files(root, [sample[key] for sample in self._samples if key in sample], kind)
         super().__init__(
             data_root=str(root),
@@ -124,7 +124,7 @@ def _samples_of(root: Path, path: Path) -> list[dict[str, Any]]:
     for number, entry in entries:
         if len(entry) != words or words == 2 or not set(entry[2:]) <= {"0", "1"}:
             raise DataError(
-                f"{path}, line {number}: expected a picture, or a picture, its mask and a 0 or 1 for each lane, "
+                f"{path}, line {number}: expected an image, or an image, its mask and a 0 or 1 for each lane, "
                 f"the same in all lines, found {' '.join(entry)[:120]!r}; use the authors' list"
             )
         sample: dict[str, Any] = {"img_path": str(root / entry[0]), "name": entry[0], "scenario": scenario}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-THICKNESS = 15  # pixels, in pictures 1280 wide
+THICKNESS = 15  # pixels, in images 1280 wide
 _LEAST_POINTS = 4
 
 
@@ -22,7 +22,7 @@ def lane_slots(lanes: Sequence[np.ndarray], count: int = 4) -> list[np.ndarray |
     one of fewer than four keeps its place but counts as missing.
 
     Args:
-        lanes: (n, 2) points (x, y) from the top to the bottom of the picture, as TuSimple has them.
+        lanes: (n, 2) points (x, y) from the top to the bottom of the image, as TuSimple has them.
         count: places, half of them on each side.
     """
     drawn = [lane for lane in lanes if len(lane) > 1]
@@ -42,7 +42,7 @@ def draw_slots(slots: Sequence[np.ndarray | None], shape: tuple[int, int], thick
 
     Args:
         slots: see :func:`lane_slots`.
-        shape: (H, W) of the picture.
+        shape: (H, W) of the image.
         thickness: pixels.
     """
     mask = np.zeros(shape, np.uint8)

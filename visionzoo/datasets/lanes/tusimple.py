@@ -43,8 +43,8 @@ class TuSimpleDataset(BaseDataset):
         pipeline, test_mode, serialize_data, max_refetch: mmengine's.
 
     Raises:
-        DataError: label files or pictures are missing, a file is empty, a line is broken (see :func:`read_tusimple`),
-            or names a picture that another one named.
+        DataError: label files or images are missing, a file is empty, a line is broken (see :func:`read_tusimple`),
+            or names an image that another one named.
     """
 
     METAINFO = {"classes": ("far left", "left", "right", "far right")}
@@ -86,13 +86,13 @@ def _samples_of(root: Path, names: Sequence[str], lanes: int) -> list[dict[str, 
             raw_file = record["raw_file"]
             if raw_file in samples:
                 raise DataError(
-                    f"{root / name}: expected every picture once, found {raw_file} again; remove one of its lines"
+                    f"{root / name}: expected every image once, found {raw_file} again; remove one of its lines"
                 )
             samples[raw_file] = _sample(root, record, lanes)
     missing = [name for name, sample in samples.items() if not Path(sample["img_path"]).is_file()]
     if missing:
         raise DataError(
-            f"{root}: expected the {len(samples)} pictures that {', '.join(names)} name, found {len(missing)} missing "
+            f"{root}: expected the {len(samples)} images that {', '.join(names)} name, found {len(missing)} missing "
             f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); unpack them again; {_ADVICE}"
         )
     return list(samples.values())

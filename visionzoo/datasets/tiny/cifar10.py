@@ -1,4 +1,4 @@
-"""Drawn pictures in the files of CIFAR-10: ``cifar-10-batches-py/{data_batch_1..5,test_batch,batches.meta}``."""
+"""Drawn images in the files of CIFAR-10: ``cifar-10-batches-py/{data_batch_1..5,test_batch,batches.meta}``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def draw(folder: Path, *, train: int, val: int, seed: int) -> None:
 
     Args:
         folder: exists and is empty.
-        train: pictures of the five training batches together.
-        val: pictures of the test batch.
-        seed: another seed draws other pictures.
+        train: images of the five training batches together.
+        val: images of the test batch.
+        seed: another seed draws other images.
     """
     inside = folder / "cifar-10-batches-py"
     inside.mkdir()

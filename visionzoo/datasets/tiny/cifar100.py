@@ -1,4 +1,4 @@
-"""Drawn pictures in the files of CIFAR-100: ``cifar-100-python/{train,test,meta}``."""
+"""Drawn images in the files of CIFAR-100: ``cifar-100-python/{train,test,meta}``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def draw(folder: Path, *, train: int, val: int, seed: int) -> None:
 
     Args:
         folder: exists and is empty.
-        train: pictures to train on.
-        val: pictures of the file ``test``.
-        seed: another seed draws other pictures.
+        train: images to train on.
+        val: images of the file ``test``.
+        seed: another seed draws other images.
     """
     inside = folder / "cifar-100-python"
     inside.mkdir()

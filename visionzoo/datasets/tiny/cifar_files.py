@@ -16,9 +16,9 @@ SIDE = 32
 
 
 def draw_batch(seeds: list[int], indices: list[int], labels: list[int]) -> np.ndarray:
-    """Pictures as rows of (N, 3072) uint8: all red values, then green, then blue."""
-    pictures = [draw_class(RandomState([*seeds, i]), label, SIDE, SIDE) for i, label in zip(indices, labels)]
-    return np.stack(pictures).transpose(0, 3, 1, 2).reshape(len(indices), -1)
+    """Images as rows of (N, 3072) uint8: all red values, then green, then blue."""
+    images = [draw_class(RandomState([*seeds, i]), label, SIDE, SIDE) for i, label in zip(indices, labels)]
+    return np.stack(images).transpose(0, 3, 1, 2).reshape(len(indices), -1)
 
 
 def write_pickle(path: Path, record: dict[str, Any]) -> None:

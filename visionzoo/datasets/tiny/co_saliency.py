@@ -2,12 +2,12 @@
 
 ::
 
-    images/DUTS_class/disc/disc_1.jpg ...      every picture of another size, every third a .png
+    images/DUTS_class/disc/disc_1.jpg ...      every image of another size, every third a .png
     gts/DUTS_class/disc/disc_1.png ...         the shared shape, 0 or 255
     images/coco-seg/..., images/COCO-9k/..., images/CoCA/..., images/CoSOD3k/..., images/CoSal2015/...
 
-Besides the shared shape each picture shows one of another group's, the distractor. The first group of a set has one
-picture more than the others.
+Besides the shared shape each image shows one of another group's, the distractor. The first group of a set has one
+image more than the others.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from numpy.random import RandomState
 
 VERSION = 1
-DEFAULTS = {"groups": 3, "pictures": 4, "size": 64, "seed": 0}
-LOWEST = {"groups": 2, "pictures": 1, "size": 24, "seed": 0}
+DEFAULTS = {"groups": 3, "images": 4, "size": 64, "seed": 0}
+LOWEST = {"groups": 2, "images": 1, "size": 24, "seed": 0}
 
 SETS = ("DUTS_class", "coco-seg", "COCO-9k", "CoCA", "CoSOD3k", "CoSal2015")
 # name of the group -> its colour, RGB, and the corners of its shape; 0 is a disc
@@ -34,21 +34,21 @@ SHAPES = {
 }
 
 
-def draw(folder: Path, *, groups: int, pictures: int, size: int, seed: int) -> None:
+def draw(folder: Path, *, groups: int, images: int, size: int, seed: int) -> None:
     """Draw all six sets into ``folder``.
 
     Args:
         folder: exists and is empty.
         groups: of every set, at most six of different shapes; further ones repeat them.
-        pictures: of every group but the first, which has one more.
-        size: mean side of the pictures in pixels; each side lies within a quarter of it.
-        seed: another seed draws other pictures.
+        images: of every group but the first, which has one more.
+        size: mean side of the images in pixels; each side lies within a quarter of it.
+        seed: another seed draws other images.
     """
     for number, name in enumerate(SETS):
         for group in range(groups):
-            count = pictures + (group == 0)
+            count = images + (group == 0)
             for index in range(count):
-                _draw_picture(folder, name, group, index, RandomState([seed, number, group, index]), size)
+                _draw_image(folder, name, group, index, RandomState([seed, number, group, index]), size)
 
 
 def group_name(group: int) -> str:
@@ -59,30 +59,30 @@ def group_name(group: int) -> str:
 
 
 def draw_scene(rng: RandomState, group: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A picture of ``group``, (H, W, 3) uint8 RGB, and the pixels of its shared shape and of the distractor, bool."""
+    """An image of ``group``, (H, W, 3) uint8 RGB, and the pixels of its shared shape and of the distractor, bool."""
     shape = list(SHAPES)[group % len(SHAPES)]
     others = [other for other in SHAPES if other != shape]
     height, width = (int(side) for side in rng.randint(size * 3 // 4, size * 5 // 4 + 1, 2))
-    picture = np.full((height, width, 3), rng.randint(90, 160), np.int16)
-    picture += rng.randint(-14, 15, (height, width, 1)).astype(np.int16)
+    image = np.full((height, width, 3), rng.randint(90, 160), np.int16)
+    image += rng.randint(-14, 15, (height, width, 1)).astype(np.int16)
     halves = rng.permutation(2)  # which side the shared shape is on, so that the two never touch
-    distractor = _paint(rng, picture, others[rng.randint(len(others))], halves[0])
-    shared = _paint(rng, picture, shape, halves[1])
-    return np.clip(picture, 0, 255).astype(np.uint8), shared, distractor
+    distractor = _paint(rng, image, others[rng.randint(len(others))], halves[0])
+    shared = _paint(rng, image, shape, halves[1])
+    return np.clip(image, 0, 255).astype(np.uint8), shared, distractor
 
 
-def _draw_picture(folder: Path, name: str, group: int, index: int, rng: RandomState, size: int) -> None:
-    picture, shared, _ = draw_scene(rng, group, size)
+def _draw_image(folder: Path, name: str, group: int, index: int, rng: RandomState, size: int) -> None:
+    image, shared, _ = draw_scene(rng, group, size)
     stem = f"{group_name(group)}_{index + 1}"
     _write(folder / "gts" / name / group_name(group) / f"{stem}.png", shared.astype(np.uint8) * np.uint8(255))
     ending = ".png" if index % 3 == 2 else ".jpg"
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _write(folder / "images" / name / group_name(group) / f"{stem}{ending}", bgr)
 
 
-def _paint(rng: RandomState, picture: np.ndarray, shape: str, half: int) -> np.ndarray:
+def _paint(rng: RandomState, image: np.ndarray, shape: str, half: int) -> np.ndarray:
     """Paint a shape into one half of the longer side, and return its pixels, (H, W) bool."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     lengths = np.array([height, width])
     long = int(width > height)
     lengths[long] //= 2
@@ -98,7 +98,7 @@ def _paint(rng: RandomState, picture: np.ndarray, shape: str, half: int) -> np.n
     else:
         cv2.circle(mask, (centre[1], centre[0]), radius, 1, cv2.FILLED)
     found = mask.astype(bool)
-    picture[found] = np.array(colour) + rng.randint(-20, 21, 3)
+    image[found] = np.array(colour) + rng.randint(-20, 21, 3)
     return found
 
 

@@ -4,10 +4,10 @@
 
     annotations/instances_train2017.json     polygons of the visible part, one crowd as RLE
     annotations/instances_val2017.json
-    train2017/000000000001.jpg ...           every picture of another size
+    train2017/000000000001.jpg ...           every image of another size
     val2017/...
 
-With two pictures or more in a split the second has a crowd, with three or more the
+With two images or more in a split the second has a crowd, with three or more the
 third has no object. All randomness comes from ``RandomState``, whose streams numpy has
 frozen, and shapes are drawn on whole pixels, so every machine draws the same scenes.
 """
@@ -39,7 +39,7 @@ COLOURS = {"disc": (214, 66, 52), "triangle": (58, 170, 72), "star": (62, 92, 21
 
 _SPLITS = {"train2017": 0, "val2017": 1}
 _CROWD_AT, _EMPTY_AT = 1, 2
-_OBJECTS = (4, 9)  # per picture: 4 to 8
+_OBJECTS = (4, 9)  # per image: 4 to 8
 _LEAST_VISIBLE = 0.6  # of an object, however much lies in front of it
 
 
@@ -65,9 +65,9 @@ def draw(folder: Path, *, train: int, val: int, size: int, seed: int) -> None:
 
     Args:
         folder: exists and is empty.
-        train: pictures of the training split.
-        val: pictures of the validation split.
-        size: mean side of the pictures in pixels; each side lies within a quarter of it.
+        train: images of the training split.
+        val: images of the validation split.
+        size: mean side of the images in pixels; each side lies within a quarter of it.
         seed: another seed draws other scenes.
     """
     (folder / "annotations").mkdir()
@@ -84,10 +84,10 @@ def _draw_split(folder: Path, count: int, size: int, seed: int) -> dict:
     first_id = _SPLITS[folder.name] * 500_000 + 1  # ids of one split never occur in the other
     for index in range(count):
         rng = RandomState([seed, _SPLITS[folder.name], index])
-        picture, shapes = draw_scene(rng, size, has_crowd=index == _CROWD_AT, is_empty=index == _EMPTY_AT)
+        image, shapes = draw_scene(rng, size, has_crowd=index == _CROWD_AT, is_empty=index == _EMPTY_AT)
         name = f"{first_id + index:012d}.jpg"
-        _write_jpeg(folder / name, picture)
-        images.append(_image_record(first_id + index, name, picture))
+        _write_jpeg(folder / name, image)
+        images.append(_image_record(first_id + index, name, image))
         for shape in shapes:
             annotations.append(_annotation(shape, first_id + index, 100 * first_id + len(annotations)))
     return {
@@ -99,13 +99,13 @@ def _draw_split(folder: Path, count: int, size: int, seed: int) -> dict:
     }
 
 
-def _write_jpeg(path: Path, picture: np.ndarray) -> None:
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
+def _write_jpeg(path: Path, image: np.ndarray) -> None:
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
     path.write_bytes(data.tobytes())  # cv2.imwrite says nothing when the disk is full
 
 
-def _image_record(image_id: int, name: str, picture: np.ndarray) -> dict:
-    height, width = picture.shape[:2]
+def _image_record(image_id: int, name: str, image: np.ndarray) -> dict:
+    height, width = image.shape[:2]
     return {"license": 1, "file_name": name, "height": height, "width": width, "id": image_id}
 
 
@@ -137,21 +137,21 @@ def _run_lengths(mask: np.ndarray) -> dict:
 def draw_scene(
     rng: RandomState, size: int, *, has_crowd: bool = False, is_empty: bool = False
 ) -> tuple[np.ndarray, list[Shape]]:
-    """A picture, (H, W, 3) uint8 RGB, and what is in it, back to front."""
+    """An image, (H, W, 3) uint8 RGB, and what is in it, back to front."""
     height, width = (int(side) for side in rng.randint(size * 3 // 4, size * 5 // 4 + 1, 2))
-    picture = _background(rng, height, width)
+    image = _background(rng, height, width)
     shapes: list[Shape] = []
     if is_empty:
-        return picture, shapes
+        return image, shapes
     if has_crowd:
-        shapes.append(_paint_crowd(rng, picture))
+        shapes.append(_paint_crowd(rng, image))
     for name in _class_names(rng, rng.randint(*_OBJECTS)):
-        _place(rng, picture, shapes, name)
-    return picture, shapes
+        _place(rng, image, shapes, name)
+    return image, shapes
 
 
 def _class_names(rng: RandomState, count: int) -> Iterator[str]:
-    """Every class in turn from a random one on, so that no class stays rare among few pictures."""
+    """Every class in turn from a random one on, so that no class stays rare among few images."""
     first = rng.randint(len(CATEGORIES))
     for index in range(count):
         yield str(CATEGORIES[(first + index) % len(CATEGORIES)]["name"])
@@ -165,39 +165,39 @@ def _background(rng: RandomState, height: int, width: int) -> np.ndarray:
         noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
         texture += noise.astype(np.int16)[..., None] - strength
     tint = rng.randint(95, 150) + rng.randint(-12, 13, 3)
-    picture = np.clip(texture + tint, 0, 255).astype(np.uint8)
+    image = np.clip(texture + tint, 0, 255).astype(np.uint8)
     for _ in range(rng.randint(2, 6)):
         ends = rng.randint(0, max(height, width), 4)
         grey = int(rng.randint(50, 200))
-        cv2.line(picture, ends[:2].tolist(), ends[2:].tolist(), (grey, grey, grey), int(rng.randint(1, 3)))
-    return picture
+        cv2.line(image, ends[:2].tolist(), ends[2:].tolist(), (grey, grey, grey), int(rng.randint(1, 3)))
+    return image
 
 
-def _place(rng: RandomState, picture: np.ndarray, shapes: list[Shape], name: str) -> None:
+def _place(rng: RandomState, image: np.ndarray, shapes: list[Shape], name: str) -> None:
     """Paint one more object in front of all others, if one of twenty places leaves the others visible."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     for _ in range(20):
         radius = int(rng.randint(10, min(36, min(height, width) // 3)))
         margin = radius - radius // 4  # up to a quarter of a radius may lie outside
         centre = rng.randint(margin, width - margin), rng.randint(margin, height - margin)
         mask = _mask(name, centre, radius, rng.randint(0, 360), (height, width))
         if _leaves_others_visible(mask, shapes):
-            _paint(rng, picture, mask, name)
+            _paint(rng, image, mask, name)
             _cover(shapes, mask)
             shapes.append(Shape(name, mask, mask.copy()))
             return
 
 
-def _paint_crowd(rng: RandomState, picture: np.ndarray) -> Shape:
+def _paint_crowd(rng: RandomState, image: np.ndarray) -> Shape:
     """A heap of small objects of one class under one annotation."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     name = str(CATEGORIES[rng.randint(len(CATEGORIES))]["name"])
     left, top = rng.randint(8, width // 2), rng.randint(8, height // 2)
     heap = np.zeros((height, width), bool)
     for _ in range(12):
         centre = left + rng.randint(0, width // 3), top + rng.randint(0, height // 3)
         mask = _mask(name, centre, int(rng.randint(5, 9)), rng.randint(0, 360), (height, width))
-        _paint(rng, picture, mask, name)
+        _paint(rng, image, mask, name)
         heap |= mask
     return Shape(name, heap, heap.copy(), crowd=True)
 
@@ -216,15 +216,15 @@ def _cover(shapes: list[Shape], mask: np.ndarray) -> None:
         shape.visible &= ~mask
 
 
-def _paint(rng: RandomState, picture: np.ndarray, mask: np.ndarray, name: str) -> None:
+def _paint(rng: RandomState, image: np.ndarray, mask: np.ndarray, name: str) -> None:
     """Fill ``mask`` with the class's colour, shifted a little, striped, and darker at the rim."""
     colour = np.array(COLOURS[name]) + rng.randint(-26, 27, 3)
     rows, columns = np.nonzero(mask)
     slant, period = rng.randint(-2, 3), rng.randint(4, 9)
     stripes = np.where((rows + slant * columns) // period % 2 == 0, 16, -16)
-    picture[mask] = np.clip(colour + stripes[:, None], 0, 255).astype(np.uint8)
+    image[mask] = np.clip(colour + stripes[:, None], 0, 255).astype(np.uint8)
     inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    picture[mask & ~inner] = np.clip(colour // 2, 0, 255).astype(np.uint8)
+    image[mask & ~inner] = np.clip(colour // 2, 0, 255).astype(np.uint8)
 
 
 def _mask(name: str, centre: tuple[int, int], radius: int, degrees: int, shape: tuple[int, int]) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Drawn crowds in the layouts of the counting sets: bright discs, one for each head, on mottled grey ground.
 
-A picture has 1 to ``most`` heads and a size of its own: the height within an eighth of ``size``, the width within an
-eighth of four thirds of it. In every split, counted from 0, picture 2 has a head on the border, picture 3 nobody, and
-picture 4 a point outside the picture, as annotators left some, whose head is not to be seen.
+An image has 1 to ``most`` heads and a size of its own: the height within an eighth of ``size``, the width within an
+eighth of four thirds of it. In every split, counted from 0, image 2 has a head on the border, image 3 nobody, and
+image 4 a point outside the image, as annotators left some, whose head is not to be seen.
 
 ::
 
@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from numpy.random import RandomState
 
-from visionzoo.datasets.tiny.saliency import write_picture
+from visionzoo.datasets.tiny.saliency import write_image
 
 _SPLITS = ("train", "val", "test")
 _USUAL = {"train": 24, "val": 8, "test": 8}
@@ -39,18 +39,18 @@ _SCENES, _WEATHERS = ("street", "stadium", "rally"), 4
 
 @dataclass(frozen=True)
 class Scene:
-    """One drawn picture.
+    """One drawn image.
 
     Attributes:
         split, number: where it belongs; numbers begin at 1 in every split.
-        picture: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB.
         points: (N, 2) float64 of x and y, whole numbers for TRANCOS.
         luminance: 0 (dark) to 3 (bright).
     """
 
     split: str
     number: int
-    picture: np.ndarray
+    image: np.ndarray
     points: np.ndarray
     luminance: int
 
@@ -63,11 +63,11 @@ class CrowdTwin:
     """How one of the sets is published.
 
     Attributes:
-        splits: pictures of each, usually.
+        splits: images of each, usually.
         write: puts scenes of all splits on disk.
-        least: pictures of each split at least.
-        whole: points are pixels inside the picture, as dots in a picture must be.
-        most: heads of a picture, usually.
+        least: images of each split at least.
+        whole: points are pixels inside the image, as dots in an image must be.
+        most: heads of an image, usually.
     """
 
     splits: Mapping[str, int]
@@ -93,10 +93,10 @@ class CrowdTwin:
 
         Args:
             folder: exists and is empty.
-            size: mean height of the pictures in pixels.
-            most: heads of a picture at most.
-            seed: another seed draws other pictures.
-            counts: pictures of each split.
+            size: mean height of the images in pixels.
+            most: heads of an image at most.
+            seed: another seed draws other images.
+            counts: images of each split.
         """
         scenes = [
             draw_crowd(split, index, size, most, seed, whole=self.whole)
@@ -107,7 +107,7 @@ class CrowdTwin:
 
 
 def draw_crowd(split: str, index: int, size: int, most: int, seed: int, *, whole: bool = False) -> Scene:
-    """Picture ``index`` of a split; see :class:`CrowdTwin`."""
+    """Image ``index`` of a split; see :class:`CrowdTwin`."""
     rng = RandomState([seed, _SPLITS.index(split), index])
     height = int(rng.randint(size * 7 // 8, size * 9 // 8 + 1))
     width = int(rng.randint(size * 7 // 6, size * 3 // 2 + 1))
@@ -115,11 +115,11 @@ def draw_crowd(split: str, index: int, size: int, most: int, seed: int, *, whole
     points = _heads(rng, height, width, 0 if index == _EMPTY_AT else int(rng.randint(1, most + 1)))
     if index == _BORDER_AT and len(points):
         points[0] = width - 1, height // 2
-    picture = _ground(rng, height, width, luminance)
-    _paint_heads(rng, picture, points)
+    image = _ground(rng, height, width, luminance)
+    _paint_heads(rng, image, points)
     if index == _OUTSIDE_AT and not whole:
         points = np.append(points, [[width + 2.5, -1.25]], axis=0)
-    return Scene(split, index + 1, picture, np.floor(points) if whole else points, luminance)
+    return Scene(split, index + 1, image, np.floor(points) if whole else points, luminance)
 
 
 def _heads(rng: RandomState, height: int, width: int, count: int) -> np.ndarray:
@@ -139,13 +139,13 @@ def _ground(rng: RandomState, height: int, width: int, luminance: int) -> np.nda
     return np.repeat(np.clip(texture, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def _paint_heads(rng: RandomState, picture: np.ndarray, points: np.ndarray) -> None:
+def _paint_heads(rng: RandomState, image: np.ndarray, points: np.ndarray) -> None:
     """Discs of two to four pixels, smaller in the upper part, with a dark rim."""
     for x, y in np.floor(points).astype(int).tolist():
-        radius = 2 + round(2 * y / len(picture))
+        radius = 2 + round(2 * y / len(image))
         tone = int(rng.randint(190, 250))
-        cv2.circle(picture, (x, y), radius + 1, (20, 20, 20), cv2.FILLED)
-        cv2.circle(picture, (x, y), radius, (tone, tone - 30, tone - 50), cv2.FILLED)
+        cv2.circle(image, (x, y), radius + 1, (20, 20, 20), cv2.FILLED)
+        cv2.circle(image, (x, y), radius, (tone, tone - 30, tone - 50), cv2.FILLED)
 
 
 # --- formats ---
@@ -174,7 +174,7 @@ def _shanghaitech(part: str) -> Write:
     def write(folder: Path, scenes: list[Scene]) -> None:
         for scene in scenes:
             split = folder / f"part_{part}_final" / f"{scene.split}_data"
-            _put_picture(split / "images" / f"IMG_{scene.number}.jpg", scene.picture)
+            _put_image(split / "images" / f"IMG_{scene.number}.jpg", scene.image)
             truth = split / "ground_truth" / f"GT_IMG_{scene.number}.mat"
             write_mat(truth, {"image_info": shanghaitech_info(scene.points)})
 
@@ -183,7 +183,7 @@ def _shanghaitech(part: str) -> Write:
 
 def _ucf_cc_50(folder: Path, scenes: list[Scene]) -> None:
     for number, scene in enumerate(scenes, 1):
-        grey = cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY)
+        grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY)
         (folder / f"{number}.jpg").write_bytes(cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
         write_mat(folder / f"{number}_ann.mat", {"annPoints": scene.points})
 
@@ -191,7 +191,7 @@ def _ucf_cc_50(folder: Path, scenes: list[Scene]) -> None:
 def _ucf_qnrf(folder: Path, scenes: list[Scene]) -> None:
     for scene in scenes:
         stem = folder / scene.split.capitalize() / f"img_{scene.number:04d}"
-        _put_picture(stem.with_suffix(".jpg"), scene.picture)
+        _put_image(stem.with_suffix(".jpg"), scene.image)
         write_mat(stem.with_name(f"{stem.name}_ann.mat"), {"annPoints": scene.points})
 
 
@@ -199,7 +199,7 @@ def _jhu_crowd(folder: Path, scenes: list[Scene]) -> None:
     """Whole numbers, as published."""
     for scene in scenes:
         split = folder / scene.split
-        _put_picture(split / "images" / f"{scene.number:04d}.jpg", scene.picture)
+        _put_image(split / "images" / f"{scene.number:04d}.jpg", scene.image)
         rows = [f"{x} {y} 6 6 1 0" for x, y in np.floor(scene.points).astype(int).tolist()]
         _put_text(split / "gt" / f"{scene.number:04d}.txt", rows)
     for split_name in dict.fromkeys(scene.split for scene in scenes):
@@ -215,7 +215,7 @@ def _nwpu_crowd(folder: Path, scenes: list[Scene]) -> None:
     lists: dict[str, list[str]] = {}
     for number, scene in enumerate(scenes, 1):
         name = f"{number:04d}"
-        _put_picture(folder / "images" / f"{name}.jpg", scene.picture)
+        _put_image(folder / "images" / f"{name}.jpg", scene.image)
         level = int(np.searchsorted(_LEVEL_LIMITS, len(scene.points)))
         lists.setdefault(scene.split, []).append(f"{name} {scene.luminance} {level}")
         if scene.split != "test":
@@ -230,12 +230,12 @@ def _trancos(folder: Path, scenes: list[Scene]) -> None:
     lists: dict[str, list[str]] = {}
     for number, scene in enumerate(scenes, 1):
         stem = f"image-{_SPLITS.index(scene.split) + 1}-{number:06d}"
-        _put_picture(folder / "images" / f"{stem}.jpg", scene.picture)
-        dots = np.zeros(scene.picture.shape, np.uint8)
+        _put_image(folder / "images" / f"{stem}.jpg", scene.image)
+        dots = np.zeros(scene.image.shape, np.uint8)
         columns, rows = scene.points.astype(int).T
         dots[rows, columns] = 255, 0, 0
-        _put_picture(folder / "images" / f"{stem}dots.png", dots)
-        write_mat(folder / "images" / f"{stem}mask.mat", {"BW": _road(*scene.picture.shape[:2])})
+        _put_image(folder / "images" / f"{stem}dots.png", dots)
+        write_mat(folder / "images" / f"{stem}mask.mat", {"BW": _road(*scene.image.shape[:2])})
         for name in {"train": ("training", "trainval"), "val": ("validation", "trainval")}.get(scene.split, ("test",)):
             lists.setdefault(name, []).append(f"{stem}.jpg")
     for name, names in lists.items():
@@ -251,7 +251,7 @@ def _road(height: int, width: int) -> np.ndarray:
 
 def _points(folder: Path, scenes: list[Scene]) -> None:
     for number, scene in enumerate(scenes, 1):
-        _put_picture(folder / "images" / f"{number:04d}.jpg", scene.picture)
+        _put_image(folder / "images" / f"{number:04d}.jpg", scene.image)
     for split in dict.fromkeys(scene.split for scene in scenes):
         named = [(f"images/{number:04d}.jpg", each) for number, each in enumerate(scenes, 1) if each.split == split]
         lines = [json.dumps({"image": name, "points": scene.points.tolist()}) for name, scene in named]
@@ -260,9 +260,9 @@ def _points(folder: Path, scenes: list[Scene]) -> None:
         _put_text(folder / f"{split}.csv", ["image,x,y", *rows])
 
 
-def _put_picture(path: Path, picture: np.ndarray) -> None:
+def _put_image(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(path, picture)
+    write_image(path, image)
 
 
 def _put_text(path: Path, lines: list[str]) -> None:

@@ -4,13 +4,13 @@
 
     driver_23_30frame/05150000_0001.MP4/00000.jpg ...          to train; driver_161_90frame to validate
     driver_37_30frame/05180000_0001.MP4/00000.jpg ...          to test
-    .../00000.lines.txt                                        beside every picture, points each 2 rows from below
+    .../00000.lines.txt                                        beside every image, points each 2 rows from below
     laneseg_label_w16/driver_23_30frame/.../00000.png          0 to 4
     list/train_gt.txt, val_gt.txt, train.txt, val.txt, test.txt, test_split/test0_normal.txt ...
 
-The scenes take turns in every split, so that each of the nine lists has a picture of the test split's first nine.
-Nothing is annotated in ``cross``. Some lanes begin outside the picture, a third of the roads has three lanes, and the
-annotation of the second picture to train ends with a blank line, as some of CULane's copies do.
+The scenes take turns in every split, so that each of the nine lists has an image of the test split's first nine.
+Nothing is annotated in ``cross``. Some lanes begin outside the image, a third of the roads has three lanes, and the
+annotation of the second image to train ends with a blank line, as some of CULane's copies do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.random import RandomState
 
 from visionzoo.datasets.lanes.slots import draw_slots
 from visionzoo.datasets.tiny.roads import SCENES, Road, draw_road
-from visionzoo.datasets.tiny.saliency import write_map, write_picture
+from visionzoo.datasets.tiny.saliency import write_image, write_map
 from visionzoo.structures.lane_files import lines_path
 
 VERSION = 1
@@ -44,9 +44,9 @@ def draw(folder: Path, *, train: int, val: int, test: int, width: int, seed: int
 
     Args:
         folder: exists and is empty.
-        train, val, test: pictures of each split.
-        width: of the pictures in pixels; the height is in CULane's proportion.
-        seed: another seed draws other pictures.
+        train, val, test: images of each split.
+        width: of the images in pixels; the height is in CULane's proportion.
+        seed: another seed draws other images.
     """
     (folder / "list" / "test_split").mkdir(parents=True)
     for number, (split, count) in enumerate(zip(_CLIPS, (train, val, test))):
@@ -67,9 +67,9 @@ def draw(folder: Path, *, train: int, val: int, test: int, width: int, seed: int
 def _draw_frame(folder: Path, rng: RandomState, split: str, index: int, width: int) -> tuple[str, str]:
     """Its name, and the rest of its line in a list of targets."""
     height = round(width * _HEIGHT / _WIDTH)
-    picture, road = draw_road(rng, height, width, SCENES[index % len(SCENES)])
+    image, road = draw_road(rng, height, width, SCENES[index % len(SCENES)])
     name = f"{_CLIPS[split]}/{index * 30:05d}.jpg"
-    write_picture(_file(folder, name), picture)
+    write_image(_file(folder, name), image)
     rows = np.arange(height, 0, -10 * width / _WIDTH)
     lanes = {slot: road.points(slot, rows) for slot in road.slots}
     blank = "\n" if (split, index) == ("train", _BLANK_AT) else ""

@@ -1,8 +1,8 @@
-"""Drawn pictures in ImageNet's layout: the first ten classes of ILSVRC, told by shape and colour.
+"""Drawn images in ImageNet's layout: the first ten classes of ILSVRC, told by shape and colour.
 
 ::
 
-    train/n01440764/n01440764_1.JPEG ...               every picture of another size
+    train/n01440764/n01440764_1.JPEG ...               every image of another size
     val/n01440764/ILSVRC2012_val_00000001.JPEG ...
     meta/train.txt, meta/val.txt                       n01440764/n01440764_1.JPEG 0
     meta/classes.txt                                   n01440764 tench
@@ -41,10 +41,10 @@ def draw(folder: Path, *, train: int, val: int, size: int, seed: int) -> None:
 
     Args:
         folder: exists and is empty.
-        train: pictures of the training split.
-        val: pictures of the validation split.
-        size: mean side of the pictures in pixels; each side lies within a quarter of it.
-        seed: another seed draws other pictures.
+        train: images of the training split.
+        val: images of the validation split.
+        size: mean side of the images in pixels; each side lies within a quarter of it.
+        seed: another seed draws other images.
     """
     (folder / "meta").mkdir()
     lines = [f"{key} {name}" for key, name in CLASSES.items()]
@@ -70,6 +70,6 @@ def _draw_split(folder: Path, split: str, count: int, size: int, seeds: list[int
 
 def _jpeg(rng: RandomState, label: int, size: int) -> bytes:
     height, width = (int(side) for side in rng.randint(size - size // 4, size + size // 4 + 1, 2))
-    picture: np.ndarray = draw_class(rng, label, height, width)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    image: np.ndarray = draw_class(rng, label, height, width)
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
     return data.tobytes()

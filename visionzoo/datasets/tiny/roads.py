@@ -14,10 +14,10 @@ _WHITE, _YELLOW = (235, 235, 228), (228, 190, 70)  # RGB
 
 @dataclass(frozen=True)
 class Road:
-    """Where the lanes of one picture run.
+    """Where the lanes of one image run.
 
     Attributes:
-        height, width: of the picture in pixels.
+        height, width: of the image in pixels.
         horizon: its row.
         vanishing: the column in which lanes meet there.
         spacing: width of a lane at the lower border, pixels.
@@ -47,7 +47,7 @@ class Road:
 
 
 def draw_road(rng: RandomState, height: int, width: int, scene: str, *, fifth: bool = False) -> tuple[np.ndarray, Road]:
-    """A picture, (H, W, 3) uint8 RGB, and where its lanes are.
+    """An image, (H, W, 3) uint8 RGB, and where its lanes are.
 
     Args:
         rng: where randomness comes from.
@@ -58,15 +58,15 @@ def draw_road(rng: RandomState, height: int, width: int, scene: str, *, fifth: b
     road = _road(rng, height, width, scene)
     if fifth and road.slots:
         road = replace(road, slots=(*road.slots, 4))
-    picture = _ground(rng, road)
+    image = _ground(rng, road)
     strength = 0.35 if scene == "noline" else 1.0
     for slot in road.slots:
         colour = np.array(_YELLOW if slot in (0, 3) and rng.randint(3) == 0 else _WHITE)
-        _paint(picture, _strip(road, slot, 0.012), colour, strength)
+        _paint(image, _strip(road, slot, 0.012), colour, strength)
     if scene in _EXTRAS:
-        _EXTRAS[scene](rng, picture, road)
+        _EXTRAS[scene](rng, image, road)
     noise = rng.randint(-6, 7, (height, width, 1))
-    return np.clip(picture + noise, 0, 255).astype(np.uint8), road
+    return np.clip(image + noise, 0, 255).astype(np.uint8), road
 
 
 def _road(rng: RandomState, height: int, width: int, scene: str) -> Road:
@@ -88,42 +88,42 @@ def _road(rng: RandomState, height: int, width: int, scene: str) -> Road:
 def _ground(rng: RandomState, road: Road) -> np.ndarray:
     """(H, W, 3) float: sky, land, and a road of grey texture."""
     height, width = road.height, road.width
-    picture = np.empty((height, width, 3))
-    picture[:] = np.array([150, 180, 205]) + rng.randint(-15, 16, 3)
-    picture[int(road.horizon) :] = np.array([96, 110, 74]) + rng.randint(-12, 13, 3)
+    image = np.empty((height, width, 3))
+    image[:] = np.array([150, 180, 205]) + rng.randint(-15, 16, 3)
+    image[int(road.horizon) :] = np.array([96, 110, 74]) + rng.randint(-12, 13, 3)
     rows, right = np.arange(int(road.horizon), height + 1), max((3, *road.slots)) + 0.35
     edges = np.concatenate([np.stack([road.x(-0.35, rows), rows], 1), np.stack([road.x(right, rows), rows], 1)[::-1]])
-    _paint(picture, edges, np.full(3, rng.randint(78, 104)))
+    _paint(image, edges, np.full(3, rng.randint(78, 104)))
     for cells, strength in ((5, 10), (18, 6)):
         grown = cv2.resize(
             rng.randint(0, 2 * strength + 1, (cells, cells)).astype(np.uint8),
             (width, height),
             interpolation=cv2.INTER_LINEAR_EXACT,
         )
-        picture += grown[..., None].astype(np.float64) - strength
-    return picture
+        image += grown[..., None].astype(np.float64) - strength
+    return image
 
 
 def _strip(road: Road, slot: float, share: float) -> np.ndarray:
-    """The outline of a mark along a lane, ``share`` of the picture's width at the lower border."""
+    """The outline of a mark along a lane, ``share`` of the image's width at the lower border."""
     rows = np.arange(int(road.horizon + 0.04 * road.height), road.height + 1)
     half = share * road.width / 2 * (rows - road.horizon) / (road.height - road.horizon) + 0.6
     x = road.x(slot, rows)
     return np.concatenate([np.stack([x - half, rows], 1), np.stack([x + half, rows], 1)[::-1]])
 
 
-def _paint(picture: np.ndarray, outline: np.ndarray, colour: np.ndarray, strength: float = 1.0) -> None:
+def _paint(image: np.ndarray, outline: np.ndarray, colour: np.ndarray, strength: float = 1.0) -> None:
     """Fill an outline in place, as opaque as ``strength`` says."""
-    covered = np.zeros(picture.shape[:2], np.uint8)
+    covered = np.zeros(image.shape[:2], np.uint8)
     cv2.fillPoly(covered, [np.rint(outline).astype(np.int32)], 1)
     there = covered > 0
-    picture[there] += strength * (colour - picture[there])
+    image[there] += strength * (colour - image[there])
 
 
 # --- what makes a scene special ---
 
 
-def _cars(rng: RandomState, picture: np.ndarray, road: Road) -> None:
+def _cars(rng: RandomState, image: np.ndarray, road: Road) -> None:
     for slot in (0.5, 2.5):
         low = road.horizon + (road.height - road.horizon) * rng.uniform(0.35, 0.7)
         x = float(road.x(slot, np.array(low)))
@@ -131,37 +131,37 @@ def _cars(rng: RandomState, picture: np.ndarray, road: Road) -> None:
         corners = np.array(
             [[x - half, low], [x + half, low], [x + half, low - 1.5 * half], [x - half, low - 1.5 * half]]
         )
-        _paint(picture, corners, rng.randint(20, 200, 3).astype(np.float64))
+        _paint(image, corners, rng.randint(20, 200, 3).astype(np.float64))
 
 
-def _glare(rng: RandomState, picture: np.ndarray, road: Road) -> None:
+def _glare(rng: RandomState, image: np.ndarray, road: Road) -> None:
     y, x = np.mgrid[: road.height, : road.width]
     spot = road.width * rng.uniform(0.2, 0.8)
     far = ((x - spot) / (0.3 * road.width)) ** 2 + ((y - road.horizon) / (0.5 * road.height)) ** 2
-    picture += (90 * np.maximum(0, 1 - far))[..., None]
+    image += (90 * np.maximum(0, 1 - far))[..., None]
 
 
-def _shadow(rng: RandomState, picture: np.ndarray, road: Road) -> None:
+def _shadow(rng: RandomState, image: np.ndarray, road: Road) -> None:
     top = int(road.horizon + (road.height - road.horizon) * rng.uniform(0.2, 0.5))
-    picture[top : top + road.height // 5] *= 0.5
+    image[top : top + road.height // 5] *= 0.5
 
 
-def _arrow(rng: RandomState, picture: np.ndarray, road: Road) -> None:
+def _arrow(rng: RandomState, image: np.ndarray, road: Road) -> None:
     base, tip = (road.horizon + (road.height - road.horizon) * share for share in (0.85, 0.55))
     corners = [(1.45, base), (1.55, base), (1.54, tip), (1.62, tip), (1.5, tip - 0.06 * road.height), (1.38, tip)]
     outline = np.array([(float(road.x(slot, np.array(y))), y) for slot, y in [*corners, (1.46, tip)]])
-    _paint(picture, outline, np.array(_WHITE))
+    _paint(image, outline, np.array(_WHITE))
 
 
-def _zebra(rng: RandomState, picture: np.ndarray, road: Road) -> None:
+def _zebra(rng: RandomState, image: np.ndarray, road: Road) -> None:
     low, high = (road.horizon + (road.height - road.horizon) * share for share in (0.75, 0.5))
     for slot in np.arange(-0.1, 3.2, 0.4):
         corners = [(slot, low), (slot + 0.2, low), (slot + 0.2, high), (slot, high)]
-        _paint(picture, np.array([(float(road.x(s, np.array(y))), y) for s, y in corners]), np.array(_WHITE))
+        _paint(image, np.array([(float(road.x(s, np.array(y))), y) for s, y in corners]), np.array(_WHITE))
 
 
-def _night(rng: RandomState, picture: np.ndarray, road: Road) -> None:
-    picture *= 0.4
+def _night(rng: RandomState, image: np.ndarray, road: Road) -> None:
+    image *= 0.4
 
 
 _EXTRAS = {"crowd": _cars, "hlight": _glare, "shadow": _shadow, "arrow": _arrow, "cross": _zebra, "night": _night}

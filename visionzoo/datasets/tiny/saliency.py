@@ -1,13 +1,13 @@
-"""Drawn pictures in the layout of saliency sets: discs and rectangles that stand out from grey ground.
+"""Drawn images in the layout of saliency sets: discs and rectangles that stand out from grey ground.
 
 ::
 
-    imgs/0001.jpg ...             every picture of another size; HKU-IS has .png
+    imgs/0001.jpg ...             every image of another size; HKU-IS has .png
     gt/0001.png ...               0 and 255; PASCAL-S has grey edges
     train.txt, val.txt, test.txt  one name a line; sets that are all for testing have no lists
 
 By turns there is a disc inside, a rectangle at the border, two objects apart, and two that touch. With ``hard`` the
-fifth picture of every split has nothing salient, and the sixth a single salient pixel.
+fifth image of every split has nothing salient, and the sixth a single salient pixel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.random import RandomState
 SPLITS = ("train", "val", "test")
 _EMPTY_AT, _SINGLE_AT = 4, 5
 _COLOURS = ((214, 66, 52), (58, 170, 72), (62, 92, 214), (230, 190, 40), (170, 60, 190))  # RGB
-_PICTURES = {"train": 24, "val": 8, "test": 8}
+_IMAGES = {"train": 24, "val": 8, "test": 8}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SaliencyTwin:
 
     Attributes:
         splits: that have a list of their own; a set that is all for testing has none.
-        suffix: of its pictures.
+        suffix: of its images.
         soft: masks have grey edges, as those of several people's answers have.
     """
 
@@ -44,7 +44,7 @@ class SaliencyTwin:
     @property
     def DEFAULTS(self) -> dict[str, int]:  # noqa: N802 - what every twin calls it
         """Options and their usual values."""
-        counts = {split: _PICTURES[split] for split in self.splits or ("test",)}
+        counts = {split: _IMAGES[split] for split in self.splits or ("test",)}
         return {**counts, "size": 64, "hard": 1, "seed": 0}
 
     @property
@@ -57,10 +57,10 @@ class SaliencyTwin:
 
         Args:
             folder: exists and is empty.
-            size: mean side of the pictures in pixels; each side lies within a quarter of it.
+            size: mean side of the images in pixels; each side lies within a quarter of it.
             hard: 0 leaves out the empty mask and the single pixel.
-            seed: another seed draws other pictures.
-            counts: pictures of each split.
+            seed: another seed draws other images.
+            counts: images of each split.
         """
         for name in ("imgs", "gt"):
             (folder / name).mkdir()
@@ -70,8 +70,8 @@ class SaliencyTwin:
             for index in range(count):
                 number += 1
                 names.append(f"{number:04d}")
-                picture, ids = draw_scene(RandomState([seed, SPLITS.index(split), index]), size, index, hard=bool(hard))
-                write_picture(folder / "imgs" / f"{names[-1]}{self.suffix}", picture)
+                image, ids = draw_scene(RandomState([seed, SPLITS.index(split), index]), size, index, hard=bool(hard))
+                write_image(folder / "imgs" / f"{names[-1]}{self.suffix}", image)
                 write_map(folder / "gt" / f"{names[-1]}.png", self._mask(ids))
             if self.splits:
                 (folder / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
@@ -89,18 +89,18 @@ PASCAL_S = SaliencyTwin(soft=True)
 
 
 def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """A picture, (H, W, 3) uint8 RGB, and the number of each pixel's object, (H, W) uint8, 0 for ground.
+    """An image, (H, W, 3) uint8 RGB, and the number of each pixel's object, (H, W) uint8, 0 for ground.
 
     Args:
         rng: where randomness comes from.
         size: mean side in pixels.
-        index: the number of the picture in its split, which says what is in it.
-        hard: whether picture 4 is empty and picture 5 has one pixel.
+        index: the number of the image in its split, which says what is in it.
+        hard: whether image 4 is empty and image 5 has one pixel.
     """
     height, width = (int(side) for side in rng.randint(size * 3 // 4, size * 5 // 4 + 1, 2))
-    picture, ids = _ground(rng, height, width), np.zeros((height, width), np.uint8)
+    image, ids = _ground(rng, height, width), np.zeros((height, width), np.uint8)
     if hard and index == _EMPTY_AT:
-        return picture, ids
+        return image, ids
     if hard and index == _SINGLE_AT:
         ids[rng.randint(1, height - 1), rng.randint(1, width - 1)] = 1
     else:
@@ -108,13 +108,13 @@ def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -
     first = rng.randint(len(_COLOURS))
     for number in range(1, int(ids.max()) + 1):
         colour = np.array(_COLOURS[(first + number) % len(_COLOURS)]) + rng.randint(-20, 21, 3)
-        picture[ids == number] = np.clip(colour, 0, 255)
-    return picture, ids
+        image[ids == number] = np.clip(colour, 0, 255)
+    return image, ids
 
 
-def write_picture(path: Path, picture: np.ndarray) -> None:
+def write_image(path: Path, image: np.ndarray) -> None:
     """RGB as JPEG or PNG."""
-    _, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
     path.write_bytes(data.tobytes())  # cv2.imwrite says nothing when the disk is full
 
 
@@ -134,7 +134,7 @@ def _ground(rng: RandomState, height: int, width: int) -> np.ndarray:
     return np.clip(texture + tint, 0, 255).astype(np.uint8)
 
 
-# --- what is in a picture ---
+# --- what is in an image ---
 
 
 def _disc_inside(rng: RandomState, ids: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Drawn pictures with salient instances: the scenes of the saliency twin, as id maps and as COCO annotations.
+"""Drawn images with salient instances: the scenes of the saliency twin, as id maps and as COCO annotations.
 
 ::
 
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from numpy.random import RandomState
 
-from visionzoo.datasets.id_maps import pictures_of, to_coco
-from visionzoo.datasets.tiny.saliency import SPLITS, draw_scene, write_map, write_picture
+from visionzoo.datasets.id_maps import images_of, to_coco
+from visionzoo.datasets.tiny.saliency import SPLITS, draw_scene, write_image, write_map
 
 VERSION = 1
 DEFAULTS = {"train": 16, "val": 8, "test": 8, "size": 96, "seed": 0}
@@ -28,9 +28,9 @@ def draw(folder: Path, *, train: int, val: int, test: int, size: int, seed: int)
 
     Args:
         folder: exists and is empty.
-        train, val, test: pictures of each split.
-        size: mean side of the pictures in pixels; each side lies within a quarter of it.
-        seed: another seed draws other pictures.
+        train, val, test: images of each split.
+        size: mean side of the images in pixels; each side lies within a quarter of it.
+        seed: another seed draws other images.
     """
     for name in ("imgs", "instances", "annotations"):
         (folder / name).mkdir()
@@ -40,10 +40,10 @@ def draw(folder: Path, *, train: int, val: int, test: int, size: int, seed: int)
         for index in range(count):
             number += 1
             names.append(f"{number:04d}")
-            picture, ids = draw_scene(RandomState([seed, SPLITS.index(split), index]), size, index)
-            write_picture(folder / "imgs" / f"{names[-1]}.jpg", picture)
+            image, ids = draw_scene(RandomState([seed, SPLITS.index(split), index]), size, index)
+            write_image(folder / "imgs" / f"{names[-1]}.jpg", image)
             write_map(folder / "instances" / f"{names[-1]}.png", ids)
         (folder / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
-        record = to_coco(pictures_of(folder, folder / f"{split}.txt"))
+        record = to_coco(images_of(folder, folder / f"{split}.txt"))
         text = json.dumps(record, separators=(",", ":"))
         (folder / "annotations" / f"instances_{split}.json").write_text(text, encoding="utf-8")

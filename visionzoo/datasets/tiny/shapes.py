@@ -1,4 +1,4 @@
-"""One coloured shape on a grey ground: pictures that tell up to a hundred classes by shape and colour."""
+"""One coloured shape on a grey ground: images that tell up to a hundred classes by shape and colour."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHAPES = ((0, 1.0), (3, 0.5), (4, 0.71), (5, 0.4), (6, 0.86), (4, 0.3), (3, 0.2
 
 
 def draw_class(rng: RandomState, label: int, height: int, width: int) -> np.ndarray:
-    """A picture of class ``label`` (0 to 99), (H, W, 3) uint8 RGB: place, size, turn, shade and ground differ."""
+    """An image of class ``label`` (0 to 99), (H, W, 3) uint8 RGB: place, size, turn, shade and ground differ."""
     ground = np.full((height, width, 3), rng.randint(90, 160), np.int16)
     ground += rng.randint(-14, 15, (height, width, 1)).astype(np.int16)
     mask = _mask(rng, (label // 10 + label) % 10, height, width)

@@ -7,9 +7,9 @@
     test_label.json                                 to test
     clips/0313-1/60/20.jpg ...
 
-Rows begin at 60, as 240 in the real ones, in some pictures at 40; x are whole numbers. A third of the roads has three
-lanes, every fourth one a fifth lane, which has no place among the four that SCNN learns. As in TuSimple, no picture is
-without lanes: the benchmark gives 0 for such a picture, whatever was found in it.
+Rows begin at 60, as 240 in the real ones, in some images at 40; x are whole numbers. A third of the roads has three
+lanes, every fourth one a fifth lane, which has no place among the four that SCNN learns. As in TuSimple, no image is
+without lanes: the benchmark gives 0 for such an image, whatever was found in it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.random import RandomState
 
 from visionzoo.datasets.tiny.roads import SCENES, Road, draw_road
-from visionzoo.datasets.tiny.saliency import write_picture
+from visionzoo.datasets.tiny.saliency import write_image
 from visionzoo.structures.lane_files import write_tusimple
 
 VERSION = 1
@@ -38,8 +38,8 @@ def draw(folder: Path, *, train: int, val: int, test: int, seed: int) -> None:
 
     Args:
         folder: exists and is empty.
-        train, val, test: pictures of each split.
-        seed: another seed draws other pictures.
+        train, val, test: images of each split.
+        seed: another seed draws other images.
     """
     counts = (train - train // 2, train // 2, val, test)
     for number, ((date, name), count) in enumerate(zip(_DATES.items(), counts)):
@@ -49,17 +49,17 @@ def draw(folder: Path, *, train: int, val: int, test: int, seed: int) -> None:
 
 def _draw_frame(folder: Path, rng: RandomState, date: str, index: int) -> dict[str, Any]:
     """Its record in the label file."""
-    picture, road = draw_road(rng, HEIGHT, WIDTH, _SCENES[index % len(_SCENES)], fifth=index % 4 == 3)
+    image, road = draw_road(rng, HEIGHT, WIDTH, _SCENES[index % len(_SCENES)], fifth=index % 4 == 3)
     raw_file = f"clips/{date}/{60 * (index + 1)}/20.jpg"
     (folder / raw_file).parent.mkdir(parents=True)
-    write_picture(folder / raw_file, picture)
+    write_image(folder / raw_file, image)
     rows = np.arange(40 if index % 5 == 4 else 60, HEIGHT, 5)
     lanes = [_xs(road, slot, rows) for slot in road.slots]
     return {"lanes": lanes, "h_samples": rows.tolist(), "raw_file": raw_file}
 
 
 def _xs(road: Road, slot: int, rows: np.ndarray) -> list[int]:
-    """x in every row, -2 where the lane is above the horizon or outside the picture."""
+    """x in every row, -2 where the lane is above the horizon or outside the image."""
     at = dict(zip(rows.tolist(), [-2] * len(rows)))
     at |= {int(y): round(x) for x, y in road.points(slot, rows) if 0 <= round(x) < road.width}
     return list(at.values())

@@ -1,4 +1,4 @@
-"""Augmentations of classifiers: torchvision's and timm's, on a sample's RGB picture.
+"""Augmentations of classifiers: torchvision's and timm's, on a sample's RGB image.
 
 timm is imported when one of its changes is built: its import takes seconds. All random numbers come from Python's,
 NumPy's and torch's global generators, which the engine seeds for each sample.
@@ -32,11 +32,11 @@ INTERPOLATIONS = {
 Size = int | Sequence[int]
 
 
-class PictureTransform(BaseTransform):
-    """Changes ``img``, (H, W, 3) uint8 RGB, by a function of Pillow pictures, and says its new ``img_shape``.
+class ImageTransform(BaseTransform):
+    """Changes ``img``, (H, W, 3) uint8 RGB, by a function of Pillow images, and says its new ``img_shape``.
 
     Args:
-        change: takes a picture and gives a picture.
+        change: takes an image and gives an image.
     """
 
     def __init__(self, change: Callable[[Image.Image], Image.Image]):
@@ -52,12 +52,12 @@ class PictureTransform(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomResizedCrop(PictureTransform):
+class RandomResizedCrop(ImageTransform):
     """A part of random area and shape, resized (Szegedy et al., Going Deeper with Convolutions, CVPR 2015).
 
     Args:
         size: side or (H, W) of the result in pixels.
-        scale: least and largest share of the picture's area.
+        scale: least and largest share of the image's area.
         ratio: least and largest width / height of the part.
         interpolation: nearest, bilinear, bicubic or lanczos.
     """
@@ -73,7 +73,7 @@ class RandomResizedCrop(PictureTransform):
 
 
 @TRANSFORMS.register_module()
-class ResizeCrop(PictureTransform):
+class ResizeCrop(ImageTransform):
     """The shorter side resized to ``size / crop_pct`` pixels, rounded down, then the centre cut out: for measuring.
 
     Args:
@@ -93,8 +93,8 @@ class ResizeCrop(PictureTransform):
 
 
 @TRANSFORMS.register_module()
-class PaddedRandomCrop(PictureTransform):
-    """A window of ``size`` anywhere in the picture after padding all sides with black; CIFAR's pad-4 crop.
+class PaddedRandomCrop(ImageTransform):
+    """A window of ``size`` anywhere in the image after padding all sides with black; CIFAR's pad-4 crop.
 
     Args:
         size: side or (H, W) of the window in pixels.
@@ -106,7 +106,7 @@ class PaddedRandomCrop(PictureTransform):
 
 
 @TRANSFORMS.register_module()
-class HorizontalFlip(PictureTransform):
+class HorizontalFlip(ImageTransform):
     """Left becomes right with probability ``prob``."""
 
     def __init__(self, prob: float = 0.5):
@@ -114,7 +114,7 @@ class HorizontalFlip(PictureTransform):
 
 
 @TRANSFORMS.register_module()
-class ColorJitter(PictureTransform):
+class ColorJitter(ImageTransform):
     """Brightness, contrast, saturation and hue changed by random factors; a number x means from 1 - x to 1 + x."""
 
     def __init__(self, brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4, hue: float = 0.0):
@@ -122,12 +122,12 @@ class ColorJitter(PictureTransform):
 
 
 @TRANSFORMS.register_module()
-class RandAugment(PictureTransform):
+class RandAugment(ImageTransform):
     """Some of fifteen changes at random (Cubuk et al., arXiv 1909.13719), as timm reads ``policy``.
 
     Args:
         policy: ``rand-m9-mstd0.5-inc1``: magnitude 9 with deviation 0.5, changes that grow with it.
-        size: side of the picture in pixels; translations go up to 0.45 of it.
+        size: side of the image in pixels; translations go up to 0.45 of it.
         mean: RGB in [0, 255] that uncovered pixels get.
         interpolation: nearest, bilinear or bicubic.
     """
@@ -146,7 +146,7 @@ class RandAugment(PictureTransform):
 
 
 @TRANSFORMS.register_module()
-class AutoAugment(PictureTransform):
+class AutoAugment(ImageTransform):
     """One of 25 learnt pairs of changes (Cubuk et al., arXiv 1805.09501), as timm reads ``policy``.
 
     Args:
@@ -171,13 +171,13 @@ class AutoAugment(PictureTransform):
 class RandomErasing(BaseTransform):
     """A random rectangle covered (Zhong et al., AAAI 2020), by timm's sampler.
 
-    timm erases after normalisation. Here pictures are still uint8, so normal noise is given the data's mean and
+    timm erases after normalisation. Here images are still uint8, so normal noise is given the data's mean and
     deviation, rounded, and cut to [0, 255].
 
     Args:
         prob: of erasing at all.
         mode: ``pixel`` (noise for each pixel), ``rand`` (one colour) or ``const`` (the mean).
-        min_area, max_area: share of the picture.
+        min_area, max_area: share of the image.
         count: most rectangles; they share the area.
         mean, std: of the data, RGB in [0, 255].
     """
@@ -262,4 +262,4 @@ def _of_timm(make: Callable[[], Callable], policy: str, example: str) -> Callabl
     try:
         return make()
     except (AssertionError, KeyError, ValueError) as error:
-        raise ConfigError(f"policy: expected one that timm knows, as {example}, found {policy!r}; mend it") from error
+        raise ConfigError(f"policy: expected one that timm knows, as {example}, found {policy!r}; fix it") from error

@@ -1,12 +1,12 @@
-"""Changes of pictures with points: resizing, cropping, flipping, and density maps as training targets.
+"""Changes of images with points: resizing, cropping, flipping, and density maps as training targets.
 
 A sample has ``gt_points``, (N, 2) float64 of x and y in pixels, which move with every change of geometry, perhaps
 ``gt_roi``, (H, W) uint8 of 0 and 1, and, once it is made, ``gt_density``, (H, W) float32, people per pixel.
 
 ``MakeDensityMap`` may come before or after cropping and flipping. Before, as in the released preprocessing, a crop
 has what its pixels have of every kernel, parts of people included, and a flipped map is the mirror of the other. After,
-all kernels of a crop lie inside it and its sum is the number of its points; for large pictures that is less work. It
-comes after resizing in any case. Measuring needs points alone, in the original picture's pixels.
+all kernels of a crop lie inside it and its sum is the number of its points; for large images that is less work. It
+comes after resizing in any case. Measuring needs points alone, in the original image's pixels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LoadRoi(BaseTransform):
     In training it comes before the changes of geometry, so that they change it too; for measuring it comes after.
 
     Raises:
-        DataError: the file is missing, of another layout, or of another size than the picture.
+        DataError: the file is missing, of another layout, or of another size than the image.
     """
 
     def transform(self, results: dict) -> dict:
@@ -59,13 +59,13 @@ class LoadRoi(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadDensity(BaseTransform):
-    """Fill ``gt_density`` from ``density_path``, an HDF5 file with ``density`` of the picture's size (HMoDE, SASNet).
+    """Fill ``gt_density`` from ``density_path``, an HDF5 file with ``density`` of the image's size (HMoDE, SASNet).
 
     Where the sample has no points, the map's sum becomes ``gt_count``.
 
     Raises:
         MissingExtra: h5py is not installed.
-        DataError: the file is missing, broken, of another layout, or of another size than the picture.
+        DataError: the file is missing, broken, of another layout, or of another size than the image.
     """
 
     def transform(self, results: dict) -> dict:
@@ -111,7 +111,7 @@ def _require_size(values: np.ndarray, results: dict, path: Path, what: str) -> N
         found = "x".join(map(str, values.shape[::-1]))
         raise DataError(
             f"{path}: expected {what} of {width}x{height} pixels like {results.get('img_path')}, found {found}; "
-            "make it in the picture's size"
+            "make it in the image's size"
         )
 
 
@@ -120,9 +120,9 @@ def _require_size(values: np.ndarray, results: dict, path: Path, what: str) -> N
 
 @TRANSFORMS.register_module()
 class ResizeToFit(BaseTransform):
-    """Picture, points and region resized to fit, sides rounded to a multiple, as C-3-Framework and NWPU-Crowd do.
+    """Image, points and region resized to fit, sides rounded to a multiple, as C-3-Framework and NWPU-Crowd do.
 
-    The picture is scaled down to lie inside ``size`` and, where that is given, up until it is ``at_least`` so large,
+    The image is scaled down to lie inside ``size`` and, where that is given, up until it is ``at_least`` so large,
     which wins; then each side is rounded to the nearest multiple (halves up). Points are scaled by the exact ratio of
     each side. It comes before the density map is made.
 
@@ -130,7 +130,7 @@ class ResizeToFit(BaseTransform):
         size: (H, W), the largest; None for any.
         at_least: (H, W), the smallest; None for any.
         multiple: of the sides in pixels.
-        truth: change points and region too; False where they are for measuring, in the original picture's pixels.
+        truth: change points and region too; False where they are for measuring, in the original image's pixels.
 
     Raises:
         ConfigError: a multiple below 1, or a density that is there already.
@@ -165,7 +165,7 @@ class ResizeToFit(BaseTransform):
         return results
 
     def target(self, shape: Sequence[int]) -> Shape:
-        """(H, W) of the result for a picture of ``shape``."""
+        """(H, W) of the result for an image of ``shape``."""
         scale = 1.0
         if self.size is not None:
             scale = min(scale, *(limit / side for limit, side in zip(self.size, shape, strict=True)))
@@ -187,14 +187,14 @@ def _scale_truth(results: dict, ratio: tuple[float, float], shape: Shape) -> Non
 
 @TRANSFORMS.register_module()
 class RandomCropPoints(BaseTransform):
-    """A window anywhere in the picture, with the points, region and density inside it.
+    """A window anywhere in the image, with the points, region and density inside it.
 
-    Pictures smaller than the window are padded at their right and bottom. A point outside the picture is where its
-    nearest pixel is, so that a window of the whole picture keeps every point. ``gt_count`` becomes the number of points
+    Images smaller than the window are padded at their right and bottom. A point outside the image is where its
+    nearest pixel is, so that a window of the whole image keeps every point. ``gt_count`` becomes the number of points
     that are left.
 
     Args:
-        size: (H, W) of the window in pixels; None for the picture's own, rounded down to ``multiple``.
+        size: (H, W) of the window in pixels; None for the image's own, rounded down to ``multiple``.
         multiple: of the window's sides where ``size`` is None.
         pad_val: RGB of the padding.
 
@@ -231,11 +231,11 @@ class RandomCropPoints(BaseTransform):
 
 
 def points_inside(points: np.ndarray, shape: Shape, corner: Shape, size: Shape) -> np.ndarray:
-    """Points whose nearest pixel of a picture of ``shape`` lies in a window, from the window's corner.
+    """Points whose nearest pixel of an image of ``shape`` lies in a window, from the window's corner.
 
     Args:
         points: (N, 2), x and y.
-        shape: (H, W) of the picture.
+        shape: (H, W) of the image.
         corner: (top, left) of the window.
         size: (H, W) of the window.
     """
@@ -305,7 +305,7 @@ class MakeDensityMap(BaseTransform):
     Args:
         kind: ``fixed``, one kernel that always sums to 1 (HMoDE's ShanghaiTech A: sigma 4, size 15); ``adaptive``, as
             wide as neighbours are far (CSRNet's ShanghaiTech A); ``sigma``, one Gaussian over all dots (CSRNet's B:
-            15). The last two take points of one pixel for one dot, and leave out those outside the picture.
+            15). The last two take points of one pixel for one dot, and leave out those outside the image.
         settings: of the kind: ``sigma`` and ``size``; ``neighbours``, ``factor`` and ``truncate``; ``sigma`` and
             ``mode``.
 
@@ -335,7 +335,7 @@ class MakeDensityMap(BaseTransform):
 def crop_to_smallest(data_batch: Sequence[Mapping[str, Any]], multiple: int = 32) -> dict[str, list]:
     """A batch of packed samples, each cut at random to the smallest sides among them, rounded down to a multiple.
 
-    HMoDE's rule for batches of pictures of different sizes; a batch of one stays as it is.
+    HMoDE's rule for batches of images of different sizes; a batch of one stays as it is.
 
     Args:
         data_batch: samples of ``PackTaskInputs`` with ``gt_density``, ``gt_points`` or both.

@@ -1,7 +1,7 @@
-"""Loading and augmenting groups of pictures, each with the mask of an object.
+"""Loading and augmenting groups of images, each with the mask of an object.
 
 In a sample ``img`` is a list of (H, W, 3) uint8 RGB, ``gt_map``, if there are masks, a list of (H, W) uint8, 0 to 255.
-Every picture draws its own random numbers, from Python's and NumPy's global generators, which the engine seeds for each
+Every image draws its own random numbers, from Python's and NumPy's global generators, which the engine seeds for each
 sample. Pillow does the arithmetic, as in the authors' code of GCoNet+.
 """
 
@@ -20,8 +20,8 @@ from visionzoo.datasets.transforms.masks import read_grey
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.registry import TRANSFORMS
 
-Picture = Image.Image
-Change = Callable[[Picture], Picture]
+PILImage = Image.Image
+Change = Callable[[PILImage], PILImage]
 
 
 @TRANSFORMS.register_module()
@@ -31,10 +31,10 @@ class LoadGroup(BaseTransform):
     The sample holds ``img_path``, a list of files, or ``img``, a list of RGB arrays, instead.
 
     Args:
-        exif: turn pictures as their EXIF orientation says. Off by default: masks are for the pixels as stored.
+        exif: turn images as their EXIF orientation says. Off by default: masks are for the pixels as stored.
 
     Raises:
-        DataError: a file that cannot be read, a mask of another size than its picture, or of 0 and 1.
+        DataError: a file that cannot be read, a mask of another size than its image, or of 0 and 1.
     """
 
     def __init__(self, exif: bool = False):
@@ -58,8 +58,8 @@ def read_mask(path: str, shape: Sequence[int]) -> np.ndarray:
     """A mask as (H, W) uint8. Grey values stay: they are a mask's soft edge; colours become grey.
 
     Args:
-        path: a picture of any kind, see :func:`visionzoo.datasets.transforms.masks.read_grey`.
-        shape: (H, W) of its picture.
+        path: an image of any kind, see :func:`visionzoo.datasets.transforms.masks.read_grey`.
+        shape: (H, W) of its image.
 
     Raises:
         DataError: the file cannot be read, has another size, or values that end at 1.
@@ -67,8 +67,8 @@ def read_mask(path: str, shape: Sequence[int]) -> np.ndarray:
     mask = read_grey(path)
     if mask.shape != tuple(shape):
         raise DataError(
-            f"{path}: expected a mask of {shape[1]}x{shape[0]} like its picture, found {mask.shape[1]}x"
-            f"{mask.shape[0]}; make it anew from the picture"
+            f"{path}: expected a mask of {shape[1]}x{shape[0]} like its image, found {mask.shape[1]}x"
+            f"{mask.shape[0]}; make it anew from the image"
         )
     if mask.max() == 1:
         raise DataError(f"{path}: expected a mask of 0 to 255, found 1 as its largest value; multiply it by 255")
@@ -76,11 +76,11 @@ def read_mask(path: str, shape: Sequence[int]) -> np.ndarray:
 
 
 class GroupTransform(BaseTransform):
-    """Changes every picture of a group and its mask by what :meth:`changes` draws."""
+    """Changes every image of a group and its mask by what :meth:`changes` draws."""
 
     @abstractmethod
     def changes(self) -> tuple[Change, Change]:
-        """What happens to the next picture, and to its mask."""
+        """What happens to the next image, and to its mask."""
 
     def transform(self, results: dict) -> dict:
         drawn = [self.changes() for _ in results["img"]]
@@ -95,7 +95,7 @@ class GroupTransform(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ResizeGroup(GroupTransform):
-    """Every picture resized to one size, bilinear, whatever its shape is; and says it as ``img_shape``.
+    """Every image resized to one size, bilinear, whatever its shape is; and says it as ``img_shape``.
 
     Args:
         size: side, or (H, W), in pixels.
@@ -113,8 +113,8 @@ class ResizeGroup(GroupTransform):
         results["img_shape"] = self.size
         return super().transform(results)
 
-    def _resized(self, picture: Picture) -> Picture:
-        return picture.resize(self.size[::-1], Image.Resampling.BILINEAR)
+    def _resized(self, image: PILImage) -> PILImage:
+        return image.resize(self.size[::-1], Image.Resampling.BILINEAR)
 
 
 @TRANSFORMS.register_module()
@@ -131,7 +131,7 @@ class FlipGroup(GroupTransform):
 
 @TRANSFORMS.register_module()
 class RotateGroup(GroupTransform):
-    """Turned by a whole number of degrees, bicubic for picture and mask, the corners filled with 0.
+    """Turned by a whole number of degrees, bicubic for image and mask, the corners filled with 0.
 
     Args:
         prob: of turning at all.
@@ -146,8 +146,8 @@ class RotateGroup(GroupTransform):
             return _as_it_is, _as_it_is
         angle = int(np.random.randint(-self.degrees, self.degrees))
 
-        def turned(picture: Picture) -> Picture:
-            return picture.rotate(angle, Image.Resampling.BICUBIC)
+        def turned(image: PILImage) -> PILImage:
+            return image.rotate(angle, Image.Resampling.BICUBIC)
 
         return turned, turned
 
@@ -163,10 +163,10 @@ class EnhanceGroup(GroupTransform):
         factors = [random.randint(low, high) / 10 for low, high in ((5, 15), (5, 15), (0, 20), (0, 30))]
         kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, ImageEnhance.Sharpness)
 
-        def enhanced(picture: Picture) -> Picture:
+        def enhanced(image: PILImage) -> PILImage:
             for kind, factor in zip(kinds, factors):
-                picture = kind(picture).enhance(factor)
-            return picture
+                image = kind(image).enhance(factor)
+            return image
 
         return enhanced, _as_it_is
 
@@ -175,12 +175,12 @@ def _changed(change: Change, array: np.ndarray) -> np.ndarray:
     return array if change is _as_it_is else np.array(change(Image.fromarray(array)))
 
 
-def _as_it_is(picture: Picture) -> Picture:
-    return picture
+def _as_it_is(image: PILImage) -> PILImage:
+    return image
 
 
-def _flipped(picture: Picture) -> Picture:
-    return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+def _flipped(image: PILImage) -> PILImage:
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 
 def _probability(name: str, prob: float) -> float:

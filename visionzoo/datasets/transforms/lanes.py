@@ -1,6 +1,6 @@
 """Targets of lane detection, and the changes of geometry that know which lane is which.
 
-Resizing and turning are mmcv's and mmseg's: they change ``gt_seg_map`` with the picture, but not points.
+Resizing and turning are mmcv's and mmseg's: they change ``gt_seg_map`` with the image, but not points.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class LoadLaneMask(BaseTransform):
 
     Args:
         lanes: K.
-        thickness: of drawn lanes, pixels of the picture as it is now; TuSimple's has 15 at a width of 1280.
+        thickness: of drawn lanes, pixels of the image as it is now; TuSimple's has 15 at a width of 1280.
         keep_points: leave ``gt_lanes`` and ``gt_x`` in the sample. By default they go, as mmcv's changes of geometry
             leave them where they were.
 
     Raises:
-        DataError: the mask is missing or broken, of another size than its picture, or has a number above K; there is
+        DataError: the mask is missing or broken, of another size than its image, or has a number above K; there is
             neither a mask nor a list of points.
     """
 
@@ -64,7 +64,7 @@ class LoadLaneMask(BaseTransform):
         if mask.shape != (height, width):
             raise DataError(
                 f"{path}: expected a mask of {width}x{height} pixels like {results['img_path']}, found "
-                f"{mask.shape[1]}x{mask.shape[0]}; copy mask and picture from one source"
+                f"{mask.shape[1]}x{mask.shape[0]}; copy mask and image from one source"
             )
         if mask.max() > self.lanes or mask.min() < 0:
             raise DataError(
@@ -79,14 +79,14 @@ class LoadLaneMask(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CropOrPad(BaseTransform):
-    """Bring picture and mask to one size: a random part of what is larger, a border around what is smaller.
+    """Bring image and mask to one size: a random part of what is larger, a border around what is smaller.
 
     The border is above, and left and right by a random share, so that the road stays at the bottom. As SCNN's authors
     do after their random resizing. Points of ``gt_lanes`` move along.
 
     Args:
         size: (H, W).
-        pad_val: of the picture's border, RGB: what normalises to zero. The mask's border is 0.
+        pad_val: of the image's border, RGB: what normalises to zero. The mask's border is 0.
 
     Raises:
         ConfigError: a side below 1.
@@ -99,7 +99,7 @@ class CropOrPad(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         height, width = results["img"].shape[:2]
-        # where the picture's corner comes to lie; negative where it is cut
+        # where the image's corner comes to lie; negative where it is cut
         spare = self.size[0] - height, self.size[1] - width
         top = spare[0] if spare[0] >= 0 else -int(np.random.randint(-spare[0] + 1))
         left = int(np.random.randint(spare[1] + 1)) if spare[1] >= 0 else -int(np.random.randint(-spare[1] + 1))
@@ -126,7 +126,7 @@ def _placed(array: np.ndarray, size: tuple[int, int], top: int, left: int, fill:
 
 @TRANSFORMS.register_module()
 class FlipLanes(BaseTransform):
-    """Mirror picture, mask and lanes from left to right now and then; the far left lane becomes the far right one.
+    """Mirror image, mask and lanes from left to right now and then; the far left lane becomes the far right one.
 
     ``gt_seg_map`` swaps 1 with K, 2 with K - 1 and so on, ``gt_exist`` and ``gt_lanes`` are reversed, points mirrored.
     Not part of SCNN's recipe.

@@ -1,4 +1,4 @@
-"""Reading pictures: a file, bytes or an array becomes RGB uint8, or an error that names it.
+"""Reading images: a file, bytes or an array becomes RGB uint8, or an error that names it.
 
 Everything inside visionzoo is RGB; OpenCV's BGR ends here.
 """
@@ -29,14 +29,14 @@ class LoadImage(BaseTransform):
     """Fill ``img``, ``img_shape`` and ``ori_shape`` of a sample; takes the place of ``LoadImageFromFile``.
 
     Args:
-        exif: turn the picture as its EXIF orientation says. Off by default: COCO's
+        exif: turn the image as its EXIF orientation says. Off by default: COCO's
             boxes and masks are for the pixels as they are stored in the file.
 
     The sample holds ``img_path``, or ``img``, an RGB array (see :func:`read_image`), instead.
     ``img`` becomes (H, W, 3) uint8 RGB; the two shapes are (H, W) in pixels.
 
     Raises:
-        DataError: the file is missing, empty, truncated, no picture, or of another
+        DataError: the file is missing, empty, truncated, no image, or of another
             size than its annotation says.
     """
 
@@ -59,16 +59,16 @@ class LoadImage(BaseTransform):
 
 
 def read_image(source: ImageSource, *, exif: bool = True) -> np.ndarray:
-    """A picture as (H, W, 3) uint8 RGB.
+    """An image as (H, W, 3) uint8 RGB.
 
-    Grey pictures are repeated over the three channels, alpha is dropped (no background
+    Grey images are repeated over the three channels, alpha is dropped (no background
     is invented; Pillow's ``convert("RGB")`` and OpenCV do the same), and 16-bit values
     are scaled so that 65535 becomes 255.
 
     Args:
         source: a path; the bytes of a file; or an array, (H, W), (H, W, 1), (H, W, 3)
             RGB or (H, W, 4) RGBA, of bool, uint8, uint16 or of floats in [0, 1].
-        exif: turn the picture as its EXIF orientation says (files and bytes only).
+        exif: turn the image as its EXIF orientation says (files and bytes only).
 
     Raises:
         DataError: the source cannot be read; the message begins with its name.
@@ -81,16 +81,16 @@ def read_image(source: ImageSource, *, exif: bool = True) -> np.ndarray:
 
 
 def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
-    """The bytes of a picture's file as (H, W, 3) uint8 RGB; ``name`` is used in errors."""
+    """The bytes of an image's file as (H, W, 3) uint8 RGB; ``name`` is used in errors."""
     if not data:
-        raise DataError(f"{name}: expected a picture, found an empty file; copy or download it again")
+        raise DataError(f"{name}: expected an image, found an empty file; copy or download it again")
     if _is_cut_off(data):
         raise _truncated(name, data)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:  # refuses pictures of more than 2**30 pixels
-        raise DataError(f"{name}: expected a picture that can be decoded, OpenCV says: {error.err}") from error
+    except cv2.error as error:  # refuses images of more than 2**30 pixels
+        raise DataError(f"{name}: expected an image that can be decoded, OpenCV says: {error.err}") from error
     if image is None:
         return _decode_with_pillow(data, name, exif)
     return cv2.cvtColor(_to_uint8(image, name), cv2.COLOR_BGR2RGB)
@@ -100,11 +100,11 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{path}: expected a picture, found no such file; check the path") from error
+        raise DataError(f"{path}: expected an image, found no such file; check the path") from error
     except IsADirectoryError as error:
-        raise DataError(f"{path}: expected a picture, found a folder; name the files in it") from error
+        raise DataError(f"{path}: expected an image, found a folder; name the files in it") from error
     except OSError as error:
-        raise DataError(f"{path}: expected a readable picture, but {error.strerror}; check its rights") from error
+        raise DataError(f"{path}: expected a readable image, but {error.strerror}; check its rights") from error
 
 
 # --- truncated files: some OpenCV versions return them with the rest painted grey ---
@@ -122,7 +122,7 @@ def _is_cut_off(data: bytes) -> bool:
 
 
 def _jpeg_scan_start(data: bytes) -> int:
-    """Offset of the first scan, so that the end mark of an embedded thumbnail is not taken for the picture's."""
+    """Offset of the first scan, so that the end mark of an embedded thumbnail is not taken for the image's."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         if data[at + 1] == _START_OF_SCAN:
@@ -135,12 +135,12 @@ def _jpeg_scan_start(data: bytes) -> int:
 
 
 def _pillow_reads_all(data: bytes) -> bool:
-    """Pillow counts: some cameras omit the end mark of a picture that is complete."""
+    """Pillow counts: some cameras omit the end mark of an image that is complete."""
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
     except (OSError, SyntaxError, ValueError):
         return False
     return True
@@ -148,7 +148,7 @@ def _pillow_reads_all(data: bytes) -> bool:
 
 def _truncated(name: str, data: bytes) -> DataError:
     return DataError(
-        f"{name}: expected a whole picture, found a truncated file of {len(data)} bytes; copy or download it again"
+        f"{name}: expected a whole image, found a truncated file of {len(data)} bytes; copy or download it again"
     )
 
 
@@ -157,12 +157,12 @@ def _decode_with_pillow(data: bytes, name: str, exif: bool) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            turned = ImageOps.exif_transpose(picture) if exif else picture
+        with Image.open(io.BytesIO(data)) as image:
+            turned = ImageOps.exif_transpose(image) if exif else image
             return np.array(turned.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{name}: expected a picture (JPEG, PNG, WebP, TIFF, BMP, ...), found {len(data)} bytes "
+            f"{name}: expected an image (JPEG, PNG, WebP, TIFF, BMP, ...), found {len(data)} bytes "
             "that cannot be decoded; copy or download it again"
         ) from error
 

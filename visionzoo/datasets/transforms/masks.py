@@ -24,10 +24,10 @@ _SALIENT_FROM = 127
 
 @TRANSFORMS.register_module()
 class LoadMaskAnnotation(BaseTransform):
-    """Fill ``gt_seg_map``, (H, W) uint8, from ``gt_path``; later transforms change it with the picture.
+    """Fill ``gt_seg_map``, (H, W) uint8, from ``gt_path``; later transforms change it with the image.
 
     In training it comes before the changes of geometry. For measuring it comes after them, so that the truth keeps the
-    original picture's pixels.
+    original image's pixels.
 
     Args:
         kind: of masks: ``grey``, 0 to 255 as stored, which saliency measures read; ``binary``, 0 and 255, salient above
@@ -37,7 +37,7 @@ class LoadMaskAnnotation(BaseTransform):
 
     Raises:
         UnknownName: no such ``kind``.
-        DataError: the mask is missing, broken, or of another size than its picture.
+        DataError: the mask is missing, broken, or of another size than its image.
     """
 
     def __init__(self, kind: str = "grey"):
@@ -53,7 +53,7 @@ class LoadMaskAnnotation(BaseTransform):
         if found.shape != (height, width):
             raise DataError(
                 f"{path}: expected a mask of {width}x{height} pixels like {results['img_path']}, found "
-                f"{found.shape[1]}x{found.shape[0]}; export it in the picture's size"
+                f"{found.shape[1]}x{found.shape[0]}; export it in the image's size"
             )
         results["gt_seg_map"] = self._of_kind(found, path)
         results.setdefault("seg_fields", []).append("gt_seg_map")
@@ -87,27 +87,27 @@ def read_grey(path: str | os.PathLike) -> np.ndarray:
     """A mask as (H, W) uint8, 0 to 255: grey, black and white, palette, RGB, 16 bit; alpha is dropped.
 
     Raises:
-        DataError: the file is missing, empty or no picture.
+        DataError: the file is missing, empty or no image.
     """
-    with _opened(path) as picture:
-        if picture.mode.startswith("I"):
-            return (np.asarray(picture).astype(np.uint32) // 257).clip(0, 255).astype(np.uint8)
-        return np.array(picture.convert("RGB").convert("L") if picture.mode not in ("L", "1") else picture.convert("L"))
+    with _opened(path) as image:
+        if image.mode.startswith("I"):
+            return (np.asarray(image).astype(np.uint32) // 257).clip(0, 255).astype(np.uint8)
+        return np.array(image.convert("RGB").convert("L") if image.mode not in ("L", "1") else image.convert("L"))
 
 
 def read_ids(path: str | os.PathLike) -> np.ndarray:
-    """An id map as (H, W) int32: the numbers that are stored, of a palette picture its indices and not its colours.
+    """An id map as (H, W) int32: the numbers that are stored, of a palette image its indices and not its colours.
 
     Raises:
-        DataError: the file is missing, empty, no picture, or has several channels.
+        DataError: the file is missing, empty, no image, or has several channels.
     """
-    with _opened(path) as picture:
-        if picture.mode not in ("L", "P", "1") and not picture.mode.startswith("I"):
+    with _opened(path) as image:
+        if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
             raise DataError(
-                f"{path}: expected one number for every pixel (8 or 16 bit grey, or palette), found a picture of mode "
-                f"{picture.mode}; export the id map without colours"
+                f"{path}: expected one number for every pixel (8 or 16 bit grey, or palette), found an image of mode "
+                f"{image.mode}; export the id map without colours"
             )
-        return np.array(picture).astype(np.int32)
+        return np.array(image).astype(np.int32)
 
 
 def _opened(path: str | os.PathLike) -> Image.Image:
@@ -115,11 +115,11 @@ def _opened(path: str | os.PathLike) -> Image.Image:
         data = Path(path).read_bytes()
         if not data:
             raise DataError(f"{path}: expected a mask, found an empty file; copy or download it again")
-        picture = Image.open(io.BytesIO(data))
-        picture.load()
+        image = Image.open(io.BytesIO(data))
+        image.load()
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: expected a mask as a picture (PNG), found other bytes; copy it again") from error
+        raise DataError(f"{path}: expected a mask as an image (PNG), found other bytes; copy it again") from error
     except (OSError, SyntaxError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: expected a readable mask, but {reason}; check the file") from error
-    return picture
+    return image

@@ -39,7 +39,7 @@ _RENAMED = {"gt_seg_map": "gt_map"}
 class PackTaskInputs(BaseTransform):
     """``inputs`` and ``data_samples`` of a sample for the general task model.
 
-    ``img`` (H, W, C) becomes ``inputs`` (C, H, W) of the same type; a list of G pictures of one size becomes (G, C, H,
+    ``img`` (H, W, C) becomes ``inputs`` (C, H, W) of the same type; a list of G images of one size becomes (G, C, H,
     W), and the sample's ``group_size`` is G. Volumes (D, H, W, C) become (C, D, H, W). Everything whose key begins with
     ``gt_`` goes into the data sample: numbers and arrays as tensors, other things as they are.
 
@@ -49,7 +49,7 @@ class PackTaskInputs(BaseTransform):
             ``gt_seg_map``, which becomes ``gt_map``.
 
     Raises:
-        DataError: the sample has no picture, or pictures of a group differ in size.
+        DataError: the sample has no image, or images of a group differ in size.
     """
 
     def __init__(self, meta_keys: Sequence[str] = _META_KEYS, rename: Mapping[str, str] | None = None):
@@ -59,7 +59,7 @@ class PackTaskInputs(BaseTransform):
     def transform(self, results: dict) -> dict:
         if results.get("img") is None:
             raise DataError(
-                f"PackTaskInputs: expected a picture in the sample {results.get('img_path')}, found none; load it first"
+                f"PackTaskInputs: expected an image in the sample {results.get('img_path')}, found none; load it first"
             )
         meta = {key: results[key] for key in self.meta_keys if key in results}
         inputs = _group(results["img"], meta) if isinstance(results["img"], list) else _channels_first(results["img"])
@@ -75,20 +75,20 @@ class PackTaskInputs(BaseTransform):
         return f"PackTaskInputs(meta_keys={self.meta_keys}, rename={self.rename})"
 
 
-def _group(pictures: list[np.ndarray], meta: dict[str, Any]) -> Tensor:
-    shapes = {picture.shape for picture in pictures}
+def _group(images: list[np.ndarray], meta: dict[str, Any]) -> Tensor:
+    shapes = {image.shape for image in images}
     if len(shapes) != 1:
         raise DataError(
-            f"PackTaskInputs: expected the pictures of a group to have one size, found {sorted(shapes)} in "
+            f"PackTaskInputs: expected the images of a group to have one size, found {sorted(shapes)} in "
             f"{meta.get('img_path')}; resize them in the pipeline"
         )
-    return torch.stack([_channels_first(picture) for picture in pictures])
+    return torch.stack([_channels_first(image) for image in images])
 
 
-def _channels_first(picture: np.ndarray) -> Tensor:
-    if picture.ndim == 2:
-        picture = picture[..., None]
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture, -1, 0)))
+def _channels_first(image: np.ndarray) -> Tensor:
+    if image.ndim == 2:
+        image = image[..., None]
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))
 
 
 def _as_tensor(value: Any) -> Any:

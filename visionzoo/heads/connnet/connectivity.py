@@ -5,7 +5,7 @@ the same of one pair of pixels (ConnNet, arXiv 1804.07836; channel order and vot
 K classes the cube is class-major: channel 8 * k + i (DconnNet, arXiv 2304.00145). The variant of four neighbours (U, L,
 R, D, in this order), instance ids and components are ours.
 
-Everything is slicing: no table, no size that is fixed beforehand, any device. Tensors: B pictures, K classes, N
+Everything is slicing: no table, no size that is fixed beforehand, any device. Tensors: B images, K classes, N
 neighbours, H, W pixels.
 """
 
@@ -29,7 +29,7 @@ OFFSETS: dict[int, tuple[tuple[int, int], ...]] = {
 REDUCTIONS = ("product", "mean", "and", "none")
 THRESHOLD = 0.5
 
-# What a change of the picture does to the (row, column) of a neighbour.
+# What a change of the image does to the (row, column) of a neighbour.
 _CHANGES = {
     "horizontal": lambda dy, dx: (dy, -dx),
     "vertical": lambda dy, dx: (-dy, dx),
@@ -53,7 +53,7 @@ def offsets_of(neighbours: int) -> tuple[tuple[int, int], ...]:
 
 
 def mask_to_connectivity(mask: Tensor, neighbours: int = 8, instance_ids: bool = False) -> Tensor:
-    """The cube of a mask: 1 where a pixel and its neighbour are both salient, 0 for neighbours outside the picture.
+    """The cube of a mask: 1 where a pixel and its neighbour are both salient, 0 for neighbours outside the image.
 
     A salient pixel without a salient neighbour has an all-zero cube: it is lost by construction.
 
@@ -82,7 +82,7 @@ def mask_to_connectivity(mask: Tensor, neighbours: int = 8, instance_ids: bool =
 
 
 def permute_channels(cube: Tensor, change: str, neighbours: int = 8) -> Tensor:
-    """The channels of a cube in the order that a change of the picture gives them; the cube itself is changed apart.
+    """The channels of a cube in the order that a change of the image gives them; the cube itself is changed apart.
 
     ``cube(flip(mask)) == permute_channels(flip(cube(mask)), "horizontal")``. Masks are better changed themselves.
 
@@ -96,7 +96,7 @@ def permute_channels(cube: Tensor, change: str, neighbours: int = 8) -> Tensor:
         DataError: the channels are no multiple of N.
     """
     if change not in _CHANGES:
-        raise UnknownName(change, kind="change of a picture", known=_CHANGES)
+        raise UnknownName(change, kind="change of an image", known=_CHANGES)
     offsets = offsets_of(neighbours)
     order = [offsets.index(_CHANGES[change](dy, dx)) for dy, dx in offsets]
     return _by_neighbour(cube, neighbours)[:, :, order].flatten(1, 2)
@@ -111,7 +111,7 @@ def shift_to_partner(cube: Tensor, neighbours: int = 8, fill: float = 0.0) -> Te
     Args:
         cube: (B, N * K, H, W).
         neighbours: N, 8 or 4.
-        fill: for neighbours outside the picture.
+        fill: for neighbours outside the image.
 
     Returns:
         Like ``cube``.
@@ -134,7 +134,7 @@ def pair_votes(prob: Tensor, reduce: str = "product", neighbours: int = 8) -> Te
     Args:
         prob: (B, N * K, H, W), probabilities; half precision is voted on in float32, where products do not vanish.
         reduce: ``product`` of both (BiconNets' bilateral voting); ``mean`` of both (ours); ``and``: both are at least
-            0.5 (mutual confirmation); ``none``: each keeps what it says. Votes on neighbours outside the picture are
+            0.5 (mutual confirmation); ``none``: each keeps what it says. Votes on neighbours outside the image are
             0, but not for ``none``.
         neighbours: N, 8 or 4.
 
@@ -173,7 +173,7 @@ def connectivity_to_map(prob: Tensor, reduce: str = "product", neighbours: int =
 
 
 def pair_agreement(prob: Tensor, neighbours: int = 8) -> Tensor:
-    """Share of the pairs inside the picture whose ends differ by less than 0.5, (B,); nan for a single pixel.
+    """Share of the pairs inside the image whose ends differ by less than 0.5, (B,); nan for a single pixel.
 
     Args:
         prob: (B, N * K, H, W), probabilities.
@@ -199,7 +199,7 @@ def connectivity_components(prob: Tensor, threshold: float = THRESHOLD, neighbou
     """
     confirmed = _by_neighbour(prob.detach(), neighbours) >= threshold
     pairs = torch.stack(_pairs(confirmed, neighbours, torch.logical_and), 2).cpu().numpy()
-    labels = [[_components(mask, offsets_of(neighbours)) for mask in picture] for picture in pairs]
+    labels = [[_components(mask, offsets_of(neighbours)) for mask in image] for image in pairs]
     return torch.from_numpy(np.array(labels, dtype=np.int64).reshape(pairs.shape[:2] + pairs.shape[3:]))
 
 

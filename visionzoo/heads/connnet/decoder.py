@@ -92,9 +92,9 @@ class UpsamplingStream(nn.Sequential):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling (DeepLabv3, arXiv 1706.05587): 1x1, three dilated 3x3 and the picture's mean.
+    """Atrous spatial pyramid pooling (DeepLabv3, arXiv 1706.05587): 1x1, three dilated 3x3 and the image's mean.
 
-    The mean's branch has no norm, so that a batch of one picture can be trained on; that is our choice.
+    The mean's branch has no norm, so that a batch of one image can be trained on; that is our choice.
     """
 
     def __init__(self, in_channels: int, width: int):

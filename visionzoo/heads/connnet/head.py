@@ -27,7 +27,7 @@ from visionzoo.heads.connnet.connectivity import (
 )
 from visionzoo.heads.connnet.decoder import ContextDecoder, kaiming
 from visionzoo.heads.connnet.non_local import NonLocalBlock
-from visionzoo.layers.sample_sizes import input_size, original_size, picture_size, require_single_pictures
+from visionzoo.layers.sample_sizes import image_size, input_size, original_size, require_single_images
 from visionzoo.registry import MODELS
 from visionzoo.structures.task_sample import TaskSample
 
@@ -38,11 +38,11 @@ _START_BIAS = -2.2
 
 
 class MapHead(BaseModule):
-    """What both heads share: the decoder, a 1x1 predictor, logits at the picture's size, truth and predictions.
+    """What both heads share: the decoder, a 1x1 predictor, logits at the image's size, truth and predictions.
 
     Reads ``gt_map``, (H, W) uint8 in the pixels of the network's input, salient above 127; with K classes (K, H, W). Or
     ``gt_ids``, (H, W) whole numbers, which wins: 0 is background, k instance k, and two instances are not connected.
-    Padding counts as background. Writes, in the original picture's pixels, ``pred_map`` (H, W) float32 in [0, 1] and
+    Padding counts as background. Writes, in the original image's pixels, ``pred_map`` (H, W) float32 in [0, 1] and
     ``pred_mask`` (H, W) bool; with K classes (K, H, W).
 
     Args:
@@ -97,7 +97,7 @@ class MapHead(BaseModule):
         nn.init.constant_(self.predictor.bias, _START_BIAS)  # type: ignore[arg-type]
 
     def forward(self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None) -> Tensor:
-        """Logits, (B, outputs * K, H, W), at the size of the padded pictures.
+        """Logits, (B, outputs * K, H, W), at the size of the padded images.
 
         Without samples that size is the finest level's times its stride.
         """
@@ -109,10 +109,10 @@ class MapHead(BaseModule):
         """Scalars that are summed.
 
         Raises:
-            DataError: a sample without ``gt_map`` and ``gt_ids``, or with one of another size than its picture.
+            DataError: a sample without ``gt_map`` and ``gt_ids``, or with one of another size than its image.
         """
         logits = self(feats, samples)
-        require_single_pictures(len(logits), samples)
+        require_single_images(len(logits), samples)
         masks = torch.stack([_mask_of(sample, self.num_classes, logits.shape[2:]) for sample in samples])
         return self.losses_of(logits, masks.to(logits.device))
 
@@ -120,10 +120,10 @@ class MapHead(BaseModule):
     def predict(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
         """The samples with ``pred_map`` and ``pred_mask``."""
         logits = self(feats, samples).float()
-        require_single_pictures(len(logits), samples)
-        for picture, sample in zip(logits, samples, strict=True):
-            height, width = picture_size(sample, picture.shape[1:])
-            self.write_predictions(picture[None, :, :height, :width], sample)
+        require_single_images(len(logits), samples)
+        for image, sample in zip(logits, samples, strict=True):
+            height, width = image_size(sample, image.shape[1:])
+            self.write_predictions(image[None, :, :height, :width], sample)
         return samples
 
     @abstractmethod
@@ -132,10 +132,10 @@ class MapHead(BaseModule):
 
     @abstractmethod
     def write_predictions(self, logits: Tensor, sample: TaskSample) -> None:
-        """Put what the logits of one picture, (1, outputs * K, H, W), say into its sample."""
+        """Put what the logits of one image, (1, outputs * K, H, W), say into its sample."""
 
     def write_maps(self, maps: Tensor, masks: Tensor, sample: TaskSample) -> None:
-        """Resize (1, K, H, W) maps and bool masks to the original picture."""
+        """Resize (1, K, H, W) maps and bool masks to the original image."""
         size = original_size(sample, maps.shape[2:])
         soft, hard = (_resized(each.float(), size)[0] for each in (maps, masks))
         sample.pred_map = (soft[0] if self.num_classes == 1 else soft).clamp(0, 1)
@@ -259,7 +259,7 @@ class BinaryMapHead(MapHead):
 
 
 def _mask_of(sample: TaskSample, classes: int, size: Sequence[int]) -> Tensor:
-    """(K, H, W) int32, padded like the picture."""
+    """(K, H, W) int32, padded like the image."""
     where = sample.metainfo.get("img_path")
     if "gt_map" not in sample and "gt_ids" not in sample:
         raise DataError(f"{where}: expected gt_map to learn from, found none; load it with LoadMaskAnnotation")
@@ -269,7 +269,7 @@ def _mask_of(sample: TaskSample, classes: int, size: Sequence[int]) -> Tensor:
     if tuple(truth.shape) != tuple(expected):
         raise DataError(
             f"{where}: expected gt_map of {expected} (classes, height, width), found {tuple(truth.shape)}; change the "
-            "mask together with its picture"
+            "mask together with its image"
         )
     return F.pad(truth, (0, size[1] - truth.shape[2], 0, size[0] - truth.shape[1]))
 

@@ -26,7 +26,7 @@ class ConnectivityLoss(nn.Module):
         mode: ``paper``: binary cross-entropy, the mean over all channels and pixels (ConnNet). ``bicon``: that, the
             same of the votes of both ends, a penalty at edges where all pairs agree, cross-entropy and dice of the map
             (BiconNets, arXiv 2103.00334, as its code has it).
-        dice_dims: ``image``: dice of every picture, as intended; ``column``: of every column, as BiconNets' code does.
+        dice_dims: ``image``: dice of every image, as intended; ``column``: of every column, as BiconNets' code does.
         neighbours: 8 or 4.
         loss_weight: factor of all terms.
 

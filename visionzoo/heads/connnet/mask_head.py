@@ -118,11 +118,11 @@ class ConnectivityMaskHead(BaseModule):
         rescale: bool = False,
         activate_map: bool = False,
     ) -> Sequence[Any]:
-        """mmdet's interface: results with ``masks``, (n, H, W) bool of the whole picture.
+        """mmdet's interface: results with ``masks``, (n, H, W) bool of the whole image.
 
         Args:
-            mask_preds: one (n, N * K, h, w) for each picture: logits, or probabilities with ``activate_map``.
-            results_list: boxes and labels of each picture.
+            mask_preds: one (n, N * K, h, w) for each image: logits, or probabilities with ``activate_map``.
+            results_list: boxes and labels of each image.
             batch_img_metas, rcnn_test_cfg, rescale: as mmdet's heads take them.
         """
         maps = [self.maps_of(each if activate_map else each.float().sigmoid()) for each in mask_preds]

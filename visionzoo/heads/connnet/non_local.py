@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Positions from which keys and values are pooled by default: those of a picture of 512 x 512 at stride 16.
+# Positions from which keys and values are pooled by default: those of an image of 512 x 512 at stride 16.
 _MANY_POSITIONS = 32 * 32
 
 

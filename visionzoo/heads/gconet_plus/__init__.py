@@ -1,4 +1,4 @@
-"""GCoNet+ (Zheng et al. 2023): what the pictures of a group share."""
+"""GCoNet+ (Zheng et al. 2023): what the images of a group share."""
 
 from visionzoo.heads.gconet_plus.head import GCoNetPlusHead
 from visionzoo.heads.gconet_plus.released import convert_model

@@ -1,6 +1,6 @@
-"""What the pictures of a group have in common: the group affinity module (GAM) of GCoNet and GCoNet+.
+"""What the images of a group have in common: the group affinity module (GAM) of GCoNet and GCoNet+.
 
-Tensors: N pictures of all groups, G groups, C channels, h and w in cells of the deepest map.
+Tensors: N images of all groups, G groups, C channels, h and w in cells of the deepest map.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ BLOCK = 2**22
 
 
 class GroupConsensus(nn.Module):
-    """One vector per group, from the cells that fit best to all its pictures (GCoNet, CVPR 2021, section 3.2).
+    """One vector per group, from the cells that fit best to all its images (GCoNet, CVPR 2021, section 3.2).
 
     Args:
         channels: C.
@@ -30,7 +30,7 @@ class GroupConsensus(nn.Module):
             fill_by_fan_out(layer)
 
     def forward(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
-        """(N, C, h, w), pictures of ``sizes`` by group, to (G, C, 1, 1)."""
+        """(N, C, h, w), images of ``sizes`` by group, to (G, C, 1, 1)."""
         query, key = self.query(x).split(list(sizes)), self.key(x).split(list(sizes))
         attention = torch.cat([group_attention(q, k) for q, k in zip(query, key)])
         attended = (x * attention).mean((2, 3), keepdim=True)
@@ -39,17 +39,17 @@ class GroupConsensus(nn.Module):
 
 
 def group_attention(query: Tensor, key: Tensor, *, block: int = BLOCK) -> Tensor:
-    """How well each cell fits to all pictures of its group: (N, C, h, w) of both to (N, 1, h, w), sum 1 per picture.
+    """How well each cell fits to all images of its group: (N, C, h, w) of both to (N, 1, h, w), sum 1 per image.
 
-    A cell's score is its best match in each picture, its own included, averaged over the pictures. Only this best is
+    A cell's score is its best match in each image, its own included, averaged over the images. Only this best is
     kept: at most ``block`` affinities exist at once, never all (N h w)^2, and the result is the same.
     """
     count, channels, height, width = query.shape
     cells = height * width
     rows = query.float().flatten(2).transpose(1, 2).flatten(0, 1).split(max(1, block // cells))
-    pictures = key.float().flatten(2).unbind(0)
+    images = key.float().flatten(2).unbind(0)
     # max, not amax: amax would keep every affinity for the backward pass, max keeps where the best was
-    best = torch.cat([sum((part @ picture).max(1).values for picture in pictures) for part in rows])  # type: ignore[misc]
+    best = torch.cat([sum((part @ image).max(1).values for image in images) for part in rows])  # type: ignore[misc]
     scores = best / count * channels**-0.5
     return scores.view(count, cells).softmax(1).view(count, 1, height, width)
 

@@ -31,7 +31,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """L maps to one of the picture's size; ``blocks`` and ``laterals`` are deep first.
+    """L maps to one of the image's size; ``blocks`` and ``laterals`` are deep first.
 
     Args:
         in_channels: C of every map, shallow first.
@@ -107,7 +107,7 @@ STEEP, LESS_STEEP = 300.0, 50.0
 def step(margin: Tensor, sizes: Sequence[int]) -> Tensor:
     """Probability minus threshold to a nearly binary map, 1 / (1 + exp(-k margin)).
 
-    k is 300; and 50 for all pictures that go through the authors' network at once (``sizes``: a group, in training a
+    k is 300; and 50 for all images that go through the authors' network at once (``sizes``: a group, in training a
     pair of groups) if exp(-300 margin) overflows for any of their pixels, as in the authors' code.
 
     Args:

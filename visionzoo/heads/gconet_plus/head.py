@@ -1,9 +1,9 @@
-"""GCoNet+: finds what the pictures of a group share.
+"""GCoNet+: finds what the images of a group share.
 
 Zheng et al., "GCoNet+: A Stronger Group Collaborative Co-Salient Object Detector", T-PAMI 45(9), 2023,
 arXiv:2205.15469; where the paper leaves something open, the authors' released code is followed.
 
-Tensors: N pictures of all groups, G groups, C channels of a map, H and W in pixels of the batch.
+Tensors: N images of all groups, G groups, C channels of a map, H and W in pixels of the batch.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ TRIPLET_FEATURES = ("features", "masked")
 
 @MODELS.register_module()
 class GCoNetPlusHead(BaseModule):
-    """Feature maps of groups of pictures to one map per picture of the object that all of its group show.
+    """Feature maps of groups of images to one map per image of the object that all of its group show.
 
-    A sample is a group: its ``group_size`` pictures follow each other on the batch axis. The result for a picture
+    A sample is a group: its ``group_size`` images follow each other on the batch axis. The result for an image
     depends on all others of its group and on no other group. In training two groups in a row are a pair (A, B), so the
     number of samples is even; a pair is what the authors' network sees in one pass.
 
     Reads ``gt_map`` (the G masks of a group in pixels of its inputs, a list of (H, W) or one tensor (G, H, W), uint8 0
     to 255, soft values stay soft) and ``gt_label`` (the group's class). Writes ``pred_map``, float32 in [0, 1] in
-    pixels of the original pictures: a list of G maps (H, W), or one map for a sample that is a single picture and whose
+    pixels of the original images: a list of G maps (H, W), or one map for a sample that is a single image and whose
     ``ori_shape`` is its (H, W).
 
     Args:
@@ -57,17 +57,17 @@ class GCoNetPlusHead(BaseModule):
         gcm: group collaborating module: tell the map weighted by its own group from that weighted by the other one
             (training only, needs ``gam``).
         acm: auxiliary classification module: say the group's class from the deepest map (training only).
-        racm: recurrent ACM: say it also from the picture under its map, which takes a second pass through the encoder
+        racm: recurrent ACM: say it also from the image under its map, which takes a second pass through the encoder
             (training only).
-        racm_operation: how map and picture are joined: ``x``, ``+``, or ``c`` for a convolution over both.
+        racm_operation: how map and image are joined: ``x``, ``+``, or ``c`` for a convolution over both.
         cem: confidence enhancement module: learn a threshold for every pixel, which makes maps nearly binary.
         gst: group-based symmetric triplet loss (training only).
-        gst_on: what it compares: ``features`` of the pictures, ``masked`` (those of RACM's pass), or both.
-        refine: 0 for none; 1 for a refiner that reads the map, 4 for one that reads the picture as well.
+        gst_on: what it compares: ``features`` of the images, ``masked`` (those of RACM's pass), or both.
+        refine: 0 for none; 1 for a refiner that reads the map, 4 for one that reads the image as well.
         loss_weights: in the place of some of LOSS_WEIGHTS; ``dict(bce=0)`` leaves the IoU loss alone.
         unused_layers: hold the layers that the authors' model holds and never runs, frozen, so that parameters and
             checkpoints are the same in number.
-        pictures_at_once: of the decoder, outside training; saves memory and changes nothing.
+        images_at_once: of the decoder, outside training; saves memory and changes nothing.
         init_cfg: mmengine's.
 
     Raises:
@@ -77,7 +77,7 @@ class GCoNetPlusHead(BaseModule):
     VARIANTS: dict[str, dict[str, int]] = {"default": {"width": 256, "inner": 64}, "tiny": {"width": 32, "inner": 8}}
     USUAL_CLASSES = 291
 
-    # The task model hands on the pictures, and the way to encode changed ones.
+    # The task model hands on the images, and the way to encode changed ones.
     reads_inputs = True
 
     def __init__(
@@ -101,18 +101,18 @@ class GCoNetPlusHead(BaseModule):
         refine: int = 0,
         loss_weights: Mapping[str, float] | None = None,
         unused_layers: bool = False,
-        pictures_at_once: int = 8,
+        images_at_once: int = 8,
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
         if variant not in self.VARIANTS:
             raise UnknownName(variant, kind="GCoNetPlusHead variant", known=self.VARIANTS)
-        _check(in_channels, in_strides, gam, gcm, racm, racm_operation, gst, gst_on, refine, pictures_at_once)
+        _check(in_channels, in_strides, gam, gcm, racm, racm_operation, gst, gst_on, refine, images_at_once)
         self.loss_weights = _loss_weights(loss_weights)
         self.in_strides, self.num_classes = tuple(in_strides), num_classes
         self.gcm, self.acm, self.racm, self.cem = gcm, acm, racm, cem
         self.racm_operation, self.gst_on = racm_operation, tuple(gst_on) if gst else ()
-        self.refine, self.pictures_at_once = refine, pictures_at_once
+        self.refine, self.images_at_once = refine, images_at_once
         design = {**self.VARIANTS[variant], **{k: v for k, v in (("width", width), ("inner", inner)) if v is not None}}
         deep = in_channels[-1]
         self.consensus = GroupConsensus(deep) if gam else None
@@ -149,17 +149,17 @@ class GCoNetPlusHead(BaseModule):
     ) -> Tensor | dict[str, Tensor]:
         """Maps (N, 1, H, W) in [0, 1]; in training a dict of what the losses need.
 
-        Without samples every picture is a group of its own.
+        Without samples every image is a group of its own.
 
         Args:
             feats: one map per level.
             samples: their group sizes sum to N.
-            inputs: the pictures (N, 3, H, W). Without them the map's size follows from the shallowest feature map.
+            inputs: the images (N, 3, H, W). Without them the map's size follows from the shallowest feature map.
             encode: taken by :meth:`loss` alone.
 
         Returns:
             In training ``maps``; ``features`` (N, C), the mean of the deepest map; ``classes`` (N, K) logits;
-            ``mask`` (N, 1, H, W), logits of what RACM lays over the picture; ``contrast`` (N, 2, H, W), logits from
+            ``mask`` (N, 1, H, W), logits of what RACM lays over the image; ``contrast`` (N, 2, H, W), logits from
             the deepest map weighted by its own group and by the other one. Each only if its module is on.
         """
         sizes = [1] * len(feats[0]) if samples is None else group_sizes(samples)
@@ -168,10 +168,10 @@ class GCoNetPlusHead(BaseModule):
         return self._outputs(feats, sizes, inputs, self._pairs(sizes))
 
     def _maps(self, feats: Sequence[Tensor], sizes: Sequence[int], inputs: Tensor | None) -> Tensor:
-        """A few pictures at a time, once their group's consensus is known."""
+        """A few images at a time, once their group's consensus is known."""
         size = self._size(feats, inputs)
         deepest, _ = self._weighted(feats[-1], sizes)
-        parts = [deepest.split(self.pictures_at_once)] + [feat.split(self.pictures_at_once) for feat in feats[:-1]]
+        parts = [deepest.split(self.images_at_once)] + [feat.split(self.images_at_once) for feat in feats[:-1]]
         raw = torch.cat([self._raw(self.decoder(deep, rest, size)) for deep, *rest in zip(*parts)])
         return self._finished(raw, sizes, inputs)
 
@@ -210,8 +210,8 @@ class GCoNetPlusHead(BaseModule):
         other = None
         if with_other:
             swapped = consensus.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
-            other = deepest * _for_each_picture(swapped, sizes)
-        return deepest * _for_each_picture(consensus, sizes), other
+            other = deepest * _for_each_image(swapped, sizes)
+        return deepest * _for_each_image(consensus, sizes), other
 
     def _raw(self, decoded: Tensor) -> Tensor:
         """CEM's margins, else logits, (N, 1, H, W)."""
@@ -222,7 +222,7 @@ class GCoNetPlusHead(BaseModule):
         maps = step(raw, sizes) if self.cem else raw
         if self.refine == 4:
             if inputs is None:
-                raise ConfigError("GCoNetPlusHead: expected the pictures for refine=4, found none; pass inputs")
+                raise ConfigError("GCoNetPlusHead: expected the images for refine=4, found none; pass inputs")
             maps = self.refiner(torch.cat([inputs, maps], 1))
         elif self.refine:
             maps = self.refiner(maps)
@@ -243,7 +243,7 @@ class GCoNetPlusHead(BaseModule):
         Weighted scalars, summed over the pairs; those whose module is off or whose weight is 0 are left out.
 
         Raises:
-            DataError: an odd number of groups, masks of another size than the pictures, a class that there is not.
+            DataError: an odd number of groups, masks of another size than the images, a class that there is not.
             ConfigError: RACM is on, and the model does not hand on ``inputs`` and ``encode``.
         """
         sizes = group_sizes(samples)
@@ -263,11 +263,10 @@ class GCoNetPlusHead(BaseModule):
         }
 
     def _masked(self, mask: Tensor, inputs: Tensor | None, encode: Encode | None) -> dict[str, Tensor]:
-        """Features and classes of the pictures under their maps; the gradient goes through the mask."""
+        """Features and classes of the images under their maps; the gradient goes through the mask."""
         if inputs is None or encode is None:
             raise ConfigError(
-                "GCoNetPlusHead: expected the pictures and the encoder for RACM, found none; use TaskModel, or "
-                "racm=False"
+                "GCoNetPlusHead: expected the images and the encoder for RACM, found none; use TaskModel, or racm=False"
             )
         prob = mask.sigmoid()
         if self.racm_operation == "c":
@@ -312,14 +311,14 @@ class GCoNetPlusHead(BaseModule):
         inputs: Tensor | None = None,
         encode: Encode | None = None,
     ) -> Sequence[TaskSample]:
-        """The samples with ``pred_map``, in pixels of the original pictures."""
+        """The samples with ``pred_map``, in pixels of the original images."""
         maps = self._maps(feats, group_sizes(samples), inputs).float()
         for sample, group in zip(samples, split_groups(maps, samples), strict=True):
             sample.set_field(_in_original_pixels(group, sample), "pred_map")
         return samples
 
 
-def _for_each_picture(consensus: Tensor, sizes: Sequence[int]) -> Tensor:
+def _for_each_image(consensus: Tensor, sizes: Sequence[int]) -> Tensor:
     """(G, C, 1, 1) to (N, C, 1, 1)."""
     return torch.cat([each.expand(size, -1, -1, -1) for each, size in zip(consensus.split(1), sizes, strict=True)])
 
@@ -365,7 +364,7 @@ def _check(
     gst: bool,
     gst_on: Sequence[str],
     refine: int,
-    pictures_at_once: int,
+    images_at_once: int,
 ) -> None:
     problems = {
         f"as many in_strides as in_channels, {len(in_channels)}": len(in_strides) == len(in_channels),
@@ -374,12 +373,12 @@ def _check(
         f"gst_on to name some of {', '.join(TRIPLET_FEATURES)}": bool(gst_on) and set(gst_on) <= set(TRIPLET_FEATURES),
         "racm=True for gst_on=('masked',)": racm or not gst or "masked" not in gst_on,
         "refine to be 0, 1 or 4": refine in (0, 1, 4),
-        "pictures_at_once from 1 on": pictures_at_once >= 1,
+        "images_at_once from 1 on": images_at_once >= 1,
     }
     wrong = [expected for expected, holds in problems.items() if not holds]
     if wrong:
         found = dict(
             in_strides=list(in_strides), gam=gam, gcm=gcm, racm=racm, racm_operation=racm_operation,
-            gst_on=list(gst_on), refine=refine, pictures_at_once=pictures_at_once,
+            gst_on=list(gst_on), refine=refine, images_at_once=images_at_once,
         )  # fmt: skip
         raise ConfigError(f"GCoNetPlusHead: expected {wrong[0]}, found {found}; correct it")

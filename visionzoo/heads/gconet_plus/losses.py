@@ -1,6 +1,6 @@
 """The losses of GCoNet+, as functions of tensors.
 
-N pictures; maps are (N, 1, H, W) in [0, 1], truth as well, and it may be soft.
+N images; maps are (N, 1, H, W) in [0, 1], truth as well, and it may be soft.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def cross_entropy_of_maps(maps: Tensor, truth: Tensor) -> Tensor:
 
 
 def iou_loss(maps: Tensor, truth: Tensor) -> Tensor:
-    """1 - intersection / union for each picture, summed over the pictures.
+    """1 - intersection / union for each image, summed over the images.
 
     Where both are empty, which gives nan in the authors' code, the loss is 0.
     """
@@ -39,8 +39,8 @@ def group_triplet_loss(features: Tensor, sizes: Sequence[int], margin: float = 0
     """Halves of a group lie closer together than to the other group: the group-based symmetric triplet (GST).
 
     Args:
-        features: (N, C), pictures of the first group, then of the second.
-        sizes: of the two groups. With n the smaller one, n // 2 pictures of each half are compared; 0 if n is 1, where
+        features: (N, C), images of the first group, then of the second.
+        sizes: of the two groups. With n the smaller one, n // 2 images of each half are compared; 0 if n is 1, where
             the authors' code gives nan.
         margin: by which the other group must be farther away.
     """

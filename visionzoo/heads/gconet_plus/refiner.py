@@ -12,10 +12,10 @@ _WIDTH = 64
 
 
 class Refiner(nn.Module):
-    """Adds a residual to the map. Pictures of any size: maps are resized to their partners', not by a factor of 2.
+    """Adds a residual to the map. Images of any size: maps are resized to their partners', not by a factor of 2.
 
     Args:
-        in_channels: 1 reads the map, 4 the picture and the map.
+        in_channels: 1 reads the map, 4 the image and the map.
         norm: batch normalisation.
     """
 
@@ -33,7 +33,7 @@ class Refiner(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W), the map last, to logits (N, 1, H, W).
 
-        The authors add the residual to all input channels, which with the picture among them gives four maps; here it
+        The authors add the residual to all input channels, which with the image among them gives four maps; here it
         is added to the map alone.
         """
         down = [self._run("1", self.conv0(x))]

@@ -13,10 +13,10 @@ from visionzoo.structures.task_sample import TaskSample, group_sizes
 
 
 def truth_of(samples: Sequence[TaskSample], size: Sequence[int]) -> Tensor:
-    """The masks of all pictures, (N, 1, H, W) float32 in [0, 1], padded with 0 at their end to ``size``.
+    """The masks of all images, (N, 1, H, W) float32 in [0, 1], padded with 0 at their end to ``size``.
 
     Raises:
-        DataError: a group has no or too few masks, or one is not of its picture's size.
+        DataError: a group has no or too few masks, or one is not of its image's size.
     """
     return torch.cat([_masks(sample, count, size) for sample, count in zip(samples, group_sizes(samples), strict=True)])
 
@@ -24,7 +24,7 @@ def truth_of(samples: Sequence[TaskSample], size: Sequence[int]) -> Tensor:
 def _masks(sample: TaskSample, count: int, size: Sequence[int]) -> Tensor:
     masks = list(sample.gt_map) if "gt_map" in sample else []
     if len(masks) != count:
-        raise DataError(f"{_name(sample)}: expected {count} masks, one per picture, found {len(masks)}; load them")
+        raise DataError(f"{_name(sample)}: expected {count} masks, one per image, found {len(masks)}; load them")
     return torch.stack([_padded(torch.as_tensor(mask), sample, size) for mask in masks])
 
 
@@ -32,7 +32,7 @@ def _padded(mask: Tensor, sample: TaskSample, size: Sequence[int]) -> Tensor:
     expected = tuple(sample.metainfo.get("img_shape", size))[:2]
     if tuple(mask.shape) != expected:
         raise DataError(
-            f"{_name(sample)}: expected masks of {expected[1]}x{expected[0]} pixels as the pictures that leave the "
+            f"{_name(sample)}: expected masks of {expected[1]}x{expected[0]} pixels as the images that leave the "
             f"pipeline, found {'x'.join(map(str, reversed(mask.shape)))}; resize both in the pipeline"
         )
     missing = (0, size[1] - mask.shape[1], 0, size[0] - mask.shape[0])
@@ -40,7 +40,7 @@ def _padded(mask: Tensor, sample: TaskSample, size: Sequence[int]) -> Tensor:
 
 
 def labels_of(samples: Sequence[TaskSample], num_classes: int) -> Tensor:
-    """The class of every picture, (N,) int64.
+    """The class of every image, (N,) int64.
 
     Raises:
         DataError: a class outside 0 to ``num_classes`` - 1.

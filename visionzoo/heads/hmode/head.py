@@ -3,7 +3,7 @@
 Du et al., "Redesigning Multi-Scale Neural Network for Crowd Counting", TIP 2023, arXiv:2208.02894; numbers and details
 are those of the authors' released code.
 
-Tensors: B pictures, E experts, M pairs of experts, h, w cells of the finest level, H, W pixels.
+Tensors: B images, E experts, M pairs of experts, h, w cells of the finest level, H, W pixels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from visionzoo.layers.density import (
     pixels_of_cells,
     sum_over_cells,
 )
-from visionzoo.layers.sample_sizes import Size, input_size, picture_size, require_single_pictures
+from visionzoo.layers.sample_sizes import Size, image_size, input_size, require_single_images
 from visionzoo.layers.windows import Window, enlarge_nearest
 from visionzoo.registry import MODELS
 from visionzoo.structures.task_sample import TaskSample
@@ -45,7 +45,7 @@ _OPTIONS: dict[bool, dict[str, Any]] = {
         "relative_weight": 1.0,
         "margin": 0.0,
         "train_regions": False,
-        "importance_by_picture": False,
+        "importance_by_image": False,
     },
     False: {
         "relu_on_gates": False,
@@ -54,7 +54,7 @@ _OPTIONS: dict[bool, dict[str, Any]] = {
         "relative_weight": 0.1,
         "margin": 0.5,
         "train_regions": True,
-        "importance_by_picture": True,
+        "importance_by_image": True,
     },
 }
 
@@ -66,13 +66,13 @@ class HMoDEHead(CountingHead):
     Reads ``gt_density`` in training, (H, W) float32, people per pixel at the size of the network's input. Writes
     ``pred_count`` and ``pred_density``, see :class:`CountingHead`; the grid is that of the finest level (1/4 with VGG).
     The last levels of any backbone or neck will do, from two on. The encoder's batch normalisation needs more than one
-    cell of the coarsest level in a batch: torch refuses to train on a single picture of 16x16.
+    cell of the coarsest level in a batch: torch refuses to train on a single image of 16x16.
 
     With ``compat`` the objective is that of the released script: squared errors of all maps, attention and importance,
     divided by the batch. It leaves the relative local counting loss out. Without ``compat`` what does not work there
-    is mended: gates may have negative logits; the relative loss starts when the density has settled, asks for a part
+    is fixed: gates may have negative logits; the relative loss starts when the density has settled, asks for a part
     of the true differences (or a map of zeros is best) and weighs little; the errors of its hard regions are learned
-    from; pictures have an importance loss each, so that it does not depend on the size of the batch. Each of these
+    from; images have an importance loss each, so that it does not depend on the size of the batch. Each of these
     can also be chosen by itself.
 
     Args:
@@ -88,7 +88,7 @@ class HMoDEHead(CountingHead):
         relative_weight: factor of it.
         margin: share of true differences between regions that predictions must show, 0 to 1.
         train_regions: give the errors of hard regions gradients; else they only change the printed value.
-        importance_by_picture: see above.
+        importance_by_image: see above.
         init_cfg: mmengine's.
 
     Raises:
@@ -117,7 +117,7 @@ class HMoDEHead(CountingHead):
         relative_weight: float | None = None,
         margin: float | None = None,
         train_regions: bool | None = None,
-        importance_by_picture: bool | None = None,
+        importance_by_image: bool | None = None,
         init_cfg: Any = None,
     ):
         if variant not in self.VARIANTS:
@@ -132,7 +132,7 @@ class HMoDEHead(CountingHead):
             "relative_weight": relative_weight,
             "margin": margin,
             "train_regions": train_regions,
-            "importance_by_picture": importance_by_picture,
+            "importance_by_image": importance_by_image,
         }
         self.options = _OPTIONS[compat] | {name: value for name, value in given.items() if value is not None}
         _require_shares(self.options)
@@ -182,7 +182,7 @@ class HMoDEHead(CountingHead):
         Args:
             feats: one map per level, shallow first.
             samples: not needed.
-            window: the part of a picture that the maps show, if it is not the whole.
+            window: the part of an image that the maps show, if it is not the whole.
 
         Returns:
             ``maps`` (B, E + M + 1, h, w), densities times ``log_para``: those of the experts, fine to coarse, of their
@@ -220,10 +220,10 @@ class HMoDEHead(CountingHead):
         """``loss_density``, ``loss_attention``, ``loss_importance`` and, once it has begun, ``loss_relative``.
 
         Raises:
-            DataError: a sample without ``gt_density``, or with one of another size than its picture.
+            DataError: a sample without ``gt_density``, or with one of another size than its image.
         """
         outputs = self(feats, samples)
-        require_single_pictures(len(outputs["maps"]), samples)
+        require_single_images(len(outputs["maps"]), samples)
         size = input_size(samples, outputs["maps"].shape[2:], self.stride)
         target = density_targets(samples, size).to(outputs["maps"].device)
         terms = {
@@ -240,12 +240,12 @@ class HMoDEHead(CountingHead):
         return (values * values.new_tensor(self.map_weights)).sum()
 
     def squared_errors(self, maps: Tensor, target: Tensor, samples: Sequence[TaskSample]) -> Tensor:
-        """Sums over all pixels of (map enlarged to the picture - target)^2, one for each map, (E + M + 1,).
+        """Sums over all pixels of (map enlarged to the image - target)^2, one for each map, (E + M + 1,).
 
         Args:
             maps: as :meth:`forward` gives them.
             target: (B, H, W), people per pixel.
-            samples: B, which say how large their pictures are without padding.
+            samples: B, which say how large their images are without padding.
         """
         truth = cell_truth(target * self.log_para, (maps.shape[2], maps.shape[3]), samples)
         return truth.squared_errors(maps).sum(0)
@@ -259,14 +259,14 @@ class HMoDEHead(CountingHead):
 
     def importance_error(self, pair_gates: Tensor) -> Tensor:
         """See :func:`importance_loss`."""
-        return importance_loss(pair_gates, by_picture=self.options["importance_by_picture"])
+        return importance_loss(pair_gates, by_image=self.options["importance_by_image"])
 
     def local_errors(self, maps: Tensor, target: Tensor, samples: Sequence[TaskSample]) -> tuple[Tensor, Tensor]:
-        """Absolute and relative local counting losses summed over pictures, (E + M + 1,) each."""
+        """Absolute and relative local counting losses summed over images, (E + M + 1,) each."""
         size, found = _size(target), []
-        for picture, truth, sample in zip(maps, target * self.log_para, samples, strict=True):
-            height, width = picture_size(sample, size)
-            full = F.interpolate(picture[None], size=size, mode="nearest")[0, :, :height, :width]
+        for image, truth, sample in zip(maps, target * self.log_para, samples, strict=True):
+            height, width = image_size(sample, size)
+            full = F.interpolate(image[None], size=size, mode="nearest")[0, :, :height, :width]
             options = {name: self.options[name] for name in ("margin", "train_regions")}
             found.append(local_counting_losses(full, truth[:height, :width], **options))
         regions, ranks = zip(*found, strict=True)

@@ -1,6 +1,6 @@
-"""The terms of HMoDE's objective, as in the authors' released code; what it gets wrong is mended by option.
+"""The terms of HMoDE's objective, as in the authors' released code; what it gets wrong is fixed by option.
 
-Tensors: B pictures, M maps, H, W pixels, h, w cells. Densities are times ``log_para``. All are sums, not means.
+Tensors: B images, M maps, H, W pixels, h, w cells. Densities are times ``log_para``. All are sums, not means.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _VARIATION_EPS = 1e-10
 
 
 def attention_loss(attention: Tensor, positives: Tensor, pixels: Tensor) -> Tensor:
-    """Binary cross-entropy of the attention enlarged to the picture, summed over its pixels.
+    """Binary cross-entropy of the attention enlarged to the image, summed over its pixels.
 
     Args:
         attention: (B, h, w), in [0, 1].
@@ -31,32 +31,32 @@ def attention_loss(attention: Tensor, positives: Tensor, pixels: Tensor) -> Tens
     return -(there + nobody).sum()
 
 
-def importance_loss(gates: Tensor, *, by_picture: bool = False) -> Tensor:
+def importance_loss(gates: Tensor, *, by_image: bool = False) -> Tensor:
     """Squared coefficient of variation of what each pair of experts is weighted with, the sum over the pairs.
 
     Args:
         gates: (B, M, 2, h, w), weights of each pair.
-        by_picture: of every picture by itself, and the sum over pictures, which makes the mean over a batch
+        by_image: of every image by itself, and the sum over images, which makes the mean over a batch
             independent of its size. The released code takes the batch as one.
     """
     weights = gates.sum((3, 4))
-    weights = weights if by_picture else weights.sum(0, keepdim=True)
+    weights = weights if by_image else weights.sum(0, keepdim=True)
     return (weights.var(2) / (weights.mean(2).square() + _VARIATION_EPS)).sum()
 
 
 def local_counting_losses(
     maps: Tensor, target: Tensor, *, margin: float = 0.0, train_regions: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Absolute and relative local counting loss of one picture (``relloss`` of the released code).
+    """Absolute and relative local counting loss of one image (``relloss`` of the released code).
 
     Absolute: the squared errors of those 16x16 regions where they are largest, nine if there are as many. Relative:
     these regions are ranked by their true counts and compared three by three, ranks 0, 3, 6 with each other and so on;
     predicted counts ``p0, p1, p2`` shall fall as the true ones do, and ``p0`` shall differ from ``p2`` by more than
-    from ``p1``. Regions that the picture's end cuts are left out. With less than nine, all are hard and ranks lie
+    from ``p1``. Regions that the image's end cuts are left out. With less than nine, all are hard and ranks lie
     closer; with less than three there is nothing to compare.
 
     Args:
-        maps: (M, H, W), predictions enlarged to the picture.
+        maps: (M, H, W), predictions enlarged to the image.
         target: (H, W).
         margin: share of a true difference that predictions have to show. With 0, as released, equal predictions are
             perfect, and the loss alone is least for a map of zeros.

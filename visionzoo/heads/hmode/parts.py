@@ -3,7 +3,7 @@
 Du et al., "Redesigning Multi-Scale Neural Network for Crowd Counting", TIP 2023, arXiv:2208.02894. Widths, orders and
 the ReLU on the gates' logits are those of the authors' released code.
 
-Tensors: B pictures, C channels, h, w cells of a level. Levels are fine to coarse.
+Tensors: B images, C channels, h, w cells of a level. Levels are fine to coarse.
 """
 
 from __future__ import annotations

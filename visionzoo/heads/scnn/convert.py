@@ -11,7 +11,7 @@ Three layouts are known, by their names:
 
 Normalisation is not in these files: the authors' weights want CULane's mean and deviation, those that the port or
 pytorch-auto-drive trained want ImageNet's. They can be told apart, as Torch7's convolutions in VGG have no biases. The
-size of the pictures is in them: the existence branch has weights for it alone, 288x800 for CULane's.
+size of the images is in them: the existence branch has weights for it alone, 288x800 for CULane's.
 """
 
 from __future__ import annotations
@@ -87,11 +87,11 @@ def convert_model(checkpoint: Mapping[str, Any], *, input_size: Sequence[int] | 
 
     Args:
         checkpoint: as loaded from a released file.
-        input_size: (H, W) of the pictures that the model is built for; not checked where it is None.
+        input_size: (H, W) of the images that the model is built for; not checked where it is None.
 
     Raises:
         CheckpointError: names of another model, tensors that are missing or of other shapes, or an existence branch for
-            pictures of another size.
+            images of another size.
     """
     state = _state_of(checkpoint)
     table = _layout_of(state)
@@ -125,7 +125,7 @@ def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def input_of(checkpoint: Mapping[str, Any]) -> dict[str, list[float]]:
-    """What pictures the weights were made for.
+    """What images the weights were made for.
 
     Returns:
         ``mean`` and ``std`` of RGB from 0 to 255, and ``size``, (H, W), where it is one of the usual ones.
@@ -226,7 +226,7 @@ def _require_size(cells: int, input_size: Sequence[int]) -> None:
     if cells != (height // _CELL) * (width // _CELL):
         usual = [f"{h}x{w}" for h, w in _usual_sizes(cells)]
         raise CheckpointError(
-            f"checkpoint: expected an existence branch for pictures of {height}x{width}, {height // _CELL} x "
+            f"checkpoint: expected an existence branch for images of {height}x{width}, {height // _CELL} x "
             f"{width // _CELL} cells, found one of {cells} cells{', as of ' + usual[0] if usual else ''}; build the "
-            "model with that model.head.input_size (pictures may have another size), or train the branch anew"
+            "model with that model.head.input_size (images may have another size), or train the branch anew"
         )

@@ -2,7 +2,7 @@
 
 Pan et al., "Spatial As Deep: Spatial CNN for Traffic Scene Understanding", AAAI 2018, arXiv 1712.06080; released code
 XingangPan/SCNN (Torch7) and its port harryhan618/SCNN_Pytorch, whose numbers this gives. Levels of other trunks than
-the authors' VGG, and pictures of other sizes than the built one, are ours.
+the authors' VGG, and images of other sizes than the built one, are ours.
 
 Tensors: B batch, C channels, K lanes, H and W in pixels.
 """
@@ -21,7 +21,7 @@ from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.heads.scnn.parts import ExistenceBranch, Reducer
 from visionzoo.heads.scnn.rows import rows_of
 from visionzoo.layers.message_passing import DIRECTIONS, MessagePassing
-from visionzoo.layers.sample_sizes import input_size, original_size, picture_size, require_single_pictures
+from visionzoo.layers.sample_sizes import image_size, input_size, original_size, require_single_images
 from visionzoo.registry import MODELS
 from visionzoo.structures.task_sample import TaskSample
 
@@ -35,7 +35,7 @@ class SCNNHead(BaseModule):
 
     Reads ``gt_map``, (H, W) uint8 in the pixels of the network's input, 0 for background and k for lane k from the
     left, and ``gt_exist``, (K,) of 0 and 1; without it lanes exist that the map shows. Padding is left out of the loss.
-    Writes, lane by lane: ``pred_lanes``, a list of (n, 2) float64 arrays, points (x, y) in the original picture's
+    Writes, lane by lane: ``pred_lanes``, a list of (n, 2) float64 arrays, points (x, y) in the original image's
     pixels from the bottom up, of at least two points; ``pred_lane_slots``, which of the K lanes each is, from 0;
     ``pred_lane_scores``, the probability in [0, 1] that it exists; and ``pred_exist``, (K,) of all these probabilities.
 
@@ -43,7 +43,7 @@ class SCNNHead(BaseModule):
         in_channels, in_strides: of every level, shallow first; filled in from the part before.
         variant: ``default`` (128 channels), or ``tiny`` (16).
         lanes: K, the same as in the data set.
-        input_size: (H, W) of the pictures in pixels, which decides how many weights the existence branch has. Other
+        input_size: (H, W) of the images in pixels, which decides how many weights the existence branch has. Other
             sizes work too: see :class:`ExistenceBranch`.
         reducer: ``large_field`` or ``1x1``; see :class:`Reducer`.
         kernel, directions, message_bias, update_first: of the messages; see :class:`MessagePassing`.
@@ -102,7 +102,7 @@ class SCNNHead(BaseModule):
         self.register_buffer("class_weights", torch.tensor([background_weight] + [1.0] * lanes), persistent=False)
 
     def forward(self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, Tensor]:
-        """Logits of every pixel's class, (B, K + 1, H, W) at the size of the padded pictures, and of existence, (B, K).
+        """Logits of every pixel's class, (B, K + 1, H, W) at the size of the padded images, and of existence, (B, K).
 
         Without samples that size is the reduced map's times its stride.
         """
@@ -114,11 +114,11 @@ class SCNNHead(BaseModule):
         """``loss_map``, the weighted mean over all pixels, and ``loss_exist``, which are summed.
 
         Raises:
-            DataError: a sample without ``gt_map``, or with one of another size than its picture or of other classes,
+            DataError: a sample without ``gt_map``, or with one of another size than its image or of other classes,
                 or with ``gt_exist`` of another length.
         """
         logits, exist = self(feats, samples)
-        require_single_pictures(len(logits), samples)
+        require_single_images(len(logits), samples)
         truths = [_map_of(sample, self.lanes) for sample in samples]
         labels = torch.stack([_padded(truth, logits.shape[2:]) for truth in truths]).to(logits.device)
         exists = torch.stack([_exist_of(*both, self.lanes) for both in zip(samples, truths)]).to(exist)
@@ -132,10 +132,10 @@ class SCNNHead(BaseModule):
     def predict(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
         """The samples with ``pred_lanes``, ``pred_lane_slots``, ``pred_lane_scores`` and ``pred_exist``."""
         logits, exist = self(feats, samples)
-        require_single_pictures(len(logits), samples)
-        for picture, score, sample in zip(logits.float(), exist.float().sigmoid(), samples, strict=True):
-            height, width = picture_size(sample, picture.shape[1:])
-            self._write(picture[:, :height, :width].softmax(0), score, sample)
+        require_single_images(len(logits), samples)
+        for image, score, sample in zip(logits.float(), exist.float().sigmoid(), samples, strict=True):
+            height, width = image_size(sample, image.shape[1:])
+            self._write(image[:, :height, :width].softmax(0), score, sample)
         return samples
 
     def _write(self, prob: Tensor, exist: Tensor, sample: TaskSample) -> None:
@@ -173,7 +173,7 @@ def _map_of(sample: TaskSample, lanes: int) -> Tensor:
     if truth.is_floating_point() or tuple(truth.shape) != expected:
         raise DataError(
             f"{where}: expected gt_map of integers and of {expected} (height, width), found {truth.dtype} of "
-            f"{tuple(truth.shape)}; change the mask together with its picture"
+            f"{tuple(truth.shape)}; change the mask together with its image"
         )
     if truth.numel() and not 0 <= int(truth.amin()) <= int(truth.amax()) <= lanes:
         raise DataError(

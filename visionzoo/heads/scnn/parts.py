@@ -64,10 +64,10 @@ class Reducer(nn.Module):
 
 
 class ExistenceBranch(nn.Module):
-    """Whether each lane is in the picture, from what every pixel is taken for.
+    """Whether each lane is in the image, from what every pixel is taken for.
 
     Probabilities, pooled 2x2, go through two linear layers, so that the number of weights depends on the size of the
-    picture. At another size they are pooled to the same grid adaptively, which is our choice; at the built size that
+    image. At another size they are pooled to the same grid adaptively, which is our choice; at the built size that
     grid is the 2x2 pooling itself.
 
     Args:

@@ -1,4 +1,4 @@
-"""On which rows of which picture lanes are sampled: CULane's or TuSimple's, or others."""
+"""On which rows of which image lanes are sampled: CULane's or TuSimple's, or others."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from visionzoo.ops.lane_points import MISSING, lanes_of_maps
 
 @dataclass(frozen=True)
 class Rows:
-    """How probability maps become polylines; see :func:`lanes_of_maps`. All pixels are of a picture of ``size``.
+    """How probability maps become polylines; see :func:`lanes_of_maps`. All pixels are of an image of ``size``.
 
     Attributes:
         kind: ``culane`` or ``tusimple``.
-        size: (H, W) of the data set's pictures.
+        size: (H, W) of the data set's images.
         gap: pixels between two rows.
         points: how many rows.
         smooth: blur maps before.
@@ -32,12 +32,12 @@ class Rows:
     threshold: float = 0.3
 
     def lanes(self, prob: np.ndarray, exists: Sequence[bool], ori_size: Sequence[int]) -> list[np.ndarray | None]:
-        """For every lane None or (n, 2) points (x, y) from the bottom up, in pixels of the original picture.
+        """For every lane None or (n, 2) points (x, y) from the bottom up, in pixels of the original image.
 
         Args:
-            prob: (K + 1, h, w), of the whole picture.
+            prob: (K + 1, h, w), of the whole image.
             exists: K values.
-            ori_size: (H, W) of the original picture.
+            ori_size: (H, W) of the original image.
         """
         found = lanes_of_maps(
             prob,

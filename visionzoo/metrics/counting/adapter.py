@@ -28,11 +28,11 @@ CATEGORIES: dict[str, tuple[str, ...] | None] = {
 class CountMetric(BaseMetric):
     """Errors of ``pred_count`` against the annotated points: ``count/MAE``, ``count/RMSE``, ``count/NAE``.
 
-    RMSE is what papers on crowds call MSE. NAE leaves out pictures without people and is -1 where none has any.
-    ``count/images`` says how many pictures there are.
+    RMSE is what papers on crowds call MSE. NAE leaves out images without people and is -1 where none has any.
+    ``count/images`` says how many images there are.
 
-    The true count is the number of ``gt_points``, (N, 2) in the original picture's pixels, those outside it included;
-    without points it is ``gt_count``. With ``gt_roi``, (H, W) of 0 and 1 in the original picture's pixels (TRANCOS),
+    The true count is the number of ``gt_points``, (N, 2) in the original image's pixels, those outside it included;
+    without points it is ``gt_count``. With ``gt_roi``, (H, W) of 0 and 1 in the original image's pixels (TRANCOS),
     points and ``pred_density`` count inside it alone.
 
     Until the evaluation ends each sample is kept as its numbers, so that one which two processes got counts once.
@@ -42,7 +42,7 @@ class CountMetric(BaseMetric):
             ``pred_density``.
         categories: of ``level``, ``luminance``, ``scene``, ``weather``: ``count/MAE/S0``, ``count/RMSE/L1``,
             ``count/NAE/S2``, ``count/MAE/street`` and, for the first two, ``count/MAE_level``, the mean over the
-            categories. A level or luminance without pictures has -1, which enters that mean, as NWPU-Crowd's judge has
+            categories. A level or luminance without images has -1, which enters that mean, as NWPU-Crowd's judge has
             it, with a warning.
         collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
         prefix: stands for ``count`` in the names.
@@ -92,7 +92,7 @@ class CountMetric(BaseMetric):
         return {"pred": float(predicted.sum()), "true": float(true.sum()), "game": errors, **labels}
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """The numbers of all pictures of all processes."""
+        """The numbers of all images of all processes."""
         pred, true = (np.array([result[key] for result in results]) for key in ("pred", "true"))
         errors = count_errors(pred, true)
         numbers = {"MAE": errors.mae, "RMSE": errors.rmse, "NAE": errors.nae, "images": float(errors.images)}
@@ -115,13 +115,13 @@ def _by_category(pred: np.ndarray, true: np.ndarray, labels: list[Any], kind: st
 
 
 def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) each: predicted and true people per pixel of the original picture, inside the region alone."""
+    """(H, W) each: predicted and true people per pixel of the original image, inside the region alone."""
     _require(sample, "pred_density", name, "the model's head has to give it")
     points = _array(_require(sample, "gt_points", name, "the data set has to give it"))
     height, width = sample["ori_shape"][:2]
     if roi is not None and roi.shape != (height, width):
         raise DataError(
-            f"{name}: expected gt_roi of {width}x{height} pixels like the original picture, found "
+            f"{name}: expected gt_roi of {width}x{height} pixels like the original image, found "
             f"{roi.shape[1]}x{roi.shape[0]}; load it without resizing to measure"
         )
     predicted = count_of(sample, (width, height)).full_density().astype(np.float64)

@@ -10,20 +10,20 @@ import numpy as np
 
 from visionzoo.errors import DataError
 
-NONE = -1.0  # a number that no picture defines, as NWPU-Crowd's judge has it
+NONE = -1.0  # a number that no image defines, as NWPU-Crowd's judge has it
 
 
 @dataclass(frozen=True)
 class CountErrors:
-    """Errors over some pictures, in people.
+    """Errors over some images, in people.
 
     Attributes:
         mae: mean absolute error.
         rmse: root of the mean squared error, which papers on crowds call MSE.
-        nae: mean of absolute error over true count, a share; pictures without people are left out.
-        images: how many pictures there are.
+        nae: mean of absolute error over true count, a share; images without people are left out.
+        images: how many images there are.
 
-    ``mae`` and ``rmse`` are -1 where there is no picture, ``nae`` where none has people.
+    ``mae`` and ``rmse`` are -1 where there is no image, ``nae`` where none has people.
     """
 
     mae: float
@@ -64,11 +64,11 @@ def mean_over_folds(folds: Sequence[CountErrors]) -> CountErrors:
     """The mean of each error over the folds, as UCF_CC_50 is reported; ``images`` is their sum.
 
     Raises:
-        DataError: there is no fold, or one has no picture.
+        DataError: there is no fold, or one has no image.
     """
     if not folds or not all(fold.images for fold in folds):
         raise DataError(
-            f"folds: expected one or more, each with pictures, found {[fold.images for fold in folds]} pictures; "
+            f"folds: expected one or more, each with images, found {[fold.images for fold in folds]} images; "
             "measure every fold first"
         )
     mae, rmse, nae = np.mean([fold.row() for fold in folds], axis=0).tolist()

@@ -10,10 +10,10 @@ from visionzoo.errors import DataError
 
 
 def game(pred: np.ndarray, gt: np.ndarray, level: int) -> float:
-    """GAME(level) of one picture: absolute errors of the counts in 4^level cells, added up.
+    """GAME(level) of one image: absolute errors of the counts in 4^level cells, added up.
 
     Both axes are halved ``level`` times, the first half of n pixels having ``n // 2``. GAME(0) is the absolute error
-    of the count; a data set's GAME is the mean over its pictures.
+    of the count; a data set's GAME is the mean over its images.
 
     Args:
         pred: (H, W) people per pixel.

@@ -1,4 +1,4 @@
-"""The judge of NWPU-Crowd: errors in all, by how many people a picture shows, and by how bright it is."""
+"""The judge of NWPU-Crowd: errors in all, by how many people an image shows, and by how bright it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from visionzoo.errors import DataError
 from visionzoo.metrics.counting.errors import CountErrors, count_errors
 
-# Nobody; 1 to 100; 101 to 500; 501 to 5000; more. Which level a picture has, the lists of the data set say.
+# Nobody; 1 to 100; 101 to 500; 501 to 5000; more. Which level an image has, the lists of the data set say.
 LEVELS = ("S0", "S1", "S2", "S3", "S4")
 LUMINANCES = ("L0", "L1", "L2", "L3")
 
@@ -23,7 +23,7 @@ class NWPUErrors:
     """What NWPU-Crowd's leader board shows.
 
     Attributes:
-        overall: of all pictures.
+        overall: of all images.
         level: by level of the scene, ``LEVELS``.
         luminance: ``LUMINANCES``.
     """
@@ -34,7 +34,7 @@ class NWPUErrors:
 
     @property
     def mean_mae(self) -> tuple[float, float]:
-        """MAE averaged over levels and over luminances; a category without pictures enters with -1, as published."""
+        """MAE averaged over levels and over luminances; a category without images enters with -1, as published."""
         return mean_mae(self.level), mean_mae(self.luminance)
 
 
@@ -55,18 +55,18 @@ def nwpu_errors(pred: Any, gt: Any, level: Any, luminance: Any) -> NWPUErrors:
 
 
 def errors_by_category(pred: Any, gt: Any, category: Any, names: Sequence[str], kind: str) -> tuple[CountErrors, ...]:
-    """Errors of each category, numbers from 0 on that ``names`` calls; one without pictures is warned of."""
+    """Errors of each category, numbers from 0 on that ``names`` calls; one without images is warned of."""
     found, true, index = (np.asarray(values).reshape(-1) for values in (pred, gt, category))
     if not len(found) == len(true) == len(index) or not np.isin(index, np.arange(len(names))).all():
         raise DataError(
-            f"{kind}: expected a number from 0 to {len(names) - 1} for each of {len(true)} pictures, found "
+            f"{kind}: expected a number from 0 to {len(names) - 1} for each of {len(true)} images, found "
             f"{index[:10].tolist()}{', ...' if len(index) > 10 else ''}; correct the lists of the data set"
         )
     errors = tuple(count_errors(found[index == number], true[index == number]) for number in range(len(names)))
     empty = [name for name, each in zip(names, errors, strict=True) if not each.images]
     if empty:
         print_log(
-            f"{kind}: no picture of {', '.join(empty)}: its numbers are -1 and enter the mean over {kind}s as such, as "
+            f"{kind}: no image of {', '.join(empty)}: its numbers are -1 and enter the mean over {kind}s as such, as "
             "NWPU-Crowd's judge has it",
             "current",
             logging.WARNING,

@@ -20,7 +20,7 @@ from visionzoo.structures.lanes import lanes_of
 
 @METRICS.register_module()
 class CULaneMetric(BaseMetric):
-    """CULane's F1 of samples with ``pred_lanes`` and ``gt_lanes``, lists of (n, 2) points in the original picture.
+    """CULane's F1 of samples with ``pred_lanes`` and ``gt_lanes``, lists of (n, 2) points in the original image.
 
     Numbers are ``culane/F1``, ``precision``, ``recall`` (-1 where the official program says so), ``TP``, ``FP``,
     ``FN``; for samples with a ``scenario`` also ``culane/F1/<scenario>``, and ``culane/FP/cross``, as nothing is
@@ -30,9 +30,9 @@ class CULaneMetric(BaseMetric):
     processes, and those must count once.
 
     Args:
-        image_size: (width, height) that lanes are drawn in. The official program knows 1640x590 alone; pictures of
+        image_size: (width, height) that lanes are drawn in. The official program knows 1640x590 alone; images of
             another size are refused rather than measured with lanes too wide for them.
-        lane_width: of a drawn lane, pixels; for pictures of another size in proportion.
+        lane_width: of a drawn lane, pixels; for images of another size in proportion.
         iou_thr: a lane is found above this IoU; 0.5, and 0.3 as the paper also reports.
         collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
         prefix: stands for ``culane`` in the names.
@@ -64,7 +64,7 @@ class CULaneMetric(BaseMetric):
         """Take one batch of samples with truth and predictions, as dicts.
 
         Raises:
-            DataError: lanes are missing, or the picture has another size.
+            DataError: lanes are missing, or the image has another size.
         """
         for sample in data_samples:
             name = _require(sample, ("pred_lanes", "gt_lanes"), "CULaneMetric", len(self.results))
@@ -83,7 +83,7 @@ class CULaneMetric(BaseMetric):
         if shape is not None and tuple(shape[:2]) != self.image_size[::-1]:
             width, height = self.image_size
             raise DataError(
-                f"CULaneMetric: expected pictures of {width}x{height} pixels, found {shape[1]}x{shape[0]} in {name}; "
+                f"CULaneMetric: expected images of {width}x{height} pixels, found {shape[1]}x{shape[0]} in {name}; "
                 f"set image_size=({shape[1]}, {shape[0]}) and lane_width in proportion, "
                 f"{max(1, round(self.lane_width * shape[1] / width))}"
             )
@@ -102,10 +102,10 @@ class TuSimpleMetric(BaseMetric):
     """TuSimple's numbers of samples with ``pred_lanes`` and with ``gt_x`` over ``h_samples``.
 
     ``tusimple/accuracy``, ``tusimple/FP`` and ``tusimple/FN`` are the benchmark's, quirks included (FP may be
-    negative); ``tusimple/F1`` pairs lanes one to one. Time is not measured here, so that no picture is too slow.
+    negative); ``tusimple/F1`` pairs lanes one to one. Time is not measured here, so that no image is too slow.
 
     Args:
-        pixels: how far a point of a vertical lane may be off; 20 in pictures 1280 wide, others in proportion.
+        pixels: how far a point of a vertical lane may be off; 20 in images 1280 wide, others in proportion.
         collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
         prefix: stands for ``tusimple`` in the names.
 

@@ -1,7 +1,7 @@
 """CULane's F1, equal to the authors' C++ program: its numbers, its matching, and its answers to odd files.
 
 Source: XingangPan/SCNN, tools/lane_evaluation (Pan et al., AAAI 2018). Two lanes are compared as strips of 30 pixels
-that are drawn along their splines. The program draws both lanes of every pair on two empty pictures; here each lane
+that are drawn along their splines. The program draws both lanes of every pair on two empty images; here each lane
 is drawn once, which gives the same pixels.
 """
 
@@ -16,7 +16,7 @@ from scipy.linalg.lapack import dptsv
 
 from visionzoo.metrics.lanes.strips import Strip, draw_strip, overlap
 
-SIZE = (1640, 590)  # width, height of CULane's pictures
+SIZE = (1640, 590)  # width, height of CULane's images
 LANE_WIDTH = 30
 THRESHOLD = 0.5
 STEPS = 50  # per piece of the spline
@@ -27,10 +27,10 @@ _FARTHEST = 2**30  # coordinates beyond are brought here, so that they are whole
 
 @dataclass(frozen=True)
 class LaneMatches:
-    """What one picture gives.
+    """What one image gives.
 
     Attributes:
-        similarity: (A, D) float64, IoU of A annotated and D detected lanes; NaN where both are outside the picture.
+        similarity: (A, D) float64, IoU of A annotated and D detected lanes; NaN where both are outside the image.
         match: for each annotated lane the detected one that counts as found, or -1.
         detections: D.
     """
@@ -48,7 +48,7 @@ class LaneMatches:
 
 @dataclass(frozen=True)
 class LaneCounts:
-    """Sums over pictures, and what follows from them.
+    """Sums over images, and what follows from them.
 
     ``precision`` is -1 where nothing was detected and ``recall`` -1 where nothing was annotated, as the official
     program has it; ``f1`` is then 0, as it is without a true positive.
@@ -85,13 +85,13 @@ def count_matches(
     width: int = LANE_WIDTH,
     threshold: float = THRESHOLD,
 ) -> LaneMatches:
-    """Compare the lanes of one picture.
+    """Compare the lanes of one image.
 
     Args:
         anno_lanes, det_lanes: (n, 2) arrays of (x, y) pixels. A lane of fewer than two points is like no other, but
             counts: a blank line of a detection file is a false positive.
-        size: (width, height) of the picture.
-        width: of a drawn lane, pixels. In pictures of another size it has to grow and shrink with them.
+        size: (width, height) of the image.
+        width: of a drawn lane, pixels. In images of another size it has to grow and shrink with them.
         threshold: a pair counts above this IoU: 0.5, and 0.3 as the paper also reports.
     """
     similarity = lane_iou(anno_lanes, det_lanes, size=size, width=width)
@@ -109,7 +109,7 @@ def lane_iou(
     size: tuple[int, int] = SIZE,
     width: int = LANE_WIDTH,
 ) -> np.ndarray:
-    """(A, D) float64: intersection over union of the drawn lanes; NaN where both are outside the picture."""
+    """(A, D) float64: intersection over union of the drawn lanes; NaN where both are outside the image."""
     annotated = [draw_lane(lane, size=size, width=width) for lane in anno_lanes]
     detected = [draw_lane(lane, size=size, width=width) for lane in det_lanes]
     values = [[_iou(left, right) for right in detected] for left in annotated]

@@ -17,8 +17,8 @@ from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenari
 from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, one_to_one, tusimple_scores
 from visionzoo.structures.lane_files import lines_path, read_lines, read_list, read_tusimple, scenario_of
 
-_AT_ONCE = 8  # pictures that a process takes
-_WORTH_A_PROCESS = 400  # pictures; a process needs seconds to start, a picture some 30 ms
+_AT_ONCE = 8  # images that a process takes
+_WORTH_A_PROCESS = 400  # images; a process needs seconds to start, an image some 30 ms
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class CULaneScores:
     """What two folders give.
 
     Attributes:
-        total: sums over all pictures of all lists.
+        total: sums over all images of all lists.
         scenarios: sums by scenario, in CULane's order; empty for lists that are no scenario's.
-        images: pictures that were counted.
-        without_prediction: names of pictures that the folder of predictions has no file for: none of their lanes was
+        images: images that were counted.
+        without_prediction: names of images that the folder of predictions has no file for: none of their lanes was
             found.
     """
 
@@ -59,17 +59,17 @@ def score_culane_folders(
     processes: int | None = None,
     progress: bool = False,
 ) -> CULaneScores:
-    """Compare ``pred_root/<name>.lines.txt`` with ``anno_root/<name>.lines.txt`` for every picture of the lists.
+    """Compare ``pred_root/<name>.lines.txt`` with ``anno_root/<name>.lines.txt`` for every image of the lists.
 
-    A missing or empty file is a picture without lanes, on either side, as for the official program. Numbers do not
-    depend on how many processes share the pictures.
+    A missing or empty file is an image without lanes, on either side, as for the official program. Numbers do not
+    depend on how many processes share the images.
 
     Args:
         pred_root, anno_root: folders; the second is CULane's own.
-        lists: a list of pictures; a folder of such lists, as ``list/test_split``; or lists by scenario. In lists, the
-            first word of a line is the picture, with or without a slash before it.
+        lists: a list of images; a folder of such lists, as ``list/test_split``; or lists by scenario. In lists, the
+            first word of a line is the image, with or without a slash before it.
         size, width, threshold: see :func:`count_matches`.
-        processes: how many share the work. Default: as many as there are CPU cores, but one for each 400 pictures at
+        processes: how many share the work. Default: as many as there are CPU cores, but one for each 400 images at
             most. Started ones import the main module anew, so that scripts need their ``if __name__ == "__main__"``.
         progress: show a bar on stderr.
 
@@ -99,7 +99,7 @@ def _score_pair(pair: tuple[str, str], *, size: tuple[int, int], width: int, thr
 
 
 def _listed(lists: str | Path | Mapping[str, str | Path]) -> list[tuple[str, str | None]]:
-    """(picture, scenario or None) of all lists."""
+    """(image, scenario or None) of all lists."""
     if isinstance(lists, Mapping):
         named: list[tuple[str | None, Path]] = [(scenario, Path(path)) for scenario, path in lists.items()]
     elif Path(lists).is_dir():
@@ -107,7 +107,7 @@ def _listed(lists: str | Path | Mapping[str, str | Path]) -> list[tuple[str, str
     else:
         named = [(scenario_of(Path(lists).stem), Path(lists))]
     if not named:
-        raise DataError(f"{lists}: expected lists of pictures, test0_normal.txt and others, found none; check the path")
+        raise DataError(f"{lists}: expected lists of images, test0_normal.txt and others, found none; check the path")
     return [(words[0], scenario) for scenario, path in named for _, words in read_list(path)]
 
 
@@ -129,7 +129,7 @@ def _shown(counts: Iterable[LaneCounts], total: int, progress: bool) -> Iterable
     from rich.console import Console
     from rich.progress import track
 
-    return track(counts, "pictures", total, console=Console(stderr=True))
+    return track(counts, "images", total, console=Console(stderr=True))
 
 
 # --- TuSimple ---
@@ -144,12 +144,12 @@ def score_tusimple_files(pred_file: str | Path, label_file: str | Path, *, pixel
         pixels: see :func:`tusimple_scores`.
 
     Raises:
-        DataError: a file or line that cannot be read, a picture that is in one file alone or twice in the results, a
+        DataError: a file or line that cannot be read, an image that is in one file alone or twice in the results, a
             lane of a wrong number of x.
     """
     labels = {record["raw_file"]: record for record in read_tusimple(label_file)}
     found = read_tusimple(pred_file, ("raw_file", "lanes", "run_time"))
-    _require_same_pictures([record["raw_file"] for record in found], labels, str(pred_file), str(label_file))
+    _require_same_images([record["raw_file"] for record in found], labels, str(pred_file), str(label_file))
     sums, pairs = [0.0, 0.0, 0.0], OneToOne()
     for record in found:
         label = labels[record["raw_file"]]
@@ -161,17 +161,17 @@ def score_tusimple_files(pred_file: str | Path, label_file: str | Path, *, pixel
     return dict(zip(("accuracy", "FP", "FN"), means, strict=True)) | {"F1": pairs.f1}
 
 
-def _require_same_pictures(found: list[str], labels: Mapping[str, dict], pred_file: str, label_file: str) -> None:
+def _require_same_images(found: list[str], labels: Mapping[str, dict], pred_file: str, label_file: str) -> None:
     """The benchmark refuses anything else, too."""
     lacking = sorted(set(labels) - set(found))
     if lacking:
         raise DataError(
-            f"{pred_file}: expected the {len(labels)} pictures of {label_file}, found {len(lacking)} missing "
+            f"{pred_file}: expected the {len(labels)} images of {label_file}, found {len(lacking)} missing "
             f"({', '.join(lacking[:3])}); predict all of them, also those without a lane"
         )
     strange = [name for name, times in Counter(found).items() if name not in labels or times > 1]
     if strange:
         raise DataError(
-            f"{pred_file}: expected every picture of {label_file} once, found {strange[0]} "
+            f"{pred_file}: expected every image of {label_file} once, found {strange[0]} "
             f"{'twice' if strange[0] in labels else 'that is not in it'}; remove the line"
         )

@@ -12,7 +12,7 @@ WITHOUT_LANES = "cross"  # nothing is annotated there: only false positives mean
 
 
 def scenario_sums(results: Iterable[tuple[str | None, LaneCounts]]) -> dict[str, LaneCounts]:
-    """Sums by scenario, in CULane's order, others after them; pictures without a scenario are in none."""
+    """Sums by scenario, in CULane's order, others after them; images without a scenario are in none."""
     sums: dict[str, LaneCounts] = {}
     for scenario, counts in results:
         if scenario:

@@ -24,7 +24,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Strip:
-    """The pixels of one thick polyline within a picture.
+    """The pixels of one thick polyline within an image.
 
     Attributes:
         box: left, top, right, bottom in pixels, the last two exclusive; nothing lies outside.
@@ -55,11 +55,11 @@ class Strip:
 
 
 def draw_strip(corners: np.ndarray, size: tuple[int, int], width: int) -> Strip:
-    """What ``cv2.polylines`` sets on a picture.
+    """What ``cv2.polylines`` sets on an image.
 
     Args:
         corners: (n, 2) int32, (x, y).
-        size: (width, height) of the picture; lines are cut off at its border.
+        size: (width, height) of the image; lines are cut off at its border.
         width: of the line, pixels.
     """
     corners = _without_repeats(corners)
@@ -104,7 +104,7 @@ def _margin(width: int) -> int:
 
 
 def _box_around(corners: np.ndarray, size: tuple[int, int], margin: int) -> Box:
-    """Cut off at the picture's border alone, so that OpenCV draws the same in it as on the picture."""
+    """Cut off at the image's border alone, so that OpenCV draws the same in it as on the image."""
     if not len(corners):
         return (0, 0, 0, 0)
     left, top, width, height = cv2.boundingRect(corners)

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from visionzoo.errors import DataError
 
-PIXELS = 20.0  # across a vertical lane, in pictures 1280 wide
+PIXELS = 20.0  # across a vertical lane, in images 1280 wide
 MATCHED_FROM = 0.85  # share of rows
 SLOWEST = 200.0  # ms
 COUNTED = 4  # lanes; with more, one that was missed is forgiven
@@ -23,7 +23,7 @@ _NO_POINT = -100.0  # where a lane has no point, so that two such rows agree
 
 
 class TuSimpleScores(NamedTuple):
-    """One picture's numbers: accuracy in [0, 1], rates of false positives (may be negative) and false negatives."""
+    """One image's numbers: accuracy in [0, 1], rates of false positives (may be negative) and false negatives."""
 
     accuracy: float
     fp: float
@@ -55,7 +55,7 @@ def tusimple_scores(
     *,
     pixels: float = PIXELS,
 ) -> TuSimpleScores:
-    """The benchmark's numbers of one picture, with its quirks.
+    """The benchmark's numbers of one image, with its quirks.
 
     A lane that nothing was predicted for takes what fits best, also when another lane has it already: predictions
     fewer than the lanes they fit make the rate of false positives negative. Rows in which both lanes lack a point
@@ -64,7 +64,7 @@ def tusimple_scores(
     Args:
         pred, gt: x of each lane in each row, negative where it has no point.
         h_samples: the rows' y.
-        run_time: ms; above 200 the picture counts as missed, as it does with more than two lanes too many.
+        run_time: ms; above 200 the image counts as missed, as it does with more than two lanes too many.
         pixels: how far a point of a vertical lane may be off; more, the more a lane lies.
 
     Raises:

@@ -15,7 +15,7 @@ from visionzoo.registry import METRICS
 
 @METRICS.register_module()
 class SaliencyMetric(BaseMetric):
-    """Saliency measures of samples with ``pred_map`` and ``gt_map``, both in the original picture's pixels.
+    """Saliency measures of samples with ``pred_map`` and ``gt_map``, both in the original image's pixels.
 
     ``pred_map`` is (H, W) or (1, H, W), floats in [0, 1]; ``gt_map`` is (H, W) uint8 with 0 to 255 (grey masks stay
     soft where the protocol wants them so) or bool; ``img_path`` and ``group`` only name the sample. Numbers are
@@ -60,8 +60,8 @@ class SaliencyMetric(BaseMetric):
             DataError: a map is missing or unusable, or sizes differ under ``pysod``.
         """
         for sample in data_samples:
-            # one entry per sample, as mmengine counts them: a group's holds all its pictures
-            self.results.append([self._scored(picture) for picture in _pictures(sample)])
+            # one entry per sample, as mmengine counts them: a group's holds all its images
+            self.results.append([self._scored(image) for image in _images(sample)])
 
     def _scored(self, sample: Mapping[str, Any]) -> tuple[str, str, PairScores]:
         name = str(sample.get("img_path") or f"sample {len(self.results)}")
@@ -74,18 +74,18 @@ class SaliencyMetric(BaseMetric):
         return name, str(sample.get("group") or ""), pair
 
     def compute_metrics(self, results: list[list[tuple[str, str, PairScores]]]) -> dict[str, float]:
-        """The numbers of all pictures of all processes."""
-        pictures = [picture for sample in results for picture in sample]
+        """The numbers of all images of all processes."""
+        images = [image for sample in results for image in sample]
         scores = SaliencyScores()
-        for _, _, pair in pictures:
+        for _, _, pair in images:
             scores.add(pair)
         if self.wants_rows:
-            self.per_image = [{"image": name, "group": group} | pair.summary() for name, group, pair in pictures]
+            self.per_image = [{"image": name, "group": group} | pair.summary() for name, group, pair in images]
         return scores.summary()
 
 
-def _pictures(sample: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """A sample of one picture as it is; a group, whose ``pred_map`` is a list, as its pictures."""
+def _images(sample: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A sample of one image as it is; a group, whose ``pred_map`` is a list, as its images."""
     maps = sample.get("pred_map")
     if not isinstance(maps, list):
         return [sample]

@@ -1,4 +1,4 @@
-"""Scores of predictions on disk: one picture per prediction, of the name that its mask has."""
+"""Scores of predictions on disk: one image per prediction, of the name that its mask has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from visionzoo.errors import DataError
 from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def score_folders(
 ) -> FolderScores:
     """Compare ``pred_root/<group>/<name>.png`` with ``gt_root/<group>/<name>.png``, or flat folders without groups.
 
-    Every image counts once, whatever its group. Pictures are read one pair at a time, colours as grey.
+    Every image counts once, whatever its group. Images are read one pair at a time, colours as grey.
 
     Args:
         pred_root: predictions. Like masks: PNG, JPEG or BMP, names equal with their endings.
@@ -55,7 +55,7 @@ def score_folders(
         per_image: also keep the scores of each pair.
 
     Raises:
-        DataError: no folder, no common name, an unreadable picture, or under ``strict`` a name on one side alone.
+        DataError: no folder, no common name, an unreadable image, or under ``strict`` a name on one side alone.
     """
     pred_root, gt_root = Path(pred_root), Path(gt_root)
     predictions, masks = _names(pred_root), _names(gt_root)
@@ -66,7 +66,7 @@ def score_folders(
         raise _one_sided(only_predictions, gt_root, pred_root)
     if not predictions & masks:
         raise DataError(
-            f"{pred_root}: expected pictures named as those of {gt_root}, found no common name among "
+            f"{pred_root}: expected images named as those of {gt_root}, found no common name among "
             f"{len(predictions)} and {len(masks)}; check both folders"
         )
     scores, rows = SaliencyScores(), {}
@@ -79,17 +79,17 @@ def score_folders(
 
 
 def _names(root: Path) -> set[str]:
-    """``<name>`` and ``<group>/<name>`` of all pictures."""
+    """``<name>`` and ``<group>/<name>`` of all images."""
     if not root.is_dir():
-        raise DataError(f"{root}: expected a folder of pictures, found none; check the path")
-    paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.suffix.lower() in _PICTURES)
+        raise DataError(f"{root}: expected a folder of images, found none; check the path")
+    paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.suffix.lower() in _IMAGES)
     return {path.relative_to(root).as_posix() for path in paths}
 
 
 def _one_sided(names: Sequence[str], lacks: Path, has: Path) -> DataError:
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return DataError(
-        f"{lacks}: expected all pictures that {has} has, found {len(names)} missing ({shown}); "
+        f"{lacks}: expected all images that {has} has, found {len(names)} missing ({shown}); "
         "complete the folder or score without strict"
     )
 
@@ -99,7 +99,7 @@ def _read(path: Path) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("L"))
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: expected a readable picture, found {error}; write or download it again") from error
+        raise DataError(f"{path}: expected a readable image, found {error}; write or download it again") from error

@@ -7,7 +7,7 @@ import pytest
 from inference_scenes import scene
 
 from visionzoo.errors import InputError
-from visionzoo.reports.pictures import (
+from visionzoo.reports.images import (
     class_colour,
     draw_count,
     draw_detections,
@@ -59,7 +59,7 @@ def test_masks_tint_and_have_an_edge():
     np.testing.assert_array_equal(decode_mask(encode_mask(mask)), mask)
 
 
-def test_lines_grow_with_the_picture():
+def test_lines_grow_with_the_image():
     def line_width(height, width):
         image = np.full((height, width, 3), 128, np.uint8)
         box = [width // 4, height // 4, width // 2, height // 2]
@@ -86,7 +86,7 @@ def test_crowded_labels_do_not_cover_each_other():
     assert min(areas) > 150
 
 
-def test_small_pictures_are_enlarged():
+def test_small_images_are_enlarged():
     image = scene(60, 80)
     mask = np.zeros((60, 80), bool)
     mask[10:30, 20:50] = True
@@ -149,7 +149,7 @@ def test_scores_stand_at_the_lower_ends():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 1), (7, 9)])
-def test_any_size_and_lanes_that_leave_the_picture(size):
+def test_any_size_and_lanes_that_leave_the_image(size):
     image = scene(*size)
     points = np.array([[-50.0, 500.0], [3.0, 3.0], [1e7, -1e7]])
     drawn = draw_lanes(image, Lanes((points, points[:2]), (0.5, 1.0), (0, 9)))

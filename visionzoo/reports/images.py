@@ -1,8 +1,8 @@
-"""Overlays: predictions drawn on their pictures.
+"""Overlays: predictions drawn on their images.
 
-Colours belong to classes, and to the places of lanes: the same label has the same colour in every picture. They are
+Colours belong to classes, and to the places of lanes: the same label has the same colour in every image. They are
 Okabe and Ito's, which people with colour blindness tell apart, then lighter and darker versions of them. Heat goes from
-dark violet over red to yellow, lighter all the way. Lines and letters grow with the picture.
+dark violet over red to yellow, lighter all the way. Lines and letters grow with the image.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _BASE: tuple[Colour, ...] = (
 )
 _MASK_OPACITY = 0.45
 _MAP_OPACITY = 0.6
-_READABLE_SIDE = 400  # pixels; smaller pictures are enlarged
+_READABLE_SIDE = 400  # pixels; smaller images are enlarged
 _SMALLEST_LETTERS = 9  # pixels; below, nobody reads them
 _SUBPIXELS = 4  # binary digits: curves are drawn to a sixteenth of a pixel
-_DARKEST_HEAT = 0.25  # of the colour table; its beginning is black, which is no heat on a dark picture
+_DARKEST_HEAT = 0.25  # of the colour table; its beginning is black, which is no heat on a dark image
 _HEAT_OPACITY = 0.85
-# The hottest colour is never given to less than as much as so many people spread over the whole picture.
+# The hottest colour is never given to less than as much as so many people spread over the whole image.
 _LEAST_HEAT = 20
-_STRIP = 256  # rows that are coloured at a time, which keeps the floats of large pictures small
+_STRIP = 256  # rows that are coloured at a time, which keeps the floats of large images small
 
 
 def class_colour(label: int) -> Colour:
@@ -69,32 +69,32 @@ def draw_detections(image: np.ndarray, found: Detections, scale: int = 1) -> np.
     Args:
         image: (H, W, 3) uint8 RGB, of the size that the boxes are for. It is not changed.
         found: what to draw; all of it, so filter by score before.
-        scale: enlarge the picture this many times, so that letters do not hide it; see :func:`scale_to_read`.
+        scale: enlarge the image this many times, so that letters do not hide it; see :func:`scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.
     """
     image = enlarged(_with_masks(image, found), scale)
     found = replace(found, boxes=found.boxes * scale, masks=None)
-    picture = Image.fromarray(image)
-    pen = ImageDraw.Draw(picture)
+    drawing = Image.fromarray(image)
+    pen = ImageDraw.Draw(drawing)
     width, font = _line_width(image), _font(_letter_height(image))
     for index in range(len(found))[::-1]:
         colour = class_colour(int(found.labels[index]))
-        _draw_box(pen, found.boxes[index], colour, width, picture.size)
+        _draw_box(pen, found.boxes[index], colour, width, drawing.size)
     numbers = [int(number) for number in found.labels]
     texts = [f"{found.name_of(number)} {score:.2f}" for number, score in zip(numbers, found.scores)]
-    _write_labels(pen, zip(texts, map(class_colour, numbers), found.boxes), font, picture.size)
-    return np.asarray(picture).copy()
+    _write_labels(pen, zip(texts, map(class_colour, numbers), found.boxes), font, drawing.size)
+    return np.asarray(drawing).copy()
 
 
 def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> np.ndarray:
-    """The picture with a panel below it: one bar for each class, as long as its score.
+    """The image with a panel below it: one bar for each class, as long as its score.
 
     Args:
         image: (H, W, 3) uint8 RGB. It is not changed.
         found: what to draw, best first.
-        scale: enlarge the picture this many times; see :func:`scale_to_read`.
+        scale: enlarge the image this many times; see :func:`scale_to_read`.
 
     Returns:
         (scale * H + panel, scale * W, 3) uint8 RGB.
@@ -113,12 +113,12 @@ def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> 
 
 
 def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.ndarray:
-    """The picture with colour where the map is high, and a line around the mask.
+    """The image with colour where the map is high, and a line around the mask.
 
     Args:
         image: (H, W, 3) uint8 RGB, of the map's size. It is not changed.
         found: what to draw.
-        scale: enlarge the picture this many times; see :func:`scale_to_read`.
+        scale: enlarge the image this many times; see :func:`scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.
@@ -139,8 +139,8 @@ def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:
 
     Args:
         image: (H, W, 3) uint8 RGB, of the size that the points are for. It is not changed.
-        found: what to draw; lanes of the same place (slot) have the same colour in every picture.
-        scale: enlarge the picture this many times; see :func:`scale_to_read`.
+        found: what to draw; lanes of the same place (slot) have the same colour in every image.
+        scale: enlarge the image this many times; see :func:`scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.
@@ -150,12 +150,12 @@ def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:
     curves = [(lane + 0.5) * scale - 0.5 for lane in found.points]
     for slot, curve in zip(found.slots, curves):
         _draw_curve(canvas, curve, class_colour(slot), width)
-    picture = Image.fromarray(canvas)
+    drawing = Image.fromarray(canvas)
     texts = [f"{slot}: {score:.2f}" for slot, score in zip(found.slots, found.scores)]
     ends = [_lower_end(curve, 2 * width) for curve in curves]
     font = _font(_letter_height(canvas))
-    _write_labels(ImageDraw.Draw(picture), zip(texts, map(class_colour, found.slots), ends), font, picture.size)
-    return np.asarray(picture).copy()
+    _write_labels(ImageDraw.Draw(drawing), zip(texts, map(class_colour, found.slots), ends), font, drawing.size)
+    return np.asarray(drawing).copy()
 
 
 def _draw_curve(canvas: np.ndarray, curve: np.ndarray, colour: Colour, width: int) -> None:
@@ -176,12 +176,12 @@ def _lower_end(curve: np.ndarray, radius: int) -> np.ndarray:
 
 
 def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarray:
-    """The picture, paler, with heat where people are dense, and the count in large letters.
+    """The image, paler, with heat where people are dense, and the count in large letters.
 
     Args:
         image: (H, W, 3) uint8 RGB, of the size that the density is for. It is not changed.
         found: what to draw. The densest place has the hottest colour, whatever its density.
-        scale: enlarge the picture this many times; see :func:`scale_to_read`.
+        scale: enlarge the image this many times; see :func:`scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.
@@ -192,11 +192,11 @@ def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarr
     for top in range(0, len(image), _STRIP):
         rows = slice(top, top + _STRIP)
         canvas[rows] = _heated(image[rows], heat[rows])
-    picture = Image.fromarray(canvas)
+    drawing = Image.fromarray(canvas)
     font = _font(2 * _letter_height(canvas))
     corner = np.zeros(4)
-    _write_labels(ImageDraw.Draw(picture), [(f"{found.count:.1f}", (255, 255, 255), corner)], font, picture.size)
-    return np.asarray(picture).copy()
+    _write_labels(ImageDraw.Draw(drawing), [(f"{found.count:.1f}", (255, 255, 255), corner)], font, drawing.size)
+    return np.asarray(drawing).copy()
 
 
 def _heat(density: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -207,7 +207,7 @@ def _heat(density: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _heated(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The picture, (H, W, 3) uint8, half way to grey, under its heat, (H, W) in [0, 1]."""
+    """The image, (H, W, 3) uint8, half way to grey, under its heat, (H, W) in [0, 1]."""
     opacity = (_HEAT_OPACITY * np.sqrt(heat))[..., None]
     paler = 0.5 * (image + image.mean(axis=2, keepdims=True, dtype=np.float32))
     return (paler * (1 - opacity) + _heat_colours(heat) * opacity).astype(np.uint8)
@@ -226,7 +226,7 @@ def _paler(colour: Colour) -> Colour:
 
 
 def scale_to_read(image: np.ndarray) -> int:
-    """How many times a small picture is enlarged before letters are drawn on it: 1 from 400 pixels on, at most 4.
+    """How many times a small image is enlarged before letters are drawn on it: 1 from 400 pixels on, at most 4.
 
     >>> scale_to_read(np.zeros((120, 160, 3))), scale_to_read(np.zeros((480, 640, 3)))
     (3, 1)
@@ -235,32 +235,32 @@ def scale_to_read(image: np.ndarray) -> int:
 
 
 def enlarged(image: np.ndarray, scale: int) -> np.ndarray:
-    """The picture with every pixel repeated ``scale`` times in both directions."""
+    """The image with every pixel repeated ``scale`` times in both directions."""
     return image if scale == 1 else image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def side_by_side(image: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Two pictures of one width, original left, with a white line between; white below the lower one."""
-    below = [(0, max(image.shape[0], drawn.shape[0]) - picture.shape[0]) for picture in (image, drawn)]
+    """Two images of one width, original left, with a white line between; white below the lower one."""
+    below = [(0, max(image.shape[0], drawn.shape[0]) - each.shape[0]) for each in (image, drawn)]
     image, drawn = (
-        np.pad(picture, (rows, (0, 0), (0, 0)), constant_values=255) for picture, rows in zip((image, drawn), below)
+        np.pad(each, (rows, (0, 0), (0, 0)), constant_values=255) for each, rows in zip((image, drawn), below)
     )
     line = np.full((image.shape[0], max(2, _line_width(image)), 3), 255, np.uint8)
     return np.concatenate([image, line, drawn], axis=1)
 
 
 def thumbnail(image: np.ndarray, side: int = 192) -> np.ndarray:
-    """The picture made to fit into a white square, (side, side, 3); small ones are enlarged too."""
-    picture = Image.fromarray(image)
-    scale = side / max(picture.size)
-    picture = picture.resize([max(1, round(scale * length)) for length in picture.size], Image.Resampling.BILINEAR)
+    """The image made to fit into a white square, (side, side, 3); small ones are enlarged too."""
+    drawing = Image.fromarray(image)
+    scale = side / max(drawing.size)
+    drawing = drawing.resize([max(1, round(scale * length)) for length in drawing.size], Image.Resampling.BILINEAR)
     square = Image.new("RGB", (side, side), (255, 255, 255))
-    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    square.paste(drawing, ((side - drawing.width) // 2, (side - drawing.height) // 2))
     return np.asarray(square)
 
 
 def contact_sheet(squares: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures of one size row by row, about as many rows as columns, white lines between."""
+    """Images of one size row by row, about as many rows as columns, white lines between."""
     columns = math.ceil(math.sqrt(len(squares)))
     side = squares[0].shape[0] + 4
     rows = math.ceil(len(squares) / columns)
@@ -312,7 +312,7 @@ def _draw_box(pen: ImageDraw.ImageDraw, box: np.ndarray, colour: Colour, width: 
 
 
 def _inside(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Whole pixels in the picture, right and bottom not before left and top."""
+    """Whole pixels in the image, right and bottom not before left and top."""
     left, top, right, bottom = (round(float(value)) for value in box)
     left, top = min(max(left, 0), size[0] - 1), min(max(top, 0), size[1] - 1)
     return left, top, min(max(right - 1, left), size[0] - 1), min(max(bottom - 1, top), size[1] - 1)
