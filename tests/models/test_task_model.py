@@ -289,7 +289,7 @@ def test_phrases_are_encoded_once_a_batch():
 
 
 def test_a_list_of_heads_is_refused():
-    with pytest.raises(ConfigError, match="TaskModel.head: expected a dict with a type"):
+    with pytest.raises(ConfigError, match=r"TaskModel\.head: expected a dict with a type"):
         TaskModel(backbone=dict(type=Phrased), head=[dict(type=Reads)])
 
 

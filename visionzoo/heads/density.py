@@ -27,7 +27,6 @@ from visionzoo.layers.sample_sizes import input_size, require_single_images
 from visionzoo.layers.windows import Window
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
-from visionzoo.structures.task_sample import TaskSample
 
 # Of the level that is read unless another one is asked for.
 _STRIDE = 8

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from visionzoo.config.parts import Part
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.models.calling import run_head, run_part, warn_of_former_heads
 from visionzoo.models.tiling import dense_by_tiles, tiling_of
@@ -43,9 +44,19 @@ class TaskModel(BaseModel):
         init_cfg: mmengine's.
 
     Raises:
-        ConfigError: ``head`` is no dict; tiles are asked of a head that gives no dense map, or have no room between their margins.
+        ConfigError: ``head`` is no dict; tiles are asked of a head that gives no dense map, or have
+            no room between their margins.
         DataError: at a call: a text encoder, and a sample without a phrase.
     """
+
+    PARTS: dict[str, Part] = {
+        "data_preprocessor": Part("preprocessor"),
+        "backbone": Part("backbone"),
+        "neck": Part("neck"),
+        "head": Part("head"),
+        "auxiliary_head": Part("auxiliary head", listed=True),
+        "text_encoder": Part("text encoder"),
+    }
 
     def __init__(
         self,

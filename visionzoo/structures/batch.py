@@ -49,8 +49,8 @@ class Batch:
         text: the samples' phrases, where the model has a text encoder.
     """
 
-    inputs: Tensor | None = None
-    samples: Sequence[Any] | None = None
+    inputs: Any = None  # a tensor, or None
+    samples: Any = None  # a sequence of TaskSample, or None
     encode: Encode | None = None
     text: TextStates | None = None
 
@@ -97,6 +97,6 @@ def _two_each(inputs: Tensor, samples: Sequence[TaskSample]) -> Tensor:
     if set(sizes) == {1} and len(inputs) == len(samples) and inputs.shape[1] % 2 == 0:
         return inputs.unflatten(1, (2, -1))
     raise DataError(
-        f"batch: expected two images in every sample, found groups of {sizes} and images of {inputs.shape[1]} channels; "
+        f"batch: expected two images in every sample, found groups of {sizes} of {inputs.shape[1]} channels; "
         "give each sample a fixed and a moving image"
     )
