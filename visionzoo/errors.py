@@ -6,6 +6,7 @@
      ├─ ConfigError           a config that cannot be run; lists every problem at once
      │   └─ CardError         a model card that breaks the schema, in the same way
      ├─ UnknownName           a name that nothing has, with the nearest one that exists
+     ├─ PluginError           an installed plugin that cannot be found or imported
      ├─ DataError             data that is missing, unreadable or contradicts itself
      ├─ InputError            an input of inference that cannot be read or understood
      ├─ OutputError           a place that cannot be written, or is full
@@ -50,6 +51,10 @@ class UnknownName(ZooError, LookupError):
         self.name, self.kind, self.nearest = name, kind, nearest_name(name, known)
         answer = f"did you mean {self.nearest!r}?" if self.nearest else hint or one_of(known)
         super().__init__(f"no {kind} is called {name!r}; {answer}" + (f" ({hint})" if hint and self.nearest else ""))
+
+
+class PluginError(ZooError):
+    """An installed plugin that cannot be found or imported."""
 
 
 class DataError(ZooError):

@@ -19,12 +19,14 @@ from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from functools import partial, wraps
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from mmengine import registry as mm
 from mmengine.registry import Registry
 
 from visionzoo.errors import UnknownName
+from visionzoo.plugins import Package, import_plugins, merged, packages, zoo
 
 SCOPE = "visionzoo"
 
@@ -35,12 +37,33 @@ _asking: ContextVar[Registry | None] = ContextVar("visionzoo_asking", default=No
 class ZooRegistry(Registry):
     """A child of one of mmengine's registries, in scope ``visionzoo``."""
 
-    def __init__(self, name: str, parent: Registry, locations: tuple[str, ...] = ()):
-        super().__init__(name, parent=parent, scope=SCOPE, locations=list(locations))
+    def __init__(self, name: str, parent: Registry, places: tuple[str, ...] = (), base: tuple[str, ...] = ()):
+        """
+        Args:
+            name: what its members are, ``model``.
+            parent: mmengine's registry of the same name.
+            places: folders and modules of ours, and of each plugin, whose modules register their parts.
+            base: modules of other libraries that fill the parent.
+        """
+        super().__init__(name, parent=parent, scope=SCOPE, locations=list(base))
+        self.places = places
+        self._has_parts = False
 
     def import_from_location(self) -> None:
+        """Import the parent's modules, every module at ``places``, and the plugins.
+
+        Raises:
+            ImportError: a module of ours cannot be imported.
+            PluginError: a plugin cannot be imported.
+        """
+        if self._has_parts:
+            return
         with redirect_stdout(io.StringIO()):  # see _without_printing
             super().import_from_location()
+            for module in [module for place in self.places for module in zoo().modules(place)]:
+                import_module(module)
+            import_plugins(self.places)
+        self._has_parts = True
 
     def get(self, key: str) -> type | None:
         """The class called ``key``, or None.
@@ -49,6 +72,7 @@ class ZooRegistry(Registry):
             key: ``RCNet`` (ours, or mmengine's), ``mmdet.RetinaHead`` (another library's), ``timm.resnet18``.
         """
         adopt_library(key.partition(".")[0])
+        self.import_from_location()  # outside of `try`: a module that fails is an error, whatever it raises
         try:
             found = super().get(key)
         except RuntimeError:  # mmengine's word for a dotted name that cannot be imported
@@ -145,66 +169,72 @@ def _asked_by(asking: Registry | None) -> Iterator[None]:
         _asking.reset(token)
 
 
-_PARTS = ("backbones", "necks", "heads", "models", "layers", "losses", "text_encoders")
+PARTS = ("backbones", "necks", "heads", "models", "layers", "losses", "text_encoders")
 
 
-def _existing(*folders: str) -> tuple[str, ...]:
-    """Modules of ours among ``folders`` that exist; systems arrive one by one."""
-    from importlib.util import find_spec
-
-    return tuple(name for folder in folders if find_spec(name := f"{SCOPE}.{folder}") is not None)
+def _child(parent: Registry, *places: str, base: tuple[str, ...] = ()) -> ZooRegistry:
+    """A child of ``parent``: it imports the ``base`` that fills the parent, then the modules at ``places``."""
+    return ZooRegistry(parent.name, parent, places, base)
 
 
-def _child(parent: Registry, *folders: str, base: tuple[str, ...] = ()) -> ZooRegistry:
-    """A child of ``parent`` that imports ``folders`` of ours, and before them the ``base`` that fills the parent."""
-    return ZooRegistry(parent.name, parent, (*base, *_existing(*folders)))
-
-
-MODELS = _child(mm.MODELS, *_PARTS, base=("mmengine.model", "mmcv.cnn"))
-DATASETS = _child(
-    mm.DATASETS,
-    "datasets.coco",
-    "datasets.classification",
-    "datasets.cifar",
-    "datasets.crops",
-    "datasets.co_saliency",
-    "datasets.counting",
-    "datasets.lanes",
-    "datasets.saliency",
-    base=("mmengine.dataset",),
-)
+MODELS = _child(mm.MODELS, *PARTS, base=("mmengine.model", "mmcv.cnn"))
+DATASETS = _child(mm.DATASETS, "datasets", base=("mmengine.dataset",))
 TRANSFORMS = _child(mm.TRANSFORMS, "datasets.transforms", base=("mmcv.transforms",))
 METRICS = _child(mm.METRICS, "metrics", base=("mmengine.evaluator",))
-HOOKS = _child(mm.HOOKS, "engine.hooks", "engine.progress", "engine.freezing", base=("mmengine.hooks",))
-LOOPS = _child(mm.LOOPS, "engine.loops", base=("mmengine.runner",))
-DATA_SAMPLERS = _child(mm.DATA_SAMPLERS, "engine.samplers", base=("mmengine.dataset",))
-RUNNERS = _child(mm.RUNNERS, "engine.runner", base=("mmengine.runner",))
+HOOKS = _child(mm.HOOKS, "engine", base=("mmengine.hooks",))
+LOOPS = _child(mm.LOOPS, "engine", base=("mmengine.runner",))
+DATA_SAMPLERS = _child(mm.DATA_SAMPLERS, "engine", base=("mmengine.dataset",))
+RUNNERS = _child(mm.RUNNERS, "engine", base=("mmengine.runner",))
 RUNNER_CONSTRUCTORS = _child(mm.RUNNER_CONSTRUCTORS)
 STRATEGIES = _child(mm.STRATEGIES)
-MODEL_WRAPPERS = _child(mm.MODEL_WRAPPERS, "engine.wrappers", base=("mmengine.model",))
-WEIGHT_INITIALIZERS = _child(mm.WEIGHT_INITIALIZERS, "weights.loading", base=("mmengine.model",))
+MODEL_WRAPPERS = _child(mm.MODEL_WRAPPERS, "engine", base=("mmengine.model",))
+WEIGHT_INITIALIZERS = _child(mm.WEIGHT_INITIALIZERS, "weights", base=("mmengine.model",))
 OPTIMIZERS = _child(mm.OPTIMIZERS, base=("mmengine.optim",))
-OPTIM_WRAPPERS = _child(mm.OPTIM_WRAPPERS, "engine.optim", base=("mmengine.optim",))
-OPTIM_WRAPPER_CONSTRUCTORS = _child(mm.OPTIM_WRAPPER_CONSTRUCTORS, "engine.optim", base=("mmengine.optim",))
-PARAM_SCHEDULERS = _child(mm.PARAM_SCHEDULERS, "engine.schedules", base=("mmengine.optim",))
+OPTIM_WRAPPERS = _child(mm.OPTIM_WRAPPERS, "engine", base=("mmengine.optim",))
+OPTIM_WRAPPER_CONSTRUCTORS = _child(mm.OPTIM_WRAPPER_CONSTRUCTORS, "engine", base=("mmengine.optim",))
+PARAM_SCHEDULERS = _child(mm.PARAM_SCHEDULERS, "engine", base=("mmengine.optim",))
 EVALUATOR = _child(mm.EVALUATOR, base=("mmengine.evaluator",))
 TASK_UTILS = _child(mm.TASK_UTILS)
 VISUALIZERS = _child(mm.VISUALIZERS, base=("mmengine.visualization",))
-VISBACKENDS = _child(mm.VISBACKENDS, "engine.log_files", base=("mmengine.visualization",))
+VISBACKENDS = _child(mm.VISBACKENDS, "engine", base=("mmengine.visualization",))
 LOG_PROCESSORS = _child(mm.LOG_PROCESSORS, base=("mmengine.runner",))
 INFERENCERS = _child(mm.INFERENCERS)
-FUNCTIONS = _child(mm.FUNCTIONS, "datasets.co_saliency", "datasets.transforms", base=("mmengine.dataset",))
+FUNCTIONS = _child(mm.FUNCTIONS, "datasets", base=("mmengine.dataset",))
 
 # A sibling of ours, so that mmdet and mmseg find timm's models in their configs as well.
 TIMM = TimmRegistry("model", parent=mm.MODELS, scope="timm")
 
 
+def task_modules() -> dict[str, str]:
+    """The module of every task by the task's name, ours and those of plugins; imports nothing.
+
+    A task is a file ``tasks/<task>.py``; names that begin with ``_`` are no tasks.
+
+    Raises:
+        PluginError: two packages have a task of the same name.
+    """
+    merged(_task_files, "task")  # refuses a name that stands twice
+    return {name: f"{package.name}.tasks.{name}" for package in packages() for name in _task_files(package)}
+
+
+def _task_files(package: Package) -> dict[str, Path]:
+    return package.files("tasks", ".py")
+
+
+def task_names() -> list[str]:
+    """Names of all tasks, sorted; imports nothing."""
+    return sorted(task_modules())
+
+
 def own_parts(folder: str) -> dict[str, type]:
-    """Our registered classes of one kind: those in ``visionzoo.<folder>`` (``backbones``, ``necks``, ``heads``).
+    """Registered classes of one kind, ours and those of plugins.
 
     A class that only works inside another one says so with the attribute ``PART_OF`` and is left out.
+
+    Args:
+        folder: ``backbones``, ``necks`` or ``heads``; a part belongs to the folder that its module lies in.
     """
     MODELS.import_from_location()
-    prefix = f"{SCOPE}.{folder}."
-    own = {name: cls for name, cls in MODELS.module_dict.items() if cls.__module__.startswith(prefix)}
+    prefixes = tuple(f"{package.name}.{folder}." for package in packages())
+    own = {name: cls for name, cls in MODELS.module_dict.items() if f"{cls.__module__}.".startswith(prefixes)}
     return {name: cls for name, cls in own.items() if not hasattr(cls, "PART_OF")}

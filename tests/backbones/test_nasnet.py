@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from visionzoo.backbones.nasnet import NASNet, NASNetAuxBranch, NASNetRoITail, l2_penalty
 from visionzoo.errors import ConfigError, InputError, UnknownName
-from visionzoo.layers import ScheduledDropPath
+from visionzoo.layers.drop_path import ScheduledDropPath
 from visionzoo.registry import MODELS, SCOPE
 
 SMALL: dict[str, dict[str, Any]] = {

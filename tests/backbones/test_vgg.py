@@ -7,7 +7,8 @@ import torch
 import torchvision
 from torch import nn
 
-from visionzoo.backbones import VGG, UnpooledResNet
+from visionzoo.backbones.unpooled_resnet import UnpooledResNet
+from visionzoo.backbones.vgg import VGG
 from visionzoo.errors import CheckpointError, ConfigError, DataError, UnknownName
 
 PARAMETERS = {"16": 14_714_688, "16_bn": 14_723_136, "19": 20_024_384, "11_bn": 9_225_984}

@@ -18,7 +18,7 @@ from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.engine.samplers import BlockSampler
 from visionzoo.engine.seeding import seed_everything
 from visionzoo.errors import ConfigError, DataError
-from visionzoo.models import TaskPreprocessor
+from visionzoo.models.preprocessing import TaskPreprocessor
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.task_sample import group_sizes
 

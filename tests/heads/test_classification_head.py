@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from visionzoo.errors import ConfigError, DataError, UnknownName
-from visionzoo.heads import ClassificationHead
+from visionzoo.heads.classification import ClassificationHead
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 

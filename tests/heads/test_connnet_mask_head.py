@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from visionzoo.config import load_config
 from visionzoo.errors import ConfigError, UnknownName
-from visionzoo.heads import ConnectivityMaskHead
+from visionzoo.heads.connnet import ConnectivityMaskHead
 from visionzoo.heads.connnet.connectivity import mask_to_connectivity
 from visionzoo.models.wiring import build_model
 

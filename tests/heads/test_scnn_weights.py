@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from visionzoo.backbones import VGG
+from visionzoo.backbones.vgg import VGG
 from visionzoo.cli.convert import main as convert_main
 from visionzoo.errors import CheckpointError
 from visionzoo.heads.scnn import convert, convert_model, input_of

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from visionzoo.errors import ConfigError
-from visionzoo.layers import CropAndResizeExtractor
+from visionzoo.layers.crop_and_resize import CropAndResizeExtractor
 
 STRIDE = 16
 HEIGHT, WIDTH = 7, 11  # of the map; the image has 112 x 176 pixels

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from visionzoo.errors import ConfigError
-from visionzoo.layers import ScheduledDropPath
+from visionzoo.layers.drop_path import ScheduledDropPath
 
 MASKS = 2000
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from visionzoo.errors import ConfigError
-from visionzoo.layers import MessagePassing
+from visionzoo.layers.message_passing import MessagePassing
 from visionzoo.ops.message_passing import pass_messages
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from visionzoo.metrics import CountMetric
+from visionzoo.metrics.counting import CountMetric
 from visionzoo.system import distributed
 
 COUNT = 7

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from visionzoo.metrics import SaliencyMetric
+from visionzoo.metrics.saliency import SaliencyMetric
 from visionzoo.system import distributed
 
 COUNT = 7

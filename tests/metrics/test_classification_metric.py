@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from visionzoo.errors import ConfigError, DataError
-from visionzoo.metrics import ClassificationMetric, top_k_accuracy
+from visionzoo.metrics.classification import ClassificationMetric, top_k_accuracy
 
 
 def by_sorting(scores, labels, k):

@@ -8,7 +8,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from visionzoo.errors import ConfigError, DataError
-from visionzoo.models import TaskModel, TaskPreprocessor
+from visionzoo.models.preprocessing import TaskPreprocessor
+from visionzoo.models.task_model import TaskModel
 from visionzoo.models.wiring import build_model, fill_model
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import Batch, TextStates

@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 
 from visionzoo.errors import ConfigError, UnknownName
 from visionzoo.models.wiring import build_model
-from visionzoo.necks import SpatialMessagePassing
+from visionzoo.necks.scnn import SpatialMessagePassing
 
 SIZES = [(19, 25), (10, 13), (5, 7)]  # no multiple of anything
 CHANNELS = (8, 16, 32)

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from visionzoo.cards.schema import CardFields, Metric, Result, ZooFields
 from visionzoo.config import config_folder, config_names
+from visionzoo.config.files import released_files
 from visionzoo.errors import CardError, UnknownName, nearest_name
+from visionzoo.plugins import shown_in_plugin
 
 _FENCE = "---"
 
@@ -80,8 +82,17 @@ def card_folder() -> Path:
 
 
 def card_names() -> list[str]:
-    """Names of all cards, sorted."""
-    return sorted(path.stem for path in card_folder().glob("*.md"))
+    """Names of all cards, ours and those of plugins, sorted."""
+    return sorted(card_files())
+
+
+def card_files() -> dict[str, Path]:
+    """All cards, ours and those of plugins: files by name.
+
+    Raises:
+        PluginError: a plugin cannot be found, or has a card of the same name as another package.
+    """
+    return released_files("model_cards", ".md", "model card")
 
 
 def find_card(name: str) -> Path:
@@ -90,10 +101,10 @@ def find_card(name: str) -> Path:
     Raises:
         UnknownName: no card is called so.
     """
-    known = card_names()
+    known = card_files()
     if name not in known:
         raise UnknownName(name, kind="model card", known=known, hint=f"visionzoo list shows all {len(known)}")
-    return card_folder() / f"{name}.md"
+    return known[name]
 
 
 def read_card(name_or_path: str | Path) -> Card:
@@ -119,8 +130,13 @@ def read_card(name_or_path: str | Path) -> Card:
 
 
 def read_cards() -> list[Card]:
-    """All cards, in the order of their names."""
+    """All cards, ours and those of plugins, in the order of their names."""
     return [read_card(name) for name in card_names()]
+
+
+def own_cards() -> list[Card]:
+    """The zoo's own cards, in the order of their names."""
+    return [card for card in read_cards() if card.path.parent == card_folder()]
 
 
 def missing_cards() -> list[str]:
@@ -227,6 +243,8 @@ def _check_names(card: Card) -> None:
 
 
 def _shown(path: Path) -> str:
-    """How messages call a card: ``model_cards/x.md`` for a released one."""
+    """How messages call a card: ``model_cards/x.md`` for a released one, ``toy_zoo/model_cards/x.md`` for a plugin's."""
     folder = card_folder()
-    return f"{folder.name}/{path.name}" if path.parent.resolve() == folder.resolve() else path.as_posix()
+    if path.parent.resolve() == folder.resolve():
+        return f"{folder.name}/{path.name}"
+    return shown_in_plugin(path.resolve()) or path.as_posix()

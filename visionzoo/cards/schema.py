@@ -240,11 +240,12 @@ Check = Annotated[
 
 
 class ZooFields(Fields):
-    """What the key ``visionzoo`` holds."""
+    """What the key ``visionzoo`` holds. With ``headline`` the system's name is a short name of this model."""
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
     name: Slug
     system: Slug
+    headline: bool = False
     task: Task
     status: Literal["reproduced", "parity", "combination", "baseline"]
     config: Text

@@ -21,7 +21,7 @@ import torch
 import yaml
 
 from visionzoo.cards.checks import COMPARE, MEASURE, Outcome, arrays_path
-from visionzoo.cards.files import Card, missing_cards, read_cards, split_front_matter
+from visionzoo.cards.files import Card, missing_cards, own_cards, read_cards, split_front_matter
 from visionzoo.cards.schema import ForwardCheck
 from visionzoo.cards.table import readme_path, table_in, zoo_table
 from visionzoo.config import load_config
@@ -49,11 +49,24 @@ def verify_cards(cards: Sequence[Card], tier: str = "fast") -> Iterator[Outcome]
 
 
 def verify_collection() -> Iterator[Outcome]:
-    """That every config has a card, every card a config, and that the README shows the cards' table."""
+    """That configs and cards match, that short names are clear, and that the README shows the table of our cards."""
     yield _timed("model_cards", "complete", lambda: "; ".join(missing_cards()) or None)
+    yield _timed("model_cards", "headlines", lambda: headlines_problem(read_cards()))
     readme = readme_path()
     if readme.is_file():
-        yield _timed("README.md", "table", lambda: table_problem(readme, read_cards()))
+        yield _timed("README.md", "table", lambda: table_problem(readme, own_cards()))
+
+
+def headlines_problem(cards: Iterable[Card]) -> str | None:
+    """Why a system's name does not say which model it means, or None."""
+    systems: dict[str, list[str]] = {}
+    for card in cards:
+        if card.zoo.headline:
+            systems.setdefault(card.zoo.system, []).append(card.name)
+    for system, names in systems.items():
+        if len(names) > 1:
+            return f"expected at most one card of {system} with headline: true, found {', '.join(names)}; keep one"
+    return None
 
 
 def table_problem(readme: Path, cards: Iterable[Card]) -> str | None:

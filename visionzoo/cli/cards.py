@@ -154,10 +154,10 @@ def record(args: argparse.Namespace) -> int:
 
 
 def table(args: argparse.Namespace) -> int:
-    from visionzoo.cards import read_cards
+    from visionzoo.cards.files import own_cards
     from visionzoo.cards.table import readme_path, with_table, zoo_table
 
-    text = zoo_table(read_cards())
+    text = zoo_table(own_cards())
     if not args.write:
         print(text)
         return 0

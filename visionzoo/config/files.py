@@ -20,17 +20,14 @@ from visionzoo.config.keys import TOP_LEVEL
 from visionzoo.config.renamed import current_config_name
 from visionzoo.config.tree import Origins, merge, odd_values, plain
 from visionzoo.errors import ConfigError, UnknownName, nearest_name
+from visionzoo.plugins import ZOO, Package, merged, shown_in_plugin
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # mmengine's templates; in a file of ours plain Python says the same.
 _TEMPLATE = re.compile(r"\{\{\s*(_base_|\$ENV|file\w+)")
-# Systems of several configs that are called by their own name -> the config that is meant.
-HEADLINES = {
-    "connnet": "connnet_r50",
-    "gconet_plus": "gconet_plus_vgg16bn",
-    "hmode": "hmode_shanghaitech_a",
-    "scnn": "scnn_culane",
-}
+# The two fields of a card that make its system's name a short name of its config.
+_IS_HEADLINE = re.compile(r"^  headline: *true\b", re.MULTILINE)
+_SYSTEM = re.compile(r"^  system: *(\w+)", re.MULTILINE)
 # Keys that several bases of one config may hold; they are merged.
 _SHARED_KEYS = ("tiny",)
 
@@ -53,16 +50,53 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / "configs"
 
 
+def config_files() -> dict[str, Path]:
+    """The released configs, ours and those of plugins: files by name.
+
+    Raises:
+        PluginError: a plugin cannot be found, or has a config of the same name as another package.
+    """
+    return released_files("configs", ".py", "config")
+
+
+def released_files(folder: str, suffix: str, what: str) -> dict[str, Path]:
+    """Files of a folder that lies beside the configs, ours and those of plugins, by name.
+
+    Args:
+        folder: ``configs`` or ``model_cards``.
+        suffix: of the files.
+        what: what a file is, ``config``; for messages.
+    """
+    ours = Package(ZOO, config_folder().parent)
+    return merged(lambda package: (ours if package.name == ZOO else package).files(folder, suffix), what)
+
+
 def config_names() -> list[str]:
-    """Names of the released configs, sorted."""
-    return sorted(path.stem for path in config_folder().glob("*.py") if not path.stem.startswith("_"))
+    """Names of the released configs, ours and those of plugins, sorted."""
+    return sorted(config_files())
+
+
+def headlines() -> dict[str, str]:
+    """Short names of configs: the system of every card that says ``headline: true``, to the card's config.
+
+    Of two such cards of one system the first by name counts; ``visionzoo cards verify`` refuses them.
+    """
+    named: dict[str, str] = {}
+    for name, path in sorted(released_files("model_cards", ".md", "model card").items()):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        front = text.removeprefix("---").partition("\n---")[0]
+        system = _SYSTEM.search(front)
+        if system and _IS_HEADLINE.search(front):
+            named.setdefault(system[1], name)
+    return named
 
 
 def find_config(name_or_path: str | Path) -> Path:
     """The file of a config.
 
     Args:
-        name_or_path: the name of a released config, of a system in HEADLINES, or the path of a file.
+        name_or_path: the name of a released config, the short name of a system (see :func:`headlines`), or the path
+            of a file.
 
     Raises:
         UnknownName: nothing is called so.
@@ -72,14 +106,15 @@ def find_config(name_or_path: str | Path) -> Path:
     if given.is_file():
         return _python_file(given)
     name = current_config_name(str(name_or_path))
-    name = HEADLINES.get(name, name)
-    if name in config_names():
-        return config_folder() / f"{name}.py"
+    known = config_names()
+    if name not in known:
+        name = headlines().get(name, name)
+    if name in known:
+        return config_files()[name]
     if given.is_dir():
         raise ConfigError(f"{given}: expected a config file or a config's name, found a folder; name a file in it")
     if given.suffix == ".py":
         raise ConfigError(f"{given}: expected a config file, found nothing there; {_nearest_file(given)}")
-    known = config_names()
     raise UnknownName(name, kind="config", known=known, hint=f"visionzoo list shows all {len(known)}")
 
 
@@ -96,10 +131,18 @@ def _python_file(path: Path) -> Path:
 
 
 def display_path(path: Path) -> str:
-    """How messages call a file: ``configs/x.py`` for a released one, else relative to the working folder."""
+    """How messages call a file.
+
+    Returns:
+        ``configs/x.py`` for a released config, ``toy_zoo/configs/x.py`` for one of a plugin, else the path relative to
+        the working folder.
+    """
     folder = config_folder().resolve()
     if path.is_relative_to(folder):
         return f"configs/{path.relative_to(folder).as_posix()}"
+    in_plugin = shown_in_plugin(path)
+    if in_plugin is not None:
+        return in_plugin
     here = Path.cwd()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
 
@@ -213,6 +256,8 @@ def _base_path(name: str, path: Path, where: str) -> Path:
     if "::" in name:
         raise ConfigError(f"{where}: expected a file of one's own as `_base_`, found {name!r}; copy what it sets")
     found = (path.parent / name).resolve()
+    if not found.is_file() and shown_in_plugin(path) is not None and (config_folder() / name).is_file():
+        return (config_folder() / name).resolve()  # a plugin's config may build on the zoo's bases
     if not found.is_file():
         raise ConfigError(f"{where}: expected the base {name!r}, found no file {display_path(found)}; fix `_base_`")
     return found

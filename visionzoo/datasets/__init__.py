@@ -1,1 +1,1 @@
-"""Data sets. The registry imports the modules here that register one, so that importing this package costs nothing."""
+"""Data sets, one file or folder per task or suite, registered by being here."""
