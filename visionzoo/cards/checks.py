@@ -153,7 +153,7 @@ def compare_build(card: Card, check: BuildCheck, found: Numbers) -> str | None:
 
 
 def compare_forward(card: Card, check: ForwardCheck, found: Numbers) -> str | None:
-    path = arrays_path(card, check)
+    path = arrays_path(card)
     if not path.is_file():
         return f"expected {path}, found no file; write it with `visionzoo cards record {card.name}`"
     with np.load(path) as stored:
@@ -201,8 +201,9 @@ def _names(numbers: Mapping[str, Any]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def arrays_path(card: Card, check: ForwardCheck) -> Path:
-    return card.path.parent / check.arrays
+def arrays_path(card: Card) -> Path:
+    """The file with the numbers of a card's forward check."""
+    return card.path.parent / "arrays" / f"{card.name}.npz"
 
 
 MEASURE: dict[str, Callable[[Card, Any], Numbers]] = {
