@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from visionzoo.errors import DataError, UnknownName
+from visionzoo.errors import DataError, require_known
 
 _ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", ".")
@@ -282,8 +282,7 @@ def to_coco(
 def _class_names(images: Iterable[VocImage], wanted: Sequence[str]) -> list[str]:
     present = {found.name for image in images for found in image.objects}
     for name in wanted:
-        if name not in present:
-            raise UnknownName(name, kind="class in these images", known=present)
+        require_known(name, present, "class in these images")
     return list(dict.fromkeys(wanted)) or sorted(present)
 
 

@@ -47,7 +47,7 @@ from visionzoo.algorithms.bossnas.views import (
     seeded,
     steps_of_epoch,
 )
-from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName
+from visionzoo.errors import ConfigError, DataError, RunFailed, require_known
 from visionzoo.registry import accepted_arguments
 from visionzoo.system import distributed
 from visionzoo.system.atomic import cannot_write, write_file, write_text
@@ -440,8 +440,7 @@ def _supernet(settings: SearchSettings) -> Supernet:
     cls = _SPACES[settings.space]
     known, _ = accepted_arguments(cls)
     for name in options:
-        if name not in known:
-            raise UnknownName(name, kind=f"option of the space {settings.space}", known=known)
+        require_known(name, known, f"option of the space {settings.space}")
     return cls(**options)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, require_split, sample_of
 from visionzoo.datasets.counting.point_files import numbered_lines, read_json_points, read_mat_points
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, UnknownName
+from visionzoo.errors import DataError, require_known
 from visionzoo.registry import DATASETS
 
 _SPLITS = ("train", "val", "test")
@@ -53,8 +53,7 @@ class NWPUCrowdDataset(CountingDataset):
         max_refetch: int = 1000,
     ):
         require_split(split, _SPLITS, "NWPUCrowdDataset")
-        if annotation not in _ANNOTATIONS:
-            raise UnknownName(annotation, kind="annotation of NWPUCrowdDataset", known=_ANNOTATIONS)
+        require_known(annotation, _ANNOTATIONS, "annotation of NWPUCrowdDataset")
         root = resolve_data_root(data_root)
         has_points = split != "test" if labelled is None else labelled
         super().__init__(
