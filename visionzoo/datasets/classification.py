@@ -13,7 +13,7 @@ from mmengine.dataset import BaseDataset
 from visionzoo.datasets.class_map import ClassMap, find_label, read_class_map, require_once, unknown_label
 from visionzoo.datasets.coco_file import require_image_files
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -276,10 +276,9 @@ def _folder_samples(
         if not paths:
             empty.append(name)
     if empty and not allow_empty:
-        shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
         raise DataError(
             f"{folder}: expected images ({', '.join(endings[:4])}, ...) in every class folder, found {len(empty)} "
-            f"empty ({shown}); fill or remove them, or set allow_empty=True"
+            f"empty ({first_of(empty)}); fill or remove them, or set allow_empty=True"
         )
     if not samples:
         raise DataError(f"{folder}: expected images in its class folders, found none; {advice}")

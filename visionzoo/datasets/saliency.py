@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.dataset import BaseDataset
 
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
 
 # A stem may have several files (MSRA-B is published with image and mask side by side); the first of these counts.
@@ -123,7 +123,7 @@ def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dic
         missing = [name for name in names if name not in known]
         if missing:
             raise DataError(
-                f"{root}: expected {len(names)} {kind}, found {len(missing)} missing ({', '.join(missing[:3])}"
-                f"{', ...' if len(missing) > 3 else ''}); copy them again, or list the others in a split"
+                f"{root}: expected {len(names)} {kind}, found {len(missing)} missing "
+                f"({first_of(missing)}); copy them again, or list the others in a split"
             )
     return [{"img_path": images[name], "gt_path": masks[name]} for name in names]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, first_of
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 Sample = dict[str, Any]
@@ -100,8 +100,8 @@ def require_files(paths: Sequence[Path], kind: str, root: Path) -> None:
     missing = [str(path.relative_to(root)) for path in paths if not path.is_file()]
     if missing:
         raise DataError(
-            f"{root}: expected {len(paths)} {kind}, found {len(missing)} missing ({', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}); copy them again, or remove what lacks them"
+            f"{root}: expected {len(paths)} {kind}, found {len(missing)} missing "
+            f"({first_of(missing)}); copy them again, or remove what lacks them"
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, nearest_name, one_of
+from visionzoo.errors import DataError, first_of, nearest_name, one_of
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import SCENARIOS, lines_path, read_lines, read_list, scenario_of
 
@@ -145,8 +145,8 @@ def _require_files(root: Path, paths: Sequence[str], kind: str) -> None:
         if name not in there[folder]:
             missing.append(path)
     if missing:
-        shown = ", ".join(os.path.relpath(path, root) for path in missing[:3])
+        shown = first_of(os.path.relpath(path, root) for path in missing)
         raise DataError(
-            f"{root}: expected the {len(paths)} {kind} that the list names, found {len(missing)} missing ({shown}"
-            f"{', ...' if len(missing) > 3 else ''}); unpack them again; {_ADVICE}"
+            f"{root}: expected the {len(paths)} {kind} that the list names, found {len(missing)} missing ({shown}); "
+            f"unpack them again; {_ADVICE}"
         )

@@ -14,7 +14,7 @@ from mmengine.dataset import BaseDataset
 
 from visionzoo.datasets.lanes.slots import existence, lane_slots
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import read_tusimple
 
@@ -93,7 +93,7 @@ def _samples_of(root: Path, names: Sequence[str], lanes: int) -> list[dict[str, 
     if missing:
         raise DataError(
             f"{root}: expected the {len(samples)} images that {', '.join(names)} name, found {len(missing)} missing "
-            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); unpack them again; {_ADVICE}"
+            f"({first_of(missing)}); unpack them again; {_ADVICE}"
         )
     return list(samples.values())
 
