@@ -22,7 +22,7 @@ what to do``; only lists (config problems, checkpoint mismatches) may follow bel
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 
 class ZooError(Exception):
@@ -107,7 +107,7 @@ def one_of(known: Iterable[str], most: int = 12) -> str:
     return f"known: {some_of(names, most)}" if names else "nothing is registered"
 
 
-def require_known(name: object, known: Iterable[str], kind: str) -> None:
+def require_known(name: object, known: Collection[str], kind: str) -> None:
     """Pass a name that exists.
 
     Raises:

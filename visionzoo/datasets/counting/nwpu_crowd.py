@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, require_split, sample_of
 from visionzoo.datasets.counting.point_files import numbered_lines, read_json_points, read_mat_points
+from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, require_known
 from visionzoo.registry import DATASETS
@@ -34,7 +36,7 @@ class NWPUCrowdDataset(CountingDataset):
         split: ``train``, ``val`` or ``test``.
         annotation: ``mat`` or ``json``.
         labelled: whether there are points. Default: for all but the test.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         UnknownName: no such ``annotation``. DataError: lists, images or annotations are missing or unusable.
@@ -46,11 +48,7 @@ class NWPUCrowdDataset(CountingDataset):
         split: str = "train",
         annotation: str = "mat",
         labelled: bool | None = None,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         require_split(split, _SPLITS, "NWPUCrowdDataset")
         require_known(annotation, _ANNOTATIONS, "annotation of NWPUCrowdDataset")
@@ -59,11 +57,7 @@ class NWPUCrowdDataset(CountingDataset):
         super().__init__(
             root,
             _samples(root, split, annotation if has_points else None),
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
 
