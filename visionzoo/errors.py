@@ -23,7 +23,7 @@ what to do``; only lists (config problems, checkpoint mismatches) may follow bel
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 
 class ZooError(Exception):
@@ -109,5 +109,34 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
 def one_of(known: Iterable[str], most: int = 12) -> str:
     """A short list of what exists: ``known: a, b, c and 4 more``."""
     names = sorted(known)
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"known: {', '.join(names[:most])}{rest}" if names else "nothing is registered"
+    return f"known: {some_of(names, most)}" if names else "nothing is registered"
+
+
+def require_known(name: object, known: Collection[str], kind: str) -> None:
+    """Pass a name that exists.
+
+    Raises:
+        UnknownName: ``known`` does not have the name.
+    """
+    if name not in known:
+        raise UnknownName(str(name), kind=kind, known=known)
+
+
+def first_of(names: Iterable[str], most: int = 3) -> str:
+    """The first names, and dots where there are more.
+
+    >>> first_of(["a", "b", "c", "d"])
+    'a, b, c, ...'
+    """
+    listed = list(names)
+    return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")
+
+
+def some_of(names: Iterable[str], most: int) -> str:
+    """The first names, and how many more there are.
+
+    >>> some_of(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+    """
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

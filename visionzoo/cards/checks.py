@@ -20,6 +20,7 @@ from visionzoo.cards.seeding import fill_weights, seeded_image, settle_norms
 from visionzoo.cards.tasks import task_checks
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.engine.loaders import build_dataset, build_loader, class_names
+from visionzoo.errors import some_of
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import METRICS, SCOPE
 from visionzoo.weights.loading import without_pretrained
@@ -197,8 +198,7 @@ def difference(
 
 
 def _names(numbers: Mapping[str, Any]) -> str:
-    names = sorted(numbers)
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return some_of(sorted(numbers), most=6)
 
 
 def arrays_path(card: Card) -> Path:

@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from visionzoo.cli.common import Parser, note
-from visionzoo.errors import CheckpointError, ConfigError, OutputError, UnknownName
+from visionzoo.errors import CheckpointError, ConfigError, OutputError, require_known
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,8 +91,7 @@ def parser() -> Parser:
 
 def run(args: argparse.Namespace) -> int:
     """Convert one file."""
-    if args.system not in _CONVERTERS:
-        raise UnknownName(args.system, kind="converter", known=_CONVERTERS)
+    require_known(args.system, _CONVERTERS, "converter")
     _require_new_safetensors(args.target, args.overwrite)
     module = import_module(_CONVERTERS[args.system])
     use = args.use or next(each for each in _WHOLE_FIRST if hasattr(module, _FUNCTIONS[each]))

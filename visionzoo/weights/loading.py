@@ -17,7 +17,7 @@ import torch
 from mmengine.model.weight_init import PretrainedInit, update_init_info
 from torch import Tensor, nn
 
-from visionzoo.errors import CheckpointError, nearest_name
+from visionzoo.errors import CheckpointError, nearest_name, some_of
 from visionzoo.registry import WEIGHT_INITIALIZERS
 from visionzoo.weights.downloads import fetch_weights, file_sha256, known_url, offline, verify_sha256
 from visionzoo.weights.safe_load import close_pickle_fallback, fetch_on_first_rank, read_checkpoint
@@ -143,7 +143,7 @@ def weights_of(checkpoint: Mapping[str, Any], source: str, *, use_ema: bool = Tr
     state = _chosen_state(checkpoint, use_ema)
     tensors = OrderedDict((str(key), value) for key, value in state.items() if isinstance(value, Tensor))
     if not tensors:
-        raise CheckpointError(f"{source}: expected tensors by name, found {_some(map(str, state), 5) or 'nothing'}")
+        raise CheckpointError(f"{source}: expected tensors by name, found {some_of(map(str, state), 5) or 'nothing'}")
     stripped = _without_prefix(tensors, "module.")
     if "ema_state_dict" in checkpoint and not use_ema:
         stripped.pop("steps", None)
@@ -254,7 +254,7 @@ def _ignored_names(patterns: tuple[str, ...], names: list[str], source: str) -> 
         matched = {name for name in names if fnmatchcase(name, pattern)}
         if not matched:
             nearest = nearest_name(pattern.rstrip("*."), _owners(names))
-            hint = f"; did you mean {nearest}.*?" if nearest else f"; names begin with {_some(_tops(names), 8)}"
+            hint = f"; did you mean {nearest}.*?" if nearest else f"; names begin with {some_of(_tops(names), 8)}"
             raise CheckpointError(f"{source}: ignore={pattern!r} matches no tensor of model or checkpoint{hint}")
         found |= matched
     return frozenset(found)
@@ -315,7 +315,8 @@ def _is_counter(key: str) -> bool:
 def _nothing_fits(source: str, model: nn.Module, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
     return (
         f"{source}: expected weights of {type(model).__name__}, but none of its {len(tensors)} tensors fits the "
-        f"model's {len(own)}; it has {_some(tensors, 3)}, the model {_some(own, 3)}; name the checkpoint of this model"
+        f"model's {len(own)}; it has {some_of(tensors, 3)}, the model {some_of(own, 3)}; "
+        "name the checkpoint of this model"
     )
 
 
@@ -367,12 +368,6 @@ def _table(title: str, rows: Sequence[str]) -> list[str]:
     return [f"  {title} ({len(rows)}):", *(f"    {row}" for row in rows[:_LISTED]), *rest]
 
 
-def _some(names: Iterable[str], most: int) -> str:
-    listed = list(names)
-    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + rest
-
-
 # --- weights that a config names for a part ---
 
 
@@ -401,7 +396,7 @@ class StrictPretrained(PretrainedInit):
 def _below(tensors: dict[str, Tensor], prefix: str, source: str) -> dict[str, Tensor]:
     found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     if not found:
-        raise CheckpointError(f"{source}: expected tensors below {prefix!r}, found {_some(_tops(tensors), 8)}")
+        raise CheckpointError(f"{source}: expected tensors below {prefix!r}, found {some_of(_tops(tensors), 8)}")
     return _like(tensors, found)
 
 
