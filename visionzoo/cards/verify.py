@@ -89,7 +89,7 @@ def _timed(name: str, kind: str, problem: Callable[[], str | None]) -> Outcome:
         try:
             found = problem()
         except ZooError as error:  # what a user can cause is an outcome; our own mistakes keep their traceback
-            found = str(error).splitlines()[0]
+            found = error.sentence
     return Outcome(name, kind, found is None, found or "agrees", time.perf_counter() - start)
 
 

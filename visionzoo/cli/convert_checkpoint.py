@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         tensors = _CONVERSIONS[use](module, read, _options(args))
         made_for = module.input_of(read) if hasattr(module, "input_of") else {}
     except CheckpointError as error:
-        raise CheckpointError(str(error).replace("checkpoint:", f"{args.source}:", 1)) from error
+        raise error.at(args.source) from error
     _write(args, tensors, made_for)
     return 0
 

@@ -205,6 +205,7 @@ def load_weights(
     use_ema: bool = True,
     sha256: str | None = None,
     trust_pickle: bool = False,
+    where: str | None = None,
 ) -> LoadReport:
     """Copy weights into ``model``.
 
@@ -214,11 +215,13 @@ def load_weights(
         strict: every tensor must fit. Otherwise those that fit are loaded and the report says which did not.
         ignore: patterns like ``bbox_head.*`` of names that keep the model's own values; each must match something.
         use_ema, sha256, trust_pickle: see :func:`read_weights`.
+        where: what messages call ``source`` (default: its path, or "weights" for tensors by name).
 
     Raises:
         CheckpointError: something does not fit and ``strict``; nothing fits; a pattern matches nothing.
     """
     name, tensors = _named_tensors(source, use_ema=use_ema, sha256=sha256, trust_pickle=trust_pickle)
+    name = where or name
     own = model.state_dict()
     ignored = _ignored_names(tuple(ignore), [*own, *(key for key in tensors if key not in own)], name)
     kept = _like(tensors, {key: value for key, value in tensors.items() if key not in ignored})
@@ -385,10 +388,7 @@ class StrictPretrained(PretrainedInit):
         tensors = read_weights(self.checkpoint)
         if self.prefix is not None:
             tensors = _below(tensors, self.prefix.rstrip(".") + ".", str(self.checkpoint))
-        try:
-            load_weights(module, tensors, strict=False)
-        except CheckpointError as error:
-            raise CheckpointError(str(error).replace("weights:", f"{self.checkpoint}:", 1)) from error
+        load_weights(module, tensors, strict=False, where=str(self.checkpoint))
         if hasattr(module, "_params_init_info"):
             update_init_info(module, init_info=self._get_init_info())
 
