@@ -14,6 +14,7 @@ from visionzoo.cards.seeding import fill_weights, seeded_array, seeded_image
 from visionzoo.cards.table import BEGIN, END, with_table, zoo_table
 from visionzoo.cards.verify import record_card, replace_values, table_problem, verify_cards
 from visionzoo.cli.cards import main
+from visionzoo.config import load_config
 from visionzoo.errors import CardError
 
 NAME = "rcnet_retinanet"
@@ -265,3 +266,22 @@ def test_help_shows_two_examples(capsys, verb):
 def test_no_verb_prints_usage(capsys):
     assert main([]) == 2
     assert "verbs:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrap", [list, lambda metrics: dict(type="Evaluator", metrics=metrics)])
+def test_several_metrics_are_measured(monkeypatch, wrap):
+    """The numbers of one metric, and beside them those of a second one with another prefix."""
+    card = read_card("dinat_s_tiny_imagenet")
+    check = next(check for check in card.zoo.checks if check.kind == "metric")
+    single = cards_checks.measure_metric(card, check)
+
+    def with_two(name, **options):
+        loaded = load_config(name, **options)
+        metric = dict(loaded.cfg.val_evaluator)
+        loaded.cfg.val_evaluator = wrap([metric, {**metric, "prefix": "again"}])
+        return loaded
+
+    monkeypatch.setattr(cards_checks, "load_config", with_two)
+    double = cards_checks.measure_metric(card, check)
+    assert {name: value for name, value in double.items() if not name.startswith("again/")} == single
+    assert double["again/top1"] == single["cls/top1"]

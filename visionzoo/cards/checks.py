@@ -283,10 +283,17 @@ def _class_count(dataset: Any) -> int | None:
 
 def _evaluate(loaded: LoadedConfig, dataset: Any, batches: list) -> Numbers:
     """Official numbers of predicted samples, without those that the drawn images cannot give (-1)."""
+    numbers: Numbers = {}
+    for metric in _metrics_of(loaded.cfg.val_evaluator):
+        metric.dataset_meta = dataset.metainfo
+        for samples in batches:
+            metric.process({}, samples)
+        numbers |= metric.evaluate(len(dataset))
+    return {name: float(value) for name, value in numbers.items() if value >= 0}
+
+
+def _metrics_of(evaluator: Any) -> list[Any]:
+    """Build the metrics of a config: one, a list of them, or an evaluator with ``metrics``."""
+    given: Any = evaluator.get("metrics", evaluator) if isinstance(evaluator, Mapping) else evaluator
     with DefaultScope.overwrite_default_scope(SCOPE):
-        metric = METRICS.build(copy.deepcopy(loaded.cfg.val_evaluator))
-    metric.dataset_meta = dataset.metainfo
-    for samples in batches:
-        metric.process({}, samples)
-    found = metric.evaluate(len(dataset))
-    return {name: float(value) for name, value in found.items() if value >= 0}
+        return [METRICS.build(copy.deepcopy(cfg)) for cfg in ([given] if isinstance(given, Mapping) else given)]
