@@ -285,3 +285,19 @@ def test_several_metrics_are_measured(monkeypatch, wrap):
     double = cards_checks.measure_metric(card, check)
     assert {name: value for name, value in double.items() if not name.startswith("again/")} == single
     assert double["again/top1"] == single["cls/top1"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1000, 2_007_040])
+def test_kept_values_do_not_depend_on_the_cpu(count):
+    """Whole numbers between the exact places and the next ones; the ends are kept."""
+    indices = cards_checks.kept_indices(count)
+    assert len(indices) == min(64, count)
+    assert indices[0] == 0
+    assert indices[-1] == count - 1
+    exact = np.arange(len(indices)) * ((count - 1) / max(len(indices) - 1, 1))
+    assert np.abs(indices - exact).max() <= 1
+
+
+def test_kept_values_are_those_of_the_stored_arrays():
+    """A CPU without fused multiply-add rounds twice and would choose 1083164."""
+    assert cards_checks.kept_indices(2_007_040)[34] == 1_083_163
