@@ -57,7 +57,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 def task_of(name: str) -> str:
     """What a model does, as its config says."""
-    return str(load_config(name).cfg.get("task", "detection"))
+    return str(load_config(name).cfg.get("task"))
 
 
 def headline(name: str) -> str:

@@ -178,7 +178,7 @@ def test_a_released_file_becomes_weights_of_a_config(tmp_path, capsys):
     assert convert_command([*command, "--inference-only", "--overwrite"]) == 0
     torch.save(model.state_dict(), tmp_path / "ultimate.pth")
     assert convert_command([*command, "--overwrite"]) == 2
-    assert "ultimate.pth: expected GCoNet+" in capsys.readouterr().err
+    assert "ultimate.pth: checkpoint: expected GCoNet+" in capsys.readouterr().err
 
 
 # --- what a group has in common ---

@@ -122,7 +122,7 @@ def test_the_command_writes_them(tmp_path, capsys):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     arguments[2:4] = [str(tmp_path / "other.pth"), str(tmp_path / "other.safetensors")]
     assert main(arguments) == 2
-    assert "other.pth: expected HMoDE" in capsys.readouterr().err
+    assert "other.pth: checkpoint: expected HMoDE" in capsys.readouterr().err
 
 
 def test_counts_survive_a_checkpoint(tmp_path):

@@ -10,8 +10,9 @@ from inference_scenes import scene
 
 from visionzoo import Inferencer
 from visionzoo.cli.infer import main
-from visionzoo.reports.images import draw_class_scores, side_by_side
+from visionzoo.reports.images import side_by_side
 from visionzoo.structures.class_scores import class_scores_of
+from visionzoo.tasks.classification import draw_class_scores
 from visionzoo.zoo import get_model
 
 CLASSES = tuple(f"kind {i}" for i in range(7))

@@ -9,15 +9,15 @@ from inference_scenes import scene
 from visionzoo.errors import InputError
 from visionzoo.reports.images import (
     class_colour,
-    draw_count,
-    draw_detections,
-    draw_lanes,
     scale_to_read,
     side_by_side,
 )
 from visionzoo.structures.counts import CrowdCount
 from visionzoo.structures.detections import Detections, decode_mask, encode_mask
 from visionzoo.structures.lanes import Lanes
+from visionzoo.tasks.counting import draw_count
+from visionzoo.tasks.detection import draw_detections
+from visionzoo.tasks.lanes import draw_lanes
 
 
 def detections(boxes, size, labels=None, masks=None, names=("circle", "square")):

@@ -13,11 +13,11 @@ from PIL import Image
 from visionzoo import Inferencer
 from visionzoo.cli.infer import main
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.inference.tasks import task_result
 from visionzoo.inference.writing import remove_old_results
 from visionzoo.metrics.lanes.folders import score_culane_folders
 from visionzoo.structures.lane_files import read_lines, read_tusimple
 from visionzoo.structures.lanes import Lanes
+from visionzoo.tasks import task_of
 
 EVERY_LANE = ["model.head.exist_threshold=0.0", "model.head.rows={'kind': 'culane', 'threshold': 0.0}"]
 EXISTING = ["model.head.exist_threshold=0.5"]
@@ -184,7 +184,7 @@ def test_videos_have_lanes_for_every_frame(weights, tmp_path):
 
 
 def test_no_lanes_are_an_empty_file_and_an_empty_list(tmp_path):
-    row = task_result("lanes")
+    row = task_of("lanes")
     nothing = Lanes((), (), ())
     (file,) = row.files
     assert file.content(nothing) == b""
@@ -196,7 +196,7 @@ def test_no_lanes_are_an_empty_file_and_an_empty_list(tmp_path):
 
 def test_whole_rows_are_whole_numbers():
     lane = np.array([[10.0, 50.0], [12.0, 40.0], [13.0, 30.25]])
-    line = task_result("lanes").lines.line(Lanes((lane,), (0.9,), (1,)), "a.jpg", (90, 60), 0.01)
+    line = task_of("lanes").lines.line(Lanes((lane,), (0.9,), (1,)), "a.jpg", (90, 60), 0.01)
     assert json.dumps(line["h_samples"]) == "[30.25, 40, 50]"
     assert line["lanes"] == [[13.0, 12.0, 10.0]]
 

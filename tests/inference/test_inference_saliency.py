@@ -12,8 +12,9 @@ from PIL import Image
 from visionzoo import Inferencer
 from visionzoo.cli.infer import main
 from visionzoo.errors import InputError
-from visionzoo.reports.images import class_colour, draw_saliency
+from visionzoo.reports.images import class_colour
 from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
+from visionzoo.tasks.saliency import draw_saliency
 from visionzoo.zoo import get_model
 
 NAME = "connnet_r50"

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from visionzoo.cards.files import Card
 from visionzoo.cards.schema import BuildCheck, EvalCheck, ForwardCheck, LearnCheck, MetricCheck
 from visionzoo.cards.seeding import fill_weights, seeded_image, settle_norms
-from visionzoo.cards.tasks import task_checks
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.engine.loaders import build_dataset, build_loader, class_names
 from visionzoo.errors import some_of
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import METRICS, SCOPE
+from visionzoo.tasks import task_of
 from visionzoo.weights.loading import without_pretrained
 
 # How many numbers of each output a card keeps, evenly spaced.
@@ -91,7 +91,7 @@ def measure_metric(card: Card, check: MetricCheck) -> Numbers:
     loaded = load_config(card.name, tiny=True)
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
     classes = _class_count(dataset) or 0
-    shaken = task_checks(loaded.cfg.task).shaken
+    shaken = task_of(loaded.cfg.task).shaken
     samples = [shaken(dataset.get_data_info(index), index, check.seed, classes) for index in range(len(dataset))]
     return _evaluate(loaded, dataset, [samples])
 
@@ -100,7 +100,7 @@ def measure_metric(card: Card, check: MetricCheck) -> Numbers:
 def measure_eval(card: Card, check: EvalCheck) -> Numbers:
     """Load, predict with seeded weights and evaluate the drawn images; also how many scores, and their mean."""
     cfg = load_config(card.name).cfg
-    task = task_checks(cfg.task)
+    task = task_of(cfg.task)
     options = task.options(cfg.model)
     loaded = load_config(card.name, tiny=True, options=options, allow_new=True)  # as in rows of SCNNHead, a plain dict
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")

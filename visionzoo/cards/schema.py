@@ -9,7 +9,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from visionzoo.registry import task_names
 
 SCHEMA_VERSION = 1
 
@@ -20,19 +22,14 @@ STATUS = {
     "baseline": "parts of another library, to compare with",
 }
 
-Task = Literal[
-    "classification",
-    "detection",
-    "instances",
-    "saliency",
-    "co_saliency",
-    "referring",
-    "connectivity",
-    "lanes",
-    "counting",
-    "registration",
-    "panoptic",
-]
+
+def _known_task(name: str) -> str:
+    if name not in task_names():
+        raise ValueError(f"expected a task ({', '.join(task_names())}), found {name!r}")
+    return name
+
+
+Task = Annotated[str, AfterValidator(_known_task)]
 Url = Annotated[str, Field(pattern=r"^https://\S+$")]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Text = Annotated[str, Field(min_length=1)]

@@ -6,23 +6,16 @@ its own stream, so a part that is added or renamed leaves the others as they wer
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from visionzoo.models.task_model import TaskModel
+from visionzoo.structures.seeded import seeded_array
 
 # Of He's scale. Where a norm follows, it makes no difference; where none does, scores and boxes stay moderate.
 _GAIN = 0.3
-
-
-def seeded_array(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal numbers, float32, that depend on nothing but the arguments."""
-    stream = zlib.crc32(f"{seed}:{name}:{tuple(shape)}".encode())
-    return np.asarray(np.random.RandomState(stream).standard_normal(shape), dtype=np.float32)
 
 
 def seeded_image(seed: int, name: str, height: int, width: int) -> Tensor:

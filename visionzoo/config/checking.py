@@ -77,6 +77,7 @@ def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]
     problems = [
         *_import_problems(tree),
         *_top_level_problems(tree),
+        *_task_problems(tree),
         *_part_shape_problems(tree),
         *_value_problems(tree),
     ]
@@ -122,6 +123,19 @@ def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
         if given and len(given) < len(group):
             absent = [key for key in group if key not in given]
             yield given[0], f"needs {' and '.join(absent)} as well; add what is absent or leave all three out"
+
+
+def _task_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """A config names one task, or several for a model of several heads."""
+    from visionzoo.registry import task_names
+
+    given = tree.get("task")
+    if given is None:
+        yield "task", f'a config needs a task; add task = "{task_names()[0]}" or another of {", ".join(task_names())}'
+        return
+    for name in given if isinstance(given, (list, tuple)) else [given]:
+        if name not in task_names():
+            yield "task", f"no task is called {name!r}; {_answer(str(name), task_names())}"
 
 
 def _part_shape_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:

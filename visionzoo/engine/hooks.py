@@ -18,8 +18,9 @@ from torch import Tensor
 from visionzoo.engine.checkpoints import point_to, save_weights
 from visionzoo.engine.loaders import sample_names
 from visionzoo.errors import ConfigError, RunFailed
-from visionzoo.registry import HOOKS
+from visionzoo.registry import HOOKS, task_names
 from visionzoo.system.distributed import is_first
+from visionzoo.tasks import task_of
 
 
 @HOOKS.register_module()
@@ -73,12 +74,19 @@ class TrainingProgressHook(Hook):
             module.set_training_progress(runner.iter, runner.max_iters)
 
 
+def _metrics_of_task(runner: Any) -> Mapping[str, str]:
+    """Return the metrics by which the config's task chooses checkpoints, and whether greater or less is better."""
+    task = (runner.cfg or {}).get("task")
+    return task_of(task).save_best if task in task_names() else {}
+
+
 @HOOKS.register_module()
 class ZooCheckpointHook(CheckpointHook):
     """Checkpoints at the top of the work dir: ``epoch_N.pth`` or ``iter_N.pth``, ``best_*.safetensors``.
 
     Arguments are those of :class:`mmengine.hooks.CheckpointHook`. An old checkpoint is removed
-    after the new one is safe, never before. ``save_best`` defaults to the first metric.
+    after the new one is safe, never before. ``save_best="auto"`` is the first measured metric of the task's
+    ``save_best``, or the first metric if none of those is measured.
     """
 
     def __init__(self, *args: Any, save_best: str | list[str] | None = "auto", **kwargs: Any):
@@ -92,7 +100,7 @@ class ZooCheckpointHook(CheckpointHook):
         newest = runner.message_hub.get_info("last_ckpt", None)
         self.last_ckpt = None if newest is None else str(Path(self.out_dir) / newest)
         if self.save_best == ["auto"] and "best_key" in runner.message_hub.runtime_info:
-            self._choose_best_metric([runner.message_hub.get_info("best_key")])
+            self._choose_best_metric(runner, runner.message_hub.get_info("best_key"))
 
     def after_validation(self, runner: Any) -> None:
         """Write the newest checkpoint again when it is of this very moment: it now says that it was validated."""
@@ -122,13 +130,14 @@ class ZooCheckpointHook(CheckpointHook):
         fallen = [self.keep_ckpt_ids.popleft() for _ in range(len(self.keep_ckpt_ids) - self.max_keep_ckpts)]
         return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in fallen]
 
-    def _choose_best_metric(self, names: list[str]) -> None:
+    def _choose_best_metric(self, runner: Any, name: str) -> None:
+        rule = _metrics_of_task(runner).get(name)
         try:
-            self._init_rule(self._rules_given, names)
+            self._init_rule(self._rules_given if any(self._rules_given) else [rule], [name])
         except ValueError as error:
             raise ConfigError(
                 "default_hooks.checkpoint",
-                expected=f"to know whether more {names[0]} is better",
+                expected=f"to know whether more {name} is better",
                 found="no rule for it",
                 advice="give save_best and rule='greater' or rule='less'",
             ) from error
@@ -137,9 +146,9 @@ class ZooCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         if "auto" in self.key_indicators:
-            first = next(iter(metrics))
-            self._choose_best_metric([first])
-            runner.message_hub.update_info("best_key", first)
+            name = next((name for name in _metrics_of_task(runner) if name in metrics), next(iter(metrics)))
+            self._choose_best_metric(runner, name)
+            runner.message_hub.update_info("best_key", name)
         for name in self.key_indicators:
             self._save_if_best(runner, name, metrics)
 

@@ -21,7 +21,7 @@ from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooE
 from visionzoo.inference.inputs import Source, group_of, sources_of
 from visionzoo.inference.preparing import Preparation, Prepared, read_source, test_pipeline_of
 from visionzoo.inference.released import released_weights
-from visionzoo.inference.tasks import Result, members_of, task_result
+from visionzoo.tasks import Result, task_of
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
@@ -127,8 +127,8 @@ class Inferencer:
         loaded = load_config(Path(name_or_config), tiny=tiny, options=options, allow_new=allow_new)
         cfg = loaded.cfg
         self.name, self.notes = loaded.name, loaded.notes
-        self.task = cfg.get("task", "detection")
-        self._task = task_result(self.task)
+        self.task = str(cfg.task)
+        self._task = task_of(self.task)
         self.score_threshold = self._task.threshold if score_threshold is None else score_threshold
         self.prepare = Preparation(test_pipeline_of(cfg, loaded.source))
         self.weights = _chosen_weights(loaded.name, weights)
@@ -264,7 +264,7 @@ class Inferencer:
         if readable:
             group = self.prepare.group([sources[i] for i in readable], [images[i] for i in readable])  # type: ignore[misc]
             (sample,), seconds = self._tested([group.sample], group.sources[0].name, len(readable))
-            for i, each, image in zip(readable, members_of(sample), group.images, strict=True):
+            for i, each, image in zip(readable, self._task.members(sample), group.images, strict=True):
                 item = Prepared(sources[i], {}, (image.shape[1], image.shape[0]), image)
                 found[i] = self._result(item, each, threshold, seconds)
                 if found[i].error is not None and errors == "raise":

@@ -42,12 +42,12 @@ from PIL import Image
 
 from visionzoo.inference.inferencer import Inferencer, Prediction
 from visionzoo.inference.inputs import Source
-from visionzoo.inference.tasks import task_result
 from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
 from visionzoo.inference.videos import Video
 from visionzoo.reports.images import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
 from visionzoo.system.atomic import cannot_write, write_file, write_text
 from visionzoo.system.versions import git_describe, versions
+from visionzoo.tasks import task_of
 
 IMAGES = ("overlay", "side")
 
@@ -71,7 +71,7 @@ class PredictionWriter:
         self.about, self.started = about or {}, time.time()
         self.done = self.failed = 0
         self.notes: list[str] = []
-        self._task = task_result(inferencer.task)
+        self._task = task_of(inferencer.task)
         self._lines = _Lines(out / "predictions.jsonl")
         self._coco = _CocoResults(out / "predictions.coco.json") if self._task.coco else None
         self._rows = _Rows(out / "predictions.csv") if self._task.row else None

@@ -1,11 +1,10 @@
-"""What the checks know about tasks: predictions drawn from the truth, for each kind of task."""
+"""Checks of tasks: predictions drawn from the truth, slightly wrong, for each task."""
 
 import numpy as np
 import pytest
 import torch
 
 from visionzoo.cards import read_cards
-from visionzoo.cards.tasks import TASKS, task_checks
 from visionzoo.config import load_config
 from visionzoo.datasets.co_saliency import CoSaliencyFolder
 from visionzoo.datasets.counting import ShanghaiTechDataset, TRANCOSDataset
@@ -15,10 +14,12 @@ from visionzoo.errors import UnknownName
 from visionzoo.metrics.counting import CountMetric
 from visionzoo.metrics.lanes import CULaneMetric, TuSimpleMetric
 from visionzoo.metrics.saliency import SaliencyMetric
+from visionzoo.registry import task_names
 from visionzoo.structures.task_sample import TaskSample
+from visionzoo.tasks import task_of
 
-GROUPS = task_checks("co_saliency")
-SINGLE = task_checks("saliency")
+GROUPS = task_of("co_saliency")
+SINGLE = task_of("saliency")
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +39,13 @@ def measured(samples, **options):
     return metric.evaluate(len(samples)), metric
 
 
-def test_every_task_of_a_card_has_a_row():
-    assert {card.task for card in read_cards()} <= set(TASKS)
+def test_every_task_of_a_card_has_a_file():
+    assert {card.task for card in read_cards()} <= set(task_names())
 
 
 def test_unknown_task_suggests_the_nearest():
     with pytest.raises(UnknownName, match="did you mean 'co_saliency'"):
-        task_checks("co-saliency")
+        task_of("co-saliency")
 
 
 def test_a_shaken_group_has_a_map_for_every_mask(groups):
@@ -102,7 +103,7 @@ def test_scores_are_means_of_all_maps():
 
 
 def shaken_by(task, dataset, seed=0):
-    checks = task_checks(task)
+    checks = task_of(task)
     return [checks.shaken(dataset.get_data_info(index), index, seed, 0) for index in range(len(dataset))]
 
 
@@ -137,7 +138,7 @@ def test_lost_lanes_stay_lost_and_others_only_move_sideways():
 
 
 def test_every_lane_passes():
-    checks = task_checks("lanes")
+    checks = task_of("lanes")
     for name in ("scnn_culane", "scnn_tusimple"):
         head = load_config(name).cfg.model.head
         changed = load_config(name, tiny=True, options=checks.options({"head": head}), allow_new=True).cfg.model.head
@@ -184,5 +185,5 @@ def test_scores_of_counts_are_the_counts():
     samples = [TaskSample(), TaskSample()]
     for sample, value in zip(samples, (3.0, 0.5)):
         sample.set_field(torch.tensor(value), "pred_count")
-    assert task_checks("counting").scores(samples).tolist() == [3.0, 0.5]
-    assert task_checks("counting").options({}) == []
+    assert task_of("counting").scores(samples).tolist() == [3.0, 0.5]
+    assert task_of("counting").options({}) == []

@@ -1,0 +1,68 @@
+"""Classification: scores of the classes of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from visionzoo.reports.images import Colour, class_colour, enlarged, label_font, letter_height
+from visionzoo.structures.class_scores import ClassScores, class_scores_of
+from visionzoo.structures.seeded import seeded_array
+from visionzoo.tasks._base import Task
+
+
+class Classification(Task):
+    """Classes of an image."""
+
+    row = staticmethod(ClassScores.to_row)
+    save_best = {"cls/top1": "greater"}
+
+    def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> ClassScores:
+        return class_scores_of(sample.pred_score, names)
+
+    def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
+        return draw_class_scores(image, result, scale)
+
+    def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+        """The right class leads by as much as the noise of the others, so that it is not always found."""
+        score = seeded_array(seed, f"scores {index}", (classes,))
+        score[sample["gt_label"]] += 1.5
+        return {"gt_label": sample["gt_label"], "pred_score": score}
+
+    def scores(self, samples: Sequence[Any]) -> Tensor:
+        return torch.stack([sample.pred_score.max() for sample in samples])
+
+
+def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> np.ndarray:
+    """The image with a panel below it: one bar for each class, as long as its score.
+
+    Args:
+        image: (H, W, 3) uint8 RGB. It is not changed.
+        found: what to draw, best first.
+        scale: enlarge the image this many times; see :func:`scale_to_read`.
+
+    Returns:
+        (scale * H + panel, scale * W, 3) uint8 RGB.
+    """
+    image = enlarged(image, scale)
+    letters = letter_height(image)
+    row, font = round(1.6 * letters), label_font(letters)
+    panel = Image.new("RGB", (image.shape[1], max(1, len(found)) * row), (255, 255, 255))
+    pen = ImageDraw.Draw(panel)
+    for index, (label, score) in enumerate(zip(found.labels.tolist(), found.scores.tolist())):
+        top = index * row
+        length = round(min(score, 1.0) * panel.width)
+        pen.rectangle((0, top, max(length - 1, 1), top + row - 3), fill=_paler(class_colour(label)))
+        pen.text((4, top + 0.15 * row), f"{found.name_of(label)} {score:.2f}", fill=(0, 0, 0), font=font)
+    return np.concatenate([image, np.asarray(panel)], axis=0)
+
+
+def _paler(colour: Colour) -> Colour:
+    """Half way to white, so that black letters can be read on it."""
+    red, green, blue = ((part + 255) // 2 for part in colour)
+    return red, green, blue

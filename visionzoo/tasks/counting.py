@@ -1,0 +1,102 @@
+"""Counting: the number of people in an image, and where they are."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from visionzoo.datasets.transforms.counting import LoadRoi
+from visionzoo.ops.density_maps import count_map
+from visionzoo.reports.images import enlarged, label_font, letter_height, write_labels
+from visionzoo.structures.counts import CrowdCount, count_of
+from visionzoo.structures.image_size import size_of_file
+from visionzoo.structures.seeded import seeded_array
+from visionzoo.tasks._base import ResultFile, Task
+
+_DARKEST_HEAT = 0.25  # of the colour table; its beginning is black, which is no heat on a dark image
+_HEAT_OPACITY = 0.85
+# The hottest colour is never given to less than as much as so many people spread over the whole image.
+_LEAST_HEAT = 20
+_STRIP = 256  # rows that are coloured at a time, which keeps the floats of large images small
+
+
+def _density_file(result: CrowdCount) -> bytes:
+    file = io.BytesIO()
+    np.save(file, result.density)
+    return file.getvalue()
+
+
+class Counting(Task):
+    """A count with its density map."""
+
+    row = staticmethod(CrowdCount.to_row)
+    files = (ResultFile("density", "raw", ".npy", _density_file),)
+    save_best = {"count/MAE": "less"}
+
+    def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> CrowdCount:
+        return count_of(sample, size)
+
+    def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
+        return draw_count(image, result, scale)
+
+    def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+        """Everybody two pixels further right, and all of them times a number around 1."""
+        shape = size_of_file(sample["img_path"])[::-1]
+        factor = 1 + 0.2 * float(seeded_array(seed, f"count {index}", (1,))[0])
+        density = factor * np.roll(count_map(sample["gt_points"], shape), 2, axis=1)
+        shaken = {**sample, "ori_shape": shape, "pred_density": density, "pred_count": float(density.sum())}
+        return LoadRoi()(shaken) if "roi_path" in sample else shaken
+
+    def scores(self, samples: Sequence[Any]) -> Tensor:
+        return torch.stack([sample.pred_count for sample in samples])
+
+
+def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarray:
+    """The image, paler, with heat where people are dense, and the count in large letters.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of the size that the density is for. It is not changed.
+        found: what to draw. The densest place has the hottest colour, whatever its density.
+        scale: enlarge the image this many times; see :func:`scale_to_read`.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8 RGB.
+    """
+    image = enlarged(image, scale)
+    heat = _heat(found.density, image.shape[1], image.shape[0])
+    canvas = np.empty_like(image)
+    for top in range(0, len(image), _STRIP):
+        rows = slice(top, top + _STRIP)
+        canvas[rows] = _heated(image[rows], heat[rows])
+    drawing = Image.fromarray(canvas)
+    font = label_font(2 * letter_height(canvas))
+    corner = np.zeros(4)
+    write_labels(ImageDraw.Draw(drawing), [(f"{found.count:.1f}", (255, 255, 255), corner)], font, drawing.size)
+    return np.asarray(drawing).copy()
+
+
+def _heat(density: np.ndarray, width: int, height: int) -> np.ndarray:
+    """People per cell, (h, w), as smooth (height, width) float32 in [0, 1]; 1 is the densest place."""
+    cells = np.clip(density, 0, None).astype(np.float32)
+    highest = max(float(cells.max(initial=0)), _LEAST_HEAT / cells.size)
+    return cv2.resize(cells / highest, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _heated(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The image, (H, W, 3) uint8, half way to grey, under its heat, (H, W) in [0, 1]."""
+    opacity = (_HEAT_OPACITY * np.sqrt(heat))[..., None]
+    paler = 0.5 * (image + image.mean(axis=2, keepdims=True, dtype=np.float32))
+    return (paler * (1 - opacity) + _heat_colours(heat) * opacity).astype(np.uint8)
+
+
+def _heat_colours(heat: np.ndarray) -> np.ndarray:
+    """Values in [0, 1], (H, W), as (H, W, 3) uint8 RGB."""
+    shades = np.round(255 * (_DARKEST_HEAT + (1 - _DARKEST_HEAT) * heat)).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

@@ -1,0 +1,118 @@
+"""Detection: boxes with classes and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from visionzoo.reports.images import (
+    class_colour,
+    draw_box,
+    edge_of,
+    enlarged,
+    label_font,
+    letter_height,
+    line_width,
+    write_labels,
+)
+from visionzoo.structures.detections import Detections, decode_mask, detections_of
+from visionzoo.structures.seeded import seeded_array
+from visionzoo.tasks._base import Task
+
+_MASK_OPACITY = 0.45
+
+
+class Detection(Task):
+    """Boxes of objects."""
+
+    threshold = 0.3
+    coco = staticmethod(Detections.to_coco)
+    save_best = {"coco/bbox_mAP": "greater"}
+
+    def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> Detections:
+        return detections_of(sample.pred_instances, size, names)
+
+    def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
+        return draw_detections(image, result, scale)
+
+    def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+        return _shaken_boxes(sample, seed, classes)
+
+    def scores(self, samples: Sequence[Any]) -> Tensor:
+        return torch.cat([sample.pred_instances.scores for sample in samples])
+
+    def options(self, model: Mapping[str, Any]) -> list[str]:
+        """Let every box pass, so that suppression has work to do."""
+        path = "model.test_cfg.rcnn.score_thr" if "rcnn" in model["test_cfg"] else "model.test_cfg.score_thr"
+        return [f"{path}=0.0"]
+
+
+def draw_detections(image: np.ndarray, found: Detections, scale: int = 1) -> np.ndarray:
+    """Masks, boxes and labels with their scores, best on top.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of the size that the boxes are for. It is not changed.
+        found: what to draw; all of it, so filter by score before.
+        scale: enlarge the image this many times, so that letters do not hide it; see :func:`scale_to_read`.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8 RGB.
+    """
+    image = enlarged(_with_masks(image, found), scale)
+    found = replace(found, boxes=found.boxes * scale, masks=None)
+    drawing = Image.fromarray(image)
+    pen = ImageDraw.Draw(drawing)
+    width, font = line_width(image), label_font(letter_height(image))
+    for index in range(len(found))[::-1]:
+        colour = class_colour(int(found.labels[index]))
+        draw_box(pen, found.boxes[index], colour, width, drawing.size)
+    numbers = [int(number) for number in found.labels]
+    texts = [f"{found.name_of(number)} {score:.2f}" for number, score in zip(numbers, found.scores)]
+    write_labels(pen, zip(texts, map(class_colour, numbers), found.boxes), font, drawing.size)
+    return np.asarray(drawing).copy()
+
+
+def _with_masks(image: np.ndarray, found: Detections) -> np.ndarray:
+    canvas = image.copy()
+    for index in range(len(found))[::-1]:
+        if found.masks is None:
+            break
+        mask = decode_mask(found.masks[index])
+        colour = np.array(class_colour(int(found.labels[index])), dtype=float)
+        canvas[mask] = (canvas[mask] * (1 - _MASK_OPACITY) + colour * _MASK_OPACITY).astype(np.uint8)
+        canvas[edge_of(mask)] = colour.astype(np.uint8)
+    return canvas
+
+
+def _shaken_boxes(image: Mapping[str, Any], seed: int, classes: int) -> dict[str, Any]:
+    """A sample whose predictions are the image's objects, moved a little and sometimes mislabelled."""
+    objects = [each for each in image["instances"] if not each["ignore_flag"]]
+    name, count = image["img_id"], len(objects)
+    boxes = np.asarray([each["bbox"] for each in objects], dtype=np.float32).reshape(-1, 4)
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    wrong = seeded_array(seed, f"labels {name}", (count,)) > 1
+    labels = np.asarray([each["bbox_label"] for each in objects], dtype=np.int64)
+    predicted = {
+        "bboxes": boxes + 0.05 * sides * seeded_array(seed, f"boxes {name}", boxes.shape),
+        "scores": 1 / (1 + np.exp(-seeded_array(seed, f"scores {name}", (count,)))),
+        "labels": np.where(wrong, (labels + 1) % classes, labels),
+    }
+    outlines = [each["mask"] for each in objects if "mask" in each]
+    masks = [_moved_mask(outline, image) for outline in outlines]
+    predicted["masks"] = np.stack(masks) if masks else np.zeros((0, image["height"], image["width"]), dtype=bool)
+    return {"img_id": name, "pred_instances": predicted}
+
+
+def _moved_mask(outline: Any, image: Mapping[str, Any]) -> np.ndarray:
+    """The pixels of one object, two further right: polygons or run lengths to bool, (H, W)."""
+    from pycocotools import mask as masks
+
+    height, width = image["height"], image["width"]
+    runs = masks.merge(masks.frPyObjects(outline, height, width)) if isinstance(outline, list) else outline
+    return np.roll(masks.decode(runs), 2, axis=1).astype(bool)

@@ -1,0 +1,76 @@
+"""Saliency: a map of the pixels that stand out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from visionzoo.datasets.transforms.masks import read_grey
+from visionzoo.reports.images import class_colour, edge_of, enlarged, line_width
+from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
+from visionzoo.structures.seeded import seeded_array
+from visionzoo.tasks._base import ResultFile, Task
+
+_MAP_OPACITY = 0.6
+
+
+def _map_file(result: SaliencyMap) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(result.to_grey()).save(file, format="PNG")
+    return file.getvalue()
+
+
+class Saliency(Task):
+    """A saliency map of one image."""
+
+    row = staticmethod(SaliencyMap.to_json)
+    files = (ResultFile("map", "raw", ".png", _map_file),)
+    save_best = {"sal/Smeasure": "greater", "sal/Fmeasure_max": "greater"}
+
+    def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> SaliencyMap:
+        return saliency_map_of(sample.pred_map, sample.get("pred_mask"))
+
+    def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
+        return draw_saliency(image, result, scale)
+
+    def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+        return shaken_map(sample, index, seed)
+
+    def scores(self, samples: Sequence[Any]) -> Tensor:
+        return torch.stack([sample.pred_map.mean() for sample in samples])
+
+
+def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.ndarray:
+    """The image with colour where the map is high, and a line around the mask.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of the map's size. It is not changed.
+        found: what to draw.
+        scale: enlarge the image this many times; see :func:`scale_to_read`.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8 RGB.
+    """
+    colour = np.array(class_colour(0), dtype=float)
+    opacity = _MAP_OPACITY * enlarged(found.map[..., None], scale)
+    canvas = (enlarged(image, scale) * (1 - opacity) + colour * opacity).astype(np.uint8)
+    mask = enlarged(found.mask, scale)
+    for width in range(2 * line_width(canvas)):
+        edge = edge_of(mask)
+        canvas[edge] = colour.astype(np.uint8) if width % 2 == 0 else 0
+        mask = mask & ~edge
+    return canvas
+
+
+def shaken_map(image: Mapping[str, Any], index: int, seed: int) -> dict[str, Any]:
+    """The mask two pixels further right, paler, with noise, and in every fourth image inside out."""
+    truth = read_grey(image["gt_path"])
+    found = 0.2 + 0.6 * np.roll(truth, 2, axis=1) / 255
+    noisy = (1 - found if index % 4 == 3 else found) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)
+    return {"img_path": image["img_path"], "gt_map": truth, "pred_map": np.clip(noisy, 0, 1).astype(np.float32)}
