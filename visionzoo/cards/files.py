@@ -243,7 +243,7 @@ def _check_names(card: Card) -> None:
 
 
 def _shown(path: Path) -> str:
-    """How messages call a card: ``model_cards/x.md`` for a released one, ``toy_zoo/model_cards/x.md`` for a plugin's."""
+    """How messages call a card: ``model_cards/x.md``, ``toy_zoo/model_cards/x.md`` for one of a plugin."""
     folder = card_folder()
     if path.parent.resolve() == folder.resolve():
         return f"{folder.name}/{path.name}"
