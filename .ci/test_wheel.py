@@ -1,4 +1,4 @@
-"""Build the wheel, install it alone into a second site folder, and load every config and card from there."""
+"""Build the wheel, install it alone into a second site folder, import every module and load every config and card."""
 
 import subprocess
 import sys
@@ -19,7 +19,13 @@ for name in names:
 assert sorted(card_names()) == sorted(names), (card_names(), names)
 for name in card_names():
     read_card(name)
-print(f"wheel: {len(names)} configs and cards load")
+from importlib import import_module
+from pkgutil import walk_packages
+own = [m.name for m in walk_packages(visionzoo.__path__, "visionzoo.") if not m.name.endswith("__main__")]
+modules = [name for name in own if not name.startswith(("visionzoo.configs", "visionzoo.model_cards"))]
+for name in modules:
+    assert Path(import_module(name).__file__).resolve().is_relative_to(site), name
+print(f"wheel: {len(names)} configs and cards load, {len(modules)} modules import")
 """
 
 

@@ -13,7 +13,6 @@ the library whose registry was asked to build it.
 
 from __future__ import annotations
 
-import inspect
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -239,31 +238,3 @@ def own_parts(folder: str) -> dict[str, type]:
     prefixes = tuple(f"{package.name}.{folder}." for package in packages())
     own = {name: cls for name, cls in MODELS.module_dict.items() if f"{cls.__module__}.".startswith(prefixes)}
     return {name: cls for name, cls in own.items() if not hasattr(cls, "PART_OF")}
-
-
-def accepted_arguments(cls: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
-    """The keyword arguments that ``cls`` takes, and whether it takes any others as well.
-
-    ``**kwargs`` of a constructor is followed to the base classes' constructors, as far as they pass it on.
-    """
-    if not inspect.isclass(cls):
-        return _keywords(inspect.signature(cls))
-    found: dict[str, inspect.Parameter] = {}
-    for base in cls.__mro__:
-        if "__init__" not in vars(base):
-            continue
-        if base is object:
-            return found, False
-        keywords, is_open = _keywords(inspect.signature(vars(base)["__init__"]))
-        found = {**keywords, **found}
-        if not is_open:
-            return found, False
-    return found, True
-
-
-def _keywords(signature: inspect.Signature) -> tuple[dict[str, inspect.Parameter], bool]:
-    kinds = inspect.Parameter
-    parameters = signature.parameters.items()
-    named = {name: p for name, p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)}
-    named.pop("self", None)
-    return named, any(p.kind is kinds.VAR_KEYWORD for _, p in parameters)

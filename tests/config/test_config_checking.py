@@ -142,3 +142,11 @@ def test_user_part_through_custom_imports(detector, write, monkeypatch, tmp_path
     options["model.neck"] = {"type": "MyZooNeck", "twists": 1, "out_channels": 16, "num_outs": 5}
     found = check_config(load_config(detector, options=options, allow_new=True))
     assert "did you mean twist? (accepts: twist, in_channels" in found[0]
+
+
+def test_a_list_where_the_model_takes_one_part():
+    """It passed, and building ended in a traceback."""
+    head = dict(type="ClassificationHead")
+    model = dict(type="TaskModel", backbone=dict(type="BossNet"), head=[head], auxiliary_head=[head])
+    expected = "config: model.head: expected a dict with a type, found a list; TaskModel takes one head"
+    assert check_config(dict(model=model)) == [expected]

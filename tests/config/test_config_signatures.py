@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from visionzoo.config.signatures import arguments_of
+from visionzoo.registry import MODELS
 
 
 class Base:
@@ -93,3 +94,49 @@ def test_function():
 
     assert arguments_of(part).names == ("x", "y")
     assert arguments_of(part).required == ("x",)
+
+
+class KeepsAll(Keeps):
+    def __init__(self, d: str, **kwargs):
+        self.d = d
+        super().__init__(**kwargs)
+
+
+class Untold(Base):
+    def __init__(self, c: int, **kwargs):
+        kwargs["a"] = c
+        super().__init__(**kwargs)
+
+
+class OnUntold(Untold):
+    def __init__(self, **kwargs):
+        super().__init__(c=1, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("cls", "known", "unknown"),
+    [(Untold, {"a", "b", "c"}, {"d"}), (OnUntold, {"a", "b"}, {"c"}), (KeepsAll, {"d", "a", "b"}, {"c"})],
+)
+def test_arguments_of_bases_are_known_where_handing_on_cannot_be_told(cls, known, unknown):
+    """So mmseg's LightHamHead, which looks into its kwargs, has its in_channels filled in."""
+    arguments = arguments_of(cls)
+    assert all(arguments.know(name) for name in known)
+    assert not any(arguments.know(name) for name in unknown)
+    assert arguments.accept("anything")
+
+
+def test_annotations_are_text():
+    assert arguments_of(Untold).annotation("c") == "int"
+    assert arguments_of(Untold).annotation("a") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mmdet.RetinaHead", {"num_classes", "stacked_convs", "anchor_generator", "loss_bbox", "init_cfg"}),
+        ("mmseg.LightHamHead", {"in_channels", "in_index", "num_classes"}),
+    ],
+)
+def test_keyword_arguments_are_followed_to_the_bases_of_other_libraries(name, expected):
+    arguments = arguments_of(MODELS.get(name))
+    assert all(arguments.know(each) for each in expected)

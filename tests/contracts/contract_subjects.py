@@ -14,8 +14,9 @@ import torch
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from visionzoo.config.signatures import arguments_of
 from visionzoo.models.wiring import Levels, backbone_levels
-from visionzoo.registry import MODELS, SCOPE, accepted_arguments, own_parts
+from visionzoo.registry import MODELS, SCOPE, own_parts
 
 # One small model per family. Those named here run always, the others with the slow tests.
 TIMM_FAST = (
@@ -146,11 +147,11 @@ def _own(folder: str, name: str, cls: type) -> Subject:
     kind, cfg = folder.removesuffix("s"), {"type": name, "variant": "tiny"}
     if kind == "backbone":
         return Subject(name, kind, cfg)
-    arguments, _ = accepted_arguments(cls)
-    takes_one = str(arguments["in_channels"].annotation) in ("int", "<class 'int'>")
+    arguments = arguments_of(cls)
+    takes_one = arguments.annotation("in_channels") == "int"
     feeds = EQUAL_PYRAMID if takes_one else PYRAMID
     cfg["in_channels"] = feeds.channels[0] if takes_one else list(feeds.channels)
-    if "in_strides" in arguments:
+    if "in_strides" in arguments.names:
         cfg["in_strides"] = list(feeds.strides)
     return Subject(name, kind, cfg, feeds)
 

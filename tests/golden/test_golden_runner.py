@@ -228,3 +228,18 @@ def test_strides() -> None:
     assert np.array_equal(strided(array, "[..., ::2]"), array[..., ::2])
     with pytest.raises(BadCase, match="expected slices"):
         strided(array, "[exit()]")
+
+
+def test_nasnet_gives_cells_in_training_as_well():
+    """A training case may ask for maps of cells; before any weight changes they are those of the names in eval mode."""
+    path = HERE / "nasnet" / "cifar_32_train_step0"
+    case, stored = read_case(path)
+    maps = {"Cell_1": [4, 24, 32, 32], "Reduction_Cell_0": [4, 64, 16, 16]}
+    case["outputs"] = [*case["outputs"], *({"name": name, "shape": shape} for name, shape in maps.items())]
+    arrays = load_port("nasnet").run({**case, "name": path.name}, inputs_of(case, stored))
+    assert set(arrays) == {entry["name"] for entry in case["outputs"]}
+    for name, shape in maps.items():
+        assert arrays[name].shape[0] == shape[0]
+        assert arrays[name].shape[2:] == tuple(shape[2:])
+        assert np.isfinite(arrays[name]).all()
+        assert arrays[name].std() > 0

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.heads.classification import ClassificationHead
+from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 
 
@@ -32,22 +33,24 @@ def test_cross_entropy_is_torchs(feats, smoothing):
     head = ClassificationHead(8, 5, label_smoothing=smoothing)
     logits = head.fc(feats[1].mean((2, 3)))
     expected = F.cross_entropy(logits, torch.tensor([0, 4, 2]), label_smoothing=smoothing)
-    torch.testing.assert_close(head.loss(feats, samples_of([0, 4, 2]))["loss_cls"], expected)
+    torch.testing.assert_close(head.loss(feats, Batch(samples=samples_of([0, 4, 2])))["loss_cls"], expected)
 
 
 def test_binary_cross_entropy_decides_each_class_by_itself(feats):
     head = ClassificationHead(8, 5, loss="binary_cross_entropy", loss_weight=2.0).eval()
     logits = head(feats)
     expected = 2 * F.binary_cross_entropy_with_logits(logits, F.one_hot(torch.tensor([1, 1, 3]), 5).float())
-    torch.testing.assert_close(head.loss(feats, samples_of([1, 1, 3]))["loss_cls"], expected)
-    torch.testing.assert_close(head.predict(feats, samples_of([0, 0, 0]))[1].pred_score, logits[1].sigmoid())
+    torch.testing.assert_close(head.loss(feats, Batch(samples=samples_of([1, 1, 3])))["loss_cls"], expected)
+    torch.testing.assert_close(
+        head.predict(feats, Batch(samples=samples_of([0, 0, 0])))[1].pred_score, logits[1].sigmoid()
+    )
 
 
 def test_soft_labels_win(feats):
     head = ClassificationHead(8, 5, label_smoothing=0.1)
     soft = torch.rand(3, 5).softmax(1)
     expected = F.cross_entropy(head(feats), soft)
-    torch.testing.assert_close(head.loss(feats, samples_of([0, 1, 2], soft))["loss_cls"], expected)
+    torch.testing.assert_close(head.loss(feats, Batch(samples=samples_of([0, 1, 2], soft)))["loss_cls"], expected)
 
 
 def test_reads_the_map_it_is_told(feats):
@@ -56,7 +59,7 @@ def test_reads_the_map_it_is_told(feats):
 
 def test_predictions_are_probabilities(feats):
     head = ClassificationHead(8, 5).eval()
-    for sample, logits in zip(head.predict(feats, samples_of([0, 1, 2])), head(feats)):
+    for sample, logits in zip(head.predict(feats, Batch(samples=samples_of([0, 1, 2]))), head(feats)):
         torch.testing.assert_close(sample.pred_score, logits.softmax(0))
         assert int(sample.pred_label) == int(logits.argmax())
 
@@ -65,7 +68,7 @@ def test_a_background_is_never_predicted(feats):
     head = ClassificationHead(8, 5, background_class=True).eval()
     with torch.no_grad():
         head.fc.bias[0] = 100
-    for sample in head.predict(feats, samples_of([1, 1, 1])):
+    for sample in head.predict(feats, Batch(samples=samples_of([1, 1, 1]))):
         assert sample.pred_score[0] == 0
         assert int(sample.pred_label) != 0
         assert float(sample.pred_score.sum()) == pytest.approx(1)
@@ -74,7 +77,7 @@ def test_a_background_is_never_predicted(feats):
 @pytest.mark.parametrize("label", [-1, 5])
 def test_a_label_that_does_not_exist_is_named(feats, label):
     with pytest.raises(DataError, match=rf"^2\.png: expected a label from 0 to 4, found {label}"):
-        ClassificationHead(8, 5).loss(feats, samples_of([0, 1, label]))
+        ClassificationHead(8, 5).loss(feats, Batch(samples=samples_of([0, 1, label])))
 
 
 class Conv(nn.Module):

@@ -17,6 +17,7 @@ from visionzoo.heads.connnet.decoder import ASPP, ContextDecoder
 from visionzoo.heads.connnet.non_local import NonLocalBlock, convert_non_local
 from visionzoo.metrics.pairs import PairMetric
 from visionzoo.models.wiring import build_model
+from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 
 CHANNELS, STRIDES = (8, 16, 32, 64), (4, 8, 16, 32)
@@ -123,7 +124,7 @@ def test_context_of_several_dilations_trains_on_a_single_image():
     aspp = ASPP(8, 6).train()
     assert aspp(torch.randn(1, 8, 2, 3)).shape == (1, 6, 2, 3)
     head = head_of(aspp=True).train()
-    loss = head.loss(feats_of(batch=1), [sample((64, 96), truth=truth_of(64, 96))])["loss_cube"]
+    loss = head.loss(feats_of(batch=1), Batch(samples=[sample((64, 96), truth=truth_of(64, 96))]))["loss_cube"]
     loss.backward()
     assert all(parameter.grad is not None for parameter in head.parameters())
 
@@ -140,7 +141,7 @@ def test_context_of_several_dilations_trains_on_a_single_image():
 def test_logits_have_the_size_of_the_padded_image(kind, options, channels):
     head = head_of(kind, **options)
     assert head(feats_of()).shape == (2, channels, 64, 96)
-    assert head(feats_of(), [sample((61, 90), pad=(61, 93))] * 2).shape == (2, channels, 61, 93)
+    assert head(feats_of(), Batch(samples=[sample((61, 90), pad=(61, 93))] * 2)).shape == (2, channels, 61, 93)
     torch.testing.assert_close(head.predictor.bias, torch.full((channels,), -2.2))
 
 
@@ -154,16 +155,16 @@ def test_loss_counts_grey_above_half_and_padding_as_background(kind):
     samples = [sample(truth.shape, truth=truth) for truth in truths]
     masks = torch.zeros(2, 1, 64, 96, dtype=torch.uint8)
     masks[0, 0], masks[1, 0, :50, :71] = truths[0] > 127, truths[1] > 127
-    logits = head(feats_of(), samples)
+    logits = head(feats_of(), Batch(samples=samples))
     target = mask_to_connectivity(masks) if kind is ConnectivityHead else masks
-    (found,) = head.loss(feats_of(), samples).values()
+    (found,) = head.loss(feats_of(), Batch(samples=samples)).values()
     torch.testing.assert_close(found, F.binary_cross_entropy_with_logits(logits, target.float()))
 
 
 def test_an_empty_mask_is_learnt_from():
     head = head_of(loss=dict(type="ConnectivityLoss", mode="bicon")).train()
     samples = [sample((64, 96), truth=torch.zeros(64, 96, dtype=torch.uint8))] * 2
-    losses = head.loss(feats_of(), samples)
+    losses = head.loss(feats_of(), Batch(samples=samples))
     assert set(losses) == {"loss_cube", "loss_edge", "loss_vote", "loss_map", "loss_dice"}
     sum(losses.values()).backward()
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
@@ -176,20 +177,20 @@ def test_instances_are_told_apart_where_the_truth_does():
     for each in samples:
         each.gt_ids = ids
     target = mask_to_connectivity(ids[None].repeat(2, 1, 1), instance_ids=True).float()
-    expected = F.binary_cross_entropy_with_logits(head(feats_of(), samples), target)
-    torch.testing.assert_close(head.loss(feats_of(), samples)["loss_cube"], expected)
+    expected = F.binary_cross_entropy_with_logits(head(feats_of(), Batch(samples=samples)), target)
+    torch.testing.assert_close(head.loss(feats_of(), Batch(samples=samples))["loss_cube"], expected)
     binary = head_of(BinaryMapHead)
     expected = F.binary_cross_entropy_with_logits(binary(feats_of()), (ids > 0).float().expand(2, 1, -1, -1))
-    torch.testing.assert_close(binary.loss(feats_of(), samples)["loss_map"], expected)
+    torch.testing.assert_close(binary.loss(feats_of(), Batch(samples=samples))["loss_map"], expected)
 
 
 def test_masks_of_classes():
     head = head_of(num_classes=3)
     samples = [sample((64, 96), truth=truth_of(64, 96, classes=3)) for _ in range(2)]
     target = mask_to_connectivity(torch.stack([each.gt_map > 127 for each in samples])).float()
-    expected = F.binary_cross_entropy_with_logits(head(feats_of(), samples), target)
-    torch.testing.assert_close(head.loss(feats_of(), samples)["loss_cube"], expected)
-    assert head.predict(feats_of(), samples)[1].pred_map.shape == (3, 64, 96)
+    expected = F.binary_cross_entropy_with_logits(head(feats_of(), Batch(samples=samples)), target)
+    torch.testing.assert_close(head.loss(feats_of(), Batch(samples=samples))["loss_cube"], expected)
+    assert head.predict(feats_of(), Batch(samples=samples))[1].pred_map.shape == (3, 64, 96)
 
 
 # --- predictions ---
@@ -201,8 +202,8 @@ def test_predictions_are_votes_inside_the_image(pair):
     torch.nn.init.normal_(head.predictor.weight)
     torch.nn.init.constant_(head.predictor.bias, -head(feats_of()).detach().amax(1).median().item())
     samples = [sample((64, 96)), sample((50, 71))]
-    logits = head(feats_of(), samples)
-    found = head.predict(feats_of(), samples)
+    logits = head(feats_of(), Batch(samples=samples))
+    found = head.predict(feats_of(), Batch(samples=samples))
     for each, (height, width), cube in zip(found, ((64, 96), (50, 71)), logits):
         prob = cube[None, :, :height, :width].sigmoid()
         torch.testing.assert_close(each.pred_map, connectivity_to_map(prob, pair)[0, 0].float())
@@ -215,7 +216,7 @@ def test_predictions_are_votes_inside_the_image(pair):
 def test_predictions_come_in_original_pixels(kind):
     head = head_of(kind)
     samples = [sample((60, 90), ori_shape=(123, 181)), sample((64, 96), ori_shape=(31, 47))]
-    for each in head.predict(feats_of(), samples):
+    for each in head.predict(feats_of(), Batch(samples=samples)):
         assert each.pred_map.shape == each.pred_mask.shape == each.metainfo["ori_shape"]
         assert each.pred_mask.dtype == torch.bool
         assert 0 <= each.pred_map.min() <= each.pred_map.max() <= 1
@@ -225,7 +226,7 @@ def test_binary_predictions_are_probabilities():
     head = head_of(BinaryMapHead)
     torch.nn.init.zeros_(head.predictor.bias)
     prob = head(feats_of()).sigmoid()
-    found = head.predict(feats_of(), [sample((64, 96)), sample((64, 96))])
+    found = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
     torch.testing.assert_close(found[1].pred_map, prob[1, 0])
     assert torch.equal(found[1].pred_mask, prob[1, 0] >= 0.5)
 
@@ -252,15 +253,17 @@ def test_instances_are_numbered_and_small_ones_left_out():
     ids[0, 2:9, 3:12], ids[0, 2:9, 12:20], ids[0, 15:17, 25:27] = 1, 2, 3
     logits = mask_to_connectivity(ids, instance_ids=True).float() * 6 - 3
     one = [sample((20, 30), pad=(20, 30))]
-    (found,) = head_that_says(logits, instances=True).predict((), one)
+    (found,) = head_that_says(logits, instances=True).predict((), Batch(samples=one))
     assert torch.equal(found.pred_ids, ids[0])
-    (found,) = head_that_says(logits, instances=True, min_area=5).predict((), one)
+    (found,) = head_that_says(logits, instances=True, min_area=5).predict((), Batch(samples=one))
     assert torch.equal(found.pred_ids, torch.where(ids[0] == 3, 0, ids[0]))
     assert torch.equal(found.pred_mask, found.pred_ids > 0)
     larger = [sample((20, 30), ori_shape=(40, 60), pad=(20, 30))]
-    (found,) = head_that_says(logits, instances=True).predict((), larger)
+    (found,) = head_that_says(logits, instances=True).predict((), Batch(samples=larger))
     assert torch.equal(found.pred_ids, ids[0].repeat_interleave(2, 0).repeat_interleave(2, 1))
-    (found,) = head_that_says(torch.full((1, 8, 20, 30), -3.0), instances=True, min_area=5).predict((), one)
+    (found,) = head_that_says(torch.full((1, 8, 20, 30), -3.0), instances=True, min_area=5).predict(
+        (), Batch(samples=one)
+    )
     assert not found.pred_ids.any()
 
 
@@ -273,7 +276,7 @@ def test_pairs_are_measured_and_averaged():
     found = []
     for logits, truth in ((right, mask), (wrong, mask), (wrong, None)):
         one = [sample((20, 30), pad=(20, 30), truth=truth)]
-        found += head_that_says(logits, measure_pairs=True).predict((), one)
+        found += head_that_says(logits, measure_pairs=True).predict((), Batch(samples=one))
     assert [float(each.pred_pair_agreement) for each in found[:1]] == [1]
     assert float(found[0].pred_pair_accuracy) == 1
     assert float(found[1].pred_pair_accuracy) == pytest.approx(7 / 8)
@@ -305,8 +308,8 @@ def test_twenty_touching_pairs_come_apart():
 def test_predictions_under_autocast(dtype):
     head = head_of()
     with torch.autocast("cpu", dtype=dtype):
-        (found, _) = head.predict(feats_of(), [sample((64, 96)), sample((64, 96))])
-    (expected, _) = head.predict(feats_of(), [sample((64, 96)), sample((64, 96))])
+        (found, _) = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
+    (expected, _) = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
     assert found.pred_map.dtype == torch.float32
     torch.testing.assert_close(found.pred_map, expected.pred_map, atol=5e-3, rtol=0)
 
@@ -370,4 +373,4 @@ def test_settings_that_cannot_be(make, error, words):
 )
 def test_samples_that_cannot_be(samples, words):
     with pytest.raises(DataError, match=words):
-        head_of().loss(feats_of(), samples)
+        head_of().loss(feats_of(), Batch(samples=samples))

@@ -18,6 +18,7 @@ from visionzoo.heads.gconet_plus.decoder import step
 from visionzoo.heads.gconet_plus.losses import focal_loss, group_triplet_loss, iou_loss
 from visionzoo.metrics.saliency import SaliencyMetric
 from visionzoo.models.wiring import build_model
+from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 from visionzoo.zoo import get_model
 
@@ -455,7 +456,7 @@ def test_what_cannot_be_learnt_from():
     baseline = tiny(**BASELINE).train()
     assert set(baseline(images, [group(1), group(1), group(1)], mode="loss")) == {"loss_bce", "loss_iou"}
     with pytest.raises(ConfigError, match="the images and the encoder for RACM"):
-        model.head.loss(model.backbone(images[:2]), [group(1), group(1)])
+        model.head.loss(model.backbone(images[:2]), Batch(samples=[group(1), group(1)]))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.heads.scnn import SCNNHead
 from visionzoo.heads.scnn.parts import ExistenceBranch
 from visionzoo.models.wiring import build_model
+from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 
 # Parameters of the authors' network by the size of its images, and of its existence branch alone.
@@ -119,8 +120,8 @@ def test_losses_by_hand():
     labels[1, 30:, 70:80] = 4
     exists = torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 1]])
     samples = [sample_of(gt_map=label, gt_exist=exist) for label, exist in zip(labels, exists)]
-    logits, exist = head(feats_of(2), samples)
-    losses = head.loss(feats_of(2), samples)
+    logits, exist = head(feats_of(2), Batch(samples=samples))
+    losses = head.loss(feats_of(2), Batch(samples=samples))
     picked = -logits.log_softmax(1).gather(1, labels[:, None].long())[:, 0]
     weights = torch.where(labels == 0, 0.3, 1.0)
     torch.testing.assert_close(losses["loss_map"], (picked * weights).sum() / weights.sum())
@@ -135,14 +136,14 @@ def test_existence_is_read_off_the_map_where_the_list_says_nothing():
     label[40:, 5], label[40:, 60] = 2, 3
     both = [sample_of(gt_map=label), sample_of(gt_map=label, gt_exist=torch.tensor([0.0, 1.0, 1.0, 0.0]))]
     head = tiny_head()
-    first, second = (head.loss(feats_of(1), [sample])["loss_exist"] for sample in both)
+    first, second = (head.loss(feats_of(1), Batch(samples=[sample]))["loss_exist"] for sample in both)
     assert torch.equal(first, second)
 
 
 def test_images_without_lanes_learn_too():
     head = tiny_head().train()
     samples = [sample_of(gt_map=torch.zeros(64, 96, dtype=torch.uint8)) for _ in range(2)]
-    losses = head.loss(feats_of(2), samples)
+    losses = head.loss(feats_of(2), Batch(samples=samples))
     sum(losses.values()).backward()
     assert all(value.isfinite() for value in losses.values())
     assert all(value.grad is not None and value.grad.isfinite().all() for value in head.parameters())
@@ -151,9 +152,9 @@ def test_images_without_lanes_learn_too():
 def test_padding_is_left_out_of_the_loss():
     head, label = tiny_head(), torch.ones(50, 80, dtype=torch.uint8)
     sample = sample_of((50, 80), gt_map=label)
-    logits, _ = head(feats_of(1), [sample])
+    logits, _ = head(feats_of(1), Batch(samples=[sample]))
     expected = F.cross_entropy(logits[:, :, :50, :80], label[None].long(), head.class_weights)
-    torch.testing.assert_close(head.loss(feats_of(1), [sample])["loss_map"], expected)
+    torch.testing.assert_close(head.loss(feats_of(1), Batch(samples=[sample]))["loss_map"], expected)
 
 
 @pytest.mark.parametrize(
@@ -171,12 +172,12 @@ def test_padding_is_left_out_of_the_loss():
 )
 def test_wrong_truth_is_named(truth, message):
     with pytest.raises(DataError, match=message):
-        tiny_head().loss(feats_of(1), [sample_of(**truth)])
+        tiny_head().loss(feats_of(1), Batch(samples=[sample_of(**truth)]))
 
 
 def test_groups_are_refused():
     with pytest.raises(DataError, match="found 3 images in 1 samples"):
-        tiny_head().loss(feats_of(3), [sample_of(gt_map=torch.zeros(64, 96, dtype=torch.uint8))])
+        tiny_head().loss(feats_of(3), Batch(samples=[sample_of(gt_map=torch.zeros(64, 96, dtype=torch.uint8))]))
 
 
 # --- predictions ---
@@ -187,7 +188,7 @@ class _Painted(SCNNHead):
 
     painted: tuple[torch.Tensor, torch.Tensor]
 
-    def forward(self, feats, samples=None):
+    def forward(self, feats, batch=None):
         return self.painted
 
 
@@ -215,7 +216,7 @@ def painted_head(columns, exist, size=(64, 96), **options):
 def test_lanes_are_in_the_original_image(kind, ori_shape, rows):
     head = painted_head((20, None, 60, 80), [0.9, 0.8, 0.7, 0.2], rows=dict(kind=kind))
     sample = sample_of(ori_shape=ori_shape)
-    (found,) = head.predict(None, [sample])
+    (found,) = head.predict(None, Batch(samples=[sample]))
     assert found.pred_lane_slots == [0, 2]  # the second is not painted, the fourth does not exist
     assert found.pred_lane_scores == pytest.approx([0.9, 0.7])
     torch.testing.assert_close(found.pred_exist, torch.tensor([0.9, 0.8, 0.7, 0.2]))
@@ -229,14 +230,14 @@ def test_padding_is_cut_off_before_rows_are_sampled():
     """48 of 64 rows and 72 of 96 columns are image: column 36 is its middle."""
     head = painted_head((36, None, None, None), [0.9] * 4)
     head.painted[0][:, :, 48:] = 0
-    (found,) = head.predict(None, [sample_of((48, 72), ori_shape=(590, 1640))])
+    (found,) = head.predict(None, Batch(samples=[sample_of((48, 72), ori_shape=(590, 1640))]))
     assert found.pred_lane_slots == [0]
     assert np.abs(found.pred_lanes[0][:, 0] - 820).max() <= 1640 / 72
 
 
 def test_no_lane_at_all():
     for head in (painted_head((None,) * 4, [0.9] * 4), painted_head((20, 40, 60, 80), [0.1] * 4)):
-        (found,) = head.predict(None, [sample_of(ori_shape=(590, 1640))])
+        (found,) = head.predict(None, Batch(samples=[sample_of(ori_shape=(590, 1640))]))
         assert (found.pred_lanes, found.pred_lane_slots, found.pred_lane_scores) == ([], [], [])
         assert found.pred_exist.shape == (4,)
 
@@ -244,7 +245,7 @@ def test_no_lane_at_all():
 def test_settings_of_rows():
     rows = dict(kind="culane", size=(600, 900), gap=100, points=3, smooth=False, threshold=0.5)
     head = painted_head((20, 40, 60, 80), [0.9] * 4, rows=rows, exist_threshold=0.85)
-    (found,) = head.predict(None, [sample_of(ori_shape=(600, 900))])
+    (found,) = head.predict(None, Batch(samples=[sample_of(ori_shape=(600, 900))]))
     assert [lane[:, 1].tolist() for lane in found.pred_lanes] == [[599.0, 499.0, 399.0]] * 4
 
 
@@ -253,9 +254,9 @@ def test_one_image_gives_what_three_give():
     for value in head.messages.parameters():
         torch.nn.init.normal_(value, std=0.1)
     samples = [sample_of(ori_shape=(590, 1640)) for _ in range(5)]
-    together = head.predict(feats_of(5), samples)
+    together = head.predict(feats_of(5), Batch(samples=samples))
     for index, sample in enumerate(together):
-        (alone,) = head.predict((feats_of(5)[0][index : index + 1],), [sample_of(ori_shape=(590, 1640))])
+        (alone,) = head.predict((feats_of(5)[0][index : index + 1],), Batch(samples=[sample_of(ori_shape=(590, 1640))]))
         torch.testing.assert_close(alone.pred_exist, sample.pred_exist)
         assert alone.pred_lane_slots == sample.pred_lane_slots
         assert len(alone.pred_lanes) > 0
@@ -268,7 +269,7 @@ def test_mixed_precision_stays_finite(dtype):
     head = tiny_head().train()
     samples = [sample_of(gt_map=torch.ones(64, 96, dtype=torch.uint8)) for _ in range(2)]
     with torch.autocast("cpu", dtype=dtype):
-        losses = head.loss(feats_of(2), samples)
+        losses = head.loss(feats_of(2), Batch(samples=samples))
     sum(losses.values()).backward()
     assert all(value.dtype == torch.float32 and value.isfinite() for value in losses.values())
     assert all(value.grad.isfinite().all() for value in head.parameters())

@@ -12,6 +12,7 @@ from visionzoo.models.preprocessing import TaskPreprocessor
 from visionzoo.models.task_model import TaskModel
 from visionzoo.models.wiring import build_model, fill_model
 from visionzoo.registry import MODELS
+from visionzoo.structures.batch import Batch, TextStates
 from visionzoo.structures.task_sample import TaskSample, group_sizes, mean_of_groups, split_groups
 
 MEAN, STD = [120.0, 110.0, 100.0], [60.0, 50.0, 40.0]
@@ -181,18 +182,18 @@ def test_views_of_one_thing_count_together():
 class Phrased(nn.Module):
     """A backbone that scales its one map by the length of the sample's phrase."""
 
-    out_channels, out_strides, reads_samples = (3,), (1,), True
+    out_channels, out_strides = (3,), (1,)
 
     def __init__(self):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(()))
 
-    def forward(self, inputs, samples):
-        lengths = torch.tensor([len(sample.phrase) for sample in samples], dtype=torch.float32)
+    def forward(self, inputs, batch):
+        lengths = torch.tensor([len(sample.phrase) for sample in batch.samples], dtype=torch.float32)
         return inputs * self.scale * lengths.view(-1, 1, 1, 1)
 
 
-def test_a_part_may_read_the_samples():
+def test_a_part_may_read_the_batch():
     model = TaskModel(backbone=dict(type=Phrased), head=dict(type="ClassificationHead", in_channels=3, num_classes=2))
     inputs = torch.ones(2, 3, 4, 4)
     feats = model.extract_feat(inputs, [sample(phrase="dog"), sample(phrase="the left cat")])
@@ -203,11 +204,36 @@ def test_a_part_may_read_the_samples():
 class SecondLook(nn.Module):
     """A head that encodes the images once more, twice as bright."""
 
-    reads_inputs = True
-
     def __init__(self):
         super().__init__()
         self.seen = []
+
+    def forward(self, feats, batch):
+        self.seen.append((batch.inputs, batch.encode(2 * batch.inputs)))
+        return feats[0].mean()
+
+    def loss(self, feats, batch):
+        return {"loss": self(feats, batch)}
+
+    def predict(self, feats, batch):
+        self(feats, batch)
+        return batch.samples
+
+
+@pytest.mark.parametrize("mode", ["tensor", "loss", "predict"])
+def test_a_head_may_read_the_images_and_encode_others(mode):
+    model = TaskModel(backbone=dict(type=Phrased), head=dict(type=SecondLook), auxiliary_head=dict(type=SecondLook))
+    inputs, samples = torch.rand(2, 3, 4, 4), [sample(phrase="dog"), sample(phrase="cats")]
+    found = model(inputs, samples, mode=mode)
+    seen, (again,) = model.head.seen[0]
+    assert seen is inputs
+    torch.testing.assert_close(again, 2 * model.extract_feat(inputs, samples)[0])
+    assert len(model.auxiliary_head[0].seen) == (mode == "loss")
+    assert mode != "loss" or set(found) == {"loss", "aux.loss"}
+
+
+class FormerLook(SecondLook):
+    """The same with the signature from before batches."""
 
     def forward(self, feats, samples, *, inputs, encode):
         self.seen.append((inputs, encode(2 * inputs)))
@@ -222,12 +248,61 @@ class SecondLook(nn.Module):
 
 
 @pytest.mark.parametrize("mode", ["tensor", "loss", "predict"])
-def test_a_head_may_read_the_images_and_encode_others(mode):
-    model = TaskModel(backbone=dict(type=Phrased), head=dict(type=SecondLook), auxiliary_head=dict(type=SecondLook))
+def test_a_head_of_the_former_signature_works_with_one_warning(mode):
+    with pytest.warns(DeprecationWarning, match=r"FormerLook\.forward\(feats, batch\)") as told:
+        model = TaskModel(backbone=dict(type=Phrased), head=dict(type=FormerLook), auxiliary_head=dict(type=FormerLook))
+    assert len(told) == 1
     inputs, samples = torch.rand(2, 3, 4, 4), [sample(phrase="dog"), sample(phrase="cats")]
-    found = model(inputs, samples, mode=mode)
+    model(inputs, samples, mode=mode)
     seen, (again,) = model.head.seen[0]
     assert seen is inputs
     torch.testing.assert_close(again, 2 * model.extract_feat(inputs, samples)[0])
-    assert len(model.auxiliary_head[0].seen) == (mode == "loss")
-    assert mode != "loss" or set(found) == {"loss", "aux.loss"}
+
+
+class Letters(nn.Module):
+    """A toy text encoder: one token of one channel per letter."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, phrases):
+        self.calls += 1
+        mask = torch.zeros(len(phrases), max(map(len, phrases)), dtype=torch.bool)
+        for row, phrase in zip(mask, phrases, strict=True):
+            row[: len(phrase)] = True
+        return TextStates(mask[..., None].float(), mask)
+
+
+class Reads(SecondLook):
+    def forward(self, feats, batch):
+        batch.encode(batch.inputs)
+        return batch.text.states.sum((1, 2))
+
+
+def test_phrases_are_encoded_once_a_batch():
+    model = TaskModel(backbone=dict(type=Phrased), head=dict(type=Reads), text_encoder=dict(type=Letters))
+    samples = [sample(phrase="dog"), sample(phrase="the cat")]
+    assert model(torch.rand(2, 3, 4, 4), samples).tolist() == [3, 7]
+    assert model.text_encoder.calls == 1
+    with pytest.raises(DataError, match="expected a phrase in every sample"):
+        model(torch.rand(1, 3, 4, 4), [sample()])
+
+
+def test_a_list_of_heads_is_refused():
+    with pytest.raises(ConfigError, match=r"TaskModel\.head: expected a dict with a type"):
+        TaskModel(backbone=dict(type=Phrased), head=[dict(type=Reads)])
+
+
+def test_pairs_by_name():
+    inputs = torch.arange(4.0).view(4, 1, 1, 1)
+    samples = [sample(group_size=2), sample(group_size=2, pair=("moving", "fixed"))]
+    pairs = Batch(inputs, samples).pairs()
+    assert pairs.fixed.flatten().tolist() == [0, 3]
+    assert pairs.moving.flatten().tolist() == [1, 2]
+    joined = Batch(inputs.view(2, 2, 1, 1), [sample(), sample(pair=("moving", "fixed"))]).pairs()
+    assert all(torch.equal(a, b) for a, b in zip(joined, pairs, strict=True))
+    with pytest.raises(DataError, match="two images in every sample"):
+        Batch(inputs, [sample(group_size=3), sample()]).pairs()
+    with pytest.raises(DataError, match="pair to name fixed and moving"):
+        Batch(inputs, [sample(group_size=2, pair=("a", "b"))] * 2).pairs()

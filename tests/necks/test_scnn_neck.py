@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from closeness import assert_close_up_to_rounding
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
@@ -13,6 +14,7 @@ from visionzoo.necks.scnn import SpatialMessagePassing
 
 SIZES = [(19, 25), (10, 13), (5, 7)]  # no multiple of anything
 CHANNELS = (8, 16, 32)
+KERNEL = 9  # the paper's
 
 
 def maps(batch=2):
@@ -51,13 +53,19 @@ def test_reduces_every_level_first():
 
 
 @pytest.mark.parametrize("batch", [3, 5])
-def test_images_do_not_speak_to_each_other(batch):
+def test_images_of_a_batch_are_independent(batch):
     neck, feats = neck_of(), maps(batch)
     with torch.no_grad():
         every = neck(feats)
         for index in range(batch):
             for whole, single in zip(every, neck(tuple(x[index : index + 1] for x in feats))):
-                torch.testing.assert_close(whole[index : index + 1], single, rtol=1e-4, atol=1e-5)
+                assert_close_up_to_rounding(whole[index : index + 1], single, additions_of(single))
+
+
+def additions_of(out):
+    """Each slice adds a convolution over C channels and K places; a value passes all rows and columns, twice each."""
+    _, channels, height, width = out.shape
+    return channels * KERNEL * 2 * (height + width)
 
 
 @pytest.mark.parametrize("before", ["backbone", "FPN"])

@@ -79,7 +79,8 @@ def test_weights_are_those_of_the_output(seed):
         for axis, chosen in enumerate(axes[1:], start=2):
             values = values.index_select(axis, torch.tensor(chosen))
         values = values.flatten(1, len(axes))  # (B, N, heads, D)
-        used = weights[(slice(None), *query)][..., : values.shape[1]]
+        window = weights[(slice(None), *query)].unflatten(-1, kernel)  # each axis keeps its slots
+        used = window[(..., *(slice(len(keys)) for keys in axes))].flatten(2)
         torch.testing.assert_close(torch.einsum("bhn,bnhd->bhd", used, values), out[(slice(None), *query)])
 
 

@@ -4,7 +4,7 @@ import pytest
 from mmengine.registry import DefaultScope
 
 from visionzoo.errors import UnknownName
-from visionzoo.registry import MODELS, SCOPE, TASK_UTILS, accepted_arguments
+from visionzoo.registry import MODELS, SCOPE, TASK_UTILS
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +42,3 @@ def test_an_unknown_name_of_each_library_suggests_one_of_that_library():
 def test_a_dotted_name_that_nothing_has_is_unknown():
     with pytest.raises(UnknownName):
         MODELS.build({"type": "nowhere.to.be.Found"})
-
-
-def test_accepted_arguments_follow_keyword_arguments_to_the_bases():
-    arguments, is_open = accepted_arguments(MODELS.get("mmdet.RetinaHead"))
-    assert {"num_classes", "stacked_convs", "anchor_generator", "loss_bbox", "init_cfg"} <= set(arguments)
-    assert not is_open

@@ -243,7 +243,7 @@ def _check_names(card: Card) -> None:
 
 
 def _shown(path: Path) -> str:
-    """How messages call a card: ``model_cards/x.md``, ``toy_zoo/model_cards/x.md`` for one of a plugin."""
+    """Path of a card in messages: ``model_cards/x.md``, or ``toy_zoo/model_cards/x.md`` for a card of a plugin."""
     folder = card_folder()
     if path.parent.resolve() == folder.resolve():
         return f"{folder.name}/{path.name}"

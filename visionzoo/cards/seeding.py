@@ -61,7 +61,7 @@ def settle_norms(model: nn.Module, image: Tensor) -> None:
         norm.train()
     feats = getattr(model, "extract_feat", model)(image)
     if isinstance(model, TaskModel):
-        model.head(feats, None)
+        model.head(feats)
     for norm, momentum in zip(norms, before):
         norm.momentum = momentum
     model.eval()

@@ -74,7 +74,12 @@ def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]
     values = config.cfg if isinstance(config, LoadedConfig) else config
     tree = values.to_dict() if hasattr(values, "to_dict") else dict(values)
     origins, source = (config.origins, config.source) if isinstance(config, LoadedConfig) else (Origins(), "config")
-    problems = [*_import_problems(tree), *_top_level_problems(tree), *_value_problems(tree)]
+    problems = [
+        *_import_problems(tree),
+        *_top_level_problems(tree),
+        *_part_shape_problems(tree),
+        *_value_problems(tree),
+    ]
     return list(dict.fromkeys(f"{origins.of(path) or source}: {path}: {text}" for path, text in problems))
 
 
@@ -117,6 +122,16 @@ def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
         if given and len(given) < len(group):
             absent = [key for key in group if key not in given]
             yield given[0], f"needs {' and '.join(absent)} as well; add what is absent or leave all three out"
+
+
+def _part_shape_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """Parts of the model that its class takes one of, and the config gives as a list."""
+    model: Any = tree.get("model")
+    name = model.get("type") if isinstance(model, Mapping) else None
+    cls = find_part(name, registries_at("model")) if isinstance(name, str) else None
+    for key, part in getattr(cls, "PARTS", {}).items():
+        if isinstance(model.get(key), (list, tuple)) and not part.listed:
+            yield f"model.{key}", f"expected a dict with a type, found a list; {name} takes one {part.kind}"
 
 
 def _value_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:

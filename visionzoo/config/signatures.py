@@ -10,7 +10,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -19,15 +19,33 @@ _KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a part takes: all names in signature order, those without a default, and whether any other is taken."""
+    """What a part takes.
+
+    Attributes:
+        names: all names in signature order.
+        required: those without a default.
+        open: whether any other name is taken.
+        annotations: of the names that have one, as text.
+        perhaps: arguments of the bases, where it cannot be told whether they are handed on, and their annotations.
+    """
 
     names: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     open: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
+    perhaps: Mapping[str, str] = field(default_factory=dict)
 
     def accept(self, name: str) -> bool:
+        """Whether a config may give ``name``."""
         return self.open or name in self.names
+
+    def know(self, name: str) -> bool:
+        """Whether the class or one of its bases names it, so that it is worth filling in."""
+        return name in self.names or name in self.perhaps
+
+    def annotation(self, name: str) -> str:
+        """What is written at the argument, empty without."""
+        return self.annotations.get(name, "") or self.perhaps.get(name, "")
 
 
 @dataclass(frozen=True)
@@ -86,7 +104,7 @@ def _of_partial(part: partial[Any]) -> Arguments:
     names = inner.names[len(part.args) :]
     filled = part.keywords
     required = tuple(n for n in inner.required if n in names and n not in filled)
-    return Arguments(names, required, inner.open, inner.annotations)
+    return Arguments(names, required, inner.open, inner.annotations, inner.perhaps)
 
 
 def _of_classes(classes: tuple[type, ...]) -> Arguments:
@@ -107,7 +125,9 @@ def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple
         return Arguments(own.names, own.required, annotations=own.annotations)
     forward = _forward_of(init)
     if forward is None:
-        return own
+        base = _of_classes(bases)
+        perhaps = {name: base.annotation(name) for name in (*base.names, *base.perhaps) if name not in own.names}
+        return replace(own, perhaps=perhaps)
     names_of_bases = [base.__name__ for base in bases]
     if forward.after != cls.__name__ and forward.after in names_of_bases:
         bases = bases[names_of_bases.index(forward.after) + 1 :]
@@ -119,6 +139,7 @@ def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple
         names=tuple(dict.fromkeys(names)),
         required=tuple(dict.fromkeys([*own.required, *required])),
         open=base.open,
+        perhaps={name: text for name, text in base.perhaps.items() if name not in filled},
         annotations={**base.annotations, **own.annotations},
     )
 

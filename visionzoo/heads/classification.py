@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.registry import MODELS
+from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample, mean_of_groups
 
 LOSSES = ("cross_entropy", "binary_cross_entropy")
@@ -82,23 +83,23 @@ class ClassificationHead(BaseModule):
             nn.init.trunc_normal_(self.fc.weight, std=0.02)
             nn.init.zeros_(self.fc.bias)
 
-    def forward(self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None) -> Tensor:
+    def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> Tensor:
         """Logits (B, K); without samples every image is one of its own."""
         feat = feats[self.in_index]
         if hasattr(self, "classifier"):
             logits = self.classifier(feat)
         else:
             logits = self.fc(self.dropout(feat.mean(dim=tuple(range(2, feat.ndim)))))
-        return logits if samples is None else mean_of_groups(logits, samples)
+        return logits if batch.samples is None else mean_of_groups(logits, batch.samples)
 
-    def loss(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> dict[str, Tensor]:
+    def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
         """``loss_cls``, a scalar.
 
         Raises:
             DataError: a label outside 0 to K - 1.
         """
-        logits = self(feats, samples).float()
-        target = self._targets(samples, logits.device)
+        logits = self(feats, batch).float()
+        target = self._targets(batch.samples, logits.device)
         if self.loss_kind == "cross_entropy":
             value = F.cross_entropy(logits, target)
         else:
@@ -106,16 +107,16 @@ class ClassificationHead(BaseModule):
         return {"loss_cls": self.loss_weight * value}
 
     @torch.no_grad()
-    def predict(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
+    def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
         """The samples with ``pred_score`` (K,) and ``pred_label``."""
-        logits = self(feats, samples).float()
+        logits = self(feats, batch).float()
         is_softmax = self.loss_kind == "cross_entropy"
         if self.background_class:
             logits[:, 0] = -torch.inf
         scores = logits.softmax(1) if is_softmax else logits.sigmoid()
-        for sample, score in zip(samples, scores, strict=True):
+        for sample, score in zip(batch.samples, scores, strict=True):
             sample.pred_score, sample.pred_label = score, score.argmax()
-        return samples
+        return batch.samples
 
     def _targets(self, samples: Sequence[TaskSample], device: torch.device) -> Tensor:
         """Soft labels (B, K)."""

@@ -26,7 +26,7 @@ from visionzoo.layers.density import (
 from visionzoo.layers.sample_sizes import input_size, require_single_images
 from visionzoo.layers.windows import Window
 from visionzoo.registry import MODELS
-from visionzoo.structures.task_sample import TaskSample
+from visionzoo.structures.batch import NO_BATCH, Batch
 
 # Of the level that is read unless another one is asked for.
 _STRIDE = 8
@@ -87,19 +87,15 @@ class DensityHead(CountingHead):
         # CSRNet's start; so small weights of a few channels would pass nothing on
         draw_weights(self, None if variant == "tiny" else 0.01)
 
-    def forward(
-        self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
-    ) -> Tensor:
-        """The density times ``log_para``, (B, 1, h, w) float32; neither samples nor a window change anything."""
+    def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None) -> Tensor:
+        """The density times ``log_para``, (B, 1, h, w) float32; neither batch nor window change anything."""
         return self.layers(feats[self.level]).float()
 
-    def dense(
-        self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
-    ) -> Tensor:
+    def dense(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None) -> Tensor:
         """See :meth:`forward`."""
-        return self(feats, samples, window)
+        return self(feats, batch, window)
 
-    def loss(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> dict[str, Tensor]:
+    def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
         """``loss_density``: the sum over cells of the squared error of their mean density, divided by the batch.
 
         A cell that is partly padding counts in part.
@@ -107,7 +103,7 @@ class DensityHead(CountingHead):
         Raises:
             DataError: a sample without ``gt_density``, or with one of another size than its image.
         """
-        maps = self(feats, samples)
+        maps, samples = self(feats, batch), batch.samples
         require_single_images(len(maps), samples)
         grid = (maps.shape[2], maps.shape[3])
         size = input_size(samples, grid, self.stride)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.layers.sample_sizes import Size, image_size, input_size, require_single_images
 from visionzoo.layers.windows import Window, cell_of_pixel
+from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
 
 # Targets are multiplied by this, so that they are of the order of 1 (C-3 Framework's LOG_PARA).
@@ -56,9 +57,7 @@ class CountingHead(BaseModule):
         self.in_strides, self.stride, self.log_para = tuple(in_strides), stride, log_para
 
     @abstractmethod
-    def dense(
-        self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
-    ) -> Tensor:
+    def dense(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None) -> Tensor:
         """The density times ``log_para`` of images or of a window of them, (B, 1, h, w) float32."""
 
     def write(self, dense: Tensor, samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
@@ -69,9 +68,9 @@ class CountingHead(BaseModule):
         return samples
 
     @torch.no_grad()
-    def predict(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
+    def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
         """The samples with ``pred_count`` and ``pred_density``."""
-        return self.write(self.dense(feats, samples), samples)
+        return self.write(self.dense(feats, batch), batch.samples)
 
 
 def draw_weights(part: nn.Module, std: float | None) -> None:

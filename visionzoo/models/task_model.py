@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from visionzoo.errors import ConfigError
+from visionzoo.config.parts import Part
+from visionzoo.errors import ConfigError, DataError
+from visionzoo.models.calling import run_head, run_part, warn_of_former_heads
 from visionzoo.models.tiling import dense_by_tiles, tiling_of
 from visionzoo.registry import MODELS
+from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 
 MODES = ("tensor", "loss", "predict")
@@ -22,17 +25,17 @@ class TaskModel(BaseModel):
     """A backbone, an optional neck and a head that owns its losses and predictions.
 
     What a sample consists of is its data sample's affair. The images of a group, of a pair or several crops follow
-    each other on the batch axis, and ``group_size`` in every sample says which belong together. A part that depends on
-    more than pixels (a phrase) has the attribute ``reads_samples = True`` and is called with the samples as second
-    argument. Heads always get both: ``head(feats, samples)``, ``head.loss(feats, samples)``, ``head.predict(feats,
-    samples)``. A head that depends on more than feature maps has the attribute ``reads_inputs = True`` and gets two
-    keyword arguments more: ``inputs``, the batch of images (N, C, H, W) as the backbone gets it, and ``encode``, a
-    function from such images, changed as the head likes, to their feature maps.
+    each other on the batch axis, and ``group_size`` in every sample says which belong together. Heads get a
+    :class:`~visionzoo.structures.batch.Batch` besides the feature maps: ``head(feats, batch)``, ``head.loss(feats,
+    batch)``, ``head.predict(feats, batch)``. A backbone or neck gets it as second argument if its ``forward`` has a
+    parameter called ``batch``.
 
     Args:
         backbone: (N, 3, H, W) to a tuple of feature maps.
         head: what it reads and gives, its own docstring says.
         neck: from feature maps to feature maps.
+        text_encoder: from the phrases of a batch, a list of B strings, to ``TextStates``; called once a batch, read as
+            ``batch.text``.
         auxiliary_head: one or several heads that only add losses in training, named ``aux.`` and so on.
         data_preprocessor: usually ``TaskPreprocessor``.
         train_cfg: kept for whoever asks.
@@ -41,8 +44,19 @@ class TaskModel(BaseModel):
         init_cfg: mmengine's.
 
     Raises:
-        ConfigError: tiles are asked of a head that gives no dense map, or have no room between their margins.
+        ConfigError: ``head`` is no dict; tiles are asked of a head that gives no dense map, or have
+            no room between their margins.
+        DataError: at a call: a text encoder, and a sample without a phrase.
     """
+
+    PARTS: dict[str, Part] = {
+        "data_preprocessor": Part("preprocessor"),
+        "backbone": Part("backbone"),
+        "neck": Part("neck"),
+        "head": Part("head"),
+        "auxiliary_head": Part("auxiliary head", listed=True),
+        "text_encoder": Part("text encoder"),
+    }
 
     def __init__(
         self,
@@ -54,14 +68,19 @@ class TaskModel(BaseModel):
         train_cfg: Mapping | None = None,
         test_cfg: Mapping | None = None,
         init_cfg: Any = None,
+        text_encoder: Mapping | None = None,
     ):
         super().__init__(data_preprocessor, init_cfg)
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
         self.backbone = MODELS.build(dict(backbone))
         self.neck = None if neck is None else MODELS.build(dict(neck))
+        if not isinstance(head, Mapping):
+            raise ConfigError(f"TaskModel.head: expected a dict with a type, found {head!r}; give one head")
         self.head = MODELS.build(dict(head))
         listed = [auxiliary_head] if isinstance(auxiliary_head, Mapping) else list(auxiliary_head or ())
         self.auxiliary_head = nn.ModuleList(MODELS.build(dict(cfg)) for cfg in listed)
+        self.text_encoder = None if text_encoder is None else MODELS.build(dict(text_encoder))
+        warn_of_former_heads([self.head, *self.auxiliary_head])
         self.tiling = tiling_of(test_cfg, self.head)
 
     @property
@@ -82,37 +101,37 @@ class TaskModel(BaseModel):
         """
         if mode not in MODES:
             raise ConfigError(f"TaskModel: expected a mode of {', '.join(MODES)}, found {mode!r}; use one of them")
+        batch = self._batch(inputs, data_samples)
         if mode == "predict" and self.tiling is not None and self.tiling.applies_to(inputs):
-            dense = dense_by_tiles(inputs, data_samples, self.extract_feat, self.head, self.tiling)
-            return self.head.write(dense, data_samples)
-        feats = self.extract_feat(inputs, data_samples)
-        if mode == "tensor":
-            return self.head(feats, data_samples, **self._more_for(self.head, inputs, data_samples))
-        if mode == "predict":
-            return self.head.predict(feats, data_samples, **self._more_for(self.head, inputs, data_samples))
-        return self._losses(feats, data_samples, inputs)
+            return self.head.write(dense_by_tiles(batch, self.head, self.tiling), data_samples)
+        feats = self._encoded(batch)
+        if mode == "loss":
+            return self._losses(feats, batch)
+        return run_head(self.head, "forward" if mode == "tensor" else "predict", feats, batch)
 
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, ...]:
         """The feature maps that the head reads."""
-        feats = _run(self.backbone, inputs, data_samples)
-        return feats if self.neck is None else _run(self.neck, feats, data_samples)
+        return self._encoded(self._batch(inputs, data_samples))
 
-    def _more_for(self, head: Any, inputs: Tensor, samples: Any) -> dict[str, Any]:
-        """Keyword arguments of a head that reads the images as well."""
-        if not getattr(head, "reads_inputs", False):
-            return {}
-        return {"inputs": inputs, "encode": partial(self.extract_feat, data_samples=samples)}
+    def _batch(self, inputs: Tensor, samples: Any) -> Batch:
+        text = None if self.text_encoder is None else self.text_encoder(_phrases(samples))
+        batch = Batch(inputs, samples, lambda images: self._encoded(replace(batch, inputs=images)), text)
+        return batch
 
-    def _losses(self, feats: tuple[Tensor, ...], samples: Any, inputs: Tensor) -> dict[str, Tensor]:
-        losses = dict(self.head.loss(feats, samples, **self._more_for(self.head, inputs, samples)))
+    def _encoded(self, batch: Batch) -> tuple[Tensor, ...]:
+        feats = run_part(self.backbone, batch.inputs, batch)
+        return feats if self.neck is None else run_part(self.neck, feats, batch)
+
+    def _losses(self, feats: tuple[Tensor, ...], batch: Batch) -> dict[str, Tensor]:
+        losses = dict(run_head(self.head, "loss", feats, batch))
         for number, head in enumerate(self.auxiliary_head):
             prefix = "aux" if len(self.auxiliary_head) == 1 else f"aux_{number}"
-            more = self._more_for(head, inputs, samples)
-            found: dict[str, Tensor] = head.loss(feats, samples, **more)  # type: ignore[operator]
-            losses |= {f"{prefix}.{name}": value for name, value in found.items()}
+            terms: dict[str, Tensor] = run_head(head, "loss", feats, batch)
+            losses |= {f"{prefix}.{name}": value for name, value in terms.items()}
         return losses
 
 
-def _run(part: nn.Module, inputs: Any, samples: Any) -> tuple[Tensor, ...]:
-    feats = part(inputs, samples) if getattr(part, "reads_samples", False) else part(inputs)
-    return (feats,) if isinstance(feats, Tensor) else tuple(feats)
+def _phrases(samples: Sequence[TaskSample] | None) -> list[str]:
+    if samples is None or any("phrase" not in sample.metainfo for sample in samples):
+        raise DataError("batch: expected a phrase in every sample for the text encoder, found none; add phrase to each")
+    return [sample.metainfo["phrase"] for sample in samples]

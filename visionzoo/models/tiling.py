@@ -4,7 +4,7 @@ Every pixel is predicted by one tile only: the inner part of a tile is kept, its
 lies around. A head takes part with three things:
 
 - ``in_strides`` of its levels, and ``stride``, pixels per side of a cell of its dense map, one of them;
-- ``dense(feats, samples, window)``: the dense map (B, C, h, w) of images, or of the part of them that ``window``
+- ``dense(feats, batch, window)``: the dense map (B, C, h, w) of images, or of the part of them that ``window``
   (:class:`visionzoo.layers.windows.Window`) says;
 - ``write(dense, samples)``: the samples with predictions from the dense map of whole images.
 
@@ -14,8 +14,8 @@ their input locally. Parts that look at all of an image (global attention, poole
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import lcm
 from typing import Any
 
@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError
 from visionzoo.layers.windows import Window
-from visionzoo.structures.task_sample import TaskSample
+from visionzoo.models.calling import run_head
+from visionzoo.structures.batch import Batch
 
 # Pixels around the kept part of a tile unless a config says other ones.
 MARGIN = 128
@@ -89,29 +90,28 @@ def tiling_of(test_cfg: Mapping[str, Any] | None, head: nn.Module) -> Tiling | N
 
 @torch.no_grad()
 def dense_by_tiles(
-    inputs: Tensor,
-    samples: Sequence[TaskSample] | None,
-    encode: Callable[[Tensor, Any], tuple[Tensor, ...]],
+    batch: Batch,
     head: Any,
     tiling: Tiling,
 ) -> Tensor:
     """The dense map of whole images, (B, C, h, w).
 
     Args:
-        inputs: (B, 3, H, W).
-        samples: handed on.
-        encode: images and samples to the feature maps that the head reads.
+        batch: with images (B, 3, H, W) and ``encode``.
         head: see the module.
         tiling: how they are cut.
     """
+    inputs: Any = batch.inputs
+    encode: Any = batch.encode
     rows, columns = (list(_runs(side, tiling)) for side in inputs.shape[2:])
     sizes, bands = None, []
     for row in reversed(rows):  # the last tile first: it tells how large the levels of the whole image are
         pieces = []
         for column in reversed(columns):
-            feats = encode(inputs[:, :, row.start : row.end, column.start : column.end], samples)
+            tile = replace(batch, inputs=inputs[:, :, row.start : row.end, column.start : column.end])
+            feats = encode(tile.inputs)
             sizes = sizes or _level_sizes(feats, head.in_strides, row.start, column.start)
-            dense = head.dense(feats, samples, Window(row.start, column.start, sizes, head.in_strides))
+            dense = run_head(head, "dense", feats, tile, Window(row.start, column.start, sizes, head.in_strides))
             pieces.append(dense[:, :, _kept(row, head.stride), _kept(column, head.stride)])
         bands.append(torch.cat(pieces[::-1], 3))
     return torch.cat(bands[::-1], 2)

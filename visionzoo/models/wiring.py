@@ -9,7 +9,6 @@ config gives explicitly stays, and must agree.
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +20,9 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.errors import ConfigError, UnknownName
-from visionzoo.registry import MODELS, SCOPE, TASK_UTILS, accepted_arguments
+from visionzoo.registry import MODELS, SCOPE, TASK_UTILS
 
 # Side of the image of zeros that measures parts of other libraries: a multiple of stride 128.
 _PROBE = 256
@@ -157,9 +157,8 @@ def _input_channels(cfg: Mapping) -> int:
 
 def _take_place_of(model: ConfigDict, old: ConfigDict) -> None:
     """Give the new backbone the strides of the old one, and the model its normalisation."""
-    new, cls = model.backbone, _resolve(model.backbone)
-    arguments, _ = accepted_arguments(cls)
-    if "out_strides" in arguments and not {"out_indices", "out_strides"} & set(new):
+    new = model.backbone
+    if _takes(new, "out_strides") and not {"out_indices", "out_strides"} & set(new):
         new.out_strides = backbone_levels(old).strides
     mean, std = _normalisation(new)
     preprocessor = model.get("data_preprocessor")
@@ -184,15 +183,15 @@ def _necks(model: ConfigDict) -> list[tuple[str, ConfigDict]]:
 
 def _fill_neck(neck: ConfigDict, levels: Levels, path: str) -> Levels:
     """Fill a neck's input from ``levels`` and return what it hands on."""
-    arguments, is_open = accepted_arguments(_resolve(neck))
-    if "in_channels" in arguments or is_open:
+    arguments = arguments_of(_resolve(neck))
+    if arguments.know("in_channels") or arguments.open:
         found: Any = levels.channels
         if _kind(neck) in _LAST_LEVEL_NECKS:
             found = levels.channels[-1]
-        elif _takes_one_number(neck, arguments.get("in_channels")):
+        elif _takes_one_number(neck, arguments):
             found = _one_number(levels, path, _name(neck))
         _fill(neck, "in_channels", found, levels, path)
-    if "in_strides" in arguments:
+    if arguments.know("in_strides"):
         _fill(neck, "in_strides", levels.strides, levels, path)
     return _levels_of(neck, _Pyramid(levels))
 
@@ -208,9 +207,8 @@ class _Pyramid:
         return tuple(torch.zeros(1, c, s, s, device=device) for c, s in zip(self.levels.channels, sizes))
 
 
-def _takes_one_number(neck: ConfigDict, parameter: inspect.Parameter | None) -> bool:
-    annotation = "" if parameter is None else str(parameter.annotation)
-    return annotation in ("int", "<class 'int'>") or _kind(neck) in _SCALAR_NECKS
+def _takes_one_number(neck: ConfigDict, arguments: Arguments) -> bool:
+    return arguments.annotation("in_channels") == "int" or _kind(neck) in _SCALAR_NECKS
 
 
 def _one_number(levels: Levels, path: str, taker: str) -> int:
@@ -226,11 +224,11 @@ def _one_number(levels: Levels, path: str, taker: str) -> int:
 
 
 def _fill_head(head: ConfigDict, levels: Levels, path: str) -> None:
-    arguments, _ = accepted_arguments(_resolve(head))
-    if "in_channels" in arguments:
-        _fill(head, "in_channels", _head_channels(head, arguments["in_channels"], levels, path), levels, path)
+    arguments = arguments_of(_resolve(head))
+    if arguments.know("in_channels"):
+        _fill(head, "in_channels", _head_channels(head, arguments, levels, path), levels, path)
     for name in ("strides", "point_strides", "in_strides"):
-        if name in arguments and _kind(head) not in _OWN_STRIDES:
+        if arguments.know(name) and _kind(head) not in _OWN_STRIDES:
             _fill(head, name, levels.strides, levels, path)
     for name in ("anchor_generator", "prior_generator"):
         if isinstance(head.get(name), Mapping):
@@ -238,18 +236,17 @@ def _fill_head(head: ConfigDict, levels: Levels, path: str) -> None:
 
 
 def _fill_strides(generator: ConfigDict, levels: Levels, path: str) -> None:
-    arguments, _ = accepted_arguments(_resolve(generator, TASK_UTILS))
-    if "strides" in arguments:
+    if arguments_of(_resolve(generator, TASK_UTILS)).know("strides"):
         _fill(generator, "strides", levels.strides, levels, path)
 
 
-def _head_channels(head: ConfigDict, parameter: inspect.Parameter, levels: Levels, path: str) -> Any:
+def _head_channels(head: ConfigDict, arguments: Arguments, levels: Levels, path: str) -> Any:
     """One number for dense heads, a list for those that read every level, what ``in_index`` picks for mmseg's."""
-    if "in_index" in accepted_arguments(_resolve(head))[0]:
+    if arguments.know("in_index"):
         index = head.get("in_index", -1)
         return [levels.channels[i] for i in index] if isinstance(index, Sequence) else levels.channels[index]
     if len(levels.channels) > 1 and any(
-        word in str(parameter.annotation) for word in ("List", "Sequence", "list", "tuple")
+        word in arguments.annotation("in_channels") for word in ("List", "Sequence", "list", "tuple")
     ):
         return list(levels.channels)
     return _one_number(levels, path, _name(head))
@@ -270,7 +267,7 @@ def _fill_roi_head(roi_head: ConfigDict, levels: Levels, backbone: ConfigDict) -
         crops = _levels_of(shared, _Crops(width))
     for name in ("bbox_head", "mask_head"):
         for path, head in _listed(roi_head.get(name), f"model.roi_head.{name}"):
-            if "in_channels" in accepted_arguments(_resolve(head))[0]:
+            if _takes(head, "in_channels"):
                 _fill(head, "in_channels", crops.channels[0], crops, path)
 
 
@@ -312,8 +309,7 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
     heads += [(f"model.roi_head.{name}", roi_head.get(name)) for name in ("bbox_head", "mask_head")]
     for where, listed in heads:
         for path, head in _listed(listed, where):
-            arguments, _ = accepted_arguments(_resolve(head))
-            if "num_classes" not in arguments or "num_things_classes" in arguments:  # panoptic heads count two kinds
+            if not _takes(head, "num_classes") or _takes(head, "num_things_classes"):  # panoptic heads count two kinds
                 continue
             usual = getattr(_resolve(head), "USUAL_CLASSES", _COCO_CLASSES)
             said = stated if where == "model.auxiliary_head" else None
@@ -332,8 +328,7 @@ def _fill_batch_augments(model: ConfigDict) -> None:
     if count is None:
         return
     for path, augment in _listed((model.get("data_preprocessor") or {}).get("batch_augments"), "batch_augments"):
-        takes_it = "num_classes" in accepted_arguments(_resolve(augment))[0]
-        if takes_it and augment.setdefault("num_classes", count) != count:
+        if _takes(augment, "num_classes") and augment.setdefault("num_classes", count) != count:
             raise ConfigError(
                 f"model.data_preprocessor.{path}.num_classes: expected the head's {count} classes, found "
                 f"{augment.num_classes}; leave num_classes out"
@@ -393,6 +388,11 @@ def _resolve(cfg: Mapping, registry: Any = MODELS) -> Any:
     if found is None:
         raise UnknownName(kind, kind=registry.name, known=registry.known_names(kind.partition(".")[0]))
     return found.func if isinstance(found, partial) else found
+
+
+def _takes(cfg: Mapping, name: str) -> bool:
+    """Whether the part of a dictionary has an argument."""
+    return arguments_of(_resolve(cfg)).know(name)
 
 
 def _plain(cfg: Any) -> Any:

@@ -129,7 +129,7 @@ def attention_weights(
 
     Returns:
         (B, *sizes, heads, N), N = product of the kernel: the window in row-major order, smallest coordinates first.
-        Causal windows that the border cuts have zeros in their last places.
+        Where the border cuts a causal window, the last slots of that axis are zero.
     """
     sizes = _check_tensors(q.ndim - 3, q, k, k)
     rules = neighborhood_rules(sizes, kernel_size, stride=stride, dilation=dilation, is_causal=is_causal)
@@ -505,9 +505,10 @@ def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, *,
 def window_indices(
     sizes: Sequence[int], rules: Sequence[AxisRule], device: torch.device | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of every query in row-major order, (L, N): its keys' indices, whether they exist, and their places in the bias.
+    """Return three (L, N) tables for the queries in row-major order: key index, whether it exists, index in the bias.
 
-    Keys that do not exist, because the border cuts a causal window, come last.
+    N is the product of the kernel. A slot keeps its place in the window on every axis: where the border cuts a causal
+    window, the missing keys of an axis are the last slots of that axis.
     """
     keys, exists, offsets = np.zeros((1, 1), np.int64), np.ones((1, 1), bool), np.zeros((1, 1), np.int64)
     for size, rule in zip(sizes, rules, strict=True):
@@ -515,9 +516,7 @@ def window_indices(
         keys = _paired(keys * size, found[0], np.add)
         exists = _paired(exists, found[1], np.logical_and)
         offsets = _paired(offsets * (2 * rule.kernel - 1), found[2], np.add)
-    order = np.argsort(~exists, axis=1, kind="stable")
-    tables = [np.take_along_axis(table, order, axis=1) for table in (keys, exists, offsets)]
-    return tuple(torch.as_tensor(table, device=device) for table in tables)  # type: ignore[return-value]
+    return tuple(torch.as_tensor(table, device=device) for table in (keys, exists, offsets))  # type: ignore[return-value]
 
 
 def _axis_windows(rule: AxisRule, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,10 +10,16 @@ import numpy as np
 
 from visionzoo.errors import InputError
 
+# Decimals of scores and box edges in files; they also decide the order.
+_SCORE_DECIMALS, _EDGE_DECIMALS = 6, 3
+
 
 @dataclass(frozen=True)
 class Detections:
     """Boxes of one image, best first.
+
+    Order: by the score as files state it, with 6 decimals, from high to low; equal ones by label, then by left, top,
+    right and bottom edge. So equal written scores have one order, whatever the last bits of a CPU or batch size are.
 
     Attributes:
         boxes: (N, 4) float32, xyxy in pixels of the original image.
@@ -57,8 +63,8 @@ class Detections:
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, strings and lists; ``masks`` only for models that give them."""
         result: dict[str, Any] = {
-            "boxes": [[round(float(value), 3) for value in box] for box in self.boxes],
-            "scores": [round(float(score), 6) for score in self.scores],
+            "boxes": [[round(float(value), _EDGE_DECIMALS) for value in box] for box in self.boxes],
+            "scores": [round(float(score), _SCORE_DECIMALS) for score in self.scores],
             "labels": [int(label) for label in self.labels],
             "names": [self.name_of(int(label)) for label in self.labels],
         }
@@ -74,8 +80,8 @@ class Detections:
             result: dict[str, Any] = {
                 "image_id": image_id,
                 "category_id": category_ids[label] if category_ids else label + 1,
-                "bbox": [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)],
-                "score": round(float(self.scores[index]), 6),
+                "bbox": [round(value, _EDGE_DECIMALS) for value in (x1, y1, x2 - x1, y2 - y1)],
+                "score": round(float(self.scores[index]), _SCORE_DECIMALS),
             }
             if self.masks is not None:
                 result["segmentation"] = self.masks[index]
@@ -91,17 +97,23 @@ def detections_of(instances: Any, size: tuple[int, int], names: Sequence[str] | 
         size: (width, height) of the original image.
         names: class names by label.
     """
-    scores = _array(instances.scores, np.float32)
     masks = tuple(encode_mask(mask) for mask in instances.masks) if "masks" in instances else None
     found = Detections(
         boxes=_array(getattr(instances.bboxes, "tensor", instances.bboxes), np.float32).reshape(-1, 4),
-        scores=scores,
+        scores=_array(instances.scores, np.float32),
         labels=_array(instances.labels, np.int64),
         size=size,
         masks=masks,
         names=None if names is None else tuple(names),
     )
-    return found.at(np.argsort(-scores, kind="stable"))
+    return found.at(_best_first(found))
+
+
+def _best_first(found: Detections) -> np.ndarray:
+    """Indices in the order that :class:`Detections` states."""
+    scores = [-round(float(score), _SCORE_DECIMALS) for score in found.scores]  # as to_json writes them
+    edges = np.round(found.boxes.T[::-1], _EDGE_DECIMALS)
+    return np.lexsort((*edges, found.labels, scores))  # the last key counts first
 
 
 def _array(values: Any, dtype: type) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -100,17 +101,26 @@ def _classifier(weights: Mapping[str, Tensor]) -> nn.Linear:
 
 def _taps(net: NASNet, classifier: nn.Module, image: Tensor, case: Mapping[str, Any]) -> dict[str, Tensor]:
     """Raw outputs of all cells by the reference's names, and the logits."""
-    found: dict[str, Tensor] = {}
+    with _recorded_maps(net) as maps:
+        logits = classifier(net(image)[-1].mean((2, 3)))
+    return _by_their_names(maps, case) | {"logits": logits, "Logits": logits}
+
+
+@contextmanager
+def _recorded_maps(net: NASNet) -> Iterator[dict[str, Tensor]]:
+    """Raw outputs of all cells by our names, filled by a forward pass inside."""
+    maps: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
-        return lambda module, inputs, output: found.update({name: output.clone()})
+        return lambda module, inputs, output: maps.update({name: output.clone()})
 
     parts = [("conv0", net.conv0), *((planned.name, getattr(net, planned.name)) for planned in net.plan)]
     hooks = [part.register_forward_hook(keep(name)) for name, part in parts]
-    logits = classifier(net(image)[-1].mean((2, 3)))
-    for hook in hooks:
-        hook.remove()
-    return _by_their_names(found, case) | {"logits": logits, "Logits": logits}
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _by_their_names(found: Mapping[str, Tensor], case: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -132,9 +142,13 @@ def _ported(name: str, num_cells: int, case: Mapping[str, Any]) -> str:
     return f"cell_{int(number) + 2 * (int(number) // (num_cells // 3))}"
 
 
-def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
-    """Every so many channels of each map, as many as the case keeps."""
-    kept = {entry["name"]: entry["shape"][1] for entry in case["outputs"] if len(entry["shape"]) > 1}
+def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any], *, known: bool = False) -> Arrays:
+    """Evenly spaced channels of each map, as many as the case keeps; of the maps that are ``known``, or else of all."""
+    kept = {
+        entry["name"]: entry["shape"][1]
+        for entry in case["outputs"]
+        if len(entry["shape"]) > 1 and (not known or entry["name"] in maps)
+    }
     return {
         name: maps[name].detach()[:, :: max(1, maps[name].shape[1] // count)].numpy() for name, count in kept.items()
     }
@@ -161,18 +175,19 @@ def _train_step(
     """Losses of the first step, at which nothing is dropped."""
     net.set_training_progress(0, 937_500)
     labels = torch.tensor(case["labels"])
-    *_, tapped, last = net(image)
+    with _recorded_maps(net) as maps:
+        *_, tapped, last = net(image)
     logits, aux_logits = classifier(last.mean((2, 3))), aux(tapped)
     main, second = F.cross_entropy(logits, labels), F.cross_entropy(aux_logits, labels)
-    found = {
-        "Logits": logits,
+    losses = {
         "AuxLogits": aux_logits,
         "loss_main": main[None],
         "loss_aux": second[None],
         "loss_total": (main + AUX_WEIGHT * second)[None],
         "loss_l2": l2_penalty(nn.ModuleList([net, classifier, aux]), WEIGHT_DECAY)[None],
     }
-    return {name: value.detach().numpy() for name, value in found.items()}
+    cells = _thinned(_by_their_names(maps, case) | {"logits": logits, "Logits": logits}, case, known=True)
+    return cells | {name: value.detach().numpy() for name, value in losses.items()}
 
 
 # --------------------------------------------------------------------------- drop path

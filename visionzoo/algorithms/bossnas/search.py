@@ -47,8 +47,8 @@ from visionzoo.algorithms.bossnas.views import (
     seeded,
     steps_of_epoch,
 )
+from visionzoo.config.signatures import arguments_of
 from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName
-from visionzoo.registry import accepted_arguments
 from visionzoo.system import distributed
 from visionzoo.system.atomic import cannot_write, write_file, write_text
 from visionzoo.weights.safe_load import read_checkpoint
@@ -438,7 +438,7 @@ def _supernet(settings: SearchSettings) -> Supernet:
     if settings.space.startswith("nats"):
         options["target"] = settings.space.removeprefix("nats_")
     cls = _SPACES[settings.space]
-    known, _ = accepted_arguments(cls)
+    known = arguments_of(cls).names
     for name in options:
         if name not in known:
             raise UnknownName(name, kind=f"option of the space {settings.space}", known=known)

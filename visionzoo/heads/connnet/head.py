@@ -29,6 +29,7 @@ from visionzoo.heads.connnet.decoder import ContextDecoder, kaiming
 from visionzoo.heads.connnet.non_local import NonLocalBlock
 from visionzoo.layers.sample_sizes import image_size, input_size, original_size, require_single_images
 from visionzoo.registry import MODELS
+from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
 
 # Grey truth above this is salient.
@@ -96,30 +97,30 @@ class MapHead(BaseModule):
         nn.init.normal_(self.predictor.weight, std=0.01)
         nn.init.constant_(self.predictor.bias, _START_BIAS)  # type: ignore[arg-type]
 
-    def forward(self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None) -> Tensor:
+    def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> Tensor:
         """Logits, (B, outputs * K, H, W), at the size of the padded images.
 
         Without samples that size is the finest level's times its stride.
         """
         logits = self.predictor(self.decoder(feats))
-        size = input_size(samples, logits.shape[2:], self.stride)
+        size = input_size(batch.samples, logits.shape[2:], self.stride)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
-    def loss(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> dict[str, Tensor]:
+    def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
         """Scalars that are summed.
 
         Raises:
             DataError: a sample without ``gt_map`` and ``gt_ids``, or with one of another size than its image.
         """
-        logits = self(feats, samples)
+        logits, samples = self(feats, batch), batch.samples
         require_single_images(len(logits), samples)
         masks = torch.stack([_mask_of(sample, self.num_classes, logits.shape[2:]) for sample in samples])
         return self.losses_of(logits, masks.to(logits.device))
 
     @torch.no_grad()
-    def predict(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
+    def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
         """The samples with ``pred_map`` and ``pred_mask``."""
-        logits = self(feats, samples).float()
+        logits, samples = self(feats, batch).float(), batch.samples
         require_single_images(len(logits), samples)
         for image, sample in zip(logits, samples, strict=True):
             height, width = image_size(sample, image.shape[1:])

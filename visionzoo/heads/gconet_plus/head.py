@@ -8,7 +8,7 @@ Tensors: N images of all groups, G groups, C channels of a map, H and W in pixel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,9 +23,8 @@ from visionzoo.heads.gconet_plus.losses import cross_entropy_of_maps, focal_loss
 from visionzoo.heads.gconet_plus.refiner import Refiner
 from visionzoo.heads.gconet_plus.truth import labels_of, truth_of
 from visionzoo.registry import MODELS
+from visionzoo.structures.batch import NO_BATCH, Batch, Encode
 from visionzoo.structures.task_sample import TaskSample, group_sizes, split_groups
-
-Encode = Callable[[Tensor], Sequence[Tensor]]
 
 # As they take effect in the authors' training, where some are written a quarter as large and then multiplied.
 LOSS_WEIGHTS = {"bce": 120.0, "iou": 2.0, "triplet": 12.0, "cls": 3.0, "contrast": 250.0, "cls_mask": 10.0}
@@ -76,9 +75,6 @@ class GCoNetPlusHead(BaseModule):
 
     VARIANTS: dict[str, dict[str, int]] = {"default": {"width": 256, "inner": 64}, "tiny": {"width": 32, "inner": 8}}
     USUAL_CLASSES = 291
-
-    # The task model hands on the images, and the way to encode changed ones.
-    reads_inputs = True
 
     def __init__(
         self,
@@ -139,33 +135,25 @@ class GCoNetPlusHead(BaseModule):
 
     # --- forward ---
 
-    def forward(
-        self,
-        feats: Sequence[Tensor],
-        samples: Sequence[TaskSample] | None = None,
-        *,
-        inputs: Tensor | None = None,
-        encode: Encode | None = None,
-    ) -> Tensor | dict[str, Tensor]:
+    def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> Tensor | dict[str, Tensor]:
         """Maps (N, 1, H, W) in [0, 1]; in training a dict of what the losses need.
 
         Without samples every image is a group of its own.
 
         Args:
             feats: one map per level.
-            samples: their group sizes sum to N.
-            inputs: the images (N, 3, H, W). Without them the map's size follows from the shallowest feature map.
-            encode: taken by :meth:`loss` alone.
+            batch: group sizes of its samples sum to N. Without its images (N, 3, H, W) the map's size follows from the
+                shallowest feature map. Only :meth:`loss` encodes changed images.
 
         Returns:
             In training ``maps``; ``features`` (N, C), the mean of the deepest map; ``classes`` (N, K) logits;
             ``mask`` (N, 1, H, W), logits of what RACM lays over the image; ``contrast`` (N, 2, H, W), logits from
             the deepest map weighted by its own group and by the other one. Each only if its module is on.
         """
-        sizes = [1] * len(feats[0]) if samples is None else group_sizes(samples)
+        sizes = [1] * len(feats[0]) if batch.samples is None else group_sizes(batch.samples)
         if not self.training:
-            return self._maps(feats, sizes, inputs)
-        return self._outputs(feats, sizes, inputs, self._pairs(sizes))
+            return self._maps(feats, sizes, batch.inputs)
+        return self._outputs(feats, sizes, batch.inputs, self._pairs(sizes))
 
     def _maps(self, feats: Sequence[Tensor], sizes: Sequence[int], inputs: Tensor | None) -> Tensor:
         """A few images at a time, once their group's consensus is known."""
@@ -230,27 +218,21 @@ class GCoNetPlusHead(BaseModule):
 
     # --- training ---
 
-    def loss(
-        self,
-        feats: Sequence[Tensor],
-        samples: Sequence[TaskSample],
-        *,
-        inputs: Tensor | None = None,
-        encode: Encode | None = None,
-    ) -> dict[str, Tensor]:
+    def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
         """``loss_bce``, ``loss_iou``, ``loss_triplet``, ``loss_cls``, ``loss_contrast`` and ``loss_cls_mask``.
 
         Weighted scalars, summed over the pairs; those whose module is off or whose weight is 0 are left out.
 
         Raises:
             DataError: an odd number of groups, masks of another size than the images, a class that there is not.
-            ConfigError: RACM is on, and the model does not hand on ``inputs`` and ``encode``.
+            ConfigError: RACM is on, and the batch has no ``inputs`` and ``encode``.
         """
+        samples = batch.samples
         sizes = group_sizes(samples)
         pairs = self._pairs(sizes)
-        found = self._outputs(feats, sizes, inputs, pairs)
+        found = self._outputs(feats, sizes, batch.inputs, pairs)
         if self.racm:
-            found |= self._masked(found["mask"], inputs, encode)
+            found |= self._masked(found["mask"], batch.inputs, batch.encode)
         found["truth"] = truth_of(samples, found["maps"].shape[2:]).to(found["maps"].device)
         found["labels"] = labels_of(samples, self.num_classes).to(found["maps"].device)
         lengths = [sum(pair) for pair in pairs]
@@ -303,16 +285,10 @@ class GCoNetPlusHead(BaseModule):
     # --- predictions ---
 
     @torch.no_grad()
-    def predict(
-        self,
-        feats: Sequence[Tensor],
-        samples: Sequence[TaskSample],
-        *,
-        inputs: Tensor | None = None,
-        encode: Encode | None = None,
-    ) -> Sequence[TaskSample]:
+    def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
         """The samples with ``pred_map``, in pixels of the original images."""
-        maps = self._maps(feats, group_sizes(samples), inputs).float()
+        samples = batch.samples
+        maps = self._maps(feats, group_sizes(samples), batch.inputs).float()
         for sample, group in zip(samples, split_groups(maps, samples), strict=True):
             sample.set_field(_in_original_pixels(group, sample), "pred_map")
         return samples

@@ -31,6 +31,7 @@ from visionzoo.layers.density import (
 from visionzoo.layers.sample_sizes import Size, image_size, input_size, require_single_images
 from visionzoo.layers.windows import Window, enlarge_nearest
 from visionzoo.registry import MODELS
+from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
 
 # Experts where nothing is said: those of the released model.
@@ -175,13 +176,13 @@ class HMoDEHead(CountingHead):
     # --- forward ---
 
     def forward(
-        self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
+        self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None
     ) -> dict[str, Tensor]:
         """Everything that is computed, at the size of the finest level that is read.
 
         Args:
             feats: one map per level, shallow first.
-            samples: not needed.
+            batch: not needed.
             window: the part of an image that the maps show, if it is not the whole.
 
         Returns:
@@ -208,21 +209,19 @@ class HMoDEHead(CountingHead):
         mixed = torch.stack([(pairs[:, at] * experts[:, pair]).sum(1) for at, pair in enumerate(self.pairs)], 1)
         return torch.cat([experts, mixed, (mixtures * mixed).sum(1, keepdim=True)], 1)
 
-    def dense(
-        self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None, window: Window | None = None
-    ) -> Tensor:
+    def dense(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None) -> Tensor:
         """The final map times ``log_para``, (B, 1, h, w)."""
-        return self(feats, samples, window)["maps"][:, -1:]
+        return self(feats, batch, window)["maps"][:, -1:]
 
     # --- losses ---
 
-    def loss(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> dict[str, Tensor]:
+    def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
         """``loss_density``, ``loss_attention``, ``loss_importance`` and, once it has begun, ``loss_relative``.
 
         Raises:
             DataError: a sample without ``gt_density``, or with one of another size than its image.
         """
-        outputs = self(feats, samples)
+        outputs, samples = self(feats, batch), batch.samples
         require_single_images(len(outputs["maps"]), samples)
         size = input_size(samples, outputs["maps"].shape[2:], self.stride)
         target = density_targets(samples, size).to(outputs["maps"].device)

@@ -23,6 +23,7 @@ from visionzoo.heads.scnn.rows import rows_of
 from visionzoo.layers.message_passing import DIRECTIONS, MessagePassing
 from visionzoo.layers.sample_sizes import image_size, input_size, original_size, require_single_images
 from visionzoo.registry import MODELS
+from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
 
 # Label of padding, which belongs to no class.
@@ -101,23 +102,23 @@ class SCNNHead(BaseModule):
         self.exist_weight, self.exist_threshold = exist_weight, exist_threshold
         self.register_buffer("class_weights", torch.tensor([background_weight] + [1.0] * lanes), persistent=False)
 
-    def forward(self, feats: Sequence[Tensor], samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> tuple[Tensor, Tensor]:
         """Logits of every pixel's class, (B, K + 1, H, W) at the size of the padded images, and of existence, (B, K).
 
         Without samples that size is the reduced map's times its stride.
         """
         logits = self.classifier(self.messages(self.reducer(feats)))
-        size = input_size(samples, logits.shape[2:], self.reducer.stride)
+        size = input_size(batch.samples, logits.shape[2:], self.reducer.stride)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=True), self.existence(logits)
 
-    def loss(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> dict[str, Tensor]:
+    def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
         """``loss_map``, the weighted mean over all pixels, and ``loss_exist``, which are summed.
 
         Raises:
             DataError: a sample without ``gt_map``, or with one of another size than its image or of other classes,
                 or with ``gt_exist`` of another length.
         """
-        logits, exist = self(feats, samples)
+        (logits, exist), samples = self(feats, batch), batch.samples
         require_single_images(len(logits), samples)
         truths = [_map_of(sample, self.lanes) for sample in samples]
         labels = torch.stack([_padded(truth, logits.shape[2:]) for truth in truths]).to(logits.device)
@@ -129,9 +130,9 @@ class SCNNHead(BaseModule):
         return {"loss_map": found, "loss_exist": self.exist_weight * existence}
 
     @torch.no_grad()
-    def predict(self, feats: Sequence[Tensor], samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
+    def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
         """The samples with ``pred_lanes``, ``pred_lane_slots``, ``pred_lane_scores`` and ``pred_exist``."""
-        logits, exist = self(feats, samples)
+        (logits, exist), samples = self(feats, batch), batch.samples
         require_single_images(len(logits), samples)
         for image, score, sample in zip(logits.float(), exist.float().sigmoid(), samples, strict=True):
             height, width = image_size(sample, image.shape[1:])

@@ -1,0 +1,53 @@
+"""Equality of numbers that two orders of summation give."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from visionzoo.structures.detections import Detections
+
+EPS = torch.finfo(torch.float32).eps
+
+
+def rounding(values: Tensor, additions: int) -> float:
+    """Largest difference that rounding alone explains between two orders of the same float32 sums.
+
+    Rounding errors of a sum behave as a random walk: after n additions the error is about ``eps * sqrt(n)`` of the
+    largest intermediate value, for which the largest output stands.
+    """
+    return EPS * additions**0.5 * float(values.abs().max())
+
+
+def assert_close_up_to_rounding(values: Tensor, expected: Tensor, additions: int) -> None:
+    """``additions``: terms that are summed for one output, over all layers or steps in a row."""
+    torch.testing.assert_close(values, expected, rtol=0, atol=rounding(expected, additions))
+
+
+def assert_same_objects(first: Detections, second: Detections, atol: float = 1e-4) -> None:
+    """The same boxes, labels and scores within ``atol`` (pixels, probability), as sets.
+
+    Boxes whose scores differ by less than ``atol`` may swap places, and at the lowest score one may replace another:
+    a model keeps a fixed number of boxes, and the last bit decides which of two equal ones is the last.
+    """
+    assert len(first) == len(second)
+    left = list(range(len(second)))
+    unmatched = []
+    for index in range(len(first)):
+        match = next((other for other in left if _same(first, index, second, other, atol)), None)
+        if match is None:
+            unmatched.append(first.scores[index])
+        else:
+            left.remove(match)
+    if unmatched:
+        lowest = min(first.scores.min(), second.scores.min())
+        assert np.max([*unmatched, *second.scores[left]]) <= lowest + atol
+
+
+def _same(first: Detections, index: int, second: Detections, other: int, atol: float) -> bool:
+    return bool(
+        first.labels[index] == second.labels[other]
+        and abs(first.scores[index] - second.scores[other]) <= atol
+        and np.abs(first.boxes[index] - second.boxes[other]).max() <= atol
+    )
