@@ -38,9 +38,9 @@ class Converter:
 
     Attributes:
         name: the system, ``scnn``.
-        functions: by use, each from the file's tensors to ours: ``backbone`` and ``detector`` and ``model`` whole,
-            ``classifier`` and ``auxiliary`` the ``weight`` and ``bias`` of the layers behind a backbone; ``input`` gives
-            what images the file was made for, ``{"mean": ..., "std": ..., "size": ...}``.
+        functions: by use, each from the file's tensors to ours. ``backbone``, ``detector`` and ``model`` give all
+            tensors, ``classifier`` and ``auxiliary`` the ``weight`` and ``bias`` of the layers behind a backbone;
+            ``input`` gives what images the file was made for, ``{"mean": ..., "std": ..., "size": ...}``.
     """
 
     name: str
