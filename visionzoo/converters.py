@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from visionzoo.errors import CheckpointError, ConfigError, UnknownName, nearest_name, one_of
+from visionzoo.errors import CheckpointError, ConfigError, nearest_name, one_of, require_known
 from visionzoo.registry import MODELS
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Converter:
         """
         if use not in self.uses:
             known = ", ".join(sorted(self.uses))
-            raise ConfigError(f"--as {use}: expected one of {known} for this converter, found {use}; choose one")
+            expected = f"one of {known} for this converter"
+            raise ConfigError(f"--as {use}", expected=expected, found=use, advice="choose one")
         parts = ("backbone", "classifier", "auxiliary") if use == "classifier" else (use,)
         options: dict[str, inspect.Parameter] = {}
         for part in parts:
@@ -142,9 +143,7 @@ class ConverterRegistry:
         Raises:
             UnknownName: there is none.
         """
-        known = self.names()
-        if name not in known:
-            raise UnknownName(name, kind="converter", known=known)
+        require_known(name, self.names(), "converter")
         return self._converters[name]
 
 
@@ -168,10 +167,14 @@ def parse_options(said: Iterable[str], parameters: Mapping[str, inspect.Paramete
     for text in said:
         name, separator, value = text.partition("=")
         if not separator:
-            raise ConfigError(f"--set {text}: expected NAME=VALUE, found no `=`; write it so")
+            raise ConfigError(f"--set {text}", expected="NAME=VALUE", found="no `=`", advice="write it so")
         if name not in parameters:
-            advice = _advice(name, parameters)
-            raise ConfigError(f"--set {name}: expected an option of this converter, found none; {advice}")
+            raise ConfigError(
+                f"--set {name}",
+                expected="an option of this converter",
+                found="none",
+                advice=_advice(name, parameters),
+            )
         values[name] = _value(text, value, parameters[name].annotation)
     return values
 
@@ -200,7 +203,7 @@ def _value(text: str, value: str, annotation: Any) -> Any:
         except (ValueError, KeyError):
             continue
     names = " or ".join(_named(kind) for kind in kinds)
-    raise ConfigError(f"--set {text}: expected {names}, found {value!r}; write such a value")
+    raise ConfigError(f"--set {text}", expected=names, found=repr(value), advice="write such a value")
 
 
 def _alternatives(annotation: Any) -> list[Any]:

@@ -16,28 +16,101 @@
      ├─ BrokenOps             a compiled mmcv that is installed but does not load
      └─ RunFailed             exit code 1: the task was right but failed (NaN loss, failed check)
 
-The first line of every message is one complete sentence, ``where: expected, found,
-what to do``; only lists (config problems, checkpoint mismatches) may follow below it.
+An error carries data, and its message follows from them::
+
+    ZooError(path, expected="a config file", found="a folder", advice="name a file in it")
+    path: expected a config file, found a folder; name a file in it
+
+``but`` takes the place of ``found`` where a reason fits better: ``expected a readable file, but permission denied``.
+A sentence of another shape is the only argument: ``ZooError("conv.weight has no gradient")``. The first line of every
+message is one complete sentence; only lists (config problems, checkpoint mismatches) may follow below it.
+
+Code that knows a further place adds it with :meth:`ZooError.at`; it never edits the message.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 
 class ZooError(Exception):
-    """Base of all errors that a user can cause; the command line prints it without a traceback."""
+    """Base of all errors that a user can cause; the command line prints it without a traceback.
+
+    Args:
+        where: the file, option, key or part at fault; without ``expected``, the whole sentence.
+        expected: what was expected there, without the word "expected".
+        found: what is there instead, without the word "found".
+        but: a reason in place of ``found``.
+        advice: what to do about it.
+
+    >>> str(ZooError("batch size", expected="a number >= 1", found="0", advice="use 1"))
+    'batch size: expected a number >= 1, found 0; use 1'
+    """
 
     exit_code = 2
+
+    def __init__(
+        self,
+        where: object = "",
+        *,
+        expected: str | None = None,
+        found: str | None = None,
+        but: str | None = None,
+        advice: str | None = None,
+    ):
+        self.where = "" if expected is None else f"{where}"
+        self.expected, self.found, self.but, self.advice = expected, found, but, advice
+        super().__init__(_message(where, expected, found, but, advice))
+
+    @property
+    def sentence(self) -> str:
+        """The first line of the message, without the lists below it."""
+        return str(self).partition("\n")[0]
+
+    def at(self, place: object, kind: type[ZooError] | None = None) -> ZooError:
+        """The same error with ``place`` in front; the error itself where its message begins with ``place`` already.
+
+        Args:
+            place: the file, input or key in which ``where`` lies.
+            kind: the class of the result (default: the same class).
+
+        >>> str(DataError("line 3", expected="a number", found="'x'", advice="correct it").at("points.txt"))
+        "points.txt: line 3: expected a number, found 'x'; correct it"
+        """
+        kind = kind or type(self)
+        if str(self).startswith(f"{place}:"):
+            message, where = str(self), self.where
+        else:
+            message, where = f"{place}: {self}", f"{place}: {self.where}" if self.where else f"{place}"
+        if type(self) is kind and message == str(self):
+            return self
+        moved = _rebuilt(kind, message, {**self.__dict__, "where": where})
+        moved.__cause__, moved.__context__ = self.__cause__, self.__context__
+        moved.__suppress_context__ = self.__suppress_context__
+        return moved.with_traceback(self.__traceback__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), str(self), self.__dict__)
 
 
 class ConfigError(ZooError):
     """A config that cannot be run. ``problems`` are printed as a list below the first line."""
 
-    def __init__(self, message: str, problems: Sequence[str] = ()):
+    def __init__(
+        self,
+        where: object = "",
+        problems: Sequence[str] = (),
+        *,
+        expected: str | None = None,
+        found: str | None = None,
+        but: str | None = None,
+        advice: str | None = None,
+    ):
+        super().__init__(where, expected=expected, found=found, but=but, advice=advice)
         self.problems = tuple(problems)
-        super().__init__("\n".join([message, *(f"  - {problem}" for problem in self.problems)]))
+        self.args = ("\n".join([str(self), *(f"  - {problem}" for problem in self.problems)]),)
 
 
 class CardError(ConfigError):
@@ -79,6 +152,7 @@ class MissingExtra(ZooError, ImportError):
     def __init__(self, package: str, extra: str, *, where: str = ""):
         prefix = f"{where}: " if where else ""
         super().__init__(f'{prefix}needs {package}: pip install "visionzoo[{extra}]"')
+        self.package, self.extra, self.where = package, extra, where
 
 
 class MissingOp(ZooError, NotImplementedError):
@@ -95,6 +169,26 @@ class RunFailed(ZooError):
     exit_code = 1
 
 
+def _message(where: object, expected: str | None, found: str | None, but: str | None, advice: str | None) -> str:
+    if expected is None:
+        if (found, but, advice) != (None, None, None):
+            raise TypeError("an error with found, but or advice needs expected; or write one whole sentence")
+        return f"{where}"
+    if found is not None and but is not None:
+        raise TypeError("an error says found or but, not both")
+    answer = f", found {found}" if found is not None else "" if but is None else f", but {but}"
+    message = f"expected {expected}{answer}" + ("" if advice is None else f"; {advice}")
+    return f"{where}: {message}" if f"{where}" else message
+
+
+def _rebuilt(kind: type[ZooError], message: str, data: Mapping[str, Any]) -> ZooError:
+    """An error of ``kind`` from its message and attributes; the kinds' own arguments differ."""
+    error = kind.__new__(kind)
+    super(ZooError, error).__init__(message)
+    error.__dict__.update(data)
+    return error
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to ``name``, or None when none is near.
 
@@ -109,5 +203,34 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
 def one_of(known: Iterable[str], most: int = 12) -> str:
     """A short list of what exists: ``known: a, b, c and 4 more``."""
     names = sorted(known)
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"known: {', '.join(names[:most])}{rest}" if names else "nothing is registered"
+    return f"known: {some_of(names, most)}" if names else "nothing is registered"
+
+
+def require_known(name: object, known: Collection[str], kind: str) -> None:
+    """Pass a name that exists.
+
+    Raises:
+        UnknownName: ``known`` does not have the name.
+    """
+    if name not in known:
+        raise UnknownName(str(name), kind=kind, known=known)
+
+
+def first_of(names: Iterable[str], most: int = 3) -> str:
+    """The first names, and dots where there are more.
+
+    >>> first_of(["a", "b", "c", "d"])
+    'a, b, c, ...'
+    """
+    listed = list(names)
+    return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")
+
+
+def some_of(names: Iterable[str], most: int) -> str:
+    """The first names, and how many more there are.
+
+    >>> some_of(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+    """
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

@@ -110,12 +110,44 @@ def test_missing_licence(edited, which):
     assert complaint(path) == f"{path}: visionzoo.licenses.{which}: expected this field, found none; add it"
 
 
-def test_name_is_the_stem(edited):
-    path = edited(lambda card: None, stem="rcnet_retinanet_copy")
-    assert complaint(path) == (
-        f"{path}: visionzoo.name: expected 'rcnet_retinanet_copy' after the file's name, "
-        "found 'rcnet_retinanet'; fix it"
-    )
+def test_name_and_config_follow_from_the_file(edited):
+    zoo = read_card(edited(lambda card: None)).zoo
+    assert (zoo.name, zoo.config) == (NAME, f"configs/{NAME}.py")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            lambda card: card["model-index"][0].update(name="rcnet"),
+            "model-index.0.name: expected 'rcnet_retinanet' after the file's name, found 'rcnet'",
+        ),
+        (
+            lambda card: card["visionzoo"].update(name="rcnet"),
+            "visionzoo.name: expected 'rcnet_retinanet' after the file's name, found 'rcnet'",
+        ),
+        (
+            lambda card: card["visionzoo"].update(config="configs/a.py"),
+            "visionzoo.config: expected 'configs/rcnet_retinanet.py' after the file's name, found 'configs/a.py'",
+        ),
+        (
+            lambda card: card.update(license="mit"),
+            "license: expected 'apache-2.0' after visionzoo.licenses.code, found 'mit'",
+        ),
+        (
+            lambda card: card["model-index"][0]["results"][1]["task"].update(type="other"),
+            "model-index.0.results.1.task.type: expected 'object-detection' after pipeline_tag, found 'other'",
+        ),
+    ],
+)
+def test_what_is_repeated_for_the_hub_is_equal(edited, change, expected):
+    path = edited(change)
+    assert complaint(path) == f"{path}: {expected}; fix it"
+
+
+def test_cards_of_a_task_have_one_pipeline_tag():
+    tags = {(card.task, card.fields.pipeline_tag) for card in read_cards()}
+    assert len(tags) == len({task for task, _ in tags})
 
 
 def test_number_of_a_paper_without_source(edited):
@@ -126,30 +158,60 @@ def test_number_of_a_paper_without_source(edited):
     )
 
 
-def measured(**changes):
-    return {
-        "origin": "measured",
-        "unit": "percent",
-        "command": "visionzoo test x",
-        "date": "2026-01-31",
-        "commit": "0123abc",
-        "hardware": "2 CPU cores",
-    } | changes
+def args_of(card):
+    """``args`` of the number that the run ``tiny`` measured."""
+    return card["model-index"][0]["results"][1]["metrics"][0]["args"]
 
 
-@pytest.mark.parametrize("lacking", ["command", "date", "commit", "hardware", "unit"])
-def test_measured_number_says_how_to_measure_it_again(edited, lacking):
+@pytest.mark.parametrize("lacking", ["run", "unit"])
+def test_measured_number_refers_to_a_run(edited, lacking):
+    text = complaint(edited(lambda card: args_of(card).pop(lacking)))
+    assert f"results.1.metrics.0.args.{lacking}: expected this field, found none; add it" in text
+
+
+@pytest.mark.parametrize("lacking", ["command", "date", "commit", "hardware"])
+def test_run_says_how_to_measure_again(edited, lacking):
+    path = edited(lambda card: card["visionzoo"]["runs"]["tiny"].pop(lacking))
+    assert complaint(path) == f"{path}: visionzoo.runs.tiny.{lacking}: expected this field, found none; add it"
+
+
+def test_run_written_at_a_number_is_moved(edited):
+    path = edited(lambda card: args_of(card).update(command="visionzoo test x"))
+    assert complaint(path) == (
+        f"{path}: model-index.0.results.1.metrics.0.args.command: no such field; "
+        "write it once in visionzoo.runs, and refer to it with `run: ID`"
+    )
+
+
+@pytest.mark.parametrize(("run", "advice"), [("tinny", "did you mean 'tiny'?"), ("a100", "add it there")])
+def test_unknown_run(edited, run, advice):
+    path = edited(lambda card: args_of(card).update(run=run))
+    assert complaint(path) == (
+        f"{path}: model-index.0.results.1.metrics.0.args.run: expected an id of visionzoo.runs, found '{run}'; {advice}"
+    )
+
+
+def test_unused_run(edited):
     def change(card):
-        args = measured()
-        args.pop(lacking)
-        card["model-index"][0]["results"][0]["metrics"][0]["args"] = args
+        card["visionzoo"]["runs"]["idle"] = card["visionzoo"]["runs"]["tiny"]
 
-    assert f"args.{lacking}: expected this field, found none; add it" in complaint(edited(change))
+    path = edited(change)
+    assert complaint(path) == (
+        f"{path}: visionzoo.runs.idle: expected a measured number with `run: idle`, found none; "
+        "refer to it or remove it"
+    )
+
+
+def test_card_finds_the_run_of_a_number():
+    card = read_card(NAME)
+    commits = [card.run_of(metric).commit for _, metric in card.numbers("measured")]
+    assert commits == ["b43628d", "f79c557", "f79c557"]
+    assert [card.run_of(metric) for _, metric in card.numbers("paper")] == [None]
 
 
 def test_number_is_either_of_paper_or_measured(edited):
     def change(card):
-        card["model-index"][0]["results"][0]["metrics"][0]["args"] = measured(origin="estimated")
+        args_of(card)["origin"] = "estimated"
 
     assert "estimated" in complaint(edited(change))
 

@@ -152,6 +152,13 @@ def test_record_restores_numbers_and_nothing_else(copied):
     assert [line for line in before if "metrics: {" not in line] == [line for line in after if "metrics: {" not in line]
 
 
+def test_record_fills_in_the_numbers_of_a_new_check(copied):
+    metric = next(line for line in find_card(NAME).read_text().splitlines() if "kind: metric" in line)
+    path = copied(replacing(metric, "    - {kind: metric, metrics: {}}"))
+    record_card(read_card(path))
+    assert read_card(path).zoo.checks == read_card(NAME).zoo.checks
+
+
 def test_recorded_numbers_stay_numbers_in_yaml(copied):
     path = copied()
     text = replace_values(path.read_text(), {("visionzoo", "checks", 2, "metrics"): {"coco/a": 4e-05}}, path)

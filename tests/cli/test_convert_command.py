@@ -172,7 +172,7 @@ def test_a_backbone_alone_starts_a_detector(tmp_path, capsys):
     out = tmp_path / "backbone.safetensors"
     given = ["checkpoint", str(source), str(out), "--from", "dinat", "--as", "backbone", "--set", "keep_norm=false"]
     assert main([*given, "variant=dinat_mini"]) == 2
-    assert "model.pth: expected weights of dinat_mini, found those of tiny" in capsys.readouterr().err
+    assert "model.pth: checkpoint: expected weights of dinat_mini, found those of tiny" in capsys.readouterr().err
     assert not out.exists()
     assert main(given) == 0
     detector = DiNAT("tiny", init_cfg=dict(type="Pretrained", checkpoint=str(out)))
@@ -190,7 +190,7 @@ def test_checkpoints_that_a_converter_refuses(tmp_path, capsys):
     source, _ = classifier_file(BossNet("T0"), tmp_path / "released.pth")
     out = str(tmp_path / "ours.safetensors")
     cases = [
-        ([str(source), out, "--from", "bossnet"], "released.pth: expected to be told the variant"),
+        ([str(source), out, "--from", "bossnet"], "released.pth: checkpoint: expected to be told the variant"),
         ([str(source), out, "--from", "bossnet", "--set", "variant=T0_nose"], "expected BossNet-T0_nose"),
         (
             [str(source), out, "--from", "bossnet", "--set", "varant=T0"],

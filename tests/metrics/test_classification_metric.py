@@ -75,3 +75,11 @@ def test_top_k_that_is_always_1_is_left_out():
 def test_wrong_k_is_refused():
     with pytest.raises(ConfigError, match="topk from 1 on"):
         ClassificationMetric(topk=(0,))
+
+
+@pytest.mark.parametrize(
+    ("sample", "lacking"), [({"pred_score": np.ones(3)}, "gt_label"), ({"gt_label": 1}, "pred_score")]
+)
+def test_a_sample_without_truth_or_prediction_is_an_error(sample, lacking):
+    with pytest.raises(DataError, match=rf"a\.png: expected a {lacking}, found none; use a data set with labels"):
+        ClassificationMetric().process({}, [{"img_path": "a.png", **sample}])

@@ -159,6 +159,7 @@ def test_show_prints_the_card(capsys):
     assert show_command.main(["rcnet_retinanet", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)["visionzoo"]
     assert facts["name"] == "rcnet_retinanet"
+    assert facts["runs"]["tiny"]["command"] in card
     assert facts["licenses"]["code"] in card
 
 

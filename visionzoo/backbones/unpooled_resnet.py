@@ -13,7 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.registry import MODELS
 
 
@@ -53,8 +53,7 @@ class UnpooledResNet(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="UnpooledResNet variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "UnpooledResNet variant")
         if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(5))):
             raise ConfigError(
                 f"UnpooledResNet.out_indices: expected maps from 0 (stem) to 4, shallow first, found "

@@ -14,7 +14,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from visionzoo.converters import CONVERTERS
-from visionzoo.errors import CheckpointError, ConfigError, DataError, UnknownName
+from visionzoo.errors import CheckpointError, ConfigError, DataError, require_known
 from visionzoo.registry import MODELS
 
 _WIDTHS = (64, 128, 256, 512, 512)
@@ -86,8 +86,7 @@ class VGG(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="VGG variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "VGG variant")
         widths, depths, is_normed = self.VARIANTS[variant]
         if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(len(widths)))):
             raise ConfigError(

@@ -20,6 +20,7 @@ from visionzoo.cards.seeding import fill_weights, seeded_image, settle_norms
 from visionzoo.cards.tasks import task_checks
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.engine.loaders import build_dataset, build_loader, class_names
+from visionzoo.errors import some_of
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import METRICS, SCOPE
 from visionzoo.weights.loading import without_pretrained
@@ -153,7 +154,7 @@ def compare_build(card: Card, check: BuildCheck, found: Numbers) -> str | None:
 
 
 def compare_forward(card: Card, check: ForwardCheck, found: Numbers) -> str | None:
-    path = arrays_path(card, check)
+    path = arrays_path(card)
     if not path.is_file():
         return f"expected {path}, found no file; write it with `visionzoo cards record {card.name}`"
     with np.load(path) as stored:
@@ -197,12 +198,12 @@ def difference(
 
 
 def _names(numbers: Mapping[str, Any]) -> str:
-    names = sorted(numbers)
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return some_of(sorted(numbers), most=6)
 
 
-def arrays_path(card: Card, check: ForwardCheck) -> Path:
-    return card.path.parent / check.arrays
+def arrays_path(card: Card) -> Path:
+    """The file with the numbers of a card's forward check."""
+    return card.path.parent / "arrays" / f"{card.name}.npz"
 
 
 MEASURE: dict[str, Callable[[Card, Any], Numbers]] = {

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from visionzoo.cards.schema import CardFields, Metric, Result, ZooFields
+from visionzoo.cards.schema import CardFields, MeasuredNumber, Metric, Result, Run, ZooFields
 from visionzoo.config import config_folder, config_names
 from visionzoo.config.files import released_files
 from visionzoo.errors import CardError, UnknownName, nearest_name
@@ -75,6 +75,10 @@ class Card:
                 if metric.args.origin == origin:
                     yield result, metric
 
+    def run_of(self, metric: Metric) -> Run | None:
+        """The run that measured a number, or None for a number of a paper."""
+        return self.zoo.runs[metric.args.run] if isinstance(metric.args, MeasuredNumber) else None
+
 
 def card_folder() -> Path:
     """The folder of the cards, beside that of the configs: in the installed package, or else in the repository."""
@@ -124,8 +128,9 @@ def read_card(name_or_path: str | Path) -> Card:
     except (OSError, UnicodeDecodeError) as error:
         raise CardError(f"{path}: expected a card in UTF-8 that can be read, but {error}; check the path") from error
     front, body = split_front_matter(text, path)
-    card = Card(path, _validated(_parsed(front, path), path), body, text)
+    card = Card(path, _validated(_filled(_parsed(front, path), path.stem), path), body, text)
     _check_names(card)
+    _check_runs(card)
     return card
 
 
@@ -182,6 +187,14 @@ def _parsed(front: str, path: Path) -> dict[str, Any]:
     return values
 
 
+def _filled(values: dict[str, Any], stem: str) -> dict[str, Any]:
+    """The front matter with the fields that follow from the name of the file."""
+    zoo = values.get("visionzoo")
+    if not isinstance(zoo, dict):
+        return values
+    return {**values, "visionzoo": {"name": stem, "config": f"configs/{stem}.py", **zoo}}
+
+
 def _validated(values: dict[str, Any], path: Path) -> CardFields:
     try:
         return CardFields.model_validate(values)
@@ -217,6 +230,8 @@ def _field_path(location: tuple[int | str, ...]) -> str:
 
 
 def _advice(location: tuple[int | str, ...]) -> str:
+    if "measured" in location and location[-1] in Run.model_fields:
+        return "write it once in visionzoo.runs, and refer to it with `run: ID`"
     nearest = nearest_name(str(location[-1]), _known_fields(CardFields))
     return f"did you mean {nearest}?" if nearest else "remove it"
 
@@ -230,16 +245,46 @@ def _known_fields(model: type[BaseModel]) -> set[str]:
 
 
 def _check_names(card: Card) -> None:
-    """The stem of the file is the name of the model, everywhere in the card."""
-    stem, where = card.path.stem, _shown(card.path)
-    expected = {
-        "visionzoo.name": (card.name, stem),
-        "visionzoo.config": (card.zoo.config, f"configs/{stem}.py"),
-        "model-index.0.name": (card.fields.model_index[0].name, stem),
-    }
-    for field, (found, right) in expected.items():
-        if found != right:
-            raise CardError(f"{where}: {field}: expected {right!r} after the file's name, found {found!r}; fix it")
+    """What the card repeats for the Hub equals what it follows from: the file's name, the licence, the kind of task."""
+    stem, fields = card.path.stem, card.fields
+    _check_equal(card, "visionzoo.name", card.name, stem, "the file's name")
+    _check_equal(card, "visionzoo.config", card.zoo.config, f"configs/{stem}.py", "the file's name")
+    _check_equal(card, "model-index.0.name", fields.model_index[0].name, stem, "the file's name")
+    if fields.license != "other":  # the Hub's word for a licence that it has no identifier for
+        _check_equal(card, "license", fields.license, card.zoo.licenses.code.lower(), "visionzoo.licenses.code")
+    for index, result in enumerate(fields.model_index[0].results):
+        field = f"model-index.0.results.{index}.task.type"
+        _check_equal(card, field, result.task.type, fields.pipeline_tag, "pipeline_tag")
+
+
+def _check_equal(card: Card, field: str, found: str, expected: str, source: str) -> None:
+    if found != expected:
+        raise CardError(f"{_shown(card.path)}: {field}: expected {expected!r} after {source}, found {found!r}; fix it")
+
+
+def _check_runs(card: Card) -> None:
+    """Every measured number refers to a run of the card, and every run has a number."""
+    runs, where = card.zoo.runs, _shown(card.path)
+    used = dict(_run_fields(card))
+    for field, run in used.items():
+        if run not in runs:
+            nearest = nearest_name(run, runs)
+            advice = f"did you mean {nearest!r}?" if nearest else "add it there"
+            raise CardError(f"{where}: {field}: expected an id of visionzoo.runs, found {run!r}; {advice}")
+    for run in runs:
+        if run not in used.values():
+            raise CardError(
+                f"{where}: visionzoo.runs.{run}: expected a measured number with `run: {run}`, found none; "
+                "refer to it or remove it"
+            )
+
+
+def _run_fields(card: Card) -> Iterator[tuple[str, str]]:
+    """Path and value of every ``run`` that a number names."""
+    for index, result in enumerate(card.fields.model_index[0].results):
+        for place, metric in enumerate(result.metrics):
+            if isinstance(metric.args, MeasuredNumber):
+                yield f"model-index.0.results.{index}.metrics.{place}.args.run", metric.args.run
 
 
 def _shown(path: Path) -> str:

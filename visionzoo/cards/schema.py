@@ -59,14 +59,11 @@ class PaperNumber(Fields):
 
 
 class MeasuredNumber(Fields):
-    """A number measured here: run ``command`` at ``commit`` to get it again."""
+    """A number measured here, by the run of that id in ``visionzoo.runs``."""
 
     origin: Literal["measured"]
     unit: Text
-    command: Text
-    date: date
-    commit: Commit
-    hardware: Text
+    run: Slug
 
 
 class Metric(Fields):
@@ -170,6 +167,15 @@ class Compute(Fields):
     at: Text
 
 
+class Run(Fields):
+    """How numbers were measured: run ``command`` at ``commit`` to get them again."""
+
+    command: Text
+    date: date
+    commit: Commit
+    hardware: Text
+
+
 class Export(Fields):
     format: Text
     works: bool
@@ -186,10 +192,9 @@ class BuildCheck(Fields):
 
 
 class ForwardCheck(Fields):
-    """Seeded weights and a seeded image through the tiny variant, against the numbers in ``arrays``."""
+    """Seeded weights and a seeded image through the tiny variant, against the numbers in ``arrays/<name>.npz``."""
 
     kind: Literal["forward"]
-    arrays: Text
     seed: Annotated[int, Field(ge=0)] = 0
     size: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [90, 126]
     tolerance: Tolerance = 1e-3
@@ -210,7 +215,7 @@ class EvalCheck(Fields):
     kind: Literal["eval"]
     seed: Annotated[int, Field(ge=0)] = 0
     metrics: dict[str, float]
-    tolerance: Tolerance = 1e-2
+    tolerance: Tolerance = 5e-3
 
 
 class LearnCheck(Fields):
@@ -240,15 +245,19 @@ Check = Annotated[
 
 
 class ZooFields(Fields):
-    """What the key ``visionzoo`` holds. With ``headline`` the system's name is a short name of this model."""
+    """Fields under the key ``visionzoo``.
+
+    The reader fills in ``name`` and ``config`` from the name of the file. With ``headline``, the name of the system is
+    a short name of this model.
+    """
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
-    name: Slug
+    name: Slug = Field(default_factory=str)
     system: Slug
     headline: bool = False
     task: Task
     status: Literal["reproduced", "parity", "combination", "baseline"]
-    config: Text
+    config: Text = Field(default_factory=str)
     paper: Paper
     source_code: SourceCode
     licenses: Licenses
@@ -256,8 +265,9 @@ class ZooFields(Fields):
     inputs: Annotated[list[Tensor], Field(min_length=1)]
     outputs: Annotated[list[Tensor], Field(min_length=1)]
     compute: Compute
-    extras: list[Text]
-    exports: list[Export]
+    runs: dict[Slug, Run] = {}
+    extras: list[Text] = []
+    exports: list[Export] = []
     checks: Annotated[list[Check], Field(min_length=1)]
     limits: Annotated[list[Text], Field(min_length=1)]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from visionzoo.cards.files import Card, card_folder
-from visionzoo.cards.schema import MeasuredNumber, Metric, Result
+from visionzoo.cards.schema import Metric, Result
 from visionzoo.errors import CardError
 
 BEGIN, END = "<!-- zoo -->", "<!-- /zoo -->"
@@ -53,7 +53,7 @@ def _row(card: Card) -> tuple[str, ...]:
         card.task,
         f"{card.params / 1e6:.1f} M",
         next((_paper(result, metric) for result, metric in card.numbers("paper")), "none"),
-        next((_measured(result, metric) for result, metric in card.numbers("measured")), "none yet"),
+        next((_measured(card, result, metric) for result, metric in card.numbers("measured")), "none yet"),
         card.status,
     )
 
@@ -63,9 +63,9 @@ def _paper(result: Result, metric: Metric) -> str:
     return f"*{metric.value:g}* {metric.name}, {_data(result)} ([source]({source}))"
 
 
-def _measured(result: Result, metric: Metric) -> str:
-    how = metric.args
-    day = f", {how.date}" if isinstance(how, MeasuredNumber) else ""
+def _measured(card: Card, result: Result, metric: Metric) -> str:
+    run = card.run_of(metric)
+    day = f", {run.date}" if run else ""
     return f"{metric.value:g} {metric.name}, {_data(result)}{day}"
 
 

@@ -89,7 +89,7 @@ def _timed(name: str, kind: str, problem: Callable[[], str | None]) -> Outcome:
         try:
             found = problem()
         except ZooError as error:  # what a user can cause is an outcome; our own mistakes keep their traceback
-            found = str(error).splitlines()[0]
+            found = error.sentence
     return Outcome(name, kind, found is None, found or "agrees", time.perf_counter() - start)
 
 
@@ -159,7 +159,7 @@ def record_card(card: Card) -> list[str]:
         if check.kind == "build":
             changes |= {("visionzoo", "compute", key): value for key, value in found.items()}
         elif isinstance(check, ForwardCheck):
-            written.append(_write_arrays(arrays_path(card, check), found))
+            written.append(_write_arrays(arrays_path(card), found))
         else:
             changes["visionzoo", "checks", index, "metrics"] = _rounded(found)
     card.path.write_text(replace_values(card.text, changes, card.path), encoding="utf-8")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from visionzoo.cli import convert_checkpoint, convert_id_maps
 from visionzoo.cli.common import Parser, note, run_verb
+from visionzoo.errors import some_of
 
 _USAGE = """usage: visionzoo convert WHAT ...
 
@@ -112,8 +113,7 @@ def _summarize(args: argparse.Namespace, records: dict[str, dict], changes: dict
         note(f"{name}: {images} images, {boxes} boxes", quiet=args.quiet)
     for change, count in sorted(changes.items()):
         note(f"boxes {change}: {count}", quiet=args.quiet)
-    shown = ", ".join(classes[:12]) + (f" and {len(classes) - 12} more" if len(classes) > 12 else "")
-    note(f"{args.out}: classes: {shown}", quiet=args.quiet)
+    note(f"{args.out}: classes: {some_of(classes, most=12)}", quiet=args.quiet)
 
 
 _CONVERSIONS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]]] = {

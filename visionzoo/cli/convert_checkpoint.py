@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         tensors = converter.convert(use, read, {"file_name": args.source, **options})
         made_for = converter.made_for(read)
     except CheckpointError as error:
-        raise CheckpointError(str(error).replace("checkpoint:", f"{args.source}:", 1)) from error
+        raise error.at(args.source) from error
     _write(args, tensors, made_for)
     return 0
 

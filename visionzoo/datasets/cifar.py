@@ -6,14 +6,14 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from visionzoo.datasets.class_map import ClassMap
 from visionzoo.datasets.classification import ClassificationData
+from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.registry import DATASETS
@@ -28,7 +28,7 @@ class CifarData(ClassificationData):
     Args:
         data_root: the folder in which ``folder`` lies, or a ``tiny://`` address.
         split: ``train`` (50,000 images) or ``test`` (10,000).
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: a file is missing, damaged, or holds anything but numbers and text.
@@ -45,11 +45,7 @@ class CifarData(ClassificationData):
         self,
         data_root: str,
         split: str = "train",
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         if split not in self.splits:
             raise ConfigError(f"split: expected {' or '.join(self.splits)}, found {split!r}; use one of them")
@@ -64,11 +60,7 @@ class CifarData(ClassificationData):
             root,
             ClassMap.of(names),
             [{"row": row, "gt_label": label} for row, label in enumerate(labels)],
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
     def prepare_data(self, idx: int) -> Any:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from mmengine.dataset import BaseDataset
+from typing import Any, Unpack
 
 from visionzoo.datasets.class_map import ClassMap, find_label, read_class_map, require_once, unknown_label
 from visionzoo.datasets.coco_file import require_image_files
+from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
 
-class ClassificationData(BaseDataset):
+class ClassificationData(SampleList):
     """What all data sets of one class per image share.
 
     A sample is a dict with ``img_path`` (or ``img``) and ``gt_label``, an int. ``metainfo`` has ``classes``, the name
@@ -29,11 +28,7 @@ class ClassificationData(BaseDataset):
         root: the folder that paths are shown relative to.
         class_map: the classes.
         samples: dicts of ``img_path`` or ``img``, and ``gt_label``.
-        max_samples: the first N samples. Default: all.
-        pipeline: transforms, called in turn on each sample.
-        test_mode: an unusable sample is an error, not replaced by another.
-        serialize_data: keep samples as one byte buffer that workers share.
-        max_refetch: how many other samples are tried when the pipeline returns None.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
     """
 
     def __init__(
@@ -41,28 +36,10 @@ class ClassificationData(BaseDataset):
         root: Path,
         class_map: ClassMap,
         samples: list[dict],
-        *,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
-        self._samples = samples
-        super().__init__(
-            data_root=str(root),
-            metainfo=dict(classes=class_map.classes, class_keys=class_map.keys),
-            indices=max_samples,
-            pipeline=list(pipeline),
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
-        )
-
-    def load_data_list(self) -> list[dict]:
-        """The samples; this keeps no second copy of them."""
-        samples, self._samples = self._samples, []
-        return samples
+        super().__init__(root, samples, **loading)
+        self._metainfo.update(classes=class_map.classes, class_keys=class_map.keys)
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """The label of a sample in a list, as samplers and wrappers that balance classes ask for it."""
@@ -90,7 +67,7 @@ class ImageFolder(ClassificationData):
         background: count from label 1, for models whose label 0 is the background.
         allow_empty: let class folders without an image pass.
         extensions: file names that are images, in any case.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: folders are missing, empty, or of no known class.
@@ -108,11 +85,7 @@ class ImageFolder(ClassificationData):
         background: bool = False,
         allow_empty: bool = False,
         extensions: Sequence[str] = EXTENSIONS,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         folder = root / split
@@ -126,11 +99,7 @@ class ImageFolder(ClassificationData):
             root,
             self.named(known),
             _folder_samples(folder, known, endings, allow_empty, self.advice),
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
     def named(self, known: ClassMap) -> ClassMap:
@@ -192,7 +161,7 @@ class ImageList(ClassificationData):
         class_map: a file, in ``data_root`` or absolute, see :mod:`visionzoo.datasets.class_map`.
         classes_from: another list in ``data_root`` whose labels are the classes.
         background: count from label 1, for models whose label 0 is the background.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: files are missing, a line cannot be read, or a label is of no known class.
@@ -207,11 +176,7 @@ class ImageList(ClassificationData):
         class_map: str | None = None,
         classes_from: str | None = None,
         background: bool = False,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         path = root / ann_file
@@ -221,16 +186,12 @@ class ImageList(ClassificationData):
             of = rows if classes_from is None else _read_rows(root / classes_from)
             known = ClassMap.of(_distinct([label for _, _, label in of]), background=background)
         samples = _listed_samples(path, root / img_folder, rows, known)
-        require_image_files([sample["img_path"] for sample in samples[:max_samples]], root)
+        require_image_files([sample["img_path"] for sample in samples[: loading.get("max_samples")]], root)
         super().__init__(
             root,
             known,
             samples,
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
 
@@ -276,10 +237,9 @@ def _folder_samples(
         if not paths:
             empty.append(name)
     if empty and not allow_empty:
-        shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
         raise DataError(
             f"{folder}: expected images ({', '.join(endings[:4])}, ...) in every class folder, found {len(empty)} "
-            f"empty ({shown}); fill or remove them, or set allow_empty=True"
+            f"empty ({first_of(empty)}); fill or remove them, or set allow_empty=True"
         )
     if not samples:
         raise DataError(f"{folder}: expected images in its class folders, found none; {advice}")

@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import ConfigError, DataError, nearest_name, one_of
+from visionzoo.errors import ConfigError, DataError, first_of, nearest_name, one_of
 from visionzoo.registry import DATASETS, FUNCTIONS
 
 EXTENSIONS = (".jpg", ".jpeg", ".png")
@@ -218,9 +218,8 @@ def _masks_of(groups: Sequence[Sequence[str]], folder: Path) -> list[list[str]]:
                 missing.append(f"{Path(image).parent.name}/{Path(image).stem}.png")
         masks.append(found)
     if missing:
-        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DataError(
             f"{folder}: expected a mask for every image, {len(missing)} of {sum(map(len, groups))} are missing "
-            f"({shown}); copy them, or set masks=None where none are needed"
+            f"({first_of(missing)}); copy them, or set masks=None where none are needed"
         )
     return masks

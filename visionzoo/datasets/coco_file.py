@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from visionzoo.errors import ConfigError, DataError, nearest_name
+from visionzoo.errors import ConfigError, DataError, first_of, nearest_name, some_of
 
 GET_COCO = (
     "download it with `python datasets/coco/prepare.py data/coco`, point data_root to where it is, "
@@ -183,8 +183,7 @@ def _nearest_or_all(name: str, in_file: Sequence[str]) -> str:
     nearest = nearest_name(name, in_file)
     if nearest:
         return f'"{nearest}"'
-    shown = ", ".join(f'"{other}"' for other in in_file[:8])
-    return shown + (f" and {len(in_file) - 8} more" if len(in_file) > 8 else "")
+    return some_of((f'"{other}"' for other in in_file), most=8)
 
 
 def category_ids(record: dict, classes: Sequence[str]) -> list[int]:
@@ -244,15 +243,11 @@ def require_image_files(paths: Sequence[str], root: Path) -> None:
         if name not in present[folder]:
             missing.append(path)
     if missing:
-        first = ", ".join(_shown(path, root) for path in missing[:3])
+        shown = first_of(str(_inside(root, Path(path))) for path in missing)
         raise DataError(
             f"{root}: expected {len(paths)} image files, found {len(missing)} missing "
-            f"({first}{', ...' if len(missing) > 3 else ''}); check data_root and data_prefix, or copy them again"
+            f"({shown}); check data_root and data_prefix, or copy them again"
         )
-
-
-def _shown(path: str, root: Path) -> str:
-    return str(_inside(root, Path(path)))
 
 
 def _names_in(folder: str) -> set[str]:

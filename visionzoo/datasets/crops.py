@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import numpy as np
 
 from visionzoo.datasets.class_map import ClassMap
 from visionzoo.datasets.classification import ClassificationData
 from visionzoo.datasets.coco_file import category_ids, choose_classes, read_annotations, require_image_files
+from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import DataError
@@ -34,7 +35,7 @@ class CocoCrops(ClassificationData):
         margin: how much more is shown on each side, as a share of the box's width and height, cut at the border.
         min_size: least side of a box in pixels.
         keep_crops: keep every crop in memory once it was cut; else its whole image is read again each time.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`ClassificationData`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError, ConfigError: see :mod:`visionzoo.datasets.coco_file`; DataError also if no box is left.
@@ -49,11 +50,7 @@ class CocoCrops(ClassificationData):
         margin: float = 0.0,
         min_size: float = 1.0,
         keep_crops: bool = False,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         record = read_annotations(root, ann_file)
@@ -65,18 +62,14 @@ class CocoCrops(ClassificationData):
                 f"{root / ann_file}: 0 of {len(record['annotations'])} boxes kept (classes: {', '.join(names[:6])}, "
                 f"min_size={min_size:g}, no crowds); check classes and min_size"
             )
-        used = samples if max_samples is None else samples[:max_samples]
+        used = samples[: loading.get("max_samples")]
         require_image_files(sorted({sample["img_path"] for sample in used}), root)
         self._kept: dict[int, np.ndarray] | None = {} if keep_crops else None
         super().__init__(
             root,
             ClassMap.of(names),
             samples,
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
     def prepare_data(self, idx: int) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
-from mmengine.dataset import BaseDataset
-
+from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
 
 # A stem may have several files (MSRA-B is published with image and mask side by side); the first of these counts.
@@ -19,7 +19,7 @@ _ADVICE = "see datasets/saliency/README.md, point data_root to where the data is
 
 
 @DATASETS.register_module()
-class SaliencyDataset(BaseDataset):
+class SaliencyDataset(SampleList):
     """Images and grey masks of one stem.
 
     On disk::
@@ -35,11 +35,7 @@ class SaliencyDataset(BaseDataset):
         data_root: a folder, or ``tiny://msra_b?train=24&val=8&seed=0`` for drawn images.
         split: name of the list in ``data_root``; None takes every image.
         img_folder, gt_folder: other names of the two folders; they may be the same one.
-        max_samples: the first N. Default: all.
-        pipeline: transforms, called in turn on each sample.
-        test_mode: an unusable sample is an error, not replaced by another.
-        serialize_data: keep samples as one byte buffer that workers share.
-        max_refetch: how many other samples are tried when the pipeline returns None.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: folders, lists, images or masks are missing, or there is none.
@@ -53,30 +49,13 @@ class SaliencyDataset(BaseDataset):
         split: str | None = None,
         img_folder: str = "imgs",
         gt_folder: str = "gt",
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         images = _files_by_stem(root, root / img_folder, IMAGES, "<name>.jpg")
         masks = _files_by_stem(root, root / gt_folder, MASKS, "<name>.png")
         names = sorted(images) if split is None else _listed(root, split)
-        self._samples = _paired(root, names, images, masks)
-        super().__init__(
-            data_root=str(root),
-            indices=max_samples,
-            pipeline=list(pipeline),
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
-        )
-
-    def load_data_list(self) -> list[dict]:
-        """The samples; this keeps no second copy of them."""
-        samples, self._samples = self._samples, []
-        return samples
+        super().__init__(root, _paired(root, names, images, masks), **loading)
 
 
 def _files_by_stem(root: Path, folder: Path, endings: Sequence[str], example: str) -> dict[str, str]:
@@ -123,7 +102,7 @@ def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dic
         missing = [name for name in names if name not in known]
         if missing:
             raise DataError(
-                f"{root}: expected {len(names)} {kind}, found {len(missing)} missing ({', '.join(missing[:3])}"
-                f"{', ...' if len(missing) > 3 else ''}); copy them again, or list the others in a split"
+                f"{root}: expected {len(names)} {kind}, found {len(missing)} missing "
+                f"({first_of(missing)}); copy them again, or list the others in a split"
             )
     return [{"img_path": images[name], "gt_path": masks[name]} for name in names]

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from visionzoo.errors import DataError, UnknownName
+from visionzoo.errors import DataError, first_of, require_known
 
 _ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", ".")
@@ -105,7 +105,7 @@ def _require_images(folder: Path, stems: Sequence[str], images: dict[str, Path])
     if missing:
         raise DataError(
             f"{folder}: expected an image for each of {len(stems)} XML files, found {len(missing)} missing "
-            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); copy them, or remove their XML files"
+            f"({first_of(missing)}); copy them, or remove their XML files"
         )
 
 
@@ -210,7 +210,7 @@ def _read_list(folder: VocFolder, path: Path) -> list[str]:
     if strangers:
         raise DataError(
             f"{path}: expected images of {folder.root}, found {len(strangers)} unknown "
-            f"({', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''}); correct the list"
+            f"({first_of(strangers)}); correct the list"
         )
     if not stems:
         raise DataError(f"{path}: expected at least one image, found an empty list; correct or omit it")
@@ -282,8 +282,7 @@ def to_coco(
 def _class_names(images: Iterable[VocImage], wanted: Sequence[str]) -> list[str]:
     present = {found.name for image in images for found in image.objects}
     for name in wanted:
-        if name not in present:
-            raise UnknownName(name, kind="class in these images", known=present)
+        require_known(name, present, "class in these images")
     return list(dict.fromkeys(wanted)) or sorted(present)
 
 

@@ -15,7 +15,7 @@ from visionzoo.config import LoadedConfig
 from visionzoo.engine.loaders import sample_names
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.settings import RunOptions
-from visionzoo.engine.setup import make_runner, note_to_user
+from visionzoo.engine.setup import make_runner, note_to_user, training_parts
 from visionzoo.system.devices import peak_memory
 
 
@@ -27,8 +27,6 @@ def dry_run(
     Returns:
         Shapes of the inputs, losses, parameter counts and the most memory used, in bytes.
     """
-    from visionzoo.engine.training import training_parts
-
     for split in ("train", "val"):
         if loaded.cfg.get(f"{split}_dataloader") is not None:
             loaded.cfg[f"{split}_dataloader"].num_workers = 0

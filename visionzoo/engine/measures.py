@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from torch import Tensor
 
 from visionzoo.system.atomic import write_text
 
@@ -14,8 +18,22 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The plain numbers among ``metrics``."""
-    return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
+    """Return the numbers among ``metrics``: of Python, of NumPy, and arrays or tensors of one element.
+
+    >>> scalars({"mIoU": np.float32(0.5), "count": 3, "classes": ["cat"]})
+    {'mIoU': 0.5, 'count': 3.0}
+    """
+    plain = {name: as_number(value) for name, value in metrics.items()}
+    return {name: number for name, number in plain.items() if number is not None}
+
+
+def as_number(value: Any) -> float | None:
+    """Return a float for a number of any kind, or None: Python's, NumPy's, an array or tensor of one element."""
+    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
+        return float(value.detach())
+    if isinstance(value, (np.ndarray, np.generic)):
+        return float(value.item()) if value.size == 1 and value.dtype.kind in "biuf" else None
+    return float(value) if isinstance(value, numbers.Real) else None
 
 
 def per_class_tables(evaluator: Any) -> dict[str, Rows]:
@@ -48,6 +66,9 @@ def write_measures(
 
 
 def _json_number(value: Any) -> Any:
+    """Return a value that JSON can hold: numbers of NumPy and torch become plain, nan and infinity None."""
+    if isinstance(value, (np.ndarray, np.generic, Tensor)):
+        value = as_number(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

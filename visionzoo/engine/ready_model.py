@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
 
 from mmengine.registry import DefaultScope
 from torch import nn
 
 from visionzoo.config import LoadedConfig
-from visionzoo.errors import CheckpointError
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import SCOPE
 from visionzoo.system.devices import choose_device
@@ -70,17 +68,10 @@ def ready_model(
     if path is None:
         initialise(model)
     else:
-        _load(model, checkpoint, str(path), ignore)
+        load_weights(model, weights_of(checkpoint, str(path)), ignore=ignore, where=str(path))
         warn_of_other_normalisation(model, path)
     model.dataset_meta = {"classes": classes, "category_ids": category_ids_of(checkpoint)}  # type: ignore[assignment]
     return model.to(target).eval()
-
-
-def _load(model: nn.Module, checkpoint: Mapping[str, Any], source: str, ignore: Iterable[str]) -> None:
-    try:
-        load_weights(model, weights_of(checkpoint, source), ignore=ignore)
-    except CheckpointError as error:
-        raise CheckpointError(str(error).replace("weights:", f"{source}:", 1)) from error
 
 
 def initialise(model: nn.Module) -> None:

@@ -22,7 +22,7 @@ from visionzoo.config import LoadedConfig
 from visionzoo.config.checking import require_valid
 from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.engine.runner import ZooRunner, quieten
-from visionzoo.engine.settings import RunOptions, strategy_of
+from visionzoo.engine.settings import RunOptions, strategy_of, training_hooks
 from visionzoo.errors import ConfigError
 from visionzoo.registry import SCOPE
 from visionzoo.system import distributed
@@ -97,6 +97,27 @@ def build_split(cfg: Config, split: str, device: torch.device, dataset: Any = No
             "drop_last; lower batch_size"
         )
     return loader
+
+
+def training_parts(loaded: LoadedConfig, options: RunOptions, device: Any, dataset: Any) -> dict[str, Any]:
+    """Return the arguments of the runner that training needs: loaders, loops, optimizer, hooks."""
+    cfg = loaded.cfg
+    val = build_split(cfg, "val", device)
+    hooks = [*training_hooks(cfg), progress_hook(cfg, options)]
+    if cfg.get("freeze"):
+        hooks.append(dict(type="FrozenNormsHook", patterns=list(cfg["freeze"])))
+    return dict(
+        train_dataloader=build_split(cfg, "train", device, dataset),
+        train_cfg=cfg.train_cfg,
+        optim_wrapper=cfg.optim_wrapper,
+        param_scheduler=cfg.get("param_scheduler"),
+        auto_scale_lr=cfg.get("auto_scale_lr"),
+        val_dataloader=val,
+        val_cfg=None if val is None else cfg.get("val_cfg") or {},
+        val_evaluator=None if val is None else cfg.get("val_evaluator"),
+        default_hooks=cfg.get("default_hooks"),
+        custom_hooks=hooks,
+    )
 
 
 def make_runner(

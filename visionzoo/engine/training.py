@@ -18,15 +18,14 @@ from visionzoo.engine.loaders import build_dataset, class_names
 from visionzoo.engine.loops import Interrupted
 from visionzoo.engine.measures import as_text, per_class_tables, scalars, write_measures
 from visionzoo.engine.runner import ZooRunner
-from visionzoo.engine.settings import RunOptions, apply_options, strategy_of, training_hooks
+from visionzoo.engine.settings import RunOptions, apply_options, strategy_of
 from visionzoo.engine.setup import (
-    build_split,
     check,
     listening,
     make_runner,
     note_to_user,
     processes,
-    progress_hook,
+    training_parts,
 )
 from visionzoo.engine.workdir import (
     default_folder,
@@ -111,27 +110,6 @@ def complete_model(loaded: LoadedConfig, num_classes: int | None) -> None:
     """Write channels, strides and class counts into the config, so that the saved one says everything."""
     loaded.cfg.model = fill_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes)
     loaded.replaced.clear()
-
-
-def training_parts(loaded: LoadedConfig, options: RunOptions, device: Any, dataset: Any) -> dict[str, Any]:
-    """Arguments of the runner that training needs: loaders, loops, optimizer, hooks."""
-    cfg = loaded.cfg
-    val = build_split(cfg, "val", device)
-    hooks = [*training_hooks(cfg), progress_hook(cfg, options)]
-    if cfg.get("freeze"):
-        hooks.append(dict(type="FrozenNormsHook", patterns=list(cfg["freeze"])))
-    return dict(
-        train_dataloader=build_split(cfg, "train", device, dataset),
-        train_cfg=cfg.train_cfg,
-        optim_wrapper=cfg.optim_wrapper,
-        param_scheduler=cfg.get("param_scheduler"),
-        auto_scale_lr=cfg.get("auto_scale_lr"),
-        val_dataloader=val,
-        val_cfg=None if val is None else cfg.get("val_cfg") or {},
-        val_evaluator=None if val is None else cfg.get("val_evaluator"),
-        default_hooks=cfg.get("default_hooks"),
-        custom_hooks=hooks,
-    )
 
 
 def prepare(model: nn.Module, *, loaded: LoadedConfig, options: RunOptions) -> None:

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample, mean_of_groups
@@ -64,8 +64,7 @@ class ClassificationHead(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="ClassificationHead variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "ClassificationHead variant")
         _check(num_classes, dropout, label_smoothing, loss)
         self.num_classes, self.in_index = num_classes, in_index
         self.label_smoothing, self.loss_kind, self.loss_weight = label_smoothing, loss, loss_weight
@@ -142,5 +141,4 @@ def _check(num_classes: int, dropout: float, label_smoothing: float, loss: str) 
     for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing)):
         if not 0 <= value < 1:
             raise ConfigError(f"ClassificationHead: expected {name} in [0, 1), found {value}; use 0 for none")
-    if loss not in LOSSES:
-        raise UnknownName(loss, kind="loss of ClassificationHead", known=LOSSES)
+    require_known(loss, LOSSES, "loss of ClassificationHead")

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.layers.density import (
     LOG_PARA,
     CountingHead,
@@ -67,8 +67,7 @@ class DensityHead(CountingHead):
         log_para: float = LOG_PARA,
         init_cfg: Any = None,
     ):
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="DensityHead variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "DensityHead variant")
         if dilation < 1:
             raise ConfigError(f"DensityHead.dilation: expected a whole number from 1 on, found {dilation}; use 2")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)

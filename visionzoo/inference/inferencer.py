@@ -212,7 +212,7 @@ class Inferencer:
         except (DataError, InputError) as error:  # the model refuses an image: too small, say
             if len(batch) > 1:
                 return [prediction for item in batch for prediction in self._run([item], threshold)]
-            return [self._failed(batch[0].source, InputError(f"{name}: {error}"))]
+            return [self._failed(batch[0].source, error.at(name, InputError))]
         return [self._result(item, sample, threshold, seconds) for item, sample in zip(batch, samples, strict=True)]
 
     def _tested(self, packed: list[dict[str, Any]], name: str, images: int) -> tuple[list[Any], float]:
@@ -235,7 +235,7 @@ class Inferencer:
         try:
             result = self._task.read(sample, item.size, self.class_names).above(threshold)
         except InputError as error:
-            return self._failed(item.source, InputError(f"{item.source.name}: {error}"))
+            return self._failed(item.source, error.at(item.source.name, InputError))
         return Prediction(item.source, self.task, self.name, item.size, result, image=item.image, seconds=seconds)
 
     # ----------------------------------------------------------------------- groups

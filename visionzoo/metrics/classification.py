@@ -80,7 +80,7 @@ class ClassificationMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Take one batch of samples with truth and predictions, as dicts: (label, best class, rank of the label, K)."""
         for sample in data_samples:
-            score, label = _array(sample["pred_score"]), int(sample["gt_label"])
+            score, label = _array(_required(sample, "pred_score")), int(_required(sample, "gt_label"))
             rank = int(ranks(score[None], np.array([label]))[0])
             self.results.append((label, int(score.argmax()), rank, len(score)))
 
@@ -99,6 +99,18 @@ class ClassificationMetric(BaseMetric):
     def _names(self, count: int) -> Sequence[str]:
         names = (self.dataset_meta or {}).get("classes") or ()
         return names if len(names) == count else [str(label) for label in range(count)]
+
+
+def _required(sample: Mapping[str, Any], key: str) -> Any:
+    value = sample.get(key)
+    if value is None:
+        raise DataError(
+            f"ClassificationMetric, sample {sample.get('img_path')}",
+            expected=f"a {key}",
+            found="none",
+            advice="use a data set with labels and a pipeline that ends with PackTaskInputs",
+        )
+    return value
 
 
 def _array(values: Any) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.registry import METRICS
 
 IOU_TYPES = ("bbox", "segm")
@@ -98,7 +98,7 @@ def score_detections(
         ConfigError: an IoU outside (0, 1].
         DataError: a detection is in an image that the truth does not have, or lacks its box or mask.
     """
-    _require_one_of(iou_type, IOU_TYPES, "iou_type of COCO AP")
+    require_known(iou_type, IOU_TYPES, "iou_type of COCO AP")
     _require_ious(iou_thrs)
     api = _Api.choose(backend)
     truth_index = api.index(
@@ -141,7 +141,7 @@ class _Api:
 
     @classmethod
     def choose(cls, backend: str) -> _Api:
-        _require_one_of(backend, BACKENDS, "backend of COCO AP")
+        require_known(backend, BACKENDS, "backend of COCO AP")
         has_faster = find_spec("faster_coco_eval") is not None
         if backend == "faster" and not has_faster:
             raise ConfigError(
@@ -164,11 +164,6 @@ class _Api:
         with contextlib.redirect_stdout(io.StringIO()):
             index.createIndex()
         return index
-
-
-def _require_one_of(name: str, known: Sequence[str], kind: str) -> None:
-    if name not in known:
-        raise UnknownName(str(name), kind=kind, known=known)
 
 
 def _require_ious(values: Sequence[float]) -> None:
@@ -282,7 +277,7 @@ class CocoMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.iou_types = (metric,) if isinstance(metric, str) else tuple(metric)
         for iou_type in self.iou_types:
-            _require_one_of(iou_type, IOU_TYPES, "metric of CocoMetric")
+            require_known(iou_type, IOU_TYPES, "metric of CocoMetric")
         _require_ious(iou_thrs)
         _Api.choose(backend)
         self.ann_file = ann_file
@@ -335,8 +330,7 @@ class CocoMetric(BaseMetric):
         ids = {category["name"]: category["id"] for category in truth["categories"]}
         classes = (self.dataset_meta or {}).get("classes") or sorted(ids, key=ids.__getitem__)
         for name in classes:
-            if name not in ids:
-                raise UnknownName(name, kind="class of the annotation file", known=ids)
+            require_known(name, ids, "class of the annotation file")
         return [ids[name] for name in classes]
 
 

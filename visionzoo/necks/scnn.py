@@ -14,7 +14,7 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.layers.message_passing import DIRECTIONS, MessagePassing
 from visionzoo.registry import MODELS
 
@@ -61,8 +61,7 @@ class SpatialMessagePassing(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="SpatialMessagePassing variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "SpatialMessagePassing variant")
         channels = self.VARIANTS[variant]["channels"] if channels is None else channels
         self.in_channels = tuple(in_channels)
         self.out_channels = self.in_channels if channels is None else (channels,) * len(self.in_channels)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from visionzoo.errors import DataError, UnknownName
+from visionzoo.errors import DataError, require_known
 
 KINDS = ("culane", "tusimple")
 
@@ -57,8 +57,7 @@ def lanes_of_maps(
         UnknownName: an unknown kind.
         DataError: maps or ``exists`` of a shape that does not fit.
     """
-    if kind not in KINDS:
-        raise UnknownName(kind, kind="way of sampling rows", known=KINDS)
+    require_known(kind, KINDS, "way of sampling rows")
     if prob.ndim != 3 or len(prob) != len(exists) + 1:
         raise DataError(
             f"lanes: expected maps (K + 1, h, w) and K numbers of existence, found shape {prob.shape} and "

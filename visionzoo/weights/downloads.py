@@ -16,7 +16,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from visionzoo.errors import CheckpointError, UnknownName
+from visionzoo.errors import CheckpointError, require_known
 from visionzoo.system.cache import cache_root
 
 _BLOCK = 1 << 20
@@ -199,8 +199,7 @@ def known_url(source: str) -> str:
     if scheme in ("http", "https"):
         return source
     urls = _urls_of(scheme)
-    if name not in urls:
-        raise UnknownName(name, kind=f"{scheme}:// checkpoint", known=urls)
+    require_known(name, urls, f"{scheme}:// checkpoint")
     return urls[name]
 
 

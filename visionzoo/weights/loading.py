@@ -17,7 +17,7 @@ import torch
 from mmengine.model.weight_init import PretrainedInit, update_init_info
 from torch import Tensor, nn
 
-from visionzoo.errors import CheckpointError, nearest_name
+from visionzoo.errors import CheckpointError, nearest_name, some_of
 from visionzoo.registry import WEIGHT_INITIALIZERS
 from visionzoo.weights.downloads import fetch_weights, file_sha256, known_url, offline, verify_sha256
 from visionzoo.weights.safe_load import close_pickle_fallback, fetch_on_first_rank, read_checkpoint
@@ -143,7 +143,7 @@ def weights_of(checkpoint: Mapping[str, Any], source: str, *, use_ema: bool = Tr
     state = _chosen_state(checkpoint, use_ema)
     tensors = OrderedDict((str(key), value) for key, value in state.items() if isinstance(value, Tensor))
     if not tensors:
-        raise CheckpointError(f"{source}: expected tensors by name, found {_some(map(str, state), 5) or 'nothing'}")
+        raise CheckpointError(f"{source}: expected tensors by name, found {some_of(map(str, state), 5) or 'nothing'}")
     stripped = _without_prefix(tensors, "module.")
     if "ema_state_dict" in checkpoint and not use_ema:
         stripped.pop("steps", None)
@@ -205,6 +205,7 @@ def load_weights(
     use_ema: bool = True,
     sha256: str | None = None,
     trust_pickle: bool = False,
+    where: str | None = None,
 ) -> LoadReport:
     """Copy weights into ``model``.
 
@@ -214,11 +215,13 @@ def load_weights(
         strict: every tensor must fit. Otherwise those that fit are loaded and the report says which did not.
         ignore: patterns like ``bbox_head.*`` of names that keep the model's own values; each must match something.
         use_ema, sha256, trust_pickle: see :func:`read_weights`.
+        where: what messages call ``source`` (default: its path, or "weights" for tensors by name).
 
     Raises:
         CheckpointError: something does not fit and ``strict``; nothing fits; a pattern matches nothing.
     """
     name, tensors = _named_tensors(source, use_ema=use_ema, sha256=sha256, trust_pickle=trust_pickle)
+    name = where or name
     own = model.state_dict()
     ignored = _ignored_names(tuple(ignore), [*own, *(key for key in tensors if key not in own)], name)
     kept = _like(tensors, {key: value for key, value in tensors.items() if key not in ignored})
@@ -254,7 +257,7 @@ def _ignored_names(patterns: tuple[str, ...], names: list[str], source: str) -> 
         matched = {name for name in names if fnmatchcase(name, pattern)}
         if not matched:
             nearest = nearest_name(pattern.rstrip("*."), _owners(names))
-            hint = f"; did you mean {nearest}.*?" if nearest else f"; names begin with {_some(_tops(names), 8)}"
+            hint = f"; did you mean {nearest}.*?" if nearest else f"; names begin with {some_of(_tops(names), 8)}"
             raise CheckpointError(f"{source}: ignore={pattern!r} matches no tensor of model or checkpoint{hint}")
         found |= matched
     return frozenset(found)
@@ -315,7 +318,8 @@ def _is_counter(key: str) -> bool:
 def _nothing_fits(source: str, model: nn.Module, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
     return (
         f"{source}: expected weights of {type(model).__name__}, but none of its {len(tensors)} tensors fits the "
-        f"model's {len(own)}; it has {_some(tensors, 3)}, the model {_some(own, 3)}; name the checkpoint of this model"
+        f"model's {len(own)}; it has {some_of(tensors, 3)}, the model {some_of(own, 3)}; "
+        "name the checkpoint of this model"
     )
 
 
@@ -367,12 +371,6 @@ def _table(title: str, rows: Sequence[str]) -> list[str]:
     return [f"  {title} ({len(rows)}):", *(f"    {row}" for row in rows[:_LISTED]), *rest]
 
 
-def _some(names: Iterable[str], most: int) -> str:
-    listed = list(names)
-    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + rest
-
-
 # --- weights that a config names for a part ---
 
 
@@ -390,10 +388,7 @@ class StrictPretrained(PretrainedInit):
         tensors = read_weights(self.checkpoint)
         if self.prefix is not None:
             tensors = _below(tensors, self.prefix.rstrip(".") + ".", str(self.checkpoint))
-        try:
-            load_weights(module, tensors, strict=False)
-        except CheckpointError as error:
-            raise CheckpointError(str(error).replace("weights:", f"{self.checkpoint}:", 1)) from error
+        load_weights(module, tensors, strict=False, where=str(self.checkpoint))
         if hasattr(module, "_params_init_info"):
             update_init_info(module, init_info=self._get_init_info())
 
@@ -401,7 +396,7 @@ class StrictPretrained(PretrainedInit):
 def _below(tensors: dict[str, Tensor], prefix: str, source: str) -> dict[str, Tensor]:
     found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     if not found:
-        raise CheckpointError(f"{source}: expected tensors below {prefix!r}, found {_some(_tops(tensors), 8)}")
+        raise CheckpointError(f"{source}: expected tensors below {prefix!r}, found {some_of(_tops(tensors), 8)}")
     return _like(tensors, found)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from visionzoo.algorithms.bossnas.paths import Path, every_path, fair_paths
 from visionzoo.algorithms.bossnas.supernet import Reducers, Supernet, conv_norm, weights_drawn_from
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 
 # Widths by op id.
 WIDTHS = (8, 16, 24, 32, 40, 48, 56, 64)
@@ -36,8 +36,7 @@ class NATSSupernet(Supernet):
 
     def __init__(self, target: str = "cifar10", *, projected_channels: int = 2048, seed: int = 0):
         super().__init__()
-        if target not in LAYERS:
-            raise UnknownName(target, kind="NATS-Bench data set", known=LAYERS)
+        require_known(target, LAYERS, "NATS-Bench data set")
         self.counts, self.projected_channels = LAYERS[target], projected_channels
         self.num_blocks = len(self.counts)
         with weights_drawn_from(seed, "nats"):

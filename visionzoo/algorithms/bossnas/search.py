@@ -48,7 +48,7 @@ from visionzoo.algorithms.bossnas.views import (
     steps_of_epoch,
 )
 from visionzoo.config.signatures import arguments_of
-from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName
+from visionzoo.errors import ConfigError, DataError, RunFailed, require_known
 from visionzoo.system import distributed
 from visionzoo.system.atomic import cannot_write, write_file, write_text
 from visionzoo.weights.safe_load import read_checkpoint
@@ -440,8 +440,7 @@ def _supernet(settings: SearchSettings) -> Supernet:
     cls = _SPACES[settings.space]
     known = arguments_of(cls).names
     for name in options:
-        if name not in known:
-            raise UnknownName(name, kind=f"option of the space {settings.space}", known=known)
+        require_known(name, known, f"option of the space {settings.space}")
     return cls(**options)
 
 

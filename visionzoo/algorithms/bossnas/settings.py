@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ def paper_settings(space: str, work_dir: str | Path, **changes: Any) -> SearchSe
     Raises:
         UnknownName: no such space.
     """
-    if space not in _PAPER:
-        raise UnknownName(space, kind="search space", known=_PAPER)
+    require_known(space, _PAPER, "search space")
     return SearchSettings(work_dir, space, **{**_PAPER[space], **changes})
 
 
@@ -143,8 +142,7 @@ def check_settings(settings: SearchSettings) -> None:
     Raises:
         ConfigError: a number that no search can be run with. UnknownName: an unknown space.
     """
-    if settings.space not in _PAPER:
-        raise UnknownName(settings.space, kind="search space", known=_PAPER)
+    require_known(settings.space, _PAPER, "search space")
     for entry in fields(settings):
         least, value = _AT_LEAST.get(entry.name), getattr(settings, entry.name)
         if least is not None and (not isinstance(value, int) or value < least):

@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from visionzoo.backbones.bossnet.blocks import ACTIVATIONS, EXPANSION, ResAtt, ResConv, conv_norm_act
 from visionzoo.backbones.bossnet.convert import convert, has_squeeze_excite
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.registry import MODELS
 
 Encoding = Sequence[Sequence[int]]
@@ -109,8 +109,7 @@ class BossNet(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="BossNet variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "BossNet variant")
         given = dict(
             encoding=encoding,
             act=act,
@@ -274,8 +273,7 @@ def _block(
 
 def _check_design(design: _Design, output_stride: int, drop_path_rate: float) -> None:
     check_encoding(design.encoding)
-    if design.act not in ACTIVATIONS:
-        raise UnknownName(design.act, kind="BossNet activation", known=ACTIVATIONS)
+    require_known(design.act, ACTIVATIONS, "BossNet activation")
     if design.last_stride not in (1, 2):
         raise ConfigError(f"BossNet.last_stride: expected 1 or 2, found {design.last_stride}; T0 has 2, T1 has 1")
     if output_stride not in (8, 16, 32):

@@ -24,7 +24,7 @@ from visionzoo.backbones.dinat.blocks import (
 )
 from visionzoo.backbones.dinat.convert import convert
 from visionzoo.backbones.dinat.variants import CONV, PATCH, VARIANTS, Design, Dilations, dilations_of
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.registry import MODELS
 
 _STAGES = 4
@@ -84,8 +84,7 @@ class DiNAT(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="DiNAT variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "DiNAT variant")
         given = dict(
             depths=None if depths is None else tuple(depths),
             embed_dim=embed_dim,

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from visionzoo.backbones.dinat.variants import CONV, PATCH, VARIANTS, Design
 from visionzoo.converters import CONVERTERS
-from visionzoo.errors import CheckpointError, UnknownName
+from visionzoo.errors import CheckpointError, require_known
 
 _BACKBONE = re.compile(r"(patch_embed|levels)\.|norm[0-3]\.")
 _FILE_NAME = re.compile(r"(?<![a-z])(dinat[-_]s|dinat|nat)[-_](mini|tiny|small|base|large)(?![a-z])", re.IGNORECASE)
@@ -175,8 +175,8 @@ def _resized(table: Tensor, side: int) -> Tensor:
 def _check_variant(variant: str | None, file_name: str | None, weights: Mapping[str, Tensor]) -> None:
     if variant == "custom":
         return
-    if variant is not None and variant not in VARIANTS:
-        raise UnknownName(variant, kind="DiNAT variant", known=VARIANTS)
+    if variant is not None:
+        require_known(variant, VARIANTS, "DiNAT variant")
     by_file = named_variant(file_name) if file_name else None
     if variant and by_file and variant != by_file:
         raise CheckpointError(

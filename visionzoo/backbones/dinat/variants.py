@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 
 Dilations = str | int | Sequence[Sequence[int]] | None
 
@@ -140,7 +140,6 @@ def dilations_of(given: Dilations, depths: Sequence[int], tokenizer: str = CONV)
 
 
 def _of_use(use: str, depths: Sequence[int], tokenizer: str) -> tuple[tuple[int, ...], ...]:
-    if use not in _USES:
-        raise UnknownName(use, kind="set of DiNAT dilations", known=_USES)
+    require_known(use, _USES, "set of DiNAT dilations")
     stages = [stage[tokenizer] if isinstance(stage, Mapping) else stage for stage in _USES[use]]
     return tuple(tuple(islice(cycle(stage), depth)) for stage, depth in zip(stages, depths))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 
 STEMS = ("imagenet", "cifar")
 
@@ -92,12 +92,10 @@ def chosen_design(variant: str, given: dict[str, Any]) -> Design:
         UnknownName: an unknown variant or stem.
         ConfigError: numbers that no network can be built from.
     """
-    if variant not in VARIANTS:
-        raise UnknownName(variant, kind="NASNet variant", known=VARIANTS)
+    require_known(variant, VARIANTS, "NASNet variant")
     own = {name: value for name, value in given.items() if value is not None}
     design = replace(Design(**VARIANTS[variant]), **own)
-    if design.stem not in STEMS:
-        raise UnknownName(design.stem, kind="NASNet stem", known=STEMS)
+    require_known(design.stem, STEMS, "NASNet stem")
     _check(design)
     return design
 

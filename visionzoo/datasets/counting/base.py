@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 
-from visionzoo.errors import DataError
+from visionzoo.datasets.sample_list import SampleList
+from visionzoo.errors import DataError, first_of
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 Sample = dict[str, Any]
 
 
-class CountingDataset(BaseDataset):
+class CountingDataset(SampleList):
     """Samples of images with points.
 
     A sample is a dict with ``img_path``, ``img_id``, ``gt_points``, (N, 2) float64 of x and y in pixels as annotated,
@@ -28,38 +28,8 @@ class CountingDataset(BaseDataset):
     Args:
         root: the folder of the data.
         samples: the samples.
-        max_samples: the first N. Default: all.
-        pipeline: transforms, called in turn on each sample.
-        test_mode: an unusable sample is an error, not replaced by another.
-        serialize_data: keep samples as one byte buffer that workers share.
-        max_refetch: how many other samples are tried when the pipeline returns None.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
     """
-
-    def __init__(
-        self,
-        root: Path,
-        samples: list[Sample],
-        *,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
-    ):
-        self._samples = samples
-        super().__init__(
-            data_root=str(root),
-            indices=max_samples,
-            pipeline=list(pipeline),
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
-        )
-
-    def load_data_list(self) -> list[Sample]:
-        """The samples; this keeps no second copy of them."""
-        samples, self._samples = self._samples, []
-        return samples
 
 
 def sample_of(image: Path, points: np.ndarray | None, **facts: Any) -> Sample:
@@ -100,8 +70,8 @@ def require_files(paths: Sequence[Path], kind: str, root: Path) -> None:
     missing = [str(path.relative_to(root)) for path in paths if not path.is_file()]
     if missing:
         raise DataError(
-            f"{root}: expected {len(paths)} {kind}, found {len(missing)} missing ({', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}); copy them again, or remove what lacks them"
+            f"{root}: expected {len(paths)} {kind}, found {len(missing)} missing "
+            f"({first_of(missing)}); copy them again, or remove what lacks them"
         )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Unpack
 
 from visionzoo.datasets.counting.base import (
     CountingDataset,
@@ -14,6 +14,7 @@ from visionzoo.datasets.counting.base import (
     sample_of,
 )
 from visionzoo.datasets.counting.point_files import numbered_lines, read_text_points
+from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
@@ -37,7 +38,7 @@ class JHUCrowdDataset(CountingDataset):
     Args:
         data_root: a folder, or ``tiny://jhu_crowd?train=24&val=8&test=8&seed=0`` for drawn images.
         split: ``train``, ``val`` or ``test``.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: images or annotations are missing or unusable.
@@ -47,22 +48,14 @@ class JHUCrowdDataset(CountingDataset):
         self,
         data_root: str,
         split: str = "train",
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         require_split(split, _SPLITS, "JHUCrowdDataset")
         root = resolve_data_root(data_root)
         super().__init__(
             root,
             _samples(root / split),
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, require_split, sample_of
 from visionzoo.datasets.counting.point_files import numbered_lines, read_json_points, read_mat_points
+from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, UnknownName
+from visionzoo.errors import DataError, require_known
 from visionzoo.registry import DATASETS
 
 _SPLITS = ("train", "val", "test")
@@ -34,7 +36,7 @@ class NWPUCrowdDataset(CountingDataset):
         split: ``train``, ``val`` or ``test``.
         annotation: ``mat`` or ``json``.
         labelled: whether there are points. Default: for all but the test.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         UnknownName: no such ``annotation``. DataError: lists, images or annotations are missing or unusable.
@@ -46,25 +48,16 @@ class NWPUCrowdDataset(CountingDataset):
         split: str = "train",
         annotation: str = "mat",
         labelled: bool | None = None,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         require_split(split, _SPLITS, "NWPUCrowdDataset")
-        if annotation not in _ANNOTATIONS:
-            raise UnknownName(annotation, kind="annotation of NWPUCrowdDataset", known=_ANNOTATIONS)
+        require_known(annotation, _ANNOTATIONS, "annotation of NWPUCrowdDataset")
         root = resolve_data_root(data_root)
         has_points = split != "test" if labelled is None else labelled
         super().__init__(
             root,
             _samples(root, split, annotation if has_points else None),
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, sample_of
 from visionzoo.datasets.counting.point_files import checked_points, numbered_lines
+from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
@@ -40,7 +41,7 @@ class PointsDataset(CountingDataset):
         data_root: a folder, or ``tiny://points?train=24&test=8&seed=0`` for drawn images.
         ann_file: in ``data_root``; ending ``.csv`` for CSV, JSON lines otherwise.
         img_folder: in ``data_root``, what ``image`` is relative to.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: the file is missing or a line of it unusable, an image is missing, or there is none.
@@ -51,21 +52,13 @@ class PointsDataset(CountingDataset):
         data_root: str,
         ann_file: str = "points.jsonl",
         img_folder: str = "",
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         super().__init__(
             root,
             _samples(root / ann_file, root / img_folder),
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from visionzoo.datasets.counting.base import (
     sample_of,
 )
 from visionzoo.datasets.counting.point_files import read_shanghaitech_points, read_text_points
+from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
@@ -42,7 +43,7 @@ class ShanghaiTechDataset(CountingDataset):
         split: ``train`` or ``test``.
         density_suffix: ``_sigma4.h5`` for stored densities: every sample gets ``density_path``, which ``LoadDensity``
             reads, and points only where a ``.mat``, or a text of ``x y`` beside the image, has them.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: images or annotations are missing or unusable.
@@ -54,11 +55,7 @@ class ShanghaiTechDataset(CountingDataset):
         part: str | None = "A",
         split: str = "train",
         density_suffix: str | None = None,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         require_split(split, _FOLDERS, "ShanghaiTechDataset")
         root = resolve_data_root(data_root)
@@ -66,11 +63,7 @@ class ShanghaiTechDataset(CountingDataset):
         super().__init__(
             root,
             _samples(folder, density_suffix),
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,7 @@ from visionzoo.datasets.counting.base import (
     sample_of,
 )
 from visionzoo.datasets.counting.point_files import read_lines
+from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import DataError
@@ -43,7 +44,7 @@ class TRANCOSDataset(CountingDataset):
     Args:
         data_root: a folder, or ``tiny://trancos?train=24&val=8&test=8&seed=0`` for drawn images.
         split: ``train``, ``val``, ``trainval`` or ``test``.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: lists, images, dots or masks are missing or unusable.
@@ -53,22 +54,14 @@ class TRANCOSDataset(CountingDataset):
         self,
         data_root: str,
         split: str = "train",
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         require_split(split, _LISTS, "TRANCOSDataset")
         root = resolve_data_root(data_root)
         super().__init__(
             root,
             _samples(root, root / "image_sets" / f"{_LISTS[split]}.txt"),
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from visionzoo.datasets.counting.base import (
     CountingDataset,
@@ -14,6 +15,7 @@ from visionzoo.datasets.counting.base import (
     sample_of,
 )
 from visionzoo.datasets.counting.point_files import read_mat_points
+from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import ConfigError
 from visionzoo.registry import DATASETS
@@ -37,7 +39,7 @@ class UCFCC50Dataset(CountingDataset):
         fold: which fold is the test, from 0 on.
         split: ``train`` for the other folds, ``test`` for this one.
         folds: the numbers of images in each fold: every image once.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         ConfigError: the folds overlap, leave images out, or ``fold`` is none of them.
@@ -50,11 +52,7 @@ class UCFCC50Dataset(CountingDataset):
         fold: int = 0,
         split: str = "train",
         folds: Sequence[Sequence[int]] = FOLDS,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         require_split(split, _FOLDERS, "UCFCC50Dataset")
         _check_folds(folds, fold)
@@ -65,11 +63,7 @@ class UCFCC50Dataset(CountingDataset):
         super().__init__(
             root,
             _with_mat([root / f"{number}.jpg" for number in numbers], root),
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
 
@@ -85,7 +79,7 @@ class UCFQNRFDataset(CountingDataset):
     Args:
         data_root: a folder, or ``tiny://ucf_qnrf?train=24&test=8&seed=0`` for drawn images.
         split: ``train`` or ``test``.
-        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`CountingDataset`.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: images or annotations are missing or unusable.
@@ -95,22 +89,14 @@ class UCFQNRFDataset(CountingDataset):
         self,
         data_root: str,
         split: str = "train",
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         require_split(split, _FOLDERS, "UCFQNRFDataset")
         root = resolve_data_root(data_root)
         super().__init__(
             root,
             _with_mat(images_in(root / _FOLDERS[split], "ucf_qnrf"), root),
-            max_samples=max_samples,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
+            **loading,
         )
 
 

@@ -6,15 +6,15 @@ See ``datasets/culane/README.md`` for where it comes from.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 
+from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, nearest_name, one_of
+from visionzoo.errors import DataError, first_of, nearest_name, one_of
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import SCENARIOS, lines_path, read_lines, read_list, scenario_of
 
@@ -23,7 +23,7 @@ _ADVICE = "see datasets/culane/README.md, point data_root to where the data is, 
 
 
 @DATASETS.register_module()
-class CULaneDataset(BaseDataset):
+class CULaneDataset(SampleList):
     """Frames that a list names.
 
     On disk::
@@ -44,8 +44,7 @@ class CULaneDataset(BaseDataset):
         data_root: a folder, or ``tiny://culane?train=24&val=8&test=18&seed=0`` for drawn roads.
         split: name of a list in ``list`` or ``list/test_split``; ``test_split`` joins the nine scenarios.
         with_lanes: read ``.lines.txt``; training needs masks alone.
-        max_samples: the first N. Default: all.
-        pipeline, test_mode, serialize_data, max_refetch: mmengine's.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: lists, frames or masks are missing, a list is empty or has a line of another kind; when a sample is
@@ -59,31 +58,15 @@ class CULaneDataset(BaseDataset):
         data_root: str,
         split: str = "train_gt",
         with_lanes: bool = True,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         lists = _lists(root, split)
-        self._samples = [sample for path in lists for sample in _samples_of(root, path)]
+        samples = [sample for path in lists for sample in _samples_of(root, path)]
         self._with_lanes = with_lanes
         for key, kind in (("img_path", "images"), ("gt_path", "masks")):
-            _require_files(root, [sample[key] for sample in self._samples if key in sample], kind)
-        super().__init__(
-            data_root=str(root),
-            indices=max_samples,
-            pipeline=list(pipeline),
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
-        )
-
-    def load_data_list(self) -> list[dict]:
-        """The samples; this keeps no second copy of them."""
-        samples, self._samples = self._samples, []
-        return samples
+            _require_files(root, [sample[key] for sample in samples if key in sample], kind)
+        super().__init__(root, samples, **loading)
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """A sample as above; its lanes are read now."""
@@ -145,8 +128,8 @@ def _require_files(root: Path, paths: Sequence[str], kind: str) -> None:
         if name not in there[folder]:
             missing.append(path)
     if missing:
-        shown = ", ".join(os.path.relpath(path, root) for path in missing[:3])
+        shown = first_of(os.path.relpath(path, root) for path in missing)
         raise DataError(
-            f"{root}: expected the {len(paths)} {kind} that the list names, found {len(missing)} missing ({shown}"
-            f"{', ...' if len(missing) > 3 else ''}); unpack them again; {_ADVICE}"
+            f"{root}: expected the {len(paths)} {kind} that the list names, found {len(missing)} missing ({shown}); "
+            f"unpack them again; {_ADVICE}"
         )

@@ -5,16 +5,16 @@ See ``datasets/tusimple/README.md`` for where it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 
 from visionzoo.datasets.lanes.slots import existence, lane_slots
+from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import read_tusimple
 
@@ -22,7 +22,7 @@ _ADVICE = "see datasets/tusimple/README.md, point data_root to where the data is
 
 
 @DATASETS.register_module()
-class TuSimpleDataset(BaseDataset):
+class TuSimpleDataset(SampleList):
     """Frames that label files name.
 
     On disk::
@@ -39,8 +39,7 @@ class TuSimpleDataset(BaseDataset):
         data_root: a folder, or ``tiny://tusimple?train=24&val=8&test=8&seed=0`` for drawn roads.
         label_files: files in it that belong to the split. Usual: 0313 and 0601 to train, 0531 to validate.
         lanes: K.
-        max_samples: the first N. Default: all.
-        pipeline, test_mode, serialize_data, max_refetch: mmengine's.
+        max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: label files or images are missing, a file is empty, a line is broken (see :func:`read_tusimple`),
@@ -54,28 +53,11 @@ class TuSimpleDataset(BaseDataset):
         data_root: str,
         label_files: str | Sequence[str] = ("label_data_0313.json", "label_data_0601.json"),
         lanes: int = 4,
-        max_samples: int | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        test_mode: bool = False,
-        serialize_data: bool = True,
-        max_refetch: int = 1000,
+        **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         names = (label_files,) if isinstance(label_files, str) else tuple(label_files)
-        self._samples = _samples_of(root, names, lanes)
-        super().__init__(
-            data_root=str(root),
-            indices=max_samples,
-            pipeline=list(pipeline),
-            test_mode=test_mode,
-            serialize_data=serialize_data,
-            max_refetch=max_refetch,
-        )
-
-    def load_data_list(self) -> list[dict]:
-        """The samples; this keeps no second copy of them."""
-        samples, self._samples = self._samples, []
-        return samples
+        super().__init__(root, _samples_of(root, names, lanes), **loading)
 
 
 def _samples_of(root: Path, names: Sequence[str], lanes: int) -> list[dict[str, Any]]:
@@ -93,7 +75,7 @@ def _samples_of(root: Path, names: Sequence[str], lanes: int) -> list[dict[str, 
     if missing:
         raise DataError(
             f"{root}: expected the {len(samples)} images that {', '.join(names)} name, found {len(missing)} missing "
-            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); unpack them again; {_ADVICE}"
+            f"({first_of(missing)}); unpack them again; {_ADVICE}"
         )
     return list(samples.values())
 

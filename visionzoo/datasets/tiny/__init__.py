@@ -40,8 +40,10 @@ def twin_modules() -> dict[str, str]:
         for name, module in _twins_of(package).items():
             if name in homes:
                 raise PluginError(
-                    f"plugin {package.name!r}: expected a tiny data set with a name of its own, found {name!r}, "
-                    f"which {homes[name]} has as well; rename it"
+                    f"plugin {package.name!r}",
+                    expected="a tiny data set with a name of its own",
+                    found=f"{name!r}, which {homes[name]} has as well",
+                    advice="rename it",
                 )
             homes[name] = module
     return homes

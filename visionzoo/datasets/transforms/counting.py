@@ -24,7 +24,7 @@ from mmcv.transforms import RandomFlip
 from mmcv.transforms.base import BaseTransform
 
 from visionzoo.datasets.mat_files import mat_variable
-from visionzoo.errors import ConfigError, DataError, MissingExtra, UnknownName
+from visionzoo.errors import ConfigError, DataError, MissingExtra, UnknownName, require_known
 from visionzoo.ops.density_maps import DENSITIES, nearest_pixels
 from visionzoo.registry import FUNCTIONS, TRANSFORMS
 
@@ -314,8 +314,7 @@ class MakeDensityMap(BaseTransform):
     """
 
     def __init__(self, kind: str = "fixed", settings: Mapping[str, Any] | None = None):
-        if kind not in DENSITIES:
-            raise UnknownName(kind, kind="kind of MakeDensityMap", known=DENSITIES)
+        require_known(kind, DENSITIES, "kind of MakeDensityMap")
         self.kind, self.settings = kind, dict(settings or {})
         known = getfullargspec(DENSITIES[kind]).kwonlyargs
         unknown = next((name for name in self.settings if name not in known), None)

@@ -12,7 +12,7 @@ from mmcv.transforms.base import BaseTransform
 from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 
-from visionzoo.errors import DataError, UnknownName
+from visionzoo.errors import DataError, require_known
 from visionzoo.registry import TRANSFORMS
 
 KINDS = ("grey", "binary", "ids", "foreground")
@@ -41,8 +41,7 @@ class LoadMaskAnnotation(BaseTransform):
     """
 
     def __init__(self, kind: str = "grey"):
-        if kind not in KINDS:
-            raise UnknownName(kind, kind="kind of LoadMaskAnnotation", known=KINDS)
+        require_known(kind, KINDS, "kind of LoadMaskAnnotation")
         self.kind = kind
         self._has_warned = False
 

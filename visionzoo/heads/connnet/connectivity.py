@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.errors import ConfigError, DataError, require_known
 
 # (row, column) from a pixel to its neighbours, by how many there are; the opposite of i is N - 1 - i.
 OFFSETS: dict[int, tuple[tuple[int, int], ...]] = {
@@ -95,8 +95,7 @@ def permute_channels(cube: Tensor, change: str, neighbours: int = 8) -> Tensor:
         UnknownName: no such ``change``.
         DataError: the channels are no multiple of N.
     """
-    if change not in _CHANGES:
-        raise UnknownName(change, kind="change of an image", known=_CHANGES)
+    require_known(change, _CHANGES, "change of an image")
     offsets = offsets_of(neighbours)
     order = [offsets.index(_CHANGES[change](dy, dx)) for dy, dx in offsets]
     return _by_neighbour(cube, neighbours)[:, :, order].flatten(1, 2)
@@ -145,8 +144,7 @@ def pair_votes(prob: Tensor, reduce: str = "product", neighbours: int = 8) -> Te
         UnknownName: no such ``reduce``.
         DataError: the channels are no multiple of N.
     """
-    if reduce not in REDUCTIONS:
-        raise UnknownName(reduce, kind="reduction of pairs", known=REDUCTIONS)
+    require_known(reduce, REDUCTIONS, "reduction of pairs")
     split = _by_neighbour(prob, neighbours)
     if reduce == "none":
         return _full_precision(split).flatten(1, 2)

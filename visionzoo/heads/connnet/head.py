@@ -15,7 +15,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.heads.connnet.connectivity import (
     REDUCTIONS,
     THRESHOLD,
@@ -78,8 +78,7 @@ class MapHead(BaseModule):
     ):
         super().__init__(init_cfg)
         name = type(self).__name__
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind=f"{name} variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, f"{name} variant")
         if num_classes < 1:
             raise ConfigError(f"{name}: expected num_classes from 1 on, found {num_classes}; 1 is salient or not")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
@@ -183,8 +182,7 @@ class ConnectivityHead(MapHead):
         super().__init__(
             in_channels, in_strides, num_classes, outputs, variant, width, non_local, aspp, init_cfg=init_cfg
         )
-        if pair not in REDUCTIONS:
-            raise UnknownName(pair, kind="reduction of pairs", known=REDUCTIONS)
+        require_known(pair, REDUCTIONS, "reduction of pairs")
         if not isinstance(loss, Mapping | None):
             raise ConfigError(
                 f"ConnectivityHead: expected loss to be a dict, found {loss!r}; write model.head.loss.mode"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import UnknownName
+from visionzoo.errors import require_known
 from visionzoo.heads.connnet.connectivity import mask_to_connectivity, offsets_of, shift_to_partner
 from visionzoo.registry import MODELS
 
@@ -38,10 +38,8 @@ class ConnectivityLoss(nn.Module):
 
     def __init__(self, mode: str = "paper", dice_dims: str = "image", neighbours: int = 8, loss_weight: float = 1.0):
         super().__init__()
-        if mode not in MODES:
-            raise UnknownName(mode, kind="mode of ConnectivityLoss", known=MODES)
-        if dice_dims not in DICE_DIMS:
-            raise UnknownName(dice_dims, kind="dice_dims of ConnectivityLoss", known=DICE_DIMS)
+        require_known(mode, MODES, "mode of ConnectivityLoss")
+        require_known(dice_dims, DICE_DIMS, "dice_dims of ConnectivityLoss")
         offsets_of(neighbours)
         self.mode, self.dice_dims, self.neighbours, self.loss_weight = mode, dice_dims, neighbours, loss_weight
 

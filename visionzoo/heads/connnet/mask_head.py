@@ -9,7 +9,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.heads.connnet.connectivity import REDUCTIONS, connectivity_to_map, offsets_of
 from visionzoo.registry import MODELS
 
@@ -62,10 +62,8 @@ class ConnectivityMaskHead(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="ConnectivityMaskHead variant", known=self.VARIANTS)
-        if pair not in REDUCTIONS:
-            raise UnknownName(pair, kind="reduction of pairs", known=REDUCTIONS)
+        require_known(variant, self.VARIANTS, "ConnectivityMaskHead variant")
+        require_known(pair, REDUCTIONS, "reduction of pairs")
         if num_classes < 1:
             raise ConfigError(f"ConnectivityMaskHead: expected num_classes from 1 on, found {num_classes}; name them")
         chosen = {"num_convs": num_convs, "conv_out_channels": conv_out_channels}

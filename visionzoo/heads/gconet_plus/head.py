@@ -16,7 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.heads.gconet_plus.affinity import GroupConsensus, fill_by_fan_out
 from visionzoo.heads.gconet_plus.decoder import Binarizer, Decoder, resize, step
 from visionzoo.heads.gconet_plus.losses import cross_entropy_of_maps, focal_loss, group_triplet_loss, iou_loss
@@ -101,8 +101,7 @@ class GCoNetPlusHead(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="GCoNetPlusHead variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "GCoNetPlusHead variant")
         _check(in_channels, in_strides, gam, gcm, racm, racm_operation, gst, gst_on, refine, images_at_once)
         self.loss_weights = _loss_weights(loss_weights)
         self.in_strides, self.num_classes = tuple(in_strides), num_classes
@@ -325,8 +324,7 @@ def _unused_layers(deep: int, channels: int) -> nn.ModuleDict:
 
 def _loss_weights(given: Mapping[str, float] | None) -> dict[str, float]:
     for name in given or {}:
-        if name not in LOSS_WEIGHTS:
-            raise UnknownName(name, kind="loss of GCoNetPlusHead", known=LOSS_WEIGHTS)
+        require_known(name, LOSS_WEIGHTS, "loss of GCoNetPlusHead")
     return {**LOSS_WEIGHTS, **(given or {})}
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.heads.hmode.losses import attention_loss, importance_loss, local_counting_losses
 from visionzoo.heads.hmode.parts import Attention, Decoder, Gate, chain
 from visionzoo.layers.density import (
@@ -121,8 +121,7 @@ class HMoDEHead(CountingHead):
         importance_by_image: bool | None = None,
         init_cfg: Any = None,
     ):
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="HMoDEHead variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "HMoDEHead variant")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         used = _require_experts(experts, len(channels))
         super().__init__(in_strides, in_strides[-used], log_para, init_cfg)

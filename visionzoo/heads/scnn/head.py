@@ -17,7 +17,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.heads.scnn.parts import ExistenceBranch, Reducer
 from visionzoo.heads.scnn.rows import rows_of
 from visionzoo.layers.message_passing import DIRECTIONS, MessagePassing
@@ -86,8 +86,7 @@ class SCNNHead(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="SCNNHead variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "SCNNHead variant")
         if lanes < 1:
             raise ConfigError(f"SCNNHead: expected lanes from 1 on, found {lanes}; 4 is usual")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)

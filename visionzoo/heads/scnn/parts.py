@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 
 REDUCERS = ("large_field", "1x1")
 
@@ -40,8 +40,7 @@ class Reducer(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], in_strides: Sequence[int], kind: str, width: int, hidden: int):
         super().__init__()
-        if kind not in REDUCERS:
-            raise UnknownName(kind, kind="reducer of SCNNHead", known=REDUCERS)
+        require_known(kind, REDUCERS, "reducer of SCNNHead")
         if not in_channels or len(in_channels) != len(in_strides):
             raise ConfigError(
                 f"SCNNHead: expected as many in_strides as in_channels, found {list(in_strides)} and "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.ops.lane_points import MISSING, lanes_of_maps
 
 
@@ -69,12 +69,10 @@ def rows_of(given: Mapping | None) -> Rows:
     """
     chosen = dict(given or {})
     kind = chosen.pop("kind", "culane")
-    if kind not in KINDS:
-        raise UnknownName(str(kind), kind="way of sampling rows", known=KINDS)
+    require_known(kind, KINDS, "way of sampling rows")
     known = [field.name for field in fields(Rows)]
     for name in chosen:
-        if name not in known:
-            raise UnknownName(name, kind="setting of SCNNHead.rows", known=known)
+        require_known(name, known, "setting of SCNNHead.rows")
     if "size" in chosen:
         chosen["size"] = tuple(chosen["size"])
     rows = replace(KINDS[kind], **chosen)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.metrics.counting.errors import count_errors
 from visionzoo.metrics.counting.game import game
 from visionzoo.metrics.counting.nwpu import LEVELS, LUMINANCES, errors_by_category, mean_mae
@@ -68,8 +68,7 @@ class CountMetric(BaseMetric):
                 f"CountMetric: expected game_levels from 0 on, found {list(game_levels)}; use (0, 1, 2, 3)"
             )
         for name in self.categories:
-            if name not in CATEGORIES:
-                raise UnknownName(name, kind="category of CountMetric", known=CATEGORIES)
+            require_known(name, CATEGORIES, "category of CountMetric")
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Take one batch of samples with truth and predictions, as dicts.

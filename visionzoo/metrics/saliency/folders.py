@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, first_of
 from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -87,9 +87,8 @@ def _names(root: Path) -> set[str]:
 
 
 def _one_sided(names: Sequence[str], lacks: Path, has: Path) -> DataError:
-    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return DataError(
-        f"{lacks}: expected all images that {has} has, found {len(names)} missing ({shown}); "
+        f"{lacks}: expected all images that {has} has, found {len(names)} missing ({first_of(names)}); "
         "complete the folder or score without strict"
     )
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 
 # What can be computed; each gives one or more numbers. PR: average precision, area under the ROC curve, maximum F.
 MEASURES = ("Smeasure", "MAE", "Emeasure", "Fmeasure", "Fmeasure_weighted", "PR")
@@ -94,8 +94,7 @@ class Protocol:
         if not names:
             raise ConfigError(f"saliency measures: expected at least one of {', '.join(self.measures)}, found none")
         for name in names:
-            if name not in MEASURES:
-                raise UnknownName(str(name), kind="saliency measure", known=MEASURES)
+            require_known(name, MEASURES, "saliency measure")
             if name not in self.measures:
                 raise ConfigError(
                     f"saliency measures: expected those of protocol {self.name!r} ({', '.join(self.measures)}), "
@@ -148,6 +147,5 @@ def find_protocol(name: str) -> Protocol:
     Raises:
         UnknownName: there is none called so.
     """
-    if name not in PROTOCOLS:
-        raise UnknownName(str(name), kind="saliency protocol", known=PROTOCOLS)
+    require_known(name, PROTOCOLS, "saliency protocol")
     return PROTOCOLS[name]

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.necks.rcnet.blocks import pointwise, size_of, xavier
 from visionzoo.necks.rcnet.convert import convert_detector
 from visionzoo.necks.rcnet.csn import CSN
@@ -80,8 +80,7 @@ class RCNet(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        if variant not in self.VARIANTS:
-            raise UnknownName(variant, kind="RCNet variant", known=self.VARIANTS)
+        require_known(variant, self.VARIANTS, "RCNet variant")
         channels = self.VARIANTS[variant]["out_channels"] if out_channels is None else out_channels
         self.in_channels = tuple(in_channels)
         self.used = _used_levels(len(self.in_channels), num_outs, start_level, end_level)
