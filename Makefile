@@ -1,5 +1,6 @@
 # make demo    set up, train a detector on drawn scenes, test it, run it on images
 # make test    set up, run every test but the slow ones
+# make test-weaker  a tenth of them as weaker machines run it
 # make check   lint, format, types, import rules, configs, fast card checks
 # make VENV=DIR ... uses another environment (default .venv)
 
@@ -16,7 +17,7 @@ CONFIG := configs/rcnet_retinanet.py
 # On two cores the tests run side by side, each on one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test test-slow check format cards clean install
+.PHONY: demo test test-weaker test-slow check format cards clean install
 
 install: $(INSTALLED)
 
@@ -35,6 +36,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+# A tenth of the fast tests as a machine with fewer instructions or other threads runs them; see the script.
+test-weaker: $(INSTALLED)
+	$(BIN)/python .ci/weaker_settings.py
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

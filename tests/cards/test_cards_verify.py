@@ -15,6 +15,7 @@ from visionzoo.cards.seeding import fill_weights, seeded_array, seeded_image
 from visionzoo.cards.table import BEGIN, END, with_table, zoo_table
 from visionzoo.cards.verify import headlines_problem, record_card, replace_values, table_problem, verify_cards
 from visionzoo.cli.cards import main
+from visionzoo.config import load_config
 from visionzoo.errors import CardError
 
 NAME = "rcnet_retinanet"
@@ -275,3 +276,38 @@ def test_two_headlines_of_one_system_are_a_problem():
     cards[1] = replace(cards[1], fields=cards[1].fields.model_copy(update={"visionzoo": zoo}))
     problem = "expected at most one card of scnn with headline: true, found scnn_culane, scnn_tusimple; keep one"
     assert headlines_problem(cards) == problem
+
+
+@pytest.mark.parametrize("wrap", [list, lambda metrics: dict(type="Evaluator", metrics=metrics)])
+def test_several_metrics_are_measured(monkeypatch, wrap):
+    """The numbers of one metric, and beside them those of a second one with another prefix."""
+    card = read_card("dinat_s_tiny_imagenet")
+    check = next(check for check in card.zoo.checks if check.kind == "metric")
+    single = cards_checks.measure_metric(card, check)
+
+    def with_two(name, **options):
+        loaded = load_config(name, **options)
+        metric = dict(loaded.cfg.val_evaluator)
+        loaded.cfg.val_evaluator = wrap([metric, {**metric, "prefix": "again"}])
+        return loaded
+
+    monkeypatch.setattr(cards_checks, "load_config", with_two)
+    double = cards_checks.measure_metric(card, check)
+    assert {name: value for name, value in double.items() if not name.startswith("again/")} == single
+    assert double["again/top1"] == single["cls/top1"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1000, 2_007_040])
+def test_kept_values_do_not_depend_on_the_cpu(count):
+    """Whole numbers between the exact places and the next ones; the ends are kept."""
+    indices = cards_checks.kept_indices(count)
+    assert len(indices) == min(64, count)
+    assert indices[0] == 0
+    assert indices[-1] == count - 1
+    exact = np.arange(len(indices)) * ((count - 1) / max(len(indices) - 1, 1))
+    assert np.abs(indices - exact).max() <= 1
+
+
+def test_kept_values_are_those_of_the_stored_arrays():
+    """A CPU without fused multiply-add rounds twice and would choose 1083164."""
+    assert cards_checks.kept_indices(2_007_040)[34] == 1_083_163

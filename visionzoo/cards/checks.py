@@ -254,12 +254,27 @@ def _flat(outputs: Any) -> Iterator[Tensor]:
 
 def _summary(output: Tensor) -> Numbers:
     values = output.double().flatten()
-    kept = torch.linspace(0, len(values) - 1, min(_KEPT, len(values))).long()
     return {
         "shape": np.asarray(output.shape),
         "largest": np.float32(values.abs().max()),
-        "values": values[kept].float().numpy(),
+        "values": values[torch.from_numpy(kept_indices(len(values)))].float().numpy(),
     }
+
+
+def kept_indices(count: int) -> np.ndarray:
+    """Return the indices of the values that a card keeps of ``count``: at most 64, evenly spaced, ends included.
+
+    The stored arrays hold the indices of ``torch.linspace`` with fused multiply-add: float32 steps, counted from the
+    nearer end, each result rounded once. A CPU without it rounds twice and chooses other indices, so NumPy counts here.
+
+    >>> kept_indices(5)
+    array([0, 1, 2, 3, 4])
+    """
+    kept, last = min(_KEPT, count), np.float64(count - 1)
+    step = np.float64(np.float32(last) / np.float32(max(kept - 1, 1)))
+    index = np.arange(kept)
+    places = np.where(index < kept // 2, step * index, last - step * (kept - 1 - index))
+    return places.astype(np.float32).astype(np.int64)
 
 
 @contextmanager
@@ -283,10 +298,18 @@ def _class_count(dataset: Any) -> int | None:
 
 def _evaluate(loaded: LoadedConfig, dataset: Any, batches: list) -> Numbers:
     """Official numbers of predicted samples, without those that the drawn images cannot give (-1)."""
+    numbers: Numbers = {}
+    for metric in _metrics_of(loaded.cfg.val_evaluator):
+        metric.dataset_meta = dataset.metainfo
+        for samples in batches:
+            metric.process({}, samples)
+        numbers |= metric.evaluate(len(dataset))
+    return {name: float(value) for name, value in numbers.items() if value >= 0}
+
+
+def _metrics_of(evaluator: Any) -> list[Any]:
+    """Build the metrics of a config: one, a list of them, or an evaluator with ``metrics``."""
+    given: Any = evaluator.get("metrics", evaluator) if isinstance(evaluator, Mapping) else evaluator
+    listed: list[Any] = [given] if isinstance(given, Mapping) else list(given)
     with DefaultScope.overwrite_default_scope(SCOPE):
-        metric = METRICS.build(copy.deepcopy(loaded.cfg.val_evaluator))
-    metric.dataset_meta = dataset.metainfo
-    for samples in batches:
-        metric.process({}, samples)
-    found = metric.evaluate(len(dataset))
-    return {name: float(value) for name, value in found.items() if value >= 0}
+        return [METRICS.build(copy.deepcopy(cfg)) for cfg in listed]

@@ -1,0 +1,75 @@
+"""Run a tenth of the fast tests under one of the settings of weaker machines, in a shuffled order of files.
+
+Results must not depend on the CPU's instructions, the number of threads or the order of tests. The commit chooses the
+setting and the tenth, so every run of one commit is the same and all of them come in turn::
+
+    python .ci/weaker_settings.py                       # the commit's setting and tenth
+    python .ci/weaker_settings.py --all                 # every setting, all fast tests; hours on two cores
+    python .ci/weaker_settings.py --setting sse41 --tenth 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = 10
+NO_TESTS_COLLECTED = 5  # exit code of pytest
+
+# Kernels of torch (ATEN) and of oneDNN, and threads of each test process.
+SETTINGS = {
+    "default-sse41": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OMP_NUM_THREADS": "1"},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"},
+    "avx2-two-threads": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "2"},
+    "default": {"ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1"},
+    "sse41-two-threads": {"ONEDNN_MAX_CPU_ISA": "SSE41", "OMP_NUM_THREADS": "2"},
+    "four-threads": {"OMP_NUM_THREADS": "4"},
+}
+
+
+def main() -> int:
+    args = parser().parse_args()
+    number = commit_number()
+    if args.all:
+        return max([run(name, test_files(), args.seed) for name in SETTINGS])
+    name = args.setting or list(SETTINGS)[number // PARTS % len(SETTINGS)]
+    part = number % PARTS if args.tenth is None else args.tenth
+    return run(name, test_files()[part::PARTS], args.seed, f"tenth {part} of the files")
+
+
+def parser() -> argparse.ArgumentParser:
+    described = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    described.add_argument("--all", action="store_true", help="every setting, all fast tests")
+    described.add_argument("--setting", choices=SETTINGS, help="default: the commit chooses")
+    described.add_argument("--tenth", type=int, choices=range(PARTS), help="default: the commit chooses")
+    described.add_argument("--seed", type=int, default=None, help="of the order of files (default: the commit)")
+    return described
+
+
+def commit_number() -> int:
+    """Return a number that follows from the commit; 0 outside a checkout."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return int(done.stdout.strip() or "0", 16)
+
+
+def test_files() -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+
+
+def run(name: str, files: list[str], seed: int | None, which: str = "all files") -> int:
+    """Run the fast tests of ``files`` and return pytest's exit code; a part without fast tests passes."""
+    settings = {**SETTINGS[name], "MKL_NUM_THREADS": SETTINGS[name]["OMP_NUM_THREADS"]}
+    shuffled = random.Random(commit_number() if seed is None else seed).sample(files, len(files))
+    print(f"weaker settings: {name} {settings}, {which}, {len(files)} of them, shuffled", flush=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not slow", *shuffled]
+    code = subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, check=False).returncode
+    return 0 if code == NO_TESTS_COLLECTED else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
