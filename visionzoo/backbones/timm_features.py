@@ -87,9 +87,13 @@ class TimmFeatures(nn.Module):
             source, _ = self._create(out_indices=self.out_indices, pretrained=True, pretrained_cfg_overlay=overlay)
         except (OSError, RuntimeError) as error:
             raise CheckpointError(
-                f"backbone timm.{self.model_name}: expected its pretrained weights, but they could not be read or "
-                f"downloaded; pass weights=FILE with a local copy, or pretrained=False to start from scratch "
-                f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'})"
+                f"backbone timm.{self.model_name}",
+                expected="its pretrained weights",
+                but="they could not be read or downloaded",
+                advice=(
+                    "pass weights=FILE with a local copy, or pretrained=False to start from scratch "
+                    f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'})"
+                ),
             ) from error
         self.net.load_state_dict(source.state_dict())
 
@@ -117,8 +121,10 @@ class TimmFeatures(nn.Module):
             if kwargs.get("pretrained"):
                 raise
             raise ConfigError(
-                f"backbone timm.{self.model_name}: expected a timm model with features_only, but it returns no feature "
-                f"maps; choose another one ({error})"
+                f"backbone timm.{self.model_name}",
+                expected="a timm model with features_only",
+                but="it returns no feature maps",
+                advice=f"choose another one ({error})",
             ) from error
 
     def _choose_levels(
@@ -132,23 +138,28 @@ class TimmFeatures(nn.Module):
         lacking = [stride for stride in wanted if stride not in reductions]
         if lacking:
             raise ConfigError(
-                f"backbone timm.{self.model_name}: expected feature maps at strides {wanted}, found strides "
-                f"{tuple(dict.fromkeys(reductions))}; choose a backbone with a pyramid, or a neck and head for these "
-                "strides"
+                f"backbone timm.{self.model_name}",
+                expected=f"feature maps at strides {wanted}",
+                found=f"strides {tuple(dict.fromkeys(reductions))}",
+                advice="choose a backbone with a pyramid, or a neck and head for these strides",
             )
         return tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in wanted)
 
     def _check_levels(self, levels: tuple[int, ...], reductions: list[int], strides: Sequence[int] | None) -> None:
         if any(not -len(reductions) <= level < len(reductions) for level in levels):
             raise ConfigError(
-                f"backbone timm.{self.model_name}: expected out_indices below {len(reductions)}, found {levels}; "
-                f"its levels have strides {tuple(reductions)}"
+                f"backbone timm.{self.model_name}",
+                expected=f"out_indices below {len(reductions)}",
+                found=f"{levels}",
+                advice=f"its levels have strides {tuple(reductions)}",
             )
         found = tuple(reductions[level] for level in levels)
         if strides is not None and tuple(strides) != found:
             raise ConfigError(
-                f"backbone timm.{self.model_name}: expected out_strides {tuple(strides)}, but out_indices {levels} "
-                f"have strides {found}; give one of the two"
+                f"backbone timm.{self.model_name}",
+                expected=f"out_strides {tuple(strides)}",
+                but=f"out_indices {levels} have strides {found}",
+                advice="give one of the two",
             )
 
     def _usual_strides(self, reductions: list[int]) -> tuple[int, ...]:
@@ -170,8 +181,10 @@ class TimmFeatures(nn.Module):
             if not self.is_rigid or isinstance(error, torch.OutOfMemoryError):
                 raise
             raise ConfigError(
-                f"backbone timm.{self.model_name}: expected images of at most {divisor}x{divisor}, the only size it "
-                f"was made for, found {height}x{width}; resize the images or choose another backbone"
+                f"backbone timm.{self.model_name}",
+                expected=f"images of at most {divisor}x{divisor}, the only size it was made for",
+                found=f"{height}x{width}",
+                advice="resize the images or choose another backbone",
             ) from error
 
     def _to_channels_first(self, feat: Tensor) -> Tensor:

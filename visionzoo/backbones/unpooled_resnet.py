@@ -56,8 +56,10 @@ class UnpooledResNet(BaseModule):
         require_known(variant, self.VARIANTS, "UnpooledResNet variant")
         if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(5))):
             raise ConfigError(
-                f"UnpooledResNet.out_indices: expected maps from 0 (stem) to 4, shallow first, found "
-                f"{list(out_indices)}; use (0, 1, 2, 3, 4)"
+                "UnpooledResNet.out_indices",
+                expected="maps from 0 (stem) to 4, shallow first",
+                found=f"{list(out_indices)}",
+                advice="use (0, 1, 2, 3, 4)",
             )
         block, depths = self.VARIANTS[variant]
         whole = ResNet(block, list(depths))
@@ -77,8 +79,10 @@ class UnpooledResNet(BaseModule):
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise DataError(
-                f"UnpooledResNet: expected images of 3 channels, (B, 3, H, W), found {tuple(image.shape)}; convert "
-                "them to RGB"
+                "UnpooledResNet",
+                expected="images of 3 channels, (B, 3, H, W)",
+                found=f"{tuple(image.shape)}",
+                advice="convert them to RGB",
             )
         outs = [self.relu(self.bn1(self.conv1(image)))]
         stages: list[nn.Module] = [getattr(self, f"layer{stage}") for stage in range(1, self.out_indices[-1] + 1)]

@@ -38,8 +38,10 @@ def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     strangers = [name for name in state if not name.startswith(("features.", "classifier."))]
     if strangers or "features.0.weight" not in state:
         raise CheckpointError(
-            "checkpoint: expected torchvision's VGG (features.*, classifier.*), found "
-            f"{strangers[0] if strangers else 'no features.0.weight'}; give one of its files"
+            "checkpoint",
+            expected="torchvision's VGG (features.*, classifier.*)",
+            found=f"{strangers[0] if strangers else 'no features.0.weight'}",
+            advice="give one of its files",
         )
     return {name: value for name, value in state.items() if name.startswith("features.")}
 
@@ -90,8 +92,10 @@ class VGG(BaseModule):
         widths, depths, is_normed = self.VARIANTS[variant]
         if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(len(widths)))):
             raise ConfigError(
-                f"VGG.out_indices: expected stages from 0 to {len(widths) - 1}, shallow first, found "
-                f"{list(out_indices)}; use (0, 1, 2, 3, 4)"
+                "VGG.out_indices",
+                expected=f"stages from 0 to {len(widths) - 1}, shallow first",
+                found=f"{list(out_indices)}",
+                advice="use (0, 1, 2, 3, 4)",
             )
         self.out_indices = tuple(out_indices)
         self.out_channels = tuple(widths[stage] for stage in self.out_indices)
@@ -145,10 +149,15 @@ def _stage(
 def _require_images(image: Tensor, least: int) -> None:
     if image.ndim != 4 or image.shape[1] != 3:
         raise DataError(
-            f"VGG: expected images of 3 channels, (B, 3, H, W), found {tuple(image.shape)}; convert them to RGB"
+            "VGG",
+            expected="images of 3 channels, (B, 3, H, W)",
+            found=f"{tuple(image.shape)}",
+            advice="convert them to RGB",
         )
     if min(image.shape[2:]) < least:
         raise DataError(
-            f"VGG: expected images of at least {least}x{least} pixels, found {image.shape[3]}x{image.shape[2]}; "
-            "enlarge them in the pipeline"
+            "VGG",
+            expected=f"images of at least {least}x{least} pixels",
+            found=f"{image.shape[3]}x{image.shape[2]}",
+            advice="enlarge them in the pipeline",
         )

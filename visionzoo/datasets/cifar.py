@@ -48,7 +48,9 @@ class CifarData(ClassificationData):
         **loading: Unpack[LoadingOptions],
     ):
         if split not in self.splits:
-            raise ConfigError(f"split: expected {' or '.join(self.splits)}, found {split!r}; use one of them")
+            raise ConfigError(
+                "split", expected=f"{' or '.join(self.splits)}", found=f"{split!r}", advice="use one of them"
+            )
         root = resolve_data_root(data_root)
         folder = root / self.folder
         self._require_files(folder, split)
@@ -80,14 +82,21 @@ class CifarData(ClassificationData):
         missing = [name for name in wanted if not (folder / name).is_file()]
         if missing:
             raise DataError(
-                f"{folder}: expected the files {', '.join(wanted)}, found {', '.join(missing)} missing; get them as "
-                f"datasets/cifar/README.md says, point data_root to the folder above, or try --tiny ({self.twin})"
+                folder,
+                expected=f"the files {', '.join(wanted)}",
+                found=f"{', '.join(missing)} missing",
+                advice=(
+                    "get them as datasets/cifar/README.md says, point data_root to the folder above, or try --tiny "
+                    f"({self.twin})"
+                ),
             )
 
     def _read_names(self, path: Path) -> list[str]:
         names = _entry(path, read_pickle(path), self.names_key)
         if not isinstance(names, list) or not names:
-            raise DataError(f"{path}: expected a list of class names, found {type(names).__name__}; download it again")
+            raise DataError(
+                path, expected="a list of class names", found=f"{type(names).__name__}", advice="download it again"
+            )
         return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
     def _read_batch(self, path: Path, classes: int) -> tuple[np.ndarray, list[int]]:
@@ -96,12 +105,16 @@ class CifarData(ClassificationData):
         shape = getattr(images, "shape", None)
         if shape != (len(labels), _PIXELS) or images.dtype != np.uint8:
             raise DataError(
-                f"{path}: expected {len(labels)} images of {_PIXELS} uint8 numbers, found shape {shape}; "
-                "download it again"
+                path,
+                expected=f"{len(labels)} images of {_PIXELS} uint8 numbers",
+                found=f"shape {shape}",
+                advice="download it again",
             )
         wrong = [label for label in labels if not 0 <= label < classes]
         if wrong:
-            raise DataError(f"{path}: expected labels 0 to {classes - 1}, found {wrong[0]}; download it again")
+            raise DataError(
+                path, expected=f"labels 0 to {classes - 1}", found=f"{wrong[0]}", advice="download it again"
+            )
         return images, [int(label) for label in labels]
 
 
@@ -131,7 +144,7 @@ def _entry(path: Path, record: Any, key: bytes) -> Any:
     found = record.get(key, record.get(key.decode())) if isinstance(record, dict) else None
     if found is None:
         keys = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
-        raise DataError(f"{path}: expected an entry {key.decode()!r}, found {keys}; download it again")
+        raise DataError(path, expected=f"an entry {key.decode()!r}", found=f"{keys}", advice="download it again")
     return found
 
 
@@ -180,12 +193,14 @@ def read_pickle(path: Path) -> Any:
             return _NumbersOnly(file, encoding="bytes").load()
     except _Refused as error:
         raise DataError(
-            f"{path}: expected arrays of numbers and text alone, found a pickle that names {error}; it could run code: "
-            "delete it and download CIFAR again"
+            path,
+            expected="arrays of numbers and text alone",
+            found=f"a pickle that names {error}",
+            advice="it could run code: delete it and download CIFAR again",
         ) from error
     except OSError as error:
-        raise DataError(f"{path}: expected a readable file, but {error.strerror}; check its rights") from error
+        raise DataError(path, expected="a readable file", but=f"{error.strerror}", advice="check its rights") from error
     except Exception as error:  # whatever broken bytes lead to
         raise DataError(
-            f"{path}: expected a whole pickle of CIFAR, found damaged bytes ({error}); download it again"
+            path, expected="a whole pickle of CIFAR", found=f"damaged bytes ({error})", advice="download it again"
         ) from error

@@ -73,7 +73,10 @@ def unknown_label(word: str, known: ClassMap, where: str) -> DataError:
     nearest = nearest_name(word, (*known.keys, *known.names))
     answer = f"did you mean {nearest!r}?" if nearest else one_of(known.keys, most=6)
     return DataError(
-        f"{where}: expected one of {len(known.keys)} classes, found {word!r}; {answer}; correct it, or the classes"
+        where,
+        expected=f"one of {len(known.keys)} classes",
+        found=f"{word!r}; {answer}",
+        advice="correct it, or the classes",
     )
 
 
@@ -87,10 +90,10 @@ def read_class_map(path: Path, *, background: bool = False) -> ClassMap:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(f"{path}: expected a class map (json or text), but {why}; check class_map") from error
+        raise DataError(path, expected="a class map (json or text)", but=f"{why}", advice="check class_map") from error
     pairs = _json_pairs(path, text) if path.suffix == ".json" else _text_pairs(text)
     if not pairs:
-        raise DataError(f"{path}: expected at least one class, found none; write one class a line")
+        raise DataError(path, expected="at least one class", found="none", advice="write one class a line")
     keys = tuple(key for key, _ in pairs)
     require_once(path, keys)
     return ClassMap(keys, tuple(name for _, name in pairs), int(background))
@@ -100,7 +103,7 @@ def require_once(where: Path | str, keys: Sequence[str]) -> None:
     """Every class once."""
     if len(set(keys)) < len(keys):
         key, times = Counter(keys).most_common(1)[0]
-        raise DataError(f"{where}: expected every class once, found {key!r} {times} times; correct the list")
+        raise DataError(where, expected="every class once", found=f"{key!r} {times} times", advice="correct the list")
 
 
 def _text_pairs(text: str) -> list[tuple[str, str]]:
@@ -115,20 +118,25 @@ def _json_pairs(path: Path, text: str) -> list[tuple[str, str]]:
     try:
         record = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}: expected json, found an error in line {error.lineno}; correct it") from error
+        raise DataError(path, expected="json", found=f"an error in line {error.lineno}", advice="correct it") from error
     if isinstance(record, dict) and record and all(_is_pair(value) for value in record.values()):
         return _indexed_pairs(path, record)
     entries = list(record.items()) if isinstance(record, dict) else record
     if not isinstance(entries, list) or not all(isinstance(entry, str) or _is_pair(entry) for entry in entries):
         raise DataError(
-            f"{path}: expected {{folder: name}}, a list of names or of [folder, name], found something else; rewrite it"
+            path,
+            expected="{folder: name}, a list of names or of [folder, name]",
+            found="something else",
+            advice="rewrite it",
         )
     return [(entry, entry) if isinstance(entry, str) else (entry[0], entry[1]) for entry in entries]
 
 
 def _indexed_pairs(path: Path, record: dict[str, Any]) -> list[tuple[str, str]]:
     if set(record) != {str(index) for index in range(len(record))}:
-        raise DataError(f"{path}: expected labels 0 to {len(record) - 1}, found others; number the classes from 0")
+        raise DataError(
+            path, expected=f"labels 0 to {len(record) - 1}", found="others", advice="number the classes from 0"
+        )
     return [tuple(record[str(index)]) for index in range(len(record))]
 
 

@@ -199,7 +199,7 @@ def _given_classes(
     root: Path, classes: Sequence[str] | None, class_map: str | None, background: bool
 ) -> ClassMap | None:
     if classes is not None and class_map is not None:
-        raise DataError(f"{root}: expected classes or class_map, found both; leave one of them out")
+        raise DataError(root, expected="classes or class_map", found="both", advice="leave one of them out")
     if class_map is not None:
         return read_class_map(root / class_map, background=background)
     if classes is None:
@@ -214,13 +214,13 @@ def _given_classes(
 
 def _require_tree(folder: Path, layout: str, advice: str) -> None:
     if not folder.is_dir():
-        raise DataError(f"{folder}: expected {layout}, found no such folder (in {Path.cwd()}); {advice}")
+        raise DataError(folder, expected=f"{layout}", found=f"no such folder (in {Path.cwd()})", advice=f"{advice}")
 
 
 def _class_folders(folder: Path, advice: str) -> list[str]:
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
-        raise DataError(f"{folder}: expected one folder per class, found none; {advice}")
+        raise DataError(folder, expected="one folder per class", found="none", advice=f"{advice}")
     return names
 
 
@@ -238,11 +238,13 @@ def _folder_samples(
             empty.append(name)
     if empty and not allow_empty:
         raise DataError(
-            f"{folder}: expected images ({', '.join(endings[:4])}, ...) in every class folder, found {len(empty)} "
-            f"empty ({first_of(empty)}); fill or remove them, or set allow_empty=True"
+            folder,
+            expected=f"images ({', '.join(endings[:4])}, ...) in every class folder",
+            found=f"{len(empty)} empty ({first_of(empty)})",
+            advice="fill or remove them, or set allow_empty=True",
         )
     if not samples:
-        raise DataError(f"{folder}: expected images in its class folders, found none; {advice}")
+        raise DataError(folder, expected="images in its class folders", found="none", advice=f"{advice}")
     return samples
 
 
@@ -265,15 +267,21 @@ def _read_rows(path: Path) -> list[Row]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise DataError(
-            f"{path}: expected a list of images and labels (.csv with path,label, or lines `path label`), found no "
-            f"such file; check ann_file and data_root, or try --tiny, which draws a small data set"
+            path,
+            expected="a list of images and labels (.csv with path,label, or lines `path label`)",
+            found="no such file",
+            advice="check ann_file and data_root, or try --tiny, which draws a small data set",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(f"{path}: expected a readable list of images and labels, but {why}; check it") from error
+        raise DataError(
+            path, expected="a readable list of images and labels", but=f"{why}", advice="check it"
+        ) from error
     rows = list(_csv_rows(path, text) if path.suffix.lower() == ".csv" else _text_rows(path, text))
     if not rows:
-        raise DataError(f"{path}: expected at least one image with its label, found none; check how it was made")
+        raise DataError(
+            path, expected="at least one image with its label", found="none", advice="check how it was made"
+        )
     return rows
 
 
@@ -282,7 +290,10 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
     header = [str(name) for name in reader.fieldnames or []]
     if not {"path", "label"} <= set(header):
         raise DataError(
-            f"{path}: expected a header with path and label, found {', '.join(header) or 'nothing'}; add it as line 1"
+            path,
+            expected="a header with path and label",
+            found=f"{', '.join(header) or 'nothing'}",
+            advice="add it as line 1",
         )
     for row in reader:
         yield _row(path, reader.line_num, (row["path"] or "").strip(), (row["label"] or "").strip())
@@ -297,7 +308,9 @@ def _text_rows(path: Path, text: str) -> Iterator[Row]:
 
 def _row(path: Path, number: int, name: str, label: str) -> Row:
     if not name or not label:
-        raise DataError(f"{path}: expected a path and a label in line {number}, found one of them; correct the line")
+        raise DataError(
+            path, expected=f"a path and a label in line {number}", found="one of them", advice="correct the line"
+        )
     return number, name, label
 
 

@@ -113,13 +113,16 @@ class CoSaliencyPairs:
     def __init__(self, sources: Sequence[Mapping[str, Any]], most: int = 26, indices: int | None = None):
         if not sources or most < 1:
             raise ConfigError(
-                f"CoSaliencyPairs: expected one source or more and most from 1 on, found {len(sources)} and {most}"
+                "CoSaliencyPairs", expected="one source or more and most from 1 on", found=f"{len(sources)} and {most}"
             )
         self.sources: list[CoSaliencyFolder] = [DATASETS.build(dict(source)) for source in sources]
         for source in self.sources:
             if len(source) < 2:
                 raise DataError(
-                    f"{source.data_root}: expected two groups or more to make pairs of, found {len(source)}; add groups"
+                    source.data_root,
+                    expected="two groups or more to make pairs of",
+                    found=f"{len(source)}",
+                    advice="add groups",
                 )
         self.most, self.block = most, len(self.sources)
         whole = self.block * max(map(len, self.sources))
@@ -178,14 +181,17 @@ def _require_folder(folder: Path) -> None:
     nearest = nearest_name(folder.name, beside)
     there = f" (did you mean {nearest!r}?)" if nearest else f" ({one_of(beside)})" if beside else ""
     raise DataError(
-        f"{folder}: expected one folder of images per group, found no such folder in {Path.cwd()}{there}; {_ADVICE}"
+        folder,
+        expected="one folder of images per group",
+        found=f"no such folder in {Path.cwd()}{there}",
+        advice=f"{_ADVICE}",
     )
 
 
 def _folders(folder: Path) -> tuple[str, ...]:
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not names:
-        raise DataError(f"{folder}: expected one folder of images per group, found none; {_ADVICE}")
+        raise DataError(folder, expected="one folder of images per group", found="none", advice=f"{_ADVICE}")
     return tuple(names)
 
 
@@ -193,14 +199,19 @@ def _image_paths(folder: Path) -> list[str]:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
     if not paths:
         raise DataError(
-            f"{folder}: expected images of a group ({', '.join(EXTENSIONS)}), found none; fill the folder or remove it"
+            folder,
+            expected=f"images of a group ({', '.join(EXTENSIONS)})",
+            found="none",
+            advice="fill the folder or remove it",
         )
     stems = [path.stem for path in paths]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
         raise DataError(
-            f"{folder}: expected one image called {twice}, as they share a mask, found "
-            f"{', '.join(path.name for path in paths if path.stem == twice)}; rename or remove one"
+            folder,
+            expected=f"one image called {twice}, as they share a mask",
+            found=f"{', '.join(path.name for path in paths if path.stem == twice)}",
+            advice="rename or remove one",
         )
     return [str(path) for path in paths]
 

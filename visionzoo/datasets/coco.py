@@ -150,8 +150,10 @@ def _require_masks(path: Path, record: dict) -> None:
     without = [annotation["id"] for annotation in record["annotations"] if not annotation.get("segmentation")]
     if without:
         raise DataError(
-            f"{path}: expected a segmentation in every annotation because the pipeline has with_mask=True, "
-            f"found {len(without)} without (annotation {without[0]} first); use a config that needs boxes alone"
+            path,
+            expected="a segmentation in every annotation because the pipeline has with_mask=True",
+            found=f"{len(without)} without (annotation {without[0]} first)",
+            advice="use a config that needs boxes alone",
         )
 
 

@@ -48,11 +48,15 @@ def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True
 def _require_file(root: Path, path: Path) -> None:
     if not root.is_dir():
         raise DataError(
-            f"{root}: expected a folder with {_inside(root, path)} and its images, "
-            f"found no such folder (in {Path.cwd()}); {GET_COCO}"
+            root,
+            expected=f"a folder with {_inside(root, path)} and its images",
+            found=f"no such folder (in {Path.cwd()})",
+            advice=f"{GET_COCO}",
         )
     if not path.is_file():
-        raise DataError(f"{path}: expected COCO annotations, found no such file{_similar_files(path)}; {GET_COCO}")
+        raise DataError(
+            path, expected="COCO annotations", found=f"no such file{_similar_files(path)}", advice=f"{GET_COCO}"
+        )
 
 
 def _inside(root: Path, path: Path) -> Path:
@@ -70,16 +74,18 @@ def _read_json(path: Path) -> dict:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: expected a readable file, but {error.strerror}; check its rights") from error
+        raise DataError(path, expected="a readable file", but=f"{error.strerror}", advice="check its rights") from error
     if not text.strip():
-        raise DataError(f"{path}: expected COCO annotations, found an empty file; copy or download it again")
+        raise DataError(path, expected="COCO annotations", found="an empty file", advice="copy or download it again")
     try:
         record = json.loads(text)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected json text, found other bytes; name the annotation file") from error
+        raise DataError(path, expected="json text", found="other bytes", advice="name the annotation file") from error
     except json.JSONDecodeError as error:
         what = "a file that is cut off" if error.pos >= len(text) - 64 else f"an error in line {error.lineno}"
-        raise DataError(f"{path}: expected json, found {what} ({error.msg}); copy or download it again") from error
+        raise DataError(
+            path, expected="json", found=f"{what} ({error.msg})", advice="copy or download it again"
+        ) from error
     if not isinstance(record, dict):
         raise _not_coco(path, f"a json {type(record).__name__}")
     return record
@@ -87,8 +93,10 @@ def _read_json(path: Path) -> dict:
 
 def _not_coco(path: Path, found: str) -> DataError:
     return DataError(
-        f"{path}: expected a COCO object with lists images, annotations and categories, found {found}; "
-        "`visionzoo convert voc2coco` makes one from Pascal VOC"
+        path,
+        expected="a COCO object with lists images, annotations and categories",
+        found=f"{found}",
+        advice="`visionzoo convert voc2coco` makes one from Pascal VOC",
     )
 
 
@@ -98,9 +106,9 @@ def _require_format(path: Path, record: dict, need_annotations: bool) -> None:
         if not isinstance(record.get(section), list):
             raise _not_coco(path, f"no list {section!r} (keys: {', '.join(sorted(record)[:8]) or 'none'})")
     if not record["images"]:
-        raise DataError(f"{path}: expected annotated images, found an empty list; check how the file was made")
+        raise DataError(path, expected="annotated images", found="an empty list", advice="check how the file was made")
     if not record["categories"]:
-        raise DataError(f"{path}: expected at least one category, found none; check how the file was made")
+        raise DataError(path, expected="at least one category", found="none", advice="check how the file was made")
     _require_keys(path, "image", record["images"], _IMAGE_KEYS)
     _require_keys(path, "category", record["categories"], ("id", "name"))
     _require_keys(path, "annotation", record.get("annotations", []), _ANNOTATION_KEYS)
@@ -117,15 +125,19 @@ def _require_keys(path: Path, kind: str, items: list, keys: Sequence[str]) -> No
         missing = [key for key in keys if key not in item] if isinstance(item, dict) else list(keys)
         if missing:
             raise DataError(
-                f"{path}: expected every {kind} to have {', '.join(keys)}, found number {index} without "
-                f"{', '.join(missing)}; correct the file"
+                path,
+                expected=f"every {kind} to have {', '.join(keys)}",
+                found=f"number {index} without {', '.join(missing)}",
+                advice="correct the file",
             )
 
 
 def _require_unique(path: Path, kind: str, values: list) -> None:
     if len(set(values)) < len(values):
         value, times = Counter(values).most_common(1)[0]
-        raise DataError(f"{path}: expected every {kind} once, found {value!r} {times} times; correct the file")
+        raise DataError(
+            path, expected=f"every {kind} once", found=f"{value!r} {times} times", advice="correct the file"
+        )
 
 
 def _require_references(path: Path, record: dict) -> None:
@@ -136,8 +148,10 @@ def _require_references(path: Path, record: dict) -> None:
         if strangers:
             first = strangers[0]
             raise DataError(
-                f"{path}: expected every {key} to be among the {section}, found {len(strangers)} annotations with "
-                f"others (annotation {first['id']} has {first[key]!r}); correct the file"
+                path,
+                expected=f"every {key} to be among the {section}",
+                found=f"{len(strangers)} annotations with others (annotation {first['id']} has {first[key]!r})",
+                advice="correct the file",
             )
 
 
@@ -146,8 +160,10 @@ def _require_boxes(path: Path, record: dict) -> None:
         box = annotation["bbox"]
         if not (isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) for v in box)):
             raise DataError(
-                f"{path}: expected bbox to be [x, y, width, height], found {box!r} "
-                f"in annotation {annotation['id']}; correct the file"
+                path,
+                expected="bbox to be [x, y, width, height]",
+                found=f"{box!r} in annotation {annotation['id']}",
+                advice="correct the file",
             )
 
 
@@ -167,9 +183,11 @@ def choose_classes(path: Path, record: dict, wanted: Sequence[str] | None) -> tu
     if strangers:
         pairs = [f'config has "{name}"; file has {_nearest_or_all(name, in_file)}' for name in strangers]
         raise ConfigError(
-            f"{path}: expected the config's classes to be among the file's, but {pairs[0]}; "
-            "leave classes out to use the file's",
-            pairs[1:],
+            path,
+            expected="the config's classes to be among the file's",
+            but=f"{pairs[0]}",
+            advice="leave classes out to use the file's",
+            problems=pairs[1:],
         )
     _require_unique(path, "class", list(wanted))
     return tuple(wanted)
@@ -245,8 +263,10 @@ def require_image_files(paths: Sequence[str], root: Path) -> None:
     if missing:
         shown = first_of(str(_inside(root, Path(path))) for path in missing)
         raise DataError(
-            f"{root}: expected {len(paths)} image files, found {len(missing)} missing "
-            f"({shown}); check data_root and data_prefix, or copy them again"
+            root,
+            expected=f"{len(paths)} image files",
+            found=f"{len(missing)} missing ({shown})",
+            advice="check data_root and data_prefix, or copy them again",
         )
 
 

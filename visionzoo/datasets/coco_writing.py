@@ -37,9 +37,11 @@ def write_coco_folder(
         DataError: two images of a split have one name.
     """
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: expected a folder or none, found a file; choose another name")
+        raise OutputError(out, expected="a folder or none", found="a file", advice="choose another name")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise OutputError(f"{out}: expected an empty folder or none, found files in it; choose another or --overwrite")
+        raise OutputError(
+            out, expected="an empty folder or none", found="files in it", advice="choose another or --overwrite"
+        )
     beside = _folder_beside(out)
     try:
         (beside / "annotations").mkdir()
@@ -62,9 +64,11 @@ def write_coco_file(out: Path, records: dict[str, dict], *, overwrite: bool = Fa
         DataError: there are several splits.
     """
     if len(records) != 1:
-        raise DataError(f"{out}: expected one split for one file, found {', '.join(records)}; name a folder instead")
+        raise DataError(
+            out, expected="one split for one file", found=f"{', '.join(records)}", advice="name a folder instead"
+        )
     if out.exists() and not overwrite:
-        raise OutputError(f"{out}: expected no such file yet, found one; choose another name or --overwrite")
+        raise OutputError(out, expected="no such file yet", found="one", advice="choose another name or --overwrite")
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
@@ -87,7 +91,7 @@ def _write_json(path: Path, record: dict) -> None:
 
 def _place(file: Path, target: Path, link: bool) -> None:
     if target.exists():
-        raise DataError(f"{file}: expected every image of a split to have its own name, found {target.name} twice")
+        raise DataError(file, expected="every image of a split to have its own name", found=f"{target.name} twice")
     if link:
         target.symlink_to(file.resolve())
     else:

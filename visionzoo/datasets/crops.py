@@ -117,8 +117,10 @@ def _cut(sample: dict) -> np.ndarray:
     if image.shape[:2] != tuple(sample["whole_size"]):
         height, width = sample["whole_size"]
         raise DataError(
-            f"{sample['img_path']}: expected {width}x{height} pixels as its annotation says, "
-            f"found {image.shape[1]}x{image.shape[0]}; correct the annotation or the file"
+            sample["img_path"],
+            expected=f"{width}x{height} pixels as its annotation says",
+            found=f"{image.shape[1]}x{image.shape[0]}",
+            advice="correct the annotation or the file",
         )
     left, top, right, bottom = sample["crop_box"]
     return image[top:bottom, left:right].copy()

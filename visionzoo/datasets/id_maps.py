@@ -31,10 +31,10 @@ def images_of(
         names = sorted(path.stem for path in maps.glob("*.png"))
     else:
         if not split.is_file():
-            raise DataError(f"{split}: expected a list with one name a line, found no such file; check --split")
+            raise DataError(split, expected="a list with one name a line", found="no such file", advice="check --split")
         names = [line.strip() for line in split.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not names:
-        raise DataError(f"{split or maps}: expected id maps <name>.png, found none; check the folder")
+        raise DataError(split or maps, expected="id maps <name>.png", found="none", advice="check the folder")
     return [(_image(root / img_folder, name), _existing(maps / f"{name}.png")) for name in names]
 
 
@@ -80,8 +80,10 @@ def _require_size(image: Path, path: Path, shape: tuple[int, ...]) -> None:
         size = opened.size
     if size != (shape[1], shape[0]):
         raise DataError(
-            f"{path}: expected {size[0]}x{size[1]} pixels like {image.name}, found {shape[1]}x{shape[0]}; export it "
-            "in the image's size"
+            path,
+            expected=f"{size[0]}x{size[1]} pixels like {image.name}",
+            found=f"{shape[1]}x{shape[0]}",
+            advice="export it in the image's size",
         )
 
 
@@ -89,10 +91,12 @@ def _image(folder: Path, name: str) -> Path:
     for ending in IMAGES:
         if (folder / f"{name}{ending}").is_file():
             return folder / f"{name}{ending}"
-    raise DataError(f"{folder}: expected an image {name}.jpg (or .png), found none; copy it, or leave it off the list")
+    raise DataError(
+        folder, expected=f"an image {name}.jpg (or .png)", found="none", advice="copy it, or leave it off the list"
+    )
 
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise DataError(f"{path}: expected an id map, found no such file; copy it, or leave it off the list")
+        raise DataError(path, expected="an id map", found="no such file", advice="copy it, or leave it off the list")
     return path

@@ -46,17 +46,21 @@ def mat_variable(path: Path, name: str) -> Any:
         check_structure(path.read_bytes())
         found = loadmat(path, appendmat=False)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: expected an annotation, found no such file; copy it again") from error
+        raise DataError(path, expected="an annotation", found="no such file", advice="copy it again") from error
     except NotImplementedError as error:
         raise DataError(
-            f"{path}: expected a MATLAB file up to version 7.2, found version 7.3 (HDF5); in MATLAB, "
-            "save(file, '-v7') writes one that can be read"
+            path,
+            expected="a MATLAB file up to version 7.2",
+            found="version 7.3 (HDF5)",
+            advice="in MATLAB, save(file, '-v7') writes one that can be read",
         ) from error
     except (MatReadError, *_BROKEN) as error:
-        raise DataError(f"{path}: expected a MATLAB file, but it cannot be read ({error}); copy it again") from error
+        raise DataError(
+            path, expected="a MATLAB file", but=f"it cannot be read ({error})", advice="copy it again"
+        ) from error
     if name not in found:
         there = ", ".join(sorted(key for key in found if not key.startswith("__"))) or "none"
-        raise DataError(f"{path}: expected the variable {name}, found {there}; use the files as published")
+        raise DataError(path, expected=f"the variable {name}", found=f"{there}", advice="use the files as published")
     return found[name]
 
 

@@ -61,7 +61,9 @@ class SaliencyDataset(SampleList):
 def _files_by_stem(root: Path, folder: Path, endings: Sequence[str], example: str) -> dict[str, str]:
     """Stem to path; of several files of a stem, the one whose ending comes first."""
     if not folder.is_dir():
-        raise DataError(f"{root}: expected {folder.name}/{example}, found no such folder (in {Path.cwd()}); {_ADVICE}")
+        raise DataError(
+            root, expected=f"{folder.name}/{example}", found=f"no such folder (in {Path.cwd()})", advice=f"{_ADVICE}"
+        )
     names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
     found: dict[str, str] = {}
     for ending in endings:
@@ -69,7 +71,7 @@ def _files_by_stem(root: Path, folder: Path, endings: Sequence[str], example: st
             if name.lower().endswith(ending):
                 found.setdefault(name[: -len(ending)], str(folder / name))
     if not found:
-        raise DataError(f"{folder}: expected files {example}, found none ({', '.join(endings)}); {_ADVICE}")
+        raise DataError(folder, expected=f"files {example}", found=f"none ({', '.join(endings)})", advice=f"{_ADVICE}")
     return found
 
 
@@ -80,15 +82,17 @@ def _listed(root: Path, split: str) -> list[str]:
     except FileNotFoundError as error:
         known = ", ".join(sorted(other.name for other in root.glob("*.txt"))) or "none"
         raise DataError(
-            f"{path}: expected a list with one name a line, found no such file (lists there: {known}); write it, or "
-            "leave split out to take every image"
+            path,
+            expected="a list with one name a line",
+            found=f"no such file (lists there: {known})",
+            advice="write it, or leave split out to take every image",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(f"{path}: expected a list with one name a line, but {reason}; check it") from error
+        raise DataError(path, expected="a list with one name a line", but=f"{reason}", advice="check it") from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:
-        raise DataError(f"{path}: expected at least one name, found none; check how it was made")
+        raise DataError(path, expected="at least one name", found="none", advice="check how it was made")
     return [name[: -len(end)] if (end := _ending(name)) else name for name in names]
 
 
@@ -102,7 +106,9 @@ def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dic
         missing = [name for name in names if name not in known]
         if missing:
             raise DataError(
-                f"{root}: expected {len(names)} {kind}, found {len(missing)} missing "
-                f"({first_of(missing)}); copy them again, or list the others in a split"
+                root,
+                expected=f"{len(names)} {kind}",
+                found=f"{len(missing)} missing ({first_of(missing)})",
+                advice="copy them again, or list the others in a split",
             )
     return [{"img_path": images[name], "gt_path": masks[name]} for name in names]

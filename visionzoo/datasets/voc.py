@@ -67,12 +67,14 @@ class VocFolder:
             DataError: no XML file, or images missing (number and the first three).
         """
         if not root.is_dir():
-            raise DataError(f"{root}: expected a Pascal VOC folder, found no such folder; check the path")
+            raise DataError(root, expected="a Pascal VOC folder", found="no such folder", advice="check the path")
         annotations = _first_with(root, _ANNOTATION_FOLDERS, (".xml",))
         folder = _first_with(root, _IMAGE_FOLDERS, _SUFFIXES)
         if annotations is None or folder is None:
             what = "XML files in Annotations/" if annotations is None else "images in JPEGImages/"
-            raise DataError(f"{root}: expected {what} as Pascal VOC has them, found none; name the folder above them")
+            raise DataError(
+                root, expected=f"{what} as Pascal VOC has them", found="none", advice="name the folder above them"
+            )
         stems = sorted(path.stem for path in annotations.glob("*.xml"))
         images = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
         _require_images(folder, stems, images)
@@ -104,8 +106,10 @@ def _require_images(folder: Path, stems: Sequence[str], images: dict[str, Path])
     missing = [stem for stem in stems if stem not in images]
     if missing:
         raise DataError(
-            f"{folder}: expected an image for each of {len(stems)} XML files, found {len(missing)} missing "
-            f"({first_of(missing)}); copy them, or remove their XML files"
+            folder,
+            expected=f"an image for each of {len(stems)} XML files",
+            found=f"{len(missing)} missing ({first_of(missing)})",
+            advice="copy them, or remove their XML files",
         )
 
 
@@ -114,7 +118,7 @@ def _parse(path: Path) -> ElementTree.Element:
         return ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         raise DataError(
-            f"{path}: expected Pascal VOC XML, found a broken file ({error}); correct or remove it"
+            path, expected="Pascal VOC XML", found=f"a broken file ({error})", advice="correct or remove it"
         ) from error
 
 
@@ -126,7 +130,7 @@ def _image_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.size
     except OSError as error:
-        raise DataError(f"{path}: expected an image, found none that can be read; copy it again") from error
+        raise DataError(path, expected="an image", found="none that can be read", advice="copy it again") from error
 
 
 def _require_size(path: Path, tree: ElementTree.Element, width: int, height: int) -> None:
@@ -134,18 +138,22 @@ def _require_size(path: Path, tree: ElementTree.Element, width: int, height: int
     stated = tuple(int(_number(path, tree.find("size"), key, default=0)) for key in ("width", "height"))
     if 0 not in stated and stated != (width, height):
         raise DataError(
-            f"{path}: expected the size of its image, {width}x{height}, found {stated[0]}x{stated[1]}; "
-            "its boxes are for another image: correct the XML or the image"
+            path,
+            expected=f"the size of its image, {width}x{height}",
+            found=f"{stated[0]}x{stated[1]}",
+            advice="its boxes are for another image: correct the XML or the image",
         )
 
 
 def _object(path: Path, node: ElementTree.Element) -> VocObject:
     name = (node.findtext("name") or "").strip()
     if not name:
-        raise DataError(f"{path}: expected a name in every object, found one without; correct the file")
+        raise DataError(path, expected="a name in every object", found="one without", advice="correct the file")
     box = node.find("bndbox")
     if box is None:
-        raise DataError(f"{path}: expected a bndbox in every object, found a {name!r} without; correct the file")
+        raise DataError(
+            path, expected="a bndbox in every object", found=f"a {name!r} without", advice="correct the file"
+        )
     x0, y0, x1, y1 = (_number(path, box, key) for key in ("xmin", "ymin", "xmax", "ymax"))
     return VocObject(name, (x0, y0, x1, y1), (node.findtext("difficult") or "0").strip() not in ("0", ""))
 
@@ -157,7 +165,7 @@ def _number(path: Path, node: ElementTree.Element | None, key: str, default: flo
     try:
         return float(text or "")
     except ValueError as error:
-        raise DataError(f"{path}: expected a number in <{key}>, found {text!r}; correct the file") from error
+        raise DataError(path, expected=f"a number in <{key}>", found=f"{text!r}", advice="correct the file") from error
 
 
 # --- splits ---
@@ -199,7 +207,7 @@ def _find_list(folder: VocFolder, name: str) -> Path:
         if path.is_file():
             return path
     known = ", ".join(sorted(path.stem for path in lists.glob("*.txt"))[:8]) or "none"
-    raise DataError(f"--split {name}: expected a list of images, found no such file (lists in {lists}: {known})")
+    raise DataError(f"--split {name}", expected="a list of images", found=f"no such file (lists in {lists}: {known})")
 
 
 def _read_list(folder: VocFolder, path: Path) -> list[str]:
@@ -209,11 +217,13 @@ def _read_list(folder: VocFolder, path: Path) -> list[str]:
     strangers = sorted(set(stems) - set(folder.stems))
     if strangers:
         raise DataError(
-            f"{path}: expected images of {folder.root}, found {len(strangers)} unknown "
-            f"({first_of(strangers)}); correct the list"
+            path,
+            expected=f"images of {folder.root}",
+            found=f"{len(strangers)} unknown ({first_of(strangers)})",
+            advice="correct the list",
         )
     if not stems:
-        raise DataError(f"{path}: expected at least one image, found an empty list; correct or omit it")
+        raise DataError(path, expected="at least one image", found="an empty list", advice="correct or omit it")
     return list(dict.fromkeys(stems))
 
 

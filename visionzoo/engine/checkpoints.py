@@ -69,7 +69,9 @@ def find_resume(source: Path) -> Path:
     if source.is_file():
         return source
     if not source.is_dir():
-        raise CheckpointError(f"{source}: expected a checkpoint or a work dir to resume, found nothing; check the path")
+        raise CheckpointError(
+            source, expected="a checkpoint or a work dir to resume", found="nothing", advice="check the path"
+        )
     pointer = source / LAST
     if pointer.is_file():
         named = source / Path(pointer.read_text(encoding="utf-8").strip()).name
@@ -78,8 +80,10 @@ def find_resume(source: Path) -> Path:
     found = [*source.glob("epoch_*.pth"), *source.glob("iter_*.pth")]
     if not found:
         raise CheckpointError(
-            f"{source}: expected a checkpoint to resume (last_checkpoint, epoch_N.pth or iter_N.pth), found none; "
-            "train without --resume"
+            source,
+            expected="a checkpoint to resume (last_checkpoint, epoch_N.pth or iter_N.pth)",
+            found="none",
+            advice="train without --resume",
         )
     return max(found, key=lambda path: path.stat().st_mtime_ns)
 
@@ -94,8 +98,10 @@ def read_resumable(path: Path) -> dict[str, Any]:
     missing = [key for key in _NEEDED if key not in checkpoint]
     if missing:
         raise CheckpointError(
-            f"{path}: expected a checkpoint of a run, found one without {', '.join(missing)}; start from its weights "
-            "instead: --weights"
+            path,
+            expected="a checkpoint of a run",
+            found=f"one without {', '.join(missing)}",
+            advice="start from its weights instead: --weights",
         )
     return checkpoint
 
@@ -185,8 +191,10 @@ def load_optimizer(optimizer: Any, state: dict, where: str) -> None:
         optimizer.load_state_dict(state)
     except (ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(
-            f"{where}: expected the state of this config's optimizer, found another ({error}); resume with the "
-            "work dir's own config.py, or start from the weights with --weights"
+            where,
+            expected="the state of this config's optimizer",
+            found=f"another ({error})",
+            advice="resume with the work dir's own config.py, or start from the weights with --weights",
         ) from error
 
 
@@ -198,8 +206,10 @@ def load_schedulers(schedulers: list, states: list, where: str) -> None:
     """
     if len(schedulers) != len(states):
         raise CheckpointError(
-            f"{where}: expected the states of {len(schedulers)} schedulers, found {len(states)}; resume with the work "
-            "dir's own config.py"
+            where,
+            expected=f"the states of {len(schedulers)} schedulers",
+            found=f"{len(states)}",
+            advice="resume with the work dir's own config.py",
         )
     for scheduler, state in zip(schedulers, states):
         scheduler.load_state_dict(state)

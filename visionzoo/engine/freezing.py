@@ -32,14 +32,17 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         matched = {name for name in names if _matches(name, pattern)}
         if not matched:
             raise ConfigError(
-                f"freeze: expected a pattern that fits a part, found {pattern!r}; {_nearest(model, pattern)}"
+                "freeze",
+                expected="a pattern that fits a part",
+                found=f"{pattern!r}",
+                advice=f"{_nearest(model, pattern)}",
             )
         frozen |= matched
     for name in frozen:
         names[name].requires_grad_(False)
     if not any(parameter.requires_grad for parameter in names.values()):
         raise ConfigError(
-            "freeze: expected something that still learns, found every parameter frozen; name fewer parts"
+            "freeze", expected="something that still learns", found="every parameter frozen", advice="name fewer parts"
         )
     return sorted(frozen)
 

@@ -127,8 +127,10 @@ class ZooCheckpointHook(CheckpointHook):
             self._init_rule(self._rules_given, names)
         except ValueError as error:
             raise ConfigError(
-                f"default_hooks.checkpoint: expected to know whether more {names[0]} is better, found no rule for it; "
-                "give save_best and rule='greater' or rule='less'"
+                "default_hooks.checkpoint",
+                expected=f"to know whether more {names[0]} is better",
+                found="no rule for it",
+                advice="give save_best and rule='greater' or rule='less'",
             ) from error
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
@@ -145,8 +147,10 @@ class ZooCheckpointHook(CheckpointHook):
         if name not in metrics:
             known = ", ".join(metrics)
             raise ConfigError(
-                f"default_hooks.checkpoint.save_best: expected a metric that was measured, found {name!r}; "
-                f"choose one of {known}"
+                "default_hooks.checkpoint.save_best",
+                expected="a metric that was measured",
+                found=f"{name!r}",
+                advice=f"choose one of {known}",
             )
         hub, suffix = runner.message_hub, "" if len(self.key_indicators) == 1 else f"_{name}"
         rule = self.rules[self.key_indicators.index(name)]
@@ -183,8 +187,10 @@ class ZooEarlyStoppingHook(EarlyStoppingHook):
     def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
         if self.monitor not in metrics:
             raise ConfigError(
-                f"early_stopping.monitor: expected a metric that was measured, found {self.monitor!r}; choose one of "
-                f"{', '.join(metrics)}"
+                "early_stopping.monitor",
+                expected="a metric that was measured",
+                found=f"{self.monitor!r}",
+                advice=f"choose one of {', '.join(metrics)}",
             )
         super().after_val_epoch(runner, metrics)
 

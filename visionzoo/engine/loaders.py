@@ -59,7 +59,9 @@ def _built(cfg: dict) -> Any:
 
 
 def _empty(where: str) -> DataError:
-    return DataError(f"{where}: expected at least one sample, found none; check data_root, ann_file and filter_cfg")
+    return DataError(
+        where, expected="at least one sample", found="none", advice="check data_root, ann_file and filter_cfg"
+    )
 
 
 def _without_limit(cfg: dict) -> tuple[dict, int | None]:
@@ -69,7 +71,7 @@ def _without_limit(cfg: dict) -> tuple[dict, int | None]:
 
 def _shortened(dataset: Any, most: int) -> Any:
     if most < 1:
-        raise ConfigError(f"--max-samples: expected a whole number above 0, found {most}; use 1 or more")
+        raise ConfigError("--max-samples", expected="a whole number above 0", found=f"{most}", advice="use 1 or more")
     kept = first_indices(dataset, most)
     if hasattr(dataset, "get_subset_"):
         dataset.get_subset_(list(kept))

@@ -37,7 +37,9 @@ class MixedPrecision(OptimWrapper):
         super().__init__(**kwargs)
         name = dtype or ("bfloat16" if device == "cpu" else "float16")
         if name not in _DTYPES:
-            raise ConfigError(f"optim_wrapper.dtype: expected float16 or bfloat16, found {dtype!r}; use one of them")
+            raise ConfigError(
+                "optim_wrapper.dtype", expected="float16 or bfloat16", found=f"{dtype!r}", advice="use one of them"
+            )
         self.device, self.cast_dtype = device, _DTYPES[name]
         self.fixed_scale = float(loss_scale) if isinstance(loss_scale, (int, float)) else None
         self.loss_scaler = _build_scaler(device, loss_scale, enabled=name == "float16")
@@ -122,8 +124,10 @@ class LayerDecay(DefaultOptimWrapperConstructor):
         decay = self.paramwise_cfg["layer_decay"]
         if not 0 < decay <= 1:
             raise ConfigError(
-                f"optim_wrapper.paramwise_cfg.layer_decay: expected a number in (0, 1], found {decay}; 0.65 to 0.9 "
-                "are usual"
+                "optim_wrapper.paramwise_cfg.layer_decay",
+                expected="a number in (0, 1]",
+                found=f"{decay}",
+                advice="0.65 to 0.9 are usual",
             )
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:

@@ -197,7 +197,9 @@ class ZooRunner(Runner):
         factor, written_for = 1.0, None
         if auto_scale_lr and auto_scale_lr.get("enable", False):
             if "base_batch_size" not in auto_scale_lr:
-                raise ConfigError("auto_scale_lr: expected base_batch_size, found none; say for what batch the lr is")
+                raise ConfigError(
+                    "auto_scale_lr", expected="base_batch_size", found="none", advice="say for what batch the lr is"
+                )
             written_for = auto_scale_lr["base_batch_size"]
             factor = batch / written_for
         groups = [group for wrapper in _wrappers(optim_wrapper) for group in wrapper.optimizer.param_groups]
@@ -327,8 +329,10 @@ class ZooRunner(Runner):
             load_model_state(model, checkpoint["state_dict"])
         except RuntimeError as error:
             raise CheckpointError(
-                f"{where}: expected the weights of this config's model, found another's; resume with the work dir's "
-                f"own config.py, or start from its weights with --weights\n{error}"
+                where,
+                expected="the weights of this config's model",
+                found="another's",
+                advice=f"resume with the work dir's own config.py, or start from its weights with --weights\n{error}",
             ) from error
         checkpoints.unpack_message_hub(self.message_hub, checkpoint["message_hub"])
         checkpoints.load_optimizer(_Loading(model, self.optim_wrapper), checkpoint["optimizer"], where)

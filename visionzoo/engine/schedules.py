@@ -58,8 +58,10 @@ class WarmupCosineLR(_ClosedFormLR):
     ):
         if not 0 <= warmup < end or begin:
             raise ConfigError(
-                f"WarmupCosineLR: expected 0 <= warmup < end and begin=0, found warmup={warmup}, end={end}, "
-                f"begin={begin}; correct them"
+                "WarmupCosineLR",
+                expected="0 <= warmup < end and begin=0",
+                found=f"warmup={warmup}, end={end}, begin={begin}",
+                advice="correct them",
             )
         self.cosine_steps, self.warmup = end, warmup
         self.warmup_start, self.eta_min = warmup_start, eta_min
@@ -106,7 +108,10 @@ class StaircaseLR(_ClosedFormLR):
     ):
         if not every > 0 or begin:
             raise ConfigError(
-                f"StaircaseLR: expected every > 0 and begin=0, found every={every}, begin={begin}; correct them"
+                "StaircaseLR",
+                expected="every > 0 and begin=0",
+                found=f"every={every}, begin={begin}",
+                advice="correct them",
             )
         self.gamma, self.every = gamma, every
         super().__init__(optimizer, begin=0, end=end, last_step=last_step, by_epoch=by_epoch, verbose=verbose)

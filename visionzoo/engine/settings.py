@@ -80,7 +80,7 @@ def apply_options(cfg: Config, options: RunOptions, name: str) -> None:
     if options.accumulate is not None:
         if options.accumulate < 1:
             raise ConfigError(
-                f"--accumulate: expected a whole number above 0, found {options.accumulate}; use 1 or more"
+                "--accumulate", expected="a whole number above 0", found=f"{options.accumulate}", advice="use 1 or more"
             )
         cfg.optim_wrapper.accumulative_counts = options.accumulate
     if options.ema:
@@ -95,13 +95,15 @@ def apply_options(cfg: Config, options: RunOptions, name: str) -> None:
 def _set_amp(cfg: Config) -> None:
     kind = cfg.optim_wrapper.get("type", "OptimWrapper")
     if kind not in ("OptimWrapper", "AmpOptimWrapper"):
-        raise ConfigError(f"--amp: expected optim_wrapper of type OptimWrapper, found {kind}; set its type by hand")
+        raise ConfigError(
+            "--amp", expected="optim_wrapper of type OptimWrapper", found=f"{kind}", advice="set its type by hand"
+        )
     cfg.optim_wrapper.type = "AmpOptimWrapper"
 
 
 def _limit_samples(cfg: Config, most: int) -> None:
     if most < 1:
-        raise ConfigError(f"--max-samples: expected a whole number above 0, found {most}; use 1 or more")
+        raise ConfigError("--max-samples", expected="a whole number above 0", found=f"{most}", advice="use 1 or more")
     for split in ("train", "val", "test"):
         loader = cfg.get(f"{split}_dataloader")
         if loader is not None:
@@ -115,7 +117,9 @@ def _innermost(dataset: Any) -> Any:
     kind = dataset.get("type")
     cls = DATASETS.get(kind) if isinstance(kind, str) else kind
     if cls is not None and not _takes_indices(cls):
-        raise ConfigError(f"--max-samples: expected a data set with the argument indices, found {kind}; leave it out")
+        raise ConfigError(
+            "--max-samples", expected="a data set with the argument indices", found=f"{kind}", advice="leave it out"
+        )
     return dataset
 
 
@@ -132,10 +136,12 @@ def _check_strategy(cfg: Config) -> None:
     strategy = strategy_of(cfg)
     if strategy not in STRATEGIES:
         raise ConfigError(
-            f"--strategy: expected one of {', '.join(STRATEGIES)}, found {strategy!r}; choose one of them"
+            "--strategy", expected=f"one of {', '.join(STRATEGIES)}", found=f"{strategy!r}", advice="choose one of them"
         )
     if strategy == "fsdp" and cfg.get("ema"):
-        raise ConfigError("--strategy fsdp: expected a run without averaged weights, found ema; leave one of them out")
+        raise ConfigError(
+            "--strategy fsdp", expected="a run without averaged weights", found="ema", advice="leave one of them out"
+        )
 
 
 def training_hooks(cfg: Config) -> list[dict]:
@@ -153,7 +159,10 @@ def training_hooks(cfg: Config) -> list[dict]:
     if cfg.get("early_stopping"):
         if not isinstance(cfg.early_stopping, Mapping) or "monitor" not in cfg.early_stopping:
             raise ConfigError(
-                "early_stopping: expected dict(monitor='coco/bbox_mAP', patience=5), found no monitor; add it"
+                "early_stopping",
+                expected="dict(monitor='coco/bbox_mAP', patience=5)",
+                found="no monitor",
+                advice="add it",
             )
         hooks.append(_checked("early_stopping", {**cfg.early_stopping, "type": "ZooEarlyStoppingHook"}))
     return hooks

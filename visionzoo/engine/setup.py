@@ -93,8 +93,10 @@ def build_split(cfg: Config, split: str, device: torch.device, dataset: Any = No
     )
     if len(loader) == 0:
         raise ConfigError(
-            f"{key}: expected at least one batch, found {len(dataset)} samples for a batch of {part.batch_size} with "
-            "drop_last; lower batch_size"
+            key,
+            expected="at least one batch",
+            found=f"{len(dataset)} samples for a batch of {part.batch_size} with drop_last",
+            advice="lower batch_size",
         )
     return loader
 

@@ -43,9 +43,13 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
     asked = RunOptions(**options)
     check(loaded, verbose=asked.verbose)
     if asked.weights is None:
-        raise ConfigError("--weights: expected a checkpoint or a work dir to measure, found none; name one")
+        raise ConfigError(
+            "--weights", expected="a checkpoint or a work dir to measure", found="none", advice="name one"
+        )
     if loaded.cfg.get("test_dataloader") is None or loaded.cfg.get("test_evaluator") is None:
-        raise ConfigError(f"{loaded.source}: expected test_dataloader and test_evaluator, found none; add them to test")
+        raise ConfigError(
+            loaded.source, expected="test_dataloader and test_evaluator", found="none", advice="add them to test"
+        )
     apply_options(loaded.cfg, asked, loaded.name)
     weights = find_weights(asked.weights)
     with processes(loaded.cfg, asked) as device:
@@ -113,7 +117,10 @@ def _augment(cfg: Config) -> None:
     """
     if cfg.get("tta_model") is None or cfg.get("tta_pipeline") is None:
         raise ConfigError(
-            "--tta: expected tta_model and tta_pipeline in the config, found none; add them, or leave --tta out"
+            "--tta",
+            expected="tta_model and tta_pipeline in the config",
+            found="none",
+            advice="add them, or leave --tta out",
         )
     cfg.model = {**cfg.tta_model, "module": cfg.model}
     dataset = cfg.test_dataloader.dataset

@@ -63,11 +63,11 @@ def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
     check(loaded, verbose=asked.verbose)
     if loaded.cfg.get("train_dataloader") is None or loaded.cfg.get("train_cfg") is None:
         raise ConfigError(
-            f"{loaded.source}: expected train_dataloader and train_cfg, found none; this config only tests"
+            loaded.source, expected="train_dataloader and train_cfg", found="none", advice="this config only tests"
         )
     if asked.resume and asked.weights:
         raise ConfigError(
-            "--weights: expected it alone, found --resume too, which brings its own; leave one of them out"
+            "--weights", expected="it alone", found="--resume too, which brings its own", advice="leave one of them out"
         )
     usual = Path(loaded.cfg.get("work_dir") or default_folder(loaded.name))
     apply_options(loaded.cfg, asked, loaded.name)

@@ -107,7 +107,9 @@ def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: 
     checkpoint = find_resume(source)
     folder = checkpoint.parent
     if work_dir is not None and Path(work_dir).resolve() != folder.resolve():
-        raise ConfigError(f"--work-dir: expected {folder}, where --resume goes on, found {work_dir}; leave it out")
+        raise ConfigError(
+            "--work-dir", expected=f"{folder}, where --resume goes on", found=f"{work_dir}", advice="leave it out"
+        )
     make_writable(folder)
     for part in folder.glob(".*.part"):  # a process was killed while it wrote
         part.unlink()
@@ -120,7 +122,7 @@ def _newest(usual: Path) -> Path:
     pointers = [path / LAST for path in (usual, *numbered) if (path / LAST).is_file()]
     if not pointers:
         raise CheckpointError(
-            f"{usual}: expected a run to resume, found none; train without --resume, or name a work dir"
+            usual, expected="a run to resume", found="none", advice="train without --resume, or name a work dir"
         )
     return max(pointers, key=lambda path: path.stat().st_mtime_ns).parent
 

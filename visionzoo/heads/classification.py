@@ -127,8 +127,10 @@ class ClassificationHead(BaseModule):
         label = int(sample.gt_label)
         if not 0 <= label < self.num_classes:
             raise DataError(
-                f"{sample.metainfo.get('img_path')}: expected a label from 0 to {self.num_classes - 1}, found {label}; "
-                "correct the data set's classes or model.head.num_classes"
+                sample.metainfo.get("img_path"),
+                expected=f"a label from 0 to {self.num_classes - 1}",
+                found=f"{label}",
+                advice="correct the data set's classes or model.head.num_classes",
             )
         row = torch.full((self.num_classes,), self.label_smoothing / self.num_classes, device=device)
         row[label] += 1 - self.label_smoothing
@@ -137,8 +139,12 @@ class ClassificationHead(BaseModule):
 
 def _check(num_classes: int, dropout: float, label_smoothing: float, loss: str) -> None:
     if num_classes < 1:
-        raise ConfigError(f"ClassificationHead: expected num_classes from 1 on, found {num_classes}; name the classes")
+        raise ConfigError(
+            "ClassificationHead", expected="num_classes from 1 on", found=f"{num_classes}", advice="name the classes"
+        )
     for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing)):
         if not 0 <= value < 1:
-            raise ConfigError(f"ClassificationHead: expected {name} in [0, 1), found {value}; use 0 for none")
+            raise ConfigError(
+                "ClassificationHead", expected=f"{name} in [0, 1)", found=f"{value}", advice="use 0 for none"
+            )
     require_known(loss, LOSSES, "loss of ClassificationHead")

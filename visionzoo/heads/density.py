@@ -69,7 +69,9 @@ class DensityHead(CountingHead):
     ):
         require_known(variant, self.VARIANTS, "DensityHead variant")
         if dilation < 1:
-            raise ConfigError(f"DensityHead.dilation: expected a whole number from 1 on, found {dilation}; use 2")
+            raise ConfigError(
+                "DensityHead.dilation", expected="a whole number from 1 on", found=f"{dilation}", advice="use 2"
+            )
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         chosen = _chosen_level(level, list(in_strides))
         super().__init__(in_strides, in_strides[chosen], log_para, init_cfg)
@@ -119,7 +121,9 @@ def _chosen_level(level: int | None, strides: Sequence[int]) -> int:
         return min(range(len(strides)), key=lambda at: (abs(log2(strides[at] / _STRIDE)), strides[at]))
     if not -len(strides) <= level < len(strides):
         raise ConfigError(
-            f"DensityHead.level: expected one of the {len(strides)} levels that the part before gives, found {level}; "
-            "leave it out for the one nearest to stride 8"
+            "DensityHead.level",
+            expected=f"one of the {len(strides)} levels that the part before gives",
+            found=f"{level}",
+            advice="leave it out for the one nearest to stride 8",
         )
     return level % len(strides)

@@ -44,9 +44,10 @@ class CropAndResizeExtractor(BaseModule):
         super().__init__(init_cfg)
         if len(featmap_strides) != 1 or output_size < 2:
             raise ConfigError(
-                "CropAndResizeExtractor: expected one map (featmap_strides of one number) and crops of at least 2 "
-                f"pixels, found strides {list(featmap_strides)} and {output_size} pixels; choose one map with "
-                "out_indices"
+                "CropAndResizeExtractor",
+                expected="one map (featmap_strides of one number) and crops of at least 2 pixels",
+                found=f"strides {list(featmap_strides)} and {output_size} pixels",
+                advice="choose one map with out_indices",
             )
         self.output_size, self.out_channels, self.featmap_strides = output_size, out_channels, tuple(featmap_strides)
 

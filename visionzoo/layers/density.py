@@ -52,7 +52,10 @@ class CountingHead(BaseModule):
         super().__init__(init_cfg)
         if not log_para > 0:
             raise ConfigError(
-                f"{type(self).__name__}.log_para: expected a number above 0, found {log_para}; use {LOG_PARA:g}"
+                f"{type(self).__name__}.log_para",
+                expected="a number above 0",
+                found=f"{log_para}",
+                advice=f"use {LOG_PARA:g}",
             )
         self.in_strides, self.stride, self.log_para = tuple(in_strides), stride, log_para
 
@@ -129,14 +132,18 @@ def _target_of(sample: TaskSample, size: Size) -> Tensor:
     where, expected = sample.metainfo.get("img_path"), image_size(sample, size)
     if "gt_density" not in sample:
         raise DataError(
-            f"{where}: expected gt_density to learn from, found none; add a transform that makes density maps from "
-            "points to the training pipeline"
+            where,
+            expected="gt_density to learn from",
+            found="none",
+            advice="add a transform that makes density maps from points to the training pipeline",
         )
     density = sample.gt_density
     if tuple(density.shape) != expected:
         raise DataError(
-            f"{where}: expected gt_density of {expected} (height, width), found {tuple(density.shape)}; make it after "
-            "the last change of the image's size"
+            where,
+            expected=f"gt_density of {expected} (height, width)",
+            found=f"{tuple(density.shape)}",
+            advice="make it after the last change of the image's size",
         )
     return F.pad(density.float(), (0, size[1] - expected[1], 0, size[0] - expected[0]))
 

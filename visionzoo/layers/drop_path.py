@@ -27,8 +27,10 @@ class ScheduledDropPath(nn.Module):
         super().__init__()
         if not 0 < keep_prob <= 1:
             raise ConfigError(
-                f"ScheduledDropPath.keep_prob: expected a probability above 0 and at most 1, found {keep_prob}; use 1 "
-                "to keep all"
+                "ScheduledDropPath.keep_prob",
+                expected="a probability above 0 and at most 1",
+                found=f"{keep_prob}",
+                advice="use 1 to keep all",
             )
         self.keep_prob, self.done = keep_prob, 0.0
 

@@ -89,10 +89,12 @@ class DirectedPass(nn.Module):
 def _check(channels: int, kernel: int, directions: Sequence[str]) -> None:
     if isinstance(directions, str) or not directions or len(set(directions) & set(DIRECTIONS)) != len(directions):
         raise ConfigError(
-            f"MessagePassing.directions: expected some of {', '.join(DIRECTIONS)}, each once, found {directions!r}; "
-            f"use {tuple(DIRECTIONS)}"
+            "MessagePassing.directions",
+            expected=f"some of {', '.join(DIRECTIONS)}, each once",
+            found=f"{directions!r}",
+            advice=f"use {tuple(DIRECTIONS)}",
         )
     if kernel < 1 or kernel % 2 == 0:
-        raise ConfigError(f"MessagePassing.kernel: expected an odd number, found {kernel}; use 9")
+        raise ConfigError("MessagePassing.kernel", expected="an odd number", found=f"{kernel}", advice="use 9")
     if channels < 1:
-        raise ConfigError(f"MessagePassing.channels: expected 1 or more, found {channels}; use 128")
+        raise ConfigError("MessagePassing.channels", expected="1 or more", found=f"{channels}", advice="use 128")

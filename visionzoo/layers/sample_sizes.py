@@ -37,6 +37,8 @@ def require_single_images(images: int, samples: Sequence[TaskSample]) -> None:
     """
     if images != len(samples):
         raise DataError(
-            f"batch: expected one image in every sample, found {images} images in {len(samples)} samples; groups "
-            "need a head that reads groups"
+            "batch",
+            expected="one image in every sample",
+            found=f"{images} images in {len(samples)} samples",
+            advice="groups need a head that reads groups",
         )

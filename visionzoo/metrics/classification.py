@@ -35,11 +35,13 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
 def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(N,) int: how many classes come before the right one; nan never comes before anything."""
     if not len(labels):
-        raise DataError("accuracy: expected at least one image, found none; check the data set")
+        raise DataError("accuracy", expected="at least one image", found="none", advice="check the data set")
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise DataError(
-            f"accuracy: expected labels from 0 to {scores.shape[1] - 1}, as the model has classes, found "
-            f"{labels.min()} to {labels.max()}; correct the data set's classes"
+            "accuracy",
+            expected=f"labels from 0 to {scores.shape[1] - 1}, as the model has classes",
+            found=f"{labels.min()} to {labels.max()}",
+            advice="correct the data set's classes",
         )
     right = np.take_along_axis(scores, labels[:, None], axis=1)
     earlier = np.arange(scores.shape[1]) < labels[:, None]
@@ -73,7 +75,7 @@ class ClassificationMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = (topk,) if isinstance(topk, int) else tuple(topk)
         if not self.topk or min(self.topk) < 1:
-            raise ConfigError(f"ClassificationMetric: expected topk from 1 on, found {topk}; use (1, 5)")
+            raise ConfigError("ClassificationMetric", expected="topk from 1 on", found=f"{topk}", advice="use (1, 5)")
         self.classwise = classwise
         self.per_class: dict[str, list[dict[str, Any]]] = {}
 

@@ -169,7 +169,10 @@ class _Api:
 def _require_ious(values: Sequence[float]) -> None:
     if not isinstance(values, Sequence) or not all(isinstance(each, int | float) and 0 < each <= 1 for each in values):
         raise ConfigError(
-            f"CocoMetric: expected iou_thrs, a list of numbers in (0, 1], found {values}; write [0.7] for 70 %"
+            "CocoMetric",
+            expected="iou_thrs, a list of numbers in (0, 1]",
+            found=f"{values}",
+            advice="write [0.7] for 70 %",
         )
 
 
@@ -180,11 +183,13 @@ def _result_annotations(detections: Iterable[Mapping], iou_type: str, images: se
     for number, found in enumerate(detections, start=1):
         if found["image_id"] not in images:
             raise DataError(
-                f"detections: expected images of the annotation file, found image {found['image_id']!r}; "
-                "measure with the file that belongs to the data"
+                "detections",
+                expected="images of the annotation file",
+                found=f"image {found['image_id']!r}",
+                advice="measure with the file that belongs to the data",
             )
         if region not in found:
-            raise DataError(f"detections: expected {region} in each for {iou_type} AP, found one without it")
+            raise DataError("detections", expected=f"{region} in each for {iou_type} AP", found="one without it")
         results.append(
             {
                 "id": number,
@@ -318,8 +323,10 @@ class CocoMetric(BaseMetric):
         path = self.ann_file or (self.dataset_meta or {}).get("ann_file")
         if not path:
             raise ConfigError(
-                "CocoMetric: expected an annotation file, but the data set's metainfo names none; "
-                "set ann_file=... in the evaluator"
+                "CocoMetric",
+                expected="an annotation file",
+                but="the data set's metainfo names none",
+                advice="set ann_file=... in the evaluator",
             )
         if self._truth is None or self._truth[0] != path:
             self._truth = path, _read_json(Path(path))
@@ -339,13 +346,17 @@ def _read_json(path: Path) -> dict:
         record = json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(
-            f"{path}: expected the annotation file to measure with, but {error.strerror}; "
-            "correct the evaluator's ann_file"
+            path,
+            expected="the annotation file to measure with",
+            but=f"{error.strerror}",
+            advice="correct the evaluator's ann_file",
         ) from error
     except ValueError as error:
-        raise DataError(f"{path}: expected COCO annotations, found no json ({error}); download it again") from error
+        raise DataError(
+            path, expected="COCO annotations", found=f"no json ({error})", advice="download it again"
+        ) from error
     if not isinstance(record, dict) or not {"images", "annotations", "categories"} <= set(record):
-        raise DataError(f"{path}: expected COCO annotations, found no lists images, annotations and categories in it")
+        raise DataError(path, expected="COCO annotations", found="no lists images, annotations and categories in it")
     return record
 
 
@@ -361,7 +372,10 @@ def _compact(sample: Mapping[str, Any], with_masks: bool) -> dict[str, Any]:
     if with_masks:
         if "masks" not in found:
             raise ConfigError(
-                'CocoMetric: expected masks for metric="segm", but the model predicts boxes alone; write metric="bbox"'
+                "CocoMetric",
+                expected='masks for metric="segm"',
+                but="the model predicts boxes alone",
+                advice='write metric="bbox"',
             )
         result["masks"] = _run_lengths(found["masks"])
         result["mask_scores"] = _array(found.get("mask_scores", found["scores"]))

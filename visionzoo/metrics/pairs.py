@@ -37,8 +37,10 @@ class PairMetric(BaseMetric):
         for sample in data_samples:
             if "pred_pair_agreement" not in sample:
                 raise ConfigError(
-                    "PairMetric: expected samples with pred_pair_agreement, found one without; set "
-                    "model.head.measure_pairs=True"
+                    "PairMetric",
+                    expected="samples with pred_pair_agreement",
+                    found="one without",
+                    advice="set model.head.measure_pairs=True",
                 )
             self.results.append(
                 (float(sample["pred_pair_agreement"]), float(sample.get("pred_pair_accuracy", float("nan"))))

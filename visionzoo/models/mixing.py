@@ -43,7 +43,7 @@ class MixupCutmix:
         wrong = [f"{name}={value}" for name, value in shares.items() if not 0 <= value <= 1]
         if wrong or min(mixup_alpha, cutmix_alpha) < 0:
             found = wrong or [f"mixup_alpha={mixup_alpha}", f"cutmix_alpha={cutmix_alpha}"]
-            raise ConfigError(f"MixupCutmix: expected shares in [0, 1], alphas from 0 on, found {', '.join(found)}")
+            raise ConfigError("MixupCutmix", expected="shares in [0, 1], alphas from 0 on", found=f"{', '.join(found)}")
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.mix = Mixup(
             mixup_alpha,

@@ -89,8 +89,10 @@ class TaskPreprocessor(BaseDataPreprocessor):
             return group.float()
         if group.shape[1] != self.channels:
             raise DataError(
-                f"{name}: expected an image of {self.channels} channels, as mean and std have, found "
-                f"{group.shape[1]}; convert it, or change mean and std of model.data_preprocessor"
+                name,
+                expected=f"an image of {self.channels} channels, as mean and std have",
+                found=f"{group.shape[1]}",
+                advice="convert it, or change mean and std of model.data_preprocessor",
             )
         shape = (-1,) + (1,) * (group.ndim - 2)
         return (group.float() - self.mean.view(shape)) / self.std.view(shape)
@@ -100,8 +102,10 @@ class TaskPreprocessor(BaseDataPreprocessor):
         if len({group.shape[1] for group in groups}) > 1:
             found = sorted({group.shape[1] for group in groups})
             raise DataError(
-                f"batch: expected samples of equal channels, found {found}; give all groups one size, or use "
-                "groups='batch'"
+                "batch",
+                expected="samples of equal channels",
+                found=f"{found}",
+                advice="give all groups one size, or use groups='batch'",
             )
         divisor = self.pad_size_divisor
         sides = [max(group.shape[axis] for group in groups) for axis in range(2, groups[0].ndim)]
@@ -112,16 +116,21 @@ class TaskPreprocessor(BaseDataPreprocessor):
 def _check(mean: Any, std: Any, divisor: int, groups: str) -> None:
     if (mean is None) != (std is None) or (mean is not None and len(mean) != len(std)):
         raise ConfigError(
-            f"TaskPreprocessor: expected mean and std of equal length or neither, found {mean} and {std}; give both"
+            "TaskPreprocessor",
+            expected="mean and std of equal length or neither",
+            found=f"{mean} and {std}",
+            advice="give both",
         )
     if std is not None and min(std) <= 0:
         raise ConfigError(
-            f"TaskPreprocessor: expected std above 0, found {list(std)}; give the spread of every channel"
+            "TaskPreprocessor", expected="std above 0", found=f"{list(std)}", advice="give the spread of every channel"
         )
     if divisor < 1:
-        raise ConfigError(f"TaskPreprocessor: expected pad_size_divisor from 1 on, found {divisor}; use 1 for none")
+        raise ConfigError(
+            "TaskPreprocessor", expected="pad_size_divisor from 1 on", found=f"{divisor}", advice="use 1 for none"
+        )
     if groups not in GROUPS:
-        raise ConfigError(f"TaskPreprocessor: expected groups to be one of {', '.join(GROUPS)}, found {groups!r}")
+        raise ConfigError("TaskPreprocessor", expected=f"groups to be one of {', '.join(GROUPS)}", found=f"{groups!r}")
 
 
 def _name(index: int, samples: Sequence[TaskSample] | None) -> str:

@@ -75,7 +75,9 @@ class TaskModel(BaseModel):
         self.backbone = MODELS.build(dict(backbone))
         self.neck = None if neck is None else MODELS.build(dict(neck))
         if not isinstance(head, Mapping):
-            raise ConfigError(f"TaskModel.head: expected a dict with a type, found {head!r}; give one head")
+            raise ConfigError(
+                "TaskModel.head", expected="a dict with a type", found=f"{head!r}", advice="give one head"
+            )
         self.head = MODELS.build(dict(head))
         listed = [auxiliary_head] if isinstance(auxiliary_head, Mapping) else list(auxiliary_head or ())
         self.auxiliary_head = nn.ModuleList(MODELS.build(dict(cfg)) for cfg in listed)
@@ -100,7 +102,9 @@ class TaskModel(BaseModel):
                 with predictions.
         """
         if mode not in MODES:
-            raise ConfigError(f"TaskModel: expected a mode of {', '.join(MODES)}, found {mode!r}; use one of them")
+            raise ConfigError(
+                "TaskModel", expected=f"a mode of {', '.join(MODES)}", found=f"{mode!r}", advice="use one of them"
+            )
         batch = self._batch(inputs, data_samples)
         if mode == "predict" and self.tiling is not None and self.tiling.applies_to(inputs):
             return self.head.write(dense_by_tiles(batch, self.head, self.tiling), data_samples)
@@ -133,5 +137,7 @@ class TaskModel(BaseModel):
 
 def _phrases(samples: Sequence[TaskSample] | None) -> list[str]:
     if samples is None or any("phrase" not in sample.metainfo for sample in samples):
-        raise DataError("batch: expected a phrase in every sample for the text encoder, found none; add phrase to each")
+        raise DataError(
+            "batch", expected="a phrase in every sample for the text encoder", found="none", advice="add phrase to each"
+        )
     return [sample.metainfo["phrase"] for sample in samples]

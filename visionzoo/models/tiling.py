@@ -74,16 +74,20 @@ def tiling_of(test_cfg: Mapping[str, Any] | None, head: nn.Module) -> Tiling | N
     name = type(head).__name__
     if not (hasattr(head, "dense") and hasattr(head, "write")):
         raise ConfigError(
-            f"model.test_cfg.tile: expected a head that gives a dense map (dense and write), found {name}; leave tile "
-            "out of test_cfg"
+            "model.test_cfg.tile",
+            expected="a head that gives a dense map (dense and write)",
+            found=f"{name}",
+            advice="leave tile out of test_cfg",
         )
     unit = lcm(_ALIGNMENT, *head.in_strides)  # type: ignore[misc]
     given, around = test_cfg["tile"], test_cfg.get("margin", MARGIN)
     tile, margin = given // unit * unit, -(-around // unit) * unit
     if margin < unit or tile < 2 * margin + unit:
         raise ConfigError(
-            f"model.test_cfg: expected a margin of at least 1 pixel and a tile of at least two margins and {unit} "
-            f"pixels more, found tile={given} and margin={around}; use tile=1024, margin={MARGIN}"
+            "model.test_cfg",
+            expected=f"a margin of at least 1 pixel and a tile of at least two margins and {unit} pixels more",
+            found=f"tile={given} and margin={around}",
+            advice=f"use tile=1024, margin={MARGIN}",
         )
     return Tiling(tile, margin)
 

@@ -316,8 +316,10 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
             given = head.setdefault("num_classes", num_classes or said or usual)
             if num_classes is not None and given != num_classes:
                 raise ConfigError(
-                    f"{path}.num_classes: expected the data set's {num_classes} classes, found {head.num_classes}; "
-                    "leave num_classes out, or give the data set the matching classes"
+                    f"{path}.num_classes",
+                    expected=f"the data set's {num_classes} classes",
+                    found=f"{head.num_classes}",
+                    advice="leave num_classes out, or give the data set the matching classes",
                 )
     _fill_batch_augments(model)
 
@@ -330,8 +332,10 @@ def _fill_batch_augments(model: ConfigDict) -> None:
     for path, augment in _listed((model.get("data_preprocessor") or {}).get("batch_augments"), "batch_augments"):
         if _takes(augment, "num_classes") and augment.setdefault("num_classes", count) != count:
             raise ConfigError(
-                f"model.data_preprocessor.{path}.num_classes: expected the head's {count} classes, found "
-                f"{augment.num_classes}; leave num_classes out"
+                f"model.data_preprocessor.{path}.num_classes",
+                expected=f"the head's {count} classes",
+                found=f"{augment.num_classes}",
+                advice="leave num_classes out",
             )
 
 

@@ -80,8 +80,10 @@ class SpatialMessagePassing(BaseModule):
         """(B, in_channels[i], H_i, W_i) per level to (B, C_i, H_i, W_i); the inputs are left as they are."""
         if len(feats) != len(self.in_channels):
             raise ConfigError(
-                f"SpatialMessagePassing: expected {len(self.in_channels)} feature maps "
-                f"(in_channels={list(self.in_channels)}), found {len(feats)}; make in_channels and the backbone agree"
+                "SpatialMessagePassing",
+                expected=f"{len(self.in_channels)} feature maps (in_channels={list(self.in_channels)})",
+                found=f"{len(feats)}",
+                advice="make in_channels and the backbone agree",
             )
         if len(self.reducers):
             feats = [reducer(x) for reducer, x in zip(self.reducers, feats)]
@@ -102,8 +104,10 @@ def _strides(given: Sequence[int] | None, count: int) -> tuple[int, ...]:
         return tuple(4 * 2**level for level in range(count))
     if len(given) != count:
         raise ConfigError(
-            f"SpatialMessagePassing.in_strides: expected one per level, {count}, found {list(given)}; leave it out, "
-            "then it is filled in"
+            "SpatialMessagePassing.in_strides",
+            expected=f"one per level, {count}",
+            found=f"{list(given)}",
+            advice="leave it out, then it is filled in",
         )
     return tuple(given)
 
@@ -115,7 +119,9 @@ def _chosen(levels: Sequence[int] | None, count: int) -> list[int]:
     chosen = sorted({level % count for level in levels if -count <= level < count})
     if not chosen or len(chosen) != len(levels):
         raise ConfigError(
-            f"SpatialMessagePassing.levels: expected some of 0 to {count - 1}, each once, found {list(levels)}; leave "
-            "it out for all"
+            "SpatialMessagePassing.levels",
+            expected=f"some of 0 to {count - 1}, each once",
+            found=f"{list(levels)}",
+            advice="leave it out for all",
         )
     return chosen

@@ -194,8 +194,10 @@ def _finite(points: np.ndarray) -> np.ndarray:
     values = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     if not np.isfinite(values).all():
         raise DataError(
-            f"density map: expected finite points, found {np.count_nonzero(~np.isfinite(values))} coordinates that are "
-            "not; correct the annotation"
+            "density map",
+            expected="finite points",
+            found=f"{np.count_nonzero(~np.isfinite(values))} coordinates that are not",
+            advice="correct the annotation",
         )
     return values
 

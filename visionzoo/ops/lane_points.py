@@ -60,8 +60,10 @@ def lanes_of_maps(
     require_known(kind, KINDS, "way of sampling rows")
     if prob.ndim != 3 or len(prob) != len(exists) + 1:
         raise DataError(
-            f"lanes: expected maps (K + 1, h, w) and K numbers of existence, found shape {prob.shape} and "
-            f"{len(exists)}; the first map is the background"
+            "lanes",
+            expected="maps (K + 1, h, w) and K numbers of existence",
+            found=f"shape {prob.shape} and {len(exists)}",
+            advice="the first map is the background",
         )
     lanes: list[np.ndarray | None] = []
     for lane, is_there in zip(prob[1:], exists, strict=True):

@@ -298,12 +298,18 @@ def _full_precision(x: Tensor) -> AbstractContextManager[Any]:
 
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, dim: int) -> None:
     if dim not in (2, 3):
-        raise ConfigError(f"pass_messages: expected dim 2 for rows or 3 for columns, found {dim}; use one of them")
+        raise ConfigError(
+            "pass_messages", expected="dim 2 for rows or 3 for columns", found=f"{dim}", advice="use one of them"
+        )
     channels = x.shape[1] if x.ndim == 4 else 0
     if weight.ndim != 3 or tuple(weight.shape[:2]) != (channels, channels) or weight.shape[2] % 2 == 0:
         raise ConfigError(
-            f"pass_messages: expected a map (B, C, H, W) and a weight (C, C, K) with K odd, found {tuple(x.shape)} and "
-            f"{tuple(weight.shape)}; make both agree"
+            "pass_messages",
+            expected="a map (B, C, H, W) and a weight (C, C, K) with K odd",
+            found=f"{tuple(x.shape)} and {tuple(weight.shape)}",
+            advice="make both agree",
         )
     if bias is not None and tuple(bias.shape) != (channels,):
-        raise ConfigError(f"pass_messages: expected a bias of ({channels},), found {tuple(bias.shape)}; leave it out")
+        raise ConfigError(
+            "pass_messages", expected=f"a bias of ({channels},)", found=f"{tuple(bias.shape)}", advice="leave it out"
+        )

@@ -186,17 +186,22 @@ def neighborhood_rules(
     for axis, (rule, size) in enumerate(zip(rules, sizes, strict=True)):
         where = f"neighborhood attention, axis {axis}"
         if rule.kernel < 2:
-            raise ConfigError(f"{where}: expected a kernel from 2 on, found {rule.kernel}; 7 is usual")
+            raise ConfigError(where, expected="a kernel from 2 on", found=f"{rule.kernel}", advice="7 is usual")
         if not 1 <= rule.stride <= rule.kernel:
             raise ConfigError(
-                f"{where}: expected a stride from 1 to the kernel's {rule.kernel}, found {rule.stride}; lower it"
+                where,
+                expected=f"a stride from 1 to the kernel's {rule.kernel}",
+                found=f"{rule.stride}",
+                advice="lower it",
             )
         if rule.dilation < 1:
-            raise ConfigError(f"{where}: expected a dilation from 1 on, found {rule.dilation}; use 1 for none")
+            raise ConfigError(where, expected="a dilation from 1 on", found=f"{rule.dilation}", advice="use 1 for none")
         if rule.kernel * rule.dilation > size:
             raise ConfigError(
-                f"{where}: expected kernel * dilation of at most the map's {size}, found {rule.kernel} * "
-                f"{rule.dilation}; lower the dilation, or pad the map (small_maps='pad' in the backbones)"
+                where,
+                expected=f"kernel * dilation of at most the map's {size}",
+                found=f"{rule.kernel} * {rule.dilation}",
+                advice="lower the dilation, or pad the map (small_maps='pad' in the backbones)",
             )
     return rules
 
@@ -205,7 +210,10 @@ def _each(value: Any, count: int) -> tuple:
     values = tuple(value) if isinstance(value, Sequence) else (value,) * count
     if len(values) != count:
         raise ConfigError(
-            f"neighborhood attention: expected one number or one for each of {count} axes, found {value}; correct it"
+            "neighborhood attention",
+            expected=f"one number or one for each of {count} axes",
+            found=f"{value}",
+            advice="correct it",
         )
     return values
 
@@ -213,8 +221,10 @@ def _each(value: Any, count: int) -> tuple:
 def _check_tensors(axes: int, q: Tensor, k: Tensor, v: Tensor) -> torch.Size:
     if q.ndim != axes + 3 or q.shape != k.shape or q.shape[:-1] != v.shape[:-1]:
         raise ConfigError(
-            f"na{axes}d: expected q, k and v of one shape with {axes + 3} axes (B, sizes, heads, D), found "
-            f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}; permute them"
+            f"na{axes}d",
+            expected=f"q, k and v of one shape with {axes + 3} axes (B, sizes, heads, D)",
+            found=f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}",
+            advice="permute them",
         )
     return q.shape[1:-2]
 
@@ -224,15 +234,21 @@ def _check_bias(rpb: Tensor | None, rules: Sequence[AxisRule], heads: int) -> No
         return
     if any(rule.kernel % 2 == 0 or rule.stride > 1 or rule.causal for rule in rules):
         raise ConfigError(
-            "neighborhood attention: expected odd kernels, stride 1 and no causal axis with a relative position bias, "
-            f"found kernel {[r.kernel for r in rules]}, stride {[r.stride for r in rules]}, causal "
-            f"{[r.causal for r in rules]}; leave the bias out or change the others"
+            "neighborhood attention",
+            expected="odd kernels, stride 1 and no causal axis with a relative position bias",
+            found=(
+                f"kernel {[r.kernel for r in rules]}, stride {[r.stride for r in rules]}, causal "
+                f"{[r.causal for r in rules]}"
+            ),
+            advice="leave the bias out or change the others",
         )
     expected = (heads, *(2 * rule.kernel - 1 for rule in rules))
     if tuple(rpb.shape) != expected:
         raise ConfigError(
-            f"neighborhood attention: expected a relative position bias of shape {expected}, found "
-            f"{tuple(rpb.shape)}; resize it to the kernel"
+            "neighborhood attention",
+            expected=f"a relative position bias of shape {expected}",
+            found=f"{tuple(rpb.shape)}",
+            advice="resize it to the kernel",
         )
 
 
@@ -546,7 +562,9 @@ def _by_natten(
 ) -> Tensor:
     """The compiled library, for who has it; its releases differ in what they take."""
     if find_spec("natten") is None:
-        raise ConfigError("implementation='natten': expected natten to be installed, found none; use 'auto'")
+        raise ConfigError(
+            "implementation='natten'", expected="natten to be installed", found="none", advice="use 'auto'"
+        )
     try:
         function = getattr(importlib.import_module("natten.functional"), f"na{axes}d")
     except (ImportError, AttributeError):
@@ -563,7 +581,9 @@ def _by_natten(
     missing = [name for name, (_, is_needed) in wanted.items() if is_needed and name not in known]
     if missing:
         raise ConfigError(
-            f"implementation='natten': expected a natten whose na{axes}d takes {', '.join(missing)}, found one "
-            "without; use 'auto'"
+            "implementation='natten'",
+            expected=f"a natten whose na{axes}d takes {', '.join(missing)}",
+            found="one without",
+            advice="use 'auto'",
         )
     return function(q, k, v, **{name: value for name, (value, _) in wanted.items() if name in known})

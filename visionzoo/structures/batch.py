@@ -68,7 +68,9 @@ class Batch:
             DataError: a sample that holds no two images, or that gives them other names.
         """
         if self.inputs is None or self.samples is None:
-            raise DataError("batch: expected images and samples for pairs, found none; call the model with samples")
+            raise DataError(
+                "batch", expected="images and samples for pairs", found="none", advice="call the model with samples"
+            )
         orders = [_order_of(sample) for sample in self.samples]
         both = _two_each(self.inputs, self.samples)
         rows = torch.arange(len(orders), device=both.device)
@@ -84,7 +86,10 @@ def _order_of(sample: TaskSample) -> list[str]:
     order = list(sample.metainfo.get("pair", PAIR))
     if sorted(order) != sorted(PAIR):
         raise DataError(
-            f"{sample.metainfo.get('img_path')}: expected pair to name {' and '.join(PAIR)}, found {order}; correct it"
+            sample.metainfo.get("img_path"),
+            expected=f"pair to name {' and '.join(PAIR)}",
+            found=f"{order}",
+            advice="correct it",
         )
     return order
 
@@ -97,6 +102,8 @@ def _two_each(inputs: Tensor, samples: Sequence[TaskSample]) -> Tensor:
     if set(sizes) == {1} and len(inputs) == len(samples) and inputs.shape[1] % 2 == 0:
         return inputs.unflatten(1, (2, -1))
     raise DataError(
-        f"batch: expected two images in every sample, found groups of {sizes} of {inputs.shape[1]} channels; "
-        "give each sample a fixed and a moving image"
+        "batch",
+        expected="two images in every sample",
+        found=f"groups of {sizes} of {inputs.shape[1]} channels",
+        advice="give each sample a fixed and a moving image",
     )

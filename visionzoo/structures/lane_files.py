@@ -91,7 +91,7 @@ def read_list(path: str | Path) -> list[tuple[int, list[str]]]:
         if line.strip()
     ]
     if not entries:
-        raise DataError(f"{path}: expected at least one image, found an empty list; check how it was made")
+        raise DataError(path, expected="at least one image", found="an empty list", advice="check how it was made")
     return entries
 
 
@@ -111,8 +111,10 @@ def _lane_from_line(line: str, where: str, number: int) -> np.ndarray:
     if len(words) % 2 or not finite:
         found = f"{len(words)} numbers" if finite else "a word that is none"
         raise DataError(
-            f"{where}, line {number}: expected pairs of finite numbers, x y x y ..., found {found} in "
-            f"{line.strip()[:40]!r}; correct the line or remove it"
+            f"{where}, line {number}",
+            expected="pairs of finite numbers, x y x y ...",
+            found=f"{found} in {line.strip()[:40]!r}",
+            advice="correct the line or remove it",
         )
     return values.reshape(-1, 2)
 
@@ -138,7 +140,7 @@ def read_tusimple(path: str | Path, keys: Sequence[str] = ("raw_file", "lanes", 
         if line.strip()
     ]
     if not records:
-        raise DataError(f"{path}: expected one JSON object a line, found an empty file; download it again")
+        raise DataError(path, expected="one JSON object a line", found="an empty file", advice="download it again")
     return records
 
 
@@ -173,12 +175,16 @@ def _record(line: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except ValueError as error:
-        raise DataError(f"{where}: expected a JSON object, found none ({error}); download the file again") from error
+        raise DataError(
+            where, expected="a JSON object", found=f"none ({error})", advice="download the file again"
+        ) from error
     lacking = [key for key in keys if not isinstance(record, dict) or key not in record]
     if lacking:
         raise DataError(
-            f"{where}: expected an object with {', '.join(keys)}, found none of {', '.join(lacking)}; "
-            "check that it is one of TuSimple's files"
+            where,
+            expected=f"an object with {', '.join(keys)}",
+            found=f"none of {', '.join(lacking)}",
+            advice="check that it is one of TuSimple's files",
         )
     _check_lanes(record, where)
     return record
@@ -191,10 +197,15 @@ def _check_lanes(record: dict[str, Any], where: str) -> None:
             found = f"{len(lane)} numbers" if isinstance(lane, list) else f"{lane!r}"
             wanted = "a list" if rows is None else f"{len(rows)} numbers, as many as h_samples,"
             raise DataError(
-                f"{where}: expected {wanted} in lane {index}, found {found}; write -2 where a lane has no point"
+                where,
+                expected=f"{wanted} in lane {index}",
+                found=f"{found}",
+                advice="write -2 where a lane has no point",
             )
         if not all(isinstance(x, (int, float)) and np.isfinite(x) for x in lane):
-            raise DataError(f"{where}: expected finite numbers in lane {index}, found others; correct the line")
+            raise DataError(
+                where, expected=f"finite numbers in lane {index}", found="others", advice="correct the line"
+            )
 
 
 # --- text ---
@@ -210,10 +221,10 @@ def _read_text(path: Path, what: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise DataError(f"{path}: expected {what}, found no such file; check the path") from error
+        raise DataError(path, expected=f"{what}", found="no such file", advice="check the path") from error
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(f"{path}: expected {what}, but {reason}; check the file") from error
+        raise DataError(path, expected=f"{what}", but=f"{reason}", advice="check the file") from error
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -221,4 +232,6 @@ def _write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"{path}: expected to write lanes here, but {error.strerror or error}; check it") from error
+        raise OutputError(
+            path, expected="to write lanes here", but=f"{error.strerror or error}", advice="check it"
+        ) from error

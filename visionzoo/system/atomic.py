@@ -62,7 +62,7 @@ def write_text(path: Path, text: str) -> None:
 def cannot_write(path: Path, error: OSError) -> OutputError:
     """An operating system's refusal as one sentence."""
     why = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; choose another folder")
-    return OutputError(f"{path}: expected a place that can be written, but {why}")
+    return OutputError(path, expected="a place that can be written", but=f"{why}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -23,11 +23,15 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
-        raise ConfigError(f"--device: expected auto, cpu, cuda, cuda:N or mps, found {name!r}; choose one of these")
+        raise ConfigError(
+            "--device", expected="auto, cpu, cuda, cuda:N or mps", found=f"{name!r}", advice="choose one of these"
+        )
     if kind == "cuda":
         return _gpu(name, int(index) if index else local_rank)
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("--device: expected a device of this machine, found mps, which it lacks; use cpu")
+        raise ConfigError(
+            "--device", expected="a device of this machine", found="mps, which it lacks", advice="use cpu"
+        )
     return torch.device(kind)
 
 
@@ -35,7 +39,9 @@ def _gpu(name: str, index: int) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index >= count:
         have = f"{count} CUDA devices" if count else "no CUDA device"
-        raise ConfigError(f"--device: expected a device of this machine, found {name!r} with {have}; use cpu or auto")
+        raise ConfigError(
+            "--device", expected="a device of this machine", found=f"{name!r} with {have}", advice="use cpu or auto"
+        )
     return torch.device("cuda", index)
 
 

@@ -51,7 +51,9 @@ def start(launcher: str, device: torch.device, *, timeout: float = 1800, backend
         ConfigError: an unknown launcher, or SLURM without its node list.
     """
     if launcher not in LAUNCHERS:
-        raise ConfigError(f"launcher: expected one of {', '.join(LAUNCHERS)}, found {launcher!r}; use torchrun")
+        raise ConfigError(
+            "launcher", expected=f"one of {', '.join(LAUNCHERS)}", found=f"{launcher!r}", advice="use torchrun"
+        )
     if launcher == "none" or dist.is_initialized():
         return
     if launcher == "slurm":
@@ -79,7 +81,10 @@ def _first_node(nodes: str) -> str:
         return found.stdout.split()[0]
     except (OSError, subprocess.CalledProcessError, IndexError) as error:
         raise ConfigError(
-            f"SLURM: expected `scontrol show hostnames {nodes}` to name the first node, found {error}; set MASTER_ADDR"
+            "SLURM",
+            expected=f"`scontrol show hostnames {nodes}` to name the first node",
+            found=f"{error}",
+            advice="set MASTER_ADDR",
         ) from error
 
 

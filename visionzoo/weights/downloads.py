@@ -46,7 +46,7 @@ def verify_sha256(path: str | os.PathLike, expected: str) -> None:
     """
     found = file_sha256(path)
     if not found.startswith(expected.lower()):
-        raise CheckpointError(f"{path}: expected sha256 {expected}, found {found}; download it again")
+        raise CheckpointError(path, expected=f"sha256 {expected}", found=f"{found}", advice="download it again")
 
 
 def cached_path(url: str, sha256: str | None = None) -> Path:
@@ -181,8 +181,13 @@ def _reason(error: BaseException) -> str:
 def _place_by_hand(url: str, target: Path, expected: str | None, reason: str) -> CheckpointError:
     digest = f" (sha256 {expected})" if expected else ""
     return CheckpointError(
-        f"{url}: expected to download these weights, but {reason}; place the file{digest} at {target} by hand, "
-        "or use no pretrained weights with --tiny or --cfg-options model.backbone.init_cfg=None"
+        url,
+        expected="to download these weights",
+        but=f"{reason}",
+        advice=(
+            f"place the file{digest} at {target} by hand, or use no pretrained weights with --tiny or --cfg-options "
+            "model.backbone.init_cfg=None"
+        ),
     )
 
 

@@ -94,7 +94,10 @@ def find_checkpoint(work_dir: str | os.PathLike) -> Path:
     last = _last_checkpoint(folder)
     if last is None:
         raise CheckpointError(
-            f"{folder}: expected a work dir with best_* or last_checkpoint, found no checkpoint; name the file itself"
+            folder,
+            expected="a work dir with best_* or last_checkpoint",
+            found="no checkpoint",
+            advice="name the file itself",
         )
     return last
 
@@ -143,7 +146,7 @@ def weights_of(checkpoint: Mapping[str, Any], source: str, *, use_ema: bool = Tr
     state = _chosen_state(checkpoint, use_ema)
     tensors = OrderedDict((str(key), value) for key, value in state.items() if isinstance(value, Tensor))
     if not tensors:
-        raise CheckpointError(f"{source}: expected tensors by name, found {some_of(map(str, state), 5) or 'nothing'}")
+        raise CheckpointError(source, expected="tensors by name", found=f"{some_of(map(str, state), 5) or 'nothing'}")
     stripped = _without_prefix(tensors, "module.")
     if "ema_state_dict" in checkpoint and not use_ema:
         stripped.pop("steps", None)
@@ -396,7 +399,7 @@ class StrictPretrained(PretrainedInit):
 def _below(tensors: dict[str, Tensor], prefix: str, source: str) -> dict[str, Tensor]:
     found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     if not found:
-        raise CheckpointError(f"{source}: expected tensors below {prefix!r}, found {some_of(_tops(tensors), 8)}")
+        raise CheckpointError(source, expected=f"tensors below {prefix!r}", found=f"{some_of(_tops(tensors), 8)}")
     return _like(tensors, found)
 
 

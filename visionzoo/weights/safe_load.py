@@ -66,7 +66,10 @@ def read_checkpoint(path: str | os.PathLike, *, map_location: Any = "cpu", trust
     checkpoint = _read_torch(path, map_location, trust_pickle)
     if not isinstance(checkpoint, dict):
         raise CheckpointError(
-            f"{path}: expected a dict of tensors, found {type(checkpoint).__name__}; save model.state_dict() instead"
+            path,
+            expected="a dict of tensors",
+            found=f"{type(checkpoint).__name__}",
+            advice="save model.state_dict() instead",
         )
     return checkpoint
 
@@ -81,7 +84,7 @@ def _kind_of(path: Path) -> str:
         return "safetensors"
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return "torch"
-    raise CheckpointError(f"{path}: expected a checkpoint (.safetensors or .pth), found {_what_it_is(head)}")
+    raise CheckpointError(path, expected="a checkpoint (.safetensors or .pth)", found=f"{_what_it_is(head)}")
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -89,11 +92,17 @@ def _first_bytes(path: Path) -> bytes:
         with open(path, "rb") as file:
             return file.read(512)
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: expected a checkpoint, found no such file; {_others_beside(path)}") from error
+        raise CheckpointError(
+            path, expected="a checkpoint", found="no such file", advice=f"{_others_beside(path)}"
+        ) from error
     except IsADirectoryError as error:
-        raise CheckpointError(f"{path}: expected a checkpoint file, found a folder; name a file in it") from error
+        raise CheckpointError(
+            path, expected="a checkpoint file", found="a folder", advice="name a file in it"
+        ) from error
     except OSError as error:
-        raise CheckpointError(f"{path}: expected a readable checkpoint, but {error.strerror}; check it") from error
+        raise CheckpointError(
+            path, expected="a readable checkpoint", but=f"{error.strerror}", advice="check it"
+        ) from error
 
 
 def _others_beside(path: Path) -> str:
@@ -156,7 +165,7 @@ def _meta_of(path: Path, header: dict[str, str]) -> dict:
     try:
         meta = json.loads(header.get("meta", "{}"))
     except ValueError as error:
-        raise CheckpointError(f"{path}: expected JSON under 'meta' in its header, found {error}") from error
+        raise CheckpointError(path, expected="JSON under 'meta' in its header", found=f"{error}") from error
     return meta if isinstance(meta, dict) else {}
 
 
@@ -201,11 +210,16 @@ def _refused(path: Path, error: BaseException) -> CheckpointError:
     """Broken, or asking for code? Only torch's message tells."""
     message = str(error)
     if "TorchScript" in message:
-        return CheckpointError(f"{path}: expected a dict of tensors, found a TorchScript program; save its state_dict")
+        return CheckpointError(
+            path, expected="a dict of tensors", found="a TorchScript program", advice="save its state_dict"
+        )
     named = re.search(r"GLOBAL (getattr\(.*\)|[\w.]+)", message) or re.search(r"class (\S+) ", message)
     if isinstance(error, pickle.UnpicklingError) and named:
         return CheckpointError(
-            f"{path}: expected tensors alone, found a pickle that runs {named.group(1)} when loaded; {UNSAFE_ADVICE}"
+            path,
+            expected="tensors alone",
+            found=f"a pickle that runs {named.group(1)} when loaded",
+            advice=f"{UNSAFE_ADVICE}",
         )
     return _broken(path, error)
 
@@ -213,8 +227,10 @@ def _refused(path: Path, error: BaseException) -> CheckpointError:
 def _broken(path: Path, error: BaseException) -> CheckpointError:
     size = path.stat().st_size
     return CheckpointError(
-        f"{path}: expected a whole checkpoint, found {size} bytes that are truncated or damaged; "
-        "copy or download it again"
+        path,
+        expected="a whole checkpoint",
+        found=f"{size} bytes that are truncated or damaged",
+        advice="copy or download it again",
     )
 
 
@@ -248,7 +264,9 @@ def _loaders(trust_pickle: bool) -> tuple[Callable[..., dict], Callable[..., dic
         return _backbone_of(checkpoint) if filename.startswith("mmcls://") else checkpoint
 
     def load_from_nowhere(filename: str, map_location: Any = None, **kwargs: Any) -> dict:
-        raise CheckpointError(f"{filename}: expected a file or an http address; copy the file here and name its path")
+        raise CheckpointError(
+            filename, expected="a file or an http address", advice="copy the file here and name its path"
+        )
 
     return load_from_file, load_from_url, load_from_nowhere
 

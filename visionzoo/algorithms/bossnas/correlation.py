@@ -38,15 +38,19 @@ def architecture_score(architecture: Sequence[Sequence[int]], rankings: Sequence
     """
     if len(architecture) != len(rankings):
         raise DataError(
-            f"architecture: expected a path for each of the {len(rankings)} blocks, found {len(architecture)}; "
-            "give one per ranking"
+            "architecture",
+            expected=f"a path for each of the {len(rankings)} blocks",
+            found=f"{len(architecture)}",
+            advice="give one per ranking",
         )
     total = 0.0
     for block, (path, losses) in enumerate(zip(architecture, rankings)):
         if (name := path_name(path)) not in losses:
             raise DataError(
-                f"architecture: expected a path that block {block}'s ranking has ({len(losses)} of them), found "
-                f"{name!r}; check the op ids"
+                "architecture",
+                expected=f"a path that block {block}'s ranking has ({len(losses)} of them)",
+                found=f"{name!r}",
+                advice="check the op ids",
             )
         total += losses[name] + _SHIFT
     return round(total, 4)
@@ -62,7 +66,10 @@ def nats_architecture(name: str) -> tuple[tuple[int, ...], ...]:
     known = [str(width) for width in range(8, 65, 8)]
     if len(widths) != 5 or not set(widths) <= set(known):
         raise DataError(
-            f"architecture: expected five widths of {', '.join(known)}, found {name!r}; as in 8:64:16:24:32"
+            "architecture",
+            expected=f"five widths of {', '.join(known)}",
+            found=f"{name!r}",
+            advice="as in 8:64:16:24:32",
         )
     ids = tuple(known.index(width) for width in widths)
     return ids[:2], ids[2:4], ids[4:]
@@ -76,8 +83,10 @@ def rating_correlations(scores: Sequence[float], accuracies: Sequence[float]) ->
     """
     if len(scores) != len(accuracies) or len(scores) < 2:
         raise DataError(
-            f"rating: expected as many scores as accuracies, at least two, found {len(scores)} and {len(accuracies)}; "
-            "give one of each per network"
+            "rating",
+            expected="as many scores as accuracies, at least two",
+            found=f"{len(scores)} and {len(accuracies)}",
+            advice="give one of each per network",
         )
     from scipy import stats
 

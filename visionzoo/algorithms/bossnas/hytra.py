@@ -58,11 +58,15 @@ class HyTraSupernet(Supernet):
     ):
         super().__init__()
         if image_size < 32 or image_size % 32:
-            raise ConfigError(f"HyTra.image_size: expected a multiple of 32 pixels, found {image_size}; 224 is usual")
+            raise ConfigError(
+                "HyTra.image_size", expected="a multiple of 32 pixels", found=f"{image_size}", advice="224 is usual"
+            )
         if width < 1 or head_dim < 1 or (4 * width) % head_dim:
             raise ConfigError(
-                f"HyTra: expected heads of {head_dim} channels to divide the {4 * width} at 1/16, found a remainder; "
-                "use head_dim=64 with width=64"
+                "HyTra",
+                expected=f"heads of {head_dim} channels to divide the {4 * width} at 1/16",
+                found="a remainder",
+                advice="use head_dim=64 with width=64",
             )
         self.restricted, self.width = restricted, width
         with weights_drawn_from(seed, "stem"):
@@ -135,8 +139,10 @@ class HyTraSupernet(Supernet):
     def _check(self, block: int, path: Path) -> None:
         if len(path) != HYTRA_LAYERS or max(map(scale_of, path)) >= DEPTHS[block]:
             raise ConfigError(
-                f"HyTra: expected a path of {HYTRA_LAYERS} ops at the {DEPTHS[block]} scales of block {block}, found "
-                f"{list(path)}; take it from candidates()"
+                "HyTra",
+                expected=f"a path of {HYTRA_LAYERS} ops at the {DEPTHS[block]} scales of block {block}",
+                found=f"{list(path)}",
+                advice="take it from candidates()",
             )
 
 
@@ -356,5 +362,8 @@ def _our_name(name: str) -> str:
     if (found := _RESIZER.match(name)) and found[3] in _RESIZED:
         return f"blocks.{found[1]}.{found[2]}.resizers.{_RESIZED[found[3]]}.{name[found.end() :]}"
     raise CheckpointError(
-        f"checkpoint: expected a HyTra supernet (_stem.*, _blocks.*), found {name}; give the online or target backbone"
+        "checkpoint",
+        expected="a HyTra supernet (_stem.*, _blocks.*)",
+        found=f"{name}",
+        advice="give the online or target backbone",
     )

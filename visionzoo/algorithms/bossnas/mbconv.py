@@ -38,7 +38,9 @@ class MBConvSupernet(Supernet):
     def __init__(self, *, image_size: int = 224, seed: int = 0):
         super().__init__()
         if image_size < 32:
-            raise ConfigError(f"MBConv.image_size: expected at least 32 pixels, found {image_size}; 224 is usual")
+            raise ConfigError(
+                "MBConv.image_size", expected="at least 32 pixels", found=f"{image_size}", advice="224 is usual"
+            )
         with weights_drawn_from(seed, "stem"):
             self.stem = nn.Sequential(
                 *conv_norm(3, _STEM, 3, stride=2), nn.SiLU(inplace=True), _SeparableConv(_STEM, _STEM // 2)
@@ -91,8 +93,10 @@ def _check(block: int, path: Path) -> None:
     layers = BLOCKS[block][2]
     if len(path) != layers or not set(path) <= set(range(len(OPS))):
         raise ConfigError(
-            f"MBConv: expected a path of {layers} ops from 0 to {len(OPS) - 1} for block {block}, found {list(path)}; "
-            "take it from candidates()"
+            "MBConv",
+            expected=f"a path of {layers} ops from 0 to {len(OPS) - 1} for block {block}",
+            found=f"{list(path)}",
+            advice="take it from candidates()",
         )
 
 

@@ -57,8 +57,10 @@ class NATSSupernet(Supernet):
     def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
         if len(path) != self.counts[block] or not set(path) <= set(range(len(WIDTHS))):
             raise ConfigError(
-                f"NATS-Bench: expected a path of {self.counts[block]} widths from 0 to {len(WIDTHS) - 1} for block "
-                f"{block}, found {list(path)}; take it from candidates()"
+                "NATS-Bench",
+                expected=f"a path of {self.counts[block]} widths from 0 to {len(WIDTHS) - 1} for block {block}",
+                found=f"{list(path)}",
+                advice="take it from candidates()",
             )
         if block == 0:
             x = self.stem_norm(self.stem(x, WIDTHS[path[0]]))

@@ -52,10 +52,14 @@ def read_ranking(file: Path) -> dict[str, float]:
     """
     pairs = _read(file)
     if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
-        raise DataError(f"{file}: expected a list of (path, score), found something else; give a path_rank file")
+        raise DataError(
+            file, expected="a list of (path, score)", found="something else", advice="give a path_rank file"
+        )
     ranking = {str(path): float(score) for path, score in pairs}
     if len(ranking) != len(pairs):
-        raise DataError(f"{file}: expected every path once, found {len(pairs) - len(ranking)} twice; write it anew")
+        raise DataError(
+            file, expected="every path once", found=f"{len(pairs) - len(ranking)} twice", advice="write it anew"
+        )
     return ranking
 
 
@@ -76,8 +80,12 @@ def read_best_paths(file: Path) -> list[paths.Path]:
         for path in found
     )
     if not is_paths:
-        raise DataError(f"{file}: expected a list of paths, each a list of op ids, found something else; give a "
-                        "bestpath file")  # fmt: skip
+        raise DataError(
+            file,
+            expected="a list of paths, each a list of op ids",
+            found="something else",
+            advice="give a bestpath file"
+        )  # fmt: skip
     return [tuple(path) for path in found]
 
 
@@ -99,7 +107,9 @@ def _read(file: Path) -> Any:
     try:
         return yaml.load(Path(file).read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader with tuples
     except OSError as error:
-        raise DataError(f"{file}: expected a readable file, found {error.strerror}; check the path") from error
+        raise DataError(file, expected="a readable file", found=f"{error.strerror}", advice="check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{file}: expected plain YAML with tuples, found {reason}; give a file of a search") from error
+        raise DataError(
+            file, expected="plain YAML with tuples", found=f"{reason}", advice="give a file of a search"
+        ) from error

@@ -34,7 +34,9 @@ def hytra_paths(depth: int, *, restricted: bool = True, layers: int = HYTRA_LAYE
         ConfigError: no such depth.
     """
     if depth not in range(1, 5):
-        raise ConfigError(f"hytra_paths.depth: expected 1 to 4 scales, found {depth}; a block has 4, 3, 2 and 2")
+        raise ConfigError(
+            "hytra_paths.depth", expected="1 to 4 scales", found=f"{depth}", advice="a block has 4, 3, 2 and 2"
+        )
     starts = range(max(0, depth - 2) if restricted else 0, depth)
     return [path for scales in _falling(starts, layers) for path in product(*map(_ops_at, scales))]
 
@@ -58,7 +60,9 @@ def scale_of(op: int) -> int:
         ConfigError: there is no such op.
     """
     if op not in range(len(HYTRA_OPS)):
-        raise ConfigError(f"HyTra: expected an op from 0 to {len(HYTRA_OPS) - 1}, found {op!r}; check the path")
+        raise ConfigError(
+            "HyTra", expected=f"an op from 0 to {len(HYTRA_OPS) - 1}", found=f"{op!r}", advice="check the path"
+        )
     return HYTRA_OPS[op][0]
 
 
@@ -95,8 +99,10 @@ def encoding_from_best_paths(best_paths: Sequence[Sequence[int]]) -> tuple[tuple
     scales = [scale_of(op) for op in ops]
     if not ops or scales != sorted(scales, reverse=True):
         raise ConfigError(
-            f"best paths: expected scales that fall from path to path, found {[list(path) for path in best_paths]}; "
-            "give the paths of all blocks, the first block's first"
+            "best paths",
+            expected="scales that fall from path to path",
+            found=f"{[list(path) for path in best_paths]}",
+            advice="give the paths of all blocks, the first block's first",
         )
     stages = {scale: [int(HYTRA_OPS[op][1] == "conv") for op in ops if scale_of(op) == scale] for scale in range(4)}
     return tuple(tuple(stages[scale]) for scale in (3, 2, 1, 0))

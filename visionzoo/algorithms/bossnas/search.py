@@ -132,8 +132,10 @@ class _Search:
         self.val_images = _images(settings, train=False) if val is None else val
         if len(self.val_images) < distributed.world_size():
             raise DataError(
-                f"validation: expected an image for each of the {distributed.world_size()} processes, found "
-                f"{len(self.val_images)}; give more images or use fewer processes"
+                "validation",
+                expected=f"an image for each of the {distributed.world_size()} processes",
+                found=f"{len(self.val_images)}",
+                advice="give more images or use fewer processes",
             )
         self.log = log if distributed.is_first() else (lambda line: None)
         self.watch = watch if watch and distributed.is_first() else (lambda items, total, title: iter(items))
@@ -150,14 +152,18 @@ class _Search:
         self.num_blocks = settings.blocks or self.online.num_blocks
         if self.num_blocks > self.online.num_blocks:
             raise ConfigError(
-                f"blocks: expected at most the {self.online.num_blocks} of {settings.space}, found {settings.blocks}; "
-                "leave it out"
+                "blocks",
+                expected=f"at most the {self.online.num_blocks} of {settings.space}",
+                found=f"{settings.blocks}",
+                advice="leave it out",
             )
         steps = steps_of_epoch(len(self.train_images), settings.batch_size, distributed.world_size())
         if steps * settings.epochs < settings.update_interval:
             raise ConfigError(
-                f"update_interval: expected at most the {steps * settings.epochs} steps of a block, found "
-                f"{settings.update_interval}; lower it, or no weight is ever updated"
+                "update_interval",
+                expected=f"at most the {steps * settings.epochs} steps of a block",
+                found=f"{settings.update_interval}",
+                advice="lower it, or no weight is ever updated",
             )
         self.steps_per_epoch = steps
 
@@ -260,7 +266,10 @@ class _Search:
         loss = average_over_processes(torch.tensor(loss, device=self.device)).item()
         if not math.isfinite(loss):
             raise RunFailed(
-                f"block {self.block}, step {self.step}: expected a finite loss, found {loss}; lower the learning rate"
+                f"block {self.block}, step {self.step}",
+                expected="a finite loss",
+                found=f"{loss}",
+                advice="lower the learning rate",
             )
         return loss
 
@@ -311,8 +320,12 @@ class _Search:
         path = self.best_paths[-1]
         if path not in self.online.candidates(self.block, self.best_paths[:-1]):
             raise DataError(
-                f"{self.settings.best_paths}: expected a path of block {self.block}, found {list(path)}, which it does "
-                f"not have behind {[list(before) for before in self.best_paths[:-1]]}; give a file of this space"
+                self.settings.best_paths,
+                expected=f"a path of block {self.block}",
+                found=(
+                    f"{list(path)}, which it does not have behind {[list(before) for before in self.best_paths[:-1]]}"
+                ),
+                advice="give a file of this space",
             )
         for supernet in (self.online, self.target):
             supernet.prepare(self.block, [path], self.best_paths[:-1])
@@ -397,9 +410,11 @@ class _Search:
         if changed:
             name = changed[0]
             raise ConfigError(
-                f"{file}: expected to go on with the same settings, found {name}={ours[name]!r} in place of "
-                f"{saved.get(name)!r}; use another work_dir, or the settings of before",
-                [f"{other}: {saved.get(other)!r} is now {ours[other]!r}" for other in changed[1:]],
+                file,
+                expected="to go on with the same settings",
+                found=f"{name}={ours[name]!r} in place of {saved.get(name)!r}",
+                advice="use another work_dir, or the settings of before",
+                problems=[f"{other}: {saved.get(other)!r} is now {ours[other]!r}" for other in changed[1:]],
             )
 
     def _write_summary(self) -> None:

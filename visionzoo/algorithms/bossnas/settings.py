@@ -146,11 +146,15 @@ def check_settings(settings: SearchSettings) -> None:
     for entry in fields(settings):
         least, value = _AT_LEAST.get(entry.name), getattr(settings, entry.name)
         if least is not None and (not isinstance(value, int) or value < least):
-            raise ConfigError(f"{entry.name}: expected a whole number of at least {least}, found {value!r}; raise it")
+            raise ConfigError(
+                entry.name, expected=f"a whole number of at least {least}", found=f"{value!r}", advice="raise it"
+            )
     if settings.blocks is not None and settings.blocks < 1:
-        raise ConfigError(f"blocks: expected at least 1, found {settings.blocks}; leave it out for all")
+        raise ConfigError("blocks", expected="at least 1", found=f"{settings.blocks}", advice="leave it out for all")
     if settings.lr <= 0 or not 0 <= settings.base_momentum <= 1:
         raise ConfigError(
-            f"lr, base_momentum: expected a rate above 0 and a momentum from 0 to 1, found {settings.lr} and "
-            f"{settings.base_momentum}; the paper has 4.8 and 0.99"
+            "lr, base_momentum",
+            expected="a rate above 0 and a momentum from 0 to 1",
+            found=f"{settings.lr} and {settings.base_momentum}",
+            advice="the paper has 4.8 and 0.99",
         )

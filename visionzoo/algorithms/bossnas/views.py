@@ -61,10 +61,10 @@ def _listed(file: Path) -> list[str]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: expected a list of images, found {error}; check the path") from error
+        raise DataError(file, expected="a list of images", found=f"{error}", advice="check the path") from error
     names = [_without_label(line) for line in lines if line.strip()]
     if not names:
-        raise DataError(f"{file}: expected lines of '<path> <label>', found none; write one per image")
+        raise DataError(file, expected="lines of '<path> <label>'", found="none", advice="write one per image")
     return names
 
 
@@ -72,7 +72,10 @@ def _images_below(root: Path) -> list[str]:
     found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS)
     if not found:
         raise DataError(
-            f"{root}: expected a folder with images ({', '.join(EXTENSIONS)}) at any depth, found none; check the path"
+            root,
+            expected=f"a folder with images ({', '.join(EXTENSIONS)}) at any depth",
+            found="none",
+            advice="check the path",
         )
     return found
 
@@ -177,8 +180,10 @@ def steps_of_epoch(count: int, batch: int, ranks: int) -> int:
     """
     if count < batch * ranks:
         raise ConfigError(
-            f"batch_size: expected at most {count // ranks} for {count} images and {ranks} processes, found {batch}; "
-            "lower it"
+            "batch_size",
+            expected=f"at most {count // ranks} for {count} images and {ranks} processes",
+            found=f"{batch}",
+            advice="lower it",
         )
     return count // (batch * ranks)
 

@@ -275,17 +275,25 @@ def _check_design(design: _Design, output_stride: int, drop_path_rate: float) ->
     check_encoding(design.encoding)
     require_known(design.act, ACTIVATIONS, "BossNet activation")
     if design.last_stride not in (1, 2):
-        raise ConfigError(f"BossNet.last_stride: expected 1 or 2, found {design.last_stride}; T0 has 2, T1 has 1")
+        raise ConfigError(
+            "BossNet.last_stride", expected="1 or 2", found=f"{design.last_stride}", advice="T0 has 2, T1 has 1"
+        )
     if output_stride not in (8, 16, 32):
-        raise ConfigError(f"BossNet.output_stride: expected 8, 16 or 32, found {output_stride}; 32 is the default")
+        raise ConfigError(
+            "BossNet.output_stride", expected="8, 16 or 32", found=f"{output_stride}", advice="32 is the default"
+        )
     for name, value in (("width", design.width), ("head_dim", design.head_dim)):
         if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"BossNet.{name}: expected a number of channels above 0, found {value!r}; 64 is usual")
+            raise ConfigError(
+                f"BossNet.{name}", expected="a number of channels above 0", found=f"{value!r}", advice="64 is usual"
+            )
     highest = drop_path_rate * max(0, sum(map(len, design.encoding)) - 1) / (_BLOCKS - 1)
     if drop_path_rate < 0 or highest >= 1:
         raise ConfigError(
-            f"BossNet.drop_path_rate: expected probabilities of at least 0 and below 1 for all blocks, found "
-            f"{drop_path_rate}, which gives the last block {highest:.3g}; use 0.1"
+            "BossNet.drop_path_rate",
+            expected="probabilities of at least 0 and below 1 for all blocks",
+            found=f"{drop_path_rate}, which gives the last block {highest:.3g}",
+            advice="use 0.1",
         )
 
 
@@ -299,8 +307,10 @@ def check_encoding(encoding: Any) -> None:
     if not is_list or len(encoding) != 4:
         found = f"{len(encoding)}: {encoding!r}" if is_list else repr(encoding)
         raise ConfigError(
-            f"BossNet.encoding: expected four lists, one per stage, found {found}; an empty list is a stage without "
-            "blocks"
+            "BossNet.encoding",
+            expected="four lists, one per stage",
+            found=f"{found}",
+            advice="an empty list is a stage without blocks",
         )
     for stage, kinds in enumerate(encoding, start=1):
         bad = (
@@ -310,8 +320,10 @@ def check_encoding(encoding: Any) -> None:
         )
         if bad:
             raise ConfigError(
-                f"BossNet.encoding: expected a list of 0 (ResAtt) and 1 (ResConv) for stage {stage}, found {bad[0]!r}; "
-                "write one number per block"
+                "BossNet.encoding",
+                expected=f"a list of 0 (ResAtt) and 1 (ResConv) for stage {stage}",
+                found=f"{bad[0]!r}",
+                advice="write one number per block",
             )
 
 
@@ -319,10 +331,16 @@ def _checked_stages(out_indices: Sequence[int], frozen_stages: int) -> tuple[tup
     indices = tuple(out_indices)
     if not indices or any(i not in range(4) for i in indices) or list(indices) != sorted(set(indices)):
         raise ConfigError(
-            f"BossNet.out_indices: expected stages from 0 to 3, shallow first, found {list(indices)}; use (0, 1, 2, 3)"
+            "BossNet.out_indices",
+            expected="stages from 0 to 3, shallow first",
+            found=f"{list(indices)}",
+            advice="use (0, 1, 2, 3)",
         )
     if frozen_stages not in range(-1, 5):
         raise ConfigError(
-            f"BossNet.frozen_stages: expected -1 (none) to 4 (all), found {frozen_stages}; 1 freezes stem and stage 1"
+            "BossNet.frozen_stages",
+            expected="-1 (none) to 4 (all)",
+            found=f"{frozen_stages}",
+            advice="1 freezes stem and stage 1",
         )
     return indices, frozen_stages

@@ -44,8 +44,10 @@ def convert(
     strangers = [name for name in weights if not _BACKBONE.match(name)]
     if strangers or "conv1.weight" not in weights:
         raise CheckpointError(
-            "checkpoint: expected a BossNet (conv1.*, bn1.*, layer1.* to layer4.*, fc.*), found "
-            f"{strangers[0] if strangers else 'no conv1.weight'}; give one of the authors' files"
+            "checkpoint",
+            expected="a BossNet (conv1.*, bn1.*, layer1.* to layer4.*, fc.*)",
+            found=f"{strangers[0] if strangers else 'no conv1.weight'}",
+            advice="give one of the authors' files",
         )
     _check_variant(variant, file_name, has_se=has_squeeze_excite(weights))
     return weights
@@ -62,8 +64,10 @@ def convert_classifier(checkpoint: Mapping[str, Any], *, use_ema: bool = False) 
     found = {name.removeprefix("fc."): value for name, value in state.items() if name.startswith("fc.")}
     if set(found) != {"weight", "bias"}:
         raise CheckpointError(
-            f"checkpoint: expected a classifier (fc.weight, fc.bias), found {sorted(found) or 'none'}; give a "
-            "checkpoint that was trained for classification"
+            "checkpoint",
+            expected="a classifier (fc.weight, fc.bias)",
+            found=f"{sorted(found) or 'none'}",
+            advice="give a checkpoint that was trained for classification",
         )
     return found
 
@@ -89,20 +93,28 @@ def _check_variant(variant: str | None, file_name: str | None, *, has_se: bool) 
     by_file = named_variant(file_name) if file_name else None
     if variant and by_file and variant != by_file:
         raise CheckpointError(
-            f"checkpoint: expected BossNet-{variant}, found a file called {file_name}, of {by_file}; "
-            "name the variant that the file is of"
+            "checkpoint",
+            expected=f"BossNet-{variant}",
+            found=f"a file called {file_name}, of {by_file}",
+            advice="name the variant that the file is of",
         )
     told, fitting = variant or by_file, WITH_SE if has_se else WITHOUT_SE
     if told is None and len(fitting) > 1:
         raise CheckpointError(
-            f"checkpoint: expected to be told the variant, because {' and '.join(fitting)} have the same weights' "
-            f"names and shapes and only a stride tells them apart, found none named; give variant={fitting[0]!r} or "
-            f"variant={fitting[1]!r}"
+            "checkpoint",
+            expected=(
+                f"to be told the variant, because {' and '.join(fitting)} have the same weights' names and shapes and "
+                "only a stride tells them apart"
+            ),
+            found="none named",
+            advice=f"give variant={fitting[0]!r} or variant={fitting[1]!r}",
         )
     if told is not None and told not in fitting:
         raise CheckpointError(
-            f"checkpoint: expected BossNet-{told}, {_SAYS[told not in WITH_SE]}, found weights "
-            f"{_SAYS[not has_se]}; use variant {' or '.join(fitting)}"
+            "checkpoint",
+            expected=f"BossNet-{told}, {_SAYS[told not in WITH_SE]}",
+            found=f"weights {_SAYS[not has_se]}",
+            advice=f"use variant {' or '.join(fitting)}",
         )
 
 
@@ -113,8 +125,10 @@ def _state_of(checkpoint: Mapping[str, Any], use_ema: bool) -> dict[str, Tensor]
     key = "model_ema" if use_ema else "model"
     if use_ema and key not in checkpoint:
         raise CheckpointError(
-            f"checkpoint: expected averaged weights (model_ema), found {sorted(map(str, checkpoint))[:5]}; "
-            "leave use_ema out"
+            "checkpoint",
+            expected="averaged weights (model_ema)",
+            found=f"{sorted(map(str, checkpoint))[:5]}",
+            advice="leave use_ema out",
         )
     inner = checkpoint[key] if isinstance(checkpoint.get(key), Mapping) else checkpoint
     return {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}

@@ -203,4 +203,4 @@ def _check(design: Design, small_maps: str, out_indices: Sequence[int], frozen_s
     wrong = [expected for expected, holds in problems.items() if not holds]
     if wrong:
         found = f"{design}, small_maps={small_maps!r}, out_indices={tuple(out_indices)}, frozen_stages={frozen_stages}"
-        raise ConfigError(f"DiNAT: expected {wrong[0]}, found {found}; correct it")
+        raise ConfigError("DiNAT", expected=f"{wrong[0]}", found=f"{found}", advice="correct it")

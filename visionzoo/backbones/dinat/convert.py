@@ -75,9 +75,10 @@ def convert(
     strangers = [name for name in weights if not _BACKBONE.match(name)]
     if strangers or "patch_embed.norm.weight" not in weights:
         raise CheckpointError(
-            "checkpoint: expected a DiNAT (patch_embed.*, levels.* or layers.*, norm.*, head.*), found "
-            f"{strangers[0] if strangers else 'no patch_embed.norm.weight'}; give a file of the authors or of "
-            "Hugging Face"
+            "checkpoint",
+            expected="a DiNAT (patch_embed.*, levels.* or layers.*, norm.*, head.*)",
+            found=f"{strangers[0] if strangers else 'no patch_embed.norm.weight'}",
+            advice="give a file of the authors or of Hugging Face",
         )
     _check_variant(variant, file_name, weights)
     return weights if kernel_size is None else resize_bias(weights, kernel_size)
@@ -94,8 +95,10 @@ def convert_classifier(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     found = {name.removeprefix("head."): value for name, value in state.items() if name.startswith("head.")}
     if set(found) != {"weight", "bias"}:
         raise CheckpointError(
-            f"checkpoint: expected a classifier (head.weight, head.bias), found {sorted(found) or 'none'}; give a "
-            "checkpoint that was trained for classification"
+            "checkpoint",
+            expected="a classifier (head.weight, head.bias)",
+            found=f"{sorted(found) or 'none'}",
+            advice="give a checkpoint that was trained for classification",
         )
     return found
 
@@ -158,7 +161,7 @@ def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, three in parts.items():
         missing = {"query", "key", "value"} - set(three)
         if missing:
-            raise CheckpointError(f"checkpoint: expected query, key and value for {name}, found no {min(missing)}")
+            raise CheckpointError("checkpoint", expected=f"query, key and value for {name}", found=f"no {min(missing)}")
         found[name] = torch.cat([three["query"], three["key"], three["value"]])
     return found
 
@@ -180,19 +183,25 @@ def _check_variant(variant: str | None, file_name: str | None, weights: Mapping[
     by_file = named_variant(file_name) if file_name else None
     if variant and by_file and variant != by_file:
         raise CheckpointError(
-            f"checkpoint: expected {variant}, found a file called {file_name}, of {by_file}; name the variant that the "
-            "file is of"
+            "checkpoint",
+            expected=f"{variant}",
+            found=f"a file called {file_name}, of {by_file}",
+            advice="name the variant that the file is of",
         )
     told, shape = variant or by_file, _shape_of(weights)
     fitting = [name for name in VARIANTS if _shape_of_design(Design(**VARIANTS[name])) == shape]
     if told is not None and told not in fitting:
         fits = f"those of {' or '.join(fitting)}" if fitting else "those of no variant (variant='custom' takes any)"
-        raise CheckpointError(f"checkpoint: expected weights of {told}, found {fits}; {_differences(told, shape)}")
+        raise CheckpointError(
+            "checkpoint", expected=f"weights of {told}", found=f"{fits}", advice=f"{_differences(told, shape)}"
+        )
     if told is None and len(fitting) != 1:
         choice = " or ".join(fitting) or "custom"
         raise CheckpointError(
-            f"checkpoint: expected to be told the variant, because {choice} fit these weights' names and shapes, "
-            f"found none named; give variant={choice.split(' ')[0]!r} or another one"
+            "checkpoint",
+            expected=f"to be told the variant, because {choice} fit these weights' names and shapes",
+            found="none named",
+            advice=f"give variant={choice.split(' ')[0]!r} or another one",
         )
 
 
@@ -204,7 +213,7 @@ def _shape_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         hidden, embed_dim = weights[f"{first}.mlp.fc1.weight"].shape
     except KeyError as error:
         raise CheckpointError(
-            f"checkpoint: expected {error.args[0]} of a DiNAT, found none; give a whole one"
+            "checkpoint", expected=f"{error.args[0]} of a DiNAT", found="none", advice="give a whole one"
         ) from error
     blocks = {tuple(map(int, found.groups())) for name in weights if (found := re.match(_BLOCK, name))}
     stages = max(stage for stage, _ in blocks) + 1

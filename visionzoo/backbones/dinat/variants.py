@@ -133,8 +133,10 @@ def dilations_of(given: Dilations, depths: Sequence[int], tokenizer: str = CONV)
     lengths = [] if isinstance(given, int) else [len(stage) for stage in given]
     if isinstance(given, int) or lengths != list(depths):
         raise ConfigError(
-            f"DiNAT.dilations: expected {list(depths)} numbers for the stages, as depths has, found {lengths}; give "
-            "one number per layer"
+            "DiNAT.dilations",
+            expected=f"{list(depths)} numbers for the stages, as depths has",
+            found=f"{lengths}",
+            advice="give one number per layer",
         )
     return tuple(tuple(stage) for stage in given)
 

@@ -59,8 +59,10 @@ class NASNetAuxBranch(nn.Module):
         least, most = _POOL + _POOL_STRIDE * (self.size - 1), _POOL + _POOL_STRIDE * self.size - 1
         if not all(least <= side <= most for side in x.shape[-2:]):
             raise InputError(
-                f"NASNetAuxBranch: expected a map of {least} to {most} pixels per side, which size={self.size} is for, "
-                f"found {x.shape[-2]}x{x.shape[-1]}; give images of the size it was made for, or another size"
+                "NASNetAuxBranch",
+                expected=f"a map of {least} to {most} pixels per side, which size={self.size} is for",
+                found=f"{x.shape[-2]}x{x.shape[-1]}",
+                advice="give images of the size it was made for, or another size",
             )
         x = F.avg_pool2d(x, _POOL, _POOL_STRIDE)
         x = F.relu(self.bn_0(self.proj(x)), inplace=True)

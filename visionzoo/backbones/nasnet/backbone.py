@@ -183,16 +183,20 @@ def _checked_levels(
     if proposal_features:
         if out_indices is not None:
             raise ConfigError(
-                f"NASNet.out_indices: expected none together with proposal_features, found {list(out_indices)}; leave "
-                "one of the two out"
+                "NASNet.out_indices",
+                expected="none together with proposal_features",
+                found=f"{list(out_indices)}",
+                advice="leave one of the two out",
             )
         return (plan[-1].level,)
     last = plan[-1].level
     indices = tuple(range(plan[0].level, last + 1) if out_indices is None else out_indices)
     if not indices or any(i not in range(last + 1) for i in indices) or list(indices) != sorted(set(indices)):
         raise ConfigError(
-            f"NASNet.out_indices: expected levels from 0 to {last}, shallow first, found {list(indices)}; leave it out "
-            f"for {list(range(plan[0].level, last + 1))}"
+            "NASNet.out_indices",
+            expected=f"levels from 0 to {last}, shallow first",
+            found=f"{list(indices)}",
+            advice=f"leave it out for {list(range(plan[0].level, last + 1))}",
         )
     return indices
 
@@ -201,7 +205,9 @@ def _checked_freezing(plan: Sequence[PlannedCell], frozen_stages: int, first_sta
     most = plan[-1].level + first_stage
     if frozen_stages not in range(-1, most + 1):
         raise ConfigError(
-            f"NASNet.frozen_stages: expected -1 (none) to {most} (all), found {frozen_stages}; 1 freezes the first "
-            "convolution and the cells of the first level"
+            "NASNet.frozen_stages",
+            expected=f"-1 (none) to {most} (all)",
+            found=f"{frozen_stages}",
+            advice="1 freezes the first convolution and the cells of the first level",
         )
     return frozen_stages

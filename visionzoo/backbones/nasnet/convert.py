@@ -121,13 +121,17 @@ def convert_classifier(checkpoint: Mapping[str, Any], *, drop_background: bool =
     found = _parts_of(checkpoint)["classifier"]
     if set(found) != {"weight", "bias"}:
         raise CheckpointError(
-            f"checkpoint: expected a classifier (last_linear or final_layer/FC), found {sorted(found) or 'none'}; "
-            "give a checkpoint that was trained for classification"
+            "checkpoint",
+            expected="a classifier (last_linear or final_layer/FC)",
+            found=f"{sorted(found) or 'none'}",
+            advice="give a checkpoint that was trained for classification",
         )
     if drop_background and len(found["bias"]) != 1001:
         raise CheckpointError(
-            f"checkpoint: expected 1001 classes, the first of which is the background, found {len(found['bias'])}; "
-            "leave drop_background out"
+            "checkpoint",
+            expected="1001 classes, the first of which is the background",
+            found=f"{len(found['bias'])}",
+            advice="leave drop_background out",
         )
     return {name: value[int(drop_background) :] for name, value in found.items()}
 
@@ -142,8 +146,10 @@ def convert_aux(checkpoint: Mapping[str, Any], *, drop_background: bool = False)
     found = _parts_of(checkpoint)["aux"]
     if "fc.bias" not in found:
         raise CheckpointError(
-            f"checkpoint: expected an auxiliary classifier (aux_head or aux_N/aux_logits), found "
-            f"{sorted(found) or 'none'}; the PyTorch ports' files hold none"
+            "checkpoint",
+            expected="an auxiliary classifier (aux_head or aux_N/aux_logits)",
+            found=f"{sorted(found) or 'none'}",
+            advice="the PyTorch ports' files hold none",
         )
     if drop_background:
         found |= {name: found[name][1:] for name in ("fc.weight", "fc.bias")}
@@ -201,7 +207,9 @@ def _parts_of(checkpoint: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
         first, _, rest = ours.partition(".")
         part, own = (first, rest) if first in parts else ("network", ours)
         if own in parts[part]:
-            raise CheckpointError(f"checkpoint: expected {own} once, found it again as {name}; remove one of the two")
+            raise CheckpointError(
+                "checkpoint", expected=f"{own} once", found=f"it again as {name}", advice="remove one of the two"
+            )
         parts[part][own] = to_tensor(name, value)
     return parts
 
@@ -230,8 +238,13 @@ def _renamed(name: str, table: tuple[tuple[str, str], ...], numbers: Mapping[str
                 parts["of"] = _NORM_PARTS.get(parts["of"], parts["of"])
             return ours.format(**parts)
     raise CheckpointError(
-        "checkpoint: expected a NASNet-A (conv0, cell_stem_*, cell_*, reduction_cell_* and classifiers, by the names "
-        f"of TensorFlow's code or of the PyTorch ports), found {name}; give one of the released files"
+        "checkpoint",
+        expected=(
+            "a NASNet-A (conv0, cell_stem_*, cell_*, reduction_cell_* and classifiers, by the names of TensorFlow's "
+            "code or of the PyTorch ports)"
+        ),
+        found=f"{name}",
+        advice="give one of the released files",
     )
 
 
@@ -268,8 +281,10 @@ def _check_variant(variant: str | None, by_file: str | None, weights: Mapping[st
         return
     if variant and by_file and variant != by_file:
         raise CheckpointError(
-            f"checkpoint: expected NASNet-A {variant}, found a file of {by_file} by its name; name the variant that "
-            "the file is of"
+            "checkpoint",
+            expected=f"NASNet-A {variant}",
+            found=f"a file of {by_file} by its name",
+            advice="name the variant that the file is of",
         )
     found, told = _shape_of(weights), variant or by_file
     fitting = [name for name, options in VARIANTS.items() if found == _shape(Design(**options))]
@@ -280,8 +295,10 @@ def _check_variant(variant: str | None, by_file: str | None, weights: Mapping[st
         )
     if not fitting:
         raise CheckpointError(
-            f"checkpoint: expected a NASNet-A of {', '.join(VARIANTS)}, found weights of {found}; build the network "
-            "with these and use variant='custom'"
+            "checkpoint",
+            expected=f"a NASNet-A of {', '.join(VARIANTS)}",
+            found=f"weights of {found}",
+            advice="build the network with these and use variant='custom'",
         )
 
 
@@ -304,8 +321,10 @@ def _shape(design: Design) -> _Shape:
 def _shape_of(weights: Mapping[str, Tensor]) -> _Shape:
     if "conv0.conv.weight" not in weights or "cell_0.cur.conv.weight" not in weights:
         raise CheckpointError(
-            "checkpoint: expected a NASNet-A with its first convolution and cell_0, found "
-            f"{sorted(weights)[:3] or 'none'}; give one of the released files"
+            "checkpoint",
+            expected="a NASNet-A with its first convolution and cell_0",
+            found=f"{sorted(weights)[:3] or 'none'}",
+            advice="give one of the released files",
         )
     cells = {name.partition(".")[0] for name in weights}
     stem = "imagenet" if "cell_stem_0" in cells else "cifar"

@@ -109,13 +109,17 @@ def _check(design: Design) -> None:
             divisible = f" and divisible by {divisor}" if divisor > 1 else ""
             usual = getattr(Design(), name)
             raise ConfigError(
-                f"NASNet.{name}: expected a whole number of at least {least}{divisible}, found {value!r}; NASNet-A "
-                f"Large has {usual}"
+                f"NASNet.{name}",
+                expected=f"a whole number of at least {least}{divisible}",
+                found=f"{value!r}",
+                advice=f"NASNet-A Large has {usual}",
             )
     if not 0 < design.drop_path_keep_prob <= 1:
         raise ConfigError(
-            "NASNet.drop_path_keep_prob: expected a probability above 0 and at most 1, found "
-            f"{design.drop_path_keep_prob}; use 1 to keep all"
+            "NASNet.drop_path_keep_prob",
+            expected="a probability above 0 and at most 1",
+            found=f"{design.drop_path_keep_prob}",
+            advice="use 1 to keep all",
         )
 
 

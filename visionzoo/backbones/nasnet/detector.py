@@ -97,8 +97,10 @@ class NASNetRoITail(CellNetwork):
         """
         if x.shape[1] != self.in_channels:
             raise InputError(
-                f"NASNetRoITail: expected crops of {self.in_channels} channels, found {x.shape[1]}; give it the map of "
-                "a NASNet of the same variant with proposal_features=True"
+                "NASNetRoITail",
+                expected=f"crops of {self.in_channels} channels",
+                found=f"{x.shape[1]}",
+                advice="give it the map of a NASNet of the same variant with proposal_features=True",
             )
         *_, (_, last) = self.run_cells(x.split(self.state_channels, 1), raw=())
         return last

@@ -64,8 +64,10 @@ class CellNetwork(BaseModule):
         """
         if self.training:
             raise ConfigError(
-                f"{type(self).__name__}.fold_norms: expected evaluation mode, in which norms are fixed, found training "
-                "mode; call eval() first"
+                f"{type(self).__name__}.fold_norms",
+                expected="evaluation mode, in which norms are fixed",
+                found="training mode",
+                advice="call eval() first",
             )
         for module in [*self.modules()]:
             if module is not self and hasattr(module, "fold_norms"):

@@ -53,11 +53,11 @@ def images_in(folder: Path, readme: str) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(
-            f"{folder}: expected a folder of images, found no such folder (in {Path.cwd()}); {advice(readme)}"
+            folder, expected="a folder of images", found=f"no such folder (in {Path.cwd()})", advice=f"{advice(readme)}"
         )
     found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.name[0] != "."]
     if not found:
-        raise DataError(f"{folder}: expected images ({', '.join(IMAGES)}), found none; {advice(readme)}")
+        raise DataError(folder, expected=f"images ({', '.join(IMAGES)})", found="none", advice=f"{advice(readme)}")
     return sorted(found, key=lambda path: [part.zfill(12) for part in re.split(r"(\d+)", path.name)])
 
 
@@ -70,12 +70,14 @@ def require_files(paths: Sequence[Path], kind: str, root: Path) -> None:
     missing = [str(path.relative_to(root)) for path in paths if not path.is_file()]
     if missing:
         raise DataError(
-            f"{root}: expected {len(paths)} {kind}, found {len(missing)} missing "
-            f"({first_of(missing)}); copy them again, or remove what lacks them"
+            root,
+            expected=f"{len(paths)} {kind}",
+            found=f"{len(missing)} missing ({first_of(missing)})",
+            advice="copy them again, or remove what lacks them",
         )
 
 
 def require_split(split: str, known: Mapping[str, Any] | Sequence[str], name: str) -> None:
     """Raises DataError for a split that the data set does not have."""
     if split not in known:
-        raise DataError(f"{name}: expected a split of {', '.join(known)}, found {split!r}; correct split")
+        raise DataError(name, expected=f"a split of {', '.join(known)}", found=f"{split!r}", advice="correct split")

@@ -79,8 +79,10 @@ def _labels(path: Path) -> dict[str, dict[str, str]]:
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) < 5 or cells[-2] not in _WEATHER:
             raise DataError(
-                f"{path}: line {number}: expected id,count,scene,weather (0 to 3),distractor, found "
-                f"{line!r}; correct it"
+                f"{path}: line {number}",
+                expected="id,count,scene,weather (0 to 3),distractor",
+                found=f"{line!r}",
+                advice="correct it",
             )
         found[cells[0]] = {"scene": ",".join(cells[2:-2]), "weather": _WEATHER[cells[-2]]}
     return found

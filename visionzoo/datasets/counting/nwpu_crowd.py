@@ -83,12 +83,14 @@ def _listed(path: Path) -> dict[str, dict[str, int]]:
         name, *facts = line.split()
         if not _are_labels(facts):
             raise DataError(
-                f"{path}: line {number}: expected id, luminance (0 to 3) and level (0 to 4), or id alone, found "
-                f"{line!r}; correct it"
+                f"{path}: line {number}",
+                expected="id, luminance (0 to 3) and level (0 to 4), or id alone",
+                found=f"{line!r}",
+                advice="correct it",
             )
         found[name] = dict(zip(("luminance", "level"), map(int, facts), strict=False))
     if not found:
-        raise DataError(f"{path}: expected at least one image, found an empty list; {advice('nwpu_crowd')}")
+        raise DataError(path, expected="at least one image", found="an empty list", advice=f"{advice('nwpu_crowd')}")
     return found
 
 

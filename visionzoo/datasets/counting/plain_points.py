@@ -65,7 +65,7 @@ class PointsDataset(CountingDataset):
 def _samples(path: Path, folder: Path) -> list[Sample]:
     records = dict(_rows(path) if path.suffix.lower() == ".csv" else _lines(path))
     if not records:
-        raise DataError(f"{path}: expected at least one image, found an empty list; {advice('points')}")
+        raise DataError(path, expected="at least one image", found="an empty list", advice=f"{advice('points')}")
     require_files([folder / name for name in records], "images", folder)
     return [
         sample_of(folder / name, checked_points(points, f"{path}: {name}"), **facts)
@@ -80,15 +80,22 @@ def _lines(path: Path) -> Iterator[tuple[str, tuple[Any, dict[str, Any]]]]:
         try:
             record = json.loads(line)
         except ValueError as error:
-            raise DataError(f"{path}: line {number}: expected a JSON object, but {error}; correct the line") from error
+            raise DataError(
+                f"{path}: line {number}", expected="a JSON object", but=f"{error}", advice="correct the line"
+            ) from error
         if not isinstance(record, dict) or not {"image", "points"} <= set(record) <= set(_FIELDS):
             raise DataError(
-                f"{path}: line {number}: expected image and points, perhaps {', '.join(_FACTS)}, found {line[:80]!r}; "
-                "correct the line"
+                f"{path}: line {number}",
+                expected=f"image and points, perhaps {', '.join(_FACTS)}",
+                found=f"{line[:80]!r}",
+                advice="correct the line",
             )
         if record["image"] in seen:
             raise DataError(
-                f"{path}: line {number}: expected every image once, found {record['image']!r} again; join their points"
+                f"{path}: line {number}",
+                expected="every image once",
+                found=f"{record['image']!r} again",
+                advice="join their points",
             )
         seen.add(record["image"])
         yield record["image"], (record["points"], {key: record[key] for key in _FACTS if key in record})
@@ -99,11 +106,13 @@ def _rows(path: Path) -> Iterator[tuple[str, tuple[list[list[float]], dict[str, 
     lines = numbered_lines(path, "a table with the columns image, x and y")
     rows = [(number, next(csv.reader([line]))) for number, line in lines]
     if rows and tuple(cell.strip().lower() for cell in rows[0][1]) != _HEADER:
-        raise DataError(f"{path}: expected the header image,x,y, found {lines[0][1][:80]!r}; add it")
+        raise DataError(path, expected="the header image,x,y", found=f"{lines[0][1][:80]!r}", advice="add it")
     found: dict[str, list[list[float]]] = {}
     for number, row in rows[1:]:
         if len(row) != len(_HEADER):
-            raise DataError(f"{path}: line {number}: expected image, x and y, found {','.join(row)!r}; correct it")
+            raise DataError(
+                f"{path}: line {number}", expected="image, x and y", found=f"{','.join(row)!r}", advice="correct it"
+            )
         found.setdefault(row[0], []).extend(_point(row[1:], f"{path}: line {number}"))
     return ((name, (points, {})) for name, points in found.items())
 
@@ -115,4 +124,6 @@ def _point(cells: Sequence[str], where: str) -> list[list[float]]:
     try:
         return [[float(cell) for cell in cells]]
     except ValueError as error:
-        raise DataError(f"{where}: expected x and y as numbers, found {','.join(cells)!r}; correct it") from error
+        raise DataError(
+            where, expected="x and y as numbers", found=f"{','.join(cells)!r}", advice="correct it"
+        ) from error

@@ -23,21 +23,25 @@ def checked_points(values: Any, where: str) -> np.ndarray:
         points = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{where}: expected points as pairs of numbers x and y, but {error}; export them again"
+            where, expected="points as pairs of numbers x and y", but=f"{error}", advice="export them again"
         ) from error
     if points.size == 0:
         return np.zeros((0, 2))
     if points.ndim != 2 or points.shape[1] != 2:
         raise DataError(
-            f"{where}: expected points of shape N x 2 (x and y in pixels), found {' x '.join(map(str, points.shape))}; "
-            "export them again"
+            where,
+            expected="points of shape N x 2 (x and y in pixels)",
+            found=f"{' x '.join(map(str, points.shape))}",
+            advice="export them again",
         )
     bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(bad):
         x, y = points[bad[0]].tolist()
         raise DataError(
-            f"{where}: expected finite points, found ({x}, {y}) at number {bad[0] + 1} of {len(points)} (and "
-            f"{len(bad) - 1} more); correct or remove them"
+            where,
+            expected="finite points",
+            found=f"({x}, {y}) at number {bad[0] + 1} of {len(points)} (and {len(bad) - 1} more)",
+            advice="correct or remove them",
         )
     return points
 
@@ -65,8 +69,10 @@ def read_shanghaitech_points(path: Path) -> np.ndarray:
         location = value[0, 0][0, 0][0]
     except (IndexError, TypeError, KeyError) as error:
         raise DataError(
-            f"{path}: expected image_info to be a cell with a struct of location (N x 2) and number, found "
-            f"{_described(value)}; use the ground_truth files as published"
+            path,
+            expected="image_info to be a cell with a struct of location (N x 2) and number",
+            found=f"{_described(value)}",
+            advice="use the ground_truth files as published",
         ) from error
     return checked_points(location, f"{path}: image_info.location")
 
@@ -89,11 +95,11 @@ def read_json_points(path: Path) -> np.ndarray:
     try:
         record = json.loads(path.read_bytes())
     except OSError as error:
-        raise DataError(f"{path}: expected an annotation, but {error.strerror}; copy it again") from error
+        raise DataError(path, expected="an annotation", but=f"{error.strerror}", advice="copy it again") from error
     except ValueError as error:
-        raise DataError(f"{path}: expected JSON, but it cannot be read ({error}); copy it again") from error
+        raise DataError(path, expected="JSON", but=f"it cannot be read ({error})", advice="copy it again") from error
     if not isinstance(record, dict) or "points" not in record:
-        raise DataError(f"{path}: expected an object with points, found none; use the files as published")
+        raise DataError(path, expected="an object with points", found="none", advice="use the files as published")
     return checked_points(record["points"], f"{path}: points")
 
 
@@ -116,12 +122,12 @@ def _numbers(line: str, where: str, columns: int) -> Sequence[float]:
     cells = line.replace(",", " ").split()
     if len(cells) < columns:
         raise DataError(
-            f"{where}: expected {columns} numbers that begin with x and y, found {line!r}; correct the line"
+            where, expected=f"{columns} numbers that begin with x and y", found=f"{line!r}", advice="correct the line"
         )
     try:
         return [float(cell) for cell in cells[:2]]
     except ValueError as error:
-        raise DataError(f"{where}: expected numbers, found {line!r}; correct the line") from error
+        raise DataError(where, expected="numbers", found=f"{line!r}", advice="correct the line") from error
 
 
 def read_lines(path: Path, what: str) -> list[str]:
@@ -139,5 +145,5 @@ def numbered_lines(path: Path, what: str) -> list[tuple[int, str]]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(f"{path}: expected {what}, but {reason}; check it, or copy it again") from error
+        raise DataError(path, expected=f"{what}", but=f"{reason}", advice="check it, or copy it again") from error
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]

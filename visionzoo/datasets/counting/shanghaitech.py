@@ -71,7 +71,9 @@ def _part_folder(root: Path, part: str | None) -> Path:
     if part is None:
         return root
     if part not in _PARTS:
-        raise DataError(f"ShanghaiTechDataset: expected part to be A, B or None, found {part!r}; correct it")
+        raise DataError(
+            "ShanghaiTechDataset", expected="part to be A, B or None", found=f"{part!r}", advice="correct it"
+        )
     folders = [root / name for name in _PARTS[part]]
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 

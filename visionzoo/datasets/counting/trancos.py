@@ -68,7 +68,7 @@ class TRANCOSDataset(CountingDataset):
 def _samples(root: Path, listed: Path) -> list[Sample]:
     lines = read_lines(listed, "one name a line")
     if not lines:
-        raise DataError(f"{listed}: expected at least one image, found an empty list; {advice('trancos')}")
+        raise DataError(listed, expected="at least one image", found="an empty list", advice=f"{advice('trancos')}")
     stems = [line[: -len(end)] if (end := _ending(line)) else line for line in lines]
     files = {
         kind: [root / "images" / f"{stem}{ending}" for stem in stems]
@@ -93,11 +93,15 @@ def _dots_of(image: Path, path: Path) -> np.ndarray:
         with Image.open(image) as header:
             width, height = header.size
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{image}: expected an image, but it cannot be read ({error}); copy it again") from error
+        raise DataError(
+            image, expected="an image", but=f"it cannot be read ({error})", advice="copy it again"
+        ) from error
     if dots.shape[:2] != (height, width):
         raise DataError(
-            f"{path}: expected dots of {width}x{height} pixels like {image.name}, found "
-            f"{dots.shape[1]}x{dots.shape[0]}; copy both again"
+            path,
+            expected=f"dots of {width}x{height} pixels like {image.name}",
+            found=f"{dots.shape[1]}x{dots.shape[0]}",
+            advice="copy both again",
         )
     rows, columns = np.nonzero(dots.any(axis=2))
     return np.stack([columns, rows], axis=1).astype(np.float64)

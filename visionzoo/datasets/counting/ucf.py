@@ -111,9 +111,10 @@ def _check_folds(folds: Sequence[Sequence[int]], fold: int) -> None:
     numbers = sorted(number for members in folds for number in members)
     if numbers != list(range(1, 51)):
         raise ConfigError(
-            "UCFCC50Dataset.folds: expected every number from 1 to 50 once, found "
-            f"{len(numbers)} numbers, {len(set(numbers) & set(range(1, 51)))} of them different and in 1 to 50; "
-            "correct the lists"
+            "UCFCC50Dataset.folds",
+            expected="every number from 1 to 50 once",
+            found=f"{len(numbers)} numbers, {len(set(numbers) & set(range(1, 51)))} of them different and in 1 to 50",
+            advice="correct the lists",
         )
     if not 0 <= fold < len(folds):
-        raise ConfigError(f"UCFCC50Dataset.fold: expected a number from 0 to {len(folds) - 1}, found {fold}")
+        raise ConfigError("UCFCC50Dataset.fold", expected=f"a number from 0 to {len(folds) - 1}", found=f"{fold}")

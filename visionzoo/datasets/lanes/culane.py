@@ -80,22 +80,26 @@ def _lists(root: Path, split: str) -> list[Path]:
     """The list files of a split."""
     folder = root / "list"
     if not folder.is_dir():
-        raise DataError(f"{root}: expected CULane's folder list, found no such folder (in {Path.cwd()}); {_ADVICE}")
+        raise DataError(
+            root, expected="CULane's folder list", found=f"no such folder (in {Path.cwd()})", advice=f"{_ADVICE}"
+        )
     scenarios = folder / ALL_SCENARIOS
     if split == ALL_SCENARIOS:
         paths = [scenarios / f"test{number}_{name}.txt" for number, name in enumerate(SCENARIOS)]
         missing = [path.name for path in paths if not path.is_file()]
         if missing:
             raise DataError(
-                f"{scenarios}: expected the lists of {len(paths)} scenarios, found {len(missing)} missing "
-                f"({', '.join(missing[:3])}); copy them again, or name one list as split"
+                scenarios,
+                expected=f"the lists of {len(paths)} scenarios",
+                found=f"{len(missing)} missing ({', '.join(missing[:3])})",
+                advice="copy them again, or name one list as split",
             )
         return paths
     known = {path.stem: path for place in (scenarios, folder) for path in sorted(place.glob("*.txt"))}
     if split not in known:
         near = nearest_name(split, known)
         answer = f"did you mean {near!r}?" if near else one_of(known, most=16)
-        raise DataError(f"{folder}: expected the list {split}.txt, found none; {answer}")
+        raise DataError(folder, expected=f"the list {split}.txt", found="none", advice=f"{answer}")
     return [known[split]]
 
 
@@ -107,8 +111,10 @@ def _samples_of(root: Path, path: Path) -> list[dict[str, Any]]:
     for number, entry in entries:
         if len(entry) != words or words == 2 or not set(entry[2:]) <= {"0", "1"}:
             raise DataError(
-                f"{path}, line {number}: expected an image, or an image, its mask and a 0 or 1 for each lane, "
-                f"the same in all lines, found {' '.join(entry)[:120]!r}; use the authors' list"
+                f"{path}, line {number}",
+                expected="an image, or an image, its mask and a 0 or 1 for each lane, the same in all lines",
+                found=f"{' '.join(entry)[:120]!r}",
+                advice="use the authors' list",
             )
         sample: dict[str, Any] = {"img_path": str(root / entry[0]), "name": entry[0], "scenario": scenario}
         if words > 2:
@@ -130,6 +136,8 @@ def _require_files(root: Path, paths: Sequence[str], kind: str) -> None:
     if missing:
         shown = first_of(os.path.relpath(path, root) for path in missing)
         raise DataError(
-            f"{root}: expected the {len(paths)} {kind} that the list names, found {len(missing)} missing ({shown}); "
-            f"unpack them again; {_ADVICE}"
+            root,
+            expected=f"the {len(paths)} {kind} that the list names",
+            found=f"{len(missing)} missing ({shown}); unpack them again",
+            advice=f"{_ADVICE}",
         )

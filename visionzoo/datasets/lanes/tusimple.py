@@ -68,14 +68,19 @@ def _samples_of(root: Path, names: Sequence[str], lanes: int) -> list[dict[str, 
             raw_file = record["raw_file"]
             if raw_file in samples:
                 raise DataError(
-                    f"{root / name}: expected every image once, found {raw_file} again; remove one of its lines"
+                    root / name,
+                    expected="every image once",
+                    found=f"{raw_file} again",
+                    advice="remove one of its lines",
                 )
             samples[raw_file] = _sample(root, record, lanes)
     missing = [name for name, sample in samples.items() if not Path(sample["img_path"]).is_file()]
     if missing:
         raise DataError(
-            f"{root}: expected the {len(samples)} images that {', '.join(names)} name, found {len(missing)} missing "
-            f"({first_of(missing)}); unpack them again; {_ADVICE}"
+            root,
+            expected=f"the {len(samples)} images that {', '.join(names)} name",
+            found=f"{len(missing)} missing ({first_of(missing)}); unpack them again",
+            advice=f"{_ADVICE}",
         )
     return list(samples.values())
 
@@ -85,8 +90,10 @@ def _require_labels(root: Path, names: Sequence[str]) -> None:
     if missing or not names:
         known = ", ".join(sorted(path.name for path in root.glob("*.json"))) or "none"
         raise DataError(
-            f"{root}: expected the label files {', '.join(names) or '(none was named)'}, found "
-            f"{', '.join(missing) or 'nothing'} missing (there: {known}); {_ADVICE}"
+            root,
+            expected=f"the label files {', '.join(names) or '(none was named)'}",
+            found=f"{', '.join(missing) or 'nothing'} missing (there: {known})",
+            advice=f"{_ADVICE}",
         )
 
 

@@ -101,7 +101,9 @@ def _options(address: str, query: str, defaults: dict[str, int], lowest: dict[st
             raise ConfigError(f"data_root {address!r}: no option is called {key!r}; {_known(key, defaults)}")
         if not value.isdecimal() or int(value) < lowest[key]:
             raise ConfigError(
-                f"data_root {address!r}: expected {key} to be a whole number from {lowest[key]} on, found {value!r}"
+                f"data_root {address!r}",
+                expected=f"{key} to be a whole number from {lowest[key]} on",
+                found=f"{value!r}",
             )
         options[key] = int(value)
     return options
@@ -136,6 +138,8 @@ def _draw_atomically(folder: Path, draw: Callable[..., None], options: dict[str,
 
 def _cannot_write(folder: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"{folder}: expected to write drawn data here, but {error.strerror or error}; "
-        "set VISIONZOO_CACHE to a folder with space that you may write"
+        folder,
+        expected="to write drawn data here",
+        but=f"{error.strerror or error}",
+        advice="set VISIONZOO_CACHE to a folder with space that you may write",
     )

@@ -85,9 +85,13 @@ class ResizeCrop(ImageTransform):
 
     def __init__(self, size: int, crop_pct: float = 0.875, edge: int | None = None, interpolation: str = "bicubic"):
         if not 0 < crop_pct <= 1:
-            raise ConfigError(f"ResizeCrop.crop_pct: expected a number in (0, 1], found {crop_pct}; 0.875 is usual")
+            raise ConfigError(
+                "ResizeCrop.crop_pct", expected="a number in (0, 1]", found=f"{crop_pct}", advice="0.875 is usual"
+            )
         if edge is not None and edge < size:
-            raise ConfigError(f"ResizeCrop.edge: expected at least size={size}, found {edge}; make it larger")
+            raise ConfigError(
+                "ResizeCrop.edge", expected=f"at least size={size}", found=f"{edge}", advice="make it larger"
+            )
         short = math.floor(size / crop_pct) if edge is None else edge
         super().__init__(v2.Compose([v2.Resize(short, _interpolation(interpolation)), v2.CenterCrop(size)]))
 
@@ -193,7 +197,9 @@ class RandomErasing(BaseTransform):
         std: Sequence[float] = IMAGENET_STD,
     ):
         if mode not in ("pixel", "rand", "const"):
-            raise ConfigError(f"RandomErasing.mode: expected pixel, rand or const, found {mode!r}; use one of them")
+            raise ConfigError(
+                "RandomErasing.mode", expected="pixel, rand or const", found=f"{mode!r}", advice="use one of them"
+            )
         from timm.data.random_erasing import RandomErasing as ErasingOfTimm
 
         self.erase = ErasingOfTimm(prob, min_area, max_area, mode=mode, max_count=count, device="cpu")
@@ -246,13 +252,17 @@ def _pair(size: Size) -> tuple[int, int]:
 
 def _interpolation(name: str) -> InterpolationMode:
     if name not in INTERPOLATIONS:
-        raise ConfigError(f"interpolation: expected one of {', '.join(INTERPOLATIONS)}, found {name!r}; use one")
+        raise ConfigError(
+            "interpolation", expected=f"one of {', '.join(INTERPOLATIONS)}", found=f"{name!r}", advice="use one"
+        )
     return INTERPOLATIONS[name]
 
 
 def _timm_options(size: int, mean: Sequence[float], interpolation: str) -> dict:
     if interpolation not in ("nearest", "bilinear", "bicubic"):
-        raise ConfigError(f"interpolation: expected nearest, bilinear or bicubic, found {interpolation!r}; use one")
+        raise ConfigError(
+            "interpolation", expected="nearest, bilinear or bicubic", found=f"{interpolation!r}", advice="use one"
+        )
     resample = Image.Resampling[interpolation.upper()]
     colour = tuple(min(255, round(value)) for value in mean)
     return dict(translate_const=int(size * 0.45), img_mean=colour, interpolation=resample)
@@ -262,4 +272,6 @@ def _of_timm(make: Callable[[], Callable], policy: str, example: str) -> Callabl
     try:
         return make()
     except (AssertionError, KeyError, ValueError) as error:
-        raise ConfigError(f"policy: expected one that timm knows, as {example}, found {policy!r}; fix it") from error
+        raise ConfigError(
+            "policy", expected=f"one that timm knows, as {example}", found=f"{policy!r}", advice="fix it"
+        ) from error

@@ -95,13 +95,13 @@ def read_density(path: Path) -> np.ndarray:
         with h5py.File(path, "r") as file:
             density = np.asarray(file["density"], dtype=np.float32)
     except KeyError as error:
-        raise DataError(f"{path}: expected a data set called density, found none; write it anew") from error
+        raise DataError(path, expected="a data set called density", found="none", advice="write it anew") from error
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
-            f"{path}: expected a density in HDF5, but it cannot be read ({error}); copy it again"
+            path, expected="a density in HDF5", but=f"it cannot be read ({error})", advice="copy it again"
         ) from error
     if density.ndim != 2 or not np.isfinite(density).all():
-        raise DataError(f"{path}: expected finite values (H, W), found shape {density.shape}; write it anew")
+        raise DataError(path, expected="finite values (H, W)", found=f"shape {density.shape}", advice="write it anew")
     return density
 
 
@@ -110,8 +110,10 @@ def _require_size(values: np.ndarray, results: dict, path: Path, what: str) -> N
     if values.shape != (height, width):
         found = "x".join(map(str, values.shape[::-1]))
         raise DataError(
-            f"{path}: expected {what} of {width}x{height} pixels like {results.get('img_path')}, found {found}; "
-            "make it in the image's size"
+            path,
+            expected=f"{what} of {width}x{height} pixels like {results.get('img_path')}",
+            found=f"{found}",
+            advice="make it in the image's size",
         )
 
 
@@ -144,13 +146,18 @@ class ResizeToFit(BaseTransform):
         truth: bool = True,
     ):
         if multiple < 1:
-            raise ConfigError(f"ResizeToFit: expected multiple from 1 on, found {multiple}; use 1 for any size")
+            raise ConfigError(
+                "ResizeToFit", expected="multiple from 1 on", found=f"{multiple}", advice="use 1 for any size"
+            )
         self.size, self.at_least, self.multiple, self.truth = size, at_least, multiple, truth
 
     def transform(self, results: dict) -> dict:
         if "gt_density" in results:
             raise ConfigError(
-                "ResizeToFit: expected no density yet, found one; put it before the density in the pipeline"
+                "ResizeToFit",
+                expected="no density yet",
+                found="one",
+                advice="put it before the density in the pipeline",
             )
         old = results["img"].shape[:2]
         new = self.target(old)
@@ -205,8 +212,10 @@ class RandomCropPoints(BaseTransform):
     def __init__(self, size: Sequence[int] | None = None, multiple: int = 32, pad_val: Sequence[int] = _IMAGENET_MEAN):
         if multiple < 1 or (size is not None and (len(size) != 2 or min(size) < 1)):
             raise ConfigError(
-                f"RandomCropPoints: expected size (H, W) and multiple from 1 on, found {size} and {multiple}; use "
-                "(128, 128) and 32"
+                "RandomCropPoints",
+                expected="size (H, W) and multiple from 1 on",
+                found=f"{size} and {multiple}",
+                advice="use (128, 128) and 32",
             )
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.multiple, self.pad_val = multiple, tuple(pad_val)

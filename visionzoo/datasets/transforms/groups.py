@@ -67,11 +67,15 @@ def read_mask(path: str, shape: Sequence[int]) -> np.ndarray:
     mask = read_grey(path)
     if mask.shape != tuple(shape):
         raise DataError(
-            f"{path}: expected a mask of {shape[1]}x{shape[0]} like its image, found {mask.shape[1]}x"
-            f"{mask.shape[0]}; make it anew from the image"
+            path,
+            expected=f"a mask of {shape[1]}x{shape[0]} like its image",
+            found=f"{mask.shape[1]}x{mask.shape[0]}",
+            advice="make it anew from the image",
         )
     if mask.max() == 1:
-        raise DataError(f"{path}: expected a mask of 0 to 255, found 1 as its largest value; multiply it by 255")
+        raise DataError(
+            path, expected="a mask of 0 to 255", found="1 as its largest value", advice="multiply it by 255"
+        )
     return mask
 
 
@@ -185,5 +189,5 @@ def _flipped(image: PILImage) -> PILImage:
 
 def _probability(name: str, prob: float) -> float:
     if not 0 <= prob <= 1:
-        raise ConfigError(f"{name}.prob: expected a number in [0, 1], found {prob}; 0 is never")
+        raise ConfigError(f"{name}.prob", expected="a number in [0, 1]", found=f"{prob}", advice="0 is never")
     return prob

@@ -48,8 +48,10 @@ class LoadLaneMask(BaseTransform):
             results["gt_exist"] = existence(slots)
         else:
             raise DataError(
-                f"{results.get('img_path')}: expected a mask or points of lanes, found neither; name a list with masks "
-                "as split (train_gt)"
+                results.get("img_path"),
+                expected="a mask or points of lanes",
+                found="neither",
+                advice="name a list with masks as split (train_gt)",
             )
         results["gt_seg_map"] = mask
         results.setdefault("seg_fields", []).append("gt_seg_map")
@@ -63,13 +65,17 @@ class LoadLaneMask(BaseTransform):
         height, width = results["img"].shape[:2]
         if mask.shape != (height, width):
             raise DataError(
-                f"{path}: expected a mask of {width}x{height} pixels like {results['img_path']}, found "
-                f"{mask.shape[1]}x{mask.shape[0]}; copy mask and image from one source"
+                path,
+                expected=f"a mask of {width}x{height} pixels like {results['img_path']}",
+                found=f"{mask.shape[1]}x{mask.shape[0]}",
+                advice="copy mask and image from one source",
             )
         if mask.max() > self.lanes or mask.min() < 0:
             raise DataError(
-                f"{path}: expected numbers from 0 to {self.lanes}, one for each lane, found {mask.max()}; set lanes, "
-                "or use laneseg_label_w16"
+                path,
+                expected=f"numbers from 0 to {self.lanes}, one for each lane",
+                found=f"{mask.max()}",
+                advice="set lanes, or use laneseg_label_w16",
             )
         return mask.astype(np.uint8)
 
@@ -94,7 +100,7 @@ class CropOrPad(BaseTransform):
 
     def __init__(self, size: Sequence[int], pad_val: Sequence[int] = (92, 93, 93)):
         if len(size) != 2 or min(size) < 1:
-            raise ConfigError(f"CropOrPad: expected a size of two sides from 1 on, found {tuple(size)}")
+            raise ConfigError("CropOrPad", expected="a size of two sides from 1 on", found=f"{tuple(size)}")
         self.size, self.pad_val = (int(size[0]), int(size[1])), tuple(pad_val)
 
     def transform(self, results: dict) -> dict:
@@ -141,7 +147,7 @@ class FlipLanes(BaseTransform):
 
     def __init__(self, prob: float = 0.5, lanes: int = 4):
         if not 0 <= prob <= 1:
-            raise ConfigError(f"FlipLanes: expected prob in [0, 1], found {prob}")
+            raise ConfigError("FlipLanes", expected="prob in [0, 1]", found=f"{prob}")
         self.prob, self.lanes = prob, lanes
 
     def transform(self, results: dict) -> dict:
@@ -149,8 +155,10 @@ class FlipLanes(BaseTransform):
             return results
         if "gt_x" in results:
             raise DataError(
-                f"FlipLanes: expected no gt_x in {results.get('img_path')}, found it; put LoadLaneMask before, without "
-                "keep_points"
+                "FlipLanes",
+                expected=f"no gt_x in {results.get('img_path')}",
+                found="it",
+                advice="put LoadLaneMask before, without keep_points",
             )
         width = results["img"].shape[1]
         results["img"] = np.ascontiguousarray(results["img"][:, ::-1])

@@ -83,7 +83,7 @@ def read_image(source: ImageSource, *, exif: bool = True) -> np.ndarray:
 def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
     """The bytes of an image's file as (H, W, 3) uint8 RGB; ``name`` is used in errors."""
     if not data:
-        raise DataError(f"{name}: expected an image, found an empty file; copy or download it again")
+        raise DataError(name, expected="an image", found="an empty file", advice="copy or download it again")
     if _is_cut_off(data):
         raise _truncated(name, data)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
@@ -100,11 +100,13 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{path}: expected an image, found no such file; check the path") from error
+        raise DataError(path, expected="an image", found="no such file", advice="check the path") from error
     except IsADirectoryError as error:
-        raise DataError(f"{path}: expected an image, found a folder; name the files in it") from error
+        raise DataError(path, expected="an image", found="a folder", advice="name the files in it") from error
     except OSError as error:
-        raise DataError(f"{path}: expected a readable image, but {error.strerror}; check its rights") from error
+        raise DataError(
+            path, expected="a readable image", but=f"{error.strerror}", advice="check its rights"
+        ) from error
 
 
 # --- truncated files: some OpenCV versions return them with the rest painted grey ---
@@ -148,7 +150,10 @@ def _pillow_reads_all(data: bytes) -> bool:
 
 def _truncated(name: str, data: bytes) -> DataError:
     return DataError(
-        f"{name}: expected a whole image, found a truncated file of {len(data)} bytes; copy or download it again"
+        name,
+        expected="a whole image",
+        found=f"a truncated file of {len(data)} bytes",
+        advice="copy or download it again",
     )
 
 
@@ -162,8 +167,10 @@ def _decode_with_pillow(data: bytes, name: str, exif: bool) -> np.ndarray:
             return np.array(turned.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{name}: expected an image (JPEG, PNG, WebP, TIFF, BMP, ...), found {len(data)} bytes "
-            "that cannot be decoded; copy or download it again"
+            name,
+            expected="an image (JPEG, PNG, WebP, TIFF, BMP, ...)",
+            found=f"{len(data)} bytes that cannot be decoded",
+            advice="copy or download it again",
         ) from error
 
 
@@ -179,14 +186,14 @@ def _to_uint8(image: np.ndarray, name: str) -> np.ndarray:
         return image.astype(np.uint8) * np.uint8(255)
     if np.issubdtype(image.dtype, np.floating):
         return _unit_floats_to_uint8(image, name)
-    raise DataError(f"{name}: expected pixels of bool, uint8, uint16 or floats in [0, 1], found {image.dtype}")
+    raise DataError(name, expected="pixels of bool, uint8, uint16 or floats in [0, 1]", found=f"{image.dtype}")
 
 
 def _unit_floats_to_uint8(image: np.ndarray, name: str) -> np.ndarray:
     low, high = (float(image.min()), float(image.max())) if image.size else (0.0, 0.0)
     if not (low >= 0.0 and high <= 1.0):  # also when nan
         raise DataError(
-            f"{name}: expected float pixels in [0, 1], found [{low:g}, {high:g}]; divide by the largest value"
+            name, expected="float pixels in [0, 1]", found=f"[{low:g}, {high:g}]", advice="divide by the largest value"
         )
     return np.rint(image * 255.0).astype(np.uint8)
 
@@ -196,8 +203,10 @@ def _rgb_from_array(array: np.ndarray) -> np.ndarray:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         raise DataError(
-            f"image array: expected shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), found {array.shape}; "
-            "transpose or slice it first"
+            "image array",
+            expected="shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)",
+            found=f"{array.shape}",
+            advice="transpose or slice it first",
         )
     if array.shape[2] == 1:
         array = np.repeat(array, 3, axis=2)
@@ -210,6 +219,8 @@ def _require_annotated_size(image: np.ndarray, results: dict) -> None:
     want = results.get("height", height), results.get("width", width)
     if (height, width) != want:
         raise DataError(
-            f"{results['img_path']}: expected {want[1]}x{want[0]} pixels as its annotation says, "
-            f"found {width}x{height}; correct the annotation or the file"
+            results["img_path"],
+            expected=f"{want[1]}x{want[0]} pixels as its annotation says",
+            found=f"{width}x{height}",
+            advice="correct the annotation or the file",
         )

@@ -51,8 +51,10 @@ class LoadMaskAnnotation(BaseTransform):
         height, width = results["ori_shape"][:2]
         if found.shape != (height, width):
             raise DataError(
-                f"{path}: expected a mask of {width}x{height} pixels like {results['img_path']}, found "
-                f"{found.shape[1]}x{found.shape[0]}; export it in the image's size"
+                path,
+                expected=f"a mask of {width}x{height} pixels like {results['img_path']}",
+                found=f"{found.shape[1]}x{found.shape[0]}",
+                advice="export it in the image's size",
             )
         results["gt_seg_map"] = self._of_kind(found, path)
         results.setdefault("seg_fields", []).append("gt_seg_map")
@@ -103,8 +105,10 @@ def read_ids(path: str | os.PathLike) -> np.ndarray:
     with _opened(path) as image:
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
             raise DataError(
-                f"{path}: expected one number for every pixel (8 or 16 bit grey, or palette), found an image of mode "
-                f"{image.mode}; export the id map without colours"
+                path,
+                expected="one number for every pixel (8 or 16 bit grey, or palette)",
+                found=f"an image of mode {image.mode}",
+                advice="export the id map without colours",
             )
         return np.array(image).astype(np.int32)
 
@@ -113,12 +117,14 @@ def _opened(path: str | os.PathLike) -> Image.Image:
     try:
         data = Path(path).read_bytes()
         if not data:
-            raise DataError(f"{path}: expected a mask, found an empty file; copy or download it again")
+            raise DataError(path, expected="a mask", found="an empty file", advice="copy or download it again")
         image = Image.open(io.BytesIO(data))
         image.load()
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: expected a mask as an image (PNG), found other bytes; copy it again") from error
+        raise DataError(
+            path, expected="a mask as an image (PNG)", found="other bytes", advice="copy it again"
+        ) from error
     except (OSError, SyntaxError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: expected a readable mask, but {reason}; check the file") from error
+        raise DataError(path, expected="a readable mask", but=f"{reason}", advice="check the file") from error
     return image

@@ -59,7 +59,10 @@ class PackTaskInputs(BaseTransform):
     def transform(self, results: dict) -> dict:
         if results.get("img") is None:
             raise DataError(
-                f"PackTaskInputs: expected an image in the sample {results.get('img_path')}, found none; load it first"
+                "PackTaskInputs",
+                expected=f"an image in the sample {results.get('img_path')}",
+                found="none",
+                advice="load it first",
             )
         meta = {key: results[key] for key in self.meta_keys if key in results}
         inputs = _group(results["img"], meta) if isinstance(results["img"], list) else _channels_first(results["img"])
@@ -79,8 +82,10 @@ def _group(images: list[np.ndarray], meta: dict[str, Any]) -> Tensor:
     shapes = {image.shape for image in images}
     if len(shapes) != 1:
         raise DataError(
-            f"PackTaskInputs: expected the images of a group to have one size, found {sorted(shapes)} in "
-            f"{meta.get('img_path')}; resize them in the pipeline"
+            "PackTaskInputs",
+            expected="the images of a group to have one size",
+            found=f"{sorted(shapes)} in {meta.get('img_path')}",
+            advice="resize them in the pipeline",
         )
     return torch.stack([_channels_first(image) for image in images])
 

@@ -45,7 +45,7 @@ def offsets_of(neighbours: int) -> tuple[tuple[int, int], ...]:
         ConfigError: another number.
     """
     if neighbours not in OFFSETS:
-        raise ConfigError(f"connectivity: expected 8 or 4 neighbours, found {neighbours}; use 8")
+        raise ConfigError("connectivity", expected="8 or 4 neighbours", found=f"{neighbours}", advice="use 8")
     return OFFSETS[neighbours]
 
 
@@ -72,8 +72,10 @@ def mask_to_connectivity(mask: Tensor, neighbours: int = 8, instance_ids: bool =
     offsets_of(neighbours)
     if mask.is_floating_point() or mask.ndim not in (3, 4):
         raise DataError(
-            f"connectivity: expected a mask (B, H, W) or (B, K, H, W) of bool or integers, found {mask.dtype} of shape "
-            f"{tuple(mask.shape)}; compare it with a threshold first"
+            "connectivity",
+            expected="a mask (B, H, W) or (B, K, H, W) of bool or integers",
+            found=f"{mask.dtype} of shape {tuple(mask.shape)}",
+            advice="compare it with a threshold first",
         )
     mask = mask[:, None] if mask.ndim == 3 else mask
     values = mask if instance_ids else mask != 0
@@ -261,8 +263,10 @@ def _by_neighbour(cube: Tensor, neighbours: int) -> Tensor:
     offsets_of(neighbours)
     if cube.ndim != 4 or cube.shape[1] % neighbours or not cube.shape[1]:
         raise DataError(
-            f"connectivity: expected a cube (B, {neighbours} * K, H, W), found shape {tuple(cube.shape)}; give the "
-            "number of neighbours that it was made for"
+            "connectivity",
+            expected=f"a cube (B, {neighbours} * K, H, W)",
+            found=f"shape {tuple(cube.shape)}",
+            advice="give the number of neighbours that it was made for",
         )
     return cube.unflatten(1, (-1, neighbours))
 

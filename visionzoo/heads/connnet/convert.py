@@ -89,7 +89,7 @@ def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found = {new: state[name] for name, new in renamed.items() if _PART.match(new)}
     if missing := [name for name in _LEAST if name not in found]:
         raise CheckpointError(
-            f"checkpoint: expected a whole ResNet, found no {missing[0]}; give ImageNet weights of one"
+            "checkpoint", expected="a whole ResNet", found=f"no {missing[0]}", advice="give ImageNet weights of one"
         )
     return found
 
@@ -109,14 +109,18 @@ def convert_model(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     network = _network_of(bare)
     if network is None:
         raise CheckpointError(
-            f"checkpoint: expected one of BiconNets' networks on a ResNet ({_NAMES}), found {_some_of(bare)}; convert "
-            "a trunk with --as backbone"
+            "checkpoint",
+            expected=f"one of BiconNets' networks on a ResNet ({_NAMES})",
+            found=f"{_some_of(bare)}",
+            advice="convert a trunk with --as backbone",
         )
     weight = bare[f"{network.predictor}.weight"]
     if weight.shape[0] != _OUTPUTS or tuple(weight.shape[2:]) != (1, 1):
         raise CheckpointError(
-            f"checkpoint: expected a last layer of shape ({_OUTPUTS}, width, 1, 1), found {network.name}'s "
-            f"{network.predictor}.weight of {tuple(weight.shape)}; convert the trunk with --as backbone"
+            "checkpoint",
+            expected=f"a last layer of shape ({_OUTPUTS}, width, 1, 1)",
+            found=f"{network.name}'s {network.predictor}.weight of {tuple(weight.shape)}",
+            advice="convert the trunk with --as backbone",
         )
     found = {f"backbone.{name}": value for name, value in convert(bare).items()}
     return found | {f"head.predictor.{part}": bare[f"{network.predictor}.{part}"] for part in ("weight", "bias")}
@@ -143,8 +147,13 @@ def _refuse_strangers(state: Mapping[str, Tensor]) -> None:
     strangers = [name for name in state if not _PART.match(name) and not name.startswith(_CLASSIFIER)]
     if strangers:
         raise CheckpointError(
-            f"checkpoint: expected a ResNet's conv1, bn1, layer1 to layer4, found {strangers[0]}; give ImageNet "
-            f"weights of torchvision, timm or mmpretrain, or one of BiconNets' networks on a ResNet ({_NAMES})"
+            "checkpoint",
+            expected="a ResNet's conv1, bn1, layer1 to layer4",
+            found=f"{strangers[0]}",
+            advice=(
+                "give ImageNet weights of torchvision, timm or mmpretrain, or one of BiconNets' networks on a ResNet "
+                f"({_NAMES})"
+            ),
         )
 
 

@@ -133,7 +133,10 @@ def _resized(x: Tensor, size: torch.Size) -> Tensor:
 def _nearest_level(name: str, strides: Sequence[int]) -> int:
     if name not in _STRIDES:
         raise ConfigError(
-            f"ConnNet: expected non_local of {', '.join(_STRIDES)}, found {name!r}; c4 is the level of stride 16"
+            "ConnNet",
+            expected=f"non_local of {', '.join(_STRIDES)}",
+            found=f"{name!r}",
+            advice="c4 is the level of stride 16",
         )
     distances = [abs(math.log2(stride / _STRIDES[name])) for stride in strides]
     return distances.index(min(distances))
@@ -142,8 +145,10 @@ def _nearest_level(name: str, strides: Sequence[int]) -> int:
 def _check(channels: Sequence[int], strides: Sequence[int], width: int) -> None:
     if not channels or len(channels) != len(strides):
         raise ConfigError(
-            f"ConnNet: expected as many in_strides as in_channels, found {list(strides)} and {list(channels)}; leave "
-            "both out, they are filled in"
+            "ConnNet",
+            expected="as many in_strides as in_channels",
+            found=f"{list(strides)} and {list(channels)}",
+            advice="leave both out, they are filled in",
         )
     if width < 1:
-        raise ConfigError(f"ConnNet: expected a width from 1 on, found {width}; 128 is usual")
+        raise ConfigError("ConnNet", expected="a width from 1 on", found=f"{width}", advice="128 is usual")

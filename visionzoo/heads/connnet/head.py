@@ -80,7 +80,9 @@ class MapHead(BaseModule):
         name = type(self).__name__
         require_known(variant, self.VARIANTS, f"{name} variant")
         if num_classes < 1:
-            raise ConfigError(f"{name}: expected num_classes from 1 on, found {num_classes}; 1 is salient or not")
+            raise ConfigError(
+                name, expected="num_classes from 1 on", found=f"{num_classes}", advice="1 is salient or not"
+            )
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         width = self.VARIANTS[variant]["width"] if width is None else width
         self.num_classes, self.stride = num_classes, min(in_strides)
@@ -185,10 +187,12 @@ class ConnectivityHead(MapHead):
         require_known(pair, REDUCTIONS, "reduction of pairs")
         if not isinstance(loss, Mapping | None):
             raise ConfigError(
-                f"ConnectivityHead: expected loss to be a dict, found {loss!r}; write model.head.loss.mode"
+                "ConnectivityHead", expected="loss to be a dict", found=f"{loss!r}", advice="write model.head.loss.mode"
             )
         if min_area < 0:
-            raise ConfigError(f"ConnectivityHead: expected min_area from 0 on, found {min_area}; 0 keeps everything")
+            raise ConfigError(
+                "ConnectivityHead", expected="min_area from 0 on", found=f"{min_area}", advice="0 keeps everything"
+            )
         self.neighbours, self.pair, self.instances, self.min_area = neighbours, pair, instances, min_area
         self.measure_pairs = measure_pairs
         self.cube_loss = MODELS.build({"type": "ConnectivityLoss", "neighbours": neighbours, **(loss or {})})
@@ -261,14 +265,16 @@ def _mask_of(sample: TaskSample, classes: int, size: Sequence[int]) -> Tensor:
     """(K, H, W) int32, padded like the image."""
     where = sample.metainfo.get("img_path")
     if "gt_map" not in sample and "gt_ids" not in sample:
-        raise DataError(f"{where}: expected gt_map to learn from, found none; load it with LoadMaskAnnotation")
+        raise DataError(where, expected="gt_map to learn from", found="none", advice="load it with LoadMaskAnnotation")
     truth = sample.gt_ids.int() if "gt_ids" in sample else (sample.gt_map > _SALIENT_FROM).int()
     truth = truth[None] if truth.ndim == 2 else truth
     expected = (classes, *sample.metainfo.get("img_shape", size)[:2])
     if tuple(truth.shape) != tuple(expected):
         raise DataError(
-            f"{where}: expected gt_map of {expected} (classes, height, width), found {tuple(truth.shape)}; change the "
-            "mask together with its image"
+            where,
+            expected=f"gt_map of {expected} (classes, height, width)",
+            found=f"{tuple(truth.shape)}",
+            advice="change the mask together with its image",
         )
     return F.pad(truth, (0, size[1] - truth.shape[2], 0, size[0] - truth.shape[1]))
 

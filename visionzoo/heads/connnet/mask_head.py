@@ -65,7 +65,9 @@ class ConnectivityMaskHead(BaseModule):
         require_known(variant, self.VARIANTS, "ConnectivityMaskHead variant")
         require_known(pair, REDUCTIONS, "reduction of pairs")
         if num_classes < 1:
-            raise ConfigError(f"ConnectivityMaskHead: expected num_classes from 1 on, found {num_classes}; name them")
+            raise ConfigError(
+                "ConnectivityMaskHead", expected="num_classes from 1 on", found=f"{num_classes}", advice="name them"
+            )
         chosen = {"num_convs": num_convs, "conv_out_channels": conv_out_channels}
         sizes = self.VARIANTS[variant] | {name: value for name, value in chosen.items() if value is not None}
         self.num_classes, self.neighbours, self.pair = num_classes, neighbours, pair

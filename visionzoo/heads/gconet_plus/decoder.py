@@ -50,9 +50,10 @@ class Decoder(nn.Module):
         super().__init__()
         if len(in_channels) < 2 or width % 2 ** (len(in_channels) - 2):
             raise ConfigError(
-                f"GCoNetPlusHead: expected two maps or more and a width that is a multiple of "
-                f"{2 ** max(0, len(in_channels) - 2)}, found {len(in_channels)} maps and width {width}; change "
-                "model.head.width or the backbone's out_indices"
+                "GCoNetPlusHead",
+                expected=f"two maps or more and a width that is a multiple of {2 ** max(0, len(in_channels) - 2)}",
+                found=f"{len(in_channels)} maps and width {width}",
+                advice="change model.head.width or the backbone's out_indices",
             )
         widths = [width // 2**level for level in range(len(in_channels) - 1)]
         self.out_channels = widths[-1]

@@ -209,7 +209,9 @@ class GCoNetPlusHead(BaseModule):
         maps = step(raw, sizes) if self.cem else raw
         if self.refine == 4:
             if inputs is None:
-                raise ConfigError("GCoNetPlusHead: expected the images for refine=4, found none; pass inputs")
+                raise ConfigError(
+                    "GCoNetPlusHead", expected="the images for refine=4", found="none", advice="pass inputs"
+                )
             maps = self.refiner(torch.cat([inputs, maps], 1))
         elif self.refine:
             maps = self.refiner(maps)
@@ -247,7 +249,10 @@ class GCoNetPlusHead(BaseModule):
         """Features and classes of the images under their maps; the gradient goes through the mask."""
         if inputs is None or encode is None:
             raise ConfigError(
-                "GCoNetPlusHead: expected the images and the encoder for RACM, found none; use TaskModel, or racm=False"
+                "GCoNetPlusHead",
+                expected="the images and the encoder for RACM",
+                found="none",
+                advice="use TaskModel, or racm=False",
             )
         prob = mask.sigmoid()
         if self.racm_operation == "c":
@@ -261,8 +266,10 @@ class GCoNetPlusHead(BaseModule):
         """Group sizes two by two; the last group may be alone where nothing compares the two."""
         if len(sizes) % 2 and (self.gcm or self.gst_on):
             raise DataError(
-                f"GCoNetPlusHead: expected pairs of groups, found {len(sizes)} groups in a batch; take an even "
-                "batch_size, or CoSaliencyPairs"
+                "GCoNetPlusHead",
+                expected="pairs of groups",
+                found=f"{len(sizes)} groups in a batch",
+                advice="take an even batch_size, or CoSaliencyPairs",
             )
         return [list(sizes[start : start + 2]) for start in range(0, len(sizes), 2)]
 
@@ -355,4 +362,4 @@ def _check(
             in_strides=list(in_strides), gam=gam, gcm=gcm, racm=racm, racm_operation=racm_operation,
             gst_on=list(gst_on), refine=refine, images_at_once=images_at_once,
         )  # fmt: skip
-        raise ConfigError(f"GCoNetPlusHead: expected {wrong[0]}, found {found}; correct it")
+        raise ConfigError("GCoNetPlusHead", expected=f"{wrong[0]}", found=f"{found}", advice="correct it")

@@ -83,14 +83,18 @@ def _state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 def _require_gconet_plus(state: Mapping[str, Tensor]) -> None:
     if any(name.startswith(("ginet.", "co_classifier.", "toplayer.", "dslayer")) for name in state):
         raise CheckpointError(
-            "checkpoint: expected GCoNet+ (bb.*, top_layer.*, db_output_decoder.*), found GCoNet, its predecessor of "
-            "another architecture; give one of the files of GCoNet+, as ultimate_duts_cocoseg.pth"
+            "checkpoint",
+            expected="GCoNet+ (bb.*, top_layer.*, db_output_decoder.*)",
+            found="GCoNet, its predecessor of another architecture",
+            advice="give one of the files of GCoNet+, as ultimate_duts_cocoseg.pth",
         )
     missing = [name for name in ("bb.conv1.0.weight", "top_layer.conv_in.weight") if name not in state]
     if missing:
         raise CheckpointError(
-            f"checkpoint: expected GCoNet+ (bb.*, top_layer.*, enlayer*.*), found no {missing[0]}; give one of the "
-            "authors' files, as ultimate_duts_cocoseg.pth"
+            "checkpoint",
+            expected="GCoNet+ (bb.*, top_layer.*, enlayer*.*)",
+            found=f"no {missing[0]}",
+            advice="give one of the authors' files, as ultimate_duts_cocoseg.pth",
         )
 
 
@@ -103,14 +107,18 @@ def _head_name(name: str, has_cem: bool) -> str:
     for pattern, replacement in _HEAD:
         if pattern.match(name):
             return pattern.sub(replacement, name)
-    raise CheckpointError(f"checkpoint: expected names of GCoNet+, found {name}; give one of the authors' files")
+    raise CheckpointError(
+        "checkpoint", expected="names of GCoNet+", found=f"{name}", advice="give one of the authors' files"
+    )
 
 
 def _encoder_name(name: str, is_resnet: bool) -> str:
     """``bb.conv3.17.weight`` is layer 17 of VGG; ``bb.conv3.0.conv1.weight`` is block 0 of ResNet's second stage."""
     match = _ENCODER.match(name)
     if match is None:
-        raise CheckpointError(f"checkpoint: expected bb.conv1.* to bb.conv5.*, found {name}; give a file of GCoNet+")
+        raise CheckpointError(
+            "checkpoint", expected="bb.conv1.* to bb.conv5.*", found=f"{name}", advice="give a file of GCoNet+"
+        )
     stage, index, rest = int(match[1]), int(match[2]), match[3]
     if not is_resnet:
         return f"features.{index}.{rest}"

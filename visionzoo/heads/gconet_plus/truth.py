@@ -24,7 +24,9 @@ def truth_of(samples: Sequence[TaskSample], size: Sequence[int]) -> Tensor:
 def _masks(sample: TaskSample, count: int, size: Sequence[int]) -> Tensor:
     masks = list(sample.gt_map) if "gt_map" in sample else []
     if len(masks) != count:
-        raise DataError(f"{_name(sample)}: expected {count} masks, one per image, found {len(masks)}; load them")
+        raise DataError(
+            _name(sample), expected=f"{count} masks, one per image", found=f"{len(masks)}", advice="load them"
+        )
     return torch.stack([_padded(torch.as_tensor(mask), sample, size) for mask in masks])
 
 
@@ -32,8 +34,10 @@ def _padded(mask: Tensor, sample: TaskSample, size: Sequence[int]) -> Tensor:
     expected = tuple(sample.metainfo.get("img_shape", size))[:2]
     if tuple(mask.shape) != expected:
         raise DataError(
-            f"{_name(sample)}: expected masks of {expected[1]}x{expected[0]} pixels as the images that leave the "
-            f"pipeline, found {'x'.join(map(str, reversed(mask.shape)))}; resize both in the pipeline"
+            _name(sample),
+            expected=f"masks of {expected[1]}x{expected[0]} pixels as the images that leave the pipeline",
+            found=f"{'x'.join(map(str, reversed(mask.shape)))}",
+            advice="resize both in the pipeline",
         )
     missing = (0, size[1] - mask.shape[1], 0, size[0] - mask.shape[0])
     return F.pad(mask.float() / 255, missing)[None]
@@ -50,8 +54,10 @@ def labels_of(samples: Sequence[TaskSample], num_classes: int) -> Tensor:
         label = int(sample.gt_label) if "gt_label" in sample else 0
         if not 0 <= label < num_classes:
             raise DataError(
-                f"{_name(sample)}: expected a class from 0 to {num_classes - 1}, found {label}; correct the data set's "
-                "label_offset or model.head.num_classes"
+                _name(sample),
+                expected=f"a class from 0 to {num_classes - 1}",
+                found=f"{label}",
+                advice="correct the data set's label_offset or model.head.num_classes",
             )
         labels += [label] * count
     return torch.tensor(labels)

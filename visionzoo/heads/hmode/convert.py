@@ -42,8 +42,10 @@ def convert_model(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     missing = [name for name in _LEAST if name not in state]
     if missing:
         raise CheckpointError(
-            f"checkpoint: expected HMoDE (features1.*, de_pred1.*, gating1.*, mask.*), found no {missing[0]}; "
-            f"{_EXAMPLE}"
+            "checkpoint",
+            expected="HMoDE (features1.*, de_pred1.*, gating1.*, mask.*)",
+            found=f"no {missing[0]}",
+            advice=f"{_EXAMPLE}",
         )
     return {_renamed(name): value for name, value in state.items()}
 
@@ -59,7 +61,7 @@ def _renamed(name: str) -> str:
         return f"backbone.features.{_FIRST_LAYERS[int(match[1]) - 1] + int(match[2])}.{match[3]}"
     match = _HEAD.match(name)
     if match is None:
-        raise CheckpointError(f"checkpoint: expected names of HMoDE, found {name}; {_EXAMPLE}")
+        raise CheckpointError("checkpoint", expected="names of HMoDE", found=f"{name}", advice=f"{_EXAMPLE}")
     return f"head.{_part_of(match)}.0.{match['leaf']}"
 
 

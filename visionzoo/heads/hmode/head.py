@@ -275,8 +275,10 @@ def _require_experts(experts: int | None, levels: int) -> int:
     if levels < 2 or (experts is not None and not 2 <= experts <= levels):
         found = f"{levels} level{'s' * (levels != 1)}" + ("" if experts is None else f" and experts={experts}")
         raise ConfigError(
-            f"HMoDEHead: expected two levels at least, and no more experts than levels, found {found}; give the "
-            "backbone more levels (out_indices)"
+            "HMoDEHead",
+            expected="two levels at least, and no more experts than levels",
+            found=f"{found}",
+            advice="give the backbone more levels (out_indices)",
         )
     return min(EXPERTS, levels) if experts is None else experts
 
@@ -284,10 +286,15 @@ def _require_experts(experts: int | None, levels: int) -> int:
 def _require_shares(options: dict[str, Any]) -> None:
     for name in ("relative_from", "margin"):
         if not 0 <= options[name] <= 1:
-            raise ConfigError(f"HMoDEHead.{name}: expected a share from 0 to 1, found {options[name]}; use 0.5")
+            raise ConfigError(
+                f"HMoDEHead.{name}", expected="a share from 0 to 1", found=f"{options[name]}", advice="use 0.5"
+            )
     if options["relative_weight"] < 0:
         raise ConfigError(
-            f"HMoDEHead.relative_weight: expected a number from 0 on, found {options['relative_weight']}; use 0.1"
+            "HMoDEHead.relative_weight",
+            expected="a number from 0 on",
+            found=f"{options['relative_weight']}",
+            advice="use 0.1",
         )
 
 

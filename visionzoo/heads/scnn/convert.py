@@ -102,7 +102,10 @@ def convert_model(checkpoint: Mapping[str, Any], *, input_size: Sequence[int] | 
         old = max((start for start in table if name.startswith(start)), key=len, default=None)
         if old is None:
             raise CheckpointError(
-                f"checkpoint: expected SCNN's tensors alone, found {name}; give a released file of SCNN with VGG-16"
+                "checkpoint",
+                expected="SCNN's tensors alone",
+                found=f"{name}",
+                advice="give a released file of SCNN with VGG-16",
             )
         found[table[old] + name.removeprefix(old)] = value
     found = _with_filled(found)
@@ -173,8 +176,12 @@ def _layout_of(state: Mapping[str, Tensor]) -> Mapping[str, str]:
             return table
     found = ", ".join(list(state)[:3]) or "no tensors"
     raise CheckpointError(
-        "checkpoint: expected SCNN's names (backbone.0.weight of the PyTorch port, 0.weight of Torch7, encoder.* of "
-        f"pytorch-auto-drive), found {found}; give a released file of SCNN with VGG-16"
+        "checkpoint",
+        expected=(
+            "SCNN's names (backbone.0.weight of the PyTorch port, 0.weight of Torch7, encoder.* of pytorch-auto-drive)"
+        ),
+        found=found,
+        advice="give a released file of SCNN with VGG-16",
     )
 
 
@@ -209,8 +216,10 @@ def _require_all(found: Mapping[str, Tensor]) -> None:
     if missing or strangers or len(biases & set(found)) not in (0, len(biases)):
         what = f"no tensor for {missing[0]}" if missing else f"one for {(strangers or sorted(biases))[0]}"
         raise CheckpointError(
-            f"checkpoint: expected the {len(expected)} tensors of SCNN with VGG-16, found {len(found)}, and {what}; "
-            "give a whole released file"
+            "checkpoint",
+            expected=f"the {len(expected)} tensors of SCNN with VGG-16",
+            found=f"{len(found)}, and {what}",
+            advice="give a whole released file",
         )
 
 
@@ -220,7 +229,10 @@ def _kernel_of(name: str, weight: Tensor, direction: str) -> Tensor:
     if weight.ndim != 4 or weight.shape[axis] != 1:
         wanted = "(C, C, 1, K)" if axis == 2 else "(C, C, K, 1)"
         raise CheckpointError(
-            f"checkpoint: expected a kernel {wanted} for {name}, found {tuple(weight.shape)}; give a released file"
+            "checkpoint",
+            expected=f"a kernel {wanted} for {name}",
+            found=f"{tuple(weight.shape)}",
+            advice="give a released file",
         )
     return weight.squeeze(axis)
 
@@ -230,7 +242,11 @@ def _require_size(cells: int, input_size: Sequence[int]) -> None:
     if cells != (height // _CELL) * (width // _CELL):
         usual = [f"{h}x{w}" for h, w in _usual_sizes(cells)]
         raise CheckpointError(
-            f"checkpoint: expected an existence branch for images of {height}x{width}, {height // _CELL} x "
-            f"{width // _CELL} cells, found one of {cells} cells{', as of ' + usual[0] if usual else ''}; build the "
-            "model with that model.head.input_size (images may have another size), or train the branch anew"
+            "checkpoint",
+            expected=f"an existence branch for images of {height}x{width}, {height // _CELL} x {width // _CELL} cells",
+            found=f"one of {cells} cells{', as of ' + usual[0] if usual else ''}",
+            advice=(
+                "build the model with that model.head.input_size (images may have another size), or train the branch "
+                "anew"
+            ),
         )

@@ -88,7 +88,7 @@ class SCNNHead(BaseModule):
         super().__init__(init_cfg)
         require_known(variant, self.VARIANTS, "SCNNHead variant")
         if lanes < 1:
-            raise ConfigError(f"SCNNHead: expected lanes from 1 on, found {lanes}; 4 is usual")
+            raise ConfigError("SCNNHead", expected="lanes from 1 on", found=f"{lanes}", advice="4 is usual")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         widths = self.VARIANTS[variant]
         self.reducer = Reducer(channels, list(in_strides), reducer, widths["width"], widths["hidden"])
@@ -157,7 +157,7 @@ def _grid_of(input_size: Sequence[int], stride: int) -> tuple[int, int]:
     sizes = tuple(input_size)
     if len(sizes) != 2 or min(sizes) < 1:
         raise ConfigError(
-            f"SCNNHead.input_size: expected (height, width) in pixels, found {input_size}; use (288, 800)"
+            "SCNNHead.input_size", expected="(height, width) in pixels", found=f"{input_size}", advice="use (288, 800)"
         )
     height, width = (max(1, side // (2 * stride)) for side in sizes)
     return height, width
@@ -167,18 +167,22 @@ def _map_of(sample: TaskSample, lanes: int) -> Tensor:
     """(H, W) of 0 to K."""
     where = sample.metainfo.get("img_path")
     if "gt_map" not in sample:
-        raise DataError(f"{where}: expected gt_map to learn from, found none; use a list of images with masks")
+        raise DataError(where, expected="gt_map to learn from", found="none", advice="use a list of images with masks")
     truth = sample.gt_map
     expected = tuple(sample.metainfo.get("img_shape", truth.shape)[:2])
     if truth.is_floating_point() or tuple(truth.shape) != expected:
         raise DataError(
-            f"{where}: expected gt_map of integers and of {expected} (height, width), found {truth.dtype} of "
-            f"{tuple(truth.shape)}; change the mask together with its image"
+            where,
+            expected=f"gt_map of integers and of {expected} (height, width)",
+            found=f"{truth.dtype} of {tuple(truth.shape)}",
+            advice="change the mask together with its image",
         )
     if truth.numel() and not 0 <= int(truth.amin()) <= int(truth.amax()) <= lanes:
         raise DataError(
-            f"{where}: expected lanes 0 to {lanes} in gt_map, found {int(truth.amin())} to {int(truth.amax())}; check "
-            "the mask, or set model.head.lanes"
+            where,
+            expected=f"lanes 0 to {lanes} in gt_map",
+            found=f"{int(truth.amin())} to {int(truth.amax())}",
+            advice="check the mask, or set model.head.lanes",
         )
     return truth
 
@@ -195,7 +199,9 @@ def _exist_of(sample: TaskSample, truth: Tensor, lanes: int) -> Tensor:
     exist = torch.as_tensor(sample.gt_exist)
     if tuple(exist.shape) != (lanes,):
         raise DataError(
-            f"{sample.metainfo.get('img_path')}: expected gt_exist of {lanes} numbers, found {tuple(exist.shape)}; "
-            "check the list, or set model.head.lanes"
+            sample.metainfo.get("img_path"),
+            expected=f"gt_exist of {lanes} numbers",
+            found=f"{tuple(exist.shape)}",
+            advice="check the list, or set model.head.lanes",
         )
     return exist

@@ -43,8 +43,10 @@ class Reducer(nn.Module):
         require_known(kind, REDUCERS, "reducer of SCNNHead")
         if not in_channels or len(in_channels) != len(in_strides):
             raise ConfigError(
-                f"SCNNHead: expected as many in_strides as in_channels, found {list(in_strides)} and "
-                f"{list(in_channels)}; leave both out, they are filled in"
+                "SCNNHead",
+                expected="as many in_strides as in_channels",
+                found=f"{list(in_strides)} and {list(in_channels)}",
+                advice="leave both out, they are filled in",
             )
         self.levels = _levels_of(in_strides)
         self.stride = min(in_strides[level] for level in self.levels)

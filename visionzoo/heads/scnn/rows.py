@@ -78,7 +78,9 @@ def rows_of(given: Mapping | None) -> Rows:
     rows = replace(KINDS[kind], **chosen)
     if len(rows.size) != 2 or min(*rows.size, rows.gap) < 1 or rows.points < 2:
         raise ConfigError(
-            f"SCNNHead.rows: expected size (H, W), gap from 1 and points from 2 on, found {rows.size}, {rows.gap} and "
-            f"{rows.points}; leave out what the data set does not change"
+            "SCNNHead.rows",
+            expected="size (H, W), gap from 1 and points from 2 on",
+            found=f"{rows.size}, {rows.gap} and {rows.points}",
+            advice="leave out what the data set does not change",
         )
     return rows

@@ -65,7 +65,7 @@ class CountMetric(BaseMetric):
         self.categories = (categories,) if isinstance(categories, str) else tuple(categories)
         if any(level < 0 for level in self.game_levels):
             raise ConfigError(
-                f"CountMetric: expected game_levels from 0 on, found {list(game_levels)}; use (0, 1, 2, 3)"
+                "CountMetric", expected="game_levels from 0 on", found=f"{list(game_levels)}", advice="use (0, 1, 2, 3)"
             )
         for name in self.categories:
             require_known(name, CATEGORIES, "category of CountMetric")
@@ -120,8 +120,10 @@ def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple
     height, width = sample["ori_shape"][:2]
     if roi is not None and roi.shape != (height, width):
         raise DataError(
-            f"{name}: expected gt_roi of {width}x{height} pixels like the original image, found "
-            f"{roi.shape[1]}x{roi.shape[0]}; load it without resizing to measure"
+            name,
+            expected=f"gt_roi of {width}x{height} pixels like the original image",
+            found=f"{roi.shape[1]}x{roi.shape[0]}",
+            advice="load it without resizing to measure",
         )
     predicted = count_of(sample, (width, height)).full_density().astype(np.float64)
     true = count_map(points, (height, width))
@@ -136,7 +138,7 @@ def _true_count(sample: Mapping[str, Any], name: str) -> float:
 
 def _require(sample: Mapping[str, Any], key: str, name: str, advice: str) -> Any:
     if sample.get(key) is None:
-        raise DataError(f"CountMetric: expected {key} in every sample, found none in {name}; {advice}")
+        raise DataError("CountMetric", expected=f"{key} in every sample", found=f"none in {name}", advice=f"{advice}")
     return sample[key]
 
 

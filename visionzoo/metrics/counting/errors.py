@@ -51,7 +51,7 @@ def count_errors(pred: Any, gt: Any) -> CountErrors:
     """
     found, true = _counts(pred), _counts(gt)
     if len(found) != len(true):
-        raise DataError(f"counts: expected as many predictions as true counts, found {len(found)} and {len(true)}")
+        raise DataError("counts", expected="as many predictions as true counts", found=f"{len(found)} and {len(true)}")
     if not len(true):
         return CountErrors(NONE, NONE, NONE, 0)
     errors = np.abs(found - true)
@@ -68,8 +68,10 @@ def mean_over_folds(folds: Sequence[CountErrors]) -> CountErrors:
     """
     if not folds or not all(fold.images for fold in folds):
         raise DataError(
-            f"folds: expected one or more, each with images, found {[fold.images for fold in folds]} images; "
-            "measure every fold first"
+            "folds",
+            expected="one or more, each with images",
+            found=f"{[fold.images for fold in folds]} images",
+            advice="measure every fold first",
         )
     mae, rmse, nae = np.mean([fold.row() for fold in folds], axis=0).tolist()
     return CountErrors(mae, rmse, nae, sum(fold.images for fold in folds))
@@ -79,7 +81,9 @@ def _counts(values: Any) -> np.ndarray:
     counts = np.asarray(values, dtype=np.float64).reshape(-1)
     if not np.isfinite(counts).all():
         raise DataError(
-            f"counts: expected finite numbers, found {np.count_nonzero(~np.isfinite(counts))} that are not; check the "
-            "model and the annotations"
+            "counts",
+            expected="finite numbers",
+            found=f"{np.count_nonzero(~np.isfinite(counts))} that are not",
+            advice="check the model and the annotations",
         )
     return counts

@@ -25,8 +25,10 @@ def game(pred: np.ndarray, gt: np.ndarray, level: int) -> float:
     """
     if pred.shape != gt.shape or pred.ndim != 2 or level < 0:
         raise DataError(
-            f"GAME: expected two maps (H, W) of one size and a level from 0 on, found {pred.shape}, {gt.shape} and "
-            f"level {level}; resize the prediction so that its sum stays"
+            "GAME",
+            expected="two maps (H, W) of one size and a level from 0 on",
+            found=f"{pred.shape}, {gt.shape} and level {level}",
+            advice="resize the prediction so that its sum stays",
         )
     errors = np.asarray(pred, dtype=np.float64) - gt
     for axis in (0, 1):

@@ -59,8 +59,10 @@ def errors_by_category(pred: Any, gt: Any, category: Any, names: Sequence[str], 
     found, true, index = (np.asarray(values).reshape(-1) for values in (pred, gt, category))
     if not len(found) == len(true) == len(index) or not np.isin(index, np.arange(len(names))).all():
         raise DataError(
-            f"{kind}: expected a number from 0 to {len(names) - 1} for each of {len(true)} images, found "
-            f"{index[:10].tolist()}{', ...' if len(index) > 10 else ''}; correct the lists of the data set"
+            kind,
+            expected=f"a number from 0 to {len(names) - 1} for each of {len(true)} images",
+            found=f"{index[:10].tolist()}{', ...' if len(index) > 10 else ''}",
+            advice="correct the lists of the data set",
         )
     errors = tuple(count_errors(found[index == number], true[index == number]) for number in range(len(names)))
     empty = [name for name, each in zip(names, errors, strict=True) if not each.images]

@@ -54,8 +54,9 @@ class CULaneMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if len(image_size) != 2 or min(image_size) < 1 or lane_width < 1 or not 0 <= iou_thr < 1:
             raise ConfigError(
-                f"CULaneMetric: expected image_size of two sides, lane_width from 1 on and iou_thr in [0, 1), found "
-                f"{tuple(image_size)}, {lane_width} and {iou_thr}"
+                "CULaneMetric",
+                expected="image_size of two sides, lane_width from 1 on and iou_thr in [0, 1)",
+                found=f"{tuple(image_size)}, {lane_width} and {iou_thr}",
             )
         self.image_size = (int(image_size[0]), int(image_size[1]))
         self.lane_width, self.iou_thr = lane_width, iou_thr
@@ -83,9 +84,13 @@ class CULaneMetric(BaseMetric):
         if shape is not None and tuple(shape[:2]) != self.image_size[::-1]:
             width, height = self.image_size
             raise DataError(
-                f"CULaneMetric: expected images of {width}x{height} pixels, found {shape[1]}x{shape[0]} in {name}; "
-                f"set image_size=({shape[1]}, {shape[0]}) and lane_width in proportion, "
-                f"{max(1, round(self.lane_width * shape[1] / width))}"
+                "CULaneMetric",
+                expected=f"images of {width}x{height} pixels",
+                found=f"{shape[1]}x{shape[0]} in {name}",
+                advice=(
+                    f"set image_size=({shape[1]}, {shape[0]}) and lane_width in proportion, "
+                    f"{max(1, round(self.lane_width * shape[1] / width))}"
+                ),
             )
 
     def compute_metrics(self, results: list[tuple[str | None, LaneCounts]]) -> dict[str, float]:
@@ -118,7 +123,7 @@ class TuSimpleMetric(BaseMetric):
     def __init__(self, pixels: float = PIXELS, collect_device: str = "cpu", prefix: str | None = None):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if not pixels > 0:
-            raise ConfigError(f"TuSimpleMetric: expected pixels above 0, found {pixels}")
+            raise ConfigError("TuSimpleMetric", expected="pixels above 0", found=f"{pixels}")
         self.pixels = pixels
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
@@ -147,5 +152,7 @@ def _require(sample: Mapping[str, Any], keys: Sequence[str], metric: str, number
     for key in keys:
         if sample.get(key) is None:
             source = "the model's head" if key.startswith("pred_") else "the data set, or meta_keys of PackTaskInputs,"
-            raise DataError(f"{metric}: expected {key} in every sample, found none in {name}; {source} has to give it")
+            raise DataError(
+                metric, expected=f"{key} in every sample", found=f"none in {name}", advice=f"{source} has to give it"
+            )
     return name

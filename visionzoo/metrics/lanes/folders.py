@@ -82,8 +82,10 @@ def score_culane_folders(
     for root, index in ((pred_root, 0), (anno_root, 1)):
         if not any(os.path.isfile(pair[index]) for pair in pairs):
             raise DataError(
-                f"{root}: expected files such as {lines_path(by_name[0][0])}, found none of {len(pairs)}; "
-                "check the folder and the list"
+                root,
+                expected=f"files such as {lines_path(by_name[0][0])}",
+                found=f"none of {len(pairs)}",
+                advice="check the folder and the list",
             )
     score = partial(_score_pair, size=size, width=width, threshold=threshold)
     counts = list(_shown(_mapped(score, pairs, processes), len(pairs), progress))
@@ -107,7 +109,9 @@ def _listed(lists: str | Path | Mapping[str, str | Path]) -> list[tuple[str, str
     else:
         named = [(scenario_of(Path(lists).stem), Path(lists))]
     if not named:
-        raise DataError(f"{lists}: expected lists of images, test0_normal.txt and others, found none; check the path")
+        raise DataError(
+            lists, expected="lists of images, test0_normal.txt and others", found="none", advice="check the path"
+        )
     return [(words[0], scenario) for scenario, path in named for _, words in read_list(path)]
 
 
@@ -166,12 +170,16 @@ def _require_same_images(found: list[str], labels: Mapping[str, dict], pred_file
     lacking = sorted(set(labels) - set(found))
     if lacking:
         raise DataError(
-            f"{pred_file}: expected the {len(labels)} images of {label_file}, found {len(lacking)} missing "
-            f"({', '.join(lacking[:3])}); predict all of them, also those without a lane"
+            pred_file,
+            expected=f"the {len(labels)} images of {label_file}",
+            found=f"{len(lacking)} missing ({', '.join(lacking[:3])})",
+            advice="predict all of them, also those without a lane",
         )
     strange = [name for name, times in Counter(found).items() if name not in labels or times > 1]
     if strange:
         raise DataError(
-            f"{pred_file}: expected every image of {label_file} once, found {strange[0]} "
-            f"{'twice' if strange[0] in labels else 'that is not in it'}; remove the line"
+            pred_file,
+            expected=f"every image of {label_file} once",
+            found=f"{strange[0]} {'twice' if strange[0] in labels else 'that is not in it'}",
+            advice="remove the line",
         )

@@ -129,7 +129,9 @@ def _as_rows(lanes: Sequence[Sequence[float]], h_samples: Sequence[float], kind:
     for lane in lanes:
         if len(lane) != len(h_samples):
             raise DataError(
-                f"{kind} of TuSimple: expected {len(h_samples)} numbers in every lane, as many as h_samples, found "
-                f"{len(lane)}; write -2 where a lane has no point"
+                f"{kind} of TuSimple",
+                expected=f"{len(h_samples)} numbers in every lane, as many as h_samples",
+                found=f"{len(lane)}",
+                advice="write -2 where a lane has no point",
             )
     return np.asarray(lanes, dtype=np.float64).reshape(len(lanes), len(h_samples))

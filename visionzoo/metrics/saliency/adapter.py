@@ -68,7 +68,10 @@ class SaliencyMetric(BaseMetric):
         for key, source in (("pred_map", "the model's head"), ("gt_map", "the data set")):
             if sample.get(key) is None:
                 raise DataError(
-                    f"SaliencyMetric: expected {key} in every sample, found none in {name}; {source} has to give it"
+                    "SaliencyMetric",
+                    expected=f"{key} in every sample",
+                    found=f"none in {name}",
+                    advice=f"{source} has to give it",
                 )
         pair = score_pair(sample["pred_map"], sample["gt_map"], self.protocol, self.measures, where=name)
         return name, str(sample.get("group") or ""), pair

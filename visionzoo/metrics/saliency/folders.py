@@ -66,8 +66,10 @@ def score_folders(
         raise _one_sided(only_predictions, gt_root, pred_root)
     if not predictions & masks:
         raise DataError(
-            f"{pred_root}: expected images named as those of {gt_root}, found no common name among "
-            f"{len(predictions)} and {len(masks)}; check both folders"
+            pred_root,
+            expected=f"images named as those of {gt_root}",
+            found=f"no common name among {len(predictions)} and {len(masks)}",
+            advice="check both folders",
         )
     scores, rows = SaliencyScores(), {}
     for name in sorted(predictions & masks):
@@ -81,15 +83,17 @@ def score_folders(
 def _names(root: Path) -> set[str]:
     """``<name>`` and ``<group>/<name>`` of all images."""
     if not root.is_dir():
-        raise DataError(f"{root}: expected a folder of images, found none; check the path")
+        raise DataError(root, expected="a folder of images", found="none", advice="check the path")
     paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.suffix.lower() in _IMAGES)
     return {path.relative_to(root).as_posix() for path in paths}
 
 
 def _one_sided(names: Sequence[str], lacks: Path, has: Path) -> DataError:
     return DataError(
-        f"{lacks}: expected all images that {has} has, found {len(names)} missing ({first_of(names)}); "
-        "complete the folder or score without strict"
+        lacks,
+        expected=f"all images that {has} has",
+        found=f"{len(names)} missing ({first_of(names)})",
+        advice="complete the folder or score without strict",
     )
 
 
@@ -101,4 +105,6 @@ def _read(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image.convert("L"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: expected a readable image, found {error}; write or download it again") from error
+        raise DataError(
+            path, expected="a readable image", found=f"{error}", advice="write or download it again"
+        ) from error

@@ -31,10 +31,15 @@ def grey_prediction(values: Any, where: str = "prediction") -> np.ndarray:
     if array.dtype == bool:
         return array * np.uint8(255)
     if not np.issubdtype(array.dtype, np.floating):
-        raise DataError(f"{where}: expected uint8, bool or floats in [0, 1], found {array.dtype}; convert it first")
+        raise DataError(
+            where, expected="uint8, bool or floats in [0, 1]", found=f"{array.dtype}", advice="convert it first"
+        )
     if not (array.min() >= 0 and array.max() <= 1):  # also when nan
         raise DataError(
-            f"{where}: expected floats in [0, 1], found {array.min():g} to {array.max():g}; apply the sigmoid first"
+            where,
+            expected="floats in [0, 1]",
+            found=f"{array.min():g} to {array.max():g}",
+            advice="apply the sigmoid first",
         )
     single = array.astype(np.float32) if array.dtype == np.float16 else array
     return (single * 255).astype(np.uint8)
@@ -54,9 +59,11 @@ def grey_mask(values: Any, where: str = "mask") -> np.ndarray:
     if array.dtype == bool:
         return array * np.uint8(255)
     if array.dtype != np.uint8:
-        raise DataError(f"{where}: expected uint8 with 0 to 255, or bool, found {array.dtype}; convert it first")
+        raise DataError(
+            where, expected="uint8 with 0 to 255, or bool", found=f"{array.dtype}", advice="convert it first"
+        )
     if array.max() == 1:
-        raise DataError(f"{where}: expected 255 for foreground, found 0 and 1; multiply by 255 or pass bool")
+        raise DataError(where, expected="255 for foreground", found="0 and 1", advice="multiply by 255 or pass bool")
     return array
 
 
@@ -68,7 +75,7 @@ def _plane(values: Any, where: str) -> np.ndarray:
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2 or not array.size:
-        raise DataError(f"{where}: expected (H, W) or (1, H, W) with pixels, found {array.shape}")
+        raise DataError(where, expected="(H, W) or (1, H, W) with pixels", found=f"{array.shape}")
     return array
 
 
@@ -82,8 +89,10 @@ def same_size(prediction: np.ndarray, mask: np.ndarray, protocol: Protocol, wher
         return prediction
     if not protocol.resizes:
         raise DataError(
-            f"{where}: expected a prediction of its mask's size {mask.shape}, found {prediction.shape}; "
-            f"resize it, as protocol {protocol.name!r} does not"
+            where,
+            expected=f"a prediction of its mask's size {mask.shape}",
+            found=f"{prediction.shape}",
+            advice=f"resize it, as protocol {protocol.name!r} does not",
         )
     from PIL import Image
 

@@ -92,13 +92,15 @@ class Protocol:
         """
         names = self.default if measures is None else tuple(measures)
         if not names:
-            raise ConfigError(f"saliency measures: expected at least one of {', '.join(self.measures)}, found none")
+            raise ConfigError("saliency measures", expected=f"at least one of {', '.join(self.measures)}", found="none")
         for name in names:
             require_known(name, MEASURES, "saliency measure")
             if name not in self.measures:
                 raise ConfigError(
-                    f"saliency measures: expected those of protocol {self.name!r} ({', '.join(self.measures)}), "
-                    f"found {name!r}; leave it out or take the other protocol"
+                    "saliency measures",
+                    expected=f"those of protocol {self.name!r} ({', '.join(self.measures)})",
+                    found=f"{name!r}",
+                    advice="leave it out or take the other protocol",
                 )
         return names
 

@@ -134,8 +134,10 @@ class SaliencyScores:
         elif other.images:
             if _kind(self) != _kind(other):
                 raise ConfigError(
-                    "saliency scores: expected parts of one protocol and the same measures, "
-                    f"found {_kind(self)} and {_kind(other)}; score all alike"
+                    "saliency scores",
+                    expected="parts of one protocol and the same measures",
+                    found=f"{_kind(self)} and {_kind(other)}",
+                    advice="score all alike",
                 )
             self.images += other.images
             self.numbers = {name: value + other.numbers[name] for name, value in self.numbers.items()}
@@ -162,7 +164,7 @@ class SaliencyScores:
 
     def _counted(self) -> int:
         if not self.images:
-            raise DataError("saliency scores: expected at least one pair, found none; check the data set")
+            raise DataError("saliency scores", expected="at least one pair", found="none", advice="check the data set")
         return self.images
 
 

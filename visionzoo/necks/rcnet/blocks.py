@@ -117,15 +117,19 @@ def _conv3x3(channels: int, bias: bool, cfg: Mapping | None) -> nn.Module:
     options: dict[str, Any] = dict(cfg or {"type": "Conv2d"})
     kind, groups = options.pop("type", None), options.pop("deform_groups", 1)
     if kind not in ("Conv2d", "DCNv2") or options or (kind == "Conv2d" and groups != 1):
-        raise ConfigError(f"RCNet.out_conv_cfg: expected {_OUT_CONVS}, found {dict(cfg or {})}; use one of these")
+        raise ConfigError(
+            "RCNet.out_conv_cfg", expected=f"{_OUT_CONVS}", found=f"{dict(cfg or {})}", advice="use one of these"
+        )
     if kind == "Conv2d":
         conv = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
         xavier(conv)
         return conv
     if groups < 1 or channels % groups:
         raise ConfigError(
-            f"RCNet.out_conv_cfg.deform_groups: expected a divisor of the {channels} channels, found {groups}; "
-            "use 1 or 2"
+            "RCNet.out_conv_cfg.deform_groups",
+            expected=f"a divisor of the {channels} channels",
+            found=f"{groups}",
+            advice="use 1 or 2",
         )
     return DeformConv(channels, groups, bias=bias)
 

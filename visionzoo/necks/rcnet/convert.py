@@ -39,8 +39,10 @@ def convert(state: Mapping[str, Any]) -> dict[str, Tensor]:
     strangers = [name for name in neck if not _NECK.match(name)]
     if strangers or not neck:
         raise CheckpointError(
-            "checkpoint: expected an RCNet neck (lateral_convs.*, RevFP.*, CSN.*), found "
-            f"{strangers[0] if strangers else 'no weights'}; give a checkpoint of a detector with this neck"
+            "checkpoint",
+            expected="an RCNet neck (lateral_convs.*, RevFP.*, CSN.*)",
+            found=f"{strangers[0] if strangers else 'no weights'}",
+            advice="give a checkpoint of a detector with this neck",
         )
     return neck
 

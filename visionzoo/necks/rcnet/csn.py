@@ -84,8 +84,10 @@ class CSN(nn.Module):
         super().__init__()
         if channels < RATIO or channels % RATIO:
             raise ConfigError(
-                f"RCNet.out_channels: expected a multiple of {RATIO}, because CSN shifts sixteenths of the channels, "
-                f"found {channels}; use {max(1, round(channels / RATIO)) * RATIO}, or csn=False"
+                "RCNet.out_channels",
+                expected=f"a multiple of {RATIO}, because CSN shifts sixteenths of the channels",
+                found=f"{channels}",
+                advice=f"use {max(1, round(channels / RATIO)) * RATIO}, or csn=False",
             )
         self.spatialContext = GlobalContext(channels)
         self.scaleContext = GlobalContext(channels)

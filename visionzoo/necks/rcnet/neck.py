@@ -121,8 +121,10 @@ class RCNet(BaseModule):
         """The maps that RevFP fuses (C3 to C7 in the paper): projected inputs, and further levels from the last."""
         if len(inputs) != len(self.in_channels):
             raise ConfigError(
-                f"RCNet: expected {len(self.in_channels)} feature maps (in_channels={list(self.in_channels)}), found "
-                f"{len(inputs)}; make in_channels and the backbone's out_indices agree"
+                "RCNet",
+                expected=f"{len(self.in_channels)} feature maps (in_channels={list(self.in_channels)})",
+                found=f"{len(inputs)}",
+                advice="make in_channels and the backbone's out_indices agree",
             )
         feats = [lateral(x) for lateral, x in zip(self.lateral_convs, inputs[self.used])]
         for downsample in self.extra_downsamples:
@@ -139,18 +141,24 @@ def _even(x: Tensor) -> Tensor:
 def _used_levels(num_ins: int, num_outs: int, start_level: int, end_level: int) -> slice:
     """Which inputs are used; the counts must fit as in the authors' code."""
     if num_outs not in LEVELS:
-        raise ConfigError(f"RCNet.num_outs: expected {LEVELS[0]} to {LEVELS[-1]} levels, found {num_outs}; use 5")
+        raise ConfigError(
+            "RCNet.num_outs", expected=f"{LEVELS[0]} to {LEVELS[-1]} levels", found=f"{num_outs}", advice="use 5"
+        )
     end = num_ins if end_level == -1 else end_level
     if not 0 <= start_level < end <= num_ins:
         raise ConfigError(
-            f"RCNet: expected 0 <= start_level < end_level <= {num_ins} inputs, found start_level={start_level} and "
-            f"end_level={end_level}; choose levels that the backbone gives"
+            "RCNet",
+            expected=f"0 <= start_level < end_level <= {num_ins} inputs",
+            found=f"start_level={start_level} and end_level={end_level}",
+            advice="choose levels that the backbone gives",
         )
     used = end - start_level
     if used > num_outs or (end_level != -1 and used != num_outs):
         raise ConfigError(
-            f"RCNet.num_outs: expected {used}{' or more' if end_level == -1 else ''} for inputs {start_level} to "
-            f"{end - 1}, found {num_outs}; change num_outs, start_level or end_level"
+            "RCNet.num_outs",
+            expected=f"{used}{' or more' if end_level == -1 else ''} for inputs {start_level} to {end - 1}",
+            found=f"{num_outs}",
+            advice="change num_outs, start_level or end_level",
         )
     return slice(start_level, end)
 
@@ -160,8 +168,10 @@ def _in_strides(given: Sequence[int] | None, num_ins: int) -> tuple[int, ...]:
         return tuple(4 * 2**i for i in range(num_ins))
     if len(given) != num_ins:
         raise ConfigError(
-            f"RCNet.in_strides: expected one per input, {num_ins}, found {list(given)}; leave it out, "
-            "then it is filled in"
+            "RCNet.in_strides",
+            expected=f"one per input, {num_ins}",
+            found=f"{list(given)}",
+            advice="leave it out, then it is filled in",
         )
     return tuple(given)
 

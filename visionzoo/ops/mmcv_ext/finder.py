@@ -29,7 +29,10 @@ class TorchOpsFinder(MetaPathFinder):
         stale = stale_binaries(path or ())
         if stale:
             raise BrokenOps(
-                f"{EXTENSION}: expected a module compiled for this Python, found {stale[0]}; rebuild it: {PIP_LINE}"
+                EXTENSION,
+                expected="a module compiled for this Python",
+                found=f"{stale[0]}",
+                advice=f"rebuild it: {PIP_LINE}",
             )
         return spec_from_loader(fullname, TorchOpsLoader(), origin="visionzoo.ops.mmcv_ext")
 
@@ -85,8 +88,10 @@ class GuardedLoader(Loader):
 def _explain(error: ImportError, file: str | None) -> NoReturn:
     reason = " ".join(str(error).split())
     raise BrokenOps(
-        f"{EXTENSION}: expected a compiled module that loads, found {file} which does not ({reason}); "
-        f"rebuild it for the installed torch with: {PIP_LINE}"
+        EXTENSION,
+        expected="a compiled module that loads",
+        found=f"{file} which does not ({reason})",
+        advice=f"rebuild it for the installed torch with: {PIP_LINE}",
     ) from error
 
 
@@ -97,8 +102,10 @@ def missing_op(name: str) -> Callable[..., NoReturn]:
 
     def call(*args: object, **kwargs: object) -> NoReturn:
         raise MissingOp(
-            f"mmcv.ops: expected a compiled {name}, found no compiled mmcv and nothing in torch that replaces it; "
-            f"compile mmcv with: {PIP_LINE}"
+            "mmcv.ops",
+            expected=f"a compiled {name}",
+            found="no compiled mmcv and nothing in torch that replaces it",
+            advice=f"compile mmcv with: {PIP_LINE}",
         )
 
     call.__name__ = name
