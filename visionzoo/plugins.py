@@ -102,8 +102,10 @@ def _located(point: EntryPoint) -> Package:
     folders = list(spec.submodule_search_locations or ()) if spec is not None else []
     if not folders:
         raise PluginError(
-            f"plugin {point.name!r}: expected the package {point.module!r}, found none of this name; "
-            f"install it again, or uninstall {_distribution(point)}"
+            f"plugin {point.name!r}",
+            expected=f"the package {point.module!r}",
+            found="none of this name",
+            advice=f"install it again, or uninstall {_distribution(point)}",
         )
     return Package(point.module, Path(folders[0]).resolve())
 
@@ -135,8 +137,10 @@ def import_of_plugin(package: str, module: str) -> object:
     except Exception as error:  # the code of other people may fail in any way
         cause = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise PluginError(
-            f"plugin {package!r}: expected {module} to import, found {type(error).__name__} ({cause}); "
-            "fix it or uninstall it"
+            f"plugin {package!r}",
+            expected=f"{module} to import",
+            found=f"{type(error).__name__} ({cause})",
+            advice="fix it or uninstall it",
         ) from error
 
 
@@ -156,8 +160,10 @@ def merged(files: Callable[[Package], dict[str, Path]], what: str) -> dict[str, 
         for name, path in files(package).items():
             if name in owners:
                 raise PluginError(
-                    f"plugin {package.name!r}: expected a {what} with a name of its own, found {name!r}, "
-                    f"which {owners[name].name} has as well ({path}, {together[name]}); rename one of them"
+                    f"plugin {package.name!r}",
+                    expected=f"a {what} with a name of its own",
+                    found=f"{name!r}, which {owners[name].name} has as well ({path}, {together[name]})",
+                    advice="rename one of them",
                 )
             owners[name], together[name] = package, path
     return together

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from visionzoo.cards import checks as cards_checks
 from visionzoo.cards.checks import difference
 from visionzoo.cards.seeding import fill_weights, seeded_image
 from visionzoo.cards.table import BEGIN, END, with_table, zoo_table
-from visionzoo.cards.verify import record_card, replace_values, table_problem, verify_cards
+from visionzoo.cards.verify import headlines_problem, record_card, replace_values, table_problem, verify_cards
 from visionzoo.cli.cards import main
 from visionzoo.config import load_config
 from visionzoo.errors import CardError
@@ -267,6 +268,15 @@ def test_help_shows_two_examples(capsys, verb):
 def test_no_verb_prints_usage(capsys):
     assert main([]) == 2
     assert "verbs:" in capsys.readouterr().out
+
+
+def test_two_headlines_of_one_system_are_a_problem():
+    cards = [read_card(name) for name in ("scnn_culane", "scnn_tusimple", "connnet_r50")]
+    assert headlines_problem(cards) is None
+    zoo = cards[1].zoo.model_copy(update={"headline": True})
+    cards[1] = replace(cards[1], fields=cards[1].fields.model_copy(update={"visionzoo": zoo}))
+    problem = "expected at most one card of scnn with headline: true, found scnn_culane, scnn_tusimple; keep one"
+    assert headlines_problem(cards) == problem
 
 
 @pytest.mark.parametrize("wrap", [list, lambda metrics: dict(type="Evaluator", metrics=metrics)])

@@ -170,8 +170,8 @@ def test_a_backbone_alone_starts_a_detector(tmp_path, capsys):
     backbone = DiNAT("tiny", out_indices=(3,))
     source, _ = classifier_file(backbone, tmp_path / "model.pth")
     out = tmp_path / "backbone.safetensors"
-    given = ["checkpoint", str(source), str(out), "--from", "dinat", "--as", "backbone", "--fresh-norm"]
-    assert main([*given, "--variant", "dinat_mini"]) == 2
+    given = ["checkpoint", str(source), str(out), "--from", "dinat", "--as", "backbone", "--set", "keep_norm=false"]
+    assert main([*given, "variant=dinat_mini"]) == 2
     assert "model.pth: checkpoint: expected weights of dinat_mini, found those of tiny" in capsys.readouterr().err
     assert not out.exists()
     assert main(given) == 0
@@ -191,8 +191,11 @@ def test_checkpoints_that_a_converter_refuses(tmp_path, capsys):
     out = str(tmp_path / "ours.safetensors")
     cases = [
         ([str(source), out, "--from", "bossnet"], "released.pth: checkpoint: expected to be told the variant"),
-        ([str(source), out, "--from", "bossnet", "--variant", "T0_nose"], "expected BossNet-T0_nose"),
-        ([str(source), out, "--from", "bossnet", "--variant", "T0", "--kernel-size", "3"], "--kernel-size: expected"),
+        ([str(source), out, "--from", "bossnet", "--set", "variant=T0_nose"], "expected BossNet-T0_nose"),
+        (
+            [str(source), out, "--from", "bossnet", "--set", "varant=T0"],
+            "--set varant: expected an option of this converter, found none; did you mean 'variant'?",
+        ),
         ([str(source), out, "--from", "bossnet", "--as", "detector"], "--as detector: expected one of backbone, class"),
         (
             [str(source), out, "--from", "rcnet", "--as", "classifier"],

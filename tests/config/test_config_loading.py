@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from visionzoo.config import config_names, find_config, load_config
+from visionzoo.config.files import headlines
 from visionzoo.errors import ConfigError, UnknownName
 
 
@@ -162,3 +163,16 @@ def test_loading_imports_no_torch(write):
 def test_released_config_loads_with_and_without_tiny(name):
     assert load_config(name).name == name
     assert load_config(name, tiny=True).cfg.to_dict() != load_config(name).cfg.to_dict()
+
+
+def test_a_systems_name_is_a_short_name_of_its_headline():
+    assert headlines() == {
+        "connnet": "connnet_r50",
+        "gconet_plus": "gconet_plus_vgg16bn",
+        "hmode": "hmode_shanghaitech_a",
+        "scnn": "scnn_culane",
+    }
+    assert find_config("scnn").stem == "scnn_culane"
+    assert load_config("hmode").name == "hmode_shanghaitech_a"
+    with pytest.raises(UnknownName):
+        find_config("rcnet")  # no card of RCNet says headline: true

@@ -18,8 +18,8 @@ from visionzoo.datasets.counting.point_files import (
     read_shanghaitech_points,
     read_text_points,
 )
-from visionzoo.datasets.tiny import TWINS, resolve_data_root
-from visionzoo.datasets.tiny.crowds import shanghaitech_info
+from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.datasets.tiny.crowds import TWINS, shanghaitech_info
 from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.errors import ConfigError, DataError, UnknownName
 
@@ -415,10 +415,8 @@ def test_wrong_use():
 
 # --- twins ---
 
-CROWDS = [name for name, place in TWINS.items() if "crowds" in place]
 
-
-@pytest.mark.parametrize("name", CROWDS)
+@pytest.mark.parametrize("name", TWINS)
 def test_a_twin_has_the_same_bytes_every_time(name, monkeypatch, tmp_path):
     options = "size=48" if name == "ucf_cc_50" else "train=5&test=2&size=48"
     roots = []

@@ -171,11 +171,11 @@ def test_a_released_file_becomes_weights_of_a_config(tmp_path, capsys):
     command = ["checkpoint", str(tmp_path / "ultimate.pth"), str(out), "--from", "gconet_plus"]
     assert convert_command([*command, "--as", "backbone"]) == 2
     assert "--as backbone: expected one of model" in capsys.readouterr().err
-    assert convert_command([*command, "--variant", "x"]) == 2
+    assert convert_command([*command, "--set", "variant=x"]) == 2
     assert convert_command(command) == 0
     loaded = get_model("gconet_plus_vgg16bn", weights=out)
     assert count(loaded) == 18_415_048 - 787_968 - 33
-    assert convert_command([*command, "--inference-only", "--overwrite"]) == 0
+    assert convert_command([*command, "--set", "inference_only=true", "--overwrite"]) == 0
     torch.save(model.state_dict(), tmp_path / "ultimate.pth")
     assert convert_command([*command, "--overwrite"]) == 2
     assert "ultimate.pth: checkpoint: expected GCoNet+" in capsys.readouterr().err

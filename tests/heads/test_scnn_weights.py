@@ -162,7 +162,7 @@ def test_the_command(ours, tmp_path, use):
 def test_the_command_refuses_images_of_another_size(ours, tmp_path, capsys):
     source, target = tmp_path / "vgg_SCNN_DULR_w9.pth", tmp_path / "scnn.safetensors"
     torch.save(port(ours), source)
-    command = ["checkpoint", str(source), str(target), "--from", "scnn", "--input-size", "360", "640"]
+    command = ["checkpoint", str(source), str(target), "--from", "scnn", "--set", "input_size=360,640"]
     assert convert_main(command) == 2
     said = capsys.readouterr().err
     assert "images of 360x640, 22 x 40 cells, found one of 900 cells, as of 288x800" in said

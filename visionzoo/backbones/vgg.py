@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError, ConfigError, DataError, require_known
 from visionzoo.registry import MODELS
 
@@ -22,6 +23,7 @@ _DEPTHS = {"11": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2, 2), "16": (2, 2, 3, 3, 3), 
 _STRIDES, _LARGE_FIELD_STRIDES, _DILATED_STAGE = (1, 2, 4, 8, 16), (1, 2, 4, 8, 8), 4
 
 
+@CONVERTERS.register("vgg", use="backbone")
 def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Weights of torchvision's VGG to those of :class:`VGG`: the classifier goes, names stay.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from visionzoo.cli.common import Parser, note, run_command
@@ -31,9 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from visionzoo.cards.files import card_files
     from visionzoo.zoo import list_models
 
-    rows = [_row(name) for name in list_models(args.pattern, args.task)]
+    cards = card_files()
+    rows = [_row(name, cards.get(name)) for name in list_models(args.pattern, args.task)]
     if args.weights:
         rows = [row for row in rows if row["weights"]]
     if args.json:
@@ -45,14 +48,14 @@ def _list(args: argparse.Namespace) -> int:
     return 0 if rows else 1
 
 
-def _row(name: str) -> dict[str, Any]:
-    """What the card says about a model; without a card its config says the task and what it is."""
-    from visionzoo.cards import card_names, read_card
+def _row(name: str, path: Path | None) -> dict[str, Any]:
+    """What the card at ``path`` says about a model; without a card its config says the task and what it is."""
+    from visionzoo.cards import read_card
     from visionzoo.zoo import headline, task_of
 
-    if name not in card_names():
+    if path is None:
         return dict.fromkeys(_COLUMNS) | {"name": name, "task": task_of(name), "weights": 0, "about": headline(name)}
-    card = read_card(name)
+    card = read_card(path)
     weights, licences = len(card.zoo.weights), card.zoo.licenses
     return {
         "name": name,

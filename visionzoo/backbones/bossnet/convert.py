@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError
 
 _BACKBONE = re.compile(r"(conv1|bn1|layer[1-4])\.")
@@ -22,6 +23,7 @@ _FILE_NAME = re.compile(r"bossnet[-_](t0|t1)(?:[-_](nose))?(?![a-z0-9])", re.IGN
 WITH_SE, WITHOUT_SE = ("T0", "T1"), ("T0_nose",)
 
 
+@CONVERTERS.register("bossnet", use="backbone")
 def convert(
     checkpoint: Mapping[str, Any], *, variant: str | None = None, file_name: str | None = None, use_ema: bool = False
 ) -> dict[str, Tensor]:
@@ -51,6 +53,7 @@ def convert(
     return weights
 
 
+@CONVERTERS.register("bossnet", use="classifier")
 def convert_classifier(checkpoint: Mapping[str, Any], *, use_ema: bool = False) -> dict[str, Tensor]:
     """``weight`` (classes, 2048) and ``bias`` (classes,) of the classifier behind the mean of the last map.
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from visionzoo.backbones.dinat.variants import CONV, PATCH, VARIANTS, Design
+from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError, require_known
 
 _BACKBONE = re.compile(r"(patch_embed|levels)\.|norm[0-3]\.")
@@ -46,6 +47,7 @@ _FROM_HUGGING_FACE = tuple(
 _HUGGING_FACE_NORM = re.compile(r"^hidden_states_norms\.stage([1-4])\.")
 
 
+@CONVERTERS.register("dinat", use="backbone")
 def convert(
     checkpoint: Mapping[str, Any],
     *,
@@ -82,6 +84,7 @@ def convert(
     return weights if kernel_size is None else resize_bias(weights, kernel_size)
 
 
+@CONVERTERS.register("dinat", use="classifier")
 def convert_classifier(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """``weight`` (classes, 8C) and ``bias`` (classes,) of the classifier behind the mean of the normed last map.
 

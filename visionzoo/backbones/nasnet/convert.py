@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from visionzoo.backbones.nasnet.design import VARIANTS, Design
+from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError
 
 _AVERAGED = "/ExponentialMovingAverage"
@@ -85,6 +86,7 @@ _PYTORCH = (
 _NORM_PARTS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
 
+@CONVERTERS.register("nasnet", use="backbone")
 def convert(
     checkpoint: Mapping[str, Any], *, variant: str | None = None, file_name: str | None = None
 ) -> dict[str, Tensor]:
@@ -105,6 +107,7 @@ def convert(
     return weights
 
 
+@CONVERTERS.register("nasnet", use="classifier")
 def convert_classifier(checkpoint: Mapping[str, Any], *, drop_background: bool = False) -> dict[str, Tensor]:
     """``weight`` (classes, 24 F) and ``bias`` (classes,) of the classifier behind the mean of the last map.
 
@@ -133,6 +136,7 @@ def convert_classifier(checkpoint: Mapping[str, Any], *, drop_background: bool =
     return {name: value[int(drop_background) :] for name, value in found.items()}
 
 
+@CONVERTERS.register("nasnet", use="auxiliary")
 def convert_aux(checkpoint: Mapping[str, Any], *, drop_background: bool = False) -> dict[str, Tensor]:
     """Weights of :class:`NASNetAuxBranch`; arguments as for :func:`convert_classifier`.
 
@@ -152,6 +156,7 @@ def convert_aux(checkpoint: Mapping[str, Any], *, drop_background: bool = False)
     return found
 
 
+@CONVERTERS.register("nasnet", use="detector")
 def convert_detector(
     checkpoint: Mapping[str, Any], *, variant: str | None = None, file_name: str | None = None
 ) -> dict[str, Tensor]:

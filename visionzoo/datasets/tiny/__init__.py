@@ -9,6 +9,7 @@ address says everything about it, and the same address gives the same data::
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -16,36 +17,52 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from visionzoo.errors import ConfigError, OutputError, nearest_name, one_of
+from visionzoo.errors import ConfigError, OutputError, PluginError, nearest_name, one_of
+from visionzoo.plugins import Package, packages
 from visionzoo.system.cache import cache_root
 
 SCHEME = "tiny"
 
-# name of the twin -> module, or object in a module, with VERSION, DEFAULTS, LOWEST and draw(folder, **options)
-TWINS = {
-    "coco": "visionzoo.datasets.tiny.coco",
-    "imagenet": "visionzoo.datasets.tiny.imagenet",
-    "cifar10": "visionzoo.datasets.tiny.cifar10",
-    "cifar100": "visionzoo.datasets.tiny.cifar100",
-    "co_saliency": "visionzoo.datasets.tiny.co_saliency",
-    "culane": "visionzoo.datasets.tiny.culane",
-    "dut_omron": "visionzoo.datasets.tiny.saliency:DUT_OMRON",
-    "duts": "visionzoo.datasets.tiny.saliency:DUTS",
-    "ecssd": "visionzoo.datasets.tiny.saliency:ECSSD",
-    "hku_is": "visionzoo.datasets.tiny.saliency:HKU_IS",
-    "jhu_crowd": "visionzoo.datasets.tiny.crowds:JHU_CROWD",
-    "nwpu_crowd": "visionzoo.datasets.tiny.crowds:NWPU_CROWD",
-    "points": "visionzoo.datasets.tiny.crowds:POINTS",
-    "shanghaitech_a": "visionzoo.datasets.tiny.crowds:SHANGHAITECH_A",
-    "shanghaitech_b": "visionzoo.datasets.tiny.crowds:SHANGHAITECH_B",
-    "trancos": "visionzoo.datasets.tiny.crowds:TRANCOS",
-    "ucf_cc_50": "visionzoo.datasets.tiny.crowds:UCF_CC_50",
-    "ucf_qnrf": "visionzoo.datasets.tiny.crowds:UCF_QNRF",
-    "msra_b": "visionzoo.datasets.tiny.saliency:MSRA_B",
-    "pascal_s": "visionzoo.datasets.tiny.saliency:PASCAL_S",
-    "salient_instances": "visionzoo.datasets.tiny.salient_instances",
-    "tusimple": "visionzoo.datasets.tiny.tusimple",
-}
+# A twin is a module with VERSION, DEFAULTS, LOWEST and draw(folder, **options), called as the module is; or one of
+# several such objects in a module's dict TWINS. The two are told apart in the text, so that only one is imported.
+_IS_TWIN = re.compile(r"^def draw\(", re.MULTILINE)
+_HAS_TWINS = re.compile(r"^TWINS\b", re.MULTILINE)
+
+
+def twin_modules() -> dict[str, str]:
+    """The module of every twin by the twin's name, ours and those of plugins.
+
+    Raises:
+        PluginError: two packages have a twin of the same name.
+    """
+    homes: dict[str, str] = {}
+    for package in packages():
+        for name, module in _twins_of(package).items():
+            if name in homes:
+                raise PluginError(
+                    f"plugin {package.name!r}",
+                    expected="a tiny data set with a name of its own",
+                    found=f"{name!r}, which {homes[name]} has as well",
+                    advice="rename it",
+                )
+            homes[name] = module
+    return homes
+
+
+def _twins_of(package: Package) -> dict[str, str]:
+    homes: dict[str, str] = {}
+    for stem, path in package.files("datasets/tiny", ".py").items():
+        text, module = path.read_text(encoding="utf-8"), f"{package.name}.datasets.tiny.{stem}"
+        if _IS_TWIN.search(text):
+            homes[stem] = module
+        if _HAS_TWINS.search(text):
+            homes |= dict.fromkeys(import_module(module).TWINS, module)
+    return homes
+
+
+def _twin(name: str, module: str) -> Any:
+    home = import_module(module)
+    return getattr(home, "TWINS", {}).get(name, home)
 
 
 def resolve_data_root(data_root: str | os.PathLike[str]) -> Path:
@@ -65,11 +82,10 @@ def resolve_data_root(data_root: str | os.PathLike[str]) -> Path:
     if scheme != SCHEME:
         raise ConfigError(f"data_root {address!r}: no data comes by {scheme!r}; write a folder, or {SCHEME}://coco")
     name, _, query = rest.partition("?")
-    if name not in TWINS:
-        raise ConfigError(f"data_root {address!r}: no tiny data set is called {name!r}; {_known(name, TWINS)}")
-    module, _, attribute = TWINS[name].partition(":")
-    twin: Any = import_module(module)
-    twin = getattr(twin, attribute) if attribute else twin
+    homes = twin_modules()
+    if name not in homes:
+        raise ConfigError(f"data_root {address!r}: no tiny data set is called {name!r}; {_known(name, homes)}")
+    twin = _twin(name, homes[name])
     options = _options(address, query, twin.DEFAULTS, twin.LOWEST)
     folder = cache_root() / "tiny" / _folder_name(name, twin.VERSION, options)
     if not folder.is_dir():

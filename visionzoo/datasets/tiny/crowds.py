@@ -280,3 +280,13 @@ JHU_CROWD = CrowdTwin(_USUAL, _jhu_crowd)
 NWPU_CROWD = CrowdTwin({**_USUAL, "val": 16}, _nwpu_crowd)
 TRANCOS = CrowdTwin(_USUAL, _trancos, whole=True)
 POINTS = CrowdTwin(_TRAIN_TEST, _points)
+TWINS = {
+    "jhu_crowd": JHU_CROWD,
+    "nwpu_crowd": NWPU_CROWD,
+    "points": POINTS,
+    "shanghaitech_a": SHANGHAITECH_A,
+    "shanghaitech_b": SHANGHAITECH_B,
+    "trancos": TRANCOS,
+    "ucf_cc_50": UCF_CC_50,
+    "ucf_qnrf": UCF_QNRF,
+}

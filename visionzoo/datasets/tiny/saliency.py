@@ -86,6 +86,14 @@ HKU_IS = SaliencyTwin(SPLITS, suffix=".png")
 DUTS = SaliencyTwin(("train", "test"))
 ECSSD = DUT_OMRON = SaliencyTwin()
 PASCAL_S = SaliencyTwin(soft=True)
+TWINS = {
+    "dut_omron": DUT_OMRON,
+    "duts": DUTS,
+    "ecssd": ECSSD,
+    "hku_is": HKU_IS,
+    "msra_b": MSRA_B,
+    "pascal_s": PASCAL_S,
+}
 
 
 def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError
 
 _OUTER = ("module.", "backbone.")
@@ -68,6 +69,7 @@ _NETWORKS = (
 _NAMES = ", ".join(network.name for network in _NETWORKS)
 
 
+@CONVERTERS.register("connnet", "biconnets", use="backbone")
 def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The ResNet in a file, under the names of ``mmdet.ResNet``; the rest is left out.
 
@@ -92,6 +94,7 @@ def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
+@CONVERTERS.register("biconnets")
 def convert_model(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Trunk and last layer of one of BiconNets' networks, as a TaskModel with a ConnectivityHead names them.
 

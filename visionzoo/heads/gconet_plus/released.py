@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError
 
 _UNUSED = ("co_x5.conv_output.", "co_x5.conv_transform.", "co_x5.fc_transform.")
@@ -40,6 +41,7 @@ _ENCODER = re.compile(r"^bb\.conv([1-5])\.(\d+)\.(.+)$")
 _LEVEL = re.compile(r"^(enlayer|latlayer)([1-5])\.")
 
 
+@CONVERTERS.register("gconet_plus")
 def convert_model(
     checkpoint: Mapping[str, Any], *, inference_only: bool = False, keep_unused: bool = False
 ) -> dict[str, Tensor]:

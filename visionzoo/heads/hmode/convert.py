@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError
 
 # Index of the first layer of features1 to features5 in torchvision's vgg16_bn.
@@ -27,6 +28,7 @@ _LEAST = ("features1.0.weight", "de_pred3.0.conv.weight", "gating2.conv6.conv.we
 _EXAMPLE = "give one of the authors' files, as best_model.pth"
 
 
+@CONVERTERS.register("hmode")
 def convert_model(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Weights of a released HMoDE to those of a ``TaskModel`` with ``VGG`` (16_bn) and ``HMoDEHead``.
 

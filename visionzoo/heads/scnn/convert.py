@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError
 
 _WRAPPERS = ("net", "state_dict", "model")
@@ -82,6 +83,7 @@ _TORCH7 = {
 _LAYOUTS = {"backbone.0.weight": _PORT, "encoder.": _AUTO_DRIVE, "0.weight": _TORCH7}
 
 
+@CONVERTERS.register("scnn")
 def convert_model(checkpoint: Mapping[str, Any], *, input_size: Sequence[int] | None = None) -> dict[str, Tensor]:
     """Weights of a released SCNN to those of a ``TaskModel`` with ``VGG(large_field=True)`` and ``SCNNHead``.
 
@@ -116,6 +118,7 @@ def convert_model(checkpoint: Mapping[str, Any], *, input_size: Sequence[int] | 
     return found
 
 
+@CONVERTERS.register("scnn", use="backbone")
 def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The trunk alone, for ``VGG("16_bn", large_field=True)``.
 
@@ -127,6 +130,7 @@ def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix(start): value for name, value in found.items() if name.startswith(start)}
 
 
+@CONVERTERS.register("scnn", use="input")
 def input_of(checkpoint: Mapping[str, Any]) -> dict[str, list[float]]:
     """What images the weights were made for.
 

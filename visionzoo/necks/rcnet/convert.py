@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError
 
 _NECK = re.compile(r"(lateral_convs|extra_downsamples|RevFP|CSN)\.")
@@ -21,6 +22,7 @@ _NECK = re.compile(r"(lateral_convs|extra_downsamples|RevFP|CSN)\.")
 _EARLY_OFFSET = re.compile(r"\b(pre_fusion|post_fusion)\.conv_offset\.")
 
 
+@CONVERTERS.register("rcnet", use="backbone")
 def convert(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Weights of an ``RCFPN`` as released to weights of :class:`RCNet`.
 
@@ -45,6 +47,7 @@ def convert(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return neck
 
 
+@CONVERTERS.register("rcnet", use="detector")
 def convert_detector(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Weights of a detector trained with the authors' code to weights of ours, or those of its neck alone.
 

@@ -1,0 +1,235 @@
+"""Converters: what turns a released file's tensors into ours.
+
+Each lies beside the part that it converts for, ``heads/scnn/convert.py``, and registers by a decorator::
+
+    @CONVERTERS.register("scnn", use="model")
+    def convert_model(checkpoint, *, input_size: Sequence[int] | None = None) -> dict[str, Tensor]: ...
+
+Its keyword-only arguments are its options, on the command line ``--set input_size=288,800``. One of them is not the
+user's: ``file_name``, the file that is read.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from visionzoo.errors import CheckpointError, ConfigError, nearest_name, one_of, require_known
+from visionzoo.registry import MODELS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# What a converter makes, from the whole to a part. A classifier is a backbone and the linear layer behind it.
+USES = ("classifier", "model", "detector", "backbone")
+_REGISTERED = (*USES, "auxiliary", "input")
+_GIVEN = ("file_name",)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass
+class Converter:
+    """All functions that read the files of one system.
+
+    Attributes:
+        name: the system, ``scnn``.
+        functions: by use, each from the file's tensors to ours. ``backbone``, ``detector`` and ``model`` give all
+            tensors, ``classifier`` and ``auxiliary`` the ``weight`` and ``bias`` of the layers behind a backbone;
+            ``input`` gives what images the file was made for, ``{"mean": ..., "std": ..., "size": ...}``.
+    """
+
+    name: str
+    functions: dict[str, Callable[..., dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def uses(self) -> list[str]:
+        """What it can make, the most complete first."""
+        return [use for use in USES if use in self.functions]
+
+    def parameters(self, use: str) -> dict[str, inspect.Parameter]:
+        """Options of one use, with their annotations evaluated.
+
+        Raises:
+            ConfigError: this converter has no such use.
+        """
+        if use not in self.uses:
+            known = ", ".join(sorted(self.uses))
+            expected = f"one of {known} for this converter"
+            raise ConfigError(f"--as {use}", expected=expected, found=use, advice="choose one")
+        parts = ("backbone", "classifier", "auxiliary") if use == "classifier" else (use,)
+        options: dict[str, inspect.Parameter] = {}
+        for part in parts:
+            if part in self.functions:
+                options |= _options_of(self.functions[part])
+        return options
+
+    def convert(self, use: str, tensors: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Our tensors by name.
+
+        Args:
+            use: one of ``uses``.
+            tensors: as read from the released file.
+            options: values by name, of those that ``parameters`` gives, and ``file_name``.
+
+        Raises:
+            CheckpointError: these are not tensors of this system.
+        """
+        if use != "classifier":
+            return self._call(use, tensors, options)
+        ours = _prefixed("backbone.", self._call("backbone", tensors, options))
+        ours |= _prefixed("head.fc.", self._call("classifier", tensors, options))
+        return ours | _prefixed("auxiliary_head.0.classifier.", self._auxiliary(tensors, options))
+
+    def made_for(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """What images the file was made for, as far as it can be told."""
+        return self.functions["input"](tensors) if "input" in self.functions else {}
+
+    def _auxiliary(self, tensors: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Tensor]:
+        if "auxiliary" not in self.functions:
+            return {}
+        try:
+            return self._call("auxiliary", tensors, options)
+        except CheckpointError:  # most released files hold none
+            return {}
+
+    def _call(self, part: str, tensors: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Tensor]:
+        function = self.functions[part]
+        known = inspect.signature(function).parameters
+        return function(tensors, **{name: value for name, value in options.items() if name in known})
+
+
+class ConverterRegistry:
+    """Converters by name; those of plugins as well."""
+
+    def __init__(self) -> None:
+        self._converters: dict[str, Converter] = {}
+
+    def register(self, *names: str, use: str = "model") -> Callable[[Function], Function]:
+        """Register the decorated function as what ``names`` use.
+
+        Args:
+            names: systems whose files it reads.
+            use: what it makes, one of ``USES``, ``auxiliary`` or ``input``.
+
+        Raises:
+            KeyError: another function has this name and use, or there is no such use.
+        """
+        if use not in _REGISTERED:
+            raise KeyError(f"converters: expected a use of {', '.join(_REGISTERED)}, found {use!r}")
+
+        def add(function: Function) -> Function:
+            for name in names:
+                converter = self._converters.setdefault(name, Converter(name))
+                if use in converter.functions:
+                    raise KeyError(f"{name} ({use}) is already registered in {converter.functions[use].__module__}")
+                converter.functions[use] = function
+            return function
+
+        return add
+
+    def names(self) -> list[str]:
+        """Names of all converters, sorted."""
+        MODELS.import_from_location()  # converters lie beside the parts
+        return sorted(self._converters)
+
+    def get(self, name: str) -> Converter:
+        """The converter called ``name``.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        require_known(name, self.names(), "converter")
+        return self._converters[name]
+
+
+CONVERTERS = ConverterRegistry()
+
+
+# --------------------------------------------------------------------------- options
+
+
+def parse_options(said: Iterable[str], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """Values of ``name=value`` texts, each read as the annotation of its parameter says.
+
+    Args:
+        said: ``["input_size=288,800", "keep_norm=false"]``; a sequence's items are separated by commas.
+        parameters: keyword arguments by name, with annotations that are evaluated.
+
+    Raises:
+        ConfigError: a text without ``=``, a name that no parameter has, or a value of another type.
+    """
+    values: dict[str, Any] = {}
+    for text in said:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {text}", expected="NAME=VALUE", found="no `=`", advice="write it so")
+        if name not in parameters:
+            raise ConfigError(
+                f"--set {name}",
+                expected="an option of this converter",
+                found="none",
+                advice=_advice(name, parameters),
+            )
+        values[name] = _value(text, value, parameters[name].annotation)
+    return values
+
+
+def _advice(name: str, parameters: Mapping[str, Any]) -> str:
+    if not parameters:
+        return "leave it out, there are no options"
+    nearest = nearest_name(name, parameters)
+    return f"did you mean {nearest!r}?" if nearest else one_of(parameters)
+
+
+def _options_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    signature = inspect.signature(function, eval_str=True)
+    kinds = (inspect.Parameter.KEYWORD_ONLY,)
+    named = {name: each for name, each in signature.parameters.items() if each.kind in kinds}
+    return {name: each for name, each in named.items() if name not in _GIVEN}
+
+
+def _value(text: str, value: str, annotation: Any) -> Any:
+    kinds = [kind for kind in _alternatives(annotation) if kind is not type(None)]
+    if len(kinds) < len(_alternatives(annotation)) and value.lower() == "none":
+        return None
+    for kind in kinds:
+        try:
+            return _read(value, kind)
+        except (ValueError, KeyError):
+            continue
+    names = " or ".join(_named(kind) for kind in kinds)
+    raise ConfigError(f"--set {text}", expected=names, found=repr(value), advice="write such a value")
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return list(typing.get_args(annotation)) if is_union else [annotation]
+
+
+def _read(value: str, kind: Any) -> Any:
+    origin = typing.get_origin(kind) or kind
+    if origin is bool:
+        return {"true": True, "false": False}[value.lower()]
+    if origin in (int, float):
+        return origin(value)
+    if origin in (list, tuple, Sequence):
+        item = next((each for each in typing.get_args(kind) if each is not Ellipsis), str)
+        return tuple(_read(part.strip(), item) for part in value.split(","))
+    return value
+
+
+def _named(kind: Any) -> str:
+    origin = typing.get_origin(kind) or kind
+    if origin in (list, tuple, Sequence):
+        item = next((each for each in typing.get_args(kind) if each is not Ellipsis), str)
+        return f"{_named(item)}, separated by commas"
+    return {bool: "true or false", int: "a whole number", float: "a number"}.get(origin, "a text")
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in tensors.items()}
