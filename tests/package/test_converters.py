@@ -11,7 +11,7 @@ from visionzoo.errors import CheckpointError, ConfigError, UnknownName
 
 def test_every_system_with_released_files_has_one():
     expected = ["biconnets", "bossnet", "connnet", "dinat", "gconet_plus", "hmode", "nasnet", "rcnet", "scnn", "vgg"]
-    assert CONVERTERS.names() == expected
+    assert set(expected) <= set(CONVERTERS.names())  # plugins may add more
     assert CONVERTERS.get("nasnet").uses == ["classifier", "detector", "backbone"]
     assert CONVERTERS.get("biconnets").uses == ["model", "backbone"]
     assert CONVERTERS.get("connnet").uses == ["backbone"]
