@@ -75,3 +75,12 @@ def test_top_k_that_is_always_1_is_left_out():
 def test_wrong_k_is_refused():
     with pytest.raises(ConfigError, match="topk from 1 on"):
         ClassificationMetric(topk=(0,))
+
+
+@pytest.mark.parametrize(("lost", "giver"), [("gt_label", "the data set"), ("pred_score", "the model's head")])
+def test_a_sample_without_truth_or_prediction_is_one_sentence(lost, giver):
+    sample = {"gt_label": torch.tensor(1), "pred_score": torch.tensor([0.2, 0.8]), "img_path": "a.jpg"}
+    del sample[lost]
+    message = f"ClassificationMetric: expected {lost} in every sample, found none in a.jpg; {giver} has to give it"
+    with pytest.raises(DataError, match=message):
+        ClassificationMetric().process({}, [sample])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.evaluator import Evaluator
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
@@ -20,8 +21,9 @@ from visionzoo.cards.seeding import fill_weights, seeded_image, settle_norms
 from visionzoo.cards.tasks import task_checks
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.engine.loaders import build_dataset, build_loader, class_names
+from visionzoo.engine.measures import scalars
 from visionzoo.models.wiring import build_model
-from visionzoo.registry import METRICS, SCOPE
+from visionzoo.registry import EVALUATOR, SCOPE
 from visionzoo.weights.loading import without_pretrained
 
 # How many numbers of each output a card keeps, evenly spaced.
@@ -283,9 +285,15 @@ def _class_count(dataset: Any) -> int | None:
 def _evaluate(loaded: LoadedConfig, dataset: Any, batches: list) -> Numbers:
     """Official numbers of predicted samples, without those that the drawn images cannot give (-1)."""
     with DefaultScope.overwrite_default_scope(SCOPE):
-        metric = METRICS.build(copy.deepcopy(loaded.cfg.val_evaluator))
-    metric.dataset_meta = dataset.metainfo
+        evaluator = _evaluator(copy.deepcopy(loaded.cfg.val_evaluator))
+    evaluator.dataset_meta = dataset.metainfo
     for samples in batches:
-        metric.process({}, samples)
-    found = metric.evaluate(len(dataset))
-    return {name: float(value) for name, value in found.items() if value >= 0}
+        evaluator.process(samples, {})
+    return {name: value for name, value in scalars(evaluator.evaluate(len(dataset))).items() if value >= 0}
+
+
+def _evaluator(cfg: Any) -> Evaluator:
+    """The evaluator of a config, which names one metric, a list of metrics, or an evaluator with ``metrics``."""
+    if isinstance(cfg, Mapping) and "metrics" in cfg:
+        return EVALUATOR.build({"type": "Evaluator", **cfg})
+    return Evaluator(cfg)

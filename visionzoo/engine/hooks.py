@@ -15,6 +15,7 @@ from typing import Any
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook
 from torch import Tensor
 
+from visionzoo.engine.best_metric import deciding_metric, rule_of
 from visionzoo.engine.checkpoints import point_to, save_weights
 from visionzoo.engine.loaders import sample_names
 from visionzoo.errors import ConfigError, RunFailed
@@ -78,7 +79,8 @@ class ZooCheckpointHook(CheckpointHook):
     """Checkpoints at the top of the work dir: ``epoch_N.pth`` or ``iter_N.pth``, ``best_*.safetensors``.
 
     Arguments are those of :class:`mmengine.hooks.CheckpointHook`. An old checkpoint is removed
-    after the new one is safe, never before. ``save_best`` defaults to the first metric.
+    after the new one is safe, never before. ``save_best`` defaults to the
+    metric of the config's task (``runner.best_metric``); to the first metric, with a note, when that was not measured.
     """
 
     def __init__(self, *args: Any, save_best: str | list[str] | None = "auto", **kwargs: Any):
@@ -92,7 +94,7 @@ class ZooCheckpointHook(CheckpointHook):
         newest = runner.message_hub.get_info("last_ckpt", None)
         self.last_ckpt = None if newest is None else str(Path(self.out_dir) / newest)
         if self.save_best == ["auto"] and "best_key" in runner.message_hub.runtime_info:
-            self._choose_best_metric([runner.message_hub.get_info("best_key")])
+            self._choose_auto(runner, runner.message_hub.get_info("best_key"))
 
     def after_validation(self, runner: Any) -> None:
         """Write the newest checkpoint again when it is of this very moment: it now says that it was validated."""
@@ -122,9 +124,15 @@ class ZooCheckpointHook(CheckpointHook):
         fallen = [self.keep_ckpt_ids.popleft() for _ in range(len(self.keep_ckpt_ids) - self.max_keep_ckpts)]
         return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in fallen]
 
-    def _choose_best_metric(self, names: list[str]) -> None:
+    def _choose_auto(self, runner: Any, name: str) -> None:
+        """Take the metric ``name``; the direction of a task's metric is known."""
+        is_of_task = deciding_metric(runner.best_metric, [name]) is not None
+        given = any(self._rules_given)
+        self._choose_best_metric([name], [rule_of(name)] if is_of_task and not given else self._rules_given)
+
+    def _choose_best_metric(self, names: list[str], rules: list[str | None]) -> None:
         try:
-            self._init_rule(self._rules_given, names)
+            self._init_rule(rules, names)
         except ValueError as error:
             raise ConfigError(
                 f"default_hooks.checkpoint: expected to know whether more {names[0]} is better, found no rule for it; "
@@ -135,9 +143,12 @@ class ZooCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         if "auto" in self.key_indicators:
-            first = next(iter(metrics))
-            self._choose_best_metric([first])
-            runner.message_hub.update_info("best_key", first)
+            chosen = deciding_metric(runner.best_metric, metrics)
+            if chosen is None:
+                chosen = next(iter(metrics))
+                runner.note(f"best checkpoint: by {chosen}, the first metric, as the task's own was not measured")
+            self._choose_auto(runner, chosen)
+            runner.message_hub.update_info("best_key", chosen)
         for name in self.key_indicators:
             self._save_if_best(runner, name, metrics)
 

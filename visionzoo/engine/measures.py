@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,15 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The plain numbers among ``metrics``."""
-    return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
+    """The numbers among ``metrics``: of Python, NumPy or torch, also in arrays and tensors of one element."""
+    plain = {name: _plain(value) for name, value in metrics.items()}
+    return {name: float(value) for name, value in plain.items() if isinstance(value, Real)}
+
+
+def _plain(value: Any) -> Any:
+    """The one element of a NumPy number, array or tensor; other values as they are."""
+    shape = getattr(value, "shape", None)
+    return value.item() if isinstance(shape, tuple) and math.prod(shape) == 1 else value
 
 
 def per_class_tables(evaluator: Any) -> dict[str, Rows]:
@@ -31,6 +39,8 @@ def write_measures(
 ) -> None:
     """Write ``metrics.json`` and ``report.md``.
 
+    JSON has no nan and no infinity: such numbers are null in ``metrics.json``, and its ``notes`` name them.
+
     Args:
         folder: the work dir.
         facts: what was measured: model, weights, samples, seed, versions.
@@ -43,11 +53,14 @@ def write_measures(
     numbers = {name: _json_number(value) for name, value in scalars(metrics).items()}
     by_class = {name: [{k: _json_number(v) for k, v in row.items()} for row in rows] for name, rows in tables.items()}
     document = {**facts, "metrics": numbers, "per_class": by_class}
+    if notes := [f"{name}: {v} is written as null" for name, v in scalars(metrics).items() if not math.isfinite(v)]:
+        document["notes"] = notes
     write_text(folder / "metrics.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
     write_text(folder / "report.md", _report(facts, metrics, tables))
 
 
 def _json_number(value: Any) -> Any:
+    value = _plain(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -95,4 +108,5 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _shown(value: Any) -> str:
+    value = _plain(value)
     return f"{value:.4f}" if isinstance(value, float) else str(value)

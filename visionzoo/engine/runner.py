@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class ZooRunner(Runner):
         num_classes: classes of the data set, for heads that leave theirs out.
         replaced: parts that options replaced, see :func:`visionzoo.models.wiring.build_model`.
         notes: where lines for the user go.
+        best_metric: metrics that may decide what the best checkpoint is, the most telling first.
         verbose: whether mmengine's log is shown as well; the log file always has it.
         log_name: stem of the log file.
         config_text: the config as saved in checkpoints; None prints the one given.
@@ -75,6 +76,7 @@ class ZooRunner(Runner):
         num_classes: int | None = None,
         replaced: Mapping[str, Mapping] | None = None,
         notes: Callable[[str], None] | None = None,
+        best_metric: Sequence[str] = (),
         verbose: bool = False,
         log_name: str = "train",
         config_text: str | None = None,
@@ -83,7 +85,8 @@ class ZooRunner(Runner):
         self.device, self.strategy = device, strategy
         self.stop_asked = False
         self._prepare, self._num_classes, self._replaced = prepare, num_classes, replaced
-        self._note = notes or (lambda text: None)
+        self.note = notes or (lambda text: None)
+        self.best_metric = tuple(best_metric)
         self._verbose, self._log_name = verbose, log_name
         self._waiting: RandomStates | None = None
         self._gradients: dict[str, Any] = {}
@@ -205,7 +208,7 @@ class ZooRunner(Runner):
         for group in groups:
             group["lr"] *= factor
         made = f" = {given:.3g} x {factor:.4g}, written for {written_for}" if factor != 1 else ""
-        self._note(f"learning rate {groups[0]['lr']:.4g} for {batch} samples per step{made}")
+        self.note(f"learning rate {groups[0]['lr']:.4g} for {batch} samples per step{made}")
 
     def step_batch(self, optim_wrapper: Any) -> int:
         """Samples that one optimizer step sees, over all processes and accumulated iterations."""
@@ -310,16 +313,14 @@ class ZooRunner(Runner):
         path = Path(filename)
         checkpoint = checkpoints.read_resumable(path)
         if len(checkpoint["ranks"]) != self.world_size:
-            self._note(
-                f"{path}: saved by {len(checkpoint['ranks'])} processes, resumed by {self.world_size}: not exact"
-            )
+            self.note(f"{path}: saved by {len(checkpoint['ranks'])} processes, resumed by {self.world_size}: not exact")
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         self._load_state(checkpoint, str(path))
         meta = checkpoint["meta"]
         self.train_loop.go_to(checkpoint["loop"], meta["epoch"], meta["iter"])
         mine = checkpoint["ranks"][min(self.rank, len(checkpoint["ranks"]) - 1)]
         self._waiting, self._gradients = RandomStates.unpacked(mine["random"]), mine["gradients"]
-        self._note(f"resumed {path} at epoch {meta['epoch']}, iteration {meta['iter']}")
+        self.note(f"resumed {path} at epoch {meta['epoch']}, iteration {meta['iter']}")
 
     def _load_state(self, checkpoint: dict[str, Any], where: str) -> None:
         model = self.bare_model

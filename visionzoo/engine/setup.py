@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from visionzoo.config import LoadedConfig
 from visionzoo.config.checking import require_valid
+from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.engine.runner import ZooRunner, quieten
 from visionzoo.engine.settings import RunOptions, strategy_of
@@ -111,6 +112,7 @@ def make_runner(
         strategy=strategy_of(cfg),
         replaced=loaded.replaced,
         notes=note_to_user(options),
+        best_metric=best_metric_of(cfg.get("task")),
         verbose=options.verbose and not options.quiet,
         launcher="pytorch" if distributed.world_size() > 1 else "none",
         env_cfg=cfg.get("env_cfg") or {},
@@ -143,7 +145,7 @@ def listening(runner: ZooRunner) -> Iterator[None]:
         if runner.stop_asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not runner.stop_asked:
-            runner._note("stopping after this iteration; Ctrl-C again stops at once, without saving")
+            runner.note("stopping after this iteration; Ctrl-C again stops at once, without saving")
         runner.stop_asked = True
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

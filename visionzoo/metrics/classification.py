@@ -78,8 +78,13 @@ class ClassificationMetric(BaseMetric):
         self.per_class: dict[str, list[dict[str, Any]]] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take one batch of samples with truth and predictions, as dicts: (label, best class, rank of the label, K)."""
+        """Take one batch of samples with truth and predictions, as dicts: (label, best class, rank of the label, K).
+
+        Raises:
+            DataError: a sample has no ``gt_label`` or no ``pred_score``.
+        """
         for sample in data_samples:
+            _require(sample, len(self.results))
             score, label = _array(sample["pred_score"]), int(sample["gt_label"])
             rank = int(ranks(score[None], np.array([label]))[0])
             self.results.append((label, int(score.argmax()), rank, len(score)))
@@ -99,6 +104,15 @@ class ClassificationMetric(BaseMetric):
     def _names(self, count: int) -> Sequence[str]:
         names = (self.dataset_meta or {}).get("classes") or ()
         return names if len(names) == count else [str(label) for label in range(count)]
+
+
+def _require(sample: Mapping[str, Any], number: int) -> None:
+    name = str(sample.get("img_path") or f"sample {number}")
+    for key, source in (("gt_label", "the data set"), ("pred_score", "the model's head")):
+        if sample.get(key) is None:
+            raise DataError(
+                f"ClassificationMetric: expected {key} in every sample, found none in {name}; {source} has to give it"
+            )
 
 
 def _array(values: Any) -> np.ndarray:
