@@ -99,7 +99,7 @@ def get_model(
         ConfigError: the config does not load or build.
         CheckpointError: the weights cannot be read or do not fit.
     """
-    from visionzoo.engine.ready_model import ready_model
+    from visionzoo.weights.ready_model import ready_model
 
     loaded = load_config(Path(name), tiny=tiny, options=_options(overrides))
     model = ready_model(

@@ -35,7 +35,7 @@ from visionzoo.engine.sharded import (
 )
 from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
 from visionzoo.errors import CheckpointError, ConfigError, MissingExtra
-from visionzoo.models.wiring import build_model
+from visionzoo.models.wiring import build_filled
 from visionzoo.registry import LOOPS, RUNNERS
 from visionzoo.system import distributed
 
@@ -57,8 +57,6 @@ class ZooRunner(Runner):
         device: where the model runs.
         strategy: ``ddp`` or ``fsdp``, with several processes.
         prepare: called with the built model before it is moved and wrapped: initialise, load, freeze.
-        num_classes: classes of the data set, for heads that leave theirs out.
-        replaced: parts that options replaced, see :func:`visionzoo.models.wiring.build_model`.
         notes: where lines for the user go.
         best_metric: metrics that may decide what the best checkpoint is, the most telling first.
         verbose: whether mmengine's log is shown as well; the log file always has it.
@@ -73,8 +71,6 @@ class ZooRunner(Runner):
         device: torch.device,
         strategy: str = "ddp",
         prepare: Callable[[nn.Module], None] | None = None,
-        num_classes: int | None = None,
-        replaced: Mapping[str, Mapping] | None = None,
         notes: Callable[[str], None] | None = None,
         best_metric: Sequence[str] = (),
         verbose: bool = False,
@@ -84,7 +80,7 @@ class ZooRunner(Runner):
     ):
         self.device, self.strategy = device, strategy
         self.stop_asked = False
-        self._prepare, self._num_classes, self._replaced = prepare, num_classes, replaced
+        self._prepare = prepare
         self.note = notes or (lambda text: None)
         self.best_metric = tuple(best_metric)
         self._verbose, self._log_name = verbose, log_name
@@ -160,7 +156,7 @@ class ZooRunner(Runner):
     def build_model(self, model: nn.Module | Mapping) -> nn.Module:
         if isinstance(model, nn.Module):
             return model
-        return build_model(model, replaced=self._replaced, num_classes=self._num_classes)
+        return build_filled(model)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         if self._prepare is not None:

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from visionzoo.cards import card_names, read_card
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.datasets.classification import imagenet_names
-from visionzoo.engine.ready_model import ready_model
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.inputs import Source, group_of, sources_of
 from visionzoo.inference.preparing import Preparation, Prepared, read_source, test_pipeline_of
-from visionzoo.inference.released import released_weights
 from visionzoo.inference.tasks import Result, members_of, task_result
+from visionzoo.weights.ready_model import ready_model
+from visionzoo.weights.released import released_weights
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
@@ -350,7 +351,7 @@ def _positive(batch_size: int) -> int:
 def _chosen_weights(name: str, weights: str | os.PathLike | None) -> str | os.PathLike | None:
     """The weights to load. Untrained ones only for who asks for them."""
     if weights is None:
-        return released_weights(name)
+        return released_weights(name, read_card(name).zoo.weights if name in card_names() else [])
     return None if str(weights) == UNTRAINED else weights
 
 
