@@ -47,7 +47,9 @@ def list_models(pattern: str | None = None, task: str | None = None) -> list[str
         return names
     tasks = {name: task_of(name) for name in config_names()}
     if task not in tasks.values():
-        raise InputError(f"--task {task}: expected the task of a model, found none; {one_of(set(tasks.values()))}")
+        raise InputError(
+            f"--task {task}", expected="the task of a model", found="none", advice=f"{one_of(set(tasks.values()))}"
+        )
     return [name for name in names if tasks[name] == task]
 
 
@@ -99,7 +101,7 @@ def get_model(
         ConfigError: the config does not load or build.
         CheckpointError: the weights cannot be read or do not fit.
     """
-    from visionzoo.engine.ready_model import ready_model
+    from visionzoo.weights.ready_model import ready_model
 
     loaded = load_config(Path(name), tiny=tiny, options=_options(overrides))
     model = ready_model(
@@ -124,7 +126,7 @@ def _backbone_of(model: nn.Module, loaded: Any) -> nn.Module:
     backbone = getattr(model, "backbone", None)
     if backbone is None:
         raise ConfigError(
-            f"{loaded.source}: expected a model with a backbone, found {type(model).__name__} without one"
+            loaded.source, expected="a model with a backbone", found=f"{type(model).__name__} without one"
         )
     levels = backbone_levels(fill_model(loaded.cfg.model, replaced=loaded.replaced).backbone)
     if not hasattr(backbone, "out_channels"):

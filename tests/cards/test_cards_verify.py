@@ -135,6 +135,24 @@ def test_an_error_of_a_check_is_an_outcome(copied, monkeypatch):
     assert outcome_of(copied(), "build").detail == "model.neck: expected 3 levels, found 2; fix it"
 
 
+@pytest.mark.parametrize("form", ["list", "evaluator"])
+def test_two_metrics_in_an_evaluator_are_both_measured(form, monkeypatch):
+    card = read_card("bossnet_t0_imagenet")
+    check = next(check for check in card.zoo.checks if check.kind == "metric")
+
+    def with_two(name, **kwargs):
+        loaded = load_config(name, **kwargs)
+        two = [dict(loaded.cfg.val_evaluator), dict(type="ClassificationMetric", topk=(3,), prefix="other")]
+        loaded.cfg.val_evaluator = two if form == "list" else {"metrics": two}
+        return loaded
+
+    alone = cards_checks.measure_metric(card, check)
+    monkeypatch.setattr(cards_checks, "load_config", with_two)
+    both = cards_checks.measure_metric(card, check)
+    assert {name: value for name, value in both.items() if name.startswith("cls/")} == alone
+    assert "other/top3" in both
+
+
 def test_difference_knows_nan_shape_and_names():
     assert difference({"a": [1.0, 2.0]}, {"a": [1.0, 2.0]}, 0.0) is None
     assert "a: expected 2 within" in difference({"a": [1.0, 2.0]}, {"a": [1.0, float("nan")]}, 0.1)

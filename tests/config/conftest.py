@@ -22,6 +22,7 @@ data = dict(
     ],
 )
 train_dataloader = dict(batch_size=2, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=True), dataset=data)
+task = "detection"
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=2)
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.01, momentum=0.9), clip_grad=dict(max_norm=1))
 param_scheduler = [dict(type="MultiStepLR", milestones=[1], convert_to_iter_based=True)]

@@ -149,4 +149,4 @@ def test_a_list_where_the_model_takes_one_part():
     head = dict(type="ClassificationHead")
     model = dict(type="TaskModel", backbone=dict(type="BossNet"), head=[head], auxiliary_head=[head])
     expected = "config: model.head: expected a dict with a type, found a list; TaskModel takes one head"
-    assert check_config(dict(model=model)) == [expected]
+    assert check_config(dict(task="classification", model=model)) == [expected]

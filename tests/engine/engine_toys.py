@@ -130,6 +130,24 @@ class ToyMetric(BaseMetric):
         return {"acc": _mean([score for score, _ in results]), "count": float(len(results))}
 
 
+@METRICS.register_module()
+class FallingMetric(BaseMetric):
+    """``count/MAE``, which halves with every validation, as a tensor."""
+
+    default_prefix = "count"
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.value = 8.0
+
+    def process(self, data_batch: Any, data_samples: Any) -> None:
+        self.results += [0] * len(data_samples)
+
+    def compute_metrics(self, results: list) -> dict[str, Any]:
+        self.value /= 2
+        return {"MAE": torch.tensor(self.value)}
+
+
 def _mean(numbers: list[float]) -> float:
     return sum(numbers) / max(1, len(numbers))
 
@@ -137,6 +155,7 @@ def _mean(numbers: list[float]) -> float:
 CONFIG = """
 custom_imports = dict(imports=["engine_toys"], allow_failed_imports=False)
 default_scope = "visionzoo"
+task = "classification"
 model = dict(type="ToyNet")
 train_pipeline = [dict(type="ToyAugment")]
 train_dataloader = dict(

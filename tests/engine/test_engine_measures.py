@@ -1,42 +1,92 @@
-"""Numbers of every kind reach metrics.json."""
+"""Numbers of every kind reach metrics.json, and the task's metric decides what the best checkpoint is."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from visionzoo.engine.measures import scalars, write_measures
+from visionzoo.config import config_names, load_config
+from visionzoo.engine.best_metric import best_metric_of, deciding_metric
+from visionzoo.engine.measures import as_text, scalars, write_measures
 
-KINDS = [0.5, np.float32(0.5), np.float64(0.5), np.array(0.5), np.array([0.5]), torch.tensor(0.5), torch.tensor([0.5])]
-
-
-@pytest.mark.parametrize("value", KINDS, ids=lambda value: f"{type(value).__name__} {np.shape(value)}")
-def test_every_kind_of_number_is_kept(value):
-    assert scalars({"a/b": value}) == {"a/b": 0.5}
-
-
-@pytest.mark.parametrize("value", [1, np.int64(1), np.uint8(1), True, np.bool_(True), torch.tensor(1)])
-def test_whole_numbers_are_numbers(value):
-    assert scalars({"n": value}) == {"n": 1.0}
-
-
-def test_a_number_with_a_gradient_is_a_number():
-    assert scalars({"loss": torch.tensor(2.0, requires_grad=True)}) == {"loss": 2.0}
-
-
-@pytest.mark.parametrize("value", ["0.5", None, [0.5], np.array([0.5, 0.6]), np.array("x"), torch.zeros(2), 1j])
-def test_other_values_are_left_out(value):
-    assert scalars({"a": value}) == {}
+KINDS = {
+    "int": 2,
+    "float": 2.0,
+    "float32": np.float32(2),
+    "float64": np.float64(2),
+    "int64": np.int64(2),
+    "array": np.array(2.0),
+    "one_element": np.array([2]),
+    "tensor": torch.tensor(2.0),
+    "half": torch.tensor(2.0, dtype=torch.bfloat16),
+    "tensor_of_one": torch.tensor([[2]]),
+}
 
 
-def test_files_hold_plain_json(tmp_path):
-    rows = [{"class": "cat", "IoU": np.float32(0.25), "images": np.int64(3)}]
-    metrics = {"mIoU": np.float32(0.25), "aAcc": torch.tensor(float("nan")), "names": ["cat"]}
-    write_measures(tmp_path, {"name": "x"}, metrics, {"classes": rows})
-    stored = json.loads((tmp_path / "metrics.json").read_text())
-    assert stored["metrics"] == {"mIoU": 0.25, "aAcc": None}
-    assert stored["per_class"] == {"classes": [{"class": "cat", "IoU": 0.25, "images": 3}]}
-    assert "mIoU" in (tmp_path / "report.md").read_text()
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_of_every_kind_are_kept(kind: str, tmp_path: Path) -> None:
+    rows = {"score": [{"class": "a", "mean": KINDS[kind]}]}
+    assert scalars({"m": KINDS[kind]}) == {"m": 2.0}
+    assert type(scalars({"m": KINDS[kind]})["m"]) is float
+    write_measures(tmp_path, {"name": "toy"}, {"m": KINDS[kind]}, rows)
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written == {"name": "toy", "metrics": {"m": 2.0}, "per_class": {"score": [{"class": "a", "mean": 2}]}}
+    assert "m  2.0000" in as_text({"m": KINDS[kind]}, rows)
+
+
+def test_what_is_no_number_is_left_out() -> None:
+    assert scalars({"a": "text", "b": None, "c": np.zeros(2), "d": torch.zeros(2), "e": [1.0]}) == {}
+
+
+def test_what_json_lacks_is_null_with_a_note(tmp_path: Path) -> None:
+    write_measures(tmp_path, {}, {"a": np.float32("nan"), "b": torch.tensor(float("inf")), "c": 1}, {})
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["metrics"] == {"a": None, "b": None, "c": 1.0}
+    assert written["notes"] == ["a: nan is written as null", "b: inf is written as null"]
+
+
+# --- the best checkpoint ---
+
+
+def test_the_deciding_metric_is_the_tasks() -> None:
+    measured = ["pairs/agreement", "coco/bbox_mAP", "coco/segm_mAP"]
+    assert deciding_metric(best_metric_of("instances"), measured) == ("coco/segm_mAP", "greater")
+    assert deciding_metric(best_metric_of("detection"), measured) == ("coco/bbox_mAP", "greater")
+    assert deciding_metric(best_metric_of("counting"), ["count/images", "crowd/MAE"]) == ("crowd/MAE", "less")
+    assert deciding_metric(best_metric_of("classification"), measured) is None
+    assert best_metric_of(None) == best_metric_of("nothing_known") == {}
+
+
+def test_released_configs_name_the_metric_and_the_rule_that_auto_takes() -> None:
+    hooks = {name: load_config(name).cfg.get("default_hooks", {}).get("checkpoint", {}) for name in config_names()}
+    stated = {name: hook for name, hook in hooks.items() if "rule" in hook}
+    assert stated
+    for name, hook in stated.items():
+        candidates = best_metric_of(load_config(name).cfg.task)
+        assert deciding_metric(candidates, [hook["save_best"]]) == (hook["save_best"], hook["rule"]), name
+
+
+@pytest.fixture
+def counted_toy(toy_config: Path) -> None:
+    """A toy of counting that is measured twice; the task's metric, MAE, comes second and falls."""
+    text = toy_config.read_text().replace('val_evaluator = dict(type="ToyMetric")', "val_evaluator = TWO", 1)
+    two = 'TWO = [dict(type="ToyMetric"), dict(type="FallingMetric")]\ntask = "counting"\n'
+    toy_config.write_text(text.replace("model = ", two + "model = ", 1))
+
+
+def test_auto_takes_the_tasks_metric(counted_toy: None, train_toy: Callable, capsys: pytest.CaptureFixture) -> None:
+    done = train_toy("run", quiet=False)
+    assert "toy/acc" in done["metrics"]
+    assert Path(done["best"]).name == "best_count_MAE_epoch_3.safetensors"
+    assert "best checkpoint: by" not in capsys.readouterr().err
+
+
+def test_auto_takes_the_first_metric_with_one_note(train_toy: Callable, capsys: pytest.CaptureFixture) -> None:
+    done = train_toy("run", quiet=False)
+    assert Path(done["best"]).name.startswith("best_toy_acc_")
+    assert capsys.readouterr().err.count("best checkpoint: by toy/acc, the first metric") == 1

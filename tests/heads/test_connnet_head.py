@@ -15,7 +15,7 @@ from visionzoo.heads.connnet import BinaryMapHead, ConnectivityHead
 from visionzoo.heads.connnet.connectivity import connectivity_components, connectivity_to_map, mask_to_connectivity
 from visionzoo.heads.connnet.decoder import ASPP, ContextDecoder
 from visionzoo.heads.connnet.non_local import NonLocalBlock, convert_non_local
-from visionzoo.metrics.pairs import PairMetric
+from visionzoo.metrics.connectivity import PairMetric
 from visionzoo.models.wiring import build_model
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample

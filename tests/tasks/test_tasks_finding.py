@@ -9,6 +9,7 @@ import pytest
 
 import visionzoo
 from visionzoo.config import check_config, load_config
+from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.hooks import ZooCheckpointHook
 from visionzoo.errors import UnknownName
 from visionzoo.registry import task_modules, task_names
@@ -72,10 +73,12 @@ def test_a_config_may_name_several_tasks():
     ],
 )
 def test_the_best_checkpoint_is_that_of_the_tasks_metric(task, metrics, chosen, rule):
-    saved = []
+    saved, notes = [], []
     hook = ZooCheckpointHook()
     hook._save_if_best = lambda runner, name, metrics: saved.append(name)
     hub = SimpleNamespace(update_info=lambda *entry: None)
-    hook._save_best_checkpoint(SimpleNamespace(cfg={"task": task}, message_hub=hub), metrics)
+    runner = SimpleNamespace(best_metric=best_metric_of(task), message_hub=hub, note=notes.append)
+    hook._save_best_checkpoint(runner, metrics)
     assert saved == [chosen]
+    assert bool(notes) == (chosen not in task_of(task).save_best)
     assert hook.rules == [rule]

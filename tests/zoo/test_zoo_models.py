@@ -166,7 +166,7 @@ def test_show_prints_the_card(capsys):
 def test_released_weights_are_fetched_and_checked(monkeypatch, tmp_path):
     from types import SimpleNamespace
 
-    from visionzoo.inference import released
+    from visionzoo.inference import inferencer
     from visionzoo.weights.downloads import cached_path, file_sha256
 
     monkeypatch.setenv("VISIONZOO_CACHE", str(tmp_path))
@@ -176,9 +176,9 @@ def test_released_weights_are_fetched_and_checked(monkeypatch, tmp_path):
     digest = file_sha256(tmp_path / "whole")
     entry = SimpleNamespace(url=url, mirror=url, sha256=digest)
     card = SimpleNamespace(zoo=SimpleNamespace(weights=[entry]))
-    monkeypatch.setattr(released, "read_card", lambda name: card)
+    monkeypatch.setattr(inferencer, "read_card", lambda name: card)
     with pytest.raises(CheckpointError, match=f"sha256 {digest}.*by hand"):
-        released.released_weights("rcnet_retinanet")
+        inferencer._chosen_weights("rcnet_retinanet", None)
     cached_path(url, digest).parent.mkdir()
     cached_path(url, digest).write_bytes(b"weights")
-    assert released.released_weights("rcnet_retinanet").read_bytes() == b"weights"
+    assert inferencer._chosen_weights("rcnet_retinanet", None).read_bytes() == b"weights"

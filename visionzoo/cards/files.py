@@ -126,7 +126,9 @@ def read_card(name_or_path: str | Path) -> Card:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CardError(f"{path}: expected a card in UTF-8 that can be read, but {error}; check the path") from error
+        raise CardError(
+            path, expected="a card in UTF-8 that can be read", but=f"{error}", advice="check the path"
+        ) from error
     front, body = split_front_matter(text, path)
     card = Card(path, _validated(_filled(_parsed(front, path), path.stem), path), body, text)
     _check_names(card)
@@ -157,7 +159,7 @@ def split_front_matter(text: str, path: Path) -> tuple[str, str]:
     lines = text.splitlines(keepends=True)
     fences = [index for index, line in enumerate(lines) if line.rstrip() == _FENCE]
     if len(fences) < 2 or fences[0] != 0:
-        raise CardError(f"{_shown(path)}: expected YAML between two lines `---` on top, found none; add it")
+        raise CardError(_shown(path), expected="YAML between two lines `---` on top", found="none", advice="add it")
     return "".join(lines[1 : fences[1]]), "".join(lines[fences[1] + 1 :])
 
 
@@ -181,9 +183,11 @@ def _parsed(front: str, path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 2}" if mark else ""  # counted from 0, below the fence
         reason = getattr(error, "problem", None) or "it does not parse"
-        raise CardError(f"{_shown(path)}{line}: expected valid YAML, but {reason}; fix it") from error
+        raise CardError(f"{_shown(path)}{line}", expected="valid YAML", but=f"{reason}", advice="fix it") from error
     if not isinstance(values, dict):
-        raise CardError(f"{_shown(path)}: expected a mapping as front matter, found {type(values).__name__}; fix it")
+        raise CardError(
+            _shown(path), expected="a mapping as front matter", found=f"{type(values).__name__}", advice="fix it"
+        )
     return values
 
 
@@ -202,7 +206,13 @@ def _validated(values: dict[str, Any], path: Path) -> CardFields:
         problems = [_sentence(problem) for problem in error.errors()]
     if len(problems) == 1:
         raise CardError(f"{_shown(path)}: {problems[0]}")
-    raise CardError(f"{_shown(path)}: expected a card of schema 1, found {len(problems)} problems; fix them", problems)
+    raise CardError(
+        _shown(path),
+        expected="a card of schema 1",
+        found=f"{len(problems)} problems",
+        advice="fix them",
+        problems=problems,
+    )
 
 
 def _sentence(problem: Any) -> str:
@@ -259,7 +269,12 @@ def _check_names(card: Card) -> None:
 
 def _check_equal(card: Card, field: str, found: str, expected: str, source: str) -> None:
     if found != expected:
-        raise CardError(f"{_shown(card.path)}: {field}: expected {expected!r} after {source}, found {found!r}; fix it")
+        raise CardError(
+            f"{_shown(card.path)}: {field}",
+            expected=f"{expected!r} after {source}",
+            found=f"{found!r}",
+            advice="fix it",
+        )
 
 
 def _check_runs(card: Card) -> None:
@@ -270,12 +285,16 @@ def _check_runs(card: Card) -> None:
         if run not in runs:
             nearest = nearest_name(run, runs)
             advice = f"did you mean {nearest!r}?" if nearest else "add it there"
-            raise CardError(f"{where}: {field}: expected an id of visionzoo.runs, found {run!r}; {advice}")
+            raise CardError(
+                f"{where}: {field}", expected="an id of visionzoo.runs", found=f"{run!r}", advice=f"{advice}"
+            )
     for run in runs:
         if run not in used.values():
             raise CardError(
-                f"{where}: visionzoo.runs.{run}: expected a measured number with `run: {run}`, found none; "
-                "refer to it or remove it"
+                f"{where}: visionzoo.runs.{run}",
+                expected=f"a measured number with `run: {run}`",
+                found="none",
+                advice="refer to it or remove it",
             )
 
 

@@ -43,7 +43,9 @@ def with_table(text: str, table: str, path: Path) -> str:
 def _span(text: str, path: Path) -> tuple[int, int]:
     start, end = text.find(BEGIN), text.find(END)
     if start < 0 or end < start:
-        raise CardError(f"{path}: expected the zoo table between {BEGIN} and {END}, found no such lines; add them")
+        raise CardError(
+            path, expected=f"the zoo table between {BEGIN} and {END}", found="no such lines", advice="add them"
+        )
     return start + len(BEGIN), end
 
 

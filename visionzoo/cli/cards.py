@@ -163,7 +163,9 @@ def table(args: argparse.Namespace) -> int:
         return 0
     path = readme_path()
     if not path.is_file():
-        raise CardError(f"{path}: expected the README to write the table into, found none; run it in a checkout")
+        raise CardError(
+            path, expected="the README to write the table into", found="none", advice="run it in a checkout"
+        )
     path.write_text(with_table(path.read_text(encoding="utf-8"), text, path), encoding="utf-8")
     note(f"written: {path}")
     return 0

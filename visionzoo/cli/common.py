@@ -89,13 +89,17 @@ def choose_output_dir(wanted: Path, *, overwrite: bool = False) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise OutputError(f"{folder}: expected a folder to write into, found a file; choose another place") from error
+        raise OutputError(
+            folder, expected="a folder to write into", found="a file", advice="choose another place"
+        ) from error
     except OSError as error:
         raise OutputError(
-            f"{folder}: expected a folder that can be made, but {error.strerror}; choose another"
+            folder, expected="a folder that can be made", but=f"{error.strerror}", advice="choose another"
         ) from error
     if not os.access(folder, os.W_OK):
-        raise OutputError(f"{folder}: expected a folder that may be written, but it is read-only; choose another")
+        raise OutputError(
+            folder, expected="a folder that may be written", but="it is read-only", advice="choose another"
+        )
     return folder
 
 
@@ -162,7 +166,7 @@ _OUTPUT_ERRNOS = {
 def output_error(error: OSError) -> OutputError:
     """An operating system's refusal to write, as one sentence."""
     where = error.filename or "output"
-    new = OutputError(f"{where}: expected a place that can be written, but {_OUTPUT_ERRNOS[error.errno or 0]}")
+    new = OutputError(where, expected="a place that can be written", but=f"{_OUTPUT_ERRNOS[error.errno or 0]}")
     new.__cause__ = error
     return new
 

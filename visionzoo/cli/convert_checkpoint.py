@@ -90,9 +90,11 @@ def _read_variables(path: Path) -> dict[str, Any]:
             return {name: stored[name] for name in stored.files}
     except OSError as error:
         reason = error.strerror or error
-        raise CheckpointError(f"{path}: expected a readable file of variables, but {reason}; check the path") from error
+        raise CheckpointError(
+            path, expected="a readable file of variables", but=f"{reason}", advice="check the path"
+        ) from error
     except (ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise CheckpointError(f"{path}: expected arrays by name as numpy.savez writes them, found {error}") from error
+        raise CheckpointError(path, expected="arrays by name as numpy.savez writes them", found=f"{error}") from error
 
 
 # --------------------------------------------------------------------------- writing
@@ -124,6 +126,6 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
 
 def _require_new_safetensors(target: Path, overwrite: bool) -> None:
     if target.suffix != ".safetensors":
-        raise OutputError(f"{target}: expected a name that ends with .safetensors; rename it")
+        raise OutputError(target, expected="a name that ends with .safetensors", advice="rename it")
     if target.exists() and not overwrite:
-        raise OutputError(f"{target}: expected no such file yet, found one; choose another name or --overwrite")
+        raise OutputError(target, expected="no such file yet", found="one", advice="choose another name or --overwrite")

@@ -112,7 +112,7 @@ def _not_empty(sources: Iterator[Source], inputs: list[str]) -> Iterator[Source]
     """The same sources; an error before anything is built or written when there is none."""
     first = next(sources, None)
     if first is None:
-        raise InputError(f"{' '.join(inputs)}: expected at least one image, found none; check the list")
+        raise InputError(" ".join(inputs), expected="at least one image", found="none", advice="check the list")
     return chain([first], sources)
 
 
@@ -122,7 +122,7 @@ def _chosen_images(given: str) -> tuple[str, ...]:
         if kind not in _IMAGES:
             nearest = nearest_name(kind, _IMAGES)
             answer = f"did you mean {nearest}?" if nearest else "use one or more of them"
-            raise InputError(f"--vis {given}: expected {', '.join(_IMAGES)}, found {kind!r}; {answer}")
+            raise InputError(f"--vis {given}", expected=f"{', '.join(_IMAGES)}", found=f"{kind!r}", advice=f"{answer}")
     return tuple(kind for kind in kinds if kind != "none")
 
 

@@ -176,7 +176,9 @@ def _newest(folder: Path) -> Path:
     """The file of best paths that a search wrote last."""
     found = sorted(folder.glob("path_rank/bestpath_*.yml"), key=lambda file: file.stat().st_mtime)
     if not found:
-        raise DataError(f"{folder}: expected path_rank/bestpath_*.yml of a search, found none; give its work dir")
+        raise DataError(
+            folder, expected="path_rank/bestpath_*.yml of a search", found="none", advice="give its work dir"
+        )
     return found[-1]
 
 

@@ -31,7 +31,9 @@ def _show(args: argparse.Namespace) -> int:
 
     name = find_config(args.name).stem
     if name not in card_names():
-        raise InputError(f"{name}: expected a card, found none; `visionzoo config show {name}` prints its config")
+        raise InputError(
+            name, expected="a card", found="none", advice=f"`visionzoo config show {name}` prints its config"
+        )
     card = read_card(name)
     if args.json:
         print(card.fields.model_dump_json(by_alias=True, indent=2))

@@ -59,7 +59,11 @@ def require_valid(loaded: LoadedConfig) -> None:
     if problems:
         found = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(
-            f"{loaded.source}: expected a config that can be built, found {found}; fix and run again", problems
+            loaded.source,
+            expected="a config that can be built",
+            found=f"{found}",
+            advice="fix and run again",
+            problems=problems,
         )
 
 

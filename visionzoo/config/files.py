@@ -112,9 +112,11 @@ def find_config(name_or_path: str | Path) -> Path:
     if name in known:
         return config_files()[name]
     if given.is_dir():
-        raise ConfigError(f"{given}: expected a config file or a config's name, found a folder; name a file in it")
+        raise ConfigError(
+            given, expected="a config file or a config's name", found="a folder", advice="name a file in it"
+        )
     if given.suffix == ".py":
-        raise ConfigError(f"{given}: expected a config file, found nothing there; {_nearest_file(given)}")
+        raise ConfigError(given, expected="a config file", found="nothing there", advice=f"{_nearest_file(given)}")
     raise UnknownName(name, kind="config", known=known, hint=f"visionzoo list shows all {len(known)}")
 
 
@@ -126,7 +128,9 @@ def _nearest_file(given: Path) -> str:
 
 def _python_file(path: Path) -> Path:
     if path.suffix != ".py":
-        raise ConfigError(f"{path}: expected a Python file, found {path.suffix or 'no suffix'}; write it as NAME.py")
+        raise ConfigError(
+            path, expected="a Python file", found=f"{path.suffix or 'no suffix'}", advice="write it as NAME.py"
+        )
     return path.resolve()
 
 
@@ -182,8 +186,10 @@ def _read_base(path: Path, borrowed: set[str]) -> ConfigFile:
     tree = _parse(path)
     if _base_assignment(tree) is not None:
         raise ConfigError(
-            f"{display_path(path)}: expected a file without `_base_`, since another config builds on it, "
-            "found one; name both files in that config's `_base_`"
+            display_path(path),
+            expected="a file without `_base_`, since another config builds on it",
+            found="one",
+            advice="name both files in that config's `_base_`",
         )
     return _own_values(path, tree, None, borrowed)
 
@@ -192,8 +198,10 @@ def _refuse_clash(base: dict[str, Any], part: ConfigFile, origins: Origins, sour
     for key in part.values:
         if key in base and key not in _SHARED_KEYS:
             raise ConfigError(
-                f"{source}: expected bases that set different keys, found {key!r} in both "
-                f"{origins.of(key)} and {name}; leave one of them out"
+                source,
+                expected="bases that set different keys",
+                found=f"{key!r} in both {origins.of(key)} and {name}",
+                advice="leave one of them out",
             )
 
 
@@ -203,13 +211,19 @@ def _parse(path: Path) -> ast.Module:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text, filename=str(path))
     except OSError as error:
-        raise ConfigError(f"{where}: expected a file that can be read, but {error.strerror}; fix that") from error
+        raise ConfigError(
+            where, expected="a file that can be read", but=f"{error.strerror}", advice="fix that"
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{where}: expected Python text in UTF-8, found other bytes; check the path") from error
+        raise ConfigError(
+            where, expected="Python text in UTF-8", found="other bytes", advice="check the path"
+        ) from error
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         reason = error.msg if isinstance(error, SyntaxError) else error
-        raise ConfigError(f"{where}{line}: expected valid Python, found a syntax error ({reason}); fix it") from error
+        raise ConfigError(
+            f"{where}{line}", expected="valid Python", found=f"a syntax error ({reason})", advice="fix it"
+        ) from error
     _refuse_foreign_forms(where, text, tree)
     return tree
 
@@ -218,14 +232,18 @@ def _refuse_foreign_forms(where: str, text: str, tree: ast.Module) -> None:
     for number, line in enumerate(text.splitlines(), start=1):
         if _TEMPLATE.search(line):
             raise ConfigError(
-                f"{where}:{number}: expected plain Python, found an mmengine template; "
-                "write `_base_.key`, `__file__` or `os.environ` without braces"
+                f"{where}:{number}",
+                expected="plain Python",
+                found="an mmengine template",
+                advice="write `_base_.key`, `__file__` or `os.environ` without braces",
             )
     for node in tree.body:
         if isinstance(node, ast.With):
             raise ConfigError(
-                f"{where}:{node.lineno}: expected a text config, found mmengine's `with read_base()`; "
-                'name the bases as `_base_ = ["FILE.py"]` and write types as strings'
+                f"{where}:{node.lineno}",
+                expected="a text config",
+                found="mmengine's `with read_base()`",
+                advice='name the bases as `_base_ = ["FILE.py"]` and write types as strings',
             )
 
 
@@ -245,21 +263,29 @@ def _base_paths(tree: ast.Module, path: Path) -> list[Path]:
     try:
         named = ast.literal_eval(node.value)
     except ValueError as error:
-        raise ConfigError(f"{where}: expected `_base_` to be a list of file names; write them as strings") from error
+        raise ConfigError(
+            where, expected="`_base_` to be a list of file names", advice="write them as strings"
+        ) from error
     names = [named] if isinstance(named, str) else named
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{where}: expected `_base_` to be a list of file names, found {named!r}; write strings")
+        raise ConfigError(
+            where, expected="`_base_` to be a list of file names", found=f"{named!r}", advice="write strings"
+        )
     return [_base_path(name, path, where) for name in names]
 
 
 def _base_path(name: str, path: Path, where: str) -> Path:
     if "::" in name:
-        raise ConfigError(f"{where}: expected a file of one's own as `_base_`, found {name!r}; copy what it sets")
+        raise ConfigError(
+            where, expected="a file of one's own as `_base_`", found=f"{name!r}", advice="copy what it sets"
+        )
     found = (path.parent / name).resolve()
     if not found.is_file() and shown_in_plugin(path) is not None and (config_folder() / name).is_file():
         return (config_folder() / name).resolve()  # a plugin's config may build on the zoo's bases
     if not found.is_file():
-        raise ConfigError(f"{where}: expected the base {name!r}, found no file {display_path(found)}; fix `_base_`")
+        raise ConfigError(
+            where, expected=f"the base {name!r}", found=f"no file {display_path(found)}", advice="fix `_base_`"
+        )
     return found
 
 
@@ -274,8 +300,10 @@ def _own_values(
     for odd_path, value in odd_values(assigned):
         if odd_path.partition(".")[0] not in helping:
             raise ConfigError(
-                f"{where}: {odd_path}: expected None, a bool, number, string, list, tuple or dict, "
-                f"found {type(value).__name__}; write types as strings"
+                f"{where}: {odd_path}",
+                expected="None, a bool, number, string, list, tuple or dict",
+                found=f"{type(value).__name__}",
+                advice="write types as strings",
             )
     helpers = {key: value for key, value in assigned.items() if key in helping}
     values = {key: plain(value) for key, value in assigned.items() if key not in helping}
@@ -302,8 +330,10 @@ def _run(path: Path, tree: ast.Module, base: dict[str, Any] | None) -> dict[str,
         exec(compile(ast.Module(body, tree.type_ignores), str(path), "exec"), names)
     except (Exception, SystemExit) as error:  # a user's file may fail in any way; all are the user's to fix
         raise ConfigError(
-            f"{display_path(path)}{_line_of(error, path)}: expected a config that runs, "
-            f"found {type(error).__name__} ({error}); fix it"
+            f"{display_path(path)}{_line_of(error, path)}",
+            expected="a config that runs",
+            found=f"{type(error).__name__} ({error})",
+            advice="fix it",
         ) from error
     return names
 

@@ -88,9 +88,11 @@ def has_tiny(name_or_path: str | Path) -> bool:
 
 def _tiny_part(overrides: Any, source: str) -> dict[str, Any]:
     if overrides is None:
-        raise ConfigError(f"{source}: expected a key `tiny`, which --tiny applies, found none; run without --tiny")
+        raise ConfigError(
+            source, expected="a key `tiny`, which --tiny applies", found="none", advice="run without --tiny"
+        )
     if not isinstance(overrides, dict):
-        raise ConfigError(f"{source}: expected `tiny` to be a dict of overrides, found {overrides!r}; fix it")
+        raise ConfigError(source, expected="`tiny` to be a dict of overrides", found=f"{overrides!r}", advice="fix it")
     return overrides
 
 

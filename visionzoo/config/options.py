@@ -58,7 +58,10 @@ def parse_options(options: Iterable[str] | Mapping[str, Any]) -> dict[KeyPath, A
         _refuse_odd(dotted, value)
         if path in parsed and parsed[path] != value:
             raise ConfigError(
-                f"{SOURCE} {dotted}: expected one value, found {parsed[path]!r} and {value!r}; leave one out"
+                f"{SOURCE} {dotted}",
+                expected="one value",
+                found=f"{parsed[path]!r} and {value!r}",
+                advice="leave one out",
             )
         parsed[path] = plain(value)
     return parsed
@@ -71,7 +74,9 @@ def _as_list(options: Iterable[str]) -> list[str]:
 def _split_option(option: str) -> tuple[str, Any]:
     dotted, equals, text = option.partition("=")
     if not equals:
-        raise ConfigError(f"{SOURCE} {option}: expected PATH=VALUE, found no `=`; write it as {option}=VALUE")
+        raise ConfigError(
+            f"{SOURCE} {option}", expected="PATH=VALUE", found="no `=`", advice=f"write it as {option}=VALUE"
+        )
     return dotted.strip(), _literal(dotted.strip(), text.strip())
 
 
@@ -81,8 +86,10 @@ def _literal(dotted: str, text: str) -> Any:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         if text.startswith(("[", "(", "{", "dict(")):
             raise ConfigError(
-                f"{SOURCE} {dotted}: expected a Python literal, found {text}; "
-                f'quote the strings in it, as in \'{dotted}=["a", "b"]\''
+                f"{SOURCE} {dotted}",
+                expected="a Python literal",
+                found=f"{text}",
+                advice=f'quote the strings in it, as in \'{dotted}=["a", "b"]\'',
             ) from error
         return text
     return text if isinstance(value, (bytes, complex)) or value is Ellipsis else value
@@ -103,7 +110,7 @@ def _split_path(dotted: str) -> KeyPath:
     path = tuple(dotted.split("."))
     if not all(path):
         raise ConfigError(
-            f"{SOURCE} {dotted}=...: expected a path like model.neck.num_outs, found an empty key; fix it"
+            f"{SOURCE} {dotted}=...", expected="a path like model.neck.num_outs", found="an empty key", advice="fix it"
         )
     return path
 
@@ -111,7 +118,9 @@ def _split_path(dotted: str) -> KeyPath:
 def _refuse_odd(dotted: str, value: Any) -> None:
     for _, odd in odd_values(value):
         raise ConfigError(
-            f"{SOURCE} {dotted}: expected None, a bool, number, string, list, tuple or dict, found {type(odd).__name__}"
+            f"{SOURCE} {dotted}",
+            expected="None, a bool, number, string, list, tuple or dict",
+            found=f"{type(odd).__name__}",
         )
 
 
@@ -144,7 +153,7 @@ def _flattened(options: dict[KeyPath, Any], values: dict[str, Any]) -> dict[KeyP
         for inner, item in _flatten(path, value, lookup(values, path)):
             if inner in flat and flat[inner] != item:
                 dotted = ".".join(inner)
-                raise ConfigError(f"{SOURCE} {dotted}: expected one value, found {flat[inner]!r} and {item!r}")
+                raise ConfigError(f"{SOURCE} {dotted}", expected="one value", found=f"{flat[inner]!r} and {item!r}")
             flat[inner] = item
     return flat
 

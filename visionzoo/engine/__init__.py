@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["RunOptions", "ZooRunner", "test", "train"]
 
-_HOMES = {"train": "training", "test": "testing", "ZooRunner": "runner", "RunOptions": "settings"}
+_HOMES = {"train": "training", "test": "testing", "ZooRunner": "runner", "RunOptions": "run_options"}
 
 
 def __getattr__(name: str) -> Any:

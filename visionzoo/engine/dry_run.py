@@ -7,38 +7,31 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
-from visionzoo.config import LoadedConfig
+from visionzoo.engine.building import make_runner, training_parts
+from visionzoo.engine.environment import note_to_user
 from visionzoo.engine.loaders import sample_names
+from visionzoo.engine.plan import RunPlan
 from visionzoo.engine.runner import ZooRunner
-from visionzoo.engine.settings import RunOptions
-from visionzoo.engine.setup import make_runner, note_to_user, training_parts
 from visionzoo.system.devices import peak_memory
 
 
-def dry_run(
-    loaded: LoadedConfig, options: RunOptions, device: torch.device, dataset: Any, prepare: Callable[[nn.Module], None]
-) -> dict[str, Any]:
+def dry_run(plan: RunPlan) -> dict[str, Any]:
     """Build all, load one batch, run forward and backward; no file stays, no network is used.
 
     Returns:
         Shapes of the inputs, losses, parameter counts and the most memory used, in bytes.
     """
-    for split in ("train", "val"):
-        if loaded.cfg.get(f"{split}_dataloader") is not None:
-            loaded.cfg[f"{split}_dataloader"].num_workers = 0
     with tempfile.TemporaryDirectory(prefix="visionzoo-dry-run-") as folder:
-        parts = training_parts(loaded, options, device, dataset)
-        runner = make_runner(loaded, options, device, Path(folder), prepare=prepare, config_text="", **parts)
+        runner = make_runner(plan, Path(folder), **training_parts(plan))
         try:
-            found = _one_step(runner)
+            outcome = _one_step(runner)
         finally:
             runner.close()
-    _tell(found, note_to_user(options))
-    return found
+    _tell(outcome, note_to_user(plan.options))
+    return outcome
 
 
 def _one_step(runner: ZooRunner) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from typing import Any
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook
 from torch import Tensor
 
+from visionzoo.engine.best_metric import deciding_metric
 from visionzoo.engine.checkpoints import point_to, save_weights
 from visionzoo.engine.loaders import sample_names
 from visionzoo.errors import ConfigError, RunFailed
-from visionzoo.registry import HOOKS, task_names
+from visionzoo.registry import HOOKS
 from visionzoo.system.distributed import is_first
-from visionzoo.tasks import task_of
 
 
 @HOOKS.register_module()
@@ -74,19 +74,13 @@ class TrainingProgressHook(Hook):
             module.set_training_progress(runner.iter, runner.max_iters)
 
 
-def _metrics_of_task(runner: Any) -> Mapping[str, str]:
-    """Return the metrics by which the config's task chooses checkpoints, and whether greater or less is better."""
-    task = (runner.cfg or {}).get("task")
-    return task_of(task).save_best if task in task_names() else {}
-
-
 @HOOKS.register_module()
 class ZooCheckpointHook(CheckpointHook):
     """Checkpoints at the top of the work dir: ``epoch_N.pth`` or ``iter_N.pth``, ``best_*.safetensors``.
 
     Arguments are those of :class:`mmengine.hooks.CheckpointHook`. An old checkpoint is removed
-    after the new one is safe, never before. ``save_best="auto"`` is the first measured metric of the task's
-    ``save_best``, or the first metric if none of those is measured.
+    after the new one is safe, never before. ``save_best="auto"`` is the metric of the config's task
+    (``runner.best_metric``), or the first metric, with a note, if none of the task's metrics is measured.
     """
 
     def __init__(self, *args: Any, save_best: str | list[str] | None = "auto", **kwargs: Any):
@@ -100,7 +94,7 @@ class ZooCheckpointHook(CheckpointHook):
         newest = runner.message_hub.get_info("last_ckpt", None)
         self.last_ckpt = None if newest is None else str(Path(self.out_dir) / newest)
         if self.save_best == ["auto"] and "best_key" in runner.message_hub.runtime_info:
-            self._choose_best_metric(runner, runner.message_hub.get_info("best_key"))
+            self._choose_auto(runner, runner.message_hub.get_info("best_key"))
 
     def after_validation(self, runner: Any) -> None:
         """Write the newest checkpoint again when it is of this very moment: it now says that it was validated."""
@@ -130,8 +124,10 @@ class ZooCheckpointHook(CheckpointHook):
         fallen = [self.keep_ckpt_ids.popleft() for _ in range(len(self.keep_ckpt_ids) - self.max_keep_ckpts)]
         return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in fallen]
 
-    def _choose_best_metric(self, runner: Any, name: str) -> None:
-        rule = _metrics_of_task(runner).get(name)
+    def _choose_auto(self, runner: Any, name: str) -> None:
+        """Choose the metric ``name``; the task states the direction of its metrics."""
+        known = deciding_metric(runner.best_metric, [name])
+        rule = None if known is None else known[1]
         try:
             self._init_rule(self._rules_given if any(self._rules_given) else [rule], [name])
         except ValueError as error:
@@ -146,9 +142,12 @@ class ZooCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         if "auto" in self.key_indicators:
-            name = next((name for name in _metrics_of_task(runner) if name in metrics), next(iter(metrics)))
-            self._choose_best_metric(runner, name)
-            runner.message_hub.update_info("best_key", name)
+            known = deciding_metric(runner.best_metric, metrics)
+            chosen = next(iter(metrics)) if known is None else known[0]
+            if known is None:
+                runner.note(f"best checkpoint: by {chosen}, the first metric; no metric of the task is measured")
+            self._choose_auto(runner, chosen)
+            runner.message_hub.update_info("best_key", chosen)
         for name in self.key_indicators:
             self._save_if_best(runner, name, metrics)
 

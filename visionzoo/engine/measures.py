@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import numbers
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from torch import Tensor
 
 from visionzoo.system.atomic import write_text
 
@@ -18,22 +15,15 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers among ``metrics``: of Python, of NumPy, and arrays or tensors of one element.
-
-    >>> scalars({"mIoU": np.float32(0.5), "count": 3, "classes": ["cat"]})
-    {'mIoU': 0.5, 'count': 3.0}
-    """
-    plain = {name: as_number(value) for name, value in metrics.items()}
-    return {name: number for name, number in plain.items() if number is not None}
+    """The numbers among ``metrics``: of Python, NumPy or torch, also in arrays and tensors of one element."""
+    plain = {name: _plain(value) for name, value in metrics.items()}
+    return {name: float(value) for name, value in plain.items() if isinstance(value, Real)}
 
 
-def as_number(value: Any) -> float | None:
-    """Return a float for a number of any kind, or None: Python's, NumPy's, an array or tensor of one element."""
-    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
-        return float(value.detach())
-    if isinstance(value, (np.ndarray, np.generic)):
-        return float(value.item()) if value.size == 1 and value.dtype.kind in "biuf" else None
-    return float(value) if isinstance(value, numbers.Real) else None
+def _plain(value: Any) -> Any:
+    """The one element of a NumPy number, array or tensor; other values as they are."""
+    shape = getattr(value, "shape", None)
+    return value.item() if isinstance(shape, tuple) and math.prod(shape) == 1 else value
 
 
 def per_class_tables(evaluator: Any) -> dict[str, Rows]:
@@ -49,6 +39,8 @@ def write_measures(
 ) -> None:
     """Write ``metrics.json`` and ``report.md``.
 
+    JSON has no nan and no infinity: such numbers are null in ``metrics.json``, and its ``notes`` name them.
+
     Args:
         folder: the work dir.
         facts: what was measured: model, weights, samples, seed, versions.
@@ -61,14 +53,14 @@ def write_measures(
     numbers = {name: _json_number(value) for name, value in scalars(metrics).items()}
     by_class = {name: [{k: _json_number(v) for k, v in row.items()} for row in rows] for name, rows in tables.items()}
     document = {**facts, "metrics": numbers, "per_class": by_class}
+    if notes := [f"{name}: {v} is written as null" for name, v in scalars(metrics).items() if not math.isfinite(v)]:
+        document["notes"] = notes
     write_text(folder / "metrics.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
     write_text(folder / "report.md", _report(facts, metrics, tables))
 
 
 def _json_number(value: Any) -> Any:
-    """Return a value that JSON can hold: numbers of NumPy and torch become plain, nan and infinity None."""
-    if isinstance(value, (np.ndarray, np.generic, Tensor)):
-        value = as_number(value)
+    value = _plain(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -116,4 +108,5 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _shown(value: Any) -> str:
+    value = _plain(value)
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -35,7 +35,7 @@ from visionzoo.engine.sharded import (
 )
 from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
 from visionzoo.errors import CheckpointError, ConfigError, MissingExtra
-from visionzoo.models.wiring import build_model
+from visionzoo.models.wiring import build_filled
 from visionzoo.registry import LOOPS, RUNNERS
 from visionzoo.system import distributed
 
@@ -57,9 +57,8 @@ class ZooRunner(Runner):
         device: where the model runs.
         strategy: ``ddp`` or ``fsdp``, with several processes.
         prepare: called with the built model before it is moved and wrapped: initialise, load, freeze.
-        num_classes: classes of the data set, for heads that leave theirs out.
-        replaced: parts that options replaced, see :func:`visionzoo.models.wiring.build_model`.
         notes: where lines for the user go.
+        best_metric: metrics that may decide which checkpoint is the best, first one first, and ``greater`` or ``less``.
         verbose: whether mmengine's log is shown as well; the log file always has it.
         log_name: stem of the log file.
         config_text: the config as saved in checkpoints; None prints the one given.
@@ -72,9 +71,8 @@ class ZooRunner(Runner):
         device: torch.device,
         strategy: str = "ddp",
         prepare: Callable[[nn.Module], None] | None = None,
-        num_classes: int | None = None,
-        replaced: Mapping[str, Mapping] | None = None,
         notes: Callable[[str], None] | None = None,
+        best_metric: Mapping[str, str] | None = None,
         verbose: bool = False,
         log_name: str = "train",
         config_text: str | None = None,
@@ -82,8 +80,9 @@ class ZooRunner(Runner):
     ):
         self.device, self.strategy = device, strategy
         self.stop_asked = False
-        self._prepare, self._num_classes, self._replaced = prepare, num_classes, replaced
-        self._note = notes or (lambda text: None)
+        self._prepare = prepare
+        self.note = notes or (lambda text: None)
+        self.best_metric = dict(best_metric or {})
         self._verbose, self._log_name = verbose, log_name
         self._waiting: RandomStates | None = None
         self._gradients: dict[str, Any] = {}
@@ -157,7 +156,7 @@ class ZooRunner(Runner):
     def build_model(self, model: nn.Module | Mapping) -> nn.Module:
         if isinstance(model, nn.Module):
             return model
-        return build_model(model, replaced=self._replaced, num_classes=self._num_classes)
+        return build_filled(model)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         if self._prepare is not None:
@@ -207,7 +206,7 @@ class ZooRunner(Runner):
         for group in groups:
             group["lr"] *= factor
         made = f" = {given:.3g} x {factor:.4g}, written for {written_for}" if factor != 1 else ""
-        self._note(f"learning rate {groups[0]['lr']:.4g} for {batch} samples per step{made}")
+        self.note(f"learning rate {groups[0]['lr']:.4g} for {batch} samples per step{made}")
 
     def step_batch(self, optim_wrapper: Any) -> int:
         """Samples that one optimizer step sees, over all processes and accumulated iterations."""
@@ -312,16 +311,14 @@ class ZooRunner(Runner):
         path = Path(filename)
         checkpoint = checkpoints.read_resumable(path)
         if len(checkpoint["ranks"]) != self.world_size:
-            self._note(
-                f"{path}: saved by {len(checkpoint['ranks'])} processes, resumed by {self.world_size}: not exact"
-            )
+            self.note(f"{path}: saved by {len(checkpoint['ranks'])} processes, resumed by {self.world_size}: not exact")
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         self._load_state(checkpoint, str(path))
         meta = checkpoint["meta"]
         self.train_loop.go_to(checkpoint["loop"], meta["epoch"], meta["iter"])
         mine = checkpoint["ranks"][min(self.rank, len(checkpoint["ranks"]) - 1)]
         self._waiting, self._gradients = RandomStates.unpacked(mine["random"]), mine["gradients"]
-        self._note(f"resumed {path} at epoch {meta['epoch']}, iteration {meta['iter']}")
+        self.note(f"resumed {path} at epoch {meta['epoch']}, iteration {meta['iter']}")
 
     def _load_state(self, checkpoint: dict[str, Any], where: str) -> None:
         model = self.bare_model

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from visionzoo.cards import card_names, read_card
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.datasets.classification import imagenet_names
-from visionzoo.engine.ready_model import ready_model
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.inputs import Source, group_of, sources_of
 from visionzoo.inference.preparing import Preparation, Prepared, read_source, test_pipeline_of
-from visionzoo.inference.released import released_weights
 from visionzoo.tasks import Result, task_of
+from visionzoo.weights.ready_model import ready_model
+from visionzoo.weights.released import released_weights
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
@@ -160,7 +161,7 @@ class Inferencer:
             errors: ``raise`` at the first image that cannot be used, or ``report`` it as a prediction with ``error``.
         """
         if errors not in ("raise", "report"):
-            raise InputError(f"errors={errors!r}: expected 'raise' or 'report'; use one of them")
+            raise InputError(f"errors={errors!r}", expected="'raise' or 'report'", advice="use one of them")
         size = self.batch_size if batch_size is None else _positive(batch_size)
         threshold = self.score_threshold if score_threshold is None else score_threshold
         if self.takes_groups:
@@ -343,14 +344,14 @@ class _Window:
 
 def _positive(batch_size: int) -> int:
     if batch_size < 1:
-        raise ConfigError(f"batch size {batch_size}: expected 1 or more; use 1")
+        raise ConfigError(f"batch size {batch_size}", expected="1 or more", advice="use 1")
     return batch_size
 
 
 def _chosen_weights(name: str, weights: str | os.PathLike | None) -> str | os.PathLike | None:
     """The weights to load. Untrained ones only for who asks for them."""
     if weights is None:
-        return released_weights(name)
+        return released_weights(name, read_card(name).zoo.weights if name in card_names() else [])
     return None if str(weights) == UNTRAINED else weights
 
 

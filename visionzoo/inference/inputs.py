@@ -69,7 +69,9 @@ def expand_inputs(
     """
     streams = [_expand(os.fspath(item), recursive, stdin or sys.stdin, videos) for item in inputs]
     if not streams:
-        raise InputError("expected at least one input, found none; name files, folders, globs, @list.txt or -")
+        raise InputError(
+            expected="at least one input", found="none", advice="name files, folders, globs, @list.txt or -"
+        )
     return (source for stream in streams for file in stream for source in _images_of(file, videos))
 
 
@@ -104,8 +106,10 @@ def _images_of(file: Source, videos: bool) -> Iterator[Source]:
 
 def _no_video(name: str) -> InputError:
     return InputError(
-        f"{name}: expected an image, as the model looks at all images of a folder together, found a video; save its "
-        "frames in a folder"
+        name,
+        expected="an image, as the model looks at all images of a folder together",
+        found="a video",
+        advice="save its frames in a folder",
     )
 
 
@@ -117,7 +121,9 @@ def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterato
     if item.startswith("@") and not os.path.exists(item):
         return _from_list(Path(item[1:]))
     if "://" in item:
-        raise InputError(f"{item}: expected a file, folder, glob, @list.txt or -, found an address; download it first")
+        raise InputError(
+            item, expected="a file, folder, glob, @list.txt or -", found="an address", advice="download it first"
+        )
     path = Path(item).expanduser()
     if path.is_dir():
         return _from_folder(path, recursive, suffixes)
@@ -127,7 +133,7 @@ def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterato
         return _from_sequence(path)
     if glob.has_magic(item):
         return _from_glob(item, recursive, suffixes)
-    raise InputError(f"{item}: expected an image, found no such file; {_nearest(path)}")
+    raise InputError(item, expected="an image", found="no such file", advice=f"{_nearest(path)}")
 
 
 def _nearest(path: Path) -> str:
@@ -141,7 +147,7 @@ def _nearest(path: Path) -> str:
 def _from_folder(folder: Path, recursive: bool, suffixes: frozenset[str]) -> Iterator[Source]:
     paths = _files_in(folder, recursive, suffixes)
     if not paths:
-        raise InputError(f"{folder}: expected images, found none{_what_is_there(folder, recursive, suffixes)}")
+        raise InputError(folder, expected="images", found=f"none{_what_is_there(folder, recursive, suffixes)}")
     return (Source(str(path), path, path.relative_to(folder)) for path in paths)
 
 
@@ -150,7 +156,9 @@ def _files_in(folder: Path, recursive: bool, suffixes: frozenset[str]) -> list[P
         found = folder.rglob("*") if recursive else folder.iterdir()
         return sorted(path for path in found if path.suffix.lower() in suffixes and path.is_file())
     except OSError as error:
-        raise InputError(f"{folder}: expected a readable folder, but {error.strerror}; check its rights") from error
+        raise InputError(
+            folder, expected="a readable folder", but=f"{error.strerror}", advice="check its rights"
+        ) from error
 
 
 def _what_is_there(folder: Path, recursive: bool, suffixes: frozenset[str]) -> str:
@@ -165,15 +173,19 @@ def _from_sequence(pattern: Path) -> Iterator[Source]:
     """``frames/%06d.jpg``: images of one folder in the order of their numbers, with or without gaps."""
     number = _NUMBER.search(pattern.name)
     if number is None or not pattern.parent.is_dir():
-        raise InputError(f"{pattern}: expected images with numbers, found no folder {pattern.parent}; check the path")
+        raise InputError(
+            pattern, expected="images with numbers", found=f"no folder {pattern.parent}", advice="check the path"
+        )
     before, after = re.escape(pattern.name[: number.start()]), re.escape(pattern.name[number.end() :])
     digits = rf"\d{{{number[1]},}}" if number[1] else r"\d+"
     name = re.compile(f"{before}({digits}){after}")
     matches = [(match, path) for path in pattern.parent.iterdir() if (match := name.fullmatch(path.name))]
     if not matches:
         raise InputError(
-            f"{pattern}: expected images with numbers, found none in {pattern.parent}; %d is any number, %06d one of "
-            "at least six digits"
+            pattern,
+            expected="images with numbers",
+            found=f"none in {pattern.parent}",
+            advice="%d is any number, %06d one of at least six digits",
         )
     paths = [path for _, path in sorted(matches, key=lambda found: (int(found[0][1]), found[1].name))]
     return (Source(str(path), path, Path(path.name)) for path in paths)
@@ -186,7 +198,7 @@ def _from_glob(pattern: str, recursive: bool, suffixes: frozenset[str]) -> Itera
     inside = [path for folder in folders for path in _files_in(folder, recursive, suffixes)] if not files else []
     if not files and not inside:
         where = "" if _fixed_part(pattern).is_dir() else f"; there is no folder {_fixed_part(pattern)}"
-        raise InputError(f"{pattern}: expected images, but the glob matches none{where}; check it, in quotes")
+        raise InputError(pattern, expected="images", but=f"the glob matches none{where}", advice="check it, in quotes")
     root = _fixed_part(pattern)
     return (Source(str(path), path, _below(path, root)) for path in files or inside)
 
@@ -208,7 +220,9 @@ def _from_list(path: Path) -> Iterator[Source]:
     try:
         file = open(path, encoding="utf-8")  # noqa: SIM115 - read to its end by the stream
     except OSError as error:
-        raise InputError(f"@{path}: expected a list of images, but {error.strerror}; check the path") from error
+        raise InputError(
+            f"@{path}", expected="a list of images", but=f"{error.strerror}", advice="check the path"
+        ) from error
     return _closing(file, path.parent)
 
 

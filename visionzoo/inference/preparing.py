@@ -114,8 +114,10 @@ class Preparation:
                 results = transform(results) if results is not None else None
         except _REFUSED as error:
             raise InputError(
-                f"{name}: expected an image that the test pipeline can use, found {sizes} pixels; crop it or make it "
-                "larger"
+                name,
+                expected="an image that the test pipeline can use",
+                found=f"{sizes} pixels",
+                advice="crop it or make it larger",
             ) from error
         if results is None or "inputs" not in results:
             raise InputError(f"{name}: the test pipeline gives no sample; it must end with a Pack... transform")
@@ -135,7 +137,7 @@ def read_source(value: Any) -> np.ndarray:
     elif hasattr(value, "getexif"):
         value = _array_of_pil(value)
     elif not isinstance(value, np.ndarray | bytes | str) and not hasattr(value, "__fspath__"):
-        raise InputError(f"expected a path, bytes, array, tensor or PIL image, found {type(value).__name__}")
+        raise InputError(expected="a path, bytes, array, tensor or PIL image", found=f"{type(value).__name__}")
     return read_image(value, exif=True)
 
 
@@ -153,7 +155,9 @@ def _array_of_tensor(tensor: Any) -> np.ndarray:
         return array.transpose(1, 2, 0)
     if array.ndim == 2:
         return array
-    raise DataError(f"image tensor: expected shape (C, H, W) with 1, 3 or 4 channels, found {array.shape}; permute it")
+    raise DataError(
+        "image tensor", expected="shape (C, H, W) with 1, 3 or 4 channels", found=f"{array.shape}", advice="permute it"
+    )
 
 
 def _array_of_pil(image: Any) -> np.ndarray:
@@ -178,7 +182,7 @@ def test_pipeline_of(cfg: Mapping[str, Any], source: str) -> list[Mapping[str, A
                 return list(dataset["pipeline"])
             dataset = dataset.get("dataset")
     raise ConfigError(
-        f"{source}: expected a pipeline in test_dataloader.dataset, found none; inference needs its transforms"
+        source, expected="a pipeline in test_dataloader.dataset", found="none", advice="inference needs its transforms"
     )
 
 

@@ -74,8 +74,10 @@ class DrawnVideo:
         found = frame_count(self._beside) or 0
         if found < self.frames:
             raise OutputError(
-                f"{self.path}: expected a video of {self.frames} frames to be written, but {found} are in the file; "
-                "free some space on the disk, or use --vis none"
+                self.path,
+                expected=f"a video of {self.frames} frames to be written",
+                but=f"{found} are in the file",
+                advice="free some space on the disk, or use --vis none",
             )
 
 

@@ -96,8 +96,10 @@ def read_frames(path: Path, name: str, place: Path) -> Iterator[tuple[Frame, np.
     try:
         if not capture.isOpened():
             raise DataError(
-                f"{name}: expected a video (MP4, AVI, MOV, MKV, WebM), found {path.stat().st_size} bytes that cannot "
-                "be opened as one; copy or convert it again"
+                name,
+                expected="a video (MP4, AVI, MOV, MKV, WebM)",
+                found=f"{path.stat().st_size} bytes that cannot be opened as one",
+                advice="copy or convert it again",
             )
         yield from _decoded(capture, Video(name, place, _stated_fps(capture), _stated_frames(capture)))
     finally:
@@ -108,9 +110,9 @@ def _require_file(path: Path, name: str) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise DataError(f"{name}: expected a video, but {error.strerror}; check the path") from error
+        raise DataError(name, expected="a video", but=f"{error.strerror}", advice="check the path") from error
     if size == 0:
-        raise DataError(f"{name}: expected a video, found an empty file; copy or download it again")
+        raise DataError(name, expected="a video", found="an empty file", advice="copy or download it again")
 
 
 def _decoded(capture: cv2.VideoCapture, video: Video) -> Iterator[tuple[Frame, np.ndarray]]:
@@ -123,11 +125,15 @@ def _decoded(capture: cv2.VideoCapture, video: Video) -> Iterator[tuple[Frame, n
         yield Frame(video, number, seconds), cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         number += 1
     if number == 0:
-        raise DataError(f"{video.name}: expected a video, found no frame that can be decoded; copy or convert it again")
+        raise DataError(
+            video.name, expected="a video", found="no frame that can be decoded", advice="copy or convert it again"
+        )
     if _breaks_off(video, number, seconds):
         raise DataError(
-            f"{video.name}: expected {video.frames} frames as the file states, found {number} before it breaks off; "
-            "those are done; copy or download it again for the rest"
+            video.name,
+            expected=f"{video.frames} frames as the file states",
+            found=f"{number} before it breaks off; those are done",
+            advice="copy or download it again for the rest",
         )
 
 

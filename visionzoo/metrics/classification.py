@@ -80,7 +80,11 @@ class ClassificationMetric(BaseMetric):
         self.per_class: dict[str, list[dict[str, Any]]] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take one batch of samples with truth and predictions, as dicts: (label, best class, rank of the label, K)."""
+        """Take one batch of samples with truth and predictions, as dicts: (label, best class, rank of the label, K).
+
+        Raises:
+            DataError: a sample has no ``gt_label`` or no ``pred_score``.
+        """
         for sample in data_samples:
             score, label = _array(_required(sample, "pred_score")), int(_required(sample, "gt_label"))
             rank = int(ranks(score[None], np.array([label]))[0])

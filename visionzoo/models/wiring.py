@@ -78,9 +78,13 @@ def build_model(
     Raises:
         ConfigError: two parts disagree.
     """
-    filled = fill_model(model_cfg, replaced=replaced, num_classes=num_classes)
+    return build_filled(fill_model(model_cfg, replaced=replaced, num_classes=num_classes))
+
+
+def build_filled(model_cfg: Mapping) -> nn.Module:
+    """Build a model from what :func:`fill_model` gave, which is not changed."""
     with DefaultScope.overwrite_default_scope(SCOPE):
-        return MODELS.build(filled)
+        return MODELS.build(ConfigDict(copy.deepcopy(_plain(model_cfg))))
 
 
 def fill_model(

@@ -18,6 +18,8 @@ _OF_A_GROUP = 1000
 class CoSaliency(Saliency):
     """Saliency maps of a group of images."""
 
+    save_best = {"sal/Smeasure": "greater", "sal/Fmeasure_max": "greater", "sal/MAE": "less"}
+
     def members(self, sample: Any) -> list[TaskSample]:
         maps = sample.pred_map if isinstance(sample.pred_map, list) else [sample.pred_map]
         return [TaskSample(pred_map=each) for each in maps]

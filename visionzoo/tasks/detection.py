@@ -33,7 +33,7 @@ class Detection(Task):
 
     threshold = 0.3
     coco = staticmethod(Detections.to_coco)
-    save_best = {"coco/bbox_mAP": "greater"}
+    save_best = {"coco/bbox_mAP": "greater", "pascal_voc/mAP": "greater"}
 
     def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> Detections:
         return detections_of(sample.pred_instances, size, names)

@@ -53,7 +53,7 @@ class LaneDetection(Task):
     row = staticmethod(Lanes.to_row)
     files = (ResultFile("lines", "lines", ".lines.txt", _lines_file),)
     lines = ResultLines("tusimple.json", _tusimple_line)
-    save_best = {"culane/F1": "greater", "tusimple/accuracy": "greater"}
+    save_best = {"culane/F1": "greater", "tusimple/accuracy": "greater", "tusimple/F1": "greater"}
 
     def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> Lanes:
         return lanes_of(sample)

@@ -11,7 +11,7 @@ from visionzoo.backbones.nasnet.convert import (
     named_variant,
 )
 from visionzoo.backbones.nasnet.detector import NASNetRoITail
-from visionzoo.backbones.nasnet.weights import init_tensorflow, l2_penalty
+from visionzoo.backbones.nasnet.init_and_penalty import init_tensorflow, l2_penalty
 
 __all__ = [
     "NASNet",

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visionzoo.backbones.nasnet.cells import NormSettings, batch_norm
-from visionzoo.backbones.nasnet.weights import init_tensorflow
+from visionzoo.backbones.nasnet.init_and_penalty import init_tensorflow
 from visionzoo.errors import InputError
 from visionzoo.registry import MODELS
 

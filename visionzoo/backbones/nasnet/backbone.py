@@ -23,8 +23,8 @@ from visionzoo.backbones.nasnet.design import (
     planned_cells,
     split_at_last_reduction,
 )
+from visionzoo.backbones.nasnet.init_and_penalty import init_tensorflow
 from visionzoo.backbones.nasnet.network import CellNetwork
-from visionzoo.backbones.nasnet.weights import init_tensorflow
 from visionzoo.errors import ConfigError
 from visionzoo.registry import MODELS
 

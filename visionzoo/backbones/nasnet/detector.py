@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from visionzoo.backbones.nasnet.design import chosen_design, planned_cells, split_at_last_reduction
+from visionzoo.backbones.nasnet.init_and_penalty import init_tensorflow
 from visionzoo.backbones.nasnet.network import CellNetwork
-from visionzoo.backbones.nasnet.weights import init_tensorflow
 from visionzoo.errors import InputError
 from visionzoo.registry import MODELS
 

@@ -9,7 +9,7 @@ from math import sqrt
 
 import numpy as np
 
-from visionzoo.metrics.saliency.pairs import Counts
+from visionzoo.metrics.saliency.grey_levels import Counts
 
 BETA_SQUARED = 0.3  # of the F-measure; the weighted one has 1
 ALPHA = 0.5  # share of the object score in the S-measure

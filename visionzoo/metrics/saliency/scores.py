@@ -11,7 +11,7 @@ import torch
 
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.metrics.saliency import measures as of_pair
-from visionzoo.metrics.saliency.pairs import Counts, grey_mask, grey_prediction, same_size
+from visionzoo.metrics.saliency.grey_levels import Counts, grey_mask, grey_prediction, same_size
 from visionzoo.metrics.saliency.protocols import find_protocol
 
 UNDEFINED = "Smeasure_undefined"

@@ -1,0 +1,129 @@
+"""From the plan of a run to its runner: loaders, hooks, and the model's first weights."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.model import BaseModule
+from torch import nn
+from torch.utils.data import DataLoader
+
+from visionzoo.engine.environment import note_to_user
+from visionzoo.engine.freezing import freeze
+from visionzoo.engine.loaders import build_loader
+from visionzoo.engine.plan import RunPlan
+from visionzoo.engine.run_options import strategy_of, training_hooks
+from visionzoo.engine.runner import ZooRunner
+from visionzoo.errors import ConfigError
+from visionzoo.registry import SCOPE
+from visionzoo.system import distributed
+from visionzoo.weights.loading import find_weights, load_weights, without_pretrained
+from visionzoo.weights.normalisation import warn_of_other_normalisation
+
+
+def make_runner(plan: RunPlan, folder: Path, **kwargs: Any) -> ZooRunner:
+    """The runner of a plan, which works in ``folder``; ``kwargs`` say what it trains or measures."""
+    cfg = plan.cfg
+    return ZooRunner(
+        model=cfg.model,
+        work_dir=str(folder),
+        device=plan.device,
+        strategy=strategy_of(cfg),
+        notes=note_to_user(plan.options),
+        best_metric=plan.best_metric,
+        verbose=plan.options.verbose and not plan.options.quiet,
+        launcher="pytorch" if distributed.world_size() > 1 else "none",
+        env_cfg=cfg.get("env_cfg") or {},
+        log_processor=cfg.get("log_processor"),
+        log_level=cfg.get("log_level", "INFO"),
+        visualizer=_visualizer(cfg),
+        default_scope=SCOPE,
+        randomness=dict(cfg.randomness),
+        experiment_name=plan.name,
+        cfg=cfg,
+        config_text=plan.config_text,
+        **kwargs,
+    )
+
+
+def _visualizer(cfg: Config) -> dict | None:
+    given = dict(cfg.get("visualizer") or {})
+    if cfg.get("vis_backends") is not None:
+        given.setdefault("vis_backends", cfg.vis_backends)
+    return given or None
+
+
+def build_split(plan: RunPlan, split: str) -> DataLoader | None:
+    """The loader of ``train``, ``val`` or ``test``; None when the plan has no such data set.
+
+    Raises:
+        ConfigError: its batches would be none.
+    """
+    if split not in plan.datasets:
+        return None
+    cfg, key, dataset = plan.cfg, f"{split}_dataloader", plan.datasets[split]
+    mp_cfg = (cfg.get("env_cfg") or {}).get("mp_cfg")
+    loader = build_loader(cfg[key], dataset, seed=plan.seed, mp_cfg=mp_cfg, device=plan.device)
+    if len(loader) == 0:
+        raise ConfigError(
+            key,
+            expected="at least one batch",
+            found=f"{len(dataset)} samples for a batch of {cfg[key].batch_size} with drop_last",
+            advice="lower batch_size",
+        )
+    return loader
+
+
+def progress_hook(plan: RunPlan) -> dict:
+    """A bar on a terminal, lines elsewhere, nothing with -q or in other processes than the first."""
+    options = plan.options
+    interval = ((plan.cfg.get("default_hooks") or {}).get("logger") or {}).get("interval", 50)
+    if options.quiet or not distributed.is_first():
+        style = "none"
+    else:
+        style = "bar" if sys.stderr.isatty() and not options.no_progress else "lines"
+    return dict(type="ProgressHook", style=style, interval=interval)
+
+
+def training_parts(plan: RunPlan) -> dict[str, Any]:
+    """Arguments of the runner that training needs: first weights, loaders, loops, optimizer, hooks."""
+    cfg = plan.cfg
+    val = build_split(plan, "val")
+    hooks = [*training_hooks(cfg), progress_hook(plan)]
+    if cfg.get("freeze"):
+        hooks.append(dict(type="FrozenNormsHook", patterns=list(cfg["freeze"])))
+    return dict(
+        prepare=partial(prepare, plan=plan),
+        train_dataloader=build_split(plan, "train"),
+        train_cfg=cfg.train_cfg,
+        optim_wrapper=cfg.optim_wrapper,
+        param_scheduler=cfg.get("param_scheduler"),
+        auto_scale_lr=cfg.get("auto_scale_lr"),
+        val_dataloader=val,
+        val_cfg=None if val is None else cfg.get("val_cfg") or {},
+        val_evaluator=None if val is None else cfg.get("val_evaluator"),
+        default_hooks=cfg.get("default_hooks"),
+        custom_hooks=hooks,
+    )
+
+
+def prepare(model: nn.Module, *, plan: RunPlan) -> None:
+    """Initialise a new model, or give it the weights it starts from; freeze what shall not learn."""
+    note, resumed, source = note_to_user(plan.options), bool(plan.options.resume), plan.weights
+    if resumed or plan.purpose == "dry run" or source:
+        without_pretrained(model)
+    if not resumed and isinstance(model, BaseModule):
+        model.init_weights()
+    if source and not resumed:
+        report = load_weights(model, source, ignore=plan.options.ignore)
+        warn_of_other_normalisation(model, find_weights(source))
+        note(
+            f"loaded {report.loaded} tensors of {source}" + (f", kept {len(report.ignored)}" if report.ignored else "")
+        )
+    if plan.cfg.get("freeze"):
+        frozen = freeze(model, plan.cfg["freeze"])
+        note(f"frozen: {len(frozen)} parameters ({', '.join(plan.cfg['freeze'])})")

@@ -1,0 +1,83 @@
+"""What surrounds a run: the other processes, signals, and lines for the user."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+
+from visionzoo.config import LoadedConfig
+from visionzoo.config.checking import require_valid
+from visionzoo.engine.run_options import RunOptions
+from visionzoo.engine.runner import ZooRunner, quieten
+from visionzoo.registry import SCOPE
+from visionzoo.system import distributed
+from visionzoo.system.devices import choose_device
+from visionzoo.weights.safe_load import close_pickle_fallback
+
+# Warnings of libraries that a user can do nothing about: mmdet's about mmdet; mmengine's about schedulers
+# that step before the optimizer, as they do and shall with accumulation.
+_NOT_NEWS = ("DeprecationWarning: `num_anchors` is deprecated", "Detected call of `scheduler.step")
+
+
+@contextmanager
+def processes(cfg: Config, options: RunOptions) -> Iterator[torch.device]:
+    """Join the other processes, if there are any; gives this one's device."""
+    launcher = distributed.find_launcher()
+    device = choose_device(options.device, distributed.local_rank())
+    joined_before = distributed.world_size() > 1
+    asked = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
+    distributed.start(launcher, device, timeout=asked.get("timeout", 1800), backend=asked.get("backend"))
+    try:
+        with DefaultScope.overwrite_default_scope(SCOPE), warnings.catch_warnings():
+            for start in _NOT_NEWS:
+                warnings.filterwarnings("ignore", message=start)
+            yield device
+    finally:
+        if not joined_before:
+            distributed.stop()
+
+
+def check(loaded: LoadedConfig, *, verbose: bool) -> None:
+    """Everything that can be said to be wrong before anything is built."""
+    close_pickle_fallback()
+    quieten(MMLogger.get_instance("visionzoo"), 0 if verbose else 30)
+    require_valid(loaded)
+
+
+def note_to_user(options: RunOptions) -> Callable[[str], None]:
+    """Prints a line on stderr, from the first process only, unless quiet."""
+    if options.quiet or not distributed.is_first():
+        return lambda text: None
+    return lambda text: print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def listening(runner: ZooRunner) -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into a request that the loop answers; a second Ctrl-C stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if runner.stop_asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not runner.stop_asked:
+            runner.note("stopping after this iteration; Ctrl-C again stops at once, without saving")
+        runner.stop_asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,216 @@
+"""The plan of a run: everything that is decided before it starts, said once for train, test and dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from mmengine.config import Config
+
+from visionzoo.config import LoadedConfig
+from visionzoo.engine.best_metric import best_metric_of
+from visionzoo.engine.checkpoints import saved_seed
+from visionzoo.engine.environment import check, processes
+from visionzoo.engine.loaders import build_dataset, class_names
+from visionzoo.engine.run_options import RunOptions, apply_options
+from visionzoo.engine.workdir import default_folder, make_writable, new_work_dir, resume_point
+from visionzoo.errors import ConfigError
+from visionzoo.models.wiring import fill_model
+from visionzoo.system import distributed
+from visionzoo.weights.loading import find_weights
+
+Purpose = Literal["train", "test", "dry run"]
+
+# Data sets that each purpose reads.
+_SPLITS = {"train": ("train", "val"), "dry run": ("train", "val"), "test": ("test",)}
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything that is decided before a run starts.
+
+    Attributes:
+        purpose: ``train``, ``test`` or ``dry run``.
+        name: of the config. path: its file.
+        options: what the run was asked for.
+        cfg: the config with the options in it and every channel, stride and class count filled in.
+        config_text: ``cfg`` as checkpoints save it; empty where none is saved.
+        folder: where everything goes, made and proven to be writable; None for a dry run.
+        checkpoint: the checkpoint to resume, or None.
+        device: where the model runs.
+        seed: of every random number.
+        datasets: split (``train``, ``val``, ``test``) -> data set.
+        classes: those of the first data set; None when its task has none.
+        weights: what training starts from or what is measured, or None.
+        best_metric: metrics that may decide which checkpoint is the best, first one first, and ``greater`` or ``less``.
+        notes: lines for the user about parts that options replaced.
+    """
+
+    purpose: Purpose
+    name: str
+    path: Path
+    options: RunOptions
+    cfg: Config
+    config_text: str
+    folder: Path | None
+    checkpoint: Path | None
+    device: torch.device
+    seed: int
+    datasets: Mapping[str, Any]
+    classes: tuple[str, ...] | None
+    weights: str | Path | None
+    best_metric: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iterator[RunPlan]:
+    """Check a config, join the other processes if there are any, and decide what is run.
+
+    Args:
+        loaded: its ``cfg`` is completed in place.
+        options: what the run was asked for.
+        purpose: ``train``, ``test`` or ``dry run``.
+
+    Raises:
+        ConfigError: the config or an option is wrong. OutputError: the work dir cannot be written.
+        CheckpointError: nothing to resume, or no such weights.
+    """
+    check(loaded, verbose=options.verbose)
+    (_require_testing if purpose == "test" else _require_training)(loaded, options)
+    usual = Path(loaded.cfg.get("work_dir") or default_folder(loaded.name))
+    apply_options(loaded.cfg, options, loaded.name)
+    weights = (
+        find_weights(str(options.weights)) if purpose == "test" else options.weights or loaded.cfg.get("load_from")
+    )
+    with processes(loaded.cfg, options) as device:
+        yield _plan(loaded, options, purpose, device, usual, weights)
+
+
+def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
+    if loaded.cfg.get("train_dataloader") is None or loaded.cfg.get("train_cfg") is None:
+        raise ConfigError(
+            loaded.source, expected="train_dataloader and train_cfg", found="none", advice="this config only tests"
+        )
+    if options.resume and options.weights:
+        raise ConfigError(
+            "--weights", expected="it alone", found="--resume too, which brings its own", advice="leave one of them out"
+        )
+
+
+def _require_testing(loaded: LoadedConfig, options: RunOptions) -> None:
+    if options.weights is None:
+        raise ConfigError(
+            "--weights", expected="a checkpoint or a work dir to measure", found="none", advice="name one"
+        )
+    if loaded.cfg.get("test_dataloader") is None or loaded.cfg.get("test_evaluator") is None:
+        raise ConfigError(
+            loaded.source, expected="test_dataloader and test_evaluator", found="none", advice="add them to test"
+        )
+
+
+def _plan(
+    loaded: LoadedConfig,
+    options: RunOptions,
+    purpose: Purpose,
+    device: torch.device,
+    usual: Path,
+    weights: str | Path | None,
+) -> RunPlan:
+    cfg = loaded.cfg
+    if purpose == "test" and options.tta:
+        _require_tta(cfg)
+        _innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
+    if purpose == "dry run":
+        _without_workers(cfg)
+    splits = [split for split in _SPLITS[purpose] if cfg.get(f"{split}_dataloader") is not None]
+    datasets = {s: build_dataset(cfg[f"{s}_dataloader"].dataset, where=f"{s}_dataloader.dataset") for s in splits}
+    classes = class_names(datasets[splits[0]])
+    _fill(loaded, None if classes is None else len(classes))
+    if purpose == "test" and options.tta:
+        cfg.model = {**cfg.tta_model, "module": cfg.model}
+    checkpoint, folder = distributed.from_first(lambda: _places(loaded.name, options, purpose, usual))
+    if purpose == "train":
+        cfg.work_dir = str(folder)
+    if checkpoint is not None and options.seed is None:
+        _go_on_with_its_seed(cfg, checkpoint)
+    return RunPlan(
+        purpose=purpose,
+        name=loaded.name,
+        path=loaded.path,
+        options=options,
+        cfg=cfg,
+        config_text=cfg.pretty_text if purpose == "train" else "",
+        folder=folder,
+        checkpoint=checkpoint,
+        device=device,
+        seed=cfg.randomness.seed,
+        datasets=MappingProxyType(datasets),
+        classes=classes,
+        weights=weights,
+        best_metric=best_metric_of(cfg.get("task")),
+        notes=tuple(loaded.notes),
+    )
+
+
+def _fill(loaded: LoadedConfig, num_classes: int | None) -> None:
+    """Write channels, strides and class counts into the config, so that the saved one says everything."""
+    loaded.cfg.model = fill_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes)
+    loaded.replaced.clear()
+
+
+def _without_workers(cfg: Config) -> None:
+    for split in _SPLITS["dry run"]:
+        if cfg.get(f"{split}_dataloader") is not None:
+            cfg[f"{split}_dataloader"].num_workers = 0
+
+
+def _require_tta(cfg: Config) -> None:
+    if cfg.get("tta_model") is None or cfg.get("tta_pipeline") is None:
+        raise ConfigError(
+            "--tta",
+            expected="tta_model and tta_pipeline in the config",
+            found="none",
+            advice="add them, or leave --tta out",
+        )
+
+
+def _innermost(dataset: Any) -> Any:
+    while "dataset" in dataset:
+        dataset = dataset.dataset
+    return dataset
+
+
+def _places(name: str, options: RunOptions, purpose: Purpose, usual: Path) -> tuple[Path | None, Path | None]:
+    """The checkpoint to resume, if any, and the work dir, made and proven to be writable."""
+    if purpose == "dry run":
+        return None, None
+    if purpose == "test":
+        return None, _measuring_folder(name, options)
+    if options.resume:
+        return resume_point(options.resume, options.work_dir, usual)
+    return None, new_work_dir(Path(options.work_dir or usual), overwrite=options.overwrite)
+
+
+def _measuring_folder(name: str, options: RunOptions) -> Path:
+    """Where the numbers go: ``--work-dir``, else the folder that the weights come from, else a new one."""
+    if options.work_dir is not None:
+        return new_work_dir(Path(options.work_dir), overwrite=options.overwrite)
+    source = Path(str(options.weights))
+    folder = source if source.is_dir() else source.parent
+    if (folder / "run.json").is_file():
+        make_writable(folder)
+        return folder
+    return new_work_dir(default_folder(f"{name}_test"), overwrite=options.overwrite)
+
+
+def _go_on_with_its_seed(cfg: Config, checkpoint: Path) -> None:
+    """Unless told otherwise, draw the samples that the run would have drawn, whatever the config's own seed is."""
+    seed = saved_seed(checkpoint)
+    if seed is not None:
+        cfg.randomness.seed = seed
