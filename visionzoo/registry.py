@@ -130,7 +130,7 @@ def _timm_names() -> list[str]:
 
 
 def adopt_library(scope: str) -> None:
-    """Import another library's registries and have them say who asks while they build."""
+    """Import another library's registries and let them record which registry builds."""
     if scope not in ("mmdet", "mmseg"):
         return
     for registry in vars(import_module(f"{scope}.registry")).values():

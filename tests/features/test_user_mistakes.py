@@ -1,4 +1,4 @@
-"""What a user gets wrong, what the first line says, and that nothing half-written is left.
+"""User errors: the first line of the message, and that nothing half-written is left.
 
 Each row is a mistake: a command, words that its one-sentence answer must hold, and its exit code.
 """

@@ -37,7 +37,7 @@ def sample(index: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Share out as mmengine's sampler does: in turns, and the first once more so that all have as many."""
+    """Share out as mmengine's sampler does: in turns, and the first again so that all have as many."""
     distributed.start(distributed.find_launcher(), torch.device("cpu"), timeout=120)
     world, rank = distributed.world_size(), distributed.rank()
     share = [sample(index % COUNT) for index in range(rank, -(-COUNT // world) * world, world)]

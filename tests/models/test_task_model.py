@@ -202,7 +202,7 @@ def test_a_part_may_read_the_batch():
 
 
 class SecondLook(nn.Module):
-    """A head that encodes the images once more, twice as bright."""
+    """A head that encodes the images again, twice as bright."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Channels and strides travel from the backbone to the head, for our parts and for other libraries'."""
+"""Channels and strides pass from the backbone to the head, for our parts and for other libraries'."""
 
 import copy
 

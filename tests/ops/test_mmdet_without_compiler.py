@@ -119,7 +119,7 @@ def narrow_mask2former(config: Any, stuff: int) -> None:
 
 
 def batch(name: str, objects: tuple[int, int]) -> dict[str, list]:
-    """Two images of different size with so many objects: boxes, their masks, and a panoptic map."""
+    """Two images of different size with that number of objects: boxes, their masks, and a panoptic map."""
     generator = np.random.default_rng(sum(objects))
     inputs = [torch.from_numpy(generator.integers(0, 256, (3, *size), dtype=np.uint8)) for size in SIZES]
     samples = [annotated(name, *size, count, generator) for size, count in zip(SIZES, objects, strict=True)]

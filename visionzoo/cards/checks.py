@@ -31,6 +31,9 @@ _KEPT = 64
 # Boxes in the images of the forward check for heads that are given theirs: batch index, then xyxy in pixels.
 _ROIS = [[0, 4, 4, 60, 50], [0, 30, 10, 110, 80], [1, 0, 0, 125, 89], [1, 50, 20, 70, 44]]
 
+# Name of the noise of the forward check's images; the stored arrays depend on it.
+_STREAM = "picture"
+
 Numbers = dict[str, Any]
 
 
@@ -77,7 +80,7 @@ def measure_forward(card: Card, check: ForwardCheck) -> Numbers:
     """Raw outputs of the tiny model: for each its shape, largest magnitude and 64 of its numbers."""
     model = _seeded_model(load_config(card.name, tiny=True), check.seed, num_classes=None)
     height, width = check.size
-    images = [seeded_image(check.seed, f"picture {index}", height, width) for index in range(2)]
+    images = [seeded_image(check.seed, f"{_STREAM} {index}", height, width) for index in range(2)]
     image = model.data_preprocessor({"inputs": images}, False)["inputs"]
     settle_norms(model, image)
     numbers: Numbers = {}

@@ -225,7 +225,7 @@ class LearnCheck(Fields):
 
 
 class FullCheck(Fields):
-    """Run by hand on the real data: ``command`` gives ``metrics`` within ``tolerance``."""
+    """Run manually with the real data: ``command`` gives ``metrics`` within ``tolerance``."""
 
     kind: Literal["full"]
     command: Text

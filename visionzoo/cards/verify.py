@@ -88,14 +88,14 @@ def _timed(name: str, kind: str, problem: Callable[[], str | None]) -> Outcome:
     with _calmly():
         try:
             found = problem()
-        except ZooError as error:  # what a user can cause is an outcome; our own mistakes keep their traceback
+        except ZooError as error:  # user errors are outcomes; our own mistakes keep their traceback
             found = error.sentence
     return Outcome(name, kind, found is None, found or "agrees", time.perf_counter() - start)
 
 
 @contextlib.contextmanager
 def _calmly() -> Iterator[None]:
-    """One thread, which is fastest for tiny models; and no word of libraries on stdout, which belongs to results."""
+    """Use one thread, the fastest for tiny models, and keep the output of libraries off stdout, which holds results."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

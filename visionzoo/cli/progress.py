@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 def progress(
     items: Iterable[Item], total: int | None, title: str, *, quiet: bool = False, plain: bool = False
 ) -> Iterator[Item]:
-    """Hand on ``items`` and show how far they are.
+    """Pass on ``items`` and show the progress.
 
     Args:
         total: how many there will be; None when nobody knows.

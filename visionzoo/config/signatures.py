@@ -26,7 +26,7 @@ class Arguments:
         required: those without a default.
         open: whether any other name is taken.
         annotations: of the names that have one, as text.
-        perhaps: arguments of the bases, where it cannot be told whether they are handed on, and their annotations.
+        perhaps: arguments of the bases, and their annotations, where the source does not show if they are passed on.
     """
 
     names: tuple[str, ...] = ()
@@ -145,7 +145,7 @@ def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple
 
 
 def _forward_of(init: Callable[..., Any]) -> _Forward | None:
-    """How ``init`` hands on its ``**kwargs``; None when that cannot be told from its source."""
+    """Return how ``init`` passes on its ``**kwargs``; None if its source does not show it."""
     try:
         function = ast.parse(textwrap.dedent(inspect.getsource(init))).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):

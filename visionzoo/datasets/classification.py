@@ -62,8 +62,8 @@ class ImageFolder(ClassificationData):
         split: the folder in ``data_root`` that holds the class folders; empty for ``data_root`` itself.
         classes: class folders in label order.
         class_map: a file, in ``data_root`` or absolute, see :mod:`visionzoo.datasets.class_map`.
-        classes_from: the split whose folders are the classes where neither of the two is given; if there is none of
-            this name, the split itself.
+        classes_from: the split whose folders are the classes if neither of the two is given; if no split has this
+            name, the split itself.
         background: count from label 1, for models whose label 0 is the background.
         allow_empty: let class folders without an image pass.
         extensions: file names that are images, in any case.

@@ -101,7 +101,7 @@ class CoSaliencyPairs:
     Args:
         sources: configs of :class:`CoSaliencyFolder`.
         most: images of a group at most.
-        indices: the first so many items.
+        indices: number of items to keep, from the first.
 
     Attributes:
         block: S, the items that belong together.

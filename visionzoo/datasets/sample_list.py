@@ -10,7 +10,7 @@ from mmengine.dataset import BaseDataset
 
 
 class LoadingOptions(TypedDict, total=False):
-    """What every data set hands on to :class:`SampleList`."""
+    """Arguments that every data set passes on to :class:`SampleList`."""
 
     max_samples: int | None
     pipeline: Sequence[dict | Callable]

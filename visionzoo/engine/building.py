@@ -112,7 +112,7 @@ def training_parts(plan: RunPlan) -> dict[str, Any]:
 
 
 def prepare(model: nn.Module, *, plan: RunPlan) -> None:
-    """Initialise a new model, or give it the weights it starts from; freeze what shall not learn."""
+    """Initialise a new model or load the weights that it starts from; freeze the parts that do not learn."""
     note, resumed, source = note_to_user(plan.options), bool(plan.options.resume), plan.weights
     if resumed or plan.purpose == "dry run" or source:
         without_pretrained(model)

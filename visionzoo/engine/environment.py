@@ -25,7 +25,7 @@ from visionzoo.system.devices import choose_device
 from visionzoo.weights.safe_load import close_pickle_fallback
 
 # Warnings of libraries that a user can do nothing about: mmdet's about mmdet; mmengine's about schedulers
-# that step before the optimizer, as they do and shall with accumulation.
+# that step before the optimizer, which is right with accumulation.
 _NOT_NEWS = ("DeprecationWarning: `num_anchors` is deprecated", "Detected call of `scheduler.step")
 
 

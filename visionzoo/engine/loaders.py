@@ -30,7 +30,7 @@ def build_dataset(cfg: Mapping, *, where: str) -> Any:
     """Build a data set and read its annotations.
 
     Args:
-        cfg: its config. A whole number under ``indices`` keeps the first so many samples, or all if there are fewer.
+        cfg: its config. A whole number under ``indices`` keeps that number of samples, or all if there are fewer.
         where: its path in the config, for messages.
 
     Raises:
@@ -137,7 +137,7 @@ def _build_batches(cfg: dict, dataset: Any, seed: int) -> Any:
 
 
 def _first_batches(cfg: dict, dataset: Any) -> Any:
-    """With ``num_batch_per_epoch`` the sampler sees only so many batches' samples."""
+    """With ``num_batch_per_epoch`` the sampler sees only the samples of that number of batches."""
     from mmengine.dist import get_world_size
 
     count = cfg.pop("num_batch_per_epoch", None)

@@ -151,7 +151,7 @@ class IterLoop(_Resumable, IterBasedTrainLoop):
         super().run_iter(data_batch)
 
     def _batches(self) -> Iterator[Any]:
-        """Batches without end: when the data is through, its next pass begins."""
+        """Infinite batches: after the last one, the next pass over the data begins."""
         while True:
             self._start_data()
             batches = iter(self.dataloader)

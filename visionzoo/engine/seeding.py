@@ -1,7 +1,7 @@
 """Randomness that does not depend on when, where or how often a run was interrupted.
 
 A sample's augmentation follows from (seed, epoch, index) alone: not from the worker that draws
-it, nor from what was drawn before. The epoch travels with the index, from the batch sampler
+it, nor from what was drawn before. The epoch is sent with the index, from the batch sampler
 through the worker to the data set, so persistent and spawned workers need no message. Index
 streams have random states of their own as well, so that they take nothing from the model's.
 """
@@ -28,7 +28,7 @@ _CHUNK = 32
 class SampleKey(NamedTuple):
     """What the sampler asks the data set for.
 
-    ``turn`` counts how often ``sample`` came before in this epoch: streams without end and
+    ``turn`` counts how often ``sample`` came before in this epoch: infinite streams and
     samplers with replacement repeat an image, and must not repeat its augmentation.
     """
 

@@ -285,7 +285,7 @@ class Inferencer:
 
 
 class _Window:
-    """Images between reading and handing on: buckets of equal padded size, and the order to restore.
+    """Images between reading and output: buckets of equal padded size, and the order to restore.
 
     At most ``4 * batch_size`` images are inside, so memory does not grow with the number of inputs.
     """
@@ -336,7 +336,7 @@ class _Window:
         self.done[number] = prediction
 
     def finished(self) -> Iterator[Prediction]:
-        """Predictions whose predecessors have all been handed on."""
+        """Return the predictions whose predecessors are all returned."""
         while self.next_number in self.done:
             self.next_number += 1
             yield self.done.pop(self.next_number - 1)
@@ -349,7 +349,7 @@ def _positive(batch_size: int) -> int:
 
 
 def _chosen_weights(name: str, weights: str | os.PathLike | None) -> str | os.PathLike | None:
-    """The weights to load. Untrained ones only for who asks for them."""
+    """Return the weights to load; an untrained model only on request."""
     if weights is None:
         return released_weights(name, read_card(name).zoo.weights if name in card_names() else [])
     return None if str(weights) == UNTRAINED else weights

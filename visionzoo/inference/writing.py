@@ -63,7 +63,7 @@ class PredictionWriter:
 
     Attributes:
         done, failed: inputs so far, and those that could not be used.
-        notes: what the user should hear at the end.
+        notes: messages for the user at the end.
     """
 
     def __init__(self, out: Path, inferencer: Inferencer, images: tuple[str, ...] = (), about: dict | None = None):

@@ -24,7 +24,7 @@ class MessagePassing(nn.ModuleDict):
     """A map whose rows and columns have told each other what they see: what a lane is where a car hides it.
 
     Each direction has a kernel of its own and starts from what the one before has made. The kernels begin so small that
-    the map is almost unchanged at first; PyTorch's usual start lets values grow from slice to slice without end.
+    the map is almost unchanged at first; PyTorch's usual start lets values grow from slice to slice without bound.
 
     Args:
         channels: C of the map.

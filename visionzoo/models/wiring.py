@@ -57,7 +57,7 @@ _DENSE_HEADS = (
 
 @dataclass(frozen=True)
 class Levels:
-    """What a part hands on: channels and strides, one entry per feature map, shallow first."""
+    """Output of a part: channels and strides, one entry per feature map, shallow first."""
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
@@ -186,7 +186,7 @@ def _necks(model: ConfigDict) -> list[tuple[str, ConfigDict]]:
 
 
 def _fill_neck(neck: ConfigDict, levels: Levels, path: str) -> Levels:
-    """Fill a neck's input from ``levels`` and return what it hands on."""
+    """Fill the input of a neck from ``levels`` and return its output levels."""
     arguments = arguments_of(_resolve(neck))
     if arguments.know("in_channels") or arguments.open:
         found: Any = levels.channels

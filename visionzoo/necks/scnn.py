@@ -29,7 +29,7 @@ class SpatialMessagePassing(BaseModule):
         in_channels: of every map that comes in, shallow first.
         in_strides: pixels per cell of every map; doubles from 4 by default.
         variant: ``default``, or ``tiny``, which reduces to 16 channels.
-        channels: reduce every level to so many by conv 1x1, norm and ReLU first; the variant's by default, which for
+        channels: reduce every level to these by conv 1x1, norm and ReLU first; the variant's by default, which for
             ``default`` is None: no reduction.
         levels: which get messages, by index, negative from the end; None for all.
         kernel, directions, bias, update_first: see :class:`MessagePassing`.

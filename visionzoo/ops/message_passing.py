@@ -1,4 +1,4 @@
-"""Spatial message passing: a feature map's slices speak to each other, one after the other, in one direction.
+"""Spatial message passing: each slice of a feature map adds a message from the slice before it, in one direction.
 
 Slices are the rows of a map, or its columns. Each but the first of a direction adds what the slice before it, already
 changed, has to say: ``out[i] = x[i] + relu(conv(out[i - 1]))`` with one kernel for all (Pan et al., AAAI 2018, arXiv
@@ -26,7 +26,7 @@ from torch.nn.grad import conv1d_weight
 
 from visionzoo.errors import ConfigError
 
-# Images from which on a step is faster as a convolution than as a matrix product.
+# Number of images above which a step is faster as a convolution than as a matrix product.
 _MANY_IMAGES = 4
 
 
@@ -97,7 +97,7 @@ def _run(x: Tensor, weight: Tensor, bias: Tensor | None, route: _Route) -> Tenso
 
 @dataclass(frozen=True)
 class _Route:
-    """Which slices speak to which: along ``dim``, from the first or the last of ``size``, all but ``left_out``."""
+    """Slices that send and receive: along ``dim``, from the first or the last of ``size``, all but ``left_out``."""
 
     dim: int
     reverse: bool

@@ -19,7 +19,7 @@ class TaskSample(BaseDataElement):
     - ``ori_shape``, ``img_shape``: (H, W) in pixels of the original image, and as it leaves the pipeline.
     - ``pad_shape``, ``batch_input_shape``: (H, W) after padding; both are set by the preprocessor.
     - ``group_size``: images of this sample on the batch axis: 1, or more for a group, a pair, several crops.
-    - ``phrase``: what a referring model shall find.
+    - ``phrase``: description of the object that a referring model must find.
     """
 
 

@@ -92,7 +92,7 @@ def stop() -> None:
     """Leave the other processes.
 
     A wrapped model holds on to the group of processes. One that lived on until Python ends would take the group's
-    threads along, which then may not run Python any more: torch aborts the process. So it is let go of before.
+    threads along, which then may not run Python any more: torch aborts the process. So it is released before.
     """
     if dist.is_available() and dist.is_initialized():
         gc.collect()
@@ -129,7 +129,7 @@ def from_first(make: Callable[[], T]) -> T:
     if is_first():
         try:
             outcome[0] = make()
-        except Exception as error:  # every process has to hear of it, or the others wait for ever
+        except Exception as error:  # every process must receive it, or the others wait forever
             outcome[1] = _portable(error)
     dist.broadcast_object_list(outcome, src=0)
     if outcome[1] is not None:
@@ -138,7 +138,7 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error itself if it can travel to another process, else one of ours with its text."""
+    """Return the error if it can be sent to another process, otherwise one of ours with its text."""
     try:
         pickle.loads(pickle.dumps(error))
     except (TypeError, AttributeError, pickle.PicklingError):

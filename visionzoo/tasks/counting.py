@@ -22,7 +22,7 @@ from visionzoo.tasks._base import ResultFile, Task
 
 _DARKEST_HEAT = 0.25  # of the colour table; its beginning is black, which is no heat on a dark image
 _HEAT_OPACITY = 0.85
-# The hottest colour is never given to less than as much as so many people spread over the whole image.
+# The hottest colour stands for at least the density of this number of people spread over the whole image.
 _LEAST_HEAT = 20
 _STRIP = 256  # rows that are coloured at a time, which keeps the floats of large images small
 

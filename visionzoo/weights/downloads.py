@@ -130,7 +130,7 @@ def _download(url: str, target: Path, expected: str | None, progress: Progress |
     found = file_sha256(part)
     if expected and not found.startswith(expected):
         part.unlink()
-        if resumed:  # the part was of another file; once more from its start
+        if resumed:  # the part belongs to another file; start again
             _download(url, target, expected, progress)
             return
         raise _WrongHash(f"its sha256 is {found}")

@@ -311,7 +311,7 @@ def _load_or_restore(
 
 
 def _is_counter(key: str) -> bool:
-    """Batch norm's counter, which checkpoints of old torch versions lack and inference does not use."""
+    """Batch norm's counter, which checkpoints of earlier torch versions lack and inference does not use."""
     return key.endswith("num_batches_tracked")
 
 

@@ -110,7 +110,7 @@ def _train_step(net: BossNet, classifier: nn.Module, image: Tensor, case: Mappin
 
 
 def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
-    """Every so many channels of each map, as many as the case keeps."""
+    """Evenly spaced channels of each map, as many as the case keeps."""
     kept = {entry["name"]: entry["shape"][1] for entry in case["outputs"] if len(entry["shape"]) > 1}
     found = {}
     for name, x in maps.items():

@@ -99,7 +99,7 @@ def _keeping(found: dict[str, Tensor], name: str) -> Any:
 
 
 def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
-    """Every so many channels of each map, as many as the case keeps."""
+    """Evenly spaced channels of each map, as many as the case keeps."""
     kept = {entry["name"]: entry["shape"][1] for entry in case["outputs"]}
     found = {}
     for name in kept:

@@ -102,7 +102,7 @@ def search(
         settings: see :class:`SearchSettings`.
         train_images, val_images: (H, W, 3) uint8 RGB each, in place of the lists in ``settings``.
         log: receives a line now and then, in the first process.
-        watch: hands on an epoch's steps, or the batches of a rating, and shows how far they are; called with them,
+        watch: passes on an epoch's steps, or the batches of a rating, and shows how far they are; called with them,
             their number and a title, in the first process.
 
     Raises:
@@ -117,7 +117,7 @@ def search(
 
 
 class _Search:
-    """The state of a running search. ``block``, ``epoch`` and ``step`` are what is to be done next."""
+    """The state of a running search. ``block``, ``epoch`` and ``step`` are the next ones."""
 
     def __init__(
         self,

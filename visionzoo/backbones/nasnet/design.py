@@ -155,7 +155,7 @@ class _Planner:
         self.total = design.num_cells + (4 if design.stem == "imagenet" else 2)
 
     def add(self, name: str, filters: int, *, is_reduction: bool = False, prev_back: int = 2) -> None:
-        """Plan one more cell. The first has but one state to read, which is its ``prev`` as well, raw."""
+        """Plan one more cell. The first cell reads one state only, which is also its raw ``prev``."""
         prev_back = min(prev_back, len(self.states))
         (cur_channels, level), (prev_channels, prev_level) = self.states[-1], self.states[-prev_back]
         if prev_back == 1 or (prev_level == level and prev_channels == filters):

@@ -42,7 +42,7 @@ class UCFCC50Dataset(CountingDataset):
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        ConfigError: the folds overlap, leave images out, or ``fold`` is none of them.
+        ConfigError: the folds overlap, leave images out, or ``fold`` is not one of them.
         DataError: images or annotations are missing or unusable.
     """
 

@@ -2,7 +2,7 @@
 
 An image has 1 to ``most`` heads and a size of its own: the height within an eighth of ``size``, the width within an
 eighth of four thirds of it. In every split, counted from 0, image 2 has a head on the border, image 3 nobody, and
-image 4 a point outside the image, as annotators left some, whose head is not to be seen.
+image 4 a point outside the image, as annotators left some, whose head is not visible.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Masks as COCO polygons along the edges of pixels, so that decoding gives back the same mask."""
+"""Masks as COCO polygons along the edges of pixels, so that decoding returns the same mask."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class PackTaskInputs(BaseTransform):
     ``gt_`` goes into the data sample: numbers and arrays as tensors, other things as they are.
 
     Args:
-        meta_keys: what else the data sample shall know, as far as the sample has it.
+        meta_keys: other keys that the data sample keeps, if the sample has them.
         rename: other names in the data sample. mmcv's and mmseg's transforms change maps under the name
             ``gt_seg_map``, which becomes ``gt_map``.
 

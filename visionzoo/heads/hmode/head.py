@@ -82,7 +82,7 @@ class HMoDEHead(CountingHead):
         experts: how many of the last levels are read, from 2 on; three, or all where there are less.
         compat: see above.
         log_para: what targets are multiplied by and predictions divided by.
-        attention_threshold: people per pixel from which on there is somebody; does not depend on ``log_para``.
+        attention_threshold: density, in people per pixel, above which a pixel is occupied; independent of ``log_para``.
         relu_on_gates: ReLU on the logits of both gates.
         relative: add absolute and relative local counting losses of the hardest 16x16 regions.
         relative_from: share of the training after which it is added, 0 to 1.

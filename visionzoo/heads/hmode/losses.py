@@ -51,7 +51,7 @@ def local_counting_losses(
 
     Absolute: the squared errors of those 16x16 regions where they are largest, nine if there are as many. Relative:
     these regions are ranked by their true counts and compared three by three, ranks 0, 3, 6 with each other and so on;
-    predicted counts ``p0, p1, p2`` shall fall as the true ones do, and ``p0`` shall differ from ``p2`` by more than
+    predicted counts ``p0, p1, p2`` must fall as the true ones do, and ``p0`` must differ from ``p2`` by more than
     from ``p1``. Regions that the image's end cuts are left out. With less than nine, all are hard and ranks lie
     closer; with less than three there is nothing to compare.
 

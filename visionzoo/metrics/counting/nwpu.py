@@ -47,7 +47,7 @@ def nwpu_errors(pred: Any, gt: Any, level: Any, luminance: Any) -> NWPUErrors:
         luminance: (N,) int, 0 to 3.
 
     Raises:
-        DataError: arrays differ in length, or a category is none of these.
+        DataError: arrays differ in length, or a category is not one of these.
     """
     by_level = errors_by_category(pred, gt, level, LEVELS, "level")
     by_luminance = errors_by_category(pred, gt, luminance, LUMINANCES, "luminance")

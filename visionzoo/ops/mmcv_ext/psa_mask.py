@@ -59,7 +59,7 @@ def psamask_backward(
 def _pairs(
     like: Tensor, feature: tuple[int, int], mask: tuple[int, int], half: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mask entry, pixel that predicts and pixel it speaks of, flat indices of all pairs inside the image."""
+    """Mask entry, pixel that predicts and pixel that it predicts for, flat indices of all pairs inside the image."""
     axes = [torch.arange(size, device=like.device) for size in (*mask, *feature)]
     tap_y, tap_x, y, x = torch.meshgrid(*axes, indexing="ij")
     goal_y, goal_x = y + tap_y - half[0], x + tap_x - half[1]
