@@ -76,7 +76,7 @@ def command() -> Callable[..., subprocess.CompletedProcess]:
 
     def run(tool: str, *arguments: Any, launcher: tuple[str, ...] = (), **kwargs: Any) -> subprocess.CompletedProcess:
         line = [sys.executable, *launcher, str(ROOT / "tools" / tool), *map(str, arguments)]
-        env = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         return subprocess.run(line, capture_output=True, text=True, env=env, timeout=300, **kwargs)
 
     return run
