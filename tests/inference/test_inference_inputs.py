@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from visionzoo.errors import InputError
-from visionzoo.inference.inputs import count_inputs, expand_inputs
+from visionzoo.tasks.inputs.files import count_inputs, expand_inputs
 
 
 @pytest.fixture

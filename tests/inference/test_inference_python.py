@@ -12,9 +12,10 @@ from PIL import Image
 
 from visionzoo import Inferencer
 from visionzoo.errors import CheckpointError, ConfigError, DataError, InputError, UnknownName
-from visionzoo.inference.inputs import Source
-from visionzoo.inference.preparing import Preparation, read_source
+from visionzoo.inference.preparing import Preparation
 from visionzoo.structures.detections import decode_mask
+from visionzoo.tasks.inputs.base import Source
+from visionzoo.tasks.inputs.images import read_source
 
 SIZES = [(60, 90), (90, 60), (60, 90), (33, 47), (61, 90), (1, 1), (60, 90), (45, 100), (90, 61), (60, 89), (2, 3)]
 

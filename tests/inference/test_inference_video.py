@@ -14,9 +14,9 @@ from visionzoo import Inferencer
 from visionzoo.cli.infer import main
 from visionzoo.errors import DataError, InputError, OutputError
 from visionzoo.inference import video_writing
-from visionzoo.inference.inputs import count_inputs, expand_inputs
 from visionzoo.inference.video_writing import DrawnVideo
-from visionzoo.inference.videos import read_frames
+from visionzoo.tasks.inputs.files import count_inputs, expand_inputs
+from visionzoo.tasks.inputs.videos import read_frames
 
 NAME = "connnet_r50"
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from visionzoo.cards.files import Card
 from visionzoo.cards.schema import BuildCheck, EvalCheck, ForwardCheck, LearnCheck, MetricCheck
-from visionzoo.cards.seeding import fill_weights, seeded_image, settle_norms
+from visionzoo.cards.seeding import fill_weights, settle_norms
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.engine.loaders import build_dataset, build_loader, class_names
 from visionzoo.errors import some_of
@@ -30,9 +30,6 @@ _KEPT = 64
 
 # Boxes in the images of the forward check for heads that are given theirs: batch index, then xyxy in pixels.
 _ROIS = [[0, 4, 4, 60, 50], [0, 30, 10, 110, 80], [1, 0, 0, 125, 89], [1, 50, 20, 70, 44]]
-
-# Name of the noise of the forward check's images; the stored arrays depend on it.
-_STREAM = "picture"
 
 Numbers = dict[str, Any]
 
@@ -78,13 +75,14 @@ def measure_build(card: Card, check: BuildCheck) -> Numbers:
 @torch.no_grad()
 def measure_forward(card: Card, check: ForwardCheck) -> Numbers:
     """Raw outputs of the tiny model: for each its shape, largest magnitude and 64 of its numbers."""
-    model = _seeded_model(load_config(card.name, tiny=True), check.seed, num_classes=None)
-    height, width = check.size
-    images = [seeded_image(check.seed, f"{_STREAM} {index}", height, width) for index in range(2)]
-    image = model.data_preprocessor({"inputs": images}, False)["inputs"]
-    settle_norms(model, image)
+    loaded = load_config(card.name, tiny=True)
+    model = _seeded_model(loaded, check.seed, num_classes=None)
+    batch = task_of(loaded.cfg.task).inputs.seeded(check.seed, check.size)
+    data = model.data_preprocessor(batch, False)
+    samples = data["data_samples"] if "data_samples" in batch else None
+    settle_norms(model, data["inputs"], samples)
     numbers: Numbers = {}
-    for index, output in enumerate(_flat(_raw_outputs(model, image))):
+    for index, output in enumerate(_flat(_raw_outputs(model, data["inputs"], samples))):
         numbers |= {f"{index:02d}.{key}": value for key, value in _summary(output).items()}
     return numbers
 
@@ -110,7 +108,9 @@ def measure_eval(card: Card, check: EvalCheck) -> Numbers:
     model = _seeded_model(loaded, check.seed, num_classes=_class_count(dataset))
     loader = build_loader(loaded.cfg.val_dataloader, dataset, seed=check.seed)
     batches = list(loader)
-    settle_norms(model, model.data_preprocessor(copy.deepcopy(batches[0]), False)["inputs"].repeat(2, 1, 1, 1))
+    first = model.data_preprocessor(copy.deepcopy(batches[0]), False)
+    samples = list(first["data_samples"]) * 2 if task.inputs.has_samples else None
+    settle_norms(model, torch.cat([first["inputs"]] * 2), samples)
     predicted = [model.val_step(batch) for batch in batches]
     scores = task.scores([sample for samples in predicted for sample in samples])
     numbers = _evaluate(loaded, dataset, [[sample.to_dict() for sample in samples] for samples in predicted])
@@ -234,10 +234,10 @@ def _seeded_model(loaded: LoadedConfig, seed: int, num_classes: int | None) -> A
     return model.eval()
 
 
-def _raw_outputs(model: Any, image: Tensor) -> Any:
+def _raw_outputs(model: Any, image: Tensor, samples: Any) -> Any:
     """What the heads give before any threshold. Two-stage heads read fixed boxes, not those of a ranking."""
     if not hasattr(model, "roi_head"):
-        return model(image, mode="tensor")
+        return model(image, mode="tensor") if samples is None else model(image, samples, mode="tensor")
     feats = model.extract_feat(image)
     rois = torch.tensor(_ROIS, dtype=torch.float32)
     boxes = model.roi_head._bbox_forward(feats, rois)

@@ -193,7 +193,7 @@ class ForwardCheck(Fields):
 
     kind: Literal["forward"]
     seed: Annotated[int, Field(ge=0)] = 0
-    size: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [90, 126]
+    size: Annotated[list[Positive], Field(min_length=2, max_length=3)] = [90, 126]
     tolerance: Tolerance = 1e-3
 
 

@@ -6,6 +6,8 @@ its own stream, so a part that is added or renamed leaves the others as they wer
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,13 +18,6 @@ from visionzoo.structures.seeded import seeded_array
 
 # Of He's scale. Where a norm follows, it makes no difference; where none does, scores and boxes stay moderate.
 _GAIN = 0.3
-
-
-def seeded_image(seed: int, name: str, height: int, width: int) -> Tensor:
-    """Coarse coloured noise, uint8 RGB, (3, height, width)."""
-    coarse = torch.from_numpy(seeded_array(seed, name, (1, 3, height // 6 + 2, width // 6 + 2)))
-    fine = nn.functional.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=True)
-    return (fine[0] * 64 + 128).round().clamp(0, 255).to(torch.uint8)
 
 
 @torch.no_grad()
@@ -41,10 +36,15 @@ def _weight(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 @torch.no_grad()
-def settle_norms(model: nn.Module, image: Tensor) -> None:
-    """Set the running statistics of batch norms to those of ``image`` (B, 3, H, W), so that eval mode keeps its scale.
+def settle_norms(model: nn.Module, images: Tensor, samples: Any = None) -> None:
+    """Set the running statistics of batch norms to those of ``images``, so that eval mode keeps its scale.
 
     Random kernels would else grow or shrink the features from layer to layer until scores are all 0 or 1.
+
+    Args:
+        model: any model.
+        images: (B, 3, H, W), or what else the model takes.
+        samples: for models that need them also for their raw outputs.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     before = [norm.momentum for norm in norms]
@@ -52,9 +52,16 @@ def settle_norms(model: nn.Module, image: Tensor) -> None:
     for norm in norms:
         norm.momentum = 1.0
         norm.train()
-    feats = getattr(model, "extract_feat", model)(image)
-    if isinstance(model, TaskModel):
-        model.head(feats)
+    _run(model, images, samples)
     for norm, momentum in zip(norms, before):
         norm.momentum = momentum
     model.eval()
+
+
+def _run(model: Any, images: Tensor, samples: Any) -> None:
+    if samples is not None:
+        model(images, samples, mode="tensor")
+        return
+    feats = getattr(model, "extract_feat", model)(images)
+    if isinstance(model, TaskModel):
+        model.head(feats)

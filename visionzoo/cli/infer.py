@@ -8,21 +8,23 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionzoo.cli.common import Parser, add_config_flags, add_output_flags, add_run_flags, note, run_command
-from visionzoo.errors import InputError, nearest_name
+from visionzoo.errors import InputError, ZooError, nearest_name
+from visionzoo.tasks.inputs.options import add_image_options
 
 if TYPE_CHECKING:
     from visionzoo.inference.inferencer import Inferencer, Prediction
-    from visionzoo.inference.inputs import Source
+    from visionzoo.tasks.inputs.base import Input, Source
 
 _IMAGES = ("overlay", "side", "none")
 
 
-def parser() -> Parser:
+def parser(inputs: Input | None = None) -> Parser:
+    """Return the command's parser; ``inputs`` is the kind that the model's task takes, images where it is not known."""
     parser = Parser(
         "infer",
         "Run a model on images and videos. An input that cannot be used is reported, the others go on (exit code 1).",
@@ -32,12 +34,10 @@ def parser() -> Parser:
     parser.add_argument(
         "model", metavar="NAME_OR_CONFIG", help="a model of the zoo (`visionzoo list`) or a config file"
     )
-    parser.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="INPUT",
-        help="file, video, folder, quoted glob, frames/%%06d.jpg, @list.txt, or - for stdin",
-    )
+    if inputs is None:
+        add_image_options(parser)
+    else:
+        inputs.add_options(parser)
     parser.add_argument(
         "--weights", help="file, work dir or address; none for an untrained model (default: the card's, else an error)"
     )
@@ -48,12 +48,6 @@ def parser() -> Parser:
     )
     parser.add_argument(
         "--batch-size", type=int, default=1, help="images at a time; changes the speed, not the results (default: 1)"
-    )
-    parser.add_argument(
-        "-r",
-        "--recursive",
-        action="store_true",
-        help="look into subfolders (default: off; on for models of groups, to which every folder is one)",
     )
     parser.add_argument(
         "--vis",
@@ -75,45 +69,57 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """0 all images done, 1 some could not be used, 2 wrong use, 130 interrupted."""
     given = list(sys.argv[1:] if argv is None else argv)
-    return run_command(parser(), lambda args: _infer(args, given), given)
+    return run_command(parser(_inputs_named_in(given)), lambda args: _infer(args, given), given)
+
+
+class _FirstLook(Parser):
+    """A parser for the words that name the config. The command's own parser reports mistakes."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise InputError(message)
+
+
+def _inputs_named_in(argv: list[str]) -> Input | None:
+    """Return the kind of inputs of the model that a command line names; None if there is no such model."""
+    look = _FirstLook("infer", "", "")
+    look.add_argument("model")
+    add_config_flags(look)
+    try:
+        args, _ = look.parse_known_args([word for word in argv if word not in ("-h", "--help")])
+        return _inputs_of(args)
+    except ZooError:
+        return None
+
+
+def _inputs_of(args: argparse.Namespace) -> Input:
+    """Return the kind of inputs of the config's task.
+
+    Raises:
+        ConfigError, UnknownName: the config cannot be loaded, or its task does not exist.
+    """
+    from visionzoo.config import load_config
+    from visionzoo.tasks import task_of
+
+    loaded = load_config(Path(args.model), tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    return task_of(loaded.cfg.get("task")).inputs
 
 
 def _infer(args: argparse.Namespace, argv: list[str]) -> int:
     from visionzoo.cli.common import choose_output_dir
-    from visionzoo.inference.inputs import expand_inputs
 
     images = _chosen_images(args.vis)
-    args.takes_groups = _takes_groups(args)
-    args.recursive = args.recursive or args.takes_groups
+    inputs = _inputs_of(args)
     if args.offline:
         os.environ["VISIONZOO_OFFLINE"] = "1"
-    expanded = expand_inputs(args.inputs, recursive=args.recursive, videos=not args.takes_groups)
-    sources = _not_empty(expanded, args.inputs)
+    sources = inputs.sources(args)
     inferencer = _make_inferencer(args)
     out = choose_output_dir(Path(args.work_dir or Path("predictions", inferencer.name)), overwrite=args.overwrite)
     about = {"command": shlex.join(["visionzoo", "infer", *argv]), "seed": args.seed, "out": str(out)}
-    done, failed = _run(args, inferencer, sources, out, images, about)
+    done, failed = _run(args, inferencer, sources, inputs.count(args), out, images, about)
     note(f"{done - failed} of {done} images done, results in {out}", quiet=args.quiet)
     if args.json:
         print(json.dumps({"out": str(out), "inputs": done, "failed": failed}))
     return 1 if failed else 0
-
-
-def _takes_groups(args: argparse.Namespace) -> bool:
-    """Whether the config's model looks at all images of a folder together."""
-    from visionzoo.config import load_config
-    from visionzoo.inference.preparing import takes_groups, test_pipeline_of
-
-    loaded = load_config(Path(args.model), tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
-    return takes_groups(test_pipeline_of(loaded.cfg, loaded.source))
-
-
-def _not_empty(sources: Iterator[Source], inputs: list[str]) -> Iterator[Source]:
-    """The same sources; an error before anything is built or written when there is none."""
-    first = next(sources, None)
-    if first is None:
-        raise InputError(" ".join(inputs), expected="at least one image", found="none", advice="check the list")
-    return chain([first], sources)
 
 
 def _chosen_images(given: str) -> tuple[str, ...]:
@@ -154,16 +160,15 @@ def _run(
     args: argparse.Namespace,
     inferencer: Inferencer,
     sources: Iterator[Source],
+    total: int | None,
     out: Path,
     images: tuple[str, ...],
     about: dict[str, object],
 ) -> tuple[int, int]:
     """Predict and write all; how many inputs there were and how many failed."""
     from visionzoo.cli.progress import progress
-    from visionzoo.inference.inputs import count_inputs
     from visionzoo.inference.writing import PredictionWriter, remove_old_results
 
-    total = count_inputs(args.inputs, recursive=args.recursive, videos=not args.takes_groups)
     if args.max_samples is not None:
         sources = islice(sources, args.max_samples)
         total = args.max_samples if total is None else min(total, args.max_samples)

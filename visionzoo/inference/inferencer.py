@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +14,15 @@ import torch
 
 from visionzoo.cards import card_names, read_card
 from visionzoo.config import LoadedConfig, load_config
-from visionzoo.datasets.classification import imagenet_names
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
-from visionzoo.inference.inputs import Source, group_of, sources_of
-from visionzoo.inference.preparing import Preparation, Prepared, read_source, test_pipeline_of
-from visionzoo.tasks import Result, task_of
+from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
+from visionzoo.tasks import Result, Task, task_of
+from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.weights.ready_model import ready_model
 from visionzoo.weights.released import released_weights
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
-_COCO_CLASSES, _IMAGENET_CLASSES = 80, 1000
-_UNUSED_COCO_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Prediction:
     source: Source
     task: str
     model: str
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
     result: Result | None = None
     error: ZooError | None = None
     group: str | None = None
@@ -59,7 +54,7 @@ class Prediction:
 
     def record(self) -> dict[str, Any]:
         """A line of ``predictions.jsonl``: plain JSON values; of a video also ``frame`` and, when known, ``time``."""
-        about = {"input": self.source.name, **self._belonging()}
+        about = {"input": self.source.name, **self.source.columns, **self._belonging()}
         if self.error is not None or self.result is None or self.size is None:
             return {**about, "error": str(self.error)}
         return {
@@ -131,12 +126,12 @@ class Inferencer:
         self.task = str(cfg.task)
         self._task = task_of(self.task)
         self.score_threshold = self._task.threshold if score_threshold is None else score_threshold
-        self.prepare = Preparation(test_pipeline_of(cfg, loaded.source))
+        self.prepare = Preparation(test_pipeline_of(cfg, loaded.source), self._task.inputs)
         self.weights = _chosen_weights(loaded.name, weights)
         self.model = ready_model(loaded, self.weights, device=device, trust_pickle=trust_pickle)
         self.device = next(self.model.parameters()).device
-        self.class_names = _class_names(self.model, loaded)
-        self.category_ids = _category_ids(self.model, self.class_names)
+        self.class_names = _class_names(self.model, loaded, self._task)
+        self.category_ids = _category_ids(self.model, self.class_names, self._task)
         self._divisor = int(getattr(self.model.data_preprocessor, "pad_size_divisor", 1))
 
     def __call__(
@@ -164,12 +159,12 @@ class Inferencer:
             raise InputError(f"errors={errors!r}", expected="'raise' or 'report'", advice="use one of them")
         size = self.batch_size if batch_size is None else _positive(batch_size)
         threshold = self.score_threshold if score_threshold is None else score_threshold
+        sources = self._task.inputs.sources_of(inputs, recursive=recursive)
         if self.takes_groups:
-            sources = sources_of(inputs, recursive=True, videos=False)
             yield from self._of_groups(sources, threshold, keep_images, errors)
             return
-        queue = _Window(size, self._divisor)
-        for number, source in enumerate(sources_of(inputs, recursive=recursive)):
+        queue = _Window(size, self._task.inputs, self._divisor)
+        for number, source in enumerate(sources):
             queue.enter(number, self._prepared(source, keep_images, errors))
             yield from self._ready(queue, threshold, keep_images, errors)
         queue.closed = True
@@ -177,8 +172,8 @@ class Inferencer:
 
     @property
     def takes_groups(self) -> bool:
-        """Whether the model looks at all images of a folder together."""
-        return self.prepare.takes_groups
+        """Whether the model looks at all inputs of a group together."""
+        return self._task.inputs.are_grouped
 
     def one(self, image: Any, **options: Any) -> Prediction:
         """The prediction for one image; options as in a call."""
@@ -248,8 +243,8 @@ class Inferencer:
         numbered = list(enumerate(sources))
         groups: dict[str, list[tuple[int, Source]]] = {}
         for number, source in numbered:
-            groups.setdefault(group_of(source), []).append((number, source))
-        queue = _Window(1, self._divisor)
+            groups.setdefault(self._task.inputs.group_of(source), []).append((number, source))
+        queue = _Window(1, self._task.inputs, self._divisor)
         for name, members in groups.items():
             found = self._of_group([source for _, source in members], threshold, errors)
             for (number, _), prediction in zip(members, found, strict=True):
@@ -259,22 +254,24 @@ class Inferencer:
 
     def _of_group(self, sources: list[Source], threshold: float, errors: str) -> list[Prediction]:
         """Predictions for the images of one group, in their order."""
-        images = [self._read(source, errors) for source in sources]
-        readable = [i for i, image in enumerate(images) if not isinstance(image, Prediction)]
-        found: list[Any] = list(images)
+        values = [self._read(source, errors) for source in sources]
+        readable = [i for i, value in enumerate(values) if not isinstance(value, Prediction)]
+        found: list[Any] = list(values)
         if readable:
-            group = self.prepare.group([sources[i] for i in readable], [images[i] for i in readable])  # type: ignore[misc]
-            (sample,), seconds = self._tested([group.sample], group.sources[0].name, len(readable))
-            for i, each, image in zip(readable, self._task.members(sample), group.images, strict=True):
-                item = Prepared(sources[i], {}, (image.shape[1], image.shape[0]), image)
+            packed = self.prepare.group([sources[i] for i in readable], [values[i] for i in readable])
+            (sample,), seconds = self._tested([packed], sources[readable[0]].name, len(readable))
+            members = self._task.members(sample)
+            for i, each in zip(readable, members, strict=True):
+                item = self.prepare.item(sources[i], values[i])
                 found[i] = self._result(item, each, threshold, seconds)
                 if found[i].error is not None and errors == "raise":
                     raise found[i].error
         return found
 
-    def _read(self, source: Source, errors: str) -> np.ndarray | Prediction:
+    def _read(self, source: Source, errors: str) -> Any:
+        """The input in memory, or the prediction that says why there is none."""
         try:
-            return read_source(source.value)
+            return self.prepare.read(source)
         except (DataError, InputError) as error:
             if errors == "raise":
                 raise
@@ -285,15 +282,15 @@ class Inferencer:
 
 
 class _Window:
-    """Images between reading and output: buckets of equal padded size, and the order to restore.
+    """Inputs between reading and output: buckets of those that share a batch, and the order to restore.
 
-    At most ``4 * batch_size`` images are inside, so memory does not grow with the number of inputs.
+    At most ``4 * batch_size`` inputs are inside, so memory does not grow with the number of inputs.
     """
 
-    def __init__(self, batch_size: int, divisor: int):
-        self.batch_size, self.divisor = batch_size, divisor
+    def __init__(self, batch_size: int, inputs: Input, divisor: int):
+        self.batch_size, self.inputs, self.divisor = batch_size, inputs, divisor
         self.limit = batch_size if batch_size == 1 else max(_LEAST_WINDOW, 4 * batch_size)
-        self.buckets: dict[tuple[int, ...], list[int]] = {}
+        self.buckets: dict[Hashable, list[int]] = {}
         self.waiting: dict[int, Prepared] = {}
         self.done: dict[int, Prediction] = {}
         self.next_number = 0
@@ -304,11 +301,7 @@ class _Window:
             self.done[number] = item
             return
         self.waiting[number] = item
-        self.buckets.setdefault(self._padded_size(item), []).append(number)
-
-    def _padded_size(self, item: Prepared) -> tuple[int, ...]:
-        channels, height, width = item.sample["inputs"].shape
-        return channels, -(-height // self.divisor), -(-width // self.divisor)
+        self.buckets.setdefault(self.inputs.batch_key(item.sample, self.divisor), []).append(number)
 
     def next_batch(self) -> list[int]:
         """Numbers of a full bucket; when the window is full or closed, the bucket of the oldest image; else none."""
@@ -320,7 +313,7 @@ class _Window:
             return self._take(next(key for key, numbers in self.buckets.items() if oldest in numbers))
         return []
 
-    def _take(self, key: tuple[int, ...]) -> list[int]:
+    def _take(self, key: Hashable) -> list[int]:
         numbers = self.buckets[key]
         batch, rest = numbers[: self.batch_size], numbers[self.batch_size :]
         if rest:
@@ -355,37 +348,23 @@ def _chosen_weights(name: str, weights: str | os.PathLike | None) -> str | os.Pa
     return None if str(weights) == UNTRAINED else weights
 
 
-def _class_names(model: torch.nn.Module, loaded: LoadedConfig) -> tuple[str, ...] | None:
-    """The checkpoint's, else those the config states, else COCO's or ImageNet's for a model of as many classes."""
+def _class_names(model: torch.nn.Module, loaded: LoadedConfig, task: Task) -> tuple[str, ...] | None:
+    """Return the checkpoint's names, else the config's, else those that the task gives a model of as many classes."""
     meta = getattr(model, "dataset_meta", None) or {}
-    names = meta.get("classes") or _stated_names(loaded.cfg) or _usual_names(model)
-    return tuple(names) if names else None
+    names = meta.get("classes") or _stated_names(loaded.cfg)
+    if names:
+        return tuple(names)
+    counts = (getattr(part, "num_classes", None) for part in model.modules())
+    return task.class_names({count for count in counts if isinstance(count, int)})
 
 
-def _category_ids(model: torch.nn.Module, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
-    """The checkpoint's; for COCO's names COCO's, which have gaps; None for label plus one."""
+def _category_ids(model: torch.nn.Module, names: tuple[str, ...] | None, task: Task) -> tuple[int, ...] | None:
+    """Return the checkpoint's numbers of the classes, else the task's; None for the label plus one."""
     meta = getattr(model, "dataset_meta", None) or {}
-    if meta.get("category_ids"):
-        return tuple(meta["category_ids"])
-    if names is not None and len(names) == _COCO_CLASSES and names == _coco_names():
-        return tuple(number for number in range(1, 91) if number not in _UNUSED_COCO_IDS)
-    return None
+    return tuple(meta["category_ids"]) if meta.get("category_ids") else task.category_ids(names)
 
 
 def _stated_names(cfg: Mapping[str, Any]) -> tuple[str, ...] | None:
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
     names = dataset.get("classes") or (dataset.get("metainfo") or {}).get("classes")
     return (names,) if isinstance(names, str) else tuple(names) if names else None
-
-
-def _usual_names(model: torch.nn.Module) -> tuple[str, ...] | None:
-    counts = {getattr(part, "num_classes", None) for part in model.modules()}
-    if _COCO_CLASSES in counts:
-        return _coco_names()
-    return imagenet_names() if _IMAGENET_CLASSES in counts else None
-
-
-def _coco_names() -> tuple[str, ...]:
-    with redirect_stdout(io.StringIO()):  # mmdet prints on import
-        from mmdet.datasets.coco import CocoDataset
-    return tuple(CocoDataset.METAINFO["classes"])

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from visionzoo.errors import OutputError
-from visionzoo.inference.videos import frame_count
 from visionzoo.system.atomic import cannot_write
+from visionzoo.tasks.inputs.videos import frame_count
 
 SUFFIX = ".mp4"
 _CODEC = "mp4v"  # MPEG-4 part 2, which every build of OpenCV with FFmpeg can write; H.264 is missing in most

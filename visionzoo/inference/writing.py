@@ -41,13 +41,13 @@ import numpy as np
 from PIL import Image
 
 from visionzoo.inference.inferencer import Inferencer, Prediction
-from visionzoo.inference.inputs import Source
 from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
-from visionzoo.inference.videos import Video
 from visionzoo.reports.images import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
 from visionzoo.system.atomic import cannot_write, write_file, write_text
 from visionzoo.system.versions import git_describe, versions
 from visionzoo.tasks import task_of
+from visionzoo.tasks.inputs.base import Source
+from visionzoo.tasks.inputs.videos import Video
 
 IMAGES = ("overlay", "side")
 
@@ -125,7 +125,8 @@ class PredictionWriter:
         if self._coco is not None and self._task.coco is not None:
             self._coco.add(self._task.coco(prediction.result, self.done, self.inferencer.category_ids))
         if self._rows is not None and self._task.row is not None:
-            self._rows.add({"input": prediction.source.name, **self._task.row(prediction.result)})
+            source = prediction.source
+            self._rows.add({"input": source.name, **source.columns, **self._task.row(prediction.result)})
         if self._other_lines is not None and self._task.lines is not None:
             path, size = prediction.source.place.as_posix(), prediction.size or (0, 0)
             self._other_lines.add(self._task.lines.line(prediction.result, path, size, prediction.seconds or 0.0))

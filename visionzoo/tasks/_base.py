@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
-from torch import Tensor
+
+from visionzoo.tasks.inputs.base import Input
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Result(Protocol):
@@ -43,12 +47,12 @@ class ResultLines:
 
     Attributes:
         name: of the file in the output folder.
-        line: (result, path of the input below the given folder, (width, height), seconds that the model took) to the
-            values of the line.
+        line: (result, path of the input below the given folder, size as of :meth:`Task.read`, seconds that the model
+            took) to the values of the line.
     """
 
     name: str
-    line: Callable[[Any, str, tuple[int, int], float], dict[str, Any]]
+    line: Callable[[Any, str, tuple[int, ...], float], dict[str, Any]]
 
 
 class Task:
@@ -58,6 +62,7 @@ class Task:
     ``draw``, ``shaken`` and ``scores``.
 
     Attributes:
+        inputs: kind of its inputs, see :mod:`visionzoo.tasks.inputs`.
         threshold: results below this score are left out unless the user gives another number.
         files: files that are written for every input.
         lines: a file of lines in the format of another tool; None for none.
@@ -67,6 +72,7 @@ class Task:
             value of the first of these metrics that is measured.
     """
 
+    inputs: ClassVar[Input]
     threshold: ClassVar[float] = 0.0
     files: ClassVar[tuple[ResultFile, ...]] = ()
     lines: ClassVar[ResultLines | None] = None
@@ -74,12 +80,12 @@ class Task:
     coco: ClassVar[Any] = None
     save_best: ClassVar[Mapping[str, str]] = {}
 
-    def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> Result:
+    def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Result:
         """Return the result of a model's sample.
 
         Args:
             sample: with predictions.
-            size: (width, height) of the original image in pixels.
+            size: of the original input; (width, height) in pixels of an image.
             names: class names by label, or None.
         """
         raise TypeError(f"{type(self).__name__}.read is not defined")
@@ -91,6 +97,18 @@ class Task:
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         """Return the result drawn on an image, (H, W, 3) uint8 RGB, enlarged ``scale`` times."""
         raise TypeError(f"{type(self).__name__}.draw is not defined")
+
+    def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
+        """Return usual names of the classes, for a model that states none.
+
+        Args:
+            counts: numbers of classes that parts of the model have.
+        """
+        return None
+
+    def category_ids(self, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
+        """Return the numbers of the classes in result files; None for the label plus one."""
+        return None
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return a sample for the metric whose predictions are the truth, slightly wrong.

@@ -10,23 +10,32 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from visionzoo.datasets.classification import imagenet_names
 from visionzoo.reports.images import Colour, class_colour, enlarged, label_font, letter_height
 from visionzoo.structures.class_scores import ClassScores, class_scores_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
+from visionzoo.tasks.inputs.images import ImageInput
+
+_IMAGENET_CLASSES = 1000
 
 
 class Classification(Task):
     """Classes of an image."""
 
+    inputs = ImageInput()
     row = staticmethod(ClassScores.to_row)
     save_best = {"cls/top1": "greater"}
 
-    def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> ClassScores:
+    def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ClassScores:
         return class_scores_of(sample.pred_score, names)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_class_scores(image, result, scale)
+
+    def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
+        """Return ImageNet's names for 1000 classes."""
+        return imagenet_names() if _IMAGENET_CLASSES in counts else None
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """The right class leads by as much as the noise of the others, so that it is not always found."""

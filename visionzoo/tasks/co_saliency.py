@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from visionzoo.structures.task_sample import TaskSample
+from visionzoo.tasks.inputs.images import ImageGroup
 from visionzoo.tasks.saliency import Saliency, shaken_map
 
 # More than any drawn group has, and a multiple of 4, so that in every group the fourth image is wrong.
@@ -18,6 +19,7 @@ _OF_A_GROUP = 1000
 class CoSaliency(Saliency):
     """Saliency maps of a group of images."""
 
+    inputs = ImageGroup()
     save_best = {"sal/Smeasure": "greater", "sal/Fmeasure_max": "greater", "sal/MAE": "less"}
 
     def members(self, sample: Any) -> list[TaskSample]:

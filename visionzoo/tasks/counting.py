@@ -19,6 +19,7 @@ from visionzoo.structures.counts import CrowdCount, count_of
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks.inputs.images import ImageInput
 
 _DARKEST_HEAT = 0.25  # of the colour table; its beginning is black, which is no heat on a dark image
 _HEAT_OPACITY = 0.85
@@ -36,12 +37,13 @@ def _density_file(result: CrowdCount) -> bytes:
 class Counting(Task):
     """A count with its density map."""
 
+    inputs = ImageInput()
     row = staticmethod(CrowdCount.to_row)
     files = (ResultFile("density", "raw", ".npy", _density_file),)
     save_best = {"count/MAE": "less"}
 
-    def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> CrowdCount:
-        return count_of(sample, size)
+    def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> CrowdCount:
+        return count_of(sample, (size[0], size[1]))
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_count(image, result, scale)

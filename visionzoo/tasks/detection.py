@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -24,22 +26,36 @@ from visionzoo.reports.images import (
 from visionzoo.structures.detections import Detections, decode_mask, detections_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
+from visionzoo.tasks.inputs.images import ImageInput
 
 _MASK_OPACITY = 0.45
+_COCO_CLASSES = 80
+_UNUSED_COCO_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 
 class Detection(Task):
     """Boxes of objects."""
 
+    inputs = ImageInput()
     threshold = 0.3
     coco = staticmethod(Detections.to_coco)
     save_best = {"coco/bbox_mAP": "greater", "pascal_voc/mAP": "greater"}
 
-    def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> Detections:
-        return detections_of(sample.pred_instances, size, names)
+    def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Detections:
+        return detections_of(sample.pred_instances, (size[0], size[1]), names)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_detections(image, result, scale)
+
+    def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
+        """Return COCO's names for 80 classes."""
+        return _coco_names() if _COCO_CLASSES in counts else None
+
+    def category_ids(self, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
+        """Return COCO's numbers for COCO's names; the numbers have gaps."""
+        if names is None or len(names) != _COCO_CLASSES or names != _coco_names():
+            return None
+        return tuple(number for number in range(1, 91) if number not in _UNUSED_COCO_IDS)
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         return _shaken_boxes(sample, seed, classes)
@@ -51,6 +67,12 @@ class Detection(Task):
         """Let every box pass, so that suppression has work to do."""
         path = "model.test_cfg.rcnn.score_thr" if "rcnn" in model["test_cfg"] else "model.test_cfg.score_thr"
         return [f"{path}=0.0"]
+
+
+def _coco_names() -> tuple[str, ...]:
+    with redirect_stdout(io.StringIO()):  # mmdet prints on import
+        from mmdet.datasets.coco import CocoDataset
+    return tuple(CocoDataset.METAINFO["classes"])
 
 
 def draw_detections(image: np.ndarray, found: Detections, scale: int = 1) -> np.ndarray:

@@ -24,6 +24,7 @@ from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.lanes import Lanes, lanes_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, ResultLines, Task
+from visionzoo.tasks.inputs.images import ImageInput
 
 _TUSIMPLE_HEIGHT, _TUSIMPLE_ROWS = 720, range(160, 720, 10)
 _LANE_SHIFT = 0.006  # of the image's width; lanes count as found up to about as much
@@ -35,7 +36,7 @@ def _lines_file(result: Lanes) -> bytes:
     return result.to_culane().encode()
 
 
-def _tusimple_line(result: Lanes, path: str, size: tuple[int, int], seconds: float) -> dict[str, Any]:
+def _tusimple_line(result: Lanes, path: str, size: tuple[int, ...], seconds: float) -> dict[str, Any]:
     """Return a line with TuSimple's own rows for images of its height, otherwise with the rows that have points."""
     own = sorted({float(y) for lane in result.points for y in lane[:, 1]})
     rows = list(_TUSIMPLE_ROWS) if size[1] == _TUSIMPLE_HEIGHT else own
@@ -50,12 +51,13 @@ def _tusimple_line(result: Lanes, path: str, size: tuple[int, int], seconds: flo
 class LaneDetection(Task):
     """Curves of lanes, in pixels of the image."""
 
+    inputs = ImageInput()
     row = staticmethod(Lanes.to_row)
     files = (ResultFile("lines", "lines", ".lines.txt", _lines_file),)
     lines = ResultLines("tusimple.json", _tusimple_line)
     save_best = {"culane/F1": "greater", "tusimple/accuracy": "greater", "tusimple/F1": "greater"}
 
-    def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> Lanes:
+    def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Lanes:
         return lanes_of(sample)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:

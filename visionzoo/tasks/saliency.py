@@ -16,6 +16,7 @@ from visionzoo.reports.images import class_colour, edge_of, enlarged, line_width
 from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks.inputs.images import ImageInput
 
 _MAP_OPACITY = 0.6
 
@@ -29,11 +30,12 @@ def _map_file(result: SaliencyMap) -> bytes:
 class Saliency(Task):
     """A saliency map of one image."""
 
+    inputs = ImageInput()
     row = staticmethod(SaliencyMap.to_json)
     files = (ResultFile("map", "raw", ".png", _map_file),)
     save_best = {"sal/Fmeasure_max": "greater", "sal/Smeasure": "greater", "sal/MAE": "less"}
 
-    def read(self, sample: Any, size: tuple[int, int], names: Sequence[str] | None) -> SaliencyMap:
+    def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SaliencyMap:
         return saliency_map_of(sample.pred_map, sample.get("pred_mask"))
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:

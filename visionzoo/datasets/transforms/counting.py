@@ -46,6 +46,8 @@ class LoadRoi(BaseTransform):
         DataError: the file is missing, of another layout, or of another size than the image.
     """
 
+    PROVIDES = ("gt_roi",)
+
     def transform(self, results: dict) -> dict:
         path = Path(results["roi_path"])
         mask = np.asarray(mat_variable(path, "BW"))
@@ -67,6 +69,8 @@ class LoadDensity(BaseTransform):
         MissingExtra: h5py is not installed.
         DataError: the file is missing, broken, of another layout, or of another size than the image.
     """
+
+    PROVIDES = ("gt_density",)
 
     def transform(self, results: dict) -> dict:
         path = Path(results["density_path"])

@@ -37,6 +37,9 @@ class LoadGroup(BaseTransform):
         DataError: a file that cannot be read, a mask of another size than its image, or of 0 and 1.
     """
 
+    PROVIDES = ("img", "gt_map")
+    CHANNEL_ORDER = "rgb"
+
     def __init__(self, exif: bool = False):
         self.exif = exif
 

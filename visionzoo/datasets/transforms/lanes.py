@@ -34,6 +34,8 @@ class LoadLaneMask(BaseTransform):
             neither a mask nor a list of points.
     """
 
+    PROVIDES = ("gt_seg_map", "gt_exist")
+
     def __init__(self, lanes: int = 4, thickness: int = THICKNESS, keep_points: bool = False):
         self.lanes, self.thickness, self.keep_points = lanes, thickness, keep_points
 

@@ -40,6 +40,9 @@ class LoadImage(BaseTransform):
             size than its annotation says.
     """
 
+    PROVIDES = ("img",)
+    CHANNEL_ORDER = "rgb"
+
     def __init__(self, exif: bool = False):
         self.exif = exif
 

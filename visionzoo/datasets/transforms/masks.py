@@ -40,6 +40,8 @@ class LoadMaskAnnotation(BaseTransform):
         DataError: the mask is missing, broken, or of another size than its image.
     """
 
+    PROVIDES = ("gt_seg_map",)
+
     def __init__(self, kind: str = "grey"):
         require_known(kind, KINDS, "kind of LoadMaskAnnotation")
         self.kind = kind

@@ -11,43 +11,18 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from visionzoo.errors import DataError, InputError, ZooError, nearest_name
-from visionzoo.inference.videos import VIDEO_SUFFIXES, Frame, frame_count, is_video, read_frames
+from visionzoo.errors import DataError, InputError, nearest_name
+from visionzoo.tasks.inputs.base import Source
+from visionzoo.tasks.inputs.videos import VIDEO_SUFFIXES, frame_count, is_video, read_frames
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2")
 )
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
-
-
-@dataclass(frozen=True)
-class Source:
-    """One image to come.
-
-    Attributes:
-        name: how results call it: the path as it was given, ``clip.mp4#000012`` or ``input 3``.
-        value: a path, an image in memory, or the error that says why there is no image.
-        place: where its results lie below the output folder, with the structure of the folder it came from.
-        frame: of an image from a video, which one it is.
-    """
-
-    name: str
-    value: Any
-    place: Path
-    frame: Frame | None = None
-
-    def without_pixels(self) -> Source:
-        """The same for a frame whose pixels are no longer needed, so that results that are kept do not hold them."""
-        return self if self.frame is None else replace(self, value=None)
-
-
-def group_of(source: Source) -> str:
-    """What images that belong together share: the path of their folder; of images in memory ``inputs``."""
-    return str(Path(source.name).parent) if isinstance(source.value, str | os.PathLike | ZooError) else "inputs"
 
 
 def expand_inputs(

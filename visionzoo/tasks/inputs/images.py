@@ -1,0 +1,164 @@
+"""Images, one by one or in groups, as inputs of a task."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from visionzoo.datasets.transforms.loading import read_image
+from visionzoo.errors import DataError, InputError, ZooError
+from visionzoo.structures.seeded import seeded_image
+from visionzoo.tasks.inputs.base import Input, Source
+from visionzoo.tasks.inputs.files import count_inputs, expand_inputs, sources_of
+from visionzoo.tasks.inputs.options import add_image_options
+
+# Name of the noise of the forward check's images; the stored arrays depend on it.
+_STREAM = "picture"
+
+
+class ImageInput(Input):
+    """Images and the frames of videos, one by one.
+
+    Attributes:
+        takes_videos: frames of videos are inputs; if not, a video is an error of its own.
+    """
+
+    noun = "an image"
+    takes_videos: ClassVar[bool] = True
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        add_image_options(parser)
+
+    def sources(self, args: argparse.Namespace) -> Iterator[Source]:
+        expanded = expand_inputs(args.inputs, recursive=self._looks_below(args.recursive), videos=self.takes_videos)
+        first = next(expanded, None)
+        if first is None:
+            raise InputError(
+                " ".join(args.inputs), expected="at least one image", found="none", advice="check the list"
+            )
+        return chain([first], expanded)
+
+    def count(self, args: argparse.Namespace) -> int | None:
+        return count_inputs(args.inputs, recursive=self._looks_below(args.recursive), videos=self.takes_videos)
+
+    def sources_of(self, inputs: Any, *, recursive: bool = False) -> Iterator[Source]:
+        return sources_of(inputs, recursive=self._looks_below(recursive), videos=self.takes_videos)
+
+    def _looks_below(self, recursive: bool) -> bool:
+        """Whether folders are searched with their subfolders."""
+        return recursive
+
+    def read(self, source: Source) -> np.ndarray:
+        return read_source(source.value)
+
+    def size(self, value: np.ndarray) -> tuple[int, ...]:
+        return value.shape[1], value.shape[0]
+
+    def image(self, value: np.ndarray) -> np.ndarray:
+        return value
+
+    def start(self, sources: Sequence[Source], values: Sequence[Any], *, order: str, keep: bool) -> dict[str, Any]:
+        (source,), (image,) = sources, values
+        return {
+            "img": in_channel_order(image, order, keep or _belongs_to_others(source)),
+            "img_path": source.name,
+            "img_id": 0,
+            "img_shape": image.shape[:2],
+            "ori_shape": image.shape[:2],
+        }
+
+    def batch_key(self, sample: Mapping[str, Any], divisor: int) -> Hashable:
+        """Return the padded size: images of one size share a batch, which changes no result."""
+        channels, height, width = sample["inputs"].shape
+        return channels, -(-height // divisor), -(-width // divisor)
+
+    def seeded(self, seed: int, size: Sequence[int]) -> dict[str, Any]:
+        height, width = size
+        return {"inputs": [seeded_image(seed, f"{_STREAM} {index}", height, width) for index in range(2)]}
+
+
+class ImageGroup(ImageInput):
+    """Images of which the model looks at all of one folder together; images in memory are one group."""
+
+    are_grouped = True
+    takes_videos = False
+
+    def _looks_below(self, recursive: bool) -> bool:
+        return True
+
+    def group_of(self, source: Source) -> str:
+        """Return the path of the folder; ``inputs`` for images in memory."""
+        is_file = isinstance(source.value, str | os.PathLike | ZooError)
+        return str(Path(source.name).parent) if is_file else "inputs"
+
+    def start(self, sources: Sequence[Source], values: Sequence[Any], *, order: str, keep: bool) -> dict[str, Any]:
+        return {
+            "img": [in_channel_order(image, order, True) for image in values],
+            "img_path": [source.name for source in sources],
+            "img_shape": values[0].shape[:2],
+            "ori_shape": [image.shape[:2] for image in values],
+        }
+
+
+def read_source(value: Any) -> np.ndarray:
+    """A path, the bytes of a file, an array, a tensor or a PIL image as (H, W, 3) uint8 RGB.
+
+    Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; tensors (C, H, W); floats lie in [0, 1]. An error
+    in place of an image is raised.
+    """
+    if isinstance(value, ZooError):
+        raise value
+    if hasattr(value, "detach"):
+        value = _array_of_tensor(value)
+    elif hasattr(value, "getexif"):
+        value = _array_of_pil(value)
+    elif not isinstance(value, np.ndarray | bytes | str) and not hasattr(value, "__fspath__"):
+        raise InputError(expected="a path, bytes, array, tensor or PIL image", found=f"{type(value).__name__}")
+    return read_image(value, exif=True)
+
+
+def _array_of_tensor(tensor: Any) -> np.ndarray:
+    array = tensor.detach().cpu()
+    if array.dtype.is_floating_point:
+        array = array.float()
+    array = array.numpy()
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return array.transpose(1, 2, 0)
+    if array.ndim == 2:
+        return array
+    raise DataError(
+        "image tensor", expected="shape (C, H, W) with 1, 3 or 4 channels", found=f"{array.shape}", advice="permute it"
+    )
+
+
+def _array_of_pil(image: Any) -> np.ndarray:
+    from PIL import ImageOps
+
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode.startswith("I"):
+        return np.clip(np.array(turned), 0, 65535).astype(np.uint16)
+    return np.array(turned.convert("RGB"))
+
+
+def _belongs_to_others(source: Source) -> bool:
+    """Whether the pixels may be the caller's own array or tensor, which must stay as it is."""
+    return source.frame is None and not isinstance(source.value, str | os.PathLike | bytes)
+
+
+def in_channel_order(image: np.ndarray, order: str, keep: bool) -> np.ndarray:
+    """Return pixels that transforms may change.
+
+    Args:
+        image: (H, W, 3) RGB.
+        order: of the channels of the result, ``rgb`` or ``bgr``.
+        keep: the pixels of ``image`` must stay as they are, so the result is a copy.
+    """
+    if order == "bgr":
+        return np.ascontiguousarray(image[..., ::-1])
+    return image.copy() if keep else image
