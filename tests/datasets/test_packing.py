@@ -57,3 +57,16 @@ def test_facts_of_lanes_are_kept():
     assert {key: sample.get(key) for key in facts} == facts
     assert sample.gt_lanes is lanes
     assert sample.gt_exist.dtype == torch.float32
+
+
+def test_every_plain_value_is_kept_and_nothing_else():
+    facts = {"phrase": "the left one", "spacing": (1.0, 0.5, np.float32(2)), "sides": [(3, 4), (5, 6)], "is_old": True}
+    arrays = {"heat": np.zeros((4, 6)), "frames": [np.zeros(3)], "about": {"a": 1}}
+    sample = packed(img=np.zeros((4, 6, 3), np.uint8), gt_label=1, **facts, **arrays)[1]
+    assert sample.metainfo == {"img_path": "a.png", **facts}
+    assert sample.keys() == ["gt_label"]
+
+
+def test_stated_keys_alone_are_kept():
+    results = {"img": np.zeros((4, 6, 3), np.uint8), "img_path": "a.png", "phrase": "the left one", "level": 2}
+    assert PackTaskInputs(meta_keys=("level",))(results)["data_samples"].metainfo == {"level": 2}

@@ -14,24 +14,6 @@ from visionzoo.errors import DataError
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.task_sample import TaskSample
 
-_META_KEYS = (
-    "img_path",
-    "img_id",
-    "ori_shape",
-    "img_shape",
-    "scale_factor",
-    "flip",
-    "flip_direction",
-    "phrase",
-    "name",
-    "scenario",
-    "raw_file",
-    "h_samples",
-    "level",
-    "luminance",
-    "scene",
-    "weather",
-)
 _RENAMED = {"gt_seg_map": "gt_map"}
 
 
@@ -41,10 +23,11 @@ class PackTaskInputs(BaseTransform):
 
     ``img`` (H, W, C) becomes ``inputs`` (C, H, W) of the same type; a list of G images of one size becomes (G, C, H,
     W), and the sample's ``group_size`` is G. Volumes (D, H, W, C) become (C, D, H, W). Everything whose key begins with
-    ``gt_`` goes into the data sample: numbers and arrays as tensors, other things as they are.
+    ``gt_`` goes into the data sample: numbers and arrays as tensors, other things as they are. All plain values with
+    other keys become its metainfo: None, texts, numbers, and lists and tuples of them.
 
     Args:
-        meta_keys: other keys that the data sample keeps, if the sample has them.
+        meta_keys: the keys that become metainfo, if the sample has them; None for all plain values.
         rename: other names in the data sample. mmcv's and mmseg's transforms change maps under the name
             ``gt_seg_map``, which becomes ``gt_map``.
 
@@ -52,8 +35,8 @@ class PackTaskInputs(BaseTransform):
         DataError: the sample has no image, or images of a group differ in size.
     """
 
-    def __init__(self, meta_keys: Sequence[str] = _META_KEYS, rename: Mapping[str, str] | None = None):
-        self.meta_keys = tuple(meta_keys)
+    def __init__(self, meta_keys: Sequence[str] | None = None, rename: Mapping[str, str] | None = None):
+        self.meta_keys = None if meta_keys is None else tuple(meta_keys)
         self.rename = dict(_RENAMED if rename is None else rename)
 
     def transform(self, results: dict) -> dict:
@@ -64,7 +47,7 @@ class PackTaskInputs(BaseTransform):
                 found="none",
                 advice="load it first",
             )
-        meta = {key: results[key] for key in self.meta_keys if key in results}
+        meta = {key: value for key, value in results.items() if self._is_meta(key, value)}
         inputs = _group(results["img"], meta) if isinstance(results["img"], list) else _channels_first(results["img"])
         if isinstance(results["img"], list):
             meta["group_size"] = len(inputs)
@@ -74,8 +57,20 @@ class PackTaskInputs(BaseTransform):
                 sample.set_data({self.rename.get(key, key): _as_tensor(value)})
         return {"inputs": inputs, "data_samples": sample}
 
+    def _is_meta(self, key: str, value: Any) -> bool:
+        if self.meta_keys is not None:
+            return key in self.meta_keys
+        return not key.startswith("gt_") and _is_plain(value)
+
     def __repr__(self) -> str:
         return f"PackTaskInputs(meta_keys={self.meta_keys}, rename={self.rename})"
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is None, a text, a number, or a list or tuple of such values."""
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, (str, bool, int, float, np.generic))
 
 
 def _group(images: list[np.ndarray], meta: dict[str, Any]) -> Tensor:
