@@ -11,13 +11,13 @@ import torch
 from visionzoo.cards import card_folder, card_names, find_card, read_card
 from visionzoo.cards import checks as cards_checks
 from visionzoo.cards.checks import difference
-from visionzoo.cards.seeding import fill_weights, seeded_image
+from visionzoo.cards.seeding import fill_weights
 from visionzoo.cards.table import BEGIN, END, with_table, zoo_table
 from visionzoo.cards.verify import headlines_problem, record_card, replace_values, table_problem, verify_cards
 from visionzoo.cli.cards import main
 from visionzoo.config import load_config
 from visionzoo.errors import CardError
-from visionzoo.structures.seeded import seeded_array
+from visionzoo.structures.seeded import seeded_array, seeded_image
 
 NAME = "rcnet_retinanet"
 

@@ -7,12 +7,15 @@ import pytest
 import torch
 from closeness import assert_same_objects
 from inference_scenes import CLASSES, scene
+from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms.base import BaseTransform
 from numpy.testing import assert_array_equal
 from PIL import Image
 
 from visionzoo import Inferencer
 from visionzoo.errors import CheckpointError, ConfigError, DataError, InputError, UnknownName
 from visionzoo.inference.preparing import Preparation
+from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.detections import decode_mask
 from visionzoo.tasks.inputs.base import Source
 from visionzoo.tasks.inputs.images import read_source
@@ -235,3 +238,40 @@ def test_wrong_use():
         Inferencer("fpn_retinanet", "none", tiny=True, batch_size=0)
     with pytest.raises(ConfigError, match="test_dataloader"):
         Inferencer("fpn_retinanet", "none", tiny=True, options={"test_dataloader": None, "val_dataloader": None})
+
+
+@TRANSFORMS.register_module()
+class LoadImageOfMine(BaseTransform):
+    """A loader whose RGB image must stay RGB."""
+
+    PROVIDES = ("img",)
+    CHANNEL_ORDER = "rgb"
+
+    def transform(self, results):
+        raise AssertionError("inference reads images itself")
+
+
+@TRANSFORMS.register_module()
+class LoadingBar(BaseTransform):
+    """A transform whose name begins with Load and that loads nothing."""
+
+    def transform(self, results):
+        return {**results, "level": 7}
+
+
+@TRANSFORMS.register_module()
+class LoadLikeOpenCV(LoadImageFromFile):
+    """A loader that inherits from mmcv's."""
+
+
+def test_transforms_are_left_out_for_what_they_provide_and_not_for_their_names():
+    red = np.zeros((4, 6, 3), np.uint8)
+    red[..., 0] = 255
+    rest = [dict(type="LoadingBar"), dict(type="PackTaskInputs")]
+    mine, opencv = (Preparation([dict(type=name), *rest]) for name in ("LoadImageOfMine", "LoadLikeOpenCV"))
+    assert [type(step).__name__ for step in mine.transforms] == ["LoadingBar", "PackTaskInputs"]
+    assert (mine.order, opencv.order) == ("rgb", "bgr")
+    sample = mine(Source("red", red, None)).sample
+    assert sample["inputs"][:, 0, 0].tolist() == [255, 0, 0]
+    assert sample["data_samples"].level == 7
+    assert opencv(Source("red", red, None)).sample["inputs"][:, 0, 0].tolist() == [0, 0, 255]

@@ -7,7 +7,6 @@ from functools import lru_cache
 from importlib import import_module
 
 from visionzoo.errors import ZooError, require_known
-from visionzoo.registry import task_modules
 from visionzoo.tasks._base import Task
 
 
@@ -23,6 +22,8 @@ def task_of(name: str) -> Task:
         >>> task_of("lanes").lines.name
         'tusimple.json'
     """
+    from visionzoo.registry import task_modules  # brings mmengine, which `infer --help` does not need
+
     modules = task_modules()
     require_known(name, modules, "task")
     module = import_module(modules[name])

@@ -1,0 +1,1 @@
+"""A plugin with a task of its own: the shift between two small volumes."""
