@@ -135,7 +135,9 @@ def test_an_error_of_a_check_is_an_outcome(copied, monkeypatch):
     assert outcome_of(copied(), "build").detail == "model.neck: expected 3 levels, found 2; fix it"
 
 
-@pytest.mark.parametrize("form", ["list", "evaluator"])
+@pytest.mark.parametrize(
+    "form", [list, lambda two: {"metrics": two}, lambda two: {"type": "Evaluator", "metrics": two}]
+)
 def test_two_metrics_in_an_evaluator_are_both_measured(form, monkeypatch):
     card = read_card("bossnet_t0_imagenet")
     check = next(check for check in card.zoo.checks if check.kind == "metric")
@@ -143,7 +145,7 @@ def test_two_metrics_in_an_evaluator_are_both_measured(form, monkeypatch):
     def with_two(name, **kwargs):
         loaded = load_config(name, **kwargs)
         two = [dict(loaded.cfg.val_evaluator), dict(type="ClassificationMetric", topk=(3,), prefix="other")]
-        loaded.cfg.val_evaluator = two if form == "list" else {"metrics": two}
+        loaded.cfg.val_evaluator = form(two)
         return loaded
 
     alone = cards_checks.measure_metric(card, check)
@@ -295,25 +297,6 @@ def test_two_headlines_of_one_system_are_a_problem():
     cards[1] = replace(cards[1], fields=cards[1].fields.model_copy(update={"visionzoo": zoo}))
     problem = "expected at most one card of scnn with headline: true, found scnn_culane, scnn_tusimple; keep one"
     assert headlines_problem(cards) == problem
-
-
-@pytest.mark.parametrize("wrap", [list, lambda metrics: dict(type="Evaluator", metrics=metrics)])
-def test_several_metrics_are_measured(monkeypatch, wrap):
-    """The numbers of one metric, and beside them those of a second one with another prefix."""
-    card = read_card("dinat_s_tiny_imagenet")
-    check = next(check for check in card.zoo.checks if check.kind == "metric")
-    single = cards_checks.measure_metric(card, check)
-
-    def with_two(name, **options):
-        loaded = load_config(name, **options)
-        metric = dict(loaded.cfg.val_evaluator)
-        loaded.cfg.val_evaluator = wrap([metric, {**metric, "prefix": "again"}])
-        return loaded
-
-    monkeypatch.setattr(cards_checks, "load_config", with_two)
-    double = cards_checks.measure_metric(card, check)
-    assert {name: value for name, value in double.items() if not name.startswith("again/")} == single
-    assert double["again/top1"] == single["cls/top1"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1000, 2_007_040])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.evaluator import Evaluator
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from visionzoo.config import LoadedConfig, load_config
 from visionzoo.engine.loaders import build_dataset, build_loader, class_names
 from visionzoo.errors import some_of
 from visionzoo.models.wiring import build_model
-from visionzoo.registry import METRICS, SCOPE
+from visionzoo.registry import EVALUATOR, SCOPE
 from visionzoo.tasks import task_of
 from visionzoo.weights.loading import without_pretrained
 
@@ -301,18 +302,15 @@ def _class_count(dataset: Any) -> int | None:
 
 def _evaluate(loaded: LoadedConfig, dataset: Any, batches: list) -> Numbers:
     """Official numbers of predicted samples, without those that the drawn images cannot give (-1)."""
-    numbers: Numbers = {}
-    for metric in _metrics_of(loaded.cfg.val_evaluator):
-        metric.dataset_meta = dataset.metainfo
-        for samples in batches:
-            metric.process({}, samples)
-        numbers |= metric.evaluate(len(dataset))
-    return {name: float(value) for name, value in numbers.items() if value >= 0}
-
-
-def _metrics_of(evaluator: Any) -> list[Any]:
-    """Build the metrics of a config: one, a list of them, or an evaluator with ``metrics``."""
-    given: Any = evaluator.get("metrics", evaluator) if isinstance(evaluator, Mapping) else evaluator
-    listed: list[Any] = [given] if isinstance(given, Mapping) else list(given)
     with DefaultScope.overwrite_default_scope(SCOPE):
-        return [METRICS.build(copy.deepcopy(cfg)) for cfg in listed]
+        evaluator = _evaluator(copy.deepcopy(loaded.cfg.val_evaluator))
+    evaluator.dataset_meta = dataset.metainfo
+    for samples in batches:
+        evaluator.process(samples, {})
+    return {name: float(value) for name, value in evaluator.evaluate(len(dataset)).items() if value >= 0}
+
+
+def _evaluator(given: Any) -> Evaluator:
+    """Return the evaluator of a config, which names one metric, a list of them, or an evaluator with its metrics."""
+    is_evaluator = isinstance(given, Mapping) and "metrics" in given
+    return EVALUATOR.build({"type": "Evaluator", **given}) if is_evaluator else Evaluator(given)

@@ -11,6 +11,7 @@ from visionzoo.datasets.saliency import IMAGES
 from visionzoo.datasets.transforms.masks import read_ids
 from visionzoo.errors import DataError
 from visionzoo.structures.detections import encode_mask
+from visionzoo.structures.image_size import size_of_file
 
 
 def images_of(
@@ -74,10 +75,7 @@ def _instances(ids: np.ndarray, image_id: int) -> Iterator[dict]:
 
 
 def _require_size(image: Path, path: Path, shape: tuple[int, ...]) -> None:
-    from PIL import Image
-
-    with Image.open(image) as opened:
-        size = opened.size
+    size = size_of_file(image)
     if size != (shape[1], shape[0]):
         raise DataError(
             path,

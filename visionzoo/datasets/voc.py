@@ -22,6 +22,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from visionzoo.errors import DataError, first_of, require_known
+from visionzoo.structures.image_size import size_of_file
 
 _ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", ".")
@@ -88,7 +89,7 @@ class VocFolder:
         """
         path = self.annotations / f"{stem}.xml"
         tree = _parse(path)
-        width, height = _image_size(self._images[stem])
+        width, height = size_of_file(self._images[stem])  # the training loader ignores EXIF, too
         _require_size(path, tree, width, height)
         objects = tuple(_object(path, node) for node in tree.iter("object"))
         return VocImage(stem, self._images[stem], width, height, objects)
@@ -120,17 +121,6 @@ def _parse(path: Path) -> ElementTree.Element:
         raise DataError(
             path, expected="Pascal VOC XML", found=f"a broken file ({error})", advice="correct or remove it"
         ) from error
-
-
-def _image_size(path: Path) -> tuple[int, int]:
-    """(width, height) as stored, whatever EXIF says: the training loader reads it so, too."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise DataError(path, expected="an image", found="none that can be read", advice="copy it again") from error
 
 
 def _require_size(path: Path, tree: ElementTree.Element, width: int, height: int) -> None:

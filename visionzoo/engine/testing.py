@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.config import Config
 from torch import nn
@@ -40,8 +40,7 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
         OutputError: the work dir cannot be written.
     """
     with planned(loaded, RunOptions(**options), "test") as plan:
-        assert plan.folder is not None
-        return _test(plan, plan.folder)
+        return _test(plan, cast(Path, plan.folder))  # only a dry run has none
 
 
 def _test(plan: RunPlan, folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from visionzoo.errors import DataError
-from visionzoo.structures.task_sample import TaskSample
+from visionzoo.structures.task_sample import TaskSample, group_sizes
 
 # Names of the two images of a pair, in the order in which a sample holds them unless it says otherwise.
 PAIR = ("fixed", "moving")
@@ -96,7 +96,7 @@ def _order_of(sample: TaskSample) -> list[str]:
 
 def _two_each(inputs: Tensor, samples: Sequence[TaskSample]) -> Tensor:
     """(B, 2, C, ...)."""
-    sizes = [int(sample.metainfo.get("group_size", 1)) for sample in samples]
+    sizes = group_sizes(samples)
     if set(sizes) == {2} and len(inputs) == 2 * len(samples):
         return inputs.unflatten(0, (-1, 2))
     if set(sizes) == {1} and len(inputs) == len(samples) and inputs.shape[1] % 2 == 0:

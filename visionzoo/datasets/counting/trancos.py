@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Unpack
 
 import numpy as np
-from PIL import Image
 
 from visionzoo.datasets.counting.base import (
     IMAGES,
@@ -23,6 +22,7 @@ from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
+from visionzoo.structures.image_size import size_of_file
 
 _LISTS = {"train": "training", "val": "validation", "trainval": "trainval", "test": "test"}
 
@@ -89,13 +89,7 @@ def _ending(name: str) -> str:
 def _dots_of(image: Path, path: Path) -> np.ndarray:
     """(N, 2) float64: column and row of every pixel that is not black, from 0, in row order."""
     dots = read_image(path, exif=False)
-    try:
-        with Image.open(image) as header:
-            width, height = header.size
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(
-            image, expected="an image", but=f"it cannot be read ({error})", advice="copy it again"
-        ) from error
+    width, height = size_of_file(image)
     if dots.shape[:2] != (height, width):
         raise DataError(
             path,
