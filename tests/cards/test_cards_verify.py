@@ -135,17 +135,15 @@ def test_an_error_of_a_check_is_an_outcome(copied, monkeypatch):
     assert outcome_of(copied(), "build").detail == "model.neck: expected 3 levels, found 2; fix it"
 
 
-@pytest.mark.parametrize(
-    "form", [list, lambda two: {"metrics": two}, lambda two: {"type": "Evaluator", "metrics": two}]
-)
-def test_two_metrics_in_an_evaluator_are_both_measured(form, monkeypatch):
+@pytest.mark.parametrize("around", [None, {}, {"type": "Evaluator"}], ids=["list", "metrics", "evaluator"])
+def test_two_metrics_in_an_evaluator_are_both_measured(around, monkeypatch):
     card = read_card("bossnet_t0_imagenet")
     check = next(check for check in card.zoo.checks if check.kind == "metric")
 
     def with_two(name, **kwargs):
         loaded = load_config(name, **kwargs)
         two = [dict(loaded.cfg.val_evaluator), dict(type="ClassificationMetric", topk=(3,), prefix="other")]
-        loaded.cfg.val_evaluator = form(two)
+        loaded.cfg.val_evaluator = two if around is None else {**around, "metrics": two}
         return loaded
 
     alone = cards_checks.measure_metric(card, check)
