@@ -13,6 +13,7 @@ from mmengine.evaluator import BaseMetric
 
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
@@ -86,7 +87,7 @@ class ClassificationMetric(BaseMetric):
             DataError: a sample has no ``gt_label`` or no ``pred_score``.
         """
         for sample in data_samples:
-            score, label = _array(_required(sample, "pred_score")), int(_required(sample, "gt_label"))
+            score, label = as_array(_required(sample, "pred_score"), single=True), int(_required(sample, "gt_label"))
             rank = int(ranks(score[None], np.array([label]))[0])
             self.results.append((label, int(score.argmax()), rank, len(score)))
 
@@ -117,10 +118,6 @@ def _required(sample: Mapping[str, Any], key: str) -> Any:
             advice="use a data set with labels and a pipeline that ends with PackTaskInputs",
         )
     return value
-
-
-def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().float().numpy() if hasattr(values, "detach") else np.asarray(values)
 
 
 def _by_class(labels: np.ndarray, best: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:

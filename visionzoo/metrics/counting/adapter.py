@@ -14,6 +14,7 @@ from visionzoo.metrics.counting.game import game
 from visionzoo.metrics.counting.nwpu import LEVELS, LUMINANCES, errors_by_category, mean_mae
 from visionzoo.ops.density_maps import count_map
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.counts import count_of
 
 CATEGORIES: dict[str, tuple[str, ...] | None] = {
@@ -86,7 +87,7 @@ class CountMetric(BaseMetric):
         roi = sample.get("gt_roi")
         if not self.game_levels and roi is None:
             return {"pred": float(sample["pred_count"]), "true": _true_count(sample, name), "game": [], **labels}
-        predicted, true = _maps(sample, None if roi is None else _array(roi), name)
+        predicted, true = _maps(sample, None if roi is None else as_array(roi), name)
         errors = [game(predicted, true, level) for level in self.game_levels]
         return {"pred": float(predicted.sum()), "true": float(true.sum()), "game": errors, **labels}
 
@@ -116,7 +117,7 @@ def _by_category(pred: np.ndarray, true: np.ndarray, labels: list[Any], kind: st
 def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray]:
     """(H, W) each: predicted and true people per pixel of the original image, inside the region alone."""
     _require(sample, "pred_density", name, "the model's head has to give it")
-    points = _array(_require(sample, "gt_points", name, "the data set has to give it"))
+    points = as_array(_require(sample, "gt_points", name, "the data set has to give it"))
     height, width = sample["ori_shape"][:2]
     if roi is not None and roi.shape != (height, width):
         raise DataError(
@@ -140,7 +141,3 @@ def _require(sample: Mapping[str, Any], key: str, name: str, advice: str) -> Any
     if sample.get(key) is None:
         raise DataError("CountMetric", expected=f"{key} in every sample", found=f"none in {name}", advice=f"{advice}")
     return sample[key]
-
-
-def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)

@@ -15,6 +15,7 @@ from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCoun
 from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
 from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, TuSimpleScores, one_to_one, tusimple_scores
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.lanes import lanes_of
 
 
@@ -71,7 +72,7 @@ class CULaneMetric(BaseMetric):
             name = _require(sample, ("pred_lanes", "gt_lanes"), "CULaneMetric", len(self.results))
             self._require_size(sample, name)
             matches = count_matches(
-                [np.asarray(lane) for lane in sample["gt_lanes"]],
+                [as_array(lane) for lane in sample["gt_lanes"]],
                 lanes_of(sample).points,
                 size=self.image_size,
                 width=self.lane_width,
@@ -135,7 +136,7 @@ class TuSimpleMetric(BaseMetric):
         for sample in data_samples:
             _require(sample, ("pred_lanes", "gt_x", "h_samples"), "TuSimpleMetric", len(self.results))
             rows = list(sample["h_samples"])
-            found, truth = lanes_of(sample).to_tusimple(rows), np.asarray(sample["gt_x"]).tolist()
+            found, truth = lanes_of(sample).to_tusimple(rows), as_array(sample["gt_x"]).tolist()
             scores = tusimple_scores(found, truth, rows, pixels=self.pixels)
             self.results.append((scores, one_to_one(found, truth, rows, pixels=self.pixels)))
 
