@@ -21,7 +21,8 @@ from visionzoo.structures.arrays import as_array
 )
 def test_types(values, options, dtype):
     found = as_array(values, **options)
-    assert found.dtype == dtype and found.tolist() == [0, 0]
+    assert found.dtype == dtype
+    assert found.tolist() == [0, 0]
 
 
 def test_memory_is_shared():
