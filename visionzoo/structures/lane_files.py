@@ -144,18 +144,23 @@ def read_tusimple(path: str | Path, keys: Sequence[str] = ("raw_file", "lanes", 
     return records
 
 
-def tusimple_line(raw_file: str, lanes: Sequence[Sequence[float]], h_samples: Sequence[float], run_time: float) -> str:
-    """One line of a result file, without its end.
+def tusimple_record(
+    raw_file: str, lanes: Sequence[Sequence[float]], h_samples: Sequence[float], seconds: float
+) -> dict[str, Any]:
+    """One line of a result file, for :func:`write_tusimple`.
 
     Args:
         raw_file: as the label file names the image.
         lanes: x of every lane in every row, -2 where there is no point; see ``Lanes.to_tusimple``.
-        h_samples: the rows' y.
-        run_time: ms; the benchmark counts an image of more than 200 as missed.
+        h_samples: the rows' y; whole numbers are written without a fraction.
+        seconds: ``run_time`` has them in ms; the benchmark counts an image of more than 200 as missed.
     """
-    return json.dumps(
-        {"raw_file": raw_file, "lanes": lanes, "h_samples": h_samples, "run_time": run_time}, allow_nan=False
-    )
+    return {
+        "raw_file": raw_file,
+        "lanes": lanes,
+        "h_samples": [int(row) if float(row).is_integer() else round(row, 3) for row in h_samples],
+        "run_time": round(1000 * seconds, 3),
+    }
 
 
 def write_tusimple(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
