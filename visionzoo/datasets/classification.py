@@ -14,8 +14,7 @@ from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 
 
 class ClassificationData(SampleList):
@@ -84,7 +83,7 @@ class ImageFolder(ClassificationData):
         classes_from: str = "train",
         background: bool = False,
         allow_empty: bool = False,
-        extensions: Sequence[str] = EXTENSIONS,
+        extensions: Sequence[str] = ANY_IMAGE_ENDINGS,
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from visionzoo.datasets.saliency import IMAGES
 from visionzoo.datasets.transforms.masks import read_ids
 from visionzoo.errors import DataError
 from visionzoo.structures.detections import encode_mask
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 from visionzoo.structures.image_size import size_of_file
 
 
@@ -86,7 +86,7 @@ def _require_size(image: Path, path: Path, shape: tuple[int, ...]) -> None:
 
 
 def _image(folder: Path, name: str) -> Path:
-    for ending in IMAGES:
+    for ending in IMAGE_ENDINGS:
         if (folder / f"{name}{ending}").is_file():
             return folder / f"{name}{ending}"
     raise DataError(

@@ -11,9 +11,9 @@ from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
+from visionzoo.structures.image_names import IMAGE_ENDINGS, without_ending
 
 # A stem may have several files (MSRA-B is published with image and mask side by side); the first of these counts.
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 MASKS = (".png", ".bmp", ".jpg")
 _ADVICE = "see datasets/saliency/README.md, point data_root to where the data is, or try --tiny, which draws some"
 
@@ -52,7 +52,7 @@ class SaliencyDataset(SampleList):
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
-        images = _files_by_stem(root, root / img_folder, IMAGES, "<name>.jpg")
+        images = _files_by_stem(root, root / img_folder, IMAGE_ENDINGS, "<name>.jpg")
         masks = _files_by_stem(root, root / gt_folder, MASKS, "<name>.png")
         names = sorted(images) if split is None else _listed(root, split)
         super().__init__(root, _paired(root, names, images, masks), **loading)
@@ -93,12 +93,7 @@ def _listed(root: Path, split: str) -> list[str]:
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DataError(path, expected="at least one name", found="none", advice="check how it was made")
-    return [name[: -len(end)] if (end := _ending(name)) else name for name in names]
-
-
-def _ending(name: str) -> str:
-    """The ending of an image's name; lists of some copies have it."""
-    return next((ending for ending in IMAGES if name.lower().endswith(ending)), "")
+    return [without_ending(name) for name in names]  # lists of some copies have it
 
 
 def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dict[str, str]) -> list[dict]:

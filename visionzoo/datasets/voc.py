@@ -22,11 +22,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from visionzoo.errors import DataError, first_of, require_known
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.structures.image_size import size_of_file
 
 _ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", ".")
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 DIFFICULT = ("ignore", "keep", "drop")
 
 
@@ -70,14 +70,14 @@ class VocFolder:
         if not root.is_dir():
             raise DataError(root, expected="a Pascal VOC folder", found="no such folder", advice="check the path")
         annotations = _first_with(root, _ANNOTATION_FOLDERS, (".xml",))
-        folder = _first_with(root, _IMAGE_FOLDERS, _SUFFIXES)
+        folder = _first_with(root, _IMAGE_FOLDERS, ANY_IMAGE_ENDINGS)
         if annotations is None or folder is None:
             what = "XML files in Annotations/" if annotations is None else "images in JPEGImages/"
             raise DataError(
                 root, expected=f"{what} as Pascal VOC has them", found="none", advice="name the folder above them"
             )
         stems = sorted(path.stem for path in annotations.glob("*.xml"))
-        images = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
+        images = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in ANY_IMAGE_ENDINGS}
         _require_images(folder, stems, images)
         return cls(root, annotations, folder, stems, images)
 

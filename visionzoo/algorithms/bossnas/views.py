@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from visionzoo.datasets.cifar import CIFAR10, CIFAR100
-from visionzoo.datasets.classification import EXTENSIONS
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import ConfigError, DataError
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 
 View = Callable[[Image.Image], Tensor]
 
@@ -69,11 +69,13 @@ def _listed(file: Path) -> list[str]:
 
 
 def _images_below(root: Path) -> list[str]:
-    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    found = sorted(
+        path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in ANY_IMAGE_ENDINGS
+    )
     if not found:
         raise DataError(
             root,
-            expected=f"a folder with images ({', '.join(EXTENSIONS)}) at any depth",
+            expected=f"a folder with images ({', '.join(ANY_IMAGE_ENDINGS)}) at any depth",
             found="none",
             advice="check the path",
         )

@@ -11,8 +11,8 @@ import numpy as np
 
 from visionzoo.datasets.sample_list import SampleList
 from visionzoo.errors import DataError, first_of
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 Sample = dict[str, Any]
 
 
@@ -55,9 +55,11 @@ def images_in(folder: Path, readme: str) -> list[Path]:
         raise DataError(
             folder, expected="a folder of images", found=f"no such folder (in {Path.cwd()})", advice=f"{advice(readme)}"
         )
-    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.name[0] != "."]
+    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS and path.name[0] != "."]
     if not found:
-        raise DataError(folder, expected=f"images ({', '.join(IMAGES)})", found="none", advice=f"{advice(readme)}")
+        raise DataError(
+            folder, expected=f"images ({', '.join(IMAGE_ENDINGS)})", found="none", advice=f"{advice(readme)}"
+        )
     return sorted(found, key=lambda path: [part.zfill(12) for part in re.split(r"(\d+)", path.name)])
 
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from visionzoo.errors import DataError, first_of
 from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
-
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def _names(root: Path) -> set[str]:
     """``<name>`` and ``<group>/<name>`` of all images."""
     if not root.is_dir():
         raise DataError(root, expected="a folder of images", found="none", advice="check the path")
-    paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.suffix.lower() in _IMAGES)
+    paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.suffix.lower() in IMAGE_ENDINGS)
     return {path.relative_to(root).as_posix() for path in paths}
 
 
