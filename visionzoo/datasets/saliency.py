@@ -9,7 +9,7 @@ from typing import Unpack
 
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, require_none_missing
 from visionzoo.registry import DATASETS
 from visionzoo.structures.image_names import IMAGE_ENDINGS, without_ending
 
@@ -98,12 +98,10 @@ def _listed(root: Path, split: str) -> list[str]:
 
 def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dict[str, str]) -> list[dict]:
     for kind, known in (("images", images), ("masks", masks)):
-        missing = [name for name in names if name not in known]
-        if missing:
-            raise DataError(
-                root,
-                expected=f"{len(names)} {kind}",
-                found=f"{len(missing)} missing ({first_of(missing)})",
-                advice="copy them again, or list the others in a split",
-            )
+        require_none_missing(
+            [name for name in names if name not in known],
+            root,
+            expected=f"{len(names)} {kind}",
+            advice="copy them again, or list the others in a split",
+        )
     return [{"img_path": images[name], "gt_path": masks[name]} for name in names]

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from visionzoo.errors import DataError, first_of, require_known
+from visionzoo.errors import DataError, first_of, require_known, require_none_missing
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.structures.image_size import size_of_file
 
@@ -104,14 +104,12 @@ def _first_with(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> 
 
 
 def _require_images(folder: Path, stems: Sequence[str], images: dict[str, Path]) -> None:
-    missing = [stem for stem in stems if stem not in images]
-    if missing:
-        raise DataError(
-            folder,
-            expected=f"an image for each of {len(stems)} XML files",
-            found=f"{len(missing)} missing ({first_of(missing)})",
-            advice="copy them, or remove their XML files",
-        )
+    require_none_missing(
+        [stem for stem in stems if stem not in images],
+        folder,
+        expected=f"an image for each of {len(stems)} XML files",
+        advice="copy them, or remove their XML files",
+    )
 
 
 def _parse(path: Path) -> ElementTree.Element:

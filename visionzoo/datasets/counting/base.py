@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.datasets.sample_list import SampleList
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, require_none_missing
 from visionzoo.structures.image_names import IMAGE_ENDINGS
 
 Sample = dict[str, Any]
@@ -69,14 +69,12 @@ def require_files(paths: Sequence[Path], kind: str, root: Path) -> None:
     Raises:
         DataError: names how many are missing, and the first ones.
     """
-    missing = [str(path.relative_to(root)) for path in paths if not path.is_file()]
-    if missing:
-        raise DataError(
-            root,
-            expected=f"{len(paths)} {kind}",
-            found=f"{len(missing)} missing ({first_of(missing)})",
-            advice="copy them again, or remove what lacks them",
-        )
+    require_none_missing(
+        [str(path.relative_to(root)) for path in paths if not path.is_file()],
+        root,
+        expected=f"{len(paths)} {kind}",
+        advice="copy them again, or remove what lacks them",
+    )
 
 
 def require_split(split: str, known: Mapping[str, Any] | Sequence[str], name: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, require_none_missing
 from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
 from visionzoo.structures.image_names import IMAGE_ENDINGS
 
@@ -59,10 +59,9 @@ def score_folders(
     pred_root, gt_root = Path(pred_root), Path(gt_root)
     predictions, masks = _names(pred_root), _names(gt_root)
     only_masks, only_predictions = sorted(masks - predictions), sorted(predictions - masks)
-    if strict and only_masks:
-        raise _one_sided(only_masks, pred_root, gt_root)
-    if strict and only_predictions:
-        raise _one_sided(only_predictions, gt_root, pred_root)
+    if strict:
+        _require_all(only_masks, pred_root, gt_root)
+        _require_all(only_predictions, gt_root, pred_root)
     if not predictions & masks:
         raise DataError(
             pred_root,
@@ -87,11 +86,11 @@ def _names(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in paths}
 
 
-def _one_sided(names: Sequence[str], lacks: Path, has: Path) -> DataError:
-    return DataError(
+def _require_all(missing: Sequence[str], lacks: Path, has: Path) -> None:
+    require_none_missing(
+        missing,
         lacks,
         expected=f"all images that {has} has",
-        found=f"{len(names)} missing ({first_of(names)})",
         advice="complete the folder or score without strict",
     )
 
