@@ -15,6 +15,7 @@ from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
+from visionzoo.system.text_files import read_text
 
 
 class ClassificationData(SampleList):
@@ -262,20 +263,14 @@ Row = tuple[int, str, str]  # number of the line, path, label
 
 
 def _read_rows(path: Path) -> list[Row]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
+    if not path.exists():
         raise DataError(
             path,
             expected="a list of images and labels (.csv with path,label, or lines `path label`)",
             found="no such file",
             advice="check ann_file and data_root, or try --tiny, which draws a small data set",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(
-            path, expected="a readable list of images and labels", but=f"{why}", advice="check it"
-        ) from error
+        )
+    text = read_text(path, "a readable list of images and labels", "check it")
     rows = list(_csv_rows(path, text) if path.suffix.lower() == ".csv" else _text_rows(path, text))
     if not rows:
         raise DataError(

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def advice(readme: str) -> str:
+    """How to come by the data that ``datasets/<readme>`` is about."""
+    return f"see datasets/{readme}/README.md, point data_root to where the data is, or try --tiny, which draws some"
+
+
 def missing_files(paths: Sequence[str], root: Path) -> list[str]:
     """Those that do not exist, as they lie below the root.
 

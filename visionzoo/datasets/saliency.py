@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, require_none_missing
 from visionzoo.registry import DATASETS
 from visionzoo.structures.image_names import IMAGE_ENDINGS, without_ending
+from visionzoo.system.text_files import read_text
 
 # A stem may have several files (MSRA-B is published with image and mask side by side); the first of these counts.
 MASKS = (".png", ".bmp", ".jpg")
-_ADVICE = "see datasets/saliency/README.md, point data_root to where the data is, or try --tiny, which draws some"
+_ADVICE = advice("saliency")
 
 
 @DATASETS.register_module()
@@ -77,19 +79,15 @@ def _files_by_stem(root: Path, folder: Path, endings: Sequence[str], example: st
 
 def _listed(root: Path, split: str) -> list[str]:
     path = root / f"{split}.txt"
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
+    if not path.exists():
         known = ", ".join(sorted(other.name for other in root.glob("*.txt"))) or "none"
         raise DataError(
             path,
             expected="a list with one name a line",
             found=f"no such file (lists there: {known})",
             advice="write it, or leave split out to take every image",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(path, expected="a list with one name a line", but=f"{reason}", advice="check it") from error
+        )
+    lines = read_text(path, "a list with one name a line", "check it").splitlines()
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DataError(path, expected="at least one name", found="none", advice="check how it was made")

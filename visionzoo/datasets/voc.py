@@ -24,6 +24,7 @@ from xml.etree import ElementTree
 from visionzoo.errors import DataError, first_of, require_known, require_none_missing
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.structures.image_size import size_of_file
+from visionzoo.system.text_files import read_text
 
 _ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", ".")
@@ -199,7 +200,7 @@ def _find_list(folder: VocFolder, name: str) -> Path:
 
 
 def _read_list(folder: VocFolder, path: Path) -> list[str]:
-    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.split() for line in read_text(path, "a list of images", "check it").splitlines() if line.strip()]
     # lists of one class say "stem -1" for images without it
     stems = [_stem(words[0], folder) for words in lines if words[-1] != "-1" or len(words) == 1]
     strangers = sorted(set(stems) - set(folder.stems))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import DataError, OutputError
+from visionzoo.system.text_files import read_text
 
 LINES = ".lines.txt"
 
@@ -223,13 +224,9 @@ def _lines(text: str) -> list[str]:
 
 
 def _read_text(path: Path, what: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(path, expected=f"{what}", found="no such file", advice="check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(path, expected=f"{what}", but=f"{reason}", advice="check the file") from error
+    if not path.exists():
+        raise DataError(path, expected=what, found="no such file", advice="check the path")
+    return read_text(path, what, "check the file")
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -21,6 +21,7 @@ from visionzoo.datasets.cifar import CIFAR10, CIFAR100
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
+from visionzoo.system.text_files import read_text
 
 View = Callable[[Image.Image], Tensor]
 
@@ -58,10 +59,7 @@ class ListedImages(Sequence):
 
 
 def _listed(file: Path) -> list[str]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(file, expected="a list of images", found=f"{error}", advice="check the path") from error
+    lines = read_text(file, "a list of images", "check the path").splitlines()
     names = [_without_label(line) for line in lines if line.strip()]
     if not names:
         raise DataError(file, expected="lines of '<path> <label>'", found="none", advice="write one per image")

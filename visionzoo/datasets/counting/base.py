@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import SampleList
 from visionzoo.errors import DataError, require_none_missing
 from visionzoo.structures.image_names import IMAGE_ENDINGS
@@ -38,11 +39,6 @@ def sample_of(image: Path, points: np.ndarray | None, **facts: Any) -> Sample:
     if points is not None:
         sample |= {"gt_points": points, "gt_count": float(len(points))}
     return sample | {key: value for key, value in facts.items() if value is not None}
-
-
-def advice(readme: str) -> str:
-    """How to come by the data."""
-    return f"see datasets/{readme}/README.md, point data_root to where the data is, or try --tiny, which draws some"
 
 
 def images_in(folder: Path, readme: str) -> list[Path]:

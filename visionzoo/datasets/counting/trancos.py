@@ -10,12 +10,12 @@ import numpy as np
 from visionzoo.datasets.counting.base import (
     CountingDataset,
     Sample,
-    advice,
     require_files,
     require_split,
     sample_of,
 )
 from visionzoo.datasets.counting.point_files import read_lines
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.transforms.loading import read_image

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from visionzoo.datasets.missing_files import missing_files
+from visionzoo.datasets.missing_files import advice, missing_files
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, nearest_name, one_of, require_none_missing
@@ -18,7 +18,7 @@ from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import SCENARIOS, lines_path, read_lines, read_list, scenario_of
 
 ALL_SCENARIOS = "test_split"
-_ADVICE = "see datasets/culane/README.md, point data_root to where the data is, or try --tiny, which draws some"
+_ADVICE = advice("culane")
 
 
 @DATASETS.register_module()

@@ -12,13 +12,14 @@ from typing import Any, Unpack
 import numpy as np
 
 from visionzoo.datasets.lanes.slots import existence, lane_slots
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, require_none_missing
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import read_tusimple
 
-_ADVICE = "see datasets/tusimple/README.md, point data_root to where the data is, or try --tiny, which draws some"
+_ADVICE = advice("tusimple")
 
 
 @DATASETS.register_module()
