@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, classifier_of, require_names, tensors_of, told_variant
 from visionzoo.errors import CheckpointError
 
 _BACKBONE = re.compile(r"(conv1|bn1|layer[1-4])\.")
@@ -41,14 +41,13 @@ def convert(
     """
     state = _state_of(checkpoint, use_ema)
     weights = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    strangers = [name for name in weights if not _BACKBONE.match(name)]
-    if strangers or "conv1.weight" not in weights:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a BossNet (conv1.*, bn1.*, layer1.* to layer4.*, fc.*)",
-            found=f"{strangers[0] if strangers else 'no conv1.weight'}",
-            advice="give one of the authors' files",
-        )
+    require_names(
+        weights,
+        known=_BACKBONE,
+        needed=["conv1.weight"],
+        expected="a BossNet (conv1.*, bn1.*, layer1.* to layer4.*, fc.*)",
+        advice="give one of the authors' files",
+    )
     _check_variant(variant, file_name, has_se=has_squeeze_excite(weights))
     return weights
 
@@ -60,16 +59,7 @@ def convert_classifier(checkpoint: Mapping[str, Any], *, use_ema: bool = False) 
     Raises:
         CheckpointError: there is none.
     """
-    state = _state_of(checkpoint, use_ema)
-    found = {name.removeprefix("fc."): value for name, value in state.items() if name.startswith("fc.")}
-    if set(found) != {"weight", "bias"}:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a classifier (fc.weight, fc.bias)",
-            found=f"{sorted(found) or 'none'}",
-            advice="give a checkpoint that was trained for classification",
-        )
-    return found
+    return classifier_of(_state_of(checkpoint, use_ema), "fc")
 
 
 def named_variant(file_name: str) -> str | None:
@@ -91,14 +81,7 @@ def _check_variant(variant: str | None, file_name: str | None, *, has_se: bool) 
     if variant == "custom":
         return
     by_file = named_variant(file_name) if file_name else None
-    if variant and by_file and variant != by_file:
-        raise CheckpointError(
-            "checkpoint",
-            expected=f"BossNet-{variant}",
-            found=f"a file called {file_name}, of {by_file}",
-            advice="name the variant that the file is of",
-        )
-    told, fitting = variant or by_file, WITH_SE if has_se else WITHOUT_SE
+    told, fitting = told_variant(variant, by_file, file_name, "BossNet-"), WITH_SE if has_se else WITHOUT_SE
     if told is None and len(fitting) > 1:
         raise CheckpointError(
             "checkpoint",
@@ -130,5 +113,4 @@ def _state_of(checkpoint: Mapping[str, Any], use_ema: bool) -> dict[str, Tensor]
             found=f"{sorted(map(str, checkpoint))[:5]}",
             advice="leave use_ema out",
         )
-    inner = checkpoint[key] if isinstance(checkpoint.get(key), Mapping) else checkpoint
-    return {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
+    return tensors_of(checkpoint, [key])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from visionzoo.backbones.nasnet.design import VARIANTS, Design
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, require_classifier, told_variant
 from visionzoo.errors import CheckpointError
 
 _AVERAGED = "/ExponentialMovingAverage"
@@ -103,7 +103,7 @@ def convert(
         CheckpointError: a name that no NASNet has, or weights of another variant.
     """
     weights = _parts_of(checkpoint)["network"]
-    _check_variant(variant, named_variant(file_name) if file_name else None, weights)
+    _check_variant(variant, file_name, weights)
     return weights
 
 
@@ -119,13 +119,7 @@ def convert_classifier(checkpoint: Mapping[str, Any], *, drop_background: bool =
         CheckpointError: there is none, or no background in it.
     """
     found = _parts_of(checkpoint)["classifier"]
-    if set(found) != {"weight", "bias"}:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a classifier (last_linear or final_layer/FC)",
-            found=f"{sorted(found) or 'none'}",
-            advice="give a checkpoint that was trained for classification",
-        )
+    require_classifier(found, "last_linear or final_layer/FC")
     if drop_background and len(found["bias"]) != 1001:
         raise CheckpointError(
             "checkpoint",
@@ -276,17 +270,11 @@ def _from_tensorflow(name: str, value: Any) -> Tensor:
 # --------------------------------------------------------------------------- variants
 
 
-def _check_variant(variant: str | None, by_file: str | None, weights: Mapping[str, Tensor]) -> None:
+def _check_variant(variant: str | None, file_name: str | None, weights: Mapping[str, Tensor]) -> None:
     if variant == "custom":
         return
-    if variant and by_file and variant != by_file:
-        raise CheckpointError(
-            "checkpoint",
-            expected=f"NASNet-A {variant}",
-            found=f"a file of {by_file} by its name",
-            advice="name the variant that the file is of",
-        )
-    found, told = _shape_of(weights), variant or by_file
+    by_file = named_variant(file_name) if file_name else None
+    told, found = told_variant(variant, by_file, file_name, "NASNet-A "), _shape_of(weights)
     fitting = [name for name, options in VARIANTS.items() if found == _shape(Design(**options))]
     if told is not None and told not in fitting:
         raise CheckpointError(
