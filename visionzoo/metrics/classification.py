@@ -61,8 +61,7 @@ class ClassificationMetric(BaseMetric):
     Args:
         topk: which k; those from the number of classes on are left out, as they would always be 1.
         classwise: also one number for each class, ``cls/top1/<class>``.
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``cls`` in the names.
+        collect_device, prefix: see :mod:`visionzoo.metrics`.
     """
 
     default_prefix = "cls"

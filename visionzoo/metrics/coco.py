@@ -263,8 +263,7 @@ class CocoMetric(BaseMetric):
         classwise: log a table by class, and add a number for each.
         backend: ``auto``, ``faster`` or ``pycocotools``.
         iou_thrs: further IoUs whose AP is wanted, in (0, 1].
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``coco`` in the names.
+        collect_device, prefix: see :mod:`visionzoo.metrics`.
     """
 
     default_prefix = "coco"

@@ -20,8 +20,7 @@ class PairMetric(BaseMetric):
     pixel) or without truth are left out of the mean that lacks them.
 
     Args:
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``pairs`` in the names.
+        collect_device, prefix: see :mod:`visionzoo.metrics`.
 
     Raises:
         ConfigError: at the first sample that was not measured.

@@ -47,8 +47,7 @@ class CountMetric(BaseMetric):
             ``count/NAE/S2``, ``count/MAE/street`` and, for the first two, ``count/MAE_level``, the mean over the
             categories. A level or luminance without images has -1, which enters that mean, as NWPU-Crowd's judge has
             it, with a warning.
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``count`` in the names.
+        collect_device, prefix: see :mod:`visionzoo.metrics`.
 
     Raises:
         ConfigError, UnknownName: a level below 0, or no such category.

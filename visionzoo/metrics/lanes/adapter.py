@@ -36,8 +36,7 @@ class CULaneMetric(BaseMetric):
             another size are refused rather than measured with lanes too wide for them.
         lane_width: of a drawn lane, pixels; for images of another size in proportion.
         iou_thr: a lane is found above this IoU; 0.5, and 0.3 as the paper also reports.
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``culane`` in the names.
+        collect_device, prefix: see :mod:`visionzoo.metrics`.
 
     Raises:
         ConfigError: a size, width or threshold that nothing can be measured with.
@@ -115,8 +114,7 @@ class TuSimpleMetric(BaseMetric):
 
     Args:
         pixels: how far a point of a vertical lane may be off; 20 in images 1280 wide, others in proportion.
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``tusimple`` in the names.
+        collect_device, prefix: see :mod:`visionzoo.metrics`.
 
     Raises:
         ConfigError: ``pixels`` is not above 0.

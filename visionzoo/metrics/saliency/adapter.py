@@ -30,8 +30,7 @@ class SaliencyMetric(BaseMetric):
         metrics: of ``MEASURES``. Default: all that the protocol has, but the slow ``Fmeasure_weighted``.
         per_image: after an evaluation the attribute of this name holds one row for each image: ``image``, ``group``
             and its numbers.
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``sal`` in the names.
+        collect_device, prefix: see :mod:`visionzoo.metrics`.
 
     Raises:
         UnknownName, ConfigError: no such protocol, or a measure that it lacks.
