@@ -1,4 +1,4 @@
-"""What necks and heads ask of the levels that they are given."""
+"""Levels of feature maps: which are returned, and what necks and heads ask of those that they are given."""
 
 from __future__ import annotations
 
@@ -7,6 +7,32 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from visionzoo.errors import ConfigError
+
+
+def checked_indices(
+    out_indices: Sequence[int], count: int, part: str, *, what: str = "stages", advice: str | None = None
+) -> tuple[int, ...]:
+    """The levels that a backbone returns.
+
+    Args:
+        out_indices: as given.
+        count: of levels that there are.
+        part: the backbone, for errors.
+        what: the levels are.
+        advice: by default to use all of them.
+
+    Raises:
+        ConfigError: there is none, or one that the backbone lacks, or they are not sorted.
+    """
+    indices = tuple(out_indices)
+    if not indices or list(indices) != sorted(set(indices) & set(range(count))):
+        raise ConfigError(
+            f"{part}.out_indices",
+            expected=f"{what} from 0 to {count - 1}, shallow first",
+            found=f"{list(indices)}",
+            advice=advice or f"use {tuple(range(count))}",
+        )
+    return indices
 
 
 def strides_of_levels(given: Sequence[int] | None, count: int, part: str) -> tuple[int, ...]:
