@@ -1,8 +1,9 @@
-"""Sizes of image files."""
+"""Sizes of images and of what belongs to them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from PIL import Image
 
@@ -22,3 +23,29 @@ def size_of_file(path: str | os.PathLike[str]) -> tuple[int, int]:
         raise DataError(
             os.fspath(path), expected="an image", but=f"it cannot be read ({error})", advice="copy it again"
         ) from error
+
+
+def require_size(
+    shape: Sequence[int], size: Sequence[int], where: object, *, what: str, like: object, advice: str
+) -> None:
+    """Pass only what has the size of its image.
+
+    Args:
+        shape: its own, height first.
+        size: (H, W) of the image.
+        where: its file, for the error.
+        what: it is, ``a mask``.
+        like: the image's name.
+        advice: what to do about it.
+
+    Raises:
+        DataError: the sizes differ.
+    """
+    height, width = size
+    if tuple(shape) != (height, width):
+        raise DataError(
+            where,
+            expected=f"{what} of {width}x{height} pixels like {like}",
+            found="x".join(map(str, reversed(shape))),
+            advice=advice,
+        )

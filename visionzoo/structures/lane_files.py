@@ -85,12 +85,8 @@ def read_list(path: str | Path) -> list[tuple[int, list[str]]]:
     Raises:
         DataError: the list is missing, no text or empty.
     """
-    text = _read_text(Path(path), "a list with one image a line")
-    entries = [
-        (number, [word.lstrip("/") for word in line.split()])
-        for number, line in enumerate(_lines(text), start=1)
-        if line.strip()
-    ]
+    lines = _numbered_lines(Path(path), "a list with one image a line")
+    entries = [(number, [word.lstrip("/") for word in line.split()]) for number, line in lines]
     if not entries:
         raise DataError(path, expected="at least one image", found="an empty list", advice="check how it was made")
     return entries
@@ -134,12 +130,8 @@ def read_tusimple(path: str | Path, keys: Sequence[str] = ("raw_file", "lanes", 
         DataError: the file is missing, empty or no text; a line is no JSON object, lacks a key, or has a lane with
             another number of x than ``h_samples`` or one that is no finite number.
     """
-    text = _read_text(Path(path), "one JSON object a line")
-    records = [
-        _record(line, f"{path}, line {number}", keys)
-        for number, line in enumerate(_lines(text), start=1)
-        if line.strip()
-    ]
+    lines = _numbered_lines(Path(path), "one JSON object a line")
+    records = [_record(line, f"{path}, line {number}", keys) for number, line in lines]
     if not records:
         raise DataError(path, expected="one JSON object a line", found="an empty file", advice="download it again")
     return records
@@ -221,6 +213,11 @@ def _lines(text: str) -> list[str]:
     """What lies between line ends; the last line needs none."""
     lines = text.split("\n")
     return lines if lines[-1] else lines[:-1]
+
+
+def _numbered_lines(path: Path, what: str) -> list[tuple[int, str]]:
+    """The lines that are not blank."""
+    return [(number, line) for number, line in enumerate(_lines(_read_text(path, what)), start=1) if line.strip()]
 
 
 def _read_text(path: Path, what: str) -> str:
