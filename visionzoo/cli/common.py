@@ -58,6 +58,12 @@ def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def add_summary_flags(parser: argparse.ArgumentParser) -> None:
+    """``--quiet`` and ``--json`` of commands that write files."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
+    parser.add_argument("--json", action="store_true", help="machine-readable summary on stdout (default: off)")
+
+
 def add_run_flags(parser: argparse.ArgumentParser, *, seed: str | None = None) -> None:
     """Device, seed, sample limit and verbosity. ``seed`` says where an unstated seed comes from; else it is 0."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")

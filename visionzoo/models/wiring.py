@@ -21,6 +21,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from visionzoo.config.signatures import Arguments, arguments_of
+from visionzoo.config.tree import plain
 from visionzoo.errors import ConfigError, UnknownName
 from visionzoo.registry import MODELS, SCOPE, TASK_UTILS
 
@@ -84,7 +85,7 @@ def build_model(
 def build_filled(model_cfg: Mapping) -> nn.Module:
     """Build a model from what :func:`fill_model` gave, which is not changed."""
     with DefaultScope.overwrite_default_scope(SCOPE):
-        return MODELS.build(ConfigDict(copy.deepcopy(_plain(model_cfg))))
+        return MODELS.build(ConfigDict(copy.deepcopy(plain(model_cfg))))
 
 
 def fill_model(
@@ -95,14 +96,14 @@ def fill_model(
     A backbone that took another's place (``replaced["model.backbone"]``) returns the same strides as that one,
     where it lets itself be told, and its normalisation replaces the data preprocessor's.
     """
-    model = ConfigDict(copy.deepcopy(_plain(model_cfg)))
+    model = ConfigDict(copy.deepcopy(plain(model_cfg)))
     _fill_classes(model, num_classes)
     if not isinstance(model.get("backbone"), Mapping):
         return model
     with DefaultScope.overwrite_default_scope(SCOPE):
         old = (replaced or {}).get("model.backbone")
         if old is not None:
-            _take_place_of(model, ConfigDict(copy.deepcopy(_plain(old))))
+            _take_place_of(model, ConfigDict(copy.deepcopy(plain(old))))
         levels = backbone_levels(model.backbone)
         for path, neck in _necks(model):
             levels = _fill_neck(neck, levels, path)
@@ -120,7 +121,7 @@ def backbone_levels(cfg: Mapping) -> Levels:
 
 
 def _levels_of(cfg: Mapping, make_input: Any) -> Levels:
-    key = repr((_plain(cfg), getattr(make_input, "key", None)))
+    key = repr((plain(cfg), getattr(make_input, "key", None)))
     if key not in _measured:
         _measured[key] = _measure(cfg, make_input)
     return _measured[key]
@@ -140,7 +141,7 @@ def _measure(cfg: Mapping, make_input: Any) -> Levels:
 @torch.no_grad()
 def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
     with torch.device(device), torch.random.fork_rng(devices=[]):
-        part = MODELS.build(ConfigDict(copy.deepcopy(_plain(cfg))))
+        part = MODELS.build(ConfigDict(copy.deepcopy(plain(cfg))))
         part.eval()  # not chained: mmdet's ResNet returns nothing here
         channels, strides = getattr(part, "out_channels", None), getattr(part, "out_strides", None)
         if not (isinstance(channels, tuple) and isinstance(strides, tuple)):
@@ -401,12 +402,3 @@ def _resolve(cfg: Mapping, registry: Any = MODELS) -> Any:
 def _takes(cfg: Mapping, name: str) -> bool:
     """Whether the part of a dictionary has an argument."""
     return arguments_of(_resolve(cfg)).know(name)
-
-
-def _plain(cfg: Any) -> Any:
-    """Nested plain dictionaries, so that a copy or a repr never depends on mmengine's lazy objects."""
-    if isinstance(cfg, Mapping):
-        return {key: _plain(value) for key, value in cfg.items()}
-    if isinstance(cfg, (list, tuple)):
-        return type(cfg)(_plain(value) for value in cfg)
-    return cfg
