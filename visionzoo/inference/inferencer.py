@@ -16,6 +16,7 @@ from visionzoo.cards import card_names, read_card
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
+from visionzoo.structures.task_sample import sample_of_task
 from visionzoo.tasks import Result, Task, task_of
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.weights.ready_model import ready_model
@@ -123,7 +124,7 @@ class Inferencer:
         loaded = load_config(Path(name_or_config), tiny=tiny, options=options, allow_new=allow_new)
         cfg = loaded.cfg
         self.name, self.notes = loaded.name, loaded.notes
-        self.task = str(cfg.task)
+        self.task = _one_task(cfg.task, loaded.source)
         self._task = task_of(self.task)
         self.score_threshold = self._task.threshold if score_threshold is None else score_threshold
         self.prepare = Preparation(test_pipeline_of(cfg, loaded.source), self._task.inputs)
@@ -217,7 +218,7 @@ class Inferencer:
         started = time.perf_counter()
         try:
             with torch.no_grad():
-                samples = self.model.test_step(data)  # type: ignore[operator]
+                tested = self.model.test_step(data)  # type: ignore[operator]
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
         except torch.OutOfMemoryError as error:
@@ -225,7 +226,8 @@ class Inferencer:
                 f"{name}: out of memory on {self.device} with {images} images in a batch; use a smaller "
                 "--batch-size (groups are never divided) or --device cpu"
             ) from error
-        return samples, (time.perf_counter() - started) / images
+        seconds = (time.perf_counter() - started) / images
+        return [sample_of_task(sample, self.task) for sample in tested], seconds
 
     def _result(self, item: Prepared, sample: Any, threshold: float, seconds: float) -> Prediction:
         try:
@@ -333,6 +335,17 @@ class _Window:
         while self.next_number in self.done:
             self.next_number += 1
             yield self.done.pop(self.next_number - 1)
+
+
+def _one_task(task: Any, source: str) -> str:
+    if not isinstance(task, str):
+        raise ConfigError(
+            f"{source}: task",
+            expected="one task for inference",
+            found=", ".join(task),
+            advice=f"choose one with --cfg-options task={task[0]}",
+        )
+    return task
 
 
 def _positive(batch_size: int) -> int:
