@@ -21,7 +21,7 @@ from visionzoo.structures.lane_files import (
     read_list,
     read_tusimple,
     scenario_of,
-    tusimple_line,
+    tusimple_record,
     write_lines,
     write_tusimple,
 )
@@ -293,10 +293,12 @@ def test_tusimple_files_that_are_wrong(labels):
 
 
 def test_results_are_written_as_they_are_read(tmp_path):
-    line = tusimple_line("clips/1/20.jpg", [[-2, 5.5]], [240, 250], 12.5)
-    (tmp_path / "a.json").write_text(line + "\n\n")
+    record = tusimple_record("clips/1/20.jpg", [[-2, 5.5]], [240.0, 250.25], 0.0125)
+    assert record["h_samples"] == [240, 250.25]
+    assert record["run_time"] == 12.5
+    (tmp_path / "a.json").write_text(json.dumps(record) + "\n\n")
     records = read_tusimple(tmp_path / "a.json", ("raw_file", "lanes", "run_time"))
-    assert records == [json.loads(line)]
+    assert records == [record]
     write_tusimple(tmp_path / "new" / "b.json", records)
     assert read_tusimple(tmp_path / "new" / "b.json") == records
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.errors import DataError, nearest_name, one_of
+from visionzoo.system.text_files import read_text
 
 BACKGROUND = "background"
 
@@ -86,11 +87,7 @@ def read_class_map(path: Path, *, background: bool = False) -> ClassMap:
     Raises:
         DataError: the file is missing, empty, in none of the forms above, or names a class twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(path, expected="a class map (json or text)", but=f"{why}", advice="check class_map") from error
+    text = read_text(path, "a class map (json or text)", "check class_map")
     pairs = _json_pairs(path, text) if path.suffix == ".json" else _text_pairs(text)
     if not pairs:
         raise DataError(path, expected="at least one class", found="none", advice="write one class a line")

@@ -12,7 +12,9 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.errors import ConfigError, DataError
+from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
@@ -86,7 +88,11 @@ class ClassificationMetric(BaseMetric):
             DataError: a sample has no ``gt_label`` or no ``pred_score``.
         """
         for sample in data_samples:
-            score, label = _array(_required(sample, "pred_score")), int(_required(sample, "gt_label"))
+            name = sample_name(sample, len(self.results))
+            pred_score, gt_label = (
+                required(sample, key, "ClassificationMetric", name) for key in ("pred_score", "gt_label")
+            )
+            score, label = as_array(pred_score, single=True), int(gt_label)
             rank = int(ranks(score[None], np.array([label]))[0])
             self.results.append((label, int(score.argmax()), rank, len(score)))
 
@@ -105,22 +111,6 @@ class ClassificationMetric(BaseMetric):
     def _names(self, count: int) -> Sequence[str]:
         names = (self.dataset_meta or {}).get("classes") or ()
         return names if len(names) == count else [str(label) for label in range(count)]
-
-
-def _required(sample: Mapping[str, Any], key: str) -> Any:
-    value = sample.get(key)
-    if value is None:
-        raise DataError(
-            f"ClassificationMetric, sample {sample.get('img_path')}",
-            expected=f"a {key}",
-            found="none",
-            advice="use a data set with labels and a pipeline that ends with PackTaskInputs",
-        )
-    return value
-
-
-def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().float().numpy() if hasattr(values, "detach") else np.asarray(values)
 
 
 def _by_class(labels: np.ndarray, best: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from mmengine.logging import print_log
 
 from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 
 IOU_TYPES = ("bbox", "segm")
 BACKENDS = ("auto", "faster", "pycocotools")
@@ -383,8 +384,7 @@ def _compact(sample: Mapping[str, Any], with_masks: bool) -> dict[str, Any]:
 
 
 def _array(values: Any) -> np.ndarray:
-    values = values.detach().cpu() if hasattr(values, "detach") else values
-    return np.asarray(values, dtype=np.float64 if _is_real(values) else np.int64)
+    return as_array(values, np.float64 if _is_real(values) else np.int64)
 
 
 def _is_real(values: Any) -> bool:
@@ -397,7 +397,7 @@ def _run_lengths(masks: Any) -> list[dict]:
         return list(masks)
     from pycocotools import mask as tools
 
-    array = masks.detach().cpu().numpy() if hasattr(masks, "detach") else np.asarray(masks)
+    array = as_array(masks)
     return tools.encode(np.asfortranarray(array.astype(np.uint8).transpose(1, 2, 0))) if len(array) else []
 
 

@@ -15,6 +15,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError, require_known
+from visionzoo.layers.level_strides import require_levels, strides_of_levels
 from visionzoo.layers.message_passing import DIRECTIONS, MessagePassing
 from visionzoo.registry import MODELS
 
@@ -65,7 +66,7 @@ class SpatialMessagePassing(BaseModule):
         channels = self.VARIANTS[variant]["channels"] if channels is None else channels
         self.in_channels = tuple(in_channels)
         self.out_channels = self.in_channels if channels is None else (channels,) * len(self.in_channels)
-        self.out_strides = _strides(in_strides, len(self.in_channels))
+        self.out_strides = strides_of_levels(in_strides, len(self.in_channels), "SpatialMessagePassing")
         self.reducers = nn.ModuleList() if channels is None else _reducers(self.in_channels, channels)
         self.messages = nn.ModuleDict(
             {
@@ -78,13 +79,7 @@ class SpatialMessagePassing(BaseModule):
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """(B, in_channels[i], H_i, W_i) per level to (B, C_i, H_i, W_i); the inputs are left as they are."""
-        if len(feats) != len(self.in_channels):
-            raise ConfigError(
-                "SpatialMessagePassing",
-                expected=f"{len(self.in_channels)} feature maps (in_channels={list(self.in_channels)})",
-                found=f"{len(feats)}",
-                advice="make in_channels and the backbone agree",
-            )
+        require_levels(feats, self.in_channels, "SpatialMessagePassing")
         if len(self.reducers):
             feats = [reducer(x) for reducer, x in zip(self.reducers, feats)]
         return tuple(
@@ -97,19 +92,6 @@ def _reducers(in_channels: Sequence[int], channels: int) -> nn.ModuleList:
         nn.Sequential(nn.Conv2d(width, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
         for width in in_channels
     )
-
-
-def _strides(given: Sequence[int] | None, count: int) -> tuple[int, ...]:
-    if given is None:
-        return tuple(4 * 2**level for level in range(count))
-    if len(given) != count:
-        raise ConfigError(
-            "SpatialMessagePassing.in_strides",
-            expected=f"one per level, {count}",
-            found=f"{list(given)}",
-            advice="leave it out, then it is filled in",
-        )
-    return tuple(given)
 
 
 def _chosen(levels: Sequence[int] | None, count: int) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import InputError
+from visionzoo.structures.arrays import as_array
 
 # Decimals of scores and box edges in files; they also decide the order.
 _SCORE_DECIMALS, _EDGE_DECIMALS = 6, 3
@@ -99,9 +100,9 @@ def detections_of(instances: Any, size: tuple[int, int], names: Sequence[str] | 
     """
     masks = tuple(encode_mask(mask) for mask in instances.masks) if "masks" in instances else None
     found = Detections(
-        boxes=_array(getattr(instances.bboxes, "tensor", instances.bboxes), np.float32).reshape(-1, 4),
-        scores=_array(instances.scores, np.float32),
-        labels=_array(instances.labels, np.int64),
+        boxes=as_array(getattr(instances.bboxes, "tensor", instances.bboxes), np.float32).reshape(-1, 4),
+        scores=as_array(instances.scores, np.float32),
+        labels=as_array(instances.labels, np.int64),
         size=size,
         masks=masks,
         names=None if names is None else tuple(names),
@@ -116,10 +117,6 @@ def _best_first(found: Detections) -> np.ndarray:
     return np.lexsort((*edges, found.labels, scores))  # the last key counts first
 
 
-def _array(values: Any, dtype: type) -> np.ndarray:
-    return values.detach().cpu().numpy().astype(dtype)
-
-
 def encode_mask(mask: Any) -> dict[str, Any]:
     """A mask, (H, W) bool, as COCO's run-length code with a string that JSON can hold."""
     from pycocotools import mask as coco
@@ -127,8 +124,7 @@ def encode_mask(mask: Any) -> dict[str, Any]:
     if isinstance(mask, dict):
         code = mask
     else:
-        pixels = mask.detach().cpu().numpy() if hasattr(mask, "detach") else np.asarray(mask)
-        code = coco.encode(np.asfortranarray(pixels.astype(np.uint8)))
+        code = coco.encode(np.asfortranarray(as_array(mask).astype(np.uint8)))
     counts = code["counts"]
     text = counts.decode("ascii") if isinstance(counts, bytes) else counts
     return {"size": [int(side) for side in code["size"]], "counts": text}

@@ -21,6 +21,7 @@ from visionzoo.reports.images import (
     write_labels,
 )
 from visionzoo.structures.image_size import size_of_file
+from visionzoo.structures.lane_files import tusimple_record
 from visionzoo.structures.lanes import Lanes, lanes_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, ResultLines, Task
@@ -40,12 +41,7 @@ def _tusimple_line(result: Lanes, path: str, size: tuple[int, ...], seconds: flo
     """Return a line with TuSimple's own rows for images of its height, otherwise with the rows that have points."""
     own = sorted({float(y) for lane in result.points for y in lane[:, 1]})
     rows = list(_TUSIMPLE_ROWS) if size[1] == _TUSIMPLE_HEIGHT else own
-    return {
-        "raw_file": path,
-        "lanes": result.to_tusimple(rows),
-        "h_samples": [int(row) if float(row).is_integer() else round(row, 3) for row in rows],
-        "run_time": round(1000 * seconds, 3),
-    }
+    return tusimple_record(path, result.to_tusimple(rows), rows, seconds)
 
 
 class LaneDetection(Task):

@@ -12,8 +12,10 @@ from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.metrics.counting.errors import count_errors
 from visionzoo.metrics.counting.game import game
 from visionzoo.metrics.counting.nwpu import LEVELS, LUMINANCES, errors_by_category, mean_mae
+from visionzoo.metrics.required import required, sample_name
 from visionzoo.ops.density_maps import count_map
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.counts import count_of
 
 CATEGORIES: dict[str, tuple[str, ...] | None] = {
@@ -22,6 +24,7 @@ CATEGORIES: dict[str, tuple[str, ...] | None] = {
     "scene": None,  # whatever occurs
     "weather": None,
 }
+_METRIC = "CountMetric"
 
 
 @METRICS.register_module()
@@ -80,13 +83,13 @@ class CountMetric(BaseMetric):
 
     def _numbers(self, sample: Mapping[str, Any]) -> dict[str, Any]:
         """Predicted and true count, GAME by level, categories."""
-        name = str(sample.get("img_path") or f"sample {len(self.results)}")
-        _require(sample, "pred_count", name, "the model's head has to give it")
-        labels = {kind: _require(sample, kind, name, "the data set has to give it") for kind in self.categories}
+        name = sample_name(sample, len(self.results))
+        required(sample, "pred_count", _METRIC, name)
+        labels = {kind: required(sample, kind, _METRIC, name) for kind in self.categories}
         roi = sample.get("gt_roi")
         if not self.game_levels and roi is None:
             return {"pred": float(sample["pred_count"]), "true": _true_count(sample, name), "game": [], **labels}
-        predicted, true = _maps(sample, None if roi is None else _array(roi), name)
+        predicted, true = _maps(sample, None if roi is None else as_array(roi), name)
         errors = [game(predicted, true, level) for level in self.game_levels]
         return {"pred": float(predicted.sum()), "true": float(true.sum()), "game": errors, **labels}
 
@@ -115,8 +118,8 @@ def _by_category(pred: np.ndarray, true: np.ndarray, labels: list[Any], kind: st
 
 def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray]:
     """(H, W) each: predicted and true people per pixel of the original image, inside the region alone."""
-    _require(sample, "pred_density", name, "the model's head has to give it")
-    points = _array(_require(sample, "gt_points", name, "the data set has to give it"))
+    required(sample, "pred_density", _METRIC, name)
+    points = as_array(required(sample, "gt_points", _METRIC, name))
     height, width = sample["ori_shape"][:2]
     if roi is not None and roi.shape != (height, width):
         raise DataError(
@@ -133,14 +136,4 @@ def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple
 def _true_count(sample: Mapping[str, Any], name: str) -> float:
     if sample.get("gt_points") is not None:
         return float(len(sample["gt_points"]))
-    return float(_require(sample, "gt_count", name, "a split without annotations cannot be measured"))
-
-
-def _require(sample: Mapping[str, Any], key: str, name: str, advice: str) -> Any:
-    if sample.get(key) is None:
-        raise DataError("CountMetric", expected=f"{key} in every sample", found=f"none in {name}", advice=f"{advice}")
-    return sample[key]
-
-
-def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+    return float(required(sample, "gt_count", _METRIC, name, "a split without annotations cannot be measured"))

@@ -14,7 +14,9 @@ from visionzoo.errors import ConfigError, DataError
 from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCounts, count_matches
 from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
 from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, TuSimpleScores, one_to_one, tusimple_scores
+from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.lanes import lanes_of
 
 
@@ -68,10 +70,12 @@ class CULaneMetric(BaseMetric):
             DataError: lanes are missing, or the image has another size.
         """
         for sample in data_samples:
-            name = _require(sample, ("pred_lanes", "gt_lanes"), "CULaneMetric", len(self.results))
+            name = sample_name(sample, len(self.results))
+            for key in ("pred_lanes", "gt_lanes"):
+                required(sample, key, "CULaneMetric", name)
             self._require_size(sample, name)
             matches = count_matches(
-                [np.asarray(lane) for lane in sample["gt_lanes"]],
+                [as_array(lane) for lane in sample["gt_lanes"]],
                 lanes_of(sample).points,
                 size=self.image_size,
                 width=self.lane_width,
@@ -133,9 +137,10 @@ class TuSimpleMetric(BaseMetric):
             DataError: lanes or rows are missing.
         """
         for sample in data_samples:
-            _require(sample, ("pred_lanes", "gt_x", "h_samples"), "TuSimpleMetric", len(self.results))
+            for key in ("pred_lanes", "gt_x", "h_samples"):
+                required(sample, key, "TuSimpleMetric", sample_name(sample, len(self.results)))
             rows = list(sample["h_samples"])
-            found, truth = lanes_of(sample).to_tusimple(rows), np.asarray(sample["gt_x"]).tolist()
+            found, truth = lanes_of(sample).to_tusimple(rows), as_array(sample["gt_x"]).tolist()
             scores = tusimple_scores(found, truth, rows, pixels=self.pixels)
             self.results.append((scores, one_to_one(found, truth, rows, pixels=self.pixels)))
 
@@ -144,15 +149,3 @@ class TuSimpleMetric(BaseMetric):
         means = np.array([scores for scores, _ in results], dtype=np.float64).mean(axis=0).tolist()
         pairs = sum((counts for _, counts in results), OneToOne())
         return dict(zip(("accuracy", "FP", "FN"), means, strict=True)) | {"F1": pairs.f1}
-
-
-def _require(sample: Mapping[str, Any], keys: Sequence[str], metric: str, number: int) -> str:
-    """The sample's name, after a look whether it has all that is measured."""
-    name = str(sample.get("img_path") or f"sample {number}")
-    for key in keys:
-        if sample.get(key) is None:
-            source = "the model's head" if key.startswith("pred_") else "the data set, or meta_keys of PackTaskInputs,"
-            raise DataError(
-                metric, expected=f"{key} in every sample", found=f"none in {name}", advice=f"{source} has to give it"
-            )
-    return name

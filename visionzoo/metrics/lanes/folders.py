@@ -11,7 +11,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, require_none_missing
 from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCounts, count_matches
 from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
 from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, one_to_one, tusimple_scores
@@ -168,13 +168,12 @@ def score_tusimple_files(pred_file: str | Path, label_file: str | Path, *, pixel
 def _require_same_images(found: list[str], labels: Mapping[str, dict], pred_file: str, label_file: str) -> None:
     """The benchmark refuses anything else, too."""
     lacking = sorted(set(labels) - set(found))
-    if lacking:
-        raise DataError(
-            pred_file,
-            expected=f"the {len(labels)} images of {label_file}",
-            found=f"{len(lacking)} missing ({', '.join(lacking[:3])})",
-            advice="predict all of them, also those without a lane",
-        )
+    require_none_missing(
+        lacking,
+        pred_file,
+        expected=f"the {len(labels)} images of {label_file}",
+        advice="predict all of them, also those without a lane",
+    )
     strange = [name for name, times in Counter(found).items() if name not in labels or times > 1]
     if strange:
         raise DataError(

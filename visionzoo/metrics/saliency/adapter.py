@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.evaluator import BaseMetric
 
-from visionzoo.errors import DataError
+from visionzoo.metrics.required import required, sample_name
 from visionzoo.metrics.saliency.protocols import find_protocol
 from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
 from visionzoo.registry import METRICS
@@ -64,16 +64,9 @@ class SaliencyMetric(BaseMetric):
             self.results.append([self._scored(image) for image in _images(sample)])
 
     def _scored(self, sample: Mapping[str, Any]) -> tuple[str, str, PairScores]:
-        name = str(sample.get("img_path") or f"sample {len(self.results)}")
-        for key, source in (("pred_map", "the model's head"), ("gt_map", "the data set")):
-            if sample.get(key) is None:
-                raise DataError(
-                    "SaliencyMetric",
-                    expected=f"{key} in every sample",
-                    found=f"none in {name}",
-                    advice=f"{source} has to give it",
-                )
-        pair = score_pair(sample["pred_map"], sample["gt_map"], self.protocol, self.measures, where=name)
+        name = sample_name(sample, len(self.results))
+        pred_map, gt_map = (required(sample, key, "SaliencyMetric", name) for key in ("pred_map", "gt_map"))
+        pair = score_pair(pred_map, gt_map, self.protocol, self.measures, where=name)
         return name, str(sample.get("group") or ""), pair
 
     def compute_metrics(self, results: list[list[tuple[str, str, PairScores]]]) -> dict[str, float]:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, require_none_missing
 from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
-
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,9 @@ def score_folders(
     pred_root, gt_root = Path(pred_root), Path(gt_root)
     predictions, masks = _names(pred_root), _names(gt_root)
     only_masks, only_predictions = sorted(masks - predictions), sorted(predictions - masks)
-    if strict and only_masks:
-        raise _one_sided(only_masks, pred_root, gt_root)
-    if strict and only_predictions:
-        raise _one_sided(only_predictions, gt_root, pred_root)
+    if strict:
+        _require_all(only_masks, pred_root, gt_root)
+        _require_all(only_predictions, gt_root, pred_root)
     if not predictions & masks:
         raise DataError(
             pred_root,
@@ -84,15 +82,15 @@ def _names(root: Path) -> set[str]:
     """``<name>`` and ``<group>/<name>`` of all images."""
     if not root.is_dir():
         raise DataError(root, expected="a folder of images", found="none", advice="check the path")
-    paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.suffix.lower() in _IMAGES)
+    paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.suffix.lower() in IMAGE_ENDINGS)
     return {path.relative_to(root).as_posix() for path in paths}
 
 
-def _one_sided(names: Sequence[str], lacks: Path, has: Path) -> DataError:
-    return DataError(
+def _require_all(missing: Sequence[str], lacks: Path, has: Path) -> None:
+    require_none_missing(
+        missing,
         lacks,
         expected=f"all images that {has} has",
-        found=f"{len(names)} missing ({first_of(names)})",
         advice="complete the folder or score without strict",
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from visionzoo.errors import DataError
 from visionzoo.metrics.saliency.protocols import Protocol
+from visionzoo.structures.arrays import as_array
 
 _LEVELS = 256
 
@@ -68,10 +69,7 @@ def grey_mask(values: Any, where: str = "mask") -> np.ndarray:
 
 
 def _plane(values: Any, where: str) -> np.ndarray:
-    if hasattr(values, "detach"):
-        tensor = values.detach().cpu()
-        values = (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
-    array = np.asarray(values)
+    array = as_array(values)
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2 or not array.size:

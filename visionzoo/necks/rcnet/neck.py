@@ -16,6 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError, require_known
+from visionzoo.layers.level_strides import require_levels, strides_of_levels
 from visionzoo.necks.rcnet.blocks import pointwise, size_of, xavier
 from visionzoo.necks.rcnet.convert import convert_detector
 from visionzoo.necks.rcnet.csn import CSN
@@ -85,7 +86,8 @@ class RCNet(BaseModule):
         self.in_channels = tuple(in_channels)
         self.used = _used_levels(len(self.in_channels), num_outs, start_level, end_level)
         self.out_channels = (channels,) * num_outs
-        self.out_strides = _out_strides(_in_strides(in_strides, len(self.in_channels))[self.used], num_outs)
+        strides = strides_of_levels(in_strides, len(self.in_channels), "RCNet")
+        self.out_strides = _out_strides(strides[self.used], num_outs)
         used_channels = self.in_channels[self.used]
         self.lateral_convs = nn.ModuleList(pointwise(width, channels, norm_cfg) for width in used_channels)
         self.extra_downsamples = nn.ModuleList(
@@ -119,13 +121,7 @@ class RCNet(BaseModule):
 
     def levels(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         """The maps that RevFP fuses (C3 to C7 in the paper): projected inputs, and further levels from the last."""
-        if len(inputs) != len(self.in_channels):
-            raise ConfigError(
-                "RCNet",
-                expected=f"{len(self.in_channels)} feature maps (in_channels={list(self.in_channels)})",
-                found=f"{len(inputs)}",
-                advice="make in_channels and the backbone's out_indices agree",
-            )
+        require_levels(inputs, self.in_channels, "RCNet")
         feats = [lateral(x) for lateral, x in zip(self.lateral_convs, inputs[self.used])]
         for downsample in self.extra_downsamples:
             feats.append(downsample(_even(feats[-1])))
@@ -161,19 +157,6 @@ def _used_levels(num_ins: int, num_outs: int, start_level: int, end_level: int) 
             advice="change num_outs, start_level or end_level",
         )
     return slice(start_level, end)
-
-
-def _in_strides(given: Sequence[int] | None, num_ins: int) -> tuple[int, ...]:
-    if given is None:
-        return tuple(4 * 2**i for i in range(num_ins))
-    if len(given) != num_ins:
-        raise ConfigError(
-            "RCNet.in_strides",
-            expected=f"one per input, {num_ins}",
-            found=f"{list(given)}",
-            advice="leave it out, then it is filled in",
-        )
-    return tuple(given)
 
 
 def _out_strides(used: tuple[int, ...], num_outs: int) -> tuple[int, ...]:

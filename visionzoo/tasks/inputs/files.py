@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from visionzoo.errors import DataError, InputError, nearest_name
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.tasks.inputs.base import Source
 from visionzoo.tasks.inputs.videos import VIDEO_SUFFIXES, frame_count, is_video, read_frames
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2")
-)
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
 
 
@@ -90,7 +88,7 @@ def _no_video(name: str) -> InputError:
 
 def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterator[Source]:
     """Files that ``item`` names, images and videos alike."""
-    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if videos else IMAGE_SUFFIXES
+    suffixes = frozenset(ANY_IMAGE_ENDINGS) | (VIDEO_SUFFIXES if videos else frozenset())
     if item == "-":
         return _from_lines(stdin, Path())
     if item.startswith("@") and not os.path.exists(item):

@@ -13,6 +13,7 @@ import numpy as np
 
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import DataError, InputError, ZooError
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.seeded import seeded_image
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.tasks.inputs.files import count_inputs, expand_inputs, sources_of
@@ -124,10 +125,7 @@ def read_source(value: Any) -> np.ndarray:
 
 
 def _array_of_tensor(tensor: Any) -> np.ndarray:
-    array = tensor.detach().cpu()
-    if array.dtype.is_floating_point:
-        array = array.float()
-    array = array.numpy()
+    array = as_array(tensor, single=tensor.dtype.is_floating_point)
     if array.ndim == 3 and array.shape[0] in (1, 3, 4):
         return array.transpose(1, 2, 0)
     if array.ndim == 2:
