@@ -165,7 +165,7 @@ def test_the_command_refuses_images_of_another_size(ours, tmp_path, capsys):
     command = ["checkpoint", str(source), str(target), "--from", "scnn", "--set", "input_size=360,640"]
     assert convert_main(command) == 2
     said = capsys.readouterr().err
-    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, as of 288x800" in said
+    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, for images of 288x800" in said
     assert not target.exists()
 
 
