@@ -153,7 +153,12 @@ def _target_of(sample: TaskSample, size: Size) -> Tensor:
 
 
 def sum_over_cells(x: Tensor, grid: Size) -> Tensor:
-    """Sum the pixels of each cell: (B, H, W) to (B, h, w)."""
+    """Sum the pixels of each cell: (B, H, W) to (B, h, w).
+
+    Example:
+        >>> sum_over_cells(torch.ones(1, 4, 6), (2, 2)).tolist()
+        [[[6.0, 6.0], [6.0, 6.0]]]
+    """
     for dim, cells in ((1, grid[0]), (2, grid[1])):
         shape = list(x.shape)
         index, shape[dim] = cell_of_pixel(cells, shape[dim]).to(x.device), cells

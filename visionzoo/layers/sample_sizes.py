@@ -11,7 +11,12 @@ Size = tuple[int, int]
 
 
 def input_size(samples: Sequence[TaskSample] | None, grid: Sequence[int], stride: int) -> Size:
-    """Return (H, W) of the padded batch from its samples, or the grid's size times the stride without samples."""
+    """Return (H, W) of the padded batch from its samples, or the grid's size times the stride without samples.
+
+    Example:
+        >>> input_size(None, grid=(4, 6), stride=8)
+        (32, 48)
+    """
     size = samples[0].metainfo.get("batch_input_shape") if samples else None
     height, width = (grid[0] * stride, grid[1] * stride) if size is None else size[:2]
     return int(height), int(width)

@@ -81,7 +81,7 @@ def tiling_of(test_cfg: Mapping[str, Any] | None, head: nn.Module) -> Tiling | N
     if not (hasattr(head, "dense") and hasattr(head, "write")):
         raise ConfigError(
             "model.test_cfg.tile",
-            expected="a head that gives a dense map (dense and write)",
+            expected="a head that returns a dense map (dense and write)",
             found=f"{name}",
             advice="leave tile out of test_cfg",
         )

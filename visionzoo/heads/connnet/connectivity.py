@@ -157,6 +157,10 @@ def pair_votes(prob: Tensor, reduce: str = "product", neighbours: int = 8) -> Te
     Raises:
         UnknownName: an unknown ``reduce``.
         DataError: the number of channels is not a multiple of N.
+
+    Example:
+        >>> pair_votes(torch.full((1, 4, 1, 2), 0.5), neighbours=4).flatten().tolist()  # the channels U, L, R, D
+        [0.0, 0.0, 0.0, 0.25, 0.25, 0.0, 0.0, 0.0]
     """
     require_known(reduce, REDUCTIONS, "reduction of pairs")
     split = _by_neighbour(prob, neighbours)

@@ -152,7 +152,7 @@ def _check(channels: Sequence[int], strides: Sequence[int], width: int) -> None:
             "ConnNet",
             expected="as many in_strides as in_channels",
             found=f"{list(strides)} and {list(channels)}",
-            advice="leave both out, they are filled in",
+            advice="leave both out; they are then filled in",
         )
     if width < 1:
         raise ConfigError("ConnNet", expected="width >= 1", found=f"{width}", advice="128 is usual")

@@ -1,7 +1,7 @@
 """GCoNet+: detects the objects that all images of a group share.
 
 Zheng et al., "GCoNet+: A Stronger Group Collaborative Co-Salient Object Detector", T-PAMI 45(9), 2023,
-arXiv:2205.15469. Details that the paper leaves open follow the authors' released code.
+arXiv:2205.15469. Details that the paper does not specify follow the authors' released code.
 
 Tensors: N images of all groups, G groups, C channels of a map, H and W in pixels of the batch.
 """

@@ -62,7 +62,7 @@ _OPTIONS: dict[bool, dict[str, Any]] = {
 
 @MODELS.register_module()
 class HMoDEHead(CountingHead):
-    """Density maps of one expert per level, mixed for every cell: first pairs of experts, then these mixtures.
+    """Density maps of one expert per level, mixed in each cell: first pairs of experts, then these mixtures.
 
     Reads ``gt_density`` in training: (H, W) float32, people per pixel, at the size of the network's input. Writes
     ``pred_count`` and ``pred_density`` on the grid of the finest level (1/4 with VGG); see :class:`CountingHead`.

@@ -26,10 +26,14 @@ def attention_loss(attention: Tensor, positives: Tensor, pixels: Tensor) -> Tens
         attention: (B, h, w), in [0, 1].
         positives: (B, h, w): number of occupied pixels in each cell.
         pixels: (B, h, w): number of pixels in each cell.
+
+    Example:
+        >>> round(attention_loss(torch.full((1, 1, 1), 0.5), torch.ones(1, 1, 1), torch.full((1, 1, 1), 4.0)).item(), 2)
+        2.77
     """
-    there = positives * (attention + _LOG_EPS).log()
-    nobody = (pixels - positives) * (1 - attention + _LOG_EPS).log()
-    return -(there + nobody).sum()
+    occupied = positives * (attention + _LOG_EPS).log()
+    empty = (pixels - positives) * (1 - attention + _LOG_EPS).log()
+    return -(occupied + empty).sum()
 
 
 def importance_loss(gates: Tensor, *, by_image: bool = False) -> Tensor:
@@ -39,6 +43,10 @@ def importance_loss(gates: Tensor, *, by_image: bool = False) -> Tensor:
         gates: (B, M, 2, h, w), weights of each pair.
         by_image: compute the term for each image and sum over images, so that the mean over a batch does not depend
             on its size. The released code computes one term for the whole batch.
+
+    Example:
+        >>> importance_loss(torch.full((1, 3, 2, 2, 2), 0.5)).item()
+        0.0
     """
     weights = gates.sum((3, 4))
     weights = weights if by_image else weights.sum(0, keepdim=True)
@@ -68,6 +76,11 @@ def local_counting_losses(
 
     Returns:
         Absolute and relative losses, (M,) each.
+
+    Example:
+        >>> regions, ranks = local_counting_losses(torch.ones(2, 32, 32), torch.zeros(32, 32))
+        >>> regions.tolist()  # four regions of 256 pixels
+        [1024.0, 1024.0]
     """
     with torch.set_grad_enabled(train_regions and torch.is_grad_enabled()):
         errors = _region_sums((maps - target).square())

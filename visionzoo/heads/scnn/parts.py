@@ -47,7 +47,7 @@ class Reducer(nn.Module):
                 "SCNNHead",
                 expected="as many in_strides as in_channels",
                 found=f"{list(in_strides)} and {list(in_channels)}",
-                advice="leave both out, they are filled in",
+                advice="leave both out; they are then filled in",
             )
         self.levels = _levels_of(in_strides)
         self.stride = min(in_strides[level] for level in self.levels)
