@@ -220,7 +220,7 @@ def test_lists_and_names(tmp_path):
     assert scenario_of("test3_shadow.txt") == scenario_of("test3_shadow") == "shadow"
     assert scenario_of("test") is None
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="no UTF-8 text"):
+    with pytest.raises(DataError, match="not valid UTF-8"):
         read_list(tmp_path / "b.txt")
 
 
@@ -273,7 +273,7 @@ def test_tusimple_files_that_are_wrong(labels):
         return str(caught.value)
 
     good = json.dumps(record)
-    assert "expected one JSON object a line, found an empty file" in error_of(" \n")
+    assert "expected one JSON object per line, found an empty file" in error_of(" \n")
     assert "one.json, line 2: expected a JSON object, found none" in error_of(good + "\n{\n")
     assert "line 1: expected an object with raw_file, lanes, h_samples, found none of lanes" in error_of(
         json.dumps({"raw_file": "a", "h_samples": []})

@@ -93,7 +93,7 @@ def remove(root, name):
     [
         (lambda root: None, dict(split="test"), r"test.txt: .* \(lists there: train.txt\)"),
         (lambda root: (root / "train.txt").write_text("\n"), dict(split="train"), "train.txt: expected at least one"),
-        (lambda root: (root / "train.txt").write_bytes(b"\xff\xfe\xff"), dict(split="train"), "no UTF-8 text"),
+        (lambda root: (root / "train.txt").write_bytes(b"\xff\xfe\xff"), dict(split="train"), "not valid UTF-8"),
         (lambda root: remove(root, "gt/b.png"), {}, r"expected 3 masks, found 1 missing \(b\)"),
         (lambda root: remove(root, "imgs/a.jpg"), dict(split="train"), r"expected 2 images, found 1 missing \(a\)"),
         (lambda root: None, dict(img_folder="photos"), "expected photos/<name>.jpg, found no such folder"),

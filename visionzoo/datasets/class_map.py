@@ -89,7 +89,7 @@ def read_class_map(path: Path, *, background: bool = False) -> ClassMap:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
+        why = getattr(error, "strerror", None) or "its bytes are not valid UTF-8"
         raise DataError(path, expected="a class map (json or text)", but=f"{why}", advice="check class_map") from error
     pairs = _json_pairs(path, text) if path.suffix == ".json" else _text_pairs(text)
     if not pairs:

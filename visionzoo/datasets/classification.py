@@ -273,7 +273,7 @@ def _read_rows(path: Path) -> list[Row]:
             advice="check ann_file and data_root, or try --tiny, which draws a small data set",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
+        why = getattr(error, "strerror", None) or "its bytes are not valid UTF-8"
         raise DataError(
             path, expected="a readable list of images and labels", but=f"{why}", advice="check it"
         ) from error

@@ -88,7 +88,7 @@ def _listed(root: Path, split: str) -> list[str]:
             advice="write it, or leave split out to take every image",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
+        reason = getattr(error, "strerror", None) or "its bytes are not valid UTF-8"
         raise DataError(path, expected="a list with one name a line", but=f"{reason}", advice="check it") from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:

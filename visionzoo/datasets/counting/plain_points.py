@@ -76,7 +76,7 @@ def _samples(path: Path, folder: Path) -> list[Sample]:
 def _lines(path: Path) -> Iterator[tuple[str, tuple[Any, dict[str, Any]]]]:
     """Points and facts of every line."""
     seen = set()
-    for number, line in numbered_lines(path, "one JSON object a line"):
+    for number, line in numbered_lines(path, "one JSON object per line"):
         try:
             record = json.loads(line)
         except ValueError as error:

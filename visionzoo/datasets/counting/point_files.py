@@ -144,6 +144,6 @@ def numbered_lines(path: Path, what: str) -> list[tuple[int, str]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
+        reason = getattr(error, "strerror", None) or "its bytes are not valid UTF-8"
         raise DataError(path, expected=f"{what}", but=f"{reason}", advice="check it, or copy it again") from error
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
