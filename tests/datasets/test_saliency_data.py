@@ -175,7 +175,7 @@ def test_grey_masks_warn_once_and_are_binarised_for_targets(root, monkeypatch):
     assert found[0][0].tolist() == [0, 0, 0, 255, 255, 255, 255]
     assert np.array_equal(found[2], MASK)
     ((text, level),) = said
-    assert "a.png: 71.4% of the mask are neither 0 nor 255" in text
+    assert "a.png: 71.4% of the mask is neither 0 nor 255" in text
     assert level == logging.WARNING
     grey = build(root, pipeline=[dict(type="LoadImage"), dict(type="LoadMaskAnnotation")])[0]["gt_seg_map"]
     assert grey[0].tolist() == [0, 100, 127, 128, 200, 254, 255]
