@@ -254,7 +254,7 @@ def test_the_twin_has_what_its_text_says():
 def test_the_same_address_draws_the_same():
     one, other = (draw_scene(RandomState([3, 0, 2]), 40, 2) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, other))
-    with pytest.raises(ConfigError, match="expected size to be a whole number from 32"):
+    with pytest.raises(ConfigError, match="expected size to be a whole number >= 32"):
         resolve_data_root("tiny://msra_b?size=8")
 
 

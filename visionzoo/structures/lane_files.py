@@ -136,7 +136,7 @@ def _lane_from_line(line: str, where: str, number: int) -> np.ndarray:
         values = np.full(len(words), np.nan)
     finite = bool(np.isfinite(values).all())
     if len(words) % 2 or not finite:
-        found = f"{len(words)} numbers" if finite else "a word that is none"
+        found = f"{len(words)} numbers" if finite else "a word that is not a finite number"
         raise DataError(
             f"{where}, line {number}",
             expected="pairs of finite numbers, x y x y ...",
@@ -217,7 +217,7 @@ def _record(line: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
         raise DataError(
             where,
             expected=f"an object with {', '.join(keys)}",
-            found=f"none of {', '.join(lacking)}",
+            found=f"{', '.join(lacking)} missing",
             advice="check that it is one of TuSimple's files",
         )
     _check_lanes(record, where)
@@ -238,7 +238,7 @@ def _check_lanes(record: dict[str, Any], where: str) -> None:
             )
         if not all(isinstance(x, (int, float)) and np.isfinite(x) for x in lane):
             raise DataError(
-                where, expected=f"finite numbers in lane {index}", found="others", advice="correct the line"
+                where, expected=f"finite numbers in lane {index}", found="other values", advice="correct the line"
             )
 
 

@@ -102,7 +102,7 @@ def _options(address: str, query: str, defaults: dict[str, int], lowest: dict[st
         if not value.isdecimal() or int(value) < lowest[key]:
             raise ConfigError(
                 f"data_root {address!r}",
-                expected=f"{key} to be a whole number from {lowest[key]} on",
+                expected=f"{key} to be a whole number >= {lowest[key]}",
                 found=f"{value!r}",
             )
         options[key] = int(value)
