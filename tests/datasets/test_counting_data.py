@@ -359,7 +359,7 @@ def test_what_is_missing_is_named(tmp_path):
         (as_nwpu_json, "jsons/b.json", "3 annotations, found 1 missing"),
         (as_trancos, "images/bmask.mat", "3 masks, found 1 missing"),
         (as_trancos, "images/bdots.png", "3 dots, found 1 missing"),
-        (as_trancos, "image_sets/training.txt", "training.txt: expected one name a line, but No such file"),
+        (as_trancos, "image_sets/training.txt", "training.txt: expected one name per line, but No such file"),
         (as_nwpu_mat, "train.txt", "train.txt: expected lines of id, luminance and level, but No such file"),
     ):
         root = tmp_path / name.replace("/", "_")
