@@ -186,7 +186,7 @@ def test_what_is_wrong_with_lists(tree, name, text, what):
 
 def test_a_list_that_is_no_text_or_missing(tree):
     (tree / "a.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="no UTF-8 text"):
+    with pytest.raises(DataError, match="not valid UTF-8"):
         build("ImageList", data_root=str(tree), ann_file="a.txt")
     with pytest.raises(DataError, match=r"found no such file.*--tiny"):
         build("ImageList", data_root=str(tree), ann_file="b.txt")
