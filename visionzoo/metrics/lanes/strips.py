@@ -160,14 +160,14 @@ def _add_drawn(sides: np.ndarray, corners: np.ndarray, shape: tuple[int, int], w
     if left >= right or top >= bottom:
         return True
     mask = _drawn(corners - np.array([left, top], np.int32), (bottom - top, right - left), width)
-    first, behind = mask.argmax(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1)
+    first, end = mask.argmax(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1)
     filled = mask.sum(axis=1)
     rows = np.flatnonzero(filled)
-    if (filled != behind - first)[rows].any():
+    if (filled != end - first)[rows].any():
         return False
     here = sides[:, top:bottom]
     here[0, rows] = np.minimum(here[0, rows], first[rows] + left)
-    here[1, rows] = np.minimum(here[1, rows], 1 - behind[rows] - left)
+    here[1, rows] = np.minimum(here[1, rows], 1 - end[rows] - left)
     return True
 
 
