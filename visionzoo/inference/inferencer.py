@@ -39,6 +39,11 @@ class Prediction:
         group_size: number of images in that group, including unusable ones.
         image: the image, (H, W, 3) uint8 RGB, if images are kept.
         seconds: run time of the model, without reading and preparing. Inputs of a batch or group have equal shares.
+
+    Example:
+        >>> source = Source("a.jpg", None, Path("a.jpg"))
+        >>> Prediction(source, "lanes", "scnn_culane", error=InputError("a.jpg: it is too small")).record()
+        {'input': 'a.jpg', 'error': 'a.jpg: it is too small'}
     """
 
     source: Source
@@ -302,6 +307,7 @@ class _Window:
         self.closed = False
 
     def enter(self, number: int, item: Prepared | Prediction) -> None:
+        """Add an input, or the prediction of an unusable one."""
         if isinstance(item, Prediction):
             self.done[number] = item
             return
@@ -328,9 +334,11 @@ class _Window:
         return batch
 
     def taken(self, number: int) -> Prepared:
+        """Remove a waiting input and return it."""
         return self.waiting.pop(number)
 
     def finish(self, number: int, prediction: Prediction) -> None:
+        """Store the prediction until its predecessors are finished."""
         self.done[number] = prediction
 
     def finished(self) -> Iterator[Prediction]:

@@ -268,9 +268,11 @@ class _Lines:
             raise cannot_write(path, error) from error
 
     def add(self, record: dict[str, Any]) -> None:
+        """Write a record as a line of JSON."""
         self.add_text(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
     def add_text(self, line: str) -> None:
+        """Write a line that ends with a line break."""
         _append_whole(self.file, line.encode(), self.path)
 
     def close(self) -> None:
@@ -285,6 +287,7 @@ class _Rows:
         self._columns: list[str] | None = None
 
     def add(self, row: dict[str, Any]) -> None:
+        """Write a row. The first row determines the columns."""
         if self._columns is None:
             self._columns = list(row)
             self._lines.add_text(_csv_line(self._columns))
@@ -314,6 +317,7 @@ class _CocoResults:
             raise cannot_write(path, error) from error
 
     def add(self, results: list[dict[str, Any]]) -> None:
+        """Write the entries of one image."""
         try:
             for result in results:
                 self.file.write(b"\n" if self.empty else b",\n")
@@ -323,6 +327,7 @@ class _CocoResults:
             raise cannot_write(self.path, error) from error
 
     def close(self, *, complete: bool) -> None:
+        """Rename the file to its final path, or remove it if it is not ``complete``."""
         try:
             if complete:
                 self.file.write(b"]\n" if self.empty else b"\n]\n")

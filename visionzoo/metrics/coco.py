@@ -165,6 +165,7 @@ class _Api:
 
     @classmethod
     def choose(cls, backend: str) -> _Api:
+        """Import the implementation that ``backend`` names."""
         require_known(backend, BACKENDS, "backend of COCO AP")
         has_faster = find_spec("faster_coco_eval") is not None
         if backend == "faster" and not has_faster:
@@ -458,7 +459,13 @@ def _as_coco_results(images: Iterable[dict], category_ids: Sequence[int], iou_ty
 
 
 def class_table(rows: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Format rows of :class:`CocoScores` as text, in percent; ``-`` if the truth has no object."""
+    """Format rows of :class:`CocoScores` as text, in percent; ``-`` if the truth has no object.
+
+    Example:
+        >>> row = {"class": "cat", "objects": 2, "AP": 0.5, "AP50": 0.75, "AP75": -1.0, "AR": 0.5}
+        >>> "75.0" in class_table([row], "AP by class")
+        True
+    """
     from rich.console import Console
     from rich.table import Table
 

@@ -124,15 +124,28 @@ def contact_sheet(squares: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def line_width(image: np.ndarray) -> int:
+    """Return the width of lines on an image in pixels.
+
+    Example:
+        >>> line_width(np.zeros((480, 640, 3)))
+        2
+    """
     return max(1, round(0.003 * (image.shape[0] + image.shape[1]) / 2 + 0.5))
 
 
 def letter_height(image: np.ndarray) -> int:
+    """Return the height of letters on an image in pixels, >= 9.
+
+    Example:
+        >>> letter_height(np.zeros((480, 640, 3)))
+        12
+    """
     return max(_SMALLEST_LETTERS, round(0.022 * float(np.sqrt(image.shape[0] * image.shape[1]))))
 
 
 @lru_cache(maxsize=32)
 def label_font(height: int) -> Font:
+    """Return the font for labels, with letters of ``height`` pixels."""
     return ImageFont.load_default(height)
 
 
@@ -185,6 +198,7 @@ class _Label:
     dy: float
 
     def covers(self, other: _Label) -> bool:
+        """Return True if the plates of both labels overlap."""
         return (
             self.x < other.x + other.width
             and other.x < self.x + self.width
@@ -196,7 +210,14 @@ class _Label:
 def write_labels(
     pen: ImageDraw.ImageDraw, wanted: Iterable[tuple[str, Colour, np.ndarray]], font: Font, size: tuple[int, int]
 ) -> None:
-    """Write each text on a plate of its colour at its box, xyxy. The first label is on top."""
+    """Write each text on a plate of its colour near its box. The first label is on top.
+
+    Args:
+        pen: drawing context of the image.
+        wanted: (text, RGB colour, box xyxy in pixels) of each label, the most important one first.
+        font: font of the texts.
+        size: (width, height) of the image. Labels that are larger than the image are skipped.
+    """
     for label in _placed_labels(pen, wanted, font, size)[::-1]:
         pen.rectangle((label.x, label.y, label.x + label.width - 1, label.y + label.height - 1), fill=label.colour)
         pen.text((label.x + label.dx, label.y + label.dy), label.text, fill=_readable_on(label.colour), font=font)

@@ -72,6 +72,12 @@ class Task:
             such file.
         save_best: maps each metric to ``greater`` or ``less``, whichever is better. Training keeps the checkpoint with
             the best value of the first of these metrics that is measured.
+
+    Example:
+        >>> from visionzoo.tasks import task_of
+        >>> task = task_of("detection")
+        >>> task.threshold, task.inputs.noun
+        (0.3, 'an image')
     """
 
     inputs: ClassVar[Input]

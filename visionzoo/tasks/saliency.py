@@ -78,6 +78,6 @@ def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.n
 def shaken_map(image: Mapping[str, Any], index: int, seed: int) -> dict[str, Any]:
     """Return the mask moved two pixels to the right, with less contrast and with noise; every fourth is inverted."""
     truth = read_grey(image["gt_path"])
-    found = 0.2 + 0.6 * np.roll(truth, 2, axis=1) / 255
-    noisy = (1 - found if index % 4 == 3 else found) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)
+    moved = 0.2 + 0.6 * np.roll(truth, 2, axis=1) / 255
+    noisy = (1 - moved if index % 4 == 3 else moved) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)
     return {"img_path": image["img_path"], "gt_map": truth, "pred_map": np.clip(noisy, 0, 1).astype(np.float32)}

@@ -42,8 +42,8 @@ class LaneMatches:
     @property
     def counts(self) -> LaneCounts:
         """True positives, false positives and false negatives."""
-        found = sum(index >= 0 for index in self.match)
-        return LaneCounts(found, self.detections - found, len(self.match) - found)
+        matched = sum(index >= 0 for index in self.match)
+        return LaneCounts(matched, self.detections - matched, len(self.match) - matched)
 
 
 @dataclass(frozen=True)

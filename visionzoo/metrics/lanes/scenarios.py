@@ -12,7 +12,12 @@ WITHOUT_LANES = "cross"  # scenario without annotated lanes: only its false posi
 
 
 def scenario_sums(results: Iterable[tuple[str | None, LaneCounts]]) -> dict[str, LaneCounts]:
-    """Sum counts by scenario, in CULane's order, other scenarios last. Images without a scenario are skipped."""
+    """Sum counts by scenario, in CULane's order, other scenarios last. Images without a scenario are skipped.
+
+    Example:
+        >>> scenario_sums([("night", LaneCounts(tp=1)), (None, LaneCounts(tp=1)), ("night", LaneCounts(fp=2))])
+        {'night': LaneCounts(tp=1, fp=2, fn=0)}
+    """
     sums: dict[str, LaneCounts] = {}
     for scenario, counts in results:
         if scenario:

@@ -61,6 +61,10 @@ def draw_strip(corners: np.ndarray, size: tuple[int, int], width: int) -> Strip:
         corners: (n, 2) int32, (x, y).
         size: (width, height) of the image. Lines are clipped at its border.
         width: width of the line in pixels.
+
+    Example:
+        >>> draw_strip(np.array([[2, 5], [7, 5]], np.int32), size=(20, 20), width=1).area
+        6
     """
     corners = _without_repeats(corners)
     box = _box_around(corners, size, _margin(width))
@@ -74,7 +78,13 @@ def draw_strip(corners: np.ndarray, size: tuple[int, int], width: int) -> Strip:
 
 
 def overlap(one: Strip, other: Strip) -> int:
-    """Return the number of pixels that two strips share."""
+    """Return the number of pixels that two strips share.
+
+    Example:
+        >>> corners = np.array([[2, 5], [7, 5]], np.int32)
+        >>> overlap(draw_strip(corners, (20, 20), 1), draw_strip(corners + [4, 0], (20, 20), 1))
+        2
+    """
     left, top = max(one.box[0], other.box[0]), max(one.box[1], other.box[1])
     right, bottom = min(one.box[2], other.box[2]), min(one.box[3], other.box[3])
     if left >= right or top >= bottom:

@@ -38,6 +38,10 @@ class OneToOne:
         tp: number of true positives.
         fp: number of false positives.
         fn: number of false negatives.
+
+    Example:
+        >>> (OneToOne(tp=1, fp=1) + OneToOne(tp=1, fn=1)).f1
+        0.6666666666666666
     """
 
     tp: int = 0
@@ -127,6 +131,10 @@ def point_accuracy(pred: np.ndarray, gt: np.ndarray, h_samples: Sequence[float],
         gt: (G, R) x of annotated lanes, negative in rows without a point.
         h_samples: (R,) y of the rows.
         pixels: see :func:`tusimple_scores`.
+
+    Example:
+        >>> point_accuracy(np.array([[10.0, 90.0]]), np.array([[10.0, 10.0]]), h_samples=[40, 50])
+        array([[0.5]])
     """
     limits = pixels / np.cos([lane_angle(xs, h_samples) for xs in gt]).reshape(-1, 1, 1)
     left, right = (np.where(xs >= 0, xs, _NO_POINT) for xs in (gt, pred))
@@ -135,7 +143,12 @@ def point_accuracy(pred: np.ndarray, gt: np.ndarray, h_samples: Sequence[float],
 
 
 def lane_angle(xs: np.ndarray, h_samples: Sequence[float]) -> float:
-    """Return the angle in radians between the vertical and the best straight line; 0 for fewer than two points."""
+    """Return the angle in radians between the vertical and the best straight line; 0 for fewer than two points.
+
+    Example:
+        >>> lane_angle(np.array([10.0, 10.0, -2.0]), h_samples=[40, 50, 60])
+        0.0
+    """
     there = np.asarray(xs) >= 0
     if there.sum() < 2:
         return 0.0

@@ -24,6 +24,10 @@ def grey_prediction(values: Any, where: str = "prediction") -> np.ndarray:
 
     Raises:
         DataError: the shape or type is another, there are no pixels, or floats are outside [0, 1].
+
+    Example:
+        >>> grey_prediction(np.array([[0.0, 0.5, 1.0]]))
+        array([[  0, 127, 255]], dtype=uint8)
     """
     array = _plane(values, where)
     if array.dtype == np.uint8:
@@ -54,6 +58,10 @@ def grey_mask(values: Any, where: str = "mask") -> np.ndarray:
 
     Raises:
         DataError: the shape or type is another, there are no pixels, or uint8 values are 0 and 1 instead of 0 and 255.
+
+    Example:
+        >>> grey_mask(np.array([[False, True]]))
+        array([[  0, 255]], dtype=uint8)
     """
     array = _plane(values, where)
     if array.dtype == bool:

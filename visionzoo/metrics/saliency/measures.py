@@ -41,7 +41,12 @@ def precision_recall(counts: Counts, above: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def f_measure(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """Compute F with beta^2 = 0.3 for arrays of any shape (Achanta et al., CVPR 2009); 0 without hits."""
+    """Compute F with beta^2 = 0.3 for arrays of any shape (Achanta et al., CVPR 2009); 0 without hits.
+
+    Example:
+        >>> f_measure(np.array([1.0, 0.0]), np.array([1.0, 0.0]))
+        array([1., 0.])
+    """
     product = (1 + BETA_SQUARED) * precision * recall
     return product / np.where(product == 0, 1, BETA_SQUARED * precision + recall)
 

@@ -205,6 +205,10 @@ def average_precision(precision: np.ndarray, recall: np.ndarray) -> float:
     """Compute the area under the curve of precision over recall, (T,) each.
 
     Precision is first made to decrease with recall, as in PASCAL VOC since 2010.
+
+    Example:
+        >>> average_precision(np.array([1.0, 0.5]), np.array([0.5, 1.0]))
+        0.75
     """
     order = np.argsort(recall, kind="stable")
     levels = np.concatenate([[0.0], recall[order], [1.0]])
@@ -218,6 +222,10 @@ def area_under_roc(hit_rate: np.ndarray, false_positive_rate: np.ndarray) -> flo
 
     Equal rates are in the order of ``torch.argsort`` on float32, which is not a stable sort. The published tool's
     number depends on this order, by up to 2e-3 for a small, saturated map.
+
+    Example:
+        >>> area_under_roc(np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.5, 1.0]))
+        0.75
     """
     order = torch.argsort(torch.from_numpy(false_positive_rate.astype(np.float32))).numpy()
     return float(np.trapezoid(hit_rate[order], false_positive_rate[order]))

@@ -24,6 +24,10 @@ class Source:
         place: path of its results relative to the output folder. It keeps the structure of the input folder.
         frame: the frame of the video, for an image that comes from a video; else None.
         columns: columns of ``predictions.csv`` and ``predictions.jsonl`` that identify the input, besides ``input``.
+
+    Example:
+        >>> Source("images/a/b.jpg", Path("images/a/b.jpg"), place=Path("a/b.jpg")).place.as_posix()
+        'a/b.jpg'
     """
 
     name: str

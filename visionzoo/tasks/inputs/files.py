@@ -40,6 +40,10 @@ def expand_inputs(
 
     Raises:
         InputError: one of the inputs is missing or matches nothing. The call raises it, before anything is read.
+
+    Example:
+        >>> [source.place.name for source in expand_inputs(["-"], stdin=iter(["a.jpg", "# a comment", "b.jpg"]))]
+        ['a.jpg', 'b.jpg']
     """
     streams = [_expand(os.fspath(item), recursive, stdin or sys.stdin, videos) for item in inputs]
     if not streams:
@@ -228,7 +232,12 @@ def _without_parents(path: Path) -> Path:
 
 
 def sources_of(inputs: Any, *, recursive: bool = False, videos: bool = True) -> Iterator[Source]:
-    """Return sources as :func:`expand_inputs` does, also for arrays, tensors, PIL images and mixed lists."""
+    """Yield sources as :func:`expand_inputs` does, also for arrays, tensors, PIL images and mixed lists.
+
+    Example:
+        >>> [source.name for source in sources_of([b"bytes of a file", b"bytes of another file"])]
+        ['input 0', 'input 1']
+    """
     if isinstance(inputs, str | os.PathLike):
         yield from expand_inputs([inputs], recursive=recursive, videos=videos)
         return

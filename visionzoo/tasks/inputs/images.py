@@ -178,6 +178,10 @@ def in_channel_order(image: np.ndarray, order: str, keep: bool) -> np.ndarray:
         image: (H, W, 3) RGB.
         order: order of the channels of the result, ``rgb`` or ``bgr``.
         keep: True if the pixels of ``image`` must not change, so that the result is a copy.
+
+    Example:
+        >>> in_channel_order(np.array([[[1, 2, 3]]], np.uint8), "bgr", keep=True).tolist()
+        [[[3, 2, 1]]]
     """
     if order == "bgr":
         return np.ascontiguousarray(image[..., ::-1])

@@ -49,6 +49,11 @@ class Frame:
         video: the video.
         number: index of the frame, 0 for the first one.
         seconds: time since the start of the video; None if it is not known.
+
+    Example:
+        >>> frame = Frame(Video("clip.mp4", Path("clip.mp4"), fps=25.0, frames=50), number=12, seconds=0.48)
+        >>> frame.name, frame.place.as_posix()
+        ('clip.mp4#000012', 'clip/000012.jpg')
     """
 
     video: Video
