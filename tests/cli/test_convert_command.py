@@ -190,7 +190,7 @@ def test_checkpoints_that_a_converter_refuses(tmp_path, capsys):
     source, _ = classifier_file(BossNet("T0"), tmp_path / "released.pth")
     out = str(tmp_path / "ours.safetensors")
     cases = [
-        ([str(source), out, "--from", "bossnet"], "released.pth: checkpoint: expected to be told the variant"),
+        ([str(source), out, "--from", "bossnet"], "released.pth: checkpoint: expected the variant, because"),
         ([str(source), out, "--from", "bossnet", "--set", "variant=T0_nose"], "expected BossNet-T0_nose"),
         (
             [str(source), out, "--from", "bossnet", "--set", "varant=T0"],
