@@ -51,8 +51,8 @@ def _bossnas_parser() -> Parser:
     made = Parser(
         "search bossnas",
         "Search a network without labels. The paths of each block are trained against their ensemble and rated. The "
-        "next block reads the output of the best path. The same command with the same folder resumes a stopped search. Under "
-        "torchrun the processes share the images; the settings of the paper are for 8 processes.",
+        "next block reads the output of the best path. The same command with the same folder resumes a stopped "
+        "search. Under torchrun the processes share the images; the settings of the paper are for 8 processes.",
         "  visionzoo search bossnas --tiny -o work_dirs/bossnas\n"
         "  visionzoo search bossnas -o work_dirs/nats --space nats_cifar10 --cfg-options epochs=10 batch_size=64\n"
         "  torchrun --nproc-per-node=8 tools/search.py bossnas --cfg-options train_root=data/imagenet/train",
