@@ -48,7 +48,7 @@ def test_voc2coco_to_one_file_quietly(voc, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "what"),
     [
-        (["--val-every", "1"], "expected a whole number from 2 on, found '1'"),
+        (["--val-every", "1"], "expected a whole number >= 2, found '1'"),
         (["--val-every", "5", "--split", "a"], "not allowed with"),
         (["--split", "nowhere"], "--split nowhere: expected a list"),
         (["--classes", "dog"], "no class in these images is called 'dog'"),

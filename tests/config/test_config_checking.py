@@ -37,7 +37,7 @@ def test_released_config_is_right(name, tiny):
         ("model.backbone.type=timm.resnt18", "no model is called 'timm.resnt18'; did you mean timm.resnet18?"),
         (
             "model.backbone.type=LoggerHook",
-            "model.backbone.type: expected the name of a model, and 'LoggerHook' is none",
+            "model.backbone.type: expected the name of a model, but 'LoggerHook' is not a model",
         ),
         ("model.neck.num_outs=five", "FPN takes int, found the string 'five'"),
         ("model.test_cfg.nms.iou_treshold=0.5", "did you mean iou_threshold?"),

@@ -1,6 +1,6 @@
-"""The whole check of a config before anything is built: every problem in one list.
+"""Check a whole config before anything is built, and list every problem.
 
-Each line names the file that set the value, its path, what was found and the closest valid name::
+Each line names the file that set the value, its path, the problem and the closest valid name::
 
     configs/x.py: model.neck.out_chanels: RCNet has no argument "out_chanels"; did you mean out_channels? (accepts: ...)
 """
@@ -35,27 +35,31 @@ from visionzoo.errors import ConfigError, nearest_name
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-# Keys that only work together, as mmengine's Runner wants them.
+# Keys that mmengine's Runner requires together.
 _TOGETHER = (
     ("train_dataloader", "train_cfg", "optim_wrapper"),
     ("val_dataloader", "val_cfg", "val_evaluator"),
     ("test_dataloader", "test_cfg", "test_evaluator"),
 )
 
-# Parts whose dicts below are read by another library that has no registry here.
+# Parts whose inner dicts are read by another library without a registry here.
 _OPAQUE = ("Albu", "Detectron2Wrapper")
 
-# Words of an annotation under which a string is certainly wrong.
+# Words of numeric annotations. If an annotation has only these words, a string is wrong.
 _NUMERIC_WORDS = {"int", "float", "bool", "Optional", "Union", "None", "NoneType", "typing", "torch", "Tensor", "class"}
 
 _MOST_NAMES = 12
 
-# How alike a key and a named argument must be, for the key to be a slip where any key is taken.
+# Similarity above which a key is a misspelt argument, for parts that accept any key.
 _MISSPELT = 0.85
 
 
 def require_valid(loaded: LoadedConfig) -> None:
-    """Raise one ConfigError that lists every problem of a config, if it has any."""
+    """Check a config and raise one error that lists every problem.
+
+    Raises:
+        ConfigError: the config has at least one problem.
+    """
     problems = check_config(loaded)
     if problems:
         found = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -69,12 +73,18 @@ def require_valid(loaded: LoadedConfig) -> None:
 
 
 def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]:
-    """Every problem of a config, one line each; an empty list when it can be built.
+    """Return every problem of a config, one line each. The list is empty if the config can be built.
+
+    The libraries that the config names and its ``custom_imports`` are imported.
 
     Args:
-        config: a loaded config, whose lines then name the files, or only its values.
+        config: a loaded config, or only its values. For a loaded config each line names the file of the value.
 
-    Imports the libraries that the config names, and its ``custom_imports``.
+    Example:
+        >>> for problem in check_config({"task": "lanes", "worc_dir": "out"}):
+        ...     print(problem.partition(";")[0])
+        config: worc_dir: a config has no key "worc_dir"
+        config: model: a config needs a model
     """
     values = config.cfg if isinstance(config, LoadedConfig) else config
     tree = values.to_dict() if hasattr(values, "to_dict") else dict(values)
@@ -89,15 +99,15 @@ def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]
     return list(dict.fromkeys(f"{origins.of(path) or source}: {path}: {text}" for path, text in problems))
 
 
-# A problem is the path of the value that is wrong, and what is wrong with it.
+# A problem: the path of the wrong value, and the message.
 Problem = tuple[str, str]
 
 
 def import_custom_modules(cfg: Mapping[str, Any]) -> None:
-    """Import the modules that a config names in ``custom_imports``, so that their parts are registered.
+    """Import the modules that a config names in ``custom_imports``, which registers their parts.
 
     Raises:
-        ConfigError: a module that cannot be imported, unless the config allows that.
+        ConfigError: a module cannot be imported and ``allow_failed_imports`` is not set.
     """
     for path, text in _import_problems(cfg):
         raise ConfigError(f"{path}: {text}")
@@ -114,7 +124,7 @@ def _import_problems(cfg: Mapping[str, Any]) -> Iterator[Problem]:
             import_module(name)
         except ImportError as error:
             if not custom.get("allow_failed_imports"):
-                yield "custom_imports.imports", f"{name!r} cannot be imported ({error}); put its folder on PYTHONPATH"
+                yield "custom_imports.imports", f"{name!r} cannot be imported ({error}); add its folder to PYTHONPATH"
 
 
 def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
@@ -127,11 +137,11 @@ def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
         given = [key for key in group if tree.get(key) is not None]
         if given and len(given) < len(group):
             absent = [key for key in group if key not in given]
-            yield given[0], f"needs {' and '.join(absent)} as well; add what is absent or leave all three out"
+            yield given[0], f"needs {' and '.join(absent)} as well; add the missing keys or remove all three"
 
 
 def _task_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """Problems of ``task``: one task, or several for a model with a head for each."""
+    """Yield the problems of ``task``, which names one task, or several for a model with several heads."""
     from visionzoo.registry import task_names
 
     given = tree.get("task")
@@ -152,7 +162,7 @@ def _heads_by_name(tree: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _part_shape_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """Parts of the model that the config gives in a form that its class does not take."""
+    """Yield the arguments of the model that are a list although its class takes only one part."""
     model, parts = _model_and_parts(tree)
     for key, part in parts.items():
         value, path = model.get(key), f"model.{key}"
@@ -252,18 +262,19 @@ def _part_problems(node: dict[Any, Any], name: str, path: str, at: str) -> Itera
 
 
 def _resolve(name: str, at: str) -> tuple[Callable[..., Any] | None, str]:
-    """The class of a type at a position, or None and what is wrong with it."""
+    """Return the class of a type at a position and an empty text, or None and the problem."""
     registries = registries_at(at)
     if at.rpartition(".")[2] in OPS_KEYS:
         op = find_op(name)
         if op is not None:
             return op, ""
-    found = find_part(name, registries) if registries else find_anywhere(name)
-    if found is not None:
-        return found, ""
+    part = find_part(name, registries) if registries else find_anywhere(name)
+    if part is not None:
+        return part, ""
     elsewhere = find_anywhere(name) if registries else None
     if elsewhere is not None:
-        return None, f"expected the name of a {kind_of(registries)}, and {name!r} is none"
+        kind = kind_of(registries)
+        return None, f"expected the name of a {kind}, but {name!r} is not a {kind}"
     return None, f"no {kind_of(registries)} is called {name!r}; {name_answer(name, registries)}"
 
 
@@ -286,7 +297,7 @@ def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, pa
 
 
 def _is_wrong(key: str, node: dict[Any, Any], arguments: Arguments) -> bool:
-    """Whether a part has no such argument; where it takes any, whether the key is a named one misspelt."""
+    """Return True if a part has no argument ``key``, or takes any key and this one looks like a misspelt argument."""
     if not arguments.open or key in arguments.names:
         return not arguments.accept(key)
     near = difflib.get_close_matches(key, arguments.names, n=1, cutoff=_MISSPELT)
@@ -294,14 +305,14 @@ def _is_wrong(key: str, node: dict[Any, Any], arguments: Arguments) -> bool:
 
 
 def _is_text_for_number(value: Any, annotation: str) -> bool:
-    """Whether a string stands where, by its annotation, only numbers can."""
+    """Return True if a value is a string although its annotation allows only numbers."""
     words = set(re.findall(r"\w+", annotation))
     return isinstance(value, str) and bool(words & {"int", "float", "bool"}) and words <= _NUMERIC_WORDS
 
 
 def _answer(name: str, known: Iterable[str]) -> str:
     nearest = nearest_name(name, known)
-    return f"did you mean {nearest}? ({_accepts(known)})" if nearest else f"leave it out ({_accepts(known)})"
+    return f"did you mean {nearest}? ({_accepts(known)})" if nearest else f"remove it ({_accepts(known)})"
 
 
 def _accepts(known: Iterable[str]) -> str:
