@@ -1,4 +1,4 @@
-"""NAT, DiNAT and DiNAT_s: sizes, dilations, small maps, the two layouts of released weights, and that they learn."""
+"""NAT, DiNAT and DiNAT_s: sizes, dilations, small maps, both layouts of released weights, and learning."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def on_meta(variant, **options):
 
 
 def released(variant, seed=0):
-    """A classifier's weights under the authors' names, values drawn."""
+    """Return a classifier's random weights under the authors' names."""
     torch.manual_seed(seed)
     net = DiNAT(variant, out_indices=(3,))
     state = {authors_name(net, name): torch.randn(value.shape) for name, value in net.state_dict().items()}
@@ -134,7 +134,7 @@ def test_any_size_works(variant, size):
 
 
 def test_padded_tokens_are_keys_like_others():
-    """Their keys and values are the biases of the projection: padding the map by hand gives the same."""
+    """Padded tokens have the projection's biases as keys and values; padding the map by hand has the same result."""
     torch.manual_seed(0)
     attn = DiNAT("tiny").levels[0].blocks[1].attn  # kernel 3, dilation 4: needs 12
     x = torch.randn(2, 9, 14, 16)
@@ -170,7 +170,7 @@ def test_a_detector_starts_its_norms_anew_if_asked():
 
 
 def as_hugging_face(state, prefix):
-    """The same weights under Hugging Face's names."""
+    """Return the same weights under Hugging Face's names."""
     found = {}
     for name, value in state.items():
         if name.startswith("head."):
@@ -343,7 +343,7 @@ def test_images_of_other_channels_are_refused(channels):
 
 
 def test_it_learns_four_classes():
-    """Stripes in four directions, 64 pixels."""
+    """Images of 64 pixels have stripes in four directions."""
     torch.manual_seed(0)
     images, labels = stripes(64)
     net, head = DiNAT("tiny", out_indices=(3,), drop_path_rate=0.0), nn.Linear(128, 4)
@@ -372,7 +372,7 @@ def stripes(count):
 
 @pytest.mark.slow
 def test_a_large_image_needs_less_than_four_gigabytes():
-    """Beyond what the process holds before; 800 x 1333 pixels through DiNAT-Mini with COCO's dilations."""
+    """The limit is for memory beyond the process's earlier use: 800 x 1333 pixels, DiNAT-Mini with COCO's dilations."""
     code = (
         "import resource, torch; torch.set_num_threads(1)\n"
         "from visionzoo.backbones.dinat import DiNAT\n"

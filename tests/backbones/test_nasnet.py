@@ -1,4 +1,4 @@
-"""NASNet-A: counts, geometry, the cells' formulas, drop path, the detector's two parts, and that it learns."""
+"""NASNet-A: counts, geometry, formulas of the cells, drop path, both parts of the detector, and learning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def small(name: str = "tiny", **options: Any) -> NASNet:
-    """A narrow network whose norms and weights keep values near 1 and all do something."""
+    """Return a narrow network whose norms and weights keep values near 1; every weight affects the output."""
     torch.manual_seed(0)
     net = NASNet(**{"variant": "tiny", **SMALL[name], **options})
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_parameters_of_the_auxiliary_branch_are_the_authors() -> None:
 
 
 def multiply_adds(net: NASNet, size: int, classes: int) -> int:
-    """Of all convolutions and a classifier."""
+    """Count the multiply-adds of all convolutions and a classifier."""
     counts = [net.out_channels[-1] * classes]
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
@@ -145,7 +145,7 @@ def test_chosen_maps_are_the_same_maps_and_later_cells_do_not_run() -> None:
         assert torch.equal(one, other)
 
 
-# --------------------------------------------------------------------------- the cells, operation by operation
+# --------------------------------------------------------------------------- cells, operation by operation
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -222,7 +222,7 @@ def test_recomputed_cells_give_the_same_gradients_even_with_drop_path() -> None:
 def test_branches_are_dropped_the_oftener_the_later_and_the_deeper() -> None:
     net = small("two_per_group", drop_path_keep_prob=0.5)
     drops = [getattr(net, planned.name).drop_path for planned in net.plan]
-    assert len(drops) == 10  # two of the stem, six normal, two reductions
+    assert len(drops) == 10  # two stem cells, six normal cells, two reductions
     net.set_training_progress(5, 10)
     assert [drop.current_keep_prob for drop in drops] == pytest.approx([1 - 0.25 * (i + 1) / 10 for i in range(10)])
     net.drop_path_steps = 20
@@ -245,7 +245,7 @@ def test_at_step_zero_nothing_is_dropped(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "branches"),
-    # Of a normal cell 8: all but the identities of nodes 2 and 4; of a reduction 9, all but that of node 3.
+    # 8 branches of a normal cell (all except the identities of nodes 2 and 4), 9 of a reduction (all except node 3's).
     [("tiny", 3 * 8 + 4 * 9), ("cifar", 6 * 8 + 2 * 9)],
 )
 def test_every_branch_but_identities_draws_its_own_mask(
@@ -305,7 +305,7 @@ def test_l2_is_of_convolutions_and_linear_weights_alone() -> None:
 
 
 def test_learns_four_classes() -> None:
-    """Coloured stripes of four directions and frequencies, 64 images of 32 pixels, 6 cells of 8 filters."""
+    """64 images of 32 pixels have noisy stripes of four directions; the network has 6 cells of 8 filters."""
     torch.manual_seed(0)
     labels = torch.arange(64) % 4
     grid, phase = torch.arange(32.0), torch.rand(64, 1, 1) * 6.28
@@ -327,7 +327,7 @@ def test_learns_four_classes() -> None:
     assert correct.float().mean() > 0.95
 
 
-# --------------------------------------------------------------------------- the detector's two parts
+# --------------------------------------------------------------------------- both parts of the detector
 
 
 @pytest.mark.parametrize("name", ["tiny", "two_per_group", "skipping"])

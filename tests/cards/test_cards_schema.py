@@ -1,4 +1,4 @@
-"""Cards as files: what the schema takes, and what it says about the rest."""
+"""Cards as files: what the schema accepts, and its errors for everything else."""
 
 import json
 import subprocess
@@ -159,7 +159,7 @@ def test_number_of_a_paper_without_source(edited):
 
 
 def args_of(card):
-    """``args`` of the number that the run ``tiny`` measured."""
+    """Return the ``args`` of the number that the run ``tiny`` measured."""
     return card["model-index"][0]["results"][1]["metrics"][0]["args"]
 
 

@@ -1,4 +1,4 @@
-"""Verification: true cards pass, and every kind of wrong number is found."""
+"""Verification: true cards pass, and every kind of wrong number is detected."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ NAME = "rcnet_retinanet"
 
 @pytest.fixture
 def copied(tmp_path):
-    """A copy of a card and its arrays; ``change`` edits the text."""
+    """Copy a card and its arrays; ``change`` edits the text of the card."""
 
     def copy(change=lambda text: text, name=NAME):
         (tmp_path / "arrays").mkdir(exist_ok=True)
@@ -190,7 +190,7 @@ def test_recorded_numbers_stay_numbers_in_yaml(copied):
 def test_seeded_numbers_depend_on_nothing_else():
     again = seeded_array(3, "neck.weight", (2, 3))
     assert np.array_equal(again, seeded_array(3, "neck.weight", (2, 3)))
-    assert again[0, 0] == pytest.approx(-0.1555539, abs=1e-6)  # of numpy's frozen stream
+    assert again[0, 0] == pytest.approx(-0.1555539, abs=1e-6)  # from numpy's frozen stream
     assert not np.array_equal(again, seeded_array(4, "neck.weight", (2, 3)))
     image = seeded_image(0, "a", 31, 45)
     assert image.shape == (3, 31, 45)
@@ -299,7 +299,7 @@ def test_two_headlines_of_one_system_are_a_problem():
 
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1000, 2_007_040])
 def test_kept_values_do_not_depend_on_the_cpu(count):
-    """Whole numbers between the exact places and the next ones; the ends are kept."""
+    """Whole numbers between the exact positions and the next ones; the ends are kept."""
     indices = cards_checks.kept_indices(count)
     assert len(indices) == min(64, count)
     assert indices[0] == 0

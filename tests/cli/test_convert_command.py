@@ -1,4 +1,4 @@
-"""``visionzoo convert`` as a user calls it."""
+"""``visionzoo convert`` from a user's point of view."""
 
 import json
 import subprocess
@@ -90,7 +90,7 @@ def test_help_imports_neither_torch_nor_mmengine():
 
 @pytest.fixture
 def released(tmp_path):
-    """Our own neck's weights under the authors' names, inside an mmdet 2.x checkpoint."""
+    """Return the weights of our neck under the authors' names, inside an mmdet 2.x checkpoint."""
     from visionzoo.necks.rcnet import RCNet
 
     neck = RCNet(in_channels=[16, 32, 64], out_channels=32, num_outs=4)
@@ -132,7 +132,7 @@ def test_checkpoint_wrong_use(released, tmp_path, capsys):
 
 
 def classifier_file(backbone, path, classes=5):
-    """A backbone's weights under the names that BossNet's and DiNAT's authors give them, with a linear layer."""
+    """Write a backbone's weights under the names of BossNet's and DiNAT's authors, with a linear layer."""
     channels = backbone.out_channels[-1]
     state = dict(backbone.state_dict())
     head = {"weight": torch.rand(classes, channels), "bias": torch.rand(classes)}

@@ -1,4 +1,4 @@
-"""``visionzoo search``: a tiny search from the command line, and the network that it spells."""
+"""``visionzoo search``: a tiny search from the command line, and the network that it returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUICK = ["blocks=1", "epochs=1", "batch_size=8", "rating_images=4", "rating_batc
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """The folder of a search of one block, what the command printed, and what it noted."""
+    """Return the folder of a search of one block, its output, and its log."""
     folder, out, err = tmp_path_factory.mktemp("search") / "work", io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         assert main(["bossnas", "--tiny", "-o", str(folder), "--json", "--cfg-options", *QUICK]) == 0
@@ -46,7 +46,7 @@ def test_the_same_command_goes_on(searched, capsys):
 
 
 def test_paths_spell_an_encoding(searched, tmp_path, capsys):
-    """From a folder, from a file, and with the line that trains it."""
+    """The paths come from a folder or from a file; the output includes the command that trains the network."""
     folder, out, _ = searched
     assert main(["encoding", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["encoding"] == json.loads(out)["encoding"]

@@ -1,4 +1,4 @@
-"""The whole check: right configs pass, every mistake is told with its place and the nearest right name."""
+"""The whole check: correct configs pass, and every error names its place and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_user_part_through_custom_imports(detector, write, monkeypatch, tmp_path
 
 
 def test_a_list_where_the_model_takes_one_part():
-    """It passed, and building ended in a traceback."""
+    """Regression: such a config passed the check, and building it raised a traceback."""
     head = dict(type="ClassificationHead")
     model = dict(type="TaskModel", backbone=dict(type="BossNet"), head=[head], auxiliary_head=[head])
     expected = "config: model.head: expected a dict with a type, found a list; TaskModel takes one head"

@@ -1,4 +1,4 @@
-"""Configs from a name or a path to the merged values: bases, tiny, helpers, broken files."""
+"""Loading configs by name or path: bases, ``tiny``, helper variables, broken files."""
 
 from __future__ import annotations
 
@@ -175,4 +175,4 @@ def test_a_systems_name_is_a_short_name_of_its_headline():
     assert find_config("scnn").stem == "scnn_culane"
     assert load_config("hmode").name == "hmode_shanghaitech_a"
     with pytest.raises(UnknownName):
-        find_config("rcnet")  # no card of RCNet says headline: true
+        find_config("rcnet")  # no card of RCNet has headline: true

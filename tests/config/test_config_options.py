@@ -1,4 +1,4 @@
-"""``--cfg-options``: values, paths, parts whose type changes, and everything that can be mistyped."""
+"""``--cfg-options``: values, paths, parts whose type changes, and every kind of typing error."""
 
 from __future__ import annotations
 

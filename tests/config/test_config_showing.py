@@ -1,4 +1,4 @@
-"""``visionzoo config show | diff | check`` and the text that a config is saved as."""
+"""``visionzoo config show | diff | check``, and the text of a saved config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets of one class per image: labels, names, and an error for everything that can be wrong."""
+"""Data sets of one class per image: labels, names, and an error for every kind of wrong input."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ def draw(path, value=0):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Two classes, one image of which lies deeper; a text beside them."""
+    """Write two classes and a text file; one image is in a deeper folder."""
     for name in ("train/cat/2.png", "train/cat/deep/1.JPG", "train/dog/1.png", "val/dog/9.png"):
         draw(tmp_path / name)
     (tmp_path / "train/cat/notes.txt").write_text("no image")
@@ -226,7 +226,7 @@ def test_the_same_address_draws_the_same_bytes(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("kind", "twin", "classes"), [("CIFAR10", "cifar10", 10), ("CIFAR100", "cifar100", 100)])
 def test_classes_can_be_told_apart(kind, twin, classes):
-    """By the mean colour of what is not ground: far above chance."""
+    """The mean colour of the foreground identifies the class far more often than chance."""
     train, test = (build(kind, data_root=f"tiny://{twin}?train=1000&val=200", split=s) for s in ("train", "test"))
     assert len(train.metainfo["classes"]) == classes
 
@@ -337,7 +337,7 @@ def test_boxes_become_images(scene, keep_crops):
         first, second = dataset[0], dataset[1]
         np.testing.assert_array_equal(first["img"], image[5:16, 10:31])
         np.testing.assert_array_equal(second["img"], image[30:40, 50:60])
-        first["img"][:] = 0  # a later epoch must not see what a transform did
+        first["img"][:] = 0  # a later epoch must not see the changes of a transform
     assert second["ori_shape"] == (10, 10)
     assert second["ann_id"] == 1
 

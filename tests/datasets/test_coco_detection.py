@@ -1,4 +1,4 @@
-"""CocoDetection: what a sample holds, and an early, countable error for everything that can be wrong."""
+"""CocoDetection: content of a sample, and an early error with counts for every kind of wrong input."""
 
 import json
 import pickle
@@ -44,7 +44,7 @@ def tiny(**changes):
 
 @pytest.fixture
 def record():
-    """Three images (one without objects) and categories whose ids have gaps."""
+    """Return three images (one without objects) and categories whose ids have gaps."""
     return {
         "images": [{"id": i, "file_name": f"{i}.jpg", "height": 40, "width": 60} for i in (5, 2, 9)],
         "annotations": [

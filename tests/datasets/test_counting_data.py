@@ -1,4 +1,4 @@
-"""Counting sets: the same points from every format, twins in the real layouts, and files that cannot be."""
+"""Counting sets: the same points from every format, twins in the real layouts, and invalid files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMAGE = np.full((9, 12, 3), 90, np.uint8)
 POINTS = {
     "a": np.array([[3.0, 2.0], [11.0, 8.0], [0.0, 0.0]]),
     "b": np.zeros((0, 2)),
-    "c": np.array([[5.5, 4.25], [13.0, -1.0], [5.5, 4.25]]),  # one outside, one twice
+    "c": np.array([[5.5, 4.25], [13.0, -1.0], [5.5, 4.25]]),  # one point is outside, one occurs twice
 }
 WHOLE = {"a": POINTS["a"], "b": POINTS["b"], "c": np.array([[5.0, 4.0], [7.0, 1.0]])}
 
@@ -243,7 +243,7 @@ def test_folds_that_cannot_be(arguments, words):
         build("UCFCC50", "tiny://ucf_cc_50?size=48", **arguments)
 
 
-# --- files that cannot be ---
+# --- invalid files --- ---
 
 HDF5 = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" + bytes(400)
 
@@ -413,7 +413,7 @@ def test_wrong_use():
         build("NWPUCrowd", "nowhere", annotation="txt")
 
 
-# --- twins ---
+# --- twins --- ---
 
 
 @pytest.mark.parametrize("name", TWINS)

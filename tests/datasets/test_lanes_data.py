@@ -1,4 +1,4 @@
-"""CULane and TuSimple on disk: lists, points, masks, what is wrong with them, and the drawn twins."""
+"""CULane and TuSimple on disk: lists, points, masks, invalid files, and the drawn twins."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def tusimple(root=TUSIMPLE, **arguments):
 
 @pytest.fixture
 def copy(tmp_path):
-    """CULane's twin, to break."""
+    """Return a copy of CULane's twin that a test may damage."""
     return shutil.copytree(resolve_data_root(CULANE), tmp_path / "culane")
 
 
 @pytest.fixture
 def labels(tmp_path):
-    """TuSimple's twin, to break."""
+    """Return labels of TuSimple's twin that a test may damage."""
     return shutil.copytree(resolve_data_root(TUSIMPLE), tmp_path / "tusimple")
 
 
@@ -78,7 +78,7 @@ def test_a_list_for_training():
         assert len(lanes) == sample["gt_exist"].sum()
         for value, lane in zip(np.flatnonzero(sample["gt_exist"]) + 1, lanes):
             x, y = np.round(lane[(lane[:, 0] > 0) & (lane[:, 0] < 327) & (lane[:, 1] < 118)]).astype(int).T
-            assert (mask[y, x] == value).mean() > 0.9  # the horizon is where lanes meet
+            assert (mask[y, x] == value).mean() > 0.9  # lanes meet at the horizon
 
 
 def test_blank_lines_and_empty_files_are_kept_as_they_are():
@@ -152,7 +152,7 @@ def test_missing_images_masks_and_points(copy):
     [
         ("/a.jpg /a.png", "a.jpg a.png"),  # a mask without existence
         ("/a.jpg /a.png 1 1 2 0", "1 1 2 0"),
-        ("/a.jpg", "a.jpg"),  # among lines with masks
+        ("/a.jpg", "a.jpg"),  # in a list whose other lines have masks
         ("/a.jpg /a.png 1 1 1", "1 1 1'"),
     ],
 )
@@ -301,7 +301,7 @@ def test_results_are_written_as_they_are_read(tmp_path):
     assert read_tusimple(tmp_path / "new" / "b.json") == records
 
 
-# --- which lanes are the four ---
+# --- choice of the four lanes --- ---
 
 
 def straight(x_top, x_bottom, points=6):
@@ -316,7 +316,7 @@ def test_places_of_lanes_by_their_angle():
     assert [lane is want for lane, want in zip(found, (None, left, right, None))] == [True] * 4
     assert lane_slots([far_left, left, straight(150, 120)])[0] is left  # the outermost of three is left out
     upright = straight(150, 150)
-    assert lane_slots([upright])[1] is upright  # 90 degrees count to the left
+    assert lane_slots([upright])[1] is upright  # 90 degrees count as left
     assert lane_slots([], 4) == [None] * 4
     assert [lane is not None for lane in lane_slots([left, right], 6)] == [False, False, True, True, False, False]
 

@@ -1,4 +1,4 @@
-"""Every kind of image becomes RGB uint8, or an error that names the file."""
+"""Every kind of image is loaded as RGB uint8, or raises an error that names the file."""
 
 import io
 
@@ -16,7 +16,7 @@ from visionzoo.registry import TRANSFORMS
 def rgb():
     noise = np.random.default_rng(0).integers(0, 256, (37, 61, 3), dtype=np.uint8)
     smooth = cv2.GaussianBlur(noise, (9, 9), 0)
-    smooth[:, :30, 0] = 250  # red on the left: a swap of channels or sides shows
+    smooth[:, :30, 0] = 250  # red on the left: a swap of channels or sides is visible
     return smooth
 
 

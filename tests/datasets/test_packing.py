@@ -1,4 +1,4 @@
-"""What a pipeline hands to the general task model."""
+"""Input that a pipeline passes to the general task model."""
 
 from __future__ import annotations
 

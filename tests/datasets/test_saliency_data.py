@@ -1,4 +1,4 @@
-"""Saliency data: files by stem, masks of every kind of PNG, images and masks changed together, id maps to COCO."""
+"""Saliency data: files by stem, every kind of PNG mask, joint changes of images and masks, id maps to COCO."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def put(path, values):
 
 @pytest.fixture
 def root(tmp_path):
-    """Three images with masks, as JPEG and PNG, and a list of two."""
+    """Write three images with masks, as JPEG and PNG, and a list of two."""
     for name in ("a.jpg", "b.png", "c.JPG"):
         put(tmp_path / "imgs" / name, IMAGE)
         put(tmp_path / "gt" / f"{name[0]}.png", MASK)

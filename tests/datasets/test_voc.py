@@ -1,4 +1,4 @@
-"""Pascal VOC folders become COCO records: pixels counted from 1, splits, and what is wrong with a file."""
+"""Conversion of Pascal VOC folders to COCO records: pixels counted from 1, splits, and invalid files."""
 
 import json
 
@@ -33,7 +33,7 @@ def write_voc(root, objects_by_stem, folders=("Annotations", "JPEGImages"), size
 
 @pytest.fixture
 def voc(tmp_path):
-    """Six images, the third without objects."""
+    """Write six images, the third without objects."""
     objects = {f"p{i}": [voc_object("cat" if i % 2 else "dog", (1, 1, 60, 40))] for i in range(6)}
     objects["p2"] = []
     return write_voc(tmp_path / "voc", objects)

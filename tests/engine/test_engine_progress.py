@@ -1,4 +1,4 @@
-"""Parts that ask for it are told how far training is: in both loops, in two processes, after a resume."""
+"""Parts that request it receive the training progress: in both loops, in two processes, and after a resume."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def told(outcome: dict[str, Any]) -> list[float]:
 
 
 def once_each(steps: int) -> list[float]:
-    """Every step of the run named once, with their number."""
+    """Return the record in which every step of the run occurs once, with the total number of steps."""
     return [steps] * steps + [0] * (16 - steps)
 
 
@@ -51,7 +51,7 @@ def test_wrapped_models_are_told(toy_config: Path, command: Callable, tmp_path: 
     flags = ["-o", tmp_path / "two", "--json", "--cfg-options", "model.type='ToldNet'"]
     run = command("train.py", toy_config, *flags, launcher=TWO)
     assert run.returncode == 0, run.stderr
-    assert told(json.loads(run.stdout)) == once_each(6)  # half the batches for each of the two
+    assert told(json.loads(run.stdout)) == once_each(6)  # each process takes half of the batches
 
 
 def test_measuring_tells_nothing(toy_config: Path, train_toy: Callable, tmp_path: Path) -> None:

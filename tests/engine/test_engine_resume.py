@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed ends with the bits of one that was not."""
+"""A stopped and resumed run ends with the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BY_SHAPE = {"train_dataloader.batch_sampler": dict(type="mmdet.AspectRatioBatchS
 FORKED = {"env_cfg.mp_cfg.mp_start_method": "fork"}
 TWO_WORKERS = {"train_dataloader.num_workers": 2, "train_dataloader.persistent_workers": True}
 
-# name -> options, and the iteration in which the process is killed
+# name -> options, and the iteration at which the process is killed
 KILLED = {
     "epochs": ({}, 7),
     "epochs, checkpoint in mid-epoch": (MID_EPOCH, 8),
@@ -53,7 +53,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     assert train_apart("killed", {**options, **death}, amp=amp, seed=3) == -9
     resumed = train_toy("unused", options, amp=amp, resume=folder)
     assert resumed["work_dir"] == str(folder)
-    assert resumed["seed"] == 3  # nobody said it again
+    assert resumed["seed"] == 3  # the second command does not repeat the options
     assert_same_run(Path(whole["checkpoint"]), Path(resumed["checkpoint"]))
     assert resumed["metrics"] == whole["metrics"]
     assert Path(resumed["best"]).name == Path(whole["best"]).name
@@ -98,7 +98,7 @@ def weights(outcome: dict[str, Any]) -> dict[str, torch.Tensor]:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_detector_resumes_to_the_same_bits(workers: int, tmp_path: Path) -> None:
-    """The command as a user runs it, killed in the middle of an epoch from outside."""
+    """The command is killed from outside in the middle of an epoch."""
     options = ["train_cfg.max_epochs=4", "train_cfg.val_interval=2", "default_hooks.checkpoint.interval=1"]
     options += [f"train_dataloader.num_workers={workers}", f"train_dataloader.persistent_workers={workers > 0}"]
     line = [

@@ -1,4 +1,4 @@
-"""What a run does besides learning: its folder, its options, its messages."""
+"""Everything in a run except learning: its folder, its options, its messages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A task from a package outside the repository goes through every command, without one change of the zoo.
+"""A task from an external package works with every command, without any change of the zoo.
 
-The packages lie in ``outside``. Each is copied to a temporary folder beside one entry point, and every command runs in
-a process that finds it there.
+The packages are in ``outside``. Each is copied to a temporary folder with one entry point, and every command runs in
+a process that has this folder on its path.
 """
 
 import csv
@@ -20,7 +20,7 @@ OUTSIDE = Path(__file__).parent / "outside"
 
 
 class Plugin:
-    """A package with its one entry point in a folder of its own, and the commands that run with it."""
+    """A package with one entry point in its own folder, and the commands that run with it."""
 
     def __init__(self, folder: Path, package: str):
         self.folder, self.package = folder, folder / package
@@ -38,7 +38,7 @@ class Plugin:
         return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=300)
 
     def done(self, *words: str) -> str:
-        """Run a command that must succeed; return its stdout."""
+        """Run a command that must succeed, and return its stdout."""
         outcome = self.run(*words)
         assert outcome.returncode == 0, outcome.stdout + outcome.stderr
         return outcome.stdout

@@ -1,4 +1,4 @@
-"""The head of classifiers: its losses by hand, soft labels, and labels that do not exist."""
+"""The head of classifiers: losses by hand, soft labels, and labels out of range."""
 
 from __future__ import annotations
 

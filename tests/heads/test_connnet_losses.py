@@ -1,4 +1,4 @@
-"""ConnNet's loss and BiconNets': by hand from probabilities, where logits are extreme, and under autocast."""
+"""Losses of ConnNet and BiconNets: by hand from probabilities, for extreme logits, and under autocast."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def batch(height=9, width=13, classes=1, neighbours=8, seed=0):
 
 
 def by_hand(logits, mask, dice_dims, neighbours):
-    """BiconNets' terms of one class in float64, from probabilities as its code has them."""
+    """Compute BiconNets' terms of one class in float64 from probabilities, like their code."""
     prob, cube, truth = logits.double().sigmoid(), mask_to_connectivity(mask, neighbours).double(), mask.double()
     votes, found = pair_votes(prob, neighbours=neighbours), connectivity_to_map(prob, neighbours=neighbours)
     count = cube.sum(1)

@@ -1,4 +1,4 @@
-"""Connectivity in Mask R-CNN's mask branch: which cube is learnt, and what is pasted where."""
+"""Connectivity in Mask R-CNN's mask branch: the target cube, and the position of pasted masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def head_of(**options):
 
 
 def discs(count=3, side=28):
-    """(count, side, side) of 0 and 1."""
+    """Return (count, side, side) maps of 0 and 1."""
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     return torch.stack([((y - 14) ** 2 + (x - 10 - i) ** 2 < (6 + i) ** 2).float() for i in range(count)])
 

@@ -1,4 +1,4 @@
-"""HMoDE as an ONNX file: from images to the final map at a quarter of the resolution, run by onnxruntime."""
+"""HMoDE as an ONNX file: from images to the final map at a quarter of the resolution, in onnxruntime."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from visionzoo.models.wiring import build_model
 
 
 class _ToDensity(torch.nn.Module):
-    """People per pixel: what a program that serves the file wants."""
+    """People per pixel, the output that a program serves from the file."""
 
     def __init__(self, model):
         super().__init__()

@@ -1,4 +1,4 @@
-"""SCNN as an ONNX file: from images to both kinds of logits, run by onnxruntime."""
+"""SCNN as an ONNX file: from images to both kinds of logits, in onnxruntime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A classifier on images of every kind: the same results in any batch, a table, and bars below the images."""
+"""A classifier on every kind of image: the same results in any batch, a table, and bars below the images."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Counts of images of every kind: density files whose sum is the count, a table, and heat over the images."""
+"""Counts on every kind of image: density files whose sum is the count, a table, and heat maps over the images."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ NAME = "hmode_shanghaitech_a"
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Untrained ones whose densities are not all 0."""
+    """Save untrained weights whose densities are not all 0."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = Inferencer(NAME, "none", tiny=True, device="cpu").model

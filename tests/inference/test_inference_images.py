@@ -1,4 +1,4 @@
-"""Overlays and detections as plain arrays."""
+"""Overlays, and detections as plain arrays."""
 
 import json
 

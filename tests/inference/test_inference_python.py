@@ -1,4 +1,4 @@
-"""Inferencer in Python: any image in, the same results whatever the batch, in order, within bounded memory."""
+"""Inferencer in Python: any image as input, the same results in any batch, in order, within bounded memory."""
 
 import weakref
 
@@ -94,13 +94,13 @@ def test_images_are_let_go(detector):
         assert prediction.image is not None
         most = max(most, sum(ref() is not None for ref in alive))
     assert len(alive) == 60
-    assert most <= 18  # the window of four batches, one read ahead and the one in hand
+    assert most <= 18  # the window of four batches, one image read ahead and the one being processed
 
 
 def test_boxes_are_in_original_pixels(detector):
     result = detector.one(scene(120, 300)).result
     assert result.size == (300, 120)
-    assert result.boxes[:, [0, 2]].max() > 160  # wider than what the network saw
+    assert result.boxes[:, [0, 2]].max() > 160  # beyond the width of the network's input
     assert result.boxes.min() >= 0
     assert (result.boxes[:, [0, 2]].max(), result.boxes[:, [1, 3]].max()) <= (300.01, 120.01)
     written = result.to_json()["scores"]
@@ -242,7 +242,7 @@ def test_wrong_use():
 
 @TRANSFORMS.register_module()
 class LoadImageOfMine(BaseTransform):
-    """A loader whose RGB image must stay RGB."""
+    """A loader of RGB images, which must stay RGB."""
 
     PROVIDES = ("img",)
     CHANNEL_ORDER = "rgb"
@@ -253,7 +253,7 @@ class LoadImageOfMine(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadingBar(BaseTransform):
-    """A transform whose name begins with Load and that loads nothing."""
+    """A transform that loads nothing, although its name begins with Load."""
 
     def transform(self, results):
         return {**results, "level": 7}

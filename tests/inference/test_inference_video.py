@@ -1,4 +1,4 @@
-"""Videos and numbered images: a stream of frames, results as they come, drawn videos, and files that are broken."""
+"""Videos and numbered images: a stream of frames, immediate results, drawn videos, and broken files."""
 
 import json
 import weakref
@@ -117,7 +117,7 @@ def test_frames_are_decoded_as_they_are_needed_and_let_go(inferencer, tmp_path):
         most = max(most, sum(ref() is not None for ref in alive))
         assert len(alive) <= len(kept) + 8
     assert len(kept) == 60
-    assert most <= 10  # those in the window, one in hand and one read ahead
+    assert most <= 10  # those in the window, the one being processed and one read ahead
     assert kept[7].source.value is None
     assert kept[7].record()["frame"] == 7
 
@@ -158,7 +158,7 @@ def test_a_file_named_like_a_pattern_is_that_file(tmp_path):
     assert [source.place.name for source in expand_inputs([tmp_path / "100%d.jpg"])] == ["100%d.jpg"]
 
 
-# --- what the command writes ---
+# --- output of the command --- ---
 
 
 def test_the_command_writes_a_line_for_every_frame_and_a_video(weights, clip, tmp_path, capsys):
@@ -176,7 +176,7 @@ def test_the_command_writes_a_line_for_every_frame_and_a_video(weights, clip, tm
     assert len(list((out / "raw" / "clip").iterdir())) == 12
     drawn = list(read_frames(out / "vis" / "clip.mp4", "clip", clip))
     assert len(drawn) == 12
-    assert drawn[0][1].shape == (48 * 4, 64 * 4, 3)  # enlarged, as images are
+    assert drawn[0][1].shape == (48 * 4, 64 * 4, 3)  # enlarged like images
     assert drawn[0][0].video.fps == 12.5
 
 
@@ -185,7 +185,7 @@ def test_drawn_frames_show_their_results(weights, inferencer, clip, tmp_path):
     drawn = [image for _, image in read_frames(tmp_path / "out" / "vis" / "clip.mp4", "clip", clip)]
     for prediction, frame in zip(inferencer(clip, keep_images=True), drawn, strict=True):
         want = inferencer.draw(prediction.image, prediction.result).repeat(4, 0).repeat(4, 1)
-        assert np.abs(frame.astype(int) - want).mean() < 6  # the codec loses some
+        assert np.abs(frame.astype(int) - want).mean() < 6  # the codec changes some
 
 
 def test_videos_of_one_stem_keep_their_results_apart(weights, clip, tmp_path):
@@ -211,7 +211,7 @@ def test_the_first_frames_make_a_whole_video(weights, clip, tmp_path):
 
 @pytest.fixture
 def broken(tmp_path):
-    """An empty file, one that is no video, one that is cut off in its middle, and one without frames."""
+    """Return an empty file, one that is not a video, one that is truncated in its middle, and one without frames."""
     folder = tmp_path / "broken"
     folder.mkdir()
     whole = save_video(tmp_path / "whole.avi", 40).read_bytes()
@@ -272,7 +272,7 @@ def test_models_of_groups_take_no_videos(clip):
     assert isinstance(source.value, InputError)
 
 
-# --- drawn videos by themselves ---
+# --- drawn videos --- ---
 
 
 def test_odd_sizes_and_frames_of_other_sizes(tmp_path):

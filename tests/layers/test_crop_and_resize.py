@@ -1,4 +1,4 @@
-"""Crops against TensorFlow's definition of crop_and_resize, written out pixel by pixel."""
+"""Crops equal TensorFlow's definition of crop_and_resize, written out pixel by pixel."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from visionzoo.errors import ConfigError
 from visionzoo.layers.crop_and_resize import CropAndResizeExtractor
 
 STRIDE = 16
-HEIGHT, WIDTH = 7, 11  # of the map; the image has 112 x 176 pixels
+HEIGHT, WIDTH = 7, 11  # size of the map; the image has 112 x 176 pixels
 
 
 def crop_and_resize(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
-    """(C, H, W) and y1, x1, y2, x2 as shares of the image to (C, size, size)."""
+    """Crop (C, H, W) at y1, x1, y2, x2 (shares of the image) to (C, size, size)."""
     _, height, width = image.shape
     crop = np.zeros((len(image), size, size))
     for row in range(size):

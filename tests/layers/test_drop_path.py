@@ -1,4 +1,4 @@
-"""Scheduled drop path: nothing at first, the right mean and share later, nothing in evaluation."""
+"""Scheduled drop path: no drops at first, the right mean and share later, no drops in evaluation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_mean_of_many_masks_is_the_input(step: int) -> None:
     keep = 1 - 0.5 * step / 10
     x = torch.randn(3, 2, 4, 5)
     mean = drop(x.repeat(MASKS, 1, 1, 1)).view(MASKS, *x.shape).mean(0)
-    sigma = math.sqrt((1 - keep) / keep / MASKS)  # of a mask's mean
+    sigma = math.sqrt((1 - keep) / keep / MASKS)  # standard deviation of a mask's mean
     assert ((mean - x).abs() <= 3 * sigma * x.abs()).all()
     assert not torch.equal(mean, x)
 

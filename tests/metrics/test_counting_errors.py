@@ -1,4 +1,4 @@
-"""Errors of counts: MAE, RMSE, NAE, folds, NWPU-Crowd's categories, GAME against its recursion."""
+"""Errors of counts: MAE, RMSE, NAE, folds, NWPU-Crowd's categories, and GAME against its recursive definition."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_a_plain_vit_cannot_take_the_place_of_a_pyramid():
 
 @pytest.mark.parametrize("name", ["dla46_c", "tresnet_m"])
 def test_timm_levels_are_counted_from_timms_first(name):
-    """These leave out their first level, or have none, unless told otherwise."""
+    """These models omit their first level, or lack it, by default."""
     backbone = TimmFeatures(name).eval()
     feats = backbone(torch.zeros(1, 3, 64, 64))
     assert backbone.out_strides == (4, 8, 16, 32)

@@ -1,4 +1,4 @@
-"""Density maps against filters of the whole image and against the released rule written out, and their edges."""
+"""Density maps against filters of the whole image and against the released rule written out; edge cases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def drawn(count, seed=0, shape=SHAPE):
 
 
 def matlab_map(points, shape, sigma, size):
-    """The released preprocessing, with rows and columns counted from 1 as it does."""
+    """Compute the released preprocessing, with rows and columns counted from 1."""
     height, width = shape
     found = np.zeros(shape)
     for x, y in points:
@@ -48,7 +48,7 @@ def matlab_map(points, shape, sigma, size):
 
 
 def filtered_map(points, shape, neighbours=3, factor=0.1):
-    """An image filtered for each dot; distances by brute force."""
+    """Filter an image for each dot; compute distances by brute force."""
     rows, columns = np.nonzero(dot_map(points, shape))
     found = np.zeros(shape)
     for row, column in zip(rows, columns):
@@ -60,7 +60,7 @@ def filtered_map(points, shape, neighbours=3, factor=0.1):
     return found
 
 
-# --- one kernel for all ---
+# --- one kernel for all dots --- ---
 
 
 @pytest.mark.parametrize(("sigma", "size"), [(4.0, 15), (2.0, 9), (1.5, 1)])
@@ -105,7 +105,7 @@ def test_a_kernel_larger_than_the_image():
     assert 0 < adaptive_density(np.array([[1, 1]]), (5, 3)).sum() < 1.01
 
 
-# --- as wide as neighbours are far ---
+# --- kernels by distance of neighbours --- ---
 
 
 @pytest.mark.parametrize(("count", "seed"), [(5, 0), (40, 1), (300, 2)])
@@ -161,7 +161,7 @@ def test_dots_are_pixels_inside_once_each():
     assert found.max() == 1
 
 
-# --- counting by pixel ---
+# --- counts by pixel --- ---
 
 
 def test_every_point_counts_at_its_nearest_pixel():
@@ -172,7 +172,7 @@ def test_every_point_counts_at_its_nearest_pixel():
     assert found[2, 3] == 2
 
 
-# --- all of them ---
+# --- all kinds --- ---
 
 
 @pytest.mark.parametrize("make", [*DENSITIES.values(), dot_map, count_map])

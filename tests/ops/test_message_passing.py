@@ -1,4 +1,4 @@
-"""Messages between slices: the definition, its gradients, layouts, half precision, recording, and what is refused."""
+"""Messages between slices: definition, gradients, layouts, half precision, recording, and refused inputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from visionzoo.errors import ConfigError
 from visionzoo.ops.message_passing import pass_messages, pass_messages_by_list
 
 DIRECTIONS = [(2, False), (2, True), (3, False), (3, True)]
-# Few images go through matrix products, many through convolutions.
+# Few images use matrix products, many use convolutions.
 BATCHES = (1, 3, 5)
 SIZES = [(1, 1), (1, 7), (6, 1), (2, 3), (5, 8), (9, 4)]
 
 
 def by_slices(x, weight, bias=None, *, dim, reverse, update_first=True):
-    """The definition: one convolution per slice, by a 2-d kernel as the released code has it."""
+    """Compute the definition: one convolution per slice, with a 2-d kernel as in the released code."""
     half = weight.shape[2] // 2
     kernel, padding = (weight[:, :, None], (0, half)) if dim == 2 else (weight[..., None], (half, 0))
     slices = list(x.split(1, dim))
@@ -32,7 +32,7 @@ def by_slices(x, weight, bias=None, *, dim, reverse, update_first=True):
 
 
 def draw(batch, height, width, kernel, with_bias, seed=0, channels=4):
-    """A map, a kernel and perhaps a bias, in float64, that want gradients."""
+    """Draw a map, a kernel and optionally a bias, in float64, that require gradients."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(batch, channels, height, width, dtype=torch.float64, generator=generator)
     weight = torch.randn(channels, channels, kernel, dtype=torch.float64, generator=generator) * 0.3
@@ -139,7 +139,7 @@ def test_any_layout_gives_the_same_and_stays_as_it_is(batch):
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_autocast_adds_up_in_float32(batch, dtype):
-    """100 columns of messages of 1000 leave half precision's range."""
+    """100 columns of messages of 1000 exceed half precision's range."""
     x = torch.full((batch, 2, 3, 100), 1000.0, requires_grad=True)
     weight = torch.zeros(2, 2, 3)
     weight[:, :, 1] = 0.5

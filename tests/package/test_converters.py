@@ -1,4 +1,4 @@
-"""Converters are found beside the parts, and their keyword arguments are their options."""
+"""Converters are registered beside the parts, and their keyword arguments are their options."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Starting up is cheap: help, lists and configs import no torch, and help no mmengine."""
+"""Startup is fast: help, lists and configs import no torch, and help imports no mmengine."""
 
 import subprocess
 import sys

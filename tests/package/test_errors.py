@@ -1,4 +1,4 @@
-"""Messages help: one sentence first, the nearest name, a bounded list. Errors carry the data of their message."""
+"""Messages help: one sentence first, the nearest name, a bounded list. Errors contain the data of their message."""
 
 import pickle
 

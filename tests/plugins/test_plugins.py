@@ -1,4 +1,4 @@
-"""An installed package adds parts, configs, cards, tasks and twins by one entry point."""
+"""An installed package adds parts, configs, cards, tasks and twins with one entry point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task is one file: it is found by its name, configs must name one, and training chooses checkpoints by it."""
+"""A task is one file: it is found by its name, a config must name one, and it selects the best checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine: resumed, checked, cached, and helpful when they fail."""
+"""Downloads from a server on this machine: resumed, checked, cached, and with helpful errors."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves files, byte ranges too unless the server is told not to; cuts the first answers short on request."""
+    """Serve files, also byte ranges unless the server disables them; on request, truncate the first answers."""
 
     def do_GET(self):
         self.server.ranges.append(self.headers.get("Range"))
@@ -45,7 +45,7 @@ class Handler(SimpleHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Reading checkpoint files: every kind we write, and every broken or dangerous one a user may have."""
+"""Reading checkpoint files: every kind that we write, and every broken or dangerous kind."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ STATE = OrderedDict({"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias"
 
 
 class Evil:
-    """Unpickling it creates ``path``."""
+    """Unpickling this class creates ``path``."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -74,7 +74,7 @@ def test_a_whole_mmengine_checkpoint_needs_no_trust(tmp_path):
 
 
 def test_names_that_numpy_1_wrote(tmp_path):
-    # rewriting bytes inside a zip breaks its checksums, so the legacy format, which has none, is used
+    # zip files have checksums against changed bytes, so the legacy format is used, which has none
     torch.save({"state_dict": STATE, "v": np.float64(1.5)}, tmp_path / "l.pth", _use_new_zipfile_serialization=False)
     old = (tmp_path / "l.pth").read_bytes().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
     (tmp_path / "old.pth").write_bytes(old)

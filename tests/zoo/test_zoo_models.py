@@ -1,4 +1,4 @@
-"""The zoo by name: what there is, models with and without weights, and never a surprise on the network."""
+"""The zoo by name: the list of models, models with and without weights, and no unexpected use of the network."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ from visionzoo.zoo import get_model, list_models
 
 @pytest.fixture
 def no_network(monkeypatch, tmp_path):
-    """Any attempt to connect fails the test; nothing lies in a cache."""
+    """Fail on any attempt to connect; caches are empty."""
 
     def connect(*args, **kwargs):
         raise AssertionError("tried to use the network")
