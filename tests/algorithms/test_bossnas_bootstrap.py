@@ -56,7 +56,7 @@ def test_ensemble_is_the_mean_of_directions() -> None:
     assert (ensemble(told).norm(dim=1) < 0.999).all()
 
 
-def test_each_side_is_told_the_others_ensemble() -> None:
+def test_each_side_learns_the_others_ensemble() -> None:
     a, b, target_a, target_b = torch.randn(4, 6, 5)
     found = path_loss(nn.Identity(), a, b, target_a, target_b)
     assert found == pytest.approx(float(latent_loss(a, target_b) + latent_loss(b, target_a)), abs=1e-6)
@@ -256,7 +256,7 @@ def test_rating_is_the_authors_rating(block: int, best: list) -> None:
     assert max(found.values()) - min(found.values()) > 1e-2
 
 
-def test_rating_leaves_the_pair_as_it_was() -> None:
+def test_rating_leaves_the_pair_unchanged() -> None:
     pair = narrow_pair().train()
     for supernet in (pair.online.supernet, pair.target.supernet):
         supernet.keep_path(0, PATHS[0])  # the rating must not change ops that it creates

@@ -85,7 +85,7 @@ def test_fair_paths_use_every_op_once_in_every_layer() -> None:
 # --------------------------------------------------------------------------- networks of paths
 
 
-def test_the_searched_paths_spell_t0() -> None:
+def test_the_searched_paths_define_t0() -> None:
     with torch.device("meta"):
         t0 = BossNet("T0").design.encoding
     assert encoding_from_best_paths(SEARCHED) == t0
@@ -98,7 +98,7 @@ def test_scales_without_layers_are_empty_stages() -> None:
 
 
 @pytest.mark.parametrize("paths", [[], [(3, 3, 1, 1), (3, 1, 1, 1)], [(0, 0, 2, 0)]])
-def test_paths_that_rise_spell_nothing(paths: list[tuple[int, ...]]) -> None:
+def test_paths_that_rise_define_no_network(paths: list[tuple[int, ...]]) -> None:
     with pytest.raises(ConfigError, match="expected scales that fall"):
         encoding_from_best_paths(paths)
 
@@ -138,7 +138,7 @@ def test_the_authors_files_are_read(tmp_path: Path) -> None:
         "\0",
     ],
 )
-def test_files_hold_nothing_but_data(tmp_path: Path, text: str) -> None:
+def test_files_contain_only_data(tmp_path: Path, text: str) -> None:
     file = tmp_path / "path_rank_0.yml"
     file.write_text(text)
     for read in (read_ranking, read_best_paths):

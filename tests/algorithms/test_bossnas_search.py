@@ -163,7 +163,7 @@ def test_unused_paths_keep_their_weights(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- resuming
 
 
-def test_goes_on_from_a_file_of_best_paths(tmp_path: Path) -> None:
+def test_continues_from_a_file_of_best_paths(tmp_path: Path) -> None:
     small_search(small_settings(tmp_path / "first", blocks=1, epochs=1))
     (file,) = (tmp_path / "first" / "path_rank").glob("bestpath_0_*.yml")
     found = small_search(small_settings(tmp_path / "second", epochs=1, best_paths=str(file)))
@@ -187,7 +187,7 @@ def test_a_finished_search_is_not_done_again(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "path_rank").iterdir()) == files
 
 
-def test_other_settings_are_not_gone_on_with(tmp_path: Path) -> None:
+def test_other_settings_are_not_resumed(tmp_path: Path) -> None:
     small_search(small_settings(tmp_path, blocks=1, epochs=1))
     with pytest.raises(ConfigError, match=r"found lr=2\.0 in place of 1\.0"):
         small_search(small_settings(tmp_path, blocks=1, epochs=1, lr=2.0))
@@ -197,7 +197,7 @@ class Interrupted(Exception):
     """Stand-in for anything that ends a process."""
 
 
-def test_searches_go_on_from_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_searches_resume_from_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The search ends before each of the four steps of two blocks, also in the middle of an accumulated update."""
     changes: dict[str, Any] = dict(epochs=1, update_interval=2, checkpoint_every=1, rating_images=4)
     whole = small_search(small_settings(tmp_path / "whole", **changes))

@@ -130,7 +130,7 @@ def test_state_makes_exactly_the_ops_that_it_holds() -> None:
     assert all(torch.equal(x, other.state_dict()[name]) for name, x in one.state_dict().items())
 
 
-def test_a_copy_has_ops_of_its_own() -> None:
+def test_a_copy_has_separate_ops() -> None:
     one = HyTraSupernet(**NARROW)
     other = copy.deepcopy(one)
     other.prepare(0, [DESCENT[0]], [])

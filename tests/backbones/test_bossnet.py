@@ -123,7 +123,7 @@ def test_multiply_adds_of_other_encodings(name: str, expected: float) -> None:
         ({"encoding": [[0, 1], [1, 0], [0, 0], [1]], "avg_down": False, "act": "relu", "se": False}, (4, 8, 16, 32)),
     ],
 )
-def test_gives_the_strides_that_it_declares(options: dict[str, Any], strides: tuple[int, ...]) -> None:
+def test_has_the_strides_that_it_declares(options: dict[str, Any], strides: tuple[int, ...]) -> None:
     net = tiny(**options)
     assert net.out_strides == strides
     assert net.out_channels == (32, 64, 128, 256)
@@ -141,7 +141,7 @@ def test_variants_have_the_papers_widths_and_strides() -> None:
     assert [net.out_strides[-1] for net in found.values()] == [32, 32, 16]
 
 
-def test_a_chosen_stage_alone_is_the_same_map() -> None:
+def test_a_single_chosen_stage_is_the_same_map() -> None:
     with torch.no_grad():
         last, every = tiny(out_indices=(1, 3))(images()), tiny()(images())
     assert tiny(out_indices=(1, 3)).out_strides == (8, 32)
@@ -149,7 +149,7 @@ def test_a_chosen_stage_alone_is_the_same_map() -> None:
         assert torch.equal(one, other)
 
 
-def test_dilation_begins_behind_the_first_block_of_a_stage() -> None:
+def test_dilation_begins_after_the_first_block_of_a_stage() -> None:
     net = BossNet("tiny", encoding=[[1], [1], [1, 1], [1, 0, 1]], output_stride=8)
     spread = [m.conv2.dilation[0] for stage in (net.layer3, net.layer4) for m in stage if isinstance(m, ResConv)]
     assert spread == [1, 2, 2, 4]
@@ -385,7 +385,7 @@ def test_weights_of_t0_are_refused_by_t0_nose_and_the_reverse() -> None:
         ("resnet50.pth", None),
     ],
 )
-def test_file_names_say_the_variant(name: str, variant: str | None) -> None:
+def test_file_names_contain_the_variant(name: str, variant: str | None) -> None:
     assert named_variant(name) == variant
 
 
@@ -426,7 +426,7 @@ def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
         BossNet("tiny", **options)
 
 
-def test_unknown_names_are_answered() -> None:
+def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'T0_nose'"):
         BossNet("T0_nos")
     with pytest.raises(UnknownName, match="did you mean 'silu'"):

@@ -107,7 +107,7 @@ def test_released_weights_load_and_values_arrive() -> None:
     assert torch.equal(layer.weight, state["final_layer/FC/weights"].T)
 
 
-def test_averages_take_the_place_of_what_they_are_averages_of() -> None:
+def test_averages_replace_the_averaged_weights() -> None:
     state = released("mobile_tf_72x101", "cpu")
     plain = {name: value.numpy() for name, value in state.items()}
     averaged = {name + AVERAGE: value + 1 for name, value in plain.items()}
@@ -169,7 +169,7 @@ def test_a_detectors_weights_go_to_its_two_parts(layout: str) -> None:
         ("mobilenet_v2.pth", None),
     ],
 )
-def test_file_names_say_the_variant(name: str, variant: str | None) -> None:
+def test_file_names_contain_the_variant(name: str, variant: str | None) -> None:
     assert named_variant(name) == variant
 
 

@@ -26,7 +26,7 @@ def test_sizes_are_torchvisions(variant):
 
 
 @pytest.mark.parametrize("variant", ["11", "13_bn"])
-def test_gives_what_torchvision_gives(variant):
+def test_equals_torchvision(variant):
     torch.manual_seed(0)
     theirs = getattr(torchvision.models, f"vgg{variant}")(num_classes=3).eval()
     net = VGG(variant).eval()
@@ -38,7 +38,7 @@ def test_gives_what_torchvision_gives(variant):
     assert [tuple(feat.shape[2:]) for feat in feats] == [(33, 50), (16, 25), (8, 12), (4, 6), (2, 3)]
 
 
-def test_some_stages_alone():
+def test_only_some_stages():
     net = VGG("tiny", out_indices=(1, 2))
     assert (net.out_channels, net.out_strides) == ((16, 16), (2, 4))
     assert [feat.shape[1:] for feat in net(torch.randn(1, 3, 8, 12))] == [(16, 4, 6), (16, 2, 3)]
@@ -46,7 +46,7 @@ def test_some_stages_alone():
 
 
 @pytest.mark.parametrize("kind", [VGG, UnpooledResNet])
-def test_frozen_weights_stay_while_norms_go_on(kind):
+def test_frozen_weights_stay_while_norms_change(kind):
     net = kind("tiny", frozen=True).train()
     assert not any(value.requires_grad for value in net.parameters())
     before = {name: value.clone() for name, value in net.state_dict().items()}

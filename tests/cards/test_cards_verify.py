@@ -96,7 +96,7 @@ def test_changed_model_is_found_by_its_forward(copied, monkeypatch):
     assert not outcome_of(copied(), "forward").passed
 
 
-def test_missing_arrays_say_how_to_write_them(copied):
+def test_missing_arrays_state_how_to_write_them(copied):
     path = copied()
     (path.parent / "arrays" / f"{NAME}.npz").unlink()
     assert f"write it with `visionzoo cards record {NAME}`" in outcome_of(path, "forward").detail
@@ -153,7 +153,7 @@ def test_two_metrics_in_an_evaluator_are_both_measured(around, monkeypatch):
     assert "other/top3" in both
 
 
-def test_difference_knows_nan_shape_and_names():
+def test_difference_handles_nan_shape_and_names():
     assert difference({"a": [1.0, 2.0]}, {"a": [1.0, 2.0]}, 0.0) is None
     assert "a: expected 2 within" in difference({"a": [1.0, 2.0]}, {"a": [1.0, float("nan")]}, 0.1)
     assert "expected 2 numbers, found 1" in difference({"a": [1.0, 2.0]}, {"a": [1.0]}, 0.1)
@@ -243,7 +243,7 @@ def test_verify_command(capsys, tmp_path):
     assert {check["card"] for check in report["checks"]} == {NAME, "fpn_retinanet"}
 
 
-def test_verify_command_fails_with_1_and_says_what(capsys, monkeypatch):
+def test_verify_command_fails_with_1_and_names_the_problem(capsys, monkeypatch):
     monkeypatch.setitem(cards_checks.MEASURE, "build", lambda card, check: {"params": 1, "trainable": 1})
     assert main(["verify", NAME, "--json"]) == 1
     report = json.loads(capsys.readouterr().out)

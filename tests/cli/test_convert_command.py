@@ -28,7 +28,7 @@ def voc(tmp_path):
     return root
 
 
-def test_voc2coco_writes_a_folder_and_says_what(voc, tmp_path, capsys):
+def test_voc2coco_writes_a_folder_and_prints_a_summary(voc, tmp_path, capsys):
     assert main(["voc2coco", str(voc), "-o", str(tmp_path / "out"), "--val-every", "5", "--json"]) == 0
     said = capsys.readouterr()
     summary = json.loads(said.out)
@@ -163,7 +163,7 @@ def test_a_classifier_loads_whole(config, name, tmp_path):
     assert all(torch.equal(value, expected[key]) for key, value in loaded.backbone.state_dict().items())
 
 
-def test_a_backbone_alone_starts_a_detector(tmp_path, capsys):
+def test_a_single_backbone_starts_a_detector(tmp_path, capsys):
     from visionzoo.backbones.dinat import DiNAT
 
     torch.manual_seed(0)

@@ -61,7 +61,7 @@ def test_released_config_is_right(name, tiny):
         ("custom_imports.imports=['nowhere_at_all']", "'nowhere_at_all' cannot be imported"),
     ],
 )
-def test_one_mistake_gives_one_line(detector, option, line):
+def test_one_mistake_is_one_line(detector, option, line):
     found = problems(detector, option)
     assert any(line in text for text in found), found
     assert all(text.startswith("--cfg-options: ") for text in found), found
@@ -98,7 +98,7 @@ def test_mistake_in_the_file_is_named_with_the_file(detector, old, new, line):
     assert all(each.startswith("d.py: ") for each in found), found
 
 
-def test_misspelt_required_argument_is_told_once(detector):
+def test_misspelt_required_argument_is_reported_once(detector):
     detector.write_text(detector.read_text().replace('"mmdet.FPN", out_channels', '"mmdet.FPN", out_chanels'))
     assert len(problems(detector)) == 1
 

@@ -63,7 +63,7 @@ def test_two_users_of_one_helper_do_not_share_it(write):
     assert (cfg.train_dataloader.d[0].x, cfg.val_dataloader.d[0].x) == (2, 1)
 
 
-def test_tiny_merges_replaces_types_and_goes(write):
+def test_tiny_merges_replaces_types_and_is_removed(write):
     write("base.py", "train_cfg = dict(type='E', max_epochs=12)\ntiny = dict(train_cfg=dict(max_epochs=2))\n")
     path = write(
         "a.py",
@@ -125,7 +125,7 @@ def test_broken_file_is_named_with_its_line(write, monkeypatch, tmp_path, text, 
     assert "\n" not in message
 
 
-def test_bytes_that_are_no_text(tmp_path):
+def test_bytes_that_are_not_text(tmp_path):
     path = tmp_path / "a.py"
     path.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(ConfigError, match="UTF-8"):

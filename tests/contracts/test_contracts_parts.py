@@ -57,7 +57,7 @@ def odd_size(subject: Subject) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("size", [ODD, EVEN])
-def test_gives_what_it_declares(subject: Subject, size: tuple[int, int]) -> None:
+def test_returns_what_it_declares(subject: Subject, size: tuple[int, int]) -> None:
     """Channels match, and strides match when rounded up or down where they do not divide the image."""
     if size == ODD and subject.name in NO_ODD_SIZES:
         with pytest.raises(RuntimeError, match=r"size of tensor|is invalid for input of size"):
@@ -118,7 +118,7 @@ def test_autocast_is_finite(subject: Subject, dtype: torch.dtype) -> None:
     assert all(feat.isfinite().all() for feat in feats) != overflows
 
 
-def test_exports_or_says_why(subject: Subject) -> None:
+def test_exports_or_has_a_reason(subject: Subject) -> None:
     if subject.name in NO_EXPORT:
         with pytest.raises(Exception):  # noqa: B017, PT011 (any message of torch; the reason above is for readers)
             torch.export.export(subject.part, (subject.inputs(EVEN),))
@@ -139,7 +139,7 @@ def test_images_of_other_channels_are_refused(name: str, channels: int) -> None:
 
 
 @pytest.mark.parametrize("folder", ["backbones", "necks", "heads"])
-def test_ours_have_a_tiny_variant_and_say_what_they_give(folder: str) -> None:
+def test_ours_have_a_tiny_variant_and_declare_their_outputs(folder: str) -> None:
     for name, cls in own(folder).items():
         assert "tiny" in cls.VARIANTS, name
     subjects = [subject for subject in fast_subjects() if subject.name in own(folder) and subject.kind != "head"]

@@ -137,7 +137,7 @@ def test_a_damaged_image_is_named_when_it_is_read(tree):
 # --- lists ---
 
 
-def test_csv_and_text_give_the_same_samples(tree):
+def test_csv_and_text_have_the_same_samples(tree):
     (tree / "a.csv").write_text("label,path,split\ncat,cat/2.png,x\ndog,dog/1.png,y\n")
     (tree / "a.txt").write_text("cat/2.png cat\ndog/1.png\tdog\n")
     for name in ("a.csv", "a.txt"):
@@ -184,7 +184,7 @@ def test_what_is_wrong_with_lists(tree, name, text, what):
         build("ImageList", data_root=str(tree), ann_file=name, img_folder="train", classes=["cat", "dog"])
 
 
-def test_a_list_that_is_no_text_or_missing(tree):
+def test_a_list_that_is_not_text_or_missing(tree):
     (tree / "a.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="no UTF-8 text"):
         build("ImageList", data_root=str(tree), ann_file="a.txt")
@@ -225,7 +225,7 @@ def test_the_same_address_draws_the_same_bytes(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "twin", "classes"), [("CIFAR10", "cifar10", 10), ("CIFAR100", "cifar100", 100)])
-def test_classes_can_be_told_apart(kind, twin, classes):
+def test_classes_can_be_distinguished(kind, twin, classes):
     """The mean colour of the foreground identifies the class far more often than chance."""
     train, test = (build(kind, data_root=f"tiny://{twin}?train=1000&val=200", split=s) for s in ("train", "test"))
     assert len(train.metainfo["classes"]) == classes
@@ -377,7 +377,7 @@ def test_what_is_wrong_with_crops(scene):
     ],
     ids=lambda cfg: cfg["type"],
 )
-def test_spawned_workers_and_the_first_samples_alone(cfg):
+def test_spawned_workers_and_only_the_first_samples(cfg):
     size = [dict(type="LoadImage"), dict(type="ResizeCrop", size=16)]
     with DefaultScope.overwrite_default_scope("visionzoo"):
         dataset = DATASETS.build({**cfg, "max_samples": 4, "pipeline": size})

@@ -85,13 +85,13 @@ def test_a_sample_is_a_group(tree):
     assert len(build(folder_of(tree, indices=1))) == 1
 
 
-def test_a_jpeg_stands_in_for_a_missing_png(tree):
+def test_a_jpeg_replaces_a_missing_png(tree):
     (tree / "gts/set/dog/a.png").unlink()
     write(tree / "gts/set/dog/a.jpg", np.zeros((12, 15), np.uint8))
     assert build(folder_of(tree)).get_data_info(1)["gt_path"] == [str(tree / "gts/set/dog/a.jpg")]
 
 
-def test_what_is_wrong_with_a_tree_is_told_at_once(tree):
+def test_all_problems_of_a_tree_are_reported_at_once(tree):
     with pytest.raises(DataError, match=r"images/sett: expected one folder of images per group.*did you mean 'set'"):
         build(folder_of(tree, "sett"))
     with pytest.raises(DataError, match=r"nowhere/images/set: expected.*--tiny"):
@@ -114,7 +114,7 @@ def test_what_is_wrong_with_a_tree_is_told_at_once(tree):
 # --- masks ---
 
 
-def test_masks_are_read_as_they_are(tmp_path):
+def test_masks_are_read_unchanged(tmp_path):
     path = tmp_path / "mask.png"
     soft = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
     for pixels, expected in (
@@ -211,7 +211,7 @@ def test_colours_change_and_masks_do_not():
         transform("FlipGroup", prob=2)
 
 
-def test_a_turn_by_so_many_degrees():
+def test_a_rotation_by_given_degrees():
     turned = transform("RotateGroup", prob=1, degrees=1)  # -1 or 0
     seed_everything(0)
     found = turned(scene())["gt_map"]
@@ -241,7 +241,7 @@ def test_pairs_of_equal_size_from_sources_in_turn():
     assert dataset[0]["inputs"][0].shape == (4, 3, 32, 48)
 
 
-def test_at_most_so_many_images_and_partners_of_every_group():
+def test_images_and_partners_of_every_group_are_limited():
     dataset = build(pairs(most=2))
     partners, chosen = set(), set()
     for seed in range(40):
@@ -267,7 +267,7 @@ def test_wrong_pairs(tree):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_loader_gives_the_same_pairs_again(workers):
+def test_a_loader_returns_the_same_pairs_again(workers):
     dataset = build(pairs())
     cfg = dict(
         batch_size=1,

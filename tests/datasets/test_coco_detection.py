@@ -158,7 +158,7 @@ def test_nothing_is_printed(capfd):
 # --- errors ---
 
 
-def test_missing_coco_says_where_how_and_tiny(tmp_path, monkeypatch):
+def test_missing_coco_names_place_command_and_twin(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as error:
         CocoDetection(data_root="data/coco", **TRAIN)
@@ -249,7 +249,7 @@ def test_missing_images_are_counted_and_three_named(record, write, tmp_path):
         CocoDetection(**where)
 
 
-def test_masks_are_asked_for_early(record, write):
+def test_missing_masks_are_reported_early(record, write):
     with pytest.raises(DataError, match=r"with_mask=True, found 3 without \(annotation 1 first\)"):
         CocoDetection(**write(record), pipeline=PIPELINE)
 

@@ -97,7 +97,7 @@ def test_continues_in_pieces_and_from_a_file_placed_by_hand(prepare, server, tmp
     assert not (tmp_path / "train2017").exists()
 
 
-def test_check_says_what_is_missing(prepare, server, tmp_path, capsys):
+def test_check_reports_what_is_missing(prepare, server, tmp_path, capsys):
     assert run(prepare, server, tmp_path, "--check") == 1
     assert "instances_train2017.json: missing" in capsys.readouterr().err
     run(prepare, server, tmp_path)
@@ -119,7 +119,7 @@ def test_a_server_that_sends_nothing_and_a_broken_zip(prepare, server, tmp_path,
     assert "delete it and run again" in capsys.readouterr().err
 
 
-def test_a_server_that_is_away(prepare, server, tmp_path, capsys):
+def test_an_unreachable_server(prepare, server, tmp_path, capsys):
     assert prepare.main([str(tmp_path), "--server", "http://127.0.0.1:9"]) == 2
     assert "run again to continue, or place the file at" in capsys.readouterr().err
 

@@ -141,7 +141,7 @@ def test_the_whole_image_keeps_points_outside():
     assert len(points_inside(np.zeros((0, 2)), SHAPE, (0, 0), (5, 5))) == 0
 
 
-def test_a_multiple_of_the_own_size():
+def test_a_multiple_of_its_size():
     found = RandomCropPoints(multiple=32).transform(drawn())
     assert found["img"].shape == (32, 32, 3)
     assert RandomCropPoints(multiple=64).transform(drawn())["img"].shape == (40, 57, 3)
@@ -174,7 +174,7 @@ def test_flips_of_dots_before_and_after_the_map_are_equal():
     np.testing.assert_allclose(first["gt_density"], second["gt_density"], atol=1e-6)
 
 
-def test_as_often_as_it_says():
+def test_as_often_as_configured():
     np.random.seed(0)
     flipped = [FlipPoints(0.25).transform(drawn())["flip"] for _ in range(400)]
     assert 60 < sum(flipped) < 140

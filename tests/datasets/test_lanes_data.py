@@ -81,7 +81,7 @@ def test_a_list_for_training():
             assert (mask[y, x] == value).mean() > 0.9  # lanes meet at the horizon
 
 
-def test_blank_lines_and_empty_files_are_kept_as_they_are():
+def test_blank_lines_and_empty_files_are_kept_unchanged():
     dataset = culane(split="train")
     samples = [dataset.get_data_info(index) for index in range(10)]
     assert [len(lane) for lane in samples[1]["gt_lanes"]][-1] == 0
@@ -91,7 +91,7 @@ def test_blank_lines_and_empty_files_are_kept_as_they_are():
     assert samples[0]["gt_lanes"][1][:2, 1].tolist() == [118.0, 116.0]
 
 
-def test_scenarios_alone_and_together():
+def test_single_and_joined_scenarios():
     together = culane(split="test_split")
     assert len(together) == 11
     order = [together.get_data_info(index)["scenario"] for index in range(11)]
@@ -197,7 +197,7 @@ def test_lanes_of_a_text():
         ("1 2 inf 4", "line 1"),
     ],
 )
-def test_broken_lines_say_where(text, message):
+def test_broken_lines_name_their_place(text, message):
     with pytest.raises(DataError, match=message):
         lanes_from_text(text, "a/b.lines.txt")
 
@@ -292,7 +292,7 @@ def test_tusimple_files_that_are_wrong(labels):
         tusimple(labels, label_files=[])
 
 
-def test_results_are_written_as_they_are_read(tmp_path):
+def test_results_are_written_in_the_format_of_the_reader(tmp_path):
     line = tusimple_line("clips/1/20.jpg", [[-2, 5.5]], [240, 250], 12.5)
     (tmp_path / "a.json").write_text(line + "\n\n")
     records = read_tusimple(tmp_path / "a.json", ("raw_file", "lanes", "run_time"))
@@ -321,7 +321,7 @@ def test_places_of_lanes_by_their_angle():
     assert [lane is not None for lane in lane_slots([left, right], 6)] == [False, False, True, True, False, False]
 
 
-def test_short_lanes_keep_their_place_but_do_not_exist():
+def test_short_lanes_keep_their_slot_but_do_not_exist():
     far_left, left = straight(150, 0), straight(150, 100, 3)
     slots = lane_slots([left, far_left, straight(150, 160, 1)])
     assert slots[0] is far_left

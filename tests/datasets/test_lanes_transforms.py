@@ -68,7 +68,7 @@ def test_masks_are_read_and_existence_is_the_lists(tmp_path):
     assert "gt_lanes" not in loaded
 
 
-def test_existence_is_what_the_mask_shows_where_no_list_says_it(tmp_path):
+def test_existence_follows_from_the_mask_where_no_list_has_it(tmp_path):
     path = put(tmp_path / "a.png", np.where(sample()["gt_seg_map"] == 2, 0, sample()["gt_seg_map"]))
     loaded = transform(type="LoadLaneMask")({"img": np.zeros((H, W, 3)), "img_path": "a.jpg", "gt_path": path})
     assert loaded["gt_exist"].tolist() == [1, 0, 1, 1]

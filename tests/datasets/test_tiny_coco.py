@@ -56,7 +56,7 @@ def test_area_and_box_are_those_of_the_decoded_mask(twin, split):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_objects_hide_one_another_but_share_no_pixel(twin, split):
+def test_objects_hide_each_other_and_share_no_pixel(twin, split):
     index = COCO(twin / "annotations" / f"instances_{split}.json")
     overlapping = 0
     for image_id in index.imgs:
@@ -209,7 +209,7 @@ def test_outline_of_a_pixel_and_of_two_that_touch_at_a_corner():
     np.testing.assert_array_equal(decode(trace_outline(mask), mask.shape), mask)
 
 
-def test_holes_are_seen():
+def test_holes_are_detected():
     ring = np.ones((5, 6), bool)
     assert not has_hole(ring)
     ring[2, 2] = False

@@ -39,7 +39,7 @@ def test_numbers_of_every_kind_are_kept(kind: str, tmp_path: Path) -> None:
     assert "m  2.0000" in as_text({"m": KINDS[kind]}, rows)
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_values_that_are_not_numbers_are_left_out() -> None:
     assert scalars({"a": "text", "b": None, "c": np.zeros(2), "d": torch.zeros(2), "e": [1.0]}) == {}
 
 

@@ -128,7 +128,7 @@ def test_another_seed_changes_the_weights(train_toy: Callable) -> None:
     assert not torch.equal(first["stem.weight"], second["stem.weight"])
 
 
-def test_validation_leaves_training_alone(train_toy: Callable) -> None:
+def test_validation_does_not_affect_training(train_toy: Callable) -> None:
     often = train_toy("often", {"train_cfg.val_interval": 1})
     once = train_toy("once", {"train_cfg.val_interval": 3})
     assert_equal(weights(often), weights(once), "state_dict")
@@ -148,7 +148,7 @@ def test_a_signal_saves_between_two_iterations(
     assert_equal(weights(resumed), weights(whole), "state_dict")
 
 
-def test_a_stopped_command_says_how_to_go_on(toy_config: Path, command: Callable, tmp_path: Path) -> None:
+def test_a_stopped_command_shows_how_to_resume(toy_config: Path, command: Callable, tmp_path: Path) -> None:
     asked = {"model.die_at": 6, "model.signal_name": "SIGINT", "model.marker": str(tmp_path / "asked")}
     folder = tmp_path / "stopped"
     flags = ["--allow-new", "--cfg-options", *as_flags(asked)]

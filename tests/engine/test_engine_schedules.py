@@ -68,7 +68,7 @@ def test_nasnets_staircase_falls_after_every_2_4_epochs():
     np.testing.assert_allclose(found[[0, 239, 240, 479, 480, 720]], 1.5 * 0.97 ** np.array([0, 0, 1, 1, 2, 3]))
 
 
-def test_a_resumed_schedule_goes_on_with_the_same_values():
+def test_a_resumed_schedule_continues_with_the_same_values():
     whole = optimizer()
     want = rates(whole, WarmupCosineLR(whole, end=9, warmup=3), 9)
     first = optimizer()
@@ -163,7 +163,7 @@ def test_layers_of_a_resnet_and_of_a_backbone_without_lists():
     assert layer_depths(plain)["second.weight"] == 2
 
 
-def test_rates_shrink_towards_the_stem_and_weights_alone_decay():
+def test_rates_shrink_towards_the_stem_and_only_weights_decay():
     model = Model()
     found = settings(model, wrapper_of(model, layer_decay=0.5))
     assert set(found) == {name for name, _ in model.named_parameters()}

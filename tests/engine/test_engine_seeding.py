@@ -32,7 +32,7 @@ class Draws:
         return index, random.random(), float(np.random.rand()), torch.rand(1).item()
 
 
-def test_a_sample_depends_on_seed_epoch_turn_and_index_alone() -> None:
+def test_a_sample_depends_only_on_seed_epoch_turn_and_index() -> None:
     data = SeededDataset(Draws(), seed=3)
     first = data[SampleKey(2, 1, 0)]
     random.random(), np.random.rand(), torch.rand(7)
@@ -44,7 +44,7 @@ def test_a_sample_depends_on_seed_epoch_turn_and_index_alone() -> None:
         assert all(a != b for a, b in zip(first[1:], other[1:]))
 
 
-def test_drawing_samples_leaves_the_process_alone() -> None:
+def test_drawing_samples_does_not_affect_the_process() -> None:
     seed_everything(1)
     expected = random.random(), np.random.rand(), torch.rand(1).item()
     seed_everything(1)
@@ -71,7 +71,7 @@ SAMPLERS = {
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_skipping_gives_the_rest_of_the_same_epoch(name: str) -> None:
+def test_skipping_returns_the_rest_of_the_same_epoch(name: str) -> None:
     def batches(epoch: int, start: int = 0) -> list[list[SampleKey]]:
         torch.rand(3)  # earlier draws do not matter
         made = SeededBatches(BatchSampler(SAMPLERS[name](), 2, drop_last=False), seed=5)

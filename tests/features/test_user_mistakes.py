@@ -248,7 +248,7 @@ def weights(tmp_path):
     return path
 
 
-def test_a_broken_image_is_reported_and_the_others_go_on(answer, weights, tmp_path):
+def test_a_broken_image_is_reported_and_the_others_are_processed(answer, weights, tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     cv2.imwrite(str(images / "a.png"), np.full((61, 83, 3), 127, np.uint8))

@@ -36,5 +36,5 @@ def is_huge(case: Path) -> bool:
         return False
 
 
-def test_gives_the_authors_numbers(golden_case: Path) -> None:
+def test_equals_the_authors_numbers(golden_case: Path) -> None:
     assert not failures(golden_case)

@@ -70,7 +70,7 @@ def test_an_unknown_system_fails(tmp_path: Path) -> None:
         failures(copy_case(SHIFT, tmp_path / "nothing_like_it"))
 
 
-def test_an_output_that_the_port_does_not_give_fails(tmp_path: Path) -> None:
+def test_an_output_that_the_port_does_not_return_fails(tmp_path: Path) -> None:
     case = copy_case(SHIFT, tmp_path / "rcnet", outputs=[])
     change_arrays(case, unheard=np.zeros(2))
     assert failures(case) == ["unheard: the port gave no such output"]
@@ -230,7 +230,7 @@ def test_strides() -> None:
         strided(array, "[exit()]")
 
 
-def test_nasnet_gives_cells_in_training_as_well():
+def test_nasnet_returns_cells_in_training_as_well():
     """A training case may request maps of cells; before any weight changes they equal those of eval mode."""
     path = HERE / "nasnet" / "cifar_32_train_step0"
     case, stored = read_case(path)

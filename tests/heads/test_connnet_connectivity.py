@@ -83,7 +83,7 @@ def test_classes_follow_each_other(neighbours):
 
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
-def test_instances_are_connected_to_themselves_alone(neighbours):
+def test_instances_are_connected_only_to_themselves(neighbours):
     ids = torch.randint(0, 4, (2, 6, 9), generator=torch.Generator().manual_seed(3))
     expected = cube_by_loop(ids, neighbours, same=lambda a, b: a == b != 0)
     assert torch.equal(mask_to_connectivity(ids, neighbours, instance_ids=True), expected)
@@ -91,7 +91,7 @@ def test_instances_are_connected_to_themselves_alone(neighbours):
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
 @pytest.mark.parametrize("size", SIZES)
-def test_both_ends_say_the_same(size, neighbours):
+def test_both_ends_agree(size, neighbours):
     cube = mask_to_connectivity(random_mask(*size, classes=2), neighbours)
     assert torch.equal(cube, shift_to_partner(cube, neighbours))
 
@@ -135,7 +135,7 @@ def test_votes_by_loop(size, neighbours):
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
 @pytest.mark.parametrize("reduce", REDUCTIONS)
-def test_a_perfect_cube_gives_its_mask_without_lonely_pixels(reduce, neighbours):
+def test_a_perfect_cube_returns_its_mask_without_isolated_pixels(reduce, neighbours):
     mask = random_mask(8, 11)
     lonely = torch.zeros_like(mask, dtype=torch.bool)
     for b, y, x in mask.nonzero().tolist():

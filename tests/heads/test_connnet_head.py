@@ -78,7 +78,7 @@ def test_non_local_block_is_the_input_at_the_start(size, sub_sample):
         assert not relation.out[1].weight.any()
 
 
-def test_non_local_block_pools_large_maps_alone():
+def test_non_local_block_pools_only_large_maps():
     block = NonLocalBlock(4).eval()
     assert block.attention(torch.randn(1, 4, 32, 32)).shape == (1, 1024, 1024)
     assert block.attention(torch.randn(1, 4, 32, 34)).shape == (1, 32 * 34, 16 * 17)
@@ -170,7 +170,7 @@ def test_an_empty_mask_is_learnt_from():
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
-def test_instances_are_told_apart_where_the_truth_does():
+def test_instances_are_separated_where_the_truth_has_ids():
     ids = torch.zeros(64, 96, dtype=torch.uint8)
     ids[10:30, 10:40], ids[10:30, 40:60] = 7, 9
     head, samples = head_of(), [sample((64, 96)) for _ in range(2)]

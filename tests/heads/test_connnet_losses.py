@@ -68,7 +68,7 @@ def test_bicon_of_classes_is_the_mean_of_classes():
 @pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 1), (7, 8)])
 @pytest.mark.parametrize("level", [0.0, 20.0, 200.0, -200.0])
 @pytest.mark.parametrize("salient", [True, False])
-def test_extreme_logits_give_finite_losses_and_gradients(mode, size, level, salient):
+def test_extreme_logits_have_finite_losses_and_gradients(mode, size, level, salient):
     logits = torch.full((2, 8, *size), level, requires_grad=True)
     mask = torch.full((2, 1, *size), salient)
     loss = sum(ConnectivityLoss(mode)(logits, mask).values())

@@ -75,7 +75,7 @@ def test_masks_are_pasted_into_their_boxes(pair):
     assert found.masks.sum() == wanted.sum()
 
 
-def test_no_detection_gives_no_mask():
+def test_no_detection_has_no_mask():
     meta = dict(ori_shape=(70, 90), img_shape=(70, 90), scale_factor=(1.0, 1.0))
     nothing = InstanceData(bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long))
     (found,) = head_of().predict_by_feat([torch.zeros(0, 8, 28, 28)], [nothing], [meta], TEST_CFG, rescale=True)

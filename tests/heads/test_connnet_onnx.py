@@ -53,7 +53,7 @@ def run_recorded(whole, images, path):
         pytest.param(dict(pair="mean", neighbours=4, num_classes=2), (75, 101), id="classes", marks=pytest.mark.slow),
     ],
 )
-def test_onnxruntime_gives_the_same_maps(options, size, tmp_path):
+def test_onnxruntime_returns_the_same_maps(options, size, tmp_path):
     whole = whole_model(**options)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

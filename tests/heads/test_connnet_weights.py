@@ -88,7 +88,7 @@ def named(reference, kind):
 
 
 @pytest.mark.parametrize("kind", ["torchvision", "timm", "mmpretrain", "parallel"])
-def test_weights_of_each_kind_give_the_same_maps(reference, kind):
+def test_weights_of_each_kind_return_the_same_maps(reference, kind):
     net = trunk()
     net.load_state_dict(convert(named(reference, kind)))
     net.eval()

@@ -99,7 +99,7 @@ def test_counts_on_any_backbone(backbone, size):
     torch.testing.assert_close(counts, full, rtol=1e-4, atol=1e-4)
 
 
-def test_counts_behind_a_neck():
+def test_counts_after_a_neck():
     model = model_of(RESNET, neck=dict(type="RCNet", variant="tiny"))
     with torch.no_grad():
         (found,) = model(drawn_images(1, (96, 160)), samples_of((96, 160), [(96, 160)]), mode="predict")
@@ -174,7 +174,7 @@ def test_relu_keeps_densities_above_0():
         torch.testing.assert_close(after.pred_density, before.pred_density.relu())
 
 
-def test_a_image_alone_counts_as_in_a_batch():
+def test_a_single_image_counts_as_in_a_batch():
     model, images = model_of(RESNET), drawn_images(4, ODD)
     with torch.no_grad():
         together = model(images, samples_of(ODD, [ODD] * 4), mode="predict")

@@ -211,7 +211,7 @@ def test_chunked_affinity_has_the_same_gradient():
     torch.testing.assert_close(ours, theirs)
 
 
-def test_no_tensor_grows_with_the_square(monkeypatch):
+def test_no_tensor_is_quadratic(monkeypatch):
     """No tensor of the forward pass or kept for the backward pass grows with the square of the pixels."""
     sizes = []
     query, key = (torch.randn(12, 4, 6, 5, requires_grad=True) for _ in range(2))
@@ -313,7 +313,7 @@ def test_a_group_depends_on_its_images_and_on_no_others():
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 50])
-def test_few_images_at_once_give_the_same(at_once):
+def test_few_images_at_once_have_the_same_result(at_once):
     model = sensitive()
     images = torch.randn(5, 3, 33, 48)
     whole = forward(model, images, 5)
@@ -330,7 +330,7 @@ def test_odd_groups_and_sizes(size, shape):
     assert all(one.dtype == torch.float32 and 0 <= float(one.min()) <= float(one.max()) <= 1 for one in found)
 
 
-def test_a_single_image_gives_one_map():
+def test_a_single_image_has_one_map():
     model = tiny().eval()
     found = model(torch.randn(1, 3, 32, 48), [TaskSample(metainfo=dict(ori_shape=(20, 30)))], mode="predict")
     assert found[0].pred_map.shape == (20, 30)
@@ -405,7 +405,7 @@ def test_every_switch_trains(options, expected):
 
 
 @pytest.mark.parametrize("backbone", [dict(type="DiNAT", variant="tiny"), dict(type="timm.resnet18")])
-def test_any_encoder_goes_with_it(backbone):
+def test_any_encoder_fits(backbone):
     torch.manual_seed(0)
     model = model_of(backbone, variant="tiny", num_classes=5)
     losses = model.train()(torch.randn(4, 3, 65, 97), [group(2, (65, 97)), group(2, (65, 97))], mode="loss")

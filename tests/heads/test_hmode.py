@@ -113,7 +113,7 @@ def test_padding_counts_nothing():
         assert sample.pred_density.shape == grid
 
 
-def test_a_image_alone_counts_as_in_a_batch():
+def test_a_single_image_counts_as_in_a_batch():
     model, size = model_of(), (75, 101)
     images = drawn_images(4, size)
     with torch.no_grad():
@@ -218,7 +218,7 @@ def test_losses_of_a_batch_are_the_mean_of_its_images():
 
 
 @pytest.mark.parametrize("log_para", [100.0, 1.0])
-def test_somebody_is_where_density_is_above_the_threshold_whatever_log_para(log_para):
+def test_people_are_where_density_is_above_the_threshold_for_any_log_para(log_para):
     head = HMoDEHead([8, 8, 8], [4, 8, 16], "tiny", log_para=log_para)
     target = torch.full((1, 32, 32), 0.5e-5)
     target[0, :16] = 2e-5
@@ -333,7 +333,7 @@ def test_a_margin_takes_the_zero_map_its_charm():
     assert local_counting_losses(truth, target, margin=1.0)[1].item() == pytest.approx(0, abs=1e-3)
 
 
-def test_the_relative_loss_starts_when_told():
+def test_the_relative_loss_starts_at_its_step():
     model, size = model_of(relative=True, relative_from=0.5), (64, 96)
     images, samples = drawn_images(2, size), samples_of(size, [size] * 2)
     model.head.set_training_progress(4, 10)

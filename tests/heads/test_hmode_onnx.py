@@ -21,7 +21,7 @@ class _ToDensity(torch.nn.Module):
 
 
 @pytest.mark.parametrize("size", [(75, 101), pytest.param((64, 96), marks=pytest.mark.slow)])
-def test_onnxruntime_gives_the_same_density(size, tmp_path):
+def test_onnxruntime_returns_the_same_density(size, tmp_path):
     torch.manual_seed(0)
     model = build_model(
         dict(

@@ -131,7 +131,7 @@ def test_losses_by_hand():
     assert set(losses) == {"loss_map", "loss_exist"}
 
 
-def test_existence_is_read_off_the_map_where_the_list_says_nothing():
+def test_existence_is_read_from_the_map_where_the_list_lacks_it():
     label = torch.zeros(64, 96, dtype=torch.uint8)
     label[40:, 5], label[40:, 60] = 2, 3
     both = [sample_of(gt_map=label), sample_of(gt_map=label, gt_exist=torch.tensor([0.0, 1.0, 1.0, 0.0]))]
@@ -249,7 +249,7 @@ def test_settings_of_rows():
     assert [lane[:, 1].tolist() for lane in found.pred_lanes] == [[599.0, 499.0, 399.0]] * 4
 
 
-def test_one_image_gives_what_three_give():
+def test_one_image_equals_its_result_among_three():
     head = tiny_head(exist_threshold=0.0, rows=dict(threshold=0.0))
     for value in head.messages.parameters():
         torch.nn.init.normal_(value, std=0.1)
@@ -278,7 +278,7 @@ def test_mixed_precision_stays_finite(dtype):
 # --- settings ---
 
 
-def test_messages_are_as_asked():
+def test_messages_follow_their_settings():
     head = tiny_head(kernel=3, directions=("up", "left"), message_bias=True, update_first=False, lanes=6)
     assert list(head.messages) == ["up", "left"]
     assert head.messages["up"].weight.shape == (16, 16, 3)

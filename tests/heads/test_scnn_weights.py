@@ -146,7 +146,7 @@ def test_a_port_file_without_the_biases_that_torch7_lacks(ours):
     assert set(found) == set(ours)
 
 
-def test_the_trunk_alone(ours):
+def test_only_the_trunk(ours):
     found = convert({"net": port(ours)})
     with torch.device("meta"):
         assert list(found) == list(VGG("16_bn", large_field=True).state_dict())
@@ -206,7 +206,7 @@ def test_files_that_are_not_whole(ours, change, message):
         convert_model(state)
 
 
-def test_files_say_what_images_they_want(ours):
+def test_files_state_their_image_size(ours):
     whole = port(ours)
     assert input_of(whole) == {
         "mean": [123.675, 116.28, 103.53],
@@ -231,7 +231,7 @@ def test_loading_warns_of_another_normalisation(ours, tmp_path, mean, warns, rec
 
 
 @pytest.mark.parametrize("meta", ['{"input": 3}', '{"input": {"mean": "red", "std": [null]}}', "[]"])
-def test_headers_that_say_something_else_are_no_error(tmp_path, meta, recwarn):
+def test_headers_with_other_content_are_not_an_error(tmp_path, meta, recwarn):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", metadata={"meta": meta})
     preprocessor = TaskPreprocessor([0.0] * 3, [1.0] * 3)
     warn_of_other_normalisation(torch.nn.ModuleDict({"data_preprocessor": preprocessor}), tmp_path / "x.safetensors")

@@ -81,7 +81,7 @@ def test_images_keep_folders_and_stems(run, images):
     np.testing.assert_array_equal(beside[:, -360:], overlay)
 
 
-def test_files_are_whole_and_say_what_was_run(run, images):
+def test_files_are_complete_and_state_the_run(run, images):
     assert run(images / "a.jpg", images / "b.png", "-o", run.out, "--vis", "none", "--seed", "3") == 0
     assert files(run.out) == ["predictions.coco.json", "predictions.jsonl", "run.json"]
     about = json.loads((run.out / "run.json").read_text())

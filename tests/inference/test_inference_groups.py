@@ -83,7 +83,7 @@ def test_images_in_memory_are_one_group(inferencer):
     assert found[1].image.shape == (61, 45, 3)
 
 
-def test_a_broken_image_stops_who_asks_for_it(inferencer, folders):
+def test_a_broken_image_raises_when_it_is_read(inferencer, folders):
     with pytest.raises(DataError, match=r"x\.jpg"):
         list(inferencer(folders))
 

@@ -201,7 +201,7 @@ def test_whole_rows_are_whole_numbers():
     assert line["lanes"] == [[13.0, 12.0, 10.0]]
 
 
-def test_old_results_are_taken_away_and_nothing_else(weights, tmp_path):
+def test_only_old_results_are_removed(weights, tmp_path):
     Image.fromarray(scene(59, 164)).save(tmp_path / "a.jpg")
     out = tmp_path / "out"
     infer(weights, out, tmp_path / "a.jpg")

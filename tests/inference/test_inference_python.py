@@ -107,7 +107,7 @@ def test_boxes_are_in_original_pixels(detector):
     assert written == sorted(written, reverse=True)
 
 
-def test_every_wrapping_of_one_image_gives_one_result(detector):
+def test_every_form_of_one_image_has_one_result(detector):
     image = scene(60, 90)
     forms = [
         image,
@@ -170,7 +170,7 @@ def test_broken_images_are_raised_or_reported(detector, images):
         list(detector([{}]))
 
 
-def test_weights_that_give_nan_are_reported(detector, monkeypatch):
+def test_weights_with_nan_outputs_are_reported(detector, monkeypatch):
     def nan(data):
         samples = type(detector.model).test_step(detector.model, data)
         for sample in samples:
@@ -198,7 +198,7 @@ def test_images_are_kept_only_on_request(detector):
     assert (detector.draw(prediction.image, prediction.result) != prediction.image).any()
 
 
-def test_the_callers_image_stays_as_it_is_and_files_are_not_copied(tmp_path):
+def test_the_callers_image_is_unchanged_and_files_are_not_copied(tmp_path):
     prepare = Preparation([dict(type="LoadImage"), dict(type="PackTaskInputs")])
     image = scene(60, 90)
     tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)

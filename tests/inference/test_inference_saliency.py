@@ -57,7 +57,7 @@ def test_batches_change_nothing(inferencer):
         np.testing.assert_allclose(one.map, other.map, atol=2e-5)
 
 
-def test_a_threshold_takes_the_place_of_the_models_decision(inferencer):
+def test_a_threshold_replaces_the_models_decision(inferencer):
     image = scene(60, 80)
     own, strict = inferencer.one(image).result, inferencer.one(image, score_threshold=0.3).result
     assert np.array_equal(own.map, strict.map)

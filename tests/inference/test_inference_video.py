@@ -102,7 +102,7 @@ def test_a_folder_whose_name_ends_like_a_video_is_a_folder(tmp_path):
     assert source.place.as_posix() == "drive.MP4/00000.jpg"
 
 
-def test_frames_are_decoded_as_they_are_needed_and_let_go(inferencer, tmp_path):
+def test_frames_are_decoded_on_demand_and_released(inferencer, tmp_path):
     alive, most = [], 0
     sources = expand_inputs([save_video(tmp_path / "long.mp4", 60)])
 
@@ -222,7 +222,7 @@ def broken(tmp_path):
     return folder
 
 
-def test_broken_videos_are_reported_and_others_go_on(weights, broken, clip, tmp_path, capsys):
+def test_broken_videos_are_reported_and_others_are_processed(weights, broken, clip, tmp_path, capsys):
     out = tmp_path / "out"
     assert infer(weights, out, broken, clip, "--vis", "overlay") == 1
     said = capsys.readouterr().err
@@ -256,7 +256,7 @@ def test_in_python_a_broken_video_raises_after_its_last_frame(inferencer, broken
     assert len(seen) > 5
 
 
-def test_a_video_in_a_list_that_is_missing_fails_for_itself(weights, clip, tmp_path):
+def test_a_missing_video_of_a_list_fails_separately(weights, clip, tmp_path):
     (tmp_path / "list.txt").write_text(f"gone.mp4\n{clip}\n")
     assert infer(weights, tmp_path / "out", f"@{tmp_path / 'list.txt'}", "--max-samples", "3", "--vis", "none") == 1
     first, *others = lines(tmp_path / "out")
@@ -289,7 +289,7 @@ def test_odd_sizes_and_frames_of_other_sizes(tmp_path):
     assert [path.name for path in video.path.parent.iterdir()] == ["v.mp4"]
 
 
-def test_an_unfinished_video_is_taken_away(tmp_path):
+def test_an_unfinished_video_is_removed(tmp_path):
     video = DrawnVideo(tmp_path / "v.mp4", scene(32, 32), 10)
     video.add(scene(32, 32))
     video.close(complete=False)

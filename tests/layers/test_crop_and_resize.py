@@ -73,7 +73,7 @@ def test_boxes_are_enlarged_about_their_middles() -> None:
     torch.testing.assert_close(extractor([feat], small, roi_scale_factor=2.0), extractor([feat], large))
 
 
-def test_no_boxes_give_no_crops_and_gradients_pass() -> None:
+def test_without_boxes_there_are_no_crops_and_gradients_pass() -> None:
     extractor = CropAndResizeExtractor(5, 3, [STRIDE])
     feat = feats().requires_grad_()
     assert extractor([feat], ROIS[:0]).shape == (0, 3, 5, 5)

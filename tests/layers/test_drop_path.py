@@ -38,7 +38,7 @@ def test_nothing_is_dropped_at_first_in_evaluation_and_with_probability_one() ->
         assert drop(x) is x
 
 
-def test_images_are_dropped_whole_and_each_call_anew() -> None:
+def test_images_are_dropped_whole_and_each_call_draws_again() -> None:
     torch.manual_seed(0)
     drop, x = layer(0.5, 1.0), torch.ones(200, 3, 4, 5)
     first, second = drop(x), drop(x)

@@ -113,7 +113,7 @@ def test_all_twelve_numbers_equal_pycocotools(scene, iou_type, backend):
 
 @pytest.mark.parametrize("backend", ["faster", "pycocotools"])
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
-def test_further_ious_equal_pycocotools_with_each_alone(scene, iou_type, backend):
+def test_further_ious_equal_pycocotools_one_at_a_time(scene, iou_type, backend):
     further = {"mAP_50": 0.5, "mAP_70": 0.7, "mAP_62.5": 0.625, "mAP_98": 0.98, "mAP_30": 0.3}
     scores = score_detections(*scene, iou_type, backend=backend, iou_thrs=list(further.values()))
     for name, iou in further.items():
@@ -132,7 +132,7 @@ def test_a_part_of_the_images(scene, backend):
     np.testing.assert_allclose(list(numbers.values()), by_pycocotools(*scene, "bbox", image_ids), rtol=0, atol=1e-12)
 
 
-def test_inputs_are_left_as_they_were(scene):
+def test_inputs_are_unchanged(scene):
     before = json.dumps(scene)
     for iou_type in ("bbox", "segm"):
         for backend in ("faster", "pycocotools"):
@@ -250,7 +250,7 @@ def evaluate(metric, batch):
 
 
 @pytest.mark.parametrize("as_tensor_masks", [False, True])
-def test_the_adapter_gives_the_same_numbers(scene, ann_file, as_tensor_masks):
+def test_the_adapter_returns_the_same_numbers(scene, ann_file, as_tensor_masks):
     classes = ("dog", "cat", "never seen")  # not in the file's order
     metric = METRICS.build({"type": "CocoMetric", "metric": ["bbox", "segm"]})
     metric.dataset_meta = {"classes": classes, "ann_file": ann_file}

@@ -34,7 +34,7 @@ def evaluate(metric, samples):
 # --- numbers ---
 
 
-def test_counts_are_points_and_not_what_a_map_says():
+def test_counts_are_points_and_not_sums_of_maps():
     numbers = evaluate(METRICS.build({"type": "CountMetric"}), SAMPLES)
     errors = count_errors([float(s["pred_count"]) for s in SAMPLES], [len(s["gt_points"]) for s in SAMPLES])
     assert numbers == {
@@ -83,7 +83,7 @@ def test_categories_and_their_means(monkeypatch):
     assert len(said) == 1
 
 
-def test_inside_the_region_alone():
+def test_only_inside_the_region():
     roi = np.zeros((8, 12), np.uint8)
     roi[:, :6] = 1
     one = {
@@ -133,7 +133,7 @@ def run_ranks(folder, *launcher):
     return [json.loads(row) for row in done.stdout.splitlines() if row.startswith("{")]
 
 
-def test_two_processes_give_the_numbers_of_one(tmp_path):
+def test_two_processes_return_the_numbers_of_one(tmp_path):
     found = run_ranks(tmp_path, *TWO)
     assert [rank["share"] for rank in found] == [4, 4]  # one sample occurs in both
     want = evaluate(CountMetric(game_levels=(0, 2), categories=("level",)), SAMPLES)

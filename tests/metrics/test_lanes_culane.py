@@ -34,7 +34,7 @@ def test_the_spline_is_the_natural_one_over_the_length_so_far():
 
 
 @pytest.mark.parametrize("points", [0, 1, 2])
-def test_few_points_stay_as_they_are(points):
+def test_few_points_are_unchanged(points):
     np.testing.assert_array_equal(spline_points(LANE[:points]), LANE[:points])
 
 

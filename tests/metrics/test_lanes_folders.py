@@ -61,7 +61,7 @@ def folder(culane, found, tmp_path_factory):
 # --- CULane's folders ---
 
 
-def test_folders_give_the_table_of_the_scenarios(culane, found, folder):
+def test_folders_return_the_table_of_the_scenarios(culane, found, folder):
     root = culane.data_root
     scores = score_culane_folders(folder, root, f"{root}/list/test_split", size=SIZE, width=WIDTH)
     assert scores.images == 20
@@ -81,7 +81,7 @@ def test_folders_give_the_table_of_the_scenarios(culane, found, folder):
     assert "total" in scores.table()
 
 
-def test_processes_give_the_same_and_leave_no_image_out(culane, folder):
+def test_processes_return_the_same_and_omit_no_image(culane, folder):
     root = culane.data_root
     arguments = dict(size=SIZE, width=WIDTH, progress=True)
     alone = score_culane_folders(folder, root, f"{root}/list/test.txt", processes=1, **arguments)
@@ -186,7 +186,7 @@ def sample_of(info, lanes):
     return sample
 
 
-def test_the_metric_gives_what_the_folders_give(culane, found, folder):
+def test_the_metric_equals_the_folders_scores(culane, found, folder):
     evaluator = Evaluator(CULaneMetric(SIZE, WIDTH))
     rounded = [[np.round(lane, 3) for lane in lanes] for lanes in found]
     samples = [sample_of(culane.get_data_info(index), lanes) for index, lanes in enumerate(rounded)]

@@ -158,7 +158,7 @@ def test_the_protocols_differ_where_the_centroid_goes():
     assert 1e-4 < abs(pysod - gconet) < 0.05
 
 
-def test_a_constant_prediction_is_black_for_gconet_alone():
+def test_a_constant_prediction_is_black_only_for_gconet():
     mask, white = square(), np.full((11, 17), 255, np.uint8)
     black = np.zeros_like(white)
     of_white, of_black = (score_pair(p, mask, "gconet").summary() for p in (white, black))
@@ -281,7 +281,7 @@ def test_the_maximum_is_that_of_the_mean_curve():
     assert whole.summary()["Emeasure_max"] < np.mean([pair.summary()["Emeasure_max"] for pair in pairs])
 
 
-def test_sums_do_not_grow_and_leave_pairs_as_they_were():
+def test_sums_do_not_grow_and_leave_pairs_unchanged():
     pair = score_pair(*scenes()[0][1:], "gconet")
     curve = pair.curves["Emeasure"].copy()
     whole = SaliencyScores()

@@ -74,7 +74,7 @@ def test_one_row_for_each_image():
     assert quiet.per_image == []
 
 
-def test_only_what_is_asked_for():
+def test_only_requested_measures():
     samples = [sample(index) for index in range(3)]
     metric = SaliencyMetric(metrics=["Fmeasure_weighted", "Smeasure"])
     assert set(evaluate(metric, samples)) == {
@@ -115,7 +115,7 @@ def run_ranks(folder, *launcher):
     return [json.loads(row) for row in done.stdout.splitlines()]
 
 
-def test_two_processes_give_the_numbers_of_one(tmp_path):
+def test_two_processes_return_the_numbers_of_one(tmp_path):
     found = run_ranks(tmp_path, *TWO)
     assert [rank["share"] for rank in found] == [4, 4]  # one sample occurs in both
     want = numbers_of([sample(index) for index in range(COUNT)], "gconet")
@@ -159,7 +159,7 @@ def test_folders_score_as_memory_does(roots, protocol):
     assert score_folders(*roots, protocol).per_image == {}
 
 
-def test_strict_wants_both_sides_whole(roots):
+def test_strict_requires_both_sides_complete(roots):
     predictions, masks = roots
     with pytest.raises(DataError, match=r"pred: expected all images that .*gt has, found 1 missing \(axe/1\.png\)"):
         score_folders(predictions, masks, strict=True)

@@ -164,7 +164,7 @@ def test_auxiliary_heads_add_losses_in_training_only():
     assert set(single(**prepared, mode="loss")) == {"loss_cls", "aux.loss_cls"}
 
 
-def test_a_neck_stands_between():
+def test_a_neck_is_between_backbone_and_head():
     model = classifier(neck=dict(type="mmdet.FPN", out_channels=16, num_outs=4))
     assert model.with_neck
     assert model.head.fc.in_features == 16

@@ -52,7 +52,7 @@ def drawn_images(count, size):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("head", HEADS)
-def test_tiles_give_what_whole_images_give(head, size):
+def test_tiles_equal_whole_images(head, size):
     images = drawn_images(2, size)
     whole, tiled = predicted(model_of(head), images), predicted(model_of(head, tile=256, margin=96), images)
     for a, b in zip(whole, tiled):

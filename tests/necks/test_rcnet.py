@@ -258,7 +258,7 @@ def test_parts_can_be_left_out() -> None:
     assert_equal_maps(plain(feats), whole.CSN(wanted.levels), 1e-4)
 
 
-def test_parts_work_alone() -> None:
+def test_parts_work_separately() -> None:
     feats = [torch.randn(2, 32, 3 * 2**i, 2 * 2**i) for i in reversed(range(4))]
     copies = [x.clone() for x in feats]
     fused = RevFP(32, 4, out_conv_cfg=None)(feats)
@@ -382,7 +382,7 @@ def test_converts_early_offsets() -> None:
     assert early == before
 
 
-def test_converts_a_neck_alone() -> None:
+def test_converts_a_single_neck() -> None:
     neck = make_neck(norm_cfg=BN)
     state = neck.state_dict()
     for given in (state, {f"neck.{name}": value for name, value in state.items()} | {"backbone.x": torch.ones(1)}):

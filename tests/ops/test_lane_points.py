@@ -25,7 +25,7 @@ def curve(rows):
 
 @pytest.mark.parametrize("smooth", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_perfect_map_gives_its_curve_back(kind, smooth):
+def test_a_perfect_map_returns_its_curve(kind, smooth):
     settings = KINDS[kind]
     (lane,) = lanes_of_maps(maps_of(curve), [1], kind=kind, smooth=smooth, **settings)
     height, width = settings["size"]

@@ -75,7 +75,7 @@ def test_gradients_by_differences(batch, dim, reverse):
 
 @pytest.mark.parametrize("only", [0, 1, 2])
 @pytest.mark.parametrize("batch", [2, 4])
-def test_a_gradient_of_one_input_alone(batch, only):
+def test_a_gradient_of_only_one_input(batch, only):
     inputs = draw(batch, 5, 4, 3, with_bias=True)
     expected = torch.autograd.grad(by_slices(*inputs, dim=3, reverse=True).sum(), inputs[only])
     alone = [value.detach().requires_grad_(index == only) for index, value in enumerate(inputs)]
@@ -85,7 +85,7 @@ def test_a_gradient_of_one_input_alone(batch, only):
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_first_slice_stays_and_the_second_is_by_hand(batch):
+def test_first_slice_is_unchanged_and_the_second_is_computed_by_hand(batch):
     x, weight, _ = (None if value is None else value.detach() for value in draw(batch, 4, 6, 3, with_bias=False))
     out = pass_messages(x, weight, dim=2)
     assert torch.equal(out[:, :, 0], x[:, :, 0])
@@ -96,7 +96,7 @@ def test_first_slice_stays_and_the_second_is_by_hand(batch):
 
 
 @pytest.mark.parametrize(("dim", "reverse"), DIRECTIONS)
-def test_a_message_travels_one_way_only(dim, reverse):
+def test_a_message_passes_in_one_direction(dim, reverse):
     weight = torch.full((2, 2, 3), 0.5)
     x = torch.ones(1, 2, 5, 7)
     changed = x.clone()
@@ -122,7 +122,7 @@ def test_without_the_first_slice_the_others_are_the_same():
 
 
 @pytest.mark.parametrize("batch", [2, 4])
-def test_any_layout_gives_the_same_and_stays_as_it_is(batch):
+def test_any_layout_has_the_same_result_and_is_kept(batch):
     x, weight, _ = (None if value is None else value.detach() for value in draw(batch, 5, 6, 3, with_bias=False))
     kept = x.clone()
     wide = torch.zeros(batch, 8, 5, 12, dtype=x.dtype)
@@ -175,7 +175,7 @@ def test_can_be_recorded(batch):
     torch.testing.assert_close(compiled(x), module(x))
 
 
-def test_a_list_of_slices_gives_the_same():
+def test_a_list_of_slices_has_the_same_result():
     x, weight, bias = draw(2, 5, 6, 3, with_bias=True)
     found = pass_messages_by_list(x, weight, bias, range(4, -1, -1), 2)
     torch.testing.assert_close(found, pass_messages(x, weight, bias, dim=2, reverse=True))

@@ -45,7 +45,7 @@ print(sys.meta_path == before, type(sys.meta_path[-1]).__name__)
     assert output(code) == ["True", "TorchOpsFinder"]
 
 
-def test_other_imports_are_left_alone():
+def test_other_imports_are_unaffected():
     code = """
 import visionzoo
 for name in ("mmcv._extra", "mmcv.missing", "_ext"):
@@ -124,7 +124,7 @@ except MissingOp as error:
     assert "pip install" in result.stdout
 
 
-def test_names_of_python_itself_stay_unknown():
+def test_names_of_python_stay_unknown():
     assert output("import visionzoo, mmcv._ext as ext; print(hasattr(ext, '__path__'), hasattr(ext, 'knn'))") == [
         "False",
         "True",

@@ -112,7 +112,7 @@ def test_deform_conv_under_autocast(layer):
 
 
 @pytest.mark.parametrize("layer", [DeformConv2dPack, ModulatedDeformConv2dPack])
-def test_deform_conv_on_meta_tells_its_shape(layer):
+def test_deform_conv_on_meta_has_the_right_shape(layer):
     conv = layer(6, 4, 3, stride=2, padding=1).to("meta")
     out = conv(torch.empty(2, 6, 7, 10, device="meta"))
     assert out.is_meta

@@ -190,5 +190,5 @@ def check_result(name: str, sample: DetDataSample, size: tuple[int, int]) -> Non
         assert found.masks.shape[1:] == size
 
 
-def test_nothing_compiled_is_behind_it():
+def test_no_compiled_code_is_used():
     assert {state for _, state in visionzoo.ops.mmcv_ext.describe()} == {"torch", "missing"}

@@ -126,7 +126,7 @@ def test_gradients_on_a_small_map(trains):
     assert torch.autograd.gradcheck(attend, (q, k, v, rpb))
 
 
-def test_a_scale_of_ones_own():
+def test_a_custom_scale():
     q, k, v = (torch.randn(1, 9, 1, 4) for _ in range(3))
     torch.testing.assert_close(na1d(q, k, v, 3, scale=1.0), na1d(q * 2, k, v, 3))
 
@@ -183,7 +183,7 @@ def test_other_mistakes_are_named():
         na2d(q, q, q, 3, implementation="tile")
 
 
-def test_natten_is_used_by_name_where_it_can_what_is_asked(monkeypatch):
+def test_natten_is_used_by_name_where_it_supports_the_settings(monkeypatch):
     q = torch.randn(1, 9, 11, 2, 4)
     monkeypatch.setattr(ops, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="expected natten to be installed"):

@@ -96,11 +96,11 @@ def test_no_private_name_leaves_its_room() -> None:
     assert private == []
 
 
-def test_there_are_no_import_circles() -> None:
+def test_there_are_no_import_cycles() -> None:
     assert circles({(module, target) for module, target, _, _ in imports()}) == []
 
 
-def test_circles_are_found() -> None:
+def test_cycles_are_found() -> None:
     assert circles({("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("e", "e")}) == [("a", "b", "c"), ("e",)]
 
 

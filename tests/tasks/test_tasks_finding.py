@@ -19,7 +19,7 @@ FOLDER = Path(visionzoo.__file__).parent / "tasks"
 SHARED = {"__init__", "_base", "_finding"}
 
 
-def test_every_file_but_the_shared_ones_is_a_task():
+def test_every_file_except_the_shared_ones_is_a_task():
     assert set(task_names()) == {path.stem for path in FOLDER.glob("*.py")} - SHARED
 
 

@@ -90,7 +90,7 @@ def test_other_classes_suggest_what_fits_and_the_suggestion_works():
     torch.testing.assert_close(target.head.conv.weight, source.head.conv.weight)
 
 
-def test_a_detectors_suggestion_names_its_classifier_alone():
+def test_a_detectors_suggestion_names_only_its_classifier():
     from visionzoo.config import load_config
     from visionzoo.models.wiring import build_model
 
