@@ -1,4 +1,4 @@
-"""The whole check: right configs pass, every mistake is told with its place and the nearest right name."""
+"""The whole check: correct configs pass, and every error names its place and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_released_config_is_right(name, tiny):
         ("custom_imports.imports=['nowhere_at_all']", "'nowhere_at_all' cannot be imported"),
     ],
 )
-def test_one_mistake_gives_one_line(detector, option, line):
+def test_one_mistake_is_one_line(detector, option, line):
     found = problems(detector, option)
     assert any(line in text for text in found), found
     assert all(text.startswith("--cfg-options: ") for text in found), found
@@ -98,7 +98,7 @@ def test_mistake_in_the_file_is_named_with_the_file(detector, old, new, line):
     assert all(each.startswith("d.py: ") for each in found), found
 
 
-def test_misspelt_required_argument_is_told_once(detector):
+def test_misspelt_required_argument_is_reported_once(detector):
     detector.write_text(detector.read_text().replace('"mmdet.FPN", out_channels', '"mmdet.FPN", out_chanels'))
     assert len(problems(detector)) == 1
 
@@ -145,7 +145,7 @@ def test_user_part_through_custom_imports(detector, write, monkeypatch, tmp_path
 
 
 def test_a_list_where_the_model_takes_one_part():
-    """It passed, and building ended in a traceback."""
+    """Regression: such a config passed the check, and building it raised a traceback."""
     head = dict(type="ClassificationHead")
     model = dict(type="TaskModel", backbone=dict(type="BossNet"), head=[head], auxiliary_head=[head])
     expected = "config: model.head: expected a dict with a type, found a list; TaskModel takes one head"

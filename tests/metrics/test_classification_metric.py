@@ -1,4 +1,4 @@
-"""Accuracy against scikit-learn's definition by hand, ties, and what several processes bring together."""
+"""Accuracy against its definition by hand, ties, and results of several processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from visionzoo.metrics.classification import ClassificationMetric, top_k_accurac
 
 
 def by_sorting(scores, labels, k):
-    """The definition, one image at a time; a stable sort gives ties to the lower index."""
+    """Compute the definition, one image at a time; a stable sort resolves ties to the lower index."""
     hits = [label in np.argsort(-row, kind="stable")[:k] for row, label in zip(scores, labels)]
     return float(np.mean(hits))
 
