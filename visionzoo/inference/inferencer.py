@@ -103,7 +103,7 @@ class Inferencer:
 
     Raises:
         CheckpointError: no weights are given or released, or they do not fit the model.
-        ConfigError, UnknownName: the config cannot be loaded or built.
+        ConfigError, UnknownName: the config cannot be loaded or built, or it has several tasks.
 
     Example:
         >>> inferencer = Inferencer("bossnet_t0_imagenet", "none", tiny=True, device="cpu")
@@ -351,6 +351,7 @@ class _Window:
 
 
 def _one_task(task: Any, source: str) -> str:
+    """Return the task of a config, or raise :class:`ConfigError` if it has several."""
     if not isinstance(task, str):
         raise ConfigError(
             f"{source}: task",

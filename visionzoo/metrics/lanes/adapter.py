@@ -155,9 +155,9 @@ class TuSimpleMetric(BaseMetric):
             for key in ("pred_lanes", "gt_x", "h_samples"):
                 required(sample, key, "TuSimpleMetric", sample_name(sample, len(self.results)))
             rows = list(sample["h_samples"])
-            found, truth = lanes_of(sample).to_tusimple(rows), as_array(sample["gt_x"]).tolist()
-            scores = tusimple_scores(found, truth, rows, pixels=self.pixels)
-            self.results.append((scores, one_to_one(found, truth, rows, pixels=self.pixels)))
+            lanes, truth = lanes_of(sample).to_tusimple(rows), as_array(sample["gt_x"]).tolist()
+            scores = tusimple_scores(lanes, truth, rows, pixels=self.pixels)
+            self.results.append((scores, one_to_one(lanes, truth, rows, pixels=self.pixels)))
 
     def compute_metrics(self, results: list[tuple[TuSimpleScores, OneToOne]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
