@@ -118,6 +118,20 @@ class SiamesePair(nn.Module):
         predictor: module after the online branch.
         train_prefix: propagate gradients to the blocks before the searched block, as the authors' code does. The paper
             trains block by block.
+
+    Example:
+        >>> from visionzoo.algorithms.bossnas.nats import NATSSupernet
+        >>> branches = []
+        >>> for _ in range(2):
+        ...     supernet = NATSSupernet(projected_channels=8)
+        ...     channels, reducers = supernet.projected(0)
+        ...     branches.append(Branch(supernet, Projector(channels, reducers, hidden=8, out=4)))
+        >>> pair = SiamesePair(*branches, Predictor(4, 8))
+        >>> views, draw = torch.ones(2, 2, 3, 8, 8), torch.Generator()
+        >>> paths = [(0, 1), (2, 3)]
+        >>> targets = pair.targets(views, 0, paths, [], draw)
+        >>> len(list(pair.path_losses(views, 0, paths, [], targets)))
+        2
     """
 
     def __init__(self, online: Branch, target: Branch, predictor: Predictor, *, train_prefix: bool = False):

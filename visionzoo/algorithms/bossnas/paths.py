@@ -63,6 +63,10 @@ def scale_of(op: int) -> int:
 
     Raises:
         ConfigError: an unknown op.
+
+    Example:
+        >>> [scale_of(op) for op in range(6)]
+        [0, 0, 1, 1, 2, 3]
     """
     if op not in range(len(HYTRA_OPS)):
         raise ConfigError(
@@ -91,8 +95,8 @@ def fair_paths(num_ops: int, layers: int, draw: torch.Generator) -> list[Path]:
 def encoding_from_best_paths(best_paths: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
     """Convert the best paths of HyTra's blocks to the encoding of a :class:`BossNet`.
 
-    Layers are grouped by scale, the finest first: 1/4 is stage 1, 1/32 stage 4. A scale without layers gives an empty
-    stage, which is one convolution of stride 2 in BossNet.
+    Layers are grouped by scale, the finest first: 1/4 is stage 1, 1/32 stage 4. A scale without layers becomes an
+    empty stage, which is one convolution of stride 2 in BossNet.
 
     Args:
         best_paths: one path per block, the first block's first.
