@@ -158,13 +158,13 @@ class TimmFeatures(nn.Module):
                 found=f"{levels}",
                 advice=f"its levels have strides {tuple(reductions)}",
             )
-        found = tuple(reductions[level] for level in levels)
-        if strides is not None and tuple(strides) != found:
+        actual = tuple(reductions[level] for level in levels)
+        if strides is not None and tuple(strides) != actual:
             raise ConfigError(
                 f"backbone timm.{self.model_name}",
                 expected=f"out_strides {tuple(strides)}",
-                but=f"out_indices {levels} have strides {found}",
-                advice="give one of the two",
+                but=f"out_indices {levels} have strides {actual}",
+                advice="give only one of the two",
             )
 
     def _usual_strides(self, reductions: list[int]) -> tuple[int, ...]:

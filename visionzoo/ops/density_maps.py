@@ -239,6 +239,10 @@ def nearest_pixels(points: np.ndarray, shape: Shape) -> np.ndarray:
 
     Raises:
         DataError: a point is not finite.
+
+    Example:
+        >>> nearest_pixels(np.array([[3.9, 2.0], [-1.0, 99.0]]), (6, 8)).tolist()
+        [[3, 2], [0, 5]]
     """
     last = np.array([shape[1] - 1, shape[0] - 1])
     return np.clip(np.floor(_finite(points)), 0, last).astype(np.int64)

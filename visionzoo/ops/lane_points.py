@@ -108,6 +108,12 @@ def sample_rows(
 
     Returns:
         (points, 2) float64 of (x, y) from bottom to top; x is -1 on rows without a point.
+
+    Example:
+        >>> prob = np.zeros((4, 5))
+        >>> prob[3, 2] = 1
+        >>> sample_rows(prob, "culane", gap=1, points=2).tolist()
+        [[2.0, 3.0], [-1.0, 2.0]]
     """
     height, width = prob.shape
     full_height, full_width = prob.shape if size is None else size

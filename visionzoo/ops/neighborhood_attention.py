@@ -203,6 +203,11 @@ def neighborhood_rules(
 
     Raises:
         ConfigError: a kernel below 2, a stride above the kernel, or a window that is larger than the map.
+
+    Example:
+        >>> rule, _ = neighborhood_rules((9, 11), 3)
+        >>> rule.window(0, 9), rule.window(4, 9)
+        ((0, 2), (3, 5))
     """
     count = len(sizes)
     settings = (_each(kernel_size, count), _each(stride, count), _each(dilation, count), _each(is_causal, count))

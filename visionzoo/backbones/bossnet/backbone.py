@@ -299,7 +299,7 @@ def _check_design(design: _Design, output_stride: int, drop_path_rate: float) ->
         raise ConfigError(
             "BossNet.drop_path_rate",
             expected="probabilities of at least 0 and below 1 for all blocks",
-            found=f"{drop_path_rate}, which gives the last block {highest:.3g}",
+            found=f"{drop_path_rate}, and {highest:.3g} for the last block",
             advice="use 0.1",
         )
 

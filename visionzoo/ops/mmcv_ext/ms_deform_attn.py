@@ -23,7 +23,14 @@ def ms_deform_attn_forward(
     attn_weight: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Return weighted sums of sampled values, (B, Q, M * D), in the dtype of ``value``."""
+    """Return weighted sums of sampled values, (B, Q, M * D), in the dtype of ``value``.
+
+    Example:
+        >>> value, shapes = torch.ones(1, 4 * 6, 2, 8), torch.tensor([[4, 6]])
+        >>> points, weights = torch.full((1, 5, 2, 1, 3, 2), 0.5), torch.ones(1, 5, 2, 1, 3)
+        >>> ms_deform_attn_forward(value, shapes, torch.tensor([0]), points, weights, 64).shape
+        torch.Size([1, 5, 16])
+    """
     if value.is_meta:
         return value.new_empty(len(value), sampling_loc.shape[1], value.shape[2] * value.shape[3])
     with torch.autocast(value.device.type, enabled=False):

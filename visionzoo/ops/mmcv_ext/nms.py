@@ -53,6 +53,13 @@ def softnms(
 
     Returns:
         Indices of the kept boxes, (K,) int64, in the order of their lowered scores.
+
+    Example:
+        >>> boxes, dets = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 2], [8, 8, 9, 9]]), torch.zeros(3, 5)
+        >>> softnms(boxes, torch.tensor([0.75, 0.5, 0.5]), dets, 0.3, 0.5, 0.01, 1, 0).tolist()
+        [0, 2, 1]
+        >>> dets[:, 4].tolist()
+        [0.75, 0.5, 0.25]
     """
     edges = _far_edges_moved(widen(boxes), offset)
     left, left_scores = torch.arange(len(boxes)), widen(scores).clone()
@@ -74,6 +81,10 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     """Return groups of box indices: a kept box, then the boxes that it suppresses, by falling score.
 
     ``dets`` is (N, 5), boxes and scores. Unlike in :func:`nms`, an IoU equal to the threshold suppresses.
+
+    Example:
+        >>> nms_match(torch.tensor([[0.0, 0, 4, 4, 0.9], [8, 8, 9, 9, 0.7], [0, 0, 4, 2, 0.5]]), 0.5)
+        [[0, 2], [1]]
     """
     boxes, left = widen(dets[:, :4]), dets[:, 4].argsort(descending=True)
     groups: list[list[int]] = []
