@@ -251,6 +251,16 @@ def require_known(name: object, known: Collection[str], kind: str) -> None:
         raise UnknownName(str(name), kind=kind, known=known)
 
 
+def require_none_missing(missing: Sequence[str], where: object, *, expected: str, advice: str) -> None:
+    """Pass only when nothing is missing.
+
+    Raises:
+        DataError: with the number of what is missing and the first names.
+    """
+    if missing:
+        raise DataError(where, expected=expected, found=f"{len(missing)} missing ({first_of(missing)})", advice=advice)
+
+
 def first_of(names: Iterable[str], most: int = 3) -> str:
     """Return the first names, followed by dots if there are more.
 

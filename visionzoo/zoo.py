@@ -6,6 +6,7 @@ import ast
 import os
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,26 +47,21 @@ def list_models(pattern: str | None = None, task: str | None = None) -> list[str
     names = [name for name in config_names() if pattern is None or _matches(name, pattern)]
     if task is None:
         return names
-    tasks = {name: task_of(name) for name in config_names()}
-    if task not in tasks.values():
-        raise InputError(
-            f"--task {task}", expected="the task of a model", found="none", advice=f"{one_of(set(tasks.values()))}"
-        )
-    return [name for name in names if tasks[name] == task]
+    tasks = {name: tasks_of(name) for name in config_names()}
+    known = set(chain.from_iterable(tasks.values()))
+    if task not in known:
+        raise InputError(f"--task {task}", expected="the task of a model", found="none", advice=f"{one_of(known)}")
+    return [name for name in names if task in tasks[name]]
 
 
 def _matches(name: str, pattern: str) -> bool:
     return pattern in name or fnmatchcase(name, pattern)
 
 
-def task_of(name: str) -> str:
-    """Return the task that the config of a model names.
-
-    Example:
-        >>> task_of("scnn_culane")
-        'lanes'
-    """
-    return str(load_config(name).cfg.get("task"))
+def tasks_of(name: str) -> tuple[str, ...]:
+    """Return the tasks of a model; one, or several for a model of several heads."""
+    task = load_config(name).cfg.get("task")
+    return (task,) if isinstance(task, str) else tuple(task or ())
 
 
 def headline(name: str) -> str:

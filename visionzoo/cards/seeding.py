@@ -75,4 +75,5 @@ def _run(model: Any, images: Tensor, samples: Any) -> None:
         return
     feats = getattr(model, "extract_feat", model)(images)
     if isinstance(model, TaskModel):
-        model.head(feats)
+        for head in model.main_heads():
+            head(feats)

@@ -53,10 +53,15 @@ def _list(args: argparse.Namespace) -> int:
 def _row(name: str, path: Path | None) -> dict[str, Any]:
     """Return the table row of a model: from its card at ``path``, or task and headline from its config."""
     from visionzoo.cards import read_card
-    from visionzoo.zoo import headline, task_of
+    from visionzoo.zoo import headline, tasks_of
 
     if path is None:
-        return dict.fromkeys(_COLUMNS) | {"name": name, "task": task_of(name), "weights": 0, "about": headline(name)}
+        return dict.fromkeys(_COLUMNS) | {
+            "name": name,
+            "task": ", ".join(tasks_of(name)),
+            "weights": 0,
+            "about": headline(name),
+        }
     card = read_card(path)
     weights, licences = len(card.zoo.weights), card.zoo.licenses
     return {

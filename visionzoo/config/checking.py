@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionzoo.config.keys import TOP_LEVEL, UNTYPED
 from visionzoo.config.loading import LoadedConfig
+from visionzoo.config.parts import Part, parts_of, typed_parts
 from visionzoo.config.positions import (
     DEFAULT_TYPES,
     OPS_KEYS,
@@ -147,45 +148,86 @@ def _task_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     if given is None:
         yield "task", f'a config needs a task; add task = "{task_names()[0]}" or another of {", ".join(task_names())}'
         return
-    for name in given if isinstance(given, (list, tuple)) else [given]:
+    several = isinstance(given, (list, tuple))
+    for name in given if several else [given]:
         if name not in task_names():
             yield "task", f"no task is called {name!r}; {_answer(str(name), task_names())}"
+        elif several and name not in _heads_by_name(tree):
+            yield "task", f"no head in model.heads is called {name}; add the head, or name one task"
+
+
+def _heads_by_name(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    heads = (tree.get("model") or {}).get("heads")
+    return heads if isinstance(heads, Mapping) else {}
 
 
 def _part_shape_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the arguments of the model that are a list although its class takes only one part."""
+    model, parts = _model_and_parts(tree)
+    for key, part in parts.items():
+        value, path = model.get(key), f"model.{key}"
+        if isinstance(value, (list, tuple)) and not part.listed:
+            yield path, f"expected {_form(part)}, found a list; {model['type']} takes {_count(part)}"
+        elif part.named and isinstance(value, Mapping) and "type" in value:
+            yield path, f"expected {_form(part)}, found one with a type; give a single one as {part.instead_of}"
+        if part.instead_of and (value is None) == (model.get(part.instead_of) is None):
+            found = "neither" if value is None else "both"
+            yield "model", f"expected either {part.instead_of} or {key}, found {found}; give one of the two"
+
+
+def _form(part: Part) -> str:
+    return f"a dict of {part.kind}s by name" if part.named else "a dict with a type"
+
+
+def _count(part: Part) -> str:
+    return f"several {part.kind}s" if part.named else f"one {part.kind}"
+
+
+def _model_and_parts(tree: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Part]]:
+    """The model of a config and the parts of its class; both are empty if the class is not found."""
     model: Any = tree.get("model")
     name = model.get("type") if isinstance(model, Mapping) else None
     cls = find_part(name, registries_at("model")) if isinstance(name, str) else None
-    for key, part in getattr(cls, "PARTS", {}).items():
-        if isinstance(model.get(key), (list, tuple)) and not part.listed:
-            yield f"model.{key}", f"expected a dict with a type, found a list; {name} takes one {part.kind}"
+    return ({}, {}) if cls is None else (model, parts_of(cls))
+
+
+def _typed_positions(tree: Mapping[str, Any]) -> frozenset[str]:
+    """Positions in the model that hold a part according to its class."""
+    model, parts = _model_and_parts(tree)
+    listed = [typed_parts(model.get(key), part, f"model.{key}") for key, part in parts.items()]
+    return frozenset(position(path) for paths in listed for path, _ in paths)
 
 
 def _value_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    typed = _typed_positions(tree)
     for key, value in tree.items():
         if key in TOP_LEVEL:
-            yield from _tree_problems(value, key)
+            yield from _tree_problems(value, key, typed)
 
 
-def _tree_problems(node: Any, path: str) -> Iterator[Problem]:
-    """Yield the problems of a value and of everything inside it."""
+def _tree_problems(node: Any, path: str, typed: frozenset[str]) -> Iterator[Problem]:
+    """Problems of a value and of everything below it.
+
+    Args:
+        typed: positions that must name a type because the model's class states so.
+    """
     if isinstance(node, (list, tuple)):
         for index, item in enumerate(node):
-            yield from _tree_problems(item, join(path, index))
+            yield from _tree_problems(item, join(path, index), typed)
         return
     at = position(path)
-    if is_part(at) and not isinstance(node, (dict, list, tuple)) and node is not None:
+    needs_type = at in typed or is_part(at)
+    if needs_type and not isinstance(node, (dict, list, tuple)) and node is not None:
         yield path, f"expected a dict with a type, found {node!r}"
     if not isinstance(node, dict):
         return
-    yield from _dict_problems(node, path, at)
+    yield from _dict_problems(node, path, at, needs_type)
     if str(node.get("type")).rpartition(".")[2] not in _OPAQUE:
         for key, value in node.items():
-            yield from _tree_problems(value, join(path, key))
+            yield from _tree_problems(value, join(path, key), typed)
 
 
-def _dict_problems(node: dict[Any, Any], path: str, at: str) -> Iterator[Problem]:
+def _dict_problems(node: dict[Any, Any], path: str, at: str, needs_type: bool) -> Iterator[Problem]:
     if "_scope_" in node:
         yield (
             join(path, "_scope_"),
@@ -193,15 +235,15 @@ def _dict_problems(node: dict[Any, Any], path: str, at: str) -> Iterator[Problem
         )
     name = node.get("type", DEFAULT_TYPES.get(at))
     if name is None:
-        yield from _untyped_problems(node, path, at)
+        yield from _untyped_problems(node, path, at, needs_type)
     elif not isinstance(name, str):
         yield join(path, "type"), f"expected a type's name as a string, found {name!r}"
     elif not has_own_words(at):
         yield from _part_problems(node, name, path, at)
 
 
-def _untyped_problems(node: dict[Any, Any], path: str, at: str) -> Iterator[Problem]:
-    if is_part(at):
+def _untyped_problems(node: dict[Any, Any], path: str, at: str, needs_type: bool) -> Iterator[Problem]:
+    if needs_type:
         nearest = nearest_name("type", [str(key) for key in node])
         answer = f"did you mean type instead of {nearest}?" if nearest else "add type=..."
         yield path, f"expected a dict with a type, found one without; {answer}"
