@@ -162,7 +162,7 @@ def _heads_by_name(tree: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _part_shape_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the arguments of the model that are a list although its class takes only one part."""
+    """Yield the parts of the model that the config gives in a form that its class does not take."""
     model, parts = _model_and_parts(tree)
     for key, part in parts.items():
         value, path = model.get(key), f"model.{key}"

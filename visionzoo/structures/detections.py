@@ -119,7 +119,7 @@ def detections_of(instances: Any, size: tuple[int, int], names: Sequence[str] | 
         The detections, best first.
     """
     masks = tuple(encode_mask(mask) for mask in instances.masks) if "masks" in instances else None
-    found = Detections(
+    detections = Detections(
         boxes=as_array(getattr(instances.bboxes, "tensor", instances.bboxes), np.float32).reshape(-1, 4),
         scores=as_array(instances.scores, np.float32),
         labels=as_array(instances.labels, np.int64),
