@@ -252,10 +252,14 @@ def require_known(name: object, known: Collection[str], kind: str) -> None:
 
 
 def require_none_missing(missing: Sequence[str], where: object, *, expected: str, advice: str) -> None:
-    """Pass only when nothing is missing.
+    """Raise an error if ``missing`` is not empty.
+
+    Args:
+        missing: names of missing files or entries.
+        where: see :class:`ZooError`, also for ``expected`` and ``advice``.
 
     Raises:
-        DataError: with the number of what is missing and the first names.
+        DataError: the message has the number of missing names and the first of them.
     """
     if missing:
         raise DataError(where, expected=expected, found=f"{len(missing)} missing ({first_of(missing)})", advice=advice)

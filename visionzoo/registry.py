@@ -124,6 +124,7 @@ class TimmRegistry(Registry):
     """Scope ``timm``: every timm model that returns feature maps, wrapped by one adapter."""
 
     def get(self, key: str) -> Callable[..., Any] | None:
+        """Return the constructor of a timm model, or None."""
         import timm
 
         adapter = import_module(f"{SCOPE}.backbones.timm_features")  # imported by name, as in the other registries

@@ -59,7 +59,12 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def tasks_of(name: str) -> tuple[str, ...]:
-    """Return the tasks of a model; one, or several for a model of several heads."""
+    """Return the tasks of a model: one, or several for a model with several heads.
+
+    Example:
+        >>> tasks_of("scnn_culane")
+        ('lanes',)
+    """
     task = load_config(name).cfg.get("task")
     return (task,) if isinstance(task, str) else tuple(task or ())
 

@@ -151,6 +151,7 @@ def _losses(model: Any, batch: Any, steps: int) -> Numbers:
 
 
 def compare_build(card: Card, check: BuildCheck, found: Numbers) -> str | None:
+    """Return a sentence if the parameter counts differ from those of the card, or None."""
     stated = card.zoo.compute
     for key, expected in (("params", stated.params), ("trainable", stated.trainable)):
         if found[key] != expected:
@@ -159,6 +160,7 @@ def compare_build(card: Card, check: BuildCheck, found: Numbers) -> str | None:
 
 
 def compare_forward(card: Card, check: ForwardCheck, found: Numbers) -> str | None:
+    """Return a sentence if the outputs differ from the stored arrays, or None."""
     path = arrays_path(card)
     if not path.is_file():
         return f"expected {path}, found no file; write it with `visionzoo cards record {card.name}`"
@@ -167,10 +169,12 @@ def compare_forward(card: Card, check: ForwardCheck, found: Numbers) -> str | No
 
 
 def compare_metrics(card: Card, check: MetricCheck | EvalCheck, found: Numbers) -> str | None:
+    """Return a sentence if the metrics differ from those of the card, or None."""
     return difference(check.metrics, found, check.tolerance)
 
 
 def compare_learn(card: Card, check: LearnCheck, found: Numbers) -> str | None:
+    """Return a sentence if the loss did not fall below the ratio of the card, or None."""
     if found["after"] < check.ratio * found["before"]:
         return None
     return (

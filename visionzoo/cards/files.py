@@ -42,14 +42,17 @@ class Card:
 
     @property
     def name(self) -> str:
+        """Name of the model and of its config."""
         return self.zoo.name
 
     @property
     def task(self) -> str:
+        """Task of the model, ``detection``."""
         return self.zoo.task
 
     @property
     def status(self) -> str:
+        """Status of the model: ``reproduced``, ``parity``, ``combination`` or ``baseline``."""
         return self.zoo.status
 
     @property

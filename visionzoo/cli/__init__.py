@@ -27,6 +27,7 @@ _MODULES = {"list": "list_models", "show": "show_card"}
 
 
 def usage() -> str:
+    """Return the text of ``visionzoo --help``."""
     rows = "\n".join(f"  {name:<8} {what}" for name, what in COMMANDS.items())
     return f"""usage: visionzoo COMMAND ...
 

@@ -163,6 +163,7 @@ def record(args: argparse.Namespace) -> int:
 
 
 def table(args: argparse.Namespace) -> int:
+    """Print the zoo table, or write it into the README."""
     from visionzoo.cards.files import own_cards
     from visionzoo.cards.table import readme_path, with_table, zoo_table
 
@@ -181,6 +182,7 @@ def table(args: argparse.Namespace) -> int:
 
 
 def schema(args: argparse.Namespace) -> int:
+    """Print the JSON Schema of the front matter, or write it into its file."""
     from visionzoo.cards import card_folder
     from visionzoo.cards.schema import json_schema
 

@@ -23,6 +23,7 @@ _USES = ("backbone", "classifier", "detector", "model")
 
 
 def parser() -> Parser:
+    """Return the parser of ``convert checkpoint``."""
     described = Parser(
         "convert checkpoint",
         "Rename the tensors of a released checkpoint and write them as safetensors: the whole model, or only the "

@@ -10,6 +10,7 @@ from visionzoo.cli.common import Parser, note
 
 
 def parser() -> Parser:
+    """Return the parser of ``convert idmaps2coco``."""
     described = Parser(
         "convert idmaps2coco",
         "Write the instances of id maps as COCO annotations of one category. An id map is a PNG of 8 or 16 bit, or "

@@ -17,12 +17,14 @@ EXAMPLES = """  visionzoo env
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``env``."""
     made = Parser("env", "Print versions, devices, the compiled ops and the cache folder.", EXAMPLES)
     made.add_argument("--json", action="store_true", help="machine-readable result (default: off)")
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return the exit code."""
     return run_command(parser(), _env, argv)
 
 

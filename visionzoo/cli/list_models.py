@@ -14,6 +14,7 @@ _COLUMNS = ("name", "task", "params", "licence", "status", "about")
 
 
 def parser() -> Parser:
+    """Return the parser of ``list``."""
     parser = Parser(
         "list",
         "List the models of the zoo. A licence is that of the weights, or of the code without weights; - is unknown.",

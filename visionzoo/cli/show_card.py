@@ -10,6 +10,7 @@ from visionzoo.errors import InputError
 
 
 def parser() -> Parser:
+    """Return the parser of ``show``."""
     parser = Parser(
         "show",
         "Print the card of a model: description, numbers with their sources, licences and limits.",

@@ -22,6 +22,7 @@ EXAMPLES = """  visionzoo test rcnet_retinanet --tiny --weights work_dirs/rcnet_
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``test``."""
     made = Parser("test", "Measure a model and write metrics.json and report.md.", EXAMPLES)
     made.add_argument("config", help="a released config's name, or a file")
     made.add_argument(
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. Return 0 on success, 1 if the test failed, 2 for wrong use, 130 if interrupted."""
     return run_command(parser(), _test, argv)
 
 

@@ -24,6 +24,7 @@ EXAMPLES = """  visionzoo train rcnet_retinanet --tiny
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``train``."""
     made = Parser("train", "Train a model from a config, or resume a stopped run.", EXAMPLES)
     made.add_argument("config", help="a released config's name, or a file")
     add_config_flags(made)
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. Return 0 on success, 1 if training failed, 2 for wrong use, 130 if interrupted."""
     return run_command(parser(), lambda args: _train(args, argv), argv)
 
 

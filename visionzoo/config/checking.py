@@ -184,7 +184,7 @@ def _count(part: Part) -> str:
 
 
 def _model_and_parts(tree: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Part]]:
-    """The model of a config and the parts of its class; both are empty if the class is not found."""
+    """Return the model of a config and the parts of its class. Both are empty if the class is not found."""
     model: Any = tree.get("model")
     name = model.get("type") if isinstance(model, Mapping) else None
     cls = find_part(name, registries_at("model")) if isinstance(name, str) else None
@@ -192,7 +192,7 @@ def _model_and_parts(tree: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mappin
 
 
 def _typed_positions(tree: Mapping[str, Any]) -> frozenset[str]:
-    """Positions in the model that hold a part according to its class."""
+    """Return the positions in the model that hold a part according to its class."""
     model, parts = _model_and_parts(tree)
     listed = [typed_parts(model.get(key), part, f"model.{key}") for key, part in parts.items()]
     return frozenset(position(path) for paths in listed for path, _ in paths)
@@ -206,10 +206,10 @@ def _value_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _tree_problems(node: Any, path: str, typed: frozenset[str]) -> Iterator[Problem]:
-    """Problems of a value and of everything below it.
+    """Yield the problems of a value and of everything inside it.
 
     Args:
-        typed: positions that must name a type because the model's class states so.
+        typed: positions where the class of the model requires a type.
     """
     if isinstance(node, (list, tuple)):
         for index, item in enumerate(node):
