@@ -106,7 +106,7 @@ def read_list(path: str | Path) -> list[tuple[int, list[str]]]:
     Raises:
         DataError: the list is missing, empty or not valid UTF-8.
     """
-    text = _read_text(Path(path), "a list with one image a line")
+    text = _read_text(Path(path), "a list with one image per line")
     entries = [
         (number, [word.lstrip("/") for word in line.split()])
         for number, line in enumerate(_lines(text), start=1)
