@@ -1,4 +1,4 @@
-"""CULane and TuSimple on disk: lists, points, masks, what is wrong with them, and the drawn twins."""
+"""CULane and TuSimple on disk: lists, points, masks, invalid files, and the drawn twins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from visionzoo.structures.lane_files import (
     read_list,
     read_tusimple,
     scenario_of,
-    tusimple_line,
+    tusimple_record,
     write_lines,
     write_tusimple,
 )
@@ -48,13 +48,13 @@ def tusimple(root=TUSIMPLE, **arguments):
 
 @pytest.fixture
 def copy(tmp_path):
-    """CULane's twin, to break."""
+    """Return a copy of CULane's twin that a test may damage."""
     return shutil.copytree(resolve_data_root(CULANE), tmp_path / "culane")
 
 
 @pytest.fixture
 def labels(tmp_path):
-    """TuSimple's twin, to break."""
+    """Return labels of TuSimple's twin that a test may damage."""
     return shutil.copytree(resolve_data_root(TUSIMPLE), tmp_path / "tusimple")
 
 
@@ -78,10 +78,10 @@ def test_a_list_for_training():
         assert len(lanes) == sample["gt_exist"].sum()
         for value, lane in zip(np.flatnonzero(sample["gt_exist"]) + 1, lanes):
             x, y = np.round(lane[(lane[:, 0] > 0) & (lane[:, 0] < 327) & (lane[:, 1] < 118)]).astype(int).T
-            assert (mask[y, x] == value).mean() > 0.9  # the horizon is where lanes meet
+            assert (mask[y, x] == value).mean() > 0.9  # lanes meet at the horizon
 
 
-def test_blank_lines_and_empty_files_are_kept_as_they_are():
+def test_blank_lines_and_empty_files_are_kept_unchanged():
     dataset = culane(split="train")
     samples = [dataset.get_data_info(index) for index in range(10)]
     assert [len(lane) for lane in samples[1]["gt_lanes"]][-1] == 0
@@ -91,7 +91,7 @@ def test_blank_lines_and_empty_files_are_kept_as_they_are():
     assert samples[0]["gt_lanes"][1][:2, 1].tolist() == [118.0, 116.0]
 
 
-def test_scenarios_alone_and_together():
+def test_single_and_joined_scenarios():
     together = culane(split="test_split")
     assert len(together) == 11
     order = [together.get_data_info(index)["scenario"] for index in range(11)]
@@ -152,7 +152,7 @@ def test_missing_images_masks_and_points(copy):
     [
         ("/a.jpg /a.png", "a.jpg a.png"),  # a mask without existence
         ("/a.jpg /a.png 1 1 2 0", "1 1 2 0"),
-        ("/a.jpg", "a.jpg"),  # among lines with masks
+        ("/a.jpg", "a.jpg"),  # in a list whose other lines have masks
         ("/a.jpg /a.png 1 1 1", "1 1 1'"),
     ],
 )
@@ -197,7 +197,7 @@ def test_lanes_of_a_text():
         ("1 2 inf 4", "line 1"),
     ],
 )
-def test_broken_lines_say_where(text, message):
+def test_broken_lines_name_their_place(text, message):
     with pytest.raises(DataError, match=message):
         lanes_from_text(text, "a/b.lines.txt")
 
@@ -293,15 +293,17 @@ def test_tusimple_files_that_are_wrong(labels):
 
 
 def test_results_are_written_as_they_are_read(tmp_path):
-    line = tusimple_line("clips/1/20.jpg", [[-2, 5.5]], [240, 250], 12.5)
-    (tmp_path / "a.json").write_text(line + "\n\n")
+    record = tusimple_record("clips/1/20.jpg", [[-2, 5.5]], [240.0, 250.25], 0.0125)
+    assert record["h_samples"] == [240, 250.25]
+    assert record["run_time"] == 12.5
+    (tmp_path / "a.json").write_text(json.dumps(record) + "\n\n")
     records = read_tusimple(tmp_path / "a.json", ("raw_file", "lanes", "run_time"))
-    assert records == [json.loads(line)]
+    assert records == [record]
     write_tusimple(tmp_path / "new" / "b.json", records)
     assert read_tusimple(tmp_path / "new" / "b.json") == records
 
 
-# --- which lanes are the four ---
+# --- choice of the four lanes --- ---
 
 
 def straight(x_top, x_bottom, points=6):
@@ -316,12 +318,12 @@ def test_places_of_lanes_by_their_angle():
     assert [lane is want for lane, want in zip(found, (None, left, right, None))] == [True] * 4
     assert lane_slots([far_left, left, straight(150, 120)])[0] is left  # the outermost of three is left out
     upright = straight(150, 150)
-    assert lane_slots([upright])[1] is upright  # 90 degrees count to the left
+    assert lane_slots([upright])[1] is upright  # 90 degrees count as left
     assert lane_slots([], 4) == [None] * 4
     assert [lane is not None for lane in lane_slots([left, right], 6)] == [False, False, True, True, False, False]
 
 
-def test_short_lanes_keep_their_place_but_do_not_exist():
+def test_short_lanes_keep_their_slot_but_do_not_exist():
     far_left, left = straight(150, 0), straight(150, 100, 3)
     slots = lane_slots([left, far_left, straight(150, 160, 1)])
     assert slots[0] is far_left

@@ -1,4 +1,4 @@
-"""MATLAB files: whole ones are read, damaged ones are an error and never the end of the process."""
+"""MATLAB files: complete ones are read; damaged ones raise an error and never crash the process."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_missing_variable_names_those_that_there_are(path: Path) -> None:
 
 
 def matrix(flags: int, sizes: tuple[int, ...], *parts: tuple[int, bytes]) -> bytes:
-    """A file of one unnamed array."""
+    """Return a file of one unnamed array."""
     elements = [(6, struct.pack("<II", flags, 0)), (5, struct.pack(f"<{len(sizes)}i", *sizes)), (1, b""), *parts]
     body = b"".join(struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8) for kind, data in elements)
     return bytes(124) + b"\x00\x01IM" + struct.pack("<II", 14, len(body)) + body

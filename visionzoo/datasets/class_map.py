@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.errors import DataError, nearest_name, one_of
+from visionzoo.system.text_files import read_text
 
 BACKGROUND = "background"
 
@@ -103,11 +104,7 @@ def read_class_map(path: Path, *, background: bool = False) -> ClassMap:
     Raises:
         DataError: the file is missing or empty, has another form, or names a class twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "its bytes are not valid UTF-8"
-        raise DataError(path, expected="a class map (json or text)", but=f"{why}", advice="check class_map") from error
+    text = read_text(path, "a class map (json or text)", "check class_map")
     pairs = _json_pairs(path, text) if path.suffix == ".json" else _text_pairs(text)
     if not pairs:
         raise DataError(path, expected="at least one class", found="none", advice="write one class per line")

@@ -14,8 +14,8 @@ from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
+from visionzoo.system.text_files import read_text
 
 
 class ClassificationData(SampleList):
@@ -95,7 +95,7 @@ class ImageFolder(ClassificationData):
         classes_from: str = "train",
         background: bool = False,
         allow_empty: bool = False,
-        extensions: Sequence[str] = EXTENSIONS,
+        extensions: Sequence[str] = ANY_IMAGE_ENDINGS,
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
@@ -286,20 +286,14 @@ Row = tuple[int, str, str]  # line number, path, label
 
 
 def _read_rows(path: Path) -> list[Row]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
+    if not path.exists():
         raise DataError(
             path,
             expected="a list of images and labels (.csv with path,label, or lines `path label`)",
             found="no such file",
             advice="check ann_file and data_root, or try --tiny, which draws a small data set",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "its bytes are not valid UTF-8"
-        raise DataError(
-            path, expected="a readable list of images and labels", but=f"{why}", advice="check it"
-        ) from error
+        )
+    text = read_text(path, "a readable list of images and labels", "check it")
     rows = list(_csv_rows(path, text) if path.suffix.lower() == ".csv" else _text_rows(path, text))
     if not rows:
         raise DataError(

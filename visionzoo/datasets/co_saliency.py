@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import ConfigError, DataError, first_of, nearest_name, one_of
 from visionzoo.registry import DATASETS, FUNCTIONS
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 
-EXTENSIONS = (".jpg", ".jpeg", ".png")
 TRAINING_SETS, TEST_SETS = ("DUTS_class", "COCO-9k", "coco-seg"), ("CoCA", "CoSOD3k", "CoSal2015")
-_ADVICE = "see datasets/co_saliency/README.md, point data_root to where they are, or try --tiny, which draws some"
+_ADVICE = advice("co_saliency")
 
 
 @DATASETS.register_module()
@@ -215,11 +216,11 @@ def _folders(folder: Path) -> tuple[str, ...]:
 
 
 def _image_paths(folder: Path) -> list[str]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
     if not paths:
         raise DataError(
             folder,
-            expected=f"images of a group ({', '.join(EXTENSIONS)})",
+            expected=f"images of a group ({', '.join(IMAGE_ENDINGS)})",
             found="none",
             advice="fill the folder or remove it",
         )

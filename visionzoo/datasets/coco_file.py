@@ -6,12 +6,12 @@ The format: https://cocodataset.org/#format-data (``instances_*.json``).
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from visionzoo.errors import ConfigError, DataError, first_of, nearest_name, some_of
+from visionzoo.datasets.missing_files import inside, missing_files
+from visionzoo.errors import ConfigError, DataError, nearest_name, require_none_missing, some_of
 
 GET_COCO = (
     "download it with `python datasets/coco/prepare.py data/coco`, point data_root to its folder, "
@@ -52,7 +52,7 @@ def _require_file(root: Path, path: Path) -> None:
     if not root.is_dir():
         raise DataError(
             root,
-            expected=f"a folder with {_inside(root, path)} and its images",
+            expected=f"a folder with {inside(root, path)} and its images",
             found=f"no such folder (in {Path.cwd()})",
             advice=f"{GET_COCO}",
         )
@@ -60,10 +60,6 @@ def _require_file(root: Path, path: Path) -> None:
         raise DataError(
             path, expected="COCO annotations", found=f"no such file{_similar_files(path)}", advice=f"{GET_COCO}"
         )
-
-
-def _inside(root: Path, path: Path) -> Path:
-    return path.relative_to(root) if path.is_relative_to(root) else path
 
 
 def _similar_files(path: Path) -> str:
@@ -265,27 +261,9 @@ def require_image_files(paths: Sequence[str], root: Path) -> None:
     Raises:
         DataError: names the number of missing files, the first three and ``root``.
     """
-    present: dict[str, set[str]] = {}
-    missing = []
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in present:
-            present[folder] = _names_in(folder)
-        if name not in present[folder]:
-            missing.append(path)
-    if missing:
-        shown = first_of(str(_inside(root, Path(path))) for path in missing)
-        raise DataError(
-            root,
-            expected=f"{len(paths)} image files",
-            found=f"{len(missing)} missing ({shown})",
-            advice="check data_root and data_prefix, or copy them again",
-        )
-
-
-def _names_in(folder: str) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
+    require_none_missing(
+        missing_files(paths, root),
+        root,
+        expected=f"{len(paths)} image files",
+        advice="check data_root and data_prefix, or copy them again",
+    )

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from visionzoo.datasets.saliency import IMAGES
 from visionzoo.datasets.transforms.masks import read_ids
 from visionzoo.errors import DataError
 from visionzoo.structures.detections import encode_mask
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 from visionzoo.structures.image_size import size_of_file
+from visionzoo.system.text_files import read_text
 
 
 def images_of(
@@ -32,10 +33,9 @@ def images_of(
         names = sorted(path.stem for path in maps.glob("*.png"))
     else:
         if not split.is_file():
-            raise DataError(
-                split, expected="a list with one name per line", found="no such file", advice="check --split"
-            )
-        names = [line.strip() for line in split.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+            raise DataError(split, expected="a list with one name a line", found="no such file", advice="check --split")
+        lines = read_text(split, "a list with one name a line", "check it").splitlines()
+        names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DataError(split or maps, expected="id maps <name>.png", found="none", advice="check the folder")
     return [(_image(root / img_folder, name), _existing(maps / f"{name}.png")) for name in names]
@@ -91,7 +91,7 @@ def _require_size(image: Path, path: Path, shape: tuple[int, ...]) -> None:
 
 
 def _image(folder: Path, name: str) -> Path:
-    for ending in IMAGES:
+    for ending in IMAGE_ENDINGS:
         if (folder / f"{name}{ending}").is_file():
             return folder / f"{name}{ending}"
     raise DataError(

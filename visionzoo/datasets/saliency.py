@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, require_none_missing
 from visionzoo.registry import DATASETS
+from visionzoo.structures.image_names import IMAGE_ENDINGS, without_ending
+from visionzoo.system.text_files import read_text
 
-# A stem may have several files (MSRA-B is published with image and mask side by side); the first ending is used.
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
+# A stem may have several files (MSRA-B is published with image and mask side by side); the first of these counts.
 MASKS = (".png", ".bmp", ".jpg")
-_ADVICE = "see datasets/saliency/README.md, point data_root to the data, or try --tiny, which draws some"
+_ADVICE = advice("saliency")
 
 
 @DATASETS.register_module()
@@ -57,7 +59,7 @@ class SaliencyDataset(SampleList):
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
-        images = _files_by_stem(root, root / img_folder, IMAGES, "<name>.jpg")
+        images = _files_by_stem(root, root / img_folder, IMAGE_ENDINGS, "<name>.jpg")
         masks = _files_by_stem(root, root / gt_folder, MASKS, "<name>.png")
         names = sorted(images) if split is None else _listed(root, split)
         super().__init__(root, _paired(root, names, images, masks), **loading)
@@ -82,38 +84,27 @@ def _files_by_stem(root: Path, folder: Path, endings: Sequence[str], example: st
 
 def _listed(root: Path, split: str) -> list[str]:
     path = root / f"{split}.txt"
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
+    if not path.exists():
         known = ", ".join(sorted(other.name for other in root.glob("*.txt"))) or "none"
         raise DataError(
             path,
             expected="a list with one name per line",
             found=f"no such file (lists there: {known})",
-            advice="write it, or omit split to use all images",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "its bytes are not valid UTF-8"
-        raise DataError(path, expected="a list with one name per line", but=f"{reason}", advice="check it") from error
+            advice="write it, or leave split out to take every image",
+        )
+    lines = read_text(path, "a list with one name a line", "check it").splitlines()
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DataError(path, expected="at least one name", found="none", advice="check how it was made")
-    return [name[: -len(end)] if (end := _ending(name)) else name for name in names]
-
-
-def _ending(name: str) -> str:
-    """Return the ending of an image's name; some lists include it."""
-    return next((ending for ending in IMAGES if name.lower().endswith(ending)), "")
+    return [without_ending(name) for name in names]  # lists of some copies have it
 
 
 def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dict[str, str]) -> list[dict]:
     for kind, known in (("images", images), ("masks", masks)):
-        missing = [name for name in names if name not in known]
-        if missing:
-            raise DataError(
-                root,
-                expected=f"{len(names)} {kind}",
-                found=f"{len(missing)} missing ({first_of(missing)})",
-                advice="copy them again, or list the others in a split",
-            )
+        require_none_missing(
+            [name for name in names if name not in known],
+            root,
+            expected=f"{len(names)} {kind}",
+            advice="copy them again, or list the others in a split",
+        )
     return [{"img_path": images[name], "gt_path": masks[name]} for name in names]

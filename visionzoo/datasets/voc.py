@@ -21,12 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from visionzoo.errors import DataError, first_of, require_known
+from visionzoo.errors import DataError, first_of, require_known, require_none_missing
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.structures.image_size import size_of_file
+from visionzoo.system.text_files import read_text
 
 _ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", ".")
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 DIFFICULT = ("ignore", "keep", "drop")
 
 
@@ -70,14 +71,14 @@ class VocFolder:
         if not root.is_dir():
             raise DataError(root, expected="a Pascal VOC folder", found="no such folder", advice="check the path")
         annotations = _first_with(root, _ANNOTATION_FOLDERS, (".xml",))
-        folder = _first_with(root, _IMAGE_FOLDERS, _SUFFIXES)
+        folder = _first_with(root, _IMAGE_FOLDERS, ANY_IMAGE_ENDINGS)
         if annotations is None or folder is None:
             what = "XML files in Annotations/" if annotations is None else "images in JPEGImages/"
             raise DataError(
                 root, expected=f"{what} as in Pascal VOC", found="none", advice="name the folder above them"
             )
         stems = sorted(path.stem for path in annotations.glob("*.xml"))
-        images = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
+        images = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in ANY_IMAGE_ENDINGS}
         _require_images(folder, stems, images)
         return cls(root, annotations, folder, stems, images)
 
@@ -104,14 +105,12 @@ def _first_with(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> 
 
 
 def _require_images(folder: Path, stems: Sequence[str], images: dict[str, Path]) -> None:
-    missing = [stem for stem in stems if stem not in images]
-    if missing:
-        raise DataError(
-            folder,
-            expected=f"an image for each of {len(stems)} XML files",
-            found=f"{len(missing)} missing ({first_of(missing)})",
-            advice="copy them, or remove their XML files",
-        )
+    require_none_missing(
+        [stem for stem in stems if stem not in images],
+        folder,
+        expected=f"an image for each of {len(stems)} XML files",
+        advice="copy them, or remove their XML files",
+    )
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -211,8 +210,8 @@ def _find_list(folder: VocFolder, name: str) -> Path:
 
 
 def _read_list(folder: VocFolder, path: Path) -> list[str]:
-    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    # Lists of one class have "stem -1" for images without the class.
+    lines = [line.split() for line in read_text(path, "a list of images", "check it").splitlines() if line.strip()]
+    # lists of one class say "stem -1" for images without it
     stems = [_stem(words[0], folder) for words in lines if words[-1] != "-1" or len(words) == 1]
     strangers = sorted(set(stems) - set(folder.stems))
     if strangers:

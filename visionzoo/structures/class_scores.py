@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import InputError
+from visionzoo.structures.arrays import as_array
 
 KEPT = 5
 
@@ -78,6 +79,6 @@ def class_scores_of(scores: Any, names: Sequence[str] | None = None, kept: int =
     Returns:
         At most ``kept`` classes, best first.
     """
-    values = np.asarray(scores.detach().cpu().float() if hasattr(scores, "detach") else scores, dtype=np.float32)
+    values = as_array(scores, np.float32, single=True)
     best = np.argsort(-values, kind="stable")[:kept]
     return ClassScores(values[best], best.astype(np.int64), None if names is None else tuple(names))

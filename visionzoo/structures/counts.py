@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import InputError
+from visionzoo.structures.arrays import as_array
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,6 @@ def count_of(sample: Any, size: tuple[int, int]) -> CrowdCount:
     Returns:
         The count and its density.
     """
-    density = _array(sample.get("pred_density")).astype(np.float32)
-    return CrowdCount(float(_array(sample.get("pred_count"))), density[0] if density.ndim == 3 else density, size)
-
-
-def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().float().numpy() if hasattr(values, "detach") else np.asarray(values)
+    density = as_array(sample.get("pred_density"), np.float32, single=True)
+    count = float(as_array(sample.get("pred_count"), single=True))
+    return CrowdCount(count, density[0] if density.ndim == 3 else density, size)

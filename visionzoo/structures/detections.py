@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import InputError
+from visionzoo.structures.arrays import as_array
 
 # Decimals of scores and box edges in files. The order uses the rounded values.
 _SCORE_DECIMALS, _EDGE_DECIMALS = 6, 3
@@ -119,9 +120,9 @@ def detections_of(instances: Any, size: tuple[int, int], names: Sequence[str] | 
     """
     masks = tuple(encode_mask(mask) for mask in instances.masks) if "masks" in instances else None
     detections = Detections(
-        boxes=_array(getattr(instances.bboxes, "tensor", instances.bboxes), np.float32).reshape(-1, 4),
-        scores=_array(instances.scores, np.float32),
-        labels=_array(instances.labels, np.int64),
+        boxes=as_array(getattr(instances.bboxes, "tensor", instances.bboxes), np.float32).reshape(-1, 4),
+        scores=as_array(instances.scores, np.float32),
+        labels=as_array(instances.labels, np.int64),
         size=size,
         masks=masks,
         names=None if names is None else tuple(names),
@@ -134,10 +135,6 @@ def _best_first(detections: Detections) -> np.ndarray:
     scores = [-round(float(score), _SCORE_DECIMALS) for score in detections.scores]  # as in to_json
     edges = np.round(detections.boxes.T[::-1], _EDGE_DECIMALS)
     return np.lexsort((*edges, detections.labels, scores))  # lexsort sorts by the last key first
-
-
-def _array(values: Any, dtype: type) -> np.ndarray:
-    return values.detach().cpu().numpy().astype(dtype)
 
 
 def encode_mask(mask: Any) -> dict[str, Any]:
@@ -159,8 +156,7 @@ def encode_mask(mask: Any) -> dict[str, Any]:
     if isinstance(mask, dict):
         code = mask
     else:
-        pixels = mask.detach().cpu().numpy() if hasattr(mask, "detach") else np.asarray(mask)
-        code = coco.encode(np.asfortranarray(pixels.astype(np.uint8)))
+        code = coco.encode(np.asfortranarray(as_array(mask).astype(np.uint8)))
     counts = code["counts"]
     text = counts.decode("ascii") if isinstance(counts, bytes) else counts
     return {"size": [int(side) for side in code["size"]], "counts": text}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import DataError, OutputError
+from visionzoo.system.text_files import read_text
 
 LINES = ".lines.txt"
 
@@ -174,22 +175,23 @@ def read_tusimple(path: str | Path, keys: Sequence[str] = ("raw_file", "lanes", 
     return records
 
 
-def tusimple_line(raw_file: str, lanes: Sequence[Sequence[float]], h_samples: Sequence[float], run_time: float) -> str:
-    """Return one line of a result file, without the line end.
+def tusimple_record(
+    raw_file: str, lanes: Sequence[Sequence[float]], h_samples: Sequence[float], seconds: float
+) -> dict[str, Any]:
+    """One line of a result file, for :func:`write_tusimple`.
 
     Args:
-        raw_file: path of the image in the label file.
-        lanes: x of each lane at each row, -2 if the lane has no point there; see ``Lanes.to_tusimple``.
-        h_samples: y of the rows.
-        run_time: milliseconds; the benchmark counts an image above 200 as missed.
-
-    Example:
-        >>> tusimple_line("a.jpg", [[5, -2]], [160, 170], run_time=10)
-        '{"raw_file": "a.jpg", "lanes": [[5, -2]], "h_samples": [160, 170], "run_time": 10}'
+        raw_file: as the label file names the image.
+        lanes: x of every lane in every row, -2 where there is no point; see ``Lanes.to_tusimple``.
+        h_samples: the rows' y; whole numbers are written without a fraction.
+        seconds: ``run_time`` has them in ms; the benchmark counts an image of more than 200 as missed.
     """
-    return json.dumps(
-        {"raw_file": raw_file, "lanes": lanes, "h_samples": h_samples, "run_time": run_time}, allow_nan=False
-    )
+    return {
+        "raw_file": raw_file,
+        "lanes": lanes,
+        "h_samples": [int(row) if float(row).is_integer() else round(row, 3) for row in h_samples],
+        "run_time": round(1000 * seconds, 3),
+    }
 
 
 def write_tusimple(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
@@ -252,13 +254,9 @@ def _lines(text: str) -> list[str]:
 
 
 def _read_text(path: Path, what: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(path, expected=f"{what}", found="no such file", advice="check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "its bytes are not valid UTF-8"
-        raise DataError(path, expected=f"{what}", but=f"{reason}", advice="check the file") from error
+    if not path.exists():
+        raise DataError(path, expected=what, found="no such file", advice="check the path")
+    return read_text(path, what, "check the file")
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import InputError
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.lane_files import lines_text
 
 MISSING = -2  # TuSimple's x of a row where the lane has no point
@@ -111,8 +112,7 @@ def x_at_rows(lane: np.ndarray, rows: Sequence[float]) -> list[float]:
 
 
 def _points(lane: Any) -> np.ndarray:
-    values = lane.detach().cpu() if hasattr(lane, "detach") else lane
-    return np.asarray(values, dtype=np.float64).reshape(-1, 2)
+    return as_array(lane, np.float64).reshape(-1, 2)
 
 
 def _rounded(value: float) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from visionzoo.errors import InputError
+from visionzoo.structures.arrays import as_array
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ def saliency_map_of(pred_map: Any, pred_mask: Any = None) -> SaliencyMap:
         pred_map: (H, W) or (1, H, W) in [0, 1].
         pred_mask: the same shape, bool. None: the pixels of at least 0.5.
     """
-    values = _plane(pred_map, lambda x: np.asarray(x, dtype=np.float32))
-    mask = values >= 0.5 if pred_mask is None else _plane(pred_mask, lambda x: np.asarray(x).astype(bool))
+    values = _plane(pred_map, np.float32)
+    mask = values >= 0.5 if pred_mask is None else _plane(pred_mask, bool)
     return SaliencyMap(values, mask)
 
 
-def _plane(values: Any, as_array: Callable[[Any], np.ndarray]) -> np.ndarray:
-    array = as_array(values.detach().cpu() if hasattr(values, "detach") else values)
+def _plane(values: Any, dtype: type) -> np.ndarray:
+    array = as_array(values, dtype)
     return array[0] if array.ndim == 3 else array

@@ -29,6 +29,20 @@ class TaskSample(BaseDataElement):
     """
 
 
+def sample_of_task(sample: BaseDataElement, task: str) -> BaseDataElement:
+    """Return the predictions for one task: the field that a model of several heads writes, or the whole sample.
+
+    Example:
+        >>> both = TaskSample(lanes=TaskSample(pred_scores=[0.5]), counting=TaskSample(pred_count=3))
+        >>> sample_of_task(both, "counting").pred_count
+        3
+        >>> sample_of_task(both.lanes, "lanes").pred_scores
+        [0.5]
+    """
+    own = sample.get(task)
+    return own if isinstance(own, TaskSample) else sample
+
+
 def group_sizes(samples: Sequence[TaskSample]) -> list[int]:
     """Return the number of images of each sample in a flat batch."""
     return [int(sample.metainfo.get("group_size", 1)) for sample in samples]

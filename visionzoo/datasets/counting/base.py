@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import SampleList
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, require_none_missing
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 Sample = dict[str, Any]
 
 
@@ -46,11 +47,6 @@ def sample_of(image: Path, points: np.ndarray | None, **facts: Any) -> Sample:
     return sample | {key: value for key, value in facts.items() if value is not None}
 
 
-def advice(readme: str) -> str:
-    """Return the advice on obtaining the data."""
-    return f"see datasets/{readme}/README.md, point data_root to the data, or try --tiny, which draws some"
-
-
 def images_in(folder: Path, readme: str) -> list[Path]:
     """Return the images of a folder sorted by name, ``IMG_2`` before ``IMG_10``.
 
@@ -61,10 +57,12 @@ def images_in(folder: Path, readme: str) -> list[Path]:
         raise DataError(
             folder, expected="a folder of images", found=f"no such folder (in {Path.cwd()})", advice=f"{advice(readme)}"
         )
-    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.name[0] != "."]
-    if not images:
-        raise DataError(folder, expected=f"images ({', '.join(IMAGES)})", found="none", advice=f"{advice(readme)}")
-    return sorted(images, key=lambda path: [part.zfill(12) for part in re.split(r"(\d+)", path.name)])
+    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS and path.name[0] != "."]
+    if not found:
+        raise DataError(
+            folder, expected=f"images ({', '.join(IMAGE_ENDINGS)})", found="none", advice=f"{advice(readme)}"
+        )
+    return sorted(found, key=lambda path: [part.zfill(12) for part in re.split(r"(\d+)", path.name)])
 
 
 def require_files(paths: Sequence[Path], kind: str, root: Path) -> None:
@@ -73,14 +71,12 @@ def require_files(paths: Sequence[Path], kind: str, root: Path) -> None:
     Raises:
         DataError: names the number of missing files and the first ones.
     """
-    missing = [str(path.relative_to(root)) for path in paths if not path.is_file()]
-    if missing:
-        raise DataError(
-            root,
-            expected=f"{len(paths)} {kind}",
-            found=f"{len(missing)} missing ({first_of(missing)})",
-            advice="copy them again, or remove what lacks them",
-        )
+    require_none_missing(
+        [str(path.relative_to(root)) for path in paths if not path.is_file()],
+        root,
+        expected=f"{len(paths)} {kind}",
+        advice="copy them again, or remove what lacks them",
+    )
 
 
 def require_split(split: str, known: Mapping[str, Any] | Sequence[str], name: str) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, require_split, sample_of
+from visionzoo.datasets.counting.base import CountingDataset, Sample, require_files, require_split, sample_of
 from visionzoo.datasets.counting.point_files import numbered_lines, read_json_points, read_mat_points
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, require_known

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, sample_of
+from visionzoo.datasets.counting.base import CountingDataset, Sample, require_files, sample_of
 from visionzoo.datasets.counting.point_files import checked_points, numbered_lines
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError

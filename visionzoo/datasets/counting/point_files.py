@@ -11,6 +11,7 @@ import numpy as np
 
 from visionzoo.datasets.mat_files import mat_variable
 from visionzoo.errors import DataError
+from visionzoo.system.text_files import read_text
 
 
 def checked_points(values: Any, where: str) -> np.ndarray:
@@ -153,9 +154,5 @@ def numbered_lines(path: Path, what: str) -> list[tuple[int, str]]:
     Raises:
         DataError: the file is missing or is not valid UTF-8.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "its bytes are not valid UTF-8"
-        raise DataError(path, expected=f"{what}", but=f"{reason}", advice="check it, or copy it again") from error
+    lines = read_text(path, what, "check it, or copy it again").splitlines()
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]

@@ -8,20 +8,20 @@ from typing import Unpack
 import numpy as np
 
 from visionzoo.datasets.counting.base import (
-    IMAGES,
     CountingDataset,
     Sample,
-    advice,
     require_files,
     require_split,
     sample_of,
 )
 from visionzoo.datasets.counting.point_files import read_lines
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
+from visionzoo.structures.image_names import without_ending
 from visionzoo.structures.image_size import size_of_file
 
 _LISTS = {"train": "training", "val": "validation", "trainval": "trainval", "test": "test"}
@@ -75,7 +75,7 @@ def _samples(root: Path, listed: Path) -> list[Sample]:
     lines = read_lines(listed, "one name per line")
     if not lines:
         raise DataError(listed, expected="at least one image", found="an empty list", advice=f"{advice('trancos')}")
-    stems = [line[: -len(end)] if (end := _ending(line)) else line for line in lines]
+    stems = [without_ending(line) for line in lines]
     files = {
         kind: [root / "images" / f"{stem}{ending}" for stem in stems]
         for kind, ending in (("images", ".jpg"), ("dots", "dots.png"), ("masks", "mask.mat"))
@@ -86,10 +86,6 @@ def _samples(root: Path, listed: Path) -> list[Sample]:
         sample_of(image, _dots_of(image, dots), roi_path=str(mask))
         for image, dots, mask in zip(*files.values(), strict=True)
     ]
-
-
-def _ending(name: str) -> str:
-    return next((ending for ending in IMAGES if name.lower().endswith(ending)), "")
 
 
 def _dots_of(image: Path, path: Path) -> np.ndarray:

@@ -5,21 +5,20 @@ See ``datasets/culane/README.md`` for the source of the data.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
+from visionzoo.datasets.missing_files import advice, missing_files
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, first_of, nearest_name, one_of
+from visionzoo.errors import DataError, nearest_name, one_of, require_none_missing
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import SCENARIOS, lines_path, read_lines, read_list, scenario_of
 
 ALL_SCENARIOS = "test_split"
-_ADVICE = "see datasets/culane/README.md, point data_root to the data, or try --tiny, which draws some"
+_ADVICE = advice("culane")
 
 
 @DATASETS.register_module()
@@ -76,7 +75,13 @@ class CULaneDataset(SampleList):
         samples = [sample for path in lists for sample in _samples_of(root, path)]
         self._with_lanes = with_lanes
         for key, kind in (("img_path", "images"), ("gt_path", "masks")):
-            _require_files(root, [sample[key] for sample in samples if key in sample], kind)
+            paths = [sample[key] for sample in samples if key in sample]
+            require_none_missing(
+                missing_files(paths, root),
+                root,
+                expected=f"the {len(paths)} {kind} that the list names",
+                advice=f"unpack them again; {_ADVICE}",
+            )
         super().__init__(root, samples, **loading)
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
@@ -97,14 +102,12 @@ def _lists(root: Path, split: str) -> list[Path]:
     scenarios = folder / ALL_SCENARIOS
     if split == ALL_SCENARIOS:
         paths = [scenarios / f"test{number}_{name}.txt" for number, name in enumerate(SCENARIOS)]
-        missing = [path.name for path in paths if not path.is_file()]
-        if missing:
-            raise DataError(
-                scenarios,
-                expected=f"the lists of {len(paths)} scenarios",
-                found=f"{len(missing)} missing ({', '.join(missing[:3])})",
-                advice="copy them again, or name one list as split",
-            )
+        require_none_missing(
+            [path.name for path in paths if not path.is_file()],
+            scenarios,
+            expected=f"the lists of {len(paths)} scenarios",
+            advice="copy them again, or name one list as split",
+        )
         return paths
     known = {path.stem: path for place in (scenarios, folder) for path in sorted(place.glob("*.txt"))}
     if split not in known:
@@ -132,26 +135,3 @@ def _samples_of(root: Path, path: Path) -> list[dict[str, Any]]:
             sample |= {"gt_path": str(root / entry[1]), "gt_exist": np.array(entry[2:], dtype=np.float32)}
         samples.append(sample)
     return samples
-
-
-def _require_files(root: Path, paths: Sequence[str], kind: str) -> None:
-    """Raise DataError if a file is missing.
-
-    Each folder is listed once, because checking a hundred thousand files takes minutes on shared disks.
-    """
-    there: dict[str, set[str]] = {}
-    missing = []
-    for path in paths:
-        folder, _, name = path.rpartition(os.sep)
-        if folder not in there:
-            there[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        if name not in there[folder]:
-            missing.append(path)
-    if missing:
-        shown = first_of(os.path.relpath(path, root) for path in missing)
-        raise DataError(
-            root,
-            expected=f"the {len(paths)} {kind} that the list names",
-            found=f"{len(missing)} missing ({shown}); unpack them again",
-            advice=f"{_ADVICE}",
-        )

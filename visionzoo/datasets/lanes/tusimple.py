@@ -12,13 +12,14 @@ from typing import Any, Unpack
 import numpy as np
 
 from visionzoo.datasets.lanes.slots import existence, lane_slots
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, require_none_missing
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import read_tusimple
 
-_ADVICE = "see datasets/tusimple/README.md, point data_root to the data, or try --tiny, which draws some"
+_ADVICE = advice("tusimple")
 
 
 @DATASETS.register_module()
@@ -84,13 +85,12 @@ def _samples_of(root: Path, names: Sequence[str], lanes: int) -> list[dict[str, 
                 )
             samples[raw_file] = _sample(root, record, lanes)
     missing = [name for name, sample in samples.items() if not Path(sample["img_path"]).is_file()]
-    if missing:
-        raise DataError(
-            root,
-            expected=f"the {len(samples)} images that {', '.join(names)} name",
-            found=f"{len(missing)} missing ({first_of(missing)}); unpack them again",
-            advice=f"{_ADVICE}",
-        )
+    require_none_missing(
+        missing,
+        root,
+        expected=f"the {len(samples)} images that {', '.join(names)} name",
+        advice=f"unpack them again; {_ADVICE}",
+    )
     return list(samples.values())
 
 
