@@ -15,8 +15,8 @@ def advice(readme: str) -> str:
 def missing_files(paths: Sequence[str], root: Path) -> list[str]:
     """Return the paths that do not exist, relative to ``root``.
 
-    Each folder is listed once, which takes 0.1 s for COCO. Checking a hundred thousand files one by one takes minutes on
-    shared disks.
+    Each folder is listed once, which takes 0.1 s for COCO. Checking a hundred thousand files one by one takes minutes
+    on shared disks.
 
     Example:
         >>> missing_files(["data/a.png", "data/b/c.png"], Path("data"))
