@@ -84,7 +84,7 @@ class ImageFolder(ClassificationData):
         (2, ('n01440764', 'n01443537'))
     """
 
-    advice = "make one folder per class there, point data_root to where they are, or try --tiny, which draws some"
+    advice = "make one folder per class there, point data_root to the data, or try --tiny, which draws some"
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class ImageNet(ImageFolder):
     """
 
     advice = (
-        "get it with `python datasets/imagenet/prepare.py`, point data_root to where it is, "
+        "get it with `python datasets/imagenet/prepare.py`, point data_root to the data, "
         "or try --tiny, which draws a small data set"
     )
 

@@ -125,7 +125,7 @@ def _cut(sample: dict) -> np.ndarray:
         height, width = sample["whole_size"]
         raise DataError(
             sample["img_path"],
-            expected=f"{width}x{height} pixels as its annotation says",
+            expected=f"{width}x{height} pixels as in its annotation",
             found=f"{image.shape[1]}x{image.shape[0]}",
             advice="correct the annotation or the file",
         )

@@ -33,8 +33,10 @@ def images_of(
         names = sorted(path.stem for path in maps.glob("*.png"))
     else:
         if not split.is_file():
-            raise DataError(split, expected="a list with one name a line", found="no such file", advice="check --split")
-        lines = read_text(split, "a list with one name a line", "check it").splitlines()
+            raise DataError(
+                split, expected="a list with one name per line", found="no such file", advice="check --split"
+            )
+        lines = read_text(split, "a list with one name per line", "check it").splitlines()
         names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DataError(split or maps, expected="id maps <name>.png", found="none", advice="check the folder")

@@ -15,7 +15,7 @@ from visionzoo.registry import DATASETS
 from visionzoo.structures.image_names import IMAGE_ENDINGS, without_ending
 from visionzoo.system.text_files import read_text
 
-# A stem may have several files (MSRA-B is published with image and mask side by side); the first of these counts.
+# A stem may have several files (MSRA-B is published with image and mask side by side); the first ending is used.
 MASKS = (".png", ".bmp", ".jpg")
 _ADVICE = advice("saliency")
 
@@ -90,13 +90,13 @@ def _listed(root: Path, split: str) -> list[str]:
             path,
             expected="a list with one name per line",
             found=f"no such file (lists there: {known})",
-            advice="write it, or leave split out to take every image",
+            advice="write it, or omit split to use all images",
         )
-    lines = read_text(path, "a list with one name a line", "check it").splitlines()
+    lines = read_text(path, "a list with one name per line", "check it").splitlines()
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DataError(path, expected="at least one name", found="none", advice="check how it was made")
-    return [without_ending(name) for name in names]  # lists of some copies have it
+    return [without_ending(name) for name in names]  # some lists have endings
 
 
 def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dict[str, str]) -> list[dict]:

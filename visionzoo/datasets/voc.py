@@ -211,7 +211,7 @@ def _find_list(folder: VocFolder, name: str) -> Path:
 
 def _read_list(folder: VocFolder, path: Path) -> list[str]:
     lines = [line.split() for line in read_text(path, "a list of images", "check it").splitlines() if line.strip()]
-    # lists of one class say "stem -1" for images without it
+    # Lists of one class have "stem -1" for images without the class.
     stems = [_stem(words[0], folder) for words in lines if words[-1] != "-1" or len(words) == 1]
     strangers = sorted(set(stems) - set(folder.stems))
     if strangers:

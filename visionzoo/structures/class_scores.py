@@ -38,7 +38,7 @@ class ClassScores:
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.scores).all():
-            raise InputError("the model gives scores that are not finite; check its weights")
+            raise InputError("the model returns scores that are not finite; check its weights")
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -38,7 +38,7 @@ class CrowdCount:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.count) and np.isfinite(self.density).all()):
-            raise InputError("the model gives a density that is not finite; check its weights")
+            raise InputError("the model returns a density that is not finite; check its weights")
 
     def above(self, threshold: float) -> CrowdCount:
         """Return the count unchanged, because a count has no scores."""

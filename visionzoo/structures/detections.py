@@ -51,7 +51,7 @@ class Detections:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
-            raise InputError("the model gives boxes or scores that are not finite; check its weights")
+            raise InputError("the model returns boxes or scores that are not finite; check its weights")
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -107,7 +107,7 @@ def read_list(path: str | Path) -> list[tuple[int, list[str]]]:
     Raises:
         DataError: the list is missing, empty or not valid UTF-8.
     """
-    text = _read_text(Path(path), "a list with one image a line")
+    text = _read_text(Path(path), "a list with one image per line")
     entries = [
         (number, [word.lstrip("/") for word in line.split()])
         for number, line in enumerate(_lines(text), start=1)
@@ -178,13 +178,17 @@ def read_tusimple(path: str | Path, keys: Sequence[str] = ("raw_file", "lanes", 
 def tusimple_record(
     raw_file: str, lanes: Sequence[Sequence[float]], h_samples: Sequence[float], seconds: float
 ) -> dict[str, Any]:
-    """One line of a result file, for :func:`write_tusimple`.
+    """Return one record of a result file, for :func:`write_tusimple`.
 
     Args:
-        raw_file: as the label file names the image.
-        lanes: x of every lane in every row, -2 where there is no point; see ``Lanes.to_tusimple``.
-        h_samples: the rows' y; whole numbers are written without a fraction.
-        seconds: ``run_time`` has them in ms; the benchmark counts an image of more than 200 as missed.
+        raw_file: path of the image in the label file.
+        lanes: x of each lane at each row, -2 if the lane has no point there; see ``Lanes.to_tusimple``.
+        h_samples: y of the rows; whole numbers are written without a fraction.
+        seconds: run time; the record has ``run_time`` in ms. The benchmark counts an image above 200 ms as missed.
+
+    Example:
+        >>> tusimple_record("a.jpg", [[5, -2]], [160.0, 170.0], seconds=0.01)
+        {'raw_file': 'a.jpg', 'lanes': [[5, -2]], 'h_samples': [160, 170], 'run_time': 10.0}
     """
     return {
         "raw_file": raw_file,

@@ -41,7 +41,7 @@ class Lanes:
 
     def __post_init__(self) -> None:
         if not (all(np.isfinite(lane).all() for lane in self.points) and np.isfinite(self.scores).all()):
-            raise InputError("the model gives points or scores of lanes that are not finite; check its weights")
+            raise InputError("the model returns points or scores of lanes that are not finite; check its weights")
 
     def __len__(self) -> int:
         return len(self.points)

@@ -35,7 +35,7 @@ class SaliencyMap:
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.map).all():
-            raise InputError("the model gives a map that is not finite; check its weights")
+            raise InputError("the model returns a map that is not finite; check its weights")
 
     @property
     def area(self) -> float:

@@ -57,12 +57,12 @@ def images_in(folder: Path, readme: str) -> list[Path]:
         raise DataError(
             folder, expected="a folder of images", found=f"no such folder (in {Path.cwd()})", advice=f"{advice(readme)}"
         )
-    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS and path.name[0] != "."]
-    if not found:
+    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS and path.name[0] != "."]
+    if not images:
         raise DataError(
             folder, expected=f"images ({', '.join(IMAGE_ENDINGS)})", found="none", advice=f"{advice(readme)}"
         )
-    return sorted(found, key=lambda path: [part.zfill(12) for part in re.split(r"(\d+)", path.name)])
+    return sorted(images, key=lambda path: [part.zfill(12) for part in re.split(r"(\d+)", path.name)])
 
 
 def require_files(paths: Sequence[Path], kind: str, root: Path) -> None:

@@ -31,7 +31,7 @@ class CULaneDataset(SampleList):
         <data_root>/list/test.txt                           /<frame>
         <data_root>/list/test_split/test0_normal.txt ...    /<frame>, nine lists
         <data_root>/driver_37_30frame/<clip>.MP4/00000.jpg
-        <data_root>/driver_37_30frame/<clip>.MP4/00000.lines.txt    x y x y ..., a line for each lane
+        <data_root>/driver_37_30frame/<clip>.MP4/00000.lines.txt    x y x y ..., one lane per line
         <data_root>/laneseg_label_w16/<the same>/00000.png          0, and 1 to 4 from the left
 
     A sample has these keys:

@@ -112,7 +112,7 @@ def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # OpenCV rejects images of more than 2**30 pixels
-        raise DataError(f"{name}: expected an image that can be decoded, OpenCV says: {error.err}") from error
+        raise DataError(name, expected="an image that can be decoded", but=f"OpenCV reports: {error.err}") from error
     if image is None:
         return _decode_with_pillow(data, name, exif)
     return cv2.cvtColor(_to_uint8(image, name), cv2.COLOR_BGR2RGB)
@@ -238,11 +238,11 @@ def _rgb_from_array(array: np.ndarray) -> np.ndarray:
 def _require_annotated_size(image: np.ndarray, results: dict) -> None:
     """Raise DataError if the image differs from its annotated size, because its boxes would be wrong."""
     height, width = image.shape[:2]
-    want = results.get("height", height), results.get("width", width)
-    if (height, width) != want:
+    annotated = results.get("height", height), results.get("width", width)
+    if (height, width) != annotated:
         raise DataError(
             results["img_path"],
-            expected=f"{want[1]}x{want[0]} pixels as its annotation says",
+            expected=f"{annotated[1]}x{annotated[0]} pixels as in its annotation",
             found=f"{width}x{height}",
             advice="correct the annotation or the file",
         )
