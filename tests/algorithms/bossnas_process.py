@@ -1,7 +1,7 @@
-"""A small search in a process of its own: ``bossnas_process.py WORK_DIR [kill STEP]``.
+"""Run a small search in its own process: ``bossnas_process.py WORK_DIR [kill STEP]``.
 
-With ``kill`` it ends by SIGKILL when the given step of all its steps (from 0) begins. Prints, per process, the
-search's result and a checksum of all weights as JSON.
+With ``kill``, the process ends by SIGKILL when its step STEP begins (counted from 0 in this process). Each process
+prints the result of the search and a checksum of all weights as JSON.
 """
 
 from __future__ import annotations

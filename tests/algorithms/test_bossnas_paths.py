@@ -1,4 +1,4 @@
-"""Paths, what they spell, the files they are kept in, and how ratings are compared."""
+"""Paths, the networks that they encode, their files, and the comparison of ratings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from visionzoo.errors import ConfigError, DataError
 SEARCHED = [(5, 4, 3, 3), (3, 2, 3, 0), (0, 0, 1, 0), (0, 0, 0, 0)]
 
 
-# --------------------------------------------------------------------------- which paths there are
+# --------------------------------------------------------------------------- paths of a space
 
 
 @pytest.mark.parametrize(("depth", "restricted", "free"), [(4, 51, 131), (3, 99, 115), (2, 80, 80), (1, 16, 16)])
@@ -41,7 +41,7 @@ def test_path_counts_are_the_papers(depth: int, restricted: int, free: int) -> N
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_paths_are_all_that_the_rule_allows(depth: int) -> None:
-    """Checked against every combination of ops, whatever its order."""
+    """The result equals the filtered list of all combinations of ops, in any order."""
     allowed = set()
     for path in product(range(6), repeat=4):
         scales = [scale_of(op) for op in path]
@@ -82,10 +82,10 @@ def test_fair_paths_use_every_op_once_in_every_layer() -> None:
     assert len(every_path(4, 4)) == 256
 
 
-# --------------------------------------------------------------------------- what paths spell
+# --------------------------------------------------------------------------- networks of paths
 
 
-def test_the_searched_paths_spell_t0() -> None:
+def test_the_searched_paths_define_t0() -> None:
     with torch.device("meta"):
         t0 = BossNet("T0").design.encoding
     assert encoding_from_best_paths(SEARCHED) == t0
@@ -98,7 +98,7 @@ def test_scales_without_layers_are_empty_stages() -> None:
 
 
 @pytest.mark.parametrize("paths", [[], [(3, 3, 1, 1), (3, 1, 1, 1)], [(0, 0, 2, 0)]])
-def test_paths_that_rise_spell_nothing(paths: list[tuple[int, ...]]) -> None:
+def test_paths_that_rise_define_no_network(paths: list[tuple[int, ...]]) -> None:
     with pytest.raises(ConfigError, match="expected scales that fall"):
         encoding_from_best_paths(paths)
 
@@ -138,7 +138,7 @@ def test_the_authors_files_are_read(tmp_path: Path) -> None:
         "\0",
     ],
 )
-def test_files_hold_nothing_but_data(tmp_path: Path, text: str) -> None:
+def test_files_contain_only_data(tmp_path: Path, text: str) -> None:
     file = tmp_path / "path_rank_0.yml"
     file.write_text(text)
     for read in (read_ranking, read_best_paths):
@@ -181,7 +181,7 @@ def test_scores_are_sums_of_shifted_losses() -> None:
 
 
 def test_correlations_are_their_definitions() -> None:
-    """Written out, with ties, over a few numbers."""
+    """Correlations are written out, with ties, over a few numbers."""
     x, y = [1.0, 2.0, 2.0, 4.0, 3.0, 0.5], [3.0, 2.0, 2.5, 1.0, 1.0, 3.5]
     found = rating_correlations(x, y)
     pairs = [(i, j) for i in range(6) for j in range(i)]

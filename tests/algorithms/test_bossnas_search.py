@@ -1,4 +1,4 @@
-"""Whole searches: small ones in seconds, resumed ones, shared ones; one at the size of the paper's images."""
+"""Whole searches: small ones, resumed ones, ones in two processes, and one at the paper's image size."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_searchs_chance_is_its_seed(tmp_path: Path) -> None:
 
 
 def test_unused_paths_keep_their_weights(tmp_path: Path) -> None:
-    """Neither decay nor the moving target touches an op that no sampled path has, though it exists."""
+    """Neither weight decay nor the moving target changes an existing op that no sampled path uses."""
     images = random_images(8)
     running = _Search(small_settings(tmp_path, paths=1, weight_decay=0.1), images, images, print)
     running._begin_block()
@@ -160,10 +160,10 @@ def test_unused_paths_keep_their_weights(tmp_path: Path) -> None:
     assert ops == {(str(layer), str(op)) for layer, op in enumerate(path)}
 
 
-# --------------------------------------------------------------------------- going on
+# --------------------------------------------------------------------------- resuming
 
 
-def test_goes_on_from_a_file_of_best_paths(tmp_path: Path) -> None:
+def test_continues_from_a_file_of_best_paths(tmp_path: Path) -> None:
     small_search(small_settings(tmp_path / "first", blocks=1, epochs=1))
     (file,) = (tmp_path / "first" / "path_rank").glob("bestpath_0_*.yml")
     found = small_search(small_settings(tmp_path / "second", epochs=1, best_paths=str(file)))
@@ -187,18 +187,18 @@ def test_a_finished_search_is_not_done_again(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "path_rank").iterdir()) == files
 
 
-def test_other_settings_are_not_gone_on_with(tmp_path: Path) -> None:
+def test_other_settings_are_not_resumed(tmp_path: Path) -> None:
     small_search(small_settings(tmp_path, blocks=1, epochs=1))
     with pytest.raises(ConfigError, match=r"found lr=2\.0 in place of 1\.0"):
         small_search(small_settings(tmp_path, blocks=1, epochs=1, lr=2.0))
 
 
 class Interrupted(Exception):
-    """In place of whatever ends a process."""
+    """Stand-in for anything that ends a process."""
 
 
-def test_searches_go_on_from_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ended before each of the four steps of two blocks, gradients of an update half summed, and never before one."""
+def test_searches_resume_from_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search ends before each of the four steps of two blocks, also in the middle of an accumulated update."""
     changes: dict[str, Any] = dict(epochs=1, update_interval=2, checkpoint_every=1, rating_images=4)
     whole = small_search(small_settings(tmp_path / "whole", **changes))
     train_step, left = _Search._train_step, [0]
@@ -233,11 +233,11 @@ def run_process(*arguments: str | Path, ranks: int = 1) -> tuple[int, list[dict[
 
 @pytest.mark.slow
 def test_killed_searches_end_like_those_that_were_not(tmp_path: Path) -> None:
-    """Killed in the first and in the second block, in the middle of epochs and of an update's gradients."""
+    """The search is killed in the first and in the second block, in the middle of an epoch and of an accumulation."""
     code, (whole,), errors = run_process(tmp_path / "whole")
     assert code == 0, errors
     assert whole["steps"] == 8
-    for kill in (1, 4):  # of the first process: steps 1 and, in the second one, 4 further on
+    for kill in (1, 4):  # the first process does 1 step, the second does 4
         code, found, _ = run_process(tmp_path / "killed", "kill", kill)
         assert (code, found) == (-signal.SIGKILL, [])
     code, (resumed,), errors = run_process(tmp_path / "killed")

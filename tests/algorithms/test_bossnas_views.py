@@ -27,7 +27,7 @@ from visionzoo.errors import ConfigError, DataError
 
 @pytest.fixture
 def listed(tmp_path: Path) -> tuple[Path, Path]:
-    """Eight images in two class folders, and their list."""
+    """Return eight images in two class folders, and their list."""
     lines = []
     for number, image in enumerate(random_images(8, 64)):
         name = f"n{number % 2}/image {number}.png"

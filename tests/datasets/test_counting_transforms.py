@@ -1,4 +1,4 @@
-"""Images with points changed together: resized, cropped, flipped; density maps, stored ones, regions, batches."""
+"""Images with points: resizing, cropping, flipping, density maps, stored maps, regions, batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHAPE = (40, 57)
 
 
 def drawn(seed=0, count=12, shape=SHAPE):
-    """A sample whose image says where each pixel came from: column in red, row in green."""
+    """Return a sample whose pixels encode their position: the column in red, the row in green."""
     rng = np.random.default_rng(seed)
     rows, columns = np.indices(shape)
     img = np.stack([columns, rows, np.zeros(shape)], axis=2).astype(np.uint8)
@@ -48,7 +48,7 @@ def drawn(seed=0, count=12, shape=SHAPE):
 
 
 def colours_at(sample):
-    """Where the points' pixels came from."""
+    """Return the positions that the points' pixels encode."""
     columns, rows = sample["gt_points"].astype(int).T
     return sample["img"][rows, columns, :2].astype(float)
 
@@ -60,7 +60,7 @@ def colours_at(sample):
     ("arguments", "shape", "want"),
     [
         (dict(size=(1024, 1024), multiple=16), (2000, 3001), (688, 1024)),  # 682.4 and 1024
-        (dict(size=(1024, 1024), multiple=16), (500, 700), (496, 704)),  # no larger than it is
+        (dict(size=(1024, 1024), multiple=16), (500, 700), (496, 704)),  # not enlarged
         (dict(size=(768, 1024)), (768, 1024), (768, 1024)),
         (dict(size=(768, 1024)), (1536, 1025), (768, 513)),  # 512.5 is rounded up
         (dict(size=(2048, 2048), at_least=(576, 768), multiple=16), (300, 400), (576, 768)),
@@ -96,7 +96,7 @@ def test_a_density_is_made_after_resizing():
     sample = MakeDensityMap().transform(drawn())
     with pytest.raises(ConfigError, match="expected no density yet"):
         ResizeToFit(multiple=16).transform(sample)
-    with pytest.raises(ConfigError, match="expected multiple from 1 on, found 0"):
+    with pytest.raises(ConfigError, match="expected multiple >= 1, found 0"):
         ResizeToFit(multiple=0)
 
 
@@ -141,7 +141,7 @@ def test_the_whole_image_keeps_points_outside():
     assert len(points_inside(np.zeros((0, 2)), SHAPE, (0, 0), (5, 5))) == 0
 
 
-def test_a_multiple_of_the_own_size():
+def test_a_multiple_of_its_size():
     found = RandomCropPoints(multiple=32).transform(drawn())
     assert found["img"].shape == (32, 32, 3)
     assert RandomCropPoints(multiple=64).transform(drawn())["img"].shape == (40, 57, 3)
@@ -174,7 +174,7 @@ def test_flips_of_dots_before_and_after_the_map_are_equal():
     np.testing.assert_allclose(first["gt_density"], second["gt_density"], atol=1e-6)
 
 
-def test_as_often_as_it_says():
+def test_as_often_as_configured():
     np.random.seed(0)
     flipped = [FlipPoints(0.25).transform(drawn())["flip"] for _ in range(400)]
     assert 60 < sum(flipped) < 140
@@ -229,7 +229,7 @@ def test_kinds_and_settings_that_there_are_not():
 
 @pytest.fixture
 def processed(tmp_path):
-    """HMoDE's preparation: two images, the second with a text of its points."""
+    """Write the output of HMoDE's preparation: two images, the second with a text file of its points."""
     densities = {}
     for name, points in (("IMG_1", drawn(1)["gt_points"]), ("IMG_2", drawn(2)["gt_points"])):
         folder = tmp_path / "train_data"
@@ -324,7 +324,7 @@ def test_a_batch_is_cut_to_its_smallest_image():
         source = inputs[:2, rows, columns].T.double() - inputs[:2, 0, 0]
         assert torch.equal(source, sample.gt_points)
         assert int(sample.gt_count) == len(sample.gt_points)
-    assert batch[0]["inputs"].shape == (3, 70, 100)  # the samples themselves stay
+    assert batch[0]["inputs"].shape == (3, 70, 100)  # the samples are unchanged
     assert len(batch[0]["data_samples"].gt_points) == 12
 
 
@@ -337,7 +337,7 @@ def test_a_batch_of_one_stays_whole():
 
 
 def test_dots_of_a_sample_are_what_it_shows():
-    """The whole way: resize, map, crop, flip, pack; every dot's pixel is still its own."""
+    """Resize, map, crop, flip and pack in a row; every dot is still on its pixel."""
     np.random.seed(3)
     sample = drawn(4)
     steps = [RandomCropPoints((32, 48)), FlipPoints(1.0), MakeDensityMap("sigma", dict(sigma=0.3)), PackTaskInputs()]

@@ -1,4 +1,4 @@
-"""Learning rates, layer decay and repeated augmentation: the values of the recipes."""
+"""Learning rates, layer decay and repeated augmentation have the values of the recipes."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def rates(made, schedule, steps):
 
 
 def test_dinats_schedule_is_timms_at_every_iteration():
-    """20 epochs from 1e-6 to 1e-3, a cosine to 5e-6 over 300 epochs, 10 of cooldown, stepped per iteration."""
+    """20 epochs from 1e-6 to 1e-3, 300 epochs of a cosine to 5e-6, 10 of cooldown; the rate changes every iteration."""
     length, made, other = 7, optimizer(1e-3), optimizer(1e-3)
     schedule = WarmupCosineLR.build_iter_from_epoch(
         made, end=300, warmup=20, warmup_start=1e-6, eta_min=5e-6, epoch_length=length
@@ -68,7 +68,7 @@ def test_nasnets_staircase_falls_after_every_2_4_epochs():
     np.testing.assert_allclose(found[[0, 239, 240, 479, 480, 720]], 1.5 * 0.97 ** np.array([0, 0, 1, 1, 2, 3]))
 
 
-def test_a_resumed_schedule_goes_on_with_the_same_values():
+def test_a_resumed_schedule_continues_with_the_same_values():
     whole = optimizer()
     want = rates(whole, WarmupCosineLR(whole, end=9, warmup=3), 9)
     first = optimizer()
@@ -163,7 +163,7 @@ def test_layers_of_a_resnet_and_of_a_backbone_without_lists():
     assert layer_depths(plain)["second.weight"] == 2
 
 
-def test_rates_shrink_towards_the_stem_and_weights_alone_decay():
+def test_rates_shrink_towards_the_stem_and_only_weights_decay():
     model = Model()
     found = settings(model, wrapper_of(model, layer_decay=0.5))
     assert set(found) == {name for name, _ in model.named_parameters()}

@@ -1,4 +1,4 @@
-"""Connectivity against loops over pixels, and what follows from its definition: symmetry, flips, lost pixels."""
+"""Connectivity against loops over pixels, and properties of its definition: symmetry, flips, lost pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def random_cube(height, width, channels=8, seed=0, dtype=torch.float32):
 
 
 def pairs(height, width, neighbours):
-    """(channel, pixel, neighbour) for every pair inside the image, neighbours row by row as on paper."""
+    """Yield (channel, pixel, neighbour) for every pair inside the image, neighbours row by row as in the paper."""
     steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
     steps = [step for step in steps if neighbours == 8 or 0 in step]
     for channel, (dy, dx) in enumerate(steps):
@@ -53,7 +53,7 @@ def cube_by_loop(mask, neighbours, same=lambda a, b: a != 0 and b != 0):
     return torch.from_numpy(cube)
 
 
-# --- the cube ---
+# --- cube --- ---
 
 
 def test_the_worked_example():
@@ -83,7 +83,7 @@ def test_classes_follow_each_other(neighbours):
 
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
-def test_instances_are_connected_to_themselves_alone(neighbours):
+def test_instances_are_connected_only_to_themselves(neighbours):
     ids = torch.randint(0, 4, (2, 6, 9), generator=torch.Generator().manual_seed(3))
     expected = cube_by_loop(ids, neighbours, same=lambda a, b: a == b != 0)
     assert torch.equal(mask_to_connectivity(ids, neighbours, instance_ids=True), expected)
@@ -91,7 +91,7 @@ def test_instances_are_connected_to_themselves_alone(neighbours):
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
 @pytest.mark.parametrize("size", SIZES)
-def test_both_ends_say_the_same(size, neighbours):
+def test_both_ends_agree(size, neighbours):
     cube = mask_to_connectivity(random_mask(*size, classes=2), neighbours)
     assert torch.equal(cube, shift_to_partner(cube, neighbours))
 
@@ -135,7 +135,7 @@ def test_votes_by_loop(size, neighbours):
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
 @pytest.mark.parametrize("reduce", REDUCTIONS)
-def test_a_perfect_cube_gives_its_mask_without_lonely_pixels(reduce, neighbours):
+def test_a_perfect_cube_returns_its_mask_without_isolated_pixels(reduce, neighbours):
     mask = random_mask(8, 11)
     lonely = torch.zeros_like(mask, dtype=torch.bool)
     for b, y, x in mask.nonzero().tolist():
@@ -199,7 +199,7 @@ def test_nothing_given_is_changed():
 
 
 def touching_discs():
-    """Ids (1, H, W) of two discs that share a border, and a far third."""
+    """Return ids (1, H, W) of two discs that share a border, and a third disc far away."""
     y, x = np.mgrid[:24, :40]
     ids = np.zeros((24, 40), np.int64)
     ids[(y - 11) ** 2 + (x - 20) ** 2 < 49] = 2
@@ -227,7 +227,7 @@ def test_components_of_a_mask_are_those_of_labelling(neighbours):
         for k in range(2):
             labels, _ = ndimage.label(mask[b, k].numpy(), around)
             areas = np.bincount(labels.ravel())
-            labels[areas[labels] == 1] = 0  # lonely pixels have no pair
+            labels[areas[labels] == 1] = 0  # isolated pixels have no pair
             kept = [number for number in np.unique(labels) if number]
             expected = np.searchsorted(kept, labels) + 1
             assert np.array_equal(found[b, k].numpy(), np.where(labels > 0, expected, 0))
@@ -242,7 +242,7 @@ def test_a_pair_needs_both_ends():
     assert not connectivity_components(prob, threshold=0.7).any()
 
 
-# --- programs made of it ---
+# --- exported programs --- ---
 
 
 @pytest.mark.parametrize("backend", [pytest.param("eager", marks=pytest.mark.slow), "aot_eager"])

@@ -1,4 +1,4 @@
-"""ConnNet's heads: sizes of the published plan, any pyramid, truth and predictions in the right pixels."""
+"""ConnNet's heads: sizes of the published design, any pyramid, truth and predictions at the right pixels."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def truth_of(height, width, classes=None, seed=0):
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
-# --- the network ---
+# --- network --- ---
 
 
 @pytest.mark.parametrize(("kind", "parameters"), [("ConnectivityHead", 30_579_016), ("BinaryMapHead", 30_578_113)])
@@ -78,7 +78,7 @@ def test_non_local_block_is_the_input_at_the_start(size, sub_sample):
         assert not relation.out[1].weight.any()
 
 
-def test_non_local_block_pools_large_maps_alone():
+def test_non_local_block_pools_only_large_maps():
     block = NonLocalBlock(4).eval()
     assert block.attention(torch.randn(1, 4, 32, 32)).shape == (1, 1024, 1024)
     assert block.attention(torch.randn(1, 4, 32, 34)).shape == (1, 32 * 34, 16 * 17)
@@ -170,7 +170,7 @@ def test_an_empty_mask_is_learnt_from():
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
-def test_instances_are_told_apart_where_the_truth_does():
+def test_instances_are_separated_where_the_truth_has_ids():
     ids = torch.zeros(64, 96, dtype=torch.uint8)
     ids[10:30, 10:40], ids[10:30, 40:60] = 7, 9
     head, samples = head_of(), [sample((64, 96)) for _ in range(2)]
@@ -232,7 +232,7 @@ def test_binary_predictions_are_probabilities():
 
 
 class _Fixed(torch.nn.Module):
-    """A decoder that gives the logits themselves."""
+    """A decoder that returns these logits."""
 
     def __init__(self, logits):
         super().__init__()
@@ -272,7 +272,7 @@ def test_pairs_are_measured_and_averaged():
     mask[4:12, 5:20] = 255
     right = mask_to_connectivity((mask > 127)[None]).float() * 6 - 3
     wrong = right.clone()
-    wrong[:, 0] *= -1  # each pair of this channel is contradicted by its other end
+    wrong[:, 0] *= -1  # the other end of each pair of this channel contradicts it
     found = []
     for logits, truth in ((right, mask), (wrong, mask), (wrong, None)):
         one = [sample((20, 30), pad=(20, 30), truth=truth)]
@@ -301,7 +301,7 @@ def test_twenty_touching_pairs_come_apart():
     assert merged == 20
 
 
-# --- programs made of it ---
+# --- exported programs --- ---
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -348,10 +348,10 @@ def test_exported_maps_are_the_same():
         (lambda: head_of(variant="tny"), UnknownName, "did you mean 'tiny'"),
         (lambda: head_of(neighbours=6), ConfigError, "8 or 4"),
         (lambda: head_of(pair="produkt"), UnknownName, "did you mean 'product'"),
-        (lambda: head_of(num_classes=0), ConfigError, "num_classes from 1"),
-        (lambda: head_of(width=0), ConfigError, "width from 1"),
+        (lambda: head_of(num_classes=0), ConfigError, "num_classes >= 1"),
+        (lambda: head_of(width=0), ConfigError, "width >= 1"),
         (lambda: head_of(loss="bicon"), ConfigError, "loss to be a dict, found 'bicon'"),
-        (lambda: head_of(min_area=-1), ConfigError, "min_area from 0"),
+        (lambda: head_of(min_area=-1), ConfigError, "min_area >= 0"),
         (lambda: head_of(non_local=("p4",)), ConfigError, "found 'p4'"),
         (lambda: head_of(loss=dict(type="ConnectivityLoss", mode="bikon")), UnknownName, "did you mean 'bicon'"),
         (lambda: ConnectivityHead((8, 16), (4,)), ConfigError, "as many in_strides as in_channels"),

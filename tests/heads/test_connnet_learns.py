@@ -1,4 +1,4 @@
-"""ConnNet learns 24 drawn images in 150 steps, and so does the binary baseline on the same budget."""
+"""ConnNet fits 24 drawn images in 150 steps; the binary baseline fits them in the same number of steps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dataset_of(pipeline):
 
 
 def trained(cfg):
-    """The config's tiny model after 150 steps of AdamW on its own training pipeline."""
+    """Return the config's tiny model after 150 steps of AdamW on its own training pipeline."""
     torch.manual_seed(0)
     np.random.seed(0)
     torch.set_num_threads(1)
@@ -52,7 +52,7 @@ def trained(cfg):
 
 @torch.no_grad()
 def measured(model, cfg):
-    """Saliency measures on the training images, and the cross-entropy of the raw outputs."""
+    """Return saliency measures on the training images, and the cross-entropy of the raw outputs."""
     data = dataset_of(cfg.val_dataloader.dataset.pipeline)
     metric, losses = SaliencyMetric(), []
     for index in range(len(data)):

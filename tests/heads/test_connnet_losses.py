@@ -1,4 +1,4 @@
-"""ConnNet's loss and BiconNets': by hand from probabilities, where logits are extreme, and under autocast."""
+"""Losses of ConnNet and BiconNets: by hand from probabilities, for extreme logits, and under autocast."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def batch(height=9, width=13, classes=1, neighbours=8, seed=0):
 
 
 def by_hand(logits, mask, dice_dims, neighbours):
-    """BiconNets' terms of one class in float64, from probabilities as its code has them."""
+    """Compute BiconNets' terms of one class in float64 from probabilities, like their code."""
     prob, cube, truth = logits.double().sigmoid(), mask_to_connectivity(mask, neighbours).double(), mask.double()
     votes, found = pair_votes(prob, neighbours=neighbours), connectivity_to_map(prob, neighbours=neighbours)
     count = cube.sum(1)
@@ -68,7 +68,7 @@ def test_bicon_of_classes_is_the_mean_of_classes():
 @pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 1), (7, 8)])
 @pytest.mark.parametrize("level", [0.0, 20.0, 200.0, -200.0])
 @pytest.mark.parametrize("salient", [True, False])
-def test_extreme_logits_give_finite_losses_and_gradients(mode, size, level, salient):
+def test_extreme_logits_have_finite_losses_and_gradients(mode, size, level, salient):
     logits = torch.full((2, 8, *size), level, requires_grad=True)
     mask = torch.full((2, 1, *size), salient)
     loss = sum(ConnectivityLoss(mode)(logits, mask).values())

@@ -1,4 +1,4 @@
-"""Connectivity in Mask R-CNN's mask branch: which cube is learnt, and what is pasted where."""
+"""Connectivity in Mask R-CNN's mask branch: the target cube, and the position of pasted masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def head_of(**options):
 
 
 def discs(count=3, side=28):
-    """(count, side, side) of 0 and 1."""
+    """Return (count, side, side) maps of 0 and 1."""
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     return torch.stack([((y - 14) ** 2 + (x - 10 - i) ** 2 < (6 + i) ** 2).float() for i in range(count)])
 
@@ -75,7 +75,7 @@ def test_masks_are_pasted_into_their_boxes(pair):
     assert found.masks.sum() == wanted.sum()
 
 
-def test_no_detection_gives_no_mask():
+def test_no_detection_has_no_mask():
     meta = dict(ori_shape=(70, 90), img_shape=(70, 90), scale_factor=(1.0, 1.0))
     nothing = InstanceData(bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long))
     (found,) = head_of().predict_by_feat([torch.zeros(0, 8, 28, 28)], [nothing], [meta], TEST_CFG, rescale=True)
@@ -113,7 +113,7 @@ def test_a_detector_learns_and_predicts():
     [
         (dict(variant="small"), UnknownName, "ConnectivityMaskHead variant"),
         (dict(pair="ands"), UnknownName, "did you mean 'and'"),
-        (dict(num_classes=0), ConfigError, "num_classes from 1"),
+        (dict(num_classes=0), ConfigError, "num_classes >= 1"),
         (dict(neighbours=3), ConfigError, "8 or 4"),
     ],
 )

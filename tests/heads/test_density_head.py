@@ -1,4 +1,4 @@
-"""The plain density head, and what it shares with others that count: targets, cells, what is written."""
+"""The plain density head, and code shared by counting heads: targets, cells, output values."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_cells_of_padding_have_no_pixels():
     assert not pixels[1, :, 2:].any()
 
 
-# --- the head ---
+# --- head --- ---
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=["resnet", "vgg", "one level", "dinat"])
@@ -99,7 +99,7 @@ def test_counts_on_any_backbone(backbone, size):
     torch.testing.assert_close(counts, full, rtol=1e-4, atol=1e-4)
 
 
-def test_counts_behind_a_neck():
+def test_counts_after_a_neck():
     model = model_of(RESNET, neck=dict(type="RCNet", variant="tiny"))
     with torch.no_grad():
         (found,) = model(drawn_images(1, (96, 160)), samples_of((96, 160), [(96, 160)]), mode="predict")
@@ -174,7 +174,7 @@ def test_relu_keeps_densities_above_0():
         torch.testing.assert_close(after.pred_density, before.pred_density.relu())
 
 
-def test_a_image_alone_counts_as_in_a_batch():
+def test_a_single_image_counts_as_in_a_batch():
     model, images = model_of(RESNET), drawn_images(4, ODD)
     with torch.no_grad():
         together = model(images, samples_of(ODD, [ODD] * 4), mode="predict")
@@ -221,7 +221,7 @@ def test_wrong_settings_are_refused(options, error, expected):
 
 
 def test_learns_to_count():
-    """Bright squares on a dark ground, 1 to 8 in an image."""
+    """Images have 1 to 8 bright squares on a dark ground."""
     seed_everything(0)
     model, size = model_of(VGG), (64, 96)
     images, samples = [], []
@@ -244,4 +244,4 @@ def test_learns_to_count():
     with torch.no_grad():
         found = model.eval()(**data, mode="predict")
     errors = [abs(sample.pred_count.item() - count) for count, sample in enumerate(found, start=1)]
-    assert sum(errors) / 8 < 1  # who always says 4.5 is wrong by 2
+    assert sum(errors) / 8 < 1  # a constant prediction of 4.5 is wrong by 2 on average

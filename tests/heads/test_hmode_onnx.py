@@ -1,4 +1,4 @@
-"""HMoDE as an ONNX file: from images to the final map at a quarter of the resolution, run by onnxruntime."""
+"""HMoDE as an ONNX file: from images to the final map at a quarter of the resolution, in onnxruntime."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from visionzoo.models.wiring import build_model
 
 
 class _ToDensity(torch.nn.Module):
-    """People per pixel: what a program that serves the file wants."""
+    """People per pixel, the output that a program serves from the file."""
 
     def __init__(self, model):
         super().__init__()
@@ -21,7 +21,7 @@ class _ToDensity(torch.nn.Module):
 
 
 @pytest.mark.parametrize("size", [(75, 101), pytest.param((64, 96), marks=pytest.mark.slow)])
-def test_onnxruntime_gives_the_same_density(size, tmp_path):
+def test_onnxruntime_returns_the_same_density(size, tmp_path):
     torch.manual_seed(0)
     model = build_model(
         dict(

@@ -1,4 +1,4 @@
-"""HMoDE's parameters, and released checkpoints to ours."""
+"""HMoDE's parameters, and the conversion of released checkpoints."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parameters(part):
 
 
 def released():
-    """Every tensor of the authors' file, without memory."""
+    """Return every tensor of the authors' file, on the meta device."""
     state = json.loads(CASE.read_text())["state"]
     return {name: torch.empty(shape, dtype=getattr(torch, dtype), device="meta") for name, shape, dtype in state}
 
@@ -110,7 +110,7 @@ def test_other_networks_are_refused(change, expected):
 
 
 def test_the_command_writes_them(tmp_path, capsys):
-    """With one number in the place of every tensor: what counts is where each goes."""
+    """Every tensor is replaced by one number: only the mapping of names is tested."""
     state = {f"module.{name}": torch.full((1,), float(at)) for at, name in enumerate(released())}
     torch.save({"model": state, "epoch": 1}, tmp_path / "best_model.pth")
     target = tmp_path / "hmode.safetensors"

@@ -1,4 +1,4 @@
-"""SCNN as an ONNX file: from images to both kinds of logits, run by onnxruntime."""
+"""SCNN as an ONNX file: from images to both kinds of logits, in onnxruntime."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def model_of(**head):
         pytest.param(dict(input_size=(64, 96), update_first=False, message_bias=True), (75, 101), id="another, odd"),
     ],
 )
-def test_onnxruntime_gives_the_same_logits(options, size, tmp_path):
+def test_onnxruntime_returns_the_same_logits(options, size, tmp_path):
     model, path = model_of(**options), str(tmp_path / "scnn.onnx")
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

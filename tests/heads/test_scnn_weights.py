@@ -1,4 +1,4 @@
-"""Released weights of SCNN in three layouts: one network, whole or its trunk, strict, for one size of images."""
+"""Released weights of SCNN in three layouts: one network, whole or only its backbone, strict, for one image size."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ def model_on_meta(**head):
 
 @pytest.fixture(scope="module")
 def ours():
-    """A small tensor with a value of its own for every tensor of the model, in the shape that a file has where it says
-    something."""
+    """Return a small tensor with a unique value for every tensor of the model.
+
+    Its shape is that of a file where the shape matters.
+    """
     state = {}
     for number, name in enumerate(model_on_meta().state_dict(), start=1):
         state[name] = torch.full((3,), float(number))
@@ -46,7 +48,7 @@ def ours():
 
 
 def renamed(state, trunk, reducer, messages, classifier, first, second):
-    """The tensors by other names; kernels as those of 2-d convolutions."""
+    """Rename the tensors; give kernels the shape of 2-d convolutions."""
     starts = {"backbone.features.": trunk, "head.reducer.branches.0.": reducer, "head.classifier.1.": classifier}
     starts |= {"head.existence.layers.0.": first, "head.existence.layers.2.": second}
     starts |= {f"head.messages.{direction}.": messages[direction] for direction in SIDES}
@@ -73,7 +75,10 @@ def auto_drive(state, trunk="encoder.net."):
 
 
 def torch7(state):
-    """As far as Torch7 has it: no biases of VGG's convolutions, no counts; the last stage is one place earlier."""
+    """Return the tensors of Torch7's file.
+
+    It has no biases of VGG's convolutions and no counts; the last stage is one index earlier.
+    """
     messages = {direction: f"42.{path}." for direction, path in TORCH7.items()}
     found = renamed(state, "", "42.", messages, "42.8.", "43.1.3.", "43.1.5.")
     kept = {}
@@ -96,7 +101,7 @@ def test_the_ports_file(ours, outer):
 
 
 def test_names_and_kernels_are_those_of_the_model():
-    """Every tensor of the authors' size, by the port's names, loads strictly."""
+    """Every tensor of the authors' size loads strictly by the port's names."""
     model = model_on_meta()
     state = {}
     for name, value in model.state_dict().items():
@@ -141,7 +146,7 @@ def test_a_port_file_without_the_biases_that_torch7_lacks(ours):
     assert set(found) == set(ours)
 
 
-def test_the_trunk_alone(ours):
+def test_only_the_trunk(ours):
     found = convert({"net": port(ours)})
     with torch.device("meta"):
         assert list(found) == list(VGG("16_bn", large_field=True).state_dict())
@@ -165,7 +170,7 @@ def test_the_command_refuses_images_of_another_size(ours, tmp_path, capsys):
     command = ["checkpoint", str(source), str(target), "--from", "scnn", "--set", "input_size=360,640"]
     assert convert_main(command) == 2
     said = capsys.readouterr().err
-    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, as of 288x800" in said
+    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, for images of 288x800" in said
     assert not target.exists()
 
 
@@ -181,7 +186,10 @@ def test_sizes_that_are_not_usual(ours):
     [
         (lambda state: state.pop("fc.2.bias"), r"found 112, and no tensor for head\.existence\.layers\.2\.bias"),
         (lambda state: state.update({"backbone.43.weight": torch.zeros(1)}), r"and one for backbone\.features\.43"),
-        (lambda state: state.update({"decoder.weight": torch.zeros(1)}), r"tensors alone, found decoder\.weight"),
+        (
+            lambda state: state.update({"decoder.weight": torch.zeros(1)}),
+            r"only tensors of SCNN, found decoder\.weight",
+        ),
         (
             lambda state: state.update({"message_passing.up_down.weight": torch.zeros(2, 2, 9, 1)}),
             r"a kernel \(C, C, 1, K\) for head\.messages\.down\.weight, found \(2, 2, 9, 1\)",
@@ -201,7 +209,7 @@ def test_files_that_are_not_whole(ours, change, message):
         convert_model(state)
 
 
-def test_files_say_what_images_they_want(ours):
+def test_files_state_their_image_size(ours):
     whole = port(ours)
     assert input_of(whole) == {
         "mean": [123.675, 116.28, 103.53],
@@ -226,7 +234,7 @@ def test_loading_warns_of_another_normalisation(ours, tmp_path, mean, warns, rec
 
 
 @pytest.mark.parametrize("meta", ['{"input": 3}', '{"input": {"mean": "red", "std": [null]}}', "[]"])
-def test_headers_that_say_something_else_are_no_error(tmp_path, meta, recwarn):
+def test_headers_with_other_content_are_not_an_error(tmp_path, meta, recwarn):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", metadata={"meta": meta})
     preprocessor = TaskPreprocessor([0.0] * 3, [1.0] * 3)
     warn_of_other_normalisation(torch.nn.ModuleDict({"data_preprocessor": preprocessor}), tmp_path / "x.safetensors")

@@ -1,4 +1,4 @@
-"""A classifier on images of every kind: the same results in any batch, a table, and bars below the images."""
+"""A classifier on every kind of image: the same results in any batch, a table, and bars below the images."""
 
 import csv
 import json
@@ -95,7 +95,7 @@ def test_bars_are_as_long_as_scores():
     assert side_by_side(image, drawn).shape[0] == drawn.shape[0]
 
 
-def test_scores_that_are_no_numbers_are_an_error(classifier):
+def test_scores_that_are_not_numbers_are_an_error(classifier):
     from visionzoo.errors import InputError
 
     with torch.no_grad():

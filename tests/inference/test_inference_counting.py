@@ -1,4 +1,4 @@
-"""Counts of images of every kind: density files whose sum is the count, a table, and heat over the images."""
+"""Counts on every kind of image: density files whose sum is the count, a table, and heat maps over the images."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ NAME = "hmode_shanghaitech_a"
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Untrained ones whose densities are not all 0."""
+    """Save untrained weights whose densities are not all 0."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = Inferencer(NAME, "none", tiny=True, device="cpu").model
@@ -60,7 +60,7 @@ def test_batches_change_nothing(inferencer):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_images_that_are_too_small_are_reported_and_others_go_on(inferencer, batch_size):
+def test_images_that_are_too_small_are_reported_and_others_are_processed(inferencer, batch_size):
     images = [scene(60, 90), scene(1, 1), scene(2, 3), scene(60, 90), scene(61, 45)]
     found = list(inferencer(images, batch_size=batch_size, errors="report"))
     assert [each.error is None for each in found] == [True, False, False, True, True]
@@ -110,7 +110,7 @@ def test_videos_have_a_density_for_every_frame(weights, tmp_path):
     assert [row["input"] for row in rows] == [f"{clip}#{n:06d}" for n in range(3)]
 
 
-def test_regions_of_interest_are_no_part_of_a_plain_image():
+def test_plain_images_have_no_region_of_interest():
     """The pipeline of TRANCOS loads them for the metric."""
     trancos = Inferencer("hmode_trancos", "none", tiny=True, device="cpu")
     assert isinstance(trancos.one(scene(60, 80)).result, CrowdCount)

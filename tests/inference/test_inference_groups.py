@@ -1,4 +1,4 @@
-"""Models that look at several images together: every folder is a group, and each image gets its own result."""
+"""Models that read several images together: every folder is a group, and each image has its own result."""
 
 import json
 
@@ -14,13 +14,13 @@ from visionzoo.errors import DataError
 from visionzoo.zoo import get_model
 
 NAME = "gconet_plus"
-SOFT = "model.head.cem=False"  # maps that are not nearly binary, in which every change shows
+SOFT = "model.head.cem=False"  # maps that are not nearly binary, so that every change is visible
 CHANGED = ["--allow-new", "--cfg-options", SOFT]
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Untrained ones, with maps that the images of a group change."""
+    """Save untrained weights whose maps depend on the other images of the group."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = get_model(NAME, tiny=True, **{"model.head.cem": False})
@@ -36,7 +36,7 @@ def inferencer(weights):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two groups of other sizes, with an image that cannot be read, and one that is empty but for a text."""
+    """Return two groups of different sizes, one with an unreadable image, and a group with only a text file."""
     root = tmp_path / "in"
     for group, count in (("cats", 3), ("deep/dogs", 2), ("empty", 0)):
         (root / group).mkdir(parents=True)
@@ -83,7 +83,7 @@ def test_images_in_memory_are_one_group(inferencer):
     assert found[1].image.shape == (61, 45, 3)
 
 
-def test_a_broken_image_stops_who_asks_for_it(inferencer, folders):
+def test_a_broken_image_raises_when_it_is_read(inferencer, folders):
     with pytest.raises(DataError, match=r"x\.jpg"):
         list(inferencer(folders))
 

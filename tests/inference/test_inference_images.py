@@ -1,4 +1,4 @@
-"""Overlays and detections as plain arrays."""
+"""Overlays, and detections as plain arrays."""
 
 import json
 
@@ -139,7 +139,7 @@ def test_lanes_have_the_colour_of_their_place_not_of_their_number():
     assert tuple(both[100, 100]) == class_colour(0)
 
 
-def test_scores_stand_at_the_lower_ends():
+def test_scores_are_drawn_at_the_lower_ends():
     image = np.full((400, 500, 3), 128, np.uint8)
     with_label, other = (draw_lanes(image, upright(250.0, 1, 390, 20, score)) for score in (0.9, 0.1))
     changed = np.argwhere((with_label != other).any(axis=2))
@@ -191,7 +191,7 @@ def test_the_count_is_written():
     assert (one[:8, :8] == 255).all(axis=2).any()
 
 
-def test_no_people_are_no_heat_and_noise_stays_dark():
+def test_without_people_there_is_no_heat_and_noise_stays_dark():
     image = np.full((200, 240, 3), 60, np.uint8)
     nobody = draw_count(image, crowd(np.zeros((25, 30)), (240, 200)))
     assert (nobody[60:] == 60).all()

@@ -1,4 +1,4 @@
-"""Saliency on images of every kind: maps as files, areas and scores, thresholds, overlays."""
+"""Saliency on every kind of image: maps as files, areas and scores, thresholds, overlays."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ NAME = "connnet_r50"
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Untrained ones whose maps vary between 0 and 1."""
+    """Save untrained weights whose maps vary between 0 and 1."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = get_model(NAME, tiny=True)
@@ -57,7 +57,7 @@ def test_batches_change_nothing(inferencer):
         np.testing.assert_allclose(one.map, other.map, atol=2e-5)
 
 
-def test_a_threshold_takes_the_place_of_the_models_decision(inferencer):
+def test_a_threshold_replaces_the_models_decision(inferencer):
     image = scene(60, 80)
     own, strict = inferencer.one(image).result, inferencer.one(image, score_threshold=0.3).result
     assert np.array_equal(own.map, strict.map)
@@ -66,7 +66,7 @@ def test_a_threshold_takes_the_place_of_the_models_decision(inferencer):
 
 
 def test_the_command_writes_maps_and_overlays(weights, tmp_path, capsys):
-    """Two inputs of one stem keep their own maps, whose path is in their line."""
+    """Two inputs with one stem have separate maps; the path of each is in its line."""
     images = tmp_path / "in"
     (images / "deep").mkdir(parents=True)
     for name in ("a.jpg", "a.png", "deep/b.png"):
@@ -99,14 +99,14 @@ def test_the_command_writes_maps_and_overlays(weights, tmp_path, capsys):
         assert np.array_equal(grey, found.to_grey())
         assert row["result"]["area"] == pytest.approx(found.area, abs=1e-6)
         assert row["task"] == "saliency"
-    assert len(list((out / "vis").rglob("*"))) == 7  # two for each, and a folder
+    assert len(list((out / "vis").rglob("*"))) == 7  # two for each image, and a folder
     table = list(csv.DictReader((out / "predictions.csv").open()))
     assert list(table[0]) == ["input", "area", "score"]
     assert main([*line, "--overwrite", "--max-samples", "1"]) == 0
     assert len(list((out / "raw").rglob("*.png"))) == 1
 
 
-# --- the result alone ---
+# --- result in Python --- ---
 
 
 def test_numbers_of_a_map():

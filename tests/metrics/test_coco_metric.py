@@ -1,4 +1,4 @@
-"""COCO AP: equal to pycocotools in all twelve numbers, with every edge a real evaluation has."""
+"""COCO AP equals pycocotools in all twelve numbers, with every edge case of a real evaluation."""
 
 import contextlib
 import copy
@@ -49,7 +49,7 @@ def annotation(number, image_id, category_id, box, mask, crowd):
 
 @pytest.fixture(scope="module")
 def scene():
-    """Truth with crowds, an empty image and all sizes; detections near it, far from it, twice, and tied in score."""
+    """Return truth with crowds, an empty image and all sizes; detections are near, far, duplicated, or of one score."""
     rng = np.random.default_rng(0)
     images = [
         {"id": i, "height": int(rng.integers(120, 200)), "width": int(rng.integers(200, 320))} for i in range(11, 31)
@@ -82,7 +82,7 @@ def detection(rng, image, category, box):
 
 
 def by_pycocotools(truth, found, iou_type, image_ids=None, iou_thrs=None):
-    """The official calls, as its demo notebook has them."""
+    """Make the official calls, as in the demo notebook."""
     region = "bbox" if iou_type == "bbox" else "segmentation"
     results = [{key: d[key] for key in ("image_id", "category_id", "score", region)} for d in copy.deepcopy(found)]
     with contextlib.redirect_stdout(io.StringIO()):
@@ -108,12 +108,12 @@ def test_all_twelve_numbers_equal_pycocotools(scene, iou_type, backend):
     want = by_pycocotools(*scene, iou_type)
     np.testing.assert_allclose(list(numbers.values()), want, rtol=0, atol=1e-12)
     assert 0.1 < numbers["mAP"] < 0.9
-    assert min(numbers.values()) > 0  # every number says something here
+    assert min(numbers.values()) > 0  # every number is informative here
 
 
 @pytest.mark.parametrize("backend", ["faster", "pycocotools"])
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
-def test_further_ious_equal_pycocotools_with_each_alone(scene, iou_type, backend):
+def test_further_ious_equal_pycocotools_one_at_a_time(scene, iou_type, backend):
     further = {"mAP_50": 0.5, "mAP_70": 0.7, "mAP_62.5": 0.625, "mAP_98": 0.98, "mAP_30": 0.3}
     scores = score_detections(*scene, iou_type, backend=backend, iou_thrs=list(further.values()))
     for name, iou in further.items():
@@ -132,7 +132,7 @@ def test_a_part_of_the_images(scene, backend):
     np.testing.assert_allclose(list(numbers.values()), by_pycocotools(*scene, "bbox", image_ids), rtol=0, atol=1e-12)
 
 
-def test_inputs_are_left_as_they_were(scene):
+def test_inputs_are_unchanged(scene):
     before = json.dumps(scene)
     for iou_type in ("bbox", "segm"):
         for backend in ("faster", "pycocotools"):
@@ -210,7 +210,7 @@ def test_faster_is_named_when_it_is_not_installed(scene, monkeypatch):
     assert coco_ap(*scene) == coco_ap(*scene, backend="pycocotools")
 
 
-# --- the adapter ---
+# --- adapter --- ---
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def ann_file(scene, tmp_path):
 
 
 def samples(scene, classes, *, as_tensor_masks=False):
-    """Data samples as a detector leaves them: one per image, boxes xyxy."""
+    """Return data samples as a detector outputs them: one per image, boxes xyxy."""
     ids = {category["name"]: category["id"] for category in CATEGORIES}
     labels = {ids[name]: label for label, name in enumerate(classes)}
     for image in scene[0]["images"]:
@@ -250,8 +250,8 @@ def evaluate(metric, batch):
 
 
 @pytest.mark.parametrize("as_tensor_masks", [False, True])
-def test_the_adapter_gives_the_same_numbers(scene, ann_file, as_tensor_masks):
-    classes = ("dog", "cat", "never seen")  # not the file's order
+def test_the_adapter_returns_the_same_numbers(scene, ann_file, as_tensor_masks):
+    classes = ("dog", "cat", "never seen")  # not in the file's order
     metric = METRICS.build({"type": "CocoMetric", "metric": ["bbox", "segm"]})
     metric.dataset_meta = {"classes": classes, "ann_file": ann_file}
     numbers = evaluate(metric, samples(scene, classes, as_tensor_masks=as_tensor_masks))
@@ -320,7 +320,7 @@ def test_errors_of_the_adapter(scene, ann_file, tmp_path):
         {**s, "pred_instances": {k: v for k, v in s["pred_instances"].items() if k != "masks"}}
         for s in samples(scene, ("cat",))
     ]
-    with pytest.raises(ConfigError, match="predicts boxes alone"):
+    with pytest.raises(ConfigError, match="predicts only boxes"):
         metric.process({}, boxes_only)
     for meta, error, what in [
         ({"classes": ("cat",)}, ConfigError, "expected an annotation file"),
@@ -337,7 +337,7 @@ def test_errors_of_the_adapter(scene, ann_file, tmp_path):
             evaluate(metric, samples(scene, ("cat",)))
     (tmp_path / "cut.json").write_text('{"images": [')
     metric = CocoMetric(ann_file=str(tmp_path / "cut.json"))
-    with pytest.raises(DataError, match="no json"):
+    with pytest.raises(DataError, match="text that is not JSON"):
         evaluate(metric, samples(scene, ("cat",)))
 
 

@@ -1,4 +1,4 @@
-"""Errors of counts: MAE, RMSE, NAE, folds, NWPU-Crowd's categories, GAME against its recursion."""
+"""Errors of counts: MAE, RMSE, NAE, folds, NWPU-Crowd's categories, and GAME against its recursive definition."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_nwpu_by_level_and_luminance(said):
     assert not said
 
 
-def test_an_empty_category_is_minus_one_in_the_mean_and_said(said):
+def test_an_empty_category_is_minus_one_in_the_mean_with_a_note(said):
     found = nwpu_errors([4.0, 8.0], [2, 9], [1, 2], [0, 3])
     assert found.level[4].row() == (-1, -1, -1)
     assert found.mean_mae == pytest.approx(((2 + 1 - 3) / 5, (2 + 1 - 2) / 4))
@@ -76,7 +76,7 @@ def test_an_empty_category_is_minus_one_in_the_mean_and_said(said):
     assert "no image of S0, S3, S4" in said[0]
 
 
-def test_a_category_that_there_is_not():
+def test_an_unknown_category():
     with pytest.raises(DataError, match="level: expected a number from 0 to 4 for each of 2 images"):
         nwpu_errors([1.0, 2.0], [1, 2], [5, 0], [0, 0])
     with pytest.raises(DataError, match="luminance: expected a number from 0 to 3"):

@@ -34,14 +34,14 @@ def test_the_spline_is_the_natural_one_over_the_length_so_far():
 
 
 @pytest.mark.parametrize("points", [0, 1, 2])
-def test_few_points_stay_as_they_are(points):
+def test_few_points_are_unchanged(points):
     np.testing.assert_array_equal(spline_points(LANE[:points]), LANE[:points])
 
 
 def test_three_points_and_equal_points():
     assert len(spline_points(LANE[:3])) == 101
     assert spline_points(LANE[[0, 1, 1, 2]]).shape == (0, 2)
-    assert len(spline_points(LANE[[0, 1, 0]])) == 101  # back to where it began is no repeat
+    assert len(spline_points(LANE[[0, 1, 0]])) == 101  # a return to the first point is not a repetition
 
 
 # --- drawing ---
@@ -104,7 +104,7 @@ def test_the_matching_is_the_best_one_where_numbers_differ_enough():
 
 
 def test_edges_within_a_hundredth_are_tight():
-    # the first edge that is nearly as good as the best one is taken, as in the official program
+    # as in the official program, the first edge that is nearly as good as the best one is chosen
     assert match_lanes(np.array([[0.700, 0.705]])) == [0]
     assert match_lanes(np.array([[0.690, 0.705]])) == [1]
 
@@ -113,7 +113,7 @@ def test_matching_of_nothing_and_of_nan():
     assert match_lanes(np.zeros((0, 3))) == []
     assert match_lanes(np.zeros((2, 0))) == [-1, -1]
     assert match_lanes(np.array([[np.nan]])) == [-1]
-    # a lane that is like no other by any number ends the search, and those after it find nobody
+    # a lane with only NaN similarities ends the search, and later lanes have no match
     assert match_lanes(np.array([[np.nan, np.nan], [0.9, 0.1]])) == [-1, -1]
     assert match_lanes(np.array([[0.9, 0.1], [np.nan, np.nan]])) == [0, -1]
     assert match_lanes(np.array([[0.0, 0.9], [np.nan, 0.0]])) == [0, 1]

@@ -1,4 +1,4 @@
-"""The general task model: one image per sample, groups, pairs and phrases, all by the data sample."""
+"""The general task model: one image per sample, groups, pairs and phrases, all described by the data sample."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def classifier(**changes):
     return build_model({**model, **changes}, num_classes=4)
 
 
-# --- the preprocessor ---
+# --- preprocessor --- ---
 
 
 def test_normalises_and_pads_after_it():
@@ -104,7 +104,7 @@ def test_images_of_other_channels_are_refused_by_name(channels):
         (dict(mean=MEAN, std=[1.0]), "equal length"),
         (dict(mean=MEAN, std=[1.0, 0.0, 1.0]), "above 0"),
         (dict(groups="rows"), "batch, channels"),
-        (dict(pad_size_divisor=0), "from 1 on"),
+        (dict(pad_size_divisor=0), "pad_size_divisor >= 1"),
     ],
 )
 def test_wrong_settings_are_refused(arguments, expected):
@@ -136,7 +136,7 @@ def test_mixing_for_another_number_of_classes_is_refused():
         classifier(data_preprocessor=dict(type="TaskPreprocessor", batch_augments=augment))
 
 
-# --- the model ---
+# --- model --- ---
 
 
 def test_three_modes():
@@ -164,7 +164,7 @@ def test_auxiliary_heads_add_losses_in_training_only():
     assert set(single(**prepared, mode="loss")) == {"loss_cls", "aux.loss_cls"}
 
 
-def test_a_neck_stands_between():
+def test_a_neck_is_between_backbone_and_head():
     model = classifier(neck=dict(type="mmdet.FPN", out_channels=16, num_outs=4))
     assert model.with_neck
     assert model.head.fc.in_features == 16
@@ -202,7 +202,7 @@ def test_a_part_may_read_the_batch():
 
 
 class SecondLook(nn.Module):
-    """A head that encodes the images again, twice as bright."""
+    """A head that encodes the images again, with twice the brightness."""
 
     def __init__(self):
         super().__init__()
@@ -233,7 +233,7 @@ def test_a_head_may_read_the_images_and_encode_others(mode):
 
 
 class FormerLook(SecondLook):
-    """The same with the signature from before batches."""
+    """The same with the signature from before ``Batch``."""
 
     def forward(self, feats, samples, *, inputs, encode):
         self.seen.append((inputs, encode(2 * inputs)))

@@ -1,4 +1,4 @@
-"""Deformable convolution: equal to torchvision's, and to the definition where that leaves a choice."""
+"""Deformable convolution equals torchvision's, and the definition where it is ambiguous."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def make_inputs(geometry: tuple, moved: float, *, masked: bool = True) -> tuple[
 @pytest.mark.parametrize("moved", [0.0, 0.7, 30.0])
 @pytest.mark.parametrize("masked", [True, False])
 def test_equals_torchvision(geometry: tuple, moved: float, masked: bool) -> None:
-    """Output and every gradient; at unmoved positions too, where the gradient of an offset has two candidates."""
+    """Outputs and all gradients are equal; at unmoved positions, the gradient of an offset has two candidates."""
     tensors, settings = make_inputs(geometry, moved, masked=masked)
     found = deform_conv2d(**tensors, **settings)
     wanted = torchvision.ops.deform_conv2d(
@@ -54,7 +54,7 @@ def test_equals_torchvision(geometry: tuple, moved: float, masked: bool) -> None
 
 
 def test_reading_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few rows of positions at once, the last chunk shorter."""
+    """A chunk has a few rows of positions; the last chunk is shorter."""
     tensors, settings = make_inputs((2, 2, 2, 9, 9, 2, (3, 3), 1, 1, 1), 0.7)
     whole = deform_conv2d(**tensors, **settings)
     few_rows = 4 * tensors["weight"][0].numel() * whole.shape[-1]
@@ -68,7 +68,7 @@ def test_reading_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_float32_chooses_the_same_side_at_unmoved_positions() -> None:
-    """Rounding must not choose it: sides here are no powers of two."""
+    """Rounding must not choose the side; therefore image sides are not powers of two."""
     torch.manual_seed(0)
     x, offset = torch.randn(2, 4, 37, 53), torch.zeros(2, 18, 37, 53, requires_grad=True)
     weight, cotangent = torch.randn(3, 4, 3, 3), torch.randn(2, 3, 37, 53)

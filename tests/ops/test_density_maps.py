@@ -1,4 +1,4 @@
-"""Density maps against filters of the whole image and against the released rule written out, and their edges."""
+"""Density maps against filters of the whole image and against the released rule written out; edge cases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def drawn(count, seed=0, shape=SHAPE):
 
 
 def matlab_map(points, shape, sigma, size):
-    """The released preprocessing, with rows and columns counted from 1 as it does."""
+    """Compute the released preprocessing, with rows and columns counted from 1."""
     height, width = shape
     found = np.zeros(shape)
     for x, y in points:
@@ -48,7 +48,7 @@ def matlab_map(points, shape, sigma, size):
 
 
 def filtered_map(points, shape, neighbours=3, factor=0.1):
-    """An image filtered for each dot; distances by brute force."""
+    """Filter an image for each dot; compute distances by brute force."""
     rows, columns = np.nonzero(dot_map(points, shape))
     found = np.zeros(shape)
     for row, column in zip(rows, columns):
@@ -60,7 +60,7 @@ def filtered_map(points, shape, neighbours=3, factor=0.1):
     return found
 
 
-# --- one kernel for all ---
+# --- one kernel for all dots --- ---
 
 
 @pytest.mark.parametrize(("sigma", "size"), [(4.0, 15), (2.0, 9), (1.5, 1)])
@@ -91,7 +91,7 @@ def test_fixed_moves_points_outside_to_the_border_and_mirrors_negative_ones():
     assert place(-999, -999) == (60, 44)
 
 
-def test_the_kernel_is_made_anew_at_the_border():
+def test_the_kernel_is_recomputed_at_the_border():
     corner = fixed_density(np.array([[1.0, 1.0]]), SHAPE)
     np.testing.assert_allclose(corner[:8, :8], gaussian_kernel(8, 8, 4.0), atol=1e-8)
     assert corner[8:].sum() == corner[:, 8:].sum() == 0
@@ -105,7 +105,7 @@ def test_a_kernel_larger_than_the_image():
     assert 0 < adaptive_density(np.array([[1, 1]]), (5, 3)).sum() < 1.01
 
 
-# --- as wide as neighbours are far ---
+# --- kernels by distance of neighbours --- ---
 
 
 @pytest.mark.parametrize(("count", "seed"), [(5, 0), (40, 1), (300, 2)])
@@ -122,7 +122,7 @@ def test_adaptive_with_other_settings():
     np.testing.assert_allclose(found, filtered_map(points, SHAPE, 2, 0.3), atol=1e-7)
 
 
-def test_a_dot_alone_is_as_wide_as_an_eighth_of_both_sides():
+def test_a_single_dot_is_as_wide_as_an_eighth_of_both_sides():
     dot = np.array([[30.0, 20.0]])
     want = gaussian_filter(dot_map(dot, SHAPE).astype(float), (45 + 61) / 8, mode="constant")
     np.testing.assert_allclose(adaptive_density(dot, SHAPE), want, atol=1e-7)
@@ -130,7 +130,7 @@ def test_a_dot_alone_is_as_wide_as_an_eighth_of_both_sides():
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_few_points_use_the_neighbours_there_are_and_it_is_said_once(count, monkeypatch):
+def test_few_points_use_all_neighbours_with_one_warning(count, monkeypatch):
     said = []
     monkeypatch.setattr(density_maps, "print_log", lambda text, *_: said.append(text))
     density_maps._say_few_neighbours.cache_clear()
@@ -161,7 +161,7 @@ def test_dots_are_pixels_inside_once_each():
     assert found.max() == 1
 
 
-# --- counting by pixel ---
+# --- counts by pixel --- ---
 
 
 def test_every_point_counts_at_its_nearest_pixel():
@@ -172,7 +172,7 @@ def test_every_point_counts_at_its_nearest_pixel():
     assert found[2, 3] == 2
 
 
-# --- all of them ---
+# --- all kinds --- ---
 
 
 @pytest.mark.parametrize("make", [*DENSITIES.values(), dot_map, count_map])
@@ -185,6 +185,6 @@ def test_no_points_are_an_empty_map(make):
 
 @pytest.mark.parametrize("make", [*DENSITIES.values(), dot_map, count_map])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_points_that_are_no_place_are_an_error(make, value):
+def test_points_that_are_not_finite_are_an_error(make, value):
     with pytest.raises(DataError, match="expected finite points, found 1 coordinates"):
         make(np.array([[1.0, value], [2.0, 3.0]]), SHAPE)

@@ -1,4 +1,4 @@
-"""Checks of tasks: predictions drawn from the truth, slightly wrong, for each task."""
+"""Checks of tasks: predictions made from the truth, with small errors, for each task."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ SINGLE = task_of("saliency")
 
 @pytest.fixture(scope="module")
 def groups():
-    """Five, four and four drawn images, as the data set names them."""
+    """Return five, four and four drawn images, as the data set describes them."""
     folder = CoSaliencyFolder("tiny://co_saliency?groups=3&images=4&seed=0", name="CoCA", test_mode=True)
     return [folder.get_data_info(index) for index in range(len(folder))]
 
@@ -85,7 +85,7 @@ def test_noise_differs_between_groups_and_seeds_and_stays_otherwise(groups):
 def test_shaken_groups_are_measured_image_by_image(groups):
     found, metric = measured(shaken(groups), per_image=True)
     assert found["sal/images"] == 13
-    assert 0.3 < found["sal/Smeasure"] < 0.9  # neither perfect nor all wrong, so that a change of the metric shows
+    assert 0.3 < found["sal/Smeasure"] < 0.9  # neither perfect nor all wrong, so that a change of the metric is visible
     assert [row["group"] for row in metric.per_image] == ["disc"] * 5 + ["square"] * 4 + ["triangle"] * 4
     right, wrong = metric.per_image[0], metric.per_image[3]
     assert right["Smeasure"] > wrong["Smeasure"]
@@ -163,7 +163,7 @@ def test_shaken_counts_are_near_the_truth_and_their_densities_sum_to_them():
     assert 0 < found["count/MAE"] < found["count/RMSE"]
     assert 0.02 < found["count/NAE"] < 0.5
     assert found["count/GAME0"] == pytest.approx(found["count/MAE"])
-    assert found["count/GAME2"] > found["count/GAME0"]  # somebody is in another quarter
+    assert found["count/GAME2"] > found["count/GAME0"]  # some people are in another quarter
     assert numbers(CountMetric(), shaken_by("counting", crowds, seed=1))["count/MAE"] != found["count/MAE"]
 
 

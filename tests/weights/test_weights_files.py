@@ -1,4 +1,4 @@
-"""Reading checkpoint files: every kind we write, and every broken or dangerous one a user may have."""
+"""Reading checkpoint files: every kind that we write, and every broken or dangerous kind."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ STATE = OrderedDict({"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias"
 
 
 class Evil:
-    """Unpickling it creates ``path``."""
+    """Unpickling this class creates ``path``."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -74,7 +74,7 @@ def test_a_whole_mmengine_checkpoint_needs_no_trust(tmp_path):
 
 
 def test_names_that_numpy_1_wrote(tmp_path):
-    # rewriting bytes inside a zip breaks its checksums, so the legacy format, which has none, is used
+    # zip files have checksums against changed bytes, so the legacy format is used, which has none
     torch.save({"state_dict": STATE, "v": np.float64(1.5)}, tmp_path / "l.pth", _use_new_zipfile_serialization=False)
     old = (tmp_path / "l.pth").read_bytes().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
     (tmp_path / "old.pth").write_bytes(old)
@@ -110,7 +110,7 @@ def test_wrapper_prefix_is_taken_off(tmp_path):
         (pickle.dumps([1, 2], protocol=2), "truncated or damaged"),
     ],
 )
-def test_files_that_are_no_checkpoint(tmp_path, content, words):
+def test_files_that_are_not_checkpoints(tmp_path, content, words):
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(CheckpointError, match=words) as caught:
         read_weights(tmp_path / "x.pth")
@@ -166,7 +166,7 @@ def test_a_pickle_with_code_is_refused_unless_trusted(tmp_path, zipped):
     assert made.exists()
 
 
-def test_getattr_reaches_nothing_but_statistics(tmp_path):
+def test_getattr_reaches_only_statistics(tmp_path):
     class Climb:
         def __reduce__(self):
             return getattr, (HistoryBuffer, "__init__")
@@ -196,7 +196,7 @@ def test_sha256_is_compared(pth):
 # --- work dirs ---
 
 
-def test_work_dir_gives_its_best_then_its_last(tmp_path, pth):
+def test_work_dir_returns_its_best_then_its_last(tmp_path, pth):
     content = pth.read_bytes()
     pth.unlink()
     with pytest.raises(CheckpointError, match="no checkpoint"):

@@ -29,16 +29,17 @@ from visionzoo.backbones.bossnet import BossNet, convert, convert_classifier
 SYSTEM = "bossnet"
 Arrays = dict[str, np.ndarray]
 
-# What the authors' constructor takes when an encoding is given instead of a variant's name.
+# Arguments of the authors' constructor when an encoding is given instead of a variant's name.
 AUTHORS_DEFAULTS = {"act": "relu", "avg_down": False, "attn_layer": None}
 
-# The reference ran on two threads, which decides the order of sums. At random weights these networks amplify rounding:
-# float64 is 1.4e-4 from the reference's supernet (of what is its largest value), ours on two threads equal to the bit.
+# The reference ran on two threads, which sets the order of sums. At random weights these networks amplify rounding:
+# relative to the largest value, float64 differs from the reference's supernet by 1.4e-4. Ours on two threads is equal
+# to the bit.
 REFERENCE_THREADS = 2
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     for family, runner in _FAMILIES.items():
         if case["name"].startswith(family):
             with _threads(REFERENCE_THREADS):
@@ -56,11 +57,11 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-# --------------------------------------------------------------------------- the networks
+# --------------------------------------------------------------------------- networks
 
 
 def _run_network(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Maps of every stage and the logits; in training the loss, gradients and a running mean as well."""
+    """Compute the maps of every stage and the logits; in training also the loss, gradients and a running mean."""
     state = reference_state(case)
     net, variant = _build(case["constructor"])
     net.load_state_dict(convert(state, variant=variant))
@@ -110,7 +111,7 @@ def _train_step(net: BossNet, classifier: nn.Module, image: Tensor, case: Mappin
 
 
 def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
-    """Evenly spaced channels of each map, as many as the case keeps."""
+    """Return evenly spaced channels of each map, in the number that the case keeps."""
     kept = {entry["name"]: entry["shape"][1] for entry in case["outputs"] if len(entry["shape"]) > 1}
     found = {}
     for name, x in maps.items():
@@ -119,13 +120,13 @@ def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
     return found
 
 
-# --------------------------------------------------------------------------- the search
+# --------------------------------------------------------------------------- search
 
 
 def _run_supernet(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every block's output along its path.
+    """Compute the output of every block along its path.
 
-    All 854 million weights are checked by name and shape, without their values; only those on the paths are drawn.
+    All 854 million weights are checked by name and shape; values are drawn only for weights on the paths.
     """
     paths = [tuple(path) for path in case["constructor"]["paths"]]
     with torch.device("meta"):
@@ -188,7 +189,7 @@ def _run_lars(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def _run_ranking(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """From the stored losses and architectures, which are outputs of the case, to scores and correlations."""
+    """Compute scores and correlations from the stored losses and architectures, which are outputs of the case."""
     folder = Path(case.get("folder", Path(__file__).parents[1] / SYSTEM))
     with np.load(folder / f"{case['name']}.npz") as stored:
         given = {name: stored[name] for name in stored.files}

@@ -1,4 +1,4 @@
-"""HMoDE against the authors' code; density maps and counting metrics against the scripts that everybody uses."""
+"""HMoDE against the authors' code; density maps and counting metrics against the commonly used scripts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from visionzoo.structures.task_sample import TaskSample
 SYSTEM = "crowd_counting"
 Arrays = dict[str, np.ndarray]
 
-# Features keep every eighth channel where there are more than this.
+# Above this number of channels, features keep every eighth channel.
 _MANY_CHANNELS, _EVERY = 64, 8
 _STORED_STRIDE = 4
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     families = {"hmode_": _run_hmode, "density_maps": _run_density_maps, "count_metrics": _run_count_metrics}
     for start, family in families.items():
         if case["name"].startswith(start):
@@ -37,7 +37,7 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | None:
-    """HMoDE's is relative to the largest value, or to 1."""
+    """HMoDE's tolerance is relative to the largest value, or to 1."""
     if not case["name"].startswith("hmode_"):
         return None
     return float(case["tolerance"]) * max(1.0, float(np.abs(reference).max(initial=0.0)))
@@ -70,7 +70,7 @@ def _run_hmode(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Arr
 
 
 def _target(uniform: np.ndarray) -> Tensor:
-    """The step that the cases describe in words: a sparse density, already times 100."""
+    """Do the step that the cases describe in words: a sparse density, already multiplied by 100."""
     values = np.where(uniform > 0.97, (uniform - 0.97) * 40, 0).astype("float32")
     return torch.from_numpy(values)
 
@@ -124,7 +124,7 @@ def _objective(head: Any, outputs: Mapping[str, Tensor], target: Tensor, samples
 def _gradients(
     case: Mapping[str, Any], model: TaskModel, terms: Mapping[str, Tensor], ours: Mapping[str, str]
 ) -> dict[str, Tensor]:
-    """Of every parameter that an output is called after: ``grad_<total>:<their name>``, perhaps its absolute sum."""
+    """Return gradients of the parameters in output names ``grad_<total>:<their name>``, or sums of absolute values."""
     parameters, found = dict(model.named_parameters()), {}
     totals = {"release": terms["total_release"], "with_relative": terms["total_with_relative"]}
     for which, total in totals.items():
@@ -145,7 +145,7 @@ def _run_density_maps(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
     options, points = case["constructor"], arrays["input:points"]
     shape = tuple(options["shape"])
     fixed = dict(sigma=options["fixed"]["sigma"], size=options["fixed"]["f_sz"])
-    # scipy's tree counts a dot among its own neighbours
+    # scipy's tree counts a dot as its own neighbour
     adaptive = dict(neighbours=options["adaptive"]["k"] - 1, factor=options["adaptive"]["factor"])
     maps = {
         "fixed_k{size}_s{sigma:g}".format(**fixed): fixed_density(points, shape, **fixed),
@@ -194,7 +194,7 @@ def _games(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
 
 
 def _pairs(case: Mapping[str, Any]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Maps that the cases describe in words, as ``pred0..2`` and ``gt0..2``."""
+    """Build the maps that the cases describe in words, as ``pred0..2`` and ``gt0..2``."""
     drawn: dict[str, list[np.ndarray]] = {}
     for entry in case["inputs"]:
         if match := re.fullmatch(r"(pred|gt)(\d+)\.\.(\d+)", entry["name"]):

@@ -22,7 +22,7 @@ _STAGES = 4
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     name = case["name"]
     if name.startswith(_OPERATORS):
         return _run_operator(case, arrays, heads_first=name.startswith("na"))
@@ -33,7 +33,7 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     raise LookupError(f"dinat: expected an operator, nat_, dinat_s_, dinat_backbone_ or dinat_, found {name!r}")
 
 
-# --------------------------------------------------------------------------- the operator
+# --------------------------------------------------------------------------- operator
 
 
 def _run_operator(case: dict[str, Any], arrays: Mapping[str, np.ndarray], *, heads_first: bool) -> Arrays:
@@ -56,7 +56,7 @@ def _run_operator(case: dict[str, Any], arrays: Mapping[str, np.ndarray], *, hea
     return {name: value.numpy() for name, value in found.items()}
 
 
-# --------------------------------------------------------------------------- the networks
+# --------------------------------------------------------------------------- networks
 
 
 @torch.no_grad()
@@ -99,7 +99,7 @@ def _keeping(found: dict[str, Tensor], name: str) -> Any:
 
 
 def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
-    """Evenly spaced channels of each map, as many as the case keeps."""
+    """Return evenly spaced channels of each map, in the number that the case keeps."""
     kept = {entry["name"]: entry["shape"][1] for entry in case["outputs"]}
     found = {}
     for name in kept:

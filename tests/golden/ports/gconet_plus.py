@@ -1,4 +1,4 @@
-"""GCoNet+ against the authors' code: every stage of a group, and one training step of a pair."""
+"""GCoNet+ against the authors' code: every stage for a group, and one training step for a pair."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ BACKBONES = {
 }
 LOSSES = ["sal", "cls", "contrast", "cls_mask"]
 OPERATIONS = ["x", "+", "c"]
-FACTORS = {"bce": 4, "iou": 4, "triplet": 4}  # the authors multiply these bases, as one output is supervised
+FACTORS = {"bce": 4, "iou": 4, "triplet": 4}  # the authors multiply these bases because one output is supervised
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     if not case["name"].startswith(("eval_", "train_")):
         raise LookupError(f"gconet_plus: expected eval_ or train_, found {case['name']!r}")
     model = _build(case)
@@ -44,7 +44,7 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | None:
-    """Losses and gradient norms have relative tolerances of their own."""
+    """Losses and gradient norms have separate relative tolerances."""
     largest = float(np.abs(reference).max(initial=0.0))
     for start, key in (("loss_", "tolerance_losses_relative"), ("grad_norm:", "tolerance_grad_norm_relative")):
         if name.startswith(start) and key in case:
@@ -52,7 +52,7 @@ def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> floa
     return None
 
 
-# --------------------------------------------------------------------------- the model
+# --------------------------------------------------------------------------- model
 
 
 def _build(case: Mapping[str, Any]) -> TaskModel:
@@ -70,7 +70,7 @@ def _build(case: Mapping[str, Any]) -> TaskModel:
 
 
 def _options(encoder: str, overrides: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The head's options from the lines of the authors' config that a case replaces."""
+    """Return the head's options from the lines of the authors' config that a case replaces."""
     losses, options, weights = list(LOSSES), {"gam": True, "cem": True}, {}
     for line in overrides.values():
         is_known = False
@@ -130,11 +130,11 @@ _READERS = {
 }
 
 
-# --------------------------------------------------------------------------- a group
+# --------------------------------------------------------------------------- group
 
 
 class _Watch:
-    """What the parts of a model give, by the authors' names."""
+    """Outputs of the parts of a model, by the authors' names."""
 
     def __init__(self, model: TaskModel):
         self.found: dict[str, list[Tensor]] = {}
@@ -156,7 +156,7 @@ class _Watch:
         self.found.setdefault("weighted_x5", []).append(given[0])
 
     def outputs(self, head: nn.Module) -> dict[str, Tensor]:
-        """Tensors of the first pass through the encoder."""
+        """Return the tensors of the first pass through the encoder."""
         found = {name: torch.cat(parts) for name, parts in self.found.items() if name != "feats"}
         found |= {name: found[name].sigmoid() for name in ("db_binarize", "db_thresh") if name in found}
         if head.racm:
@@ -170,7 +170,7 @@ def _run_group(model: TaskModel, images: Tensor) -> dict[str, Tensor]:
     return watch.outputs(model.head) | {"pred": pred}
 
 
-# --------------------------------------------------------------------------- a step
+# --------------------------------------------------------------------------- training step
 
 
 def _train(model: TaskModel, images: Tensor, arrays: Mapping[str, np.ndarray], case: Mapping[str, Any]) -> Arrays:
@@ -220,7 +220,7 @@ def _named_losses(losses: Mapping[str, Tensor], weights: Mapping[str, float]) ->
 
 
 def _theirs(model: nn.Module, case: Mapping[str, Any]) -> dict[str, str]:
-    """Our parameter name to theirs."""
+    """Return the authors' name of our parameter."""
     names = convert_model({name: torch.empty(shape) for name, shape, *_ in case["state"]}, keep_unused=True)
     return dict(zip(names, [name for name, *_ in case["state"]], strict=True))
 

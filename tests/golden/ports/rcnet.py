@@ -1,4 +1,4 @@
-"""RCNet against the authors' RCFPN: whole neck (evaluation, one training step), and the channel shift alone."""
+"""RCNet against the authors' RCFPN: the whole neck (evaluation, one training step), and only the channel shift."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, of the families ``neck_`` (by mode) and ``csn_shift``."""
+    """Compute every output that ``case`` names, of the families ``neck_`` (by mode) and ``csn_shift``."""
     name, mode = case["name"], case["mode"]
     if name.startswith("csn_shift"):
         pyramid = torch.from_numpy(arrays["input:pyramid"])
@@ -32,17 +32,17 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> np.ndarray | None:
-    """Norms of gradients are compared in proportion to their size, where that is above 1.
+    """Compare norms of gradients relative to their size, where it is above 1.
 
-    They reach 155, and the float32 of the reference is itself 5e-3 from the same step in float64: the absolute
-    1e-3 that holds for everything else would test rounding.
+    The norms reach 155, and the float32 reference itself differs by 5e-3 from the same step in float64. The absolute
+    1e-3 of all other outputs would test rounding.
     """
     return case["tolerance"] * np.maximum(1, np.abs(reference)) if name == "grad_norm" else None
 
 
 @torch.no_grad()
 def _evaluate(neck: RCNet, feats: list[Tensor]) -> Arrays:
-    """The output, and what it is on the way there."""
+    """Compute the output and the intermediate results."""
     levels = neck.levels(feats)
     fused = neck.RevFP(levels)
     mixed = neck.CSN.msm(neck.CSN.on_grid(fused))
@@ -54,7 +54,7 @@ def _evaluate(neck: RCNet, feats: list[Tensor]) -> Arrays:
 
 
 def _train_step(neck: RCNet, feats: list[Tensor], case: Mapping[str, Any]) -> Arrays:
-    """One forward and backward pass towards drawn targets: loss, gradients, running statistics."""
+    """Do one forward and backward pass towards drawn targets: loss, gradients, running statistics."""
     outs = neck(feats)
     targets = (golden_input(f"target{i}", x.shape, "normal", case["seed"]) for i, x in enumerate(outs))
     loss = torch.stack([F.mse_loss(x, torch.from_numpy(target)) for x, target in zip(outs, targets)]).sum()

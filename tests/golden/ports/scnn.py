@@ -1,4 +1,4 @@
-"""SCNN against its PyTorch port, lanes against the port's sampler, CULane's and TuSimple's numbers against theirs."""
+"""SCNN against its PyTorch port, lanes against the port's sampler, numbers against CULane's and TuSimple's programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Arrays = dict[str, np.ndarray]
 
 DIRECTIONS = {"up_down": "down", "down_up": "up", "left_right": "right", "right_left": "left"}
 KINDS = {"prob2lines_CULane": "culane", "prob2lines_tusimple": "tusimple"}
-# Of every output, which channels are stored.
+# Stored channels of every output.
 THINNED = {"feat:backbone": np.s_[:, ::2], "grad:message_passing.": np.s_[::8, ::8]}
 SPLINE_PIXELS = 1e-2
 BLUR = 1e-5
@@ -32,7 +32,7 @@ SPLINE, SIMILARITY = "spline_first_anno:", "similarity:"
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     families = {
         "vgg16_": _run_model,
         "prob2lines": _run_lanes,
@@ -46,7 +46,7 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | None:
-    """Relative for the model; pixels for splines; a lane with a point twice has no similarity to compare."""
+    """Relative for the model; pixels for splines; a lane that contains a point twice has no comparable similarity."""
     if case["name"].startswith("vgg16_"):
         return float(case["tolerance"]) * max(1.0, float(np.abs(reference).max(initial=0.0)))
     if name.startswith("blurred_"):
@@ -62,7 +62,7 @@ def _names(case: Mapping[str, Any]) -> list[str]:
     return [entry if isinstance(entry, str) else entry["name"] for entry in case["outputs"]]
 
 
-# --------------------------------------------------------------------------- the model
+# --------------------------------------------------------------------------- model
 
 
 def _run_model(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
@@ -96,7 +96,7 @@ def _build(case: Mapping[str, Any]) -> nn.Module:
 
 
 def _watched(model: nn.Module) -> dict[str, Tensor]:
-    """What parts of the model give at the next call, by the port's names."""
+    """Yield the outputs of the model's parts at the next call, by the port's names."""
     found: dict[str, Tensor] = {}
     head = model.head
     parts = {"feat:layer1": head.reducer, "feat:layer2": head.classifier}
@@ -121,7 +121,7 @@ def _samples(labels: Tensor, exists: Tensor) -> list[TaskSample]:
 
 
 def _gradients(model: nn.Module, case: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Gradients by the port's names; kernels in the shape that it gives them."""
+    """Return gradients by the port's names; kernels have the port's shapes."""
     names = {entry[0]: torch.empty(entry[1], device="meta") for entry in case["state"]}
     ours = dict(zip([name for name in names if name != "ce_loss.weight"], convert_model(names), strict=True))
     parameters, found = dict(model.named_parameters()), {}
@@ -193,7 +193,7 @@ def _triple(counts: LaneCounts) -> list[int]:
 
 
 def _has_point_twice(case: Mapping[str, Any], image: str) -> bool:
-    """Whether the official spline divides by zero somewhere in the image."""
+    """True if the official spline divides by zero somewhere in the image."""
     entry = next(entry for entry in case["files"] if entry["image"] == image)
     lanes = [lane for key in ("anno", "det") for lane in lanes_from_text(entry[key] or "", image)]
     return any((np.diff(lane.astype(np.float32), axis=0) == 0).all(axis=1).any() for lane in lanes if len(lane) > 2)

@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from visionzoo.datasets.cifar import CIFAR10, CIFAR100
-from visionzoo.datasets.classification import EXTENSIONS
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import ConfigError, DataError
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
+from visionzoo.system.text_files import read_text
 
 View = Callable[[Image.Image], Tensor]
 
@@ -58,10 +59,7 @@ class ListedImages(Sequence):
 
 
 def _listed(file: Path) -> list[str]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(file, expected="a list of images", found=f"{error}", advice="check the path") from error
+    lines = read_text(file, "a list of images", "check the path").splitlines()
     names = [_without_label(line) for line in lines if line.strip()]
     if not names:
         raise DataError(file, expected="lines of '<path> <label>'", found="none", advice="write one per image")
@@ -69,11 +67,13 @@ def _listed(file: Path) -> list[str]:
 
 
 def _images_below(root: Path) -> list[str]:
-    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    found = sorted(
+        path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in ANY_IMAGE_ENDINGS
+    )
     if not found:
         raise DataError(
             root,
-            expected=f"a folder with images ({', '.join(EXTENSIONS)}) at any depth",
+            expected=f"a folder with images ({', '.join(ANY_IMAGE_ENDINGS)}) at any depth",
             found="none",
             advice="check the path",
         )

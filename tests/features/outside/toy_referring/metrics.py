@@ -13,7 +13,7 @@ from visionzoo.registry import METRICS
 
 @METRICS.register_module()
 class ToyOverlapMetric(BaseMetric):
-    """Mean intersection over union, a map being cut at 0.5."""
+    """Mean intersection over union of maps with a threshold of 0.5."""
 
     default_prefix = "toy_overlap"
 
