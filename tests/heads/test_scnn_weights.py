@@ -228,7 +228,7 @@ def test_loading_warns_of_another_normalisation(ours, tmp_path, mean, warns, rec
     assert convert_main(["checkpoint", str(source), str(target), "--from", "scnn", "-q"]) == 0
     preprocessor = TaskPreprocessor(mean, [58.395, 57.12, 57.375])
     warn_of_other_normalisation(torch.nn.ModuleDict({"data_preprocessor": preprocessor}), target)
-    said = [str(warning.message) for warning in recwarn if "these weights want" in str(warning.message)]
+    said = [str(warning.message) for warning in recwarn if "these weights need" in str(warning.message)]
     assert bool(said) == warns
     assert all("model.data_preprocessor.mean=[123.675,116.28,103.53]" in line for line in said)
 

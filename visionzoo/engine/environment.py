@@ -35,8 +35,8 @@ def processes(cfg: Config, options: RunOptions) -> Iterator[torch.device]:
     launcher = distributed.find_launcher()
     device = choose_device(options.device, distributed.local_rank())
     joined_before = distributed.world_size() > 1
-    asked = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
-    distributed.start(launcher, device, timeout=asked.get("timeout", 1800), backend=asked.get("backend"))
+    settings = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
+    distributed.start(launcher, device, timeout=settings.get("timeout", 1800), backend=settings.get("backend"))
     try:
         with DefaultScope.overwrite_default_scope(SCOPE), warnings.catch_warnings():
             for start in _NOT_NEWS:
@@ -72,14 +72,14 @@ def listening(runner: ZooRunner) -> Iterator[None]:
         yield
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def request_stop(number: int, frame: FrameType | None) -> None:
         if runner.stop_asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not runner.stop_asked:
             runner.note("stopping after this iteration; Ctrl-C again stops at once, without saving")
         runner.stop_asked = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

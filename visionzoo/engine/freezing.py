@@ -46,7 +46,10 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         names[name].requires_grad_(False)
     if not any(parameter.requires_grad for parameter in names.values()):
         raise ConfigError(
-            "freeze", expected="at least one parameter to train", found="all frozen", advice="name fewer parts"
+            "freeze",
+            expected="some parameters to train",
+            found="every parameter frozen",
+            advice="name fewer parts",
         )
     return sorted(frozen)
 

@@ -39,10 +39,10 @@ def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
         RunFailed: the loss is NaN or infinite.
         Interrupted: the user or the system requested a stop. Pass its ``checkpoint`` to ``resume`` to continue.
     """
-    asked = RunOptions(**options)
-    with planned(loaded, asked, "dry run" if asked.dry_run else "train") as plan:
+    settings = RunOptions(**options)
+    with planned(loaded, settings, "dry run" if settings.dry_run else "train") as plan:
         for text in plan.notes:
-            note_to_user(asked)(text)
+            note_to_user(settings)(text)
         return dry_run(plan) if plan.folder is None else _train(plan, plan.folder)
 
 

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """Reading of text files that users provide."""
+=======
+"""Read text files written by users."""
+>>>>>>> en_engine
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from visionzoo.errors import DataError
 
 
 def read_text(path: str | Path, expected: str, advice: str) -> str:
+<<<<<<< HEAD
     """Read a UTF-8 file, without the byte order mark that some editors write.
 
     Args:
@@ -17,6 +22,25 @@ def read_text(path: str | Path, expected: str, advice: str) -> str:
 
     Raises:
         DataError: the file cannot be read, or is not valid UTF-8.
+=======
+    """Return the text of a UTF-8 file, without a byte order mark.
+
+    Args:
+        path: the file.
+        expected: expected contents of the file, for the error.
+        advice: advice if the file cannot be read, for the error.
+
+    Raises:
+        DataError: the file cannot be read, or is not valid UTF-8.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "list.txt")
+        ...     _ = file.write_bytes(b"\\xef\\xbb\\xbfa b")
+        ...     read_text(file, expected="a list", advice="check it")
+        'a b'
+>>>>>>> en_engine
     """
     try:
         return Path(path).read_text(encoding="utf-8-sig")
