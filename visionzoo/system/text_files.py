@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Reading of text files that users provide."""
-=======
 """Read text files written by users."""
->>>>>>> en_engine
 
 from __future__ import annotations
 
@@ -12,17 +8,6 @@ from visionzoo.errors import DataError
 
 
 def read_text(path: str | Path, expected: str, advice: str) -> str:
-<<<<<<< HEAD
-    """Read a UTF-8 file, without the byte order mark that some editors write.
-
-    Args:
-        path: the file.
-        expected: expected content, for the error.
-        advice: remedy, for the error.
-
-    Raises:
-        DataError: the file cannot be read, or is not valid UTF-8.
-=======
     """Return the text of a UTF-8 file, without a byte order mark.
 
     Args:
@@ -40,7 +25,6 @@ def read_text(path: str | Path, expected: str, advice: str) -> str:
         ...     _ = file.write_bytes(b"\\xef\\xbb\\xbfa b")
         ...     read_text(file, expected="a list", advice="check it")
         'a b'
->>>>>>> en_engine
     """
     try:
         return Path(path).read_text(encoding="utf-8-sig")
