@@ -12,6 +12,7 @@ is not an option: it receives the name of the released file.
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -153,6 +154,92 @@ class ConverterRegistry:
 
 
 CONVERTERS = ConverterRegistry()
+
+
+# --------------------------------------------------------------------------- what converters share
+
+
+def tensors_of(checkpoint: Mapping[str, Any], wrappers: Sequence[str] = ("state_dict",)) -> dict[str, Tensor]:
+    """Tensors by name, without ``module.``, which parallel models put before their names.
+
+    Args:
+        checkpoint: as loaded from a file: the tensors themselves, or a mapping that holds them beside other things.
+        wrappers: names under which it may hold them; the first one that is there counts.
+    """
+    from torch import Tensor
+
+    inside = next((checkpoint[key] for key in wrappers if isinstance(checkpoint.get(key), Mapping)), checkpoint)
+    return {name.removeprefix("module."): value for name, value in inside.items() if isinstance(value, Tensor)}
+
+
+def require_names(
+    names: Iterable[str], *, needed: Sequence[str], expected: str, advice: str, known: re.Pattern[str] | None = None
+) -> None:
+    """Pass only names of the system that is converted.
+
+    Args:
+        names: of the file's tensors.
+        needed: those that every file has.
+        expected: the system and some of its names, for the error.
+        advice: which file to give instead.
+        known: what the beginning of every name matches; None for any.
+
+    Raises:
+        CheckpointError: with the first name that is unknown, or that is needed and not there.
+    """
+    there = list(names)
+    strangers = [name for name in there if known is not None and not known.match(name)]
+    lacking = [f"no {name}" for name in needed if name not in there]
+    if strangers or lacking:
+        raise CheckpointError("checkpoint", expected=expected, found=[*strangers, *lacking][0], advice=advice)
+
+
+def classifier_of(state: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:
+    """``weight`` and ``bias`` of the classifier called ``layer``; see :func:`require_classifier`."""
+    found = {name.removeprefix(f"{layer}."): value for name, value in state.items() if name.startswith(f"{layer}.")}
+    require_classifier(found, f"{layer}.weight, {layer}.bias")
+    return found
+
+
+def require_classifier(found: Mapping[str, Tensor], names: str) -> None:
+    """Pass only ``weight`` and ``bias``.
+
+    Args:
+        found: a classifier's tensors.
+        names: what the file calls them, for the error.
+
+    Raises:
+        CheckpointError: there are others, or none.
+    """
+    if set(found) != {"weight", "bias"}:
+        raise CheckpointError(
+            "checkpoint",
+            expected=f"a classifier ({names})",
+            found=f"{sorted(found) or 'none'}",
+            advice="give a checkpoint that was trained for classification",
+        )
+
+
+def stated_variant(variant: str | None, by_file: str | None, file_name: str | None, system: str = "") -> str | None:
+    """The variant that was named or that the file's name says, None for neither.
+
+    Args:
+        variant: as named.
+        by_file: what the file's name says.
+        file_name: where the checkpoint came from.
+        system: stands before the variant in the error, ``BossNet-``.
+
+    Raises:
+        CheckpointError: the two differ.
+    """
+    if variant and by_file and variant != by_file:
+        raise CheckpointError(
+            "checkpoint",
+            expected=f"{system}{variant}",
+            found=f"a file called {file_name}, of {by_file}",
+            advice="name the variant that the file is of",
+        )
+    return variant or by_file
 
 
 # --------------------------------------------------------------------------- options

@@ -7,14 +7,15 @@ Tensors: B batch, C channels, H and W of the level in pixels.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from visionzoo.converters import CONVERTERS
-from visionzoo.errors import CheckpointError, ConfigError, DataError, require_known
+from visionzoo.converters import CONVERTERS, require_names, tensors_of
+from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.registry import MODELS
 
 _WIDTHS = (64, 128, 256, 512, 512)
@@ -36,16 +37,14 @@ def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the names are not torchvision's.
     """
-    inner = checkpoint["state_dict"] if isinstance(checkpoint.get("state_dict"), Mapping) else checkpoint
-    state = {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
-    strangers = [name for name in state if not name.startswith(("features.", "classifier."))]
-    if strangers or "features.0.weight" not in state:
-        raise CheckpointError(
-            "checkpoint",
-            expected="torchvision's VGG (features.*, classifier.*)",
-            found=f"{strangers[0] if strangers else 'no features.0.weight'}",
-            advice="give one of its files",
-        )
+    state = tensors_of(checkpoint)
+    require_names(
+        state,
+        known=re.compile(r"(features|classifier)\."),
+        needed=["features.0.weight"],
+        expected="torchvision's VGG (features.*, classifier.*)",
+        advice="give one of its files",
+    )
     return {name: value for name, value in state.items() if name.startswith("features.")}
 
 

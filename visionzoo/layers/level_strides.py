@@ -1,4 +1,4 @@
-"""What necks ask of the levels that they are given."""
+"""What necks and heads ask of the levels that they are given."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ def strides_of_levels(given: Sequence[int] | None, count: int, part: str) -> tup
             advice="leave it out, then it is filled in",
         )
     return tuple(given)
+
+
+def require_strides(in_channels: Sequence[int], in_strides: Sequence[int], part: str) -> None:
+    """Pass only levels, at least one, that have both channels and strides.
+
+    Raises:
+        ConfigError: the two do not belong together.
+    """
+    if not in_channels or len(in_channels) != len(in_strides):
+        raise ConfigError(
+            part,
+            expected="as many in_strides as in_channels",
+            found=f"{list(in_strides)} and {list(in_channels)}",
+            advice="leave both out, they are filled in",
+        )
 
 
 def require_levels(feats: Sequence[Tensor], in_channels: Sequence[int], part: str) -> None:

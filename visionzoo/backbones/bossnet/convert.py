@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, classifier_of, require_names, stated_variant, tensors_of
 from visionzoo.errors import CheckpointError
 
 _BACKBONE = re.compile(r"(conv1|bn1|layer[1-4])\.")
@@ -44,14 +44,13 @@ def convert(
     """
     state = _state_of(checkpoint, use_ema)
     weights = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    strangers = [name for name in weights if not _BACKBONE.match(name)]
-    if strangers or "conv1.weight" not in weights:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a BossNet (conv1.*, bn1.*, layer1.* to layer4.*, fc.*)",
-            found=f"{strangers[0] if strangers else 'no conv1.weight'}",
-            advice="give one of the authors' files",
-        )
+    require_names(
+        weights,
+        known=_BACKBONE,
+        needed=["conv1.weight"],
+        expected="a BossNet (conv1.*, bn1.*, layer1.* to layer4.*, fc.*)",
+        advice="give one of the authors' files",
+    )
     _check_variant(variant, file_name, has_se=has_squeeze_excite(weights))
     return weights
 
@@ -69,16 +68,7 @@ def convert_classifier(checkpoint: Mapping[str, Any], *, use_ema: bool = False) 
     Raises:
         CheckpointError: the checkpoint has no classifier.
     """
-    state = _state_of(checkpoint, use_ema)
-    weights = {name.removeprefix("fc."): value for name, value in state.items() if name.startswith("fc.")}
-    if set(weights) != {"weight", "bias"}:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a classifier (fc.weight, fc.bias)",
-            found=f"{sorted(weights) or 'none'}",
-            advice="give a checkpoint that was trained for classification",
-        )
-    return weights
+    return classifier_of(_state_of(checkpoint, use_ema), "fc")
 
 
 def named_variant(file_name: str) -> str | None:
@@ -101,14 +91,7 @@ def _check_variant(variant: str | None, file_name: str | None, *, has_se: bool) 
     if variant == "custom":
         return
     by_file = named_variant(file_name) if file_name else None
-    if variant and by_file and variant != by_file:
-        raise CheckpointError(
-            "checkpoint",
-            expected=f"BossNet-{variant}",
-            found=f"a file called {file_name}, of {by_file}",
-            advice="give the variant of the file",
-        )
-    stated, fitting = variant or by_file, WITH_SE if has_se else WITHOUT_SE
+    stated, fitting = stated_variant(variant, by_file, file_name, "BossNet-"), WITH_SE if has_se else WITHOUT_SE
     if stated is None and len(fitting) > 1:
         raise CheckpointError(
             "checkpoint",
@@ -140,5 +123,4 @@ def _state_of(checkpoint: Mapping[str, Any], use_ema: bool) -> dict[str, Tensor]
             found=f"{sorted(map(str, checkpoint))[:5]}",
             advice="leave use_ema out",
         )
-    inner = checkpoint[key] if isinstance(checkpoint.get(key), Mapping) else checkpoint
-    return {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
+    return tensors_of(checkpoint, [key])

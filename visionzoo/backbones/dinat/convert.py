@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from visionzoo.backbones.dinat.variants import CONV, PATCH, VARIANTS, Design
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, classifier_of, require_names, stated_variant, tensors_of
 from visionzoo.errors import CheckpointError, require_known
 
 _BACKBONE = re.compile(r"(patch_embed|levels)\.|norm[0-3]\.")
@@ -76,14 +76,13 @@ def convert(
     state = _authors_names(checkpoint)
     left_out = ("head.",) if keep_norm else ("head.", "norm.")
     weights = {_our_name(name): value for name, value in state.items() if not name.startswith(left_out)}
-    strangers = [name for name in weights if not _BACKBONE.match(name)]
-    if strangers or "patch_embed.norm.weight" not in weights:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a DiNAT (patch_embed.*, levels.* or layers.*, norm.*, head.*)",
-            found=f"{strangers[0] if strangers else 'no patch_embed.norm.weight'}",
-            advice="give a file of the authors or of Hugging Face",
-        )
+    require_names(
+        weights,
+        known=_BACKBONE,
+        needed=["patch_embed.norm.weight"],
+        expected="a DiNAT (patch_embed.*, levels.* or layers.*, norm.*, head.*)",
+        advice="give a file of the authors or of Hugging Face",
+    )
     _check_variant(variant, file_name, weights)
     return weights if kernel_size is None else resize_bias(weights, kernel_size)
 
@@ -101,16 +100,7 @@ def convert_classifier(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the checkpoint has no classifier.
     """
-    state = _authors_names(checkpoint)
-    weights = {name.removeprefix("head."): value for name, value in state.items() if name.startswith("head.")}
-    if set(weights) != {"weight", "bias"}:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a classifier (head.weight, head.bias)",
-            found=f"{sorted(weights) or 'none'}",
-            advice="give a checkpoint that was trained for classification",
-        )
-    return weights
+    return classifier_of(_authors_names(checkpoint), "head")
 
 
 def resize_bias(weights: Mapping[str, Tensor], kernel_size: int) -> dict[str, Tensor]:
@@ -150,9 +140,8 @@ def named_variant(file_name: str) -> str | None:
 
 
 def _authors_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    inner = next((checkpoint[key] for key in ("state_dict", "model") if isinstance(checkpoint.get(key), Mapping)), None)
-    state = {name: value for name, value in (inner or checkpoint).items() if isinstance(value, Tensor)}
-    state = {name.removeprefix("module.").removeprefix("backbone."): value for name, value in state.items()}
+    state = tensors_of(checkpoint, ["state_dict", "model"])
+    state = {name.removeprefix("backbone."): value for name, value in state.items()}
     is_hugging_face = any("embeddings.patch_embeddings" in name for name in state)
     return _from_hugging_face(state) if is_hugging_face else state
 
@@ -199,14 +188,7 @@ def _check_variant(variant: str | None, file_name: str | None, weights: Mapping[
     if variant is not None:
         require_known(variant, VARIANTS, "DiNAT variant")
     by_file = named_variant(file_name) if file_name else None
-    if variant and by_file and variant != by_file:
-        raise CheckpointError(
-            "checkpoint",
-            expected=f"{variant}",
-            found=f"a file called {file_name}, of {by_file}",
-            advice="give the variant of the file",
-        )
-    stated, shape = variant or by_file, _shape_of(weights)
+    stated, shape = stated_variant(variant, by_file, file_name), _shape_of(weights)
     fitting = [name for name in VARIANTS if _shape_of_design(Design(**VARIANTS[name])) == shape]
     if stated is not None and stated not in fitting:
         fits = f"those of {' or '.join(fitting)}" if fitting else "those of no variant (variant='custom' accepts any)"

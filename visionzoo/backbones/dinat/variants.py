@@ -59,6 +59,15 @@ _LARGE = dict(depths=(3, 4, 18, 5), embed_dim=192, mlp_ratio=2.0, drop_path_rate
 _NAT = dict(dilations=None)
 _SCALED = dict(layer_scale=1e-5)
 _SWIN = dict(mlp_ratio=4.0, tokenizer=PATCH)
+# For tests and drawn images. Maps of 64 pixels are smaller than some of its windows.
+_OF_NO_PAPER = dict(
+    depths=(2, 2, 2, 2),
+    embed_dim=16,
+    num_heads=(1, 2, 4, 8),
+    mlp_ratio=2.0,
+    kernel_size=3,
+    dilations=((1, 4), (1, 2), (1, 2), (1, 1)),
+)
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "nat_mini": {**_MINI, **_NAT},
@@ -75,25 +84,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dinat_s_small": {**_SWIN, "depths": (2, 2, 18, 2), "embed_dim": 96, "drop_path_rate": 0.3},
     "dinat_s_base": {**_SWIN, "depths": (2, 2, 18, 2), "embed_dim": 128, "drop_path_rate": 0.5},
     "dinat_s_large": {**_SWIN, "depths": (2, 2, 18, 2), "embed_dim": 192, "drop_path_rate": 0.35},
-    # Not from a paper: for tests and drawn images. For images of 64 pixels, some maps are smaller than the windows.
-    "tiny": dict(
-        depths=(2, 2, 2, 2),
-        embed_dim=16,
-        num_heads=(1, 2, 4, 8),
-        mlp_ratio=2.0,
-        kernel_size=3,
-        dilations=((1, 4), (1, 2), (1, 2), (1, 1)),
-        layer_scale=0.1,
-    ),
-    "tiny_s": dict(
-        depths=(2, 2, 2, 2),
-        embed_dim=16,
-        num_heads=(1, 2, 4, 8),
-        mlp_ratio=2.0,
-        kernel_size=3,
-        dilations=((1, 4), (1, 2), (1, 2), (1, 1)),
-        tokenizer=PATCH,
-    ),
+    "tiny": {**_OF_NO_PAPER, "layer_scale": 0.1},
+    "tiny_s": {**_OF_NO_PAPER, "tokenizer": PATCH},
 }
 
 _COCO_3, _ADE_3 = (1, 3, 1, 5, 1, 7), (1, 2, 1, 3, 1, 4)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from visionzoo.backbones.nasnet.design import VARIANTS, Design
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, require_classifier, stated_variant
 from visionzoo.errors import CheckpointError
 
 _AVERAGED = "/ExponentialMovingAverage"
@@ -107,7 +107,7 @@ def convert(
         CheckpointError: a name that is not in a NASNet, or weights of another variant.
     """
     weights = _parts_of(checkpoint)["network"]
-    _check_variant(variant, named_variant(file_name) if file_name else None, weights)
+    _check_variant(variant, file_name, weights)
     return weights
 
 
@@ -127,13 +127,7 @@ def convert_classifier(checkpoint: Mapping[str, Any], *, drop_background: bool =
             classes.
     """
     weights = _parts_of(checkpoint)["classifier"]
-    if set(weights) != {"weight", "bias"}:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a classifier (last_linear or final_layer/FC)",
-            found=f"{sorted(weights) or 'none'}",
-            advice="give a checkpoint that was trained for classification",
-        )
+    require_classifier(weights, "last_linear or final_layer/FC")
     if drop_background and len(weights["bias"]) != 1001:
         raise CheckpointError(
             "checkpoint",
@@ -288,17 +282,11 @@ def _from_tensorflow(name: str, value: Any) -> Tensor:
 # --------------------------------------------------------------------------- variants
 
 
-def _check_variant(variant: str | None, by_file: str | None, weights: Mapping[str, Tensor]) -> None:
+def _check_variant(variant: str | None, file_name: str | None, weights: Mapping[str, Tensor]) -> None:
     if variant == "custom":
         return
-    if variant and by_file and variant != by_file:
-        raise CheckpointError(
-            "checkpoint",
-            expected=f"NASNet-A {variant}",
-            found=f"a file of {by_file} by its name",
-            advice="give the variant of the file",
-        )
-    shape, stated = _shape_of(weights), variant or by_file
+    by_file = named_variant(file_name) if file_name else None
+    stated, shape = stated_variant(variant, by_file, file_name, "NASNet-A "), _shape_of(weights)
     fitting = [name for name, options in VARIANTS.items() if shape == _shape(Design(**options))]
     if stated is not None and stated not in fitting:
         raise CheckpointError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, require_names
 from visionzoo.errors import CheckpointError
 
 _OUTER = ("module.", "backbone.")
@@ -87,10 +87,7 @@ def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if network is None:
         _refuse_strangers(state)
     weights = {new: state[name] for name, new in renamed.items() if _PART.match(new)}
-    if missing := [name for name in _LEAST if name not in weights]:
-        raise CheckpointError(
-            "checkpoint", expected="a whole ResNet", found=f"no {missing[0]}", advice="give ImageNet weights of one"
-        )
+    require_names(weights, needed=_LEAST, expected="a whole ResNet", advice="give ImageNet weights of one")
     return weights
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from visionzoo.errors import ConfigError
 from visionzoo.heads.connnet.non_local import NonLocalBlock
+from visionzoo.layers.level_strides import require_strides
 
 # Stride of a level by its usual name.
 _STRIDES = {f"c{number}": 2**number for number in range(1, 8)}
@@ -147,12 +148,6 @@ def _nearest_level(name: str, strides: Sequence[int]) -> int:
 
 
 def _check(channels: Sequence[int], strides: Sequence[int], width: int) -> None:
-    if not channels or len(channels) != len(strides):
-        raise ConfigError(
-            "ConnNet",
-            expected="as many in_strides as in_channels",
-            found=f"{list(strides)} and {list(channels)}",
-            advice="leave both out; they are then filled in",
-        )
+    require_strides(channels, strides, "ConnNet")
     if width < 1:
         raise ConfigError("ConnNet", expected="width >= 1", found=f"{width}", advice="128 is usual")

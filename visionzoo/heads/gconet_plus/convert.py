@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, require_names, tensors_of
 from visionzoo.errors import CheckpointError
 
 _UNUSED = ("co_x5.conv_output.", "co_x5.conv_transform.", "co_x5.fc_transform.")
@@ -62,7 +62,7 @@ def convert_model(
     Raises:
         CheckpointError: the weights are of GCoNet, its predecessor, or of another model.
     """
-    state = _state_of(checkpoint)
+    state = tensors_of(checkpoint)
     _require_gconet_plus(state)
     has_cem = any(name.startswith("db_output_decoder.") for name in state)
     is_resnet = state["bb.conv1.0.weight"].shape[-1] == 7
@@ -78,11 +78,6 @@ def convert_model(
     }
 
 
-def _state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    inner = checkpoint["state_dict"] if isinstance(checkpoint.get("state_dict"), Mapping) else checkpoint
-    return {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
-
-
 def _require_gconet_plus(state: Mapping[str, Tensor]) -> None:
     if any(name.startswith(("ginet.", "co_classifier.", "toplayer.", "dslayer")) for name in state):
         raise CheckpointError(
@@ -91,14 +86,12 @@ def _require_gconet_plus(state: Mapping[str, Tensor]) -> None:
             found="GCoNet, its predecessor of another architecture",
             advice="give one of the files of GCoNet+, such as ultimate_duts_cocoseg.pth",
         )
-    missing = [name for name in ("bb.conv1.0.weight", "top_layer.conv_in.weight") if name not in state]
-    if missing:
-        raise CheckpointError(
-            "checkpoint",
-            expected="GCoNet+ (bb.*, top_layer.*, enlayer*.*)",
-            found=f"no {missing[0]}",
-            advice="give one of the authors' files, such as ultimate_duts_cocoseg.pth",
-        )
+    require_names(
+        state,
+        needed=["bb.conv1.0.weight", "top_layer.conv_in.weight"],
+        expected="GCoNet+ (bb.*, top_layer.*, enlayer*.*)",
+        advice="give one of the authors' files, such as ultimate_duts_cocoseg.pth",
+    )
 
 
 def _head_name(name: str, has_cem: bool) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, require_names, tensors_of
 from visionzoo.errors import CheckpointError
 
 # Index of the first layer of features1 to features5 in torchvision's vgg16_bn.
@@ -41,22 +41,9 @@ def convert_model(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the names are not those of HMoDE.
     """
-    state = _state_of(checkpoint)
-    missing = [name for name in _LEAST if name not in state]
-    if missing:
-        raise CheckpointError(
-            "checkpoint",
-            expected="HMoDE (features1.*, de_pred1.*, gating1.*, mask.*)",
-            found=f"no {missing[0]}",
-            advice=f"{_EXAMPLE}",
-        )
+    state = tensors_of(checkpoint, ["model", "state_dict"])
+    require_names(state, needed=_LEAST, expected="HMoDE (features1.*, de_pred1.*, gating1.*, mask.*)", advice=_EXAMPLE)
     return {_renamed(name): value for name, value in state.items()}
-
-
-def _state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    inner = next((checkpoint[key] for key in ("model", "state_dict") if isinstance(checkpoint.get(key), Mapping)), None)
-    source = checkpoint if inner is None else inner
-    return {name.removeprefix("module."): value for name, value in source.items() if isinstance(value, Tensor)}
 
 
 def _renamed(name: str) -> str:

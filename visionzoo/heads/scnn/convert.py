@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, tensors_of
 from visionzoo.errors import CheckpointError
 
 _WRAPPERS = ("net", "state_dict", "model")
@@ -161,16 +161,9 @@ def _usual_sizes(cells: int) -> list[tuple[int, int]]:
 
 def _state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return tensors by name, without wrapper, prefixes and weights of the loss."""
-    for wrapper in _WRAPPERS:
-        if isinstance(checkpoint.get(wrapper), Mapping):
-            checkpoint = checkpoint[wrapper]
-            break
-    state = {}
-    for name, value in checkpoint.items():
-        bare = re.sub(r"\bmodules\.(?=\d)", "", name.removeprefix("module."))
-        if isinstance(value, Tensor) and bare != _LOSS:
-            state[bare] = value
-    return state
+    state = tensors_of(checkpoint, _WRAPPERS)
+    bare = {re.sub(r"\bmodules\.(?=\d)", "", name): value for name, value in state.items()}
+    return {name: value for name, value in bare.items() if name != _LOSS}
 
 
 def _layout_of(state: Mapping[str, Tensor]) -> Mapping[str, str]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, require_known
+from visionzoo.errors import require_known
+from visionzoo.layers.level_strides import require_strides
 
 REDUCERS = ("large_field", "1x1")
 
@@ -42,13 +43,7 @@ class Reducer(nn.Module):
     def __init__(self, in_channels: Sequence[int], in_strides: Sequence[int], kind: str, width: int, hidden: int):
         super().__init__()
         require_known(kind, REDUCERS, "reducer of SCNNHead")
-        if not in_channels or len(in_channels) != len(in_strides):
-            raise ConfigError(
-                "SCNNHead",
-                expected="as many in_strides as in_channels",
-                found=f"{list(in_strides)} and {list(in_channels)}",
-                advice="leave both out; they are then filled in",
-            )
+        require_strides(in_channels, in_strides, "SCNNHead")
         self.levels = _levels_of(in_strides)
         self.stride = min(in_strides[level] for level in self.levels)
         self.finest = [in_strides[level] for level in self.levels].index(self.stride)

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, tensors_of
 from visionzoo.errors import CheckpointError
 
 _NECK = re.compile(r"(lateral_convs|extra_downsamples|RevFP|CSN)\.")
@@ -69,9 +69,5 @@ def _unwrapped(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
     mmcv's averaging hook swaps weights before it saves: plain names hold the averaged weights, ``ema_*`` the others.
     """
-    for name in ("state_dict", "model"):
-        if isinstance(checkpoint.get(name), Mapping):
-            checkpoint = checkpoint[name]
-            break
-    named = {name.removeprefix("module."): value for name, value in checkpoint.items() if isinstance(value, Tensor)}
+    named = tensors_of(checkpoint, ["state_dict", "model"])
     return {name: value for name, value in named.items() if not name.startswith("ema_")}
