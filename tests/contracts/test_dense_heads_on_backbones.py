@@ -127,5 +127,5 @@ def test_trains_and_predicts(backbone: Subject, head: str, neck: str | None) -> 
     assert any(value.grad is not None and value.grad.any() for value in model.backbone.parameters())
     torch.optim.SGD(model.parameters(), lr=1e-3).step()
     with torch.no_grad():
-        found = model.eval()(**data, mode="predict")
-    assert all(case.is_sound(sample) for sample in found)
+        predictions = model.eval()(**data, mode="predict")
+    assert all(case.is_sound(sample) for sample in predictions)
