@@ -36,7 +36,7 @@ def rates(made, schedule, steps):
 
 
 def test_dinats_schedule_is_timms_at_every_iteration():
-    """20 epochs from 1e-6 to 1e-3, 300 epochs of a cosine to 5e-6, 10 of cooldown; the rate changes every iteration."""
+    """A cosine to 5e-6 over 300 epochs, the first 20 a line from 1e-6 to 1e-3, then 10 of cooldown; per iteration."""
     length, made, other = 7, optimizer(1e-3), optimizer(1e-3)
     schedule = WarmupCosineLR.build_iter_from_epoch(
         made, end=300, warmup=20, warmup_start=1e-6, eta_min=5e-6, epoch_length=length
