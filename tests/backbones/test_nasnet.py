@@ -137,7 +137,7 @@ def test_chosen_maps_are_the_same_maps_and_later_cells_do_not_run() -> None:
     net, x = small("two_per_group"), images()
     every = small("two_per_group", out_indices=range(5))
     some = small("two_per_group", out_indices=(0, 2))
-    some.cell_2.register_forward_hook(lambda *_: pytest.fail("a cell ran that nobody reads"))
+    some.cell_2.register_forward_hook(lambda *_: pytest.fail("a cell ran that no part reads"))
     with torch.no_grad():
         default, maps, chosen = net(x), every(x), some(x)
     assert (some.out_channels, some.out_strides) == ((12, 48), (2, 8))

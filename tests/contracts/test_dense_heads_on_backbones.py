@@ -25,7 +25,7 @@ class HeadCase:
     Attributes:
         add_truth: (sample, height, width) adds the truth to the sample.
         is_sound: true for a valid predicted sample.
-        necks: necks by name; None is no neck.
+        necks: necks by name; None means no neck.
         least_levels: number of levels that the head needs.
     """
 

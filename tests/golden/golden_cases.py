@@ -154,7 +154,7 @@ def allowed(port: ModuleType, case: Mapping[str, Any], name: str, reference: np.
         return float(case[f"tolerance_{name}_relative"]) * largest
     rule = case.get("tolerance_rule")
     if rule not in (None, RELATIVE_RULE):
-        raise BadCase(f"tolerance_rule: expected {RELATIVE_RULE!r}, or a port that knows it, found {rule!r}")
+        raise BadCase(f"tolerance_rule: expected {RELATIVE_RULE!r}, or a port that supports it, found {rule!r}")
     absolute = float(case.get("tolerance", 0)) * (1 if rule is None else max(1.0, largest))
     return absolute + float(case.get("relative_tolerance", 0)) * largest
 

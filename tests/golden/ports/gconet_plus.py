@@ -81,7 +81,7 @@ def _options(encoder: str, overrides: Mapping[str, str]) -> tuple[str, dict[str,
         if match := re.search(r"\['vgg16', 'vgg16bn', 'resnet50'\]\[(\d)\]|\bbb = '(\w+)'", line):
             encoder, is_known = match[2] or list(BACKBONES)[int(match[1])], True
         if not is_known:
-            raise LookupError(f"gconet_plus: expected a line of the config that the port knows, found {line!r}")
+            raise LookupError(f"gconet_plus: expected a line of the config that the port supports, found {line!r}")
     if not options["gam"] and "contrast" in losses:
         losses.remove("contrast")
     weights.setdefault("triplet", 12.0)

@@ -81,7 +81,7 @@ def _as_tensorflow(variable: str, value: Tensor) -> Tensor:
 def _build(constructor: Mapping[str, Any], variant: str) -> NASNet:
     unknown = set(constructor) - set(ARGUMENTS) - OTHER_ARGUMENTS
     if unknown:
-        raise LookupError(f"nasnet: expected constructor arguments that the port knows, found {sorted(unknown)}")
+        raise LookupError(f"nasnet: expected constructor arguments that the port supports, found {sorted(unknown)}")
     options = {ours: constructor[theirs] for theirs, ours in ARGUMENTS.items() if theirs in constructor}
     if "penultimate_filters" in constructor:
         options["filters"] = constructor["penultimate_filters"] // LAST_CHANNELS
