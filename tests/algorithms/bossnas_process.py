@@ -39,11 +39,16 @@ def main() -> None:
     share = 8 // int(os.environ.get("WORLD_SIZE", "1"))
     settings = small_settings(Path(work_dir), batch_size=share, update_interval=3, checkpoint_every=1)
     images = random_images(16)
-    found = run_search(settings, train_images=images, val_images=images)
+    outcome = run_search(settings, train_images=images, val_images=images)
     weights = hashlib.sha256()
     for name, value in sorted(seen["pair"].named_parameters()):
         weights.update(name.encode() + value.detach().numpy().tobytes())
-    result = {"best": found.best_paths, "losses": found.losses, "weights": weights.hexdigest(), "steps": seen["steps"]}
+    result = {
+        "best": outcome.best_paths,
+        "losses": outcome.losses,
+        "weights": weights.hexdigest(),
+        "steps": seen["steps"],
+    }
     print(json.dumps(result) + "\n", end="", flush=True)
     distributed.stop()
 

@@ -58,8 +58,8 @@ def test_ensemble_is_the_mean_of_directions() -> None:
 
 def test_each_side_learns_the_others_ensemble() -> None:
     a, b, target_a, target_b = torch.randn(4, 6, 5)
-    found = path_loss(nn.Identity(), a, b, target_a, target_b)
-    assert found == pytest.approx(float(latent_loss(a, target_b) + latent_loss(b, target_a)), abs=1e-6)
+    loss = path_loss(nn.Identity(), a, b, target_a, target_b)
+    assert loss == pytest.approx(float(latent_loss(a, target_b) + latent_loss(b, target_a)), abs=1e-6)
 
 
 def test_paths_see_their_own_views() -> None:
@@ -199,9 +199,9 @@ def test_a_lazy_target_is_the_whole_target() -> None:
 
 def test_rate_and_momentum_follow_cosines(tmp_path: Path) -> None:
     settings = small_settings(tmp_path, epochs=4, lr=2.0, warmup_epochs=1)
-    found = [learning_rate(settings, step, 10) for step in (0, 5, 10, 19, 20, 39)]
+    rates = [learning_rate(settings, step, 10) for step in (0, 5, 10, 19, 20, 39)]
     late = [1 + math.cos(math.pi * epoch / 4) for epoch in (1, 1, 2, 3)]
-    assert found == pytest.approx([2e-4, 2 * (1 - 0.5 * (1 - 1e-4)), *late])
+    assert rates == pytest.approx([2e-4, 2 * (1 - 0.5 * (1 - 1e-4)), *late])
     assert [target_momentum(0.99, progress) for progress in (0, 0.5, 1)] == pytest.approx([0.99, 0.995, 1])
 
 
@@ -250,10 +250,10 @@ def test_rating_is_the_authors_rating(block: int, best: list) -> None:
     batches = [random_views(size, 1) for size in (4, 3)]
     bn_views = random_views(6, 2)
     slowly = rate_slowly(pair, block, paths, best, bn_views, batches)
-    found = rate_paths(pair, block, paths, best, bn_views, batches)
-    assert list(found) == paths
-    assert found == pytest.approx(slowly, abs=2e-4)
-    assert max(found.values()) - min(found.values()) > 1e-2
+    ratings = rate_paths(pair, block, paths, best, bn_views, batches)
+    assert list(ratings) == paths
+    assert ratings == pytest.approx(slowly, abs=2e-4)
+    assert max(ratings.values()) - min(ratings.values()) > 1e-2
 
 
 def test_rating_leaves_the_pair_unchanged() -> None:

@@ -48,9 +48,9 @@ def test_paths_are_all_that_the_rule_allows(depth: int) -> None:
         falls = [before - after for before, after in pairwise(scales)]
         if set(falls) <= {0, 1} and max(0, depth - 2) <= scales[0] < depth:
             allowed.add(path)
-    found = hytra_paths(depth)
-    assert set(found) == allowed
-    assert len(found) == len(allowed)
+    paths = hytra_paths(depth)
+    assert set(paths) == allowed
+    assert len(paths) == len(allowed)
 
 
 @pytest.mark.parametrize("depth", [0, 5])
@@ -92,9 +92,9 @@ def test_the_searched_paths_define_t0() -> None:
 
 
 def test_scales_without_layers_are_empty_stages() -> None:
-    found = encoding_from_best_paths([(4, 3, 2, 0), (1, 1, 0, 0)])
-    assert found == ((), (1,), (1, 0), (0, 1, 1, 0, 0))
-    assert BossNet("tiny", encoding=found).out_strides == (8, 16, 32, 64)
+    encoding = encoding_from_best_paths([(4, 3, 2, 0), (1, 1, 0, 0)])
+    assert encoding == ((), (1,), (1, 0), (0, 1, 1, 0, 0))
+    assert BossNet("tiny", encoding=encoding).out_strides == (8, 16, 32, 64)
 
 
 @pytest.mark.parametrize("paths", [[], [(3, 3, 1, 1), (3, 1, 1, 1)], [(0, 0, 2, 0)]])
@@ -183,14 +183,14 @@ def test_scores_are_sums_of_shifted_losses() -> None:
 def test_correlations_are_their_definitions() -> None:
     """Correlations are written out, with ties, over a few numbers."""
     x, y = [1.0, 2.0, 2.0, 4.0, 3.0, 0.5], [3.0, 2.0, 2.5, 1.0, 1.0, 3.5]
-    found = rating_correlations(x, y)
+    correlations = rating_correlations(x, y)
     pairs = [(i, j) for i in range(6) for j in range(i)]
     sx, sy = (np.array([np.sign(v[i] - v[j]) for i, j in pairs]) for v in (x, y))
-    assert found.kendall == pytest.approx((sx * sy).sum() / math.sqrt((sx**2).sum() * (sy**2).sum()))
+    assert correlations.kendall == pytest.approx((sx * sy).sum() / math.sqrt((sx**2).sum() * (sy**2).sum()))
     ranks = [np.array([sum(b < a for b in v) + (v.count(a) + 1) / 2 for a in v]) for v in (x, y)]
-    assert found.spearman == pytest.approx(np.corrcoef(*ranks)[0, 1])
-    assert found.pearson == pytest.approx(np.corrcoef(x, y)[0, 1])
-    assert all(value < 0 for value in found)
+    assert correlations.spearman == pytest.approx(np.corrcoef(*ranks)[0, 1])
+    assert correlations.pearson == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert all(value < 0 for value in correlations)
 
 
 def test_constant_scores_have_no_correlation() -> None:

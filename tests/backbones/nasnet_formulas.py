@@ -35,20 +35,20 @@ class Formulas:
         is_cifar = "cell_stem_0.cur.conv.weight" not in self.state
         image = F.pad(image, (1, 1, 1, 1)) if is_cifar else image
         x = F.conv2d(image, self.state["conv0.conv.weight"], stride=1 if is_cifar else 2)
-        found: dict[str, Tensor] = {"conv0": self.norm(x, "conv0.bn")}
+        maps: dict[str, Tensor] = {"conv0": self.norm(x, "conv0.bn")}
         if not is_cifar:
-            found["cell_stem_0"] = self.reduction_cell(found["conv0"], None, "cell_stem_0")
-            found["cell_stem_1"] = self.reduction_cell(found["cell_stem_0"], found["conv0"], "cell_stem_1")
+            maps["cell_stem_0"] = self.reduction_cell(maps["conv0"], None, "cell_stem_0")
+            maps["cell_stem_1"] = self.reduction_cell(maps["cell_stem_0"], maps["conv0"], "cell_stem_1")
         for number in range(self.num_cells):
-            states = list(found.values())
+            states = list(maps.values())
             if number in (self.num_cells // 3, 2 * self.num_cells // 3):
                 name = f"reduction_cell_{int(number > self.num_cells // 3)}"
-                found[name] = self.reduction_cell(states[-1], states[-2], name)
+                maps[name] = self.reduction_cell(states[-1], states[-2], name)
                 prev = states[-2] if self.skips else states[-1]
             else:
                 prev = states[-2] if len(states) > 1 else None
-            found[f"cell_{number}"] = self.normal_cell([*found.values()][-1], prev, f"cell_{number}")
-        return found
+            maps[f"cell_{number}"] = self.normal_cell([*maps.values()][-1], prev, f"cell_{number}")
+        return maps
 
     # ------------------------------------------------------------------- cells
 

@@ -136,9 +136,9 @@ def test_has_the_strides_that_it_declares(options: dict[str, Any], strides: tupl
 
 def test_variants_have_the_papers_widths_and_strides() -> None:
     with torch.device("meta"):
-        found = {name: BossNet(name) for name in ("T0", "T0_nose", "T1")}
-    assert {net.out_channels for net in found.values()} == {(256, 512, 1024, 2048)}
-    assert [net.out_strides[-1] for net in found.values()] == [32, 32, 16]
+        nets = {name: BossNet(name) for name in ("T0", "T0_nose", "T1")}
+    assert {net.out_channels for net in nets.values()} == {(256, 512, 1024, 2048)}
+    assert [net.out_strides[-1] for net in nets.values()] == [32, 32, 16]
 
 
 def test_a_single_chosen_stage_is_the_same_map() -> None:

@@ -104,8 +104,8 @@ def test_stages_that_are_not_read_are_not_built():
 def test_dilations_of_each_use(variant, use, expected):
     net = on_meta(variant, dilations=use)
     assert list(net.dilations) == expected
-    found = [tuple(layer.attn.dilation for layer in level.blocks) for level in net.levels]
-    assert found == expected
+    dilations = [tuple(layer.attn.dilation for layer in level.blocks) for level in net.levels]
+    assert dilations == expected
 
 
 def test_nat_has_none_and_a_list_is_used_unchanged():
@@ -164,17 +164,17 @@ def test_the_authors_classifier_loads_strictly(variant):
 
 def test_a_detector_can_reset_its_norms():
     dense = DiNAT("tiny")
-    found = dense.load_state_dict(convert(released("tiny"), variant="custom", keep_norm=False), strict=False)
-    assert found.missing_keys == [f"norm{i}.{kind}" for i in range(4) for kind in ("weight", "bias")]
-    assert not found.unexpected_keys
+    outcome = dense.load_state_dict(convert(released("tiny"), variant="custom", keep_norm=False), strict=False)
+    assert outcome.missing_keys == [f"norm{i}.{kind}" for i in range(4) for kind in ("weight", "bias")]
+    assert not outcome.unexpected_keys
 
 
 def as_hugging_face(state, prefix):
     """Return the same weights under Hugging Face's names."""
-    found = {}
+    renamed = {}
     for name, value in state.items():
         if name.startswith("head."):
-            found[name.replace("head.", "classifier.")] = value
+            renamed[name.replace("head.", "classifier.")] = value
             continue
         name = re.sub(r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection.", name)
         name = re.sub(r"^patch_embed\.norm\.", "embeddings.norm.", name)
@@ -186,16 +186,16 @@ def as_hugging_face(state, prefix):
         name = name.replace(".attn.proj.", ".attention.output.dense.").replace(".attn.", ".attention.self.")
         if ".qkv." in name:
             for part, rows in zip(("query", "key", "value"), value.chunk(3)):
-                found[prefix + name.replace("qkv", part)] = rows
+                renamed[prefix + name.replace("qkv", part)] = rows
         elif name.endswith("gamma1"):
             stem = name.removesuffix("gamma1")
             other = next(
                 v for n, v in state.items() if authors_layer(n) == authors_layer(stem) and n.endswith("gamma2")
             )
-            found[f"{prefix}{stem}layer_scale_parameters"] = torch.stack([value, other])
+            renamed[f"{prefix}{stem}layer_scale_parameters"] = torch.stack([value, other])
         elif not name.endswith("gamma2"):
-            found[prefix + name] = value
-    return found
+            renamed[prefix + name] = value
+    return renamed
 
 
 def authors_layer(name):
@@ -207,9 +207,9 @@ def test_hugging_faces_names_load_the_same_weights(prefix):
     state = released("tiny")
     theirs = as_hugging_face(state, prefix)
     assert any("layer_scale_parameters" in name for name in theirs)
-    found, expected = convert(theirs, variant="custom"), convert(state, variant="custom")
-    assert set(found) == set(expected)
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    converted, expected = convert(theirs, variant="custom"), convert(state, variant="custom")
+    assert set(converted) == set(expected)
+    assert all(torch.equal(converted[name], expected[name]) for name in expected)
     assert torch.equal(convert_classifier(theirs)["weight"], state["head.weight"])
 
 
@@ -357,8 +357,8 @@ def test_it_learns_four_classes():
         if loss < 0.02:
             break
     with torch.no_grad():
-        found = head(net.eval()(images)[0].mean((2, 3))).argmax(1)
-    assert float((found == labels).float().mean()) > 0.95
+        predictions = head(net.eval()(images)[0].mean((2, 3))).argmax(1)
+    assert float((predictions == labels).float().mean()) > 0.95
 
 
 def stripes(count):

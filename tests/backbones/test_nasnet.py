@@ -137,11 +137,11 @@ def test_chosen_maps_are_the_same_maps_and_later_cells_do_not_run() -> None:
     net, x = small("two_per_group"), images()
     every = small("two_per_group", out_indices=range(5))
     some = small("two_per_group", out_indices=(0, 2))
-    some.cell_2.register_forward_hook(lambda *_: pytest.fail("a cell ran that nobody reads"))
+    some.cell_2.register_forward_hook(lambda *_: pytest.fail("a cell ran that no part reads"))
     with torch.no_grad():
-        default, found, chosen = net(x), every(x), some(x)
+        default, maps, chosen = net(x), every(x), some(x)
     assert (some.out_channels, some.out_strides) == ((12, 48), (2, 8))
-    for one, other in zip([*default, *chosen], [*found[1:], found[0], found[2]], strict=True):
+    for one, other in zip([*default, *chosen], [*maps[1:], maps[0], maps[2]], strict=True):
         assert torch.equal(one, other)
 
 
@@ -158,13 +158,13 @@ def test_every_map_is_its_formula(name: str, size: tuple[int, int]) -> None:
     x = images(2, *size)
     with torch.no_grad():
         expected = formulas(net)(x)
-        found, before = net(x), raw(x)
+        outputs, before = net(x), raw(x)
     thirds = net.design.num_cells // 3
     names = [f"cell_{thirds * i - 1}" for i in (1, 2, 3)]
     names = names if name == "cifar" else ["conv0", "cell_stem_0", *names]
     for tap, one in zip(names, before, strict=True):
         torch.testing.assert_close(one, expected[tap], rtol=1e-4, atol=1e-4)
-    for one, other in zip(found, before[-len(found) :], strict=True):
+    for one, other in zip(outputs, before[-len(outputs) :], strict=True):
         torch.testing.assert_close(one, other.relu(), rtol=1e-4, atol=1e-4)
 
 
@@ -199,9 +199,9 @@ def test_a_batch_of_two_is_two_batches_of_one() -> None:
 def test_bfloat16_is_the_same_up_to_its_rounding() -> None:
     net, x = small(), images()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        found = net(x)
+        outputs = net(x)
     with torch.no_grad():
-        for one, other in zip(found, net(x), strict=True):
+        for one, other in zip(outputs, net(x), strict=True):
             assert float((one.float() - other).norm() / other.norm()) < 0.05
 
 

@@ -65,8 +65,8 @@ def test_a_step_and_predictions_at_odd_sizes(name: str, divisor: int) -> None:
     for part in parts:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in part.parameters())
     with torch.no_grad():
-        found = model.eval()(**model.data_preprocessor(drawn_images(97, 131)), mode="predict")
-    for sample in found:
+        predictions = model.eval()(**model.data_preprocessor(drawn_images(97, 131)), mode="predict")
+    for sample in predictions:
         boxes = sample.pred_instances.bboxes
         assert boxes.isfinite().all()
         assert (boxes >= 0).all()

@@ -146,13 +146,13 @@ def test_a_detectors_weights_go_to_its_two_parts(layout: str) -> None:
             if not name.startswith("final_layer")
         }
         state |= {"FirstStageBoxPredictor/ClassPredictor/weights": torch.zeros(1), "Conv/weights": torch.zeros(1)}
-    found = convert_detector(state, variant="mobile")
+    weights = convert_detector(state, variant="mobile")
     parts = {"backbone.": on_meta(NASNet, "mobile", proposal_features=True)}
     parts["roi_head.shared_head."] = on_meta(NASNetRoITail, "mobile")
     expected: dict[str, tuple[int, ...]] = {}
     for prefix, part in parts.items():
         expected |= {prefix + name: shape for name, shape in shapes(part.state_dict(), counted=False).items()}
-    assert shapes(found) == expected
+    assert shapes(weights) == expected
 
 
 # --------------------------------------------------------------------------- variants

@@ -45,8 +45,8 @@ def replacing(old, new):
 
 
 def outcome_of(path, kind, tier="fast"):
-    (found,) = [outcome for outcome in verify_cards([read_card(path)], tier) if outcome.check == kind]
-    return found
+    (result,) = [outcome for outcome in verify_cards([read_card(path)], tier) if outcome.check == kind]
+    return result
 
 
 @pytest.mark.parametrize("name", card_names())
@@ -258,7 +258,7 @@ def test_verify_command_fails_with_1_and_names_the_problem(capsys, monkeypatch):
 def test_verify_of_all_also_looks_at_the_collection(capsys, monkeypatch):
     for kind in ("build", "forward", "metric"):
         monkeypatch.setitem(cards_checks.MEASURE, kind, lambda card, check: {})
-        monkeypatch.setitem(cards_checks.COMPARE, kind, lambda card, check, found: None)
+        monkeypatch.setitem(cards_checks.COMPARE, kind, lambda card, check, result: None)
     assert main(["verify", "--json"]) == 0
     outcomes = json.loads(capsys.readouterr().out)["checks"]
     assert {("model_cards", "complete"), ("README.md", "table")} <= {(o["card"], o["check"]) for o in outcomes}

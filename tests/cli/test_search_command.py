@@ -25,13 +25,13 @@ def searched(tmp_path_factory):
 
 def test_a_search_writes_its_ranking_and_prints_its_result(searched):
     folder, out, err = searched
-    found = json.loads(out)
+    report = json.loads(out)
     best = max(folder.glob("path_rank/bestpath_*.yml"))
-    assert [list(path) for path in read_best_paths(best)] == found["best_paths"]
-    assert found["out"] == str(folder)
+    assert [list(path) for path in read_best_paths(best)] == report["best_paths"]
+    assert report["out"] == str(folder)
     assert len(list(folder.glob("path_rank/path_rank_0_*.yml"))) == 1
-    assert len(found["encoding"]) == 4
-    assert sum(map(len, found["encoding"])) == 4
+    assert len(report["encoding"]) == 4
+    assert sum(map(len, report["encoding"])) == 4
     assert "block 0, epoch 1 of 1: loss" in err
 
 

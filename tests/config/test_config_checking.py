@@ -62,10 +62,10 @@ def test_released_config_is_right(name, tiny):
     ],
 )
 def test_one_mistake_is_one_line(detector, option, line):
-    found = problems(detector, option)
-    assert any(line in text for text in found), found
-    assert all(text.startswith("--cfg-options: ") for text in found), found
-    assert all("\n" not in text for text in found)
+    lines = problems(detector, option)
+    assert any(line in text for text in lines), lines
+    assert all(text.startswith("--cfg-options: ") for text in lines), lines
+    assert all("\n" not in text for text in lines)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_mistake_in_the_file_is_named_with_the_file(detector, old, new, line):
     text = detector.read_text()
     assert old in text
     detector.write_text(text.replace(old, new))
-    found = problems(detector)
-    assert any(line in each for each in found), found
-    assert all(each.startswith("d.py: ") for each in found), found
+    lines = problems(detector)
+    assert any(line in each for each in lines), lines
+    assert all(each.startswith("d.py: ") for each in lines), lines
 
 
 def test_misspelt_required_argument_is_reported_once(detector):
@@ -140,8 +140,8 @@ def test_user_part_through_custom_imports(detector, write, monkeypatch, tmp_path
     }
     assert check_config(load_config(detector, options=options)) == []
     options["model.neck"] = {"type": "MyZooNeck", "twists": 1, "out_channels": 16, "num_outs": 5}
-    found = check_config(load_config(detector, options=options, allow_new=True))
-    assert "did you mean twist? (accepts: twist, in_channels" in found[0]
+    lines = check_config(load_config(detector, options=options, allow_new=True))
+    assert "did you mean twist? (accepts: twist, in_channels" in lines[0]
 
 
 def test_a_list_where_the_model_takes_one_part():

@@ -64,6 +64,6 @@ def with_scope(node: Any, names: set[str], key: str = "") -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_config_of_mmdet_passes(name, own_names):
     cfg = Config.fromfile(str(files("mmdet") / ".mim" / "configs" / f"{name}.py"))
-    found = check_config({**with_scope(cfg.to_dict(), own_names), "task": "detection"})  # the one line that we add
+    problems = check_config({**with_scope(cfg.to_dict(), own_names), "task": "detection"})  # the one line that we add
     # mmengine keeps helper variables of a file as keys of its config; we drop them while loading
-    assert [line for line in found if "a config has no key" not in line] == []
+    assert [line for line in problems if "a config has no key" not in line] == []

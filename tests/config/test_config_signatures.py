@@ -77,8 +77,8 @@ class Module(nn.Module):
     ],
 )
 def test_arguments(cls, names, required, is_open):
-    found = arguments_of(cls)
-    assert (found.names, found.required, found.open) == (names, required, is_open)
+    arguments = arguments_of(cls)
+    assert (arguments.names, arguments.required, arguments.open) == (names, required, is_open)
 
 
 def test_modules_stay_closed_after_compiling():

@@ -25,7 +25,7 @@ class HeadCase:
     Attributes:
         add_truth: (sample, height, width) adds the truth to the sample.
         is_sound: true for a valid predicted sample.
-        necks: necks by name; None is no neck.
+        necks: necks by name; None means no neck.
         least_levels: number of levels that the head needs.
     """
 
@@ -127,5 +127,5 @@ def test_trains_and_predicts(backbone: Subject, head: str, neck: str | None) -> 
     assert any(value.grad is not None and value.grad.any() for value in model.backbone.parameters())
     torch.optim.SGD(model.parameters(), lr=1e-3).step()
     with torch.no_grad():
-        found = model.eval()(**data, mode="predict")
-    assert all(case.is_sound(sample) for sample in found)
+        predictions = model.eval()(**data, mode="predict")
+    assert all(case.is_sound(sample) for sample in predictions)

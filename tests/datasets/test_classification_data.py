@@ -235,8 +235,8 @@ def test_classes_can_be_distinguished(kind, twin, classes):
         drawn = [(np.ptp(p, axis=2) > 30) | (p.max(2) > 205) | (p.min(2) < 65) for p in images]
         return np.stack([image[mask].mean(0) for image, mask in zip(images, drawn)])
 
-    found, truth = colours(train), np.array(labels(train)) % 10
-    means = np.stack([found[truth == colour].mean(0) for colour in range(10)])
+    hues, truth = colours(train), np.array(labels(train)) % 10
+    means = np.stack([hues[truth == colour].mean(0) for colour in range(10)])
     guess = ((colours(test)[:, None] - means[None]) ** 2).sum(-1).argmin(1)
     assert (guess == np.array(labels(test)) % 10).mean() > 0.8
 

@@ -173,10 +173,10 @@ def test_a_packed_group_for_training_and_for_measuring(tree):
 
 def test_images_in_memory_are_a_group_as_well():
     images = [np.zeros((5, 6), np.uint8), np.zeros((7, 8, 3), np.uint8)]
-    found = transform("ResizeGroup", size=16)(transform("LoadGroup")({"img": images}))
-    assert [image.shape for image in found["img"]] == [(16, 16, 3)] * 2
-    assert found["ori_shape"] == [(5, 6), (7, 8)]
-    assert "gt_map" not in found
+    results = transform("ResizeGroup", size=16)(transform("LoadGroup")({"img": images}))
+    assert [image.shape for image in results["img"]] == [(16, 16, 3)] * 2
+    assert results["ori_shape"] == [(5, 6), (7, 8)]
+    assert "gt_map" not in results
 
 
 def scene():
@@ -190,10 +190,10 @@ def scene():
 @pytest.mark.parametrize(("kind", "share"), [("FlipGroup", 0.5), ("RotateGroup", 0.2)])
 def test_images_and_masks_move_together(kind, share):
     seed_everything(3)
-    given, found = scene(), transform(kind)(scene())
-    for image, mask in zip(found["img"], found["gt_map"], strict=True):
+    given, results = scene(), transform(kind)(scene())
+    for image, mask in zip(results["img"], results["gt_map"], strict=True):
         np.testing.assert_array_equal(image[..., 0], mask)
-    moved = [not np.array_equal(a, b) for a, b in zip(given["gt_map"], found["gt_map"])]
+    moved = [not np.array_equal(a, b) for a, b in zip(given["gt_map"], results["gt_map"])]
     assert 0.4 * share < np.mean(moved) < 2 * share
     assert not any(np.array_equal(a, b) for a, b in zip(transform(kind, prob=1)(scene())["img"], given["img"])) or (
         kind == "RotateGroup"  # by 0 degrees, which is in the range
@@ -204,9 +204,9 @@ def test_images_and_masks_move_together(kind, share):
 
 def test_colours_change_and_masks_do_not():
     seed_everything(0)
-    given, found = scene(), transform("EnhanceGroup")(scene())
-    assert all(np.array_equal(a, b) for a, b in zip(given["gt_map"], found["gt_map"]))
-    assert sum(not np.array_equal(a, b) for a, b in zip(given["img"], found["img"])) > 35
+    given, results = scene(), transform("EnhanceGroup")(scene())
+    assert all(np.array_equal(a, b) for a, b in zip(given["gt_map"], results["gt_map"]))
+    assert sum(not np.array_equal(a, b) for a, b in zip(given["img"], results["img"])) > 35
     with pytest.raises(ConfigError, match=r"FlipGroup\.prob: expected a number in \[0, 1\], found 2"):
         transform("FlipGroup", prob=2)
 
@@ -214,9 +214,9 @@ def test_colours_change_and_masks_do_not():
 def test_a_rotation_by_given_degrees():
     turned = transform("RotateGroup", prob=1, degrees=1)  # -1 or 0
     seed_everything(0)
-    found = turned(scene())["gt_map"]
+    masks = turned(scene())["gt_map"]
     expected = np.array(Image.fromarray(scene()["gt_map"][0]).rotate(-1, Image.Resampling.BICUBIC))
-    assert any(np.array_equal(mask, expected) for mask in found)
+    assert any(np.array_equal(mask, expected) for mask in masks)
 
 
 # --- pairs ---
@@ -319,11 +319,11 @@ def test_blocks_stay_together_and_change_places():
 
 
 def test_processes_take_whole_blocks(monkeypatch):
-    found = []
+    batches = []
     for rank in range(2):
         monkeypatch.setattr("visionzoo.engine.samplers.get_dist_info", lambda rank=rank: (rank, 2))
-        found.append(list(BlockSampler(Blocks(range(9)), shuffle=False)))
-    assert found == [[0, 1, 2, 6, 7, 8], [3, 4, 5, 0, 1, 2]]
+        batches.append(list(BlockSampler(Blocks(range(9)), shuffle=False)))
+    assert batches == [[0, 1, 2, 6, 7, 8], [3, 4, 5, 0, 1, 2]]
 
 
 # --- the twin ---

@@ -44,7 +44,7 @@ def build(name, root, **arguments):
     return build_dataset(dict(type=f"{name}Dataset", data_root=str(root), **arguments), where="dataset")
 
 
-def found(dataset):
+def samples_of(dataset):
     return [dataset.get_data_info(index) for index in range(len(dataset))]
 
 
@@ -143,7 +143,7 @@ FRACTIONS = [
 
 @pytest.mark.parametrize("write", FRACTIONS)
 def test_every_format_has_the_same_points(write, tmp_path):
-    samples = found(write(tmp_path, POINTS))
+    samples = samples_of(write(tmp_path, POINTS))
     for sample, points in zip(samples, POINTS.values(), strict=True):
         assert sample["gt_points"].dtype == np.float64
         np.testing.assert_array_equal(sample["gt_points"], points)
@@ -152,23 +152,23 @@ def test_every_format_has_the_same_points(write, tmp_path):
 
 @pytest.mark.parametrize("write", [*FRACTIONS, as_trancos])
 def test_every_format_has_the_same_pixels(write, tmp_path):
-    for sample, points in zip(found(write(tmp_path, WHOLE)), WHOLE.values(), strict=True):
+    for sample, points in zip(samples_of(write(tmp_path, WHOLE)), WHOLE.values(), strict=True):
         assert sorted(sample["gt_points"].tolist()) == sorted(points.tolist())
 
 
 def test_facts_of_a_sample(tmp_path):
-    nwpu = found(as_nwpu_mat(tmp_path / "nwpu", POINTS))
+    nwpu = samples_of(as_nwpu_mat(tmp_path / "nwpu", POINTS))
     assert [(each["luminance"], each["level"]) for each in nwpu] == [(0, 2), (1, 3), (2, 4)]
     assert nwpu[0]["img_id"] == "a"
     as_jhu(tmp_path / "jhu", POINTS)
     text(tmp_path / "jhu/train/image_labels.txt", "a,3,street, wide,2,0\nb,0,stadium,0,1\nc,3,rally,3,0\n")
-    jhu = found(build("JHUCrowd", tmp_path / "jhu"))
+    jhu = samples_of(build("JHUCrowd", tmp_path / "jhu"))
     facts = [(each["scene"], each["weather"]) for each in jhu]
     assert facts == [("street,wide", "rain"), ("stadium", "none"), ("rally", "snow")]
-    assert found(as_trancos(tmp_path / "trancos", WHOLE))[0]["roi_path"].endswith("images/amask.mat")
+    assert samples_of(as_trancos(tmp_path / "trancos", WHOLE))[0]["roi_path"].endswith("images/amask.mat")
     text(tmp_path / "points.jsonl", json.dumps({"image": "a.png", "points": [], "level": 1, "scene": "yard"}))
     image(tmp_path / "a.png")
-    (plain,) = found(build("Points", tmp_path))
+    (plain,) = samples_of(build("Points", tmp_path))
     assert (plain["level"], plain["scene"]) == (1, "yard")
 
 
@@ -186,16 +186,16 @@ def test_dots_of_another_size_are_an_error(tmp_path):
 def test_the_test_of_nwpu_has_no_points(tmp_path):
     as_nwpu_mat(tmp_path, POINTS)
     text(tmp_path / "test.txt", "a\nb 1 0\n")
-    samples = found(build("NWPUCrowd", tmp_path, split="test"))
+    samples = samples_of(build("NWPUCrowd", tmp_path, split="test"))
     assert all("gt_points" not in sample and "gt_count" not in sample for sample in samples)
     assert "level" not in samples[0]
     assert samples[1]["level"] == 0
-    assert len(found(build("NWPUCrowd", tmp_path, split="test", labelled=True))[0]["gt_points"]) == 3
+    assert len(samples_of(build("NWPUCrowd", tmp_path, split="test", labelled=True))[0]["gt_points"]) == 3
 
 
 def test_images_in_order_of_their_numbers(tmp_path):
     as_ucf_qnrf(tmp_path, {f"IMG_{number}": POINTS["a"] for number in (10, 2, 1)})
-    assert [each["img_id"] for each in found(build("UCFQNRF", tmp_path))] == ["IMG_1", "IMG_2", "IMG_10"]
+    assert [each["img_id"] for each in samples_of(build("UCFQNRF", tmp_path))] == ["IMG_1", "IMG_2", "IMG_10"]
     assert len(build("UCFQNRF", tmp_path, max_samples=2)) == 2
 
 
@@ -224,7 +224,7 @@ def test_folds_are_disjoint_and_cover_all():
     for fold in range(5):
         for split in ("train", "test"):
             dataset = build("UCFCC50", "tiny://ucf_cc_50?size=48", fold=fold, split=split)
-            numbers[fold, split] = {int(each["img_id"]) for each in found(dataset)}
+            numbers[fold, split] = {int(each["img_id"]) for each in samples_of(dataset)}
         assert numbers[fold, "train"] | numbers[fold, "test"] == set(range(1, 51))
         assert not numbers[fold, "train"] & numbers[fold, "test"]
     assert sorted(number for fold in range(5) for number in numbers[fold, "test"]) == list(range(1, 51))
@@ -429,7 +429,7 @@ def test_a_twin_has_the_same_bytes_every_time(name, monkeypatch, tmp_path):
 
 
 def test_twins_hold_what_is_hard():
-    samples = found(build("UCFQNRF", "tiny://ucf_qnrf?train=24"))
+    samples = samples_of(build("UCFQNRF", "tiny://ucf_qnrf?train=24"))
     assert samples[3]["gt_count"] == 0
     widths = [cv2.imread(sample["img_path"]).shape[1] for sample in samples]
     assert len(set(widths)) > 5
@@ -438,7 +438,7 @@ def test_twins_hold_what_is_hard():
     assert outside[0] > widths[4]
     assert outside[1] < 0
     assert max(sample["gt_count"] for sample in samples) <= 31
-    levels = {sample["level"] for sample in found(build("NWPUCrowd", "tiny://nwpu_crowd", split="val"))}
+    levels = {sample["level"] for sample in samples_of(build("NWPUCrowd", "tiny://nwpu_crowd", split="val"))}
     assert levels == set(range(5))
 
 

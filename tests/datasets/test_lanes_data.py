@@ -108,10 +108,10 @@ def test_lists_without_leading_slashes_are_the_same(copy):
     path = copy / "list" / "train_gt.txt"
     path.write_text(path.read_text().replace(" /", " ").replace("\n/", "\n")[1:] + "\n \n")
     assert not path.read_text().startswith("/")
-    found = culane(copy, split="train_gt")
-    assert len(found) == len(want)
-    assert found.get_data_info(4)["name"] == want.get_data_info(4)["name"]
-    assert found.get_data_info(4)["gt_path"].startswith(str(copy / "laneseg_label_w16"))
+    sample = culane(copy, split="train_gt")
+    assert len(sample) == len(want)
+    assert sample.get_data_info(4)["name"] == want.get_data_info(4)["name"]
+    assert sample.get_data_info(4)["gt_path"].startswith(str(copy / "laneseg_label_w16"))
 
 
 def test_lanes_can_be_left_unread_and_samples_be_fewer():
@@ -148,7 +148,7 @@ def test_missing_images_masks_and_points(copy):
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "values"),
     [
         ("/a.jpg /a.png", "a.jpg a.png"),  # a mask without existence
         ("/a.jpg /a.png 1 1 2 0", "1 1 2 0"),
@@ -156,10 +156,10 @@ def test_missing_images_masks_and_points(copy):
         ("/a.jpg /a.png 1 1 1", "1 1 1'"),
     ],
 )
-def test_lines_of_lists_that_are_broken(copy, line, found):
+def test_lines_of_lists_that_are_broken(copy, line, values):
     path = copy / "list" / "train_gt.txt"
     path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(DataError, match=rf"train_gt.txt, line 11: expected an image, .* found '.*{found}"):
+    with pytest.raises(DataError, match=rf"train_gt.txt, line 11: expected an image, .* found '.*{values}"):
         culane(copy, split="train_gt")
 
 
@@ -312,10 +312,10 @@ def straight(x_top, x_bottom, points=6):
 
 def test_places_of_lanes_by_their_angle():
     far_left, left, right, far_right = (straight(150, x) for x in (0, 100, 200, 300))
-    found = lane_slots([right, far_left, straight(150, 500), far_right, left])
-    assert [lane is want for lane, want in zip(found, (far_left, left, right, far_right))] == [True] * 4
-    found = lane_slots([right, left])
-    assert [lane is want for lane, want in zip(found, (None, left, right, None))] == [True] * 4
+    slots = lane_slots([right, far_left, straight(150, 500), far_right, left])
+    assert [lane is want for lane, want in zip(slots, (far_left, left, right, far_right))] == [True] * 4
+    slots = lane_slots([right, left])
+    assert [lane is want for lane, want in zip(slots, (None, left, right, None))] == [True] * 4
     assert lane_slots([far_left, left, straight(150, 120)])[0] is left  # the outermost of three is left out
     upright = straight(150, 150)
     assert lane_slots([upright])[1] is upright  # 90 degrees count as left

@@ -72,8 +72,8 @@ def test_all_images_or_those_of_a_list_in_its_order(root):
 def test_image_and_mask_in_one_folder(tmp_path):
     for name in ("a.jpg", "a.png"):
         put(tmp_path / "data" / name, IMAGE)
-    found = build(tmp_path, img_folder="data", gt_folder="data").get_data_info(0)
-    assert (found["img_path"][-5:], found["gt_path"][-5:]) == ("a.jpg", "a.png")
+    info = build(tmp_path, img_folder="data", gt_folder="data").get_data_info(0)
+    assert (info["img_path"][-5:], info["gt_path"][-5:]) == ("a.jpg", "a.png")
 
 
 def test_a_sample_for_the_task_model(root):
@@ -147,9 +147,9 @@ def test_masks_of_every_kind_are_grey(tmp_path):
         "deep": Image.fromarray(MASK.astype(np.uint16) * 257),
     }
     for name, image in kinds.items():
-        found = read_grey(saved(tmp_path / f"{name}.png", image))
-        assert found.dtype == np.uint8, name
-        assert np.array_equal(found, MASK), name
+        values = read_grey(saved(tmp_path / f"{name}.png", image))
+        assert values.dtype == np.uint8, name
+        assert np.array_equal(values, MASK), name
 
 
 def test_id_maps_are_numbers_not_colours(tmp_path):
@@ -171,9 +171,9 @@ def test_grey_masks_warn_once_and_are_binarised_for_targets(root, monkeypatch):
         put(root / "gt" / f"{name}.png", np.tile(np.array([0, 100, 127, 128, 200, 254, 255], np.uint8), (5, 1)))
     steps = [dict(type="LoadImage"), dict(type="LoadMaskAnnotation", kind="binary")]
     dataset = build(root, pipeline=steps)
-    found = [dataset[i]["gt_seg_map"] for i in range(3)]
-    assert found[0][0].tolist() == [0, 0, 0, 255, 255, 255, 255]
-    assert np.array_equal(found[2], MASK)
+    maps = [dataset[i]["gt_seg_map"] for i in range(3)]
+    assert maps[0][0].tolist() == [0, 0, 0, 255, 255, 255, 255]
+    assert np.array_equal(maps[2], MASK)
     ((text, level),) = said
     assert "a.png: 71.4% of the mask is neither 0 nor 255" in text
     assert level == logging.WARNING
@@ -187,8 +187,8 @@ def test_ids_for_targets_and_their_foreground(root):
     put(root / "gt" / "a.png", ids)
     pack = dict(type="PackTaskInputs", rename={"gt_seg_map": "gt_ids"})
     steps = [dict(type="LoadImage"), dict(type="LoadMaskAnnotation", kind="ids"), dict(type="RandomFlip", prob=1.0)]
-    found = build(root, pipeline=[*steps, pack])[0]["data_samples"].gt_ids
-    assert found.tolist() == ids[:, ::-1].tolist()
+    targets = build(root, pipeline=[*steps, pack])[0]["data_samples"].gt_ids
+    assert targets.tolist() == ids[:, ::-1].tolist()
     steps[1] = dict(type="LoadMaskAnnotation", kind="foreground")
     assert np.array_equal(build(root, pipeline=steps[:2])[0]["gt_seg_map"], np.where(ids > 0, 255, 0))
     with pytest.raises(UnknownName, match="did you mean 'binary'"):

@@ -60,10 +60,10 @@ def test_objects_hide_each_other_and_share_no_pixel(twin, split):
     index = COCO(twin / "annotations" / f"instances_{split}.json")
     overlapping = 0
     for image_id in index.imgs:
-        found = index.loadAnns(index.getAnnIds(image_id))
-        if found:
-            assert np.sum([index.annToMask(annotation) for annotation in found], axis=0).max() == 1
-        boxes = np.array([annotation["bbox"] for annotation in found])
+        annotations = index.loadAnns(index.getAnnIds(image_id))
+        if annotations:
+            assert np.sum([index.annToMask(annotation) for annotation in annotations], axis=0).max() == 1
+        boxes = np.array([annotation["bbox"] for annotation in annotations])
         if len(boxes) > 1:
             overlapping += (np.triu(masks.iou(boxes, boxes, [0] * len(boxes)), 1) > 0.05).any()
     assert overlapping > SPLITS[split] // 3

@@ -249,10 +249,10 @@ def test_a_dry_run_leaves_no_trace(train_toy: Callable, tmp_path: Path, monkeypa
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    found = train_toy("run", dry_run=True, work_dir=None)
-    assert found["inputs"]["inputs"] == [[3, 8, 6]] * 4
-    assert found["losses"]["loss"] > 0
-    assert found["without_gradient"] == []
+    outcome = train_toy("run", dry_run=True, work_dir=None)
+    assert outcome["inputs"]["inputs"] == [[3, 8, 6]] * 4
+    assert outcome["losses"]["loss"] > 0
+    assert outcome["without_gradient"] == []
     assert list(home.iterdir()) == []
     assert list(temporary.iterdir()) == []
     assert not (tmp_path / "run").exists()

@@ -48,12 +48,12 @@ def losses() -> dict[str, Any]:
         torch.nn.init.zeros_(bare.bbox_head.gfl_cls.bias)
         bare.train()
         model = bare if distributed.world_size() == 1 else DeviceDDP(bare, torch.device("cpu"))
-        found = model(**bare.data_preprocessor(batch, training=True), mode="loss")
-        _, logged = bare.parse_losses(found)
+        terms = model(**bare.data_preprocessor(batch, training=True), mode="loss")
+        _, logged = bare.parse_losses(terms)
     distributed.stop()
     return {name: float(value.detach()) for name, value in logged.items()}
 
 
 if __name__ == "__main__":
-    found = losses()
-    print(json.dumps(found) + "\n", end="", flush=True)
+    logged = losses()
+    print(json.dumps(logged) + "\n", end="", flush=True)

@@ -63,11 +63,11 @@ def failures(path: Path) -> list[str]:
     case, stored = read_case(path)
     port = load_port(path.parent.name)
     wanted = {name: array for name, array in stored.items() if not name.startswith("input:")}
-    found = port.run(case, inputs_of(case, stored))
+    outputs = port.run(case, inputs_of(case, stored))
     return [
         line
         for name, reference in wanted.items()
-        if (line := difference(name, found.get(name), reference, case, allowed(port, case, name, reference)))
+        if (line := difference(name, outputs.get(name), reference, case, allowed(port, case, name, reference)))
     ]
 
 
@@ -154,25 +154,25 @@ def allowed(port: ModuleType, case: Mapping[str, Any], name: str, reference: np.
         return float(case[f"tolerance_{name}_relative"]) * largest
     rule = case.get("tolerance_rule")
     if rule not in (None, RELATIVE_RULE):
-        raise BadCase(f"tolerance_rule: expected {RELATIVE_RULE!r}, or a port that knows it, found {rule!r}")
+        raise BadCase(f"tolerance_rule: expected {RELATIVE_RULE!r}, or a port that supports it, found {rule!r}")
     absolute = float(case.get("tolerance", 0)) * (1 if rule is None else max(1.0, largest))
     return absolute + float(case.get("relative_tolerance", 0)) * largest
 
 
 def difference(
     name: str,
-    found: np.ndarray | None,
+    output: np.ndarray | None,
     reference: np.ndarray,
     case: Mapping[str, Any],
     tolerance: float | np.ndarray,
 ) -> str | None:
     """Return the problem of one output, or None."""
-    if found is None:
+    if output is None:
         return f"{name}: the port gave no such output"
-    found = strided(np.asarray(found), (case.get("strided_outputs") or {}).get(name))
-    if found.shape != reference.shape:
-        return f"{name}: shape {found.shape}, expected {reference.shape}"
-    a, b = found.astype("float64"), reference.astype("float64")
+    output = strided(np.asarray(output), (case.get("strided_outputs") or {}).get(name))
+    if output.shape != reference.shape:
+        return f"{name}: shape {output.shape}, expected {reference.shape}"
+    a, b = output.astype("float64"), reference.astype("float64")
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
     if np.all(error <= tolerance):  # except where only one side is nan

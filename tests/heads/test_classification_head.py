@@ -14,12 +14,12 @@ from visionzoo.structures.task_sample import TaskSample
 
 
 def samples_of(labels, scores=None):
-    found = [TaskSample(metainfo={"img_path": f"{i}.png"}) for i in range(len(labels))]
+    samples = [TaskSample(metainfo={"img_path": f"{i}.png"}) for i in range(len(labels))]
     for i, label in enumerate(labels):
-        found[i].gt_label = torch.tensor(label)
+        samples[i].gt_label = torch.tensor(label)
         if scores is not None:
-            found[i].gt_score = scores[i]
-    return found
+            samples[i].gt_score = scores[i]
+    return samples
 
 
 @pytest.fixture

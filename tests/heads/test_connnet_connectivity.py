@@ -60,10 +60,10 @@ def test_the_worked_example():
     cube = mask_to_connectivity(torch.tensor([[[1, 1, 0], [0, 1, 0], [0, 0, 1]]], dtype=torch.uint8))[0]
     places = {tuple(place) for place in cube.nonzero().tolist()}
     assert places == {(0, 1, 1), (0, 2, 2), (1, 1, 1), (3, 0, 1), (4, 0, 0), (6, 0, 1), (7, 0, 0), (7, 1, 1)}
-    found = connectivity_to_map((cube[None].float() * 6 - 3).sigmoid())[0, 0]
+    result = connectivity_to_map((cube[None].float() * 6 - 3).sigmoid())[0, 0]
     salient = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 1]]).bool()
-    torch.testing.assert_close(found[salient], torch.full((4,), 0.907), atol=5e-4, rtol=0)
-    torch.testing.assert_close(found[~salient], torch.full((5,), 0.0022), atol=5e-4, rtol=0)
+    torch.testing.assert_close(result[salient], torch.full((4,), 0.907), atol=5e-4, rtol=0)
+    torch.testing.assert_close(result[~salient], torch.full((5,), 0.0022), atol=5e-4, rtol=0)
 
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
@@ -142,8 +142,8 @@ def test_a_perfect_cube_returns_its_mask_without_isolated_pixels(reduce, neighbo
         around = [mask[b, v, u] for _, p, (v, u) in pairs(8, 11, neighbours) if p == (y, x)]
         lonely[b, y, x] = not any(around)
     assert lonely.any()
-    found = connectivity_to_map(mask_to_connectivity(mask, neighbours).float(), reduce, neighbours)
-    assert torch.equal(found[:, 0].bool(), mask.bool() & ~lonely)
+    restored = connectivity_to_map(mask_to_connectivity(mask, neighbours).float(), reduce, neighbours)
+    assert torch.equal(restored[:, 0].bool(), mask.bool() & ~lonely)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -162,9 +162,9 @@ def test_maps_of_classes():
 def test_small_probabilities_survive_half_precision(dtype):
     prob = torch.full((1, 8, 3, 4), 1e-4, dtype=dtype)
     with torch.autocast("cpu", dtype=dtype):
-        found = pair_votes(prob)
-    assert found.dtype == torch.float32
-    assert found[0, 7, 0, 0] == pytest.approx(1e-8, rel=0.02)
+        result = pair_votes(prob)
+    assert result.dtype == torch.float32
+    assert result[0, 7, 0, 0] == pytest.approx(1e-8, rel=0.02)
 
 
 @pytest.mark.parametrize("reduce", ["product", "mean", "none"])
@@ -211,17 +211,17 @@ def touching_discs():
 def test_confirmed_pairs_part_what_labelling_merges():
     ids = touching_discs()
     cube = mask_to_connectivity(ids, instance_ids=True)
-    found = connectivity_components((cube.float() * 6 - 3).sigmoid())
+    result = connectivity_components((cube.float() * 6 - 3).sigmoid())
     assert ndimage.label(ids[0].numpy() > 0, np.ones((3, 3)))[1] == 2
-    assert found.max() == 3
+    assert result.max() == 3
     for number in (1, 2, 3):
-        assert len(found[0, 0][ids[0] == number].unique()) == 1
+        assert len(result[0, 0][ids[0] == number].unique()) == 1
 
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
 def test_components_of_a_mask_are_those_of_labelling(neighbours):
     mask = random_mask(15, 18, classes=2)
-    found = connectivity_components(mask_to_connectivity(mask, neighbours).float(), neighbours=neighbours)
+    result = connectivity_components(mask_to_connectivity(mask, neighbours).float(), neighbours=neighbours)
     around = np.ones((3, 3)) if neighbours == 8 else None
     for b in range(2):
         for k in range(2):
@@ -230,7 +230,7 @@ def test_components_of_a_mask_are_those_of_labelling(neighbours):
             labels[areas[labels] == 1] = 0  # isolated pixels have no pair
             kept = [number for number in np.unique(labels) if number]
             expected = np.searchsorted(kept, labels) + 1
-            assert np.array_equal(found[b, k].numpy(), np.where(labels > 0, expected, 0))
+            assert np.array_equal(result[b, k].numpy(), np.where(labels > 0, expected, 0))
 
 
 def test_a_pair_needs_both_ends():

@@ -37,10 +37,10 @@ def feats_of(height=64, width=96, batch=2):
 
 def sample(img_shape, ori_shape=None, pad=(64, 96), truth=None):
     meta = dict(img_path="a.jpg", img_shape=img_shape, ori_shape=ori_shape or img_shape, batch_input_shape=pad)
-    found = TaskSample(metainfo=meta)
+    item = TaskSample(metainfo=meta)
     if truth is not None:
-        found.gt_map = truth
-    return found
+        item.gt_map = truth
+    return item
 
 
 def truth_of(height, width, classes=None, seed=0):
@@ -105,9 +105,9 @@ def test_non_local_weights_of_others_load(norm):
 def test_any_pyramid(channels, strides):
     decoder = ContextDecoder(channels, strides, width=6, non_local=("c4", "c5")).eval()
     sizes = [(-(-75 // stride), -(-101 // stride)) for stride in strides]
-    found = decoder([torch.randn(2, c, *size) for c, size in zip(channels, sizes)])
-    assert found.shape == (2, 6, *sizes[0])
-    assert found.isfinite().all()
+    output = decoder([torch.randn(2, c, *size) for c, size in zip(channels, sizes)])
+    assert output.shape == (2, 6, *sizes[0])
+    assert output.isfinite().all()
 
 
 def test_relations_sit_on_the_nearest_level():
@@ -157,8 +157,8 @@ def test_loss_counts_grey_above_half_and_padding_as_background(kind):
     masks[0, 0], masks[1, 0, :50, :71] = truths[0] > 127, truths[1] > 127
     logits = head(feats_of(), Batch(samples=samples))
     target = mask_to_connectivity(masks) if kind is ConnectivityHead else masks
-    (found,) = head.loss(feats_of(), Batch(samples=samples)).values()
-    torch.testing.assert_close(found, F.binary_cross_entropy_with_logits(logits, target.float()))
+    (loss,) = head.loss(feats_of(), Batch(samples=samples)).values()
+    torch.testing.assert_close(loss, F.binary_cross_entropy_with_logits(logits, target.float()))
 
 
 def test_an_empty_mask_is_learnt_from():
@@ -203,8 +203,8 @@ def test_predictions_are_votes_inside_the_image(pair):
     torch.nn.init.constant_(head.predictor.bias, -head(feats_of()).detach().amax(1).median().item())
     samples = [sample((64, 96)), sample((50, 71))]
     logits = head(feats_of(), Batch(samples=samples))
-    found = head.predict(feats_of(), Batch(samples=samples))
-    for each, (height, width), cube in zip(found, ((64, 96), (50, 71)), logits):
+    predictions = head.predict(feats_of(), Batch(samples=samples))
+    for each, (height, width), cube in zip(predictions, ((64, 96), (50, 71)), logits):
         prob = cube[None, :, :height, :width].sigmoid()
         torch.testing.assert_close(each.pred_map, connectivity_to_map(prob, pair)[0, 0].float())
         assert torch.equal(each.pred_mask, connectivity_to_map(prob, "and")[0, 0])
@@ -226,9 +226,9 @@ def test_binary_predictions_are_probabilities():
     head = head_of(BinaryMapHead)
     torch.nn.init.zeros_(head.predictor.bias)
     prob = head(feats_of()).sigmoid()
-    found = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
-    torch.testing.assert_close(found[1].pred_map, prob[1, 0])
-    assert torch.equal(found[1].pred_mask, prob[1, 0] >= 0.5)
+    predictions = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
+    torch.testing.assert_close(predictions[1].pred_map, prob[1, 0])
+    assert torch.equal(predictions[1].pred_mask, prob[1, 0] >= 0.5)
 
 
 class _Fixed(torch.nn.Module):
@@ -253,18 +253,18 @@ def test_instances_are_numbered_and_small_ones_left_out():
     ids[0, 2:9, 3:12], ids[0, 2:9, 12:20], ids[0, 15:17, 25:27] = 1, 2, 3
     logits = mask_to_connectivity(ids, instance_ids=True).float() * 6 - 3
     one = [sample((20, 30), pad=(20, 30))]
-    (found,) = head_that_says(logits, instances=True).predict((), Batch(samples=one))
-    assert torch.equal(found.pred_ids, ids[0])
-    (found,) = head_that_says(logits, instances=True, min_area=5).predict((), Batch(samples=one))
-    assert torch.equal(found.pred_ids, torch.where(ids[0] == 3, 0, ids[0]))
-    assert torch.equal(found.pred_mask, found.pred_ids > 0)
+    (prediction,) = head_that_says(logits, instances=True).predict((), Batch(samples=one))
+    assert torch.equal(prediction.pred_ids, ids[0])
+    (prediction,) = head_that_says(logits, instances=True, min_area=5).predict((), Batch(samples=one))
+    assert torch.equal(prediction.pred_ids, torch.where(ids[0] == 3, 0, ids[0]))
+    assert torch.equal(prediction.pred_mask, prediction.pred_ids > 0)
     larger = [sample((20, 30), ori_shape=(40, 60), pad=(20, 30))]
-    (found,) = head_that_says(logits, instances=True).predict((), Batch(samples=larger))
-    assert torch.equal(found.pred_ids, ids[0].repeat_interleave(2, 0).repeat_interleave(2, 1))
-    (found,) = head_that_says(torch.full((1, 8, 20, 30), -3.0), instances=True, min_area=5).predict(
+    (prediction,) = head_that_says(logits, instances=True).predict((), Batch(samples=larger))
+    assert torch.equal(prediction.pred_ids, ids[0].repeat_interleave(2, 0).repeat_interleave(2, 1))
+    (prediction,) = head_that_says(torch.full((1, 8, 20, 30), -3.0), instances=True, min_area=5).predict(
         (), Batch(samples=one)
     )
-    assert not found.pred_ids.any()
+    assert not prediction.pred_ids.any()
 
 
 def test_pairs_are_measured_and_averaged():
@@ -273,20 +273,20 @@ def test_pairs_are_measured_and_averaged():
     right = mask_to_connectivity((mask > 127)[None]).float() * 6 - 3
     wrong = right.clone()
     wrong[:, 0] *= -1  # the other end of each pair of this channel contradicts it
-    found = []
+    predictions = []
     for logits, truth in ((right, mask), (wrong, mask), (wrong, None)):
         one = [sample((20, 30), pad=(20, 30), truth=truth)]
-        found += head_that_says(logits, measure_pairs=True).predict((), Batch(samples=one))
-    assert [float(each.pred_pair_agreement) for each in found[:1]] == [1]
-    assert float(found[0].pred_pair_accuracy) == 1
-    assert float(found[1].pred_pair_accuracy) == pytest.approx(7 / 8)
+        predictions += head_that_says(logits, measure_pairs=True).predict((), Batch(samples=one))
+    assert [float(each.pred_pair_agreement) for each in predictions[:1]] == [1]
+    assert float(predictions[0].pred_pair_accuracy) == 1
+    assert float(predictions[1].pred_pair_accuracy) == pytest.approx(7 / 8)
     inside = 2 * (19 * 30 + 20 * 29 + 2 * 19 * 29)
-    assert float(found[1].pred_pair_agreement) == pytest.approx(1 - 2 * 19 * 29 / inside)
+    assert float(predictions[1].pred_pair_agreement) == pytest.approx(1 - 2 * 19 * 29 / inside)
     metric = PairMetric()
-    metric.process(None, [each.to_dict() for each in found])
+    metric.process(None, [each.to_dict() for each in predictions])
     numbers = metric.evaluate(3)
     assert numbers["pairs/accuracy"] == pytest.approx(15 / 16)
-    assert numbers["pairs/agreement"] == pytest.approx((1 + 2 * float(found[1].pred_pair_agreement)) / 3)
+    assert numbers["pairs/agreement"] == pytest.approx((1 + 2 * float(predictions[1].pred_pair_agreement)) / 3)
     with pytest.raises(ConfigError, match="measure_pairs=True"):
         metric.process(None, [sample((4, 4)).to_dict()])
 
@@ -308,10 +308,10 @@ def test_twenty_touching_pairs_come_apart():
 def test_predictions_under_autocast(dtype):
     head = head_of()
     with torch.autocast("cpu", dtype=dtype):
-        (found, _) = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
+        (prediction, _) = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
     (expected, _) = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
-    assert found.pred_map.dtype == torch.float32
-    torch.testing.assert_close(found.pred_map, expected.pred_map, atol=5e-3, rtol=0)
+    assert prediction.pred_map.dtype == torch.float32
+    torch.testing.assert_close(prediction.pred_map, expected.pred_map, atol=5e-3, rtol=0)
 
 
 class _ToMap(torch.nn.Module):
@@ -328,8 +328,8 @@ def test_compiled_maps_are_the_same(backend):
     torch._dynamo.reset()
     whole = _ToMap(head_of())
     with torch.no_grad():
-        found = torch.compile(whole, backend=backend, fullgraph=True)(*feats_of())
-        torch.testing.assert_close(found, whole(*feats_of()))
+        outputs = torch.compile(whole, backend=backend, fullgraph=True)(*feats_of())
+        torch.testing.assert_close(outputs, whole(*feats_of()))
 
 
 def test_exported_maps_are_the_same():

@@ -68,18 +68,18 @@ def test_masks_are_pasted_into_their_boxes(pair):
     logits[0, :8], logits[1, 8:] = cubes
     meta = dict(ori_shape=(70, 90), img_shape=(70, 90), scale_factor=(1.0, 1.0))
     boxes = [[10.0, 20.0, 38.0, 48.0], [50.0, 30.0, 78.0, 58.0]]
-    (found,) = head.predict_by_feat([logits], [results(boxes, [0, 1])], [meta], TEST_CFG, rescale=True)
-    assert found.masks.shape == (2, 70, 90)
-    assert torch.equal(found.masks[0, 20:48, 10:38], wanted[0].bool())
-    assert torch.equal(found.masks[1, 30:58, 50:78], wanted[1].bool())
-    assert found.masks.sum() == wanted.sum()
+    (prediction,) = head.predict_by_feat([logits], [results(boxes, [0, 1])], [meta], TEST_CFG, rescale=True)
+    assert prediction.masks.shape == (2, 70, 90)
+    assert torch.equal(prediction.masks[0, 20:48, 10:38], wanted[0].bool())
+    assert torch.equal(prediction.masks[1, 30:58, 50:78], wanted[1].bool())
+    assert prediction.masks.sum() == wanted.sum()
 
 
 def test_no_detection_has_no_mask():
     meta = dict(ori_shape=(70, 90), img_shape=(70, 90), scale_factor=(1.0, 1.0))
     nothing = InstanceData(bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long))
-    (found,) = head_of().predict_by_feat([torch.zeros(0, 8, 28, 28)], [nothing], [meta], TEST_CFG, rescale=True)
-    assert found.masks.shape == (0, 70, 90)
+    (prediction,) = head_of().predict_by_feat([torch.zeros(0, 8, 28, 28)], [nothing], [meta], TEST_CFG, rescale=True)
+    assert prediction.masks.shape == (0, 70, 90)
 
 
 def test_a_detector_learns_and_predicts():
@@ -103,9 +103,9 @@ def test_a_detector_learns_and_predicts():
     losses["loss_mask_cube"].backward()
     assert all(parameter.grad is not None for parameter in model.roi_head.mask_head.parameters())
     with torch.no_grad():
-        (found,) = model.eval()(**data, mode="predict")
-    assert found.pred_instances.masks.shape[1:] == (70, 90)
-    assert found.pred_instances.masks.dtype == torch.bool
+        (prediction,) = model.eval()(**data, mode="predict")
+    assert prediction.pred_instances.masks.shape[1:] == (70, 90)
+    assert prediction.pred_instances.masks.dtype == torch.bool
 
 
 @pytest.mark.parametrize(

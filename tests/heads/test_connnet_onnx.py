@@ -41,8 +41,8 @@ def run_recorded(whole, images, path):
     torch.onnx.export(whole, (images,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    (found,) = session.run(None, {given.name: images.numpy()})
-    return torch.from_numpy(found)
+    (maps,) = session.run(None, {given.name: images.numpy()})
+    return torch.from_numpy(maps)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,6 @@ def test_onnxruntime_returns_the_same_maps(options, size, tmp_path):
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = whole(images)
-    found = run_recorded(whole, images, str(tmp_path / "connnet.onnx"))
+    maps = run_recorded(whole, images, str(tmp_path / "connnet.onnx"))
     assert expected.std() > 0.01
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(maps, expected, atol=1e-4, rtol=0)

@@ -95,9 +95,9 @@ def test_weights_of_each_kind_return_the_same_maps(reference, kind):
     image = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         x = reference.maxpool(reference.relu(reference.bn1(reference.conv1(image))))
-        for found, layer in zip(net(image), ("layer1", "layer2", "layer3", "layer4")):
+        for output, layer in zip(net(image), ("layer1", "layer2", "layer3", "layer4")):
             x = getattr(reference, layer)(x)
-            torch.testing.assert_close(found, x)
+            torch.testing.assert_close(output, x)
 
 
 def test_the_command_writes_the_trunk(reference, tmp_path):
@@ -126,10 +126,10 @@ def released(reference, network, last=None):
 @pytest.mark.parametrize("outer", ["", "module."])
 @pytest.mark.parametrize("network", list(STEMS))
 def test_trunks_of_biconnets(reference, network, outer):
-    found = convert({outer + name: value for name, value in released(reference, network).items()})
+    weights = convert({outer + name: value for name, value in released(reference, network).items()})
     expected = {name: value for name, value in reference.state_dict().items() if not name.startswith("fc.")}
-    assert found.keys() == expected.keys() == trunk().state_dict().keys()
-    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert weights.keys() == expected.keys() == trunk().state_dict().keys()
+    assert all(torch.equal(value, expected[name]) for name, value in weights.items())
 
 
 @pytest.mark.parametrize("network", ["PoolNet", "CPD", "MINet"])

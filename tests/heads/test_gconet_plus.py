@@ -56,10 +56,10 @@ def sensitive(**head):
 
 
 def group(count, size=(48, 64), label=0, masks=None, **meta):
-    found = TaskSample(metainfo=dict(group_size=count, **meta))
-    found.gt_map = list(torch.randint(0, 2, (count, *size), dtype=torch.uint8) * 255) if masks is None else masks
-    found.gt_label = torch.tensor(label)
-    return found
+    item = TaskSample(metainfo=dict(group_size=count, **meta))
+    item.gt_map = list(torch.randint(0, 2, (count, *size), dtype=torch.uint8) * 255) if masks is None else masks
+    item.gt_label = torch.tensor(label)
+    return item
 
 
 def count(module):
@@ -198,9 +198,9 @@ def whole_affinity(query, key):
 @pytest.mark.parametrize("block", [1, 30, 2**22])
 def test_chunked_affinity_is_the_whole_one(shape, block):
     query, key = (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in range(2))
-    found = group_attention(query, key, block=block)
-    torch.testing.assert_close(found, whole_affinity(query, key), rtol=0, atol=1e-5)
-    torch.testing.assert_close(found.sum((2, 3)), torch.ones(shape[0], 1))
+    result = group_attention(query, key, block=block)
+    torch.testing.assert_close(result, whole_affinity(query, key), rtol=0, atol=1e-5)
+    torch.testing.assert_close(result.sum((2, 3)), torch.ones(shape[0], 1))
 
 
 def test_chunked_affinity_has_the_same_gradient():
@@ -325,15 +325,15 @@ def test_few_images_at_once_have_the_same_result(at_once):
 def test_odd_groups_and_sizes(size, shape):
     model = tiny().eval()
     samples = [group(size, shape, ori_shape=[(shape[0] + i, 1 + i) for i in range(size)])]
-    found = model(torch.randn(size, 3, *shape), samples, mode="predict")[0].pred_map
-    assert [tuple(one.shape) for one in found] == [(shape[0] + i, 1 + i) for i in range(size)]
-    assert all(one.dtype == torch.float32 and 0 <= float(one.min()) <= float(one.max()) <= 1 for one in found)
+    maps = model(torch.randn(size, 3, *shape), samples, mode="predict")[0].pred_map
+    assert [tuple(one.shape) for one in maps] == [(shape[0] + i, 1 + i) for i in range(size)]
+    assert all(one.dtype == torch.float32 and 0 <= float(one.min()) <= float(one.max()) <= 1 for one in maps)
 
 
 def test_a_single_image_has_one_map():
     model = tiny().eval()
-    found = model(torch.randn(1, 3, 32, 48), [TaskSample(metainfo=dict(ori_shape=(20, 30)))], mode="predict")
-    assert found[0].pred_map.shape == (20, 30)
+    predictions = model(torch.randn(1, 3, 32, 48), [TaskSample(metainfo=dict(ori_shape=(20, 30)))], mode="predict")
+    assert predictions[0].pred_map.shape == (20, 30)
 
 
 def test_a_metric_counts_images_not_groups():
@@ -342,8 +342,8 @@ def test_a_metric_counts_images_not_groups():
     for size in (3, 1):
         sample = group(size, ori_shape=shapes[:size], group="cat", img_path=[f"{i}.png" for i in range(size)])
         sample.gt_map = [torch.randint(0, 2, shape, dtype=torch.uint8) * 255 for shape in shapes[:size]]
-        found = model(torch.randn(size, 3, 48, 64), [sample], mode="predict")
-        metric.process(None, [one.to_dict() for one in found])
+        predictions = model(torch.randn(size, 3, 48, 64), [sample], mode="predict")
+        metric.process(None, [one.to_dict() for one in predictions])
     assert metric.evaluate(2)["sal/images"] == 4  # from two samples
 
 
@@ -352,11 +352,11 @@ def test_padding_is_cut_off_before_resizing():
     image = torch.randn(2, 3, 48, 64)
     image[:, :, 33:] = 0
     samples = [TaskSample(metainfo=dict(group_size=2, img_shape=(33, 64), ori_shape=[(33, 64), (66, 64)]))]
-    found = model(image, samples, mode="predict")[0].pred_map
+    maps = model(image, samples, mode="predict")[0].pred_map
     whole = forward(model, image, 2)
-    torch.testing.assert_close(found[0], whole[0, 0, :33])
+    torch.testing.assert_close(maps[0], whole[0, 0, :33])
     wanted = F.interpolate(whole[1:, :, :33], size=(66, 64), mode="bilinear", align_corners=True)
-    torch.testing.assert_close(found[1], wanted[0, 0])
+    torch.testing.assert_close(maps[1], wanted[0, 0])
 
 
 def test_measuring_runs_no_second_pass():

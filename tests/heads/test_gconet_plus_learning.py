@@ -50,8 +50,8 @@ def train(model, steps, seed=0):
     for step in range(steps):
         first, second = groups[step % GROUPS], groups[(step + 1 + step // GROUPS % 2) % GROUPS]
         pair = {"inputs": [first[0], second[0]], "data_samples": [first[1].clone(), second[1].clone()]}
-        found = model(**model.data_preprocessor(pair, training=True), mode="loss")
-        loss = sum(found.values())
+        terms = model(**model.data_preprocessor(pair, training=True), mode="loss")
+        loss = sum(terms.values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -67,9 +67,9 @@ def f_measure(pred, mask):
 def scores(model, label):
     """Return the mean F at threshold 0.5 on new images, for the shared shape and for the distractor."""
     images, sample, distractors = group(label, seed=99, count=6)
-    found = model.eval().test_step({"inputs": [images], "data_samples": [sample]})[0]
-    maps = [one.numpy() >= 0.5 for one in found.pred_map]
-    shared = [f_measure(pred, mask.numpy() > 127) for pred, mask in zip(maps, found.gt_map)]
+    prediction = model.eval().test_step({"inputs": [images], "data_samples": [sample]})[0]
+    maps = [one.numpy() >= 0.5 for one in prediction.pred_map]
+    shared = [f_measure(pred, mask.numpy() > 127) for pred, mask in zip(maps, prediction.gt_map)]
     return np.mean(shared), np.mean([f_measure(pred, mask > 127) for pred, mask in zip(maps, distractors)])
 
 

@@ -47,10 +47,10 @@ def density(size, seed=0, people=20):
 
 
 def samples_of(size, shapes, people=20):
-    found = [TaskSample(metainfo=dict(img_shape=shape, batch_input_shape=size)) for shape in shapes]
-    for seed, (sample, shape) in enumerate(zip(found, shapes)):
+    samples = [TaskSample(metainfo=dict(img_shape=shape, batch_input_shape=size)) for shape in shapes]
+    for seed, (sample, shape) in enumerate(zip(samples, shapes)):
         sample.gt_density = density(shape, seed, people)
-    return found
+    return samples
 
 
 # --- outputs --- ---
@@ -58,27 +58,27 @@ def samples_of(size, shapes, people=20):
 
 def test_shapes_are_those_of_the_authors():
     with torch.no_grad():
-        found = model_of()(drawn_images(2, (64, 96)))
-    shapes = {name: tuple(value.shape) for name, value in found.items()}
+        outputs = model_of()(drawn_images(2, (64, 96)))
+    shapes = {name: tuple(value.shape) for name, value in outputs.items()}
     assert shapes == {
         "maps": (2, 7, 16, 24),
         "attention": (2, 1, 4, 6),
         "pair_gates": (2, 3, 2, 16, 24),
         "mixture_gates": (2, 3, 16, 24),
     }
-    torch.testing.assert_close(found["pair_gates"].sum(2), torch.ones(2, 3, 16, 24))
-    torch.testing.assert_close(found["mixture_gates"].sum(1), torch.ones(2, 16, 24))
-    assert (found["maps"] >= 0).all()
+    torch.testing.assert_close(outputs["pair_gates"].sum(2), torch.ones(2, 3, 16, 24))
+    torch.testing.assert_close(outputs["mixture_gates"].sum(1), torch.ones(2, 16, 24))
+    assert (outputs["maps"] >= 0).all()
 
 
 def test_mixtures_are_weighted_sums_of_their_experts():
     with torch.no_grad():
-        found = model_of()(drawn_images(2, (75, 101)))
-    maps, gates = found["maps"], found["pair_gates"]
+        outputs = model_of()(drawn_images(2, (75, 101)))
+    maps, gates = outputs["maps"], outputs["pair_gates"]
     for at, (first, second) in enumerate([(0, 1), (0, 2), (1, 2)]):
         mixed = gates[:, at, 0] * maps[:, first] + gates[:, at, 1] * maps[:, second]
         torch.testing.assert_close(maps[:, 3 + at], mixed)
-    torch.testing.assert_close(maps[:, 6], (found["mixture_gates"] * maps[:, 3:6]).sum(1))
+    torch.testing.assert_close(maps[:, 6], (outputs["mixture_gates"] * maps[:, 3:6]).sum(1))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -86,11 +86,11 @@ def test_count_is_the_sum_of_the_full_map(size):
     model, images = model_of(), drawn_images(3, size)
     with torch.no_grad():
         full = F.interpolate(model(images)["maps"][:, -1:], size=size, mode="nearest").double().sum((1, 2, 3)) / 100
-        found = model(images, samples_of(size, [size] * 3), mode="predict")
-    counts = torch.stack([sample.pred_count for sample in found])
+        predictions = model(images, samples_of(size, [size] * 3), mode="predict")
+    counts = torch.stack([sample.pred_count for sample in predictions])
     torch.testing.assert_close(counts, full.float(), rtol=1e-5, atol=0)
-    assert all(sample.pred_density.shape == (size[0] // 4, size[1] // 4) for sample in found)
-    assert all(torch.equal(sample.pred_density.sum(), sample.pred_count) for sample in found)
+    assert all(sample.pred_density.shape == (size[0] // 4, size[1] // 4) for sample in predictions)
+    assert all(torch.equal(sample.pred_density.sum(), sample.pred_count) for sample in predictions)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (48, 92)])
@@ -98,8 +98,8 @@ def test_quarter_resolution_counts_where_sides_are_multiples_of_4(size):
     model, images = model_of(), drawn_images(2, size)
     with torch.no_grad():
         quarter = model(images)["maps"][:, -1].sum((1, 2)) * 16 / 100
-        found = model(images, samples_of(size, [size] * 2), mode="predict")
-    torch.testing.assert_close(torch.stack([sample.pred_count for sample in found]), quarter, rtol=1e-4, atol=0)
+        predictions = model(images, samples_of(size, [size] * 2), mode="predict")
+    torch.testing.assert_close(torch.stack([sample.pred_count for sample in predictions]), quarter, rtol=1e-4, atol=0)
 
 
 def test_padding_counts_nothing():
@@ -107,8 +107,8 @@ def test_padding_counts_nothing():
     images = drawn_images(2, size)
     with torch.no_grad():
         full = F.interpolate(model(images)["maps"][:, -1:], size=size, mode="nearest")[:, 0] / 100
-        found = model(images, samples_of(size, shapes), mode="predict")
-    for sample, whole, (height, width), grid in zip(found, full, shapes, [(19, 26), (9, 28)]):
+        predictions = model(images, samples_of(size, shapes), mode="predict")
+    for sample, whole, (height, width), grid in zip(predictions, full, shapes, [(19, 26), (9, 28)]):
         torch.testing.assert_close(sample.pred_count, whole[:height, :width].sum(), rtol=1e-5, atol=0)
         assert sample.pred_density.shape == grid
 
@@ -128,8 +128,8 @@ def test_any_number_of_levels_from_two_on(count, maps):
     model = model_of(RESNET, experts=count)
     images = drawn_images(2, (75, 101))
     with torch.no_grad():
-        found = model(images)
-    assert found["maps"].shape == (2, maps, *found["maps"].shape[2:])
+        outputs = model(images)
+    assert outputs["maps"].shape == (2, maps, *outputs["maps"].shape[2:])
     assert model.head.stride == (4, 8, 16, 32)[-count]
     losses = model.train()(images, samples_of((75, 101), [(75, 101)] * 2), mode="loss")
     sum(losses.values()).backward()
@@ -394,5 +394,5 @@ def test_one_cell_in_a_batch_is_too_little_to_train_normalisation():
     losses = model(drawn_images(2, size), samples, mode="loss")
     assert all(value.isfinite() for value in losses.values())
     with torch.no_grad():
-        (found,) = model.eval()(drawn_images(1, size), samples[:1], mode="predict")
-    assert found.pred_density.shape == (4, 4)
+        (prediction,) = model.eval()(drawn_images(1, size), samples[:1], mode="predict")
+    assert prediction.pred_density.shape == (4, 4)

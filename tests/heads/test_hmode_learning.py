@@ -63,9 +63,9 @@ def train(model, steps, lr):
 def mean_errors(model):
     """Return the MAE in evaluation mode, and the MAE of always predicting the mean."""
     images, samples = discs()
-    found = model.eval().test_step({"inputs": images, "data_samples": samples})
-    true = torch.stack([sample.gt_count for sample in found])
-    counts = torch.stack([sample.pred_count for sample in found])
+    predictions = model.eval().test_step({"inputs": images, "data_samples": samples})
+    true = torch.stack([sample.gt_count for sample in predictions])
+    counts = torch.stack([sample.pred_count for sample in predictions])
     return (counts - true).abs().mean().item(), (true - true.mean()).abs().mean().item()
 
 

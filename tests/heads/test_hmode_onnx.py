@@ -42,6 +42,6 @@ def test_onnxruntime_returns_the_same_density(size, tmp_path):
     torch.onnx.export(whole, (images,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    (found,) = session.run(None, {given.name: images.numpy()})
+    (density,) = session.run(None, {given.name: images.numpy()})
     assert expected.std() > 1e-4
-    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(torch.from_numpy(density), expected, atol=1e-6, rtol=1e-4)

@@ -216,11 +216,11 @@ def painted_head(columns, exist, size=(64, 96), **options):
 def test_lanes_are_in_the_original_image(kind, ori_shape, rows):
     head = painted_head((20, None, 60, 80), [0.9, 0.8, 0.7, 0.2], rows=dict(kind=kind))
     sample = sample_of(ori_shape=ori_shape)
-    (found,) = head.predict(None, Batch(samples=[sample]))
-    assert found.pred_lane_slots == [0, 2]  # the second is not painted, the fourth does not exist
-    assert found.pred_lane_scores == pytest.approx([0.9, 0.7])
-    torch.testing.assert_close(found.pred_exist, torch.tensor([0.9, 0.8, 0.7, 0.2]))
-    for lane, column in zip(found.pred_lanes, (20, 60), strict=True):
+    (prediction,) = head.predict(None, Batch(samples=[sample]))
+    assert prediction.pred_lane_slots == [0, 2]  # the second is not painted, the fourth does not exist
+    assert prediction.pred_lane_scores == pytest.approx([0.9, 0.7])
+    torch.testing.assert_close(prediction.pred_exist, torch.tensor([0.9, 0.8, 0.7, 0.2]))
+    for lane, column in zip(prediction.pred_lanes, (20, 60), strict=True):
         assert lane.dtype == np.float64
         assert lane[:, 1] == pytest.approx(rows)
         assert np.abs(lane[:, 0] - column / 96 * ori_shape[1]).max() <= 1.01 * ori_shape[1] / 96
@@ -230,23 +230,23 @@ def test_padding_is_cut_off_before_rows_are_sampled():
     """The image has 48 of 64 rows and 72 of 96 columns; column 36 is its middle."""
     head = painted_head((36, None, None, None), [0.9] * 4)
     head.painted[0][:, :, 48:] = 0
-    (found,) = head.predict(None, Batch(samples=[sample_of((48, 72), ori_shape=(590, 1640))]))
-    assert found.pred_lane_slots == [0]
-    assert np.abs(found.pred_lanes[0][:, 0] - 820).max() <= 1640 / 72
+    (prediction,) = head.predict(None, Batch(samples=[sample_of((48, 72), ori_shape=(590, 1640))]))
+    assert prediction.pred_lane_slots == [0]
+    assert np.abs(prediction.pred_lanes[0][:, 0] - 820).max() <= 1640 / 72
 
 
 def test_no_lane_at_all():
     for head in (painted_head((None,) * 4, [0.9] * 4), painted_head((20, 40, 60, 80), [0.1] * 4)):
-        (found,) = head.predict(None, Batch(samples=[sample_of(ori_shape=(590, 1640))]))
-        assert (found.pred_lanes, found.pred_lane_slots, found.pred_lane_scores) == ([], [], [])
-        assert found.pred_exist.shape == (4,)
+        (prediction,) = head.predict(None, Batch(samples=[sample_of(ori_shape=(590, 1640))]))
+        assert (prediction.pred_lanes, prediction.pred_lane_slots, prediction.pred_lane_scores) == ([], [], [])
+        assert prediction.pred_exist.shape == (4,)
 
 
 def test_settings_of_rows():
     rows = dict(kind="culane", size=(600, 900), gap=100, points=3, smooth=False, threshold=0.5)
     head = painted_head((20, 40, 60, 80), [0.9] * 4, rows=rows, exist_threshold=0.85)
-    (found,) = head.predict(None, Batch(samples=[sample_of(ori_shape=(600, 900))]))
-    assert [lane[:, 1].tolist() for lane in found.pred_lanes] == [[599.0, 499.0, 399.0]] * 4
+    (prediction,) = head.predict(None, Batch(samples=[sample_of(ori_shape=(600, 900))]))
+    assert [lane[:, 1].tolist() for lane in prediction.pred_lanes] == [[599.0, 499.0, 399.0]] * 4
 
 
 def test_one_image_equals_its_result_among_three():

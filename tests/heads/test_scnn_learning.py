@@ -54,10 +54,10 @@ def trained(model, lr, steps, make_optimizer):
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / WARM_UP)
-        found = model(images, samples, mode="loss")
-        losses.append(float(found["loss_map"].detach()))
+        terms = model(images, samples, mode="loss")
+        losses.append(float(terms["loss_map"].detach()))
         optimizer.zero_grad()
-        sum(found.values()).backward()
+        sum(terms.values()).backward()
         optimizer.step()
     labels = torch.stack([sample.gt_map for sample in samples])
     with torch.no_grad():

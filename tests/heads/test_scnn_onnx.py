@@ -33,7 +33,7 @@ def test_onnxruntime_returns_the_same_logits(options, size, tmp_path):
     torch.onnx.export(model, (images,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    found = session.run(None, {given.name: images.numpy()})
+    outputs = session.run(None, {given.name: images.numpy()})
     assert expected[0].std() > 0.01
-    for ours, theirs in zip(expected, found, strict=True):
+    for ours, theirs in zip(expected, outputs, strict=True):
         torch.testing.assert_close(torch.from_numpy(theirs), ours, atol=1e-4, rtol=1e-4)

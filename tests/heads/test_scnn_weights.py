@@ -52,13 +52,13 @@ def renamed(state, trunk, reducer, messages, classifier, first, second):
     starts = {"backbone.features.": trunk, "head.reducer.branches.0.": reducer, "head.classifier.1.": classifier}
     starts |= {"head.existence.layers.0.": first, "head.existence.layers.2.": second}
     starts |= {f"head.messages.{direction}.": messages[direction] for direction in SIDES}
-    found = {}
+    weights = {}
     for name, value in state.items():
         start = next(start for start in starts if name.startswith(start))
         if start.startswith("head.messages."):
             value = value.reshape(2, 2, *SIDES[start.split(".")[2]])
-        found[starts[start] + name.removeprefix(start)] = value
-    return found
+        weights[starts[start] + name.removeprefix(start)] = value
+    return weights
 
 
 def port(state):
@@ -70,8 +70,8 @@ def auto_drive(state, trunk="encoder.net."):
     messages = {direction: f"scnn.conv_{direction[0]}." for direction in SIDES}
     lanes = ("lane_classifier.linear1.", "lane_classifier.linear2.")
     biases = {f"head.messages.{direction}.bias": torch.full((2,), 3.0) for direction in SIDES}
-    found = renamed(state, trunk, "fc67.", messages, "fc8.1.", *lanes)
-    return found | {messages[name.split(".")[2]] + "bias": value for name, value in biases.items()}
+    weights = renamed(state, trunk, "fc67.", messages, "fc8.1.", *lanes)
+    return weights | {messages[name.split(".")[2]] + "bias": value for name, value in biases.items()}
 
 
 def torch7(state):
@@ -80,11 +80,11 @@ def torch7(state):
     It has no biases of VGG's convolutions and no counts; the last stage is one index earlier.
     """
     messages = {direction: f"42.{path}." for direction, path in TORCH7.items()}
-    found = renamed(state, "", "42.", messages, "42.8.", "43.1.3.", "43.1.5.")
+    weights = renamed(state, "", "42.", messages, "42.8.", "43.1.3.", "43.1.5.")
     kept = {}
-    for name, value in found.items():
+    for name, value in weights.items():
         first, _, rest = name.partition(".")
-        is_conv = f"{int(first) + 1}.running_var" in found
+        is_conv = f"{int(first) + 1}.running_var" in weights
         if name.endswith("num_batches_tracked") or (rest == "bias" and is_conv):
             continue
         kept[f"{int(first) - 1}.{rest}" if 33 < int(first) < 42 else name] = value
@@ -95,9 +95,9 @@ def torch7(state):
 def test_the_ports_file(ours, outer):
     state = {outer + name: value for name, value in port(ours).items()}
     state[outer + "ce_loss.weight"] = torch.ones(5)
-    found = convert_model({"epoch": 0, "net": state, "optim": None, "lr_scheduler": None}, input_size=(288, 800))
-    assert list(found) == list(ours)
-    assert all(torch.equal(value, ours[name]) for name, value in found.items())
+    weights = convert_model({"epoch": 0, "net": state, "optim": None, "lr_scheduler": None}, input_size=(288, 800))
+    assert list(weights) == list(ours)
+    assert all(torch.equal(value, ours[name]) for name, value in weights.items())
 
 
 def test_names_and_kernels_are_those_of_the_model():
@@ -118,11 +118,11 @@ def port_names(state):
 
 @pytest.mark.parametrize("trunk", ["encoder.net.", "encoder."])
 def test_pytorch_auto_drives_file(ours, trunk):
-    found = convert_model({"model": auto_drive(ours, trunk), "epoch": 3})
+    weights = convert_model({"model": auto_drive(ours, trunk), "epoch": 3})
     biases = {f"head.messages.{direction}.bias" for direction in SIDES}
-    assert set(found) == set(ours) | biases
-    assert all(torch.equal(value, ours[name]) for name, value in found.items() if name not in biases)
-    assert set(model_on_meta(message_bias=True, update_first=False).state_dict()) == set(found)
+    assert set(weights) == set(ours) | biases
+    assert all(torch.equal(value, ours[name]) for name, value in weights.items() if name not in biases)
+    assert set(model_on_meta(message_bias=True, update_first=False).state_dict()) == set(weights)
 
 
 @pytest.mark.parametrize("prefix", ["", "modules."])
@@ -131,25 +131,25 @@ def test_torch7s_tensors(ours, prefix):
         ".".join(prefix + part if part.isdigit() else part for part in name.split(".")): value
         for name, value in torch7(ours).items()
     }
-    found = convert_model(state)
-    assert set(found) == set(ours)
-    filled = {name for name in found if name.endswith("num_batches_tracked")}
+    weights = convert_model(state)
+    assert set(weights) == set(ours)
+    filled = {name for name in weights if name.endswith("num_batches_tracked")}
     filled |= {f"backbone.features.{conv}.bias" for conv in (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)}
-    assert all(not found[name].any() for name in filled)
-    assert all(torch.equal(value, ours[name]) for name, value in found.items() if name not in filled)
+    assert all(not weights[name].any() for name in filled)
+    assert all(torch.equal(value, ours[name]) for name, value in weights.items() if name not in filled)
 
 
 def test_a_port_file_without_the_biases_that_torch7_lacks(ours):
     state = {name: value for name, value in port(ours).items() if name != "backbone.34.bias"}
-    found = convert_model({"net": state})
-    assert torch.equal(found["backbone.features.34.bias"], torch.zeros(3))
-    assert set(found) == set(ours)
+    weights = convert_model({"net": state})
+    assert torch.equal(weights["backbone.features.34.bias"], torch.zeros(3))
+    assert set(weights) == set(ours)
 
 
 def test_only_the_trunk(ours):
-    found = convert({"net": port(ours)})
+    weights = convert({"net": port(ours)})
     with torch.device("meta"):
-        assert list(found) == list(VGG("16_bn", large_field=True).state_dict())
+        assert list(weights) == list(VGG("16_bn", large_field=True).state_dict())
 
 
 @pytest.mark.parametrize("use", ["model", "backbone"])
@@ -158,10 +158,10 @@ def test_the_command(ours, tmp_path, use):
     torch.save({"epoch": 0, "net": port(ours) | {"ce_loss.weight": torch.ones(5)}, "optim": None}, source)
     command = ["checkpoint", str(source), str(target), "--from", "scnn", "--as", use, "-q"]
     assert convert_main(command) == 0
-    found = load_file(target)
+    weights = load_file(target)
     expected = ours if use == "model" else convert({"net": port(ours)})
-    assert set(found) == set(expected)
-    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert set(weights) == set(expected)
+    assert all(torch.equal(value, expected[name]) for name, value in weights.items())
 
 
 def test_the_command_refuses_images_of_another_size(ours, tmp_path, capsys):

@@ -48,16 +48,16 @@ def folders(tmp_path):
 
 
 def test_a_folder_is_a_group(inferencer, folders):
-    found = list(inferencer(folders, errors="report"))
-    assert [each.source.place.as_posix() for each in found] == [
+    predictions = list(inferencer(folders, errors="report"))
+    assert [each.source.place.as_posix() for each in predictions] == [
         "cats/0.png", "cats/1.png", "cats/2.png", "cats/x.jpg", "deep/dogs/0.png", "deep/dogs/1.png",
     ]  # fmt: skip
-    assert [each.group_size for each in found] == [4] * 4 + [2] * 2
-    assert len({each.group for each in found}) == 2
-    assert isinstance(found[3].error, DataError)
-    for each in found[:3]:
+    assert [each.group_size for each in predictions] == [4] * 4 + [2] * 2
+    assert len({each.group for each in predictions}) == 2
+    assert isinstance(predictions[3].error, DataError)
+    for each in predictions[:3]:
         assert each.result.map.shape == each.size[::-1]
-    assert found[0].record()["group"] == str(folders / "cats")
+    assert predictions[0].record()["group"] == str(folders / "cats")
 
 
 def test_images_of_a_group_change_each_other_and_other_groups_do_not(inferencer, folders):
@@ -71,16 +71,16 @@ def test_images_of_a_group_change_each_other_and_other_groups_do_not(inferencer,
 
 def test_order_of_inputs_is_order_of_results(inferencer, folders):
     mixed = [folders / "cats" / "0.png", folders / "deep" / "dogs" / "0.png", folders / "cats" / "1.png"]
-    found = list(inferencer(mixed))
-    assert [each.source.value for each in found] == mixed
-    assert [each.group_size for each in found] == [2, 1, 2]
+    predictions = list(inferencer(mixed))
+    assert [each.source.value for each in predictions] == mixed
+    assert [each.group_size for each in predictions] == [2, 1, 2]
 
 
 def test_images_in_memory_are_one_group(inferencer):
-    found = list(inferencer([scene(40, 60), scene(61, 45, 1), scene(1, 1, 2)], keep_images=True))
-    assert {each.group for each in found} == {"inputs"}
-    assert [each.result.map.shape for each in found] == [(40, 60), (61, 45), (1, 1)]
-    assert found[1].image.shape == (61, 45, 3)
+    predictions = list(inferencer([scene(40, 60), scene(61, 45, 1), scene(1, 1, 2)], keep_images=True))
+    assert {each.group for each in predictions} == {"inputs"}
+    assert [each.result.map.shape for each in predictions] == [(40, 60), (61, 45), (1, 1)]
+    assert predictions[1].image.shape == (61, 45, 3)
 
 
 def test_a_broken_image_raises_when_it_is_read(inferencer, folders):

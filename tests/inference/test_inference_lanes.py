@@ -61,17 +61,17 @@ def same(one, other):
 
 @pytest.mark.parametrize("size", [(118, 328), (96, 161), (61, 45), (2, 3), (1, 1)])
 def test_lanes_are_in_pixels_of_any_image(inferencer, size):
-    found = inferencer.one(scene(*size)).result
-    assert len(found) >= 1
-    assert sorted(set(found.slots)) == list(found.slots)
-    assert set(found.slots) <= set(range(4))
-    for lane in found.points:
+    result = inferencer.one(scene(*size)).result
+    assert len(result) >= 1
+    assert sorted(set(result.slots)) == list(result.slots)
+    assert set(result.slots) <= set(range(4))
+    for lane in result.points:
         assert lane.shape[1] == 2
         assert lane.dtype == np.float64
         assert (np.diff(lane[:, 1]) < 0).all()  # from bottom to top
         assert lane.min() >= 0
         assert (lane <= size[::-1]).all()
-    assert all(0 <= score <= 1 for score in found.scores)
+    assert all(0 <= score <= 1 for score in result.scores)
 
 
 def test_batches_change_nothing(inferencer):
@@ -92,8 +92,8 @@ def test_a_threshold_leaves_lanes_out(inferencer):
 
 def test_untrained_models_may_find_nothing(weights):
     strict = ["model.head.exist_threshold=1.0"]
-    found = Inferencer("scnn_culane", weights, tiny=True, device="cpu", options=strict).one(scene(50, 70))
-    assert found.result.to_json() == {"lanes": [], "scores": [], "slots": []}
+    prediction = Inferencer("scnn_culane", weights, tiny=True, device="cpu", options=strict).one(scene(50, 70))
+    assert prediction.result.to_json() == {"lanes": [], "scores": [], "slots": []}
 
 
 # --- files ---
@@ -111,12 +111,12 @@ def test_the_command_writes_both_formats_a_table_and_curves(weights, inferencer,
     paths = [record["result"].pop("lines") for record in records]
     assert paths == ["lines/a.lines.txt", "lines/a-2.lines.txt", "lines/deep/b.lines.txt"]
     for record, path in zip(records, paths, strict=True):
-        found = inferencer.one(record["input"]).result
+        result = inferencer.one(record["input"]).result
         assert record["task"] == "lanes"
-        assert record["result"] == found.to_json()
+        assert record["result"] == result.to_json()
         written = read_lines(out / path)
-        assert [len(lane) for lane in written] == [len(lane) for lane in found.points]
-        for one, other in zip(written, found.points, strict=True):
+        assert [len(lane) for lane in written] == [len(lane) for lane in result.points]
+        for one, other in zip(written, result.points, strict=True):
             assert_allclose(one, other, atol=1e-3)
     table = list(csv.DictReader((out / "predictions.csv").open()))
     assert [row["input"].rpartition("/")[2] for row in table] == ["a.jpg", "a.png", "b.png"]

@@ -60,13 +60,13 @@ def greys(path):
 def test_frames_come_in_order_with_their_times(tmp_path, suffix):
     path = save_video(tmp_path / f"clip{suffix.lower()}")
     path = path.rename(path.with_suffix(suffix))
-    found = list(read_frames(path, "clip", path))
-    assert [frame.number for frame, _ in found] == list(range(12))
-    np.testing.assert_allclose([frame.seconds for frame, _ in found], np.arange(12) / 12.5, atol=2e-3)
-    lightness = [image[:20].mean() for _, image in found]
+    frames = list(read_frames(path, "clip", path))
+    assert [frame.number for frame, _ in frames] == list(range(12))
+    np.testing.assert_allclose([frame.seconds for frame, _ in frames], np.arange(12) / 12.5, atol=2e-3)
+    lightness = [image[:20].mean() for _, image in frames]
     np.testing.assert_allclose(lightness, 10 + 15 * np.arange(12), atol=7)  # less than half a step to the next frame
-    assert {frame.video.fps for frame, _ in found} == {12.5}
-    assert {(image.shape, image.dtype) for _, image in found} == {((48, 64, 3), np.dtype(np.uint8))}
+    assert {frame.video.fps for frame, _ in frames} == {12.5}
+    assert {(image.shape, image.dtype) for _, image in frames} == {((48, 64, 3), np.dtype(np.uint8))}
 
 
 def test_frames_are_rgb(tmp_path):
@@ -141,8 +141,8 @@ def test_a_frame_is_predicted_as_a_image_is(inferencer, clip):
 def test_a_pattern_takes_images_in_the_order_of_their_numbers(tmp_path):
     for name in ("f2.jpg", "f10.jpg", "f9.jpg", "f009.jpg", "f.jpg", "g1.jpg", "f3.png", "f1x.jpg"):
         Image.fromarray(scene(20, 30)).save(tmp_path / name)
-    found = list(expand_inputs([tmp_path / "f%d.jpg"]))
-    assert [source.place.as_posix() for source in found] == ["f2.jpg", "f009.jpg", "f9.jpg", "f10.jpg"]
+    sources = list(expand_inputs([tmp_path / "f%d.jpg"]))
+    assert [source.place.as_posix() for source in sources] == ["f2.jpg", "f009.jpg", "f9.jpg", "f10.jpg"]
     assert [source.place.as_posix() for source in expand_inputs([tmp_path / "f%03d.jpg"])] == ["f009.jpg"]
     assert count_inputs([tmp_path / "f%d.jpg"]) == 4
 

@@ -39,7 +39,7 @@ def culane():
 
 
 @pytest.fixture(scope="module")
-def found(culane):
+def detections(culane):
     """Return detections: the truth with small shifts; some images lack the first lane or have an extra one."""
     rng = np.random.default_rng(0)
     lanes = []
@@ -51,9 +51,9 @@ def found(culane):
 
 
 @pytest.fixture(scope="module")
-def folder(culane, found, tmp_path_factory):
+def folder(culane, detections, tmp_path_factory):
     root = tmp_path_factory.mktemp("found")
-    for index, lanes in enumerate(found):
+    for index, lanes in enumerate(detections):
         write_lines(root, "/" + culane.get_data_info(index)["name"], lanes)
     return root
 
@@ -61,7 +61,7 @@ def folder(culane, found, tmp_path_factory):
 # --- CULane's folders ---
 
 
-def test_folders_return_the_table_of_the_scenarios(culane, found, folder):
+def test_folders_return_the_table_of_the_scenarios(culane, detections, folder):
     root = culane.data_root
     scores = score_culane_folders(folder, root, f"{root}/list/test_split", size=SIZE, width=WIDTH)
     assert scores.images == 20
@@ -71,7 +71,7 @@ def test_folders_return_the_table_of_the_scenarios(culane, found, folder):
     assert scores.total == sum(scores.scenarios.values(), LaneCounts())
     # each image separately
     want = LaneCounts()
-    for index, lanes in enumerate(found):
+    for index, lanes in enumerate(detections):
         truth = culane.get_data_info(index)["gt_lanes"]
         rounded = [np.round(lane, 3) for lane in lanes]
         want += count_matches(truth, rounded, size=SIZE, width=WIDTH).counts
@@ -186,9 +186,9 @@ def sample_of(info, lanes):
     return sample
 
 
-def test_the_metric_equals_the_folders_scores(culane, found, folder):
+def test_the_metric_equals_the_folders_scores(culane, detections, folder):
     evaluator = Evaluator(CULaneMetric(SIZE, WIDTH))
-    rounded = [[np.round(lane, 3) for lane in lanes] for lanes in found]
+    rounded = [[np.round(lane, 3) for lane in lanes] for lanes in detections]
     samples = [sample_of(culane.get_data_info(index), lanes) for index, lanes in enumerate(rounded)]
     for start in range(0, len(samples), 3):
         evaluator.process(samples[start : start + 3])
@@ -198,10 +198,10 @@ def test_the_metric_equals_the_folders_scores(culane, found, folder):
     assert numbers == {f"culane/{name}": value for name, value in want.items()}
 
 
-def test_samples_that_a_sampler_repeats_count_once(culane, found):
+def test_samples_that_a_sampler_repeats_count_once(culane, detections):
     metric = CULaneMetric(SIZE, WIDTH)
     infos = [culane.get_data_info(index) for index in range(3)]
-    samples = [sample_of(info, lanes).to_dict() for info, lanes in zip(infos, found)]
+    samples = [sample_of(info, lanes).to_dict() for info, lanes in zip(infos, detections)]
     metric.process(None, [*samples, samples[0]])  # as with two processes of two samples each and three samples in total
     once = CULaneMetric(SIZE, WIDTH)
     once.process(None, samples)

@@ -48,8 +48,8 @@ def test_one_prediction_for_two_lanes_makes_fp_negative_but_not_f1():
 
 def test_pairs_are_as_many_as_possible():
     # the first prediction matches both lanes, the second only the first lane
-    truth, found = [line(600), line(615)], [line(610), line(590)]
-    assert one_to_one(found, truth, ROWS) == OneToOne(2, 0, 0)
+    truth, lanes = [line(600), line(615)], [line(610), line(590)]
+    assert one_to_one(lanes, truth, ROWS) == OneToOne(2, 0, 0)
 
 
 def test_with_more_than_four_lanes_one_miss_is_forgiven():

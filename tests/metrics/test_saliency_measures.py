@@ -71,7 +71,7 @@ SCENES = pytest.mark.parametrize(("prediction", "mask"), [s[1:] for s in scenes(
 @BOTH
 @SCENES
 def test_curves_are_those_of_a_pass_for_each_threshold(prediction, mask, protocol):
-    found = score_pair(prediction, mask, protocol, ALL).curves
+    curves = score_pair(prediction, mask, protocol, ALL).curves
     precision, recall, f_curve = formulas.f_curves(prediction, mask, protocol)
     want = {
         "Emeasure": formulas.e_curve(prediction, mask, protocol),
@@ -80,10 +80,10 @@ def test_curves_are_those_of_a_pass_for_each_threshold(prediction, mask, protoco
         "recall": recall,
         "false_positive_rate": formulas.false_positive_rates(prediction, mask, protocol),
     }
-    assert set(found) == set(want)
+    assert set(curves) == set(want)
     for name, values in want.items():
-        assert len(found[name]) == (256 if protocol == "pysod" else 255)
-        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-9, err_msg=name)
+        assert len(curves[name]) == (256 if protocol == "pysod" else 255)
+        np.testing.assert_allclose(curves[name], values, rtol=0, atol=1e-9, err_msg=name)
 
 
 @BOTH
@@ -113,7 +113,7 @@ def test_equal_to_py_sod_metrics():
 
     undefined = 0
     for _, prediction, mask in scenes():
-        found = score_pair(prediction, mask, "pysod", [*ALL, "Fmeasure_weighted"])
+        scores = score_pair(prediction, mask, "pysod", [*ALL, "Fmeasure_weighted"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tools = {name: getattr(py_sod_metrics, name)() for name in ("MAE", "Smeasure", "Emeasure", "Fmeasure")}
@@ -121,11 +121,11 @@ def test_equal_to_py_sod_metrics():
             for tool in tools.values():
                 tool.step(prediction, mask)
             want = {name: tool.get_results() for name, tool in tools.items()}
-        np.testing.assert_array_equal(found.curves["Emeasure"], want["Emeasure"]["em"]["curve"])
-        np.testing.assert_array_equal(found.curves["Fmeasure"], want["Fmeasure"]["fm"]["curve"])
-        np.testing.assert_array_equal(found.curves["precision"], want["Fmeasure"]["pr"]["p"])
-        np.testing.assert_array_equal(found.curves["recall"], want["Fmeasure"]["pr"]["r"])
-        numbers = found.numbers
+        np.testing.assert_array_equal(scores.curves["Emeasure"], want["Emeasure"]["em"]["curve"])
+        np.testing.assert_array_equal(scores.curves["Fmeasure"], want["Fmeasure"]["fm"]["curve"])
+        np.testing.assert_array_equal(scores.curves["precision"], want["Fmeasure"]["pr"]["p"])
+        np.testing.assert_array_equal(scores.curves["recall"], want["Fmeasure"]["pr"]["r"])
+        numbers = scores.numbers
         assert numbers["Emeasure_adaptive"] == pytest.approx(want["Emeasure"]["em"]["adp"], abs=1e-12)
         assert numbers["Fmeasure_adaptive"] == pytest.approx(want["Fmeasure"]["fm"]["adp"], abs=1e-12)
         assert numbers["MAE"] == pytest.approx(want["MAE"]["mae"], abs=1e-12)
@@ -222,10 +222,10 @@ def test_a_level_at_exactly_twice_the_mean_counts_as_the_tool_rounds_it():
         # `count` pixels one step up, one at `high`, the rest at `low`: the mean is half a step up.
         prediction = np.array([[low + step] * count + [high] + [low] * rest], np.uint8)
         mask = np.array([[255] * (count + 1) + [0] * rest], np.uint8)
-        found = score_pair(prediction, mask, "pysod", ["Emeasure", "Fmeasure"]).numbers
+        numbers = score_pair(prediction, mask, "pysod", ["Emeasure", "Fmeasure"]).numbers
         want = formulas.adaptive(prediction, mask)
-        assert (found["Emeasure_adaptive"], found["Fmeasure_adaptive"]) == pytest.approx(want, abs=1e-12)
-        included.append(found["Fmeasure_adaptive"] == pytest.approx(1))
+        assert (numbers["Emeasure_adaptive"], numbers["Fmeasure_adaptive"]) == pytest.approx(want, abs=1e-12)
+        included.append(numbers["Fmeasure_adaptive"] == pytest.approx(1))
     assert {True, False} == set(included)
 
 

@@ -116,12 +116,12 @@ def run_ranks(folder, *launcher):
 
 
 def test_two_processes_return_the_numbers_of_one(tmp_path):
-    found = run_ranks(tmp_path, *TWO)
-    assert [rank["share"] for rank in found] == [4, 4]  # one sample occurs in both
+    reports = run_ranks(tmp_path, *TWO)
+    assert [rank["share"] for rank in reports] == [4, 4]  # one sample occurs in both
     want = numbers_of([sample(index) for index in range(COUNT)], "gconet")
-    for rank in found:
+    for rank in reports:
         assert rank["numbers"] == pytest.approx(want, abs=1e-12)
-    assert sorted(found, key=lambda rank: len(rank["rows"]))[1]["rows"] == [f"{index}.png" for index in range(COUNT)]
+    assert sorted(reports, key=lambda rank: len(rank["rows"]))[1]["rows"] == [f"{index}.png" for index in range(COUNT)]
 
 
 # --- folders ---
@@ -147,15 +147,15 @@ def roots(tmp_path):
 
 @pytest.mark.parametrize("protocol", ["pysod", "gconet"])
 def test_folders_score_as_memory_does(roots, protocol):
-    found = score_folders(*roots, protocol, per_image=True)
+    report = score_folders(*roots, protocol, per_image=True)
     want = numbers_of([sample(index) for index in (0, 2, 3, 4)], protocol)
-    assert {f"sal/{name}": value for name, value in found.numbers.items()} == pytest.approx(want, abs=1e-12)
-    assert found.numbers["images"] == found.scores.images == 4
-    assert found.without_prediction == ("axe/1.png",)
-    assert found.without_mask == ("cup/0.png",)
-    assert list(found.per_image) == ["axe/0.png", "axe/2.png", "axe/3.png", "bus/4.png"]
-    scores = [pair.numbers["MAE"] for pair in found.per_image.values()]
-    assert found.numbers["MAE"] == pytest.approx(np.mean(scores), abs=1e-12)  # mean over images, not over groups
+    assert {f"sal/{name}": value for name, value in report.numbers.items()} == pytest.approx(want, abs=1e-12)
+    assert report.numbers["images"] == report.scores.images == 4
+    assert report.without_prediction == ("axe/1.png",)
+    assert report.without_mask == ("cup/0.png",)
+    assert list(report.per_image) == ["axe/0.png", "axe/2.png", "axe/3.png", "bus/4.png"]
+    scores = [pair.numbers["MAE"] for pair in report.per_image.values()]
+    assert report.numbers["MAE"] == pytest.approx(np.mean(scores), abs=1e-12)  # mean over images, not over groups
     assert score_folders(*roots, protocol).per_image == {}
 
 
@@ -201,10 +201,10 @@ def test_masks_of_a_group_may_be_one_tensor():
     """Images of one size are stacked, images of several sizes are a list."""
     maps = torch.rand(3, 7, 9, generator=torch.Generator().manual_seed(0))
     masks = (maps > 0.5).to(torch.uint8) * 255
-    found = []
+    values = []
     for truth in (masks, list(masks)):
         metric = SaliencyMetric()
         metric.process({}, [{"pred_map": list(maps), "gt_map": truth, "group": "cats"}])
-        found.append(metric.evaluate(1))
-    assert found[0] == found[1]
-    assert found[0]["sal/images"] == 3
+        values.append(metric.evaluate(1))
+    assert values[0] == values[1]
+    assert values[0]["sal/images"] == 3

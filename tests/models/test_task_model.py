@@ -24,9 +24,9 @@ def image(height, width, channels=3, seed=0, count=None):
 
 
 def sample(label=0, **meta):
-    found = TaskSample(metainfo=meta)
-    found.gt_label = torch.tensor(label)
-    return found
+    item = TaskSample(metainfo=meta)
+    item.gt_label = torch.tensor(label)
+    return item
 
 
 def classifier(**changes):
@@ -148,8 +148,8 @@ def test_three_modes():
     assert set(losses) == {"loss_cls"}
     losses["loss_cls"].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
-    found = model.eval()(**prepared, mode="predict")
-    assert [s.pred_score.shape for s in found] == [(4,), (4,)]
+    predictions = model.eval()(**prepared, mode="predict")
+    assert [s.pred_score.shape for s in predictions] == [(4,), (4,)]
     with pytest.raises(ConfigError, match="tensor, loss, predict, found 'train'"):
         model(**prepared, mode="train")
 
@@ -224,12 +224,12 @@ class SecondLook(nn.Module):
 def test_a_head_may_read_the_images_and_encode_others(mode):
     model = TaskModel(backbone=dict(type=Phrased), head=dict(type=SecondLook), auxiliary_head=dict(type=SecondLook))
     inputs, samples = torch.rand(2, 3, 4, 4), [sample(phrase="dog"), sample(phrase="cats")]
-    found = model(inputs, samples, mode=mode)
+    outputs = model(inputs, samples, mode=mode)
     seen, (again,) = model.head.seen[0]
     assert seen is inputs
     torch.testing.assert_close(again, 2 * model.extract_feat(inputs, samples)[0])
     assert len(model.auxiliary_head[0].seen) == (mode == "loss")
-    assert mode != "loss" or set(found) == {"loss", "aux.loss"}
+    assert mode != "loss" or set(outputs) == {"loss", "aux.loss"}
 
 
 class FormerLook(SecondLook):

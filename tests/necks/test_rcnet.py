@@ -57,9 +57,9 @@ def state_of(neck: RCNet) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in neck.state_dict().items()}
 
 
-def assert_equal_maps(found: Any, wanted: Any, tolerance: float = 1e-4) -> None:
-    assert len(found) == len(wanted)
-    for a, b in zip(found, wanted):
+def assert_equal_maps(maps: Any, wanted: Any, tolerance: float = 1e-4) -> None:
+    assert len(maps) == len(wanted)
+    for a, b in zip(maps, wanted):
         torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
 
 

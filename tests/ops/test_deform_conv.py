@@ -42,13 +42,13 @@ def make_inputs(geometry: tuple, moved: float, *, masked: bool = True) -> tuple[
 def test_equals_torchvision(geometry: tuple, moved: float, masked: bool) -> None:
     """Outputs and all gradients are equal; at unmoved positions, the gradient of an offset has two candidates."""
     tensors, settings = make_inputs(geometry, moved, masked=masked)
-    found = deform_conv2d(**tensors, **settings)
+    output = deform_conv2d(**tensors, **settings)
     wanted = torchvision.ops.deform_conv2d(
         tensors["x"], tensors["offset"], tensors["weight"], tensors["bias"], mask=tensors.get("mask"), **settings
     )
-    torch.testing.assert_close(found, wanted)
-    cotangent, inputs = torch.randn_like(found), list(tensors.values())
-    gradients = (torch.autograd.grad((out * cotangent).sum(), inputs) for out in (found, wanted))
+    torch.testing.assert_close(output, wanted)
+    cotangent, inputs = torch.randn_like(output), list(tensors.values())
+    gradients = (torch.autograd.grad((out * cotangent).sum(), inputs) for out in (output, wanted))
     for name, a, b in zip(tensors, *gradients):
         torch.testing.assert_close(a, b, msg=lambda text, name=name: f"{name}: {text}")
 
@@ -72,9 +72,9 @@ def test_float32_chooses_the_same_side_at_unmoved_positions() -> None:
     torch.manual_seed(0)
     x, offset = torch.randn(2, 4, 37, 53), torch.zeros(2, 18, 37, 53, requires_grad=True)
     weight, cotangent = torch.randn(3, 4, 3, 3), torch.randn(2, 3, 37, 53)
-    found = deform_conv2d(x, offset, weight, padding=1)
+    output = deform_conv2d(x, offset, weight, padding=1)
     wanted = torchvision.ops.deform_conv2d(x, offset, weight, padding=1)
-    a, b = (torch.autograd.grad((out * cotangent).sum(), offset)[0] for out in (found, wanted))
+    a, b = (torch.autograd.grad((out * cotangent).sum(), offset)[0] for out in (output, wanted))
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
     assert b.abs().max() > 1
 

@@ -49,14 +49,14 @@ def test_outputs_and_gradients_are_those_of_the_definition(batch, size, kernel, 
         for update_first in (True, False):
             inputs = draw(batch, *size, kernel, with_bias)
             options = dict(dim=dim, reverse=reverse, update_first=update_first)
-            expected, found = by_slices(*inputs, **options), pass_messages(*inputs, **options)
+            expected, result = by_slices(*inputs, **options), pass_messages(*inputs, **options)
             with torch.no_grad():
                 torch.testing.assert_close(pass_messages(*inputs, **options), expected, rtol=0, atol=1e-12)
-            torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+            torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
             wanted = [value for value in inputs if value is not None]
             given = torch.randn_like(expected)
             pairs = zip(
-                torch.autograd.grad(found, wanted, given),
+                torch.autograd.grad(result, wanted, given),
                 torch.autograd.grad(expected, wanted, given, allow_unused=True),
                 strict=True,
             )
@@ -131,8 +131,8 @@ def test_any_layout_has_the_same_result_and_is_kept(batch):
     for dim, reverse in DIRECTIONS:
         expected = by_slices(x, weight, dim=dim, reverse=reverse)
         for layout in layouts:
-            found = pass_messages(layout, weight, dim=dim, reverse=reverse)
-            torch.testing.assert_close(found, expected)
+            result = pass_messages(layout, weight, dim=dim, reverse=reverse)
+            torch.testing.assert_close(result, expected)
             assert torch.equal(layout, kept)
 
 
@@ -177,8 +177,8 @@ def test_can_be_recorded(batch):
 
 def test_a_list_of_slices_has_the_same_result():
     x, weight, bias = draw(2, 5, 6, 3, with_bias=True)
-    found = pass_messages_by_list(x, weight, bias, range(4, -1, -1), 2)
-    torch.testing.assert_close(found, pass_messages(x, weight, bias, dim=2, reverse=True))
+    result = pass_messages_by_list(x, weight, bias, range(4, -1, -1), 2)
+    torch.testing.assert_close(result, pass_messages(x, weight, bias, dim=2, reverse=True))
 
 
 @pytest.mark.parametrize(

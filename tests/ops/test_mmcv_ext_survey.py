@@ -65,7 +65,7 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 @cache
 def reach(thing: Callable | type) -> frozenset[str]:
     """Return extension functions that the code of a function, or of all methods of a class, can call."""
-    found: set[str] = set()
+    kinds: set[str] = set()
     seen: set[object] = set()
     waiting: list[Any] = [thing]
     while waiting:
@@ -77,9 +77,9 @@ def reach(thing: Callable | type) -> frozenset[str]:
         if isinstance(here, type):
             waiting += methods(here)
         elif isinstance(here, FunctionType):
-            found |= called_of_extension(here)
+            kinds |= called_of_extension(here)
             waiting += referred(here)
-    return frozenset(found)
+    return frozenset(kinds)
 
 
 def methods(kind: type) -> list[FunctionType]:
@@ -200,8 +200,8 @@ def build_on_meta(package: str, registry: Any, model_config: Any) -> Any:
 
 
 def classes_named(registry: Any, config: Any) -> set[type]:
-    found = [registry.get(kind) if isinstance(kind, str) else kind for kind in types_named(config)]
-    return {kind for kind in found if isinstance(kind, type)}
+    kinds = [registry.get(kind) if isinstance(kind, str) else kind for kind in types_named(config)]
+    return {kind for kind in kinds if isinstance(kind, type)}
 
 
 def reach_of_model(kinds: set[type], model_config: Any) -> set[str]:

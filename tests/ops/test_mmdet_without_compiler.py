@@ -181,13 +181,13 @@ def check_result(name: str, sample: DetDataSample, size: tuple[int, int]) -> Non
     if name.endswith("panoptic"):
         assert sample.pred_panoptic_seg.sem_seg.shape == (1, *size)
         return
-    found = sample.pred_instances
-    assert len(found) > 0
-    assert found.bboxes.isfinite().all()
-    assert found.scores.isfinite().all()
-    assert ((found.labels >= 0) & (found.labels < CLASSES)).all()
+    instances = sample.pred_instances
+    assert len(instances) > 0
+    assert instances.bboxes.isfinite().all()
+    assert instances.scores.isfinite().all()
+    assert ((instances.labels >= 0) & (instances.labels < CLASSES)).all()
     if name.startswith("mask"):
-        assert found.masks.shape[1:] == size
+        assert instances.masks.shape[1:] == size
 
 
 def test_no_compiled_code_is_used():

@@ -55,13 +55,13 @@ def test_every_implementation_is_the_definition(seed):
     weight = torch.randn_like(expected)
     gradients = torch.autograd.grad(expected, leaves, weight)
     for implementation in ("auto", "dense", "tiles"):
-        found = BY_AXES[len(kernel)](q, k, v, kernel, **options, implementation=implementation)
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-        for a, b in zip(torch.autograd.grad(found, leaves, weight), gradients, strict=True):
+        output = BY_AXES[len(kernel)](q, k, v, kernel, **options, implementation=implementation)
+        torch.testing.assert_close(output, expected, rtol=1e-9, atol=1e-9)
+        for a, b in zip(torch.autograd.grad(output, leaves, weight), gradients, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
         with torch.no_grad():
-            found = BY_AXES[len(kernel)](q, k, v, kernel, **options, implementation=implementation)
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+            output = BY_AXES[len(kernel)](q, k, v, kernel, **options, implementation=implementation)
+        torch.testing.assert_close(output, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.usefixtures("small_tiles")

@@ -31,17 +31,17 @@ def nodes(tree: ast.AST) -> Iterator[ast.AST]:
 @cache
 def imports() -> tuple[tuple[str, str, str, int], ...]:
     """Yield (module, module or name's module that it imports, name, line), at the top or inside functions."""
-    known, found = modules(), []
+    known, edges = modules(), []
     for module, path in known.items():
         for node in nodes(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                found += [(module, alias.name, "", node.lineno) for alias in node.names]
+                edges += [(module, alias.name, "", node.lineno) for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 assert not node.level, f"{path}:{node.lineno}: imports are absolute"
                 for alias in node.names:
                     inner = f"{node.module}.{alias.name}"
-                    found.append((module, inner if inner in known else str(node.module), alias.name, node.lineno))
-    return tuple(edge for edge in found if edge[1].partition(".")[0] == PACKAGE)
+                    edges.append((module, inner if inner in known else str(node.module), alias.name, node.lineno))
+    return tuple(edge for edge in edges if edge[1].partition(".")[0] == PACKAGE)
 
 
 def room(module: str) -> str:

@@ -31,8 +31,8 @@ class Evil:
         return os.mkdir, (str(self.path),)
 
 
-def same(found: dict, want: dict = STATE) -> bool:
-    return list(found) == list(want) and all(torch.equal(found[key], want[key]) for key in want)
+def same(values: dict, want: dict = STATE) -> bool:
+    return list(values) == list(want) and all(torch.equal(values[key], want[key]) for key in want)
 
 
 @pytest.fixture
@@ -66,11 +66,11 @@ def test_a_whole_mmengine_checkpoint_needs_no_trust(tmp_path):
         "rng": {"numpy": np.random.RandomState(0).get_state()[1], "flags": np.array([True, False])},
     }
     torch.save(checkpoint, tmp_path / "a.pth")
-    found = read_checkpoint(tmp_path / "a.pth")
-    assert found["message_hub"]["log_scalars"]["loss"].mean() == 2.0
-    assert found["meta"]["when"] == 2.5
-    np.testing.assert_array_equal(found["rng"]["numpy"], checkpoint["rng"]["numpy"])
-    assert class_names_of(found) == ("a", "b")
+    state = read_checkpoint(tmp_path / "a.pth")
+    assert state["message_hub"]["log_scalars"]["loss"].mean() == 2.0
+    assert state["meta"]["when"] == 2.5
+    np.testing.assert_array_equal(state["rng"]["numpy"], checkpoint["rng"]["numpy"])
+    assert class_names_of(state) == ("a", "b")
 
 
 def test_names_that_numpy_1_wrote(tmp_path):

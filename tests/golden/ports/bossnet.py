@@ -87,19 +87,19 @@ def _build(constructor: Mapping[str, Any]) -> tuple[BossNet, str]:
 
 def _forward(net: BossNet, classifier: nn.Module, image: Tensor) -> dict[str, Tensor]:
     stem = net.stem(image)
-    found = {"maxpool": stem}
+    outputs = {"maxpool": stem}
     for stage in range(1, 5):
         stem = getattr(net, f"layer{stage}")(stem)
-        found[f"layer{stage}"] = stem
-    return found | {"logits": classifier(stem.mean((2, 3)))}
+        outputs[f"layer{stage}"] = stem
+    return outputs | {"logits": classifier(stem.mean((2, 3)))}
 
 
 def _train_step(net: BossNet, classifier: nn.Module, image: Tensor, case: Mapping[str, Any]) -> Arrays:
-    found = _forward(net, classifier, image)
-    loss = F.cross_entropy(found["logits"], torch.tensor(case["labels"]))
+    outputs = _forward(net, classifier, image)
+    loss = F.cross_entropy(outputs["logits"], torch.tensor(case["labels"]))
     loss.backward()
     parameters = dict(net.named_parameters()) | {f"fc.{name}": value for name, value in classifier.named_parameters()}
-    arrays = _thinned(found, case)
+    arrays = _thinned(outputs, case)
     arrays["loss"] = loss.detach()[None].numpy()
     arrays["grad_norms"] = torch.stack([parameters[name].grad.norm() for name in case["grad_keys"]]).numpy()
     buffers = dict(net.named_buffers())
@@ -113,11 +113,11 @@ def _train_step(net: BossNet, classifier: nn.Module, image: Tensor, case: Mappin
 def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
     """Return evenly spaced channels of each map, in the number that the case keeps."""
     kept = {entry["name"]: entry["shape"][1] for entry in case["outputs"] if len(entry["shape"]) > 1}
-    found = {}
+    outputs = {}
     for name, x in maps.items():
         step = max(1, x.shape[1] // kept.get(name, x.shape[1]))
-        found[name] = x.detach()[:, ::step].numpy()
-    return found
+        outputs[name] = x.detach()[:, ::step].numpy()
+    return outputs
 
 
 # --------------------------------------------------------------------------- search
@@ -140,12 +140,12 @@ def _run_supernet(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arr
     state = reference_state(case | {"state": [entry for entry in case["state"] if entry[0] in theirs]})
     used.load_state_dict(convert_supernet(state), assign=True)
     used.eval()
-    found, x = {}, torch.from_numpy(arrays["input:image"])
+    outputs, x = {}, torch.from_numpy(arrays["input:image"])
     with torch.no_grad():
         for block, path in enumerate(paths):
             x = used.run_block(x, block, path, paths[:block])
-            found[f"block{block}"] = x
-    return _thinned(found, case)
+            outputs[f"block{block}"] = x
+    return _thinned(outputs, case)
 
 
 def _run_paths(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:

@@ -43,8 +43,8 @@ def _run_connectivity(arrays: Mapping[str, np.ndarray]) -> Arrays:
     terms = ConnectivityLoss("bicon", dice_dims="column")(logits, mask)
     total = torch.stack(list(terms.values())).sum()
     total.backward()
-    found = {_STORED[name]: term.detach() / _WEIGHTS[name] for name, term in terms.items()}
-    found |= {
+    losses = {_STORED[name]: term.detach() / _WEIGHTS[name] for name, term in terms.items()}
+    losses |= {
         "conn_target": cube,
         "conn_target_2class": mask_to_connectivity(torch.cat([mask, 1 - mask], 1)),
         "bilateral_votes": votes,
@@ -54,7 +54,7 @@ def _run_connectivity(arrays: Mapping[str, np.ndarray]) -> Arrays:
         "isolated_salient_pixels": ((mask[:, 0] != 0) & ~cube.any(1)).sum(),
         "dconn_max_abs_diff_to_bicon": (_votes_by_loop(logits.detach().sigmoid()) - votes).abs().max(),
     }
-    return {name: value.numpy() for name, value in found.items()}
+    return {name: value.numpy() for name, value in losses.items()}
 
 
 def _votes_by_loop(prob: torch.Tensor) -> torch.Tensor:

@@ -61,11 +61,11 @@ def _run_hmode(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Arr
         raise AssertionError(f"parameters: expected {case['parameters']}")
     images, target = torch.from_numpy(arrays["input:img"]), _target(arrays["input:gt"]) / model.head.log_para
     feats = model.extract_feat(images)
-    found = _forward(model, feats)
+    outputs = _forward(model, feats)
     samples = [TaskSample(metainfo=dict(batch_input_shape=target.shape[1:])) for _ in target]
-    terms = _objective(model.head, found["outputs"], target, samples)
+    terms = _objective(model.head, outputs["outputs"], target, samples)
     gradients = _gradients(case, model, terms, dict(zip(theirs, convert_model(theirs), strict=True)))
-    stored = _stored_outputs(found, images.shape[2:]) | terms | gradients
+    stored = _stored_outputs(outputs, images.shape[2:]) | terms | gradients
     return {name: value.detach().numpy() for name, value in stored.items()}
 
 
@@ -85,17 +85,17 @@ def _forward(model: TaskModel, feats: tuple[Tensor, ...]) -> dict[str, Any]:
     return {"outputs": outputs, "feats": feats, "decoded": decoded, "experts": experts}
 
 
-def _stored_outputs(found: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Tensor]:
-    outputs = found["outputs"]
+def _stored_outputs(tensors: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Tensor]:
+    outputs = tensors["outputs"]
     full = torch.nn.functional.interpolate(outputs["maps"], size=tuple(size), mode="nearest")
     stored = {
         f"density{at}": each for at, each in enumerate(full[:, :, ::_STORED_STRIDE, ::_STORED_STRIDE].split(1, 1))
     }
     stored |= {"amp": outputs["attention"], "count": full.sum((2, 3)).T / 100}
     stored |= {"feat:gating1": outputs["pair_gates"].flatten(1, 2), "feat:gating2": outputs["mixture_gates"]}
-    stored |= {f"feat:features{at}": _thinned(each) for at, each in enumerate(found["feats"], start=3)}
-    stored |= {f"feat:de_pred{at}": _thinned(each) for at, each in enumerate(found["decoded"], start=1)}
-    return stored | {f"feat:head{at}": each for at, each in enumerate(found["experts"], start=1)}
+    stored |= {f"feat:features{at}": _thinned(each) for at, each in enumerate(tensors["feats"], start=3)}
+    stored |= {f"feat:de_pred{at}": _thinned(each) for at, each in enumerate(tensors["decoded"], start=1)}
+    return stored | {f"feat:head{at}": each for at, each in enumerate(tensors["experts"], start=1)}
 
 
 def _thinned(feat: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ def _gradients(
     case: Mapping[str, Any], model: TaskModel, terms: Mapping[str, Tensor], ours: Mapping[str, str]
 ) -> dict[str, Tensor]:
     """Return gradients of the parameters in output names ``grad_<total>:<their name>``, or sums of absolute values."""
-    parameters, found = dict(model.named_parameters()), {}
+    parameters, named = dict(model.named_parameters()), {}
     totals = {"release": terms["total_release"], "with_relative": terms["total_with_relative"]}
     for which, total in totals.items():
         pattern = re.compile(rf"grad_{which}(_abssum)?:(.+)")
@@ -134,8 +134,8 @@ def _gradients(
             continue
         gradients = torch.autograd.grad(total, [parameters[ours[match[2]]] for match in wanted], retain_graph=True)
         for match, gradient in zip(wanted, gradients, strict=True):
-            found[match[0]] = gradient.abs().sum() if match[1] else gradient
-    return found
+            named[match[0]] = gradient.abs().sum() if match[1] else gradient
+    return named
 
 
 # --------------------------------------------------------------------------- density maps
@@ -166,11 +166,11 @@ def _run_density_maps(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
 
 def _kernels(case: Mapping[str, Any]) -> Arrays:
     """``gauss_9x15_s4``: 9 rows, 15 columns, sigma 4."""
-    found = {}
+    kernels = {}
     for entry in case["outputs"]:
         if match := re.fullmatch(r"gauss_(\d+)x(\d+)_s([\d.]+)", entry["name"]):
-            found[entry["name"]] = gaussian_kernel(int(match[1]), int(match[2]), float(match[3]))
-    return found
+            kernels[entry["name"]] = gaussian_kernel(int(match[1]), int(match[2]), float(match[3]))
+    return kernels
 
 
 # --------------------------------------------------------------------------- metrics

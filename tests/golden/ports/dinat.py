@@ -46,14 +46,14 @@ def _run_operator(case: dict[str, Any], arrays: Mapping[str, np.ndarray], *, hea
     options["rpb"] = leaves.get("rpb")
     out = _BY_AXES[q.ndim - 3](q, k, v, tuple(built["kernel_size"]), **options)
     shown = out.movedim(-2, 1) if heads_first else out
-    found = {"out": shown.detach()}
+    outputs = {"out": shown.detach()}
     if heads_first:
         weights = attention_weights(q, k, tuple(built["kernel_size"]), **options)
-        found["attn_weights"] = weights.movedim(-2, 1).detach()
+        outputs["attn_weights"] = weights.movedim(-2, 1).detach()
     if trains:
         gradients = torch.autograd.grad(shown, list(leaves.values()), given["grad_out"])
-        found |= {f"grad_{name}": gradient for name, gradient in zip(leaves, gradients)}
-    return {name: value.numpy() for name, value in found.items()}
+        outputs |= {f"grad_{name}": gradient for name, gradient in zip(leaves, gradients)}
+    return {name: value.numpy() for name, value in outputs.items()}
 
 
 # --------------------------------------------------------------------------- networks
@@ -71,14 +71,14 @@ def _run_backbone(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arr
 def _run_classifier(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     state = reference_state(case)
     net = _loaded(case, state, (_STAGES - 1,))
-    found: dict[str, Tensor] = {}
-    net.patch_embed.register_forward_hook(_keeping(found, "embed"))
+    outputs: dict[str, Tensor] = {}
+    net.patch_embed.register_forward_hook(_keeping(outputs, "embed"))
     for stage, level in enumerate(net.levels, start=1):
-        level.blocks[-1].register_forward_hook(_keeping(found, f"stage{stage}"))
+        level.blocks[-1].register_forward_hook(_keeping(outputs, f"stage{stage}"))
     (last,) = net(torch.from_numpy(arrays["input:image"]))
     head = convert_classifier(state)
-    found["logits"] = torch.nn.functional.linear(last.mean((2, 3)), head["weight"], head["bias"])
-    return _thinned(found, case)
+    outputs["logits"] = torch.nn.functional.linear(last.mean((2, 3)), head["weight"], head["bias"])
+    return _thinned(outputs, case)
 
 
 def _loaded(case: Mapping[str, Any], state: Mapping[str, Tensor], out_indices: tuple[int, ...]) -> DiNAT:
@@ -91,9 +91,9 @@ def _loaded(case: Mapping[str, Any], state: Mapping[str, Tensor], out_indices: t
     return net.eval()
 
 
-def _keeping(found: dict[str, Tensor], name: str) -> Any:
+def _keeping(outputs: dict[str, Tensor], name: str) -> Any:
     def keep(module: Any, inputs: Any, output: Tensor) -> None:
-        found[name] = output.permute(0, 3, 1, 2)
+        outputs[name] = output.permute(0, 3, 1, 2)
 
     return keep
 
@@ -101,8 +101,8 @@ def _keeping(found: dict[str, Tensor], name: str) -> Any:
 def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
     """Return evenly spaced channels of each map, in the number that the case keeps."""
     kept = {entry["name"]: entry["shape"][1] for entry in case["outputs"]}
-    found = {}
+    outputs = {}
     for name in kept:
         step = max(1, maps[name].shape[1] // kept[name])
-        found[name] = maps[name][:, ::step].numpy()
-    return found
+        outputs[name] = maps[name][:, ::step].numpy()
+    return outputs

@@ -81,7 +81,7 @@ def _as_tensorflow(variable: str, value: Tensor) -> Tensor:
 def _build(constructor: Mapping[str, Any], variant: str) -> NASNet:
     unknown = set(constructor) - set(ARGUMENTS) - OTHER_ARGUMENTS
     if unknown:
-        raise LookupError(f"nasnet: expected constructor arguments that the port knows, found {sorted(unknown)}")
+        raise LookupError(f"nasnet: expected constructor arguments that the port supports, found {sorted(unknown)}")
     options = {ours: constructor[theirs] for theirs, ours in ARGUMENTS.items() if theirs in constructor}
     if "penultimate_filters" in constructor:
         options["filters"] = constructor["penultimate_filters"] // LAST_CHANNELS
@@ -123,14 +123,14 @@ def _recorded_maps(net: NASNet) -> Iterator[dict[str, Tensor]]:
             hook.remove()
 
 
-def _by_their_names(found: Mapping[str, Tensor], case: Mapping[str, Any]) -> dict[str, Tensor]:
-    last = max(int(name.removeprefix("cell_")) for name in found if name.removeprefix("cell_").isdecimal())
-    stem = "cell_stem_1" if "cell_stem_1" in found else "conv0"
-    by_tensorflow = {name.title(): x for name, x in found.items()} | {"Stem": found[stem]}
+def _by_their_names(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> dict[str, Tensor]:
+    last = max(int(name.removeprefix("cell_")) for name in maps if name.removeprefix("cell_").isdecimal())
+    stem = "cell_stem_1" if "cell_stem_1" in maps else "conv0"
+    by_tensorflow = {name.title(): x for name, x in maps.items()} | {"Stem": maps[stem]}
     return (
-        {_ported(name, last + 1, case): x for name, x in found.items()}
+        {_ported(name, last + 1, case): x for name, x in maps.items()}
         | by_tensorflow
-        | {"features": found[f"cell_{last}"]}
+        | {"features": maps[f"cell_{last}"]}
     )
 
 

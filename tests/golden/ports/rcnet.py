@@ -48,9 +48,13 @@ def _evaluate(neck: RCNet, feats: list[Tensor]) -> Arrays:
     mixed = neck.CSN.msm(neck.CSN.on_grid(fused))
     spatial, scale = neck.CSN.contexts(mixed)
     stages = {"c": levels, "revfp_p": fused, "p": neck(feats)}
-    found = {f"{stage}{i}": x for stage, maps in stages.items() for i, x in enumerate(maps, start=3)}
-    found |= {"csn_msm": torch.stack(mixed, 1), "csn_spatial_context": spatial[None], "csn_scale_context": scale[None]}
-    return {name: value.numpy() for name, value in found.items()}
+    outputs = {f"{stage}{i}": x for stage, maps in stages.items() for i, x in enumerate(maps, start=3)}
+    outputs |= {
+        "csn_msm": torch.stack(mixed, 1),
+        "csn_spatial_context": spatial[None],
+        "csn_scale_context": scale[None],
+    }
+    return {name: value.numpy() for name, value in outputs.items()}
 
 
 def _train_step(neck: RCNet, feats: list[Tensor], case: Mapping[str, Any]) -> Arrays:
@@ -60,9 +64,9 @@ def _train_step(neck: RCNet, feats: list[Tensor], case: Mapping[str, Any]) -> Ar
     loss = torch.stack([F.mse_loss(x, torch.from_numpy(target)) for x, target in zip(outs, targets)]).sum()
     loss.backward()
     gradients = {name: value.grad for name, value in neck.named_parameters() if value.grad is not None}
-    found = {f"p{i}": x.detach() for i, x in enumerate(outs, start=3)}
-    found |= {f"grad:{name}": gradient for name, gradient in gradients.items()}
-    found |= {f"buffer_after:{name}": value for name, value in neck.named_buffers()}
-    found["loss"] = loss.detach()[None]
-    found["grad_norm"] = torch.stack([gradients[name].norm() for name in case.get("grad_norm_order", gradients)])
-    return {name: value.numpy() for name, value in found.items()}
+    outputs = {f"p{i}": x.detach() for i, x in enumerate(outs, start=3)}
+    outputs |= {f"grad:{name}": gradient for name, gradient in gradients.items()}
+    outputs |= {f"buffer_after:{name}": value for name, value in neck.named_buffers()}
+    outputs["loss"] = loss.detach()[None]
+    outputs["grad_norm"] = torch.stack([gradients[name].norm() for name in case.get("grad_norm_order", gradients)])
+    return {name: value.numpy() for name, value in outputs.items()}

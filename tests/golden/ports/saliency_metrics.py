@@ -37,7 +37,7 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     """Compute every output of both tools."""
     if not case["name"].startswith("suite"):
         raise LookupError(f"saliency_metrics: expected suite*, found {case['name']!r}")
-    found: Arrays = {}
+    outputs: Arrays = {}
     for tool, (protocol, measures) in TOOLS.items():
         pairs = {
             name: score_pair(arrays[f"input:pred:{name}"], arrays[f"input:gt:{name}"], protocol, measures)
@@ -47,17 +47,17 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
         for name in case["dataset_pairs"]:
             whole.add(pairs[name])
         columns = case["columns"][tool]
-        found[f"{tool}_per_pair"] = np.array([_row(pairs[name], columns) for name in case["pairs"]])
-        found[f"{tool}_dataset"] = _row(whole, columns)
-        found[f"{tool}_dataset_E_curve"] = whole.curve("Emeasure")
-        found[f"{tool}_dataset_F_curve"] = whole.curve("Fmeasure")
+        outputs[f"{tool}_per_pair"] = np.array([_row(pairs[name], columns) for name in case["pairs"]])
+        outputs[f"{tool}_dataset"] = _row(whole, columns)
+        outputs[f"{tool}_dataset_E_curve"] = whole.curve("Emeasure")
+        outputs[f"{tool}_dataset_F_curve"] = whole.curve("Fmeasure")
         for name, column in case.get("nan_in_reference", {}).get(f"{tool}_per_pair", []):
             at = case["pairs"].index(name), columns.index(column)
-            found[f"{tool}_per_pair"][at] = _blank(found[f"{tool}_per_pair"][at], column, pairs[name])
+            outputs[f"{tool}_per_pair"][at] = _blank(outputs[f"{tool}_per_pair"][at], column, pairs[name])
         for column in np.ravel(case.get("nan_in_reference", {}).get(f"{tool}_dataset", [])).tolist():
             at = columns.index(column)
-            found[f"{tool}_dataset"][at] = _blank(found[f"{tool}_dataset"][at], column, whole)
-    return found
+            outputs[f"{tool}_dataset"][at] = _blank(outputs[f"{tool}_dataset"][at], column, whole)
+    return outputs
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | None:
