@@ -202,14 +202,14 @@ def classifier_of(state: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:
 
 
 def require_classifier(found: Mapping[str, Tensor], names: str) -> None:
-    """Pass only ``weight`` and ``bias``.
+    """Raise an error unless a classifier consists of ``weight`` and ``bias``.
 
     Args:
-        found: a classifier's tensors.
-        names: what the file calls them, for the error.
+        found: tensors of the classifier by name.
+        names: names of the tensors in the file, for the error.
 
     Raises:
-        CheckpointError: there are others, or none.
+        CheckpointError: a tensor is missing, or there are other tensors.
     """
     if set(found) != {"weight", "bias"}:
         raise CheckpointError(
@@ -221,13 +221,13 @@ def require_classifier(found: Mapping[str, Tensor], names: str) -> None:
 
 
 def stated_variant(variant: str | None, by_file: str | None, file_name: str | None, system: str = "") -> str | None:
-    """The variant that was named or that the file's name says, None for neither.
+    """Return the variant that the caller or the file's name states, or None if neither states one.
 
     Args:
-        variant: as named.
-        by_file: what the file's name says.
-        file_name: where the checkpoint came from.
-        system: stands before the variant in the error, ``BossNet-``.
+        variant: stated by the caller.
+        by_file: stated by the file's name.
+        file_name: name of the checkpoint's file, for the error.
+        system: prefix of the variant in the error, such as ``BossNet-``.
 
     Raises:
         CheckpointError: the two differ.
@@ -237,7 +237,7 @@ def stated_variant(variant: str | None, by_file: str | None, file_name: str | No
             "checkpoint",
             expected=f"{system}{variant}",
             found=f"a file called {file_name}, of {by_file}",
-            advice="name the variant that the file is of",
+            advice="give the variant of the file",
         )
     return variant or by_file
 
