@@ -1,4 +1,4 @@
-"""Equality of numbers that two orders of summation give."""
+"""Equality of numbers up to the order of summation."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from torch import Tensor
 from visionzoo.structures.detections import Detections
 
 EPS = torch.finfo(torch.float32).eps
-LAST_BITS = 16 * EPS  # of a score in [0, 1]: what a few hundred additions leave, eps * sqrt(n)
+LAST_BITS = 16 * EPS  # for scores in [0, 1]: the error of a few hundred additions, eps * sqrt(n)
 
 
 def rounding(values: Tensor, additions: int) -> float:
-    """Largest difference that rounding alone explains between two orders of the same float32 sums.
+    """Return the largest difference that rounding can cause between two orders of the same float32 sums.
 
-    Rounding errors of a sum behave as a random walk: after n additions the error is about ``eps * sqrt(n)`` of the
-    largest intermediate value, for which the largest output stands.
+    Rounding errors of a sum behave like a random walk: after n additions the error is about ``eps * sqrt(n)`` of the
+    largest intermediate value. The largest output approximates that value.
     """
     return EPS * additions**0.5 * float(values.abs().max())
 
 
 def assert_close_up_to_rounding(values: Tensor, expected: Tensor, additions: int) -> None:
-    """``additions``: terms that are summed for one output, over all layers or steps in a row."""
+    """Compare outputs; ``additions`` is the number of terms summed for one output, over all layers or steps."""
     torch.testing.assert_close(values, expected, rtol=0, atol=rounding(expected, additions))
 
 
 def assert_same_objects(first: Detections, second: Detections, atol: float = 1e-4) -> None:
-    """The same boxes, labels and scores within ``atol`` (pixels, probability), as sets.
+    """Compare boxes, labels and scores as sets, within ``atol`` (pixels, probability).
 
-    Boxes may swap places. A model keeps a fixed number of boxes, so at the lowest score a box may replace another, but
-    only if rounding alone separates their scores.
+    Boxes may swap places. A model keeps a fixed number of boxes, so at the lowest score one box may replace another,
+    but only if their scores differ by no more than rounding.
     """
     assert len(first) == len(second)
     left = list(range(len(second)))

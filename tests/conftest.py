@@ -1,4 +1,4 @@
-"""Options of the whole suite, which are read before any test folder is, and what every test starts from."""
+"""Options of the whole suite, which must be read before any test folder, and the initial state of every test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_scope_of_an_earlier_test() -> None:
-    """mmengine keeps the scope of the newest run for the whole process; names are looked for in ours."""
+    """Remove the scope of the newest run, which mmengine keeps for the whole process; names are looked up in ours."""
     registry = sys.modules.get("mmengine.registry")
     if registry is not None:
         scopes = registry.DefaultScope._instance_dict

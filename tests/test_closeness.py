@@ -1,4 +1,4 @@
-"""The comparisons themselves: what is equal up to rounding passes, everything else fails."""
+"""The comparisons themselves: values that are equal up to rounding pass, everything else fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from closeness import LAST_BITS, assert_close_up_to_rounding, assert_same_object
 
 from visionzoo.structures.detections import Detections
 
-# As close together as the scores of an untrained detector.
+# As close as the scores of an untrained detector.
 FOUND = Detections(
     boxes=np.array([[10, 10, 20, 20], [30, 10, 40, 20], [50, 10, 60, 20]], np.float32),
     scores=np.array([0.01042, 0.01039, 0.01034], np.float32),

@@ -1,7 +1,7 @@
-"""A small search in a process of its own: ``bossnas_process.py WORK_DIR [kill STEP]``.
+"""Run a small search in its own process: ``bossnas_process.py WORK_DIR [kill STEP]``.
 
-With ``kill`` it ends by SIGKILL when the given step of all its steps (from 0) begins. Prints, per process, the
-search's result and a checksum of all weights as JSON.
+With ``kill``, the process ends by SIGKILL when its step STEP begins (counted from 0 in this process). Each process
+prints the result of the search and a checksum of all weights as JSON.
 """
 
 from __future__ import annotations
@@ -39,11 +39,16 @@ def main() -> None:
     share = 8 // int(os.environ.get("WORLD_SIZE", "1"))
     settings = small_settings(Path(work_dir), batch_size=share, update_interval=3, checkpoint_every=1)
     images = random_images(16)
-    found = run_search(settings, train_images=images, val_images=images)
+    outcome = run_search(settings, train_images=images, val_images=images)
     weights = hashlib.sha256()
     for name, value in sorted(seen["pair"].named_parameters()):
         weights.update(name.encode() + value.detach().numpy().tobytes())
-    result = {"best": found.best_paths, "losses": found.losses, "weights": weights.hexdigest(), "steps": seen["steps"]}
+    result = {
+        "best": outcome.best_paths,
+        "losses": outcome.losses,
+        "weights": weights.hexdigest(),
+        "steps": seen["steps"],
+    }
     print(json.dumps(result) + "\n", end="", flush=True)
     distributed.stop()
 

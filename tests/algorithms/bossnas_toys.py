@@ -1,4 +1,4 @@
-"""Small searches that tests share."""
+"""Small searches that several tests use."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from visionzoo.algorithms.bossnas import (
     SiamesePair,
 )
 
-# A supernet of the same shape as the paper's, an eighth as wide, for images of 64 pixels.
+# The paper's supernet with an eighth of its width, for images of 64 pixels.
 NARROW: dict[str, Any] = {"image_size": 64, "width": 8, "head_dim": 8}
 
 
 def random_images(count: int, side: int = 64) -> list[np.ndarray]:
-    """Noise in colour, each image of another mean."""
+    """Return images of coloured noise; each image has a different mean."""
     draw = np.random.default_rng(0)
     return [
         np.clip(draw.normal(draw.uniform(40, 210, 3), 40, (side, side, 3)), 0, 255).astype(np.uint8)
@@ -32,7 +32,7 @@ def random_images(count: int, side: int = 64) -> list[np.ndarray]:
 
 
 def small_settings(work_dir: Path, **changes: Any) -> SearchSettings:
-    """Two blocks of two epochs over 16 images: seconds."""
+    """Return settings of two blocks of two epochs over 16 images, which take seconds."""
     settings = dict(
         blocks=2, epochs=2, rate_every=2, paths=2, views=2, batch_size=8, update_interval=1, lr=1.0, warmup_epochs=0,
         projector_width=16, projection=16, rating_batch_size=8, rating_images=8, space_options=NARROW,
@@ -41,7 +41,7 @@ def small_settings(work_dir: Path, **changes: Any) -> SearchSettings:
 
 
 def narrow_pair(block: int = 0, **options: Any) -> SiamesePair:
-    """Two branches behind ``block`` with equal weights, every norm's scale and shift drawn anew."""
+    """Return two branches up to ``block`` with equal weights and random scales and shifts of all norms."""
     online, target = HyTraSupernet(**NARROW, **options).build_all(), HyTraSupernet(**NARROW, **options).build_all()
     torch.manual_seed(1)
     shuffle_norms(online)
@@ -52,7 +52,7 @@ def narrow_pair(block: int = 0, **options: Any) -> SiamesePair:
 
 
 def shuffle_norms(module: nn.Module) -> None:
-    """Scales around 1 and shifts around 0, so that no op is its shortcut alone."""
+    """Draw scales around 1 and shifts around 0, so that no op equals its shortcut."""
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             nn.init.uniform_(part.weight, 0.5, 1.5)

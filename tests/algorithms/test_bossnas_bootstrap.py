@@ -1,4 +1,4 @@
-"""The arithmetic of a training step, of LARS, of the moving target and of the rating."""
+"""Arithmetic of a training step, of LARS, of the moving target and of the rating."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def test_ensemble_is_the_mean_of_directions() -> None:
     assert (ensemble(told).norm(dim=1) < 0.999).all()
 
 
-def test_each_side_is_told_the_others_ensemble() -> None:
+def test_each_side_learns_the_others_ensemble() -> None:
     a, b, target_a, target_b = torch.randn(4, 6, 5)
-    found = path_loss(nn.Identity(), a, b, target_a, target_b)
-    assert found == pytest.approx(float(latent_loss(a, target_b) + latent_loss(b, target_a)), abs=1e-6)
+    loss = path_loss(nn.Identity(), a, b, target_a, target_b)
+    assert loss == pytest.approx(float(latent_loss(a, target_b) + latent_loss(b, target_a)), abs=1e-6)
 
 
 def test_paths_see_their_own_views() -> None:
-    """Path k of side A sees view k, of side B view 3 + k; the target's ensemble is over all of them."""
+    """Path k of side A sees view k, path k of side B view 3 + k; the target's ensemble is the mean over all paths."""
     pair, views = narrow_pair().train(), random_views()
     told_a, told_b = pair.targets(views, 0, PATHS, [], draw())
     expected = [
@@ -180,7 +180,7 @@ def test_target_follows_by_the_formula() -> None:
 
 
 def test_a_lazy_target_is_the_whole_target() -> None:
-    """An op that no path has used is in both branches what it began as, so that making it late changes nothing."""
+    """An op that no path has used has its initial weights in both branches, so creating it late changes nothing."""
     whole, lazy = narrow_pair(), None
     online, target = HyTraSupernet(**NARROW), HyTraSupernet(**NARROW)
     whole.online.supernet.load_state_dict(HyTraSupernet(**NARROW).build_all().state_dict())
@@ -199,9 +199,9 @@ def test_a_lazy_target_is_the_whole_target() -> None:
 
 def test_rate_and_momentum_follow_cosines(tmp_path: Path) -> None:
     settings = small_settings(tmp_path, epochs=4, lr=2.0, warmup_epochs=1)
-    found = [learning_rate(settings, step, 10) for step in (0, 5, 10, 19, 20, 39)]
+    rates = [learning_rate(settings, step, 10) for step in (0, 5, 10, 19, 20, 39)]
     late = [1 + math.cos(math.pi * epoch / 4) for epoch in (1, 1, 2, 3)]
-    assert found == pytest.approx([2e-4, 2 * (1 - 0.5 * (1 - 1e-4)), *late])
+    assert rates == pytest.approx([2e-4, 2 * (1 - 0.5 * (1 - 1e-4)), *late])
     assert [target_momentum(0.99, progress) for progress in (0, 0.5, 1)] == pytest.approx([0.99, 0.995, 1])
 
 
@@ -210,7 +210,7 @@ def test_rate_and_momentum_follow_cosines(tmp_path: Path) -> None:
 
 @torch.no_grad()
 def rate_slowly(pair: SiamesePair, block: int, paths: list, best: list, bn_views: Tensor, batches: list) -> dict:
-    """As the authors' code does it: everything again for every path and every batch, from the image."""
+    """Rate like the authors' code: compute every path and every batch again from the image."""
     told: dict = {path: [] for path in paths}
     centres = []
     for views in batches:
@@ -244,22 +244,22 @@ def rate_slowly(pair: SiamesePair, block: int, paths: list, best: list, bn_views
 @pytest.mark.parametrize(("block", "best"), [(0, []), (1, [(5, 4, 3, 3)])])
 def test_rating_is_the_authors_rating(block: int, best: list) -> None:
     pair = narrow_pair(block)
-    for value in pair.online.parameters():  # branches that differ
+    for value in pair.online.parameters():  # make the branches differ
         value.data += 0.02 * torch.randn_like(value)
     paths = pair.online.supernet.candidates(block, best)[::9]
     batches = [random_views(size, 1) for size in (4, 3)]
     bn_views = random_views(6, 2)
     slowly = rate_slowly(pair, block, paths, best, bn_views, batches)
-    found = rate_paths(pair, block, paths, best, bn_views, batches)
-    assert list(found) == paths
-    assert found == pytest.approx(slowly, abs=2e-4)
-    assert max(found.values()) - min(found.values()) > 1e-2
+    ratings = rate_paths(pair, block, paths, best, bn_views, batches)
+    assert list(ratings) == paths
+    assert ratings == pytest.approx(slowly, abs=2e-4)
+    assert max(ratings.values()) - min(ratings.values()) > 1e-2
 
 
-def test_rating_leaves_the_pair_as_it_was() -> None:
+def test_rating_leaves_the_pair_unchanged() -> None:
     pair = narrow_pair().train()
     for supernet in (pair.online.supernet, pair.target.supernet):
-        supernet.keep_path(0, PATHS[0])  # what the rating makes anew is left as new
+        supernet.keep_path(0, PATHS[0])  # the rating must not change ops that it creates
     rate_paths(pair, 0, PATHS, [], random_views(4, 1), [random_views(4, 1)])
     norms = [part for part in pair.modules() if isinstance(part, _BatchNorm)]
     assert all(norm.training and norm.momentum == 0.1 for norm in norms)

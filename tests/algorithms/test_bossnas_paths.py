@@ -1,4 +1,4 @@
-"""Paths, what they spell, the files they are kept in, and how ratings are compared."""
+"""Paths, the networks that they encode, their files, and the comparison of ratings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from visionzoo.errors import ConfigError, DataError
 SEARCHED = [(5, 4, 3, 3), (3, 2, 3, 0), (0, 0, 1, 0), (0, 0, 0, 0)]
 
 
-# --------------------------------------------------------------------------- which paths there are
+# --------------------------------------------------------------------------- paths of a space
 
 
 @pytest.mark.parametrize(("depth", "restricted", "free"), [(4, 51, 131), (3, 99, 115), (2, 80, 80), (1, 16, 16)])
@@ -41,16 +41,16 @@ def test_path_counts_are_the_papers(depth: int, restricted: int, free: int) -> N
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_paths_are_all_that_the_rule_allows(depth: int) -> None:
-    """Checked against every combination of ops, whatever its order."""
+    """The result equals the filtered list of all combinations of ops, in any order."""
     allowed = set()
     for path in product(range(6), repeat=4):
         scales = [scale_of(op) for op in path]
         falls = [before - after for before, after in pairwise(scales)]
         if set(falls) <= {0, 1} and max(0, depth - 2) <= scales[0] < depth:
             allowed.add(path)
-    found = hytra_paths(depth)
-    assert set(found) == allowed
-    assert len(found) == len(allowed)
+    paths = hytra_paths(depth)
+    assert set(paths) == allowed
+    assert len(paths) == len(allowed)
 
 
 @pytest.mark.parametrize("depth", [0, 5])
@@ -82,23 +82,23 @@ def test_fair_paths_use_every_op_once_in_every_layer() -> None:
     assert len(every_path(4, 4)) == 256
 
 
-# --------------------------------------------------------------------------- what paths spell
+# --------------------------------------------------------------------------- networks of paths
 
 
-def test_the_searched_paths_spell_t0() -> None:
+def test_the_searched_paths_define_t0() -> None:
     with torch.device("meta"):
         t0 = BossNet("T0").design.encoding
     assert encoding_from_best_paths(SEARCHED) == t0
 
 
 def test_scales_without_layers_are_empty_stages() -> None:
-    found = encoding_from_best_paths([(4, 3, 2, 0), (1, 1, 0, 0)])
-    assert found == ((), (1,), (1, 0), (0, 1, 1, 0, 0))
-    assert BossNet("tiny", encoding=found).out_strides == (8, 16, 32, 64)
+    encoding = encoding_from_best_paths([(4, 3, 2, 0), (1, 1, 0, 0)])
+    assert encoding == ((), (1,), (1, 0), (0, 1, 1, 0, 0))
+    assert BossNet("tiny", encoding=encoding).out_strides == (8, 16, 32, 64)
 
 
 @pytest.mark.parametrize("paths", [[], [(3, 3, 1, 1), (3, 1, 1, 1)], [(0, 0, 2, 0)]])
-def test_paths_that_rise_spell_nothing(paths: list[tuple[int, ...]]) -> None:
+def test_paths_that_rise_define_no_network(paths: list[tuple[int, ...]]) -> None:
     with pytest.raises(ConfigError, match="expected scales that fall"):
         encoding_from_best_paths(paths)
 
@@ -138,7 +138,7 @@ def test_the_authors_files_are_read(tmp_path: Path) -> None:
         "\0",
     ],
 )
-def test_files_hold_nothing_but_data(tmp_path: Path, text: str) -> None:
+def test_files_contain_only_data(tmp_path: Path, text: str) -> None:
     file = tmp_path / "path_rank_0.yml"
     file.write_text(text)
     for read in (read_ranking, read_best_paths):
@@ -181,16 +181,16 @@ def test_scores_are_sums_of_shifted_losses() -> None:
 
 
 def test_correlations_are_their_definitions() -> None:
-    """Written out, with ties, over a few numbers."""
+    """Correlations are written out, with ties, over a few numbers."""
     x, y = [1.0, 2.0, 2.0, 4.0, 3.0, 0.5], [3.0, 2.0, 2.5, 1.0, 1.0, 3.5]
-    found = rating_correlations(x, y)
+    correlations = rating_correlations(x, y)
     pairs = [(i, j) for i in range(6) for j in range(i)]
     sx, sy = (np.array([np.sign(v[i] - v[j]) for i, j in pairs]) for v in (x, y))
-    assert found.kendall == pytest.approx((sx * sy).sum() / math.sqrt((sx**2).sum() * (sy**2).sum()))
+    assert correlations.kendall == pytest.approx((sx * sy).sum() / math.sqrt((sx**2).sum() * (sy**2).sum()))
     ranks = [np.array([sum(b < a for b in v) + (v.count(a) + 1) / 2 for a in v]) for v in (x, y)]
-    assert found.spearman == pytest.approx(np.corrcoef(*ranks)[0, 1])
-    assert found.pearson == pytest.approx(np.corrcoef(x, y)[0, 1])
-    assert all(value < 0 for value in found)
+    assert correlations.spearman == pytest.approx(np.corrcoef(*ranks)[0, 1])
+    assert correlations.pearson == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert all(value < 0 for value in correlations)
 
 
 def test_constant_scores_have_no_correlation() -> None:

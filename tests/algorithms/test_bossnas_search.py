@@ -1,4 +1,4 @@
-"""Whole searches: small ones in seconds, resumed ones, shared ones; one at the size of the paper's images."""
+"""Whole searches: small ones, resumed ones, ones in two processes, and one at the paper's image size."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ def small_search(settings: SearchSettings, count: int = 16) -> SearchResult:
     return search(settings, train_images=images, val_images=images)
 
 
-def epoch_losses(found: SearchResult, block: int) -> list[float]:
-    return [loss for of, _, loss in found.losses if of == block]
+def epoch_losses(outcome: SearchResult, block: int) -> list[float]:
+    return [loss for of, _, loss in outcome.losses if of == block]
 
 
 # --------------------------------------------------------------------------- from start to end
 
 
 def test_searches_two_blocks_and_what_it_finds_trains(tmp_path: Path) -> None:
-    found = small_search(small_settings(tmp_path, batch_size=16), 64)
+    outcome = small_search(small_settings(tmp_path, batch_size=16), 64)
     for block in (0, 1):
-        first, last = epoch_losses(found, block)
+        first, last = epoch_losses(outcome, block)
         assert -4 <= last < first <= 4
         (file,) = (tmp_path / "path_rank").glob(f"path_rank_{block}_*.yml")
         ranking = read_ranking(file)
         assert list(ranking.values()) == sorted(ranking.values())
-        assert next(iter(ranking)) == "".join(map(str, found.best_paths[block]))
+        assert next(iter(ranking)) == "".join(map(str, outcome.best_paths[block]))
         assert len(list((tmp_path / "path_rank").glob(f"bestpath_{block}_1_*.yml"))) == 1
     assert len(read_ranking(next((tmp_path / "path_rank").glob("path_rank_0_*.yml")))) == 51
     summary = json.loads((tmp_path / "search.json").read_text())
     assert summary["finished"]
-    assert summary["best_paths"] == [list(path) for path in found.best_paths]
-    assert found.encoding is not None
-    assert sum(map(len, found.encoding)) == 8
-    _train_a_little(BossNet("tiny", encoding=found.encoding))
+    assert summary["best_paths"] == [list(path) for path in outcome.best_paths]
+    assert outcome.encoding is not None
+    assert sum(map(len, outcome.encoding)) == 8
+    _train_a_little(BossNet("tiny", encoding=outcome.encoding))
 
 
 def _train_a_little(net: BossNet) -> None:
@@ -86,34 +86,34 @@ def test_searches_at_the_papers_image_size(tmp_path: Path) -> None:
     settings = small_settings(
         tmp_path, batch_size=16, rating_images=8, space_options={"width": 8, "head_dim": 8, "image_size": 224}
     )
-    found = small_search(settings, 64)
+    outcome = small_search(settings, 64)
     for block in (0, 1):
-        first, last = epoch_losses(found, block)
+        first, last = epoch_losses(outcome, block)
         assert last < first
         assert len(list((tmp_path / "path_rank").glob(f"path_rank_{block}_*.yml"))) == 1
 
 
 def test_rates_during_a_block_as_well(tmp_path: Path) -> None:
-    found = small_search(small_settings(tmp_path, blocks=1, epochs=3, rate_every=2, rating_images=4), 8)
+    outcome = small_search(small_settings(tmp_path, blocks=1, epochs=3, rate_every=2, rating_images=4), 8)
     named = sorted(file.name.split("_")[2] for file in (tmp_path / "path_rank").glob("bestpath_0_*.yml"))
     assert named == ["1", "2"]
-    assert tuple(found.best_paths[0]) in hytra_paths(4)
+    assert tuple(outcome.best_paths[0]) in hytra_paths(4)
 
 
 def test_other_spaces_are_searched(tmp_path: Path) -> None:
     small: dict[str, Any] = dict(epochs=1, batch_size=4, rating_images=4)
     options: dict[str, Any] = {"image_size": 32}
-    found = small_search(
+    outcome = small_search(
         small_settings(tmp_path / "mbconv", space="mbconv", blocks=1, space_options=options, **small), 4
     )
-    assert (len(found.best_paths), len(found.ranking), found.encoding) == (1, 16, None)
+    assert (len(outcome.best_paths), len(outcome.ranking), outcome.encoding) == (1, 16, None)
     options = {"projected_channels": 16}
     small = dict(epochs=1, blocks=1, batch_size=2, rating_images=2, views=1)
     nats = small_settings(tmp_path / "nats", space="nats_cifar10", space_options=options, **small)
     images = random_images(2, 32)
-    found = search(nats, train_images=images, val_images=images)
-    assert [len(path) for path in found.best_paths] == [2]
-    assert len(found.ranking) == 64
+    outcome = search(nats, train_images=images, val_images=images)
+    assert [len(path) for path in outcome.best_paths] == [2]
+    assert len(outcome.ranking) == 64
 
 
 def test_lists_of_images_are_searched(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_lists_of_images_are_searched(tmp_path: Path) -> None:
         tmp_path / "work", blocks=1, epochs=1, train_root=tmp_path, val_root=tmp_path,
         train_list=tmp_path / "list.txt", val_list=tmp_path / "list.txt",
     )  # fmt: skip
-    found = search(settings, log=lines.append)
-    assert len(found.losses) == 1
+    outcome = search(settings, log=lines.append)
+    assert len(outcome.losses) == 1
     assert lines[0].startswith("block 0, epoch 1 of 1: loss ")
 
 
@@ -145,7 +145,7 @@ def test_a_searchs_chance_is_its_seed(tmp_path: Path) -> None:
 
 
 def test_unused_paths_keep_their_weights(tmp_path: Path) -> None:
-    """Neither decay nor the moving target touches an op that no sampled path has, though it exists."""
+    """Neither weight decay nor the moving target changes an existing op that no sampled path uses."""
     images = random_images(8)
     running = _Search(small_settings(tmp_path, paths=1, weight_decay=0.1), images, images, print)
     running._begin_block()
@@ -160,15 +160,15 @@ def test_unused_paths_keep_their_weights(tmp_path: Path) -> None:
     assert ops == {(str(layer), str(op)) for layer, op in enumerate(path)}
 
 
-# --------------------------------------------------------------------------- going on
+# --------------------------------------------------------------------------- resuming
 
 
-def test_goes_on_from_a_file_of_best_paths(tmp_path: Path) -> None:
+def test_continues_from_a_file_of_best_paths(tmp_path: Path) -> None:
     small_search(small_settings(tmp_path / "first", blocks=1, epochs=1))
     (file,) = (tmp_path / "first" / "path_rank").glob("bestpath_0_*.yml")
-    found = small_search(small_settings(tmp_path / "second", epochs=1, best_paths=str(file)))
-    assert found.best_paths[0] == read_best_paths(file)[0]
-    assert len(found.best_paths) == 2
+    outcome = small_search(small_settings(tmp_path / "second", epochs=1, best_paths=str(file)))
+    assert outcome.best_paths[0] == read_best_paths(file)[0]
+    assert len(outcome.best_paths) == 2
     assert not list((tmp_path / "second" / "path_rank").glob("path_rank_0_*.yml"))
     assert len(list((tmp_path / "second" / "path_rank").glob("path_rank_1_*.yml"))) == 1
 
@@ -187,18 +187,18 @@ def test_a_finished_search_is_not_done_again(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "path_rank").iterdir()) == files
 
 
-def test_other_settings_are_not_gone_on_with(tmp_path: Path) -> None:
+def test_other_settings_are_not_resumed(tmp_path: Path) -> None:
     small_search(small_settings(tmp_path, blocks=1, epochs=1))
-    with pytest.raises(ConfigError, match=r"found lr=2\.0 in place of 1\.0"):
+    with pytest.raises(ConfigError, match=r"found lr=2\.0 instead of 1\.0"):
         small_search(small_settings(tmp_path, blocks=1, epochs=1, lr=2.0))
 
 
 class Interrupted(Exception):
-    """In place of whatever ends a process."""
+    """Stand-in for anything that ends a process."""
 
 
-def test_searches_go_on_from_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ended before each of the four steps of two blocks, gradients of an update half summed, and never before one."""
+def test_searches_resume_from_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search ends before each of the four steps of two blocks, also in the middle of an accumulated update."""
     changes: dict[str, Any] = dict(epochs=1, update_interval=2, checkpoint_every=1, rating_images=4)
     whole = small_search(small_settings(tmp_path / "whole", **changes))
     train_step, left = _Search._train_step, [0]
@@ -227,19 +227,19 @@ def run_process(*arguments: str | Path, ranks: int = 1) -> tuple[int, list[dict[
         command = [sys.executable, *launcher, *command[1:]]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
-    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return done.returncode, found, done.stderr
+    reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return done.returncode, reports, done.stderr
 
 
 @pytest.mark.slow
 def test_killed_searches_end_like_those_that_were_not(tmp_path: Path) -> None:
-    """Killed in the first and in the second block, in the middle of epochs and of an update's gradients."""
+    """The search is killed in the first and in the second block, in the middle of an epoch and of an accumulation."""
     code, (whole,), errors = run_process(tmp_path / "whole")
     assert code == 0, errors
     assert whole["steps"] == 8
-    for kill in (1, 4):  # of the first process: steps 1 and, in the second one, 4 further on
-        code, found, _ = run_process(tmp_path / "killed", "kill", kill)
-        assert (code, found) == (-signal.SIGKILL, [])
+    for kill in (1, 4):  # the first process does 1 step, the second does 4
+        code, reports, _ = run_process(tmp_path / "killed", "kill", kill)
+        assert (code, reports) == (-signal.SIGKILL, [])
     code, (resumed,), errors = run_process(tmp_path / "killed")
     assert code == 0, errors
     assert resumed["steps"] == 3
@@ -249,11 +249,11 @@ def test_killed_searches_end_like_those_that_were_not(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_search_together(tmp_path: Path) -> None:
-    code, found, errors = run_process(tmp_path, ranks=2)
+    code, reports, errors = run_process(tmp_path, ranks=2)
     assert code == 0, errors
-    assert len(found) == 2
-    assert found[0] == found[1]
-    assert found[0]["steps"] == 8
+    assert len(reports) == 2
+    assert reports[0] == reports[1]
+    assert reports[0]["steps"] == 8
     assert len(list((tmp_path / "path_rank").glob("path_rank_*.yml"))) == 2
 
 

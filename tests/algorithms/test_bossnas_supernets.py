@@ -1,4 +1,4 @@
-"""The three supernets: sizes, paths through them, and ops that exist when they are used."""
+"""The three supernets: sizes, paths through them, and creation of ops on first use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from visionzoo.algorithms.bossnas.supernet import Supernet
 from visionzoo.backbones.bossnet import ResAtt, ResConv
 from visionzoo.errors import CheckpointError, ConfigError, UnknownName
 
-# One path per block that together visit every scale.
+# One path per block; together the paths visit every scale.
 DESCENT = [(5, 5, 4, 3), (3, 2, 1, 0), (0, 1, 1, 0), (1, 0, 0, 1)]
 
 
@@ -130,7 +130,7 @@ def test_state_makes_exactly_the_ops_that_it_holds() -> None:
     assert all(torch.equal(x, other.state_dict()[name]) for name, x in one.state_dict().items())
 
 
-def test_a_copy_has_ops_of_its_own() -> None:
+def test_a_copy_has_separate_ops() -> None:
     one = HyTraSupernet(**NARROW)
     other = copy.deepcopy(one)
     other.prepare(0, [DESCENT[0]], [])

@@ -27,7 +27,7 @@ from visionzoo.errors import ConfigError, DataError
 
 @pytest.fixture
 def listed(tmp_path: Path) -> tuple[Path, Path]:
-    """Eight images in two class folders, and their list."""
+    """Return eight images in two class folders, and their list."""
     lines = []
     for number, image in enumerate(random_images(8, 64)):
         name = f"n{number % 2}/image {number}.png"
@@ -41,8 +41,8 @@ def listed(tmp_path: Path) -> tuple[Path, Path]:
 def test_listed_images_are_read(listed: tuple[Path, Path]) -> None:
     images = ListedImages(*listed)
     assert len(images) == 8
-    for found, drawn in zip((images[i] for i in range(8)), random_images(8, 64)):
-        assert np.array_equal(found, drawn)
+    for image, drawn in zip((images[i] for i in range(8)), random_images(8, 64)):
+        assert np.array_equal(image, drawn)
 
 
 def test_labels_may_be_left_out(listed: tuple[Path, Path]) -> None:

@@ -1,7 +1,7 @@
-"""NASNet-A written out operation by operation, as its figures read: what ours is tested and timed against.
+"""NASNet-A written out operation by operation from the paper's figures, as a reference for tests and timings.
 
-A state dict of our names and images go in, all states come out. Every branch applies its own ReLU, pads its own
-input as TensorFlow's SAME and its own pools; nothing is shared between branches, and nothing with our cells.
+The input is a state dict with our names and images; the output is all states. Every branch applies its own ReLU and
+its own TensorFlow SAME padding and pooling. Branches share nothing, and no code is shared with our cells.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch import Tensor
 
 @dataclass
 class Formulas:
-    """The network's weights and what its figures leave open.
+    """Weights of the network and the settings that the figures leave open.
 
     Attributes:
-        state: by our names.
-        num_cells: normal cells.
-        eps: of the norms.
-        skips: the first cell behind a reduction reads what the reduction read as its second state.
+        state: tensors by our names.
+        num_cells: number of normal cells.
+        eps: epsilon of the norms.
+        skips: if true, the first cell after a reduction reads the reduction's first input as its second state.
     """
 
     state: Mapping[str, Tensor]
@@ -31,24 +31,24 @@ class Formulas:
     skips: bool = False
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """Every state by the name of its cell, before any ReLU."""
+        """Return every state, before any ReLU, by the name of its cell."""
         is_cifar = "cell_stem_0.cur.conv.weight" not in self.state
         image = F.pad(image, (1, 1, 1, 1)) if is_cifar else image
         x = F.conv2d(image, self.state["conv0.conv.weight"], stride=1 if is_cifar else 2)
-        found: dict[str, Tensor] = {"conv0": self.norm(x, "conv0.bn")}
+        maps: dict[str, Tensor] = {"conv0": self.norm(x, "conv0.bn")}
         if not is_cifar:
-            found["cell_stem_0"] = self.reduction_cell(found["conv0"], None, "cell_stem_0")
-            found["cell_stem_1"] = self.reduction_cell(found["cell_stem_0"], found["conv0"], "cell_stem_1")
+            maps["cell_stem_0"] = self.reduction_cell(maps["conv0"], None, "cell_stem_0")
+            maps["cell_stem_1"] = self.reduction_cell(maps["cell_stem_0"], maps["conv0"], "cell_stem_1")
         for number in range(self.num_cells):
-            states = list(found.values())
+            states = list(maps.values())
             if number in (self.num_cells // 3, 2 * self.num_cells // 3):
                 name = f"reduction_cell_{int(number > self.num_cells // 3)}"
-                found[name] = self.reduction_cell(states[-1], states[-2], name)
+                maps[name] = self.reduction_cell(states[-1], states[-2], name)
                 prev = states[-2] if self.skips else states[-1]
             else:
                 prev = states[-2] if len(states) > 1 else None
-            found[f"cell_{number}"] = self.normal_cell([*found.values()][-1], prev, f"cell_{number}")
-        return found
+            maps[f"cell_{number}"] = self.normal_cell([*maps.values()][-1], prev, f"cell_{number}")
+        return maps
 
     # ------------------------------------------------------------------- cells
 
@@ -120,7 +120,7 @@ class Formulas:
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:
-    """Sums over 3x3 pixels by how many of them lie in the map."""
+    """Divide sums over 3x3 pixels by the number of those pixels inside the map."""
     weight = torch.ones(1, 1, 3, 3, dtype=x.dtype)
     ones = torch.ones_like(x[:1, :1])
     counts = F.conv2d(pad(ones, 3, stride), weight, stride=stride)
@@ -129,12 +129,12 @@ def average_pool(x: Tensor, stride: int) -> Tensor:
 
 
 def max_pool(x: Tensor, stride: int) -> Tensor:
-    """Maxima over 3x3 pixels of the map."""
+    """Compute maxima over 3x3 pixels of the map."""
     return F.max_pool2d(pad(x, 3, stride, float("-inf")), 3, stride)
 
 
 def pad(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
-    """TensorFlow's SAME."""
+    """Pad like TensorFlow's SAME."""
     sides = []
     for length in (x.shape[3], x.shape[2]):
         total = max(((length + stride - 1) // stride - 1) * stride + kernel - length, 0)

@@ -1,4 +1,4 @@
-"""BossNet: counts, geometry, the block formulas, weights of the authors, and that it learns."""
+"""BossNet: counts, geometry, block formulas, the authors' weights, and learning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from visionzoo.registry import MODELS, SCOPE
 CLASSES = 1000
 CLASSIFIER = 2048 * CLASSES + CLASSES
 
-# The paper's comparisons, by the rows of its tables.
+# Comparisons from the rows of the paper's tables.
 OTHERS: dict[str, Any] = {
     "r50": [[1] * 3, [1] * 4, [1] * 6, [1] * 3],
     "bot": [[1] * 3, [1] * 4, [1] * 6, [0] * 3],
@@ -40,7 +40,7 @@ OTHERS: dict[str, Any] = {
 
 
 def multiply_adds(net: BossNet, size: int) -> float:
-    """Of all convolutions, both products of every attention and a classifier of 1000 classes, in 1e9."""
+    """Count the multiply-adds of convolutions, both attention products and a classifier of 1000 classes, in 1e9."""
     counts = [2048 * CLASSES]
 
     def count(module: nn.Module, _: Any, out: Tensor) -> None:
@@ -56,7 +56,7 @@ def multiply_adds(net: BossNet, size: int) -> float:
 
 
 def tiny(**options: Any) -> BossNet:
-    """The small variant, its weights drawn anew so that every block does something."""
+    """Return the small variant with random weights, so that every block changes its input."""
     torch.manual_seed(0)
     net = BossNet("tiny", **options)
     for module in net.modules():
@@ -123,7 +123,7 @@ def test_multiply_adds_of_other_encodings(name: str, expected: float) -> None:
         ({"encoding": [[0, 1], [1, 0], [0, 0], [1]], "avg_down": False, "act": "relu", "se": False}, (4, 8, 16, 32)),
     ],
 )
-def test_gives_the_strides_that_it_declares(options: dict[str, Any], strides: tuple[int, ...]) -> None:
+def test_has_the_strides_that_it_declares(options: dict[str, Any], strides: tuple[int, ...]) -> None:
     net = tiny(**options)
     assert net.out_strides == strides
     assert net.out_channels == (32, 64, 128, 256)
@@ -136,12 +136,12 @@ def test_gives_the_strides_that_it_declares(options: dict[str, Any], strides: tu
 
 def test_variants_have_the_papers_widths_and_strides() -> None:
     with torch.device("meta"):
-        found = {name: BossNet(name) for name in ("T0", "T0_nose", "T1")}
-    assert {net.out_channels for net in found.values()} == {(256, 512, 1024, 2048)}
-    assert [net.out_strides[-1] for net in found.values()] == [32, 32, 16]
+        nets = {name: BossNet(name) for name in ("T0", "T0_nose", "T1")}
+    assert {net.out_channels for net in nets.values()} == {(256, 512, 1024, 2048)}
+    assert [net.out_strides[-1] for net in nets.values()] == [32, 32, 16]
 
 
-def test_a_chosen_stage_alone_is_the_same_map() -> None:
+def test_a_single_chosen_stage_is_the_same_map() -> None:
     with torch.no_grad():
         last, every = tiny(out_indices=(1, 3))(images()), tiny()(images())
     assert tiny(out_indices=(1, 3)).out_strides == (8, 32)
@@ -149,7 +149,7 @@ def test_a_chosen_stage_alone_is_the_same_map() -> None:
         assert torch.equal(one, other)
 
 
-def test_dilation_begins_behind_the_first_block_of_a_stage() -> None:
+def test_dilation_begins_after_the_first_block_of_a_stage() -> None:
     net = BossNet("tiny", encoding=[[1], [1], [1, 1], [1, 0, 1]], output_stride=8)
     spread = [m.conv2.dilation[0] for stage in (net.layer3, net.layer4) for m in stage if isinstance(m, ResConv)]
     assert spread == [1, 2, 2, 4]
@@ -184,7 +184,7 @@ def norm(x: Tensor, bn: nn.Module) -> Tensor:
 
 
 def pooled(x: Tensor) -> Tensor:
-    """Means of 2x2 pixels, of fewer at an odd end."""
+    """Return means of 2x2 pixels, or of fewer at an odd border."""
     ones = F.avg_pool2d(F.pad(torch.ones_like(x), (0, x.shape[3] % 2, 0, x.shape[2] % 2)), 2)
     return F.avg_pool2d(F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2)), 2) / ones
 
@@ -246,7 +246,7 @@ def test_the_search_codes_attention_can_be_chosen() -> None:
 
 
 def test_memory_of_attention_is_not_quadratic() -> None:
-    """Scores of all pairs would take 3 heads x 4200 x 4200 numbers."""
+    """The scores of all pairs would take 3 heads x 4200 x 4200 numbers."""
     attention, x = Attention(24, 3), torch.randn(1, 24, 50, 84)
     with torch.no_grad(), torch.profiler.profile(profile_memory=True) as profile:
         attention(x)
@@ -301,7 +301,7 @@ def test_freezes_stem_and_stages() -> None:
 
 
 def test_learns_four_classes() -> None:
-    """Coloured stripes of four directions and frequencies, 64 images, a narrow net."""
+    """64 images have coloured stripes of four directions and frequencies; the network is narrow."""
     torch.manual_seed(0)
     labels = torch.arange(64) % 4
     phase = torch.rand(64, 1, 1) * 6.28
@@ -332,7 +332,7 @@ def test_is_built_by_name_in_a_detector() -> None:
 
 
 def released(variant: str) -> dict[str, Any]:
-    """A checkpoint as the authors' files are built: narrow, of this variant's blocks, with classifier and more."""
+    """Return a checkpoint in the authors' format: a narrow network of this variant's blocks, a classifier and more."""
     torch.manual_seed(0)
     state = BossNet(variant, width=8, head_dim=8).state_dict()
     state |= {"fc.weight": torch.randn(5, 256), "fc.bias": torch.randn(5)}
@@ -353,7 +353,7 @@ def test_released_weights_load_whole(variant: str, tmp_path: Path) -> None:
 
 
 def test_released_weights_of_t0_and_t1_need_a_name() -> None:
-    with pytest.raises(CheckpointError, match="T0 and T1 have the same weights' names"):
+    with pytest.raises(CheckpointError, match="weights of T0 and T1 have the same names"):
         convert(released("T1"))
     assert convert(released("T1"), variant="T1")
     assert convert(released("T1"), file_name="/data/BossNet-T1-81_9.pth")
@@ -385,7 +385,7 @@ def test_weights_of_t0_are_refused_by_t0_nose_and_the_reverse() -> None:
         ("resnet50.pth", None),
     ],
 )
-def test_file_names_say_the_variant(name: str, variant: str | None) -> None:
+def test_file_names_contain_the_variant(name: str, variant: str | None) -> None:
     assert named_variant(name) == variant
 
 
@@ -426,7 +426,7 @@ def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
         BossNet("tiny", **options)
 
 
-def test_unknown_names_are_answered() -> None:
+def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'T0_nose'"):
         BossNet("T0_nos")
     with pytest.raises(UnknownName, match="did you mean 'silu'"):

@@ -1,4 +1,4 @@
-"""NAT, DiNAT and DiNAT_s: sizes, dilations, small maps, the two layouts of released weights, and that they learn."""
+"""NAT, DiNAT and DiNAT_s: sizes, dilations, small maps, both layouts of released weights, and learning."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def on_meta(variant, **options):
 
 
 def released(variant, seed=0):
-    """A classifier's weights under the authors' names, values drawn."""
+    """Return a classifier's random weights under the authors' names."""
     torch.manual_seed(seed)
     net = DiNAT(variant, out_indices=(3,))
     state = {authors_name(net, name): torch.randn(value.shape) for name, value in net.state_dict().items()}
@@ -71,7 +71,7 @@ def test_a_dense_backbone_has_a_norm_for_each_map():
     assert sum(parameter.numel() for parameter in on_meta("dinat_tiny").parameters()) == 27_389_478
 
 
-def test_stages_that_nobody_reads_are_not_made():
+def test_stages_that_are_not_read_are_not_built():
     net = DiNAT("tiny", out_indices=(0, 2))
     assert net.out_channels == (16, 64)
     assert net.out_strides == (4, 16)
@@ -104,11 +104,11 @@ def test_stages_that_nobody_reads_are_not_made():
 def test_dilations_of_each_use(variant, use, expected):
     net = on_meta(variant, dilations=use)
     assert list(net.dilations) == expected
-    found = [tuple(layer.attn.dilation for layer in level.blocks) for level in net.levels]
-    assert found == expected
+    dilations = [tuple(layer.attn.dilation for layer in level.blocks) for level in net.levels]
+    assert dilations == expected
 
 
-def test_nat_has_none_and_a_list_is_taken_as_it_is():
+def test_nat_has_none_and_a_list_is_used_unchanged():
     assert set(sum(on_meta("nat_mini").dilations, ())) == {1}
     assert set(sum(on_meta("dinat_mini", dilations=1).dilations, ())) == {1}
     given = [[1, 3], [1, 2], [2, 1], [1, 1]]
@@ -134,7 +134,7 @@ def test_any_size_works(variant, size):
 
 
 def test_padded_tokens_are_keys_like_others():
-    """Their keys and values are the biases of the projection: padding the map by hand gives the same."""
+    """Padded tokens have the projection's biases as keys and values; padding the map by hand has the same result."""
     torch.manual_seed(0)
     attn = DiNAT("tiny").levels[0].blocks[1].attn  # kernel 3, dilation 4: needs 12
     x = torch.randn(2, 9, 14, 16)
@@ -162,19 +162,19 @@ def test_the_authors_classifier_loads_strictly(variant):
     assert set(convert_classifier({"model": state})) == {"weight", "bias"}
 
 
-def test_a_detector_starts_its_norms_anew_if_asked():
+def test_a_detector_can_reset_its_norms():
     dense = DiNAT("tiny")
-    found = dense.load_state_dict(convert(released("tiny"), variant="custom", keep_norm=False), strict=False)
-    assert found.missing_keys == [f"norm{i}.{kind}" for i in range(4) for kind in ("weight", "bias")]
-    assert not found.unexpected_keys
+    outcome = dense.load_state_dict(convert(released("tiny"), variant="custom", keep_norm=False), strict=False)
+    assert outcome.missing_keys == [f"norm{i}.{kind}" for i in range(4) for kind in ("weight", "bias")]
+    assert not outcome.unexpected_keys
 
 
 def as_hugging_face(state, prefix):
-    """The same weights under Hugging Face's names."""
-    found = {}
+    """Return the same weights under Hugging Face's names."""
+    renamed = {}
     for name, value in state.items():
         if name.startswith("head."):
-            found[name.replace("head.", "classifier.")] = value
+            renamed[name.replace("head.", "classifier.")] = value
             continue
         name = re.sub(r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection.", name)
         name = re.sub(r"^patch_embed\.norm\.", "embeddings.norm.", name)
@@ -186,16 +186,16 @@ def as_hugging_face(state, prefix):
         name = name.replace(".attn.proj.", ".attention.output.dense.").replace(".attn.", ".attention.self.")
         if ".qkv." in name:
             for part, rows in zip(("query", "key", "value"), value.chunk(3)):
-                found[prefix + name.replace("qkv", part)] = rows
+                renamed[prefix + name.replace("qkv", part)] = rows
         elif name.endswith("gamma1"):
             stem = name.removesuffix("gamma1")
             other = next(
                 v for n, v in state.items() if authors_layer(n) == authors_layer(stem) and n.endswith("gamma2")
             )
-            found[f"{prefix}{stem}layer_scale_parameters"] = torch.stack([value, other])
+            renamed[f"{prefix}{stem}layer_scale_parameters"] = torch.stack([value, other])
         elif not name.endswith("gamma2"):
-            found[prefix + name] = value
-    return found
+            renamed[prefix + name] = value
+    return renamed
 
 
 def authors_layer(name):
@@ -203,13 +203,13 @@ def authors_layer(name):
 
 
 @pytest.mark.parametrize("prefix", ["dinat.", "nat.", ""])
-def test_hugging_faces_names_give_the_same_weights(prefix):
+def test_hugging_faces_names_load_the_same_weights(prefix):
     state = released("tiny")
     theirs = as_hugging_face(state, prefix)
     assert any("layer_scale_parameters" in name for name in theirs)
-    found, expected = convert(theirs, variant="custom"), convert(state, variant="custom")
-    assert set(found) == set(expected)
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    converted, expected = convert(theirs, variant="custom"), convert(state, variant="custom")
+    assert set(converted) == set(expected)
+    assert all(torch.equal(converted[name], expected[name]) for name in expected)
     assert torch.equal(convert_classifier(theirs)["weight"], state["head.weight"])
 
 
@@ -244,13 +244,13 @@ def test_biases_are_resized_to_another_kernel():
         ("checkpoint.pth", None),
     ],
 )
-def test_file_names_say_the_variant(name, expected):
+def test_file_names_contain_the_variant(name, expected):
     assert named_variant(name) == expected
 
 
 def test_weights_that_fit_two_variants_need_a_name():
     state = released("dinat_mini")
-    with pytest.raises(CheckpointError, match="expected to be told the variant, because nat_mini or dinat_mini fit"):
+    with pytest.raises(CheckpointError, match="expected the variant, because nat_mini or dinat_mini have"):
         convert(state)
     assert convert(state, file_name="nat_mini.pth").keys() == convert(state, variant="dinat_mini").keys()
     with pytest.raises(CheckpointError, match=r"found a file called nat_mini\.pth, of nat_mini"):
@@ -303,7 +303,7 @@ def test_drop_path_grows_to_the_last_layer():
     assert rates == pytest.approx([0.1 * index for index in range(8)])
 
 
-def test_recomputing_layers_gives_the_same_gradients():
+def test_recomputed_layers_have_the_same_gradients():
     torch.manual_seed(0)
     kept, again = DiNAT("tiny"), DiNAT("tiny", with_cp=True)
     again.load_state_dict(kept.state_dict())
@@ -343,7 +343,7 @@ def test_images_of_other_channels_are_refused(channels):
 
 
 def test_it_learns_four_classes():
-    """Stripes in four directions, 64 pixels."""
+    """Images of 64 pixels have stripes in four directions."""
     torch.manual_seed(0)
     images, labels = stripes(64)
     net, head = DiNAT("tiny", out_indices=(3,), drop_path_rate=0.0), nn.Linear(128, 4)
@@ -357,8 +357,8 @@ def test_it_learns_four_classes():
         if loss < 0.02:
             break
     with torch.no_grad():
-        found = head(net.eval()(images)[0].mean((2, 3))).argmax(1)
-    assert float((found == labels).float().mean()) > 0.95
+        predictions = head(net.eval()(images)[0].mean((2, 3))).argmax(1)
+    assert float((predictions == labels).float().mean()) > 0.95
 
 
 def stripes(count):
@@ -372,7 +372,7 @@ def stripes(count):
 
 @pytest.mark.slow
 def test_a_large_image_needs_less_than_four_gigabytes():
-    """Beyond what the process holds before; 800 x 1333 pixels through DiNAT-Mini with COCO's dilations."""
+    """The limit is for memory beyond the process's earlier use: 800 x 1333 pixels, DiNAT-Mini with COCO's dilations."""
     code = (
         "import resource, torch; torch.set_num_threads(1)\n"
         "from visionzoo.backbones.dinat import DiNAT\n"

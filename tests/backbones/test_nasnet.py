@@ -1,4 +1,4 @@
-"""NASNet-A: counts, geometry, the cells' formulas, drop path, the detector's two parts, and that it learns."""
+"""NASNet-A: counts, geometry, formulas of the cells, drop path, both parts of the detector, and learning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def small(name: str = "tiny", **options: Any) -> NASNet:
-    """A narrow network whose norms and weights keep values near 1 and all do something."""
+    """Return a narrow network whose norms and weights keep values near 1; every weight affects the output."""
     torch.manual_seed(0)
     net = NASNet(**{"variant": "tiny", **SMALL[name], **options})
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_parameters_of_the_auxiliary_branch_are_the_authors() -> None:
 
 
 def multiply_adds(net: NASNet, size: int, classes: int) -> int:
-    """Of all convolutions and a classifier."""
+    """Count the multiply-adds of all convolutions and a classifier."""
     counts = [net.out_channels[-1] * classes]
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
@@ -137,15 +137,15 @@ def test_chosen_maps_are_the_same_maps_and_later_cells_do_not_run() -> None:
     net, x = small("two_per_group"), images()
     every = small("two_per_group", out_indices=range(5))
     some = small("two_per_group", out_indices=(0, 2))
-    some.cell_2.register_forward_hook(lambda *_: pytest.fail("a cell ran that nobody reads"))
+    some.cell_2.register_forward_hook(lambda *_: pytest.fail("a cell ran that no part reads"))
     with torch.no_grad():
-        default, found, chosen = net(x), every(x), some(x)
+        default, maps, chosen = net(x), every(x), some(x)
     assert (some.out_channels, some.out_strides) == ((12, 48), (2, 8))
-    for one, other in zip([*default, *chosen], [*found[1:], found[0], found[2]], strict=True):
+    for one, other in zip([*default, *chosen], [*maps[1:], maps[0], maps[2]], strict=True):
         assert torch.equal(one, other)
 
 
-# --------------------------------------------------------------------------- the cells, operation by operation
+# --------------------------------------------------------------------------- cells, operation by operation
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -158,13 +158,13 @@ def test_every_map_is_its_formula(name: str, size: tuple[int, int]) -> None:
     x = images(2, *size)
     with torch.no_grad():
         expected = formulas(net)(x)
-        found, before = net(x), raw(x)
+        outputs, before = net(x), raw(x)
     thirds = net.design.num_cells // 3
     names = [f"cell_{thirds * i - 1}" for i in (1, 2, 3)]
     names = names if name == "cifar" else ["conv0", "cell_stem_0", *names]
     for tap, one in zip(names, before, strict=True):
         torch.testing.assert_close(one, expected[tap], rtol=1e-4, atol=1e-4)
-    for one, other in zip(found, before[-len(found) :], strict=True):
+    for one, other in zip(outputs, before[-len(outputs) :], strict=True):
         torch.testing.assert_close(one, other.relu(), rtol=1e-4, atol=1e-4)
 
 
@@ -196,19 +196,19 @@ def test_a_batch_of_two_is_two_batches_of_one() -> None:
         torch.testing.assert_close(feat, torch.cat([alone[0][level], alone[1][level]]), rtol=1e-4, atol=1e-5)
 
 
-def test_bfloat16_gives_the_same_up_to_its_rounding() -> None:
+def test_bfloat16_is_the_same_up_to_its_rounding() -> None:
     net, x = small(), images()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        found = net(x)
+        outputs = net(x)
     with torch.no_grad():
-        for one, other in zip(found, net(x), strict=True):
+        for one, other in zip(outputs, net(x), strict=True):
             assert float((one.float() - other).norm() / other.norm()) < 0.05
 
 
 # --------------------------------------------------------------------------- training
 
 
-def test_recomputed_cells_give_the_same_gradients_even_with_drop_path() -> None:
+def test_recomputed_cells_have_the_same_gradients_even_with_drop_path() -> None:
     def gradients(with_cp: bool) -> list[Tensor]:
         net = small("two_per_group", with_cp=with_cp, drop_path_keep_prob=0.5).train()
         net.set_training_progress(10, 10)
@@ -219,10 +219,10 @@ def test_recomputed_cells_give_the_same_gradients_even_with_drop_path() -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_branches_are_dropped_the_oftener_the_later_and_the_deeper() -> None:
+def test_branches_are_dropped_more_often_later_and_deeper() -> None:
     net = small("two_per_group", drop_path_keep_prob=0.5)
     drops = [getattr(net, planned.name).drop_path for planned in net.plan]
-    assert len(drops) == 10  # two of the stem, six normal, two reductions
+    assert len(drops) == 10  # two stem cells, six normal cells, two reductions
     net.set_training_progress(5, 10)
     assert [drop.current_keep_prob for drop in drops] == pytest.approx([1 - 0.25 * (i + 1) / 10 for i in range(10)])
     net.drop_path_steps = 20
@@ -245,10 +245,10 @@ def test_at_step_zero_nothing_is_dropped(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "branches"),
-    # Of a normal cell 8: all but the identities of nodes 2 and 4; of a reduction 9, all but that of node 3.
+    # 8 branches of a normal cell (all except the identities of nodes 2 and 4), 9 of a reduction (all except node 3's).
     [("tiny", 3 * 8 + 4 * 9), ("cifar", 6 * 8 + 2 * 9)],
 )
-def test_every_branch_but_identities_draws_its_own_mask(
+def test_every_branch_except_identities_draws_its_own_mask(
     name: str, branches: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Tensor] = []
@@ -297,7 +297,7 @@ def test_starts_by_fan_out() -> None:
         assert conv.weight.abs().max() <= 2 * math.sqrt(1.3 * 2 / fan_out)
 
 
-def test_l2_is_of_convolutions_and_linear_weights_alone() -> None:
+def test_l2_includes_only_convolutions_and_linear_weights() -> None:
     part = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 5))
     expected = 0.01 / 2 * (part[0].weight.square().sum() + part[3].weight.square().sum())
     assert torch.equal(l2_penalty(part, 0.01), expected)
@@ -305,7 +305,7 @@ def test_l2_is_of_convolutions_and_linear_weights_alone() -> None:
 
 
 def test_learns_four_classes() -> None:
-    """Coloured stripes of four directions and frequencies, 64 images of 32 pixels, 6 cells of 8 filters."""
+    """64 images of 32 pixels have noisy stripes of four directions; the network has 6 cells of 8 filters."""
     torch.manual_seed(0)
     labels = torch.arange(64) % 4
     grid, phase = torch.arange(32.0), torch.rand(64, 1, 1) * 6.28
@@ -327,7 +327,7 @@ def test_learns_four_classes() -> None:
     assert correct.float().mean() > 0.95
 
 
-# --------------------------------------------------------------------------- the detector's two parts
+# --------------------------------------------------------------------------- both parts of the detector
 
 
 @pytest.mark.parametrize("name", ["tiny", "two_per_group", "skipping"])
@@ -398,7 +398,7 @@ def test_wrong_settings_are_named(options: dict[str, Any], error: type[Exception
         NASNet(**{"variant": "tiny", **options})
 
 
-def test_norms_are_folded_in_evaluation_mode_alone() -> None:
+def test_norms_are_folded_only_in_evaluation_mode() -> None:
     with pytest.raises(ConfigError, match=r"NASNet\.fold_norms: expected evaluation mode"):
         NASNet("tiny").train().fold_norms()
 
@@ -415,7 +415,7 @@ def test_the_auxiliary_branch_belongs_to_one_size(size: int, pooled: int) -> Non
     x = torch.randn(2, 24, size, size)
     assert NASNetAuxBranch(24, 7, pooled)(x).shape == (2, 7)
     for wrong in (pooled - 1, pooled + 1):
-        with pytest.raises(InputError, match=rf"which size={wrong} is for, found {size}x{size}"):
+        with pytest.raises(InputError, match=rf"for size={wrong}, found {size}x{size}"):
             NASNetAuxBranch(24, 7, wrong)(x)
     with pytest.raises(InputError, match=rf"found {size}x{size + 3}"):
         NASNetAuxBranch(24, 7, pooled)(F.pad(x, (0, 3)))

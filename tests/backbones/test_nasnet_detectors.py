@@ -1,4 +1,4 @@
-"""NASNet in detectors and classifiers, as the configs write them: one step of training, predictions, odd sizes."""
+"""NASNet in detectors and classifiers as in the configs: one training step, predictions, odd sizes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DETECTORS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def drawn_images(height: int, width: int) -> dict[str, Any]:
-    """Two of them as the loader gives them, one without objects."""
+    """Return two drawn images as the loader returns them; one has no objects."""
     samples = []
     for boxes in ([[5.0, 8.0, 60.0, 70.0], [30.0, 10.0, 50.0, 40.0]], []):
         sample = DetDataSample(
@@ -54,7 +54,7 @@ def detector(name: str, **options: Any) -> Any:
 @pytest.mark.parametrize("name", DETECTORS)
 @pytest.mark.parametrize("divisor", [1, 32])
 def test_a_step_and_predictions_at_odd_sizes(name: str, divisor: int) -> None:
-    """Sizes that no stride divides, padded to a multiple of 32 or not at all: finite losses, gradients everywhere."""
+    """Sizes that no stride divides, with and without padding to a multiple of 32: losses and gradients are finite."""
     model = detector(name, **{"model.data_preprocessor.pad_size_divisor": divisor}).train()
     batch = model.data_preprocessor(drawn_images(97, 131), training=True)
     assert batch["inputs"].shape[-2:] == ((97, 131) if divisor == 1 else (128, 160))
@@ -65,8 +65,8 @@ def test_a_step_and_predictions_at_odd_sizes(name: str, divisor: int) -> None:
     for part in parts:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in part.parameters())
     with torch.no_grad():
-        found = model.eval()(**model.data_preprocessor(drawn_images(97, 131)), mode="predict")
-    for sample in found:
+        predictions = model.eval()(**model.data_preprocessor(drawn_images(97, 131)), mode="predict")
+    for sample in predictions:
         boxes = sample.pred_instances.bboxes
         assert boxes.isfinite().all()
         assert (boxes >= 0).all()

@@ -1,4 +1,4 @@
-"""Released weights of NASNet-A: every name of the three layouts, variants told apart, mistakes named."""
+"""Released weights of NASNet-A: every name of the three layouts, recognised variants, and clear errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from visionzoo.errors import CheckpointError
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "nasnet"
 AVERAGE = "/ExponentialMovingAverage"
 
-# Stored cases whose states name every tensor of a released file, and what the file is of.
+# Stored cases whose states name every tensor of a released file, and the source of that file.
 RELEASED = {
     "large_75": ("large", 1001, 1810),
     "mobile_96": ("mobile", 1000, 1318),
@@ -37,7 +37,7 @@ RELEASED = {
 
 
 def released(case: str, device: str = "meta") -> dict[str, Tensor]:
-    """Tensors by the released names and in their layouts; without values on the meta device."""
+    """Return tensors with the released names and layouts; on the meta device they have no values."""
     made: dict[str, Tensor] = {}
     for entry in json.loads((GOLDEN / f"{case}.json").read_text())["state"]:
         name, shape = entry[3] if len(entry) > 3 else entry[0], tuple(entry[1])
@@ -107,7 +107,7 @@ def test_released_weights_load_and_values_arrive() -> None:
     assert torch.equal(layer.weight, state["final_layer/FC/weights"].T)
 
 
-def test_averages_take_the_place_of_what_they_are_averages_of() -> None:
+def test_averages_replace_the_averaged_weights() -> None:
     state = released("mobile_tf_72x101", "cpu")
     plain = {name: value.numpy() for name, value in state.items()}
     averaged = {name + AVERAGE: value + 1 for name, value in plain.items()}
@@ -146,13 +146,13 @@ def test_a_detectors_weights_go_to_its_two_parts(layout: str) -> None:
             if not name.startswith("final_layer")
         }
         state |= {"FirstStageBoxPredictor/ClassPredictor/weights": torch.zeros(1), "Conv/weights": torch.zeros(1)}
-    found = convert_detector(state, variant="mobile")
+    weights = convert_detector(state, variant="mobile")
     parts = {"backbone.": on_meta(NASNet, "mobile", proposal_features=True)}
     parts["roi_head.shared_head."] = on_meta(NASNetRoITail, "mobile")
     expected: dict[str, tuple[int, ...]] = {}
     for prefix, part in parts.items():
         expected |= {prefix + name: shape for name, shape in shapes(part.state_dict(), counted=False).items()}
-    assert shapes(found) == expected
+    assert shapes(weights) == expected
 
 
 # --------------------------------------------------------------------------- variants
@@ -169,7 +169,7 @@ def test_a_detectors_weights_go_to_its_two_parts(layout: str) -> None:
         ("mobilenet_v2.pth", None),
     ],
 )
-def test_file_names_say_the_variant(name: str, variant: str | None) -> None:
+def test_file_names_contain_the_variant(name: str, variant: str | None) -> None:
     assert named_variant(name) == variant
 
 

@@ -26,7 +26,7 @@ def test_sizes_are_torchvisions(variant):
 
 
 @pytest.mark.parametrize("variant", ["11", "13_bn"])
-def test_gives_what_torchvision_gives(variant):
+def test_equals_torchvision(variant):
     torch.manual_seed(0)
     theirs = getattr(torchvision.models, f"vgg{variant}")(num_classes=3).eval()
     net = VGG(variant).eval()
@@ -38,15 +38,15 @@ def test_gives_what_torchvision_gives(variant):
     assert [tuple(feat.shape[2:]) for feat in feats] == [(33, 50), (16, 25), (8, 12), (4, 6), (2, 3)]
 
 
-def test_some_stages_alone():
+def test_only_some_stages():
     net = VGG("tiny", out_indices=(1, 2))
     assert (net.out_channels, net.out_strides) == ((16, 16), (2, 4))
     assert [feat.shape[1:] for feat in net(torch.randn(1, 3, 8, 12))] == [(16, 4, 6), (16, 2, 3)]
-    assert not any(name.startswith("features.10") for name in net.state_dict())  # nothing that nobody reads
+    assert not any(name.startswith("features.10") for name in net.state_dict())  # no weights of unread stages
 
 
 @pytest.mark.parametrize("kind", [VGG, UnpooledResNet])
-def test_frozen_weights_stay_while_norms_go_on(kind):
+def test_frozen_weights_stay_while_norms_change(kind):
     net = kind("tiny", frozen=True).train()
     assert not any(value.requires_grad for value in net.parameters())
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -111,7 +111,7 @@ def test_large_field_doubles_the_last_stage(variant):
     net, usual = VGG(variant, large_field=True).eval(), VGG(variant).eval()
     assert net.out_strides == (1, 2, 4, 8, 8)
     assert net.out_channels == usual.out_channels
-    net.load_state_dict(usual.state_dict())  # as ImageNet's weights do
+    net.load_state_dict(usual.state_dict())  # as with ImageNet weights
     image = torch.randn(2, 3, 37, 50)
     with torch.no_grad():
         feats, others = net(image), usual(image)
@@ -123,7 +123,7 @@ def test_large_field_doubles_the_last_stage(variant):
 
 
 def test_large_field_sees_as_far_as_the_pooled_stage():
-    """A dilated convolution at stride 8 reads the pixels that an ordinary one reads at stride 16."""
+    """A dilated convolution at stride 8 reads the same pixels as an ordinary one at stride 16."""
     torch.manual_seed(0)
     net = VGG("tiny", large_field=True).eval()
     x = torch.randn(1, 3, 64, 96, requires_grad=True)

@@ -1,4 +1,4 @@
-"""Cards as files: what the schema takes, and what it says about the rest."""
+"""Cards as files: what the schema accepts, and its errors for everything else."""
 
 import json
 import subprocess
@@ -43,7 +43,7 @@ def test_every_config_has_a_card_and_every_card_a_config():
 
 
 @pytest.mark.parametrize("name", config_names())
-def test_card_says_what_its_config_says(name):
+def test_card_agrees_with_its_config(name):
     card = read_card(name)
     assert card.task == load_config(name).cfg.task
     assert card.summary
@@ -120,23 +120,23 @@ def test_name_and_config_follow_from_the_file(edited):
     [
         (
             lambda card: card["model-index"][0].update(name="rcnet"),
-            "model-index.0.name: expected 'rcnet_retinanet' after the file's name, found 'rcnet'",
+            "model-index.0.name: expected 'rcnet_retinanet' as in the file's name, found 'rcnet'",
         ),
         (
             lambda card: card["visionzoo"].update(name="rcnet"),
-            "visionzoo.name: expected 'rcnet_retinanet' after the file's name, found 'rcnet'",
+            "visionzoo.name: expected 'rcnet_retinanet' as in the file's name, found 'rcnet'",
         ),
         (
             lambda card: card["visionzoo"].update(config="configs/a.py"),
-            "visionzoo.config: expected 'configs/rcnet_retinanet.py' after the file's name, found 'configs/a.py'",
+            "visionzoo.config: expected 'configs/rcnet_retinanet.py' as in the file's name, found 'configs/a.py'",
         ),
         (
             lambda card: card.update(license="mit"),
-            "license: expected 'apache-2.0' after visionzoo.licenses.code, found 'mit'",
+            "license: expected 'apache-2.0' as in visionzoo.licenses.code, found 'mit'",
         ),
         (
             lambda card: card["model-index"][0]["results"][1]["task"].update(type="other"),
-            "model-index.0.results.1.task.type: expected 'object-detection' after pipeline_tag, found 'other'",
+            "model-index.0.results.1.task.type: expected 'object-detection' as in pipeline_tag, found 'other'",
         ),
     ],
 )
@@ -159,7 +159,7 @@ def test_number_of_a_paper_without_source(edited):
 
 
 def args_of(card):
-    """``args`` of the number that the run ``tiny`` measured."""
+    """Return the ``args`` of the number that the run ``tiny`` measured."""
     return card["model-index"][0]["results"][1]["metrics"][0]["args"]
 
 
@@ -170,7 +170,7 @@ def test_measured_number_refers_to_a_run(edited, lacking):
 
 
 @pytest.mark.parametrize("lacking", ["command", "date", "commit", "hardware"])
-def test_run_says_how_to_measure_again(edited, lacking):
+def test_run_states_how_to_measure_again(edited, lacking):
     path = edited(lambda card: card["visionzoo"]["runs"]["tiny"].pop(lacking))
     assert complaint(path) == f"{path}: visionzoo.runs.tiny.{lacking}: expected this field, found none; add it"
 

@@ -1,4 +1,4 @@
-"""Verification: true cards pass, and every kind of wrong number is found."""
+"""Verification: true cards pass, and every kind of wrong number is detected."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ NAME = "rcnet_retinanet"
 
 @pytest.fixture
 def copied(tmp_path):
-    """A copy of a card and its arrays; ``change`` edits the text."""
+    """Copy a card and its arrays; ``change`` edits the text of the card."""
 
     def copy(change=lambda text: text, name=NAME):
         (tmp_path / "arrays").mkdir(exist_ok=True)
@@ -45,8 +45,8 @@ def replacing(old, new):
 
 
 def outcome_of(path, kind, tier="fast"):
-    (found,) = [outcome for outcome in verify_cards([read_card(path)], tier) if outcome.check == kind]
-    return found
+    (result,) = [outcome for outcome in verify_cards([read_card(path)], tier) if outcome.check == kind]
+    return result
 
 
 @pytest.mark.parametrize("name", card_names())
@@ -96,7 +96,7 @@ def test_changed_model_is_found_by_its_forward(copied, monkeypatch):
     assert not outcome_of(copied(), "forward").passed
 
 
-def test_missing_arrays_say_how_to_write_them(copied):
+def test_missing_arrays_state_how_to_write_them(copied):
     path = copied()
     (path.parent / "arrays" / f"{NAME}.npz").unlink()
     assert f"write it with `visionzoo cards record {NAME}`" in outcome_of(path, "forward").detail
@@ -153,7 +153,7 @@ def test_two_metrics_in_an_evaluator_are_both_measured(around, monkeypatch):
     assert "other/top3" in both
 
 
-def test_difference_knows_nan_shape_and_names():
+def test_difference_handles_nan_shape_and_names():
     assert difference({"a": [1.0, 2.0]}, {"a": [1.0, 2.0]}, 0.0) is None
     assert "a: expected 2 within" in difference({"a": [1.0, 2.0]}, {"a": [1.0, float("nan")]}, 0.1)
     assert "expected 2 numbers, found 1" in difference({"a": [1.0, 2.0]}, {"a": [1.0]}, 0.1)
@@ -190,7 +190,7 @@ def test_recorded_numbers_stay_numbers_in_yaml(copied):
 def test_seeded_numbers_depend_on_nothing_else():
     again = seeded_array(3, "neck.weight", (2, 3))
     assert np.array_equal(again, seeded_array(3, "neck.weight", (2, 3)))
-    assert again[0, 0] == pytest.approx(-0.1555539, abs=1e-6)  # of numpy's frozen stream
+    assert again[0, 0] == pytest.approx(-0.1555539, abs=1e-6)  # from numpy's frozen stream
     assert not np.array_equal(again, seeded_array(4, "neck.weight", (2, 3)))
     image = seeded_image(0, "a", 31, 45)
     assert image.shape == (3, 31, 45)
@@ -243,7 +243,7 @@ def test_verify_command(capsys, tmp_path):
     assert {check["card"] for check in report["checks"]} == {NAME, "fpn_retinanet"}
 
 
-def test_verify_command_fails_with_1_and_says_what(capsys, monkeypatch):
+def test_verify_command_fails_with_1_and_names_the_problem(capsys, monkeypatch):
     monkeypatch.setitem(cards_checks.MEASURE, "build", lambda card, check: {"params": 1, "trainable": 1})
     assert main(["verify", NAME, "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
@@ -258,7 +258,7 @@ def test_verify_command_fails_with_1_and_says_what(capsys, monkeypatch):
 def test_verify_of_all_also_looks_at_the_collection(capsys, monkeypatch):
     for kind in ("build", "forward", "metric"):
         monkeypatch.setitem(cards_checks.MEASURE, kind, lambda card, check: {})
-        monkeypatch.setitem(cards_checks.COMPARE, kind, lambda card, check, found: None)
+        monkeypatch.setitem(cards_checks.COMPARE, kind, lambda card, check, result: None)
     assert main(["verify", "--json"]) == 0
     outcomes = json.loads(capsys.readouterr().out)["checks"]
     assert {("model_cards", "complete"), ("README.md", "table")} <= {(o["card"], o["check"]) for o in outcomes}
@@ -299,7 +299,7 @@ def test_two_headlines_of_one_system_are_a_problem():
 
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1000, 2_007_040])
 def test_kept_values_do_not_depend_on_the_cpu(count):
-    """Whole numbers between the exact places and the next ones; the ends are kept."""
+    """Whole numbers between the exact positions and the next ones; the ends are kept."""
     indices = cards_checks.kept_indices(count)
     assert len(indices) == min(64, count)
     assert indices[0] == 0

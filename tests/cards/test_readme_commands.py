@@ -1,4 +1,4 @@
-"""Commands that the README and the cards show are ones that exist."""
+"""Commands in the README and the cards exist and parse."""
 
 import argparse
 import re
@@ -17,7 +17,7 @@ TOOLS = {"tools/train.py": "train", "tools/test.py": "test", "tools/infer.py": "
 
 
 def shown_commands():
-    """(page, words) of every `visionzoo ...` or `tools/x.py ...` in shell blocks and in the running text."""
+    """Yield (page, words) of every `visionzoo ...` or `tools/x.py ...` in shell blocks and in the text."""
     for page, path in PAGES.items():
         text = path.read_text().replace("\\\n", " ")
         blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, flags=re.S))
@@ -34,7 +34,7 @@ COMMANDS_SHOWN = sorted({(page, *words) for page, words in shown_commands()})
 
 
 def parser_of(words):
-    """The parser of a command, and the arguments left for it."""
+    """Return the parser of a command, and the remaining arguments."""
     command, rest = (TOOLS[words[0]], words[1:]) if words[0] in TOOLS else (words[1], words[2:])
     assert command in COMMANDS
     module = import_module(f"visionzoo.cli.{MODULES.get(command, command)}")
@@ -61,7 +61,7 @@ def test_links_of_the_readme_lead_somewhere():
 
 
 def test_readme_python_runs_as_far_as_it_needs_no_images():
-    """Blocks run in full width and without weights, so what reads trained weights or images is left out."""
+    """Blocks run at full width and without weights, so commands that read trained weights or images are left out."""
     blocks = re.findall(r"```python\n(.*?)```", PAGES["README.md"].read_text(), flags=re.S)
     assert len(blocks) == 2
     names = {}

@@ -1,4 +1,4 @@
-"""``visionzoo convert`` as a user calls it."""
+"""``visionzoo convert`` from a user's point of view."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def voc(tmp_path):
     return root
 
 
-def test_voc2coco_writes_a_folder_and_says_what(voc, tmp_path, capsys):
+def test_voc2coco_writes_a_folder_and_prints_a_summary(voc, tmp_path, capsys):
     assert main(["voc2coco", str(voc), "-o", str(tmp_path / "out"), "--val-every", "5", "--json"]) == 0
     said = capsys.readouterr()
     summary = json.loads(said.out)
@@ -48,7 +48,7 @@ def test_voc2coco_to_one_file_quietly(voc, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "what"),
     [
-        (["--val-every", "1"], "expected a whole number from 2 on, found '1'"),
+        (["--val-every", "1"], "expected a whole number >= 2, found '1'"),
         (["--val-every", "5", "--split", "a"], "not allowed with"),
         (["--split", "nowhere"], "--split nowhere: expected a list"),
         (["--classes", "dog"], "no class in these images is called 'dog'"),
@@ -90,7 +90,7 @@ def test_help_imports_neither_torch_nor_mmengine():
 
 @pytest.fixture
 def released(tmp_path):
-    """Our own neck's weights under the authors' names, inside an mmdet 2.x checkpoint."""
+    """Return the weights of our neck under the authors' names, inside an mmdet 2.x checkpoint."""
     from visionzoo.necks.rcnet import RCNet
 
     neck = RCNet(in_channels=[16, 32, 64], out_channels=32, num_outs=4)
@@ -132,7 +132,7 @@ def test_checkpoint_wrong_use(released, tmp_path, capsys):
 
 
 def classifier_file(backbone, path, classes=5):
-    """A backbone's weights under the names that BossNet's and DiNAT's authors give them, with a linear layer."""
+    """Write a backbone's weights under the names of BossNet's and DiNAT's authors, with a linear layer."""
     channels = backbone.out_channels[-1]
     state = dict(backbone.state_dict())
     head = {"weight": torch.rand(classes, channels), "bias": torch.rand(classes)}
@@ -163,7 +163,7 @@ def test_a_classifier_loads_whole(config, name, tmp_path):
     assert all(torch.equal(value, expected[key]) for key, value in loaded.backbone.state_dict().items())
 
 
-def test_a_backbone_alone_starts_a_detector(tmp_path, capsys):
+def test_a_single_backbone_starts_a_detector(tmp_path, capsys):
     from visionzoo.backbones.dinat import DiNAT
 
     torch.manual_seed(0)
@@ -190,7 +190,7 @@ def test_checkpoints_that_a_converter_refuses(tmp_path, capsys):
     source, _ = classifier_file(BossNet("T0"), tmp_path / "released.pth")
     out = str(tmp_path / "ours.safetensors")
     cases = [
-        ([str(source), out, "--from", "bossnet"], "released.pth: checkpoint: expected to be told the variant"),
+        ([str(source), out, "--from", "bossnet"], "released.pth: checkpoint: expected the variant, because"),
         ([str(source), out, "--from", "bossnet", "--set", "variant=T0_nose"], "expected BossNet-T0_nose"),
         (
             [str(source), out, "--from", "bossnet", "--set", "varant=T0"],

@@ -1,4 +1,4 @@
-"""``visionzoo search``: a tiny search from the command line, and the network that it spells."""
+"""``visionzoo search``: a tiny search from the command line, and the network that it returns."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ QUICK = ["blocks=1", "epochs=1", "batch_size=8", "rating_images=4", "rating_batc
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """The folder of a search of one block, what the command printed, and what it noted."""
+    """Return the folder of a search of one block, its output, and its log."""
     folder, out, err = tmp_path_factory.mktemp("search") / "work", io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         assert main(["bossnas", "--tiny", "-o", str(folder), "--json", "--cfg-options", *QUICK]) == 0
     return folder, out.getvalue(), err.getvalue()
 
 
-def test_a_search_writes_its_ranking_and_says_what_it_found(searched):
+def test_a_search_writes_its_ranking_and_prints_its_result(searched):
     folder, out, err = searched
-    found = json.loads(out)
+    report = json.loads(out)
     best = max(folder.glob("path_rank/bestpath_*.yml"))
-    assert [list(path) for path in read_best_paths(best)] == found["best_paths"]
-    assert found["out"] == str(folder)
+    assert [list(path) for path in read_best_paths(best)] == report["best_paths"]
+    assert report["out"] == str(folder)
     assert len(list(folder.glob("path_rank/path_rank_0_*.yml"))) == 1
-    assert len(found["encoding"]) == 4
-    assert sum(map(len, found["encoding"])) == 4
+    assert len(report["encoding"]) == 4
+    assert sum(map(len, report["encoding"])) == 4
     assert "block 0, epoch 1 of 1: loss" in err
 
 
-def test_the_same_command_goes_on(searched, capsys):
+def test_the_same_command_resumes(searched, capsys):
     folder, _, _ = searched
     assert main(["bossnas", "--tiny", "-o", str(folder), "--json", "--cfg-options", *QUICK]) == 0
     said = capsys.readouterr()
-    assert "goes on with block 1" in said.err
+    assert "resumed at block 1" in said.err
     assert "loss" not in said.err
     assert main(["bossnas", "--tiny", "-o", str(folder), "--cfg-options", *QUICK, "lr=0.5"]) == 2
-    assert "expected to go on with the same settings, found lr=0.5" in capsys.readouterr().err
+    assert "expected the settings of the search to resume, found lr=0.5" in capsys.readouterr().err
 
 
-def test_paths_spell_an_encoding(searched, tmp_path, capsys):
-    """From a folder, from a file, and with the line that trains it."""
+def test_paths_define_an_encoding(searched, tmp_path, capsys):
+    """The paths come from a folder or from a file; the output includes the command that trains the network."""
     folder, out, _ = searched
     assert main(["encoding", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["encoding"] == json.loads(out)["encoding"]
@@ -79,7 +79,7 @@ def test_other_spaces_are_drawn_too(tmp_path, capsys):
         (["encoding", "."], "expected path_rank/bestpath_*.yml of a search, found none"),
     ],
 )
-def test_wrong_use_is_answered(given, message, tmp_path, monkeypatch, capsys):
+def test_wrong_use_is_reported(given, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(given) == 2
     said = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""A folder to write configs in, and a small detector's config that is right."""
+"""A folder for configs, and a correct config of a small detector."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ model = dict(
 
 @pytest.fixture
 def write(tmp_path: Path) -> WriteConfig:
-    """Write a config file below the temporary folder."""
+    """Return a function that writes a config file below the temporary folder."""
 
     def write_file(name: str, text: str) -> Path:
         path = tmp_path / name
@@ -72,6 +72,6 @@ def write(tmp_path: Path) -> WriteConfig:
 
 @pytest.fixture
 def detector(write: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """``d.py``, a config that is right, in the working folder."""
+    """Write ``d.py``, a correct config, into the working folder."""
     monkeypatch.chdir(tmp_path)
     return write("d.py", DETECTOR)

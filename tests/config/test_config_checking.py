@@ -1,4 +1,4 @@
-"""The whole check: right configs pass, every mistake is told with its place and the nearest right name."""
+"""The whole check: correct configs pass, and every error names its place and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_released_config_is_right(name, tiny):
         ("model.backbone.type=timm.resnt18", "no model is called 'timm.resnt18'; did you mean timm.resnet18?"),
         (
             "model.backbone.type=LoggerHook",
-            "model.backbone.type: expected the name of a model, and 'LoggerHook' is none",
+            "model.backbone.type: expected the name of a model, but 'LoggerHook' is not a model",
         ),
         ("model.neck.num_outs=five", "FPN takes int, found the string 'five'"),
         ("model.test_cfg.nms.iou_treshold=0.5", "did you mean iou_threshold?"),
@@ -61,11 +61,11 @@ def test_released_config_is_right(name, tiny):
         ("custom_imports.imports=['nowhere_at_all']", "'nowhere_at_all' cannot be imported"),
     ],
 )
-def test_one_mistake_gives_one_line(detector, option, line):
-    found = problems(detector, option)
-    assert any(line in text for text in found), found
-    assert all(text.startswith("--cfg-options: ") for text in found), found
-    assert all("\n" not in text for text in found)
+def test_one_mistake_is_one_line(detector, option, line):
+    lines = problems(detector, option)
+    assert any(line in text for text in lines), lines
+    assert all(text.startswith("--cfg-options: ") for text in lines), lines
+    assert all("\n" not in text for text in lines)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_mistake_in_the_file_is_named_with_the_file(detector, old, new, line):
     text = detector.read_text()
     assert old in text
     detector.write_text(text.replace(old, new))
-    found = problems(detector)
-    assert any(line in each for each in found), found
-    assert all(each.startswith("d.py: ") for each in found), found
+    lines = problems(detector)
+    assert any(line in each for each in lines), lines
+    assert all(each.startswith("d.py: ") for each in lines), lines
 
 
-def test_misspelt_required_argument_is_told_once(detector):
+def test_misspelt_required_argument_is_reported_once(detector):
     detector.write_text(detector.read_text().replace('"mmdet.FPN", out_channels', '"mmdet.FPN", out_chanels'))
     assert len(problems(detector)) == 1
 
@@ -140,13 +140,41 @@ def test_user_part_through_custom_imports(detector, write, monkeypatch, tmp_path
     }
     assert check_config(load_config(detector, options=options)) == []
     options["model.neck"] = {"type": "MyZooNeck", "twists": 1, "out_channels": 16, "num_outs": 5}
-    found = check_config(load_config(detector, options=options, allow_new=True))
-    assert "did you mean twist? (accepts: twist, in_channels" in found[0]
+    lines = check_config(load_config(detector, options=options, allow_new=True))
+    assert "did you mean twist? (accepts: twist, in_channels" in lines[0]
 
 
 def test_a_list_where_the_model_takes_one_part():
-    """It passed, and building ended in a traceback."""
+    """Regression: such a config passed the check, and building it raised a traceback."""
     head = dict(type="ClassificationHead")
     model = dict(type="TaskModel", backbone=dict(type="BossNet"), head=[head], auxiliary_head=[head])
     expected = "config: model.head: expected a dict with a type, found a list; TaskModel takes one head"
     assert check_config(dict(task="classification", model=model)) == [expected]
+
+
+HEADS = dict(lanes=dict(type="SCNNHead"), counting=dict(type="DensityHead"))
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "expected"),
+    [
+        ("lanes", dict(heads=None), "model: expected either head or heads, found neither; give one of the two"),
+        ("lanes", dict(head=HEADS["lanes"]), "model: expected either head or heads, found both; give one of the two"),
+        ("lanes", dict(heads=[HEADS["lanes"]]), "model.heads: expected a dict of heads by name, found a list"),
+        ("lanes", dict(heads=HEADS["lanes"]), "model.heads: expected a dict of heads by name, found one with a type"),
+        ("lanes", dict(heads=dict(lanes={})), "model.heads.lanes: expected a dict with a type, found one without"),
+        ("lanes", dict(heads=dict(lanes=3)), "model.heads.lanes: expected a dict with a type, found 3"),
+        (("lanes", "saliency"), {}, "task: no head in model.heads is called saliency; add the head, or name one task"),
+        (("lanes", "lane"), {}, "task: no task is called 'lane'; did you mean lanes?"),
+    ],
+)
+def test_several_heads_are_checked(task, changes, expected):
+    model = dict(type="TaskModel", backbone=dict(type="BossNet"), heads=HEADS) | changes
+    problems = check_config(dict(task=task, model=model))
+    assert any(line.startswith(f"config: {expected}") for line in problems), problems
+
+
+def test_several_heads_are_right():
+    model = dict(type="TaskModel", backbone=dict(type="BossNet"), heads=HEADS)
+    assert check_config(dict(task=("lanes", "counting"), model=model)) == []
+    assert check_config(dict(task="lanes", model=model)) == []

@@ -1,4 +1,4 @@
-"""mmdet's own configs, their types written with the scope, pass the check: it refuses nothing that is right."""
+"""mmdet's own configs, with the scope in their types, pass the check: nothing correct is refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def own_names() -> set[str]:
-    """Names that only mmdet has."""
+    """Return names that only mmdet has."""
     find_anywhere("mmdet.RetinaNet")
     import mmdet.registry
 
@@ -50,7 +50,7 @@ def own_names() -> set[str]:
 
 
 def with_scope(node: Any, names: set[str], key: str = "") -> Any:
-    """A config whose mmdet types carry their scope."""
+    """Return a config whose mmdet types have their scope."""
     if isinstance(node, dict):
         node = {name: with_scope(value, names, name) for name, value in node.items()}
         if node.get("type") in names and key not in ("nms", "roi_layer"):
@@ -64,6 +64,6 @@ def with_scope(node: Any, names: set[str], key: str = "") -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_config_of_mmdet_passes(name, own_names):
     cfg = Config.fromfile(str(files("mmdet") / ".mim" / "configs" / f"{name}.py"))
-    found = check_config({**with_scope(cfg.to_dict(), own_names), "task": "detection"})  # the one line that is ours
-    # mmengine keeps a file's helper variables as keys of its config; we leave them out while loading
-    assert [line for line in found if "a config has no key" not in line] == []
+    problems = check_config({**with_scope(cfg.to_dict(), own_names), "task": "detection"})  # the one line that we add
+    # mmengine keeps helper variables of a file as keys of its config; we drop them while loading
+    assert [line for line in problems if "a config has no key" not in line] == []

@@ -1,4 +1,4 @@
-"""Configs from a name or a path to the merged values: bases, tiny, helpers, broken files."""
+"""Loading configs by name or path: bases, ``tiny``, helper variables, broken files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_two_users_of_one_helper_do_not_share_it(write):
     assert (cfg.train_dataloader.d[0].x, cfg.val_dataloader.d[0].x) == (2, 1)
 
 
-def test_tiny_merges_replaces_types_and_goes(write):
+def test_tiny_merges_replaces_types_and_is_removed(write):
     write("base.py", "train_cfg = dict(type='E', max_epochs=12)\ntiny = dict(train_cfg=dict(max_epochs=2))\n")
     path = write(
         "a.py",
@@ -100,7 +100,7 @@ def test_work_dir_config_keeps_its_name(write):
         ("def f():\n    return 1 / 0\n\nmodel = f()\n", ":2", "ZeroDivisionError"),
         ("raise SystemExit(3)\n", ":1", "SystemExit"),
         ("_base_ = ['nowhere.py']\n", ":1", "no file nowhere.py"),
-        ("_base_ = ['mmdet::_base_/x.py']\n", ":1", "copy what it sets"),
+        ("_base_ = ['mmdet::_base_/x.py']\n", ":1", "copy its values"),
         ("_base_ = [1]\n", ":1", "list of file names"),
         ("import os\n_base_ = [os.sep]\n", ":2", "list of file names"),
         ("_base_ = ['deep.py']\n", "deep.py", "without `_base_`"),
@@ -125,7 +125,7 @@ def test_broken_file_is_named_with_its_line(write, monkeypatch, tmp_path, text, 
     assert "\n" not in message
 
 
-def test_bytes_that_are_no_text(tmp_path):
+def test_bytes_that_are_not_text(tmp_path):
     path = tmp_path / "a.py"
     path.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(ConfigError, match="UTF-8"):
@@ -175,4 +175,4 @@ def test_a_systems_name_is_a_short_name_of_its_headline():
     assert find_config("scnn").stem == "scnn_culane"
     assert load_config("hmode").name == "hmode_shanghaitech_a"
     with pytest.raises(UnknownName):
-        find_config("rcnet")  # no card of RCNet says headline: true
+        find_config("rcnet")  # no card of RCNet has headline: true

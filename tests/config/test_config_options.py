@@ -1,4 +1,4 @@
-"""``--cfg-options``: values, paths, parts whose type changes, and everything that can be mistyped."""
+"""``--cfg-options``: values, paths, parts whose type changes, and every kind of typing error."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_malformed_option(options, says):
     assert says in str(caught.value)
 
 
-def test_same_value_twice_is_no_conflict():
+def test_same_value_twice_is_not_a_conflict():
     assert parse_options(["a=1", "a=1"]) == {("a",): 1}
 
 
@@ -83,7 +83,7 @@ def test_mapping_in_python_merges_dicts(detector):
     assert loaded.notes == []
 
 
-def test_type_override_drops_the_old_arguments_and_says_so(detector):
+def test_type_override_drops_the_old_arguments_with_a_note(detector):
     loaded = load_config(detector, options=["model.backbone.type=timm.resnet18"])
     assert loaded.cfg.model.backbone.to_dict() == {"type": "timm.resnet18"}
     assert loaded.notes == [
@@ -179,7 +179,7 @@ def test_wrong_path_names_the_nearest(detector, option, says):
     assert "\n" not in message
 
 
-def test_allow_new_adds_keys_but_not_impossible_ones(detector):
+def test_allow_new_adds_only_possible_keys(detector):
     loaded = load_config(detector, options=["notes.author=me"], allow_new=True)
     assert loaded.cfg.notes.author == "me"
     with pytest.raises(ConfigError, match="expected an index"):

@@ -1,4 +1,4 @@
-"""``visionzoo config show | diff | check`` and the text that a config is saved as."""
+"""``visionzoo config show | diff | check``, and the text of a saved config."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_show_as_json(detector, capsys):
     assert shown["origins"]["model.neck.num_outs"] == "d.py"
 
 
-def test_diff_tells_what_changed(write, capsys):
+def test_diff_shows_the_changes(write, capsys):
     one = write("one.py", "log_level = 'INFO'\nmodel = dict(type='A', x=1, neck=dict(type='N', k=2))\n")
     two = write("two.py", "resume = True\nmodel = dict(type='A', x=1.5, neck=dict(type='M'))\n")
     assert main(["config", "diff", str(one), str(two)]) == 0
@@ -89,13 +89,13 @@ def test_check_exit_codes_and_lines(detector, write, capsys):
     assert "no config is called 'no_such_config'" in capsys.readouterr().err
 
 
-def test_check_prints_nothing_but_json(detector):
+def test_check_prints_only_json(detector):
     command = [sys.executable, "-m", "visionzoo", "config", "check", str(detector), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {str(detector): []}
 
 
-def test_check_tells_problems_of_the_tiny_variant(detector, capsys):
+def test_check_reports_problems_of_the_tiny_variant(detector, capsys):
     detector.write_text(detector.read_text() + "\ntiny = dict(model=dict(neck=dict(num_out=3)))\n")
     assert main(["config", "check", str(detector)]) == 1
     assert "--tiny: model.neck.num_out: FPN" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Which arguments a class takes, through ``**kwargs`` and its bases."""
+"""Arguments that a class accepts, through ``**kwargs`` and its bases."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class Module(nn.Module):
     ],
 )
 def test_arguments(cls, names, required, is_open):
-    found = arguments_of(cls)
-    assert (found.names, found.required, found.open) == (names, required, is_open)
+    arguments = arguments_of(cls)
+    assert (arguments.names, arguments.required, arguments.open) == (names, required, is_open)
 
 
 def test_modules_stay_closed_after_compiling():
@@ -117,8 +117,8 @@ class OnUntold(Untold):
     ("cls", "known", "unknown"),
     [(Untold, {"a", "b", "c"}, {"d"}), (OnUntold, {"a", "b"}, {"c"}), (KeepsAll, {"d", "a", "b"}, {"c"})],
 )
-def test_arguments_of_bases_are_known_where_handing_on_cannot_be_told(cls, known, unknown):
-    """So mmseg's LightHamHead, which looks into its kwargs, has its in_channels filled in."""
+def test_arguments_of_bases_are_known_where_forwarding_is_unclear(cls, known, unknown):
+    """As a result in_channels is also filled in for mmseg's LightHamHead, which reads its kwargs."""
     arguments = arguments_of(cls)
     assert all(arguments.know(name) for name in known)
     assert not any(arguments.know(name) for name in unknown)

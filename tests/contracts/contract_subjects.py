@@ -1,6 +1,6 @@
-"""The parts that keep the contracts: every one of ours, read from the registries, and a choice of other libraries'.
+"""Parts under contract: all of ours, read from the registries, and a selection from other libraries.
 
-A new backbone, neck or head is tested by being registered, in its ``tiny`` variant.
+Registering a backbone, neck or head is enough to test it, in its ``tiny`` variant.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from visionzoo.config.signatures import arguments_of
 from visionzoo.models.wiring import Levels, backbone_levels
 from visionzoo.registry import MODELS, SCOPE, own_parts
 
-# One small model per family. Those named here run always, the others with the slow tests.
+# One small model per family. The listed families always run, the others with the slow tests.
 TIMM_FAST = (
     "resnet18",
     "mobilenetv3_small_050",
@@ -76,7 +76,7 @@ TIMM_SLOW = (
 
 RESNET = {"type": "mmdet.ResNet", "depth": 18, "base_channels": 8}
 
-# What necks and heads are given.
+# Channels and strides of the inputs of necks and heads.
 PYRAMID = Levels(channels=(8, 16, 32, 64), strides=(4, 8, 16, 32), giver="a pyramid")
 EQUAL_PYRAMID = Levels(channels=(32, 32, 32, 32), strides=(4, 8, 16, 32), giver="a pyramid of equal channels")
 
@@ -85,7 +85,7 @@ Size = tuple[int, int]
 
 @dataclass
 class Subject:
-    """A part under test: how it is built, what it is fed, and what it has built once already."""
+    """A part under test: its settings, its inputs, and the instance that is already built."""
 
     name: str
     kind: str
@@ -94,14 +94,14 @@ class Subject:
     built: dict[str, nn.Module] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
-        """A new instance, always with the same weights."""
+        """Return a new instance, always with the same weights."""
         torch.manual_seed(0)
         with DefaultScope.overwrite_default_scope(SCOPE):
             return MODELS.build(dict(self.cfg))
 
     @property
     def part(self) -> nn.Module:
-        """One instance for all tests of this part, in evaluation mode, without gradients."""
+        """Return the instance that all tests of this part share, in evaluation mode, without gradients."""
         if "part" not in self.built:
             self.built["part"] = self.build()
         part = self.built["part"]
@@ -110,7 +110,7 @@ class Subject:
         return part
 
     def inputs(self, size: Size, batch: int = 2) -> Any:
-        """Images of this size, or the pyramid that a backbone makes of them."""
+        """Return images of this size, or the pyramid that a backbone computes from them."""
         draw = torch.Generator().manual_seed(1)
         if self.feeds is None:
             return torch.randn(batch, 3, *size, generator=draw)
@@ -120,7 +120,7 @@ class Subject:
         )
 
     def levels(self) -> Levels:
-        """Channels and strides of its outputs: as it declares them, or as they are measured for other libraries'."""
+        """Return channels and strides of the outputs: as declared, or as measured for other libraries' parts."""
         if self.kind == "backbone":
             with DefaultScope.overwrite_default_scope(SCOPE):
                 return backbone_levels(self.cfg)
@@ -128,18 +128,18 @@ class Subject:
 
 
 def fast_subjects() -> list[Subject]:
-    """Every part of ours and the families that run always."""
+    """Return every part of ours and the families that always run."""
     ours = [_own(folder, name, cls) for folder in ("backbones", "necks", "heads") for name, cls in own(folder).items()]
     return [*ours, Subject("mmdet.ResNet", "backbone", RESNET), *map(_timm, TIMM_FAST)]
 
 
 def slow_subjects() -> list[Subject]:
-    """The other families of timm."""
+    """Return the other families of timm."""
     return [_timm(name) for name in TIMM_SLOW]
 
 
 def own(folder: str) -> dict[str, type]:
-    """Our registered parts of one kind."""
+    """Return our registered parts of one kind."""
     return dict(sorted(own_parts(folder).items()))
 
 
@@ -161,7 +161,7 @@ def _timm(name: str) -> Subject:
 
 
 def tensors_of(outputs: Any) -> list[Tensor]:
-    """All tensors of nested outputs, in order."""
+    """Return all tensors of nested outputs, in order."""
     if isinstance(outputs, Tensor):
         return [outputs]
     values = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, Sequence) else ()

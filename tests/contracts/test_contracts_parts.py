@@ -1,4 +1,4 @@
-"""What every backbone, neck and head promises, whoever wrote it."""
+"""Contract of every backbone, neck and head, from any library."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from visionzoo.errors import ZooError
 
 ODD, EVEN, PADDED = (75, 101), (64, 128), (96, 160)
 
-# Exceptions, each with its reason. Every one is tested: a part that keeps the contract must not be listed.
+# Exceptions, each with its reason. Every exception is tested: a part that meets the contract must not be listed.
 
-# Parts that take multiples of 32 only, as a detector's preprocessor pads to.
+# Parts that only accept multiples of 32, the padding of a detector's preprocessor.
 NO_ODD_SIZES: dict[str, str] = {
     "timm.dla46_c": "adds maps that were halved rounding up and down",
     "timm.hrnet_w18_small": "adds maps that were doubled to maps of odd sizes",
     "timm.tresnet_m": "begins by folding blocks of 4x4 pixels into channels",
 }
 
-# Parts whose maps leave fp16's range before any training.
+# Parts whose maps exceed fp16's range before any training.
 NO_FP16: dict[str, str] = {
     "timm.mobileone_s0": "its parallel branches double the random start in every block, to 1e15",
 }
@@ -32,7 +32,7 @@ NO_FP16: dict[str, str] = {
 # Parts that torch.export cannot record.
 NO_EXPORT: dict[str, str] = {}
 
-# Parameters without a gradient, by the beginning of their names, and why.
+# Parameters without a gradient, by the prefix of their names, and the reason.
 NO_GRADIENT: dict[str, tuple[str, str]] = {}
 
 
@@ -52,13 +52,13 @@ def _one_thread() -> Iterator[None]:
 
 
 def odd_size(subject: Subject) -> tuple[int, int]:
-    """A size that divides by nothing, where the part takes such."""
+    """Return a size without common divisors if the part accepts it."""
     return PADDED if subject.name in NO_ODD_SIZES else ODD
 
 
 @pytest.mark.parametrize("size", [ODD, EVEN])
-def test_gives_what_it_declares(subject: Subject, size: tuple[int, int]) -> None:
-    """Channels, and strides rounded either way where they do not divide the image."""
+def test_returns_what_it_declares(subject: Subject, size: tuple[int, int]) -> None:
+    """Channels match, and strides match when rounded up or down where they do not divide the image."""
     if size == ODD and subject.name in NO_ODD_SIZES:
         with pytest.raises(RuntimeError, match=r"size of tensor|is invalid for input of size"):
             subject.part(subject.inputs(size))
@@ -95,7 +95,7 @@ def test_an_image_does_not_depend_on_its_neighbours(subject: Subject) -> None:
 
 
 def test_weights_make_the_round_trip(subject: Subject) -> None:
-    """Through a file that holds no code, into another instance with other weights, strictly."""
+    """Weights load strictly, from a file without code, into another instance with different weights."""
     stored, other = io.BytesIO(), subject.build()
     torch.save(subject.part.state_dict(), stored)
     with torch.no_grad():
@@ -118,9 +118,9 @@ def test_autocast_is_finite(subject: Subject, dtype: torch.dtype) -> None:
     assert all(feat.isfinite().all() for feat in feats) != overflows
 
 
-def test_exports_or_says_why(subject: Subject) -> None:
+def test_exports_or_has_a_reason(subject: Subject) -> None:
     if subject.name in NO_EXPORT:
-        with pytest.raises(Exception):  # noqa: B017, PT011 (whatever torch says: the reason above is for people)
+        with pytest.raises(Exception):  # noqa: B017, PT011 (any message of torch; the reason above is for readers)
             torch.export.export(subject.part, (subject.inputs(EVEN),))
         return
     recorded = torch.export.export(copy.deepcopy(subject.part), (subject.inputs(EVEN),)).module()
@@ -139,7 +139,7 @@ def test_images_of_other_channels_are_refused(name: str, channels: int) -> None:
 
 
 @pytest.mark.parametrize("folder", ["backbones", "necks", "heads"])
-def test_ours_have_a_tiny_variant_and_say_what_they_give(folder: str) -> None:
+def test_ours_have_a_tiny_variant_and_declare_their_outputs(folder: str) -> None:
     for name, cls in own(folder).items():
         assert "tiny" in cls.VARIANTS, name
     subjects = [subject for subject in fast_subjects() if subject.name in own(folder) and subject.kind != "head"]

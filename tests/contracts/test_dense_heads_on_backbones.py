@@ -1,4 +1,4 @@
-"""Heads of maps, lanes and densities on every backbone of the registry: one step of training, one prediction."""
+"""Heads of maps, lanes and densities on every registered backbone: one training step, one prediction."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SIZE, SMALLER, ORIGINAL = (96, 160), (75, 131), (50, 80)
 
 @dataclass(frozen=True)
 class HeadCase:
-    """What a head learns from, and what is asked of its predictions.
+    """Training data of a head, and the conditions that its predictions must meet.
 
     Attributes:
-        add_truth: (sample, height, width) gives the sample its truth.
-        is_sound: whether a predicted sample is as it should be.
-        necks: by name; None is no neck.
-        least_levels: that the head reads.
+        add_truth: (sample, height, width) adds the truth to the sample.
+        is_sound: true for a valid predicted sample.
+        necks: necks by name; None means no neck.
+        least_levels: number of levels that the head needs.
     """
 
     add_truth: Callable[[TaskSample, int, int], None]
@@ -127,5 +127,5 @@ def test_trains_and_predicts(backbone: Subject, head: str, neck: str | None) -> 
     assert any(value.grad is not None and value.grad.any() for value in model.backbone.parameters())
     torch.optim.SGD(model.parameters(), lr=1e-3).step()
     with torch.no_grad():
-        found = model.eval()(**data, mode="predict")
-    assert all(case.is_sound(sample) for sample in found)
+        predictions = model.eval()(**data, mode="predict")
+    assert all(case.is_sound(sample) for sample in predictions)

@@ -1,4 +1,4 @@
-"""Data sets of one class per image: labels, names, and an error for everything that can be wrong."""
+"""Data sets of one class per image: labels, names, and an error for every kind of wrong input."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ def draw(path, value=0):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Two classes, one image of which lies deeper; a text beside them."""
+    """Write two classes and a text file; one image is in a deeper folder."""
     for name in ("train/cat/2.png", "train/cat/deep/1.JPG", "train/dog/1.png", "val/dog/9.png"):
         draw(tmp_path / name)
     (tmp_path / "train/cat/notes.txt").write_text("no image")
@@ -137,7 +137,7 @@ def test_a_damaged_image_is_named_when_it_is_read(tree):
 # --- lists ---
 
 
-def test_csv_and_text_give_the_same_samples(tree):
+def test_csv_and_text_have_the_same_samples(tree):
     (tree / "a.csv").write_text("label,path,split\ncat,cat/2.png,x\ndog,dog/1.png,y\n")
     (tree / "a.txt").write_text("cat/2.png cat\ndog/1.png\tdog\n")
     for name in ("a.csv", "a.txt"):
@@ -184,9 +184,9 @@ def test_what_is_wrong_with_lists(tree, name, text, what):
         build("ImageList", data_root=str(tree), ann_file=name, img_folder="train", classes=["cat", "dog"])
 
 
-def test_a_list_that_is_no_text_or_missing(tree):
+def test_a_list_that_is_not_text_or_missing(tree):
     (tree / "a.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="no UTF-8 text"):
+    with pytest.raises(DataError, match="not valid UTF-8"):
         build("ImageList", data_root=str(tree), ann_file="a.txt")
     with pytest.raises(DataError, match=r"found no such file.*--tiny"):
         build("ImageList", data_root=str(tree), ann_file="b.txt")
@@ -225,8 +225,8 @@ def test_the_same_address_draws_the_same_bytes(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "twin", "classes"), [("CIFAR10", "cifar10", 10), ("CIFAR100", "cifar100", 100)])
-def test_classes_can_be_told_apart(kind, twin, classes):
-    """By the mean colour of what is not ground: far above chance."""
+def test_classes_can_be_distinguished(kind, twin, classes):
+    """The mean colour of the foreground identifies the class far more often than chance."""
     train, test = (build(kind, data_root=f"tiny://{twin}?train=1000&val=200", split=s) for s in ("train", "test"))
     assert len(train.metainfo["classes"]) == classes
 
@@ -235,8 +235,8 @@ def test_classes_can_be_told_apart(kind, twin, classes):
         drawn = [(np.ptp(p, axis=2) > 30) | (p.max(2) > 205) | (p.min(2) < 65) for p in images]
         return np.stack([image[mask].mean(0) for image, mask in zip(images, drawn)])
 
-    found, truth = colours(train), np.array(labels(train)) % 10
-    means = np.stack([found[truth == colour].mean(0) for colour in range(10)])
+    hues, truth = colours(train), np.array(labels(train)) % 10
+    means = np.stack([hues[truth == colour].mean(0) for colour in range(10)])
     guess = ((colours(test)[:, None] - means[None]) ** 2).sum(-1).argmin(1)
     assert (guess == np.array(labels(test)) % 10).mean() > 0.8
 
@@ -337,7 +337,7 @@ def test_boxes_become_images(scene, keep_crops):
         first, second = dataset[0], dataset[1]
         np.testing.assert_array_equal(first["img"], image[5:16, 10:31])
         np.testing.assert_array_equal(second["img"], image[30:40, 50:60])
-        first["img"][:] = 0  # a later epoch must not see what a transform did
+        first["img"][:] = 0  # a later epoch must not see the changes of a transform
     assert second["ori_shape"] == (10, 10)
     assert second["ann_id"] == 1
 
@@ -356,7 +356,7 @@ def test_what_is_wrong_with_crops(scene):
     with pytest.raises(ConfigError, match='config has "Cat"; file has "cat"'):
         build("CocoCrops", data_root=str(root), ann_file="ann.json", classes=["Cat"])
     cv2.imwrite(str(root / "1.png"), np.zeros((9, 9, 3), np.uint8))
-    with pytest.raises(DataError, match="expected 60x40 pixels as its annotation says, found 9x9"):
+    with pytest.raises(DataError, match="expected 60x40 pixels as in its annotation, found 9x9"):
         build("CocoCrops", data_root=str(root), ann_file="ann.json")[0]
     (root / "1.png").unlink()
     with pytest.raises(DataError, match="found 1 missing"):
@@ -377,7 +377,7 @@ def test_what_is_wrong_with_crops(scene):
     ],
     ids=lambda cfg: cfg["type"],
 )
-def test_spawned_workers_and_the_first_samples_alone(cfg):
+def test_spawned_workers_and_only_the_first_samples(cfg):
     size = [dict(type="LoadImage"), dict(type="ResizeCrop", size=16)]
     with DefaultScope.overwrite_default_scope("visionzoo"):
         dataset = DATASETS.build({**cfg, "max_samples": 4, "pipeline": size})

@@ -1,4 +1,4 @@
-"""Augmentations: what they keep, that they are timm's and torchvision's, and that a seed fixes them."""
+"""Augmentations: what they keep, their equality with timm's and torchvision's, and reproducibility by seed."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def apply(step, image, seed=0):
 
 
 @pytest.mark.parametrize("step", ALL, ids=lambda step: step["type"])
-def test_a_image_comes_out_and_its_shape_is_said(step, image):
+def test_the_output_is_an_image_with_its_shape(step, image):
     results = apply(step, image)
     assert results["img"].dtype == np.uint8
     assert results["img"].shape[2] == 3
@@ -83,7 +83,7 @@ def test_measuring_sees_timms_pixels(size, crop_pct, image):
     np.testing.assert_array_equal(apply(dict(type="ResizeCrop", size=size, crop_pct=crop_pct), image)["img"], pixels)
 
 
-def test_nasnets_edge_takes_the_place_of_the_share(image):
+def test_nasnets_edge_replaces_the_share(image):
     step = dict(type="ResizeCrop", size=331, edge=354)
     assert apply(step, image)["img"].shape == (331, 331, 3)
     with pytest.raises(ConfigError, match="at least size=331"):
@@ -106,7 +106,7 @@ def test_cutout_covers_one_square():
     white = np.full((32, 32, 3), 255, np.uint8)
     covered = [int((apply(dict(type="Cutout", size=16), white, seed)["img"] == 0).all(2).sum()) for seed in range(30)]
     assert max(covered) <= 256
-    assert min(covered) >= 64  # a quarter, around a corner
+    assert min(covered) >= 64  # a quarter of the square, at a corner
     assert len(set(covered)) > 5
 
 
@@ -120,8 +120,8 @@ def test_padding_moves_by_four_pixels_at_most():
 @pytest.mark.parametrize(
     ("step", "what"),
     [
-        (dict(type="RandAugment", policy="round-m9"), "policy: expected one that timm knows"),
-        (dict(type="AutoAugment", policy="v99"), "policy: expected one that timm knows"),
+        (dict(type="RandAugment", policy="round-m9"), "policy: expected a policy of timm"),
+        (dict(type="AutoAugment", policy="v99"), "policy: expected a policy of timm"),
         (dict(type="RandomErasing", mode="black"), "pixel, rand or const"),
         (dict(type="ResizeCrop", size=8, crop_pct=1.2), r"in \(0, 1\]"),
         (dict(type="RandomResizedCrop", size=8, interpolation="cubic"), "nearest, bilinear, bicubic, lanczos"),

@@ -1,4 +1,4 @@
-"""Groups of images with masks: reading, pairing, augmenting, and an error for everything that can be wrong."""
+"""Groups of images with masks: reading, pairing, augmenting, and an error for every kind of wrong input."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def write(path, pixels):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Groups of two and one images; every image's grey says which it is."""
+    """Write a group of two images and a group of one; the grey level identifies each image."""
     for number, name in enumerate(("cat/a.jpg", "cat/b.png", "dog/a.jpeg")):
         write(tmp_path / "images/set" / name, np.full((12, 15, 3), 50 * number, np.uint8))
         mask = np.zeros((12, 15), np.uint8)
@@ -85,13 +85,13 @@ def test_a_sample_is_a_group(tree):
     assert len(build(folder_of(tree, indices=1))) == 1
 
 
-def test_a_jpeg_stands_in_for_a_missing_png(tree):
+def test_a_jpeg_replaces_a_missing_png(tree):
     (tree / "gts/set/dog/a.png").unlink()
     write(tree / "gts/set/dog/a.jpg", np.zeros((12, 15), np.uint8))
     assert build(folder_of(tree)).get_data_info(1)["gt_path"] == [str(tree / "gts/set/dog/a.jpg")]
 
 
-def test_what_is_wrong_with_a_tree_is_told_at_once(tree):
+def test_all_problems_of_a_tree_are_reported_at_once(tree):
     with pytest.raises(DataError, match=r"images/sett: expected one folder of images per group.*did you mean 'set'"):
         build(folder_of(tree, "sett"))
     with pytest.raises(DataError, match=r"nowhere/images/set: expected.*--tiny"):
@@ -114,7 +114,7 @@ def test_what_is_wrong_with_a_tree_is_told_at_once(tree):
 # --- masks ---
 
 
-def test_masks_are_read_as_they_are(tmp_path):
+def test_masks_are_read_unchanged(tmp_path):
     path = tmp_path / "mask.png"
     soft = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
     for pixels, expected in (
@@ -163,7 +163,7 @@ def test_a_packed_group_for_training_and_for_measuring(tree):
     assert sample.ori_shape == [(12, 15), (12, 15), (1, 1)]
     assert sample.img_shape == (32, 48)
     assert [mask.shape for mask in sample.gt_map] == [(32, 48)] * 3
-    assert 0 < np.unique(sample.gt_map[0]).size > 2  # resized masks are soft
+    assert 0 < np.unique(sample.gt_map[0]).size > 2  # resized masks have intermediate values
     measured = build(folder_of(tree, pipeline=TEST))[0]["data_samples"]
     assert [mask.shape for mask in measured.gt_map] == [(12, 15), (12, 15), (1, 1)]
     assert measured.img_shape == (32, 32)
@@ -173,14 +173,14 @@ def test_a_packed_group_for_training_and_for_measuring(tree):
 
 def test_images_in_memory_are_a_group_as_well():
     images = [np.zeros((5, 6), np.uint8), np.zeros((7, 8, 3), np.uint8)]
-    found = transform("ResizeGroup", size=16)(transform("LoadGroup")({"img": images}))
-    assert [image.shape for image in found["img"]] == [(16, 16, 3)] * 2
-    assert found["ori_shape"] == [(5, 6), (7, 8)]
-    assert "gt_map" not in found
+    results = transform("ResizeGroup", size=16)(transform("LoadGroup")({"img": images}))
+    assert [image.shape for image in results["img"]] == [(16, 16, 3)] * 2
+    assert results["ori_shape"] == [(5, 6), (7, 8)]
+    assert "gt_map" not in results
 
 
 def scene():
-    """Images whose red channel is their mask."""
+    """Return images whose red channel is their mask."""
     masks = [np.zeros((20, 30), np.uint8) for _ in range(40)]
     for number, mask in enumerate(masks):
         mask[2:9, 3 : 10 + number % 5] = 255
@@ -190,13 +190,13 @@ def scene():
 @pytest.mark.parametrize(("kind", "share"), [("FlipGroup", 0.5), ("RotateGroup", 0.2)])
 def test_images_and_masks_move_together(kind, share):
     seed_everything(3)
-    given, found = scene(), transform(kind)(scene())
-    for image, mask in zip(found["img"], found["gt_map"], strict=True):
+    given, results = scene(), transform(kind)(scene())
+    for image, mask in zip(results["img"], results["gt_map"], strict=True):
         np.testing.assert_array_equal(image[..., 0], mask)
-    moved = [not np.array_equal(a, b) for a, b in zip(given["gt_map"], found["gt_map"])]
+    moved = [not np.array_equal(a, b) for a, b in zip(given["gt_map"], results["gt_map"])]
     assert 0.4 * share < np.mean(moved) < 2 * share
     assert not any(np.array_equal(a, b) for a, b in zip(transform(kind, prob=1)(scene())["img"], given["img"])) or (
-        kind == "RotateGroup"  # by 0 degrees, which is one of 30
+        kind == "RotateGroup"  # by 0 degrees, which is in the range
     )
     never = transform(kind, prob=0)(scene())
     assert all(np.array_equal(a, b) for a, b in zip(never["img"], given["img"]))
@@ -204,19 +204,19 @@ def test_images_and_masks_move_together(kind, share):
 
 def test_colours_change_and_masks_do_not():
     seed_everything(0)
-    given, found = scene(), transform("EnhanceGroup")(scene())
-    assert all(np.array_equal(a, b) for a, b in zip(given["gt_map"], found["gt_map"]))
-    assert sum(not np.array_equal(a, b) for a, b in zip(given["img"], found["img"])) > 35
+    given, results = scene(), transform("EnhanceGroup")(scene())
+    assert all(np.array_equal(a, b) for a, b in zip(given["gt_map"], results["gt_map"]))
+    assert sum(not np.array_equal(a, b) for a, b in zip(given["img"], results["img"])) > 35
     with pytest.raises(ConfigError, match=r"FlipGroup\.prob: expected a number in \[0, 1\], found 2"):
         transform("FlipGroup", prob=2)
 
 
-def test_a_turn_by_so_many_degrees():
+def test_a_rotation_by_given_degrees():
     turned = transform("RotateGroup", prob=1, degrees=1)  # -1 or 0
     seed_everything(0)
-    found = turned(scene())["gt_map"]
+    masks = turned(scene())["gt_map"]
     expected = np.array(Image.fromarray(scene()["gt_map"][0]).rotate(-1, Image.Resampling.BICUBIC))
-    assert any(np.array_equal(mask, expected) for mask in found)
+    assert any(np.array_equal(mask, expected) for mask in masks)
 
 
 # --- pairs ---
@@ -241,7 +241,7 @@ def test_pairs_of_equal_size_from_sources_in_turn():
     assert dataset[0]["inputs"][0].shape == (4, 3, 32, 48)
 
 
-def test_at_most_so_many_images_and_partners_of_every_group():
+def test_images_and_partners_of_every_group_are_limited():
     dataset = build(pairs(most=2))
     partners, chosen = set(), set()
     for seed in range(40):
@@ -257,9 +257,9 @@ def test_at_most_so_many_images_and_partners_of_every_group():
 def test_wrong_pairs(tree):
     with pytest.raises(ConfigError, match="one source or more"):
         CoSaliencyPairs([])
-    with pytest.raises(ConfigError, match="most from 1 on"):
+    with pytest.raises(ConfigError, match="most >= 1"):
         CoSaliencyPairs([folder_of(tree)], most=0)
-    with pytest.raises(DataError, match="two groups or more to make pairs of, found 1"):
+    with pytest.raises(DataError, match="two groups or more to make pairs, found 1"):
         CoSaliencyPairs([folder_of(tree, indices=1)])
     with pytest.raises(IndexError):
         build(pairs())[6]
@@ -267,7 +267,7 @@ def test_wrong_pairs(tree):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_loader_gives_the_same_pairs_again(workers):
+def test_a_loader_returns_the_same_pairs_again(workers):
     dataset = build(pairs())
     cfg = dict(
         batch_size=1,
@@ -293,7 +293,7 @@ def test_batches_of_several_pairs():
     assert done["inputs"].shape == (16, 3, 32, 48)
 
 
-# --- the order ---
+# --- order of samples ---
 
 
 class Blocks(list):
@@ -319,11 +319,11 @@ def test_blocks_stay_together_and_change_places():
 
 
 def test_processes_take_whole_blocks(monkeypatch):
-    found = []
+    batches = []
     for rank in range(2):
         monkeypatch.setattr("visionzoo.engine.samplers.get_dist_info", lambda rank=rank: (rank, 2))
-        found.append(list(BlockSampler(Blocks(range(9)), shuffle=False)))
-    assert found == [[0, 1, 2, 6, 7, 8], [3, 4, 5, 0, 1, 2]]
+        batches.append(list(BlockSampler(Blocks(range(9)), shuffle=False)))
+    assert batches == [[0, 1, 2, 6, 7, 8], [3, 4, 5, 0, 1, 2]]
 
 
 # --- the twin ---

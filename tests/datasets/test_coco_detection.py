@@ -1,4 +1,4 @@
-"""CocoDetection: what a sample holds, and an early, countable error for everything that can be wrong."""
+"""CocoDetection: content of a sample, and an early error with counts for every kind of wrong input."""
 
 import json
 import pickle
@@ -44,7 +44,7 @@ def tiny(**changes):
 
 @pytest.fixture
 def record():
-    """Three images (one without objects) and categories whose ids have gaps."""
+    """Return three images (one without objects) and categories whose ids have gaps."""
     return {
         "images": [{"id": i, "file_name": f"{i}.jpg", "height": 40, "width": 60} for i in (5, 2, 9)],
         "annotations": [
@@ -158,7 +158,7 @@ def test_nothing_is_printed(capfd):
 # --- errors ---
 
 
-def test_missing_coco_says_where_how_and_tiny(tmp_path, monkeypatch):
+def test_missing_coco_names_place_command_and_twin(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as error:
         CocoDetection(data_root="data/coco", **TRAIN)
@@ -249,7 +249,7 @@ def test_missing_images_are_counted_and_three_named(record, write, tmp_path):
         CocoDetection(**where)
 
 
-def test_masks_are_asked_for_early(record, write):
+def test_missing_masks_are_reported_early(record, write):
     with pytest.raises(DataError, match=r"with_mask=True, found 3 without \(annotation 1 first\)"):
         CocoDetection(**write(record), pipeline=PIPELINE)
 

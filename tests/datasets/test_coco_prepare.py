@@ -16,7 +16,7 @@ IMAGES = {"train": ["1.jpg", "2.jpg", "3.jpg"], "val": ["9.jpg"]}
 
 @pytest.fixture
 def prepare(monkeypatch):
-    """The script, told the sizes of the small COCO."""
+    """Return the script, with the sizes of the small COCO."""
     spec = importlib.util.spec_from_file_location("prepare_coco", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(__import__("sys").modules, "prepare_coco", module)
@@ -84,7 +84,7 @@ def test_downloads_unpacks_and_finds_it_complete(prepare, server, tmp_path):
     assert list((tmp_path / "downloads").iterdir()) == []
     asked = len(server.asked)
     assert run(prepare, server, tmp_path) == 0
-    assert len(server.asked) == asked  # nothing is fetched twice
+    assert len(server.asked) == asked  # no file is downloaded twice
 
 
 def test_continues_in_pieces_and_from_a_file_placed_by_hand(prepare, server, tmp_path):
@@ -97,7 +97,7 @@ def test_continues_in_pieces_and_from_a_file_placed_by_hand(prepare, server, tmp
     assert not (tmp_path / "train2017").exists()
 
 
-def test_check_says_what_is_missing(prepare, server, tmp_path, capsys):
+def test_check_reports_what_is_missing(prepare, server, tmp_path, capsys):
     assert run(prepare, server, tmp_path, "--check") == 1
     assert "instances_train2017.json: missing" in capsys.readouterr().err
     run(prepare, server, tmp_path)
@@ -119,7 +119,7 @@ def test_a_server_that_sends_nothing_and_a_broken_zip(prepare, server, tmp_path,
     assert "delete it and run again" in capsys.readouterr().err
 
 
-def test_a_server_that_is_away(prepare, server, tmp_path, capsys):
+def test_an_unreachable_server(prepare, server, tmp_path, capsys):
     assert prepare.main([str(tmp_path), "--server", "http://127.0.0.1:9"]) == 2
     assert "run again to continue, or place the file at" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Counting sets: the same points from every format, twins in the real layouts, and files that cannot be."""
+"""Counting sets: the same points from every format, twins in the real layouts, and invalid files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMAGE = np.full((9, 12, 3), 90, np.uint8)
 POINTS = {
     "a": np.array([[3.0, 2.0], [11.0, 8.0], [0.0, 0.0]]),
     "b": np.zeros((0, 2)),
-    "c": np.array([[5.5, 4.25], [13.0, -1.0], [5.5, 4.25]]),  # one outside, one twice
+    "c": np.array([[5.5, 4.25], [13.0, -1.0], [5.5, 4.25]]),  # one point is outside, one occurs twice
 }
 WHOLE = {"a": POINTS["a"], "b": POINTS["b"], "c": np.array([[5.0, 4.0], [7.0, 1.0]])}
 
@@ -44,7 +44,7 @@ def build(name, root, **arguments):
     return build_dataset(dict(type=f"{name}Dataset", data_root=str(root), **arguments), where="dataset")
 
 
-def found(dataset):
+def samples_of(dataset):
     return [dataset.get_data_info(index) for index in range(len(dataset))]
 
 
@@ -142,8 +142,8 @@ FRACTIONS = [
 
 
 @pytest.mark.parametrize("write", FRACTIONS)
-def test_every_format_gives_the_same_points(write, tmp_path):
-    samples = found(write(tmp_path, POINTS))
+def test_every_format_has_the_same_points(write, tmp_path):
+    samples = samples_of(write(tmp_path, POINTS))
     for sample, points in zip(samples, POINTS.values(), strict=True):
         assert sample["gt_points"].dtype == np.float64
         np.testing.assert_array_equal(sample["gt_points"], points)
@@ -151,24 +151,24 @@ def test_every_format_gives_the_same_points(write, tmp_path):
 
 
 @pytest.mark.parametrize("write", [*FRACTIONS, as_trancos])
-def test_every_format_gives_the_same_pixels(write, tmp_path):
-    for sample, points in zip(found(write(tmp_path, WHOLE)), WHOLE.values(), strict=True):
+def test_every_format_has_the_same_pixels(write, tmp_path):
+    for sample, points in zip(samples_of(write(tmp_path, WHOLE)), WHOLE.values(), strict=True):
         assert sorted(sample["gt_points"].tolist()) == sorted(points.tolist())
 
 
 def test_facts_of_a_sample(tmp_path):
-    nwpu = found(as_nwpu_mat(tmp_path / "nwpu", POINTS))
+    nwpu = samples_of(as_nwpu_mat(tmp_path / "nwpu", POINTS))
     assert [(each["luminance"], each["level"]) for each in nwpu] == [(0, 2), (1, 3), (2, 4)]
     assert nwpu[0]["img_id"] == "a"
     as_jhu(tmp_path / "jhu", POINTS)
     text(tmp_path / "jhu/train/image_labels.txt", "a,3,street, wide,2,0\nb,0,stadium,0,1\nc,3,rally,3,0\n")
-    jhu = found(build("JHUCrowd", tmp_path / "jhu"))
+    jhu = samples_of(build("JHUCrowd", tmp_path / "jhu"))
     facts = [(each["scene"], each["weather"]) for each in jhu]
     assert facts == [("street,wide", "rain"), ("stadium", "none"), ("rally", "snow")]
-    assert found(as_trancos(tmp_path / "trancos", WHOLE))[0]["roi_path"].endswith("images/amask.mat")
+    assert samples_of(as_trancos(tmp_path / "trancos", WHOLE))[0]["roi_path"].endswith("images/amask.mat")
     text(tmp_path / "points.jsonl", json.dumps({"image": "a.png", "points": [], "level": 1, "scene": "yard"}))
     image(tmp_path / "a.png")
-    (plain,) = found(build("Points", tmp_path))
+    (plain,) = samples_of(build("Points", tmp_path))
     assert (plain["level"], plain["scene"]) == (1, "yard")
 
 
@@ -186,16 +186,16 @@ def test_dots_of_another_size_are_an_error(tmp_path):
 def test_the_test_of_nwpu_has_no_points(tmp_path):
     as_nwpu_mat(tmp_path, POINTS)
     text(tmp_path / "test.txt", "a\nb 1 0\n")
-    samples = found(build("NWPUCrowd", tmp_path, split="test"))
+    samples = samples_of(build("NWPUCrowd", tmp_path, split="test"))
     assert all("gt_points" not in sample and "gt_count" not in sample for sample in samples)
     assert "level" not in samples[0]
     assert samples[1]["level"] == 0
-    assert len(found(build("NWPUCrowd", tmp_path, split="test", labelled=True))[0]["gt_points"]) == 3
+    assert len(samples_of(build("NWPUCrowd", tmp_path, split="test", labelled=True))[0]["gt_points"]) == 3
 
 
 def test_images_in_order_of_their_numbers(tmp_path):
     as_ucf_qnrf(tmp_path, {f"IMG_{number}": POINTS["a"] for number in (10, 2, 1)})
-    assert [each["img_id"] for each in found(build("UCFQNRF", tmp_path))] == ["IMG_1", "IMG_2", "IMG_10"]
+    assert [each["img_id"] for each in samples_of(build("UCFQNRF", tmp_path))] == ["IMG_1", "IMG_2", "IMG_10"]
     assert len(build("UCFQNRF", tmp_path, max_samples=2)) == 2
 
 
@@ -224,7 +224,7 @@ def test_folds_are_disjoint_and_cover_all():
     for fold in range(5):
         for split in ("train", "test"):
             dataset = build("UCFCC50", "tiny://ucf_cc_50?size=48", fold=fold, split=split)
-            numbers[fold, split] = {int(each["img_id"]) for each in found(dataset)}
+            numbers[fold, split] = {int(each["img_id"]) for each in samples_of(dataset)}
         assert numbers[fold, "train"] | numbers[fold, "test"] == set(range(1, 51))
         assert not numbers[fold, "train"] & numbers[fold, "test"]
     assert sorted(number for fold in range(5) for number in numbers[fold, "test"]) == list(range(1, 51))
@@ -238,12 +238,12 @@ def test_folds_are_disjoint_and_cover_all():
         (dict(fold=5), "expected a number from 0 to 4, found 5"),
     ],
 )
-def test_folds_that_cannot_be(arguments, words):
+def test_invalid_folds(arguments, words):
     with pytest.raises(ConfigError, match=words):
         build("UCFCC50", "tiny://ucf_cc_50?size=48", **arguments)
 
 
-# --- files that cannot be ---
+# --- invalid files --- ---
 
 HDF5 = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" + bytes(400)
 
@@ -261,7 +261,7 @@ HDF5 = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"
         (b"no matrix " * 40, "a.mat: expected a MATLAB file, but it cannot be read"),
     ],
 )
-def test_matlab_files_that_cannot_be(tmp_path, content, words):
+def test_invalid_matlab_files(tmp_path, content, words):
     path = tmp_path / "a.mat"
     path.write_bytes(content) if isinstance(content, bytes) else savemat(path, content)
     with pytest.raises(DataError, match=words):
@@ -291,10 +291,10 @@ def test_shanghaitech_of_another_layout(tmp_path, value):
         ("1 2 3 4 1 0\n\n5 6\n", "line 3: expected 6 numbers that begin with x and y, found '5 6'"),
         ("x y 3 4 1 0", "line 1: expected numbers, found"),
         ("nan 2 3 4 1 0", r"expected finite points, found \(nan, 2.0\) at number 1 of 1"),
-        (b"\xff\xfe1", "no UTF-8 text"),
+        (b"\xff\xfe1", "not valid UTF-8"),
     ],
 )
-def test_texts_that_cannot_be(tmp_path, content, words):
+def test_invalid_texts(tmp_path, content, words):
     path = tmp_path / "a.txt"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=words):
@@ -327,7 +327,7 @@ def write_line(root, line, name="points.jsonl"):
         ('{"image": "b.png", "points": []}', r"expected 1 images, found 1 missing \(b.png\)"),
     ],
 )
-def test_json_lines_that_cannot_be(tmp_path, line, words):
+def test_invalid_json_lines(tmp_path, line, words):
     write_line(tmp_path, line)
     with pytest.raises(DataError, match=words):
         build("Points", tmp_path)
@@ -344,7 +344,7 @@ def test_json_lines_that_cannot_be(tmp_path, line, words):
         ("image,x,y", "found an empty list"),
     ],
 )
-def test_tables_that_cannot_be(tmp_path, rows, words):
+def test_invalid_tables(tmp_path, rows, words):
     write_line(tmp_path, rows, "points.csv")
     with pytest.raises(DataError, match=words):
         build("Points", tmp_path, ann_file="points.csv")
@@ -359,7 +359,7 @@ def test_what_is_missing_is_named(tmp_path):
         (as_nwpu_json, "jsons/b.json", "3 annotations, found 1 missing"),
         (as_trancos, "images/bmask.mat", "3 masks, found 1 missing"),
         (as_trancos, "images/bdots.png", "3 dots, found 1 missing"),
-        (as_trancos, "image_sets/training.txt", "training.txt: expected one name a line, but No such file"),
+        (as_trancos, "image_sets/training.txt", "training.txt: expected one name per line, but No such file"),
         (as_nwpu_mat, "train.txt", "train.txt: expected lines of id, luminance and level, but No such file"),
     ):
         root = tmp_path / name.replace("/", "_")
@@ -398,7 +398,7 @@ def test_empty_sets_and_lists(tmp_path):
         ("a,3,street", "JHUCrowd", "line 1: expected id,count,scene,weather"),
     ],
 )
-def test_lists_that_cannot_be(tmp_path, line, name, words):
+def test_invalid_lists(tmp_path, line, name, words):
     (as_nwpu_mat if name == "NWPUCrowd" else as_jhu)(tmp_path, POINTS)
     text(tmp_path / ("train.txt" if name == "NWPUCrowd" else "train/image_labels.txt"), line)
     with pytest.raises(DataError, match=words):
@@ -413,7 +413,7 @@ def test_wrong_use():
         build("NWPUCrowd", "nowhere", annotation="txt")
 
 
-# --- twins ---
+# --- twins --- ---
 
 
 @pytest.mark.parametrize("name", TWINS)
@@ -429,7 +429,7 @@ def test_a_twin_has_the_same_bytes_every_time(name, monkeypatch, tmp_path):
 
 
 def test_twins_hold_what_is_hard():
-    samples = found(build("UCFQNRF", "tiny://ucf_qnrf?train=24"))
+    samples = samples_of(build("UCFQNRF", "tiny://ucf_qnrf?train=24"))
     assert samples[3]["gt_count"] == 0
     widths = [cv2.imread(sample["img_path"]).shape[1] for sample in samples]
     assert len(set(widths)) > 5
@@ -438,14 +438,14 @@ def test_twins_hold_what_is_hard():
     assert outside[0] > widths[4]
     assert outside[1] < 0
     assert max(sample["gt_count"] for sample in samples) <= 31
-    levels = {sample["level"] for sample in found(build("NWPUCrowd", "tiny://nwpu_crowd", split="val"))}
+    levels = {sample["level"] for sample in samples_of(build("NWPUCrowd", "tiny://nwpu_crowd", split="val"))}
     assert levels == set(range(5))
 
 
 @pytest.mark.parametrize(
     "name", ["shanghaitech_a", "shanghaitech_b", "ucf_qnrf", "nwpu", "trancos", "ucf_cc_50", "jhu_crowd"]
 )
-def test_data_configs_give_batches(name, tmp_path):
+def test_data_configs_produce_batches(name, tmp_path):
     bases = {"_base_/" + path for path in (f"{name}.py", "connnet_model.py", "schedule_40e_poly.py", "runtime.py")}
     for base in bases:
         text(tmp_path / base, (CONFIGS / base).read_text())

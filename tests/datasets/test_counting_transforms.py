@@ -1,4 +1,4 @@
-"""Images with points changed together: resized, cropped, flipped; density maps, stored ones, regions, batches."""
+"""Images with points: resizing, cropping, flipping, density maps, stored maps, regions, batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHAPE = (40, 57)
 
 
 def drawn(seed=0, count=12, shape=SHAPE):
-    """A sample whose image says where each pixel came from: column in red, row in green."""
+    """Return a sample whose pixels encode their position: the column in red, the row in green."""
     rng = np.random.default_rng(seed)
     rows, columns = np.indices(shape)
     img = np.stack([columns, rows, np.zeros(shape)], axis=2).astype(np.uint8)
@@ -48,7 +48,7 @@ def drawn(seed=0, count=12, shape=SHAPE):
 
 
 def colours_at(sample):
-    """Where the points' pixels came from."""
+    """Return the positions that the points' pixels encode."""
     columns, rows = sample["gt_points"].astype(int).T
     return sample["img"][rows, columns, :2].astype(float)
 
@@ -60,7 +60,7 @@ def colours_at(sample):
     ("arguments", "shape", "want"),
     [
         (dict(size=(1024, 1024), multiple=16), (2000, 3001), (688, 1024)),  # 682.4 and 1024
-        (dict(size=(1024, 1024), multiple=16), (500, 700), (496, 704)),  # no larger than it is
+        (dict(size=(1024, 1024), multiple=16), (500, 700), (496, 704)),  # not enlarged
         (dict(size=(768, 1024)), (768, 1024), (768, 1024)),
         (dict(size=(768, 1024)), (1536, 1025), (768, 513)),  # 512.5 is rounded up
         (dict(size=(2048, 2048), at_least=(576, 768), multiple=16), (300, 400), (576, 768)),
@@ -76,27 +76,27 @@ def test_sizes_of_c3_and_nwpu(arguments, shape, want):
 
 def test_points_are_scaled_by_the_ratio_of_each_side():
     sample, before = drawn(), drawn()
-    found = ResizeToFit(multiple=16).transform(sample)
-    assert found["img"].shape == (48, 64, 3)
-    assert found["gt_roi"].shape == (48, 64)
-    assert found["scale_factor"] == (64 / 57, 48 / 40)
-    np.testing.assert_allclose(found["gt_points"], before["gt_points"] * [64 / 57, 48 / 40])
-    assert found["img_shape"] == (48, 64)
-    assert found["ori_shape"] == SHAPE
+    results = ResizeToFit(multiple=16).transform(sample)
+    assert results["img"].shape == (48, 64, 3)
+    assert results["gt_roi"].shape == (48, 64)
+    assert results["scale_factor"] == (64 / 57, 48 / 40)
+    np.testing.assert_allclose(results["gt_points"], before["gt_points"] * [64 / 57, 48 / 40])
+    assert results["img_shape"] == (48, 64)
+    assert results["ori_shape"] == SHAPE
 
 
 def test_truth_for_measuring_stays():
-    found = ResizeToFit(size=(20, 20), truth=False).transform(drawn())
-    assert found["img"].shape == (14, 20, 3)
-    assert found["gt_roi"].shape == SHAPE
-    np.testing.assert_array_equal(found["gt_points"], drawn()["gt_points"])
+    results = ResizeToFit(size=(20, 20), truth=False).transform(drawn())
+    assert results["img"].shape == (14, 20, 3)
+    assert results["gt_roi"].shape == SHAPE
+    np.testing.assert_array_equal(results["gt_points"], drawn()["gt_points"])
 
 
 def test_a_density_is_made_after_resizing():
     sample = MakeDensityMap().transform(drawn())
     with pytest.raises(ConfigError, match="expected no density yet"):
         ResizeToFit(multiple=16).transform(sample)
-    with pytest.raises(ConfigError, match="expected multiple from 1 on, found 0"):
+    with pytest.raises(ConfigError, match="expected multiple >= 1, found 0"):
         ResizeToFit(multiple=0)
 
 
@@ -107,15 +107,15 @@ def test_a_density_is_made_after_resizing():
 def test_a_crop_keeps_the_points_that_lie_in_it(seed):
     np.random.seed(seed)
     before = drawn(seed)
-    found = RandomCropPoints((16, 24)).transform(MakeDensityMap().transform(drawn(seed)))
-    assert found["img"].shape == (16, 24, 3)
-    assert found["gt_density"].shape == found["gt_roi"].shape == found["img_shape"] == (16, 24)
-    corner = found["img"][0, 0, :2].astype(int)
+    results = RandomCropPoints((16, 24)).transform(MakeDensityMap().transform(drawn(seed)))
+    assert results["img"].shape == (16, 24, 3)
+    assert results["gt_density"].shape == results["gt_roi"].shape == results["img_shape"] == (16, 24)
+    corner = results["img"][0, 0, :2].astype(int)
     inside = ((before["gt_points"] >= corner) & (before["gt_points"] < corner + np.array([24, 16]))).all(axis=1)
-    np.testing.assert_array_equal(colours_at(found), before["gt_points"][inside])
-    assert found["gt_count"] == inside.sum()
+    np.testing.assert_array_equal(colours_at(results), before["gt_points"][inside])
+    assert results["gt_count"] == inside.sum()
     whole = fixed_density(before["gt_points"], SHAPE) * before["gt_roi"]
-    np.testing.assert_array_equal(found["gt_density"], whole[corner[1] :, corner[0] :][:16, :24])
+    np.testing.assert_array_equal(results["gt_density"], whole[corner[1] :, corner[0] :][:16, :24])
 
 
 def test_crops_are_everywhere():
@@ -126,12 +126,12 @@ def test_crops_are_everywhere():
 
 def test_a_smaller_image_is_padded():
     sample = MakeDensityMap().transform(drawn())
-    found = RandomCropPoints((64, 57), pad_val=(9, 8, 7)).transform(sample)
-    assert found["img"].shape == (64, 57, 3)
-    assert (found["img"][40:] == [9, 8, 7]).all()
-    assert not found["gt_density"][40:].any()
-    assert not found["gt_roi"][40:].any()
-    np.testing.assert_array_equal(found["gt_points"], drawn()["gt_points"])
+    results = RandomCropPoints((64, 57), pad_val=(9, 8, 7)).transform(sample)
+    assert results["img"].shape == (64, 57, 3)
+    assert (results["img"][40:] == [9, 8, 7]).all()
+    assert not results["gt_density"][40:].any()
+    assert not results["gt_roi"][40:].any()
+    np.testing.assert_array_equal(results["gt_points"], drawn()["gt_points"])
 
 
 def test_the_whole_image_keeps_points_outside():
@@ -141,9 +141,9 @@ def test_the_whole_image_keeps_points_outside():
     assert len(points_inside(np.zeros((0, 2)), SHAPE, (0, 0), (5, 5))) == 0
 
 
-def test_a_multiple_of_the_own_size():
-    found = RandomCropPoints(multiple=32).transform(drawn())
-    assert found["img"].shape == (32, 32, 3)
+def test_a_multiple_of_its_size():
+    results = RandomCropPoints(multiple=32).transform(drawn())
+    assert results["img"].shape == (32, 32, 3)
     assert RandomCropPoints(multiple=64).transform(drawn())["img"].shape == (40, 57, 3)
     for wrong in (dict(size=(0, 4)), dict(size=(4,)), dict(multiple=0)):
         with pytest.raises(ConfigError, match="RandomCropPoints: expected size"):
@@ -158,13 +158,13 @@ def test_a_flip_moves_points_with_their_pixels(direction):
     sample = MakeDensityMap("adaptive").transform(drawn())
     before = colours_at(sample)
     density, roi = sample["gt_density"], sample["gt_roi"]
-    found = FlipPoints(1.0, direction).transform(sample)
-    assert found["flip_direction"] == direction
-    np.testing.assert_array_equal(colours_at(found), before)
+    results = FlipPoints(1.0, direction).transform(sample)
+    assert results["flip_direction"] == direction
+    np.testing.assert_array_equal(colours_at(results), before)
     axes = {"horizontal": (1,), "vertical": (0,), "diagonal": (0, 1)}[direction]
-    np.testing.assert_array_equal(found["gt_density"], np.flip(density, axes))
-    np.testing.assert_array_equal(found["gt_roi"], np.flip(roi, axes))
-    again = FlipPoints(1.0, direction).transform(found)
+    np.testing.assert_array_equal(results["gt_density"], np.flip(density, axes))
+    np.testing.assert_array_equal(results["gt_roi"], np.flip(roi, axes))
+    again = FlipPoints(1.0, direction).transform(results)
     np.testing.assert_array_equal(again["gt_points"], drawn()["gt_points"])
 
 
@@ -174,7 +174,7 @@ def test_flips_of_dots_before_and_after_the_map_are_equal():
     np.testing.assert_allclose(first["gt_density"], second["gt_density"], atol=1e-6)
 
 
-def test_as_often_as_it_says():
+def test_as_often_as_configured():
     np.random.seed(0)
     flipped = [FlipPoints(0.25).transform(drawn())["flip"] for _ in range(400)]
     assert 60 < sum(flipped) < 140
@@ -198,22 +198,22 @@ def test_as_often_as_it_says():
 def test_density_maps_of_every_kind(arguments, make):
     sample = drawn()
     del sample["gt_roi"]
-    found = TRANSFORMS.build(dict(type="MakeDensityMap", **arguments)).transform(sample)
-    assert found["gt_density"].dtype == np.float32
-    np.testing.assert_array_equal(found["gt_density"], make(sample["gt_points"]))
+    results = TRANSFORMS.build(dict(type="MakeDensityMap", **arguments)).transform(sample)
+    assert results["gt_density"].dtype == np.float32
+    np.testing.assert_array_equal(results["gt_density"], make(sample["gt_points"]))
 
 
 def test_nothing_is_left_outside_the_region():
-    found = MakeDensityMap().transform(drawn())
-    assert not found["gt_density"][:, :10].any()
-    assert found["gt_density"].any()
+    results = MakeDensityMap().transform(drawn())
+    assert not results["gt_density"][:, :10].any()
+    assert results["gt_density"].any()
 
 
 def test_a_image_without_people_has_an_empty_map():
     for kind in ("fixed", "adaptive", "sigma"):
-        found = MakeDensityMap(kind).transform(drawn(count=0))
-        assert found["gt_density"].shape == SHAPE
-        assert not found["gt_density"].any()
+        results = MakeDensityMap(kind).transform(drawn(count=0))
+        assert results["gt_density"].shape == SHAPE
+        assert not results["gt_density"].any()
 
 
 def test_kinds_and_settings_that_there_are_not():
@@ -229,7 +229,7 @@ def test_kinds_and_settings_that_there_are_not():
 
 @pytest.fixture
 def processed(tmp_path):
-    """HMoDE's preparation: two images, the second with a text of its points."""
+    """Write the output of HMoDE's preparation: two images, the second with a text file of its points."""
     densities = {}
     for name, points in (("IMG_1", drawn(1)["gt_points"]), ("IMG_2", drawn(2)["gt_points"])):
         folder = tmp_path / "train_data"
@@ -316,28 +316,28 @@ def packed(seed, shape, count=12):
 def test_a_batch_is_cut_to_its_smallest_image():
     np.random.seed(0)
     batch = [packed(0, (70, 100)), packed(1, (65, 131)), packed(2, (90, 97), count=0)]
-    found = FUNCTIONS.get("crop_to_smallest")(batch)
-    for inputs, sample in zip(found["inputs"], found["data_samples"], strict=True):
+    results = FUNCTIONS.get("crop_to_smallest")(batch)
+    for inputs, sample in zip(results["inputs"], results["data_samples"], strict=True):
         assert inputs.shape == (3, 64, 96)
         assert sample.gt_density.shape == sample.gt_roi.shape == sample.metainfo["img_shape"] == (64, 96)
         columns, rows = sample.gt_points.long().T
         source = inputs[:2, rows, columns].T.double() - inputs[:2, 0, 0]
         assert torch.equal(source, sample.gt_points)
         assert int(sample.gt_count) == len(sample.gt_points)
-    assert batch[0]["inputs"].shape == (3, 70, 100)  # the samples themselves stay
+    assert batch[0]["inputs"].shape == (3, 70, 100)  # the samples are unchanged
     assert len(batch[0]["data_samples"].gt_points) == 12
 
 
 def test_a_batch_of_one_stays_whole():
     one = packed(0, (33, 41))
-    found = crop_to_smallest([one])
-    assert found["inputs"][0] is one["inputs"]
-    assert found["data_samples"][0] is one["data_samples"]
+    results = crop_to_smallest([one])
+    assert results["inputs"][0] is one["inputs"]
+    assert results["data_samples"][0] is one["data_samples"]
     assert crop_to_smallest([one, packed(1, (20, 90))])["inputs"][1].shape == (3, 20, 32)
 
 
 def test_dots_of_a_sample_are_what_it_shows():
-    """The whole way: resize, map, crop, flip, pack; every dot's pixel is still its own."""
+    """Resize, map, crop, flip and pack in a row; every dot is still on its pixel."""
     np.random.seed(3)
     sample = drawn(4)
     steps = [RandomCropPoints((32, 48)), FlipPoints(1.0), MakeDensityMap("sigma", dict(sigma=0.3)), PackTaskInputs()]

@@ -1,4 +1,4 @@
-"""CULane and TuSimple on disk: lists, points, masks, what is wrong with them, and the drawn twins."""
+"""CULane and TuSimple on disk: lists, points, masks, invalid files, and the drawn twins."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def tusimple(root=TUSIMPLE, **arguments):
 
 @pytest.fixture
 def copy(tmp_path):
-    """CULane's twin, to break."""
+    """Return a copy of CULane's twin that a test may damage."""
     return shutil.copytree(resolve_data_root(CULANE), tmp_path / "culane")
 
 
 @pytest.fixture
 def labels(tmp_path):
-    """TuSimple's twin, to break."""
+    """Return labels of TuSimple's twin that a test may damage."""
     return shutil.copytree(resolve_data_root(TUSIMPLE), tmp_path / "tusimple")
 
 
@@ -78,10 +78,10 @@ def test_a_list_for_training():
         assert len(lanes) == sample["gt_exist"].sum()
         for value, lane in zip(np.flatnonzero(sample["gt_exist"]) + 1, lanes):
             x, y = np.round(lane[(lane[:, 0] > 0) & (lane[:, 0] < 327) & (lane[:, 1] < 118)]).astype(int).T
-            assert (mask[y, x] == value).mean() > 0.9  # the horizon is where lanes meet
+            assert (mask[y, x] == value).mean() > 0.9  # lanes meet at the horizon
 
 
-def test_blank_lines_and_empty_files_are_kept_as_they_are():
+def test_blank_lines_and_empty_files_are_kept_unchanged():
     dataset = culane(split="train")
     samples = [dataset.get_data_info(index) for index in range(10)]
     assert [len(lane) for lane in samples[1]["gt_lanes"]][-1] == 0
@@ -91,7 +91,7 @@ def test_blank_lines_and_empty_files_are_kept_as_they_are():
     assert samples[0]["gt_lanes"][1][:2, 1].tolist() == [118.0, 116.0]
 
 
-def test_scenarios_alone_and_together():
+def test_single_and_joined_scenarios():
     together = culane(split="test_split")
     assert len(together) == 11
     order = [together.get_data_info(index)["scenario"] for index in range(11)]
@@ -108,10 +108,10 @@ def test_lists_without_leading_slashes_are_the_same(copy):
     path = copy / "list" / "train_gt.txt"
     path.write_text(path.read_text().replace(" /", " ").replace("\n/", "\n")[1:] + "\n \n")
     assert not path.read_text().startswith("/")
-    found = culane(copy, split="train_gt")
-    assert len(found) == len(want)
-    assert found.get_data_info(4)["name"] == want.get_data_info(4)["name"]
-    assert found.get_data_info(4)["gt_path"].startswith(str(copy / "laneseg_label_w16"))
+    sample = culane(copy, split="train_gt")
+    assert len(sample) == len(want)
+    assert sample.get_data_info(4)["name"] == want.get_data_info(4)["name"]
+    assert sample.get_data_info(4)["gt_path"].startswith(str(copy / "laneseg_label_w16"))
 
 
 def test_lanes_can_be_left_unread_and_samples_be_fewer():
@@ -148,18 +148,18 @@ def test_missing_images_masks_and_points(copy):
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "values"),
     [
         ("/a.jpg /a.png", "a.jpg a.png"),  # a mask without existence
         ("/a.jpg /a.png 1 1 2 0", "1 1 2 0"),
-        ("/a.jpg", "a.jpg"),  # among lines with masks
+        ("/a.jpg", "a.jpg"),  # in a list whose other lines have masks
         ("/a.jpg /a.png 1 1 1", "1 1 1'"),
     ],
 )
-def test_lines_of_lists_that_are_broken(copy, line, found):
+def test_lines_of_lists_that_are_broken(copy, line, values):
     path = copy / "list" / "train_gt.txt"
     path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(DataError, match=rf"train_gt.txt, line 11: expected an image, .* found '.*{found}"):
+    with pytest.raises(DataError, match=rf"train_gt.txt, line 11: expected an image, .* found '.*{values}"):
         culane(copy, split="train_gt")
 
 
@@ -192,12 +192,12 @@ def test_lanes_of_a_text():
     ("text", "message"),
     [
         ("1 2 3\n", r"a/b.lines.txt, line 1: expected pairs of finite numbers, .*found 3 numbers"),
-        ("1 2\n\n1 2 x 4\n", r"line 3: .*found a word that is none in '1 2 x 4'"),
+        ("1 2\n\n1 2 x 4\n", r"line 3: .*found a word that is not a finite number in '1 2 x 4'"),
         ("1 nan\n", "line 1"),
         ("1 2 inf 4", "line 1"),
     ],
 )
-def test_broken_lines_say_where(text, message):
+def test_broken_lines_name_their_place(text, message):
     with pytest.raises(DataError, match=message):
         lanes_from_text(text, "a/b.lines.txt")
 
@@ -220,7 +220,7 @@ def test_lists_and_names(tmp_path):
     assert scenario_of("test3_shadow.txt") == scenario_of("test3_shadow") == "shadow"
     assert scenario_of("test") is None
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="no UTF-8 text"):
+    with pytest.raises(DataError, match="not valid UTF-8"):
         read_list(tmp_path / "b.txt")
 
 
@@ -273,9 +273,9 @@ def test_tusimple_files_that_are_wrong(labels):
         return str(caught.value)
 
     good = json.dumps(record)
-    assert "expected one JSON object a line, found an empty file" in error_of(" \n")
+    assert "expected one JSON object per line, found an empty file" in error_of(" \n")
     assert "one.json, line 2: expected a JSON object, found none" in error_of(good + "\n{\n")
-    assert "line 1: expected an object with raw_file, lanes, h_samples, found none of lanes" in error_of(
+    assert "line 1: expected an object with raw_file, lanes, h_samples, found lanes missing" in error_of(
         json.dumps({"raw_file": "a", "h_samples": []})
     )
     assert "line 1: expected 24 numbers, as many as h_samples, in lane 0, found 2" in error_of(
@@ -303,7 +303,7 @@ def test_results_are_written_as_they_are_read(tmp_path):
     assert read_tusimple(tmp_path / "new" / "b.json") == records
 
 
-# --- which lanes are the four ---
+# --- choice of the four lanes --- ---
 
 
 def straight(x_top, x_bottom, points=6):
@@ -312,18 +312,18 @@ def straight(x_top, x_bottom, points=6):
 
 def test_places_of_lanes_by_their_angle():
     far_left, left, right, far_right = (straight(150, x) for x in (0, 100, 200, 300))
-    found = lane_slots([right, far_left, straight(150, 500), far_right, left])
-    assert [lane is want for lane, want in zip(found, (far_left, left, right, far_right))] == [True] * 4
-    found = lane_slots([right, left])
-    assert [lane is want for lane, want in zip(found, (None, left, right, None))] == [True] * 4
+    slots = lane_slots([right, far_left, straight(150, 500), far_right, left])
+    assert [lane is want for lane, want in zip(slots, (far_left, left, right, far_right))] == [True] * 4
+    slots = lane_slots([right, left])
+    assert [lane is want for lane, want in zip(slots, (None, left, right, None))] == [True] * 4
     assert lane_slots([far_left, left, straight(150, 120)])[0] is left  # the outermost of three is left out
     upright = straight(150, 150)
-    assert lane_slots([upright])[1] is upright  # 90 degrees count to the left
+    assert lane_slots([upright])[1] is upright  # 90 degrees count as left
     assert lane_slots([], 4) == [None] * 4
     assert [lane is not None for lane in lane_slots([left, right], 6)] == [False, False, True, True, False, False]
 
 
-def test_short_lanes_keep_their_place_but_do_not_exist():
+def test_short_lanes_keep_their_slot_but_do_not_exist():
     far_left, left = straight(150, 0), straight(150, 100, 3)
     slots = lane_slots([left, far_left, straight(150, 160, 1)])
     assert slots[0] is far_left
@@ -359,7 +359,7 @@ def test_twins_are_the_same_twice_and_others_with_another_seed(tmp_path, monkeyp
 
 
 def test_options_of_twins():
-    with pytest.raises(ConfigError, match="expected test to be a whole number from 9 on"):
+    with pytest.raises(ConfigError, match="expected test to be a whole number >= 9"):
         resolve_data_root("tiny://culane?test=8")
     root = resolve_data_root("tiny://culane?train=2&val=1&test=9&width=1640")
     sample = culane(root, split="train_gt").get_data_info(0)

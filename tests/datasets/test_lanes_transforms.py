@@ -1,4 +1,4 @@
-"""Masks of lanes and the changes of geometry that training makes, and the pipelines of the configs."""
+"""Masks of lanes, geometric augmentation, and the pipelines of the configs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def straight(x_top, x_bottom):
 
 
 def sample(**more):
-    """An image whose red is its mask's number times 50, so that they can be compared after any change."""
+    """Return an image whose red channel is 50 times its mask, so that both can be compared after any change."""
     mask = np.zeros((H, W), np.uint8)
     for value, column in enumerate((3, 20, 40, 55), start=1):
         mask[5:, column : column + 4] = value
@@ -68,7 +68,7 @@ def test_masks_are_read_and_existence_is_the_lists(tmp_path):
     assert "gt_lanes" not in loaded
 
 
-def test_existence_is_what_the_mask_shows_where_no_list_says_it(tmp_path):
+def test_existence_follows_from_the_mask_where_no_list_has_it(tmp_path):
     path = put(tmp_path / "a.png", np.where(sample()["gt_seg_map"] == 2, 0, sample()["gt_seg_map"]))
     loaded = transform(type="LoadLaneMask")({"img": np.zeros((H, W, 3)), "img_path": "a.jpg", "gt_path": path})
     assert loaded["gt_exist"].tolist() == [1, 0, 1, 1]
@@ -128,7 +128,7 @@ def test_crops_and_borders_of_all_kinds(size):
 
 
 def test_sizes_that_are_none():
-    with pytest.raises(ConfigError, match=r"CropOrPad: expected a size of two sides from 1 on, found \(0, 5\)"):
+    with pytest.raises(ConfigError, match=r"CropOrPad: expected a size of two sides >= 1, found \(0, 5\)"):
         transform(type="CropOrPad", size=(0, 5))
 
 
@@ -169,7 +169,7 @@ def test_flips_that_cannot_be():
 
 
 def dataset_of(name, kind, *, tiny):
-    """The data set of a config, but of drawn roads."""
+    """Return the data set of a config, with drawn roads."""
     cfg = load_config(config_folder() / "_base_" / f"{name}.py", tiny=tiny).cfg
     return build_dataset({**cfg[f"{kind}_dataloader"]["dataset"], "data_root": ROOTS[name]}, where="dataset")
 
@@ -202,8 +202,8 @@ def test_what_is_measured_keeps_the_original_pixels():
     truth, info = dataset[2]["data_samples"], dataset.get_data_info(2)
     assert truth.ori_shape == (118, 328)
     assert (truth.scenario, truth.name) == ("hlight", info["name"])
-    for found, want in zip(truth.gt_lanes, info["gt_lanes"], strict=True):
-        np.testing.assert_array_equal(found, want)
+    for lane, want in zip(truth.gt_lanes, info["gt_lanes"], strict=True):
+        np.testing.assert_array_equal(lane, want)
 
     dataset = dataset_of("tusimple", "test", tiny=False)
     truth, info = dataset[1]["data_samples"], dataset.get_data_info(1)

@@ -1,4 +1,4 @@
-"""Every kind of image becomes RGB uint8, or an error that names the file."""
+"""Every kind of image is loaded as RGB uint8, or raises an error that names the file."""
 
 import io
 
@@ -16,7 +16,7 @@ from visionzoo.registry import TRANSFORMS
 def rgb():
     noise = np.random.default_rng(0).integers(0, 256, (37, 61, 3), dtype=np.uint8)
     smooth = cv2.GaussianBlur(noise, (9, 9), 0)
-    smooth[:, :30, 0] = 250  # red on the left: a swap of channels or sides shows
+    smooth[:, :30, 0] = 250  # red on the left: a swap of channels or sides is visible
     return smooth
 
 
@@ -64,7 +64,7 @@ def test_16_bit_is_scaled_so_that_white_stays_white():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_exif_orientation_is_followed_only_when_asked(rgb, orientation, kind):
+def test_exif_orientation_is_followed_only_on_request(rgb, orientation, kind):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(rgb, kind, exif=exif)
@@ -144,7 +144,7 @@ def test_arrays_of_every_supported_kind(rgb):
         (np.zeros((8, 9), np.int64), "int64"),
     ],
 )
-def test_arrays_that_are_no_images(array, what):
+def test_arrays_that_are_not_images(array, what):
     with pytest.raises(DataError, match=what):
         read_image(array)
 
@@ -164,5 +164,5 @@ def test_load_image_fills_the_keys_of_a_sample(rgb, tmp_path):
 def test_load_image_refuses_a_file_of_another_size_than_annotated(rgb, tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(encode(rgb))
-    with pytest.raises(DataError, match=r"a\.png: expected 37x61 pixels as its annotation says, found 61x37"):
+    with pytest.raises(DataError, match=r"a\.png: expected 37x61 pixels as in its annotation, found 61x37"):
         LoadImage()({"img_path": str(path), "height": 61, "width": 37})

@@ -1,4 +1,4 @@
-"""What a pipeline hands to the general task model."""
+"""Input that a pipeline passes to the general task model."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def test_every_plain_value_is_kept_and_nothing_else():
     assert sample.keys() == ["gt_label"]
 
 
-def test_stated_keys_alone_are_kept():
+def test_only_stated_keys_are_kept():
     results = {"img": np.zeros((4, 6, 3), np.uint8), "img_path": "a.png", "phrase": "the left one", "level": 2}
     assert PackTaskInputs(meta_keys=("level",))(results)["data_samples"].metainfo == {"level": 2}

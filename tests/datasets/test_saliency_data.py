@@ -1,4 +1,4 @@
-"""Saliency data: files by stem, masks of every kind of PNG, images and masks changed together, id maps to COCO."""
+"""Saliency data: files by stem, every kind of PNG mask, joint changes of images and masks, id maps to COCO."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def put(path, values):
 
 @pytest.fixture
 def root(tmp_path):
-    """Three images with masks, as JPEG and PNG, and a list of two."""
+    """Write three images with masks, as JPEG and PNG, and a list of two."""
     for name in ("a.jpg", "b.png", "c.JPG"):
         put(tmp_path / "imgs" / name, IMAGE)
         put(tmp_path / "gt" / f"{name[0]}.png", MASK)
@@ -72,8 +72,8 @@ def test_all_images_or_those_of_a_list_in_its_order(root):
 def test_image_and_mask_in_one_folder(tmp_path):
     for name in ("a.jpg", "a.png"):
         put(tmp_path / "data" / name, IMAGE)
-    found = build(tmp_path, img_folder="data", gt_folder="data").get_data_info(0)
-    assert (found["img_path"][-5:], found["gt_path"][-5:]) == ("a.jpg", "a.png")
+    info = build(tmp_path, img_folder="data", gt_folder="data").get_data_info(0)
+    assert (info["img_path"][-5:], info["gt_path"][-5:]) == ("a.jpg", "a.png")
 
 
 def test_a_sample_for_the_task_model(root):
@@ -93,7 +93,7 @@ def remove(root, name):
     [
         (lambda root: None, dict(split="test"), r"test.txt: .* \(lists there: train.txt\)"),
         (lambda root: (root / "train.txt").write_text("\n"), dict(split="train"), "train.txt: expected at least one"),
-        (lambda root: (root / "train.txt").write_bytes(b"\xff\xfe\xff"), dict(split="train"), "no UTF-8 text"),
+        (lambda root: (root / "train.txt").write_bytes(b"\xff\xfe\xff"), dict(split="train"), "not valid UTF-8"),
         (lambda root: remove(root, "gt/b.png"), {}, r"expected 3 masks, found 1 missing \(b\)"),
         (lambda root: remove(root, "imgs/a.jpg"), dict(split="train"), r"expected 2 images, found 1 missing \(a\)"),
         (lambda root: None, dict(img_folder="photos"), "expected photos/<name>.jpg, found no such folder"),
@@ -104,7 +104,7 @@ def remove(root, name):
         ),
     ],
 )
-def test_data_sets_that_cannot_be(root, spoil, arguments, words):
+def test_invalid_data_sets(root, spoil, arguments, words):
     spoil(root)
     with pytest.raises(DataError, match=words):
         build(root, **arguments)
@@ -119,7 +119,7 @@ def test_data_sets_that_cannot_be(root, spoil, arguments, words):
         (lambda path: path.write_bytes(path.read_bytes()[:60]), "a.png: expected a readable mask"),
     ],
 )
-def test_masks_that_cannot_be(root, spoil, words):
+def test_invalid_masks(root, spoil, words):
     dataset = build(root, test_mode=True, pipeline=[dict(type="LoadImage"), dict(type="LoadMaskAnnotation")])
     spoil(root / "gt" / "a.png")
     with pytest.raises(DataError, match=words):
@@ -147,9 +147,9 @@ def test_masks_of_every_kind_are_grey(tmp_path):
         "deep": Image.fromarray(MASK.astype(np.uint16) * 257),
     }
     for name, image in kinds.items():
-        found = read_grey(saved(tmp_path / f"{name}.png", image))
-        assert found.dtype == np.uint8, name
-        assert np.array_equal(found, MASK), name
+        values = read_grey(saved(tmp_path / f"{name}.png", image))
+        assert values.dtype == np.uint8, name
+        assert np.array_equal(values, MASK), name
 
 
 def test_id_maps_are_numbers_not_colours(tmp_path):
@@ -171,11 +171,11 @@ def test_grey_masks_warn_once_and_are_binarised_for_targets(root, monkeypatch):
         put(root / "gt" / f"{name}.png", np.tile(np.array([0, 100, 127, 128, 200, 254, 255], np.uint8), (5, 1)))
     steps = [dict(type="LoadImage"), dict(type="LoadMaskAnnotation", kind="binary")]
     dataset = build(root, pipeline=steps)
-    found = [dataset[i]["gt_seg_map"] for i in range(3)]
-    assert found[0][0].tolist() == [0, 0, 0, 255, 255, 255, 255]
-    assert np.array_equal(found[2], MASK)
+    maps = [dataset[i]["gt_seg_map"] for i in range(3)]
+    assert maps[0][0].tolist() == [0, 0, 0, 255, 255, 255, 255]
+    assert np.array_equal(maps[2], MASK)
     ((text, level),) = said
-    assert "a.png: 71.4% of the mask are neither 0 nor 255" in text
+    assert "a.png: 71.4% of the mask is neither 0 nor 255" in text
     assert level == logging.WARNING
     grey = build(root, pipeline=[dict(type="LoadImage"), dict(type="LoadMaskAnnotation")])[0]["gt_seg_map"]
     assert grey[0].tolist() == [0, 100, 127, 128, 200, 254, 255]
@@ -187,8 +187,8 @@ def test_ids_for_targets_and_their_foreground(root):
     put(root / "gt" / "a.png", ids)
     pack = dict(type="PackTaskInputs", rename={"gt_seg_map": "gt_ids"})
     steps = [dict(type="LoadImage"), dict(type="LoadMaskAnnotation", kind="ids"), dict(type="RandomFlip", prob=1.0)]
-    found = build(root, pipeline=[*steps, pack])[0]["data_samples"].gt_ids
-    assert found.tolist() == ids[:, ::-1].tolist()
+    targets = build(root, pipeline=[*steps, pack])[0]["data_samples"].gt_ids
+    assert targets.tolist() == ids[:, ::-1].tolist()
     steps[1] = dict(type="LoadMaskAnnotation", kind="foreground")
     assert np.array_equal(build(root, pipeline=steps[:2])[0]["gt_seg_map"], np.where(ids > 0, 255, 0))
     with pytest.raises(UnknownName, match="did you mean 'binary'"):
@@ -229,7 +229,7 @@ def test_truth_stays_in_original_pixels_when_it_is_loaded_last(root):
     assert sample["data_samples"].metainfo["img_shape"] == (32, 32)
 
 
-def test_packing_renames_what_it_is_told():
+def test_packing_renames_the_given_keys():
     pack = TRANSFORMS.build(dict(type="PackTaskInputs", rename={"gt_seg_map": "gt_other"}))
     assert "gt_other" in pack(dict(img=IMAGE, gt_seg_map=MASK))["data_samples"]
 
@@ -237,7 +237,7 @@ def test_packing_renames_what_it_is_told():
 # --- drawn data ---
 
 
-def test_the_twin_has_what_its_text_says():
+def test_the_twin_has_the_contents_that_its_text_states():
     folder = resolve_data_root("tiny://msra_b?train=7&val=2&test=1&size=48")
     dataset = build(folder, split="train")
     truths = [read_grey(dataset.get_data_info(i)["gt_path"]) for i in range(7)]
@@ -254,7 +254,7 @@ def test_the_twin_has_what_its_text_says():
 def test_the_same_address_draws_the_same():
     one, other = (draw_scene(RandomState([3, 0, 2]), 40, 2) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, other))
-    with pytest.raises(ConfigError, match="expected size to be a whole number from 32"):
+    with pytest.raises(ConfigError, match="expected size to be a whole number >= 32"):
         resolve_data_root("tiny://msra_b?size=8")
 
 
@@ -313,7 +313,7 @@ def test_the_command_writes_what_our_detection_data_reads(id_maps, capsys):
         (lambda root: (root / "one.txt").write_text(""), "one.txt", "one.txt: expected id maps"),
     ],
 )
-def test_id_maps_that_cannot_be(id_maps, spoil, split, words):
+def test_invalid_id_maps(id_maps, spoil, split, words):
     root, _ = id_maps
     spoil(root)
     with pytest.raises(DataError, match=words):

@@ -1,4 +1,4 @@
-"""The COCO twin: COCO's layout, exact boxes, areas and polygons, the same bytes every time."""
+"""The COCO twin: COCO's layout, exact boxes, areas and polygons, identical bytes every time."""
 
 import hashlib
 import multiprocessing
@@ -56,14 +56,14 @@ def test_area_and_box_are_those_of_the_decoded_mask(twin, split):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_objects_hide_one_another_but_share_no_pixel(twin, split):
+def test_objects_hide_each_other_and_share_no_pixel(twin, split):
     index = COCO(twin / "annotations" / f"instances_{split}.json")
     overlapping = 0
     for image_id in index.imgs:
-        found = index.loadAnns(index.getAnnIds(image_id))
-        if found:
-            assert np.sum([index.annToMask(annotation) for annotation in found], axis=0).max() == 1
-        boxes = np.array([annotation["bbox"] for annotation in found])
+        annotations = index.loadAnns(index.getAnnIds(image_id))
+        if annotations:
+            assert np.sum([index.annToMask(annotation) for annotation in annotations], axis=0).max() == 1
+        boxes = np.array([annotation["bbox"] for annotation in annotations])
         if len(boxes) > 1:
             overlapping += (np.triu(masks.iou(boxes, boxes, [0] * len(boxes)), 1) > 0.05).any()
     assert overlapping > SPLITS[split] // 3
@@ -89,7 +89,7 @@ def digest(root: Path) -> str:
 
 
 def test_other_drawings_need_another_version(twin):
-    """Caches hold drawings by version: whoever changes how scenes are drawn raises VERSION, then these."""
+    """Caches store drawings by version. If the drawing of scenes changes, raise VERSION, then update these hashes."""
     assert VERSION == 1
     digests = {"train2017": "d129f3fc8080cc39", "val2017": "32c80ce5657cc067"}
     for split, start in digests.items():
@@ -138,7 +138,7 @@ def test_processes_that_draw_at_once_all_succeed(tmp_path):
     assert len(roots) == 1
     root = Path(roots.pop())
     assert len(list((root / "train2017").iterdir())) == 3
-    assert [path.name for path in root.parent.iterdir()] == [root.name]  # nothing half-drawn is left
+    assert [path.name for path in root.parent.iterdir()] == [root.name]  # no partial drawing is left
 
 
 def test_an_interrupted_drawing_leaves_nothing(monkeypatch, tmp_path):
@@ -157,12 +157,12 @@ def test_an_interrupted_drawing_leaves_nothing(monkeypatch, tmp_path):
     ("address", "what"),
     [
         ("tiny://cocoo", "no tiny data set is called 'cocoo'; did you mean 'coco'"),
-        ("tinny://coco", "no data comes by 'tinny'"),
+        ("tinny://coco", "unknown scheme 'tinny'"),
         ("s3://bucket/coco", "write a folder, or tiny://coco"),
         ("tiny://coco?trian=4", "no option is called 'trian'; did you mean 'train'"),
-        ("tiny://coco?train=many", "expected train to be a whole number from 1 on, found 'many'"),
-        ("tiny://coco?val=0", "from 1 on, found '0'"),
-        ("tiny://coco?size=10", "from 64 on, found '10'"),
+        ("tiny://coco?train=many", "expected train to be a whole number >= 1, found 'many'"),
+        ("tiny://coco?val=0", ">= 1, found '0'"),
+        ("tiny://coco?size=10", ">= 64, found '10'"),
         ("tiny://coco?seed", "expected seed to be a whole number"),
     ],
 )
@@ -209,7 +209,7 @@ def test_outline_of_a_pixel_and_of_two_that_touch_at_a_corner():
     np.testing.assert_array_equal(decode(trace_outline(mask), mask.shape), mask)
 
 
-def test_holes_are_seen():
+def test_holes_are_detected():
     ring = np.ones((5, 6), bool)
     assert not has_hole(ring)
     ring[2, 2] = False

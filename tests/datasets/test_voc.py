@@ -1,4 +1,4 @@
-"""Pascal VOC folders become COCO records: pixels counted from 1, splits, and what is wrong with a file."""
+"""Conversion of Pascal VOC folders to COCO records: pixels counted from 1, splits, and invalid files."""
 
 import json
 
@@ -33,7 +33,7 @@ def write_voc(root, objects_by_stem, folders=("Annotations", "JPEGImages"), size
 
 @pytest.fixture
 def voc(tmp_path):
-    """Six images, the third without objects."""
+    """Write six images, the third without objects."""
     objects = {f"p{i}": [voc_object("cat" if i % 2 else "dog", (1, 1, 60, 40))] for i in range(6)}
     objects["p2"] = []
     return write_voc(tmp_path / "voc", objects)
@@ -187,7 +187,7 @@ def test_broken_xml_is_named(text, what, voc):
         VocFolder.find(voc).read("p1")
 
 
-def test_a_size_of_zero_or_none_says_nothing(tmp_path):
+def test_a_size_of_zero_or_none_is_ignored(tmp_path):
     root = write_voc(tmp_path, {"a": []}, stated=(0, 0))
     assert VocFolder.find(root).read("a").width == 60
 
@@ -215,7 +215,7 @@ def test_the_written_folder_loads(voc, tmp_path, link):
     assert (out / "val2017" / "p2.jpg").is_symlink() == link
 
 
-def test_a_folder_in_use_is_replaced_only_when_asked(voc, tmp_path):
+def test_a_folder_in_use_is_replaced_only_on_request(voc, tmp_path):
     coco = convert(voc)
     out = tmp_path / "out"
     out.mkdir()

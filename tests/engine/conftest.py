@@ -1,4 +1,4 @@
-"""What the tests of the engine share: a toy config, and runs of it in this process or another."""
+"""Fixtures of the engine's tests: a toy config, and its runs in this process or in another one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def train_apart(train_toy: Callable) -> Callable[..., int]:
 
 @pytest.fixture
 def command() -> Callable[..., subprocess.CompletedProcess]:
-    """Run a tool in a process of its own: ``command("train.py", "config", "--flag")``."""
+    """Run a tool in its own process: ``command("train.py", "config", "--flag")``."""
 
     def run(tool: str, *arguments: Any, launcher: tuple[str, ...] = (), **kwargs: Any) -> subprocess.CompletedProcess:
         line = [sys.executable, *launcher, str(ROOT / "tools" / tool), *map(str, arguments)]

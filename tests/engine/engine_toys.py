@@ -21,7 +21,7 @@ from visionzoo.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
 @TRANSFORMS.register_module()
 class ToyAugment:
-    """Shifts by Python's, scales by NumPy's and adds noise by torch's random numbers."""
+    """Shift by Python's, scale by NumPy's and add noise by torch's random numbers."""
 
     def __call__(self, results: dict) -> dict:
         x = torch.full((3, 8, 6), float(results["number"]) / 16)
@@ -32,7 +32,7 @@ class ToyAugment:
 
 @DATASETS.register_module()
 class ToyData(BaseDataset):
-    """``count`` numbers; ``broken`` are those whose image is not a number at all."""
+    """``count`` numbers; the images of ``broken`` contain a NaN."""
 
     METAINFO = {"classes": ("a", "b", "c")}
 
@@ -54,7 +54,7 @@ class ToyData(BaseDataset):
 class ToyNet(BaseModel):
     """Convolution, norm, dropout, classifier.
 
-    ``die_at`` is the training iteration at whose start the process gets ``signal_name``, once per marker file.
+    The process receives ``signal_name`` at the start of training iteration ``die_at``, once per marker file.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ToyNet(BaseModel):
 
 
 class ToldProgress(nn.Module):
-    """Notes at ``told[step]`` of how many steps it was told that step is one."""
+    """Record the reported total number of steps at ``told[step]``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class ToldProgress(nn.Module):
 
 @MODELS.register_module()
 class ToldNet(ToyNet):
-    """A toy that holds, two modules deep, a part that is told how far training is."""
+    """A toy with a part, two modules deep, that receives the training progress."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -116,7 +116,7 @@ class ToldNet(ToyNet):
 
 @METRICS.register_module()
 class ToyMetric(BaseMetric):
-    """Mean score of the true class: needs no threshold, changes with every weight."""
+    """Mean score of the true class. It needs no threshold and changes with every weight."""
 
     default_prefix = "toy"
 
@@ -132,7 +132,7 @@ class ToyMetric(BaseMetric):
 
 @METRICS.register_module()
 class FallingMetric(BaseMetric):
-    """``count/MAE``, which halves with every validation, as a tensor."""
+    """``count/MAE``, a tensor that halves with every validation."""
 
     default_prefix = "count"
 

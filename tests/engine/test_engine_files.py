@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there; a full disk costs nothing but the new one."""
+"""Checkpoints are written completely or not at all; a full disk costs only the new checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of every kind reach metrics.json, and the task's metric decides what the best checkpoint is."""
+"""metrics.json records numbers of every kind, and the task's metric selects the best checkpoint."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_numbers_of_every_kind_are_kept(kind: str, tmp_path: Path) -> None:
     assert "m  2.0000" in as_text({"m": KINDS[kind]}, rows)
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_values_that_are_not_numbers_are_left_out() -> None:
     assert scalars({"a": "text", "b": None, "c": np.zeros(2), "d": torch.zeros(2), "e": [1.0]}) == {}
 
 
@@ -73,7 +73,7 @@ def test_released_configs_name_the_metric_and_the_rule_that_auto_takes() -> None
 
 @pytest.fixture
 def counted_toy(toy_config: Path) -> None:
-    """A toy of counting that is measured twice; the task's metric, MAE, comes second and falls."""
+    """Return a counting toy with two metrics; the task's metric, MAE, is second and falls."""
     text = toy_config.read_text().replace('val_evaluator = dict(type="ToyMetric")', "val_evaluator = TWO", 1)
     two = 'TWO = [dict(type="ToyMetric"), dict(type="FallingMetric")]\ntask = "counting"\n'
     toy_config.write_text(text.replace("model = ", two + "model = ", 1))

@@ -1,4 +1,4 @@
-"""Two processes on a CPU: they start without CUDA, share what they must, and print once."""
+"""Two processes on a CPU: they start without CUDA, share results, and print once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_two_processes_train_like_one_with_the_joined_batch(
     for name, tensor in first["state_dict"].items():
         torch.testing.assert_close(tensor, second["state_dict"][name], rtol=1e-4, atol=1e-5, msg=name)
     assert len(second["ranks"]) == 2
-    assert outcome["metrics"]["toy/count"] == 7  # the sampler gave 8, so that both have as many
+    assert outcome["metrics"]["toy/count"] == 7  # the sampler yields 8, so that both processes have the same number
     assert outcome["metrics"]["toy/acc"] == pytest.approx(one["metrics"]["toy/acc"], abs=1e-4)
     alone = measure(
         load_config(toy_config, options=same), weights=outcome["checkpoint"], work_dir=tmp_path / "m", quiet=True
@@ -45,7 +45,7 @@ def test_two_processes_train_like_one_with_the_joined_batch(
     assert alone["metrics"]["toy/acc"] == pytest.approx(outcome["metrics"]["toy/acc"], abs=1e-6)
 
 
-@pytest.mark.slow  # two starts of two processes; twice, under heavy load, gloo aborted a rank, in no run since
+@pytest.mark.slow  # two starts of two processes; under heavy load gloo aborted a rank twice, not since
 def test_sharded_training_saves_whole_weights_and_resumes(toy_config: Path, command: Callable, tmp_path: Path) -> None:
     flags = ["-o", tmp_path / "run", "--strategy", "fsdp", "-q", "--json", "--cfg-options", "train_cfg.max_epochs=2"]
     sharded = command("train.py", toy_config, *flags, launcher=TWO)
@@ -63,7 +63,7 @@ def test_sharded_training_saves_whole_weights_and_resumes(toy_config: Path, comm
 
 
 def joint_losses(*launcher: str) -> list[dict[str, float]]:
-    """What ``two_ranks.py`` prints, one dict per process."""
+    """Return the output of ``two_ranks.py``, one dict per process."""
     env = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
     line = [sys.executable, *launcher, str(HERE / "two_ranks.py")]
     done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=300)
@@ -74,7 +74,7 @@ def joint_losses(*launcher: str) -> list[dict[str, float]]:
 def test_the_mean_of_two_losses_is_the_loss_of_the_joined_batch() -> None:
     (joined,) = joint_losses()
     first, second = joint_losses(*TWO)
-    assert abs(first["loss"] - second["loss"]) > 1e-3  # they did see different images
+    assert abs(first["loss"] - second["loss"]) > 1e-3  # the processes saw different images
     for name, value in joined.items():
         assert (first[name] + second[name]) / 2 == pytest.approx(value, abs=1e-4), name
 

@@ -1,4 +1,4 @@
-"""Parts that ask for it are told how far training is: in both loops, in two processes, after a resume."""
+"""Parts that request it receive the training progress: in both loops, in two processes, and after a resume."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def told(outcome: dict[str, Any]) -> list[float]:
 
 
 def once_each(steps: int) -> list[float]:
-    """Every step of the run named once, with their number."""
+    """Return the record in which every step of the run occurs once, with the total number of steps."""
     return [steps] * steps + [0] * (16 - steps)
 
 
 @pytest.mark.parametrize(("options", "steps"), [({}, 12), (ITERATIONS, 11)])
-def test_both_loops_tell_every_step(options: dict[str, Any], steps: int, train_toy: Callable) -> None:
+def test_both_loops_report_every_step(options: dict[str, Any], steps: int, train_toy: Callable) -> None:
     assert told(train_toy("run", {**TOLD, **options})) == once_each(steps)
 
 
@@ -38,7 +38,7 @@ def test_accumulated_steps_count_as_iterations(train_toy: Callable) -> None:
 
 
 @pytest.mark.parametrize(("options", "steps"), [({}, 12), (ITERATIONS, 11)])
-def test_a_resumed_run_goes_on_counting(
+def test_a_resumed_run_continues_counting(
     options: dict[str, Any], steps: int, train_toy: Callable, train_apart: Callable, tmp_path: Path
 ) -> None:
     options = {**TOLD, **MID_EPOCH, **options}
@@ -47,14 +47,14 @@ def test_a_resumed_run_goes_on_counting(
     assert told(train_toy("unused", options, resume=tmp_path / "killed")) == once_each(steps)
 
 
-def test_wrapped_models_are_told(toy_config: Path, command: Callable, tmp_path: Path) -> None:
+def test_wrapped_models_receive_the_progress(toy_config: Path, command: Callable, tmp_path: Path) -> None:
     flags = ["-o", tmp_path / "two", "--json", "--cfg-options", "model.type='ToldNet'"]
     run = command("train.py", toy_config, *flags, launcher=TWO)
     assert run.returncode == 0, run.stderr
-    assert told(json.loads(run.stdout)) == once_each(6)  # half the batches for each of the two
+    assert told(json.loads(run.stdout)) == once_each(6)  # each process takes half of the batches
 
 
-def test_measuring_tells_nothing(toy_config: Path, train_toy: Callable, tmp_path: Path) -> None:
+def test_measuring_reports_no_progress(toy_config: Path, train_toy: Callable, tmp_path: Path) -> None:
     done = train_toy("run", TOLD)
     options = {"quiet": True, "work_dir": tmp_path / "measured"}
     measured = measure(load_config(toy_config, options=TOLD), weights=done["checkpoint"], **options)

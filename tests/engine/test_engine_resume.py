@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed ends with the bits of one that was not."""
+"""A stopped and resumed run ends with the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BY_SHAPE = {"train_dataloader.batch_sampler": dict(type="mmdet.AspectRatioBatchS
 FORKED = {"env_cfg.mp_cfg.mp_start_method": "fork"}
 TWO_WORKERS = {"train_dataloader.num_workers": 2, "train_dataloader.persistent_workers": True}
 
-# name -> options, and the iteration in which the process is killed
+# name -> options, and the iteration at which the process is killed
 KILLED = {
     "epochs": ({}, 7),
     "epochs, checkpoint in mid-epoch": (MID_EPOCH, 8),
@@ -53,7 +53,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     assert train_apart("killed", {**options, **death}, amp=amp, seed=3) == -9
     resumed = train_toy("unused", options, amp=amp, resume=folder)
     assert resumed["work_dir"] == str(folder)
-    assert resumed["seed"] == 3  # nobody said it again
+    assert resumed["seed"] == 3  # the second command does not repeat the options
     assert_same_run(Path(whole["checkpoint"]), Path(resumed["checkpoint"]))
     assert resumed["metrics"] == whole["metrics"]
     assert Path(resumed["best"]).name == Path(whole["best"]).name
@@ -98,7 +98,7 @@ def weights(outcome: dict[str, Any]) -> dict[str, torch.Tensor]:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_detector_resumes_to_the_same_bits(workers: int, tmp_path: Path) -> None:
-    """The command as a user runs it, killed in the middle of an epoch from outside."""
+    """The command is killed from outside in the middle of an epoch."""
     options = ["train_cfg.max_epochs=4", "train_cfg.val_interval=2", "default_hooks.checkpoint.interval=1"]
     options += [f"train_dataloader.num_workers={workers}", f"train_dataloader.persistent_workers={workers > 0}"]
     line = [
@@ -128,7 +128,7 @@ def test_another_seed_changes_the_weights(train_toy: Callable) -> None:
     assert not torch.equal(first["stem.weight"], second["stem.weight"])
 
 
-def test_validation_leaves_training_alone(train_toy: Callable) -> None:
+def test_validation_does_not_affect_training(train_toy: Callable) -> None:
     often = train_toy("often", {"train_cfg.val_interval": 1})
     once = train_toy("once", {"train_cfg.val_interval": 3})
     assert_equal(weights(often), weights(once), "state_dict")
@@ -148,7 +148,7 @@ def test_a_signal_saves_between_two_iterations(
     assert_equal(weights(resumed), weights(whole), "state_dict")
 
 
-def test_a_stopped_command_says_how_to_go_on(toy_config: Path, command: Callable, tmp_path: Path) -> None:
+def test_a_stopped_command_shows_how_to_resume(toy_config: Path, command: Callable, tmp_path: Path) -> None:
     asked = {"model.die_at": 6, "model.signal_name": "SIGINT", "model.marker": str(tmp_path / "asked")}
     folder = tmp_path / "stopped"
     flags = ["--allow-new", "--cfg-options", *as_flags(asked)]

@@ -1,4 +1,4 @@
-"""What a run does besides learning: its folder, its options, its messages."""
+"""Everything in a run except learning: its folder, its options, its messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def state(outcome: dict) -> dict:
 # --- the folder ---
 
 
-def test_everything_lies_in_the_work_dir(train_toy: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_in_the_work_dir(train_toy: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
@@ -232,7 +232,7 @@ def test_other_classes_suggest_what_to_ignore(train_toy: Callable) -> None:
 # --- failures ---
 
 
-def test_a_loss_that_is_no_number_stops_the_run(train_toy: Callable, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_stops_the_run(train_toy: Callable, tmp_path: Path) -> None:
     done = train_toy("run", {"train_cfg.max_epochs": 1})
     before = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.pth")}
     broken = {"train_dataloader.dataset.broken": (2,), "train_dataloader.sampler.shuffle": False}
@@ -249,10 +249,10 @@ def test_a_dry_run_leaves_no_trace(train_toy: Callable, tmp_path: Path, monkeypa
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    found = train_toy("run", dry_run=True, work_dir=None)
-    assert found["inputs"]["inputs"] == [[3, 8, 6]] * 4
-    assert found["losses"]["loss"] > 0
-    assert found["without_gradient"] == []
+    outcome = train_toy("run", dry_run=True, work_dir=None)
+    assert outcome["inputs"]["inputs"] == [[3, 8, 6]] * 4
+    assert outcome["losses"]["loss"] > 0
+    assert outcome["without_gradient"] == []
     assert list(home.iterdir()) == []
     assert list(temporary.iterdir()) == []
     assert not (tmp_path / "run").exists()
@@ -261,7 +261,7 @@ def test_a_dry_run_leaves_no_trace(train_toy: Callable, tmp_path: Path, monkeypa
 # --- measuring ---
 
 
-def test_measuring_gives_the_validated_numbers(train_toy: Callable, toy_config: Path, tmp_path: Path) -> None:
+def test_measuring_returns_the_validated_numbers(train_toy: Callable, toy_config: Path, tmp_path: Path) -> None:
     done = train_toy("run", {"train_cfg.val_interval": 3})
     outcome = measure(load_config(toy_config), weights=done["work_dir"], quiet=True)
     assert outcome["weights"] == done["best"]
@@ -287,7 +287,7 @@ def test_measuring_needs_weights_that_fit(train_toy: Callable, toy_config: Path,
         measure(load_config(toy_config), weights=done["best"], tta=True, quiet=True)
 
 
-def test_the_commands_print_json_alone_on_stdout(
+def test_the_commands_print_only_json_on_stdout(
     toy_config: Path, command: Callable[..., subprocess.CompletedProcess], tmp_path: Path
 ) -> None:
     trained = command("train.py", toy_config, "--json", "--no-progress", "-o", tmp_path / "run")

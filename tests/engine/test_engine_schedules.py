@@ -1,4 +1,4 @@
-"""Learning rates, layer decay and repeated augmentation: the values of the recipes."""
+"""Learning rates, layer decay and repeated augmentation have the values of the recipes."""
 
 import numpy as np
 import pytest
@@ -24,19 +24,19 @@ def optimizer(lr=1e-3, *more):
 
 
 def rates(made, schedule, steps):
-    found = []
+    values = []
     for _ in range(steps):
-        found.append([group["lr"] for group in made.param_groups])
+        values.append([group["lr"] for group in made.param_groups])
         made.step()
         schedule.step()
-    return np.array(found)
+    return np.array(values)
 
 
 # --- schedules ---
 
 
 def test_dinats_schedule_is_timms_at_every_iteration():
-    """20 epochs from 1e-6 to 1e-3, a cosine to 5e-6 over 300 epochs, 10 of cooldown, stepped per iteration."""
+    """A cosine to 5e-6 over 300 epochs, the first 20 a line from 1e-6 to 1e-3, then 10 of cooldown; per iteration."""
     length, made, other = 7, optimizer(1e-3), optimizer(1e-3)
     schedule = WarmupCosineLR.build_iter_from_epoch(
         made, end=300, warmup=20, warmup_start=1e-6, eta_min=5e-6, epoch_length=length
@@ -48,27 +48,27 @@ def test_dinats_schedule_is_timms_at_every_iteration():
     for step in range(310 * length):
         oracle.step_update(step)
         want.append(other.param_groups[0]["lr"])
-    found = rates(made, schedule, 310 * length)[:, 0]
-    np.testing.assert_allclose(found, want, rtol=1e-12)
-    assert found[0] == 1e-6
-    assert found[-1] == 5e-6
+    values = rates(made, schedule, 310 * length)[:, 0]
+    np.testing.assert_allclose(values, want, rtol=1e-12)
+    assert values[0] == 1e-6
+    assert values[-1] == 5e-6
 
 
 def test_groups_keep_their_ratio_and_epochs_work_as_steps():
     made = optimizer(0.4, 0.1)
-    found = rates(made, WarmupCosineLR(made, end=6, warmup=2, warmup_start=0.04, eta_min=0.02), 8)
-    np.testing.assert_allclose(found[:, 0], 4 * found[:, 1])
-    np.testing.assert_allclose(found[:3, 0], [0.04, 0.22, 0.02 + 0.38 * 0.75])
-    np.testing.assert_allclose(found[6:, 0], 0.02)
+    values = rates(made, WarmupCosineLR(made, end=6, warmup=2, warmup_start=0.04, eta_min=0.02), 8)
+    np.testing.assert_allclose(values[:, 0], 4 * values[:, 1])
+    np.testing.assert_allclose(values[:3, 0], [0.04, 0.22, 0.02 + 0.38 * 0.75])
+    np.testing.assert_allclose(values[6:, 0], 0.02)
 
 
 def test_nasnets_staircase_falls_after_every_2_4_epochs():
     length, made = 100, optimizer(1.5)
-    found = rates(made, StaircaseLR.build_iter_from_epoch(made, gamma=0.97, every=2.4, epoch_length=length), 721)[:, 0]
-    np.testing.assert_allclose(found[[0, 239, 240, 479, 480, 720]], 1.5 * 0.97 ** np.array([0, 0, 1, 1, 2, 3]))
+    values = rates(made, StaircaseLR.build_iter_from_epoch(made, gamma=0.97, every=2.4, epoch_length=length), 721)[:, 0]
+    np.testing.assert_allclose(values[[0, 239, 240, 479, 480, 720]], 1.5 * 0.97 ** np.array([0, 0, 1, 1, 2, 3]))
 
 
-def test_a_resumed_schedule_goes_on_with_the_same_values():
+def test_a_resumed_schedule_continues_with_the_same_values():
     whole = optimizer()
     want = rates(whole, WarmupCosineLR(whole, end=9, warmup=3), 9)
     first = optimizer()
@@ -163,16 +163,16 @@ def test_layers_of_a_resnet_and_of_a_backbone_without_lists():
     assert layer_depths(plain)["second.weight"] == 2
 
 
-def test_rates_shrink_towards_the_stem_and_weights_alone_decay():
+def test_rates_shrink_towards_the_stem_and_only_weights_decay():
     model = Model()
-    found = settings(model, wrapper_of(model, layer_decay=0.5))
-    assert set(found) == {name for name, _ in model.named_parameters()}
-    assert found["head.weight"] == (0.1, 0.05)
-    assert found["head.bias"] == (0.1, 0.0)
-    assert found["backbone.levels.1.blocks.0.mlp.0.weight"] == (0.05, 0.05)
-    assert found["backbone.levels.0.blocks.0.rpb"] == (0.0125, 0.0)
-    assert found["backbone.stem.weight"] == (0.00625, 0.05)
-    assert found["backbone.norm.weight"] == (0.05, 0.0)
+    groups = settings(model, wrapper_of(model, layer_decay=0.5))
+    assert set(groups) == {name for name, _ in model.named_parameters()}
+    assert groups["head.weight"] == (0.1, 0.05)
+    assert groups["head.bias"] == (0.1, 0.0)
+    assert groups["backbone.levels.1.blocks.0.mlp.0.weight"] == (0.05, 0.05)
+    assert groups["backbone.levels.0.blocks.0.rpb"] == (0.0125, 0.0)
+    assert groups["backbone.stem.weight"] == (0.00625, 0.05)
+    assert groups["backbone.norm.weight"] == (0.05, 0.0)
 
 
 def test_without_layer_decay_there_are_two_kinds_and_options_change_them():

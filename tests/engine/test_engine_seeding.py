@@ -1,4 +1,4 @@
-"""Samples are random by what they are, not by when they are drawn."""
+"""The randomness of a sample depends on its key, not on the time when it is drawn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from visionzoo.engine.seeding import (
 
 
 class Draws:
-    """Every item is what the three generators give."""
+    """Every item holds one number of each of the three generators."""
 
     pipeline = "a"
 
@@ -32,7 +32,7 @@ class Draws:
         return index, random.random(), float(np.random.rand()), torch.rand(1).item()
 
 
-def test_a_sample_depends_on_seed_epoch_turn_and_index_alone() -> None:
+def test_a_sample_depends_only_on_seed_epoch_turn_and_index() -> None:
     data = SeededDataset(Draws(), seed=3)
     first = data[SampleKey(2, 1, 0)]
     random.random(), np.random.rand(), torch.rand(7)
@@ -44,7 +44,7 @@ def test_a_sample_depends_on_seed_epoch_turn_and_index_alone() -> None:
         assert all(a != b for a, b in zip(first[1:], other[1:]))
 
 
-def test_drawing_samples_leaves_the_process_alone() -> None:
+def test_drawing_samples_does_not_affect_the_process() -> None:
     seed_everything(1)
     expected = random.random(), np.random.rand(), torch.rand(1).item()
     seed_everything(1)
@@ -71,9 +71,9 @@ SAMPLERS = {
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_skipping_gives_the_rest_of_the_same_epoch(name: str) -> None:
+def test_skipping_returns_the_rest_of_the_same_epoch(name: str) -> None:
     def batches(epoch: int, start: int = 0) -> list[list[SampleKey]]:
-        torch.rand(3)  # what was drawn before does not matter
+        torch.rand(3)  # earlier draws do not matter
         made = SeededBatches(BatchSampler(SAMPLERS[name](), 2, drop_last=False), seed=5)
         made.start_at(epoch, start)
         return list(made)
@@ -83,13 +83,13 @@ def test_skipping_gives_the_rest_of_the_same_epoch(name: str) -> None:
     for start in (0, 1, len(whole) - 1, len(whole)):
         assert batches(4, start) == whole[start:]
     keys = [key for batch in whole for key in batch]
-    assert len(set(keys)) == len(keys)  # a repeated index has another turn
+    assert len(set(keys)) == len(keys)  # a repeated index has a different turn
     assert {key.epoch for key in keys} == {4}
 
 
 def test_random_states_survive_being_packed() -> None:
     seed_everything(9)
-    random.gauss(0, 1), np.random.randn()  # both keep a second number for later
+    random.gauss(0, 1), np.random.randn()  # both generators store a second number
     states = RandomStates.now()
 
     def draw() -> tuple[float, ...]:

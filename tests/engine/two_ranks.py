@@ -1,4 +1,4 @@
-"""Losses of one batch of ``rcnet_gfl_r101 --tiny``, in as many processes as torchrun started; prints them as JSON.
+"""Print the losses of one batch of ``rcnet_gfl_r101 --tiny`` as JSON, in as many processes as torchrun started.
 
 torchrun --standalone --nproc-per-node=2 two_ranks.py
 """
@@ -26,12 +26,12 @@ PIPELINE = [
     dict(type="mmdet.Resize", scale=(96, 64), keep_ratio=False),
     dict(type="mmdet.PackDetInputs"),
 ]
-GROUPS = dict(type="GN", num_groups=8)  # batch statistics depend on who shares a batch, and would differ by design
+GROUPS = dict(type="GN", num_groups=8)  # batch statistics depend on the samples of a batch, and would differ by design
 BATCH = 4
 
 
 def losses() -> dict[str, Any]:
-    """Losses of this process's share of the batch."""
+    """Return the losses of this process's share of the batch."""
     torch.set_num_threads(1)
     loaded = load_config("rcnet_gfl_r101", tiny=True, options={"model.backbone.norm_cfg": GROUPS})
     distributed.start(distributed.find_launcher(), torch.device("cpu"), timeout=120)
@@ -44,16 +44,16 @@ def losses() -> dict[str, Any]:
         seed_everything(0)
         bare = without_pretrained(build_model(loaded.cfg.model, num_classes=len(data.metainfo["classes"])))
         bare.init_weights()
-        # As after some training: at first scores are so low that their sum is clamped to 1, in every process.
+        # As after some training: initial scores are so low that their sum is clamped to 1 in every process.
         torch.nn.init.zeros_(bare.bbox_head.gfl_cls.bias)
         bare.train()
         model = bare if distributed.world_size() == 1 else DeviceDDP(bare, torch.device("cpu"))
-        found = model(**bare.data_preprocessor(batch, training=True), mode="loss")
-        _, logged = bare.parse_losses(found)
+        terms = model(**bare.data_preprocessor(batch, training=True), mode="loss")
+        _, logged = bare.parse_losses(terms)
     distributed.stop()
     return {name: float(value.detach()) for name, value in logged.items()}
 
 
 if __name__ == "__main__":
-    found = losses()
-    print(json.dumps(found) + "\n", end="", flush=True)
+    logged = losses()
+    print(json.dumps(logged) + "\n", end="", flush=True)

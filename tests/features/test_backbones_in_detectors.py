@@ -1,4 +1,4 @@
-"""Every backbone of ours under RetinaNet with FPN and RCNet: trained, tested and run on sides that nothing divides."""
+"""Every backbone of ours in RetinaNet with FPN and RCNet: training, test and inference with odd image sides."""
 
 import json
 
@@ -15,7 +15,7 @@ DATA = "tiny://coco?train=4&val=2"
 
 
 def pyramids():
-    """Backbones that give the maps which detectors read, in their tiny variant."""
+    """Return backbones that output pyramids for detectors, in their tiny variant."""
     names = sorted(own_parts("backbones"))
     return [name for name in names if backbone_levels({"type": name, "variant": "tiny"}).strides == (4, 8, 16, 32)]
 

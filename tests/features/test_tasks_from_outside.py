@@ -1,7 +1,7 @@
-"""A task from a package outside the repository goes through every command, without one change of the zoo.
+"""A task from an external package works with every command, without any change of the zoo.
 
-The packages lie in ``outside``. Each is copied to a temporary folder beside one entry point, and every command runs in
-a process that finds it there.
+The packages are in ``outside``. Each is copied to a temporary folder with one entry point, and every command runs in
+a process that has this folder on its path.
 """
 
 import csv
@@ -20,7 +20,7 @@ OUTSIDE = Path(__file__).parent / "outside"
 
 
 class Plugin:
-    """A package with its one entry point in a folder of its own, and the commands that run with it."""
+    """A package with one entry point in its own folder, and the commands that run with it."""
 
     def __init__(self, folder: Path, package: str):
         self.folder, self.package = folder, folder / package
@@ -38,7 +38,7 @@ class Plugin:
         return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=300)
 
     def done(self, *words: str) -> str:
-        """Run a command that must succeed; return its stdout."""
+        """Run a command that must succeed, and return its stdout."""
         outcome = self.run(*words)
         assert outcome.returncode == 0, outcome.stdout + outcome.stderr
         return outcome.stdout
@@ -73,7 +73,7 @@ def test_volumes_are_checked_listed_and_tested(registration):
     assert list((registration.folder / "run").glob("best_toy_shift_MAE_*"))
 
 
-def test_a_misspelt_task_is_answered_with_the_nearest(registration):
+def test_a_misspelt_task_suggests_the_nearest(registration):
     text = (registration.package / "configs" / "toy_pairs.py").read_text()
     (registration.package / "configs" / "wrong.py").write_text(text.replace('"toy_registration"', '"toy_registratoin"'))
     outcome = registration.run("config", "check", "wrong")
@@ -82,7 +82,7 @@ def test_a_misspelt_task_is_answered_with_the_nearest(registration):
     assert "did you mean toy_registration?" in outcome.stdout + outcome.stderr
 
 
-def test_a_pair_of_volumes_gives_a_number_and_an_image(registration):
+def test_a_pair_of_volumes_returns_a_number_and_an_image(registration):
     volume = np.random.RandomState(0).rand(6, 8, 10).astype(np.float32)
     np.save(registration.folder / "a.npy", volume)
     np.save(registration.folder / "b.npy", np.roll(volume, 2, axis=2))
@@ -100,7 +100,7 @@ def test_a_pair_of_volumes_gives_a_number_and_an_image(registration):
     assert Image.open(registration.folder / "one" / "vis" / "a-b.png").size == (40, 32)
 
 
-def test_one_bad_pair_of_a_list_is_reported_alone(registration):
+def test_only_the_bad_pair_of_a_list_is_reported(registration):
     for name, shape in (("c", (6, 8, 10)), ("d", (6, 8, 9))):
         np.save(registration.folder / f"{name}.npy", np.zeros(shape, np.float32))
     (registration.folder / "pairs.csv").write_text("fixed,moving\nc.npy,c.npy\nc.npy,d.npy\nnone.npy,c.npy\n")

@@ -1,6 +1,6 @@
-"""User errors: the first line of the message, and that nothing half-written is left.
+"""User errors: the first line of the message is clear, and no partial output is left.
 
-Each row is a mistake: a command, words that its one-sentence answer must hold, and its exit code.
+Each row is a mistake: a command, words that its one-sentence answer must contain, and its exit code.
 """
 
 import json
@@ -24,7 +24,7 @@ FAST = ["--cfg-options", "train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
 
 @pytest.fixture(scope="session")
 def twin(tmp_path_factory):
-    """A COCO folder that a test may spoil a copy of."""
+    """Return a COCO folder; tests damage copies of it."""
     source = resolve_data_root("tiny://coco?train=4&val=2")
     return Path(shutil.copytree(source, tmp_path_factory.mktemp("coco") / "coco"))
 
@@ -42,7 +42,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def answer(capsys):
-    """Run a command; its exit code and what it said on stderr after ``error: ``."""
+    """Run a command, and return its exit code and its stderr after ``error: ``."""
 
     def run(*argv):
         code = main([str(word) for word in argv])
@@ -54,7 +54,7 @@ def answer(capsys):
 
 
 def on(coco, *options):
-    """A tiny training on the data in ``coco``."""
+    """Return the command of a tiny training on the data in ``coco``."""
     roots = [f"{split}_dataloader.dataset.data_root={coco}" for split in ("train", "val", "test")]
     return ["train", "rcnet_retinanet", "--tiny", *FAST, *roots, *options]
 
@@ -200,7 +200,7 @@ def test_nothing_to_resume(answer, tmp_path):
     check(answer("train", "rcnet_retinanet", "--tiny", "--resume", tmp_path / "empty"), 2, "empty")
 
 
-# --------------------------------------------------------------------------- places to write
+# --------------------------------------------------------------------------- output folders
 
 
 def test_a_work_dir_that_cannot_be_written(answer, tmp_path):
@@ -248,7 +248,7 @@ def weights(tmp_path):
     return path
 
 
-def test_a_broken_image_is_reported_and_the_others_go_on(answer, weights, tmp_path):
+def test_a_broken_image_is_reported_and_the_others_are_processed(answer, weights, tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     cv2.imwrite(str(images / "a.png"), np.full((61, 83, 3), 127, np.uint8))

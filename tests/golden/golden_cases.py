@@ -1,10 +1,10 @@
-"""Golden cases on disk: finding them, reading them, running them through a port, comparing.
+"""Golden cases on disk: find them, read them, run them through a port, compare the outputs.
 
 A case is ``<system>/<case>.json`` beside ``<case>.npz``. A port is ``ports/<system>.py`` with ``SYSTEM`` and
-``run(case, arrays)``: the case's JSON (and its file's ``name``, whose beginning says which family it is of) and its
-inputs (``input:<name>``, stored ones and those drawn anew) to a dictionary of arrays, under the names that the case
-gives its outputs. A port may have ``tolerance(case, name,
-reference)``, a number or an array of the reference's shape, where the usual rule does not fit; None means it does.
+``run(case, arrays)``. ``case`` is the JSON plus the file's ``name``, whose prefix is the family of the case. ``arrays``
+are the inputs ``input:<name>``, stored or drawn from a seed. ``run`` returns a dictionary of arrays under the names of
+the case's outputs. A port may define ``tolerance(case, name, reference)`` for outputs that need a different tolerance:
+it returns a number or an array of the reference's shape; None means the usual rule.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Arrays = dict[str, np.ndarray]
 
 
 class BadCase(Exception):
-    """A case that cannot be run: incomplete, unreadable, or of a system that no port knows."""
+    """A case that cannot be run: incomplete, unreadable, or of a system without a port."""
 
 
 def find_cases(folder: Path) -> list[Path]:
-    """Every case under ``folder``, one system or a folder of them, as its path without the ending.
+    """Return every case under ``folder`` (one system or a folder of systems) as its path without the suffix.
 
-    What only looks like a case (an array file without its JSON) is listed too, and so is a place without any:
-    running it then says what is wrong.
+    Incomplete cases (an array file without its JSON) and folders without cases are listed too. Running them reports the
+    problem.
     """
     folder = folder.resolve()
     cases = _cases_in(folder)
@@ -50,24 +50,24 @@ def _cases_in(system: Path) -> list[Path]:
 
 
 def case_id(case: Path) -> str:
-    """``system/case``."""
+    """Return ``system/case``."""
     return f"{case.parent.name}/{case.name}"
 
 
 def failures(path: Path) -> list[str]:
-    """Run one case through its port; what differs, one line per output.
+    """Run one case through its port, and return the differences, one line per output.
 
     Raises:
-        BadCase: it cannot be run.
+        BadCase: the case cannot be run.
     """
     case, stored = read_case(path)
     port = load_port(path.parent.name)
     wanted = {name: array for name, array in stored.items() if not name.startswith("input:")}
-    found = port.run(case, inputs_of(case, stored))
+    outputs = port.run(case, inputs_of(case, stored))
     return [
         line
         for name, reference in wanted.items()
-        if (line := difference(name, found.get(name), reference, case, allowed(port, case, name, reference)))
+        if (line := difference(name, outputs.get(name), reference, case, allowed(port, case, name, reference)))
     ]
 
 
@@ -75,7 +75,7 @@ def failures(path: Path) -> list[str]:
 
 
 def read_case(path: Path) -> tuple[dict[str, Any], Arrays]:
-    """The JSON and the arrays of one case, complete and in agreement."""
+    """Return the JSON and the arrays of one case, after checking that they are complete and agree."""
     case, arrays = _read_json(path.parent / f"{path.name}.json"), _read_arrays(path.parent / f"{path.name}.npz")
     declared = {entry if isinstance(entry, str) else entry["name"]: entry for entry in case.get("outputs", [])}
     stored = {name for name in arrays if not name.startswith("input:")}
@@ -111,7 +111,7 @@ def _read_arrays(path: Path) -> Arrays:
 
 
 def load_port(system: str) -> ModuleType:
-    """The port of one system."""
+    """Return the port of one system."""
     path = PORTS / f"{system}.py"
     spec = importlib.util.spec_from_file_location(f"golden_port_{system}", path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -125,9 +125,9 @@ def load_port(system: str) -> ModuleType:
 
 
 def inputs_of(case: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> Arrays:
-    """Every input as ``input:<name>``: what is stored, and what its name and seed give.
+    """Return every input as ``input:<name>``: the stored ones, and the ones drawn from their name and seed.
 
-    ``then`` of an input is a step in words, which its port takes.
+    ``then`` of an input describes a step in words; the port does this step.
     """
     inputs = {name: array for name, array in stored.items() if name.startswith("input:")}
     for entry in case.get("inputs") or []:
@@ -143,7 +143,7 @@ def inputs_of(case: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> Arra
 
 
 def allowed(port: ModuleType, case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | np.ndarray:
-    """The largest difference that counts as equal for the output ``name``, for all of it or by element."""
+    """Return the largest difference that counts as equal for the output ``name``: one number, or one per element."""
     own = port.tolerance(case, name, reference) if hasattr(port, "tolerance") else None
     if own is not None:
         return own
@@ -154,35 +154,35 @@ def allowed(port: ModuleType, case: Mapping[str, Any], name: str, reference: np.
         return float(case[f"tolerance_{name}_relative"]) * largest
     rule = case.get("tolerance_rule")
     if rule not in (None, RELATIVE_RULE):
-        raise BadCase(f"tolerance_rule: expected {RELATIVE_RULE!r}, or a port that knows it, found {rule!r}")
+        raise BadCase(f"tolerance_rule: expected {RELATIVE_RULE!r}, or a port that supports it, found {rule!r}")
     absolute = float(case.get("tolerance", 0)) * (1 if rule is None else max(1.0, largest))
     return absolute + float(case.get("relative_tolerance", 0)) * largest
 
 
 def difference(
     name: str,
-    found: np.ndarray | None,
+    output: np.ndarray | None,
     reference: np.ndarray,
     case: Mapping[str, Any],
     tolerance: float | np.ndarray,
 ) -> str | None:
-    """What is wrong with one output, or None."""
-    if found is None:
+    """Return the problem of one output, or None."""
+    if output is None:
         return f"{name}: the port gave no such output"
-    found = strided(np.asarray(found), (case.get("strided_outputs") or {}).get(name))
-    if found.shape != reference.shape:
-        return f"{name}: shape {found.shape}, expected {reference.shape}"
-    a, b = found.astype("float64"), reference.astype("float64")
+    output = strided(np.asarray(output), (case.get("strided_outputs") or {}).get(name))
+    if output.shape != reference.shape:
+        return f"{name}: shape {output.shape}, expected {reference.shape}"
+    a, b = output.astype("float64"), reference.astype("float64")
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
-    if np.all(error <= tolerance):  # not so for nan on one side
+    if np.all(error <= tolerance):  # except where only one side is nan
         return None
     wrong = int(np.sum(~(error <= tolerance)))
     return f"{name}: {wrong} of {error.size} differ, by up to {error.max():.3g}; allowed {np.max(tolerance):.3g}"
 
 
 def strided(array: np.ndarray, text: str | None) -> np.ndarray:
-    """The part of an output that a case keeps, ``[:, ::3]`` in Python's notation."""
+    """Return the part of an output that a case stores, ``[:, ::3]`` in Python's notation."""
     if text is None:
         return array
     parts = [part.strip() for part in text.strip("[] ").split(",")]

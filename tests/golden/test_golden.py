@@ -1,7 +1,7 @@
 """The authors' numbers, one test per case.
 
 pytest tests/golden                                 # the copies beside this file
-pytest tests/golden --golden DIR [--golden DIR2]    # every case under DIR, a folder of systems or one system's
+pytest tests/golden --golden DIR [--golden DIR2]    # every case under DIR, a folder of systems or one system's folder
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from golden_cases import case_id, failures, find_cases
 
 HERE = Path(__file__).parent
 
-# Numbers in a reference's state beyond which a case is slow: such a model takes gigabytes.
+# Number of values in a reference's state above which a case is slow: such a model needs gigabytes.
 HUGE = 300_000_000
 
 
@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def is_huge(case: Path) -> bool:
-    """Whether the reference's state makes the case one for the slow tests; one that cannot be read fails at once."""
+    """True if the reference's state makes this a slow test; an unreadable case is not slow and fails at once."""
     try:
         state = json.loads(case.with_suffix(".json").read_text(encoding="utf-8"))["state"]
         return sum(math.prod(shape) for _, shape, *_ in state) > HUGE
@@ -36,5 +36,5 @@ def is_huge(case: Path) -> bool:
         return False
 
 
-def test_gives_the_authors_numbers(golden_case: Path) -> None:
+def test_equals_the_authors_numbers(golden_case: Path) -> None:
     assert not failures(golden_case)

@@ -1,4 +1,4 @@
-"""The runner itself: what must fail does, and cases that it has never seen run."""
+"""The runner itself: invalid cases fail, and new cases run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NECK = HERE / "rcnet" / "neck_bn_plainconv_c64_128x160"
 
 
 def copy_case(case: Path, folder: Path, name: str | None = None, **changes: Any) -> Path:
-    """A copy of a case in ``folder``, its JSON changed."""
+    """Copy a case to ``folder``, with changes to its JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     copied = folder / (name or case.name)
     described = json.loads(case.with_suffix(".json").read_text()) | changes
@@ -36,13 +36,13 @@ def copy_case(case: Path, folder: Path, name: str | None = None, **changes: Any)
 
 
 def change_arrays(case: Path, **arrays: np.ndarray) -> None:
-    """Store other arrays under these names."""
+    """Store different arrays under these names."""
     with np.load(case.with_suffix(".npz")) as stored:
         np.savez(case.with_suffix(".npz"), **(dict(stored.items()) | arrays))
 
 
 def run_pytest(*arguments: str | Path) -> tuple[int, str]:
-    """Exit code and output of the golden tests in a process of their own."""
+    """Run the golden tests in their own process, and return exit code and output."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
@@ -70,7 +70,7 @@ def test_an_unknown_system_fails(tmp_path: Path) -> None:
         failures(copy_case(SHIFT, tmp_path / "nothing_like_it"))
 
 
-def test_an_output_that_the_port_does_not_give_fails(tmp_path: Path) -> None:
+def test_an_output_that_the_port_does_not_return_fails(tmp_path: Path) -> None:
     case = copy_case(SHIFT, tmp_path / "rcnet", outputs=[])
     change_arrays(case, unheard=np.zeros(2))
     assert failures(case) == ["unheard: the port gave no such output"]
@@ -153,7 +153,7 @@ def test_one_folder_of_a_system_and_a_folder_of_systems(tmp_path: Path) -> None:
     ],
 )
 def test_an_unseen_case_runs(tmp_path: Path, seed: int, options: dict, sizes: list[tuple[int, int]]) -> None:
-    """Other seed, widths, sizes and options, made with our own neck: what counts is that it is run as described."""
+    """Another seed, other widths, sizes and options, made with our own neck: the runner must follow the description."""
     constructor = {"in_channels": [8, 12, 24], "out_channels": 32, "num_outs": 5} | options
     neck = RCNet(**constructor).eval()
     case: dict[str, Any] = {"seed": seed, "mode": "eval", "constructor": constructor, "tolerance": 1e-5}
@@ -180,7 +180,7 @@ def test_an_unseen_case_runs(tmp_path: Path, seed: int, options: dict, sizes: li
 
 
 def test_drawn_values_are_frozen() -> None:
-    """Numbers of the published recipe; were one of them another, every golden case would break."""
+    """Numbers of the published recipe; a change of one of them would break every golden case."""
     close = partial(np.testing.assert_allclose, rtol=1e-6)
     close(golden_input("image", (3,), "uniform", 0), [0.4678071, 0.4620437, 0.929371])
     close(golden_input("image", (3,), "normal", 5), [-0.06525855, 0.7599052, 0.56435597])
@@ -230,8 +230,8 @@ def test_strides() -> None:
         strided(array, "[exit()]")
 
 
-def test_nasnet_gives_cells_in_training_as_well():
-    """A training case may ask for maps of cells; before any weight changes they are those of the names in eval mode."""
+def test_nasnet_returns_cells_in_training_as_well():
+    """A training case may request maps of cells; before any weight changes they equal those of eval mode."""
     path = HERE / "nasnet" / "cifar_32_train_step0"
     case, stored = read_case(path)
     maps = {"Cell_1": [4, 24, 32, 32], "Reduction_Cell_0": [4, 64, 16, 16]}

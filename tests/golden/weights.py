@@ -1,6 +1,6 @@
-"""Weights and inputs that a golden case does not store, because anybody can draw them again.
+"""Weights and inputs that a golden case does not store, because they are drawn from a seed.
 
-Every value is a function of (seed, name, shape) alone: NumPy's ``RandomState`` streams are frozen.
+Every value depends only on (seed, name, shape): NumPy's ``RandomState`` streams are frozen.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 
 
 def golden_tensor(name: str, shape: Sequence[int], dtype: str = "float32", seed: int = 0) -> np.ndarray:
-    """The parameter or buffer ``name`` of a reference's state dict.
+    """Return the parameter or buffer ``name`` of a reference's state dict.
 
-    He-normal weights of convolutions and linear layers, norm weights around 1, running variances in [0.5, 1.5),
-    everything else around 0; integers are 0.
+    Weights of convolutions and linear layers are He-normal, norm weights are around 1, running variances in [0.5, 1.5),
+    everything else is around 0; integers are 0.
     """
     if not dtype.startswith(("float", "bfloat")):
         return np.zeros(shape, dtype)
@@ -35,7 +35,7 @@ def golden_tensor(name: str, shape: Sequence[int], dtype: str = "float32", seed:
 
 
 def golden_input(name: str, shape: Sequence[int], kind: str = "normal", seed: int = 0) -> np.ndarray:
-    """The input ``name`` in float32: ``normal`` is N(0, 1), ``uniform`` is U[0, 1)."""
+    """Return the input ``name`` in float32: ``normal`` is N(0, 1), ``uniform`` is U[0, 1)."""
     draw = _stream(f"{seed}:input:{name}")
     values = {"normal": draw.standard_normal, "uniform": draw.random_sample}[kind](tuple(shape))
     return np.asarray(values, "float32")
@@ -46,7 +46,7 @@ def _stream(key: str) -> np.random.RandomState:
 
 
 def reference_state(case: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The state dict that the reference ran with, under its own names, ``scale`` applied."""
+    """Return the state dict of the reference's run, under its own names, with ``scale`` applied."""
     return {
         name: torch.from_numpy(_scaled(golden_tensor(name, shape, dtype, case["seed"]), name, case.get("scale") or {}))
         for name, shape, dtype, *_ in case["state"]
@@ -54,7 +54,7 @@ def reference_state(case: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _scaled(values: np.ndarray, name: str, scale: Mapping[str, Any]) -> np.ndarray:
-    """``scale`` holds factors by the beginning of a name, or one for all tensors of two dimensions and more."""
+    """Multiply by ``scale``: factors by prefix of a name, or one factor for all tensors of two or more dimensions."""
     if values.dtype.kind != "f":
         return values
     if "applies_to" in scale:

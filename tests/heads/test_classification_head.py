@@ -1,4 +1,4 @@
-"""The head of classifiers: its losses by hand, soft labels, and labels that do not exist."""
+"""The head of classifiers: losses by hand, soft labels, and labels out of range."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from visionzoo.structures.task_sample import TaskSample
 
 
 def samples_of(labels, scores=None):
-    found = [TaskSample(metainfo={"img_path": f"{i}.png"}) for i in range(len(labels))]
+    samples = [TaskSample(metainfo={"img_path": f"{i}.png"}) for i in range(len(labels))]
     for i, label in enumerate(labels):
-        found[i].gt_label = torch.tensor(label)
+        samples[i].gt_label = torch.tensor(label)
         if scores is not None:
-            found[i].gt_score = scores[i]
-    return found
+            samples[i].gt_score = scores[i]
+    return samples
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_cross_entropy_is_torchs(feats, smoothing):
     torch.testing.assert_close(head.loss(feats, Batch(samples=samples_of([0, 4, 2])))["loss_cls"], expected)
 
 
-def test_binary_cross_entropy_decides_each_class_by_itself(feats):
+def test_binary_cross_entropy_treats_each_class_separately(feats):
     head = ClassificationHead(8, 5, loss="binary_cross_entropy", loss_weight=2.0).eval()
     logits = head(feats)
     expected = 2 * F.binary_cross_entropy_with_logits(logits, F.one_hot(torch.tensor([1, 1, 3]), 5).float())
@@ -53,7 +53,7 @@ def test_soft_labels_win(feats):
     torch.testing.assert_close(head.loss(feats, Batch(samples=samples_of([0, 1, 2], soft)))["loss_cls"], expected)
 
 
-def test_reads_the_map_it_is_told(feats):
+def test_reads_the_selected_map(feats):
     assert torch.equal((head := ClassificationHead(4, 5, in_index=0).eval())(feats), head.fc(feats[0].mean((2, 3))))
 
 

@@ -1,4 +1,4 @@
-"""Connectivity against loops over pixels, and what follows from its definition: symmetry, flips, lost pixels."""
+"""Connectivity against loops over pixels, and properties of its definition: symmetry, flips, lost pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def random_cube(height, width, channels=8, seed=0, dtype=torch.float32):
 
 
 def pairs(height, width, neighbours):
-    """(channel, pixel, neighbour) for every pair inside the image, neighbours row by row as on paper."""
+    """Yield (channel, pixel, neighbour) for every pair inside the image, neighbours row by row as in the paper."""
     steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
     steps = [step for step in steps if neighbours == 8 or 0 in step]
     for channel, (dy, dx) in enumerate(steps):
@@ -53,17 +53,17 @@ def cube_by_loop(mask, neighbours, same=lambda a, b: a != 0 and b != 0):
     return torch.from_numpy(cube)
 
 
-# --- the cube ---
+# --- cube --- ---
 
 
 def test_the_worked_example():
     cube = mask_to_connectivity(torch.tensor([[[1, 1, 0], [0, 1, 0], [0, 0, 1]]], dtype=torch.uint8))[0]
     places = {tuple(place) for place in cube.nonzero().tolist()}
     assert places == {(0, 1, 1), (0, 2, 2), (1, 1, 1), (3, 0, 1), (4, 0, 0), (6, 0, 1), (7, 0, 0), (7, 1, 1)}
-    found = connectivity_to_map((cube[None].float() * 6 - 3).sigmoid())[0, 0]
+    result = connectivity_to_map((cube[None].float() * 6 - 3).sigmoid())[0, 0]
     salient = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 1]]).bool()
-    torch.testing.assert_close(found[salient], torch.full((4,), 0.907), atol=5e-4, rtol=0)
-    torch.testing.assert_close(found[~salient], torch.full((5,), 0.0022), atol=5e-4, rtol=0)
+    torch.testing.assert_close(result[salient], torch.full((4,), 0.907), atol=5e-4, rtol=0)
+    torch.testing.assert_close(result[~salient], torch.full((5,), 0.0022), atol=5e-4, rtol=0)
 
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
@@ -83,7 +83,7 @@ def test_classes_follow_each_other(neighbours):
 
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
-def test_instances_are_connected_to_themselves_alone(neighbours):
+def test_instances_are_connected_only_to_themselves(neighbours):
     ids = torch.randint(0, 4, (2, 6, 9), generator=torch.Generator().manual_seed(3))
     expected = cube_by_loop(ids, neighbours, same=lambda a, b: a == b != 0)
     assert torch.equal(mask_to_connectivity(ids, neighbours, instance_ids=True), expected)
@@ -91,7 +91,7 @@ def test_instances_are_connected_to_themselves_alone(neighbours):
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
 @pytest.mark.parametrize("size", SIZES)
-def test_both_ends_say_the_same(size, neighbours):
+def test_both_ends_agree(size, neighbours):
     cube = mask_to_connectivity(random_mask(*size, classes=2), neighbours)
     assert torch.equal(cube, shift_to_partner(cube, neighbours))
 
@@ -135,15 +135,15 @@ def test_votes_by_loop(size, neighbours):
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
 @pytest.mark.parametrize("reduce", REDUCTIONS)
-def test_a_perfect_cube_gives_its_mask_without_lonely_pixels(reduce, neighbours):
+def test_a_perfect_cube_returns_its_mask_without_isolated_pixels(reduce, neighbours):
     mask = random_mask(8, 11)
     lonely = torch.zeros_like(mask, dtype=torch.bool)
     for b, y, x in mask.nonzero().tolist():
         around = [mask[b, v, u] for _, p, (v, u) in pairs(8, 11, neighbours) if p == (y, x)]
         lonely[b, y, x] = not any(around)
     assert lonely.any()
-    found = connectivity_to_map(mask_to_connectivity(mask, neighbours).float(), reduce, neighbours)
-    assert torch.equal(found[:, 0].bool(), mask.bool() & ~lonely)
+    restored = connectivity_to_map(mask_to_connectivity(mask, neighbours).float(), reduce, neighbours)
+    assert torch.equal(restored[:, 0].bool(), mask.bool() & ~lonely)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -162,9 +162,9 @@ def test_maps_of_classes():
 def test_small_probabilities_survive_half_precision(dtype):
     prob = torch.full((1, 8, 3, 4), 1e-4, dtype=dtype)
     with torch.autocast("cpu", dtype=dtype):
-        found = pair_votes(prob)
-    assert found.dtype == torch.float32
-    assert found[0, 7, 0, 0] == pytest.approx(1e-8, rel=0.02)
+        result = pair_votes(prob)
+    assert result.dtype == torch.float32
+    assert result[0, 7, 0, 0] == pytest.approx(1e-8, rel=0.02)
 
 
 @pytest.mark.parametrize("reduce", ["product", "mean", "none"])
@@ -199,7 +199,7 @@ def test_nothing_given_is_changed():
 
 
 def touching_discs():
-    """Ids (1, H, W) of two discs that share a border, and a far third."""
+    """Return ids (1, H, W) of two discs that share a border, and a third disc far away."""
     y, x = np.mgrid[:24, :40]
     ids = np.zeros((24, 40), np.int64)
     ids[(y - 11) ** 2 + (x - 20) ** 2 < 49] = 2
@@ -211,26 +211,26 @@ def touching_discs():
 def test_confirmed_pairs_part_what_labelling_merges():
     ids = touching_discs()
     cube = mask_to_connectivity(ids, instance_ids=True)
-    found = connectivity_components((cube.float() * 6 - 3).sigmoid())
+    result = connectivity_components((cube.float() * 6 - 3).sigmoid())
     assert ndimage.label(ids[0].numpy() > 0, np.ones((3, 3)))[1] == 2
-    assert found.max() == 3
+    assert result.max() == 3
     for number in (1, 2, 3):
-        assert len(found[0, 0][ids[0] == number].unique()) == 1
+        assert len(result[0, 0][ids[0] == number].unique()) == 1
 
 
 @pytest.mark.parametrize("neighbours", NEIGHBOURS)
 def test_components_of_a_mask_are_those_of_labelling(neighbours):
     mask = random_mask(15, 18, classes=2)
-    found = connectivity_components(mask_to_connectivity(mask, neighbours).float(), neighbours=neighbours)
+    result = connectivity_components(mask_to_connectivity(mask, neighbours).float(), neighbours=neighbours)
     around = np.ones((3, 3)) if neighbours == 8 else None
     for b in range(2):
         for k in range(2):
             labels, _ = ndimage.label(mask[b, k].numpy(), around)
             areas = np.bincount(labels.ravel())
-            labels[areas[labels] == 1] = 0  # lonely pixels have no pair
+            labels[areas[labels] == 1] = 0  # isolated pixels have no pair
             kept = [number for number in np.unique(labels) if number]
             expected = np.searchsorted(kept, labels) + 1
-            assert np.array_equal(found[b, k].numpy(), np.where(labels > 0, expected, 0))
+            assert np.array_equal(result[b, k].numpy(), np.where(labels > 0, expected, 0))
 
 
 def test_a_pair_needs_both_ends():
@@ -242,7 +242,7 @@ def test_a_pair_needs_both_ends():
     assert not connectivity_components(prob, threshold=0.7).any()
 
 
-# --- programs made of it ---
+# --- exported programs --- ---
 
 
 @pytest.mark.parametrize("backend", [pytest.param("eager", marks=pytest.mark.slow), "aot_eager"])

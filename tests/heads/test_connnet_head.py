@@ -1,4 +1,4 @@
-"""ConnNet's heads: sizes of the published plan, any pyramid, truth and predictions in the right pixels."""
+"""ConnNet's heads: sizes of the published design, any pyramid, truth and predictions at the right pixels."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def feats_of(height=64, width=96, batch=2):
 
 def sample(img_shape, ori_shape=None, pad=(64, 96), truth=None):
     meta = dict(img_path="a.jpg", img_shape=img_shape, ori_shape=ori_shape or img_shape, batch_input_shape=pad)
-    found = TaskSample(metainfo=meta)
+    item = TaskSample(metainfo=meta)
     if truth is not None:
-        found.gt_map = truth
-    return found
+        item.gt_map = truth
+    return item
 
 
 def truth_of(height, width, classes=None, seed=0):
@@ -48,7 +48,7 @@ def truth_of(height, width, classes=None, seed=0):
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
-# --- the network ---
+# --- network --- ---
 
 
 @pytest.mark.parametrize(("kind", "parameters"), [("ConnectivityHead", 30_579_016), ("BinaryMapHead", 30_578_113)])
@@ -78,7 +78,7 @@ def test_non_local_block_is_the_input_at_the_start(size, sub_sample):
         assert not relation.out[1].weight.any()
 
 
-def test_non_local_block_pools_large_maps_alone():
+def test_non_local_block_pools_only_large_maps():
     block = NonLocalBlock(4).eval()
     assert block.attention(torch.randn(1, 4, 32, 32)).shape == (1, 1024, 1024)
     assert block.attention(torch.randn(1, 4, 32, 34)).shape == (1, 32 * 34, 16 * 17)
@@ -105,9 +105,9 @@ def test_non_local_weights_of_others_load(norm):
 def test_any_pyramid(channels, strides):
     decoder = ContextDecoder(channels, strides, width=6, non_local=("c4", "c5")).eval()
     sizes = [(-(-75 // stride), -(-101 // stride)) for stride in strides]
-    found = decoder([torch.randn(2, c, *size) for c, size in zip(channels, sizes)])
-    assert found.shape == (2, 6, *sizes[0])
-    assert found.isfinite().all()
+    output = decoder([torch.randn(2, c, *size) for c, size in zip(channels, sizes)])
+    assert output.shape == (2, 6, *sizes[0])
+    assert output.isfinite().all()
 
 
 def test_relations_sit_on_the_nearest_level():
@@ -157,8 +157,8 @@ def test_loss_counts_grey_above_half_and_padding_as_background(kind):
     masks[0, 0], masks[1, 0, :50, :71] = truths[0] > 127, truths[1] > 127
     logits = head(feats_of(), Batch(samples=samples))
     target = mask_to_connectivity(masks) if kind is ConnectivityHead else masks
-    (found,) = head.loss(feats_of(), Batch(samples=samples)).values()
-    torch.testing.assert_close(found, F.binary_cross_entropy_with_logits(logits, target.float()))
+    (loss,) = head.loss(feats_of(), Batch(samples=samples)).values()
+    torch.testing.assert_close(loss, F.binary_cross_entropy_with_logits(logits, target.float()))
 
 
 def test_an_empty_mask_is_learnt_from():
@@ -170,7 +170,7 @@ def test_an_empty_mask_is_learnt_from():
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
-def test_instances_are_told_apart_where_the_truth_does():
+def test_instances_are_separated_where_the_truth_has_ids():
     ids = torch.zeros(64, 96, dtype=torch.uint8)
     ids[10:30, 10:40], ids[10:30, 40:60] = 7, 9
     head, samples = head_of(), [sample((64, 96)) for _ in range(2)]
@@ -203,8 +203,8 @@ def test_predictions_are_votes_inside_the_image(pair):
     torch.nn.init.constant_(head.predictor.bias, -head(feats_of()).detach().amax(1).median().item())
     samples = [sample((64, 96)), sample((50, 71))]
     logits = head(feats_of(), Batch(samples=samples))
-    found = head.predict(feats_of(), Batch(samples=samples))
-    for each, (height, width), cube in zip(found, ((64, 96), (50, 71)), logits):
+    predictions = head.predict(feats_of(), Batch(samples=samples))
+    for each, (height, width), cube in zip(predictions, ((64, 96), (50, 71)), logits):
         prob = cube[None, :, :height, :width].sigmoid()
         torch.testing.assert_close(each.pred_map, connectivity_to_map(prob, pair)[0, 0].float())
         assert torch.equal(each.pred_mask, connectivity_to_map(prob, "and")[0, 0])
@@ -226,13 +226,13 @@ def test_binary_predictions_are_probabilities():
     head = head_of(BinaryMapHead)
     torch.nn.init.zeros_(head.predictor.bias)
     prob = head(feats_of()).sigmoid()
-    found = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
-    torch.testing.assert_close(found[1].pred_map, prob[1, 0])
-    assert torch.equal(found[1].pred_mask, prob[1, 0] >= 0.5)
+    predictions = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
+    torch.testing.assert_close(predictions[1].pred_map, prob[1, 0])
+    assert torch.equal(predictions[1].pred_mask, prob[1, 0] >= 0.5)
 
 
 class _Fixed(torch.nn.Module):
-    """A decoder that gives the logits themselves."""
+    """A decoder that returns these logits."""
 
     def __init__(self, logits):
         super().__init__()
@@ -253,18 +253,18 @@ def test_instances_are_numbered_and_small_ones_left_out():
     ids[0, 2:9, 3:12], ids[0, 2:9, 12:20], ids[0, 15:17, 25:27] = 1, 2, 3
     logits = mask_to_connectivity(ids, instance_ids=True).float() * 6 - 3
     one = [sample((20, 30), pad=(20, 30))]
-    (found,) = head_that_says(logits, instances=True).predict((), Batch(samples=one))
-    assert torch.equal(found.pred_ids, ids[0])
-    (found,) = head_that_says(logits, instances=True, min_area=5).predict((), Batch(samples=one))
-    assert torch.equal(found.pred_ids, torch.where(ids[0] == 3, 0, ids[0]))
-    assert torch.equal(found.pred_mask, found.pred_ids > 0)
+    (prediction,) = head_that_says(logits, instances=True).predict((), Batch(samples=one))
+    assert torch.equal(prediction.pred_ids, ids[0])
+    (prediction,) = head_that_says(logits, instances=True, min_area=5).predict((), Batch(samples=one))
+    assert torch.equal(prediction.pred_ids, torch.where(ids[0] == 3, 0, ids[0]))
+    assert torch.equal(prediction.pred_mask, prediction.pred_ids > 0)
     larger = [sample((20, 30), ori_shape=(40, 60), pad=(20, 30))]
-    (found,) = head_that_says(logits, instances=True).predict((), Batch(samples=larger))
-    assert torch.equal(found.pred_ids, ids[0].repeat_interleave(2, 0).repeat_interleave(2, 1))
-    (found,) = head_that_says(torch.full((1, 8, 20, 30), -3.0), instances=True, min_area=5).predict(
+    (prediction,) = head_that_says(logits, instances=True).predict((), Batch(samples=larger))
+    assert torch.equal(prediction.pred_ids, ids[0].repeat_interleave(2, 0).repeat_interleave(2, 1))
+    (prediction,) = head_that_says(torch.full((1, 8, 20, 30), -3.0), instances=True, min_area=5).predict(
         (), Batch(samples=one)
     )
-    assert not found.pred_ids.any()
+    assert not prediction.pred_ids.any()
 
 
 def test_pairs_are_measured_and_averaged():
@@ -272,21 +272,21 @@ def test_pairs_are_measured_and_averaged():
     mask[4:12, 5:20] = 255
     right = mask_to_connectivity((mask > 127)[None]).float() * 6 - 3
     wrong = right.clone()
-    wrong[:, 0] *= -1  # each pair of this channel is contradicted by its other end
-    found = []
+    wrong[:, 0] *= -1  # the other end of each pair of this channel contradicts it
+    predictions = []
     for logits, truth in ((right, mask), (wrong, mask), (wrong, None)):
         one = [sample((20, 30), pad=(20, 30), truth=truth)]
-        found += head_that_says(logits, measure_pairs=True).predict((), Batch(samples=one))
-    assert [float(each.pred_pair_agreement) for each in found[:1]] == [1]
-    assert float(found[0].pred_pair_accuracy) == 1
-    assert float(found[1].pred_pair_accuracy) == pytest.approx(7 / 8)
+        predictions += head_that_says(logits, measure_pairs=True).predict((), Batch(samples=one))
+    assert [float(each.pred_pair_agreement) for each in predictions[:1]] == [1]
+    assert float(predictions[0].pred_pair_accuracy) == 1
+    assert float(predictions[1].pred_pair_accuracy) == pytest.approx(7 / 8)
     inside = 2 * (19 * 30 + 20 * 29 + 2 * 19 * 29)
-    assert float(found[1].pred_pair_agreement) == pytest.approx(1 - 2 * 19 * 29 / inside)
+    assert float(predictions[1].pred_pair_agreement) == pytest.approx(1 - 2 * 19 * 29 / inside)
     metric = PairMetric()
-    metric.process(None, [each.to_dict() for each in found])
+    metric.process(None, [each.to_dict() for each in predictions])
     numbers = metric.evaluate(3)
     assert numbers["pairs/accuracy"] == pytest.approx(15 / 16)
-    assert numbers["pairs/agreement"] == pytest.approx((1 + 2 * float(found[1].pred_pair_agreement)) / 3)
+    assert numbers["pairs/agreement"] == pytest.approx((1 + 2 * float(predictions[1].pred_pair_agreement)) / 3)
     with pytest.raises(ConfigError, match="measure_pairs=True"):
         metric.process(None, [sample((4, 4)).to_dict()])
 
@@ -301,17 +301,17 @@ def test_twenty_touching_pairs_come_apart():
     assert merged == 20
 
 
-# --- programs made of it ---
+# --- exported programs --- ---
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_predictions_under_autocast(dtype):
     head = head_of()
     with torch.autocast("cpu", dtype=dtype):
-        (found, _) = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
+        (prediction, _) = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
     (expected, _) = head.predict(feats_of(), Batch(samples=[sample((64, 96)), sample((64, 96))]))
-    assert found.pred_map.dtype == torch.float32
-    torch.testing.assert_close(found.pred_map, expected.pred_map, atol=5e-3, rtol=0)
+    assert prediction.pred_map.dtype == torch.float32
+    torch.testing.assert_close(prediction.pred_map, expected.pred_map, atol=5e-3, rtol=0)
 
 
 class _ToMap(torch.nn.Module):
@@ -328,8 +328,8 @@ def test_compiled_maps_are_the_same(backend):
     torch._dynamo.reset()
     whole = _ToMap(head_of())
     with torch.no_grad():
-        found = torch.compile(whole, backend=backend, fullgraph=True)(*feats_of())
-        torch.testing.assert_close(found, whole(*feats_of()))
+        outputs = torch.compile(whole, backend=backend, fullgraph=True)(*feats_of())
+        torch.testing.assert_close(outputs, whole(*feats_of()))
 
 
 def test_exported_maps_are_the_same():
@@ -348,10 +348,10 @@ def test_exported_maps_are_the_same():
         (lambda: head_of(variant="tny"), UnknownName, "did you mean 'tiny'"),
         (lambda: head_of(neighbours=6), ConfigError, "8 or 4"),
         (lambda: head_of(pair="produkt"), UnknownName, "did you mean 'product'"),
-        (lambda: head_of(num_classes=0), ConfigError, "num_classes from 1"),
-        (lambda: head_of(width=0), ConfigError, "width from 1"),
+        (lambda: head_of(num_classes=0), ConfigError, "num_classes >= 1"),
+        (lambda: head_of(width=0), ConfigError, "width >= 1"),
         (lambda: head_of(loss="bicon"), ConfigError, "loss to be a dict, found 'bicon'"),
-        (lambda: head_of(min_area=-1), ConfigError, "min_area from 0"),
+        (lambda: head_of(min_area=-1), ConfigError, "min_area >= 0"),
         (lambda: head_of(non_local=("p4",)), ConfigError, "found 'p4'"),
         (lambda: head_of(loss=dict(type="ConnectivityLoss", mode="bikon")), UnknownName, "did you mean 'bicon'"),
         (lambda: ConnectivityHead((8, 16), (4,)), ConfigError, "as many in_strides as in_channels"),

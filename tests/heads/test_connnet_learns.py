@@ -1,4 +1,4 @@
-"""ConnNet learns 24 drawn images in 150 steps, and so does the binary baseline on the same budget."""
+"""ConnNet fits 24 drawn images in 150 steps; the binary baseline fits them in the same number of steps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dataset_of(pipeline):
 
 
 def trained(cfg):
-    """The config's tiny model after 150 steps of AdamW on its own training pipeline."""
+    """Return the config's tiny model after 150 steps of AdamW on its own training pipeline."""
     torch.manual_seed(0)
     np.random.seed(0)
     torch.set_num_threads(1)
@@ -52,17 +52,17 @@ def trained(cfg):
 
 @torch.no_grad()
 def measured(model, cfg):
-    """Saliency measures on the training images, and the cross-entropy of the raw outputs."""
+    """Return saliency measures on the training images, and the cross-entropy of the raw outputs."""
     data = dataset_of(cfg.val_dataloader.dataset.pipeline)
     metric, losses = SaliencyMetric(), []
     for index in range(len(data)):
         sample = data[index]
         batch = model.data_preprocessor({key: [sample[key]] for key in sample}, False)
-        (found,) = model(**batch, mode="predict")
-        metric.process(None, [found.to_dict()])
-        height, width = found.gt_map.shape
+        (prediction,) = model(**batch, mode="predict")
+        metric.process(None, [prediction.to_dict()])
+        height, width = prediction.gt_map.shape
         logits = model(**batch)[..., :height, :width]
-        mask = found.gt_map[None, None] > 127
+        mask = prediction.gt_map[None, None] > 127
         target = mask_to_connectivity(mask) if logits.shape[1] == 8 else mask
         losses.append(float(F.binary_cross_entropy_with_logits(logits, target.float())))
     return metric.evaluate(len(data)) | {"loss": float(np.mean(losses))}
@@ -72,6 +72,6 @@ def measured(model, cfg):
 @pytest.mark.parametrize("name", ["connnet_r50", "connnet_binary_r50"])
 def test_learns_drawn_images(name):
     cfg = load_config(name, tiny=True).cfg
-    found = measured(trained(cfg), cfg)
-    assert found["sal/Fmeasure_max"] > 0.9
-    assert found["loss"] < 0.1
+    numbers = measured(trained(cfg), cfg)
+    assert numbers["sal/Fmeasure_max"] > 0.9
+    assert numbers["loss"] < 0.1

@@ -1,4 +1,4 @@
-"""Connectivity in Mask R-CNN's mask branch: which cube is learnt, and what is pasted where."""
+"""Connectivity in Mask R-CNN's mask branch: the target cube, and the position of pasted masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def head_of(**options):
 
 
 def discs(count=3, side=28):
-    """(count, side, side) of 0 and 1."""
+    """Return (count, side, side) maps of 0 and 1."""
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     return torch.stack([((y - 14) ** 2 + (x - 10 - i) ** 2 < (6 + i) ** 2).float() for i in range(count)])
 
@@ -68,18 +68,18 @@ def test_masks_are_pasted_into_their_boxes(pair):
     logits[0, :8], logits[1, 8:] = cubes
     meta = dict(ori_shape=(70, 90), img_shape=(70, 90), scale_factor=(1.0, 1.0))
     boxes = [[10.0, 20.0, 38.0, 48.0], [50.0, 30.0, 78.0, 58.0]]
-    (found,) = head.predict_by_feat([logits], [results(boxes, [0, 1])], [meta], TEST_CFG, rescale=True)
-    assert found.masks.shape == (2, 70, 90)
-    assert torch.equal(found.masks[0, 20:48, 10:38], wanted[0].bool())
-    assert torch.equal(found.masks[1, 30:58, 50:78], wanted[1].bool())
-    assert found.masks.sum() == wanted.sum()
+    (prediction,) = head.predict_by_feat([logits], [results(boxes, [0, 1])], [meta], TEST_CFG, rescale=True)
+    assert prediction.masks.shape == (2, 70, 90)
+    assert torch.equal(prediction.masks[0, 20:48, 10:38], wanted[0].bool())
+    assert torch.equal(prediction.masks[1, 30:58, 50:78], wanted[1].bool())
+    assert prediction.masks.sum() == wanted.sum()
 
 
-def test_no_detection_gives_no_mask():
+def test_no_detection_has_no_mask():
     meta = dict(ori_shape=(70, 90), img_shape=(70, 90), scale_factor=(1.0, 1.0))
     nothing = InstanceData(bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long))
-    (found,) = head_of().predict_by_feat([torch.zeros(0, 8, 28, 28)], [nothing], [meta], TEST_CFG, rescale=True)
-    assert found.masks.shape == (0, 70, 90)
+    (prediction,) = head_of().predict_by_feat([torch.zeros(0, 8, 28, 28)], [nothing], [meta], TEST_CFG, rescale=True)
+    assert prediction.masks.shape == (0, 70, 90)
 
 
 def test_a_detector_learns_and_predicts():
@@ -103,9 +103,9 @@ def test_a_detector_learns_and_predicts():
     losses["loss_mask_cube"].backward()
     assert all(parameter.grad is not None for parameter in model.roi_head.mask_head.parameters())
     with torch.no_grad():
-        (found,) = model.eval()(**data, mode="predict")
-    assert found.pred_instances.masks.shape[1:] == (70, 90)
-    assert found.pred_instances.masks.dtype == torch.bool
+        (prediction,) = model.eval()(**data, mode="predict")
+    assert prediction.pred_instances.masks.shape[1:] == (70, 90)
+    assert prediction.pred_instances.masks.dtype == torch.bool
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_detector_learns_and_predicts():
     [
         (dict(variant="small"), UnknownName, "ConnectivityMaskHead variant"),
         (dict(pair="ands"), UnknownName, "did you mean 'and'"),
-        (dict(num_classes=0), ConfigError, "num_classes from 1"),
+        (dict(num_classes=0), ConfigError, "num_classes >= 1"),
         (dict(neighbours=3), ConfigError, "8 or 4"),
     ],
 )

@@ -1,4 +1,4 @@
-"""ConnNet as an ONNX file: the whole model from images to maps of votes, run by onnxruntime."""
+"""ConnNet as an ONNX file: the whole model from images to maps of votes, in onnxruntime."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVERYTHING = dict(non_local=("c4", "c5"), aspp=True)
 
 
 class _ToMap(torch.nn.Module):
-    """The map alone: what a program that serves the file wants."""
+    """Only the map, the output that a program serves from the file."""
 
     def __init__(self, model):
         super().__init__()
@@ -26,7 +26,7 @@ class _ToMap(torch.nn.Module):
 
 
 def whole_model(**options):
-    """Weights are drawn wide enough that maps vary, and no block starts as the identity."""
+    """Return a model with weights spread enough that maps vary and no block is the identity."""
     torch.manual_seed(0)
     head = dict(type="ConnectivityHead", variant="tiny", **options)
     model = build_model(dict(type="TaskModel", backbone=TRUNK, head=head))
@@ -41,8 +41,8 @@ def run_recorded(whole, images, path):
     torch.onnx.export(whole, (images,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    (found,) = session.run(None, {given.name: images.numpy()})
-    return torch.from_numpy(found)
+    (maps,) = session.run(None, {given.name: images.numpy()})
+    return torch.from_numpy(maps)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def run_recorded(whole, images, path):
         pytest.param(dict(pair="mean", neighbours=4, num_classes=2), (75, 101), id="classes", marks=pytest.mark.slow),
     ],
 )
-def test_onnxruntime_gives_the_same_maps(options, size, tmp_path):
+def test_onnxruntime_returns_the_same_maps(options, size, tmp_path):
     whole = whole_model(**options)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = whole(images)
-    found = run_recorded(whole, images, str(tmp_path / "connnet.onnx"))
+    maps = run_recorded(whole, images, str(tmp_path / "connnet.onnx"))
     assert expected.std() > 0.01
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(maps, expected, atol=1e-4, rtol=0)

@@ -1,4 +1,4 @@
-"""ImageNet weights by the names of torchvision, timm and mmpretrain, and those of BiconNets, into ConnNet."""
+"""ImageNet weights by the names of torchvision, timm and mmpretrain, and weights of BiconNets, in ConnNet."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from visionzoo.models.wiring import build_model
 from visionzoo.registry import MODELS, SCOPE
 from visionzoo.weights.loading import load_weights
 
-# The package has a function of the module's name.
+# The package exports a function with the module's name.
 convert_model = import_module("visionzoo.heads.connnet.convert").convert_model
 
-# BiconNets' networks: where each has the parts of its ResNet, its last layer and some of what lies between.
+# Names in BiconNets' networks: the parts of the ResNet, the last layer, and some layers between them.
 STEMS = {
     "PoolNet": {"": "base.resnet."},
     "EGNet": {"": "base."},
@@ -88,16 +88,16 @@ def named(reference, kind):
 
 
 @pytest.mark.parametrize("kind", ["torchvision", "timm", "mmpretrain", "parallel"])
-def test_weights_of_each_kind_give_the_same_maps(reference, kind):
+def test_weights_of_each_kind_return_the_same_maps(reference, kind):
     net = trunk()
     net.load_state_dict(convert(named(reference, kind)))
     net.eval()
     image = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         x = reference.maxpool(reference.relu(reference.bn1(reference.conv1(image))))
-        for found, layer in zip(net(image), ("layer1", "layer2", "layer3", "layer4")):
+        for output, layer in zip(net(image), ("layer1", "layer2", "layer3", "layer4")):
             x = getattr(reference, layer)(x)
-            torch.testing.assert_close(found, x)
+            torch.testing.assert_close(output, x)
 
 
 def test_the_command_writes_the_trunk(reference, tmp_path):
@@ -111,7 +111,7 @@ def test_the_command_writes_the_trunk(reference, tmp_path):
 
 
 def released(reference, network, last=None):
-    """What a network of BiconNets would have saved with this ResNet in it."""
+    """Return the weights that a network of BiconNets with this ResNet would save."""
     state = {}
     for name, value in reference.state_dict().items():
         if not name.startswith("fc."):
@@ -126,10 +126,10 @@ def released(reference, network, last=None):
 @pytest.mark.parametrize("outer", ["", "module."])
 @pytest.mark.parametrize("network", list(STEMS))
 def test_trunks_of_biconnets(reference, network, outer):
-    found = convert({outer + name: value for name, value in released(reference, network).items()})
+    weights = convert({outer + name: value for name, value in released(reference, network).items()})
     expected = {name: value for name, value in reference.state_dict().items() if not name.startswith("fc.")}
-    assert found.keys() == expected.keys() == trunk().state_dict().keys()
-    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert weights.keys() == expected.keys() == trunk().state_dict().keys()
+    assert all(torch.equal(value, expected[name]) for name, value in weights.items())
 
 
 @pytest.mark.parametrize("network", ["PoolNet", "CPD", "MINet"])

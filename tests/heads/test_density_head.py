@@ -1,4 +1,4 @@
-"""The plain density head, and what it shares with others that count: targets, cells, what is written."""
+"""The plain density head, and code shared by counting heads: targets, cells, output values."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def drawn_images(count, size):
 
 
 def samples_of(size, shapes, people=20):
-    found = [TaskSample(metainfo=dict(img_shape=shape, batch_input_shape=size)) for shape in shapes]
-    for seed, sample in enumerate(found):
+    samples = [TaskSample(metainfo=dict(img_shape=shape, batch_input_shape=size)) for shape in shapes]
+    for seed, sample in enumerate(samples):
         draw = torch.rand(sample.img_shape, generator=torch.Generator().manual_seed(seed)) ** 8
         sample.gt_density = draw / draw.sum() * people
-    return found
+    return samples
 
 
 # --- cells ---
@@ -79,7 +79,7 @@ def test_cells_of_padding_have_no_pixels():
     assert not pixels[1, :, 2:].any()
 
 
-# --- the head ---
+# --- head --- ---
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=["resnet", "vgg", "one level", "dinat"])
@@ -93,17 +93,17 @@ def test_counts_on_any_backbone(backbone, size):
     assert any(value.grad is not None and value.grad.any() for value in model.backbone.parameters())
     with torch.no_grad():
         dense = model.eval()(images)
-        found = model(images, samples_of(size, [size] * 2), mode="predict")
-    counts = torch.stack([sample.pred_count for sample in found])
+        predictions = model(images, samples_of(size, [size] * 2), mode="predict")
+    counts = torch.stack([sample.pred_count for sample in predictions])
     full = F.interpolate(dense, size=size, mode="nearest").sum((1, 2, 3)) / 100
     torch.testing.assert_close(counts, full, rtol=1e-4, atol=1e-4)
 
 
-def test_counts_behind_a_neck():
+def test_counts_after_a_neck():
     model = model_of(RESNET, neck=dict(type="RCNet", variant="tiny"))
     with torch.no_grad():
-        (found,) = model(drawn_images(1, (96, 160)), samples_of((96, 160), [(96, 160)]), mode="predict")
-    assert found.pred_density.shape == (12, 20)
+        (prediction,) = model(drawn_images(1, (96, 160)), samples_of((96, 160), [(96, 160)]), mode="predict")
+    assert prediction.pred_density.shape == (12, 20)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_log_para_cancels():
     for log_para in (100.0, 1.0):
         model = model_of(VGG, log_para=log_para)
         with torch.no_grad():
-            (found,) = model(drawn_images(1, ODD), samples_of(ODD, [ODD]), mode="predict")
-        counts.append(found.pred_count.item() * log_para)
+            (prediction,) = model(drawn_images(1, ODD), samples_of(ODD, [ODD]), mode="predict")
+        counts.append(prediction.pred_count.item() * log_para)
     assert counts[0] == pytest.approx(counts[1])
 
 
@@ -174,7 +174,7 @@ def test_relu_keeps_densities_above_0():
         torch.testing.assert_close(after.pred_density, before.pred_density.relu())
 
 
-def test_a_image_alone_counts_as_in_a_batch():
+def test_a_single_image_counts_as_in_a_batch():
     model, images = model_of(RESNET), drawn_images(4, ODD)
     with torch.no_grad():
         together = model(images, samples_of(ODD, [ODD] * 4), mode="predict")
@@ -187,9 +187,9 @@ def test_half_precision_sums_in_full():
     model, samples = model_of(VGG), samples_of(ODD, [ODD] * 2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = model(drawn_images(2, ODD), samples, mode="loss")["loss_density"]
-        found = model(drawn_images(2, ODD), samples, mode="predict")
+        predictions = model(drawn_images(2, ODD), samples, mode="predict")
     assert loss.dtype == torch.float32
-    assert all(sample.pred_count.dtype == torch.float32 and sample.pred_count.isfinite() for sample in found)
+    assert all(sample.pred_count.dtype == torch.float32 and sample.pred_count.isfinite() for sample in predictions)
 
 
 def test_images_without_people_are_learned_from():
@@ -221,7 +221,7 @@ def test_wrong_settings_are_refused(options, error, expected):
 
 
 def test_learns_to_count():
-    """Bright squares on a dark ground, 1 to 8 in an image."""
+    """Images have 1 to 8 bright squares on a dark ground."""
     seed_everything(0)
     model, size = model_of(VGG), (64, 96)
     images, samples = [], []
@@ -242,6 +242,6 @@ def test_learns_to_count():
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        found = model.eval()(**data, mode="predict")
-    errors = [abs(sample.pred_count.item() - count) for count, sample in enumerate(found, start=1)]
-    assert sum(errors) / 8 < 1  # who always says 4.5 is wrong by 2
+        predictions = model.eval()(**data, mode="predict")
+    errors = [abs(sample.pred_count.item() - count) for count, sample in enumerate(predictions, start=1)]
+    assert sum(errors) / 8 < 1  # a constant prediction of 4.5 is wrong by 2 on average

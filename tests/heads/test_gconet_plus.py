@@ -1,4 +1,4 @@
-"""GCoNet+: sizes of every variant, its parts one by one, groups of any size, wrong settings."""
+"""GCoNet+: sizes of every variant, its parts, groups of any size, wrong settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "gconet_plus"
 BASELINE = dict(gam=False, gcm=False, acm=False, racm=False, gst=False)
 NO_MODULES = dict(gcm=False, acm=False, racm=False, gst=False)
 
-# backbone, head, parameters, of these the backbone's, entries of the state: the authors' model has these numbers
+# backbone, head, parameters, parameters of the backbone, entries of the state; counted on the authors' model
 SIZES = {
     "vgg16bn": (dict(type="VGG"), {}, 18_415_048, 14_723_136, 237),
     "vgg16bn, no RACM": (dict(type="VGG"), dict(racm=False), 18_415_015, 14_723_136, 235),
@@ -48,7 +48,7 @@ def tiny(seed=0, **head):
 
 
 def sensitive(**head):
-    """In evaluation, with a consensus that weighs: an untrained one is so small that a group hardly matters."""
+    """Return an evaluation model with a strong consensus; an untrained one is so small that a group hardly matters."""
     model = tiny(**head).eval()
     with torch.no_grad():
         model.head.consensus.value.weight.mul_(1e5)
@@ -56,10 +56,10 @@ def sensitive(**head):
 
 
 def group(count, size=(48, 64), label=0, masks=None, **meta):
-    found = TaskSample(metainfo=dict(group_size=count, **meta))
-    found.gt_map = list(torch.randint(0, 2, (count, *size), dtype=torch.uint8) * 255) if masks is None else masks
-    found.gt_label = torch.tensor(label)
-    return found
+    item = TaskSample(metainfo=dict(group_size=count, **meta))
+    item.gt_map = list(torch.randint(0, 2, (count, *size), dtype=torch.uint8) * 255) if masks is None else masks
+    item.gt_label = torch.tensor(label)
+    return item
 
 
 def count(module):
@@ -97,7 +97,7 @@ def test_parts_have_the_authors_sizes():
     assert count(head.binarizer) == 37_314
 
 
-# --- released names ---
+# --- released weights --- ---
 
 
 def released(case):
@@ -118,7 +118,7 @@ def test_released_files_fit_strictly(case, options):
         lean = model_of(backbone, **options, **NO_MODULES)
         lean.load_state_dict(convert_model(state, inference_only=True), assign=True)
         cut = {n: x for n, x in state.items() if not n.startswith(("pred_layer", "classifier", "conv_out_mask"))}
-        lean.load_state_dict(convert_model(cut), assign=True)  # a file without them already
+        lean.load_state_dict(convert_model(cut), assign=True)  # a file that already lacks them
     assert len(convert_model(state, keep_unused=True)) == len(state)
 
 
@@ -181,11 +181,11 @@ def test_a_released_file_becomes_weights_of_a_config(tmp_path, capsys):
     assert "ultimate.pth: checkpoint: expected GCoNet+" in capsys.readouterr().err
 
 
-# --- what a group has in common ---
+# --- consensus of a group --- ---
 
 
 def whole_affinity(query, key):
-    """All (N h w)^2 affinities at once, as the definition reads."""
+    """Compute all (N h w)^2 affinities at once, as in the definition."""
     images, channels, height, width = query.shape
     q = query.flatten(2).transpose(1, 2).reshape(-1, channels)
     k = key.transpose(0, 1).reshape(channels, -1)
@@ -198,9 +198,9 @@ def whole_affinity(query, key):
 @pytest.mark.parametrize("block", [1, 30, 2**22])
 def test_chunked_affinity_is_the_whole_one(shape, block):
     query, key = (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in range(2))
-    found = group_attention(query, key, block=block)
-    torch.testing.assert_close(found, whole_affinity(query, key), rtol=0, atol=1e-5)
-    torch.testing.assert_close(found.sum((2, 3)), torch.ones(shape[0], 1))
+    result = group_attention(query, key, block=block)
+    torch.testing.assert_close(result, whole_affinity(query, key), rtol=0, atol=1e-5)
+    torch.testing.assert_close(result.sum((2, 3)), torch.ones(shape[0], 1))
 
 
 def test_chunked_affinity_has_the_same_gradient():
@@ -211,8 +211,8 @@ def test_chunked_affinity_has_the_same_gradient():
     torch.testing.assert_close(ours, theirs)
 
 
-def test_no_tensor_grows_with_the_square(monkeypatch):
-    """Neither in the forward pass nor among what is kept for the backward pass."""
+def test_no_tensor_is_quadratic(monkeypatch):
+    """No tensor of the forward pass or kept for the backward pass grows with the square of the pixels."""
     sizes = []
     query, key = (torch.randn(12, 4, 6, 5, requires_grad=True) for _ in range(2))
     with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
@@ -234,7 +234,7 @@ def test_groups_do_not_see_each_other():
     torch.testing.assert_close(both[1:], consensus(x[4:], [2]))
 
 
-# --- the step ---
+# --- step function --- ---
 
 
 def test_the_step_is_steep_until_float32_overflows():
@@ -309,11 +309,11 @@ def test_a_group_depends_on_its_images_and_on_no_others():
     alone = forward(model, images, *[1] * 7)
     assert float((alone[:4] - together[:4]).abs().max()) > 1e-2
     with torch.no_grad():
-        torch.testing.assert_close(model(images), alone)  # without samples each is its own group
+        torch.testing.assert_close(model(images), alone)  # without samples each image is its own group
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 50])
-def test_few_images_at_once_give_the_same(at_once):
+def test_few_images_at_once_have_the_same_result(at_once):
     model = sensitive()
     images = torch.randn(5, 3, 33, 48)
     whole = forward(model, images, 5)
@@ -325,15 +325,15 @@ def test_few_images_at_once_give_the_same(at_once):
 def test_odd_groups_and_sizes(size, shape):
     model = tiny().eval()
     samples = [group(size, shape, ori_shape=[(shape[0] + i, 1 + i) for i in range(size)])]
-    found = model(torch.randn(size, 3, *shape), samples, mode="predict")[0].pred_map
-    assert [tuple(one.shape) for one in found] == [(shape[0] + i, 1 + i) for i in range(size)]
-    assert all(one.dtype == torch.float32 and 0 <= float(one.min()) <= float(one.max()) <= 1 for one in found)
+    maps = model(torch.randn(size, 3, *shape), samples, mode="predict")[0].pred_map
+    assert [tuple(one.shape) for one in maps] == [(shape[0] + i, 1 + i) for i in range(size)]
+    assert all(one.dtype == torch.float32 and 0 <= float(one.min()) <= float(one.max()) <= 1 for one in maps)
 
 
-def test_a_single_image_gives_one_map():
+def test_a_single_image_has_one_map():
     model = tiny().eval()
-    found = model(torch.randn(1, 3, 32, 48), [TaskSample(metainfo=dict(ori_shape=(20, 30)))], mode="predict")
-    assert found[0].pred_map.shape == (20, 30)
+    predictions = model(torch.randn(1, 3, 32, 48), [TaskSample(metainfo=dict(ori_shape=(20, 30)))], mode="predict")
+    assert predictions[0].pred_map.shape == (20, 30)
 
 
 def test_a_metric_counts_images_not_groups():
@@ -342,9 +342,9 @@ def test_a_metric_counts_images_not_groups():
     for size in (3, 1):
         sample = group(size, ori_shape=shapes[:size], group="cat", img_path=[f"{i}.png" for i in range(size)])
         sample.gt_map = [torch.randint(0, 2, shape, dtype=torch.uint8) * 255 for shape in shapes[:size]]
-        found = model(torch.randn(size, 3, 48, 64), [sample], mode="predict")
-        metric.process(None, [one.to_dict() for one in found])
-    assert metric.evaluate(2)["sal/images"] == 4  # of two samples
+        predictions = model(torch.randn(size, 3, 48, 64), [sample], mode="predict")
+        metric.process(None, [one.to_dict() for one in predictions])
+    assert metric.evaluate(2)["sal/images"] == 4  # from two samples
 
 
 def test_padding_is_cut_off_before_resizing():
@@ -352,15 +352,15 @@ def test_padding_is_cut_off_before_resizing():
     image = torch.randn(2, 3, 48, 64)
     image[:, :, 33:] = 0
     samples = [TaskSample(metainfo=dict(group_size=2, img_shape=(33, 64), ori_shape=[(33, 64), (66, 64)]))]
-    found = model(image, samples, mode="predict")[0].pred_map
+    maps = model(image, samples, mode="predict")[0].pred_map
     whole = forward(model, image, 2)
-    torch.testing.assert_close(found[0], whole[0, 0, :33])
+    torch.testing.assert_close(maps[0], whole[0, 0, :33])
     wanted = F.interpolate(whole[1:, :, :33], size=(66, 64), mode="bilinear", align_corners=True)
-    torch.testing.assert_close(found[1], wanted[0, 0])
+    torch.testing.assert_close(maps[1], wanted[0, 0])
 
 
 def test_measuring_runs_no_second_pass():
-    """RACM is for training: off or on, the map is the same to the bit, and the encoder runs once."""
+    """RACM is only for training: with or without it the map is equal to the bit, and the encoder runs once."""
     on, off = tiny(racm=True).eval(), tiny(racm=False).eval()
     off.load_state_dict({name: value for name, value in on.state_dict().items() if "to_mask" not in name})
     passes = []
@@ -405,7 +405,7 @@ def test_every_switch_trains(options, expected):
 
 
 @pytest.mark.parametrize("backbone", [dict(type="DiNAT", variant="tiny"), dict(type="timm.resnet18")])
-def test_any_encoder_goes_with_it(backbone):
+def test_any_encoder_fits(backbone):
     torch.manual_seed(0)
     model = model_of(backbone, variant="tiny", num_classes=5)
     losses = model.train()(torch.randn(4, 3, 65, 97), [group(2, (65, 97)), group(2, (65, 97))], mode="loss")
@@ -414,7 +414,7 @@ def test_any_encoder_goes_with_it(backbone):
 
 
 def test_losses_of_pairs_are_added():
-    """With the norms' statistics fixed a pair does not see the other one; group sizes may differ."""
+    """With fixed norm statistics the two groups of a pair do not affect each other; group sizes may differ."""
     model = tiny(norm=False).train()
     for part in model.backbone.modules():
         if isinstance(part, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""GCoNet+ learns what a group shares: from the loader to maps of new images, on drawn groups."""
+"""GCoNet+ learns the shared object of a group: from the loader to maps of new images, on drawn groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def resized(array):
 
 
 def group(label, seed, count=IMAGES):
-    """Images (G, 3, H, W), their sample, and the distractors' pixels."""
+    """Return images (G, 3, H, W), their sample, and the distractors' pixels."""
     scenes = [draw_scene(np.random.RandomState([seed, label, index]), label, SIDE) for index in range(count)]
     images = torch.stack([torch.from_numpy(resized(image)).permute(2, 0, 1) for image, _, _ in scenes])
     sample = TaskSample(metainfo=dict(group_size=count, ori_shape=(SIDE, SIDE)))
@@ -43,15 +43,15 @@ def model_of(backbone, head):
 
 
 def train(model, steps, seed=0):
-    """Losses of every step: one pair each, Adam as the authors have it, but with lr 1e-3 and the encoder trained."""
+    """Return losses of all steps: one pair each, the authors' Adam, but with lr 1e-3 and a trained encoder."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.99))
     groups = [group(label, seed) for label in range(GROUPS)]
     losses = []
     for step in range(steps):
         first, second = groups[step % GROUPS], groups[(step + 1 + step // GROUPS % 2) % GROUPS]
         pair = {"inputs": [first[0], second[0]], "data_samples": [first[1].clone(), second[1].clone()]}
-        found = model(**model.data_preprocessor(pair, training=True), mode="loss")
-        loss = sum(found.values())
+        terms = model(**model.data_preprocessor(pair, training=True), mode="loss")
+        loss = sum(terms.values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -65,11 +65,11 @@ def f_measure(pred, mask):
 
 
 def scores(model, label):
-    """Mean F at 0.5 of new images, on the shared shape and on the distractor."""
+    """Return the mean F at threshold 0.5 on new images, for the shared shape and for the distractor."""
     images, sample, distractors = group(label, seed=99, count=6)
-    found = model.eval().test_step({"inputs": [images], "data_samples": [sample]})[0]
-    maps = [one.numpy() >= 0.5 for one in found.pred_map]
-    shared = [f_measure(pred, mask.numpy() > 127) for pred, mask in zip(maps, found.gt_map)]
+    prediction = model.eval().test_step({"inputs": [images], "data_samples": [sample]})[0]
+    maps = [one.numpy() >= 0.5 for one in prediction.pred_map]
+    shared = [f_measure(pred, mask.numpy() > 127) for pred, mask in zip(maps, prediction.gt_map)]
     return np.mean(shared), np.mean([f_measure(pred, mask > 127) for pred, mask in zip(maps, distractors)])
 
 

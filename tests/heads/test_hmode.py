@@ -1,4 +1,4 @@
-"""HMoDE's head: shapes, counts, losses by their definitions, and what the released script gets wrong."""
+"""HMoDE's head: shapes, counts, losses by their definitions, and errors of the released script."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESNET = dict(type="mmdet.ResNet", depth=18, base_channels=8, out_indices=(0, 1,
 
 
 def model_of(backbone=None, **options):
-    """Weights are drawn wide enough that every map is alive and they differ."""
+    """Return a model with weights spread enough that every map is nonzero and the maps differ."""
     torch.manual_seed(0)
     backbone = backbone or dict(type="VGG", variant="tiny", out_indices=(2, 3, 4))
     model = build_model(
@@ -40,45 +40,45 @@ def drawn_images(count, size, seed=0):
 
 
 def density(size, seed=0, people=20):
-    """A sparse density whose sum is ``people``."""
+    """Return a sparse density whose sum is ``people``."""
     draw = torch.rand(size, generator=torch.Generator().manual_seed(seed))
     values = (draw - 0.9).clamp_min(0)
     return values / values.sum().clamp_min(1e-9) * people
 
 
 def samples_of(size, shapes, people=20):
-    found = [TaskSample(metainfo=dict(img_shape=shape, batch_input_shape=size)) for shape in shapes]
-    for seed, (sample, shape) in enumerate(zip(found, shapes)):
+    samples = [TaskSample(metainfo=dict(img_shape=shape, batch_input_shape=size)) for shape in shapes]
+    for seed, (sample, shape) in enumerate(zip(samples, shapes)):
         sample.gt_density = density(shape, seed, people)
-    return found
+    return samples
 
 
-# --- what it gives ---
+# --- outputs --- ---
 
 
 def test_shapes_are_those_of_the_authors():
     with torch.no_grad():
-        found = model_of()(drawn_images(2, (64, 96)))
-    shapes = {name: tuple(value.shape) for name, value in found.items()}
+        outputs = model_of()(drawn_images(2, (64, 96)))
+    shapes = {name: tuple(value.shape) for name, value in outputs.items()}
     assert shapes == {
         "maps": (2, 7, 16, 24),
         "attention": (2, 1, 4, 6),
         "pair_gates": (2, 3, 2, 16, 24),
         "mixture_gates": (2, 3, 16, 24),
     }
-    torch.testing.assert_close(found["pair_gates"].sum(2), torch.ones(2, 3, 16, 24))
-    torch.testing.assert_close(found["mixture_gates"].sum(1), torch.ones(2, 16, 24))
-    assert (found["maps"] >= 0).all()
+    torch.testing.assert_close(outputs["pair_gates"].sum(2), torch.ones(2, 3, 16, 24))
+    torch.testing.assert_close(outputs["mixture_gates"].sum(1), torch.ones(2, 16, 24))
+    assert (outputs["maps"] >= 0).all()
 
 
 def test_mixtures_are_weighted_sums_of_their_experts():
     with torch.no_grad():
-        found = model_of()(drawn_images(2, (75, 101)))
-    maps, gates = found["maps"], found["pair_gates"]
+        outputs = model_of()(drawn_images(2, (75, 101)))
+    maps, gates = outputs["maps"], outputs["pair_gates"]
     for at, (first, second) in enumerate([(0, 1), (0, 2), (1, 2)]):
         mixed = gates[:, at, 0] * maps[:, first] + gates[:, at, 1] * maps[:, second]
         torch.testing.assert_close(maps[:, 3 + at], mixed)
-    torch.testing.assert_close(maps[:, 6], (found["mixture_gates"] * maps[:, 3:6]).sum(1))
+    torch.testing.assert_close(maps[:, 6], (outputs["mixture_gates"] * maps[:, 3:6]).sum(1))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -86,11 +86,11 @@ def test_count_is_the_sum_of_the_full_map(size):
     model, images = model_of(), drawn_images(3, size)
     with torch.no_grad():
         full = F.interpolate(model(images)["maps"][:, -1:], size=size, mode="nearest").double().sum((1, 2, 3)) / 100
-        found = model(images, samples_of(size, [size] * 3), mode="predict")
-    counts = torch.stack([sample.pred_count for sample in found])
+        predictions = model(images, samples_of(size, [size] * 3), mode="predict")
+    counts = torch.stack([sample.pred_count for sample in predictions])
     torch.testing.assert_close(counts, full.float(), rtol=1e-5, atol=0)
-    assert all(sample.pred_density.shape == (size[0] // 4, size[1] // 4) for sample in found)
-    assert all(torch.equal(sample.pred_density.sum(), sample.pred_count) for sample in found)
+    assert all(sample.pred_density.shape == (size[0] // 4, size[1] // 4) for sample in predictions)
+    assert all(torch.equal(sample.pred_density.sum(), sample.pred_count) for sample in predictions)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (48, 92)])
@@ -98,8 +98,8 @@ def test_quarter_resolution_counts_where_sides_are_multiples_of_4(size):
     model, images = model_of(), drawn_images(2, size)
     with torch.no_grad():
         quarter = model(images)["maps"][:, -1].sum((1, 2)) * 16 / 100
-        found = model(images, samples_of(size, [size] * 2), mode="predict")
-    torch.testing.assert_close(torch.stack([sample.pred_count for sample in found]), quarter, rtol=1e-4, atol=0)
+        predictions = model(images, samples_of(size, [size] * 2), mode="predict")
+    torch.testing.assert_close(torch.stack([sample.pred_count for sample in predictions]), quarter, rtol=1e-4, atol=0)
 
 
 def test_padding_counts_nothing():
@@ -107,13 +107,13 @@ def test_padding_counts_nothing():
     images = drawn_images(2, size)
     with torch.no_grad():
         full = F.interpolate(model(images)["maps"][:, -1:], size=size, mode="nearest")[:, 0] / 100
-        found = model(images, samples_of(size, shapes), mode="predict")
-    for sample, whole, (height, width), grid in zip(found, full, shapes, [(19, 26), (9, 28)]):
+        predictions = model(images, samples_of(size, shapes), mode="predict")
+    for sample, whole, (height, width), grid in zip(predictions, full, shapes, [(19, 26), (9, 28)]):
         torch.testing.assert_close(sample.pred_count, whole[:height, :width].sum(), rtol=1e-5, atol=0)
         assert sample.pred_density.shape == grid
 
 
-def test_a_image_alone_counts_as_in_a_batch():
+def test_a_single_image_counts_as_in_a_batch():
     model, size = model_of(), (75, 101)
     images = drawn_images(4, size)
     with torch.no_grad():
@@ -128,8 +128,8 @@ def test_any_number_of_levels_from_two_on(count, maps):
     model = model_of(RESNET, experts=count)
     images = drawn_images(2, (75, 101))
     with torch.no_grad():
-        found = model(images)
-    assert found["maps"].shape == (2, maps, *found["maps"].shape[2:])
+        outputs = model(images)
+    assert outputs["maps"].shape == (2, maps, *outputs["maps"].shape[2:])
     assert model.head.stride == (4, 8, 16, 32)[-count]
     losses = model.train()(images, samples_of((75, 101), [(75, 101)] * 2), mode="loss")
     sum(losses.values()).backward()
@@ -152,7 +152,7 @@ def test_two_levels_are_enough():
         (dict(log_para=0), ConfigError, r"above 0, found 0"),
         (dict(margin=2), ConfigError, r"margin: expected a share"),
         (dict(relative_from=-1), ConfigError, r"relative_from: expected a share"),
-        (dict(relative_weight=-1), ConfigError, r"relative_weight: expected a number from 0"),
+        (dict(relative_weight=-1), ConfigError, r"relative_weight: expected a number >= 0"),
     ],
 )
 def test_wrong_settings_are_refused(options, error, expected):
@@ -173,7 +173,7 @@ def test_starts_from_small_weights_and_no_biases():
 
 
 def objective_by_definition(head, outputs, samples, size):
-    """The released objective written with seven full maps; every image is compared with its own target alone."""
+    """Compute the released objective with seven full maps; every image is compared only with its own target."""
     density_sum = attention_sum = 0.0
     maps = F.interpolate(outputs["maps"], size=size, mode="nearest")
     attention = F.interpolate(outputs["attention"], size=size, mode="nearest")
@@ -218,7 +218,7 @@ def test_losses_of_a_batch_are_the_mean_of_its_images():
 
 
 @pytest.mark.parametrize("log_para", [100.0, 1.0])
-def test_somebody_is_where_density_is_above_the_threshold_whatever_log_para(log_para):
+def test_people_are_where_density_is_above_the_threshold_for_any_log_para(log_para):
     head = HMoDEHead([8, 8, 8], [4, 8, 16], "tiny", log_para=log_para)
     target = torch.full((1, 32, 32), 0.5e-5)
     target[0, :16] = 2e-5
@@ -227,7 +227,7 @@ def test_somebody_is_where_density_is_above_the_threshold_whatever_log_para(log_
     sample = TaskSample(metainfo=dict(img_shape=(32, 32)))
     right = head.attention_error(attention, target, [sample])
     assert right.item() == pytest.approx(-1024 * torch.tensor(0.99).log().item(), rel=1e-4)
-    wrong = head.attention_error(attention, target / 10, [sample])  # now nobody is above it
+    wrong = head.attention_error(attention, target / 10, [sample])  # now no pixel is above the threshold
     assert wrong.item() == pytest.approx(512 * (4.60517 + 0.01005), rel=1e-3)
 
 
@@ -276,7 +276,7 @@ def test_groups_of_images_are_refused():
 
 
 def local_losses_by_loop(prediction, target):
-    """``relloss`` of one map, from its description; ranks of equal counts stay in the order of their errors."""
+    """Compute ``relloss`` of one map from its description; ranks of equal counts keep the order of their errors."""
     rows, columns = target.shape[0] // 16, target.shape[1] // 16
     regions = [
         (slice(16 * row, 16 * row + 16), slice(16 * column, 16 * column + 16))
@@ -306,7 +306,7 @@ def test_local_losses_are_those_of_a_loop(size):
 
 
 def test_equal_true_counts_keep_the_order_of_their_errors():
-    """Most regions are empty, so that their ranks are a matter of order."""
+    """Most regions are empty, so their ranks depend on the order."""
     target = torch.zeros(64, 64)
     maps = torch.rand(4, 64, 64, generator=torch.Generator().manual_seed(2))
     _, ranks = local_counting_losses(maps, target)
@@ -333,7 +333,7 @@ def test_a_margin_takes_the_zero_map_its_charm():
     assert local_counting_losses(truth, target, margin=1.0)[1].item() == pytest.approx(0, abs=1e-3)
 
 
-def test_the_relative_loss_starts_when_told():
+def test_the_relative_loss_starts_at_its_step():
     model, size = model_of(relative=True, relative_from=0.5), (64, 96)
     images, samples = drawn_images(2, size), samples_of(size, [size] * 2)
     model.head.set_training_progress(4, 10)
@@ -394,5 +394,5 @@ def test_one_cell_in_a_batch_is_too_little_to_train_normalisation():
     losses = model(drawn_images(2, size), samples, mode="loss")
     assert all(value.isfinite() for value in losses.values())
     with torch.no_grad():
-        (found,) = model.eval()(drawn_images(1, size), samples[:1], mode="predict")
-    assert found.pred_density.shape == (4, 4)
+        (prediction,) = model.eval()(drawn_images(1, size), samples[:1], mode="predict")
+    assert prediction.pred_density.shape == (4, 4)

@@ -15,7 +15,7 @@ SIDE, IMAGES = 64, 8
 
 
 def discs(seed=0):
-    """Images (B, 3, H, W) uint8 of bright discs on a dim ground, and samples with their densities; 2 to 30 each."""
+    """Return images (B, 3, H, W) uint8 of 2 to 30 bright discs on a dim ground, and samples with their densities."""
     draw = np.random.RandomState(seed)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     images, samples = [], []
@@ -61,11 +61,11 @@ def train(model, steps, lr):
 
 
 def mean_errors(model):
-    """MAE in evaluation mode, and that of who always says the mean."""
+    """Return the MAE in evaluation mode, and the MAE of always predicting the mean."""
     images, samples = discs()
-    found = model.eval().test_step({"inputs": images, "data_samples": samples})
-    true = torch.stack([sample.gt_count for sample in found])
-    counts = torch.stack([sample.pred_count for sample in found])
+    predictions = model.eval().test_step({"inputs": images, "data_samples": samples})
+    true = torch.stack([sample.gt_count for sample in predictions])
+    counts = torch.stack([sample.pred_count for sample in predictions])
     return (counts - true).abs().mean().item(), (true - true.mean()).abs().mean().item()
 
 

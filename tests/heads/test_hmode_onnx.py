@@ -1,4 +1,4 @@
-"""HMoDE as an ONNX file: from images to the final map at a quarter of the resolution, run by onnxruntime."""
+"""HMoDE as an ONNX file: from images to the final map at a quarter of the resolution, in onnxruntime."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from visionzoo.models.wiring import build_model
 
 
 class _ToDensity(torch.nn.Module):
-    """People per pixel: what a program that serves the file wants."""
+    """People per pixel, the output that a program serves from the file."""
 
     def __init__(self, model):
         super().__init__()
@@ -21,7 +21,7 @@ class _ToDensity(torch.nn.Module):
 
 
 @pytest.mark.parametrize("size", [(75, 101), pytest.param((64, 96), marks=pytest.mark.slow)])
-def test_onnxruntime_gives_the_same_density(size, tmp_path):
+def test_onnxruntime_returns_the_same_density(size, tmp_path):
     torch.manual_seed(0)
     model = build_model(
         dict(
@@ -42,6 +42,6 @@ def test_onnxruntime_gives_the_same_density(size, tmp_path):
     torch.onnx.export(whole, (images,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    (found,) = session.run(None, {given.name: images.numpy()})
+    (density,) = session.run(None, {given.name: images.numpy()})
     assert expected.std() > 1e-4
-    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(torch.from_numpy(density), expected, atol=1e-6, rtol=1e-4)

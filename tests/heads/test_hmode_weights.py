@@ -1,4 +1,4 @@
-"""HMoDE's parameters, and released checkpoints to ours."""
+"""HMoDE's parameters, and the conversion of released checkpoints."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parameters(part):
 
 
 def released():
-    """Every tensor of the authors' file, without memory."""
+    """Return every tensor of the authors' file, on the meta device."""
     state = json.loads(CASE.read_text())["state"]
     return {name: torch.empty(shape, dtype=getattr(torch, dtype), device="meta") for name, shape, dtype in state}
 
@@ -68,15 +68,15 @@ def test_a_light_gate_leaves_half_of_the_network_out():
 def test_released_files_load_strictly(prefix, inside):
     state = {prefix + name: value for name, value in released().items()}
     checkpoint = dict(model=state, epoch=3, i_tb=7, optimizer={}, record={}) if inside else state
-    found = convert_model(checkpoint)
+    weights = convert_model(checkpoint)
     wanted = model_of().state_dict()
-    assert set(found) == set(wanted)
-    assert all(found[name].shape == wanted[name].shape for name in wanted)
+    assert set(weights) == set(wanted)
+    assert all(weights[name].shape == wanted[name].shape for name in wanted)
 
 
 def test_slices_of_the_encoder_go_back_to_one_row_of_layers():
     state = {name: torch.full((1,), float(index)) for index, name in enumerate(released())}
-    found = convert_model(state)
+    weights = convert_model(state)
     for theirs, ours in {
         "features1.3.weight": "backbone.features.3.weight",
         "features2.1.bias": "backbone.features.7.bias",
@@ -88,7 +88,7 @@ def test_slices_of_the_encoder_go_back_to_one_row_of_layers():
         "gating2.conv6.conv.bias": "head.mixture_gate.layers.5.0.bias",
         "mask.output.conv.weight": "head.attention.layers.2.0.weight",
     }.items():
-        assert found[ours] is state[theirs]
+        assert weights[ours] is state[theirs]
 
 
 @pytest.mark.parametrize(
@@ -110,15 +110,15 @@ def test_other_networks_are_refused(change, expected):
 
 
 def test_the_command_writes_them(tmp_path, capsys):
-    """With one number in the place of every tensor: what counts is where each goes."""
+    """Every tensor is replaced by one number: only the mapping of names is tested."""
     state = {f"module.{name}": torch.full((1,), float(at)) for at, name in enumerate(released())}
     torch.save({"model": state, "epoch": 1}, tmp_path / "best_model.pth")
     target = tmp_path / "hmode.safetensors"
     arguments = ["convert", "checkpoint", str(tmp_path / "best_model.pth"), str(target), "--from", "hmode", "-q"]
     assert main(arguments) == 0
-    found = load_file(target)
-    assert set(found) == set(model_of().state_dict())
-    assert found["head.attention.layers.2.0.bias"].item() == list(released()).index("mask.output.conv.bias")
+    weights = load_file(target)
+    assert set(weights) == set(model_of().state_dict())
+    assert weights["head.attention.layers.2.0.bias"].item() == list(released()).index("mask.output.conv.bias")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     arguments[2:4] = [str(tmp_path / "other.pth"), str(tmp_path / "other.safetensors")]
     assert main(arguments) == 2

@@ -1,4 +1,4 @@
-"""SCNN's head: the authors' sizes, losses by hand, predictions in the original image, batches, other trunks."""
+"""SCNN's head: the authors' sizes, losses by hand, predictions in the original image, batches, other backbones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from visionzoo.models.wiring import build_model
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 
-# Parameters of the authors' network by the size of its images, and of its existence branch alone.
+# Parameters of the authors' network by image size, and of its existence branch.
 COUNTS = {(288, 800): (20_742_217, 576_644), (288, 512): (20_534_857, 369_284), (360, 640): (20_729_417, 563_844)}
 VGG = dict(type="VGG", variant="16_bn", large_field=True, out_indices=(4,))
 
@@ -67,7 +67,7 @@ def test_has_the_authors_arithmetic():
 
 @pytest.mark.parametrize("size", [(64, 96), (72, 104), (75, 101), (33, 140)])
 def test_images_of_other_sizes(size):
-    """Other than the built one, and no multiples of 16 or 8."""
+    """Sizes that differ from the built one and are not multiples of 16 or 8."""
     height, width = (side // 8 for side in size)
     logits, exist = tiny_head()(feats_of(2, (height, width)))
     assert logits.shape == (2, 5, 8 * height, 8 * width)
@@ -131,7 +131,7 @@ def test_losses_by_hand():
     assert set(losses) == {"loss_map", "loss_exist"}
 
 
-def test_existence_is_read_off_the_map_where_the_list_says_nothing():
+def test_existence_is_read_from_the_map_where_the_list_lacks_it():
     label = torch.zeros(64, 96, dtype=torch.uint8)
     label[40:, 5], label[40:, 60] = 2, 3
     both = [sample_of(gt_map=label), sample_of(gt_map=label, gt_exist=torch.tensor([0.0, 1.0, 1.0, 0.0]))]
@@ -184,7 +184,7 @@ def test_groups_are_refused():
 
 
 class _Painted(SCNNHead):
-    """A head that sees what a test paints."""
+    """A head that returns painted maps."""
 
     painted: tuple[torch.Tensor, torch.Tensor]
 
@@ -193,7 +193,7 @@ class _Painted(SCNNHead):
 
 
 def painted_head(columns, exist, size=(64, 96), **options):
-    """Lane k + 1 is the column ``columns[k]`` of every row of an image of ``size``; ``None`` paints none."""
+    """Paint lane k + 1 into column ``columns[k]`` of every row of an image of ``size``; ``None`` paints no lane."""
     head = _Painted(8, (8,), "tiny", input_size=(64, 96), **options).eval()
     logits = torch.zeros(1, 5, *size)
     logits[:, 0] = 5
@@ -216,40 +216,40 @@ def painted_head(columns, exist, size=(64, 96), **options):
 def test_lanes_are_in_the_original_image(kind, ori_shape, rows):
     head = painted_head((20, None, 60, 80), [0.9, 0.8, 0.7, 0.2], rows=dict(kind=kind))
     sample = sample_of(ori_shape=ori_shape)
-    (found,) = head.predict(None, Batch(samples=[sample]))
-    assert found.pred_lane_slots == [0, 2]  # the second is not painted, the fourth does not exist
-    assert found.pred_lane_scores == pytest.approx([0.9, 0.7])
-    torch.testing.assert_close(found.pred_exist, torch.tensor([0.9, 0.8, 0.7, 0.2]))
-    for lane, column in zip(found.pred_lanes, (20, 60), strict=True):
+    (prediction,) = head.predict(None, Batch(samples=[sample]))
+    assert prediction.pred_lane_slots == [0, 2]  # the second is not painted, the fourth does not exist
+    assert prediction.pred_lane_scores == pytest.approx([0.9, 0.7])
+    torch.testing.assert_close(prediction.pred_exist, torch.tensor([0.9, 0.8, 0.7, 0.2]))
+    for lane, column in zip(prediction.pred_lanes, (20, 60), strict=True):
         assert lane.dtype == np.float64
         assert lane[:, 1] == pytest.approx(rows)
         assert np.abs(lane[:, 0] - column / 96 * ori_shape[1]).max() <= 1.01 * ori_shape[1] / 96
 
 
 def test_padding_is_cut_off_before_rows_are_sampled():
-    """48 of 64 rows and 72 of 96 columns are image: column 36 is its middle."""
+    """The image has 48 of 64 rows and 72 of 96 columns; column 36 is its middle."""
     head = painted_head((36, None, None, None), [0.9] * 4)
     head.painted[0][:, :, 48:] = 0
-    (found,) = head.predict(None, Batch(samples=[sample_of((48, 72), ori_shape=(590, 1640))]))
-    assert found.pred_lane_slots == [0]
-    assert np.abs(found.pred_lanes[0][:, 0] - 820).max() <= 1640 / 72
+    (prediction,) = head.predict(None, Batch(samples=[sample_of((48, 72), ori_shape=(590, 1640))]))
+    assert prediction.pred_lane_slots == [0]
+    assert np.abs(prediction.pred_lanes[0][:, 0] - 820).max() <= 1640 / 72
 
 
 def test_no_lane_at_all():
     for head in (painted_head((None,) * 4, [0.9] * 4), painted_head((20, 40, 60, 80), [0.1] * 4)):
-        (found,) = head.predict(None, Batch(samples=[sample_of(ori_shape=(590, 1640))]))
-        assert (found.pred_lanes, found.pred_lane_slots, found.pred_lane_scores) == ([], [], [])
-        assert found.pred_exist.shape == (4,)
+        (prediction,) = head.predict(None, Batch(samples=[sample_of(ori_shape=(590, 1640))]))
+        assert (prediction.pred_lanes, prediction.pred_lane_slots, prediction.pred_lane_scores) == ([], [], [])
+        assert prediction.pred_exist.shape == (4,)
 
 
 def test_settings_of_rows():
     rows = dict(kind="culane", size=(600, 900), gap=100, points=3, smooth=False, threshold=0.5)
     head = painted_head((20, 40, 60, 80), [0.9] * 4, rows=rows, exist_threshold=0.85)
-    (found,) = head.predict(None, Batch(samples=[sample_of(ori_shape=(600, 900))]))
-    assert [lane[:, 1].tolist() for lane in found.pred_lanes] == [[599.0, 499.0, 399.0]] * 4
+    (prediction,) = head.predict(None, Batch(samples=[sample_of(ori_shape=(600, 900))]))
+    assert [lane[:, 1].tolist() for lane in prediction.pred_lanes] == [[599.0, 499.0, 399.0]] * 4
 
 
-def test_one_image_gives_what_three_give():
+def test_one_image_equals_its_result_among_three():
     head = tiny_head(exist_threshold=0.0, rows=dict(threshold=0.0))
     for value in head.messages.parameters():
         torch.nn.init.normal_(value, std=0.1)
@@ -278,7 +278,7 @@ def test_mixed_precision_stays_finite(dtype):
 # --- settings ---
 
 
-def test_messages_are_as_asked():
+def test_messages_follow_their_settings():
     head = tiny_head(kernel=3, directions=("up", "left"), message_bias=True, update_first=False, lanes=6)
     assert list(head.messages) == ["up", "left"]
     assert head.messages["up"].weight.shape == (16, 16, 3)
@@ -293,10 +293,10 @@ def test_messages_are_as_asked():
     [
         (dict(reducer="2x2"), UnknownName, "no reducer of SCNNHead is called '2x2'"),
         (dict(input_size=(288,)), ConfigError, r"input_size: expected \(height, width\) in pixels"),
-        (dict(lanes=0), ConfigError, "expected lanes from 1 on, found 0"),
+        (dict(lanes=0), ConfigError, "expected lanes >= 1, found 0"),
         (dict(rows=dict(kind="culan")), UnknownName, "'culan'; did you mean 'culane'"),
         (dict(rows=dict(gaps=20)), UnknownName, "no setting of SCNNHead.rows is called 'gaps'; did you mean 'gap'"),
-        (dict(rows=dict(points=1)), ConfigError, "points from 2 on"),
+        (dict(rows=dict(points=1)), ConfigError, "points >= 2"),
         (dict(in_strides=(8, 16)), ConfigError, "expected as many in_strides as in_channels"),
         (dict(directions=("sideways",)), ConfigError, "directions: expected some of"),
     ],

@@ -1,4 +1,4 @@
-"""SCNN learns four drawn roads in 30 steps, from random weights: with the authors' trunk, and with the tiny one."""
+"""SCNN fits four drawn roads in 30 steps from random weights, with the authors' backbone and with the tiny one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from visionzoo.structures.task_sample import TaskSample
 
 HEIGHT, WIDTH = 96, 160
 WARM_UP, STEPS = 10, 30
-# Lanes of each image: slot and the column at its bottom and its top; none in the last.
+# Lanes of each image: slot, column at the bottom, column at the top. The last image has none.
 ROADS = (
     ((1, 8, 45), (2, 55, 68), (3, 105, 92), (4, 150, 115)),
     ((2, 40, 70), (3, 120, 95)),
@@ -21,7 +21,7 @@ ROADS = (
 
 
 def road(lanes, seed):
-    """An image of noise, (3, H, W), with lines of eight pixels, and the map of their slots."""
+    """Return an image of noise, (3, H, W), with lines of eight pixels, and the map of their slots."""
     draw = np.random.default_rng(seed)
     image = draw.normal(0, 0.3, (3, HEIGHT, WIDTH)).astype(np.float32)
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -47,17 +47,17 @@ def batch():
 
 
 def trained(model, lr, steps, make_optimizer):
-    """The loss of the map at each step, and the share of lane pixels that the last step gave their lane."""
+    """Return the loss of the map at each step, and the share of lane pixels that the last step classifies correctly."""
     images, samples = batch()
     optimizer = make_optimizer(model.parameters(), lr)
     losses = []
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / WARM_UP)
-        found = model(images, samples, mode="loss")
-        losses.append(float(found["loss_map"].detach()))
+        terms = model(images, samples, mode="loss")
+        losses.append(float(terms["loss_map"].detach()))
         optimizer.zero_grad()
-        sum(found.values()).backward()
+        sum(terms.values()).backward()
         optimizer.step()
     labels = torch.stack([sample.gt_map for sample in samples])
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""SCNN as an ONNX file: from images to both kinds of logits, run by onnxruntime."""
+"""SCNN as an ONNX file: from images to both kinds of logits, in onnxruntime."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def model_of(**head):
         pytest.param(dict(input_size=(64, 96), update_first=False, message_bias=True), (75, 101), id="another, odd"),
     ],
 )
-def test_onnxruntime_gives_the_same_logits(options, size, tmp_path):
+def test_onnxruntime_returns_the_same_logits(options, size, tmp_path):
     model, path = model_of(**options), str(tmp_path / "scnn.onnx")
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -33,7 +33,7 @@ def test_onnxruntime_gives_the_same_logits(options, size, tmp_path):
     torch.onnx.export(model, (images,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    found = session.run(None, {given.name: images.numpy()})
+    outputs = session.run(None, {given.name: images.numpy()})
     assert expected[0].std() > 0.01
-    for ours, theirs in zip(expected, found, strict=True):
+    for ours, theirs in zip(expected, outputs, strict=True):
         torch.testing.assert_close(torch.from_numpy(theirs), ours, atol=1e-4, rtol=1e-4)

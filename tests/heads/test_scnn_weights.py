@@ -1,4 +1,4 @@
-"""Released weights of SCNN in three layouts: one network, whole or its trunk, strict, for one size of images."""
+"""Released weights of SCNN in three layouts: one network, whole or only its backbone, strict, for one image size."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ def model_on_meta(**head):
 
 @pytest.fixture(scope="module")
 def ours():
-    """A small tensor with a value of its own for every tensor of the model, in the shape that a file has where it says
-    something."""
+    """Return a small tensor with a unique value for every tensor of the model.
+
+    Its shape is that of a file where the shape matters.
+    """
     state = {}
     for number, name in enumerate(model_on_meta().state_dict(), start=1):
         state[name] = torch.full((3,), float(number))
@@ -46,17 +48,17 @@ def ours():
 
 
 def renamed(state, trunk, reducer, messages, classifier, first, second):
-    """The tensors by other names; kernels as those of 2-d convolutions."""
+    """Rename the tensors; give kernels the shape of 2-d convolutions."""
     starts = {"backbone.features.": trunk, "head.reducer.branches.0.": reducer, "head.classifier.1.": classifier}
     starts |= {"head.existence.layers.0.": first, "head.existence.layers.2.": second}
     starts |= {f"head.messages.{direction}.": messages[direction] for direction in SIDES}
-    found = {}
+    weights = {}
     for name, value in state.items():
         start = next(start for start in starts if name.startswith(start))
         if start.startswith("head.messages."):
             value = value.reshape(2, 2, *SIDES[start.split(".")[2]])
-        found[starts[start] + name.removeprefix(start)] = value
-    return found
+        weights[starts[start] + name.removeprefix(start)] = value
+    return weights
 
 
 def port(state):
@@ -68,18 +70,21 @@ def auto_drive(state, trunk="encoder.net."):
     messages = {direction: f"scnn.conv_{direction[0]}." for direction in SIDES}
     lanes = ("lane_classifier.linear1.", "lane_classifier.linear2.")
     biases = {f"head.messages.{direction}.bias": torch.full((2,), 3.0) for direction in SIDES}
-    found = renamed(state, trunk, "fc67.", messages, "fc8.1.", *lanes)
-    return found | {messages[name.split(".")[2]] + "bias": value for name, value in biases.items()}
+    weights = renamed(state, trunk, "fc67.", messages, "fc8.1.", *lanes)
+    return weights | {messages[name.split(".")[2]] + "bias": value for name, value in biases.items()}
 
 
 def torch7(state):
-    """As far as Torch7 has it: no biases of VGG's convolutions, no counts; the last stage is one place earlier."""
+    """Return the tensors of Torch7's file.
+
+    It has no biases of VGG's convolutions and no counts; the last stage is one index earlier.
+    """
     messages = {direction: f"42.{path}." for direction, path in TORCH7.items()}
-    found = renamed(state, "", "42.", messages, "42.8.", "43.1.3.", "43.1.5.")
+    weights = renamed(state, "", "42.", messages, "42.8.", "43.1.3.", "43.1.5.")
     kept = {}
-    for name, value in found.items():
+    for name, value in weights.items():
         first, _, rest = name.partition(".")
-        is_conv = f"{int(first) + 1}.running_var" in found
+        is_conv = f"{int(first) + 1}.running_var" in weights
         if name.endswith("num_batches_tracked") or (rest == "bias" and is_conv):
             continue
         kept[f"{int(first) - 1}.{rest}" if 33 < int(first) < 42 else name] = value
@@ -90,13 +95,13 @@ def torch7(state):
 def test_the_ports_file(ours, outer):
     state = {outer + name: value for name, value in port(ours).items()}
     state[outer + "ce_loss.weight"] = torch.ones(5)
-    found = convert_model({"epoch": 0, "net": state, "optim": None, "lr_scheduler": None}, input_size=(288, 800))
-    assert list(found) == list(ours)
-    assert all(torch.equal(value, ours[name]) for name, value in found.items())
+    weights = convert_model({"epoch": 0, "net": state, "optim": None, "lr_scheduler": None}, input_size=(288, 800))
+    assert list(weights) == list(ours)
+    assert all(torch.equal(value, ours[name]) for name, value in weights.items())
 
 
 def test_names_and_kernels_are_those_of_the_model():
-    """Every tensor of the authors' size, by the port's names, loads strictly."""
+    """Every tensor of the authors' size loads strictly by the port's names."""
     model = model_on_meta()
     state = {}
     for name, value in model.state_dict().items():
@@ -113,11 +118,11 @@ def port_names(state):
 
 @pytest.mark.parametrize("trunk", ["encoder.net.", "encoder."])
 def test_pytorch_auto_drives_file(ours, trunk):
-    found = convert_model({"model": auto_drive(ours, trunk), "epoch": 3})
+    weights = convert_model({"model": auto_drive(ours, trunk), "epoch": 3})
     biases = {f"head.messages.{direction}.bias" for direction in SIDES}
-    assert set(found) == set(ours) | biases
-    assert all(torch.equal(value, ours[name]) for name, value in found.items() if name not in biases)
-    assert set(model_on_meta(message_bias=True, update_first=False).state_dict()) == set(found)
+    assert set(weights) == set(ours) | biases
+    assert all(torch.equal(value, ours[name]) for name, value in weights.items() if name not in biases)
+    assert set(model_on_meta(message_bias=True, update_first=False).state_dict()) == set(weights)
 
 
 @pytest.mark.parametrize("prefix", ["", "modules."])
@@ -126,25 +131,25 @@ def test_torch7s_tensors(ours, prefix):
         ".".join(prefix + part if part.isdigit() else part for part in name.split(".")): value
         for name, value in torch7(ours).items()
     }
-    found = convert_model(state)
-    assert set(found) == set(ours)
-    filled = {name for name in found if name.endswith("num_batches_tracked")}
+    weights = convert_model(state)
+    assert set(weights) == set(ours)
+    filled = {name for name in weights if name.endswith("num_batches_tracked")}
     filled |= {f"backbone.features.{conv}.bias" for conv in (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)}
-    assert all(not found[name].any() for name in filled)
-    assert all(torch.equal(value, ours[name]) for name, value in found.items() if name not in filled)
+    assert all(not weights[name].any() for name in filled)
+    assert all(torch.equal(value, ours[name]) for name, value in weights.items() if name not in filled)
 
 
 def test_a_port_file_without_the_biases_that_torch7_lacks(ours):
     state = {name: value for name, value in port(ours).items() if name != "backbone.34.bias"}
-    found = convert_model({"net": state})
-    assert torch.equal(found["backbone.features.34.bias"], torch.zeros(3))
-    assert set(found) == set(ours)
+    weights = convert_model({"net": state})
+    assert torch.equal(weights["backbone.features.34.bias"], torch.zeros(3))
+    assert set(weights) == set(ours)
 
 
-def test_the_trunk_alone(ours):
-    found = convert({"net": port(ours)})
+def test_only_the_trunk(ours):
+    weights = convert({"net": port(ours)})
     with torch.device("meta"):
-        assert list(found) == list(VGG("16_bn", large_field=True).state_dict())
+        assert list(weights) == list(VGG("16_bn", large_field=True).state_dict())
 
 
 @pytest.mark.parametrize("use", ["model", "backbone"])
@@ -153,10 +158,10 @@ def test_the_command(ours, tmp_path, use):
     torch.save({"epoch": 0, "net": port(ours) | {"ce_loss.weight": torch.ones(5)}, "optim": None}, source)
     command = ["checkpoint", str(source), str(target), "--from", "scnn", "--as", use, "-q"]
     assert convert_main(command) == 0
-    found = load_file(target)
+    weights = load_file(target)
     expected = ours if use == "model" else convert({"net": port(ours)})
-    assert set(found) == set(expected)
-    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert set(weights) == set(expected)
+    assert all(torch.equal(value, expected[name]) for name, value in weights.items())
 
 
 def test_the_command_refuses_images_of_another_size(ours, tmp_path, capsys):
@@ -165,7 +170,7 @@ def test_the_command_refuses_images_of_another_size(ours, tmp_path, capsys):
     command = ["checkpoint", str(source), str(target), "--from", "scnn", "--set", "input_size=360,640"]
     assert convert_main(command) == 2
     said = capsys.readouterr().err
-    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, as of 288x800" in said
+    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, for images of 288x800" in said
     assert not target.exists()
 
 
@@ -181,7 +186,10 @@ def test_sizes_that_are_not_usual(ours):
     [
         (lambda state: state.pop("fc.2.bias"), r"found 112, and no tensor for head\.existence\.layers\.2\.bias"),
         (lambda state: state.update({"backbone.43.weight": torch.zeros(1)}), r"and one for backbone\.features\.43"),
-        (lambda state: state.update({"decoder.weight": torch.zeros(1)}), r"tensors alone, found decoder\.weight"),
+        (
+            lambda state: state.update({"decoder.weight": torch.zeros(1)}),
+            r"only tensors of SCNN, found decoder\.weight",
+        ),
         (
             lambda state: state.update({"message_passing.up_down.weight": torch.zeros(2, 2, 9, 1)}),
             r"a kernel \(C, C, 1, K\) for head\.messages\.down\.weight, found \(2, 2, 9, 1\)",
@@ -201,7 +209,7 @@ def test_files_that_are_not_whole(ours, change, message):
         convert_model(state)
 
 
-def test_files_say_what_images_they_want(ours):
+def test_files_state_their_image_size(ours):
     whole = port(ours)
     assert input_of(whole) == {
         "mean": [123.675, 116.28, 103.53],
@@ -220,13 +228,13 @@ def test_loading_warns_of_another_normalisation(ours, tmp_path, mean, warns, rec
     assert convert_main(["checkpoint", str(source), str(target), "--from", "scnn", "-q"]) == 0
     preprocessor = TaskPreprocessor(mean, [58.395, 57.12, 57.375])
     warn_of_other_normalisation(torch.nn.ModuleDict({"data_preprocessor": preprocessor}), target)
-    said = [str(warning.message) for warning in recwarn if "these weights want" in str(warning.message)]
+    said = [str(warning.message) for warning in recwarn if "these weights need" in str(warning.message)]
     assert bool(said) == warns
     assert all("model.data_preprocessor.mean=[123.675,116.28,103.53]" in line for line in said)
 
 
 @pytest.mark.parametrize("meta", ['{"input": 3}', '{"input": {"mean": "red", "std": [null]}}', "[]"])
-def test_headers_that_say_something_else_are_no_error(tmp_path, meta, recwarn):
+def test_headers_with_other_content_are_not_an_error(tmp_path, meta, recwarn):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", metadata={"meta": meta})
     preprocessor = TaskPreprocessor([0.0] * 3, [1.0] * 3)
     warn_of_other_normalisation(torch.nn.ModuleDict({"data_preprocessor": preprocessor}), tmp_path / "x.safetensors")

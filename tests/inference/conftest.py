@@ -1,4 +1,4 @@
-"""A small detector with weights whose scores differ, and a folder of images of every kind."""
+"""A small detector with weights whose scores differ, and a folder with every kind of image."""
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ def detector(detector_weights):
 
 @pytest.fixture
 def images(tmp_path):
-    """Good and bad files; ``a.jpg`` and ``sub/a.jpg`` share a stem, and so do ``b.png`` and ``b.bmp``."""
+    """Return a folder of good and bad files, in which ``a.jpg``, ``sub/a.jpg`` and ``b.png``, ``b.bmp`` share stems."""
     folder = tmp_path / "images"
     (folder / "sub").mkdir(parents=True)
     Image.fromarray(scene(60, 90)).save(folder / "a.jpg", quality=95)

@@ -1,4 +1,4 @@
-"""Images to infer on, and weights to infer with."""
+"""Images and weights for inference."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ CLASSES = ("circle", "square", "star")
 
 
 def save_weights(name: str, path: Path) -> Path:
-    """Weights of a tiny model with three classes, scattered so that no two scores are equal."""
+    """Save weights of a tiny model with three classes, random enough that no two scores are equal."""
     torch.manual_seed(0)
     model = get_model(name, tiny=True, num_classes=len(CLASSES))
     generator = torch.Generator().manual_seed(1)
@@ -29,7 +29,7 @@ def save_weights(name: str, path: Path) -> Path:
 
 
 def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """An image with structure, (H, W, 3) uint8 RGB."""
+    """Return an image with structure, (H, W, 3) uint8 RGB."""
     rng = np.random.default_rng(seed)
     image = np.full((height, width, 3), rng.integers(0, 255, 3), np.uint8)
     for _ in range(6):
@@ -39,7 +39,7 @@ def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def save_video(path: Path, frames: int = 12, size: tuple[int, int] = (48, 64), fps: float = 12.5) -> Path:
-    """Frame n is grey, about 10 + 15 (n % 16), with a dark square in its lower left corner."""
+    """Save a video: frame n is grey, about 10 + 15 (n % 16), with a dark square in its lower left corner."""
     code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix in (".avi", ".mkv") else "mp4v"))
     writer = cv2.VideoWriter(str(path), code, fps, size[::-1])
     assert writer.isOpened()

@@ -1,4 +1,4 @@
-"""A classifier on images of every kind: the same results in any batch, a table, and bars below the images."""
+"""A classifier on every kind of image: the same results in any batch, a table, and bars below the images."""
 
 import csv
 import json
@@ -37,11 +37,11 @@ def classifier(weights):
 
 
 def test_the_five_best_classes_by_name(classifier):
-    found = classifier.one(scene(60, 90)).result
-    assert len(found) == 5
-    assert found.names == CLASSES
-    assert (np.diff(found.scores) <= 0).all()
-    assert found.to_json()["names"] == [CLASSES[label] for label in found.labels]
+    result = classifier.one(scene(60, 90)).result
+    assert len(result) == 5
+    assert result.names == CLASSES
+    assert (np.diff(result.scores) <= 0).all()
+    assert result.to_json()["names"] == [CLASSES[label] for label in result.labels]
 
 
 @pytest.mark.parametrize("image", [scene(50, 70)[..., 0], np.dstack([scene(40, 90), scene(40, 90)[..., :1]])])
@@ -51,8 +51,8 @@ def test_images_of_one_and_four_channels(classifier, image):
 
 def test_batches_change_nothing(classifier):
     images = [scene(40 + 7 * i, 90 - 5 * i, i) for i in range(6)]
-    single = [found.result.to_json() for found in classifier(images)]
-    batched = [found.result.to_json() for found in classifier(images, batch_size=4)]
+    single = [prediction.result.to_json() for prediction in classifier(images)]
+    batched = [prediction.result.to_json() for prediction in classifier(images, batch_size=4)]
     for one, other in zip(single, batched):
         assert one["labels"] == other["labels"]
         np.testing.assert_allclose(one["scores"], other["scores"], atol=2e-5)
@@ -95,14 +95,14 @@ def test_bars_are_as_long_as_scores():
     assert side_by_side(image, drawn).shape[0] == drawn.shape[0]
 
 
-def test_scores_that_are_no_numbers_are_an_error(classifier):
+def test_scores_that_are_not_numbers_are_an_error(classifier):
     from visionzoo.errors import InputError
 
     with torch.no_grad():
         kept = classifier.model.head.fc.bias.clone()
         classifier.model.head.fc.bias.fill_(float("nan"))
     try:
-        with pytest.raises(InputError, match="input 0: the model gives scores that are not finite"):
+        with pytest.raises(InputError, match="input 0: the model returns scores that are not finite"):
             classifier.one(scene(40, 40))
     finally:
         with torch.no_grad():

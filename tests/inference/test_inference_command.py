@@ -1,4 +1,4 @@
-"""``visionzoo infer`` from the outside: files in, files out, and nothing half written."""
+"""``visionzoo infer`` from a user's point of view: input files, output files, and no partial output."""
 
 import builtins
 import errno
@@ -18,7 +18,7 @@ BAD = ["x_corrupt.jpg", "x_cut.jpg", "x_empty.png"]
 
 @pytest.fixture
 def run(detector_weights, tmp_path):
-    """Runs the command on the small detector; the folder ``out`` is where it writes."""
+    """Return a function that runs the command on the small detector; it writes to the folder ``out``."""
 
     def call(*args, weights=detector_weights, threshold="0.0"):
         options = ["model.test_cfg.score_thr=0.0", "model.test_cfg.max_per_img=4"]
@@ -74,14 +74,14 @@ def test_images_keep_folders_and_stems(run, images):
     assert [name for name in drawn if "_side" not in name] == sorted(good)
     assert len(drawn) == 2 * len(good)
     original, overlay = (np.array(Image.open(folder / "rgba.png")) for folder in (images, run.out / "vis"))
-    assert overlay.shape == (4 * 40, 4 * 90, 3)  # enlarged, so that letters do not hide it
+    assert overlay.shape == (4 * 40, 4 * 90, 3)  # enlarged, so that letters do not cover it
     assert (overlay[::4, ::4] != original[..., :3]).any()
     beside = np.array(Image.open(run.out / "vis" / "rgba_side.png"))
     np.testing.assert_array_equal(beside[:, :360], original[..., :3].repeat(4, axis=0).repeat(4, axis=1))
     np.testing.assert_array_equal(beside[:, -360:], overlay)
 
 
-def test_files_are_whole_and_say_what_was_run(run, images):
+def test_files_are_complete_and_state_the_run(run, images):
     assert run(images / "a.jpg", images / "b.png", "-o", run.out, "--vis", "none", "--seed", "3") == 0
     assert files(run.out) == ["predictions.coco.json", "predictions.jsonl", "run.json"]
     about = json.loads((run.out / "run.json").read_text())
@@ -100,16 +100,16 @@ def test_coco_results_load_in_cocos_own_tool(run, images, tmp_path, capsys):
         "annotations": [],
     }
     (tmp_path / "truth.json").write_text(json.dumps(truth))
-    found = COCO(tmp_path / "truth.json").loadRes(str(run.out / "predictions.coco.json"))
+    results = COCO(tmp_path / "truth.json").loadRes(str(run.out / "predictions.coco.json"))
     assert [category["id"] for category in truth["categories"]] == [1, 5, 9]
     want = [
         [1, 5, 9][label] for record in (lines(run.out)[0], lines(run.out)[2]) for label in record["result"]["labels"]
     ]
-    assert [annotation["category_id"] for annotation in found.anns.values()] == want
-    assert {annotation["image_id"] for annotation in found.anns.values()} == {1, 3}
+    assert [annotation["category_id"] for annotation in results.anns.values()] == want
+    assert {annotation["image_id"] for annotation in results.anns.values()} == {1, 3}
     box = lines(run.out)[0]["result"]["boxes"][0]
     want = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
-    np.testing.assert_allclose(found.loadAnns([1])[0]["bbox"], want, atol=2e-3)
+    np.testing.assert_allclose(results.loadAnns([1])[0]["bbox"], want, atol=2e-3)
 
 
 def test_masks_are_written(masks_weights, images, tmp_path):
@@ -205,7 +205,7 @@ def test_unwritable_places(run, images, tmp_path, capsys):
 
 
 class FullDisk(io.RawIOBase):
-    """A file on a disk with room for ``room`` more bytes; like real ones it takes what fits, then refuses."""
+    """A file on a disk with room for ``room`` more bytes. Like a real one, it writes what fits, then fails."""
 
     def __init__(self, file, room):
         self.file, self.room = file, room
@@ -232,7 +232,7 @@ class FullDisk(io.RawIOBase):
 
 def test_a_full_disk_leaves_whole_lines(run, images, monkeypatch, capsys):
     def limited(path, *args, **kwargs):
-        file = builtins.open(path, *args, **kwargs)  # noqa: SIM115 - closed by who asked for it
+        file = builtins.open(path, *args, **kwargs)  # noqa: SIM115 - closed by the caller
         return FullDisk(file, 1000) if str(path).endswith(".jsonl") else file
 
     monkeypatch.setattr(writing, "open", limited, raising=False)

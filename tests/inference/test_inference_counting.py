@@ -1,4 +1,4 @@
-"""Counts of images of every kind: density files whose sum is the count, a table, and heat over the images."""
+"""Counts on every kind of image: density files whose sum is the count, a table, and heat maps over the images."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ NAME = "hmode_shanghaitech_a"
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Untrained ones whose densities are not all 0."""
+    """Save untrained weights whose densities are not all 0."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = Inferencer(NAME, "none", tiny=True, device="cpu").model
@@ -43,13 +43,13 @@ def infer(weights, out, *args):
 
 @pytest.mark.parametrize("size", [(96, 128), (95, 126), (61, 45), (40, 33), (16, 16)])
 def test_densities_sum_to_the_count(inferencer, size):
-    found = inferencer.one(scene(*size)).result
-    assert found.count != 0
-    assert found.size == size[::-1]
-    assert (found.density.dtype, found.density.ndim) == (np.float32, 2)
-    assert found.density.sum() == pytest.approx(found.count, rel=1e-4)
-    assert found.full_density().shape == size
-    assert found.full_density().sum() == pytest.approx(found.count, rel=1e-4)
+    result = inferencer.one(scene(*size)).result
+    assert result.count != 0
+    assert result.size == size[::-1]
+    assert (result.density.dtype, result.density.ndim) == (np.float32, 2)
+    assert result.density.sum() == pytest.approx(result.count, rel=1e-4)
+    assert result.full_density().shape == size
+    assert result.full_density().sum() == pytest.approx(result.count, rel=1e-4)
 
 
 def test_batches_change_nothing(inferencer):
@@ -60,11 +60,11 @@ def test_batches_change_nothing(inferencer):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_images_that_are_too_small_are_reported_and_others_go_on(inferencer, batch_size):
+def test_images_that_are_too_small_are_reported_and_others_are_processed(inferencer, batch_size):
     images = [scene(60, 90), scene(1, 1), scene(2, 3), scene(60, 90), scene(61, 45)]
-    found = list(inferencer(images, batch_size=batch_size, errors="report"))
-    assert [each.error is None for each in found] == [True, False, False, True, True]
-    assert "input 1: VGG: expected images of at least 16x16 pixels, found 1x1" in str(found[1].error)
+    predictions = list(inferencer(images, batch_size=batch_size, errors="report"))
+    assert [each.error is None for each in predictions] == [True, False, False, True, True]
+    assert "input 1: VGG: expected images of at least 16x16 pixels, found 1x1" in str(predictions[1].error)
     with pytest.raises(InputError, match="input 1: VGG"):
         list(inferencer(images, batch_size=batch_size))
 
@@ -88,10 +88,10 @@ def test_the_command_writes_densities_a_table_and_heat(weights, inferencer, tmp_
     assert [record["result"]["density"] for record in records] == ["raw/a.npy", "raw/a-2.npy", "raw/deep/b.npy"]
     table = list(csv.DictReader((out / "predictions.csv").open()))
     for record, row in zip(records, table, strict=True):
-        found = inferencer.one(record["input"]).result
+        result = inferencer.one(record["input"]).result
         density = np.load(out / record["result"]["density"], allow_pickle=False)
         assert density.dtype == np.float32
-        assert_allclose(density, found.density, atol=1e-6)
+        assert_allclose(density, result.density, atol=1e-6)
         assert density.sum() == pytest.approx(record["result"]["count"], abs=2e-3)
         assert float(row["count"]) == record["result"]["count"]
         assert row["input"] == record["input"]
@@ -110,7 +110,7 @@ def test_videos_have_a_density_for_every_frame(weights, tmp_path):
     assert [row["input"] for row in rows] == [f"{clip}#{n:06d}" for n in range(3)]
 
 
-def test_regions_of_interest_are_no_part_of_a_plain_image():
+def test_plain_images_have_no_region_of_interest():
     """The pipeline of TRANCOS loads them for the metric."""
     trancos = Inferencer("hmode_trancos", "none", tiny=True, device="cpu")
     assert isinstance(trancos.one(scene(60, 80)).result, CrowdCount)

@@ -1,4 +1,4 @@
-"""Models that look at several images together: every folder is a group, and each image gets its own result."""
+"""Models that read several images together: every folder is a group, and each image has its own result."""
 
 import json
 
@@ -14,13 +14,13 @@ from visionzoo.errors import DataError
 from visionzoo.zoo import get_model
 
 NAME = "gconet_plus"
-SOFT = "model.head.cem=False"  # maps that are not nearly binary, in which every change shows
+SOFT = "model.head.cem=False"  # maps that are not nearly binary, so that every change is visible
 CHANGED = ["--allow-new", "--cfg-options", SOFT]
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Untrained ones, with maps that the images of a group change."""
+    """Save untrained weights whose maps depend on the other images of the group."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = get_model(NAME, tiny=True, **{"model.head.cem": False})
@@ -36,7 +36,7 @@ def inferencer(weights):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two groups of other sizes, with an image that cannot be read, and one that is empty but for a text."""
+    """Return two groups of different sizes, one with an unreadable image, and a group with only a text file."""
     root = tmp_path / "in"
     for group, count in (("cats", 3), ("deep/dogs", 2), ("empty", 0)):
         (root / group).mkdir(parents=True)
@@ -48,16 +48,16 @@ def folders(tmp_path):
 
 
 def test_a_folder_is_a_group(inferencer, folders):
-    found = list(inferencer(folders, errors="report"))
-    assert [each.source.place.as_posix() for each in found] == [
+    predictions = list(inferencer(folders, errors="report"))
+    assert [each.source.place.as_posix() for each in predictions] == [
         "cats/0.png", "cats/1.png", "cats/2.png", "cats/x.jpg", "deep/dogs/0.png", "deep/dogs/1.png",
     ]  # fmt: skip
-    assert [each.group_size for each in found] == [4] * 4 + [2] * 2
-    assert len({each.group for each in found}) == 2
-    assert isinstance(found[3].error, DataError)
-    for each in found[:3]:
+    assert [each.group_size for each in predictions] == [4] * 4 + [2] * 2
+    assert len({each.group for each in predictions}) == 2
+    assert isinstance(predictions[3].error, DataError)
+    for each in predictions[:3]:
         assert each.result.map.shape == each.size[::-1]
-    assert found[0].record()["group"] == str(folders / "cats")
+    assert predictions[0].record()["group"] == str(folders / "cats")
 
 
 def test_images_of_a_group_change_each_other_and_other_groups_do_not(inferencer, folders):
@@ -71,19 +71,19 @@ def test_images_of_a_group_change_each_other_and_other_groups_do_not(inferencer,
 
 def test_order_of_inputs_is_order_of_results(inferencer, folders):
     mixed = [folders / "cats" / "0.png", folders / "deep" / "dogs" / "0.png", folders / "cats" / "1.png"]
-    found = list(inferencer(mixed))
-    assert [each.source.value for each in found] == mixed
-    assert [each.group_size for each in found] == [2, 1, 2]
+    predictions = list(inferencer(mixed))
+    assert [each.source.value for each in predictions] == mixed
+    assert [each.group_size for each in predictions] == [2, 1, 2]
 
 
 def test_images_in_memory_are_one_group(inferencer):
-    found = list(inferencer([scene(40, 60), scene(61, 45, 1), scene(1, 1, 2)], keep_images=True))
-    assert {each.group for each in found} == {"inputs"}
-    assert [each.result.map.shape for each in found] == [(40, 60), (61, 45), (1, 1)]
-    assert found[1].image.shape == (61, 45, 3)
+    predictions = list(inferencer([scene(40, 60), scene(61, 45, 1), scene(1, 1, 2)], keep_images=True))
+    assert {each.group for each in predictions} == {"inputs"}
+    assert [each.result.map.shape for each in predictions] == [(40, 60), (61, 45), (1, 1)]
+    assert predictions[1].image.shape == (61, 45, 3)
 
 
-def test_a_broken_image_stops_who_asks_for_it(inferencer, folders):
+def test_a_broken_image_raises_when_it_is_read(inferencer, folders):
     with pytest.raises(DataError, match=r"x\.jpg"):
         list(inferencer(folders))
 

@@ -1,4 +1,4 @@
-"""Overlays and detections as plain arrays."""
+"""Overlays, and detections as plain arrays."""
 
 import json
 
@@ -80,8 +80,8 @@ def test_any_size_and_boxes_outside(size):
 
 def test_crowded_labels_do_not_cover_each_other():
     image = np.zeros((300, 400, 3), np.uint8)
-    found = detections([[50, 50, 150, 150]] * 3, (400, 300), labels=[0, 1, 2], names=("one", "two", "three"))
-    drawn = draw_detections(image, found)
+    boxes = detections([[50, 50, 150, 150]] * 3, (400, 300), labels=[0, 1, 2], names=("one", "two", "three"))
+    drawn = draw_detections(image, boxes)
     areas = [(drawn == class_colour(label)).all(axis=2).sum() for label in range(3)]
     assert min(areas) > 150
 
@@ -90,8 +90,8 @@ def test_small_images_are_enlarged():
     image = scene(60, 80)
     mask = np.zeros((60, 80), bool)
     mask[10:30, 20:50] = True
-    found = detections([[20, 10, 50, 30]], (80, 60), masks=(encode_mask(mask),))
-    drawn = draw_detections(image, found, scale_to_read(image))
+    boxes = detections([[20, 10, 50, 30]], (80, 60), masks=(encode_mask(mask),))
+    drawn = draw_detections(image, boxes, scale_to_read(image))
     assert drawn.shape == (240, 320, 3)
     assert tuple(drawn[80, 80]) == tuple(drawn[119, 150]) == class_colour(0)
     np.testing.assert_array_equal(drawn[200:, :70], image[50:, :].repeat(4, 0).repeat(4, 1)[:, :70])
@@ -139,7 +139,7 @@ def test_lanes_have_the_colour_of_their_place_not_of_their_number():
     assert tuple(both[100, 100]) == class_colour(0)
 
 
-def test_scores_stand_at_the_lower_ends():
+def test_scores_are_drawn_at_the_lower_ends():
     image = np.full((400, 500, 3), 128, np.uint8)
     with_label, other = (draw_lanes(image, upright(250.0, 1, 390, 20, score)) for score in (0.9, 0.1))
     changed = np.argwhere((with_label != other).any(axis=2))
@@ -191,7 +191,7 @@ def test_the_count_is_written():
     assert (one[:8, :8] == 255).all(axis=2).any()
 
 
-def test_no_people_are_no_heat_and_noise_stays_dark():
+def test_without_people_there_is_no_heat_and_noise_stays_dark():
     image = np.full((200, 240, 3), 60, np.uint8)
     nobody = draw_count(image, crowd(np.zeros((25, 30)), (240, 200)))
     assert (nobody[60:] == 60).all()
@@ -212,11 +212,11 @@ def test_heat_of_any_size(size):
 
 
 def test_json_is_plain():
-    found = detections([[1, 2, 3.5, 9]], (20, 10), labels=[1], masks=(encode_mask(np.ones((10, 20), bool)),))
-    text = json.dumps(found.to_json(), allow_nan=False)
+    plain = detections([[1, 2, 3.5, 9]], (20, 10), labels=[1], masks=(encode_mask(np.ones((10, 20), bool)),))
+    text = json.dumps(plain.to_json(), allow_nan=False)
     assert json.loads(text)["boxes"] == [[1.0, 2.0, 3.5, 9.0]]
     assert json.loads(text)["names"] == ["square"]
-    (result,) = found.to_coco(7)
+    (result,) = plain.to_coco(7)
     assert result["bbox"] == [1.0, 2.0, 2.5, 7.0]
     assert (result["image_id"], result["category_id"]) == (7, 2)
     assert detections([], (20, 10)).to_json() == {"boxes": [], "scores": [], "labels": [], "names": []}

@@ -1,4 +1,4 @@
-"""What may be given to inference, and what is said when it leads nowhere."""
+"""Accepted inputs of inference, and the errors for all others."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Lanes on roads of every kind: files of both benchmarks that their own readers and metrics take, and curves."""
+"""Lanes on roads of every kind: files that the readers and metrics of both benchmarks accept, and curves."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ TUSIMPLE_ROWS = ["model.head.exist_threshold=0.0", "model.head.rows.threshold=0.
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Untrained ones; with the options above lanes have points on nearly all rows."""
+    """Save untrained weights; with the options above, lanes have points on nearly all rows."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "lanes.pth"
@@ -53,7 +53,7 @@ def same(one, other):
     assert_allclose(one.scores, other.scores, atol=1e-5)
     for first, second in zip(one.points, other.points, strict=True):
         assert np.array_equal(first[:, 1], second[:, 1])
-        assert (np.abs(first[:, 0] - second[:, 0]) < 1e-6).mean() > 0.9  # where two columns are equal, either is found
+        assert (np.abs(first[:, 0] - second[:, 0]) < 1e-6).mean() > 0.9  # where two columns are equal, either may win
 
 
 # --- results ---
@@ -61,17 +61,17 @@ def same(one, other):
 
 @pytest.mark.parametrize("size", [(118, 328), (96, 161), (61, 45), (2, 3), (1, 1)])
 def test_lanes_are_in_pixels_of_any_image(inferencer, size):
-    found = inferencer.one(scene(*size)).result
-    assert len(found) >= 1
-    assert sorted(set(found.slots)) == list(found.slots)
-    assert set(found.slots) <= set(range(4))
-    for lane in found.points:
+    result = inferencer.one(scene(*size)).result
+    assert len(result) >= 1
+    assert sorted(set(result.slots)) == list(result.slots)
+    assert set(result.slots) <= set(range(4))
+    for lane in result.points:
         assert lane.shape[1] == 2
         assert lane.dtype == np.float64
-        assert (np.diff(lane[:, 1]) < 0).all()  # from the bottom up
+        assert (np.diff(lane[:, 1]) < 0).all()  # from bottom to top
         assert lane.min() >= 0
         assert (lane <= size[::-1]).all()
-    assert all(0 <= score <= 1 for score in found.scores)
+    assert all(0 <= score <= 1 for score in result.scores)
 
 
 def test_batches_change_nothing(inferencer):
@@ -92,8 +92,8 @@ def test_a_threshold_leaves_lanes_out(inferencer):
 
 def test_untrained_models_may_find_nothing(weights):
     strict = ["model.head.exist_threshold=1.0"]
-    found = Inferencer("scnn_culane", weights, tiny=True, device="cpu", options=strict).one(scene(50, 70))
-    assert found.result.to_json() == {"lanes": [], "scores": [], "slots": []}
+    prediction = Inferencer("scnn_culane", weights, tiny=True, device="cpu", options=strict).one(scene(50, 70))
+    assert prediction.result.to_json() == {"lanes": [], "scores": [], "slots": []}
 
 
 # --- files ---
@@ -111,12 +111,12 @@ def test_the_command_writes_both_formats_a_table_and_curves(weights, inferencer,
     paths = [record["result"].pop("lines") for record in records]
     assert paths == ["lines/a.lines.txt", "lines/a-2.lines.txt", "lines/deep/b.lines.txt"]
     for record, path in zip(records, paths, strict=True):
-        found = inferencer.one(record["input"]).result
+        result = inferencer.one(record["input"]).result
         assert record["task"] == "lanes"
-        assert record["result"] == found.to_json()
+        assert record["result"] == result.to_json()
         written = read_lines(out / path)
-        assert [len(lane) for lane in written] == [len(lane) for lane in found.points]
-        for one, other in zip(written, found.points, strict=True):
+        assert [len(lane) for lane in written] == [len(lane) for lane in result.points]
+        for one, other in zip(written, result.points, strict=True):
             assert_allclose(one, other, atol=1e-3)
     table = list(csv.DictReader((out / "predictions.csv").open()))
     assert [row["input"].rpartition("/")[2] for row in table] == ["a.jpg", "a.png", "b.png"]
@@ -147,7 +147,7 @@ def test_images_of_720_rows_have_tusimples_rows(tmp_path):
 
 
 def test_the_folder_of_lines_is_one_that_culanes_evaluation_reads(weights, tmp_path):
-    """Folders and names are the data set's own when its root is given."""
+    """Folders and names are those of the data set when its root is given."""
     root = resolve_data_root("tiny://culane?train=4&val=2&test=9&seed=0")
     assert infer(weights, tmp_path / "out", root, "-r", "--vis", "none") == 0
     listed = root / "list" / "test_split"
@@ -201,7 +201,7 @@ def test_whole_rows_are_whole_numbers():
     assert line["lanes"] == [[13.0, 12.0, 10.0]]
 
 
-def test_old_results_are_taken_away_and_nothing_else(weights, tmp_path):
+def test_only_old_results_are_removed(weights, tmp_path):
     Image.fromarray(scene(59, 164)).save(tmp_path / "a.jpg")
     out = tmp_path / "out"
     infer(weights, out, tmp_path / "a.jpg")

@@ -1,4 +1,4 @@
-"""Inferencer in Python: any image in, the same results whatever the batch, in order, within bounded memory."""
+"""Inferencer in Python: any image as input, the same results in any batch, in order, within bounded memory."""
 
 import weakref
 
@@ -94,20 +94,20 @@ def test_images_are_let_go(detector):
         assert prediction.image is not None
         most = max(most, sum(ref() is not None for ref in alive))
     assert len(alive) == 60
-    assert most <= 18  # the window of four batches, one read ahead and the one in hand
+    assert most <= 18  # the window of four batches, one image read ahead and the one being processed
 
 
 def test_boxes_are_in_original_pixels(detector):
     result = detector.one(scene(120, 300)).result
     assert result.size == (300, 120)
-    assert result.boxes[:, [0, 2]].max() > 160  # wider than what the network saw
+    assert result.boxes[:, [0, 2]].max() > 160  # beyond the width of the network's input
     assert result.boxes.min() >= 0
     assert (result.boxes[:, [0, 2]].max(), result.boxes[:, [1, 3]].max()) <= (300.01, 120.01)
     written = result.to_json()["scores"]
     assert written == sorted(written, reverse=True)
 
 
-def test_every_wrapping_of_one_image_gives_one_result(detector):
+def test_every_form_of_one_image_has_one_result(detector):
     image = scene(60, 90)
     forms = [
         image,
@@ -170,7 +170,7 @@ def test_broken_images_are_raised_or_reported(detector, images):
         list(detector([{}]))
 
 
-def test_weights_that_give_nan_are_reported(detector, monkeypatch):
+def test_weights_with_nan_outputs_are_reported(detector, monkeypatch):
     def nan(data):
         samples = type(detector.model).test_step(detector.model, data)
         for sample in samples:
@@ -198,7 +198,7 @@ def test_images_are_kept_only_on_request(detector):
     assert (detector.draw(prediction.image, prediction.result) != prediction.image).any()
 
 
-def test_the_callers_image_stays_as_it_is_and_files_are_not_copied(tmp_path):
+def test_the_callers_image_is_unchanged_and_files_are_not_copied(tmp_path):
     prepare = Preparation([dict(type="LoadImage"), dict(type="PackTaskInputs")])
     image = scene(60, 90)
     tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)
@@ -242,7 +242,7 @@ def test_wrong_use():
 
 @TRANSFORMS.register_module()
 class LoadImageOfMine(BaseTransform):
-    """A loader whose RGB image must stay RGB."""
+    """A loader of RGB images, which must stay RGB."""
 
     PROVIDES = ("img",)
     CHANNEL_ORDER = "rgb"
@@ -253,7 +253,7 @@ class LoadImageOfMine(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadingBar(BaseTransform):
-    """A transform whose name begins with Load and that loads nothing."""
+    """A transform that loads nothing, although its name begins with Load."""
 
     def transform(self, results):
         return {**results, "level": 7}

@@ -1,4 +1,4 @@
-"""Saliency on images of every kind: maps as files, areas and scores, thresholds, overlays."""
+"""Saliency on every kind of image: maps as files, areas and scores, thresholds, overlays."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ NAME = "connnet_r50"
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Untrained ones whose maps vary between 0 and 1."""
+    """Save untrained weights whose maps vary between 0 and 1."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = get_model(NAME, tiny=True)
@@ -42,22 +42,22 @@ def inferencer(weights):
 
 @pytest.mark.parametrize("image", [scene(50, 71), scene(64, 64)[..., 0], np.dstack([scene(33, 90)] * 2)[..., :4]])
 def test_maps_have_the_images_size(inferencer, image):
-    found = inferencer.one(image).result
-    assert found.map.shape == found.mask.shape == image.shape[:2]
-    assert found.map.dtype == np.float32
-    assert 0 <= found.map.min() < found.map.max() <= 1
-    assert found.to_json() == {"area": round(found.area, 6), "score": round(found.score, 6)}
+    result = inferencer.one(image).result
+    assert result.map.shape == result.mask.shape == image.shape[:2]
+    assert result.map.dtype == np.float32
+    assert 0 <= result.map.min() < result.map.max() <= 1
+    assert result.to_json() == {"area": round(result.area, 6), "score": round(result.score, 6)}
 
 
 def test_batches_change_nothing(inferencer):
     images = [scene(40 + 7 * i, 90 - 5 * i, i) for i in range(6)]
-    single = [found.result for found in inferencer(images)]
-    batched = [found.result for found in inferencer(images, batch_size=4)]
+    single = [prediction.result for prediction in inferencer(images)]
+    batched = [prediction.result for prediction in inferencer(images, batch_size=4)]
     for one, other in zip(single, batched):
         np.testing.assert_allclose(one.map, other.map, atol=2e-5)
 
 
-def test_a_threshold_takes_the_place_of_the_models_decision(inferencer):
+def test_a_threshold_replaces_the_models_decision(inferencer):
     image = scene(60, 80)
     own, strict = inferencer.one(image).result, inferencer.one(image, score_threshold=0.3).result
     assert np.array_equal(own.map, strict.map)
@@ -66,7 +66,7 @@ def test_a_threshold_takes_the_place_of_the_models_decision(inferencer):
 
 
 def test_the_command_writes_maps_and_overlays(weights, tmp_path, capsys):
-    """Two inputs of one stem keep their own maps, whose path is in their line."""
+    """Two inputs with one stem have separate maps; the path of each is in its line."""
     images = tmp_path / "in"
     (images / "deep").mkdir(parents=True)
     for name in ("a.jpg", "a.png", "deep/b.png"):
@@ -95,29 +95,29 @@ def test_the_command_writes_maps_and_overlays(weights, tmp_path, capsys):
         grey = np.array(Image.open(out / path))
         assert grey.dtype == np.uint8
         assert grey.shape == (40, 60)
-        found = inferencer.one(row["input"]).result
-        assert np.array_equal(grey, found.to_grey())
-        assert row["result"]["area"] == pytest.approx(found.area, abs=1e-6)
+        result = inferencer.one(row["input"]).result
+        assert np.array_equal(grey, result.to_grey())
+        assert row["result"]["area"] == pytest.approx(result.area, abs=1e-6)
         assert row["task"] == "saliency"
-    assert len(list((out / "vis").rglob("*"))) == 7  # two for each, and a folder
+    assert len(list((out / "vis").rglob("*"))) == 7  # two for each image, and a folder
     table = list(csv.DictReader((out / "predictions.csv").open()))
     assert list(table[0]) == ["input", "area", "score"]
     assert main([*line, "--overwrite", "--max-samples", "1"]) == 0
     assert len(list((out / "raw").rglob("*.png"))) == 1
 
 
-# --- the result alone ---
+# --- result in Python --- ---
 
 
 def test_numbers_of_a_map():
     values = torch.tensor([[0.1, 0.6, 0.8], [0.0, 0.2, 1.0]])
-    found = saliency_map_of(values[None], values[None] > 0.7)
-    assert found.area == pytest.approx(2 / 6)
-    assert found.score == pytest.approx(0.9)
-    assert found.to_grey().tolist() == [[25, 153, 204], [0, 51, 255]]
+    result = saliency_map_of(values[None], values[None] > 0.7)
+    assert result.area == pytest.approx(2 / 6)
+    assert result.score == pytest.approx(0.9)
+    assert result.to_grey().tolist() == [[25, 153, 204], [0, 51, 255]]
     assert saliency_map_of(values).area == pytest.approx(3 / 6)
-    assert found.above(0) is found
-    assert found.above(0.15).area == pytest.approx(4 / 6)
+    assert result.above(0) is result
+    assert result.above(0.15).area == pytest.approx(4 / 6)
     nothing = SaliencyMap(values.numpy(), np.zeros((2, 3), bool))
     assert (nothing.area, nothing.score) == (0, 0)
 

@@ -1,4 +1,4 @@
-"""Videos and numbered images: a stream of frames, results as they come, drawn videos, and files that are broken."""
+"""Videos and numbered images: a stream of frames, immediate results, drawn videos, and broken files."""
 
 import json
 import weakref
@@ -60,13 +60,13 @@ def greys(path):
 def test_frames_come_in_order_with_their_times(tmp_path, suffix):
     path = save_video(tmp_path / f"clip{suffix.lower()}")
     path = path.rename(path.with_suffix(suffix))
-    found = list(read_frames(path, "clip", path))
-    assert [frame.number for frame, _ in found] == list(range(12))
-    np.testing.assert_allclose([frame.seconds for frame, _ in found], np.arange(12) / 12.5, atol=2e-3)
-    lightness = [image[:20].mean() for _, image in found]
+    frames = list(read_frames(path, "clip", path))
+    assert [frame.number for frame, _ in frames] == list(range(12))
+    np.testing.assert_allclose([frame.seconds for frame, _ in frames], np.arange(12) / 12.5, atol=2e-3)
+    lightness = [image[:20].mean() for _, image in frames]
     np.testing.assert_allclose(lightness, 10 + 15 * np.arange(12), atol=7)  # less than half a step to the next frame
-    assert {frame.video.fps for frame, _ in found} == {12.5}
-    assert {(image.shape, image.dtype) for _, image in found} == {((48, 64, 3), np.dtype(np.uint8))}
+    assert {frame.video.fps for frame, _ in frames} == {12.5}
+    assert {(image.shape, image.dtype) for _, image in frames} == {((48, 64, 3), np.dtype(np.uint8))}
 
 
 def test_frames_are_rgb(tmp_path):
@@ -102,7 +102,7 @@ def test_a_folder_whose_name_ends_like_a_video_is_a_folder(tmp_path):
     assert source.place.as_posix() == "drive.MP4/00000.jpg"
 
 
-def test_frames_are_decoded_as_they_are_needed_and_let_go(inferencer, tmp_path):
+def test_frames_are_decoded_on_demand_and_released(inferencer, tmp_path):
     alive, most = [], 0
     sources = expand_inputs([save_video(tmp_path / "long.mp4", 60)])
 
@@ -117,7 +117,7 @@ def test_frames_are_decoded_as_they_are_needed_and_let_go(inferencer, tmp_path):
         most = max(most, sum(ref() is not None for ref in alive))
         assert len(alive) <= len(kept) + 8
     assert len(kept) == 60
-    assert most <= 10  # those in the window, one in hand and one read ahead
+    assert most <= 10  # those in the window, the one being processed and one read ahead
     assert kept[7].source.value is None
     assert kept[7].record()["frame"] == 7
 
@@ -141,8 +141,8 @@ def test_a_frame_is_predicted_as_a_image_is(inferencer, clip):
 def test_a_pattern_takes_images_in_the_order_of_their_numbers(tmp_path):
     for name in ("f2.jpg", "f10.jpg", "f9.jpg", "f009.jpg", "f.jpg", "g1.jpg", "f3.png", "f1x.jpg"):
         Image.fromarray(scene(20, 30)).save(tmp_path / name)
-    found = list(expand_inputs([tmp_path / "f%d.jpg"]))
-    assert [source.place.as_posix() for source in found] == ["f2.jpg", "f009.jpg", "f9.jpg", "f10.jpg"]
+    sources = list(expand_inputs([tmp_path / "f%d.jpg"]))
+    assert [source.place.as_posix() for source in sources] == ["f2.jpg", "f009.jpg", "f9.jpg", "f10.jpg"]
     assert [source.place.as_posix() for source in expand_inputs([tmp_path / "f%03d.jpg"])] == ["f009.jpg"]
     assert count_inputs([tmp_path / "f%d.jpg"]) == 4
 
@@ -158,7 +158,7 @@ def test_a_file_named_like_a_pattern_is_that_file(tmp_path):
     assert [source.place.name for source in expand_inputs([tmp_path / "100%d.jpg"])] == ["100%d.jpg"]
 
 
-# --- what the command writes ---
+# --- output of the command --- ---
 
 
 def test_the_command_writes_a_line_for_every_frame_and_a_video(weights, clip, tmp_path, capsys):
@@ -176,7 +176,7 @@ def test_the_command_writes_a_line_for_every_frame_and_a_video(weights, clip, tm
     assert len(list((out / "raw" / "clip").iterdir())) == 12
     drawn = list(read_frames(out / "vis" / "clip.mp4", "clip", clip))
     assert len(drawn) == 12
-    assert drawn[0][1].shape == (48 * 4, 64 * 4, 3)  # enlarged, as images are
+    assert drawn[0][1].shape == (48 * 4, 64 * 4, 3)  # enlarged like images
     assert drawn[0][0].video.fps == 12.5
 
 
@@ -185,7 +185,7 @@ def test_drawn_frames_show_their_results(weights, inferencer, clip, tmp_path):
     drawn = [image for _, image in read_frames(tmp_path / "out" / "vis" / "clip.mp4", "clip", clip)]
     for prediction, frame in zip(inferencer(clip, keep_images=True), drawn, strict=True):
         want = inferencer.draw(prediction.image, prediction.result).repeat(4, 0).repeat(4, 1)
-        assert np.abs(frame.astype(int) - want).mean() < 6  # the codec loses some
+        assert np.abs(frame.astype(int) - want).mean() < 6  # the codec changes some
 
 
 def test_videos_of_one_stem_keep_their_results_apart(weights, clip, tmp_path):
@@ -211,7 +211,7 @@ def test_the_first_frames_make_a_whole_video(weights, clip, tmp_path):
 
 @pytest.fixture
 def broken(tmp_path):
-    """An empty file, one that is no video, one that is cut off in its middle, and one without frames."""
+    """Return an empty file, one that is not a video, one that is truncated in its middle, and one without frames."""
     folder = tmp_path / "broken"
     folder.mkdir()
     whole = save_video(tmp_path / "whole.avi", 40).read_bytes()
@@ -222,7 +222,7 @@ def broken(tmp_path):
     return folder
 
 
-def test_broken_videos_are_reported_and_others_go_on(weights, broken, clip, tmp_path, capsys):
+def test_broken_videos_are_reported_and_others_are_processed(weights, broken, clip, tmp_path, capsys):
     out = tmp_path / "out"
     assert infer(weights, out, broken, clip, "--vis", "overlay") == 1
     said = capsys.readouterr().err
@@ -256,7 +256,7 @@ def test_in_python_a_broken_video_raises_after_its_last_frame(inferencer, broken
     assert len(seen) > 5
 
 
-def test_a_video_in_a_list_that_is_missing_fails_for_itself(weights, clip, tmp_path):
+def test_a_missing_video_of_a_list_fails_separately(weights, clip, tmp_path):
     (tmp_path / "list.txt").write_text(f"gone.mp4\n{clip}\n")
     assert infer(weights, tmp_path / "out", f"@{tmp_path / 'list.txt'}", "--max-samples", "3", "--vis", "none") == 1
     first, *others = lines(tmp_path / "out")
@@ -272,7 +272,7 @@ def test_models_of_groups_take_no_videos(clip):
     assert isinstance(source.value, InputError)
 
 
-# --- drawn videos by themselves ---
+# --- drawn videos --- ---
 
 
 def test_odd_sizes_and_frames_of_other_sizes(tmp_path):
@@ -289,7 +289,7 @@ def test_odd_sizes_and_frames_of_other_sizes(tmp_path):
     assert [path.name for path in video.path.parent.iterdir()] == ["v.mp4"]
 
 
-def test_an_unfinished_video_is_taken_away(tmp_path):
+def test_an_unfinished_video_is_removed(tmp_path):
     video = DrawnVideo(tmp_path / "v.mp4", scene(32, 32), 10)
     video.add(scene(32, 32))
     video.close(complete=False)

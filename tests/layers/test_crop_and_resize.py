@@ -1,4 +1,4 @@
-"""Crops against TensorFlow's definition of crop_and_resize, written out pixel by pixel."""
+"""Crops equal TensorFlow's definition of crop_and_resize, written out pixel by pixel."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from visionzoo.errors import ConfigError
 from visionzoo.layers.crop_and_resize import CropAndResizeExtractor
 
 STRIDE = 16
-HEIGHT, WIDTH = 7, 11  # of the map; the image has 112 x 176 pixels
+HEIGHT, WIDTH = 7, 11  # size of the map; the image has 112 x 176 pixels
 
 
 def crop_and_resize(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
-    """(C, H, W) and y1, x1, y2, x2 as shares of the image to (C, size, size)."""
+    """Crop (C, H, W) at y1, x1, y2, x2 (shares of the image) to (C, size, size)."""
     _, height, width = image.shape
     crop = np.zeros((len(image), size, size))
     for row in range(size):
@@ -73,7 +73,7 @@ def test_boxes_are_enlarged_about_their_middles() -> None:
     torch.testing.assert_close(extractor([feat], small, roi_scale_factor=2.0), extractor([feat], large))
 
 
-def test_no_boxes_give_no_crops_and_gradients_pass() -> None:
+def test_without_boxes_there_are_no_crops_and_gradients_pass() -> None:
     extractor = CropAndResizeExtractor(5, 3, [STRIDE])
     feat = feats().requires_grad_()
     assert extractor([feat], ROIS[:0]).shape == (0, 3, 5, 5)

@@ -1,4 +1,4 @@
-"""Scheduled drop path: nothing at first, the right mean and share later, nothing in evaluation."""
+"""Scheduled drop path: no drops at first, the right mean and share later, no drops in evaluation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_mean_of_many_masks_is_the_input(step: int) -> None:
     keep = 1 - 0.5 * step / 10
     x = torch.randn(3, 2, 4, 5)
     mean = drop(x.repeat(MASKS, 1, 1, 1)).view(MASKS, *x.shape).mean(0)
-    sigma = math.sqrt((1 - keep) / keep / MASKS)  # of a mask's mean
+    sigma = math.sqrt((1 - keep) / keep / MASKS)  # standard deviation of a mask's mean
     assert ((mean - x).abs() <= 3 * sigma * x.abs()).all()
     assert not torch.equal(mean, x)
 
@@ -38,7 +38,7 @@ def test_nothing_is_dropped_at_first_in_evaluation_and_with_probability_one() ->
         assert drop(x) is x
 
 
-def test_images_are_dropped_whole_and_each_call_anew() -> None:
+def test_images_are_dropped_whole_and_each_call_draws_again() -> None:
     torch.manual_seed(0)
     drop, x = layer(0.5, 1.0), torch.ones(200, 3, 4, 5)
     first, second = drop(x), drop(x)

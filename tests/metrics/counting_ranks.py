@@ -1,4 +1,4 @@
-"""The count metric of seven samples, in as many processes as torchrun started; each prints it as JSON.
+"""Print the count metric of seven samples as JSON, in as many processes as torchrun started.
 
 torchrun --standalone --nproc-per-node=2 counting_ranks.py
 """
@@ -18,7 +18,7 @@ COUNT = 7
 
 
 def sample(index: int) -> dict[str, Any]:
-    """One sample as a head leaves it: its own size, a density of a quarter of it, the fourth without people."""
+    """Return a sample as a head outputs it: random size, a density of a quarter of it; the fourth without people."""
     rng = np.random.default_rng(index)
     height, width = (int(side) for side in rng.integers(20, 40, 2))
     density = rng.random((height // 4, width // 4)).astype(np.float32) / 4
@@ -37,7 +37,7 @@ def sample(index: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Share out as mmengine's sampler does: in turns, and the first again so that all have as many."""
+    """Share samples like mmengine's sampler: in turns, repeating the first so that all processes have equally many."""
     distributed.start(distributed.find_launcher(), torch.device("cpu"), timeout=120)
     world, rank = distributed.world_size(), distributed.rank()
     share = [sample(index % COUNT) for index in range(rank, -(-COUNT // world) * world, world)]

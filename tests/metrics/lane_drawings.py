@@ -1,4 +1,4 @@
-"""CULane's similarity the long way: both lanes of a pair on images of full size, a line for every step."""
+"""CULane's similarity without shortcuts: both lanes of a pair on full-size images, a line for every step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from visionzoo.metrics.lanes import spline_points
 
 
 def image_of(lane: np.ndarray, size: tuple[int, int], width: int) -> np.ndarray:
-    """(H, W) uint8."""
+    """Draw a lane: (H, W) uint8."""
     canvas = np.zeros(size[::-1], np.uint8)
     for start, end in pairwise(np.rint(spline_points(lane)).astype(np.int64).tolist()):
         cv2.line(canvas, start, end, 1, width)
@@ -19,7 +19,7 @@ def image_of(lane: np.ndarray, size: tuple[int, int], width: int) -> np.ndarray:
 
 
 def iou_of(one: np.ndarray, other: np.ndarray, size: tuple[int, int], width: int) -> float:
-    """NaN where both are empty."""
+    """Compute the IoU; NaN if both lanes are empty."""
     if len(one) < 2 or len(other) < 2:
         return 0.0
     left, right = image_of(one, size, width), image_of(other, size, width)
@@ -28,7 +28,7 @@ def iou_of(one: np.ndarray, other: np.ndarray, size: tuple[int, int], width: int
 
 
 def random_lanes(rng: np.random.Generator, count: int, size: tuple[int, int]) -> list[np.ndarray]:
-    """Straight and wild ones, within the image, cut by its border or outside, of 2 to 24 points."""
+    """Return straight and irregular lanes of 2 to 24 points, inside the image, crossing its border, or outside."""
     lanes = []
     for _ in range(count):
         points = int(rng.integers(2, 25))

@@ -1,4 +1,4 @@
-"""Saliency measures as their definitions read: whole maps, one pass for each threshold. Slow, and easy to check.
+"""Saliency measures as in their definitions: whole maps, one pass per threshold. Slow, and easy to check.
 
 Predictions and masks are (H, W) uint8 of equal size. Only comparisons with thresholds use the tools' float32.
 """
@@ -15,7 +15,7 @@ GUARDS = {"pysod": float(np.spacing(1)), "gconet": 1e-20}
 
 
 def prepared(prediction: np.ndarray, mask: np.ndarray, protocol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Stretched prediction, mask as E, F, precision and recall take it, mask as S takes it; float64."""
+    """Return the stretched prediction, the mask of E, F, precision and recall, and the mask of S, in float64."""
     if protocol == "gconet":
         grey = prediction.astype(np.float32) / np.float32(255)
         grey = (grey - grey.min()) / (grey.max() - grey.min() + np.float32(1e-20))
@@ -27,7 +27,7 @@ def prepared(prediction: np.ndarray, mask: np.ndarray, protocol: str) -> tuple[n
 
 
 def thresholded(grey: np.ndarray, protocol: str) -> Iterator[np.ndarray]:
-    """The binary maps of the curves, in the protocol's order; float64."""
+    """Return the binary maps of the curves, in the protocol's order; float64."""
     if protocol == "gconet":
         for threshold in torch.linspace(0, 1 - 1e-10, 255).numpy():
             yield (grey >= threshold) * 1.0
@@ -54,7 +54,7 @@ def e_of(binary: np.ndarray, truth: np.ndarray, protocol: str) -> float:
 
 
 def f_of(binary: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
-    """Precision, recall and F."""
+    """Compute precision, recall and F."""
     hits = (binary * truth).sum()
     if not hits:
         return 0.0, 0.0, 0.0
@@ -68,7 +68,7 @@ def e_curve(prediction: np.ndarray, mask: np.ndarray, protocol: str) -> np.ndarr
 
 
 def f_curves(prediction: np.ndarray, mask: np.ndarray, protocol: str) -> np.ndarray:
-    """(3, T): precision, recall and F."""
+    """Compute precision, recall and F: (3, T)."""
     grey, truth, _ = prepared(prediction, mask, protocol)
     return np.array([f_of(binary, truth) for binary in thresholded(grey, protocol)]).T
 
@@ -80,14 +80,14 @@ def false_positive_rates(prediction: np.ndarray, mask: np.ndarray, protocol: str
 
 
 def adaptive(prediction: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
-    """E and F at twice the mean, of ``pysod``."""
+    """Compute E and F at twice the mean, of ``pysod``."""
     grey, truth, _ = prepared(prediction, mask, "pysod")
     binary = (grey >= min(2 * grey.mean(), 1)) * 1.0
     return e_of(binary, truth, "pysod"), f_of(binary, truth)[2]
 
 
 def s_measure(prediction: np.ndarray, mask: np.ndarray, protocol: str) -> float:
-    """Empty parts have no weight, and one pixel no deviation."""
+    """Compute S. Empty blocks have no weight, and one pixel has no deviation."""
     grey, raw, truth = prepared(prediction, mask, protocol)
     grey, guard = grey.astype(np.float64), GUARDS[protocol]
     if not raw.any():
@@ -131,7 +131,7 @@ def _ssim(grey: np.ndarray, truth: np.ndarray, guard: float) -> float:
 
 
 def weighted_f(prediction: np.ndarray, mask: np.ndarray) -> float:
-    """Of ``pysod``, with the Gaussian as one kernel of two dimensions."""
+    """Compute the weighted F of ``pysod``, with the Gaussian as one two-dimensional kernel."""
     grey, truth, _ = prepared(prediction, mask, "pysod")
     front = truth == 1
     if not front.any():

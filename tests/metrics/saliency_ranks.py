@@ -1,4 +1,4 @@
-"""The saliency metric of seven drawn samples, in as many processes as torchrun started; each prints it as JSON.
+"""Print the saliency metric of seven drawn samples as JSON, in as many processes as torchrun started.
 
 torchrun --standalone --nproc-per-node=2 saliency_ranks.py
 """
@@ -18,7 +18,7 @@ COUNT = 7
 
 
 def sample(index: int) -> dict[str, Any]:
-    """One sample as a head leaves it, of its own size."""
+    """Return a sample of random size as a head outputs it."""
     rng = np.random.default_rng(index)
     height, width = (int(size) for size in rng.integers(9, 20, 2))
     mask = np.zeros((height, width), np.uint8)
@@ -33,7 +33,7 @@ def sample(index: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Share out as mmengine's sampler does: in turns, and the first again so that all have as many."""
+    """Share samples like mmengine's sampler: in turns, repeating the first so that all processes have equally many."""
     distributed.start(distributed.find_launcher(), torch.device("cpu"), timeout=120)
     world, rank = distributed.world_size(), distributed.rank()
     share = [sample(index % COUNT) for index in range(rank, -(-COUNT // world) * world, world)]

@@ -1,4 +1,4 @@
-"""Accuracy against scikit-learn's definition by hand, ties, and what several processes bring together."""
+"""Accuracy against its definition by hand, ties, and results of several processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from visionzoo.metrics.classification import ClassificationMetric, top_k_accurac
 
 
 def by_sorting(scores, labels, k):
-    """The definition, one image at a time; a stable sort gives ties to the lower index."""
+    """Compute the definition, one image at a time; a stable sort resolves ties to the lower index."""
     hits = [label in np.argsort(-row, kind="stable")[:k] for row, label in zip(scores, labels)]
     return float(np.mean(hits))
 
@@ -50,12 +50,12 @@ def test_metric_reports_all_and_by_class():
     metric.dataset_meta = {"classes": [f"class {i}" for i in range(12)]}
     for start in range(0, 200, 32):
         metric.process({}, samples_of(scores[start : start + 32], labels[start : start + 32]))
-    found = metric.evaluate(200)
-    assert found["cls/top1"] == by_sorting(scores, labels, 1)
-    assert found["cls/top5"] == by_sorting(scores, labels, 5)
+    numbers = metric.evaluate(200)
+    assert numbers["cls/top1"] == by_sorting(scores, labels, 1)
+    assert numbers["cls/top5"] == by_sorting(scores, labels, 5)
     by_class = [float((scores[labels == c].argmax(1) == c).mean()) for c in range(12)]
-    assert found["cls/mean_class"] == pytest.approx(np.mean(by_class))
-    assert found["cls/top1/class 7"] == pytest.approx(by_class[7])
+    assert numbers["cls/mean_class"] == pytest.approx(np.mean(by_class))
+    assert numbers["cls/top1/class 7"] == pytest.approx(by_class[7])
     row = metric.per_class["cls"][7]
     wrong = scores[labels == 7].argmax(1)
     wrong = wrong[wrong != 7]
@@ -66,14 +66,14 @@ def test_metric_reports_all_and_by_class():
 def test_top_k_that_is_always_1_is_left_out():
     metric = ClassificationMetric()
     metric.process({}, samples_of(np.eye(3)[[0, 1, 1]], [0, 1, 2]))
-    found = metric.evaluate(3)
-    assert set(found) == {"cls/top1", "cls/mean_class"}
-    assert found["cls/top1"] == pytest.approx(2 / 3)
+    numbers = metric.evaluate(3)
+    assert set(numbers) == {"cls/top1", "cls/mean_class"}
+    assert numbers["cls/top1"] == pytest.approx(2 / 3)
     assert metric.per_class["cls"][0]["mistaken_for"] == "-"
 
 
 def test_wrong_k_is_refused():
-    with pytest.raises(ConfigError, match="topk from 1 on"):
+    with pytest.raises(ConfigError, match="topk >= 1"):
         ClassificationMetric(topk=(0,))
 
 

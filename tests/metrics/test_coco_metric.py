@@ -1,4 +1,4 @@
-"""COCO AP: equal to pycocotools in all twelve numbers, with every edge a real evaluation has."""
+"""COCO AP equals pycocotools in all twelve numbers, with every edge case of a real evaluation."""
 
 import contextlib
 import copy
@@ -49,12 +49,12 @@ def annotation(number, image_id, category_id, box, mask, crowd):
 
 @pytest.fixture(scope="module")
 def scene():
-    """Truth with crowds, an empty image and all sizes; detections near it, far from it, twice, and tied in score."""
+    """Return truth with crowds, an empty image and all sizes; detections are near, far, duplicated, or of one score."""
     rng = np.random.default_rng(0)
     images = [
         {"id": i, "height": int(rng.integers(120, 200)), "width": int(rng.integers(200, 320))} for i in range(11, 31)
     ]
-    truth, found = [], []
+    truth, detections = [], []
     for image in images[1:]:
         for _ in range(int(rng.integers(1, 8))):
             box = random_box(rng, image["height"], image["width"])
@@ -63,12 +63,12 @@ def scene():
             truth.append(annotation(len(truth) + 1, image["id"], category, box, mask, rng.random() < 0.1))
             for _ in range(int(rng.integers(0, 3))):
                 near = (np.array(box) + rng.normal(0, 0.08, 4) * np.array(box)[[2, 3, 2, 3]]).clip(1).tolist()
-                found.append(detection(rng, image, category, near))
+                detections.append(detection(rng, image, category, near))
         for _ in range(3):
-            found.append(
+            detections.append(
                 detection(rng, image, int(rng.choice([3, 7, 90])), random_box(rng, image["height"], image["width"]))
             )
-    return {"images": images, "annotations": truth, "categories": CATEGORIES}, found
+    return {"images": images, "annotations": truth, "categories": CATEGORIES}, detections
 
 
 def detection(rng, image, category, box):
@@ -81,10 +81,10 @@ def detection(rng, image, category, box):
     }
 
 
-def by_pycocotools(truth, found, iou_type, image_ids=None, iou_thrs=None):
-    """The official calls, as its demo notebook has them."""
+def by_pycocotools(truth, detections, iou_type, image_ids=None, iou_thrs=None):
+    """Make the official calls, as in the demo notebook."""
     region = "bbox" if iou_type == "bbox" else "segmentation"
-    results = [{key: d[key] for key in ("image_id", "category_id", "score", region)} for d in copy.deepcopy(found)]
+    results = [{key: d[key] for key in ("image_id", "category_id", "score", region)} for d in copy.deepcopy(detections)]
     with contextlib.redirect_stdout(io.StringIO()):
         index = COCO()
         index.dataset = copy.deepcopy(truth)
@@ -108,12 +108,12 @@ def test_all_twelve_numbers_equal_pycocotools(scene, iou_type, backend):
     want = by_pycocotools(*scene, iou_type)
     np.testing.assert_allclose(list(numbers.values()), want, rtol=0, atol=1e-12)
     assert 0.1 < numbers["mAP"] < 0.9
-    assert min(numbers.values()) > 0  # every number says something here
+    assert min(numbers.values()) > 0  # every number is informative here
 
 
 @pytest.mark.parametrize("backend", ["faster", "pycocotools"])
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
-def test_further_ious_equal_pycocotools_with_each_alone(scene, iou_type, backend):
+def test_further_ious_equal_pycocotools_one_at_a_time(scene, iou_type, backend):
     further = {"mAP_50": 0.5, "mAP_70": 0.7, "mAP_62.5": 0.625, "mAP_98": 0.98, "mAP_30": 0.3}
     scores = score_detections(*scene, iou_type, backend=backend, iou_thrs=list(further.values()))
     for name, iou in further.items():
@@ -132,7 +132,7 @@ def test_a_part_of_the_images(scene, backend):
     np.testing.assert_allclose(list(numbers.values()), by_pycocotools(*scene, "bbox", image_ids), rtol=0, atol=1e-12)
 
 
-def test_inputs_are_left_as_they_were(scene):
+def test_inputs_are_unchanged(scene):
     before = json.dumps(scene)
     for iou_type in ("bbox", "segm"):
         for backend in ("faster", "pycocotools"):
@@ -157,17 +157,19 @@ def test_no_object_at_all_is_minus_one(scene, backend):
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 def test_the_truth_as_detections_is_perfect(scene, iou_type, backend):
     truth = scene[0]
-    found = [{**a, "score": 1.0} for a in truth["annotations"] if not a["iscrowd"]]
-    numbers = coco_ap(truth, found, iou_type, backend=backend)
+    detections = [{**a, "score": 1.0} for a in truth["annotations"] if not a["iscrowd"]]
+    numbers = coco_ap(truth, detections, iou_type, backend=backend)
     assert numbers["mAP"] == pytest.approx(1.0)
     assert numbers["AR_100"] == pytest.approx(1.0)
 
 
 def test_more_than_255_masks(scene):
-    truth, found = scene
-    assert len(found * 3) > 255
-    numbers = coco_ap(truth, found * 3, "segm")
-    np.testing.assert_allclose(list(numbers.values()), by_pycocotools(truth, found * 3, "segm"), rtol=0, atol=1e-12)
+    truth, detections = scene
+    assert len(detections * 3) > 255
+    numbers = coco_ap(truth, detections * 3, "segm")
+    np.testing.assert_allclose(
+        list(numbers.values()), by_pycocotools(truth, detections * 3, "segm"), rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("backend", ["faster", "pycocotools"])
@@ -189,16 +191,16 @@ def test_per_class_rows(scene, backend):
 
 
 def test_wrong_use(scene):
-    truth, found = scene
+    truth, detections = scene
     with pytest.raises(UnknownName, match="'box'"):
-        coco_ap(truth, found, "box")
+        coco_ap(truth, detections, "box")
     with pytest.raises(UnknownName, match="did you mean 'faster'"):
-        coco_ap(truth, found, backend="fastest")
+        coco_ap(truth, detections, backend="fastest")
     for wrong in (0.7, (0.5, 70), (0.0,), ("0.7",)):
         with pytest.raises(ConfigError, match="expected iou_thrs, a list of numbers in"):
-            coco_ap(truth, found, iou_thrs=wrong)
+            coco_ap(truth, detections, iou_thrs=wrong)
     with pytest.raises(DataError, match="found image 999"):
-        coco_ap(truth, [{**found[0], "image_id": 999}])
+        coco_ap(truth, [{**detections[0], "image_id": 999}])
     with pytest.raises(DataError, match="expected segmentation in each"):
         coco_ap(truth, [{"image_id": 12, "category_id": 3, "score": 1.0, "bbox": [1, 1, 2, 2]}], "segm")
 
@@ -210,7 +212,7 @@ def test_faster_is_named_when_it_is_not_installed(scene, monkeypatch):
     assert coco_ap(*scene) == coco_ap(*scene, backend="pycocotools")
 
 
-# --- the adapter ---
+# --- adapter --- ---
 
 
 @pytest.fixture
@@ -221,22 +223,22 @@ def ann_file(scene, tmp_path):
 
 
 def samples(scene, classes, *, as_tensor_masks=False):
-    """Data samples as a detector leaves them: one per image, boxes xyxy."""
+    """Return data samples as a detector outputs them: one per image, boxes xyxy."""
     ids = {category["name"]: category["id"] for category in CATEGORIES}
     labels = {ids[name]: label for label, name in enumerate(classes)}
     for image in scene[0]["images"]:
-        found = [d for d in scene[1] if d["image_id"] == image["id"] and d["category_id"] in labels]
-        boxes = torch.tensor([d["bbox"] for d in found], dtype=torch.float64).reshape(-1, 4)
+        detections = [d for d in scene[1] if d["image_id"] == image["id"] and d["category_id"] in labels]
+        boxes = torch.tensor([d["bbox"] for d in detections], dtype=torch.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        rles = [d["segmentation"] for d in found]
+        rles = [d["segmentation"] for d in detections]
         dense = np.array([masks.decode(rle) for rle in rles]).reshape(-1, image["height"], image["width"])
         yield {
             "img_id": image["id"],
             "ori_shape": (image["height"], image["width"]),
             "pred_instances": {
                 "bboxes": boxes,
-                "scores": torch.tensor([d["score"] for d in found]).double(),
-                "labels": torch.tensor([labels[d["category_id"]] for d in found], dtype=torch.int64),
+                "scores": torch.tensor([d["score"] for d in detections]).double(),
+                "labels": torch.tensor([labels[d["category_id"]] for d in detections], dtype=torch.int64),
                 "masks": torch.from_numpy(dense).bool() if as_tensor_masks else rles,
             },
         }
@@ -250,8 +252,8 @@ def evaluate(metric, batch):
 
 
 @pytest.mark.parametrize("as_tensor_masks", [False, True])
-def test_the_adapter_gives_the_same_numbers(scene, ann_file, as_tensor_masks):
-    classes = ("dog", "cat", "never seen")  # not the file's order
+def test_the_adapter_returns_the_same_numbers(scene, ann_file, as_tensor_masks):
+    classes = ("dog", "cat", "never seen")  # not in the file's order
     metric = METRICS.build({"type": "CocoMetric", "metric": ["bbox", "segm"]})
     metric.dataset_meta = {"classes": classes, "ann_file": ann_file}
     numbers = evaluate(metric, samples(scene, classes, as_tensor_masks=as_tensor_masks))
@@ -320,7 +322,7 @@ def test_errors_of_the_adapter(scene, ann_file, tmp_path):
         {**s, "pred_instances": {k: v for k, v in s["pred_instances"].items() if k != "masks"}}
         for s in samples(scene, ("cat",))
     ]
-    with pytest.raises(ConfigError, match="predicts boxes alone"):
+    with pytest.raises(ConfigError, match="predicts only boxes"):
         metric.process({}, boxes_only)
     for meta, error, what in [
         ({"classes": ("cat",)}, ConfigError, "expected an annotation file"),
@@ -337,7 +339,7 @@ def test_errors_of_the_adapter(scene, ann_file, tmp_path):
             evaluate(metric, samples(scene, ("cat",)))
     (tmp_path / "cut.json").write_text('{"images": [')
     metric = CocoMetric(ann_file=str(tmp_path / "cut.json"))
-    with pytest.raises(DataError, match="no json"):
+    with pytest.raises(DataError, match="text that is not JSON"):
         evaluate(metric, samples(scene, ("cat",)))
 
 

@@ -1,4 +1,4 @@
-"""Errors of counts: MAE, RMSE, NAE, folds, NWPU-Crowd's categories, GAME against its recursion."""
+"""Errors of counts: MAE, RMSE, NAE, folds, NWPU-Crowd's categories, and GAME against its recursive definition."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from visionzoo.metrics.counting import CountErrors, count_errors, game, mean_ove
 
 @pytest.fixture
 def said(monkeypatch):
-    found = []
-    monkeypatch.setattr(nwpu, "print_log", lambda text, *_: found.append(text))
-    return found
+    values = []
+    monkeypatch.setattr(nwpu, "print_log", lambda text, *_: values.append(text))
+    return values
 
 
 def test_errors_by_hand():
@@ -49,9 +49,9 @@ def test_counts_that_cannot_be_compared(pred, gt, words):
 
 def test_mean_over_folds_is_of_errors_not_of_images():
     folds = [count_errors([10.0], [12]), count_errors([5.0, 5.0], [1, 9])]
-    found = mean_over_folds(folds)
-    assert found.row() == pytest.approx(((2 + 4) / 2, (2 + 4) / 2, (2 / 12 + (4 + 4 / 9) / 2) / 2))
-    assert found.images == 3
+    means = mean_over_folds(folds)
+    assert means.row() == pytest.approx(((2 + 4) / 2, (2 + 4) / 2, (2 / 12 + (4 + 4 / 9) / 2) / 2))
+    assert means.images == 3
     for wrong in ([], [*folds, count_errors([], [])]):
         with pytest.raises(DataError, match="folds: expected one or more, each with images"):
             mean_over_folds(wrong)
@@ -59,24 +59,24 @@ def test_mean_over_folds_is_of_errors_not_of_images():
 
 def test_nwpu_by_level_and_luminance(said):
     pred, gt = [1.0, 12.0, 300.0, 700.0, 6000.0], [0, 10, 280, 800, 5500]
-    found = nwpu_errors(pred, gt, [0, 1, 2, 3, 4], [0, 0, 1, 2, 3])
-    assert [each.mae for each in found.level] == [1, 2, 20, 100, 500]
-    assert found.level[0].nae == -1
-    assert found.luminance[0].mae == 1.5
-    assert found.overall.mae == pytest.approx(623 / 5)
-    assert found.mean_mae == pytest.approx((623 / 5, (1.5 + 20 + 100 + 500) / 4))
+    errors = nwpu_errors(pred, gt, [0, 1, 2, 3, 4], [0, 0, 1, 2, 3])
+    assert [each.mae for each in errors.level] == [1, 2, 20, 100, 500]
+    assert errors.level[0].nae == -1
+    assert errors.luminance[0].mae == 1.5
+    assert errors.overall.mae == pytest.approx(623 / 5)
+    assert errors.mean_mae == pytest.approx((623 / 5, (1.5 + 20 + 100 + 500) / 4))
     assert not said
 
 
-def test_an_empty_category_is_minus_one_in_the_mean_and_said(said):
-    found = nwpu_errors([4.0, 8.0], [2, 9], [1, 2], [0, 3])
-    assert found.level[4].row() == (-1, -1, -1)
-    assert found.mean_mae == pytest.approx(((2 + 1 - 3) / 5, (2 + 1 - 2) / 4))
+def test_an_empty_category_is_minus_one_in_the_mean_with_a_note(said):
+    errors = nwpu_errors([4.0, 8.0], [2, 9], [1, 2], [0, 3])
+    assert errors.level[4].row() == (-1, -1, -1)
+    assert errors.mean_mae == pytest.approx(((2 + 1 - 3) / 5, (2 + 1 - 2) / 4))
     assert [text.split(":")[0] for text in said] == ["level", "luminance"]
     assert "no image of S0, S3, S4" in said[0]
 
 
-def test_a_category_that_there_is_not():
+def test_an_unknown_category():
     with pytest.raises(DataError, match="level: expected a number from 0 to 4 for each of 2 images"):
         nwpu_errors([1.0, 2.0], [1, 2], [5, 0], [0, 0])
     with pytest.raises(DataError, match="luminance: expected a number from 0 to 3"):
@@ -98,10 +98,10 @@ def recursive_game(pred, gt, level):
 def test_game_is_its_recursion(shape):
     rng = np.random.default_rng(1)
     pred, gt = rng.random(shape), (rng.random(shape) > 0.9).astype(float)
-    found = [game(pred, gt, level) for level in range(5)]
-    assert found == pytest.approx([recursive_game(pred, gt, level) for level in range(5)], abs=1e-9)
-    assert found[0] == pytest.approx(abs(pred.sum() - gt.sum()))
-    assert all(coarse <= fine + 1e-9 for coarse, fine in pairwise(found))
+    values = [game(pred, gt, level) for level in range(5)]
+    assert values == pytest.approx([recursive_game(pred, gt, level) for level in range(5)], abs=1e-9)
+    assert values[0] == pytest.approx(abs(pred.sum() - gt.sum()))
+    assert all(coarse <= fine + 1e-9 for coarse, fine in pairwise(values))
 
 
 def test_game_of_equal_maps_is_nothing_and_of_people_elsewhere_is_all():

@@ -1,4 +1,4 @@
-"""The count metric of samples, of several processes, inside a region; and counts as structures."""
+"""The count metric of samples, of several processes, and inside a region; counts as structures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def evaluate(metric, samples):
 # --- numbers ---
 
 
-def test_counts_are_points_and_not_what_a_map_says():
+def test_counts_are_points_and_not_sums_of_maps():
     numbers = evaluate(METRICS.build({"type": "CountMetric"}), SAMPLES)
     errors = count_errors([float(s["pred_count"]) for s in SAMPLES], [len(s["gt_points"]) for s in SAMPLES])
     assert numbers == {
@@ -77,13 +77,13 @@ def test_categories_and_their_means(monkeypatch):
     errors = count_errors([float(s["pred_count"]) for s in chosen], [len(s["gt_points"]) for s in chosen])
     assert (numbers["count/MAE/L1"], numbers["count/RMSE/L1"], numbers["count/NAE/L1"]) == pytest.approx(errors.row())
     assert numbers["count/MAE_luminance"] == pytest.approx(np.mean([numbers[f"count/MAE/L{i}"] for i in range(4)]))
-    assert numbers["count/NAE/S0"] == numbers["count/MAE/S4"] == -1  # nobody at level 0, no image of level 4
+    assert numbers["count/NAE/S0"] == numbers["count/MAE/S4"] == -1  # no people at level 0, no image of level 4
     assert "count/MAE/rain" in numbers
     assert "count/MAE_weather" not in numbers
     assert len(said) == 1
 
 
-def test_inside_the_region_alone():
+def test_only_inside_the_region():
     roi = np.zeros((8, 12), np.uint8)
     roi[:, :6] = 1
     one = {
@@ -117,7 +117,7 @@ def test_samples_that_cannot_be_measured(change, arguments, words):
 
 
 def test_wrong_use():
-    with pytest.raises(ConfigError, match="expected game_levels from 0 on"):
+    with pytest.raises(ConfigError, match="expected game_levels >= 0"):
         CountMetric(game_levels=(-1,))
     with pytest.raises(UnknownName, match="no category of CountMetric is called 'levels'; did you mean 'level'"):
         CountMetric(categories=("levels",))
@@ -133,11 +133,11 @@ def run_ranks(folder, *launcher):
     return [json.loads(row) for row in done.stdout.splitlines() if row.startswith("{")]
 
 
-def test_two_processes_give_the_numbers_of_one(tmp_path):
-    found = run_ranks(tmp_path, *TWO)
-    assert [rank["share"] for rank in found] == [4, 4]  # one sample went to both
+def test_two_processes_return_the_numbers_of_one(tmp_path):
+    reports = run_ranks(tmp_path, *TWO)
+    assert [rank["share"] for rank in reports] == [4, 4]  # one sample occurs in both
     want = evaluate(CountMetric(game_levels=(0, 2), categories=("level",)), SAMPLES)
-    for rank in found:
+    for rank in reports:
         assert rank["numbers"] == pytest.approx(want, abs=1e-9)
 
 
@@ -147,22 +147,22 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
 @pytest.mark.parametrize("size", [(12, 8), (13, 9), (3, 2), (1, 30)])
 def test_a_density_of_the_images_size_has_the_same_sum(size):
     density = np.random.default_rng(0).random((4, 6)).astype(np.float32)
-    found = CrowdCount(float(density.sum()), density, size).full_density()
-    assert found.dtype == np.float32
-    assert found.shape == size[::-1]
-    assert found.sum(dtype=float) == pytest.approx(density.sum(dtype=float), rel=1e-5)
+    full = CrowdCount(float(density.sum()), density, size).full_density()
+    assert full.dtype == np.float32
+    assert full.shape == size[::-1]
+    assert full.sum(dtype=float) == pytest.approx(density.sum(dtype=float), rel=1e-5)
 
 
 def test_a_pixel_has_its_share_of_its_cell():
     density = np.array([[4.0, 2.0]], np.float32)
-    found = CrowdCount(6.0, density, (5, 1)).full_density()  # columns 0 to 2 are of the first cell
-    np.testing.assert_allclose(found, [[4 / 3, 4 / 3, 4 / 3, 1, 1]], rtol=1e-6)
+    full = CrowdCount(6.0, density, (5, 1)).full_density()  # columns 0 to 2 belong to the first cell
+    np.testing.assert_allclose(full, [[4 / 3, 4 / 3, 4 / 3, 1, 1]], rtol=1e-6)
 
 
 def test_what_is_written_of_a_count():
-    found = count_of(dict(pred_count=torch.tensor(2.34567), pred_density=torch.ones(1, 2, 3)), (12, 8))
-    assert found.density.shape == (2, 3)
-    assert found.to_json() == found.to_row() == {"count": 2.346}
-    assert found.above(0.9) is found
+    result = count_of(dict(pred_count=torch.tensor(2.34567), pred_density=torch.ones(1, 2, 3)), (12, 8))
+    assert result.density.shape == (2, 3)
+    assert result.to_json() == result.to_row() == {"count": 2.346}
+    assert result.above(0.9) is result
     with pytest.raises(InputError, match="not finite"):
         count_of(dict(pred_count=torch.tensor(float("nan")), pred_density=torch.ones(2, 3)), (12, 8))

@@ -24,24 +24,24 @@ def shifted(lane, right):
 
 
 def test_the_spline_is_the_natural_one_over_the_length_so_far():
-    found = spline_points(LANE)
+    points = spline_points(LANE)
     length = np.concatenate([[0], np.hypot(*np.diff(LANE, axis=0).T).cumsum()])
     at = np.concatenate([np.linspace(a, b, 50, endpoint=False) for a, b in pairwise(length)] + [length[-1:]])
-    assert found.shape == (251, 2)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, CubicSpline(length, LANE, bc_type="natural")(at), atol=1e-3)
-    np.testing.assert_array_equal(found[::50], LANE.astype(np.float32))
+    assert points.shape == (251, 2)
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(points, CubicSpline(length, LANE, bc_type="natural")(at), atol=1e-3)
+    np.testing.assert_array_equal(points[::50], LANE.astype(np.float32))
 
 
 @pytest.mark.parametrize("points", [0, 1, 2])
-def test_few_points_stay_as_they_are(points):
+def test_few_points_are_unchanged(points):
     np.testing.assert_array_equal(spline_points(LANE[:points]), LANE[:points])
 
 
 def test_three_points_and_equal_points():
     assert len(spline_points(LANE[:3])) == 101
     assert spline_points(LANE[[0, 1, 1, 2]]).shape == (0, 2)
-    assert len(spline_points(LANE[[0, 1, 0]])) == 101  # back to where it began is no repeat
+    assert len(spline_points(LANE[[0, 1, 0]])) == 101  # a return to the first point is not a repetition
 
 
 # --- drawing ---
@@ -68,11 +68,11 @@ def test_iou_is_that_of_whole_images():
     annotated.append(annotated[0][:1])
     annotated.append(np.array([[-900.0, 5], [-800, 90]]))
     detected += [annotated[2], annotated[3][::-1], np.array([[-900.0, 5], [-700, 80]])]
-    found = lane_iou(annotated, detected, size=size, width=width)
+    iou = lane_iou(annotated, detected, size=size, width=width)
     want = np.array([[long_way.iou_of(one, other, size, width) for other in detected] for one in annotated])
-    np.testing.assert_array_equal(found, want)
-    assert found[2, 8] == found[3, 9] == 1.0
-    assert np.isnan(found[10, 10])
+    np.testing.assert_array_equal(iou, want)
+    assert iou[2, 8] == iou[3, 9] == 1.0
+    assert np.isnan(iou[10, 10])
 
 
 def test_a_lane_of_one_spot_and_one_far_away():
@@ -94,17 +94,17 @@ def test_the_matching_is_the_best_one_where_numbers_differ_enough():
     rng = np.random.default_rng(1)
     for rows, columns in [(1, 1), (2, 3), (3, 3), (4, 2), (4, 5)] * 8:
         similarity = rng.permutation(np.arange(rows * columns) / (rows * columns)).reshape(rows, columns)
-        found = match_lanes(similarity)
-        total = sum(similarity[row, column] for row, column in enumerate(found) if column >= 0)
+        matches = match_lanes(similarity)
+        total = sum(similarity[row, column] for row, column in enumerate(matches) if column >= 0)
         small = similarity if rows <= columns else similarity.T
         places = permutations(range(small.shape[1]), small.shape[0])
         best = max(sum(small[row, column] for row, column in enumerate(place)) for place in places)
         assert total > best - 0.01 * min(rows, columns) - 1e-12
-        assert sum(column >= 0 for column in found) == min(rows, columns)
+        assert sum(column >= 0 for column in matches) == min(rows, columns)
 
 
 def test_edges_within_a_hundredth_are_tight():
-    # the first edge that is nearly as good as the best one is taken, as in the official program
+    # as in the official program, the first edge that is nearly as good as the best one is chosen
     assert match_lanes(np.array([[0.700, 0.705]])) == [0]
     assert match_lanes(np.array([[0.690, 0.705]])) == [1]
 
@@ -113,7 +113,7 @@ def test_matching_of_nothing_and_of_nan():
     assert match_lanes(np.zeros((0, 3))) == []
     assert match_lanes(np.zeros((2, 0))) == [-1, -1]
     assert match_lanes(np.array([[np.nan]])) == [-1]
-    # a lane that is like no other by any number ends the search, and those after it find nobody
+    # a lane with only NaN similarities ends the search, and later lanes have no match
     assert match_lanes(np.array([[np.nan, np.nan], [0.9, 0.1]])) == [-1, -1]
     assert match_lanes(np.array([[0.9, 0.1], [np.nan, np.nan]])) == [0, -1]
     assert match_lanes(np.array([[0.0, 0.9], [np.nan, 0.0]])) == [0, 1]
@@ -154,9 +154,9 @@ def test_the_threshold_is_exclusive_and_can_be_lower():
 def test_a_smaller_image_with_a_lane_in_proportion():
     small = [lane * 0.2 for lane in (LANE, shifted(LANE, 300))]
     other = [lane + np.array([0.6, 0.0]) for lane in small]
-    found = lane_iou(small, other, size=(328, 118), width=6)
+    iou = lane_iou(small, other, size=(328, 118), width=6)
     full = lane_iou([lane * 5 for lane in small], [lane * 5 for lane in other])
-    np.testing.assert_allclose(found, full, atol=0.1)
+    np.testing.assert_allclose(iou, full, atol=0.1)
 
 
 # --- sums ---

@@ -39,8 +39,8 @@ def culane():
 
 
 @pytest.fixture(scope="module")
-def found(culane):
-    """Detections: the truth, moved a little; without the first lane, or with one more, now and then."""
+def detections(culane):
+    """Return detections: the truth with small shifts; some images lack the first lane or have an extra one."""
     rng = np.random.default_rng(0)
     lanes = []
     for index, sample in enumerate(culane.get_data_info(i) for i in range(len(culane))):
@@ -51,9 +51,9 @@ def found(culane):
 
 
 @pytest.fixture(scope="module")
-def folder(culane, found, tmp_path_factory):
+def folder(culane, detections, tmp_path_factory):
     root = tmp_path_factory.mktemp("found")
-    for index, lanes in enumerate(found):
+    for index, lanes in enumerate(detections):
         write_lines(root, "/" + culane.get_data_info(index)["name"], lanes)
     return root
 
@@ -61,7 +61,7 @@ def folder(culane, found, tmp_path_factory):
 # --- CULane's folders ---
 
 
-def test_folders_give_the_table_of_the_scenarios(culane, found, folder):
+def test_folders_return_the_table_of_the_scenarios(culane, detections, folder):
     root = culane.data_root
     scores = score_culane_folders(folder, root, f"{root}/list/test_split", size=SIZE, width=WIDTH)
     assert scores.images == 20
@@ -69,9 +69,9 @@ def test_folders_give_the_table_of_the_scenarios(culane, found, folder):
     assert list(scores.scenarios)[:2] == ["normal", "crowd"]
     assert len(scores.scenarios) == 9
     assert scores.total == sum(scores.scenarios.values(), LaneCounts())
-    # each image by itself
+    # each image separately
     want = LaneCounts()
-    for index, lanes in enumerate(found):
+    for index, lanes in enumerate(detections):
         truth = culane.get_data_info(index)["gt_lanes"]
         rounded = [np.round(lane, 3) for lane in lanes]
         want += count_matches(truth, rounded, size=SIZE, width=WIDTH).counts
@@ -81,13 +81,13 @@ def test_folders_give_the_table_of_the_scenarios(culane, found, folder):
     assert "total" in scores.table()
 
 
-def test_processes_give_the_same_and_leave_no_image_out(culane, folder):
+def test_processes_return_the_same_and_omit_no_image(culane, folder):
     root = culane.data_root
     arguments = dict(size=SIZE, width=WIDTH, progress=True)
     alone = score_culane_folders(folder, root, f"{root}/list/test.txt", processes=1, **arguments)
     shared = score_culane_folders(folder, root, f"{root}/list/test.txt", processes=2, **arguments)
     assert shared == alone
-    assert alone.images == 20  # in parts of 8, the last of which is not whole
+    assert alone.images == 20  # in parts of 8; the last part has 4
     assert alone.scenarios == {}
 
 
@@ -150,7 +150,7 @@ def test_tusimple_of_two_files(labels, tmp_path):
     worse = score_tusimple_files(tmp_path / "r.json", labels)
     assert worse["accuracy"] < 1
     assert worse["FN"] > 0.2
-    assert 0.9 < worse["F1"] < 1  # which knows no time
+    assert 0.9 < worse["F1"] < 1  # F1 ignores time
 
 
 def test_tusimple_files_that_do_not_fit(labels, tmp_path):
@@ -168,7 +168,7 @@ def test_tusimple_files_that_do_not_fit(labels, tmp_path):
     with pytest.raises(DataError, match="line 1: expected 24 numbers"):
         score_tusimple_files(path, labels)
     path.write_text(json.dumps({"raw_file": "a", "lanes": []}) + "\n")
-    with pytest.raises(DataError, match=r"line 1: expected an object.*none of run_time"):
+    with pytest.raises(DataError, match=r"line 1: expected an object.*run_time missing"):
         score_tusimple_files(path, labels)
 
 
@@ -186,9 +186,9 @@ def sample_of(info, lanes):
     return sample
 
 
-def test_the_metric_gives_what_the_folders_give(culane, found, folder):
+def test_the_metric_equals_the_folders_scores(culane, detections, folder):
     evaluator = Evaluator(CULaneMetric(SIZE, WIDTH))
-    rounded = [[np.round(lane, 3) for lane in lanes] for lanes in found]
+    rounded = [[np.round(lane, 3) for lane in lanes] for lanes in detections]
     samples = [sample_of(culane.get_data_info(index), lanes) for index, lanes in enumerate(rounded)]
     for start in range(0, len(samples), 3):
         evaluator.process(samples[start : start + 3])
@@ -198,11 +198,11 @@ def test_the_metric_gives_what_the_folders_give(culane, found, folder):
     assert numbers == {f"culane/{name}": value for name, value in want.items()}
 
 
-def test_samples_that_a_sampler_repeats_count_once(culane, found):
+def test_samples_that_a_sampler_repeats_count_once(culane, detections):
     metric = CULaneMetric(SIZE, WIDTH)
     infos = [culane.get_data_info(index) for index in range(3)]
-    samples = [sample_of(info, lanes).to_dict() for info, lanes in zip(infos, found)]
-    metric.process(None, [*samples, samples[0]])  # as two processes with two samples each would get three
+    samples = [sample_of(info, lanes).to_dict() for info, lanes in zip(infos, detections)]
+    metric.process(None, [*samples, samples[0]])  # as with two processes of two samples each and three samples in total
     once = CULaneMetric(SIZE, WIDTH)
     once.process(None, samples)
     assert metric.evaluate(3) == once.evaluate(3)
@@ -243,7 +243,7 @@ def test_tusimple_metric_needs_rows():
         TuSimpleMetric(pixels=0)
 
 
-# --- what lanes are written as ---
+# --- lanes as files and rows --- ---
 
 
 def test_lanes_as_files_and_rows():

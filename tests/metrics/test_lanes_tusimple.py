@@ -1,4 +1,4 @@
-"""TuSimple's numbers; equality with the benchmark's program is in tests/golden."""
+"""TuSimple's numbers; tests/golden checks that they equal the benchmark's program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS = list(range(160, 720, 10))
 
 
 def line(at, slope=0.0, first=0):
-    """x at row 710, x per row, and how many rows from the top have no point."""
+    """Return a lane: x at row 710, change of x per row, and the number of rows from the top without a point."""
     return [-2 if index < first else round(at + slope * (y - 710), 3) for index, y in enumerate(ROWS)]
 
 
@@ -47,9 +47,9 @@ def test_one_prediction_for_two_lanes_makes_fp_negative_but_not_f1():
 
 
 def test_pairs_are_as_many_as_possible():
-    # the first prediction fits both, the second only the first lane
-    truth, found = [line(600), line(615)], [line(610), line(590)]
-    assert one_to_one(found, truth, ROWS) == OneToOne(2, 0, 0)
+    # the first prediction matches both lanes, the second only the first lane
+    truth, lanes = [line(600), line(615)], [line(610), line(590)]
+    assert one_to_one(lanes, truth, ROWS) == OneToOne(2, 0, 0)
 
 
 def test_with_more_than_four_lanes_one_miss_is_forgiven():

@@ -1,4 +1,4 @@
-"""Saliency measures: equal to their definitions under both protocols, with every edge that real masks have."""
+"""Saliency measures equal their definitions under both protocols, with every edge case of real masks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def square(shape=(11, 17), rows=slice(3, 8), columns=slice(4, 12)):
 
 
 def scenes():
-    """(name, prediction, mask): what occurs, and what must not break."""
+    """Yield (name, prediction, mask) of cases that occur and of edge cases."""
     rng = np.random.default_rng(0)
     grey, mask = blobs(rng, (23, 31)), square((23, 31), slice(5, 14), slice(9, 30))
     return [
@@ -71,7 +71,7 @@ SCENES = pytest.mark.parametrize(("prediction", "mask"), [s[1:] for s in scenes(
 @BOTH
 @SCENES
 def test_curves_are_those_of_a_pass_for_each_threshold(prediction, mask, protocol):
-    found = score_pair(prediction, mask, protocol, ALL).curves
+    curves = score_pair(prediction, mask, protocol, ALL).curves
     precision, recall, f_curve = formulas.f_curves(prediction, mask, protocol)
     want = {
         "Emeasure": formulas.e_curve(prediction, mask, protocol),
@@ -80,10 +80,10 @@ def test_curves_are_those_of_a_pass_for_each_threshold(prediction, mask, protoco
         "recall": recall,
         "false_positive_rate": formulas.false_positive_rates(prediction, mask, protocol),
     }
-    assert set(found) == set(want)
+    assert set(curves) == set(want)
     for name, values in want.items():
-        assert len(found[name]) == (256 if protocol == "pysod" else 255)
-        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-9, err_msg=name)
+        assert len(curves[name]) == (256 if protocol == "pysod" else 255)
+        np.testing.assert_allclose(curves[name], values, rtol=0, atol=1e-9, err_msg=name)
 
 
 @BOTH
@@ -91,7 +91,7 @@ def test_curves_are_those_of_a_pass_for_each_threshold(prediction, mask, protoco
 def test_numbers_are_those_of_their_definitions(prediction, mask, protocol):
     numbers = score_pair(prediction, mask, protocol).numbers
     assert numbers["MAE"] == pytest.approx(formulas.mae(prediction, mask, protocol), abs=1e-12)
-    # Stretched by gconet the prediction is float32 in the formula and exact in ours.
+    # With gconet the stretched prediction is float32 in the formula and exact in ours.
     assert numbers["Smeasure"] == pytest.approx(formulas.s_measure(prediction, mask, protocol), abs=1e-6)
     if protocol == "pysod":
         e_value, f_value = formulas.adaptive(prediction, mask)
@@ -108,12 +108,12 @@ def test_weighted_f_is_that_of_its_definition(prediction, mask):
 
 
 def test_equal_to_py_sod_metrics():
-    """Curves bit for bit; where the package has NaN (an empty block) ours says so."""
+    """Curves are equal bit for bit; where the package has NaN (an empty block) ours is counted as undefined."""
     import py_sod_metrics
 
     undefined = 0
     for _, prediction, mask in scenes():
-        found = score_pair(prediction, mask, "pysod", [*ALL, "Fmeasure_weighted"])
+        scores = score_pair(prediction, mask, "pysod", [*ALL, "Fmeasure_weighted"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tools = {name: getattr(py_sod_metrics, name)() for name in ("MAE", "Smeasure", "Emeasure", "Fmeasure")}
@@ -121,11 +121,11 @@ def test_equal_to_py_sod_metrics():
             for tool in tools.values():
                 tool.step(prediction, mask)
             want = {name: tool.get_results() for name, tool in tools.items()}
-        np.testing.assert_array_equal(found.curves["Emeasure"], want["Emeasure"]["em"]["curve"])
-        np.testing.assert_array_equal(found.curves["Fmeasure"], want["Fmeasure"]["fm"]["curve"])
-        np.testing.assert_array_equal(found.curves["precision"], want["Fmeasure"]["pr"]["p"])
-        np.testing.assert_array_equal(found.curves["recall"], want["Fmeasure"]["pr"]["r"])
-        numbers = found.numbers
+        np.testing.assert_array_equal(scores.curves["Emeasure"], want["Emeasure"]["em"]["curve"])
+        np.testing.assert_array_equal(scores.curves["Fmeasure"], want["Fmeasure"]["fm"]["curve"])
+        np.testing.assert_array_equal(scores.curves["precision"], want["Fmeasure"]["pr"]["p"])
+        np.testing.assert_array_equal(scores.curves["recall"], want["Fmeasure"]["pr"]["r"])
+        numbers = scores.numbers
         assert numbers["Emeasure_adaptive"] == pytest.approx(want["Emeasure"]["em"]["adp"], abs=1e-12)
         assert numbers["Fmeasure_adaptive"] == pytest.approx(want["Fmeasure"]["fm"]["adp"], abs=1e-12)
         assert numbers["MAE"] == pytest.approx(want["MAE"]["mae"], abs=1e-12)
@@ -138,7 +138,7 @@ def test_equal_to_py_sod_metrics():
     assert undefined >= 1
 
 
-# --- what the specification fixes ---
+# --- rules of the specification --- ---
 
 
 @BOTH
@@ -158,7 +158,7 @@ def test_the_protocols_differ_where_the_centroid_goes():
     assert 1e-4 < abs(pysod - gconet) < 0.05
 
 
-def test_a_constant_prediction_is_black_for_gconet_alone():
+def test_a_constant_prediction_is_black_only_for_gconet():
     mask, white = square(), np.full((11, 17), 255, np.uint8)
     black = np.zeros_like(white)
     of_white, of_black = (score_pair(p, mask, "gconet").summary() for p in (white, black))
@@ -175,7 +175,7 @@ def test_masks_without_foreground_or_background():
             score_pair(prediction, mask, "gconet").curves["Emeasure"], 0.25 * pixels / (pixels - 1), atol=1e-12
         )
     empty, full = (score_pair(prediction, np.full_like(prediction, level)).summary() for level in (0, 255))
-    # At 255, the first threshold, the stretched prediction's highest pixels are left.
+    # At 255, the first threshold, only the highest pixels of the stretched prediction remain.
     assert empty["Emeasure_max"] == pytest.approx((pixels - (prediction == 255).sum()) / (pixels - 1))
     assert full["Emeasure_max"] == pytest.approx(pixels / (pixels - 1))
     assert empty["Fmeasure_max"] == 0
@@ -222,10 +222,10 @@ def test_a_level_at_exactly_twice_the_mean_counts_as_the_tool_rounds_it():
         # `count` pixels one step up, one at `high`, the rest at `low`: the mean is half a step up.
         prediction = np.array([[low + step] * count + [high] + [low] * rest], np.uint8)
         mask = np.array([[255] * (count + 1) + [0] * rest], np.uint8)
-        found = score_pair(prediction, mask, "pysod", ["Emeasure", "Fmeasure"]).numbers
+        numbers = score_pair(prediction, mask, "pysod", ["Emeasure", "Fmeasure"]).numbers
         want = formulas.adaptive(prediction, mask)
-        assert (found["Emeasure_adaptive"], found["Fmeasure_adaptive"]) == pytest.approx(want, abs=1e-12)
-        included.append(found["Fmeasure_adaptive"] == pytest.approx(1))
+        assert (numbers["Emeasure_adaptive"], numbers["Fmeasure_adaptive"]) == pytest.approx(want, abs=1e-12)
+        included.append(numbers["Fmeasure_adaptive"] == pytest.approx(1))
     assert {True, False} == set(included)
 
 
@@ -281,7 +281,7 @@ def test_the_maximum_is_that_of_the_mean_curve():
     assert whole.summary()["Emeasure_max"] < np.mean([pair.summary()["Emeasure_max"] for pair in pairs])
 
 
-def test_sums_do_not_grow_and_leave_pairs_as_they_were():
+def test_sums_do_not_grow_and_leave_pairs_unchanged():
     pair = score_pair(*scenes()[0][1:], "gconet")
     curve = pair.curves["Emeasure"].copy()
     whole = SaliencyScores()
@@ -311,7 +311,7 @@ def test_predictions_in_memory_score_as_their_files(kind):
     rng = np.random.default_rng(4)
     values = torch.from_numpy(rng.random((12, 15))).to(kind)
     single = values if kind == torch.float64 else values.float()
-    levels = single.mul(255).byte().numpy()  # what ToPILImage writes
+    levels = single.mul(255).byte().numpy()  # written by ToPILImage
     mask = square((12, 15))
     assert score_pair(values, mask).summary() == score_pair(levels, mask).summary()
     assert score_pair(values[None], torch.from_numpy(mask)).summary() == score_pair(levels, mask == 255).summary()
@@ -326,7 +326,7 @@ def test_sizes_that_differ():
         score_pair(prediction, mask, where="a.png")
     resized = np.asarray(Image.fromarray(prediction).resize((31, 23), Image.Resampling.BILINEAR))
     assert score_pair(prediction, mask, "gconet").summary() == score_pair(resized, mask, "gconet").summary()
-    in_memory = score_pair((prediction / 255 + 1e-6).clip(0, 1), mask, "gconet")  # 8 bits first, then resized
+    in_memory = score_pair((prediction / 255 + 1e-6).clip(0, 1), mask, "gconet")  # first 8 bits, then resizing
     assert in_memory.summary() == score_pair(resized, mask, "gconet").summary()
 
 
@@ -353,7 +353,7 @@ def test_unknown_names():
         score_pair(mask, mask, "pysodd")
     with pytest.raises(UnknownName, match="did you mean 'Emeasure'"):
         score_pair(mask, mask, measures=["E-measure"])
-    with pytest.raises(ConfigError, match="found 'Fmeasure_weighted'; leave it out or take the other protocol"):
+    with pytest.raises(ConfigError, match="found 'Fmeasure_weighted'; remove it or use the other protocol"):
         score_pair(mask, mask, "gconet", ["Fmeasure_weighted"])
     with pytest.raises(ConfigError, match="at least one"):
         score_pair(mask, mask, measures=[])

@@ -67,14 +67,14 @@ def test_one_row_for_each_image():
     assert metric.per_image[3]["group"] == "group 1"
     for name in ("Smeasure", "MAE", "Emeasure_mean", "Fmeasure_mean"):
         assert numbers[f"sal/{name}"] == pytest.approx(np.mean([row[name] for row in metric.per_image]), abs=1e-12)
-    again = evaluate(metric, samples[:1])  # nothing of the first evaluation is left
+    again = evaluate(metric, samples[:1])  # results of the first evaluation are dropped
     assert again["sal/images"] == len(metric.per_image) == 1
     quiet = SaliencyMetric("gconet")
     evaluate(quiet, samples)
     assert quiet.per_image == []
 
 
-def test_only_what_is_asked_for():
+def test_only_requested_measures():
     samples = [sample(index) for index in range(3)]
     metric = SaliencyMetric(metrics=["Fmeasure_weighted", "Smeasure"])
     assert set(evaluate(metric, samples)) == {
@@ -107,7 +107,7 @@ def test_wrong_use():
 
 
 def run_ranks(folder, *launcher):
-    """What ``saliency_ranks.py`` prints, one dict per process."""
+    """Return the output of ``saliency_ranks.py``, one dict per process."""
     env = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
     line = [sys.executable, *launcher, str(HERE / "saliency_ranks.py")]
     done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=300, cwd=folder)
@@ -115,13 +115,13 @@ def run_ranks(folder, *launcher):
     return [json.loads(row) for row in done.stdout.splitlines()]
 
 
-def test_two_processes_give_the_numbers_of_one(tmp_path):
-    found = run_ranks(tmp_path, *TWO)
-    assert [rank["share"] for rank in found] == [4, 4]  # one sample went to both
+def test_two_processes_return_the_numbers_of_one(tmp_path):
+    reports = run_ranks(tmp_path, *TWO)
+    assert [rank["share"] for rank in reports] == [4, 4]  # one sample occurs in both
     want = numbers_of([sample(index) for index in range(COUNT)], "gconet")
-    for rank in found:
+    for rank in reports:
         assert rank["numbers"] == pytest.approx(want, abs=1e-12)
-    assert sorted(found, key=lambda rank: len(rank["rows"]))[1]["rows"] == [f"{index}.png" for index in range(COUNT)]
+    assert sorted(reports, key=lambda rank: len(rank["rows"]))[1]["rows"] == [f"{index}.png" for index in range(COUNT)]
 
 
 # --- folders ---
@@ -134,7 +134,7 @@ def write(path, array):
 
 @pytest.fixture
 def roots(tmp_path):
-    """Two groups of unequal size, one image and one group on either side alone."""
+    """Write two groups of different sizes; each side has an image and a group that the other side lacks."""
     for index in range(5):
         one, name = sample(index), f"{'axe' if index < 4 else 'bus'}/{index}.png"
         write(tmp_path / "pred" / name, one["pred_map"].mul(255).byte().numpy())
@@ -147,19 +147,19 @@ def roots(tmp_path):
 
 @pytest.mark.parametrize("protocol", ["pysod", "gconet"])
 def test_folders_score_as_memory_does(roots, protocol):
-    found = score_folders(*roots, protocol, per_image=True)
+    report = score_folders(*roots, protocol, per_image=True)
     want = numbers_of([sample(index) for index in (0, 2, 3, 4)], protocol)
-    assert {f"sal/{name}": value for name, value in found.numbers.items()} == pytest.approx(want, abs=1e-12)
-    assert found.numbers["images"] == found.scores.images == 4
-    assert found.without_prediction == ("axe/1.png",)
-    assert found.without_mask == ("cup/0.png",)
-    assert list(found.per_image) == ["axe/0.png", "axe/2.png", "axe/3.png", "bus/4.png"]
-    scores = [pair.numbers["MAE"] for pair in found.per_image.values()]
-    assert found.numbers["MAE"] == pytest.approx(np.mean(scores), abs=1e-12)  # over images, not over groups
+    assert {f"sal/{name}": value for name, value in report.numbers.items()} == pytest.approx(want, abs=1e-12)
+    assert report.numbers["images"] == report.scores.images == 4
+    assert report.without_prediction == ("axe/1.png",)
+    assert report.without_mask == ("cup/0.png",)
+    assert list(report.per_image) == ["axe/0.png", "axe/2.png", "axe/3.png", "bus/4.png"]
+    scores = [pair.numbers["MAE"] for pair in report.per_image.values()]
+    assert report.numbers["MAE"] == pytest.approx(np.mean(scores), abs=1e-12)  # mean over images, not over groups
     assert score_folders(*roots, protocol).per_image == {}
 
 
-def test_strict_wants_both_sides_whole(roots):
+def test_strict_requires_both_sides_complete(roots):
     predictions, masks = roots
     with pytest.raises(DataError, match=r"pred: expected all images that .*gt has, found 1 missing \(axe/1\.png\)"):
         score_folders(predictions, masks, strict=True)
@@ -173,7 +173,7 @@ def test_strict_wants_both_sides_whole(roots):
 def test_flat_folders_and_kinds_of_images(tmp_path):
     one = sample(4)
     levels, mask = one["pred_map"].mul(255).byte().numpy(), one["gt_map"].numpy()
-    write(tmp_path / "pred" / "a.png", np.repeat(levels[..., None], 3, axis=2))  # grey as colours
+    write(tmp_path / "pred" / "a.png", np.repeat(levels[..., None], 3, axis=2))  # grey as RGB
     write(tmp_path / "gt" / "a.png", mask == 255)  # one bit per pixel
     assert score_folders(tmp_path / "pred", tmp_path / "gt").per_image == {}
     assert score_folders(str(tmp_path / "pred"), str(tmp_path / "gt")).numbers == {
@@ -198,13 +198,13 @@ def test_folders_that_cannot_be_scored(roots, tmp_path):
 
 
 def test_masks_of_a_group_may_be_one_tensor():
-    """Images of one size come stacked, of several sizes as a list."""
+    """Images of one size are stacked, images of several sizes are a list."""
     maps = torch.rand(3, 7, 9, generator=torch.Generator().manual_seed(0))
     masks = (maps > 0.5).to(torch.uint8) * 255
-    found = []
+    values = []
     for truth in (masks, list(masks)):
         metric = SaliencyMetric()
         metric.process({}, [{"pred_map": list(maps), "gt_map": truth, "group": "cats"}])
-        found.append(metric.evaluate(1))
-    assert found[0] == found[1]
-    assert found[0]["sal/images"] == 3
+        values.append(metric.evaluate(1))
+    assert values[0] == values[1]
+    assert values[0]["sal/images"] == 3

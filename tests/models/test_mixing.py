@@ -1,4 +1,4 @@
-"""Mixup and CutMix: timm's images and labels, any batch size."""
+"""Mixup and CutMix: images and labels equal timm's, for any batch size."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""The general task model: one image per sample, groups, pairs and phrases, all by the data sample."""
+"""The general task model: one image per sample, groups, pairs and phrases, all described by the data sample."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def image(height, width, channels=3, seed=0, count=None):
 
 
 def sample(label=0, **meta):
-    found = TaskSample(metainfo=meta)
-    found.gt_label = torch.tensor(label)
-    return found
+    item = TaskSample(metainfo=meta)
+    item.gt_label = torch.tensor(label)
+    return item
 
 
 def classifier(**changes):
@@ -39,7 +39,7 @@ def classifier(**changes):
     return build_model({**model, **changes}, num_classes=4)
 
 
-# --- the preprocessor ---
+# --- preprocessor --- ---
 
 
 def test_normalises_and_pads_after_it():
@@ -104,7 +104,7 @@ def test_images_of_other_channels_are_refused_by_name(channels):
         (dict(mean=MEAN, std=[1.0]), "equal length"),
         (dict(mean=MEAN, std=[1.0, 0.0, 1.0]), "above 0"),
         (dict(groups="rows"), "batch, channels"),
-        (dict(pad_size_divisor=0), "from 1 on"),
+        (dict(pad_size_divisor=0), "pad_size_divisor >= 1"),
     ],
 )
 def test_wrong_settings_are_refused(arguments, expected):
@@ -136,7 +136,7 @@ def test_mixing_for_another_number_of_classes_is_refused():
         classifier(data_preprocessor=dict(type="TaskPreprocessor", batch_augments=augment))
 
 
-# --- the model ---
+# --- model --- ---
 
 
 def test_three_modes():
@@ -148,8 +148,8 @@ def test_three_modes():
     assert set(losses) == {"loss_cls"}
     losses["loss_cls"].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
-    found = model.eval()(**prepared, mode="predict")
-    assert [s.pred_score.shape for s in found] == [(4,), (4,)]
+    predictions = model.eval()(**prepared, mode="predict")
+    assert [s.pred_score.shape for s in predictions] == [(4,), (4,)]
     with pytest.raises(ConfigError, match="tensor, loss, predict, found 'train'"):
         model(**prepared, mode="train")
 
@@ -164,7 +164,7 @@ def test_auxiliary_heads_add_losses_in_training_only():
     assert set(single(**prepared, mode="loss")) == {"loss_cls", "aux.loss_cls"}
 
 
-def test_a_neck_stands_between():
+def test_a_neck_is_between_backbone_and_head():
     model = classifier(neck=dict(type="mmdet.FPN", out_channels=16, num_outs=4))
     assert model.with_neck
     assert model.head.fc.in_features == 16
@@ -202,7 +202,7 @@ def test_a_part_may_read_the_batch():
 
 
 class SecondLook(nn.Module):
-    """A head that encodes the images again, twice as bright."""
+    """A head that encodes the images again, with twice the brightness."""
 
     def __init__(self):
         super().__init__()
@@ -224,16 +224,16 @@ class SecondLook(nn.Module):
 def test_a_head_may_read_the_images_and_encode_others(mode):
     model = TaskModel(backbone=dict(type=Phrased), head=dict(type=SecondLook), auxiliary_head=dict(type=SecondLook))
     inputs, samples = torch.rand(2, 3, 4, 4), [sample(phrase="dog"), sample(phrase="cats")]
-    found = model(inputs, samples, mode=mode)
+    outputs = model(inputs, samples, mode=mode)
     seen, (again,) = model.head.seen[0]
     assert seen is inputs
     torch.testing.assert_close(again, 2 * model.extract_feat(inputs, samples)[0])
     assert len(model.auxiliary_head[0].seen) == (mode == "loss")
-    assert mode != "loss" or set(found) == {"loss", "aux.loss"}
+    assert mode != "loss" or set(outputs) == {"loss", "aux.loss"}
 
 
 class FormerLook(SecondLook):
-    """The same with the signature from before batches."""
+    """The same with the signature from before ``Batch``."""
 
     def forward(self, feats, samples, *, inputs, encode):
         self.seen.append((inputs, encode(2 * inputs)))

@@ -1,4 +1,4 @@
-"""Large images tile by tile: the same map as at once, in the memory of one tile."""
+"""Large images in tiles: the same map as in one piece, in the memory of one tile."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def drawn_images(count, size):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("head", HEADS)
-def test_tiles_give_what_whole_images_give(head, size):
+def test_tiles_equal_whole_images(head, size):
     images = drawn_images(2, size)
     whole, tiled = predicted(model_of(head), images), predicted(model_of(head, tile=256, margin=96), images)
     for a, b in zip(whole, tiled):
@@ -70,7 +70,7 @@ def test_with_less_margin_only_borders_of_tiles_differ():
         predicted(model_of("HMoDEHead", tile=256, margin=32), images),
     )
     difference = (whole.pred_density - tiled.pred_density).abs() / whole.pred_density.mean()
-    border = (256 - 32) // 4  # where the first tile ends
+    border = (256 - 32) // 4  # end of the first tile
     assert difference[:, border - 4 : border + 4].max() > 1e-3
     assert difference[:20, :20].max() < 1e-3
     away = torch.zeros_like(difference, dtype=torch.bool)
@@ -133,12 +133,12 @@ def test_a_window_is_enlarged_as_part_of_its_image(enlarge, sizes):
     whole = F.interpolate(x, size=fine, **mode)
     window = Window(8, 16, sizes, (1, 2))
     part = enlarge(x[:, :, 4:14, 8:20], (20, 24), window, 1, 0)
-    inner = (..., slice(2, 18), slice(2, 22))  # what lies next to the window's border may need what is outside
+    inner = (..., slice(2, 18), slice(2, 22))  # pixels next to the window's border may need pixels outside it
     torch.testing.assert_close(part[inner], whole[:, :, 8:28, 16:40][inner])
 
 
 def test_heads_without_a_dense_map_are_refused():
-    with pytest.raises(ConfigError, match=r"model\.test_cfg\.tile: expected a head that gives a dense map.*Classif"):
+    with pytest.raises(ConfigError, match=r"model\.test_cfg\.tile: expected a head that returns a dense map.*Classif"):
         build_model(
             dict(
                 type="TaskModel",

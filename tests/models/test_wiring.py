@@ -54,7 +54,7 @@ def test_measures_a_backbone_of_another_library():
     assert levels.strides == (4, 8, 16, 32)
 
 
-def test_measuring_leaves_the_random_state_alone():
+def test_measuring_does_not_change_the_random_state():
     torch.manual_seed(0)
     want = torch.rand(1)
     torch.manual_seed(0)
@@ -94,7 +94,7 @@ def test_fills_several_necks_one_after_the_other():
     assert filled.bbox_head.in_channels == 32
 
 
-def test_keeps_the_config_as_it_was():
+def test_keeps_the_config_unchanged():
     model = retinanet()
     before = copy.deepcopy(model)
     fill_model(model)
@@ -200,7 +200,7 @@ def test_a_new_backbone_returns_the_old_ones_strides():
     assert filled.data_preprocessor.mean == pytest.approx([123.675, 116.28, 103.53])
 
 
-def test_a_plain_vit_cannot_take_the_place_of_a_pyramid():
+def test_a_plain_vit_cannot_replace_a_pyramid():
     model = retinanet(backbone={"type": "timm.vit_tiny_patch16_224"})
     with pytest.raises(ConfigError) as caught:
         fill_model(model, replaced={"model.backbone": RESNET})
@@ -211,7 +211,7 @@ def test_a_plain_vit_cannot_take_the_place_of_a_pyramid():
 
 @pytest.mark.parametrize("name", ["dla46_c", "tresnet_m"])
 def test_timm_levels_are_counted_from_timms_first(name):
-    """These leave out their first level, or have none, unless told otherwise."""
+    """These models omit their first level, or lack it, by default."""
     backbone = TimmFeatures(name).eval()
     feats = backbone(torch.zeros(1, 3, 64, 64))
     assert backbone.out_strides == (4, 8, 16, 32)
@@ -226,10 +226,10 @@ def test_timm_families_build_under_fpn_and_run(backbone):
     assert [feat.shape[1] for feat in feats] == [16] * 5
 
 
-def test_an_unknown_part_is_answered_with_the_nearest():
+def test_an_unknown_part_suggests_the_nearest():
     with pytest.raises(UnknownName, match=r"did you mean 'mmdet.ResNet'"):
         fill_model(retinanet(backbone={"type": "mmdet.ResNett"}))
 
 
-def test_a_model_without_backbone_is_built_as_it_is():
+def test_a_model_without_backbone_is_built_unchanged():
     assert fill_model({"type": "mmdet.DetTTAModel"}) == {"type": "mmdet.DetTTAModel"}

@@ -1,7 +1,7 @@
-"""RCNet written out formula by formula, as slowly as they read: what our neck is tested and timed against.
+"""RCNet written out formula by formula, without optimisation: the reference for tests and timings of our neck.
 
-A state dict and the backbone's maps go in, all maps on the way to the output come out. Sizes must halve rounding
-up, five levels, as in the authors' code. Nothing here is shared with the neck.
+Input: a state dict and the backbone's maps. Output: all maps up to the output. There are five levels whose sizes halve
+and round up, as in the authors' code. No code is shared with the neck.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torchvision.ops import deform_conv2d
 
 
 class Stages(NamedTuple):
-    """What the neck makes, in order: five maps each, but for the two context vectors."""
+    """Results of the neck in order: five maps each, except for the two context vectors."""
 
     levels: list[Tensor]
     fused: list[Tensor]
@@ -29,7 +29,7 @@ class Stages(NamedTuple):
 
 @dataclass
 class Formulas:
-    """The neck's weights and the two settings that its formulas depend on.
+    """Weights of the neck and the two settings that its formulas depend on.
 
     ``groups`` is that of a group norm; in ``training`` batch norms use, and update, batch statistics.
     """
@@ -39,7 +39,7 @@ class Formulas:
     training: bool = False
 
     def stages(self, inputs: Sequence[Tensor]) -> Stages:
-        """Everything from the used inputs on."""
+        """Compute everything after the selection of inputs."""
         levels = self.levels(inputs)
         fused = self.reverse_pyramid(levels)
         mixed = self.shift_and_mix(self.on_grid(fused))
@@ -161,7 +161,7 @@ def mean_of(x: Tensor) -> Tensor:
 
 
 def shift(x: Tensor) -> Tensor:
-    """(B, 5, C, H, W) to (5, B, C + 4 * (C // 16), H, W)."""
+    """Shift (B, 5, C, H, W) to (5, B, C + 4 * (C // 16), H, W)."""
     part = x.shape[2] // 16
     s = torch.zeros_like(x[:, :, : 4 * part])
     for k, step in enumerate((1, -1, 2, -2)):

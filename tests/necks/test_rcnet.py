@@ -1,4 +1,4 @@
-"""RCNet against its formulas, its published counts and starting state, and everything that surrounds it."""
+"""RCNet against its formulas, its published counts and initial state; shapes, precision, recording, conversion."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _same_numbers() -> Iterator[None]:
 
 
 def make_neck(**options: Any) -> RCNet:
-    """A narrow neck with all of its parts away from their start, so that each counts."""
+    """Return a narrow neck whose parts all differ from their initial state, so that each affects the output."""
     neck = RCNet(**{"in_channels": WIDTHS, "out_channels": 32, "num_outs": 5, "start_level": 1} | options)
     with torch.no_grad():
         for parameter in neck.parameters():
@@ -44,7 +44,7 @@ def make_neck(**options: Any) -> RCNet:
 
 
 def make_feats(height: int = 96, width: int = 72, *, batch: int = 2, floors: bool = False) -> list[Tensor]:
-    """Maps of an image of this size at strides 4 to 32, rounded up, or down."""
+    """Return maps of an image of this size at strides 4 to 32, rounded up or (``floors``) down."""
     feats = []
     for i, channels in enumerate(WIDTHS):
         stride = 4 * 2**i
@@ -57,9 +57,9 @@ def state_of(neck: RCNet) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in neck.state_dict().items()}
 
 
-def assert_equal_maps(found: Any, wanted: Any, tolerance: float = 1e-4) -> None:
-    assert len(found) == len(wanted)
-    for a, b in zip(found, wanted):
+def assert_equal_maps(maps: Any, wanted: Any, tolerance: float = 1e-4) -> None:
+    assert len(maps) == len(wanted)
+    for a, b in zip(maps, wanted):
         torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
 
 
@@ -138,7 +138,7 @@ def count(part: torch.nn.Module) -> int:
 
 @pytest.mark.parametrize("initialise", [False, True])
 def test_starts_as_the_authors_do(initialise: bool) -> None:
-    """Shares of one half, attention of exactly 1, unmoved positions; Xavier for the rest."""
+    """Shares are one half, attention is exactly 1, positions are unmoved; all else has Xavier values."""
     neck = RCNet(WIDTHS, 32, start_level=1, norm_cfg=BN)
     if initialise:
         neck.init_weights()
@@ -170,7 +170,7 @@ def test_initialises_once_and_never_over_loaded_weights(tmp_path: Any) -> None:
 
 
 def test_every_parameter_learns() -> None:
-    """The temperatures' gradients are exactly 0 at the start, as attention is uniform, and not after an update."""
+    """The temperatures' gradients are exactly 0 at first, because attention is uniform, and nonzero after an update."""
     neck = RCNet(WIDTHS, 32, start_level=1, norm_cfg=BN).train()
     optimizer, feats = torch.optim.SGD(neck.parameters(), lr=0.1), make_feats(136, 104)
     targets = [torch.randn_like(x) for x in neck(feats)]
@@ -206,7 +206,7 @@ def test_sizes_halve_rounding_up() -> None:
 
 @pytest.mark.parametrize("conv", [None, {"type": "DCNv2", "deform_groups": 2}])
 def test_any_sizes_fit(conv: dict | None) -> None:
-    """Rounded down, one side only, equal, and unrelated: what the formulas as written cannot do."""
+    """Sizes rounded down, of one side, equal, and unrelated: the formulas as written do not support these."""
     neck = make_neck(norm_cfg=GN, out_conv_cfg=conv).eval()
     feats = make_feats(203, 141, floors=True)
     outs = neck(feats)
@@ -258,7 +258,7 @@ def test_parts_can_be_left_out() -> None:
     assert_equal_maps(plain(feats), whole.CSN(wanted.levels), 1e-4)
 
 
-def test_parts_work_alone() -> None:
+def test_parts_work_separately() -> None:
     feats = [torch.randn(2, 32, 3 * 2**i, 2 * 2**i) for i in reversed(range(4))]
     copies = [x.clone() for x in feats]
     fused = RevFP(32, 4, out_conv_cfg=None)(feats)
@@ -321,7 +321,7 @@ def test_exports(conv: dict | None) -> None:
 def test_traces(conv: dict | None) -> None:
     neck, feats = make_neck(norm_cfg=BN, out_conv_cfg=conv).eval(), make_feats(104, 72)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # sizes are fixed by tracing, and meant to be
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # tracing fixes sizes, as intended
         warnings.simplefilter("ignore", DeprecationWarning)
         traced = torch.jit.trace(neck, (feats,))
     other = make_feats(104, 72)
@@ -339,7 +339,7 @@ DETECTORS = {
 
 
 def make_detector(head: str) -> torch.nn.Module:
-    """A narrow one-stage detector with our neck."""
+    """Return a narrow one-stage detector with our neck."""
     single = {"octave_base_scale": 8, "scales_per_octave": 1, "ratios": [1.0]}
     anchors = {"type": "mmdet.AnchorGenerator", "strides": [8, 16, 32, 64, 128]} | single
     cfg = {
@@ -361,7 +361,7 @@ def make_detector(head: str) -> torch.nn.Module:
 @pytest.mark.parametrize("head", DETECTORS)
 @pytest.mark.parametrize("layout", ["file", "state dict", "parallel", "averaged"])
 def test_converts_a_detector(head: str, layout: str) -> None:
-    """A checkpoint as mmdet 2.10 wrote it loads strictly, and gives its own weights back."""
+    """A checkpoint in mmdet 2.10's format loads strictly, and the loaded weights are equal."""
     source, target = make_detector(head), make_detector(head)
     state: dict[str, Any] = dict(source.state_dict())
     if layout == "parallel":
@@ -382,7 +382,7 @@ def test_converts_early_offsets() -> None:
     assert early == before
 
 
-def test_converts_a_neck_alone() -> None:
+def test_converts_a_single_neck() -> None:
     neck = make_neck(norm_cfg=BN)
     state = neck.state_dict()
     for given in (state, {f"neck.{name}": value for name, value in state.items()} | {"backbone.x": torch.ones(1)}):

@@ -1,4 +1,4 @@
-"""Detectors with RCNet, as the configs write them: the authors' sizes, and one step of training."""
+"""Detectors with RCNet as in the configs: the authors' sizes, and one training step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from visionzoo.config import load_config
 from visionzoo.models.wiring import build_model
 
-# Parameters and trainable ones, 80 classes, stem and first stage frozen; counted on the authors' code.
+# Parameters and trainable parameters, 80 classes, stem and first stage frozen; counted on the authors' code.
 COUNTS = {
     "fpn_retinanet": (37_968_692, 37_743_348),
     "rcnet_retinanet": (37_636_598, 37_411_254),
@@ -34,7 +34,7 @@ def test_has_the_authors_parameter_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["rcnet_retinanet", "rcnet_atss", "rcnet_gfl", "rcnet_faster_rcnn"])
 def test_one_training_step(name: str) -> None:
-    """Two drawn images of odd sizes, one without objects: finite losses, a gradient for every parameter of the neck."""
+    """Two drawn images of odd sizes, one without objects: losses are finite, every neck parameter has a gradient."""
     torch.manual_seed(0)
     model = build_model(load_config(name, tiny=True).cfg.model, num_classes=3)
     model.train()
@@ -47,7 +47,7 @@ def test_one_training_step(name: str) -> None:
 
 
 def two_images() -> dict:
-    """As the loader gives them."""
+    """Return two images as the loader returns them."""
     samples = []
     for boxes in ([[5.0, 8.0, 60.0, 70.0], [30.0, 10.0, 50.0, 40.0]], []):
         sample = DetDataSample(metainfo={"img_shape": (93, 121), "scale_factor": (1.0, 1.0), "img_id": len(samples)})

@@ -1,4 +1,4 @@
-"""SCNN's messages between any trunk and any head: levels, reductions, a detector's training step, wrong settings."""
+"""SCNN's messages between any backbone and any head: levels, reductions, a detector's training step, wrong settings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from visionzoo.errors import ConfigError, UnknownName
 from visionzoo.models.wiring import build_model
 from visionzoo.necks.scnn import SpatialMessagePassing
 
-SIZES = [(19, 25), (10, 13), (5, 7)]  # no multiple of anything
+SIZES = [(19, 25), (10, 13), (5, 7)]  # sizes without common divisors
 CHANNELS = (8, 16, 32)
-KERNEL = 9  # the paper's
+KERNEL = 9  # kernel of the paper
 
 
 def maps(batch=2):
@@ -63,14 +63,14 @@ def test_images_of_a_batch_are_independent(batch):
 
 
 def additions_of(out):
-    """Each slice adds a convolution over C channels and K places; a value passes all rows and columns, twice each."""
+    """Count additions: each slice adds a convolution over C channels and K places; all rows and columns twice each."""
     _, channels, height, width = out.shape
     return channels * KERNEL * 2 * (height + width)
 
 
 @pytest.mark.parametrize("before", ["backbone", "FPN"])
 def test_in_a_detector(before):
-    """One step of RetinaNet: finite, a gradient for every kernel."""
+    """One step of RetinaNet: losses are finite, and every kernel has a gradient."""
     torch.manual_seed(0)
     messages = dict(type="SpatialMessagePassing", variant="tiny", levels=(0, 1), kernel=3)
     fpn = dict(type="mmdet.FPN", out_channels=16, num_outs=3)

@@ -1,3 +1,3 @@
-"""Importing the package first makes ``mmcv.ops`` importable without a compiler, whatever order a test imports in."""
+"""Import the package first: then ``mmcv.ops`` imports without a compiler, in any order of a test's imports."""
 
 import visionzoo  # noqa: F401

@@ -1,4 +1,4 @@
-"""Neighborhood attention from its definition, one query at a time: the oracle of every faster way."""
+"""Neighborhood attention from its definition, one query at a time: the reference for all faster implementations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def axis_keys(index: int, length: int, kernel: int, stride: int, dilation: int, causal: bool) -> list[int]:
-    """Keys of the query at ``index``, along one axis."""
+    """Return the keys of the query at ``index``, along one axis."""
     group, place = index % dilation, index // dilation
     count = -(-(length - group) // dilation)
     if causal:
@@ -34,7 +34,7 @@ def slow_attention(
     causal: Sequence[bool],
     rpb: Tensor | None = None,
 ) -> Tensor:
-    """(B, *sizes, heads, D); differentiable."""
+    """Compute attention on (B, *sizes, heads, D); differentiable."""
     sizes = q.shape[1:-2]
     out = torch.zeros_like(v)
     rows = []

@@ -1,4 +1,4 @@
-"""Deformable convolution: equal to torchvision's, and to the definition where that leaves a choice."""
+"""Deformable convolution equals torchvision's, and the definition where it is ambiguous."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def make_inputs(geometry: tuple, moved: float, *, masked: bool = True) -> tuple[
 @pytest.mark.parametrize("moved", [0.0, 0.7, 30.0])
 @pytest.mark.parametrize("masked", [True, False])
 def test_equals_torchvision(geometry: tuple, moved: float, masked: bool) -> None:
-    """Output and every gradient; at unmoved positions too, where the gradient of an offset has two candidates."""
+    """Outputs and all gradients are equal; at unmoved positions, the gradient of an offset has two candidates."""
     tensors, settings = make_inputs(geometry, moved, masked=masked)
-    found = deform_conv2d(**tensors, **settings)
+    output = deform_conv2d(**tensors, **settings)
     wanted = torchvision.ops.deform_conv2d(
         tensors["x"], tensors["offset"], tensors["weight"], tensors["bias"], mask=tensors.get("mask"), **settings
     )
-    torch.testing.assert_close(found, wanted)
-    cotangent, inputs = torch.randn_like(found), list(tensors.values())
-    gradients = (torch.autograd.grad((out * cotangent).sum(), inputs) for out in (found, wanted))
+    torch.testing.assert_close(output, wanted)
+    cotangent, inputs = torch.randn_like(output), list(tensors.values())
+    gradients = (torch.autograd.grad((out * cotangent).sum(), inputs) for out in (output, wanted))
     for name, a, b in zip(tensors, *gradients):
         torch.testing.assert_close(a, b, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_reading_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few rows of positions at once, the last chunk shorter."""
+    """A chunk has a few rows of positions; the last chunk is shorter."""
     tensors, settings = make_inputs((2, 2, 2, 9, 9, 2, (3, 3), 1, 1, 1), 0.7)
     whole = deform_conv2d(**tensors, **settings)
     few_rows = 4 * tensors["weight"][0].numel() * whole.shape[-1]
@@ -68,13 +68,13 @@ def test_reading_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_float32_chooses_the_same_side_at_unmoved_positions() -> None:
-    """Rounding must not choose it: sides here are no powers of two."""
+    """Rounding must not choose the side; therefore image sides are not powers of two."""
     torch.manual_seed(0)
     x, offset = torch.randn(2, 4, 37, 53), torch.zeros(2, 18, 37, 53, requires_grad=True)
     weight, cotangent = torch.randn(3, 4, 3, 3), torch.randn(2, 3, 37, 53)
-    found = deform_conv2d(x, offset, weight, padding=1)
+    output = deform_conv2d(x, offset, weight, padding=1)
     wanted = torchvision.ops.deform_conv2d(x, offset, weight, padding=1)
-    a, b = (torch.autograd.grad((out * cotangent).sum(), offset)[0] for out in (found, wanted))
+    a, b = (torch.autograd.grad((out * cotangent).sum(), offset)[0] for out in (output, wanted))
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
     assert b.abs().max() > 1
 

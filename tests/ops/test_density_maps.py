@@ -1,4 +1,4 @@
-"""Density maps against filters of the whole image and against the released rule written out, and their edges."""
+"""Density maps against filters of the whole image and against the released rule written out; edge cases."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def drawn(count, seed=0, shape=SHAPE):
 
 
 def matlab_map(points, shape, sigma, size):
-    """The released preprocessing, with rows and columns counted from 1 as it does."""
+    """Compute the released preprocessing, with rows and columns counted from 1."""
     height, width = shape
-    found = np.zeros(shape)
+    density = np.zeros(shape)
     for x, y in points:
         column = min(width, max(1, abs(math.floor(x))))
         row = min(height, max(1, abs(math.floor(y))))
@@ -43,33 +43,33 @@ def matlab_map(points, shape, sigma, size):
             for j in range(kernel.shape[1]):
                 down, across = i - (kernel.shape[0] - 1) / 2, j - (kernel.shape[1] - 1) / 2
                 kernel[i, j] = math.exp(-(down**2 + across**2) / (2 * sigma**2))
-        found[y1 - 1 : y2, x1 - 1 : x2] += kernel / kernel.sum()
-    return found
+        density[y1 - 1 : y2, x1 - 1 : x2] += kernel / kernel.sum()
+    return density
 
 
 def filtered_map(points, shape, neighbours=3, factor=0.1):
-    """An image filtered for each dot; distances by brute force."""
+    """Filter an image for each dot; compute distances by brute force."""
     rows, columns = np.nonzero(dot_map(points, shape))
-    found = np.zeros(shape)
+    density = np.zeros(shape)
     for row, column in zip(rows, columns):
         distances = np.sort(np.hypot(rows - row, columns - column))[1 : neighbours + 1]
         sigma = factor * distances.sum() if len(rows) > 1 else sum(shape) / 8
         dot = np.zeros(shape)
         dot[row, column] = 1
-        found += gaussian_filter(dot, sigma, mode="constant")
-    return found
+        density += gaussian_filter(dot, sigma, mode="constant")
+    return density
 
 
-# --- one kernel for all ---
+# --- one kernel for all dots --- ---
 
 
 @pytest.mark.parametrize(("sigma", "size"), [(4.0, 15), (2.0, 9), (1.5, 1)])
 def test_fixed_is_the_released_rule(sigma, size):
     points = np.concatenate([drawn(30), EDGES, [[-3.5, 7.2], [70, 20], [30, 50], [-1, -1], [5, 5], [5, 5]]])
-    found = fixed_density(points, SHAPE, sigma=sigma, size=size)
-    assert found.dtype == np.float32
-    assert found.shape == SHAPE
-    np.testing.assert_allclose(found, matlab_map(points, SHAPE, sigma, size), atol=1e-7)
+    density = fixed_density(points, SHAPE, sigma=sigma, size=size)
+    assert density.dtype == np.float32
+    assert density.shape == SHAPE
+    np.testing.assert_allclose(density, matlab_map(points, SHAPE, sigma, size), atol=1e-7)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -91,7 +91,7 @@ def test_fixed_moves_points_outside_to_the_border_and_mirrors_negative_ones():
     assert place(-999, -999) == (60, 44)
 
 
-def test_the_kernel_is_made_anew_at_the_border():
+def test_the_kernel_is_recomputed_at_the_border():
     corner = fixed_density(np.array([[1.0, 1.0]]), SHAPE)
     np.testing.assert_allclose(corner[:8, :8], gaussian_kernel(8, 8, 4.0), atol=1e-8)
     assert corner[8:].sum() == corner[:, 8:].sum() == 0
@@ -105,24 +105,24 @@ def test_a_kernel_larger_than_the_image():
     assert 0 < adaptive_density(np.array([[1, 1]]), (5, 3)).sum() < 1.01
 
 
-# --- as wide as neighbours are far ---
+# --- kernels by distance of neighbours --- ---
 
 
 @pytest.mark.parametrize(("count", "seed"), [(5, 0), (40, 1), (300, 2)])
 def test_adaptive_is_a_filter_for_each_dot(count, seed):
     points = np.concatenate([drawn(count, seed), EDGES, drawn(2, seed), [[70, 3], [-0.5, 3], [3, 45.0]]])
-    found = adaptive_density(points, SHAPE)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, filtered_map(points, SHAPE), atol=1e-7)
+    density = adaptive_density(points, SHAPE)
+    assert density.dtype == np.float32
+    np.testing.assert_allclose(density, filtered_map(points, SHAPE), atol=1e-7)
 
 
 def test_adaptive_with_other_settings():
     points = drawn(20)
-    found = adaptive_density(points, SHAPE, neighbours=2, factor=0.3)
-    np.testing.assert_allclose(found, filtered_map(points, SHAPE, 2, 0.3), atol=1e-7)
+    density = adaptive_density(points, SHAPE, neighbours=2, factor=0.3)
+    np.testing.assert_allclose(density, filtered_map(points, SHAPE, 2, 0.3), atol=1e-7)
 
 
-def test_a_dot_alone_is_as_wide_as_an_eighth_of_both_sides():
+def test_a_single_dot_is_as_wide_as_an_eighth_of_both_sides():
     dot = np.array([[30.0, 20.0]])
     want = gaussian_filter(dot_map(dot, SHAPE).astype(float), (45 + 61) / 8, mode="constant")
     np.testing.assert_allclose(adaptive_density(dot, SHAPE), want, atol=1e-7)
@@ -130,15 +130,15 @@ def test_a_dot_alone_is_as_wide_as_an_eighth_of_both_sides():
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_few_points_use_the_neighbours_there_are_and_it_is_said_once(count, monkeypatch):
+def test_few_points_use_all_neighbours_with_one_warning(count, monkeypatch):
     said = []
     monkeypatch.setattr(density_maps, "print_log", lambda text, *_: said.append(text))
     density_maps._say_few_neighbours.cache_clear()
     points = drawn(count)
     for _ in range(2):
-        found = adaptive_density(points, SHAPE)
-    np.testing.assert_allclose(found, filtered_map(points, SHAPE), atol=1e-7)
-    assert np.isfinite(found).all()
+        density = adaptive_density(points, SHAPE)
+    np.testing.assert_allclose(density, filtered_map(points, SHAPE), atol=1e-7)
+    assert np.isfinite(density).all()
     assert len(said) == 1
     assert "expected more than 3 points" in said[0]
 
@@ -148,43 +148,43 @@ def test_few_points_use_the_neighbours_there_are_and_it_is_said_once(count, monk
 
 def test_blurred_dots_keep_their_sum_by_reflection():
     points = np.concatenate([drawn(20), EDGES])
-    found = blurred_dots(points, SHAPE)
-    np.testing.assert_allclose(found, gaussian_filter(dot_map(points, SHAPE).astype(float), 15), atol=1e-7)
-    assert found.sum(dtype=float) == pytest.approx(dot_map(points, SHAPE).sum(), abs=1e-3)
-    assert blurred_dots(points, SHAPE, sigma=4, mode="constant").sum() < found.sum() - 0.5
+    density = blurred_dots(points, SHAPE)
+    np.testing.assert_allclose(density, gaussian_filter(dot_map(points, SHAPE).astype(float), 15), atol=1e-7)
+    assert density.sum(dtype=float) == pytest.approx(dot_map(points, SHAPE).sum(), abs=1e-3)
+    assert blurred_dots(points, SHAPE, sigma=4, mode="constant").sum() < density.sum() - 0.5
 
 
 def test_dots_are_pixels_inside_once_each():
     points = np.array([[3.9, 2.1], [3.0, 2.0], [-0.1, 2], [61, 2], [3, 45], [60.99, 44.99]])
-    found = dot_map(points, SHAPE)
-    assert set(zip(*np.nonzero(found))) == {(2, 3), (44, 60)}
-    assert found.max() == 1
+    density = dot_map(points, SHAPE)
+    assert set(zip(*np.nonzero(density))) == {(2, 3), (44, 60)}
+    assert density.max() == 1
 
 
-# --- counting by pixel ---
+# --- counts by pixel --- ---
 
 
 def test_every_point_counts_at_its_nearest_pixel():
     points = np.array([[3.9, 2.1], [3.0, 2.0], [-5, 2], [99, -1], [60.99, 44.99]])
     assert nearest_pixels(points, SHAPE).tolist() == [[3, 2], [3, 2], [0, 2], [60, 0], [60, 44]]
-    found = count_map(points, SHAPE)
-    assert found.sum() == 5
-    assert found[2, 3] == 2
+    density = count_map(points, SHAPE)
+    assert density.sum() == 5
+    assert density[2, 3] == 2
 
 
-# --- all of them ---
+# --- all kinds --- ---
 
 
 @pytest.mark.parametrize("make", [*DENSITIES.values(), dot_map, count_map])
 def test_no_points_are_an_empty_map(make):
     for none in (np.zeros((0, 2)), []):
-        found = make(none, SHAPE)
-        assert found.shape == SHAPE
-        assert not found.any()
+        density = make(none, SHAPE)
+        assert density.shape == SHAPE
+        assert not density.any()
 
 
 @pytest.mark.parametrize("make", [*DENSITIES.values(), dot_map, count_map])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_points_that_are_no_place_are_an_error(make, value):
+def test_points_that_are_not_finite_are_an_error(make, value):
     with pytest.raises(DataError, match="expected finite points, found 1 coordinates"):
         make(np.array([[1.0, value], [2.0, 3.0]]), SHAPE)

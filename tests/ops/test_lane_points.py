@@ -1,4 +1,4 @@
-"""Probability maps to points on rows: a curve comes back, rows and columns are truncated, what counts as no point."""
+"""Probability maps to points on rows: a curve is recovered, rows and columns are truncated, points may be missing."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ KINDS = {"culane": dict(size=(590, 1640), gap=20, points=18), "tusimple": dict(s
 
 
 def maps_of(curve, size=(144, 400), lanes=1, width=3.0):
-    """(K + 1, h, w): all lanes along ``curve``, the column of each row."""
+    """Return maps (K + 1, h, w): all lanes along ``curve``, which returns the column of each row."""
     rows, columns = np.arange(size[0])[:, None], np.arange(size[1])[None]
     prob = np.exp(-(((columns - curve(rows)) / width) ** 2)).astype(np.float32)
     return np.stack([1 - prob] + [prob] * lanes)
 
 
 def curve(rows):
-    """A column for each row of 144: a bend in the right half."""
+    """Return a column for each row of 144: a bend in the right half."""
     return 210 + 0.5 * (144 - rows) + 0.004 * (144 - rows) ** 2
 
 
 @pytest.mark.parametrize("smooth", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_perfect_map_gives_its_curve_back(kind, smooth):
+def test_a_perfect_map_returns_its_curve(kind, smooth):
     settings = KINDS[kind]
     (lane,) = lanes_of_maps(maps_of(curve), [1], kind=kind, smooth=smooth, **settings)
     height, width = settings["size"]
@@ -65,13 +65,13 @@ def test_rows_and_columns_are_truncated():
 
 def test_what_counts_as_no_point():
     prob = np.zeros((40, 50), np.float32)
-    prob[39, 10], prob[19, 0] = 0.9, 0.9  # column 0 is none
+    prob[39, 10], prob[19, 0] = 0.9, 0.9  # column 0 means no point
     assert lanes_of_maps(np.stack([1 - prob, prob]), [1], smooth=False, points=2) == [None]
     prob[19, 12] = 0.95
     (lane,) = lanes_of_maps(np.stack([1 - prob, prob]), [1], smooth=False, points=2)
     assert lane.tolist() == [[10.0, 39.0], [12.0, 19.0]]
     prob[19, 12] = 0.9
-    prob[19, 0] = 0  # as probable as the threshold is not above it
+    prob[19, 0] = 0  # a probability must be greater than the threshold
     assert lanes_of_maps(np.stack([1 - prob, prob]), [1], smooth=False, points=2, threshold=0.9) == [None]
 
 

@@ -1,4 +1,4 @@
-"""Messages between slices: the definition, its gradients, layouts, half precision, recording, and what is refused."""
+"""Messages between slices: definition, gradients, layouts, half precision, recording, and refused inputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from visionzoo.errors import ConfigError
 from visionzoo.ops.message_passing import pass_messages, pass_messages_by_list
 
 DIRECTIONS = [(2, False), (2, True), (3, False), (3, True)]
-# Few images go through matrix products, many through convolutions.
+# Few images use matrix products, many use convolutions.
 BATCHES = (1, 3, 5)
 SIZES = [(1, 1), (1, 7), (6, 1), (2, 3), (5, 8), (9, 4)]
 
 
 def by_slices(x, weight, bias=None, *, dim, reverse, update_first=True):
-    """The definition: one convolution per slice, by a 2-d kernel as the released code has it."""
+    """Compute the definition: one convolution per slice, with a 2-d kernel as in the released code."""
     half = weight.shape[2] // 2
     kernel, padding = (weight[:, :, None], (0, half)) if dim == 2 else (weight[..., None], (half, 0))
     slices = list(x.split(1, dim))
@@ -32,7 +32,7 @@ def by_slices(x, weight, bias=None, *, dim, reverse, update_first=True):
 
 
 def draw(batch, height, width, kernel, with_bias, seed=0, channels=4):
-    """A map, a kernel and perhaps a bias, in float64, that want gradients."""
+    """Draw a map, a kernel and optionally a bias, in float64, that require gradients."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(batch, channels, height, width, dtype=torch.float64, generator=generator)
     weight = torch.randn(channels, channels, kernel, dtype=torch.float64, generator=generator) * 0.3
@@ -49,14 +49,14 @@ def test_outputs_and_gradients_are_those_of_the_definition(batch, size, kernel, 
         for update_first in (True, False):
             inputs = draw(batch, *size, kernel, with_bias)
             options = dict(dim=dim, reverse=reverse, update_first=update_first)
-            expected, found = by_slices(*inputs, **options), pass_messages(*inputs, **options)
+            expected, result = by_slices(*inputs, **options), pass_messages(*inputs, **options)
             with torch.no_grad():
                 torch.testing.assert_close(pass_messages(*inputs, **options), expected, rtol=0, atol=1e-12)
-            torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+            torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
             wanted = [value for value in inputs if value is not None]
             given = torch.randn_like(expected)
             pairs = zip(
-                torch.autograd.grad(found, wanted, given),
+                torch.autograd.grad(result, wanted, given),
                 torch.autograd.grad(expected, wanted, given, allow_unused=True),
                 strict=True,
             )
@@ -75,7 +75,7 @@ def test_gradients_by_differences(batch, dim, reverse):
 
 @pytest.mark.parametrize("only", [0, 1, 2])
 @pytest.mark.parametrize("batch", [2, 4])
-def test_a_gradient_of_one_input_alone(batch, only):
+def test_a_gradient_of_only_one_input(batch, only):
     inputs = draw(batch, 5, 4, 3, with_bias=True)
     expected = torch.autograd.grad(by_slices(*inputs, dim=3, reverse=True).sum(), inputs[only])
     alone = [value.detach().requires_grad_(index == only) for index, value in enumerate(inputs)]
@@ -85,7 +85,7 @@ def test_a_gradient_of_one_input_alone(batch, only):
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_first_slice_stays_and_the_second_is_by_hand(batch):
+def test_first_slice_is_unchanged_and_the_second_is_computed_by_hand(batch):
     x, weight, _ = (None if value is None else value.detach() for value in draw(batch, 4, 6, 3, with_bias=False))
     out = pass_messages(x, weight, dim=2)
     assert torch.equal(out[:, :, 0], x[:, :, 0])
@@ -96,7 +96,7 @@ def test_first_slice_stays_and_the_second_is_by_hand(batch):
 
 
 @pytest.mark.parametrize(("dim", "reverse"), DIRECTIONS)
-def test_a_message_travels_one_way_only(dim, reverse):
+def test_a_message_passes_in_one_direction(dim, reverse):
     weight = torch.full((2, 2, 3), 0.5)
     x = torch.ones(1, 2, 5, 7)
     changed = x.clone()
@@ -122,7 +122,7 @@ def test_without_the_first_slice_the_others_are_the_same():
 
 
 @pytest.mark.parametrize("batch", [2, 4])
-def test_any_layout_gives_the_same_and_stays_as_it_is(batch):
+def test_any_layout_has_the_same_result_and_is_kept(batch):
     x, weight, _ = (None if value is None else value.detach() for value in draw(batch, 5, 6, 3, with_bias=False))
     kept = x.clone()
     wide = torch.zeros(batch, 8, 5, 12, dtype=x.dtype)
@@ -131,15 +131,15 @@ def test_any_layout_gives_the_same_and_stays_as_it_is(batch):
     for dim, reverse in DIRECTIONS:
         expected = by_slices(x, weight, dim=dim, reverse=reverse)
         for layout in layouts:
-            found = pass_messages(layout, weight, dim=dim, reverse=reverse)
-            torch.testing.assert_close(found, expected)
+            result = pass_messages(layout, weight, dim=dim, reverse=reverse)
+            torch.testing.assert_close(result, expected)
             assert torch.equal(layout, kept)
 
 
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_autocast_adds_up_in_float32(batch, dtype):
-    """100 columns of messages of 1000 leave half precision's range."""
+    """100 columns of messages of 1000 exceed half precision's range."""
     x = torch.full((batch, 2, 3, 100), 1000.0, requires_grad=True)
     weight = torch.zeros(2, 2, 3)
     weight[:, :, 1] = 0.5
@@ -175,10 +175,10 @@ def test_can_be_recorded(batch):
     torch.testing.assert_close(compiled(x), module(x))
 
 
-def test_a_list_of_slices_gives_the_same():
+def test_a_list_of_slices_has_the_same_result():
     x, weight, bias = draw(2, 5, 6, 3, with_bias=True)
-    found = pass_messages_by_list(x, weight, bias, range(4, -1, -1), 2)
-    torch.testing.assert_close(found, pass_messages(x, weight, bias, dim=2, reverse=True))
+    result = pass_messages_by_list(x, weight, bias, range(4, -1, -1), 2)
+    torch.testing.assert_close(result, pass_messages(x, weight, bias, dim=2, reverse=True))
 
 
 @pytest.mark.parametrize(

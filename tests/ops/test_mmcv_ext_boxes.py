@@ -44,7 +44,7 @@ def test_nms_equals_loop(count: int, offset: int):
 
 
 def test_nms_offset_decides():
-    """Two one-pixel boxes side by side: apart without offset, a third shared with it."""
+    """Two adjacent one-pixel boxes are disjoint without offset, and share a third with it."""
     boxes, scores = torch.tensor([[0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 2.0, 1.0]]), torch.tensor([0.9, 0.8])
     assert nms(boxes, scores, 0.3, offset=0)[1].tolist() == [0, 1]
     assert nms(boxes, scores, 0.3, offset=1)[1].tolist() == [0]
@@ -112,7 +112,7 @@ def test_nms_match_groups_equal_loop():
 
 
 def value_at(plane: Tensor, y: float, x: float) -> Tensor:
-    """Bilinear value; up to a pixel outside the border counts, further out is zero."""
+    """Interpolate bilinearly; up to a pixel outside the border counts, further out is zero."""
     height, width = plane.shape
     if y < -1 or y > height or x < -1 or x > width:
         return plane.new_zeros(())

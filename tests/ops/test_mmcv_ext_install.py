@@ -1,4 +1,4 @@
-"""The finder: when it serves, when it stays away, and what it says. Each case in a fresh interpreter."""
+"""The finder: when it serves, when it does not, and its messages. Each case runs in a fresh interpreter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def output(code: str, *path: Path) -> list[str]:
 
 @pytest.fixture
 def small_mmcv(tmp_path: Path) -> Path:
-    """A package called mmcv without its extension, which imports in no time."""
+    """Write a package called mmcv without its extension, which imports fast."""
     package = tmp_path / "mmcv"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -45,7 +45,7 @@ print(sys.meta_path == before, type(sys.meta_path[-1]).__name__)
     assert output(code) == ["True", "TorchOpsFinder"]
 
 
-def test_other_imports_are_left_alone():
+def test_other_imports_are_unaffected():
     code = """
 import visionzoo
 for name in ("mmcv._extra", "mmcv.missing", "_ext"):
@@ -124,7 +124,7 @@ except MissingOp as error:
     assert "pip install" in result.stdout
 
 
-def test_names_of_python_itself_stay_unknown():
+def test_names_of_python_stay_unknown():
     assert output("import visionzoo, mmcv._ext as ext; print(hasattr(ext, '__path__'), hasattr(ext, 'knn'))") == [
         "False",
         "True",
@@ -180,7 +180,7 @@ class Boxes:
 
 
 def test_spawned_worker_of_a_script(tmp_path: Path):
-    """The child imports the script again, and with it visionzoo."""
+    """The child imports the script again, and therefore visionzoo."""
     (tmp_path / "boxes.py").write_text(KEEPS_ONE_BOX)
     script = tmp_path / "script.py"
     script.write_text(SPAWNED_DATASET.format(imports="from boxes import Boxes", dataset="Boxes()"))
@@ -189,7 +189,7 @@ def test_spawned_worker_of_a_script(tmp_path: Path):
 
 
 def test_spawned_worker_that_only_unpickles_our_objects(tmp_path: Path):
-    """Nothing in the child imports visionzoo but the pickle, where our class comes before what it holds."""
+    """The child imports visionzoo only by unpickling, where our class comes before its content."""
     (tmp_path / "boxes.py").write_text(KEEPS_ONE_BOX)
     code = """
 import multiprocessing, visionzoo

@@ -33,7 +33,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def sample(plane: Tensor, y: float, x: float) -> Tensor:
-    """Bilinear value of (H, W), zero outside."""
+    """Interpolate (H, W) bilinearly, zero outside."""
     top, left = math.floor(y), math.floor(x)
     total = plane.new_zeros(())
     for row, down in ((top, 1 - (y - top)), (top + 1, y - top)):
@@ -97,7 +97,7 @@ def test_modulated_deform_conv_equals_loop_and_differentiates(settings, with_bia
 
 @pytest.mark.parametrize("layer", [DeformConv2dPack, ModulatedDeformConv2dPack])
 def test_deform_conv_under_autocast(layer):
-    """Offsets come out of a bfloat16 convolution; the result has their type and float32's accuracy but for rounding."""
+    """Offsets are outputs of a bfloat16 convolution. The result has their type and about the accuracy of float32."""
     torch.manual_seed(0)
     conv, image = layer(6, 4, 3, padding=1), torch.randn(2, 6, 7, 9)
     exact = conv(image)
@@ -112,7 +112,7 @@ def test_deform_conv_under_autocast(layer):
 
 
 @pytest.mark.parametrize("layer", [DeformConv2dPack, ModulatedDeformConv2dPack])
-def test_deform_conv_on_meta_tells_its_shape(layer):
+def test_deform_conv_on_meta_has_the_right_shape(layer):
     conv = layer(6, 4, 3, stride=2, padding=1).to("meta")
     out = conv(torch.empty(2, 6, 7, 10, device="meta"))
     assert out.is_meta
@@ -131,7 +131,7 @@ def focal(prob: float, alpha: float, gamma: float) -> float:
 
 @pytest.mark.parametrize("weighted", [True, False])
 def test_sigmoid_focal_loss_equals_loop_and_differentiates(weighted: bool):
-    logits, target = random(6, 3), torch.tensor([0, 2, 3, 1, 3, 0])  # 3 is no class: background
+    logits, target = random(6, 3), torch.tensor([0, 2, 3, 1, 3, 0])  # 3 is background, not a class
     weight = torch.tensor([0.5, 2.0, 3.0], dtype=torch.float64) if weighted else None
     expected = torch.zeros(6, 3, dtype=torch.float64)
     for n, t in enumerate(target.tolist()):
@@ -147,7 +147,7 @@ def test_sigmoid_focal_loss_equals_loop_and_differentiates(weighted: bool):
 
 @pytest.mark.parametrize("weighted", [True, False])
 def test_softmax_focal_loss_equals_loop_and_differentiates(weighted: bool):
-    logits, target = random(5, 4), torch.tensor([0, 3, -1, 1, 2])  # -1 is left out
+    logits, target = random(5, 4), torch.tensor([0, 3, -1, 1, 2])  # -1 is ignored
     weight = torch.tensor([0.5, 2.0, 3.0, 1.5], dtype=torch.float64) if weighted else None
     probs = logits.softmax(1)
     expected = [
@@ -216,7 +216,7 @@ def test_ms_deform_attn_on_meta():
 
 
 def test_ms_deform_attn_equals_the_layer_of_mmcv():
-    """The layer takes mmcv's own torch code on the CPU; the served op must agree with it."""
+    """On the CPU the layer uses mmcv's own torch code; the served op must agree with it."""
     torch.manual_seed(0)
     layer = MultiScaleDeformableAttention(embed_dims=8, num_heads=2, num_levels=2, num_points=3, batch_first=True)
     torch.nn.init.normal_(layer.sampling_offsets.weight)

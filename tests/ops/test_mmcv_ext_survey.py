@@ -1,9 +1,9 @@
-"""Which functions of mmcv's extension the configs of mmdet and mmseg reach, and that each is served or explained.
+"""Functions of mmcv's extension that configs of mmdet and mmseg reach: each is served or has an explanation.
 
 Every model is built on the meta device. From the code of its modules (and of their
 samplers, coders and assigners) calls are followed through mmcv, mmdet and mmseg down to
-``ext_module.<function>``: what a model could call on any device, not only what one
-forward on the CPU happens to call.
+``ext_module.<function>``. This includes every call that a model could make on any device,
+not only the calls of one forward on the CPU.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from visionzoo.ops.mmcv_ext.table import MISSING, REACHED, SERVED
 
 FOLLOWED = ("mmcv", "mmdet", "mmseg")
 WEIGHTS = ("pretrained", "teacher_ckpt")  # read while building, from the network
-FORGOTTEN = (*WEIGHTS, "init_cfg", "data_preprocessor", "num_classes")  # never decide which ops are used
+FORGOTTEN = (*WEIGHTS, "init_cfg", "data_preprocessor", "num_classes")  # never affect which ops are used
 
 
 def names_loaded_by_mmcv() -> set[str]:
-    """Every name that a module of mmcv.ops asks its extension for."""
+    """Return every name that a module of mmcv.ops requests from its extension."""
     import mmcv
 
     names: set[str] = set()
@@ -64,8 +64,8 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 
 @cache
 def reach(thing: Callable | type) -> frozenset[str]:
-    """Extension functions that the code of a function, or of all methods of a class, can call."""
-    found: set[str] = set()
+    """Return extension functions that the code of a function, or of all methods of a class, can call."""
+    kinds: set[str] = set()
     seen: set[object] = set()
     waiting: list[Any] = [thing]
     while waiting:
@@ -77,9 +77,9 @@ def reach(thing: Callable | type) -> frozenset[str]:
         if isinstance(here, type):
             waiting += methods(here)
         elif isinstance(here, FunctionType):
-            found |= called_of_extension(here)
+            kinds |= called_of_extension(here)
             waiting += referred(here)
-    return frozenset(found)
+    return frozenset(kinds)
 
 
 def methods(kind: type) -> list[FunctionType]:
@@ -89,7 +89,7 @@ def methods(kind: type) -> list[FunctionType]:
 
 
 def called_of_extension(function: FunctionType) -> set[str]:
-    """``f`` for every ``ext_module.f`` in the byte code."""
+    """Return ``f`` for every ``ext_module.f`` in the byte code."""
     called = set()
     for code in codes(function.__code__):
         steps = list(dis.get_instructions(code))
@@ -98,7 +98,7 @@ def called_of_extension(function: FunctionType) -> set[str]:
 
 
 def referred(function: FunctionType) -> list[Any]:
-    """Functions and classes that a function names: globals, their attributes, and local imports."""
+    """Return functions and classes that a function names: globals, their attributes, and local imports."""
     names = {name for code in codes(function.__code__) for name in code.co_names}
     values = [function.__globals__[name] for name in names if name in function.__globals__]
     values += [sys.modules[name] for name in names if name in sys.modules and name.startswith(FOLLOWED)]
@@ -108,7 +108,7 @@ def referred(function: FunctionType) -> list[Any]:
 
 
 def parts(model: Any) -> Iterator[object]:
-    """The model's modules and the plain objects they hold."""
+    """Yield the model's modules and the plain objects in them."""
     for module in model.modules():
         yield module
         for value in vars(module).values():
@@ -118,7 +118,7 @@ def parts(model: Any) -> Iterator[object]:
 
 
 def nms_types(config: Any) -> set[str]:
-    """``batched_nms`` picks its function by name: the names under every ``nms`` key."""
+    """Return the names under every ``nms`` key: ``batched_nms`` selects its function by name."""
     if isinstance(config, (list, tuple)):
         return {name for item in config for name in nms_types(item)}
     if not isinstance(config, dict):
@@ -145,9 +145,9 @@ def without_forgotten(config: Any) -> Any:
 
 
 def survey(package: str, pattern: str = "") -> tuple[Counter[str], dict[str, str]]:
-    """How many models reach each function, and why some could not be built.
+    """Count the models that reach each function, and record why some could not be built.
 
-    Configs whose models are equal but for class counts and weights count once. For a model that cannot
+    Configs whose models differ only in class counts and weights count once. For a model that cannot
     be built (a package that is not installed) the classes that its config names are followed instead.
     """
     registry = import_module(f"{package}.registry").MODELS
@@ -165,7 +165,7 @@ def survey(package: str, pattern: str = "") -> tuple[Counter[str], dict[str, str
 
 
 def different_models(package: str, pattern: str, unbuilt: dict[str, str]) -> Iterator[tuple[str, Any]]:
-    """Name and model of every config that matches; configs that do not load go to ``unbuilt``."""
+    """Yield name and model of every config that matches; configs that do not load go to ``unbuilt``."""
     from mmengine.config import Config
 
     done: set[str] = set()
@@ -189,7 +189,7 @@ def build_on_meta(package: str, registry: Any, model_config: Any) -> Any:
     from torch.overrides import TorchFunctionMode
 
     class DepthsOnCPU(TorchFunctionMode):
-        """Swin reads its drop path rates from a linspace, which a meta tensor cannot tell."""
+        """Swin reads its drop path rates from a linspace; a meta tensor has no values."""
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             return func(*args, **{**(kwargs or {}), **({"device": "cpu"} if func is torch.linspace else {})})
@@ -200,8 +200,8 @@ def build_on_meta(package: str, registry: Any, model_config: Any) -> Any:
 
 
 def classes_named(registry: Any, config: Any) -> set[type]:
-    found = [registry.get(kind) if isinstance(kind, str) else kind for kind in types_named(config)]
-    return {kind for kind in found if isinstance(kind, type)}
+    kinds = [registry.get(kind) if isinstance(kind, str) else kind for kind in types_named(config)]
+    return {kind for kind in kinds if isinstance(kind, type)}
 
 
 def reach_of_model(kinds: set[type], model_config: Any) -> set[str]:
@@ -216,7 +216,7 @@ def test_table_names_all_that_mmcv_loads():
     assert not set(SERVED) & set(MISSING)
 
 
-def test_reached_functions_are_served_but_for_those_that_only_exist_on_cuda():
+def test_reached_functions_are_served_except_cuda_only_ones():
     left_out = {"line_nms_forward", "deform_roi_pool_forward", "deform_roi_pool_backward"}
     assert {name for name in REACHED if name not in SERVED and not name.startswith("sync_bn")} == left_out
 
@@ -232,7 +232,7 @@ def test_survey_of_some_configs_finds_nothing_new(package: str, pattern: str):
 @pytest.mark.slow
 @pytest.mark.parametrize("column", [0, 1], ids=["mmdet", "mmseg"])
 def test_survey_of_every_config(column: int, monkeypatch: pytest.MonkeyPatch):
-    """About a minute each. Models that need a package of their own stay unbuilt and are followed by class."""
+    """About a minute each. Models that need another package stay unbuilt and are followed by class."""
 
     def refuse(*args: object) -> None:
         raise OSError("the survey reads nothing from the network")

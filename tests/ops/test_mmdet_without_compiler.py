@@ -1,4 +1,4 @@
-"""mmdet's detectors train and predict with no compiled op: narrow versions of the configs it ships."""
+"""mmdet's detectors train and predict without any compiled op: narrow versions of its configs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Names of the extension functions that ran."""
+    """Return the names of the extension functions that ran."""
     import mmcv._ext as extension
 
     names: set[str] = set()
@@ -119,7 +119,7 @@ def narrow_mask2former(config: Any, stuff: int) -> None:
 
 
 def batch(name: str, objects: tuple[int, int]) -> dict[str, list]:
-    """Two images of different size with that number of objects: boxes, their masks, and a panoptic map."""
+    """Return two images of different size with that number of objects: boxes, their masks, and a panoptic map."""
     generator = np.random.default_rng(sum(objects))
     inputs = [torch.from_numpy(generator.integers(0, 256, (3, *size), dtype=np.uint8)) for size in SIZES]
     samples = [annotated(name, *size, count, generator) for size, count in zip(SIZES, objects, strict=True)]
@@ -149,7 +149,7 @@ def annotated(name: str, height: int, width: int, count: int, generator: np.rand
 
 
 def train_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, data: dict[str, list]) -> None:
-    """What ``model.train_step`` does, with a look at losses and gradients in between."""
+    """Do the steps of ``model.train_step``, with access to losses and gradients in between."""
     optimizer.zero_grad()
     loss, parts = model.parse_losses(model(**model.data_preprocessor(data, training=True), mode="loss"))
     for key, value in parts.items():
@@ -181,14 +181,14 @@ def check_result(name: str, sample: DetDataSample, size: tuple[int, int]) -> Non
     if name.endswith("panoptic"):
         assert sample.pred_panoptic_seg.sem_seg.shape == (1, *size)
         return
-    found = sample.pred_instances
-    assert len(found) > 0
-    assert found.bboxes.isfinite().all()
-    assert found.scores.isfinite().all()
-    assert ((found.labels >= 0) & (found.labels < CLASSES)).all()
+    instances = sample.pred_instances
+    assert len(instances) > 0
+    assert instances.bboxes.isfinite().all()
+    assert instances.scores.isfinite().all()
+    assert ((instances.labels >= 0) & (instances.labels < CLASSES)).all()
     if name.startswith("mask"):
-        assert found.masks.shape[1:] == size
+        assert instances.masks.shape[1:] == size
 
 
-def test_nothing_compiled_is_behind_it():
+def test_no_compiled_code_is_used():
     assert {state for _, state in visionzoo.ops.mmcv_ext.describe()} == {"torch", "missing"}

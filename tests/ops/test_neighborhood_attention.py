@@ -1,4 +1,4 @@
-"""Neighborhood attention: every implementation against the definition, and what it refuses."""
+"""Neighborhood attention: every implementation equals the definition; refused inputs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ BY_AXES = {1: na1d, 2: na2d, 3: na3d}
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    """Tiles so small that maps of a few tokens have inner ones."""
+    """Use tiles so small that maps of a few tokens have inner tiles."""
     monkeypatch.setattr(ops, "_TILES", {1: (4, 3), 2: (4, 3), 3: (2,)})
     monkeypatch.setattr(ops, "_SMALL_TILES", {1: (3,), 2: (3,), 3: (2,)})
 
 
 def draw(seed):
-    """A random case: sizes that the dilation does not divide, windows as large as the map, every option."""
+    """Draw a random case: sizes that the dilation does not divide, windows as large as the map, every option."""
     rng = random.Random(seed)
     axes = rng.choice([1, 1, 2, 2, 3])
     with_bias = rng.random() < 0.5
@@ -55,19 +55,19 @@ def test_every_implementation_is_the_definition(seed):
     weight = torch.randn_like(expected)
     gradients = torch.autograd.grad(expected, leaves, weight)
     for implementation in ("auto", "dense", "tiles"):
-        found = BY_AXES[len(kernel)](q, k, v, kernel, **options, implementation=implementation)
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-        for a, b in zip(torch.autograd.grad(found, leaves, weight), gradients, strict=True):
+        output = BY_AXES[len(kernel)](q, k, v, kernel, **options, implementation=implementation)
+        torch.testing.assert_close(output, expected, rtol=1e-9, atol=1e-9)
+        for a, b in zip(torch.autograd.grad(output, leaves, weight), gradients, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
         with torch.no_grad():
-            found = BY_AXES[len(kernel)](q, k, v, kernel, **options, implementation=implementation)
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+            output = BY_AXES[len(kernel)](q, k, v, kernel, **options, implementation=implementation)
+        torch.testing.assert_close(output, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.usefixtures("small_tiles")
 @pytest.mark.parametrize("seed", range(100, 112))
 def test_weights_are_those_of_the_output(seed):
-    """The weights of every window, applied to its values one by one, give the output."""
+    """The weights of every window, applied to its values one by one, equal the output."""
     q, k, v, kernel, options = draw(seed)
     weights = attention_weights(q, k, kernel, **options)
     torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
@@ -126,7 +126,7 @@ def test_gradients_on_a_small_map(trains):
     assert torch.autograd.gradcheck(attend, (q, k, v, rpb))
 
 
-def test_a_scale_of_ones_own():
+def test_a_custom_scale():
     q, k, v = (torch.randn(1, 9, 1, 4) for _ in range(3))
     torch.testing.assert_close(na1d(q, k, v, 3, scale=1.0), na1d(q * 2, k, v, 3))
 
@@ -158,8 +158,8 @@ def test_large_groups_are_cut_and_small_ones_are_not():
         (dict(kernel_size=7, dilation=2), r"axis 0: expected kernel \* dilation of at most the map's 9, found 7 \* 2"),
         (dict(kernel_size=(3, 12)), r"axis 1: .* at most the map's 11, found 12 \* 1"),
         (dict(kernel_size=3, stride=4), "stride from 1 to the kernel's 3, found 4"),
-        (dict(kernel_size=3, dilation=0), "dilation from 1 on"),
-        (dict(kernel_size=1), "kernel from 2 on"),
+        (dict(kernel_size=3, dilation=0), "dilation of at least 1"),
+        (dict(kernel_size=1), "kernel of at least 2"),
         (dict(kernel_size=(3, 3, 3)), "one for each of 2 axes"),
         (dict(kernel_size=4, rpb=torch.zeros(2, 7, 7)), "odd kernels.*found kernel \\[4, 4\\]"),
         (dict(kernel_size=3, stride=2, rpb=torch.zeros(2, 5, 5)), "stride 1"),
@@ -183,7 +183,7 @@ def test_other_mistakes_are_named():
         na2d(q, q, q, 3, implementation="tile")
 
 
-def test_natten_is_used_by_name_where_it_can_what_is_asked(monkeypatch):
+def test_natten_is_used_by_name_where_it_supports_the_settings(monkeypatch):
     q = torch.randn(1, 9, 11, 2, 4)
     monkeypatch.setattr(ops, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="expected natten to be installed"):

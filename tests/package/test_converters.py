@@ -1,4 +1,4 @@
-"""Converters are found beside the parts, and their keyword arguments are their options."""
+"""Converters are registered beside the parts, and their keyword arguments are their options."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def test_options_are_the_keyword_arguments_of_what_is_made():
     assert not CONVERTERS.get("rcnet").parameters("detector")
 
 
-def test_an_unknown_name_is_answered_with_the_nearest():
+def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(UnknownName, match="no converter is called 'scn'; did you mean 'scnn'"):
         CONVERTERS.get("scn")
     with pytest.raises(ConfigError, match="--as model: expected one of backbone, detector"):
@@ -50,7 +50,7 @@ def parameters():
     return Converter("toy", {"model": convert}).parameters("model")
 
 
-def test_values_are_read_as_their_annotations_say(parameters):
+def test_values_are_read_by_their_annotations(parameters):
     said = ["size=288,800", "whole=False", "rate=1", "side=7", "name=a=b"]
     values = parse_options(said, parameters)
     assert values == {"size": (288, 800), "whole": False, "rate": 1.0, "side": 7, "name": "a=b"}

@@ -1,4 +1,4 @@
-"""Starting up is cheap: help, lists and configs import no torch, and help no mmengine."""
+"""Startup is fast: help, lists and configs import no torch, and help imports no mmengine."""
 
 import subprocess
 import sys
@@ -56,7 +56,7 @@ def test_every_commands_help_shows_two_examples(capsys):
         assert shown.count(f"visionzoo {name} ") >= 2, name
 
 
-def test_an_unknown_command_is_answered_with_the_nearest(capsys):
+def test_an_unknown_command_suggests_the_nearest(capsys):
     assert main(["trian"]) == 2
     assert "did you mean train?" in capsys.readouterr().err
 

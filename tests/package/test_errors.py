@@ -1,4 +1,4 @@
-"""Messages help: one sentence first, the nearest name, a bounded list. Errors carry the data of their message."""
+"""Messages help: one sentence first, the nearest name, a bounded list. Errors contain the data of their message."""
 
 import pickle
 
@@ -37,11 +37,11 @@ def one_of_every_kind() -> list[ZooError]:
         ConfigError("x.py", ["a: b", "c: d"], expected="a config", found="2 problems"),
         UnknownName("zebra", kind="neck", known=["FPN"]),
         MissingExtra("h5py", "counting", where="a.h5"),
-        DataError("the model gives scores that are not finite"),
+        DataError("the model returns scores that are not finite"),
     ]
 
 
-def test_nearest_name_ignores_case_and_gives_up_on_strangers():
+def test_nearest_name_ignores_case_and_unrelated_names():
     assert nearest_name("rcnet_retinnet", ["rcnet_retinanet", "fpn"]) == "rcnet_retinanet"
     assert nearest_name("FPn", ["fpn", "pan"]) == "fpn"
     assert nearest_name("zebra", ["fpn"]) is None
@@ -64,7 +64,7 @@ def test_require_known_passes_known_names_and_refuses_others_with_the_nearest():
         require_known(None, ["FPN"], "neck")
 
 
-def test_lists_say_that_there_are_more():
+def test_shortened_lists_say_so():
     assert first_of(iter("abc")) == "a, b, c"
     assert first_of(iter("abcd")) == "a, b, c, ..."
     assert some_of(iter("ab"), most=2) == "a, b"
@@ -180,7 +180,7 @@ def test_problems_stay_below_the_sentence_at_a_place():
     assert str(error).splitlines()[1:] == ["  - a: b", "  - c: d"]
 
 
-def test_optional_packages_can_be_asked_for_by_data():
+def test_optional_packages_can_be_requested_by_data():
     error = MissingExtra("h5py", "counting", where="a.h5")
     assert (error.package, error.extra, error.where) == ("h5py", "counting", "a.h5")
     assert error.at("x").msg == str(error.at("x"))

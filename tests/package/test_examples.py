@@ -1,4 +1,4 @@
-"""The examples in docstrings run and print what they state."""
+"""The examples in docstrings run, and their output is as stated."""
 
 from __future__ import annotations
 

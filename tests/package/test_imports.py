@@ -1,4 +1,4 @@
-"""Imports go down, also inside functions; there are no circles, and no private name leaves its room."""
+"""Imports only go to lower layers, also inside functions; there are no cycles, and private names stay in their room."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PACKAGE = "visionzoo"
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the package by its dotted name; a package's is that of its ``__init__``."""
+    """Return every module of the package by its dotted name; the name of a package is that of its ``__init__``."""
     files = sorted((ROOT / PACKAGE).rglob("*.py"))
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files]
     return dict(zip(names, files))
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only type checkers see."""
+    """Yield all nodes except those that only type checkers execute."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
@@ -30,18 +30,18 @@ def nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 @cache
 def imports() -> tuple[tuple[str, str, str, int], ...]:
-    """(module, module or name's module that it imports, name, line), at the top or inside functions."""
-    known, found = modules(), []
+    """Yield (module, module or name's module that it imports, name, line), at the top or inside functions."""
+    known, edges = modules(), []
     for module, path in known.items():
         for node in nodes(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                found += [(module, alias.name, "", node.lineno) for alias in node.names]
+                edges += [(module, alias.name, "", node.lineno) for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 assert not node.level, f"{path}:{node.lineno}: imports are absolute"
                 for alias in node.names:
                     inner = f"{node.module}.{alias.name}"
-                    found.append((module, inner if inner in known else str(node.module), alias.name, node.lineno))
-    return tuple(edge for edge in found if edge[1].partition(".")[0] == PACKAGE)
+                    edges.append((module, inner if inner in known else str(node.module), alias.name, node.lineno))
+    return tuple(edge for edge in edges if edge[1].partition(".")[0] == PACKAGE)
 
 
 def room(module: str) -> str:
@@ -49,7 +49,7 @@ def room(module: str) -> str:
 
 
 def floors() -> dict[str, int]:
-    """Room -> its floor, the top one 0, from the layers of setup.cfg."""
+    """Map each room to its floor, 0 for the top one, from the layers of setup.cfg."""
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
     lines = parser["importlinter:contract:flow"]["layers"].split("\n")
@@ -57,7 +57,7 @@ def floors() -> dict[str, int]:
 
 
 def circles(edges: set[tuple[str, str]]) -> list[list[str]]:
-    """Modules that import each other, directly or by way of others."""
+    """Return groups of modules that import each other, directly or through others."""
     reach = {start: {end for begin, end in edges if begin == start} for start, _ in edges}
     grows = True
     while grows:
@@ -87,7 +87,7 @@ def test_every_room_has_a_floor() -> None:
 
 
 def test_no_private_name_leaves_its_room() -> None:
-    """A name with a leading underscore may be imported by its own package alone."""
+    """Only its own package may import a name with a leading underscore."""
     private = [
         f"{module}:{line} imports {name} of {target}"
         for module, target, name, line in imports()
@@ -96,11 +96,11 @@ def test_no_private_name_leaves_its_room() -> None:
     assert private == []
 
 
-def test_there_are_no_import_circles() -> None:
+def test_there_are_no_import_cycles() -> None:
     assert circles({(module, target) for module, target, _, _ in imports()}) == []
 
 
-def test_circles_are_found() -> None:
+def test_cycles_are_found() -> None:
     assert circles({("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("e", "e")}) == [("a", "b", "c"), ("e",)]
 
 

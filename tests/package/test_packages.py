@@ -1,4 +1,4 @@
-"""The wheel holds every folder of the package, and nothing else."""
+"""The wheel contains every folder of the package, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import configparser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Folders of the repository that the wheel holds below the package, as `package_dir` says.
+# Folders of the repository that the wheel contains below the package, as stated by `package_dir`.
 MAPPED = {"visionzoo.configs": "configs", "visionzoo.model_cards": "model_cards"}
 
 
@@ -17,7 +17,7 @@ def stated() -> list[str]:
 
 
 def folders_below(folder: Path, package: str) -> set[str]:
-    """Dotted names of ``folder`` and of every folder in it that holds a Python file."""
+    """Return dotted names of ``folder`` and of every folder in it that contains a Python file."""
     files = [path.parent.relative_to(folder) for path in folder.rglob("*.py")]
     return {".".join([package, *path.parts]) for path in files}
 

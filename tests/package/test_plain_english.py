@@ -1,4 +1,4 @@
-"""Comments, docstrings, messages and pages say things plainly: a table of idioms, and what to write in their place.
+"""Comments, docstrings, messages and pages use plain words: a table of idioms, and the words to use instead.
 
 Strings of one word and code in backquotes are names, not prose.
 """
@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ["visionzoo", "tools", "configs", "benchmarks", "tests", "datasets", "model_cards", "README.md", "CHANGELOG.md"]
 
-# Pattern (a space is any white space, upper and lower case are equal): what to write in its place.
+# Pattern (a space is any white space, upper and lower case are equal): the words to use instead.
 IDIOMS = {
     r"\bpictures?\b": "image",
     r"\bmend(s|ed|ing)?\b": "fix",
@@ -54,7 +54,7 @@ Block = list[tuple[int, str]]
 
 
 def blocks_of(path: Path) -> Iterator[Block]:
-    """What a file says in words: a page as a whole, comments of a row, strings that Python joins."""
+    """Yield the prose of a file: a page as a whole, adjacent comments, strings that Python joins."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         yield list(enumerate(text.splitlines(), start=1))
@@ -91,7 +91,7 @@ def _prose(token: tokenize.TokenInfo) -> str:
 
 
 def idioms_of(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Line, idiom as it is written there, and what to write."""
+    """Yield line, idiom as written in the file, and the words to use instead."""
     for block in blocks_of(path):
         lines = [re.sub(r"`[^`]*`", lambda code: "X" * len(code[0]), line) for _, line in block]
         text = "\n".join(lines)
@@ -104,7 +104,7 @@ def idioms_of(path: Path) -> Iterator[tuple[int, str, str]]:
 
 
 def files_of(room: str) -> list[Path]:
-    """Python files and pages of a room."""
+    """Return Python files and pages of a room."""
     place = ROOT / room
     files = [place] if place.is_file() else [*place.rglob("*.py"), *place.rglob("*.md")]
     return sorted(file for file in files if file != Path(__file__))

@@ -1,4 +1,4 @@
-"""Names of every library resolve, and only where they should."""
+"""Names of every library are resolved, and only where they should be."""
 
 import pytest
 from mmengine.registry import DefaultScope
@@ -16,7 +16,7 @@ def zoo_scope():
 def test_a_librarys_unscoped_default_is_found_in_that_library():
     from mmdet.registry import TASK_UTILS as THEIRS
 
-    MODELS.get("mmdet.ResNet")  # the first name of a library adopts it
+    MODELS.get("mmdet.ResNet")  # the first name of a library registers its parts
     assigner = THEIRS.build({"type": "mmdet.MaxIoUAssigner", "pos_iou_thr": 0.5, "neg_iou_thr": 0.4})
     assert type(assigner.iou_calculator).__name__ == "BboxOverlaps2D"
 

@@ -1,4 +1,4 @@
-"""A plugin as people write it, installed in a temporary folder."""
+"""A plugin as users write it, installed in a temporary folder."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def install(tmp_path: Path) -> Install:
 
 @pytest.fixture
 def toy_files() -> dict[str, str]:
-    """Files of a plugin with one of everything; its config and card are those of a released model, renamed."""
+    """Return the files of a plugin with one of everything; config and card are those of a released model, renamed."""
     config = (config_folder() / "fpn_retinanet.py").read_text()
     card = (card_folder() / "fpn_retinanet.md").read_text().replace("fpn_retinanet", "toy_retinanet")
     assert "system: rcnet\n" in card
@@ -88,7 +88,7 @@ def toy_files() -> dict[str, str]:
 
 @pytest.fixture
 def toy_site(install: Install, toy_files: dict[str, str]) -> Path:
-    """The folder that holds the plugin with one of everything."""
+    """Return the folder that contains the plugin with one of everything."""
     site = install(files=toy_files)
     arrays = site / "toy_zoo" / "model_cards" / "arrays"
     arrays.mkdir()
@@ -98,7 +98,7 @@ def toy_site(install: Install, toy_files: dict[str, str]) -> Path:
 
 @pytest.fixture
 def fresh_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The registry of models, which imports its places again and forgets afterwards what a test registered."""
+    """Make the registry of models import its modules again, and remove a test's parts afterwards."""
     registry.MODELS.import_from_location()
     monkeypatch.setattr(registry.MODELS, "_has_parts", False)
     monkeypatch.setattr(registry.MODELS, "_module_dict", dict(registry.MODELS.module_dict))

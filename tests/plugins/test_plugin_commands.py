@@ -1,4 +1,4 @@
-"""The command line sees an installed plugin, in a process of its own."""
+"""The command line uses an installed plugin; each command runs in its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An installed package adds parts, configs, cards, tasks and twins by one entry point."""
+"""An installed package adds parts, configs, cards, tasks and twins with one entry point."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_plugin_that_does_not_import_is_an_error(install, monkeypatch, fresh_m
             registry.MODELS.get("VGG")
 
 
-def test_a_package_that_is_gone_is_an_error(install, monkeypatch):
+def test_a_removed_package_is_an_error(install, monkeypatch):
     site = install("gone_zoo")
     (site / "gone_zoo" / "__init__.py").unlink()
     (site / "gone_zoo").rmdir()
@@ -109,7 +109,7 @@ def test_a_package_that_is_gone_is_an_error(install, monkeypatch):
 )
 def test_a_name_of_the_zoo_is_an_error(install, monkeypatch, path, what, ask):
     monkeypatch.syspath_prepend(str(install("clash_zoo", {path: ""})))
-    expected = f"plugin 'clash_zoo': expected a {what} with a name of its own, found 'scnn_culane', which visionzoo has"
+    expected = f"plugin 'clash_zoo': expected a {what} with a unique name, found 'scnn_culane', which visionzoo has"
     with pytest.raises(PluginError, match=expected):
         ask()
 

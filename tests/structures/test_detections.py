@@ -1,4 +1,4 @@
-"""Order of detections: written scores decide, and equal ones have one order whatever their last bits are."""
+"""Order of detections: rounded scores decide, and equal ones have a fixed order that rounding cannot change."""
 
 from __future__ import annotations
 

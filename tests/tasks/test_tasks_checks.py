@@ -1,4 +1,4 @@
-"""Checks of tasks: predictions drawn from the truth, slightly wrong, for each task."""
+"""Checks of tasks: predictions made from the truth, with small errors, for each task."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ SINGLE = task_of("saliency")
 
 @pytest.fixture(scope="module")
 def groups():
-    """Five, four and four drawn images, as the data set names them."""
+    """Return five, four and four drawn images, as the data set describes them."""
     folder = CoSaliencyFolder("tiny://co_saliency?groups=3&images=4&seed=0", name="CoCA", test_mode=True)
     return [folder.get_data_info(index) for index in range(len(folder))]
 
@@ -53,9 +53,9 @@ def test_a_shaken_group_has_a_map_for_every_mask(groups):
         assert sample["group"] == group["group"]
         assert sample["img_path"] == group["img_path"]
         assert all(np.array_equal(a, read_grey(b)) for a, b in zip(sample["gt_map"], group["gt_path"], strict=True))
-        for found, truth in zip(sample["pred_map"], sample["gt_map"], strict=True):
-            assert (found.shape, found.dtype) == (truth.shape, np.float32)
-            assert 0 <= found.min() < found.max() <= 1
+        for noisy, truth in zip(sample["pred_map"], sample["gt_map"], strict=True):
+            assert (noisy.shape, noisy.dtype) == (truth.shape, np.float32)
+            assert 0 <= noisy.min() < noisy.max() <= 1
 
 
 def test_the_first_group_is_shaken_as_single_images_are(groups):
@@ -68,8 +68,8 @@ def test_the_first_group_is_shaken_as_single_images_are(groups):
 def test_the_fourth_image_of_every_group_is_inside_out(groups):
     for sample in shaken(groups):
         leads = [
-            found[truth > 127].mean() > found[truth <= 127].mean()
-            for found, truth in zip(sample["pred_map"], sample["gt_map"], strict=True)
+            noisy[truth > 127].mean() > noisy[truth <= 127].mean()
+            for noisy, truth in zip(sample["pred_map"], sample["gt_map"], strict=True)
         ]
         assert leads == [number != 3 for number in range(len(leads))]
 
@@ -83,9 +83,9 @@ def test_noise_differs_between_groups_and_seeds_and_stays_otherwise(groups):
 
 
 def test_shaken_groups_are_measured_image_by_image(groups):
-    found, metric = measured(shaken(groups), per_image=True)
-    assert found["sal/images"] == 13
-    assert 0.3 < found["sal/Smeasure"] < 0.9  # neither perfect nor all wrong, so that a change of the metric shows
+    values, metric = measured(shaken(groups), per_image=True)
+    assert values["sal/images"] == 13
+    assert 0.3 < values["sal/Smeasure"] < 0.9  # neither perfect nor all wrong: changes of the metric are visible
     assert [row["group"] for row in metric.per_image] == ["disc"] * 5 + ["square"] * 4 + ["triangle"] * 4
     right, wrong = metric.per_image[0], metric.per_image[3]
     assert right["Smeasure"] > wrong["Smeasure"]
@@ -114,18 +114,18 @@ def numbers(metric, samples):
 
 def test_some_shaken_lanes_are_found_and_some_are_not():
     roads = CULaneDataset("tiny://culane?train=4&val=9&test=18&seed=0", split="test_split", test_mode=True)
-    found = numbers(CULaneMetric(image_size=(328, 118), lane_width=6), shaken_by("lanes", roads))
-    assert 0.3 < found["culane/F1"] < 0.98
-    assert min(found["culane/FP"], found["culane/FN"], found["culane/FP/cross"]) > 0
+    values = numbers(CULaneMetric(image_size=(328, 118), lane_width=6), shaken_by("lanes", roads))
+    assert 0.3 < values["culane/F1"] < 0.98
+    assert min(values["culane/FP"], values["culane/FN"], values["culane/FP/cross"]) > 0
     again = numbers(CULaneMetric(image_size=(328, 118), lane_width=6), shaken_by("lanes", roads, seed=1))
-    assert again["culane/TP"] != found["culane/TP"]
+    assert again["culane/TP"] != values["culane/TP"]
 
 
 def test_shaken_lanes_of_tusimple_keep_its_rows():
     roads = TuSimpleDataset("tiny://tusimple?train=4&val=9&test=9&seed=0", "test_label.json", test_mode=True)
-    found = numbers(TuSimpleMetric(), shaken_by("lanes", roads))
-    assert 0.3 < found["tusimple/accuracy"] < 0.98
-    assert 0 < found["tusimple/FN"] < 0.6
+    values = numbers(TuSimpleMetric(), shaken_by("lanes", roads))
+    assert 0.3 < values["tusimple/accuracy"] < 0.98
+    assert 0 < values["tusimple/FN"] < 0.6
 
 
 def test_lost_lanes_stay_lost_and_others_only_move_sideways():
@@ -159,12 +159,12 @@ def test_shaken_counts_are_near_the_truth_and_their_densities_sum_to_them():
     for sample in samples:
         assert sample["pred_density"].sum() == pytest.approx(sample["pred_count"])
         assert sample["pred_density"].shape == sample["ori_shape"]
-    found = numbers(CountMetric(game_levels=(0, 2)), samples)
-    assert 0 < found["count/MAE"] < found["count/RMSE"]
-    assert 0.02 < found["count/NAE"] < 0.5
-    assert found["count/GAME0"] == pytest.approx(found["count/MAE"])
-    assert found["count/GAME2"] > found["count/GAME0"]  # somebody is in another quarter
-    assert numbers(CountMetric(), shaken_by("counting", crowds, seed=1))["count/MAE"] != found["count/MAE"]
+    values = numbers(CountMetric(game_levels=(0, 2)), samples)
+    assert 0 < values["count/MAE"] < values["count/RMSE"]
+    assert 0.02 < values["count/NAE"] < 0.5
+    assert values["count/GAME0"] == pytest.approx(values["count/MAE"])
+    assert values["count/GAME2"] > values["count/GAME0"]  # some people are in another quarter
+    assert numbers(CountMetric(), shaken_by("counting", crowds, seed=1))["count/MAE"] != values["count/MAE"]
 
 
 def test_shaken_counts_of_trancos_have_their_region():

@@ -1,4 +1,4 @@
-"""A task is one file: it is found by its name, configs must name one, and training chooses checkpoints by it."""
+"""A task is one file: it is found by its name, a config must name one, and it selects the best checkpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDER = Path(visionzoo.__file__).parent / "tasks"
 SHARED = {"__init__", "_base", "_finding"}
 
 
-def test_every_file_but_the_shared_ones_is_a_task():
+def test_every_file_except_the_shared_ones_is_a_task():
     assert set(task_names()) == {path.stem for path in FOLDER.glob("*.py")} - SHARED
 
 

@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine: resumed, checked, cached, and helpful when they fail."""
+"""Downloads from a server on this machine: resumed, checked, cached, and with helpful errors."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves files, byte ranges too unless the server is told not to; cuts the first answers short on request."""
+    """Serve files, also byte ranges unless the server disables them; on request, truncate the first answers."""
 
     def do_GET(self):
         self.server.ranges.append(self.headers.get("Range"))
@@ -45,7 +45,7 @@ class Handler(SimpleHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_fetched_once_and_kept(server):
 
 
 @pytest.mark.parametrize("resumable", [True, False])
-def test_a_broken_download_goes_on_where_it_stopped(server, resumable):
+def test_a_broken_download_resumes_where_it_stopped(server, resumable):
     server.resumable, server.cuts = resumable, [100_000]
     with pytest.raises(CheckpointError, match=r"closed after 100000 of 300000 bytes.*by hand"):
         fetch_weights(f"{server.url}/w.pth", SHA)
@@ -91,7 +91,7 @@ def test_a_broken_download_goes_on_where_it_stopped(server, resumable):
 
 
 @pytest.mark.parametrize("size", [50_000, 300_000, 400_000])
-def test_a_part_of_another_file_is_fetched_anew(server, size):
+def test_a_part_of_another_file_is_fetched_again(server, size):
     path = cached_path(f"{server.url}/w.pth", SHA)
     path.parent.mkdir(parents=True)
     path.with_name(path.name + ".part").write_bytes(bytes(size))
@@ -129,7 +129,7 @@ def test_mirror_after_404(server):
     assert path == cached_path(f"{server.url}/gone.pth", SHA)
 
 
-def test_404_says_where_to_place_the_file(server):
+def test_404_states_where_to_place_the_file(server):
     url = f"{server.url}/gone.pth"
     with pytest.raises(CheckpointError) as caught:
         fetch_weights(url, SHA)
@@ -145,7 +145,7 @@ def test_no_server(server):
         fetch_weights("http://127.0.0.1:9/w.pth", SHA)
 
 
-def test_offline_asks_nobody(server, monkeypatch):
+def test_offline_uses_no_network(server, monkeypatch):
     monkeypatch.setenv("VISIONZOO_OFFLINE", "1")
     with pytest.raises(CheckpointError, match=r"network is off \(--offline\)"):
         fetch_weights(f"{server.url}/w.pth", SHA)
@@ -192,7 +192,7 @@ distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize(("name", "outcome"), [("w.pth", str(len(CONTENT))), ("no.pth", "404 Not Found")])
-def test_of_two_processes_one_fetches_and_both_know_how_it_went(server, tmp_path, name, outcome):
+def test_of_two_processes_one_fetches_and_both_receive_the_outcome(server, tmp_path, name, outcome):
     script = tmp_path / "fetch.py"
     script.write_text(TWO_PROCESSES)
     line = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, f"{server.url}/{name}"]

@@ -1,4 +1,4 @@
-"""Reading checkpoint files: every kind we write, and every broken or dangerous one a user may have."""
+"""Reading checkpoint files: every kind that we write, and every broken or dangerous kind."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ STATE = OrderedDict({"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias"
 
 
 class Evil:
-    """Unpickling it creates ``path``."""
+    """Unpickling this class creates ``path``."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -31,8 +31,8 @@ class Evil:
         return os.mkdir, (str(self.path),)
 
 
-def same(found: dict, want: dict = STATE) -> bool:
-    return list(found) == list(want) and all(torch.equal(found[key], want[key]) for key in want)
+def same(values: dict, want: dict = STATE) -> bool:
+    return list(values) == list(want) and all(torch.equal(values[key], want[key]) for key in want)
 
 
 @pytest.fixture
@@ -66,15 +66,15 @@ def test_a_whole_mmengine_checkpoint_needs_no_trust(tmp_path):
         "rng": {"numpy": np.random.RandomState(0).get_state()[1], "flags": np.array([True, False])},
     }
     torch.save(checkpoint, tmp_path / "a.pth")
-    found = read_checkpoint(tmp_path / "a.pth")
-    assert found["message_hub"]["log_scalars"]["loss"].mean() == 2.0
-    assert found["meta"]["when"] == 2.5
-    np.testing.assert_array_equal(found["rng"]["numpy"], checkpoint["rng"]["numpy"])
-    assert class_names_of(found) == ("a", "b")
+    state = read_checkpoint(tmp_path / "a.pth")
+    assert state["message_hub"]["log_scalars"]["loss"].mean() == 2.0
+    assert state["meta"]["when"] == 2.5
+    np.testing.assert_array_equal(state["rng"]["numpy"], checkpoint["rng"]["numpy"])
+    assert class_names_of(state) == ("a", "b")
 
 
 def test_names_that_numpy_1_wrote(tmp_path):
-    # rewriting bytes inside a zip breaks its checksums, so the legacy format, which has none, is used
+    # zip files have checksums against changed bytes, so the legacy format is used, which has none
     torch.save({"state_dict": STATE, "v": np.float64(1.5)}, tmp_path / "l.pth", _use_new_zipfile_serialization=False)
     old = (tmp_path / "l.pth").read_bytes().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
     (tmp_path / "old.pth").write_bytes(old)
@@ -110,7 +110,7 @@ def test_wrapper_prefix_is_taken_off(tmp_path):
         (pickle.dumps([1, 2], protocol=2), "truncated or damaged"),
     ],
 )
-def test_files_that_are_no_checkpoint(tmp_path, content, words):
+def test_files_that_are_not_checkpoints(tmp_path, content, words):
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(CheckpointError, match=words) as caught:
         read_weights(tmp_path / "x.pth")
@@ -166,7 +166,7 @@ def test_a_pickle_with_code_is_refused_unless_trusted(tmp_path, zipped):
     assert made.exists()
 
 
-def test_getattr_reaches_nothing_but_statistics(tmp_path):
+def test_getattr_reaches_only_statistics(tmp_path):
     class Climb:
         def __reduce__(self):
             return getattr, (HistoryBuffer, "__init__")
@@ -196,7 +196,7 @@ def test_sha256_is_compared(pth):
 # --- work dirs ---
 
 
-def test_work_dir_gives_its_best_then_its_last(tmp_path, pth):
+def test_work_dir_returns_its_best_then_its_last(tmp_path, pth):
     content = pth.read_bytes()
     pth.unlink()
     with pytest.raises(CheckpointError, match="no checkpoint"):

@@ -1,4 +1,4 @@
-"""Weights into a model: strict, with a table of what does not fit; and mmengine's pickle fallback, closed."""
+"""Loading weights into a model: strict, with a table of mismatches; mmengine's pickle fallback is closed."""
 
 import os
 from pathlib import Path
@@ -90,7 +90,7 @@ def test_other_classes_suggest_what_fits_and_the_suggestion_works():
     torch.testing.assert_close(target.head.conv.weight, source.head.conv.weight)
 
 
-def test_a_detectors_suggestion_names_its_classifier_alone():
+def test_a_detectors_suggestion_names_only_its_classifier():
     from visionzoo.config import load_config
     from visionzoo.models.wiring import build_model
 
@@ -129,7 +129,7 @@ def test_old_batch_norm_without_counter_is_complete():
     assert load_weights(Net(), state).fits
 
 
-# --- the fallback to full pickle ---
+# --- fallback to full pickle --- ---
 
 
 class EvilState:
@@ -171,7 +171,7 @@ def test_read_and_load_do_not_run_code(evil):
 
 
 def test_mmengines_own_loader_would_have_run_it(evil):
-    """The danger is real: without the closed door this file is made."""
+    """The danger is real: without the closed fallback this file is created."""
     from mmengine.runner import checkpoint
 
     path, made = evil

@@ -1,4 +1,4 @@
-"""The zoo by name: what there is, models with and without weights, and never a surprise on the network."""
+"""The zoo by name: the list of models, models with and without weights, and no unexpected use of the network."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ from visionzoo.zoo import get_model, list_models
 
 @pytest.fixture
 def no_network(monkeypatch, tmp_path):
-    """Any attempt to connect fails the test; nothing lies in a cache."""
+    """Fail on any attempt to connect; caches are empty."""
 
     def connect(*args, **kwargs):
         raise AssertionError("tried to use the network")
@@ -56,7 +56,7 @@ def test_listing_imports_no_torch(code):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_model_without_weights_asks_nobody(no_network, capsys):
+def test_a_model_without_weights_uses_no_network(no_network, capsys):
     model = get_model("rcnet_retinanet")
     assert not model.training
     assert model.backbone.init_cfg is None
@@ -66,7 +66,7 @@ def test_a_model_without_weights_asks_nobody(no_network, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_backbone_alone_says_what_it_gives():
+def test_single_backbone_declares_its_outputs():
     backbone = get_model("rcnet_retinanet", tiny=True, backbone_only=True)
     feats = backbone(torch.rand(2, 3, 65, 97))
     assert backbone.out_channels == tuple(feat.shape[1] for feat in feats)

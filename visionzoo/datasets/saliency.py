@@ -1,4 +1,4 @@
-"""Images with one mask of what is salient: MSRA-B, ECSSD, HKU-IS, PASCAL-S, DUT-OMRON, DUTS and any set like them."""
+"""Images with one saliency mask each: MSRA-B, ECSSD, HKU-IS, PASCAL-S, DUT-OMRON, DUTS and similar sets."""
 
 from __future__ import annotations
 
@@ -15,32 +15,37 @@ from visionzoo.registry import DATASETS
 from visionzoo.structures.image_names import IMAGE_ENDINGS, without_ending
 from visionzoo.system.text_files import read_text
 
-# A stem may have several files (MSRA-B is published with image and mask side by side); the first of these counts.
+# A stem may have several files (MSRA-B is published with image and mask side by side); the first ending is used.
 MASKS = (".png", ".bmp", ".jpg")
 _ADVICE = advice("saliency")
 
 
 @DATASETS.register_module()
 class SaliencyDataset(SampleList):
-    """Images and grey masks of one stem.
+    """Images and grey masks with equal stems.
 
     On disk::
 
         <data_root>/imgs/<name>.jpg       or .png, HKU-IS
         <data_root>/gt/<name>.png         0 to 255, salient above 127
-        <data_root>/<split>.txt           optional: one name a line
+        <data_root>/<split>.txt           optional: one name per line
 
     A sample has ``img_path`` and ``gt_path``; ``LoadMaskAnnotation`` reads the mask. ``metainfo`` has one class,
-    ``salient``. Everything but the pixels is checked when the data set is built.
+    ``salient``. The constructor checks everything except the pixels.
 
     Args:
         data_root: a folder, or ``tiny://msra_b?train=24&val=8&seed=0`` for drawn images.
-        split: name of the list in ``data_root``; None takes every image.
-        img_folder, gt_folder: other names of the two folders; they may be the same one.
+        split: name of the list in ``data_root``; None for all images.
+        img_folder, gt_folder: names of the two folders; both may be the same folder.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        DataError: folders, lists, images or masks are missing, or there is none.
+        DataError: folders, lists, images or masks are missing or empty.
+
+    Example:
+        >>> dataset = SaliencyDataset("tiny://ecssd?test=2&size=32", serialize_data=False)
+        >>> len(dataset), sorted(dataset[0])
+        (2, ['gt_path', 'img_path', 'sample_idx'])
     """
 
     METAINFO = {"classes": ("salient",)}
@@ -61,20 +66,20 @@ class SaliencyDataset(SampleList):
 
 
 def _files_by_stem(root: Path, folder: Path, endings: Sequence[str], example: str) -> dict[str, str]:
-    """Stem to path; of several files of a stem, the one whose ending comes first."""
+    """Return paths by stem. If a stem has several files, the first ending in ``endings`` is used."""
     if not folder.is_dir():
         raise DataError(
             root, expected=f"{folder.name}/{example}", found=f"no such folder (in {Path.cwd()})", advice=f"{_ADVICE}"
         )
     names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for ending in endings:
         for name in names:
             if name.lower().endswith(ending):
-                found.setdefault(name[: -len(ending)], str(folder / name))
-    if not found:
+                paths.setdefault(name[: -len(ending)], str(folder / name))
+    if not paths:
         raise DataError(folder, expected=f"files {example}", found=f"none ({', '.join(endings)})", advice=f"{_ADVICE}")
-    return found
+    return paths
 
 
 def _listed(root: Path, split: str) -> list[str]:
@@ -83,15 +88,15 @@ def _listed(root: Path, split: str) -> list[str]:
         known = ", ".join(sorted(other.name for other in root.glob("*.txt"))) or "none"
         raise DataError(
             path,
-            expected="a list with one name a line",
+            expected="a list with one name per line",
             found=f"no such file (lists there: {known})",
-            advice="write it, or leave split out to take every image",
+            advice="write it, or omit split to use all images",
         )
-    lines = read_text(path, "a list with one name a line", "check it").splitlines()
+    lines = read_text(path, "a list with one name per line", "check it").splitlines()
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DataError(path, expected="at least one name", found="none", advice="check how it was made")
-    return [without_ending(name) for name in names]  # lists of some copies have it
+    return [without_ending(name) for name in names]  # some lists have endings
 
 
 def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dict[str, str]) -> list[dict]:

@@ -1,4 +1,4 @@
-"""Levels of feature maps: which are returned, and what necks and heads ask of those that they are given."""
+"""Checks of feature levels: the returned indices of a backbone, and the strides and channels of necks and heads."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from visionzoo.errors import ConfigError
 def checked_indices(
     out_indices: Sequence[int], count: int, part: str, *, what: str = "stages", advice: str | None = None
 ) -> tuple[int, ...]:
-    """The levels that a backbone returns.
+    """Return the indices of the feature maps that a backbone returns, as a tuple.
 
     Args:
-        out_indices: as given.
-        count: of levels that there are.
-        part: the backbone, for errors.
-        what: the levels are.
-        advice: by default to use all of them.
+        out_indices: the indices from the config.
+        count: number of levels in the backbone.
+        part: name of the backbone, for the error.
+        what: the word for the levels in the error.
+        advice: advice of the error. The default is to use all levels.
 
     Raises:
-        ConfigError: there is none, or one that the backbone lacks, or they are not sorted.
+        ConfigError: the indices are empty, out of range, repeated or not in ascending order.
     """
     indices = tuple(out_indices)
     if not indices or list(indices) != sorted(set(indices) & set(range(count))):
@@ -36,15 +36,15 @@ def checked_indices(
 
 
 def strides_of_levels(given: Sequence[int] | None, count: int, part: str) -> tuple[int, ...]:
-    """Pixels per cell of ``count`` levels; where none are given, 4 and twice as many from level to level.
+    """Return the strides of all levels.
 
     Args:
-        given: the strides, or None.
-        count: of levels.
-        part: which part is built, for errors.
+        given: the strides from the config. None means 4 for the first level and twice the stride for each next one.
+        count: number of levels.
+        part: name of the part, for the error.
 
     Raises:
-        ConfigError: there is another number of strides.
+        ConfigError: the number of strides differs from ``count``.
     """
     if given is None:
         return tuple(4 * 2**level for level in range(count))
@@ -59,10 +59,10 @@ def strides_of_levels(given: Sequence[int] | None, count: int, part: str) -> tup
 
 
 def require_strides(in_channels: Sequence[int], in_strides: Sequence[int], part: str) -> None:
-    """Pass only levels, at least one, that have both channels and strides.
+    """Check that there is at least one level, and one stride for each level.
 
     Raises:
-        ConfigError: the two do not belong together.
+        ConfigError: there is no level, or the two lengths differ.
     """
     if not in_channels or len(in_channels) != len(in_strides):
         raise ConfigError(
@@ -74,10 +74,10 @@ def require_strides(in_channels: Sequence[int], in_strides: Sequence[int], part:
 
 
 def require_levels(feats: Sequence[Tensor], in_channels: Sequence[int], part: str) -> None:
-    """Pass only one feature map for each entry of ``in_channels``.
+    """Check that there is one feature map for each entry of ``in_channels``.
 
     Raises:
-        ConfigError: there is another number of maps.
+        ConfigError: the number of feature maps differs.
     """
     if len(feats) != len(in_channels):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Settings of a variant, and what a config says in their place."""
+"""Settings of the variants of a part."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from visionzoo.errors import require_known
 def variant_options(
     variants: Mapping[str, Mapping[str, Any]], variant: str, given: Mapping[str, Any], part: str
 ) -> dict[str, Any]:
-    """The settings of a variant, some of them replaced by what ``given`` holds that is not None.
+    """Return the settings of a variant, overridden by the given values that are not None.
 
     Args:
-        variants: settings by variant.
-        variant: one of them.
-        given: settings by name.
-        part: whose variants they are, for the error.
+        variants: the settings of each variant.
+        variant: name of the variant.
+        given: values from the config, by name of the setting.
+        part: name of the part, for the error.
 
     Raises:
-        UnknownName: an unknown variant.
+        UnknownName: the variant does not exist.
     """
     require_known(variant, variants, f"{part} variant")
     return {**variants[variant], **{name: value for name, value in given.items() if value is not None}}

@@ -1,5 +1,4 @@
-"""Metrics: pure functions, and their adapters to mmengine, one file or folder per task, registered by being here.
+"""Metrics: pure functions and their adapters to mmengine, one file or folder per task.
 
-Of every adapter ``collect_device`` says where results of several processes meet, ``cpu`` or ``gpu``; ``prefix`` stands
-for its ``default_prefix`` in the names of the numbers.
+Metrics in this folder are registered automatically.
 """

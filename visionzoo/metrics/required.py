@@ -1,4 +1,4 @@
-"""What a metric needs of a sample."""
+"""Values of a sample that a metric requires."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ from visionzoo.errors import DataError
 
 
 def sample_name(sample: Mapping[str, Any], number: int) -> str:
-    """The path of its image, or ``sample <number>``."""
+    """Return the path of the sample's image, or ``sample <number>``.
+
+    Example:
+        >>> sample_name({"img_path": "a.jpg"}, 0), sample_name({}, 3)
+        ('a.jpg', 'sample 3')
+    """
     return str(sample.get("img_path") or f"sample {number}")
 
 
 def required(sample: Mapping[str, Any], key: str, metric: str, name: str, advice: str | None = None) -> Any:
-    """The value of ``key``.
+    """Return the value of ``key``.
 
     Args:
         sample: a data sample as a dict.
-        key: ``pred_...`` are what the model gives, all others what the data set does.
-        metric: begins the error's text.
-        name: of the sample, see :func:`sample_name`.
-        advice: None says who has to give the value.
+        key: key of the value. The model provides ``pred_...``, the data set all others.
+        metric: name of the metric, the first words of the error message.
+        name: name of the sample, see :func:`sample_name`.
+        advice: advice of the error message. By default it names the part that must provide the value.
 
     Raises:
-        DataError: the sample has no such value.
+        DataError: the sample has no such value, or it is None.
+
+    Example:
+        >>> required({"gt_label": 2}, "gt_label", "ClassificationMetric", "a.jpg")
+        2
     """
     value = sample.get(key)
     if value is None:
@@ -33,6 +42,6 @@ def required(sample: Mapping[str, Any], key: str, metric: str, name: str, advice
             metric,
             expected=f"{key} in every sample",
             found=f"none in {name}",
-            advice=advice or f"{source} has to give it",
+            advice=advice or f"{source} must provide it",
         )
     return value

@@ -1,4 +1,4 @@
-"""Tensors, arrays and lists as numpy arrays; free of torch."""
+"""Conversion of tensors, arrays and lists to numpy arrays; this module does not import torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import numpy as np
 
 
 def as_array(values: Any, dtype: Any = None, *, single: bool = False) -> np.ndarray:
-    """The values as an array, which shares their memory where it can.
+    """Convert values to an array, without a copy if possible.
 
     Args:
         values: a tensor on any device, an array, or a list of numbers.
-        dtype: of the result. None keeps the values' own; bfloat16, which numpy lacks, becomes float32.
-        single: round a tensor to float32 first, whatever its type; arrays and lists keep theirs.
+        dtype: type of the result. None keeps the type of the values; bfloat16, which numpy lacks, becomes float32.
+        single: round a tensor to float32 first; arrays and lists are not rounded.
+
+    Example:
+        >>> as_array([1, 2], "float32").dtype
+        dtype('float32')
     """
     if hasattr(values, "detach"):
         tensor = values.detach().cpu()

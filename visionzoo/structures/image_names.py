@@ -1,18 +1,19 @@
-"""Endings of the names of image files."""
+"""File name endings of images."""
 
 from __future__ import annotations
 
-# What data sets are published with; where a stem has several files, the first of these counts.
+# Endings of published data sets. If a stem has several files, the first ending is used.
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
-# All that is read where any folder of images may be given.
+# Endings that are accepted in any folder of images.
 ANY_IMAGE_ENDINGS = (*IMAGE_ENDINGS, ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2")
 
 
 def without_ending(name: str) -> str:
-    """The name without an ending of ``IMAGE_ENDINGS``; other names as they are.
+    """Remove an ending of ``IMAGE_ENDINGS`` from a name; other names are unchanged.
 
-    >>> without_ending("a/1.JPG"), without_ending("a/1.5")
-    ('a/1', 'a/1.5')
+    Example:
+        >>> without_ending("a/1.JPG"), without_ending("a/1.5")
+        ('a/1', 'a/1.5')
     """
     ending = next((ending for ending in IMAGE_ENDINGS if name.lower().endswith(ending)), "")
     return name[: len(name) - len(ending)]

@@ -1,4 +1,4 @@
-"""Sizes of images and of what belongs to them."""
+"""Sizes of image files, and the check that masks have the size of their image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from visionzoo.errors import DataError
 
 
 def size_of_file(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return (width, height) in pixels as stored, whatever EXIF says; only the header is read.
+    """Return the stored (width, height) in pixels; EXIF is ignored and only the header is read.
 
     Raises:
         DataError: the file is missing or is not an image.
@@ -19,7 +19,7 @@ def size_of_file(path: str | os.PathLike[str]) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's for headers that are cut or broken
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises these for truncated or broken headers
         raise DataError(
             os.fspath(path), expected="an image", but=f"it cannot be read ({error})", advice="copy it again"
         ) from error
@@ -28,15 +28,15 @@ def size_of_file(path: str | os.PathLike[str]) -> tuple[int, int]:
 def require_size(
     shape: Sequence[int], size: Sequence[int], where: object, *, what: str, like: object, advice: str
 ) -> None:
-    """Pass only what has the size of its image.
+    """Check that a mask, or another array that belongs to an image, has the size of the image.
 
     Args:
-        shape: its own, height first.
+        shape: shape of the array, height first.
         size: (H, W) of the image.
-        where: its file, for the error.
-        what: it is, ``a mask``.
-        like: the image's name.
-        advice: what to do about it.
+        where: file of the array, for the error.
+        what: the word for the array in the error, ``a mask``.
+        like: name of the image, for the error.
+        advice: advice of the error.
 
     Raises:
         DataError: the sizes differ.

@@ -29,16 +29,17 @@ from visionzoo.backbones.bossnet import BossNet, convert, convert_classifier
 SYSTEM = "bossnet"
 Arrays = dict[str, np.ndarray]
 
-# What the authors' constructor takes when an encoding is given instead of a variant's name.
+# Arguments of the authors' constructor when an encoding is given instead of a variant's name.
 AUTHORS_DEFAULTS = {"act": "relu", "avg_down": False, "attn_layer": None}
 
-# The reference ran on two threads, which decides the order of sums. At random weights these networks amplify rounding:
-# float64 is 1.4e-4 from the reference's supernet (of what is its largest value), ours on two threads equal to the bit.
+# The reference ran on two threads, which sets the order of sums. At random weights these networks amplify rounding:
+# relative to the largest value, float64 differs from the reference's supernet by 1.4e-4. Ours on two threads is equal
+# to the bit.
 REFERENCE_THREADS = 2
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     for family, runner in _FAMILIES.items():
         if case["name"].startswith(family):
             with _threads(REFERENCE_THREADS):
@@ -56,11 +57,11 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-# --------------------------------------------------------------------------- the networks
+# --------------------------------------------------------------------------- networks
 
 
 def _run_network(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Maps of every stage and the logits; in training the loss, gradients and a running mean as well."""
+    """Compute the maps of every stage and the logits; in training also the loss, gradients and a running mean."""
     state = reference_state(case)
     net, variant = _build(case["constructor"])
     net.load_state_dict(convert(state, variant=variant))
@@ -86,19 +87,19 @@ def _build(constructor: Mapping[str, Any]) -> tuple[BossNet, str]:
 
 def _forward(net: BossNet, classifier: nn.Module, image: Tensor) -> dict[str, Tensor]:
     stem = net.stem(image)
-    found = {"maxpool": stem}
+    outputs = {"maxpool": stem}
     for stage in range(1, 5):
         stem = getattr(net, f"layer{stage}")(stem)
-        found[f"layer{stage}"] = stem
-    return found | {"logits": classifier(stem.mean((2, 3)))}
+        outputs[f"layer{stage}"] = stem
+    return outputs | {"logits": classifier(stem.mean((2, 3)))}
 
 
 def _train_step(net: BossNet, classifier: nn.Module, image: Tensor, case: Mapping[str, Any]) -> Arrays:
-    found = _forward(net, classifier, image)
-    loss = F.cross_entropy(found["logits"], torch.tensor(case["labels"]))
+    outputs = _forward(net, classifier, image)
+    loss = F.cross_entropy(outputs["logits"], torch.tensor(case["labels"]))
     loss.backward()
     parameters = dict(net.named_parameters()) | {f"fc.{name}": value for name, value in classifier.named_parameters()}
-    arrays = _thinned(found, case)
+    arrays = _thinned(outputs, case)
     arrays["loss"] = loss.detach()[None].numpy()
     arrays["grad_norms"] = torch.stack([parameters[name].grad.norm() for name in case["grad_keys"]]).numpy()
     buffers = dict(net.named_buffers())
@@ -110,22 +111,22 @@ def _train_step(net: BossNet, classifier: nn.Module, image: Tensor, case: Mappin
 
 
 def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
-    """Evenly spaced channels of each map, as many as the case keeps."""
+    """Return evenly spaced channels of each map, in the number that the case keeps."""
     kept = {entry["name"]: entry["shape"][1] for entry in case["outputs"] if len(entry["shape"]) > 1}
-    found = {}
+    outputs = {}
     for name, x in maps.items():
         step = max(1, x.shape[1] // kept.get(name, x.shape[1]))
-        found[name] = x.detach()[:, ::step].numpy()
-    return found
+        outputs[name] = x.detach()[:, ::step].numpy()
+    return outputs
 
 
-# --------------------------------------------------------------------------- the search
+# --------------------------------------------------------------------------- search
 
 
 def _run_supernet(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every block's output along its path.
+    """Compute the output of every block along its path.
 
-    All 854 million weights are checked by name and shape, without their values; only those on the paths are drawn.
+    All 854 million weights are checked by name and shape; values are drawn only for weights on the paths.
     """
     paths = [tuple(path) for path in case["constructor"]["paths"]]
     with torch.device("meta"):
@@ -139,12 +140,12 @@ def _run_supernet(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arr
     state = reference_state(case | {"state": [entry for entry in case["state"] if entry[0] in theirs]})
     used.load_state_dict(convert_supernet(state), assign=True)
     used.eval()
-    found, x = {}, torch.from_numpy(arrays["input:image"])
+    outputs, x = {}, torch.from_numpy(arrays["input:image"])
     with torch.no_grad():
         for block, path in enumerate(paths):
             x = used.run_block(x, block, path, paths[:block])
-            found[f"block{block}"] = x
-    return _thinned(found, case)
+            outputs[f"block{block}"] = x
+    return _thinned(outputs, case)
 
 
 def _run_paths(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
@@ -188,7 +189,7 @@ def _run_lars(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def _run_ranking(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """From the stored losses and architectures, which are outputs of the case, to scores and correlations."""
+    """Compute scores and correlations from the stored losses and architectures, which are outputs of the case."""
     folder = Path(case.get("folder", Path(__file__).parents[1] / SYSTEM))
     with np.load(folder / f"{case['name']}.npz") as stored:
         given = {name: stored[name] for name in stored.files}

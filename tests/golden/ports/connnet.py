@@ -16,7 +16,7 @@ from visionzoo.heads.connnet.non_local import NonLocalBlock, convert_non_local
 SYSTEM = "connnet"
 Arrays = dict[str, np.ndarray]
 
-# The weight of each of BiconNets' terms in their sum; the stored losses are without.
+# Weight of each BiconNets term in their sum; the stored losses are unweighted.
 _WEIGHTS = {"loss_cube": 0.8, "loss_edge": 1.0, "loss_vote": 0.2, "loss_map": 1.0, "loss_dice": 1.0}
 _STORED = {
     "loss_cube": "loss_conn_bce",
@@ -28,7 +28,7 @@ _STORED = {
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, of the families ``connectivity`` and ``nonlocal_block``."""
+    """Compute every output that ``case`` names, of the families ``connectivity`` and ``nonlocal_block``."""
     if case["name"].startswith("connectivity"):
         return _run_connectivity(arrays)
     if case["name"].startswith("nonlocal_block"):
@@ -43,8 +43,8 @@ def _run_connectivity(arrays: Mapping[str, np.ndarray]) -> Arrays:
     terms = ConnectivityLoss("bicon", dice_dims="column")(logits, mask)
     total = torch.stack(list(terms.values())).sum()
     total.backward()
-    found = {_STORED[name]: term.detach() / _WEIGHTS[name] for name, term in terms.items()}
-    found |= {
+    losses = {_STORED[name]: term.detach() / _WEIGHTS[name] for name, term in terms.items()}
+    losses |= {
         "conn_target": cube,
         "conn_target_2class": mask_to_connectivity(torch.cat([mask, 1 - mask], 1)),
         "bilateral_votes": votes,
@@ -54,11 +54,11 @@ def _run_connectivity(arrays: Mapping[str, np.ndarray]) -> Arrays:
         "isolated_salient_pixels": ((mask[:, 0] != 0) & ~cube.any(1)).sum(),
         "dconn_max_abs_diff_to_bicon": (_votes_by_loop(logits.detach().sigmoid()) - votes).abs().max(),
     }
-    return {name: value.numpy() for name, value in found.items()}
+    return {name: value.numpy() for name, value in losses.items()}
 
 
 def _votes_by_loop(prob: torch.Tensor) -> torch.Tensor:
-    """Votes by the rule itself, pixel pairs found by rolling a padded image."""
+    """Compute votes by their definition, with pixel pairs from rolling a padded image."""
     padded = torch.nn.functional.pad(prob, (1, 1, 1, 1))
     offsets = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
     partner = [padded[:, 7 - i].roll((-dy, -dx), (1, 2)) for i, (dy, dx) in enumerate(offsets)]

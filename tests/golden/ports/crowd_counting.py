@@ -1,4 +1,4 @@
-"""HMoDE against the authors' code; density maps and counting metrics against the scripts that everybody uses."""
+"""HMoDE against the authors' code; density maps and counting metrics against the commonly used scripts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from visionzoo.structures.task_sample import TaskSample
 SYSTEM = "crowd_counting"
 Arrays = dict[str, np.ndarray]
 
-# Features keep every eighth channel where there are more than this.
+# Above this number of channels, features keep every eighth channel.
 _MANY_CHANNELS, _EVERY = 64, 8
 _STORED_STRIDE = 4
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     families = {"hmode_": _run_hmode, "density_maps": _run_density_maps, "count_metrics": _run_count_metrics}
     for start, family in families.items():
         if case["name"].startswith(start):
@@ -37,7 +37,7 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | None:
-    """HMoDE's is relative to the largest value, or to 1."""
+    """HMoDE's tolerance is relative to the largest value, or to 1."""
     if not case["name"].startswith("hmode_"):
         return None
     return float(case["tolerance"]) * max(1.0, float(np.abs(reference).max(initial=0.0)))
@@ -61,16 +61,16 @@ def _run_hmode(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Arr
         raise AssertionError(f"parameters: expected {case['parameters']}")
     images, target = torch.from_numpy(arrays["input:img"]), _target(arrays["input:gt"]) / model.head.log_para
     feats = model.extract_feat(images)
-    found = _forward(model, feats)
+    outputs = _forward(model, feats)
     samples = [TaskSample(metainfo=dict(batch_input_shape=target.shape[1:])) for _ in target]
-    terms = _objective(model.head, found["outputs"], target, samples)
+    terms = _objective(model.head, outputs["outputs"], target, samples)
     gradients = _gradients(case, model, terms, dict(zip(theirs, convert_model(theirs), strict=True)))
-    stored = _stored_outputs(found, images.shape[2:]) | terms | gradients
+    stored = _stored_outputs(outputs, images.shape[2:]) | terms | gradients
     return {name: value.detach().numpy() for name, value in stored.items()}
 
 
 def _target(uniform: np.ndarray) -> Tensor:
-    """The step that the cases describe in words: a sparse density, already times 100."""
+    """Do the step that the cases describe in words: a sparse density, already multiplied by 100."""
     values = np.where(uniform > 0.97, (uniform - 0.97) * 40, 0).astype("float32")
     return torch.from_numpy(values)
 
@@ -85,17 +85,17 @@ def _forward(model: TaskModel, feats: tuple[Tensor, ...]) -> dict[str, Any]:
     return {"outputs": outputs, "feats": feats, "decoded": decoded, "experts": experts}
 
 
-def _stored_outputs(found: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Tensor]:
-    outputs = found["outputs"]
+def _stored_outputs(tensors: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Tensor]:
+    outputs = tensors["outputs"]
     full = torch.nn.functional.interpolate(outputs["maps"], size=tuple(size), mode="nearest")
     stored = {
         f"density{at}": each for at, each in enumerate(full[:, :, ::_STORED_STRIDE, ::_STORED_STRIDE].split(1, 1))
     }
     stored |= {"amp": outputs["attention"], "count": full.sum((2, 3)).T / 100}
     stored |= {"feat:gating1": outputs["pair_gates"].flatten(1, 2), "feat:gating2": outputs["mixture_gates"]}
-    stored |= {f"feat:features{at}": _thinned(each) for at, each in enumerate(found["feats"], start=3)}
-    stored |= {f"feat:de_pred{at}": _thinned(each) for at, each in enumerate(found["decoded"], start=1)}
-    return stored | {f"feat:head{at}": each for at, each in enumerate(found["experts"], start=1)}
+    stored |= {f"feat:features{at}": _thinned(each) for at, each in enumerate(tensors["feats"], start=3)}
+    stored |= {f"feat:de_pred{at}": _thinned(each) for at, each in enumerate(tensors["decoded"], start=1)}
+    return stored | {f"feat:head{at}": each for at, each in enumerate(tensors["experts"], start=1)}
 
 
 def _thinned(feat: Tensor) -> Tensor:
@@ -124,8 +124,8 @@ def _objective(head: Any, outputs: Mapping[str, Tensor], target: Tensor, samples
 def _gradients(
     case: Mapping[str, Any], model: TaskModel, terms: Mapping[str, Tensor], ours: Mapping[str, str]
 ) -> dict[str, Tensor]:
-    """Of every parameter that an output is called after: ``grad_<total>:<their name>``, perhaps its absolute sum."""
-    parameters, found = dict(model.named_parameters()), {}
+    """Return gradients of the parameters in output names ``grad_<total>:<their name>``, or sums of absolute values."""
+    parameters, named = dict(model.named_parameters()), {}
     totals = {"release": terms["total_release"], "with_relative": terms["total_with_relative"]}
     for which, total in totals.items():
         pattern = re.compile(rf"grad_{which}(_abssum)?:(.+)")
@@ -134,8 +134,8 @@ def _gradients(
             continue
         gradients = torch.autograd.grad(total, [parameters[ours[match[2]]] for match in wanted], retain_graph=True)
         for match, gradient in zip(wanted, gradients, strict=True):
-            found[match[0]] = gradient.abs().sum() if match[1] else gradient
-    return found
+            named[match[0]] = gradient.abs().sum() if match[1] else gradient
+    return named
 
 
 # --------------------------------------------------------------------------- density maps
@@ -145,7 +145,7 @@ def _run_density_maps(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
     options, points = case["constructor"], arrays["input:points"]
     shape = tuple(options["shape"])
     fixed = dict(sigma=options["fixed"]["sigma"], size=options["fixed"]["f_sz"])
-    # scipy's tree counts a dot among its own neighbours
+    # scipy's tree counts a dot as its own neighbour
     adaptive = dict(neighbours=options["adaptive"]["k"] - 1, factor=options["adaptive"]["factor"])
     maps = {
         "fixed_k{size}_s{sigma:g}".format(**fixed): fixed_density(points, shape, **fixed),
@@ -166,11 +166,11 @@ def _run_density_maps(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
 
 def _kernels(case: Mapping[str, Any]) -> Arrays:
     """``gauss_9x15_s4``: 9 rows, 15 columns, sigma 4."""
-    found = {}
+    kernels = {}
     for entry in case["outputs"]:
         if match := re.fullmatch(r"gauss_(\d+)x(\d+)_s([\d.]+)", entry["name"]):
-            found[entry["name"]] = gaussian_kernel(int(match[1]), int(match[2]), float(match[3]))
-    return found
+            kernels[entry["name"]] = gaussian_kernel(int(match[1]), int(match[2]), float(match[3]))
+    return kernels
 
 
 # --------------------------------------------------------------------------- metrics
@@ -194,7 +194,7 @@ def _games(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
 
 
 def _pairs(case: Mapping[str, Any]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Maps that the cases describe in words, as ``pred0..2`` and ``gt0..2``."""
+    """Build the maps that the cases describe in words, as ``pred0..2`` and ``gt0..2``."""
     drawn: dict[str, list[np.ndarray]] = {}
     for entry in case["inputs"]:
         if match := re.fullmatch(r"(pred|gt)(\d+)\.\.(\d+)", entry["name"]):

@@ -22,7 +22,7 @@ _STAGES = 4
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     name = case["name"]
     if name.startswith(_OPERATORS):
         return _run_operator(case, arrays, heads_first=name.startswith("na"))
@@ -33,7 +33,7 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     raise LookupError(f"dinat: expected an operator, nat_, dinat_s_, dinat_backbone_ or dinat_, found {name!r}")
 
 
-# --------------------------------------------------------------------------- the operator
+# --------------------------------------------------------------------------- operator
 
 
 def _run_operator(case: dict[str, Any], arrays: Mapping[str, np.ndarray], *, heads_first: bool) -> Arrays:
@@ -46,17 +46,17 @@ def _run_operator(case: dict[str, Any], arrays: Mapping[str, np.ndarray], *, hea
     options["rpb"] = leaves.get("rpb")
     out = _BY_AXES[q.ndim - 3](q, k, v, tuple(built["kernel_size"]), **options)
     shown = out.movedim(-2, 1) if heads_first else out
-    found = {"out": shown.detach()}
+    outputs = {"out": shown.detach()}
     if heads_first:
         weights = attention_weights(q, k, tuple(built["kernel_size"]), **options)
-        found["attn_weights"] = weights.movedim(-2, 1).detach()
+        outputs["attn_weights"] = weights.movedim(-2, 1).detach()
     if trains:
         gradients = torch.autograd.grad(shown, list(leaves.values()), given["grad_out"])
-        found |= {f"grad_{name}": gradient for name, gradient in zip(leaves, gradients)}
-    return {name: value.numpy() for name, value in found.items()}
+        outputs |= {f"grad_{name}": gradient for name, gradient in zip(leaves, gradients)}
+    return {name: value.numpy() for name, value in outputs.items()}
 
 
-# --------------------------------------------------------------------------- the networks
+# --------------------------------------------------------------------------- networks
 
 
 @torch.no_grad()
@@ -71,14 +71,14 @@ def _run_backbone(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arr
 def _run_classifier(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     state = reference_state(case)
     net = _loaded(case, state, (_STAGES - 1,))
-    found: dict[str, Tensor] = {}
-    net.patch_embed.register_forward_hook(_keeping(found, "embed"))
+    outputs: dict[str, Tensor] = {}
+    net.patch_embed.register_forward_hook(_keeping(outputs, "embed"))
     for stage, level in enumerate(net.levels, start=1):
-        level.blocks[-1].register_forward_hook(_keeping(found, f"stage{stage}"))
+        level.blocks[-1].register_forward_hook(_keeping(outputs, f"stage{stage}"))
     (last,) = net(torch.from_numpy(arrays["input:image"]))
     head = convert_classifier(state)
-    found["logits"] = torch.nn.functional.linear(last.mean((2, 3)), head["weight"], head["bias"])
-    return _thinned(found, case)
+    outputs["logits"] = torch.nn.functional.linear(last.mean((2, 3)), head["weight"], head["bias"])
+    return _thinned(outputs, case)
 
 
 def _loaded(case: Mapping[str, Any], state: Mapping[str, Tensor], out_indices: tuple[int, ...]) -> DiNAT:
@@ -91,18 +91,18 @@ def _loaded(case: Mapping[str, Any], state: Mapping[str, Tensor], out_indices: t
     return net.eval()
 
 
-def _keeping(found: dict[str, Tensor], name: str) -> Any:
+def _keeping(outputs: dict[str, Tensor], name: str) -> Any:
     def keep(module: Any, inputs: Any, output: Tensor) -> None:
-        found[name] = output.permute(0, 3, 1, 2)
+        outputs[name] = output.permute(0, 3, 1, 2)
 
     return keep
 
 
 def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> Arrays:
-    """Evenly spaced channels of each map, as many as the case keeps."""
+    """Return evenly spaced channels of each map, in the number that the case keeps."""
     kept = {entry["name"]: entry["shape"][1] for entry in case["outputs"]}
-    found = {}
+    outputs = {}
     for name in kept:
         step = max(1, maps[name].shape[1] // kept[name])
-        found[name] = maps[name][:, ::step].numpy()
-    return found
+        outputs[name] = maps[name][:, ::step].numpy()
+    return outputs

@@ -1,4 +1,4 @@
-"""GCoNet+ against the authors' code: every stage of a group, and one training step of a pair."""
+"""GCoNet+ against the authors' code: every stage for a group, and one training step for a pair."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ BACKBONES = {
 }
 LOSSES = ["sal", "cls", "contrast", "cls_mask"]
 OPERATIONS = ["x", "+", "c"]
-FACTORS = {"bce": 4, "iou": 4, "triplet": 4}  # the authors multiply these bases, as one output is supervised
+FACTORS = {"bce": 4, "iou": 4, "triplet": 4}  # the authors multiply these bases because one output is supervised
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     if not case["name"].startswith(("eval_", "train_")):
         raise LookupError(f"gconet_plus: expected eval_ or train_, found {case['name']!r}")
     model = _build(case)
@@ -39,12 +39,12 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     if case["mode"] == "train":
         return _train(model, images, arrays, case)
     with torch.no_grad():
-        found = _run_group(model, images)
-    return {name: found[name].numpy() for name in found}
+        outputs = _run_group(model, images)
+    return {name: outputs[name].numpy() for name in outputs}
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | None:
-    """Losses and gradient norms have relative tolerances of their own."""
+    """Losses and gradient norms have separate relative tolerances."""
     largest = float(np.abs(reference).max(initial=0.0))
     for start, key in (("loss_", "tolerance_losses_relative"), ("grad_norm:", "tolerance_grad_norm_relative")):
         if name.startswith(start) and key in case:
@@ -52,7 +52,7 @@ def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> floa
     return None
 
 
-# --------------------------------------------------------------------------- the model
+# --------------------------------------------------------------------------- model
 
 
 def _build(case: Mapping[str, Any]) -> TaskModel:
@@ -70,7 +70,7 @@ def _build(case: Mapping[str, Any]) -> TaskModel:
 
 
 def _options(encoder: str, overrides: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The head's options from the lines of the authors' config that a case replaces."""
+    """Return the head's options from the lines of the authors' config that a case replaces."""
     losses, options, weights = list(LOSSES), {"gam": True, "cem": True}, {}
     for line in overrides.values():
         is_known = False
@@ -81,7 +81,7 @@ def _options(encoder: str, overrides: Mapping[str, str]) -> tuple[str, dict[str,
         if match := re.search(r"\['vgg16', 'vgg16bn', 'resnet50'\]\[(\d)\]|\bbb = '(\w+)'", line):
             encoder, is_known = match[2] or list(BACKBONES)[int(match[1])], True
         if not is_known:
-            raise LookupError(f"gconet_plus: expected a line of the config that the port knows, found {line!r}")
+            raise LookupError(f"gconet_plus: expected a line of the config that the port supports, found {line!r}")
     if not options["gam"] and "contrast" in losses:
         losses.remove("contrast")
     weights.setdefault("triplet", 12.0)
@@ -130,11 +130,11 @@ _READERS = {
 }
 
 
-# --------------------------------------------------------------------------- a group
+# --------------------------------------------------------------------------- group
 
 
 class _Watch:
-    """What the parts of a model give, by the authors' names."""
+    """Outputs of the parts of a model, by the authors' names."""
 
     def __init__(self, model: TaskModel):
         self.found: dict[str, list[Tensor]] = {}
@@ -156,12 +156,12 @@ class _Watch:
         self.found.setdefault("weighted_x5", []).append(given[0])
 
     def outputs(self, head: nn.Module) -> dict[str, Tensor]:
-        """Tensors of the first pass through the encoder."""
-        found = {name: torch.cat(parts) for name, parts in self.found.items() if name != "feats"}
-        found |= {name: found[name].sigmoid() for name in ("db_binarize", "db_thresh") if name in found}
+        """Return the tensors of the first pass through the encoder."""
+        outputs = {name: torch.cat(parts) for name, parts in self.found.items() if name != "feats"}
+        outputs |= {name: outputs[name].sigmoid() for name in ("db_binarize", "db_thresh") if name in outputs}
         if head.racm:
-            found["conv_out_mask"] = head.to_mask(found["decoded"])
-        return found | {f"x{level}": feat for level, feat in enumerate(self.found["feats"][0], start=1)}
+            outputs["conv_out_mask"] = head.to_mask(outputs["decoded"])
+        return outputs | {f"x{level}": feat for level, feat in enumerate(self.found["feats"][0], start=1)}
 
 
 def _run_group(model: TaskModel, images: Tensor) -> dict[str, Tensor]:
@@ -170,7 +170,7 @@ def _run_group(model: TaskModel, images: Tensor) -> dict[str, Tensor]:
     return watch.outputs(model.head) | {"pred": pred}
 
 
-# --------------------------------------------------------------------------- a step
+# --------------------------------------------------------------------------- training step
 
 
 def _train(model: TaskModel, images: Tensor, arrays: Mapping[str, np.ndarray], case: Mapping[str, Any]) -> Arrays:
@@ -184,11 +184,11 @@ def _train(model: TaskModel, images: Tensor, arrays: Mapping[str, np.ndarray], c
     losses = model(images, _pair(arrays, len(images)), mode="loss")
     total = sum(losses.values())
     total.backward()
-    found = watch.outputs(head) | _named(raw["outputs"], classes, head) | _named_losses(losses, head.loss_weights)
-    found |= {"loss_total": total}
+    tensors = watch.outputs(head) | _named(raw["outputs"], classes, head) | _named_losses(losses, head.loss_weights)
+    tensors |= {"loss_total": total}
     _require_no_gradient(head, case)
-    found |= _gradient_norms(model, case)
-    return {name: value.detach().numpy() for name, value in found.items()}
+    tensors |= _gradient_norms(model, case)
+    return {name: value.detach().numpy() for name, value in tensors.items()}
 
 
 def _pair(arrays: Mapping[str, np.ndarray], count: int) -> list[TaskSample]:
@@ -203,24 +203,24 @@ def _pair(arrays: Mapping[str, np.ndarray], count: int) -> list[TaskSample]:
 
 
 def _named(outputs: Mapping[str, Tensor], classes: list[Tensor], head: nn.Module) -> dict[str, Tensor]:
-    found = {"pred": outputs["maps"], "gap_x5": outputs["features"]}
+    named = {"pred": outputs["maps"], "gap_x5": outputs["features"]}
     if "contrast" in outputs:
-        found["pred_contrast"] = torch.cat(outputs["contrast"].split(1, 1))
+        named["pred_contrast"] = torch.cat(outputs["contrast"].split(1, 1))
     names = [name for name, is_on in (("pred_cls", head.acm), ("pred_cls_mask", head.racm)) if is_on]
-    return found | dict(zip(names, classes, strict=True))
+    return named | dict(zip(names, classes, strict=True))
 
 
 def _named_losses(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
-    found = {f"{name}_weighted": value for name, value in losses.items()}
+    named = {f"{name}_weighted": value for name, value in losses.items()}
     for name in ("bce", "iou"):
         if f"loss_{name}" in losses:
-            found[f"loss_{name}_unweighted"] = losses[f"loss_{name}"] / weights[name]
-    found["loss_sal_total"] = sum(losses[f"loss_{name}"] for name in FACTORS if f"loss_{name}" in losses)
-    return found
+            named[f"loss_{name}_unweighted"] = losses[f"loss_{name}"] / weights[name]
+    named["loss_sal_total"] = sum(losses[f"loss_{name}"] for name in FACTORS if f"loss_{name}" in losses)
+    return named
 
 
 def _theirs(model: nn.Module, case: Mapping[str, Any]) -> dict[str, str]:
-    """Our parameter name to theirs."""
+    """Return the authors' name of our parameter."""
     names = convert_model({name: torch.empty(shape) for name, shape, *_ in case["state"]}, keep_unused=True)
     return dict(zip(names, [name for name, *_ in case["state"]], strict=True))
 

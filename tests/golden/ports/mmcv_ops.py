@@ -16,7 +16,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, from the stored inputs of ``arrays``."""
+    """Compute every output that ``case`` names, from the stored inputs of ``arrays``."""
     from mmcv import ops
 
     package, _, name = case["call"].rpartition(".")
@@ -45,7 +45,7 @@ def _groups(op: Callable, inputs: dict[str, Tensor], args: dict[str, Any]) -> Ar
 
 
 def _differentiable(*order: str) -> Callable[[Callable, dict[str, Tensor], dict[str, Any]], Arrays]:
-    """Calls the op with tensors in this order, then its settings; differentiates by all floats but ``rois``."""
+    """Call the op with tensors in this order, then its settings; differentiate by all floats except ``rois``."""
 
     def call(op: Callable, inputs: dict[str, Tensor], args: dict[str, Any]) -> Arrays:
         cotangent = inputs.pop("cotangent", None)
@@ -92,7 +92,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def _settings(op: Callable, order: tuple[str, ...], args: dict[str, Any]) -> list[Any]:
-    """``Function.apply`` takes no keywords: the settings by position, mmcv's defaults where the case gives none."""
+    """Return the settings by position, as ``Function.apply`` needs them; missing ones are mmcv's defaults."""
     defaults = SETTINGS[op.__self__.__name__]  # type: ignore[attr-defined]
     unknown = set(args) - set(defaults)
     if unknown:

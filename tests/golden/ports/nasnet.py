@@ -24,7 +24,7 @@ from visionzoo.backbones.nasnet import (
 SYSTEM = "nasnet"
 Arrays = dict[str, np.ndarray]
 
-# Names of the references' arguments -> ours. Cadene's ports say the channels of the last map, 24 filters.
+# Names of the references' arguments -> ours. Cadene's ports name the channels of the last map, 24 filters.
 ARGUMENTS = {
     "num_cells": "num_cells",
     "num_conv_filters": "filters",
@@ -38,7 +38,7 @@ LAST_CHANNELS = 24
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     if case["name"].startswith("drop_path_schedule_"):
         return _run_schedule(case)
     for family, variant in FAMILIES.items():
@@ -50,7 +50,7 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 FAMILIES = {"mobile_tf_": "mobile", "mobile_": "mobile", "large_narrow_": "large", "large_": "large", "cifar_": "cifar"}
 
 
-# --------------------------------------------------------------------------- the networks
+# --------------------------------------------------------------------------- networks
 
 
 def _run_network(case: dict[str, Any], arrays: Mapping[str, np.ndarray], variant: str) -> Arrays:
@@ -65,7 +65,7 @@ def _run_network(case: dict[str, Any], arrays: Mapping[str, np.ndarray], variant
 
 
 def _reference_weights(case: dict[str, Any]) -> dict[str, Tensor]:
-    """By TensorFlow's names and in its layouts where the case gives those, else by the PyTorch ports' names."""
+    """Return weights by the names that the case uses: TensorFlow's, with its layouts, or the PyTorch ports'."""
     state = reference_state(case)
     if any(len(entry) < 4 for entry in case["state"]):
         return state
@@ -81,7 +81,7 @@ def _as_tensorflow(variable: str, value: Tensor) -> Tensor:
 def _build(constructor: Mapping[str, Any], variant: str) -> NASNet:
     unknown = set(constructor) - set(ARGUMENTS) - OTHER_ARGUMENTS
     if unknown:
-        raise LookupError(f"nasnet: expected constructor arguments that the port knows, found {sorted(unknown)}")
+        raise LookupError(f"nasnet: expected constructor arguments that the port supports, found {sorted(unknown)}")
     options = {ours: constructor[theirs] for theirs, ours in ARGUMENTS.items() if theirs in constructor}
     if "penultimate_filters" in constructor:
         options["filters"] = constructor["penultimate_filters"] // LAST_CHANNELS
@@ -100,7 +100,7 @@ def _classifier(weights: Mapping[str, Tensor]) -> nn.Linear:
 
 
 def _taps(net: NASNet, classifier: nn.Module, image: Tensor, case: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Raw outputs of all cells by the reference's names, and the logits."""
+    """Return raw outputs of all cells by the reference's names, and the logits."""
     with _recorded_maps(net) as maps:
         logits = classifier(net(image)[-1].mean((2, 3)))
     return _by_their_names(maps, case) | {"logits": logits, "Logits": logits}
@@ -108,7 +108,7 @@ def _taps(net: NASNet, classifier: nn.Module, image: Tensor, case: Mapping[str, 
 
 @contextmanager
 def _recorded_maps(net: NASNet) -> Iterator[dict[str, Tensor]]:
-    """Raw outputs of all cells by our names, filled by a forward pass inside."""
+    """Yield a dict that a forward pass inside fills with raw outputs of all cells, by our names."""
     maps: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
@@ -123,19 +123,19 @@ def _recorded_maps(net: NASNet) -> Iterator[dict[str, Tensor]]:
             hook.remove()
 
 
-def _by_their_names(found: Mapping[str, Tensor], case: Mapping[str, Any]) -> dict[str, Tensor]:
-    last = max(int(name.removeprefix("cell_")) for name in found if name.removeprefix("cell_").isdecimal())
-    stem = "cell_stem_1" if "cell_stem_1" in found else "conv0"
-    by_tensorflow = {name.title(): x for name, x in found.items()} | {"Stem": found[stem]}
+def _by_their_names(maps: Mapping[str, Tensor], case: Mapping[str, Any]) -> dict[str, Tensor]:
+    last = max(int(name.removeprefix("cell_")) for name in maps if name.removeprefix("cell_").isdecimal())
+    stem = "cell_stem_1" if "cell_stem_1" in maps else "conv0"
+    by_tensorflow = {name.title(): x for name, x in maps.items()} | {"Stem": maps[stem]}
     return (
-        {_ported(name, last + 1, case): x for name, x in found.items()}
+        {_ported(name, last + 1, case): x for name, x in maps.items()}
         | by_tensorflow
-        | {"features": found[f"cell_{last}"]}
+        | {"features": maps[f"cell_{last}"]}
     )
 
 
 def _ported(name: str, num_cells: int, case: Mapping[str, Any]) -> str:
-    """The PyTorch port of Mobile leaves two numbers out behind every third of the cells."""
+    """Return the name in the PyTorch port of Mobile, which skips two numbers after every third of the cells."""
     number = name.removeprefix("cell_")
     if not case["name"].startswith("mobile_") or not number.isdecimal():
         return name
@@ -143,7 +143,7 @@ def _ported(name: str, num_cells: int, case: Mapping[str, Any]) -> str:
 
 
 def _thinned(maps: Mapping[str, Tensor], case: Mapping[str, Any], *, known: bool = False) -> Arrays:
-    """Evenly spaced channels of each map, as many as the case keeps; of the maps that are ``known``, or else of all."""
+    """Return evenly spaced channels of each map, in the number that the case keeps; ``known`` skips missing maps."""
     kept = {
         entry["name"]: entry["shape"][1]
         for entry in case["outputs"]
@@ -172,7 +172,7 @@ WEIGHT_DECAY, AUX_WEIGHT = 5e-4, 0.4
 def _train_step(
     net: NASNet, classifier: nn.Module, aux: NASNetAuxBranch, image: Tensor, case: Mapping[str, Any]
 ) -> Arrays:
-    """Losses of the first step, at which nothing is dropped."""
+    """Return losses of the first step, at which nothing is dropped."""
     net.set_training_progress(0, 937_500)
     labels = torch.tensor(case["labels"])
     with _recorded_maps(net) as maps:
@@ -194,7 +194,7 @@ def _train_step(
 
 
 def _run_schedule(case: dict[str, Any]) -> Arrays:
-    """Probabilities of keeping each branch that the case lists, at each of its steps."""
+    """Return the probability of keeping each listed branch at each listed step."""
     made, cells = case["constructor"], [branch.partition("/")[0] for branch in case["branches"]]
     with torch.device("meta"):
         net = _build(made, made["kind"])

@@ -1,4 +1,4 @@
-"""RCNet against the authors' RCFPN: whole neck (evaluation, one training step), and the channel shift alone."""
+"""RCNet against the authors' RCFPN: the whole neck (evaluation, one training step), and only the channel shift."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, of the families ``neck_`` (by mode) and ``csn_shift``."""
+    """Compute every output that ``case`` names, of the families ``neck_`` (by mode) and ``csn_shift``."""
     name, mode = case["name"], case["mode"]
     if name.startswith("csn_shift"):
         pyramid = torch.from_numpy(arrays["input:pyramid"])
@@ -32,37 +32,41 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> np.ndarray | None:
-    """Norms of gradients are compared in proportion to their size, where that is above 1.
+    """Compare norms of gradients relative to their size, where it is above 1.
 
-    They reach 155, and the float32 of the reference is itself 5e-3 from the same step in float64: the absolute
-    1e-3 that holds for everything else would test rounding.
+    The norms reach 155, and the float32 reference itself differs by 5e-3 from the same step in float64. The absolute
+    1e-3 of all other outputs would test rounding.
     """
     return case["tolerance"] * np.maximum(1, np.abs(reference)) if name == "grad_norm" else None
 
 
 @torch.no_grad()
 def _evaluate(neck: RCNet, feats: list[Tensor]) -> Arrays:
-    """The output, and what it is on the way there."""
+    """Compute the output and the intermediate results."""
     levels = neck.levels(feats)
     fused = neck.RevFP(levels)
     mixed = neck.CSN.msm(neck.CSN.on_grid(fused))
     spatial, scale = neck.CSN.contexts(mixed)
     stages = {"c": levels, "revfp_p": fused, "p": neck(feats)}
-    found = {f"{stage}{i}": x for stage, maps in stages.items() for i, x in enumerate(maps, start=3)}
-    found |= {"csn_msm": torch.stack(mixed, 1), "csn_spatial_context": spatial[None], "csn_scale_context": scale[None]}
-    return {name: value.numpy() for name, value in found.items()}
+    outputs = {f"{stage}{i}": x for stage, maps in stages.items() for i, x in enumerate(maps, start=3)}
+    outputs |= {
+        "csn_msm": torch.stack(mixed, 1),
+        "csn_spatial_context": spatial[None],
+        "csn_scale_context": scale[None],
+    }
+    return {name: value.numpy() for name, value in outputs.items()}
 
 
 def _train_step(neck: RCNet, feats: list[Tensor], case: Mapping[str, Any]) -> Arrays:
-    """One forward and backward pass towards drawn targets: loss, gradients, running statistics."""
+    """Do one forward and backward pass towards drawn targets: loss, gradients, running statistics."""
     outs = neck(feats)
     targets = (golden_input(f"target{i}", x.shape, "normal", case["seed"]) for i, x in enumerate(outs))
     loss = torch.stack([F.mse_loss(x, torch.from_numpy(target)) for x, target in zip(outs, targets)]).sum()
     loss.backward()
     gradients = {name: value.grad for name, value in neck.named_parameters() if value.grad is not None}
-    found = {f"p{i}": x.detach() for i, x in enumerate(outs, start=3)}
-    found |= {f"grad:{name}": gradient for name, gradient in gradients.items()}
-    found |= {f"buffer_after:{name}": value for name, value in neck.named_buffers()}
-    found["loss"] = loss.detach()[None]
-    found["grad_norm"] = torch.stack([gradients[name].norm() for name in case.get("grad_norm_order", gradients)])
-    return {name: value.numpy() for name, value in found.items()}
+    outputs = {f"p{i}": x.detach() for i, x in enumerate(outs, start=3)}
+    outputs |= {f"grad:{name}": gradient for name, gradient in gradients.items()}
+    outputs |= {f"buffer_after:{name}": value for name, value in neck.named_buffers()}
+    outputs["loss"] = loss.detach()[None]
+    outputs["grad_norm"] = torch.stack([gradients[name].norm() for name in case.get("grad_norm_order", gradients)])
+    return {name: value.numpy() for name, value in outputs.items()}

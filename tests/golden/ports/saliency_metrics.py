@@ -1,4 +1,4 @@
-"""Saliency measures against GCoNet+'s evaluator and py_sod_metrics: pairs alone, a data set of some, its curves."""
+"""Saliency measures against GCoNet+'s evaluator and py_sod_metrics: single pairs, a data set of pairs, its curves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from visionzoo.metrics.saliency import PairScores, SaliencyScores, score_pair
 SYSTEM = "saliency_metrics"
 Arrays = dict[str, np.ndarray]
 
-# By the case's beginning of a name: protocol, and the measures that give its columns.
+# By tool, the prefix of output names: the protocol, and the measures of its columns.
 TOOLS = {
     "gconet_eval": ("gconet", ("Smeasure", "MAE", "Emeasure", "Fmeasure", "PR")),
     "pysod": ("pysod", ("Smeasure", "MAE", "Emeasure", "Fmeasure", "Fmeasure_weighted")),
@@ -30,14 +30,14 @@ COLUMNS = {
     "auc": "AUC",
     "ap": "AP",
 }
-NOT_A_NUMBER = -1.0  # what the case has in place of the reference's NaN
+NOT_A_NUMBER = -1.0  # the case stores this for the reference's NaN
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output of both tools."""
+    """Compute every output of both tools."""
     if not case["name"].startswith("suite"):
         raise LookupError(f"saliency_metrics: expected suite*, found {case['name']!r}")
-    found: Arrays = {}
+    outputs: Arrays = {}
     for tool, (protocol, measures) in TOOLS.items():
         pairs = {
             name: score_pair(arrays[f"input:pred:{name}"], arrays[f"input:gt:{name}"], protocol, measures)
@@ -47,21 +47,21 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
         for name in case["dataset_pairs"]:
             whole.add(pairs[name])
         columns = case["columns"][tool]
-        found[f"{tool}_per_pair"] = np.array([_row(pairs[name], columns) for name in case["pairs"]])
-        found[f"{tool}_dataset"] = _row(whole, columns)
-        found[f"{tool}_dataset_E_curve"] = whole.curve("Emeasure")
-        found[f"{tool}_dataset_F_curve"] = whole.curve("Fmeasure")
+        outputs[f"{tool}_per_pair"] = np.array([_row(pairs[name], columns) for name in case["pairs"]])
+        outputs[f"{tool}_dataset"] = _row(whole, columns)
+        outputs[f"{tool}_dataset_E_curve"] = whole.curve("Emeasure")
+        outputs[f"{tool}_dataset_F_curve"] = whole.curve("Fmeasure")
         for name, column in case.get("nan_in_reference", {}).get(f"{tool}_per_pair", []):
             at = case["pairs"].index(name), columns.index(column)
-            found[f"{tool}_per_pair"][at] = _blank(found[f"{tool}_per_pair"][at], column, pairs[name])
+            outputs[f"{tool}_per_pair"][at] = _blank(outputs[f"{tool}_per_pair"][at], column, pairs[name])
         for column in np.ravel(case.get("nan_in_reference", {}).get(f"{tool}_dataset", [])).tolist():
             at = columns.index(column)
-            found[f"{tool}_dataset"][at] = _blank(found[f"{tool}_dataset"][at], column, whole)
-    return found
+            outputs[f"{tool}_dataset"][at] = _blank(outputs[f"{tool}_dataset"][at], column, whole)
+    return outputs
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | None:
-    """GCoNet+'s evaluator computes in float32; the case allows more for all that it gives."""
+    """GCoNet+'s evaluator computes in float32; the case has a larger tolerance for all its outputs."""
     return float(case["tolerance_gconet_eval"]) if name.startswith("gconet_eval") else None
 
 
@@ -71,6 +71,6 @@ def _row(scores: PairScores | SaliencyScores, columns: Sequence[str]) -> np.ndar
 
 
 def _blank(value: float, column: str, scores: PairScores | SaliencyScores) -> float:
-    """Where the reference has NaN ours is finite and says so; only then is it not compared."""
+    """Return NOT_A_NUMBER where the reference has NaN, if ours is finite and counted as undefined."""
     says_so = column == "smeasure" and scores.numbers["Smeasure_undefined"] > 0
     return NOT_A_NUMBER if says_so and np.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""SCNN against its PyTorch port, lanes against the port's sampler, CULane's and TuSimple's numbers against theirs."""
+"""SCNN against its PyTorch port, lanes against the port's sampler, numbers against CULane's and TuSimple's programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Arrays = dict[str, np.ndarray]
 
 DIRECTIONS = {"up_down": "down", "down_up": "up", "left_right": "right", "right_left": "left"}
 KINDS = {"prob2lines_CULane": "culane", "prob2lines_tusimple": "tusimple"}
-# Of every output, which channels are stored.
+# Stored channels of every output.
 THINNED = {"feat:backbone": np.s_[:, ::2], "grad:message_passing.": np.s_[::8, ::8]}
 SPLINE_PIXELS = 1e-2
 BLUR = 1e-5
@@ -32,7 +32,7 @@ SPLINE, SIMILARITY = "spline_first_anno:", "similarity:"
 
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Every output that ``case`` names, by the family that its name begins with."""
+    """Compute every output that ``case`` names, with the runner of its family."""
     families = {
         "vgg16_": _run_model,
         "prob2lines": _run_lanes,
@@ -46,7 +46,7 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | None:
-    """Relative for the model; pixels for splines; a lane with a point twice has no similarity to compare."""
+    """Relative for the model; pixels for splines; a lane that contains a point twice has no comparable similarity."""
     if case["name"].startswith("vgg16_"):
         return float(case["tolerance"]) * max(1.0, float(np.abs(reference).max(initial=0.0)))
     if name.startswith("blurred_"):
@@ -62,24 +62,24 @@ def _names(case: Mapping[str, Any]) -> list[str]:
     return [entry if isinstance(entry, str) else entry["name"] for entry in case["outputs"]]
 
 
-# --------------------------------------------------------------------------- the model
+# --------------------------------------------------------------------------- model
 
 
 def _run_model(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     model = _build(case)
-    found = _watched(model)
+    outputs = _watched(model)
     image = torch.from_numpy(arrays["input:img"])
     labels = torch.from_numpy(np.clip(np.floor(arrays["input:seg_gt"] * 5), 0, 4).astype(np.int64))
     exists = torch.from_numpy((arrays["input:exist_gt"] > 0.5).astype(np.float32))
     with torch.no_grad():
         logits, exist = model(image)
-    found = dict(found) | {"seg_pred": logits, "exist_pred": exist.sigmoid()}
+    outputs = dict(outputs) | {"seg_pred": logits, "exist_pred": exist.sigmoid()}
     losses = model(image, _samples(labels, exists), mode="loss")
     total = losses["loss_map"] + losses["loss_exist"]
     total.backward()
     unweighted = losses["loss_exist"] / model.head.exist_weight
-    found |= {"loss_seg": losses["loss_map"], "loss_exist": unweighted, "loss": total} | _gradients(model, case)
-    return {name: _thinned(name, value.detach().numpy()) for name, value in found.items()}
+    outputs |= {"loss_seg": losses["loss_map"], "loss_exist": unweighted, "loss": total} | _gradients(model, case)
+    return {name: _thinned(name, value.detach().numpy()) for name, value in outputs.items()}
 
 
 def _build(case: Mapping[str, Any]) -> nn.Module:
@@ -96,19 +96,19 @@ def _build(case: Mapping[str, Any]) -> nn.Module:
 
 
 def _watched(model: nn.Module) -> dict[str, Tensor]:
-    """What parts of the model give at the next call, by the port's names."""
-    found: dict[str, Tensor] = {}
+    """Yield the outputs of the model's parts at the next call, by the port's names."""
+    outputs: dict[str, Tensor] = {}
     head = model.head
     parts = {"feat:layer1": head.reducer, "feat:layer2": head.classifier}
     parts |= {f"feat:mp_{name}": head.messages[ours] for name, ours in DIRECTIONS.items()}
     for name, part in (parts | {"feat:backbone": model.backbone}).items():
-        part.register_forward_hook(partial(_keep, found, name))
-    return found
+        part.register_forward_hook(partial(_keep, outputs, name))
+    return outputs
 
 
-def _keep(found: dict[str, Tensor], name: str, module: nn.Module, given: Any, out: Any) -> None:
+def _keep(outputs: dict[str, Tensor], name: str, module: nn.Module, given: Any, out: Any) -> None:
     out = out if isinstance(out, Tensor) else out[-1]
-    found.setdefault(name, out.clone())
+    outputs.setdefault(name, out.clone())
 
 
 def _samples(labels: Tensor, exists: Tensor) -> list[TaskSample]:
@@ -121,17 +121,17 @@ def _samples(labels: Tensor, exists: Tensor) -> list[TaskSample]:
 
 
 def _gradients(model: nn.Module, case: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Gradients by the port's names; kernels in the shape that it gives them."""
+    """Return gradients by the port's names; kernels have the port's shapes."""
     names = {entry[0]: torch.empty(entry[1], device="meta") for entry in case["state"]}
     ours = dict(zip([name for name in names if name != "ce_loss.weight"], convert_model(names), strict=True))
-    parameters, found = dict(model.named_parameters()), {}
+    parameters, outputs = dict(model.named_parameters()), {}
     for output in _names(case):
         if not output.startswith("grad:"):
             continue
         theirs = output.removeprefix("grad:").removesuffix(".abssum")
         gradient = parameters[ours[theirs]].grad.reshape(names[theirs].shape)
-        found[output] = gradient.abs().sum() if output.endswith(".abssum") else gradient
-    return found
+        outputs[output] = gradient.abs().sum() if output.endswith(".abssum") else gradient
+    return outputs
 
 
 def _thinned(name: str, array: np.ndarray) -> np.ndarray:
@@ -143,18 +143,18 @@ def _thinned(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _run_lanes(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    prob, found = arrays["input:seg_prob"], {}
+    prob, outputs = arrays["input:seg_prob"], {}
     for name in _names(case):
         if match := re.fullmatch(r"blurred_lane(\d+)", name):
-            found[name] = blurred(prob[int(match[1])])
+            outputs[name] = blurred(prob[int(match[1])])
             continue
         key = name.removeprefix("n_points:")
         variant, _, exists = key.partition("|exist=")
         lanes = _sampled(prob, exists, case["constructor"][variant])
         if [lane.tolist() for lane in lanes] != case["lanes"][key]:
             raise AssertionError(f"{key}: expected {case['lanes'][key]}, found {lanes}")
-        found[name] = np.array([len(lane) for lane in lanes], np.int64)
-    return found
+        outputs[name] = np.array([len(lane) for lane in lanes], np.int64)
+    return outputs
 
 
 def _sampled(prob: np.ndarray, exists: str, options: Mapping[str, Any]) -> list[np.ndarray]:
@@ -170,7 +170,7 @@ def _sampled(prob: np.ndarray, exists: str, options: Mapping[str, Any]) -> list[
 def _run_culane(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     built = case["constructor"]
     options = {"size": (built["im_width"], built["im_height"]), "width": built["lane_width"]}
-    found, counts, wanted = {}, [], {entry["image"]: entry for entry in case.get("per_image", [])}
+    outputs, counts, wanted = {}, [], {entry["image"]: entry for entry in case.get("per_image", [])}
     for entry in case["files"]:
         name = entry["image"]
         annotated, detected = (lanes_from_text(entry[key] or "", name) for key in ("anno", "det"))
@@ -179,13 +179,13 @@ def _run_culane(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Ar
         if name in wanted and list(matches.match) != wanted[name]["anno_match"]:
             raise AssertionError(f"{name}: expected {wanted[name]['anno_match']}, found {matches.match}")
         has_nan = bool(np.isnan(matches.similarity).any())
-        found[f"{SIMILARITY}{name}{'_nan' * has_nan}"] = matches.similarity
+        outputs[f"{SIMILARITY}{name}{'_nan' * has_nan}"] = matches.similarity
         if annotated and len(annotated[0]) >= 2:
-            found[SPLINE + name] = spline_points(annotated[0])
+            outputs[SPLINE + name] = spline_points(annotated[0])
     total = sum(counts, LaneCounts())
-    found["per_image_tp_fp_fn"] = np.array([_triple(each) for each in counts])
-    found["total_tp_fp_fn"] = np.array(_triple(total))
-    return found | {"precision_recall_f1": np.array([total.precision, total.recall, total.f1])}
+    outputs["per_image_tp_fp_fn"] = np.array([_triple(each) for each in counts])
+    outputs["total_tp_fp_fn"] = np.array(_triple(total))
+    return outputs | {"precision_recall_f1": np.array([total.precision, total.recall, total.f1])}
 
 
 def _triple(counts: LaneCounts) -> list[int]:
@@ -193,7 +193,7 @@ def _triple(counts: LaneCounts) -> list[int]:
 
 
 def _has_point_twice(case: Mapping[str, Any], image: str) -> bool:
-    """Whether the official spline divides by zero somewhere in the image."""
+    """True if the official spline divides by zero somewhere in the image."""
     entry = next(entry for entry in case["files"] if entry["image"] == image)
     lanes = [lane for key in ("anno", "det") for lane in lanes_from_text(entry[key] or "", image)]
     return any((np.diff(lane.astype(np.float32), axis=0) == 0).all(axis=1).any() for lane in lanes if len(lane) > 2)

@@ -1,6 +1,6 @@
-"""CULane (Pan et al., AAAI 2018): frames of six drives, their lanes as points and, for training, as masks.
+"""CULane (Pan et al., AAAI 2018): frames of six drives, with lanes as points and, for training, as masks.
 
-See ``datasets/culane/README.md`` for where it comes from.
+See ``datasets/culane/README.md`` for the source of the data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ADVICE = advice("culane")
 
 @DATASETS.register_module()
 class CULaneDataset(SampleList):
-    """Frames that a list names.
+    """Road images of a CULane list.
 
     On disk::
 
@@ -31,23 +31,34 @@ class CULaneDataset(SampleList):
         <data_root>/list/test.txt                           /<frame>
         <data_root>/list/test_split/test0_normal.txt ...    /<frame>, nine lists
         <data_root>/driver_37_30frame/<clip>.MP4/00000.jpg
-        <data_root>/driver_37_30frame/<clip>.MP4/00000.lines.txt    x y x y ..., a line for each lane
+        <data_root>/driver_37_30frame/<clip>.MP4/00000.lines.txt    x y x y ..., one lane per line
         <data_root>/laneseg_label_w16/<the same>/00000.png          0, and 1 to 4 from the left
 
-    A sample has ``img_path``; ``name``, as the list writes it, without the leading slash; ``scenario`` (``normal``,
-    ``crowd``, ..., or None); ``gt_lanes``, a list of (n, 2) float64 points (x, y) in the original image as they are
-    stored, also those outside and lanes of 0 (a blank line), 1 or 2 points; of the lists for training ``gt_path``, the
-    mask, and ``gt_exist``, (K,) float32 of 0 and 1. All but the lanes is checked when the data set is built.
+    A sample has these keys:
+
+    - ``img_path``.
+    - ``name``: the path in the list, without the leading slash.
+    - ``scenario``: ``normal``, ``crowd``, ..., or None.
+    - ``gt_lanes``: list of (n, 2) float64 points (x, y) in pixels of the original image, as stored. Points may be
+      outside the image, and lanes may have 0 (a blank line), 1 or 2 points.
+    - ``gt_path``, the mask, and ``gt_exist``, (K,) float32 of 0 and 1; only in lists for training.
+
+    The constructor checks everything except the lanes.
 
     Args:
         data_root: a folder, or ``tiny://culane?train=24&val=8&test=18&seed=0`` for drawn roads.
         split: name of a list in ``list`` or ``list/test_split``; ``test_split`` joins the nine scenarios.
-        with_lanes: read ``.lines.txt``; training needs masks alone.
+        with_lanes: read ``.lines.txt``; training needs only masks.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        DataError: lists, frames or masks are missing, a list is empty or has a line of another kind; when a sample is
-            taken, its ``.lines.txt`` is missing or has a broken line.
+        DataError: lists, images or masks are missing, or a list is empty or has a line of another format. Access to a
+            sample raises it if ``.lines.txt`` is missing or has a broken line.
+
+    Example:
+        >>> dataset = CULaneDataset("tiny://culane?train=2&val=1&test=9&width=164", "test_split", serialize_data=False)
+        >>> [sample["scenario"] for sample in dataset][:3]
+        ['normal', 'crowd', 'hlight']
     """
 
     METAINFO = {"classes": ("far left", "left", "right", "far right")}
@@ -74,7 +85,7 @@ class CULaneDataset(SampleList):
         super().__init__(root, samples, **loading)
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """A sample as above; its lanes are read now."""
+        """Return a sample and read its lanes."""
         sample = super().get_data_info(idx)
         if self._with_lanes:
             sample["gt_lanes"] = read_lines(lines_path(sample["img_path"]))
@@ -82,7 +93,7 @@ class CULaneDataset(SampleList):
 
 
 def _lists(root: Path, split: str) -> list[Path]:
-    """The list files of a split."""
+    """Return the list files of a split."""
     folder = root / "list"
     if not folder.is_dir():
         raise DataError(

@@ -1,4 +1,4 @@
-"""Released checkpoints of HMoDE to ours: the whole model, encoder and head."""
+"""Convert released checkpoints of HMoDE: the whole model, encoder and head."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from visionzoo.errors import CheckpointError
 _FIRST_LAYERS = (0, 6, 13, 23, 33)
 _ENCODER = re.compile(r"^features([1-5])\.(\d+)\.(\w+)$")
 
-# The authors' names to those of HMoDEHead; layers of a part are numbered from 1 where they are attributes.
+# The authors' names of the head's tensors; layers that are attributes are numbered from 1.
 _HEAD = re.compile(
     r"^(?:de_pred(?P<block>[1-3])\.(?P<step>[01])"
     r"|head(?P<expert>[1-3])\.(?P<layer>[01])"
@@ -25,18 +25,21 @@ _HEAD = re.compile(
 )
 _MASK = {"conv1": 0, "conv2": 1, "output": 2}
 _LEAST = ("features1.0.weight", "de_pred3.0.conv.weight", "gating2.conv6.conv.weight")
-_EXAMPLE = "give one of the authors' files, as best_model.pth"
+_EXAMPLE = "give one of the authors' files, such as best_model.pth"
 
 
 @CONVERTERS.register("hmode")
 def convert_model(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Weights of a released HMoDE to those of a ``TaskModel`` with ``VGG`` (16_bn) and ``HMoDEHead``.
+    """Convert a released HMoDE to a ``TaskModel`` with ``VGG`` (16_bn) and ``HMoDEHead``.
 
-    The authors' files are bare state dicts, or hold one under ``model`` beside the optimizer; names may begin with
-    ``module.``, as training on one GPU leaves them.
+    The authors' files are bare state dicts, or contain one under ``model`` next to the optimizer. Names may start with
+    ``module.``, which training on one GPU adds.
+
+    Returns:
+        Tensors by name, ``backbone.*`` and ``head.*``.
 
     Raises:
-        CheckpointError: these are not HMoDE's names.
+        CheckpointError: the names are not those of HMoDE.
     """
     state = tensors_of(checkpoint, ["model", "state_dict"])
     require_names(state, needed=_LEAST, expected="HMoDE (features1.*, de_pred1.*, gating1.*, mask.*)", advice=_EXAMPLE)

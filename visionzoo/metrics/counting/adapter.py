@@ -22,7 +22,7 @@ from visionzoo.structures.image_size import require_size
 CATEGORIES: dict[str, tuple[str, ...] | None] = {
     "level": LEVELS,
     "luminance": LUMINANCES,
-    "scene": None,  # whatever occurs
+    "scene": None,  # the names that occur
     "weather": None,
 }
 _METRIC = "CountMetric"
@@ -32,26 +32,35 @@ _METRIC = "CountMetric"
 class CountMetric(BaseMetric):
     """Errors of ``pred_count`` against the annotated points: ``count/MAE``, ``count/RMSE``, ``count/NAE``.
 
-    RMSE is what papers on crowds call MSE. NAE leaves out images without people and is -1 where none has any.
-    ``count/images`` says how many images there are.
+    RMSE is what papers on crowds call MSE. NAE excludes images without people and is -1 if no image has any.
+    ``count/images`` is the number of images.
 
-    The true count is the number of ``gt_points``, (N, 2) in the original image's pixels, those outside it included;
-    without points it is ``gt_count``. With ``gt_roi``, (H, W) of 0 and 1 in the original image's pixels (TRANCOS),
-    points and ``pred_density`` count inside it alone.
+    The true count is the number of ``gt_points``, (N, 2) in the original image's pixels, including points outside it.
+    Without points it is ``gt_count``. With ``gt_roi``, (H, W) of 0 and 1 in the original image's pixels (TRANCOS),
+    only points and ``pred_density`` inside the region count.
 
-    Until the evaluation ends each sample is kept as its numbers, so that one which two processes got counts once.
+    Each sample is stored as its numbers until the evaluation ends. They are not summed earlier, because samplers assign
+    a few samples to two processes, and those must count once.
 
     Args:
-        game_levels: levels L of GAME(L), named ``count/GAME0`` and so on; they read ``gt_points`` and
+        game_levels: levels L >= 0 of GAME(L), named ``count/GAME0`` and so on. They need ``gt_points`` and
             ``pred_density``.
-        categories: of ``level``, ``luminance``, ``scene``, ``weather``: ``count/MAE/S0``, ``count/RMSE/L1``,
-            ``count/NAE/S2``, ``count/MAE/street`` and, for the first two, ``count/MAE_level``, the mean over the
-            categories. A level or luminance without images has -1, which enters that mean, as NWPU-Crowd's judge has
-            it, with a warning.
-        collect_device, prefix: see :mod:`visionzoo.metrics`.
+        categories: any of ``level``, ``luminance``, ``scene``, ``weather``. They add numbers such as ``count/MAE/S0``,
+            ``count/RMSE/L1``, ``count/NAE/S2`` and ``count/MAE/street``. For the first two they also add the mean over
+            the categories, ``count/MAE_level``. A level or luminance without images has -1, and a warning is logged;
+            the -1 is part of that mean, as in NWPU-Crowd's evaluation code.
+        collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
+        prefix: replaces ``count`` in the names.
 
     Raises:
-        ConfigError, UnknownName: a level below 0, or no such category.
+        ConfigError: a level is below 0.
+        UnknownName: a category is not one of the above.
+
+    Example:
+        >>> metric = CountMetric()
+        >>> metric.process(None, [{"pred_count": 12.0, "gt_count": 10}])
+        >>> metric.evaluate(size=1)
+        {'count/MAE': 2.0, 'count/RMSE': 2.0, 'count/NAE': 0.2, 'count/images': 1.0}
     """
 
     default_prefix = "count"
@@ -68,21 +77,21 @@ class CountMetric(BaseMetric):
         self.categories = (categories,) if isinstance(categories, str) else tuple(categories)
         if any(level < 0 for level in self.game_levels):
             raise ConfigError(
-                "CountMetric", expected="game_levels from 0 on", found=f"{list(game_levels)}", advice="use (0, 1, 2, 3)"
+                "CountMetric", expected="game_levels >= 0", found=f"{list(game_levels)}", advice="use (0, 1, 2, 3)"
             )
         for name in self.categories:
             require_known(name, CATEGORIES, "category of CountMetric")
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take one batch of samples with truth and predictions, as dicts.
+        """Add one batch of samples with truth and predictions, as dicts.
 
         Raises:
-            DataError: a sample has no prediction, no truth, or lacks what GAME or a category reads.
+            DataError: a sample has no prediction, no truth, or lacks what GAME or a category needs.
         """
         self.results += [self._numbers(sample) for sample in data_samples]
 
     def _numbers(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """Predicted and true count, GAME by level, categories."""
+        """Return the predicted and the true count, GAME for each level, and the categories."""
         name = sample_name(sample, len(self.results))
         required(sample, "pred_count", _METRIC, name)
         labels = {kind: required(sample, kind, _METRIC, name) for kind in self.categories}
@@ -94,7 +103,7 @@ class CountMetric(BaseMetric):
         return {"pred": float(predicted.sum()), "true": float(true.sum()), "game": errors, **labels}
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """The numbers of all images of all processes."""
+        """Compute the numbers from the results of all processes."""
         pred, true = (np.array([result[key] for result in results]) for key in ("pred", "true"))
         errors = count_errors(pred, true)
         numbers = {"MAE": errors.mae, "RMSE": errors.rmse, "NAE": errors.nae, "images": float(errors.images)}
@@ -117,12 +126,12 @@ def _by_category(pred: np.ndarray, true: np.ndarray, labels: list[Any], kind: st
 
 
 def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) each: predicted and true people per pixel of the original image, inside the region alone."""
+    """Return predicted and true people per pixel of the original image, (H, W) each; 0 outside the region."""
     required(sample, "pred_density", _METRIC, name)
     points = as_array(required(sample, "gt_points", _METRIC, name))
     height, width = sample["ori_shape"][:2]
     if roi is not None:
-        like, advice = "the original image", "load it without resizing to measure"
+        like, advice = "the original image", "load it without resizing"
         require_size(roi.shape, (height, width), name, what="gt_roi", like=like, advice=advice)
     predicted = count_of(sample, (width, height)).full_density().astype(np.float64)
     true = count_map(points, (height, width))

@@ -1,1 +1,1 @@
-"""A plugin with a task of its own: where an image shows the colour that a phrase names."""
+"""A plugin with its own task: find the part of an image whose colour a phrase names."""

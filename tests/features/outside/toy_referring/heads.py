@@ -14,7 +14,7 @@ from visionzoo.structures.batch import Batch
 
 @MODELS.register_module()
 class ToyPhraseHead(nn.Module):
-    """Products of features and a phrase to logits."""
+    """Compute logits from the products of features and a phrase."""
 
     def __init__(self, in_channels: int):
         super().__init__()

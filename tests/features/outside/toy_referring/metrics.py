@@ -13,14 +13,14 @@ from visionzoo.registry import METRICS
 
 @METRICS.register_module()
 class ToyOverlapMetric(BaseMetric):
-    """Mean intersection over union, a map being cut at 0.5."""
+    """Mean intersection over union of maps with a threshold of 0.5."""
 
     default_prefix = "toy_overlap"
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
-            found, truth = np.asarray(sample["pred_map"]) > 0.5, np.asarray(sample["gt_map"]) > 127
-            self.results.append((found & truth).sum() / max((found | truth).sum(), 1))
+            mask, truth = np.asarray(sample["pred_map"]) > 0.5, np.asarray(sample["gt_map"]) > 127
+            self.results.append((mask & truth).sum() / max((mask | truth).sum(), 1))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         return {"IoU": float(np.mean(results))}

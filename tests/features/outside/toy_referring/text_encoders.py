@@ -1,4 +1,4 @@
-"""One embedding for each colour's name."""
+"""One embedding for each name of a colour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from visionzoo.structures.batch import TextStates
 
 @MODELS.register_module()
 class ToyWords(nn.Module):
-    """Phrases to (B, 1, width) states of their second word."""
+    """Encode phrases as (B, 1, width) states of their second word."""
 
     def __init__(self, width: int = 6):
         super().__init__()

@@ -1,1 +1,1 @@
-"""A plugin with a task of its own: the shift between two small volumes."""
+"""A plugin with its own task: the shift between two small volumes."""

@@ -14,7 +14,7 @@ from visionzoo.structures.batch import Batch
 
 @MODELS.register_module()
 class ToyShiftHead(nn.Module):
-    """Differences of the two feature maps of a pair to its shift in voxels."""
+    """Compute the shift in voxels from the difference of the two feature maps of a pair."""
 
     def __init__(self, in_channels: int):
         super().__init__()

@@ -24,7 +24,7 @@ class LoadImageOfToy(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadNothingToy(BaseTransform):
-    """Lower the case of ``phrase``. The name begins with Load, and inference needs it."""
+    """Convert ``phrase`` to lower case. The name begins with Load, but inference needs this transform."""
 
     def transform(self, results: dict) -> dict:
         return {**results, "phrase": results["phrase"].lower()}

@@ -45,7 +45,7 @@ class ImageAndPhrase(ImageInput):
 
 
 class ToyReferring(Saliency):
-    """A map of the phrase's part; read, drawn and written as in saliency."""
+    """A map of the part that a phrase names; it is read, drawn and written as in the saliency task."""
 
     inputs = ImageAndPhrase()
     save_best = {"toy_overlap/IoU": "greater"}

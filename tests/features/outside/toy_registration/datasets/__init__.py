@@ -13,7 +13,7 @@ from visionzoo.registry import DATASETS
 
 @DATASETS.register_module()
 class ToyPairs(SampleList):
-    """Pairs of which the moving volume is the fixed one, rolled by 0 to 3 voxels along the last axis."""
+    """Pairs whose moving volume is the fixed one, rolled by 0 to 3 voxels along the last axis."""
 
     def __init__(self, count: int = 8, **options: Any):
         samples = [{"pair_seed": index, "gt_shift": float(index % 4)} for index in range(count)]

@@ -1,4 +1,4 @@
-"""Registration of two small volumes: a shift, and an image of what differs."""
+"""Registration of two small volumes: a shift, and an image of the differences."""
 
 from __future__ import annotations
 
