@@ -1,4 +1,4 @@
-"""Build the wheel, install it alone into a second site folder, import every module and load every config and card."""
+"""Build the wheel, install only it into a second site folder, import every module, load every config and card."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
         wheel,
     ]
     subprocess.run(pip, check=True)
-    # -P keeps the checkout off the path, so that nothing but the wheel can answer.
+    # -P keeps the checkout off the path, so that imports find only the wheel.
     subprocess.run(
         [python, "-P", "-c", CHECK, site], check=True, cwd=folder, env={"PYTHONPATH": str(site), **_environ()}
     )

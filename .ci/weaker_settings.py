@@ -1,9 +1,9 @@
-"""Run a tenth of the fast tests under one of the settings of weaker machines, in a shuffled order of files.
+"""Run a tenth of the fast tests under the settings of a weaker machine, in a shuffled order of files.
 
-Results must not depend on the CPU's instructions, the number of threads or the order of tests. The commit chooses the
-setting and the tenth, so every run of one commit is the same and all of them come in turn::
+Results must not depend on the instructions of the CPU, the number of threads or the order of tests. The hash of the
+commit selects the setting and the tenth, so every run of one commit is the same. Over many commits every tenth is run::
 
-    python .ci/weaker_settings.py                       # the commit's setting and tenth
+    python .ci/weaker_settings.py                       # setting and tenth of the commit
     python .ci/weaker_settings.py --all                 # every setting, all fast tests; hours on two cores
     python .ci/weaker_settings.py --setting sse41 --tenth 3
 """
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = 10
 NO_TESTS_COLLECTED = 5  # exit code of pytest
 
-# Kernels of torch (ATEN) and of oneDNN, and threads of each test process.
+# Kernels of torch (ATEN) and oneDNN, and threads of each test process.
 SETTINGS = {
     "default-sse41": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OMP_NUM_THREADS": "1"},
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"},
@@ -31,7 +31,7 @@ SETTINGS = {
     "four-threads": {"OMP_NUM_THREADS": "4"},
 }
 
-# CI takes these in turn: the whole suite has passed under them. The others run by hand, with --setting or --all.
+# CI uses these in turn, because the whole suite has passed under them. --setting and --all run the others.
 IN_TURN = ("default-sse41", "avx2")
 
 
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def commit_number() -> int:
-    """Return a number that follows from the commit; 0 outside a checkout."""
+    """Return the hash of the commit as a number, or 0 outside a checkout."""
     done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     return int(done.stdout.strip() or "0", 16)
 
@@ -65,7 +65,7 @@ def test_files() -> list[str]:
 
 
 def run(name: str, files: list[str], seed: int | None, which: str = "all files") -> int:
-    """Run the fast tests of ``files`` and return pytest's exit code; a part without fast tests passes."""
+    """Run the fast tests in ``files`` and return the exit code of pytest, or 0 if there are no fast tests."""
     settings = {**SETTINGS[name], "MKL_NUM_THREADS": SETTINGS[name]["OMP_NUM_THREADS"]}
     shuffled = random.Random(commit_number() if seed is None else seed).sample(files, len(files))
     print(f"weaker settings: {name} {settings}, {which}, {len(files)} of them, shuffled", flush=True)

@@ -1,12 +1,12 @@
-"""Real images from scratch on a CPU: our backbones and ResNet-18 as classifiers of blood cells, one schedule.
+"""Training from scratch on real images on a CPU: our backbones and ResNet-18 classify blood cells with one schedule.
 
     visionzoo convert voc2coco FOLDER -o data/bccd --val-every 5
     OMP_NUM_THREADS=1 python benchmarks/blood_cells.py data/bccd
 
-The BCCD data set (364 images of blood smears in Pascal VOC's format; every 5th is for validation): each box is cut
-out and classified as platelet, red or white cell, at 64 x 64 pixels. Nothing is pretrained. Four cells of five are red,
-so the share of the largest class and the mean over the classes are printed beside the accuracy. Two models train at a
-time, in a process and on a core each.
+The BCCD data set has 364 images of blood smears in Pascal VOC's format; every 5th is for validation. Each box is
+cropped and classified as platelet, red or white cell, at 64 x 64 pixels. No model is pretrained. Four of five cells are
+red, so the share of the largest class and the mean over the classes are printed beside the accuracy. Two models train
+at a time, each in its own process and on its own core.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 64
-CONFIG = "bossnet_t0_imagenet"  # any classifier's: recipe, data and backbone are replaced
+CONFIG = "bossnet_t0_imagenet"  # any classifier: recipe, data and backbone are replaced
 BACKBONES: dict[str, dict[str, object]] = {
     "DiNAT tiny": dict(type="DiNAT", variant="tiny", out_indices=(3,)),
     "BossNet tiny": dict(type="BossNet", variant="tiny", out_indices=(3,)),
@@ -60,7 +60,7 @@ def train(name: str, folder: Path, data: Path, epochs: int) -> int:
 
 
 def recipe(data: Path, epochs: int) -> dict[str, object]:
-    """The same for every backbone."""
+    """Return the config options, which are the same for every backbone."""
     first = [dict(type="RandomResizedCrop", size=SIZE, scale=(0.5, 1.0)), dict(type="HorizontalFlip", prob=0.5)]
     last = [dict(type="PackTaskInputs")]
     val = crops(data, "val", [dict(type="ResizeCrop", size=SIZE, crop_pct=1.0), *last])
@@ -90,14 +90,14 @@ def crops(data: Path, split: str, pipeline: list[dict]) -> dict[str, object]:
 
 
 def largest_class(data: Path) -> float:
-    """Share of the boxes that a model which always says one class gets right."""
+    """Return the accuracy of a model that always predicts the largest class."""
     text = (data / "annotations" / "instances_val2017.json").read_text(encoding="utf-8")
     counts = Counter(annotation["category_id"] for annotation in json.loads(text)["annotations"])
     return max(counts.values()) / counts.total()
 
 
 def parameters(folder: Path) -> int:
-    """Of the trained model."""
+    """Return the number of parameters of the trained model."""
     from visionzoo.config import load_config
     from visionzoo.models.wiring import build_model
 
@@ -105,7 +105,7 @@ def parameters(folder: Path) -> int:
 
 
 def seconds_per_iteration(folder: Path) -> float:
-    """The median of what was logged, data included."""
+    """Return the median of the logged times, which include the time for data."""
     rows = (folder / "logs" / "scalars.json").read_text(encoding="utf-8").splitlines()
     return median(row["time"] for row in map(json.loads, rows) if "time" in row and "loss" in row)
 

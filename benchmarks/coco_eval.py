@@ -1,12 +1,12 @@
-"""COCO AP of boxes and masks: ours against pycocotools called as its demo does, all twelve numbers equal.
+"""COCO AP of boxes and masks: ours against pycocotools, called as in its demo; all twelve numbers are equal.
 
     python benchmarks/coco_eval.py                                    # a synthetic set, about a minute
     python benchmarks/coco_eval.py --images 1000 --rounds 5
     python benchmarks/coco_eval.py --truth instances.json --bbox boxes.json --segm masks.json
 
-Both start from the same records in memory, in one process, on one thread, in turns; times are CPU time, medians
-of the rounds. Memory is the peak above what lay there before (Linux only). The floor is the IoUs alone, of the
-pairs of one image and class. Accept: 3 times as fast for boxes, 1.8 times for masks.
+Both start from the same records in memory and run in turns in one process on one thread. Times are CPU time, medians
+of the rounds. Memory is the increase to its peak (Linux only). The floor is the time for only the IoUs of all pairs of
+the same image and class. Accept: 3 times as fast for boxes, 1.8 times for masks.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ Run = Callable[[], Sequence[float]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one table per kind of region; 1 when a ratio is not accepted, 2 when numbers differ."""
+    """Print one table per kind of region. Return 1 if a ratio is not accepted, 2 if numbers differ."""
     args = parser().parse_args(argv)
     accepted = True
-    for iou_type, truth, found in data_sets(args):
+    for iou_type, truth, results in data_sets(args):
         print(
-            f"{iou_type}: {len(truth['images'])} images, {len(truth['annotations'])} objects, {len(found)} detections"
+            f"{iou_type}: {len(truth['images'])} images, {len(truth['annotations'])} objects, {len(results)} detections"
         )
-        differing = differences(iou_type, truth, found)
+        differing = differences(iou_type, truth, results)
         if differing:
             print(f"numbers differ: {', '.join(differing)}; nothing was timed")
             return 2
-        seconds, memory = time_in_turns(iou_type, truth, found, args.rounds)
+        seconds, memory = time_in_turns(iou_type, truth, results, args.rounds)
         ratio = seconds["pycocotools"] / seconds["ours"]
-        print_table(seconds, memory, floor(iou_type, truth, found))
+        print_table(seconds, memory, floor(iou_type, truth, results))
         accepted &= ratio >= ACCEPT[iou_type]
         verdict = "accepted" if ratio >= ACCEPT[iou_type] else "NOT accepted"
         print(f"all {len(NUMBERS)} numbers equal; {verdict}: {ratio:.1f} times (at least {ACCEPT[iou_type]})\n")
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; the median counts (default: 5)")
     parser.add_argument("--images", type=int, default=250, help="images of the synthetic set (default: 250)")
     parser.add_argument("--truth", type=Path, help="an instances json instead of the synthetic set")
     parser.add_argument("--bbox", type=Path, help="results with boxes for --truth")
@@ -72,20 +72,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def data_sets(args: argparse.Namespace) -> list[tuple[str, dict, list[dict]]]:
-    """(kind of region, truth, detections) of the files given, else of the synthetic set."""
+    """Return (kind of region, truth, detections) of the given files, else of the synthetic set."""
     if args.truth is None:
-        truth, found = synthetic(args.images)
-        return [(iou_type, truth, found) for iou_type in ACCEPT]
+        truth, results = synthetic(args.images)
+        return [(iou_type, truth, results) for iou_type in ACCEPT]
     truth = json.loads(args.truth.read_bytes())
     files = {"bbox": args.bbox, "segm": args.segm}
     return [(iou_type, truth, json.loads(path.read_bytes())) for iou_type, path in files.items() if path]
 
 
 def synthetic(count: int) -> tuple[dict, list[dict]]:
-    """Ellipses with COCO's proportions: 80 classes, some frequent, 7 objects and 70 detections per image."""
+    """Create ellipses with COCO's proportions: 80 classes, some frequent, 7 objects and 70 detections per image."""
     rng = np.random.default_rng(0)
     truth: dict = {"images": [], "annotations": [], "categories": [{"id": i, "name": str(i)} for i in range(1, 81)]}
-    found: list[dict] = []
+    results: list[dict] = []
     weights = 1 / np.arange(1, 81)
     for image_id in range(1, count + 1):
         height, width = 480, 640
@@ -99,11 +99,11 @@ def synthetic(count: int) -> tuple[dict, list[dict]]:
             )
             for _ in range(5):
                 near = box + rng.normal(0, 0.1, 4) * box[[2, 3, 2, 3]]
-                found.append(detection(rng, image_id, category, near.clip(2), height, width))
+                results.append(detection(rng, image_id, category, near.clip(2), height, width))
         for _ in range(35):
             category = int(rng.choice(present))
-            found.append(detection(rng, image_id, category, random_box(rng, height, width), height, width))
-    return truth, found
+            results.append(detection(rng, image_id, category, random_box(rng, height, width), height, width))
+    return truth, results
 
 
 def random_box(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -112,7 +112,7 @@ def random_box(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def region(box: np.ndarray) -> dict:
-    """An ellipse as a polygon of 24 corners, with its box and area."""
+    """Return an ellipse as a polygon of 24 corners, with its box and area."""
     x, y, w, h = box.tolist()
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     corners = np.stack([x + w / 2 * (1 + np.cos(angle)), y + h / 2 * (1 + np.sin(angle))], 1)
@@ -135,7 +135,7 @@ def detection(rng: np.random.Generator, image_id: int, category: int, box: np.nd
 
 
 def prepared(name: str, iou_type: str, truth: dict, found: list[dict]) -> Run:
-    """A run of one candidate on its own copy of the data: pycocotools writes into what it is given."""
+    """Return a run of one candidate on its own copy of the data, because pycocotools changes its arguments."""
     keys = ("image_id", "category_id", "score", REGION[iou_type])
     results = [{key: copy.deepcopy(one[key]) for key in keys} for one in found]
     if name == "ours":
@@ -157,7 +157,7 @@ def by_pycocotools(record: dict, results: list[dict], iou_type: str) -> Sequence
 
 
 def differences(iou_type: str, truth: dict, found: list[dict]) -> list[str]:
-    """Numbers that are not equal; sums in another order may differ in the last bit."""
+    """Return the names of unequal numbers. Sums in another order may differ in the last bit."""
     ours, theirs = (prepared(name, iou_type, truth, found)() for name in ("ours", "pycocotools"))
     return [name for name, a, b in zip(NUMBERS, ours, theirs, strict=True) if abs(a - b) > 1e-12]
 
@@ -165,7 +165,7 @@ def differences(iou_type: str, truth: dict, found: list[dict]) -> list[str]:
 def time_in_turns(
     iou_type: str, truth: dict, found: list[dict], rounds: int
 ) -> tuple[dict[str, float], dict[str, int | None]]:
-    """Median CPU seconds and peak memory by candidate."""
+    """Return median CPU seconds and peak memory of each candidate."""
     times: dict[str, list[float]] = {"pycocotools": [], "ours": []}
     memory: dict[str, int | None] = {}
     for _ in range(rounds):
@@ -181,7 +181,7 @@ def time_in_turns(
 
 
 def floor(iou_type: str, truth: dict, found: list[dict]) -> float:
-    """CPU seconds of the IoUs alone."""
+    """Return the CPU seconds of only the IoUs."""
     sides = pairs(iou_type, truth, found)
     start = time.process_time()
     for objects, detections, crowd in sides:
@@ -190,7 +190,7 @@ def floor(iou_type: str, truth: dict, found: list[dict]) -> float:
 
 
 def pairs(iou_type: str, truth: dict, found: list[dict]) -> list[tuple[list, list, list[int]]]:
-    """Objects, detections and crowd flags for each image and class that has both."""
+    """Return objects, detections and crowd flags for each image and class that has both objects and detections."""
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
     objects, detections, crowd = defaultdict(list), defaultdict(list), defaultdict(list)
     for one in truth["annotations"]:
@@ -222,9 +222,9 @@ def print_table(seconds: dict[str, float], memory: dict[str, int | None], floor_
 
 
 def reset_peak() -> int | None:
-    """Forget the peak so far; returns the resident bytes, or None where the system has no such counter."""
+    """Reset the peak of memory. Return the resident bytes, or None if the system has no such counter."""
     try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # pages that earlier runs left would hide what this one needs
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # free pages of earlier runs would hide the memory of this run
         Path("/proc/self/clear_refs").write_text("5")
         return status("VmRSS")
     except OSError:

@@ -1,12 +1,12 @@
-"""Voting on connectivity by slices against the released translation matrices: CPU time, memory and equality.
+"""Votes on connectivity: slices against the released translation matrices, compared in CPU time, memory and results.
 
     python benchmarks/connectivity.py                      # (8, 8, 320, 320), a minute
     python benchmarks/connectivity.py --sizes 64 320 640   # other sides
 
-The reference multiplies every channel with H x H and W x W matrices that shift by one pixel, as the code of BiconNets
-does; they are made before the clock starts. Both run in one process, one thread, in turns, after their votes were
-found equal to the last bit. Times are CPU time, medians of the rounds. Slices hold no table: the same function is
-called with every size, one after the other.
+The reference multiplies every channel with H x H and W x W matrices that shift by one pixel, as in the code of
+BiconNets. The matrices are created before the timing starts. The votes of both are first checked to be equal to the
+last bit. Then both run in turns in one process on one thread. Times are CPU time, medians of the rounds. Slices need no
+table, so one function handles all sizes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BATCH, ACCEPT = 8, 1.5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one table; 1 when the ratio is missed at side 320, 2 when results differ."""
+    """Print one table. Return 1 if the ratio at side 320 is too low, 2 if results differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="turns of each candidate, at least 5 (default: 7)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[320], help="sides of the maps (default: 320)")
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @torch.no_grad()
 def compare(side: int, rounds: int) -> int:
-    """Two rows of the table; 0 when all is well."""
+    """Print two rows of the table. Return 0 on success."""
     prob = torch.rand(BATCH, 8, side, side)
     rows, columns = shift_matrix(side), shift_matrix(side)
     runs = {"matrices": lambda: votes_by_matrices(prob, rows, columns), "slices": lambda: pair_votes(prob)}
@@ -55,18 +55,18 @@ def compare(side: int, rounds: int) -> int:
 
 
 def row(*cells: object) -> str:
-    """One line of the table."""
+    """Format one line of the table."""
     widths = ("<7", "<11", ">10", ">7", ">8", ">10")
     return "".join(f"{cell!s:{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def shift_matrix(side: int) -> Tensor:
-    """(side, side) with ones above the diagonal: x @ it moves columns one to the right."""
+    """Return a matrix, (side, side), with ones above the diagonal. ``x @ matrix`` moves columns one to the right."""
     return torch.diag(torch.ones(side - 1), 1)
 
 
 def votes_by_matrices(prob: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Products of every pair, the partner moved by up to two matrix products."""
+    """Multiply every pair of channels. At most two matrix products shift the partner."""
     votes = []
     for channel, (dy, dx) in enumerate(offsets_of(8)):
         partner = prob[:, 7 - channel]

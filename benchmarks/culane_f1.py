@@ -1,23 +1,24 @@
-"""CULane's IoU of lanes: ours against a drawing of both lanes of every pair on images of full size, equal numbers.
+"""CULane's IoU of lanes: ours against drawing both lanes of every pair on full-size images; the numbers are equal.
 
-    python benchmarks/culane_f1.py                          # 4x4 lanes, 1640x590, some seconds
+    python benchmarks/culane_f1.py                          # 4x4 lanes, 1640x590, a few seconds
     python benchmarks/culane_f1.py --lanes 2 --size 3280 1180
 
-The reference does what the official program does: for each pair of lanes two empty images, on each one a line for
-every step of the spline, then intersection and union of the whole images. Ours finds the first and last column of
-each lane in every row once, by stamps of what OpenCV draws for a step (visionzoo/metrics/lanes/strips.py), and compares
-rows. A single ``cv2.polylines`` into a mask of the lane's bounding box, which ours falls back on, was 14 times as fast
-as the reference. Both in one process, on one thread, in turns, after
-their IoU was found equal, bit for bit, also for lanes that are cut by the border, lie outside, or are too short.
+The reference works as the official program: for each pair of lanes it creates two empty images, draws a line for every
+step of the spline, and computes intersection and union of the whole images. Ours computes the first and last column of
+each lane in every row only once, from stamps of what OpenCV draws for a step (visionzoo/metrics/lanes/strips.py), and
+compares rows. Its fallback, a single ``cv2.polylines`` into a mask of the lane's bounding box, was 14 times as fast as
+the reference. The IoU of both is first checked to be equal bit for bit, also for lanes that cross the border, are
+outside the image, or are too short. Then both run in turns in one process on one thread.
 
-Times are CPU time per image, medians of the rounds; memory is the peak above what lay there before (Linux only).
+Times are CPU time per image, medians of the rounds. Memory is the increase to its peak (Linux only).
 Accept, for 4x4 lanes at 1640x590: ours 20 times as fast.
 
 Measured on 2026-11-26 (two x86-64 cores shared with other work, OpenCV 4.12), reference / ours, ms per image:
 
     4x4, 1640x590    74 / 2.7 (28)      2x2, 3280x1180    57 / 2.1 (27)
 
-What is left is spread over splines, stamps and the drawing near the border; while other work uses all cores, 23.
+The remaining time is spread over splines, stamps and the drawing near the border. While other work uses all cores, the
+ratio is 23.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE
 
 Lane = np.ndarray
 
-LANES = 4  # on both sides, at which the ratio is judged
+LANES = 4  # annotated and detected lanes for which the ratio is checked
 ACCEPT = 20.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one table; 1 when the ratio is not accepted, 2 when numbers differ."""
+    """Print one table. Return 1 if the ratio is not accepted, 2 if numbers differ."""
     args = parser().parse_args(argv)
     cv2.setNumThreads(1)
     size = (args.size[0], args.size[1])
@@ -67,20 +68,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Sizes and options."""
+    """Return the parser of sizes and options."""
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     described.add_argument(
         "--size", type=int, nargs=2, default=SIZE, metavar=("W", "H"), help="pixels (default 1640 590)"
     )
-    described.add_argument("--lanes", type=int, default=LANES, help="on both sides (default 4)")
+    described.add_argument("--lanes", type=int, default=LANES, help="annotated and detected lanes each (default 4)")
     described.add_argument("--rounds", type=int, default=5, help="turns of each candidate, at least 5 (default 5)")
     return described
 
 
 def drawn(count: int, size: tuple[int, int], seed: int = 0) -> tuple[list[Lane], list[Lane]]:
-    """Lanes as CULane's files have them: annotated every 10th row from below, detected every 20th, some pixels off.
+    """Create lanes as in CULane's files: annotated every 10th row from below, detected every 20th with small errors.
 
-    They meet above the road, bend a little, and leave the image where it ends.
+    They meet above the road, bend slightly, and end at the image border.
     """
     rng = np.random.default_rng(seed)
     annotated, rows = [], np.arange(size[1], 0.42 * size[1], -10.0)
@@ -93,7 +94,7 @@ def drawn(count: int, size: tuple[int, int], seed: int = 0) -> tuple[list[Lane],
 
 
 def odd_images(size: tuple[int, int]) -> list[tuple[list[Lane], list[Lane]]]:
-    """Lanes as drawn, and some that leave the image, lie outside, have two points or one."""
+    """Return normal lanes, and lanes that leave the image, are outside it, or have only one or two points."""
     width, height = size
     odd = [
         np.array([[-50.0, height], [width * 0.4, height * 0.5], [width + 90.0, height * 0.45], [width + 500.0, 3.0]]),
@@ -107,21 +108,21 @@ def odd_images(size: tuple[int, int]) -> list[tuple[list[Lane], list[Lane]]]:
 
 
 def same_numbers(annotated: list[Lane], detected: list[Lane], size: tuple[int, int]) -> bool:
-    """Bit for bit, NaN included."""
-    found, want = lane_iou(annotated, detected, size=size), reference_iou(annotated, detected, size)
-    return np.array_equal(found, want, equal_nan=True)
+    """Return True if the IoUs are equal bit for bit, including NaN."""
+    ours, reference = lane_iou(annotated, detected, size=size), reference_iou(annotated, detected, size)
+    return np.array_equal(ours, reference, equal_nan=True)
 
 
 # --- the reference ---
 
 
 def reference_iou(annotated: list[Lane], detected: list[Lane], size: tuple[int, int]) -> np.ndarray:
-    """(A, D): pair by pair."""
+    """Compute the IoU of each pair separately, (A, D)."""
     return np.array([[pair_iou(one, other, size) for other in detected] for one in annotated])
 
 
 def pair_iou(one: Lane, other: Lane, size: tuple[int, int]) -> float:
-    """Of two images of full size."""
+    """Compute the IoU from two images of full size."""
     if len(one) < 2 or len(other) < 2:
         return 0.0
     left, right = (segment_by_segment(lane, size) for lane in (one, other))
@@ -130,7 +131,7 @@ def pair_iou(one: Lane, other: Lane, size: tuple[int, int]) -> float:
 
 
 def segment_by_segment(lane: Lane, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) uint8, 1 where the lane is."""
+    """Draw a lane segment by segment, (H, W) uint8; 1 for the pixels of the lane."""
     canvas = np.zeros(size[::-1], np.uint8)
     corners = np.rint(spline_points(lane)).astype(np.int64).tolist()
     for start, end in pairwise(corners):

@@ -1,23 +1,23 @@
-"""Density maps with geometry-adaptive kernels: ours against a filter of the whole image for each head.
+"""Density maps with geometry-adaptive kernels: ours against filtering the whole image for each head.
 
     python benchmarks/density_maps.py                       # 1000 and 100 heads at 1024x768, two minutes
     python benchmarks/density_maps.py --size 384 512 --heads 50
 
-The reference is how CSRNet's script makes its maps: an image with one dot, filtered whole by scipy, added up over all
-heads. All candidates run in one process, on one thread, in turns, after both maps were found equal to 1e-7 with every
-head. As the reference takes half a minute for 1000 heads, it is timed on 20 of them, evenly chosen in order of their
-kernels' width, and its time scaled to all. Times are CPU time, medians of the rounds; memory is the peak above what lay
-there before (Linux only). The floor only adds windows of numbers, all computed before, into a map. Accept, at 1024x768:
-300 times as fast.
+The reference works as CSRNet's script: for each head scipy filters a whole image with one dot, and the results are
+added. The maps of both are first checked to be equal to 1e-7 for all heads. Then all candidates run in turns in one
+process on one thread. The reference takes half a minute for 1000 heads, so it is timed on 20 of them, spread evenly
+over the order of kernel widths, and the time is scaled to all heads. Times are CPU time, medians of the rounds. Memory
+is the increase to its peak (Linux only). The floor only adds precomputed windows of numbers to a map. Accept, at
+1024x768: 300 times as fast.
 
-The fixed kernel and one Gaussian over all dots have no reference here; their times stand beside.
+The fixed kernel and one Gaussian over all dots have no reference here; only their times are printed.
 
 Measured on 2026-11-26 (two x86-64 cores shared with other work, numpy 2.2, scipy 1.17), ms, reference / ours (ratio):
 
     1000 heads    29749 / 18.2 (1636)    floor 6.9    fixed 3.6    one Gaussian 63
      100 heads     9776 /  8.3 (1175)    floor 4.6    fixed 0.9    one Gaussian 62
 
-Maps differed by 3e-9 at most. Memory: 9 MiB, of which 6 are the map, against 18.
+Maps differed by at most 3e-9. Memory: 9 MiB, of which 6 are the map, against 18.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from timing import Run, peak_memory, time_in_turns
 
 from visionzoo.ops.density_maps import adaptive_density, blurred_dots, dot_map, fixed_density
 
-SIZE = (768, 1024)  # at which ratios are judged
+SIZE = (768, 1024)  # size for which ratios are checked
 ACCEPT, TOLERANCE, SAMPLE = 300.0, 1e-7, 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one table for each number of heads; 1 when a ratio is not accepted, 2 when maps differ."""
+    """Print one table for each number of heads. Return 1 if a ratio is not accepted, 2 if maps differ."""
     args = parser().parse_args(argv)
     accepted = True
     for heads in args.heads:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Sizes and options."""
+    """Return the parser of sizes and options."""
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     described.add_argument(
         "--size", type=int, nargs=2, default=SIZE, metavar=("H", "W"), help="pixels (default 768 1024)"
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def table(points: np.ndarray, dots: np.ndarray, sigmas: np.ndarray, size: tuple[int, int], rounds: int) -> bool:
-    """Print medians and ratios; whether ours is accepted."""
+    """Print medians and ratios. Return True if ours is accepted."""
     runs, share = candidates(points, dots, sigmas, size)
     seconds, memory = time_in_turns(runs, rounds), {name: peak_memory(run) for name, run in runs.items()}
     seconds["filter each"] *= share
@@ -83,15 +83,15 @@ def table(points: np.ndarray, dots: np.ndarray, sigmas: np.ndarray, size: tuple[
 def candidates(
     points: np.ndarray, dots: np.ndarray, sigmas: np.ndarray, size: tuple[int, int]
 ) -> tuple[dict[str, Run], float]:
-    """Runs by name, and what the time of the first is to be multiplied by."""
+    """Return the runs by name, and the factor for the time of the first one."""
     chosen = np.argsort(sigmas)[np.linspace(0, len(dots) - 1, min(SAMPLE, len(dots))).round().astype(int)]
     windows = window_values(dots, sigmas, size)
 
     def add_windows() -> np.ndarray:
-        found = np.zeros(size)
+        density = np.zeros(size)
         for rows, columns, values in windows:
-            found[rows, columns] += values
-        return found
+            density[rows, columns] += values
+        return density
 
     runs: dict[str, Run] = {
         "filter each": lambda: filtered(dots[chosen], sigmas[chosen], size),
@@ -104,7 +104,7 @@ def candidates(
 
 
 def reference_sigmas(points: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Column and row of every dot, (N, 2), and its sigma, (N,)."""
+    """Return column and row of every dot, (N, 2), and its sigma, (N,)."""
     rows, columns = np.nonzero(dot_map(points, size))
     dots = np.stack([columns, rows], axis=1)
     distances, _ = KDTree(dots, leafsize=2048).query(dots, k=4)
@@ -112,17 +112,17 @@ def reference_sigmas(points: np.ndarray, size: tuple[int, int]) -> tuple[np.ndar
 
 
 def filtered(dots: np.ndarray, sigmas: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W): a whole image filtered for each dot."""
-    found = np.zeros(size)
+    """Filter a whole image for each dot, and add the results, (H, W)."""
+    density = np.zeros(size)
     for (column, row), sigma in zip(dots, sigmas, strict=True):
         dot = np.zeros(size)
         dot[row, column] = 1
-        found += gaussian_filter(dot, sigma, mode="constant")
-    return found
+        density += gaussian_filter(dot, sigma, mode="constant")
+    return density
 
 
 def window_values(dots: np.ndarray, sigmas: np.ndarray, size: tuple[int, int]) -> list[tuple[slice, slice, np.ndarray]]:
-    """Where each kernel goes, and numbers of that size."""
+    """Return the rows and columns of each kernel, and an array of its size."""
     reach = (4 * sigmas + 0.5).astype(int)[:, None]
     low, high = np.maximum(dots - reach, 0), np.minimum(dots + reach + 1, size[::-1])
     return [

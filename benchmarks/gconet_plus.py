@@ -1,15 +1,15 @@
-"""GCoNet+ in evaluation against what the authors' code does: RACM's second pass and the whole affinity matrix.
+"""GCoNet+ in evaluation mode against the authors' code with RACM's second pass and the whole affinity matrix.
 
-    python benchmarks/gconet_plus.py                  # 2 images of 256x256 timed, 20 for memory; two minutes
+    python benchmarks/gconet_plus.py                  # time with 2 images of 256x256, memory with 20; two minutes
     python benchmarks/gconet_plus.py --images 8
 
-Both run on the same weights in one process, one thread, in turns, after their maps were found equal. Times are CPU
-time, medians of the rounds. Memory is the peak of one forward pass above what lay there before (Linux only).
+The maps of both are first checked to be equal. Then both run in turns on the same weights in one process on one thread.
+Times are CPU time, medians of the rounds. Memory is the increase to its peak in one forward pass (Linux only).
 
 Measured on 2026-11-25 (two x86-64 cores shared with other work, torch 2.15 CPU), literal / ours:
 
     2 images of 256x256      1.59 (2.27 s / 1.43 s), most of it the second pass
-    20 images of 256x256     peak 1.17 GB beside the model; the authors' code needs 2.8 GB in all
+    20 images of 256x256     peak 1.17 GB without the model; the authors' code needs 2.8 GB in total
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MEMORY_IMAGES = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print both tables; 1 when a bound is missed, 2 when maps differ."""
+    """Print both tables. Return 1 if a limit is missed, 2 if maps differ."""
     args = parser().parse_args(argv)
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -51,16 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Sizes and rounds."""
+    """Return the parser of sizes and rounds."""
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    described.add_argument("--images", type=int, default=2, help="of one group (default 2)")
+    described.add_argument("--images", type=int, default=2, help="images of the group (default 2)")
     described.add_argument("--size", type=int, default=256, help="side of the images (default 256)")
     described.add_argument("--rounds", type=int, default=5, help="turns of each candidate, at least 5 (default 5)")
     return described
 
 
 def misses_memory(model: TaskModel, size: int) -> bool:
-    """Print the peak of a larger group; whether it is too high."""
+    """Print the peak memory of a larger group. Return True if it is too high."""
     images = torch.randn(MEMORY_IMAGES, 3, size, size)
     peak = peak_memory(lambda: ours(model, images))
     shown = "n/a" if peak is None else f"{peak / 1e9:.2f} GB"
@@ -70,13 +70,13 @@ def misses_memory(model: TaskModel, size: int) -> bool:
 
 @torch.no_grad()
 def ours(model: TaskModel, images: Tensor) -> Tensor:
-    """Maps of one group."""
+    """Compute the maps of one group."""
     return model(images, [TaskSample(metainfo=dict(group_size=len(images)))])
 
 
 @torch.no_grad()
 def literal(model: TaskModel, images: Tensor) -> Tensor:
-    """The same with all affinities at once, and with a second pass through the encoder whose result nobody takes."""
+    """Compute the maps with all affinities at once, and with a second pass of the encoder whose result is unused."""
     decoded: list[Tensor] = []
     hook = model.head.decoder.register_forward_hook(lambda module, given, out: decoded.append(out))
     chunked, affinity.group_attention = affinity.group_attention, whole_attention
@@ -91,7 +91,7 @@ def literal(model: TaskModel, images: Tensor) -> Tensor:
 
 
 def whole_attention(query: Tensor, key: Tensor) -> Tensor:
-    """(N h w)^2 affinities in one matrix."""
+    """Compute all (N h w)^2 affinities in one matrix."""
     count, channels, height, width = query.shape
     rows = query.flatten(2).transpose(1, 2).reshape(-1, channels)
     columns = key.transpose(0, 1).reshape(channels, -1)

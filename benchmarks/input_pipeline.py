@@ -1,17 +1,17 @@
-"""The input pipeline, JPEG file to tensor of the training size: ours against float pipelines by Pillow and OpenCV.
+"""The input pipeline from JPEG file to tensor of the training size: ours against float pipelines of Pillow and OpenCV.
 
     python benchmarks/input_pipeline.py                 # 640x480 to 1067x800
     python benchmarks/input_pipeline.py --rounds 9 --images 16
 
-* Pillow + float: decode and resize by Pillow, normalise in numpy, transpose to (3, H, W) float32;
-* cv2 + float: the same by OpenCV, in BGR, turned to RGB before normalising;
+* Pillow + float: decode and resize with Pillow, normalise in numpy, transpose to (3, H, W) float32;
+* cv2 + float: the same with OpenCV, in BGR, converted to RGB before normalising;
 * ours: the transforms of the configs up to the tensor, uint8 (3, H, W); the model's preprocessor normalises on
-  its device. "ours, normalised" adds that step here for the whole cost on a CPU.
+  its device. "ours, normalised" includes that step, to show the whole cost on a CPU.
 
-All in one process, on one thread, in turns; times are CPU time per image, medians of the rounds, after the outputs
-were found equal: ours to cv2 exactly (before rounding of the normalised floats), to Pillow within the difference of
-their resizing. Memory is the peak of one image above what lay there before (Linux only). The floor is decoding and
-resizing alone. Accept: ours 3 times as fast as Pillow + float and 1.5 times as cv2 + float.
+The outputs are first checked to be equal: ours and cv2 exactly (before rounding of the normalised floats), ours and
+Pillow up to the difference of their resizing. Then all run in turns in one process on one thread. Times are CPU time
+per image, medians of the rounds. Memory is the increase to its peak for one image (Linux only). The floor is only
+decoding and resizing. Accept: ours 3 times as fast as Pillow + float and 1.5 times as fast as cv2 + float.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Pipeline = Callable[[str], Tensor]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; 1 when a ratio is not accepted, 2 when outputs differ."""
+    """Print the table. Return 1 if a ratio is not accepted, 2 if outputs differ."""
     args = parser().parse_args(argv)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -64,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds, of which the median counts (default: 7)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds; the median counts (default: 7)")
     parser.add_argument("--images", type=int, default=8, help="JPEG files per round (default: 8)")
     return parser
 
 
 def write_jpegs(folder: Path, count: int) -> list[str]:
-    """Images with about the detail of a photo: noise of several scales, 50 to 100 KB each."""
+    """Write images with about the detail of a photo: noise of several scales, 50 to 100 KB each."""
     rng = np.random.default_rng(0)
     files = []
     for number in range(count):
@@ -131,7 +131,7 @@ def cv2_float(path: str) -> Tensor:
 
 
 def to_float_tensor(image: np.ndarray) -> Tensor:
-    """Normalised (3, H, W) float32, as pipelines that normalise in the worker do it."""
+    """Return normalised (3, H, W) float32, as in pipelines that normalise in the worker."""
     values = (image.astype(np.float32) - MEAN) / STD
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
@@ -157,7 +157,7 @@ def equal(pipelines: dict[str, Pipeline], path: str) -> bool:
 
 
 def time_in_turns(pipelines: dict[str, Callable], files: list[str], rounds: int) -> dict[str, float]:
-    """Median CPU seconds per image."""
+    """Return the median CPU seconds per image of each pipeline."""
     times: dict[str, list[float]] = {name: [] for name in pipelines}
     for _ in range(max(5, rounds)):
         for name, pipeline in pipelines.items():
@@ -169,10 +169,10 @@ def time_in_turns(pipelines: dict[str, Callable], files: list[str], rounds: int)
 
 
 def peak_memory(pipeline: Callable, path: str) -> int | None:
-    """Bytes that one image needs beyond what the process holds; None where that cannot be measured."""
+    """Return the increase of memory to its peak for one image, in bytes; None if it cannot be measured."""
     gc.collect()
     try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # pages that earlier runs left would hide what this one needs
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # free pages of earlier runs would hide the memory of this run
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return None

@@ -1,13 +1,13 @@
-"""SCNN's messages against one convolution per slice: time, and peak memory in training, at the shapes of CULane.
+"""SCNN's message passing against one convolution per slice: time, and peak memory in training, for CULane's shapes.
 
     python benchmarks/message_passing.py             # two minutes
 
-128 channels, kernel 9, all four directions. The reference keeps a list of slices, one convolution each, and joins them,
-as the PyTorch ports of SCNN do. Both candidates of a case run in one process, one thread, in turns, after their outputs
-and, in float64, their gradients were found equal: in float32 a message near 0 may be above it in one and not in the
-other. Times are CPU time, medians of the rounds; memory is the peak above what lay there before (Linux only). The
-floor is the arithmetic alone: as many matrix products as there are slices, on memory that is ready. Every case and
-mode begins in a process of its own.
+128 channels, kernel 9, all four directions. The reference keeps a list of slices, applies one convolution to each, and
+concatenates them, as the PyTorch ports of SCNN do. Outputs, and in training gradients, are first checked to be equal.
+Training is compared in float64, because in float32 a message near 0 may be positive in only one candidate. Then both
+candidates run in turns in one process on one thread. Times are CPU time, medians of the rounds. Memory is the increase
+to its peak (Linux only). The floor is only the arithmetic: one matrix product per slice, on memory that is allocated
+before. Every case and mode runs in a new process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from visionzoo.ops.message_passing import pass_messages
 CHANNELS, KERNEL = 128, 9
 DIRECTIONS = ((2, False), (2, True), (3, False), (3, True))
 
-# Of the reference's memory in training, at batch 1.
+# Maximum share of the reference's memory in training, for batch 1.
 MEMORY = 0.8
 
 Pass = Callable[[Tensor, Tensor, int, bool], Tensor]
@@ -36,7 +36,7 @@ Pass = Callable[[Tensor, Tensor, int, bool], Tensor]
 
 @dataclass(frozen=True)
 class Case:
-    """A map, and the ratios that ours has to reach: forward, forward and backward."""
+    """Size of a map, and the ratios that ours must reach: forward, and forward with backward."""
 
     batch: int
     height: int
@@ -55,7 +55,7 @@ CASES = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one table; 1 when a ratio is missed, 2 when results differ."""
+    """Print one table. Return 1 if a ratio is too low, 2 if results differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="turns of each candidate, at least 5 (default: 9)")
     parser.add_argument("--only", type=int, nargs=2, metavar=("CASE", "TRAINING"), help=argparse.SUPPRESS)
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def compare(case: Case, training: bool, rounds: int) -> int:
-    """One block of rows; 0 when all is well."""
+    """Print one block of rows. Return 0 on success."""
     if not equal(case, training):
         print(f"{case}: results differ; nothing was timed", file=sys.stderr)
         return 2
@@ -95,20 +95,20 @@ def compare(case: Case, training: bool, rounds: int) -> int:
 
 
 def row(*cells: object) -> str:
-    """One line of the table."""
+    """Format one line of the table."""
     widths = ("<18", "<9", "<11", ">10", ">7", ">8", ">10", ">10")
     return "".join(f"{cell!s:{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def tensors_of(case: Case, training: bool, dtype: torch.dtype = torch.float32) -> tuple[Tensor, list[Tensor]]:
-    """A map, and one kernel for each direction, as small as SCNN begins with."""
+    """Return a map, and one kernel for each direction with values as small as at the start of SCNN's training."""
     x = torch.randn(case.batch, CHANNELS, case.height, case.width, dtype=dtype)
     kernels = [torch.randn(CHANNELS, CHANNELS, KERNEL, dtype=dtype) * 0.00165 for _ in DIRECTIONS]
     return x.requires_grad_(training), [kernel.requires_grad_(training) for kernel in kernels]
 
 
 def candidates(x: Tensor, kernels: list[Tensor], training: bool) -> dict[str, Run]:
-    """What is timed; in training, inputs get new gradients at each call."""
+    """Return the runs to time. In training, each call computes new gradients of the inputs."""
     passes: dict[str, Pass] = {"slices": by_slices, "ours": ours}
     runs = {name: lambda one=one: all_directions(one, x, kernels) for name, one in passes.items()}  # type: ignore[misc]
     if not training:
@@ -127,16 +127,16 @@ def ours(x: Tensor, kernel: Tensor, dim: int, reverse: bool) -> Tensor:
 
 
 def by_slices(x: Tensor, kernel: Tensor, dim: int, reverse: bool) -> Tensor:
-    """The reference: a list of slices, a convolution each."""
+    """Compute the reference: a list of slices, with one convolution for each."""
     half = KERNEL // 2
     kernel, padding = (kernel[:, :, None], (0, half)) if dim == 2 else (kernel[..., None], (half, 0))
     slices = [x.narrow(dim, place, 1) for place in range(x.shape[dim])]
     if reverse:
         slices = slices[::-1]
-    found = [slices[0]]
+    outs = [slices[0]]
     for piece in slices[1:]:
-        found.append(piece + F.relu(F.conv2d(found[-1], kernel, padding=padding)))
-    return torch.cat(found[::-1] if reverse else found, dim)
+        outs.append(piece + F.relu(F.conv2d(outs[-1], kernel, padding=padding)))
+    return torch.cat(outs[::-1] if reverse else outs, dim)
 
 
 def with_backward(forward: Run, tensors: list[Tensor]) -> Run:
@@ -151,13 +151,13 @@ def with_backward(forward: Run, tensors: list[Tensor]) -> Run:
 
 
 def equal(case: Case, training: bool) -> bool:
-    """Outputs to rounding of float32; gradients to rounding of float64, which training is compared in."""
+    """Return True if outputs are equal up to rounding. Training, with gradients, is compared in float64."""
     dtype, allowed = (torch.float64, 1e-10) if training else (torch.float32, 1e-5)
     x, kernels = tensors_of(case, training, dtype)
     results = []
     for run in candidates(x, kernels, training).values():
-        found = [run()]
-        results.append(found + [tensor.grad.clone() for tensor in (x, *kernels)] if training else found)  # type: ignore
+        outs = [run()]
+        results.append(outs + [tensor.grad.clone() for tensor in (x, *kernels)] if training else outs)  # type: ignore
     return all(
         float((a - b).abs().max()) <= allowed * float(b.abs().max())
         for a, b in zip(*results, strict=True)  # type: ignore[attr-defined]
@@ -165,7 +165,7 @@ def equal(case: Case, training: bool) -> bool:
 
 
 def arithmetic_floor(case: Case, rounds: int) -> float:
-    """CPU seconds of all matrix products of one forward pass."""
+    """Return the CPU seconds of all matrix products of one forward pass."""
     matrix = torch.randn(KERNEL * CHANNELS, CHANNELS)
     sizes = ((case.height, case.width), (case.width, case.height))
     work = [(2 * (count - 1), torch.randn(case.batch * length, KERNEL * CHANNELS)) for count, length in sizes]

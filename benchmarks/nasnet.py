@@ -1,13 +1,13 @@
-"""NASNet-A Mobile's inference against its cells written out literally: time and peak memory in evaluation mode.
+"""Inference of NASNet-A Mobile against a literal implementation of its cells: time and peak memory in evaluation mode.
 
-    python benchmarks/nasnet.py                # images of 224 pixels, as its authors trained it; some seconds
+    python benchmarks/nasnet.py                # images of 224 pixels, as its authors trained it; a few seconds
     python benchmarks/nasnet.py --size 640 --batch 2
 
-All run on the same weights in one process, one thread, in turns, after their maps were found equal to 1e-4 of their
-size. ``literal`` applies every branch's own ReLU, padding and norm as the paper's figures read; ``ours`` shares ReLUs,
-pads within convolutions where it can and computes equal pools once; ``folded`` computes norms within convolutions
-(``fold_norms``), ``channels_last`` lays its maps out that way besides. Times are CPU time, medians of the rounds;
-memory is the peak above what lay there before (Linux only).
+The maps are first checked to be equal to 1e-4 of their largest value. Then all candidates run in turns on the same
+weights in one process on one thread. ``literal`` applies ReLU, padding and norm in every branch, as in the paper's
+figures. ``ours`` shares ReLUs, pads within convolutions where possible, and computes equal pools once. ``folded`` also
+computes norms within convolutions (``fold_norms``). ``channels_last`` also uses that memory format. Times are CPU time,
+medians of the rounds. Memory is the increase to its peak (Linux only).
 
 Measured on 2026-11-25 (two x86-64 cores shared with other work, torch 2.15 CPU), literal / candidate:
 
@@ -32,12 +32,12 @@ from nasnet_formulas import Formulas
 
 from visionzoo.backbones.nasnet import NASNet
 
-WANTED = 1.3  # of folded and channels_last
+WANTED = 1.3  # ratio that the faster of folded and channels_last must reach
 TOLERANCE = 1e-4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one table; 1 when ours is less than 1.3 times as fast as the literal cells, 2 when maps differ."""
+    """Print one table. Return 1 if ours is less than 1.3 times as fast as the literal cells, 2 if maps differ."""
     args = parser().parse_args(argv)
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Sizes and options."""
+    """Return the parser of sizes and options."""
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     described.add_argument("--size", type=int, default=224, help="side of the images in pixels (default 224)")
     described.add_argument("--batch", type=int, default=1, help="images (default 1)")
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 @torch.no_grad()
 def make_net(image: Tensor) -> NASNet:
-    """In evaluation mode, norms away from their start and settled on the image, so that values stay near 1."""
+    """Return a net in evaluation mode. Random norms with the statistics of the image keep values near 1."""
     net = NASNet("mobile").train()
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
@@ -78,7 +78,7 @@ def make_net(image: Tensor) -> NASNet:
 
 
 def candidates(net: NASNet, image: Tensor) -> dict[str, Run]:
-    """What is timed, each from the image to the maps of strides 4 to 32."""
+    """Return the runs to time, each from the image to the maps of strides 4 to 32."""
     design = net.design
     state = {name: value.clone() for name, value in net.state_dict().items()}
     literal = Formulas(state, design.num_cells, design.norm_eps, design.skip_reduction_layer_input)
@@ -96,7 +96,7 @@ def candidates(net: NASNet, image: Tensor) -> dict[str, Run]:
 
 
 def equal(runs: dict[str, Run]) -> bool:
-    """Whether every candidate's maps are the literal ones."""
+    """Return True if the maps of every candidate equal the literal ones."""
     literal, *others = (list(run()) for run in runs.values())  # type: ignore[call-overload]
     pairs = [(one, wanted) for maps in others for one, wanted in zip(maps, literal, strict=True)]
     return all(float((one - wanted).abs().max()) <= TOLERANCE * float(wanted.abs().max()) for one, wanted in pairs)

@@ -1,16 +1,16 @@
-"""Neighborhood attention against gathering every query's keys: time and peak memory at the shapes of DiNAT.
+"""Neighborhood attention against gathering the keys of every query: time and peak memory for the shapes of DiNAT.
 
     python benchmarks/neighborhood_attention.py             # all shapes, two minutes
-    python benchmarks/neighborhood_attention.py --model     # DiNAT-Mini, dense, on an image of 800x1333: memory alone
+    python benchmarks/neighborhood_attention.py --model     # only memory of DiNAT-Mini, dense, on an 800x1333 image
 
 Batch 2, heads of 32 channels, kernel 7 with a relative position bias. The reference gathers the 49 keys and values of
-every query and multiplies. All candidates of a shape run in one process, one thread, in turns, after their outputs and
-gradients were found equal. Times are CPU time, medians of the rounds; memory is the peak above what lay there before
-(Linux only). natten takes part where it is installed and knows the bias.
+every query and multiplies. Outputs and gradients are first checked to be equal. Then all candidates of a shape run in
+turns in one process on one thread. Times are CPU time, medians of the rounds. Memory is the increase to its peak (Linux
+only). natten takes part if it is installed and supports the bias.
 
-Ratios depend on the allocator: one that keeps its pages makes the reference, which asks for large ones, three times
-faster. The allocator is printed; the ratios to reach are for glibc's, as it is by default. Because that one, too, keeps
-pages once large tensors came and went, every shape and mode begins in a process of its own.
+Ratios depend on the allocator. An allocator that keeps freed pages makes the reference three times faster, because it
+allocates large blocks. The allocator is printed; the required ratios are for glibc's default. It also keeps pages after
+large tensors were freed, so every shape and mode runs in a new process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KERNEL, HEAD_DIM, BATCH = 7, 32, 2
 
 @dataclass(frozen=True)
 class Shape:
-    """A map, and the ratios that ours has to reach: forward, forward and backward."""
+    """Shape of a map, and the ratios that ours must reach: forward, and forward with backward."""
 
     side: int
     heads: int
@@ -56,12 +56,12 @@ SHAPES = (
     Shape(7, 16, 1, (5, 5)),
     Shape(56, 2, 3, (3, 3)),
 )
-# Of the first shape: how much of the reference's memory ours may need.
+# Maximum share of the reference's memory for the first shape: forward, and forward with backward.
 MEMORY = (1 / 3, 1 / 2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one table; 1 when a ratio is missed, 2 when results differ."""
+    """Print one table. Return 1 if a ratio is too low, 2 if results differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="turns of each candidate, at least 5 (default: 7)")
     parser.add_argument("--model", action="store_true", help="memory of DiNAT-Mini on a large image instead")
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def compare(shape: Shape, training: bool, rounds: int) -> int:
-    """One block of rows; 0 when all is well."""
+    """Print one block of rows. Return 0 on success."""
     tensors = make_tensors(shape, training)
     runs = candidates(shape, tensors, training)
     if not equal(runs, tensors, training):
@@ -102,20 +102,20 @@ def compare(shape: Shape, training: bool, rounds: int) -> int:
 
 
 def row(*cells: object) -> str:
-    """One line of the table."""
+    """Format one line of the table."""
     widths = ("<26", "<9", "<11", ">10", ">7", ">8", ">10", ">10")
     return "".join(f"{cell!s:{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def make_tensors(shape: Shape, training: bool) -> list[Tensor]:
-    """q, k, v and the bias."""
+    """Return q, k, v and the bias."""
     size = (BATCH, shape.side, shape.side, shape.heads, HEAD_DIM)
     tensors = [torch.randn(size) for _ in range(3)] + [torch.randn(shape.heads, 2 * KERNEL - 1, 2 * KERNEL - 1)]
     return [tensor.requires_grad_(training) for tensor in tensors]
 
 
 def candidates(shape: Shape, tensors: list[Tensor], training: bool) -> dict[str, Run]:
-    """What is timed."""
+    """Return the runs to time."""
     q, k, v, rpb = tensors
     keys, offsets = indices(shape)
     forwards = {
@@ -141,14 +141,14 @@ def with_backward(forward: Run, tensors: list[Tensor]) -> Run:
 
 
 def indices(shape: Shape) -> tuple[Tensor, Tensor]:
-    """(L, 49) keys of every query, and their places in the table of biases; made once, as a module would keep them."""
+    """Return the keys of every query, (L, 49), and their indices in the table of biases. A module would cache them."""
     sizes = (shape.side, shape.side)
     keys, _, offsets = window_indices(sizes, neighborhood_rules(sizes, KERNEL, dilation=shape.dilation))
     return keys, offsets
 
 
 def gather(q: Tensor, k: Tensor, v: Tensor, rpb: Tensor, keys: Tensor, offsets: Tensor) -> Tensor:
-    """The reference: copies of the keys and values of every window."""
+    """Compute the reference with copies of the keys and values of every window."""
     size = q.shape
     q, k, v = (x.flatten(1, 2).transpose(1, 2) for x in (q, k, v))  # (B, heads, L, D)
     scores = torch.einsum("bhld,bhlnd->bhln", q * HEAD_DIM**-0.5, k[:, :, keys])
@@ -157,11 +157,11 @@ def gather(q: Tensor, k: Tensor, v: Tensor, rpb: Tensor, keys: Tensor, offsets: 
 
 
 def equal(runs: dict[str, Run], tensors: list[Tensor], training: bool) -> bool:
-    """Outputs, and gradients in training, to rounding of float32."""
+    """Return True if outputs, and in training gradients, are equal up to rounding of float32."""
     results = []
     for run in runs.values():
-        found = [run()]
-        results.append(found + [tensor.grad.clone() for tensor in tensors] if training else found)  # type: ignore
+        outs = [run()]
+        results.append(outs + [tensor.grad.clone() for tensor in tensors] if training else outs)  # type: ignore
     return all(
         float((a - b).abs().max()) <= 1e-4 * float(b.abs().max())
         for other in results[1:]
@@ -170,21 +170,21 @@ def equal(runs: dict[str, Run], tensors: list[Tensor], training: bool) -> bool:
 
 
 def arithmetic_floor(shape: Shape, rounds: int) -> float:
-    """CPU seconds of both products over the windows alone, as plain matrix products of float32."""
+    """Return the CPU seconds of only the two products over the windows, as plain matrix products of float32."""
     tokens = BATCH * shape.heads * shape.side**2
     a, b = torch.randn(tokens, HEAD_DIM), torch.randn(HEAD_DIM, 2 * KERNEL**2)
     return time_in_turns({"floor": lambda: a @ b}, rounds)["floor"]
 
 
 def allocator() -> str:
-    """What hands out memory, as far as the environment says."""
+    """Return the name and settings of the memory allocator that the environment states."""
     preloaded = os.environ.get("LD_PRELOAD")
     settings = {name: value for name, value in os.environ.items() if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     return (Path(preloaded).name if preloaded else "glibc malloc") + (f" with {settings}" if settings else ", defaults")
 
 
 def measure_model() -> int:
-    """Peak memory of DiNAT-Mini's four maps, COCO's dilations, in evaluation."""
+    """Print the peak memory of DiNAT-Mini with COCO's dilations in evaluation mode. Return 1 if it is too high."""
     from visionzoo.backbones.dinat import DiNAT
 
     model = DiNAT("dinat_mini", dilations="coco").eval()

@@ -1,11 +1,12 @@
-"""Real images from scratch on a CPU: RetinaNet with RCNet and with FPN, one schedule, side by side.
+"""Training from scratch on real images on a CPU: RetinaNet with RCNet and with FPN, with one schedule.
 
     visionzoo convert voc2coco FOLDER -o data/raccoon --val-every 5
     OMP_NUM_THREADS=1 python benchmarks/raccoon.py data/raccoon
 
-The raccoon data set (200 images in Pascal VOC's format, one class; every 5th is for validation), ResNet-18
-with nothing pretrained, images within 320 x 240, necks of 128 channels with batch norm, AdamW, 36 epochs of 20
-iterations. Both necks train at the same time, in a process and on a core each. About 50 minutes on two cores.
+The raccoon data set has 200 images in Pascal VOC's format and one class; every 5th image is for validation. The models
+have a ResNet-18 that is not pretrained, and necks of 128 channels with batch norm. Images fit into 320 x 240. Training
+uses AdamW for 36 epochs of 20 iterations. Both models train at the same time, each in its own process and on its own
+core. It takes about 50 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def main() -> int:
 
 
 def recipe(data: Path, epochs: int) -> dict[str, object]:
-    """What differs from the configs, which are for ResNet-50 and COCO."""
-    resize = {"train_dataloader": 2, "val_dataloader": 1, "test_dataloader": 1}  # where in the pipeline
+    """Return the changes to the configs, which are for ResNet-50 and COCO."""
+    resize = {"train_dataloader": 2, "val_dataloader": 1, "test_dataloader": 1}  # its index in the pipeline
     options: dict[str, object] = {}
     for loader, position in resize.items():
         options |= {f"{loader}.dataset.data_root": str(data), f"{loader}.dataset.pipeline.{position}.scale": SIZE}
@@ -88,7 +89,7 @@ def start(name: str, folder: Path, options: list[str]) -> subprocess.Popen:
 
 
 def seconds_per_iteration(folder: Path) -> float:
-    """The median of what was logged, data included."""
+    """Return the median of the logged times, which include the time for data."""
     rows = (folder / "logs" / "scalars.json").read_text(encoding="utf-8").splitlines()
     return median(row["time"] for row in map(json.loads, rows) if "time" in row and "loss" in row)
 

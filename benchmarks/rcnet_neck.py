@@ -1,12 +1,12 @@
-"""RCNet's neck against its formulas written out literally: time and peak memory, forward and with the backward pass.
+"""RCNet's neck against a literal implementation of its formulas: time and peak memory, forward and with backward.
 
     python benchmarks/rcnet_neck.py                            # a 256x384 image, about a minute
     python benchmarks/rcnet_neck.py --size 800 1344 --rounds 5 # the size that the paper trains at
     python benchmarks/rcnet_neck.py --plain-conv               # without deformable convolutions
 
-Both run on the same weights in one process, one thread, in turns, after their outputs and gradients were found
-equal. Times are CPU time, medians of the rounds; memory is the peak above what lay there before (Linux only). The
-floor is the arithmetic alone: every convolution as one matrix product of the same shape, counted forward only.
+Outputs and gradients are first checked to be equal. Then both run in turns on the same weights in one process on one
+thread. Times are CPU time, medians of the rounds. Memory is the increase to its peak (Linux only). The floor is only
+the arithmetic of the forward pass: every convolution as one matrix product of the same shape.
 
 Measured on 2026-11-24 (two x86-64 cores shared with other work, torch 2.15 CPU), literal / ours:
 
@@ -14,12 +14,12 @@ Measured on 2026-11-24 (two x86-64 cores shared with other work, torch 2.15 CPU)
     256x384, plain conv    forward 1.05   forward+backward 1.1    peak MiB 21 / 20 and  71 /  57
     800x1344, batch 1      forward 2.0    forward+backward 3.5    peak MiB 333 / 188 and 808 / 773
 
-What was tried there, and is in the neck: reading deformed positions by ``grid_sample`` in chunks of a few rows (over
-twice as fast forward as torchvision's operator, at least 4 times with the backward pass), shifted channels as one
-concatenation per level, contexts as matrix products that are added once at the end instead of to every level. What
-was tried and is not, as it gained nothing: the five mixing convolutions as one grouped convolution (37 % slower than
-five on one thread) or one batched product (10 % slower), and folding batch norms into the convolutions (under 2 % of
-the neck).
+The neck includes these optimisations: reading deformed positions with ``grid_sample`` in chunks of a few rows (more
+than twice as fast as torchvision's operator forward, at least 4 times with the backward pass); shifting channels with
+one concatenation per level; computing contexts as matrix products that are added once at the end instead of to every
+level. Others were tried and rejected, because they were no faster: the five mixing convolutions as one grouped
+convolution (37 % slower than five on one thread) or as one batched product (10 % slower), and folding batch norms into
+the convolutions (less than 2 % of the neck).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NOISE = 1.1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one table; 1 when ours is slower or larger anywhere by more than noise, 2 when results differ."""
+    """Print one table. Return 1 if ours needs more time or memory beyond noise, 2 if results differ."""
     args = parser().parse_args(argv)
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Sizes and options."""
+    """Return the parser of sizes and options."""
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     described.add_argument(
         "--size", type=int, nargs=2, default=(256, 384), metavar=("H", "W"), help="pixels (default 256 384)"
@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def make_neck(args: argparse.Namespace) -> RCNet:
-    """All parameters away from their start, so that positions are really moved."""
+    """Return a neck with noise added to all parameters, so that the positions are really deformed."""
     options = {"out_conv_cfg": None} if args.plain_conv else {}
     neck = RCNet([64, 128, 256, 512], args.channels, 5, start_level=1, norm_cfg={"type": "BN"}, **options)
     with torch.no_grad():
@@ -91,13 +91,13 @@ def make_neck(args: argparse.Namespace) -> RCNet:
 
 
 def make_feats(args: argparse.Namespace) -> list[Tensor]:
-    """A backbone's maps at strides 4 to 32."""
+    """Return random maps of a backbone at strides 4 to 32."""
     sizes = [[-(-side // (4 * 2**i)) for side in args.size] for i in range(4)]
     return [torch.randn(args.batch, c, *size) for c, size in zip((64, 128, 256, 512), sizes)]
 
 
 def candidates(neck: RCNet, feats: list[Tensor], training: bool) -> dict[str, Run]:
-    """What is timed: the neck and its formulas, on the same weights."""
+    """Return the runs to time: the neck and its formulas, with the same weights."""
     neck.train(training)
     formulas = Formulas(dict(neck.named_parameters()) | dict(neck.named_buffers()), training=training)
     forwards = {"literal": lambda: formulas(feats[1:]), "ours": lambda: neck(feats)}
@@ -117,18 +117,18 @@ def _with_backward(neck: nn.Module, forward: Callable[[], Sequence[Tensor]]) -> 
 
 
 def equal(neck: nn.Module, runs: dict[str, Run], training: bool) -> bool:
-    """Outputs, and gradients in training, to rounding of float32."""
+    """Return True if outputs, and in training gradients, are equal up to rounding of float32."""
     results = []
     for run in runs.values():
-        found = list(run())  # type: ignore[call-overload]
-        results.append(found + [parameter.grad.clone() for parameter in neck.parameters()] if training else found)
+        outs = list(run())  # type: ignore[call-overload]
+        results.append(outs + [parameter.grad.clone() for parameter in neck.parameters()] if training else outs)
     tolerance = 1e-2 if training else 1e-4  # batch statistics of the smallest maps amplify rounding
     return all(float((a - b).norm()) <= tolerance * max(1e-3, float(b.norm())) for a, b in zip(*results, strict=True))
 
 
 @torch.no_grad()
 def arithmetic_floor(neck: RCNet, feats: list[Tensor], rounds: int) -> float:
-    """CPU seconds of the forward pass's convolutions as plain matrix products of float32."""
+    """Return the CPU seconds of all convolutions of the forward pass as plain matrix products of float32."""
     shapes: list[tuple[int, int, int]] = []
     convs = [module for module in neck.modules() if isinstance(module, (nn.Conv2d, DeformConv))]
     hooks = [conv.register_forward_hook(_noting(shapes)) for conv in convs]

@@ -1,34 +1,35 @@
-"""Saliency measures: ours against a pass for each threshold, and against py_sod_metrics, on equal numbers.
+"""Saliency measures: ours against one pass per threshold, and against py_sod_metrics; the numbers are equal.
 
     python benchmarks/saliency_metrics.py                       # drawn pairs of 480x640, about a minute
     python benchmarks/saliency_metrics.py --size 256 256 --pairs 4
-    python benchmarks/saliency_metrics.py --sod DIR --rows 300  # published maps and their MATLAB results, nothing timed
+    python benchmarks/saliency_metrics.py --sod DIR --rows 300  # published maps and their MATLAB results, not timed
 
-All run in one process, on one thread, in turns, after their numbers were found equal: against py_sod_metrics E, F,
-precision and recall bit for bit, S and MAE to 1e-12; against the passes, which compute in whole maps, to 1e-9. Times
-are CPU time per pair, medians of the rounds; memory is the peak above what lay there before (Linux only). The floor
-is one histogram of the pair's joint levels. Accept, at 480x640: E 300, precision, recall and F 80 times as fast as the
-passes; S, E, F and MAE together 4 times as fast as py_sod_metrics. On smaller images the calls weigh more than the
-pixels. Weighted F stands apart: its distance transform costs more than all others.
+The numbers are first checked to be equal. With py_sod_metrics, E, F, precision and recall are equal bit for bit, S and
+MAE to 1e-12. With the passes, which compute whole maps, they are equal to 1e-9. Then all run in turns in one process on
+one thread. Times are CPU time per pair, medians of the rounds. Memory is the increase to its peak (Linux only). The
+floor is one histogram of the pair's joint levels. Accept, at 480x640: E 300 times, and precision, recall and F 80 times
+as fast as the passes; S, E, F and MAE together 4 times as fast as py_sod_metrics. On smaller images the overhead of
+calls outweighs the pixels. Weighted F is listed separately, because its distance transform takes longer than all other
+measures.
 
 Measured on 2026-11-25 (two x86-64 cores shared with other work, numpy 2.2), reference / ours, ms per pair:
 
     480x640    E 2275 / 1.2 (1900)    P, R, F 116 / 1.1 (107)    S, E, F, MAE 25 / 1.7 (15)      weighted F 32 / 23
     256x256    E   75 / 0.43 (170)    P, R, F  24 / 0.32 (75)    S, E, F, MAE 3.6 / 0.6 (6.0)    weighted F 7.7 / 5.9
 
-Most of what is left is the histogram. OpenCV's takes as long, torch's bincount half, but its threads wait for each
-other for milliseconds where other work shares the cores.
+Most of the remaining time is the histogram. OpenCV's histogram takes the same time. torch's bincount takes half, but
+its threads wait milliseconds for each other if other work shares the cores.
 
-``--sod`` reads DIR/gt/*.png, DIR/maps/DSS/*.png and DIR/DSS_official.mat, as ArcherFMY/sal_eval_toolbox has them for
-SOD's 300 images, and prints ours beside MATLAB's for each image. Protocol ``pysod`` is MATLAB's to rounding. What
-differs, and why:
+``--sod`` reads DIR/gt/*.png, DIR/maps/DSS/*.png and DIR/DSS_official.mat, as published in ArcherFMY/sal_eval_toolbox
+for SOD's 300 images, and prints our results and MATLAB's for each image. Protocol ``pysod`` equals MATLAB up to
+rounding. These are the differences and their reasons:
 
 - S under ``gconet``: MATLAB's ``1:X`` puts the centroid's row and column into the upper left blocks, torch's ``:X``
   does not.
-- Maximum F: the toolbox takes that of the mean precision and recall (``PR_Fmeasure_max``), py_sod_metrics and GCoNet
-  the maximum of the mean F curve.
-- The toolbox divides a map by its maximum without subtracting the minimum (but for MAE). DSS's maps all span 0 to
-  255, so that it does not show here.
+- Maximum F: the toolbox uses the F of the mean precision and recall (``PR_Fmeasure_max``), py_sod_metrics and GCoNet
+  use the maximum of the mean F curve.
+- The toolbox divides a map by its maximum without subtracting the minimum (except for MAE). All DSS maps span 0 to
+  255, so this has no effect here.
 """
 
 from __future__ import annotations
@@ -52,13 +53,13 @@ from visionzoo.metrics.saliency import FolderScores, score_folders, score_pair
 
 Pair = tuple[np.ndarray, np.ndarray]
 
-SIZE = (480, 640)  # at which ratios are judged
+SIZE = (480, 640)  # size for which ratios are checked
 ACCEPT = {"E": 300.0, "P, R, F": 80.0, "S, E, F, MAE": 4.0}
 TOGETHER = ("Smeasure", "Emeasure", "Fmeasure", "MAE")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one table; 1 when a ratio is not accepted, 2 when numbers differ."""
+    """Print one table. Return 1 if a ratio is not accepted, 2 if numbers differ."""
     args = parser().parse_args(argv)
     torch.set_num_threads(1)
     if args.sod is not None:
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Sizes and options."""
+    """Return the parser of sizes and options."""
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     described.add_argument(
         "--size", type=int, nargs=2, default=SIZE, metavar=("H", "W"), help="pixels (default 480 640)"
@@ -97,14 +98,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def drawn(count: int, height: int, width: int) -> list[Pair]:
-    """A blob as mask, and what a network makes of it: saturated inside and outside, grey and noisy between."""
+    """Create masks of blobs, and predictions that are saturated inside and outside, and grey and noisy between."""
     rng = np.random.default_rng(0)
     pairs = []
     for _ in range(count):
         smooth = ndimage.gaussian_filter(rng.normal(size=(height, width)), height / 12)
         mask = smooth > np.quantile(smooth, 0.8)
-        found = ndimage.gaussian_filter(mask + rng.normal(scale=0.5, size=mask.shape), 6)
-        grey = ((found - 0.2) * 1.4).clip(0, 1)
+        blurred = ndimage.gaussian_filter(mask + rng.normal(scale=0.5, size=mask.shape), 6)
+        grey = ((blurred - 0.2) * 1.4).clip(0, 1)
         pairs.append(((grey * 255).astype(np.uint8), mask * np.uint8(255)))
     return pairs
 
@@ -113,7 +114,7 @@ def drawn(count: int, height: int, width: int) -> list[Pair]:
 
 
 def candidates(pairs: list[Pair]) -> dict[str, dict[str, Run]]:
-    """Runs by measures and name; the first of each is the reference."""
+    """Return the runs by measures and name. The first one of each is the reference."""
     keys = [((mask < 129) * np.uint16(256) + prediction).ravel() for prediction, mask in pairs]
 
     def ours(protocol: str, *measures: str) -> Run:
@@ -145,7 +146,7 @@ def _over(pairs: list[Pair], score: Callable[[np.ndarray, np.ndarray], object]) 
 
 
 def by_py_sod_metrics(prediction: np.ndarray, mask: np.ndarray) -> dict[str, dict]:
-    """Its results by class."""
+    """Return the results of py_sod_metrics by class."""
     import py_sod_metrics
 
     tools = {name: getattr(py_sod_metrics, name)() for name in (*TOGETHER[:3], "MAE")}
@@ -163,10 +164,10 @@ def weighted_by_py_sod_metrics(prediction: np.ndarray, mask: np.ndarray) -> floa
 
 
 def differences(pairs: list[Pair]) -> list[str]:
-    """What is not equal."""
+    """Return the names of unequal numbers and curves."""
     wrong = []
     for prediction, mask in pairs:
-        found, want = score_pair(prediction, mask, "pysod", [*TOGETHER, "PR"]), by_py_sod_metrics(prediction, mask)
+        ours, want = score_pair(prediction, mask, "pysod", [*TOGETHER, "PR"]), by_py_sod_metrics(prediction, mask)
         curves = {
             "Emeasure": want["Emeasure"]["em"]["curve"],
             "Fmeasure": want["Fmeasure"]["fm"]["curve"],
@@ -179,13 +180,13 @@ def differences(pairs: list[Pair]) -> list[str]:
             "Emeasure_adaptive": want["Emeasure"]["em"]["adp"],
             "Fmeasure_adaptive": want["Fmeasure"]["fm"]["adp"],
         }
-        wrong += [name for name, curve in curves.items() if not np.array_equal(found.curves[name], curve)]
-        wrong += [name for name, value in numbers.items() if abs(found.numbers[name] - value) > 1e-12]
+        wrong += [name for name, curve in curves.items() if not np.array_equal(ours.curves[name], curve)]
+        wrong += [name for name, value in numbers.items() if abs(ours.numbers[name] - value) > 1e-12]
     prediction, mask = pairs[0]
-    found, curve = score_pair(prediction, mask, "gconet"), formulas.e_curve(prediction, mask, "gconet")
-    if np.abs(found.curves["Emeasure"] - curve).max() > 1e-9:
+    ours, curve = score_pair(prediction, mask, "gconet"), formulas.e_curve(prediction, mask, "gconet")
+    if np.abs(ours.curves["Emeasure"] - curve).max() > 1e-9:
         wrong.append("Emeasure of gconet")
-    if np.abs(found.curves["Fmeasure"] - formulas.f_curves(prediction, mask, "gconet")[2]).max() > 1e-9:
+    if np.abs(ours.curves["Fmeasure"] - formulas.f_curves(prediction, mask, "gconet")[2]).max() > 1e-9:
         wrong.append("Fmeasure of gconet")
     return wrong
 
@@ -194,7 +195,7 @@ def differences(pairs: list[Pair]) -> list[str]:
 
 
 def against_matlab(root: Path, rows: int) -> int:
-    """Print what differs by image and for the set; 2 when ``pysod`` differs by more than rounding."""
+    """Print the differences by image and for the whole set. Return 2 if ``pysod`` differs by more than rounding."""
     from scipy.io import loadmat
 
     official = loadmat(root / "DSS_official.mat")
@@ -206,12 +207,12 @@ def against_matlab(root: Path, rows: int) -> int:
     }
     same = print_images(scores, official, rows)
     print_set(scores, official)
-    print("pysod is MATLAB's to rounding, image by image" if same else "pysod DIFFERS from MATLAB's")
+    print("pysod equals MATLAB up to rounding for every image" if same else "pysod DIFFERS from MATLAB")
     return 0 if same else 2
 
 
 def print_images(scores: dict[str, FolderScores], official: dict, rows: int) -> bool:
-    """The images whose S differs most between the protocols; then the largest difference of each measure."""
+    """Print the images whose S differs most between the protocols, then the largest difference of each measure."""
     names = sorted(scores["pysod"].per_image)
 
     def ours(protocol: str, kind: str, name: str) -> np.ndarray:
@@ -239,7 +240,7 @@ def print_images(scores: dict[str, FolderScores], official: dict, rows: int) -> 
 
 
 def print_set(scores: dict[str, FolderScores], official: dict) -> None:
-    """Numbers of the whole set; a dash where MATLAB's toolbox has none."""
+    """Print the numbers of the whole set, with a dash for numbers that MATLAB's toolbox lacks."""
     matlab = {
         "Smeasure": official["S_measure"],
         "MAE": official["MAE"],
@@ -250,7 +251,7 @@ def print_set(scores: dict[str, FolderScores], official: dict) -> None:
     names = [name for name in scores["pysod"].numbers if name not in ("images", "Smeasure_undefined")]
     print(f"\n{'whole set':<20}{'MATLAB':>10}{'pysod':>10}{'gconet':>10}")
     for name in sorted(names):
-        cells = [matlab.get(name), *(found.numbers.get(name) for found in scores.values())]
+        cells = [matlab.get(name), *(folder.numbers.get(name) for folder in scores.values())]
         shown = ("-" if cell is None else f"{float(np.ravel(cell)[0]):.6f}" for cell in cells)
         print(f"{name:<20}" + "".join(f"{cell:>10}" for cell in shown))
     print()

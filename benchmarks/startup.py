@@ -1,9 +1,9 @@
-"""Start-up: CPU seconds of the commands that must answer at once, beside `import torch`, in one run.
+"""Start-up: CPU seconds of the commands that must respond immediately, compared with `import torch` in one run.
 
     python benchmarks/startup.py --rounds 5
 
-CPU time of a fresh interpreter (user + system, its children included), medians, the candidates
-taking turns. Accept: every row at least 8 times as fast as `import torch`, and at most 0.3 s.
+Times are CPU time of a new interpreter (user + system, including its children), medians of the rounds. The candidates
+run in turns. Accept: every row at least 8 times as fast as `import torch`, and at most 0.3 s.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COMMANDS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; the median counts (default: 5)")
     times = measure(parser.parse_args().rounds)
     reference = median(times["import torch (reference)"])
     print(f"{'command':<28} {'CPU s':>7} {'ratio':>7}")
@@ -40,7 +40,7 @@ def main() -> int:
 
 def measure(rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for warm in (False, *[True] * rounds):  # the first round fills the file cache and does not count
+    for warm in (False, *[True] * rounds):  # the first round only fills the file cache and is not counted
         for name, arguments in COMMANDS.items():
             seconds = cpu_seconds([sys.executable, *arguments])
             if warm:

@@ -1,4 +1,4 @@
-"""What benchmarks share: CPU time of several candidates in turns, and the memory that each needs at its peak."""
+"""Functions that benchmarks share: CPU time of several candidates in turns, and peak memory of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Run = Callable[[], object]
 
 
 def time_in_turns(runs: dict[str, Run], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each."""
+    """Return the median CPU seconds of each run, over at least five rounds."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(max(5, rounds)):
         for name, run in runs.items():
@@ -24,11 +24,11 @@ def time_in_turns(runs: dict[str, Run], rounds: int) -> dict[str, float]:
 
 
 def peak_memory(run: Run) -> int | None:
-    """Bytes that ``run`` needs beyond what the process holds before it; None where that cannot be measured."""
+    """Return the increase of memory to its peak during ``run``, in bytes; None if it cannot be measured."""
     gc.collect()
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     except OSError:
         return None
     before = _status("VmRSS")

@@ -1,10 +1,10 @@
-"""Overhead of the training loop: what our runner and its hooks cost per iteration, beside mmengine's.
+"""Overhead of the training loop: cost of our runner and its hooks per iteration, compared with mmengine's.
 
     python benchmarks/training_hooks.py --rounds 5
 
-A model of one weight, so that nearly all of an iteration is the loop. CPU time of one thread,
-medians of the rounds, the candidates taking turns. Samples are drawn in a worker, as in every config, whose time does
-not count. Accept: ours costs at most 0.3 ms more than mmengine's Runner with its default hooks.
+The model has one layer of five parameters, so the loop takes nearly all of an iteration. Times are CPU time of one
+thread, medians of the rounds. The candidates run in turns. Samples are created in a worker, as in every config, whose
+time is not counted. Accept: ours costs at most 0.3 ms more than mmengine's Runner with its default hooks.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class OneWeight(BaseModel):
 
 @HOOKS.register_module()
 class Stopwatch(Hook):
-    """CPU seconds of the iterations after the first fifty."""
+    """Measures the CPU seconds of the iterations after the first fifty."""
 
     seconds = 0.0
 
@@ -88,7 +88,7 @@ DEFAULT_HOOKS = dict(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; the median counts (default: 5)")
     parser.add_argument("--iterations", type=int, default=1000, help="iterations of a round (default: 1000)")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -105,7 +105,7 @@ def main() -> int:
 
 
 def measure(rounds: int, iterations: int) -> dict[str, list[float]]:
-    """Seconds per iteration of every candidate, a list of rounds each."""
+    """Return the seconds per iteration of every candidate, one value per round."""
     candidates: dict[str, Callable[[int, Path], float]] = {
         "bare loop": run_bare,
         "mmengine, no hooks": lambda count, folder: run_mmengine(count, folder, dict.fromkeys(DEFAULT_HOOKS)),

@@ -1,7 +1,7 @@
 """RetinaNet with BossNet-T0 and the RCNet neck, 1x schedule with AdamW.
 
-No paper trained this pair: the recipe is that of RetinaNet with AdamW, as hybrid backbones are fine-tuned;
-ours: see model_cards/bossnet_rcnet_retinanet.md.
+No paper trains this pair. The recipe is that of RetinaNet with AdamW, as usual for hybrid backbones;
+results here: model_cards/bossnet_rcnet_retinanet.md.
 
     tools/train.py configs/bossnet_rcnet_retinanet.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/bossnet_rcnet_retinanet.py             # COCO 2017 in data/coco

@@ -1,6 +1,6 @@
 """BossNet-T0, the hybrid network that BossNAS found, on ImageNet with DeiT's recipe.
 
-Paper (ICCV 2021, arXiv 2103.12424): top-1 80.8; ours: see model_cards/bossnet_t0_imagenet.md.
+Paper (ICCV 2021, arXiv 2103.12424): top-1 80.8; results here: model_cards/bossnet_t0_imagenet.md.
 
     tools/train.py configs/bossnet_t0_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/bossnet_t0_imagenet.py             # ImageNet in data/imagenet

@@ -1,6 +1,6 @@
 """BossNet-T1, T0 with its last stage at stride 16, on ImageNet with DeiT's recipe.
 
-Paper (ICCV 2021, arXiv 2103.12424): top-1 81.9; ours: see model_cards/bossnet_t1_imagenet.md.
+Paper (ICCV 2021, arXiv 2103.12424): top-1 81.9; results here: model_cards/bossnet_t1_imagenet.md.
 
     tools/train.py configs/bossnet_t1_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/bossnet_t1_imagenet.py             # ImageNet in data/imagenet

@@ -1,6 +1,6 @@
-"""The baseline of ConnNet: the same network and schedule with one binary output in place of eight.
+"""The baseline of ConnNet: the same network and schedule with one binary output instead of eight.
 
-It has 903 parameters less; see model_cards/connnet_binary_r50.md.
+It has 903 parameters fewer; see model_cards/connnet_binary_r50.md.
 
     tools/train.py configs/connnet_binary_r50.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/connnet_binary_r50.py             # MSRA-B in data/msra_b

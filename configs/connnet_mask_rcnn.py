@@ -1,7 +1,7 @@
 """Mask R-CNN whose mask branch predicts connectivity: salient instances, ResNet-50 with FPN, 1x schedule.
 
-Paper (IEEE TIP 28(5), arXiv 1804.07836); the schedule is Mask R-CNN's, by our choice: see
-model_cards/connnet_mask_rcnn.md. The binary twin: `model.roi_head.mask_head.type=mmdet.FCNMaskHead`.
+Paper (IEEE TIP 28(5), arXiv 1804.07836); the schedule is that of Mask R-CNN, by our choice, see
+model_cards/connnet_mask_rcnn.md. The binary variant: `model.roi_head.mask_head.type=mmdet.FCNMaskHead`.
 
     tools/train.py configs/connnet_mask_rcnn.py --tiny      # a minute on a CPU, on drawn images
     tools/train.py configs/connnet_mask_rcnn.py             # salient instances in data/sis1k

@@ -1,6 +1,6 @@
 """ConnNet: salient objects as connectivity of eight neighbours, ResNet-50.
 
-Paper (IEEE TIP 28(5), arXiv 1804.07836); ours: see model_cards/connnet_r50.md, also for what is our choice.
+Paper (IEEE TIP 28(5), arXiv 1804.07836); results here: model_cards/connnet_r50.md, with the list of our choices.
 
     tools/train.py configs/connnet_r50.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/connnet_r50.py             # MSRA-B in data/msra_b

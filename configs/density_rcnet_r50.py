@@ -1,4 +1,4 @@
-"""A plain density head on the RCNet neck, ResNet-50, ShanghaiTech A: our combination, to compare HMoDE with.
+"""A plain density head on the RCNet neck, ResNet-50, ShanghaiTech A: our combination, for comparison with HMoDE.
 
 tools/train.py configs/density_rcnet_r50.py --tiny      # a minute on a CPU, on drawn crowds
 tools/train.py configs/density_rcnet_r50.py             # ShanghaiTech in data/shanghaitech

@@ -1,6 +1,6 @@
 """DiNAT-Base on ImageNet.
 
-Paper (arXiv 2209.15001): top-1 84.4; ours: see model_cards/dinat_base_imagenet.md.
+Paper (arXiv 2209.15001): top-1 84.4; results here: model_cards/dinat_base_imagenet.md.
 
     tools/train.py configs/dinat_base_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/dinat_base_imagenet.py             # ImageNet in data/imagenet

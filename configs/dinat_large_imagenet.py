@@ -1,6 +1,6 @@
 """DiNAT-Large on ImageNet, fine-tuned from ImageNet-22k.
 
-Paper (arXiv 2209.15001): top-1 86.6; ours: see model_cards/dinat_large_imagenet.md.
+Paper (arXiv 2209.15001): top-1 86.6; results here: model_cards/dinat_large_imagenet.md.
 
     tools/train.py configs/dinat_large_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/dinat_large_imagenet.py             # ImageNet in data/imagenet
@@ -20,7 +20,7 @@ model = dict(
     data_preprocessor=dict(batch_augments=None), backbone=dict(variant="dinat_large"), head=dict(label_smoothing=0.1)
 )
 
-# The authors' recipe for fine-tuning: short, without mixing and all but without decay.
+# The authors' recipe for fine-tuning: short, without mixing of images, almost without weight decay.
 train_dataloader = dict(batch_size=64)
 train_cfg = dict(max_epochs=30)
 optim_wrapper = dict(

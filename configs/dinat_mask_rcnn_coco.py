@@ -1,6 +1,6 @@
 """Mask R-CNN with DiNAT-Mini and FPN, 3x schedule, images of many sizes.
 
-Paper (arXiv 2209.15001): box AP 47.2, mask AP 42.5 on COCO val2017; ours: see model_cards/dinat_mask_rcnn_coco.md.
+Paper (arXiv 2209.15001): box AP 47.2, mask AP 42.5 on COCO val2017; results here: model_cards/dinat_mask_rcnn_coco.md.
 
     tools/train.py configs/dinat_mask_rcnn_coco.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/dinat_mask_rcnn_coco.py --amp       # COCO 2017 in data/coco
@@ -15,7 +15,7 @@ model = dict(
     neck=dict(type="mmdet.FPN", out_channels=256, num_outs=5),
 )
 
-# As DETR: one of eleven sizes, or a crop of a smaller image, resized to one of them.
+# As in DETR: resize to one of eleven sizes, or resize a crop of a smaller image to one of them.
 scales = [(1333, 480 + 32 * step) for step in range(11)]
 train_pipeline = [
     dict(type="LoadImage"),

@@ -1,6 +1,6 @@
 """DiNAT-Mini on ImageNet.
 
-Paper (arXiv 2209.15001): top-1 81.8; ours: see model_cards/dinat_mini_imagenet.md.
+Paper (arXiv 2209.15001): top-1 81.8; results here: model_cards/dinat_mini_imagenet.md.
 
     tools/train.py configs/dinat_mini_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/dinat_mini_imagenet.py             # ImageNet in data/imagenet

@@ -1,7 +1,7 @@
 """RetinaNet with DiNAT-Mini and the RCNet neck, 1x schedule with AdamW.
 
-No paper trained this pair: dilations, drop path and optimizer are those of DiNAT's own detectors;
-ours: see model_cards/dinat_rcnet_retinanet.md.
+No paper trains this pair. Dilations, drop path and optimizer are those of DiNAT's detectors;
+results here: model_cards/dinat_rcnet_retinanet.md.
 
     tools/train.py configs/dinat_rcnet_retinanet.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/dinat_rcnet_retinanet.py             # COCO 2017 in data/coco

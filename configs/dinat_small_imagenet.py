@@ -1,6 +1,6 @@
 """DiNAT-Small on ImageNet.
 
-Paper (arXiv 2209.15001): top-1 83.8; ours: see model_cards/dinat_small_imagenet.md.
+Paper (arXiv 2209.15001): top-1 83.8; results here: model_cards/dinat_small_imagenet.md.
 
     tools/train.py configs/dinat_small_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/dinat_small_imagenet.py             # ImageNet in data/imagenet

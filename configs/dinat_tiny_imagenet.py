@@ -1,6 +1,6 @@
 """DiNAT-Tiny on ImageNet.
 
-Paper (arXiv 2209.15001): top-1 82.7; ours: see model_cards/dinat_tiny_imagenet.md.
+Paper (arXiv 2209.15001): top-1 82.7; results here: model_cards/dinat_tiny_imagenet.md.
 
     tools/train.py configs/dinat_tiny_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/dinat_tiny_imagenet.py             # ImageNet in data/imagenet

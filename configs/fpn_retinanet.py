@@ -1,7 +1,7 @@
 """RetinaNet with FPN, ResNet-50, 1x schedule: the baseline that RCNet is compared with.
 
 Paper: box AP 36.5 on COCO val2017;
-ours: see model_cards/fpn_retinanet.md.
+results here: model_cards/fpn_retinanet.md.
 
     tools/train.py configs/fpn_retinanet.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/fpn_retinanet.py             # COCO 2017 in data/coco

@@ -1,10 +1,10 @@
-"""GCoNet+ with DiNAT-Mini in the place of VGG-16, trained on DUTS_class and COCO-SEG.
+"""GCoNet+ with DiNAT-Mini instead of VGG-16, trained on DUTS_class and COCO-SEG.
 
-A combination of two papers (arXiv 2205.15469 and 2209.15001), so there are no numbers to compare with;
-ours: see model_cards/gconet_plus_dinat.md.
+A combination of two papers (arXiv 2205.15469 and 2209.15001), so there is no published number;
+results here: model_cards/gconet_plus_dinat.md.
 
     tools/train.py configs/gconet_plus_dinat.py --tiny      # a minute on a CPU, on drawn groups
-    tools/train.py configs/gconet_plus_dinat.py             # the sets of datasets/co_saliency/README.md
+    tools/train.py configs/gconet_plus_dinat.py             # the data sets in datasets/co_saliency/README.md
 """
 
 _base_ = ["_base_/co_saliency.py", "_base_/runtime.py"]
@@ -27,5 +27,7 @@ randomness = dict(seed=7)
 
 tiny = dict(
     model=dict(backbone=dict(variant="tiny"), head=dict(variant="tiny")),
-    optim_wrapper=dict(paramwise_cfg=dict(custom_keys={"backbone": dict(lr_mult=1.0)})),  # nothing to preserve
+    optim_wrapper=dict(
+        paramwise_cfg=dict(custom_keys={"backbone": dict(lr_mult=1.0)})
+    ),  # no pretrained weights to preserve
 )

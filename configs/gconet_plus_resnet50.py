@@ -1,10 +1,10 @@
 """GCoNet+ with ResNet-50, trained on DUTS_class and COCO-SEG.
 
-The authors' code offers this encoder, their paper (arXiv 2205.15469) gives no numbers for it;
-ours: see model_cards/gconet_plus_resnet50.md.
+The authors' code has this encoder; their paper (arXiv 2205.15469) has no numbers for it;
+results here: model_cards/gconet_plus_resnet50.md.
 
     tools/train.py configs/gconet_plus_resnet50.py --tiny      # a minute on a CPU, on drawn groups
-    tools/train.py configs/gconet_plus_resnet50.py             # the sets of datasets/co_saliency/README.md
+    tools/train.py configs/gconet_plus_resnet50.py             # the data sets in datasets/co_saliency/README.md
 """
 
 _base_ = ["_base_/co_saliency.py", "_base_/runtime.py"]
@@ -31,5 +31,5 @@ randomness = dict(seed=7)
 
 tiny = dict(
     model=dict(backbone=dict(variant="tiny", frozen=False, init_cfg=None), head=dict(variant="tiny")),
-    train_cfg=dict(max_epochs=30, val_interval=15),  # as long as the others in seconds: its maps are wider
+    train_cfg=dict(max_epochs=30, val_interval=15),  # the duration of the other encoders, because its maps are wider
 )

@@ -1,10 +1,10 @@
 """GCoNet+ with VGG-16 and batch normalisation, trained on DUTS_class and COCO-SEG.
 
 Paper (T-PAMI 2023, arXiv 2205.15469): CoCA Emax .814, S .738, Fmax .637, MAE .081;
-ours: see model_cards/gconet_plus_vgg16bn.md.
+results here: model_cards/gconet_plus_vgg16bn.md.
 
     tools/train.py configs/gconet_plus_vgg16bn.py --tiny      # a minute on a CPU, on drawn groups
-    tools/train.py configs/gconet_plus_vgg16bn.py             # the sets of datasets/co_saliency/README.md
+    tools/train.py configs/gconet_plus_vgg16bn.py             # the data sets in datasets/co_saliency/README.md
 """
 
 _base_ = ["_base_/co_saliency.py", "_base_/runtime.py"]

@@ -1,6 +1,6 @@
-"""HMoDE with VGG-16 on JHU-CROWD++. The authors' settings for it are not public; crops as NWPU-Crowd's sample code.
+"""HMoDE with VGG-16 on JHU-CROWD++. The authors' settings are not public; crops as in the sample code of NWPU-Crowd.
 
-Paper (TIP 2023, arXiv 2208.02894). Ours: see model_cards/hmode_jhu_crowd.md.
+Paper (TIP 2023, arXiv 2208.02894). Results here: model_cards/hmode_jhu_crowd.md.
 
     tools/train.py configs/hmode_jhu_crowd.py --tiny      # a minute on a CPU, on drawn crowds
     tools/train.py configs/hmode_jhu_crowd.py             # JHU-CROWD++ in data/jhu_crowd

@@ -1,6 +1,6 @@
-"""HMoDE with VGG-16 on NWPU-Crowd. The authors' settings for it are not public; crops as in its sample code.
+"""HMoDE with VGG-16 on NWPU-Crowd. The authors' settings are not public; crops as in its sample code.
 
-Paper (TIP 2023, arXiv 2208.02894). Ours: see model_cards/hmode_nwpu.md.
+Paper (TIP 2023, arXiv 2208.02894). Results here: model_cards/hmode_nwpu.md.
 
     tools/train.py configs/hmode_nwpu.py --tiny      # a minute on a CPU, on drawn crowds
     tools/train.py configs/hmode_nwpu.py             # NWPU-Crowd in data/nwpu

@@ -1,6 +1,6 @@
-"""HMoDE with VGG-16 on ShanghaiTech B. The authors' settings for it are not public: those of part A.
+"""HMoDE with VGG-16 on ShanghaiTech B. The authors' settings are not public; settings of part A.
 
-Paper (TIP 2023, arXiv 2208.02894). Ours: see model_cards/hmode_shanghaitech_b.md.
+Paper (TIP 2023, arXiv 2208.02894). Results here: model_cards/hmode_shanghaitech_b.md.
 
     tools/train.py configs/hmode_shanghaitech_b.py --tiny      # a minute on a CPU, on drawn crowds
     tools/train.py configs/hmode_shanghaitech_b.py             # ShanghaiTech in data/shanghaitech

@@ -1,6 +1,6 @@
-"""HMoDE with VGG-16 on TRANCOS: vehicles, counted inside the region of interest. The paper has no such result.
+"""HMoDE with VGG-16 on TRANCOS: vehicles in the region of interest. The paper has no result for it.
 
-Paper (TIP 2023, arXiv 2208.02894). Ours: see model_cards/hmode_trancos.md.
+Paper (TIP 2023, arXiv 2208.02894). Results here: model_cards/hmode_trancos.md.
 
     tools/train.py configs/hmode_trancos.py --tiny      # a minute on a CPU, on drawn crowds
     tools/train.py configs/hmode_trancos.py             # TRANCOS in data/trancos

@@ -1,6 +1,6 @@
-"""HMoDE with VGG-16 on UCF_CC_50, one fold of five. The authors' settings for it are not public: ShanghaiTech A's.
+"""HMoDE with VGG-16 on UCF_CC_50, one fold of five. The authors' settings are not public; settings of ShanghaiTech A.
 
-Paper (TIP 2023, arXiv 2208.02894). Ours: see model_cards/hmode_ucf_cc_50.md.
+Paper (TIP 2023, arXiv 2208.02894). Results here: model_cards/hmode_ucf_cc_50.md.
 
     tools/train.py configs/hmode_ucf_cc_50.py --tiny      # a minute on a CPU, on drawn crowds
     tools/train.py configs/hmode_ucf_cc_50.py             # UCF_CC_50 in data/ucf_cc_50

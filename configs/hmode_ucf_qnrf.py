@@ -1,6 +1,6 @@
-"""HMoDE with VGG-16 on UCF-QNRF. The authors' settings for it are not public; crops as the C-3 framework has them.
+"""HMoDE with VGG-16 on UCF-QNRF. The authors' settings are not public; crops as in C-3-Framework.
 
-Paper (TIP 2023, arXiv 2208.02894). Ours: see model_cards/hmode_ucf_qnrf.md.
+Paper (TIP 2023, arXiv 2208.02894). Results here: model_cards/hmode_ucf_qnrf.md.
 
     tools/train.py configs/hmode_ucf_qnrf.py --tiny      # a minute on a CPU, on drawn crowds
     tools/train.py configs/hmode_ucf_qnrf.py             # UCF-QNRF in data/ucf_qnrf

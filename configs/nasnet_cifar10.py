@@ -1,6 +1,6 @@
 """NASNet-A 6 @ 768 on CIFAR-10 with cutout, as its authors trained it.
 
-Paper (CVPR 2018, arXiv 1707.07012): error 2.65 %; ours: see model_cards/nasnet_cifar10.md.
+Paper (CVPR 2018, arXiv 1707.07012): error 2.65 %; results here: model_cards/nasnet_cifar10.md.
 
     tools/train.py configs/nasnet_cifar10.py --tiny      # a minute on a CPU, on drawn images
     tools/train.py configs/nasnet_cifar10.py             # CIFAR-10 in data/cifar
@@ -12,7 +12,7 @@ task = "classification"
 
 model = dict(
     type="TaskModel",
-    data_preprocessor=dict(type="TaskPreprocessor", mean=[127.5] * 3, std=[127.5] * 3),  # from -1 to 1
+    data_preprocessor=dict(type="TaskPreprocessor", mean=[127.5] * 3, std=[127.5] * 3),  # scales to [-1, 1]
     backbone=dict(type="NASNet", variant="cifar", out_indices=(1, 2)),
     head=dict(type="ClassificationHead", num_classes=10),
     auxiliary_head=dict(
@@ -38,7 +38,7 @@ param_scheduler = [
 ]
 ema = dict(ema_type="ExponentialMovingAverage", momentum=0.0001, update_buffers=True)
 
-# The learning rate above is for this many images per step, over all GPUs; it is scaled to the batch at hand.
+# The learning rate above is for base_batch_size images per step, over all GPUs. If enabled, it is scaled.
 auto_scale_lr = dict(enable=True, base_batch_size=32)
 
 tiny = dict(

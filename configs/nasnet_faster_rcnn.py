@@ -1,6 +1,6 @@
-"""Faster R-CNN on NASNet-A Large without a pyramid, as its authors built it: later cells run on every proposal.
+"""Faster R-CNN on NASNet-A Large without a pyramid, as built by its authors: the last cells run on every proposal.
 
-Paper (CVPR 2018, arXiv 1707.07012): box AP 43.1 on COCO test-dev; ours: see model_cards/nasnet_faster_rcnn.md.
+Paper (CVPR 2018, arXiv 1707.07012): box AP 43.1 on COCO test-dev; results here: model_cards/nasnet_faster_rcnn.md.
 
     tools/train.py configs/nasnet_faster_rcnn.py --tiny      # two minutes on a CPU, on drawn scenes
     tools/train.py configs/nasnet_faster_rcnn.py             # COCO 2017 in data/coco
@@ -15,9 +15,9 @@ model = dict(
     type="mmdet.FasterRCNN",
     data_preprocessor=dict(
         type="mmdet.DetDataPreprocessor",
-        mean=[127.5] * 3,  # from -1 to 1, as NASNet was trained
+        mean=[127.5] * 3,  # scales values to [-1, 1], as in the training of NASNet
         std=[127.5] * 3,
-        bgr_to_rgb=False,  # images are RGB from the loader on
+        bgr_to_rgb=False,  # the loader returns RGB images
         pad_size_divisor=16,
     ),
     backbone=dict(type="NASNet", variant="large", proposal_features=True, norm_eval=True, with_cp=True),
@@ -116,12 +116,12 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type="MultiStepLR", by_epoch=False, milestones=[900_000, 1_200_000], gamma=0.1)]
 
-# The learning rate above is for this many images per step, over all GPUs; it is scaled to the batch at hand.
+# The learning rate above is for base_batch_size images per step, over all GPUs. If enabled, it is scaled.
 auto_scale_lr = dict(enable=True, base_batch_size=1)
 
 default_hooks = dict(checkpoint=dict(interval=10_000, by_epoch=False))
 
-# The map of stride 16 sees the drawn scenes at twice the usual size.
+# The drawn scenes have twice the usual size, because the map has stride 16.
 tiny_train_pipeline = [
     dict(type="LoadImage"),
     dict(type="mmdet.LoadAnnotations", with_bbox=True),

@@ -1,6 +1,6 @@
 """NASNet-A Large (6 @ 4032) on ImageNet at 331 pixels, as its authors trained it.
 
-Paper (CVPR 2018, arXiv 1707.07012): top-1 82.7, top-5 96.2; ours: see model_cards/nasnet_large_imagenet.md.
+Paper (CVPR 2018, arXiv 1707.07012): top-1 82.7, top-5 96.2; results here: model_cards/nasnet_large_imagenet.md.
 
     tools/train.py configs/nasnet_large_imagenet.py --tiny      # a minute on a CPU, on drawn images
     tools/train.py configs/nasnet_large_imagenet.py             # ImageNet in data/imagenet
@@ -16,7 +16,7 @@ _base_ = [
 task = "classification"
 
 model = dict(
-    backbone=dict(variant="large", with_cp=True),  # recomputing cells saves most of the memory
+    backbone=dict(variant="large", with_cp=True),  # recomputing the cells saves most of the memory
     auxiliary_head=dict(classifier=dict(size=6)),
 )
 

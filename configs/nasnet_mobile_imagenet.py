@@ -1,6 +1,6 @@
 """NASNet-A Mobile (4 @ 1056) on ImageNet at 224 pixels, as its authors trained it.
 
-Paper (CVPR 2018, arXiv 1707.07012): top-1 74.0, top-5 91.6; ours: see model_cards/nasnet_mobile_imagenet.md.
+Paper (CVPR 2018, arXiv 1707.07012): top-1 74.0, top-5 91.6; results here: model_cards/nasnet_mobile_imagenet.md.
 
     tools/train.py configs/nasnet_mobile_imagenet.py --tiny      # a minute on a CPU, on drawn images
     tools/train.py configs/nasnet_mobile_imagenet.py             # ImageNet in data/imagenet

@@ -1,7 +1,7 @@
 """RetinaNet with NASNet-A Mobile and the RCNet neck, 1x schedule with AdamW.
 
-No paper trained this pair: the recipe is that of RetinaNet with AdamW;
-ours: see model_cards/nasnet_rcnet_retinanet.md.
+No paper trains this pair. The recipe is that of RetinaNet with AdamW;
+results here: model_cards/nasnet_rcnet_retinanet.md.
 
     tools/train.py configs/nasnet_rcnet_retinanet.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/nasnet_rcnet_retinanet.py             # COCO 2017 in data/coco
@@ -12,7 +12,7 @@ _base_ = ["_base_/retinanet.py", "_base_/coco_detection.py", "_base_/schedule_1x
 task = "detection"
 
 model = dict(
-    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),  # from -1 to 1, as NASNet was trained
+    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),  # scales values to [-1, 1], as in the training of NASNet
     backbone=dict(type="NASNet", variant="mobile", frozen_stages=1, norm_eval=True),
     neck=dict(type="RCNet", out_channels=256, num_outs=5, start_level=1, norm_cfg=dict(type="BN", requires_grad=True)),
 )

@@ -1,6 +1,6 @@
 """NAT-Base on ImageNet.
 
-Paper (CVPR 2023, arXiv 2204.07143): top-1 84.3; ours: see model_cards/nat_base_imagenet.md.
+Paper (CVPR 2023, arXiv 2204.07143): top-1 84.3; results here: model_cards/nat_base_imagenet.md.
 
     tools/train.py configs/nat_base_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/nat_base_imagenet.py             # ImageNet in data/imagenet

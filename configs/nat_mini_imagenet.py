@@ -1,6 +1,6 @@
 """NAT-Mini on ImageNet.
 
-Paper (CVPR 2023, arXiv 2204.07143): top-1 81.8; ours: see model_cards/nat_mini_imagenet.md.
+Paper (CVPR 2023, arXiv 2204.07143): top-1 81.8; results here: model_cards/nat_mini_imagenet.md.
 
     tools/train.py configs/nat_mini_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/nat_mini_imagenet.py             # ImageNet in data/imagenet

@@ -1,6 +1,6 @@
 """NAT-Small on ImageNet.
 
-Paper (CVPR 2023, arXiv 2204.07143): top-1 83.7; ours: see model_cards/nat_small_imagenet.md.
+Paper (CVPR 2023, arXiv 2204.07143): top-1 83.7; results here: model_cards/nat_small_imagenet.md.
 
     tools/train.py configs/nat_small_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/nat_small_imagenet.py             # ImageNet in data/imagenet

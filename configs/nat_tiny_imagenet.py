@@ -1,6 +1,6 @@
 """NAT-Tiny on ImageNet.
 
-Paper (CVPR 2023, arXiv 2204.07143): top-1 83.2; ours: see model_cards/nat_tiny_imagenet.md.
+Paper (CVPR 2023, arXiv 2204.07143): top-1 83.2; results here: model_cards/nat_tiny_imagenet.md.
 
     tools/train.py configs/nat_tiny_imagenet.py --tiny      # half a minute on a CPU, on drawn images
     tools/train.py configs/nat_tiny_imagenet.py             # ImageNet in data/imagenet

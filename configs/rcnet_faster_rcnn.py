@@ -1,7 +1,7 @@
 """Faster R-CNN with the RCNet neck on levels P2 to P6, ResNet-50, 1x schedule.
 
-Paper (ACM MM 2021, arXiv 2110.12130): the paper uses the neck in two-stage detectors; no number is given for this one;
-ours: see model_cards/rcnet_faster_rcnn.md.
+Paper (ACM MM 2021, arXiv 2110.12130): the paper uses the neck in two-stage detectors, without a number for this one;
+results here: model_cards/rcnet_faster_rcnn.md.
 
     tools/train.py configs/rcnet_faster_rcnn.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_faster_rcnn.py             # COCO 2017 in data/coco
@@ -17,7 +17,7 @@ model = dict(
         type="mmdet.DetDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=False,  # images are RGB from the loader on
+        bgr_to_rgb=False,  # the loader returns RGB images
         pad_size_divisor=32,
     ),
     backbone=dict(

@@ -1,7 +1,7 @@
 """GFL with the RCNet neck, ResNet-50, 1x schedule.
 
 Paper (ACM MM 2021, arXiv 2110.12130): box AP 43.1 on COCO val2017;
-ours: see model_cards/rcnet_gfl.md.
+results here: model_cards/rcnet_gfl.md.
 
     tools/train.py configs/rcnet_gfl.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_gfl.py             # COCO 2017 in data/coco
@@ -17,7 +17,7 @@ model = dict(
         type="mmdet.DetDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=False,  # images are RGB from the loader on
+        bgr_to_rgb=False,  # the loader returns RGB images
         pad_size_divisor=32,
     ),
     backbone=dict(

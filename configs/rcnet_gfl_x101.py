@@ -1,7 +1,7 @@
 """GFL with the RCNet neck, ResNeXt-101 64x4d, multi-scale 2x schedule.
 
 Paper (ACM MM 2021, arXiv 2110.12130): box AP 48.9 on COCO val2017, 49.2 on test-dev;
-ours: see model_cards/rcnet_gfl_x101.md.
+results here: model_cards/rcnet_gfl_x101.md.
 
     tools/train.py configs/rcnet_gfl_x101.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_gfl_x101.py             # COCO 2017 in data/coco
@@ -17,7 +17,7 @@ model = dict(
         type="mmdet.DetDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=False,  # images are RGB from the loader on
+        bgr_to_rgb=False,  # the loader returns RGB images
         pad_size_divisor=32,
     ),
     backbone=dict(
@@ -60,7 +60,7 @@ model = dict(
     ),
 )
 
-# Every image at a short side drawn from 480 to 960 pixels.
+# The short side of each image is drawn from 480 to 960 pixels.
 train_pipeline = [
     dict(type="LoadImage"),
     dict(type="mmdet.LoadAnnotations", with_bbox=True),

@@ -1,7 +1,7 @@
 """GFL with the RCNet neck, ResNeXt-101 64x4d with DCN, multi-scale 2x schedule.
 
 Paper (ACM MM 2021, arXiv 2110.12130): box AP 50.2 on COCO val2017, 50.5 on test-dev (52.9 with multi-scale testing);
-ours: see model_cards/rcnet_gfl_x101_dcn.md.
+results here: model_cards/rcnet_gfl_x101_dcn.md.
 
     tools/train.py configs/rcnet_gfl_x101_dcn.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_gfl_x101_dcn.py             # COCO 2017 in data/coco
@@ -17,7 +17,7 @@ model = dict(
         type="mmdet.DetDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=False,  # images are RGB from the loader on
+        bgr_to_rgb=False,  # the loader returns RGB images
         pad_size_divisor=32,
     ),
     backbone=dict(
@@ -62,7 +62,7 @@ model = dict(
     ),
 )
 
-# Every image at a short side drawn from 480 to 960 pixels.
+# The short side of each image is drawn from 480 to 960 pixels.
 train_pipeline = [
     dict(type="LoadImage"),
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
@@ -72,7 +72,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 
-# `tools/test.py --tta`: the paper's multi-scale testing.
+# The multi-scale testing of the paper, for `tools/test.py --tta`.
 tta_model = dict(type="mmdet.DetTTAModel", tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.6), max_per_img=100))
 tta_pipeline = [
     dict(type="LoadImage"),

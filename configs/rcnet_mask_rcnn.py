@@ -1,7 +1,7 @@
 """Mask R-CNN with the RCNet neck on levels P2 to P6, ResNet-50, 1x schedule.
 
 Paper (ACM MM 2021, arXiv 2110.12130): mask AP +1.5 over FPN on COCO val2017;
-ours: see model_cards/rcnet_mask_rcnn.md.
+results here: model_cards/rcnet_mask_rcnn.md.
 
     tools/train.py configs/rcnet_mask_rcnn.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_mask_rcnn.py             # COCO 2017 in data/coco

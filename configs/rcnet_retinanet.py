@@ -1,7 +1,7 @@
 """RetinaNet with the RCNet neck, ResNet-50, 1x schedule.
 
 Paper (ACM MM 2021, arXiv 2110.12130): box AP 40.2 on COCO val2017 (FPN 36.5);
-ours: see model_cards/rcnet_retinanet.md.
+results here: model_cards/rcnet_retinanet.md.
 
     tools/train.py configs/rcnet_retinanet.py --tiny      # a minute on a CPU, on drawn scenes
     tools/train.py configs/rcnet_retinanet.py             # COCO 2017 in data/coco

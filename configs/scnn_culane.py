@@ -1,6 +1,6 @@
 """SCNN with VGG-16 on CULane. Paper (AAAI 2018, arXiv 1712.06080): F1 71.6 at IoU 0.5.
 
-Ours: see model_cards/scnn_culane.md.
+Results here: model_cards/scnn_culane.md.
 
     tools/train.py configs/scnn_culane.py --tiny      # a minute on a CPU, on drawn roads
     tools/train.py configs/scnn_culane.py             # CULane in data/culane
@@ -14,7 +14,7 @@ model = dict(
     type="TaskModel",
     data_preprocessor=dict(
         type="TaskPreprocessor",
-        # CULane's own mean and deviation, as the authors have them; weights of others may want ImageNet's.
+        # Mean and deviation of CULane, as in the authors' code. Other weights may need those of ImageNet.
         mean=[91.749, 93.1515, 93.381],
         std=[65.6115, 67.9065, 70.278],
     ),

@@ -1,7 +1,7 @@
-"""SCNN's messages and branches on DiNAT-Mini, whose levels at strides 8, 16 and 32 are summed; CULane.
+"""SCNN's message passing and branches on the sum of DiNAT-Mini's levels at strides 8, 16 and 32, CULane.
 
-A combination of two papers (arXiv 1712.06080 and 2209.15001), so there are no numbers to compare with;
-ours: see model_cards/scnn_dinat_culane.md.
+A combination of two papers (arXiv 1712.06080 and 2209.15001), so there is no published number;
+results here: model_cards/scnn_dinat_culane.md.
 
     tools/train.py configs/scnn_dinat_culane.py --tiny      # a minute on a CPU, on drawn roads
     tools/train.py configs/scnn_dinat_culane.py             # CULane in data/culane

@@ -1,6 +1,6 @@
-"""SCNN's messages and branches on ResNet-18 at stride 8, CULane. pytorch-auto-drive's: F1 72.19.
+"""SCNN's message passing and branches on ResNet-18 at stride 8, CULane. pytorch-auto-drive reports F1 72.19.
 
-Paper: AAAI 2018, arXiv 1712.06080. Ours: see model_cards/scnn_resnet18_culane.md.
+Paper: AAAI 2018, arXiv 1712.06080. Results here: model_cards/scnn_resnet18_culane.md.
 
     tools/train.py configs/scnn_resnet18_culane.py --tiny      # a minute on a CPU, on drawn roads
     tools/train.py configs/scnn_resnet18_culane.py             # CULane in data/culane

@@ -1,6 +1,6 @@
-"""SCNN with VGG-16 on TuSimple, as its PyTorch port trains it. The port: accuracy 94.16, FP 0.0735, FN 0.0825.
+"""SCNN with VGG-16 on TuSimple, as trained by its PyTorch port, which reports accuracy 94.16, FP 0.0735, FN 0.0825.
 
-Paper: AAAI 2018, arXiv 1712.06080. Ours: see model_cards/scnn_tusimple.md.
+Paper: AAAI 2018, arXiv 1712.06080. Results here: model_cards/scnn_tusimple.md.
 
     tools/train.py configs/scnn_tusimple.py --tiny      # a minute on a CPU, on drawn roads
     tools/train.py configs/scnn_tusimple.py             # TuSimple in data/tusimple

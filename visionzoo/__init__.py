@@ -1,6 +1,6 @@
 """visionzoo: vision models whose backbones, necks and heads combine from one config.
 
-Importing it is cheap: torch, mmengine and the models are imported when first used.
+Importing the package is cheap. torch, mmengine and the models are imported on first use.
 """
 
 from importlib import import_module

@@ -1,17 +1,18 @@
-"""Converters: what turns a released file's tensors into ours.
+"""Converters: functions that convert the tensors of a released file to tensors of the zoo.
 
-Each lies beside the part that it converts for, ``heads/scnn/convert.py``, and registers by a decorator::
+A converter is in the folder of the part that it converts for, ``heads/scnn/convert.py``. A decorator registers it::
 
     @CONVERTERS.register("scnn", use="model")
     def convert_model(checkpoint, *, input_size: Sequence[int] | None = None) -> dict[str, Tensor]: ...
 
-Its keyword-only arguments are its options, on the command line ``--set input_size=288,800``. One of them is not the
-user's: ``file_name``, the file that is read.
+Its keyword-only arguments are its options, on the command line ``--set input_size=288,800``. The argument ``file_name``
+is not an option: it receives the name of the released file.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ from visionzoo.registry import MODELS
 if TYPE_CHECKING:
     from torch import Tensor
 
-# What a converter makes, from the whole to a part. A classifier is a backbone and the linear layer behind it.
+# Results of converters, from the whole model to a part. A classifier is a backbone and the linear layer after it.
 USES = ("classifier", "model", "detector", "backbone")
 _REGISTERED = (*USES, "auxiliary", "input")
 _GIVEN = ("file_name",)
@@ -34,13 +35,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass
 class Converter:
-    """All functions that read the files of one system.
+    """All functions that convert the files of one system.
 
     Attributes:
         name: the system, ``scnn``.
-        functions: by use, each from the file's tensors to ours. ``backbone``, ``detector`` and ``model`` give all
-            tensors, ``classifier`` and ``auxiliary`` the ``weight`` and ``bias`` of the layers behind a backbone;
-            ``input`` gives what images the file was made for, ``{"mean": ..., "std": ..., "size": ...}``.
+        functions: by use, functions from the tensors of a file to those of the zoo. ``backbone``, ``detector`` and
+            ``model`` return all tensors. ``classifier`` and ``auxiliary`` return the ``weight`` and ``bias`` of the
+            layers after a backbone. ``input`` describes the images that the weights expect,
+            ``{"mean": ..., "std": ..., "size": ...}``.
+
+    Example:
+        >>> CONVERTERS.get("scnn").uses
+        ['model', 'backbone']
     """
 
     name: str
@@ -48,14 +54,14 @@ class Converter:
 
     @property
     def uses(self) -> list[str]:
-        """What it can make, the most complete first."""
+        """The supported uses, the most complete first."""
         return [use for use in USES if use in self.functions]
 
     def parameters(self, use: str) -> dict[str, inspect.Parameter]:
-        """Options of one use, with their annotations evaluated.
+        """Return the options of one use, with evaluated annotations.
 
         Raises:
-            ConfigError: this converter has no such use.
+            ConfigError: the converter does not support this use.
         """
         if use not in self.uses:
             known = ", ".join(sorted(self.uses))
@@ -69,15 +75,15 @@ class Converter:
         return options
 
     def convert(self, use: str, tensors: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Our tensors by name.
+        """Return the tensors of the zoo by name.
 
         Args:
             use: one of ``uses``.
-            tensors: as read from the released file.
-            options: values by name, of those that ``parameters`` gives, and ``file_name``.
+            tensors: the tensors of the released file.
+            options: values of the options that ``parameters`` returns, by name, and ``file_name``.
 
         Raises:
-            CheckpointError: these are not tensors of this system.
+            CheckpointError: the tensors are not those of this system.
         """
         if use != "classifier":
             return self._call(use, tensors, options)
@@ -86,7 +92,7 @@ class Converter:
         return ours | _prefixed("auxiliary_head.0.classifier.", self._auxiliary(tensors, options))
 
     def made_for(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        """What images the file was made for, as far as it can be told."""
+        """Return the facts about the images that the weights expect. The dict is empty if they are unknown."""
         return self.functions["input"](tensors) if "input" in self.functions else {}
 
     def _auxiliary(self, tensors: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -104,20 +110,20 @@ class Converter:
 
 
 class ConverterRegistry:
-    """Converters by name; those of plugins as well."""
+    """Converters of the zoo and of plugins, by name."""
 
     def __init__(self) -> None:
         self._converters: dict[str, Converter] = {}
 
     def register(self, *names: str, use: str = "model") -> Callable[[Function], Function]:
-        """Register the decorated function as what ``names`` use.
+        """Return a decorator that registers a function as a converter.
 
         Args:
-            names: systems whose files it reads.
-            use: what it makes, one of ``USES``, ``auxiliary`` or ``input``.
+            names: systems whose files the function converts.
+            use: the result, one of ``USES``, ``auxiliary`` or ``input``.
 
         Raises:
-            KeyError: another function has this name and use, or there is no such use.
+            KeyError: another function has this name and use, or the use is unknown.
         """
         if use not in _REGISTERED:
             raise KeyError(f"converters: expected a use of {', '.join(_REGISTERED)}, found {use!r}")
@@ -133,15 +139,15 @@ class ConverterRegistry:
         return add
 
     def names(self) -> list[str]:
-        """Names of all converters, sorted."""
-        MODELS.import_from_location()  # converters lie beside the parts
+        """Return the names of all converters, sorted."""
+        MODELS.import_from_location()  # converters are registered with the parts
         return sorted(self._converters)
 
     def get(self, name: str) -> Converter:
-        """The converter called ``name``.
+        """Return the converter with this name.
 
         Raises:
-            UnknownName: there is none.
+            UnknownName: no converter has this name.
         """
         require_known(name, self.names(), "converter")
         return self._converters[name]
@@ -150,24 +156,116 @@ class ConverterRegistry:
 CONVERTERS = ConverterRegistry()
 
 
+# --------------------------------------------------------------------------- what converters share
+
+
+def tensors_of(checkpoint: Mapping[str, Any], wrappers: Sequence[str] = ("state_dict",)) -> dict[str, Tensor]:
+    """Tensors by name, without ``module.``, which parallel models put before their names.
+
+    Args:
+        checkpoint: as loaded from a file: the tensors themselves, or a mapping that holds them beside other things.
+        wrappers: names under which it may hold them; the first one that is there counts.
+    """
+    from torch import Tensor
+
+    inside = next((checkpoint[key] for key in wrappers if isinstance(checkpoint.get(key), Mapping)), checkpoint)
+    return {name.removeprefix("module."): value for name, value in inside.items() if isinstance(value, Tensor)}
+
+
+def require_names(
+    names: Iterable[str], *, needed: Sequence[str], expected: str, advice: str, known: re.Pattern[str] | None = None
+) -> None:
+    """Pass only names of the system that is converted.
+
+    Args:
+        names: of the file's tensors.
+        needed: those that every file has.
+        expected: the system and some of its names, for the error.
+        advice: which file to give instead.
+        known: what the beginning of every name matches; None for any.
+
+    Raises:
+        CheckpointError: with the first name that is unknown, or that is needed and not there.
+    """
+    there = list(names)
+    strangers = [name for name in there if known is not None and not known.match(name)]
+    lacking = [f"no {name}" for name in needed if name not in there]
+    if strangers or lacking:
+        raise CheckpointError("checkpoint", expected=expected, found=[*strangers, *lacking][0], advice=advice)
+
+
+def classifier_of(state: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:
+    """``weight`` and ``bias`` of the classifier called ``layer``; see :func:`require_classifier`."""
+    found = {name.removeprefix(f"{layer}."): value for name, value in state.items() if name.startswith(f"{layer}.")}
+    require_classifier(found, f"{layer}.weight, {layer}.bias")
+    return found
+
+
+def require_classifier(found: Mapping[str, Tensor], names: str) -> None:
+    """Raise an error unless a classifier consists of ``weight`` and ``bias``.
+
+    Args:
+        found: tensors of the classifier by name.
+        names: names of the tensors in the file, for the error.
+
+    Raises:
+        CheckpointError: a tensor is missing, or there are other tensors.
+    """
+    if set(found) != {"weight", "bias"}:
+        raise CheckpointError(
+            "checkpoint",
+            expected=f"a classifier ({names})",
+            found=f"{sorted(found) or 'none'}",
+            advice="give a checkpoint that was trained for classification",
+        )
+
+
+def stated_variant(variant: str | None, by_file: str | None, file_name: str | None, system: str = "") -> str | None:
+    """Return the variant that the caller or the file's name states, or None if neither states one.
+
+    Args:
+        variant: stated by the caller.
+        by_file: stated by the file's name.
+        file_name: name of the checkpoint's file, for the error.
+        system: prefix of the variant in the error, such as ``BossNet-``.
+
+    Raises:
+        CheckpointError: the two differ.
+    """
+    if variant and by_file and variant != by_file:
+        raise CheckpointError(
+            "checkpoint",
+            expected=f"{system}{variant}",
+            found=f"a file called {file_name}, of {by_file}",
+            advice="give the variant of the file",
+        )
+    return variant or by_file
+
+
 # --------------------------------------------------------------------------- options
 
 
 def parse_options(said: Iterable[str], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """Values of ``name=value`` texts, each read as the annotation of its parameter says.
+    """Return the values of ``name=value`` texts. The annotation of the parameter determines the type of a value.
 
     Args:
-        said: ``["input_size=288,800", "keep_norm=false"]``; a sequence's items are separated by commas.
-        parameters: keyword arguments by name, with annotations that are evaluated.
+        said: ``["input_size=288,800", "keep_norm=false"]``; the items of a sequence are separated by commas.
+        parameters: keyword arguments by name, with evaluated annotations.
 
     Raises:
-        ConfigError: a text without ``=``, a name that no parameter has, or a value of another type.
+        ConfigError: a text has no ``=``, a name is not a parameter, or a value has another type.
+
+    Example:
+        >>> def convert(tensors, *, input_size: Sequence[int], keep_norm: bool = True): ...
+        >>> parameters = inspect.signature(convert, eval_str=True).parameters
+        >>> parse_options(["input_size=288,800", "keep_norm=false"], parameters)
+        {'input_size': (288, 800), 'keep_norm': False}
     """
     values: dict[str, Any] = {}
     for text in said:
         name, separator, value = text.partition("=")
         if not separator:
-            raise ConfigError(f"--set {text}", expected="NAME=VALUE", found="no `=`", advice="write it so")
+            raise ConfigError(f"--set {text}", expected="NAME=VALUE", found="no `=`", advice=f"write {text}=VALUE")
         if name not in parameters:
             raise ConfigError(
                 f"--set {name}",
@@ -181,7 +279,7 @@ def parse_options(said: Iterable[str], parameters: Mapping[str, inspect.Paramete
 
 def _advice(name: str, parameters: Mapping[str, Any]) -> str:
     if not parameters:
-        return "leave it out, there are no options"
+        return "remove it, because this converter has no options"
     nearest = nearest_name(name, parameters)
     return f"did you mean {nearest!r}?" if nearest else one_of(parameters)
 
@@ -203,7 +301,7 @@ def _value(text: str, value: str, annotation: Any) -> Any:
         except (ValueError, KeyError):
             continue
     names = " or ".join(_named(kind) for kind in kinds)
-    raise ConfigError(f"--set {text}", expected=names, found=repr(value), advice="write such a value")
+    raise ConfigError(f"--set {text}", expected=names, found=repr(value), advice="fix the value")
 
 
 def _alternatives(annotation: Any) -> list[Any]:
@@ -228,7 +326,7 @@ def _named(kind: Any) -> str:
     if origin in (list, tuple, Sequence):
         item = next((each for each in typing.get_args(kind) if each is not Ellipsis), str)
         return f"{_named(item)}, separated by commas"
-    return {bool: "true or false", int: "a whole number", float: "a number"}.get(origin, "a text")
+    return {bool: "true or false", int: "a whole number", float: "a number"}.get(origin, "a string")
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

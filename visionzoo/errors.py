@@ -1,31 +1,31 @@
-"""Every error a user can cause.
+"""All errors that a user can cause.
 
 ::
 
-    ZooError                  exit code 2 (wrong use), unless said otherwise
+    ZooError                  exit code 2 (wrong use), unless stated otherwise
      ├─ ConfigError           a config that cannot be run; lists every problem at once
-     │   └─ CardError         a model card that breaks the schema, in the same way
-     ├─ UnknownName           a name that nothing has, with the nearest one that exists
+     │   └─ CardError         a model card that violates the schema; lists every problem
+     ├─ UnknownName           an unknown name, with the nearest known one
      ├─ PluginError           an installed plugin that cannot be found or imported
-     ├─ DataError             data that is missing, unreadable or contradicts itself
-     ├─ InputError            an input of inference that cannot be read or understood
-     ├─ OutputError           a place that cannot be written, or is full
-     ├─ CheckpointError       weights that are missing, unsafe, broken or of another model
+     ├─ DataError             data that is missing, unreadable or inconsistent
+     ├─ InputError            an input of inference that cannot be read or is not valid
+     ├─ OutputError           a path that cannot be written, or a full disk
+     ├─ CheckpointError       weights that are missing, unsafe, broken or for another model
      ├─ MissingExtra          an optional package that is not installed
-     ├─ MissingOp             a compiled mmcv op that nothing here replaces
+     ├─ MissingOp             a compiled mmcv op without a replacement here
      ├─ BrokenOps             a compiled mmcv that is installed but does not load
-     └─ RunFailed             exit code 1: the task was right but failed (NaN loss, failed check)
+     └─ RunFailed             exit code 1: a valid task that failed (NaN loss, failed check)
 
-An error carries data, and its message follows from them::
+An error stores its facts, and the message is built from them::
 
     ZooError(path, expected="a config file", found="a folder", advice="name a file in it")
     path: expected a config file, found a folder; name a file in it
 
-``but`` takes the place of ``found`` where a reason fits better: ``expected a readable file, but permission denied``.
-A sentence of another shape is the only argument: ``ZooError("conv.weight has no gradient")``. The first line of every
-message is one complete sentence; only lists (config problems, checkpoint mismatches) may follow below it.
+``but`` replaces ``found`` where a reason fits better: ``expected a readable file, but permission denied``. A sentence
+of another form is the only argument: ``ZooError("conv.weight has no gradient")``. The first line of every message is
+one complete sentence. Only lists (config problems, checkpoint mismatches) follow below it.
 
-Code that knows a further place adds it with :meth:`ZooError.at`; it never edits the message.
+A caller adds the outer place of an error, such as the file, by :meth:`ZooError.at`. It never edits the message.
 """
 
 from __future__ import annotations
@@ -39,14 +39,15 @@ class ZooError(Exception):
     """Base of all errors that a user can cause; the command line prints it without a traceback.
 
     Args:
-        where: the file, option, key or part at fault; without ``expected``, the whole sentence.
-        expected: what was expected there, without the word "expected".
-        found: what is there instead, without the word "found".
-        but: a reason in place of ``found``.
-        advice: what to do about it.
+        where: the file, option, key or part with the error. Without ``expected``, the whole sentence.
+        expected: the expected value or state, without the word "expected".
+        found: the actual value or state, without the word "found".
+        but: a reason, instead of ``found``.
+        advice: how to fix the error.
 
-    >>> str(ZooError("batch size", expected="a number >= 1", found="0", advice="use 1"))
-    'batch size: expected a number >= 1, found 0; use 1'
+    Example:
+        >>> str(ZooError("batch size", expected="a number >= 1", found="0", advice="use 1"))
+        'batch size: expected a number >= 1, found 0; use 1'
     """
 
     exit_code = 2
@@ -70,14 +71,15 @@ class ZooError(Exception):
         return str(self).partition("\n")[0]
 
     def at(self, place: object, kind: type[ZooError] | None = None) -> ZooError:
-        """The same error with ``place`` in front; the error itself where its message begins with ``place`` already.
+        """Return the error with ``place`` in front of its message, or unchanged if the message begins with ``place``.
 
         Args:
-            place: the file, input or key in which ``where`` lies.
+            place: the file, input or key that contains ``where``.
             kind: the class of the result (default: the same class).
 
-        >>> str(DataError("line 3", expected="a number", found="'x'", advice="correct it").at("points.txt"))
-        "points.txt: line 3: expected a number, found 'x'; correct it"
+        Example:
+            >>> str(DataError("line 3", expected="a number", found="'x'", advice="correct it").at("points.txt"))
+            "points.txt: line 3: expected a number, found 'x'; correct it"
         """
         kind = kind or type(self)
         if str(self).startswith(f"{place}:"):
@@ -96,7 +98,18 @@ class ZooError(Exception):
 
 
 class ConfigError(ZooError):
-    """A config that cannot be run. ``problems`` are printed as a list below the first line."""
+    """A config that cannot be run.
+
+    Args:
+        where: see :class:`ZooError`, also for the keyword arguments.
+        problems: printed as a list below the first line.
+
+    Example:
+        >>> print(ConfigError("a.py", ["model: add it", "task: add it"], expected="a config", found="2 problems"))
+        a.py: expected a config, found 2 problems
+          - model: add it
+          - task: add it
+    """
 
     def __init__(
         self,
@@ -114,11 +127,22 @@ class ConfigError(ZooError):
 
 
 class CardError(ConfigError):
-    """A model card that cannot be read or breaks the schema."""
+    """A model card that cannot be read or violates the schema."""
 
 
 class UnknownName(ZooError, LookupError):
-    """``no <kind> is called 'x'; did you mean 'y'?`` where ``known`` are the names that exist."""
+    """An unknown name.
+
+    Args:
+        name: the unknown name.
+        kind: the word for the named object, ``model``.
+        known: the names that exist.
+        hint: added to the message, for example the command that lists all names.
+
+    Example:
+        >>> str(UnknownName("RCNett", kind="model", known=["RCNet", "FPN"]))
+        "no model is called 'RCNett'; did you mean 'RCNet'?"
+    """
 
     def __init__(self, name: str, *, kind: str, known: Iterable[str], hint: str = ""):
         self.name, self.kind, self.nearest = name, kind, nearest_name(name, known)
@@ -131,23 +155,28 @@ class PluginError(ZooError):
 
 
 class DataError(ZooError):
-    """Data that is missing, unreadable or contradicts itself."""
+    """Data that is missing, unreadable or inconsistent."""
 
 
 class InputError(ZooError):
-    """An input of inference that cannot be read or understood."""
+    """An input of inference that cannot be read or is not valid."""
 
 
 class OutputError(ZooError):
-    """A place that cannot be written, or a disk that is full."""
+    """A path that cannot be written, or a full disk."""
 
 
 class CheckpointError(ZooError):
-    """Weights that are missing, unsafe, broken or of another model."""
+    """Weights that are missing, unsafe, broken or for another model."""
 
 
 class MissingExtra(ZooError, ImportError):
-    """``needs <package>: pip install "visionzoo[<extra>]"``."""
+    """An optional package that is not installed.
+
+    Example:
+        >>> str(MissingExtra("onnx", "export"))
+        'needs onnx: pip install "visionzoo[export]"'
+    """
 
     def __init__(self, package: str, extra: str, *, where: str = ""):
         prefix = f"{where}: " if where else ""
@@ -156,7 +185,7 @@ class MissingExtra(ZooError, ImportError):
 
 
 class MissingOp(ZooError, NotImplementedError):
-    """A compiled mmcv op that nothing here replaces."""
+    """A compiled mmcv op without a replacement here."""
 
 
 class BrokenOps(ZooError, ImportError):
@@ -164,7 +193,7 @@ class BrokenOps(ZooError, ImportError):
 
 
 class RunFailed(ZooError):
-    """The task was set up right, ran, and failed (a NaN loss, a check below its threshold)."""
+    """A valid task that ran and failed (a NaN loss, a check below its threshold)."""
 
     exit_code = 1
 
@@ -175,14 +204,14 @@ def _message(where: object, expected: str | None, found: str | None, but: str | 
             raise TypeError("an error with found, but or advice needs expected; or write one whole sentence")
         return f"{where}"
     if found is not None and but is not None:
-        raise TypeError("an error says found or but, not both")
+        raise TypeError("an error has found or but, not both")
     answer = f", found {found}" if found is not None else "" if but is None else f", but {but}"
     message = f"expected {expected}{answer}" + ("" if advice is None else f"; {advice}")
     return f"{where}: {message}" if f"{where}" else message
 
 
 def _rebuilt(kind: type[ZooError], message: str, data: Mapping[str, Any]) -> ZooError:
-    """An error of ``kind`` from its message and attributes; the kinds' own arguments differ."""
+    """Return an error of ``kind`` with this message and these attributes, without calling ``__init__``."""
     error = kind.__new__(kind)
     super(ZooError, error).__init__(message)
     error.__dict__.update(data)
@@ -190,47 +219,69 @@ def _rebuilt(kind: type[ZooError], message: str, data: Mapping[str, Any]) -> Zoo
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to ``name``, or None when none is near.
+    """Return the known name that is most similar to ``name``, or None if none is similar.
 
-    >>> nearest_name("lane", ["lanes", "kernel"])
-    'lanes'
+    Example:
+        >>> nearest_name("lane", ["lanes", "kernel"])
+        'lanes'
     """
     by_folded = {other.lower(): other for other in known}
-    found = difflib.get_close_matches(name.lower(), by_folded, n=1, cutoff=0.6)
-    return by_folded[found[0]] if found else None
+    matches = difflib.get_close_matches(name.lower(), by_folded, n=1, cutoff=0.6)
+    return by_folded[matches[0]] if matches else None
 
 
 def one_of(known: Iterable[str], most: int = 12) -> str:
-    """A short list of what exists: ``known: a, b, c and 4 more``."""
+    """Return a sorted list of known names as text.
+
+    Example:
+        >>> one_of(["lanes", "counting", "saliency"], most=2)
+        'known: counting, lanes and 1 more'
+    """
     names = sorted(known)
     return f"known: {some_of(names, most)}" if names else "nothing is registered"
 
 
 def require_known(name: object, known: Collection[str], kind: str) -> None:
-    """Pass a name that exists.
+    """Raise an error if a name is not known.
 
     Raises:
-        UnknownName: ``known`` does not have the name.
+        UnknownName: ``known`` does not contain ``name``.
     """
     if name not in known:
         raise UnknownName(str(name), kind=kind, known=known)
 
 
-def first_of(names: Iterable[str], most: int = 3) -> str:
-    """The first names, and dots where there are more.
+def require_none_missing(missing: Sequence[str], where: object, *, expected: str, advice: str) -> None:
+    """Raise an error if ``missing`` is not empty.
 
-    >>> first_of(["a", "b", "c", "d"])
-    'a, b, c, ...'
+    Args:
+        missing: names of missing files or entries.
+        where: see :class:`ZooError`, also for ``expected`` and ``advice``.
+
+    Raises:
+        DataError: the message has the number of missing names and the first of them.
+    """
+    if missing:
+        raise DataError(where, expected=expected, found=f"{len(missing)} missing ({first_of(missing)})", advice=advice)
+
+
+def first_of(names: Iterable[str], most: int = 3) -> str:
+    """Return the first names, followed by dots if there are more.
+
+    Example:
+        >>> first_of(["a", "b", "c", "d"])
+        'a, b, c, ...'
     """
     listed = list(names)
     return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")
 
 
 def some_of(names: Iterable[str], most: int) -> str:
-    """The first names, and how many more there are.
+    """Return the first names and the number of the other names.
 
-    >>> some_of(["a", "b", "c", "d"], most=2)
-    'a, b and 2 more'
+    Example:
+        >>> some_of(["a", "b", "c", "d"], most=2)
+        'a, b and 2 more'
     """
     listed = list(names)
     return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

@@ -1,13 +1,13 @@
-"""Packages of other people that add parts, configs, cards, tasks and drawn data sets to the zoo.
+"""Plugins: other packages that add parts, configs, cards, tasks and drawn data sets to the zoo.
 
-A package says that it is a plugin with one entry point in its ``pyproject.toml``::
+A plugin has one entry point in its ``pyproject.toml``::
 
     [project.entry-points."visionzoo.plugins"]
     toy = "toy_zoo"
 
-Its folders mirror ours: ``toy_zoo/heads/``, ``toy_zoo/tasks/<task>.py``, ``toy_zoo/configs/<name>.py``,
-``toy_zoo/model_cards/<name>.md``. Finding plugins imports none of them; the registries import them when a name is
-first asked for.
+It has the same folders as visionzoo: ``toy_zoo/heads/``, ``toy_zoo/tasks/<task>.py``, ``toy_zoo/configs/<name>.py``,
+``toy_zoo/model_cards/<name>.md``. Finding plugins does not import them. The registries import them when a name is first
+looked up.
 """
 
 from __future__ import annotations
@@ -35,16 +35,23 @@ class Package:
 
     Attributes:
         name: dotted name, ``toy_zoo``.
-        folder: where its files lie.
+        folder: the folder of its files.
+
+    Example:
+        >>> zoo().modules("registry")
+        ['visionzoo.registry']
+        >>> "detection" in zoo().files("tasks", ".py")
+        True
     """
 
     name: str
     folder: Path
 
     def modules(self, place: str) -> list[str]:
-        """Dotted names of all modules at ``place``, ``heads`` or ``datasets.transforms``; imports nothing.
+        """Return the dotted names of all modules at a place, without importing them.
 
-        A place is a folder, walked with its subfolders, or one module; one that does not exist has no modules.
+        Args:
+            place: a folder with its subfolders, or one module: ``heads``, ``datasets.transforms``. It may be missing.
         """
         path = self.folder.joinpath(*place.split("."))
         name = f"{self.name}.{place}"
@@ -53,7 +60,12 @@ class Package:
         return [name] if path.with_suffix(".py").is_file() else []
 
     def files(self, folder: str, suffix: str) -> dict[str, Path]:
-        """Files of one folder by stem, ``configs`` and ``.py``; names that begin with ``_`` are left out."""
+        """Return the files of one folder by stem, without names that begin with ``_``.
+
+        Args:
+            folder: relative to the package, ``configs``.
+            suffix: suffix of the files, ``.py``.
+        """
         paths = (self.folder / folder).glob(f"*{suffix}")
         return {path.stem: path for path in sorted(paths) if not path.stem.startswith("_")}
 
@@ -68,21 +80,26 @@ def _modules_below(folder: Path, name: str) -> Iterator[str]:
 
 
 def zoo() -> Package:
-    """visionzoo itself."""
+    """Return the package visionzoo."""
     return Package(ZOO, _HOME)
 
 
 def plugins() -> tuple[Package, ...]:
-    """The installed plugins, sorted by name of their entry point; imports none of them.
+    """Return the installed plugins, sorted by the name of their entry point, without importing them.
 
     Raises:
-        PluginError: an entry point names a package that is not there.
+        PluginError: the package of an entry point does not exist.
     """
     return _plugins_on(tuple(sys.path))
 
 
 def packages() -> tuple[Package, ...]:
-    """visionzoo, then the plugins."""
+    """Return visionzoo, then the plugins.
+
+    Example:
+        >>> packages()[0].name
+        'visionzoo'
+    """
     return (zoo(), *plugins())
 
 
@@ -94,7 +111,7 @@ def _plugins_on(path: tuple[str, ...]) -> tuple[Package, ...]:
 
 
 def _located(point: EntryPoint) -> Package:
-    """The package of an entry point; a top-level package is found without being imported."""
+    """Return the package of an entry point. A top-level package is found without importing it."""
     try:
         spec = find_spec(point.module)
     except (ImportError, ValueError):
@@ -111,14 +128,14 @@ def _located(point: EntryPoint) -> Package:
 
 
 def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "what names it"
+    return point.dist.name if point.dist is not None else "the package that names it"
 
 
 def import_plugins(places: Iterable[str] = ()) -> None:
-    """Import every plugin, and its modules at ``places``, so that its parts are registered.
+    """Import every plugin and its modules at ``places``, which registers their parts.
 
     Raises:
-        PluginError: one cannot be imported; the message names the package and the cause.
+        PluginError: a plugin cannot be imported. The message names the package and the cause.
     """
     places = tuple(places)
     for package in plugins():
@@ -127,14 +144,14 @@ def import_plugins(places: Iterable[str] = ()) -> None:
 
 
 def import_of_plugin(package: str, module: str) -> object:
-    """A plugin's module.
+    """Import a module of a plugin and return it.
 
     Raises:
-        PluginError: it cannot be imported; the message names the package and the cause.
+        PluginError: the module cannot be imported. The message names the package and the cause.
     """
     try:
         return import_module(module)
-    except Exception as error:  # the code of other people may fail in any way
+    except Exception as error:  # a plugin may raise anything
         cause = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise PluginError(
             f"plugin {package!r}",
@@ -145,11 +162,11 @@ def import_of_plugin(package: str, module: str) -> object:
 
 
 def merged(files: Callable[[Package], dict[str, Path]], what: str) -> dict[str, Path]:
-    """Files of all packages by name.
+    """Return the files of all packages by name.
 
     Args:
-        files: files of one package by name.
-        what: what a file is, ``config``; for messages.
+        files: returns the files of one package by name.
+        what: the word for a file in messages, ``config``.
 
     Raises:
         PluginError: two packages have a file of the same name.
@@ -161,7 +178,7 @@ def merged(files: Callable[[Package], dict[str, Path]], what: str) -> dict[str, 
             if name in owners:
                 raise PluginError(
                     f"plugin {package.name!r}",
-                    expected=f"a {what} with a name of its own",
+                    expected=f"a {what} with a unique name",
                     found=f"{name!r}, which {owners[name].name} has as well ({path}, {together[name]})",
                     advice="rename one of them",
                 )
@@ -170,7 +187,7 @@ def merged(files: Callable[[Package], dict[str, Path]], what: str) -> dict[str, 
 
 
 def shown_in_plugin(path: Path) -> str | None:
-    """How messages call a plugin's file, ``toy_zoo/configs/x.py``; None for a file of nobody's plugin."""
+    """Return the path of a plugin's file as messages print it, ``toy_zoo/configs/x.py``; None for other files."""
     for package in plugins():
         if path.is_relative_to(package.folder):
             return f"{package.name}/{path.relative_to(package.folder).as_posix()}"

@@ -1,14 +1,13 @@
-"""The only place where a name in a config becomes a class.
+"""Registries: the only place where a name in a config becomes a class.
 
-Every registry is a child of mmengine's of the same name, with scope ``visionzoo``:
+Every registry is a child of the registry of mmengine with the same name, with scope ``visionzoo``:
 
-* our own parts are written without a scope: ``type="RCNet"``;
-* parts of other libraries carry theirs: ``type="mmdet.RetinaHead"``, ``type="mmcv.Resize"``;
+* parts of the zoo have no scope: ``type="RCNet"``;
+* parts of other libraries have the scope of their library: ``type="mmdet.RetinaHead"``, ``type="mmcv.Resize"``;
 * ``type="timm.resnet18"`` is any timm model with ``features_only``.
 
-Libraries write their own defaults without a scope (mmdet's ``MaxIoUAssigner`` asks for
-``BboxOverlaps2D``). Such a name, when neither we nor mmengine have it, is looked for in
-the library whose registry was asked to build it.
+Libraries write their own default parts without a scope (``MaxIoUAssigner`` of mmdet builds a ``BboxOverlaps2D``). If
+neither the zoo nor mmengine has such a name, it is looked up in the library whose registry is building.
 """
 
 from __future__ import annotations
@@ -30,20 +29,25 @@ from visionzoo.plugins import Package, import_plugins, merged, packages, zoo
 
 SCOPE = "visionzoo"
 
-# The registry of another library that is building something right now.
+# The registry of another library that is currently building.
 _asking: ContextVar[Registry | None] = ContextVar("visionzoo_asking", default=None)
 
 
 class ZooRegistry(Registry):
-    """A child of one of mmengine's registries, in scope ``visionzoo``."""
+    """A child of a registry of mmengine, in scope ``visionzoo``.
+
+    Example:
+        >>> MODELS.get("mmengine.BaseDataPreprocessor").__name__
+        'BaseDataPreprocessor'
+    """
 
     def __init__(self, name: str, parent: Registry, places: tuple[str, ...] = (), base: tuple[str, ...] = ()):
         """
         Args:
-            name: what its members are, ``model``.
-            parent: mmengine's registry of the same name.
-            places: folders and modules of ours, and of each plugin, whose modules register their parts.
-            base: modules of other libraries that fill the parent.
+            name: the word for a member, ``model``.
+            parent: the registry of mmengine with the same name.
+            places: folders and modules of the zoo and of each plugin that register parts.
+            base: modules of other libraries that register the parts of the parent.
         """
         super().__init__(name, parent=parent, scope=SCOPE, locations=list(base))
         self.places = places
@@ -53,7 +57,7 @@ class ZooRegistry(Registry):
         """Import the parent's modules, every module at ``places``, and the plugins.
 
         Raises:
-            ImportError: a module of ours cannot be imported.
+            ImportError: a module of the zoo cannot be imported.
             PluginError: a plugin cannot be imported.
         """
         if self._has_parts:
@@ -66,24 +70,28 @@ class ZooRegistry(Registry):
         self._has_parts = True
 
     def get(self, key: str) -> type | None:
-        """The class called ``key``, or None.
+        """Return the class with this name, or None.
 
         Args:
-            key: ``RCNet`` (ours, or mmengine's), ``mmdet.RetinaHead`` (another library's), ``timm.resnet18``.
+            key: ``RCNet`` (zoo or mmengine), ``mmdet.RetinaHead`` (another library) or ``timm.resnet18``.
         """
         adopt_library(key.partition(".")[0])
-        self.import_from_location()  # outside of `try`: a module that fails is an error, whatever it raises
+        self.import_from_location()  # outside of `try`, because a module that fails is always an error
         try:
-            found = super().get(key)
-        except RuntimeError:  # mmengine's word for a dotted name that cannot be imported
-            found = None
+            cls = super().get(key)
+        except RuntimeError:  # mmengine raises it for a dotted name that cannot be imported
+            cls = None
         asking = _asking.get()
-        if found is None and asking is not None and "." not in key:
-            found = asking.get(key)
-        return found
+        if cls is None and asking is not None and "." not in key:
+            cls = asking.get(key)
+        return cls
 
     def build(self, cfg: dict, *args: Any, **kwargs: Any) -> Any:
-        """Build ``cfg``; an unknown name is answered with the nearest known one."""
+        """Build the part that ``cfg`` describes.
+
+        Raises:
+            UnknownName: no part has the name ``type``. The message states the nearest known name.
+        """
         name = cfg.get("type") if isinstance(cfg, dict) else None
         with _asked_by(None):
             if isinstance(name, str) and self.get(name) is None:
@@ -91,7 +99,7 @@ class ZooRegistry(Registry):
             return super().build(cfg, *args, **kwargs)
 
     def known_names(self, scope: str = "") -> list[str]:
-        """Names as a config writes them: ours and mmengine's, or those of another library's ``scope``."""
+        """Return names as configs write them: those of the zoo and mmengine, or those of another library, ``scope``."""
         if scope == "timm":
             return _timm_names()
         sibling = self.root.children.get(scope)
@@ -107,18 +115,19 @@ class ZooRegistry(Registry):
         return sorted(names)
 
     def own_names(self) -> list[str]:
-        """Names of our own parts alone."""
+        """Return only the names of parts of the zoo and of plugins."""
         self.import_from_location()
         return sorted(self.module_dict)
 
 
 class TimmRegistry(Registry):
-    """Scope ``timm``: every timm model that can return feature maps, through one adapter."""
+    """Scope ``timm``: every timm model that returns feature maps, wrapped by one adapter."""
 
     def get(self, key: str) -> Callable[..., Any] | None:
+        """Return the constructor of a timm model, or None."""
         import timm
 
-        adapter = import_module(f"{SCOPE}.backbones.timm_features")  # by location, as the other registries import
+        adapter = import_module(f"{SCOPE}.backbones.timm_features")  # imported by name, as in the other registries
         name = key.removeprefix("timm.")
         return partial(adapter.TimmFeatures, name) if timm.is_model(name) else None
 
@@ -130,7 +139,7 @@ def _timm_names() -> list[str]:
 
 
 def adopt_library(scope: str) -> None:
-    """Import another library's registries and let them record which registry builds."""
+    """Import the registries of another library and make them record which registry is building."""
     if scope not in ("mmdet", "mmseg"):
         return
     for registry in vars(import_module(f"{scope}.registry")).values():
@@ -150,7 +159,7 @@ def _saying_who_asks(build: Callable[..., Any], asking: Registry) -> Callable[..
 
 
 def _without_printing(import_modules: Callable[[], None]) -> Callable[[], None]:
-    """mmdet's data sets print on import, and stdout belongs to the results of a command."""
+    """Return the import function without output. Data sets of mmdet print on import; stdout is for results only."""
 
     @wraps(import_modules)
     def import_silently() -> None:
@@ -173,7 +182,7 @@ PARTS = ("backbones", "necks", "heads", "models", "layers", "losses", "text_enco
 
 
 def _child(parent: Registry, *places: str, base: tuple[str, ...] = ()) -> ZooRegistry:
-    """A child of ``parent``: it imports the ``base`` that fills the parent, then the modules at ``places``."""
+    """Return a child of ``parent``. It imports the modules ``base`` of the parent, then the modules at ``places``."""
     return ZooRegistry(parent.name, parent, places, base)
 
 
@@ -201,19 +210,19 @@ LOG_PROCESSORS = _child(mm.LOG_PROCESSORS, base=("mmengine.runner",))
 INFERENCERS = _child(mm.INFERENCERS)
 FUNCTIONS = _child(mm.FUNCTIONS, "datasets", base=("mmengine.dataset",))
 
-# A sibling of ours, so that mmdet and mmseg find timm's models in their configs as well.
+# A sibling of the zoo's registry, so that configs of mmdet and mmseg also find models of timm.
 TIMM = TimmRegistry("model", parent=mm.MODELS, scope="timm")
 
 
 def task_modules() -> dict[str, str]:
-    """The module of every task by the task's name, ours and those of plugins; imports nothing.
+    """Return the module of every task by name, for the zoo and plugins, without importing it.
 
-    A task is a file ``tasks/<task>.py``; names that begin with ``_`` are no tasks.
+    A task is a file ``tasks/<task>.py`` whose name does not begin with ``_``.
 
     Raises:
         PluginError: two packages have a task of the same name.
     """
-    merged(_task_files, "task")  # refuses a name that stands twice
+    merged(_task_files, "task")  # raises an error for a duplicate name
     return {name: f"{package.name}.tasks.{name}" for package in packages() for name in _task_files(package)}
 
 
@@ -222,17 +231,26 @@ def _task_files(package: Package) -> dict[str, Path]:
 
 
 def task_names() -> list[str]:
-    """Names of all tasks, sorted; imports nothing."""
+    """Return the names of all tasks, sorted, without importing them.
+
+    Example:
+        >>> "lanes" in task_names()
+        True
+    """
     return sorted(task_modules())
 
 
 def own_parts(folder: str) -> dict[str, type]:
-    """Registered classes of one kind, ours and those of plugins.
+    """Return the registered classes of one kind, those of the zoo and of plugins, by name.
 
-    A class that only works inside another one says so with the attribute ``PART_OF`` and is left out.
+    A class that works only inside another one has the attribute ``PART_OF`` and is omitted.
 
     Args:
-        folder: ``backbones``, ``necks`` or ``heads``; a part belongs to the folder that its module lies in.
+        folder: ``backbones``, ``necks`` or ``heads``: the folder of the part's module.
+
+    Example:
+        >>> "RCNet" in own_parts("necks")
+        True
     """
     MODELS.import_from_location()
     prefixes = tuple(f"{package.name}.{folder}." for package in packages())

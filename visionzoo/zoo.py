@@ -1,4 +1,4 @@
-"""The zoo as Python sees it: what there is, a model by its name, and inference."""
+"""Python interface of the zoo: list the models, build a model by name, run inference."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import os
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ __all__ = ["Inferencer", "get_model", "list_models"]
 
 
 def __getattr__(name: str) -> Any:
-    """``Inferencer`` brings torch, so it is imported when asked for."""
+    """Import ``Inferencer`` on first use, because it imports torch."""
     if name != "Inferencer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from visionzoo.inference.inferencer import Inferencer
@@ -30,40 +31,46 @@ def __getattr__(name: str) -> Any:
 
 
 def list_models(pattern: str | None = None, task: str | None = None) -> list[str]:
-    """Names of the zoo's models, sorted; prints nothing and imports no torch.
+    """Return the names of the models of the zoo, sorted. This imports no torch.
 
     Args:
-        pattern: only names that match it (``rcnet_*``) or that contain it (``gfl``).
-        task: only models of this task, ``detection`` or ``instances``.
+        pattern: only names that match it (``rcnet_*``) or contain it (``gfl``).
+        task: only models of this task, ``detection``.
 
     Raises:
         InputError: no model has this task.
 
-    >>> list_models("fpn_*")
-    ['fpn_retinanet']
+    Example:
+        >>> list_models("fpn_*")
+        ['fpn_retinanet']
     """
     names = [name for name in config_names() if pattern is None or _matches(name, pattern)]
     if task is None:
         return names
-    tasks = {name: task_of(name) for name in config_names()}
-    if task not in tasks.values():
-        raise InputError(
-            f"--task {task}", expected="the task of a model", found="none", advice=f"{one_of(set(tasks.values()))}"
-        )
-    return [name for name in names if tasks[name] == task]
+    tasks = {name: tasks_of(name) for name in config_names()}
+    known = set(chain.from_iterable(tasks.values()))
+    if task not in known:
+        raise InputError(f"--task {task}", expected="the task of a model", found="none", advice=f"{one_of(known)}")
+    return [name for name in names if task in tasks[name]]
 
 
 def _matches(name: str, pattern: str) -> bool:
     return pattern in name or fnmatchcase(name, pattern)
 
 
-def task_of(name: str) -> str:
-    """What a model does, as its config says."""
-    return str(load_config(name).cfg.get("task"))
+def tasks_of(name: str) -> tuple[str, ...]:
+    """Return the tasks of a model: one, or several for a model with several heads.
+
+    Example:
+        >>> tasks_of("scnn_culane")
+        ('lanes',)
+    """
+    task = load_config(name).cfg.get("task")
+    return (task,) if isinstance(task, str) else tuple(task or ())
 
 
 def headline(name: str) -> str:
-    """The first line of a config's docstring."""
+    """Return the first line of the docstring of a config."""
     text = ast.get_docstring(ast.parse(find_config(name).read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0]
 
@@ -80,26 +87,35 @@ def get_model(
     trust_pickle: bool = False,
     **overrides: Any,
 ) -> nn.Module:
-    """A model of the zoo, in eval mode.
+    """Build a model of the zoo, in eval mode.
 
     Args:
         name: a model of the zoo or a config file.
-        weights: file, work dir or address. None leaves the initial values of a training from scratch and never
-            touches the network, also not for the backbone's pretrained weights.
+        weights: a file, work dir or address. With None the model has the initial values of a training from scratch.
+            Nothing is downloaded then, not even pretrained weights of the backbone.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        tiny: the config's tiny variant.
-        backbone_only: only the backbone, (B, 3, H, W) to a tuple of feature maps; its ``out_channels`` and
-            ``out_strides`` say what. Weights are those of the whole model.
-        num_classes: classes to find. Default: the checkpoint's, else COCO's 80.
-        ignore: patterns of tensors not to load, ``["bbox_head.retina_cls.*"]``, for another number of classes.
+        tiny: build the tiny variant of the config.
+        backbone_only: return only the backbone, which maps images (B, 3, H, W) to a tuple of feature maps. Its
+            ``out_channels`` and ``out_strides`` describe them. ``weights`` are those of the whole model.
+        num_classes: number of classes. Default: that of the checkpoint, else the 80 of COCO.
+        ignore: patterns of tensors that are not loaded, ``["bbox_head.retina_cls.*"]``, for another number of classes.
         trust_pickle: let the file of weights run code while it loads.
-        overrides: changes of the config. A plain name is a part of the model, ``neck=dict(type="mmdet.FPN")``; other
-            places are dotted paths, ``**{"model.neck.num_outs": 4}``.
+        overrides: changes of the config. A plain name is a part of the model, ``neck=dict(type="mmdet.FPN")``. Other
+            values have dotted paths, ``**{"model.neck.num_outs": 4}``.
+
+    Returns:
+        The model, or its backbone.
 
     Raises:
-        UnknownName: no model is called so.
-        ConfigError: the config does not load or build.
+        UnknownName: no model has this name.
+        ConfigError: the config cannot be loaded or built.
         CheckpointError: the weights cannot be read or do not fit.
+
+    Example:
+        >>> import torch
+        >>> backbone = get_model("dinat_mini_imagenet", tiny=True, backbone_only=True)
+        >>> [tuple(feat.shape) for feat in backbone(torch.zeros(1, 3, 64, 64))]
+        [(1, 128, 2, 2)]
     """
     from visionzoo.weights.ready_model import ready_model
 
@@ -120,7 +136,7 @@ def _options(overrides: dict[str, Any]) -> dict[str, Any]:
 
 
 def _backbone_of(model: nn.Module, loaded: Any) -> nn.Module:
-    """The backbone, told its channels and strides if it does not say them itself."""
+    """Return the backbone of a model. Set its channels and strides if it does not have these attributes."""
     from visionzoo.models.wiring import backbone_levels, fill_model
 
     backbone = getattr(model, "backbone", None)

@@ -1,7 +1,7 @@
 """Co-saliency: pairs of groups from DUTS_class and COCO-SEG to train, CoCA to validate, all in data/co_saliency.
 
-See datasets/co_saliency/README.md. An iteration is one pair; two of them, one of each source, make a step, whose
-losses the authors add (here their mean counts, which Adam does not tell from the sum).
+See datasets/co_saliency/README.md. An iteration reads one pair. A step has two iterations, one for each source. The
+authors add their losses; here the mean is used, which gives the same steps with Adam.
 """
 
 data_root = "data/co_saliency"
@@ -18,7 +18,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadGroup"),
-    dict(type="ResizeGroup", size=256, masks=False),  # measured in pixels of the original images
+    dict(type="ResizeGroup", size=256, masks=False),  # the metric uses original pixels
     dict(type="PackTaskInputs", meta_keys=meta_keys),
 ]
 
@@ -54,7 +54,7 @@ train_cfg = dict(by_epoch=True, max_epochs=350, val_interval=10)
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(
-    optimizer=dict(type="Adam", lr=1.625e-4, betas=(0.9, 0.99)),  # 1e-4 for 16 images of a group, here 26
+    optimizer=dict(type="Adam", lr=1.625e-4, betas=(0.9, 0.99)),  # 1e-4 for groups of 16 images, here 26
     accumulative_counts=2,
 )
 

@@ -24,7 +24,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    batch_sampler=dict(type="mmdet.AspectRatioBatchSampler"),  # less padding: wide images with wide ones
+    batch_sampler=dict(type="mmdet.AspectRatioBatchSampler"),  # less padding: wide and tall images in separate batches
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -51,7 +51,7 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"])  # reads the annotation file that the data set names
+val_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"])  # reads the annotation file of the data set
 test_evaluator = val_evaluator
 
 tiny_root = "tiny://coco?train=16&val=8&seed=0"

@@ -1,5 +1,7 @@
-"""ResNet-50 on all four levels under ConnNet's decoder, for images in RGB with ImageNet's normalisation; the head's
-type is the config's."""
+"""ResNet-50 with four levels and the decoder of ConnNet, for RGB images with the normalisation of ImageNet.
+
+The config sets the type of the head.
+"""
 
 model = dict(
     type="TaskModel",

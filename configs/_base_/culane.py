@@ -1,7 +1,7 @@
 """CULane in data/culane (see datasets/culane/README.md): 88,880 frames to train, 9,675 to validate, 34,680 to test.
 
-Whole frames of 590x1640 at 288x800, augmented as SCNN's authors do. Measured with the official F1: while training on
-the frames of val.txt, in tests on the nine scenarios with a table of them.
+Frames of 590x1640 are resized to 288x800 and augmented as by the authors of SCNN. The metric is the official F1: in
+training on the frames of val.txt, in tests with a table of the nine scenarios.
 """
 
 data_root = "data/culane"

@@ -1,4 +1,4 @@
-"""A classifier on DiNAT, as its authors train all sizes on ImageNet; the variant is the config's."""
+"""A DiNAT classifier, as its authors train all sizes on ImageNet. The config sets the variant."""
 
 model = dict(
     type="TaskModel",

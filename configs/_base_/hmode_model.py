@@ -1,4 +1,4 @@
-"""HMoDE on VGG-16's last three levels, for images in RGB with ImageNet's normalisation."""
+"""HMoDE on the last three levels of VGG-16, for RGB images with the normalisation of ImageNet."""
 
 model = dict(
     type="TaskModel",

@@ -1,6 +1,6 @@
 """ImageNet-1k: 1.28M images to train, 50k to validate, in data/imagenet (see datasets/imagenet/README.md).
 
-Augmentation is that of DeiT and timm without mixing of batches, which belongs to the model's data_preprocessor.
+The augmentation is that of DeiT and timm. The data_preprocessor of the model mixes the images of a batch.
 """
 
 data_root = "data/imagenet"

@@ -1,6 +1,6 @@
 """JHU-CROWD++: 2,272 images to train, 500 to validate, 1,600 to test, in data/jhu_crowd.
 
-See datasets/jhu_crowd/README.md. Sizes and crops are our choice, those of NWPU-Crowd.
+See datasets/jhu_crowd/README.md. Sizes and crops are those of NWPU-Crowd, by our choice.
 """
 
 data_root = "data/jhu_crowd"
@@ -16,7 +16,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadImage"),
-    # measured in pixels of the original images
+    # the metric uses original pixels
     dict(type="ResizeToFit", size=(2048, 2048), at_least=(576, 768), multiple=16, truth=False),
     dict(type="PackTaskInputs"),
 ]

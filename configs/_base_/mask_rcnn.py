@@ -1,4 +1,4 @@
-"""Mask R-CNN (ICCV 2017) without backbone and neck, for images in RGB with ImageNet's normalisation."""
+"""Mask R-CNN (ICCV 2017) without backbone and neck, for RGB images with the normalisation of ImageNet."""
 
 model = dict(
     type="mmdet.MaskRCNN",
@@ -6,7 +6,7 @@ model = dict(
         type="mmdet.DetDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=False,  # images are RGB from the loader on
+        bgr_to_rgb=False,  # the loader returns RGB images
         pad_size_divisor=32,
         pad_mask=True,
     ),

@@ -1,8 +1,8 @@
-"""A classifier on NASNet-A for ImageNet, with the second one that trains along; variant and sizes are the config's."""
+"""A NASNet-A classifier for ImageNet with an auxiliary classifier. The config sets variant and sizes."""
 
 model = dict(
     type="TaskModel",
-    data_preprocessor=dict(type="TaskPreprocessor", mean=[127.5] * 3, std=[127.5] * 3),  # from -1 to 1
+    data_preprocessor=dict(type="TaskPreprocessor", mean=[127.5] * 3, std=[127.5] * 3),  # scales to [-1, 1]
     backbone=dict(type="NASNet", out_indices=(3, 4)),
     head=dict(type="ClassificationHead", dropout=0.5, label_smoothing=0.1),
     auxiliary_head=dict(

@@ -1,7 +1,7 @@
 """NWPU-Crowd: 3,109 images to train, 500 to validate, in data/nwpu (see datasets/nwpu_crowd/README.md).
 
-Sizes and crops as in its authors' sample code: inside 2048x2048 pixels, at least 576x768, sides multiples of 16. The
-points of its 1,500 test images are not public, so that those of the validation are measured.
+Sizes and crops are those of its authors' sample code: inside 2048x2048 pixels, at least 576x768, sides multiples of 16.
+The points of its 1,500 test images are not public, so the metric uses the validation images.
 """
 
 data_root = "data/nwpu"
@@ -17,7 +17,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadImage"),
-    # measured in pixels of the original images
+    # the metric uses original pixels
     dict(type="ResizeToFit", size=(2048, 2048), at_least=(576, 768), multiple=16, truth=False),
     dict(type="PackTaskInputs"),
 ]

@@ -1,4 +1,4 @@
-"""Logging, checkpoints and processes: the same for every task."""
+"""Settings of logging, checkpoints and processes for every task."""
 
 default_scope = "visionzoo"
 log_level = "INFO"

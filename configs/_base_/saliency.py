@@ -1,7 +1,8 @@
 """MSRA-B: 2,500 images to train, 500 to validate, 2,000 to test, in data/msra_b (see datasets/saliency/README.md).
 
-Other sets of this layout (DUTS, HKU-IS, ECSSD, PASCAL-S, DUT-OMRON): another data_root and split. Images keep their
-size for measuring; sides are padded to multiples of 32. Crop and scales are our choice, ConnNet's are not public.
+Data sets with the same layout (DUTS, HKU-IS, ECSSD, PASCAL-S, DUT-OMRON) need another data_root and split. Images are
+measured in their original size, with sides padded to multiples of 32. Crop and scales are our choice, because those of
+ConnNet are not public.
 """
 
 data_root = "data/msra_b"

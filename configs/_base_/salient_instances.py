@@ -1,6 +1,6 @@
 """Salient instances (Li et al., CVPR 2017: 500 images to train, 200 to validate, 300 to test) in data/sis1k.
 
-The annotations are made of id maps, see datasets/salient_instances/README.md.
+The annotations are converted from id maps, see datasets/salient_instances/README.md.
 """
 
 data_root = "data/sis1k"
@@ -27,7 +27,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    batch_sampler=dict(type="mmdet.AspectRatioBatchSampler"),  # less padding: wide images with wide ones
+    batch_sampler=dict(type="mmdet.AspectRatioBatchSampler"),  # less padding: wide and tall images in separate batches
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -68,7 +68,7 @@ test_dataloader = dict(
     ),
 )
 
-# Reads the annotation file that the data set names. Salient instances are compared at IoU 0.5 and 0.7.
+# The metric reads the annotation file of the data set. Salient instances are compared at IoU 0.5 and 0.7.
 val_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"], iou_thrs=[0.5, 0.7])
 test_evaluator = val_evaluator
 

@@ -1,4 +1,4 @@
-"""SGD for 40 epochs with a polynomial decay, the backbone at a tenth of the rate."""
+"""SGD for 40 epochs with polynomial decay; the learning rate of the backbone is a tenth."""
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=40, val_interval=5)
 val_cfg = dict(type="ValLoop")
@@ -13,7 +13,7 @@ param_scheduler = [
     dict(type="PolyLR", power=0.9, eta_min=0.0, by_epoch=True, begin=0, end=40, convert_to_iter_based=True)
 ]
 
-# The learning rate above is for this many images per step, over all GPUs; it is scaled to the batch at hand.
+# The learning rate above is for base_batch_size images per step, over all GPUs. If enabled, it is scaled.
 auto_scale_lr = dict(enable=True, base_batch_size=8)
 
 tiny = dict(

@@ -1,6 +1,6 @@
-"""HMoDE's schedule on ShanghaiTech A: Adam, 200 epochs of single images, halved once after the hundredth.
+"""The schedule of HMoDE on ShanghaiTech A: Adam, 200 epochs of single images, learning rate x0.5 after 100 epochs.
 
-The authors validate from epoch 100 on and keep the epoch with the lowest MAE.
+The authors validate after epoch 100 and keep the epoch with the lowest MAE.
 """
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=200, val_begin=100, val_interval=1)
@@ -10,7 +10,7 @@ test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=2e-5))
 param_scheduler = [dict(type="MultiStepLR", milestones=[100], gamma=0.5, by_epoch=True)]
 
-# The learning rate above is for this many images per step, over all GPUs; it is scaled to the batch at hand.
+# The learning rate above is for base_batch_size images per step, over all GPUs. If enabled, it is scaled.
 auto_scale_lr = dict(enable=False, base_batch_size=1)
 
 tiny = dict(

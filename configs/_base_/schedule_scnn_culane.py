@@ -1,6 +1,6 @@
-"""SCNN's schedule on CULane, as its authors' Lua code has it: 60,000 steps of 12 images, polynomial decay.
+"""The schedule of SCNN on CULane in its authors' Lua code: 60,000 steps of 12 images, polynomial decay.
 
-The 200 steps of warm-up are ours: without them training diverges now and then, the most frequent complaint of users.
+The 200 steps of warm-up are an addition: without them training sometimes diverges, as many users report.
 """
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=60_000, val_interval=5_000)
@@ -16,7 +16,7 @@ param_scheduler = [
     dict(type="PolyLR", power=0.9, eta_min=0.0, by_epoch=False, begin=200, end=60_000),
 ]
 
-# The learning rate above is for this many images per step, over all GPUs; it is scaled to the batch at hand.
+# The learning rate above is for base_batch_size images per step, over all GPUs. If enabled, it is scaled.
 auto_scale_lr = dict(enable=True, base_batch_size=12)
 
 tiny = dict(

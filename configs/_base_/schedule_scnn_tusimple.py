@@ -13,7 +13,7 @@ param_scheduler = [
     dict(type="PolyLR", power=0.9, eta_min=1e-10, by_epoch=False, begin=20, end=1_500),
 ]
 
-# The learning rate above is for this many images per step, over all GPUs; it is scaled to the batch at hand.
+# The learning rate above is for base_batch_size images per step, over all GPUs. If enabled, it is scaled.
 auto_scale_lr = dict(enable=True, base_batch_size=32)
 
 tiny = dict(

@@ -1,7 +1,7 @@
 """ShanghaiTech A: 300 crowds to train, 182 to test, in data/shanghaitech (see datasets/shanghaitech/README.md).
 
-A batch is one image, whole and in its own size, as HMoDE's script has it; larger batches are cut to their smallest
-image, as there. There is no list for validation: the test's images choose the epoch, as in the papers.
+As in the script of HMoDE, a batch is one whole image in its original size, and larger batches are cropped to their
+smallest image. There is no validation list: the test images select the epoch, as in the papers.
 """
 
 data_root = "data/shanghaitech"

@@ -1,7 +1,7 @@
 """ShanghaiTech B: 400 streets to train, 316 to test, in data/shanghaitech (see datasets/shanghaitech/README.md).
 
-HMoDE's settings for this part are not public: those of part A. There is no list for validation: the test's images
-choose the epoch, as in the papers.
+The settings of HMoDE for part B are not public, so those of part A are used. There is no validation list: the test
+images select the epoch, as in the papers.
 """
 
 data_root = "data/shanghaitech"

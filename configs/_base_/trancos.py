@@ -1,7 +1,7 @@
 """TRANCOS: traffic jams, 403 images to train, 420 to validate, 421 to test, in data/trancos.
 
-See datasets/trancos/README.md. Whole images of 640x480 pixels; vehicles count inside the region of interest alone.
-HMoDE's authors have no settings for this set: those of ShanghaiTech A.
+See datasets/trancos/README.md. Images are whole, 640x480 pixels. Only vehicles inside the region of interest count.
+The authors of HMoDE publish no settings for this set, so those of ShanghaiTech A are used.
 """
 
 data_root = "data/trancos"

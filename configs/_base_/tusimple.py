@@ -1,7 +1,7 @@
 """TuSimple in data/tusimple (see datasets/tusimple/README.md): 3,268 frames to train, 358 to validate, 2,782 to test.
 
-Whole frames of 720x1280 at 288x512, masks drawn from the points, augmented as SCNN's authors do on CULane. Measured
-with the benchmark's accuracy, false positives and false negatives.
+Frames of 720x1280 are resized to 288x512 and augmented as by the authors of SCNN on CULane. Masks are drawn from the
+points. The metrics are the accuracy, false positives and false negatives of the benchmark.
 """
 
 data_root = "data/tusimple"

@@ -1,8 +1,8 @@
 """UCF_CC_50: 40 images to train and 10 to test in each of five folds, in data/ucf_cc_50.
 
-See datasets/ucf_cc_50/README.md. A model is trained once for each fold, and the mean over folds is reported. Their
-authors fix no folds; another list, or another fold, is set for all three loaders. Sizes, crops and grey images as in
-C-3-Framework.
+See datasets/ucf_cc_50/README.md. A model is trained for each fold, and the mean over folds is reported. The authors of
+the data set fix no folds. To use another list or fold, set it for all three loaders. Sizes, crops and grey images are
+those of C-3-Framework.
 """
 
 data_root = "data/ucf_cc_50"
@@ -28,7 +28,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type="LoadImage"),
     dict(type="RandomGrayscale", prob=1.0, keep_channels=True, channel_weights=(0.299, 0.587, 0.114)),
-    dict(type="ResizeToFit", multiple=16, truth=False),  # measured in pixels of the original images
+    dict(type="ResizeToFit", multiple=16, truth=False),  # the metric uses original pixels
     dict(type="PackTaskInputs"),
 ]
 
@@ -76,7 +76,7 @@ tiny_train_pipeline = [
 tiny_test_pipeline = [
     dict(type="LoadImage"),
     dict(type="RandomGrayscale", prob=1.0, keep_channels=True, channel_weights=(0.299, 0.587, 0.114)),
-    dict(type="ResizeToFit", multiple=16, truth=False),  # measured in pixels of the original images
+    dict(type="ResizeToFit", multiple=16, truth=False),  # the metric uses original pixels
     dict(type="PackTaskInputs"),
 ]
 tiny_val_dataloader = dict(

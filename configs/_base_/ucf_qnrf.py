@@ -1,7 +1,7 @@
 """UCF-QNRF: 1,201 images to train, 334 to test, in data/ucf_qnrf (see datasets/ucf_qnrf/README.md).
 
-Sizes and crops as in C-3-Framework: inside 1024x1024 pixels, sides multiples of 16. There is no list for validation:
-the test's images choose the epoch, as in the papers.
+Sizes and crops are those of C-3-Framework: inside 1024x1024 pixels, sides multiples of 16. There is no validation
+list: the test images select the epoch, as in the papers.
 """
 
 data_root = "data/ucf_qnrf"
@@ -17,7 +17,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadImage"),
-    dict(type="ResizeToFit", size=(1024, 1024), multiple=16, truth=False),  # measured in pixels of the original images
+    dict(type="ResizeToFit", size=(1024, 1024), multiple=16, truth=False),  # the metric uses original pixels
     dict(type="PackTaskInputs"),
 ]
 
@@ -53,7 +53,7 @@ tiny_train_pipeline = [
 ]
 tiny_test_pipeline = [
     dict(type="LoadImage"),
-    dict(type="ResizeToFit", size=(128, 128), multiple=16, truth=False),  # measured in pixels of the original images
+    dict(type="ResizeToFit", size=(128, 128), multiple=16, truth=False),  # the metric uses original pixels
     dict(type="PackTaskInputs"),
 ]
 tiny_val_dataloader = dict(

@@ -189,7 +189,7 @@ def test_a_finished_search_is_not_done_again(tmp_path: Path) -> None:
 
 def test_other_settings_are_not_resumed(tmp_path: Path) -> None:
     small_search(small_settings(tmp_path, blocks=1, epochs=1))
-    with pytest.raises(ConfigError, match=r"found lr=2\.0 in place of 1\.0"):
+    with pytest.raises(ConfigError, match=r"found lr=2\.0 instead of 1\.0"):
         small_search(small_settings(tmp_path, blocks=1, epochs=1, lr=2.0))
 
 

@@ -353,7 +353,7 @@ def test_released_weights_load_whole(variant: str, tmp_path: Path) -> None:
 
 
 def test_released_weights_of_t0_and_t1_need_a_name() -> None:
-    with pytest.raises(CheckpointError, match="T0 and T1 have the same weights' names"):
+    with pytest.raises(CheckpointError, match="weights of T0 and T1 have the same names"):
         convert(released("T1"))
     assert convert(released("T1"), variant="T1")
     assert convert(released("T1"), file_name="/data/BossNet-T1-81_9.pth")

@@ -250,7 +250,7 @@ def test_file_names_contain_the_variant(name, expected):
 
 def test_weights_that_fit_two_variants_need_a_name():
     state = released("dinat_mini")
-    with pytest.raises(CheckpointError, match="expected to be told the variant, because nat_mini or dinat_mini fit"):
+    with pytest.raises(CheckpointError, match="expected the variant, because nat_mini or dinat_mini have"):
         convert(state)
     assert convert(state, file_name="nat_mini.pth").keys() == convert(state, variant="dinat_mini").keys()
     with pytest.raises(CheckpointError, match=r"found a file called nat_mini\.pth, of nat_mini"):

@@ -415,7 +415,7 @@ def test_the_auxiliary_branch_belongs_to_one_size(size: int, pooled: int) -> Non
     x = torch.randn(2, 24, size, size)
     assert NASNetAuxBranch(24, 7, pooled)(x).shape == (2, 7)
     for wrong in (pooled - 1, pooled + 1):
-        with pytest.raises(InputError, match=rf"which size={wrong} is for, found {size}x{size}"):
+        with pytest.raises(InputError, match=rf"for size={wrong}, found {size}x{size}"):
             NASNetAuxBranch(24, 7, wrong)(x)
     with pytest.raises(InputError, match=rf"found {size}x{size + 3}"):
         NASNetAuxBranch(24, 7, pooled)(F.pad(x, (0, 3)))

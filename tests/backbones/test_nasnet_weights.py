@@ -183,7 +183,11 @@ def test_file_names_contain_the_variant(name: str, variant: str | None) -> None:
         ),
         ("large_75", {"variant": "mobile"}, r"expected NASNet-A mobile, found weights of num_cells=18.*of large"),
         ("mobile_96", {"file_name": "nasnetalarge-a1897284.pth"}, "expected NASNet-A large, found weights of"),
-        ("mobile_96", {"variant": "mobile", "file_name": "nasnetalarge.pth"}, "found a file of large by its name"),
+        (
+            "mobile_96",
+            {"variant": "mobile", "file_name": "nasnetalarge.pth"},
+            "found a file called nasnetalarge.pth, of large",
+        ),
         ("cifar_32_eval", {"variant": "tiny"}, "expected NASNet-A tiny, found weights of"),
         (
             "large_narrow_75",

@@ -120,23 +120,23 @@ def test_name_and_config_follow_from_the_file(edited):
     [
         (
             lambda card: card["model-index"][0].update(name="rcnet"),
-            "model-index.0.name: expected 'rcnet_retinanet' after the file's name, found 'rcnet'",
+            "model-index.0.name: expected 'rcnet_retinanet' as in the file's name, found 'rcnet'",
         ),
         (
             lambda card: card["visionzoo"].update(name="rcnet"),
-            "visionzoo.name: expected 'rcnet_retinanet' after the file's name, found 'rcnet'",
+            "visionzoo.name: expected 'rcnet_retinanet' as in the file's name, found 'rcnet'",
         ),
         (
             lambda card: card["visionzoo"].update(config="configs/a.py"),
-            "visionzoo.config: expected 'configs/rcnet_retinanet.py' after the file's name, found 'configs/a.py'",
+            "visionzoo.config: expected 'configs/rcnet_retinanet.py' as in the file's name, found 'configs/a.py'",
         ),
         (
             lambda card: card.update(license="mit"),
-            "license: expected 'apache-2.0' after visionzoo.licenses.code, found 'mit'",
+            "license: expected 'apache-2.0' as in visionzoo.licenses.code, found 'mit'",
         ),
         (
             lambda card: card["model-index"][0]["results"][1]["task"].update(type="other"),
-            "model-index.0.results.1.task.type: expected 'object-detection' after pipeline_tag, found 'other'",
+            "model-index.0.results.1.task.type: expected 'object-detection' as in pipeline_tag, found 'other'",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def test_voc2coco_to_one_file_quietly(voc, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "what"),
     [
-        (["--val-every", "1"], "expected a whole number from 2 on, found '1'"),
+        (["--val-every", "1"], "expected a whole number >= 2, found '1'"),
         (["--val-every", "5", "--split", "a"], "not allowed with"),
         (["--split", "nowhere"], "--split nowhere: expected a list"),
         (["--classes", "dog"], "no class in these images is called 'dog'"),
@@ -190,7 +190,7 @@ def test_checkpoints_that_a_converter_refuses(tmp_path, capsys):
     source, _ = classifier_file(BossNet("T0"), tmp_path / "released.pth")
     out = str(tmp_path / "ours.safetensors")
     cases = [
-        ([str(source), out, "--from", "bossnet"], "released.pth: checkpoint: expected to be told the variant"),
+        ([str(source), out, "--from", "bossnet"], "released.pth: checkpoint: expected the variant, because"),
         ([str(source), out, "--from", "bossnet", "--set", "variant=T0_nose"], "expected BossNet-T0_nose"),
         (
             [str(source), out, "--from", "bossnet", "--set", "varant=T0"],

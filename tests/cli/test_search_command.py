@@ -39,10 +39,10 @@ def test_the_same_command_resumes(searched, capsys):
     folder, _, _ = searched
     assert main(["bossnas", "--tiny", "-o", str(folder), "--json", "--cfg-options", *QUICK]) == 0
     said = capsys.readouterr()
-    assert "goes on with block 1" in said.err
+    assert "resumed at block 1" in said.err
     assert "loss" not in said.err
     assert main(["bossnas", "--tiny", "-o", str(folder), "--cfg-options", *QUICK, "lr=0.5"]) == 2
-    assert "expected to go on with the same settings, found lr=0.5" in capsys.readouterr().err
+    assert "expected the settings of the search to resume, found lr=0.5" in capsys.readouterr().err
 
 
 def test_paths_define_an_encoding(searched, tmp_path, capsys):

@@ -37,7 +37,7 @@ def test_released_config_is_right(name, tiny):
         ("model.backbone.type=timm.resnt18", "no model is called 'timm.resnt18'; did you mean timm.resnet18?"),
         (
             "model.backbone.type=LoggerHook",
-            "model.backbone.type: expected the name of a model, and 'LoggerHook' is none",
+            "model.backbone.type: expected the name of a model, but 'LoggerHook' is not a model",
         ),
         ("model.neck.num_outs=five", "FPN takes int, found the string 'five'"),
         ("model.test_cfg.nms.iou_treshold=0.5", "did you mean iou_threshold?"),
@@ -150,3 +150,31 @@ def test_a_list_where_the_model_takes_one_part():
     model = dict(type="TaskModel", backbone=dict(type="BossNet"), head=[head], auxiliary_head=[head])
     expected = "config: model.head: expected a dict with a type, found a list; TaskModel takes one head"
     assert check_config(dict(task="classification", model=model)) == [expected]
+
+
+HEADS = dict(lanes=dict(type="SCNNHead"), counting=dict(type="DensityHead"))
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "expected"),
+    [
+        ("lanes", dict(heads=None), "model: expected either head or heads, found neither; give one of the two"),
+        ("lanes", dict(head=HEADS["lanes"]), "model: expected either head or heads, found both; give one of the two"),
+        ("lanes", dict(heads=[HEADS["lanes"]]), "model.heads: expected a dict of heads by name, found a list"),
+        ("lanes", dict(heads=HEADS["lanes"]), "model.heads: expected a dict of heads by name, found one with a type"),
+        ("lanes", dict(heads=dict(lanes={})), "model.heads.lanes: expected a dict with a type, found one without"),
+        ("lanes", dict(heads=dict(lanes=3)), "model.heads.lanes: expected a dict with a type, found 3"),
+        (("lanes", "saliency"), {}, "task: no head in model.heads is called saliency; add the head, or name one task"),
+        (("lanes", "lane"), {}, "task: no task is called 'lane'; did you mean lanes?"),
+    ],
+)
+def test_several_heads_are_checked(task, changes, expected):
+    model = dict(type="TaskModel", backbone=dict(type="BossNet"), heads=HEADS) | changes
+    problems = check_config(dict(task=task, model=model))
+    assert any(line.startswith(f"config: {expected}") for line in problems), problems
+
+
+def test_several_heads_are_right():
+    model = dict(type="TaskModel", backbone=dict(type="BossNet"), heads=HEADS)
+    assert check_config(dict(task=("lanes", "counting"), model=model)) == []
+    assert check_config(dict(task="lanes", model=model)) == []

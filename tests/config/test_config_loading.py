@@ -100,7 +100,7 @@ def test_work_dir_config_keeps_its_name(write):
         ("def f():\n    return 1 / 0\n\nmodel = f()\n", ":2", "ZeroDivisionError"),
         ("raise SystemExit(3)\n", ":1", "SystemExit"),
         ("_base_ = ['nowhere.py']\n", ":1", "no file nowhere.py"),
-        ("_base_ = ['mmdet::_base_/x.py']\n", ":1", "copy what it sets"),
+        ("_base_ = ['mmdet::_base_/x.py']\n", ":1", "copy its values"),
         ("_base_ = [1]\n", ":1", "list of file names"),
         ("import os\n_base_ = [os.sep]\n", ":2", "list of file names"),
         ("_base_ = ['deep.py']\n", "deep.py", "without `_base_`"),

@@ -186,7 +186,7 @@ def test_what_is_wrong_with_lists(tree, name, text, what):
 
 def test_a_list_that_is_not_text_or_missing(tree):
     (tree / "a.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="no UTF-8 text"):
+    with pytest.raises(DataError, match="not valid UTF-8"):
         build("ImageList", data_root=str(tree), ann_file="a.txt")
     with pytest.raises(DataError, match=r"found no such file.*--tiny"):
         build("ImageList", data_root=str(tree), ann_file="b.txt")
@@ -356,7 +356,7 @@ def test_what_is_wrong_with_crops(scene):
     with pytest.raises(ConfigError, match='config has "Cat"; file has "cat"'):
         build("CocoCrops", data_root=str(root), ann_file="ann.json", classes=["Cat"])
     cv2.imwrite(str(root / "1.png"), np.zeros((9, 9, 3), np.uint8))
-    with pytest.raises(DataError, match="expected 60x40 pixels as its annotation says, found 9x9"):
+    with pytest.raises(DataError, match="expected 60x40 pixels as in its annotation, found 9x9"):
         build("CocoCrops", data_root=str(root), ann_file="ann.json")[0]
     (root / "1.png").unlink()
     with pytest.raises(DataError, match="found 1 missing"):

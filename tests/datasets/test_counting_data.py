@@ -291,7 +291,7 @@ def test_shanghaitech_of_another_layout(tmp_path, value):
         ("1 2 3 4 1 0\n\n5 6\n", "line 3: expected 6 numbers that begin with x and y, found '5 6'"),
         ("x y 3 4 1 0", "line 1: expected numbers, found"),
         ("nan 2 3 4 1 0", r"expected finite points, found \(nan, 2.0\) at number 1 of 1"),
-        (b"\xff\xfe1", "no UTF-8 text"),
+        (b"\xff\xfe1", "not valid UTF-8"),
     ],
 )
 def test_invalid_texts(tmp_path, content, words):
@@ -359,7 +359,7 @@ def test_what_is_missing_is_named(tmp_path):
         (as_nwpu_json, "jsons/b.json", "3 annotations, found 1 missing"),
         (as_trancos, "images/bmask.mat", "3 masks, found 1 missing"),
         (as_trancos, "images/bdots.png", "3 dots, found 1 missing"),
-        (as_trancos, "image_sets/training.txt", "training.txt: expected one name a line, but No such file"),
+        (as_trancos, "image_sets/training.txt", "training.txt: expected one name per line, but No such file"),
         (as_nwpu_mat, "train.txt", "train.txt: expected lines of id, luminance and level, but No such file"),
     ):
         root = tmp_path / name.replace("/", "_")

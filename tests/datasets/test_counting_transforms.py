@@ -96,7 +96,7 @@ def test_a_density_is_made_after_resizing():
     sample = MakeDensityMap().transform(drawn())
     with pytest.raises(ConfigError, match="expected no density yet"):
         ResizeToFit(multiple=16).transform(sample)
-    with pytest.raises(ConfigError, match="expected multiple from 1 on, found 0"):
+    with pytest.raises(ConfigError, match="expected multiple >= 1, found 0"):
         ResizeToFit(multiple=0)
 
 

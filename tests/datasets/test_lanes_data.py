@@ -21,7 +21,7 @@ from visionzoo.structures.lane_files import (
     read_list,
     read_tusimple,
     scenario_of,
-    tusimple_line,
+    tusimple_record,
     write_lines,
     write_tusimple,
 )
@@ -192,7 +192,7 @@ def test_lanes_of_a_text():
     ("text", "message"),
     [
         ("1 2 3\n", r"a/b.lines.txt, line 1: expected pairs of finite numbers, .*found 3 numbers"),
-        ("1 2\n\n1 2 x 4\n", r"line 3: .*found a word that is none in '1 2 x 4'"),
+        ("1 2\n\n1 2 x 4\n", r"line 3: .*found a word that is not a finite number in '1 2 x 4'"),
         ("1 nan\n", "line 1"),
         ("1 2 inf 4", "line 1"),
     ],
@@ -220,7 +220,7 @@ def test_lists_and_names(tmp_path):
     assert scenario_of("test3_shadow.txt") == scenario_of("test3_shadow") == "shadow"
     assert scenario_of("test") is None
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="no UTF-8 text"):
+    with pytest.raises(DataError, match="not valid UTF-8"):
         read_list(tmp_path / "b.txt")
 
 
@@ -273,9 +273,9 @@ def test_tusimple_files_that_are_wrong(labels):
         return str(caught.value)
 
     good = json.dumps(record)
-    assert "expected one JSON object a line, found an empty file" in error_of(" \n")
+    assert "expected one JSON object per line, found an empty file" in error_of(" \n")
     assert "one.json, line 2: expected a JSON object, found none" in error_of(good + "\n{\n")
-    assert "line 1: expected an object with raw_file, lanes, h_samples, found none of lanes" in error_of(
+    assert "line 1: expected an object with raw_file, lanes, h_samples, found lanes missing" in error_of(
         json.dumps({"raw_file": "a", "h_samples": []})
     )
     assert "line 1: expected 24 numbers, as many as h_samples, in lane 0, found 2" in error_of(
@@ -292,11 +292,13 @@ def test_tusimple_files_that_are_wrong(labels):
         tusimple(labels, label_files=[])
 
 
-def test_results_are_written_in_the_format_of_the_reader(tmp_path):
-    line = tusimple_line("clips/1/20.jpg", [[-2, 5.5]], [240, 250], 12.5)
-    (tmp_path / "a.json").write_text(line + "\n\n")
+def test_results_are_written_as_they_are_read(tmp_path):
+    record = tusimple_record("clips/1/20.jpg", [[-2, 5.5]], [240.0, 250.25], 0.0125)
+    assert record["h_samples"] == [240, 250.25]
+    assert record["run_time"] == 12.5
+    (tmp_path / "a.json").write_text(json.dumps(record) + "\n\n")
     records = read_tusimple(tmp_path / "a.json", ("raw_file", "lanes", "run_time"))
-    assert records == [json.loads(line)]
+    assert records == [record]
     write_tusimple(tmp_path / "new" / "b.json", records)
     assert read_tusimple(tmp_path / "new" / "b.json") == records
 
@@ -357,7 +359,7 @@ def test_twins_are_the_same_twice_and_others_with_another_seed(tmp_path, monkeyp
 
 
 def test_options_of_twins():
-    with pytest.raises(ConfigError, match="expected test to be a whole number from 9 on"):
+    with pytest.raises(ConfigError, match="expected test to be a whole number >= 9"):
         resolve_data_root("tiny://culane?test=8")
     root = resolve_data_root("tiny://culane?train=2&val=1&test=9&width=1640")
     sample = culane(root, split="train_gt").get_data_info(0)

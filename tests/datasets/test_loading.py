@@ -164,5 +164,5 @@ def test_load_image_fills_the_keys_of_a_sample(rgb, tmp_path):
 def test_load_image_refuses_a_file_of_another_size_than_annotated(rgb, tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(encode(rgb))
-    with pytest.raises(DataError, match=r"a\.png: expected 37x61 pixels as its annotation says, found 61x37"):
+    with pytest.raises(DataError, match=r"a\.png: expected 37x61 pixels as in its annotation, found 61x37"):
         LoadImage()({"img_path": str(path), "height": 61, "width": 37})

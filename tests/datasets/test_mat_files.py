@@ -95,9 +95,9 @@ NAMES = ((5, struct.pack("<i", 4)), (1, b"x\0\0\0"))
         (matrix(6, (-2, 1), (9, bytes(8))), "sizes"),
         (matrix(6, (1 << 20, 1 << 20), (9, bytes(8))), "sizes"),
         (matrix(6, (1, 1), (77, bytes(8))), "type 77"),
-        (matrix(6 | 0x0800, (1, 1), (9, bytes(8))), "other parts"),
+        (matrix(6 | 0x0800, (1, 1), (9, bytes(8))), "2 parts and has 1"),
         (matrix(1, (1, 3), (14, b"")), "3 members and has 1"),
-        (matrix(1, (1, 1), (9, bytes(8))), "type 9 stands"),
+        (matrix(1, (1, 1), (9, bytes(8))), "found an element of type 9"),
         (matrix(2, (1, 2), *NAMES, (14, b"")), "2 members and has 1"),
         (matrix(2, (1, 1), (9, bytes(8))), "names of fields"),
         (matrix(17, (1, 1), (9, bytes(8))), "class 17"),
@@ -113,5 +113,5 @@ def test_nesting_without_end_is_refused() -> None:
     data = b""
     for _ in range(40):
         data = matrix(1, (1, 1), (14, data[136:]))
-    with pytest.raises(ValueError, match="stands where an array should"):
+    with pytest.raises(ValueError, match="expected an array, found an element of type 14 at depth 33"):
         check_structure(data)

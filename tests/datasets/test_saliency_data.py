@@ -93,7 +93,7 @@ def remove(root, name):
     [
         (lambda root: None, dict(split="test"), r"test.txt: .* \(lists there: train.txt\)"),
         (lambda root: (root / "train.txt").write_text("\n"), dict(split="train"), "train.txt: expected at least one"),
-        (lambda root: (root / "train.txt").write_bytes(b"\xff\xfe\xff"), dict(split="train"), "no UTF-8 text"),
+        (lambda root: (root / "train.txt").write_bytes(b"\xff\xfe\xff"), dict(split="train"), "not valid UTF-8"),
         (lambda root: remove(root, "gt/b.png"), {}, r"expected 3 masks, found 1 missing \(b\)"),
         (lambda root: remove(root, "imgs/a.jpg"), dict(split="train"), r"expected 2 images, found 1 missing \(a\)"),
         (lambda root: None, dict(img_folder="photos"), "expected photos/<name>.jpg, found no such folder"),
@@ -175,7 +175,7 @@ def test_grey_masks_warn_once_and_are_binarised_for_targets(root, monkeypatch):
     assert maps[0][0].tolist() == [0, 0, 0, 255, 255, 255, 255]
     assert np.array_equal(maps[2], MASK)
     ((text, level),) = said
-    assert "a.png: 71.4% of the mask are neither 0 nor 255" in text
+    assert "a.png: 71.4% of the mask is neither 0 nor 255" in text
     assert level == logging.WARNING
     grey = build(root, pipeline=[dict(type="LoadImage"), dict(type="LoadMaskAnnotation")])[0]["gt_seg_map"]
     assert grey[0].tolist() == [0, 100, 127, 128, 200, 254, 255]
@@ -254,7 +254,7 @@ def test_the_twin_has_the_contents_that_its_text_states():
 def test_the_same_address_draws_the_same():
     one, other = (draw_scene(RandomState([3, 0, 2]), 40, 2) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, other))
-    with pytest.raises(ConfigError, match="expected size to be a whole number from 32"):
+    with pytest.raises(ConfigError, match="expected size to be a whole number >= 32"):
         resolve_data_root("tiny://msra_b?size=8")
 
 

@@ -152,7 +152,7 @@ def test_two_levels_are_enough():
         (dict(log_para=0), ConfigError, r"above 0, found 0"),
         (dict(margin=2), ConfigError, r"margin: expected a share"),
         (dict(relative_from=-1), ConfigError, r"relative_from: expected a share"),
-        (dict(relative_weight=-1), ConfigError, r"relative_weight: expected a number from 0"),
+        (dict(relative_weight=-1), ConfigError, r"relative_weight: expected a number >= 0"),
     ],
 )
 def test_wrong_settings_are_refused(options, error, expected):

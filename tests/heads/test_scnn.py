@@ -295,10 +295,10 @@ def test_messages_follow_their_settings():
     [
         (dict(reducer="2x2"), UnknownName, "no reducer of SCNNHead is called '2x2'"),
         (dict(input_size=(288,)), ConfigError, r"input_size: expected \(height, width\) in pixels"),
-        (dict(lanes=0), ConfigError, "expected lanes from 1 on, found 0"),
+        (dict(lanes=0), ConfigError, "expected lanes >= 1, found 0"),
         (dict(rows=dict(kind="culan")), UnknownName, "'culan'; did you mean 'culane'"),
         (dict(rows=dict(gaps=20)), UnknownName, "no setting of SCNNHead.rows is called 'gaps'; did you mean 'gap'"),
-        (dict(rows=dict(points=1)), ConfigError, "points from 2 on"),
+        (dict(rows=dict(points=1)), ConfigError, "points >= 2"),
         (dict(in_strides=(8, 16)), ConfigError, "expected as many in_strides as in_channels"),
         (dict(directions=("sideways",)), ConfigError, "directions: expected some of"),
     ],

@@ -170,7 +170,7 @@ def test_the_command_refuses_images_of_another_size(ours, tmp_path, capsys):
     command = ["checkpoint", str(source), str(target), "--from", "scnn", "--set", "input_size=360,640"]
     assert convert_main(command) == 2
     said = capsys.readouterr().err
-    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, as of 288x800" in said
+    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, for images of 288x800" in said
     assert not target.exists()
 
 
@@ -186,7 +186,10 @@ def test_sizes_that_are_not_usual(ours):
     [
         (lambda state: state.pop("fc.2.bias"), r"found 112, and no tensor for head\.existence\.layers\.2\.bias"),
         (lambda state: state.update({"backbone.43.weight": torch.zeros(1)}), r"and one for backbone\.features\.43"),
-        (lambda state: state.update({"decoder.weight": torch.zeros(1)}), r"tensors alone, found decoder\.weight"),
+        (
+            lambda state: state.update({"decoder.weight": torch.zeros(1)}),
+            r"only tensors of SCNN, found decoder\.weight",
+        ),
         (
             lambda state: state.update({"message_passing.up_down.weight": torch.zeros(2, 2, 9, 1)}),
             r"a kernel \(C, C, 1, K\) for head\.messages\.down\.weight, found \(2, 2, 9, 1\)",
@@ -225,7 +228,7 @@ def test_loading_warns_of_another_normalisation(ours, tmp_path, mean, warns, rec
     assert convert_main(["checkpoint", str(source), str(target), "--from", "scnn", "-q"]) == 0
     preprocessor = TaskPreprocessor(mean, [58.395, 57.12, 57.375])
     warn_of_other_normalisation(torch.nn.ModuleDict({"data_preprocessor": preprocessor}), target)
-    said = [str(warning.message) for warning in recwarn if "these weights want" in str(warning.message)]
+    said = [str(warning.message) for warning in recwarn if "these weights need" in str(warning.message)]
     assert bool(said) == warns
     assert all("model.data_preprocessor.mean=[123.675,116.28,103.53]" in line for line in said)
 

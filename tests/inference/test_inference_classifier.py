@@ -102,7 +102,7 @@ def test_scores_that_are_not_numbers_are_an_error(classifier):
         kept = classifier.model.head.fc.bias.clone()
         classifier.model.head.fc.bias.fill_(float("nan"))
     try:
-        with pytest.raises(InputError, match="input 0: the model gives scores that are not finite"):
+        with pytest.raises(InputError, match="input 0: the model returns scores that are not finite"):
             classifier.one(scene(40, 40))
     finally:
         with torch.no_grad():

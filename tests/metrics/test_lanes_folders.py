@@ -168,7 +168,7 @@ def test_tusimple_files_that_do_not_fit(labels, tmp_path):
     with pytest.raises(DataError, match="line 1: expected 24 numbers"):
         score_tusimple_files(path, labels)
     path.write_text(json.dumps({"raw_file": "a", "lanes": []}) + "\n")
-    with pytest.raises(DataError, match=r"line 1: expected an object.*none of run_time"):
+    with pytest.raises(DataError, match=r"line 1: expected an object.*run_time missing"):
         score_tusimple_files(path, labels)
 
 

@@ -353,7 +353,7 @@ def test_unknown_names():
         score_pair(mask, mask, "pysodd")
     with pytest.raises(UnknownName, match="did you mean 'Emeasure'"):
         score_pair(mask, mask, measures=["E-measure"])
-    with pytest.raises(ConfigError, match="found 'Fmeasure_weighted'; leave it out or take the other protocol"):
+    with pytest.raises(ConfigError, match="found 'Fmeasure_weighted'; remove it or use the other protocol"):
         score_pair(mask, mask, "gconet", ["Fmeasure_weighted"])
     with pytest.raises(ConfigError, match="at least one"):
         score_pair(mask, mask, measures=[])

@@ -104,7 +104,7 @@ def test_images_of_other_channels_are_refused_by_name(channels):
         (dict(mean=MEAN, std=[1.0]), "equal length"),
         (dict(mean=MEAN, std=[1.0, 0.0, 1.0]), "above 0"),
         (dict(groups="rows"), "batch, channels"),
-        (dict(pad_size_divisor=0), "from 1 on"),
+        (dict(pad_size_divisor=0), "pad_size_divisor >= 1"),
     ],
 )
 def test_wrong_settings_are_refused(arguments, expected):

@@ -138,7 +138,7 @@ def test_a_window_is_enlarged_as_part_of_its_image(enlarge, sizes):
 
 
 def test_heads_without_a_dense_map_are_refused():
-    with pytest.raises(ConfigError, match=r"model\.test_cfg\.tile: expected a head that gives a dense map.*Classif"):
+    with pytest.raises(ConfigError, match=r"model\.test_cfg\.tile: expected a head that returns a dense map.*Classif"):
         build_model(
             dict(
                 type="TaskModel",

@@ -413,7 +413,7 @@ def test_other_checkpoints_are_an_error(state: dict) -> None:
         ({"num_outs": 5, "start_level": 1, "end_level": 4}, r"num_outs: expected 3 for inputs 1 to 3, found 5"),
         ({"start_level": 4}, r"expected 0 <= start_level < end_level <= 4"),
         ({"end_level": 5}, r"expected 0 <= start_level < end_level <= 4"),
-        ({"in_strides": [4, 8]}, r"in_strides: expected one per input, 4"),
+        ({"in_strides": [4, 8]}, r"in_strides: expected one per level, 4"),
         ({"out_conv_cfg": {"type": "DCN"}}, r"out_conv_cfg: expected None, .*found {'type': 'DCN'}"),
         ({"out_conv_cfg": {"type": "DCNv2", "groups": 2}}, r"out_conv_cfg: expected None"),
         ({"out_conv_cfg": {"type": "Conv2d", "deform_groups": 2}}, r"out_conv_cfg: expected None"),

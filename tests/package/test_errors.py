@@ -37,7 +37,7 @@ def one_of_every_kind() -> list[ZooError]:
         ConfigError("x.py", ["a: b", "c: d"], expected="a config", found="2 problems"),
         UnknownName("zebra", kind="neck", known=["FPN"]),
         MissingExtra("h5py", "counting", where="a.h5"),
-        DataError("the model gives scores that are not finite"),
+        DataError("the model returns scores that are not finite"),
     ]
 
 

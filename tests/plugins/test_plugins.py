@@ -109,7 +109,7 @@ def test_a_removed_package_is_an_error(install, monkeypatch):
 )
 def test_a_name_of_the_zoo_is_an_error(install, monkeypatch, path, what, ask):
     monkeypatch.syspath_prepend(str(install("clash_zoo", {path: ""})))
-    expected = f"plugin 'clash_zoo': expected a {what} with a name of its own, found 'scnn_culane', which visionzoo has"
+    expected = f"plugin 'clash_zoo': expected a {what} with a unique name, found 'scnn_culane', which visionzoo has"
     with pytest.raises(PluginError, match=expected):
         ask()
 

@@ -1,1 +1,1 @@
-"""Procedures over a model: search, pruning, pre-training."""
+"""Procedures that use models, e.g. architecture search."""

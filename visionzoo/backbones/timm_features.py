@@ -1,6 +1,6 @@
-"""Any timm model with ``features_only`` as a backbone: ``type="timm.resnet18"``.
+"""Backbones from timm: any model with ``features_only``, e.g. ``type="timm.resnet18"``.
 
-Tensors: B batch, C channels, H and W in pixels of the level they belong to.
+Tensors: B batch, C channels, H and W of the level in pixels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from visionzoo.errors import CheckpointError, ConfigError
 
-# Ways to let a model take other sizes than the one it was trained at; the first that its constructor accepts is used.
+# Arguments that let a model accept other sizes than that of its training. The first accepted set is used.
 _RELAXATIONS: tuple[dict[str, Any], ...] = (
     {"strict_img_size": False, "dynamic_img_size": True},
     {"strict_img_size": False},
@@ -29,19 +29,24 @@ class TimmFeatures(nn.Module):
 
     Args:
         model_name: a name from ``timm.list_models()``, with or without a pretrained tag (``resnet18.a1_in1k``).
-        out_indices: timm's indices of the levels to return; by default those of ``out_strides``.
-        out_strides: pixels per cell of the levels to return. Without either, strides 4, 8, 16 and 32, as far as
-            the model has them.
-        pretrained: load timm's weights in ``init_weights``; building alone never touches the network.
-        weights: a local file of released weights, read in ``init_weights`` instead of a download.
+        out_indices: timm's indices of the levels to return; default: those of ``out_strides``.
+        out_strides: pixels per cell of the levels to return; default: those of 4, 8, 16 and 32 that the model has.
+        pretrained: load timm's weights in ``init_weights``. The constructor never downloads anything.
+        weights: a local file of released weights. ``init_weights`` reads it instead of a download.
         **options: passed to ``timm.create_model``.
 
     Attributes:
         out_channels, out_strides: one entry per returned level.
-        mean, std: normalisation the weights expect, RGB in 0..255.
+        mean, std: normalisation that the weights expect, RGB in 0..255.
 
     Raises:
-        ConfigError: the model has no feature maps, or none with the strides asked for.
+        ConfigError: the model has no feature maps, or none with the given strides or indices.
+        CheckpointError: in ``init_weights``: the weights cannot be read or downloaded.
+
+    Example:
+        >>> backbone = TimmFeatures("test_resnet", out_strides=(8, 16))
+        >>> [tuple(feat.shape[2:]) for feat in backbone(torch.zeros(1, 3, 32, 48))]
+        [(4, 6), (2, 3)]
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class TimmFeatures(nn.Module):
         self.size_divisor = self._size_divisor(cfg)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to one (B, C, ceil(H / stride), ceil(W / stride)) per level."""
+        """Compute one (B, C, ceil(H / stride), ceil(W / stride)) per level from images (B, 3, H, W)."""
         if self.size_divisor is None:
             return tuple(self._to_channels_first(feat) for feat in self.net(image))
         height, width = image.shape[-2:]
@@ -79,7 +84,7 @@ class TimmFeatures(nn.Module):
         )
 
     def init_weights(self) -> None:
-        """Load the pretrained weights that ``pretrained`` or ``weights`` ask for."""
+        """Load pretrained weights if ``pretrained`` or ``weights`` is set."""
         if not (self.pretrained or self.weights):
             return
         overlay = {"file": self.weights} if self.weights else None
@@ -98,18 +103,18 @@ class TimmFeatures(nn.Module):
         self.net.load_state_dict(source.state_dict())
 
     def _reductions(self) -> list[int]:
-        """Stride of every level that the model could return, by timm's index (its defaults may leave out the first)."""
+        """Return the stride of each level by timm's index. timm's default levels may exclude the first."""
         with torch.device("cpu"):
             net, _ = self._create()
         return [level["reduction"] for level in net.feature_info.info]
 
     def _create(self, **kwargs: Any) -> tuple[Any, bool]:
-        """The model, and whether nothing could free it from its input size."""
+        """Build the model. Return it and True if it accepts only one input size."""
         is_fixed = bool(timm.models.get_pretrained_cfg_value(self.model_name, "fixed_input_size"))
         for relaxation in _RELAXATIONS if is_fixed else ():
             try:
                 return self._create_plain(**relaxation, **kwargs), False
-            except TypeError:  # this constructor does not know that argument
+            except TypeError:  # the constructor does not accept that argument
                 continue
         return self._create_plain(**kwargs), is_fixed
 
@@ -134,16 +139,16 @@ class TimmFeatures(nn.Module):
             levels = tuple(out_indices)
             self._check_levels(levels, reductions, out_strides)
             return levels
-        wanted = tuple(out_strides) if out_strides is not None else self._usual_strides(reductions)
-        lacking = [stride for stride in wanted if stride not in reductions]
+        strides = tuple(out_strides) if out_strides is not None else self._usual_strides(reductions)
+        lacking = [stride for stride in strides if stride not in reductions]
         if lacking:
             raise ConfigError(
                 f"backbone timm.{self.model_name}",
-                expected=f"feature maps at strides {wanted}",
+                expected=f"feature maps at strides {strides}",
                 found=f"strides {tuple(dict.fromkeys(reductions))}",
                 advice="choose a backbone with a pyramid, or a neck and head for these strides",
             )
-        return tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in wanted)
+        return tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides)
 
     def _check_levels(self, levels: tuple[int, ...], reductions: list[int], strides: Sequence[int] | None) -> None:
         if any(not -len(reductions) <= level < len(reductions) for level in levels):
@@ -153,13 +158,13 @@ class TimmFeatures(nn.Module):
                 found=f"{levels}",
                 advice=f"its levels have strides {tuple(reductions)}",
             )
-        found = tuple(reductions[level] for level in levels)
-        if strides is not None and tuple(strides) != found:
+        actual = tuple(reductions[level] for level in levels)
+        if strides is not None and tuple(strides) != actual:
             raise ConfigError(
                 f"backbone timm.{self.model_name}",
                 expected=f"out_strides {tuple(strides)}",
-                but=f"out_indices {levels} have strides {found}",
-                advice="give one of the two",
+                but=f"out_indices {levels} have strides {actual}",
+                advice="give only one of the two",
             )
 
     def _usual_strides(self, reductions: list[int]) -> tuple[int, ...]:
@@ -167,7 +172,7 @@ class TimmFeatures(nn.Module):
         return usual if len(usual) > 1 else tuple(dict.fromkeys(reductions))
 
     def _size_divisor(self, cfg: dict[str, Any]) -> int | None:
-        """What the input's sides are padded to a multiple of; None for models that take any size."""
+        """Return the number that the input's sides must be a multiple of, or None if any size is accepted."""
         if self.is_rigid:
             return int(cfg["input_size"][-1])
         return max(self.net.feature_info.reduction()) if cfg.get("fixed_input_size") else None

@@ -1,7 +1,7 @@
-"""ResNet (He et al., CVPR 2016, arXiv:1512.03385) without the pooling behind its first convolution.
+"""ResNet (He et al., CVPR 2016, arXiv:1512.03385) without the pooling after its first convolution.
 
-So GCoNet+ takes it: five maps at strides 2, 2, 4, 8 and 16, whose weights are those of an ordinary ResNet. Layers are
-torchvision's and are called as there, so its ImageNet weights load as they are.
+GCoNet+ uses this form. It returns five maps at strides 2, 2, 4, 8 and 16. Layers and their names are torchvision's, so
+torchvision's ImageNet weights load unchanged.
 """
 
 from __future__ import annotations
@@ -19,21 +19,28 @@ from visionzoo.registry import MODELS
 
 @MODELS.register_module()
 class UnpooledResNet(BaseModule):
-    """Image to up to five feature maps: the stem's and those of four stages.
+    """Compute up to five feature maps of an image: those of the stem and of four stages.
 
     Args:
         variant: ``18``, ``34``, ``50`` or ``101`` layers; ``tiny`` for tests.
-        out_indices: maps to return, 0 is the stem's, shallow first.
-        frozen: no parameter learns, while batch normalisations go on averaging what they see in training.
+        out_indices: maps to return, shallow first. 0 is the stem's map.
+        frozen: disable training of all parameters. Batch normalisations still update their statistics in training.
         init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint="torchvision://resnet50")``.
 
     Attributes:
-        out_channels: C of every returned map; 64, 256, 512, 1024 and 2048 for ``50``.
-        out_strides: 2, 2, 4, 8 and 16.
+        out_channels: C of each returned map; 64, 256, 512, 1024 and 2048 for ``50``.
+        out_strides: 2, 2, 4, 8 and 16 for all maps.
 
     Raises:
-        UnknownName: an unknown variant. ConfigError: maps that there are not.
-        DataError: at a call: images of another number of channels than 3.
+        UnknownName: an unknown variant.
+        ConfigError: ``out_indices`` is not an ascending selection of 0 to 4.
+        DataError: in ``forward``: images do not have 3 channels.
+
+    Example:
+        >>> import torch
+        >>> backbone = UnpooledResNet("tiny", out_indices=(0, 1, 2))
+        >>> [tuple(feat.shape) for feat in backbone(torch.zeros(1, 3, 16, 16))]
+        [(1, 64, 8, 8), (1, 64, 8, 8), (1, 128, 4, 4)]
     """
 
     VARIANTS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
@@ -73,9 +80,9 @@ class UnpooledResNet(BaseModule):
         self.requires_grad_(not frozen)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W), normalised by ImageNet's mean and deviation, to (B, C, H / stride, W / stride) per map.
+        """Compute (B, C, H / stride, W / stride) per map, sizes rounded up.
 
-        Sizes that do not divide are rounded up.
+        Images are (B, 3, H, W), normalised by ImageNet's mean and standard deviation.
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise DataError(

@@ -1,20 +1,21 @@
 """VGG (Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556), with and without batch normalisation.
 
-Layers are numbered as in torchvision, so its ImageNet weights load as they are.
+Layers are numbered as in torchvision, so torchvision's ImageNet weights load unchanged.
 
-Tensors: B batch, C channels, H and W in pixels of the level they belong to.
+Tensors: B batch, C channels, H and W of the level in pixels.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from visionzoo.converters import CONVERTERS
-from visionzoo.errors import CheckpointError, ConfigError, DataError, require_known
+from visionzoo.converters import CONVERTERS, require_names, tensors_of
+from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.registry import MODELS
 
 _WIDTHS = (64, 128, 256, 512, 512)
@@ -25,51 +26,59 @@ _STRIDES, _LARGE_FIELD_STRIDES, _DILATED_STAGE = (1, 2, 4, 8, 16), (1, 2, 4, 8, 
 
 @CONVERTERS.register("vgg", use="backbone")
 def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Weights of torchvision's VGG to those of :class:`VGG`: the classifier goes, names stay.
+    """Convert torchvision's VGG weights to those of :class:`VGG`: drop the classifier and keep the names.
 
     Args:
-        checkpoint: as loaded from ``vgg16_bn-6c64b313.pth`` and the like.
+        checkpoint: content of a file like ``vgg16_bn-6c64b313.pth``.
+
+    Returns:
+        Weights by name.
 
     Raises:
-        CheckpointError: these are not torchvision's names.
+        CheckpointError: the names are not torchvision's.
     """
-    inner = checkpoint["state_dict"] if isinstance(checkpoint.get("state_dict"), Mapping) else checkpoint
-    state = {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
-    strangers = [name for name in state if not name.startswith(("features.", "classifier."))]
-    if strangers or "features.0.weight" not in state:
-        raise CheckpointError(
-            "checkpoint",
-            expected="torchvision's VGG (features.*, classifier.*)",
-            found=f"{strangers[0] if strangers else 'no features.0.weight'}",
-            advice="give one of its files",
-        )
+    state = tensors_of(checkpoint)
+    require_names(
+        state,
+        known=re.compile(r"(features|classifier)\."),
+        needed=["features.0.weight"],
+        expected="torchvision's VGG (features.*, classifier.*)",
+        advice="give one of its files",
+    )
     return {name: value for name, value in state.items() if name.startswith("features.")}
 
 
 @MODELS.register_module()
 class VGG(BaseModule):
-    """Image to up to five feature maps, each the last activation before a pooling.
+    """Compute up to five feature maps of an image. Each map is the last activation before a pooling.
 
     Args:
-        variant: ``11``, ``13``, ``16`` or ``19`` layers, ``_bn`` for batch normalisation; ``tiny`` for tests.
-        out_indices: stages to return, from 0, shallow first. The pooling behind the last one is left out.
-        large_field: SCNN's VGG (Pan et al., AAAI 2018): no pooling before the last stage, whose convolutions have
-            dilation 2 instead, so that it sees as far at twice the resolution. Indices of layers, and with them
-            pretrained weights, stay as they are.
-        frozen: no parameter learns, while batch normalisations go on averaging what they see in training, as
-            GCoNet+ trains its encoder. (``freeze`` of a config stops both.)
+        variant: ``11``, ``13``, ``16`` or ``19`` layers, with ``_bn`` for batch normalisation; ``tiny`` for tests.
+        out_indices: stages to return, counted from 0, shallow first. The pooling after the last stage is omitted.
+        large_field: build SCNN's VGG (Pan et al., AAAI 2018): the pooling before the last stage is omitted, and its
+            convolutions have dilation 2. This keeps their field of view at twice the resolution. Layers keep their
+            indices, so pretrained weights still load.
+        frozen: disable training of all parameters. Batch normalisations still update their statistics in training;
+            GCoNet+ trains its encoder in this way. (``freeze`` of a config disables both.)
         init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint="torchvision://vgg16_bn")``.
 
     Attributes:
-        out_channels: C of every returned map; 64, 128, 256, 512 and 512 for all but ``tiny``.
-        out_strides: 1, 2, 4, 8 and 16; 8 twice with ``large_field``.
+        out_channels: C of each returned map; 64, 128, 256, 512 and 512 for all variants except ``tiny``.
+        out_strides: 1, 2, 4, 8 and 16; with ``large_field`` the last is 8.
 
     Raises:
-        UnknownName: an unknown variant. ConfigError: stages that there are not.
-        DataError: at a call: images of another number of channels than 3, or too small for the last stage.
+        UnknownName: an unknown variant.
+        ConfigError: ``out_indices`` is not an ascending selection of the stages.
+        DataError: in ``forward``: images do not have 3 channels, or are too small for the last stage.
+
+    Example:
+        >>> import torch
+        >>> backbone = VGG("tiny", out_indices=(1, 4))
+        >>> [tuple(feat.shape) for feat in backbone(torch.zeros(1, 3, 32, 16))]
+        [(1, 16, 16, 8), (1, 32, 2, 1)]
     """
 
-    # name -> channels and convolutions of each stage, and whether these are normalised
+    # Name -> channels of each stage, convolutions of each stage, True for batch normalisation.
     VARIANTS: dict[str, tuple[tuple[int, ...], tuple[int, ...], bool]] = {
         **{name: (_WIDTHS, depths, False) for name, depths in _DEPTHS.items()},
         **{f"{name}_bn": (_WIDTHS, depths, True) for name, depths in _DEPTHS.items()},
@@ -112,16 +121,16 @@ class VGG(BaseModule):
         self.requires_grad_(not frozen)
 
     def reset_parameters(self) -> None:
-        """Kaiming normal by fan-out, zero biases, as torchvision starts it."""
+        """Initialise weights with Kaiming normal by fan-out, and biases with zero, as torchvision does."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W), normalised by ImageNet's mean and deviation, to (B, C, H / stride, W / stride) per stage.
+        """Compute (B, C, H / stride, W / stride) per stage, sizes rounded down.
 
-        Sizes that do not divide are rounded down.
+        Images are (B, 3, H, W), normalised by ImageNet's mean and standard deviation.
         """
         _require_images(image, least=self.out_strides[-1])
         outs = []
@@ -135,7 +144,7 @@ class VGG(BaseModule):
 def _stage(
     stage: int, channels: int, width: int, depth: int, is_normed: bool, is_dilated: bool = False
 ) -> Iterator[nn.Module]:
-    """Pooling, except in the first stage and before dilated convolutions, then convolutions."""
+    """Yield the layers of a stage: a pooling, except in the first stage and before dilation, then convolutions."""
     if stage:
         yield nn.Identity() if is_dilated else nn.MaxPool2d(2, 2)
     dilation = 2 if is_dilated else 1

@@ -1,6 +1,6 @@
-"""Model cards: one Markdown file per released config, which people read and machines check.
+"""Model cards: one Markdown file per released config, with facts that are checked automatically.
 
-Reading a card imports no torch. ``visionzoo.cards.verify`` builds what a card describes and compares.
+Reading a card imports no torch. ``visionzoo.cards.verify`` builds the model of a card and compares it with the card.
 """
 
 from visionzoo.cards.files import Card, card_folder, card_names, find_card, read_card, read_cards

@@ -1,4 +1,4 @@
-"""The checks that a card names: each builds something, measures it and compares with what the card states."""
+"""The checks that a card names. Each one builds a model, measures it and compares the numbers with the card."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from visionzoo.registry import EVALUATOR, SCOPE
 from visionzoo.tasks import task_of
 from visionzoo.weights.loading import without_pretrained
 
-# How many numbers of each output a card keeps, evenly spaced.
+# Number of values of each output that a card keeps, evenly spaced.
 _KEPT = 64
 
-# Boxes in the images of the forward check for heads that are given theirs: batch index, then xyxy in pixels.
+# Boxes in the images of the forward check, for heads that take boxes: batch index, then xyxy in pixels.
 _ROIS = [[0, 4, 4, 60, 50], [0, 30, 10, 110, 80], [1, 0, 0, 125, 89], [1, 50, 20, 70, 44]]
 
 Numbers = dict[str, Any]
@@ -37,14 +37,14 @@ Numbers = dict[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check found.
+    """Result of one check.
 
     Attributes:
-        card: the card's name, or the file that was checked.
+        card: the name of the card, or the checked file.
         check: kind of check.
-        passed: whether all numbers agree.
-        detail: one line: what agreed, or the first number that does not, with what was expected.
-        seconds: time it took.
+        passed: True if all numbers agree.
+        detail: ``agrees``, or one line with the first number that differs and its expected value.
+        seconds: duration of the check.
     """
 
     card: str
@@ -61,7 +61,7 @@ class Outcome:
 
 
 def measure_build(card: Card, check: BuildCheck) -> Numbers:
-    """Parameters of the full model, all and those that are trained; built without memory for them."""
+    """Return the number of all and of trained parameters of the full model, built on the device ``meta``."""
     loaded = load_config(card.name)
     with torch.device("meta"):
         model = build_model(loaded.cfg.model)
@@ -75,7 +75,7 @@ def measure_build(card: Card, check: BuildCheck) -> Numbers:
 
 @torch.no_grad()
 def measure_forward(card: Card, check: ForwardCheck) -> Numbers:
-    """Raw outputs of the tiny model: for each its shape, largest magnitude and 64 of its numbers."""
+    """Return shape, largest magnitude and 64 values of each raw output of the tiny model."""
     loaded = load_config(card.name, tiny=True)
     model = _seeded_model(loaded, check.seed, num_classes=None)
     batch = task_of(loaded.cfg.task).inputs.seeded(check.seed, check.size)
@@ -89,7 +89,7 @@ def measure_forward(card: Card, check: ForwardCheck) -> Numbers:
 
 
 def measure_metric(card: Card, check: MetricCheck) -> Numbers:
-    """The config's metric on shaken ground truth."""
+    """Return the metrics of the config for ground truth with seeded changes."""
     loaded = load_config(card.name, tiny=True)
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
     classes = _class_count(dataset) or 0
@@ -100,11 +100,12 @@ def measure_metric(card: Card, check: MetricCheck) -> Numbers:
 
 @torch.no_grad()
 def measure_eval(card: Card, check: EvalCheck) -> Numbers:
-    """Load, predict with seeded weights and evaluate the drawn images; also how many scores, and their mean."""
+    """Predict the drawn images with seeded weights. Return the metrics, the number of scores and their mean."""
     cfg = load_config(card.name).cfg
     task = task_of(cfg.task)
     options = task.options(cfg.model)
-    loaded = load_config(card.name, tiny=True, options=options, allow_new=True)  # as in rows of SCNNHead, a plain dict
+    # allow_new, because the rows of SCNNHead are a plain dict
+    loaded = load_config(card.name, tiny=True, options=options, allow_new=True)
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
     model = _seeded_model(loaded, check.seed, num_classes=_class_count(dataset))
     loader = build_loader(loaded.cfg.val_dataloader, dataset, seed=check.seed)
@@ -119,7 +120,7 @@ def measure_eval(card: Card, check: EvalCheck) -> Numbers:
 
 
 def measure_learn(card: Card, check: LearnCheck) -> Numbers:
-    """The loss of one fixed batch before and after ``steps`` steps of AdamW on it."""
+    """Return the loss of one fixed batch before and after ``steps`` steps of AdamW on this batch."""
     loaded = load_config(card.name, tiny=True)
     cfg = loaded.cfg.train_dataloader
     dataset = build_dataset(cfg.dataset, where="train_dataloader.dataset")
@@ -150,6 +151,7 @@ def _losses(model: Any, batch: Any, steps: int) -> Numbers:
 
 
 def compare_build(card: Card, check: BuildCheck, found: Numbers) -> str | None:
+    """Return a sentence if the parameter counts differ from those of the card, or None."""
     stated = card.zoo.compute
     for key, expected in (("params", stated.params), ("trainable", stated.trainable)):
         if found[key] != expected:
@@ -158,6 +160,7 @@ def compare_build(card: Card, check: BuildCheck, found: Numbers) -> str | None:
 
 
 def compare_forward(card: Card, check: ForwardCheck, found: Numbers) -> str | None:
+    """Return a sentence if the outputs differ from the stored arrays, or None."""
     path = arrays_path(card)
     if not path.is_file():
         return f"expected {path}, found no file; write it with `visionzoo cards record {card.name}`"
@@ -166,10 +169,12 @@ def compare_forward(card: Card, check: ForwardCheck, found: Numbers) -> str | No
 
 
 def compare_metrics(card: Card, check: MetricCheck | EvalCheck, found: Numbers) -> str | None:
+    """Return a sentence if the metrics differ from those of the card, or None."""
     return difference(check.metrics, found, check.tolerance)
 
 
 def compare_learn(card: Card, check: LearnCheck, found: Numbers) -> str | None:
+    """Return a sentence if the loss did not fall below the ratio of the card, or None."""
     if found["after"] < check.ratio * found["before"]:
         return None
     return (
@@ -181,9 +186,17 @@ def compare_learn(card: Card, check: LearnCheck, found: Numbers) -> str | None:
 def difference(
     expected: Mapping[str, Any], found: Mapping[str, Any], tolerance: float, floor: float = 1.0
 ) -> str | None:
-    """The first number that differs, as a sentence, or None.
+    """Return a sentence about the first number that differs, or None.
 
-    ``tolerance`` is relative to the largest magnitude of an array; below ``floor`` to ``floor``.
+    Args:
+        expected: numbers or arrays by name.
+        found: the measured ones.
+        tolerance: relative to the largest magnitude of an array, or to ``floor`` if that is larger.
+        floor: see ``tolerance``.
+
+    Example:
+        >>> difference({"loss": 1.0}, {"loss": 1.5}, tolerance=0.1)
+        'loss: expected 1 within 0.1, found 1.5'
     """
     if set(expected) != set(found):
         return f"expected the numbers {_names(expected)}, found {_names(found)}"
@@ -193,7 +206,7 @@ def difference(
             return f"{name}: expected {want.size} numbers, found {have.size}"
         scale = max(floor, float(np.abs(want).max(initial=0)))
         gap = np.abs(want - have)
-        if not np.all(gap <= tolerance * scale):  # written so that nan differs
+        if not np.all(gap <= tolerance * scale):  # this form is also true for nan
             worst = int(np.argmax(np.where(np.isnan(gap), np.inf, gap)))
             return (
                 f"{name}: expected {want.flat[worst]:.6g} within {tolerance * scale:.2g}, found {have.flat[worst]:.6g}"
@@ -206,7 +219,7 @@ def _names(numbers: Mapping[str, Any]) -> str:
 
 
 def arrays_path(card: Card) -> Path:
-    """The file with the numbers of a card's forward check."""
+    """Return the file with the numbers of the forward check of a card."""
     return card.path.parent / "arrays" / f"{card.name}.npz"
 
 
@@ -236,7 +249,7 @@ def _seeded_model(loaded: LoadedConfig, seed: int, num_classes: int | None) -> A
 
 
 def _raw_outputs(model: Any, image: Tensor, samples: Any) -> Any:
-    """What the heads give before any threshold. Two-stage heads read fixed boxes, not those of a ranking."""
+    """Return the outputs of the heads before any threshold. Two-stage heads read fixed boxes instead of proposals."""
     if not hasattr(model, "roi_head"):
         return model(image, mode="tensor") if samples is None else model(image, samples, mode="tensor")
     feats = model.extract_feat(image)
@@ -266,13 +279,18 @@ def _summary(output: Tensor) -> Numbers:
 
 
 def kept_indices(count: int) -> np.ndarray:
-    """Return the indices of the values that a card keeps of ``count``: at most 64, evenly spaced, ends included.
+    """Return the indices of the values of an output that a card keeps: at most 64, evenly spaced, ends included.
 
-    The stored arrays hold the indices of ``torch.linspace`` with fused multiply-add: float32 steps, counted from the
-    nearer end, each result rounded once. A CPU without it rounds twice and chooses other indices, so NumPy counts here.
+    The stored arrays follow the indices of ``torch.linspace`` with fused multiply-add: float32 steps, counted from the
+    nearer end, each result rounded once. A CPU without this instruction rounds twice and returns other indices.
+    Therefore NumPy computes the indices.
 
-    >>> kept_indices(5)
-    array([0, 1, 2, 3, 4])
+    Args:
+        count: number of values of the output.
+
+    Example:
+        >>> kept_indices(5)
+        array([0, 1, 2, 3, 4])
     """
     kept, last = min(_KEPT, count), np.float64(count - 1)
     step = np.float64(np.float32(last) / np.float32(max(kept - 1, 1)))
@@ -301,7 +319,7 @@ def _class_count(dataset: Any) -> int | None:
 
 
 def _evaluate(loaded: LoadedConfig, dataset: Any, batches: list) -> Numbers:
-    """Official numbers of predicted samples, without those that the drawn images cannot give (-1)."""
+    """Return the official metrics of predicted samples, without those that are undefined for the drawn images (-1)."""
     with DefaultScope.overwrite_default_scope(SCOPE):
         evaluator = _evaluator(copy.deepcopy(loaded.cfg.val_evaluator))
     evaluator.dataset_meta = dataset.metainfo

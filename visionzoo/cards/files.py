@@ -1,4 +1,4 @@
-"""Find cards and read them."""
+"""Find, read and validate model cards."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Card:
     """A card that follows the schema.
 
     Attributes:
-        path: its file.
+        path: the file.
         fields: the front matter.
-        body: the Markdown text below it.
+        body: the Markdown text below the front matter.
         text: the whole file.
     """
 
@@ -37,61 +37,69 @@ class Card:
 
     @property
     def zoo(self) -> ZooFields:
-        """What the key ``visionzoo`` holds."""
+        """Fields under the key ``visionzoo``."""
         return self.fields.visionzoo
 
     @property
     def name(self) -> str:
+        """Name of the model and of its config."""
         return self.zoo.name
 
     @property
     def task(self) -> str:
+        """Task of the model, ``detection``."""
         return self.zoo.task
 
     @property
     def status(self) -> str:
+        """Status of the model: ``reproduced``, ``parity``, ``combination`` or ``baseline``."""
         return self.zoo.status
 
     @property
     def params(self) -> int:
-        """Parameters of the full model."""
+        """Number of parameters of the full model."""
         return self.zoo.compute.params
 
     @property
     def license(self) -> str:
-        """Licence of the code, as the Hub writes it."""
+        """Licence of the code, in the spelling of the Hugging Face Hub."""
         return self.fields.license
 
     @property
     def summary(self) -> str:
-        """The heading of the text: what the model is, in one line."""
+        """The heading of the text, which describes the model in one line."""
         heading = next((line for line in self.body.splitlines() if line.startswith("# ")), "")
         return heading.removeprefix("# ").strip()
 
     def numbers(self, origin: str) -> Iterator[tuple[Result, Metric]]:
-        """The numbers of one origin, ``paper`` or ``measured``, in the card's order."""
+        """Yield the numbers of one origin, ``paper`` or ``measured``, in the order of the card."""
         for result in self.fields.model_index[0].results:
             for metric in result.metrics:
                 if metric.args.origin == origin:
                     yield result, metric
 
     def run_of(self, metric: Metric) -> Run | None:
-        """The run that measured a number, or None for a number of a paper."""
+        """Return the run that measured a number, or None for a number of a paper."""
         return self.zoo.runs[metric.args.run] if isinstance(metric.args, MeasuredNumber) else None
 
 
 def card_folder() -> Path:
-    """The folder of the cards, beside that of the configs: in the installed package, or else in the repository."""
+    """Return the folder of the cards, beside that of the configs: in the installed package, else in the repository."""
     return config_folder().parent / "model_cards"
 
 
 def card_names() -> list[str]:
-    """Names of all cards, ours and those of plugins, sorted."""
+    """Return the names of all cards, sorted; those of the zoo and of plugins.
+
+    Example:
+        >>> "rcnet_retinanet" in card_names()
+        True
+    """
     return sorted(card_files())
 
 
 def card_files() -> dict[str, Path]:
-    """All cards, ours and those of plugins: files by name.
+    """Return the files of all cards by name, those of the zoo and of plugins.
 
     Raises:
         PluginError: a plugin cannot be found, or has a card of the same name as another package.
@@ -100,10 +108,14 @@ def card_files() -> dict[str, Path]:
 
 
 def find_card(name: str) -> Path:
-    """The file of a card.
+    """Return the file of a card.
 
     Raises:
-        UnknownName: no card is called so.
+        UnknownName: no card has this name.
+
+    Example:
+        >>> find_card("rcnet_retinanet").name
+        'rcnet_retinanet.md'
     """
     known = card_files()
     if name not in known:
@@ -115,11 +127,16 @@ def read_card(name_or_path: str | Path) -> Card:
     """Read a card and check it against the schema.
 
     Args:
-        name_or_path: a card's name, or the path of a ``.md`` file.
+        name_or_path: the name of a card, or the path of a ``.md`` file.
 
     Raises:
-        UnknownName: no card is called so.
-        CardError: the card cannot be read, or breaks the schema; the message names file and field.
+        UnknownName: no card has this name.
+        CardError: the card cannot be read, or violates the schema. The message names file and field.
+
+    Example:
+        >>> card = read_card("rcnet_retinanet")
+        >>> card.task, card.status
+        ('detection', 'parity')
     """
     given = Path(name_or_path)
     path = given if given.suffix == ".md" else find_card(str(name_or_path))
@@ -137,17 +154,17 @@ def read_card(name_or_path: str | Path) -> Card:
 
 
 def read_cards() -> list[Card]:
-    """All cards, ours and those of plugins, in the order of their names."""
+    """Return all cards, those of the zoo and of plugins, sorted by name."""
     return [read_card(name) for name in card_names()]
 
 
 def own_cards() -> list[Card]:
-    """The zoo's own cards, in the order of their names."""
+    """Return the cards of the zoo without those of plugins, sorted by name."""
     return [card for card in read_cards() if card.path.parent == card_folder()]
 
 
 def missing_cards() -> list[str]:
-    """Released configs that have no card, and cards that have no config."""
+    """Return one line for each released config without a card and for each card without a config."""
     configs, cards = set(config_names()), set(card_names())
     without_card = [f"configs/{name}.py has no card model_cards/{name}.md" for name in sorted(configs - cards)]
     without_config = [f"model_cards/{name}.md has no config configs/{name}.py" for name in sorted(cards - configs)]
@@ -155,7 +172,12 @@ def missing_cards() -> list[str]:
 
 
 def split_front_matter(text: str, path: Path) -> tuple[str, str]:
-    """The YAML between the two ``---`` lines on top, and the Markdown below."""
+    """Split a card into the YAML between the first two ``---`` lines and the Markdown below them.
+
+    Example:
+        >>> split_front_matter("---\\nlicense: mit\\n---\\n# Title\\n", Path("card.md"))
+        ('license: mit\\n', '# Title\\n')
+    """
     lines = text.splitlines(keepends=True)
     fences = [index for index, line in enumerate(lines) if line.rstrip() == _FENCE]
     if len(fences) < 2 or fences[0] != 0:
@@ -164,7 +186,7 @@ def split_front_matter(text: str, path: Path) -> tuple[str, str]:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """A safe loader that refuses a key written twice, of which YAML would keep the last without a word."""
+    """A safe loader that rejects duplicate keys. YAML itself silently keeps the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
@@ -192,7 +214,7 @@ def _parsed(front: str, path: Path) -> dict[str, Any]:
 
 
 def _filled(values: dict[str, Any], stem: str) -> dict[str, Any]:
-    """The front matter with the fields that follow from the name of the file."""
+    """Return the front matter with the fields that follow from the name of the file."""
     zoo = values.get("visionzoo")
     if not isinstance(zoo, dict):
         return values
@@ -216,7 +238,7 @@ def _validated(values: dict[str, Any], path: Path) -> CardFields:
 
 
 def _sentence(problem: Any) -> str:
-    """One of pydantic's problems as ``field: expected, found, what to do``."""
+    """Return a problem of pydantic as ``field: expected ..., found ...; advice``."""
     kind, where = problem["type"], _field_path(problem["loc"])
     if kind == "extra_forbidden":
         return f"{where}: no such field; {_advice(problem['loc'])}"
@@ -229,7 +251,7 @@ def _sentence(problem: Any) -> str:
 
 
 def _field_path(location: tuple[int | str, ...]) -> str:
-    """``visionzoo.checks.0.seed``; the name that chose one of several kinds is no part of the file and left out."""
+    """Return the path of a field, ``visionzoo.checks.0.seed``, without pydantic's name for the kind of a union."""
     chosen = {"build", "forward", "metric", "eval", "learn", "full", "paper", "measured"}
     parts = [
         str(part)
@@ -247,7 +269,7 @@ def _advice(location: tuple[int | str, ...]) -> str:
 
 
 def _known_fields(model: type[BaseModel]) -> set[str]:
-    """Names of every field that a card may have, at any depth."""
+    """Return the names of all fields of a card, at any depth."""
     names: set[str] = set()
     for definition in [schema := model.model_json_schema(by_alias=True), *schema["$defs"].values()]:
         names |= set(definition.get("properties", {}))
@@ -255,12 +277,12 @@ def _known_fields(model: type[BaseModel]) -> set[str]:
 
 
 def _check_names(card: Card) -> None:
-    """What the card repeats for the Hub equals what it follows from: the file's name, the licence, the kind of task."""
+    """Check fields that repeat the name of the file, the licence and the kind of task for the Hub."""
     stem, fields = card.path.stem, card.fields
     _check_equal(card, "visionzoo.name", card.name, stem, "the file's name")
     _check_equal(card, "visionzoo.config", card.zoo.config, f"configs/{stem}.py", "the file's name")
     _check_equal(card, "model-index.0.name", fields.model_index[0].name, stem, "the file's name")
-    if fields.license != "other":  # the Hub's word for a licence that it has no identifier for
+    if fields.license != "other":  # the Hub's identifier for a licence that it does not list
         _check_equal(card, "license", fields.license, card.zoo.licenses.code.lower(), "visionzoo.licenses.code")
     for index, result in enumerate(fields.model_index[0].results):
         field = f"model-index.0.results.{index}.task.type"
@@ -271,14 +293,14 @@ def _check_equal(card: Card, field: str, found: str, expected: str, source: str)
     if found != expected:
         raise CardError(
             f"{_shown(card.path)}: {field}",
-            expected=f"{expected!r} after {source}",
+            expected=f"{expected!r} as in {source}",
             found=f"{found!r}",
             advice="fix it",
         )
 
 
 def _check_runs(card: Card) -> None:
-    """Every measured number refers to a run of the card, and every run has a number."""
+    """Check that every measured number refers to a run of the card, and that every run has a number."""
     runs, where = card.zoo.runs, _shown(card.path)
     used = dict(_run_fields(card))
     for field, run in used.items():
@@ -299,7 +321,7 @@ def _check_runs(card: Card) -> None:
 
 
 def _run_fields(card: Card) -> Iterator[tuple[str, str]]:
-    """Path and value of every ``run`` that a number names."""
+    """Yield path and value of the ``run`` of every measured number."""
     for index, result in enumerate(card.fields.model_index[0].results):
         for place, metric in enumerate(result.metrics):
             if isinstance(metric.args, MeasuredNumber):
@@ -307,7 +329,7 @@ def _run_fields(card: Card) -> Iterator[tuple[str, str]]:
 
 
 def _shown(path: Path) -> str:
-    """Path of a card in messages: ``model_cards/x.md``, or ``toy_zoo/model_cards/x.md`` for a card of a plugin."""
+    """Return the path of a card as messages print it: ``model_cards/x.md``, or ``toy_zoo/model_cards/x.md``."""
     folder = card_folder()
     if path.parent.resolve() == folder.resolve():
         return f"{folder.name}/{path.name}"

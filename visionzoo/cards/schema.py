@@ -1,7 +1,7 @@
-"""What a card may say: the Hub's standard fields, and ours under the one key ``visionzoo``.
+"""Schema of a card: the standard fields of the Hugging Face Hub, and the fields of the zoo under the key ``visionzoo``.
 
-Unknown fields are errors, types are not converted. A number is either ``paper``, with the place where it is
-printed, or ``measured``, with the command that measures it again; nothing lies in between.
+Unknown fields are errors, and types are not converted. Each number has the origin ``paper``, with the place where it is
+printed, or ``measured``, with the command that measures it again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from visionzoo.registry import task_names
 SCHEMA_VERSION = 1
 
 STATUS = {
-    "reproduced": "trained or evaluated here on the paper's data; the paper's number was met",
-    "parity": "equal to the authors' code, output by output; no weights of theirs were measured",
-    "combination": "parts that are proven one by one, joined in a way for which the authors gave no config",
-    "baseline": "parts of another library, to compare with",
+    "reproduced": "trained or evaluated here on the data of the paper; the number of the paper was reached",
+    "parity": "every output equals that of the authors' code; the authors' weights were not measured",
+    "combination": "each part is proven; the authors published no config of this combination",
+    "baseline": "parts of another library, for comparison",
 }
 
 
@@ -40,7 +40,7 @@ Tolerance = Annotated[float, Field(ge=0)]
 
 
 class Fields(BaseModel):
-    """Base of everything in a card."""
+    """Base of all groups of fields in a card."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
 
@@ -49,14 +49,14 @@ class Fields(BaseModel):
 
 
 class PaperNumber(Fields):
-    """A number that the authors print; ``source`` of its result says where."""
+    """A number printed by the authors. The ``source`` of its result states where."""
 
     origin: Literal["paper"]
     unit: Text
 
 
 class MeasuredNumber(Fields):
-    """A number measured here, by the run of that id in ``visionzoo.runs``."""
+    """A number measured here. ``run`` is the id of the run in ``visionzoo.runs``."""
 
     origin: Literal["measured"]
     unit: Text
@@ -64,7 +64,7 @@ class MeasuredNumber(Fields):
 
 
 class Metric(Fields):
-    """One number of the Hub's ``model-index``; ``args`` says where it comes from."""
+    """One number in the ``model-index`` of the Hub. ``args`` states its origin."""
 
     type: Text
     name: Text
@@ -73,17 +73,23 @@ class Metric(Fields):
 
 
 class ResultTask(Fields):
+    """Kind of task of a result, in the words of the Hub."""
+
     type: Text
     name: Text | None = None
 
 
 class ResultData(Fields):
+    """Data set and split of a result."""
+
     name: Text
     type: Text
     split: Text
 
 
 class Source(Fields):
+    """Place where the authors print a number."""
+
     name: Text
     url: Url
 
@@ -104,6 +110,8 @@ class Result(Fields):
 
 
 class IndexEntry(Fields):
+    """Results of one model."""
+
     name: Text
     results: list[Result]
 
@@ -112,6 +120,8 @@ class IndexEntry(Fields):
 
 
 class Paper(Fields):
+    """Paper of the model."""
+
     title: Text
     venue: Text
     year: Annotated[int, Field(ge=1950, le=2100)]
@@ -119,7 +129,7 @@ class Paper(Fields):
 
 
 class SourceCode(Fields):
-    """The authors' code that ours was compared with."""
+    """Code of the authors that the model was compared with."""
 
     url: Url
     commit: Commit | None = None
@@ -127,13 +137,15 @@ class SourceCode(Fields):
 
 
 class Licenses(Fields):
+    """Licences of code, weights and data."""
+
     code: Text
     weights: Text
     data: Text
 
 
 class Weights(Fields):
-    """One released checkpoint. ``provenance`` says who trained it, ``evidence`` what was measured with it."""
+    """One released checkpoint. ``provenance`` states who trained it, ``evidence`` what was measured with it."""
 
     url: Url
     mirror: Url
@@ -145,7 +157,7 @@ class Weights(Fields):
 
 
 class Tensor(Fields):
-    """One input or output: ``shape`` in letters or numbers, ``unit`` and ``range`` of its values."""
+    """One input or output. ``shape`` has letters or numbers; ``unit`` and ``range`` describe the values."""
 
     name: Text
     dtype: Text
@@ -156,7 +168,7 @@ class Tensor(Fields):
 
 
 class Compute(Fields):
-    """Size of the full model; ``at`` says for which classes and input. ``flops`` counts a multiply-add as two."""
+    """Size of the full model. ``at`` states the classes and the input. ``flops`` counts a multiply-add as two."""
 
     params: Positive
     trainable: Positive
@@ -165,7 +177,7 @@ class Compute(Fields):
 
 
 class Run(Fields):
-    """How numbers were measured: run ``command`` at ``commit`` to get them again."""
+    """A run that measured numbers. Run ``command`` at ``commit`` to measure them again."""
 
     command: Text
     date: date
@@ -174,6 +186,8 @@ class Run(Fields):
 
 
 class Export(Fields):
+    """An export format, and the reason if it does not work."""
+
     format: Text
     works: bool
     reason: Text | None = None
@@ -183,13 +197,13 @@ class Export(Fields):
 
 
 class BuildCheck(Fields):
-    """The full model has exactly ``compute.params`` parameters, of which ``compute.trainable`` are trained."""
+    """Check the parameter counts of the full model, which are exactly ``compute.params`` and ``compute.trainable``."""
 
     kind: Literal["build"]
 
 
 class ForwardCheck(Fields):
-    """Seeded weights and a seeded image through the tiny variant, against the numbers in ``arrays/<name>.npz``."""
+    """Compare outputs of the tiny variant for seeded weights and a seeded image with ``arrays/<name>.npz``."""
 
     kind: Literal["forward"]
     seed: Annotated[int, Field(ge=0)] = 0
@@ -198,7 +212,7 @@ class ForwardCheck(Fields):
 
 
 class MetricCheck(Fields):
-    """Ground truth of the drawn images, shaken and scored at random, through the config's own metric."""
+    """Measure ground truth of the drawn images, with seeded changes and scores, by the metric of the config."""
 
     kind: Literal["metric"]
     seed: Annotated[int, Field(ge=0)] = 0
@@ -207,7 +221,7 @@ class MetricCheck(Fields):
 
 
 class EvalCheck(Fields):
-    """The whole pipeline on the drawn images with seeded weights: loader, model, post-processing, metric."""
+    """Run loader, model, post-processing and metric on the drawn images with seeded weights."""
 
     kind: Literal["eval"]
     seed: Annotated[int, Field(ge=0)] = 0
@@ -216,7 +230,7 @@ class EvalCheck(Fields):
 
 
 class LearnCheck(Fields):
-    """After ``steps`` training steps the loss is below ``ratio`` times what it was."""
+    """Check that the loss is below ``ratio`` times its first value after ``steps`` training steps."""
 
     kind: Literal["learn"]
     seed: Annotated[int, Field(ge=0)] = 0
@@ -225,7 +239,7 @@ class LearnCheck(Fields):
 
 
 class FullCheck(Fields):
-    """Run manually with the real data: ``command`` gives ``metrics`` within ``tolerance``."""
+    """Check that ``command`` returns ``metrics`` within ``tolerance`` on the real data. It is run manually."""
 
     kind: Literal["full"]
     command: Text
@@ -244,8 +258,8 @@ Check = Annotated[
 class ZooFields(Fields):
     """Fields under the key ``visionzoo``.
 
-    The reader fills in ``name`` and ``config`` from the name of the file. With ``headline``, the name of the system is
-    a short name of this model.
+    The reader fills in ``name`` and ``config`` from the name of the file. If ``headline`` is true, the name of the
+    system is a short name of this model.
     """
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
@@ -283,7 +297,7 @@ class CardFields(Fields):
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of the front matter, as it lies in ``model_cards/schema.json``."""
+    """Return the JSON Schema of the front matter, which ``model_cards/schema.json`` stores."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **CardFields.model_json_schema(by_alias=True),

@@ -1,7 +1,7 @@
-"""Weights and images that are the same on every machine and under every version of torch.
+"""Seeded weights that are equal on every machine and for every version of torch.
 
-numpy's ``RandomState`` is frozen by its documented policy, torch's initialisers are not. Every tensor is drawn from
-its own stream, so a part that is added or renamed leaves the others as they were.
+NumPy's ``RandomState`` is frozen by its documented policy; the initialisers of torch are not. Each tensor is drawn from
+a separate stream, so adding or renaming a part does not change the other parts.
 """
 
 from __future__ import annotations
@@ -16,13 +16,24 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from visionzoo.models.task_model import TaskModel
 from visionzoo.structures.seeded import seeded_array
 
-# Of He's scale. Where a norm follows, it makes no difference; where none does, scores and boxes stay moderate.
+# Factor of He's scale. It has no effect before a norm. Elsewhere it keeps scores and boxes moderate.
 _GAIN = 0.3
 
 
 @torch.no_grad()
 def fill_weights(model: nn.Module, seed: int) -> None:
-    """Give every parameter its seeded value: near 1 for the scales of norms, small for kernels and the rest."""
+    """Set every parameter to its seeded value: near 1 for the scales of norms, small for all others.
+
+    Args:
+        model: changed in place.
+        seed: the same seed and parameter name give the same values.
+
+    Example:
+        >>> norm = nn.BatchNorm2d(1)
+        >>> fill_weights(norm, seed=0)
+        >>> bool(abs(norm.weight - 1) < 0.5)
+        True
+    """
     for name, parameter in model.named_parameters():
         parameter.copy_(torch.from_numpy(_weight(seed, name, tuple(parameter.shape))))
 
@@ -37,18 +48,18 @@ def _weight(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 @torch.no_grad()
 def settle_norms(model: nn.Module, images: Tensor, samples: Any = None) -> None:
-    """Set the running statistics of batch norms to those of ``images``, so that eval mode keeps its scale.
+    """Set the running statistics of batch norms to those of ``images``, so that features keep their scale in eval mode.
 
-    Random kernels would else grow or shrink the features from layer to layer until scores are all 0 or 1.
+    Otherwise random kernels make the features grow or shrink from layer to layer until all scores are 0 or 1.
 
     Args:
-        model: any model.
-        images: (B, 3, H, W), or what else the model takes.
-        samples: for models that need them also for their raw outputs.
+        model: any model, changed in place.
+        images: (B, 3, H, W), or another input of the model.
+        samples: the data samples, for models whose raw outputs depend on them.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     before = [norm.momentum for norm in norms]
-    model.eval()  # but for the norms: nothing is dropped by chance
+    model.eval()  # except the norms below; dropout is off
     for norm in norms:
         norm.momentum = 1.0
         norm.train()
@@ -64,4 +75,5 @@ def _run(model: Any, images: Tensor, samples: Any) -> None:
         return
     feats = getattr(model, "extract_feat", model)(images)
     if isinstance(model, TaskModel):
-        model.head(feats)
+        for head in model.main_heads():
+            head(feats)

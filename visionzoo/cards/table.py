@@ -1,4 +1,4 @@
-"""The zoo table of the README, made from the cards."""
+"""The zoo table of the README, written from the cards."""
 
 from __future__ import annotations
 
@@ -15,27 +15,37 @@ _HEAD = ("model", "task", "params", "paper", "measured here", "status")
 
 
 def readme_path() -> Path:
-    """The README beside the cards; an installed package has none."""
+    """Return the README beside the cards. An installed package has none."""
     return card_folder().parent / "README.md"
 
 
 def zoo_table(cards: Iterable[Card]) -> str:
-    """A Markdown table with one row per card. Numbers of papers are in italics and link their source."""
+    """Return a Markdown table with one row per card. Numbers of papers are in italics and link their source.
+
+    Example:
+        >>> print(zoo_table([]))
+        | model | task | params | paper | measured here | status |
+        | --- | --- | --- | --- | --- | --- |
+    """
     rows = [_HEAD, ("---",) * len(_HEAD), *(_row(card) for card in cards)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def table_in(text: str, path: Path) -> str:
-    """What stands between the two markers.
+    """Return the text between the two markers.
 
     Raises:
-        CardError: a marker is missing, or they stand the wrong way round.
+        CardError: a marker is missing, or the markers are in the wrong order.
+
+    Example:
+        >>> table_in(f"{BEGIN} rows {END}", Path("README.md"))
+        'rows'
     """
     return text[slice(*_span(text, path))].strip()
 
 
 def with_table(text: str, table: str, path: Path) -> str:
-    """``text`` with ``table`` between the two markers."""
+    """Return ``text`` with ``table`` between the two markers."""
     start, end = _span(text, path)
     return f"{text[:start]}\n{table}\n{text[end:]}"
 
@@ -61,7 +71,7 @@ def _row(card: Card) -> tuple[str, ...]:
 
 
 def _paper(result: Result, metric: Metric) -> str:
-    source = result.source.url if result.source else ""  # the schema asks for one
+    source = result.source.url if result.source else ""  # the schema requires one
     return f"*{metric.value:g}* {metric.name}, {_data(result)} ([source]({source}))"
 
 

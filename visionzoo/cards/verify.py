@@ -1,6 +1,6 @@
-"""Run the checks of cards, one after another, and record new numbers for them.
+"""Run the checks of cards in sequence, and record new numbers in cards.
 
-What a card states is compared with what its model does; see :mod:`visionzoo.cards.checks` for each kind.
+A check compares the statements of a card with the behaviour of its model; see :mod:`visionzoo.cards.checks`.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ TIERS = {
 
 
 def verify_cards(cards: Sequence[Card], tier: str = "fast") -> Iterator[Outcome]:
-    """One outcome per check of each card, as they come.
+    """Run the checks of cards and yield one outcome per check.
 
     Args:
-        cards: which cards.
-        tier: ``fast`` builds and compares one forward; ``slow`` also evaluates and trains on drawn images. Checks
-            of kind ``full`` need the real data and are run by hand.
+        cards: the cards.
+        tier: ``fast`` runs the checks ``build``, ``forward`` and ``metric``. ``slow`` also evaluates and trains on
+            drawn images. Checks of kind ``full`` need the real data and are run manually.
     """
     for card in cards:
         yield _timed(card.name, "config", partial(_config_problem, card))
@@ -49,7 +49,7 @@ def verify_cards(cards: Sequence[Card], tier: str = "fast") -> Iterator[Outcome]
 
 
 def verify_collection() -> Iterator[Outcome]:
-    """That configs and cards match, that short names are clear, and that the README shows the table of our cards."""
+    """Check that each config has a card, that short names are unique and that the table of the README is current."""
     yield _timed("model_cards", "complete", lambda: "; ".join(missing_cards()) or None)
     yield _timed("model_cards", "headlines", lambda: headlines_problem(read_cards()))
     readme = readme_path()
@@ -58,7 +58,7 @@ def verify_collection() -> Iterator[Outcome]:
 
 
 def headlines_problem(cards: Iterable[Card]) -> str | None:
-    """Why a system's name does not say which model it means, or None."""
+    """Return a sentence about the first short name that two cards share, or None."""
     systems: dict[str, list[str]] = {}
     for card in cards:
         if card.zoo.headline:
@@ -70,7 +70,7 @@ def headlines_problem(cards: Iterable[Card]) -> str | None:
 
 
 def table_problem(readme: Path, cards: Iterable[Card]) -> str | None:
-    """Why the table in ``readme`` is stale, or None."""
+    """Return a sentence if the table in ``readme`` is not current, or None."""
     try:
         shown = table_in(readme.read_text(encoding="utf-8"), readme)
     except CardError as error:
@@ -87,15 +87,15 @@ def _timed(name: str, kind: str, problem: Callable[[], str | None]) -> Outcome:
     start = time.perf_counter()
     with _calmly():
         try:
-            found = problem()
-        except ZooError as error:  # user errors are outcomes; our own mistakes keep their traceback
-            found = error.sentence
-    return Outcome(name, kind, found is None, found or "agrees", time.perf_counter() - start)
+            sentence = problem()
+        except ZooError as error:  # an error of the user is an outcome; other errors keep their traceback
+            sentence = error.sentence
+    return Outcome(name, kind, sentence is None, sentence or "agrees", time.perf_counter() - start)
 
 
 @contextlib.contextmanager
 def _calmly() -> Iterator[None]:
-    """Use one thread, the fastest for tiny models, and keep the output of libraries off stdout, which holds results."""
+    """Use one thread, which is fastest for tiny models, and suppress output of libraries on stdout."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -118,7 +118,7 @@ def _check_problem(card: Card, check: Any) -> str | None:
 
 
 def summary(outcomes: Sequence[Outcome], tier: str) -> dict[str, Any]:
-    """The content of ``report.json``."""
+    """Return the content of ``report.json``."""
     from visionzoo._version import __version__
 
     return {
@@ -131,7 +131,7 @@ def summary(outcomes: Sequence[Outcome], tier: str) -> dict[str, Any]:
 
 
 def write_report(outcomes: Sequence[Outcome], tier: str, folder: Path) -> Path:
-    """Write ``report.json`` into ``folder``."""
+    """Write ``report.json`` into ``folder`` and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.json"
     path.write_text(json.dumps(summary(outcomes, tier), indent=2) + "\n", encoding="utf-8")
@@ -142,26 +142,26 @@ def write_report(outcomes: Sequence[Outcome], tier: str, folder: Path) -> Path:
 
 
 def record_card(card: Card) -> list[str]:
-    """Measure what the card's checks store, and write it: parameter counts and metrics into the card, arrays beside it.
+    """Measure the numbers of a card's checks and store them: counts and metrics in the card, arrays beside it.
 
-    Only numbers change; comments and layout stay.
+    Only numbers change; comments and layout are kept.
 
     Returns:
-        One line for each thing written.
+        One line for each written field or file.
     """
     changes: dict[tuple, Any] = {}
     written = []
     for index, check in enumerate(card.zoo.checks):
-        if check.kind in ("full", "learn"):  # nothing of these is stored
+        if check.kind in ("full", "learn"):  # these checks store nothing
             continue
         with _calmly():
-            found = MEASURE[check.kind](card, check)
+            numbers = MEASURE[check.kind](card, check)
         if check.kind == "build":
-            changes |= {("visionzoo", "compute", key): value for key, value in found.items()}
+            changes |= {("visionzoo", "compute", key): value for key, value in numbers.items()}
         elif isinstance(check, ForwardCheck):
-            written.append(_write_arrays(arrays_path(card), found))
+            written.append(_write_arrays(arrays_path(card), numbers))
         else:
-            changes["visionzoo", "checks", index, "metrics"] = _rounded(found)
+            changes["visionzoo", "checks", index, "metrics"] = _rounded(numbers)
     card.path.write_text(replace_values(card.text, changes, card.path), encoding="utf-8")
     return [*written, *(f"{card.path.name}: {'.'.join(map(str, path))}" for path in changes)]
 
@@ -177,7 +177,7 @@ def _rounded(numbers: dict[str, float]) -> dict[str, float]:
 
 
 def replace_values(text: str, changes: dict[tuple, Any], path: Path) -> str:
-    """A card's text with the values at some paths of its front matter replaced, and all else as it was."""
+    """Return the text of a card with new values at some paths of its front matter."""
     front, _ = split_front_matter(text, path)
     offset = text.index(front)
     root = yaml.compose(front, Loader=yaml.SafeLoader)
@@ -189,7 +189,7 @@ def replace_values(text: str, changes: dict[tuple, Any], path: Path) -> str:
 
 
 def _inline(value: Any) -> str:
-    """YAML on one line; JSON would write 4e-05, which YAML reads as text."""
+    """Return a value as YAML on one line. JSON is not used, because it writes 4e-05, which YAML reads as text."""
     dumped = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
     return dumped.removesuffix("...\n").strip()
 

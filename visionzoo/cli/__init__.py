@@ -1,4 +1,4 @@
-"""The ``visionzoo`` command. Each subcommand is a module here with ``main(argv) -> int``."""
+"""The ``visionzoo`` command. Each subcommand is a module of this package with ``main(argv) -> int``."""
 
 from __future__ import annotations
 
@@ -22,24 +22,37 @@ COMMANDS = {
     "env": "print versions, devices and which ops are compiled",
 }
 
-# Modules that cannot be called like their command, because Python has the word.
+# Modules whose name differs from the name of their command. A module ``list`` would shadow the builtin.
 _MODULES = {"list": "list_models", "show": "show_card"}
 
 
 def usage() -> str:
+    """Return the text of ``visionzoo --help``."""
     rows = "\n".join(f"  {name:<8} {what}" for name, what in COMMANDS.items())
     return f"""usage: visionzoo COMMAND ...
 
 commands:
 {rows}
 
-`visionzoo COMMAND --help` says more. Two to start with:
+`visionzoo COMMAND --help` lists the options. Two examples:
   visionzoo train rcnet_retinanet --tiny
   visionzoo infer rcnet_retinanet images/ --weights work_dirs/rcnet_retinanet"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0 done, 1 the task failed, 2 wrong use, 130 interrupted."""
+    """Run one command.
+
+    Args:
+        argv: the words after ``visionzoo``; None for those of the process.
+
+    Returns:
+        The exit code: 0 success, 1 the task failed, 2 wrong use, 130 interrupted.
+
+    Example:
+        >>> main(["--version"])  # doctest: +ELLIPSIS
+        visionzoo ...
+        0
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         print(usage())

@@ -19,50 +19,57 @@ if TYPE_CHECKING:
 _USAGE = """usage: visionzoo cards VERB ...
 
 verbs:
-  verify   compare what cards state with what their models do
-  record   measure again what cards store, and write it into them
+  verify   compare the statements of cards with the behaviour of their models
+  record   measure the numbers of cards again and write them into the cards
   table    print the zoo table of the README
   schema   print the JSON Schema of a card's front matter
 
-`visionzoo cards VERB --help` says more. Two to start with:
+`visionzoo cards VERB --help` lists the options. Two examples:
   visionzoo cards verify
   visionzoo cards verify rcnet_retinanet --tier slow"""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of ``cards verify``, the verb most asked for."""
+    """Return the parser of ``cards verify``, the main verb."""
     return _verify_parser()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 done, 1 a check failed, 2 wrong use."""
+    """Run one verb. Return 0 on success, 1 if a check failed, 2 for wrong use."""
     return run_verb("cards", "verb", _VERBS, _USAGE, argv)
 
 
 def _verify_parser() -> Parser:
     parser = Parser(
         "cards verify",
-        "Run the checks that cards name: build, forward and metric; with --tier slow also eval and learn.",
-        "  visionzoo cards verify                                all cards, and the README's table\n"
-        "  visionzoo cards verify rcnet_retinanet --tier slow    one card, also evaluated and trained for a few steps",
+        "Run the checks named in cards: build, forward and metric; with --tier slow also eval and learn.",
+        "  visionzoo cards verify                                all cards and the table of the README\n"
+        "  visionzoo cards verify rcnet_retinanet --tier slow    one card, with evaluation and a few training steps",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which cards (default: all, and the README's table)")
     parser.add_argument(
-        "--tier", choices=("fast", "slow"), default="fast", help="slow runs every check on drawn images (default: fast)"
+        "names", nargs="*", metavar="NAME", help="names of cards (default: all, and the table of the README)"
     )
-    parser.add_argument("--json", action="store_true", help="the report on stdout instead of a table (default: off)")
+    parser.add_argument(
+        "--tier",
+        choices=("fast", "slow"),
+        default="fast",
+        help="slow also runs the checks on drawn images (default: fast)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the report as JSON instead of a table (default: off)"
+    )
     parser.add_argument("--work-dir", "-o", "--out", dest="out", help="folder for report.json (default: not written)")
-    parser.add_argument("-q", "--quiet", action="store_true", help="only the checks that fail (default: off)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only the checks that fail (default: off)")
     return parser
 
 
 def _record_parser() -> Parser:
     parser = Parser(
         "cards record",
-        "Write what checks measure now into cards: parameter counts, metrics, arrays. Look at the difference after it.",
+        "Measure the checks of cards and store the results: parameter counts, metrics, arrays. Review the difference.",
         "  visionzoo cards record rcnet_retinanet\n  visionzoo cards record rcnet_atss rcnet_gfl",
     )
-    parser.add_argument("names", nargs="+", metavar="NAME", help="which cards")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="names of cards")
     return parser
 
 
@@ -72,7 +79,7 @@ def _table_parser() -> Parser:
         "Print the zoo table, one row per card.",
         "  visionzoo cards table\n  visionzoo cards table --write",
     )
-    parser.add_argument("--write", action="store_true", help="put it into README.md (default: print it)")
+    parser.add_argument("--write", action="store_true", help="write it into README.md (default: print it)")
     return parser
 
 
@@ -82,12 +89,14 @@ def _schema_parser() -> Parser:
         "Print the JSON Schema of a card's front matter.",
         "  visionzoo cards schema\n  visionzoo cards schema --write",
     )
-    parser.add_argument("--write", action="store_true", help="put it into model_cards/schema.json (default: print it)")
+    parser.add_argument(
+        "--write", action="store_true", help="write it into model_cards/schema.json (default: print it)"
+    )
     return parser
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Run the checks; 0 when all pass, else 1."""
+    """Run the checks. Return 0 if all pass, else 1."""
     from visionzoo.cards import card_names, read_card
 
     cards = [read_card(name) for name in args.names or card_names()]
@@ -117,7 +126,7 @@ def _outcomes(cards: Sequence[Card], args: argparse.Namespace) -> list[Outcome]:
 
 
 def print_outcomes(outcomes: Sequence[Outcome], *, only_failed: bool) -> None:
-    """One row per card, one column per check; below it a line for each failure."""
+    """Print one row per card and one column per check, then one line for each failure."""
     from rich.console import Console
     from rich.table import Table
 
@@ -138,12 +147,12 @@ def print_outcomes(outcomes: Sequence[Outcome], *, only_failed: bool) -> None:
 
 
 def _row(name: str, kinds: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
-    found = {outcome.check: "ok" if outcome.passed else "FAILED" for outcome in outcomes}
-    return [name, *(found.get(kind, "") for kind in kinds), f"{sum(outcome.seconds for outcome in outcomes):.1f}"]
+    results = {outcome.check: "ok" if outcome.passed else "FAILED" for outcome in outcomes}
+    return [name, *(results.get(kind, "") for kind in kinds), f"{sum(outcome.seconds for outcome in outcomes):.1f}"]
 
 
 def record(args: argparse.Namespace) -> int:
-    """Write what checks measure now; look at the difference before committing it."""
+    """Measure the checks of cards and write the results into the cards. Review the difference before a commit."""
     from visionzoo.cards import read_card
     from visionzoo.cards.verify import record_card
 
@@ -154,6 +163,7 @@ def record(args: argparse.Namespace) -> int:
 
 
 def table(args: argparse.Namespace) -> int:
+    """Print the zoo table, or write it into the README."""
     from visionzoo.cards.files import own_cards
     from visionzoo.cards.table import readme_path, with_table, zoo_table
 
@@ -172,6 +182,7 @@ def table(args: argparse.Namespace) -> int:
 
 
 def schema(args: argparse.Namespace) -> int:
+    """Print the JSON Schema of the front matter, or write it into its file."""
     from visionzoo.cards import card_folder
     from visionzoo.cards.schema import json_schema
 

@@ -1,6 +1,6 @@
-"""What all commands share: flags that mean the same everywhere, and how an error is shown.
+"""Flags, exit codes and error output that all commands share.
 
-Results go to files and stdout; progress, notes and errors go to stderr.
+Results go to files and stdout. Progress, notes and errors go to stderr.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that keeps the layout of its examples and shows defaults."""
+    """An ArgumentParser that keeps the layout of its examples and prints an error as one line."""
 
     def __init__(self, command: str, description: str, examples: str):
         super().__init__(
@@ -37,8 +37,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_config_flags(parser: argparse.ArgumentParser) -> None:
-    """``--tiny``, ``--cfg-options`` and ``--allow-new``: how a config is changed from outside."""
-    parser.add_argument("--tiny", action="store_true", help="the tiny variant on data drawn on demand (default: off)")
+    """Add ``--tiny``, ``--cfg-options`` and ``--allow-new``, which change a config."""
+    parser.add_argument(
+        "--tiny", action="store_true", help="use the tiny variant, with data drawn on demand (default: off)"
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -51,7 +53,7 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
-    """``--work-dir`` (``-o``, ``--out``) and ``--overwrite``."""
+    """Add ``--work-dir`` (``-o``, ``--out``) and ``--overwrite``."""
     parser.add_argument("--work-dir", "-o", "--out", dest="work_dir", default=None, help=f"default: {default}")
     parser.add_argument(
         "--overwrite", action="store_true", help="write into a folder that is not empty (default: use NAME-2)"
@@ -59,12 +61,17 @@ def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def add_run_flags(parser: argparse.ArgumentParser, *, seed: str | None = None) -> None:
-    """Device, seed, sample limit and verbosity. ``seed`` says where an unstated seed comes from; else it is 0."""
+    """Add the flags for device, seed, sample limit and verbosity.
+
+    Args:
+        parser: changed in place.
+        seed: the source of the default seed, for the help text. None means a default seed of 0.
+    """
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     parser.add_argument(
         "--seed", type=int, default=None if seed else 0, help=f"seed of every random number (default: {seed or 0})"
     )
-    parser.add_argument("--max-samples", type=int, default=None, help="only the first N samples (default: all)")
+    parser.add_argument("--max-samples", type=int, default=None, help="use only the first N samples (default: all)")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
     parser.add_argument("-v", "--verbose", action="store_true", help="debug messages (default: off)")
     parser.add_argument(
@@ -74,13 +81,24 @@ def add_run_flags(parser: argparse.ArgumentParser, *, seed: str | None = None) -
 
 
 def choose_output_dir(wanted: Path, *, overwrite: bool = False) -> Path:
-    """Make and return a folder to write into: ``wanted``, or ``wanted-2`` and so on while that one is not empty.
+    """Create an output folder and return it.
 
     Args:
-        overwrite: write into ``wanted`` although it is not empty.
+        wanted: the folder. If it is not empty, the first empty or new one of ``wanted-2``, ``wanted-3``, ... is used.
+        overwrite: use ``wanted`` even if it is not empty.
 
     Raises:
-        OutputError: a file stands there, or the folder cannot be made or written.
+        OutputError: the path is a file, or the folder cannot be created or written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for _ in range(2):
+        ...         out = choose_output_dir(Path(folder, "run"))
+        ...         _ = (out / "report.md").write_text("done")
+        ...         print(out.name)
+        run
+        run-2
     """
     folder, number = wanted, 1
     while folder.is_dir() and any(folder.iterdir()) and not overwrite:
@@ -106,10 +124,14 @@ def choose_output_dir(wanted: Path, *, overwrite: bool = False) -> Path:
 def run_command(
     parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int], argv: Sequence[str] | None
 ) -> int:
-    """Parse ``argv``, run ``body`` and turn its outcome into an exit code."""
+    """Parse ``argv``, run ``body`` and return the exit code.
+
+    A :class:`ZooError`, an interruption and a failure to write are printed as one line. Any other exception passes
+    through.
+    """
     try:
         args = parser.parse_args(argv)
-    except SystemExit as stop:  # argparse leaves this way, for --help as for errors
+    except SystemExit as stop:  # argparse exits like this after --help and after an error
         return int(stop.code or 0)
     try:
         return body(args)
@@ -118,7 +140,7 @@ def run_command(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our stdout went away, as `| head` does
+    except BrokenPipeError:  # the reader of stdout has closed it, as in `| head`
         sys.stderr.close()
         return 0
     except OSError as error:
@@ -131,14 +153,14 @@ Verbs = Mapping[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argp
 
 
 def run_verb(command: str, noun: str, verbs: Verbs, usage: str, argv: Sequence[str] | None) -> int:
-    """Run one of a command's verbs, ``visionzoo COMMAND VERB ...``; the exit code.
+    """Run one verb of a command, ``visionzoo COMMAND VERB ...``, and return the exit code.
 
     Args:
-        command: ``config``, ``cards`` and so on.
-        noun: what an unknown verb is said not to be: ``no NOUN is called ...``.
-        verbs: name to what makes its parser, and its body.
-        usage: printed without a verb.
-        argv: what follows the command; None for the process's own.
+        command: ``config``, ``cards``, ...
+        noun: the word for a verb in the message ``no NOUN is called ...``.
+        verbs: by name, the function that makes the parser and the function that runs the verb.
+        usage: printed if no verb is given.
+        argv: the words after the command; None for those of the process.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
@@ -164,7 +186,7 @@ _OUTPUT_ERRNOS = {
 
 
 def output_error(error: OSError) -> OutputError:
-    """An operating system's refusal to write, as one sentence."""
+    """Return an :class:`OutputError` for an error of the operating system while writing."""
     where = error.filename or "output"
     new = OutputError(where, expected="a place that can be written", but=f"{_OUTPUT_ERRNOS[error.errno or 0]}")
     new.__cause__ = error
@@ -172,6 +194,7 @@ def output_error(error: OSError) -> OutputError:
 
 
 def report(error: ZooError, with_traceback: bool) -> int:
+    """Print an error to stderr and return its exit code."""
     if with_traceback:
         traceback.print_exception(error)
     print(f"error: {error}", file=sys.stderr)
@@ -179,6 +202,6 @@ def report(error: ZooError, with_traceback: bool) -> int:
 
 
 def note(message: str, *, quiet: bool = False) -> None:
-    """One line for the person at the terminal."""
+    """Print one line to stderr, unless ``quiet`` is set."""
     if not quiet:
         print(message, file=sys.stderr, flush=True)

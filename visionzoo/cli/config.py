@@ -1,4 +1,4 @@
-"""``visionzoo config show | diff | check``: look at configs without running them."""
+"""``visionzoo config show | diff | check``: print, compare and check configs without running them."""
 
 from __future__ import annotations
 
@@ -12,35 +12,37 @@ from visionzoo.errors import ConfigError
 _USAGE = """usage: visionzoo config VERB ...
 
 verbs:
-  show   print a config, merged, and which file set each value
+  show   print a merged config and the file that set each value
   diff   compare two configs
-  check  check configs against the classes that they name
+  check  check configs against the classes they name
 
-`visionzoo config VERB --help` says more. Two to start with:
+`visionzoo config VERB --help` lists the options. Two examples:
   visionzoo config show rcnet_retinanet --tiny --origin
   visionzoo config check configs/*.py"""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of ``config show``, the verb most asked for."""
+    """Return the parser of ``config show``, the main verb."""
     return _show_parser()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 done, 1 a check found problems, 2 wrong use."""
+    """Run one verb. Return 0 on success, 1 if a check found problems, 2 for wrong use."""
     return run_verb("config", "verb", _VERBS, _USAGE, argv)
 
 
 def _show_parser() -> Parser:
     parser = Parser(
         "config show",
-        "Print a config as it is run: bases merged, --tiny and --cfg-options applied.",
+        "Print a complete config: bases merged, --tiny and --cfg-options applied.",
         "  visionzoo config show rcnet_retinanet\n"
         "  visionzoo config show rcnet_retinanet --tiny --origin --cfg-options optim_wrapper.optimizer.lr=0.02",
     )
     parser.add_argument("config", help="a released config's name, or a file")
     add_config_flags(parser)
-    parser.add_argument("--origin", action="store_true", help="end each line with what set its value (default: off)")
+    parser.add_argument(
+        "--origin", action="store_true", help="end each line with the source of its value (default: off)"
+    )
     parser.add_argument("--json", action="store_true", help="JSON instead of Python (default: off)")
     return parser
 
@@ -88,7 +90,7 @@ def _diff(args: argparse.Namespace) -> int:
 def _check_parser() -> Parser:
     parser = Parser(
         "config check",
-        "Check configs before anything is built: types, arguments and keys. Each is checked plain and tiny.",
+        "Check types, arguments and keys of configs without building anything. Tiny variants are checked too.",
         "  visionzoo config check\n  visionzoo config check configs/rcnet_retinanet.py my_config.py",
     )
     parser.add_argument("configs", nargs="*", metavar="CONFIG", help="names or files (default: all released configs)")
@@ -101,19 +103,19 @@ def _check(args: argparse.Namespace) -> int:
 
     names = args.configs or config_names()
     for name in names:
-        find_config(name)  # a name that is not there is wrong use, not a config with problems
+        find_config(name)  # an unknown name is wrong use, not a config with problems
     problems = {name: _problems_of(name) for name in names}
     if args.json:
         print(json.dumps(problems, indent=2))
     else:
-        for name, found in problems.items():
-            print("\n".join([f"{name}: {len(found)} problem{'s' * (len(found) != 1)}" if found else f"{name}: ok"]))
-            print("".join(f"  - {line}\n" for line in found), end="")
+        for name, lines in problems.items():
+            print("\n".join([f"{name}: {len(lines)} problem{'s' * (len(lines) != 1)}" if lines else f"{name}: ok"]))
+            print("".join(f"  - {line}\n" for line in lines), end="")
     return 1 if any(problems.values()) else 0
 
 
 def _problems_of(name: str) -> list[str]:
-    """Problems of a config as it is and of its tiny variant, each once."""
+    """Return the problems of a config and of its tiny variant, each once."""
     from visionzoo.config import check_config, has_tiny, load_config
 
     try:

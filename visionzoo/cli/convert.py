@@ -1,4 +1,4 @@
-"""``visionzoo convert voc2coco | idmaps2coco | checkpoint``: bring data sets and weights of others into our formats."""
+"""``visionzoo convert voc2coco | idmaps2coco | checkpoint``: convert data sets and weights to the zoo's formats."""
 
 from __future__ import annotations
 
@@ -14,61 +14,65 @@ from visionzoo.errors import some_of
 _USAGE = """usage: visionzoo convert WHAT ...
 
 what:
-  voc2coco     a Pascal VOC folder to COCO's layout
+  voc2coco     a Pascal VOC folder to the layout of COCO
   idmaps2coco  id maps of instances to a COCO json
-  checkpoint   weights of a paper's authors to ours
+  checkpoint   a released checkpoint to a safetensors file of the zoo
 
-`visionzoo convert WHAT --help` says more. Two to start with:
+`visionzoo convert WHAT --help` lists the options. Two examples:
   visionzoo convert voc2coco data/raccoon -o data/raccoon_coco --val-every 5
   visionzoo convert checkpoint rcnet_r50.pth rcnet_retinanet.safetensors --from rcnet"""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of ``convert voc2coco``, the conversion most asked for."""
+    """Return the parser of ``convert voc2coco``, the main conversion."""
     return _voc2coco_parser()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one conversion; 0 done, 2 wrong use."""
+    """Run one conversion. Return 0 on success, 2 for wrong use."""
     return run_verb("convert", "conversion", _CONVERSIONS, _USAGE, argv)
 
 
 def _voc2coco_parser() -> Parser:
     parser = Parser(
         "convert voc2coco",
-        "Write a Pascal VOC folder in COCO's layout, named as COCO 2017 is: a config for COCO then reads it "
-        "with another data_root alone. Without --split and --val-every, the lists train, val and test of "
-        "ImageSets/Main are used, and without those everything is train.",
+        "Convert a Pascal VOC folder to the layout of COCO. Files are named as in COCO 2017, so that a config for "
+        "COCO needs only another data_root. Without --split and --val-every, the lists train, val and test in "
+        "ImageSets/Main define the splits. Without these lists, every image is in train.",
         "  visionzoo convert voc2coco data/raccoon -o data/raccoon_coco --val-every 5\n"
         "  visionzoo convert voc2coco VOCdevkit/VOC2007 -o voc_test.json --split test --difficult ignore",
     )
     parser.add_argument(
         "voc", type=Path, help="folder with Annotations/*.xml and JPEGImages/, or annotations/ and images/"
     )
-    parser.add_argument(
-        "-o", "--out", type=Path, required=True, help="a new folder, or FILE.json for annotations alone"
-    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="a new folder, or FILE.json for annotations only")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
         "--split",
         action="append",
         default=[],
         metavar="FILE",
-        help="a list of images, or its name in ImageSets/Main; once per split (default: see above)",
+        help="a list of images, or its name in ImageSets/Main; repeat for each split (default: see above)",
     )
-    choice.add_argument("--val-every", type=_at_least_two, metavar="N", help="every N-th image is val (default: none)")
-    parser.add_argument("--classes", nargs="+", default=[], help="only these, in this order (default: all, sorted)")
+    choice.add_argument(
+        "--val-every", type=_at_least_two, metavar="N", help="use every N-th image for val (default: none)"
+    )
+    parser.add_argument(
+        "--classes", nargs="+", default=[], help="use only these classes, in this order (default: all, sorted)"
+    )
     parser.add_argument(
         "--difficult",
         choices=("ignore", "keep", "drop"),
         default="ignore",
-        help="objects marked difficult: iscrowd, usual objects, or left out (default: ignore)",
+        help="objects marked difficult: set iscrowd, keep as usual objects, or leave out (default: ignore)",
     )
     parser.add_argument(
-        "--zero-based", action="store_true", help="corners are edges from 0, not pixels from 1 (default: off)"
+        "--zero-based",
+        action="store_true",
+        help="corners are pixel edges counted from 0, not pixel indices counted from 1 (default: off)",
     )
-    parser.add_argument("--link", action="store_true", help="link to the images (default: copy them)")
-    parser.add_argument("--overwrite", action="store_true", help="replace what stands at OUT (default: an error)")
+    parser.add_argument("--link", action="store_true", help="link the images (default: copy them)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists (default: an error)")
     _add_output_flags(parser)
     return parser
 
@@ -80,7 +84,7 @@ def _add_output_flags(parser: Parser) -> None:
 
 def _at_least_two(text: str) -> int:
     if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 2 on, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 2, found {text!r}")
     return int(text)
 
 

@@ -1,7 +1,8 @@
-"""``visionzoo convert checkpoint``: weights of a paper's authors to ours.
+"""``visionzoo convert checkpoint``: convert a released checkpoint to a safetensors file of the zoo.
 
-The converters lie beside the parts that they convert for, see :mod:`visionzoo.converters`. What images a file was
-made for goes into the new file's header, and loading warns of a model that normalises otherwise.
+The converters are in the modules of the parts that they convert for, see :mod:`visionzoo.converters`. The header of the
+new file stores the normalisation and size of the images that the weights expect. Loading warns if a model normalises
+images differently.
 """
 
 from __future__ import annotations
@@ -22,20 +23,28 @@ _USES = ("backbone", "classifier", "detector", "model")
 
 
 def parser() -> Parser:
+    """Return the parser of ``convert checkpoint``."""
     described = Parser(
         "convert checkpoint",
-        "Rename the tensors of a released checkpoint to ours and write them as safetensors: the whole model, or the "
-        "backbone alone for model.backbone.init_cfg.",
+        "Rename the tensors of a released checkpoint and write them as safetensors: the whole model, or only the "
+        "backbone, for model.backbone.init_cfg.",
         "  visionzoo convert checkpoint dinat_mini_in1k_224.pth dinat_mini.safetensors --from dinat\n"
         "  visionzoo convert checkpoint BossNet-T1-81_9.pth t1.safetensors --from bossnet --as backbone\n"
         "  visionzoo convert checkpoint rcnet_r50.pth rcnet_retinanet.safetensors --from rcnet\n"
         "  visionzoo convert checkpoint exp0_best.pth scnn.safetensors --from scnn --set input_size=288,800",
     )
-    described.add_argument("source", metavar="IN", help="the released file: .pth, .safetensors, or .npz of variables")
-    described.add_argument("target", metavar="OUT", type=Path, help="the file to write, .safetensors")
-    described.add_argument("--from", dest="system", required=True, help="whose names: a system, e.g. scnn")
     described.add_argument(
-        "--as", dest="use", choices=_USES, help="what for (default: the whole model, where the converter has one)"
+        "source", metavar="IN", help="the released file: .pth, .safetensors, or .npz with TensorFlow variables"
+    )
+    described.add_argument("target", metavar="OUT", type=Path, help="the file to write, .safetensors")
+    described.add_argument(
+        "--from", dest="system", required=True, help="the system whose tensor names IN has, e.g. scnn"
+    )
+    described.add_argument(
+        "--as",
+        dest="use",
+        choices=_USES,
+        help="the part to convert (default: the whole model, if the converter has one)",
     )
     described.add_argument(
         "--set",
@@ -47,7 +56,7 @@ def parser() -> Parser:
         help="options of the converter, e.g. variant=T0 input_size=288,800 (default: none)",
     )
     described.add_argument("--trust-pickle", action="store_true", help="let IN run code while it loads (default: off)")
-    described.add_argument("--overwrite", action="store_true", help="replace OUT (default: an error)")
+    described.add_argument("--overwrite", action="store_true", help="replace OUT if it exists (default: an error)")
     described.add_argument("-q", "--quiet", action="store_true", help="no notes (default: off)")
     described.add_argument("--json", action="store_true", help="machine-readable summary on stdout (default: off)")
     return described
@@ -80,7 +89,7 @@ def _read(args: argparse.Namespace) -> Mapping[str, Any]:
 
 
 def _read_variables(path: Path) -> dict[str, Any]:
-    """TensorFlow's variables by name, as ``numpy.savez`` writes them."""
+    """Read TensorFlow variables by name from a file of ``numpy.savez``."""
     import zipfile
 
     import numpy as np

@@ -1,4 +1,4 @@
-"""``visionzoo convert idmaps2coco``: a folder of id maps to one COCO json."""
+"""``visionzoo convert idmaps2coco``: convert a folder of id maps to one COCO json."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from visionzoo.cli.common import Parser, note
 
 
 def parser() -> Parser:
+    """Return the parser of ``convert idmaps2coco``."""
     described = Parser(
         "convert idmaps2coco",
-        "Write the instances of id maps, PNGs of 8 or 16 bit or with a palette whose numbers say 0 for background "
-        "and k for instance k, as COCO annotations of one category.",
+        "Write the instances of id maps as COCO annotations of one category. An id map is a PNG of 8 or 16 bit, or "
+        "with a palette. Its value is 0 for the background and k for instance k.",
         "  visionzoo convert idmaps2coco data/sis1k -o data/sis1k/annotations/instances_train.json --split train.txt\n"
         "  visionzoo convert idmaps2coco data/sis1k -o all.json --maps ids --category salient",
     )
     described.add_argument("root", type=Path, help="folder with imgs/<name>.jpg and instances/<name>.png")
     described.add_argument("-o", "--out", type=Path, required=True, help="the json to write")
     described.add_argument(
-        "--split", type=Path, metavar="FILE", help="names, one a line; also a file in ROOT (default: all id maps)"
+        "--split",
+        type=Path,
+        metavar="FILE",
+        help="a file with one name per line, here or in ROOT (default: all id maps)",
     )
     described.add_argument("--imgs", default="imgs", help="folder of the images in ROOT (default: imgs)")
     described.add_argument("--maps", default="instances", help="folder of the id maps in ROOT (default: instances)")
     described.add_argument("--category", default="salient", help="name of the only category (default: salient)")
-    described.add_argument("--overwrite", action="store_true", help="replace OUT (default: an error)")
+    described.add_argument("--overwrite", action="store_true", help="replace OUT if it exists (default: an error)")
     described.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
     described.add_argument("--json", action="store_true", help="machine-readable summary on stdout (default: off)")
     return described
@@ -48,5 +52,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _found(root: Path, split: Path | None) -> Path | None:
-    """A list as it is named from here, else in ROOT."""
+    """Return the path of a list: relative to the working folder if that file exists, else relative to ROOT."""
     return split if split is None or split.is_file() else root / split

@@ -1,4 +1,4 @@
-"""``visionzoo env``: what a bug report needs."""
+"""``visionzoo env``: print the facts about a machine that a bug report needs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ EXAMPLES = """  visionzoo env
 
 
 def parser() -> argparse.ArgumentParser:
-    made = Parser("env", "Print versions, devices, which ops are compiled, and the cache folder.", EXAMPLES)
+    """Return the parser of ``env``."""
+    made = Parser("env", "Print versions, devices, the compiled ops and the cache folder.", EXAMPLES)
     made.add_argument("--json", action="store_true", help="machine-readable result (default: off)")
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return the exit code."""
     return run_command(parser(), _env, argv)
 
 
@@ -36,7 +38,7 @@ def _env(args: argparse.Namespace) -> int:
 
 
 def collect() -> dict[str, Any]:
-    """Versions, devices, ops and folders of this machine. Writes nothing, asks no network."""
+    """Return versions, devices, ops and folders of this machine. Write nothing and use no network."""
     import torch
 
     from visionzoo.ops.mmcv_ext import describe
@@ -54,7 +56,14 @@ def collect() -> dict[str, Any]:
 
 
 def summary(ops: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Names of ops by what serves them; of the missing ones, which say so when they are called, only how many."""
+    """Return the names of ops by their implementation, and only the number of missing ops.
+
+    A missing op raises an error when it is called.
+
+    Example:
+        >>> summary([("nms", "torch"), ("roi_align", "torch"), ("knn", "missing")])
+        {'torch': ['nms', 'roi_align'], 'missing': 1}
+    """
     by_server: dict[str, Any] = {}
     for name, server in ops:
         by_server.setdefault(server, []).append(name)
@@ -64,14 +73,14 @@ def summary(ops: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def devices(torch: Any) -> list[str]:
-    """The devices that ``--device`` takes here."""
-    found = ["cpu"]
+    """Return the devices of this machine that ``--device`` accepts."""
+    usable = ["cpu"]
     if torch.backends.mps.is_available():
-        found.append("mps")
+        usable.append("mps")
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        found += [f"cuda:{index} ({name})" for index, name in enumerate(names)]
-    return found
+        usable += [f"cuda:{index} ({name})" for index, name in enumerate(names)]
+    return usable
 
 
 def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:

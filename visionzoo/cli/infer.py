@@ -1,4 +1,4 @@
-"""``visionzoo infer``: run a model on images and write what it finds."""
+"""``visionzoo infer``: run a model on images and write its predictions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ _IMAGES = ("overlay", "side", "none")
 
 
 def parser(inputs: Input | None = None) -> Parser:
-    """Return the command's parser; ``inputs`` is the kind that the model's task takes, images where it is not known."""
+    """Return the parser of the command.
+
+    Args:
+        inputs: the kind of inputs of the model's task, which adds its options. None adds those of images.
+    """
     parser = Parser(
         "infer",
-        "Run a model on images and videos. An input that cannot be used is reported, the others go on (exit code 1).",
+        "Run a model on images and videos. An unusable input is reported and skipped; the exit code is then 1.",
         "  visionzoo infer rcnet_retinanet images/ --weights work_dirs/rcnet_retinanet\n"
         '  visionzoo infer rcnet_retinanet "shots/*.png" @more.txt --tiny --weights none --vis overlay,side -o out',
     )
@@ -44,16 +48,16 @@ def parser(inputs: Input | None = None) -> Parser:
     parser.add_argument(
         "--score-threshold",
         type=float,
-        help="leave out results below (default: boxes 0.3, classes 0; maps, lanes: as the model decides)",
+        help="leave out results with a lower score (default: boxes 0.3, classes 0; maps, lanes: set by the model)",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=1, help="images at a time; changes the speed, not the results (default: 1)"
+        "--batch-size", type=int, default=1, help="images per batch; changes the speed, not the results (default: 1)"
     )
     parser.add_argument(
         "--vis",
         default="overlay",
         metavar="KIND,...",
-        help="images, of videos a video: overlay, side, none (default: overlay)",
+        help="images to write, or a video for a video: overlay, side, none (default: overlay)",
     )
     parser.add_argument("--strict", action="store_true", help="stop at the first image that cannot be used")
     parser.add_argument("--offline", action="store_true", help="never use the network (default: off)")
@@ -67,20 +71,20 @@ def parser(inputs: Input | None = None) -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 all images done, 1 some could not be used, 2 wrong use, 130 interrupted."""
+    """Run the command. Return 0 on success, 1 if an input is unusable, 2 for wrong use, 130 if interrupted."""
     given = list(sys.argv[1:] if argv is None else argv)
     return run_command(parser(_inputs_named_in(given)), lambda args: _infer(args, given), given)
 
 
 class _FirstLook(Parser):
-    """A parser for the words that name the config. The command's own parser reports mistakes."""
+    """A parser that only reads the config flags. The parser of the command reports mistakes."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise InputError(message)
 
 
 def _inputs_named_in(argv: list[str]) -> Input | None:
-    """Return the kind of inputs of the model that a command line names; None if there is no such model."""
+    """Return the kind of inputs of the model that a command line names; None if no such model exists."""
     look = _FirstLook("infer", "", "")
     look.add_argument("model")
     add_config_flags(look)
@@ -165,7 +169,7 @@ def _run(
     images: tuple[str, ...],
     about: dict[str, object],
 ) -> tuple[int, int]:
-    """Predict and write all; how many inputs there were and how many failed."""
+    """Predict and write all inputs. Return the number of inputs and the number of failed ones."""
     from visionzoo.cli.progress import progress
     from visionzoo.inference.writing import PredictionWriter, remove_old_results
 

@@ -1,4 +1,4 @@
-"""``visionzoo list``: what the zoo has."""
+"""``visionzoo list``: list the models of the zoo."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ _COLUMNS = ("name", "task", "params", "licence", "status", "about")
 
 
 def parser() -> Parser:
+    """Return the parser of ``list``."""
     parser = Parser(
         "list",
-        "List the models of the zoo. A licence is that of the weights, else of the code; - is not known.",
+        "List the models of the zoo. A licence is that of the weights, or of the code without weights; - is unknown.",
         '  visionzoo list\n  visionzoo list "rcnet_*" --task detection --json',
     )
-    parser.add_argument("pattern", nargs="?", help="only names that contain or match it (default: all)")
+    parser.add_argument("pattern", nargs="?", help="only names that contain or match this pattern (default: all)")
     parser.add_argument("--task", help="only models of this task, e.g. detection (default: all)")
     parser.add_argument("--weights", action="store_true", help="only models with released weights (default: all)")
-    parser.add_argument("--json", action="store_true", help="a list of objects instead of a table (default: off)")
+    parser.add_argument(
+        "--json", action="store_true", help="print a JSON list of objects instead of a table (default: off)"
+    )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 found some, 1 nothing matches, 2 wrong use."""
+    """Run the command. Return 0 if a model matches, 1 if none matches, 2 for wrong use."""
     return run_command(parser(), _list, argv)
 
 
@@ -49,12 +52,17 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _row(name: str, path: Path | None) -> dict[str, Any]:
-    """What the card at ``path`` says about a model; without a card its config says the task and what it is."""
+    """Return the table row of a model: from its card at ``path``, or task and headline from its config."""
     from visionzoo.cards import read_card
-    from visionzoo.zoo import headline, task_of
+    from visionzoo.zoo import headline, tasks_of
 
     if path is None:
-        return dict.fromkeys(_COLUMNS) | {"name": name, "task": task_of(name), "weights": 0, "about": headline(name)}
+        return dict.fromkeys(_COLUMNS) | {
+            "name": name,
+            "task": ", ".join(tasks_of(name)),
+            "weights": 0,
+            "about": headline(name),
+        }
     card = read_card(path)
     weights, licences = len(card.zoo.weights), card.zoo.licenses
     return {

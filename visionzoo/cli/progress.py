@@ -1,4 +1,4 @@
-"""One bar with rate and remaining time on a terminal, one plain line now and then elsewhere; all on stderr."""
+"""Progress on stderr: a bar with rate and remaining time on a terminal, else a plain line every ten seconds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ Item = TypeVar("Item")
 def progress(
     items: Iterable[Item], total: int | None, title: str, *, quiet: bool = False, plain: bool = False
 ) -> Iterator[Item]:
-    """Pass on ``items`` and show the progress.
+    """Yield ``items`` and print the progress.
 
     Args:
-        total: how many there will be; None when nobody knows.
-        quiet: show nothing.
-        plain: lines even on a terminal.
+        items: any iterable.
+        total: number of items; None if unknown.
+        title: printed before the numbers.
+        quiet: print nothing.
+        plain: print lines even on a terminal.
+
+    Example:
+        >>> list(progress(["a", "b"], total=2, title="read", quiet=True))
+        ['a', 'b']
     """
     if quiet:
         return iter(items)

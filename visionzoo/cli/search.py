@@ -1,4 +1,4 @@
-"""``visionzoo search bossnas | encoding``: search a network without labels, and spell what was found."""
+"""``visionzoo search bossnas | encoding``: search a network without labels and print the encoding of the result."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _USAGE = """usage: visionzoo search WHAT ...
 
 what:
   bossnas   search block by block, rate every path, keep the best (Li et al. 2021)
-  encoding  print the BossNet that a search's best paths spell
+  encoding  print the encoding of the BossNet with the best paths of a search
 
-`visionzoo search WHAT --help` says more. Two to start with:
+`visionzoo search WHAT --help` lists the options. Two examples:
   visionzoo search bossnas --tiny -o work_dirs/bossnas
   visionzoo search encoding work_dirs/bossnas"""
 
-# Of --tiny: the supernet of the paper, an eighth as wide, on 64 drawn images. A minute on a CPU.
+# Settings of --tiny: the supernet of the paper with an eighth of the width, on 64 drawn images; a minute on a CPU.
 _TINY_DATA = "tiny://imagenet?train=64&val=16&size=56&seed=0"
 _TINY: dict[str, Any] = dict(
     blocks=4, epochs=2, paths=2, views=2, batch_size=16, update_interval=1, lr=1.0, warmup_epochs=0,
@@ -35,12 +35,12 @@ _TINY: dict[str, Any] = dict(
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of ``search bossnas``, the search that there is."""
+    """Return the parser of ``search bossnas``."""
     return _bossnas_parser()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one search; 0 done, 2 wrong use, 130 interrupted."""
+    """Run one search. Return 0 on success, 2 for wrong use, 130 if interrupted."""
     return run_verb("search", "search", _SEARCHES, _USAGE, argv)
 
 
@@ -50,15 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _bossnas_parser() -> Parser:
     made = Parser(
         "search bossnas",
-        "Search a network without labels: train each block's paths against their ensemble, rate all of them, go on "
-        "behind the best. A search that stopped goes on when it is started again with the same folder. Under torchrun "
-        "the processes share the images; the paper's settings are for 8 of them.",
+        "Search a network without labels. The paths of each block are trained against their ensemble and rated. The "
+        "next block reads the output of the best path. The same command with the same folder resumes a stopped "
+        "search. Under torchrun the processes share the images; the settings of the paper are for 8 processes.",
         "  visionzoo search bossnas --tiny -o work_dirs/bossnas\n"
         "  visionzoo search bossnas -o work_dirs/nats --space nats_cifar10 --cfg-options epochs=10 batch_size=64\n"
         "  torchrun --nproc-per-node=8 tools/search.py bossnas --cfg-options train_root=data/imagenet/train",
     )
     made.add_argument("--space", default="hytra", help="hytra, mbconv, nats_cifar10, nats_cifar100 (default: hytra)")
-    made.add_argument("--tiny", action="store_true", help="a narrow space on drawn images (default: off)")
+    made.add_argument("--tiny", action="store_true", help="search a narrow space on drawn images (default: off)")
     made.add_argument(
         "--cfg-options",
         nargs="+",
@@ -86,15 +86,15 @@ def _bossnas(args: argparse.Namespace) -> int:
     settings = _settings(args)
     watch = partial(progress, quiet=args.quiet, plain=args.no_progress)
     try:
-        found = search(settings, log=partial(note, quiet=args.quiet), watch=watch)
+        result = search(settings, log=partial(note, quiet=args.quiet), watch=watch)
     except KeyboardInterrupt:
-        note(f"stopped; the same command goes on from the last checkpoint in {settings.work_dir}")
+        note(f"stopped; the same command resumes from the last checkpoint in {settings.work_dir}")
         return INTERRUPTED
     finally:
         is_first = distributed.is_first()
         distributed.stop()
     if is_first:
-        _tell(found.best_paths, found.encoding, args, {"out": str(settings.work_dir)})
+        _tell(result.best_paths, result.encoding, args, {"out": str(settings.work_dir)})
     return 0
 
 
@@ -120,7 +120,7 @@ def _tiny_settings(space: str) -> dict[str, Any]:
 
 
 def _with_options(changes: dict[str, Any], options: Sequence[str]) -> dict[str, Any]:
-    """Settings changed by ``name=value`` and, for those of the space, ``space_options.name=value``."""
+    """Return the settings changed by ``name=value``, or by ``space_options.name=value`` for options of the space."""
     from dataclasses import fields
 
     from visionzoo.algorithms.bossnas import SearchSettings
@@ -155,11 +155,13 @@ def _tell(
 def _encoding_parser() -> Parser:
     made = Parser(
         "search encoding",
-        "Print the encoding of the BossNet that the best paths of HyTra's blocks spell.",
+        "Print the encoding of the BossNet with the best paths of a search in the space HyTra.",
         "  visionzoo search encoding work_dirs/bossnas\n  visionzoo search encoding bestpath_3_6.yml --json",
     )
-    made.add_argument("source", type=Path, help="a bestpath file, of a search here or of the authors, or a work dir")
-    made.add_argument("-q", "--quiet", action="store_true", help="the encoding alone (default: off)")
+    made.add_argument(
+        "source", type=Path, help="the work dir of a search, or a bestpath file of visionzoo or of the authors"
+    )
+    made.add_argument("-q", "--quiet", action="store_true", help="print only the encoding (default: off)")
     made.add_argument("--json", action="store_true", help="machine-readable result on stdout (default: off)")
     return made
 
@@ -173,13 +175,13 @@ def _encoding(args: argparse.Namespace) -> int:
 
 
 def _newest(folder: Path) -> Path:
-    """The file of best paths that a search wrote last."""
-    found = sorted(folder.glob("path_rank/bestpath_*.yml"), key=lambda file: file.stat().st_mtime)
-    if not found:
+    """Return the latest file of best paths in the work dir of a search."""
+    files = sorted(folder.glob("path_rank/bestpath_*.yml"), key=lambda file: file.stat().st_mtime)
+    if not files:
         raise DataError(
-            folder, expected="path_rank/bestpath_*.yml of a search", found="none", advice="give its work dir"
+            folder, expected="path_rank/bestpath_*.yml of a search", found="none", advice="pass its work dir"
         )
-    return found[-1]
+    return files[-1]
 
 
 _SEARCHES = {"bossnas": (_bossnas_parser, _bossnas), "encoding": (_encoding_parser, _encoding)}

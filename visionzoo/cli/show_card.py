@@ -1,4 +1,4 @@
-"""``visionzoo show``: a model's card."""
+"""``visionzoo show``: print the card of a model."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from visionzoo.errors import InputError
 
 
 def parser() -> Parser:
+    """Return the parser of ``show``."""
     parser = Parser(
         "show",
-        "Print a model's card: what it is, its numbers and where they come from, licences and limits.",
+        "Print the card of a model: description, numbers with their sources, licences and limits.",
         "  visionzoo show rcnet_retinanet\n  visionzoo show rcnet_retinanet --json",
     )
     parser.add_argument("name", help="a model of the zoo (`visionzoo list`)")
-    parser.add_argument("--json", action="store_true", help="the card's facts as JSON (default: the whole card)")
+    parser.add_argument("--json", action="store_true", help="print the front matter as JSON (default: the whole card)")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 printed, 2 no such model or card."""
+    """Run the command. Return 0 on success, 2 if no such model or card exists."""
     return run_command(parser(), _show, argv)
 
 

@@ -1,4 +1,4 @@
-"""``visionzoo test``: measure a model with its data set's metric."""
+"""``visionzoo test``: measure a model with the metric of its data set."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ EXAMPLES = """  visionzoo test rcnet_retinanet --tiny --weights work_dirs/rcnet_
 
 
 def parser() -> argparse.ArgumentParser:
-    made = Parser("test", "Measure a model; writes metrics.json and report.md.", EXAMPLES)
+    """Return the parser of ``test``."""
+    made = Parser("test", "Measure a model and write metrics.json and report.md.", EXAMPLES)
     made.add_argument("config", help="a released config's name, or a file")
-    made.add_argument("--weights", required=True, help="a checkpoint, or a work dir (its best, else its last)")
+    made.add_argument(
+        "--weights", required=True, help="a checkpoint, or a work dir (its best checkpoint, else its last)"
+    )
     add_config_flags(made)
-    add_output_flags(made, "the work dir that the weights lie in, else work_dirs/NAME_test")
+    add_output_flags(made, "the work dir of the weights, else work_dirs/NAME_test")
     add_run_flags(made, seed="the config's, else 0")
     made.add_argument(
         "--tta", action="store_true", help="test-time augmentation: the config's tta_model, tta_pipeline (default: off)"
@@ -35,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. Return 0 on success, 1 if the test failed, 2 for wrong use, 130 if interrupted."""
     return run_command(parser(), _test, argv)
 
 

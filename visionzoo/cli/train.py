@@ -24,28 +24,29 @@ EXAMPLES = """  visionzoo train rcnet_retinanet --tiny
 
 
 def parser() -> argparse.ArgumentParser:
-    made = Parser("train", "Train a model from a config, or go on with a run that was stopped.", EXAMPLES)
+    """Return the parser of ``train``."""
+    made = Parser("train", "Train a model from a config, or resume a stopped run.", EXAMPLES)
     made.add_argument("config", help="a released config's name, or a file")
     add_config_flags(made)
     add_output_flags(made, "work_dirs/NAME")
-    add_run_flags(made, seed="that of the run to go on from, else the config's, else 0")
-    made.add_argument("--deterministic", action="store_true", help="only deterministic algorithms (default: off)")
+    add_run_flags(made, seed="that of the resumed run, else the config's, else 0")
+    made.add_argument("--deterministic", action="store_true", help="use only deterministic algorithms (default: off)")
     made.add_argument(
         "--resume",
         nargs="?",
         const=True,
         default=False,
         metavar="PATH",
-        help="go on from a checkpoint or a work dir; without PATH from this config's newest run (default: start anew)",
+        help="resume a checkpoint or a work dir; without PATH the newest run of this config (default: a new run)",
     )
-    made.add_argument("--weights", default=None, help="weights to start from: file, work dir or name (default: none)")
+    made.add_argument("--weights", default=None, help="initial weights: a file, work dir or name (default: none)")
     made.add_argument(
         "--ignore",
         nargs="+",
         action="extend",
         default=[],
         metavar="PATTERN",
-        help="weights that keep the model's own values, e.g. 'bbox_head.*' (default: none)",
+        help="weights that are not loaded, e.g. 'bbox_head.*' (default: none)",
     )
     made.add_argument("--amp", action="store_true", help="mixed precision (default: off)")
     made.add_argument(
@@ -55,17 +56,18 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="iterations per optimizer step (default: the config's, 1)",
     )
-    made.add_argument("--ema", action="store_true", help="also keep averaged weights, and measure these (default: off)")
+    made.add_argument("--ema", action="store_true", help="also keep averaged weights and measure them (default: off)")
     made.add_argument(
-        "--strategy", choices=("ddp", "fsdp"), default=None, help="how several processes share (default: ddp)"
+        "--strategy", choices=("ddp", "fsdp"), default=None, help="how several processes share the work (default: ddp)"
     )
     made.add_argument(
-        "--dry-run", action="store_true", help="build all and run one batch, write nothing (default: off)"
+        "--dry-run", action="store_true", help="build everything, run one batch and write nothing (default: off)"
     )
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. Return 0 on success, 1 if training failed, 2 for wrong use, 130 if interrupted."""
     return run_command(parser(), lambda args: _train(args, argv), argv)
 
 
@@ -86,9 +88,7 @@ def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
             note("stopped before anything was trained; nothing was saved")
         else:
             folder = stopped.checkpoint.parent
-            note(
-                f"stopped, saved {stopped.checkpoint}; go on with: visionzoo train {folder}/config.py --resume {folder}"
-            )
+            note(f"stopped, saved {stopped.checkpoint}; resume: visionzoo train {folder}/config.py --resume {folder}")
         return INTERRUPTED
     if args.json and (find_launcher() == "none" or _is_first()):
         print(json.dumps(outcome))

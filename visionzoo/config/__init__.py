@@ -1,7 +1,7 @@
 """Configs: find, load, change, check and print them.
 
-Loading reads files and merges dicts; it imports no torch and builds nothing. Checking resolves every ``type`` to
-its class, so it imports the libraries that the config names.
+Loading reads files and merges dicts. It imports no torch and builds nothing. Checking resolves every ``type`` to its
+class, so it imports the libraries that the config names.
 """
 
 from visionzoo.config.checking import check_config, import_custom_modules, require_valid

@@ -1,6 +1,6 @@
-"""The whole check of a config before anything is built: every problem in one list.
+"""Check a whole config before anything is built, and list every problem.
 
-Each line names the file that set the value, its path, what was found and the closest valid name::
+Each line names the file that set the value, its path, the problem and the closest valid name::
 
     configs/x.py: model.neck.out_chanels: RCNet has no argument "out_chanels"; did you mean out_channels? (accepts: ...)
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionzoo.config.keys import TOP_LEVEL, UNTYPED
 from visionzoo.config.loading import LoadedConfig
+from visionzoo.config.parts import Part, parts_of, typed_parts
 from visionzoo.config.positions import (
     DEFAULT_TYPES,
     OPS_KEYS,
@@ -34,27 +35,31 @@ from visionzoo.errors import ConfigError, nearest_name
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-# Keys that only work together, as mmengine's Runner wants them.
+# Keys that mmengine's Runner requires together.
 _TOGETHER = (
     ("train_dataloader", "train_cfg", "optim_wrapper"),
     ("val_dataloader", "val_cfg", "val_evaluator"),
     ("test_dataloader", "test_cfg", "test_evaluator"),
 )
 
-# Parts whose dicts below are read by another library that has no registry here.
+# Parts whose inner dicts are read by another library without a registry here.
 _OPAQUE = ("Albu", "Detectron2Wrapper")
 
-# Words of an annotation under which a string is certainly wrong.
+# Words of numeric annotations. If an annotation has only these words, a string is wrong.
 _NUMERIC_WORDS = {"int", "float", "bool", "Optional", "Union", "None", "NoneType", "typing", "torch", "Tensor", "class"}
 
 _MOST_NAMES = 12
 
-# How alike a key and a named argument must be, for the key to be a slip where any key is taken.
+# Similarity above which a key is a misspelt argument, for parts that accept any key.
 _MISSPELT = 0.85
 
 
 def require_valid(loaded: LoadedConfig) -> None:
-    """Raise one ConfigError that lists every problem of a config, if it has any."""
+    """Check a config and raise one error that lists every problem.
+
+    Raises:
+        ConfigError: the config has at least one problem.
+    """
     problems = check_config(loaded)
     if problems:
         found = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -68,12 +73,18 @@ def require_valid(loaded: LoadedConfig) -> None:
 
 
 def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]:
-    """Every problem of a config, one line each; an empty list when it can be built.
+    """Return every problem of a config, one line each. The list is empty if the config can be built.
+
+    The libraries that the config names and its ``custom_imports`` are imported.
 
     Args:
-        config: a loaded config, whose lines then name the files, or only its values.
+        config: a loaded config, or only its values. For a loaded config each line names the file of the value.
 
-    Imports the libraries that the config names, and its ``custom_imports``.
+    Example:
+        >>> for problem in check_config({"task": "lanes", "worc_dir": "out"}):
+        ...     print(problem.partition(";")[0])
+        config: worc_dir: a config has no key "worc_dir"
+        config: model: a config needs a model
     """
     values = config.cfg if isinstance(config, LoadedConfig) else config
     tree = values.to_dict() if hasattr(values, "to_dict") else dict(values)
@@ -88,15 +99,15 @@ def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]
     return list(dict.fromkeys(f"{origins.of(path) or source}: {path}: {text}" for path, text in problems))
 
 
-# A problem is the path of the value that is wrong, and what is wrong with it.
+# A problem: the path of the wrong value, and the message.
 Problem = tuple[str, str]
 
 
 def import_custom_modules(cfg: Mapping[str, Any]) -> None:
-    """Import the modules that a config names in ``custom_imports``, so that their parts are registered.
+    """Import the modules that a config names in ``custom_imports``, which registers their parts.
 
     Raises:
-        ConfigError: a module that cannot be imported, unless the config allows that.
+        ConfigError: a module cannot be imported and ``allow_failed_imports`` is not set.
     """
     for path, text in _import_problems(cfg):
         raise ConfigError(f"{path}: {text}")
@@ -113,7 +124,7 @@ def _import_problems(cfg: Mapping[str, Any]) -> Iterator[Problem]:
             import_module(name)
         except ImportError as error:
             if not custom.get("allow_failed_imports"):
-                yield "custom_imports.imports", f"{name!r} cannot be imported ({error}); put its folder on PYTHONPATH"
+                yield "custom_imports.imports", f"{name!r} cannot be imported ({error}); add its folder to PYTHONPATH"
 
 
 def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
@@ -126,56 +137,97 @@ def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
         given = [key for key in group if tree.get(key) is not None]
         if given and len(given) < len(group):
             absent = [key for key in group if key not in given]
-            yield given[0], f"needs {' and '.join(absent)} as well; add what is absent or leave all three out"
+            yield given[0], f"needs {' and '.join(absent)} as well; add the missing keys or remove all three"
 
 
 def _task_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """A config names one task, or several for a model of several heads."""
+    """Yield the problems of ``task``, which names one task, or several for a model with several heads."""
     from visionzoo.registry import task_names
 
     given = tree.get("task")
     if given is None:
         yield "task", f'a config needs a task; add task = "{task_names()[0]}" or another of {", ".join(task_names())}'
         return
-    for name in given if isinstance(given, (list, tuple)) else [given]:
+    several = isinstance(given, (list, tuple))
+    for name in given if several else [given]:
         if name not in task_names():
             yield "task", f"no task is called {name!r}; {_answer(str(name), task_names())}"
+        elif several and name not in _heads_by_name(tree):
+            yield "task", f"no head in model.heads is called {name}; add the head, or name one task"
+
+
+def _heads_by_name(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    heads = (tree.get("model") or {}).get("heads")
+    return heads if isinstance(heads, Mapping) else {}
 
 
 def _part_shape_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """Parts of the model that its class takes one of, and the config gives as a list."""
+    """Yield the parts of the model that the config gives in a form that its class does not take."""
+    model, parts = _model_and_parts(tree)
+    for key, part in parts.items():
+        value, path = model.get(key), f"model.{key}"
+        if isinstance(value, (list, tuple)) and not part.listed:
+            yield path, f"expected {_form(part)}, found a list; {model['type']} takes {_count(part)}"
+        elif part.named and isinstance(value, Mapping) and "type" in value:
+            yield path, f"expected {_form(part)}, found one with a type; give a single one as {part.instead_of}"
+        if part.instead_of and (value is None) == (model.get(part.instead_of) is None):
+            found = "neither" if value is None else "both"
+            yield "model", f"expected either {part.instead_of} or {key}, found {found}; give one of the two"
+
+
+def _form(part: Part) -> str:
+    return f"a dict of {part.kind}s by name" if part.named else "a dict with a type"
+
+
+def _count(part: Part) -> str:
+    return f"several {part.kind}s" if part.named else f"one {part.kind}"
+
+
+def _model_and_parts(tree: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Part]]:
+    """Return the model of a config and the parts of its class. Both are empty if the class is not found."""
     model: Any = tree.get("model")
     name = model.get("type") if isinstance(model, Mapping) else None
     cls = find_part(name, registries_at("model")) if isinstance(name, str) else None
-    for key, part in getattr(cls, "PARTS", {}).items():
-        if isinstance(model.get(key), (list, tuple)) and not part.listed:
-            yield f"model.{key}", f"expected a dict with a type, found a list; {name} takes one {part.kind}"
+    return ({}, {}) if cls is None else (model, parts_of(cls))
+
+
+def _typed_positions(tree: Mapping[str, Any]) -> frozenset[str]:
+    """Return the positions in the model that hold a part according to its class."""
+    model, parts = _model_and_parts(tree)
+    listed = [typed_parts(model.get(key), part, f"model.{key}") for key, part in parts.items()]
+    return frozenset(position(path) for paths in listed for path, _ in paths)
 
 
 def _value_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    typed = _typed_positions(tree)
     for key, value in tree.items():
         if key in TOP_LEVEL:
-            yield from _tree_problems(value, key)
+            yield from _tree_problems(value, key, typed)
 
 
-def _tree_problems(node: Any, path: str) -> Iterator[Problem]:
-    """Problems of a value and of everything below it."""
+def _tree_problems(node: Any, path: str, typed: frozenset[str]) -> Iterator[Problem]:
+    """Yield the problems of a value and of everything inside it.
+
+    Args:
+        typed: positions where the class of the model requires a type.
+    """
     if isinstance(node, (list, tuple)):
         for index, item in enumerate(node):
-            yield from _tree_problems(item, join(path, index))
+            yield from _tree_problems(item, join(path, index), typed)
         return
     at = position(path)
-    if is_part(at) and not isinstance(node, (dict, list, tuple)) and node is not None:
+    needs_type = at in typed or is_part(at)
+    if needs_type and not isinstance(node, (dict, list, tuple)) and node is not None:
         yield path, f"expected a dict with a type, found {node!r}"
     if not isinstance(node, dict):
         return
-    yield from _dict_problems(node, path, at)
+    yield from _dict_problems(node, path, at, needs_type)
     if str(node.get("type")).rpartition(".")[2] not in _OPAQUE:
         for key, value in node.items():
-            yield from _tree_problems(value, join(path, key))
+            yield from _tree_problems(value, join(path, key), typed)
 
 
-def _dict_problems(node: dict[Any, Any], path: str, at: str) -> Iterator[Problem]:
+def _dict_problems(node: dict[Any, Any], path: str, at: str, needs_type: bool) -> Iterator[Problem]:
     if "_scope_" in node:
         yield (
             join(path, "_scope_"),
@@ -183,15 +235,15 @@ def _dict_problems(node: dict[Any, Any], path: str, at: str) -> Iterator[Problem
         )
     name = node.get("type", DEFAULT_TYPES.get(at))
     if name is None:
-        yield from _untyped_problems(node, path, at)
+        yield from _untyped_problems(node, path, at, needs_type)
     elif not isinstance(name, str):
         yield join(path, "type"), f"expected a type's name as a string, found {name!r}"
     elif not has_own_words(at):
         yield from _part_problems(node, name, path, at)
 
 
-def _untyped_problems(node: dict[Any, Any], path: str, at: str) -> Iterator[Problem]:
-    if is_part(at):
+def _untyped_problems(node: dict[Any, Any], path: str, at: str, needs_type: bool) -> Iterator[Problem]:
+    if needs_type:
         nearest = nearest_name("type", [str(key) for key in node])
         answer = f"did you mean type instead of {nearest}?" if nearest else "add type=..."
         yield path, f"expected a dict with a type, found one without; {answer}"
@@ -210,18 +262,19 @@ def _part_problems(node: dict[Any, Any], name: str, path: str, at: str) -> Itera
 
 
 def _resolve(name: str, at: str) -> tuple[Callable[..., Any] | None, str]:
-    """The class of a type at a position, or None and what is wrong with it."""
+    """Return the class of a type at a position and an empty text, or None and the problem."""
     registries = registries_at(at)
     if at.rpartition(".")[2] in OPS_KEYS:
         op = find_op(name)
         if op is not None:
             return op, ""
-    found = find_part(name, registries) if registries else find_anywhere(name)
-    if found is not None:
-        return found, ""
+    part = find_part(name, registries) if registries else find_anywhere(name)
+    if part is not None:
+        return part, ""
     elsewhere = find_anywhere(name) if registries else None
     if elsewhere is not None:
-        return None, f"expected the name of a {kind_of(registries)}, and {name!r} is none"
+        kind = kind_of(registries)
+        return None, f"expected the name of a {kind}, but {name!r} is not a {kind}"
     return None, f"no {kind_of(registries)} is called {name!r}; {name_answer(name, registries)}"
 
 
@@ -244,7 +297,7 @@ def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, pa
 
 
 def _is_wrong(key: str, node: dict[Any, Any], arguments: Arguments) -> bool:
-    """Whether a part has no such argument; where it takes any, whether the key is a named one misspelt."""
+    """Return True if a part has no argument ``key``, or takes any key and this one looks like a misspelt argument."""
     if not arguments.open or key in arguments.names:
         return not arguments.accept(key)
     near = difflib.get_close_matches(key, arguments.names, n=1, cutoff=_MISSPELT)
@@ -252,14 +305,14 @@ def _is_wrong(key: str, node: dict[Any, Any], arguments: Arguments) -> bool:
 
 
 def _is_text_for_number(value: Any, annotation: str) -> bool:
-    """Whether a string stands where, by its annotation, only numbers can."""
+    """Return True if a value is a string although its annotation allows only numbers."""
     words = set(re.findall(r"\w+", annotation))
     return isinstance(value, str) and bool(words & {"int", "float", "bool"}) and words <= _NUMERIC_WORDS
 
 
 def _answer(name: str, known: Iterable[str]) -> str:
     nearest = nearest_name(name, known)
-    return f"did you mean {nearest}? ({_accepts(known)})" if nearest else f"leave it out ({_accepts(known)})"
+    return f"did you mean {nearest}? ({_accepts(known)})" if nearest else f"remove it ({_accepts(known)})"
 
 
 def _accepts(known: Iterable[str]) -> str:

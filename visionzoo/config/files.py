@@ -1,9 +1,8 @@
-"""Config files: where they lie, and one file's own values.
+"""Config files: find them and read their values.
 
-A config is a Python file of plain assignments. It may name files that it builds on,
-``_base_ = ["_base_/schedule.py"]``; those name none themselves. Inside it ``_base_.x``
-is the merged value ``x`` of its bases. A value that only serves others of the file
-(``train_pipeline = [...]``) is left out of the config.
+A config is a Python file of plain assignments. It may name base files, ``_base_ = ["_base_/schedule.py"]``. Base files
+have no bases. Inside the config, ``_base_.x`` is the merged value ``x`` of its bases. A value that only other values of
+the file read (``train_pipeline = [...]``) is not part of the config.
 """
 
 from __future__ import annotations
@@ -23,20 +22,23 @@ from visionzoo.errors import ConfigError, UnknownName, nearest_name
 from visionzoo.plugins import ZOO, Package, merged, shown_in_plugin
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# mmengine's templates; in a file of ours plain Python says the same.
+# mmengine's templates. A config of the zoo uses plain Python instead.
 _TEMPLATE = re.compile(r"\{\{\s*(_base_|\$ENV|file\w+)")
-# The two fields of a card that make its system's name a short name of its config.
+# The two fields of a card that make the name of its system a short name of its config.
 _IS_HEADLINE = re.compile(r"^  headline: *true\b", re.MULTILINE)
 _SYSTEM = re.compile(r"^  system: *(\w+)", re.MULTILINE)
-# Keys that several bases of one config may hold; they are merged.
+# Keys that several bases of one config may set; their values are merged.
 _SHARED_KEYS = ("tiny",)
 
 
 @dataclass
 class ConfigFile:
-    """What one file says by itself.
+    """Assignments of one file, without its bases.
 
-    ``values`` are the assignments that are part of the config, ``helpers`` those that only serve others.
+    Attributes:
+        path: the file.
+        values: the assignments that are part of the config.
+        helpers: the assignments that only other values read.
     """
 
     path: Path
@@ -45,13 +47,13 @@ class ConfigFile:
 
 
 def config_folder() -> Path:
-    """The folder of the released configs: in the installed package, or else in the repository."""
+    """Return the folder of the released configs: in the installed package, else in the repository."""
     installed = _PACKAGE / "configs"
     return installed if installed.is_dir() else _PACKAGE.parent / "configs"
 
 
 def config_files() -> dict[str, Path]:
-    """The released configs, ours and those of plugins: files by name.
+    """Return the files of the released configs by name, those of the zoo and of plugins.
 
     Raises:
         PluginError: a plugin cannot be found, or has a config of the same name as another package.
@@ -60,26 +62,31 @@ def config_files() -> dict[str, Path]:
 
 
 def released_files(folder: str, suffix: str, what: str) -> dict[str, Path]:
-    """Files of a folder that lies beside the configs, ours and those of plugins, by name.
+    """Return the files of a folder by name, those of the zoo and of plugins.
 
     Args:
-        folder: ``configs`` or ``model_cards``.
-        suffix: of the files.
-        what: what a file is, ``config``; for messages.
+        folder: ``configs`` or a folder beside it, ``model_cards``.
+        suffix: suffix of the files, ``.py``.
+        what: the word for a file in messages, ``config``.
     """
     ours = Package(ZOO, config_folder().parent)
     return merged(lambda package: (ours if package.name == ZOO else package).files(folder, suffix), what)
 
 
 def config_names() -> list[str]:
-    """Names of the released configs, ours and those of plugins, sorted."""
+    """Return the names of the released configs, sorted; those of the zoo and of plugins.
+
+    Example:
+        >>> "rcnet_retinanet" in config_names()
+        True
+    """
     return sorted(config_files())
 
 
 def headlines() -> dict[str, str]:
-    """Short names of configs: the system of every card that says ``headline: true``, to the card's config.
+    """Return the short names of configs: from the system of each card with ``headline: true`` to the card's config.
 
-    Of two such cards of one system the first by name counts; ``visionzoo cards verify`` refuses them.
+    If two cards of one system have it, the first by name is used. ``visionzoo cards verify`` reports an error for them.
     """
     named: dict[str, str] = {}
     for name, path in sorted(released_files("model_cards", ".md", "model card").items()):
@@ -92,15 +99,19 @@ def headlines() -> dict[str, str]:
 
 
 def find_config(name_or_path: str | Path) -> Path:
-    """The file of a config.
+    """Return the file of a config.
 
     Args:
         name_or_path: the name of a released config, the short name of a system (see :func:`headlines`), or the path
             of a file.
 
     Raises:
-        UnknownName: nothing is called so.
-        ConfigError: the path names no Python file.
+        UnknownName: no config has this name.
+        ConfigError: the path is not a Python file.
+
+    Example:
+        >>> find_config("scnn").name
+        'scnn_culane.py'
     """
     given = Path(name_or_path).expanduser()
     if given.is_file():
@@ -116,7 +127,7 @@ def find_config(name_or_path: str | Path) -> Path:
             given, expected="a config file or a config's name", found="a folder", advice="name a file in it"
         )
     if given.suffix == ".py":
-        raise ConfigError(given, expected="a config file", found="nothing there", advice=f"{_nearest_file(given)}")
+        raise ConfigError(given, expected="a config file", found="no file", advice=f"{_nearest_file(given)}")
     raise UnknownName(name, kind="config", known=known, hint=f"visionzoo list shows all {len(known)}")
 
 
@@ -135,11 +146,15 @@ def _python_file(path: Path) -> Path:
 
 
 def display_path(path: Path) -> str:
-    """How messages call a file.
+    """Return the path of a config as messages print it.
 
     Returns:
-        ``configs/x.py`` for a released config, ``toy_zoo/configs/x.py`` for one of a plugin, else the path relative to
-        the working folder.
+        ``configs/x.py`` for a released config, ``toy_zoo/configs/x.py`` for a config of a plugin, else the path
+        relative to the working folder.
+
+    Example:
+        >>> display_path(find_config("rcnet_retinanet"))
+        'configs/rcnet_retinanet.py'
     """
     folder = config_folder().resolve()
     if path.is_relative_to(folder):
@@ -152,10 +167,10 @@ def display_path(path: Path) -> str:
 
 
 def read_config(path: Path) -> tuple[dict[str, Any], Origins]:
-    """The merged values of a config file and its bases, in builtin dicts, and which file set each.
+    """Return the merged values of a config file and its bases, in builtin dicts, and the file that set each value.
 
     Raises:
-        ConfigError: a file that is missing, cannot be read or does not run; its message names file and line.
+        ConfigError: a file is missing, cannot be read or does not run. The message names file and line.
     """
     source = display_path(path)
     tree = _parse(path)
@@ -172,7 +187,7 @@ def read_config(path: Path) -> tuple[dict[str, Any], Origins]:
 
 
 def _borrowed(tree: ast.Module) -> set[str]:
-    """Names that a file takes from its bases: ``x`` of ``_base_.x`` and ``_base_["x"]``."""
+    """Return the names that a file reads from its bases: ``x`` of ``_base_.x`` and ``_base_["x"]``."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "_base_":
@@ -187,7 +202,7 @@ def _read_base(path: Path, borrowed: set[str]) -> ConfigFile:
     if _base_assignment(tree) is not None:
         raise ConfigError(
             display_path(path),
-            expected="a file without `_base_`, since another config builds on it",
+            expected="a file without `_base_`, because another config builds on it",
             found="one",
             advice="name both files in that config's `_base_`",
         )
@@ -201,7 +216,7 @@ def _refuse_clash(base: dict[str, Any], part: ConfigFile, origins: Origins, sour
                 source,
                 expected="bases that set different keys",
                 found=f"{key!r} in both {origins.of(key)} and {name}",
-                advice="leave one of them out",
+                advice="remove one of them",
             )
 
 
@@ -212,7 +227,7 @@ def _parse(path: Path) -> ast.Module:
         tree = ast.parse(text, filename=str(path))
     except OSError as error:
         raise ConfigError(
-            where, expected="a file that can be read", but=f"{error.strerror}", advice="fix that"
+            where, expected="a file that can be read", but=f"{error.strerror}", advice="make it readable"
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(
@@ -255,7 +270,7 @@ def _base_assignment(tree: ast.Module) -> ast.Assign | None:
 
 
 def _base_paths(tree: ast.Module, path: Path) -> list[Path]:
-    """Files named in ``_base_``, relative to the file that names them."""
+    """Return the files named in ``_base_``. Their names are relative to the file that names them."""
     node = _base_assignment(tree)
     if node is None:
         return []
@@ -276,23 +291,21 @@ def _base_paths(tree: ast.Module, path: Path) -> list[Path]:
 
 def _base_path(name: str, path: Path, where: str) -> Path:
     if "::" in name:
-        raise ConfigError(
-            where, expected="a file of one's own as `_base_`", found=f"{name!r}", advice="copy what it sets"
-        )
-    found = (path.parent / name).resolve()
-    if not found.is_file() and shown_in_plugin(path) is not None and (config_folder() / name).is_file():
+        raise ConfigError(where, expected="a local file as `_base_`", found=f"{name!r}", advice="copy its values")
+    base = (path.parent / name).resolve()
+    if not base.is_file() and shown_in_plugin(path) is not None and (config_folder() / name).is_file():
         return (config_folder() / name).resolve()  # a plugin's config may build on the zoo's bases
-    if not found.is_file():
+    if not base.is_file():
         raise ConfigError(
-            where, expected=f"the base {name!r}", found=f"no file {display_path(found)}", advice="fix `_base_`"
+            where, expected=f"the base {name!r}", found=f"no file {display_path(base)}", advice="fix `_base_`"
         )
-    return found
+    return base
 
 
 def _own_values(
     path: Path, tree: ast.Module, base: dict[str, Any] | None, borrowed: Set[str] = frozenset()
 ) -> ConfigFile:
-    """Run one file; what its top level assigned, split into config and helpers."""
+    """Run one file and return the values that its top level assigns, split into config and helpers."""
     where = display_path(path)
     names = _run(path, tree, base)
     assigned = {key: value for key, value in names.items() if not key.startswith("_") and _is_value(value)}
@@ -315,7 +328,7 @@ def _names_read(tree: ast.Module) -> set[str]:
 
 
 def _is_value(value: Any) -> bool:
-    """False for what a file merely imported or defined to compute with."""
+    """Return False for modules, functions and classes that a file only imports or defines for its computations."""
     return not isinstance(value, (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type))
 
 
@@ -328,7 +341,7 @@ def _run(path: Path, tree: ast.Module, base: dict[str, Any] | None) -> dict[str,
     body = [node for node in tree.body if node is not _base_assignment(tree)]
     try:
         exec(compile(ast.Module(body, tree.type_ignores), str(path), "exec"), names)
-    except (Exception, SystemExit) as error:  # a user's file may fail in any way; all are the user's to fix
+    except (Exception, SystemExit) as error:  # a config of a user may raise anything
         raise ConfigError(
             f"{display_path(path)}{_line_of(error, path)}",
             expected="a config that runs",

@@ -1,4 +1,4 @@
-"""Keys of a config that no class signature tells: its top level, and dicts without a ``type``."""
+"""Keys of a config that are not arguments of a class: its top level, and dicts without a ``type``."""
 
 TOP_LEVEL = (
     "model",
@@ -38,7 +38,7 @@ TOP_LEVEL = (
     "tta",
 )
 
-# Top-level names that mmengine's Config keeps for itself.
+# Top-level names that mmengine's Config reserves.
 RESERVED = ("filename", "text", "pretty_text", "env_variables")
 
 DATALOADER = (
@@ -58,7 +58,7 @@ DATALOADER = (
     "num_batch_per_epoch",
 )
 
-# Dicts that have no ``type``, by their path, with the keys that are read from them.
+# Dicts without a ``type``: from their path to the keys that are read from them.
 UNTYPED: dict[str, tuple[str, ...]] = {
     "train_dataloader": DATALOADER,
     "val_dataloader": DATALOADER,

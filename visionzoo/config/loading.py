@@ -1,4 +1,4 @@
-"""From a name to a config that is complete: bases, ``--tiny``, ``--cfg-options``, in this order."""
+"""Load a complete config by name: merge bases, ``--tiny`` and ``--cfg-options``, in this order."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class LoadedConfig:
     Attributes:
         cfg: the merged config.
         name: the released config's name, or the stem of the file.
-        path: the file that was asked for.
-        origins: dotted path -> what set it: ``configs/x.py``, ``--tiny`` or ``--cfg-options``.
+        path: the file of the config.
+        origins: from a dotted path to the source of its value: ``configs/x.py``, ``--tiny`` or ``--cfg-options``.
         notes: one line for each part that an option replaced.
-        replaced: dotted path -> the part that stood there before an option replaced it.
+        replaced: from a dotted path to the part that an option replaced.
     """
 
     cfg: Config
@@ -42,7 +42,7 @@ class LoadedConfig:
 
     @property
     def source(self) -> str:
-        """The file as messages call it."""
+        """Path of the file as messages print it."""
         return display_path(self.path)
 
 
@@ -53,17 +53,22 @@ def load_config(
     options: Iterable[str] | Mapping[str, Any] = (),
     allow_new: bool = False,
 ) -> LoadedConfig:
-    """Read a config. Nothing is built, imported or downloaded.
+    """Read a config. Nothing is built or downloaded.
 
     Args:
-        name_or_path: a released config's name, or a file; also the ``config.py`` of a work dir.
-        tiny: apply the config's own tiny variant.
-        options: ``path=value`` strings, or a mapping from dotted path to value; applied last.
-        allow_new: let options add keys that nothing reads.
+        name_or_path: the name of a released config, or a file, for example the ``config.py`` of a work dir.
+        tiny: apply the tiny variant of the config.
+        options: ``path=value`` strings, or a mapping from dotted path to value. They are applied last.
+        allow_new: let options add keys that the config and its parts do not have.
 
     Raises:
-        UnknownName: no released config is called so.
-        ConfigError: a file that does not load, or an option that does not fit.
+        UnknownName: no released config has this name.
+        ConfigError: a file does not load, or an option does not fit.
+
+    Example:
+        >>> loaded = load_config("fpn_retinanet", options=["model.backbone.depth=101"])
+        >>> loaded.cfg.model.backbone.depth, loaded.origins["model.backbone.depth"]
+        (101, '--cfg-options')
     """
     parsed = parse_options(options)
     path = find_config(name_or_path)
@@ -81,7 +86,12 @@ def load_config(
 
 
 def has_tiny(name_or_path: str | Path) -> bool:
-    """Whether a config has a tiny variant."""
+    """Return True if a config has a tiny variant.
+
+    Example:
+        >>> has_tiny("fpn_retinanet")
+        True
+    """
     values, _ = read_config(find_config(name_or_path))
     return values.get("tiny") is not None
 
@@ -103,14 +113,14 @@ def _refuse_reserved(values: dict[str, Any], origins: Origins) -> None:
 
 
 def _arguments_of(type_name: str) -> set[str] | None:
-    """Arguments that a type takes; imports it, and torch with it, so only asked when a key is not in the config."""
+    """Return the arguments of a type. This imports torch, so it is called only for a key that is not in the config."""
     from visionzoo.config.resolving import arguments_of_type
 
     return arguments_of_type(type_name)
 
 
 def _name_of(path: Path, values: dict[str, Any]) -> str:
-    """The stem of the file; of a work dir's ``config.py`` the name that its experiment was saved with."""
+    """Return the stem of the file, or the name of the experiment for the ``config.py`` of a work dir."""
     if path.stem != "config":
         return path.stem
     return str(values.get("experiment_name") or path.parent.name)

@@ -1,8 +1,7 @@
-"""``--cfg-options path=value``: changes from outside the config files, applied last.
+"""``--cfg-options path=value``: changes of a config from the command line, applied last.
 
-Values are Python literals (``None``, ``1e-3``, ``[1, 2]``, ``True``, ``{"type": "Adam"}`` or ``dict(type="Adam")``),
-anything else is a string. Overriding a part's ``type`` drops all arguments of the old part, except those that the same
-command gives.
+A value is a Python literal (``None``, ``1e-3``, ``[1, 2]``, ``True``, ``{"type": "Adam"}`` or ``dict(type="Adam")``) or
+else a string. A new ``type`` of a part drops all arguments of the old part, except those in the same command.
 """
 
 from __future__ import annotations
@@ -29,13 +28,19 @@ from visionzoo.errors import ConfigError, nearest_name
 
 SOURCE = "--cfg-options"
 
-# Given a type's name, the arguments that it takes; None when it takes any, or is unknown.
+# From the name of a type to its arguments; None if it takes any, or is unknown.
 Accepts = Callable[[str], "set[str] | None"]
 
 
 @dataclass
 class Changed:
-    """A config after its options: ``notes`` say what was dropped, ``replaced`` holds the old parts by path."""
+    """A config with its options applied.
+
+    Attributes:
+        values: the config.
+        notes: one line for each replaced part, with the dropped arguments.
+        replaced: the old parts by dotted path.
+    """
 
     values: dict[str, Any]
     notes: list[str] = field(default_factory=list)
@@ -43,13 +48,17 @@ class Changed:
 
 
 def parse_options(options: Iterable[str] | Mapping[str, Any]) -> dict[KeyPath, Any]:
-    """Options as path -> value.
+    """Return options as a mapping from path to value.
 
     Args:
         options: ``["model.neck.num_outs=5", ...]``, or a mapping from dotted path to value.
 
     Raises:
-        ConfigError: an option without ``=``, with an empty path or value, or given twice with different values.
+        ConfigError: an option has no ``=``, has an empty key in its path, or occurs twice with different values.
+
+    Example:
+        >>> parse_options(["model.neck.num_outs=5", "work_dir=out"])
+        {('model', 'neck', 'num_outs'): 5, ('work_dir',): 'out'}
     """
     pairs = options.items() if isinstance(options, Mapping) else map(_split_option, _as_list(options))
     parsed: dict[KeyPath, Any] = {}
@@ -61,7 +70,7 @@ def parse_options(options: Iterable[str] | Mapping[str, Any]) -> dict[KeyPath, A
                 f"{SOURCE} {dotted}",
                 expected="one value",
                 found=f"{parsed[path]!r} and {value!r}",
-                advice="leave one out",
+                advice="remove one",
             )
         parsed[path] = plain(value)
     return parsed
@@ -96,7 +105,7 @@ def _literal(dotted: str, text: str) -> Any:
 
 
 class _DictCalls(ast.NodeTransformer):
-    """``dict(type="GN", num_groups=32)``, as configs write it, becomes a literal dict."""
+    """Replace ``dict(type="GN", num_groups=32)``, the form in configs, by a literal dict."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -127,14 +136,21 @@ def _refuse_odd(dotted: str, value: Any) -> None:
 def apply_options(
     values: dict[str, Any], options: dict[KeyPath, Any], origins: Origins, accepts: Accepts, *, allow_new: bool = False
 ) -> Changed:
-    """A config with ``options`` applied, in whichever order they were given.
+    """Return a config with ``options`` applied. The order of the options does not matter.
+
+    Args:
+        values: the config; not changed.
+        options: from path to value, see :func:`parse_options`.
+        origins: changed in place; records the new values.
+        accepts: returns the arguments of a type.
+        allow_new: let options add keys that the config and its parts do not have.
 
     Raises:
-        ConfigError: a path that leads nowhere, unless ``allow_new``; it names the nearest one that exists.
+        ConfigError: a path does not exist and ``allow_new`` is False. The message names the nearest path.
     """
     changed = Changed(values)
     options = _flattened(options, values)
-    for path in sorted(options, key=len):  # outer parts first: an inner one may belong to the new outer part
+    for path in sorted(options, key=len):  # outer parts first, because an inner part may belong to the new outer part
         if path[-1] == "type" and len(path) > 1:
             _replace_part(changed, path[:-1], options, origins)
     for path in sorted(options, key=len):
@@ -147,7 +163,7 @@ def apply_options(
 
 
 def _flattened(options: dict[KeyPath, Any], values: dict[str, Any]) -> dict[KeyPath, Any]:
-    """Dict values as one option per key where the config holds a dict already, so that they merge with it."""
+    """Split a dict into one option per key where the config has a dict, so that the two merge."""
     flat: dict[KeyPath, Any] = {}
     for path, value in options.items():
         for inner, item in _flatten(path, value, lookup(values, path)):
@@ -162,14 +178,14 @@ def _flatten(path: KeyPath, value: Any, old: Any) -> list[tuple[KeyPath, Any]]:
     if not isinstance(value, dict) or not isinstance(old, dict) or not value:
         return [(path, value)]
     same_part = value.get("type", old.get("type")) == old.get("type")
-    found: list[tuple[KeyPath, Any]] = []
+    flat: list[tuple[KeyPath, Any]] = []
     for key, item in value.items():
-        found += _flatten((*path, str(key)), item, child(old, str(key)) if same_part else None)
-    return found
+        flat += _flatten((*path, str(key)), item, child(old, str(key)) if same_part else None)
+    return flat
 
 
 def _replace_part(changed: Changed, part: KeyPath, options: dict[KeyPath, Any], origins: Origins) -> None:
-    """Clear the part whose type is overridden, if it really becomes another."""
+    """Clear a part if its type changes."""
     old, new_type = lookup(changed.values, part), options[(*part, "type")]
     if not isinstance(old, dict) or old.get("type", new_type) == new_type:
         return
@@ -184,7 +200,7 @@ def _replace_part(changed: Changed, part: KeyPath, options: dict[KeyPath, Any], 
 
 
 def _require_known(values: dict[str, Any], path: KeyPath, accepts: Accepts) -> None:
-    """Follow ``path`` to its end, or to a key that the part there would take."""
+    """Follow ``path`` to its end, or to an absent key that the part there accepts. Else raise an error."""
     node: Any = values
     for depth, key in enumerate(path):
         below = child(node, key)
@@ -196,7 +212,7 @@ def _require_known(values: dict[str, Any], path: KeyPath, accepts: Accepts) -> N
 
 
 def _takes(node: dict[Any, Any], path: KeyPath, key: str, accepts: Accepts) -> bool:
-    """Whether the part ``node`` has an argument ``key`` that the config merely leaves out."""
+    """Return True if the part ``node`` accepts ``key``, which the config does not set."""
     known = _known_keys(node, path, accepts)
     return key == "type" or known is None or key in known
 
@@ -224,11 +240,11 @@ def _unknown_path(values: dict[str, Any], node: Any, path: KeyPath, depth: int, 
 
 
 def _require_possible(values: dict[str, Any], path: KeyPath, value: Any) -> None:
-    """Refuse a string in a part's place, and a path through a number or past a list's end."""
+    """Raise an error for a string in place of a part, and for a path through a number or past the end of a list."""
     dotted, old = ".".join(path), lookup(values, path)
     if isinstance(value, str) and isinstance(old, dict) and "type" in old:
         raise ConfigError(
-            f"{SOURCE} {dotted}={value}: expected a dict, for {dotted} is a part; did you mean {dotted}.type={value}?"
+            f"{SOURCE} {dotted}={value}: expected a dict for the part {dotted}; did you mean {dotted}.type={value}?"
         )
     node: Any = values
     for depth, key in enumerate(path):

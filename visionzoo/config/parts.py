@@ -1,8 +1,12 @@
-"""Which arguments of a model are parts: what a model's class says in ``PARTS``."""
+"""Arguments of a model that hold parts: ``PARTS`` of its class, or one table for mmdet's and mmseg's models."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+HEAD, AUXILIARY_HEAD = "head", "auxiliary head"
 
 
 @dataclass(frozen=True)
@@ -10,9 +14,56 @@ class Part:
     """One argument of a model that holds a part.
 
     Attributes:
-        kind: ``preprocessor``, ``backbone``, ``neck``, ``head``, ``auxiliary head`` or ``text encoder``.
-        listed: whether a list of such parts is taken as well.
+        kind: ``preprocessor``, ``backbone``, ``neck``, ``head``, ``proposal head``, ``RoI head``, ``auxiliary head`` or
+            ``text encoder``.
+        listed: True if the argument also takes a list of parts.
+        named: True if the argument takes a dict of parts by name, and no single part.
+        instead_of: argument that this one replaces; a model needs exactly one of the two.
     """
 
     kind: str
     listed: bool = False
+    named: bool = False
+    instead_of: str | None = None
+
+
+# mmdet's and mmseg's models, which have no table of their own.
+LIBRARY_PARTS: Mapping[str, Part] = {
+    "data_preprocessor": Part("preprocessor"),
+    "backbone": Part("backbone"),
+    "neck": Part("neck", listed=True),
+    "bbox_head": Part(HEAD, listed=True),
+    "rpn_head": Part("proposal head", listed=True),
+    "query_head": Part(HEAD, listed=True),
+    "mask_head": Part(HEAD, listed=True),
+    "panoptic_head": Part(HEAD, listed=True),
+    "decode_head": Part(HEAD, listed=True),
+    "auxiliary_head": Part(AUXILIARY_HEAD, listed=True),
+    "roi_head": Part("RoI head", listed=True),
+}
+
+
+def parts_of(model_class: Any) -> Mapping[str, Part]:
+    """Return the parts of a model by argument.
+
+    Args:
+        model_class: class of the model, or None.
+
+    >>> parts_of(None)["decode_head"].kind
+    'head'
+    """
+    return getattr(model_class, "PARTS", LIBRARY_PARTS)
+
+
+def typed_parts(value: Any, part: Part, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted path and the value of each part that an argument holds, also where a type is absent.
+
+    >>> [path for path, _ in typed_parts({"lanes": {}, "counting": {}}, Part("head", named=True), "model.heads")]
+    ['model.heads.lanes', 'model.heads.counting']
+    """
+    if part.named and isinstance(value, Mapping):
+        yield from ((f"{path}.{name}", one) for name, one in value.items())
+    elif isinstance(value, (list, tuple)):
+        yield from ((f"{path}.{index}", one) for index, one in enumerate(value))
+    elif value is not None:
+        yield path, value

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from visionzoo.config.parts import LIBRARY_PARTS
+
 # First match wins. Inside a model, assigners and coders are TASK_UTILS and all else is MODELS.
 _REGISTRIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(.*\.)?(tta_pipeline|pipeline|transforms|pre_transform)", ("TRANSFORMS",)),
@@ -27,11 +29,10 @@ _REGISTRIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(model|tta_model)(\..*)?", ("MODELS", "TASK_UTILS")),
 )
 
-# Positions whose dict must name a type, because something is built from it.
+# Positions whose dict must name a type, because something is built from it; besides those that a model states in PARTS.
 _PARTS = (
     r"model",
-    r"model\.(\w+\.)*(data_preprocessor|backbone|neck|bbox_head|rpn_head|roi_head|mask_head|query_head|decode_head)",
-    r"model\.(auxiliary_head|head)",
+    rf"model\.(\w+\.)*({'|'.join(LIBRARY_PARTS)})",
     r"model\.data_preprocessor\.batch_augments",
     r"model\.(\w+\.)*(anchor_generator|prior_generator|bbox_coder|assigner|\w+_roi_extractor|roi_layer)",
     r"model\.(\w+\.)*loss_(cls|bbox|mask|iou|dfl|dice|centerness|obj)",

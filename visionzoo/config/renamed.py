@@ -1,6 +1,6 @@
-"""Names that changed. An old one keeps working for two minor releases, with a warning that says the new one.
+"""Renamed configs, types and keys. An old name works for two minor releases, with a warning that states the new name.
 
-An entry reads ``"old": Renamed("new", until="0.4")``: gone in release 0.4.
+The entry ``"old": Renamed("new", until="0.4")`` means that release 0.4 removes the old name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from visionzoo.config.tree import Origins, join
 
 @dataclass(frozen=True)
 class Renamed:
-    """The new name, and the release that no longer knows the old one."""
+    """The new name, and the release that removes the old name."""
 
     new: str
     until: str
@@ -23,17 +23,17 @@ class Renamed:
 CONFIGS: dict[str, Renamed] = {}
 TYPES: dict[str, Renamed] = {}
 TOP_LEVEL_KEYS: dict[str, Renamed] = {}
-# By the type that takes the argument: {"RCNet": {"old": Renamed("new", until="0.4")}}.
+# By the type that has the argument: {"RCNet": {"old": Renamed("new", until="0.4")}}.
 ARGUMENTS: dict[str, dict[str, Renamed]] = {}
 
 
 def current_config_name(name: str) -> str:
-    """The name that a config has today."""
+    """Return the current name of a config. Warn if ``name`` is an old one."""
     return _current(name, CONFIGS, "config")
 
 
 def with_current_names(tree: dict[str, Any], origins: Origins) -> dict[str, Any]:
-    """A config whose keys, types and arguments have today's names; warns once for each old one."""
+    """Return a config with the current names of keys, types and arguments. Warn about each old name."""
     renamed = {_current(key, TOP_LEVEL_KEYS, "config key", origins.of(key)): value for key, value in tree.items()}
     return {key: _rename_inside(value, key, origins) for key, value in renamed.items()}
 

@@ -1,4 +1,4 @@
-"""From a ``type`` in a config to its class, without building anything. Imports torch and the libraries named."""
+"""Find the class of a ``type`` in a config without building it. This imports torch and the library of the type."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ SCOPES = ("mmdet", "mmseg", "mmcv", "mmengine", "timm", "visionzoo")
 
 
 def all_registries() -> dict[str, ZooRegistry]:
-    """Every registry of ours by the name of its variable."""
+    """Return the registries of the zoo by the names of their variables."""
     from visionzoo import registry
 
     return {name: value for name, value in vars(registry).items() if isinstance(value, registry.ZooRegistry)}
 
 
 def find_part(type_name: str, registries: Iterable[str]) -> Callable[..., Any] | None:
-    """The class or function of that name in the first of ``registries`` that has it, or None."""
+    """Return the class or function with this name in the first of ``registries`` that has it, or None."""
     known = all_registries()
     with _own_scope():
         for name in registries:
-            found = known[name].get(type_name)
-            if found is not None:
-                return found
+            part = known[name].get(type_name)
+            if part is not None:
+                return part
     return None
 
 
 def find_anywhere(type_name: str) -> Callable[..., Any] | None:
-    """The class or function of that name in whichever registry has it, or None."""
+    """Return the class or function with this name in any registry, or None."""
     return find_part(type_name, all_registries())
 
 
 def arguments_of_type(type_name: str) -> set[str] | None:
-    """Names of the arguments that a type takes; None when it takes any, or is unknown."""
+    """Return the names of the arguments of a type; None if it takes any, or is unknown."""
     part = find_anywhere(type_name)
     if part is None:
         return None
@@ -50,18 +50,18 @@ def arguments_of_type(type_name: str) -> set[str] | None:
 
 
 def find_op(name: str) -> Callable[..., Any] | None:
-    """The function or layer of that name in ``mmcv.ops``, where mmdet looks up its RoI layers and its nms."""
+    """Return the function or layer with this name in ``mmcv.ops``, where mmdet looks up RoI layers and NMS."""
     return getattr(import_module("mmcv.ops"), name, None)
 
 
 def kind_of(registries: Iterable[str]) -> str:
-    """What the parts of a registry are called: ``model``, ``hook``."""
+    """Return the word for a part of the first registry: ``model``, ``hook``."""
     known = all_registries()
     return next((known[name].name for name in registries), "part")
 
 
 def name_answer(name: str, registries: Iterable[str]) -> str:
-    """What to write instead of a type that nothing is called: its scope, or the nearest name."""
+    """Return the advice for an unknown type: the scope to write, or the nearest name."""
     chosen = tuple(registries) or tuple(all_registries())
     scope = name.rpartition(".")[0]
     if not scope:
@@ -83,7 +83,7 @@ def _unscoped_answer(name: str, registries: tuple[str, ...]) -> str:
     foreign = [f"{scope}.{other}" for scope, names in by_scope.items() for other in names]
     unscoped = {other.partition(".")[2]: other for other in reversed(foreign)}
     nearest = nearest_name(name, [*own, *unscoped])
-    return f"did you mean {unscoped.get(nearest, nearest)}?" if nearest else "visionzoo.registry knows all names"
+    return f"did you mean {unscoped.get(nearest, nearest)}?" if nearest else "see visionzoo.registry for the names"
 
 
 def _did_you_mean(name: str, known: Iterable[str], otherwise: str = "check the name") -> str:
@@ -92,7 +92,7 @@ def _did_you_mean(name: str, known: Iterable[str], otherwise: str = "check the n
 
 
 def names_in_scope(scope: str, registries: Iterable[str]) -> list[str]:
-    """Names that another library's registries of the same kinds hold."""
+    """Return the names in the registries of another library that have the same parents."""
     names: set[str] = set()
     for registry in registries:
         parent = all_registries()[registry].parent
@@ -108,5 +108,5 @@ def _own_scope() -> Iterator[None]:
     from mmengine.registry import DefaultScope
 
     with DefaultScope.overwrite_default_scope("visionzoo"), redirect_stdout(StringIO()):  # mmdet prints on import
-        import_module("mmcv.ops")  # registers the layers that mmcv.cnn leaves out, such as DCNv2
+        import_module("mmcv.ops")  # registers layers that mmcv.cnn does not, such as DCNv2
         yield

@@ -1,4 +1,4 @@
-"""Configs for people: as Python text that loads again, with the origin of each value, and compared."""
+"""Print configs as Python text that loads again, with the origin of each value, and compare configs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ _INDENT = "    "
 
 
 def config_text(cfg: Config | Mapping[str, Any], origins: Origins | None = None) -> str:
-    """A config as Python text that loads to an equal one.
+    """Return a config as Python text. The text loads to an equal config.
 
     Args:
         cfg: the merged config.
-        origins: when given, each line ends in a comment that names what set its value.
+        origins: if given, each line ends with a comment that names the source of its value.
+
+    Example:
+        >>> print(config_text({"model": {"type": "RCNet", "num_outs": 5}}), end="")
+        model = dict(type='RCNet', num_outs=5)
     """
     lines = [line for key, value in _plain(cfg).items() for line in _lines(f"{key} = ", value, key, "", origins)]
     if origins is None:
@@ -36,12 +40,12 @@ def _plain(cfg: Config | Mapping[str, Any]) -> dict[str, Any]:
     return cfg.to_dict() if hasattr(cfg, "to_dict") else dict(cfg)
 
 
-# One line of text, and what set the value on it (None for a bracket).
+# One line of text, and the source of its value (None for a bracket).
 Line = tuple[str, "str | None"]
 
 
 def _lines(head: str, value: Any, path: str, tail: str, origins: Origins | None) -> Iterator[Line]:
-    """``head`` + value + ``tail``: on one line if it fits and one source set all of it, else one line per item."""
+    """Yield ``head`` + value + ``tail``: on one line if it fits and has one source, else one line per item."""
     flat = _flat(value)
     sources = _sources(value, path, origins)
     if not isinstance(value, (dict, list, tuple)) or (len(head + flat + tail) <= _WIDTH and len(sources) <= 1):
@@ -57,7 +61,7 @@ def _lines(head: str, value: Any, path: str, tail: str, origins: Origins | None)
 
 
 def _sources(value: Any, path: str, origins: Origins | None) -> set[str]:
-    """Who set a value or anything inside it."""
+    """Return the sources of a value and of everything inside it."""
     if origins is None:
         return set()
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
@@ -67,7 +71,7 @@ def _sources(value: Any, path: str, origins: Origins | None) -> set[str]:
 
 
 def _flat(value: Any) -> str:
-    """A value on one line."""
+    """Return a value as text on one line."""
     if isinstance(value, dict):
         opening, closing = _brackets(value)
         return f"{opening}{', '.join(_label(key, value) + _flat(item) for key, item in value.items())}{closing}"
@@ -96,7 +100,13 @@ def _label(key: Any, value: dict[Any, Any]) -> str:
 
 @dataclass
 class Difference:
-    """How two configs differ: by dotted path, values that only one has, and values that changed."""
+    """Differences of two configs by dotted path.
+
+    Attributes:
+        only_first: values that only the first config has.
+        only_second: values that only the second config has.
+        changed: values of both configs, first and second, where they differ.
+    """
 
     only_first: dict[str, Any] = field(default_factory=dict)
     only_second: dict[str, Any] = field(default_factory=dict)
@@ -106,7 +116,7 @@ class Difference:
         return bool(self.only_first or self.only_second or self.changed)
 
     def lines(self) -> list[str]:
-        """``- path = value`` (first only), ``+ path = value`` (second only), ``~ path: old -> new``; by path."""
+        """Return lines sorted by path: ``- path = value`` (only first), ``+ path = value``, ``~ path: old -> new``."""
         rows = [(path, f"- {path} = {_flat(value)}") for path, value in self.only_first.items()]
         rows += [(path, f"+ {path} = {_flat(value)}") for path, value in self.only_second.items()]
         rows += [(path, f"~ {path}: {_flat(old)} -> {_flat(new)}") for path, (old, new) in self.changed.items()]
@@ -114,7 +124,12 @@ class Difference:
 
 
 def diff_configs(first: Config | Mapping[str, Any], second: Config | Mapping[str, Any]) -> Difference:
-    """What must change in ``first`` to become ``second``. Lists of equal length are compared item by item."""
+    """Return the changes that turn ``first`` into ``second``. Lists of equal length are compared item by item.
+
+    Example:
+        >>> diff_configs({"task": "lanes", "work_dir": "a"}, {"task": "lanes", "work_dir": "b"}).lines()
+        ["~ work_dir: 'a' -> 'b'"]
+    """
     difference = Difference()
     _compare(_plain(first), _plain(second), "", difference)
     return difference

@@ -1,7 +1,7 @@
-"""Which arguments a part takes, read from its class: what a config may and must say.
+"""Read the arguments of a part from its class: the keys that a config may have and must have.
 
-A class that hands ``**kwargs`` on to its base takes the base's arguments too. Whether it hands them on is read
-from its source; where that cannot be told, every argument is accepted, so that no right config is refused.
+A class that passes ``**kwargs`` to its base class also takes the arguments of the base. The source of the class shows
+this. If the source is unclear, every argument is accepted, so that no valid config is rejected.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a part takes.
+    """Arguments of a part.
 
     Attributes:
-        names: all names in signature order.
-        required: those without a default.
-        open: whether any other name is taken.
-        annotations: of the names that have one, as text.
-        perhaps: arguments of the bases, and their annotations, where the source does not show if they are passed on.
+        names: all names, in the order of the signature.
+        required: names without a default.
+        open: True if any other name is accepted.
+        annotations: annotations as text, by name.
+        perhaps: annotations of arguments of base classes, by name, if the source does not show that they are passed.
     """
 
     names: tuple[str, ...] = ()
@@ -36,23 +36,31 @@ class Arguments:
     perhaps: Mapping[str, str] = field(default_factory=dict)
 
     def accept(self, name: str) -> bool:
-        """Whether a config may give ``name``."""
+        """Return True if a config may set ``name``."""
         return self.open or name in self.names
 
     def know(self, name: str) -> bool:
-        """Whether the class or one of its bases names it, so that it is worth filling in."""
+        """Return True if the class or one of its bases has an argument ``name``, so that it can be filled in."""
         return name in self.names or name in self.perhaps
 
     def annotation(self, name: str) -> str:
-        """What is written at the argument, empty without."""
+        """Return the annotation of an argument as text; empty if it has none."""
         return self.annotations.get(name, "") or self.perhaps.get(name, "")
 
 
 @dataclass(frozen=True)
 class _Forward:
-    """How an ``__init__`` hands its ``**kwargs`` to its base, besides the arguments it fills itself."""
+    """Call of the base class's ``__init__`` that passes ``**kwargs``.
 
-    after: str | None  # the class named in ``super(Class, self)``
+    Attributes:
+        after: the class named in ``super(Class, self)``, or None.
+        positional: number of positional arguments that the call fills.
+        keywords: keyword arguments that the call fills.
+        starred: True if the call passes another ``*args`` or ``**kwargs``.
+        taken: names that the caller takes out of ``**kwargs`` before the call.
+    """
+
+    after: str | None
     positional: int
     keywords: tuple[str, ...]
     starred: bool
@@ -61,7 +69,14 @@ class _Forward:
 
 @cache
 def arguments_of(part: Callable[..., Any]) -> Arguments:
-    """Arguments of a registered class, function or partial."""
+    """Return the arguments of a registered class, function or partial.
+
+    Example:
+        >>> def crop(size: int, offset: int = 0): ...
+        >>> arguments = arguments_of(crop)
+        >>> arguments.names, arguments.required
+        (('size', 'offset'), ('size',))
+    """
     if isinstance(part, partial):
         return _of_partial(part)
     if not inspect.isclass(part):
@@ -72,14 +87,14 @@ def arguments_of(part: Callable[..., Any]) -> Arguments:
 
 
 def _plain_new(cls: type) -> bool:
-    """Whether instances come from a ``__new__`` of the class itself, as those of named tuples do."""
+    """Return True if the class has its own ``__new__``, like a named tuple."""
     return "__new__" in vars(cls)
 
 
 def _of_signature(part: Callable[..., Any], skip: int = 0) -> Arguments:
     try:
         parameters = list(inspect.signature(part).parameters.values())
-    except (TypeError, ValueError):  # written in C: nothing is known
+    except (TypeError, ValueError):  # a function in C has no signature
         return Arguments(open=True)
     return _of_parameters(parameters[skip:])
 
@@ -108,7 +123,7 @@ def _of_partial(part: partial[Any]) -> Arguments:
 
 
 def _of_classes(classes: tuple[type, ...]) -> Arguments:
-    """Arguments of the first ``__init__`` along ``classes``, and of those that it hands ``**kwargs`` to."""
+    """Return the arguments of the first ``__init__`` in ``classes``, and of those that it passes ``**kwargs`` to."""
     for index, cls in enumerate(classes):
         if cls is object:
             return Arguments()
@@ -120,7 +135,7 @@ def _of_classes(classes: tuple[type, ...]) -> Arguments:
 
 
 def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple[type, ...]) -> Arguments:
-    # nn.Module names **kwargs, but takes none; torch.compile puts a constructor of its own in that one's place
+    # nn.Module has **kwargs but accepts none; torch.compile replaces that constructor by another one
     if init.__module__.startswith(("torch.nn.", "torch._dynamo.")):
         return Arguments(own.names, own.required, annotations=own.annotations)
     forward = _forward_of(init)
@@ -145,7 +160,7 @@ def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple
 
 
 def _forward_of(init: Callable[..., Any]) -> _Forward | None:
-    """Return how ``init`` passes on its ``**kwargs``; None if its source does not show it."""
+    """Return the call in ``init`` that passes ``**kwargs`` to the base; None if its source does not show one."""
     try:
         function = ast.parse(textwrap.dedent(inspect.getsource(init))).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):
@@ -171,7 +186,7 @@ def _forward_of(init: Callable[..., Any]) -> _Forward | None:
 
 
 def _is_own_star(arg: ast.Starred, function: ast.FunctionDef) -> bool:
-    """Whether ``*args`` are the function's own, which are empty: configs give keywords alone."""
+    """Return True if ``*args`` are those of the function. They are empty, because configs have only keywords."""
     own = function.args.vararg
     return own is not None and isinstance(arg.value, ast.Name) and arg.value.id == own.arg
 
@@ -188,7 +203,7 @@ def _hands_on(call: ast.Call, name: str) -> bool:
 
 
 def _calls_base(call: ast.Call) -> bool:
-    """Whether a call is ``super().__init__(...)`` or ``super(Class, self).__init__(...)``."""
+    """Return True for a call ``super().__init__(...)`` or ``super(Class, self).__init__(...)``."""
     function = call.func
     return (
         isinstance(function, ast.Attribute)
@@ -200,7 +215,7 @@ def _calls_base(call: ast.Call) -> bool:
 
 
 def _taken_by(call: ast.Call, name: str) -> str | None:
-    """``x`` when a call is ``kwargs.pop("x", ...)`` or ``kwargs.get("x", ...)``."""
+    """Return ``x`` for a call ``kwargs.pop("x", ...)``, ``kwargs.get("x", ...)`` or ``kwargs.setdefault("x", ...)``."""
     function = call.func
     if not isinstance(function, ast.Attribute) or function.attr not in ("pop", "get", "setdefault") or not call.args:
         return None

@@ -1,10 +1,10 @@
-"""A config as a tree: dotted paths, the merge rule, and which file set what.
+"""A config as a tree: dotted paths, the merge rule, and the source of each value.
 
-One merge rule holds everywhere, for ``_base_``, ``--tiny`` and ``--cfg-options``:
+``_base_``, ``--tiny`` and ``--cfg-options`` follow one merge rule:
 
-* a dict whose ``type`` differs from the old one replaces it, and so does one with ``_delete_=True``;
-* every other dict merges key by key;
-* everything else, lists included, replaces the old value whole.
+* a dict replaces the old dict if its ``type`` differs, or if it has ``_delete_=True``;
+* any other dict is merged key by key;
+* any other value, also a list, replaces the old value.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _ABSENT = object()
 
 
 class Origins(dict[str, str]):
-    """Dotted path -> what set the value there: a file, ``--tiny`` or ``--cfg-options``."""
+    """From a dotted path to the source of its value: a file, ``--tiny`` or ``--cfg-options``."""
 
     def of(self, path: str) -> str | None:
-        """Who set ``path``, or else the dict or list that holds it, or else its first value."""
+        """Return the source of ``path``, else of the dict or list around it, else of the first value inside it."""
         at = path
         while at:
             if at in self:
@@ -32,12 +32,12 @@ class Origins(dict[str, str]):
         return self.get(f"{path}.type") or next(below, None)
 
     def forget(self, path: str) -> None:
-        """Drop what is known of ``path`` and of everything below it."""
+        """Remove the sources of ``path`` and of everything inside it."""
         for key in [key for key in self if key == path or key.startswith(f"{path}.")]:
             del self[key]
 
     def record(self, path: str, value: Any, source: str) -> None:
-        """``source`` set ``value`` at ``path``, and with it everything inside."""
+        """Record ``source`` for ``value`` at ``path`` and for everything inside it."""
         self.forget(path)
         self._record_leaves(path, value, source)
 
@@ -50,18 +50,24 @@ class Origins(dict[str, str]):
 
 
 def join(path: str, key: object) -> str:
+    """Return the dotted path of ``key`` inside ``path``."""
     return f"{path}.{key}" if path else str(key)
 
 
 def replaces(new: Any, old: Any) -> bool:
-    """Whether ``new`` takes the place of ``old``, rather than being merged into it."""
+    """Return True if ``new`` replaces ``old``, False if it is merged into it."""
     if not isinstance(new, dict) or not isinstance(old, dict) or new.get(DELETE):
         return True
     return "type" in new and new["type"] != old.get("type", new["type"])
 
 
 def merge(old: dict[Any, Any], new: dict[Any, Any], origins: Origins, source: str, path: str = "") -> dict[Any, Any]:
-    """``old`` with ``new`` merged into it; both are left as they are. ``origins`` learns what ``source`` set."""
+    """Return ``old`` with ``new`` merged into it. Both dicts are unchanged; ``origins`` records ``source``.
+
+    Example:
+        >>> merge({"neck": {"type": "RCNet", "num_outs": 5}}, {"neck": {"num_outs": 4}}, Origins(), "--tiny")
+        {'neck': {'type': 'RCNet', 'num_outs': 4}}
+    """
     merged = dict(old)
     for key, value in new.items():
         here = join(path, key)
@@ -74,7 +80,7 @@ def merge(old: dict[Any, Any], new: dict[Any, Any], origins: Origins, source: st
 
 
 def without_deletes(value: Any) -> Any:
-    """A copy of ``value`` without the ``_delete_`` marks that merging has obeyed."""
+    """Return a copy of ``value`` without the keys ``_delete_``, which only the merge reads."""
     if isinstance(value, dict):
         return {key: without_deletes(item) for key, item in value.items() if key != DELETE}
     if isinstance(value, (list, tuple)):
@@ -83,7 +89,7 @@ def without_deletes(value: Any) -> Any:
 
 
 def odd_values(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and value of everything that is not None, a bool, number, string, list, tuple or dict."""
+    """Yield path and value of everything except None, bools, numbers, strings, lists, tuples and dicts."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, (str, int)):
@@ -97,7 +103,7 @@ def odd_values(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """A copy of ``value`` in builtin dicts, lists and tuples that share nothing with it or with each other."""
+    """Return a copy of ``value`` in new builtin dicts, lists and tuples."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -106,7 +112,7 @@ def plain(value: Any) -> Any:
 
 
 def all_paths(value: Any, path: str = "") -> Iterator[str]:
-    """Every dotted path in a tree, parents before children."""
+    """Yield every dotted path in a tree, parents before children."""
     if path:
         yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
@@ -115,7 +121,7 @@ def all_paths(value: Any, path: str = "") -> Iterator[str]:
 
 
 def child(node: Any, key: str) -> Any:
-    """The value that ``key`` names in a dict, list or tuple; ``MISSING`` when there is none."""
+    """Return the value of ``key`` in a dict, list or tuple, or ``MISSING``."""
     if isinstance(node, dict):
         return node.get(key, node.get(int(key), _ABSENT) if key.isdigit() else _ABSENT)
     if isinstance(node, (list, tuple)) and key.isdigit() and int(key) < len(node):
@@ -124,7 +130,7 @@ def child(node: Any, key: str) -> Any:
 
 
 def lookup(tree: Any, path: KeyPath) -> Any:
-    """The value at ``path``, or ``MISSING``."""
+    """Return the value at ``path``, or ``MISSING``."""
     for key in path:
         tree = child(tree, key)
         if tree is _ABSENT:
@@ -133,7 +139,7 @@ def lookup(tree: Any, path: KeyPath) -> Any:
 
 
 def with_value(node: Any, path: KeyPath, value: Any) -> Any:
-    """A copy of ``node`` with ``value`` at ``path``; dicts that are missing on the way are made."""
+    """Return a copy of ``node`` with ``value`` at ``path``. Missing dicts on the path are created."""
     if not path:
         return value
     key, rest = path[0], path[1:]

@@ -1,1 +1,1 @@
-"""Data sets, one file or folder per task or suite, registered by being here."""
+"""Data sets, one file or folder per task or suite. Every module in this folder is registered."""

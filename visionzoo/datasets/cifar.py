@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as their authors publish them: Python pickles, read without running what they might hold.
+"""CIFAR-10 and CIFAR-100 in the published format: Python pickles, read without executing code that they may contain.
 
 https://www.cs.toronto.edu/~kriz/cifar.html
 """
@@ -23,15 +23,21 @@ _PIXELS = 3 * SIDE * SIDE
 
 
 class CifarData(ClassificationData):
-    """Both CIFAR data sets: a sample has ``img``, (32, 32, 3) uint8 RGB, and ``gt_label``.
+    """Base of both CIFAR data sets: a sample has ``img``, (32, 32, 3) uint8 RGB, and ``gt_label``.
 
     Args:
-        data_root: the folder in which ``folder`` lies, or a ``tiny://`` address.
+        data_root: the folder that contains ``folder``, or a ``tiny://`` address.
         split: ``train`` (50,000 images) or ``test`` (10,000).
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        DataError: a file is missing, damaged, or holds anything but numbers and text.
+        ConfigError: unknown ``split``.
+        DataError: a file is missing or damaged, or contains objects other than numbers and text.
+
+    Example:
+        >>> dataset = CIFAR10("tiny://cifar10?train=5&val=2", split="test", serialize_data=False)
+        >>> len(dataset), dataset[0]["img"].shape, dataset[0]["gt_label"]
+        (2, (32, 32, 3), 0)
     """
 
     folder: str
@@ -66,7 +72,7 @@ class CifarData(ClassificationData):
         )
 
     def prepare_data(self, idx: int) -> Any:
-        """The sample ``idx`` with its image, after the pipeline."""
+        """Return the sample ``idx`` with its image, after the pipeline."""
         sample = self.get_data_info(idx)
         sample["img"] = self._images[sample.pop("row")].reshape(3, SIDE, SIDE).transpose(1, 2, 0).copy()
         sample["img_shape"] = sample["ori_shape"] = (SIDE, SIDE)
@@ -86,8 +92,7 @@ class CifarData(ClassificationData):
                 expected=f"the files {', '.join(wanted)}",
                 found=f"{', '.join(missing)} missing",
                 advice=(
-                    "get them as datasets/cifar/README.md says, point data_root to the folder above, or try --tiny "
-                    f"({self.twin})"
+                    f"see datasets/cifar/README.md, point data_root to the folder above, or try --tiny ({self.twin})"
                 ),
             )
 
@@ -131,7 +136,7 @@ class CIFAR10(CifarData):
 
 @DATASETS.register_module()
 class CIFAR100(CifarData):
-    """A hundred classes; on disk ``<data_root>/cifar-100-python/{train,test,meta}``. Labels are the fine ones."""
+    """A hundred classes, with fine labels; on disk ``<data_root>/cifar-100-python/{train,test,meta}``."""
 
     __doc__ = f"{__doc__}\n\n{CifarData.__doc__}"
     folder = "cifar-100-python"
@@ -141,16 +146,16 @@ class CIFAR100(CifarData):
 
 
 def _entry(path: Path, record: Any, key: bytes) -> Any:
-    found = record.get(key, record.get(key.decode())) if isinstance(record, dict) else None
-    if found is None:
+    value = record.get(key, record.get(key.decode())) if isinstance(record, dict) else None
+    if value is None:
         keys = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
         raise DataError(path, expected=f"an entry {key.decode()!r}", found=f"{keys}", advice="download it again")
-    return found
+    return value
 
 
 # --- pickles ---
 
-# All that CIFAR's pickles, or those of any later NumPy or Python, name: arrays of numbers and bytes.
+# All names in CIFAR's pickles and in pickles of later versions of NumPy and Python: arrays of numbers, and bytes.
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -161,11 +166,11 @@ _ALLOWED = {
 
 
 class _Refused(pickle.UnpicklingError):
-    """A name that a data file has no reason to hold."""
+    """A name that does not belong in a data file."""
 
 
 class _NumbersOnly(pickle.Unpickler):
-    """Builds numbers, text, lists, dicts and arrays; any other name is refused before it is looked up."""
+    """Unpickler of numbers, text, lists, dicts and arrays; it rejects any other name before importing it."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
@@ -176,17 +181,17 @@ class _NumbersOnly(pickle.Unpickler):
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes for Python 2's unpickler; any other use is refused."""
+    """Encode text to bytes as Python 3 writes them for Python 2's unpickler; reject any other use."""
     if encoding != "latin1" or not isinstance(text, str):
         raise _Refused(f"_codecs.encode(..., {encoding!r})")
     return text.encode("latin1")
 
 
 def read_pickle(path: Path) -> Any:
-    """What a pickle of numbers and text holds; Python 2's strings come as bytes.
+    """Read a pickle of numbers and text; strings of Python 2 become bytes.
 
     Raises:
-        DataError: it is damaged, or names anything beyond arrays: such a file could run code.
+        DataError: the file is damaged or names objects other than arrays, which could run code.
     """
     try:
         with path.open("rb") as file:
@@ -194,13 +199,13 @@ def read_pickle(path: Path) -> Any:
     except _Refused as error:
         raise DataError(
             path,
-            expected="arrays of numbers and text alone",
+            expected="only arrays of numbers and text",
             found=f"a pickle that names {error}",
             advice="it could run code: delete it and download CIFAR again",
         ) from error
     except OSError as error:
         raise DataError(path, expected="a readable file", but=f"{error.strerror}", advice="check its rights") from error
-    except Exception as error:  # whatever broken bytes lead to
+    except Exception as error:  # broken bytes may raise any exception
         raise DataError(
             path, expected="a whole pickle of CIFAR", found=f"damaged bytes ({error})", advice="download it again"
         ) from error

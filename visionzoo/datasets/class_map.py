@@ -1,11 +1,11 @@
-"""Which classes there are, in label order, and what people call them.
+"""Classes of a data set in label order, with their names.
 
-A class map is a file in one of these forms; the order of its entries is that of the labels::
+A class map is a file in one of these forms. Its entries are in label order::
 
     {"n01440764": "tench", "n01443537": "goldfish"}            json: folder -> name
     {"0": ["n01440764", "tench"], "1": [...]}          json: label -> folder and name (imagenet_class_index.json)
-    ["tench", "goldfish"]  or  [["n01440764", "tench"], ...]   json: names alone, or folder and name
-    n01440764 tench, Tinca tinca                               text: folder, then the name (LOC_synset_mapping.txt)
+    ["tench", "goldfish"]  or  [["n01440764", "tench"], ...]   json: only names, or folder and name
+    n01440764 tench, Tinca tinca                               text: folder, then name (LOC_synset_mapping.txt)
     tench                                                      text: the folder is the name
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.errors import DataError, nearest_name, one_of
+from visionzoo.system.text_files import read_text
 
 BACKGROUND = "background"
 
@@ -28,9 +29,16 @@ class ClassMap:
     """Classes in label order.
 
     Attributes:
-        keys: what files and folders call each class (``n01440764``), each once.
-        names: what people call it (``tench``).
-        offset: label of the first class; 1 when label 0 is the background, as in TensorFlow's 1001 classes.
+        keys: unique name of each class in files and folders (``n01440764``).
+        names: readable name of each class (``tench``).
+        offset: label of the first class; 1 if label 0 is the background, as in TensorFlow's 1001 classes.
+
+    Example:
+        >>> classes = ClassMap(keys=("n01440764", "n01443537"), names=("tench", "goldfish"), offset=1)
+        >>> classes.classes
+        ('background', 'tench', 'goldfish')
+        >>> classes.labels()["n01443537"]
+        2
     """
 
     keys: tuple[str, ...]
@@ -39,16 +47,16 @@ class ClassMap:
 
     @classmethod
     def of(cls, keys: Sequence[str], *, background: bool = False) -> ClassMap:
-        """Classes whose names are their keys."""
+        """Return classes whose names equal their keys."""
         return cls(tuple(keys), tuple(keys), int(background))
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The name of every label, the background's included."""
+        """Name of each label, including the background."""
         return (BACKGROUND,) * self.offset + self.names
 
     def labels(self) -> dict[str, int]:
-        """Label of every key, and of every name that only one class has."""
+        """Return the label of each key and of each unique name."""
         times = Counter(self.names)
         by_name = {name: label for label, name in enumerate(self.names) if times[name] == 1}
         by_key = {key: label for label, key in enumerate(self.keys)}
@@ -56,10 +64,16 @@ class ClassMap:
 
 
 def find_label(word: str, labels: dict[str, int], known: ClassMap, where: str) -> int:
-    """The label that ``word`` means among ``labels`` of ``known``: a key, a name, or the index of a class.
+    """Return the label of a class.
+
+    Args:
+        word: key, name or index of the class.
+        labels: label by key and name, see :meth:`ClassMap.labels`.
+        known: the classes.
+        where: begin of the error message.
 
     Raises:
-        DataError: no class is called so; begins with ``where``.
+        DataError: ``word`` is not the key, name or index of a class.
     """
     if word in labels:
         return labels[word]
@@ -69,7 +83,7 @@ def find_label(word: str, labels: dict[str, int], known: ClassMap, where: str) -
 
 
 def unknown_label(word: str, known: ClassMap, where: str) -> DataError:
-    """Says that no class is called ``word``, and which are."""
+    """Return the error for an unknown class ``word``, with the nearest or the first known classes."""
     nearest = nearest_name(word, (*known.keys, *known.names))
     answer = f"did you mean {nearest!r}?" if nearest else one_of(known.keys, most=6)
     return DataError(
@@ -81,26 +95,26 @@ def unknown_label(word: str, known: ClassMap, where: str) -> DataError:
 
 
 def read_class_map(path: Path, *, background: bool = False) -> ClassMap:
-    """The class map in ``path``.
+    """Read a class map.
+
+    Args:
+        path: the file, in one of the forms of :mod:`visionzoo.datasets.class_map`.
+        background: use label 0 for the background.
 
     Raises:
-        DataError: the file is missing, empty, in none of the forms above, or names a class twice.
+        DataError: the file is missing or empty, has another form, or names a class twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(path, expected="a class map (json or text)", but=f"{why}", advice="check class_map") from error
+    text = read_text(path, "a class map (json or text)", "check class_map")
     pairs = _json_pairs(path, text) if path.suffix == ".json" else _text_pairs(text)
     if not pairs:
-        raise DataError(path, expected="at least one class", found="none", advice="write one class a line")
+        raise DataError(path, expected="at least one class", found="none", advice="write one class per line")
     keys = tuple(key for key, _ in pairs)
     require_once(path, keys)
     return ClassMap(keys, tuple(name for _, name in pairs), int(background))
 
 
 def require_once(where: Path | str, keys: Sequence[str]) -> None:
-    """Every class once."""
+    """Raise DataError if a class occurs twice."""
     if len(set(keys)) < len(keys):
         key, times = Counter(keys).most_common(1)[0]
         raise DataError(where, expected="every class once", found=f"{key!r} {times} times", advice="correct the list")

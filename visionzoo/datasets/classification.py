@@ -1,4 +1,4 @@
-"""Images with one class each: folders of classes, lists of files, and ImageNet."""
+"""Data sets of images with one class each: class folders, lists of files, and ImageNet."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
+from visionzoo.system.text_files import read_text
 
 
 class ClassificationData(SampleList):
-    """What all data sets of one class per image share.
+    """Base of data sets with one class per image.
 
     A sample is a dict with ``img_path`` (or ``img``) and ``gt_label``, an int. ``metainfo`` has ``classes``, the name
-    of every label, and ``class_keys``, what files call the classes.
+    of each label, and ``class_keys``, the names of the classes in files.
 
     Args:
-        root: the folder that paths are shown relative to.
+        root: folder of the data.
         class_map: the classes.
         samples: dicts of ``img_path`` or ``img``, and ``gt_label``.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
+
+    Example:
+        >>> samples = [dict(img_path="a.png", gt_label=1)]
+        >>> dataset = ClassificationData(Path("."), ClassMap.of(["cat", "dog"]), samples, serialize_data=False)
+        >>> dataset.metainfo["classes"], dataset[0]["gt_label"]
+        (('cat', 'dog'), 1)
     """
 
     def __init__(
@@ -42,38 +48,43 @@ class ClassificationData(SampleList):
         self._metainfo.update(classes=class_map.classes, class_keys=class_map.keys)
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """The label of a sample in a list, as samplers and wrappers that balance classes ask for it."""
+        """Return the label of a sample as a list, for samplers and wrappers that balance classes."""
         return [self.get_data_info(idx)["gt_label"]]
 
 
 @DATASETS.register_module()
 class ImageFolder(ClassificationData):
-    """One folder per class.
+    """Images in one folder per class.
 
     On disk::
 
         <data_root>/<split>/<class folder>/any/depth/<image>      train/n01440764/n01440764_18.JPEG
 
-    Labels number the class folders in alphabetical order, unless ``classes`` or ``class_map`` says otherwise. To give
-    all splits the same labels, the class folders are those of ``classes_from``.
+    Labels number the class folders in alphabetical order, unless ``classes`` or ``class_map`` sets another order. The
+    class folders of ``classes_from`` define the labels of all splits.
 
     Args:
         data_root: a folder, or ``tiny://imagenet?train=96&val=32&seed=0`` for drawn images.
-        split: the folder in ``data_root`` that holds the class folders; empty for ``data_root`` itself.
+        split: the folder in ``data_root`` that contains the class folders; empty for ``data_root`` itself.
         classes: class folders in label order.
         class_map: a file, in ``data_root`` or absolute, see :mod:`visionzoo.datasets.class_map`.
-        classes_from: the split whose folders are the classes if neither of the two is given; if no split has this
-            name, the split itself.
-        background: count from label 1, for models whose label 0 is the background.
-        allow_empty: let class folders without an image pass.
-        extensions: file names that are images, in any case.
+        classes_from: the split whose folders are the classes, without ``classes`` and ``class_map``. If this split
+            does not exist, ``split`` is used.
+        background: number the classes from 1, for models whose label 0 is the background.
+        allow_empty: accept class folders without an image.
+        extensions: endings of image files, in upper or lower case.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        DataError: folders are missing, empty, or of no known class.
+        DataError: folders are missing or empty, or belong to an unknown class.
+
+    Example:
+        >>> dataset = ImageFolder("tiny://imagenet?train=10&val=2&size=24", split="val", serialize_data=False)
+        >>> len(dataset), dataset.metainfo["classes"][:2]
+        (2, ('n01440764', 'n01443537'))
     """
 
-    advice = "make one folder per class there, point data_root to where they are, or try --tiny, which draws some"
+    advice = "make one folder per class there, point data_root to the data, or try --tiny, which draws some"
 
     def __init__(
         self,
@@ -84,7 +95,7 @@ class ImageFolder(ClassificationData):
         classes_from: str = "train",
         background: bool = False,
         allow_empty: bool = False,
-        extensions: Sequence[str] = EXTENSIONS,
+        extensions: Sequence[str] = ANY_IMAGE_ENDINGS,
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
@@ -103,32 +114,38 @@ class ImageFolder(ClassificationData):
         )
 
     def named(self, known: ClassMap) -> ClassMap:
-        """The classes with the names that people use, where the data set knows more than the folders say."""
+        """Return the classes with readable names; here, the names of the folders."""
         return known
 
 
 @DATASETS.register_module()
 class ImageNet(ImageFolder):
-    """ImageNet-1k, or any choice of its class folders: see :class:`ImageFolder` and ``datasets/imagenet/README.md``.
+    """ImageNet-1k, or a subset of its class folders: see :class:`ImageFolder` and ``datasets/imagenet/README.md``.
 
-    Class folders are WordNet ids (``n01440764``), so their order is that of the ILSVRC labels; names come with timm.
+    Class folders are WordNet ids (``n01440764``), so their alphabetical order is the order of the ILSVRC labels. timm
+    provides the names.
+
+    Example:
+        >>> dataset = ImageNet("tiny://imagenet?train=10&val=2&size=24", split="val", serialize_data=False)
+        >>> dataset.metainfo["classes"][:2]
+        ('tench', 'goldfish')
     """
 
     advice = (
-        "get it with `python datasets/imagenet/prepare.py`, point data_root to where it is, "
+        "get it with `python datasets/imagenet/prepare.py`, point data_root to the data, "
         "or try --tiny, which draws a small data set"
     )
 
     def named(self, known: ClassMap) -> ClassMap:
-        """Short English names in place of WordNet ids; ids that ImageNet-1k lacks keep themselves."""
-        if known.names != known.keys:  # a class map said them
+        """Replace WordNet ids by short English names; ids that are not in ImageNet-1k are kept."""
+        if known.names != known.keys:  # a class map set the names
             return known
         described = _imagenet_names_by_id()
         return ClassMap(known.keys, tuple(described.get(key, key) for key in known.keys), known.offset)
 
 
 def imagenet_names() -> tuple[str, ...]:
-    """Short English names of ImageNet-1k's classes in the order of their labels; two of them occur twice."""
+    """Return short English names of ImageNet-1k's classes in label order; two names occur twice."""
     return tuple(_imagenet_names_by_id().values())
 
 
@@ -141,30 +158,36 @@ def _imagenet_names_by_id() -> dict[str, str]:
 
 @DATASETS.register_module()
 class ImageList(ClassificationData):
-    """Images named by a file.
+    """Images and labels in a list.
 
-    ``.csv``: a header with ``path`` and ``label``, any other columns, one row per image. Else text: a path and a
-    label a line, divided by the last white space (``meta/train.txt`` of ImageNet)::
+    A ``.csv`` file has a header with ``path`` and ``label``, optional other columns, and one row per image. Any other
+    file is text with a path and a label per line, separated by the last white space (``meta/train.txt`` of ImageNet)::
 
         path,label                      n01440764/n01440764_18.JPEG 0
         cats/1.jpg,cat                  n01440764/n01440764_36.JPEG 0
 
-    A label is the key, the name or the index of a class. Without ``classes`` and ``class_map`` the labels of the file
-    are the classes: 0 to the largest if all are whole numbers, else in alphabetical order. Then a file that lacks a
-    class numbers the others differently: give ``classes_from`` to files that belong together.
+    A label is the key, the name or the index of a class. Without ``classes`` and ``class_map``, the labels of the file
+    are the classes: 0 to the largest if all are whole numbers, otherwise in alphabetical order. A file that lacks a
+    class then numbers the other classes differently. Set ``classes_from`` for files that belong together.
 
     Args:
         ann_file: the list, in ``data_root`` or absolute.
         data_root: a folder, or a ``tiny://`` address.
-        img_folder: folder in ``data_root`` that the paths start from.
+        img_folder: folder in ``data_root`` that contains the paths.
         classes: keys of the classes in label order.
         class_map: a file, in ``data_root`` or absolute, see :mod:`visionzoo.datasets.class_map`.
         classes_from: another list in ``data_root`` whose labels are the classes.
-        background: count from label 1, for models whose label 0 is the background.
+        background: number the classes from 1, for models whose label 0 is the background.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        DataError: files are missing, a line cannot be read, or a label is of no known class.
+        DataError: a file is missing, a line cannot be read, or a label belongs to an unknown class.
+
+    Example:
+        >>> root = "tiny://imagenet?train=10&val=2&size=24"
+        >>> dataset = ImageList("meta/val.txt", root, img_folder="val", serialize_data=False)
+        >>> [sample["gt_label"] for sample in dataset]
+        [0, 1]
     """
 
     def __init__(
@@ -249,34 +272,28 @@ def _folder_samples(
 
 
 def _images(folder: Path, endings: tuple[str, ...]) -> list[str]:
-    """Paths of all images below a folder, in alphabetical order."""
-    found: list[str] = []
+    """Return the paths of all images below a folder, in alphabetical order."""
+    paths: list[str] = []
     for at, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
-        found += [os.path.join(at, name) for name in sorted(files) if name.lower().endswith(endings)]
-    return found
+        paths += [os.path.join(at, name) for name in sorted(files) if name.lower().endswith(endings)]
+    return paths
 
 
 # --- lists ---
 
-Row = tuple[int, str, str]  # number of the line, path, label
+Row = tuple[int, str, str]  # line number, path, label
 
 
 def _read_rows(path: Path) -> list[Row]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
+    if not path.exists():
         raise DataError(
             path,
             expected="a list of images and labels (.csv with path,label, or lines `path label`)",
             found="no such file",
             advice="check ann_file and data_root, or try --tiny, which draws a small data set",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(
-            path, expected="a readable list of images and labels", but=f"{why}", advice="check it"
-        ) from error
+        )
+    text = read_text(path, "a readable list of images and labels", "check it")
     rows = list(_csv_rows(path, text) if path.suffix.lower() == ".csv" else _text_rows(path, text))
     if not rows:
         raise DataError(

@@ -1,6 +1,6 @@
-"""Groups of images that share an object, with its mask in each: co-salient object detection.
+"""Groups of images that share an object, with its mask in each image: co-salient object detection.
 
-See ``datasets/co_saliency/README.md`` for the sets and where they come from.
+See ``datasets/co_saliency/README.md`` for the sets and their sources.
 """
 
 from __future__ import annotations
@@ -12,38 +12,45 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import ConfigError, DataError, first_of, nearest_name, one_of
 from visionzoo.registry import DATASETS, FUNCTIONS
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 
-EXTENSIONS = (".jpg", ".jpeg", ".png")
 TRAINING_SETS, TEST_SETS = ("DUTS_class", "COCO-9k", "coco-seg"), ("CoCA", "CoSOD3k", "CoSal2015")
-_ADVICE = "see datasets/co_saliency/README.md, point data_root to where they are, or try --tiny, which draws some"
+_ADVICE = advice("co_saliency")
 
 
 @DATASETS.register_module()
 class CoSaliencyFolder(BaseDataset):
-    """One folder per group; a sample is a whole group.
+    """Images in one folder per group; a sample is a whole group.
 
     On disk::
 
         <data_root>/<images>/<name>/<group>/<image>       images/CoCA/accordion/51499.jpg
         <data_root>/<masks>/<name>/<group>/<stem>.png       gts/CoCA/accordion/51499.png
 
-    A sample is a dict with ``group`` (the folder's name), ``img_path`` and ``gt_path`` (lists, in order of names) and
-    ``gt_label``, the number of the group in alphabetical order plus ``label_offset``. ``metainfo`` has ``groups``.
+    A sample is a dict with ``group`` (name of the folder), ``img_path`` and ``gt_path`` (lists, sorted by name) and
+    ``gt_label``, the index of the group in alphabetical order plus ``label_offset``. ``metainfo`` has ``groups``.
 
     Args:
         data_root: a folder, or ``tiny://co_saliency?groups=3&images=4&seed=0`` for drawn images.
         name: the set, ``DUTS_class``, ``COCO-9k``, ``coco-seg``, ``CoCA``, ``CoSOD3k``, ``CoSal2015`` or another
-            folder; empty where the groups lie in ``images`` itself.
-        images, masks: folders in ``data_root``; ``masks=None`` where there are none.
-        label_offset: added to every class. The authors count every training set from 0, so that classes of different
-            sets share a number; an offset keeps them apart (and needs a larger ``model.head.num_classes``).
-        indices, pipeline, test_mode, serialize_data, max_refetch: mmengine's. An unusable sample is always an error.
+            folder; empty if ``images`` itself contains the groups.
+        images, masks: folders in ``data_root``; ``masks=None`` for data without masks.
+        label_offset: added to each class. The authors number each training set from 0, so classes of different sets
+            share a number. An offset separates them and requires a larger ``model.head.num_classes``.
+        indices, pipeline, test_mode, serialize_data, max_refetch: see mmengine. An unusable sample is always an error.
 
     Raises:
-        DataError: folders are missing or empty, an image has no mask, two images of a group have one stem.
+        DataError: folders are missing or empty, an image has no mask, or two images of a group have the same stem.
+
+    Example:
+        >>> root = "tiny://co_saliency?groups=2&images=1&size=24"
+        >>> dataset = CoSaliencyFolder(root, name="CoCA", serialize_data=False)
+        >>> [(sample["group"], len(sample["img_path"])) for sample in dataset]
+        [('disc', 2), ('square', 1)]
     """
 
     def __init__(
@@ -75,12 +82,12 @@ class CoSaliencyFolder(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """One dict per group."""
+        """Return one dict per group."""
         groups = self.metainfo["groups"]
-        found = [_image_paths(self._images / group) for group in groups]
-        masks = None if self._masks is None else _masks_of(found, self._masks)
+        paths = [_image_paths(self._images / group) for group in groups]
+        masks = None if self._masks is None else _masks_of(paths, self._masks)
         samples = []
-        for number, (group, images) in enumerate(zip(groups, found, strict=True)):
+        for number, (group, images) in enumerate(zip(groups, paths, strict=True)):
             sample = {"group": group, "img_path": images, "gt_label": number + self._label_offset}
             samples.append(sample if masks is None else {**sample, "gt_path": masks[number]})
         return samples
@@ -88,39 +95,47 @@ class CoSaliencyFolder(BaseDataset):
 
 @DATASETS.register_module()
 class CoSaliencyPairs:
-    """Pairs of groups of equal size for training; several sources take turns.
+    """Pairs of groups of equal size, for training; items alternate between S sources.
 
-    Item i is of source ``i % S``: its group ``i // S`` (from the start again where a source has fewer), a random other
-    group, and n random images of each, n being the size of the smaller one and at most ``most``. An item has lists in
-    ``inputs`` and ``data_samples``; ``collate_fn=dict(type="join_samples")`` makes a batch of them, in which two
-    samples in a row are a pair.
+    Item i belongs to source ``i % S``. It combines the group ``i // S`` of this source with a random other group; a
+    source with fewer groups starts again. Both groups are reduced to n random images, where n is the size of the
+    smaller group, and at most ``most``. An item has lists in ``inputs`` and ``data_samples``.
+    ``collate_fn=dict(type="join_samples")`` joins items to a batch, in which two consecutive samples are a pair.
 
     The authors add the losses of one pair of each source before a step. ``BlockSampler``, ``batch_size=1`` and
-    ``accumulative_counts=S`` do so, each pair going through the network alone, as theirs do.
+    ``accumulative_counts=S`` do the same; each pair passes through the network separately, as in the authors' code.
 
     Args:
         sources: configs of :class:`CoSaliencyFolder`.
-        most: images of a group at most.
-        indices: number of items to keep, from the first.
+        most: largest number of images of a group, >= 1.
+        indices: number of items; the first items are kept.
 
     Attributes:
-        block: S, the items that belong together.
+        block: S, the number of items that belong together.
 
     Raises:
-        ConfigError: no source, or ``most`` below 1. DataError: a source with a single group.
+        ConfigError: there is no source, or ``most`` is below 1.
+        DataError: a source has only one group.
+
+    Example:
+        >>> source = dict(type="CoSaliencyFolder", data_root="tiny://co_saliency?groups=2&images=1&size=24")
+        >>> source |= dict(name="CoCA", serialize_data=False)
+        >>> pairs = CoSaliencyPairs([source, source])
+        >>> len(pairs), pairs.block
+        (4, 2)
     """
 
     def __init__(self, sources: Sequence[Mapping[str, Any]], most: int = 26, indices: int | None = None):
         if not sources or most < 1:
             raise ConfigError(
-                "CoSaliencyPairs", expected="one source or more and most from 1 on", found=f"{len(sources)} and {most}"
+                "CoSaliencyPairs", expected="one source or more and most >= 1", found=f"{len(sources)} and {most}"
             )
         self.sources: list[CoSaliencyFolder] = [DATASETS.build(dict(source)) for source in sources]
         for source in self.sources:
             if len(source) < 2:
                 raise DataError(
                     source.data_root,
-                    expected="two groups or more to make pairs of",
+                    expected="two groups or more to make pairs",
                     found=f"{len(source)}",
                     advice="add groups",
                 )
@@ -130,7 +145,7 @@ class CoSaliencyPairs:
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """That of the first source."""
+        """Metainfo of the first source."""
         return self.sources[0].metainfo
 
     def full_init(self) -> None:
@@ -139,7 +154,7 @@ class CoSaliencyPairs:
             source.full_init()
 
     def get_subset_(self, indices: Sequence[int]) -> None:
-        """Keep the first items, as many as ``indices`` has."""
+        """Keep the first ``len(indices)`` items."""
         self._length = min(self._length, len(indices))
 
     def __len__(self) -> int:
@@ -159,7 +174,12 @@ class CoSaliencyPairs:
 
 @FUNCTIONS.register_module()
 def join_samples(data_batch: Sequence[Mapping[str, list]]) -> dict[str, list]:
-    """A batch of items that are lists of samples: all samples one after the other."""
+    """Join items, which are lists of samples, to one batch of all samples in order.
+
+    Example:
+        >>> join_samples([{"inputs": [1, 2]}, {"inputs": [3, 4]}])
+        {'inputs': [1, 2, 3, 4]}
+    """
     return {key: [value for item in data_batch for value in item[key]] for key in data_batch[0]}
 
 
@@ -196,11 +216,11 @@ def _folders(folder: Path) -> tuple[str, ...]:
 
 
 def _image_paths(folder: Path) -> list[str]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
     if not paths:
         raise DataError(
             folder,
-            expected=f"images of a group ({', '.join(EXTENSIONS)})",
+            expected=f"images of a group ({', '.join(IMAGE_ENDINGS)})",
             found="none",
             advice="fill the folder or remove it",
         )
@@ -217,20 +237,20 @@ def _image_paths(folder: Path) -> list[str]:
 
 
 def _masks_of(groups: Sequence[Sequence[str]], folder: Path) -> list[list[str]]:
-    """The mask of every image: the same group and stem, .png or, where that is missing, .jpg."""
+    """Return the mask of each image: the .png, or else the .jpg, with the same group and stem."""
     masks, missing = [], []
     for images in groups:
-        found = []
+        paths = []
         for image in images:
             stem = folder / Path(image).parent.name / Path(image).stem
             path = next((path for path in (Path(f"{stem}.png"), Path(f"{stem}.jpg")) if path.is_file()), None)
-            found.append(str(path))
+            paths.append(str(path))
             if path is None:
                 missing.append(f"{Path(image).parent.name}/{Path(image).stem}.png")
-        masks.append(found)
+        masks.append(paths)
     if missing:
         raise DataError(
             f"{folder}: expected a mask for every image, {len(missing)} of {sum(map(len, groups))} are missing "
-            f"({first_of(missing)}); copy them, or set masks=None where none are needed"
+            f"({first_of(missing)}); copy them, or set masks=None if masks are not needed"
         )
     return masks

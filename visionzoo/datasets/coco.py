@@ -1,4 +1,4 @@
-"""Boxes and masks in COCO's format, for COCO itself and for every data set converted to it."""
+"""Boxes and masks in COCO's format, for COCO and all data sets converted to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-with contextlib.redirect_stdout(io.StringIO()):  # it reports optional packages on stdout, which belongs to results
+with contextlib.redirect_stdout(io.StringIO()):  # mmdet reports optional packages on stdout; stdout is for results
     from mmdet.datasets.api_wrappers import COCO
     from mmdet.datasets.coco import CocoDataset
 
@@ -36,29 +36,33 @@ class CocoDetection(CocoDataset):
         <data_root>/<ann_file>                        annotations/instances_train2017.json
         <data_root>/<data_prefix["img"]>/<file_name>  train2017/000000000009.jpg
 
-    Everything is checked when the data set is built: the file's format, class names,
-    that every image exists and that something is left after filtering.
+    The constructor checks the format of the file, the class names, that each image exists, and that images remain after
+    filtering. ``metainfo`` has ``classes``, their ``category_ids`` in the file, ``palette`` and ``ann_file`` (absolute
+    path), from which metrics read the ground truth.
 
     Args:
         ann_file: path of the json, in ``data_root`` or absolute.
         data_root: a folder, or ``tiny://coco?train=16&val=8&seed=0`` for drawn scenes.
         data_prefix: ``dict(img=...)``: folder of the images in ``data_root``.
-        classes: names in label order, all of them in the file. Default: the file's, by category id.
-        metainfo: more facts for ``metainfo``; its ``classes`` are the same as the argument.
-        max_samples: the first N images that remain after filtering. Default: all.
-        filter_cfg: for training: ``filter_empty_gt`` drops images without an annotation of
-            the classes, ``min_size`` those whose shorter side is shorter (pixels).
-        pipeline: transforms, called in turn on each sample.
-        test_mode: keep all images, whatever ``filter_cfg`` says.
+        classes: names in label order; the file must have all of them. Default: all names of the file, by category id.
+        metainfo: more entries of ``metainfo``; its ``classes`` are used if the argument ``classes`` is None.
+        max_samples: number of images; the first ones after filtering are kept. Default: all.
+        filter_cfg: filter for training. ``filter_empty_gt`` drops images without an annotation of the classes.
+            ``min_size`` drops images whose shorter side is below it (pixels).
+        pipeline: transforms, applied to each sample in order.
+        test_mode: ignore ``filter_cfg`` and keep all images.
         serialize_data: keep samples as one byte buffer that workers share.
-        lazy_init: read the annotations but build no samples yet.
-        max_refetch: how many other images are tried when the pipeline returns None.
-
-    ``metainfo`` has ``classes``, their ``category_ids`` in the file, ``palette`` and ``ann_file`` (absolute path),
-    from which metrics read the truth.
+        lazy_init: read the annotations but do not build samples yet.
+        max_refetch: number of other images to try if the pipeline returns None.
 
     Raises:
         DataError, ConfigError: see :mod:`visionzoo.datasets.coco_file`.
+
+    Example:
+        >>> root, ann_file = "tiny://coco?train=1&val=1&size=64", "annotations/instances_val2017.json"
+        >>> dataset = CocoDetection(ann_file, root, dict(img="val2017/"), serialize_data=False)
+        >>> len(dataset), dataset.metainfo["classes"]
+        (1, ('disc', 'triangle', 'star'))
     """
 
     def __init__(
@@ -99,10 +103,10 @@ class CocoDetection(CocoDataset):
             lazy_init=lazy_init,
             max_refetch=max_refetch,
         )
-        self._metainfo["ann_file"] = str(path.resolve())  # given as metainfo, mmengine would put the file's text here
+        self._metainfo["ann_file"] = str(path.resolve())  # mmengine replaces a path in metainfo by the file's text
 
     def load_data_list(self) -> list[dict]:
-        """One dict for each image: ``img_path``, ``img_id``, ``height``, ``width`` and ``instances``."""
+        """Return one dict for each image: ``img_path``, ``img_id``, ``height``, ``width`` and ``instances``."""
         record = self._record or read_annotations(
             Path(self.data_root), self.ann_file, need_annotations=not self.test_mode
         )
@@ -120,7 +124,11 @@ class CocoDetection(CocoDataset):
         ]
 
     def filter_data(self) -> list[dict]:
-        """The samples that ``filter_cfg`` keeps; none is an error that counts the reasons."""
+        """Return the samples that ``filter_cfg`` keeps.
+
+        Raises:
+            DataError: no sample remains; the message counts the reasons. Or an image file is missing.
+        """
         kept, dropped = self.data_list, dict[str, int]()
         if not self.test_mode and self.filter_cfg:
             kept, dropped = _filter(self.data_list, self._annotated, **self.filter_cfg)
@@ -141,7 +149,7 @@ def _as_names(classes: Any) -> tuple[str, ...] | None:
 
 
 def _palette(count: int) -> list[tuple[int, int, int]]:
-    """One RGB colour for each class; after COCO's eighty they repeat."""
+    """Return one RGB colour for each class; after COCO's eighty colours they repeat."""
     colours = CocoDataset.METAINFO["palette"]
     return [colours[label % len(colours)] for label in range(count)]
 
@@ -153,12 +161,12 @@ def _require_masks(path: Path, record: dict) -> None:
             path,
             expected="a segmentation in every annotation because the pipeline has with_mask=True",
             found=f"{len(without)} without (annotation {without[0]} first)",
-            advice="use a config that needs boxes alone",
+            advice="use a config that needs only boxes",
         )
 
 
 def _index(record: dict) -> COCO:
-    """COCO's lookup tables, without what pycocotools prints."""
+    """Return COCO's lookup tables, without the output of pycocotools."""
     index = COCO()
     index.dataset = record
     with contextlib.redirect_stdout(io.StringIO()):
@@ -176,7 +184,7 @@ def _say_unusable(ann_file: str, counts: dict[str, int]) -> None:
 def _filter(
     samples: list[dict], annotated: set[int], *, filter_empty_gt: bool = False, min_size: int = 0
 ) -> tuple[list[dict], dict[str, int]]:
-    """The samples kept, and how many each rule dropped."""
+    """Return the kept samples, and the number of samples that each rule dropped."""
     empty = [s for s in samples if filter_empty_gt and s["img_id"] not in annotated]
     dropped_ids = {s["img_id"] for s in empty}
     small = [s for s in samples if min(s["width"], s["height"]) < min_size and s["img_id"] not in dropped_ids]

@@ -1,4 +1,4 @@
-"""COCO annotation files: read one, check it, and say what is wrong with it in one sentence.
+"""COCO annotation files: reading and checking. Errors are one sentence each.
 
 The format: https://cocodataset.org/#format-data (``instances_*.json``).
 """
@@ -6,15 +6,15 @@ The format: https://cocodataset.org/#format-data (``instances_*.json``).
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from visionzoo.errors import ConfigError, DataError, first_of, nearest_name, some_of
+from visionzoo.datasets.missing_files import inside, missing_files
+from visionzoo.errors import ConfigError, DataError, nearest_name, require_none_missing, some_of
 
 GET_COCO = (
-    "download it with `python datasets/coco/prepare.py data/coco`, point data_root to where it is, "
+    "download it with `python datasets/coco/prepare.py data/coco`, point data_root to its folder, "
     "or try --tiny, which draws a small data set"
 )
 
@@ -23,17 +23,20 @@ _ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox")
 
 
 def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True) -> dict:
-    """The checked content of ``root / ann_file``.
+    """Read and check ``root / ann_file``.
 
-    Missing ``area`` and ``iscrowd`` are filled in (width times height, 0).
+    Missing ``area`` and ``iscrowd`` are set to width times height and to 0.
 
     Args:
-        root: the data set's folder.
-        ann_file: path of the json in it, or an absolute path.
-        need_annotations: False for files of images alone, such as COCO's test-dev.
+        root: folder of the data set.
+        ann_file: path of the json in ``root``, or an absolute path.
+        need_annotations: False for files that list only images, such as COCO's test-dev.
+
+    Returns:
+        The content of the file.
 
     Raises:
-        DataError: the folder or the file is missing, cut off, or not in COCO's format.
+        DataError: the folder or file is missing, or the file is truncated or not in COCO's format.
     """
     path = root / ann_file
     _require_file(root, path)
@@ -49,7 +52,7 @@ def _require_file(root: Path, path: Path) -> None:
     if not root.is_dir():
         raise DataError(
             root,
-            expected=f"a folder with {_inside(root, path)} and its images",
+            expected=f"a folder with {inside(root, path)} and its images",
             found=f"no such folder (in {Path.cwd()})",
             advice=f"{GET_COCO}",
         )
@@ -59,15 +62,11 @@ def _require_file(root: Path, path: Path) -> None:
         )
 
 
-def _inside(root: Path, path: Path) -> Path:
-    return path.relative_to(root) if path.is_relative_to(root) else path
-
-
 def _similar_files(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
-    found = sorted(other.name for other in path.parent.glob("*.json"))
-    return f" (beside it: {', '.join(found[:4])}{', ...' if len(found) > 4 else ''})" if found else ""
+    names = sorted(other.name for other in path.parent.glob("*.json"))
+    return f" (beside it: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''})" if names else ""
 
 
 def _read_json(path: Path) -> dict:
@@ -141,7 +140,7 @@ def _require_unique(path: Path, kind: str, values: list) -> None:
 
 
 def _require_references(path: Path, record: dict) -> None:
-    """Annotations name images and categories that exist."""
+    """Raise DataError if an annotation names an image or category that does not exist."""
     for key, section in (("image_id", "images"), ("category_id", "categories")):
         known = {item["id"] for item in record[section]}
         strangers = [a for a in record.get("annotations", []) if a[key] not in known]
@@ -171,10 +170,20 @@ def _require_boxes(path: Path, record: dict) -> None:
 
 
 def choose_classes(path: Path, record: dict, wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """The names to use, in label order: those of the file by id, or the wanted ones if the file has them all.
+    """Return the class names in label order.
+
+    Args:
+        path: the annotation file, for errors.
+        record: its content.
+        wanted: names in label order; the file must have all of them. None: all names of the file, by category id.
 
     Raises:
-        ConfigError: ``config has "Cat"; file has "cat"``.
+        ConfigError: the file lacks a name: ``config has "Cat"; file has "cat"``.
+
+    Example:
+        >>> record = {"categories": [{"id": 7, "name": "dog"}, {"id": 2, "name": "cat"}]}
+        >>> choose_classes(Path("a.json"), record, None)
+        ('cat', 'dog')
     """
     in_file = [category["name"] for category in sorted(record["categories"], key=_category_id)]
     if wanted is None:
@@ -205,12 +214,12 @@ def _nearest_or_all(name: str, in_file: Sequence[str]) -> str:
 
 
 def category_ids(record: dict, classes: Sequence[str]) -> list[int]:
-    """Category id of each label. The order is that of ``classes``, not of the file."""
+    """Return the category id of each label, in the order of ``classes``."""
     ids = {category["name"]: category["id"] for category in record["categories"]}
     return [ids[name] for name in classes]
 
 
-# --- boxes that a loader will not use ---
+# --- boxes that the loader omits ---
 
 
 def _is_outside(box: Sequence[float], image: dict) -> bool:
@@ -229,7 +238,7 @@ _UNUSABLE: dict[str, Callable[[Sequence[float], dict], bool]] = {
 
 
 def count_unusable_boxes(record: dict) -> dict[str, int]:
-    """How many boxes the loader leaves out, by reason; reasons that do not occur are left out."""
+    """Return the number of boxes that the loader omits, by reason; only reasons that occur are included."""
     images = {image["id"]: image for image in record["images"]}
     counts: Counter[str] = Counter()
     for annotation in record["annotations"]:
@@ -247,32 +256,14 @@ def count_unusable_boxes(record: dict) -> dict[str, int]:
 
 
 def require_image_files(paths: Sequence[str], root: Path) -> None:
-    """Every path exists; each folder is listed once, which takes a tenth of a second for COCO.
+    """Raise DataError if a file is missing. Each folder is listed once, which takes 0.1 s for COCO.
 
     Raises:
-        DataError: with the number of missing files, the first three and the root.
+        DataError: names the number of missing files, the first three and ``root``.
     """
-    present: dict[str, set[str]] = {}
-    missing = []
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in present:
-            present[folder] = _names_in(folder)
-        if name not in present[folder]:
-            missing.append(path)
-    if missing:
-        shown = first_of(str(_inside(root, Path(path))) for path in missing)
-        raise DataError(
-            root,
-            expected=f"{len(paths)} image files",
-            found=f"{len(missing)} missing ({shown})",
-            advice="check data_root and data_prefix, or copy them again",
-        )
-
-
-def _names_in(folder: str) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
+    require_none_missing(
+        missing_files(paths, root),
+        root,
+        expected=f"{len(paths)} image files",
+        advice="check data_root and data_prefix, or copy them again",
+    )

@@ -1,4 +1,4 @@
-"""Write COCO records to disk, whole or not at all."""
+"""Atomic writing of COCO records: a failed write leaves no partial result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from visionzoo.errors import DataError, OutputError
 
-YEAR = "2017"  # of the names: configs for COCO 2017 then read any data set by its data_root alone
+YEAR = "2017"  # in file names, so that configs for COCO 2017 read any data set; only data_root differs
 
 
 def write_coco_folder(
@@ -24,17 +24,17 @@ def write_coco_folder(
 ) -> None:
     """Write ``annotations/instances_<split>2017.json`` and ``<split>2017/`` with the images under ``out``.
 
-    Everything is written beside ``out`` first and renamed when complete.
+    All files are written to a folder beside ``out``, which is renamed when it is complete.
 
     Args:
         records: COCO records by split.
-        images: files by split, whose names are the records' ``file_name``.
-        link: link to the images instead of copying them.
-        overwrite: replace ``out`` if it holds something.
+        images: image files by split; their names are the ``file_name`` of the records.
+        link: create symbolic links to the images instead of copies.
+        overwrite: replace ``out`` if it is not empty.
 
     Raises:
-        OutputError: ``out`` is in use, or cannot be written.
-        DataError: two images of a split have one name.
+        OutputError: ``out`` is not empty, or cannot be written.
+        DataError: two images of a split have the same name.
     """
     if out.exists() and not out.is_dir():
         raise OutputError(out, expected="a folder or none", found="a file", advice="choose another name")
@@ -57,7 +57,7 @@ def write_coco_folder(
 
 
 def write_coco_file(out: Path, records: dict[str, dict], *, overwrite: bool = False) -> None:
-    """Write the only split to one json.
+    """Write a single split to one json.
 
     Raises:
         OutputError: the file exists, or cannot be written.
@@ -91,7 +91,7 @@ def _write_json(path: Path, record: dict) -> None:
 
 def _place(file: Path, target: Path, link: bool) -> None:
     if target.exists():
-        raise DataError(file, expected="every image of a split to have its own name", found=f"{target.name} twice")
+        raise DataError(file, expected="every image of a split to have a unique name", found=f"{target.name} twice")
     if link:
         target.symlink_to(file.resolve())
     else:
@@ -99,7 +99,7 @@ def _place(file: Path, target: Path, link: bool) -> None:
 
 
 def _take_place(beside: Path, out: Path) -> None:
-    """Rename; what stood there before goes only when the new one stands."""
+    """Rename ``beside`` to ``out``; the old ``out`` is removed only after that."""
     old = None
     if out.exists():
         old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-old-"))

@@ -1,4 +1,4 @@
-"""The boxes of a detection data set as images of one class each."""
+"""Boxes of a detection data set as images of one class each."""
 
 from __future__ import annotations
 
@@ -21,24 +21,31 @@ Box = tuple[int, int, int, int]
 
 @DATASETS.register_module()
 class CocoCrops(ClassificationData):
-    """Every box of a COCO json, cut out of its image; the box's category is its class.
+    """Crops of all boxes of a COCO json; the category of a box is its class.
 
-    Crowds, boxes outside their image and boxes that are smaller than ``min_size`` are left out. Pascal VOC comes
-    into this format by ``visionzoo convert voc2coco``. A sample has ``img``, (H, W, 3) uint8 RGB of the crop,
-    ``gt_label``, ``img_path`` of the whole image, ``crop_box`` (x0, y0, x1, y1, pixels), ``img_id`` and ``ann_id``.
+    Crowds, boxes outside their image and boxes smaller than ``min_size`` are omitted. ``visionzoo convert voc2coco``
+    converts Pascal VOC to this format. A sample has ``img``, (H, W, 3) uint8 RGB of the crop, ``gt_label``,
+    ``img_path`` of the whole image, ``crop_box`` (x0, y0, x1, y1, pixels), ``img_id`` and ``ann_id``.
 
     Args:
         ann_file: path of the json, in ``data_root`` or absolute.
         data_root: a folder, or ``tiny://coco?train=16&val=8&seed=0`` for drawn scenes.
         img_folder: folder of the images in ``data_root``.
-        classes: names in label order, all of them in the file; boxes of others are left out. Default: the file's.
-        margin: how much more is shown on each side, as a share of the box's width and height, cut at the border.
-        min_size: least side of a box in pixels.
-        keep_crops: keep every crop in memory once it was cut; else its whole image is read again each time.
+        classes: names in label order; the file must have all of them. Boxes of other classes are omitted. Default: all
+            names of the file.
+        margin: extension of the crop on each side, as a fraction of the box's width and height, clipped at the border.
+        min_size: smallest side of a box in pixels.
+        keep_crops: keep crops in memory; otherwise the whole image is read again for each access.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        DataError, ConfigError: see :mod:`visionzoo.datasets.coco_file`; DataError also if no box is left.
+        DataError, ConfigError: see :mod:`visionzoo.datasets.coco_file`; DataError also if no box remains.
+
+    Example:
+        >>> root, ann_file = "tiny://coco?train=1&val=1&size=64", "annotations/instances_val2017.json"
+        >>> dataset = CocoCrops(ann_file, root, img_folder="val2017", serialize_data=False)
+        >>> dataset.metainfo["classes"]
+        ('disc', 'triangle', 'star')
     """
 
     def __init__(
@@ -73,7 +80,7 @@ class CocoCrops(ClassificationData):
         )
 
     def prepare_data(self, idx: int) -> Any:
-        """The sample ``idx`` with its crop, after the pipeline."""
+        """Return the sample ``idx`` with its crop, after the pipeline."""
         sample = self.get_data_info(idx)
         sample["img"] = self._crop(sample)
         sample["img_shape"] = sample["ori_shape"] = sample["img"].shape[:2]
@@ -105,7 +112,7 @@ def _samples(record: dict, labels: dict[int, int], folder: str, margin: float, m
 
 
 def _pixels(bbox: Sequence[float], margin: float, width: int, height: int) -> Box:
-    """The whole pixels that a box with its margin touches, inside the image."""
+    """Return the pixel bounds (x0, y0, x1, y1) that contain a box with its margin, clipped to the image."""
     x, y, w, h = bbox
     left, top = np.floor([x - margin * w, y - margin * h]).astype(int)
     right, bottom = np.ceil([x + w + margin * w, y + h + margin * h]).astype(int)
@@ -118,7 +125,7 @@ def _cut(sample: dict) -> np.ndarray:
         height, width = sample["whole_size"]
         raise DataError(
             sample["img_path"],
-            expected=f"{width}x{height} pixels as its annotation says",
+            expected=f"{width}x{height} pixels as in its annotation",
             found=f"{image.shape[1]}x{image.shape[0]}",
             advice="correct the annotation or the file",
         )

@@ -1,4 +1,4 @@
-"""Id maps, where every pixel has the number of its instance, as COCO annotations of one category."""
+"""Conversion of id maps, whose pixels are instance numbers, to COCO annotations of one category."""
 
 from __future__ import annotations
 
@@ -7,47 +7,54 @@ from pathlib import Path
 
 import numpy as np
 
-from visionzoo.datasets.saliency import IMAGES
 from visionzoo.datasets.transforms.masks import read_ids
 from visionzoo.errors import DataError
 from visionzoo.structures.detections import encode_mask
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 from visionzoo.structures.image_size import size_of_file
+from visionzoo.system.text_files import read_text
 
 
 def images_of(
     root: Path, split: Path | None = None, *, img_folder: str = "imgs", map_folder: str = "instances"
 ) -> list[tuple[Path, Path]]:
-    """Images and their id maps ``<map_folder>/<name>.png``, in the order of ``split`` or of their names.
+    """Return pairs of an image and its id map ``<map_folder>/<name>.png``, in the order of ``split`` or sorted by name.
 
     Args:
-        root: the data set's folder.
-        split: a file with one name a line. Default: all id maps.
+        root: folder of the data set.
+        split: a file with one name per line. Default: all id maps.
         img_folder, map_folder: folders in ``root``.
 
     Raises:
-        DataError: there is none, or an image or id map is missing.
+        DataError: there is no id map, or an image or id map is missing.
     """
     maps = root / map_folder
     if split is None:
         names = sorted(path.stem for path in maps.glob("*.png"))
     else:
         if not split.is_file():
-            raise DataError(split, expected="a list with one name a line", found="no such file", advice="check --split")
-        names = [line.strip() for line in split.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+            raise DataError(
+                split, expected="a list with one name per line", found="no such file", advice="check --split"
+            )
+        lines = read_text(split, "a list with one name per line", "check it").splitlines()
+        names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DataError(split or maps, expected="id maps <name>.png", found="none", advice="check the folder")
     return [(_image(root / img_folder, name), _existing(maps / f"{name}.png")) for name in names]
 
 
 def to_coco(pairs: Iterable[tuple[Path, Path]], category: str = "salient") -> dict:
-    """A COCO record whose one category has every instance of every id map.
+    """Convert id maps to a COCO record with one category.
 
     Args:
-        pairs: images and their id maps: 0 is background, k instance k.
-        category: its name.
+        pairs: images and their id maps; 0 is background, k is instance k.
+        category: name of the category.
+
+    Returns:
+        The record, with one annotation for each instance.
 
     Raises:
-        DataError: a map that cannot be read, or of another size than its image.
+        DataError: a map cannot be read, or differs from its image in size.
     """
     images: list[dict] = []
     annotations: list[dict] = []
@@ -86,7 +93,7 @@ def _require_size(image: Path, path: Path, shape: tuple[int, ...]) -> None:
 
 
 def _image(folder: Path, name: str) -> Path:
-    for ending in IMAGES:
+    for ending in IMAGE_ENDINGS:
         if (folder / f"{name}{ending}").is_file():
             return folder / f"{name}{ending}"
     raise DataError(

@@ -1,7 +1,7 @@
-"""Variables of MATLAB files, versions 5 to 7.2.
+"""Reading of variables from MATLAB files of version 5 to 7.2.
 
-scipy reads them, but its compiled reader trusts what a file says of its own lengths and types: bytes that were damaged
-on the way can end the process. So a file's structure is walked through first.
+scipy reads the values, but its compiled reader trusts the lengths and types in a file, and damaged bytes can crash the
+process. This module therefore checks the structure of a file first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from visionzoo.errors import DataError
 
-# Data types of the format, with the bytes of one value, and those that stand for more than values.
+# Bytes per value of each data type, then the types that are not plain values or have a special role.
 _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
 _INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
 
@@ -29,22 +29,22 @@ _HEADER = 128
 _DEEPEST = 32
 _MOST_BYTES = 1 << 31
 
-# What scipy's reader raises, besides its own error, for bytes that are no MATLAB file, or a broken one.
+# Errors, besides MatReadError, that scipy's reader raises for other bytes and broken MATLAB files.
 _BROKEN = (OSError, ValueError, TypeError, LookupError, OverflowError, UnboundLocalError, zlib.error, struct.error)
 
 
 def mat_variable(path: Path, name: str) -> Any:
-    """A variable of a MATLAB file of version 5 to 7.2.
+    """Read a variable of a MATLAB file of version 5 to 7.2.
 
     Raises:
-        DataError: the file is missing, broken, of version 7.3 (HDF5), or has no such variable.
+        DataError: the file is missing, broken or of version 7.3 (HDF5), or lacks the variable.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
     try:
         check_structure(path.read_bytes())
-        found = loadmat(path, appendmat=False)
+        variables = loadmat(path, appendmat=False)
     except FileNotFoundError as error:
         raise DataError(path, expected="an annotation", found="no such file", advice="copy it again") from error
     except NotImplementedError as error:
@@ -52,23 +52,23 @@ def mat_variable(path: Path, name: str) -> Any:
             path,
             expected="a MATLAB file up to version 7.2",
             found="version 7.3 (HDF5)",
-            advice="in MATLAB, save(file, '-v7') writes one that can be read",
+            advice="in MATLAB, save(file, '-v7') writes version 7",
         ) from error
     except (MatReadError, *_BROKEN) as error:
         raise DataError(
             path, expected="a MATLAB file", but=f"it cannot be read ({error})", advice="copy it again"
         ) from error
-    if name not in found:
-        there = ", ".join(sorted(key for key in found if not key.startswith("__"))) or "none"
+    if name not in variables:
+        there = ", ".join(sorted(key for key in variables if not key.startswith("__"))) or "none"
         raise DataError(path, expected=f"the variable {name}", found=f"{there}", advice="use the files as published")
-    return found[name]
+    return variables[name]
 
 
 def check_structure(data: bytes) -> None:
-    """Go through all elements of a file of version 5; files of version 7.3 are left to the reader to name.
+    """Check all elements of a file of version 5. Files of version 7.3 pass, because scipy's reader rejects them.
 
     Raises:
-        ValueError: lengths or types contradict one another.
+        ValueError: lengths or types contradict each other.
     """
     if len(data) < _HEADER:
         raise ValueError(f"only {len(data)} bytes")
@@ -92,14 +92,14 @@ class _Element:
 
 
 def _elements(data: bytes, order: str) -> Iterator[_Element]:
-    """Elements that follow each other; each begins with its type and its length in bytes."""
+    """Yield consecutive elements; each begins with its type and its length in bytes."""
     at = 0
     while at < len(data):
         if at + 8 > len(data):
-            raise ValueError("it breaks off within an element")
+            raise ValueError("it ends within an element")
         kind, length = struct.unpack_from(f"{order}II", data, at)
         start = at + 8
-        if kind >> 16:  # up to four bytes lie beside their type
+        if kind >> 16:  # short form: up to four bytes follow the type directly
             kind, length, start = kind & 0xFFFF, kind >> 16, at + 4
             if length > 4:
                 raise ValueError("a short element is too long")
@@ -117,20 +117,20 @@ def _check_variable(element: _Element, order: str) -> None:
     unpacker = zlib.decompressobj()
     unpacked = unpacker.decompress(element.data, _MOST_BYTES)
     if not unpacker.eof:
-        raise ValueError("a compressed variable breaks off")
+        raise ValueError("a compressed variable is truncated")
     for inner in _elements(unpacked, order):
         _check_matrix(inner, order)
 
 
 def _check_matrix(element: _Element, order: str, depth: int = 0) -> None:
-    """An array of numbers, letters, cells or structs."""
+    """Check an array of numbers, characters, cells or structs."""
     if element.kind != _MATRIX or depth > _DEEPEST:
-        raise ValueError(f"an element of type {element.kind} stands where an array should")
+        raise ValueError(f"expected an array, found an element of type {element.kind} at depth {depth}")
     if not element.data:
         return  # an empty array
     flags, shape, name, *parts = _padded_elements(element.data, order)
     if (flags.kind, len(flags.data), shape.kind, name.kind) != (_UINT32, 8, _INT32, _INT8):
-        raise ValueError("an array begins with other things than flags, sizes and a name")
+        raise ValueError("an array does not begin with flags, sizes and a name")
     sizes = shape.numbers(order)
     if len(sizes) < 2 or min(sizes) < 0 or math.prod(sizes) > _MOST_BYTES:
         raise ValueError(f"an array has sizes {sizes}")
@@ -145,10 +145,10 @@ def _check_matrix(element: _Element, order: str, depth: int = 0) -> None:
 
 
 def _padded_elements(data: bytes, order: str) -> list[_Element]:
-    found = list(_elements(data, order))
-    if len(found) < 3:
-        raise ValueError("an array has less than flags, sizes and a name")
-    return found
+    elements = list(_elements(data, order))
+    if len(elements) < 3:
+        raise ValueError("an array lacks flags, sizes or a name")
+    return elements
 
 
 def _check_members(parts: list[_Element], kind: int, count: int, order: str, depth: int) -> None:
@@ -159,14 +159,14 @@ def _check_members(parts: list[_Element], kind: int, count: int, order: str, dep
             raise ValueError("a struct has no proper names of fields")
         count *= len(names.data) // width
     if len(parts) != count:
-        raise ValueError(f"an array says that it has {count} members and has {len(parts)}")
+        raise ValueError(f"an array states {count} members and has {len(parts)}")
     for part in parts:
         _check_matrix(part, order, depth + 1)
 
 
 def _check_values(parts: list[_Element], count: int, expected: int) -> None:
     if len(parts) != expected:
-        raise ValueError("an array of numbers has other parts than it says")
+        raise ValueError(f"an array of numbers states {expected} parts and has {len(parts)}")
     for part in parts:
         if part.kind not in _VALUE_BYTES or len(part.data) != count * _VALUE_BYTES[part.kind]:
             raise ValueError(f"an array of {count} numbers has {len(part.data)} bytes of type {part.kind}")

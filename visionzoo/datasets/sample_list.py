@@ -1,4 +1,4 @@
-"""A data set whose samples are all known when it is built."""
+"""Data set of samples that are known at construction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmengine.dataset import BaseDataset
 
 
 class LoadingOptions(TypedDict, total=False):
-    """Arguments that every data set passes on to :class:`SampleList`."""
+    """Arguments that all data sets pass to :class:`SampleList`."""
 
     max_samples: int | None
     pipeline: Sequence[dict | Callable]
@@ -20,16 +20,22 @@ class LoadingOptions(TypedDict, total=False):
 
 
 class SampleList(BaseDataset):
-    """Samples as dicts, each of which the pipeline loads when it is asked for.
+    """Samples as dicts; the pipeline loads a sample on access.
 
     Args:
-        root: the folder of the data.
+        root: folder of the data.
         samples: the samples.
-        max_samples: the first N samples. Default: all.
-        pipeline: transforms, called in turn on each sample.
-        test_mode: an unusable sample is an error, not replaced by another.
+        max_samples: number of samples; the first ones are kept. Default: all.
+        pipeline: transforms, applied to each sample in order.
+        test_mode: raise an error for an unusable sample instead of replacing it by another one.
         serialize_data: keep samples as one byte buffer that workers share.
-        max_refetch: how many other samples are tried when the pipeline returns None.
+        max_refetch: number of other samples to try if the pipeline returns None.
+
+    Example:
+        >>> samples = [{"img_path": "a.png"}, {"img_path": "b.png"}]
+        >>> dataset = SampleList(Path("."), samples, max_samples=1, serialize_data=False)
+        >>> len(dataset), dataset[0]["img_path"]
+        (1, 'a.png')
     """
 
     def __init__(
@@ -54,6 +60,6 @@ class SampleList(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """The samples; this keeps no second copy of them."""
+        """Return the samples, without keeping a second copy of them."""
         samples, self._samples = self._samples, []
         return samples

@@ -1,16 +1,16 @@
-"""Pascal VOC folders, read, and written anew in COCO's layout.
+"""Reading of Pascal VOC folders and conversion to COCO's layout.
 
-A VOC folder has one XML file per image. Its folders go by several names: ``Annotations``
-with ``JPEGImages``, ``annotations`` or ``annots`` with ``images``, or all in one.
+A VOC folder has one XML file per image. Its subfolders have different names: ``Annotations`` with ``JPEGImages``,
+``annotations`` or ``annots`` with ``images``, or one folder for both.
 
-What is kept, and how:
+Rules of the conversion:
 
-* corners count pixels from 1 and include the last one (VOC's devkit), so a box is
-  ``[xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1]``; many tools write edges from 0
-  instead, which ``zero_based`` reads;
-* ``difficult`` objects become ``iscrowd=1``: neither missed nor false when they are found;
-* a box that reaches over the border is cut off there, swapped corners are put in order,
-  and a box with nothing inside the image is left out; each is counted.
+* Corners count pixels from 1 and include the last pixel (VOC's devkit), so a box is
+  ``[xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1]``. Many tools write edges from 0 instead; ``zero_based``
+  reads them.
+* ``difficult`` objects become ``iscrowd=1``: metrics count them neither as missed nor as false detections.
+* A box beyond the border is clipped, swapped corners are sorted, and a box outside the image is omitted. Each change
+  is counted.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from visionzoo.errors import DataError, first_of, require_known
+from visionzoo.errors import DataError, first_of, require_known, require_none_missing
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.structures.image_size import size_of_file
+from visionzoo.system.text_files import read_text
 
 _ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", ".")
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 DIFFICULT = ("ignore", "keep", "drop")
 
 
 @dataclass(frozen=True)
 class VocObject:
-    """One box: ``corners`` are xmin, ymin, xmax, ymax as written in the file."""
+    """One box; ``corners`` are xmin, ymin, xmax, ymax as in the file."""
 
     name: str
     corners: tuple[float, float, float, float]
@@ -41,7 +42,7 @@ class VocObject:
 
 @dataclass(frozen=True)
 class VocImage:
-    """One image of a VOC folder, with its size in pixels as found in the image itself."""
+    """One image of a VOC folder; its size in pixels comes from the image file."""
 
     stem: str
     file: Path
@@ -52,7 +53,7 @@ class VocImage:
 
 @dataclass
 class VocFolder:
-    """Where a VOC folder has its XML files and images; stems sorted by name."""
+    """Folders of the XML files and images of a VOC folder; stems are sorted by name."""
 
     root: Path
     annotations: Path
@@ -62,34 +63,34 @@ class VocFolder:
 
     @classmethod
     def find(cls, root: Path) -> VocFolder:
-        """Look for the folders under ``root``.
+        """Find the folders below ``root``.
 
         Raises:
-            DataError: no XML file, or images missing (number and the first three).
+            DataError: there is no XML file, or images are missing; the message has their number and the first three.
         """
         if not root.is_dir():
             raise DataError(root, expected="a Pascal VOC folder", found="no such folder", advice="check the path")
         annotations = _first_with(root, _ANNOTATION_FOLDERS, (".xml",))
-        folder = _first_with(root, _IMAGE_FOLDERS, _SUFFIXES)
+        folder = _first_with(root, _IMAGE_FOLDERS, ANY_IMAGE_ENDINGS)
         if annotations is None or folder is None:
             what = "XML files in Annotations/" if annotations is None else "images in JPEGImages/"
             raise DataError(
-                root, expected=f"{what} as Pascal VOC has them", found="none", advice="name the folder above them"
+                root, expected=f"{what} as in Pascal VOC", found="none", advice="name the folder above them"
             )
         stems = sorted(path.stem for path in annotations.glob("*.xml"))
-        images = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
+        images = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in ANY_IMAGE_ENDINGS}
         _require_images(folder, stems, images)
         return cls(root, annotations, folder, stems, images)
 
     def read(self, stem: str) -> VocImage:
-        """Parse one XML file and look up its image's size.
+        """Parse one XML file and read the size of its image.
 
         Raises:
-            DataError: the XML is broken or incomplete, or the size is not the image's.
+            DataError: the XML is broken or incomplete, or its size differs from the image.
         """
         path = self.annotations / f"{stem}.xml"
         tree = _parse(path)
-        width, height = size_of_file(self._images[stem])  # the training loader ignores EXIF, too
+        width, height = size_of_file(self._images[stem])  # the training loader also ignores EXIF
         _require_size(path, tree, width, height)
         objects = tuple(_object(path, node) for node in tree.iter("object"))
         return VocImage(stem, self._images[stem], width, height, objects)
@@ -104,14 +105,12 @@ def _first_with(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> 
 
 
 def _require_images(folder: Path, stems: Sequence[str], images: dict[str, Path]) -> None:
-    missing = [stem for stem in stems if stem not in images]
-    if missing:
-        raise DataError(
-            folder,
-            expected=f"an image for each of {len(stems)} XML files",
-            found=f"{len(missing)} missing ({first_of(missing)})",
-            advice="copy them, or remove their XML files",
-        )
+    require_none_missing(
+        [stem for stem in stems if stem not in images],
+        folder,
+        expected=f"an image for each of {len(stems)} XML files",
+        advice="copy them, or remove their XML files",
+    )
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -124,7 +123,7 @@ def _parse(path: Path) -> ElementTree.Element:
 
 
 def _require_size(path: Path, tree: ElementTree.Element, width: int, height: int) -> None:
-    """A stated size of 0 says nothing; any other that differs means that the boxes are for another image."""
+    """Raise DataError if the stated size differs from the image; a stated size of 0 is ignored."""
     stated = tuple(int(_number(path, tree.find("size"), key, default=0)) for key in ("width", "height"))
     if 0 not in stated and stated != (width, height):
         raise DataError(
@@ -164,18 +163,28 @@ def _number(path: Path, node: ElementTree.Element | None, key: str, default: flo
 def choose_splits(
     folder: VocFolder, *, files: Sequence[str] = (), val_every: int | None = None
 ) -> dict[str, list[str]]:
-    """Which stems belong to which split.
+    """Assign the stems of a folder to splits.
+
+    Without ``files`` and ``val_every``, the splits are the existing lists ``train``, ``val`` and ``test`` of
+    ``ImageSets/Main``. If there is no list, all stems are ``train``.
 
     Args:
-        files: lists with one stem per line, as ``ImageSets/Main`` has them; a path, or a
-            name there (``train``). A split is called like its file.
-        val_every: make every N-th stem ``val`` and the others ``train``; with N = 5 the
-            5th, the 10th and so on in order of name.
+        folder: the VOC folder.
+        files: lists with one stem per line, as in ``ImageSets/Main``: paths, or names of lists there (``train``). The
+            stem of a file is the name of its split.
+        val_every: N makes each N-th stem ``val`` and the others ``train``. N = 5 selects the 5th, the 10th and so on,
+            sorted by name.
 
-    Without either, the lists ``train``, ``val`` and ``test`` of ``ImageSets/Main`` that exist, else all is ``train``.
+    Returns:
+        Stems by split.
 
     Raises:
-        DataError: no such list, or one with stems that the folder does not have.
+        DataError: a list does not exist, or has stems that are not in the folder.
+
+    Example:
+        >>> folder = VocFolder(Path("."), Path("."), Path("."), stems=["a", "b", "c"])
+        >>> choose_splits(folder, val_every=2)
+        {'train': ['a', 'c'], 'val': ['b']}
     """
     if val_every is not None:
         val = folder.stems[val_every - 1 :: val_every]
@@ -201,8 +210,8 @@ def _find_list(folder: VocFolder, name: str) -> Path:
 
 
 def _read_list(folder: VocFolder, path: Path) -> list[str]:
-    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    # lists of one class say "stem -1" for images without it
+    lines = [line.split() for line in read_text(path, "a list of images", "check it").splitlines() if line.strip()]
+    # Lists of one class have "stem -1" for images without the class.
     stems = [_stem(words[0], folder) for words in lines if words[-1] != "-1" or len(words) == 1]
     strangers = sorted(set(stems) - set(folder.stems))
     if strangers:
@@ -218,7 +227,7 @@ def _read_list(folder: VocFolder, path: Path) -> list[str]:
 
 
 def _stem(name: str, folder: VocFolder) -> str:
-    """Lists name images with or without suffix and folder."""
+    """Return the stem of a name, which may have a suffix and a folder."""
     return name if name in folder.stems else Path(name).stem
 
 
@@ -227,7 +236,7 @@ def _stem(name: str, folder: VocFolder) -> str:
 
 @dataclass
 class CocoFromVoc:
-    """COCO records by split, the images that go with them, and what was changed on the way."""
+    """COCO records by split, their image files, and the number of changes by kind."""
 
     records: dict[str, dict]
     images: dict[str, list[Path]]
@@ -243,17 +252,27 @@ def to_coco(
     difficult: str = "ignore",
     zero_based: bool = False,
 ) -> CocoFromVoc:
-    """COCO records of a VOC folder.
+    """Convert a VOC folder to COCO records.
 
     Args:
+        folder: the VOC folder.
         splits: stems by split.
-        images: the folder's images, read; those in no split are left out.
-        classes: names in category order; objects of others are left out. Default: all names, sorted.
-        difficult: ``ignore`` (``iscrowd=1``), ``keep`` as usual objects, or ``drop``.
-        zero_based: corners are edges counted from 0, not pixels from 1.
+        images: the images of the folder; images without a split are omitted.
+        classes: names in category order; objects of other classes are omitted. Default: all names, sorted.
+        difficult: ``ignore`` (``iscrowd=1``), ``keep`` as normal objects, or ``drop``.
+        zero_based: corners are edges counted from 0, not pixels counted from 1.
+
+    Returns:
+        COCO records by split, their image files, and the changes.
 
     Raises:
-        UnknownName: a wanted class that no image has.
+        UnknownName: no image has one of ``classes``.
+
+    Example:
+        >>> folder = VocFolder(Path("."), Path("."), Path("."), stems=["a"])
+        >>> image = VocImage("a", Path("a.jpg"), 40, 30, (VocObject("cat", (1, 1, 10, 20), difficult=False),))
+        >>> to_coco(folder, {"train": ["a"]}, [image]).records["train"]["annotations"][0]["bbox"]
+        [0, 0, 10, 20]
     """
     by_stem = {image.stem: image for image in images}
     used = {stem: by_stem[stem] for stems in splits.values() for stem in stems}
@@ -280,7 +299,7 @@ def to_coco(
 
 
 def _class_names(images: Iterable[VocImage], wanted: Sequence[str]) -> list[str]:
-    present = {found.name for image in images for found in image.objects}
+    present = {voc.name for image in images for voc in image.objects}
     for name in wanted:
         require_known(name, present, "class in these images")
     return list(dict.fromkeys(wanted)) or sorted(present)
@@ -291,15 +310,15 @@ def _image_record(image: VocImage, image_id: int) -> dict:
 
 
 class _Boxes:
-    """Makes annotations with running ids, and counts what it changes."""
+    """Builder of annotations with consecutive ids; it counts its changes."""
 
     def __init__(self, categories: dict[str, int], difficult: str, zero_based: bool, changes: Counter[str]):
         self.categories, self.difficult, self.zero_based, self.changes = categories, difficult, zero_based, changes
         self.made = 0
 
     def of(self, image: VocImage, image_id: int) -> list[dict]:
-        found = (self._annotation(image, image_id, voc) for voc in image.objects)
-        return [annotation for annotation in found if annotation is not None]
+        annotations = (self._annotation(image, image_id, voc) for voc in image.objects)
+        return [annotation for annotation in annotations if annotation is not None]
 
     def _annotation(self, image: VocImage, image_id: int, voc: VocObject) -> dict | None:
         if voc.name not in self.categories:
@@ -323,7 +342,7 @@ class _Boxes:
         }
 
     def _box(self, image: VocImage, voc: VocObject) -> list[float] | None:
-        """[x, y, width, height] inside the image, or None."""
+        """Return [x, y, width, height] clipped to the image, or None if nothing remains."""
         x0, y0, x1, y1 = voc.corners
         if x0 > x1 or y0 > y1:
             self.changes["put in order: swapped corners"] += 1
@@ -333,6 +352,6 @@ class _Boxes:
         left, top, right, bottom = max(x0, 0.0), max(y0, 0.0), min(x1, image.width), min(y1, image.height)
         if right - left < 1 or bottom - top < 1:
             return None
-        if max(left - x0, top - y0, x1 - right, y1 - bottom) > 1:  # one pixel is the two ways of counting
+        if max(left - x0, top - y0, x1 - right, y1 - bottom) > 1:  # 1 pixel: difference between the two conventions
             self.changes["cut off at the border"] += 1
         return [left, top, right - left, bottom - top]

@@ -1,6 +1,6 @@
-"""Train and test: loops that resume exactly, safe checkpoints, one process or many.
+"""Training and testing in one or several processes, with exact resuming and safe checkpoints.
 
-``train`` and ``test`` are imported when asked for, because they bring torch and mmengine.
+``train`` and ``test`` are imported on first use, because they import torch and mmengine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The metric that decides which checkpoint is the best of a task, and in which direction."""
+"""Metric and direction that select the best checkpoint of a task."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from visionzoo.tasks import task_of
 
 
 def best_metric_of(task: str | Iterable[str] | None) -> dict[str, str]:
-    """Return the metrics that may decide, the most important first, and whether ``greater`` or ``less`` is better.
+    """Return the metrics that may select the best checkpoint, the most important first.
 
     Args:
-        task: name of a task, names of several, or None. Unknown tasks have no such metrics.
+        task: name of a task, names of several tasks, or None. Unknown tasks add no metrics.
 
-    >>> best_metric_of("counting")
-    {'count/MAE': 'less'}
+    Returns:
+        Metric name -> ``greater`` or ``less``, whichever is better.
+
+    Example:
+        >>> best_metric_of("counting")
+        {'count/MAE': 'less'}
     """
     tasks = (task,) if isinstance(task, str) else tuple(task or ())
     known = [task_of(name).save_best for name in tasks if name in task_names()]
@@ -23,10 +27,17 @@ def best_metric_of(task: str | Iterable[str] | None) -> dict[str, str]:
 
 
 def deciding_metric(candidates: Mapping[str, str], measured: Iterable[str]) -> tuple[str, str] | None:
-    """Return the first of ``candidates`` that is measured, also under another prefix, and its rule; None for none.
+    """Return the name and the rule of the first candidate that is measured, or None.
 
-    >>> deciding_metric({"coco/bbox_mAP": "greater"}, ["val/bbox_mAP_50", "val/bbox_mAP"])
-    ('val/bbox_mAP', 'greater')
+    A candidate also matches a measured metric that differs from it only in the prefix before the last ``/``.
+
+    Args:
+        candidates: metric name -> ``greater`` or ``less``, the most important first.
+        measured: names of the measured metrics.
+
+    Example:
+        >>> deciding_metric({"coco/bbox_mAP": "greater"}, ["val/bbox_mAP_50", "val/bbox_mAP"])
+        ('val/bbox_mAP', 'greater')
     """
     names = list(measured)
     for candidate, rule in candidates.items():

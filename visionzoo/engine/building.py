@@ -1,4 +1,4 @@
-"""From the plan of a run to its runner: loaders, hooks, and the model's first weights."""
+"""Build a runner from the plan of a run: loaders, hooks and the initial weights of the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from visionzoo.weights.normalisation import warn_of_other_normalisation
 
 
 def make_runner(plan: RunPlan, folder: Path, **kwargs: Any) -> ZooRunner:
-    """The runner of a plan, which works in ``folder``; ``kwargs`` say what it trains or measures."""
+    """Return the runner of a plan. It writes to ``folder``; ``kwargs`` are the arguments for training or testing."""
     cfg = plan.cfg
     return ZooRunner(
         model=cfg.model,
@@ -58,10 +58,10 @@ def _visualizer(cfg: Config) -> dict | None:
 
 
 def build_split(plan: RunPlan, split: str) -> DataLoader | None:
-    """The loader of ``train``, ``val`` or ``test``; None when the plan has no such data set.
+    """Return the loader of ``train``, ``val`` or ``test``, or None if the plan has no such data set.
 
     Raises:
-        ConfigError: its batches would be none.
+        ConfigError: the loader has no batches.
     """
     if split not in plan.datasets:
         return None
@@ -79,7 +79,10 @@ def build_split(plan: RunPlan, split: str) -> DataLoader | None:
 
 
 def progress_hook(plan: RunPlan) -> dict:
-    """A bar on a terminal, lines elsewhere, nothing with -q or in other processes than the first."""
+    """Return the config of the progress display: a bar on a terminal, lines elsewhere.
+
+    With ``-q``, and in all processes except the first, nothing is shown.
+    """
     options = plan.options
     interval = ((plan.cfg.get("default_hooks") or {}).get("logger") or {}).get("interval", 50)
     if options.quiet or not distributed.is_first():
@@ -90,7 +93,7 @@ def progress_hook(plan: RunPlan) -> dict:
 
 
 def training_parts(plan: RunPlan) -> dict[str, Any]:
-    """Arguments of the runner that training needs: first weights, loaders, loops, optimizer, hooks."""
+    """Return the runner's arguments for training: initial weights, loaders, loops, optimizer and hooks."""
     cfg = plan.cfg
     val = build_split(plan, "val")
     hooks = [*training_hooks(cfg), progress_hook(plan)]
@@ -112,7 +115,7 @@ def training_parts(plan: RunPlan) -> dict[str, Any]:
 
 
 def prepare(model: nn.Module, *, plan: RunPlan) -> None:
-    """Initialise a new model or load the weights that it starts from; freeze the parts that do not learn."""
+    """Initialise a new model or load its initial weights, then freeze the parts that are not trained."""
     note, resumed, source = note_to_user(plan.options), bool(plan.options.resume), plan.weights
     if resumed or plan.purpose == "dry run" or source:
         without_pretrained(model)
@@ -122,7 +125,8 @@ def prepare(model: nn.Module, *, plan: RunPlan) -> None:
         report = load_weights(model, source, ignore=plan.options.ignore)
         warn_of_other_normalisation(model, find_weights(source))
         note(
-            f"loaded {report.loaded} tensors of {source}" + (f", kept {len(report.ignored)}" if report.ignored else "")
+            f"loaded {report.loaded} tensors from {source}"
+            + (f", ignored {len(report.ignored)}" if report.ignored else "")
         )
     if plan.cfg.get("freeze"):
         frozen = freeze(model, plan.cfg["freeze"])

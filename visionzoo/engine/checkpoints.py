@@ -1,15 +1,15 @@
-"""What a checkpoint holds, so that a run goes on as if it had never stopped.
+"""Contents of a checkpoint, from which a run resumes exactly.
 
-A checkpoint is a dict of tensors, numbers and strings, nothing that has to run code to be read::
+A checkpoint is a dict of tensors, numbers and strings. Reading it runs no code::
 
-    meta              epoch, iter, seed, config as text, data set's classes, versions
-    state_dict        the model (averaged weights with EMA, then the trained ones lie in ema_state_dict)
-    optimizer         with the gradient scaler's state
+    meta              epoch, iter, seed, config as text, classes of the data set, versions
+    state_dict        the model (with EMA: the averaged weights; the trained ones are in ema_state_dict)
+    optimizer         with the state of the gradient scaler
     param_schedulers  one state per scheduler
     message_hub       histories of the logs, best score
-    loop              pass over the data and batches taken from it, whether this epoch was validated
+    loop              number of the pass over the data, batches taken from it, True if this epoch is validated
     ranks             for each process: random states, gradients of an unfinished accumulation
-    hooks             what hooks of ours count (patience of early stopping)
+    hooks             state of visionzoo's hooks (patience of early stopping)
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _NEEDED = ("meta", "state_dict", "optimizer", "message_hub", "loop", "ranks")
 
 
 def save_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint, complete or not at all.
 
     Raises:
-        OutputError: the disk is full or cannot be written; the old file, if any, is as it was.
+        OutputError: the disk is full or cannot be written. An existing file is then unchanged.
     """
     write_file(path, lambda file: torch.save(dict(checkpoint), file))
 
 
 def save_weights(path: Path, state_dict: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-    """Write tensors alone, as safetensors; ``meta`` becomes JSON in the file's header.
+    """Write only the tensors of ``state_dict``, as safetensors, with ``meta`` as JSON in the file header.
 
     Raises:
         OutputError: as for :func:`save_checkpoint`.
@@ -56,15 +56,18 @@ def save_weights(path: Path, state_dict: Mapping[str, Any], meta: Mapping[str, A
 
 
 def point_to(path: Path) -> None:
-    """Say in ``last_checkpoint`` beside it that ``path`` is the newest; by its name, so that the folder can move."""
+    """Write the name of the newest checkpoint to ``last_checkpoint`` in the same folder.
+
+    The pointer holds the file name without its folder, so it stays valid when the folder is moved.
+    """
     write_text(path.parent / LAST, path.name + "\n")
 
 
 def find_resume(source: Path) -> Path:
-    """The checkpoint to resume from: ``source`` itself, or the last one of a work dir.
+    """Return the checkpoint to resume from: ``source`` itself, or the last checkpoint of a work dir.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is no checkpoint to resume.
     """
     if source.is_file():
         return source
@@ -77,22 +80,22 @@ def find_resume(source: Path) -> Path:
         named = source / Path(pointer.read_text(encoding="utf-8").strip()).name
         if named.is_file():
             return named
-    found = [*source.glob("epoch_*.pth"), *source.glob("iter_*.pth")]
-    if not found:
+    paths = [*source.glob("epoch_*.pth"), *source.glob("iter_*.pth")]
+    if not paths:
         raise CheckpointError(
             source,
             expected="a checkpoint to resume (last_checkpoint, epoch_N.pth or iter_N.pth)",
             found="none",
             advice="train without --resume",
         )
-    return max(found, key=lambda path: path.stat().st_mtime_ns)
+    return max(paths, key=lambda path: path.stat().st_mtime_ns)
 
 
 def read_resumable(path: Path) -> dict[str, Any]:
-    """Read a checkpoint that a run can go on from.
+    """Read a checkpoint that a run can resume from.
 
     Raises:
-        CheckpointError: it is broken, or holds weights alone.
+        CheckpointError: the file is broken, or holds only weights.
     """
     checkpoint = read_checkpoint(path)
     missing = [key for key in _NEEDED if key not in checkpoint]
@@ -107,7 +110,7 @@ def read_resumable(path: Path) -> dict[str, Any]:
 
 
 def saved_seed(path: Path) -> int | None:
-    """The seed of the run that saved ``path``, if it says one. No weights are read."""
+    """Return the seed of the run that saved ``path``, or None if the file states none. No weights are read."""
     meta = read_checkpoint(path, map_location="meta").get("meta")
     seed = meta.get("seed") if isinstance(meta, Mapping) else None
     return seed if isinstance(seed, int) else None
@@ -117,7 +120,7 @@ def saved_seed(path: Path) -> int | None:
 
 
 def pack_message_hub(hub: MessageHub) -> dict[str, Any]:
-    """Histories and facts that are worth keeping, as tensors and plain values."""
+    """Return the log histories and runtime information of ``hub`` as tensors and plain values, without the config."""
     state = hub.state_dict()
     scalars = {}
     for name, buffer in state["log_scalars"].items():
@@ -131,6 +134,7 @@ def pack_message_hub(hub: MessageHub) -> dict[str, Any]:
 
 
 def unpack_message_hub(hub: MessageHub, packed: Mapping[str, Any]) -> None:
+    """Restore into ``hub`` what :func:`pack_message_hub` returned, except what belongs to the current run."""
     for name, history in packed["log_scalars"].items():
         hub.log_scalars[name] = HistoryBuffer(history["values"].tolist(), history["counts"].tolist())
         hub._resumed_keys[name] = True
@@ -141,8 +145,15 @@ def unpack_message_hub(hub: MessageHub, packed: Mapping[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """``value`` with nothing in it but tensors, numbers, strings, lists, tuples, dicts and counters."""
-    if isinstance(value, np.generic):  # first: a NumPy float is a float too
+    """Convert ``value`` to tensors, numbers, strings, None, lists, tuples, dicts and counters.
+
+    Sets become sorted lists, numeric arrays become tensors, and objects of other classes become strings.
+
+    Example:
+        >>> plain({"classes": {"b", "a"}, "scale": np.float32(0.5), "size": (3, np.int64(4))})
+        {'classes': ['a', 'b'], 'scale': 0.5, 'size': (3, 4)}
+    """
+    if isinstance(value, np.generic):  # checked first, because np.float64 is a subclass of float
         return value.item()
     if isinstance(value, (str, int, float, bool, type(None), Tensor)):
         return value
@@ -159,7 +170,7 @@ def plain(value: Any) -> Any:
 
 
 def on_cpu(value: Any) -> Any:
-    """The same structure with copies of its tensors on the CPU."""
+    """Copy a nested structure, with its tensors detached and on the CPU."""
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
     if isinstance(value, Mapping):
@@ -171,7 +182,10 @@ def on_cpu(value: Any) -> Any:
 
 
 def _as(like: Mapping, copied: dict) -> Any:
-    """Keep a Counter a Counter and an OrderedDict with its versions one: both are read back without code."""
+    """Return ``copied`` in the class of ``like`` (Counter, OrderedDict), with its version marks.
+
+    Both classes are read back without running code.
+    """
     made = type(like)(copied)  # type: ignore[call-arg]
     if hasattr(like, "_metadata"):
         made._metadata = like._metadata  # type: ignore[attr-defined]
@@ -182,10 +196,10 @@ def _as(like: Mapping, copied: dict) -> Any:
 
 
 def load_optimizer(optimizer: Any, state: dict, where: str) -> None:
-    """Load an optimizer's state; one of other parameters or another kind is an error.
+    """Load the state of an optimizer.
 
     Raises:
-        CheckpointError: it does not fit.
+        CheckpointError: the state belongs to other parameters or to another kind of optimizer.
     """
     try:
         optimizer.load_state_dict(state)
@@ -193,16 +207,16 @@ def load_optimizer(optimizer: Any, state: dict, where: str) -> None:
         raise CheckpointError(
             where,
             expected="the state of this config's optimizer",
-            found=f"another ({error})",
+            found=f"the state of another one ({error})",
             advice="resume with the work dir's own config.py, or start from the weights with --weights",
         ) from error
 
 
 def load_schedulers(schedulers: list, states: list, where: str) -> None:
-    """Load every scheduler's state.
+    """Load the state of each scheduler.
 
     Raises:
-        CheckpointError: there is another number of them.
+        CheckpointError: the number of states differs from the number of schedulers.
     """
     if len(schedulers) != len(states):
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Everything that training does before its second iteration, without a trace."""
+"""Dry run: everything that training does before its second iteration, without writing a file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from visionzoo.system.devices import peak_memory
 
 
 def dry_run(plan: RunPlan) -> dict[str, Any]:
-    """Build all, load one batch, run forward and backward; no file stays, no network is used.
+    """Build everything, load one batch, and run forward and backward. Leave no file and use no network.
 
     Returns:
-        Shapes of the inputs, losses, parameter counts and the most memory used, in bytes.
+        ``samples`` (names), ``inputs`` (shapes), ``losses``, numbers of ``parameters`` and ``trainable`` parameters,
+        names of trainable parameters ``without_gradient``, ``iterations`` of a full run, and peak ``memory_bytes``.
     """
     with tempfile.TemporaryDirectory(prefix="visionzoo-dry-run-") as folder:
         runner = make_runner(plan, Path(folder), **training_parts(plan))
@@ -64,7 +65,13 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
 
 
 def shapes(value: Any) -> Any:
-    """The shapes of the tensors in nested lists and dicts; other things by their type's name."""
+    """Return nested lists and dicts with each tensor replaced by its shape, and other values by their type's name.
+
+    Example:
+        >>> import torch
+        >>> shapes({"inputs": [torch.zeros(3, 4, 5)], "scale": 2.0})
+        {'inputs': [[3, 4, 5]], 'scale': 'float'}
+    """
     if isinstance(value, Tensor):
         return list(value.shape)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What surrounds a run: the other processes, signals, and lines for the user."""
+"""Environment of a run: the other processes, signals, and notes to the user."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from visionzoo.system import distributed
 from visionzoo.system.devices import choose_device
 from visionzoo.weights.safe_load import close_pickle_fallback
 
-# Warnings of libraries that a user can do nothing about: mmdet's about mmdet; mmengine's about schedulers
-# that step before the optimizer, which is right with accumulation.
+# Library warnings that a user cannot act on: mmdet warns about its own code; mmengine warns about schedulers that
+# step before the optimizer, which is correct with accumulation.
 _NOT_NEWS = ("DeprecationWarning: `num_anchors` is deprecated", "Detected call of `scheduler.step")
 
 
 @contextmanager
 def processes(cfg: Config, options: RunOptions) -> Iterator[torch.device]:
-    """Join the other processes, if there are any; gives this one's device."""
+    """Join the other processes, if there are any, and yield the device of this process."""
     launcher = distributed.find_launcher()
     device = choose_device(options.device, distributed.local_rank())
     joined_before = distributed.world_size() > 1
-    asked = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
-    distributed.start(launcher, device, timeout=asked.get("timeout", 1800), backend=asked.get("backend"))
+    settings = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
+    distributed.start(launcher, device, timeout=settings.get("timeout", 1800), backend=settings.get("backend"))
     try:
         with DefaultScope.overwrite_default_scope(SCOPE), warnings.catch_warnings():
             for start in _NOT_NEWS:
@@ -48,14 +48,18 @@ def processes(cfg: Config, options: RunOptions) -> Iterator[torch.device]:
 
 
 def check(loaded: LoadedConfig, *, verbose: bool) -> None:
-    """Everything that can be said to be wrong before anything is built."""
+    """Check the config before anything is built.
+
+    Raises:
+        ConfigError: the config is wrong.
+    """
     close_pickle_fallback()
     quieten(MMLogger.get_instance("visionzoo"), 0 if verbose else 30)
     require_valid(loaded)
 
 
 def note_to_user(options: RunOptions) -> Callable[[str], None]:
-    """Prints a line on stderr, from the first process only, unless quiet."""
+    """Return a function that prints a line on stderr. It prints nothing if quiet or outside the first process."""
     if options.quiet or not distributed.is_first():
         return lambda text: None
     return lambda text: print(text, file=sys.stderr, flush=True)
@@ -63,19 +67,19 @@ def note_to_user(options: RunOptions) -> Callable[[str], None]:
 
 @contextmanager
 def listening(runner: ZooRunner) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a request that the loop answers; a second Ctrl-C stops at once."""
+    """Turn the first Ctrl-C or SIGTERM into a request to stop, which the loop reads; a second Ctrl-C stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def request_stop(number: int, frame: FrameType | None) -> None:
         if runner.stop_asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not runner.stop_asked:
             runner.note("stopping after this iteration; Ctrl-C again stops at once, without saving")
         runner.stop_asked = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Parts that do not learn."""
+"""Frozen parts of a model, which are not trained."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from visionzoo.registry import HOOKS
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
-    """Take every parameter whose name matches out of training.
+    """Set ``requires_grad`` to False for every parameter whose name matches a pattern.
 
     Args:
         model: changed in place.
         patterns: names of parameters or of parts, with ``*``: ``backbone``, ``backbone.layer1.*``, ``*.bias``.
 
     Returns:
-        Names of what was frozen.
+        Sorted names of the frozen parameters.
 
     Raises:
-        ConfigError: a pattern matches nothing, or everything is frozen.
+        ConfigError: a pattern matches nothing, or every parameter is frozen.
+
+    Example:
+        >>> freeze(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)), ["0", "*.bias"])
+        ['0.bias', '0.weight', '1.bias']
     """
     names = dict(model.named_parameters())
     frozen: set[str] = set()
@@ -33,7 +37,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         if not matched:
             raise ConfigError(
                 "freeze",
-                expected="a pattern that fits a part",
+                expected="a pattern that matches a parameter or a part",
                 found=f"{pattern!r}",
                 advice=f"{_nearest(model, pattern)}",
             )
@@ -42,7 +46,10 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         names[name].requires_grad_(False)
     if not any(parameter.requires_grad for parameter in names.values()):
         raise ConfigError(
-            "freeze", expected="something that still learns", found="every parameter frozen", advice="name fewer parts"
+            "freeze",
+            expected="some parameters to train",
+            found="every parameter frozen",
+            advice="name fewer parts",
         )
     return sorted(frozen)
 
@@ -60,7 +67,7 @@ def _nearest(model: nn.Module, pattern: str) -> str:
 
 @HOOKS.register_module()
 class FrozenNormsHook(Hook):
-    """Keeps the running statistics of norms still whose every parameter is frozen.
+    """Keep the running statistics of batch norms with a frozen weight constant during training.
 
     Args:
         patterns: the config's ``freeze``.

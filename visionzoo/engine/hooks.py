@@ -1,7 +1,7 @@
-"""What happens between iterations: checkpoints, progress, watching the loss, stopping early.
+"""Hooks between iterations: checkpoints, progress, the check of the loss, early stopping.
 
-Hooks of mmengine that are named in a config and have a counterpart here are replaced by it
-(:data:`IN_PLACE_OF`), so configs keep the names their authors know.
+A config names mmengine's hooks. Those with a counterpart here (:data:`IN_PLACE_OF`) are replaced by it, so configs
+use mmengine's names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ from visionzoo.system.distributed import is_first
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops the run when the loss is not a number or infinite, before anything is logged or saved."""
+    """Stop the run when the loss is NaN or infinite, before anything is logged or saved.
+
+    Raises:
+        RunFailed: the loss is NaN or infinite. The message names the losses and the samples of the batch.
+    """
 
     priority = "VERY_HIGH"
 
@@ -54,10 +58,11 @@ def _loss_message(iteration: int, outputs: Mapping, samples: list[str]) -> str:
 
 @HOOKS.register_module()
 class TrainingProgressHook(Hook):
-    """Tells parts of the model, before every iteration, how far training is.
+    """Pass the progress of training to parts of the model before each iteration.
 
-    Told is every module with a method ``set_training_progress(step, total_steps)``: the iterations done, 0 before the
-    first, and those of the whole run. Always active; it costs nothing where the model has no such part.
+    The hook calls ``set_training_progress(step, total_steps)`` of every module that has this method. ``step`` is the
+    number of completed iterations (0 before the first), ``total_steps`` the number of the whole run. The hook is always
+    active. It costs nothing if the model has no such part.
     """
 
     priority = "VERY_HIGH"
@@ -76,11 +81,11 @@ class TrainingProgressHook(Hook):
 
 @HOOKS.register_module()
 class ZooCheckpointHook(CheckpointHook):
-    """Checkpoints at the top of the work dir: ``epoch_N.pth`` or ``iter_N.pth``, ``best_*.safetensors``.
+    """Write checkpoints into the work dir: ``epoch_N.pth`` or ``iter_N.pth``, and ``best_*.safetensors``.
 
-    Arguments are those of :class:`mmengine.hooks.CheckpointHook`. An old checkpoint is removed
-    after the new one is safe, never before. ``save_best="auto"`` is the metric of the config's task
-    (``runner.best_metric``), or the first metric, with a note, if none of the task's metrics is measured.
+    Arguments are those of :class:`mmengine.hooks.CheckpointHook`. An old checkpoint is removed only after the new one
+    is complete. ``save_best="auto"`` selects the metric of the config's task (``runner.best_metric``). If none of the
+    task's metrics is measured, it selects the first measured metric and prints a note.
     """
 
     def __init__(self, *args: Any, save_best: str | list[str] | None = "auto", **kwargs: Any):
@@ -88,7 +93,10 @@ class ZooCheckpointHook(CheckpointHook):
         self._rules_given = list(getattr(self, "rules", []))
 
     def before_train(self, runner: Any) -> None:
-        """Take up what a resumed run had kept. mmengine's own would look for a cloud's client first."""
+        """Restore the list of kept checkpoints of a resumed run.
+
+        mmengine's version is not called, because it creates a file client for cloud storage.
+        """
         self.out_dir: str = str(runner.work_dir if self.out_dir is None else self.out_dir)
         self.keep_ckpt_ids = deque(runner.message_hub.get_info("keep_ckpt_ids", None) or [])
         newest = runner.message_hub.get_info("last_ckpt", None)
@@ -97,7 +105,7 @@ class ZooCheckpointHook(CheckpointHook):
             self._choose_auto(runner, runner.message_hub.get_info("best_key"))
 
     def after_validation(self, runner: Any) -> None:
-        """Write the newest checkpoint again when it is of this very moment: it now says that it was validated."""
+        """Rewrite the newest checkpoint if it is of the current step, so that it records the validation."""
         step = runner.epoch if self.by_epoch else runner.iter
         newest = None if self.last_ckpt is None else Path(self.last_ckpt).name
         if newest == self.filename_tmpl.format(step):
@@ -117,15 +125,15 @@ class ZooCheckpointHook(CheckpointHook):
                 old.unlink(missing_ok=True)
 
     def _outdated(self, step: int) -> list[Path]:
-        """Note ``step`` among the kept ones; what falls out may be removed afterwards."""
+        """Add ``step`` to the kept checkpoints and return the paths of those that exceed their maximum number."""
         if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
             return []
         self.keep_ckpt_ids.append(step)
-        fallen = [self.keep_ckpt_ids.popleft() for _ in range(len(self.keep_ckpt_ids) - self.max_keep_ckpts)]
-        return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in fallen]
+        dropped = [self.keep_ckpt_ids.popleft() for _ in range(len(self.keep_ckpt_ids) - self.max_keep_ckpts)]
+        return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in dropped]
 
     def _choose_auto(self, runner: Any, name: str) -> None:
-        """Choose the metric ``name``; the task states the direction of its metrics."""
+        """Select the metric ``name``; the task states the direction of its metrics."""
         known = deciding_metric(runner.best_metric, [name])
         rule = None if known is None else known[1]
         try:
@@ -133,8 +141,8 @@ class ZooCheckpointHook(CheckpointHook):
         except ValueError as error:
             raise ConfigError(
                 "default_hooks.checkpoint",
-                expected=f"to know whether more {name} is better",
-                found="no rule for it",
+                expected=f"a rule for {name} (greater or less)",
+                found="none",
                 advice="give save_best and rule='greater' or rule='less'",
             ) from error
 
@@ -185,9 +193,9 @@ class ZooCheckpointHook(CheckpointHook):
 
 @HOOKS.register_module()
 class ZooEarlyStoppingHook(EarlyStoppingHook):
-    """:class:`mmengine.hooks.EarlyStoppingHook` whose patience survives a resume; a metric it lacks is an error."""
+    """:class:`mmengine.hooks.EarlyStoppingHook` whose patience survives a resume; a missing metric is an error."""
 
-    priority = "LOW"  # before the checkpoint is written, which keeps what was counted
+    priority = "LOW"  # runs before the checkpoint is written, which then holds the counts
 
     def __init__(self, monitor: str, min_delta: float = 0.0, **kwargs: Any):
         super().__init__(monitor, min_delta=min_delta, **kwargs)
@@ -217,19 +225,19 @@ class ZooLoggerHook(LoggerHook):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.interval_exp_name = 10**12  # the experiment's name says nothing new
+        self.interval_exp_name = 10**12  # never log the experiment's name, which adds no information
 
     def before_run(self, runner: Any) -> None:
         super().before_run(runner)
         self.json_log_path = None
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        """Log the numbers; ``metrics.json`` is written by whoever asked for them."""
+        """Log the metrics; the caller of the test writes ``metrics.json``."""
         _, text = runner.log_processor.get_log_after_epoch(runner, len(runner.test_dataloader), "test")
         runner.logger.info(text)
 
 
-# A config's hook -> the one that runs.
+# Hook named in a config -> hook that runs.
 IN_PLACE_OF = {
     "CheckpointHook": "ZooCheckpointHook",
     "EarlyStoppingHook": "ZooEarlyStoppingHook",

@@ -1,8 +1,7 @@
-"""Data sets and loaders from a config.
+"""Build data sets and loaders from a config.
 
-What differs from mmengine's builder: samples are seeded one by one (see ``seeding``), options
-that need workers are left out when there are none, and the start method of workers belongs to
-the loader instead of the whole process.
+Differences from mmengine's builder: each sample is seeded (see ``seeding``), options that need workers are dropped if
+there are no workers, and the start method of workers is set for the loader instead of the whole process.
 """
 
 from __future__ import annotations
@@ -30,17 +29,19 @@ def build_dataset(cfg: Mapping, *, where: str) -> Any:
     """Build a data set and read its annotations.
 
     Args:
-        cfg: its config. A whole number under ``indices`` keeps that number of samples, or all if there are fewer.
-        where: its path in the config, for messages.
+        cfg: config of the data set. An integer ``indices`` >= 1 keeps the first ``indices`` samples, or all if there
+            are fewer.
+        where: path of the data set in the config, for messages.
 
     Raises:
-        DataError: it has no samples.
+        DataError: the data set has no samples.
+        ConfigError: ``indices`` is less than 1.
     """
     cfg, most = _without_limit(copy.deepcopy(dict(cfg)))
     try:
         dataset = _built(cfg)
     except ValueError as error:
-        if "need at least one array" not in str(error):  # what mmengine says when it packs an empty list
+        if "need at least one array" not in str(error):  # mmengine raises this when it packs an empty list
             raise
         raise _empty(where) from error
     if most is not None:
@@ -80,7 +81,7 @@ def _shortened(dataset: Any, most: int) -> Any:
 
 
 def class_names(dataset: Any) -> tuple[str, ...] | None:
-    """The classes that a data set declares, or None when its task has none."""
+    """Return the class names in the metadata of a data set, or None if it has no classes."""
     classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
     return None if classes is None else tuple(classes)
 
@@ -88,14 +89,19 @@ def class_names(dataset: Any) -> tuple[str, ...] | None:
 def build_loader(
     cfg: Mapping, dataset: Any, *, seed: int, mp_cfg: Mapping | None = None, device: torch.device | None = None
 ) -> DataLoader:
-    """A loader over ``dataset`` whose samples are seeded.
+    """Return a loader over ``dataset`` whose order and samples are seeded.
 
     Args:
-        cfg: a dataloader's config; its ``dataset`` is not looked at.
-        dataset: what :func:`build_dataset` gave.
-        seed: of the order and of every sample.
+        cfg: config of a dataloader; its ``dataset`` is ignored.
+        dataset: data set from :func:`build_dataset`.
+        seed: seed of the order and of every sample.
         mp_cfg: ``mp_start_method`` and ``opencv_num_threads`` of the workers.
-        device: memory is pinned for CUDA only.
+        device: device of the model; memory is pinned only for CUDA.
+
+    Example:
+        >>> cfg = dict(batch_size=2, sampler=range(3), collate_fn=list)
+        >>> list(build_loader(cfg, [10, 11, 12], seed=0))
+        [[10, 11], [12]]
     """
     settings, mp_cfg = copy.deepcopy(dict(cfg)), dict(mp_cfg or {})
     settings.pop("dataset", None)
@@ -115,7 +121,7 @@ def build_loader(
         collate_fn=collate,
         num_workers=workers,
         worker_init_fn=partial(start_worker, seed=seed, user_init=user_init, threads=mp_cfg.get("opencv_num_threads")),
-        generator=torch.Generator().manual_seed(seed),  # else every iteration takes a number from the model's
+        generator=torch.Generator().manual_seed(seed),  # without it, each iteration draws from the global generator
         **settings,
     )
 
@@ -137,7 +143,7 @@ def _build_batches(cfg: dict, dataset: Any, seed: int) -> Any:
 
 
 def _first_batches(cfg: dict, dataset: Any) -> Any:
-    """With ``num_batch_per_epoch`` the sampler sees only the samples of that number of batches."""
+    """Return the samples of the first ``num_batch_per_epoch`` batches, or the whole data set if that is not set."""
     from mmengine.dist import get_world_size
 
     count = cfg.pop("num_batch_per_epoch", None)
@@ -158,7 +164,7 @@ def _build_function(cfg: Any) -> Callable[..., Any] | None:
 
 
 def start_worker(worker_id: int, *, seed: int, user_init: Callable[[int], None] | None, threads: int | None) -> None:
-    """First thing in a worker: leave signals to the main process, seed, keep OpenCV to its threads."""
+    """Initialise a worker: leave signals to the main process, seed, and limit the threads of OpenCV."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     random.seed(seed + worker_id)
@@ -172,7 +178,10 @@ def start_worker(worker_id: int, *, seed: int, user_init: Callable[[int], None] 
 
 
 def stop_workers(loader: Any) -> None:
-    """End a loader's persistent workers; left to the interpreter's exit, torch may complain that they were ended."""
+    """End the persistent workers of a loader.
+
+    If they end only when Python exits, torch may report that they were killed.
+    """
     batches = getattr(loader, "_iterator", None)
     if batches is not None:
         batches._shutdown_workers()
@@ -180,7 +189,12 @@ def stop_workers(loader: Any) -> None:
 
 
 def sample_names(batch: Any) -> list[str]:
-    """What the samples of a batch are called: groups, image paths, else image ids, else their number in the batch."""
+    """Return a name for each sample of a batch: its group, image path, image id, index, or position in the batch.
+
+    Example:
+        >>> sample_names({"data_samples": [{"img_path": "a.png"}, {"img_id": 7}, {}]})
+        ['a.png', '7', 'number 2 of the batch']
+    """
     samples = batch.get("data_samples", []) if isinstance(batch, Mapping) else []
     return [_sample_name(sample, i) for i, sample in enumerate(samples if isinstance(samples, (list, tuple)) else [])]
 

@@ -1,4 +1,4 @@
-"""Numbers of a run as JSON lines."""
+"""Log file of a run's numbers, as JSON lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from visionzoo.registry import VISBACKENDS
 
 @VISBACKENDS.register_module()
 class JsonLines(LocalVisBackend):
-    """:class:`mmengine.visualization.LocalVisBackend` that leaves the config to the work dir, which has it already."""
+    """:class:`mmengine.visualization.LocalVisBackend` without the config, which the work dir already holds."""
 
     def add_config(self, config: Config, **kwargs: Any) -> None:
-        """The work dir's own ``config.py`` says it."""
+        """Do nothing: the work dir has its own ``config.py``."""

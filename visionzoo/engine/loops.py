@@ -1,8 +1,8 @@
-"""Training loops that can stop and go on anywhere.
+"""Training loops that can stop and resume at any iteration.
 
-They are mmengine's loops with three additions: the position in the data is counted, saved and
-found again without loading an image; a request to stop is answered between two iterations with
-a checkpoint; validation leaves the random states of training alone.
+They extend mmengine's loops in three ways. The position in the data is counted, saved, and restored without loading an
+image. A request to stop takes effect between two iterations and writes a checkpoint. Validation does not change the
+random states of training.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from visionzoo.system.distributed import any_of, share_buffers
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user, or the system, asked to stop. ``checkpoint`` is what the run can go on from, if anything."""
+    """The user or the system requested a stop. ``checkpoint`` is the file to resume from, or None."""
 
     def __init__(self, checkpoint: Any = None):
         super().__init__("interrupted")
@@ -28,20 +28,20 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _Resumable:
-    """What both training loops share: position, resuming, stopping, validation."""
+    """Shared parts of both training loops: position, resuming, stopping, validation."""
 
     runner: Any
     dataloader: Any
     _epoch: int
     _iter: int
     stop_training: bool
-    data_pass = 0  # how often the data was gone through
+    data_pass = 0  # completed passes over the data
     batch = 0  # batches taken from this pass
-    validated = False  # whether the model as it is now was validated already
+    validated = False  # True if the current weights are validated
     _resumed = False
 
     def position(self) -> dict[str, Any]:
-        """Where the loop is between two iterations; goes into the checkpoint."""
+        """Return the position between two iterations, for the checkpoint."""
         return {
             "data_pass": self.data_pass,
             "batch": self.batch,
@@ -50,13 +50,14 @@ class _Resumable:
         }
 
     def go_to(self, position: dict[str, Any], epoch: int, iteration: int) -> None:
+        """Restore the position that :meth:`position` returned."""
         self.data_pass, self.batch = int(position["data_pass"]), int(position["batch"])
         self._epoch, self._iter = epoch, iteration
         self.validated, self.stop_training = bool(position["validated"]), bool(position["stopped"])
         self._resumed = True
 
     def _start_data(self) -> None:
-        """Have the loader deliver from the current position on; restore random states just before the first batch."""
+        """Start the next iteration of the loader at the current position."""
         self.dataloader.batch_sampler.start_at(self.data_pass, self.batch)
 
     def _stop_if_asked(self) -> None:
@@ -64,7 +65,7 @@ class _Resumable:
             raise Interrupted(self.runner.save_now())
 
     def _validate(self) -> None:
-        """Validate and say so in the newest checkpoint, so that a resumed run does not do it again."""
+        """Validate and record it in the newest checkpoint, so that a resumed run does not repeat it."""
         share_buffers(self.runner.model)
         with random_apart(device=self.runner.device):
             try:
@@ -76,7 +77,7 @@ class _Resumable:
         self.runner.call_hook("after_validation")
 
     def _put_trained_weights_back(self) -> None:
-        """Validation runs on the averaged weights, if there are any; it was stopped before it changed them back."""
+        """Restore the trained weights after a stopped validation, which used the averaged weights if there are any."""
         for hook in self.runner.hooks:
             if isinstance(hook, EMAHook):
                 hook._swap_ema_parameters()
@@ -84,7 +85,7 @@ class _Resumable:
 
 @LOOPS.register_module()
 class EpochLoop(_Resumable, EpochBasedTrainLoop):
-    """Epochs. Arguments are those of :class:`mmengine.runner.EpochBasedTrainLoop`."""
+    """Training loop over epochs. Arguments are those of :class:`mmengine.runner.EpochBasedTrainLoop`."""
 
     def run(self) -> nn.Module:
         self.runner.call_hook("before_train")
@@ -122,13 +123,13 @@ class EpochLoop(_Resumable, EpochBasedTrainLoop):
     def run_iter(self, idx: int, data_batch: Any) -> None:
         self.batch = idx + 1
         super().run_iter(idx, data_batch)
-        if self.batch < len(self.dataloader):  # after the last one the epoch's own checkpoint is near
+        if self.batch < len(self.dataloader):  # after the last batch, the stop waits for the checkpoint of the epoch
             self._stop_if_asked()
 
 
 @LOOPS.register_module()
 class IterLoop(_Resumable, IterBasedTrainLoop):
-    """Iterations. Arguments are those of :class:`mmengine.runner.IterBasedTrainLoop`."""
+    """Training loop over iterations. Arguments are those of :class:`mmengine.runner.IterBasedTrainLoop`."""
 
     def run(self) -> nn.Module:
         self.runner.call_hook("before_train")
@@ -151,7 +152,7 @@ class IterLoop(_Resumable, IterBasedTrainLoop):
         super().run_iter(data_batch)
 
     def _batches(self) -> Iterator[Any]:
-        """Infinite batches: after the last one, the next pass over the data begins."""
+        """Yield batches without a limit. After the last batch of a pass over the data, the next pass begins."""
         while True:
             self._start_data()
             batches = iter(self.dataloader)
@@ -167,7 +168,7 @@ class IterLoop(_Resumable, IterBasedTrainLoop):
 
 
 class _Stoppable:
-    """Measuring stops between two batches when asked to; whoever called the loop saves what there is to save."""
+    """Stop a validation or test between two batches on request. The caller of the loop saves the checkpoint."""
 
     runner: Any
 

@@ -1,4 +1,4 @@
-"""Measured numbers as files: ``metrics.json`` for programs, ``report.md`` for people."""
+"""Files of measured numbers: ``metrics.json`` for programs, ``report.md`` for readers."""
 
 from __future__ import annotations
 
@@ -15,19 +15,27 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among ``metrics``: of Python, NumPy or torch, also in arrays and tensors of one element."""
+    """Return the numbers among ``metrics`` as floats.
+
+    A number is a Python or NumPy number, or an array or tensor with one element.
+
+    Example:
+        >>> import torch
+        >>> scalars({"AP": torch.tensor([0.5]), "count": 3, "name": "toy"})
+        {'AP': 0.5, 'count': 3.0}
+    """
     plain = {name: _plain(value) for name, value in metrics.items()}
     return {name: float(value) for name, value in plain.items() if isinstance(value, Real)}
 
 
 def _plain(value: Any) -> Any:
-    """The one element of a NumPy number, array or tensor; other values as they are."""
+    """Return the only element of a NumPy number, array or tensor, and other values unchanged."""
     shape = getattr(value, "shape", None)
     return value.item() if isinstance(shape, tuple) and math.prod(shape) == 1 else value
 
 
 def per_class_tables(evaluator: Any) -> dict[str, Rows]:
-    """Rows by class of every metric that keeps some, by what was measured (``bbox``)."""
+    """Return the rows per class of every metric that has them, by the name of their table (``bbox``)."""
     tables: dict[str, Rows] = {}
     for metric in evaluator.metrics:
         tables |= {name: rows for name, rows in (getattr(metric, "per_class", None) or {}).items() if rows}
@@ -39,13 +47,13 @@ def write_measures(
 ) -> None:
     """Write ``metrics.json`` and ``report.md``.
 
-    JSON has no nan and no infinity: such numbers are null in ``metrics.json``, and its ``notes`` name them.
+    JSON has no NaN and no infinity. Such numbers are null in ``metrics.json``, and its ``notes`` name them.
 
     Args:
         folder: the work dir.
-        facts: what was measured: model, weights, samples, seed, versions.
-        metrics: name to number.
-        tables: rows by class, see :func:`per_class_tables`.
+        facts: description of the run: model, weights, samples, seed, versions.
+        metrics: metric name -> number.
+        tables: rows per class, see :func:`per_class_tables`.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -76,19 +84,29 @@ def _report(facts: Mapping[str, Any], metrics: Mapping[str, Any], tables: Mappin
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; bars in cells are escaped.
+    """Return a Markdown table, with vertical bars in cells escaped.
 
-    >>> print(markdown(["a", "b"], [["1", "x|y"]]))
-    | a | b |
-    | --- | --- |
-    | 1 | x\\|y |
+    Example:
+        >>> print(markdown(["a", "b"], [["1", "x|y"]]))
+        | a | b |
+        | --- | --- |
+        | 1 | x\\|y |
     """
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def as_text(metrics: Mapping[str, Any], tables: Mapping[str, Rows]) -> str:
-    """The numbers for a terminal, in aligned columns; classes below."""
+    """Return the numbers as aligned columns for a terminal, with the tables per class below.
+
+    Example:
+        >>> print(as_text({"toy/acc": 0.5}, {"toy": [{"class": "cat", "acc": 0.25}]}))
+        toy/acc  0.5000
+        <BLANKLINE>
+        toy by class
+        class     acc
+        cat    0.2500
+    """
     numbers = [[name, _shown(value)] for name, value in scalars(metrics).items()]
     parts = [_aligned(numbers)]
     for name, rows in tables.items():

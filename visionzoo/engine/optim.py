@@ -1,6 +1,6 @@
 """Mixed precision on any device, and learning rates and weight decay by layer.
 
-mmengine's wrapper for mixed precision starts on CUDA alone and asks a global which device that is.
+mmengine's wrapper for mixed precision requires an accelerator and reads the device type from a global function.
 """
 
 from __future__ import annotations
@@ -22,13 +22,23 @@ _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 @OPTIM_WRAPPERS.register_module()
 class MixedPrecision(OptimWrapper):
-    """Autocast in forward, and a gradient scaler where float16 needs one.
+    """Optimizer wrapper with autocast in the forward pass and, for float16, a gradient scaler.
 
     Args:
-        device: type of the device, ``cpu``, ``cuda`` or ``mps``.
+        device: device type, ``cpu``, ``cuda`` or ``mps``.
         dtype: ``float16`` or ``bfloat16``; None means float16 on CUDA and MPS, bfloat16 on a CPU.
         loss_scale: ``dynamic``, a fixed number, or arguments of ``torch.amp.GradScaler``.
         **kwargs: optimizer, accumulative_counts, clip_grad; see :class:`mmengine.optim.OptimWrapper`.
+
+    Raises:
+        ConfigError: another ``dtype``.
+
+    Example:
+        >>> model = nn.Linear(2, 2)
+        >>> wrapper = MixedPrecision(optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+        >>> with wrapper.optim_context(model):
+        ...     print(model(torch.zeros(1, 2)).dtype)
+        torch.bfloat16
     """
 
     def __init__(
@@ -61,7 +71,7 @@ class MixedPrecision(OptimWrapper):
     def load_state_dict(self, state_dict: dict) -> None:
         state = dict(state_dict)
         scaler = state.pop("loss_scaler", None)
-        if scaler:  # empty when it was saved without a scaler
+        if scaler:  # empty if the scaler was disabled when it was saved
             self.loss_scaler.load_state_dict(scaler)
         super().load_state_dict(state)
 
@@ -80,13 +90,13 @@ def _build_scaler(device: str, loss_scale: Any, *, enabled: bool) -> torch.amp.G
 
 # --- learning rates and weight decay by layer ---
 
-# Tables and tokens that are no weights of a layer, by the last part of their names: never decayed.
+# Last parts of the names of tables and tokens that are not weights of a layer: no weight decay.
 NOT_DECAYED = ("rpb", "relative_position_bias_table", "pos_embed", "absolute_pos_embed", "cls_token")
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecay(DefaultOptimWrapperConstructor):
-    """Weight decay for weights alone, and learning rates that shrink from the head down to the stem.
+    """Weight decay only for weights, and learning rates that decrease from the head to the stem.
 
     In a config::
 
@@ -96,18 +106,27 @@ class LayerDecay(DefaultOptimWrapperConstructor):
             paramwise_cfg=dict(layer_decay=0.8),
         )
 
-    A backbone with L layers (blocks, see :func:`layer_depths`) has depth 0 in its stem and 1 to L in them; everything
-    outside it, the head, has depth L + 1. The learning rate at depth l is ``lr * layer_decay ** (L + 1 - l)``
-    (Bao et al., BEiT, ICLR 2022, appendix). Biases, parameters with fewer than two dimensions (norms, layer scale) and
-    those called like ``not_decayed`` have no weight decay, as in timm.
+    A backbone has L layers (blocks, see :func:`layer_depths`). Its stem has depth 0, its layers have depths 1 to L, and
+    everything outside the backbone (the head) has depth L + 1. The learning rate at depth l is
+    ``lr * layer_decay ** (L + 1 - l)`` (Bao et al., BEiT, ICLR 2022, appendix). As in timm, biases, parameters with
+    fewer than two dimensions (norms, layer scale) and parameters named in ``not_decayed`` have no weight decay.
 
     Args:
-        optim_wrapper_cfg: the config's ``optim_wrapper`` without these two.
+        optim_wrapper_cfg: the config's ``optim_wrapper`` without ``constructor`` and ``paramwise_cfg``.
         paramwise_cfg: ``layer_decay`` (default 1, one learning rate for all), ``not_decayed`` (last parts of
             parameters' names), ``decay_all`` (default False: weight decay for every parameter when True).
 
     Raises:
         ConfigError: another key, or a ``layer_decay`` outside (0, 1].
+
+    Example:
+        >>> stage = nn.Linear(2, 2, bias=False)
+        >>> model = nn.ModuleDict(dict(backbone=nn.Sequential(stage), head=nn.Linear(2, 1)))
+        >>> constructor = LayerDecay(dict(optimizer=dict(type="SGD", lr=1.0)), dict(layer_decay=0.5))
+        >>> groups = []
+        >>> constructor.add_params(groups, model)
+        >>> [group["lr"] for group in groups]
+        [1.0, 1.0, 0.5]
     """
 
     _KEYS = ("layer_decay", "not_decayed", "decay_all")
@@ -131,7 +150,7 @@ class LayerDecay(DefaultOptimWrapperConstructor):
             )
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:
-        """Fill ``params`` with one group for each depth and kind, the head's, whose learning rate is ``lr``, first."""
+        """Append one group for each depth, with and without weight decay, to ``params``; the deepest one first."""
         depths = model_depths(module)
         head = max(depths.values(), default=0)
         groups: dict[tuple[int, bool], list[nn.Parameter]] = defaultdict(list)
@@ -153,9 +172,10 @@ class LayerDecay(DefaultOptimWrapperConstructor):
 
 
 def model_depths(model: nn.Module) -> dict[str, int]:
-    """Depth of every parameter of a model: its ``backbone``'s layers from 0 on, all else one deeper than the last.
+    """Return the depth of every parameter of a model.
 
-    A model without a ``backbone`` is one.
+    Parameters of its ``backbone`` have the depths of :func:`layer_depths`. All others are one deeper than the last
+    layer. A model without a ``backbone`` counts as a backbone.
     """
     inside = getattr(model, "backbone", None)
     prefix = "" if inside is None else "backbone."
@@ -165,11 +185,15 @@ def model_depths(model: nn.Module) -> dict[str, int]:
 
 
 def layer_depths(backbone: nn.Module) -> dict[str, int]:
-    """Depth of every parameter of a backbone, in the order in which its layers are registered.
+    """Return the depth of every parameter of a backbone, in the order in which its layers are registered.
 
-    A layer is the innermost entry of a list (``ModuleList``, ``Sequential``) whose entries all have modules of their
-    own: a block of a stage. Without such lists, the backbone's direct children are the layers. What lies before the
-    first layer has depth 0; what lies between two (a downsampling, a norm) goes with the one before.
+    A layer is an innermost entry of a list (``ModuleList``, ``Sequential``) whose entries all have submodules: a block
+    of a stage. Without such lists, the direct children of the backbone are the layers. Parameters before the first
+    layer have depth 0. Parameters between two layers (a downsampling, a norm) have the depth of the layer before them.
+
+    Example:
+        >>> layer_depths(nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False)))
+        {'0.weight': 1, '2.weight': 2}
     """
     layers = _layers(backbone) or [name for name, child in backbone.named_children() if list(child.parameters())]
     depths, depth = {}, 0
@@ -181,18 +205,18 @@ def layer_depths(backbone: nn.Module) -> dict[str, int]:
 
 
 def _layers(module: nn.Module, prefix: str = "") -> list[str]:
-    """Names of the innermost list entries that are modules of modules, in order of registration."""
-    found = []
+    """Return the names of the innermost list entries that have submodules, in order of registration."""
+    names = []
     for name, child in module.named_children():
         inner = _layers(child, f"{prefix}{name}.")
         if not inner and _is_list(module) and prefix:
             inner = [f"{prefix}{name}"]
-        found += inner
-    return found
+        names += inner
+    return names
 
 
 def _is_list(module: nn.Module) -> bool:
-    """A list of blocks, not of single operations such as convolution, norm and activation."""
+    """Return True for a list of blocks, and False for a list of single operations (convolution, norm, activation)."""
     if not isinstance(module, (nn.ModuleList, nn.Sequential)):
         return False
     return all(next(child.children(), None) is not None for child in module.children())

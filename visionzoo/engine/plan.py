@@ -1,4 +1,4 @@
-"""The plan of a run: everything that is decided before it starts, said once for train, test and dry run."""
+"""Plan of a run: every decision before it starts, for training, testing and dry runs."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ from visionzoo.weights.loading import find_weights
 
 Purpose = Literal["train", "test", "dry run"]
 
-# Data sets that each purpose reads.
+# Splits that each purpose reads.
 _SPLITS = {"train": ("train", "val"), "dry run": ("train", "val"), "test": ("test",)}
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """Everything that is decided before a run starts.
+    """All decisions about a run before it starts.
 
     Attributes:
         purpose: ``train``, ``test`` or ``dry run``.
-        name: of the config. path: its file.
-        options: what the run was asked for.
-        cfg: the config with the options in it and every channel, stride and class count filled in.
-        config_text: ``cfg`` as checkpoints save it; empty where none is saved.
-        folder: where everything goes, made and proven to be writable; None for a dry run.
+        name: name of the config.
+        path: file of the config.
+        options: options of the run.
+        cfg: the config with the options applied and every channel, stride and class count filled in.
+        config_text: ``cfg`` as saved in checkpoints; empty unless the purpose is ``train``.
+        folder: the work dir, which exists and is writable; None for a dry run.
         checkpoint: the checkpoint to resume, or None.
-        device: where the model runs.
-        seed: of every random number.
+        device: device of the model.
+        seed: seed of all random numbers.
         datasets: split (``train``, ``val``, ``test``) -> data set.
-        classes: those of the first data set; None when its task has none.
-        weights: what training starts from or what is measured, or None.
-        best_metric: metrics that may decide which checkpoint is the best, first one first, and ``greater`` or ``less``.
-        notes: lines for the user about parts that options replaced.
+        classes: class names of the first data set; None if it has no classes.
+        weights: the initial weights of training, or the weights to test; None for none.
+        best_metric: metrics that may select the best checkpoint, in order of priority, -> ``greater`` or ``less``.
+        notes: notes to the user about parts that options replaced.
     """
 
     purpose: Purpose
@@ -70,16 +71,17 @@ class RunPlan:
 
 @contextmanager
 def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iterator[RunPlan]:
-    """Check a config, join the other processes if there are any, and decide what is run.
+    """Check a config, join the other processes if there are any, and yield the plan of the run.
 
     Args:
-        loaded: its ``cfg`` is completed in place.
-        options: what the run was asked for.
+        loaded: a loaded config; its ``cfg`` is completed in place.
+        options: options of the run.
         purpose: ``train``, ``test`` or ``dry run``.
 
     Raises:
-        ConfigError: the config or an option is wrong. OutputError: the work dir cannot be written.
-        CheckpointError: nothing to resume, or no such weights.
+        ConfigError: the config or an option is wrong.
+        OutputError: the work dir cannot be written.
+        CheckpointError: there is nothing to resume, or the weights do not exist.
     """
     check(loaded, verbose=options.verbose)
     (_require_testing if purpose == "test" else _require_training)(loaded, options)
@@ -99,7 +101,10 @@ def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
         )
     if options.resume and options.weights:
         raise ConfigError(
-            "--weights", expected="it alone", found="--resume too, which brings its own", advice="leave one of them out"
+            "--weights",
+            expected="no --resume, which has its own weights",
+            found="both",
+            advice="leave one of them out",
         )
 
 
@@ -138,7 +143,7 @@ def _plan(
     if purpose == "train":
         cfg.work_dir = str(folder)
     if checkpoint is not None and options.seed is None:
-        _go_on_with_its_seed(cfg, checkpoint)
+        _use_its_seed(cfg, checkpoint)
     return RunPlan(
         purpose=purpose,
         name=loaded.name,
@@ -159,7 +164,7 @@ def _plan(
 
 
 def _fill(loaded: LoadedConfig, num_classes: int | None) -> None:
-    """Write channels, strides and class counts into the config, so that the saved one says everything."""
+    """Write channels, strides and class counts into the config, so that the saved config is complete."""
     loaded.cfg.model = fill_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes)
     loaded.replaced.clear()
 
@@ -187,7 +192,7 @@ def _innermost(dataset: Any) -> Any:
 
 
 def _places(name: str, options: RunOptions, purpose: Purpose, usual: Path) -> tuple[Path | None, Path | None]:
-    """The checkpoint to resume, if any, and the work dir, made and proven to be writable."""
+    """Return the checkpoint to resume, if any, and the work dir, created and checked to be writable."""
     if purpose == "dry run":
         return None, None
     if purpose == "test":
@@ -198,7 +203,7 @@ def _places(name: str, options: RunOptions, purpose: Purpose, usual: Path) -> tu
 
 
 def _measuring_folder(name: str, options: RunOptions) -> Path:
-    """Where the numbers go: ``--work-dir``, else the folder that the weights come from, else a new one."""
+    """Return the folder of the results: ``--work-dir``, else the work dir of the weights, else a new folder."""
     if options.work_dir is not None:
         return new_work_dir(Path(options.work_dir), overwrite=options.overwrite)
     source = Path(str(options.weights))
@@ -209,8 +214,8 @@ def _measuring_folder(name: str, options: RunOptions) -> Path:
     return new_work_dir(default_folder(f"{name}_test"), overwrite=options.overwrite)
 
 
-def _go_on_with_its_seed(cfg: Config, checkpoint: Path) -> None:
-    """Unless told otherwise, draw the samples that the run would have drawn, whatever the config's own seed is."""
+def _use_its_seed(cfg: Config, checkpoint: Path) -> None:
+    """Use the seed of the resumed run in place of the config's, so that it draws the samples it would have drawn."""
     seed = saved_seed(checkpoint)
     if seed is not None:
         cfg.randomness.seed = seed

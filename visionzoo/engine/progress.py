@@ -1,4 +1,4 @@
-"""How far a run is: a bar with rate and time left on a terminal, plain lines elsewhere, nothing with -q."""
+"""Progress of a run: a bar with rate and time left on a terminal, plain lines elsewhere, nothing with ``-q``."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 
 from visionzoo.registry import HOOKS
 
-# A bar is redrawn by itself ten times a second; its text changes no oftener.
+# Seconds between two changes of the bar's text; rich redraws the bar ten times a second.
 _REDRAW = 0.1
 
-# The first numbers of a metric are its main ones; all are shown at the end.
+# Numbers shown after a validation, the main ones first; all are shown at the end.
 _SHOWN = 3
 
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Shows epoch, iteration, loss, learning rate, rate and time left, on stderr.
+    """Show epoch, iteration, loss, learning rate, rate and time left on stderr.
 
     Args:
         style: ``bar``, ``lines`` or ``none``.
@@ -108,14 +108,14 @@ class ProgressHook(Hook):
     # --- output ---
 
     def say(self, text: str) -> None:
-        """One line that does not break the bar."""
+        """Print a line without breaking the bar."""
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
         elif self.style != "none":
             self._print(text)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Stop the bar and restore the terminal."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -146,7 +146,7 @@ class ProgressHook(Hook):
         print(text, file=sys.stderr, flush=True)
 
 
-def _RateColumn() -> Any:  # noqa: N802 - stands among rich's column classes
+def _RateColumn() -> Any:  # noqa: N802 - named like rich's column classes
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
 

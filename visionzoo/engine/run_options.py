@@ -1,7 +1,6 @@
-"""What a run was asked for, from flags or Python, and how that changes its config.
+"""Options of a run, from flags or Python, and the changes they make to its config.
 
-Options end up in the config where it has a place for them, so that the saved config alone
-repeats the run.
+Options are written to the config wherever it has a key for them, so the saved config is enough to repeat the run.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from visionzoo.engine.wrappers import STRATEGIES
 from visionzoo.errors import ConfigError
 from visionzoo.registry import DATASETS, HOOKS
 
-# Averages follow the weights closely at first and slowly later, so short runs profit as well.
+# The average follows the weights closely at first and slowly later, so it also helps short runs.
 EMA = dict(ema_type="MomentumAnnealingEMA", momentum=0.0002, gamma=100, update_buffers=True)
 
 
@@ -27,21 +26,30 @@ class RunOptions:
     """Options of :func:`visionzoo.engine.train` and :func:`visionzoo.engine.test`.
 
     Attributes:
-        work_dir: where everything goes; default ``work_dirs/<name>``.
-        overwrite: write into a folder that is not empty, instead of ``<name>-2``.
+        work_dir: folder of all output files; default ``work_dirs/<name>``.
+        overwrite: write to a folder that is not empty, instead of ``<name>-2``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        seed: of every random number; None takes that of the run that is resumed, else the config's, else 0.
-        deterministic: only algorithms that give the same bits every time.
-        resume: a checkpoint or work dir to go on from; True means the work dir's own.
-        weights: file, work dir or short name to start from.
+        seed: seed of all random numbers; None uses the seed of the resumed run, else the config's, else 0.
+        deterministic: use only algorithms with bit-identical results.
+        resume: a checkpoint or work dir to resume from; True resumes the run in the work dir.
+        weights: file, work dir or short name of the initial weights, or of the weights to test.
         ignore: patterns of weights that keep the model's own values.
-        amp: mixed precision. accumulate: iterations per optimizer step. ema: averaged weights.
-        strategy: ``ddp`` or ``fsdp``; None takes the config's.
-        tta: test-time augmentation (test only).
-        max_samples: only the first N samples of every data set.
-        dry_run: build everything, run one batch, write nothing.
-        quiet, verbose, no_progress: how much is shown.
-        command: the command line, to be saved.
+        amp: train with mixed precision.
+        accumulate: iterations per optimizer step, >= 1.
+        ema: average the weights.
+        strategy: ``ddp`` or ``fsdp``; None uses the config's.
+        tta: use test-time augmentation (test only).
+        max_samples: use only the first ``max_samples`` samples of every data set, >= 1.
+        dry_run: build everything, run one batch, write nothing (train only).
+        quiet: print no notes and no progress.
+        verbose: also print mmengine's log.
+        no_progress: print lines instead of a progress bar.
+        command: the command line, saved in ``run.json``.
+
+    Example:
+        >>> options = RunOptions(device="auto", max_samples=8)
+        >>> options.max_samples, options.seed
+        (8, None)
     """
 
     work_dir: str | Path | None = None
@@ -66,10 +74,10 @@ class RunOptions:
 
 
 def apply_options(cfg: Config, options: RunOptions, name: str) -> None:
-    """Write what was asked for into ``cfg``.
+    """Write the options into ``cfg``.
 
     Raises:
-        ConfigError: an option that does not go with the config.
+        ConfigError: an option is out of range or does not fit the config.
     """
     seed = options.seed if options.seed is not None else (cfg.get("randomness") or {}).get("seed")
     cfg.randomness = {**(cfg.get("randomness") or {}), "seed": 0 if seed is None else int(seed)}
@@ -111,7 +119,7 @@ def _limit_samples(cfg: Config, most: int) -> None:
 
 
 def _innermost(dataset: Any) -> Any:
-    """The data set inside wrappers that repeat or balance one."""
+    """Return the config of the data set inside wrappers that repeat or balance it."""
     while isinstance(dataset.get("dataset"), Mapping):
         dataset = dataset.dataset
     kind = dataset.get("type")
@@ -128,7 +136,12 @@ def _takes_indices(cls: type) -> bool:
 
 
 def strategy_of(cfg: Config) -> str:
-    """``ddp`` unless the config says ``env_cfg=dict(dist_cfg=dict(strategy="fsdp"))``."""
+    """Return the strategy of several processes in ``env_cfg.dist_cfg.strategy``, by default ``ddp``.
+
+    Example:
+        >>> strategy_of(Config(dict(env_cfg=dict(dist_cfg=dict(strategy="fsdp")))))
+        'fsdp'
+    """
     return (cfg.get("env_cfg", {}).get("dist_cfg") or {}).get("strategy", "ddp")
 
 
@@ -145,10 +158,12 @@ def _check_strategy(cfg: Config) -> None:
 
 
 def training_hooks(cfg: Config) -> list[dict]:
-    """The hooks that always run and those that ``ema``, ``early_stopping`` and the config's own list ask for.
+    """Return the configs of the hooks that always run and of those that the config adds.
+
+    The keys ``custom_hooks``, ``ema`` and ``early_stopping`` add hooks.
 
     Raises:
-        ConfigError: an argument that the hook does not have.
+        ConfigError: an unknown argument of a hook, or ``early_stopping`` without ``monitor``.
     """
     always = [dict(type="FiniteLossHook"), dict(type="TrainingProgressHook")]
     hooks = [*always, *(cfg.get("custom_hooks") or [])]
@@ -178,5 +193,5 @@ def _checked(key: str, hook: dict) -> dict:
     unknown = sorted(set(arguments) - accepted)
     if unknown:
         known = ", ".join(sorted(accepted - {"args", "kwargs"}))
-        raise ConfigError(f"{key}.{unknown[0]}: expected one of {known}; found no such argument; remove or rename it")
+        raise ConfigError(f"{key}.{unknown[0]}: expected one of {known}, found none of them; remove or rename it")
     return hook

@@ -1,4 +1,4 @@
-"""mmengine's Runner, made to choose by device, resume exactly, write safely and keep quiet."""
+"""mmengine's Runner with a device per run, exact resuming, safe writing and little output."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ _LOOPS = {
 
 @RUNNERS.register_module()
 class ZooRunner(Runner):
-    """Trains and measures one model.
+    """Train and test one model.
 
     Args:
-        device: where the model runs.
-        strategy: ``ddp`` or ``fsdp``, with several processes.
-        prepare: called with the built model before it is moved and wrapped: initialise, load, freeze.
-        notes: where lines for the user go.
-        best_metric: metrics that may decide which checkpoint is the best, first one first, and ``greater`` or ``less``.
-        verbose: whether mmengine's log is shown as well; the log file always has it.
+        device: device of the model.
+        strategy: ``ddp`` or ``fsdp``; used only with several processes.
+        prepare: called with the built model before it is moved and wrapped, to initialise, load and freeze.
+        notes: called with each note to the user.
+        best_metric: metrics that may select the best checkpoint, in order of priority, -> ``greater`` or ``less``.
+        verbose: True also prints mmengine's log; the log file always has it.
         log_name: stem of the log file.
-        config_text: the config as saved in checkpoints; None prints the one given.
-        **kwargs: those of :class:`mmengine.runner.Runner`; loaders are built already.
+        config_text: the config as saved in checkpoints; None uses the text of ``cfg``.
+        **kwargs: those of :class:`mmengine.runner.Runner`, with loaders that are already built.
     """
 
     def __init__(
@@ -96,15 +96,15 @@ class ZooRunner(Runner):
 
     @property
     def _log_dir(self) -> str:
-        """One folder for logs; mmengine would make one for every start."""
+        """Folder of the logs; mmengine creates one for every start."""
         return str(Path(self.work_dir) / "logs")
 
     @_log_dir.setter
     def _log_dir(self, value: str) -> None:
-        """mmengine's own choice is not taken."""
+        """Ignore the folder that mmengine sets."""
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Threads, cuDNN, ranks. Workers' start is the loaders' affair, joining processes the caller's."""
+        """Set threads, cuDNN and ranks. Loaders set the start method of workers; the caller joins the processes."""
         if env_cfg.get("cudnn_benchmark"):
             torch.backends.cudnn.benchmark = True
         threads = (env_cfg.get("mp_cfg") or {}).get("opencv_num_threads")
@@ -118,7 +118,7 @@ class ZooRunner(Runner):
     def set_randomness(self, seed: int, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
         self._seed, self._deterministic = seed, deterministic
         seed_everything(seed + (distributed.rank() if diff_rank_seed else 0))
-        torch.manual_seed(torch.initial_seed())  # the devices' generators too
+        torch.manual_seed(torch.initial_seed())  # also seeds the generators of the devices
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.backends.cudnn.benchmark = False
@@ -149,7 +149,7 @@ class ZooRunner(Runner):
         )
 
     def dump_config(self) -> None:
-        """The work dir's ``config.py`` is written by whoever made the work dir."""
+        """Do nothing: the caller that creates the work dir writes its ``config.py``."""
 
     # --- model ---
 
@@ -172,11 +172,11 @@ class ZooRunner(Runner):
 
     @property
     def bare_model(self) -> nn.Module:
-        """The model without what distributes it."""
+        """The model without the wrapper for several processes."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
     def _init_model_weights(self) -> None:
-        """Done in ``prepare``, before the model is spread over processes."""
+        """Do nothing: ``prepare`` initialises the model before it is distributed."""
 
     # --- optimizer ---
 
@@ -191,13 +191,16 @@ class ZooRunner(Runner):
         return built
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
-        """Scale the learning rate to the batch of one optimizer step, and say for which batch it is."""
+        """Scale the learning rate to the batch size of one optimizer step, and print both."""
         batch = self.step_batch(optim_wrapper)
         factor, written_for = 1.0, None
         if auto_scale_lr and auto_scale_lr.get("enable", False):
             if "base_batch_size" not in auto_scale_lr:
                 raise ConfigError(
-                    "auto_scale_lr", expected="base_batch_size", found="none", advice="say for what batch the lr is"
+                    "auto_scale_lr",
+                    expected="base_batch_size",
+                    found="none",
+                    advice="state the batch size of the config's lr",
                 )
             written_for = auto_scale_lr["base_batch_size"]
             factor = batch / written_for
@@ -209,7 +212,7 @@ class ZooRunner(Runner):
         self.note(f"learning rate {groups[0]['lr']:.4g} for {batch} samples per step{made}")
 
     def step_batch(self, optim_wrapper: Any) -> int:
-        """Samples that one optimizer step sees, over all processes and accumulated iterations."""
+        """Return the samples per optimizer step, over all processes and accumulated iterations."""
         per_process = self.train_dataloader.batch_sampler.batch_size or 1
         return per_process * self.world_size * _wrappers(optim_wrapper)[0]._accumulative_counts
 
@@ -235,7 +238,7 @@ class ZooRunner(Runner):
         built = super().build_evaluator(evaluator)
         for metric in built.metrics:
             if self.world_size > 1 and metric.collect_device == "cpu" and metric.collect_dir is None:
-                metric.collect_dir = str(Path(self.work_dir) / ".collected")  # else a folder in the current one
+                metric.collect_dir = str(Path(self.work_dir) / ".collected")  # not in the current folder
         return built
 
     def register_hook(self, hook: Any, priority: Any = None) -> None:
@@ -246,7 +249,7 @@ class ZooRunner(Runner):
     # --- checkpoints ---
 
     def describe(self) -> dict[str, Any]:
-        """What is worth knowing about weights: classes, config, seed, versions."""
+        """Return a description of the weights: metadata of the data set, config, seed, versions, time."""
         meta = getattr(self.train_dataloader.dataset, "metainfo", None) or {}
         return {
             "dataset_meta": checkpoints.plain(meta),
@@ -258,7 +261,7 @@ class ZooRunner(Runner):
         }
 
     def weights_to_use(self) -> dict[str, Any]:
-        """The weights that validation measured: averaged ones, if there are any."""
+        """Return the weights that validation uses: the averaged ones, if there are any."""
         checkpoint = {"state_dict": model_state(self.bare_model)}
         for hook in self.hooks:
             if isinstance(hook, EMAHook):
@@ -266,7 +269,7 @@ class ZooRunner(Runner):
         return checkpoint["state_dict"]
 
     def save_state(self, path: Path, meta: Mapping[str, Any], *, with_optimizer: bool = True) -> None:
-        """Write everything a run needs to go on. Every process has to call it; the first one writes."""
+        """Write a checkpoint to resume from. Every process must call this; the first one writes."""
         model = self.bare_model
         checkpoint: dict[str, Any] = {
             "meta": {**self.describe(), **meta},
@@ -289,7 +292,7 @@ class ZooRunner(Runner):
         return {"random": RandomStates.now(self.device).packed(), "gradients": checkpoints.on_cpu(gradients)}
 
     def save_now(self) -> Path | None:
-        """Save between two iterations, because someone asked to stop; None when nothing was trained yet."""
+        """Save a checkpoint between two iterations, on a request to stop. Return None before the first iteration."""
         loop = self.train_loop
         if loop.iter == 0:
             return None
@@ -307,7 +310,11 @@ class ZooRunner(Runner):
         self._has_loaded = True
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Go on from a checkpoint of a run: strictly, with everything it holds."""
+        """Restore the full state of a run from its checkpoint.
+
+        Raises:
+            CheckpointError: the checkpoint is broken, incomplete, or from another model, optimizer or schedule.
+        """
         path = Path(filename)
         checkpoint = checkpoints.read_resumable(path)
         if len(checkpoint["ranks"]) != self.world_size:
@@ -328,7 +335,7 @@ class ZooRunner(Runner):
             raise CheckpointError(
                 where,
                 expected="the weights of this config's model",
-                found="another's",
+                found="those of another model",
                 advice=f"resume with the work dir's own config.py, or start from its weights with --weights\n{error}",
             ) from error
         checkpoints.unpack_message_hub(self.message_hub, checkpoint["message_hub"])
@@ -336,7 +343,10 @@ class ZooRunner(Runner):
         checkpoints.load_schedulers(self._all_schedulers(), checkpoint.get("param_schedulers", []), where)
 
     def restore_random_states(self) -> None:
-        """Once, just before the first resumed iteration, when nothing else draws numbers any more."""
+        """Restore random states and gradients once, just before the first resumed iteration.
+
+        At that point nothing else draws random numbers before the iteration.
+        """
         if self._waiting is None:
             return
         self._waiting.restore(self.device)
@@ -355,7 +365,10 @@ class ZooRunner(Runner):
     # --- the end ---
 
     def close(self) -> None:
-        """End workers, close files, forget mmengine's globals of this run: a next one in this process starts clean."""
+        """End workers, close files and remove mmengine's global objects of this run.
+
+        A later run in the same process then starts clean.
+        """
         for loop in (self._train_loop, self._val_loop, self._test_loop):
             stop_workers(getattr(loop, "dataloader", None))
         for hook in self.hooks:
@@ -371,7 +384,7 @@ class ZooRunner(Runner):
 
 
 class _Loading:
-    """Gives an optimizer in shards the same ``load_state_dict`` as any other."""
+    """Adapter with ``load_state_dict`` for the optimizer of a sharded or whole model."""
 
     def __init__(self, model: nn.Module, wrapper: Any):
         self.model, self.wrapper = model, wrapper
@@ -381,7 +394,7 @@ class _Loading:
 
 
 def quieten(logger: MMLogger, level: int) -> None:
-    """Send what mmengine prints to stderr, from ``level`` on; stdout is for results."""
+    """Send mmengine's log records of ``level`` and above to stderr; stdout is for results."""
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
             handler.stream = sys.stderr  # not setStream: it flushes the old one, which may be closed
@@ -390,7 +403,7 @@ def quieten(logger: MMLogger, level: int) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Gradients of an unfinished accumulation are saved here, so mmengine's warning is wrong."""
+    """Return False for mmengine's warning about an unfinished accumulation, whose gradients are saved here."""
     return not record.getMessage().startswith("Resumed iteration number is not divisible")
 
 
@@ -409,7 +422,7 @@ def _with_our_loop(loop: Any, default: str | None = None) -> Any:
 
 
 def _saveable(value: Any) -> Any:
-    """Schedulers hold a NumPy number here and there, which strict reading refuses."""
+    """Return ``value`` in plain types, because strict reading refuses the NumPy numbers of schedulers."""
     return value if hasattr(value, "_metadata") else checkpoints.plain(value)
 
 

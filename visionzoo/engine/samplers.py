@@ -1,4 +1,4 @@
-"""Orders in which samples are drawn."""
+"""Samplers: orders in which samples are drawn."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ from visionzoo.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class RepeatedAugmentation(Sampler):
-    """Each sample several times in a row, dealt out to the processes in turn, each time augmented differently.
+    """Sampler that draws each sample several times in a row, with a different augmentation each time.
 
-    Hoffer et al., Augment Your Batch, CVPR 2020; as in DeiT (Touvron et al., ICML 2021), one epoch is only as long as
-    without repetition: a third of the samples, three times each.
+    The repetitions are distributed to the processes in turn (Hoffer et al., Augment Your Batch, CVPR 2020). As in DeiT
+    (Touvron et al., ICML 2021), an epoch is as long as without repetition: with three repetitions it draws a third of
+    the samples.
 
     Args:
-        dataset: what is drawn from.
-        seed: of the order; every process needs the same.
-        repeats: how often each drawn sample comes.
-        round_to: an epoch has a multiple of this many samples over all processes (the whole data set where it is
-            smaller, or with 0).
+        dataset: the data set to draw from.
+        seed: seed of the order, the same in every process.
+        repeats: repetitions of each drawn sample, >= 1.
+        round_to: the length of an epoch over all processes is rounded down to a multiple of this. With 0, or if the
+            data set is smaller, the length is that of the data set.
         shuffle: draw in a new order in each epoch.
+
+    Example:
+        >>> [key.sample for key in RepeatedAugmentation(range(6), repeats=3, round_to=0, shuffle=False)]
+        [0, 0, 0, 1, 1, 1]
     """
 
     def __init__(self, dataset: Sized, seed: int = 0, repeats: int = 3, round_to: int = 256, shuffle: bool = True):
@@ -41,7 +46,7 @@ class RepeatedAugmentation(Sampler):
         return self.length
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the order of ``epoch`` from now on."""
+        """Set the epoch whose order the next iteration draws."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[SampleKey]:
@@ -55,16 +60,20 @@ class RepeatedAugmentation(Sampler):
 
 @DATA_SAMPLERS.register_module()
 class BlockSampler(Sampler):
-    """Blocks of samples that belong together, in a new order in each epoch; their samples stay in theirs.
+    """Sampler that shuffles blocks of consecutive samples and keeps the order within each block.
 
-    A data set that puts one pair of each source after another (``CoSaliencyPairs``) is shuffled so that every
-    accumulated step still sees one of each. Processes take whole blocks in turn; all take as many.
+    The data set ``CoSaliencyPairs`` has blocks with one pair of each source. With this sampler, every accumulated step
+    still contains one pair of each. Processes draw whole blocks in turn, and all draw the same number of blocks.
 
     Args:
-        dataset: what is drawn from.
-        seed: of the order; every process needs the same.
-        block: samples in a row that belong together; ``dataset.block`` by default.
-        shuffle: draw in a new order in each epoch.
+        dataset: the data set to draw from.
+        seed: seed of the order, the same in every process.
+        block: samples per block; by default ``dataset.block``, or 1.
+        shuffle: draw the blocks in a new order in each epoch.
+
+    Example:
+        >>> list(BlockSampler(range(5), block=2, shuffle=False))
+        [0, 1, 2, 3, 4]
     """
 
     def __init__(self, dataset: Sized, seed: int = 0, block: int | None = None, shuffle: bool = True):
@@ -79,7 +88,7 @@ class BlockSampler(Sampler):
         return sum(1 for _ in self)  # the last block may be shorter
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the order of ``epoch`` from now on."""
+        """Set the epoch whose order the next iteration draws."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Learning rates as the classifiers' recipes give them, in closed form: a resumed run has the same ones to the bit."""
+"""Learning rate schedules of the classifiers' recipes in closed form, so a resumed run has bit-identical rates."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from visionzoo.registry import PARAM_SCHEDULERS
 
 
 class _ClosedFormLR(LRSchedulerMixin, _ParamScheduler):
-    """A learning rate that follows from the step alone; parameter groups keep their ratios to one another."""
+    """Learning rate that depends only on the step. Parameter groups keep the ratios of their rates."""
 
     def value_at(self, step: int, base: float) -> float:
-        """The learning rate of step ``step`` where the optimizer's is ``base``."""
+        """Return the learning rate at ``step`` for an optimizer with learning rate ``base``."""
         raise AssertionError("defined by each schedule")
 
     def _get_value(self) -> list[float]:
@@ -27,21 +27,32 @@ class _ClosedFormLR(LRSchedulerMixin, _ParamScheduler):
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupCosineLR(_ClosedFormLR):
-    """A straight line from ``warmup_start``, then half a cosine to ``eta_min``, then a stretch of ``eta_min``.
+    """Linear warm-up from ``warmup_start``, then half a cosine to ``eta_min``, then a constant ``eta_min``.
 
-    The cosine runs from step 0 on and the line takes the place of its beginning, as in timm and DeiT::
+    The cosine starts at step 0, and the warm-up replaces its beginning, as in timm and DeiT::
 
         t < warmup     warmup_start + (lr - warmup_start) * t / warmup
         t < end        eta_min + (lr - eta_min) * (1 + cos(pi * t / end)) / 2
         else           eta_min
 
     Args:
-        optimizer: or its wrapper.
-        end: steps (epochs) of the cosine, the warm-up included, the cooldown not.
-        warmup: steps of the straight line.
-        warmup_start, eta_min: learning rates, of the group with the highest one.
-        by_epoch: whether a step is an epoch; ``convert_to_iter_based=True`` then turns epochs into iterations.
-        begin, last_step, verbose: as in mmengine's schedulers; ``begin`` has to stay 0.
+        optimizer: an optimizer or its wrapper.
+        end: steps (epochs) of the cosine, with the warm-up, without the final constant part.
+        warmup: steps of the warm-up, 0 <= ``warmup`` < ``end``.
+        warmup_start: learning rate at step 0, for the group with the highest rate.
+        eta_min: final learning rate, for the group with the highest rate.
+        by_epoch: True if a step is an epoch; ``convert_to_iter_based=True`` then converts epochs to iterations.
+        begin, last_step, verbose: as in mmengine's schedulers; ``begin`` must be 0.
+
+    Raises:
+        ConfigError: ``warmup``, ``end`` or ``begin`` is out of range.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        >>> schedule = WarmupCosineLR(optimizer, end=4, warmup=2, warmup_start=0.0)
+        >>> [round(schedule.value_at(step, 1.0), 4) for step in range(6)]
+        [0.0, 0.5, 0.5, 0.1464, 0.0, 0.0]
     """
 
     def __init__(
@@ -71,7 +82,7 @@ class WarmupCosineLR(_ClosedFormLR):
     def build_iter_from_epoch(
         cls, optimizer: Any, end: int, warmup: int = 0, by_epoch: bool = True, epoch_length: int = 1, **kwargs: Any
     ) -> WarmupCosineLR:
-        """The same schedule with a step for each of ``epoch_length`` iterations."""
+        """Return the same schedule with ``epoch_length`` iterations per epoch and one step per iteration."""
         return cls(optimizer, end=end * epoch_length, warmup=warmup * epoch_length, by_epoch=False, **kwargs)
 
     def value_at(self, step: int, base: float) -> float:
@@ -84,15 +95,27 @@ class WarmupCosineLR(_ClosedFormLR):
 
 @PARAM_SCHEDULERS.register_module()
 class StaircaseLR(_ClosedFormLR):
-    """Times ``gamma`` after every ``every`` steps, of which there may be fractions: NASNet's x0.97 every 2.4 epochs.
+    """Learning rate that is multiplied by ``gamma`` after every ``every`` steps: ``lr * gamma ** floor(t / every)``.
 
-    ``lr * gamma ** floor(t / every)``; NASNet (arXiv 1707.07012), as its authors trained the ImageNet models.
+    ``every`` may be a fraction: the authors of NASNet (arXiv 1707.07012) trained the ImageNet models with a factor of
+    0.97 every 2.4 epochs.
 
     Args:
-        optimizer: or its wrapper.
+        optimizer: an optimizer or its wrapper.
         gamma: factor of each stair.
-        every: length of a stair in steps (epochs); with ``convert_to_iter_based=True`` its iterations are rounded down.
-        begin, end, last_step, by_epoch, verbose: as in mmengine's schedulers; ``begin`` has to stay 0.
+        every: length of a stair in steps (epochs), > 0. With ``convert_to_iter_based=True`` it is rounded down to
+            whole iterations, at least 1.
+        begin, end, last_step, by_epoch, verbose: as in mmengine's schedulers; ``begin`` must be 0.
+
+    Raises:
+        ConfigError: ``every`` or ``begin`` is out of range.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        >>> schedule = StaircaseLR(optimizer, gamma=0.5, every=2.5)
+        >>> [schedule.value_at(step, 1.0) for step in range(6)]
+        [1.0, 1.0, 1.0, 0.5, 0.5, 0.25]
     """
 
     def __init__(
@@ -120,7 +143,7 @@ class StaircaseLR(_ClosedFormLR):
     def build_iter_from_epoch(
         cls, optimizer: Any, every: float, end: int = INF, by_epoch: bool = True, epoch_length: int = 1, **kwargs: Any
     ) -> StaircaseLR:
-        """The same schedule with a step for each of ``epoch_length`` iterations."""
+        """Return the same schedule with ``epoch_length`` iterations per epoch and one step per iteration."""
         length = max(1, int(every * epoch_length))
         return cls(optimizer, every=length, end=end if end == INF else end * epoch_length, by_epoch=False, **kwargs)
 

@@ -1,9 +1,8 @@
-"""Randomness that does not depend on when, where or how often a run was interrupted.
+"""Randomness that is independent of interruptions of a run.
 
-A sample's augmentation follows from (seed, epoch, index) alone: not from the worker that draws
-it, nor from what was drawn before. The epoch is sent with the index, from the batch sampler
-through the worker to the data set, so persistent and spawned workers need no message. Index
-streams have random states of their own as well, so that they take nothing from the model's.
+The augmentation of a sample depends only on (seed, epoch, index, turn), not on the worker or on earlier samples. The
+batch sampler sends the epoch with the index through the worker to the data set, so persistent and spawned workers need
+no message. Index streams have separate random states and do not change those of the model.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-# Batches of indices that are drawn at once: switching random states costs 0.1 ms, which this divides.
+# Batches of indices per chunk. Switching random states costs 0.1 ms per chunk.
 _CHUNK = 32
 
 
 class SampleKey(NamedTuple):
-    """What the sampler asks the data set for.
+    """Key of a sample that the sampler passes to the data set.
 
-    ``turn`` counts how often ``sample`` came before in this epoch: infinite streams and
-    samplers with replacement repeat an image, and must not repeat its augmentation.
+    ``turn`` is the number of earlier draws of ``sample`` in this epoch. Infinite streams and samplers with replacement
+    repeat an image and must not repeat its augmentation.
     """
 
     sample: Hashable
@@ -39,7 +38,7 @@ class SampleKey(NamedTuple):
 
 @dataclass
 class RandomStates:
-    """States of Python's, NumPy's and torch's generators, and of the device's where it has its own."""
+    """States of the generators of Python, NumPy, torch and, on CUDA and MPS, the device."""
 
     python: tuple
     numpy: tuple
@@ -48,10 +47,12 @@ class RandomStates:
 
     @classmethod
     def now(cls, device: torch.device | None = None) -> RandomStates:
+        """Return the current states."""
         state = _device_generator(device).get_rng_state(device) if _has_generator(device) else None
         return cls(random.getstate(), tuple(np.random.get_state(legacy=True)), torch.get_rng_state(), state)
 
     def restore(self, device: torch.device | None = None) -> None:
+        """Set the generators to these states."""
         random.setstate(self.python)
         np.random.set_state(self.numpy)
         torch.set_rng_state(self.cpu)
@@ -59,7 +60,7 @@ class RandomStates:
             _device_generator(device).set_rng_state(self.device, device)
 
     def packed(self) -> dict[str, Any]:
-        """Only tensors and numbers, which ``torch.load(weights_only=True)`` reads."""
+        """Return the states as tensors, numbers and strings, which ``torch.load(weights_only=True)`` reads."""
         kind, keys, position, has_gauss, cached = self.numpy  # the legacy generator's five numbers
         version, numbers, gauss = self.python
         return {
@@ -77,6 +78,7 @@ class RandomStates:
 
     @classmethod
     def unpacked(cls, packed: dict[str, Any]) -> RandomStates:
+        """Return the states from the result of :meth:`packed`."""
         python, numpy = packed["python"], packed["numpy"]
         return cls(
             (python["version"], tuple(python["numbers"].tolist()), python["gauss"]),
@@ -101,7 +103,7 @@ def _device_generator(device: torch.device | None) -> Any:
 
 
 class _Mps:
-    """MPS has one device and takes no argument for it."""
+    """Random state of MPS, which has only one device and takes no device argument."""
 
     @staticmethod
     def get_rng_state(device: torch.device | None) -> Tensor:
@@ -114,7 +116,15 @@ class _Mps:
 
 @contextmanager
 def random_apart(*, device: torch.device | None = None) -> Iterator[None]:
-    """Put every random state back afterwards, whatever happens inside."""
+    """Restore every random state at the end of the block, also after an error.
+
+    Example:
+        >>> seed_everything(0)
+        >>> with random_apart():
+        ...     inside = random.random()
+        >>> random.random() == inside
+        True
+    """
     before = RandomStates.now(device)
     try:
         yield
@@ -123,7 +133,7 @@ def random_apart(*, device: torch.device | None = None) -> Iterator[None]:
 
 
 def seed_everything(*numbers: int) -> None:
-    """Seed Python, NumPy and torch on the CPU from a few whole numbers, well mixed."""
+    """Seed the CPU generators of Python, NumPy and torch from integers, mixed with a seed sequence."""
     state = np.random.SeedSequence([number & 0xFFFFFFFF for number in numbers]).generate_state(4, np.uint32)
     random.seed(int(state[0]))
     np.random.seed(state[1])
@@ -131,9 +141,13 @@ def seed_everything(*numbers: int) -> None:
 
 
 class SeededDataset:
-    """A data set whose random transforms are seeded for each sample.
+    """Wrapper of a data set that seeds the random transforms of each sample.
 
-    It stands for ``dataset``: attributes are read from it and set on it.
+    Attributes are read from and set on ``dataset``.
+
+    Args:
+        dataset: the wrapped data set.
+        seed: an integer, mixed with epoch, turn and index of each sample.
     """
 
     _OWN = ("_dataset", "_seed")
@@ -148,9 +162,10 @@ class SeededDataset:
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: list[Any]) -> list[Any]:
-        """A batch at once: keeping the random states of the process costs 0.1 ms, which a batch shares.
+        """Return the samples of a batch.
 
-        A worker has nothing to keep: whatever it draws, it draws here.
+        In the main process the random states are saved and restored, once per batch because this costs 0.1 ms. A worker
+        draws random numbers only here, so it need not restore them.
         """
         with nullcontext() if get_worker_info() else random_apart():
             return [self._seeded(key) if isinstance(key, SampleKey) else self._dataset[key] for key in keys]
@@ -160,7 +175,7 @@ class SeededDataset:
         return self._dataset[key.sample]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in self._OWN:  # while unpickled, or asked for a protocol
+        if name.startswith("__") or name in self._OWN:  # during unpickling, or for a protocol
             raise AttributeError(name)
         return getattr(self.__dict__["_dataset"], name)
 
@@ -178,7 +193,7 @@ class SeededDataset:
 
     @property
     def unseeded(self) -> Any:
-        """The data set inside."""
+        """The wrapped data set."""
         return self._dataset
 
 
@@ -187,11 +202,20 @@ def _number(index: Hashable) -> int:
 
 
 class SeededBatches:
-    """Batches of :class:`SampleKey`, around any batch sampler.
+    """Batches of :class:`SampleKey` from any batch sampler.
 
-    The sampler inside sees its own data set and its own indices, so samplers that look at the
-    data (by aspect ratio, by class) work as they are. ``start_at`` fast-forwards without
-    loading anything.
+    The wrapped sampler reads its own data set and indices, so samplers that use the data (by aspect ratio, by class)
+    work unchanged. ``start_at`` skips batches without loading samples.
+
+    Args:
+        batches: a batch sampler, or any iterable of lists of indices.
+        seed: seed of the random states in which ``batches`` is iterated.
+
+    Example:
+        >>> batches = SeededBatches([[0, 1], [1, 2]], seed=0)
+        >>> batches.start_at(epoch=3, batch=1)
+        >>> [tuple(key) for key in next(iter(batches))]
+        [(1, 3, 1), (2, 3, 0)]
     """
 
     def __init__(self, batches: Any, seed: int):
@@ -212,7 +236,7 @@ class SeededBatches:
         return len(self.batches)
 
     def start_at(self, epoch: int, batch: int = 0) -> None:
-        """Have the next iteration be that of ``epoch``, from its ``batch`` on."""
+        """Start the next iteration in ``epoch`` at its batch number ``batch`` (0 for the first)."""
         self.epoch, self._skip = epoch, batch
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
@@ -226,7 +250,7 @@ class SeededBatches:
                 yield keys
 
     def _drawn(self, epoch: int) -> Iterator[list[Hashable]]:
-        """The inner batches, drawn in chunks with random states of their own."""
+        """Yield the wrapped batches, drawn in chunks with separate random states."""
         waiting: deque[list[Hashable]] = deque()
         stream: Iterator | None = None
         states: RandomStates | None = None
@@ -249,7 +273,7 @@ class SeededBatches:
 
     @staticmethod
     def _key(index: Hashable, epoch: int, turns: Counter[Hashable]) -> SampleKey:
-        if isinstance(index, SampleKey):  # the sampler counts turns itself, over all processes
+        if isinstance(index, SampleKey):  # the sampler counts the turns over all processes
             return index._replace(epoch=epoch)
         turn = turns[index]
         turns[index] += 1
@@ -257,5 +281,10 @@ class SeededBatches:
 
 
 def first_indices(dataset: Sized, most: int) -> range:
-    """Indices of the first ``most`` samples, or of all when there are fewer."""
+    """Return the indices of the first ``most`` samples, or of all samples if there are fewer.
+
+    Example:
+        >>> first_indices([5, 6, 7], 2)
+        range(0, 2)
+    """
     return range(min(most, len(dataset)))

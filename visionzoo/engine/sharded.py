@@ -1,4 +1,4 @@
-"""State of a model and its optimizer, whole even when both lie in shards on several processes."""
+"""Complete state of a model and its optimizer, also if both are sharded over several processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from visionzoo.system.distributed import world_size
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether ``fully_shard`` was applied."""
+    """Return True if ``fully_shard`` was applied to the model."""
     if world_size() == 1:
         return False
     from torch.distributed.fsdp import FSDPModule
@@ -22,7 +22,10 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def model_state(model: nn.Module) -> dict[str, Any]:
-    """All weights on the CPU. Every process has to ask; with shards only the first gets them."""
+    """Return all weights on the CPU.
+
+    Every process must call this. If the model is sharded, only the first process receives the weights.
+    """
     if not is_sharded(model):
         return on_cpu(model.state_dict())
     from torch.distributed.checkpoint.state_dict import get_model_state_dict
@@ -31,7 +34,7 @@ def model_state(model: nn.Module) -> dict[str, Any]:
 
 
 def optimizer_state(model: nn.Module, wrapper: Any) -> dict[str, Any]:
-    """The optimizer wrapper's state on the CPU; the same rules."""
+    """Return the state of the optimizer wrapper on the CPU, with the rules of :func:`model_state`."""
     if not is_sharded(model):
         return on_cpu(wrapper.state_dict())
     from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
@@ -42,10 +45,10 @@ def optimizer_state(model: nn.Module, wrapper: Any) -> dict[str, Any]:
 
 
 def _settled(value: Any) -> Any:
-    """Ordinary tensors in place of those that a gathering may still be filling."""
+    """Copy tensors that an asynchronous gathering may still fill into ordinary tensors."""
     if isinstance(value, Tensor):
         settled = torch.empty(value.shape, dtype=value.dtype)
-        settled.copy_(value.detach())  # what copy_ returns may be of the waiting kind again
+        settled.copy_(value.detach())  # not the result of copy_, which may be asynchronous again
         return settled
     if isinstance(value, Mapping):
         return {key: _settled(item) for key, item in value.items()}
@@ -53,6 +56,7 @@ def _settled(value: Any) -> Any:
 
 
 def load_model_state(model: nn.Module, state: dict[str, Any]) -> None:
+    """Load the result of :func:`model_state` strictly."""
     if not is_sharded(model):
         model.load_state_dict(state, strict=True)
         return
@@ -62,6 +66,11 @@ def load_model_state(model: nn.Module, state: dict[str, Any]) -> None:
 
 
 def load_optimizer_state(model: nn.Module, wrapper: Any, state: dict[str, Any]) -> None:
+    """Load the result of :func:`optimizer_state`.
+
+    Raises:
+        ValueError: the model is sharded and the state was saved without shards.
+    """
     if not is_sharded(model):
         wrapper.load_state_dict(dict(state))
         return

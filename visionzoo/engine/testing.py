@@ -1,4 +1,4 @@
-"""Measure a model with its data set's metric."""
+"""Test a model with the metrics of its config."""
 
 from __future__ import annotations
 
@@ -25,26 +25,28 @@ from visionzoo.weights.normalisation import warn_of_other_normalisation
 
 
 def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
-    """Measure the model of a config and write ``metrics.json`` and ``report.md``.
+    """Test the model of a config and write ``metrics.json`` and ``report.md``.
 
     Args:
-        loaded: what :func:`visionzoo.config.load_config` gave.
-        **options: fields of :class:`visionzoo.engine.RunOptions`. ``weights`` may be a work dir, whose best
-            checkpoint is taken, else its last; the numbers then go into that folder unless ``work_dir`` is given.
+        loaded: a config from :func:`visionzoo.config.load_config`; its ``cfg`` is completed in place.
+        **options: fields of :class:`visionzoo.engine.RunOptions`. ``weights`` is required. If it is a work dir, its
+            best checkpoint is used, else its last, and the results are written there unless ``work_dir`` is given.
 
     Returns:
-        ``work_dir``, ``weights``, ``metrics`` (name to number) and ``per_class`` (rows by what was measured).
+        ``work_dir``, ``weights``, ``metrics`` (name -> number) and ``per_class`` (table name -> rows).
 
     Raises:
-        ConfigError: the config has nothing to test. CheckpointError: the weights are missing or do not fit.
+        ConfigError: the config or an option is wrong, or the config has no test data or evaluator.
+        CheckpointError: the weights are missing or do not fit.
         OutputError: the work dir cannot be written.
+        Interrupted: the user or the system requested a stop.
     """
     with planned(loaded, RunOptions(**options), "test") as plan:
         return _test(plan, cast(Path, plan.folder))  # only a dry run has none
 
 
 def _test(plan: RunPlan, folder: Path) -> dict[str, Any]:
-    """One process's part. What it builds is gone when it returns, before the processes part."""
+    """Test in this process. All objects built here are released on return, before the process group ends."""
     with kept_if_it_works(folder):
         runner = make_runner(
             plan,
@@ -67,7 +69,7 @@ def _load(model: nn.Module, weights: Path) -> None:
 
 
 def _measuring_hooks(cfg: Config) -> dict[str, Any]:
-    """The hooks that training alone needs are left out."""
+    """Return the default hooks without those that only training needs."""
     given = dict(cfg.get("default_hooks") or {})
     logger = given.get("logger", dict(type="LoggerHook"))
     return dict(param_scheduler=None, checkpoint=None, sampler_seed=None, logger=logger)
@@ -96,6 +98,6 @@ def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
         runner.close()
 
 
-test.__test__ = False  # type: ignore[attr-defined]  # not one of pytest's
+test.__test__ = False  # type: ignore[attr-defined]  # not a test for pytest
 
 __all__ = ["Interrupted", "test"]

@@ -1,4 +1,4 @@
-"""Train a model from a config, from its first or any later iteration."""
+"""Train a model from a config, from the first iteration or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
     """Train the model of a config.
 
     Args:
-        loaded: what :func:`visionzoo.config.load_config` gave; its ``cfg`` is completed in place.
+        loaded: a config from :func:`visionzoo.config.load_config`; its ``cfg`` is completed in place.
         **options: fields of :class:`visionzoo.engine.RunOptions`.
 
     Returns:
-        ``work_dir``, ``checkpoint`` (last), ``best``, ``epoch``, ``iter``, ``seed`` and the last ``metrics``; what
-        one batch needs with ``dry_run``.
+        ``work_dir``, ``checkpoint`` (last), ``best``, ``epoch``, ``iter``, ``seed`` and the last ``metrics``. With
+        ``dry_run``, the result of one batch: see :func:`visionzoo.engine.dry_run.dry_run`.
 
     Raises:
-        ConfigError: the config or an option is wrong. OutputError: the work dir cannot be written.
-        CheckpointError: nothing to resume, or weights that do not fit. RunFailed: the loss became NaN.
-        Interrupted: asked to stop; its ``checkpoint`` is what ``resume`` takes.
+        ConfigError: the config or an option is wrong.
+        OutputError: the work dir cannot be written.
+        CheckpointError: there is nothing to resume, or the weights do not fit.
+        RunFailed: the loss is NaN or infinite.
+        Interrupted: the user or the system requested a stop. Pass its ``checkpoint`` to ``resume`` to continue.
     """
-    asked = RunOptions(**options)
-    with planned(loaded, asked, "dry run" if asked.dry_run else "train") as plan:
+    settings = RunOptions(**options)
+    with planned(loaded, settings, "dry run" if settings.dry_run else "train") as plan:
         for text in plan.notes:
-            note_to_user(asked)(text)
+            note_to_user(settings)(text)
         return dry_run(plan) if plan.folder is None else _train(plan, plan.folder)
 
 
 def _train(plan: RunPlan, folder: Path) -> dict[str, Any]:
-    """One process's part. What it builds is gone when it returns, before the processes part."""
+    """Train in this process. All objects built here are released on return, before the process group ends."""
     load_from = None if plan.checkpoint is None else str(plan.checkpoint)
     with kept_if_it_works(folder):
         runner = make_runner(plan, folder, resume=load_from is not None, load_from=load_from, **training_parts(plan))
@@ -54,7 +56,7 @@ def _train(plan: RunPlan, folder: Path) -> dict[str, Any]:
 
 
 def _write_first(plan: RunPlan, folder: Path) -> None:
-    """Save the resolved config and what runs, in place of an earlier run's files."""
+    """Save the resolved config and ``run.json``. With ``overwrite``, first remove the files of an earlier run."""
     if plan.checkpoint is None and plan.options.overwrite:
         remove_old_run(folder)
     if plan.checkpoint is None:

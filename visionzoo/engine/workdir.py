@@ -1,4 +1,4 @@
-"""The folder of a run: where it is, whether it may be used, what is written into it first."""
+"""Work dir of a run: its path, the check that it is writable, and the first files in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from visionzoo.errors import CheckpointError, ConfigError
 from visionzoo.system.atomic import cannot_write, write_text
 from visionzoo.system.versions import git_describe, versions
 
-# What runs write; --overwrite removes these and leaves everything else in the folder.
+# Files of a run. --overwrite removes only these.
 _OURS = (
     "epoch_*.pth",
     "iter_*.pth",
@@ -32,14 +32,20 @@ _OURS = (
 
 
 def default_folder(name: str) -> Path:
+    """Return the work dir of a run without ``--work-dir``.
+
+    Example:
+        >>> default_folder("fpn_retinanet").as_posix()
+        'work_dirs/fpn_retinanet'
+    """
     return Path("work_dirs") / name
 
 
 def new_work_dir(wanted: Path, *, overwrite: bool) -> Path:
-    """Make the folder of a new run: ``wanted``, or ``wanted-2`` and so on when that has something in it.
+    """Create the folder of a new run: ``wanted``, or ``wanted-2``, ``wanted-3``, ... if it is not empty.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the folder cannot be written.
     """
     folder, number = wanted, 2
     while not overwrite and _is_used(folder):
@@ -50,7 +56,7 @@ def new_work_dir(wanted: Path, *, overwrite: bool) -> Path:
 
 @contextmanager
 def kept_if_it_works(folder: Path) -> Iterator[None]:
-    """Remove a folder that was empty before when what is done with it fails."""
+    """Remove ``folder`` if the block fails and the folder was empty before."""
     was_empty = not any(folder.iterdir())
     try:
         yield
@@ -68,10 +74,10 @@ def _is_used(folder: Path) -> bool:
 
 
 def make_writable(folder: Path) -> None:
-    """Make ``folder`` and prove, before any work is done, that a file can be written there.
+    """Create ``folder`` and check, before any other work, that a file can be written to it.
 
     Raises:
-        OutputError: it cannot.
+        OutputError: the folder cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,22 +89,24 @@ def make_writable(folder: Path) -> None:
 
 
 def remove_old_run(folder: Path) -> None:
-    """Remove what an earlier run wrote, and nothing else."""
+    """Remove only the files that an earlier run wrote."""
     for pattern in _OURS:
         for path in folder.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: Path) -> tuple[Path, Path]:
-    """The checkpoint to resume, and its work dir.
+    """Return the checkpoint to resume and its work dir.
 
     Args:
-        resume: a checkpoint, a work dir, or True for the run's own work dir.
-        work_dir: what ``--work-dir`` said.
+        resume: a checkpoint, a work dir, or True for ``work_dir`` or the newest run of this name.
+        work_dir: value of ``--work-dir``, or None.
         usual: the folder of a run without ``--work-dir``.
 
     Raises:
-        CheckpointError: there is nothing to resume. ConfigError: two folders are named.
+        CheckpointError: there is nothing to resume.
+        ConfigError: ``resume`` and ``work_dir`` are in two different folders.
+        OutputError: the folder cannot be written.
     """
     if isinstance(resume, bool):
         source = Path(work_dir) if work_dir is not None else _newest(usual)
@@ -108,16 +116,16 @@ def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: 
     folder = checkpoint.parent
     if work_dir is not None and Path(work_dir).resolve() != folder.resolve():
         raise ConfigError(
-            "--work-dir", expected=f"{folder}, where --resume goes on", found=f"{work_dir}", advice="leave it out"
+            "--work-dir", expected=f"{folder}, the folder of --resume", found=f"{work_dir}", advice="leave it out"
         )
     make_writable(folder)
-    for part in folder.glob(".*.part"):  # a process was killed while it wrote
+    for part in folder.glob(".*.part"):  # left by a process that was killed during a write
         part.unlink()
     return checkpoint, folder
 
 
 def _newest(usual: Path) -> Path:
-    """Of ``name``, ``name-2``, ... the folder whose checkpoint is newest."""
+    """Return the folder with the newest checkpoint among ``name``, ``name-2``, ..."""
     numbered = [path for path in usual.parent.glob(f"{usual.name}-*") if path.name[len(usual.name) + 1 :].isdigit()]
     pointers = [path / LAST for path in (usual, *numbered) if (path / LAST).is_file()]
     if not pointers:
@@ -128,7 +136,7 @@ def _newest(usual: Path) -> Path:
 
 
 def write_run(folder: Path, facts: dict[str, Any], command: Sequence[str]) -> None:
-    """Save what was run, with which versions, in ``run.json``; a resumed run is added to its first start."""
+    """Save command, versions and ``facts`` of a run in ``run.json``. A resumed run is added to the first start."""
     start = {
         "command": list(command) or sys.argv,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

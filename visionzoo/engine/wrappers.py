@@ -1,7 +1,7 @@
-"""A model in several processes, on any device.
+"""Wrappers that distribute a model over several processes on any device.
 
-``ddp`` copies the model and averages gradients. ``fsdp`` shards parameters, gradients and
-optimizer state (torch's ``fully_shard``); the model's class stays what it is.
+``ddp`` copies the model and averages gradients. ``fsdp`` shards parameters, gradients and optimizer state (torch's
+``fully_shard``) without a wrapper around the model.
 """
 
 from __future__ import annotations
@@ -20,17 +20,22 @@ from visionzoo.registry import MODEL_WRAPPERS
 
 STRATEGIES = ("ddp", "fsdp")
 
-# What DistributedDataParallel calls sharing buffers before every forward; torch renamed it.
+# Argument of DistributedDataParallel that shares buffers before every forward pass; torch renamed it.
 _PARAMETERS = inspect.signature(DistributedDataParallel.__init__).parameters
 _SHARE_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _PARAMETERS else "broadcast_buffers"
 
 
 @MODEL_WRAPPERS.register_module()
 class DeviceDDP(MMDistributedDataParallel):
-    """:class:`mmengine.model.MMDistributedDataParallel` for CUDA, where it is tied to its GPU, and for CPUs.
+    """:class:`mmengine.model.MMDistributedDataParallel` for CUDA, with one GPU per process, and for CPUs.
 
-    Buffers are the first process's before every forward: then a checkpoint, which holds its
-    buffers, is what all processes go on from.
+    Before every forward pass all processes receive the buffers of the first process. A checkpoint holds these buffers,
+    so all processes resume from them.
+
+    Args:
+        module: the model, on ``device``.
+        device: device of this process.
+        **kwargs: see :class:`mmengine.model.MMDistributedDataParallel`; ``find_unused_parameters`` is False by default.
     """
 
     def __init__(self, module: nn.Module, device: torch.device, **kwargs: Any):
@@ -46,8 +51,8 @@ class DeviceDDP(MMDistributedDataParallel):
 def shard(model: nn.Module, device: torch.device) -> nn.Module:
     """Shard a model over all processes.
 
-    Parameters without a dimension (mmcv's ``Scale``), which torch cannot shard, stay whole in
-    every process, and their gradients are averaged as they come.
+    torch cannot shard parameters without a dimension (mmcv's ``Scale``). Every process keeps them whole, and their
+    gradients are averaged after each backward pass.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
@@ -61,16 +66,19 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _average(parameter: Tensor) -> None:
-    """What was averaged before is equal everywhere, so averaging the accumulated sum again changes none of it."""
+    """Average the accumulated gradient of ``parameter`` over all processes.
+
+    The part that was averaged before is equal in all processes, so averaging it again does not change it.
+    """
     if parameter.grad is not None:
         dist.all_reduce(parameter.grad)
         parameter.grad /= dist.get_world_size()
 
 
 def adapt_to_shards(optim_wrapper: Any) -> None:
-    """Let an optimizer wrapper step and clip where some parameters lie in shards and some do not."""
+    """Prepare an optimizer wrapper to step and clip sharded and whole parameters together."""
     for group in optim_wrapper.optimizer.param_groups:
-        group["foreach"] = False  # one fused call cannot mix them
+        group["foreach"] = False  # one fused call cannot combine both kinds
     if optim_wrapper.clip_grad_kwargs and optim_wrapper.grad_name == "grad_norm":
         optim_wrapper.clip_func = clip_norm
 
@@ -79,7 +87,13 @@ def clip_norm(parameters: Iterable[Tensor], max_norm: float, norm_type: float = 
     """:func:`torch.nn.utils.clip_grad_norm_` for sharded and whole parameters together.
 
     Returns:
-        The norm of all gradients before clipping.
+        The norm of all gradients before clipping, a tensor without dimensions.
+
+    Example:
+        >>> parameter = nn.Parameter(torch.zeros(2))
+        >>> parameter.grad = torch.tensor([3.0, 4.0])
+        >>> clip_norm([parameter], max_norm=1.0).item()
+        5.0
     """
     from torch.distributed.tensor import DTensor
 

@@ -1,1 +1,4 @@
-"""Heads: feature maps to losses and predictions, one file or folder per paper or task, registered by being here."""
+"""Heads: from feature maps to losses and predictions.
+
+One file or folder per paper or task. All modules in this folder are registered automatically.
+"""

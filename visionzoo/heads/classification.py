@@ -1,4 +1,4 @@
-"""The head of classifiers: one class for every image."""
+"""The classification head: one class per image."""
 
 from __future__ import annotations
 
@@ -20,32 +20,42 @@ LOSSES = ("cross_entropy", "binary_cross_entropy")
 
 @MODELS.register_module()
 class ClassificationHead(BaseModule):
-    """Global average, dropout and one linear layer over a feature map.
+    """Global average pooling, dropout and one linear layer on a feature map.
 
-    Reads ``gt_label`` (class index from 0) or ``gt_score`` ((K,) soft labels, which win: batch mixing writes them), and
-    writes ``pred_score`` ((K,), probabilities) and ``pred_label`` (scalar). Of a sample with several images (crops
-    or views of one thing) the mean of their logits counts.
+    Reads ``gt_label`` (class index from 0) or ``gt_score`` ((K,) soft labels). ``gt_score`` takes precedence, because
+    batch mixing writes it. Writes ``pred_score`` ((K,) probabilities) and ``pred_label`` (scalar). If a sample has
+    several images (crops or views of one object), their logits are averaged.
 
     Args:
-        in_channels: C of the map that is read; filled in from the part before.
-        num_classes: K; filled in from the data set.
-        variant: ``default`` or ``tiny``, which are the same here.
-        in_index: which map is read.
-        dropout: share of the averaged features set to 0 in training.
-        label_smoothing: share of every label that is spread over all classes. Soft labels are taken as they are.
-        loss: ``cross_entropy``; or ``binary_cross_entropy``, a decision for each class by itself (mean over the
-            classes, as timm has it), whose probabilities are sigmoids.
+        in_channels: number of channels C of the feature map; filled in from the preceding part.
+        num_classes: number of classes K; filled in from the data set.
+        variant: ``default`` or ``tiny``, which are the same for this head.
+        in_index: index of the feature map to read.
+        dropout: share of the averaged features that are set to 0 in training, in [0, 1).
+        label_smoothing: share of each label that is spread over all classes, in [0, 1). Soft labels are not smoothed.
+        loss: ``cross_entropy`` with softmax probabilities, or ``binary_cross_entropy`` with sigmoid probabilities:
+            one binary decision per class, averaged over the classes as in timm.
         loss_weight: factor of the loss.
-        background_class: label 0 is a background that no image shows, as in TensorFlow's ImageNet models of 1001
-            classes; it is never predicted.
-        classifier: a layer of the registry from feature map to logits in the place of average, dropout and linear; it
-            is given ``in_channels`` and ``num_classes``.
-        init_cfg: mmengine's.
+        background_class: label 0 is a background that no image shows, as in TensorFlow's ImageNet models with 1001
+            classes. It is never predicted.
+        classifier: config of a registered layer from feature map to logits, which replaces average, dropout and
+            linear layer. It also receives ``in_channels`` and ``num_classes``.
+        init_cfg: initialisation config of mmengine.
+
+    Raises:
+        ConfigError: a number out of its range.
+        UnknownName: an unknown variant or loss.
+
+    Example:
+        >>> import torch
+        >>> head = ClassificationHead(in_channels=8, num_classes=3)
+        >>> head([torch.zeros(2, 8, 4, 4)]).shape
+        torch.Size([2, 3])
     """
 
     VARIANTS: dict[str, dict[str, Any]] = {"default": {}, "tiny": {}}
 
-    # Of a model that neither config, data set nor checkpoint tells: ImageNet's.
+    # Used if neither config, data set nor checkpoint defines the number: ImageNet's.
     USUAL_CLASSES = 1000
 
     def __init__(
@@ -76,14 +86,14 @@ class ClassificationHead(BaseModule):
             self.classifier = MODELS.build({**classifier, "in_channels": in_channels, "num_classes": num_classes})
 
     def init_weights(self) -> None:
-        """Small normal weights for the linear layer, unless ``init_cfg`` says otherwise."""
+        """Draw small normal weights for the linear layer, unless ``init_cfg`` is given."""
         super().init_weights()
         if self.init_cfg is None and hasattr(self, "fc"):
             nn.init.trunc_normal_(self.fc.weight, std=0.02)
             nn.init.zeros_(self.fc.bias)
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> Tensor:
-        """Logits (B, K); without samples every image is one of its own."""
+        """Return logits (B, K); without samples, each image counts as one sample."""
         feat = feats[self.in_index]
         if hasattr(self, "classifier"):
             logits = self.classifier(feat)
@@ -92,7 +102,7 @@ class ClassificationHead(BaseModule):
         return logits if batch.samples is None else mean_of_groups(logits, batch.samples)
 
     def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """``loss_cls``, a scalar.
+        """Return ``loss_cls``, a scalar.
 
         Raises:
             DataError: a label outside 0 to K - 1.
@@ -107,7 +117,7 @@ class ClassificationHead(BaseModule):
 
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
-        """The samples with ``pred_score`` (K,) and ``pred_label``."""
+        """Return the samples with ``pred_score`` (K,) and ``pred_label``."""
         logits = self(feats, batch).float()
         is_softmax = self.loss_kind == "cross_entropy"
         if self.background_class:
@@ -118,7 +128,7 @@ class ClassificationHead(BaseModule):
         return batch.samples
 
     def _targets(self, samples: Sequence[TaskSample], device: torch.device) -> Tensor:
-        """Soft labels (B, K)."""
+        """Return soft labels (B, K)."""
         return torch.stack([self._soft_label(sample, device) for sample in samples])
 
     def _soft_label(self, sample: TaskSample, device: torch.device) -> Tensor:
@@ -140,7 +150,7 @@ class ClassificationHead(BaseModule):
 def _check(num_classes: int, dropout: float, label_smoothing: float, loss: str) -> None:
     if num_classes < 1:
         raise ConfigError(
-            "ClassificationHead", expected="num_classes from 1 on", found=f"{num_classes}", advice="name the classes"
+            "ClassificationHead", expected="num_classes >= 1", found=f"{num_classes}", advice="name the classes"
         )
     for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing)):
         if not 0 <= value < 1:

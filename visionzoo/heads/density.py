@@ -1,10 +1,10 @@
-"""A plain density head: what crowd counting is compared with, on one level of any backbone or neck.
+"""A plain density head: the baseline for crowd counting, on one level of any backbone or neck.
 
-The back end of CSRNet (Li et al., "CSRNet: Dilated Convolutional Neural Networks for Understanding the Highly Congested
-Scenes", CVPR 2018, arXiv:1802.10062, configuration B). There it reads VGG-16 at 1/8 and is trained on maps of people
-per cell; here cells predict people per pixel times ``log_para``, as in every counting head of ours.
+This is the back end of CSRNet (Li et al., "CSRNet: Dilated Convolutional Neural Networks for Understanding the Highly
+Congested Scenes", CVPR 2018, arXiv:1802.10062, configuration B). CSRNet reads VGG-16 at 1/8 and is trained on maps of
+people per cell. Here cells predict people per pixel times ``log_para``, as in every counting head of this package.
 
-Tensors: B images, h, w cells of the level that is read.
+Tensors: B images, h, w cells of the level that the head reads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from visionzoo.layers.windows import Window
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
 
-# Of the level that is read unless another one is asked for.
+# Preferred stride if no level is chosen.
 _STRIDE = 8
 
 
@@ -36,21 +36,28 @@ _STRIDE = 8
 class DensityHead(CountingHead):
     """Six dilated 3x3 convolutions with ReLU and a 1x1 convolution to the density.
 
-    Reads ``gt_density`` in training, (H, W) float32, people per pixel at the size of the network's input. Writes
-    ``pred_count`` and ``pred_density``, see :class:`CountingHead`; the grid is that of the level.
+    Reads ``gt_density`` in training: (H, W) float32, people per pixel, at the size of the network's input. Writes
+    ``pred_count`` and ``pred_density`` on the grid of the level; see :class:`CountingHead`.
 
     Args:
-        in_channels, in_strides: of every level, shallow first; filled in from the part before.
-        variant: ``default``: 512, 512, 512, 256, 128 and 64 channels; ``tiny``: three convolutions of 16.
-        level: index of the level that is read; by default the one whose stride is nearest to 8 by ratio, the finer of
-            two that are as near.
-        dilation: of the 3x3 convolutions.
-        relu: cut the density at 0. CSRNet does not, so that cells of background may lie slightly below.
-        log_para: what targets are multiplied by and predictions divided by.
-        init_cfg: mmengine's.
+        in_channels, in_strides: channels and strides of every level, shallow first; filled in from the preceding part.
+        variant: ``default``: 512, 512, 512, 256, 128 and 64 channels; ``tiny``: three convolutions of 16 channels.
+        level: index of the level to read. By default the level whose stride is nearest to 8 by ratio; of two equally
+            near levels, the finer one.
+        dilation: dilation of the 3x3 convolutions, >= 1.
+        relu: clamp the density at 0. CSRNet does not clamp, so background cells may be slightly negative.
+        log_para: factor of the targets and divisor of the predictions, above 0.
+        init_cfg: initialisation config of mmengine.
 
     Raises:
-        ConfigError: no such level, or a number out of its range. UnknownName: an unknown variant.
+        ConfigError: no such level, or a number out of its range.
+        UnknownName: an unknown variant.
+
+    Example:
+        >>> import torch
+        >>> head = DensityHead(in_channels=[8], in_strides=[8], variant="tiny")
+        >>> head([torch.zeros(2, 8, 4, 6)]).shape
+        torch.Size([2, 1, 4, 6])
     """
 
     VARIANTS: dict[str, tuple[int, ...]] = {"default": (512, 512, 512, 256, 128, 64), "tiny": (16, 16, 16)}
@@ -70,7 +77,7 @@ class DensityHead(CountingHead):
         require_known(variant, self.VARIANTS, "DensityHead variant")
         if dilation < 1:
             raise ConfigError(
-                "DensityHead.dilation", expected="a whole number from 1 on", found=f"{dilation}", advice="use 2"
+                "DensityHead.dilation", expected="a whole number >= 1", found=f"{dilation}", advice="use 2"
             )
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         chosen = _chosen_level(level, list(in_strides))
@@ -85,24 +92,24 @@ class DensityHead(CountingHead):
         self.layers.append(nn.Conv2d(before, 1, 1))
         if relu:
             self.layers.append(nn.ReLU(inplace=True))
-        # CSRNet's start; so small weights of a few channels would pass nothing on
+        # CSRNet's initial weights; with the few channels of tiny, such small weights would make outputs vanish
         draw_weights(self, None if variant == "tiny" else 0.01)
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None) -> Tensor:
-        """The density times ``log_para``, (B, 1, h, w) float32; neither batch nor window change anything."""
+        """Return the density times ``log_para``, (B, 1, h, w) float32; ``batch`` and ``window`` have no effect."""
         return self.layers(feats[self.level]).float()
 
     def dense(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None) -> Tensor:
-        """See :meth:`forward`."""
+        """Return the same as :meth:`forward`."""
         return self(feats, batch, window)
 
     def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """``loss_density``: the sum over cells of the squared error of their mean density, divided by the batch.
+        """Return ``loss_density``: the squared error of the mean density, summed over cells, divided by the batch size.
 
-        A cell that is partly padding counts in part.
+        A cell counts with the share of its pixels that are not padding.
 
         Raises:
-            DataError: a sample without ``gt_density``, or with one of another size than its image.
+            DataError: a sample has no ``gt_density``, or one whose size differs from its image.
         """
         maps, samples = self(feats, batch), batch.samples
         require_single_images(len(maps), samples)
@@ -116,14 +123,14 @@ class DensityHead(CountingHead):
 
 
 def _chosen_level(level: int | None, strides: Sequence[int]) -> int:
-    """From the front, 0 to the number of levels - 1."""
+    """Return the index of the level to read, 0 to the number of levels - 1."""
     if level is None:
         return min(range(len(strides)), key=lambda at: (abs(log2(strides[at] / _STRIDE)), strides[at]))
     if not -len(strides) <= level < len(strides):
         raise ConfigError(
             "DensityHead.level",
-            expected=f"one of the {len(strides)} levels that the part before gives",
+            expected=f"one of the {len(strides)} levels of the preceding part",
             found=f"{level}",
-            advice="leave it out for the one nearest to stride 8",
+            advice="leave it out to use the level nearest to stride 8",
         )
     return level % len(strides)

@@ -1,6 +1,7 @@
-"""From images to predictions: what may be given, how it is run, what is written.
+"""Inference: from images to predictions and files.
 
-``inputs`` turns files, folders, globs, lists, videos and arrays into a stream; ``inferencer`` runs a model over it in
-batches; ``tasks`` says what each task's result is; ``writing`` puts results into files, and ``video_writing`` drawn
-frames into videos.
+``inferencer`` runs a model over a stream of inputs in batches; ``preparing`` reads each input and applies the config's
+test pipeline. ``writing`` writes results to files, and ``video_writing`` writes drawn frames to videos. The package
+:mod:`visionzoo.tasks` defines the result of each task, and :mod:`visionzoo.tasks.inputs` turns files, folders, globs,
+lists, videos and arrays into a stream.
 """

@@ -1,4 +1,4 @@
-"""Inferencer: a model over a stream of images, in batches that change the speed and nothing else."""
+"""Inferencer: runs a model over a stream of images in batches. Batches change only the speed, not the results."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from visionzoo.cards import card_names, read_card
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
+from visionzoo.structures.task_sample import sample_of_task
 from visionzoo.tasks import Result, Task, task_of
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.weights.ready_model import ready_model
@@ -27,18 +28,23 @@ _LEAST_WINDOW = 8
 
 @dataclass(frozen=True)
 class Prediction:
-    """What became of one input: a ``result``, or the ``error`` that says why there is none.
+    """Prediction for one input: a ``result``, or the ``error`` that replaces it.
 
     Attributes:
         source: the input, with its name.
-        task, model: the config's task and name.
-        size: (width, height) in pixels of the image as it is looked at, EXIF orientation applied; None on error.
-        result: boxes, classes and so on, as the task has it; places in pixels of that image.
-        error: why the input could not be used.
-        group: of models that look at several images together, the folder that they lie in; else None.
-        group_size: images of that group that there are, the unusable ones included.
-        image: the image, (H, W, 3) uint8 RGB, when images are kept.
-        seconds: time that the model took, without reading and preparing; of a batch or group, an equal share of it.
+        task, model: task and name of the config.
+        size: (width, height) in pixels of the image after applying its EXIF orientation; None on error.
+        result: result of the task, such as boxes or classes. Its coordinates are pixels of an image of this size.
+        error: reason why the input could not be used.
+        group: folder of the images, for models that process several images together; else None.
+        group_size: number of images in that group, including unusable ones.
+        image: the image, (H, W, 3) uint8 RGB, if images are kept.
+        seconds: run time of the model, without reading and preparing. Inputs of a batch or group have equal shares.
+
+    Example:
+        >>> source = Source("a.jpg", None, Path("a.jpg"))
+        >>> Prediction(source, "lanes", "scnn_culane", error=InputError("a.jpg: it is too small")).record()
+        {'input': 'a.jpg', 'error': 'a.jpg: it is too small'}
     """
 
     source: Source
@@ -53,7 +59,7 @@ class Prediction:
     seconds: float | None = None
 
     def record(self) -> dict[str, Any]:
-        """A line of ``predictions.jsonl``: plain JSON values; of a video also ``frame`` and, when known, ``time``."""
+        """Return a line of ``predictions.jsonl`` as JSON values. A video adds ``frame`` and, if known, ``time``."""
         about = {"input": self.source.name, **self.source.columns, **self._belonging()}
         if self.error is not None or self.result is None or self.size is None:
             return {**about, "error": str(self.error)}
@@ -66,7 +72,7 @@ class Prediction:
         }
 
     def _belonging(self) -> dict[str, Any]:
-        """The group or the place in a video."""
+        """Return the group, or the position in a video."""
         belonging: dict[str, Any] = {} if self.group is None else {"group": self.group}
         frame = self.source.frame
         if frame is not None:
@@ -77,33 +83,33 @@ class Prediction:
 
 
 class Inferencer:
-    """A model that takes images of any kind and gives results in their order.
+    """A model that takes inputs of any kind and returns predictions in their order.
 
-    Models of groups (co-saliency) look at all images of one folder together, whatever their order; images in memory
-    are one group. What cannot be read is left out of its group.
+    Group models (co-saliency) process all images of one folder together, in any order of inputs. Images in memory are
+    one group. Unreadable images are excluded from their group.
 
     Args:
-        name_or_config: a model of the zoo or a config file.
-        weights: file, work dir or address; None takes the released ones; ``"none"`` means none, an untrained model.
-        tiny: the config's tiny variant.
+        name_or_config: name of a model of the zoo, or path of a config file.
+        weights: file, work dir or address. None uses the released weights; ``"none"`` leaves the model untrained.
+        tiny: True to use the tiny variant of the config.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        batch_size: images at a time. Only images of equal padded size share a batch, so results stay the same.
-        score_threshold: results below are left out; None for the task's usual one (boxes 0.3, classes 0, of maps 0,
-            which leaves the mask to the model). The model's own ``test_cfg`` may leave out more.
-        options: changes of the config, as ``--cfg-options``.
-        allow_new: let options add keys.
-        trust_pickle: let the file of weights run code while it loads.
+        batch_size: number of images per batch, >= 1. Only images of equal padded size share a batch, so it does not
+            change the results.
+        score_threshold: results with a lower score are dropped. None uses the default of the task: 0.3 for boxes, 0
+            for classes and maps; with 0 the model determines the mask of a map. The model's ``test_cfg`` may drop more.
+        options: changes to the config, as for ``--cfg-options``.
+        allow_new: True if options may add keys.
+        trust_pickle: True if the file of weights may run code while it loads.
 
     Raises:
-        CheckpointError: no weights are given or released, or they do not fit.
-        ConfigError, UnknownName: the config does not load or build.
+        CheckpointError: no weights are given or released, or they do not fit the model.
+        ConfigError, UnknownName: the config cannot be loaded or built, or it has several tasks.
 
-    Example::
-
-        from visionzoo import Inferencer
-        inferencer = Inferencer("rcnet_retinanet", weights="work_dirs/rcnet_retinanet")
-        for prediction in inferencer("images/"):
-            print(prediction.source.name, prediction.result.to_json())
+    Example:
+        >>> inferencer = Inferencer("bossnet_t0_imagenet", "none", tiny=True, device="cpu")
+        >>> for prediction in inferencer([np.zeros((48, 64, 3), np.uint8)]):
+        ...     print(prediction.source.name, prediction.task, prediction.size)
+        input 0 classification (64, 48)
     """
 
     def __init__(
@@ -123,7 +129,7 @@ class Inferencer:
         loaded = load_config(Path(name_or_config), tiny=tiny, options=options, allow_new=allow_new)
         cfg = loaded.cfg
         self.name, self.notes = loaded.name, loaded.notes
-        self.task = str(cfg.task)
+        self.task = _one_task(cfg.task, loaded.source)
         self._task = task_of(self.task)
         self.score_threshold = self._task.threshold if score_threshold is None else score_threshold
         self.prepare = Preparation(test_pipeline_of(cfg, loaded.source), self._task.inputs)
@@ -144,16 +150,20 @@ class Inferencer:
         keep_images: bool = False,
         errors: str = "raise",
     ) -> Iterator[Prediction]:
-        """Predictions, one for each input, in the inputs' order, as they are ready.
+        """Yield one prediction for each input, in the order of the inputs, as soon as it is ready.
 
         Args:
-            inputs: a path, folder, glob, ``frames/%06d.jpg``, ``@list.txt``; a video, each of whose frames is an input;
-                an array (H, W, 3) RGB (also grey, RGBA, float in [0, 1]); a tensor (C, H, W); a PIL image; or any
-                iterable of these, which is read as it is needed.
-            recursive: look into subfolders as well. Models of groups always do.
-            batch_size, score_threshold: other than the Inferencer's. Groups are never divided: each is a batch.
-            keep_images: put the image into ``Prediction.image``.
-            errors: ``raise`` at the first image that cannot be used, or ``report`` it as a prediction with ``error``.
+            inputs: a path, folder, glob, ``frames/%06d.jpg`` or ``@list.txt``; a video, each frame of which is an
+                input; an array (H, W, 3) RGB (also grey, RGBA, float in [0, 1]); a tensor (C, H, W); a PIL image; or an
+                iterable of these, which is read lazily.
+            recursive: True to search subfolders too. Group models always do.
+            batch_size, score_threshold: replace those of the Inferencer. Groups are never divided: each is a batch.
+            keep_images: True to store the image in ``Prediction.image``.
+            errors: ``raise`` an error for the first unusable image, or ``report`` it as a prediction with ``error``.
+
+        Raises:
+            InputError, DataError: with ``errors="raise"``, an input cannot be used.
+            RunFailed: the device is out of memory.
         """
         if errors not in ("raise", "report"):
             raise InputError(f"errors={errors!r}", expected="'raise' or 'report'", advice="use one of them")
@@ -172,15 +182,15 @@ class Inferencer:
 
     @property
     def takes_groups(self) -> bool:
-        """Whether the model looks at all inputs of a group together."""
+        """True if the model processes all inputs of a group together."""
         return self._task.inputs.are_grouped
 
     def one(self, image: Any, **options: Any) -> Prediction:
-        """The prediction for one image; options as in a call."""
+        """Return the prediction for one image. Options are those of a call."""
         return next(iter(self([image], **options)))
 
     def draw(self, image: np.ndarray, result: Any) -> np.ndarray:
-        """The result drawn on its image; both (H, W, 3) uint8 RGB."""
+        """Return a copy of the image, (H, W, 3) uint8 RGB, with the result drawn on it."""
         return self._task.draw(image, result, 1)
 
     def _prepared(self, source: Source, keep_image: bool, errors: str) -> Prepared | Prediction:
@@ -205,19 +215,19 @@ class Inferencer:
         name = batch[0].source.name
         try:
             samples, seconds = self._tested([item.sample for item in batch], name, len(batch))
-        except (DataError, InputError) as error:  # the model refuses an image: too small, say
+        except (DataError, InputError) as error:  # the model rejects an image, for example because it is too small
             if len(batch) > 1:
                 return [prediction for item in batch for prediction in self._run([item], threshold)]
             return [self._failed(batch[0].source, error.at(name, InputError))]
         return [self._result(item, sample, threshold, seconds) for item, sample in zip(batch, samples, strict=True)]
 
     def _tested(self, packed: list[dict[str, Any]], name: str, images: int) -> tuple[list[Any], float]:
-        """The model's samples for those that a pipeline packed, and the seconds that each image took."""
+        """Return the model's samples for packed samples, and the seconds per image."""
         data = {key: [each[key] for each in packed] for key in ("inputs", "data_samples")}
         started = time.perf_counter()
         try:
             with torch.no_grad():
-                samples = self.model.test_step(data)  # type: ignore[operator]
+                tested = self.model.test_step(data)  # type: ignore[operator]
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
         except torch.OutOfMemoryError as error:
@@ -225,7 +235,8 @@ class Inferencer:
                 f"{name}: out of memory on {self.device} with {images} images in a batch; use a smaller "
                 "--batch-size (groups are never divided) or --device cpu"
             ) from error
-        return samples, (time.perf_counter() - started) / images
+        seconds = (time.perf_counter() - started) / images
+        return [sample_of_task(sample, self.task) for sample in tested], seconds
 
     def _result(self, item: Prepared, sample: Any, threshold: float, seconds: float) -> Prediction:
         try:
@@ -239,37 +250,37 @@ class Inferencer:
     def _of_groups(
         self, sources: Iterable[Source], threshold: float, keep_images: bool, errors: str
     ) -> Iterator[Prediction]:
-        """As a call, group by group; a group is done where its first image stands."""
+        """Yield predictions group by group. Groups are processed in the order of their first images."""
         numbered = list(enumerate(sources))
         groups: dict[str, list[tuple[int, Source]]] = {}
         for number, source in numbered:
             groups.setdefault(self._task.inputs.group_of(source), []).append((number, source))
         queue = _Window(1, self._task.inputs, self._divisor)
         for name, members in groups.items():
-            found = self._of_group([source for _, source in members], threshold, errors)
-            for (number, _), prediction in zip(members, found, strict=True):
-                told = replace(prediction, group=name, group_size=len(members))
-                queue.finish(number, told if keep_images else replace(told, image=None))
+            predictions = self._of_group([source for _, source in members], threshold, errors)
+            for (number, _), prediction in zip(members, predictions, strict=True):
+                complete = replace(prediction, group=name, group_size=len(members))
+                queue.finish(number, complete if keep_images else replace(complete, image=None))
             yield from queue.finished()
 
     def _of_group(self, sources: list[Source], threshold: float, errors: str) -> list[Prediction]:
-        """Predictions for the images of one group, in their order."""
+        """Return the predictions for the images of one group, in their order."""
         values = [self._read(source, errors) for source in sources]
         readable = [i for i, value in enumerate(values) if not isinstance(value, Prediction)]
-        found: list[Any] = list(values)
+        predictions: list[Any] = list(values)
         if readable:
             packed = self.prepare.group([sources[i] for i in readable], [values[i] for i in readable])
             (sample,), seconds = self._tested([packed], sources[readable[0]].name, len(readable))
             members = self._task.members(sample)
             for i, each in zip(readable, members, strict=True):
                 item = self.prepare.item(sources[i], values[i])
-                found[i] = self._result(item, each, threshold, seconds)
-                if found[i].error is not None and errors == "raise":
-                    raise found[i].error
-        return found
+                predictions[i] = self._result(item, each, threshold, seconds)
+                if predictions[i].error is not None and errors == "raise":
+                    raise predictions[i].error
+        return predictions
 
     def _read(self, source: Source, errors: str) -> Any:
-        """The input in memory, or the prediction that says why there is none."""
+        """Return the input in memory, or a prediction with the error."""
         try:
             return self.prepare.read(source)
         except (DataError, InputError) as error:
@@ -282,9 +293,10 @@ class Inferencer:
 
 
 class _Window:
-    """Inputs between reading and output: buckets of those that share a batch, and the order to restore.
+    """Inputs between reading and output: buckets of inputs that share a batch, and the original order.
 
-    At most ``4 * batch_size`` inputs are inside, so memory does not grow with the number of inputs.
+    The window holds at most 1 input for batch size 1, else at most the larger of 8 and ``4 * batch_size``. So memory
+    does not grow with the number of inputs.
     """
 
     def __init__(self, batch_size: int, inputs: Input, divisor: int):
@@ -297,6 +309,7 @@ class _Window:
         self.closed = False
 
     def enter(self, number: int, item: Prepared | Prediction) -> None:
+        """Add an input, or the prediction of an unusable one."""
         if isinstance(item, Prediction):
             self.done[number] = item
             return
@@ -304,7 +317,7 @@ class _Window:
         self.buckets.setdefault(self.inputs.batch_key(item.sample, self.divisor), []).append(number)
 
     def next_batch(self) -> list[int]:
-        """Numbers of a full bucket; when the window is full or closed, the bucket of the oldest image; else none."""
+        """Return the numbers of a full bucket; of the oldest one if the window is full or closed; else none."""
         for key, numbers in self.buckets.items():
             if len(numbers) >= self.batch_size:
                 return self._take(key)
@@ -323,16 +336,30 @@ class _Window:
         return batch
 
     def taken(self, number: int) -> Prepared:
+        """Remove a waiting input and return it."""
         return self.waiting.pop(number)
 
     def finish(self, number: int, prediction: Prediction) -> None:
+        """Store the prediction until its predecessors are finished."""
         self.done[number] = prediction
 
     def finished(self) -> Iterator[Prediction]:
-        """Return the predictions whose predecessors are all returned."""
+        """Yield the finished predictions whose predecessors are all yielded."""
         while self.next_number in self.done:
             self.next_number += 1
             yield self.done.pop(self.next_number - 1)
+
+
+def _one_task(task: Any, source: str) -> str:
+    """Return the task of a config, or raise :class:`ConfigError` if it has several."""
+    if not isinstance(task, str):
+        raise ConfigError(
+            f"{source}: task",
+            expected="one task for inference",
+            found=", ".join(task),
+            advice=f"choose one with --cfg-options task={task[0]}",
+        )
+    return task
 
 
 def _positive(batch_size: int) -> int:
@@ -342,14 +369,14 @@ def _positive(batch_size: int) -> int:
 
 
 def _chosen_weights(name: str, weights: str | os.PathLike | None) -> str | os.PathLike | None:
-    """Return the weights to load; an untrained model only on request."""
+    """Return the weights to load; None, an untrained model, only on request."""
     if weights is None:
         return released_weights(name, read_card(name).zoo.weights if name in card_names() else [])
     return None if str(weights) == UNTRAINED else weights
 
 
 def _class_names(model: torch.nn.Module, loaded: LoadedConfig, task: Task) -> tuple[str, ...] | None:
-    """Return the checkpoint's names, else the config's, else those that the task gives a model of as many classes."""
+    """Return the class names of the checkpoint, else of the config, else the task's names for as many classes."""
     meta = getattr(model, "dataset_meta", None) or {}
     names = meta.get("classes") or _stated_names(loaded.cfg)
     if names:
@@ -359,7 +386,7 @@ def _class_names(model: torch.nn.Module, loaded: LoadedConfig, task: Task) -> tu
 
 
 def _category_ids(model: torch.nn.Module, names: tuple[str, ...] | None, task: Task) -> tuple[int, ...] | None:
-    """Return the checkpoint's numbers of the classes, else the task's; None for the label plus one."""
+    """Return the category ids of the checkpoint, else those of the task; None if an id is the label plus one."""
     meta = getattr(model, "dataset_meta", None) or {}
     return tuple(meta["category_ids"]) if meta.get("category_ids") else task.category_ids(names)
 

@@ -1,4 +1,4 @@
-"""From a source to a sample for the model: reading, and the config's own test transforms."""
+"""Preparation of inputs: from a source to a sample for the model, by reading and the test transforms of the config."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Prepared:
     """One input, ready for the model.
 
     Attributes:
-        source: where it came from.
-        sample: what the pipeline packed; of one input of a group, nothing.
-        size: of the input as it was read, (width, height) of an image.
-        image: the image that results are drawn on, (H, W, 3) RGB; None when nobody will look at it.
+        source: source of the input.
+        sample: result of the pipeline; empty for one input of a group.
+        size: size of the input as it was read, (width, height) for an image.
+        image: the image on which results are drawn, (H, W, 3) RGB; None if it is not needed.
     """
 
     source: Source
@@ -39,39 +39,39 @@ class Prepared:
 
 
 class Preparation:
-    """Reads inputs, and applies the test pipeline of a config, without its loaders.
+    """Reads inputs, and applies the test pipeline of a config without its loaders.
 
     Args:
-        pipeline: transforms of the config's test data set. Those that provide what the inputs start with, or truth
-            (``gt_...``), are left out: see :mod:`visionzoo.datasets.transforms.providing`.
-        inputs: their kind.
+        pipeline: transforms of the config's test data set. Transforms are skipped if they provide only keys that the
+            inputs fill or ground truth (``gt_...``), see :mod:`visionzoo.datasets.transforms.providing`.
+        inputs: kind of the inputs; images by default.
 
     Attributes:
-        order: of the colour channels that the pipeline works in, as its loader says; ``rgb`` without one.
+        order: order of the colour channels in the pipeline, as its loader states; ``rgb`` without a loader.
     """
 
     def __init__(self, pipeline: list[Mapping[str, Any]], inputs: Input | None = None):
         self.inputs = ImageInput() if inputs is None else inputs
         steps = [dict(step) for step in pipeline]
-        with DefaultScope.overwrite_default_scope(SCOPE), redirect_stdout(io.StringIO()):  # libraries greet on import
+        with DefaultScope.overwrite_default_scope(SCOPE), redirect_stdout(io.StringIO()):  # libraries print on import
             loaders = [step for step in steps if self._is_given(step)]
             self.transforms = [TRANSFORMS.build(step) for step in steps if step not in loaders]
             orders = [order for step in loaders if (order := channel_order_of(step))]
         self.order = orders[0] if orders else "rgb"
 
     def _is_given(self, step: Mapping[str, Any]) -> bool:
-        """Whether a transform provides nothing but truth and what the inputs start with."""
+        """Return True if a transform provides only ground truth and keys that the inputs fill."""
         keys = provided_by(step)
         return bool(keys) and all(key.startswith("gt_") or key in self.inputs.provides for key in keys)
 
     def read(self, source: Source) -> Any:
-        """The input in memory; an error in its place is raised."""
+        """Return the input in memory, or raise the error that replaces it."""
         if isinstance(source.value, ZooError):
             raise source.value
         return self.inputs.read(source)
 
     def __call__(self, source: Source, keep_image: bool = True) -> Prepared:
-        """One input; without ``keep_image`` there is no copy of it beside the sample.
+        """Prepare one input. Without ``keep_image`` no copy of the image is kept besides the sample.
 
         Raises:
             DataError, InputError: the input cannot be read or transformed.
@@ -84,12 +84,16 @@ class Preparation:
         return item
 
     def item(self, source: Source, value: Any, keep_image: bool = True) -> Prepared:
-        """What is known of an input that was read, without a sample."""
+        """Return an input that was read, with an empty sample."""
         image = self.inputs.image(value) if keep_image else None
         return Prepared(source.without_pixels(), {}, self.inputs.size(value), image)
 
     def group(self, sources: list[Source], values: list[Any]) -> dict[str, Any]:
-        """The one sample of inputs that were read; raises InputError when they cannot be transformed."""
+        """Return one sample for all inputs of a group, which were read before.
+
+        Raises:
+            InputError: they cannot be transformed.
+        """
         results = self.inputs.start(sources, values, order=self.order, keep=True)
         name = f"{sources[0].name} and {len(sources) - 1} more" if len(sources) > 1 else sources[0].name
         return self._transformed(results, name, [self.inputs.size(value) for value in values])
@@ -101,23 +105,31 @@ class Preparation:
             for transform in self.transforms:
                 results = transform(results) if results is not None else None
         except _REFUSED as error:
-            found = ", ".join(sorted({"x".join(map(str, size)) for size in sizes}))
+            shown = ", ".join(sorted({"x".join(map(str, size)) for size in sizes}))
             raise InputError(
                 name,
                 expected=f"{self.inputs.noun} that the test pipeline can use",
-                found=f"{found} pixels",
+                found=f"{shown} pixels",
                 advice="crop it or make it larger",
             ) from error
         if results is None or "inputs" not in results:
-            raise InputError(f"{name}: the test pipeline gives no sample; it must end with a Pack... transform")
+            raise InputError(f"{name}: the test pipeline returns no sample; it must end with a Pack... transform")
         return results
 
 
 def test_pipeline_of(cfg: Mapping[str, Any], source: str) -> list[Mapping[str, Any]]:
-    """The transforms of the test (else validation) data set of a config.
+    """Return the transforms of the test data set of a config, else those of the validation data set.
+
+    Args:
+        cfg: the config.
+        source: name of the config in messages.
 
     Raises:
-        ConfigError: the config has none.
+        ConfigError: the config has no such pipeline.
+
+    Example:
+        >>> test_pipeline_of({"test_dataloader": {"dataset": {"pipeline": [{"type": "LoadImage"}]}}}, "my.py")
+        [{'type': 'LoadImage'}]
     """
     for loader in ("test_dataloader", "val_dataloader"):
         dataset = (cfg.get(loader) or {}).get("dataset")

@@ -1,4 +1,4 @@
-"""Drawn frames into videos that appear when they are complete."""
+"""Videos of drawn frames. A video appears under its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from visionzoo.system.atomic import cannot_write
 from visionzoo.tasks.inputs.videos import frame_count
 
 SUFFIX = ".mp4"
-_CODEC = "mp4v"  # MPEG-4 part 2, which every build of OpenCV with FFmpeg can write; H.264 is missing in most
+_CODEC = "mp4v"  # MPEG-4 part 2: every build of OpenCV with FFmpeg can write it, but most cannot write H.264
 _USUAL_FPS = 25.0
 
 
 class DrawnVideo:
-    """An MP4 file (MPEG-4 part 2) that is filled frame by frame beside its place and renamed when it is complete.
+    """An MP4 file (MPEG-4 part 2) that is written frame by frame to a temporary file and renamed when it is complete.
 
-    The first frame decides the size; one row or column is added to odd ones, as the codec needs even sizes. Later
-    frames of another size are cut, or have white below and to the right.
+    The first frame determines the size. An odd height or width gets one more row or column, because the codec needs
+    even sizes. Later frames of another size are cropped, or padded with white below and to the right.
 
     Args:
-        path: where it will appear.
-        first: the first frame, (H, W, 3) uint8 RGB, which :meth:`add` takes again.
+        path: final path of the video.
+        first: the first frame, (H, W, 3) uint8 RGB. It is not written; pass it to :meth:`add`.
         fps: frames per second; None for 25.
 
     Attributes:
-        works: whether this OpenCV can write such a video; if not, nothing else may be called.
+        works: True if this OpenCV can write such a video. If False, no method may be called.
 
     Raises:
-        OutputError: its folder cannot be made.
+        OutputError: the folder cannot be created.
     """
 
     def __init__(self, path: Path, first: np.ndarray, fps: float | None):
@@ -50,15 +50,15 @@ class DrawnVideo:
             self._beside.unlink(missing_ok=True)
 
     def add(self, image: np.ndarray) -> None:
-        """One more frame, (H, W, 3) uint8 RGB."""
+        """Write a frame, (H, W, 3) uint8 RGB."""
         self._writer.write(cv2.cvtColor(_fitted(image, self.size), cv2.COLOR_RGB2BGR))
         self.frames += 1
 
     def close(self, *, complete: bool) -> None:
-        """Put the video into its place; or take it away when it is not ``complete``.
+        """Rename the video to its final path, or remove it if it is not ``complete``.
 
         Raises:
-            OutputError: frames are missing in the file, as when the disk is full: OpenCV itself says nothing.
+            OutputError: frames are missing in the file, as on a full disk. OpenCV does not report this.
         """
         self._writer.release()
         try:
@@ -71,18 +71,21 @@ class DrawnVideo:
             self._beside.unlink(missing_ok=True)
 
     def _require_whole(self) -> None:
-        found = frame_count(self._beside) or 0
-        if found < self.frames:
+        written = frame_count(self._beside) or 0
+        if written < self.frames:
             raise OutputError(
                 self.path,
                 expected=f"a video of {self.frames} frames to be written",
-                but=f"{found} are in the file",
+                but=f"{written} are in the file",
                 advice="free some space on the disk, or use --vis none",
             )
 
 
 def _fitted(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The image cut to ``size`` (width, height); a last row or column is repeated, more is filled with white."""
+    """Crop or pad the image to ``size`` (width, height).
+
+    If at most one row and one column are missing, the last ones are repeated; else the padding is white.
+    """
     width, height = size
     image = image[:height, :width]
     below, right = height - image.shape[0], width - image.shape[1]

@@ -1,28 +1,29 @@
-"""Predictions into files, as they come, so that memory does not grow and what is done survives an interruption.
+"""Writing of predictions to files, one at a time. Memory does not grow, and an interruption loses no finished result.
 
 ::
 
     OUT/predictions.jsonl      one line per input, in order
-    OUT/predictions.csv        of classifiers: input, and label, name and score of the best class; of maps: area, score;
-                               of lanes: how many, which and their scores; of counts: the count
-    OUT/predictions.coco.json  of detectors: COCO's format; image_id is the line's number, category_id the data set's
-    OUT/tusimple.json          of lanes: TuSimple's format, a line for each input that could be used; ``raw_file`` is
-                               its path below the given folder, ``run_time`` the model's time in milliseconds (the
-                               benchmark takes an image of more than 200 for one without lanes), and
-                               ``h_samples`` 160, 170, ..., 710 in images of 720 rows, else the rows that have points
-    OUT/lines/...              of lanes: CULane's ``NAME.lines.txt``; the line's ``result.lines`` names it
-    OUT/raw/...                of maps: 8-bit PNG in the input's size, 255 is 1.0; the line's ``result.map`` names it;
-                               of counts: ``NAME.npy``, float32 (h, w), people per cell of a grid that lies evenly over
-                               the image; its sum is the count; ``result.density`` names it
-    OUT/vis/...                images, in the folders and with the stems of the inputs; small ones are enlarged
-    OUT/vis/clip.mp4           of a video: its frames with what was found, as a video without sound
-    OUT/sheets/...             of groups: all images of a group on one sheet, with what was found in them
+    OUT/predictions.csv        classification: input, and label, name and score of the best class; saliency: area and
+                               score; lanes: their number, slots and scores; counting: the count
+    OUT/predictions.coco.json  detection: COCO's format; image_id is the line number, category_id that of the data set
+    OUT/tusimple.json          lanes: TuSimple's format, one line for each usable input; ``raw_file`` is its path
+                               relative to the given folder, ``run_time`` the model's time in milliseconds (the
+                               benchmark ignores the lanes of an image with more than 200), ``h_samples`` is
+                               160, 170, ..., 710 for images with 720 rows, else the rows that have points
+    OUT/lines/...              lanes: CULane's ``NAME.lines.txt``; ``result.lines`` of the line is its path
+    OUT/raw/...                saliency: 8-bit PNG in the size of the input, 255 is 1.0; ``result.map`` is its path;
+                               counting: ``NAME.npy``, float32 (h, w), people per cell of a grid that covers the
+                               image evenly; its sum is the count; ``result.density`` is its path
+    OUT/vis/...                drawn images with the folders and stems of the inputs; small images are enlarged
+    OUT/vis/clip.mp4           videos: the drawn frames as a video without sound
+    OUT/sheets/...             groups: all drawn images of a group on one sheet
     OUT/run.json               command, model, versions, seed, times, counts and class names
 
-Files of a video's frames lie in a folder with its name: ``raw/clip/000012.npy``. Its line has ``input``
-``clip.mp4#000012``, ``frame`` and, in seconds, ``time``.
+Files of video frames are in a folder with the name of the video: ``raw/clip/000012.npy``. Their lines have ``input``
+``clip.mp4#000012``, ``frame`` and ``time`` in seconds.
 
-Lines are whole: when the disk is full, the last one is taken back. The other files appear when they are complete.
+Files of lines contain only complete lines: if the disk is full, an incomplete line is removed. Other files appear only
+when they are complete.
 """
 
 from __future__ import annotations
@@ -53,17 +54,17 @@ IMAGES = ("overlay", "side")
 
 
 class PredictionWriter:
-    """Writes a run of inference into ``out``; use it with ``with``.
+    """Context manager that writes the predictions of one run into the folder ``out``.
 
     Args:
         out: an existing folder.
-        inferencer: what makes the predictions.
-        images: any of ``overlay`` (drawn on the image) and ``side`` (beside the image).
-        about: more facts for ``run.json``: command, seed.
+        inferencer: source of the predictions.
+        images: any of ``overlay`` (result drawn on the image) and ``side`` (original and drawn image side by side).
+        about: further values for ``run.json``, such as command and seed.
 
     Attributes:
-        done, failed: inputs so far, and those that could not be used.
-        notes: messages for the user at the end.
+        done, failed: number of inputs so far, and of those that could not be used.
+        notes: messages for the user, to be printed at the end.
     """
 
     def __init__(self, out: Path, inferencer: Inferencer, images: tuple[str, ...] = (), about: dict | None = None):
@@ -98,7 +99,7 @@ class PredictionWriter:
             self._write_run(stopped=kind is not None)
 
     def write(self, prediction: Prediction) -> None:
-        """Add one prediction; its ``image`` is needed for images."""
+        """Write one prediction. Drawn images need its ``image``."""
         self.done += 1
         self.failed += prediction.error is not None
         record = prediction.record()
@@ -113,7 +114,7 @@ class PredictionWriter:
         self._lines.add(record)
 
     def _write_files(self, place: Path, result: Any) -> dict[str, str]:
-        """Write a result's own files; what the line calls them, and their paths in ``out``, with slashes."""
+        """Write the files of a result. Return their keys in the line, and their paths relative to ``out``."""
         paths = {}
         for kind in self._task.files:
             path, content = Path(kind.folder, place).with_suffix(kind.suffix), kind.content(result)
@@ -132,7 +133,7 @@ class PredictionWriter:
             self._other_lines.add(self._task.lines.line(prediction.result, path, size, prediction.seconds or 0.0))
 
     def _add_to_sheet(self, prediction: Prediction) -> None:
-        """Keep a thumbnail until all images of the group were there; then write the sheet."""
+        """Keep a thumbnail until all images of the group are complete, then write the sheet."""
         group: str = prediction.group  # type: ignore[assignment]
         if prediction.result is not None and prediction.image is not None:
             drawn = thumbnail(self._task.draw(prediction.image, prediction.result, 1))
@@ -184,7 +185,7 @@ class PredictionWriter:
                 video.close(complete=complete)
 
     def _place_of(self, source: Source) -> Path:
-        """Where the input's files lie; begins and ends the videos that are drawn."""
+        """Return the path of the input's files, relative to their folders. Start and close drawn videos."""
         video = None if source.frame is None else source.frame.video
         if video is not self._video:
             self._close_videos(complete=True)
@@ -196,7 +197,7 @@ class PredictionWriter:
         return self._free_place(place, place.suffix)
 
     def _free_place(self, place: Path, suffix: str) -> Path:
-        """The input's own name with ``suffix``, and a number when another input has it."""
+        """Return the input's name with ``suffix``, and with a number if another input has this name."""
         wanted, number = place.with_suffix(suffix), 1
         while not self._names.isdisjoint(self._files_of(wanted)):
             number += 1
@@ -205,7 +206,7 @@ class PredictionWriter:
         return wanted
 
     def _files_of(self, place: Path) -> set[Path]:
-        """What may be written for an input; files of results have one suffix whatever the input had."""
+        """Return all files that may be written for an input. The suffix of result files is independent of the input."""
         own = {Path(kind.folder, place).with_suffix(kind.suffix) for kind in self._task.files}
         return {Path("vis", place), Path("vis", _beside(place))} | own
 
@@ -247,17 +248,17 @@ class PredictionWriter:
 
 
 def _image_suffix(place: Path) -> str:
-    """Images of JPEG files are JPEG files, all others PNG."""
+    """Return the suffix of a drawn image: JPEG for JPEG files, PNG for all others."""
     return ".jpg" if place.suffix.lower() in (".jpg", ".jpeg") else ".png"
 
 
 def _beside(place: Path) -> Path:
-    """Where the side by side image of an overlay lies."""
+    """Return the path of the side-by-side image for the path of an overlay."""
     return place.with_name(f"{place.stem}_side{place.suffix}")
 
 
 class _Lines:
-    """A file of lines, usually JSON, that always ends with a whole one."""
+    """A file of lines, usually JSON. Its last line is always complete."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -267,9 +268,11 @@ class _Lines:
             raise cannot_write(path, error) from error
 
     def add(self, record: dict[str, Any]) -> None:
+        """Write a record as a line of JSON."""
         self.add_text(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
     def add_text(self, line: str) -> None:
+        """Write a line that ends with a line break."""
         _append_whole(self.file, line.encode(), self.path)
 
     def close(self) -> None:
@@ -277,13 +280,14 @@ class _Lines:
 
 
 class _Rows:
-    """A CSV file that always ends with a whole row; the first row names the columns."""
+    """A CSV file whose first row names the columns. Its last row is always complete."""
 
     def __init__(self, path: Path):
         self._lines = _Lines(path)
         self._columns: list[str] | None = None
 
     def add(self, row: dict[str, Any]) -> None:
+        """Write a row. The first row determines the columns."""
         if self._columns is None:
             self._columns = list(row)
             self._lines.add_text(_csv_line(self._columns))
@@ -300,7 +304,7 @@ def _csv_line(cells: Iterable[Any]) -> str:
 
 
 class _CocoResults:
-    """A JSON array that is filled one entry at a time, beside its place, and renamed when it is complete."""
+    """A JSON array that is written entry by entry to a temporary file and renamed when it is complete."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -313,6 +317,7 @@ class _CocoResults:
             raise cannot_write(path, error) from error
 
     def add(self, results: list[dict[str, Any]]) -> None:
+        """Write the entries of one image."""
         try:
             for result in results:
                 self.file.write(b"\n" if self.empty else b",\n")
@@ -322,6 +327,7 @@ class _CocoResults:
             raise cannot_write(self.path, error) from error
 
     def close(self, *, complete: bool) -> None:
+        """Rename the file to its final path, or remove it if it is not ``complete``."""
         try:
             if complete:
                 self.file.write(b"]\n" if self.empty else b"\n]\n")
@@ -336,7 +342,7 @@ class _CocoResults:
 
 
 def _append_whole(file: IO[bytes], line: bytes, path: Path) -> None:
-    """Write all of ``line`` or, when the disk refuses, nothing of it."""
+    """Write all of ``line``, or nothing of it if writing fails."""
     start = file.tell()
     try:
         written = 0
@@ -349,7 +355,7 @@ def _append_whole(file: IO[bytes], line: bytes, path: Path) -> None:
 
 
 def remove_old_results(out: Path) -> None:
-    """Take away what an earlier run of inference wrote into ``out``, and nothing else."""
+    """Remove only those files and folders that an earlier run of inference wrote into ``out``."""
     if not (out / "predictions.jsonl").is_file():
         return
     for name in ("predictions.jsonl", "predictions.csv", "predictions.coco.json", "tusimple.json", "run.json"):

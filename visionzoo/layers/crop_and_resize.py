@@ -1,4 +1,4 @@
-"""TensorFlow's way to cut boxes out of a feature map."""
+"""Crops of a feature map as in TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,22 +16,30 @@ from visionzoo.registry import MODELS
 
 @MODELS.register_module()
 class CropAndResizeExtractor(BaseModule):
-    """Crops as TensorFlow's ``crop_and_resize`` cuts them, in the place of mmdet's ``SingleRoIExtractor``.
+    """Crop boxes like TensorFlow's ``crop_and_resize``; a replacement for mmdet's ``SingleRoIExtractor``.
 
-    Every crop has ``output_size`` x ``output_size`` pixels, each the bilinear value at one point: the first at the
-    upper left corner of the box, the last at the lower right one, the corners of the image being the middles of the
-    map's corner pixels. (RoIAlign's points are the middles of equal parts of the box instead.) Boxes count in pixels
-    of the image as the network got it, padding included, which is taken to be the map's size times its stride: pad to
-    multiples of 32.
+    Each crop has ``output_size`` x ``output_size`` pixels; each pixel is the bilinear value at one point.
+
+    Convention: the first point is the upper left corner of the box, the last one is the lower right corner. The corners
+    of the image are the centres of the map's corner pixels. (RoIAlign's points are the centres of equal parts of the
+    box.) Boxes are in pixels of the network's input, including padding. The input's size is assumed to be the map's
+    size times its stride: pad to multiples of 32.
 
     Args:
-        output_size: S.
-        out_channels: C of the map.
-        featmap_strides: of the map that is read, one number.
-        init_cfg: mmengine's.
+        output_size: side S of the crops in pixels, >= 2.
+        out_channels: channels C of the map.
+        featmap_strides: stride of the map, a sequence of one number.
+        init_cfg: initialisation config of mmengine.
 
     Raises:
-        ConfigError: several strides: proposals are cut from one map.
+        ConfigError: several strides (boxes are cropped from one map), or crops of fewer than 2 pixels.
+
+    Example:
+        >>> extractor = CropAndResizeExtractor(output_size=2, out_channels=1)
+        >>> feat = torch.arange(9.0).view(1, 1, 3, 3)
+        >>> whole = torch.tensor([[0.0, 0.0, 0.0, 48.0, 48.0]])  # index of the image, x1, y1, x2, y2
+        >>> extractor([feat], whole)[0, 0].round().tolist()
+        [[0.0, 2.0], [6.0, 8.0]]
     """
 
     def __init__(
@@ -53,13 +61,13 @@ class CropAndResizeExtractor(BaseModule):
 
     @property
     def num_inputs(self) -> int:
-        """How many maps are read."""
+        """Number of maps that are read."""
         return 1
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
-        """Boxes (R, 5), each with the number of its image and x1, y1, x2, y2 in pixels, to crops (R, C, S, S).
+        """Return the crops (R, C, S, S) of boxes (R, 5): index of the image, then x1, y1, x2, y2 in pixels.
 
-        ``roi_scale_factor``, mmdet's argument for its cascades, enlarges the boxes about their middles.
+        ``roi_scale_factor``, which mmdet's cascades pass, enlarges the boxes around their centres.
         """
         feat, stride = feats[0], self.featmap_strides[0]
         size = rois.new_tensor([feat.shape[-1], feat.shape[-2]])
@@ -70,6 +78,6 @@ class CropAndResizeExtractor(BaseModule):
         scale = (size - 1) / (size * stride)
         begin, end = begin * scale, end * scale
         margin = (end - begin) / (self.output_size - 1) / 2
-        # RoIAlign's points are the middles of equal parts, half a pixel before where it is told to look.
+        # RoIAlign's points are the centres of equal parts, and with aligned=True they are shifted by -0.5 pixels.
         boxes = torch.cat([rois[:, :1], begin - margin + 0.5, end + margin + 0.5], 1).to(feat.dtype)
         return roi_align(feat, boxes, self.output_size, sampling_ratio=1, aligned=True)

@@ -1,8 +1,8 @@
-"""What heads that count by density share: targets, sums over cells, and what they write.
+"""Common parts of heads that count by density: targets, sums over cells, and predictions.
 
-A head gives a map of h x w cells for an image of H x W pixels. Its value is the density in people per pixel times
-``log_para`` in the whole cell, as if the map were enlarged to the image by repeating cells. Nothing here enlarges it:
-every sum over pixels is one over cells, weighted with the number of pixels that each covers.
+A head predicts a map of h x w cells for an image of H x W pixels. The value of a cell is the density in people per
+pixel times ``log_para``, the same for all its pixels, as if the map were enlarged by repeating cells. The map is never
+enlarged: a sum over pixels is a sum over cells, weighted by the number of pixels of each cell.
 
 Tensors: B images, M maps, h, w cells, H, W pixels of the padded batch.
 """
@@ -25,24 +25,24 @@ from visionzoo.layers.windows import Window, cell_of_pixel
 from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
 
-# Targets are multiplied by this, so that they are of the order of 1 (C-3 Framework's LOG_PARA).
+# Targets are multiplied by this factor, so that their magnitude is about 1 (C-3 Framework's LOG_PARA).
 LOG_PARA = 100.0
 
 
 class CountingHead(BaseModule):
-    """A head whose last map is a density.
+    """Base of heads that count people with a density map.
 
-    Writes ``pred_count``, a float32 number, and ``pred_density``, (h, w) float32: people in each cell of a grid laid
-    evenly over the image, which sum to ``pred_count``. Cells that only cover padding are left out, and pixels of
-    padding count nothing.
+    Writes ``pred_count``, a float32 number, and ``pred_density``, (h, w) float32: people in each cell of a regular grid
+    on the image, whose sum is ``pred_count``. Cells that cover only padding are removed, and pixels of padding do not
+    count.
 
-    ``dense`` and ``write`` are also what ``TaskModel`` needs to count in images tile by tile.
+    ``TaskModel`` also uses ``dense`` and ``write`` to count in large images tile by tile.
 
     Args:
-        in_strides: of every level that the head is given, shallow first.
+        in_strides: strides of all levels that the head receives, shallow first.
         stride: pixels per side of a cell of the density map.
-        log_para: what targets are multiplied by and predictions are divided by, above 0.
-        init_cfg: mmengine's.
+        log_para: factor of the targets and divisor of the predictions, above 0.
+        init_cfg: initialisation config of mmengine.
 
     Raises:
         ConfigError: ``log_para`` is not above 0.
@@ -61,10 +61,10 @@ class CountingHead(BaseModule):
 
     @abstractmethod
     def dense(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None) -> Tensor:
-        """The density times ``log_para`` of images or of a window of them, (B, 1, h, w) float32."""
+        """Return the density times ``log_para``, (B, 1, h, w) float32, of whole images or of a window of them."""
 
     def write(self, dense: Tensor, samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
-        """Put counts and densities into the samples; ``dense`` is that of the whole (padded) images."""
+        """Write counts and densities into the samples; ``dense`` must cover the whole (padded) images."""
         require_single_images(len(dense), samples)
         size = input_size(samples, dense.shape[2:], self.stride)
         write_density(dense[:, 0] / self.log_para, samples, size)
@@ -72,12 +72,12 @@ class CountingHead(BaseModule):
 
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
-        """The samples with ``pred_count`` and ``pred_density``."""
+        """Return the samples with ``pred_count`` and ``pred_density``."""
         return self.write(self.dense(feats, batch), batch.samples)
 
 
 def draw_weights(part: nn.Module, std: float | None) -> None:
-    """Weights of all convolutions from N(0, std), biases 0; None: as large as their number of channels asks (He)."""
+    """Draw the weights of all convolutions from N(0, std), or by He's rule if ``std`` is None; set biases to 0."""
     for module in part.modules():
         if isinstance(module, nn.Conv2d):
             if std is None:
@@ -92,12 +92,13 @@ def draw_weights(part: nn.Module, std: float | None) -> None:
 
 @dataclass(frozen=True)
 class CellTruth:
-    """The truth as cells see it: enough for the squared error of every pixel, whatever a cell predicts.
+    """Statistics of the truth per cell, which suffice to compute the squared error of all pixels.
 
     Attributes:
-        pixels: (B, h, w) float32: pixels of the image in each cell, none of padding.
-        mean: (B, h, w): mean target of these pixels; 0 where there are none.
-        rest: (B,): squared differences of the pixels from their cell's mean, which no cell can help.
+        pixels: (B, h, w) float32: number of pixels in each cell, without padding.
+        mean: (B, h, w): mean target of these pixels; 0 in cells without pixels.
+        rest: (B,): sum of squared differences of the pixels from the mean of their cell, which no prediction per cell
+            can reduce.
     """
 
     pixels: Tensor
@@ -105,13 +106,13 @@ class CellTruth:
     rest: Tensor
 
     def squared_errors(self, maps: Tensor) -> Tensor:
-        """Sums over pixels of (prediction - target)^2: (B, M, h, w) to (B, M)."""
+        """Compute the sums over pixels of (prediction - target)^2: (B, M, h, w) to (B, M)."""
         errors = self.pixels[:, None] * (maps - self.mean[:, None]).square()
         return errors.sum((2, 3)) + self.rest[:, None]
 
 
 def cell_truth(target: Tensor, grid: Size, samples: Sequence[TaskSample]) -> CellTruth:
-    """(B, H, W) targets, 0 in padding, on a grid of cells."""
+    """Compute the statistics of targets (B, H, W), 0 in padding, on a grid of (h, w) cells."""
     pixels = pixels_of_cells(grid, _size_of(target), samples).to(target.device)
     total = sum_over_cells(target, grid)
     mean = total / pixels.clamp_min(1)
@@ -120,10 +121,10 @@ def cell_truth(target: Tensor, grid: Size, samples: Sequence[TaskSample]) -> Cel
 
 
 def density_targets(samples: Sequence[TaskSample], size: Size) -> Tensor:
-    """``gt_density`` of every sample in one tensor (B, H, W) float32, 0 in padding.
+    """Stack ``gt_density`` of all samples to (B, H, W) float32, 0 in padding.
 
     Raises:
-        DataError: a sample without ``gt_density``, or with one of another size than its image.
+        DataError: a sample has no ``gt_density``, or one whose size differs from its image.
     """
     return torch.stack([_target_of(sample, size) for sample in samples])
 
@@ -152,7 +153,12 @@ def _target_of(sample: TaskSample, size: Size) -> Tensor:
 
 
 def sum_over_cells(x: Tensor, grid: Size) -> Tensor:
-    """(B, H, W) to (B, h, w): the sum of the pixels that each cell covers."""
+    """Sum the pixels of each cell: (B, H, W) to (B, h, w).
+
+    Example:
+        >>> sum_over_cells(torch.ones(1, 4, 6), (2, 2)).tolist()
+        [[[6.0, 6.0], [6.0, 6.0]]]
+    """
     for dim, cells in ((1, grid[0]), (2, grid[1])):
         shape = list(x.shape)
         index, shape[dim] = cell_of_pixel(cells, shape[dim]).to(x.device), cells
@@ -161,7 +167,7 @@ def sum_over_cells(x: Tensor, grid: Size) -> Tensor:
 
 
 def pixels_of_cells(grid: Size, size: Size, samples: Sequence[TaskSample]) -> Tensor:
-    """How many pixels of its image each cell covers, (B, h, w) float32 on the CPU; padding counts nothing."""
+    """Count the pixels of each cell without padding, (B, h, w) float32 on the CPU."""
     owners = [cell_of_pixel(cells, pixels) for cells, pixels in zip(grid, size, strict=True)]
     counts = []
     for sample in samples:
@@ -174,11 +180,11 @@ def pixels_of_cells(grid: Size, size: Size, samples: Sequence[TaskSample]) -> Te
 
 
 def write_density(density: Tensor, samples: Sequence[TaskSample], size: Size) -> None:
-    """Put ``pred_count`` and ``pred_density`` into the samples.
+    """Write ``pred_count`` and ``pred_density`` into the samples.
 
     Args:
         density: (B, h, w), people per pixel.
-        samples: one for every image.
+        samples: one sample per image.
         size: (H, W) of the padded batch.
     """
     grid = (density.shape[1], density.shape[2])

@@ -1,4 +1,4 @@
-"""Stochastic depth whose strength follows the training's progress."""
+"""Stochastic depth that increases with the progress of training."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ from visionzoo.errors import ConfigError
 
 
 class ScheduledDropPath(nn.Module):
-    """Leave a path out for some images, more often the longer training lasts (Zoph et al. 2018, arXiv:1707.07012).
+    """Drop a path for some images, with a rate that grows during training (Zoph et al. 2018, arXiv:1707.07012).
 
-    While training, every image's path is kept with probability ``1 - done * (1 - keep_prob)`` and divided by it, so
-    that the expected value stays. Each call draws its own mask.
+    In training, the path of each image is kept with probability ``1 - done * (1 - keep_prob)`` and divided by it, so
+    that the expected value does not change. Each call draws a new mask.
 
     Args:
-        keep_prob: probability of keeping a path when training is done, above 0 and at most 1.
+        keep_prob: probability of keeping a path at the end of training, above 0 and at most 1.
 
     Attributes:
-        done: share of training that is done, 0 to 1; 0 until :meth:`set_done` is told otherwise.
+        done: share of training that is done, 0 to 1; 0 before the first call of :meth:`set_done`.
 
     Raises:
-        ConfigError: another probability.
+        ConfigError: ``keep_prob`` out of its range.
+
+    Example:
+        >>> drop = ScheduledDropPath(keep_prob=0.5)
+        >>> drop.set_done(0.5)
+        >>> drop.current_keep_prob
+        0.75
     """
 
     def __init__(self, keep_prob: float):
@@ -35,21 +41,21 @@ class ScheduledDropPath(nn.Module):
         self.keep_prob, self.done = keep_prob, 0.0
 
     def set_done(self, done: float) -> None:
-        """Tell the share of training that is done; what lies beyond 1 counts as 1."""
+        """Set the share of training that is done; values above 1 become 1."""
         self.done = min(1.0, done)
 
     @property
     def current_keep_prob(self) -> float:
-        """Probability of keeping a path at this point of the training."""
+        """Probability of keeping a path at the current progress."""
         return 1 - self.done * (1 - self.keep_prob)
 
     @property
     def is_active(self) -> bool:
-        """Whether anything is dropped now."""
+        """True if paths can be dropped now."""
         return self.training and self.current_keep_prob < 1
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, ...) to the same shape."""
+        """Map (B, ...) to the same shape."""
         if not self.is_active:
             return x
         keep = self.current_keep_prob

@@ -1,4 +1,4 @@
-"""Messages in several directions, one after the other (SCNN: Pan et al., AAAI 2018, arXiv 1712.06080)."""
+"""Message passing in several consecutive directions (SCNN: Pan et al., AAAI 2018, arXiv 1712.06080)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from visionzoo.errors import ConfigError
 from visionzoo.ops.message_passing import pass_messages
 
-# name -> axis of the slices, and whether the last one sends first
+# name -> axis of the slices, and True if the last slice sends first
 DIRECTIONS: dict[str, tuple[int, bool]] = {
     "down": (2, False),
     "up": (2, True),
@@ -21,20 +21,26 @@ DIRECTIONS: dict[str, tuple[int, bool]] = {
 
 
 class MessagePassing(nn.ModuleDict):
-    """A map whose rows and columns have told each other what they see: what a lane is where a car hides it.
+    """Pass messages between the rows and between the columns of a map, for example along lanes hidden by cars.
 
-    Each direction has a kernel of its own and starts from what the one before has made. The kernels begin so small that
-    the map is almost unchanged at first; PyTorch's usual start lets values grow from slice to slice without bound.
+    Slices are rows or columns. Each slice adds a message from the slice before it. Each direction has a separate kernel
+    and reads the result of the previous direction. Initial kernels are so small that the map is almost unchanged:
+    with PyTorch's default initialisation, values grow from slice to slice without bound.
 
     Args:
-        channels: C of the map.
-        kernel: places of the slice before that a message is made of, odd; the authors tried 1 to 11.
-        directions: of ``down``, ``up``, ``right`` and ``left``, in order.
-        bias: messages have one; the authors' have none, pytorch-auto-drive's do.
+        channels: channels C of the map, >= 1.
+        kernel: number of positions of the previous slice that a message depends on, odd; the authors tried 1 to 11.
+        directions: some of ``down``, ``up``, ``right`` and ``left``, in order of execution.
+        bias: add a bias to messages; the authors use none, pytorch-auto-drive does.
         update_first: see :func:`pass_messages`.
 
     Raises:
-        ConfigError: directions that do not exist or come twice, a kernel that is not odd.
+        ConfigError: unknown or repeated directions, an even kernel, or no channels.
+
+    Example:
+        >>> layer = MessagePassing(channels=4, kernel=3, directions=("down", "right"))
+        >>> layer(torch.zeros(1, 4, 5, 6)).shape
+        torch.Size([1, 4, 5, 6])
     """
 
     def __init__(
@@ -50,14 +56,14 @@ class MessagePassing(nn.ModuleDict):
         super().__init__({name: DirectedPass(channels, kernel, name, bias, update_first) for name in directions})
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W), unchanged in shape."""
+        """Map (B, C, H, W) to the same shape."""
         for directed in self.values():
             x = directed(x)
         return x
 
 
 class DirectedPass(nn.Module):
-    """Messages of one direction; ``weight`` is (C, C, K)."""
+    """Message passing in one direction; ``weight`` is (C, C, K)."""
 
     def __init__(self, channels: int, kernel: int, direction: str, bias: bool, update_first: bool):
         super().__init__()
@@ -68,20 +74,20 @@ class DirectedPass(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Normal with the authors' deviation: sqrt(5 * C) below He's."""
+        """Draw normal weights with the authors' deviation, He's divided by sqrt(5 * C); set the bias to 0."""
         channels, _, kernel = self.weight.shape
         nn.init.normal_(self.weight, std=math.sqrt(2 / (kernel * channels * channels * 5)))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W), unchanged in shape."""
+        """Map (B, C, H, W) to the same shape."""
         return pass_messages(
             x, self.weight, self.bias, dim=self.dim, reverse=self.reverse, update_first=self.update_first
         )
 
     def extra_repr(self) -> str:
-        """What ``print`` shows."""
+        """Return the settings for ``print``."""
         channels, _, kernel = self.weight.shape
         return f"{self.direction}, channels={channels}, kernel={kernel}, bias={self.bias is not None}"
 

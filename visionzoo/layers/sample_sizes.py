@@ -1,4 +1,4 @@
-"""What heads with a map for every image ask of its sample: how large it is, padded and not."""
+"""Sizes of images, read from their samples: padded, without padding, and original."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ Size = tuple[int, int]
 
 
 def input_size(samples: Sequence[TaskSample] | None, grid: Sequence[int], stride: int) -> Size:
-    """(H, W) of the padded batch, as its samples say, else the grid's size times the stride."""
+    """Return (H, W) of the padded batch from its samples, or the grid's size times the stride without samples.
+
+    Example:
+        >>> input_size(None, grid=(4, 6), stride=8)
+        (32, 48)
+    """
     size = samples[0].metainfo.get("batch_input_shape") if samples else None
     height, width = (grid[0] * stride, grid[1] * stride) if size is None else size[:2]
     return int(height), int(width)
 
 
 def image_size(sample: TaskSample, size: Sequence[int]) -> Size:
-    """(H, W) of the image as it leaves the pipeline, without padding; ``size`` where the sample does not say."""
+    """Return (H, W) of the image after the pipeline, without padding; ``size`` if the sample does not state it."""
     height, width = sample.metainfo.get("img_shape", size)[:2]
     return int(height), int(width)
 
 
 def original_size(sample: TaskSample, size: Sequence[int]) -> Size:
-    """(H, W) of the image in its file; ``size`` where the sample does not say."""
+    """Return (H, W) of the image in its file; ``size`` if the sample does not state it."""
     height, width = sample.metainfo.get("ori_shape", size)[:2]
     return int(height), int(width)
 
 
 def require_single_images(images: int, samples: Sequence[TaskSample]) -> None:
-    """Refuse groups of images.
+    """Reject groups of images.
 
     Raises:
-        DataError: there are more images than samples.
+        DataError: the numbers of images and samples differ.
     """
     if images != len(samples):
         raise DataError(

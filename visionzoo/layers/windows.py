@@ -1,8 +1,8 @@
-"""Enlarging feature maps of a window as if the whole image were there.
+"""Enlarge feature maps of a window with the positions of the whole image.
 
-Nearest and bilinear enlargement ask for a position by the sizes of both maps. In a window of an image these sizes are
-others, and what is read moves by up to half a cell. Here the positions are those of the whole image, so that a
-image seen window by window gives what it gives at once, except for what lies outside the window.
+Nearest and bilinear enlargement compute positions from the sizes of both maps. A window has other sizes than the whole
+image, so positions would shift by up to half a cell. Here the positions are those of the whole image. Enlargement
+window by window therefore equals enlargement of the whole image, except where it reads cells outside the window.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Window:
-    """Where in an image feature maps come from.
+    """Position in an image of the feature maps of a window.
 
     Attributes:
         top, left: first row and column in pixels; multiples of every stride.
-        sizes: (h, w) of every level over the whole image, in the order of the levels.
-        strides: of these levels.
+        sizes: (h, w) of every level of the whole image, in the order of the levels.
+        strides: strides of these levels.
     """
 
     top: int
@@ -30,34 +30,38 @@ class Window:
     strides: tuple[int, ...]
 
     def span(self, axis: int, level: int) -> Span:
-        """What the window's map of ``level`` is along one axis, 0 for rows and 1 for columns, of the whole map."""
+        """Return the position of the window in the whole map of ``level`` along an axis, 0 for rows, 1 for columns."""
         start = (self.top, self.left)[axis] // self.strides[level]
         return Span(start, self.sizes[level][axis])
 
 
 @dataclass(frozen=True)
 class Span:
-    """A run of cells: the first one's index in a row of ``total`` cells."""
+    """A range of cells: the index ``start`` of its first cell in a line of ``total`` cells."""
 
     start: int
     total: int
 
 
 def cell_of_pixel(cells: int, pixels: int) -> Tensor:
-    """The cell that nearest enlargement from ``cells`` to ``pixels`` takes each pixel from, (pixels,) int64.
+    """Return the source cell of each pixel in nearest enlargement from ``cells`` to ``pixels``, (pixels,) int64.
 
-    ``floor(pixel * cells / pixels)`` as torch rounds it, so that sums over cells are sums over enlarged maps.
+    This is ``floor(pixel * cells / pixels)`` with torch's rounding, so sums over cells equal sums over enlarged maps.
+
+    Example:
+        >>> cell_of_pixel(2, 5).tolist()
+        [0, 0, 0, 1, 1]
     """
     return F.interpolate(torch.arange(cells, dtype=torch.float32)[None, None], size=pixels, mode="nearest")[0, 0].long()
 
 
 def enlarge_nearest(x: Tensor, size: tuple[int, int], window: Window | None, coarse: int, fine: int) -> Tensor:
-    """Repeat cells, (B, C, h, w) to (B, C, *size).
+    """Enlarge by repeating cells: (B, C, h, w) to (B, C, *size).
 
     Args:
         x: a map of level ``coarse``.
-        size: of the window's map of level ``fine``.
-        window: where both come from; None for a whole image.
+        size: (h, w) of the window's map of level ``fine``.
+        window: position of both maps; None for a whole image.
         coarse, fine: indices of the levels in ``window``.
     """
     if window is None:
@@ -70,7 +74,7 @@ def enlarge_nearest(x: Tensor, size: tuple[int, int], window: Window | None, coa
 
 
 def enlarge_bilinear(x: Tensor, size: tuple[int, int], window: Window | None, coarse: int, fine: int) -> Tensor:
-    """Interpolate between cells with the outermost ones on each other (``align_corners=True``).
+    """Enlarge bilinearly with aligned corner cells (``align_corners=True``).
 
     Args: see :func:`enlarge_nearest`.
     """

@@ -1,6 +1,6 @@
-"""Accuracy of classifiers: is the right class among the k that the model finds most likely?
+"""Accuracy of classifiers: the share of images whose true class is among the k most likely ones.
 
-Protocol of ImageNet (ILSVRC): every image counts once, ties go to the class with the lower index.
+Protocol of ImageNet (ILSVRC): every image counts once. Of equal scores the class with the lower index ranks first.
 """
 
 from __future__ import annotations
@@ -12,34 +12,40 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.errors import ConfigError, DataError
+from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Share of images, in [0, 1], whose class has one of the k highest scores.
+    """Return the share of images, in [0, 1], whose true class has one of the k highest scores.
 
     Args:
-        scores: (N, K), any that grow with likelihood.
-        labels: (N,) int, the right classes.
-        k: from 1 on; with K classes or more every image counts.
+        scores: (N, K), higher for a more likely class.
+        labels: (N,) int, the true classes.
+        k: number of classes that count, >= 1. With k >= K all images with finite scores are correct.
 
     Raises:
-        DataError: no images, or labels outside 0 to K - 1.
+        DataError: there are no images, or a label is outside 0 to K - 1.
 
-    >>> top_k_accuracy(np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]), np.array([1, 1]), k=1)
-    0.5
+    Example:
+        >>> top_k_accuracy(np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]), np.array([1, 1]), k=1)
+        0.5
     """
     return float((ranks(scores, labels) < k).mean())
 
 
 def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) int: how many classes come before the right one; nan never comes before anything."""
+    """Return the number of classes that rank before the true one, (N,) int.
+
+    A nan score never ranks before another score. If the score of the true class is nan, its rank is K.
+    """
     if not len(labels):
         raise DataError("accuracy", expected="at least one image", found="none", advice="check the data set")
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise DataError(
             "accuracy",
-            expected=f"labels from 0 to {scores.shape[1] - 1}, as the model has classes",
+            expected=f"labels from 0 to {scores.shape[1] - 1}, because the model has {scores.shape[1]} classes",
             found=f"{labels.min()} to {labels.max()}",
             advice="correct the data set's classes",
         )
@@ -53,14 +59,23 @@ def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 class ClassificationMetric(BaseMetric):
     """Accuracy of samples with ``gt_label`` and ``pred_score``: ``cls/top1``, ``cls/top5`` and ``cls/mean_class``.
 
-    All numbers are shares in [0, 1]; ``mean_class`` is top-1 accuracy averaged over the classes that occur. After an
-    evaluation ``per_class`` holds rows ``class``, ``images``, ``top1`` and ``mistaken_for`` for reports.
+    All numbers are shares in [0, 1]. ``mean_class`` is the top-1 accuracy averaged over the classes that occur. After
+    an evaluation ``per_class`` holds rows with ``class``, ``images``, ``top1`` and ``mistaken_for`` for reports.
 
     Args:
-        topk: which k; those from the number of classes on are left out, as they would always be 1.
-        classwise: also one number for each class, ``cls/top1/<class>``.
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``cls`` in the names.
+        topk: values of k, each >= 1. Values >= the number of classes are dropped, because the accuracy is always 1.
+        classwise: True to add one number for each class, ``cls/top1/<class>``.
+        collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
+        prefix: replaces ``cls`` in the names.
+
+    Raises:
+        ConfigError: ``topk`` is empty or contains a value below 1.
+
+    Example:
+        >>> metric = ClassificationMetric(topk=1)
+        >>> metric.process(None, [{"gt_label": 1, "pred_score": np.array([0.2, 0.8])}])
+        >>> metric.evaluate(size=1)
+        {'cls/top1': 1.0, 'cls/mean_class': 1.0}
     """
 
     default_prefix = "cls"
@@ -75,23 +90,29 @@ class ClassificationMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = (topk,) if isinstance(topk, int) else tuple(topk)
         if not self.topk or min(self.topk) < 1:
-            raise ConfigError("ClassificationMetric", expected="topk from 1 on", found=f"{topk}", advice="use (1, 5)")
+            raise ConfigError("ClassificationMetric", expected="topk >= 1", found=f"{topk}", advice="use (1, 5)")
         self.classwise = classwise
         self.per_class: dict[str, list[dict[str, Any]]] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take one batch of samples with truth and predictions, as dicts: (label, best class, rank of the label, K).
+        """Add one batch of samples with truth and predictions, as dicts.
+
+        Each result is (label, best class, rank of the label, K).
 
         Raises:
             DataError: a sample has no ``gt_label`` or no ``pred_score``.
         """
         for sample in data_samples:
-            score, label = _array(_required(sample, "pred_score")), int(_required(sample, "gt_label"))
+            name = sample_name(sample, len(self.results))
+            pred_score, gt_label = (
+                required(sample, key, "ClassificationMetric", name) for key in ("pred_score", "gt_label")
+            )
+            score, label = as_array(pred_score, single=True), int(gt_label)
             rank = int(ranks(score[None], np.array([label]))[0])
             self.results.append((label, int(score.argmax()), rank, len(score)))
 
     def compute_metrics(self, results: list[tuple[int, int, int, int]]) -> dict[str, float]:
-        """The numbers of all images of all processes."""
+        """Compute the numbers from the results of all processes."""
         labels, best, rank, counts = (np.array(column) for column in zip(*results, strict=True))
         classes = int(counts.max())
         numbers = {f"top{k}": float((rank < k).mean()) for k in self.topk if k < classes or k == 1}
@@ -107,33 +128,17 @@ class ClassificationMetric(BaseMetric):
         return names if len(names) == count else [str(label) for label in range(count)]
 
 
-def _required(sample: Mapping[str, Any], key: str) -> Any:
-    value = sample.get(key)
-    if value is None:
-        raise DataError(
-            f"ClassificationMetric, sample {sample.get('img_path')}",
-            expected=f"a {key}",
-            found="none",
-            advice="use a data set with labels and a pipeline that ends with PackTaskInputs",
-        )
-    return value
-
-
-def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().float().numpy() if hasattr(values, "detach") else np.asarray(values)
-
-
 def _by_class(labels: np.ndarray, best: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of the classes that occur, with the class that each is most often mistaken for."""
+    """Return a row for each class that occurs, with the class that it is most often mistaken for."""
     rows = []
     for label in np.unique(labels):
-        found = best[labels == label]
-        wrong = np.bincount(found[found != label], minlength=1)
+        predicted = best[labels == label]
+        wrong = np.bincount(predicted[predicted != label], minlength=1)
         rows.append(
             {
                 "class": str(names[label]),
-                "images": len(found),
-                "top1": float((found == label).mean()),
+                "images": len(predicted),
+                "top1": float((predicted == label).mean()),
                 "mistaken_for": str(names[int(wrong.argmax())]) if wrong.any() else "-",
             }
         )

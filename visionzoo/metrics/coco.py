@@ -1,7 +1,7 @@
 """Average precision of boxes and masks by the official COCO protocol.
 
-The numbers are pycocotools'. faster-coco-eval computes the same ones in less time and
-is used when it is installed. Protocol: https://cocodataset.org/#detection-eval
+The numbers are those of pycocotools. faster-coco-eval computes the same numbers in less time and is used if it is
+installed. Protocol: https://cocodataset.org/#detection-eval
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from mmengine.logging import print_log
 
 from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 
 IOU_TYPES = ("bbox", "segm")
 BACKENDS = ("auto", "faster", "pycocotools")
 
-# The order in which pycocotools reports them.
+# In the order in which pycocotools reports them.
 _PRECISIONS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")  # mAP: mean over IoU 0.50:0.05:0.95
 _RECALLS = ("AR_1", "AR_10", "AR_100", "AR_s", "AR_m", "AR_l")  # AR_10: at most 10 detections per image
 NUMBERS = _PRECISIONS + _RECALLS
@@ -34,13 +35,13 @@ NUMBERS = _PRECISIONS + _RECALLS
 
 @dataclass(frozen=True)
 class CocoScores:
-    """What one evaluation gives.
+    """Result of one evaluation.
 
     Attributes:
-        numbers: the twelve official numbers in [0, 1] by the names of ``NUMBERS``, then those of ``iou_thrs``; -1
-            where the truth has no object that counts (for example no small one).
-        per_class: one row for each class: ``class``, ``objects`` (crowds not counted),
-            ``AP``, ``AP50``, ``AP75`` and ``AR``; values as above.
+        numbers: the twelve official numbers by the names of ``NUMBERS``, then those of ``iou_thrs``. Each is in
+            [0, 1], or -1 if the truth has no object that counts (for example no small one).
+        per_class: one row for each class with ``class``, ``objects`` (without crowds), ``AP``, ``AP50``, ``AP75`` and
+            ``AR``; values as above.
     """
 
     numbers: dict[str, float]
@@ -57,7 +58,20 @@ def coco_ap(
     backend: str = "auto",
     iou_thrs: Sequence[float] = (),
 ) -> dict[str, float]:
-    """The twelve official numbers; see :func:`score_detections`, which also gives them by class."""
+    """Compute the twelve official numbers. :func:`score_detections` also returns numbers for each class.
+
+    The arguments and errors are those of :func:`score_detections`.
+
+    Returns:
+        :attr:`CocoScores.numbers`.
+
+    Example:
+        >>> box = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 8, 8]}
+        >>> truth = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "cat"}]}
+        >>> truth["annotations"] = [{**box, "id": 1, "area": 64, "iscrowd": 0}]
+        >>> round(coco_ap(truth, [{**box, "score": 0.9}])["mAP"], 3)
+        1.0
+    """
     scores = score_detections(
         truth,
         detections,
@@ -84,19 +98,30 @@ def score_detections(
 
     Args:
         truth: content of an ``instances`` json.
-        detections: dicts with ``image_id``, ``category_id``, ``score`` and ``bbox``
-            ([x, y, width, height], pixels) or ``segmentation`` (RLE), as in COCO's result
-            files. None at all gives 0. Masks are sized by their own area, not by ``bbox``.
+        detections: dicts with ``image_id``, ``category_id``, ``score`` and ``bbox`` ([x, y, width, height], pixels) or
+            ``segmentation`` (RLE), as in COCO's result files. Without any detection the numbers are 0. The size of a
+            mask is its own area, not that of ``bbox``.
         iou_type: ``bbox`` or ``segm``.
-        image_ids: images that count, also without detections. Default: all of the truth.
+        image_ids: images that count, also those without detections. Default: all of the truth.
         category_ids: classes that count. Default: all of the truth.
-        backend: ``faster``, ``pycocotools``, or ``auto`` for the first one installed.
-        iou_thrs: IoUs in (0, 1] whose AP is wanted besides, named as ``mAP_70`` for 0.7: what pycocotools
-            gives with ``params.iouThrs`` of it alone. The official numbers stay as they are.
+        backend: ``faster``, ``pycocotools``, or ``auto`` for the first of the two that is installed.
+        iou_thrs: further IoU thresholds in (0, 1]. Each adds a number such as ``mAP_70`` for 0.7, equal to what
+            pycocotools computes if ``params.iouThrs`` has only this value. The official numbers do not change.
+
+    Returns:
+        The numbers of the data set and of each class.
 
     Raises:
-        ConfigError: an IoU outside (0, 1].
-        DataError: a detection is in an image that the truth does not have, or lacks its box or mask.
+        ConfigError: a threshold is outside (0, 1], or the backend is not installed.
+        UnknownName: ``iou_type`` or ``backend`` is not one of the above.
+        DataError: a detection belongs to an image that the truth lacks, or has no box or mask.
+
+    Example:
+        >>> box = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 8, 8]}
+        >>> truth = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "cat"}]}
+        >>> truth["annotations"] = [{**box, "id": 1, "area": 64, "iscrowd": 0}]
+        >>> score_detections(truth, [{**box, "score": 0.9}]).per_class[0]["objects"]
+        1
     """
     require_known(iou_type, IOU_TYPES, "iou_type of COCO AP")
     _require_ious(iou_thrs)
@@ -120,7 +145,7 @@ def score_detections(
 
 
 def _run(evaluation: Any, iou_thrs: Sequence[float]) -> dict[str, float]:
-    """Evaluate once, with further IoUs behind the official ones, which alone are left for summaries."""
+    """Evaluate once with the further IoU thresholds after the official ones. Summaries use only the official ones."""
     official = evaluation.params.iouThrs
     evaluation.params.iouThrs = np.concatenate([official, iou_thrs])
     evaluation.evaluate()
@@ -134,13 +159,14 @@ def _run(evaluation: Any, iou_thrs: Sequence[float]) -> dict[str, float]:
 
 
 class _Api:
-    """The two implementations behind one set of names."""
+    """The classes of one implementation, under names that both implementations share."""
 
     def __init__(self, coco: Any, evaluation: Any):
         self.coco, self.evaluation = coco, evaluation
 
     @classmethod
     def choose(cls, backend: str) -> _Api:
+        """Import the implementation that ``backend`` names."""
         require_known(backend, BACKENDS, "backend of COCO AP")
         has_faster = find_spec("faster_coco_eval") is not None
         if backend == "faster" and not has_faster:
@@ -158,7 +184,7 @@ class _Api:
         return cls(faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster)
 
     def index(self, **sections: Any) -> Any:
-        """Lookup tables over a COCO record, without what pycocotools prints."""
+        """Build lookup tables of a COCO record, without the output that pycocotools prints."""
         index = self.coco()
         index.dataset = sections
         with contextlib.redirect_stdout(io.StringIO()):
@@ -177,7 +203,7 @@ def _require_ious(values: Sequence[float]) -> None:
 
 
 def _result_annotations(detections: Iterable[Mapping], iou_type: str, images: set) -> list[dict]:
-    """Detections with the fields that pycocotools' ``loadRes`` adds: id, area, iscrowd and for masks their box."""
+    """Return detections with the fields that pycocotools' ``loadRes`` adds: id, area and iscrowd."""
     region = "bbox" if iou_type == "bbox" else "segmentation"
     results = []
     for number, found in enumerate(detections, start=1):
@@ -186,10 +212,10 @@ def _result_annotations(detections: Iterable[Mapping], iou_type: str, images: se
                 "detections",
                 expected="images of the annotation file",
                 found=f"image {found['image_id']!r}",
-                advice="measure with the file that belongs to the data",
+                advice="use the annotation file of this data set",
             )
         if region not in found:
-            raise DataError("detections", expected=f"{region} in each for {iou_type} AP", found="one without it")
+            raise DataError("detections", expected=f"{region} in each one for {iou_type} AP", found="one without it")
         results.append(
             {
                 "id": number,
@@ -211,12 +237,16 @@ def _add_area(results: list[dict], region: str) -> None:
         return
     from pycocotools import mask as masks
 
-    for result in results:  # one by one: its list form overflows after 255 masks
+    for result in results:  # one at a time: the list form of masks.area overflows after 255 masks
         result["area"] = int(masks.area(result["segmentation"]))
 
 
 def _per_class(evaluation: Any, truth_index: Any) -> list[dict[str, Any]]:
-    """Rows by class from arrays over IoU threshold, recall, class, area range and detections per image."""
+    """Return a row for each class.
+
+    The axes of ``precision`` are IoU threshold, recall, class, area range and detections per image; ``recall`` lacks
+    the second.
+    """
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
     images = set(evaluation.params.imgIds)
     objects = dict.fromkeys(evaluation.params.catIds, 0)
@@ -238,7 +268,7 @@ def _per_class(evaluation: Any, truth_index: Any) -> list[dict[str, Any]]:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean of what is defined; -1 when nothing is, as pycocotools has it."""
+    """Return the mean of the defined values; -1 if no value is defined, as in pycocotools."""
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else -1.0
 
@@ -250,20 +280,28 @@ def _mean(values: np.ndarray) -> float:
 class CocoMetric(BaseMetric):
     """COCO AP of mmdet's data samples: ``pred_instances`` with boxes xyxy in the original image's pixels.
 
-    Results are named ``coco/bbox_mAP``, ``coco/bbox_mAP_50``, ``coco/segm_AR_100`` and so on
-    (``NUMBERS``), with ``iou_thrs=(0.7,)`` also ``coco/bbox_mAP_70``, with ``classwise`` also
-    ``coco/bbox_AP/<class>``. After each evaluation ``per_class`` holds ``{iou type: rows}`` of :class:`CocoScores` for
-    reports.
-    Only the images that were processed count, all of them, with detections or without.
+    Numbers are named ``coco/bbox_mAP``, ``coco/bbox_mAP_50``, ``coco/segm_AR_100`` and so on (``NUMBERS``). With
+    ``iou_thrs=(0.7,)`` there is also ``coco/bbox_mAP_70``, with ``classwise`` also ``coco/bbox_AP/<class>``. After each
+    evaluation ``per_class`` holds ``{iou type: rows}`` of :class:`CocoScores` for reports.
+    All processed images count, with or without detections; other images of the annotation file do not.
 
     Args:
         ann_file: the annotation file. Default: the one that the data set names in ``dataset_meta``.
         metric: ``bbox``, ``segm``, or both in a list.
-        classwise: log a table by class, and add a number for each.
+        classwise: True to log a table of the classes and to add a number for each class.
         backend: ``auto``, ``faster`` or ``pycocotools``.
-        iou_thrs: further IoUs whose AP is wanted, in (0, 1].
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``coco`` in the names.
+        iou_thrs: further IoU thresholds, in (0, 1], each of which adds an AP.
+        collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
+        prefix: replaces ``coco`` in the names.
+
+    Raises:
+        ConfigError: a threshold is outside (0, 1], or the backend is not installed.
+        UnknownName: ``metric`` or ``backend`` is not one of the above.
+
+    Example:
+        >>> metric = CocoMetric(metric=["bbox", "segm"], iou_thrs=(0.7,))
+        >>> metric.iou_types
+        ('bbox', 'segm')
     """
 
     default_prefix = "coco"
@@ -293,11 +331,11 @@ class CocoMetric(BaseMetric):
         self._truth: tuple[str, dict] | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Take one batch of samples with predictions, as dicts."""
+        """Add one batch of samples with predictions, as dicts."""
         self.results += [_compact(sample, with_masks="segm" in self.iou_types) for sample in data_samples]
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """The numbers of all samples of all processes."""
+        """Compute the numbers from the results of all processes."""
         truth = self._read_truth()
         by_image = {result["image_id"]: result for result in results}  # several processes may repeat an image
         category_ids = self._category_ids(truth)
@@ -333,7 +371,7 @@ class CocoMetric(BaseMetric):
         return self._truth[1]
 
     def _category_ids(self, truth: dict) -> list[int]:
-        """Category id of each label."""
+        """Return the category id of each label."""
         ids = {category["name"]: category["id"] for category in truth["categories"]}
         classes = (self.dataset_meta or {}).get("classes") or sorted(ids, key=ids.__getitem__)
         for name in classes:
@@ -353,38 +391,37 @@ def _read_json(path: Path) -> dict:
         ) from error
     except ValueError as error:
         raise DataError(
-            path, expected="COCO annotations", found=f"no json ({error})", advice="download it again"
+            path, expected="COCO annotations", found=f"text that is not JSON ({error})", advice="download it again"
         ) from error
     if not isinstance(record, dict) or not {"images", "annotations", "categories"} <= set(record):
-        raise DataError(path, expected="COCO annotations", found="no lists images, annotations and categories in it")
+        raise DataError(path, expected="COCO annotations", found="no lists images, annotations and categories")
     return record
 
 
 def _compact(sample: Mapping[str, Any], with_masks: bool) -> dict[str, Any]:
-    """The predictions of one image as numpy arrays and RLE."""
-    found = sample["pred_instances"]
+    """Return the predictions of one image as numpy arrays and RLE."""
+    instances = sample["pred_instances"]
     result = {
         "image_id": sample["img_id"],
-        "boxes": _array(found["bboxes"]).reshape(-1, 4),
-        "scores": _array(found["scores"]),
-        "labels": _array(found["labels"]),
+        "boxes": _array(instances["bboxes"]).reshape(-1, 4),
+        "scores": _array(instances["scores"]),
+        "labels": _array(instances["labels"]),
     }
     if with_masks:
-        if "masks" not in found:
+        if "masks" not in instances:
             raise ConfigError(
                 "CocoMetric",
                 expected='masks for metric="segm"',
-                but="the model predicts boxes alone",
+                but="the model predicts only boxes",
                 advice='write metric="bbox"',
             )
-        result["masks"] = _run_lengths(found["masks"])
-        result["mask_scores"] = _array(found.get("mask_scores", found["scores"]))
+        result["masks"] = _run_lengths(instances["masks"])
+        result["mask_scores"] = _array(instances.get("mask_scores", instances["scores"]))
     return result
 
 
 def _array(values: Any) -> np.ndarray:
-    values = values.detach().cpu() if hasattr(values, "detach") else values
-    return np.asarray(values, dtype=np.float64 if _is_real(values) else np.int64)
+    return as_array(values, np.float64 if _is_real(values) else np.int64)
 
 
 def _is_real(values: Any) -> bool:
@@ -392,25 +429,25 @@ def _is_real(values: Any) -> bool:
 
 
 def _run_lengths(masks: Any) -> list[dict]:
-    """(N, H, W) bool masks, or RLE dicts already, as compressed RLE."""
+    """Return compressed RLE for masks, (N, H, W) bool; RLE dicts are returned unchanged."""
     if isinstance(masks, list | tuple):
         return list(masks)
     from pycocotools import mask as tools
 
-    array = masks.detach().cpu().numpy() if hasattr(masks, "detach") else np.asarray(masks)
+    array = as_array(masks)
     return tools.encode(np.asfortranarray(array.astype(np.uint8).transpose(1, 2, 0))) if len(array) else []
 
 
 def _as_coco_results(images: Iterable[dict], category_ids: Sequence[int], iou_type: str) -> list[dict]:
-    """Compact predictions as entries of a COCO result file."""
-    found = []
+    """Convert compact predictions to entries of a COCO result file."""
+    entries = []
     for image in images:
         boxes = image["boxes"].copy()
         boxes[:, 2:] -= boxes[:, :2]
         regions = boxes.tolist() if iou_type == "bbox" else image["masks"]
         scores = image["scores" if iou_type == "bbox" else "mask_scores"].tolist()
         for label, score, region in zip(image["labels"].tolist(), scores, regions, strict=True):
-            found.append(
+            entries.append(
                 {
                     "image_id": image["image_id"],
                     "category_id": category_ids[label],
@@ -418,11 +455,17 @@ def _as_coco_results(images: Iterable[dict], category_ids: Sequence[int], iou_ty
                     "bbox" if iou_type == "bbox" else "segmentation": region,
                 }
             )
-    return found
+    return entries
 
 
 def class_table(rows: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Rows of :class:`CocoScores` as text, in percent; ``-`` where the truth has no object."""
+    """Format rows of :class:`CocoScores` as text, in percent; ``-`` if the truth has no object.
+
+    Example:
+        >>> row = {"class": "cat", "objects": 2, "AP": 0.5, "AP50": 0.75, "AP75": -1.0, "AR": 0.5}
+        >>> "75.0" in class_table([row], "AP by class")
+        True
+    """
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""How good a cube of connectivity is, apart from the map that is made of it."""
+"""Quality of a connectivity cube, independent of the saliency map that is computed from it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from visionzoo.registry import METRICS
 
 @METRICS.register_module()
 class PairMetric(BaseMetric):
-    """``pairs/agreement`` and ``pairs/accuracy``: means over images of what ``ConnectivityHead`` measures.
+    """Means over images of what ``ConnectivityHead`` measures: ``pairs/agreement`` and ``pairs/accuracy``.
 
-    The head does so with ``measure_pairs=True``; use it beside ``SaliencyMetric``. Images without a pair (a single
-    pixel) or without truth are left out of the mean that lacks them.
+    The head measures if it has ``measure_pairs=True``. Use this metric beside ``SaliencyMetric``. An image without a
+    pair (a single pixel) has no agreement, and one without truth has no accuracy; that mean excludes it.
 
     Args:
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``pairs`` in the names.
+        collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
+        prefix: replaces ``pairs`` in the names.
 
     Raises:
-        ConfigError: at the first sample that was not measured.
+        ConfigError: a sample has no ``pred_pair_agreement``; raised by ``process``.
+
+    Example:
+        >>> metric = PairMetric()
+        >>> metric.process(None, [{"pred_pair_agreement": 0.5}, {"pred_pair_agreement": 1.0}])
+        >>> metric.evaluate(size=2)
+        {'pairs/agreement': 0.75}
     """
 
     default_prefix = "pairs"
@@ -33,7 +39,7 @@ class PairMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take one batch of samples, as dicts."""
+        """Add one batch of samples, as dicts."""
         for sample in data_samples:
             if "pred_pair_agreement" not in sample:
                 raise ConfigError(
@@ -47,6 +53,6 @@ class PairMetric(BaseMetric):
             )
 
     def compute_metrics(self, results: list[tuple[float, float]]) -> dict[str, float]:
-        """The numbers of all samples of all processes."""
+        """Compute the numbers from the results of all processes."""
         columns = dict(zip(("agreement", "accuracy"), np.array(results, dtype=np.float64).T, strict=True))
         return {name: float(np.nanmean(values)) for name, values in columns.items() if not np.isnan(values).all()}

@@ -1,1 +1,1 @@
-"""The join of backbone, neck and head."""
+"""Models: the combination of backbone, neck and head."""

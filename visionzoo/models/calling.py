@@ -1,4 +1,4 @@
-"""How the task model calls its parts: with the batch where their signature takes it."""
+"""Calls of the task model's parts, which pass the batch if the signature has a parameter for it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import Tensor, nn
 from visionzoo.config.signatures import arguments_of
 from visionzoo.structures.batch import Batch
 
-# Arguments of the former signature, head(feats, samples, *, inputs, encode).
+# Keyword arguments of the former signature, head(feats, samples, *, inputs, encode).
 _FORMER = ("inputs", "encode")
 
 
 def takes_batch(part: nn.Module, method: str = "forward") -> bool:
-    """Whether a method of a part has a parameter called ``batch``."""
+    """Return True if a method of a part has a parameter called ``batch``."""
     return arguments_of(getattr(type(part), method)).know("batch")
 
 
 def run_part(part: nn.Module, inputs: Any, batch: Batch) -> tuple[Tensor, ...]:
-    """Feature maps of a backbone or neck, which gets the batch if its ``forward`` has a parameter ``batch``."""
+    """Return feature maps of a backbone or neck; pass the batch if its ``forward`` has a parameter ``batch``."""
     feats = part(inputs, batch) if takes_batch(part) else part(inputs)
     return (feats,) if isinstance(feats, Tensor) else tuple(feats)
 
 
 def run_head(head: nn.Module, method: str, feats: Any, batch: Batch, *more: Any) -> Any:
-    """``head(feats, batch)`` or another of its methods; a head of the former signature gets the samples."""
+    """Call ``head(feats, batch)`` or another method; a head with the former signature receives the samples."""
     function: Any = head if method == "forward" else getattr(head, method)
     if takes_batch(head, method):
         return function(feats, batch, *more)
@@ -36,7 +36,7 @@ def run_head(head: nn.Module, method: str, feats: Any, batch: Batch, *more: Any)
 
 
 def warn_of_former_heads(heads: Iterable[nn.Module]) -> None:
-    """One warning for every class of head whose ``forward`` takes samples instead of a batch."""
+    """Warn once for each class of head whose ``forward`` takes samples instead of a batch."""
     for name in sorted({type(head).__name__ for head in heads if not takes_batch(head)}):
         warnings.warn(
             f"{name}: expected the signature {name}.forward(feats, batch), found (feats, samples), which the next "

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: batches whose images are mixed in pairs, and whose labels are soft."""
+"""Mixup and CutMix: mix the images of a batch in pairs and create soft labels."""
 
 from __future__ import annotations
 
@@ -14,18 +14,32 @@ from visionzoo.registry import MODELS
 
 @MODELS.register_module()
 class MixupCutmix:
-    """Mix every image of a batch with its opposite, the first with the last and so on, by timm's ``Mixup``.
+    """Mix image i of a batch with image i from the end, with timm's ``Mixup``.
 
-    Mixup (Zhang et al., ICLR 2018) adds both, weighted by ``lam`` from Beta(alpha, alpha); CutMix (Yun et al.,
-    ICCV 2019) puts a rectangle of one into the other, ``lam`` then being the share that stays. One draw from NumPy's
-    generator is for the whole batch. In a batch of odd size the last image stays as it is.
+    Mixup (Zhang et al., ICLR 2018) adds both images, weighted by ``lam`` from Beta(alpha, alpha). CutMix (Yun et al.,
+    ICCV 2019) pastes a rectangle of one image into the other; ``lam`` is the share that is not replaced. One draw from
+    NumPy's generator determines the whole batch. In a batch of odd size the last image is not mixed.
 
     Args:
         num_classes: length of the soft labels.
-        mixup_alpha, cutmix_alpha: of the Beta distribution; 0 turns that one off, both 0 leave smoothing alone.
-        prob: of mixing a batch at all.
-        switch_prob: of CutMix where both are on.
-        label_smoothing: share of every label that is spread over all classes, before mixing.
+        mixup_alpha, cutmix_alpha: parameter of the Beta distribution, >= 0; 0 turns Mixup or CutMix off. If both are 0,
+            only labels are smoothed.
+        prob: probability of mixing a batch, in [0, 1].
+        switch_prob: probability of CutMix instead of Mixup if both are on, in [0, 1].
+        label_smoothing: share of each label that is spread over all classes before mixing, in [0, 1].
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Example:
+        >>> from visionzoo.structures.task_sample import TaskSample
+        >>> samples = [TaskSample(), TaskSample()]
+        >>> for label, sample in enumerate(samples):
+        ...     sample.set_field(label, "gt_label")
+        >>> smooth = MixupCutmix(num_classes=2, mixup_alpha=0, cutmix_alpha=0, label_smoothing=0.5)
+        >>> images, samples = smooth(torch.zeros(2, 3, 4, 4), samples)
+        >>> samples[0].gt_score.tolist()
+        [0.75, 0.25]
     """
 
     def __init__(
@@ -43,7 +57,7 @@ class MixupCutmix:
         wrong = [f"{name}={value}" for name, value in shares.items() if not 0 <= value <= 1]
         if wrong or min(mixup_alpha, cutmix_alpha) < 0:
             found = wrong or [f"mixup_alpha={mixup_alpha}", f"cutmix_alpha={cutmix_alpha}"]
-            raise ConfigError("MixupCutmix", expected="shares in [0, 1], alphas from 0 on", found=f"{', '.join(found)}")
+            raise ConfigError("MixupCutmix", expected="shares in [0, 1] and alphas >= 0", found=f"{', '.join(found)}")
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.mix = Mixup(
             mixup_alpha,
@@ -55,14 +69,14 @@ class MixupCutmix:
         )
 
     def __call__(self, inputs: Tensor, samples: Sequence[Any]) -> tuple[Tensor, Sequence[Any]]:
-        """Mixed images, and the samples with their ``gt_score``.
+        """Mix images and labels.
 
         Args:
-            inputs: (N, C, H, W) float images; left as they are.
+            inputs: (N, C, H, W) float images, which are not changed.
             samples: N data samples with ``gt_label``, one label each.
 
         Returns:
-            (N, C, H, W) images and the samples, each with ``gt_score``, (num_classes,) float32 of sum 1.
+            Mixed images (N, C, H, W), and the samples, each with ``gt_score``, (num_classes,) float32 of sum 1.
         """
         labels = torch.tensor([int(sample.gt_label) for sample in samples], device=inputs.device)
         scores = self._smooth(labels)

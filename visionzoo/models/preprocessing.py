@@ -1,4 +1,4 @@
-"""From the samples of a loader to one batch: normalised, padded, groups laid side by side."""
+"""Preprocessing of a loader's samples: normalise and pad images, and combine them into one batch."""
 
 from __future__ import annotations
 
@@ -18,24 +18,31 @@ GROUPS = ("batch", "channels")
 
 @MODELS.register_module()
 class TaskPreprocessor(BaseDataPreprocessor):
-    """Batches for the general task model, from one image per sample or from several.
+    """Build batches for the general task model from one or several images per sample.
 
-    A sample's ``inputs`` are one image (C, H, W), or, where its data sample has a ``group_size``, G of them (G, C, H,
-    W): a group, a pair, several crops. Volumes have three axes in the place of H, W.
+    The ``inputs`` of a sample are one image (C, H, W). If its data sample has a ``group_size``, they are G images
+    (G, C, H, W): a group, a pair, or several crops. Volumes have three axes instead of H, W.
 
     Args:
-        mean, std: one number per channel, in the inputs' units (0 to 255 for uint8), or None for inputs as they are.
-        pad_size_divisor: sides are padded at their end to a multiple of it, and to the largest of the batch.
-        pad_value: of the padding, after normalisation.
-        groups: ``batch``: the images of all samples follow each other on the batch axis, and ``group_size`` tells the
-            head which belong together; ``channels``: those of one sample are joined to an image of G * C channels.
-        batch_augments: one or several that mix batches in training, e.g. ``dict(type="MixupCutmix")``; each is called
-            with the batch and its samples and returns both.
-        non_blocking: copy to the device without waiting.
+        mean, std: one number per channel, in the inputs' units (0 to 255 for uint8); None for no normalisation.
+        pad_size_divisor: sides are padded to a multiple of this number, >= 1, and to the largest image of the batch.
+            Padding is added at the end of each axis.
+        pad_value: value of the padding, after normalisation.
+        groups: ``batch``: the images of all samples are consecutive on the batch axis, and ``group_size`` holds the
+            number of images of each sample; ``channels``: the images of a sample become one image of G * C channels.
+        batch_augments: one or several configs of batch augmentations for training, e.g. ``dict(type="MixupCutmix")``;
+            each is called with the batch and its samples and returns both.
+        non_blocking: copy to the device asynchronously.
 
     Raises:
-        ConfigError: mean without std or of another length, an unknown ``groups``.
-        DataError: at a call: images of another number of channels, or groups of different sizes joined to channels.
+        ConfigError: ``mean`` without ``std`` or of another length, or a setting out of its range.
+        DataError: at a call: another number of channels, or groups of different sizes with ``groups="channels"``.
+
+    Example:
+        >>> preprocessor = TaskPreprocessor(pad_size_divisor=4)
+        >>> batch = preprocessor({"inputs": [torch.zeros(3, 5, 4), torch.zeros(3, 2, 6)]})
+        >>> batch["inputs"].shape
+        torch.Size([2, 3, 8, 8])
     """
 
     def __init__(
@@ -60,10 +67,10 @@ class TaskPreprocessor(BaseDataPreprocessor):
         self.batch_augments = [MODELS.build(dict(augment)) for augment in listed]
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
-        """``inputs`` (N, C, H, W) float32 and ``data_samples``, a list of B, or None when the data has none.
+        """Return ``inputs`` (N, C, H, W) float32 and ``data_samples``, a list of B samples or None without samples.
 
-        N is the sum of the group sizes, B the number of samples. Each sample is told ``group_size``, ``pad_shape``,
-        ``batch_input_shape`` and, if it has none, ``img_shape``.
+        N is the sum of the group sizes, B the number of samples. The metainfo of each sample receives ``group_size``,
+        ``pad_shape``, ``batch_input_shape`` and, if it is missing, ``img_shape``.
         """
         data = self.cast_data(dict(data))
         samples = data.get("data_samples")
@@ -79,7 +86,7 @@ class TaskPreprocessor(BaseDataPreprocessor):
         return {"inputs": batch, "data_samples": samples}
 
     def _as_group(self, inputs: Tensor, index: int, samples: Sequence[TaskSample] | None) -> Tensor:
-        """(G, C, ...); joined to (1, G * C, ...) if groups go to the channels."""
+        """Return the images of a sample as (G, C, ...), or as (1, G * C, ...) with ``groups="channels"``."""
         is_group = samples is not None and "group_size" in samples[index].metainfo
         group = inputs if is_group else inputs[None]
         return group.flatten(0, 1)[None] if self.groups == "channels" else group
@@ -90,7 +97,7 @@ class TaskPreprocessor(BaseDataPreprocessor):
         if group.shape[1] != self.channels:
             raise DataError(
                 name,
-                expected=f"an image of {self.channels} channels, as mean and std have",
+                expected=f"an image of {self.channels} channels, like mean and std",
                 found=f"{group.shape[1]}",
                 advice="convert it, or change mean and std of model.data_preprocessor",
             )
@@ -98,12 +105,12 @@ class TaskPreprocessor(BaseDataPreprocessor):
         return (group.float() - self.mean.view(shape)) / self.std.view(shape)
 
     def _stacked(self, groups: list[Tensor]) -> Tensor:
-        """All images, padded at the end of every axis to one size."""
+        """Pad all images at the end of every axis to the same size and concatenate them."""
         if len({group.shape[1] for group in groups}) > 1:
             found = sorted({group.shape[1] for group in groups})
             raise DataError(
                 "batch",
-                expected="samples of equal channels",
+                expected="samples with equal numbers of channels",
                 found=f"{found}",
                 advice="give all groups one size, or use groups='batch'",
             )
@@ -117,7 +124,7 @@ def _check(mean: Any, std: Any, divisor: int, groups: str) -> None:
     if (mean is None) != (std is None) or (mean is not None and len(mean) != len(std)):
         raise ConfigError(
             "TaskPreprocessor",
-            expected="mean and std of equal length or neither",
+            expected="mean and std of equal length, or neither",
             found=f"{mean} and {std}",
             advice="give both",
         )
@@ -127,7 +134,7 @@ def _check(mean: Any, std: Any, divisor: int, groups: str) -> None:
         )
     if divisor < 1:
         raise ConfigError(
-            "TaskPreprocessor", expected="pad_size_divisor from 1 on", found=f"{divisor}", advice="use 1 for none"
+            "TaskPreprocessor", expected="pad_size_divisor >= 1", found=f"{divisor}", advice="use 1 for none"
         )
     if groups not in GROUPS:
         raise ConfigError("TaskPreprocessor", expected=f"groups to be one of {', '.join(GROUPS)}", found=f"{groups!r}")

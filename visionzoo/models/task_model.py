@@ -1,4 +1,4 @@
-"""The model of every task that mmdet and mmseg have none for: backbone, neck and head joined."""
+"""Model of a backbone, a neck and one or several heads, for tasks that mmdet and mmseg have no model for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from visionzoo.config.parts import Part
+from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, Part
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.models.calling import run_head, run_part, warn_of_former_heads
+from visionzoo.models.several_heads import Share, build_heads, joined, shares_of
 from visionzoo.models.tiling import dense_by_tiles, tiling_of
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import Batch
@@ -22,46 +23,62 @@ MODES = ("tensor", "loss", "predict")
 
 @MODELS.register_module()
 class TaskModel(BaseModel):
-    """A backbone, an optional neck and a head that owns its losses and predictions.
+    """Backbone, optional neck, and one or several heads that own their losses and predictions.
 
-    What a sample consists of is its data sample's affair. The images of a group, of a pair or several crops follow
-    each other on the batch axis, and ``group_size`` in every sample says which belong together. Heads get a
-    :class:`~visionzoo.structures.batch.Batch` besides the feature maps: ``head(feats, batch)``, ``head.loss(feats,
-    batch)``, ``head.predict(feats, batch)``. A backbone or neck gets it as second argument if its ``forward`` has a
+    The images of a group, of a pair or several crops follow each other on the batch axis; ``group_size`` in every
+    sample states how many images belong to it. A head gets the feature maps and a
+    :class:`~visionzoo.structures.batch.Batch`: ``head(feats, batch)``, ``head.loss(feats, batch)``,
+    ``head.predict(feats, batch)``. A backbone or neck gets the batch as second argument if its ``forward`` has a
     parameter called ``batch``.
 
+    Several heads share one forward pass of backbone and neck. A sample whose metainfo has a ``task`` goes to the head
+    of this name only; every other sample goes to all heads.
+
     Args:
-        backbone: (N, 3, H, W) to a tuple of feature maps.
-        head: what it reads and gives, its own docstring says.
+        backbone: from images (N, 3, H, W) to a tuple of feature maps.
+        head: the only head; its docstring states what it reads and writes.
         neck: from feature maps to feature maps.
-        text_encoder: from the phrases of a batch, a list of B strings, to ``TextStates``; called once a batch, read as
-            ``batch.text``.
-        auxiliary_head: one or several heads that only add losses in training, named ``aux.`` and so on.
+        auxiliary_head: one or several heads that only add losses in training. The names of these losses begin with
+            ``aux.``, or with ``aux_0.``, ``aux_1.`` and so on if there are several.
         data_preprocessor: usually ``TaskPreprocessor``.
-        train_cfg: kept for whoever asks.
-        test_cfg: ``dict(tile=1024, margin=128)``: images with a longer side are predicted tile by tile, see
+        train_cfg: not used by this class.
+        test_cfg: ``dict(tile=1024, margin=128)``: an image with a longer side is predicted tile by tile, see
             :mod:`visionzoo.models.tiling`; None for whole images.
-        init_cfg: mmengine's.
+        init_cfg: initialisation, as in mmengine.
+        text_encoder: from the phrases of a batch, a list of B strings, to ``TextStates``; called once per batch, read
+            as ``batch.text``.
+        heads: heads by name, in place of ``head``: ``dict(lanes=dict(type=...), counting=dict(type=...))``. The names
+            are those of the config's tasks.
 
     Raises:
-        ConfigError: ``head`` is no dict; tiles are asked of a head that gives no dense map, or have
-            no room between their margins.
-        DataError: at a call: a text encoder, and a sample without a phrase.
+        ConfigError: neither or both of ``head`` and ``heads`` are given, or one is not a dict; tiles are set for a head
+            without a dense map, or leave no room between their margins.
+        DataError: at a call: there is a text encoder and a sample has no phrase; a sample's task has no head.
+
+    Example:
+        >>> import torch
+        >>> from visionzoo.models.wiring import build_model
+        >>> backbone = dict(type="BossNet", variant="tiny")
+        >>> heads = dict(animal=dict(type="ClassificationHead"), place=dict(type="ClassificationHead", num_classes=5))
+        >>> model = build_model(dict(type="TaskModel", backbone=backbone, heads=heads), num_classes=3)
+        >>> {name: tuple(logits.shape) for name, logits in model(torch.zeros(2, 3, 32, 48)).items()}
+        {'animal': (2, 3), 'place': (2, 5)}
     """
 
     PARTS: dict[str, Part] = {
         "data_preprocessor": Part("preprocessor"),
         "backbone": Part("backbone"),
         "neck": Part("neck"),
-        "head": Part("head"),
-        "auxiliary_head": Part("auxiliary head", listed=True),
+        "head": Part(HEAD),
+        "heads": Part(HEAD, named=True, instead_of="head"),
+        "auxiliary_head": Part(AUXILIARY_HEAD, listed=True),
         "text_encoder": Part("text encoder"),
     }
 
     def __init__(
         self,
         backbone: Mapping,
-        head: Mapping,
+        head: Mapping | None = None,
         neck: Mapping | None = None,
         auxiliary_head: Mapping | Sequence[Mapping] | None = None,
         data_preprocessor: Mapping | None = None,
@@ -69,37 +86,42 @@ class TaskModel(BaseModel):
         test_cfg: Mapping | None = None,
         init_cfg: Any = None,
         text_encoder: Mapping | None = None,
+        heads: Mapping[str, Mapping] | None = None,
     ):
         super().__init__(data_preprocessor, init_cfg)
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
         self.backbone = MODELS.build(dict(backbone))
         self.neck = None if neck is None else MODELS.build(dict(neck))
-        if not isinstance(head, Mapping):
-            raise ConfigError(
-                "TaskModel.head", expected="a dict with a type", found=f"{head!r}", advice="give one head"
-            )
-        self.head = MODELS.build(dict(head))
+        _check_heads(head, heads)
+        self.head: Any = None if head is None else MODELS.build(dict(head))
+        self.heads: Any = None if heads is None else build_heads(heads)
         listed = [auxiliary_head] if isinstance(auxiliary_head, Mapping) else list(auxiliary_head or ())
         self.auxiliary_head = nn.ModuleList(MODELS.build(dict(cfg)) for cfg in listed)
         self.text_encoder = None if text_encoder is None else MODELS.build(dict(text_encoder))
-        warn_of_former_heads([self.head, *self.auxiliary_head])
-        self.tiling = tiling_of(test_cfg, self.head)
+        warn_of_former_heads([*self.main_heads(), *self.auxiliary_head])
+        whole: Any = self.head if self.heads is None else self.heads
+        self.tiling = tiling_of(test_cfg, whole)
 
     @property
     def with_neck(self) -> bool:
-        """Whether there is a neck."""
+        """True if the model has a neck."""
         return self.neck is not None
 
     def forward(
         self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None, mode: str = "tensor"
     ) -> Tensor | dict[str, Tensor] | Sequence[TaskSample] | Any:
-        """One batch.
+        """Run the model on one batch.
 
         Args:
             inputs: (N, C, H, W), preprocessed.
             data_samples: B samples whose group sizes sum to N; may be None in mode ``tensor``.
-            mode: ``tensor`` for the head's raw outputs, ``loss`` for a dict of scalars, ``predict`` for the samples
-                with predictions.
+            mode: ``tensor``, ``loss`` or ``predict``.
+
+        Returns:
+            ``tensor``: the raw outputs of the head. ``loss``: a dict of scalars. ``predict``: the samples with
+            predictions. With several heads, ``tensor`` returns a dict of outputs by head, and the name of each loss
+            begins with the head's name and a dot. ``predict`` then returns samples with one field per head, which holds
+            the head's prediction as a sample; a sample that names its task gets the predictions as its own fields.
         """
         if mode not in MODES:
             raise ConfigError(
@@ -111,28 +133,62 @@ class TaskModel(BaseModel):
         feats = self._encoded(batch)
         if mode == "loss":
             return self._losses(feats, batch)
+        if self.heads is not None:
+            return self._raw_outputs(feats, batch) if mode == "tensor" else self._predictions(feats, batch)
         return run_head(self.head, "forward" if mode == "tensor" else "predict", feats, batch)
 
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, ...]:
-        """The feature maps that the head reads."""
+        """Return the feature maps that the heads read."""
         return self._encoded(self._batch(inputs, data_samples))
 
     def _batch(self, inputs: Tensor, samples: Any) -> Batch:
         text = None if self.text_encoder is None else self.text_encoder(_phrases(samples))
-        batch = Batch(inputs, samples, lambda images: self._encoded(replace(batch, inputs=images)), text)
-        return batch
+        return self._with_encode(Batch(inputs, samples, text=text))
+
+    def _with_encode(self, batch: Batch) -> Batch:
+        return replace(batch, encode=lambda images: self._encoded(replace(batch, inputs=images)))
 
     def _encoded(self, batch: Batch) -> tuple[Tensor, ...]:
         feats = run_part(self.backbone, batch.inputs, batch)
         return feats if self.neck is None else run_part(self.neck, feats, batch)
 
     def _losses(self, feats: tuple[Tensor, ...], batch: Batch) -> dict[str, Tensor]:
-        losses = dict(run_head(self.head, "loss", feats, batch))
+        losses = {} if self.head is None else dict(run_head(self.head, "loss", feats, batch))
+        for name, share in self._shares(feats, batch).items():
+            losses |= _named(name, share.run("loss"))
         for number, head in enumerate(self.auxiliary_head):
             prefix = "aux" if len(self.auxiliary_head) == 1 else f"aux_{number}"
-            terms: dict[str, Tensor] = run_head(head, "loss", feats, batch)
-            losses |= {f"{prefix}.{name}": value for name, value in terms.items()}
+            losses |= _named(prefix, run_head(head, "loss", feats, batch))
         return losses
+
+    def _raw_outputs(self, feats: tuple[Tensor, ...], batch: Batch) -> dict[str, Any]:
+        return {name: share.run("forward") for name, share in self._shares(feats, batch).items()}
+
+    def _predictions(self, feats: tuple[Tensor, ...], batch: Batch) -> list[TaskSample]:
+        return joined(batch.samples, {name: share.predictions() for name, share in self._shares(feats, batch).items()})
+
+    def _shares(self, feats: tuple[Tensor, ...], batch: Batch) -> dict[str, Share]:
+        return {} if self.heads is None else shares_of(self.heads, feats, batch, self._with_encode)
+
+    def main_heads(self) -> list[Any]:
+        """Return the head, or the heads in the config's order, without auxiliary heads."""
+        return [self.head] if self.heads is None else list(self.heads.values())
+
+
+def _check_heads(head: Any, heads: Any) -> None:
+    if (head is None) == (heads is None):
+        raise ConfigError(
+            "TaskModel",
+            expected="either head or heads",
+            found="neither" if head is None else "both",
+            advice="give head=dict(type=...), or heads=dict(NAME=dict(type=...))",
+        )
+    if head is not None and not isinstance(head, Mapping):
+        raise ConfigError("TaskModel.head", expected="a dict with a type", found=f"{head!r}", advice="give one head")
+
+
+def _named(prefix: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": value for name, value in losses.items()}
 
 
 def _phrases(samples: Sequence[TaskSample] | None) -> list[str]:

@@ -1,15 +1,15 @@
-"""Dense predictions of large images, tile by tile, in the memory that one tile takes.
+"""Dense predictions of large images, tile by tile, with the memory of one tile.
 
-Every pixel is predicted by one tile only: the inner part of a tile is kept, its margin just lets convolutions see what
-lies around. A head takes part with three things:
+Each pixel is predicted by exactly one tile. Only the inner part of a tile is kept; its margin provides context for
+convolutions. A head that supports tiles has these members:
 
-- ``in_strides`` of its levels, and ``stride``, pixels per side of a cell of its dense map, one of them;
-- ``dense(feats, batch, window)``: the dense map (B, C, h, w) of images, or of the part of them that ``window``
-  (:class:`visionzoo.layers.windows.Window`) says;
-- ``write(dense, samples)``: the samples with predictions from the dense map of whole images.
+- ``in_strides``: strides of its levels; ``stride``: pixels per side of a cell of its dense map, one of ``in_strides``;
+- ``dense(feats, batch, window)``: returns the dense map (B, C, h, w) of images, or of the part of them that ``window``
+  (:class:`visionzoo.layers.windows.Window`) describes;
+- ``write(dense, samples)``: returns the samples with predictions from the dense map of whole images.
 
-Nothing else than the borders of tiles tells the result from that of a whole image, as long as backbone and neck read
-their input locally. Parts that look at all of an image (global attention, pooled context) look at all of a tile.
+If backbone and neck read their input locally, the result differs from that of a whole image only at the borders of
+tiles. Parts that read a whole image (global attention, pooled context) read a whole tile instead.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from visionzoo.layers.windows import Window
 from visionzoo.models.calling import run_head
 from visionzoo.structures.batch import Batch
 
-# Pixels around the kept part of a tile unless a config says other ones.
+# Default margin in pixels around the kept part of a tile.
 MARGIN = 128
 
-# Origins of tiles are multiples of it at least, so that levels that a head does not see are cut evenly too.
+# Origins of tiles are multiples of this number, so that levels that the head does not read are also cut evenly.
 _ALIGNMENT = 32
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How images are cut.
+    """Sizes of tiles.
 
     Attributes:
-        tile: side of the largest tile in pixels, margins included.
-        margin: pixels of a tile that are not kept on each side, unless it ends at the image's border.
+        tile: side of the largest tile in pixels, including margins.
+        margin: pixels on each side of a tile that are not kept, except at the image's border.
     """
 
     tile: int
     margin: int
 
     def applies_to(self, inputs: Tensor) -> bool:
-        """Whether a batch (B, C, H, W) is larger than a tile."""
+        """Return True if a batch (B, C, H, W) is larger than a tile."""
         return max(inputs.shape[2:]) > self.tile
 
 
 @dataclass(frozen=True)
 class _Run:
-    """Pixels along one axis, ends exclusive: what a tile sees, and what of it is kept."""
+    """Pixels of a tile along one axis, and the part of them that is kept; ends are exclusive."""
 
     start: int
     end: int
@@ -62,12 +62,18 @@ class _Run:
 
 
 def tiling_of(test_cfg: Mapping[str, Any] | None, head: nn.Module) -> Tiling | None:
-    """What ``test_cfg`` of a model says of tiles; None where it says nothing.
+    """Read the tiling from a model's ``test_cfg``; None if it has no ``tile``.
 
-    Sides are rounded to multiples of the coarsest stride, the tile down and the margin up.
+    Sizes are rounded to a multiple of 32 and of all strides: the tile down, the margin up.
 
     Raises:
-        ConfigError: the head gives no dense map, or there is no room between the margins.
+        ConfigError: the head returns no dense map, or the tile is too small for two margins.
+
+    Example:
+        >>> from visionzoo.heads.density import DensityHead
+        >>> head = DensityHead([8], [8], "tiny")
+        >>> tiling_of({"tile": 500, "margin": 40}, head)
+        Tiling(tile=480, margin=64)
     """
     if not test_cfg or test_cfg.get("tile") is None:
         return None
@@ -75,7 +81,7 @@ def tiling_of(test_cfg: Mapping[str, Any] | None, head: nn.Module) -> Tiling | N
     if not (hasattr(head, "dense") and hasattr(head, "write")):
         raise ConfigError(
             "model.test_cfg.tile",
-            expected="a head that gives a dense map (dense and write)",
+            expected="a head that returns a dense map (dense and write)",
             found=f"{name}",
             advice="leave tile out of test_cfg",
         )
@@ -98,18 +104,18 @@ def dense_by_tiles(
     head: Any,
     tiling: Tiling,
 ) -> Tensor:
-    """The dense map of whole images, (B, C, h, w).
+    """Compute the dense map of whole images, (B, C, h, w).
 
     Args:
-        batch: with images (B, 3, H, W) and ``encode``.
-        head: see the module.
-        tiling: how they are cut.
+        batch: batch with images (B, 3, H, W) and ``encode``.
+        head: head with the members in the docstring of this module.
+        tiling: sizes of the tiles.
     """
     inputs: Any = batch.inputs
     encode: Any = batch.encode
     rows, columns = (list(_runs(side, tiling)) for side in inputs.shape[2:])
     sizes, bands = None, []
-    for row in reversed(rows):  # the last tile first: it tells how large the levels of the whole image are
+    for row in reversed(rows):  # the last tile first: its levels determine the sizes of the whole image's levels
         pieces = []
         for column in reversed(columns):
             tile = replace(batch, inputs=inputs[:, :, row.start : row.end, column.start : column.end])
@@ -122,7 +128,7 @@ def dense_by_tiles(
 
 
 def _runs(side: int, tiling: Tiling) -> Iterator[_Run]:
-    """What tiles see along an axis of ``side`` pixels; what is kept of them covers it once."""
+    """Return the tiles along an axis of ``side`` pixels; their kept parts cover each pixel once."""
     kept = 0
     while True:
         start = max(0, kept - tiling.margin)
@@ -135,7 +141,7 @@ def _runs(side: int, tiling: Tiling) -> Iterator[_Run]:
 
 
 def _level_sizes(feats: Sequence[Tensor], strides: Sequence[int], top: int, left: int) -> tuple[tuple[int, int], ...]:
-    """(h, w) of every level over the whole image, from the tile in its last corner."""
+    """Return (h, w) of every level of the whole image, from the tile at its lower right corner."""
     return tuple(
         (top // stride + feat.shape[2], left // stride + feat.shape[3])
         for feat, stride in zip(feats, strides, strict=True)
@@ -143,6 +149,6 @@ def _level_sizes(feats: Sequence[Tensor], strides: Sequence[int], top: int, left
 
 
 def _kept(run: _Run, stride: int) -> slice:
-    """The cells of a tile's map that are kept."""
+    """Return the slice of the cells of a tile's map that are kept."""
     last = None if run.kept_to == run.end else (run.kept_to - run.start) // stride
     return slice((run.kept_from - run.start) // stride, last)

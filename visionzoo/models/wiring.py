@@ -9,7 +9,7 @@ config gives explicitly stays, and must agree.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -20,6 +20,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, Part, parts_of, typed_parts
 from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.errors import ConfigError, UnknownName
 from visionzoo.registry import MODELS, SCOPE, TASK_UTILS
@@ -40,19 +41,11 @@ _LAST_LEVEL_NECKS = ("CTResNetNeck",)
 # SOLO resizes its levels before it reads them, so its strides are its own.
 _OWN_STRIDES = ("SOLOHead", "SOLOV2Head", "DecoupledSOLOHead", "DecoupledSOLOLightHead")
 
+_PROPOSAL_HEAD = "proposal head"
+_READ_FEATURE_MAPS = (HEAD, _PROPOSAL_HEAD, AUXILIARY_HEAD)
+
 # Classes of a model that neither its config, a data set nor a checkpoint names, where its head has no usual number.
 _COCO_CLASSES = 80
-
-_DENSE_HEADS = (
-    "bbox_head",
-    "rpn_head",
-    "query_head",
-    "mask_head",
-    "panoptic_head",
-    "decode_head",
-    "auxiliary_head",
-    "head",
-)
 
 
 @dataclass(frozen=True)
@@ -106,9 +99,8 @@ def fill_model(
         levels = backbone_levels(model.backbone)
         for path, neck in _necks(model):
             levels = _fill_neck(neck, levels, path)
-        for name in _DENSE_HEADS:
-            for path, head in _listed(model.get(name), f"model.{name}"):
-                _fill_head(head, levels, path)
+        for path, head, _ in _dense_heads(model):
+            _fill_head(head, levels, path)
         if isinstance(model.get("roi_head"), Mapping):
             _fill_roi_head(model.roi_head, levels, model.backbone)
     return model
@@ -227,6 +219,15 @@ def _one_number(levels: Levels, path: str, taker: str) -> int:
 # --------------------------------------------------------------------------- heads
 
 
+def _dense_heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
+    """The heads that read the feature maps of the trunk: path, config and the argument that holds them."""
+    for key, part in parts_of(_resolve(model) if "type" in model else None).items():
+        if part.kind in _READ_FEATURE_MAPS:
+            for path, head in typed_parts(model.get(key), part, f"model.{key}"):
+                if isinstance(head, Mapping) and "type" in head:
+                    yield path, head, part
+
+
 def _fill_head(head: ConfigDict, levels: Levels, path: str) -> None:
     arguments = arguments_of(_resolve(head))
     if arguments.know("in_channels"):
@@ -309,22 +310,23 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
     """
     roi_head = model.get("roi_head") or {}
     stated = (model.get("head") or {}).get("num_classes")
-    heads = [(f"model.{name}", model.get(name)) for name in _DENSE_HEADS if name != "rpn_head"]
-    heads += [(f"model.roi_head.{name}", roi_head.get(name)) for name in ("bbox_head", "mask_head")]
-    for where, listed in heads:
-        for path, head in _listed(listed, where):
-            if not _takes(head, "num_classes") or _takes(head, "num_things_classes"):  # panoptic heads count two kinds
-                continue
-            usual = getattr(_resolve(head), "USUAL_CLASSES", _COCO_CLASSES)
-            said = stated if where == "model.auxiliary_head" else None
-            given = head.setdefault("num_classes", num_classes or said or usual)
-            if num_classes is not None and given != num_classes:
-                raise ConfigError(
-                    f"{path}.num_classes",
-                    expected=f"the data set's {num_classes} classes",
-                    found=f"{head.num_classes}",
-                    advice="leave num_classes out, or give the data set the matching classes",
-                )
+    heads = [(path, head, part) for path, head, part in _dense_heads(model) if part.kind != _PROPOSAL_HEAD]
+    for name in ("bbox_head", "mask_head"):
+        heads += [(path, head, Part(HEAD)) for path, head in _listed(roi_head.get(name), f"model.roi_head.{name}")]
+    for path, head, part in heads:
+        if not _takes(head, "num_classes") or _takes(head, "num_things_classes"):  # panoptic heads count two kinds
+            continue
+        usual = getattr(_resolve(head), "USUAL_CLASSES", _COCO_CLASSES)
+        of_main_head = stated if part.kind == AUXILIARY_HEAD else None
+        given = head.setdefault("num_classes", num_classes or of_main_head or usual)
+        # Each of several heads has its own data set, and so its own number of classes.
+        if num_classes is not None and given != num_classes and not part.named:
+            raise ConfigError(
+                f"{path}.num_classes",
+                expected=f"the data set's {num_classes} classes",
+                found=f"{head.num_classes}",
+                advice="leave num_classes out, or give the data set the matching classes",
+            )
     _fill_batch_augments(model)
 
 

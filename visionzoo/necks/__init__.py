@@ -1,1 +1,4 @@
-"""Necks: a tuple of feature maps to another, one file or folder per paper, registered by being here."""
+"""Necks: from a tuple of feature maps to another tuple of feature maps.
+
+One file or folder per paper. All modules in this folder are registered automatically.
+"""

@@ -1,7 +1,7 @@
-"""SCNN's messages as a neck of their own: behind any backbone or neck, in front of any head.
+"""SCNN's messages as a separate neck, after any backbone or neck and before any head.
 
 Pan et al., "Spatial As Deep: Spatial CNN for Traffic Scene Understanding", AAAI 2018, arXiv 1712.06080. The authors use
-the messages in front of one dense classifier; other levels and heads are ours.
+the messages before one dense classifier; support for other levels and heads is ours.
 
 Tensors: B batch, C channels, H and W in pixels of the level they belong to.
 """
@@ -15,33 +15,40 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError, require_known
+from visionzoo.layers.level_strides import require_levels, strides_of_levels
 from visionzoo.layers.message_passing import DIRECTIONS, MessagePassing
 from visionzoo.registry import MODELS
 
 
 @MODELS.register_module()
 class SpatialMessagePassing(BaseModule):
-    """Every chosen level with messages sent down, up, right and left; the others as they are.
+    """Pass messages down, up, right and left in the chosen levels; the other levels are unchanged.
 
-    Time grows with the square of the channels: reduce wide levels, or choose few.
+    The run time grows with the square of the channels: reduce wide levels, or choose few levels.
 
     Args:
-        in_channels: of every map that comes in, shallow first.
-        in_strides: pixels per cell of every map; doubles from 4 by default.
+        in_channels: channels of every input map, shallow first.
+        in_strides: pixels per cell of every map; 4, 8, 16, ... by default.
         variant: ``default``, or ``tiny``, which reduces to 16 channels.
-        channels: reduce every level to these by conv 1x1, norm and ReLU first; the variant's by default, which for
-            ``default`` is None: no reduction.
-        levels: which get messages, by index, negative from the end; None for all.
+        channels: number of channels to which a 1x1 conv, norm and ReLU reduce every level first. By default the
+            variant's; ``default`` has no reduction.
+        levels: indices of the levels with messages, negative from the end; None for all.
         kernel, directions, bias, update_first: see :class:`MessagePassing`.
-        init_cfg: mmengine's.
+        init_cfg: initialisation config of mmengine.
 
     Attributes:
-        out_channels: C of every map.
-        out_strides: those that came in.
+        out_channels: channels of every output map.
+        out_strides: pixels per cell of every output map, equal to the inputs'.
 
     Raises:
-        ConfigError: levels, directions or a kernel that do not exist; at a call: another number of maps.
+        ConfigError: unknown levels or directions, or an even kernel; at a call: another number of maps.
         UnknownName: an unknown variant.
+
+    Example:
+        >>> import torch
+        >>> neck = SpatialMessagePassing([8, 16], variant="tiny")
+        >>> [tuple(x.shape) for x in neck([torch.zeros(1, 8, 4, 6), torch.zeros(1, 16, 2, 3)])]
+        [(1, 16, 4, 6), (1, 16, 2, 3)]
     """
 
     VARIANTS: dict[str, dict[str, Any]] = {"default": {"channels": None}, "tiny": {"channels": 16}}
@@ -65,7 +72,7 @@ class SpatialMessagePassing(BaseModule):
         channels = self.VARIANTS[variant]["channels"] if channels is None else channels
         self.in_channels = tuple(in_channels)
         self.out_channels = self.in_channels if channels is None else (channels,) * len(self.in_channels)
-        self.out_strides = _strides(in_strides, len(self.in_channels))
+        self.out_strides = strides_of_levels(in_strides, len(self.in_channels), "SpatialMessagePassing")
         self.reducers = nn.ModuleList() if channels is None else _reducers(self.in_channels, channels)
         self.messages = nn.ModuleDict(
             {
@@ -77,14 +84,8 @@ class SpatialMessagePassing(BaseModule):
         )
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """(B, in_channels[i], H_i, W_i) per level to (B, C_i, H_i, W_i); the inputs are left as they are."""
-        if len(feats) != len(self.in_channels):
-            raise ConfigError(
-                "SpatialMessagePassing",
-                expected=f"{len(self.in_channels)} feature maps (in_channels={list(self.in_channels)})",
-                found=f"{len(feats)}",
-                advice="make in_channels and the backbone agree",
-            )
+        """Map one (B, in_channels[i], H_i, W_i) per level to (B, C_i, H_i, W_i); the inputs are not changed."""
+        require_levels(feats, self.in_channels, "SpatialMessagePassing")
         if len(self.reducers):
             feats = [reducer(x) for reducer, x in zip(self.reducers, feats)]
         return tuple(
@@ -99,21 +100,8 @@ def _reducers(in_channels: Sequence[int], channels: int) -> nn.ModuleList:
     )
 
 
-def _strides(given: Sequence[int] | None, count: int) -> tuple[int, ...]:
-    if given is None:
-        return tuple(4 * 2**level for level in range(count))
-    if len(given) != count:
-        raise ConfigError(
-            "SpatialMessagePassing.in_strides",
-            expected=f"one per level, {count}",
-            found=f"{list(given)}",
-            advice="leave it out, then it is filled in",
-        )
-    return tuple(given)
-
-
 def _chosen(levels: Sequence[int] | None, count: int) -> list[int]:
-    """Indices from 0, in order."""
+    """Return the indices of the levels, sorted and not negative."""
     if levels is None:
         return list(range(count))
     chosen = sorted({level % count for level in levels if -count <= level < count})
@@ -122,6 +110,6 @@ def _chosen(levels: Sequence[int] | None, count: int) -> list[int]:
             "SpatialMessagePassing.levels",
             expected=f"some of 0 to {count - 1}, each once",
             found=f"{list(levels)}",
-            advice="leave it out for all",
+            advice="leave it out to use all",
         )
     return chosen

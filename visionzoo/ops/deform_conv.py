@@ -1,4 +1,4 @@
-"""Deformable convolution, versions 1 and 2 (Dai et al. 2017, Zhu et al. 2019), one function for every device.
+"""Deformable convolution, versions 1 and 2 (Dai et al. 2017, Zhu et al. 2019), in one function for all devices.
 
 Tensors: B batch, C channels, O output channels, G offset groups, K kernel positions (row-major),
 H and W size of the input, N output positions.
@@ -14,7 +14,7 @@ import torchvision
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Values read at once, in whole rows of positions: few enough for the processor's caches.
+# Number of values read at once, in whole rows of positions. It is small enough for the processor's caches.
 _CHUNK = 2**20
 
 
@@ -29,21 +29,27 @@ def deform_conv2d(
     padding: int = 0,
     dilation: int = 1,
 ) -> Tensor:
-    """Convolve ``x`` at positions moved by ``offset`` and scaled by ``mask``; outside of ``x`` is zero.
+    """Convolve ``x`` at positions shifted by ``offset``, and weight each sample by ``mask``.
 
-    Equal to ``torchvision.ops.deform_conv2d``, gradients included. On the CPU, where that one is a
-    scalar loop, bilinear reading is done by ``grid_sample`` instead: about twice as fast forward,
-    four times with the backward pass.
+    Results and gradients equal those of ``torchvision.ops.deform_conv2d``. That operator is a scalar loop on the CPU.
+    This function reads bilinear values with ``grid_sample`` there: it is about twice as fast in the forward pass and
+    four times as fast with the backward pass.
 
     Args:
-        x: (B, C, H, W).
-        offset: (B, G * K * 2, H', W') in pixels, the last two of (group, kernel position, (y, x)) being y and x.
+        x: (B, C, H, W). Values outside ``x`` are zero.
+        offset: (B, G * K * 2, H', W') in pixels. Channels are ordered (group, kernel position, (y, x)).
         weight: (O, C, kernel height, kernel width).
-        bias: (O,) or none.
-        mask: (B, G * K, H', W'), or none for version 1.
+        bias: (O,), or None.
+        mask: (B, G * K, H', W'), or None for version 1.
+        stride, padding, dilation: in pixels, equal for both axes.
 
     Returns:
         (B, O, H', W').
+
+    Example:
+        >>> x, offset = torch.ones(1, 2, 5, 5), torch.zeros(1, 2 * 3 * 3, 5, 5)
+        >>> deform_conv2d(x, offset, torch.ones(4, 2, 3, 3), padding=1).shape
+        torch.Size([1, 4, 5, 5])
     """
     if _reads_by_grid(x, weight):
         out = _GridDeformConv.apply(x, offset, weight, mask, stride, padding, dilation)
@@ -52,14 +58,14 @@ def deform_conv2d(
 
 
 def _reads_by_grid(x: Tensor, weight: Tensor) -> bool:
-    """Whether the fast form applies; graphs that are being recorded keep the one known operator."""
+    """Return True if ``grid_sample`` may be used. Recorded graphs keep the standard operator."""
     recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
     dense = x.shape[1] == weight.shape[1]
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and dense and not recorded
 
 
 class _GridDeformConv(torch.autograd.Function):
-    """One image at a time: read all positions, one matrix product. The backward pass reads them again."""
+    """Process one image at a time: read all positions, then multiply matrices. The backward pass reads them again."""
 
     @staticmethod
     def forward(
@@ -95,7 +101,7 @@ class _GridDeformConv(torch.autograd.Function):
         grad_images, grad_offset, grad_weight = (torch.zeros_like(value) for value in (images, offset, weight))
         grad_mask = None if mask is None else torch.empty_like(mask)
         for i, image in enumerate(images):
-            # each chunk makes a gradient of the whole image: chunks are no smaller than that
+            # Each chunk creates a gradient of the whole image, so a chunk must not be smaller than the image.
             for rows in _chunks(grad_out, weight, max(_CHUNK, image.numel())):
                 grid = _grid(offset[i, :, rows], base[:, :, rows], groups, image)
                 read = _read(image, grid, groups)
@@ -104,9 +110,9 @@ class _GridDeformConv(torch.autograd.Function):
                 if mask is not None and grad_mask is not None:
                     by_mask = torch.stack([(a * b).sum(0) for a, b in zip(grad_read, read)])
                     grad_mask[i, :, rows] = by_mask.view(grad_mask[i, :, rows].shape)
-                    share = mask[i, :, rows].reshape(groups, 1, -1)
-                    read.mul_(share)
-                    grad_read.mul_(share)
+                    factors = mask[i, :, rows].reshape(groups, 1, -1)
+                    read.mul_(factors)
+                    grad_read.mul_(factors)
                 grad_weight.view(len(weight), -1).addmm_(grad_row, read.view(weight[0].numel(), -1).t())
                 by_image, by_offset = _read_backward(grad_read, image, grid, len(base))
                 grad_images[i] += by_image
@@ -116,7 +122,7 @@ class _GridDeformConv(torch.autograd.Function):
 
 
 def _chunks(out: Tensor, weight: Tensor, most: int) -> list[slice]:
-    """The output's rows, as many at once as need no more than ``most`` values to be read."""
+    """Split the output into groups of rows. Each group reads at most ``most`` values, or is a single row."""
     rows = max(1, most // max(1, weight[0].numel() * out.shape[-1]))
     return [slice(row, row + rows) for row in range(0, out.shape[-2], rows)]
 
@@ -126,11 +132,11 @@ def _groups(offset: Tensor, weight: Tensor) -> int:
 
 
 def _padded(x: Tensor) -> Tensor:
-    """``x`` with zeros right and below up to powers of two.
+    """Pad ``x`` with zeros at the right and the bottom, up to powers of two.
 
-    ``grid_sample`` takes positions in [-1, 1]; with such sides the way there and back is exact for whole pixels.
-    Otherwise rounding would choose at random which of two neighbours an unmoved position (offset 0, the usual
-    start of training) takes its gradient from.
+    ``grid_sample`` takes positions in [-1, 1]. With sides that are powers of two, the conversion there and back is
+    exact for whole pixels. With other sides, rounding would decide which of two neighbours gives the gradient of a
+    position with offset 0, and training usually starts with that offset.
     """
     height, width = x.shape[-2:]
     return F.pad(x, (0, _power_of_two(width) - width, 0, _power_of_two(height) - height))
@@ -141,7 +147,7 @@ def _power_of_two(length: int) -> int:
 
 
 def _kernel_positions(offset: Tensor, weight: Tensor, stride: int, padding: int, dilation: int) -> Tensor:
-    """Where an undeformed kernel reads, in pixels: (K, 2, H', W'), y before x."""
+    """Return the positions that a kernel without offsets reads, in pixels: (K, 2, H', W'), y before x."""
     device, dtype = offset.device, offset.dtype
     (height, width), (rows, cols) = offset.shape[-2:], weight.shape[-2:]
     y = torch.arange(height, device=device) * stride - padding
@@ -154,7 +160,7 @@ def _kernel_positions(offset: Tensor, weight: Tensor, stride: int, padding: int,
 
 
 def _grid(offset: Tensor, base: Tensor, groups: int, image: Tensor) -> Tensor:
-    """Positions in [-1, 1] of the padded image: (G, K * H', W', 2), x before y."""
+    """Convert offsets to positions in [-1, 1] of the padded image: (G, K * H', W', 2), x before y."""
     height, width = image.shape[-2:]
     y, x = (offset.reshape(groups, *base.shape) + base).unbind(2)
     grid = torch.stack([x * (2 / width) + (1 / width - 1), y * (2 / height) + (1 / height - 1)], -1)
@@ -162,13 +168,13 @@ def _grid(offset: Tensor, base: Tensor, groups: int, image: Tensor) -> Tensor:
 
 
 def _read(image: Tensor, grid: Tensor, groups: int) -> Tensor:
-    """Bilinear values of one image: (G, C / G, K * N)."""
+    """Read bilinear values of one image: (G, C / G, K * N)."""
     split = image.view(groups, -1, *image.shape[-2:])
     return F.grid_sample(split, grid, align_corners=False).flatten(2).view(groups, split.shape[1], -1)
 
 
 def _read_backward(grad_read: Tensor, image: Tensor, grid: Tensor, positions: int) -> tuple[Tensor, Tensor]:
-    """Gradients of :func:`_read` by one image and, in pixels, by its offsets: (G, K, 2, H', W')."""
+    """Return the gradients of :func:`_read` by one image and by its offsets in pixels, (G, K, 2, H', W')."""
     (groups, _, cols, _), (height, width) = grid.shape, image.shape[-2:]
     split, grad_read = image.view(groups, -1, height, width), grad_read.view(*grad_read.shape[:2], -1, cols)
     grad_image, grad_grid = torch.ops.aten.grid_sampler_2d_backward(grad_read, split, grid, 0, 0, False, [True, True])

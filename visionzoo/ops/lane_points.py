@@ -1,11 +1,11 @@
-"""From the probability map of a lane to points on rows, as SCNN's PyTorch port samples them.
+"""Sample the points of lanes from probability maps, as SCNN's PyTorch port does.
 
-Source: harryhan618/SCNN_Pytorch, whose numbers this gives; rows and columns are truncated, not rounded (the authors'
-Matlab program rounds, which moves about half of the rows by one). On every sampled row the most probable column is the
-lane's point, if its probability is above a threshold. Column 0 counts as no point, and a lane of fewer than two points
-is none.
+Results equal those of harryhan618/SCNN_Pytorch. Rows and columns are truncated, not rounded. (The authors' Matlab
+program rounds, which moves about half of the rows by one.) On each sampled row, the most probable column is the lane's
+point if its probability is above a threshold. Column 0 counts as a missing point. A lane with fewer than two points is
+dropped.
 
-Arrays: h, w size of a map; H, W size of the image that points are wanted for, in pixels; K lanes.
+Arrays: h, w size of a map; H, W size in pixels of the image that the points refer to; K lanes.
 """
 
 from __future__ import annotations
@@ -37,25 +37,31 @@ def lanes_of_maps(
     smooth: bool = True,
     threshold: float = 0.3,
 ) -> list[np.ndarray | None]:
-    """One polyline for every lane, or None.
+    """Convert probability maps to one polyline per lane.
 
     Args:
-        prob: (K + 1, h, w), channel 0 is the background.
-        exists: K numbers, above 0 for lanes that are there.
-        kind: ``culane``: rows from H - 1 upwards, rows without a point are left out. ``tusimple``: rows from H - 10
-            upwards, all of them, with x = -1 where there is no point.
-        size: H, W; those of the map by default.
-        gap: pixels of H between two rows; 20 for ``culane``, 10 for ``tusimple`` by default.
-        points: how many rows; by default the lower half's.
+        prob: (K + 1, h, w). Channel 0 is the background.
+        exists: K numbers. A lane exists if its number is above 0.
+        kind: ``culane`` samples rows from H - 1 upwards and drops rows without a point. ``tusimple`` samples rows from
+            H - 10 upwards and keeps all of them; x is -1 on rows without a point.
+        size: (H, W); default: the size of the map.
+        gap: distance between two rows in pixels of the image; default: 20 for ``culane``, 10 for ``tusimple``.
+        points: number of rows; default: the rows of the lower half of the image.
         smooth: blur the map first.
-        threshold: of the probability.
+        threshold: minimum probability of a point.
 
     Returns:
-        K times None or (n, 2) float64 of (x, y), from the bottom up.
+        K entries. Each is (n, 2) float64 of (x, y) from bottom to top, or None if the lane is missing.
 
     Raises:
         UnknownName: an unknown kind.
-        DataError: maps or ``exists`` of a shape that does not fit.
+        DataError: ``prob`` is not (K + 1, h, w) for the K numbers of ``exists``.
+
+    Example:
+        >>> prob = np.zeros((2, 4, 5))
+        >>> prob[1, :, 2] = 1
+        >>> lanes_of_maps(prob, [1], gap=1, points=2, smooth=False)[0].tolist()
+        [[2.0, 3.0], [2.0, 2.0]]
     """
     require_known(kind, KINDS, "way of sampling rows")
     if prob.ndim != 3 or len(prob) != len(exists) + 1:
@@ -70,17 +76,17 @@ def lanes_of_maps(
         if not is_there > 0:
             lanes.append(None)
             continue
-        found = sample_rows(blurred(lane) if smooth else lane, kind, size, gap, points, threshold)
-        is_point = found[:, 0] != MISSING
+        rows = sample_rows(blurred(lane) if smooth else lane, kind, size, gap, points, threshold)
+        is_point = rows[:, 0] != MISSING
         if is_point.sum() < _LEAST_POINTS:
             lanes.append(None)
         else:
-            lanes.append(found[is_point] if kind == "culane" else found)
+            lanes.append(rows[is_point] if kind == "culane" else rows)
     return lanes
 
 
 def blurred(prob: np.ndarray) -> np.ndarray:
-    """(h, w), the mean of 9x9 pixels around each, where the border repeats."""
+    """Return the mean of the 9x9 pixels around each pixel, (h, w). Pixels of the border are repeated outside it."""
     import cv2
 
     return cv2.blur(np.ascontiguousarray(prob, np.float32), (_BLUR, _BLUR), borderType=cv2.BORDER_REPLICATE)
@@ -94,9 +100,20 @@ def sample_rows(
     points: int | None = None,
     threshold: float = 0.3,
 ) -> np.ndarray:
-    """(points, 2) float64 of (x, y) from the bottom up, x = -1 where there is no point.
+    """Sample one map on evenly spaced rows.
 
-    Args: see :func:`lanes_of_maps`; ``prob`` is one map (h, w).
+    Args:
+        prob: (h, w).
+        kind, size, gap, points, threshold: as for :func:`lanes_of_maps`.
+
+    Returns:
+        (points, 2) float64 of (x, y) from bottom to top; x is -1 on rows without a point.
+
+    Example:
+        >>> prob = np.zeros((4, 5))
+        >>> prob[3, 2] = 1
+        >>> sample_rows(prob, "culane", gap=1, points=2).tolist()
+        [[2.0, 3.0], [-1.0, 2.0]]
     """
     height, width = prob.shape
     full_height, full_width = prob.shape if size is None else size

@@ -1,13 +1,14 @@
 """Spatial message passing: each slice of a feature map adds a message from the slice before it, in one direction.
 
-Slices are the rows of a map, or its columns. Each but the first of a direction adds what the slice before it, already
-changed, has to say: ``out[i] = x[i] + relu(conv(out[i - 1]))`` with one kernel for all (Pan et al., AAAI 2018, arXiv
-1712.06080, section 3; released code XingangPan/SCNN). In ordinary use this is one convolution per slice; here a slice's
-neighbourhoods are a view of one padded buffer, and a step is one matrix product. In training all steps are one node of
-autograd: its backward pass sends only the gradient of the map through the slices, and forms the kernel's gradient for
-all of them at once.
+Slices are the rows or the columns of a map. The first slice of a direction is unchanged. Each other slice adds a
+message from the updated slice before it: ``out[i] = x[i] + relu(conv(out[i - 1]))``. All slices share one kernel.
+Source: Pan et al., AAAI 2018, arXiv 1712.06080, section 3; released code XingangPan/SCNN.
 
-Tensors: B batch, C channels, S slices, L places in a slice, K width of the kernel.
+The direct implementation is one convolution per slice. Here, the neighbourhoods of a slice are a view of one padded
+buffer, and a step is one matrix product. In training, all steps are one autograd node. Its backward pass sends only the
+gradient of the map through the slices, and computes the gradient of the kernel for all slices at once.
+
+Tensors: B batch, C channels, S slices, L positions in a slice, K width of the kernel.
 """
 
 from __future__ import annotations
@@ -39,25 +40,31 @@ def pass_messages(
     reverse: bool = False,
     update_first: bool = True,
 ) -> Tensor:
-    """Add to every slice of ``x`` a message from the slice before it.
+    """Add to each slice of ``x`` a message from the slice before it.
 
-    Half precision is computed in float32, since values add up over all slices.
+    Half precision is computed in float32, because values add up over all slices.
 
     Args:
         x: feature map, (B, C, H, W).
         weight: one kernel shared by all slices, (C, C, K), K odd.
-        bias: of the messages, (C,); the authors have none.
-        dim: 2 to send rows down, 3 to send columns right.
-        reverse: send up, or left.
-        update_first: whether row or column 0 gets its message when sending up or left. The authors' code and its port
-            say yes; pytorch-auto-drive's leaves it as it is, and its weights need the same.
+        bias: bias of the messages, (C,). The authors use none.
+        dim: 2 passes messages down the rows, 3 passes them right along the columns.
+        reverse: pass messages up or left instead.
+        update_first: add a message to row or column 0 when ``reverse`` is set. The authors' code and its port do so.
+            pytorch-auto-drive leaves that slice unchanged, so its weights need False.
 
     Returns:
-        (B, C, H, W), of the type of ``x``; float32 under autocast. The slice that sends first is unchanged, slice ``i``
-        sees all before it. Of few images the memory format is channels last.
+        (B, C, H, W), of the type of ``x``, or float32 under autocast. The first slice in the order of the messages is
+        unchanged; each other slice depends on all slices before it. With few images the memory format is channels
+        last.
 
     Raises:
-        ConfigError: ``dim``, or a weight or bias that does not belong to ``x``.
+        ConfigError: ``dim`` is not 2 or 3, or the shape of the weight or bias does not match ``x``.
+
+    Example:
+        >>> x, weight = torch.ones(1, 1, 3, 1), torch.ones(1, 1, 1)
+        >>> pass_messages(x, weight, dim=2).flatten().tolist()
+        [1.0, 2.0, 3.0]
     """
     _check(x, weight, bias, dim)
     route = _Route(dim, reverse, x.shape[dim], 0 if update_first or not reverse else 1)
@@ -71,11 +78,20 @@ def pass_messages(
 
 
 def pass_messages_by_list(x: Tensor, weight: Tensor, bias: Tensor | None, order: Sequence[int], dim: int) -> Tensor:
-    """The same as a list of slices, which programs can be recorded from; for tests and benchmarks too.
+    """Pass messages with one convolution per slice. Graphs are recorded from this form; tests compare against it.
 
     Args:
-        x, weight, bias, dim: as :func:`pass_messages` takes them.
-        order: slices that send and get messages, the first one sends only; others stay as they are.
+        x, weight, bias, dim: as for :func:`pass_messages`.
+        order: indices of the slices that take part, in the order of the messages. The first slice only sends; slices
+            that are not listed are unchanged.
+
+    Returns:
+        (B, C, H, W).
+
+    Example:
+        >>> x, weight = torch.ones(1, 1, 3, 1), torch.ones(1, 1, 1)
+        >>> pass_messages_by_list(x, weight, None, [0, 1], dim=2).flatten().tolist()
+        [1.0, 2.0, 1.0]
     """
     slices = list(x.unbind(dim))
     for source, target in pairwise(order):
@@ -97,7 +113,14 @@ def _run(x: Tensor, weight: Tensor, bias: Tensor | None, route: _Route) -> Tenso
 
 @dataclass(frozen=True)
 class _Route:
-    """Slices that send and receive: along ``dim``, from the first or the last of ``size``, all but ``left_out``."""
+    """Order of the messages along ``dim``.
+
+    Attributes:
+        dim: 2 for rows, 3 for columns.
+        reverse: start with the last slice.
+        size: number of slices.
+        left_out: number of slices at index 0 that take no part, 0 or 1.
+    """
 
     dim: int
     reverse: bool
@@ -106,17 +129,17 @@ class _Route:
 
     @property
     def order(self) -> range:
-        """Slices in the order of the messages."""
+        """Indices of the slices in the order of the messages."""
         return range(self.size - 1, self.left_out - 1, -1) if self.reverse else range(self.size)
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Sender and receiver of every message."""
+        """Sender and receiver of each message."""
         return list(pairwise(self.order))
 
     @property
     def spans(self) -> tuple[slice, slice]:
-        """All senders, and the receivers in the same order."""
+        """All senders, and all receivers in the same order."""
         low, high = self.left_out, self.size - 1
         lower, upper = slice(low, high), slice(low + 1, high + 1)
         return (upper, lower) if self.reverse else (lower, upper)
@@ -126,7 +149,7 @@ class _Route:
 
 
 class _MatrixBody:
-    """Slices (B, L, C) between zeros: all neighbourhoods of a slice are one view, and a message one matrix product."""
+    """Slices (B, L, C) padded with zeros. The neighbourhoods of a slice are a view; a message is one matrix product."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, route: _Route):
         self.kernel, self.half, self.route = weight.shape[2], weight.shape[2] // 2, route
@@ -136,26 +159,26 @@ class _MatrixBody:
         self.back = (1, 3, 0, 2) if route.dim == 2 else (1, 3, 2, 0)
 
     def empty(self, x: Tensor) -> Tensor:
-        """(S, B, L + K - 1, C), zeros."""
+        """Return a buffer of zeros, (S, B, L + K - 1, C)."""
         slices, batch, length, channels = (x.shape[axis] for axis in self.axes)
         return x.new_zeros(slices, batch, length + 2 * self.half, channels)
 
     def arrange(self, x: Tensor) -> Tensor:
-        """The map in a new buffer."""
+        """Copy the map to a new buffer."""
         buffer = self.empty(x)
         self._inside(buffer).copy_(x.permute(self.axes))
         return buffer
 
     def restore(self, buffer: Tensor) -> Tensor:
-        """The map that a buffer holds, channels last, as they are here."""
+        """Return the map that a buffer holds. Its memory format is channels last, like the buffer's."""
         return self._inside(buffer).permute(self.back).contiguous(memory_format=torch.channels_last)
 
     def slices(self, buffer: Tensor) -> Sequence[Tensor]:
-        """What is changed: one (B, L, C) each."""
+        """Return a view of each slice that receives messages, (B, L, C)."""
         return self._inside(buffer).unbind(0)
 
     def senders(self, buffer: Tensor) -> Sequence[Tensor]:
-        """What messages are made of: (B, L, K * C) each, where rows overlap."""
+        """Return the inputs of the messages, one view (B, L, K * C) per slice, in which neighbouring rows overlap."""
         slices, batch, padded, channels = buffer.shape
         length = padded - 2 * self.half
         strides = (batch * padded * channels, padded * channels, channels, 1)
@@ -163,19 +186,19 @@ class _MatrixBody:
 
     def message(self, sender: Tensor) -> Tensor:
         rows = sender.reshape(-1, sender.shape[2])
-        found = rows @ self.matrix if self.bias is None else torch.addmm(self.bias, rows, self.matrix)
-        return found.view(*sender.shape[:2], -1)
+        message = rows @ self.matrix if self.bias is None else torch.addmm(self.bias, rows, self.matrix)
+        return message.view(*sender.shape[:2], -1)
 
     def weight_gradient(self, buffer: Tensor, messages: Tensor) -> Tensor:
-        """(C, C, K) of the map and the gradients of all messages, both as buffers.
+        """Return the gradient of the weight, (C, C, K), from the buffers of the map and of the messages' gradients.
 
-        The zeros between slices let one shift of all places stand for the shift in each slice.
+        Zeros separate the slices, so one shift of all positions is correct for each slice.
         """
         senders, receivers = self.route.spans
-        given, found = (part.flatten(0, 2) for part in (buffer[senders], messages[receivers]))
-        rows = len(given) - 2 * self.half
-        found = found[self.half : self.half + rows].t()
-        return torch.stack([found @ given[shift : shift + rows] for shift in range(self.kernel)], 2)
+        inputs, grads = (part.flatten(0, 2) for part in (buffer[senders], messages[receivers]))
+        rows = len(inputs) - 2 * self.half
+        grads = grads[self.half : self.half + rows].t()
+        return torch.stack([grads @ inputs[shift : shift + rows] for shift in range(self.kernel)], 2)
 
     def bias_gradient(self, messages: Tensor) -> Tensor:
         return messages[self.route.spans[1]].sum((0, 1, 2))
@@ -185,7 +208,7 @@ class _MatrixBody:
 
 
 class _ConvBody:
-    """Slices (B, C, L), and a message is one convolution."""
+    """Slices (B, C, L). A message is one convolution."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, route: _Route):
         self.weight, self.bias, self.route = weight, bias, route
@@ -194,7 +217,7 @@ class _ConvBody:
         self.back = (1, 2, 0, 3) if route.dim == 2 else (1, 2, 3, 0)
 
     def empty(self, x: Tensor) -> Tensor:
-        """(S, B, C, L), zeros."""
+        """Return a buffer of zeros, (S, B, C, L)."""
         return x.new_zeros([x.shape[axis] for axis in self.axes])
 
     def arrange(self, x: Tensor) -> Tensor:
@@ -214,10 +237,10 @@ class _ConvBody:
 
     def weight_gradient(self, buffer: Tensor, messages: Tensor) -> Tensor:
         senders, receivers = self.route.spans
-        given, found = (part.flatten(0, 1) for part in (buffer[senders], messages[receivers]))
-        if not len(given):
+        inputs, grads = (part.flatten(0, 1) for part in (buffer[senders], messages[receivers]))
+        if not len(inputs):
             return torch.zeros_like(self.weight)
-        return conv1d_weight(given, self.weight.shape, found, padding=self.half)
+        return conv1d_weight(inputs, self.weight.shape, grads, padding=self.half)
 
     def bias_gradient(self, messages: Tensor) -> Tensor:
         return messages[self.route.spans[1]].sum((0, 1, 3))
@@ -234,7 +257,7 @@ def _body_of(x: Tensor) -> type[_MatrixBody] | type[_ConvBody]:
 
 
 def _scan(body: _Body, buffer: Tensor, is_active: Tensor | None = None) -> None:
-    """Send all messages in ``buffer``; ``is_active`` is told where they were above 0."""
+    """Pass all messages in ``buffer``, and set ``is_active`` to True where a message is above 0."""
     slices, senders = body.slices(buffer), body.senders(buffer)
     active = None if is_active is None else is_active.unbind(0)
     for source, target in body.route.pairs:
@@ -245,7 +268,7 @@ def _scan(body: _Body, buffer: Tensor, is_active: Tensor | None = None) -> None:
 
 
 class _Pass(torch.autograd.Function):
-    """All messages of one direction as one node."""
+    """All messages of one direction as one autograd node."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, route: _Route) -> Tensor:
@@ -276,11 +299,11 @@ class _Pass(torch.autograd.Function):
 
 
 def _scan_back(back: _Body, total: Tensor, messages: Tensor, is_active: Tensor) -> None:
-    """From the last message to the first: its gradient into ``messages``, and its sender's share into ``total``."""
-    totals, found, senders = back.slices(total), back.slices(messages), back.senders(messages)
+    """Run through the messages in reverse. Write their gradients to ``messages``; add those of senders to ``total``."""
+    totals, grads, senders = back.slices(total), back.slices(messages), back.senders(messages)
     active = is_active.unbind(0)
     for source, target in reversed(back.route.pairs):
-        torch.mul(totals[target], active[target], out=found[target])
+        torch.mul(totals[target], active[target], out=grads[target])
         totals[source].add_(back.message(senders[target]))
 
 

@@ -1,15 +1,16 @@
-"""Neighborhood attention in pure torch: every token attends to the k nearest ones along each axis.
+"""Neighborhood attention in pure torch: each token attends to the k nearest tokens along each axis.
 
-Along one axis of length L, with kernel k, dilation d and stride s, the query at i belongs to the group of all positions
-congruent to i modulo d, has the place ``p = i // d`` there among n, and attends to k neighbours in its group. At the
-borders the window is shifted inward, so that it never shrinks (Hassani et al., NAT, CVPR 2023, arXiv 2204.07143;
-dilation: DiNAT, arXiv 2209.15001; causal axes: arXiv 2403.04690). With a stride, s queries in a row share the window of
-the one in their middle (GNA, arXiv 2504.16922). Axes are independent: the neighbourhood is their product.
+Consider one axis of length L, with kernel k, dilation d and stride s. The query at i belongs to the group of all
+positions congruent to i modulo d. Its place in the group is ``p = i // d``, one of n, and it attends to k neighbours in
+the group. At the borders the window is shifted inward, so that it never shrinks. With a stride, s consecutive queries
+share the window of the query in their middle. Axes are independent: the neighbourhood is the product of the windows of
+all axes. Sources: Hassani et al., NAT, CVPR 2023, arXiv 2204.07143; dilation: DiNAT, arXiv 2209.15001; causal axes:
+arXiv 2403.04690; stride: GNA, arXiv 2504.16922.
 
-How it is computed: groups go to the batch axis, since inside a group there is no dilation. A group small enough is one
-dense attention. Larger ones are cut into tiles of queries, each with one block of keys that covers all their windows;
-what lies outside of a query's own window gets a bias of minus infinity. Tiles at the first, the last and any other
-place have the same bias each, so there are few different ones.
+Computation: groups move to the batch axis, because a group has no dilation inside. Dense attention handles small
+groups. Larger groups are cut into tiles of queries. The keys of a tile are one block that covers the windows of all its
+queries, and keys outside the window of a query get a bias of minus infinity. Only tiles at the borders differ in their
+bias from the tiles between them, so few biases are needed.
 
 Tensors: B batch, D channels of a head, n places in a group.
 """
@@ -36,47 +37,64 @@ PerAxisFlag = bool | Sequence[bool]
 
 IMPLEMENTATIONS = ("auto", "dense", "tiles", "natten")
 
-# Tokens up to which a group is attended to at once; beyond, most of the scores would be masked.
+# Maximum number of tokens of a group for dense attention. In larger groups most of the scores would be masked.
 _DENSE_TOKENS = 200
 
-# Sides of a tile by number of axes; the first that wastes least is taken.
+# Possible sides of a tile, by number of axes. The side that wastes least is used, the first one in case of a tie.
 _TILES = {1: (32,), 2: (8, 7), 3: (4,)}
-# Training keeps the scores, and small maps have few tiles: smaller ones waste less there.
+# Training keeps the scores, and small maps have few tiles. Smaller tiles waste less in that case.
 _SMALL_MAP, _SMALL_TILES = 28, {1: (16,), 2: (4,), 3: (4,)}
 
 
 def na1d(q: Tensor, k: Tensor, v: Tensor, kernel_size: PerAxis, **options: Any) -> Tensor:
-    """Neighborhood attention over (B, L, heads, D); see :func:`na2d`."""
+    """Compute neighborhood attention over sequences, (B, L, heads, D); see :func:`na2d`.
+
+    Example:
+        >>> x = torch.zeros(1, 9, 2, 4)
+        >>> na1d(x, x, x, 3, dilation=2).shape
+        torch.Size([1, 9, 2, 4])
+    """
     return _attention(1, q, k, v, kernel_size, **options)
 
 
 def na2d(q: Tensor, k: Tensor, v: Tensor, kernel_size: PerAxis, **options: Any) -> Tensor:
-    """Neighborhood attention over maps.
+    """Compute neighborhood attention over maps.
 
     Args:
         q, k, v: (B, H, W, heads, D).
-        kernel_size: keys along each axis, at least 2; one number or one for each axis.
-        stride: how many queries in a row share a window, at most the kernel; default 1.
-        dilation: distance of neighbours; ``kernel_size * dilation`` must not exceed the map; default 1.
-        is_causal: no key after the query, along each axis; the window then ends at the query and may be shorter.
-        rpb: (heads, 2 * kernel - 1, 2 * kernel - 1), a bias for each distance in the group, added to the scaled scores;
-            only with odd kernels, stride 1 and no causal axis.
-        scale: of the scores, default ``D ** -0.5``.
-        implementation: ``auto``; ``dense`` or ``tiles`` for groups of any size; ``natten``, if it is installed. Results
-            are equal up to rounding.
+        kernel_size: number of keys along each axis, >= 2. One number for all axes, or one per axis.
+        stride: number of consecutive queries that share a window, at most the kernel; default 1.
+        dilation: distance of neighbours. ``kernel_size * dilation`` must not exceed the map; default 1.
+        is_causal: exclude keys after the query, for each axis. The window then ends at the query and may be shorter.
+        rpb: (heads, 2 * kernel - 1, 2 * kernel - 1), a bias for each distance in the group, added to the scaled scores.
+            It requires odd kernels, stride 1 and no causal axis.
+        scale: factor of the scores, default ``D ** -0.5``.
+        implementation: ``auto``; ``dense`` or ``tiles`` for groups of any size; ``natten`` if that library is
+            installed. Results are equal up to rounding.
 
     Returns:
         (B, H, W, heads, D).
 
     Raises:
-        ConfigError: a setting that is impossible for this map, or that natten does not know.
+        ConfigError: a setting that is impossible for this map, or that the installed natten does not support.
         UnknownName: an unknown implementation.
+
+    Example:
+        >>> x = torch.zeros(1, 8, 6, 2, 4)
+        >>> na2d(x, x, x, 3, rpb=torch.zeros(2, 5, 5)).shape
+        torch.Size([1, 8, 6, 2, 4])
     """
     return _attention(2, q, k, v, kernel_size, **options)
 
 
 def na3d(q: Tensor, k: Tensor, v: Tensor, kernel_size: PerAxis, **options: Any) -> Tensor:
-    """Neighborhood attention over volumes (B, D, H, W, heads, D); see :func:`na2d`."""
+    """Compute neighborhood attention over volumes, (B, depth, H, W, heads, D); see :func:`na2d`.
+
+    Example:
+        >>> x = torch.zeros(1, 4, 4, 3, 1, 2)
+        >>> na3d(x, x, x, (2, 2, 3)).shape
+        torch.Size([1, 4, 4, 3, 1, 2])
+    """
     return _attention(3, q, k, v, kernel_size, **options)
 
 
@@ -122,14 +140,20 @@ def attention_weights(
     rpb: Tensor | None = None,
     scale: float | None = None,
 ) -> Tensor:
-    """What every query gives to each of its neighbours, to look at; the keys of all windows are copied.
+    """Return the attention weights of each query, for inspection. The keys of all windows are copied in memory.
 
     Args:
-        q, k: (B, *sizes, heads, D) of one to three axes; the rest as for :func:`na2d`.
+        q, k: (B, *sizes, heads, D) with one to three sizes.
+        kernel_size, stride, dilation, is_causal, rpb, scale: as for :func:`na2d`.
 
     Returns:
-        (B, *sizes, heads, N), N = product of the kernel: the window in row-major order, smallest coordinates first.
+        (B, *sizes, heads, N), N = product of the kernel. The window is in row-major order, smallest coordinates first.
         Where the border cuts a causal window, the last slots of that axis are zero.
+
+    Example:
+        >>> x = torch.zeros(1, 4, 1, 2)
+        >>> attention_weights(x, x, 2, is_causal=True)[0, :2, 0].tolist()
+        [[1.0, 0.0], [0.5, 0.5]]
     """
     sizes = _check_tensors(q.ndim - 3, q, k, k)
     rules = neighborhood_rules(sizes, kernel_size, stride=stride, dilation=dilation, is_causal=is_causal)
@@ -148,7 +172,7 @@ def attention_weights(
 
 @dataclass(frozen=True)
 class AxisRule:
-    """Which neighbours a query has along one axis."""
+    """Neighbours of a query along one axis."""
 
     kernel: int
     stride: int
@@ -156,7 +180,7 @@ class AxisRule:
     causal: bool
 
     def window(self, place: int, count: int) -> tuple[int, int]:
-        """First and last neighbour of the query at ``place`` in a group of ``count``."""
+        """Return the first and the last neighbour of the query at ``place`` in a group of ``count``."""
         if self.causal:
             leader = min(place // self.stride * self.stride + self.stride - 1, count - 1)
             return max(leader - self.kernel + 1, 0), place
@@ -175,18 +199,23 @@ def neighborhood_rules(
     dilation: PerAxis = 1,
     is_causal: PerAxisFlag = False,
 ) -> tuple[AxisRule, ...]:
-    """One rule for each axis of a map of ``sizes``.
+    """Return one rule for each axis of a map of ``sizes``.
 
     Raises:
         ConfigError: a kernel below 2, a stride above the kernel, or a window that is larger than the map.
+
+    Example:
+        >>> rule, _ = neighborhood_rules((9, 11), 3)
+        >>> rule.window(0, 9), rule.window(4, 9)
+        ((0, 2), (3, 5))
     """
     count = len(sizes)
-    given = (_each(kernel_size, count), _each(stride, count), _each(dilation, count), _each(is_causal, count))
-    rules = tuple(AxisRule(int(k), int(s), int(d), bool(c)) for k, s, d, c in zip(*given, strict=True))
+    settings = (_each(kernel_size, count), _each(stride, count), _each(dilation, count), _each(is_causal, count))
+    rules = tuple(AxisRule(int(k), int(s), int(d), bool(c)) for k, s, d, c in zip(*settings, strict=True))
     for axis, (rule, size) in enumerate(zip(rules, sizes, strict=True)):
         where = f"neighborhood attention, axis {axis}"
         if rule.kernel < 2:
-            raise ConfigError(where, expected="a kernel from 2 on", found=f"{rule.kernel}", advice="7 is usual")
+            raise ConfigError(where, expected="a kernel of at least 2", found=f"{rule.kernel}", advice="7 is usual")
         if not 1 <= rule.stride <= rule.kernel:
             raise ConfigError(
                 where,
@@ -195,7 +224,9 @@ def neighborhood_rules(
                 advice="lower it",
             )
         if rule.dilation < 1:
-            raise ConfigError(where, expected="a dilation from 1 on", found=f"{rule.dilation}", advice="use 1 for none")
+            raise ConfigError(
+                where, expected="a dilation of at least 1", found=f"{rule.dilation}", advice="use 1 for none"
+            )
         if rule.kernel * rule.dilation > size:
             raise ConfigError(
                 where,
@@ -263,9 +294,10 @@ def _for_each_group(
     dilations: Sequence[int],
     axis: int = 0,
 ) -> Tensor:
-    """Cut every axis into (place in the group, group); where the length is uneven, longer and shorter groups apart.
+    """Split each axis into (place in the group, group), call ``attend``, and join the results.
 
-    ``attend`` receives (B, n_0, groups_0, n_1, groups_1, ..., heads, D).
+    Where the dilation does not divide the length, longer and shorter groups are processed separately. ``attend``
+    receives (B, n_0, groups_0, n_1, groups_1, ..., heads, D).
     """
     if axis == len(dilations):
         return attend(q, k, v)
@@ -276,7 +308,7 @@ def _for_each_group(
 
 
 def _split(x: Tensor, at: int, dilation: int) -> list[Tensor]:
-    """Axis ``at`` as (n, groups): the longer groups first, then those that have one less."""
+    """Split axis ``at`` into (n, groups): the longer groups first, then those with one place less."""
     length, uneven = divmod(x.shape[at], dilation)
     whole = x.narrow(at, 0, length * dilation).unflatten(at, (length, dilation))
     if not uneven:
@@ -287,7 +319,7 @@ def _split(x: Tensor, at: int, dilation: int) -> list[Tensor]:
 
 
 def _join(parts: list[Tensor], at: int, size: int, dilation: int) -> Tensor:
-    """The inverse of :func:`_split`."""
+    """Invert :func:`_split`."""
     if len(parts) == 1:
         return parts[0].flatten(at, at + 1)
     longer, shorter = parts
@@ -299,17 +331,21 @@ def _join(parts: list[Tensor], at: int, size: int, dilation: int) -> Tensor:
 # --------------------------------------------------------------------------- tiles
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity, so that tables can be cached for them
+@dataclass(frozen=True, eq=False)  # compared by identity, so that functions can cache tables for each object
 class AxisTiles:
-    """Tiles of queries along one axis of n places, and the block of keys that each sees.
+    """Tiles of queries along one axis of n places, and the block of keys of each tile.
 
     Attributes:
-        kernel: of the rule. count: n. tile: queries in a tile; the last one may stick out.
-        block: keys that a tile sees.
-        starts: (tiles,) first key of each tile's block.
-        kinds: (tiles,) which of the few kinds each tile is of.
-        visible: (kinds, tile, block) bool, whether a query has a key; all for queries that stick out.
-        offsets: (kinds, tile, block), index of the key's distance in the bias; any number where not visible.
+        kernel: kernel of the rule.
+        count: n.
+        tile: number of queries in a tile. The last tile may extend beyond the axis.
+        block: number of keys of a tile.
+        starts: (tiles,), first key of each tile's block.
+        kinds: (tiles,), index of each tile's kind in ``visible`` and ``offsets``.
+        visible: (kinds, tile, block) bool, True if the key is in the query's window, or if the query is beyond the
+            axis.
+        offsets: (kinds, tile, block), index of the key's distance in the bias. Entries that are not visible have no
+            meaning.
     """
 
     kernel: int
@@ -324,7 +360,7 @@ class AxisTiles:
 
 @lru_cache(maxsize=512)
 def axis_tiles(rule: AxisRule, count: int, tile: int) -> AxisTiles:
-    """Tiles of ``tile`` queries over a group of ``count``."""
+    """Cut a group of ``count`` places into tiles of ``tile`` queries."""
     first, last = np.array([rule.window(place, count) for place in range(count)]).T
     begins = np.arange(0, count, tile)
     low = np.minimum.reduceat(first, begins)
@@ -336,15 +372,15 @@ def axis_tiles(rule: AxisRule, count: int, tile: int) -> AxisTiles:
     inside = np.minimum(query, count - 1)
     visible = (query >= count) | ((first[inside] <= key) & (key <= last[inside]))
     offsets = np.clip(key - query + rule.kernel - 1, 0, 2 * rule.kernel - 2)
-    looks = np.concatenate([visible, offsets], axis=1).reshape(len(begins), -1)
-    _, examples, kinds = np.unique(looks, axis=0, return_index=True, return_inverse=True)
+    tables = np.concatenate([visible, offsets], axis=1).reshape(len(begins), -1)
+    _, examples, kinds = np.unique(tables, axis=0, return_index=True, return_inverse=True)
     return AxisTiles(rule.kernel, count, tile, block, starts, kinds.reshape(-1), visible[examples], offsets[examples])
 
 
 def _tiling(
     counts: Sequence[int], rules: Sequence[AxisRule], implementation: str, *, trains: bool
 ) -> tuple[AxisTiles, ...]:
-    """How groups of ``counts`` places are cut."""
+    """Choose how to cut groups of ``counts`` places."""
     is_dense = implementation == "dense" or (implementation == "auto" and math.prod(counts) <= _DENSE_TOKENS)
     is_small = trains and max(counts) <= _SMALL_MAP
     choices = (_SMALL_TILES if is_small else _TILES)[len(counts)]
@@ -368,7 +404,7 @@ def _attend_in_tiles(
     *,
     trains: bool,
 ) -> Tensor:
-    """(B, n_0, groups_0, n_1, groups_1, ..., heads, D), all without dilation."""
+    """Attend inside groups: (B, n_0, groups_0, n_1, groups_1, ..., heads, D) to the same shape."""
     heads, axes = q.shape[-2], len(tiling)
     queries, keys, values = _cut_queries(q, tiling), _take_blocks(k, tiling), _take_blocks(v, tiling)
     cut = queries.shape
@@ -382,7 +418,7 @@ def _attend_in_tiles(
 
 
 def _cut_queries(x: Tensor, tiling: Sequence[AxisTiles]) -> Tensor:
-    """(B, groups..., tiles..., heads, tile..., D); zeros stand for queries that stick out."""
+    """Cut queries to (B, groups..., tiles..., heads, tile..., D). Queries beyond an axis are zero."""
     for axis, tiles in enumerate(tiling):
         at = 1 + 3 * axis
         missing = len(tiles.starts) * tiles.tile - tiles.count
@@ -393,18 +429,18 @@ def _cut_queries(x: Tensor, tiling: Sequence[AxisTiles]) -> Tensor:
 
 
 def _tile_order(axes: int) -> list[int]:
-    """From (B, tiles, tile, groups, ..., heads, D) to (B, groups..., tiles..., heads, tile..., D)."""
+    """Return the axes that permute (B, tiles, tile, groups, ..., heads, D) as :func:`_cut_queries` returns them."""
     tiles, inside, groups = ([1 + 3 * axis + kind for axis in range(axes)] for kind in range(3))
     return [0, *groups, *tiles, 1 + 3 * axes, *inside, 2 + 3 * axes]
 
 
 def _take_blocks(x: Tensor, tiling: Sequence[AxisTiles]) -> Tensor:
-    """(B, groups..., tiles..., heads, block..., D); blocks overlap, and are copied into the order of reading."""
+    """Copy the overlapping blocks of keys to (B, groups..., tiles..., heads, block..., D)."""
     axes = len(tiling)
     places, groups = ([1 + 2 * axis + kind for axis in range(axes)] for kind in range(2))
     x = x.permute(0, *groups, 1 + 2 * axes, *places, 2 + 2 * axes)
     for axis, tiles in enumerate(tiling):
-        at = 2 + axes + 2 * axis  # of this axis's places, behind the tiles of the axes before
+        at = 2 + axes + 2 * axis  # position of this axis's places, after the tiles of the earlier axes
         blocks = [x.narrow(at, start, tiles.block) for start in tiles.starts.tolist()]
         to = 1 + axes + axis
         x = torch.stack(blocks, dim=to) if len(blocks) > 1 else blocks[0].unsqueeze(to)
@@ -412,7 +448,7 @@ def _take_blocks(x: Tensor, tiling: Sequence[AxisTiles]) -> Tensor:
 
 
 def _as_batch(x: Tensor, axes: int) -> Tensor:
-    """(B, groups..., tiles..., heads, inside..., D) to (B * groups, tiles * heads, tokens, D)."""
+    """Flatten (B, groups..., tiles..., heads, inside..., D) to (B * groups, tiles * heads, tokens, D)."""
     inside = x.shape[2 + 2 * axes : -1]
     batch = math.prod(x.shape[: 1 + axes])
     return x.reshape(batch, math.prod(x.shape[1 + axes : 2 + 2 * axes]), math.prod(inside), x.shape[-1])
@@ -425,7 +461,7 @@ def _inverse(order: Sequence[int]) -> list[int]:
 def _bias(
     tiling: tuple[AxisTiles, ...], rpb: Tensor | None, heads: int, like: Tensor, *, trains: bool
 ) -> Tensor | None:
-    """(tiles * heads, tokens, keys) to add to the scores; None if every query sees every key and nothing is added."""
+    """Return the bias of the scores, (tiles * heads, tokens, keys), or None if it would be zero everywhere."""
     hidden = _hidden(tiling)
     if rpb is None and hidden is None:
         return None
@@ -442,31 +478,31 @@ def _bias(
 
 @lru_cache(maxsize=256)
 def _kinds(tiling: tuple[AxisTiles, ...]) -> np.ndarray:
-    """(tiles,) index of each tile's kind among the products of the axes' kinds."""
-    found = np.zeros(1, dtype=np.int64)
+    """Return the index of each tile's kind among the products of the axes' kinds, (tiles,)."""
+    kinds = np.zeros(1, dtype=np.int64)
     for tiles in tiling:
-        found = (found[:, None] * len(tiles.visible) + tiles.kinds[None]).reshape(-1)
-    return found
+        kinds = (kinds[:, None] * len(tiles.visible) + tiles.kinds[None]).reshape(-1)
+    return kinds
 
 
 @lru_cache(maxsize=256)
 def _hidden(tiling: tuple[AxisTiles, ...]) -> np.ndarray | None:
-    """(kinds, 1, tokens, keys) bool, which keys are outside of a query's window; None if no key is."""
+    """Mark the keys outside a query's window, (kinds, 1, tokens, keys) bool. Return None if all keys are inside."""
     visible = reduce(_product(np.logical_and), (tiles.visible for tiles in tiling))
     return None if visible.all() else ~visible[:, None]
 
 
 @lru_cache(maxsize=256)
 def _places(tiling: tuple[AxisTiles, ...]) -> np.ndarray:
-    """(kinds, tokens, keys) index of every pair's bias in the flattened table."""
-    found = np.zeros((1, 1, 1), np.int64)
+    """Return the index of each pair's bias in the flattened table, (kinds, tokens, keys)."""
+    places = np.zeros((1, 1, 1), np.int64)
     for tiles in tiling:
-        found = _product(np.add)(found * (2 * tiles.kernel - 1), tiles.offsets)
-    return found
+        places = _product(np.add)(places * (2 * tiles.kernel - 1), tiles.offsets)
+    return places
 
 
 def _product(join: Callable[[Any, Any], Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """From tables of two axes, (kinds, tile, block) each, to that of their product."""
+    """Return a function that combines the tables of two axes, (kinds, tile, block) each, to that of their product."""
 
     def joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         sizes = [x * y for x, y in zip(a.shape, b.shape, strict=True)]
@@ -476,36 +512,36 @@ def _product(join: Callable[[Any, Any], Any]) -> Callable[[np.ndarray, np.ndarra
 
 
 def _looked_up(rpb: Tensor, tiling: tuple[AxisTiles, ...]) -> Tensor:
-    """The table of biases at every pair of a query and a key: (kinds, heads, tokens, keys)."""
+    """Look up the bias of each pair of a query and a key: (kinds, heads, tokens, keys)."""
     places = _places(tiling)
-    found = rpb.flatten(1).index_select(1, torch.as_tensor(places.reshape(-1), device=rpb.device))
-    return found.reshape(rpb.shape[0], *places.shape).transpose(0, 1)
+    bias = rpb.flatten(1).index_select(1, torch.as_tensor(places.reshape(-1), device=rpb.device))
+    return bias.reshape(rpb.shape[0], *places.shape).transpose(0, 1)
 
 
 def _spread(rpb: Tensor, tiling: tuple[AxisTiles, ...]) -> Tensor:
-    """As :func:`_looked_up`, by one product with a matrix of ones and zeros for each axis.
+    """Return the same as :func:`_looked_up`, computed as one product with a matrix of ones and zeros per axis.
 
-    The gradient is such a product too, where that of an indexing would be a slow accumulation.
+    The gradient is such a product too. The gradient of indexing would be a slow accumulation.
     """
-    found = rpb
+    bias = rpb
     for tiles in tiling:
         pick = torch.as_tensor(_picks(tiles), device=rpb.device).to(rpb.dtype)
         with torch.autocast(rpb.device.type, enabled=False):  # half precision would round the biases
-            found = found.movedim(1, -1) @ pick
+            bias = bias.movedim(1, -1) @ pick
     axes, heads = len(tiling), rpb.shape[0]
-    found = found.reshape(heads, *(size for tiles in tiling for size in tiles.offsets.shape))
+    bias = bias.reshape(heads, *(size for tiles in tiling for size in tiles.offsets.shape))
     kinds, inside, keys = ([1 + 3 * axis + part for axis in range(axes)] for part in range(3))
-    return found.permute(*kinds, 0, *inside, *keys).reshape(-1, heads, *_places(tiling).shape[1:])
+    return bias.permute(*kinds, 0, *inside, *keys).reshape(-1, heads, *_places(tiling).shape[1:])
 
 
 @lru_cache(maxsize=256)
 def _picks(tiles: AxisTiles) -> np.ndarray:
-    """(2 * kernel - 1, kinds * tile * block): a one where the bias of each pair is."""
+    """Return a one-hot matrix, (2 * kernel - 1, kinds * tile * block), that selects the bias of each pair."""
     return np.eye(2 * tiles.kernel - 1, dtype=np.float32)[:, tiles.offsets.reshape(-1)]
 
 
 def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, *, trains: bool) -> Tensor:
-    """Attention proper. The fused one needs less memory, but its bias gets no gradient on every device."""
+    """Compute attention. The fused operator needs less memory, but not every device computes its bias's gradient."""
     if not trains:
         mask = None if bias is None else bias[None].to(q.dtype)
         return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
@@ -521,17 +557,20 @@ def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, *,
 def window_indices(
     sizes: Sequence[int], rules: Sequence[AxisRule], device: torch.device | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return three (L, N) tables for the queries in row-major order: key index, whether it exists, index in the bias.
+    """Return three (L, N) tables for the queries in row-major order.
 
-    N is the product of the kernel. A slot keeps its place in the window on every axis: where the border cuts a causal
-    window, the missing keys of an axis are the last slots of that axis.
+    N is the product of the kernel. Slots keep their place in the window on each axis. Where the border cuts a causal
+    window, the last slots of that axis have no key.
+
+    Returns:
+        Index of each key; True where the key exists; index of the key's distance in the bias.
     """
     keys, exists, offsets = np.zeros((1, 1), np.int64), np.ones((1, 1), bool), np.zeros((1, 1), np.int64)
     for size, rule in zip(sizes, rules, strict=True):
-        found = _axis_windows(rule, size)
-        keys = _paired(keys * size, found[0], np.add)
-        exists = _paired(exists, found[1], np.logical_and)
-        offsets = _paired(offsets * (2 * rule.kernel - 1), found[2], np.add)
+        axis_keys, axis_exists, axis_offsets = _axis_windows(rule, size)
+        keys = _paired(keys * size, axis_keys, np.add)
+        exists = _paired(exists, axis_exists, np.logical_and)
+        offsets = _paired(offsets * (2 * rule.kernel - 1), axis_offsets, np.add)
     return tuple(torch.as_tensor(table, device=device) for table in (keys, exists, offsets))  # type: ignore[return-value]
 
 
@@ -560,7 +599,7 @@ def _paired(outer: np.ndarray, inner: np.ndarray, join: Callable[[Any, Any], Any
 def _by_natten(
     axes: int, q: Tensor, k: Tensor, v: Tensor, rules: Sequence[AxisRule], rpb: Tensor | None, scale: float
 ) -> Tensor:
-    """The compiled library, for who has it; its releases differ in what they take."""
+    """Call the compiled library if it is installed. Its releases accept different arguments."""
     if find_spec("natten") is None:
         raise ConfigError(
             "implementation='natten'", expected="natten to be installed", found="none", advice="use 'auto'"
@@ -569,7 +608,7 @@ def _by_natten(
         function = getattr(importlib.import_module("natten.functional"), f"na{axes}d")
     except (ImportError, AttributeError):
         function = getattr(importlib.import_module("natten"), f"na{axes}d")
-    wanted: dict[str, tuple[Any, bool]] = {
+    arguments: dict[str, tuple[Any, bool]] = {
         "kernel_size": (tuple(rule.kernel for rule in rules), True),
         "stride": (tuple(rule.stride for rule in rules), any(rule.stride > 1 for rule in rules)),
         "dilation": (tuple(rule.dilation for rule in rules), any(rule.dilation > 1 for rule in rules)),
@@ -578,7 +617,7 @@ def _by_natten(
         "scale": (scale, True),
     }
     known = inspect.signature(function).parameters
-    missing = [name for name, (_, is_needed) in wanted.items() if is_needed and name not in known]
+    missing = [name for name, (_, is_needed) in arguments.items() if is_needed and name not in known]
     if missing:
         raise ConfigError(
             "implementation='natten'",
@@ -586,4 +625,4 @@ def _by_natten(
             found="one without",
             advice="use 'auto'",
         )
-    return function(q, k, v, **{name: value for name, (value, _) in wanted.items() if name in known})
+    return function(q, k, v, **{name: value for name, (value, _) in arguments.items() if name in known})

@@ -1,8 +1,8 @@
 """Drawing helpers that tasks share: colours, labels, boxes, enlarged and joined images.
 
-Colours belong to classes, and to the places of lanes: the same label has the same colour in every image. They are
-Okabe and Ito's, which people with colour blindness tell apart, then lighter and darker versions of them. Lines
-and letters grow with the image.
+A class, or the slot of a lane, has the same colour in every image. The first colours are those of Okabe and Ito, which
+people with colour blindness can distinguish; lighter and darker versions follow. The size of lines and letters grows
+with the image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# Okabe and Ito (2008), without black; ordered so that the first differ most.
+# Okabe and Ito (2008), without black. The first colours differ most.
 _BASE: tuple[Colour, ...] = (
     (230, 159, 0),
     (86, 180, 233),
@@ -29,14 +29,15 @@ _BASE: tuple[Colour, ...] = (
     (204, 121, 167),
 )
 _READABLE_SIDE = 400  # pixels; smaller images are enlarged
-_SMALLEST_LETTERS = 9  # pixels; below, nobody reads them
+_SMALLEST_LETTERS = 9  # pixels; smaller letters are not readable
 
 
 def class_colour(label: int) -> Colour:
-    """The colour of a class, RGB.
+    """Return the colour of a class, RGB.
 
-    >>> class_colour(0), class_colour(7) != class_colour(0)
-    ((230, 159, 0), True)
+    Example:
+        >>> class_colour(0), class_colour(7) != class_colour(0)
+        ((230, 159, 0), True)
     """
     base = np.array(_BASE[label % len(_BASE)], dtype=float)
     version = (label // len(_BASE)) % 3
@@ -49,21 +50,39 @@ def class_colour(label: int) -> Colour:
 
 
 def scale_to_read(image: np.ndarray) -> int:
-    """How many times a small image is enlarged before letters are drawn on it: 1 from 400 pixels on, at most 4.
+    """Return the factor by which an image is enlarged before letters are drawn on it.
 
-    >>> scale_to_read(np.zeros((120, 160, 3))), scale_to_read(np.zeros((480, 640, 3)))
-    (3, 1)
+    The factor is 1 if the longer side has at least 400 pixels. It is at most 4.
+
+    Example:
+        >>> scale_to_read(np.zeros((120, 160, 3))), scale_to_read(np.zeros((480, 640, 3)))
+        (3, 1)
     """
     return min(4, -(-_READABLE_SIDE // max(image.shape[:2])))
 
 
 def enlarged(image: np.ndarray, scale: int) -> np.ndarray:
-    """The image with every pixel repeated ``scale`` times in both directions."""
+    """Repeat every pixel ``scale`` times in both directions.
+
+    Example:
+        >>> enlarged(np.zeros((2, 3, 3)), 2).shape
+        (4, 6, 3)
+    """
     return image if scale == 1 else image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def side_by_side(image: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Two images of one width, original left, with a white line between; white below the lower one."""
+    """Join two images with a white line between them, the original on the left.
+
+    The shorter image is padded with white below.
+
+    Args:
+        image, drawn: (H, W, 3) uint8; the heights may differ.
+
+    Example:
+        >>> side_by_side(np.zeros((2, 3, 3), np.uint8), np.zeros((4, 3, 3), np.uint8)).shape
+        (4, 8, 3)
+    """
     below = [(0, max(image.shape[0], drawn.shape[0]) - each.shape[0]) for each in (image, drawn)]
     image, drawn = (
         np.pad(each, (rows, (0, 0), (0, 0)), constant_values=255) for each, rows in zip((image, drawn), below)
@@ -73,7 +92,12 @@ def side_by_side(image: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 
 def thumbnail(image: np.ndarray, side: int = 192) -> np.ndarray:
-    """The image made to fit into a white square, (side, side, 3); small ones are enlarged too."""
+    """Resize the image to fit into a white square, (side, side, 3). Small images are enlarged.
+
+    Example:
+        >>> thumbnail(np.zeros((8, 16, 3), np.uint8), side=32).shape
+        (32, 32, 3)
+    """
     drawing = Image.fromarray(image)
     scale = side / max(drawing.size)
     drawing = drawing.resize([max(1, round(scale * length)) for length in drawing.size], Image.Resampling.BILINEAR)
@@ -83,7 +107,12 @@ def thumbnail(image: np.ndarray, side: int = 192) -> np.ndarray:
 
 
 def contact_sheet(squares: Sequence[np.ndarray]) -> np.ndarray:
-    """Images of one size row by row, about as many rows as columns, white lines between."""
+    """Arrange square images of one size in rows, with about as many rows as columns and white lines between them.
+
+    Example:
+        >>> contact_sheet([np.zeros((16, 16, 3), np.uint8)] * 3).shape
+        (44, 44, 3)
+    """
     columns = math.ceil(math.sqrt(len(squares)))
     side = squares[0].shape[0] + 4
     rows = math.ceil(len(squares) / columns)
@@ -95,27 +124,53 @@ def contact_sheet(squares: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def line_width(image: np.ndarray) -> int:
+    """Return the width of lines on an image in pixels.
+
+    Example:
+        >>> line_width(np.zeros((480, 640, 3)))
+        2
+    """
     return max(1, round(0.003 * (image.shape[0] + image.shape[1]) / 2 + 0.5))
 
 
 def letter_height(image: np.ndarray) -> int:
+    """Return the height of letters on an image in pixels, >= 9.
+
+    Example:
+        >>> letter_height(np.zeros((480, 640, 3)))
+        12
+    """
     return max(_SMALLEST_LETTERS, round(0.022 * float(np.sqrt(image.shape[0] * image.shape[1]))))
 
 
 @lru_cache(maxsize=32)
 def label_font(height: int) -> Font:
+    """Return the font for labels, with letters of ``height`` pixels."""
     return ImageFont.load_default(height)
 
 
 def edge_of(mask: np.ndarray) -> np.ndarray:
-    """Pixels of the mask with a neighbour outside it."""
+    """Return the pixels of the mask, (H, W) bool, that have one of their four neighbours outside it.
+
+    Example:
+        >>> int(edge_of(np.ones((4, 4), bool)).sum())
+        12
+    """
     padded = np.pad(mask, 1)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inner
 
 
 def draw_box(pen: ImageDraw.ImageDraw, box: np.ndarray, colour: Colour, width: int, size: tuple[int, int]) -> None:
-    """A coloured line between two thin dark ones, so that it shows on any background."""
+    """Draw a box as a coloured line between two thin dark lines, so that it is visible on any background.
+
+    Args:
+        pen: drawing context of the image.
+        box: xyxy in pixels; right and bottom are exclusive. It is clipped to the image.
+        colour: RGB.
+        width: width of the coloured line in pixels. A line of one pixel has no dark lines.
+        size: (width, height) of the image.
+    """
     left, top, right, bottom = _inside(box, size)
     if width >= 2:
         pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=(0, 0, 0), width=width + 2)
@@ -123,7 +178,7 @@ def draw_box(pen: ImageDraw.ImageDraw, box: np.ndarray, colour: Colour, width: i
 
 
 def _inside(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Whole pixels in the image, right and bottom not before left and top."""
+    """Round and clip the box to inclusive pixels of the image, with right >= left and bottom >= top."""
     left, top, right, bottom = (round(float(value)) for value in box)
     left, top = min(max(left, 0), size[0] - 1), min(max(top, 0), size[1] - 1)
     return left, top, min(max(right - 1, left), size[0] - 1), min(max(bottom - 1, top), size[1] - 1)
@@ -131,7 +186,7 @@ def _inside(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class _Label:
-    """A text on its plate: the plate's corner and size, and where in it the text starts; pixels."""
+    """A text on a plate: corner and size of the plate, and offset of the text in it, in pixels."""
 
     text: str
     colour: Colour
@@ -143,6 +198,7 @@ class _Label:
     dy: float
 
     def covers(self, other: _Label) -> bool:
+        """Return True if the plates of both labels overlap."""
         return (
             self.x < other.x + other.width
             and other.x < self.x + self.width
@@ -154,7 +210,14 @@ class _Label:
 def write_labels(
     pen: ImageDraw.ImageDraw, wanted: Iterable[tuple[str, Colour, np.ndarray]], font: Font, size: tuple[int, int]
 ) -> None:
-    """Texts on plates of their colours, each beside its box, xyxy; the first on top."""
+    """Write each text on a plate of its colour near its box. The first label is on top.
+
+    Args:
+        pen: drawing context of the image.
+        wanted: (text, RGB colour, box xyxy in pixels) of each label, the most important one first.
+        font: font of the texts.
+        size: (width, height) of the image. Labels that are larger than the image are skipped.
+    """
     for label in _placed_labels(pen, wanted, font, size)[::-1]:
         pen.rectangle((label.x, label.y, label.x + label.width - 1, label.y + label.height - 1), fill=label.colour)
         pen.text((label.x + label.dx, label.y + label.dy), label.text, fill=_readable_on(label.colour), font=font)
@@ -163,7 +226,7 @@ def write_labels(
 def _placed_labels(
     pen: ImageDraw.ImageDraw, wanted: Iterable[tuple[str, Colour, np.ndarray]], font: Font, size: tuple[int, int]
 ) -> list[_Label]:
-    """Labels, best first: each where it covers none before it, as far as there is such a place."""
+    """Place labels, best first. A label covers no earlier one if one of its positions is free."""
     placed: list[_Label] = []
     for text, colour, box in wanted:
         left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
@@ -176,7 +239,7 @@ def _placed_labels(
 
 
 def _corners(label: _Label, box: tuple[int, int, int, int], size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Where a label may be put: above its box, inside at the top, inside at the bottom, below; then from the right."""
+    """Return possible corners of a label: above its box, inside at the top or bottom, below; left, then right."""
     left, top, right, bottom = box
     rows = [top - label.height, top, bottom - label.height, bottom + 1]
     inside = [y for y in rows if 0 <= y <= size[1] - label.height] or [min(top, size[1] - label.height)]
@@ -185,6 +248,6 @@ def _corners(label: _Label, box: tuple[int, int, int, int], size: tuple[int, int
 
 
 def _readable_on(colour: Colour) -> Colour:
-    """Black or white, whichever has more contrast."""
+    """Return black or white, whichever has more contrast with the colour."""
     red, green, blue = colour
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 110 else (255, 255, 255)

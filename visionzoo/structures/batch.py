@@ -1,4 +1,4 @@
-"""What a part may know of a batch besides the feature maps."""
+"""Inputs of a head besides the feature maps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from visionzoo.errors import DataError
 from visionzoo.structures.task_sample import TaskSample, group_sizes
 
-# Names of the two images of a pair, in the order in which a sample holds them unless it says otherwise.
+# Names of the two images of a pair, in the default order within a sample.
 PAIR = ("fixed", "moving")
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
@@ -20,7 +20,7 @@ Encode = Callable[[Tensor], tuple[Tensor, ...]]
 
 @dataclass(frozen=True)
 class TextStates:
-    """Phrases as a text encoder states them.
+    """Encoded phrases, the output of a text encoder.
 
     Attributes:
         states: (B, L, C) float, one row per token.
@@ -32,7 +32,7 @@ class TextStates:
 
 
 class Pair(NamedTuple):
-    """Both images of every sample, (B, C, ...) each."""
+    """The fixed and the moving image of each sample, (B, C, ...) each."""
 
     fixed: Tensor
     moving: Tensor
@@ -40,13 +40,19 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """What a head is called with besides the feature maps: ``head(feats, batch)``.
+    """Second argument of a head: ``head(feats, batch)``.
 
     Attributes:
-        inputs: images (N, C, H, W) as the backbone gets them; volumes have three axes in the place of H, W.
-        samples: B data samples, whose group sizes sum to N. None where there are none: every image is one of its own.
-        encode: from images, changed as the head likes, to their feature maps.
-        text: the samples' phrases, where the model has a text encoder.
+        inputs: images (N, C, H, W) that the backbone receives. Volumes have three spatial axes instead of H, W.
+        samples: B data samples whose group sizes sum to N. None: each image is a separate sample.
+        encode: function from images, which the head may have changed, to their feature maps.
+        text: encoded phrases of the samples, if the model has a text encoder.
+
+    Example:
+        >>> samples = [TaskSample(metainfo=dict(group_size=2))]
+        >>> pair = Batch(torch.zeros(2, 3, 4, 4), samples).pairs()
+        >>> pair.fixed.shape, pair.moving.shape
+        (torch.Size([1, 3, 4, 4]), torch.Size([1, 3, 4, 4]))
     """
 
     inputs: Any = None  # a tensor, or None
@@ -55,21 +61,22 @@ class Batch:
     text: TextStates | None = None
 
     def pairs(self) -> Pair:
-        """The fixed and the moving image of every sample.
+        """Return the fixed and the moving image of each sample.
 
-        A sample holds two images, which follow each other on the batch axis (``group_size`` 2). The metainfo
-        ``pair=("moving", "fixed")`` says their order; without it the fixed one is the first. If the preprocessor has
-        joined them to channels, the first half of the channels is the first image.
+        A sample has two consecutive images on the batch axis (``group_size`` 2). The metainfo
+        ``pair=("moving", "fixed")`` sets their order. Without it, the fixed image is first. If the preprocessor
+        concatenated the two images along the channels, the first half of the channels is the first image.
 
         Returns:
             ``fixed`` and ``moving``, (B, C, ...) each.
 
         Raises:
-            DataError: a sample that holds no two images, or that gives them other names.
+            DataError: the batch has no images or no samples, a sample does not have two images, or ``pair`` has other
+                names.
         """
         if self.inputs is None or self.samples is None:
             raise DataError(
-                "batch", expected="images and samples for pairs", found="none", advice="call the model with samples"
+                "batch", expected="images and samples for pairs", found="none", advice="pass samples to the model"
             )
         orders = [_order_of(sample) for sample in self.samples]
         both = _two_each(self.inputs, self.samples)
@@ -78,7 +85,7 @@ class Batch:
         return Pair(*(both[rows, index] for index in chosen))
 
 
-# What a head is called with outside a model.
+# Batch of a head that is called outside a model.
 NO_BATCH = Batch()
 
 
@@ -95,7 +102,7 @@ def _order_of(sample: TaskSample) -> list[str]:
 
 
 def _two_each(inputs: Tensor, samples: Sequence[TaskSample]) -> Tensor:
-    """(B, 2, C, ...)."""
+    """Return the images as (B, 2, C, ...)."""
     sizes = group_sizes(samples)
     if set(sizes) == {2} and len(inputs) == 2 * len(samples):
         return inputs.unflatten(0, (-1, 2))

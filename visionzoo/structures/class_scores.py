@@ -1,4 +1,4 @@
-"""Classes of one image as plain numbers: what is written, drawn and compared."""
+"""Class scores of one image as plain numbers, for files, drawings and comparisons."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import InputError
+from visionzoo.structures.arrays import as_array
 
 KEPT = 5
 
@@ -19,11 +20,16 @@ class ClassScores:
 
     Attributes:
         scores: (n,) float32 in [0, 1].
-        labels: (n,) int64, index of the class.
-        names: class names by label, or None when they are not known.
+        labels: (n,) int64, class indices.
+        names: class names by label; None if they are unknown.
 
     Raises:
-        InputError: a score is not finite, which no image should cause.
+        InputError: a score is not finite. No image should cause this.
+
+    Example:
+        >>> classes = class_scores_of([0.25, 0.75], names=["cat", "dog"])
+        >>> classes.to_row()
+        {'label': 1, 'name': 'dog', 'score': 0.75}
     """
 
     scores: np.ndarray
@@ -32,22 +38,22 @@ class ClassScores:
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.scores).all():
-            raise InputError("the model gives scores that are not finite; check its weights")
+            raise InputError("the model returns scores that are not finite; check its weights")
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def above(self, threshold: float) -> ClassScores:
-        """Those whose score is at least ``threshold``; may be none."""
+        """Return the classes with a score of at least ``threshold``; the result may be empty."""
         kept = self.scores >= threshold
         return replace(self, scores=self.scores[kept], labels=self.labels[kept])
 
     def name_of(self, label: int) -> str:
-        """The class's name, or its number when no names are known."""
+        """Return the name of a class, or its index if names are unknown."""
         return self.names[label] if self.names is not None and label < len(self.names) else str(label)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers, strings and lists."""
+        """Return the scores as numbers, strings and lists."""
         return {
             "labels": [int(label) for label in self.labels],
             "scores": [round(float(score), 6) for score in self.scores],
@@ -55,7 +61,7 @@ class ClassScores:
         }
 
     def to_row(self) -> dict[str, Any]:
-        """The best class as a row of a table; empty cells when no score is high enough."""
+        """Return the best class as a table row; the cells are empty if there is no class."""
         if not len(self):
             return {"label": "", "name": "", "score": ""}
         label = int(self.labels[0])
@@ -63,7 +69,16 @@ class ClassScores:
 
 
 def class_scores_of(scores: Any, names: Sequence[str] | None = None, kept: int = KEPT) -> ClassScores:
-    """The ``kept`` best of (K,) scores, a tensor or an array."""
-    values = np.asarray(scores.detach().cpu().float() if hasattr(scores, "detach") else scores, dtype=np.float32)
+    """Return the ``kept`` best classes.
+
+    Args:
+        scores: (K,) tensor or array, one score for each class.
+        names: class names by label.
+        kept: largest number of classes in the result.
+
+    Returns:
+        At most ``kept`` classes, best first.
+    """
+    values = as_array(scores, np.float32, single=True)
     best = np.argsort(-values, kind="stable")[:kept]
     return ClassScores(values[best], best.astype(np.int64), None if names is None else tuple(names))

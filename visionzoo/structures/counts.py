@@ -1,4 +1,4 @@
-"""How many people, vehicles or cells one image shows, and where: what is written, drawn and compared."""
+"""Count and density of people, vehicles or cells in one image, for files, drawings and comparisons."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import InputError
+from visionzoo.structures.arrays import as_array
 
 
 @dataclass(frozen=True)
 class CrowdCount:
-    """The count of one image and the density that it is the sum of.
+    """Count of one image, and the density whose sum is the count.
 
     Attributes:
-        count: people in the image, a fraction as a rule.
-        density: (h, w) float32, people per cell of a grid that lies evenly over the image: pixel row y belongs to
-            cell ``y * h // H``, columns likewise. Its sum is ``count``.
+        count: people in the image; usually not a whole number.
+        density: (h, w) float32, people per cell of an even grid over the image. Its sum is ``count``.
         size: (width, height) of the original image in pixels.
 
     Raises:
-        InputError: a value is not finite, which no image should cause.
+        InputError: a value is not finite. No image should cause this.
+
+    Convention:
+        Pixel row y of an image of height H belongs to grid row ``y * h // H``. Columns follow the same rule.
+
+    Example:
+        >>> count = CrowdCount(4.0, np.array([[1.0, 3.0]], dtype=np.float32), size=(4, 2))
+        >>> count.full_density().tolist()
+        [[0.25, 0.25, 0.75, 0.75], [0.25, 0.25, 0.75, 0.75]]
     """
 
     count: float
@@ -30,47 +38,50 @@ class CrowdCount:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.count) and np.isfinite(self.density).all()):
-            raise InputError("the model gives a density that is not finite; check its weights")
+            raise InputError("the model returns a density that is not finite; check its weights")
 
     def above(self, threshold: float) -> CrowdCount:
-        """The same: a count is no list of things with scores."""
+        """Return the count unchanged, because a count has no scores."""
         return self
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers; who writes files adds where the density is."""
+        """Return the count as a plain number; the writer of files adds the path of the density."""
         return {"count": round(self.count, 3)}
 
     def to_row(self) -> dict[str, Any]:
-        """The count as a row of a table."""
+        """Return the count as a table row."""
         return self.to_json()
 
     def full_density(self) -> np.ndarray:
-        """(H, W) float32, people per pixel, of the same sum; a cell's people are shared evenly by its pixels."""
+        """Return the density as (H, W) float32, people per pixel, with the same sum.
+
+        The people of a cell are distributed evenly over its pixels.
+        """
         width, height = self.size
         return _spread(_spread(self.density, height).T, width).T.astype(np.float32)
 
 
 def _spread(cells: np.ndarray, pixels: int) -> np.ndarray:
-    """(n, m) to (pixels, m): rows repeated and divided, or added where the grid is the finer one."""
+    """Resample (n, m) to (pixels, m): repeat and divide the rows, or sum them if the grid is finer."""
     count = len(cells)
     if count > pixels:
-        found = np.zeros((pixels, cells.shape[1]))
-        np.add.at(found, np.arange(count) * pixels // count, cells)
-        return found
+        rows = np.zeros((pixels, cells.shape[1]))
+        np.add.at(rows, np.arange(count) * pixels // count, cells)
+        return rows
     cell = np.arange(pixels) * count // pixels
     return (cells / np.bincount(cell, minlength=count)[:, None])[cell]
 
 
 def count_of(sample: Any, size: tuple[int, int]) -> CrowdCount:
-    """Of a sample with ``pred_count`` and ``pred_density`` (h, w) or (1, h, w).
+    """Return the count of a sample.
 
     Args:
-        sample: a data sample, or its dict.
+        sample: a data sample or its dict, with ``pred_count`` and ``pred_density`` (h, w) or (1, h, w).
         size: (width, height) of the original image.
+
+    Returns:
+        The count and its density.
     """
-    density = _array(sample.get("pred_density")).astype(np.float32)
-    return CrowdCount(float(_array(sample.get("pred_count"))), density[0] if density.ndim == 3 else density, size)
-
-
-def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().float().numpy() if hasattr(values, "detach") else np.asarray(values)
+    density = as_array(sample.get("pred_density"), np.float32, single=True)
+    count = float(as_array(sample.get("pred_count"), single=True))
+    return CrowdCount(count, density[0] if density.ndim == 3 else density, size)

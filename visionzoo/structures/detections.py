@@ -1,4 +1,4 @@
-"""Detections of one image as plain arrays: what is written, drawn and compared, whichever model made them."""
+"""Detections of one image as plain arrays, for files, drawings and comparisons of any model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import InputError
+from visionzoo.structures.arrays import as_array
 
-# Decimals of scores and box edges in files; they also decide the order.
+# Decimals of scores and box edges in files. The order uses the rounded values.
 _SCORE_DECIMALS, _EDGE_DECIMALS = 6, 3
 
 
@@ -18,19 +19,27 @@ _SCORE_DECIMALS, _EDGE_DECIMALS = 6, 3
 class Detections:
     """Boxes of one image, best first.
 
-    Order: by the score as files state it, with 6 decimals, from high to low; equal ones by label, then by left, top,
-    right and bottom edge. So equal written scores have one order, whatever the last bits of a CPU or batch size are.
+    Boxes are sorted by score with 6 decimals, as in files, from high to low. Equal scores are sorted by label, then by
+    left, top, right and bottom edge. The order therefore does not depend on rounding errors of a CPU or batch size.
 
     Attributes:
         boxes: (N, 4) float32, xyxy in pixels of the original image.
         scores: (N,) float32 in [0, 1].
-        labels: (N,) int64, index of the class.
+        labels: (N,) int64, class indices.
         size: (width, height) of the original image.
-        masks: one COCO run-length code for each box, ``{"size": [H, W], "counts": str}``; None for models without.
-        names: class names by label, or None when they are not known.
+        masks: one COCO run-length code for each box, ``{"size": [H, W], "counts": str}``; None without masks.
+        names: class names by label; None if they are unknown.
 
     Raises:
-        InputError: a box or score is not finite, which no image should cause.
+        InputError: a box or score is not finite. No image should cause this.
+
+    Example:
+        >>> boxes = np.array([[0, 0, 2, 4]], dtype=np.float32)
+        >>> detections = Detections(boxes, np.array([0.5]), np.array([1]), size=(8, 6), names=("cat", "dog"))
+        >>> detections.to_json()
+        {'boxes': [[0.0, 0.0, 2.0, 4.0]], 'scores': [0.5], 'labels': [1], 'names': ['dog']}
+        >>> len(detections.above(0.6))
+        0
     """
 
     boxes: np.ndarray
@@ -42,26 +51,26 @@ class Detections:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
-            raise InputError("the model gives boxes or scores that are not finite; check its weights")
+            raise InputError("the model returns boxes or scores that are not finite; check its weights")
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def above(self, threshold: float) -> Detections:
-        """Those whose score is at least ``threshold``."""
+        """Return the boxes with a score of at least ``threshold``."""
         return self.at(np.flatnonzero(self.scores >= threshold))
 
     def at(self, index: np.ndarray) -> Detections:
-        """Those at ``index``, in its order."""
+        """Return the boxes at ``index``, in that order."""
         masks = None if self.masks is None else tuple(self.masks[int(i)] for i in index)
         return replace(self, boxes=self.boxes[index], scores=self.scores[index], labels=self.labels[index], masks=masks)
 
     def name_of(self, label: int) -> str:
-        """The class's name, or its number when no names are known."""
+        """Return the name of a class, or its index if names are unknown."""
         return self.names[label] if self.names is not None and label < len(self.names) else str(label)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers, strings and lists; ``masks`` only for models that give them."""
+        """Return the detections as numbers, strings and lists; ``masks`` only if there are masks."""
         result: dict[str, Any] = {
             "boxes": [[round(float(value), _EDGE_DECIMALS) for value in box] for box in self.boxes],
             "scores": [round(float(score), _SCORE_DECIMALS) for score in self.scores],
@@ -73,7 +82,15 @@ class Detections:
         return result
 
     def to_coco(self, image_id: int, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
-        """COCO's results format: ``bbox`` is x, y, width, height; ``category_id`` by label, else the label plus one."""
+        """Return the detections in COCO's results format.
+
+        Args:
+            image_id: id of the image in the annotation file.
+            category_ids: category id by label. None: the label plus one.
+
+        Returns:
+            One dict for each box; ``bbox`` is x, y, width, height in pixels.
+        """
         results = []
         for index, (x1, y1, x2, y2) in enumerate(self.boxes.astype(float).tolist()):
             label = int(self.labels[index])
@@ -90,52 +107,63 @@ class Detections:
 
 
 def detections_of(instances: Any, size: tuple[int, int], names: Sequence[str] | None = None) -> Detections:
-    """mmdet's ``pred_instances``, boxes already in original pixels, as :class:`Detections`.
+    """Convert mmdet's ``pred_instances`` to :class:`Detections`.
 
     Args:
-        instances: has ``bboxes`` (N, 4), ``scores`` (N,), ``labels`` (N,) and perhaps ``masks`` (N, H, W) bool.
+        instances: ``bboxes`` (N, 4) in pixels of the original image, ``scores`` (N,), ``labels`` (N,) and optionally
+            ``masks`` (N, H, W) bool.
         size: (width, height) of the original image.
         names: class names by label.
+
+    Returns:
+        The detections, best first.
     """
     masks = tuple(encode_mask(mask) for mask in instances.masks) if "masks" in instances else None
-    found = Detections(
-        boxes=_array(getattr(instances.bboxes, "tensor", instances.bboxes), np.float32).reshape(-1, 4),
-        scores=_array(instances.scores, np.float32),
-        labels=_array(instances.labels, np.int64),
+    detections = Detections(
+        boxes=as_array(getattr(instances.bboxes, "tensor", instances.bboxes), np.float32).reshape(-1, 4),
+        scores=as_array(instances.scores, np.float32),
+        labels=as_array(instances.labels, np.int64),
         size=size,
         masks=masks,
         names=None if names is None else tuple(names),
     )
-    return found.at(_best_first(found))
+    return detections.at(_best_first(detections))
 
 
-def _best_first(found: Detections) -> np.ndarray:
-    """Indices in the order that :class:`Detections` states."""
-    scores = [-round(float(score), _SCORE_DECIMALS) for score in found.scores]  # as to_json writes them
-    edges = np.round(found.boxes.T[::-1], _EDGE_DECIMALS)
-    return np.lexsort((*edges, found.labels, scores))  # the last key counts first
-
-
-def _array(values: Any, dtype: type) -> np.ndarray:
-    return values.detach().cpu().numpy().astype(dtype)
+def _best_first(detections: Detections) -> np.ndarray:
+    """Return the indices in the order that :class:`Detections` documents."""
+    scores = [-round(float(score), _SCORE_DECIMALS) for score in detections.scores]  # as in to_json
+    edges = np.round(detections.boxes.T[::-1], _EDGE_DECIMALS)
+    return np.lexsort((*edges, detections.labels, scores))  # lexsort sorts by the last key first
 
 
 def encode_mask(mask: Any) -> dict[str, Any]:
-    """A mask, (H, W) bool, as COCO's run-length code with a string that JSON can hold."""
+    """Encode a mask as COCO's run-length code that JSON can hold.
+
+    Args:
+        mask: (H, W) bool, a tensor or an array; or a run-length code.
+
+    Returns:
+        ``{"size": [H, W], "counts": str}``.
+
+    Example:
+        >>> code = encode_mask(np.ones((2, 3), dtype=bool))
+        >>> code["size"], bool(decode_mask(code).all())
+        ([2, 3], True)
+    """
     from pycocotools import mask as coco
 
     if isinstance(mask, dict):
         code = mask
     else:
-        pixels = mask.detach().cpu().numpy() if hasattr(mask, "detach") else np.asarray(mask)
-        code = coco.encode(np.asfortranarray(pixels.astype(np.uint8)))
+        code = coco.encode(np.asfortranarray(as_array(mask).astype(np.uint8)))
     counts = code["counts"]
     text = counts.decode("ascii") if isinstance(counts, bytes) else counts
     return {"size": [int(side) for side in code["size"]], "counts": text}
 
 
 def decode_mask(code: dict[str, Any]) -> np.ndarray:
-    """A run-length code as (H, W) bool."""
+    """Decode a run-length code to (H, W) bool."""
     from pycocotools import mask as coco
 
     return coco.decode({"size": code["size"], "counts": code["counts"].encode("ascii")}).astype(bool)

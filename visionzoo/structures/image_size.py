@@ -10,7 +10,7 @@ from visionzoo.errors import DataError
 
 
 def size_of_file(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return (width, height) in pixels as stored, whatever EXIF says; only the header is read.
+    """Return the stored (width, height) in pixels; EXIF is ignored and only the header is read.
 
     Raises:
         DataError: the file is missing or is not an image.
@@ -18,7 +18,7 @@ def size_of_file(path: str | os.PathLike[str]) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's for headers that are cut or broken
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises these for truncated or broken headers
         raise DataError(
             os.fspath(path), expected="an image", but=f"it cannot be read ({error})", advice="copy it again"
         ) from error

@@ -1,6 +1,6 @@
-"""The files that lanes are kept in: CULane's ``.lines.txt`` and lists, TuSimple's lines of JSON.
+"""File formats of lanes: CULane's ``.lines.txt`` and lists, TuSimple's JSON lines.
 
-Readers check every line and name file and line of the first one that is wrong.
+Readers check each line. Their errors name the file and the first wrong line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import DataError, OutputError
+from visionzoo.system.text_files import read_text
 
 LINES = ".lines.txt"
 
@@ -26,49 +27,68 @@ _SPLIT_NAME = re.compile(r"test\d+_(\w+)")
 
 
 def lanes_from_text(text: str, where: str) -> list[np.ndarray]:
-    """The lanes of a ``.lines.txt``, (n, 2) float64 each; a blank line is a lane of zero points, as CULane counts it.
+    """Return the lanes of a ``.lines.txt``.
 
     Args:
-        text: one lane a line, ``x y x y ...``; points may lie outside the image.
-        where: the file's name, for errors.
+        text: one lane per line, ``x y x y ...`` in pixels; points may be outside the image.
+        where: name of the file, for errors.
+
+    Returns:
+        (n, 2) float64 for each lane. A blank line is a lane of zero points, as CULane counts it.
 
     Raises:
-        DataError: a line has a word that is no finite number, or an odd number of them.
+        DataError: a line has a word that is not a finite number, or an odd number of words.
+
+    Example:
+        >>> [lane.tolist() for lane in lanes_from_text("1 2 3 4\\n", "a.lines.txt")]
+        [[[1.0, 2.0], [3.0, 4.0]]]
     """
     return [_lane_from_line(line, where, number) for number, line in enumerate(_lines(text), start=1)]
 
 
 def lines_text(lanes: Iterable[np.ndarray]) -> str:
-    """(n, 2) arrays as the text of a ``.lines.txt``, with up to three decimals.
+    """Return (n, 2) arrays as the text of a ``.lines.txt``, with up to three decimals.
 
-    Lanes of fewer than two points are left out: the official program counts each, and every blank line, as a false
-    positive.
+    Lanes of fewer than two points are omitted, because the official program counts each of them, and each blank line,
+    as a false positive.
+
+    Example:
+        >>> lines_text([np.array([[1, 2], [3, 4.5]]), np.array([[5, 6]])])
+        '1 2 3 4.5\\n'
     """
     kept = (lane for lane in lanes if len(lane) >= 2)
     return "".join(" ".join(f"{round(float(value), 3):.10g}" for value in np.ravel(lane)) + "\n" for lane in kept)
 
 
 def lines_path(name: str) -> str:
-    """``a/b/00000.jpg`` to ``a/b/00000.lines.txt``: where the lanes of an image are, beside it or in another root."""
+    """Return the path of an image's lanes, relative to the same or another root.
+
+    Example:
+        >>> lines_path("a/b/00000.jpg")
+        'a/b/00000.lines.txt'
+    """
     return name.rpartition(".")[0] + LINES
 
 
 def read_lines(path: str | Path) -> list[np.ndarray]:
-    """The lanes of a file; see :func:`lanes_from_text`.
+    """Read the lanes of a file; see :func:`lanes_from_text`.
 
     Raises:
-        DataError: also when the file is missing or no text.
+        DataError: also if the file is missing or is not valid UTF-8.
     """
     return lanes_from_text(_read_text(Path(path), "the lanes of an image"), str(path))
 
 
 def write_lines(root: str | Path, name: str, lanes: Iterable[np.ndarray]) -> Path:
-    """Write the lanes of one image where the official program looks for them, and say where.
+    """Write the lanes of one image to the path that the official program reads.
 
     Args:
-        root: folder of all results; folders below it are made.
-        name: the image's path in its list, with or without the slash at its beginning.
-        lanes: (n, 2) arrays, bottom to top; see :func:`lines_text`. No lane is an empty file.
+        root: folder of all results; missing subfolders are created.
+        name: path of the image in its list, with or without the leading slash.
+        lanes: (n, 2) arrays, bottom to top; see :func:`lines_text`. Without lanes, the file is empty.
+
+    Returns:
+        Path of the file.
 
     Raises:
         OutputError: the file cannot be written.
@@ -79,12 +99,15 @@ def write_lines(root: str | Path, name: str, lanes: Iterable[np.ndarray]) -> Pat
 
 
 def read_list(path: str | Path) -> list[tuple[int, list[str]]]:
-    """Number and words of every line of a list but blank ones, without the slash that CULane's paths begin with.
+    """Read a list of images.
+
+    Returns:
+        Line number and words of each line that is not blank. The leading slash of CULane's paths is removed.
 
     Raises:
-        DataError: the list is missing, no text or empty.
+        DataError: the list is missing, empty or not valid UTF-8.
     """
-    text = _read_text(Path(path), "a list with one image a line")
+    text = _read_text(Path(path), "a list with one image per line")
     entries = [
         (number, [word.lstrip("/") for word in line.split()])
         for number, line in enumerate(_lines(text), start=1)
@@ -96,9 +119,14 @@ def read_list(path: str | Path) -> list[tuple[int, list[str]]]:
 
 
 def scenario_of(list_name: str) -> str | None:
-    """``test3_shadow`` to ``shadow``; None for lists that are no scenario's."""
-    found = _SPLIT_NAME.fullmatch(list_name.removesuffix(".txt"))
-    return found.group(1) if found else None
+    """Return the scenario of a list; None if the list does not belong to a scenario.
+
+    Example:
+        >>> scenario_of("test3_shadow.txt")
+        'shadow'
+    """
+    match = _SPLIT_NAME.fullmatch(list_name.removesuffix(".txt"))
+    return match.group(1) if match else None
 
 
 def _lane_from_line(line: str, where: str, number: int) -> np.ndarray:
@@ -109,7 +137,7 @@ def _lane_from_line(line: str, where: str, number: int) -> np.ndarray:
         values = np.full(len(words), np.nan)
     finite = bool(np.isfinite(values).all())
     if len(words) % 2 or not finite:
-        found = f"{len(words)} numbers" if finite else "a word that is none"
+        found = f"{len(words)} numbers" if finite else "a word that is not a finite number"
         raise DataError(
             f"{where}, line {number}",
             expected="pairs of finite numbers, x y x y ...",
@@ -123,47 +151,59 @@ def _lane_from_line(line: str, where: str, number: int) -> np.ndarray:
 
 
 def read_tusimple(path: str | Path, keys: Sequence[str] = ("raw_file", "lanes", "h_samples")) -> list[dict[str, Any]]:
-    """One dict for each line of a label or result file; blank lines are skipped.
+    """Read a label or result file.
 
     Args:
         path: the file.
-        keys: that every line must have: those of labels by default.
+        keys: required keys of each line. The default is the keys of label files.
+
+    Returns:
+        One dict for each line; blank lines are skipped.
 
     Raises:
-        DataError: the file is missing, empty or no text; a line is no JSON object, lacks a key, or has a lane with
-            another number of x than ``h_samples`` or one that is no finite number.
+        DataError: the file is missing, empty or not valid UTF-8; a line is not a JSON object or lacks a key; or the x
+            values of a lane differ in number from ``h_samples`` or are not finite numbers.
     """
-    text = _read_text(Path(path), "one JSON object a line")
+    text = _read_text(Path(path), "one JSON object per line")
     records = [
         _record(line, f"{path}, line {number}", keys)
         for number, line in enumerate(_lines(text), start=1)
         if line.strip()
     ]
     if not records:
-        raise DataError(path, expected="one JSON object a line", found="an empty file", advice="download it again")
+        raise DataError(path, expected="one JSON object per line", found="an empty file", advice="download it again")
     return records
 
 
-def tusimple_line(raw_file: str, lanes: Sequence[Sequence[float]], h_samples: Sequence[float], run_time: float) -> str:
-    """One line of a result file, without its end.
+def tusimple_record(
+    raw_file: str, lanes: Sequence[Sequence[float]], h_samples: Sequence[float], seconds: float
+) -> dict[str, Any]:
+    """Return one record of a result file, for :func:`write_tusimple`.
 
     Args:
-        raw_file: as the label file names the image.
-        lanes: x of every lane in every row, -2 where there is no point; see ``Lanes.to_tusimple``.
-        h_samples: the rows' y.
-        run_time: ms; the benchmark counts an image of more than 200 as missed.
+        raw_file: path of the image in the label file.
+        lanes: x of each lane at each row, -2 if the lane has no point there; see ``Lanes.to_tusimple``.
+        h_samples: y of the rows; whole numbers are written without a fraction.
+        seconds: run time; the record has ``run_time`` in ms. The benchmark counts an image above 200 ms as missed.
+
+    Example:
+        >>> tusimple_record("a.jpg", [[5, -2]], [160.0, 170.0], seconds=0.01)
+        {'raw_file': 'a.jpg', 'lanes': [[5, -2]], 'h_samples': [160, 170], 'run_time': 10.0}
     """
-    return json.dumps(
-        {"raw_file": raw_file, "lanes": lanes, "h_samples": h_samples, "run_time": run_time}, allow_nan=False
-    )
+    return {
+        "raw_file": raw_file,
+        "lanes": lanes,
+        "h_samples": [int(row) if float(row).is_integer() else round(row, 3) for row in h_samples],
+        "run_time": round(1000 * seconds, 3),
+    }
 
 
 def write_tusimple(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write a result or label file, one record a line.
+    """Write a result or label file, one record per line.
 
     Args:
-        path: the file; its folder is made.
-        records: with the keys ``raw_file``, ``lanes``, ``h_samples`` and, of results, ``run_time``.
+        path: the file; its folder is created.
+        records: dicts with the keys ``raw_file``, ``lanes`` and ``h_samples``; results also have ``run_time``.
 
     Raises:
         OutputError: the file cannot be written.
@@ -183,7 +223,7 @@ def _record(line: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
         raise DataError(
             where,
             expected=f"an object with {', '.join(keys)}",
-            found=f"none of {', '.join(lacking)}",
+            found=f"{', '.join(lacking)} missing",
             advice="check that it is one of TuSimple's files",
         )
     _check_lanes(record, where)
@@ -204,7 +244,7 @@ def _check_lanes(record: dict[str, Any], where: str) -> None:
             )
         if not all(isinstance(x, (int, float)) and np.isfinite(x) for x in lane):
             raise DataError(
-                where, expected=f"finite numbers in lane {index}", found="others", advice="correct the line"
+                where, expected=f"finite numbers in lane {index}", found="other values", advice="correct the line"
             )
 
 
@@ -212,19 +252,15 @@ def _check_lanes(record: dict[str, Any], where: str) -> None:
 
 
 def _lines(text: str) -> list[str]:
-    """What lies between line ends; the last line needs none."""
+    """Split at line ends; the last line may lack one."""
     lines = text.split("\n")
     return lines if lines[-1] else lines[:-1]
 
 
 def _read_text(path: Path, what: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(path, expected=f"{what}", found="no such file", advice="check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(path, expected=f"{what}", but=f"{reason}", advice="check the file") from error
+    if not path.exists():
+        raise DataError(path, expected=what, found="no such file", advice="check the path")
+    return read_text(path, what, "check the file")
 
 
 def _write_text(path: Path, text: str) -> None:

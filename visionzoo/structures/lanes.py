@@ -1,4 +1,4 @@
-"""Lanes of one image as plain arrays: what is written, drawn and compared, whichever model made them."""
+"""Lanes of one image as plain arrays, for files, drawings and comparisons of any model."""
 
 from __future__ import annotations
 
@@ -9,22 +9,30 @@ from typing import Any
 import numpy as np
 
 from visionzoo.errors import InputError
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.lane_files import lines_text
 
-MISSING = -2  # x of a row in which TuSimple's lane has no point
+MISSING = -2  # TuSimple's x of a row where the lane has no point
 
 
 @dataclass(frozen=True)
 class Lanes:
-    """Polylines of one image, from the left to the right lane.
+    """Lanes of one image as polylines, from left to right.
 
     Attributes:
         points: one (n, 2) float64 array of (x, y) for each lane, in pixels of the original image, bottom to top.
-        scores: the probability in [0, 1] that each lane exists.
-        slots: which of the model's lanes each is, 0 for the far left one.
+        scores: existence probability in [0, 1] of each lane.
+        slots: index of each lane among the model's lanes; 0 is the far left lane.
 
     Raises:
-        InputError: a point or score is not finite, which no image should cause.
+        InputError: a point or score is not finite. No image should cause this.
+
+    Example:
+        >>> lanes = Lanes((np.array([[4.0, 20.0], [8.0, 10.0]]),), scores=(0.9,), slots=(1,))
+        >>> lanes.to_culane()
+        '4 20 8 10\\n'
+        >>> lanes.to_tusimple([5, 15])
+        [[-2, 6.0]]
     """
 
     points: tuple[np.ndarray, ...]
@@ -33,13 +41,13 @@ class Lanes:
 
     def __post_init__(self) -> None:
         if not (all(np.isfinite(lane).all() for lane in self.points) and np.isfinite(self.scores).all()):
-            raise InputError("the model gives points or scores of lanes that are not finite; check its weights")
+            raise InputError("the model returns points or scores of lanes that are not finite; check its weights")
 
     def __len__(self) -> int:
         return len(self.points)
 
     def above(self, threshold: float) -> Lanes:
-        """Those whose score is at least ``threshold``; may be none."""
+        """Return the lanes with a score of at least ``threshold``; the result may be empty."""
         kept = [index for index, score in enumerate(self.scores) if score >= threshold]
         chosen: tuple[tuple, ...] = tuple(
             tuple(values[index] for index in kept) for values in (self.points, self.scores, self.slots)
@@ -47,7 +55,7 @@ class Lanes:
         return Lanes(*chosen)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists."""
+        """Return the lanes as numbers and lists."""
         return {
             "lanes": [[[_rounded(x), _rounded(y)] for x, y in lane.tolist()] for lane in self.points],
             "scores": [round(float(score), 6) for score in self.scores],
@@ -55,7 +63,7 @@ class Lanes:
         }
 
     def to_row(self) -> dict[str, Any]:
-        """A row of a table: how many lanes, and which ones with which score, ``0 1 3`` and ``0.98 0.91 0.64``."""
+        """Return a table row: number of lanes, their slots (``0 1 3``) and their scores (``0.98 0.91 0.64``)."""
         return {
             "lanes": len(self),
             "slots": " ".join(str(int(slot)) for slot in self.slots),
@@ -63,29 +71,29 @@ class Lanes:
         }
 
     def to_culane(self) -> str:
-        """CULane's ``.lines.txt``: one lane a line, ``x y x y ...``; empty without lanes.
+        """Return the text of CULane's ``.lines.txt``: one lane per line, ``x y x y ...``; empty without lanes.
 
-        Lanes of fewer than two points are left out: the official program counts each, and every blank line, as a
-        false positive.
+        Lanes of fewer than two points are omitted, because the official program counts each of them, and each blank
+        line, as a false positive.
         """
         return lines_text(self.points)
 
     def to_tusimple(self, h_samples: Sequence[float]) -> list[list[float]]:
-        """TuSimple's ``lanes``: for each lane one x for each row of ``h_samples``, -2 where it has no point.
+        """Return TuSimple's ``lanes``: for each lane, one x for each row of ``h_samples``.
 
-        Between two points x runs straight; a row at a point's y has that point's x. Where x is left of the image
-        there is no point either, as the format has only negative numbers for that. Lanes without a point in any of
-        the rows are left out.
+        x is linearly interpolated between points. It is -2 where the lane has no point, or where x is negative: the
+        format uses negative numbers for missing points. Lanes without a point in any row are omitted.
         """
         rows = [x_at_rows(lane, h_samples) for lane in self.points if len(lane)]
         return [xs for xs in rows if any(x >= 0 for x in xs)]
 
 
 def lanes_of(sample: Any) -> Lanes:
-    """The lanes that a head wrote into a sample, or into its dict.
+    """Return the lanes that a head wrote into a sample.
 
-    They are in ``pred_lanes``, ``pred_lane_scores`` and ``pred_lane_slots``. Without scores every lane has 1, without
-    slots they count from 0.
+    Args:
+        sample: a data sample or its dict, with ``pred_lanes`` and optionally ``pred_lane_scores`` (default: all 1) and
+            ``pred_lane_slots`` (default: 0, 1, 2, ...).
     """
     points = tuple(_points(lane) for lane in sample.get("pred_lanes"))
     scores, slots = sample.get("pred_lane_scores"), sample.get("pred_lane_slots")
@@ -97,17 +105,16 @@ def lanes_of(sample: Any) -> Lanes:
 
 
 def x_at_rows(lane: np.ndarray, rows: Sequence[float]) -> list[float]:
-    """x of a lane at the rows, -2 above its highest and below its lowest point and left of the image."""
+    """Return x of a lane at the rows; -2 above its highest point, below its lowest point, and left of the image."""
     ordered = np.asarray(lane, dtype=np.float64)[np.argsort(np.asarray(lane)[:, 1], kind="stable")]
-    found = np.interp(np.asarray(rows, np.float64), ordered[:, 1], ordered[:, 0], left=MISSING, right=MISSING)
-    return [_rounded(x) if x >= 0 else MISSING for x in found.tolist()]
+    columns = np.interp(np.asarray(rows, np.float64), ordered[:, 1], ordered[:, 0], left=MISSING, right=MISSING)
+    return [_rounded(x) if x >= 0 else MISSING for x in columns.tolist()]
 
 
 def _points(lane: Any) -> np.ndarray:
-    values = lane.detach().cpu() if hasattr(lane, "detach") else lane
-    return np.asarray(values, dtype=np.float64).reshape(-1, 2)
+    return as_array(lane, np.float64).reshape(-1, 2)
 
 
 def _rounded(value: float) -> float:
-    """At most three decimals; a thousandth of a pixel is below all that is measured."""
+    """Round to three decimals; metrics do not resolve a thousandth of a pixel."""
     return round(float(value), 3)

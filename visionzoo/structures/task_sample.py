@@ -1,4 +1,4 @@
-"""The data sample of every task that mmdet and mmseg have no model for."""
+"""Data sample of the tasks that mmdet and mmseg do not cover."""
 
 from __future__ import annotations
 
@@ -10,31 +10,59 @@ from torch import Tensor
 
 
 class TaskSample(BaseDataElement):
-    """Truth and predictions of one sample, and facts about it.
+    """Ground truth, predictions and metainfo of one sample.
 
-    Truth begins with ``gt_`` and predictions with ``pred_``: ``gt_label``, ``pred_score`` and so on; each head says in
-    its docstring which it reads and writes. Facts (``metainfo``):
+    Names of ground truth begin with ``gt_`` and names of predictions with ``pred_``, for example ``gt_label`` and
+    ``pred_score``. The docstring of each head lists the names that it reads and writes. Keys of ``metainfo``:
 
-    - ``img_path``: where the image came from; None for images in memory.
-    - ``ori_shape``, ``img_shape``: (H, W) in pixels of the original image, and as it leaves the pipeline.
-    - ``pad_shape``, ``batch_input_shape``: (H, W) after padding; both are set by the preprocessor.
-    - ``group_size``: images of this sample on the batch axis: 1, or more for a group, a pair, several crops.
+    - ``img_path``: path of the image; None for images in memory.
+    - ``ori_shape``, ``img_shape``: (H, W) in pixels of the original image and of the image after the pipeline.
+    - ``pad_shape``, ``batch_input_shape``: (H, W) after padding; the preprocessor sets both.
+    - ``group_size``: images of this sample on the batch axis: 1, or more for a group, a pair or several crops.
     - ``phrase``: description of the object that a referring model must find.
+
+    Example:
+        >>> sample = TaskSample(metainfo=dict(img_path="a.png", group_size=2))
+        >>> sample.set_data(dict(gt_label=torch.tensor(1)))
+        >>> sample.gt_label, sample.img_path
+        (tensor(1), 'a.png')
     """
 
 
+def sample_of_task(sample: BaseDataElement, task: str) -> BaseDataElement:
+    """Return the predictions for one task: the field that a model of several heads writes, or the whole sample.
+
+    Example:
+        >>> both = TaskSample(lanes=TaskSample(pred_scores=[0.5]), counting=TaskSample(pred_count=3))
+        >>> sample_of_task(both, "counting").pred_count
+        3
+        >>> sample_of_task(both.lanes, "lanes").pred_scores
+        [0.5]
+    """
+    own = sample.get(task)
+    return own if isinstance(own, TaskSample) else sample
+
+
 def group_sizes(samples: Sequence[TaskSample]) -> list[int]:
-    """How many images of a flat batch each sample has."""
+    """Return the number of images of each sample in a flat batch."""
     return [int(sample.metainfo.get("group_size", 1)) for sample in samples]
 
 
 def split_groups(batch: Tensor, samples: Sequence[TaskSample]) -> tuple[Tensor, ...]:
-    """A flat batch (N, ...) in the parts that belong to each sample, (group_size, ...)."""
+    """Split a flat batch (N, ...) into one part (group_size, ...) for each sample.
+
+    Example:
+        >>> samples = [TaskSample(metainfo=dict(group_size=size)) for size in (1, 2)]
+        >>> [len(part) for part in split_groups(torch.zeros(3, 4), samples)]
+        [1, 2]
+        >>> mean_of_groups(torch.zeros(3, 4), samples).shape
+        torch.Size([2, 4])
+    """
     return batch.split(group_sizes(samples))
 
 
 def mean_of_groups(batch: Tensor, samples: Sequence[TaskSample]) -> Tensor:
-    """(N, ...) to (B, ...): the mean over the images of every sample."""
+    """Return the mean over the images of each sample, (N, ...) to (B, ...)."""
     sizes = group_sizes(samples)
     if all(size == 1 for size in sizes):
         return batch

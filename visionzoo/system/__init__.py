@@ -1,1 +1,1 @@
-"""What the machine is: whole files, devices, processes, the cache folder, versions."""
+"""Access to the system: atomic files, devices, processes, the cache folder, versions."""

@@ -1,7 +1,7 @@
-"""Files that are either whole or not there.
+"""Atomic writing: a file is either complete or not changed.
 
-Everything is written to a temporary file beside its place, synced and renamed. When that
-fails, the temporary file is removed and what stood there before still does.
+Data is written to a temporary file in the same folder, synced and renamed. If this fails, the temporary file is removed
+and an existing file stays unchanged.
 """
 
 from __future__ import annotations
@@ -23,17 +23,28 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.EACCES: "permission is denied; choose another folder or change its rights",
     errno.EPERM: "permission is denied; choose another folder or change its rights",
-    errno.ENOENT: "no folder can be made there; choose another place",
+    errno.ENOENT: "the folder cannot be created; choose another folder",
     errno.ENOTDIR: "a part of the path is a file; choose another folder",
-    errno.EEXIST: "a file of that name stands there; choose another folder",
+    errno.EEXIST: "a file of that name exists; choose another folder",
 }
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Have ``write`` fill a file that appears at ``path`` when it is complete.
+    """Write a file with ``write``; it appears at ``path`` when it is complete.
+
+    Args:
+        path: the file; its folder must exist.
+        write: called with a writable binary file.
 
     Raises:
-        OutputError: the place cannot be written or is full; ``path`` is then as it was.
+        OutputError: the file cannot be written, or the disk is full. ``path`` is then unchanged.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_file(Path(folder, "a.bin"), lambda file: file.write(b"abc"))
+        ...     Path(folder, "a.bin").read_bytes()
+        b'abc'
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     recorder: _Recorder | None = None
@@ -55,18 +66,22 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
+    """Write ``text`` as UTF-8, complete or not at all.
+
+    Raises:
+        OutputError: as for :func:`write_file`.
+    """
     write_file(path, lambda file: file.write(text.encode()))
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
-    """An operating system's refusal as one sentence."""
+    """Return an OutputError that states the cause of an error of the operating system."""
     why = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; choose another folder")
     return OutputError(path, expected="a place that can be written", but=f"{why}")
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the system can sync a folder."""
+    """Sync a folder, if the system can, so that a rename in it survives a power cut."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -76,7 +91,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class _Recorder(io.RawIOBase):
-    """Passes writes on and keeps the first refusal: torch.save reports one as a RuntimeError that says nothing."""
+    """Pass writes to ``file`` and keep the first OSError, because torch.save hides its cause in a RuntimeError."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -100,4 +115,4 @@ class _Recorder(io.RawIOBase):
             raise
 
     def close(self) -> None:
-        """Leave the file open: whoever opened it closes it."""
+        """Leave the file open; its caller closes it."""

@@ -1,4 +1,4 @@
-"""The folder of downloaded weights and drawn data."""
+"""Cache folder of downloaded weights and generated data."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def cache_root() -> Path:
-    """``$VISIONZOO_CACHE``, or ``~/.cache/visionzoo``."""
+    """Return ``$VISIONZOO_CACHE``, or ``~/.cache/visionzoo`` if it is not set."""
     return Path(os.environ.get("VISIONZOO_CACHE") or Path("~", ".cache", "visionzoo")).expanduser()

@@ -1,4 +1,4 @@
-"""Which device a run uses, and how its memory is measured."""
+"""Choice of the device of a run, and measurement of its memory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from visionzoo.errors import ConfigError
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device called ``name``.
+    """Return the device called ``name``.
 
     Args:
         name: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        local_rank: which of a machine's processes this is; ``cuda`` without a number means its own GPU.
+        local_rank: rank of this process on its machine, >= 0; the index of the GPU if ``cuda`` has no index.
 
     Raises:
-        ConfigError: there is no such device here.
+        ConfigError: the name is unknown, or this machine has no such device.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -30,7 +34,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         return _gpu(name, int(index) if index else local_rank)
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ConfigError(
-            "--device", expected="a device of this machine", found="mps, which it lacks", advice="use cpu"
+            "--device", expected="a device of this machine", found="mps, which is not available", advice="use cpu"
         )
     return torch.device(kind)
 
@@ -46,7 +50,7 @@ def _gpu(name: str, index: int) -> torch.device:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes used so far: on CUDA by tensors, elsewhere by the whole process; 0 when unknown."""
+    """Return the peak memory in bytes: on CUDA of tensors, elsewhere of the whole process; 0 if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "win32":

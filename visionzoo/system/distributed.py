@@ -1,7 +1,7 @@
-"""Several processes: found from the environment, joined by the backend that fits the device.
+"""Several processes, found from the environment and joined by the backend for the device.
 
-mmengine's own start assumes CUDA (``torch.cuda.set_device``); on a CPU it fails. Here the
-device decides: NCCL on CUDA, gloo elsewhere.
+mmengine's start requires CUDA (``torch.cuda.set_device``) and fails on a CPU. Here the device determines the backend:
+NCCL on CUDA, gloo elsewhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ LAUNCHERS = ("none", "pytorch", "slurm")
 
 
 def find_launcher(environment: Mapping[str, str] | None = None) -> str:
-    """Who started this process: ``pytorch`` (torchrun), ``slurm`` (srun, several tasks) or ``none``."""
+    """Return the launcher of this process: ``pytorch`` (torchrun), ``slurm`` (srun, several tasks) or ``none``.
+
+    Args:
+        environment: environment variables; None uses those of the process.
+
+    Example:
+        >>> find_launcher({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})
+        'slurm'
+    """
     env = os.environ if environment is None else environment
     if "RANK" in env and "WORLD_SIZE" in env and "MASTER_ADDR" in env:
         return "pytorch"
@@ -35,20 +43,21 @@ def find_launcher(environment: Mapping[str, str] | None = None) -> str:
 
 
 def local_rank() -> int:
-    """Which of this machine's processes this is; 0 without a launcher."""
+    """Return the rank of this process on its machine; 0 without a launcher."""
     return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
 
 
 def start(launcher: str, device: torch.device, *, timeout: float = 1800, backend: str | None = None) -> None:
-    """Join the other processes. Does nothing for launcher ``none`` or when they are joined already.
+    """Join the other processes. Do nothing for launcher ``none`` or if they are already joined.
 
     Args:
         launcher: ``none``, ``pytorch`` or ``slurm``.
-        device: this process's device; CUDA means NCCL, anything else gloo, unless ``backend`` is given.
-        timeout: seconds to wait for the others.
+        device: device of this process.
+        timeout: seconds to wait for the other processes.
+        backend: backend of ``torch.distributed``; by default NCCL on CUDA and gloo elsewhere.
 
     Raises:
-        ConfigError: an unknown launcher, or SLURM without its node list.
+        ConfigError: the launcher is unknown, or ``scontrol`` does not return the nodes of SLURM.
     """
     if launcher not in LAUNCHERS:
         raise ConfigError(
@@ -66,7 +75,7 @@ def start(launcher: str, device: torch.device, *, timeout: float = 1800, backend
 
 
 def _describe_slurm() -> None:
-    """Give torch the variables that torchrun would have set; srun's own stay as they are."""
+    """Set the environment variables that torchrun would set, from those of srun."""
     env = os.environ
     if "MASTER_ADDR" not in env:
         env["MASTER_ADDR"] = _first_node(env.get("SLURM_STEP_NODELIST", env.get("SLURM_NODELIST", "")))
@@ -77,8 +86,8 @@ def _describe_slurm() -> None:
 
 def _first_node(nodes: str) -> str:
     try:
-        found = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
-        return found.stdout.split()[0]
+        result = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
+        return result.stdout.split()[0]
     except (OSError, subprocess.CalledProcessError, IndexError) as error:
         raise ConfigError(
             "SLURM",
@@ -89,10 +98,10 @@ def _first_node(nodes: str) -> str:
 
 
 def stop() -> None:
-    """Leave the other processes.
+    """Leave the process group.
 
-    A wrapped model holds on to the group of processes. One that lived on until Python ends would take the group's
-    threads along, which then may not run Python any more: torch aborts the process. So it is released before.
+    A wrapped model keeps a reference to the group. If both still existed when Python exits, the threads of the group
+    could not run Python code and torch would abort the process. Therefore unused models are collected first.
     """
     if dist.is_available() and dist.is_initialized():
         gc.collect()
@@ -100,20 +109,22 @@ def stop() -> None:
 
 
 def rank() -> int:
+    """Return the rank of this process; 0 without a process group."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def world_size() -> int:
+    """Return the number of processes; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def is_first() -> bool:
-    """Whether this process prints and writes."""
+    """Return True in the process that prints and writes."""
     return rank() == 0
 
 
 def any_of(flag: bool, device: torch.device) -> bool:
-    """Whether any process says yes. Every process has to ask."""
+    """Return True if ``flag`` is True in any process. Every process must call this."""
     if world_size() == 1:
         return flag
     answer = torch.tensor([int(flag)], device=device if device.type == "cuda" else "cpu")
@@ -122,7 +133,10 @@ def any_of(flag: bool, device: torch.device) -> bool:
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What ``make`` returns in the first process, in all of them; its error is raised in all of them as well."""
+    """Call ``make`` in the first process and return its result in all processes.
+
+    An error of ``make`` is raised in all processes. Every process must call this.
+    """
     if world_size() == 1:
         return make()
     outcome: list[Any] = [None, None]
@@ -138,7 +152,7 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return the error if it can be sent to another process, otherwise one of ours with its text."""
+    """Return the error if it can be sent to another process, otherwise a ZooError with its text."""
     try:
         pickle.loads(pickle.dumps(error))
     except (TypeError, AttributeError, pickle.PicklingError):
@@ -147,7 +161,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def gather(value: T) -> list[T]:
-    """``value`` of every process, in the order of ranks, in the first process; an empty list in the others."""
+    """Return ``value`` of every process, ordered by rank, in the first process, and an empty list in the others."""
     if world_size() == 1:
         return [value]
     everyone: list[Any] | None = [None] * world_size() if is_first() else None
@@ -156,7 +170,7 @@ def gather(value: T) -> list[T]:
 
 
 def share_buffers(model: torch.nn.Module) -> None:
-    """Give every process the first one's buffers (running statistics of norms), so that all measure one model."""
+    """Send the buffers of the first process (running statistics of norms) to all, so that all test the same model."""
     if world_size() == 1:
         return
     for buffer in model.buffers():

@@ -1,4 +1,4 @@
-"""Versions of the software that decides results."""
+"""Versions of the software that affects results."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of those that decide about results."""
-    found = {"python": sys.version.split()[0], "visionzoo": __version__}
+    """Return the versions of Python, visionzoo and the installed packages that affect results."""
+    numbers = {"python": sys.version.split()[0], "visionzoo": __version__}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            numbers[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return numbers
 
 
 def git_describe() -> str | None:
-    """``git describe`` of the source checkout that runs, or None when it is an installed package."""
+    """Return ``git describe`` of the source checkout, or None for an installed package or without git."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--tags"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
+    return result.stdout.strip() or None

@@ -1,7 +1,7 @@
-"""Tasks, one file each: what a result is, how it is drawn, written, and checked by cards.
+"""Tasks, one file each. A task defines its result, and how results are drawn, written and checked by cards.
 
-:func:`task_of` imports the one file that it needs; :func:`visionzoo.registry.task_names` lists the names without an
-import.
+:func:`task_of` imports only the file of one task. :func:`visionzoo.registry.task_names` lists the names without
+importing any.
 """
 
 from visionzoo.tasks._base import Result, ResultFile, ResultLines, Task

@@ -1,4 +1,4 @@
-"""What a task is: everything that is said about it outside its models, in one class and one file."""
+"""The contract of a task: one class in one file holds all that the package states about it outside its models."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class ResultFile:
     """A file that is written for every input.
 
     Attributes:
-        key: name in the input's line, ``result.KEY``.
-        folder: place in the output folder.
-        suffix: replaces the input's own suffix.
-        content: result to the bytes of the file.
+        key: the input's line names the file as ``result.KEY``.
+        folder: subfolder of the output folder.
+        suffix: replaces the suffix of the input.
+        content: function from the result to the bytes of the file.
     """
 
     key: str
@@ -46,9 +46,9 @@ class ResultLines:
     """A file of JSON lines in the format of another tool, one line for every input that has a result.
 
     Attributes:
-        name: of the file in the output folder.
-        line: (result, path of the input below the given folder, size as of :meth:`Task.read`, seconds that the model
-            took) to the values of the line.
+        name: file name in the output folder.
+        line: function that returns the values of the line. Its arguments are the result, the input's path relative to
+            the given folder, the size as in :meth:`Task.read`, and the seconds that the model took.
     """
 
     name: str
@@ -62,14 +62,22 @@ class Task:
     ``draw``, ``shaken`` and ``scores``.
 
     Attributes:
-        inputs: kind of its inputs, see :mod:`visionzoo.tasks.inputs`.
-        threshold: results below this score are left out unless the user gives another number.
+        inputs: kind of the inputs, see :mod:`visionzoo.tasks.inputs`.
+        threshold: results with a lower score are dropped, unless the user gives another threshold.
         files: files that are written for every input.
-        lines: a file of lines in the format of another tool; None for none.
-        row: result to a row of ``predictions.csv``, always with the same columns; None for no such file.
-        coco: (result, image id, category ids by label) to entries of COCO's results format; None for no such file.
-        save_best: metric to ``greater`` or ``less``, whichever is better. Training keeps the checkpoint with the best
-            value of the first of these metrics that is measured.
+        lines: file of lines in the format of another tool; None for no such file.
+        row: function from a result to a row of ``predictions.csv``. All rows have the same columns. None for no such
+            file.
+        coco: function from (result, image id, category ids by label) to entries of COCO's results format; None for no
+            such file.
+        save_best: maps each metric to ``greater`` or ``less``, whichever is better. Training keeps the checkpoint with
+            the best value of the first of these metrics that is measured.
+
+    Example:
+        >>> from visionzoo.tasks import task_of
+        >>> task = task_of("detection")
+        >>> task.threshold, task.inputs.noun
+        (0.3, 'an image')
     """
 
     inputs: ClassVar[Input]
@@ -81,42 +89,42 @@ class Task:
     save_best: ClassVar[Mapping[str, str]] = {}
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Result:
-        """Return the result of a model's sample.
+        """Return the result of one predicted sample.
 
         Args:
-            sample: with predictions.
-            size: of the original input; (width, height) in pixels of an image.
+            sample: sample with the model's predictions.
+            size: size of the original input; (width, height) in pixels for an image.
             names: class names by label, or None.
         """
         raise TypeError(f"{type(self).__name__}.read is not defined")
 
     def members(self, sample: Any) -> list[Any]:
-        """Return the sample of a group as one sample for each of its images."""
+        """Split the sample of a group into one sample for each image."""
         return [sample]
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
-        """Return the result drawn on an image, (H, W, 3) uint8 RGB, enlarged ``scale`` times."""
+        """Return a copy of ``image``, (H, W, 3) uint8 RGB, enlarged ``scale`` times, with the result drawn on it."""
         raise TypeError(f"{type(self).__name__}.draw is not defined")
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
-        """Return usual names of the classes, for a model that states none.
+        """Return default class names for a model that states none.
 
         Args:
-            counts: numbers of classes that parts of the model have.
+            counts: the numbers of classes of all parts of the model.
         """
         return None
 
     def category_ids(self, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
-        """Return the numbers of the classes in result files; None for the label plus one."""
+        """Return the category id of each label in result files; None if the id is the label plus one."""
         return None
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
-        """Return a sample for the metric whose predictions are the truth, slightly wrong.
+        """Return a sample for the metric. Its predictions are the ground truth with small errors.
 
         Args:
             sample: record of the data set.
-            index: of the sample.
-            seed: of the noise.
+            index: index of the sample.
+            seed: seed of the noise.
             classes: number of classes of the data set.
         """
         raise TypeError(f"{type(self).__name__}.shaken is not defined")
@@ -126,5 +134,5 @@ class Task:
         raise TypeError(f"{type(self).__name__}.scores is not defined")
 
     def options(self, model: Mapping[str, Any]) -> list[str]:
-        """Return options of a config's model that let every score pass."""
+        """Return the config options with which the model drops no prediction because of its score."""
         return []

@@ -1,4 +1,4 @@
-"""From a task's name to its object."""
+"""Look-up of tasks by name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from visionzoo.tasks._base import Task
 def task_of(name: str) -> Task:
     """Return the task called ``name``.
 
+    Args:
+        name: name of a file in ``visionzoo/tasks`` or of a plugin's task.
+
     Raises:
         UnknownName: no file of ``visionzoo/tasks`` and no plugin has this name.
         ZooError: the file does not define exactly one task.
@@ -22,7 +25,7 @@ def task_of(name: str) -> Task:
         >>> task_of("lanes").lines.name
         'tusimple.json'
     """
-    from visionzoo.registry import task_modules  # brings mmengine, which `infer --help` does not need
+    from visionzoo.registry import task_modules  # imports mmengine, which `infer --help` does not need
 
     modules = task_modules()
     require_known(name, modules, "task")

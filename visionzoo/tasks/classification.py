@@ -1,4 +1,4 @@
-"""Classification: scores of the classes of an image."""
+"""Classification: a score for each class of an image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IMAGENET_CLASSES = 1000
 
 
 class Classification(Task):
-    """Classes of an image."""
+    """Task of classifying an image. The result is :class:`ClassScores`."""
 
     inputs = ImageInput()
     row = staticmethod(ClassScores.to_row)
@@ -34,11 +34,11 @@ class Classification(Task):
         return draw_class_scores(image, result, scale)
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
-        """Return ImageNet's names for 1000 classes."""
+        """Return the names of ImageNet if a part of the model has 1000 classes."""
         return imagenet_names() if _IMAGENET_CLASSES in counts else None
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
-        """The right class leads by as much as the noise of the others, so that it is not always found."""
+        """Return noise as scores, with 1.5 added to the true class. The true class is often but not always the best."""
         score = seeded_array(seed, f"scores {index}", (classes,))
         score[sample["gt_label"]] += 1.5
         return {"gt_label": sample["gt_label"], "pred_score": score}
@@ -48,15 +48,20 @@ class Classification(Task):
 
 
 def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> np.ndarray:
-    """The image with a panel below it: one bar for each class, as long as its score.
+    """Draw a panel below the image with one bar for each class. The length of a bar is the score.
 
     Args:
         image: (H, W, 3) uint8 RGB. It is not changed.
-        found: what to draw, best first.
-        scale: enlarge the image this many times; see :func:`scale_to_read`.
+        found: the scores to draw, best first.
+        scale: factor by which the image is enlarged, >= 1; see :func:`scale_to_read`.
 
     Returns:
         (scale * H + panel, scale * W, 3) uint8 RGB.
+
+    Example:
+        >>> scores = class_scores_of(torch.tensor([0.1, 0.7, 0.2]), ("cat", "dog", "owl"))
+        >>> draw_class_scores(np.zeros((32, 48, 3), np.uint8), scores).shape
+        (74, 48, 3)
     """
     image = enlarged(image, scale)
     letters = letter_height(image)
@@ -72,6 +77,6 @@ def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> 
 
 
 def _paler(colour: Colour) -> Colour:
-    """Half way to white, so that black letters can be read on it."""
+    """Mix the colour with white in equal parts, so that black letters are readable on it."""
     red, green, blue = ((part + 255) // 2 for part in colour)
     return red, green, blue

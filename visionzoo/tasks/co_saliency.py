@@ -1,4 +1,4 @@
-"""Co-saliency: maps of the object that the images of a group share."""
+"""Co-saliency: one map for each image of a group, of the object that all these images share."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from visionzoo.structures.task_sample import TaskSample
 from visionzoo.tasks.inputs.images import ImageGroup
 from visionzoo.tasks.saliency import Saliency, shaken_map
 
-# More than any drawn group has, and a multiple of 4, so that in every group the fourth image is wrong.
+# More images than any drawn group has. A multiple of 4, so that the fourth image of every group is inverted.
 _OF_A_GROUP = 1000
 
 
 class CoSaliency(Saliency):
-    """Saliency maps of a group of images."""
+    """Task of finding the common object in a group of images. Each image has its own :class:`SaliencyMap`."""
 
     inputs = ImageGroup()
     save_best = {"sal/Smeasure": "greater", "sal/Fmeasure_max": "greater", "sal/MAE": "less"}
@@ -27,7 +27,7 @@ class CoSaliency(Saliency):
         return [TaskSample(pred_map=each) for each in maps]
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
-        """The images of a group as those of saliency are shaken, each with noise of its own."""
+        """Apply :func:`shaken_map` to each image of the group, with different noise for each image."""
         files = [
             {"img_path": img, "gt_path": gt} for img, gt in zip(sample["img_path"], sample["gt_path"], strict=True)
         ]

@@ -1,4 +1,4 @@
-"""Counting: the number of people in an image, and where they are."""
+"""Counting: the number of people in an image, and a density map of their positions."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks.inputs.images import ImageInput
 
-_DARKEST_HEAT = 0.25  # of the colour table; its beginning is black, which is no heat on a dark image
+_DARKEST_HEAT = 0.25  # part of the colour table that is skipped: it is black and invisible on a dark image
 _HEAT_OPACITY = 0.85
-# The hottest colour stands for at least the density of this number of people spread over the whole image.
+# The hottest colour represents at least the density of this number of people, spread over the whole image.
 _LEAST_HEAT = 20
-_STRIP = 256  # rows that are coloured at a time, which keeps the floats of large images small
+_STRIP = 256  # rows that are coloured at a time; this limits the memory for float values of large images
 
 
 def _density_file(result: CrowdCount) -> bytes:
@@ -35,7 +35,7 @@ def _density_file(result: CrowdCount) -> bytes:
 
 
 class Counting(Task):
-    """A count with its density map."""
+    """Task of counting people. The result is :class:`CrowdCount`, a count with its density map."""
 
     inputs = ImageInput()
     row = staticmethod(CrowdCount.to_row)
@@ -49,7 +49,7 @@ class Counting(Task):
         return draw_count(image, result, scale)
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
-        """Everybody two pixels further right, and all of them times a number around 1."""
+        """Move the density of all people two pixels to the right, and multiply it by a random factor near 1."""
         shape = size_of_file(sample["img_path"])[::-1]
         factor = 1 + 0.2 * float(seeded_array(seed, f"count {index}", (1,))[0])
         density = factor * np.roll(count_map(sample["gt_points"], shape), 2, axis=1)
@@ -61,15 +61,20 @@ class Counting(Task):
 
 
 def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarray:
-    """The image, paler, with heat where people are dense, and the count in large letters.
+    """Draw the density as a heat map over the paler image, and the count in large letters.
 
     Args:
-        image: (H, W, 3) uint8 RGB, of the size that the density is for. It is not changed.
-        found: what to draw. The densest place has the hottest colour, whatever its density.
-        scale: enlarge the image this many times; see :func:`scale_to_read`.
+        image: (H, W, 3) uint8 RGB. The density must belong to an image of this size. It is not changed.
+        found: the count to draw. The densest place has the hottest colour, except in nearly empty images.
+        scale: factor by which the image is enlarged, >= 1; see :func:`scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.
+
+    Example:
+        >>> count = count_of({"pred_count": 3.0, "pred_density": torch.ones(4, 6) / 8}, (48, 32))
+        >>> draw_count(np.zeros((32, 48, 3), np.uint8), count).shape
+        (32, 48, 3)
     """
     image = enlarged(image, scale)
     heat = _heat(found.density, image.shape[1], image.shape[0])
@@ -85,20 +90,20 @@ def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarr
 
 
 def _heat(density: np.ndarray, width: int, height: int) -> np.ndarray:
-    """People per cell, (h, w), as smooth (height, width) float32 in [0, 1]; 1 is the densest place."""
+    """Interpolate people per cell, (h, w), to (height, width) float32 in [0, 1]; 1 is the densest place."""
     cells = np.clip(density, 0, None).astype(np.float32)
     highest = max(float(cells.max(initial=0)), _LEAST_HEAT / cells.size)
     return cv2.resize(cells / highest, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _heated(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The image, (H, W, 3) uint8, half way to grey, under its heat, (H, W) in [0, 1]."""
+    """Mix the image, (H, W, 3) uint8, with grey in equal parts, and blend it with its heat, (H, W) in [0, 1]."""
     opacity = (_HEAT_OPACITY * np.sqrt(heat))[..., None]
     paler = 0.5 * (image + image.mean(axis=2, keepdims=True, dtype=np.float32))
     return (paler * (1 - opacity) + _heat_colours(heat) * opacity).astype(np.uint8)
 
 
 def _heat_colours(heat: np.ndarray) -> np.ndarray:
-    """Values in [0, 1], (H, W), as (H, W, 3) uint8 RGB."""
+    """Map values in [0, 1], (H, W), to colours, (H, W, 3) uint8 RGB."""
     shades = np.round(255 * (_DARKEST_HEAT + (1 - _DARKEST_HEAT) * heat)).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

@@ -34,7 +34,7 @@ _UNUSED_COCO_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 
 class Detection(Task):
-    """Boxes of objects."""
+    """Task of finding the boxes of objects. The result is :class:`Detections`."""
 
     inputs = ImageInput()
     threshold = 0.3
@@ -48,11 +48,11 @@ class Detection(Task):
         return draw_detections(image, result, scale)
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
-        """Return COCO's names for 80 classes."""
+        """Return the names of COCO if a part of the model has 80 classes."""
         return _coco_names() if _COCO_CLASSES in counts else None
 
     def category_ids(self, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
-        """Return COCO's numbers for COCO's names; the numbers have gaps."""
+        """Return COCO's category ids, which have gaps, if ``names`` are COCO's names; else None."""
         if names is None or len(names) != _COCO_CLASSES or names != _coco_names():
             return None
         return tuple(number for number in range(1, 91) if number not in _UNUSED_COCO_IDS)
@@ -64,7 +64,7 @@ class Detection(Task):
         return torch.cat([sample.pred_instances.scores for sample in samples])
 
     def options(self, model: Mapping[str, Any]) -> list[str]:
-        """Let every box pass, so that suppression has work to do."""
+        """Return the option that sets the score threshold to 0, so that suppression has boxes to remove."""
         path = "model.test_cfg.rcnn.score_thr" if "rcnn" in model["test_cfg"] else "model.test_cfg.score_thr"
         return [f"{path}=0.0"]
 
@@ -76,15 +76,21 @@ def _coco_names() -> tuple[str, ...]:
 
 
 def draw_detections(image: np.ndarray, found: Detections, scale: int = 1) -> np.ndarray:
-    """Masks, boxes and labels with their scores, best on top.
+    """Draw masks, boxes and labels with their scores, the best detection on top.
 
     Args:
-        image: (H, W, 3) uint8 RGB, of the size that the boxes are for. It is not changed.
-        found: what to draw; all of it, so filter by score before.
-        scale: enlarge the image this many times, so that letters do not hide it; see :func:`scale_to_read`.
+        image: (H, W, 3) uint8 RGB. The boxes must belong to an image of this size. It is not changed.
+        found: the detections to draw. All of them are drawn, so filter them by score first.
+        scale: factor by which the image is enlarged, >= 1, so that letters do not hide it; see :func:`scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.
+
+    Example:
+        >>> boxes = np.array([[4.0, 4.0, 30.0, 20.0]])
+        >>> detections = Detections(boxes, np.array([0.9]), np.array([0]), (48, 32), names=("cat",))
+        >>> draw_detections(np.zeros((32, 48, 3), np.uint8), detections, scale=2).shape
+        (64, 96, 3)
     """
     image = enlarged(_with_masks(image, found), scale)
     found = replace(found, boxes=found.boxes * scale, masks=None)
@@ -113,7 +119,7 @@ def _with_masks(image: np.ndarray, found: Detections) -> np.ndarray:
 
 
 def _shaken_boxes(image: Mapping[str, Any], seed: int, classes: int) -> dict[str, Any]:
-    """A sample whose predictions are the image's objects, moved a little and sometimes mislabelled."""
+    """Return a sample whose predictions are the image's objects, slightly moved and sometimes with a wrong label."""
     objects = [each for each in image["instances"] if not each["ignore_flag"]]
     name, count = image["img_id"], len(objects)
     boxes = np.asarray([each["bbox"] for each in objects], dtype=np.float32).reshape(-1, 4)
@@ -132,7 +138,7 @@ def _shaken_boxes(image: Mapping[str, Any], seed: int, classes: int) -> dict[str
 
 
 def _moved_mask(outline: Any, image: Mapping[str, Any]) -> np.ndarray:
-    """The pixels of one object, two further right: polygons or run lengths to bool, (H, W)."""
+    """Return the mask of one object, (H, W) bool, from polygons or run lengths, moved two pixels to the right."""
     from pycocotools import mask as masks
 
     height, width = image["height"], image["width"]

@@ -6,6 +6,6 @@ from visionzoo.tasks.detection import Detection
 
 
 class Instances(Detection):
-    """Boxes and masks of objects."""
+    """Task of finding the boxes and masks of objects. The result is :class:`Detections` with masks."""
 
     save_best = {"coco/segm_mAP": "greater", "coco/bbox_mAP": "greater"}

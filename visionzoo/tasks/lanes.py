@@ -1,4 +1,4 @@
-"""Lanes: curves of the lanes of a road."""
+"""Lane detection: a curve for each lane of a road."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from visionzoo.reports.images import (
     write_labels,
 )
 from visionzoo.structures.image_size import size_of_file
+from visionzoo.structures.lane_files import tusimple_record
 from visionzoo.structures.lanes import Lanes, lanes_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, ResultLines, Task
 from visionzoo.tasks.inputs.images import ImageInput
 
 _TUSIMPLE_HEIGHT, _TUSIMPLE_ROWS = 720, range(160, 720, 10)
-_LANE_SHIFT = 0.006  # of the image's width; lanes count as found up to about as much
+_LANE_SHIFT = 0.006  # share of the image's width; lanes are moved about as far as the metrics tolerate
 _OF_LANES = ("img_path", "gt_lanes", "gt_x", "h_samples", "scenario")
-_SUBPIXELS = 4  # binary digits: curves are drawn to a sixteenth of a pixel
+_SUBPIXELS = 4  # fractional bits: curves are drawn with a precision of 1/16 pixel
 
 
 def _lines_file(result: Lanes) -> bytes:
@@ -37,19 +38,14 @@ def _lines_file(result: Lanes) -> bytes:
 
 
 def _tusimple_line(result: Lanes, path: str, size: tuple[int, ...], seconds: float) -> dict[str, Any]:
-    """Return a line with TuSimple's own rows for images of its height, otherwise with the rows that have points."""
+    """Return a line with TuSimple's rows for images of TuSimple's height, else with the rows that have points."""
     own = sorted({float(y) for lane in result.points for y in lane[:, 1]})
     rows = list(_TUSIMPLE_ROWS) if size[1] == _TUSIMPLE_HEIGHT else own
-    return {
-        "raw_file": path,
-        "lanes": result.to_tusimple(rows),
-        "h_samples": [int(row) if float(row).is_integer() else round(row, 3) for row in rows],
-        "run_time": round(1000 * seconds, 3),
-    }
+    return tusimple_record(path, result.to_tusimple(rows), rows, seconds)
 
 
 class LaneDetection(Task):
-    """Curves of lanes, in pixels of the image."""
+    """Task of finding the lanes of a road. The result is :class:`Lanes`, curves in pixels of the image."""
 
     inputs = ImageInput()
     row = staticmethod(Lanes.to_row)
@@ -64,7 +60,7 @@ class LaneDetection(Task):
         return draw_lanes(image, result, scale)
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
-        """Lanes moved to the side, now and then one lost; an image without lanes gets one."""
+        """Move lanes to the side and drop some of them; add one lane to an image without lanes."""
         width, height = size_of_file(sample["img_path"])
         lanes = [lane for lane in sample["gt_lanes"] if len(lane) >= 2]
         lost = seeded_array(seed, f"lost lanes {index}", (len(lanes),)) > 1
@@ -80,21 +76,29 @@ class LaneDetection(Task):
         return torch.cat([sample.pred_exist for sample in samples])
 
     def options(self, model: Mapping[str, Any]) -> list[str]:
-        """Let every lane pass with all its points."""
+        """Return the options that set all thresholds to 0, so that every lane is kept with all its points."""
         rows = {**(model["head"].get("rows") or {}), "threshold": 0.0}
         return ["model.head.exist_threshold=0.0", f"model.head.rows={rows}"]
 
 
 def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:
-    """A curve for every lane with a dot at each of its points, and near its lower end its place and score.
+    """Draw a curve for every lane, a dot at each point, and the slot and score near the lower end.
 
     Args:
-        image: (H, W, 3) uint8 RGB, of the size that the points are for. It is not changed.
-        found: what to draw; lanes of the same place (slot) have the same colour in every image.
-        scale: enlarge the image this many times; see :func:`scale_to_read`.
+        image: (H, W, 3) uint8 RGB. The points must belong to an image of this size. It is not changed.
+        found: the lanes to draw. Lanes of the same slot have the same colour in every image.
+        scale: factor by which the image is enlarged, >= 1; see :func:`scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.
+
+    Convention:
+        Points are (x, y) with pixel centres at integers. A point p is drawn at ``(p + 0.5) * scale - 0.5``.
+
+    Example:
+        >>> lanes = Lanes((np.array([[10.0, 30.0], [20.0, 5.0]]),), slots=(0,), scores=(0.9,))
+        >>> draw_lanes(np.zeros((32, 48, 3), np.uint8), lanes, scale=2).shape
+        (64, 96, 3)
     """
     canvas = enlarged(image, scale).copy()
     width = line_width(canvas)
@@ -110,7 +114,7 @@ def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:
 
 
 def _draw_curve(canvas: np.ndarray, curve: np.ndarray, colour: Colour, width: int) -> None:
-    """Straight from point to point, (n, 2), on a dark line that shows it on any background."""
+    """Draw straight lines between the points, (n, 2), on a wider dark line that is visible on any background."""
     inside = np.clip(curve, -canvas.shape[1] - canvas.shape[0], 2 * (canvas.shape[1] + canvas.shape[0]))
     points = np.round(inside * 2**_SUBPIXELS).astype(np.int32)
     for tint, wider in (((0, 0, 0), 2), (colour, 0)):
@@ -121,6 +125,6 @@ def _draw_curve(canvas: np.ndarray, curve: np.ndarray, colour: Colour, width: in
 
 
 def _lower_end(curve: np.ndarray, radius: int) -> np.ndarray:
-    """The box, xyxy, around the lowest point of a curve."""
+    """Return the box, xyxy, around the lowest point of a curve."""
     x, y = curve[np.argmax(curve[:, 1])]
     return np.array([x - radius, y - radius, x + radius, y + radius])

@@ -28,7 +28,7 @@ def _map_file(result: SaliencyMap) -> bytes:
 
 
 class Saliency(Task):
-    """A saliency map of one image."""
+    """Task of finding the salient object of one image. The result is :class:`SaliencyMap`."""
 
     inputs = ImageInput()
     row = staticmethod(SaliencyMap.to_json)
@@ -49,15 +49,20 @@ class Saliency(Task):
 
 
 def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.ndarray:
-    """The image with colour where the map is high, and a line around the mask.
+    """Colour the image where the map is high, and draw a line around the mask.
 
     Args:
         image: (H, W, 3) uint8 RGB, of the map's size. It is not changed.
-        found: what to draw.
-        scale: enlarge the image this many times; see :func:`scale_to_read`.
+        found: the map and mask to draw.
+        scale: factor by which the image is enlarged, >= 1; see :func:`scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.
+
+    Example:
+        >>> saliency = saliency_map_of(torch.ones(1, 32, 48), None)
+        >>> draw_saliency(np.zeros((32, 48, 3), np.uint8), saliency, scale=2).shape
+        (64, 96, 3)
     """
     colour = np.array(class_colour(0), dtype=float)
     opacity = _MAP_OPACITY * enlarged(found.map[..., None], scale)
@@ -71,8 +76,8 @@ def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.n
 
 
 def shaken_map(image: Mapping[str, Any], index: int, seed: int) -> dict[str, Any]:
-    """The mask two pixels further right, paler, with noise, and in every fourth image inside out."""
+    """Return the mask moved two pixels to the right, with less contrast and with noise; every fourth is inverted."""
     truth = read_grey(image["gt_path"])
-    found = 0.2 + 0.6 * np.roll(truth, 2, axis=1) / 255
-    noisy = (1 - found if index % 4 == 3 else found) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)
+    moved = 0.2 + 0.6 * np.roll(truth, 2, axis=1) / 255
+    noisy = (1 - moved if index % 4 == 3 else moved) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)
     return {"img_path": image["img_path"], "gt_map": truth, "pred_map": np.clip(noisy, 0, 1).astype(np.float32)}

@@ -1,1 +1,1 @@
-"""Where weights come from and whether they fit: downloads, safe reading, loading into a model."""
+"""Weights: downloading, safe reading, and strict loading into a model."""

@@ -1,7 +1,7 @@
-"""Files of weights that lie elsewhere: fetched once, resumable, checked by sha256, kept in the cache.
+"""Downloads of weights: fetched once, resumable, checked by sha256, stored in the cache.
 
-The cache is ``$VISIONZOO_CACHE/weights`` (``~/.cache/visionzoo/weights``). With ``VISIONZOO_OFFLINE=1`` or
-``HF_HUB_OFFLINE=1`` (``--offline``) nothing is fetched, and a file that was placed there by hand is used as well.
+The cache is ``$VISIONZOO_CACHE/weights`` (by default ``~/.cache/visionzoo/weights``). A file that was placed there by
+hand is used too. With ``VISIONZOO_OFFLINE=1`` or ``HF_HUB_OFFLINE=1`` (``--offline``) nothing is fetched.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from visionzoo.errors import CheckpointError, require_known
 from visionzoo.system.cache import cache_root
 
 _BLOCK = 1 << 20
-_TIMEOUT = 30  # seconds without a byte
+_TIMEOUT = 30  # seconds without data
 _TRUE = ("1", "true", "yes", "on")
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
 
@@ -28,21 +28,21 @@ Progress = Callable[[int, int | None], None]
 
 
 def offline() -> bool:
-    """True when the user forbids the network, by ``--offline`` or the environment."""
+    """Return True if ``--offline`` or the environment disables the network."""
     return any(os.environ.get(name, "").lower() in _TRUE for name in ("VISIONZOO_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def file_sha256(path: str | os.PathLike) -> str:
-    """The sha256 of a file, in hex."""
+    """Return the sha256 of a file, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify_sha256(path: str | os.PathLike, expected: str) -> None:
-    """Compare a file with the sha256 it should have (64 hex digits, or the first eight and more).
+    """Compare the sha256 of a file with ``expected`` (64 hex digits, or at least the first 8).
 
     Raises:
-        CheckpointError: it has another.
+        CheckpointError: the file has another sha256.
     """
     found = file_sha256(path)
     if not found.startswith(expected.lower()):
@@ -50,7 +50,16 @@ def verify_sha256(path: str | os.PathLike, expected: str) -> None:
 
 
 def cached_path(url: str, sha256: str | None = None) -> Path:
-    """Where the file of ``url`` lies, or will lie, in the cache; one path per content."""
+    """Return the path in the cache for the file of ``url``, whether or not it exists.
+
+    The name contains the start of a hash: that in the address, else of ``sha256``, else of the address itself.
+
+    Example:
+        >>> cached_path("https://example.org/resnet50-0676ba61.pth").name
+        'resnet50-0676ba61.pth'
+        >>> cached_path("https://example.org/weights.pth", sha256="0123456789abcdef").name
+        'weights-01234567.pth'
+    """
     name = Path(unquote(urlsplit(url).path)).name or "weights"
     if not _HASH_IN_NAME.search(name):
         mark = (sha256 or hashlib.sha256(url.encode()).hexdigest())[:8]
@@ -62,22 +71,22 @@ def cached_path(url: str, sha256: str | None = None) -> Path:
 def fetch_weights(
     url: str, sha256: str | None = None, mirrors: Iterable[str] = (), *, progress: Progress | None = None
 ) -> Path:
-    """The local file of ``url``; downloaded when the cache does not have it.
+    """Return the local file of ``url``, downloaded if it is not in the cache.
 
     Args:
         url: http or https address.
-        sha256: of the file, in hex. Without it the hash in the file's name is used (``resnet50-0676ba61.pth``).
-        mirrors: addresses of the same file, tried in order when ``url`` fails.
-        progress: called with bytes so far and bytes in all (None when the server does not say).
+        sha256: sha256 of the file, in hex. By default the hash in the file name is used (``resnet50-0676ba61.pth``).
+        mirrors: addresses of the same file, tried in order if ``url`` fails.
+        progress: called with the received and the total number of bytes (None if the server does not state it).
 
     Raises:
-        CheckpointError: nothing could be fetched; it says where to place the file by hand.
+        CheckpointError: the file cannot be fetched. The message states where to place it by hand.
     """
     expected = sha256 or _hash_in_name(url)
     target = cached_path(url, sha256)
-    found = _already_here(target, expected, url)
-    if found is not None:
-        return found
+    existing = _already_here(target, expected, url)
+    if existing is not None:
+        return existing
     if offline():
         raise _place_by_hand(url, target, expected, "the network is off (--offline)")
     failures = []
@@ -91,7 +100,7 @@ def fetch_weights(
 
 
 def _already_here(target: Path, expected: str | None, url: str) -> Path | None:
-    """The file in our cache or in torch hub's, whole and with the right hash."""
+    """Return the file in visionzoo's or torch hub's cache if it has the expected hash, else None."""
     if target.is_file():
         if expected is None or file_sha256(target).startswith(expected):
             return target
@@ -111,29 +120,32 @@ def _torch_hub_path(url: str) -> Path:
 
 
 def _hash_in_name(url: str) -> str | None:
-    found = _HASH_IN_NAME.search(urlsplit(url).path)
-    return found.group(1) if found else None
+    match = _HASH_IN_NAME.search(urlsplit(url).path)
+    return match.group(1) if match else None
 
 
 class _WrongHash(Exception):
-    """What was downloaded is not what was expected."""
+    """The downloaded file has another hash than expected."""
 
 
 def _download(url: str, target: Path, expected: str | None, progress: Progress | None) -> None:
-    """Fetch into ``target.part``, check, rename. A part of an earlier try is continued when its hash can be checked."""
+    """Fetch into ``target.part``, check the hash, and rename.
+
+    A partial file of an earlier download is continued only if the hash is known.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     if expected is None:
         part.unlink(missing_ok=True)
     resumed = part.is_file() and part.stat().st_size > 0
     _receive(url, part, progress)
-    found = file_sha256(part)
-    if expected and not found.startswith(expected):
+    digest = file_sha256(part)
+    if expected and not digest.startswith(expected):
         part.unlink()
-        if resumed:  # the part belongs to another file; start again
+        if resumed:  # the partial file may belong to another version of the file
             _download(url, target, expected, progress)
             return
-        raise _WrongHash(f"its sha256 is {found}")
+        raise _WrongHash(f"its sha256 is {digest}")
     os.replace(part, target)
 
 
@@ -145,7 +157,7 @@ def _receive(url: str, part: Path, progress: Progress | None) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and start:  # the part is whole already, or longer than the file; its hash will tell
+        if error.code == 416 and start:  # complete, or longer than the file: the hash check decides
             return
         raise
     with response:
@@ -154,7 +166,9 @@ def _receive(url: str, part: Path, progress: Progress | None) -> None:
         total = _total_bytes(response.headers.get("Content-Length"), start)
         _copy(response, part, start, total, progress)
     if total is not None and part.stat().st_size != total:
-        raise ConnectionError(f"the connection closed after {part.stat().st_size} of {total} bytes; run again to go on")
+        raise ConnectionError(
+            f"the connection closed after {part.stat().st_size} of {total} bytes; run again to resume"
+        )
 
 
 def _total_bytes(content_length: str | None, start: int) -> int | None:
@@ -174,7 +188,7 @@ def _copy(response, part: Path, start: int, total: int | None, progress: Progres
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, urllib.error.HTTPError):
-        return f"the server answers {error.code} {error.reason}"
+        return f"the server returned {error.code} {error.reason}"
     return str(getattr(error, "reason", error)) or type(error).__name__
 
 
@@ -195,10 +209,14 @@ def _place_by_hand(url: str, target: Path, expected: str | None, reason: str) ->
 
 
 def known_url(source: str) -> str:
-    """The address that ``torchvision://resnet50`` and ``open-mmlab://resnext101_32x4d`` stand for.
+    """Return the address of a short name such as ``torchvision://resnet50`` or ``open-mmlab://resnext101_32x4d``.
 
     Raises:
-        UnknownName: neither torchvision nor mmengine's tables know it.
+        UnknownName: the name is not in the tables of torchvision and mmengine.
+
+    Example:
+        >>> known_url("https://example.org/weights.pth")
+        'https://example.org/weights.pth'
     """
     scheme, _, name = source.partition("://")
     if scheme in ("http", "https"):

@@ -1,6 +1,6 @@
-"""Weights into a model: which file, which tensors of it, and whether they fit.
+"""Load weights into a model: find the file, read its tensors, check that they fit.
 
-Loading is strict. What does not fit is listed, and a load that fitted nothing is never a success.
+Loading is strict. Tensors that do not fit are listed. A load without any fitting tensor is always an error.
 """
 
 from __future__ import annotations
@@ -46,7 +46,19 @@ _AVERAGED_KEYS = ("state_dict_ema", "model_ema", "ema")
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a load did, by name of tensor. ``shapes`` holds (name, shape in the file, shape in the model)."""
+    """Result of a load, by names of tensors.
+
+    Attributes:
+        loaded: number of tensors that were copied into the model.
+        missing: tensors of the model that the file lacks.
+        unexpected: tensors of the file that the model lacks.
+        shapes: (name, shape in the file, shape in the model) of tensors whose shapes differ.
+        ignored: tensors that match a pattern of ``ignore``.
+
+    Example:
+        >>> LoadReport(loaded=3, missing=("head.bias",)).fits
+        False
+    """
 
     loaded: int
     missing: tuple[str, ...] = ()
@@ -56,6 +68,7 @@ class LoadReport:
 
     @property
     def fits(self) -> bool:
+        """True if every tensor fits, except the ignored ones."""
         return not (self.missing or self.unexpected or self.shapes)
 
 
@@ -63,14 +76,16 @@ class LoadReport:
 
 
 def find_weights(source: str | os.PathLike, sha256: str | None = None) -> Path:
-    """The local file of a path, a work dir, an http address or a short name like ``torchvision://resnet50``.
+    """Return the local file of ``source``, downloaded if necessary.
 
     Args:
-        source: where the weights are. A work dir gives its best checkpoint, else its last.
-        sha256: what the file must have, when known.
+        source: a path, a work dir, an http address or a short name such as ``torchvision://resnet50``. A work dir
+            means its best checkpoint, else its last.
+        sha256: expected sha256 of the file, or None to skip the check.
 
     Raises:
-        CheckpointError: there is no such file, it cannot be fetched, or it has another sha256.
+        CheckpointError: the file cannot be fetched or has another sha256, or the work dir has no checkpoint. A missing
+            path is reported when it is read.
     """
     if "://" in str(source):
         return fetch_on_first_rank(known_url(str(source)), sha256)
@@ -82,10 +97,10 @@ def find_weights(source: str | os.PathLike, sha256: str | None = None) -> Path:
 
 
 def find_checkpoint(work_dir: str | os.PathLike) -> Path:
-    """The best checkpoint of a work dir, else the last one.
+    """Return the best checkpoint of a work dir, else the last one.
 
     Raises:
-        CheckpointError: the folder holds none.
+        CheckpointError: the folder has no checkpoint.
     """
     folder = Path(work_dir)
     best = [*folder.glob("best_*.safetensors"), *folder.glob("best_*.pth")]
@@ -103,7 +118,10 @@ def find_checkpoint(work_dir: str | os.PathLike) -> Path:
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
-    """What ``last_checkpoint`` names, also after the folder moved; else the highest epoch or iteration."""
+    """Return the checkpoint named in ``last_checkpoint``, else the highest epoch or iteration, else the only one.
+
+    The name is looked up in ``folder`` first, so a moved folder works.
+    """
     pointer = folder / "last_checkpoint"
     if pointer.is_file():
         named = Path(pointer.read_text().strip())
@@ -123,25 +141,40 @@ def _last_checkpoint(folder: Path) -> Path | None:
 def read_weights(
     path: str | os.PathLike, *, trust_pickle: bool = False, use_ema: bool = True, sha256: str | None = None
 ) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, on the CPU, without ``module.`` in front.
+    """Read the tensors of a checkpoint.
 
     Args:
         path: a file, a work dir, an http address or a short name; see :func:`find_weights`.
         trust_pickle: let the file run code while it loads.
-        use_ema: the averaged weights where the file has both, else those that the optimizer trained.
-        sha256: what the file must have, when known.
+        use_ema: if the file has averaged and trained weights, True reads the averaged ones and False the trained ones.
+        sha256: expected sha256 of the file, or None to skip the check.
+
+    Returns:
+        Name -> tensor on the CPU; names have no prefix ``module.``.
 
     Raises:
-        CheckpointError: there is no such file, or it cannot be used; see :func:`read_checkpoint`.
+        CheckpointError: the file does not exist or cannot be used; see :func:`read_checkpoint`.
     """
-    found = find_weights(path, sha256)
-    return weights_of(read_checkpoint(found, trust_pickle=trust_pickle), str(found), use_ema=use_ema)
+    file = find_weights(path, sha256)
+    return weights_of(read_checkpoint(file, trust_pickle=trust_pickle), str(file), use_ema=use_ema)
 
 
 def weights_of(checkpoint: Mapping[str, Any], source: str, *, use_ema: bool = True) -> dict[str, Tensor]:
-    """The tensors in a loaded checkpoint, wherever its writer put them.
+    """Return the tensors in a loaded checkpoint, under whichever known key it has them.
 
     mmengine's EMAHook saves the averaged weights as ``state_dict`` and the trained ones as ``ema_state_dict``.
+
+    Args:
+        checkpoint: the contents of a file, or tensors by name.
+        source: name of the checkpoint in messages.
+        use_ema: see :func:`read_weights`.
+
+    Raises:
+        CheckpointError: the checkpoint has no tensors.
+
+    Example:
+        >>> dict(weights_of({"state_dict": {"module.weight": torch.ones(2)}, "epoch": 3}, "a.pth"))
+        {'weight': tensor([1., 1.])}
     """
     state = _chosen_state(checkpoint, use_ema)
     tensors = OrderedDict((str(key), value) for key, value in state.items() if isinstance(value, Tensor))
@@ -152,7 +185,7 @@ def weights_of(checkpoint: Mapping[str, Any], source: str, *, use_ema: bool = Tr
         stripped.pop("steps", None)
     metadata = getattr(state, "_metadata", None)
     if metadata is not None:
-        stripped._metadata = metadata  # type: ignore[attr-defined]  # versions, which modules convert old names by
+        stripped._metadata = metadata  # type: ignore[attr-defined]  # version marks, by which modules convert old names
     return stripped
 
 
@@ -168,7 +201,7 @@ def _chosen_state(checkpoint: Mapping[str, Any], use_ema: bool) -> Mapping[str, 
 
 
 def _without_prefix(tensors: OrderedDict[str, Tensor], prefix: str) -> OrderedDict[str, Tensor]:
-    """Names without ``prefix``, when all but counters (``steps``, ``n_averaged``) have it."""
+    """Remove ``prefix`` from the names, if all except counters (``steps``, ``n_averaged``) have it; drop these."""
     bare = [key for key in tensors if not key.startswith(prefix)]
     if len(bare) == len(tensors) or any("." in key for key in bare):
         return tensors
@@ -176,7 +209,12 @@ def _without_prefix(tensors: OrderedDict[str, Tensor], prefix: str) -> OrderedDi
 
 
 def class_names_of(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The class names a model was trained with, from a checkpoint's ``meta``; None when it does not say."""
+    """Return the class names in the ``meta`` of a checkpoint, or None if it states none.
+
+    Example:
+        >>> class_names_of({"meta": {"dataset_meta": {"classes": ["cat", "dog"]}}})
+        ('cat', 'dog')
+    """
     meta = checkpoint.get("meta")
     if not isinstance(meta, Mapping):
         return None
@@ -188,7 +226,15 @@ def class_names_of(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def category_ids_of(checkpoint: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """The data set's category id of each label, from a checkpoint's ``meta``; None when it does not say."""
+    """Return the data set's category id of each label, from the ``meta`` of a checkpoint.
+
+    Returns:
+        One id per class name, or None if the checkpoint does not state them.
+
+    Example:
+        >>> category_ids_of({"meta": {"dataset_meta": {"classes": ["cat", "dog"], "category_ids": [17, 18]}}})
+        (17, 18)
+    """
     meta = checkpoint.get("meta")
     facts = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
     ids = facts.get("category_ids") if isinstance(facts, Mapping) else None
@@ -215,13 +261,21 @@ def load_weights(
     Args:
         model: changed in place, and only when the load succeeds.
         source: a file, work dir, http address or short name (:func:`find_weights`), or tensors by name.
-        strict: every tensor must fit. Otherwise those that fit are loaded and the report says which did not.
-        ignore: patterns like ``bbox_head.*`` of names that keep the model's own values; each must match something.
+        strict: True requires that every tensor fits. False loads the tensors that fit; the report lists the others.
+        ignore: patterns (``bbox_head.*``) of names that keep the model's own values. Each must match a tensor.
         use_ema, sha256, trust_pickle: see :func:`read_weights`.
-        where: what messages call ``source`` (default: its path, or "weights" for tensors by name).
+        where: name of ``source`` in messages (default: its path, or "weights" for tensors by name).
+
+    Returns:
+        A :class:`LoadReport`.
 
     Raises:
-        CheckpointError: something does not fit and ``strict``; nothing fits; a pattern matches nothing.
+        CheckpointError: with ``strict``, a tensor does not fit; otherwise no tensor fits; a pattern matches nothing.
+
+    Example:
+        >>> report = load_weights(nn.Linear(2, 1), {"weight": torch.ones(1, 2)}, strict=False)
+        >>> report.loaded, report.missing
+        (1, ('bias',))
     """
     name, tensors = _named_tensors(source, use_ema=use_ema, sha256=sha256, trust_pickle=trust_pickle)
     name = where or name
@@ -247,7 +301,7 @@ def _named_tensors(
 
 
 def _like(old: Mapping[str, Tensor], new: dict[str, Tensor]) -> OrderedDict[str, Tensor]:
-    """``new`` with the version marks of ``old``, which torch keeps as an attribute."""
+    """Return ``new`` with the version marks of ``old``, which torch stores in an attribute."""
     result = OrderedDict(new)
     if hasattr(old, "_metadata"):
         result._metadata = old._metadata  # type: ignore[attr-defined]
@@ -255,19 +309,19 @@ def _like(old: Mapping[str, Tensor], new: dict[str, Tensor]) -> OrderedDict[str,
 
 
 def _ignored_names(patterns: tuple[str, ...], names: list[str], source: str) -> frozenset[str]:
-    found: set[str] = set()
+    ignored: set[str] = set()
     for pattern in patterns:
         matched = {name for name in names if fnmatchcase(name, pattern)}
         if not matched:
             nearest = nearest_name(pattern.rstrip("*."), _owners(names))
             hint = f"; did you mean {nearest}.*?" if nearest else f"; names begin with {some_of(_tops(names), 8)}"
             raise CheckpointError(f"{source}: ignore={pattern!r} matches no tensor of model or checkpoint{hint}")
-        found |= matched
-    return frozenset(found)
+        ignored |= matched
+    return frozenset(ignored)
 
 
 def _owners(names: Iterable[str]) -> set[str]:
-    """Every module that holds one of the tensors, at any depth."""
+    """Return the names of all modules that hold one of the tensors, at any depth."""
     return {name[:at] for name in names for at, letter in enumerate(name) if letter == "."}
 
 
@@ -293,7 +347,7 @@ def _load_or_restore(
     ignored: frozenset[str],
     strict: bool,
 ) -> LoadReport:
-    """torch's own load, which lets modules rename old keys; undone when it turns out that not everything fits."""
+    """Load with torch, which lets modules rename old keys, and restore the model if the load fails."""
     certain = not shapes and set(own) - ignored == set(fitting)
     backup = None if certain else {key: value.clone() for key, value in own.items() if isinstance(value, Tensor)}
     result = model.load_state_dict(fitting, strict=False)
@@ -311,11 +365,11 @@ def _load_or_restore(
 
 
 def _is_counter(key: str) -> bool:
-    """Batch norm's counter, which checkpoints of earlier torch versions lack and inference does not use."""
+    """Return True for the counter of batch norm, which old checkpoints lack and inference does not use."""
     return key.endswith("num_batches_tracked")
 
 
-# --- what to say when it does not fit ---
+# --- messages for weights that do not fit ---
 
 
 def _nothing_fits(source: str, model: nn.Module, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
@@ -354,7 +408,7 @@ def _advice(report: LoadReport, own: Mapping[str, Tensor]) -> str:
 
 
 def _patterns_that_fit(report: LoadReport, own: Mapping[str, Tensor]) -> list[str]:
-    """Patterns for exactly the tensors of another shape, when they look like classifiers of other classes."""
+    """Return patterns for exactly the tensors of another shape, if only their first dimension (classes) differs."""
     if report.missing or report.unexpected or 2 * len(report.shapes) > report.loaded:
         return []
     if any(len(there) != len(here) or there[1:] != here[1:] for _, there, here in report.shapes):
@@ -374,17 +428,20 @@ def _table(title: str, rows: Sequence[str]) -> list[str]:
     return [f"  {title} ({len(rows)}):", *(f"    {row}" for row in rows[:_LISTED]), *rest]
 
 
-# --- weights that a config names for a part ---
+# --- weights of a part, named in the config ---
 
 
 @WEIGHT_INITIALIZERS.register_module(name="Pretrained")
 class StrictPretrained(PretrainedInit):
-    """``init_cfg=dict(type="Pretrained", checkpoint=..., prefix=...)``, loaded safely, and an error if nothing fits.
+    """Initialiser for ``init_cfg=dict(type="Pretrained", checkpoint=..., prefix=...)`` that loads safely.
 
     Args:
-        checkpoint: a path, http address or ``torchvision://resnet50``.
-        prefix: load only what is below it, without it.
-        map_location: kept for mmengine's configs; weights are read on the CPU.
+        checkpoint: a path, http address or short name such as ``torchvision://resnet50``.
+        prefix: load only tensors whose names start with this module, and remove it from their names.
+        map_location: accepted for mmengine's configs and not used; weights are read on the CPU.
+
+    Raises:
+        CheckpointError: the file cannot be used, or no tensor fits.
     """
 
     def __call__(self, module: nn.Module) -> None:
@@ -397,14 +454,18 @@ class StrictPretrained(PretrainedInit):
 
 
 def _below(tensors: dict[str, Tensor], prefix: str, source: str) -> dict[str, Tensor]:
-    found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-    if not found:
+    below = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    if not below:
         raise CheckpointError(source, expected=f"tensors below {prefix!r}", found=f"{some_of(_tops(tensors), 8)}")
-    return _like(tensors, found)
+    return _like(tensors, below)
 
 
 def without_pretrained(model: nn.Module) -> nn.Module:
-    """Take the pretrained weights out of every part's ``init_cfg``, so that ``init_weights`` stays off the network."""
+    """Remove pretrained weights from the ``init_cfg`` of every part, so that ``init_weights`` fetches nothing.
+
+    Returns:
+        ``model``, changed in place.
+    """
     for part in model.modules():
         init_cfg = getattr(part, "init_cfg", None)
         if isinstance(init_cfg, Mapping) and _is_pretrained(init_cfg):

@@ -1,4 +1,4 @@
-"""From a config to a model that can be used: built, with weights, on its device, in eval mode."""
+"""Build the model of a config for use: with weights, on a device, in eval mode."""
 
 from __future__ import annotations
 
@@ -37,31 +37,38 @@ def ready_model(
     ignore: Iterable[str] = (),
     trust_pickle: bool = False,
 ) -> nn.Module:
-    """The model of a config, in eval mode.
+    """Build the model of a config in eval mode.
 
     Args:
-        loaded: see :func:`visionzoo.config.load_config`.
-        weights: file, work dir or address. None leaves the initial values of a training from scratch; nothing is
-            fetched then, also not the weights that the config names for its backbone.
-        sha256: what the file of weights must have, when known.
+        loaded: a config from :func:`visionzoo.config.load_config`.
+        weights: a file, work dir or address. None uses the initial values of training from scratch. Then nothing is
+            fetched, not even the weights that the config names for its backbone.
+        sha256: expected sha256 of the file of weights, or None to skip the check.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        num_classes: for heads that do not say theirs. Default: as many as the checkpoint names, else COCO's 80.
+        num_classes: number of classes for heads that do not state it, >= 1. By default the number in the checkpoint,
+            else 80 as in COCO.
         ignore: names of tensors that are not loaded; see :func:`visionzoo.weights.loading.load_weights`.
         trust_pickle: let the file of weights run code while it loads.
 
     Returns:
-        The model; its ``dataset_meta`` has the checkpoint's ``classes`` and ``category_ids``, None when not stated.
+        The model. Its ``dataset_meta`` has the ``classes`` and ``category_ids`` of the checkpoint, or None.
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
-        ConfigError: the model cannot be built, or there is no such device.
+        ConfigError: the model cannot be built, or the device does not exist.
+
+    Example:
+        >>> from visionzoo.config import load_config
+        >>> model = ready_model(load_config("hmode_nwpu", tiny=True))
+        >>> model.training, model.dataset_meta["classes"]
+        (False, None)
     """
     close_pickle_fallback(trust_pickle=trust_pickle)
     target = choose_device(device)
     path = None if weights is None else find_weights(weights, sha256)
     checkpoint = {} if path is None else read_checkpoint(path, trust_pickle=trust_pickle)
     classes = class_names_of(checkpoint)
-    with redirect_stdout(io.StringIO()):  # libraries report optional packages there on import
+    with redirect_stdout(io.StringIO()):  # libraries print missing optional packages on import
         model = build_model(
             loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes or (len(classes) if classes else None)
         )
@@ -75,7 +82,7 @@ def ready_model(
 
 
 def initialise(model: nn.Module) -> None:
-    """The initial values of a training from scratch; fetches nothing and prints nothing."""
+    """Initialise a model as for training from scratch. Fetch nothing and print nothing."""
     without_pretrained(model)
     init_weights = getattr(model, "init_weights", None)
     if callable(init_weights):
@@ -85,7 +92,7 @@ def initialise(model: nn.Module) -> None:
 
 @contextmanager
 def _quiet_mmengine() -> Iterator[None]:
-    """mmengine logs one line for every parameter that it initialises."""
+    """Disable logging, because mmengine logs a line for every parameter that it initialises."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:

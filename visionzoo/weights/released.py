@@ -1,4 +1,4 @@
-"""Released weights: files that a model's card names."""
+"""Released weights: files named in the card of a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from visionzoo.weights.downloads import fetch_weights
 
 
 class Release(Protocol):
-    """One released file: its address, its checksum and the address of a copy."""
+    """A released file: its address, its checksum and the address of a copy."""
 
     url: str
     sha256: str
@@ -19,14 +19,14 @@ class Release(Protocol):
 
 
 def released_weights(name: str, releases: Sequence[Release]) -> Path:
-    """The first released file of a model, fetched and checked.
+    """Return the first released file of a model, fetched and checked.
 
     Args:
-        name: what messages call the model.
-        releases: what its card names.
+        name: name of the model in messages.
+        releases: the released files in its card.
 
     Raises:
-        CheckpointError: no file is named, or it cannot be fetched.
+        CheckpointError: the card has no released file, or the file cannot be fetched.
     """
     if not releases:
         raise CheckpointError(

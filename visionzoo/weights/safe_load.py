@@ -1,8 +1,8 @@
-"""Reading checkpoint files without running the code that a pickle may carry.
+"""Read checkpoint files without running the code that a pickle may contain.
 
-mmengine loads with ``weights_only=True`` and, when that refuses, silently loads again with full pickle, which runs
-whatever the file says. :func:`close_pickle_fallback` puts :func:`read_checkpoint` in the place of all of mmengine's
-loaders, so that ``load_from``, ``resume`` and ``init_cfg=dict(type="Pretrained")`` go through it as well.
+mmengine loads with ``weights_only=True``. If that fails, it silently loads with full pickle, which runs any code in the
+file. :func:`close_pickle_fallback` replaces all of mmengine's loaders by :func:`read_checkpoint`. This includes
+``load_from``, ``resume`` and ``init_cfg=dict(type="Pretrained")``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from visionzoo.errors import CheckpointError, nearest_name
 from visionzoo.system.distributed import from_first
 from visionzoo.weights.downloads import fetch_weights, known_url
 
-UNSAFE_ADVICE = (
-    "only if you know who made the file, allow it with --trust-pickle (trust_pickle=True), or convert it to safetensors"
-)
+UNSAFE_ADVICE = "if you trust its author, use --trust-pickle (trust_pickle=True), or convert it to safetensors"
 
 _BROKEN = (
     RuntimeError,
@@ -45,19 +43,27 @@ _BROKEN = (
 
 
 def read_checkpoint(path: str | os.PathLike, *, map_location: Any = "cpu", trust_pickle: bool = False) -> dict:
-    """Everything a checkpoint file holds.
+    """Read all contents of a checkpoint file.
 
     Args:
-        path: a ``.safetensors`` file, or one written by ``torch.save``; recognised by content, not by name.
+        path: a ``.safetensors`` file, or a file written by ``torch.save``. The content determines the format, not the
+            name.
         map_location: as for ``torch.load``.
-        trust_pickle: let the file run code while it loads. Never the default, never a fallback.
+        trust_pickle: let the file run code while it loads. It is never a fallback.
 
     Returns:
         The saved dict. For safetensors ``{"state_dict": tensors, "meta": dict}``, where ``meta`` is the JSON under
         ``meta`` in the file's header.
 
     Raises:
-        CheckpointError: the file is missing, empty, truncated, not a checkpoint, or needs code to be run.
+        CheckpointError: the file is missing, empty, truncated, not a checkpoint, or requires running code.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save({"state_dict": {"weight": torch.zeros(2)}, "epoch": 3}, f"{folder}/a.pth")
+        ...     sorted(read_checkpoint(f"{folder}/a.pth"))
+        ['epoch', 'state_dict']
     """
     path = Path(path).expanduser()
     kind = _kind_of(path)
@@ -74,13 +80,13 @@ def read_checkpoint(path: str | os.PathLike, *, map_location: Any = "cpu", trust
     return checkpoint
 
 
-# --- what kind of file it is ---
+# --- kind of a file ---
 
 
 def _kind_of(path: Path) -> str:
-    """``safetensors`` or ``torch``, from the first bytes."""
+    """Return ``safetensors`` or ``torch``, from the first bytes."""
     head = _first_bytes(path)
-    if head[8:9] == b"{" and head[5:8] == bytes(3):  # after the length of the header in eight bytes
+    if head[8:9] == b"{" and head[5:8] == bytes(3):  # the header follows its length in eight bytes
         return "safetensors"
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return "torch"
@@ -134,7 +140,7 @@ def _read_safetensors(path: Path, map_location: Any) -> dict:
     from safetensors import SafetensorError, safe_open
 
     device = str(map_location) if isinstance(map_location, str | torch.device) else "cpu"
-    read_to = "cpu" if device == "meta" else device  # safetensors does not know the device without values
+    read_to = "cpu" if device == "meta" else device  # safetensors does not support the meta device
     try:
         with safe_open(path, framework="pt", device=read_to) as file:
             header = file.metadata() or {}
@@ -145,7 +151,7 @@ def _read_safetensors(path: Path, map_location: Any) -> dict:
 
 
 def stated_meta(path: Path) -> dict:
-    """What a safetensors file says under ``meta`` in its header, without reading a tensor; nothing for other files.
+    """Return ``meta`` in the header of a safetensors file, without reading a tensor; {} for other files.
 
     Raises:
         CheckpointError: the header is broken.
@@ -185,7 +191,7 @@ def _read_torch(path: Path, map_location: Any, trust_pickle: bool) -> Any:
 
 
 def harmless_globals() -> AbstractContextManager:
-    """The classes beyond tensors that mmengine's own checkpoints hold: numbers, arrays and logs of numbers."""
+    """Return a context that allows the classes of mmengine's checkpoints: tensors, numbers, arrays and number logs."""
     from mmengine.logging.history_buffer import HistoryBuffer
 
     scalar, rebuild = np._core.multiarray.scalar, np._core.multiarray._reconstruct  # type: ignore[attr-defined]
@@ -198,7 +204,7 @@ def harmless_globals() -> AbstractContextManager:
 
 
 def _statistic(owner: Any, name: str) -> Any:
-    """What ``getattr`` may do in a checkpoint: name one of HistoryBuffer's four statistics, nothing else."""
+    """Replace ``getattr`` in a checkpoint. It may return only one of the four statistics of HistoryBuffer."""
     from mmengine.logging.history_buffer import HistoryBuffer
 
     if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
@@ -207,7 +213,7 @@ def _statistic(owner: Any, name: str) -> Any:
 
 
 def _refused(path: Path, error: BaseException) -> CheckpointError:
-    """Broken, or asking for code? Only torch's message tells."""
+    """Return the error for a broken file or for one that requires code, according to the message of torch."""
     message = str(error)
     if "TorchScript" in message:
         return CheckpointError(
@@ -217,7 +223,7 @@ def _refused(path: Path, error: BaseException) -> CheckpointError:
     if isinstance(error, pickle.UnpicklingError) and named:
         return CheckpointError(
             path,
-            expected="tensors alone",
+            expected="only tensors",
             found=f"a pickle that runs {named.group(1)} when loaded",
             advice=f"{UNSAFE_ADVICE}",
         )
@@ -238,7 +244,7 @@ def _broken(path: Path, error: BaseException) -> CheckpointError:
 
 
 def close_pickle_fallback(*, trust_pickle: bool = False) -> None:
-    """Make every loader of mmengine use :func:`read_checkpoint`; calling it again changes only ``trust_pickle``."""
+    """Make every loader of mmengine use :func:`read_checkpoint`. Another call changes only ``trust_pickle``."""
     from mmengine.runner import checkpoint
     from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -254,7 +260,7 @@ _REMOTE = ("http://", "https://", "torchvision://", "modelzoo://", "open-mmlab:/
 
 
 def _loaders(trust_pickle: bool) -> tuple[Callable[..., dict], Callable[..., dict], Callable[..., dict]]:
-    # mmengine prints `__name__[10:]`, which is what follows "load_from_".
+    # mmengine prints `__name__[10:]`, the part after "load_from_".
     def load_from_file(filename: str, map_location: Any = None, **kwargs: Any) -> dict:
         return read_checkpoint(filename, map_location=map_location, trust_pickle=trust_pickle)
 
@@ -272,13 +278,13 @@ def _loaders(trust_pickle: bool) -> tuple[Callable[..., dict], Callable[..., dic
 
 
 def fetch_on_first_rank(url: str, sha256: str | None = None) -> Path:
-    """Download in one process of each run; the others wait and find the file in the cache, or fail as the first did."""
+    """Download in the first process. The others wait and use the file in the cache, or raise the same error."""
     from_first(lambda: fetch_weights(url, sha256))
     return fetch_weights(url, sha256)
 
 
 def _backbone_of(checkpoint: dict) -> dict:
-    """A classifier's checkpoint without its head, keys without ``backbone.``, as mmengine's ``mmcls://`` gives it."""
+    """Return only the backbone of a classifier's checkpoint, without the prefix ``backbone.``, as for ``mmcls://``."""
     state = checkpoint.get("state_dict", checkpoint)
     prefix = "backbone."
     return {"state_dict": {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}}

@@ -1,4 +1,4 @@
-"""BossNAS (Li et al. 2021): block-wise search of hybrid networks without labels, by ensemble bootstrapping."""
+"""BossNAS (Li et al. 2021): block-wise search for hybrid networks without labels, by ensemble bootstrapping."""
 
 from visionzoo.algorithms.bossnas.bootstrap import (
     Branch,

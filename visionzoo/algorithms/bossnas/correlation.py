@@ -1,6 +1,6 @@
-"""How well a search's rating orders networks: their scores against the accuracy of training them alone.
+"""Quality of a rating: correlation of the scores of networks with their accuracies after separate training.
 
-A low score is good, so a good rating correlates negatively; published values are magnitudes.
+Low scores are good, so a good rating has a negative correlation. Published values are magnitudes.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 from visionzoo.algorithms.bossnas.paths import path_name
 from visionzoo.errors import DataError
 
-# Losses lie in [-4, 4]; the shift makes good scores small positive numbers.
+# Losses are in [-4, 4]. The shift makes good scores small positive numbers.
 _SHIFT = 4.0
 
 
 class Correlations(NamedTuple):
-    """Kendall's tau-b, Spearman's rho (ties share their mean rank) and Pearson's r; nan where they are undefined."""
+    """Kendall's tau-b, Spearman's rho (ties share their mean rank) and Pearson's r. Undefined values are nan."""
 
     kendall: float
     spearman: float
@@ -27,14 +27,18 @@ class Correlations(NamedTuple):
 
 
 def architecture_score(architecture: Sequence[Sequence[int]], rankings: Sequence[Mapping[str, float]]) -> float:
-    """Sum over blocks of the path's loss + 4, rounded to 4 decimals as the authors' scripts do.
+    """Compute the sum over blocks of the path's loss + 4, rounded to 4 decimals as in the authors' scripts.
 
     Args:
         architecture: one path per block.
         rankings: loss by path (``"0312"``), one mapping per block; see :func:`read_ranking`.
 
     Raises:
-        DataError: another number of blocks, or a path that the block's ranking does not have.
+        DataError: the numbers of paths and rankings differ, or a ranking does not contain the path.
+
+    Example:
+        >>> architecture_score([(0, 1), (1,)], [{"01": -3.5, "11": -3.0}, {"1": -3.75}])
+        0.75
     """
     if len(architecture) != len(rankings):
         raise DataError(
@@ -57,10 +61,14 @@ def architecture_score(architecture: Sequence[Sequence[int]], rankings: Sequence
 
 
 def nats_architecture(name: str) -> tuple[tuple[int, ...], ...]:
-    """The CIFAR-10 paths of a NATS-Bench size: ``8:64:16:24:32`` to ((0, 7), (1, 2), (3,)).
+    """Convert a NATS-Bench size to its CIFAR-10 paths.
 
     Raises:
-        DataError: not five widths of 8 to 64 in steps of 8.
+        DataError: ``name`` is not five widths from 8 to 64 in steps of 8.
+
+    Example:
+        >>> nats_architecture("8:64:16:24:32")
+        ((0, 7), (1, 2), (3,))
     """
     widths = name.split(":")
     known = [str(width) for width in range(8, 65, 8)]
@@ -76,15 +84,18 @@ def nats_architecture(name: str) -> tuple[tuple[int, ...], ...]:
 
 
 def rating_correlations(scores: Sequence[float], accuracies: Sequence[float]) -> Correlations:
-    """Correlations of scores with accuracies, over at least two networks.
+    """Compute the correlations of scores with accuracies.
+
+    Args:
+        scores, accuracies: one number each per network, for at least two networks.
 
     Raises:
-        DataError: lists of different lengths, or of fewer than two.
+        DataError: the lengths differ, or are below two.
     """
     if len(scores) != len(accuracies) or len(scores) < 2:
         raise DataError(
             "rating",
-            expected="as many scores as accuracies, at least two",
+            expected="equal numbers of scores and accuracies, at least two",
             found=f"{len(scores)} and {len(accuracies)}",
             advice="give one of each per network",
         )
@@ -92,6 +103,6 @@ def rating_correlations(scores: Sequence[float], accuracies: Sequence[float]) ->
 
     x, y = np.asarray(scores, float), np.asarray(accuracies, float)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # constant input: the answer is nan
-        found = (measure(x, y).statistic for measure in (stats.kendalltau, stats.spearmanr, stats.pearsonr))
-        return Correlations(*map(float, found))
+        warnings.simplefilter("ignore")  # the result for constant input is nan
+        values = (measure(x, y).statistic for measure in (stats.kendalltau, stats.spearmanr, stats.pearsonr))
+        return Correlations(*map(float, values))

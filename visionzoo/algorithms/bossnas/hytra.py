@@ -1,7 +1,7 @@
-"""HyTra: the search space of hybrid convolution-transformer networks, and its supernet (paper, section 4).
+"""HyTra: search space of hybrid convolution-transformer networks, and its supernet (paper, section 4).
 
-Four blocks of four layers. A layer runs a residual convolution or a residual attention block at one of several
-scales; the scale may fall by one from layer to layer.
+The space has four blocks of four layers. A layer runs a residual convolution or a residual attention block at one of
+several scales. The scale may decrease by one from layer to layer.
 
 Tensors: B batch, C channels, H and W in pixels of the map.
 """
@@ -23,25 +23,36 @@ from visionzoo.algorithms.bossnas.supernet import LazyChoices, Reducers, Superne
 from visionzoo.backbones.bossnet.blocks import EXPANSION, PEG, attention_body, attention_input, conv_norm_act
 from visionzoo.errors import CheckpointError, ConfigError
 
-# Scales of every block: 1/4 in the first block alone, attention scales in all of them.
+# Number of scales of each block. Only the first block has scale 1/4; all blocks have the scales with attention.
 DEPTHS = (4, 3, 2, 2)
 _FINEST = 3
 
 
 class HyTraSupernet(Supernet):
-    """All networks of HyTra in one, with shared weights.
+    """All networks of HyTra in one network with shared weights.
 
-    Ops come into being when a path first needs them: all together have 854 million parameters.
+    Ops are created when a path first uses them, because all ops together have 854 million parameters.
 
     Args:
-        image_size: height and width of the images, a multiple of 32. Layers tell by the width of their input
-            whether they must shrink it, so that others do not work.
-        width: channels of the stem and of bottlenecks at 1/4; doubles from scale to scale.
+        image_size: height and width of the images in pixels, a multiple of 32. Other sizes do not work, because layers
+            decide by the width of their input if they must shrink it.
+        width: channels of the stem and of bottlenecks at scale 1/4. They double from scale to scale.
         head_dim: channels of an attention head.
-        restricted: blocks begin at one of their two finest scales.
-        transposed_attention: attention as the authors' search code has it, summed over the queries; False for the
-            paper's.
-        seed: of the weights.
+        restricted: start blocks at one of their two finest scales.
+        transposed_attention: use the attention of the authors' search code, which sums over the queries; False for
+            that of the paper.
+        seed: seed of the weights.
+
+    Raises:
+        ConfigError: ``image_size`` is not a multiple of 32, ``head_dim`` does not divide the channels, or, in a call, a
+            path that does not fit the block.
+
+    Example:
+        >>> supernet = HyTraSupernet(image_size=32, width=8, head_dim=8)
+        >>> supernet.candidates(0, [])[0]
+        (4, 2, 0, 0)
+        >>> supernet.run_block(torch.zeros(2, 3, 32, 32), 0, (5, 4, 3, 3), []).shape
+        torch.Size([2, 128, 2, 2])
     """
 
     num_blocks = len(DEPTHS)
@@ -80,13 +91,13 @@ class HyTraSupernet(Supernet):
         )
 
     def build_all(self) -> HyTraSupernet:
-        """Make every op at once."""
+        """Create all ops."""
         for layer in self._layers():
             layer.build_all()
         return self
 
     def depth(self, block: int, best_paths: Sequence[Path]) -> int:
-        """Scales of a block: as many as the last layer before it leaves, at most its own."""
+        """Return the number of available scales: limited by the block and by the last scale of the block before it."""
         return DEPTHS[0] if block == 0 else min(_entry(best_paths) + 1, DEPTHS[block])
 
     def candidates(self, block: int, best_paths: Sequence[Path]) -> list[Path]:
@@ -104,7 +115,7 @@ class HyTraSupernet(Supernet):
 
     def sample(self, block: int, best_paths: Sequence[Path], count: int, draw: torch.Generator) -> list[Path]:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said once, where the block begins
+            warnings.simplefilter("ignore")  # the warning is shown once, at the start of the block
             return distinct_paths(self.candidates(block, best_paths), count, draw)
 
     def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
@@ -151,7 +162,7 @@ def _entry(best_paths: Sequence[Path]) -> int:
 
 
 def _to_coarsest(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
-    """Shrink a map to 1/32 of the image, and widen it to what ops there have."""
+    """Build a module that shrinks a map to 1/32 of the image and converts it to the channels of that scale."""
     return nn.Sequential(
         nn.Conv2d(in_channels, in_channels, stride, stride, groups=in_channels, bias=False),
         nn.Conv2d(in_channels, out_channels, 1, bias=False),
@@ -160,7 +171,7 @@ def _to_coarsest(in_channels: int, out_channels: int, stride: int) -> nn.Sequent
 
 
 class _Scales:
-    """Channels and sizes of the maps at every scale."""
+    """Channels and sizes of the maps at each scale."""
 
     def __init__(self, image_size: int, width: int, head_dim: int, transposed: bool):
         self.planes = [width * 2 ** (_FINEST - scale) for scale in range(4)]
@@ -169,7 +180,7 @@ class _Scales:
 
 
 class _Layer(nn.Module):
-    """One layer: its ops, and where it is the first of all, what brings the stem's map to their scales."""
+    """Ops of one layer. The first layer also has modules that convert the stem's map to the scales of its ops."""
 
     def __init__(self, block: int, layer: int, scales: _Scales, seed: int):
         super().__init__()
@@ -193,14 +204,14 @@ class _Layer(nn.Module):
         return self.op(op, shrinks=x.shape[-1] > self.scales.sides[scale])(x)
 
     def op(self, op: int, *, shrinks: bool = False) -> nn.Module:
-        """The op, made on first use; the finest can shrink its input only from when it is first asked to."""
+        """Return an op and create it on first use. An op of the finest scale gets its second entry when needed."""
         if self.is_first:
             self.resizers.ask(scale_of(op))
-        found = self.ops.ask(op)
-        if shrinks and not found.has_entry:  # type: ignore[union-attr]
+        module = self.ops.ask(op)
+        if shrinks and not module.has_entry:  # type: ignore[union-attr]
             with weights_drawn_from(self.ops.seed, f"{self.ops.name}.{op}.entry"):
-                found.open_entry(2 * self.scales.planes[scale_of(op)])  # type: ignore[operator]
-        return found
+                module.open_entry(2 * self.scales.planes[scale_of(op)])  # type: ignore[operator]
+        return module
 
     def build_all(self) -> None:
         for choices in (self.ops, self.resizers):
@@ -226,21 +237,21 @@ class _Layer(nn.Module):
 
 
 class _TwoEntries(nn.Module, ABC):
-    """An op that takes maps of its own scale and, once it has a second entry, of the next finer one."""
+    """Base of ops that accept maps of one scale and, if they have a second entry, of the next finer scale."""
 
     entry_weight: str
 
     @property
     def has_entry(self) -> bool:
-        """Whether it can take a finer map."""
+        """True if the op accepts finer maps."""
         return hasattr(self, self.entry_weight.partition(".")[0])
 
     @abstractmethod
     def add_entry(self, finer_channels: int) -> None:
-        """Make what takes a finer map."""
+        """Create the layers that read finer maps."""
 
     def open_entry(self, finer_channels: int) -> None:
-        """Let an op that exists take finer maps from now on."""
+        """Add the second entry to an existing op, on its device and in its mode."""
         self.add_entry(finer_channels)
         self.to(next(self.parameters()).device).train(self.training)
 
@@ -252,13 +263,18 @@ class _TwoEntries(nn.Module, ABC):
 
 
 class SearchConv(_TwoEntries):
-    """Residual convolution that takes maps of its own scale, or of the next finer one.
+    """Residual convolution for maps of one scale, or of the next finer scale.
 
     Args:
-        in_channels: C of a map of its own scale.
-        planes: C inside; 4 * planes come out.
-        side: width in pixels of its own scale; a wider map is shrunk by its own convolutions, named ``*_d``.
-        finer_channels: C of a map of the next finer scale; None where none can come.
+        in_channels: C of a map of this scale.
+        planes: C inside the bottleneck. The result has 4 * planes channels.
+        side: width in pixels of a map of this scale. Separate convolutions, named ``*_d``, shrink wider maps.
+        finer_channels: C of a map of the next finer scale; None if such maps are not accepted.
+
+    Example:
+        >>> op = SearchConv(16, 4, side=4, finer_channels=8)
+        >>> op(torch.zeros(2, 8, 8, 8)).shape
+        torch.Size([2, 16, 4, 4])
     """
 
     entry_weight = "conv1_d.weight"
@@ -295,7 +311,18 @@ class SearchConv(_TwoEntries):
 
 
 class SearchAttention(_TwoEntries):
-    """Residual attention that takes maps of its own scale, or of the next finer one; as :class:`SearchConv`."""
+    """Residual attention for maps of one scale, or of the next finer scale.
+
+    Args:
+        in_channels, planes, side, finer_channels: as for :class:`SearchConv`.
+        heads: number of attention heads, a divisor of ``planes``.
+        transposed: see :class:`visionzoo.backbones.bossnet.Attention`.
+
+    Example:
+        >>> op = SearchAttention(16, 4, side=4, heads=2)
+        >>> op(torch.zeros(2, 16, 4, 4)).shape
+        torch.Size([2, 16, 4, 4])
+    """
 
     entry_weight = "proj_d.0.weight"
 
@@ -344,12 +371,16 @@ _RESIZED = {"512": 0, "256": 1, "128": 2, "64": 3}
 
 
 def convert_supernet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of the authors' HyTra supernet to ours.
+    """Convert the weights of the authors' HyTra supernet to those of :class:`HyTraSupernet`.
 
-    Their stem is stored twice, as ``conv1``, ``bn1`` and as ``_stem``; the latter is used.
+    The authors store the stem twice, as ``conv1`` and ``bn1``, and as ``_stem``. The latter is used.
 
     Raises:
-        CheckpointError: a name that their supernet does not have.
+        CheckpointError: a name that is not in the authors' supernet.
+
+    Example:
+        >>> list(convert_supernet({"_blocks.0._block_layers.1._mix_ops.2.conv1.weight": torch.zeros(1)}))
+        ['blocks.0.1.ops.2.conv1.weight']
     """
     return {_our_name(name): value for name, value in state.items() if not _STEM_COPY.match(name)}
 
@@ -359,8 +390,8 @@ def _our_name(name: str) -> str:
         return _STEM.sub(r"stem.\1.", name)
     if _OP.match(name):
         return _OP.sub(r"blocks.\1.\2.ops.\3.", name)
-    if (found := _RESIZER.match(name)) and found[3] in _RESIZED:
-        return f"blocks.{found[1]}.{found[2]}.resizers.{_RESIZED[found[3]]}.{name[found.end() :]}"
+    if (match := _RESIZER.match(name)) and match[3] in _RESIZED:
+        return f"blocks.{match[1]}.{match[2]}.resizers.{_RESIZED[match[3]]}.{name[match.end() :]}"
     raise CheckpointError(
         "checkpoint",
         expected="a HyTra supernet (_stem.*, _blocks.*)",

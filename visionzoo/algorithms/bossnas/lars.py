@@ -1,4 +1,4 @@
-"""LARS: momentum SGD whose step for each weight is in proportion to the weight's norm (You et al. 2017)."""
+"""LARS: momentum SGD whose step for each weight is proportional to the weight's norm (You et al. 2017)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class LARS(torch.optim.Optimizer):
-    """``buf = momentum * buf + lr * local * (g + wd * w)``, ``w -= buf``, ``local = eta |w| / (|g| + wd |w|)``.
+    """Optimizer with a local learning rate for each weight.
+
+    Formula: ``buf = momentum * buf + lr * local * (g + wd * w)`` and ``w -= buf``, with
+    ``local = eta |w| / (|g| + wd |w|)``.
 
     Args:
-        params: parameters or groups; a group with ``exclude=True`` has ``local`` 1 (norms and biases).
+        params: parameters or groups. A group with ``exclude=True`` has ``local`` 1; use it for norms and biases.
         lr, momentum, weight_decay, eta: as in the formula.
+
+    Example:
+        >>> weight = nn.Parameter(torch.ones(2))
+        >>> optimizer = LARS([weight], lr=1.0, weight_decay=0.0, exclude=True)
+        >>> weight.sum().backward()
+        >>> optimizer.step()
+        >>> weight.tolist()
+        [0.0, 0.0]
     """
 
     def __init__(
@@ -33,7 +44,7 @@ class LARS(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One step of every parameter that has a gradient."""
+        """Update all parameters that have a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -62,10 +73,13 @@ def _local_rate(weight: Tensor, group: dict[str, Any]) -> Tensor:
 
 
 def named_groups(module: nn.Module) -> dict[bool, dict[str, nn.Parameter]]:
-    """Parameters by name: under True norms and biases, which LARS and weight decay leave alone, under False the rest.
+    """Return parameters by name in two groups.
 
-    The authors' patterns name norms called ``bn`` only; of those in a sequence they scale the rate by the norm of
-    the weight, with which a block whose last norm starts at zero never leaves it. Here all norms are alike.
+    Group True contains norms and biases, which are excluded from local rates and weight decay. Group False contains
+    all other parameters.
+
+    The authors' patterns match only norms called ``bn``. They scale the rate of norms in a sequence by the norm of the
+    weight, so that a last norm whose initial weight is zero stays at zero. Here all norms are excluded.
     """
     norms = {
         f"{name}." if name else ""

@@ -1,6 +1,6 @@
-"""The supernet of MBConv networks on ImageNet, in which the paper compares ratings (section 5.2).
+"""Supernet of MBConv networks on ImageNet, for which the paper compares ratings (section 5.2).
 
-Five blocks are searched; a layer chooses the expansion and the kernel of an inverted residual.
+Five blocks are searched. Each layer chooses the expansion and the kernel of an inverted residual.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from visionzoo.errors import ConfigError
 # Expansion and kernel by op id.
 OPS = ((6, 3), (6, 5), (3, 3), (3, 5))
 
-# Channels, stride and layers of every block; a sixth one, of 320 channels, is not searched.
+# Channels, stride and number of layers of each block. The sixth block, with 320 channels, is not searched.
 BLOCKS = ((24, 2, 2), (40, 2, 4), (80, 2, 4), (112, 1, 4), (192, 2, 4))
 FIXED_BLOCK = (320, 1, 1)
 
@@ -26,11 +26,21 @@ _STEM = 32
 
 
 class MBConvSupernet(Supernet):
-    """All networks of the space in one, with shared weights.
+    """All networks of the search space in one network with shared weights.
 
     Args:
-        image_size: of the views, in pixels; the network takes any.
-        seed: of the weights.
+        image_size: size of the views in pixels, >= 32. The network does not depend on it.
+        seed: seed of the weights.
+
+    Raises:
+        ConfigError: ``image_size`` is below 32, or, in a call, a path that does not fit the block.
+
+    Example:
+        >>> supernet = MBConvSupernet(image_size=32)
+        >>> len(supernet.candidates(0, []))
+        16
+        >>> supernet.run_block(torch.zeros(2, 3, 32, 32), 0, (0, 3), []).shape
+        torch.Size([2, 24, 8, 8])
     """
 
     num_blocks = len(BLOCKS)
@@ -60,7 +70,7 @@ class MBConvSupernet(Supernet):
         return every_path(len(OPS), BLOCKS[block][2])
 
     def sample(self, block: int, best_paths: Sequence[Path], count: int, draw: torch.Generator) -> list[Path]:
-        """One path per op, each op once in every layer; ``count`` is not used."""
+        """Return one path per op, so that each layer uses each op once. ``count`` is not used."""
         return fair_paths(len(OPS), BLOCKS[block][2], draw)
 
     def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
@@ -72,7 +82,7 @@ class MBConvSupernet(Supernet):
         return x
 
     def fixed_block(self, x: Tensor, op: int = 0) -> Tensor:
-        """The map of the last searched block, 192 channels, to 320."""
+        """Run the block that is not searched: from the last searched map with 192 channels to 320."""
         return self.blocks[len(BLOCKS)][0](x, op)  # type: ignore[index]
 
     def prepare(self, block: int, paths: Sequence[Path], best_paths: Sequence[Path]) -> None:
@@ -101,7 +111,7 @@ def _check(block: int, path: Path) -> None:
 
 
 class _Layer(nn.Module):
-    """The candidates of one layer, and the shortcut that they share."""
+    """Candidate ops of one layer, and their common shortcut."""
 
     def __init__(self, name: str, in_channels: int, channels: int, stride: int, index: int, seed: int):
         super().__init__()
@@ -124,7 +134,7 @@ def _shortcut(in_channels: int, channels: int, stride: int) -> nn.Sequential:
 
 
 class InvertedResidual(nn.Module):
-    """Expansion, depthwise convolution, squeeze and excitation, projection; without the shortcut."""
+    """Expansion, depthwise convolution, squeeze and excitation, and projection, without the shortcut."""
 
     def __init__(self, in_channels: int, channels: int, kernel: int, stride: int, expansion: int):
         super().__init__()
@@ -139,7 +149,7 @@ class InvertedResidual(nn.Module):
 
 
 class _SeparableConv(nn.Module):
-    """Depthwise convolution, squeeze and excitation, projection."""
+    """Depthwise convolution, squeeze and excitation, and projection."""
 
     def __init__(self, in_channels: int, channels: int):
         super().__init__()

@@ -1,7 +1,7 @@
-"""The supernet of NATS-Bench's size space on CIFAR, in which the paper compares ratings (section 5.2).
+"""Supernet of NATS-Bench's size space on CIFAR, for which the paper compares ratings (section 5.2).
 
-Five layers of one fixed cell or reduction; a layer chooses its width, whose weights are the first rows and columns
-of the widest one's.
+Each of the five layers is a fixed cell or a reduction and chooses its width. The weights of a width are the first rows
+and columns of the weights of the largest width.
 """
 
 from __future__ import annotations
@@ -20,18 +20,29 @@ from visionzoo.errors import ConfigError, require_known
 # Widths by op id.
 WIDTHS = (8, 16, 24, 32, 40, 48, 56, 64)
 
-# Layers of every block, by data set; in both the second and the fourth layer of all reduce the map.
+# Number of layers of each block, by data set. The second and the fourth of the five layers reduce the map.
 LAYERS = {"cifar10": (2, 2, 1), "cifar100": (2, 1, 2)}
 _REDUCTIONS = (1, 3)
 
 
 class NATSSupernet(Supernet):
-    """All networks of the space in one, with shared weights.
+    """All networks of the search space in one network with shared weights.
 
     Args:
-        target: ``cifar10`` or ``cifar100``, which differ in how layers are grouped to blocks.
-        projected_channels: C that maps of every width are brought to before they are projected.
-        seed: of the weights.
+        target: ``cifar10`` or ``cifar100``. They differ in the number of layers per block.
+        projected_channels: C to which maps of all widths are converted before their projection.
+        seed: seed of the weights.
+
+    Raises:
+        UnknownName: an unknown target.
+        ConfigError: in a call, a path that does not fit the block.
+
+    Example:
+        >>> supernet = NATSSupernet(projected_channels=8)
+        >>> len(supernet.candidates(0, []))
+        64
+        >>> supernet.run_block(torch.zeros(2, 3, 8, 8), 0, (0, 1), []).shape
+        torch.Size([2, 16, 4, 4])
     """
 
     def __init__(self, target: str = "cifar10", *, projected_channels: int = 2048, seed: int = 0):
@@ -51,7 +62,7 @@ class NATSSupernet(Supernet):
         return every_path(len(WIDTHS), self.counts[block])
 
     def sample(self, block: int, best_paths: Sequence[Path], count: int, draw: torch.Generator) -> list[Path]:
-        """One path per width, each width once in every layer; ``count`` is not used."""
+        """Return one path per width, so that each layer uses each width once. ``count`` is not used."""
         return fair_paths(len(WIDTHS), self.counts[block], draw)
 
     def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
@@ -77,7 +88,7 @@ def _widen(width: int, channels: int) -> nn.Sequential:
 
 
 class _Cell(nn.Module):
-    """Three nodes after the input: conv(0); conv(0) + conv(1); skip(0) + conv(1) + conv(2).
+    """Cell of three nodes after the input: conv(0); conv(0) + conv(1); skip(0) + conv(1) + conv(2).
 
     A skip between different widths is a 1x1 convolution.
     """
@@ -116,7 +127,7 @@ class _ReLUConvNorm(nn.Module):
 
 
 class _SlimConv(nn.Conv2d):
-    """Convolution from as many channels as come to as many as are asked for."""
+    """Convolution of any number of input channels to a given number of output channels."""
 
     def __init__(self, in_channels: int, kernel: int, stride: int = 1):
         super().__init__(in_channels, WIDTHS[-1], kernel, stride, kernel // 2, bias=False)
@@ -126,7 +137,7 @@ class _SlimConv(nn.Conv2d):
 
 
 class _SlimNorm(nn.Module):
-    """A norm of its own for every width."""
+    """Separate norm for each width."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The YAML files of a search: the rating of a block's paths, and the best paths so far.
+"""YAML files of a search: the rating of a block's paths, and the best paths so far.
 
-The authors write pairs as ``!!python/tuple``. Only that tag is understood beside plain YAML, so that a file can
-hold nothing but data.
+The authors write pairs as ``!!python/tuple``. The reader accepts only plain YAML and that tag, so that a file can
+contain only data.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Tuples written as the authors' files have them."""
+    """Plain YAML, with tuples written as in the authors' files."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -39,16 +39,16 @@ _Dumper.add_representer(tuple, lambda dumper, data: dumper.represent_sequence(_T
 
 
 def write_ranking(file: Path, scores: Mapping[paths.Path, float]) -> None:
-    """Write (path, score) pairs, best first: the lowest score is the best."""
+    """Write (path, score) pairs, best first. The lowest score is the best."""
     ranked = sorted(scores.items(), key=lambda item: item[1])
     _write(file, [(paths.path_name(path), float(score)) for path, score in ranked])
 
 
 def read_ranking(file: Path) -> dict[str, float]:
-    """Scores by path, in the file's order.
+    """Read scores by path, in the file's order.
 
     Raises:
-        DataError: the file cannot be read, or is not a list of (path, score).
+        DataError: the file cannot be read, is not a list of (path, score), or contains a path twice.
     """
     pairs = _read(file)
     if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
@@ -58,26 +58,26 @@ def read_ranking(file: Path) -> dict[str, float]:
     ranking = {str(path): float(score) for path, score in pairs}
     if len(ranking) != len(pairs):
         raise DataError(
-            file, expected="every path once", found=f"{len(pairs) - len(ranking)} twice", advice="write it anew"
+            file, expected="every path once", found=f"{len(pairs) - len(ranking)} twice", advice="write the file again"
         )
     return ranking
 
 
 def write_best_paths(file: Path, best_paths: Sequence[Sequence[int]]) -> None:
-    """Write the best path of every block that has one."""
+    """Write the best path of each finished block, in the order of the blocks."""
     _write(file, [list(path) for path in best_paths])
 
 
 def read_best_paths(file: Path) -> list[paths.Path]:
-    """The best path of every block so far, the first block's first.
+    """Read the best path of each finished block, in the order of the blocks.
 
     Raises:
         DataError: the file cannot be read, or is not a list of lists of op ids.
     """
-    found = _read(file)
-    is_paths = isinstance(found, list) and all(
+    best_paths = _read(file)
+    is_paths = isinstance(best_paths, list) and all(
         isinstance(path, (list, tuple)) and path and all(_is_number(op, int) and op >= 0 for op in path)
-        for path in found
+        for path in best_paths
     )
     if not is_paths:
         raise DataError(
@@ -86,7 +86,7 @@ def read_best_paths(file: Path) -> list[paths.Path]:
             found="something else",
             advice="give a bestpath file"
         )  # fmt: skip
-    return [tuple(path) for path in found]
+    return [tuple(path) for path in best_paths]
 
 
 def _is_pair(pair: Any) -> bool:

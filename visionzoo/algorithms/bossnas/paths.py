@@ -1,7 +1,8 @@
-"""Paths through a block of a supernet: which there are, how they are sampled, and what network they spell.
+"""Paths through a block of a supernet: candidates, sampling, and the network that paths describe.
 
-A path is one op id per layer. In HyTra the ids are: 0 attention and 1 convolution at 1/32 of the image, 2 and 3 the
-same at 1/16, 4 convolution at 1/8, 5 convolution at 1/4. Scales count from the coarsest: 0 is 1/32, 3 is 1/4.
+A path is one op id per layer. HyTra's ids are: 0 attention and 1 convolution at 1/32 of the image, 2 attention and 3
+convolution at 1/16, 4 convolution at 1/8, 5 convolution at 1/4. Scales are counted from the coarsest: 0 is 1/32, 3 is
+1/4.
 """
 
 from __future__ import annotations
@@ -15,23 +16,27 @@ from visionzoo.errors import ConfigError
 
 Path = tuple[int, ...]
 
-# Scale and kind of every op of HyTra: attention is affordable at the two coarsest scales alone.
+# Scale and kind of each op of HyTra. Attention is only affordable at the two coarsest scales.
 HYTRA_OPS = ((0, "attention"), (0, "conv"), (1, "attention"), (1, "conv"), (2, "conv"), (3, "conv"))
 HYTRA_LAYERS = 4
 
 
 def hytra_paths(depth: int, *, restricted: bool = True, layers: int = HYTRA_LAYERS) -> list[Path]:
-    """Candidate paths of a HyTra block, in the order of the authors' tables.
+    """Return the candidate paths of a HyTra block, in the order of the authors' tables.
 
-    The scale falls by one or stays from layer to layer and never rises.
+    From layer to layer, the scale stays or decreases by one.
 
     Args:
-        depth: scales that the block has, 1 to 4.
-        restricted: begin at one of the two finest of them, as the search does; at any otherwise.
-        layers: ops in a path.
+        depth: number of scales of the block, 1 to 4.
+        restricted: start only at one of the two finest scales, as the search does. False: start at any scale.
+        layers: number of ops in a path.
 
     Raises:
-        ConfigError: no such depth.
+        ConfigError: ``depth`` is not in 1 to 4.
+
+    Example:
+        >>> hytra_paths(3, layers=2)
+        [(2, 0), (2, 1), (3, 0), (3, 1), (2, 2), (2, 3), (3, 2), (3, 3), (4, 2), (4, 3), (4, 4)]
     """
     if depth not in range(1, 5):
         raise ConfigError(
@@ -42,7 +47,7 @@ def hytra_paths(depth: int, *, restricted: bool = True, layers: int = HYTRA_LAYE
 
 
 def _falling(starts: Sequence[int], layers: int) -> list[tuple[int, ...]]:
-    """Sequences of scales, each equal to the one before or one below it, in ascending order."""
+    """Return all sequences in which each scale equals the scale before it or is one below it, in ascending order."""
     sequences: list[tuple[int, ...]] = [(start,) for start in starts]
     for _ in range(layers - 1):
         sequences = [(*seq, scale) for seq in sequences for scale in (seq[-1] - 1, seq[-1]) if scale >= 0]
@@ -54,10 +59,14 @@ def _ops_at(scale: int) -> list[int]:
 
 
 def scale_of(op: int) -> int:
-    """The scale of a HyTra op.
+    """Return the scale of a HyTra op.
 
     Raises:
-        ConfigError: there is no such op.
+        ConfigError: an unknown op.
+
+    Example:
+        >>> [scale_of(op) for op in range(6)]
+        [0, 0, 1, 1, 2, 3]
     """
     if op not in range(len(HYTRA_OPS)):
         raise ConfigError(
@@ -67,33 +76,37 @@ def scale_of(op: int) -> int:
 
 
 def every_path(num_ops: int, layers: int) -> list[Path]:
-    """All combinations of ops, for spaces whose layers choose freely."""
+    """Return all combinations of ops, for spaces whose layers are independent."""
     return list(product(range(num_ops), repeat=layers))
 
 
 def distinct_paths(candidates: Sequence[Path], count: int, draw: torch.Generator) -> list[Path]:
-    """``count`` different ones of the candidates (all, if there are no more), each as likely as the others."""
+    """Draw ``count`` different candidates with equal probability, or all candidates if there are fewer."""
     order = torch.randperm(len(candidates), generator=draw)[:count]
     return [candidates[int(i)] for i in order]
 
 
 def fair_paths(num_ops: int, layers: int, draw: torch.Generator) -> list[Path]:
-    """One path per op, so that in every layer each op is in exactly one of them."""
+    """Draw one path per op, so that each layer uses each op in exactly one path."""
     orders = [torch.randperm(num_ops, generator=draw).tolist() for _ in range(layers)]
     return list(zip(*orders))
 
 
 def encoding_from_best_paths(best_paths: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    """The encoding of a :class:`BossNet` that the best paths of HyTra's blocks spell.
+    """Convert the best paths of HyTra's blocks to the encoding of a :class:`BossNet`.
 
-    Layers are grouped by scale, the finest first: 1/4 is stage 1, 1/32 stage 4. A stage that no layer visits is
-    empty, which in BossNet is one convolution of stride 2.
+    Layers are grouped by scale, the finest first: 1/4 is stage 1, 1/32 stage 4. A scale without layers becomes an
+    empty stage, which is one convolution of stride 2 in BossNet.
 
-    >>> encoding_from_best_paths([(5, 4, 3, 3), (3, 2, 3, 0)])
-    ((1,), (1,), (1, 1, 1, 0, 1), (0,))
+    Args:
+        best_paths: one path per block, the first block's first.
 
     Raises:
-        ConfigError: an unknown op, or a scale that rises again.
+        ConfigError: an unknown op, or a scale that increases.
+
+    Example:
+        >>> encoding_from_best_paths([(5, 4, 3, 3), (3, 2, 3, 0)])
+        ((1,), (1,), (1, 1, 1, 0, 1), (0,))
     """
     ops = [op for path in best_paths for op in path]
     scales = [scale_of(op) for op in ops]
@@ -109,5 +122,5 @@ def encoding_from_best_paths(best_paths: Sequence[Sequence[int]]) -> tuple[tuple
 
 
 def path_name(path: Sequence[int]) -> str:
-    """A path as the files write it: its digits."""
+    """Return a path as a string of its op ids, as the files write it."""
     return "".join(map(str, path))

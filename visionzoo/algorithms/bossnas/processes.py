@@ -1,4 +1,4 @@
-"""What several processes tell each other; alone, nothing happens."""
+"""Communication between processes. With a single process, the functions change nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from visionzoo.system.distributed import world_size
 
 
 def average_over_processes(x: Tensor) -> Tensor:
-    """Put the mean of all processes' ``x`` in its place."""
+    """Replace ``x`` by its mean over all processes, in place, and return it."""
     if world_size() > 1:
         distributed.all_reduce(x)
         x.div_(world_size())
@@ -17,7 +17,7 @@ def average_over_processes(x: Tensor) -> Tensor:
 
 
 def gathered(x: Tensor) -> Tensor:
-    """All processes' ``x``, equal in size, one after the other along the first axis."""
+    """Concatenate ``x`` of all processes along the first axis. Its shape must be equal in all processes."""
     if world_size() == 1:
         return x
     parts = [torch.empty_like(x) for _ in range(world_size())]

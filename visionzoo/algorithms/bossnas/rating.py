@@ -1,7 +1,7 @@
-"""Rating of all paths of a block: how far each is from what the whole population says (paper, section 3.3).
+"""Rating of all paths of a block by their distance from the mean of all paths (paper, section 3.3).
 
-The authors' code runs every path from the image, and re-estimates the statistics of all norms, for every path and
-every batch. Here the blocks before are run once per batch and the statistics once per path: the same numbers.
+For each path and each batch, the authors' code runs all blocks from the image and estimates the statistics of all norms
+again. Here, the earlier blocks run once per batch, and statistics are estimated once per path. The results are equal.
 """
 
 from __future__ import annotations
@@ -28,21 +28,24 @@ def rate_paths(
     bn_views: Tensor,
     batches: Iterable[Tensor],
 ) -> dict[Path, float]:
-    """Score of every path, lower is better: its online prediction of one side against the other side's centre.
+    """Compute the score of each path: the loss between its online prediction and the centre of the other side.
 
-    The centre is the mean over all paths of the target's projections as they are; training averages normalised
-    ones. Statistics of the norms are those of one training batch. The predictor, which that batch does not pass,
-    gets those of a fresh norm (mean 0, variance 1), as in the authors' code.
+    The centre is the mean of the target's projections over all paths. Unlike in training, projections are not
+    normalised before the mean. The statistics of the norms are those of one training batch. That batch does not pass
+    through the predictor, whose norm has mean 0 and variance 1, as in the authors' code.
 
-    Norms are left as they were found. With several processes, statistics and scores are their means.
+    The state of all norms is restored at the end. With several processes, statistics and scores are means over them.
 
     Args:
         pair: online and target branch.
-        block: which is rated.
-        paths: its candidates.
-        best_paths: of the blocks before.
-        bn_views: (B, 2 or more, 3, H, W), a training batch; its second view gives the statistics.
+        block: index of the rated block.
+        paths: candidates of the block.
+        best_paths: best paths of the earlier blocks.
+        bn_views: (B, V, 3, H, W) with V >= 2, a training batch. Its second view determines the statistics.
         batches: (B, 2, 3, H, W) each, both sides of the validation images.
+
+    Returns:
+        Score by path; lower is better.
     """
     for branch in (pair.online, pair.target):
         branch.supernet.prepare(block, paths, best_paths)
@@ -67,7 +70,7 @@ def _rate(
 ) -> dict[Path, float]:
     for norm in _norms(pair).values():
         norm.reset_running_stats()
-        norm.momentum = 1.0  # statistics are those of the last batch alone
+        norm.momentum = 1.0  # statistics are those of the last batch only
     pair.train()
     entered = pair.target.supernet.prefix(bn_view, best_paths)
     _average_statistics(_norms(pair.target.supernet).values())
@@ -79,7 +82,7 @@ def _rate(
 
 
 def _statistics(pair: SiamesePair, block: int, path: Path, best_paths: Sequence[Path], entered: Tensor) -> Statistics:
-    """Means and variances of the norms that ``path`` passes, of one batch at the block's entrance."""
+    """Return means and variances of the norms on ``path``, for one batch of the block's input."""
     passed: dict[str, _BatchNorm] = {}
     handles = [
         norm.register_forward_hook(lambda norm, _, __, name=name: passed.__setitem__(name, norm))
@@ -101,7 +104,7 @@ def _batch_losses(
     statistics: dict[Path, Statistics],
     views: Tensor,
 ) -> Tensor:
-    """Loss of every path on one batch, (P,)."""
+    """Return the loss of each path on one batch, (P,)."""
     entered = [pair.target.supernet.prefix(views[:, side].contiguous(), best_paths) for side in (0, 1)]
     norms, online = _norms(pair), []
     centre = [torch.zeros(()), torch.zeros(())]
@@ -109,8 +112,8 @@ def _batch_losses(
         for name, (mean, variance) in statistics[path].items():
             norms[name].running_mean.copy_(mean)  # type: ignore[union-attr]
             norms[name].running_var.copy_(variance)  # type: ignore[union-attr]
-        told = [pair.target.project(x, block, path, best_paths) for x in entered]
-        centre = [total.to(x.device) + x for total, x in zip(centre, told)]
+        projections = [pair.target.project(x, block, path, best_paths) for x in entered]
+        centre = [total.to(x.device) + x for total, x in zip(centre, projections)]
         online.append([pair.online.project(x, block, path, best_paths) for x in entered])
     centre_a, centre_b = (total / len(paths) for total in centre)
     losses = [path_loss(pair.predictor, a, b, centre_a, centre_b) for a, b in online]

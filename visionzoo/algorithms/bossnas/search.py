@@ -1,7 +1,7 @@
-"""The search: block by block, train the block's paths against their ensemble, rate them all, keep the best.
+"""Search, block by block: train the block's paths against their ensemble, rate all paths, and keep the best.
 
-Everything random follows from the seed, the block, the epoch and the step, so that a run that was killed goes on
-from its last checkpoint to the same result.
+All random numbers depend only on the seed, the block, the epoch and the step. An interrupted run that is resumed from
+its last checkpoint therefore has the same result.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ _SPACES: dict[str, Callable[..., Supernet]] = {
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
-        best_paths: one per block.
-        encoding: of the :class:`BossNet` that they spell; None for other spaces than HyTra.
-        losses: mean loss of every epoch, as (block, epoch, loss).
-        ranking: score of every path of the last rated block.
+        best_paths: best path of each block.
+        encoding: encoding of the corresponding :class:`BossNet`; None if the space is not HyTra.
+        losses: mean loss of each epoch, as (block, epoch, loss).
+        ranking: score of each path of the last rated block.
     """
 
     best_paths: list[OpPath]
@@ -92,21 +92,24 @@ def search(
     log: Callable[[str], None] | None = None,
     watch: Watch | None = None,
 ) -> SearchResult:
-    """Search a space without labels, or go on where a search in the same folder stopped.
+    """Search a space without labels, or resume an interrupted search in the same folder.
 
-    Writes ``path_rank/path_rank_<block>_<time>.yml`` and ``path_rank/bestpath_<block>_<epoch>_<time>.yml`` after
-    every rating, ``search.pth`` to go on from, and ``search.json`` with losses and the result. Started by torchrun,
-    the processes share the images.
+    Each rating writes ``path_rank/path_rank_<block>_<time>.yml`` and ``path_rank/bestpath_<block>_<epoch>_<time>.yml``.
+    ``search.pth`` is the checkpoint, and ``search.json`` contains losses and the result. Processes that are started by
+    torchrun share the images.
 
     Args:
         settings: see :class:`SearchSettings`.
-        train_images, val_images: (H, W, 3) uint8 RGB each, in place of the lists in ``settings``.
-        log: receives a line now and then, in the first process.
-        watch: passes on an epoch's steps, or the batches of a rating, and shows how far they are; called with them,
-            their number and a title, in the first process.
+        train_images, val_images: images, (H, W, 3) uint8 RGB each. They replace the folders in ``settings``.
+        log: function that receives lines of text in the first process.
+        watch: function that shows progress in the first process. Its arguments are the batches of an epoch or a rating,
+            their number and a title. It must return an iterator over the same batches.
+
+    Returns:
+        Best paths, losses and ranking.
 
     Raises:
-        ConfigError: settings that do not fit together, or not those of the search to go on with.
+        ConfigError: impossible settings, or settings that differ from those of the search to resume.
         DataError: images or the file of best paths cannot be read.
         OutputError: the folder cannot be written.
         RunFailed: the loss is not finite.
@@ -117,7 +120,7 @@ def search(
 
 
 class _Search:
-    """The state of a running search. ``block``, ``epoch`` and ``step`` are the next ones."""
+    """State of a running search. ``block``, ``epoch`` and ``step`` are those of the next step."""
 
     def __init__(
         self,
@@ -163,7 +166,7 @@ class _Search:
                 "update_interval",
                 expected=f"at most the {steps * settings.epochs} steps of a block",
                 found=f"{settings.update_interval}",
-                advice="lower it, or no weight is ever updated",
+                advice="lower it, because no weight would be updated",
             )
         self.steps_per_epoch = steps
 
@@ -181,7 +184,7 @@ class _Search:
     # ----------------------------------------------------------------------- one block
 
     def _begin_block(self) -> None:
-        """A new projector, predictor and optimizer; what is left of the last block's gradients goes."""
+        """Create projector, predictor and optimizer, and delete the gradients of the last block."""
         settings = self.settings
         with weights_drawn_from(settings.seed, f"projector.{self.block}"):
             channels, reducers = self.online.projected(self.block)
@@ -205,7 +208,7 @@ class _Search:
         self.epoch = self.step = 0
 
     def _freeze_block(self) -> None:
-        """Go on behind the best path; ops beside it are not needed any more."""
+        """Keep only the ops on the block's best path, and start the next block."""
         for supernet in (self.online, self.target):
             supernet.keep_path(self.block, self.best_paths[self.block])
         self.optimized = {}
@@ -217,7 +220,7 @@ class _Search:
     # ----------------------------------------------------------------------- one epoch
 
     def _finish_epoch(self) -> None:
-        """Train what is left of the epoch, then rate if it is time."""
+        """Train the remaining steps of the epoch, and rate the paths if a rating is due."""
         if self.step < self.steps_per_epoch * (self.epoch + 1):
             left = self.steps_per_epoch * (self.epoch + 1) - self.step
             for views in self.watch(self._train_batches(), left, f"block {self.block}, epoch {self.epoch + 1}"):
@@ -274,7 +277,7 @@ class _Search:
         return loss
 
     def _update(self) -> None:
-        """One step of LARS, then of the target. Weights whose gradient is zero are not touched."""
+        """Update the online branch by LARS, then the target. Weights whose gradient is zero are unchanged."""
         settings = self.settings
         self._adopt_parameters()
         for weight in self.optimized.values():
@@ -290,7 +293,7 @@ class _Search:
         self.pair.follow(target_momentum(settings.base_momentum, progress))
 
     def _adopt_parameters(self) -> None:
-        """Hand the optimizer what came into being since."""
+        """Add new parameters to the optimizer."""
         by_kind = named_groups(self.pair)
         for is_excluded, group in zip((False, True), self.optimizer.param_groups):
             for name, weight in by_kind[is_excluded].items():
@@ -323,7 +326,7 @@ class _Search:
                 self.settings.best_paths,
                 expected=f"a path of block {self.block}",
                 found=(
-                    f"{list(path)}, which it does not have behind {[list(before) for before in self.best_paths[:-1]]}"
+                    f"{list(path)}, which is not a candidate after {[list(before) for before in self.best_paths[:-1]]}"
                 ),
                 advice="give a file of this space",
             )
@@ -347,7 +350,7 @@ class _Search:
         )
 
     def _bn_views(self) -> Tensor:
-        """A training batch, the same for the whole search."""
+        """Return a training batch, which is the same during the whole search."""
         settings, ranks, rank = self.settings, distributed.world_size(), distributed.rank()
         key = (settings.seed, "statistics")
         order = torch.randperm(len(self.train_images), generator=seeded(*key)).tolist()[rank::ranks]
@@ -355,10 +358,10 @@ class _Search:
         size = min(settings.rating_batch_size, len(order))
         return next(batches_of(pairs, order, size, drop_last=False, workers=0)).to(self.device)
 
-    # ----------------------------------------------------------------------- going on
+    # ----------------------------------------------------------------------- resuming
 
     def _save(self) -> None:
-        """Everything that the rest of the search depends on, whole or not at all."""
+        """Write the complete state of the search to the checkpoint, atomically."""
         if not distributed.is_first():
             return
         state = self.optimizer.state
@@ -388,7 +391,7 @@ class _Search:
         self._require_same_settings(saved["settings"], file)
         self.best_paths = [tuple(path) for path in saved["best_paths"]]
         block, epoch, step = saved["place"]
-        self.block = min(block, self.num_blocks - 1)  # a finished search keeps what its last block had
+        self.block = min(block, self.num_blocks - 1)  # a finished search keeps the parts of its last block
         self._begin_block()
         self.block, self.epoch, self.step = block, epoch, step
         self.losses = [(int(b), int(e), float(loss)) for b, e, loss in saved["losses"]]
@@ -402,7 +405,7 @@ class _Search:
         parameters = dict(self.pair.named_parameters())
         for name, value in saved["gradients"].items():
             parameters[name].grad = value
-        self.log(f"goes on with block {self.block}, epoch {self.epoch + 1}, step {self.step}")
+        self.log(f"resumed at block {self.block}, epoch {self.epoch + 1}, step {self.step}")
 
     def _require_same_settings(self, saved: dict[str, Any], file: Path) -> None:
         ours = comparable(self.settings)
@@ -411,9 +414,9 @@ class _Search:
             name = changed[0]
             raise ConfigError(
                 file,
-                expected="to go on with the same settings",
-                found=f"{name}={ours[name]!r} in place of {saved.get(name)!r}",
-                advice="use another work_dir, or the settings of before",
+                expected="the settings of the search to resume",
+                found=f"{name}={ours[name]!r} instead of {saved.get(name)!r}",
+                advice="use another work_dir, or the earlier settings",
                 problems=[f"{other}: {saved.get(other)!r} is now {ours[other]!r}" for other in changed[1:]],
             )
 
@@ -428,7 +431,7 @@ class _Search:
 
 
 def _device(settings: SearchSettings) -> torch.device:
-    """``cuda`` is this process's own GPU."""
+    """Return the device. ``cuda`` is the GPU of this process."""
     return (
         torch.device("cuda", distributed.local_rank()) if settings.device == "cuda" else torch.device(settings.device)
     )

@@ -1,4 +1,4 @@
-"""What a search does: its settings, those of the paper, and the rates that follow from them."""
+"""Settings of a search, those of the paper, and the resulting learning rates and momenta."""
 
 from __future__ import annotations
 
@@ -12,35 +12,40 @@ from visionzoo.errors import ConfigError, require_known
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What a search does; the defaults are the paper's for HyTra on ImageNet with 8 processes.
+    """Settings of a search. The defaults are the paper's for HyTra on ImageNet with 8 processes.
 
     Args:
-        work_dir: where everything is written. A search that was interrupted there goes on.
+        work_dir: output folder. An interrupted search in this folder is resumed.
         space: ``hytra``, ``mbconv``, ``nats_cifar10`` or ``nats_cifar100``.
         space_options: arguments of the supernet, e.g. ``{"width": 8, "head_dim": 8, "image_size": 64}``.
-        train_root, val_root: folders of images; for CIFAR those of its files. Not read when images are given to
-            :func:`search`.
-        train_list, val_list: files that name the images to use (``<path> <label>`` lines, of which the label is not
-            used); None for all in the folder.
-        blocks: how many to search, from the first; None for all.
-        epochs: of every block.
-        rate_every: epochs from rating to rating; the last one of a block decides.
-        paths: sampled per step. Spaces that sample fairly take as many as they have ops.
-        views: per side, path k sees view k.
+        train_root, val_root: folders of images, or of CIFAR's files. They are not read if :func:`search` gets images.
+        train_list, val_list: files with the images to use, one line ``<path> <label>`` per image. Labels are not used.
+            None for all images of the folder.
+        blocks: number of blocks to search, counted from the first; None for all.
+        epochs: epochs of each block.
+        rate_every: epochs between ratings. The last rating of a block decides.
+        paths: number of paths sampled per step. ``mbconv`` and NATS-Bench sample one path per op instead.
+        views: views per side. Path k reads view k modulo ``views``.
         batch_size: images per process and step.
-        update_interval: steps whose gradients are summed for one update. Each step's loss is divided by it, and the
-            gradients of its paths are summed, not averaged.
-        lr, momentum, weight_decay, eta: of LARS.
-        warmup_epochs: of every block, from a ten-thousandth of the rate; it then falls by a cosine, epoch by epoch.
-        base_momentum: of the target, at the start of every block; 1 at its end.
-        projector_width, projection: features inside and behind projector and predictor.
-        rating_batch_size, rating_images: of a validation batch; how many images at most, None for all.
-        best_paths: a ``bestpath`` file. Blocks that it knows are trained, but not rated.
-        checkpoint_every: steps from checkpoint to checkpoint, beside the end of every epoch; 0 for those alone.
-        train_prefix: train finished blocks further; see :class:`SiamesePair`.
-        workers: processes per process that read images.
-        seed: of everything.
+        update_interval: steps whose gradients are summed for one update. The loss of each step is divided by this
+            number. The gradients of its paths are summed, not averaged.
+        lr, momentum, weight_decay, eta: settings of LARS.
+        warmup_epochs: warm-up of each block, from a ten-thousandth of the rate. The rate also decreases by a cosine
+            from epoch to epoch.
+        base_momentum: momentum of the target at the start of each block. It increases to 1 at the end.
+        projector_width, projection: hidden and output features of projector and predictor.
+        rating_batch_size: images per process of a validation batch.
+        rating_images: maximum number of validation images; None for all.
+        best_paths: a ``bestpath`` file. Its blocks are trained, but not rated.
+        checkpoint_every: steps between checkpoints, in addition to those at the end of each epoch; 0 for only those.
+        train_prefix: continue the training of finished blocks; see :class:`SiamesePair`.
+        workers: subprocesses per process that read images.
+        seed: seed of all random numbers.
         device: ``cpu``, ``cuda`` or ``cuda:<number>``.
+
+    Example:
+        >>> SearchSettings("work", epochs=2).space
+        'hytra'
     """
 
     work_dir: str | Path
@@ -77,7 +82,7 @@ class SearchSettings:
 
 _NATS = dict(epochs=50, rate_every=10, views=1, batch_size=256, update_interval=4, lr=0.48, warmup_epochs=2)
 
-# Where the paper's other searches differ from the defaults.
+# Settings of the paper's searches that differ from the defaults.
 _PAPER: dict[str, dict[str, Any]] = {
     "hytra": {},
     "mbconv": {},
@@ -87,17 +92,26 @@ _PAPER: dict[str, dict[str, Any]] = {
 
 
 def paper_settings(space: str, work_dir: str | Path, **changes: Any) -> SearchSettings:
-    """The settings of the paper's search of a space, for 8 processes (4 for NATS-Bench), and what to change in them.
+    """Return the settings of the paper's search in a space, for 8 processes (4 for NATS-Bench).
+
+    Args:
+        space: one of the spaces of :class:`SearchSettings`.
+        work_dir: output folder.
+        **changes: settings that replace those of the paper.
 
     Raises:
-        UnknownName: no such space.
+        UnknownName: an unknown space.
+
+    Example:
+        >>> paper_settings("nats_cifar10", "work", lr=0.1).epochs
+        50
     """
     require_known(space, _PAPER, "search space")
     return SearchSettings(work_dir, space, **{**_PAPER[space], **changes})
 
 
 def learning_rate(settings: SearchSettings, step: int, steps_per_epoch: int) -> float:
-    """Rate of a step counted from the block's start: a cosine by epochs, and a linear rise by steps at the start."""
+    """Return the learning rate of a step, counted from the block's start: cosine by epoch, linear warm-up by step."""
     epoch = step // steps_per_epoch
     rate = settings.lr * (math.cos(math.pi * epoch / settings.epochs) + 1) / 2
     warmup = settings.warmup_epochs * steps_per_epoch
@@ -107,16 +121,16 @@ def learning_rate(settings: SearchSettings, step: int, steps_per_epoch: int) -> 
 
 
 def target_momentum(base: float, progress: float) -> float:
-    """From ``base`` at progress 0 to 1 at progress 1, by a cosine."""
+    """Return the target's momentum: a cosine from ``base`` at progress 0 to 1 at progress 1."""
     return 1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2
 
 
-# What may change between the parts of an interrupted search.
+# Settings that may differ when an interrupted search is resumed.
 _MAY_CHANGE = ("work_dir", "workers", "device", "checkpoint_every")
 
 
 def comparable(settings: SearchSettings) -> dict[str, Any]:
-    """What must be the same when a search goes on, in plain values."""
+    """Return, as plain values, the settings that must be equal when a search is resumed."""
     values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
     return {name: value for name, value in values.items() if name not in _MAY_CHANGE}
 
@@ -137,10 +151,11 @@ _AT_LEAST = {
 
 
 def check_settings(settings: SearchSettings) -> None:
-    """Settings that fit together.
+    """Check that a search can run with these settings.
 
     Raises:
-        ConfigError: a number that no search can be run with. UnknownName: an unknown space.
+        ConfigError: a number outside its range.
+        UnknownName: an unknown space.
     """
     require_known(settings.space, _PAPER, "search space")
     for entry in fields(settings):

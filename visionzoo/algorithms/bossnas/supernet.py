@@ -1,4 +1,4 @@
-"""What all supernets have in common: blocks that run one path at a time, of ops that exist once they are used."""
+"""Base of all supernets: blocks that run one path at a time, and ops that are created on first use."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Reducers = Mapping[int, Callable[[], nn.Module]]
 
 
 class LazyChoices(nn.ModuleDict):
-    """Modules by name, each made when it is first asked for.
+    """Modules by name, each created on first use.
 
-    The weights of a module follow from ``name`` and its key alone, not from what was made before it. Loading a state
-    makes exactly the modules that it holds.
+    The weights of a module depend only on ``seed``, ``name`` and its key, not on the order of creation. After a state
+    is loaded, exactly the modules of that state exist.
 
     Args:
-        makers: what makes each module.
-        name: of this set, unique in the network.
-        seed: of all weights of the network.
+        makers: constructor of each module.
+        name: name of this set, unique in the network.
+        seed: seed of all weights of the network.
     """
 
     def __init__(self, makers: Mapping[str, Callable[[], nn.Module]], *, name: str, seed: int):
@@ -33,7 +33,7 @@ class LazyChoices(nn.ModuleDict):
         self.register_buffer("place", torch.empty(0), persistent=False)
 
     def ask(self, key: int | str) -> nn.Module:
-        """The module called ``key``."""
+        """Return the module ``key``, and create it if it does not exist."""
         if str(key) not in self:
             with weights_drawn_from(self.seed, f"{self.name}.{key}"):
                 made = self.makers[str(key)]()
@@ -41,7 +41,7 @@ class LazyChoices(nn.ModuleDict):
         return self[str(key)]
 
     def keep(self, keys: Sequence[int | str]) -> None:
-        """Forget all modules but these."""
+        """Delete all modules except ``keys``."""
         for key in set(self) - set(map(str, keys)):
             del self[key]
 
@@ -54,7 +54,7 @@ class LazyChoices(nn.ModuleDict):
 
 
 class weights_drawn_from:  # noqa: N801 - reads as a statement
-    """Within it, torch's random numbers on the CPU follow from a seed and a name; outside they are as before."""
+    """Context in which torch's random numbers on the CPU depend only on a seed and a name; the state is restored."""
 
     def __init__(self, seed: int, name: str):
         self.number = zlib.crc32(f"{seed}:{name}".encode())
@@ -68,49 +68,49 @@ class weights_drawn_from:  # noqa: N801 - reads as a statement
 
 
 class Supernet(nn.Module, ABC):
-    """A stem and blocks of layers, of which each layer runs one of its ops.
+    """Stem and blocks of layers. Each layer runs one of its ops.
 
     Attributes:
-        num_blocks: blocks that are searched.
+        num_blocks: number of searched blocks.
     """
 
     num_blocks: int
     blocks: nn.ModuleList
 
     def layers_of(self, block: int) -> list[Any]:
-        """The layers of a block, in the order in which they run."""
+        """Return the layers of a block in the order of their execution."""
         return list(self.blocks[block])  # type: ignore[call-overload]
 
     @abstractmethod
     def candidates(self, block: int, best_paths: Sequence[Path]) -> list[Path]:
-        """Every path of a block, given the best ones of the blocks before it."""
+        """Return all paths of a block, given the best paths of the earlier blocks."""
 
     @abstractmethod
     def sample(self, block: int, best_paths: Sequence[Path], count: int, draw: torch.Generator) -> list[Path]:
-        """Paths for one step of training."""
+        """Draw the paths of one training step."""
 
     @abstractmethod
     def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
-        """What ``block`` makes of its input along ``path``: block 0 takes images, the others the map before them."""
+        """Run a block along ``path``. Block 0 reads images, other blocks read the map of the block before them."""
 
     @abstractmethod
     def projected(self, block: int) -> tuple[int, Reducers]:
-        """Channels that a projector behind ``block`` works on, and what brings maps of other channels to them."""
+        """Return the channels that the projector of a block reads, and constructors that convert other channels."""
 
     def prefix(self, x: Tensor, best_paths: Sequence[Path]) -> Tensor:
-        """Images through all finished blocks along their best paths."""
+        """Run images through all finished blocks along their best paths."""
         for block, path in enumerate(best_paths):
             x = self.run_block(x, block, path, best_paths[:block])
         return x
 
     def prepare(self, block: int, paths: Sequence[Path], best_paths: Sequence[Path]) -> None:
-        """Make the ops of these paths; nothing to do where all exist from the start."""
+        """Create the ops of these paths. Supernets whose ops all exist do nothing."""
 
     def keep_path(self, block: int, path: Path) -> None:
-        """Forget the ops of a finished block that are not on its path; nothing to do where ops share weights."""
+        """Delete the ops of a finished block that are not on its path. Supernets whose ops share weights do nothing."""
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """Convolution without bias, padded by half its kernel, and norm."""
+    """Build a convolution without bias, padded by half its kernel, and a norm."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     return [conv, nn.BatchNorm2d(out_channels)]

@@ -1,4 +1,4 @@
-"""Images to augmented views, the same ones whenever the same image, epoch and seed come together.
+"""Augmented views of images. A view depends only on the image, the epoch, the seed and its number.
 
 Tensors: B batch, V views per side, H and W in pixels.
 """
@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from visionzoo.datasets.cifar import CIFAR10, CIFAR100
-from visionzoo.datasets.classification import EXTENSIONS
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import ConfigError, DataError
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
+from visionzoo.system.text_files import read_text
 
 View = Callable[[Image.Image], Tensor]
 
@@ -29,20 +30,21 @@ CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.201)
 
 
 def seeded(*parts: Any) -> torch.Generator:
-    """Random numbers that follow from these parts alone, whatever was drawn before."""
+    """Return a generator whose random numbers depend only on ``parts``."""
     return torch.Generator().manual_seed(zlib.crc32(":".join(map(str, parts)).encode()))
 
 
 class ListedImages(Sequence):
-    """Images below a folder: all of them, or those that a list file names.
+    """Images in a folder and its subfolders: all images, or those of a list file.
 
     Args:
         root: the folder.
-        list_file: lines of ``<path below root> <label>`` or ``<path below root>``, labels are not read; None for every
-            image there is.
+        list_file: file with lines of ``<path below root> <label>`` or ``<path below root>``; labels are ignored. None
+            for all images.
 
     Raises:
-        DataError: the list or folder cannot be read or is empty; reading an image, that it cannot be.
+        DataError: the list or the folder cannot be read or is empty; when an item is read, its file is not a readable
+            image.
     """
 
     def __init__(self, root: str | Path, list_file: str | Path | None = None):
@@ -53,15 +55,12 @@ class ListedImages(Sequence):
         return len(self.names)
 
     def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]
-        """(H, W, 3) uint8 RGB."""
+        """Read an image, (H, W, 3) uint8 RGB."""
         return read_image(self.root / self.names[index])
 
 
 def _listed(file: Path) -> list[str]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(file, expected="a list of images", found=f"{error}", advice="check the path") from error
+    lines = read_text(file, "a list of images", "check the path").splitlines()
     names = [_without_label(line) for line in lines if line.strip()]
     if not names:
         raise DataError(file, expected="lines of '<path> <label>'", found="none", advice="write one per image")
@@ -69,15 +68,17 @@ def _listed(file: Path) -> list[str]:
 
 
 def _images_below(root: Path) -> list[str]:
-    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS)
-    if not found:
+    names = sorted(
+        path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in ANY_IMAGE_ENDINGS
+    )
+    if not names:
         raise DataError(
             root,
-            expected=f"a folder with images ({', '.join(EXTENSIONS)}) at any depth",
+            expected=f"a folder with images ({', '.join(ANY_IMAGE_ENDINGS)}) at any depth",
             found="none",
             advice="check the path",
         )
-    return found
+    return names
 
 
 def _without_label(line: str) -> str:
@@ -86,21 +87,31 @@ def _without_label(line: str) -> str:
 
 
 def cifar_images(root: str | Path, name: str, *, train: bool) -> np.ndarray:
-    """All images of CIFAR's training or test half, (N, 32, 32, 3) uint8 RGB.
+    """Read all images of CIFAR's training or test set.
 
     Args:
         root: folder with ``cifar-10-batches-py`` or ``cifar-100-python``, or a ``tiny://`` address.
         name: ``cifar10`` or ``cifar100``.
+        train: read the training set instead of the test set.
+
+    Returns:
+        (N, 32, 32, 3) uint8 RGB.
 
     Raises:
-        DataError: the files are not there, or not those that were published.
+        DataError: the files are missing, or they are not the published files.
     """
     cls = {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]
     return cls(str(root), split="train" if train else "test").images
 
 
 def imagenet_sides(size: int = 224) -> tuple[View, View]:
-    """The two augmentations of a search on ImageNet: A blurs seldom, B always and solarises now and then."""
+    """Return the augmentations of sides A and B on ImageNet.
+
+    Side A blurs 10 % of its views. Side B blurs all and solarises 20 % of its views.
+
+    Args:
+        size: size of the views in pixels.
+    """
     return _imagenet_view(size, blur=0.1, solarize=0.0), _imagenet_view(size, blur=1.0, solarize=0.2)
 
 
@@ -119,7 +130,7 @@ def _imagenet_view(size: int, *, blur: float, solarize: float) -> View:
 
 
 def cifar_sides(size: int = 32) -> tuple[View, View]:
-    """The augmentation of a search on CIFAR, the same for both sides: shift and flip."""
+    """Return the augmentations of both sides on CIFAR, which are equal: shift and flip."""
     steps = [v2.RandomCrop(size, padding=4), v2.RandomHorizontalFlip(), *_normalised(CIFAR_MEAN, CIFAR_STD)]
     return v2.Compose(steps), v2.Compose(steps)
 
@@ -129,20 +140,25 @@ def _normalised(mean: Sequence[float], std: Sequence[float]) -> list[Any]:
 
 
 class GaussianBlur:
-    """Blur by a Gaussian whose deviation is between 0.1 and 2 pixels."""
+    """Blur by a Gaussian with a random standard deviation from 0.1 to 2 pixels."""
 
     def __call__(self, image: Image.Image) -> Image.Image:
         return image.filter(ImageFilter.GaussianBlur(float(torch.empty(1).uniform_(0.1, 2.0))))
 
 
 class ViewPairs(Dataset):
-    """``per_side`` views of side A and as many of side B of every image.
+    """Data set of augmented views: ``per_side`` views of side A and of side B for each image.
 
     Args:
         images: (H, W, 3) uint8 RGB each.
-        sides: the two augmentations.
+        sides: augmentations of sides A and B.
         per_side: V.
-        key: what, beside the index and the number of the view, decides a view.
+        key: values that determine a view, together with the index of the image and the number of the view.
+
+    Example:
+        >>> pairs = ViewPairs(np.zeros((4, 32, 32, 3), np.uint8), cifar_sides(), 2, key=(0,))
+        >>> pairs[0].shape
+        torch.Size([4, 3, 32, 32])
     """
 
     def __init__(self, images: Sequence[np.ndarray], sides: tuple[View, View], per_side: int, key: tuple[Any, ...]):
@@ -152,7 +168,7 @@ class ViewPairs(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:
-        """(2 * V, 3, H, W), normalised."""
+        """Return the normalised views of an image, (2 * V, 3, H, W): side A before side B."""
         image = Image.fromarray(self.images[index])
         views = []
         for number in range(2 * self.per_side):
@@ -165,7 +181,7 @@ class ViewPairs(Dataset):
 def batches_of(
     pairs: ViewPairs, indices: Sequence[int], batch: int, *, drop_last: bool, workers: int = 0
 ) -> Iterator[Tensor]:
-    """(B, 2 * V, 3, H, W) over these images, in this order."""
+    """Iterate over batches (B, 2 * V, 3, H, W) of the images at ``indices``, in this order."""
     chunks = [list(indices[i : i + batch]) for i in range(0, len(indices), batch)]
     if drop_last and chunks and len(chunks[-1]) < batch:
         chunks.pop()
@@ -173,10 +189,10 @@ def batches_of(
 
 
 def steps_of_epoch(count: int, batch: int, ranks: int) -> int:
-    """Whole batches of all processes in ``count`` images.
+    """Return the number of steps in which all processes read a full batch of ``count`` images.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there are too few images for one step.
     """
     if count < batch * ranks:
         raise ConfigError(
@@ -189,6 +205,6 @@ def steps_of_epoch(count: int, batch: int, ranks: int) -> int:
 
 
 def epoch_order(count: int, batch: int, ranks: int, rank: int, draw: torch.Generator) -> list[int]:
-    """This process's images of one epoch: its share of a permutation, cut to whole batches of all processes."""
+    """Return the indices of a process's images in one epoch: its part of a permutation, cut to full batches."""
     used = steps_of_epoch(count, batch, ranks) * batch * ranks
     return torch.randperm(count, generator=draw)[:used][rank::ranks].tolist()

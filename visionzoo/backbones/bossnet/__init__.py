@@ -1,4 +1,4 @@
-"""BossNet (Li et al. 2021): the hybrid networks that BossNAS found, and any other encoding of their search space."""
+"""BossNet (Li et al. 2021): hybrid networks found by BossNAS, and any other encoding of their search space."""
 
 from visionzoo.backbones.bossnet.backbone import BossNet
 from visionzoo.backbones.bossnet.blocks import PEG, Attention, ResAtt, ResConv

@@ -3,7 +3,7 @@
 Li et al., "BossNAS: Exploring Hybrid CNN-transformers with Block-wisely Self-supervised Neural Architecture Search",
 ICCV 2021, arXiv:2103.12424.
 
-Tensors: B batch, C channels, H and W in pixels of the level they belong to.
+Tensors: B batch, C channels, H and W of the level in pixels.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from visionzoo.registry import MODELS
 
 Encoding = Sequence[Sequence[int]]
 
-# The network that the search found: 1 a residual convolution, 0 a residual attention block.
+# The searched network: 1 is a residual convolution, 0 a residual attention block.
 SEARCHED = ((1,), (1,), (1, 1, 1, 0, 1), (0, 0, 0, 1, 0, 0, 0, 0, 0))
 
-# Probabilities of dropping a path grow up to the sixteenth block, however many there are.
+# The drop probability grows up to the sixteenth block, independent of the number of blocks.
 _BLOCKS = 16
 
 
 @dataclass(frozen=True)
 class _Design:
-    """Everything about the blocks that the variants differ in."""
+    """Settings that differ between the variants; see :class:`BossNet`."""
 
     encoding: Encoding = SEARCHED
     act: str = "relu"
@@ -45,38 +45,45 @@ class _Design:
 
 @MODELS.register_module()
 class BossNet(BaseModule):
-    """Image to four feature maps of 256, 512, 1024 and 2048 channels.
+    """Compute four feature maps of an image, with 256, 512, 1024 and 2048 channels.
 
     Args:
-        variant: ``T0`` (the searched network), ``T0_nose`` (the same with ReLU and without squeeze and excitation),
-            ``T1`` (T0 whose last stage stays at stride 16) or ``tiny``. What follows replaces parts of it.
-        encoding: four lists, one per stage, one number per block: 1 for ResConv, 0 for ResAtt. An empty list makes
-            the stage a single convolution of stride 2.
+        variant: ``T0`` (the searched network), ``T0_nose`` (T0 with ReLU and without squeeze and excitation), ``T1``
+            (T0 whose last stage has stride 16) or ``tiny``. The following arguments replace its settings.
+        encoding: four lists, one per stage, with one number per block: 1 for ResConv, 0 for ResAtt. An empty list
+            makes the stage a single convolution of stride 2.
         act: ``relu`` or ``silu``.
-        se: squeeze and excitation in every ResConv.
+        se: add squeeze and excitation to each ResConv.
         avg_down: shrink shortcuts by average pooling.
-        last_stride: of the fourth stage, 1 or 2.
-        output_stride: 8, 16 or 32. Stages beyond it keep the size, and their convolutions are dilated instead.
-        width: channels of the stem and inside the bottlenecks of stage 1; doubles from stage to stage, as do the
-            heads, from one.
+        last_stride: stride of the fourth stage, 1 or 2.
+        output_stride: 8, 16 or 32. Later stages keep the size, and their convolutions are dilated instead.
+        width: channels of the stem and inside the bottlenecks of stage 1. They double from stage to stage. The number
+            of heads is 1 in stage 1 and doubles too.
         head_dim: channels of an attention head.
-        transposed_attention: attention as the authors' search code has it; see :class:`Attention`.
-        drop_path_rate: probability of dropping the sixteenth block (counted from 0: the one with index 15), if it is
-            a ResConv; earlier ones in proportion to their index.
-        zero_init_last_bn: let every block start as its shortcut.
-        out_indices: stages to return, from 0, shallow first.
-        frozen_stages: stem and this many stages are neither trained nor their norms updated; -1 for none, 0 for the
-            stem alone.
+        transposed_attention: use the attention of the authors' search code; see :class:`Attention`.
+        drop_path_rate: probability of dropping the block with index 15 (counted from 0). Other blocks are dropped in
+            proportion to their index. Only ResConv blocks are dropped.
+        zero_init_last_bn: initialise each block to its shortcut.
+        out_indices: stages to return, counted from 0, shallow first.
+        frozen_stages: number of frozen stages after the frozen stem; 0 freezes only the stem, -1 nothing. Frozen parts
+            are not trained, and their norms are not updated.
         norm_eval: keep all norms in evaluation mode while training.
         init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint=...)``.
 
     Attributes:
-        out_channels: C of every returned map.
-        out_strides: pixels per cell of every returned map: 4, 8, 16 and 32; T1's last has 16.
+        out_channels: C of each returned map.
+        out_strides: pixels per cell of each returned map: 4, 8, 16 and 32; the last is 16 for T1.
 
     Raises:
-        ConfigError: an encoding that is not four lists of 0 and 1, an unknown activation, stride or stage.
-        UnknownName: an unknown variant.
+        ConfigError: an encoding that is not four lists of 0 and 1, or an impossible stride, width, probability or
+            stage.
+        UnknownName: an unknown variant or activation.
+
+    Example:
+        >>> import torch
+        >>> backbone = BossNet("tiny", out_indices=(0, 3))
+        >>> [tuple(feat.shape) for feat in backbone.eval()(torch.zeros(1, 3, 32, 32))]
+        [(1, 32, 8, 8), (1, 256, 1, 1)]
     """
 
     VARIANTS: dict[str, dict[str, Any]] = {
@@ -110,7 +117,7 @@ class BossNet(BaseModule):
     ):
         super().__init__(init_cfg)
         require_known(variant, self.VARIANTS, "BossNet variant")
-        given = dict(
+        arguments = dict(
             encoding=encoding,
             act=act,
             se=se,
@@ -119,7 +126,7 @@ class BossNet(BaseModule):
             width=width,
             head_dim=head_dim,
         )
-        chosen = {name: value for name, value in given.items() if value is not None}
+        chosen = {name: value for name, value in arguments.items() if value is not None}
         self.design = design = _Design(**{**self.VARIANTS[variant], **chosen})
         self.zero_init_last_bn, self.norm_eval = zero_init_last_bn, norm_eval
         _check_design(design, output_stride, drop_path_rate)
@@ -141,7 +148,7 @@ class BossNet(BaseModule):
         self._freeze()
 
     def reset_parameters(self) -> None:
-        """Kaiming normal for convolutions, and blocks that start as their shortcuts."""
+        """Initialise convolutions with Kaiming normal, and blocks to their shortcuts if ``zero_init_last_bn``."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -153,7 +160,7 @@ class BossNet(BaseModule):
                 nn.init.zeros_(module.last_norm.weight)
 
     def train(self, mode: bool = True) -> BossNet:
-        """Training mode for all but what is frozen."""
+        """Set training mode for all parts that are not frozen."""
         super().train(mode)
         if mode:
             self._freeze()
@@ -163,9 +170,9 @@ class BossNet(BaseModule):
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W), normalised by ImageNet's mean and deviation, to (B, C, H / stride, W / stride) per stage.
+        """Compute (B, C, H / stride, W / stride) per stage, sizes rounded up.
 
-        Sizes that do not divide are rounded up.
+        Images are (B, 3, H, W), normalised by ImageNet's mean and standard deviation.
         """
         x = self.stem(x)
         feats = []
@@ -175,7 +182,7 @@ class BossNet(BaseModule):
         return tuple(feats[i] for i in self.out_indices)
 
     def stem(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, width, H / 4, W / 4)."""
+        """Run the stem: (B, 3, H, W) to (B, width, H / 4, W / 4)."""
         return self.maxpool(self.act(self.bn1(self.conv1(x))))
 
     def _freeze(self) -> None:
@@ -186,7 +193,7 @@ class BossNet(BaseModule):
             module.requires_grad_(False)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
-        """Weights of a network with other blocks would load as far as they have names in common: they do not."""
+        """Add an error for weights of a network with other blocks, which would otherwise load in part."""
         own = {name: value for name, value in state_dict.items() if name.startswith(prefix)}
         has_conv_blocks = any(name.endswith("conv3.weight") for name in own)
         if has_conv_blocks and has_squeeze_excite(own) != self.design.se:
@@ -205,10 +212,10 @@ class BossNet(BaseModule):
 def _stages(
     design: _Design, output_stride: int, drop_path_rate: float, transposed: bool
 ) -> Iterator[tuple[list[nn.Module], int]]:
-    """Blocks and resulting stride of each stage.
+    """Yield the blocks and the resulting stride of each stage.
 
-    Which stages are dilated follows from the strides that stages have by plan; an empty one, whose stride is always
-    2, does not change the plan.
+    The planned strides of the stages decide which stages are dilated. An empty stage always has stride 2, and this
+    does not change the plan.
     """
     in_channels, index = design.width, 0
     planned = real = 4
@@ -292,16 +299,16 @@ def _check_design(design: _Design, output_stride: int, drop_path_rate: float) ->
         raise ConfigError(
             "BossNet.drop_path_rate",
             expected="probabilities of at least 0 and below 1 for all blocks",
-            found=f"{drop_path_rate}, which gives the last block {highest:.3g}",
+            found=f"{drop_path_rate}, and {highest:.3g} for the last block",
             advice="use 0.1",
         )
 
 
 def check_encoding(encoding: Any) -> None:
-    """Four lists of 0 and 1.
+    """Require four lists of 0 and 1.
 
     Raises:
-        ConfigError: anything else.
+        ConfigError: ``encoding`` is anything else.
     """
     is_list = isinstance(encoding, Sequence) and not isinstance(encoding, str)
     if not is_list or len(encoding) != 4:

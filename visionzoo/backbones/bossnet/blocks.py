@@ -1,6 +1,6 @@
-"""The two blocks of BossNet: bottlenecks around a convolution (ResConv) and around self-attention (ResAtt).
+"""Blocks of BossNet: bottlenecks around a convolution (ResConv) and around self-attention (ResAtt).
 
-Both begin with a depthwise convolution, the position encoding generator (PEG), which also carries the stride.
+Both contain a strided depthwise convolution, the position encoding generator (PEG), before their main operation.
 
 Tensors: B batch, C channels, H and W in pixels of the map, N = H * W tokens, h heads, d channels of a head.
 """
@@ -21,13 +21,18 @@ class ResConv(nn.Module):
     Args:
         in_channels: C of the input.
         planes: C inside the bottleneck.
-        stride: 1 or 2, taken by the PEG.
+        stride: stride of the PEG, 1 or 2.
         act: ``relu`` or ``silu``.
-        avg_down: shrink the shortcut by average pooling, and leave it without activation.
-        se: squeeze and excitation before the sum.
-        drop_path: probability of leaving out all but the shortcut, per image, while training.
-        dilation: of the 3x3 convolution; above 1 the pooling of an unstrided shortcut keeps the size.
-        first_dilation: of the 3x3 convolution alone, in place of ``dilation``.
+        avg_down: shrink the shortcut by average pooling, without activation.
+        se: add squeeze and excitation before the sum.
+        drop_path: probability of dropping the residual branch, per image, while training.
+        dilation: dilation of the 3x3 convolution. Above 1, a shortcut without stride pools at the same size.
+        first_dilation: dilation of only the 3x3 convolution; it replaces ``dilation``.
+
+    Example:
+        >>> import torch
+        >>> ResConv(8, 4, stride=2)(torch.zeros(2, 8, 6, 6)).shape
+        torch.Size([2, 16, 3, 3])
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class ResConv(nn.Module):
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
-        """The norm whose scale starts at zero, so that the block starts as its shortcut."""
+        """Norm whose initial scale of zero makes the initial block equal to its shortcut."""
         return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,8 +80,13 @@ class ResAtt(nn.Module):
     Args:
         in_channels, planes, stride, act, avg_down: as for :class:`ResConv`.
         heads: h.
-        head_dim: d; the bottleneck has ``heads * head_dim`` channels.
+        head_dim: d. The bottleneck has ``heads * head_dim`` channels.
         transposed: see :class:`Attention`.
+
+    Example:
+        >>> import torch
+        >>> ResAtt(8, 4, stride=2, heads=2, head_dim=4)(torch.zeros(2, 8, 6, 6)).shape
+        torch.Size([2, 16, 3, 3])
     """
 
     def __init__(
@@ -100,7 +110,7 @@ class ResAtt(nn.Module):
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
-        """As for :class:`ResConv`."""
+        """See :class:`ResConv`."""
         return self.net[-1]  # type: ignore[return-value]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,12 +118,12 @@ class ResAtt(nn.Module):
 
 
 def attention_input(in_channels: int, inner: int, stride: int) -> nn.Sequential:
-    """What comes before the attention: to its width, positions, norm."""
+    """Build the layers before the attention: projection to its width, position encoding and norm."""
     return nn.Sequential(nn.Conv2d(in_channels, inner, 1, bias=False), PEG(inner, stride), nn.BatchNorm2d(inner))
 
 
 def attention_body(inner: int, out_channels: int, heads: int, *, act: str, transposed: bool) -> nn.Sequential:
-    """Activation, attention and the projection to ``out_channels``."""
+    """Build activation, attention and projection to ``out_channels``."""
     return nn.Sequential(
         ACTIVATIONS[act](inplace=True),
         Attention(inner, heads, transposed=transposed),
@@ -125,13 +135,18 @@ def attention_body(inner: int, out_channels: int, heads: int, *, act: str, trans
 
 
 class Attention(nn.Module):
-    """Self-attention of all positions with all others, without position encoding, (B, C, H, W) to the same.
+    """Self-attention between all positions, without position encoding; the output has the shape of the input.
 
     Args:
-        channels: C, ``heads`` times d.
+        channels: C of the map (B, C, H, W), ``heads`` times d.
         heads: h.
-        transposed: what the authors' search code computes: the softmax over the keys is summed over the queries.
-            Their retraining code, and the paper, sum over the keys.
+        transposed: sum the softmax over the keys along the queries, as the authors' search code does. Their retraining
+            code and the paper sum along the keys.
+
+    Example:
+        >>> import torch
+        >>> Attention(8, heads=2)(torch.zeros(1, 8, 3, 4)).shape
+        torch.Size([1, 8, 3, 4])
     """
 
     def __init__(self, channels: int, heads: int, *, transposed: bool = False):
@@ -153,7 +168,7 @@ class Attention(nn.Module):
 
 
 class PEG(nn.Module):
-    """Position encoding generator: a depthwise 3x3 convolution, here without the usual sum with its input."""
+    """Position encoding generator: a depthwise 3x3 convolution. Unlike usual, its input is not added."""
 
     def __init__(self, channels: int, stride: int):
         super().__init__()
@@ -164,7 +179,7 @@ class PEG(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Channels weighted by what their means say together (ReLU inside, whatever the network's activation is)."""
+    """Squeeze and excitation: weight channels by a function of their means. Its hidden activation is always ReLU."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -179,7 +194,7 @@ class SqueezeExcite(nn.Module):
 def shortcut(
     in_channels: int, out_channels: int, stride: int, *, act: str, avg_down: bool, dilation: int = 1
 ) -> nn.Module:
-    """What a block's result is added to: the input, brought to its size and width."""
+    """Build the shortcut of a block: it converts the input to the size and width of the block's result."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     if avg_down:
@@ -189,7 +204,7 @@ def shortcut(
 
 
 def conv_norm_act(in_channels: int, out_channels: int, kernel: int, stride: int, act: str) -> nn.Sequential:
-    """Convolution, padded by half its kernel, norm and activation."""
+    """Build a convolution padded by half its kernel, a norm and an activation."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), ACTIVATIONS[act](inplace=True))
 
@@ -201,7 +216,7 @@ def _average_pool(stride: int, dilation: int) -> nn.Module:
 
 
 class _SameAveragePool(nn.Module):
-    """Means of 2x2 pixels at stride 1; a row and a column of zeros at the end keep the size."""
+    """Mean of 2x2 pixels at stride 1. A row and a column of zeros at the end keep the size."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)

@@ -1,7 +1,7 @@
-"""Released checkpoints of BossNet to ours: names stay, the classifier goes, and the variant must be known.
+"""Convert released checkpoints of BossNet: keep the names, drop the classifier, and require the variant.
 
-T0 and T1 have the same names and shapes and differ in one stride. Nothing in their weights says which they are, and
-the weights of one give wrong features in the other; so whoever converts names the variant, or the file does.
+T0 and T1 have the same names and shapes and differ only in one stride. Their weights do not identify the variant, and
+the weights of one variant give wrong features in the other. The caller or the file name must therefore state it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, classifier_of, require_names, stated_variant, tensors_of
 from visionzoo.errors import CheckpointError
 
 _BACKBONE = re.compile(r"(conv1|bn1|layer[1-4])\.")
@@ -27,63 +27,63 @@ WITH_SE, WITHOUT_SE = ("T0", "T1"), ("T0_nose",)
 def convert(
     checkpoint: Mapping[str, Any], *, variant: str | None = None, file_name: str | None = None, use_ema: bool = False
 ) -> dict[str, Tensor]:
-    """Weights of a released BossNet to weights of :class:`BossNet`, the classifier left out.
+    """Convert the weights of a released BossNet to those of :class:`BossNet`, without the classifier.
 
     Args:
-        checkpoint: as loaded from the authors' file (``{"model": ...}``), or its state dict alone.
-        variant: ``T0``, ``T0_nose`` or ``T1``; ``custom`` for any other encoding, which is then not checked.
-        file_name: where the checkpoint came from; ``BossNet-T1-81_9.pth`` says the variant as well.
-        use_ema: the averaged weights (``model_ema``) of a training checkpoint.
+        checkpoint: content of the authors' file (``{"model": ...}``), or only its state dict.
+        variant: ``T0``, ``T0_nose`` or ``T1``; ``custom`` for any other encoding, which is not checked.
+        file_name: name of the checkpoint's file; a name like ``BossNet-T1-81_9.pth`` also states the variant.
+        use_ema: read the averaged weights (``model_ema``) of a training checkpoint.
+
+    Returns:
+        Weights by name.
 
     Raises:
-        CheckpointError: these are not weights of a BossNet, of another variant than named, or of one that nobody
-            named and that they do not tell.
+        CheckpointError: the weights are not those of a BossNet, they are of another variant than stated, or no variant
+            is stated and more than one fits.
     """
     state = _state_of(checkpoint, use_ema)
     weights = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    strangers = [name for name in weights if not _BACKBONE.match(name)]
-    if strangers or "conv1.weight" not in weights:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a BossNet (conv1.*, bn1.*, layer1.* to layer4.*, fc.*)",
-            found=f"{strangers[0] if strangers else 'no conv1.weight'}",
-            advice="give one of the authors' files",
-        )
+    require_names(
+        weights,
+        known=_BACKBONE,
+        needed=["conv1.weight"],
+        expected="a BossNet (conv1.*, bn1.*, layer1.* to layer4.*, fc.*)",
+        advice="give one of the authors' files",
+    )
     _check_variant(variant, file_name, has_se=has_squeeze_excite(weights))
     return weights
 
 
 @CONVERTERS.register("bossnet", use="classifier")
 def convert_classifier(checkpoint: Mapping[str, Any], *, use_ema: bool = False) -> dict[str, Tensor]:
-    """``weight`` (classes, 2048) and ``bias`` (classes,) of the classifier behind the mean of the last map.
+    """Return the weights of the classifier that reads the mean of the last map.
+
+    Args:
+        checkpoint, use_ema: as for :func:`convert`.
+
+    Returns:
+        ``weight`` (classes, 2048) and ``bias`` (classes,).
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: the checkpoint has no classifier.
     """
-    state = _state_of(checkpoint, use_ema)
-    found = {name.removeprefix("fc."): value for name, value in state.items() if name.startswith("fc.")}
-    if set(found) != {"weight", "bias"}:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a classifier (fc.weight, fc.bias)",
-            found=f"{sorted(found) or 'none'}",
-            advice="give a checkpoint that was trained for classification",
-        )
-    return found
+    return classifier_of(_state_of(checkpoint, use_ema), "fc")
 
 
 def named_variant(file_name: str) -> str | None:
-    """The variant that a file name like ``BossNet-T0-nose-80_5.pth`` says, or None.
+    """Return the variant that a file name like ``BossNet-T0-nose-80_5.pth`` states, or None.
 
-    >>> named_variant("weights/BossNet-T0-nose-80_5.pth")
-    'T0_nose'
+    Example:
+        >>> named_variant("weights/BossNet-T0-nose-80_5.pth")
+        'T0_nose'
     """
-    found = _FILE_NAME.search(PurePath(file_name).name)
-    return None if found is None else "_".join(filter(None, (found[1].upper(), (found[2] or "").lower())))
+    match = _FILE_NAME.search(PurePath(file_name).name)
+    return None if match is None else "_".join(filter(None, (match[1].upper(), (match[2] or "").lower())))
 
 
 def has_squeeze_excite(names: Mapping[str, Any]) -> bool:
-    """Whether these weights are of a network with squeeze and excitation."""
+    """Return True if the weights are those of a network with squeeze and excitation."""
     return any(_SQUEEZE_EXCITE.search(name) for name in names)
 
 
@@ -91,34 +91,27 @@ def _check_variant(variant: str | None, file_name: str | None, *, has_se: bool) 
     if variant == "custom":
         return
     by_file = named_variant(file_name) if file_name else None
-    if variant and by_file and variant != by_file:
-        raise CheckpointError(
-            "checkpoint",
-            expected=f"BossNet-{variant}",
-            found=f"a file called {file_name}, of {by_file}",
-            advice="name the variant that the file is of",
-        )
-    told, fitting = variant or by_file, WITH_SE if has_se else WITHOUT_SE
-    if told is None and len(fitting) > 1:
+    stated, fitting = stated_variant(variant, by_file, file_name, "BossNet-"), WITH_SE if has_se else WITHOUT_SE
+    if stated is None and len(fitting) > 1:
         raise CheckpointError(
             "checkpoint",
             expected=(
-                f"to be told the variant, because {' and '.join(fitting)} have the same weights' names and shapes and "
-                "only a stride tells them apart"
+                f"the variant, because the weights of {' and '.join(fitting)} have the same names and shapes and "
+                "the networks differ only in a stride"
             ),
-            found="none named",
+            found="none",
             advice=f"give variant={fitting[0]!r} or variant={fitting[1]!r}",
         )
-    if told is not None and told not in fitting:
+    if stated is not None and stated not in fitting:
         raise CheckpointError(
             "checkpoint",
-            expected=f"BossNet-{told}, {_SAYS[told not in WITH_SE]}",
-            found=f"weights {_SAYS[not has_se]}",
+            expected=f"BossNet-{stated}, {_DESCRIPTIONS[stated not in WITH_SE]}",
+            found=f"weights {_DESCRIPTIONS[not has_se]}",
             advice=f"use variant {' or '.join(fitting)}",
         )
 
 
-_SAYS = {False: "with squeeze and excitation and SiLU", True: "without squeeze and excitation, with ReLU"}
+_DESCRIPTIONS = {False: "with squeeze and excitation and SiLU", True: "without squeeze and excitation, with ReLU"}
 
 
 def _state_of(checkpoint: Mapping[str, Any], use_ema: bool) -> dict[str, Tensor]:
@@ -130,5 +123,4 @@ def _state_of(checkpoint: Mapping[str, Any], use_ema: bool) -> dict[str, Tensor]
             found=f"{sorted(map(str, checkpoint))[:5]}",
             advice="leave use_ema out",
         )
-    inner = checkpoint[key] if isinstance(checkpoint.get(key), Mapping) else checkpoint
-    return {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
+    return tensors_of(checkpoint, [key])

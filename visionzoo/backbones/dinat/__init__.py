@@ -1,4 +1,4 @@
-"""NAT, DiNAT and DiNAT_s (Hassani et al. 2022): transformers whose tokens attend to their neighbours."""
+"""NAT, DiNAT and DiNAT_s (Hassani et al. 2022): transformers in which tokens attend to their neighbours."""
 
 from visionzoo.backbones.dinat.backbone import DiNAT
 from visionzoo.backbones.dinat.convert import convert, convert_classifier, named_variant, resize_bias

@@ -1,7 +1,7 @@
-"""DiNAT: four stages of neighborhood attention, near and dilated in turn.
+"""DiNAT: four stages of neighborhood attention, alternately without and with dilation.
 
-Hassani and Shi, "Dilated Neighborhood Attention Transformer", arXiv:2209.15001; without dilation it is NAT (Hassani et
-al., "Neighborhood Attention Transformer", CVPR 2023, arXiv:2204.07143); in the shape of Swin it is DiNAT_s.
+Hassani and Shi, "Dilated Neighborhood Attention Transformer", arXiv:2209.15001. Without dilation it is NAT (Hassani et
+al., "Neighborhood Attention Transformer", CVPR 2023, arXiv:2204.07143). With the layout of Swin it is DiNAT_s.
 """
 
 from __future__ import annotations
@@ -32,31 +32,38 @@ _STAGES = 4
 
 @MODELS.register_module()
 class DiNAT(BaseModule):
-    """Image to four feature maps of C, 2C, 4C and 8C channels, each normed.
+    """Compute four normalised feature maps of an image, with C, 2C, 4C and 8C channels.
 
     Args:
         variant: ``dinat_mini``, ``_tiny``, ``_small``, ``_base``, ``_large``, ``_large_k11``; ``nat_mini`` to
-            ``nat_base``; ``dinat_s_tiny`` to ``dinat_s_large``; ``tiny`` and ``tiny_s`` for tests. What follows
-            replaces parts of it.
+            ``nat_base``; ``dinat_s_tiny`` to ``dinat_s_large``; ``tiny`` and ``tiny_s`` for tests. The following
+            arguments replace its settings.
         depths, embed_dim, num_heads, mlp_ratio, kernel_size, layer_scale, tokenizer: see
             :class:`visionzoo.backbones.dinat.variants.Design`.
-        dilations: ``imagenet``, ``imagenet_384``, ``coco``, ``ade20k``, ``ade20k_640``, ``mask2former_coco``, a list
-            for each stage, or 1 for none. Weights fit any.
-        drop_path_rate: probability of dropping the last layer; earlier ones in proportion to their index.
-        small_maps: ``pad`` maps that are smaller than a window, as the authors do; or ``error``.
-        implementation: of the attention, see :func:`visionzoo.ops.neighborhood_attention.na2d`.
-        with_cp: compute layers again in the backward pass instead of keeping what they made.
-        out_indices: stages to return, from 0, shallow first. A classifier takes (3,).
-        frozen_stages: the tokenizer and this many stages are not trained; -1 for none, 0 for the tokenizer alone.
+        dilations: ``imagenet``, ``imagenet_384``, ``coco``, ``ade20k``, ``ade20k_640``, ``mask2former_coco``, one list
+            per stage, or 1 for no dilation. Weights do not depend on it.
+        drop_path_rate: probability of dropping the last layer. Other layers are dropped in proportion to their index.
+        small_maps: ``pad`` pads maps that are smaller than a window, as the authors do; ``error`` raises an error.
+        implementation: implementation of the attention; see :func:`visionzoo.ops.neighborhood_attention.na2d`.
+        with_cp: recompute layers in the backward pass instead of storing their results.
+        out_indices: stages to return, counted from 0, shallow first. A classifier needs (3,).
+        frozen_stages: number of stages that are not trained, in addition to the tokenizer; 0 freezes only the
+            tokenizer, -1 nothing.
         init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint=...)``.
 
     Attributes:
-        out_channels: C of every returned map.
-        out_strides: 4, 8, 16 and 32.
+        out_channels: C of each returned map.
+        out_strides: pixels per cell of each returned map: 4, 8, 16 and 32.
 
     Raises:
-        ConfigError: settings that contradict each other.
+        ConfigError: settings that contradict each other, or, in ``forward``, a map smaller than a window with
+            ``small_maps="error"``.
         UnknownName: an unknown variant or set of dilations.
+
+    Example:
+        >>> backbone = DiNAT("tiny", out_indices=(0, 3))
+        >>> [tuple(feat.shape) for feat in backbone.eval()(torch.zeros(1, 3, 32, 32))]
+        [(1, 16, 8, 8), (1, 128, 1, 1)]
     """
 
     VARIANTS = VARIANTS
@@ -85,7 +92,7 @@ class DiNAT(BaseModule):
     ):
         super().__init__(init_cfg)
         require_known(variant, self.VARIANTS, "DiNAT variant")
-        given = dict(
+        arguments = dict(
             depths=None if depths is None else tuple(depths),
             embed_dim=embed_dim,
             num_heads=None if num_heads is None else tuple(num_heads),
@@ -96,7 +103,7 @@ class DiNAT(BaseModule):
             tokenizer=tokenizer,
             drop_path_rate=drop_path_rate,
         )
-        chosen = {name: value for name, value in given.items() if value is not None}
+        chosen = {name: value for name, value in arguments.items() if value is not None}
         self.design = design = Design(**{**self.VARIANTS[variant], **chosen})
         _check(design, small_maps, out_indices, frozen_stages)
         self.dilations = dilations_of(design.dilations, design.depths, design.tokenizer)
@@ -122,7 +129,7 @@ class DiNAT(BaseModule):
         self._freeze()
 
     def reset_parameters(self) -> None:
-        """Truncated normal for linear layers; norms, convolutions and biases of position start as they were made."""
+        """Initialise linear layers with a truncated normal distribution. Other layers keep their initial weights."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -130,15 +137,15 @@ class DiNAT(BaseModule):
                     nn.init.zeros_(module.bias)
 
     def train(self, mode: bool = True) -> DiNAT:
-        """Training mode for all but what is frozen."""
+        """Set training mode for all parts that are not frozen."""
         super().train(mode)
         self._freeze()
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W), normalised by ImageNet's mean and deviation, to (B, C, H / stride, W / stride) per stage.
+        """Compute (B, C, H / stride, W / stride) per stage, sizes rounded up.
 
-        Sizes that do not divide are rounded up.
+        Images are (B, 3, H, W), normalised by ImageNet's mean and standard deviation.
         """
         x = self.patch_embed(x)
         outs = {}
@@ -165,7 +172,7 @@ class DiNAT(BaseModule):
 
 
 class _Stage(nn.Module):
-    """Layers, and what leads from them to the next stage; None after the last."""
+    """Layers of a stage, and the downsampler to the next stage, which is None after the last stage."""
 
     def __init__(self, blocks: list[Layer], downsample: nn.Module | None):
         super().__init__()
@@ -189,10 +196,11 @@ def _stage(
 def _check(design: Design, small_maps: str, out_indices: Sequence[int], frozen_stages: int) -> None:
     dims = [design.embed_dim * 2**stage for stage in range(_STAGES)]
     problems = {
-        f"depths of {_STAGES} stages, each from 1 on": len(design.depths) == _STAGES and min(design.depths) > 0,
+        f"depths of {_STAGES} stages, each at least 1": len(design.depths) == _STAGES and min(design.depths) > 0,
         f"num_heads that divide the channels {dims}": len(design.heads) == _STAGES
         and all(heads > 0 and dim % heads == 0 for dim, heads in zip(dims, design.heads)),
-        "an odd kernel_size from 3 on, as its bias needs a middle": design.kernel_size % 2 == 1 < design.kernel_size,
+        "an odd kernel_size of at least 3, because its bias needs a centre": design.kernel_size % 2 == 1
+        and design.kernel_size > 1,
         "tokenizer 'conv' or 'patch'": design.tokenizer in (CONV, PATCH),
         "drop_path_rate in [0, 1)": 0 <= design.drop_path_rate < 1,
         "small_maps 'pad' or 'error'": small_maps in ("pad", "error"),

@@ -1,4 +1,4 @@
-"""The parts of NAT, DiNAT and DiNAT_s. Tensors are channels-last: (B, H, W, C)."""
+"""Parts of NAT, DiNAT and DiNAT_s. Tensors are channels-last: (B, H, W, C)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from visionzoo.ops.neighborhood_attention import na2d
 class NeighborhoodAttention(nn.Module):
     """Multi-head neighborhood attention with a relative position bias (NAT, section 3).
 
-    Maps smaller than the window are padded to it at the right and the bottom, after the norm and before the
-    projection to queries, keys and values; padded tokens are keys like others. So did the library that the released
-    weights were trained with, and detection needs it: with COCO's dilation of 28 a window spans 784 pixels.
+    Maps smaller than the window are padded to its size at the right and the bottom, after the norm and before the
+    projection to queries, keys and values. Padded tokens are keys like other tokens. The library that trained the
+    released weights does the same. Detection needs padding: with COCO's dilation of 28 a window spans 784 pixels.
 
     Args:
-        dim: C. heads: C must be a multiple of it.
+        dim: C.
+        heads: number of heads, a divisor of C.
         kernel_size, dilation: see :func:`visionzoo.ops.neighborhood_attention.na2d`.
-        pads: False makes maps smaller than the window an error.
-        implementation: of the attention.
+        pads: pad maps smaller than the window. False makes them an error.
+        implementation: see :func:`visionzoo.ops.neighborhood_attention.na2d`.
+
+    Raises:
+        ConfigError: in ``forward``, a map smaller than the window if ``pads`` is False.
+
+    Example:
+        >>> NeighborhoodAttention(8, heads=2, kernel_size=3)(torch.zeros(1, 2, 5, 8)).shape
+        torch.Size([1, 2, 5, 8])
     """
 
     def __init__(
@@ -43,7 +51,7 @@ class NeighborhoodAttention(nn.Module):
         nn.init.trunc_normal_(self.rpb, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) to the same."""
+        """Map (B, H, W, C) to the same shape."""
         height, width = x.shape[1:3]
         if self.pads:
             x = _padded(x, self.kernel_size * self.dilation)
@@ -66,7 +74,7 @@ def _padded(x: Tensor, least: int) -> Tensor:
 
 
 class Layer(nn.Module):
-    """Attention and a perceptron, each behind a norm, with the way around it; ``gamma`` are the layer scales."""
+    """Residual attention and residual perceptron, each after a norm. ``gamma1`` and ``gamma2`` are layer scales."""
 
     gamma1: nn.Parameter | None
     gamma2: nn.Parameter | None
@@ -85,7 +93,7 @@ class Layer(nn.Module):
             self.register_parameter(name, start)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) to the same."""
+        """Map (B, H, W, C) to the same shape."""
         x = x + self.drop_path(_scaled(self.attn(self.norm1(x)), self.gamma1))
         return x + self.drop_path(_scaled(self.mlp(self.norm2(x)), self.gamma2))
 
@@ -95,7 +103,7 @@ def _scaled(x: Tensor, gamma: Tensor | None) -> Tensor:
 
 
 class ConvTokenizer(nn.Module):
-    """Two convolutions of stride 2 that overlap: (B, 3, H, W) to (B, H / 4, W / 4, C), rounded up."""
+    """Two overlapping convolutions of stride 2: (B, 3, H, W) to (B, H / 4, W / 4, C), rounded up."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -107,7 +115,7 @@ class ConvTokenizer(nn.Module):
 
 
 class ConvDownsampler(nn.Module):
-    """A convolution of stride 2 that overlaps: (B, H, W, C) to (B, H / 2, W / 2, 2C), rounded up."""
+    """Overlapping convolution of stride 2: (B, H, W, C) to (B, H / 2, W / 2, 2C), rounded up."""
 
     def __init__(self, dim: int):
         super().__init__()

@@ -1,10 +1,10 @@
-"""Released checkpoints of NAT, DiNAT and DiNAT_s to ours: the authors' names and those of Hugging Face.
+"""Convert released checkpoints of NAT, DiNAT and DiNAT_s with the names of the authors or of Hugging Face.
 
-The norm behind the classifier's last stage, ``norm`` or ``layernorm``, is our ``norm3``. The authors start the norms of
-detectors anew; ``keep_norm=False`` leaves it out.
+The norm after the last stage of a classifier, ``norm`` or ``layernorm``, becomes ``norm3``. The authors initialise the
+norms of detectors instead; ``keep_norm=False`` drops it.
 
-NAT and DiNAT, and DiNAT for any use, have the same names and shapes and differ in dilations, which weights do not tell.
-So whoever converts names the variant, or the file does.
+NAT and DiNAT have the same names and shapes, and so has DiNAT for each use. They differ only in dilations, which the
+weights do not contain. The caller or the file name must therefore state the variant.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from visionzoo.backbones.dinat.variants import CONV, PATCH, VARIANTS, Design
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, classifier_of, require_names, stated_variant, tensors_of
 from visionzoo.errors import CheckpointError, require_known
 
 _BACKBONE = re.compile(r"(patch_embed|levels)\.|norm[0-3]\.")
 _FILE_NAME = re.compile(r"(?<![a-z])(dinat[-_]s|dinat|nat)[-_](mini|tiny|small|base|large)(?![a-z])", re.IGNORECASE)
 
-# Hugging Face's names to the authors', one after the other.
+# Replacements from Hugging Face's names to the authors', applied in this order.
 _FROM_HUGGING_FACE = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -56,75 +56,83 @@ def convert(
     kernel_size: int | None = None,
     keep_norm: bool = True,
 ) -> dict[str, Tensor]:
-    """Weights of a released model to weights of :class:`DiNAT`, the classifier left out.
+    """Convert the weights of a released model to those of :class:`DiNAT`, without the classifier.
 
     Args:
-        checkpoint: as loaded from a file of the authors or of Hugging Face, for classification or as a backbone.
-        variant: which of ``DiNAT.VARIANTS``; ``custom`` for any other depths and widths, which are then not checked.
-        file_name: where the checkpoint came from; ``dinat_mini_in1k_224.pth`` says the variant as well.
+        checkpoint: content of a file of the authors or of Hugging Face, of a classifier or a backbone.
+        variant: one of ``DiNAT.VARIANTS``; ``custom`` for any other depths and widths, which are not checked.
+        file_name: name of the checkpoint's file; a name like ``dinat_mini_in1k_224.pth`` also states the variant.
         kernel_size: resize the position biases to this kernel, as the authors do from 7 to 11.
-        keep_norm: take the classifier's norm for the last map.
+        keep_norm: use the classifier's norm for the last map.
+
+    Returns:
+        Weights by name.
 
     Raises:
-        CheckpointError: these are not weights of a DiNAT, of another variant than named, or of one that nobody
-            named and that they do not tell. UnknownName: no variant is called so.
+        CheckpointError: the weights are not those of a DiNAT, they are of another variant than stated, or no variant
+            is stated and more than one fits.
+        UnknownName: an unknown variant.
     """
     state = _authors_names(checkpoint)
     left_out = ("head.",) if keep_norm else ("head.", "norm.")
     weights = {_our_name(name): value for name, value in state.items() if not name.startswith(left_out)}
-    strangers = [name for name in weights if not _BACKBONE.match(name)]
-    if strangers or "patch_embed.norm.weight" not in weights:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a DiNAT (patch_embed.*, levels.* or layers.*, norm.*, head.*)",
-            found=f"{strangers[0] if strangers else 'no patch_embed.norm.weight'}",
-            advice="give a file of the authors or of Hugging Face",
-        )
+    require_names(
+        weights,
+        known=_BACKBONE,
+        needed=["patch_embed.norm.weight"],
+        expected="a DiNAT (patch_embed.*, levels.* or layers.*, norm.*, head.*)",
+        advice="give a file of the authors or of Hugging Face",
+    )
     _check_variant(variant, file_name, weights)
     return weights if kernel_size is None else resize_bias(weights, kernel_size)
 
 
 @CONVERTERS.register("dinat", use="classifier")
 def convert_classifier(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """``weight`` (classes, 8C) and ``bias`` (classes,) of the classifier behind the mean of the normed last map.
+    """Return the weights of the classifier that reads the mean of the normalised last map.
+
+    Args:
+        checkpoint: as for :func:`convert`.
+
+    Returns:
+        ``weight`` (classes, 8C) and ``bias`` (classes,).
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: the checkpoint has no classifier.
     """
-    state = _authors_names(checkpoint)
-    found = {name.removeprefix("head."): value for name, value in state.items() if name.startswith("head.")}
-    if set(found) != {"weight", "bias"}:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a classifier (head.weight, head.bias)",
-            found=f"{sorted(found) or 'none'}",
-            advice="give a checkpoint that was trained for classification",
-        )
-    return found
+    return classifier_of(_authors_names(checkpoint), "head")
 
 
 def resize_bias(weights: Mapping[str, Tensor], kernel_size: int) -> dict[str, Tensor]:
-    """The same weights with every table of position biases resized, bicubic, to ``kernel_size``.
+    """Resize all tables of position biases to ``kernel_size`` by bicubic interpolation.
 
     Args:
-        weights: names that end with ``rpb`` are tables, (heads, 2k - 1, 2k - 1).
+        weights: weights by name. Names that end with ``rpb`` are tables, (heads, 2k - 1, 2k - 1).
         kernel_size: the new k.
+
+    Returns:
+        The resized tables and the other weights, unchanged.
+
+    Example:
+        >>> resize_bias({"attn.rpb": torch.zeros(2, 13, 13)}, 11)["attn.rpb"].shape
+        torch.Size([2, 21, 21])
     """
     side = 2 * kernel_size - 1
     return {name: _resized(value, side) if name.endswith("rpb") else value for name, value in weights.items()}
 
 
 def named_variant(file_name: str) -> str | None:
-    """The variant that a file name says, or None.
+    """Return the variant that a file name states, or None.
 
-    >>> named_variant("weights/dinat_large_in22k_in1k_384_11x11.pth"), named_variant("nat_mini.pth")
-    ('dinat_large_k11', 'nat_mini')
+    Example:
+        >>> named_variant("weights/dinat_large_in22k_in1k_384_11x11.pth"), named_variant("nat_mini.pth")
+        ('dinat_large_k11', 'nat_mini')
     """
     name = PurePath(file_name).name
-    found = _FILE_NAME.search(name)
-    if found is None:
+    match = _FILE_NAME.search(name)
+    if match is None:
         return None
-    variant = f"{found[1].lower().replace('-', '_')}_{found[2].lower()}"
+    variant = f"{match[1].lower().replace('-', '_')}_{match[2].lower()}"
     return f"{variant}_k11" if "11x11" in name else variant
 
 
@@ -132,9 +140,8 @@ def named_variant(file_name: str) -> str | None:
 
 
 def _authors_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    inner = next((checkpoint[key] for key in ("state_dict", "model") if isinstance(checkpoint.get(key), Mapping)), None)
-    state = {name: value for name, value in (inner or checkpoint).items() if isinstance(value, Tensor)}
-    state = {name.removeprefix("module.").removeprefix("backbone."): value for name, value in state.items()}
+    state = tensors_of(checkpoint, ["state_dict", "model"])
+    state = {name.removeprefix("backbone."): value for name, value in state.items()}
     is_hugging_face = any("embeddings.patch_embeddings" in name for name in state)
     return _from_hugging_face(state) if is_hugging_face else state
 
@@ -145,7 +152,7 @@ def _our_name(name: str) -> str:
 
 
 def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in state.items():
         name = _HUGGING_FACE_NORM.sub(lambda match: f"norm{int(match[1]) - 1}.", name)
@@ -155,15 +162,15 @@ def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             parts.setdefault(f"{name[: match.start()]}.attn.qkv.{match[2]}", {})[match[1]] = value
         elif name.endswith(".layer_scale_parameters"):
             stem = name.removesuffix("layer_scale_parameters")
-            found |= {f"{stem}gamma1": value[0], f"{stem}gamma2": value[1]}
+            weights |= {f"{stem}gamma1": value[0], f"{stem}gamma2": value[1]}
         else:
-            found[name] = value
+            weights[name] = value
     for name, three in parts.items():
         missing = {"query", "key", "value"} - set(three)
         if missing:
             raise CheckpointError("checkpoint", expected=f"query, key and value for {name}", found=f"no {min(missing)}")
-        found[name] = torch.cat([three["query"], three["key"], three["value"]])
-    return found
+        weights[name] = torch.cat([three["query"], three["key"], three["value"]])
+    return weights
 
 
 def _resized(table: Tensor, side: int) -> Tensor:
@@ -181,41 +188,34 @@ def _check_variant(variant: str | None, file_name: str | None, weights: Mapping[
     if variant is not None:
         require_known(variant, VARIANTS, "DiNAT variant")
     by_file = named_variant(file_name) if file_name else None
-    if variant and by_file and variant != by_file:
-        raise CheckpointError(
-            "checkpoint",
-            expected=f"{variant}",
-            found=f"a file called {file_name}, of {by_file}",
-            advice="name the variant that the file is of",
-        )
-    told, shape = variant or by_file, _shape_of(weights)
+    stated, shape = stated_variant(variant, by_file, file_name), _shape_of(weights)
     fitting = [name for name in VARIANTS if _shape_of_design(Design(**VARIANTS[name])) == shape]
-    if told is not None and told not in fitting:
-        fits = f"those of {' or '.join(fitting)}" if fitting else "those of no variant (variant='custom' takes any)"
+    if stated is not None and stated not in fitting:
+        fits = f"those of {' or '.join(fitting)}" if fitting else "those of no variant (variant='custom' accepts any)"
         raise CheckpointError(
-            "checkpoint", expected=f"weights of {told}", found=f"{fits}", advice=f"{_differences(told, shape)}"
+            "checkpoint", expected=f"weights of {stated}", found=f"{fits}", advice=f"{_differences(stated, shape)}"
         )
-    if told is None and len(fitting) != 1:
-        choice = " or ".join(fitting) or "custom"
+    if stated is None and len(fitting) != 1:
+        reason = f"{' or '.join(fitting)} have" if fitting else "no known variant has"
         raise CheckpointError(
             "checkpoint",
-            expected=f"to be told the variant, because {choice} fit these weights' names and shapes",
-            found="none named",
-            advice=f"give variant={choice.split(' ')[0]!r} or another one",
+            expected=f"the variant, because {reason} weights of these names and shapes",
+            found="none",
+            advice=f"give variant={fitting[0] if fitting else 'custom'!r} or another one",
         )
 
 
 def _shape_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Everything about a design that names and shapes tell."""
+    """Read from names and shapes all settings of a design that they determine."""
     first = "levels.0.blocks.0"
     try:
         heads, table, _ = weights[f"{first}.attn.rpb"].shape
         hidden, embed_dim = weights[f"{first}.mlp.fc1.weight"].shape
     except KeyError as error:
         raise CheckpointError(
-            "checkpoint", expected=f"{error.args[0]} of a DiNAT", found="none", advice="give a whole one"
+            "checkpoint", expected=f"{error.args[0]} of a DiNAT", found="none", advice="give a complete checkpoint"
         ) from error
-    blocks = {tuple(map(int, found.groups())) for name in weights if (found := re.match(_BLOCK, name))}
+    blocks = {tuple(map(int, match.groups())) for name in weights if (match := re.match(_BLOCK, name))}
     stages = max(stage for stage, _ in blocks) + 1
     return {
         "depths": tuple(sum(stage == each for each, _ in blocks) for stage in range(stages)),
@@ -243,8 +243,8 @@ def _shape_of_design(design: Design) -> dict[str, Any]:
     }
 
 
-def _differences(told: str, found: Mapping[str, Any]) -> str:
-    wanted = _shape_of_design(Design(**VARIANTS[told]))
+def _differences(variant: str, shape: Mapping[str, Any]) -> str:
+    expected = _shape_of_design(Design(**VARIANTS[variant]))
     return "; ".join(
-        f"{key}: {wanted[key]} expected, {found[key]} found" for key in wanted if wanted[key] != found[key]
+        f"{key}: {expected[key]} expected, {shape[key]} found" for key in expected if expected[key] != shape[key]
     )

@@ -1,4 +1,4 @@
-"""The variants of NAT, DiNAT and DiNAT_s, and their dilations for each use.
+"""Variants of NAT, DiNAT and DiNAT_s, and their dilations for each use.
 
 Numbers: NAT (arXiv 2204.07143, table 1), DiNAT (arXiv 2209.15001, tables 1 and 2) and the authors' configs at
 SHI-Labs/Neighborhood-Attention-Transformer@d334f5b.
@@ -15,24 +15,24 @@ from visionzoo.errors import ConfigError, require_known
 
 Dilations = str | int | Sequence[Sequence[int]] | None
 
-# Shapes by how the image becomes tokens: two strided convolutions, or patches of 4x4 pixels as in Swin (DiNAT_s).
+# Tokenizers: two strided convolutions, or patches of 4x4 pixels as in Swin (DiNAT_s).
 CONV, PATCH = "conv", "patch"
 
 
 @dataclass(frozen=True)
 class Design:
-    """What the variants differ in.
+    """Settings that differ between the variants.
 
     Attributes:
-        depths: layers of each stage.
-        embed_dim: channels of stage 1; they double from stage to stage.
-        num_heads: of each stage; None for one per 32 channels.
-        mlp_ratio: hidden width of the perceptrons over the channels.
-        kernel_size: neighbours along each side, odd.
-        dilations: name of a use, a list for each stage, or 1 or None for none; see :func:`dilations_of`.
-        layer_scale: start of the factors of each branch; None for none.
+        depths: number of layers of each stage.
+        embed_dim: channels of stage 1. They double from stage to stage.
+        num_heads: number of heads of each stage; None for one head per 32 channels.
+        mlp_ratio: hidden width of the perceptrons divided by the channels.
+        kernel_size: number of neighbours along each axis, odd.
+        dilations: name of a use, one list per stage, or 1 or None for no dilation; see :func:`dilations_of`.
+        layer_scale: initial factor of each branch; None for no factors.
         tokenizer: ``conv`` or ``patch``.
-        drop_path_rate: of the last layer, as the authors train the classifier.
+        drop_path_rate: rate of the last layer, as the authors train the classifier.
     """
 
     depths: tuple[int, ...]
@@ -47,7 +47,7 @@ class Design:
 
     @property
     def heads(self) -> tuple[int, ...]:
-        """Heads of each stage."""
+        """Number of heads of each stage."""
         return self.num_heads or tuple(self.embed_dim * 2**stage // 32 for stage in range(len(self.depths)))
 
 
@@ -59,6 +59,15 @@ _LARGE = dict(depths=(3, 4, 18, 5), embed_dim=192, mlp_ratio=2.0, drop_path_rate
 _NAT = dict(dilations=None)
 _SCALED = dict(layer_scale=1e-5)
 _SWIN = dict(mlp_ratio=4.0, tokenizer=PATCH)
+# For tests and drawn images. Maps of 64 pixels are smaller than some of its windows.
+_OF_NO_PAPER = dict(
+    depths=(2, 2, 2, 2),
+    embed_dim=16,
+    num_heads=(1, 2, 4, 8),
+    mlp_ratio=2.0,
+    kernel_size=3,
+    dilations=((1, 4), (1, 2), (1, 2), (1, 1)),
+)
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "nat_mini": {**_MINI, **_NAT},
@@ -75,32 +84,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dinat_s_small": {**_SWIN, "depths": (2, 2, 18, 2), "embed_dim": 96, "drop_path_rate": 0.3},
     "dinat_s_base": {**_SWIN, "depths": (2, 2, 18, 2), "embed_dim": 128, "drop_path_rate": 0.5},
     "dinat_s_large": {**_SWIN, "depths": (2, 2, 18, 2), "embed_dim": 192, "drop_path_rate": 0.35},
-    # Of no paper: for tests and drawn images. Maps of 64 pixels are smaller than some of its windows.
-    "tiny": dict(
-        depths=(2, 2, 2, 2),
-        embed_dim=16,
-        num_heads=(1, 2, 4, 8),
-        mlp_ratio=2.0,
-        kernel_size=3,
-        dilations=((1, 4), (1, 2), (1, 2), (1, 1)),
-        layer_scale=0.1,
-    ),
-    "tiny_s": dict(
-        depths=(2, 2, 2, 2),
-        embed_dim=16,
-        num_heads=(1, 2, 4, 8),
-        mlp_ratio=2.0,
-        kernel_size=3,
-        dilations=((1, 4), (1, 2), (1, 2), (1, 1)),
-        tokenizer=PATCH,
-    ),
+    "tiny": {**_OF_NO_PAPER, "layer_scale": 0.1},
+    "tiny_s": {**_OF_NO_PAPER, "tokenizer": PATCH},
 }
 
 _COCO_3, _ADE_3 = (1, 3, 1, 5, 1, 7), (1, 2, 1, 3, 1, 4)
 _ADE_640_3 = (1, 2, 1, 3, 1, 4, 1, 5, 1, 2, 1, 3, 1, 4, 1, 5, 1, 5)
 _M2F_3 = (1, 2, 1, 3, 1, 2, 1, 3, 1, 2, 1, 3, 1, 2, 1, 3, 1, 3)
 
-# What repeats in the four stages. Where the two shapes differ: (conv, patch).
+# Dilations that repeat within each of the four stages; by tokenizer where the two differ.
 _USES: Mapping[str, Sequence[Any]] = {
     "imagenet": ((1, 8), (1, 4), (1, 2), (1,)),
     "imagenet_384": ((1, 13), (1, 6), (1, 3), (1,)),
@@ -112,19 +104,21 @@ _USES: Mapping[str, Sequence[Any]] = {
 
 
 def dilations_of(given: Dilations, depths: Sequence[int], tokenizer: str = CONV) -> tuple[tuple[int, ...], ...]:
-    """The dilation of every layer of every stage.
+    """Return the dilation of each layer of each stage.
 
     Args:
         given: ``imagenet`` (224 pixels), ``imagenet_384``, ``coco``, ``ade20k`` (512), ``ade20k_640``,
-            ``mask2former_coco``; a list of numbers for each stage; or 1 (or None) for none.
-        depths: layers of each stage.
+            ``mask2former_coco``; one list of numbers per stage; or 1 or None for no dilation.
+        depths: number of layers of each stage.
         tokenizer: ``conv`` (DiNAT) or ``patch`` (DiNAT_s).
 
     Raises:
-        UnknownName: a use that is not in the list. ConfigError: lists that do not fit ``depths``.
+        UnknownName: an unknown use.
+        ConfigError: the lengths of the lists do not equal ``depths``.
 
-    >>> dilations_of("coco", (3, 4, 6, 5))[1]
-    (1, 7, 1, 14)
+    Example:
+        >>> dilations_of("coco", (3, 4, 6, 5))[1]
+        (1, 7, 1, 14)
     """
     if given is None or given == 1:
         return tuple((1,) * depth for depth in depths)
@@ -134,7 +128,7 @@ def dilations_of(given: Dilations, depths: Sequence[int], tokenizer: str = CONV)
     if isinstance(given, int) or lengths != list(depths):
         raise ConfigError(
             "DiNAT.dilations",
-            expected=f"{list(depths)} numbers for the stages, as depths has",
+            expected=f"{list(depths)} numbers for the stages, as in depths",
             found=f"{lengths}",
             advice="give one number per layer",
         )

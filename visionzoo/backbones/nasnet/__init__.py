@@ -1,4 +1,4 @@
-"""NASNet-A (Zoph et al. 2018): Large, Mobile and CIFAR networks of two learned cells, and the authors' detector."""
+"""NASNet-A (Zoph et al. 2018): Large, Mobile and CIFAR networks of two searched cells, and the authors' detector."""
 
 from visionzoo.backbones.nasnet.auxiliary import NASNetAuxBranch
 from visionzoo.backbones.nasnet.backbone import NASNet

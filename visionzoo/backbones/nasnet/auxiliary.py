@@ -1,4 +1,4 @@
-"""The second classifier that NASNet is trained with, on the map before the last reduction."""
+"""Auxiliary classifier for the training of NASNet. It reads the map before the last reduction."""
 
 from __future__ import annotations
 
@@ -15,17 +15,25 @@ _POOL, _POOL_STRIDE = 5, 3
 
 @MODELS.register_module()
 class NASNetAuxBranch(nn.Module):
-    """Pooled map to logits through two convolutions, the second as large as what the pool leaves.
+    """Compute logits from a pooled map with two convolutions. The second kernel covers the whole pooled map.
 
-    Its weights therefore belong to one size of images: the map of stride 16 (of the CIFAR network: of stride 2) must
-    pool to ``size`` x ``size``.
+    The weights therefore require one image size: the map of stride 16 (stride 2 in the CIFAR network) must pool to
+    ``size`` x ``size``.
 
     Args:
-        in_channels: C of the map, after its ReLU: 12 F.
+        in_channels: C of the map after its ReLU: 12 F.
         num_classes: K.
         size: (M - 5) // 3 + 1 for a map of M x M: 6 for Large at 331 pixels, 4 for Mobile at 224 and for CIFAR at 32.
-        channels: of both convolutions.
-        norm_eps, norm_momentum: of both norms; of CIFAR networks 1e-5 and 0.1.
+        channels: output channels of the two convolutions.
+        norm_eps, norm_momentum: settings of both norms; 1e-5 and 0.1 for CIFAR networks.
+
+    Raises:
+        InputError: in ``forward``, a map that does not pool to ``size`` x ``size``.
+
+    Example:
+        >>> import torch
+        >>> NASNetAuxBranch(12, num_classes=7, size=2, channels=(4, 8)).eval()(torch.zeros(1, 12, 8, 8)).shape
+        torch.Size([1, 7])
     """
 
     PART_OF = "ClassificationHead"
@@ -51,7 +59,7 @@ class NASNetAuxBranch(nn.Module):
         init_tensorflow(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, M, M) to (B, K).
+        """Compute logits (B, K) from maps (B, C, M, M).
 
         Raises:
             InputError: a map that does not pool to ``size`` x ``size``.
@@ -60,9 +68,9 @@ class NASNetAuxBranch(nn.Module):
         if not all(least <= side <= most for side in x.shape[-2:]):
             raise InputError(
                 "NASNetAuxBranch",
-                expected=f"a map of {least} to {most} pixels per side, which size={self.size} is for",
+                expected=f"a map of {least} to {most} pixels per side for size={self.size}",
                 found=f"{x.shape[-2]}x{x.shape[-1]}",
-                advice="give images of the size it was made for, or another size",
+                advice="give images of the matching size, or change size",
             )
         x = F.avg_pool2d(x, _POOL, _POOL_STRIDE)
         x = F.relu(self.bn_0(self.proj(x)), inplace=True)

@@ -1,8 +1,8 @@
-"""NASNet-A: two cells that a search found, stacked in three groups.
+"""NASNet-A: two searched cells, stacked in three groups.
 
 Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition", CVPR 2018, arXiv:1707.07012.
 
-Tensors: B batch, C channels, H and W in pixels of the level they belong to.
+Tensors: B batch, C channels, H and W of the level in pixels.
 """
 
 from __future__ import annotations
@@ -31,44 +31,50 @@ from visionzoo.registry import MODELS
 
 @MODELS.register_module()
 class NASNet(CellNetwork):
-    """Image to the feature maps at strides 4, 8, 16 and 32, of F, 6 F, 12 F and 24 F channels.
+    """Compute the feature maps of an image at strides 4, 8, 16 and 32, with F, 6 F, 12 F and 24 F channels.
 
     Args:
-        variant: ``large`` (6 @ 4032), ``mobile`` (4 @ 1056), ``cifar`` (6 @ 768, for images of 32 pixels: the maps
-            have strides 1, 2 and 4) or ``tiny``. What follows replaces parts of it.
-        num_cells: normal cells, 3 N; the two reduction cells come before the second and the last third.
-        filters: F of the first third's cells (168, 44, 32), divisible by 4; the last map has 24 F channels.
+        variant: ``large`` (6 @ 4032), ``mobile`` (4 @ 1056), ``cifar`` (6 @ 768, for images of 32 pixels; its maps
+            have strides 1, 2 and 4) or ``tiny``. The following arguments replace its settings.
+        num_cells: number of normal cells, 3 N. A reduction cell precedes the second and the last third.
+        filters: F of the cells in the first third (168, 44, 32). For the ImageNet stem it must be divisible by 4. The
+            last map has 24 F channels.
         stem_filters: channels of the first convolution.
         stem: ``imagenet``, a convolution of stride 2 and two reduction cells; or ``cifar``, a convolution of stride 1.
-        skip_reduction_layer_input: the first cell behind a reduction reads, besides the reduction, the state that the
-            reduction cell read as its second (``large``), not the one right before it.
-        drop_path_keep_prob: probability of keeping a branch of the last cell at the end of training; smaller for
-            earlier cells and at earlier steps in proportion. Nothing is dropped until :meth:`set_training_progress` is
-            called, which ``TrainingProgressHook`` does.
-        drop_path_steps: training steps until that probability is reached; None: all (the authors' 250,000 for
-            ImageNet and 937,500 for CIFAR are that).
-        norm_eps, norm_momentum: of all norms.
-        out_indices: maps to return, shallow first: for the ImageNet stem 0 to 4 for strides 2 to 32, default
-            (1, 2, 3, 4); for CIFAR's 0 to 2 for strides 1 to 4, default all.
-        raw: return cells' outputs as they are, not after the ReLU that everything behind them begins with. The map of
-            stride 2, which no cell made, is always returned as it is.
-        proposal_features: what the authors' detector computes proposals on, the last two states before the last
-            reduction cell side by side, raw: one map of stride 16 (``large``: 4032 channels). Later cells are not
-            built; :class:`NASNetRoITail` has them.
-        frozen_stages: the first convolution and the cells of this many levels are neither trained nor their norms
-            updated: -1 for none, 0 for the convolution alone.
+        skip_reduction_layer_input: second input of the first cell after a reduction cell. True (``large``): the older
+            input state of the reduction cell. False: the state right before the reduction.
+        drop_path_keep_prob: probability of keeping a branch of the last cell at the end of training. The drop
+            probability grows in proportion to the cell's index and to the training progress. No branch is dropped
+            before :meth:`set_training_progress` is called; ``TrainingProgressHook`` calls it.
+        drop_path_steps: training steps until the final probability is reached; None for all steps. (The authors use
+            all steps, 250,000 for ImageNet and 937,500 for CIFAR.)
+        norm_eps, norm_momentum: settings of all norms.
+        out_indices: maps to return, shallow first. ImageNet stem: 0 to 4 for strides 2 to 32, default (1, 2, 3, 4).
+            CIFAR stem: 0 to 2 for strides 1 to 4, default all.
+        raw: return the outputs of cells before their ReLU. The map of the first convolution is always returned
+            without ReLU.
+        proposal_features: return the map from which the authors' detector computes proposals: the last two states
+            before the last reduction cell, concatenated and without ReLU. It has stride 16 (``large``: 4032 channels).
+            Later cells are not built; :class:`NASNetRoITail` contains them.
+        frozen_stages: number of levels whose cells are frozen, in addition to the first convolution; 0 freezes only
+            the convolution, -1 nothing. Frozen parts are not trained, and their norms are not updated.
         norm_eval: keep all norms in evaluation mode while training.
-        with_cp: recompute cells in the backward pass instead of keeping what they computed.
+        with_cp: recompute cells in the backward pass instead of storing their results.
         init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint=...)``.
 
     Attributes:
-        out_channels: C of every returned map.
-        out_strides: pixels per cell of every returned map. Sizes are ``(H - 3) // 2 + 1`` at stride 2, then halves,
-            rounded up; H / stride where 32 divides H.
+        out_channels: C of each returned map.
+        out_strides: pixels per cell of each returned map. The size at stride 2 is ``(H - 3) // 2 + 1``. Each further
+            reduction halves it, rounded up. It is H / stride where 32 divides H.
 
     Raises:
-        ConfigError: numbers that no network can be built from, or maps that there are not.
+        ConfigError: impossible numbers of cells or filters, an impossible probability, or unavailable maps.
         UnknownName: an unknown variant or stem.
+
+    Example:
+        >>> backbone = NASNet("tiny", out_indices=(1, 4))
+        >>> [tuple(feat.shape) for feat in backbone.eval()(torch.zeros(1, 3, 32, 32))]
+        [(1, 8, 8, 8), (1, 192, 1, 1)]
     """
 
     VARIANTS = VARIANTS
@@ -96,7 +102,7 @@ class NASNet(CellNetwork):
         with_cp: bool = False,
         init_cfg: Any = None,
     ):
-        given = dict(
+        arguments = dict(
             num_cells=num_cells,
             filters=filters,
             stem_filters=stem_filters,
@@ -106,7 +112,7 @@ class NASNet(CellNetwork):
             norm_eps=norm_eps,
             norm_momentum=norm_momentum,
         )
-        design = chosen_design(variant, given)
+        design = chosen_design(variant, arguments)
         plan = planned_cells(design)
         if proposal_features:
             plan, _ = split_at_last_reduction(plan)
@@ -122,14 +128,14 @@ class NASNet(CellNetwork):
         self._freeze()
 
     def train(self, mode: bool = True) -> NASNet:
-        """Training mode for all but what is frozen."""
+        """Set training mode for all parts that are not frozen."""
         super().train(mode)
         if mode:
             self._freeze()
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W), values from -1 to 1, to (B, C, H / stride, W / stride) per level."""
+        """Compute (B, C, H / stride, W / stride) per level from images (B, 3, H, W) with values from -1 to 1."""
         first = self.conv0(x)
         raw = self._tapped if self.raw or self.proposal_features else ()
         run = self.run_cells([first], count=self._count, raw=raw)
@@ -140,12 +146,12 @@ class NASNet(CellNetwork):
 
     @property
     def _first_stage(self) -> int:
-        """Cells of level 0 are frozen with ``frozen_stages=1`` where there are such, of level 1 where there are not."""
+        """Difference between ``frozen_stages`` and the level that it freezes: 1 if cells start at level 0, else 0."""
         return 1 - self.plan[0].level
 
     def _name_outputs(self) -> None:
-        """Which cells make what is returned, and its channels and strides."""
-        last = {planned.level: planned for planned in self.plan}  # of each level the last one
+        """Choose the cells whose outputs are returned, and set channels and strides."""
+        last = {planned.level: planned for planned in self.plan}  # the last cell of each level
         stem_stride = 2 if self.design.stem == "imagenet" else 1
         self._returns_stem = 0 in self.out_indices and 0 not in last
         if self.proposal_features:

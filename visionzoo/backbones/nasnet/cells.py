@@ -1,10 +1,10 @@
-"""The two cells of NASNet-A and what they are made of (paper, figure 4).
+"""The two cells of NASNet-A and their layers (paper, figure 4).
 
-Every cell reads the newest state of the network, ``cur``, and an earlier one, ``prev``. All its convolutions have no
-bias and are padded as TensorFlow's SAME: by what the size at hand needs, the odd pixel at the end.
+Each cell reads the newest state of the network, ``cur``, and an earlier state, ``prev``. Convolutions have no bias and
+are padded like TensorFlow's SAME: the padding depends on the size of the map, and an odd pixel is added at the end.
 
-States are handed over after their ReLU, which all their readers begin with. The one exception is a ``prev`` that the
-cell reads without a convolution of its own, as the first cell does: pools and identities want it as it is.
+States are passed after their ReLU, because all readers start with it. The only exception is a ``prev`` that a cell
+reads without an input convolution, as the first cell does: its pools and identities need the values before the ReLU.
 
 Tensors: B batch, C channels, H and W in pixels of the map, F filters of the cell.
 """
@@ -23,22 +23,22 @@ from visionzoo.layers.drop_path import ScheduledDropPath
 
 @dataclass(frozen=True)
 class NormSettings:
-    """Of every batch norm."""
+    """Settings of all batch norms."""
 
     eps: float
     momentum: float
 
 
 class _Cell(nn.Module):
-    """What both cells share: how the two states are prepared.
+    """Base of both cells, which prepares the two states.
 
     Args:
         cur_channels, prev_channels: C of the two states.
         filters: F.
-        prev_is: how ``prev`` is prepared: ``halved`` by a factorized reduction, ``projected`` to F, or ``raw``, which
-            is left as it is.
-        keep_prob: of every branch but identities, at the end of training.
-        norm: of all batch norms.
+        prev_is: preparation of ``prev``: ``halved`` by a factorized reduction, ``projected`` to F, or ``raw`` for an
+            unchanged state.
+        keep_prob: keep probability of all branches except identities, at the end of training.
+        norm: settings of all batch norms.
     """
 
     def __init__(
@@ -64,9 +64,17 @@ class _Cell(nn.Module):
 
 
 class NormalCell(_Cell):
-    """Two states to a new one of the same size and 6 F channels; arguments as for :class:`_Cell`.
+    """Compute a new state of the same size with 6 F channels from two states.
 
-    A raw ``prev`` of another width than F is projected by every reader that has no convolution of its own.
+    If a raw ``prev`` does not have F channels, each reader without a convolution projects it.
+
+    Args:
+        cur_channels, prev_channels, filters, prev_is, keep_prob, norm: as for :class:`_Cell`.
+
+    Example:
+        >>> cell = NormalCell(8, 8, 4, prev_is="projected", keep_prob=1.0, norm=NormSettings(1e-3, 0.1))
+        >>> cell(torch.zeros(2, 8, 6, 6), torch.zeros(2, 8, 6, 6)).shape
+        torch.Size([2, 24, 6, 6])
     """
 
     def __init__(self, cur_channels: int, prev_channels: int, filters: int, *, prev_is: str, **options: Any):
@@ -85,7 +93,12 @@ class NormalCell(_Cell):
             self.output_prev = ConvNorm(prev_width, filters, norm)
 
     def forward(self, cur: Tensor, prev: Tensor) -> Tensor:
-        """Two maps (B, C, H, W), ``prev`` perhaps of twice the size, to (B, 6 F, H, W) before its ReLU."""
+        """Compute (B, 6 F, H, W), before its ReLU.
+
+        Args:
+            cur: (B, C, H, W).
+            prev: (B, C, H, W), or of twice the size if it is ``halved``.
+        """
         cur, prev = self._prepared(cur, prev)
         drop, active_cur, active_prev = self.drop_path, F.relu(cur), F.relu(prev)
         node_0 = drop(self.node_0_left(active_cur)) + drop(self.node_0_right(active_prev))
@@ -103,7 +116,16 @@ class NormalCell(_Cell):
 
 
 class ReductionCell(_Cell):
-    """Two states to a new one of half the size, rounded up, and 4 F channels; arguments as for :class:`_Cell`."""
+    """Compute a new state of half the size, rounded up, with 4 F channels from two states.
+
+    Args:
+        cur_channels, prev_channels, filters, prev_is, keep_prob, norm: as for :class:`_Cell`.
+
+    Example:
+        >>> cell = ReductionCell(8, 8, 4, prev_is="projected", keep_prob=1.0, norm=NormSettings(1e-3, 0.1))
+        >>> cell(torch.zeros(2, 8, 6, 5), torch.zeros(2, 8, 6, 5)).shape
+        torch.Size([2, 16, 3, 3])
+    """
 
     def __init__(self, cur_channels: int, prev_channels: int, filters: int, *, prev_is: str, **options: Any):
         super().__init__(cur_channels, prev_channels, filters, prev_is=prev_is, **options)
@@ -115,7 +137,12 @@ class ReductionCell(_Cell):
         self.node_4_left = SeparableConv(filters, filters, 3, norm)
 
     def forward(self, cur: Tensor, prev: Tensor) -> Tensor:
-        """Two maps (B, C, H, W), ``prev`` perhaps of twice the size, to (B, 4 F, H / 2, W / 2) before its ReLU."""
+        """Compute (B, 4 F, H / 2, W / 2), before its ReLU.
+
+        Args:
+            cur: (B, C, H, W).
+            prev: (B, C, H, W), or of twice the size if it is ``halved``.
+        """
         cur, prev = self._prepared(cur, prev)
         drop, active_prev = self.drop_path, F.relu(prev)
         node_0 = drop(self.node_0_left(F.relu(cur))) + drop(self.node_0_right(active_prev))
@@ -131,7 +158,7 @@ class ReductionCell(_Cell):
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias and its norm, (B, C, H, W) to (B, out_channels, ...)."""
+    """Convolution without bias and its norm, (B, C, H, W) to (B, out_channels, ...)."""
 
     def __init__(
         self,
@@ -151,19 +178,21 @@ class ConvNorm(nn.Module):
         return self.bn(self.conv(x))
 
     def fold_norms(self) -> None:
-        """Compute the norm within the convolution from now on."""
+        """Merge the norm into the convolution."""
         fold(self.bn, self.conv)
         self.bn = nn.Identity()
 
 
 class SeparableConv(nn.Module):
-    """Twice depthwise, pointwise, norm, with a ReLU between: (B, C, H, W) after its ReLU to (B, F, ...).
+    """Two sequences of depthwise convolution, pointwise convolution and norm, with a ReLU between them.
+
+    The input is (B, C, H, W) after its ReLU, the output (B, F, H / stride, W / stride), rounded up.
 
     Args:
-        in_channels, out_channels: C and F; already the first pointwise convolution gives F.
-        kernel: of both depthwise convolutions.
-        norm: of both norms.
-        stride: of the first one.
+        in_channels, out_channels: C and F. The first pointwise convolution returns F channels.
+        kernel: kernel of both depthwise convolutions.
+        norm: settings of both norms.
+        stride: stride of the first depthwise convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, norm: NormSettings, *, stride: int = 1):
@@ -180,14 +209,17 @@ class SeparableConv(nn.Module):
         return self.bn_2(self.pointwise_2(self.depthwise_2(x)))
 
     def fold_norms(self) -> None:
-        """Compute the norms within the pointwise convolutions from now on."""
+        """Merge the norms into the pointwise convolutions."""
         fold(self.bn_1, self.pointwise_1)
         fold(self.bn_2, self.pointwise_2)
         self.bn_1, self.bn_2 = nn.Identity(), nn.Identity()
 
 
 class FactorizedReduction(nn.Module):
-    """(B, C, H, W) after its ReLU to (B, F, H / 2, W / 2): half of F sees even rows and columns, half the odd ones."""
+    """Halve a map: (B, C, H, W) after its ReLU to (B, F, H / 2, W / 2), rounded up.
+
+    One half of the F channels reads even rows and columns, the other half odd ones.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, norm: NormSettings):
         super().__init__()
@@ -201,13 +233,13 @@ class FactorizedReduction(nn.Module):
         return self.bn(torch.cat([self.path_1(x[..., ::2, ::2]), self.path_2(odd)], 1))
 
     def fold_norms(self) -> None:
-        """Compute the norm within both convolutions from now on."""
+        """Merge the norm into both convolutions."""
         fold(self.bn, self.path_1, self.path_2)
         self.bn = nn.Identity()
 
 
 class SameDepthwiseConv(nn.Conv2d):
-    """One filter per channel, padded as TensorFlow's SAME: (B, C, H, W) to (B, C, H / stride, W / stride)."""
+    """One filter per channel, padded like TensorFlow's SAME: (B, C, H, W) to (B, C, H / stride, W / stride)."""
 
     def __init__(self, channels: int, kernel: int, stride: int):
         super().__init__(channels, channels, kernel, stride, padding=kernel // 2, groups=channels, bias=False)
@@ -221,12 +253,12 @@ class SameDepthwiseConv(nn.Conv2d):
 
 
 def batch_norm(channels: int, norm: NormSettings) -> nn.BatchNorm2d:
-    """With these settings."""
+    """Build a batch norm with the given settings."""
     return nn.BatchNorm2d(channels, eps=norm.eps, momentum=norm.momentum)
 
 
 def same_padding(size: tuple[int, ...], kernel: int, stride: int) -> tuple[int, int, int, int]:
-    """Left, right, top and bottom padding of TensorFlow's SAME for a map of ``size`` (H, W)."""
+    """Return left, right, top and bottom padding of TensorFlow's SAME for a map of ``size`` (H, W)."""
     (top, bottom), (left, right) = (_same_padding_of(length, kernel, stride) for length in size)
     return left, right, top, bottom
 
@@ -237,24 +269,24 @@ def _same_padding_of(length: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:
-    """Means over 3x3 pixels, of those inside the map, padded as SAME."""
+    """Compute means of 3x3 pixels, padded like SAME. Only pixels inside the map count."""
     return F.avg_pool2d(x, 3, stride, _begin_of_3x3(x, stride), ceil_mode=True, count_include_pad=False)
 
 
 def max_pool(x: Tensor, stride: int) -> Tensor:
-    """Maxima over 3x3 pixels, padded as SAME."""
+    """Compute maxima of 3x3 pixels, padded like SAME."""
     return F.max_pool2d(x, 3, stride, _begin_of_3x3(x, stride), ceil_mode=True)
 
 
 def _begin_of_3x3(x: Tensor, stride: int) -> tuple[int, int]:
-    """Padding before each axis; what a pool lacks behind it, it leaves out by itself when it rounds up."""
+    """Return the padding before each axis. With ``ceil_mode``, a pool ignores missing pixels at the end."""
     left, _, top, _ = same_padding(x.shape[-2:], 3, stride)
     return top, left
 
 
 @torch.no_grad()
 def fold(bn: Any, *convs: nn.Conv2d) -> None:
-    """Multiply a batch norm in evaluation mode into the convolutions that give its channels, in order."""
+    """Merge a batch norm in evaluation mode into the convolutions that compute its channels, in order."""
     scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
     shift = bn.bias - bn.running_mean * scale
     widths = [conv.out_channels for conv in convs]

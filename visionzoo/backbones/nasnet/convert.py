@@ -1,6 +1,7 @@
-"""Released checkpoints of NASNet-A to ours: TensorFlow's variables, and the PyTorch ports' names (Cadene, timm).
+"""Convert released checkpoints of NASNet-A: TensorFlow's variables, and files of the PyTorch ports (Cadene, timm).
 
-The PyTorch file of Mobile numbers its cells with gaps (0-3, 6-9, 12-15); ours count on, as TensorFlow's do.
+The PyTorch file of Mobile numbers its cells with gaps (0-3, 6-9, 12-15). Our names are numbered without gaps, like
+TensorFlow's.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ import torch
 from torch import Tensor
 
 from visionzoo.backbones.nasnet.design import VARIANTS, Design
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, require_classifier, stated_variant
 from visionzoo.errors import CheckpointError
 
 _AVERAGED = "/ExponentialMovingAverage"
 _FILE_NAME = re.compile(r"nasnet[-_]?a?[-_]?(large|mobile)(?![a-z])", re.IGNORECASE)
 
-# What a TensorFlow checkpoint holds besides the network: counters and optimizers' slots.
+# Variables of a TensorFlow checkpoint that are not weights: counters and optimizers' slots.
 _NOT_WEIGHTS = re.compile(r"(^|/)(global_step|beta\d_power|RMSProp(_\d)?|Momentum|Adam(_\d)?)$")
 
-# Parts of a detector's checkpoint that hold cells, and those that hold its heads.
+# Parts of a detector's checkpoint that contain cells, and parts that contain its heads.
 _DETECTOR_CELLS = re.compile(r"^(First|Second)StageFeatureExtractor/")
 _DETECTOR_HEADS = re.compile(r"^(Conv|FirstStageBoxPredictor|SecondStageBoxPredictor)/")
 
 _CELL = r"(?P<cell>cell_stem_\d|cell_\d+|reduction_cell_\d+)"
 _NODE = r"comb_iter_(?P<node>\d)"
 
-# Names of either kind -> ours. Norms' last parts and layouts follow below.
+# Names of TensorFlow's code and of the PyTorch ports -> our names. Parts of norms and layouts are converted below.
 _TENSORFLOW = (
     (r"(conv0|l1_stem_3x3)/weights", "conv0.conv.weight"),
     (r"(conv0_bn|l1_stem_bn)/(?P<of>\w+)", "conv0.bn.{of}"),
@@ -90,80 +91,84 @@ _NORM_PARTS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
 def convert(
     checkpoint: Mapping[str, Any], *, variant: str | None = None, file_name: str | None = None
 ) -> dict[str, Tensor]:
-    """Weights of a released NASNet-A to weights of :class:`NASNet`, both classifiers left out.
+    """Convert the weights of a released NASNet-A to those of :class:`NASNet`, without both classifiers.
 
     Args:
-        checkpoint: tensors or arrays by name: a PyTorch state dict of the ports of Cadene or timm, perhaps within
-            ``{"state_dict": ...}``, or TensorFlow's variables (of those with moving averages, the averages).
-        variant: ``large``, ``mobile`` or ``cifar``; ``custom`` for other numbers of cells and filters, which are then
-            not checked. None: whichever the shapes say.
-        file_name: where the checkpoint came from; it must not name another variant.
+        checkpoint: tensors or arrays by name: a PyTorch state dict of the ports of Cadene or timm, optionally inside
+            ``{"state_dict": ...}``, or TensorFlow's variables. Moving averages replace the variables that have them.
+        variant: ``large``, ``mobile`` or ``cifar``; ``custom`` for other numbers of cells and filters, which are not
+            checked; None to accept any of the known variants.
+        file_name: name of the checkpoint's file. It must not state another variant.
+
+    Returns:
+        Weights by name.
 
     Raises:
-        CheckpointError: a name that no NASNet has, or weights of another variant.
+        CheckpointError: a name that is not in a NASNet, or weights of another variant.
     """
     weights = _parts_of(checkpoint)["network"]
-    _check_variant(variant, named_variant(file_name) if file_name else None, weights)
+    _check_variant(variant, file_name, weights)
     return weights
 
 
 @CONVERTERS.register("nasnet", use="classifier")
 def convert_classifier(checkpoint: Mapping[str, Any], *, drop_background: bool = False) -> dict[str, Tensor]:
-    """``weight`` (classes, 24 F) and ``bias`` (classes,) of the classifier behind the mean of the last map.
+    """Return the weights of the classifier that reads the mean of the last map.
 
     Args:
         checkpoint: as for :func:`convert`.
-        drop_background: leave out row 0, the class of no image, which ImageNet models with 1001 classes have.
+        drop_background: drop row 0, the background class of ImageNet models with 1001 classes.
+
+    Returns:
+        ``weight`` (classes, 24 F) and ``bias`` (classes,).
 
     Raises:
-        CheckpointError: there is none, or no background in it.
+        CheckpointError: the checkpoint has no classifier, or ``drop_background`` is set and it does not have 1001
+            classes.
     """
-    found = _parts_of(checkpoint)["classifier"]
-    if set(found) != {"weight", "bias"}:
-        raise CheckpointError(
-            "checkpoint",
-            expected="a classifier (last_linear or final_layer/FC)",
-            found=f"{sorted(found) or 'none'}",
-            advice="give a checkpoint that was trained for classification",
-        )
-    if drop_background and len(found["bias"]) != 1001:
+    weights = _parts_of(checkpoint)["classifier"]
+    require_classifier(weights, "last_linear or final_layer/FC")
+    if drop_background and len(weights["bias"]) != 1001:
         raise CheckpointError(
             "checkpoint",
             expected="1001 classes, the first of which is the background",
-            found=f"{len(found['bias'])}",
+            found=f"{len(weights['bias'])}",
             advice="leave drop_background out",
         )
-    return {name: value[int(drop_background) :] for name, value in found.items()}
+    return {name: value[int(drop_background) :] for name, value in weights.items()}
 
 
 @CONVERTERS.register("nasnet", use="auxiliary")
 def convert_aux(checkpoint: Mapping[str, Any], *, drop_background: bool = False) -> dict[str, Tensor]:
-    """Weights of :class:`NASNetAuxBranch`; arguments as for :func:`convert_classifier`.
+    """Return the weights of :class:`NASNetAuxBranch`.
+
+    Args:
+        checkpoint, drop_background: as for :func:`convert_classifier`.
 
     Raises:
-        CheckpointError: there is none, or no background in it.
+        CheckpointError: the checkpoint has no auxiliary classifier.
     """
-    found = _parts_of(checkpoint)["aux"]
-    if "fc.bias" not in found:
+    weights = _parts_of(checkpoint)["aux"]
+    if "fc.bias" not in weights:
         raise CheckpointError(
             "checkpoint",
             expected="an auxiliary classifier (aux_head or aux_N/aux_logits)",
-            found=f"{sorted(found) or 'none'}",
-            advice="the PyTorch ports' files hold none",
+            found=f"{sorted(weights) or 'none'}",
+            advice="the PyTorch ports' files do not contain one",
         )
     if drop_background:
-        found |= {name: found[name][1:] for name in ("fc.weight", "fc.bias")}
-    return found
+        weights |= {name: weights[name][1:] for name in ("fc.weight", "fc.bias")}
+    return weights
 
 
 @CONVERTERS.register("nasnet", use="detector")
 def convert_detector(
     checkpoint: Mapping[str, Any], *, variant: str | None = None, file_name: str | None = None
 ) -> dict[str, Tensor]:
-    """Weights of the two parts of a detector with ``proposal_features``, each behind its name in mmdet's models.
+    """Convert the weights of both parts of a detector with ``proposal_features``, prefixed with their names in mmdet.
 
     Args:
-        checkpoint: as for :func:`convert`, or the variables of the authors' detector, whose heads are left out.
+        checkpoint: as for :func:`convert`, or the variables of the authors' detector. Its heads are dropped.
         variant, file_name: as for :func:`convert`.
 
     Returns:
@@ -183,20 +188,21 @@ def convert_detector(
 
 
 def named_variant(file_name: str) -> str | None:
-    """The variant that a file name says, or None.
+    """Return the variant that a file name states, or None.
 
-    >>> named_variant("weights/nasnetamobile-7e03cead.pth")
-    'mobile'
+    Example:
+        >>> named_variant("weights/nasnetamobile-7e03cead.pth")
+        'mobile'
     """
-    found = _FILE_NAME.search(PurePath(file_name).name)
-    return None if found is None else found[1].lower()
+    match = _FILE_NAME.search(PurePath(file_name).name)
+    return None if match is None else match[1].lower()
 
 
 # --------------------------------------------------------------------------- names
 
 
 def _parts_of(checkpoint: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
-    """Our names and tensors of ``network``, ``classifier`` and ``aux``."""
+    """Return the weights of ``network``, ``classifier`` and ``aux`` by our names."""
     values = _values_of(checkpoint)
     is_tensorflow = any("/" in name for name in values)
     table, to_tensor = (_TENSORFLOW, _from_tensorflow) if is_tensorflow else (_PYTORCH, _as_tensor)
@@ -215,7 +221,7 @@ def _parts_of(checkpoint: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
 
 
 def _values_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Tensors and arrays by name; moving averages in the place of what they are averages of."""
+    """Return tensors and arrays by name. Moving averages replace the variables that they belong to."""
     inner = checkpoint["state_dict"] if isinstance(checkpoint.get("state_dict"), Mapping) else checkpoint
     values = {
         name.removeprefix("module."): value
@@ -229,9 +235,9 @@ def _values_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 def _renamed(name: str, table: tuple[tuple[str, str], ...], numbers: Mapping[str, str]) -> str:
     for pattern, ours in table:
-        found = re.fullmatch(pattern, name)
-        if found:
-            parts = found.groupdict()
+        match = re.fullmatch(pattern, name)
+        if match:
+            parts = match.groupdict()
             if "cell" in parts:
                 parts["cell"] = numbers.get(parts["cell"], parts["cell"])
             if "of" in parts:
@@ -249,8 +255,8 @@ def _renamed(name: str, table: tuple[tuple[str, str], ...], numbers: Mapping[str
 
 
 def _consecutive(names: Mapping[str, Any]) -> dict[str, str]:
-    """Normal cells as they are called -> as they are called when counted without gaps."""
-    numbers = {int(found[1]) for name in names if (found := re.match(r"cell_(\d+)[./]", name))}
+    """Map the names of normal cells to names that are numbered without gaps."""
+    numbers = {int(match[1]) for name in names if (match := re.match(r"cell_(\d+)[./]", name))}
     return {f"cell_{number}": f"cell_{i}" for i, number in enumerate(sorted(numbers))}
 
 
@@ -262,7 +268,7 @@ def _as_tensor(name: str, value: Any) -> Tensor:
 
 
 def _from_tensorflow(name: str, value: Any) -> Tensor:
-    """Convolutions from HWIO, depthwise ones from HWC1, linear layers from IO."""
+    """Convert convolutions from HWIO, depthwise convolutions from HWC1 and linear layers from IO."""
     tensor = torch.as_tensor(value)
     if name.endswith("/depthwise_weights"):
         tensor = tensor.permute(2, 3, 0, 1)
@@ -276,34 +282,28 @@ def _from_tensorflow(name: str, value: Any) -> Tensor:
 # --------------------------------------------------------------------------- variants
 
 
-def _check_variant(variant: str | None, by_file: str | None, weights: Mapping[str, Tensor]) -> None:
+def _check_variant(variant: str | None, file_name: str | None, weights: Mapping[str, Tensor]) -> None:
     if variant == "custom":
         return
-    if variant and by_file and variant != by_file:
+    by_file = named_variant(file_name) if file_name else None
+    stated, shape = stated_variant(variant, by_file, file_name, "NASNet-A "), _shape_of(weights)
+    fitting = [name for name, options in VARIANTS.items() if shape == _shape(Design(**options))]
+    if stated is not None and stated not in fitting:
         raise CheckpointError(
-            "checkpoint",
-            expected=f"NASNet-A {variant}",
-            found=f"a file of {by_file} by its name",
-            advice="name the variant that the file is of",
-        )
-    found, told = _shape_of(weights), variant or by_file
-    fitting = [name for name, options in VARIANTS.items() if found == _shape(Design(**options))]
-    if told is not None and told not in fitting:
-        raise CheckpointError(
-            f"checkpoint: expected NASNet-A {told}, found weights of {found}; "
+            f"checkpoint: expected NASNet-A {stated}, found weights of {shape}; "
             + (f"they are of {fitting[0]}" if fitting else "build the network with these and use variant='custom'")
         )
     if not fitting:
         raise CheckpointError(
             "checkpoint",
             expected=f"a NASNet-A of {', '.join(VARIANTS)}",
-            found=f"weights of {found}",
+            found=f"weights of {shape}",
             advice="build the network with these and use variant='custom'",
         )
 
 
 class _Shape(NamedTuple):
-    """What can be read off a network's weights."""
+    """Settings of a network that its weights determine."""
 
     num_cells: int
     filters: int

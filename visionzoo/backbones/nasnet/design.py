@@ -1,4 +1,4 @@
-"""Which cells a NASNet-A has, and what each of them reads (paper, figures 2 and 4)."""
+"""Cells of a NASNet-A and their inputs (paper, figures 2 and 4)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STEMS = ("imagenet", "cifar")
 
 @dataclass(frozen=True)
 class Design:
-    """Everything about the network that the variants differ in; see :class:`NASNet` for what each means."""
+    """Settings that differ between the variants; see :class:`NASNet`."""
 
     num_cells: int = 18
     filters: int = 168
@@ -25,7 +25,7 @@ class Design:
 
     @property
     def first_reduced_cells(self) -> tuple[int, int]:
-        """The normal cells that a reduction cell comes before."""
+        """Indices of the normal cells that follow a reduction cell."""
         return self.num_cells // 3, 2 * self.num_cells // 3
 
 
@@ -59,18 +59,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """One cell: its name, what it reads and where it stands.
+    """One cell: its name, its inputs and its level.
 
     Attributes:
         name: ``cell_stem_0``, ``cell_0``, ``reduction_cell_0`` and so on.
-        is_reduction: halves the map.
+        is_reduction: True if the cell halves the map.
         filters: F of the cell.
-        cur_channels, prev_channels: C of the two states that it reads.
-        prev_back: which state ``prev`` is: 1 the newest, which ``cur`` always is, 2 the one before it, ...
-        prev_is: how the cell prepares it: ``halved``, ``projected`` or ``raw``.
+        cur_channels, prev_channels: C of the two input states.
+        prev_back: position of ``prev`` among the states, counted from the end: 1 is the newest state (always ``cur``),
+            2 the state before it, and so on.
+        prev_is: preparation of ``prev``: ``halved``, ``projected`` or ``raw``.
         out_channels: C of the new state.
-        level: of the new state, 0 for the stem's.
-        keep_prob: of its branches at the end of training.
+        level: level of the new state; the stem has level 0.
+        keep_prob: keep probability of the branches at the end of training.
     """
 
     name: str
@@ -86,11 +87,11 @@ class PlannedCell:
 
 
 def chosen_design(variant: str, given: dict[str, Any]) -> Design:
-    """A variant's design, parts of it replaced by what ``given`` holds that is not None.
+    """Return the design of a variant, updated with the values of ``given`` that are not None.
 
     Raises:
         UnknownName: an unknown variant or stem.
-        ConfigError: numbers that no network can be built from.
+        ConfigError: an impossible number of cells or filters, or an impossible probability.
     """
     require_known(variant, VARIANTS, "NASNet variant")
     own = {name: value for name, value in given.items() if value is not None}
@@ -124,7 +125,7 @@ def _check(design: Design) -> None:
 
 
 def planned_cells(design: Design) -> list[PlannedCell]:
-    """All cells in the order in which they run."""
+    """Return all cells in the order of their execution."""
     planner = _Planner(design)
     if design.stem == "imagenet":
         planner.add("cell_stem_0", design.filters // 4, is_reduction=True)
@@ -140,13 +141,13 @@ def planned_cells(design: Design) -> list[PlannedCell]:
 
 
 def split_at_last_reduction(plan: list[PlannedCell]) -> tuple[list[PlannedCell], list[PlannedCell]]:
-    """What the authors' detector runs on the image, and what it runs on every proposal."""
+    """Split a plan into the cells that the authors' detector runs on the image and those that it runs on proposals."""
     last = max(i for i, planned in enumerate(plan) if planned.is_reduction)
     return plan[:last], plan[last:]
 
 
 class _Planner:
-    """The states so far, and the cells that made them."""
+    """List of states, and of the cells that compute them."""
 
     def __init__(self, design: Design):
         self.cells: list[PlannedCell] = []
@@ -155,7 +156,7 @@ class _Planner:
         self.total = design.num_cells + (4 if design.stem == "imagenet" else 2)
 
     def add(self, name: str, filters: int, *, is_reduction: bool = False, prev_back: int = 2) -> None:
-        """Plan one more cell. The first cell reads one state only, which is also its raw ``prev``."""
+        """Append a cell. The first cell reads only one state, which is also its raw ``prev``."""
         prev_back = min(prev_back, len(self.states))
         (cur_channels, level), (prev_channels, prev_level) = self.states[-1], self.states[-prev_back]
         if prev_back == 1 or (prev_level == level and prev_channels == filters):

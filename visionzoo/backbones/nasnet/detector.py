@@ -1,7 +1,7 @@
-"""NASNet in the authors' Faster R-CNN: what runs on every proposal.
+"""NASNet in the authors' Faster R-CNN: the cells that run on each proposal.
 
-That detector (tensorflow/models, faster_rcnn_nas) has no feature pyramid: the last reduction and the cells behind it
-run on each proposal's crop of what the cells before gave.
+That detector (tensorflow/models, faster_rcnn_nas) has no feature pyramid. The last reduction cell and the cells after
+it run on each proposal's crop of the map that the earlier cells compute.
 """
 
 from __future__ import annotations
@@ -19,27 +19,34 @@ from visionzoo.registry import MODELS
 
 @MODELS.register_module()
 class NASNetRoITail(CellNetwork):
-    """The last reduction cell and the cells behind it, for mmdet's ``roi_head.shared_head``.
+    """Last reduction cell and the cells after it, for mmdet's ``roi_head.shared_head``.
 
-    Takes crops of what :class:`NASNet` with ``proposal_features`` gives, the two states side by side.
+    The input is crops of the map of a :class:`NASNet` with ``proposal_features``: two concatenated states.
 
     Args:
         variant, num_cells, filters, stem_filters, stem, skip_reduction_layer_input, drop_path_keep_prob,
-            drop_path_steps, norm_eps, norm_momentum: those of the :class:`NASNet` that it continues; a model's config
-            that leaves them out gets the backbone's.
+            drop_path_steps, norm_eps, norm_momentum: as for the :class:`NASNet` before it. A model's config fills
+            missing arguments with those of its backbone.
         norm_eval, with_cp, init_cfg: as for :class:`NASNet`.
 
     Attributes:
         in_channels: C of the crops, 24 F (2 x 12 F; with one cell per group 20 F).
-        out_channels: 24 F.
+        out_channels: C of the result, 24 F.
 
     Raises:
         ConfigError, UnknownName: as for :class:`NASNet`.
+        InputError: in ``forward``, crops without ``in_channels`` channels.
+
+    Example:
+        >>> import torch
+        >>> tail = NASNetRoITail("tiny")
+        >>> tail.eval()(torch.zeros(2, tail.in_channels, 5, 5)).shape
+        torch.Size([2, 192, 3, 3])
     """
 
     PART_OF = "a two-stage detector's roi_head"
 
-    # Filled in from the backbone.
+    # Arguments that a config takes from the backbone.
     AS_BACKBONE = (
         "variant",
         "num_cells",
@@ -70,7 +77,7 @@ class NASNetRoITail(CellNetwork):
         with_cp: bool = False,
         init_cfg: Any = None,
     ):
-        given = dict(
+        arguments = dict(
             num_cells=num_cells,
             filters=filters,
             stem_filters=stem_filters,
@@ -80,7 +87,7 @@ class NASNetRoITail(CellNetwork):
             norm_eps=norm_eps,
             norm_momentum=norm_momentum,
         )
-        design = chosen_design(variant, given)
+        design = chosen_design(variant, arguments)
         before, plan = split_at_last_reduction(planned_cells(design))
         super().__init__(
             design, plan, drop_path_steps=drop_path_steps, norm_eval=norm_eval, with_cp=with_cp, init_cfg=init_cfg
@@ -90,10 +97,10 @@ class NASNetRoITail(CellNetwork):
         init_tensorflow(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Crops (R, in_channels, S, S) to (R, 24 F, S / 2, S / 2), after ReLU; 17 x 17 pixels to 9 x 9.
+        """Compute (R, 24 F, S / 2, S / 2), rounded up and after ReLU, from crops (R, in_channels, S, S).
 
         Raises:
-            InputError: crops of other channels.
+            InputError: crops without ``in_channels`` channels.
         """
         if x.shape[1] != self.in_channels:
             raise InputError(

@@ -1,4 +1,4 @@
-"""How NASNet's weights start, and what they cost (paper, appendix A; the authors' TensorFlow code)."""
+"""Initial weights of NASNet, and their L2 penalty (paper, appendix A; the authors' TensorFlow code)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-# What is cut off a normal distribution at two deviations lessens its own; this makes up for it.
+# Cutting a normal distribution at two standard deviations reduces its variance. This factor compensates for it.
 _TRUNCATION = 1.3
 
 
 def init_tensorflow(module: nn.Module) -> None:
-    """Convolutions and linear layers by fan-out, from a normal distribution cut off at two deviations; norms neutral.
+    """Initialise convolutions and linear layers by fan-out, biases with zero, and norms to the identity.
 
-    The deviation is ``sqrt(1.3 * 2 / fan_out)``, with a fan-out of kernel size times output channels (of depthwise
-    convolutions: kernel size).
+    Weights have a normal distribution that is cut at two standard deviations. The standard deviation is
+    ``sqrt(1.3 * 2 / fan_out)``. The fan-out is kernel size times output channels, or kernel size for depthwise
+    convolutions.
     """
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.Linear)):
@@ -31,10 +32,16 @@ def init_tensorflow(module: nn.Module) -> None:
 
 
 def l2_penalty(module: nn.Module, weight_decay: float) -> Tensor:
-    """``weight_decay / 2`` times the squared weights of all convolutions and linear layers, a scalar.
+    """Compute ``weight_decay / 2`` times the sum of squared weights of all convolutions and linear layers, a scalar.
 
-    Biases and norms cost nothing. An optimizer's own ``weight_decay``, switched off for both of these, has the same
-    gradient.
+    Biases and norms are excluded. The gradient equals that of an optimizer's ``weight_decay`` that is disabled for
+    biases and norms.
+
+    Example:
+        >>> linear = nn.Linear(2, 3)
+        >>> _ = nn.init.ones_(linear.weight)
+        >>> l2_penalty(linear, 0.5).item()
+        1.5
     """
     squares = [weight.square().sum() for weight in _penalised(module)]
     return weight_decay / 2 * torch.stack(squares).sum() if squares else torch.zeros(())

@@ -1,4 +1,4 @@
-"""A run of cells: what the backbone and the tail of the authors' detector have in common."""
+"""Sequence of cells: the common base of the backbone and of the tail of the authors' detector."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from visionzoo.backbones.nasnet.design import Design, PlannedCell
 from visionzoo.errors import ConfigError
 from visionzoo.layers.drop_path import ScheduledDropPath
 
-# The first cell behind a reduction may read the state before the one that the reduction began with.
+# Number of states that are kept. The first cell after a reduction cell may read the older input of that cell.
 _STATES_READ = 3
 
 
 class CellNetwork(BaseModule):
-    """Cells in the order of a plan.
+    """Network of cells that run in the order of a plan.
 
     Args:
-        design: of the whole network.
-        plan: the cells of this part of it.
+        design: settings of the whole network.
+        plan: cells of this part of the network.
         drop_path_steps, norm_eval, with_cp, init_cfg: as for :class:`NASNet`.
     """
 
@@ -48,19 +48,19 @@ class CellNetwork(BaseModule):
         self._read_raw = {self.plan[i].name for i, reader in readers if i >= 0 and reader.prev_is == "raw"}
 
     def set_training_progress(self, step: int, total_steps: int) -> None:
-        """Tell how far training is: branches are dropped the oftener, up to ``drop_path_steps`` or to the end."""
+        """Set the training progress, which increases the drop probability up to ``drop_path_steps`` or the end."""
         done = step / max(1, self.drop_path_steps or total_steps)
         for module in self.modules():
             if isinstance(module, ScheduledDropPath):
                 module.set_done(done)
 
     def fold_norms(self) -> CellNetwork:
-        """Compute every norm within its convolution: faster inference, equal results up to rounding.
+        """Merge all norms into their convolutions. Inference is faster, and results are equal up to rounding.
 
-        Weights are loaded before, because their names change; it cannot be undone.
+        Load weights first, because their names change. The operation cannot be undone.
 
         Raises:
-            ConfigError: in training mode.
+            ConfigError: the network is in training mode.
         """
         if self.training:
             raise ConfigError(
@@ -75,7 +75,7 @@ class CellNetwork(BaseModule):
         return self
 
     def train(self, mode: bool = True) -> CellNetwork:
-        """Training mode, for norms too unless ``norm_eval``."""
+        """Set training mode. Norms keep evaluation mode if ``norm_eval`` is set."""
         super().train(mode)
         if mode and self.norm_eval:
             for module in self.modules():
@@ -86,14 +86,14 @@ class CellNetwork(BaseModule):
     def run_cells(
         self, states: Sequence[Tensor], *, count: int | None = None, raw: Collection[str]
     ) -> Iterator[tuple[PlannedCell, Tensor]]:
-        """Every cell's output, in order.
+        """Run the cells in order and yield each cell with its output.
 
         Args:
-            states: what the first cells read, before ReLU, the newest last.
-            count: how many cells to run; None for all.
-            raw: names of the cells whose output is given before its ReLU, the others' after it.
+            states: inputs of the first cells, before their ReLU, the newest last.
+            count: number of cells to run; None for all.
+            raw: names of the cells whose output is yielded before its ReLU. Other outputs are yielded after it.
         """
-        read: list[tuple[Tensor | None, Tensor]] = [(state, F.relu(state)) for state in states]  # without ReLU, with
+        read: list[tuple[Tensor | None, Tensor]] = [(state, F.relu(state)) for state in states]  # before and after ReLU
         for planned in self.plan[:count]:
             raw_prev, prev = read[-planned.prev_back]
             output = self._run_cell(planned.name, read[-1][1], raw_prev if planned.prev_is == "raw" else prev)

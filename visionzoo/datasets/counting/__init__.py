@@ -1,4 +1,4 @@
-"""Images with a point for every head, vehicle or cell."""
+"""Data sets of images with one point for each head, vehicle or cell."""
 
 from visionzoo.datasets.counting.base import CountingDataset
 from visionzoo.datasets.counting.jhu_crowd import JHUCrowdDataset

@@ -1,4 +1,4 @@
-"""What all data sets of points share: their samples, and finding images and lists."""
+"""Common parts of data sets with points: samples, and search for images and lists."""
 
 from __future__ import annotations
 
@@ -9,75 +9,77 @@ from typing import Any
 
 import numpy as np
 
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import SampleList
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, require_none_missing
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 Sample = dict[str, Any]
 
 
 class CountingDataset(SampleList):
-    """Samples of images with points.
+    """Base of data sets of images with points.
 
-    A sample is a dict with ``img_path``, ``img_id``, ``gt_points``, (N, 2) float64 of x and y in pixels as annotated,
-    those outside the image included, and ``gt_count``, the float N. Where they are not published (test splits) both
-    are missing. Some have ``roi_path``, ``density_path``, ``level``, ``luminance``, ``scene`` or ``weather``.
-    Everything but pixels is read and checked when the data set is built; an image without people is a sample like any
-    other.
+    A sample is a dict with ``img_path``, ``img_id``, ``gt_points`` and ``gt_count``. ``gt_points`` is (N, 2) float64 of
+    x and y in pixels as annotated, including points outside the image. ``gt_count`` is the float N. Both are missing if
+    the points are not published (test splits). Some sets add ``roi_path``, ``density_path``, ``level``, ``luminance``,
+    ``scene`` or ``weather``. The constructor reads and checks everything except pixels. Images without people are
+    included.
 
     Args:
-        root: the folder of the data.
+        root: folder of the data.
         samples: the samples.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
+
+    Example:
+        >>> sample = sample_of(Path("a.jpg"), np.array([[1.0, 2.0], [3.0, 4.0]]), level=2)
+        >>> dataset = CountingDataset(Path("."), [sample], serialize_data=False)
+        >>> dataset[0]["img_id"], dataset[0]["gt_count"], dataset[0]["level"]
+        ('a', 2.0, 2)
     """
 
 
 def sample_of(image: Path, points: np.ndarray | None, **facts: Any) -> Sample:
-    """One sample; facts that are None are left out."""
+    """Return one sample; facts that are None are omitted."""
     sample: Sample = {"img_path": str(image), "img_id": image.stem}
     if points is not None:
         sample |= {"gt_points": points, "gt_count": float(len(points))}
     return sample | {key: value for key, value in facts.items() if value is not None}
 
 
-def advice(readme: str) -> str:
-    """How to come by the data."""
-    return f"see datasets/{readme}/README.md, point data_root to where the data is, or try --tiny, which draws some"
-
-
 def images_in(folder: Path, readme: str) -> list[Path]:
-    """Images of a folder by name, ``IMG_2`` before ``IMG_10``.
+    """Return the images of a folder sorted by name, ``IMG_2`` before ``IMG_10``.
 
     Raises:
-        DataError: no such folder, or no image in it.
+        DataError: the folder does not exist or has no image.
     """
     if not folder.is_dir():
         raise DataError(
             folder, expected="a folder of images", found=f"no such folder (in {Path.cwd()})", advice=f"{advice(readme)}"
         )
-    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.name[0] != "."]
-    if not found:
-        raise DataError(folder, expected=f"images ({', '.join(IMAGES)})", found="none", advice=f"{advice(readme)}")
-    return sorted(found, key=lambda path: [part.zfill(12) for part in re.split(r"(\d+)", path.name)])
+    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS and path.name[0] != "."]
+    if not images:
+        raise DataError(
+            folder, expected=f"images ({', '.join(IMAGE_ENDINGS)})", found="none", advice=f"{advice(readme)}"
+        )
+    return sorted(images, key=lambda path: [part.zfill(12) for part in re.split(r"(\d+)", path.name)])
 
 
 def require_files(paths: Sequence[Path], kind: str, root: Path) -> None:
-    """Find what is missing before training does.
+    """Raise DataError if a file is missing.
 
     Raises:
-        DataError: names how many are missing, and the first ones.
+        DataError: names the number of missing files and the first ones.
     """
-    missing = [str(path.relative_to(root)) for path in paths if not path.is_file()]
-    if missing:
-        raise DataError(
-            root,
-            expected=f"{len(paths)} {kind}",
-            found=f"{len(missing)} missing ({first_of(missing)})",
-            advice="copy them again, or remove what lacks them",
-        )
+    require_none_missing(
+        [str(path.relative_to(root)) for path in paths if not path.is_file()],
+        root,
+        expected=f"{len(paths)} {kind}",
+        advice="copy them again, or remove what lacks them",
+    )
 
 
 def require_split(split: str, known: Mapping[str, Any] | Sequence[str], name: str) -> None:
-    """Raises DataError for a split that the data set does not have."""
+    """Raise DataError for an unknown split."""
     if split not in known:
         raise DataError(name, expected=f"a split of {', '.join(known)}", found=f"{split!r}", advice="correct split")

@@ -1,4 +1,4 @@
-"""JHU-CROWD++: crowds with scene and weather."""
+"""JHU-CROWD++: crowds with labels of scene and weather."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WEATHER = {"0": "none", "1": "fog", "2": "rain", "3": "snow"}
 
 @DATASETS.register_module()
 class JHUCrowdDataset(CountingDataset):
-    """Images with up to 25,791 people, some with none, in every weather.
+    """Images of 0 to 25,791 people in different weather.
 
     On disk::
 
@@ -42,6 +42,12 @@ class JHUCrowdDataset(CountingDataset):
 
     Raises:
         DataError: images or annotations are missing or unusable.
+
+    Example:
+        >>> root = "tiny://jhu_crowd?train=1&val=1&test=1&size=48"
+        >>> dataset = JHUCrowdDataset(root, split="val", serialize_data=False)
+        >>> dataset[0]["scene"], dataset[0]["weather"]
+        ('stadium', 'fog')
     """
 
     def __init__(
@@ -71,10 +77,10 @@ def _samples(folder: Path) -> list[Sample]:
 
 
 def _labels(path: Path) -> dict[str, dict[str, str]]:
-    """Scene and weather by image; nothing without the file."""
+    """Return scene and weather by image; empty without the file."""
     if not path.is_file():
         return {}
-    found = {}
+    labels = {}
     for number, line in numbered_lines(path, "lines of id,count,scene,weather,distractor"):
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) < 5 or cells[-2] not in _WEATHER:
@@ -84,5 +90,5 @@ def _labels(path: Path) -> dict[str, dict[str, str]]:
                 found=f"{line!r}",
                 advice="correct it",
             )
-        found[cells[0]] = {"scene": ",".join(cells[2:-2]), "weather": _WEATHER[cells[-2]]}
-    return found
+        labels[cells[0]] = {"scene": ",".join(cells[2:-2]), "weather": _WEATHER[cells[-2]]}
+    return labels

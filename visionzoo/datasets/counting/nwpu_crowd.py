@@ -1,4 +1,4 @@
-"""NWPU-Crowd: 5,109 images, some without people, with the level of the crowd and of light."""
+"""NWPU-Crowd: 5,109 images, some without people, with labels of crowd level and luminance."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from visionzoo.datasets.counting.base import CountingDataset, Sample, advice, require_files, require_split, sample_of
+from visionzoo.datasets.counting.base import CountingDataset, Sample, require_files, require_split, sample_of
 from visionzoo.datasets.counting.point_files import numbered_lines, read_json_points, read_mat_points
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, require_known
@@ -20,26 +21,33 @@ _LUMINANCES, _LEVELS = 4, 5
 
 @DATASETS.register_module()
 class NWPUCrowdDataset(CountingDataset):
-    """3,109 images to train, 500 to validate, 1,500 to test, whose points are not published.
+    """3,109 images for training, 500 for validation and 1,500 for testing; the test points are not published.
 
     On disk::
 
         <data_root>/images/0001.jpg
-        <data_root>/mats/0001.mat         annPoints, N x 2; not for the test
+        <data_root>/mats/0001.mat         annPoints, N x 2; not for the test split
         <data_root>/jsons/0001.json       the same as "points"
-        <data_root>/train.txt             lines: id luminance (0 to 3) level (0 to 4); for the test perhaps id alone
+        <data_root>/train.txt             lines: id luminance (0 to 3) level (0 to 4); the test list may have only ids
 
-    Samples have ``level`` and ``luminance`` where the list has them.
+    Samples have ``level`` and ``luminance`` if the list has them.
 
     Args:
         data_root: a folder, or ``tiny://nwpu_crowd?train=24&val=10&test=4&seed=0`` for drawn images.
         split: ``train``, ``val`` or ``test``.
         annotation: ``mat`` or ``json``.
-        labelled: whether there are points. Default: for all but the test.
+        labelled: True if the split has points. Default: True except for ``test``.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        UnknownName: no such ``annotation``. DataError: lists, images or annotations are missing or unusable.
+        UnknownName: unknown ``annotation``.
+        DataError: lists, images or annotations are missing or unusable.
+
+    Example:
+        >>> root = "tiny://nwpu_crowd?train=1&val=1&test=1&size=48"
+        >>> dataset = NWPUCrowdDataset(root, split="test", serialize_data=False)
+        >>> "gt_points" in dataset[0], dataset[0]["luminance"]
+        (False, 0)
     """
 
     def __init__(
@@ -77,21 +85,21 @@ def _samples(root: Path, split: str, annotation: str | None) -> list[Sample]:
 
 
 def _listed(path: Path) -> dict[str, dict[str, int]]:
-    """Luminance and level by id."""
-    found = {}
+    """Return luminance and level by id."""
+    entries = {}
     for number, line in numbered_lines(path, "lines of id, luminance and level"):
         name, *facts = line.split()
         if not _are_labels(facts):
             raise DataError(
                 f"{path}: line {number}",
-                expected="id, luminance (0 to 3) and level (0 to 4), or id alone",
+                expected="id, luminance (0 to 3) and level (0 to 4), or only id",
                 found=f"{line!r}",
                 advice="correct it",
             )
-        found[name] = dict(zip(("luminance", "level"), map(int, facts), strict=False))
-    if not found:
+        entries[name] = dict(zip(("luminance", "level"), map(int, facts), strict=False))
+    if not entries:
         raise DataError(path, expected="at least one image", found="an empty list", advice=f"{advice('nwpu_crowd')}")
-    return found
+    return entries
 
 
 def _are_labels(facts: Sequence[str]) -> bool:

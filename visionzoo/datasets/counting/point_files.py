@@ -1,4 +1,4 @@
-"""Reading files of points: MATLAB, JSON, text. Each gives (N, 2) float64 of x and y in pixels, or an error."""
+"""Reading of points from MATLAB, JSON and text files as (N, 2) float64 of x and y in pixels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,22 @@ import numpy as np
 
 from visionzoo.datasets.mat_files import mat_variable
 from visionzoo.errors import DataError
+from visionzoo.system.text_files import read_text
 
 
 def checked_points(values: Any, where: str) -> np.ndarray:
-    """Points as (N, 2) float64. Nothing at all is no points; points outside the image stay, with their place.
+    """Return points as (N, 2) float64. Empty values are zero points; points outside the image are unchanged.
+
+    Args:
+        values: N pairs of x and y in pixels.
+        where: begin of the error message.
 
     Raises:
-        DataError: they have another shape, are no numbers, or are not finite.
+        DataError: the values have another shape, are not numbers, or are not finite.
+
+    Example:
+        >>> checked_points([[1, 2], [-3, 4]], "a.txt").shape, checked_points([], "a.txt").shape
+        ((2, 2), (0, 2))
     """
     try:
         points = np.asarray(values, dtype=np.float64)
@@ -50,19 +59,19 @@ def checked_points(values: Any, where: str) -> np.ndarray:
 
 
 def read_mat_points(path: Path, variable: str = "annPoints") -> np.ndarray:
-    """Points of a variable of N x 2, as UCF_CC_50, UCF-QNRF and NWPU-Crowd have them.
+    """Read points from a variable of N x 2, the format of UCF_CC_50, UCF-QNRF and NWPU-Crowd.
 
     Raises:
-        DataError: the file is missing, broken, of MATLAB 7.3, without the variable, or its points are unusable.
+        DataError: the file is missing, broken or of MATLAB 7.3, lacks the variable, or has unusable points.
     """
     return checked_points(mat_variable(path, variable), f"{path}: {variable}")
 
 
 def read_shanghaitech_points(path: Path) -> np.ndarray:
-    """Points of ShanghaiTech's ``image_info``: a cell with a struct, whose first field ``location`` is N x 2.
+    """Read points from ShanghaiTech's ``image_info``, a cell with a struct whose first field ``location`` is N x 2.
 
     Raises:
-        DataError: the file is missing, broken or of another layout.
+        DataError: the file is missing or broken, or has another layout.
     """
     value = mat_variable(path, "image_info")
     try:
@@ -87,10 +96,10 @@ def _described(value: Any) -> str:
 
 
 def read_json_points(path: Path) -> np.ndarray:
-    """``points`` of one image's JSON, as NWPU-Crowd has it.
+    """Read ``points`` from the JSON of one image, the format of NWPU-Crowd.
 
     Raises:
-        DataError: the file is missing, no JSON, or has no usable points.
+        DataError: the file is missing, is not JSON, or has no usable points.
     """
     try:
         record = json.loads(path.read_bytes())
@@ -104,11 +113,11 @@ def read_json_points(path: Path) -> np.ndarray:
 
 
 def read_text_points(path: Path, columns: int = 2) -> np.ndarray:
-    """The first two numbers of every line; an empty file has no points.
+    """Read the first two numbers of each line; an empty file has no points.
 
     Args:
         path: the file.
-        columns: how many numbers a line has at least.
+        columns: smallest number of columns.
 
     Raises:
         DataError: the file is missing, or a line is unusable.
@@ -131,19 +140,19 @@ def _numbers(line: str, where: str, columns: int) -> Sequence[float]:
 
 
 def read_lines(path: Path, what: str) -> list[str]:
-    """Lines of a text without empty ones, stripped; see :func:`numbered_lines`."""
+    """Read the stripped lines of a text that are not empty; see :func:`numbered_lines`."""
     return [line for _, line in numbered_lines(path, what)]
 
 
 def numbered_lines(path: Path, what: str) -> list[tuple[int, str]]:
-    """Lines of a text without empty ones, stripped, with the number that each has in the file, from 1.
+    """Read the stripped lines of a text that are not empty, with their line numbers, which start at 1.
+
+    Args:
+        path: the file.
+        what: expected content, for errors.
 
     Raises:
-        DataError: the file is missing or no UTF-8 text.
+        DataError: the file is missing or is not valid UTF-8.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "its bytes are no UTF-8 text"
-        raise DataError(path, expected=f"{what}", but=f"{reason}", advice="check it, or copy it again") from error
+    lines = read_text(path, what, "check it, or copy it again").splitlines()
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]

@@ -1,4 +1,4 @@
-"""ShanghaiTech, parts A and B, as published and as HMoDE prepares it."""
+"""ShanghaiTech, parts A and B, in the published format and in HMoDE's format."""
 
 from __future__ import annotations
 
@@ -22,31 +22,37 @@ from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
 
 _FOLDERS = {"train": "train_data", "test": "test_data"}
-_PARTS = {"A": ("part_A_final", "part_A"), "B": ("part_B_final", "part_B")}  # copies differ in the name
+_PARTS = {"A": ("part_A_final", "part_A"), "B": ("part_B_final", "part_B")}  # folder names of different copies
 
 
 @DATASETS.register_module()
 class ShanghaiTechDataset(CountingDataset):
-    """Crowds from the web (part A: 300 to train, 182 to test) and from streets of Shanghai (B: 400, 316).
+    """Crowds from the web (part A: 300 train, 182 test images) and from streets of Shanghai (part B: 400, 316).
 
     On disk::
 
         <data_root>/part_A_final/train_data/images/IMG_1.jpg
         <data_root>/part_A_final/train_data/ground_truth/GT_IMG_1.mat
 
-    HMoDE's preparation has ``ground_truth/IMG_1_sigma4.h5``, a density of the image's size, in the place of the
-    points, or beside them.
+    HMoDE's format adds ``ground_truth/IMG_1_sigma4.h5``, a density of the image's size, or replaces the points by it.
 
     Args:
         data_root: a folder, or ``tiny://shanghaitech_a?train=24&test=8&seed=0`` for drawn images.
-        part: ``A`` or ``B``; None where ``train_data`` lies in ``data_root`` itself.
+        part: ``A`` or ``B``; None if ``data_root`` itself contains ``train_data``.
         split: ``train`` or ``test``.
-        density_suffix: ``_sigma4.h5`` for stored densities: every sample gets ``density_path``, which ``LoadDensity``
-            reads, and points only where a ``.mat``, or a text of ``x y`` beside the image, has them.
+        density_suffix: ending of stored densities, for example ``_sigma4.h5``. Each sample then has ``density_path``,
+            which ``LoadDensity`` reads. It has points only if there is a ``.mat``, or a text of ``x y`` beside the
+            image.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: images or annotations are missing or unusable.
+
+    Example:
+        >>> root = "tiny://shanghaitech_a?train=1&test=2&size=48"
+        >>> dataset = ShanghaiTechDataset(root, part="A", split="test", serialize_data=False)
+        >>> [sample["img_id"] for sample in dataset]
+        ['IMG_1', 'IMG_2']
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""TRANCOS: vehicles in traffic jams, counted inside a region."""
+"""TRANCOS: vehicles in traffic jams, counted inside a region of interest."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Unpack
 import numpy as np
 
 from visionzoo.datasets.counting.base import (
-    IMAGES,
     CountingDataset,
     Sample,
-    advice,
     require_files,
     require_split,
     sample_of,
 )
 from visionzoo.datasets.counting.point_files import read_lines
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
+from visionzoo.structures.image_names import without_ending
 from visionzoo.structures.image_size import size_of_file
 
 _LISTS = {"train": "training", "val": "validation", "trainval": "trainval", "test": "test"}
@@ -29,17 +29,17 @@ _LISTS = {"train": "training", "val": "validation", "trainval": "trainval", "tes
 
 @DATASETS.register_module()
 class TRANCOSDataset(CountingDataset):
-    """1,244 images of 640x480 pixels from traffic cameras, 46,796 vehicles.
+    """1,244 images of traffic cameras, 640x480 pixels, with 46,796 vehicles.
 
     On disk::
 
         <data_root>/images/<name>.jpg
         <data_root>/images/<name>dots.png           one coloured pixel for each vehicle
         <data_root>/images/<name>mask.mat           BW, the region that counts
-        <data_root>/image_sets/training.txt         one name a line, with or without ending
+        <data_root>/image_sets/training.txt         one name per line, with or without ending
 
-    A dot's point is its pixel, column and row from 0. Samples have ``roi_path``, which ``LoadRoi`` reads; points
-    outside the region are kept, and left out where things are counted.
+    A point is the column and row of its dot, counted from 0. Samples have ``roi_path``, which ``LoadRoi`` reads. Points
+    outside the region are kept in the sample, but are not counted.
 
     Args:
         data_root: a folder, or ``tiny://trancos?train=24&val=8&test=8&seed=0`` for drawn images.
@@ -48,6 +48,12 @@ class TRANCOSDataset(CountingDataset):
 
     Raises:
         DataError: lists, images, dots or masks are missing or unusable.
+
+    Example:
+        >>> root = "tiny://trancos?train=1&val=1&test=1&size=48"
+        >>> dataset = TRANCOSDataset(root, split="trainval", serialize_data=False)
+        >>> len(dataset), Path(dataset[0]["roi_path"]).name
+        (2, 'image-1-000001mask.mat')
     """
 
     def __init__(
@@ -66,10 +72,10 @@ class TRANCOSDataset(CountingDataset):
 
 
 def _samples(root: Path, listed: Path) -> list[Sample]:
-    lines = read_lines(listed, "one name a line")
+    lines = read_lines(listed, "one name per line")
     if not lines:
         raise DataError(listed, expected="at least one image", found="an empty list", advice=f"{advice('trancos')}")
-    stems = [line[: -len(end)] if (end := _ending(line)) else line for line in lines]
+    stems = [without_ending(line) for line in lines]
     files = {
         kind: [root / "images" / f"{stem}{ending}" for stem in stems]
         for kind, ending in (("images", ".jpg"), ("dots", "dots.png"), ("masks", "mask.mat"))
@@ -82,12 +88,8 @@ def _samples(root: Path, listed: Path) -> list[Sample]:
     ]
 
 
-def _ending(name: str) -> str:
-    return next((ending for ending in IMAGES if name.lower().endswith(ending)), "")
-
-
 def _dots_of(image: Path, path: Path) -> np.ndarray:
-    """(N, 2) float64: column and row of every pixel that is not black, from 0, in row order."""
+    """Return (N, 2) float64, column and row of each pixel that is not black, in row order."""
     dots = read_image(path, exif=False)
     width, height = size_of_file(image)
     if dots.shape[:2] != (height, width):

@@ -1,4 +1,4 @@
-"""UCF_CC_50, 50 images in five folds, and UCF-QNRF."""
+"""UCF_CC_50 (50 images in five folds) and UCF-QNRF."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import ConfigError
 from visionzoo.registry import DATASETS
 
-# The authors fix no folds, and papers draw their own: these are the numbers in order, cut in tens.
+# The authors publish no folds, and papers use different ones. These folds are consecutive numbers in groups of ten.
 FOLDS = tuple(tuple(range(first, first + 10)) for first in range(1, 51, 10))
 _FOLDERS = {"train": "Train", "test": "Test"}
 
 
 @DATASETS.register_module()
 class UCFCC50Dataset(CountingDataset):
-    """50 grey images of 94 to 4,543 people; a model is trained and measured once for each fold.
+    """50 grey images of 94 to 4,543 people; a model is trained and evaluated once for each fold.
 
     On disk::
 
@@ -36,14 +36,19 @@ class UCFCC50Dataset(CountingDataset):
 
     Args:
         data_root: a folder, or ``tiny://ucf_cc_50?seed=0`` for drawn images.
-        fold: which fold is the test, from 0 on.
-        split: ``train`` for the other folds, ``test`` for this one.
-        folds: the numbers of images in each fold: every image once.
+        fold: index of the test fold, >= 0.
+        split: ``test`` for the images of ``fold``, ``train`` for the images of the other folds.
+        folds: image numbers of each fold; each image must occur once.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        ConfigError: the folds overlap, leave images out, or ``fold`` is not one of them.
+        ConfigError: the folds overlap or omit images, or ``fold`` is out of range.
         DataError: images or annotations are missing or unusable.
+
+    Example:
+        >>> dataset = UCFCC50Dataset("tiny://ucf_cc_50?size=48", fold=1, split="test", serialize_data=False)
+        >>> [sample["img_id"] for sample in dataset][:3]
+        ['11', '12', '13']
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class UCFCC50Dataset(CountingDataset):
 
 @DATASETS.register_module()
 class UCFQNRFDataset(CountingDataset):
-    """1,201 images to train and 334 to test, of up to 12,865 people and many sizes.
+    """1,201 images for training and 334 for testing, of up to 12,865 people and many sizes.
 
     On disk::
 
@@ -83,6 +88,12 @@ class UCFQNRFDataset(CountingDataset):
 
     Raises:
         DataError: images or annotations are missing or unusable.
+
+    Example:
+        >>> root = "tiny://ucf_qnrf?train=1&test=1&size=48"
+        >>> dataset = UCFQNRFDataset(root, split="test", serialize_data=False)
+        >>> dataset[0]["img_id"]
+        'img_0001'
     """
 
     def __init__(

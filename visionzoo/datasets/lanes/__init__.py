@@ -1,4 +1,4 @@
-"""Road images with lanes: CULane and TuSimple."""
+"""Data sets of road images with lanes: CULane and TuSimple."""
 
 from visionzoo.datasets.lanes.culane import CULaneDataset
 from visionzoo.datasets.lanes.tusimple import TuSimpleDataset

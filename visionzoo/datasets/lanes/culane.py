@@ -1,30 +1,29 @@
-"""CULane (Pan et al., AAAI 2018): frames of six drives, their lanes as points and, for training, as masks.
+"""CULane (Pan et al., AAAI 2018): frames of six drives, with lanes as points and, for training, as masks.
 
-See ``datasets/culane/README.md`` for where it comes from.
+See ``datasets/culane/README.md`` for the source of the data.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
+from visionzoo.datasets.missing_files import advice, missing_files
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, first_of, nearest_name, one_of
+from visionzoo.errors import DataError, nearest_name, one_of, require_none_missing
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import SCENARIOS, lines_path, read_lines, read_list, scenario_of
 
 ALL_SCENARIOS = "test_split"
-_ADVICE = "see datasets/culane/README.md, point data_root to where the data is, or try --tiny, which draws some"
+_ADVICE = advice("culane")
 
 
 @DATASETS.register_module()
 class CULaneDataset(SampleList):
-    """Frames that a list names.
+    """Road images of a CULane list.
 
     On disk::
 
@@ -32,23 +31,34 @@ class CULaneDataset(SampleList):
         <data_root>/list/test.txt                           /<frame>
         <data_root>/list/test_split/test0_normal.txt ...    /<frame>, nine lists
         <data_root>/driver_37_30frame/<clip>.MP4/00000.jpg
-        <data_root>/driver_37_30frame/<clip>.MP4/00000.lines.txt    x y x y ..., a line for each lane
+        <data_root>/driver_37_30frame/<clip>.MP4/00000.lines.txt    x y x y ..., one lane per line
         <data_root>/laneseg_label_w16/<the same>/00000.png          0, and 1 to 4 from the left
 
-    A sample has ``img_path``; ``name``, as the list writes it, without the leading slash; ``scenario`` (``normal``,
-    ``crowd``, ..., or None); ``gt_lanes``, a list of (n, 2) float64 points (x, y) in the original image as they are
-    stored, also those outside and lanes of 0 (a blank line), 1 or 2 points; of the lists for training ``gt_path``, the
-    mask, and ``gt_exist``, (K,) float32 of 0 and 1. All but the lanes is checked when the data set is built.
+    A sample has these keys:
+
+    - ``img_path``.
+    - ``name``: the path in the list, without the leading slash.
+    - ``scenario``: ``normal``, ``crowd``, ..., or None.
+    - ``gt_lanes``: list of (n, 2) float64 points (x, y) in pixels of the original image, as stored. Points may be
+      outside the image, and lanes may have 0 (a blank line), 1 or 2 points.
+    - ``gt_path``, the mask, and ``gt_exist``, (K,) float32 of 0 and 1; only in lists for training.
+
+    The constructor checks everything except the lanes.
 
     Args:
         data_root: a folder, or ``tiny://culane?train=24&val=8&test=18&seed=0`` for drawn roads.
         split: name of a list in ``list`` or ``list/test_split``; ``test_split`` joins the nine scenarios.
-        with_lanes: read ``.lines.txt``; training needs masks alone.
+        with_lanes: read ``.lines.txt``; training needs only masks.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        DataError: lists, frames or masks are missing, a list is empty or has a line of another kind; when a sample is
-            taken, its ``.lines.txt`` is missing or has a broken line.
+        DataError: lists, images or masks are missing, or a list is empty or has a line of another format. Access to a
+            sample raises it if ``.lines.txt`` is missing or has a broken line.
+
+    Example:
+        >>> dataset = CULaneDataset("tiny://culane?train=2&val=1&test=9&width=164", "test_split", serialize_data=False)
+        >>> [sample["scenario"] for sample in dataset][:3]
+        ['normal', 'crowd', 'hlight']
     """
 
     METAINFO = {"classes": ("far left", "left", "right", "far right")}
@@ -65,11 +75,17 @@ class CULaneDataset(SampleList):
         samples = [sample for path in lists for sample in _samples_of(root, path)]
         self._with_lanes = with_lanes
         for key, kind in (("img_path", "images"), ("gt_path", "masks")):
-            _require_files(root, [sample[key] for sample in samples if key in sample], kind)
+            paths = [sample[key] for sample in samples if key in sample]
+            require_none_missing(
+                missing_files(paths, root),
+                root,
+                expected=f"the {len(paths)} {kind} that the list names",
+                advice=f"unpack them again; {_ADVICE}",
+            )
         super().__init__(root, samples, **loading)
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """A sample as above; its lanes are read now."""
+        """Return a sample and read its lanes."""
         sample = super().get_data_info(idx)
         if self._with_lanes:
             sample["gt_lanes"] = read_lines(lines_path(sample["img_path"]))
@@ -77,7 +93,7 @@ class CULaneDataset(SampleList):
 
 
 def _lists(root: Path, split: str) -> list[Path]:
-    """The list files of a split."""
+    """Return the list files of a split."""
     folder = root / "list"
     if not folder.is_dir():
         raise DataError(
@@ -86,14 +102,12 @@ def _lists(root: Path, split: str) -> list[Path]:
     scenarios = folder / ALL_SCENARIOS
     if split == ALL_SCENARIOS:
         paths = [scenarios / f"test{number}_{name}.txt" for number, name in enumerate(SCENARIOS)]
-        missing = [path.name for path in paths if not path.is_file()]
-        if missing:
-            raise DataError(
-                scenarios,
-                expected=f"the lists of {len(paths)} scenarios",
-                found=f"{len(missing)} missing ({', '.join(missing[:3])})",
-                advice="copy them again, or name one list as split",
-            )
+        require_none_missing(
+            [path.name for path in paths if not path.is_file()],
+            scenarios,
+            expected=f"the lists of {len(paths)} scenarios",
+            advice="copy them again, or name one list as split",
+        )
         return paths
     known = {path.stem: path for place in (scenarios, folder) for path in sorted(place.glob("*.txt"))}
     if split not in known:
@@ -121,23 +135,3 @@ def _samples_of(root: Path, path: Path) -> list[dict[str, Any]]:
             sample |= {"gt_path": str(root / entry[1]), "gt_exist": np.array(entry[2:], dtype=np.float32)}
         samples.append(sample)
     return samples
-
-
-def _require_files(root: Path, paths: Sequence[str], kind: str) -> None:
-    """Look into every folder once: asking for each of a hundred thousand files takes minutes on shared disks."""
-    there: dict[str, set[str]] = {}
-    missing = []
-    for path in paths:
-        folder, _, name = path.rpartition(os.sep)
-        if folder not in there:
-            there[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        if name not in there[folder]:
-            missing.append(path)
-    if missing:
-        shown = first_of(os.path.relpath(path, root) for path in missing)
-        raise DataError(
-            root,
-            expected=f"the {len(paths)} {kind} that the list names",
-            found=f"{len(missing)} missing ({shown}); unpack them again",
-            advice=f"{_ADVICE}",
-        )

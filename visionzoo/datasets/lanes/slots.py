@@ -1,6 +1,6 @@
-"""Which of a road's lanes are the four that SCNN learns, and their mask: the targets for TuSimple.
+"""Targets for TuSimple: selection of the four lanes that SCNN learns, and their mask.
 
-Source: harryhan618/SCNN_Pytorch, as it prepares TuSimple.
+Source: preparation of TuSimple in harryhan618/SCNN_Pytorch.
 """
 
 from __future__ import annotations
@@ -15,15 +15,23 @@ _LEAST_POINTS = 4
 
 
 def lane_slots(lanes: Sequence[np.ndarray], count: int = 4) -> list[np.ndarray | None]:
-    """The lanes next to the car, ``count`` places from the left to the right; None where there is none.
+    """Select the lanes next to the car.
 
-    Lanes are ordered by the angle of the line from their lower to their upper end, counted from the right: those up to
-    90 degrees are to the left of the car, the last of them is its left lane. Lanes of a single point are left out;
-    one of fewer than four keeps its place but counts as missing.
+    Lanes are sorted by the angle of the line from their lower to their upper end, counted from the right. Lanes of up
+    to 90 degrees are left of the car, and the last of them is the left lane of the car. Lanes of one point are omitted.
+    A lane of two or three points occupies its slot but counts as missing.
 
     Args:
-        lanes: (n, 2) points (x, y) from the top to the bottom of the image, as TuSimple has them.
-        count: places, half of them on each side.
+        lanes: (n, 2) points (x, y) from the top to the bottom of the image, as in TuSimple.
+        count: number of slots, half of them on each side.
+
+    Returns:
+        ``count`` slots from left to right; None for a missing lane.
+
+    Example:
+        >>> lane = np.array([[8, 0], [6, 6], [4, 12], [2, 18]])
+        >>> existence(lane_slots([lane])).tolist()
+        [0.0, 1.0, 0.0, 0.0]
     """
     drawn = [lane for lane in lanes if len(lane) > 1]
     angles = np.array([_angle(lane) for lane in drawn])
@@ -38,12 +46,17 @@ def lane_slots(lanes: Sequence[np.ndarray], count: int = 4) -> list[np.ndarray |
 
 
 def draw_slots(slots: Sequence[np.ndarray | None], shape: tuple[int, int], thickness: int = THICKNESS) -> np.ndarray:
-    """(H, W) uint8: k + 1 where lane k is, the later lane on top where two meet.
+    """Draw lanes as (H, W) uint8: k + 1 for lane k. The later lane covers the earlier one.
 
     Args:
         slots: see :func:`lane_slots`.
         shape: (H, W) of the image.
-        thickness: pixels.
+        thickness: width of the lanes in pixels.
+
+    Example:
+        >>> mask = draw_slots([None, np.array([[5, 0], [5, 9]])], (10, 10), thickness=1)
+        >>> np.unique(mask).tolist()
+        [0, 2]
     """
     mask = np.zeros(shape, np.uint8)
     for value, lane in enumerate(slots, start=1):
@@ -54,11 +67,11 @@ def draw_slots(slots: Sequence[np.ndarray | None], shape: tuple[int, int], thick
 
 
 def existence(slots: Sequence[np.ndarray | None]) -> np.ndarray:
-    """(K,) float32: 1 for every place with a lane."""
+    """Return (K,) float32 with 1 for each slot that has a lane."""
     return np.array([lane is not None for lane in slots], dtype=np.float32)
 
 
 def _angle(lane: np.ndarray) -> float:
-    """Degrees: below 90 for lanes that lead from the lower left to the upper right, those left of the car."""
+    """Return the angle in degrees; below 90 for lanes from the lower left to the upper right, left of the car."""
     (x_first, y_first), (x_last, y_last) = lane[0], lane[-1]
     return float(np.degrees(np.arctan2(y_last - y_first, x_first - x_last)))

@@ -1,6 +1,6 @@
-"""TuSimple's lane benchmark (2017): the 20th frame of short clips from highways, lanes as x for each of some rows.
+"""TuSimple's lane benchmark (2017): the 20th frame of short highway clips, with lanes as x at fixed rows.
 
-See ``datasets/tusimple/README.md`` for where it comes from.
+See ``datasets/tusimple/README.md`` for the source of the data.
 """
 
 from __future__ import annotations
@@ -12,38 +12,48 @@ from typing import Any, Unpack
 import numpy as np
 
 from visionzoo.datasets.lanes.slots import existence, lane_slots
+from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, require_none_missing
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import read_tusimple
 
-_ADVICE = "see datasets/tusimple/README.md, point data_root to where the data is, or try --tiny, which draws some"
+_ADVICE = advice("tusimple")
 
 
 @DATASETS.register_module()
 class TuSimpleDataset(SampleList):
-    """Frames that label files name.
+    """Road images of TuSimple's label files.
 
     On disk::
 
         <data_root>/label_data_0313.json ...    {"raw_file": ..., "lanes": [[-2, 632, ...], ...], "h_samples": [...]}
         <data_root>/clips/0313-1/60/20.jpg ...
 
-    A sample has ``img_path``; ``raw_file`` and ``h_samples``, a list of int, as in the label file; ``gt_x``, (N, R)
-    float64, x of every lane in every row as stored, negative where it has no point; ``gt_lanes``, a list of N (n, 2)
-    float64 arrays of those with a point, (x, y) from the top to the bottom; and ``gt_exist``, (K,) float32, which of
-    the K lanes next to the car there are (see :func:`lane_slots`).
+    A sample has these keys:
+
+    - ``img_path``.
+    - ``raw_file`` and ``h_samples``, a list of R int: as in the label file.
+    - ``gt_x``: (N, R) float64, x of each lane at each row as stored; negative if the lane has no point there.
+    - ``gt_lanes``: N arrays (n, 2) float64, the points (x, y) of each lane from top to bottom, in pixels.
+    - ``gt_exist``: (K,) float32, 1 for each existing lane of the K lanes next to the car (see :func:`lane_slots`).
 
     Args:
         data_root: a folder, or ``tiny://tusimple?train=24&val=8&test=8&seed=0`` for drawn roads.
-        label_files: files in it that belong to the split. Usual: 0313 and 0601 to train, 0531 to validate.
-        lanes: K.
+        label_files: label files of the split in ``data_root``. Usual: 0313 and 0601 for training, 0531 for validation.
+        lanes: K, the number of lanes next to the car.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
         DataError: label files or images are missing, a file is empty, a line is broken (see :func:`read_tusimple`),
-            or names an image that another one named.
+            or two lines name the same image.
+
+    Example:
+        >>> root = "tiny://tusimple?train=2&val=1&test=1"
+        >>> dataset = TuSimpleDataset(root, label_files="test_label.json", serialize_data=False)
+        >>> dataset[0]["raw_file"], dataset[0]["gt_exist"].shape
+        ('clips/0530/60/20.jpg', (4,))
     """
 
     METAINFO = {"classes": ("far left", "left", "right", "far right")}
@@ -75,13 +85,12 @@ def _samples_of(root: Path, names: Sequence[str], lanes: int) -> list[dict[str, 
                 )
             samples[raw_file] = _sample(root, record, lanes)
     missing = [name for name, sample in samples.items() if not Path(sample["img_path"]).is_file()]
-    if missing:
-        raise DataError(
-            root,
-            expected=f"the {len(samples)} images that {', '.join(names)} name",
-            found=f"{len(missing)} missing ({first_of(missing)}); unpack them again",
-            advice=f"{_ADVICE}",
-        )
+    require_none_missing(
+        missing,
+        root,
+        expected=f"the {len(samples)} images that {', '.join(names)} name",
+        advice=f"unpack them again; {_ADVICE}",
+    )
     return list(samples.values())
 
 

@@ -1,7 +1,7 @@
 """Synthetic twins of real data sets, drawn on demand into a cache folder.
 
-A twin has its data set's layout and format on disk, so the real loader reads it. Its
-address says everything about it, and the same address gives the same data::
+A twin has the layout and format of its data set on disk, so the same loader reads both. Its address determines its
+content: equal addresses return equal data::
 
     tiny://coco?train=16&val=8&seed=0
 """
@@ -23,17 +23,22 @@ from visionzoo.system.cache import cache_root
 
 SCHEME = "tiny"
 
-# A twin is a module with VERSION, DEFAULTS, LOWEST and draw(folder, **options), called as the module is; or one of
-# several such objects in a module's dict TWINS. The two are told apart in the text, so that only one is imported.
+# A twin is a module with VERSION, DEFAULTS, LOWEST and draw(folder, **options), and has the name of the module; or it
+# is one of several such objects in a module's dict TWINS. The text of a module decides, so that only modules with TWINS
+# are imported.
 _IS_TWIN = re.compile(r"^def draw\(", re.MULTILINE)
 _HAS_TWINS = re.compile(r"^TWINS\b", re.MULTILINE)
 
 
 def twin_modules() -> dict[str, str]:
-    """The module of every twin by the twin's name, ours and those of plugins.
+    """Return the module of each twin by name, for visionzoo and its plugins.
 
     Raises:
         PluginError: two packages have a twin of the same name.
+
+    Example:
+        >>> twin_modules()["duts"]
+        'visionzoo.datasets.tiny.saliency'
     """
     homes: dict[str, str] = {}
     for package in packages():
@@ -66,21 +71,26 @@ def _twin(name: str, module: str) -> Any:
 
 
 def resolve_data_root(data_root: str | os.PathLike[str]) -> Path:
-    """The folder that ``data_root`` means; a ``tiny://`` address is drawn first if the cache lacks it.
+    """Return the folder of ``data_root``; draw the twin of a ``tiny://`` address if it is not in the cache.
 
     Args:
-        data_root: a folder, returned as it is (with ``~`` expanded), or ``tiny://NAME?option=number&...``.
+        data_root: a folder, returned unchanged except that ``~`` is expanded, or ``tiny://NAME?option=number&...``.
 
     Raises:
-        ConfigError: no such scheme, twin or option, or a value that is no number or too small.
+        ConfigError: unknown scheme, twin or option, or a value that is not a number or is too small.
         OutputError: the cache folder cannot be written.
+
+    Example:
+        >>> folder = resolve_data_root("tiny://coco?train=1&val=1&size=64")
+        >>> sorted(path.name for path in folder.iterdir())
+        ['annotations', 'train2017', 'val2017']
     """
     address = os.fspath(data_root)
     scheme, separator, rest = address.partition("://")
     if not separator:
         return Path(address).expanduser()
     if scheme != SCHEME:
-        raise ConfigError(f"data_root {address!r}: no data comes by {scheme!r}; write a folder, or {SCHEME}://coco")
+        raise ConfigError(f"data_root {address!r}: unknown scheme {scheme!r}; write a folder, or {SCHEME}://coco")
     name, _, query = rest.partition("?")
     homes = twin_modules()
     if name not in homes:
@@ -102,7 +112,7 @@ def _options(address: str, query: str, defaults: dict[str, int], lowest: dict[st
         if not value.isdecimal() or int(value) < lowest[key]:
             raise ConfigError(
                 f"data_root {address!r}",
-                expected=f"{key} to be a whole number from {lowest[key]} on",
+                expected=f"{key} to be a whole number >= {lowest[key]}",
                 found=f"{value!r}",
             )
         options[key] = int(value)
@@ -119,18 +129,18 @@ def _folder_name(name: str, version: int, options: dict[str, int]) -> str:
 
 
 def _draw_atomically(folder: Path, draw: Callable[..., None], options: dict[str, int]) -> None:
-    """Draw beside ``folder`` and rename: who finds ``folder`` finds all of it, however many draw at once."""
+    """Draw beside ``folder`` and rename, so that ``folder`` is always complete, even if several processes draw it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         drawing = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     except OSError as error:
         raise _cannot_write(folder, error) from error
     try:
-        drawing.chmod(0o755)  # mkdtemp's folder is for its owner alone
+        drawing.chmod(0o755)  # mkdtemp grants access only to the owner
         draw(drawing, **options)
         drawing.rename(folder)
     except OSError as error:
-        if not folder.is_dir():  # otherwise another process was faster, with the same bytes
+        if not folder.is_dir():  # otherwise another process was faster and wrote the same bytes
             raise _cannot_write(folder, error) from error
     finally:
         shutil.rmtree(drawing, ignore_errors=True)
@@ -141,5 +151,5 @@ def _cannot_write(folder: Path, error: OSError) -> OutputError:
         folder,
         expected="to write drawn data here",
         but=f"{error.strerror or error}",
-        advice="set VISIONZOO_CACHE to a folder with space that you may write",
+        advice="set VISIONZOO_CACHE to a writable folder with free space",
     )

@@ -1,4 +1,4 @@
-"""``python -m visionzoo.datasets.tiny 'tiny://coco?train=16&val=8'`` draws a twin and prints where it lies."""
+"""``python -m visionzoo.datasets.tiny 'tiny://coco?train=16&val=8'`` draws a twin and prints its folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from visionzoo.errors import ZooError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one folder for each address given (default: ``tiny://coco``)."""
+    """Print one folder for each address (default: ``tiny://coco``)."""
     addresses = list(sys.argv[1:] if argv is None else argv) or ["tiny://coco"]
     if addresses[0].startswith("-"):
         print("usage: python -m visionzoo.datasets.tiny 'tiny://coco?train=16&val=8&size=129&seed=0'", file=sys.stderr)

@@ -16,13 +16,13 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def draw(folder: Path, *, train: int, val: int, seed: int) -> None:
-    """Draw the five training batches and the test batch into ``folder``; classes take turns.
+    """Draw the five training batches and the test batch into ``folder``; classes alternate.
 
     Args:
-        folder: exists and is empty.
-        train: images of the five training batches together.
-        val: images of the test batch.
-        seed: another seed draws other images.
+        folder: an empty folder.
+        train: number of images of all five training batches.
+        val: number of images of the test batch.
+        seed: different seeds draw different images.
     """
     inside = folder / "cifar-10-batches-py"
     inside.mkdir()

@@ -14,13 +14,13 @@ _FINE, _COARSE = 100, 20
 
 
 def draw(folder: Path, *, train: int, val: int, seed: int) -> None:
-    """Draw both splits into ``folder``; the hundred classes, ``shape0_colour0`` and so on, take turns.
+    """Draw both splits into ``folder``; the hundred classes, ``shape0_colour0`` and so on, alternate.
 
     Args:
-        folder: exists and is empty.
-        train: images to train on.
-        val: images of the file ``test``.
-        seed: another seed draws other images.
+        folder: an empty folder.
+        train: number of training images.
+        val: number of images of the file ``test``.
+        seed: different seeds draw different images.
     """
     inside = folder / "cifar-100-python"
     inside.mkdir()

@@ -1,4 +1,4 @@
-"""CIFAR's pickles as Python 2 and NumPy 1 wrote them, byte for byte the same whatever versions are installed."""
+"""Writing of CIFAR's pickles in the format of Python 2 and NumPy 1; the bytes do not depend on installed versions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SIDE = 32
 
 
 def draw_batch(seeds: list[int], indices: list[int], labels: list[int]) -> np.ndarray:
-    """Images as rows of (N, 3072) uint8: all red values, then green, then blue."""
+    """Draw images as rows of (N, 3072) uint8: all red values, then green, then blue."""
     images = [draw_class(RandomState([*seeds, i]), label, SIDE, SIDE) for i, label in zip(indices, labels)]
     return np.stack(images).transpose(0, 3, 1, 2).reshape(len(indices), -1)
 
 
 def write_pickle(path: Path, record: dict[str, Any]) -> None:
-    """Write text, whole numbers, lists and uint8 arrays in pickle protocol 2, text as Python 2's strings."""
+    """Write strings, integers, lists and uint8 arrays in pickle protocol 2, with strings of Python 2."""
     path.write_bytes(pickle.PROTO + b"\x02" + _pickled(record) + pickle.STOP)
 
 
@@ -47,7 +47,7 @@ def _pickled(value: Any) -> bytes:
 def _pickled_array(array: np.ndarray) -> bytes:
     if array.dtype != np.uint8:
         raise TypeError(f"expected a uint8 array, found {array.dtype}")
-    empty = _pickled(((0,), "b"))[1:-1]  # without the tuple's own marks
+    empty = _pickled(((0,), "b"))[1:-1]  # without the marks of the tuple
     kind = b"cnumpy\ndtype\n" + _pickled(("u1", 0, 1)) + pickle.REDUCE
     kind += _pickled((3, "|", None, None, None, -1, -1, 0)) + pickle.BUILD
     start = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + empty + pickle.TUPLE + pickle.REDUCE

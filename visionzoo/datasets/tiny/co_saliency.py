@@ -2,12 +2,12 @@
 
 ::
 
-    images/DUTS_class/disc/disc_1.jpg ...      every image of another size, every third a .png
+    images/DUTS_class/disc/disc_1.jpg ...      images of different sizes; every third image is a .png
     gts/DUTS_class/disc/disc_1.png ...         the shared shape, 0 or 255
     images/coco-seg/..., images/COCO-9k/..., images/CoCA/..., images/CoSOD3k/..., images/CoSal2015/...
 
-Besides the shared shape each image shows one of another group's, the distractor. The first group of a set has one
-image more than the others.
+Each image also shows a distractor, the shape of another group. The first group of a set has one image more than the
+other groups.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEFAULTS = {"groups": 3, "images": 4, "size": 64, "seed": 0}
 LOWEST = {"groups": 2, "images": 1, "size": 24, "seed": 0}
 
 SETS = ("DUTS_class", "coco-seg", "COCO-9k", "CoCA", "CoSOD3k", "CoSal2015")
-# name of the group -> its colour, RGB, and the corners of its shape; 0 is a disc
+# Colour (RGB) and number of corners of each group's shape; 0 corners is a disc.
 SHAPES = {
     "disc": ((214, 66, 52), 0),
     "square": ((62, 92, 214), 4),
@@ -38,11 +38,11 @@ def draw(folder: Path, *, groups: int, images: int, size: int, seed: int) -> Non
     """Draw all six sets into ``folder``.
 
     Args:
-        folder: exists and is empty.
-        groups: of every set, at most six of different shapes; further ones repeat them.
-        images: of every group but the first, which has one more.
-        size: mean side of the images in pixels; each side lies within a quarter of it.
-        seed: another seed draws other images.
+        folder: an empty folder.
+        groups: number of groups in each set. There are six shapes; more groups repeat them.
+        images: number of images in each group; the first group has one more.
+        size: mean side of the images in pixels; each side differs by at most a quarter.
+        seed: different seeds draw different images.
     """
     for number, name in enumerate(SETS):
         for group in range(groups):
@@ -52,20 +52,29 @@ def draw(folder: Path, *, groups: int, images: int, size: int, seed: int) -> Non
 
 
 def group_name(group: int) -> str:
-    """``disc``, ``square`` and so on; from the seventh on with a number."""
+    """Return the name of a group: ``disc``, ``square`` and so on; names of more than six groups have a number.
+
+    Example:
+        >>> group_name(0), group_name(6)
+        ('disc', 'disc2')
+    """
     names = list(SHAPES)
     turn, index = divmod(group, len(names))
     return names[index] + (str(turn + 1) if turn else "")
 
 
 def draw_scene(rng: RandomState, group: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An image of ``group``, (H, W, 3) uint8 RGB, and the pixels of its shared shape and of the distractor, bool."""
+    """Draw an image of ``group``.
+
+    Returns:
+        Image (H, W, 3) uint8 RGB, mask of the shared shape (H, W) bool, mask of the distractor (H, W) bool.
+    """
     shape = list(SHAPES)[group % len(SHAPES)]
     others = [other for other in SHAPES if other != shape]
     height, width = (int(side) for side in rng.randint(size * 3 // 4, size * 5 // 4 + 1, 2))
     image = np.full((height, width, 3), rng.randint(90, 160), np.int16)
     image += rng.randint(-14, 15, (height, width, 1)).astype(np.int16)
-    halves = rng.permutation(2)  # which side the shared shape is on, so that the two never touch
+    halves = rng.permutation(2)  # the two shapes are in different halves, so they never touch
     distractor = _paint(rng, image, others[rng.randint(len(others))], halves[0])
     shared = _paint(rng, image, shape, halves[1])
     return np.clip(image, 0, 255).astype(np.uint8), shared, distractor
@@ -97,13 +106,13 @@ def _paint(rng: RandomState, image: np.ndarray, shape: str, half: int) -> np.nda
         cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 1)
     else:
         cv2.circle(mask, (centre[1], centre[0]), radius, 1, cv2.FILLED)
-    found = mask.astype(bool)
-    image[found] = np.array(colour) + rng.randint(-20, 21, 3)
-    return found
+    covered = mask.astype(bool)
+    image[covered] = np.array(colour) + rng.randint(-20, 21, 3)
+    return covered
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else []
     _, data = cv2.imencode(path.suffix, pixels, options)
-    path.write_bytes(data.tobytes())  # cv2.imwrite says nothing when the disk is full
+    path.write_bytes(data.tobytes())  # cv2.imwrite reports no error if the disk is full

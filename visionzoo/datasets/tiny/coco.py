@@ -1,15 +1,14 @@
-"""Drawn scenes in COCO's layout: three kinds of coloured shapes that hide one another.
+"""Drawn scenes in COCO's layout: three kinds of coloured shapes that occlude each other.
 
 ::
 
     annotations/instances_train2017.json     polygons of the visible part, one crowd as RLE
     annotations/instances_val2017.json
-    train2017/000000000001.jpg ...           every image of another size
+    train2017/000000000001.jpg ...           images of different sizes
     val2017/...
 
-With two images or more in a split the second has a crowd, with three or more the
-third has no object. All randomness comes from ``RandomState``, whose streams numpy has
-frozen, and shapes are drawn on whole pixels, so every machine draws the same scenes.
+The second image of a split has a crowd, and the third image has no object. Random numbers come from ``RandomState``,
+whose streams are frozen in NumPy, and shapes are drawn on whole pixels. All machines therefore draw the same scenes.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ COLOURS = {"disc": (214, 66, 52), "triangle": (58, 170, 72), "star": (62, 92, 21
 _SPLITS = {"train2017": 0, "val2017": 1}
 _CROWD_AT, _EMPTY_AT = 1, 2
 _OBJECTS = (4, 9)  # per image: 4 to 8
-_LEAST_VISIBLE = 0.6  # of an object, however much lies in front of it
+_LEAST_VISIBLE = 0.6  # smallest visible fraction of an object
 
 
 @dataclass
@@ -48,10 +47,10 @@ class Shape:
     """One drawn object, or one crowd of them.
 
     Attributes:
-        name: its class.
-        drawn: (H, W) bool, the pixels it was painted on.
-        visible: (H, W) bool, those that nothing painted later covers.
-        crowd: several objects under one annotation.
+        name: name of the class.
+        drawn: (H, W) bool, pixels of the whole shape.
+        visible: (H, W) bool, pixels that later shapes do not cover.
+        crowd: True for several objects under one annotation.
     """
 
     name: str
@@ -64,11 +63,11 @@ def draw(folder: Path, *, train: int, val: int, size: int, seed: int) -> None:
     """Draw both splits into ``folder``.
 
     Args:
-        folder: exists and is empty.
-        train: images of the training split.
-        val: images of the validation split.
-        size: mean side of the images in pixels; each side lies within a quarter of it.
-        seed: another seed draws other scenes.
+        folder: an empty folder.
+        train: number of training images.
+        val: number of validation images.
+        size: mean side of the images in pixels; each side differs by at most a quarter.
+        seed: different seeds draw different scenes.
     """
     (folder / "annotations").mkdir()
     for split, count in zip(_SPLITS, (train, val)):
@@ -81,7 +80,7 @@ def draw(folder: Path, *, train: int, val: int, size: int, seed: int) -> None:
 def _draw_split(folder: Path, count: int, size: int, seed: int) -> dict:
     images: list[dict] = []
     annotations: list[dict] = []
-    first_id = _SPLITS[folder.name] * 500_000 + 1  # ids of one split never occur in the other
+    first_id = _SPLITS[folder.name] * 500_000 + 1  # the ids of both splits are disjoint
     for index in range(count):
         rng = RandomState([seed, _SPLITS[folder.name], index])
         image, shapes = draw_scene(rng, size, has_crowd=index == _CROWD_AT, is_empty=index == _EMPTY_AT)
@@ -101,7 +100,7 @@ def _draw_split(folder: Path, count: int, size: int, seed: int) -> dict:
 
 def _write_jpeg(path: Path, image: np.ndarray) -> None:
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
-    path.write_bytes(data.tobytes())  # cv2.imwrite says nothing when the disk is full
+    path.write_bytes(data.tobytes())  # cv2.imwrite reports no error if the disk is full
 
 
 def _image_record(image_id: int, name: str, image: np.ndarray) -> dict:
@@ -124,7 +123,7 @@ def _annotation(shape: Shape, image_id: int, annotation_id: int) -> dict:
 
 
 def _run_lengths(mask: np.ndarray) -> dict:
-    """COCO's uncompressed RLE: lengths of alternating runs down the columns, the first of zeros."""
+    """Return COCO's uncompressed RLE: lengths of alternating runs in column order; the first run is of zeros."""
     flat = np.concatenate([[False], mask.flatten(order="F")])
     starts = np.flatnonzero(flat[1:] != flat[:-1])
     counts = np.diff(np.concatenate([[0], starts, [mask.size]]))
@@ -137,7 +136,11 @@ def _run_lengths(mask: np.ndarray) -> dict:
 def draw_scene(
     rng: RandomState, size: int, *, has_crowd: bool = False, is_empty: bool = False
 ) -> tuple[np.ndarray, list[Shape]]:
-    """An image, (H, W, 3) uint8 RGB, and what is in it, back to front."""
+    """Draw a scene.
+
+    Returns:
+        Image (H, W, 3) uint8 RGB, and its shapes from back to front.
+    """
     height, width = (int(side) for side in rng.randint(size * 3 // 4, size * 5 // 4 + 1, 2))
     image = _background(rng, height, width)
     shapes: list[Shape] = []
@@ -151,14 +154,14 @@ def draw_scene(
 
 
 def _class_names(rng: RandomState, count: int) -> Iterator[str]:
-    """Every class in turn from a random one on, so that no class stays rare among few images."""
+    """Yield the classes in order, starting with a random one, so that all classes occur in few images."""
     first = rng.randint(len(CATEGORIES))
     for index in range(count):
         yield str(CATEGORIES[(first + index) % len(CATEGORIES)]["name"])
 
 
 def _background(rng: RandomState, height: int, width: int) -> np.ndarray:
-    """Greyish texture: noise at three scales over a tint, and a few lines that are no objects."""
+    """Draw a greyish texture: noise at three scales over a tint, and a few lines that are not objects."""
     texture = np.zeros((height, width, 3), np.int16)
     for cells, strength in ((3, 40), (12, 24), (48, 12)):
         coarse = rng.randint(0, 2 * strength + 1, (cells, cells, 1)).astype(np.uint8)
@@ -174,11 +177,11 @@ def _background(rng: RandomState, height: int, width: int) -> np.ndarray:
 
 
 def _place(rng: RandomState, image: np.ndarray, shapes: list[Shape], name: str) -> None:
-    """Paint one more object in front of all others, if one of twenty places leaves the others visible."""
+    """Paint one object in front of the others, if one of twenty random places leaves the others visible."""
     height, width = image.shape[:2]
     for _ in range(20):
         radius = int(rng.randint(10, min(36, min(height, width) // 3)))
-        margin = radius - radius // 4  # up to a quarter of a radius may lie outside
+        margin = radius - radius // 4  # up to a quarter of the radius may be outside
         centre = rng.randint(margin, width - margin), rng.randint(margin, height - margin)
         mask = _mask(name, centre, radius, rng.randint(0, 360), (height, width))
         if _leaves_others_visible(mask, shapes):
@@ -189,7 +192,7 @@ def _place(rng: RandomState, image: np.ndarray, shapes: list[Shape], name: str) 
 
 
 def _paint_crowd(rng: RandomState, image: np.ndarray) -> Shape:
-    """A heap of small objects of one class under one annotation."""
+    """Paint a heap of small objects of one class under one annotation."""
     height, width = image.shape[:2]
     name = str(CATEGORIES[rng.randint(len(CATEGORIES))]["name"])
     left, top = rng.randint(8, width // 2), rng.randint(8, height // 2)
@@ -203,7 +206,7 @@ def _paint_crowd(rng: RandomState, image: np.ndarray) -> Shape:
 
 
 def _leaves_others_visible(mask: np.ndarray, shapes: list[Shape]) -> bool:
-    """Enough of each stays, and none gets a hole: a COCO polygon cannot say one."""
+    """Return True if enough of each shape remains and no shape gets a hole, which COCO polygons cannot represent."""
     for shape in shapes:
         left = shape.visible & ~mask
         if left.sum() < _LEAST_VISIBLE * shape.drawn.sum() or (not shape.crowd and has_hole(left)):
@@ -217,7 +220,7 @@ def _cover(shapes: list[Shape], mask: np.ndarray) -> None:
 
 
 def _paint(rng: RandomState, image: np.ndarray, mask: np.ndarray, name: str) -> None:
-    """Fill ``mask`` with the class's colour, shifted a little, striped, and darker at the rim."""
+    """Fill ``mask`` with the colour of the class, slightly shifted, striped, and darker at the edge."""
     colour = np.array(COLOURS[name]) + rng.randint(-26, 27, 3)
     rows, columns = np.nonzero(mask)
     slant, period = rng.randint(-2, 3), rng.randint(4, 9)
@@ -239,7 +242,7 @@ def _mask(name: str, centre: tuple[int, int], radius: int, degrees: int, shape: 
 
 
 def _spikes(centre: tuple[int, int], degrees: int, radii: tuple[int, ...]) -> np.ndarray:
-    """Corners at equal angles and the given distances from the centre, on whole pixels, (N, 2) int32."""
+    """Return corners at equal angles and the given distances from the centre, (N, 2) int32 on whole pixels."""
     angles = [math.radians(degrees + 360 * index / len(radii)) for index in range(len(radii))]
     points = [(centre[0] + r * math.cos(angle), centre[1] + r * math.sin(angle)) for r, angle in zip(radii, angles)]
     return np.rint(points).astype(np.int32)

@@ -1,8 +1,9 @@
-"""Drawn crowds in the layouts of the counting sets: bright discs, one for each head, on mottled grey ground.
+"""Drawn crowds in the layouts of the counting sets: one bright disc for each head, on mottled grey ground.
 
-An image has 1 to ``most`` heads and a size of its own: the height within an eighth of ``size``, the width within an
-eighth of four thirds of it. In every split, counted from 0, image 2 has a head on the border, image 3 nobody, and
-image 4 a point outside the image, as annotators left some, whose head is not visible.
+An image has 1 to ``most`` heads. Image sizes differ: the height is within an eighth of ``size``, and the width is
+within an eighth of four thirds of ``size``. In each split, counted from 0, image 2 has a head on the border and image 3
+has no head. Image 4 has a point outside the image without a visible head, because some real annotations have such
+points.
 
 ::
 
@@ -10,7 +11,7 @@ image 4 a point outside the image, as annotators left some, whose head is not vi
     UCF_CC_50      1.jpg, 1_ann.mat, ... 50: grey
     UCF-QNRF       Train/img_0001.jpg, Train/img_0001_ann.mat, Test/...
     JHU-CROWD++    train/images/0001.jpg, train/gt/0001.txt, train/image_labels.txt
-    NWPU-Crowd     images/0001.jpg, mats/0001.mat, jsons/0001.json, train.txt; no points for the test
+    NWPU-Crowd     images/0001.jpg, mats/0001.mat, jsons/0001.json, train.txt; no points for the test split
     TRANCOS        images/image-1-000001.jpg, ...dots.png, ...mask.mat, image_sets/training.txt
     points         images/0001.jpg, train.jsonl, train.csv
 """
@@ -42,9 +43,9 @@ class Scene:
     """One drawn image.
 
     Attributes:
-        split, number: where it belongs; numbers begin at 1 in every split.
+        split, number: split of the image and its number there, >= 1.
         image: (H, W, 3) uint8 RGB.
-        points: (N, 2) float64 of x and y, whole numbers for TRANCOS.
+        points: (N, 2) float64 of x and y in pixels; whole numbers for TRANCOS.
         luminance: 0 (dark) to 3 (bright).
     """
 
@@ -60,14 +61,14 @@ Write = Callable[[Path, list[Scene]], None]
 
 @dataclass(frozen=True)
 class CrowdTwin:
-    """How one of the sets is published.
+    """Twin of one counting set.
 
     Attributes:
-        splits: images of each, usually.
-        write: puts scenes of all splits on disk.
-        least: images of each split at least.
-        whole: points are pixels inside the image, as dots in an image must be.
-        most: heads of an image, usually.
+        splits: default number of images of each split.
+        write: function that writes the scenes of all splits to disk.
+        least: smallest number of images of each split.
+        whole: points are whole pixels inside the image, because dots in an image require it.
+        most: default largest number of heads in an image.
     """
 
     splits: Mapping[str, int]
@@ -79,24 +80,24 @@ class CrowdTwin:
     VERSION = 1
 
     @property
-    def DEFAULTS(self) -> dict[str, int]:  # noqa: N802 - what every twin calls it
-        """Options and their usual values."""
+    def DEFAULTS(self) -> dict[str, int]:  # noqa: N802 - the name of this attribute in all twins
+        """Options and their default values."""
         return {**self.splits, "size": 96, "most": self.most, "seed": 0}
 
     @property
     def LOWEST(self) -> dict[str, int]:  # noqa: N802
-        """Options and the least that they may be."""
+        """Options and their smallest values."""
         return {**dict.fromkeys(self.splits, self.least), "size": 48, "most": 1, "seed": 0}
 
     def draw(self, folder: Path, *, size: int, most: int, seed: int, **counts: int) -> None:
         """Draw all splits into ``folder``.
 
         Args:
-            folder: exists and is empty.
+            folder: an empty folder.
             size: mean height of the images in pixels.
-            most: heads of an image at most.
-            seed: another seed draws other images.
-            counts: images of each split.
+            most: largest number of heads in an image.
+            seed: different seeds draw different images.
+            counts: number of images of each split.
         """
         scenes = [
             draw_crowd(split, index, size, most, seed, whole=self.whole)
@@ -107,7 +108,7 @@ class CrowdTwin:
 
 
 def draw_crowd(split: str, index: int, size: int, most: int, seed: int, *, whole: bool = False) -> Scene:
-    """Image ``index`` of a split; see :class:`CrowdTwin`."""
+    """Draw image ``index`` of a split; see :class:`CrowdTwin`."""
     rng = RandomState([seed, _SPLITS.index(split), index])
     height = int(rng.randint(size * 7 // 8, size * 9 // 8 + 1))
     width = int(rng.randint(size * 7 // 6, size * 3 // 2 + 1))
@@ -123,13 +124,13 @@ def draw_crowd(split: str, index: int, size: int, most: int, seed: int, *, whole
 
 
 def _heads(rng: RandomState, height: int, width: int, count: int) -> np.ndarray:
-    """(N, 2): places at least four pixels apart, as far as there is room."""
-    found: list[np.ndarray] = []
+    """Return up to ``count`` places (N, 2) at least four pixels apart; fewer if the space does not suffice."""
+    places: list[np.ndarray] = []
     for _ in range(20 * count):
         place = np.round(rng.random_sample(2) * [width - 1, height - 1], 2)
-        if len(found) < count and all(np.abs(place - other).max() >= 4 for other in found):
-            found.append(place)
-    return np.array(found).reshape(-1, 2)
+        if len(places) < count and all(np.abs(place - other).max() >= 4 for other in places):
+            places.append(place)
+    return np.array(places).reshape(-1, 2)
 
 
 def _ground(rng: RandomState, height: int, width: int, luminance: int) -> np.ndarray:
@@ -140,7 +141,7 @@ def _ground(rng: RandomState, height: int, width: int, luminance: int) -> np.nda
 
 
 def _paint_heads(rng: RandomState, image: np.ndarray, points: np.ndarray) -> None:
-    """Discs of two to four pixels, smaller in the upper part, with a dark rim."""
+    """Paint discs of radius 2 to 4 pixels with a dark edge; discs are smaller in the upper part."""
     for x, y in np.floor(points).astype(int).tolist():
         radius = 2 + round(2 * y / len(image))
         tone = int(rng.randint(190, 250))
@@ -152,7 +153,7 @@ def _paint_heads(rng: RandomState, image: np.ndarray, points: np.ndarray) -> Non
 
 
 def write_mat(path: Path, values: Mapping[str, Any]) -> None:
-    """A MATLAB file of version 5, always the same bytes."""
+    """Write a MATLAB file of version 5; equal values yield equal bytes."""
     from scipy.io import savemat
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +163,7 @@ def write_mat(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def shanghaitech_info(points: np.ndarray) -> np.ndarray:
-    """``image_info``: a cell with a struct of location and number."""
+    """Return ``image_info``, a cell with a struct of location and number."""
     struct = np.empty((1, 1), dtype=[("location", object), ("number", object)])
     struct[0, 0] = (points, np.array([[len(points)]], np.uint16))
     cell = np.empty((1, 1), dtype=object)
@@ -196,7 +197,7 @@ def _ucf_qnrf(folder: Path, scenes: list[Scene]) -> None:
 
 
 def _jhu_crowd(folder: Path, scenes: list[Scene]) -> None:
-    """Whole numbers, as published."""
+    """Write JHU-CROWD++ with whole numbers, as in the published files."""
     for scene in scenes:
         split = folder / scene.split
         _put_image(split / "images" / f"{scene.number:04d}.jpg", scene.image)
@@ -243,7 +244,7 @@ def _trancos(folder: Path, scenes: list[Scene]) -> None:
 
 
 def _road(height: int, width: int) -> np.ndarray:
-    """(H, W) uint8: 1 in a trapezium that leaves out the upper corners."""
+    """Return (H, W) uint8, 1 in a trapezium that excludes the upper corners."""
     road = np.zeros((height, width), np.uint8)
     corners = np.array([[width // 4, 0], [width * 3 // 4, 0], [width - 1, height - 1], [0, height - 1]], np.int32)
     return cv2.fillPoly(road, [corners], 1)

@@ -1,16 +1,16 @@
-"""Drawn roads in CULane's files, a fifth of its size.
+"""Drawn roads in CULane's files, at a fifth of CULane's image size.
 
 ::
 
-    driver_23_30frame/05150000_0001.MP4/00000.jpg ...          to train; driver_161_90frame to validate
-    driver_37_30frame/05180000_0001.MP4/00000.jpg ...          to test
-    .../00000.lines.txt                                        beside every image, points each 2 rows from below
+    driver_23_30frame/05150000_0001.MP4/00000.jpg ...          training; driver_161_90frame for validation
+    driver_37_30frame/05180000_0001.MP4/00000.jpg ...          test
+    .../00000.lines.txt                                        beside each image; one point per 2 rows, from below
     laneseg_label_w16/driver_23_30frame/.../00000.png          0 to 4
     list/train_gt.txt, val_gt.txt, train.txt, val.txt, test.txt, test_split/test0_normal.txt ...
 
-The scenes take turns in every split, so that each of the nine lists has an image of the test split's first nine.
-Nothing is annotated in ``cross``. Some lanes begin outside the image, a third of the roads has three lanes, and the
-annotation of the second image to train ends with a blank line, as some of CULane's copies do.
+Scenes alternate in each split, so each of the nine lists has one of the first nine test images. ``cross`` has no
+annotated lanes. Some lanes begin outside the image, and a third of the roads has three lanes. The annotation of the
+second training image ends with a blank line, as in some copies of CULane.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def draw(folder: Path, *, train: int, val: int, test: int, width: int, seed: int
     """Draw all splits into ``folder``.
 
     Args:
-        folder: exists and is empty.
-        train, val, test: images of each split.
-        width: of the images in pixels; the height is in CULane's proportion.
-        seed: another seed draws other images.
+        folder: an empty folder.
+        train, val, test: number of images of each split.
+        width: width of the images in pixels; the aspect ratio is CULane's.
+        seed: different seeds draw different images.
     """
     (folder / "list" / "test_split").mkdir(parents=True)
     for number, (split, count) in enumerate(zip(_CLIPS, (train, val, test))):
@@ -65,7 +65,7 @@ def draw(folder: Path, *, train: int, val: int, test: int, width: int, seed: int
 
 
 def _draw_frame(folder: Path, rng: RandomState, split: str, index: int, width: int) -> tuple[str, str]:
-    """Its name, and the rest of its line in a list of targets."""
+    """Draw one image; return its name and the rest of its line in a list of targets."""
     height = round(width * _HEIGHT / _WIDTH)
     image, road = draw_road(rng, height, width, SCENES[index % len(SCENES)])
     name = f"{_CLIPS[split]}/{index * 30:05d}.jpg"
@@ -83,13 +83,13 @@ def _draw_frame(folder: Path, rng: RandomState, split: str, index: int, width: i
 
 
 def _mask(road: Road, lanes: dict[int, np.ndarray]) -> np.ndarray:
-    """(H, W) uint8, 0 to 4; lines twice as wide as CULane's, which would be hard to see in a fifth of the size."""
+    """Return (H, W) uint8, 0 to 4; lines are relatively twice as wide as CULane's, to be visible at the small size."""
     slots = [lanes.get(slot) for slot in range(4)]
     return draw_slots(slots, (road.height, road.width), max(1, round(30 * road.width / _WIDTH)))
 
 
 def _file(folder: Path, name: str) -> Path:
-    """A file whose folder exists."""
+    """Return the path of a file and create its folder."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -1,8 +1,8 @@
-"""Drawn images in ImageNet's layout: the first ten classes of ILSVRC, told by shape and colour.
+"""Drawn images in ImageNet's layout: the first ten classes of ILSVRC, which differ in shape and colour.
 
 ::
 
-    train/n01440764/n01440764_1.JPEG ...               every image of another size
+    train/n01440764/n01440764_1.JPEG ...               images of different sizes
     val/n01440764/ILSVRC2012_val_00000001.JPEG ...
     meta/train.txt, meta/val.txt                       n01440764/n01440764_1.JPEG 0
     meta/classes.txt                                   n01440764 tench
@@ -37,14 +37,14 @@ CLASSES = {
 
 
 def draw(folder: Path, *, train: int, val: int, size: int, seed: int) -> None:
-    """Draw both splits into ``folder``; classes take turns.
+    """Draw both splits into ``folder``; classes alternate.
 
     Args:
-        folder: exists and is empty.
-        train: images of the training split.
-        val: images of the validation split.
-        size: mean side of the images in pixels; each side lies within a quarter of it.
-        seed: another seed draws other images.
+        folder: an empty folder.
+        train: number of training images.
+        val: number of validation images.
+        size: mean side of the images in pixels; each side differs by at most a quarter.
+        seed: different seeds draw different images.
     """
     (folder / "meta").mkdir()
     lines = [f"{key} {name}" for key, name in CLASSES.items()]

@@ -1,4 +1,4 @@
-"""Masks as COCO polygons along the edges of pixels, so that decoding returns the same mask."""
+"""Conversion of masks to COCO polygons along pixel edges; decoding a polygon returns the same mask."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ Point = tuple[int, int]
 
 
 def has_hole(mask: np.ndarray) -> bool:
-    """Whether background is enclosed: a COCO polygon would fill it.
+    """Return True if the mask encloses background, which a COCO polygon would fill.
 
     Args:
         mask: (H, W) bool.
+
+    Example:
+        >>> has_hole(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool))
+        True
     """
     background = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
     regions, _ = cv2.connectedComponents(background, connectivity=8)
@@ -23,10 +27,17 @@ def has_hole(mask: np.ndarray) -> bool:
 
 
 def trace_outline(mask: np.ndarray) -> list[list[float]]:
-    """One polygon ``[x0, y0, x1, y1, ...]`` for each part of a mask without holes.
+    """Return one polygon ``[x0, y0, x1, y1, ...]`` for each part of a mask without holes.
 
     Args:
-        mask: (H, W) bool; pixel (row, column) covers x from column to column + 1.
+        mask: (H, W) bool.
+
+    Convention:
+        Pixel (row, column) covers x from column to column + 1 and y from row to row + 1.
+
+    Example:
+        >>> trace_outline(np.ones((1, 2), dtype=bool))
+        [[0.0, 0.0, 2.0, 0.0, 2.0, 1.0, 0.0, 1.0]]
     """
     following = _directed_edges(mask)
     polygons = []
@@ -37,7 +48,7 @@ def trace_outline(mask: np.ndarray) -> list[list[float]]:
 
 
 def _directed_edges(mask: np.ndarray) -> dict[Point, list[Point]]:
-    """Start -> ends of the unit edges between mask and background, the mask on the right hand (y points down)."""
+    """Return the ends of the unit edges between mask and background, by start; the mask is on the right (y down)."""
     padded = np.pad(mask, 1)
     edges: dict[Point, list[Point]] = defaultdict(list)
     inside = padded[1:-1, 1:-1]
@@ -54,7 +65,7 @@ def _directed_edges(mask: np.ndarray) -> dict[Point, list[Point]]:
 
 
 def _walk(following: dict[Point, list[Point]]) -> list[Point]:
-    """Take one closed loop out of ``following``; where two parts touch at a corner, stay on the own part."""
+    """Remove one closed loop from ``following``; at a corner where two parts touch, stay on the same part."""
     start = at = next(iter(following))
     before = at
     loop = []
@@ -71,11 +82,11 @@ def _walk(following: dict[Point, list[Point]]) -> list[Point]:
 
 
 def _right_turn(before: Point, at: Point, end: Point) -> int:
-    """1 for a turn to the right, 0 straight on, -1 to the left (y points down)."""
+    """Return 1 for a right turn, 0 for no turn, -1 for a left turn (y points down)."""
     return (at[0] - before[0]) * (end[1] - at[1]) - (at[1] - before[1]) * (end[0] - at[0])
 
 
 def _corners(loop: list[Point]) -> list[Point]:
-    """The points of a closed loop where it changes direction."""
+    """Return the points of a closed loop where it changes direction."""
     around = zip(loop[-1:] + loop[:-1], loop, loop[1:] + loop[:1])
     return [at for before, at, end in around if _right_turn(before, at, end) != 0]

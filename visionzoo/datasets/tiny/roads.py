@@ -1,4 +1,4 @@
-"""Drawn roads with up to four lanes, seen from a car: what the twins of CULane and TuSimple are made of."""
+"""Drawn roads with up to four lanes, seen from a car, for the twins of CULane and TuSimple."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _WHITE, _YELLOW = (235, 235, 228), (228, 190, 70)  # RGB
 
 @dataclass(frozen=True)
 class Road:
-    """Where the lanes of one image run.
+    """Lane geometry of one image.
 
     Attributes:
-        height, width: of the image in pixels.
-        horizon: its row.
-        vanishing: the column in which lanes meet there.
-        spacing: width of a lane at the lower border, pixels.
-        bend: columns by which a curve leaves the straight line at the horizon.
-        slots: which lanes there are, 0 for the far left and 3 for the far right one.
+        height, width: size of the image in pixels.
+        horizon: row of the horizon.
+        vanishing: column where the lanes meet at the horizon.
+        spacing: width of a lane at the lower border in pixels.
+        bend: distance of a curve from the straight line at the horizon, in columns.
+        slots: existing lanes, from 0 for the far left lane to 3 for the far right lane.
     """
 
     height: int
@@ -34,12 +34,12 @@ class Road:
     slots: tuple[int, ...]
 
     def x(self, slot: float | np.floating, y: np.ndarray) -> np.ndarray:
-        """Columns of a lane in the rows ``y``; slots that are no whole number lie between two lanes."""
+        """Return the columns of a lane at the rows ``y``; fractional slots are between two lanes."""
         near = (np.asarray(y, np.float64) - self.horizon) / (self.height - self.horizon)
         return self.vanishing + (slot - 1.5) * self.spacing * near + self.bend * (1 - near) ** 2
 
     def points(self, slot: int, rows: np.ndarray) -> np.ndarray:
-        """(n, 2) points of a lane in the rows below the horizon, as far as a tenth of the width outside."""
+        """Return (n, 2) points of a lane at rows below the horizon, up to a tenth of the width outside the image."""
         rows = rows[rows > self.horizon + 0.08 * self.height]
         x = self.x(slot, rows)
         inside = (x > -0.1 * self.width) & (x < 1.1 * self.width)
@@ -47,13 +47,21 @@ class Road:
 
 
 def draw_road(rng: RandomState, height: int, width: int, scene: str, *, fifth: bool = False) -> tuple[np.ndarray, Road]:
-    """An image, (H, W, 3) uint8 RGB, and where its lanes are.
+    """Draw a road.
 
     Args:
-        rng: where randomness comes from.
-        height, width: pixels.
-        scene: one of ``SCENES``; ``cross`` has no lane, ``curve`` bends more than the others.
-        fifth: whether there is another lane, 4, right of the far right one.
+        rng: generator of random numbers.
+        height, width: size of the image in pixels.
+        scene: one of ``SCENES``; ``cross`` has no lanes, ``curve`` bends more than the other scenes.
+        fifth: add lane 4, to the right of the far right lane.
+
+    Returns:
+        Image (H, W, 3) uint8 RGB, and its lanes.
+
+    Example:
+        >>> image, road = draw_road(RandomState(0), 36, 100, "cross")
+        >>> image.shape, road.slots
+        ((36, 100, 3), ())
     """
     road = _road(rng, height, width, scene)
     if fifth and road.slots:
@@ -86,7 +94,7 @@ def _road(rng: RandomState, height: int, width: int, scene: str) -> Road:
 
 
 def _ground(rng: RandomState, road: Road) -> np.ndarray:
-    """(H, W, 3) float: sky, land, and a road of grey texture."""
+    """Return (H, W, 3) float: sky, land, and a road of grey texture."""
     height, width = road.height, road.width
     image = np.empty((height, width, 3))
     image[:] = np.array([150, 180, 205]) + rng.randint(-15, 16, 3)
@@ -105,7 +113,7 @@ def _ground(rng: RandomState, road: Road) -> np.ndarray:
 
 
 def _strip(road: Road, slot: float, share: float) -> np.ndarray:
-    """The outline of a mark along a lane, ``share`` of the image's width at the lower border."""
+    """Return the outline of a marking along a lane; ``share`` is its width at the lower border / image width."""
     rows = np.arange(int(road.horizon + 0.04 * road.height), road.height + 1)
     half = share * road.width / 2 * (rows - road.horizon) / (road.height - road.horizon) + 0.6
     x = road.x(slot, rows)
@@ -113,14 +121,14 @@ def _strip(road: Road, slot: float, share: float) -> np.ndarray:
 
 
 def _paint(image: np.ndarray, outline: np.ndarray, colour: np.ndarray, strength: float = 1.0) -> None:
-    """Fill an outline in place, as opaque as ``strength`` says."""
+    """Fill an outline in place with opacity ``strength``."""
     covered = np.zeros(image.shape[:2], np.uint8)
     cv2.fillPoly(covered, [np.rint(outline).astype(np.int32)], 1)
     there = covered > 0
     image[there] += strength * (colour - image[there])
 
 
-# --- what makes a scene special ---
+# --- features of each scene ---
 
 
 def _cars(rng: RandomState, image: np.ndarray, road: Road) -> None:

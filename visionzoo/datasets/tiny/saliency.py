@@ -1,13 +1,13 @@
-"""Drawn images in the layout of saliency sets: discs and rectangles that stand out from grey ground.
+"""Drawn images in the layout of saliency sets: coloured discs and rectangles on grey ground.
 
 ::
 
-    imgs/0001.jpg ...             every image of another size; HKU-IS has .png
+    imgs/0001.jpg ...             images of different sizes; HKU-IS has .png
     gt/0001.png ...               0 and 255; PASCAL-S has grey edges
-    train.txt, val.txt, test.txt  one name a line; sets that are all for testing have no lists
+    train.txt, val.txt, test.txt  one name per line; test-only sets have no lists
 
-By turns there is a disc inside, a rectangle at the border, two objects apart, and two that touch. With ``hard`` the
-fifth image of every split has nothing salient, and the sixth a single salient pixel.
+Four scenes alternate: a disc inside the image, a rectangle at the border, two separate objects, and two objects that
+touch. With ``hard``, the fifth image of each split has no salient pixel, and the sixth image has one.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _IMAGES = {"train": 24, "val": 8, "test": 8}
 
 @dataclass(frozen=True)
 class SaliencyTwin:
-    """How one of the sets is published.
+    """Twin of one saliency set.
 
     Attributes:
-        splits: that have a list of their own; a set that is all for testing has none.
-        suffix: of its images.
-        soft: masks have grey edges, as those of several people's answers have.
+        splits: splits with a list; empty for a test-only set.
+        suffix: ending of the images.
+        soft: masks have grey edges, like averages over several annotators.
     """
 
     splits: tuple[str, ...] = ()
@@ -42,25 +42,25 @@ class SaliencyTwin:
     VERSION = 1
 
     @property
-    def DEFAULTS(self) -> dict[str, int]:  # noqa: N802 - what every twin calls it
-        """Options and their usual values."""
+    def DEFAULTS(self) -> dict[str, int]:  # noqa: N802 - the name of this attribute in all twins
+        """Options and their default values."""
         counts = {split: _IMAGES[split] for split in self.splits or ("test",)}
         return {**counts, "size": 64, "hard": 1, "seed": 0}
 
     @property
     def LOWEST(self) -> dict[str, int]:  # noqa: N802
-        """Options and the least that they may be."""
+        """Options and their smallest values."""
         return {**dict.fromkeys(self.splits or ("test",), 1), "size": 32, "hard": 0, "seed": 0}
 
     def draw(self, folder: Path, *, size: int, hard: int, seed: int, **counts: int) -> None:
         """Draw all splits into ``folder``.
 
         Args:
-            folder: exists and is empty.
-            size: mean side of the images in pixels; each side lies within a quarter of it.
-            hard: 0 leaves out the empty mask and the single pixel.
-            seed: another seed draws other images.
-            counts: images of each split.
+            folder: an empty folder.
+            size: mean side of the images in pixels; each side differs by at most a quarter.
+            hard: 1 includes the empty mask and the mask of one pixel, 0 does not.
+            seed: different seeds draw different images.
+            counts: number of images of each split.
         """
         for name in ("imgs", "gt"):
             (folder / name).mkdir()
@@ -97,13 +97,21 @@ TWINS = {
 
 
 def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """An image, (H, W, 3) uint8 RGB, and the number of each pixel's object, (H, W) uint8, 0 for ground.
+    """Draw a scene with salient objects.
 
     Args:
-        rng: where randomness comes from.
+        rng: generator of random numbers.
         size: mean side in pixels.
-        index: the number of the image in its split, which says what is in it.
-        hard: whether image 4 is empty and image 5 has one pixel.
+        index: index of the image in its split, which selects the scene.
+        hard: draw no object in image 4 and one pixel in image 5.
+
+    Returns:
+        Image (H, W, 3) uint8 RGB, and the object number of each pixel, (H, W) uint8, 0 for the ground.
+
+    Example:
+        >>> image, ids = draw_scene(RandomState(0), 32, index=3)
+        >>> image.shape[:2] == ids.shape, np.unique(ids).tolist()
+        (True, [0, 1, 2])
     """
     height, width = (int(side) for side in rng.randint(size * 3 // 4, size * 5 // 4 + 1, 2))
     image, ids = _ground(rng, height, width), np.zeros((height, width), np.uint8)
@@ -121,18 +129,18 @@ def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """RGB as JPEG or PNG."""
+    """Write an RGB image as JPEG or PNG, depending on the ending of the path."""
     _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
-    path.write_bytes(data.tobytes())  # cv2.imwrite says nothing when the disk is full
+    path.write_bytes(data.tobytes())  # cv2.imwrite reports no error if the disk is full
 
 
 def write_map(path: Path, values: np.ndarray) -> None:
-    """(H, W) numbers as PNG."""
+    """Write (H, W) numbers as PNG."""
     path.write_bytes(cv2.imencode(".png", values)[1].tobytes())
 
 
 def _ground(rng: RandomState, height: int, width: int) -> np.ndarray:
-    """Greyish noise at two scales over a tint."""
+    """Draw greyish noise at two scales over a tint."""
     texture = np.zeros((height, width, 1), np.int16)
     for cells, strength in ((4, 30), (16, 15)):
         noise = rng.randint(0, 2 * strength + 1, (cells, cells)).astype(np.uint8)
@@ -142,7 +150,7 @@ def _ground(rng: RandomState, height: int, width: int) -> np.ndarray:
     return np.clip(texture + tint, 0, 255).astype(np.uint8)
 
 
-# --- what is in an image ---
+# --- scenes ---
 
 
 def _disc_inside(rng: RandomState, ids: np.ndarray) -> None:
@@ -168,7 +176,7 @@ def _two_apart(rng: RandomState, ids: np.ndarray) -> None:
 
 
 def _touching_pair(rng: RandomState, ids: np.ndarray) -> None:
-    """The second disc lies under the first, so that they share a border."""
+    """Draw two discs; the first covers a part of the second, so that they share a border."""
     height, width = ids.shape
     radius = min(height, width) // 5
     row = _between(rng, radius + 2, height)

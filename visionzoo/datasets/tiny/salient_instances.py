@@ -1,11 +1,11 @@
-"""Drawn images with salient instances: the scenes of the saliency twin, as id maps and as COCO annotations.
+"""Drawn images with salient instances: scenes of the saliency twin, as id maps and as COCO annotations.
 
 ::
 
     imgs/0001.jpg ...
-    instances/0001.png ...                    0 for ground, k for object k
-    train.txt, val.txt, test.txt              one name a line
-    annotations/instances_train.json ...      made of the id maps by the converter that users have
+    instances/0001.png ...                    0 for the ground, k for object k
+    train.txt, val.txt, test.txt              one name per line
+    annotations/instances_train.json ...      converted from the id maps, as by `visionzoo convert idmaps2coco`
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def draw(folder: Path, *, train: int, val: int, test: int, size: int, seed: int)
     """Draw all splits into ``folder``.
 
     Args:
-        folder: exists and is empty.
-        train, val, test: images of each split.
-        size: mean side of the images in pixels; each side lies within a quarter of it.
-        seed: another seed draws other images.
+        folder: an empty folder.
+        train, val, test: number of images of each split.
+        size: mean side of the images in pixels; each side differs by at most a quarter.
+        seed: different seeds draw different images.
     """
     for name in ("imgs", "instances", "annotations"):
         (folder / name).mkdir()

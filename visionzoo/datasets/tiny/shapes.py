@@ -1,4 +1,4 @@
-"""One coloured shape on a grey ground: images that tell up to a hundred classes by shape and colour."""
+"""Images of one coloured shape on grey ground; shape and colour distinguish up to a hundred classes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,19 @@ COLOURS = (  # RGB
     (40, 30, 30),
     (150, 90, 40),
 )
-# Corners of each shape, and the radius of the points between them, as a share of the whole; 0 corners is a disc.
+# Number of corners of each shape, and radius of the points between them relative to the corners; 0 corners is a disc.
 _SHAPES = ((0, 1.0), (3, 0.5), (4, 0.71), (5, 0.4), (6, 0.86), (4, 0.3), (3, 0.2), (8, 0.6), (7, 0.3), (2, 0.25))
 
 
 def draw_class(rng: RandomState, label: int, height: int, width: int) -> np.ndarray:
-    """An image of class ``label`` (0 to 99), (H, W, 3) uint8 RGB: place, size, turn, shade and ground differ."""
+    """Draw an image of class ``label`` (0 to 99), (H, W, 3) uint8 RGB.
+
+    Position, size, rotation, shade and ground are random.
+
+    Example:
+        >>> draw_class(RandomState(0), label=3, height=12, width=16).shape
+        (12, 16, 3)
+    """
     ground = np.full((height, width, 3), rng.randint(90, 160), np.int16)
     ground += rng.randint(-14, 15, (height, width, 1)).astype(np.int16)
     mask = _mask(rng, (label // 10 + label) % 10, height, width)

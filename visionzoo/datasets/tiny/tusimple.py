@@ -1,15 +1,15 @@
-"""Drawn roads in TuSimple's files, a quarter of its size.
+"""Drawn roads in TuSimple's files, at a quarter of TuSimple's image size.
 
 ::
 
-    label_data_0313.json, label_data_0601.json      to train, halves of one split
-    label_data_0531.json                            to validate
-    test_label.json                                 to test
+    label_data_0313.json, label_data_0601.json      training, halves of one split
+    label_data_0531.json                            validation
+    test_label.json                                 test
     clips/0313-1/60/20.jpg ...
 
-Rows begin at 60, as 240 in the real ones, in some images at 40; x are whole numbers. A third of the roads has three
-lanes, every fourth one a fifth lane, which has no place among the four that SCNN learns. As in TuSimple, no image is
-without lanes: the benchmark gives 0 for such an image, whatever was found in it.
+Rows begin at 60, which corresponds to 240 in TuSimple, and in some images at 40. x are whole numbers. A third of the
+roads has three lanes. Every fourth road has a fifth lane, which is not one of the four lanes that SCNN learns. As in
+TuSimple, each image has lanes, because the benchmark scores an image without lanes as 0 for any prediction.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def draw(folder: Path, *, train: int, val: int, test: int, seed: int) -> None:
     """Draw all splits into ``folder``.
 
     Args:
-        folder: exists and is empty.
-        train, val, test: images of each split.
-        seed: another seed draws other images.
+        folder: an empty folder.
+        train, val, test: number of images of each split.
+        seed: different seeds draw different images.
     """
     counts = (train - train // 2, train // 2, val, test)
     for number, ((date, name), count) in enumerate(zip(_DATES.items(), counts)):
@@ -48,7 +48,7 @@ def draw(folder: Path, *, train: int, val: int, test: int, seed: int) -> None:
 
 
 def _draw_frame(folder: Path, rng: RandomState, date: str, index: int) -> dict[str, Any]:
-    """Its record in the label file."""
+    """Draw one image and return its record in the label file."""
     image, road = draw_road(rng, HEIGHT, WIDTH, _SCENES[index % len(_SCENES)], fifth=index % 4 == 3)
     raw_file = f"clips/{date}/{60 * (index + 1)}/20.jpg"
     (folder / raw_file).parent.mkdir(parents=True)
@@ -59,7 +59,7 @@ def _draw_frame(folder: Path, rng: RandomState, date: str, index: int) -> dict[s
 
 
 def _xs(road: Road, slot: int, rows: np.ndarray) -> list[int]:
-    """x in every row, -2 where the lane is above the horizon or outside the image."""
+    """Return x at each row; -2 if the lane is above the horizon or outside the image."""
     at = dict(zip(rows.tolist(), [-2] * len(rows)))
     at |= {int(y): round(x) for x, y in road.points(slot, rows) if 0 <= round(x) < road.width}
     return list(at.values())

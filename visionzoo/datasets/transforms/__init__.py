@@ -1,1 +1,1 @@
-"""Transforms of samples, registered by being here."""
+"""Transforms of samples. Every module in this folder is registered."""

@@ -1,7 +1,7 @@
-"""Augmentations of classifiers: torchvision's and timm's, on a sample's RGB image.
+"""Augmentations for classification, from torchvision and timm, applied to the RGB image of a sample.
 
-timm is imported when one of its changes is built: its import takes seconds. All random numbers come from Python's,
-NumPy's and torch's global generators, which the engine seeds for each sample.
+timm is imported only when a transform needs it, because the import takes seconds. All random numbers come from the
+global generators of Python, NumPy and torch, which the engine seeds for each sample.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Size = int | Sequence[int]
 
 
 class ImageTransform(BaseTransform):
-    """Changes ``img``, (H, W, 3) uint8 RGB, by a function of Pillow images, and says its new ``img_shape``.
+    """Apply a function of Pillow images to ``img``, (H, W, 3) uint8 RGB, and set ``img_shape``.
 
     Args:
-        change: takes an image and gives an image.
+        change: function from an image to an image.
     """
 
     def __init__(self, change: Callable[[Image.Image], Image.Image]):
@@ -53,13 +53,23 @@ class ImageTransform(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomResizedCrop(ImageTransform):
-    """A part of random area and shape, resized (Szegedy et al., Going Deeper with Convolutions, CVPR 2015).
+    """Crop a part of random area and aspect ratio and resize it.
+
+    Szegedy et al., Going Deeper with Convolutions, CVPR 2015.
 
     Args:
         size: side or (H, W) of the result in pixels.
-        scale: least and largest share of the image's area.
-        ratio: least and largest width / height of the part.
+        scale: smallest and largest area of the part, as a fraction of the image's area.
+        ratio: smallest and largest width / height of the part.
         interpolation: nearest, bilinear, bicubic or lanczos.
+
+    Raises:
+        ConfigError: unknown ``interpolation``.
+
+    Example:
+        >>> sample = RandomResizedCrop(size=(8, 6))({"img": np.zeros((20, 30, 3), np.uint8)})
+        >>> sample["img"].shape, sample["img_shape"]
+        ((8, 6, 3), (8, 6))
     """
 
     def __init__(
@@ -74,13 +84,20 @@ class RandomResizedCrop(ImageTransform):
 
 @TRANSFORMS.register_module()
 class ResizeCrop(ImageTransform):
-    """The shorter side resized to ``size / crop_pct`` pixels, rounded down, then the centre cut out: for measuring.
+    """Resize the shorter side to ``size / crop_pct`` pixels, rounded down, then crop the centre; for evaluation.
 
     Args:
         size: side of the result in pixels.
-        crop_pct: share of the shorter side that remains; 1 only cuts the longer side.
-        edge: the shorter side in pixels, in place of ``crop_pct``.
+        crop_pct: fraction of the shorter side that remains, in (0, 1]; 1 crops only the longer side.
+        edge: length of the shorter side in pixels; it replaces ``crop_pct``.
         interpolation: nearest, bilinear, bicubic or lanczos.
+
+    Raises:
+        ConfigError: ``crop_pct`` outside (0, 1], ``edge`` below ``size``, or unknown ``interpolation``.
+
+    Example:
+        >>> ResizeCrop(size=8)({"img": np.zeros((20, 30, 3), np.uint8)})["img"].shape
+        (8, 8, 3)
     """
 
     def __init__(self, size: int, crop_pct: float = 0.875, edge: int | None = None, interpolation: str = "bicubic"):
@@ -98,11 +115,15 @@ class ResizeCrop(ImageTransform):
 
 @TRANSFORMS.register_module()
 class PaddedRandomCrop(ImageTransform):
-    """A window of ``size`` anywhere in the image after padding all sides with black; CIFAR's pad-4 crop.
+    """Pad all sides with black and crop a random window, as usual for CIFAR.
 
     Args:
         size: side or (H, W) of the window in pixels.
         padding: pixels on each side.
+
+    Example:
+        >>> PaddedRandomCrop(size=32, padding=4)({"img": np.zeros((32, 32, 3), np.uint8)})["img"].shape
+        (32, 32, 3)
     """
 
     def __init__(self, size: Size, padding: int = 4):
@@ -111,7 +132,13 @@ class PaddedRandomCrop(ImageTransform):
 
 @TRANSFORMS.register_module()
 class HorizontalFlip(ImageTransform):
-    """Left becomes right with probability ``prob``."""
+    """Mirror the image horizontally with probability ``prob``.
+
+    Example:
+        >>> image = np.array([[[1, 1, 1], [2, 2, 2]]], dtype=np.uint8)
+        >>> HorizontalFlip(prob=1.0)({"img": image})["img"][0, :, 0].tolist()
+        [2, 1]
+    """
 
     def __init__(self, prob: float = 0.5):
         super().__init__(v2.RandomHorizontalFlip(prob))
@@ -119,7 +146,16 @@ class HorizontalFlip(ImageTransform):
 
 @TRANSFORMS.register_module()
 class ColorJitter(ImageTransform):
-    """Brightness, contrast, saturation and hue changed by random factors; a number x means from 1 - x to 1 + x."""
+    """Change brightness, contrast and saturation by random factors, and the hue by a random shift.
+
+    Args:
+        brightness, contrast, saturation: x draws a factor from [max(0, 1 - x), 1 + x].
+        hue: x in [0, 0.5] draws a shift from [-x, x]; 1 is a full turn.
+
+    Example:
+        >>> ColorJitter()({"img": np.zeros((4, 5, 3), np.uint8)})["img"].shape
+        (4, 5, 3)
+    """
 
     def __init__(self, brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4, hue: float = 0.0):
         super().__init__(v2.ColorJitter(brightness, contrast, saturation, hue))
@@ -127,13 +163,21 @@ class ColorJitter(ImageTransform):
 
 @TRANSFORMS.register_module()
 class RandAugment(ImageTransform):
-    """Some of fifteen changes at random (Cubuk et al., arXiv 1909.13719), as timm reads ``policy``.
+    """Apply some of fifteen changes at random (Cubuk et al., arXiv 1909.13719), as implemented in timm.
 
     Args:
-        policy: ``rand-m9-mstd0.5-inc1``: magnitude 9 with deviation 0.5, changes that grow with it.
-        size: side of the image in pixels; translations go up to 0.45 of it.
-        mean: RGB in [0, 255] that uncovered pixels get.
+        policy: timm's name of the policy. ``rand-m9-mstd0.5-inc1`` has magnitude 9 with standard deviation 0.5, and
+            changes whose strength increases with the magnitude.
+        size: side of the image in pixels; the largest translation is 0.45 of it.
+        mean: fill colour of uncovered pixels, RGB in [0, 255].
         interpolation: nearest, bilinear or bicubic.
+
+    Raises:
+        ConfigError: unknown ``policy`` or ``interpolation``.
+
+    Example:
+        >>> RandAugment(size=8)({"img": np.zeros((8, 8, 3), np.uint8)})["img"].shape
+        (8, 8, 3)
     """
 
     def __init__(
@@ -151,11 +195,18 @@ class RandAugment(ImageTransform):
 
 @TRANSFORMS.register_module()
 class AutoAugment(ImageTransform):
-    """One of 25 learnt pairs of changes (Cubuk et al., arXiv 1805.09501), as timm reads ``policy``.
+    """Apply one of 25 learnt pairs of changes (Cubuk et al., arXiv 1805.09501), as implemented in timm.
 
     Args:
-        policy: ``v0``, ``v0r``, ``original``, ``originalr`` or ``3a``, with ``-mstd0.5`` and the like.
-        size, mean, interpolation: as for :class:`RandAugment`.
+        policy: ``v0``, ``v0r``, ``original``, ``originalr`` or ``3a``, optionally with options such as ``-mstd0.5``.
+        size, mean, interpolation: see :class:`RandAugment`.
+
+    Raises:
+        ConfigError: unknown ``policy`` or ``interpolation``.
+
+    Example:
+        >>> AutoAugment(size=8)({"img": np.zeros((8, 8, 3), np.uint8)})["img"].shape
+        (8, 8, 3)
     """
 
     def __init__(
@@ -173,17 +224,25 @@ class AutoAugment(ImageTransform):
 
 @TRANSFORMS.register_module()
 class RandomErasing(BaseTransform):
-    """A random rectangle covered (Zhong et al., AAAI 2020), by timm's sampler.
+    """Cover a random rectangle (Zhong et al., AAAI 2020), with timm's sampler.
 
-    timm erases after normalisation. Here images are still uint8, so normal noise is given the data's mean and
-    deviation, rounded, and cut to [0, 255].
+    timm erases after normalisation. Images are still uint8 here, so normal noise is scaled to the mean and standard
+    deviation of the data, rounded, and clipped to [0, 255].
 
     Args:
-        prob: of erasing at all.
+        prob: probability of erasing.
         mode: ``pixel`` (noise for each pixel), ``rand`` (one colour) or ``const`` (the mean).
-        min_area, max_area: share of the image.
-        count: most rectangles; they share the area.
-        mean, std: of the data, RGB in [0, 255].
+        min_area, max_area: smallest and largest covered area, as a fraction of the image.
+        count: largest number of rectangles; the area is divided among them.
+        mean, std: mean and standard deviation of the data, RGB in [0, 255].
+
+    Raises:
+        ConfigError: unknown ``mode``.
+
+    Example:
+        >>> erased = RandomErasing(prob=1.0, mode="const")({"img": np.zeros((16, 16, 3), np.uint8)})["img"]
+        >>> np.unique(erased[..., 0]).tolist()
+        [0, 124]
     """
 
     def __init__(
@@ -207,7 +266,7 @@ class RandomErasing(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         height, width = results["img"].shape[:2]
-        noise = self.erase(torch.full((3, height, width), torch.nan))  # what it leaves stays nan
+        noise = self.erase(torch.full((3, height, width), torch.nan))  # unerased pixels remain nan
         erased = ~noise[0].isnan().numpy()
         colours = (noise * self.std + self.mean).round().clamp(0, 255).permute(1, 2, 0).numpy()
         results["img"] = results["img"].copy()
@@ -220,12 +279,16 @@ class RandomErasing(BaseTransform):
 
 @TRANSFORMS.register_module()
 class Cutout(BaseTransform):
-    """A square around a random pixel covered, cut at the border (DeVries and Taylor, arXiv 1708.04552).
+    """Cover a square around a random pixel, clipped at the border (DeVries and Taylor, arXiv 1708.04552).
 
     Args:
         size: side of the square in pixels.
-        prob: of covering at all.
-        fill: RGB in [0, 255].
+        prob: probability of covering.
+        fill: colour of the square, RGB in [0, 255].
+
+    Example:
+        >>> int(Cutout(size=40, fill=(9, 9, 9))({"img": np.zeros((10, 10, 3), np.uint8)})["img"].min())
+        9
     """
 
     def __init__(self, size: int = 16, prob: float = 1.0, fill: Sequence[float] = (0, 0, 0)):
@@ -273,5 +336,5 @@ def _of_timm(make: Callable[[], Callable], policy: str, example: str) -> Callabl
         return make()
     except (AssertionError, KeyError, ValueError) as error:
         raise ConfigError(
-            "policy", expected=f"one that timm knows, as {example}", found=f"{policy!r}", advice="fix it"
+            "policy", expected=f"a policy of timm, such as {example}", found=f"{policy!r}", advice="fix it"
         ) from error

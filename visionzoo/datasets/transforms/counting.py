@@ -1,12 +1,16 @@
-"""Changes of images with points: resizing, cropping, flipping, and density maps as training targets.
+"""Transforms of images with points: resizing, cropping, flipping, and density maps as training targets.
 
-A sample has ``gt_points``, (N, 2) float64 of x and y in pixels, which move with every change of geometry, perhaps
-``gt_roi``, (H, W) uint8 of 0 and 1, and, once it is made, ``gt_density``, (H, W) float32, people per pixel.
+A sample has ``gt_points``, (N, 2) float64 of x and y in pixels. Every change of geometry moves them. A sample may also
+have ``gt_roi``, (H, W) uint8 of 0 and 1. ``MakeDensityMap`` adds ``gt_density``, (H, W) float32, people per pixel.
 
-``MakeDensityMap`` may come before or after cropping and flipping. Before, as in the released preprocessing, a crop
-has what its pixels have of every kernel, parts of people included, and a flipped map is the mirror of the other. After,
-all kernels of a crop lie inside it and its sum is the number of its points; for large images that is less work. It
-comes after resizing in any case. Measuring needs points alone, in the original image's pixels.
+``MakeDensityMap`` must come after resizing. It may come before or after cropping and flipping:
+
+- Before, as in the released preprocessing: a crop keeps the density of its pixels, parts of people included, and a
+  flipped map is the mirror image of the original map.
+- After: all kernels of a crop are inside it, and the sum of the density is the number of points. This is less work for
+  large images.
+
+Evaluation needs only the points, in pixels of the original image.
 """
 
 from __future__ import annotations
@@ -38,12 +42,17 @@ _MAPS = ("gt_density", "gt_roi")
 
 @TRANSFORMS.register_module()
 class LoadRoi(BaseTransform):
-    """Fill ``gt_roi``, (H, W) uint8 of 0 and 1, from the variable ``BW`` of ``roi_path``.
+    """Set ``gt_roi``, (H, W) uint8 of 0 and 1, from the variable ``BW`` of ``roi_path``.
 
-    In training it comes before the changes of geometry, so that they change it too; for measuring it comes after.
+    In training, place it before the changes of geometry, so that they also change the region. For evaluation, place it
+    after them.
 
     Raises:
-        DataError: the file is missing, of another layout, or of another size than the image.
+        DataError: the file is missing, has another layout, or differs from the image in size.
+
+    Example:
+        >>> LoadRoi.PROVIDES
+        ('gt_roi',)
     """
 
     PROVIDES = ("gt_roi",)
@@ -61,13 +70,17 @@ class LoadRoi(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadDensity(BaseTransform):
-    """Fill ``gt_density`` from ``density_path``, an HDF5 file with ``density`` of the image's size (HMoDE, SASNet).
+    """Set ``gt_density`` from ``density_path``, an HDF5 file with ``density`` of the image's size (HMoDE, SASNet).
 
-    Where the sample has no points, the map's sum becomes ``gt_count``.
+    If the sample has no ``gt_count``, the sum of the density becomes ``gt_count``.
 
     Raises:
         MissingExtra: h5py is not installed.
-        DataError: the file is missing, broken, of another layout, or of another size than the image.
+        DataError: the file is missing or broken, has another layout, or differs from the image in size.
+
+    Example:
+        >>> LoadDensity.PROVIDES
+        ('gt_density',)
     """
 
     PROVIDES = ("gt_density",)
@@ -85,11 +98,11 @@ class LoadDensity(BaseTransform):
 
 
 def read_density(path: Path) -> np.ndarray:
-    """The data set ``density`` of an HDF5 file as (H, W) float32.
+    """Read the data set ``density`` of an HDF5 file as (H, W) float32.
 
     Raises:
         MissingExtra: h5py is not installed.
-        DataError: the file is missing, broken, without ``density``, or its values are not finite.
+        DataError: the file is missing or broken, lacks ``density``, or has values that are not finite.
     """
     try:
         import h5py
@@ -99,13 +112,13 @@ def read_density(path: Path) -> np.ndarray:
         with h5py.File(path, "r") as file:
             density = np.asarray(file["density"], dtype=np.float32)
     except KeyError as error:
-        raise DataError(path, expected="a data set called density", found="none", advice="write it anew") from error
+        raise DataError(path, expected="a data set called density", found="none", advice="write it again") from error
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
             path, expected="a density in HDF5", but=f"it cannot be read ({error})", advice="copy it again"
         ) from error
     if density.ndim != 2 or not np.isfinite(density).all():
-        raise DataError(path, expected="finite values (H, W)", found=f"shape {density.shape}", advice="write it anew")
+        raise DataError(path, expected="finite values (H, W)", found=f"shape {density.shape}", advice="write it again")
     return density
 
 
@@ -126,20 +139,26 @@ def _require_size(values: np.ndarray, results: dict, path: Path, what: str) -> N
 
 @TRANSFORMS.register_module()
 class ResizeToFit(BaseTransform):
-    """Image, points and region resized to fit, sides rounded to a multiple, as C-3-Framework and NWPU-Crowd do.
+    """Resize image, points and region to fit, with sides rounded to a multiple, as in C-3-Framework and NWPU-Crowd.
 
-    The image is scaled down to lie inside ``size`` and, where that is given, up until it is ``at_least`` so large,
-    which wins; then each side is rounded to the nearest multiple (halves up). Points are scaled by the exact ratio of
-    each side. It comes before the density map is made.
+    The image is scaled down to fit into ``size`` and scaled up to cover ``at_least``; ``at_least`` has priority. Each
+    side is then rounded to the nearest multiple (halves up). Points are scaled by the exact ratio of each side. The
+    transform must come before the density map is made.
 
     Args:
-        size: (H, W), the largest; None for any.
-        at_least: (H, W), the smallest; None for any.
-        multiple: of the sides in pixels.
-        truth: change points and region too; False where they are for measuring, in the original image's pixels.
+        size: (H, W), largest size in pixels; None for no limit.
+        at_least: (H, W), smallest size in pixels; None for no limit.
+        multiple: divisor of both sides in pixels, >= 1.
+        truth: also change points and region. False: leave them in pixels of the original image, for evaluation.
 
     Raises:
-        ConfigError: a multiple below 1, or a density that is there already.
+        ConfigError: ``multiple`` is below 1, or the sample already has a density.
+
+    Example:
+        >>> sample = {"img": np.zeros((30, 60, 3), np.uint8), "gt_points": np.array([[10.0, 20.0]])}
+        >>> sample = ResizeToFit(size=(20, 30), multiple=5)(sample)
+        >>> sample["img"].shape, sample["gt_points"].tolist()
+        ((15, 30, 3), [[5.0, 10.0]])
     """
 
     def __init__(
@@ -150,9 +169,7 @@ class ResizeToFit(BaseTransform):
         truth: bool = True,
     ):
         if multiple < 1:
-            raise ConfigError(
-                "ResizeToFit", expected="multiple from 1 on", found=f"{multiple}", advice="use 1 for any size"
-            )
+            raise ConfigError("ResizeToFit", expected="multiple >= 1", found=f"{multiple}", advice="use 1 for any size")
         self.size, self.at_least, self.multiple, self.truth = size, at_least, multiple, truth
 
     def transform(self, results: dict) -> dict:
@@ -176,7 +193,7 @@ class ResizeToFit(BaseTransform):
         return results
 
     def target(self, shape: Sequence[int]) -> Shape:
-        """(H, W) of the result for an image of ``shape``."""
+        """Return (H, W) of the result for an image of ``shape``."""
         scale = 1.0
         if self.size is not None:
             scale = min(scale, *(limit / side for limit, side in zip(self.size, shape, strict=True)))
@@ -198,26 +215,31 @@ def _scale_truth(results: dict, ratio: tuple[float, float], shape: Shape) -> Non
 
 @TRANSFORMS.register_module()
 class RandomCropPoints(BaseTransform):
-    """A window anywhere in the image, with the points, region and density inside it.
+    """Crop a random window, with its points, region and density.
 
-    Images smaller than the window are padded at their right and bottom. A point outside the image is where its
-    nearest pixel is, so that a window of the whole image keeps every point. ``gt_count`` becomes the number of points
-    that are left.
+    Images smaller than the window are padded at the right and bottom. A point outside the image belongs to its nearest
+    pixel, so a window of the whole image keeps every point. ``gt_count`` becomes the number of remaining points.
 
     Args:
-        size: (H, W) of the window in pixels; None for the image's own, rounded down to ``multiple``.
-        multiple: of the window's sides where ``size`` is None.
-        pad_val: RGB of the padding.
+        size: (H, W) of the window in pixels; None for the size of the image, rounded down to ``multiple``.
+        multiple: divisor of the window's sides if ``size`` is None, >= 1.
+        pad_val: colour of the padding, RGB in [0, 255].
 
     Raises:
-        ConfigError: sides or a multiple below 1.
+        ConfigError: a side or ``multiple`` is below 1.
+
+    Example:
+        >>> sample = {"img": np.zeros((8, 8, 3), np.uint8), "gt_points": np.array([[1.0, 2.0], [7.0, 7.0]])}
+        >>> sample = RandomCropPoints(size=(8, 16))(sample)
+        >>> sample["img"].shape, sample["gt_count"]
+        ((8, 16, 3), 2.0)
     """
 
     def __init__(self, size: Sequence[int] | None = None, multiple: int = 32, pad_val: Sequence[int] = _IMAGENET_MEAN):
         if multiple < 1 or (size is not None and (len(size) != 2 or min(size) < 1)):
             raise ConfigError(
                 "RandomCropPoints",
-                expected="size (H, W) and multiple from 1 on",
+                expected="size (H, W) and multiple >= 1",
                 found=f"{size} and {multiple}",
                 advice="use (128, 128) and 32",
             )
@@ -244,13 +266,16 @@ class RandomCropPoints(BaseTransform):
 
 
 def points_inside(points: np.ndarray, shape: Shape, corner: Shape, size: Shape) -> np.ndarray:
-    """Points whose nearest pixel of an image of ``shape`` lies in a window, from the window's corner.
+    """Return the points whose nearest pixel of the image is inside a window.
 
     Args:
-        points: (N, 2), x and y.
+        points: (N, 2), x and y in pixels.
         shape: (H, W) of the image.
         corner: (top, left) of the window.
         size: (H, W) of the window.
+
+    Returns:
+        (M, 2), x and y relative to the corner of the window.
     """
     origin = np.array(corner[::-1])
     pixels = nearest_pixels(points, shape) - origin
@@ -259,7 +284,7 @@ def points_inside(points: np.ndarray, shape: Shape, corner: Shape, size: Shape) 
 
 
 def _rounded_down(side: int, multiple: int) -> int:
-    """The side itself where it is smaller than the multiple."""
+    """Round a side down to a multiple; return it unchanged if it is smaller than the multiple."""
     return side // multiple * multiple or side
 
 
@@ -269,7 +294,7 @@ def _random_corner(shape: Sequence[int], size: Sequence[int]) -> Shape:
 
 
 def _padded(values: np.ndarray, shape: Shape, fill: Any) -> np.ndarray:
-    """At right and bottom, to ``shape``."""
+    """Pad at the right and bottom to ``shape``."""
     bottom, right = (want - have for want, have in zip(shape, values.shape[:2], strict=True))
     if not (bottom or right):
         return values
@@ -278,13 +303,19 @@ def _padded(values: np.ndarray, shape: Shape, fill: Any) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class FlipPoints(RandomFlip):
-    """mmcv's ``RandomFlip``, which flips points, region and density too.
-
-    A point of column x goes to ``W - 1 - x``, as pixels do, and rows likewise.
+    """Flip image, points, region and density at random, with mmcv's ``RandomFlip``.
 
     Args:
-        prob: how often; a float, or one for each direction.
+        prob: probability of a flip; a float, or one for each direction.
         direction: ``horizontal``, ``vertical``, ``diagonal``, or several of them.
+
+    Convention:
+        Pixel centres have integer coordinates: a point at column x moves to ``W - 1 - x``, at row y to ``H - 1 - y``.
+
+    Example:
+        >>> sample = {"img": np.zeros((4, 6, 3), np.uint8), "gt_points": np.array([[1.0, 2.0]])}
+        >>> FlipPoints(prob=1.0)(sample)["gt_points"].tolist()
+        [[4.0, 2.0]]
     """
 
     def __init__(self, prob: float | Sequence[float] = 0.5, direction: str | Sequence[str] = "horizontal"):
@@ -311,19 +342,26 @@ class FlipPoints(RandomFlip):
 
 @TRANSFORMS.register_module()
 class MakeDensityMap(BaseTransform):
-    """Fill ``gt_density``, (H, W) float32, people per pixel, from ``gt_points``; see :mod:`visionzoo.ops.density_maps`.
+    """Set ``gt_density``, (H, W) float32, people per pixel, from ``gt_points``; see :mod:`visionzoo.ops.density_maps`.
 
-    Where there is a ``gt_roi``, nothing is left outside it. Heads scale the map as they like.
+    The density is 0 outside ``gt_roi``, if the sample has one. Heads may scale the map.
 
     Args:
-        kind: ``fixed``, one kernel that always sums to 1 (HMoDE's ShanghaiTech A: sigma 4, size 15); ``adaptive``, as
-            wide as neighbours are far (CSRNet's ShanghaiTech A); ``sigma``, one Gaussian over all dots (CSRNet's B:
-            15). The last two take points of one pixel for one dot, and leave out those outside the image.
-        settings: of the kind: ``sigma`` and ``size``; ``neighbours``, ``factor`` and ``truncate``; ``sigma`` and
-            ``mode``.
+        kind: ``fixed``, one kernel whose sum is always 1 (HMoDE, ShanghaiTech A: sigma 4, size 15); ``adaptive``, a
+            kernel width that depends on the distance to the neighbours (CSRNet, ShanghaiTech A); ``sigma``, one
+            Gaussian filter over all dots (CSRNet, part B: 15). ``adaptive`` and ``sigma`` merge points of one pixel
+            and omit points outside the image.
+        settings: settings of the kind: ``sigma`` and ``size`` of ``fixed``; ``neighbours``, ``factor`` and
+            ``truncate`` of ``adaptive``; ``sigma`` and ``mode`` of ``sigma``.
 
     Raises:
-        UnknownName: no such kind, or a setting that it lacks.
+        UnknownName: unknown kind or setting.
+
+    Example:
+        >>> sample = {"img": np.zeros((20, 30, 3), np.uint8), "gt_points": np.array([[4.0, 5.0], [20.0, 9.0]])}
+        >>> density = MakeDensityMap(kind="fixed")(sample)["gt_density"]
+        >>> density.shape, round(float(density.sum()), 3)
+        ((20, 30), 2.0)
     """
 
     def __init__(self, kind: str = "fixed", settings: Mapping[str, Any] | None = None):
@@ -345,13 +383,23 @@ class MakeDensityMap(BaseTransform):
 
 @FUNCTIONS.register_module()
 def crop_to_smallest(data_batch: Sequence[Mapping[str, Any]], multiple: int = 32) -> dict[str, list]:
-    """A batch of packed samples, each cut at random to the smallest sides among them, rounded down to a multiple.
+    """Crop packed samples at random to their smallest height and width, and join them to a batch.
 
-    HMoDE's rule for batches of images of different sizes; a batch of one stays as it is.
+    This is HMoDE's rule for images of different sizes. A batch of one image is unchanged.
 
     Args:
         data_batch: samples of ``PackTaskInputs`` with ``gt_density``, ``gt_points`` or both.
-        multiple: of the sides in pixels.
+        multiple: the common height and width are rounded down to a multiple of this number of pixels.
+
+    Returns:
+        ``inputs`` and ``data_samples``, one list each.
+
+    Example:
+        >>> from visionzoo.datasets.transforms.packing import PackTaskInputs
+        >>> images = [np.zeros((64, 40, 3), np.uint8), np.zeros((35, 90, 3), np.uint8)]
+        >>> batch = crop_to_smallest([PackTaskInputs()({"img": image}) for image in images])
+        >>> [tuple(image.shape) for image in batch["inputs"]]
+        [(3, 32, 32), (3, 32, 32)]
     """
     if len(data_batch) > 1:
         sides = [min(item["inputs"].shape[axis] for item in data_batch) for axis in (1, 2)]

@@ -1,8 +1,8 @@
-"""Loading and augmenting groups of images, each with the mask of an object.
+"""Loading and augmentation of image groups, with one object mask per image.
 
-In a sample ``img`` is a list of (H, W, 3) uint8 RGB, ``gt_map``, if there are masks, a list of (H, W) uint8, 0 to 255.
-Every image draws its own random numbers, from Python's and NumPy's global generators, which the engine seeds for each
-sample. Pillow does the arithmetic, as in the authors' code of GCoNet+.
+``img`` of a sample is a list of (H, W, 3) uint8 RGB. ``gt_map``, if there are masks, is a list of (H, W) uint8, 0 to
+255. Random numbers are drawn for each image from the global generators of Python and NumPy, which the engine seeds for
+each sample. Pillow computes the changes, as in the authors' code of GCoNet+.
 """
 
 from __future__ import annotations
@@ -26,15 +26,20 @@ Change = Callable[[PILImage], PILImage]
 
 @TRANSFORMS.register_module()
 class LoadGroup(BaseTransform):
-    """Fill ``img`` and ``ori_shape``, a list of (H, W), of a group, and ``gt_map`` where ``gt_path`` names masks.
+    """Set ``img`` and ``ori_shape``, a list of (H, W), of a group; also ``gt_map`` if ``gt_path`` names masks.
 
-    The sample holds ``img_path``, a list of files, or ``img``, a list of RGB arrays, instead.
+    The sample has either ``img_path``, a list of files, or ``img``, a list of RGB arrays.
 
     Args:
-        exif: turn images as their EXIF orientation says. Off by default: masks are for the pixels as stored.
+        exif: rotate images by their EXIF orientation. Off by default, because masks refer to the stored pixels.
 
     Raises:
-        DataError: a file that cannot be read, a mask of another size than its image, or of 0 and 1.
+        DataError: a file cannot be read, a mask differs from its image in size, or its largest value is 1.
+
+    Example:
+        >>> sample = LoadGroup()({"img": [np.zeros((4, 6, 3), np.uint8), np.zeros((5, 5, 3), np.uint8)]})
+        >>> sample["ori_shape"]
+        [(4, 6), (5, 5)]
     """
 
     PROVIDES = ("img", "gt_map")
@@ -58,14 +63,14 @@ class LoadGroup(BaseTransform):
 
 
 def read_mask(path: str, shape: Sequence[int]) -> np.ndarray:
-    """A mask as (H, W) uint8. Grey values stay: they are a mask's soft edge; colours become grey.
+    """Read a mask as (H, W) uint8. Grey values of soft edges are kept, and colours are converted to grey.
 
     Args:
-        path: an image of any kind, see :func:`visionzoo.datasets.transforms.masks.read_grey`.
-        shape: (H, W) of its image.
+        path: an image file, see :func:`visionzoo.datasets.transforms.masks.read_grey`.
+        shape: (H, W) of the masked image.
 
     Raises:
-        DataError: the file cannot be read, has another size, or values that end at 1.
+        DataError: the file cannot be read, has another size, or its largest value is 1.
     """
     mask = read_grey(path)
     if mask.shape != tuple(shape):
@@ -73,7 +78,7 @@ def read_mask(path: str, shape: Sequence[int]) -> np.ndarray:
             path,
             expected=f"a mask of {shape[1]}x{shape[0]} like its image",
             found=f"{mask.shape[1]}x{mask.shape[0]}",
-            advice="make it anew from the image",
+            advice="make it again from the image",
         )
     if mask.max() == 1:
         raise DataError(
@@ -83,11 +88,11 @@ def read_mask(path: str, shape: Sequence[int]) -> np.ndarray:
 
 
 class GroupTransform(BaseTransform):
-    """Changes every image of a group and its mask by what :meth:`changes` draws."""
+    """Base of transforms that draw one change for each image of a group and for its mask."""
 
     @abstractmethod
     def changes(self) -> tuple[Change, Change]:
-        """What happens to the next image, and to its mask."""
+        """Return the change of the next image and the change of its mask."""
 
     def transform(self, results: dict) -> dict:
         drawn = [self.changes() for _ in results["img"]]
@@ -102,11 +107,16 @@ class GroupTransform(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ResizeGroup(GroupTransform):
-    """Every image resized to one size, bilinear, whatever its shape is; and says it as ``img_shape``.
+    """Resize all images of a group to one size, bilinear, and set ``img_shape``. The aspect ratio is not kept.
 
     Args:
-        size: side, or (H, W), in pixels.
-        masks: resize the masks too (they stay soft), as training needs it. Measuring takes them in original pixels.
+        size: side or (H, W) in pixels.
+        masks: also resize the masks, which keep grey values; for training. Evaluation uses the original masks.
+
+    Example:
+        >>> sample = ResizeGroup(size=(8, 6))({"img": [np.zeros((4, 6, 3), np.uint8), np.zeros((5, 5, 3), np.uint8)]})
+        >>> [image.shape for image in sample["img"]]
+        [(8, 6, 3), (8, 6, 3)]
     """
 
     def __init__(self, size: int | Sequence[int] = 256, masks: bool = True):
@@ -126,7 +136,16 @@ class ResizeGroup(GroupTransform):
 
 @TRANSFORMS.register_module()
 class FlipGroup(GroupTransform):
-    """Left becomes right with probability ``prob``."""
+    """Mirror each image and its mask horizontally with probability ``prob``.
+
+    Raises:
+        ConfigError: ``prob`` outside [0, 1].
+
+    Example:
+        >>> image = np.array([[[1, 1, 1], [2, 2, 2]]], dtype=np.uint8)
+        >>> FlipGroup(prob=1.0)({"img": [image]})["img"][0][0, :, 0].tolist()
+        [2, 1]
+    """
 
     def __init__(self, prob: float = 0.5):
         self.prob = _probability("FlipGroup", prob)
@@ -138,11 +157,18 @@ class FlipGroup(GroupTransform):
 
 @TRANSFORMS.register_module()
 class RotateGroup(GroupTransform):
-    """Turned by a whole number of degrees, bicubic for image and mask, the corners filled with 0.
+    """Rotate each image and its mask by a whole number of degrees, bicubic; uncovered corners are 0.
 
     Args:
-        prob: of turning at all.
-        degrees: from -degrees to degrees - 1.
+        prob: probability of a rotation.
+        degrees: the angle is drawn from -degrees to degrees - 1.
+
+    Raises:
+        ConfigError: ``prob`` outside [0, 1].
+
+    Example:
+        >>> RotateGroup(prob=1.0)({"img": [np.zeros((4, 6, 3), np.uint8)]})["img"][0].shape
+        (4, 6, 3)
     """
 
     def __init__(self, prob: float = 0.2, degrees: int = 15):
@@ -161,9 +187,13 @@ class RotateGroup(GroupTransform):
 
 @TRANSFORMS.register_module()
 class EnhanceGroup(GroupTransform):
-    """Brightness and contrast times 0.5 to 1.5, then colour times 0 to 2 and sharpness times 0 to 3, in steps of 0.1.
+    """Multiply brightness and contrast by 0.5 to 1.5, colour by 0 to 2 and sharpness by 0 to 3, in steps of 0.1.
 
-    Masks stay.
+    Masks are unchanged.
+
+    Example:
+        >>> EnhanceGroup()({"img": [np.zeros((4, 6, 3), np.uint8)]})["img"][0].shape
+        (4, 6, 3)
     """
 
     def changes(self) -> tuple[Change, Change]:

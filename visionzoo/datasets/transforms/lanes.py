@@ -1,6 +1,6 @@
-"""Targets of lane detection, and the changes of geometry that know which lane is which.
+"""Targets of lane detection, and changes of geometry that depend on the order of the lanes.
 
-Resizing and turning are mmcv's and mmseg's: they change ``gt_seg_map`` with the image, but not points.
+mmcv and mmseg provide resizing and rotation. Their transforms change ``gt_seg_map`` with the image, but not points.
 """
 
 from __future__ import annotations
@@ -18,20 +18,27 @@ from visionzoo.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadLaneMask(BaseTransform):
-    """Fill ``gt_seg_map``, (H, W) uint8 with 0 to K, 1 for the far left lane: of ``gt_path``, else drawn of points.
+    """Set ``gt_seg_map``, (H, W) uint8 of 0 to K, where 1 is the far left lane, and ``gt_exist``, (K,) float32.
 
-    It comes before the changes of geometry. Drawn masks, and ``gt_exist`` with them, follow :func:`lane_slots`; of a
-    mask that is read, ``gt_exist`` is left as the list has it, or says which lanes have a pixel.
+    The mask is read from ``gt_path``. Without ``gt_path``, it is drawn from the points ``gt_lanes``, and
+    :func:`lane_slots` assigns the numbers of the lanes. ``gt_exist`` marks the lanes of the mask; with ``gt_path``, an
+    existing ``gt_exist`` is kept. The transform must come before the changes of geometry.
 
     Args:
-        lanes: K.
-        thickness: of drawn lanes, pixels of the image as it is now; TuSimple's has 15 at a width of 1280.
-        keep_points: leave ``gt_lanes`` and ``gt_x`` in the sample. By default they go, as mmcv's changes of geometry
-            leave them where they were.
+        lanes: K, the number of lanes.
+        thickness: width of drawn lanes in pixels of the current image; 15 for TuSimple at a width of 1280.
+        keep_points: keep ``gt_lanes`` and ``gt_x`` in the sample. By default they are removed, because mmcv's changes
+            of geometry do not move them.
 
     Raises:
-        DataError: the mask is missing or broken, of another size than its image, or has a number above K; there is
-            neither a mask nor a list of points.
+        DataError: the mask is missing or broken, differs from its image in size, or has a number above K; or the
+            sample has neither a mask nor points.
+
+    Example:
+        >>> lane = np.array([[8.0, 0.0], [6.0, 6.0], [4.0, 12.0], [2.0, 18.0]])
+        >>> sample = LoadLaneMask(thickness=2)({"img": np.zeros((20, 30, 3), np.uint8), "gt_lanes": [lane]})
+        >>> sample["gt_seg_map"].shape, int(sample["gt_exist"].sum())
+        ((20, 30), 1)
     """
 
     PROVIDES = ("gt_seg_map", "gt_exist")
@@ -87,27 +94,32 @@ class LoadLaneMask(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CropOrPad(BaseTransform):
-    """Bring image and mask to one size: a random part of what is larger, a border around what is smaller.
+    """Crop or pad image and mask to one size, as SCNN's authors do after random resizing.
 
-    The border is above, and left and right by a random share, so that the road stays at the bottom. As SCNN's authors
-    do after their random resizing. Points of ``gt_lanes`` move along.
+    Larger sides are cropped at a random position. Smaller sides are padded: above, so that the road stays at the
+    bottom, and left and right in random proportion. Points of ``gt_lanes`` are shifted too.
 
     Args:
-        size: (H, W).
-        pad_val: of the image's border, RGB: what normalises to zero. The mask's border is 0.
+        size: (H, W) in pixels.
+        pad_val: colour of the image's padding, RGB; the default becomes zero after normalisation. The mask is padded
+            with 0.
 
     Raises:
-        ConfigError: a side below 1.
+        ConfigError: a side is below 1.
+
+    Example:
+        >>> CropOrPad(size=(8, 10))({"img": np.zeros((4, 20, 3), np.uint8)})["img"].shape
+        (8, 10, 3)
     """
 
     def __init__(self, size: Sequence[int], pad_val: Sequence[int] = (92, 93, 93)):
         if len(size) != 2 or min(size) < 1:
-            raise ConfigError("CropOrPad", expected="a size of two sides from 1 on", found=f"{tuple(size)}")
+            raise ConfigError("CropOrPad", expected="a size of two sides >= 1", found=f"{tuple(size)}")
         self.size, self.pad_val = (int(size[0]), int(size[1])), tuple(pad_val)
 
     def transform(self, results: dict) -> dict:
         height, width = results["img"].shape[:2]
-        # where the image's corner comes to lie; negative where it is cut
+        # Position of the image's corner; negative if that side is cropped.
         spare = self.size[0] - height, self.size[1] - width
         top = spare[0] if spare[0] >= 0 else -int(np.random.randint(-spare[0] + 1))
         left = int(np.random.randint(spare[1] + 1)) if spare[1] >= 0 else -int(np.random.randint(-spare[1] + 1))
@@ -124,7 +136,7 @@ class CropOrPad(BaseTransform):
 
 
 def _placed(array: np.ndarray, size: tuple[int, int], top: int, left: int, fill: int | Sequence[int]) -> np.ndarray:
-    """``array`` with its corner at (top, left) of a canvas of ``size``."""
+    """Return a canvas of ``size`` with the corner of ``array`` at (top, left)."""
     canvas = np.empty((*size, *array.shape[2:]), array.dtype)
     canvas[...] = fill
     source = array[max(0, -top) :, max(0, -left) :][: size[0] - max(0, top), : size[1] - max(0, left)]
@@ -134,17 +146,26 @@ def _placed(array: np.ndarray, size: tuple[int, int], top: int, left: int, fill:
 
 @TRANSFORMS.register_module()
 class FlipLanes(BaseTransform):
-    """Mirror image, mask and lanes from left to right now and then; the far left lane becomes the far right one.
+    """Mirror image, mask and lanes horizontally at random; the far left lane becomes the far right lane.
 
-    ``gt_seg_map`` swaps 1 with K, 2 with K - 1 and so on, ``gt_exist`` and ``gt_lanes`` are reversed, points mirrored.
-    Not part of SCNN's recipe.
+    ``gt_seg_map`` swaps 1 with K, 2 with K - 1 and so on. ``gt_exist`` and ``gt_lanes`` are reversed, and points are
+    mirrored. SCNN's recipe does not use this transform.
 
     Args:
-        prob: how often, in [0, 1].
-        lanes: K.
+        prob: probability of a flip, in [0, 1].
+        lanes: K, the number of lanes.
 
     Raises:
-        ConfigError: ``prob`` outside [0, 1]. DataError: ``gt_x`` is still there, which this leaves alone.
+        ConfigError: ``prob`` outside [0, 1].
+        DataError: the sample has ``gt_x``, which this transform does not support.
+
+    Convention:
+        Pixel centres have integer coordinates: a point at column x moves to ``W - 1 - x``.
+
+    Example:
+        >>> sample = {"img": np.zeros((4, 6, 3), np.uint8), "gt_exist": np.array([1, 0, 0, 0], np.float32)}
+        >>> FlipLanes(prob=1.0)(sample)["gt_exist"].tolist()
+        [0.0, 0.0, 0.0, 1.0]
     """
 
     def __init__(self, prob: float = 0.5, lanes: int = 4):
@@ -159,8 +180,8 @@ class FlipLanes(BaseTransform):
             raise DataError(
                 "FlipLanes",
                 expected=f"no gt_x in {results.get('img_path')}",
-                found="it",
-                advice="put LoadLaneMask before, without keep_points",
+                found="one",
+                advice="put LoadLaneMask before FlipLanes, without keep_points",
             )
         width = results["img"].shape[1]
         results["img"] = np.ascontiguousarray(results["img"][:, ::-1])
@@ -179,5 +200,5 @@ class FlipLanes(BaseTransform):
 
 
 def _mirrored(lane: np.ndarray, width: int) -> np.ndarray:
-    """(n, 2) points with column x at width - 1 - x."""
+    """Return (n, 2) points with x moved to width - 1 - x."""
     return np.stack([width - 1 - lane[:, 0], lane[:, 1]], axis=1)

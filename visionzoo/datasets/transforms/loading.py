@@ -1,6 +1,6 @@
-"""Reading images: a file, bytes or an array becomes RGB uint8, or an error that names it.
+"""Reading of images from a file, bytes or an array as RGB uint8. Errors name the image.
 
-Everything inside visionzoo is RGB; OpenCV's BGR ends here.
+All images inside visionzoo are RGB. Only this module handles OpenCV's BGR.
 """
 
 from __future__ import annotations
@@ -26,18 +26,22 @@ _START_OF_SCAN = 0xDA
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Fill ``img``, ``img_shape`` and ``ori_shape`` of a sample; takes the place of ``LoadImageFromFile``.
+    """Set ``img``, ``img_shape`` and ``ori_shape`` of a sample; a replacement of ``LoadImageFromFile``.
+
+    The sample has either ``img_path`` or ``img``, an RGB array (see :func:`read_image`). ``img`` becomes (H, W, 3)
+    uint8 RGB. Both shapes are (H, W) in pixels.
 
     Args:
-        exif: turn the image as its EXIF orientation says. Off by default: COCO's
-            boxes and masks are for the pixels as they are stored in the file.
-
-    The sample holds ``img_path``, or ``img``, an RGB array (see :func:`read_image`), instead.
-    ``img`` becomes (H, W, 3) uint8 RGB; the two shapes are (H, W) in pixels.
+        exif: rotate the image by its EXIF orientation. Off by default, because COCO's boxes and masks refer to the
+            stored pixels.
 
     Raises:
-        DataError: the file is missing, empty, truncated, no image, or of another
-            size than its annotation says.
+        DataError: the file is missing, empty, truncated or not an image, or its size differs from the annotation.
+
+    Example:
+        >>> sample = LoadImage()({"img": np.zeros((4, 6), np.uint8)})
+        >>> sample["img"].shape, sample["ori_shape"]
+        ((4, 6, 3), (4, 6))
     """
 
     PROVIDES = ("img",)
@@ -62,19 +66,25 @@ class LoadImage(BaseTransform):
 
 
 def read_image(source: ImageSource, *, exif: bool = True) -> np.ndarray:
-    """An image as (H, W, 3) uint8 RGB.
+    """Read an image as (H, W, 3) uint8 RGB.
 
-    Grey images are repeated over the three channels, alpha is dropped (no background
-    is invented; Pillow's ``convert("RGB")`` and OpenCV do the same), and 16-bit values
-    are scaled so that 65535 becomes 255.
+    Grey images are repeated over the three channels. Alpha is dropped without a background, as in Pillow's
+    ``convert("RGB")`` and OpenCV. 16-bit values are scaled so that 65535 becomes 255.
 
     Args:
-        source: a path; the bytes of a file; or an array, (H, W), (H, W, 1), (H, W, 3)
-            RGB or (H, W, 4) RGBA, of bool, uint8, uint16 or of floats in [0, 1].
-        exif: turn the image as its EXIF orientation says (files and bytes only).
+        source: a path; the bytes of a file; or an array, (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, of bool,
+            uint8, uint16 or floats in [0, 1].
+        exif: rotate the image by its EXIF orientation (files and bytes only).
+
+    Returns:
+        (H, W, 3) uint8 RGB.
 
     Raises:
         DataError: the source cannot be read; the message begins with its name.
+
+    Example:
+        >>> int(read_image(np.full((4, 6), 0.2)).max())
+        51
     """
     if isinstance(source, np.ndarray):
         return _rgb_from_array(source)
@@ -84,7 +94,16 @@ def read_image(source: ImageSource, *, exif: bool = True) -> np.ndarray:
 
 
 def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
-    """The bytes of an image's file as (H, W, 3) uint8 RGB; ``name`` is used in errors."""
+    """Decode the bytes of an image file to (H, W, 3) uint8 RGB.
+
+    Args:
+        data: content of the file.
+        name: name of the image in errors.
+        exif: rotate the image by its EXIF orientation.
+
+    Raises:
+        DataError: the bytes are empty, truncated or not an image.
+    """
     if not data:
         raise DataError(name, expected="an image", found="an empty file", advice="copy or download it again")
     if _is_cut_off(data):
@@ -92,8 +111,8 @@ def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:  # refuses images of more than 2**30 pixels
-        raise DataError(f"{name}: expected an image that can be decoded, OpenCV says: {error.err}") from error
+    except cv2.error as error:  # OpenCV rejects images of more than 2**30 pixels
+        raise DataError(name, expected="an image that can be decoded", but=f"OpenCV reports: {error.err}") from error
     if image is None:
         return _decode_with_pillow(data, name, exif)
     return cv2.cvtColor(_to_uint8(image, name), cv2.COLOR_BGR2RGB)
@@ -112,11 +131,11 @@ def _read_bytes(path: Path) -> bytes:
         ) from error
 
 
-# --- truncated files: some OpenCV versions return them with the rest painted grey ---
+# --- truncated files: some OpenCV versions return them and fill the rest with grey ---
 
 
 def _is_cut_off(data: bytes) -> bool:
-    """True when the file's own end mark, or its stated length, shows that bytes are missing."""
+    """Return True if the end marker or the stated length shows that bytes are missing."""
     if data.startswith(_JPEG):
         return data.rfind(_JPEG_END, _jpeg_scan_start(data)) < 0 and not _pillow_reads_all(data)
     if data.startswith(_PNG):
@@ -127,7 +146,7 @@ def _is_cut_off(data: bytes) -> bool:
 
 
 def _jpeg_scan_start(data: bytes) -> int:
-    """Offset of the first scan, so that the end mark of an embedded thumbnail is not taken for the image's."""
+    """Return the offset of the first scan, because an embedded thumbnail has an end marker too."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         if data[at + 1] == _START_OF_SCAN:
@@ -140,7 +159,7 @@ def _jpeg_scan_start(data: bytes) -> int:
 
 
 def _pillow_reads_all(data: bytes) -> bool:
-    """Pillow counts: some cameras omit the end mark of an image that is complete."""
+    """Return True if Pillow decodes all pixels: some cameras omit the end marker of a complete image."""
     from PIL import Image
 
     try:
@@ -161,7 +180,7 @@ def _truncated(name: str, data: bytes) -> DataError:
 
 
 def _decode_with_pillow(data: bytes, name: str, exif: bool) -> np.ndarray:
-    """Formats that this OpenCV was built without; the last resort before the error."""
+    """Decode formats that this build of OpenCV does not support."""
     from PIL import Image, ImageOps
 
     try:
@@ -194,7 +213,7 @@ def _to_uint8(image: np.ndarray, name: str) -> np.ndarray:
 
 def _unit_floats_to_uint8(image: np.ndarray, name: str) -> np.ndarray:
     low, high = (float(image.min()), float(image.max())) if image.size else (0.0, 0.0)
-    if not (low >= 0.0 and high <= 1.0):  # also when nan
+    if not (low >= 0.0 and high <= 1.0):  # also true for nan
         raise DataError(
             name, expected="float pixels in [0, 1]", found=f"[{low:g}, {high:g}]", advice="divide by the largest value"
         )
@@ -217,13 +236,13 @@ def _rgb_from_array(array: np.ndarray) -> np.ndarray:
 
 
 def _require_annotated_size(image: np.ndarray, results: dict) -> None:
-    """Boxes are for the annotated size; a file of another size would be trained on wrongly and silently."""
+    """Raise DataError if the image differs from its annotated size, because its boxes would be wrong."""
     height, width = image.shape[:2]
-    want = results.get("height", height), results.get("width", width)
-    if (height, width) != want:
+    annotated = results.get("height", height), results.get("width", width)
+    if (height, width) != annotated:
         raise DataError(
             results["img_path"],
-            expected=f"{want[1]}x{want[0]} pixels as its annotation says",
+            expected=f"{annotated[1]}x{annotated[0]} pixels as in its annotation",
             found=f"{width}x{height}",
             advice="correct the annotation or the file",
         )

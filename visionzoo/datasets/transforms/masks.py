@@ -1,4 +1,4 @@
-"""Reading masks: one grey value, or one id, for every pixel."""
+"""Reading of masks with one grey value or one id per pixel."""
 
 from __future__ import annotations
 
@@ -17,27 +17,31 @@ from visionzoo.registry import TRANSFORMS
 
 KINDS = ("grey", "binary", "ids", "foreground")
 
-# More grey pixels than this, as a share, are no mere smoothing of an outline.
+# Largest fraction of grey pixels that a smoothed outline explains.
 _GREY_SHARE = 0.01
 _SALIENT_FROM = 127
 
 
 @TRANSFORMS.register_module()
 class LoadMaskAnnotation(BaseTransform):
-    """Fill ``gt_seg_map``, (H, W) uint8, from ``gt_path``; later transforms change it with the image.
+    """Set ``gt_seg_map``, (H, W) uint8, from ``gt_path``; later transforms change it with the image.
 
-    In training it comes before the changes of geometry. For measuring it comes after them, so that the truth keeps the
-    original image's pixels.
+    In training, place it before the changes of geometry. For evaluation, place it after them, so that the ground truth
+    has the pixels of the original image.
 
     Args:
-        kind: of masks: ``grey``, 0 to 255 as stored, which saliency measures read; ``binary``, 0 and 255, salient above
-            127, for targets. Of id maps: ``ids``, the numbers (uint16 where they need it), for targets that tell
-            instances apart, packed as ``gt_ids`` by ``PackTaskInputs(rename={"gt_seg_map": "gt_ids"})``;
-            ``foreground``, 255 where there is any instance.
+        kind: kind of the result. For masks: ``grey``, 0 to 255 as stored, for saliency metrics; ``binary``, 0 and 255,
+            salient above 127, for targets. For id maps: ``ids``, the numbers (uint16 above 255), for targets that
+            distinguish instances; ``PackTaskInputs(rename={"gt_seg_map": "gt_ids"})`` packs them as ``gt_ids``;
+            ``foreground``, 255 for all instances.
 
     Raises:
-        UnknownName: no such ``kind``.
-        DataError: the mask is missing, broken, or of another size than its image.
+        UnknownName: unknown ``kind``.
+        DataError: the mask is missing or broken, or differs from its image in size.
+
+    Example:
+        >>> LoadMaskAnnotation(kind="binary")
+        LoadMaskAnnotation(kind='binary')
     """
 
     PROVIDES = ("gt_seg_map",)
@@ -49,35 +53,35 @@ class LoadMaskAnnotation(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         path = results["gt_path"]
-        found = read_grey(path) if self.kind in ("grey", "binary") else read_ids(path)
+        values = read_grey(path) if self.kind in ("grey", "binary") else read_ids(path)
         height, width = results["ori_shape"][:2]
-        if found.shape != (height, width):
+        if values.shape != (height, width):
             raise DataError(
                 path,
                 expected=f"a mask of {width}x{height} pixels like {results['img_path']}",
-                found=f"{found.shape[1]}x{found.shape[0]}",
+                found=f"{values.shape[1]}x{values.shape[0]}",
                 advice="export it in the image's size",
             )
-        results["gt_seg_map"] = self._of_kind(found, path)
+        results["gt_seg_map"] = self._of_kind(values, path)
         results.setdefault("seg_fields", []).append("gt_seg_map")
         return results
 
-    def _of_kind(self, found: np.ndarray, path: str) -> np.ndarray:
+    def _of_kind(self, values: np.ndarray, path: str) -> np.ndarray:
         if self.kind == "ids":
-            return found.astype(np.uint8 if found.max() < 256 else np.uint16)
+            return values.astype(np.uint8 if values.max() < 256 else np.uint16)
         if self.kind == "foreground":
-            return np.where(found > 0, 255, 0).astype(np.uint8)
-        self._warn_of_grey(found, path)
-        return np.where(found > _SALIENT_FROM, 255, 0).astype(np.uint8) if self.kind == "binary" else found
+            return np.where(values > 0, 255, 0).astype(np.uint8)
+        self._warn_of_grey(values, path)
+        return np.where(values > _SALIENT_FROM, 255, 0).astype(np.uint8) if self.kind == "binary" else values
 
     def _warn_of_grey(self, grey: np.ndarray, path: str) -> None:
-        """Once: JPEG's traces in masks are harmless, soft masks may be a surprise."""
+        """Warn once about soft masks. JPEG artefacts in masks are harmless and cause no warning."""
         share = float(((grey != 0) & (grey != 255)).mean())
         if share > _GREY_SHARE and not self._has_warned:
             self._has_warned = True
             print_log(
-                f"{path}: {share:.1%} of the mask are neither 0 nor 255; pixels above {_SALIENT_FROM} count as salient "
-                "in targets; said once, others may be alike",
+                f"{path}: {share:.1%} of the mask is neither 0 nor 255; pixels above {_SALIENT_FROM} count as salient "
+                "in targets; other masks may have such pixels too, but this warning is not repeated",
                 "current",
                 logging.WARNING,
             )
@@ -87,10 +91,10 @@ class LoadMaskAnnotation(BaseTransform):
 
 
 def read_grey(path: str | os.PathLike) -> np.ndarray:
-    """A mask as (H, W) uint8, 0 to 255: grey, black and white, palette, RGB, 16 bit; alpha is dropped.
+    """Read a mask as (H, W) uint8, 0 to 255, from grey, black and white, palette, RGB or 16 bit; alpha is dropped.
 
     Raises:
-        DataError: the file is missing, empty or no image.
+        DataError: the file is missing, empty or not an image.
     """
     with _opened(path) as image:
         if image.mode.startswith("I"):
@@ -99,10 +103,10 @@ def read_grey(path: str | os.PathLike) -> np.ndarray:
 
 
 def read_ids(path: str | os.PathLike) -> np.ndarray:
-    """An id map as (H, W) int32: the numbers that are stored, of a palette image its indices and not its colours.
+    """Read an id map as (H, W) int32: the stored numbers, or the indices of a palette image, not its colours.
 
     Raises:
-        DataError: the file is missing, empty, no image, or has several channels.
+        DataError: the file is missing, empty or not an image, or has several channels.
     """
     with _opened(path) as image:
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):

@@ -1,4 +1,4 @@
-"""The last step of a pipeline: arrays to the tensors and the data sample that a model takes."""
+"""Last step of a pipeline: conversion of arrays to the tensors and the data sample of a model."""
 
 from __future__ import annotations
 
@@ -19,20 +19,25 @@ _RENAMED = {"gt_seg_map": "gt_map"}
 
 @TRANSFORMS.register_module()
 class PackTaskInputs(BaseTransform):
-    """``inputs`` and ``data_samples`` of a sample for the general task model.
+    """Return ``inputs`` and ``data_samples`` of a sample for the general task model.
 
-    ``img`` (H, W, C) becomes ``inputs`` (C, H, W) of the same type; a list of G images of one size becomes (G, C, H,
-    W), and the sample's ``group_size`` is G. Volumes (D, H, W, C) become (C, D, H, W). Everything whose key begins with
-    ``gt_`` goes into the data sample: numbers and arrays as tensors, other things as they are. All plain values with
-    other keys become its metainfo: None, texts, numbers, and lists and tuples of them.
+    ``img`` (H, W, C) becomes ``inputs`` (C, H, W) of the same type. A list of G images of one size becomes
+    (G, C, H, W), and ``group_size`` of the sample is G. Volumes (D, H, W, C) become (C, D, H, W). Values whose key
+    begins with ``gt_`` become data of the sample: numbers and arrays as tensors, other values unchanged. Plain values
+    with other keys become metainfo: None, strings, numbers, and lists and tuples of them.
 
     Args:
-        meta_keys: the keys that become metainfo, if the sample has them; None for all plain values.
-        rename: other names in the data sample. mmcv's and mmseg's transforms change maps under the name
-            ``gt_seg_map``, which becomes ``gt_map``.
+        meta_keys: keys that become metainfo, if the sample has them; None for all plain values.
+        rename: new names in the data sample by old name. The default is ``gt_map`` for ``gt_seg_map``, because
+            transforms of mmcv and mmseg change maps only under the name ``gt_seg_map``.
 
     Raises:
         DataError: the sample has no image, or images of a group differ in size.
+
+    Example:
+        >>> packed = PackTaskInputs()({"img": np.zeros((4, 6, 3), np.uint8), "gt_label": 2, "img_path": "a.png"})
+        >>> packed["inputs"].shape, packed["data_samples"].gt_label, packed["data_samples"].img_path
+        (torch.Size([3, 4, 6]), tensor(2), 'a.png')
     """
 
     def __init__(self, meta_keys: Sequence[str] | None = None, rename: Mapping[str, str] | None = None):
@@ -67,7 +72,7 @@ class PackTaskInputs(BaseTransform):
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is None, a text, a number, or a list or tuple of such values."""
+    """Return True if a value is None, a string, a number, or a list or tuple of such values."""
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, (str, bool, int, float, np.generic))

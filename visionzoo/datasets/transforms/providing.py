@@ -1,8 +1,8 @@
-"""What a transform provides, so that inference can leave out those that load what it already has.
+"""Keys that a transform loads. Inference omits the transforms that load what it already has.
 
-A transform says it by two attributes of its class: ``PROVIDES``, keys of the sample that it fills from files, and
-``CHANNEL_ORDER``, ``"rgb"`` or ``"bgr"``, of the images that it loads. Loaders of mmcv, mmdet and mmseg have neither;
-they, and classes that inherit from them, are known by their base class.
+Two attributes of a transform's class describe it. ``PROVIDES`` names the keys of the sample that it sets from files.
+``CHANNEL_ORDER`` is ``"rgb"`` or ``"bgr"``, the channel order of the images that it loads. Loaders of mmcv, mmdet and
+mmseg have neither; they, and classes that inherit from them, are recognised by their base class.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from visionzoo.registry import TRANSFORMS
 
 _ANNOTATIONS = ("gt_bboxes", "gt_bboxes_labels", "gt_masks", "gt_seg_map", "gt_ignore_flags")
 
-# Base classes of other libraries' loaders, by module and name: what they provide, and in which order of channels.
+# Keys and channel order of other libraries' loaders, by module and name of the base class.
 _OF_LIBRARIES: dict[str, tuple[tuple[str, ...], str | None]] = {
     "mmcv.transforms.loading.LoadImageFromFile": (("img",), "bgr"),
     "mmcv.transforms.loading.LoadAnnotations": (_ANNOTATIONS, None),
@@ -25,13 +25,24 @@ _OF_LIBRARIES: dict[str, tuple[tuple[str, ...], str | None]] = {
 
 
 def provided_by(step: Mapping[str, Any]) -> tuple[str, ...]:
-    """Keys that a transform, as a config writes it, fills from files; none for one that loads nothing."""
+    """Return the keys that a transform sets from files; empty if it loads nothing.
+
+    Args:
+        step: the transform in a config, ``dict(type=...)``.
+
+    Example:
+        >>> provided_by(dict(type="PackTaskInputs"))
+        ()
+    """
     cls = _class_of(step)
     return tuple(getattr(cls, "PROVIDES", None) or _of_library(cls)[0])
 
 
 def channel_order_of(step: Mapping[str, Any]) -> str | None:
-    """``rgb`` or ``bgr`` of a transform that loads images; None for others. A loader that does not say gives RGB."""
+    """Return ``rgb`` or ``bgr`` for a transform that loads images, and None for others.
+
+    Loaders without ``CHANNEL_ORDER`` return RGB.
+    """
     if "img" not in provided_by(step):
         return None
     cls = _class_of(step)

@@ -1,4 +1,4 @@
-"""ConnNet: connectivity instead of a binary mask, for salient objects and, in Mask R-CNN, for instances."""
+"""ConnNet: connectivity instead of a binary mask, for salient objects and for instances in Mask R-CNN."""
 
 from visionzoo.heads.connnet.convert import convert
 from visionzoo.heads.connnet.head import BinaryMapHead, ConnectivityHead, MapHead

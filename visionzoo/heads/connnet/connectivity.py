@@ -1,12 +1,13 @@
-"""Connectivity cubes: for every pixel and each of its neighbours, whether both belong to one salient object.
+"""Connectivity cubes state for every pixel and each neighbour whether both belong to the same salient object.
 
-Neighbours are counted row by row: UL, U, UR, L, R, LL, D, LR, so that channel i and channel 7 - i of the neighbour say
-the same of one pair of pixels (ConnNet, arXiv 1804.07836; channel order and voting: BiconNets, arXiv 2103.00334). With
-K classes the cube is class-major: channel 8 * k + i (DconnNet, arXiv 2304.00145). The variant of four neighbours (U, L,
-R, D, in this order), instance ids and components are ours.
+Convention: neighbours are ordered row by row: UL, U, UR, L, R, LL, D, LR. Channel i of a pixel and channel 7 - i of its
+neighbour i describe the same pair of pixels (ConnNet, arXiv 1804.07836; channel order and voting: BiconNets, arXiv
+2103.00334). With K classes the cube is class-major: channel 8 * k + i (DconnNet, arXiv 2304.00145). The variant with
+four neighbours (U, L, R, D, in this order), instance ids and components are ours.
 
-Everything is slicing: no table, no size that is fixed beforehand, any device. Tensors: B images, K classes, N
-neighbours, H, W pixels.
+All functions use slices, so they work for any image size and on any device.
+
+Tensors: B images, K classes, N neighbours, H, W pixels.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from visionzoo.errors import ConfigError, DataError, require_known
 
-# (row, column) from a pixel to its neighbours, by how many there are; the opposite of i is N - 1 - i.
+# (row, column) offsets from a pixel to its N neighbours, by N; the opposite of i is N - 1 - i.
 OFFSETS: dict[int, tuple[tuple[int, int], ...]] = {
     8: ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)),
     4: ((-1, 0), (0, -1), (0, 1), (1, 0)),
@@ -29,7 +30,7 @@ OFFSETS: dict[int, tuple[tuple[int, int], ...]] = {
 REDUCTIONS = ("product", "mean", "and", "none")
 THRESHOLD = 0.5
 
-# What a change of the image does to the (row, column) of a neighbour.
+# Effect of a change of the image on the (row, column) offset of a neighbour.
 _CHANGES = {
     "horizontal": lambda dy, dx: (dy, -dx),
     "vertical": lambda dy, dx: (-dy, dx),
@@ -39,10 +40,10 @@ _CHANGES = {
 
 
 def offsets_of(neighbours: int) -> tuple[tuple[int, int], ...]:
-    """(row, column) offsets of the 8 or 4 neighbours, in the order of the channels.
+    """Return (row, column) offsets of the 8 or 4 neighbours, in the order of the channels.
 
     Raises:
-        ConfigError: another number.
+        ConfigError: another number of neighbours.
     """
     if neighbours not in OFFSETS:
         raise ConfigError("connectivity", expected="8 or 4 neighbours", found=f"{neighbours}", advice="use 8")
@@ -53,21 +54,28 @@ def offsets_of(neighbours: int) -> tuple[tuple[int, int], ...]:
 
 
 def mask_to_connectivity(mask: Tensor, neighbours: int = 8, instance_ids: bool = False) -> Tensor:
-    """The cube of a mask: 1 where a pixel and its neighbour are both salient, 0 for neighbours outside the image.
+    """Compute the cube of a mask: 1 where a pixel and its neighbour are both salient, else 0.
 
-    A salient pixel without a salient neighbour has an all-zero cube: it is lost by construction.
+    Neighbours outside the image count as background. A salient pixel without a salient neighbour has only zeros in the
+    cube, so the cube does not represent it.
 
     Args:
-        mask: (B, H, W), or (B, K, H, W) with one mask per class; bool or integers, not 0 is salient. Binarise grey
-            masks before, after every change of geometry: products of soft values mean nothing.
+        mask: (B, H, W), or (B, K, H, W) with one mask per class; bool or integers, where nonzero is salient. Binarise
+            grey masks first, after all geometric changes, because products of soft values are meaningless.
         neighbours: N, 8 or 4.
-        instance_ids: values are ids of instances, and only pixels of the same one are connected.
+        instance_ids: values are ids of instances; only pixels of the same instance are connected.
 
     Returns:
         (B, N * K, H, W) uint8, of 0 and 1.
 
     Raises:
+        ConfigError: another number of neighbours.
         DataError: the mask holds floats or has another number of axes.
+
+    Example:
+        >>> cube = mask_to_connectivity(torch.ones(1, 2, 2, dtype=torch.bool), neighbours=4)
+        >>> cube[0].flatten(1).tolist()  # up, left, right, down
+        [[0, 0, 1, 1], [0, 1, 0, 1], [1, 0, 1, 0], [1, 1, 0, 0]]
     """
     offsets_of(neighbours)
     if mask.is_floating_point() or mask.ndim not in (3, 4):
@@ -84,18 +92,22 @@ def mask_to_connectivity(mask: Tensor, neighbours: int = 8, instance_ids: bool =
 
 
 def permute_channels(cube: Tensor, change: str, neighbours: int = 8) -> Tensor:
-    """The channels of a cube in the order that a change of the image gives them; the cube itself is changed apart.
+    """Reorder the channels of a cube after a change of the image.
 
-    ``cube(flip(mask)) == permute_channels(flip(cube(mask)), "horizontal")``. Masks are better changed themselves.
+    The caller changes rows and columns of the cube: ``cube(flip(mask)) == permute_channels(flip(cube(mask)),
+    "horizontal")``. If the mask is available, change the mask instead.
 
     Args:
         cube: (B, N * K, H, W).
-        change: ``horizontal`` or ``vertical`` flip, ``diagonal`` (both flips, a turn by 180 degrees), ``transpose``.
+        change: ``horizontal`` or ``vertical`` flip, ``diagonal`` (both flips: 180 degrees), or ``transpose``.
         neighbours: N, 8 or 4.
 
+    Returns:
+        (B, N * K, H, W).
+
     Raises:
-        UnknownName: no such ``change``.
-        DataError: the channels are no multiple of N.
+        UnknownName: an unknown ``change``.
+        DataError: the number of channels is not a multiple of N.
     """
     require_known(change, _CHANGES, "change of an image")
     offsets = offsets_of(neighbours)
@@ -107,18 +119,18 @@ def permute_channels(cube: Tensor, change: str, neighbours: int = 8) -> Tensor:
 
 
 def shift_to_partner(cube: Tensor, neighbours: int = 8, fill: float = 0.0) -> Tensor:
-    """What the neighbour says of the same pair: channel N - 1 - i at p + offset i, for every channel i at p.
+    """Return the neighbour's value of the same pair: channel N - 1 - i at p + offset i, for each channel i at p.
 
     Args:
         cube: (B, N * K, H, W).
         neighbours: N, 8 or 4.
-        fill: for neighbours outside the image.
+        fill: value for neighbours outside the image.
 
     Returns:
-        Like ``cube``.
+        (B, N * K, H, W), of the type of ``cube``.
 
     Raises:
-        DataError: the channels are no multiple of N.
+        DataError: the number of channels is not a multiple of N.
     """
     split = _by_neighbour(cube, neighbours)
     size = cube.shape[-2:]
@@ -130,21 +142,25 @@ def shift_to_partner(cube: Tensor, neighbours: int = 8, fill: float = 0.0) -> Te
 
 
 def pair_votes(prob: Tensor, reduce: str = "product", neighbours: int = 8) -> Tensor:
-    """Both ends of every pair asked: channel i at p and channel N - 1 - i at p + offset i become one vote.
+    """Combine the two values of every pair, channel i at p and channel N - 1 - i at p + offset i, into one vote.
 
     Args:
-        prob: (B, N * K, H, W), probabilities; half precision is voted on in float32, where products do not vanish.
-        reduce: ``product`` of both (BiconNets' bilateral voting); ``mean`` of both (ours); ``and``: both are at least
-            0.5 (mutual confirmation); ``none``: each keeps what it says. Votes on neighbours outside the image are
-            0, but not for ``none``.
+        prob: (B, N * K, H, W), probabilities. Half precision is converted to float32, where products do not underflow.
+        reduce: ``product`` of both (BiconNets' bilateral voting); ``mean`` of both (ours); ``and``: both are >= 0.5
+            (mutual confirmation); ``none``: values are not combined. Votes for neighbours outside the image are 0,
+            except with ``none``.
         neighbours: N, 8 or 4.
 
     Returns:
-        Of the shape of ``prob``: float32 (float64 for float64), or bool for ``and``.
+        (B, N * K, H, W): float32 (float64 for float64), or bool for ``and``.
 
     Raises:
-        UnknownName: no such ``reduce``.
-        DataError: the channels are no multiple of N.
+        UnknownName: an unknown ``reduce``.
+        DataError: the number of channels is not a multiple of N.
+
+    Example:
+        >>> pair_votes(torch.full((1, 4, 1, 2), 0.5), neighbours=4).flatten().tolist()  # the channels U, L, R, D
+        [0.0, 0.0, 0.0, 0.25, 0.25, 0.0, 0.0, 0.0]
     """
     require_known(reduce, REDUCTIONS, "reduction of pairs")
     split = _by_neighbour(prob, neighbours)
@@ -158,26 +174,37 @@ def pair_votes(prob: Tensor, reduce: str = "product", neighbours: int = 8) -> Te
 
 
 def connectivity_to_map(prob: Tensor, reduce: str = "product", neighbours: int = 8) -> Tensor:
-    """The mask that a cube says: per class, the largest vote of every pixel.
+    """Compute the map of a cube: for each class, the largest vote of every pixel.
 
     Args:
         prob: (B, N * K, H, W), probabilities.
-        reduce: see :func:`pair_votes`; ``and`` gives a bool mask that both ends of each confirmed pair belong to.
+        reduce: see :func:`pair_votes`; ``and`` returns a bool mask of the pixels in at least one confirmed pair.
         neighbours: N, 8 or 4.
 
     Returns:
         (B, K, H, W), in [0, 1] or bool.
+
+    Raises:
+        UnknownName: an unknown ``reduce``.
+        DataError: the number of channels is not a multiple of N.
+
+    Example:
+        >>> connectivity_to_map(torch.ones(1, 8, 2, 2)).tolist()
+        [[[[1.0, 1.0], [1.0, 1.0]]]]
     """
     votes = _by_neighbour(pair_votes(prob, reduce, neighbours), neighbours)
     return votes.any(2) if reduce == "and" else votes.amax(2)
 
 
 def pair_agreement(prob: Tensor, neighbours: int = 8) -> Tensor:
-    """Share of the pairs inside the image whose ends differ by less than 0.5, (B,); nan for a single pixel.
+    """Compute the share of pairs inside the image whose two values differ by less than 0.5.
 
     Args:
         prob: (B, N * K, H, W), probabilities.
         neighbours: N, 8 or 4.
+
+    Returns:
+        (B,), in [0, 1]; nan for images of a single pixel.
     """
     prob = _full_precision(prob)
     is_inside = shift_to_partner(torch.ones_like(prob), neighbours) > 0
@@ -186,16 +213,23 @@ def pair_agreement(prob: Tensor, neighbours: int = 8) -> Tensor:
 
 
 def connectivity_components(prob: Tensor, threshold: float = THRESHOLD, neighbours: int = 8) -> Tensor:
-    """Instances: pixels joined by pairs that both ends confirm. Two that only touch stay apart, unlike in a mask.
+    """Label instances: pixels that are connected by mutually confirmed pairs.
+
+    Unlike components of a mask, two instances that only touch remain separate.
 
     Args:
         prob: (B, N * K, H, W), probabilities.
-        threshold: what both ends of a pair reach at least.
+        threshold: smallest value of both ends of a confirmed pair.
         neighbours: N, 8 or 4.
 
     Returns:
-        (B, K, H, W) int64 on the CPU: 0 where no pair is confirmed, and 1 to the number of instances of each mask, in
-        the order of their first pixels.
+        (B, K, H, W) int64 on the CPU: 0 for pixels without a confirmed pair, and 1 to the number of instances of each
+        mask, in the order of their first pixels.
+
+    Example:
+        >>> cube = mask_to_connectivity(torch.tensor([[[1, 1, 2, 2]]]), instance_ids=True)
+        >>> connectivity_components(cube).tolist()
+        [[[[1, 1, 2, 2]]]]
     """
     confirmed = _by_neighbour(prob.detach(), neighbours) >= threshold
     pairs = torch.stack(_pairs(confirmed, neighbours, torch.logical_and), 2).cpu().numpy()
@@ -204,21 +238,21 @@ def connectivity_components(prob: Tensor, threshold: float = THRESHOLD, neighbou
 
 
 def _components(pairs: np.ndarray, offsets: Sequence[tuple[int, int]]) -> np.ndarray:
-    """(N, H, W) bool, confirmed pairs, to (H, W) labels."""
+    """Return the (H, W) labels of (N, H, W) bool, the confirmed pairs."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     height, width = pairs.shape[1:]
     ends = []
-    for channel, (dy, dx) in enumerate(offsets[: len(offsets) // 2]):  # the other half says the same pairs
+    for channel, (dy, dx) in enumerate(offsets[: len(offsets) // 2]):  # the other half holds the same pairs
         start = np.flatnonzero(pairs[channel])
         ends.append(np.stack([start, start + dy * width + dx]))
     first, second = np.concatenate(ends, axis=1)
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(height * width,) * 2)
-    _, found = connected_components(graph, directed=False)
+    _, components = connected_components(graph, directed=False)
     is_member = pairs.any(axis=0).ravel()
     labels = np.zeros(height * width, np.int64)
-    _, place, number = np.unique(found[is_member], return_index=True, return_inverse=True)
+    _, place, number = np.unique(components[is_member], return_index=True, return_inverse=True)
     labels[is_member] = np.argsort(np.argsort(place))[number] + 1
     return labels.reshape(height, width)
 
@@ -227,24 +261,24 @@ def _components(pairs: np.ndarray, offsets: Sequence[tuple[int, int]]) -> np.nda
 
 
 def _pairs(split: Tensor, neighbours: int, combine: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
-    """Each pair of pixels combined once and put at both of its ends, 0 for pairs that reach outside.
+    """Combine the values of each pair once and store the result at both pixels; pairs across the border are 0.
 
-    ``split`` is (B, K, N, H, W); the result has one (B, K, H, W) for every neighbour.
+    ``split`` is (B, K, N, H, W); the result is one (B, K, H, W) for each neighbour.
     """
     size = split.shape[-2:]
-    found: dict[int, Tensor] = {}
+    votes: dict[int, Tensor] = {}
     offsets = offsets_of(neighbours)
     for channel in range(neighbours // 2):
         opposite = neighbours - 1 - channel
         here, there = _overlap(offsets[channel], size)
         pair = combine(split[:, :, channel][here], split[:, :, opposite][there])
-        found[channel] = F.pad(pair, _margins(offsets[channel], size))
-        found[opposite] = F.pad(pair, _margins(offsets[opposite], size))
-    return [found[channel] for channel in range(neighbours)]
+        votes[channel] = F.pad(pair, _margins(offsets[channel], size))
+        votes[opposite] = F.pad(pair, _margins(offsets[opposite], size))
+    return [votes[channel] for channel in range(neighbours)]
 
 
 def _overlap(offset: tuple[int, int], size: Sequence[int]) -> tuple[Any, Any]:
-    """Slices of all pixels whose neighbour is inside, and of these neighbours."""
+    """Return slices of all pixels whose neighbour is inside the image, and slices of these neighbours."""
     (dy, dx), (height, width) = offset, size
     rows, columns = max(height - abs(dy), 0), max(width - abs(dx), 0)
     here, there = ((max(-dy, 0), max(-dx, 0)), (max(dy, 0), max(dx, 0)))
@@ -252,21 +286,21 @@ def _overlap(offset: tuple[int, int], size: Sequence[int]) -> tuple[Any, Any]:
 
 
 def _margins(offset: tuple[int, int], size: Sequence[int]) -> tuple[int, int, int, int]:
-    """Columns left and right, rows above and below that the pixels of :func:`_overlap` leave."""
+    """Return the margins (left, right, top, bottom) in pixels around the first slices of :func:`_overlap`."""
     (dy, dx), (height, width) = offset, size
     left, top = min(max(-dx, 0), width), min(max(-dy, 0), height)
     return left, min(max(dx, 0), width), top, min(max(dy, 0), height)
 
 
 def _by_neighbour(cube: Tensor, neighbours: int) -> Tensor:
-    """(B, N * K, H, W) to (B, K, N, H, W)."""
+    """Reshape (B, N * K, H, W) to (B, K, N, H, W)."""
     offsets_of(neighbours)
     if cube.ndim != 4 or cube.shape[1] % neighbours or not cube.shape[1]:
         raise DataError(
             "connectivity",
             expected=f"a cube (B, {neighbours} * K, H, W)",
             found=f"shape {tuple(cube.shape)}",
-            advice="give the number of neighbours that it was made for",
+            advice="give the number of neighbours of the cube",
         )
     return cube.unflatten(1, (-1, neighbours))
 

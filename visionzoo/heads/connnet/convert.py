@@ -1,8 +1,8 @@
-"""Weights of others for ConnNet's parts: ImageNet classifiers, and the networks of BiconNets.
+"""Convert weights of other networks for ConnNet's parts: ImageNet classifiers, and the networks of BiconNets.
 
-ConnNet itself released none. BiconNets (arXiv 2103.00334, commit 38215c0) are six networks by others whose last layers
-give the eight channels of a cube; their decoders have no counterpart here, so that only trunks and, where its shape
-fits, the last layer can be taken. What was started from them has to be trained.
+ConnNet released no weights. BiconNets (arXiv 2103.00334, commit 38215c0) are six published networks whose last layers
+output the eight channels of a cube. Their decoders have no counterpart here, so only the trunk is converted, and the
+last layer if its shape fits. A model with these weights must still be trained.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, require_names
 from visionzoo.errors import CheckpointError
 
 _OUTER = ("module.", "backbone.")
@@ -25,12 +25,12 @@ _OUTPUTS = 8
 
 @dataclass(frozen=True)
 class _Network:
-    """Where one of BiconNets' networks has its parts.
+    """Names of the parts of one of BiconNets' networks.
 
     Attributes:
-        name: as its authors call it.
-        trunk: beginnings of names in the file, longest first, and what stands for them in a ResNet.
-        predictor: the layer that gives the final cube.
+        name: name of the network in its paper.
+        trunk: name prefixes in the file, longest first, and their replacements in a ResNet.
+        predictor: the layer that outputs the final cube.
     """
 
     name: str
@@ -38,7 +38,7 @@ class _Network:
     predictor: str
 
     def trunk_name(self, name: str) -> str:
-        """The name in a ResNet; empty for what is no part of it."""
+        """Return the name in a ResNet, or an empty string for other tensors."""
         old = next((prefix for prefix in self.trunk if name.startswith(prefix)), None)
         renamed = "" if old is None else self.trunk[old] + name.removeprefix(old)
         return renamed if _PART.match(renamed) else ""
@@ -48,7 +48,7 @@ _NETWORKS = (
     _Network("PoolNet", {"base.resnet.": ""}, "score_1.score"),
     _Network("EGNet", {"base.": ""}, "merge2.final_score.2"),
     _Network("GCPANet", {"bkbone.": ""}, "linear2"),
-    # Of CPD's two branches the first one: the second reads maps that the first one's result has masked.
+    # The first of CPD's two branches: the second reads maps that are masked with the first one's result.
     _Network(
         "CPD", {"resnet.layer3_1.": "layer3.", "resnet.layer4_1.": "layer4.", "resnet.": ""}, predictor="agg2.conv5"
     ),
@@ -71,36 +71,33 @@ _NAMES = ", ".join(network.name for network in _NETWORKS)
 
 @CONVERTERS.register("connnet", "biconnets", use="backbone")
 def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The ResNet in a file, under the names of ``mmdet.ResNet``; the rest is left out.
+    """Return the ResNet in a file, with the names of ``mmdet.ResNet``; other tensors are dropped.
 
-    Classifiers by torchvision's, timm's or mmpretrain's names, which agree but for prefixes (``module.``,
-    ``backbone.``), and those of BiconNets' networks that stand on a ResNet: PoolNet, EGNet, GCPANet, CPD, ITSD, MINet.
-    PoolNet and EGNet were trained with a last stage of stride 1 and dilation 2 and strides in the first conv of a
-    block: ``model.backbone.style=caffe``, ``strides=(1, 2, 2, 1)``, ``dilations=(1, 1, 1, 2)``.
+    The file may be a classifier of torchvision, timm or mmpretrain, whose names agree except for prefixes (``module.``,
+    ``backbone.``). It may also be one of BiconNets' networks on a ResNet: PoolNet, EGNet, GCPANet, CPD, ITSD, MINet.
+    PoolNet and EGNet were trained with stride 1 and dilation 2 in the last stage and with strides in the first conv of
+    a block: ``model.backbone.style=caffe``, ``strides=(1, 2, 2, 1)``, ``dilations=(1, 1, 1, 2)``.
 
     Raises:
-        CheckpointError: tensors of another network, or some are missing.
+        CheckpointError: tensors of another network, or missing tensors.
     """
     state = _without_outer(state)
     network = _network_of(state)
     renamed = {name: network.trunk_name(name) if network else name for name in state}
     if network is None:
         _refuse_strangers(state)
-    found = {new: state[name] for name, new in renamed.items() if _PART.match(new)}
-    if missing := [name for name in _LEAST if name not in found]:
-        raise CheckpointError(
-            "checkpoint", expected="a whole ResNet", found=f"no {missing[0]}", advice="give ImageNet weights of one"
-        )
-    return found
+    weights = {new: state[name] for name, new in renamed.items() if _PART.match(new)}
+    require_names(weights, needed=_LEAST, expected="a whole ResNet", advice="give ImageNet weights of one")
+    return weights
 
 
 @CONVERTERS.register("biconnets")
 def convert_model(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Trunk and last layer of one of BiconNets' networks, as a TaskModel with a ConnectivityHead names them.
+    """Return trunk and last layer of one of BiconNets' networks, with the names of a TaskModel with ConnectivityHead.
 
-    The last layer has to be a 1x1 conv to eight channels, as in PoolNet (128 channels, the head's usual ``width``),
-    CPD (``model.head.width=96``) and MINet (32); the channels mean the same neighbours. What read these channels'
-    inputs, the whole decoder, is not taken: ``head.decoder`` keeps its initial values.
+    The last layer must be a 1x1 conv to eight channels, as in PoolNet (128 input channels, the head's default
+    ``width``), CPD (``model.head.width=96``) and MINet (32). The order of the neighbours is the same. The decoder is
+    not converted: ``head.decoder`` keeps its initial values.
 
     Raises:
         CheckpointError: another network, or a last layer of another shape.
@@ -122,21 +119,21 @@ def convert_model(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             found=f"{network.name}'s {network.predictor}.weight of {tuple(weight.shape)}",
             advice="convert the trunk with --as backbone",
         )
-    found = {f"backbone.{name}": value for name, value in convert(bare).items()}
-    return found | {f"head.predictor.{part}": bare[f"{network.predictor}.{part}"] for part in ("weight", "bias")}
+    weights = {f"backbone.{name}": value for name, value in convert(bare).items()}
+    return weights | {f"head.predictor.{part}": bare[f"{network.predictor}.{part}"] for part in ("weight", "bias")}
 
 
 def _without_outer(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    found = {}
+    bare = {}
     for name, value in state.items():
         for prefix in _OUTER:
             name = name.removeprefix(prefix)
-        found[name] = value
-    return found
+        bare[name] = value
+    return bare
 
 
 def _network_of(state: Mapping[str, Tensor]) -> _Network | None:
-    """The network of BiconNets that has both a trunk and a last layer under these names."""
+    """Return the network of BiconNets whose trunk and last layer have these names, or None."""
     for network in _NETWORKS:
         if f"{network.predictor}.weight" in state and any(network.trunk_name(name) for name in state):
             return network

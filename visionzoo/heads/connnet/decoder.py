@@ -1,7 +1,7 @@
-"""From a pyramid to one map at its finest stride: relations, top-down context, streams that climb.
+"""The decoder of ConnNet: from a pyramid to one map at its finest stride.
 
-The paper's method section is not public in full: the composition follows its summary (non-local blocks, feature
-pyramid, upsampling streams, optional ASPP), widths and order are our choice.
+The paper's method section is not fully public. The parts follow its summary: non-local blocks, feature pyramid,
+upsampling streams, optional ASPP. Widths and order are our choice.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from torch.nn import functional as F
 
 from visionzoo.errors import ConfigError
 from visionzoo.heads.connnet.non_local import NonLocalBlock
+from visionzoo.layers.level_strides import require_strides
 
-# Stride of a level by the name that papers give it.
+# Stride of a level by its usual name.
 _STRIDES = {f"c{number}": 2**number for number in range(1, 8)}
 _ASPP_RATES = (6, 12, 18)
 
 
 class ContextDecoder(nn.Module):
-    """Non-local blocks on deep levels, a feature pyramid, and one upsampling stream per level, summed.
+    """Non-local blocks on deep levels, a feature pyramid, and one upsampling stream per level; the streams are summed.
 
-    A stream is conv 3x3, norm, ReLU and doubling, as often as its level's stride is twice the finest one's; the finest
-    level has one conv without doubling. Levels may be one or many, of any strides.
+    A stream repeats conv 3x3, norm, ReLU and doubling, log2(stride / finest stride) times. The finest level has one
+    conv without doubling. Any number of levels and any strides are possible.
 
     Args:
-        in_channels: of every level, shallow first.
-        in_strides: of every level.
-        width: channels of the result; the pyramid has twice as many.
-        non_local: where the blocks sit: ``c4`` is the level whose stride is nearest to 2 ** 4, and so on.
-        aspp: context of several dilations on the deepest level.
+        in_channels: channels of every level, shallow first.
+        in_strides: strides of every level.
+        width: channels of the result, >= 1; the pyramid has twice as many.
+        non_local: levels with a non-local block: ``c4`` is the level whose stride is nearest to 2 ** 4, and so on.
+        aspp: add context from several dilations on the deepest level; see :class:`ASPP`.
 
     Raises:
-        ConfigError: channels and strides do not belong together, or an unknown level.
+        ConfigError: the numbers of channels and strides differ, ``width`` is below 1, or a level is unknown.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class ContextDecoder(nn.Module):
         self.finest = list(in_strides).index(finest)
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
-        """One (B, C, H, W) per level to (B, width, H, W) of the finest level's size."""
+        """Map one (B, C, H, W) per level to (B, width, H, W) of the finest level's size."""
         feats = [self.relations[str(i)](x) if str(i) in self.relations else x for i, x in enumerate(feats)]
         if self.aspp is not None:
             feats[-1] = self.aspp(feats[-1])
@@ -75,11 +76,11 @@ class ContextDecoder(nn.Module):
 
 
 class UpsamplingStream(nn.Sequential):
-    """Convs with norm and ReLU, each but a single one followed by a bilinear doubling.
+    """3x3 convs with norm and ReLU, each followed by bilinear upsampling by 2.
 
     Args:
         in_channels, width: channels before and after.
-        doublings: how often the map grows; 0 is one conv at its size.
+        doublings: number of convs with upsampling; 0 means one conv without upsampling.
     """
 
     def __init__(self, in_channels: int, width: int, doublings: int):
@@ -94,7 +95,11 @@ class UpsamplingStream(nn.Sequential):
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling (DeepLabv3, arXiv 1706.05587): 1x1, three dilated 3x3 and the image's mean.
 
-    The mean's branch has no norm, so that a batch of one image can be trained on; that is our choice.
+    The branch of the mean has no norm, so that training works with a batch of one image. This is our choice.
+
+    Args:
+        in_channels: channels of the input.
+        width: channels of each branch and of the result.
     """
 
     def __init__(self, in_channels: int, width: int):
@@ -105,13 +110,13 @@ class ASPP(nn.Module):
         self.join = nn.Sequential(*_conv_norm((len(_ASPP_RATES) + 2) * width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, width, H, W)."""
-        found = [branch(x) for branch in self.branches]
-        return self.join(torch.cat([*found, self.pooled(x).expand_as(found[0])], 1))
+        """Map (B, C, H, W) to (B, width, H, W)."""
+        maps = [branch(x) for branch in self.branches]
+        return self.join(torch.cat([*maps, self.pooled(x).expand_as(maps[0])], 1))
 
 
 def kaiming(module: nn.Module) -> None:
-    """He's normal weights for every conv of a head, zero biases; norms stay as they were built."""
+    """Draw He's normal weights and set zero biases for every conv of a head; norms are not changed."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -126,7 +131,7 @@ def _conv_norm(in_channels: int, width: int, kernel: int, dilation: int = 1) -> 
 
 
 def _resized(x: Tensor, size: torch.Size) -> Tensor:
-    """Doublings of odd sizes end a pixel or two beside the finest level."""
+    """Resize to ``size``; after doublings, odd sizes differ from the finest level by a pixel or two."""
     return x if x.shape[2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
@@ -143,12 +148,6 @@ def _nearest_level(name: str, strides: Sequence[int]) -> int:
 
 
 def _check(channels: Sequence[int], strides: Sequence[int], width: int) -> None:
-    if not channels or len(channels) != len(strides):
-        raise ConfigError(
-            "ConnNet",
-            expected="as many in_strides as in_channels",
-            found=f"{list(strides)} and {list(channels)}",
-            advice="leave both out, they are filled in",
-        )
+    require_strides(channels, strides, "ConnNet")
     if width < 1:
-        raise ConfigError("ConnNet", expected="a width from 1 on", found=f"{width}", advice="128 is usual")
+        raise ConfigError("ConnNet", expected="width >= 1", found=f"{width}", advice="128 is usual")

@@ -1,7 +1,7 @@
-"""Heads of salient objects: one cube of connectivity, or one binary map, from the same decoder.
+"""Heads for salient objects: a connectivity cube or a binary map, from the same decoder.
 
-ConnNet (Kampffmeyer et al., IEEE TIP 28(5), arXiv 1804.07836). What could not be read there and is our choice: widths,
-the order of the parts, initial values, learning schedule; see model_cards/connnet_r50.md.
+ConnNet (Kampffmeyer et al., IEEE TIP 28(5), arXiv 1804.07836). Widths, order of the parts, initial values and learning
+schedule are our choice, because the accessible text does not state them; see model_cards/connnet_r50.md.
 """
 
 from __future__ import annotations
@@ -32,36 +32,38 @@ from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
 
-# Grey truth above this is salient.
+# Grey values above this are salient in the truth.
 _SALIENT_FROM = 127
-# Share of positives that the predictor starts with: a tenth, sigmoid(-2.2).
+# Initial bias of the predictor: sigmoid(-2.2) predicts that a tenth of the values are positive.
 _START_BIAS = -2.2
 
 
 class MapHead(BaseModule):
-    """What both heads share: the decoder, a 1x1 predictor, logits at the image's size, truth and predictions.
+    """Base of both heads: decoder, 1x1 predictor, logits at the image's size, reading of truth, writing of predictions.
 
-    Reads ``gt_map``, (H, W) uint8 in the pixels of the network's input, salient above 127; with K classes (K, H, W). Or
-    ``gt_ids``, (H, W) whole numbers, which wins: 0 is background, k instance k, and two instances are not connected.
-    Padding counts as background. Writes, in the original image's pixels, ``pred_map`` (H, W) float32 in [0, 1] and
-    ``pred_mask`` (H, W) bool; with K classes (K, H, W).
+    Reads ``gt_map``, (H, W) uint8 in pixels of the network's input, salient above 127, or (K, H, W) with K classes.
+    Alternatively reads ``gt_ids``, (H, W) whole numbers, which takes precedence: 0 is background, k is instance k, and
+    two instances are not connected. Padding counts as background.
+
+    Writes, in pixels of the original image, ``pred_map`` (H, W) float32 in [0, 1] and ``pred_mask`` (H, W) bool, or
+    (K, H, W) with K classes.
 
     Args:
-        in_channels, in_strides: of every level, shallow first; filled in from the part before.
-        num_classes: K; 1 for saliency.
+        in_channels, in_strides: channels and strides of every level, shallow first; filled in from the preceding part.
+        num_classes: number of classes K, >= 1; 1 for saliency.
         outputs: channels of the logits for each class.
-        variant: ``default``, or ``tiny`` with a width of 16.
-        width: channels of the map that is predicted from; the variant's by default.
+        variant: ``default`` with a width of 128, or ``tiny`` with 16.
+        width: channels of the decoder's result; the variant's by default.
         non_local, aspp: see :class:`ContextDecoder`.
-        init_cfg: mmengine's.
+        init_cfg: initialisation config of mmengine.
 
     Raises:
-        ConfigError, UnknownName: settings that do not exist or contradict one another.
+        ConfigError, UnknownName: settings that are unknown or contradict each other.
     """
 
     VARIANTS: dict[str, dict[str, Any]] = {"default": {"width": 128}, "tiny": {"width": 16}}
 
-    # Of a model that neither config, data set nor checkpoint tells: salient or not.
+    # Used if neither config, data set nor checkpoint defines the number: salient or not.
     USUAL_CLASSES = 1
 
     def __init__(
@@ -80,9 +82,7 @@ class MapHead(BaseModule):
         name = type(self).__name__
         require_known(variant, self.VARIANTS, f"{name} variant")
         if num_classes < 1:
-            raise ConfigError(
-                name, expected="num_classes from 1 on", found=f"{num_classes}", advice="1 is salient or not"
-            )
+            raise ConfigError(name, expected="num_classes >= 1", found=f"{num_classes}", advice="1 is salient or not")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         width = self.VARIANTS[variant]["width"] if width is None else width
         self.num_classes, self.stride = num_classes, min(in_strides)
@@ -99,19 +99,19 @@ class MapHead(BaseModule):
         nn.init.constant_(self.predictor.bias, _START_BIAS)  # type: ignore[arg-type]
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> Tensor:
-        """Logits, (B, outputs * K, H, W), at the size of the padded images.
+        """Return logits, (B, outputs * K, H, W), at the size of the padded images.
 
-        Without samples that size is the finest level's times its stride.
+        Without samples, that size is the finest level's size times its stride.
         """
         logits = self.predictor(self.decoder(feats))
         size = input_size(batch.samples, logits.shape[2:], self.stride)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
     def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """Scalars that are summed.
+        """Return scalar losses; the total loss is their sum.
 
         Raises:
-            DataError: a sample without ``gt_map`` and ``gt_ids``, or with one of another size than its image.
+            DataError: a sample has neither ``gt_map`` nor ``gt_ids``, or one whose size differs from its image.
         """
         logits, samples = self(feats, batch), batch.samples
         require_single_images(len(logits), samples)
@@ -120,7 +120,7 @@ class MapHead(BaseModule):
 
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
-        """The samples with ``pred_map`` and ``pred_mask``."""
+        """Return the samples with ``pred_map`` and ``pred_mask``."""
         logits, samples = self(feats, batch).float(), batch.samples
         require_single_images(len(logits), samples)
         for image, sample in zip(logits, samples, strict=True):
@@ -130,14 +130,14 @@ class MapHead(BaseModule):
 
     @abstractmethod
     def losses_of(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """Losses of logits against masks, (B, K, H, W) int32: 0, and the number of the instance or 1."""
+        """Return the losses; ``masks`` are (B, K, H, W) int32: 0 for background, else the instance number or 1."""
 
     @abstractmethod
     def write_predictions(self, logits: Tensor, sample: TaskSample) -> None:
-        """Put what the logits of one image, (1, outputs * K, H, W), say into its sample."""
+        """Write the predictions of the logits of one image, (1, outputs * K, H, W), into its sample."""
 
     def write_maps(self, maps: Tensor, masks: Tensor, sample: TaskSample) -> None:
-        """Resize (1, K, H, W) maps and bool masks to the original image."""
+        """Resize (1, K, H, W) maps and bool masks to the original image and write them into the sample."""
         size = original_size(sample, maps.shape[2:])
         soft, hard = (_resized(each.float(), size)[0] for each in (maps, masks))
         sample.pred_map = (soft[0] if self.num_classes == 1 else soft).clamp(0, 1)
@@ -146,20 +146,30 @@ class MapHead(BaseModule):
 
 @MODELS.register_module()
 class ConnectivityHead(MapHead):
-    """ConnNet: eight probabilities for every pixel, that it and that neighbour belong to one salient object.
+    """ConnNet: for every pixel, eight probabilities that it belongs to the same salient object as a neighbour.
 
-    ``pred_map`` is the largest vote of every pixel under ``pair``; ``pred_mask`` are the pixels with a pair that both
-    ends confirm. See :class:`MapHead` for what it reads and the other arguments.
+    ``pred_map`` is the largest vote of every pixel, combined by ``pair``. ``pred_mask`` contains the pixels of
+    mutually confirmed pairs. See :class:`MapHead` for the fields that it reads and for the other arguments.
 
     Args:
         neighbours: 8, or 4 (ours).
-        pair: how both ends of a pair are asked for ``pred_map``: ``product``, ``mean``, ``and`` or ``none``.
+        pair: combination of the two values of a pair for ``pred_map``: ``product``, ``mean``, ``and`` or ``none``; see
+            :func:`pair_votes`.
         instances: also write ``pred_ids``, (H, W) int64: 0, and 1 to n for the components of confirmed pairs (ours).
-        measure_pairs: also write how good the cube is, scalars that ``PairMetric`` averages: ``pred_pair_agreement``
-            (share of pairs whose ends differ by less than 0.5) and, where there is truth, ``pred_pair_accuracy`` (share
-            of the cube's values on the right side of 0.5).
-        min_area: components of fewer pixels are left out of ``pred_mask`` and ``pred_ids`` (ours); 0 keeps all.
-        loss: a loss of cubes; by default ``dict(type="ConnectivityLoss")``.
+        measure_pairs: also write two scalars about the cube, which ``PairMetric`` averages: ``pred_pair_agreement``
+            (share of pairs whose values differ by less than 0.5) and, if the sample has ``gt_map`` and there is one
+            class, ``pred_pair_accuracy`` (share of values on the right side of 0.5).
+        min_area: components with fewer pixels are removed from ``pred_mask`` and ``pred_ids`` (ours); 0 keeps all.
+        loss: config of the loss of cubes; by default ``dict(type="ConnectivityLoss")``.
+
+    Raises:
+        ConfigError, UnknownName: settings that are unknown or contradict each other.
+
+    Example:
+        >>> import torch
+        >>> head = ConnectivityHead([8, 16], [8, 16], variant="tiny")
+        >>> head([torch.zeros(2, 8, 4, 4), torch.zeros(2, 16, 2, 2)]).shape
+        torch.Size([2, 8, 32, 32])
     """
 
     def __init__(
@@ -191,18 +201,18 @@ class ConnectivityHead(MapHead):
             )
         if min_area < 0:
             raise ConfigError(
-                "ConnectivityHead", expected="min_area from 0 on", found=f"{min_area}", advice="0 keeps everything"
+                "ConnectivityHead", expected="min_area >= 0", found=f"{min_area}", advice="0 keeps everything"
             )
         self.neighbours, self.pair, self.instances, self.min_area = neighbours, pair, instances, min_area
         self.measure_pairs = measure_pairs
         self.cube_loss = MODELS.build({"type": "ConnectivityLoss", "neighbours": neighbours, **(loss or {})})
 
     def losses_of(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """The terms of the cube's loss."""
+        """Return the terms of the cube's loss."""
         return self.cube_loss(logits, masks)
 
     def write_predictions(self, logits: Tensor, sample: TaskSample) -> None:
-        """Map, mask and, where asked for, instances."""
+        """Write map, mask and, if enabled, instances."""
         prob = logits.sigmoid()
         confirmed = connectivity_to_map(prob, "and", self.neighbours)
         if self.instances or self.min_area:
@@ -229,9 +239,15 @@ class ConnectivityHead(MapHead):
 
 @MODELS.register_module()
 class BinaryMapHead(MapHead):
-    """The baseline: one probability for every pixel, everything else as in :class:`ConnectivityHead`.
+    """The baseline: one probability for every pixel; the decoder equals that of :class:`ConnectivityHead`.
 
     Args: see :class:`MapHead`.
+
+    Example:
+        >>> import torch
+        >>> head = BinaryMapHead([8, 16], [8, 16], variant="tiny")
+        >>> head([torch.zeros(2, 8, 4, 4), torch.zeros(2, 16, 2, 2)]).shape
+        torch.Size([2, 1, 32, 32])
     """
 
     def __init__(
@@ -249,11 +265,11 @@ class BinaryMapHead(MapHead):
         super().__init__(in_channels, in_strides, num_classes, 1, variant, width, non_local, aspp, init_cfg=init_cfg)
 
     def losses_of(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """Binary cross-entropy, the mean over all pixels."""
+        """Return binary cross-entropy, the mean over all pixels."""
         return {"loss_map": F.binary_cross_entropy_with_logits(logits.float(), (masks != 0).float())}
 
     def write_predictions(self, logits: Tensor, sample: TaskSample) -> None:
-        """Map, and mask where it is at least 0.5."""
+        """Write the map, and the mask of pixels >= 0.5."""
         prob = logits.sigmoid()
         self.write_maps(prob, prob >= 0.5, sample)
 
@@ -262,7 +278,7 @@ class BinaryMapHead(MapHead):
 
 
 def _mask_of(sample: TaskSample, classes: int, size: Sequence[int]) -> Tensor:
-    """(K, H, W) int32, padded like the image."""
+    """Return the truth as (K, H, W) int32, padded like the image."""
     where = sample.metainfo.get("img_path")
     if "gt_map" not in sample and "gt_ids" not in sample:
         raise DataError(where, expected="gt_map to learn from", found="none", advice="load it with LoadMaskAnnotation")
@@ -280,7 +296,7 @@ def _mask_of(sample: TaskSample, classes: int, size: Sequence[int]) -> Tensor:
 
 
 def _without_small(ids: Tensor, min_area: int) -> Tensor:
-    """Components of at least ``min_area`` pixels, numbered anew in the same order."""
+    """Remove components with fewer than ``min_area`` pixels and renumber the others in the same order."""
     areas = ids.flatten().bincount()
     kept = areas >= min_area
     kept[0] = False

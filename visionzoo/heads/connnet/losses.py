@@ -1,4 +1,4 @@
-"""ConnNet's loss, and the one of its follow-up BiconNets."""
+"""The losses of ConnNet and of its follow-up BiconNets."""
 
 from __future__ import annotations
 
@@ -13,25 +13,33 @@ from visionzoo.registry import MODELS
 MODES = ("paper", "bicon")
 DICE_DIMS = {"image": (-2, -1), "column": (-2,)}
 
-# The least log of a probability, as torch's binary cross-entropy has it, and the largest: expm1 of it is not 0.
+# Bounds of log probabilities: the lower one as in torch's binary cross-entropy; expm1 of the upper one is not 0.
 _LOWEST, _HIGHEST = -100.0, -1e-30
 _DICE_SMOOTH = 0.001
 
 
 @MODELS.register_module()
 class ConnectivityLoss(nn.Module):
-    """How far a cube of logits is from a mask's cube.
+    """Loss of a cube of logits against the cube of a mask.
 
     Args:
-        mode: ``paper``: binary cross-entropy, the mean over all channels and pixels (ConnNet). ``bicon``: that, the
-            same of the votes of both ends, a penalty at edges where all pairs agree, cross-entropy and dice of the map
-            (BiconNets, arXiv 2103.00334, as its code has it).
-        dice_dims: ``image``: dice of every image, as intended; ``column``: of every column, as BiconNets' code does.
+        mode: ``paper``: binary cross-entropy, the mean over all channels and pixels (ConnNet). ``bicon``: the same,
+            plus cross-entropy of the votes of both ends, a penalty at edges where all votes are high, and cross-entropy
+            and dice of the map (BiconNets, arXiv 2103.00334, as in its code).
+        dice_dims: ``image``: dice per image, as intended; ``column``: dice per column, as in BiconNets' code.
         neighbours: 8 or 4.
         loss_weight: factor of all terms.
 
     Raises:
-        UnknownName, ConfigError: a mode, dice_dims or number of neighbours that does not exist.
+        UnknownName: an unknown ``mode`` or ``dice_dims``.
+        ConfigError: another number of neighbours.
+
+    Example:
+        >>> import torch
+        >>> loss = ConnectivityLoss(mode="bicon")
+        >>> terms = loss(torch.zeros(1, 8, 4, 4), torch.ones(1, 1, 4, 4, dtype=torch.bool))
+        >>> sorted(terms)
+        ['loss_cube', 'loss_dice', 'loss_edge', 'loss_map', 'loss_vote']
     """
 
     PART_OF = "ConnectivityHead"
@@ -44,12 +52,12 @@ class ConnectivityLoss(nn.Module):
         self.mode, self.dice_dims, self.neighbours, self.loss_weight = mode, dice_dims, neighbours, loss_weight
 
     def forward(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """Weighted terms, whose sum is the loss.
+        """Compute the weighted terms, whose sum is the loss.
 
         Args:
-            logits: (B, N * K, H, W); half precision is computed in float32.
-            masks: (B, K, H, W), bool or integers: not 0 is salient, and other numbers are other instances, whose pixels
-                are not connected.
+            logits: (B, N * K, H, W); half precision is converted to float32.
+            masks: (B, K, H, W), bool or integers: nonzero is salient, and different numbers are different instances,
+                which are not connected.
 
         Returns:
             ``loss_cube``; in mode ``bicon`` also ``loss_edge``, ``loss_vote``, ``loss_map`` and ``loss_dice``.
@@ -65,7 +73,10 @@ class ConnectivityLoss(nn.Module):
         return {name: self.loss_weight * term for name, term in terms.items()}
 
     def _bicon(self, logits: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Of (M, N, H, W) cubes and (M, H, W) masks. In logs, since votes are products of small numbers."""
+        """Compute the terms for cubes (M, N, H, W) and masks (M, H, W).
+
+        Terms are computed in logs, because votes are products of small numbers.
+        """
         log_sure = F.logsigmoid(logits)
         log_vote = (log_sure + shift_to_partner(log_sure, self.neighbours, fill=_LOWEST)).clamp(_LOWEST, _HIGHEST)
         log_map = log_vote.amax(1)
@@ -87,7 +98,7 @@ class ConnectivityLoss(nn.Module):
 
 
 def _log_of_rest(log_prob: Tensor) -> Tensor:
-    """log(1 - p) of log p."""
+    """Compute log(1 - p) from log p."""
     return torch.log(-torch.expm1(log_prob)).clamp(min=_LOWEST)
 
 

@@ -13,31 +13,37 @@ from visionzoo.errors import ConfigError, require_known
 from visionzoo.heads.connnet.connectivity import REDUCTIONS, connectivity_to_map, offsets_of
 from visionzoo.registry import MODELS
 
-# Soft maps of 0 and 1 become finite logits for mmdet's pasting.
+# Keeps the logits of 0 and 1 finite for mmdet's pasting of masks.
 _MARGIN = 1e-6
 
 
 @MODELS.register_module()
 class ConnectivityMaskHead(BaseModule):
-    """mmdet's ``FCNMaskHead`` (four convs 3x3, doubled, 28 x 28) with one output for each neighbour of each class.
+    """mmdet's ``FCNMaskHead`` (four 3x3 convs, upsampling to 28 x 28) with one output per neighbour and class.
 
-    The truth is the cube of a box's cropped mask, binarised at 0.5; neighbours outside the box count as background.
-    Boxes of any detector with masks in mmdet; the paper's adaptation of Mask R-CNN could not be read, so that all
-    settings but the cube are Mask R-CNN's, by our choice.
+    The truth is the cube of the mask, cropped to its box and binarised at 0.5. Neighbours outside the box count as
+    background. The head works in any detector with masks in mmdet. We could not read how the paper adapts Mask R-CNN,
+    so all settings except the cube are those of Mask R-CNN.
 
     Args:
-        in_channels: of the RoI features; filled in from the neck.
-        num_classes: K; filled in from the data set, 1 for ``salient``.
+        in_channels: channels of the RoI features; filled in from the neck.
+        num_classes: number of classes K, >= 1; filled in from the data set, 1 for ``salient``.
         variant: ``default``, or ``tiny`` with two convs of 32 channels.
-        num_convs, conv_out_channels: of the convs before the doubling; the variant's by default.
+        num_convs, conv_out_channels: number and channels of the convs before upsampling; the variant's by default.
         neighbours: 8, or 4 (ours).
-        pair: how both ends of a pair are asked: ``and`` (a hard mask), ``product``, ``mean`` or ``none``; the result is
-            pasted into its box and compared with ``test_cfg.rcnn.mask_thr_binary``.
-        loss: a loss of cubes; by default ``dict(type="ConnectivityLoss")``.
-        init_cfg: mmengine's.
+        pair: combination of the two values of a pair: ``and`` (a hard mask), ``product``, ``mean`` or ``none``; see
+            :func:`pair_votes`. The result is pasted into its box and compared with ``test_cfg.rcnn.mask_thr_binary``.
+        loss: config of the loss of cubes; by default ``dict(type="ConnectivityLoss")``.
+        init_cfg: initialisation config of mmengine.
 
     Raises:
         ConfigError, UnknownName: settings that do not exist.
+
+    Example:
+        >>> import torch
+        >>> head = ConnectivityMaskHead(in_channels=8, num_classes=2, variant="tiny")
+        >>> head(torch.zeros(3, 8, 14, 14)).shape
+        torch.Size([3, 16, 28, 28])
     """
 
     VARIANTS: dict[str, dict[str, int]] = {
@@ -45,7 +51,7 @@ class ConnectivityMaskHead(BaseModule):
         "tiny": {"num_convs": 2, "conv_out_channels": 32},
     }
 
-    # It reads what a RoI extractor cuts out, not a pyramid.
+    # It reads the crops of a RoI extractor, not a pyramid.
     PART_OF = "a two-stage detector's roi_head"
 
     def __init__(
@@ -66,7 +72,7 @@ class ConnectivityMaskHead(BaseModule):
         require_known(pair, REDUCTIONS, "reduction of pairs")
         if num_classes < 1:
             raise ConfigError(
-                "ConnectivityMaskHead", expected="num_classes from 1 on", found=f"{num_classes}", advice="name them"
+                "ConnectivityMaskHead", expected="num_classes >= 1", found=f"{num_classes}", advice="name them"
             )
         chosen = {"num_convs": num_convs, "conv_out_channels": conv_out_channels}
         sizes = self.VARIANTS[variant] | {name: value for name, value in chosen.items() if value is not None}
@@ -78,7 +84,7 @@ class ConnectivityMaskHead(BaseModule):
         self.cube_loss = MODELS.build({"type": "ConnectivityLoss", "neighbours": neighbours, **(loss or {})})
 
     def forward(self, rois: Tensor) -> Tensor:
-        """(n, C, 14, 14) to logits (n, N * K, 28, 28)."""
+        """Map RoI features (n, C, 14, 14) to logits (n, N * K, 28, 28)."""
         return self.fcn(rois)
 
     def loss_and_target(
@@ -88,18 +94,18 @@ class ConnectivityMaskHead(BaseModule):
         batch_gt_instances: Any,
         rcnn_train_cfg: Any,
     ) -> dict[str, Any]:
-        """mmdet's interface: ``loss_mask``, a dict of scalars, and ``mask_targets``, (n, 28, 28) of 0 and 1."""
+        """Return ``loss_mask``, a dict of scalars, and ``mask_targets``, (n, 28, 28) of 0 and 1; mmdet's interface."""
         targets = self.fcn.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
         labels = torch.cat([result.pos_gt_labels for result in sampling_results])
         losses = self.losses_of(mask_preds, targets, labels)
         return {"loss_mask": losses, "mask_targets": targets}
 
     def losses_of(self, logits: Tensor, targets: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Losses of the right class's cube of every box.
+        """Compute the losses of the cube of each box's true class.
 
         Args:
             logits: (n, N * K, h, w).
-            targets: (n, h, w), 1 where the box's object is.
+            targets: (n, h, w), 1 for pixels of the box's object.
             labels: (n,), classes from 0.
         """
         if not len(logits):
@@ -118,17 +124,17 @@ class ConnectivityMaskHead(BaseModule):
         rescale: bool = False,
         activate_map: bool = False,
     ) -> Sequence[Any]:
-        """mmdet's interface: results with ``masks``, (n, H, W) bool of the whole image.
+        """Return the results with ``masks``, (n, H, W) bool of the whole image; mmdet's interface.
 
         Args:
             mask_preds: one (n, N * K, h, w) for each image: logits, or probabilities with ``activate_map``.
             results_list: boxes and labels of each image.
-            batch_img_metas, rcnn_test_cfg, rescale: as mmdet's heads take them.
+            batch_img_metas, rcnn_test_cfg, rescale: see mmdet's ``FCNMaskHead``.
         """
         maps = [self.maps_of(each if activate_map else each.float().sigmoid()) for each in mask_preds]
         logits = [each.logit(_MARGIN) for each in maps]
         return self.fcn.predict_by_feat(logits, results_list, batch_img_metas, rcnn_test_cfg, rescale)
 
     def maps_of(self, prob: Tensor) -> Tensor:
-        """(n, N * K, h, w) probabilities to (n, K, h, w) in [0, 1]."""
+        """Map probabilities (n, N * K, h, w) to maps (n, K, h, w) in [0, 1]."""
         return connectivity_to_map(prob, self.pair, self.neighbours).float()

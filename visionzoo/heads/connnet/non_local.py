@@ -1,4 +1,4 @@
-"""The non-local block: every position of a map looks at all others (Wang et al., CVPR 2018, arXiv 1711.07971)."""
+"""The non-local block: every position of a map attends to all positions (Wang et al., CVPR 2018, arXiv 1711.07971)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Positions from which keys and values are pooled by default: those of an image of 512 x 512 at stride 16.
+# Keys and values of larger maps are pooled by default; this is the size of a 512 x 512 image at stride 16.
 _MANY_POSITIONS = 32 * 32
 
 
 class NonLocalBlock(nn.Module):
-    """Embedded Gaussian with a residual: the input itself at the start, since its last layer begins with scale 0.
+    """Embedded Gaussian attention with a residual connection.
+
+    The last layer starts with scale 0, so the block initially returns its input.
 
     Args:
-        channels: C of the map.
+        channels: number of channels C of the map.
         inner: channels of queries, keys and values; C // 2 by default.
-        sub_sample: halve the map of keys and values by maxima; None does so for maps of more than 1024 positions.
-        norm: batch norm behind the last conv.
+        sub_sample: halve the map of keys and values by max pooling; None does so for more than 1024 positions.
+        norm: use batch norm after the last conv.
+
+    Example:
+        >>> import torch
+        >>> x = torch.ones(1, 4, 3, 3)
+        >>> bool((NonLocalBlock(4)(x) == x).all())
+        True
     """
 
     def __init__(self, channels: int, inner: int | None = None, sub_sample: bool | None = None, norm: bool = True):
@@ -32,23 +40,23 @@ class NonLocalBlock(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Scale 0 of what is added, kept apart so that whoever draws the other weights anew can call it after."""
+        """Set the scale of the residual to 0; call this again after redrawing the other weights."""
         for value in self.out[-1].parameters():
             nn.init.zeros_(value)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W), unchanged in shape."""
-        query, key, value = (tokens[:, None] for tokens in self._tokens(x))  # one head: ONNX is made of four axes alone
-        found = F.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0]
-        return x + self.out(found.transpose(1, 2).unflatten(2, x.shape[2:]))
+        """Map (B, C, H, W) to the same shape."""
+        query, key, value = (tokens[:, None] for tokens in self._tokens(x))  # one head: the ONNX export needs four axes
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0]
+        return x + self.out(attended.transpose(1, 2).unflatten(2, x.shape[2:]))
 
     def attention(self, x: Tensor) -> Tensor:
-        """How much every position looks at every other: (B, H * W, keys), rows that sum to 1."""
+        """Return the attention weights (B, H * W, keys); each row sums to 1."""
         query, key, _ = self._tokens(x)
         return (query @ key.transpose(1, 2)).softmax(-1)
 
     def _tokens(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, (B, positions, C // 2)."""
+        """Return queries, keys and values, (B, positions, inner)."""
         maps = self.theta(x), self._pooled(self.phi(x)), self._pooled(self.g(x))
         query, key, value = (each.flatten(2).transpose(1, 2) for each in maps)
         return query, key, value
@@ -60,11 +68,11 @@ class NonLocalBlock(nn.Module):
 
 
 def convert_non_local(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of GCoNet+'s or mmcv's non-local blocks under the names of ours.
+    """Rename the tensors of GCoNet+'s or mmcv's non-local blocks to our names.
 
     Args:
-        state: by name: ``theta``, ``phi`` and ``g``, each perhaps with ``.0`` or ``.conv`` behind it, and ``W.0``,
-            ``W.1``, or ``W`` without norm, or ``conv_out.conv``, ``conv_out.bn``.
+        state: tensors by name: ``theta``, ``phi`` and ``g``, optionally followed by ``.0`` or ``.conv``; and ``W.0``
+            and ``W.1``, or ``W`` (no norm), or ``conv_out.conv`` and ``conv_out.bn``.
     """
     parts = {"W.0.": "out.0.", "W.1.": "out.1.", "W.": "out.0.", "conv_out.conv.": "out.0.", "conv_out.bn.": "out.1."}
     for name in ("theta", "phi", "g"):

@@ -1,4 +1,4 @@
-"""GCoNet+ (Zheng et al. 2023): what the images of a group share."""
+"""GCoNet+ (Zheng et al. 2023): co-salient object detection in groups of images."""
 
 from visionzoo.heads.gconet_plus.convert import convert_model
 from visionzoo.heads.gconet_plus.head import GCoNetPlusHead

@@ -1,7 +1,7 @@
-"""Released checkpoints of GCoNet+ to ours: the whole model, encoder and head.
+"""Convert released checkpoints of GCoNet+: the whole model, encoder and head.
 
 The authors' files are bare state dicts (``ultimate*.pth``), or ``checkpoint.pth`` of a training run with the state
-dict inside. Four layers that their model holds and never runs are left out.
+dict inside. Four layers that the authors' model contains but never runs are dropped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, require_names, tensors_of
 from visionzoo.errors import CheckpointError
 
 _UNUSED = ("co_x5.conv_output.", "co_x5.conv_transform.", "co_x5.fc_transform.")
@@ -45,25 +45,28 @@ _LEVEL = re.compile(r"^(enlayer|latlayer)([1-5])\.")
 def convert_model(
     checkpoint: Mapping[str, Any], *, inference_only: bool = False, keep_unused: bool = False
 ) -> dict[str, Tensor]:
-    """Weights of a released GCoNet+ to those of a ``TaskModel`` with ``GCoNetPlusHead``.
+    """Convert a released GCoNet+ to a ``TaskModel`` with ``GCoNetPlusHead``.
 
-    The encoder's names tell what it is: VGG-16 with or without batch normalisation (for ``VGG``) or ResNet-50 (for
-    ``UnpooledResNet``). Files without what inference does not need are taken as they are.
+    The tensor names identify the encoder: VGG-16 with or without batch normalisation (for ``VGG``) or ResNet-50 (for
+    ``UnpooledResNet``). Files without the training-only layers are accepted.
 
     Args:
-        checkpoint: as loaded from the authors' file.
-        inference_only: leave out what only training needs: contrast, classifier and RACM's mask, for a head with
-            ``gcm``, ``acm`` and ``racm`` off.
+        checkpoint: contents of the authors' file.
+        inference_only: drop the layers that only training needs (contrast, classifier and RACM's mask), for a head
+            with ``gcm``, ``acm`` and ``racm`` off.
         keep_unused: keep the layers that never run, for a head with ``unused_layers``.
 
+    Returns:
+        Tensors by name, ``backbone.*`` and ``head.*``.
+
     Raises:
-        CheckpointError: these are weights of GCoNet, its predecessor, or of no GCoNet+ at all.
+        CheckpointError: the weights are of GCoNet, its predecessor, or of another model.
     """
-    state = _state_of(checkpoint)
+    state = tensors_of(checkpoint)
     _require_gconet_plus(state)
     has_cem = any(name.startswith("db_output_decoder.") for name in state)
     is_resnet = state["bb.conv1.0.weight"].shape[-1] == 7
-    # conv_out1 makes the map only where there is no CEM
+    # conv_out1 predicts the map only in models without CEM
     unused = (*_UNUSED, "conv_out1.") if has_cem else _UNUSED
     left_out = (*(() if keep_unused else unused), *(_TRAINING_ONLY if inference_only else ()))
     kept = {name: value for name, value in state.items() if not name.startswith(left_out)}
@@ -75,27 +78,20 @@ def convert_model(
     }
 
 
-def _state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    inner = checkpoint["state_dict"] if isinstance(checkpoint.get("state_dict"), Mapping) else checkpoint
-    return {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
-
-
 def _require_gconet_plus(state: Mapping[str, Tensor]) -> None:
     if any(name.startswith(("ginet.", "co_classifier.", "toplayer.", "dslayer")) for name in state):
         raise CheckpointError(
             "checkpoint",
             expected="GCoNet+ (bb.*, top_layer.*, db_output_decoder.*)",
             found="GCoNet, its predecessor of another architecture",
-            advice="give one of the files of GCoNet+, as ultimate_duts_cocoseg.pth",
+            advice="give one of the files of GCoNet+, such as ultimate_duts_cocoseg.pth",
         )
-    missing = [name for name in ("bb.conv1.0.weight", "top_layer.conv_in.weight") if name not in state]
-    if missing:
-        raise CheckpointError(
-            "checkpoint",
-            expected="GCoNet+ (bb.*, top_layer.*, enlayer*.*)",
-            found=f"no {missing[0]}",
-            advice="give one of the authors' files, as ultimate_duts_cocoseg.pth",
-        )
+    require_names(
+        state,
+        needed=["bb.conv1.0.weight", "top_layer.conv_in.weight"],
+        expected="GCoNet+ (bb.*, top_layer.*, enlayer*.*)",
+        advice="give one of the authors' files, such as ultimate_duts_cocoseg.pth",
+    )
 
 
 def _head_name(name: str, has_cem: bool) -> str:
@@ -113,7 +109,10 @@ def _head_name(name: str, has_cem: bool) -> str:
 
 
 def _encoder_name(name: str, is_resnet: bool) -> str:
-    """``bb.conv3.17.weight`` is layer 17 of VGG; ``bb.conv3.0.conv1.weight`` is block 0 of ResNet's second stage."""
+    """Rename a tensor of the encoder.
+
+    ``bb.conv3.17.weight`` is layer 17 of VGG; ``bb.conv3.0.conv1.weight`` is block 0 of ResNet's second stage.
+    """
     match = _ENCODER.match(name)
     if match is None:
         raise CheckpointError(

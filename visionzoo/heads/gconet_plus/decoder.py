@@ -1,4 +1,4 @@
-"""The decoder of GCoNet+: from the deepest map up, level by level, and what makes a map of its result."""
+"""The decoder of GCoNet+, from the deepest feature map to the finest, and the layers after it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from visionzoo.errors import ConfigError
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions with an activation between them; the authors' ResBlk, which has no way around.
+    """Two 3x3 convolutions with ReLU between them: the authors' ResBlk, which has no skip connection.
 
     Args:
-        in_channels, inner, out_channels: before, between and after.
-        norm: batch normalisation behind each convolution.
+        in_channels, inner, out_channels: channels before, between and after the convolutions.
+        norm: use batch normalisation after each convolution.
     """
 
     def __init__(self, in_channels: int, inner: int, out_channels: int, norm: bool):
@@ -31,19 +31,19 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """L maps to one of the image's size; ``blocks`` and ``laterals`` are deep first.
+    """Fuse L feature maps into one map of the image's size; ``blocks`` and ``laterals`` are ordered deep first.
 
     Args:
-        in_channels: C of every map, shallow first.
-        width: channels behind the deepest map, halved with every map but the last two.
+        in_channels: channels of every feature map, shallow first.
+        width: channels at the two deepest maps; each shallower map halves them.
         inner: channels inside the blocks.
-        norm: of the blocks.
+        norm: use batch normalisation in the blocks.
 
     Attributes:
-        out_channels: of the result; 32 with five maps and the authors' width.
+        out_channels: channels of the result; 32 with five maps and the authors' width.
 
     Raises:
-        ConfigError: fewer than two maps, or a width that cannot be halved so often.
+        ConfigError: fewer than two maps, or a width that cannot be halved for every level.
     """
 
     def __init__(self, in_channels: Sequence[int], width: int, inner: int, norm: bool):
@@ -67,7 +67,7 @@ class Decoder(nn.Module):
         )
 
     def forward(self, deepest: Tensor, feats: Sequence[Tensor], size: Sequence[int]) -> Tensor:
-        """The deepest map, weighted, and the L - 1 others, shallow first, to (N, out_channels, *size)."""
+        """Map the weighted deepest map and the L - 1 others, shallow first, to (N, out_channels, *size)."""
         x = self.top(deepest)
         for block, lateral, feat in zip(self.blocks, self.laterals, reversed(feats)):
             x = resize(block(x), feat.shape[2:]) + lateral(feat)
@@ -78,8 +78,8 @@ class Binarizer(nn.Module):
     """A probability and a threshold for every pixel: the two branches of the confidence enhancement module (CEM).
 
     Args:
-        channels: of the decoder's result.
-        norm: batch normalisation behind the 3x3 convolutions.
+        channels: channels of the decoder's result.
+        norm: use batch normalisation after the 3x3 convolutions.
     """
 
     def __init__(self, channels: int, norm: bool):
@@ -88,7 +88,7 @@ class Binarizer(nn.Module):
         self.threshold = _branch(channels, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) to probability minus threshold, (N, 1, H, W) in (-1, 1), float32."""
+        """Map (N, channels, H, W) to probability minus threshold, (N, 1, H, W) in (-1, 1), float32."""
         return self.prob(x).float().sigmoid() - self.threshold(x).float().sigmoid()
 
 
@@ -101,19 +101,20 @@ def _branch(channels: int, norm: bool) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(channels, 1, 1))
 
 
-# How steep the step is, and how steep where the authors' exponential overflows float32.
+# Steepness of the step, and steepness if the authors' exponential overflows float32.
 STEEP, LESS_STEEP = 300.0, 50.0
 
 
 def step(margin: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Probability minus threshold to a nearly binary map, 1 / (1 + exp(-k margin)).
+    """Convert probability minus threshold to a nearly binary map, 1 / (1 + exp(-k margin)).
 
-    k is 300; and 50 for all images that go through the authors' network at once (``sizes``: a group, in training a
-    pair of groups) if exp(-300 margin) overflows for any of their pixels, as in the authors' code.
+    As in the authors' code, k is 300 unless exp(-300 margin) overflows for any pixel of a set of images; then k is 50
+    for the whole set. A set holds the images of one pass of the authors' network: a group, or a pair of groups in
+    training.
 
     Args:
-        margin: (N, 1, H, W), float32: in half precision the exponential overflows sooner.
-        sizes: they sum to N.
+        margin: (N, 1, H, W), float32, because the exponential overflows sooner in half precision.
+        sizes: number of images of each set; the sum is N.
     """
     steepness = [_steepness(part) for part in margin.detach().split(list(sizes))]
     each = torch.stack([k for k, size in zip(steepness, sizes) for _ in range(size)])
@@ -126,7 +127,7 @@ def _steepness(margin: Tensor) -> Tensor:
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear, corners on corners; as it is if it has the size."""
+    """Resize bilinearly with aligned corners; a map that already has the size is returned unchanged."""
     if x.shape[2:] == tuple(size):
         return x
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)

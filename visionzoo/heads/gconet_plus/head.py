@@ -1,7 +1,7 @@
-"""GCoNet+: finds what the images of a group share.
+"""GCoNet+: detects the objects that all images of a group share.
 
 Zheng et al., "GCoNet+: A Stronger Group Collaborative Co-Salient Object Detector", T-PAMI 45(9), 2023,
-arXiv:2205.15469; where the paper leaves something open, the authors' released code is followed.
+arXiv:2205.15469. Details that the paper does not specify follow the authors' released code.
 
 Tensors: N images of all groups, G groups, C channels of a map, H and W in pixels of the batch.
 """
@@ -26,7 +26,7 @@ from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch, Encode
 from visionzoo.structures.task_sample import TaskSample, group_sizes, split_groups
 
-# As they take effect in the authors' training, where some are written a quarter as large and then multiplied.
+# Effective weights of the authors' training; their code writes some a quarter as large and multiplies them later.
 LOSS_WEIGHTS = {"bce": 120.0, "iou": 2.0, "triplet": 12.0, "cls": 3.0, "contrast": 250.0, "cls_mask": 10.0}
 OPERATIONS = ("x", "+", "c")
 TRIPLET_FEATURES = ("features", "masked")
@@ -34,43 +34,52 @@ TRIPLET_FEATURES = ("features", "masked")
 
 @MODELS.register_module()
 class GCoNetPlusHead(BaseModule):
-    """Feature maps of groups of images to one map per image of the object that all of its group show.
+    """Predict one map per image of the object that all images of its group show.
 
-    A sample is a group: its ``group_size`` images follow each other on the batch axis. The result for an image
-    depends on all others of its group and on no other group. In training two groups in a row are a pair (A, B), so the
-    number of samples is even; a pair is what the authors' network sees in one pass.
+    A sample is a group: its ``group_size`` images are consecutive on the batch axis. The result of an image depends
+    on all images of its group and on no other group. In training, two consecutive groups are a pair (A, B), so the
+    number of samples must be even. The authors' network processes one pair per pass.
 
     Reads ``gt_map`` (the G masks of a group in pixels of its inputs, a list of (H, W) or one tensor (G, H, W), uint8 0
-    to 255, soft values stay soft) and ``gt_label`` (the group's class). Writes ``pred_map``, float32 in [0, 1] in
-    pixels of the original images: a list of G maps (H, W), or one map for a sample that is a single image and whose
+    to 255; soft values stay soft) and ``gt_label`` (the group's class). Writes ``pred_map``, float32 in [0, 1] in
+    pixels of the original images: a list of G maps (H, W), or one map if the sample is a single image whose
     ``ori_shape`` is its (H, W).
 
     Args:
-        in_channels, in_strides: of the maps, shallow first; filled in from the part before.
-        num_classes: of groups; DUTS_class has 291.
+        in_channels, in_strides: channels and strides of the maps, shallow first; filled in from the preceding part.
+        num_classes: number of classes of groups; DUTS_class has 291.
         variant: ``default``, or ``tiny`` for tests.
-        width: channels of the decoder behind the deepest map, halved level by level.
-        inner: channels inside the decoder's blocks.
-        norm: batch normalisation in decoder, CEM and refiner. The authors' VGG-16 without it goes without here as well.
-        gam: group affinity module: weight the deepest map by what the group has in common.
-        gcm: group collaborating module: tell the map weighted by its own group from that weighted by the other one
-            (training only, needs ``gam``).
-        acm: auxiliary classification module: say the group's class from the deepest map (training only).
-        racm: recurrent ACM: say it also from the image under its map, which takes a second pass through the encoder
+        width: channels of the decoder after the deepest map; the variant's by default. See :class:`Decoder`.
+        inner: channels inside the decoder's blocks; the variant's by default.
+        norm: use batch normalisation in decoder, CEM and refiner. The authors' model with VGG-16 without batch
+            normalisation uses False.
+        gam: group affinity module: weight the deepest map by the features that the group shares.
+        gcm: group collaborating module: separate the map weighted by its own group from the map weighted by the
+            other group (training only, needs ``gam``).
+        acm: auxiliary classification module: classify the group from the deepest map (training only).
+        racm: recurrent ACM: also classify it from the image masked by its map, with a second pass through the encoder
             (training only).
-        racm_operation: how map and image are joined: ``x``, ``+``, or ``c`` for a convolution over both.
+        racm_operation: operation that joins image and map: ``x``, ``+``, or ``c`` for a convolution on both.
         cem: confidence enhancement module: learn a threshold for every pixel, which makes maps nearly binary.
         gst: group-based symmetric triplet loss (training only).
-        gst_on: what it compares: ``features`` of the images, ``masked`` (those of RACM's pass), or both.
-        refine: 0 for none; 1 for a refiner that reads the map, 4 for one that reads the image as well.
-        loss_weights: in the place of some of LOSS_WEIGHTS; ``dict(bce=0)`` leaves the IoU loss alone.
-        unused_layers: hold the layers that the authors' model holds and never runs, frozen, so that parameters and
-            checkpoints are the same in number.
-        images_at_once: of the decoder, outside training; saves memory and changes nothing.
-        init_cfg: mmengine's.
+        gst_on: features that it compares: ``features`` of the images, ``masked`` (those of RACM's pass), or both.
+        refine: 0 for no refiner, 1 for a refiner that reads the map, 4 for a refiner that also reads the image.
+        loss_weights: replaces entries of LOSS_WEIGHTS; ``dict(bce=0)`` turns the cross-entropy off.
+        unused_layers: add the layers that the authors' model contains but never runs, frozen, so that the numbers of
+            parameters and checkpoint entries agree.
+        images_at_once: images that the decoder processes at once outside training, >= 1. It limits memory and does not
+            change the result.
+        init_cfg: initialisation config of mmengine.
 
     Raises:
-        ConfigError: settings that contradict each other. UnknownName: an unknown variant, loss or operation.
+        ConfigError: settings that contradict each other, or an unknown operation.
+        UnknownName: an unknown variant or loss.
+
+    Example:
+        >>> import torch
+        >>> head = GCoNetPlusHead([8, 16], [4, 8], variant="tiny").eval()
+        >>> head([torch.zeros(2, 8, 8, 8), torch.zeros(2, 16, 4, 4)]).shape
+        torch.Size([2, 1, 32, 32])
     """
 
     VARIANTS: dict[str, dict[str, int]] = {"default": {"width": 256, "inner": 64}, "tiny": {"width": 32, "inner": 8}}
@@ -135,19 +144,19 @@ class GCoNetPlusHead(BaseModule):
     # --- forward ---
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> Tensor | dict[str, Tensor]:
-        """Maps (N, 1, H, W) in [0, 1]; in training a dict of what the losses need.
+        """Return maps (N, 1, H, W) in [0, 1], or in training a dict of the tensors that the losses need.
 
-        Without samples every image is a group of its own.
+        Without samples, each image is a separate group.
 
         Args:
-            feats: one map per level.
-            batch: group sizes of its samples sum to N. Without its images (N, 3, H, W) the map's size follows from the
-                shallowest feature map. Only :meth:`loss` encodes changed images.
+            feats: one feature map per level.
+            batch: samples whose group sizes sum to N, and images (N, 3, H, W). Without images, the shallowest feature
+                map and its stride determine the size. Only :meth:`loss` encodes masked images.
 
         Returns:
-            In training ``maps``; ``features`` (N, C), the mean of the deepest map; ``classes`` (N, K) logits;
-            ``mask`` (N, 1, H, W), logits of what RACM lays over the image; ``contrast`` (N, 2, H, W), logits from
-            the deepest map weighted by its own group and by the other one. Each only if its module is on.
+            In training: ``maps``; ``features`` (N, C), the mean of the deepest map; ``classes`` (N, K) logits;
+            ``mask`` (N, 1, H, W), logits of RACM's mask; ``contrast`` (N, 2, H, W), logits from the deepest map
+            weighted by its own group and by the other group. The last three are present only if their module is on.
         """
         sizes = [1] * len(feats[0]) if batch.samples is None else group_sizes(batch.samples)
         if not self.training:
@@ -155,7 +164,7 @@ class GCoNetPlusHead(BaseModule):
         return self._outputs(feats, sizes, batch.inputs, self._pairs(sizes))
 
     def _maps(self, feats: Sequence[Tensor], sizes: Sequence[int], inputs: Tensor | None) -> Tensor:
-        """A few images at a time, once their group's consensus is known."""
+        """Return the maps; the decoder runs on a few images at a time, after the consensus of all groups."""
         size = self._size(feats, inputs)
         deepest, _ = self._weighted(feats[-1], sizes)
         parts = [deepest.split(self.images_at_once)] + [feat.split(self.images_at_once) for feat in feats[:-1]]
@@ -168,18 +177,18 @@ class GCoNetPlusHead(BaseModule):
         size = self._size(feats, inputs)
         deepest, other = self._weighted(feats[-1], sizes, with_other=self.gcm)
         decoded = self.decoder(deepest, feats[:-1], size)
-        found = {
+        outputs = {
             "maps": self._finished(self._raw(decoded), [sum(pair) for pair in pairs], inputs),
             "features": feats[-1].mean((2, 3)),
         }
         if self.acm:
-            found["classes"] = self.classifier(found["features"])
+            outputs["classes"] = self.classifier(outputs["features"])
         if self.racm:
-            found["mask"] = self.to_mask(decoded)
+            outputs["mask"] = self.to_mask(decoded)
         if other is not None:
             both = resize(self.contrast(torch.cat([deepest, other])), size)
-            found["contrast"] = torch.cat(both.chunk(2), 1)
-        return found
+            outputs["contrast"] = torch.cat(both.chunk(2), 1)
+        return outputs
 
     def _size(self, feats: Sequence[Tensor], inputs: Tensor | None) -> tuple[int, int]:
         if inputs is not None:
@@ -190,7 +199,7 @@ class GCoNetPlusHead(BaseModule):
     def _weighted(
         self, deepest: Tensor, sizes: Sequence[int], *, with_other: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """The deepest map times its group's consensus, and times that of the other group of the pair."""
+        """Return the deepest map times its own group's consensus, and times that of the other group of the pair."""
         if self.consensus is None:
             return deepest, None
         consensus = self.consensus(deepest, sizes)
@@ -201,11 +210,11 @@ class GCoNetPlusHead(BaseModule):
         return deepest * _for_each_image(consensus, sizes), other
 
     def _raw(self, decoded: Tensor) -> Tensor:
-        """CEM's margins, else logits, (N, 1, H, W)."""
+        """Return CEM's margins, or logits without CEM, (N, 1, H, W)."""
         return self.binarizer(decoded) if self.cem else self.to_logits(decoded)
 
     def _finished(self, raw: Tensor, sizes: Sequence[int], inputs: Tensor | None) -> Tensor:
-        """Maps in [0, 1]; ``sizes`` are of what goes through the authors' network at once."""
+        """Return maps in [0, 1]; for ``sizes`` see :func:`step`."""
         maps = step(raw, sizes) if self.cem else raw
         if self.refine == 4:
             if inputs is None:
@@ -220,24 +229,24 @@ class GCoNetPlusHead(BaseModule):
     # --- training ---
 
     def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """``loss_bce``, ``loss_iou``, ``loss_triplet``, ``loss_cls``, ``loss_contrast`` and ``loss_cls_mask``.
+        """Return ``loss_bce``, ``loss_iou``, ``loss_triplet``, ``loss_cls``, ``loss_contrast`` and ``loss_cls_mask``.
 
-        Weighted scalars, summed over the pairs; those whose module is off or whose weight is 0 are left out.
+        All are weighted scalars, summed over the pairs. Losses whose module is off or whose weight is 0 are omitted.
 
         Raises:
-            DataError: an odd number of groups, masks of another size than the images, a class that there is not.
-            ConfigError: RACM is on, and the batch has no ``inputs`` and ``encode``.
+            DataError: an odd number of groups, masks whose size differs from the images, or a class out of range.
+            ConfigError: RACM is on, and the batch has no ``inputs`` or no ``encode``.
         """
         samples = batch.samples
         sizes = group_sizes(samples)
         pairs = self._pairs(sizes)
-        found = self._outputs(feats, sizes, batch.inputs, pairs)
+        outputs = self._outputs(feats, sizes, batch.inputs, pairs)
         if self.racm:
-            found |= self._masked(found["mask"], batch.inputs, batch.encode)
-        found["truth"] = truth_of(samples, found["maps"].shape[2:]).to(found["maps"].device)
-        found["labels"] = labels_of(samples, self.num_classes).to(found["maps"].device)
+            outputs |= self._masked(outputs["mask"], batch.inputs, batch.encode)
+        outputs["truth"] = truth_of(samples, outputs["maps"].shape[2:]).to(outputs["maps"].device)
+        outputs["labels"] = labels_of(samples, self.num_classes).to(outputs["maps"].device)
         lengths = [sum(pair) for pair in pairs]
-        parts = {name: value.split(lengths) for name, value in found.items()}
+        parts = {name: value.split(lengths) for name, value in outputs.items()}
         each = [self._pair_losses({k: v[i] for k, v in parts.items()}, pair) for i, pair in enumerate(pairs)]
         return {
             f"loss_{name}": weight * sum(losses[name] for losses in each)  # type: ignore[misc]
@@ -246,7 +255,7 @@ class GCoNetPlusHead(BaseModule):
         }
 
     def _masked(self, mask: Tensor, inputs: Tensor | None, encode: Encode | None) -> dict[str, Tensor]:
-        """Features and classes of the images under their maps; the gradient goes through the mask."""
+        """Return features and class logits of the images masked by their maps; gradients flow through the mask."""
         if inputs is None or encode is None:
             raise ConfigError(
                 "GCoNetPlusHead",
@@ -263,13 +272,13 @@ class GCoNetPlusHead(BaseModule):
         return {"masked": features, "masked_classes": self.classifier(features)}
 
     def _pairs(self, sizes: Sequence[int]) -> list[list[int]]:
-        """Group sizes two by two; the last group may be alone where nothing compares the two."""
+        """Return group sizes in pairs; without GCM and GST, the last pair may hold only one group."""
         if len(sizes) % 2 and (self.gcm or self.gst_on):
             raise DataError(
                 "GCoNetPlusHead",
                 expected="pairs of groups",
                 found=f"{len(sizes)} groups in a batch",
-                advice="take an even batch_size, or CoSaliencyPairs",
+                advice="use an even batch_size, or CoSaliencyPairs",
             )
         return [list(sizes[start : start + 2]) for start in range(0, len(sizes), 2)]
 
@@ -292,7 +301,7 @@ class GCoNetPlusHead(BaseModule):
 
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
-        """The samples with ``pred_map``, in pixels of the original images."""
+        """Return the samples with ``pred_map``, in pixels of the original images."""
         samples = batch.samples
         maps = self._maps(feats, group_sizes(samples), batch.inputs).float()
         for sample, group in zip(samples, split_groups(maps, samples), strict=True):
@@ -301,19 +310,19 @@ class GCoNetPlusHead(BaseModule):
 
 
 def _for_each_image(consensus: Tensor, sizes: Sequence[int]) -> Tensor:
-    """(G, C, 1, 1) to (N, C, 1, 1)."""
+    """Repeat (G, C, 1, 1) for the images of each group: (N, C, 1, 1)."""
     return torch.cat([each.expand(size, -1, -1, -1) for each, size in zip(consensus.split(1), sizes, strict=True)])
 
 
 def _in_original_pixels(maps: Tensor, sample: TaskSample) -> Tensor | list[Tensor]:
-    """Padding cut off, then resized with corners on corners, as the authors do."""
+    """Crop the padding, then resize with aligned corners, like the authors."""
     height, width = sample.metainfo.get("img_shape", maps.shape[2:])[:2]
     inside = maps[:, :, :height, :width]
     shapes = sample.metainfo.get("ori_shape", (height, width))
     is_single = len(maps) == 1 and isinstance(shapes[0], int)
     each = [shapes] * len(maps) if isinstance(shapes[0], int) else list(shapes)
-    found = [resize(one, shape)[0, 0].clamp(0, 1) for one, shape in zip(inside.split(1), each, strict=True)]
-    return found[0] if is_single else found
+    resized = [resize(one, shape)[0, 0].clamp(0, 1) for one, shape in zip(inside.split(1), each, strict=True)]
+    return resized[0] if is_single else resized
 
 
 def _unused_layers(deep: int, channels: int) -> nn.ModuleDict:
@@ -349,12 +358,12 @@ def _check(
 ) -> None:
     problems = {
         f"as many in_strides as in_channels, {len(in_channels)}": len(in_strides) == len(in_channels),
-        "gcm=False where gam is off, which it compares": gam or not gcm,
+        "gcm=False where gam is off, because gcm compares its results": gam or not gcm,
         f"racm_operation to be one of {', '.join(OPERATIONS)}": racm_operation in OPERATIONS,
         f"gst_on to name some of {', '.join(TRIPLET_FEATURES)}": bool(gst_on) and set(gst_on) <= set(TRIPLET_FEATURES),
         "racm=True for gst_on=('masked',)": racm or not gst or "masked" not in gst_on,
         "refine to be 0, 1 or 4": refine in (0, 1, 4),
-        "images_at_once from 1 on": images_at_once >= 1,
+        "images_at_once >= 1": images_at_once >= 1,
     }
     wrong = [expected for expected, holds in problems.items() if not holds]
     if wrong:

@@ -12,11 +12,13 @@ _WIDTH = 64
 
 
 class Refiner(nn.Module):
-    """Adds a residual to the map. Images of any size: maps are resized to their partners', not by a factor of 2.
+    """A U-Net that adds a residual to the map.
+
+    Images may have any size: each upsampled map is resized to its skip connection, not by a factor of 2.
 
     Args:
-        in_channels: 1 reads the map, 4 the image and the map.
-        norm: batch normalisation.
+        in_channels: 1 to read the map, 4 to read the image and the map.
+        norm: use batch normalisation.
     """
 
     def __init__(self, in_channels: int, norm: bool):
@@ -31,10 +33,10 @@ class Refiner(nn.Module):
         self.conv_d0 = nn.Conv2d(_WIDTH, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W), the map last, to logits (N, 1, H, W).
+        """Map (N, in_channels, H, W), with the map in the last channel, to logits (N, 1, H, W).
 
-        The authors add the residual to all input channels, which with the image among them gives four maps; here it
-        is added to the map alone.
+        The authors add the residual to all input channels, so with the image there are four output maps. Here it is
+        added only to the map.
         """
         down = [self._run("1", self.conv0(x))]
         for name in ("2", "3", "4", "5"):

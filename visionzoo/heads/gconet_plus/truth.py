@@ -1,4 +1,4 @@
-"""Masks and classes of groups, from their samples, as the losses take them."""
+"""Masks and classes of groups, read from their samples for the losses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from visionzoo.structures.task_sample import TaskSample, group_sizes
 
 
 def truth_of(samples: Sequence[TaskSample], size: Sequence[int]) -> Tensor:
-    """The masks of all images, (N, 1, H, W) float32 in [0, 1], padded with 0 at their end to ``size``.
+    """Return the masks of all images, (N, 1, H, W) float32 in [0, 1], zero-padded at right and bottom to ``size``.
 
     Raises:
-        DataError: a group has no or too few masks, or one is not of its image's size.
+        DataError: a group has not one mask per image, or a mask and its image differ in size.
     """
     return torch.cat([_masks(sample, count, size) for sample, count in zip(samples, group_sizes(samples), strict=True)])
 
@@ -35,7 +35,7 @@ def _padded(mask: Tensor, sample: TaskSample, size: Sequence[int]) -> Tensor:
     if tuple(mask.shape) != expected:
         raise DataError(
             _name(sample),
-            expected=f"masks of {expected[1]}x{expected[0]} pixels as the images that leave the pipeline",
+            expected=f"masks of {expected[1]}x{expected[0]} pixels like the images that leave the pipeline",
             found=f"{'x'.join(map(str, reversed(mask.shape)))}",
             advice="resize both in the pipeline",
         )
@@ -44,7 +44,7 @@ def _padded(mask: Tensor, sample: TaskSample, size: Sequence[int]) -> Tensor:
 
 
 def labels_of(samples: Sequence[TaskSample], num_classes: int) -> Tensor:
-    """The class of every image, (N,) int64.
+    """Return the class of every image, (N,) int64.
 
     Raises:
         DataError: a class outside 0 to ``num_classes`` - 1.

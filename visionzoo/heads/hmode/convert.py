@@ -1,4 +1,4 @@
-"""Released checkpoints of HMoDE to ours: the whole model, encoder and head."""
+"""Convert released checkpoints of HMoDE: the whole model, encoder and head."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, require_names, tensors_of
 from visionzoo.errors import CheckpointError
 
 # Index of the first layer of features1 to features5 in torchvision's vgg16_bn.
 _FIRST_LAYERS = (0, 6, 13, 23, 33)
 _ENCODER = re.compile(r"^features([1-5])\.(\d+)\.(\w+)$")
 
-# The authors' names to those of HMoDEHead; layers of a part are numbered from 1 where they are attributes.
+# The authors' names of the head's tensors; layers that are attributes are numbered from 1.
 _HEAD = re.compile(
     r"^(?:de_pred(?P<block>[1-3])\.(?P<step>[01])"
     r"|head(?P<expert>[1-3])\.(?P<layer>[01])"
@@ -25,35 +25,25 @@ _HEAD = re.compile(
 )
 _MASK = {"conv1": 0, "conv2": 1, "output": 2}
 _LEAST = ("features1.0.weight", "de_pred3.0.conv.weight", "gating2.conv6.conv.weight")
-_EXAMPLE = "give one of the authors' files, as best_model.pth"
+_EXAMPLE = "give one of the authors' files, such as best_model.pth"
 
 
 @CONVERTERS.register("hmode")
 def convert_model(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Weights of a released HMoDE to those of a ``TaskModel`` with ``VGG`` (16_bn) and ``HMoDEHead``.
+    """Convert a released HMoDE to a ``TaskModel`` with ``VGG`` (16_bn) and ``HMoDEHead``.
 
-    The authors' files are bare state dicts, or hold one under ``model`` beside the optimizer; names may begin with
-    ``module.``, as training on one GPU leaves them.
+    The authors' files are bare state dicts, or contain one under ``model`` next to the optimizer. Names may start with
+    ``module.``, which training on one GPU adds.
+
+    Returns:
+        Tensors by name, ``backbone.*`` and ``head.*``.
 
     Raises:
-        CheckpointError: these are not HMoDE's names.
+        CheckpointError: the names are not those of HMoDE.
     """
-    state = _state_of(checkpoint)
-    missing = [name for name in _LEAST if name not in state]
-    if missing:
-        raise CheckpointError(
-            "checkpoint",
-            expected="HMoDE (features1.*, de_pred1.*, gating1.*, mask.*)",
-            found=f"no {missing[0]}",
-            advice=f"{_EXAMPLE}",
-        )
+    state = tensors_of(checkpoint, ["model", "state_dict"])
+    require_names(state, needed=_LEAST, expected="HMoDE (features1.*, de_pred1.*, gating1.*, mask.*)", advice=_EXAMPLE)
     return {_renamed(name): value for name, value in state.items()}
-
-
-def _state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    inner = next((checkpoint[key] for key in ("model", "state_dict") if isinstance(checkpoint.get(key), Mapping)), None)
-    source = checkpoint if inner is None else inner
-    return {name.removeprefix("module."): value for name, value in source.items() if isinstance(value, Tensor)}
 
 
 def _renamed(name: str) -> str:

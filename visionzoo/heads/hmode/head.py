@@ -1,7 +1,7 @@
 """HMoDE: the density of a crowd from a hierarchical mixture of density experts.
 
-Du et al., "Redesigning Multi-Scale Neural Network for Crowd Counting", TIP 2023, arXiv:2208.02894; numbers and details
-are those of the authors' released code.
+Du et al., "Redesigning Multi-Scale Neural Network for Crowd Counting", TIP 2023, arXiv:2208.02894. Numbers and details
+follow the authors' released code.
 
 Tensors: B images, E experts, M pairs of experts, h, w cells of the finest level, H, W pixels.
 """
@@ -34,10 +34,10 @@ from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
 
-# Experts where nothing is said: those of the released model.
+# Default number of experts, as in the released model.
 EXPERTS = 3
 
-# Options that follow from ``compat`` where they are not given: as released, and as we would have them.
+# Defaults of the options by ``compat``: True as in the released code, False as we recommend.
 _OPTIONS: dict[bool, dict[str, Any]] = {
     True: {
         "relu_on_gates": True,
@@ -62,38 +62,51 @@ _OPTIONS: dict[bool, dict[str, Any]] = {
 
 @MODELS.register_module()
 class HMoDEHead(CountingHead):
-    """Density maps of one expert per level, mixed cell by cell: pairs of experts first, then these mixtures.
+    """Density maps of one expert per level, mixed in each cell: first pairs of experts, then these mixtures.
 
-    Reads ``gt_density`` in training, (H, W) float32, people per pixel at the size of the network's input. Writes
-    ``pred_count`` and ``pred_density``, see :class:`CountingHead`; the grid is that of the finest level (1/4 with VGG).
-    The last levels of any backbone or neck will do, from two on. The encoder's batch normalisation needs more than one
-    cell of the coarsest level in a batch: torch refuses to train on a single image of 16x16.
+    Reads ``gt_density`` in training: (H, W) float32, people per pixel, at the size of the network's input. Writes
+    ``pred_count`` and ``pred_density`` on the grid of the finest level (1/4 with VGG); see :class:`CountingHead`.
+
+    The head reads the last levels of any backbone or neck, at least two. In training, the encoder's batch normalisation
+    needs more than one cell of the coarsest level per batch: torch rejects a single image of 16x16.
 
     With ``compat`` the objective is that of the released script: squared errors of all maps, attention and importance,
-    divided by the batch. It leaves the relative local counting loss out. Without ``compat`` what does not work there
-    is fixed: gates may have negative logits; the relative loss starts when the density has settled, asks for a part
-    of the true differences (or a map of zeros is best) and weighs little; the errors of its hard regions are learned
-    from; images have an importance loss each, so that it does not depend on the size of the batch. Each of these
-    can also be chosen by itself.
+    divided by the batch size, without the relative local counting loss. Without ``compat`` these defects are fixed:
+
+    - Gates may have negative logits.
+    - The relative loss starts when the density has settled, and its weight is small. It requires a share of the true
+      differences, because otherwise a map of zeros is optimal.
+    - The errors of the hard regions have gradients.
+    - Each image has its own importance loss, so the loss does not depend on the batch size.
+
+    Each fix can also be set separately.
 
     Args:
-        in_channels, in_strides: of every level, shallow first; filled in from the part before.
+        in_channels, in_strides: channels and strides of every level, shallow first; filled in from the preceding part.
         variant: ``default``; ``light_gate``, whose second gate is 256 channels wide instead of up to 2048; ``tiny``.
-        experts: how many of the last levels are read, from 2 on; three, or all where there are less.
-        compat: see above.
-        log_para: what targets are multiplied by and predictions divided by.
+        experts: number of levels to read from the end, >= 2; by default three, or all if there are fewer.
+        compat: use the objective of the released script; see above.
+        log_para: factor of the targets and divisor of the predictions, above 0.
         attention_threshold: density, in people per pixel, above which a pixel is occupied; independent of ``log_para``.
-        relu_on_gates: ReLU on the logits of both gates.
+        relu_on_gates: apply ReLU to the logits of both gates.
         relative: add absolute and relative local counting losses of the hardest 16x16 regions.
-        relative_from: share of the training after which it is added, 0 to 1.
-        relative_weight: factor of it.
-        margin: share of true differences between regions that predictions must show, 0 to 1.
-        train_regions: give the errors of hard regions gradients; else they only change the printed value.
-        importance_by_image: see above.
-        init_cfg: mmengine's.
+        relative_from: share of the training after which they are added, 0 to 1.
+        relative_weight: factor of these losses, >= 0.
+        margin: share of the true differences between regions that predictions must reach, 0 to 1.
+        train_regions: compute gradients of the errors of hard regions; otherwise they only change the printed value.
+        importance_by_image: compute the importance loss for each image; see above.
+        init_cfg: initialisation config of mmengine.
 
     Raises:
-        ConfigError: less than two levels, or a number out of its range. UnknownName: an unknown variant.
+        ConfigError: fewer than two levels, or a number out of its range.
+        UnknownName: an unknown variant.
+
+    Example:
+        >>> import torch
+        >>> head = HMoDEHead([8, 16], [4, 8], variant="tiny")
+        >>> outputs = head([torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)])
+        >>> outputs["maps"].shape  # two experts, their pair and the final map
+        torch.Size([1, 4, 8, 8])
     """
 
     VARIANTS: dict[str, dict[str, Any]] = {
@@ -151,10 +164,10 @@ class HMoDEHead(CountingHead):
         self.mixture_gate = Gate((deep, *gate), 1, len(self.pairs), relu)
 
     def reset_parameters(self) -> None:
-        """Weights from N(0, 0.01), biases 0, as released.
+        """Draw weights from N(0, 0.01) and set biases to 0, as in the released code.
 
-        So small weights of a few channels pass nothing on: ``tiny`` starts from larger ones, but in the last layers of
-        its parts, and from experts that are all above 0.
+        With few channels, such small weights would make the outputs vanish. The variant ``tiny`` therefore draws larger
+        weights, except in the last layers of its parts, and makes the last weights of its experts positive.
         """
         draw_weights(self, None if self.variant == "tiny" else 0.01)
         if self.variant == "tiny":
@@ -165,11 +178,11 @@ class HMoDEHead(CountingHead):
 
     @property
     def map_weights(self) -> list[float]:
-        """Weights of the maps in the objective: 1 for experts, 2 for pairs, 4 for the last."""
+        """Weights of the maps in the objective: 1 for each expert, 2 for each pair, 4 for the final map."""
         return [1.0] * self.experts_used + [2.0] * len(self.pairs) + [4.0]
 
     def set_training_progress(self, step: int, total_steps: int) -> None:
-        """Called before every iteration; decides whether the relative loss has begun."""
+        """Set the progress before every iteration, which determines whether the relative loss is active."""
         self.progress = step / max(1, total_steps)
 
     # --- forward ---
@@ -177,17 +190,17 @@ class HMoDEHead(CountingHead):
     def forward(
         self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None
     ) -> dict[str, Tensor]:
-        """Everything that is computed, at the size of the finest level that is read.
+        """Return all density maps, gates and the attention.
 
         Args:
             feats: one map per level, shallow first.
-            batch: not needed.
-            window: the part of an image that the maps show, if it is not the whole.
+            batch: not used.
+            window: part of an image that the maps cover; None for whole images.
 
         Returns:
-            ``maps`` (B, E + M + 1, h, w), densities times ``log_para``: those of the experts, fine to coarse, of their
-            pairs (1, 2), (1, 3), (2, 3), and the final one. ``attention`` (B, 1, h', w') in [0, 1], of the coarsest
-            level. ``pair_gates`` (B, M, 2, h, w) and ``mixture_gates`` (B, M, h, w), weights that sum to 1.
+            ``maps`` (B, E + M + 1, h, w), densities times ``log_para``: one per expert, fine to coarse; one per pair,
+            (1, 2), (1, 3), (2, 3); and the final map. ``attention`` (B, 1, h', w') in [0, 1], on the coarsest level.
+            ``pair_gates`` (B, M, 2, h, w) and ``mixture_gates`` (B, M, h, w), weights that sum to 1.
         """
         feats = feats[-self.experts_used :]
         window = None if window is None else _last_levels(window, self.experts_used)
@@ -209,16 +222,16 @@ class HMoDEHead(CountingHead):
         return torch.cat([experts, mixed, (mixtures * mixed).sum(1, keepdim=True)], 1)
 
     def dense(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None) -> Tensor:
-        """The final map times ``log_para``, (B, 1, h, w)."""
+        """Return the final map, the density times ``log_para``, (B, 1, h, w)."""
         return self(feats, batch, window)["maps"][:, -1:]
 
     # --- losses ---
 
     def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """``loss_density``, ``loss_attention``, ``loss_importance`` and, once it has begun, ``loss_relative``.
+        """Return ``loss_density``, ``loss_attention``, ``loss_importance`` and, when active, ``loss_relative``.
 
         Raises:
-            DataError: a sample without ``gt_density``, or with one of another size than its image.
+            DataError: a sample has no ``gt_density``, or one whose size differs from its image.
         """
         outputs, samples = self(feats, batch), batch.samples
         require_single_images(len(outputs["maps"]), samples)
@@ -238,36 +251,36 @@ class HMoDEHead(CountingHead):
         return (values * values.new_tensor(self.map_weights)).sum()
 
     def squared_errors(self, maps: Tensor, target: Tensor, samples: Sequence[TaskSample]) -> Tensor:
-        """Sums over all pixels of (map enlarged to the image - target)^2, one for each map, (E + M + 1,).
+        """Compute the sum over all pixels of (enlarged map - target)^2 for each map, (E + M + 1,).
 
         Args:
-            maps: as :meth:`forward` gives them.
+            maps: ``maps`` of :meth:`forward`.
             target: (B, H, W), people per pixel.
-            samples: B, which say how large their images are without padding.
+            samples: B samples, which hold the sizes of their images without padding.
         """
         truth = cell_truth(target * self.log_para, (maps.shape[2], maps.shape[3]), samples)
         return truth.squared_errors(maps).sum(0)
 
     def attention_error(self, attention: Tensor, target: Tensor, samples: Sequence[TaskSample]) -> Tensor:
-        """Cross-entropy summed over all pixels; there is somebody where ``target`` is above the threshold."""
+        """Compute the cross-entropy, summed over pixels; a pixel is occupied if ``target`` exceeds the threshold."""
         grid = (attention.shape[2], attention.shape[3])
         positives = sum_over_cells((target > self.attention_threshold).float(), grid)
         pixels = pixels_of_cells(grid, _size(target), samples).to(target.device)
         return attention_loss(attention[:, 0], positives, pixels)
 
     def importance_error(self, pair_gates: Tensor) -> Tensor:
-        """See :func:`importance_loss`."""
+        """Compute :func:`importance_loss` with the option ``importance_by_image``."""
         return importance_loss(pair_gates, by_image=self.options["importance_by_image"])
 
     def local_errors(self, maps: Tensor, target: Tensor, samples: Sequence[TaskSample]) -> tuple[Tensor, Tensor]:
-        """Absolute and relative local counting losses summed over images, (E + M + 1,) each."""
-        size, found = _size(target), []
+        """Compute absolute and relative local counting losses, summed over images, (E + M + 1,) each."""
+        size, losses = _size(target), []
         for image, truth, sample in zip(maps, target * self.log_para, samples, strict=True):
             height, width = image_size(sample, size)
             full = F.interpolate(image[None], size=size, mode="nearest")[0, :, :height, :width]
             options = {name: self.options[name] for name in ("margin", "train_regions")}
-            found.append(local_counting_losses(full, truth[:height, :width], **options))
-        regions, ranks = zip(*found, strict=True)
+            losses.append(local_counting_losses(full, truth[:height, :width], **options))
+        regions, ranks = zip(*losses, strict=True)
         return torch.stack(regions).sum(0), torch.stack(ranks).sum(0)
 
 
@@ -276,7 +289,7 @@ def _require_experts(experts: int | None, levels: int) -> int:
         found = f"{levels} level{'s' * (levels != 1)}" + ("" if experts is None else f" and experts={experts}")
         raise ConfigError(
             "HMoDEHead",
-            expected="two levels at least, and no more experts than levels",
+            expected="at least two levels, and experts from 2 to the number of levels",
             found=f"{found}",
             advice="give the backbone more levels (out_indices)",
         )
@@ -292,7 +305,7 @@ def _require_shares(options: dict[str, Any]) -> None:
     if options["relative_weight"] < 0:
         raise ConfigError(
             "HMoDEHead.relative_weight",
-            expected="a number from 0 on",
+            expected="a number >= 0",
             found=f"{options['relative_weight']}",
             advice="use 0.1",
         )

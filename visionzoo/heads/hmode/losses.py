@@ -1,6 +1,7 @@
-"""The terms of HMoDE's objective, as in the authors' released code; what it gets wrong is fixed by option.
+"""The terms of HMoDE's objective, as in the authors' released code; options fix its errors.
 
-Tensors: B images, M maps, H, W pixels, h, w cells. Densities are times ``log_para``. All are sums, not means.
+Tensors: B images, M maps, H, W pixels, h, w cells. Densities are multiplied by ``log_para``. All terms are sums, not
+means.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Side of a region in pixels, how many of them are hard, and how many of these are compared with each other.
+# Side of a region in pixels, number of hard regions, and number of them that are compared with each other.
 REGION = 16
 HARD_REGIONS = 9
 _RANKS = 3
@@ -19,25 +20,33 @@ _VARIATION_EPS = 1e-10
 
 
 def attention_loss(attention: Tensor, positives: Tensor, pixels: Tensor) -> Tensor:
-    """Binary cross-entropy of the attention enlarged to the image, summed over its pixels.
+    """Compute the binary cross-entropy of the attention, enlarged to the image and summed over its pixels.
 
     Args:
         attention: (B, h, w), in [0, 1].
-        positives: (B, h, w): pixels of each cell where there is somebody.
-        pixels: (B, h, w): all pixels of each cell.
+        positives: (B, h, w): number of occupied pixels in each cell.
+        pixels: (B, h, w): number of pixels in each cell.
+
+    Example:
+        >>> round(attention_loss(torch.full((1, 1, 1), 0.5), torch.ones(1, 1, 1), torch.full((1, 1, 1), 4.0)).item(), 2)
+        2.77
     """
-    there = positives * (attention + _LOG_EPS).log()
-    nobody = (pixels - positives) * (1 - attention + _LOG_EPS).log()
-    return -(there + nobody).sum()
+    occupied = positives * (attention + _LOG_EPS).log()
+    empty = (pixels - positives) * (1 - attention + _LOG_EPS).log()
+    return -(occupied + empty).sum()
 
 
 def importance_loss(gates: Tensor, *, by_image: bool = False) -> Tensor:
-    """Squared coefficient of variation of what each pair of experts is weighted with, the sum over the pairs.
+    """Compute the squared coefficient of variation of the two weights of each pair of experts, summed over pairs.
 
     Args:
         gates: (B, M, 2, h, w), weights of each pair.
-        by_image: of every image by itself, and the sum over images, which makes the mean over a batch
-            independent of its size. The released code takes the batch as one.
+        by_image: compute the term for each image and sum over images, so that the mean over a batch does not depend
+            on its size. The released code computes one term for the whole batch.
+
+    Example:
+        >>> importance_loss(torch.full((1, 3, 2, 2, 2), 0.5)).item()
+        0.0
     """
     weights = gates.sum((3, 4))
     weights = weights if by_image else weights.sum(0, keepdim=True)
@@ -47,23 +56,31 @@ def importance_loss(gates: Tensor, *, by_image: bool = False) -> Tensor:
 def local_counting_losses(
     maps: Tensor, target: Tensor, *, margin: float = 0.0, train_regions: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Absolute and relative local counting loss of one image (``relloss`` of the released code).
+    """Compute the absolute and relative local counting loss of one image (``relloss`` of the released code).
 
-    Absolute: the squared errors of those 16x16 regions where they are largest, nine if there are as many. Relative:
-    these regions are ranked by their true counts and compared three by three, ranks 0, 3, 6 with each other and so on;
-    predicted counts ``p0, p1, p2`` must fall as the true ones do, and ``p0`` must differ from ``p2`` by more than
-    from ``p1``. Regions that the image's end cuts are left out. With less than nine, all are hard and ranks lie
-    closer; with less than three there is nothing to compare.
+    Absolute: the squared errors of the nine 16x16 regions with the largest errors, the hard regions.
+
+    Relative: the hard regions are ranked by their true counts and compared in threes: ranks 0, 3, 6, then 1, 4, 7, then
+    2, 5, 8. Predicted counts ``p0, p1, p2`` must decrease like the true counts, and ``p0`` must differ more from ``p2``
+    than from ``p1``.
+
+    Incomplete regions at the image's border are ignored. If there are fewer than nine regions, all are hard and the
+    compared ranks are closer; with fewer than three the relative loss is 0.
 
     Args:
         maps: (M, H, W), predictions enlarged to the image.
         target: (H, W).
-        margin: share of a true difference that predictions have to show. With 0, as released, equal predictions are
-            perfect, and the loss alone is least for a map of zeros.
-        train_regions: whether the absolute loss has gradients; the released code cuts them.
+        margin: share of a true difference that predictions must reach. With 0, as in the released code, equal
+            predictions have no loss, and a map of zeros minimises this loss.
+        train_regions: compute gradients of the absolute loss; the released code does not.
 
     Returns:
-        (M,) and (M,).
+        Absolute and relative losses, (M,) each.
+
+    Example:
+        >>> regions, ranks = local_counting_losses(torch.ones(2, 32, 32), torch.zeros(32, 32))
+        >>> regions.tolist()  # four regions of 256 pixels
+        [1024.0, 1024.0]
     """
     with torch.set_grad_enabled(train_regions and torch.is_grad_enabled()):
         errors = _region_sums((maps - target).square())
@@ -73,12 +90,12 @@ def local_counting_losses(
     truth, ranks = (
         _region_sums(target[None]).expand(len(maps), -1).gather(1, chosen).sort(dim=1, descending=True, stable=True)
     )
-    found = _region_sums(maps).gather(1, chosen).gather(1, ranks)
-    return hard.sum(1), _ranking_loss(found, truth, margin)
+    counts = _region_sums(maps).gather(1, chosen).gather(1, ranks)
+    return hard.sum(1), _ranking_loss(counts, truth, margin)
 
 
 def _ranking_loss(found: Tensor, truth: Tensor, margin: float) -> Tensor:
-    """(M, K) counts by falling true count to (M,)."""
+    """Compute the relative losses (M,) of (M, K) counts, sorted by decreasing true count."""
     step = found.shape[1] // _RANKS
     predicted = [found[:, rank * step : (rank + 1) * step] for rank in range(_RANKS)]
     true = [truth[:, rank * step : (rank + 1) * step] for rank in range(_RANKS)]
@@ -89,7 +106,7 @@ def _ranking_loss(found: Tensor, truth: Tensor, margin: float) -> Tensor:
 
 
 def _region_sums(maps: Tensor) -> Tensor:
-    """(M, H, W) to (M, R): sums over whole regions, row by row; R is 0 where none fits."""
+    """Sum (M, H, W) over complete regions, row by row: (M, R); R is 0 if no region fits."""
     if min(maps.shape[1:]) < REGION:
         return maps.new_zeros(len(maps), 0)
     return F.avg_pool2d(maps[:, None], REGION).flatten(1) * REGION**2

@@ -1,4 +1,4 @@
-"""SCNN: lanes as classes of pixels, after rows and columns of the feature map have spoken to each other."""
+"""SCNN: lanes as pixel classes, after messages between rows and between columns of the feature map."""
 
 from visionzoo.heads.scnn.convert import convert, convert_model, input_of
 from visionzoo.heads.scnn.head import SCNNHead

@@ -1,17 +1,17 @@
-"""Released checkpoints of SCNN with VGG-16 to ours: the whole model, or the trunk alone.
+"""Convert released checkpoints of SCNN with VGG-16: the whole model, or only the trunk.
 
-Three layouts are known, by their names:
+Tensor names identify one of three layouts:
 
-- the PyTorch port's (harryhan618/SCNN_Pytorch): ``backbone``, ``layer1``, ``message_passing``, ``layer2``, ``fc``. Its
-  converted file of the authors' weights has the same; one without the biases of VGG's convolutions gets zeros.
-- Torch7's (XingangPan/SCNN, ``vgg_SCNN_DULR_w9.t7``), its tensors named by the places of their modules, from 0:
-  ``33.weight``, ``42.8.bias``, with or without ``modules`` between the numbers.
-- pytorch-auto-drive's: ``encoder``, ``fc67``, ``scnn``, ``fc8``, ``lane_classifier``. Its messages have biases and
-  leave the first row and column as they are: build the head with ``message_bias=True`` and ``update_first=False``.
+- The PyTorch port (harryhan618/SCNN_Pytorch): ``backbone``, ``layer1``, ``message_passing``, ``layer2``, ``fc``. Its
+  converted file of the authors' weights has the same names. Missing biases of VGG's convolutions become zeros.
+- Torch7 (XingangPan/SCNN, ``vgg_SCNN_DULR_w9.t7``): names are module indices from 0, such as ``33.weight`` and
+  ``42.8.bias``, with or without ``modules`` between the numbers.
+- pytorch-auto-drive: ``encoder``, ``fc67``, ``scnn``, ``fc8``, ``lane_classifier``. Its messages have biases and do
+  not update the first row and column: build the head with ``message_bias=True`` and ``update_first=False``.
 
-Normalisation is not in these files: the authors' weights want CULane's mean and deviation, those that the port or
-pytorch-auto-drive trained want ImageNet's. They can be told apart, as Torch7's convolutions in VGG have no biases. The
-size of the images is in them: the existence branch has weights for it alone, 288x800 for CULane's.
+The files do not contain the normalisation. The authors' weights need CULane's mean and deviation; weights trained with
+the port or pytorch-auto-drive need ImageNet's. The biases distinguish them: Torch7's convolutions in VGG have none.
+The existence branch fixes the size of the images: its weights fit one size, which is 288x800 for CULane.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, tensors_of
 from visionzoo.errors import CheckpointError
 
 _WRAPPERS = ("net", "state_dict", "model")
@@ -36,16 +36,16 @@ _TRACKED = "num_batches_tracked"
 
 _DIRECTIONS = ("down", "up", "right", "left")
 _EXISTENCE = "head.existence.layers.0.weight"
-# Sides of the pixels that one cell of the existence branch stands for, and the usual sizes.
+# Side in pixels of one cell of the existence branch, and common image sizes (H, W).
 _CELL = 16
 _USUAL_SIZES = ((288, 800), (288, 512), (360, 640))
 
-# Mean and deviation of RGB from 0 to 255.
+# Mean and standard deviation of RGB values in 0 to 255.
 _CULANE = ((91.749, 93.1515, 93.381), (65.6115, 67.9065, 70.278))
 _IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 _REDUCER = "head.reducer.branches.0."
-# Beginnings of names in a layout, and what stands for them in ours.
+# Name prefixes of a layout, and the prefixes that replace them.
 _PORT = {
     "backbone.": "backbone.features.",
     "layer1.": _REDUCER,
@@ -68,7 +68,7 @@ _AUTO_DRIVE = {
     "lane_classifier.linear1.": "head.existence.layers.0.",
     "lane_classifier.linear2.": "head.existence.layers.2.",
 }
-# Torch7 has no pooling between the last stages, so that its modules are one place earlier from there on.
+# Torch7 has no pooling between the last two stages, so the indices of later modules are lower by 1.
 _TORCH7 = {
     **{f"{layer - (layer > 33)}.": f"backbone.features.{layer}." for conv in _CONVS for layer in (conv, conv + 1)},
     "42.6.0.0.2.0.1.1.0.": "head.messages.down.",
@@ -85,70 +85,73 @@ _LAYOUTS = {"backbone.0.weight": _PORT, "encoder.": _AUTO_DRIVE, "0.weight": _TO
 
 @CONVERTERS.register("scnn")
 def convert_model(checkpoint: Mapping[str, Any], *, input_size: Sequence[int] | None = None) -> dict[str, Tensor]:
-    """Weights of a released SCNN to those of a ``TaskModel`` with ``VGG(large_field=True)`` and ``SCNNHead``.
+    """Convert a released SCNN to a ``TaskModel`` with ``VGG(large_field=True)`` and ``SCNNHead``.
 
     Args:
-        checkpoint: as loaded from a released file.
-        input_size: (H, W) of the images that the model is built for; not checked where it is None.
+        checkpoint: contents of a released file.
+        input_size: (H, W) in pixels of the images that the model is built for; None skips this check.
+
+    Returns:
+        Tensors by name, ``backbone.*`` and ``head.*``.
 
     Raises:
-        CheckpointError: names of another model, tensors that are missing or of other shapes, or an existence branch for
-            images of another size.
+        CheckpointError: names of another model, missing tensors, tensors of another shape, or an existence branch for
+            another image size.
     """
     state = _state_of(checkpoint)
     table = _layout_of(state)
-    found = {}
+    weights = {}
     for name, value in state.items():
         old = max((start for start in table if name.startswith(start)), key=len, default=None)
         if old is None:
             raise CheckpointError(
                 "checkpoint",
-                expected="SCNN's tensors alone",
+                expected="only tensors of SCNN",
                 found=f"{name}",
                 advice="give a released file of SCNN with VGG-16",
             )
-        found[table[old] + name.removeprefix(old)] = value
-    found = _with_filled(found)
-    _require_all(found)
+        weights[table[old] + name.removeprefix(old)] = value
+    weights = _with_filled(weights)
+    _require_all(weights)
     for direction in _DIRECTIONS:
         name = f"head.messages.{direction}.weight"
-        found[name] = _kernel_of(name, found[name], direction)
+        weights[name] = _kernel_of(name, weights[name], direction)
     if input_size is not None:
-        _require_size(_cells_of(found), input_size)
-    return found
+        _require_size(_cells_of(weights), input_size)
+    return weights
 
 
 @CONVERTERS.register("scnn", use="backbone")
 def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The trunk alone, for ``VGG("16_bn", large_field=True)``.
+    """Convert only the trunk, for ``VGG("16_bn", large_field=True)``.
 
     Raises:
         CheckpointError: see :func:`convert_model`.
     """
     start = "backbone."
-    found = convert_model(checkpoint)
-    return {name.removeprefix(start): value for name, value in found.items() if name.startswith(start)}
+    weights = convert_model(checkpoint)
+    return {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
 
 
 @CONVERTERS.register("scnn", use="input")
 def input_of(checkpoint: Mapping[str, Any]) -> dict[str, list[float]]:
-    """What images the weights were made for.
+    """Return the input that the weights were trained with.
 
     Returns:
-        ``mean`` and ``std`` of RGB from 0 to 255, and ``size``, (H, W), where it is one of the usual ones.
+        ``mean`` and ``std`` of RGB values in 0 to 255, and ``size``, (H, W) in pixels, if it is a common one.
 
     Raises:
         CheckpointError: see :func:`convert_model`.
     """
-    found = convert_model(checkpoint)
-    has_biases = any(found[f"backbone.features.{conv}.bias"].any() for conv in _CONVS)
+    weights = convert_model(checkpoint)
+    has_biases = any(weights[f"backbone.features.{conv}.bias"].any() for conv in _CONVS)
     mean, std = _IMAGENET if has_biases else _CULANE
-    usual = _usual_sizes(_cells_of(found))
+    usual = _usual_sizes(_cells_of(weights))
     return {"mean": list(mean), "std": list(std)} | ({"size": list(usual[0])} if usual else {})
 
 
 def _cells_of(found: Mapping[str, Tensor]) -> int:
-    """Cells of the grid that the existence branch is built for."""
+    """Return the number of grid cells that the existence branch reads."""
     return found[_EXISTENCE].shape[1] // found["head.classifier.1.bias"].shape[0]
 
 
@@ -157,17 +160,10 @@ def _usual_sizes(cells: int) -> list[tuple[int, int]]:
 
 
 def _state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Tensors by name, without wrapper and prefixes, and without the weights of the loss."""
-    for wrapper in _WRAPPERS:
-        if isinstance(checkpoint.get(wrapper), Mapping):
-            checkpoint = checkpoint[wrapper]
-            break
-    state = {}
-    for name, value in checkpoint.items():
-        bare = re.sub(r"\bmodules\.(?=\d)", "", name.removeprefix("module."))
-        if isinstance(value, Tensor) and bare != _LOSS:
-            state[bare] = value
-    return state
+    """Return tensors by name, without wrapper, prefixes and weights of the loss."""
+    state = tensors_of(checkpoint, _WRAPPERS)
+    bare = {re.sub(r"\bmodules\.(?=\d)", "", name): value for name, value in state.items()}
+    return {name: value for name, value in bare.items() if name != _LOSS}
 
 
 def _layout_of(state: Mapping[str, Tensor]) -> Mapping[str, str]:
@@ -186,7 +182,7 @@ def _layout_of(state: Mapping[str, Tensor]) -> Mapping[str, str]:
 
 
 def _with_filled(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Zeros for what Torch7 does not have: biases of VGG's convolutions, counts of batches."""
+    """Add zeros for what Torch7 does not store: biases of VGG's convolutions and counts of batches."""
     filled = dict(found)
     for conv in _CONVS:
         weight = found.get(f"backbone.features.{conv}.weight")
@@ -224,7 +220,7 @@ def _require_all(found: Mapping[str, Tensor]) -> None:
 
 
 def _kernel_of(name: str, weight: Tensor, direction: str) -> Tensor:
-    """(C, C, 1, K) of rows or (C, C, K, 1) of columns to (C, C, K)."""
+    """Reshape (C, C, 1, K) of rows or (C, C, K, 1) of columns to (C, C, K)."""
     axis = 2 if direction in ("down", "up") else 3
     if weight.ndim != 4 or weight.shape[axis] != 1:
         wanted = "(C, C, 1, K)" if axis == 2 else "(C, C, K, 1)"
@@ -244,9 +240,8 @@ def _require_size(cells: int, input_size: Sequence[int]) -> None:
         raise CheckpointError(
             "checkpoint",
             expected=f"an existence branch for images of {height}x{width}, {height // _CELL} x {width // _CELL} cells",
-            found=f"one of {cells} cells{', as of ' + usual[0] if usual else ''}",
+            found=f"one of {cells} cells{', for images of ' + usual[0] if usual else ''}",
             advice=(
-                "build the model with that model.head.input_size (images may have another size), or train the branch "
-                "anew"
+                "build the model with that model.head.input_size (images may have another size), or retrain the branch"
             ),
         )

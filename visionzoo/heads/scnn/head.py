@@ -1,8 +1,8 @@
-"""SCNN's head: reduction, messages, one class per lane for every pixel, and whether each lane is there.
+"""SCNN's head: reduction, messages, one class per lane for every pixel, and the existence of each lane.
 
-Pan et al., "Spatial As Deep: Spatial CNN for Traffic Scene Understanding", AAAI 2018, arXiv 1712.06080; released code
-XingangPan/SCNN (Torch7) and its port harryhan618/SCNN_Pytorch, whose numbers this gives. Levels of other trunks than
-the authors' VGG, and images of other sizes than the built one, are ours.
+Pan et al., "Spatial As Deep: Spatial CNN for Traffic Scene Understanding", AAAI 2018, arXiv 1712.06080. Outputs equal
+those of the released code XingangPan/SCNN (Torch7) and its port harryhan618/SCNN_Pytorch. Support for trunks other than
+the authors' VGG, and for image sizes other than the built one, is ours.
 
 Tensors: B batch, C channels, K lanes, H and W in pixels.
 """
@@ -26,38 +26,53 @@ from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
 
-# Label of padding, which belongs to no class.
+# Label of padding, which the loss ignores.
 _IGNORED = 255
 
 
 @MODELS.register_module()
 class SCNNHead(BaseModule):
-    """Lanes from left to right as classes 1 to K of every pixel, with the probability that each exists.
+    """Classify every pixel as background or one of K lanes, and predict the probability that each lane exists.
 
-    Reads ``gt_map``, (H, W) uint8 in the pixels of the network's input, 0 for background and k for lane k from the
-    left, and ``gt_exist``, (K,) of 0 and 1; without it lanes exist that the map shows. Padding is left out of the loss.
-    Writes, lane by lane: ``pred_lanes``, a list of (n, 2) float64 arrays, points (x, y) in the original image's
-    pixels from the bottom up, of at least two points; ``pred_lane_slots``, which of the K lanes each is, from 0;
-    ``pred_lane_scores``, the probability in [0, 1] that it exists; and ``pred_exist``, (K,) of all these probabilities.
+    Lanes are classes 1 to K from left to right.
+
+    Reads:
+        ``gt_map``: (H, W) uint8 in pixels of the network's input, 0 for background and k for lane k from the left. The
+            loss ignores padding.
+        ``gt_exist``: (K,) of 0 and 1. Without it, the lanes in the map exist.
+
+    Writes, the first three with one entry per predicted lane:
+        ``pred_lanes``: list of (n, 2) float64 arrays, n >= 2: points (x, y) from bottom to top in pixels of the
+            original image.
+        ``pred_lane_slots``: index of the lane, 0 to K - 1.
+        ``pred_lane_scores``: probability in [0, 1] that the lane exists.
+        ``pred_exist``: (K,) probabilities of all K lanes.
 
     Args:
-        in_channels, in_strides: of every level, shallow first; filled in from the part before.
+        in_channels, in_strides: channels and strides of every level, shallow first; filled in from the preceding part.
         variant: ``default`` (128 channels), or ``tiny`` (16).
-        lanes: K, the same as in the data set.
-        input_size: (H, W) of the images in pixels, which decides how many weights the existence branch has. Other
-            sizes work too: see :class:`ExistenceBranch`.
+        lanes: K, the same as in the data set, >= 1.
+        input_size: (H, W) of the images in pixels, which determines the number of weights of the existence branch.
+            Images of other sizes work too: see :class:`ExistenceBranch`.
         reducer: ``large_field`` or ``1x1``; see :class:`Reducer`.
-        kernel, directions, message_bias, update_first: of the messages; see :class:`MessagePassing`.
-        dropout: share of channels that training leaves out before the classifier.
-        background_weight: of the background among classes of weight 1.
-        exist_weight: of the loss of existence.
-        exist_threshold: lanes that exist with a probability above are written.
-        rows: where lanes are sampled: ``kind``, ``culane`` or ``tusimple``, and what differs from that benchmark's
-            ``size``, ``gap``, ``points``, ``smooth`` and ``threshold``; see :class:`Rows`.
-        init_cfg: mmengine's.
+        kernel, directions, message_bias, update_first: settings of the messages; see :class:`MessagePassing`.
+        dropout: share of channels that are dropped before the classifier in training.
+        background_weight: weight of the background in the loss; all lanes have weight 1.
+        exist_weight: weight of the existence loss.
+        exist_threshold: only lanes whose probability exceeds it are written.
+        rows: sampling of the lanes: ``kind`` (``culane`` or ``tusimple``), and changes to that benchmark's ``size``,
+            ``gap``, ``points``, ``smooth`` and ``threshold``; see :class:`Rows`.
+        init_cfg: initialisation config of mmengine.
 
     Raises:
-        ConfigError, UnknownName: settings that do not exist or contradict one another.
+        ConfigError, UnknownName: settings that are unknown or contradict each other.
+
+    Example:
+        >>> import torch
+        >>> head = SCNNHead([8], [8], "tiny", lanes=4, input_size=(32, 64))
+        >>> logits, exist = head([torch.zeros(1, 8, 4, 8)])
+        >>> logits.shape, exist.shape
+        (torch.Size([1, 5, 32, 64]), torch.Size([1, 4]))
     """
 
     VARIANTS: dict[str, dict[str, int]] = {
@@ -88,7 +103,7 @@ class SCNNHead(BaseModule):
         super().__init__(init_cfg)
         require_known(variant, self.VARIANTS, "SCNNHead variant")
         if lanes < 1:
-            raise ConfigError("SCNNHead", expected="lanes from 1 on", found=f"{lanes}", advice="4 is usual")
+            raise ConfigError("SCNNHead", expected="lanes >= 1", found=f"{lanes}", advice="4 is usual")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         widths = self.VARIANTS[variant]
         self.reducer = Reducer(channels, list(in_strides), reducer, widths["width"], widths["hidden"])
@@ -102,20 +117,20 @@ class SCNNHead(BaseModule):
         self.register_buffer("class_weights", torch.tensor([background_weight] + [1.0] * lanes), persistent=False)
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> tuple[Tensor, Tensor]:
-        """Logits of every pixel's class, (B, K + 1, H, W) at the size of the padded images, and of existence, (B, K).
+        """Return logits of the pixel classes, (B, K + 1, H, W), and of existence, (B, K).
 
-        Without samples that size is the reduced map's times its stride.
+        H and W are the size of the padded images. Without samples they are the reduced map's size times its stride.
         """
         logits = self.classifier(self.messages(self.reducer(feats)))
         size = input_size(batch.samples, logits.shape[2:], self.reducer.stride)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=True), self.existence(logits)
 
     def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """``loss_map``, the weighted mean over all pixels, and ``loss_exist``, which are summed.
+        """Return ``loss_map``, the weighted mean over all pixels, and ``loss_exist``; the total loss is their sum.
 
         Raises:
-            DataError: a sample without ``gt_map``, or with one of another size than its image or of other classes,
-                or with ``gt_exist`` of another length.
+            DataError: a sample has no ``gt_map``, its size differs from the image, it has unknown classes, or
+                ``gt_exist`` has another length than K.
         """
         (logits, exist), samples = self(feats, batch), batch.samples
         require_single_images(len(logits), samples)
@@ -124,13 +139,13 @@ class SCNNHead(BaseModule):
         exists = torch.stack([_exist_of(*both, self.lanes) for both in zip(samples, truths)]).to(exist)
         with torch.autocast(logits.device.type, enabled=False):
             weights = self.class_weights.float()
-            found = F.cross_entropy(logits.float(), labels.long(), weights, ignore_index=_IGNORED)
+            pixels = F.cross_entropy(logits.float(), labels.long(), weights, ignore_index=_IGNORED)
             existence = F.binary_cross_entropy_with_logits(exist.float(), exists.float())
-        return {"loss_map": found, "loss_exist": self.exist_weight * existence}
+        return {"loss_map": pixels, "loss_exist": self.exist_weight * existence}
 
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
-        """The samples with ``pred_lanes``, ``pred_lane_slots``, ``pred_lane_scores`` and ``pred_exist``."""
+        """Return the samples with ``pred_lanes``, ``pred_lane_slots``, ``pred_lane_scores`` and ``pred_exist``."""
         (logits, exist), samples = self(feats, batch), batch.samples
         require_single_images(len(logits), samples)
         for image, score, sample in zip(logits.float(), exist.float().sigmoid(), samples, strict=True):
@@ -141,9 +156,9 @@ class SCNNHead(BaseModule):
     def _write(self, prob: Tensor, exist: Tensor, sample: TaskSample) -> None:
         scores = exist.tolist()
         size = original_size(sample, prob.shape[1:])
-        found = self.rows.lanes(prob.cpu().numpy(), [score > self.exist_threshold for score in scores], size)
-        slots = [slot for slot, lane in enumerate(found) if lane is not None]
-        sample.pred_lanes = [found[slot] for slot in slots]
+        lanes = self.rows.lanes(prob.cpu().numpy(), [score > self.exist_threshold for score in scores], size)
+        slots = [slot for slot, lane in enumerate(lanes) if lane is not None]
+        sample.pred_lanes = [lanes[slot] for slot in slots]
         sample.pred_lane_slots = slots
         sample.pred_lane_scores = [scores[slot] for slot in slots]
         sample.pred_exist = exist
@@ -153,7 +168,7 @@ class SCNNHead(BaseModule):
 
 
 def _grid_of(input_size: Sequence[int], stride: int) -> tuple[int, int]:
-    """Cells of two by two places of the reduced map."""
+    """Return (rows, columns) of the reduced map after 2x2 pooling."""
     sizes = tuple(input_size)
     if len(sizes) != 2 or min(sizes) < 1:
         raise ConfigError(
@@ -164,7 +179,7 @@ def _grid_of(input_size: Sequence[int], stride: int) -> tuple[int, int]:
 
 
 def _map_of(sample: TaskSample, lanes: int) -> Tensor:
-    """(H, W) of 0 to K."""
+    """Return the checked ``gt_map``, (H, W) with values 0 to K."""
     where = sample.metainfo.get("img_path")
     if "gt_map" not in sample:
         raise DataError(where, expected="gt_map to learn from", found="none", advice="use a list of images with masks")
@@ -193,7 +208,7 @@ def _padded(truth: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _exist_of(sample: TaskSample, truth: Tensor, lanes: int) -> Tensor:
-    """(K,) of 0 and 1, from the map where the list says nothing."""
+    """Return (K,) of 0 and 1, from the map if the sample has no ``gt_exist``."""
     if "gt_exist" not in sample:
         return torch.stack([(truth == lane).any() for lane in range(1, lanes + 1)])
     exist = torch.as_tensor(sample.gt_exist)

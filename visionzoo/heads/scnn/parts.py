@@ -1,4 +1,4 @@
-"""What comes before and beside SCNN's messages: reducing feature maps, and whether each lane is there."""
+"""Parts of SCNN's head before and after the messages: reduction of feature maps, and existence of lanes."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, require_known
+from visionzoo.errors import require_known
+from visionzoo.layers.level_strides import require_strides
 
 REDUCERS = ("large_field", "1x1")
 
-# Pixels per cell of the map that the authors send messages in; finer levels would cost four times as much.
+# Stride of the map in which the authors send messages; messages at half the stride cost four times as much.
 _LEAST_STRIDE = 8
 _DILATION = 4
 
 
 class Reducer(nn.Module):
-    """Feature maps of a trunk to one map: each reduced on its own, brought to the finest one's size, and summed.
+    """Reduce the feature maps of a trunk to one map.
 
-    Levels of strides below 8 are left out, unless there are no others: then the coarsest is read.
+    Each level is reduced separately and resized to the finest of them; the results are summed. Levels with a stride
+    below 8 are skipped. If all strides are below 8, only the coarsest level is read.
 
     Args:
-        in_channels, in_strides: of every level.
-        kind: ``large_field``: conv 3x3 of dilation 4 to ``hidden`` channels, norm, ReLU, conv 1x1, norm, ReLU, the
-            authors' for VGG. ``1x1``: conv 1x1, norm, ReLU, for trunks that see far by themselves.
+        in_channels, in_strides: channels and strides of every level.
+        kind: ``large_field``: 3x3 conv with dilation 4 to ``hidden`` channels, norm, ReLU, 1x1 conv, norm, ReLU, which
+            the authors use for VGG. ``1x1``: 1x1 conv, norm, ReLU, for trunks with a large receptive field.
         width: channels of the result.
-        hidden: channels between both convs of ``large_field``.
+        hidden: channels between the two convs of ``large_field``.
 
     Attributes:
         levels: indices of the levels that are read.
@@ -35,26 +37,20 @@ class Reducer(nn.Module):
 
     Raises:
         UnknownName: an unknown kind.
-        ConfigError: channels and strides do not belong together.
+        ConfigError: the numbers of channels and strides differ.
     """
 
     def __init__(self, in_channels: Sequence[int], in_strides: Sequence[int], kind: str, width: int, hidden: int):
         super().__init__()
         require_known(kind, REDUCERS, "reducer of SCNNHead")
-        if not in_channels or len(in_channels) != len(in_strides):
-            raise ConfigError(
-                "SCNNHead",
-                expected="as many in_strides as in_channels",
-                found=f"{list(in_strides)} and {list(in_channels)}",
-                advice="leave both out, they are filled in",
-            )
+        require_strides(in_channels, in_strides, "SCNNHead")
         self.levels = _levels_of(in_strides)
         self.stride = min(in_strides[level] for level in self.levels)
         self.finest = [in_strides[level] for level in self.levels].index(self.stride)
         self.branches = nn.ModuleList(_branch(kind, in_channels[level], width, hidden) for level in self.levels)
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
-        """One (B, C_i, H_i, W_i) per level to (B, width, H, W)."""
+        """Map one (B, C_i, H_i, W_i) per level to (B, width, H, W)."""
         reduced = [branch(feats[level]) for branch, level in zip(self.branches, self.levels)]
         size = reduced[self.finest].shape[2:]
         total = reduced[self.finest]
@@ -65,16 +61,15 @@ class Reducer(nn.Module):
 
 
 class ExistenceBranch(nn.Module):
-    """Whether each lane is in the image, from what every pixel is taken for.
+    """Predict from the pixels' class probabilities whether each lane exists.
 
-    Probabilities, pooled 2x2, go through two linear layers, so that the number of weights depends on the size of the
-    image. At another size they are pooled to the same grid adaptively, which is our choice; at the built size that
-    grid is the 2x2 pooling itself.
+    Two linear layers read the probabilities after 2x2 pooling, so the number of weights depends on the image size.
+    Images of another size are pooled adaptively to the same grid, which is our choice.
 
     Args:
         lanes: K.
         grid: (rows, columns) after pooling.
-        hidden: channels between both layers.
+        hidden: channels between the two layers.
     """
 
     def __init__(self, lanes: int, grid: tuple[int, int], hidden: int):
@@ -85,7 +80,7 @@ class ExistenceBranch(nn.Module):
         )
 
     def forward(self, logits: Tensor) -> Tensor:
-        """(B, K + 1, h, w) logits of the pixels' classes to (B, K) logits of existence."""
+        """Map logits of the pixel classes, (B, K + 1, h, w), to logits of existence, (B, K)."""
         prob = logits.softmax(1)
         if (prob.shape[2] // 2, prob.shape[3] // 2) == self.grid:
             pooled = F.avg_pool2d(prob, 2)
@@ -95,13 +90,13 @@ class ExistenceBranch(nn.Module):
 
 
 def _pooled(x: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Adaptive average pooling as two matrix products, which every exporter knows for any size."""
+    """Pool adaptively by averages, as two matrix products that every exporter supports for any size."""
     rows, columns = (_averages(size, cells, x) for size, cells in zip(x.shape[2:], grid))
     return rows @ x @ columns.t()
 
 
 def _averages(size: int, cells: int, like: Tensor) -> Tensor:
-    """(cells, size): cell i is the mean of places floor(i * size / cells) to ceil((i + 1) * size / cells)."""
+    """Return (cells, size) weights: cell i averages floor(i * size / cells) to ceil((i + 1) * size / cells)."""
     cell = torch.arange(cells, device=like.device)[:, None]
     place = torch.arange(size, device=like.device)
     first = torch.div(cell * size, cells, rounding_mode="floor")

@@ -1,6 +1,6 @@
-"""Counting errors: how far predicted numbers of people are from annotated ones, in all and by place.
+"""Counting errors: differences between predicted and annotated numbers of people, of whole images and by region.
 
-What papers on crowds call MSE is the root of the mean squared error, here ``RMSE``. The count of the truth is the
+What papers on crowds call MSE is the root of the mean squared error; here it is called ``RMSE``. The true count is the
 number of annotated points, never the sum of a smoothed map.
 """
 

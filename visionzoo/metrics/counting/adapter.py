@@ -12,43 +12,54 @@ from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.metrics.counting.errors import count_errors
 from visionzoo.metrics.counting.game import game
 from visionzoo.metrics.counting.nwpu import LEVELS, LUMINANCES, errors_by_category, mean_mae
+from visionzoo.metrics.required import required, sample_name
 from visionzoo.ops.density_maps import count_map
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.counts import count_of
 
 CATEGORIES: dict[str, tuple[str, ...] | None] = {
     "level": LEVELS,
     "luminance": LUMINANCES,
-    "scene": None,  # whatever occurs
+    "scene": None,  # the names that occur
     "weather": None,
 }
+_METRIC = "CountMetric"
 
 
 @METRICS.register_module()
 class CountMetric(BaseMetric):
     """Errors of ``pred_count`` against the annotated points: ``count/MAE``, ``count/RMSE``, ``count/NAE``.
 
-    RMSE is what papers on crowds call MSE. NAE leaves out images without people and is -1 where none has any.
-    ``count/images`` says how many images there are.
+    RMSE is what papers on crowds call MSE. NAE excludes images without people and is -1 if no image has any.
+    ``count/images`` is the number of images.
 
-    The true count is the number of ``gt_points``, (N, 2) in the original image's pixels, those outside it included;
-    without points it is ``gt_count``. With ``gt_roi``, (H, W) of 0 and 1 in the original image's pixels (TRANCOS),
-    points and ``pred_density`` count inside it alone.
+    The true count is the number of ``gt_points``, (N, 2) in the original image's pixels, including points outside it.
+    Without points it is ``gt_count``. With ``gt_roi``, (H, W) of 0 and 1 in the original image's pixels (TRANCOS),
+    only points and ``pred_density`` inside the region count.
 
-    Until the evaluation ends each sample is kept as its numbers, so that one which two processes got counts once.
+    Each sample is stored as its numbers until the evaluation ends. They are not summed earlier, because samplers assign
+    a few samples to two processes, and those must count once.
 
     Args:
-        game_levels: levels L of GAME(L), named ``count/GAME0`` and so on; they read ``gt_points`` and
+        game_levels: levels L >= 0 of GAME(L), named ``count/GAME0`` and so on. They need ``gt_points`` and
             ``pred_density``.
-        categories: of ``level``, ``luminance``, ``scene``, ``weather``: ``count/MAE/S0``, ``count/RMSE/L1``,
-            ``count/NAE/S2``, ``count/MAE/street`` and, for the first two, ``count/MAE_level``, the mean over the
-            categories. A level or luminance without images has -1, which enters that mean, as NWPU-Crowd's judge has
-            it, with a warning.
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``count`` in the names.
+        categories: any of ``level``, ``luminance``, ``scene``, ``weather``. They add numbers such as ``count/MAE/S0``,
+            ``count/RMSE/L1``, ``count/NAE/S2`` and ``count/MAE/street``. For the first two they also add the mean over
+            the categories, ``count/MAE_level``. A level or luminance without images has -1, and a warning is logged;
+            the -1 is part of that mean, as in NWPU-Crowd's evaluation code.
+        collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
+        prefix: replaces ``count`` in the names.
 
     Raises:
-        ConfigError, UnknownName: a level below 0, or no such category.
+        ConfigError: a level is below 0.
+        UnknownName: a category is not one of the above.
+
+    Example:
+        >>> metric = CountMetric()
+        >>> metric.process(None, [{"pred_count": 12.0, "gt_count": 10}])
+        >>> metric.evaluate(size=1)
+        {'count/MAE': 2.0, 'count/RMSE': 2.0, 'count/NAE': 0.2, 'count/images': 1.0}
     """
 
     default_prefix = "count"
@@ -65,33 +76,33 @@ class CountMetric(BaseMetric):
         self.categories = (categories,) if isinstance(categories, str) else tuple(categories)
         if any(level < 0 for level in self.game_levels):
             raise ConfigError(
-                "CountMetric", expected="game_levels from 0 on", found=f"{list(game_levels)}", advice="use (0, 1, 2, 3)"
+                "CountMetric", expected="game_levels >= 0", found=f"{list(game_levels)}", advice="use (0, 1, 2, 3)"
             )
         for name in self.categories:
             require_known(name, CATEGORIES, "category of CountMetric")
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take one batch of samples with truth and predictions, as dicts.
+        """Add one batch of samples with truth and predictions, as dicts.
 
         Raises:
-            DataError: a sample has no prediction, no truth, or lacks what GAME or a category reads.
+            DataError: a sample has no prediction, no truth, or lacks what GAME or a category needs.
         """
         self.results += [self._numbers(sample) for sample in data_samples]
 
     def _numbers(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """Predicted and true count, GAME by level, categories."""
-        name = str(sample.get("img_path") or f"sample {len(self.results)}")
-        _require(sample, "pred_count", name, "the model's head has to give it")
-        labels = {kind: _require(sample, kind, name, "the data set has to give it") for kind in self.categories}
+        """Return the predicted and the true count, GAME for each level, and the categories."""
+        name = sample_name(sample, len(self.results))
+        required(sample, "pred_count", _METRIC, name)
+        labels = {kind: required(sample, kind, _METRIC, name) for kind in self.categories}
         roi = sample.get("gt_roi")
         if not self.game_levels and roi is None:
             return {"pred": float(sample["pred_count"]), "true": _true_count(sample, name), "game": [], **labels}
-        predicted, true = _maps(sample, None if roi is None else _array(roi), name)
+        predicted, true = _maps(sample, None if roi is None else as_array(roi), name)
         errors = [game(predicted, true, level) for level in self.game_levels]
         return {"pred": float(predicted.sum()), "true": float(true.sum()), "game": errors, **labels}
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """The numbers of all images of all processes."""
+        """Compute the numbers from the results of all processes."""
         pred, true = (np.array([result[key] for result in results]) for key in ("pred", "true"))
         errors = count_errors(pred, true)
         numbers = {"MAE": errors.mae, "RMSE": errors.rmse, "NAE": errors.nae, "images": float(errors.images)}
@@ -114,16 +125,16 @@ def _by_category(pred: np.ndarray, true: np.ndarray, labels: list[Any], kind: st
 
 
 def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) each: predicted and true people per pixel of the original image, inside the region alone."""
-    _require(sample, "pred_density", name, "the model's head has to give it")
-    points = _array(_require(sample, "gt_points", name, "the data set has to give it"))
+    """Return predicted and true people per pixel of the original image, (H, W) each; 0 outside the region."""
+    required(sample, "pred_density", _METRIC, name)
+    points = as_array(required(sample, "gt_points", _METRIC, name))
     height, width = sample["ori_shape"][:2]
     if roi is not None and roi.shape != (height, width):
         raise DataError(
             name,
             expected=f"gt_roi of {width}x{height} pixels like the original image",
             found=f"{roi.shape[1]}x{roi.shape[0]}",
-            advice="load it without resizing to measure",
+            advice="load it without resizing",
         )
     predicted = count_of(sample, (width, height)).full_density().astype(np.float64)
     true = count_map(points, (height, width))
@@ -133,14 +144,4 @@ def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple
 def _true_count(sample: Mapping[str, Any], name: str) -> float:
     if sample.get("gt_points") is not None:
         return float(len(sample["gt_points"]))
-    return float(_require(sample, "gt_count", name, "a split without annotations cannot be measured"))
-
-
-def _require(sample: Mapping[str, Any], key: str, name: str, advice: str) -> Any:
-    if sample.get(key) is None:
-        raise DataError("CountMetric", expected=f"{key} in every sample", found=f"none in {name}", advice=f"{advice}")
-    return sample[key]
-
-
-def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+    return float(required(sample, "gt_count", _METRIC, name, "a split without annotations cannot be measured"))

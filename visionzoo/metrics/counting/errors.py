@@ -10,20 +10,19 @@ import numpy as np
 
 from visionzoo.errors import DataError
 
-NONE = -1.0  # a number that no image defines, as NWPU-Crowd's judge has it
+NONE = -1.0  # value of an error that is undefined without images, as in NWPU-Crowd's evaluation code
 
 
 @dataclass(frozen=True)
 class CountErrors:
-    """Errors over some images, in people.
+    """Counting errors over a set of images.
 
     Attributes:
-        mae: mean absolute error.
-        rmse: root of the mean squared error, which papers on crowds call MSE.
-        nae: mean of absolute error over true count, a share; images without people are left out.
-        images: how many images there are.
-
-    ``mae`` and ``rmse`` are -1 where there is no image, ``nae`` where none has people.
+        mae: mean absolute error in people; -1 without images.
+        rmse: root of the mean squared error in people, which papers on crowds call MSE; -1 without images.
+        nae: mean of the absolute error divided by the true count. Images without people are excluded; -1 if no image
+            has people.
+        images: number of images.
     """
 
     mae: float
@@ -32,39 +31,52 @@ class CountErrors:
     images: int
 
     def row(self) -> tuple[float, float, float]:
-        """MAE, RMSE, NAE, in the order of NWPU-Crowd's tables."""
+        """Return MAE, RMSE and NAE, in the order of NWPU-Crowd's tables."""
         return self.mae, self.rmse, self.nae
 
 
 def count_errors(pred: Any, gt: Any) -> CountErrors:
-    """Errors of predicted counts.
+    """Compute the errors of predicted counts.
 
     Args:
         pred: (N,) predicted counts, fractions allowed.
         gt: (N,) true counts.
 
     Raises:
-        DataError: the two differ in length, or a number is not finite.
+        DataError: ``pred`` and ``gt`` differ in length, or a number is not finite.
 
-    >>> count_errors([12.0, 3.0, 1.0], [10, 4, 0])
-    CountErrors(mae=1.3333333333333333, rmse=1.4142135623730951, nae=0.225, images=3)
+    Example:
+        >>> count_errors([12.0, 3.0, 1.0], [10, 4, 0])
+        CountErrors(mae=1.3333333333333333, rmse=1.4142135623730951, nae=0.225, images=3)
     """
-    found, true = _counts(pred), _counts(gt)
-    if len(found) != len(true):
-        raise DataError("counts", expected="as many predictions as true counts", found=f"{len(found)} and {len(true)}")
+    predicted, true = _counts(pred), _counts(gt)
+    if len(predicted) != len(true):
+        raise DataError(
+            "counts", expected="as many predictions as true counts", found=f"{len(predicted)} and {len(true)}"
+        )
     if not len(true):
         return CountErrors(NONE, NONE, NONE, 0)
-    errors = np.abs(found - true)
+    errors = np.abs(predicted - true)
     has_people = true > 0
     nae = float((errors[has_people] / true[has_people]).mean()) if has_people.any() else NONE
     return CountErrors(float(errors.mean()), float(np.sqrt((errors**2).mean())), nae, len(true))
 
 
 def mean_over_folds(folds: Sequence[CountErrors]) -> CountErrors:
-    """The mean of each error over the folds, as UCF_CC_50 is reported; ``images`` is their sum.
+    """Average each error over the folds of a cross-validation, as papers report UCF_CC_50.
+
+    Args:
+        folds: errors of each fold, at least one.
+
+    Returns:
+        The mean errors. ``images`` is the sum over the folds.
 
     Raises:
-        DataError: there is no fold, or one has no image.
+        DataError: there is no fold, or a fold has no image.
+
+    Example:
+        >>> mean_over_folds([CountErrors(2.0, 3.0, 0.5, 10), CountErrors(4.0, 5.0, 0.5, 10)])
+        CountErrors(mae=3.0, rmse=4.0, nae=0.5, images=20)
     """
     if not folds or not all(fold.images for fold in folds):
         raise DataError(
@@ -83,7 +95,7 @@ def _counts(values: Any) -> np.ndarray:
         raise DataError(
             "counts",
             expected="finite numbers",
-            found=f"{np.count_nonzero(~np.isfinite(counts))} that are not",
+            found=f"{np.count_nonzero(~np.isfinite(counts))} that are not finite",
             advice="check the model and the annotations",
         )
     return counts

@@ -10,25 +10,30 @@ from visionzoo.errors import DataError
 
 
 def game(pred: np.ndarray, gt: np.ndarray, level: int) -> float:
-    """GAME(level) of one image: absolute errors of the counts in 4^level cells, added up.
+    """Compute GAME(level) of one image: the sum of the absolute errors of the counts in 4^level cells.
 
-    Both axes are halved ``level`` times, the first half of n pixels having ``n // 2``. GAME(0) is the absolute error
-    of the count; a data set's GAME is the mean over its images.
+    Both axes are halved ``level`` times; the first half of n pixels has ``n // 2`` pixels. GAME(0) is the absolute
+    error of the count. The GAME of a data set is the mean over its images.
 
     Args:
-        pred: (H, W) people per pixel.
-        gt: (H, W) people per pixel: points, or a density.
-        level: from 0 on.
+        pred: (H, W) predicted people per pixel.
+        gt: (H, W) true people per pixel: points or a density.
+        level: number of halvings, >= 0.
 
     Raises:
         DataError: the maps differ in size, are not (H, W), or ``level`` is below 0.
+
+    Example:
+        >>> left, right = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
+        >>> game(left, right, level=0), game(left, right, level=1)
+        (0.0, 2.0)
     """
     if pred.shape != gt.shape or pred.ndim != 2 or level < 0:
         raise DataError(
             "GAME",
-            expected="two maps (H, W) of one size and a level from 0 on",
+            expected="two maps (H, W) of one size and a level >= 0",
             found=f"{pred.shape}, {gt.shape} and level {level}",
-            advice="resize the prediction so that its sum stays",
+            advice="resize the prediction without changing its sum",
         )
     errors = np.asarray(pred, dtype=np.float64) - gt
     for axis in (0, 1):
@@ -37,7 +42,7 @@ def game(pred: np.ndarray, gt: np.ndarray, level: int) -> float:
 
 
 def _borders(length: int, level: int) -> list[int]:
-    """2^level + 1 borders of the cells on an axis; a cell of one pixel has an empty first half."""
+    """Return the 2^level + 1 borders of the cells on an axis. A cell of one pixel has an empty first half."""
     borders = [0, length]
     for _ in range(level):
         middles = [low + (high - low) // 2 for low, high in pairwise(borders)]
@@ -46,6 +51,6 @@ def _borders(length: int, level: int) -> list[int]:
 
 
 def _cell_sums(values: np.ndarray, borders: list[int], axis: int) -> np.ndarray:
-    """Sums between borders; differences of a running sum know empty cells, which ``np.add.reduceat`` does not."""
+    """Sum the values between borders. Unlike ``np.add.reduceat``, differences of a running sum allow empty cells."""
     running = np.insert(values.cumsum(axis), 0, 0.0, axis)
     return np.diff(running.take(borders, axis), axis=axis)

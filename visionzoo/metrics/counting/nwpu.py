@@ -1,4 +1,4 @@
-"""The judge of NWPU-Crowd: errors in all, by how many people an image shows, and by how bright it is."""
+"""Numbers of NWPU-Crowd's evaluation code: errors over all images, by number of people, and by brightness."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from mmengine.logging import print_log
 from visionzoo.errors import DataError
 from visionzoo.metrics.counting.errors import CountErrors, count_errors
 
-# Nobody; 1 to 100; 101 to 500; 501 to 5000; more. Which level an image has, the lists of the data set say.
+# People: 0; 1 to 100; 101 to 500; 501 to 5000; more. The lists of the data set state the level of each image.
 LEVELS = ("S0", "S1", "S2", "S3", "S4")
 LUMINANCES = ("L0", "L1", "L2", "L3")
 
 
 @dataclass(frozen=True)
 class NWPUErrors:
-    """What NWPU-Crowd's leader board shows.
+    """The numbers of NWPU-Crowd's leader board.
 
     Attributes:
-        overall: of all images.
-        level: by level of the scene, ``LEVELS``.
-        luminance: ``LUMINANCES``.
+        overall: errors over all images.
+        level: errors by level of the scene, in the order of ``LEVELS``.
+        luminance: errors by luminance, in the order of ``LUMINANCES``.
     """
 
     overall: CountErrors
@@ -34,20 +34,26 @@ class NWPUErrors:
 
     @property
     def mean_mae(self) -> tuple[float, float]:
-        """MAE averaged over levels and over luminances; a category without images enters with -1, as published."""
+        """MAE averaged over levels and over luminances. A category without images adds -1, as in the official code."""
         return mean_mae(self.level), mean_mae(self.luminance)
 
 
 def nwpu_errors(pred: Any, gt: Any, level: Any, luminance: Any) -> NWPUErrors:
-    """The judge's numbers; an empty category has -1 throughout, with a warning.
+    """Compute the numbers of NWPU-Crowd. An empty category has -1 for every error, and a warning is logged.
 
     Args:
-        pred, gt: (N,) counts.
+        pred: (N,) predicted counts.
+        gt: (N,) true counts.
         level: (N,) int, 0 to 4.
         luminance: (N,) int, 0 to 3.
 
     Raises:
-        DataError: arrays differ in length, or a category is not one of these.
+        DataError: the arrays differ in length, or a level or luminance is out of range.
+
+    Example:
+        >>> errors = nwpu_errors([0, 5, 10, 20, 9], [0, 4, 10, 20, 9], range(5), [0, 1, 2, 3, 3])
+        >>> errors.level[1].mae, errors.mean_mae
+        (1.0, (0.2, 0.25))
     """
     by_level = errors_by_category(pred, gt, level, LEVELS, "level")
     by_luminance = errors_by_category(pred, gt, luminance, LUMINANCES, "luminance")
@@ -55,21 +61,32 @@ def nwpu_errors(pred: Any, gt: Any, level: Any, luminance: Any) -> NWPUErrors:
 
 
 def errors_by_category(pred: Any, gt: Any, category: Any, names: Sequence[str], kind: str) -> tuple[CountErrors, ...]:
-    """Errors of each category, numbers from 0 on that ``names`` calls; one without images is warned of."""
-    found, true, index = (np.asarray(values).reshape(-1) for values in (pred, gt, category))
-    if not len(found) == len(true) == len(index) or not np.isin(index, np.arange(len(names))).all():
+    """Compute the errors of each category, and warn if a category has no image.
+
+    Args:
+        pred: (N,) predicted counts.
+        gt: (N,) true counts.
+        category: (N,) int, index into ``names``.
+        names: names of the categories.
+        kind: name of the kind of category in messages, such as ``level``.
+
+    Raises:
+        DataError: the arrays differ in length, or a category is out of range.
+    """
+    predicted, true, index = (np.asarray(values).reshape(-1) for values in (pred, gt, category))
+    if not len(predicted) == len(true) == len(index) or not np.isin(index, np.arange(len(names))).all():
         raise DataError(
             kind,
             expected=f"a number from 0 to {len(names) - 1} for each of {len(true)} images",
             found=f"{index[:10].tolist()}{', ...' if len(index) > 10 else ''}",
             advice="correct the lists of the data set",
         )
-    errors = tuple(count_errors(found[index == number], true[index == number]) for number in range(len(names)))
+    errors = tuple(count_errors(predicted[index == number], true[index == number]) for number in range(len(names)))
     empty = [name for name, each in zip(names, errors, strict=True) if not each.images]
     if empty:
         print_log(
-            f"{kind}: no image of {', '.join(empty)}: its numbers are -1 and enter the mean over {kind}s as such, as "
-            "NWPU-Crowd's judge has it",
+            f"{kind}: no image of {', '.join(empty)}: its numbers are -1 and are included in the mean over {kind}s, "
+            "as in NWPU-Crowd's evaluation code",
             "current",
             logging.WARNING,
         )
@@ -77,5 +94,5 @@ def errors_by_category(pred: Any, gt: Any, category: Any, names: Sequence[str], 
 
 
 def mean_mae(errors: Sequence[CountErrors]) -> float:
-    """MAE averaged over categories, -1 of empty ones included."""
+    """Average the MAE over categories, including the -1 of empty ones."""
     return float(np.mean([each.mae for each in errors]))

@@ -1,4 +1,4 @@
-"""Measures of lanes: CULane's F1 and TuSimple's accuracy, as the two official programs give them."""
+"""Lane metrics: CULane's F1 and TuSimple's accuracy, equal to the numbers of the two official programs."""
 
 from visionzoo.metrics.lanes.adapter import CULaneMetric, TuSimpleMetric
 from visionzoo.metrics.lanes.culane import (

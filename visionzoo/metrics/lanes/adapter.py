@@ -1,4 +1,4 @@
-"""CULane's and TuSimple's numbers as metrics of mmengine."""
+"""The numbers of CULane and TuSimple as metrics of mmengine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from visionzoo.errors import ConfigError, DataError
 from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCounts, count_matches
 from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
 from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, TuSimpleScores, one_to_one, tusimple_scores
+from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.lanes import lanes_of
 
 
@@ -22,23 +24,30 @@ from visionzoo.structures.lanes import lanes_of
 class CULaneMetric(BaseMetric):
     """CULane's F1 of samples with ``pred_lanes`` and ``gt_lanes``, lists of (n, 2) points in the original image.
 
-    Numbers are ``culane/F1``, ``precision``, ``recall`` (-1 where the official program says so), ``TP``, ``FP``,
-    ``FN``; for samples with a ``scenario`` also ``culane/F1/<scenario>``, and ``culane/FP/cross``, as nothing is
-    annotated there. With scenarios the table is logged as well.
+    The numbers are ``culane/F1``, ``culane/precision`` and ``culane/recall`` (-1 where the official program returns
+    it), ``culane/TP``, ``culane/FP`` and ``culane/FN``. Samples with a ``scenario`` add ``culane/F1/<scenario>``; the
+    scenario ``cross`` has no annotated lanes and adds ``culane/FP/cross`` instead. A table of scenarios is logged.
 
-    Samples are kept as three counts each. They are not summed sooner, as samplers give a few samples to two
+    Each sample is stored as three counts. They are not summed earlier, because samplers assign a few samples to two
     processes, and those must count once.
 
     Args:
-        image_size: (width, height) that lanes are drawn in. The official program knows 1640x590 alone; images of
-            another size are refused rather than measured with lanes too wide for them.
-        lane_width: of a drawn lane, pixels; for images of another size in proportion.
-        iou_thr: a lane is found above this IoU; 0.5, and 0.3 as the paper also reports.
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``culane`` in the names.
+        image_size: (width, height) of the image on which lanes are drawn. The official program supports only 1640x590.
+            Images of another size raise an error, because lanes would be too wide for them.
+        lane_width: width of a drawn lane in pixels, >= 1. It must be scaled with ``image_size``.
+        iou_thr: a lane is found if its IoU is above this value in [0, 1): 0.5, or 0.3 as the paper also reports.
+        collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
+        prefix: replaces ``culane`` in the names.
 
     Raises:
-        ConfigError: a size, width or threshold that nothing can be measured with.
+        ConfigError: the size, width or threshold is out of range.
+
+    Example:
+        >>> lane = np.array([[20.0, 90.0], [60.0, 10.0]])
+        >>> metric = CULaneMetric(image_size=(100, 100), lane_width=5)
+        >>> metric.process(None, [{"pred_lanes": [lane], "gt_lanes": [lane]}])
+        >>> metric.evaluate(size=1)["culane/F1"]
+        1.0
     """
 
     default_prefix = "culane"
@@ -55,23 +64,25 @@ class CULaneMetric(BaseMetric):
         if len(image_size) != 2 or min(image_size) < 1 or lane_width < 1 or not 0 <= iou_thr < 1:
             raise ConfigError(
                 "CULaneMetric",
-                expected="image_size of two sides, lane_width from 1 on and iou_thr in [0, 1)",
+                expected="image_size of two sides >= 1, lane_width >= 1 and iou_thr in [0, 1)",
                 found=f"{tuple(image_size)}, {lane_width} and {iou_thr}",
             )
         self.image_size = (int(image_size[0]), int(image_size[1]))
         self.lane_width, self.iou_thr = lane_width, iou_thr
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take one batch of samples with truth and predictions, as dicts.
+        """Add one batch of samples with truth and predictions, as dicts.
 
         Raises:
             DataError: lanes are missing, or the image has another size.
         """
         for sample in data_samples:
-            name = _require(sample, ("pred_lanes", "gt_lanes"), "CULaneMetric", len(self.results))
+            name = sample_name(sample, len(self.results))
+            for key in ("pred_lanes", "gt_lanes"):
+                required(sample, key, "CULaneMetric", name)
             self._require_size(sample, name)
             matches = count_matches(
-                [np.asarray(lane) for lane in sample["gt_lanes"]],
+                [as_array(lane) for lane in sample["gt_lanes"]],
                 lanes_of(sample).points,
                 size=self.image_size,
                 width=self.lane_width,
@@ -94,7 +105,7 @@ class CULaneMetric(BaseMetric):
             )
 
     def compute_metrics(self, results: list[tuple[str | None, LaneCounts]]) -> dict[str, float]:
-        """The numbers of all samples of all processes."""
+        """Compute the numbers from the results of all processes."""
         total = sum((counts for _, counts in results), LaneCounts())
         scenarios = scenario_sums(results)
         if scenarios:
@@ -104,18 +115,26 @@ class CULaneMetric(BaseMetric):
 
 @METRICS.register_module()
 class TuSimpleMetric(BaseMetric):
-    """TuSimple's numbers of samples with ``pred_lanes`` and with ``gt_x`` over ``h_samples``.
+    """TuSimple's numbers of samples with ``pred_lanes`` and with ``gt_x`` at the rows ``h_samples``.
 
-    ``tusimple/accuracy``, ``tusimple/FP`` and ``tusimple/FN`` are the benchmark's, quirks included (FP may be
-    negative); ``tusimple/F1`` pairs lanes one to one. Time is not measured here, so that no image is too slow.
+    ``tusimple/accuracy``, ``tusimple/FP`` and ``tusimple/FN`` are those of the benchmark, including its quirks (FP may
+    be negative). ``tusimple/F1`` matches lanes one to one. Time is not measured, so no image counts as too slow.
 
     Args:
-        pixels: how far a point of a vertical lane may be off; 20 in images 1280 wide, others in proportion.
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``tusimple`` in the names.
+        pixels: tolerance of a point of a vertical lane in pixels, > 0: 20 in images 1280 wide, in proportion to the
+            width in others.
+        collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
+        prefix: replaces ``tusimple`` in the names.
 
     Raises:
         ConfigError: ``pixels`` is not above 0.
+
+    Example:
+        >>> truth = {"gt_x": [[10.0, 20.0]], "h_samples": [40, 50]}
+        >>> metric = TuSimpleMetric()
+        >>> metric.process(None, [{"pred_lanes": [np.array([[20.0, 50.0], [10.0, 40.0]])], **truth}])
+        >>> metric.evaluate(size=1)["tusimple/accuracy"]
+        1.0
     """
 
     default_prefix = "tusimple"
@@ -127,32 +146,21 @@ class TuSimpleMetric(BaseMetric):
         self.pixels = pixels
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take one batch of samples with truth and predictions, as dicts.
+        """Add one batch of samples with truth and predictions, as dicts.
 
         Raises:
             DataError: lanes or rows are missing.
         """
         for sample in data_samples:
-            _require(sample, ("pred_lanes", "gt_x", "h_samples"), "TuSimpleMetric", len(self.results))
+            for key in ("pred_lanes", "gt_x", "h_samples"):
+                required(sample, key, "TuSimpleMetric", sample_name(sample, len(self.results)))
             rows = list(sample["h_samples"])
-            found, truth = lanes_of(sample).to_tusimple(rows), np.asarray(sample["gt_x"]).tolist()
-            scores = tusimple_scores(found, truth, rows, pixels=self.pixels)
-            self.results.append((scores, one_to_one(found, truth, rows, pixels=self.pixels)))
+            lanes, truth = lanes_of(sample).to_tusimple(rows), as_array(sample["gt_x"]).tolist()
+            scores = tusimple_scores(lanes, truth, rows, pixels=self.pixels)
+            self.results.append((scores, one_to_one(lanes, truth, rows, pixels=self.pixels)))
 
     def compute_metrics(self, results: list[tuple[TuSimpleScores, OneToOne]]) -> dict[str, float]:
-        """The numbers of all samples of all processes."""
+        """Compute the numbers from the results of all processes."""
         means = np.array([scores for scores, _ in results], dtype=np.float64).mean(axis=0).tolist()
         pairs = sum((counts for _, counts in results), OneToOne())
         return dict(zip(("accuracy", "FP", "FN"), means, strict=True)) | {"F1": pairs.f1}
-
-
-def _require(sample: Mapping[str, Any], keys: Sequence[str], metric: str, number: int) -> str:
-    """The sample's name, after a look whether it has all that is measured."""
-    name = str(sample.get("img_path") or f"sample {number}")
-    for key in keys:
-        if sample.get(key) is None:
-            source = "the model's head" if key.startswith("pred_") else "the data set, or meta_keys of PackTaskInputs,"
-            raise DataError(
-                metric, expected=f"{key} in every sample", found=f"none in {name}", advice=f"{source} has to give it"
-            )
-    return name

@@ -1,4 +1,4 @@
-"""Scores of lanes on disk: CULane's two folders and lists, TuSimple's two files."""
+"""Scores of lanes on disk: two folders and lists for CULane, two files for TuSimple."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, require_none_missing
 from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCounts, count_matches
 from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
 from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, one_to_one, tusimple_scores
 from visionzoo.structures.lane_files import lines_path, read_lines, read_list, read_tusimple, scenario_of
 
-_AT_ONCE = 8  # images that a process takes
-_WORTH_A_PROCESS = 400  # images; a process needs seconds to start, an image some 30 ms
+_AT_ONCE = 8  # images per chunk of work
+_WORTH_A_PROCESS = 400  # images per process; a process needs seconds to start, an image about 30 ms
 
 
 @dataclass(frozen=True)
 class CULaneScores:
-    """What two folders give.
+    """Scores of a folder of predictions.
 
     Attributes:
-        total: sums over all images of all lists.
-        scenarios: sums by scenario, in CULane's order; empty for lists that are no scenario's.
-        images: images that were counted.
-        without_prediction: names of images that the folder of predictions has no file for: none of their lanes was
-            found.
+        total: counts over all images of all lists.
+        scenarios: counts by scenario, in CULane's order; empty if no list belongs to a scenario.
+        images: number of images.
+        without_prediction: names of images without a file of predictions; all their lanes count as missed.
     """
 
     total: LaneCounts
@@ -44,7 +43,7 @@ class CULaneScores:
         return numbers_of(self.total, self.scenarios)
 
     def table(self) -> str:
-        """One row for each scenario and one for the sum."""
+        """Format one row for each scenario and one for the total."""
         return scenario_table(self.total, self.scenarios)
 
 
@@ -61,20 +60,33 @@ def score_culane_folders(
 ) -> CULaneScores:
     """Compare ``pred_root/<name>.lines.txt`` with ``anno_root/<name>.lines.txt`` for every image of the lists.
 
-    A missing or empty file is an image without lanes, on either side, as for the official program. Numbers do not
-    depend on how many processes share the images.
+    A missing or empty file is an image without lanes, for predictions and annotations, as in the official program. The
+    numbers do not depend on the number of processes.
 
     Args:
-        pred_root, anno_root: folders; the second is CULane's own.
-        lists: a list of images; a folder of such lists, as ``list/test_split``; or lists by scenario. In lists, the
-            first word of a line is the image, with or without a slash before it.
+        pred_root: folder of predictions.
+        anno_root: folder of annotations, CULane's own.
+        lists: a list of images; a folder of such lists, as ``list/test_split``; or a dict of lists by scenario. The
+            first word of each line in a list is the image, with or without a leading slash.
         size, width, threshold: see :func:`count_matches`.
-        processes: how many share the work. Default: as many as there are CPU cores, but one for each 400 images at
-            most. Started ones import the main module anew, so that scripts need their ``if __name__ == "__main__"``.
-        progress: show a bar on stderr.
+        processes: number of processes. Default: the number of CPU cores, limited to one process per 400 images. New
+            processes import the main module again, so scripts need ``if __name__ == "__main__"``.
+        progress: True to show a progress bar on stderr.
+
+    Returns:
+        The counts of all images and of each scenario.
 
     Raises:
-        DataError: no folder, no list, no annotation or no prediction at all, or a line that cannot be read.
+        DataError: there is no list, no annotation file or no prediction file, or a line cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "list.txt").write_text("a.jpg")
+        ...     _ = Path(folder, "a.lines.txt").write_text("20 90 60 10")
+        ...     scores = score_culane_folders(folder, folder, Path(folder, "list.txt"), size=(100, 100), width=5)
+        >>> scores.numbers["F1"]
+        1.0
     """
     by_name = _listed(lists)
     pairs = [(str(Path(pred_root, lines_path(name))), str(Path(anno_root, lines_path(name)))) for name, _ in by_name]
@@ -96,12 +108,12 @@ def score_culane_folders(
 
 
 def _score_pair(pair: tuple[str, str], *, size: tuple[int, int], width: int, threshold: float) -> LaneCounts:
-    found, annotated = (read_lines(path) if os.path.isfile(path) else [] for path in pair)
-    return count_matches(annotated, found, size=size, width=width, threshold=threshold).counts
+    detected, annotated = (read_lines(path) if os.path.isfile(path) else [] for path in pair)
+    return count_matches(annotated, detected, size=size, width=width, threshold=threshold).counts
 
 
 def _listed(lists: str | Path | Mapping[str, str | Path]) -> list[tuple[str, str | None]]:
-    """(image, scenario or None) of all lists."""
+    """Return (image, scenario or None) for each line of all lists."""
     if isinstance(lists, Mapping):
         named: list[tuple[str | None, Path]] = [(scenario, Path(path)) for scenario, path in lists.items()]
     elif Path(lists).is_dir():
@@ -110,7 +122,7 @@ def _listed(lists: str | Path | Mapping[str, str | Path]) -> list[tuple[str, str
         named = [(scenario_of(Path(lists).stem), Path(lists))]
     if not named:
         raise DataError(
-            lists, expected="lists of images, test0_normal.txt and others", found="none", advice="check the path"
+            lists, expected="lists of images such as test0_normal.txt", found="none", advice="check the path"
         )
     return [(words[0], scenario) for scenario, path in named for _, words in read_list(path)]
 
@@ -122,7 +134,7 @@ def _mapped(
     if wanted <= 1:
         yield from map(score, pairs)
         return
-    # spawned, not forked: torch's threads do not survive a fork
+    # spawn instead of fork, because torch's threads do not survive a fork
     with ProcessPoolExecutor(wanted, mp_context=get_context("spawn")) as pool:
         yield from pool.map(score, pairs, chunksize=_AT_ONCE)
 
@@ -140,22 +152,34 @@ def _shown(counts: Iterable[LaneCounts], total: int, progress: bool) -> Iterable
 
 
 def score_tusimple_files(pred_file: str | Path, label_file: str | Path, *, pixels: float = PIXELS) -> dict[str, float]:
-    """``accuracy``, ``FP``, ``FN`` of the benchmark and ``F1`` of one-to-one pairs, of two files of JSON lines.
+    """Compare two files of JSON lines in TuSimple's format.
 
     Args:
-        pred_file: keys ``raw_file``, ``lanes`` over the label's ``h_samples``, and ``run_time`` in ms.
-        label_file: ``test_label.json``.
+        pred_file: predictions, with keys ``raw_file``, ``lanes`` at the label's ``h_samples``, and ``run_time`` in ms.
+        label_file: labels, such as ``test_label.json``.
         pixels: see :func:`tusimple_scores`.
 
+    Returns:
+        ``accuracy``, ``FP`` and ``FN`` of the benchmark, and ``F1`` of one-to-one matches.
+
     Raises:
-        DataError: a file or line that cannot be read, an image that is in one file alone or twice in the results, a
-            lane of a wrong number of x.
+        DataError: a file or line cannot be read, an image is only in one file or twice in the predictions, or a lane
+            has a wrong number of x values.
+
+    Example:
+        >>> import tempfile
+        >>> line = '{"raw_file": "a.jpg", "lanes": [[10, 20]], "h_samples": [40, 50], "run_time": 5}'
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "lanes.json")
+        ...     _ = file.write_text(line)
+        ...     score_tusimple_files(file, file)["accuracy"]
+        1.0
     """
     labels = {record["raw_file"]: record for record in read_tusimple(label_file)}
-    found = read_tusimple(pred_file, ("raw_file", "lanes", "run_time"))
-    _require_same_images([record["raw_file"] for record in found], labels, str(pred_file), str(label_file))
+    predictions = read_tusimple(pred_file, ("raw_file", "lanes", "run_time"))
+    _require_same_images([record["raw_file"] for record in predictions], labels, str(pred_file), str(label_file))
     sums, pairs = [0.0, 0.0, 0.0], OneToOne()
-    for record in found:
+    for record in predictions:
         label = labels[record["raw_file"]]
         lanes = record["lanes"], label["lanes"], label["h_samples"]
         scores = tusimple_scores(*lanes, record["run_time"], pixels=pixels)
@@ -166,15 +190,14 @@ def score_tusimple_files(pred_file: str | Path, label_file: str | Path, *, pixel
 
 
 def _require_same_images(found: list[str], labels: Mapping[str, dict], pred_file: str, label_file: str) -> None:
-    """The benchmark refuses anything else, too."""
+    """Raise an error unless both files have the same images, as the benchmark does."""
     lacking = sorted(set(labels) - set(found))
-    if lacking:
-        raise DataError(
-            pred_file,
-            expected=f"the {len(labels)} images of {label_file}",
-            found=f"{len(lacking)} missing ({', '.join(lacking[:3])})",
-            advice="predict all of them, also those without a lane",
-        )
+    require_none_missing(
+        lacking,
+        pred_file,
+        expected=f"the {len(labels)} images of {label_file}",
+        advice="predict all of them, also those without a lane",
+    )
     strange = [name for name, times in Counter(found).items() if name not in labels or times > 1]
     if strange:
         raise DataError(

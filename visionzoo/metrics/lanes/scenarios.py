@@ -1,4 +1,4 @@
-"""Sums of what CULane's F1 counts, by scenario, and how they are shown."""
+"""Counts of CULane's F1 by scenario, and a table of them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from collections.abc import Iterable, Mapping
 from visionzoo.metrics.lanes.culane import LaneCounts
 from visionzoo.structures.lane_files import SCENARIOS
 
-WITHOUT_LANES = "cross"  # nothing is annotated there: only false positives mean something
+WITHOUT_LANES = "cross"  # scenario without annotated lanes: only its false positives are meaningful
 
 
 def scenario_sums(results: Iterable[tuple[str | None, LaneCounts]]) -> dict[str, LaneCounts]:
-    """Sums by scenario, in CULane's order, others after them; images without a scenario are in none."""
+    """Sum counts by scenario, in CULane's order, other scenarios last. Images without a scenario are skipped.
+
+    Example:
+        >>> scenario_sums([("night", LaneCounts(tp=1)), (None, LaneCounts(tp=1)), ("night", LaneCounts(fp=2))])
+        {'night': LaneCounts(tp=1, fp=2, fn=0)}
+    """
     sums: dict[str, LaneCounts] = {}
     for scenario, counts in results:
         if scenario:
@@ -22,7 +27,7 @@ def scenario_sums(results: Iterable[tuple[str | None, LaneCounts]]) -> dict[str,
 
 
 def numbers_of(total: LaneCounts, scenarios: Mapping[str, LaneCounts]) -> dict[str, float]:
-    """``F1``, ``precision``, ``recall``, ``TP``, ``FP``, ``FN``, and ``F1/<scenario>``, for ``cross`` ``FP/cross``."""
+    """Return ``F1``, ``precision``, ``recall``, ``TP``, ``FP``, ``FN``, ``F1/<scenario>``, and ``FP/cross``."""
     numbers = {"F1": total.f1, "precision": total.precision, "recall": total.recall}
     numbers |= {"TP": float(total.tp), "FP": float(total.fp), "FN": float(total.fn)}
     for name, counts in scenarios.items():
@@ -31,7 +36,7 @@ def numbers_of(total: LaneCounts, scenarios: Mapping[str, LaneCounts]) -> dict[s
 
 
 def scenario_table(total: LaneCounts, scenarios: Mapping[str, LaneCounts]) -> str:
-    """One row for each scenario and one for the sum, as text, in percent; ``-`` where there is no number."""
+    """Format one row for each scenario and one for the total, in percent; ``-`` for undefined numbers."""
     from rich.console import Console
     from rich.table import Table
 
@@ -40,7 +45,7 @@ def scenario_table(total: LaneCounts, scenarios: Mapping[str, LaneCounts]) -> st
         table.add_column(column, justify="right")
     for name, counts in [*scenarios.items(), ("total", total)]:
         shares = (counts.f1, counts.precision, counts.recall)
-        known = counts.tp + counts.fn > 0  # else nothing is annotated
+        known = counts.tp + counts.fn > 0  # False without annotated lanes
         cells = [f"{100 * share:.2f}" if known and share >= 0 else "-" for share in shares]
         table.add_row(name, *cells, str(counts.tp), str(counts.fp), str(counts.fn))
     page = io.StringIO()

@@ -1,9 +1,9 @@
-"""Thick polylines, pixel for pixel as OpenCV draws them, without drawing most of them.
+"""Thick polylines with the same pixels as OpenCV draws, mostly computed without drawing.
 
-OpenCV fills a polygon and a disc for every step, though a lane's steps are a pixel or two long and thirty wide, so that
-nearly all is painted thirty times. What a step covers is the same wherever it begins: a first and a last column for
-each row. Of all steps of one direction, and of all discs, the outermost columns are found at once, and two lanes that
-are one piece in every row are compared by these columns alone. Whatever else there is, OpenCV draws.
+OpenCV fills a polygon and a disc for every step of a polyline. The steps of a lane are one or two pixels long and
+thirty wide, so most pixels are painted about thirty times. The pixels of a step do not depend on its position: each row
+has a first and a last column. The outermost columns are computed at once for all steps of one direction, and for all
+discs. If two lanes are one piece in every row, only these columns are compared. OpenCV draws all other cases.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-_LONGEST = 3  # pixels that a step may go along an axis
-_WORTH_IT = 64  # steps
-_FAR = 1 << 24  # beyond every column
+_LONGEST = 3  # maximum length of a step along an axis, in pixels
+_WORTH_IT = 64  # minimum number of steps for which stamps are faster
+_FAR = 1 << 24  # larger than every column
 
 Box = tuple[int, int, int, int]
 
@@ -27,10 +27,10 @@ class Strip:
     """The pixels of one thick polyline within an image.
 
     Attributes:
-        box: left, top, right, bottom in pixels, the last two exclusive; nothing lies outside.
+        box: left, top, right, bottom in pixels, the last two exclusive. It contains all pixels of the strip.
         drawn: (bottom - top, right - left) uint8, 0 and 1; None for a strip that ``sides`` describes.
-        sides: (2, bottom - top) int32: first column of every row, counted from ``left``, and the last one negated;
-            the first is ``_FAR`` where the row is empty. None for a strip that is not one piece in every row.
+        sides: (2, bottom - top) int32: the first column of every row, relative to ``left``, and the negated last
+            column. The first is ``_FAR`` for an empty row. None for a strip that is not one piece in every row.
     """
 
     box: Box
@@ -48,19 +48,23 @@ class Strip:
 
     @cached_property
     def area(self) -> int:
-        """How many pixels it has."""
+        """Number of pixels."""
         if self.sides is not None:
             return int(np.maximum(1 - self.sides[0] - self.sides[1], 0).sum())
         return cv2.countNonZero(self.mask) if self.mask.size else 0
 
 
 def draw_strip(corners: np.ndarray, size: tuple[int, int], width: int) -> Strip:
-    """What ``cv2.polylines`` sets on an image.
+    """Return the pixels that ``cv2.polylines`` sets on an image.
 
     Args:
         corners: (n, 2) int32, (x, y).
-        size: (width, height) of the image; lines are cut off at its border.
-        width: of the line, pixels.
+        size: (width, height) of the image. Lines are clipped at its border.
+        width: width of the line in pixels.
+
+    Example:
+        >>> draw_strip(np.array([[2, 5], [7, 5]], np.int32), size=(20, 20), width=1).area
+        6
     """
     corners = _without_repeats(corners)
     box = _box_around(corners, size, _margin(width))
@@ -74,7 +78,13 @@ def draw_strip(corners: np.ndarray, size: tuple[int, int], width: int) -> Strip:
 
 
 def overlap(one: Strip, other: Strip) -> int:
-    """How many pixels two strips share."""
+    """Return the number of pixels that two strips share.
+
+    Example:
+        >>> corners = np.array([[2, 5], [7, 5]], np.int32)
+        >>> overlap(draw_strip(corners, (20, 20), 1), draw_strip(corners + [4, 0], (20, 20), 1))
+        2
+    """
     left, top = max(one.box[0], other.box[0]), max(one.box[1], other.box[1])
     right, bottom = min(one.box[2], other.box[2]), min(one.box[3], other.box[3])
     if left >= right or top >= bottom:
@@ -83,14 +93,14 @@ def overlap(one: Strip, other: Strip) -> int:
     if one.sides is not None and other.sides is not None:
         shift = np.array([[one.box[0] - other.box[0]], [other.box[0] - one.box[0]]], np.int32)
         here, there = (s.sides[:, top - s.box[1] : bottom - s.box[1]] for s in strips if s.sides is not None)
-        inner = np.maximum(here + shift, there)  # the later first column, the earlier last one
+        inner = np.maximum(here + shift, there)  # the larger first column and the smaller last one (negated)
         return int(np.maximum(1 - inner[0] - inner[1], 0).sum())
     parts = (s.mask[top - s.box[1] : bottom - s.box[1], left - s.box[0] : right - s.box[0]] for s in strips)
     return cv2.countNonZero(cv2.bitwise_and(*parts))
 
 
 def _without_repeats(corners: np.ndarray) -> np.ndarray:
-    """The points of a polyline that differ from the one before, at least two: what they draw is the same."""
+    """Remove points that equal the one before them, but keep at least two. The drawn pixels do not change."""
     if len(corners) <= 2:
         return corners
     x, y = corners.T
@@ -99,12 +109,12 @@ def _without_repeats(corners: np.ndarray) -> np.ndarray:
 
 
 def _margin(width: int) -> int:
-    """Pixels around a polyline's points that hold all that it covers."""
+    """Return the margin around the points of a polyline that contains all its pixels."""
     return width // 2 + 2
 
 
 def _box_around(corners: np.ndarray, size: tuple[int, int], margin: int) -> Box:
-    """Cut off at the image's border alone, so that OpenCV draws the same in it as on the image."""
+    """Return a box that is clipped only at the image border, so that OpenCV draws the same pixels as on the image."""
     if not len(corners):
         return (0, 0, 0, 0)
     left, top, width, height = cv2.boundingRect(corners)
@@ -123,10 +133,10 @@ def _drawn(corners: np.ndarray, shape: tuple[int, int], width: int) -> np.ndarra
 
 
 def _plain_run(corners: np.ndarray, shape: tuple[int, int], width: int) -> tuple[int, int] | None:
-    """First and last of the points that are far from the border; None unless steps between them can be stamped.
+    """Return the first and last point that are far from the border; None if the steps between them need drawing.
 
-    Near the border OpenCV cuts its lines off, which can move pixels. A row of the rest is one piece only where the
-    line never turns from up to down.
+    Near the border OpenCV clips its lines, which can move pixels. Rows are one piece only if the line does not change
+    between up and down.
     """
     margin, (height, breadth) = _margin(width), shape
     if len(corners) < _WORTH_IT:
@@ -144,7 +154,7 @@ def _plain_run(corners: np.ndarray, shape: tuple[int, int], width: int) -> tuple
 
 
 def _all_sides(corners: np.ndarray, first: int, last: int, shape: tuple[int, int], width: int) -> np.ndarray | None:
-    """:attr:`Strip.sides`, of stamps and of what OpenCV draws near the border; None where a row has two pieces."""
+    """Return :attr:`Strip.sides` from stamps, and from OpenCV near the border; None if a row has two pieces."""
     sides = _stamped(corners[first : last + 1], shape[0], width)
     if sides is None:
         return None
@@ -155,26 +165,26 @@ def _all_sides(corners: np.ndarray, first: int, last: int, shape: tuple[int, int
 
 
 def _add_drawn(sides: np.ndarray, corners: np.ndarray, shape: tuple[int, int], width: int) -> bool:
-    """Widen rows by a polyline that OpenCV draws; False where a row of it has two pieces."""
+    """Widen rows by a polyline that OpenCV draws; return False if one of its rows has two pieces."""
     left, top, right, bottom = _box_around(corners, shape[::-1], _margin(width))
     if left >= right or top >= bottom:
         return True
     mask = _drawn(corners - np.array([left, top], np.int32), (bottom - top, right - left), width)
-    first, behind = mask.argmax(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1)
+    first, end = mask.argmax(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1)
     filled = mask.sum(axis=1)
     rows = np.flatnonzero(filled)
-    if (filled != behind - first)[rows].any():
+    if (filled != end - first)[rows].any():
         return False
     here = sides[:, top:bottom]
     here[0, rows] = np.minimum(here[0, rows], first[rows] + left)
-    here[1, rows] = np.minimum(here[1, rows], 1 - behind[rows] - left)
+    here[1, rows] = np.minimum(here[1, rows], 1 - end[rows] - left)
     return True
 
 
 def _stamped(corners: np.ndarray, height: int, width: int) -> np.ndarray | None:
-    """(2, H) int32: first column of every row, and its last one negated, so that both are the least of their kind.
+    """Return the first column and the negated last column of every row, (2, H) int32, so that both are minima.
 
-    None where a step leaves a hole, as OpenCV's do for some widths.
+    The result is None if a step leaves a hole, as OpenCV's steps do for some widths.
     """
     sides = np.full((2, height), _FAR, np.int32)
     x, y = corners[:, 0], corners[:, 1].astype(np.intp)
@@ -194,13 +204,13 @@ def _stamped(corners: np.ndarray, height: int, width: int) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class _Stamp:
-    """What a step from (0, 0) covers.
+    """Pixels of a step from (0, 0).
 
     Attributes:
         top: its first row.
-        sides: (2, rows, 1) int32, of every row from the last to the first: its first column, and its last one negated.
-        is_whole: whether every row is one piece, and begins and ends where the discs at its ends do.
-        is_discs: whether these discs cover the same.
+        sides: (2, rows, 1) int32: the first column and the negated last column of every row, in reverse order of rows.
+        is_whole: True if every row is one piece, and the rows are the same as those of the discs at both ends.
+        is_discs: True if these discs cover the same pixels as the step.
     """
 
     top: int
@@ -210,9 +220,9 @@ class _Stamp:
 
 
 def _stamp_all(sides: np.ndarray, x: np.ndarray, y: np.ndarray, stamp: _Stamp) -> None:
-    """Widen every row by what the stamp covers from all its starts."""
+    """Widen every row by the pixels of the stamp at all its start points."""
     height, tall = sides.shape[1], stamp.sides.shape[1]
-    # row r is touched by starts in the rows from r - top - tall + 1 to r - top
+    # start points in the rows from r - top - tall + 1 to r - top reach row r
     outer = np.full((2, height + tall - 1), _FAR, np.int32)
     rows = y + (stamp.top + tall - 1)
     np.minimum.at(outer[0], rows, x)
@@ -224,7 +234,7 @@ def _stamp_all(sides: np.ndarray, x: np.ndarray, y: np.ndarray, stamp: _Stamp) -
 
 @cache
 def _stamp_of(x: int, y: int, width: int) -> _Stamp:
-    """Drawn by OpenCV itself, once."""
+    """Let OpenCV draw the step once, and return it as a stamp."""
     middle = width + 2 * _LONGEST + 4
     shape = (2 * middle + 1, 2 * middle + 1)
     step = _drawn(np.array([[middle, middle], [middle + x, middle + y]], np.int32), shape, width)

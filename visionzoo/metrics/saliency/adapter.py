@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.evaluator import BaseMetric
 
-from visionzoo.errors import DataError
+from visionzoo.metrics.required import required, sample_name
 from visionzoo.metrics.saliency.protocols import find_protocol
 from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
 from visionzoo.registry import METRICS
@@ -17,24 +17,34 @@ from visionzoo.registry import METRICS
 class SaliencyMetric(BaseMetric):
     """Saliency measures of samples with ``pred_map`` and ``gt_map``, both in the original image's pixels.
 
-    ``pred_map`` is (H, W) or (1, H, W), floats in [0, 1]; ``gt_map`` is (H, W) uint8 with 0 to 255 (grey masks stay
-    soft where the protocol wants them so) or bool; ``img_path`` and ``group`` only name the sample. Numbers are
-    ``sal/Smeasure``, ``sal/MAE``, ``sal/Emeasure_max`` and so on; see :meth:`SaliencyScores.summary`.
+    ``pred_map`` is (H, W) or (1, H, W), floats in [0, 1]. ``gt_map`` is (H, W) bool or uint8 with 0 to 255; the
+    protocol determines whether grey levels of masks stay soft. ``img_path`` and ``group`` only name the sample. The
+    numbers are ``sal/Smeasure``, ``sal/MAE``, ``sal/Emeasure_max`` and so on; see :meth:`SaliencyScores.summary`.
     Means are over images, never over groups.
 
-    Until the evaluation ends each sample is kept as its curves, some 10 kB, never as maps. They are not summed sooner,
-    as samplers give a few samples to two processes, and those must count once.
+    Each sample is stored as its curves, about 10 kB, until the evaluation ends; maps are not stored. The curves are not
+    summed earlier, because samplers assign a few samples to two processes, and those must count once.
 
     Args:
         protocol: ``pysod`` or ``gconet``.
-        metrics: of ``MEASURES``. Default: all that the protocol has, but the slow ``Fmeasure_weighted``.
-        per_image: after an evaluation the attribute of this name holds one row for each image: ``image``, ``group``
-            and its numbers.
-        collect_device: where results of several processes meet, ``cpu`` or ``gpu``.
-        prefix: stands for ``sal`` in the names.
+        metrics: some of ``MEASURES``. Default: the protocol's default, all its measures except the slow
+            ``Fmeasure_weighted``, and except ``PR`` for ``pysod``.
+        per_image: True to store one row for each image in the attribute ``per_image`` after an evaluation. A row has
+            ``image``, ``group`` and the numbers.
+        collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
+        prefix: replaces ``sal`` in the names.
 
     Raises:
-        UnknownName, ConfigError: no such protocol, or a measure that it lacks.
+        UnknownName: there is no such protocol or measure.
+        ConfigError: the protocol does not have one of the measures.
+
+    Example:
+        >>> import numpy as np
+        >>> mask = np.arange(12).reshape(3, 4) > 5
+        >>> metric = SaliencyMetric(metrics=["MAE"])
+        >>> metric.process(None, [{"pred_map": mask, "gt_map": mask}])
+        >>> metric.evaluate(size=1)
+        {'sal/MAE': 0.0, 'sal/images': 1.0}
     """
 
     default_prefix = "sal"
@@ -54,30 +64,23 @@ class SaliencyMetric(BaseMetric):
         self.per_image: list[dict[str, Any]] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take one batch of samples with truth and predictions, as dicts.
+        """Add one batch of samples with truth and predictions, as dicts.
 
         Raises:
-            DataError: a map is missing or unusable, or sizes differ under ``pysod``.
+            DataError: a map is missing or invalid, or sizes differ under ``pysod``.
         """
         for sample in data_samples:
-            # one entry per sample, as mmengine counts them: a group's holds all its images
+            # one entry per sample, because mmengine counts entries; the entry of a group holds all its images
             self.results.append([self._scored(image) for image in _images(sample)])
 
     def _scored(self, sample: Mapping[str, Any]) -> tuple[str, str, PairScores]:
-        name = str(sample.get("img_path") or f"sample {len(self.results)}")
-        for key, source in (("pred_map", "the model's head"), ("gt_map", "the data set")):
-            if sample.get(key) is None:
-                raise DataError(
-                    "SaliencyMetric",
-                    expected=f"{key} in every sample",
-                    found=f"none in {name}",
-                    advice=f"{source} has to give it",
-                )
-        pair = score_pair(sample["pred_map"], sample["gt_map"], self.protocol, self.measures, where=name)
+        name = sample_name(sample, len(self.results))
+        pred_map, gt_map = (required(sample, key, "SaliencyMetric", name) for key in ("pred_map", "gt_map"))
+        pair = score_pair(pred_map, gt_map, self.protocol, self.measures, where=name)
         return name, str(sample.get("group") or ""), pair
 
     def compute_metrics(self, results: list[list[tuple[str, str, PairScores]]]) -> dict[str, float]:
-        """The numbers of all images of all processes."""
+        """Compute the numbers from the results of all processes."""
         images = [image for sample in results for image in sample]
         scores = SaliencyScores()
         for _, _, pair in images:
@@ -88,7 +91,7 @@ class SaliencyMetric(BaseMetric):
 
 
 def _images(sample: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """A sample of one image as it is; a group, whose ``pred_map`` is a list, as its images."""
+    """Split the sample of a group, whose ``pred_map`` is a list, into its images; keep the sample of one image."""
     maps = sample.get("pred_map")
     if not isinstance(maps, list):
         return [sample]

@@ -1,4 +1,4 @@
-"""Scores of predictions on disk: one image per prediction, of the name that its mask has."""
+"""Scores of predictions on disk. A prediction and its mask are two images of the same name in two folders."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, require_none_missing
 from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
-
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
+from visionzoo.structures.image_names import IMAGE_ENDINGS
 
 
 @dataclass(frozen=True)
 class FolderScores:
-    """What two folders give.
+    """Scores of a folder of predictions.
 
     Attributes:
-        numbers: see :meth:`SaliencyScores.summary`; ``images`` says how many pairs were scored.
-        scores: the sums behind them, with the curves.
-        without_prediction: names of masks that nothing was compared with, ``<group>/<name>.png``.
-        without_mask: names of predictions that nothing was compared with.
-        per_image: on request, scores by name.
+        numbers: see :meth:`SaliencyScores.summary`; ``images`` is the number of scored pairs.
+        scores: the sums from which the numbers are computed, with the curves.
+        without_prediction: names of masks without a prediction, ``<group>/<name>.png``.
+        without_mask: names of predictions without a mask.
+        per_image: scores by name; empty unless requested.
     """
 
     numbers: dict[str, float]
@@ -44,26 +43,37 @@ def score_folders(
 ) -> FolderScores:
     """Compare ``pred_root/<group>/<name>.png`` with ``gt_root/<group>/<name>.png``, or flat folders without groups.
 
-    Every image counts once, whatever its group. Images are read one pair at a time, colours as grey.
+    Every image counts once, independent of its group. Images are read one pair at a time and converted to grey.
 
     Args:
-        pred_root: predictions. Like masks: PNG, JPEG or BMP, names equal with their endings.
-        gt_root: masks, 255 for foreground.
+        pred_root: folder of predictions: PNG, JPEG or BMP, with the same names and suffixes as the masks.
+        gt_root: folder of masks in these formats, 255 for foreground.
         protocol: ``pysod`` or ``gconet``.
         measures: see :func:`score_pair`.
-        strict: refuse to score when either side has names that the other lacks; the published tools skip them.
-        per_image: also keep the scores of each pair.
+        strict: True to raise an error if a name is only in one folder. The published tools skip such names.
+        per_image: True to keep the scores of each pair.
+
+    Returns:
+        The scores, and the names that are only in one folder.
 
     Raises:
-        DataError: no folder, no common name, an unreadable image, or under ``strict`` a name on one side alone.
+        DataError: a folder is missing, there is no common name, an image is unreadable, or ``strict`` is set and a
+            name is only in one folder.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("L", (4, 3), 255).save(f"{folder}/a.png")
+        ...     score_folders(folder, folder, measures=["MAE"]).numbers
+        {'MAE': 0.0, 'images': 1.0}
     """
     pred_root, gt_root = Path(pred_root), Path(gt_root)
     predictions, masks = _names(pred_root), _names(gt_root)
     only_masks, only_predictions = sorted(masks - predictions), sorted(predictions - masks)
-    if strict and only_masks:
-        raise _one_sided(only_masks, pred_root, gt_root)
-    if strict and only_predictions:
-        raise _one_sided(only_predictions, gt_root, pred_root)
+    if strict:
+        _require_all(only_masks, pred_root, gt_root)
+        _require_all(only_predictions, gt_root, pred_root)
     if not predictions & masks:
         raise DataError(
             pred_root,
@@ -81,24 +91,24 @@ def score_folders(
 
 
 def _names(root: Path) -> set[str]:
-    """``<name>`` and ``<group>/<name>`` of all images."""
+    """Return the names of all images, ``<name>`` or ``<group>/<name>``."""
     if not root.is_dir():
         raise DataError(root, expected="a folder of images", found="none", advice="check the path")
-    paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.suffix.lower() in _IMAGES)
+    paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.suffix.lower() in IMAGE_ENDINGS)
     return {path.relative_to(root).as_posix() for path in paths}
 
 
-def _one_sided(names: Sequence[str], lacks: Path, has: Path) -> DataError:
-    return DataError(
+def _require_all(missing: Sequence[str], lacks: Path, has: Path) -> None:
+    require_none_missing(
+        missing,
         lacks,
         expected=f"all images that {has} has",
-        found=f"{len(names)} missing ({first_of(names)})",
         advice="complete the folder or score without strict",
     )
 
 
 def _read(path: Path) -> np.ndarray:
-    """(H, W) uint8 grey."""
+    """Read an image as (H, W) uint8 grey levels."""
     from PIL import Image
 
     try:

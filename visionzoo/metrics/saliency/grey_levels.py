@@ -1,4 +1,4 @@
-"""Predictions and masks as 8-bit grey levels, and how many pixels of a pair have which levels."""
+"""Predictions and masks as 8-bit grey levels, and joint histograms of their levels."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ import numpy as np
 
 from visionzoo.errors import DataError
 from visionzoo.metrics.saliency.protocols import Protocol
+from visionzoo.structures.arrays import as_array
 
 _LEVELS = 256
 
 
 def grey_prediction(values: Any, where: str = "prediction") -> np.ndarray:
-    """(H, W) uint8: what a PNG file of the prediction would hold.
+    """Convert a prediction to (H, W) uint8, the levels that a PNG file of it contains.
 
     Args:
-        values: (H, W) or (1, H, W), an array or a tensor: uint8 as read from a file, bool, or floats in [0, 1], which
-            are multiplied by 255 and lose their fraction, as torchvision writes them.
-        where: begins the error's text.
+        values: (H, W) or (1, H, W), an array or a tensor: uint8 as read from a file, bool, or floats in [0, 1]. Floats
+            are multiplied by 255 and truncated, as torchvision writes them.
+        where: first words of the error message.
 
     Raises:
-        DataError: another shape or type, no pixels, or floats outside [0, 1].
+        DataError: the shape or type is another, there are no pixels, or floats are outside [0, 1].
+
+    Example:
+        >>> grey_prediction(np.array([[0.0, 0.5, 1.0]]))
+        array([[  0, 127, 255]], dtype=uint8)
     """
     array = _plane(values, where)
     if array.dtype == np.uint8:
@@ -34,7 +39,7 @@ def grey_prediction(values: Any, where: str = "prediction") -> np.ndarray:
         raise DataError(
             where, expected="uint8, bool or floats in [0, 1]", found=f"{array.dtype}", advice="convert it first"
         )
-    if not (array.min() >= 0 and array.max() <= 1):  # also when nan
+    if not (array.min() >= 0 and array.max() <= 1):  # also true for nan
         raise DataError(
             where,
             expected="floats in [0, 1]",
@@ -46,14 +51,18 @@ def grey_prediction(values: Any, where: str = "prediction") -> np.ndarray:
 
 
 def grey_mask(values: Any, where: str = "mask") -> np.ndarray:
-    """(H, W) uint8, 255 for foreground; levels between stay, for the protocols to judge.
+    """Convert a mask to (H, W) uint8, 255 for foreground. Grey levels are kept; the protocol interprets them.
 
     Args:
         values: (H, W) or (1, H, W), an array or a tensor: uint8 with levels up to 255, or bool.
-        where: begins the error's text.
+        where: first words of the error message.
 
     Raises:
-        DataError: another shape or type, no pixels, or uint8 that holds 0 and 1 instead of 0 and 255.
+        DataError: the shape or type is another, there are no pixels, or uint8 values are 0 and 1 instead of 0 and 255.
+
+    Example:
+        >>> grey_mask(np.array([[False, True]]))
+        array([[  0, 255]], dtype=uint8)
     """
     array = _plane(values, where)
     if array.dtype == bool:
@@ -68,10 +77,7 @@ def grey_mask(values: Any, where: str = "mask") -> np.ndarray:
 
 
 def _plane(values: Any, where: str) -> np.ndarray:
-    if hasattr(values, "detach"):
-        tensor = values.detach().cpu()
-        values = (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
-    array = np.asarray(values)
+    array = as_array(values)
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2 or not array.size:
@@ -80,7 +86,7 @@ def _plane(values: Any, where: str) -> np.ndarray:
 
 
 def same_size(prediction: np.ndarray, mask: np.ndarray, protocol: Protocol, where: str = "pair") -> np.ndarray:
-    """The prediction in its mask's size; both (H, W) uint8.
+    """Return the prediction in the size of its mask; both are (H, W) uint8.
 
     Raises:
         DataError: the sizes differ and the protocol does not resize.
@@ -92,7 +98,7 @@ def same_size(prediction: np.ndarray, mask: np.ndarray, protocol: Protocol, wher
             where,
             expected=f"a prediction of its mask's size {mask.shape}",
             found=f"{prediction.shape}",
-            advice=f"resize it, as protocol {protocol.name!r} does not",
+            advice=f"resize it, because protocol {protocol.name!r} does not",
         )
     from PIL import Image
 
@@ -101,14 +107,14 @@ def same_size(prediction: np.ndarray, mask: np.ndarray, protocol: Protocol, wher
 
 @dataclass(frozen=True)
 class Counts:
-    """How many pixels of a pair have which levels; all but the weighted F-measure follows from it.
+    """Joint histogram of the levels of a pair. All measures except the weighted F-measure are computed from it.
 
     Attributes:
-        table: (Q, L, 256) int64, pixels by block, level of the mask and level of the prediction. Q is 4 (upper left,
-            upper right, lower left, lower right of the mask's centroid) or 1.
-        mask_levels: (L,) int, 0 to 255, those that count, brightest first.
-        prediction: (H, W) uint8 that was counted.
-        protocol: how to read them.
+        table: (Q, L, 256) int64, number of pixels by block, level of the mask and level of the prediction. Q is 4
+            (upper left, upper right, lower left, lower right of the mask's centroid) or 1.
+        mask_levels: (L,) int, the levels of the mask, 0 to 255, in descending order.
+        prediction: (H, W) uint8, the prediction that was counted.
+        protocol: the protocol by which the levels are interpreted.
     """
 
     table: np.ndarray
@@ -118,7 +124,7 @@ class Counts:
 
     @classmethod
     def of(cls, prediction: np.ndarray, mask: np.ndarray, protocol: Protocol, blocks: bool = True) -> Counts:
-        """Count (H, W) uint8 of equal size; ``blocks`` are needed by the S-measure alone."""
+        """Count the levels of a prediction and a mask, (H, W) uint8. Only the S-measure needs ``blocks``."""
         is_background = mask < protocol.foreground
         levels, code = _coded(mask, is_background, protocol)
         size = (4 if blocks else 1) * len(levels) * _LEVELS
@@ -134,12 +140,12 @@ class Counts:
 
     @cached_property
     def whole(self) -> np.ndarray:
-        """(L, 256) int64, without blocks."""
+        """(L, 256) int64: the table summed over blocks."""
         return self.table.sum(axis=0)
 
     @cached_property
     def totals(self) -> np.ndarray:
-        """(L,) int64: pixels of each level of the mask."""
+        """(L,) int64: number of pixels of each level of the mask."""
         return self.whole.sum(axis=1)
 
     @cached_property
@@ -150,31 +156,31 @@ class Counts:
 
     @cached_property
     def pixels(self) -> int:
-        """N."""
+        """Number of pixels, N."""
         return int(self.totals.sum())
 
     @cached_property
     def brightness(self) -> int:
-        """Sum of the mask's levels: 0 without any foreground, 255 N without any background."""
+        """Sum of the mask's levels: 0 without foreground, 255 N without background."""
         return int(self.totals @ self.mask_levels)
 
     @cached_property
     def stretched(self) -> tuple[np.ndarray, int]:
-        """(256,) int and their span: the stretched prediction at each level, times the span."""
+        """The stretched prediction at each level, multiplied by the span, (256,) int; and the span."""
         offset, span = self.protocol.stretch(*self.extremes)
         return np.arange(_LEVELS) - offset, span
 
     @cached_property
     def reaching(self) -> np.ndarray:
-        """(L, 257) int64: pixels whose prediction has this level or a higher one."""
+        """(L, 257) int64: number of pixels whose prediction has at least this level."""
         return np.pad(self.whole[:, ::-1].cumsum(axis=1)[:, ::-1], ((0, 0), (0, 1)))
 
     def above(self) -> np.ndarray:
-        """(L, T) int64: pixels that each threshold of the curves calls foreground."""
+        """Return the number of pixels that are foreground at each threshold of the curves, (L, T) int64."""
         return self.reaching[:, self.protocol.steps(*self.extremes)]
 
     def above_adaptive(self) -> np.ndarray:
-        """(L, 1) int64: pixels at or above twice the mean of the stretched prediction, at most 1."""
+        """Return the number of pixels >= min(1, twice the mean) of the stretched prediction, (L, 1) int64."""
         shifted, span = self.stretched
         twice = 2 * int(self.whole.sum(axis=0) @ shifted)
         first = int(np.searchsorted(shifted * self.pixels, min(twice, span * self.pixels)))
@@ -183,7 +189,7 @@ class Counts:
         return self.reaching[:, first][:, None]
 
     def _rounds_upto(self, level: int) -> bool:
-        """Whether a level that is exactly twice the mean is also so once both were rounded, as the tool does it."""
+        """Return True if a level that is exactly twice the mean still reaches it after rounding, as in the tool."""
         low, high = self.extremes
         grey = np.arange(_LEVELS) / 255
         if low != high:
@@ -192,7 +198,7 @@ class Counts:
 
 
 def _coded(mask: np.ndarray, is_background: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """Levels of the mask that count, brightest first, and (H, W) which of them each pixel has."""
+    """Return the levels of the mask in descending order, (L,), and for each pixel the index of its level, (H, W)."""
     if not protocol.soft_masks or bool(((mask == 0) | (mask == 255)).all()):
         return np.array([255, 0]), is_background
     levels = np.flatnonzero(np.bincount(mask.ravel(), minlength=_LEVELS))[::-1]
@@ -202,8 +208,8 @@ def _coded(mask: np.ndarray, is_background: np.ndarray, protocol: Protocol) -> t
 
 
 def _count(keys: np.ndarray, size: int) -> np.ndarray:
-    """(size,) int64: how often each key occurs."""
-    # In parts: numpy first copies the keys to 64 bits, and a small copy stays in the cache.
+    """Count the occurrences of each key, (size,) int64."""
+    # In parts, because numpy first copies the keys to 64 bits, and a small copy fits into the cache.
     part = max(2**14, size)
     table = np.zeros(size, dtype=np.int64)
     for start in range(0, len(keys), part):
@@ -212,9 +218,12 @@ def _count(keys: np.ndarray, size: int) -> np.ndarray:
 
 
 def _centre(foreground: np.ndarray, protocol: Protocol) -> tuple[int, int]:
-    """First row and first column after the upper left block: the foreground's centroid, the middle without any."""
+    """Return the first row and column after the upper left block.
+
+    They follow from the centroid of the foreground; without foreground they are the middle of the image.
+    """
     height, width = foreground.shape
-    ones = foreground.astype(np.float32)  # counts per row and column are exact, and matrix products fast
+    ones = foreground.astype(np.float32)  # counts per row and column are exact, and matrix products are fast
     rows = (ones @ np.ones(width, np.float32)).astype(np.int64)
     columns = (np.ones(height, np.float32) @ ones).astype(np.int64)
     total = protocol.precision(rows.sum())

@@ -1,6 +1,7 @@
-"""The measures of one pair, each a function of its counts; the weighted F-measure needs the maps themselves.
+"""The measures of one pair. Each is a function of the pair's counts, except the weighted F-measure, which needs maps.
 
-A curve has one value per threshold: 256 from 255 down to 0 under ``pysod``, 255 from 0 up to 1 under ``gconet``.
+A curve has one value per threshold: 256 thresholds from 255 down to 0 under ``pysod``, 255 from 0 up to 1 under
+``gconet``.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import numpy as np
 
 from visionzoo.metrics.saliency.grey_levels import Counts
 
-BETA_SQUARED = 0.3  # of the F-measure; the weighted one has 1
+BETA_SQUARED = 0.3  # weight of the F-measure; in the weighted F-measure it is 1
 ALPHA = 0.5  # share of the object score in the S-measure
 
 
 def mae(counts: Counts) -> float:
-    """Mean absolute error, in [0, 1] (Perazzi et al., CVPR 2012)."""
+    """Compute the mean absolute error, in [0, 1] (Perazzi et al., CVPR 2012)."""
     shifted, span = counts.stretched if counts.protocol.stretched_mae else (np.arange(256), 255)
     errors = np.abs(shifted * 255 - counts.mask_levels[:, None] * span)
     return int((counts.whole * errors).sum()) / (255 * span * counts.pixels)
@@ -26,20 +27,32 @@ def mae(counts: Counts) -> float:
 
 
 def precision_recall(counts: Counts, above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(T,) each, in [0, 1]; 0 where nothing is predicted, or nothing is there. ``above``: (L, T) pixels."""
+    """Compute precision and recall, (T,) each, in [0, 1].
+
+    Precision is 0 without predicted pixels, recall is 0 without foreground.
+
+    Args:
+        counts: counts of the pair.
+        above: (L, T), number of pixels that are foreground at each threshold.
+    """
     weights = counts.mask_levels / 255
     hits, there = weights @ above, weights @ counts.totals
     return hits / np.maximum(above.sum(axis=0), 1), hits / (there or 1.0)
 
 
 def f_measure(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """F with beta^2 = 0.3, of any shape (Achanta et al., CVPR 2009); 0 without hits."""
+    """Compute F with beta^2 = 0.3 for arrays of any shape (Achanta et al., CVPR 2009); 0 without hits.
+
+    Example:
+        >>> f_measure(np.array([1.0, 0.0]), np.array([1.0, 0.0]))
+        array([1., 0.])
+    """
     product = (1 + BETA_SQUARED) * precision * recall
     return product / np.where(product == 0, 1, BETA_SQUARED * precision + recall)
 
 
 def false_positive_rate(counts: Counts, above: np.ndarray) -> np.ndarray:
-    """(T,) in [0, 1]: the predicted share of the background; 0 without any."""
+    """Compute the share of the background that is predicted as foreground, (T,) in [0, 1]; 0 without background."""
     weights = 1 - counts.mask_levels / 255
     return weights @ above / ((weights @ counts.totals) or 1.0)
 
@@ -48,10 +61,10 @@ def false_positive_rate(counts: Counts, above: np.ndarray) -> np.ndarray:
 
 
 def e_measure(counts: Counts, above: np.ndarray) -> np.ndarray:
-    """Enhanced alignment of a thresholded prediction (Fan et al., IJCAI 2018), (T,), up to N / (N - 1).
+    """Compute the enhanced alignment of a thresholded prediction (Fan et al., IJCAI 2018), (T,), at most N / (N - 1).
 
-    The sum over pixels is divided by N - 1, as in both tools. Pixels that share prediction and mask level align
-    alike, so a few numbers per threshold take the place of a map.
+    The sum over pixels is divided by N - 1, as in both tools. Pixels with the same prediction and mask level have the
+    same alignment, so a few numbers per threshold replace a map.
     """
     pixels = counts.pixels
     divisor = pixels - 1 + counts.protocol.guard if pixels > 1 else 1
@@ -68,7 +81,7 @@ def e_measure(counts: Counts, above: np.ndarray) -> np.ndarray:
 
 
 def _centred(counts: Counts) -> np.ndarray:
-    """(L, 1): each level of the mask less its mean; exactly 0 for a mask of one level."""
+    """Subtract the mean of the mask from each of its levels, (L, 1); exactly 0 for a mask of one level."""
     if np.count_nonzero(counts.totals) == 1:
         return np.zeros((len(counts.totals), 1))
     levels = counts.mask_levels / 255
@@ -79,10 +92,13 @@ def _centred(counts: Counts) -> np.ndarray:
 
 
 def s_measure(counts: Counts) -> tuple[float, bool]:
-    """(Structure measure, in [0, 1]; whether the protocol's tool gives a number too) (Fan et al., ICCV 2017).
+    """Compute the structure measure (Fan et al., ICCV 2017).
 
-    The tools give NaN where a block is empty, and ``gconet`` also where foreground or background is one pixel or,
-    after binarising a soft mask, none. Here an empty part has no weight and one pixel no deviation.
+    The tools return NaN if a block is empty. ``gconet`` also does so if foreground or background has one pixel or,
+    after binarising a soft mask, none. Here an empty part has the weight 0, and one pixel has the deviation 0.
+
+    Returns:
+        The measure in [0, 1]; and True if the tool of the protocol returns a number too.
     """
     shifted, span = counts.stretched
     mean = int(counts.whole.sum(axis=0) @ shifted) / (counts.pixels * span)
@@ -102,11 +118,12 @@ def s_measure(counts: Counts) -> tuple[float, bool]:
     return max(0.0, ALPHA * objects + (1 - ALPHA) * regions), known
 
 
-Moments = tuple[int, ...]  # pixels, sum and sum of squares of the stretched prediction times its span, exactly
+# Number of pixels; exact sum and sum of squares of the stretched prediction, multiplied by its span.
+Moments = tuple[int, ...]
 
 
 def _moments(counts: Counts, shifted: np.ndarray) -> list[tuple[Moments, Moments]]:
-    """Foreground's and background's, for each of the four blocks."""
+    """Return the moments of foreground and background for each of the four blocks."""
     is_front = counts.mask_levels >= counts.protocol.foreground
     powers = shifted[:, None] ** np.arange(3)
     sides = [(counts.table[:, side].sum(axis=1) @ powers).tolist() for side in (is_front, ~is_front)]
@@ -114,7 +131,7 @@ def _moments(counts: Counts, shifted: np.ndarray) -> list[tuple[Moments, Moments
 
 
 def _object(moments: Moments, span: int, guard: float, turned: bool = False) -> float:
-    """How bright and even a part is; ``turned``: how dark."""
+    """Return how bright and uniform a part is; with ``turned``, how dark and uniform."""
     count, total, squares = moments
     if not count:
         return 0.0
@@ -125,7 +142,7 @@ def _object(moments: Moments, span: int, guard: float, turned: bool = False) -> 
 
 
 def _similarity(front: Moments, back: Moments, span: int, guard: float) -> float:
-    """SSIM of prediction and mask in one block."""
+    """Compute the SSIM of prediction and mask in one block."""
     count, total, squares = (f + b for f, b in zip(front, back, strict=True))
     if not count:
         return 0.0
@@ -143,13 +160,16 @@ def _similarity(front: Moments, back: Moments, span: int, guard: float) -> float
 
 
 def weighted_f_measure(prediction: np.ndarray, mask: np.ndarray) -> float:
-    """F whose errors weigh by their distance from the foreground, in [0, 1]; 0 without any.
+    """Compute the F-measure with errors weighted by their distance from the foreground (Margolin et al., CVPR 2014).
 
-    Margolin et al., CVPR 2014. Of several nearest pixels scipy's choice counts, as in py_sod_metrics.
+    If several foreground pixels are nearest, scipy's choice is used, as in py_sod_metrics.
 
     Args:
         prediction: (H, W) float64 in [0, 1], stretched.
         mask: (H, W) bool.
+
+    Returns:
+        The measure in [0, 1]; 0 without foreground.
     """
     from scipy import ndimage
 
@@ -157,7 +177,7 @@ def weighted_f_measure(prediction: np.ndarray, mask: np.ndarray) -> float:
         return 0.0
     distance, nearest = ndimage.distance_transform_edt(~mask, return_indices=True)
     error = np.abs(prediction - mask)
-    spread = error[tuple(nearest)]  # foreground is its own nearest
+    spread = error[tuple(nearest)]  # a foreground pixel is its own nearest one
     kernel = np.exp(-(np.arange(-3, 4) ** 2) / (2 * 5**2))
     for axis in (0, 1):
         spread = ndimage.correlate1d(spread, kernel / kernel.sum(), axis=axis, mode="constant")

@@ -1,7 +1,7 @@
-"""The two published ways to compute saliency measures, and where they differ.
+"""The two published protocols for saliency measures, and their differences.
 
-``pysod`` is the package py_sod_metrics, which follows the MATLAB code of the measures' authors; ``gconet`` is the tool
-that GICD, GCoNet and GCoNet+ report (``eval-co-sod``; ZhengPeng7/GCoNet_plus, ``evaluation/evaluator.py``).
+``pysod`` is the package py_sod_metrics, which follows the MATLAB code of the measures' authors. ``gconet`` is the tool
+used by GICD, GCoNet and GCoNet+ (``eval-co-sod``; ZhengPeng7/GCoNet_plus, ``evaluation/evaluator.py``).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import torch
 
 from visionzoo.errors import ConfigError, require_known
 
-# What can be computed; each gives one or more numbers. PR: average precision, area under the ROC curve, maximum F.
+# Each measure adds one or more numbers. PR adds average precision, area under the ROC curve and maximum F.
 MEASURES = ("Smeasure", "MAE", "Emeasure", "Fmeasure", "Fmeasure_weighted", "PR")
 
 
 @lru_cache(maxsize=256)
 def _pysod_steps(low: int, high: int) -> np.ndarray:
-    """256 thresholds, 255 down to 0, for the stretched prediction times 255, its fractions cut off."""
+    """Return the steps of 256 thresholds from 255 down to 0, for the stretched prediction times 255, truncated."""
     grey = np.arange(256) / 255
     if high != low:
         grey = (grey - grey[low]) / (grey[high] - grey[low])
@@ -31,7 +31,10 @@ def _pysod_steps(low: int, high: int) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _gconet_steps(low: int, high: int) -> np.ndarray:
-    """255 thresholds from 0 to 1, upwards. Both sides are float32, as many a level equals a threshold to rounding."""
+    """Return the steps of 255 ascending thresholds from 0 to 1, in float32 as in the tool.
+
+    The data type matters, because many levels equal a threshold up to rounding.
+    """
     thresholds = torch.linspace(0, 1 - 1e-10, 255).numpy()
     grey = np.arange(256, dtype=np.float32) / np.float32(255)
     stretched = (grey - grey[low]) / (grey[high] - grey[low] + np.float32(1e-20))
@@ -40,25 +43,25 @@ def _gconet_steps(low: int, high: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one of the tools computes. Grey levels are 0 to 255.
+    """The rules by which one of the tools computes. Grey levels are 0 to 255.
 
     Attributes:
         name: ``pysod`` or ``gconet``.
-        measures: those it has, of ``MEASURES``.
-        default: those computed when none are named.
-        steps: from a prediction's lowest and highest level to (T,) int, 0 to 256: for each threshold of the curves
-            the lowest level that reaches it.
-        foreground: the lowest level of a mask that is foreground, wherever the mask is binary.
-        soft_masks: MAE, E, F, precision, recall and ROC take the mask's grey levels as they are.
-        resizes: a prediction of another size is resized to its mask instead of refused.
-        constant_is_black: a prediction of one level counts as all 0 once stretched, instead of keeping its level.
-        stretched_mae: MAE is of the stretched prediction, not of the one on file.
-        adaptive: E and F also at twice the prediction's mean.
-        special_masks: E has its own formulas for masks without foreground, or without background.
-        guard: added to denominators.
-        precision: in which the centroid is rounded.
-        fewest: pixels of foreground, and of background, that the tool needs to give an S-measure that is a number.
-        centre_included: 1 when the centroid's row and column belong to the upper left block, else 0.
+        measures: the measures that it has, a subset of ``MEASURES``.
+        default: the measures that are computed by default.
+        steps: function from the lowest and highest level of a prediction to (T,) int, 0 to 256: for each threshold of
+            the curves the lowest level that reaches it.
+        foreground: the lowest foreground level of a mask, where the mask is binarised.
+        soft_masks: True if MAE, E, F, precision, recall and ROC use the grey levels of the mask.
+        resizes: True if a prediction of another size is resized to its mask; if False, it is an error.
+        constant_is_black: True if stretching a prediction of only one level sets it to 0; if False, it keeps its level.
+        stretched_mae: True if MAE uses the stretched prediction; if False, it uses the original one.
+        adaptive: True if E and F are also computed at twice the mean of the prediction.
+        special_masks: True if E has separate formulas for masks without foreground or without background.
+        guard: small number that is added to denominators.
+        precision: floating-point type in which the centroid is rounded.
+        fewest: minimum number of foreground and of background pixels for which the tool's S-measure is not NaN.
+        centre_included: 1 if the centroid's row and column belong to the upper left block, else 0.
     """
 
     name: str
@@ -78,17 +81,17 @@ class Protocol:
     centre_included: int
 
     def stretch(self, low: int, high: int) -> tuple[int, int]:
-        """(offset, span): the stretched prediction is (level - offset) / span, in [0, 1]."""
+        """Return (offset, span). The stretched prediction is (level - offset) / span, in [0, 1]."""
         if low != high:
             return low, high - low
         return (low, 1) if self.constant_is_black else (0, 255)
 
     def chosen(self, measures: tuple[str, ...] | None) -> tuple[str, ...]:
-        """Those to compute: the default for None.
+        """Return the measures to compute, by default those of the protocol.
 
         Raises:
-            UnknownName: a name that is not in ``MEASURES``.
-            ConfigError: none, or one that this protocol lacks.
+            UnknownName: a name is not in ``MEASURES``.
+            ConfigError: there is no measure, or this protocol lacks one.
         """
         names = self.default if measures is None else tuple(measures)
         if not names:
@@ -100,7 +103,7 @@ class Protocol:
                     "saliency measures",
                     expected=f"those of protocol {self.name!r} ({', '.join(self.measures)})",
                     found=f"{name!r}",
-                    advice="leave it out or take the other protocol",
+                    advice="remove it or use the other protocol",
                 )
         return names
 
@@ -144,10 +147,10 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol called ``pysod`` or ``gconet``.
+    """Return the protocol called ``pysod`` or ``gconet``.
 
     Raises:
-        UnknownName: there is none called so.
+        UnknownName: there is no such protocol.
     """
     require_known(name, PROTOCOLS, "saliency protocol")
     return PROTOCOLS[name]

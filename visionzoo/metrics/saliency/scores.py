@@ -1,4 +1,4 @@
-"""Scores of pairs, and of a data set as their mean: curves and numbers are summed, never maps."""
+"""Scores of pairs, and of a data set as their mean. Only curves and numbers are summed, never maps."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ UNDEFINED = "Smeasure_undefined"
 
 @dataclass(frozen=True)
 class PairScores:
-    """What one pair gives.
+    """Scores of one pair. They include only the chosen measures.
 
     Attributes:
-        numbers: ``Smeasure``, ``MAE``, ``Emeasure_adaptive``, ``Fmeasure_adaptive``, ``Fmeasure_weighted``, as chosen;
-            ``Smeasure_undefined`` is 1 where the protocol's tool has NaN instead of the S-measure, else 0.
-        curves: ``Emeasure``, ``Fmeasure``, ``precision``, ``recall``, ``false_positive_rate``, as chosen: (T,) float64.
+        numbers: ``Smeasure``, ``MAE``, ``Emeasure_adaptive``, ``Fmeasure_adaptive`` and ``Fmeasure_weighted``.
+            ``Smeasure_undefined`` is 1 if the S-measure of the protocol's tool is NaN, else 0.
+        curves: ``Emeasure``, ``Fmeasure``, ``precision``, ``recall`` and ``false_positive_rate``, (T,) float64 each.
     """
 
     numbers: dict[str, float]
     curves: dict[str, np.ndarray]
 
     def summary(self) -> dict[str, float]:
-        """The numbers of a data set of this pair alone."""
+        """Return the numbers of a data set that contains only this pair."""
         return summarise(self.numbers, self.curves)
 
 
@@ -46,20 +46,26 @@ def score_pair(
     """Compare one prediction with its mask.
 
     Args:
-        prediction: (H, W) or (1, H, W), array or tensor: uint8, bool, or floats in [0, 1], which are first brought to
-            8 bits as a PNG file would hold them.
+        prediction: (H, W) or (1, H, W), array or tensor: uint8, bool, or floats in [0, 1]. Floats are first converted
+            to 8 bits, as in a PNG file.
         mask: (H, W) or (1, H, W), array or tensor: uint8 with 255 for foreground, or bool.
         protocol: ``pysod`` or ``gconet``.
-        measures: of ``MEASURES``. Default: all that the protocol has, but the slow ``Fmeasure_weighted``.
-        where: the pair's name, for errors.
+        measures: some of ``MEASURES``. Default: the protocol's default, all its measures except the slow
+            ``Fmeasure_weighted``, and except ``PR`` for ``pysod``.
+        where: name of the pair in error messages.
+
+    Returns:
+        Numbers and curves of the pair.
 
     Raises:
-        DataError: unusable arrays, or sizes that differ under ``pysod``.
-        UnknownName, ConfigError: no such protocol, or a measure that it lacks.
+        DataError: an array is invalid, or sizes differ under ``pysod``.
+        UnknownName: there is no such protocol or measure.
+        ConfigError: the protocol does not have one of the measures.
 
-    >>> mask = np.arange(12).reshape(3, 4) > 5
-    >>> score_pair(mask, mask).numbers["MAE"]
-    0.0
+    Example:
+        >>> mask = np.arange(12).reshape(3, 4) > 5
+        >>> score_pair(mask, mask).numbers["MAE"]
+        0.0
     """
     rules = find_protocol(protocol)
     chosen = rules.chosen(None if measures is None else tuple(measures))
@@ -102,13 +108,19 @@ def _curves_and_adaptive(counts: Counts, chosen: Sequence[str]) -> tuple[dict[st
 
 @dataclass
 class SaliencyScores:
-    """Sums over pairs, of one size whatever their number; the order of pairs does not matter.
+    """Sums of scores over pairs. Their memory does not grow with the number of pairs, and the order does not matter.
 
-    >>> mask = np.arange(12).reshape(3, 4) > 5
-    >>> scores = SaliencyScores()
-    >>> scores.add(score_pair(mask, mask))
-    >>> scores.summary()["Fmeasure_max"]
-    1.0
+    Attributes:
+        images: number of pairs.
+        numbers: sums of :attr:`PairScores.numbers`.
+        curves: sums of :attr:`PairScores.curves`.
+
+    Example:
+        >>> mask = np.arange(12).reshape(3, 4) > 5
+        >>> scores = SaliencyScores()
+        >>> scores.add(score_pair(mask, mask))
+        >>> scores.summary()["Fmeasure_max"]
+        1.0
     """
 
     images: int = 0
@@ -116,18 +128,18 @@ class SaliencyScores:
     curves: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, pair: PairScores) -> None:
-        """Count one pair in.
+        """Add one pair.
 
         Raises:
-            ConfigError: it was scored with other measures, or by another protocol.
+            ConfigError: it was scored with other measures or by another protocol.
         """
         self.merge(SaliencyScores(1, pair.numbers, pair.curves))
 
     def merge(self, other: SaliencyScores) -> None:
-        """Count in all of another part of the data set, which stays as it is.
+        """Add the sums of another part of the data set. ``other`` is not changed.
 
         Raises:
-            ConfigError: as :meth:`add`.
+            ConfigError: as for :meth:`add`.
         """
         if not self.images:
             self.images, self.numbers, self.curves = other.images, dict(other.numbers), dict(other.curves)
@@ -137,30 +149,30 @@ class SaliencyScores:
                     "saliency scores",
                     expected="parts of one protocol and the same measures",
                     found=f"{_kind(self)} and {_kind(other)}",
-                    advice="score all alike",
+                    advice="score all parts with the same protocol and measures",
                 )
             self.images += other.images
             self.numbers = {name: value + other.numbers[name] for name, value in self.numbers.items()}
             self.curves = {name: values + other.curves[name] for name, values in self.curves.items()}
 
     def curve(self, name: str) -> np.ndarray:
-        """(T,) float64, the mean over images of one of :class:`PairScores`' curves."""
+        """Return the mean over images of one curve of :class:`PairScores`, (T,) float64."""
         return self.curves[name] / self._counted()
 
     def summary(self) -> dict[str, float]:
-        """Flat numbers: means over images; maxima and means of curves are those of the mean curve.
+        """Return the mean of each number over images, and the maximum and mean of each mean curve.
 
-        ``images`` and ``Smeasure_undefined`` (see :class:`PairScores`) are counts; all else is in [0, 1], the
-        E-measure up to N / (N - 1).
+        ``images`` and ``Smeasure_undefined`` (see :class:`PairScores`) are counts. All other numbers are in [0, 1],
+        except the E-measure, which is at most N / (N - 1).
 
         Raises:
-            DataError: no pair was counted.
+            DataError: no pair was added.
         """
         images = self._counted()
         means = {name: value / images for name, value in self.numbers.items() if name != UNDEFINED}
         undefined = {UNDEFINED: self.numbers[UNDEFINED]} if UNDEFINED in self.numbers else {}
-        found = summarise(means | undefined, {name: self.curve(name) for name in self.curves})
-        return found | {"images": float(images)}
+        summary = summarise(means | undefined, {name: self.curve(name) for name in self.curves})
+        return summary | {"images": float(images)}
 
     def _counted(self) -> int:
         if not self.images:
@@ -174,23 +186,30 @@ def _kind(scores: SaliencyScores) -> str:
 
 
 def summarise(numbers: Mapping[str, float], curves: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Numbers and what is read off curves: maximum and mean of E and F; ``AP``, ``AUC`` and ``PR_Fmeasure_max``.
+    """Add to the numbers those of the curves: maximum and mean of E and F; ``AP``, ``AUC`` and ``PR_Fmeasure_max``.
 
-    The last one is the largest F of the mean precision and recall, which MATLAB tools report as maximum F.
+    ``PR_Fmeasure_max`` is the maximum F of the mean precision and recall, which MATLAB tools report as maximum F.
     """
-    found = dict(numbers)
+    summary = dict(numbers)
     for name in ("Emeasure", "Fmeasure"):
         if name in curves:
-            found |= {f"{name}_max": float(curves[name].max()), f"{name}_mean": float(curves[name].mean())}
+            summary |= {f"{name}_max": float(curves[name].max()), f"{name}_mean": float(curves[name].mean())}
     if "precision" in curves:
-        found["PR_Fmeasure_max"] = float(of_pair.f_measure(curves["precision"], curves["recall"]).max())
-        found["AP"] = average_precision(curves["precision"], curves["recall"])
-        found["AUC"] = area_under_roc(curves["recall"], curves["false_positive_rate"])
-    return found
+        summary["PR_Fmeasure_max"] = float(of_pair.f_measure(curves["precision"], curves["recall"]).max())
+        summary["AP"] = average_precision(curves["precision"], curves["recall"])
+        summary["AUC"] = area_under_roc(curves["recall"], curves["false_positive_rate"])
+    return summary
 
 
 def average_precision(precision: np.ndarray, recall: np.ndarray) -> float:
-    """Area under the curve (T,) whose precision is made to fall with recall, as in PASCAL VOC from 2010 on."""
+    """Compute the area under the curve of precision over recall, (T,) each.
+
+    Precision is first made to decrease with recall, as in PASCAL VOC since 2010.
+
+    Example:
+        >>> average_precision(np.array([1.0, 0.5]), np.array([0.5, 1.0]))
+        0.75
+    """
     order = np.argsort(recall, kind="stable")
     levels = np.concatenate([[0.0], recall[order], [1.0]])
     heights = np.concatenate([[0.0], precision[order], [0.0]])
@@ -199,10 +218,14 @@ def average_precision(precision: np.ndarray, recall: np.ndarray) -> float:
 
 
 def area_under_roc(hit_rate: np.ndarray, false_positive_rate: np.ndarray) -> float:
-    """Area by trapezoids between the smallest and the largest rate that occur: (T,) and (T,) to one number.
+    """Compute the area by trapezoids between the smallest and the largest false positive rate, (T,) each.
 
-    Equal rates stand as ``torch.argsort`` leaves them in float32. It is no stable sort, but the published tool's
-    number depends on it, by up to 2e-3 for a small, saturated map.
+    Equal rates are in the order of ``torch.argsort`` on float32, which is not a stable sort. The published tool's
+    number depends on this order, by up to 2e-3 for a small, saturated map.
+
+    Example:
+        >>> area_under_roc(np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.5, 1.0]))
+        0.75
     """
     order = torch.argsort(torch.from_numpy(false_positive_rate.astype(np.float32))).numpy()
     return float(np.trapezoid(hit_rate[order], false_positive_rate[order]))

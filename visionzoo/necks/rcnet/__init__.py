@@ -1,4 +1,4 @@
-"""RCNet (Zong et al. 2021): the neck, and its parts for use alone."""
+"""RCNet (Zong et al. 2021): the neck, and its parts for separate use."""
 
 from visionzoo.necks.rcnet.convert import convert, convert_detector
 from visionzoo.necks.rcnet.csn import CSN, shift_levels

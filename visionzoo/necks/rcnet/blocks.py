@@ -1,4 +1,4 @@
-"""What RevFP and CSN are made of: convolution blocks and the resizing between levels."""
+"""Building blocks of RevFP and CSN: convolution blocks and the resizing between levels."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ _OUT_CONVS = "None, dict(type='Conv2d') or dict(type='DCNv2', deform_groups=G)"
 
 
 class ConvNorm(nn.Module):
-    """Convolution, then normalisation; the convolution has a bias only without the latter.
+    """Convolution, then normalisation.
 
     Args:
-        conv: built by the caller, so that any kind fits.
-        norm_cfg: mmcv's, e.g. ``dict(type="BN")``; the module is called ``bn``, ``gn``... as mmcv does.
-        relu_before: rectify the input first, in place: pass only maps that nobody else reads.
-        relu_after: rectify the output.
+        conv: any convolution, built by the caller.
+        channels: channels of the output.
+        norm_cfg: mmcv's norm config, e.g. ``dict(type="BN")``; None for no norm. The module has mmcv's name: ``bn``,
+            ``gn`` and so on.
+        relu_before: apply ReLU to the input in place; pass only maps that no other code reads.
+        relu_after: apply ReLU to the output.
     """
 
     def __init__(
@@ -54,10 +56,10 @@ class ConvNorm(nn.Module):
 
 
 class DeformConv(nn.Module):
-    """3x3 modulated deformable convolution that predicts its own offsets and masks (DCNv2).
+    """3x3 modulated deformable convolution that predicts its offsets and masks (DCNv2).
 
-    It computes in float32, or float64, whatever autocast says: positions in half precision are coarse on
-    large maps. The output has the type of the input.
+    It computes in float32 or float64, also under autocast, because positions in half precision are too coarse on large
+    maps. The output has the type of the input.
     """
 
     def __init__(self, channels: int, deform_groups: int, *, bias: bool):
@@ -68,7 +70,7 @@ class DeformConv(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Unmoved positions with mask 0.5: the block starts as a plain convolution of half strength."""
+        """Set offsets to 0 and masks to 0.5: the block starts as a plain convolution, scaled by 0.5."""
         bound = 1 / math.sqrt(self.weight[0].numel())
         nn.init.uniform_(self.weight, -bound, bound)
         zeros(self.conv_offset)
@@ -102,14 +104,14 @@ def _at_least_float32(x: Tensor) -> Tensor:
 
 
 def pointwise(in_channels: int, channels: int, norm_cfg: Mapping | None, *, relu_after: bool = False) -> ConvNorm:
-    """1x1 convolution and norm, Xavier-initialised."""
+    """Build a 1x1 convolution and norm with Xavier initialisation."""
     conv = nn.Conv2d(in_channels, channels, 1, bias=norm_cfg is None)
     xavier(conv)
     return ConvNorm(conv, channels, norm_cfg, relu_after=relu_after)
 
 
 def fusing_conv(channels: int, norm_cfg: Mapping | None, out_conv_cfg: Mapping | None) -> ConvNorm:
-    """ReLU, 3x3 convolution (deformable or plain), norm: what follows every fusion."""
+    """Build the block after every fusion: ReLU, 3x3 convolution (deformable or plain), norm."""
     return ConvNorm(_conv3x3(channels, norm_cfg is None, out_conv_cfg), channels, norm_cfg, relu_before=True)
 
 
@@ -135,7 +137,7 @@ def _conv3x3(channels: int, bias: bool, cfg: Mapping | None) -> nn.Module:
 
 
 def xavier(module: nn.Module) -> None:
-    """Xavier uniform weights and zero biases for every convolution in ``module``."""
+    """Draw Xavier uniform weights and set zero biases for every convolution in ``module``."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.xavier_uniform_(part.weight)
@@ -144,7 +146,7 @@ def xavier(module: nn.Module) -> None:
 
 
 def zeros(module: nn.Module) -> None:
-    """Let every parameter of ``module`` start at zero."""
+    """Set every parameter of ``module`` to zero."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
 
@@ -153,20 +155,20 @@ def zeros(module: nn.Module) -> None:
 
 
 def size_of(x: Tensor) -> Size:
-    """Height and width as numbers (a recorded graph is for the sizes it was recorded with)."""
+    """Return height and width as numbers, so a recorded graph is valid only for the recorded sizes."""
     return int(x.shape[-2]), int(x.shape[-1])
 
 
 def grow(x: Tensor, size: Size) -> Tensor:
-    """Bilinear interpolation of a coarser level to ``size``."""
+    """Interpolate a coarser level bilinearly to ``size``."""
     return x if size_of(x) == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def shrink(x: Tensor, size: Size) -> Tensor:
-    """Maximum of a finer level at ``size``.
+    """Reduce a finer level to ``size`` by max pooling.
 
-    Halving, the odd row and column kept, when that is what ``size`` asks for; adaptive pooling for any other size
-    (a backbone that drops the odd row). The authors' code knows the former alone.
+    If ``size`` is half the size, rounded up, pooling is 2x2 and keeps the odd row and column, as in the authors' code.
+    For any other size (a backbone that drops the odd row), pooling is adaptive.
     """
     height, width = size_of(x)
     if size == (height, width):
@@ -177,10 +179,10 @@ def shrink(x: Tensor, size: Size) -> Tensor:
 
 
 def pool_to(x: Tensor, size: Size) -> Tensor:
-    """Adaptive maximum of ``x`` at ``size``."""
+    """Reduce ``x`` to ``size`` by adaptive max pooling."""
     (height, width), (rows, cols) = size_of(x), size
     if (height, width) == size:
         return x
-    if height % rows == 0 and width % cols == 0:  # the same windows, by the faster operator
+    if height % rows == 0 and width % cols == 0:  # the same windows with the faster operator
         return F.max_pool2d(x, (height // rows, width // cols))
     return F.adaptive_max_pool2d(x, size)

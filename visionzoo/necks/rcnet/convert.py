@@ -1,8 +1,8 @@
-"""Checkpoints of the authors' code (mmdet 2.10) to ours: names in, names out.
+"""Convert checkpoints of the authors' code (mmdet 2.10).
 
-Our names are theirs, so that what is left is what surrounds them: the wrapping of a training checkpoint, the
-prefix of a parallel model, copies of an averaged model, and the place where early mmcv kept a deformable
-convolution's offsets. Backbones and heads of mmdet have kept their names from 2.10 to 3.x.
+Our parameter names equal theirs. The conversion handles the rest: the wrapping of a training checkpoint, the prefix of
+a parallel model, copies of an averaged model, and early mmcv's name of a deformable convolution's offsets. Backbones
+and heads of mmdet have the same names in 2.10 and 3.x.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Any
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS
+from visionzoo.converters import CONVERTERS, tensors_of
 from visionzoo.errors import CheckpointError
 
 _NECK = re.compile(r"(lateral_convs|extra_downsamples|RevFP|CSN)\.")
 
-# `conv_offset` lies inside the deformable convolution since mmcv 1.0, beside it before.
+# `conv_offset` is inside the deformable convolution since mmcv 1.0, and was next to it before.
 _EARLY_OFFSET = re.compile(r"\b(pre_fusion|post_fusion)\.conv_offset\.")
 
 
 @CONVERTERS.register("rcnet", use="backbone")
 def convert(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Weights of an ``RCFPN`` as released to weights of :class:`RCNet`.
+    """Convert the weights of a released ``RCFPN`` to those of :class:`RCNet`.
 
     Args:
-        state: of the neck alone, or of a detector (``neck.*``; its other parts are left out), bare or inside a
-            training checkpoint (``{"meta": ..., "state_dict": ...}``).
+        state: weights of the neck or of a detector (``neck.*``; its other parts are dropped), bare or inside a training
+            checkpoint (``{"meta": ..., "state_dict": ...}``).
 
     Raises:
-        CheckpointError: there is no such neck in ``state``.
+        CheckpointError: ``state`` has no such neck.
     """
     flat = _unwrapped(state)
     inside = {name.removeprefix("neck."): value for name, value in flat.items() if name.startswith("neck.")}
@@ -49,13 +49,13 @@ def convert(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 @CONVERTERS.register("rcnet", use="detector")
 def convert_detector(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Weights of a detector trained with the authors' code to weights of ours, or those of its neck alone.
+    """Convert the weights of a detector that was trained with the authors' code, or of only its neck.
 
     Args:
-        checkpoint: as loaded from an mmdet 2.x file; also its ``state_dict`` alone, or a bare neck's.
+        checkpoint: contents of an mmdet 2.x file, its ``state_dict``, or the state dict of a neck.
 
     Raises:
-        CheckpointError: the checkpoint holds no RCNet neck.
+        CheckpointError: the checkpoint has no RCNet neck.
     """
     flat = _unwrapped(checkpoint)
     prefix = "neck." if any(name.startswith("neck.") for name in flat) else ""
@@ -65,13 +65,9 @@ def convert_detector(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _unwrapped(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The state dict inside a training checkpoint, without a parallel model's prefix and averaged copies.
+    """Return the state dict of a training checkpoint, without a parallel model's prefix and without ``ema_*``.
 
-    mmcv's averaging hook swaps before it saves: the plain names hold the averaged weights, ``ema_*`` the others.
+    mmcv's averaging hook swaps weights before it saves: plain names hold the averaged weights, ``ema_*`` the others.
     """
-    for name in ("state_dict", "model"):
-        if isinstance(checkpoint.get(name), Mapping):
-            checkpoint = checkpoint[name]
-            break
-    named = {name.removeprefix("module."): value for name, value in checkpoint.items() if isinstance(value, Tensor)}
+    named = tensors_of(checkpoint, ["state_dict", "model"])
     return {name: value for name, value in named.items() if not name.startswith("ema_")}

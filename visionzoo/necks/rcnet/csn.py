@@ -13,21 +13,27 @@ from torch import Tensor, nn
 from visionzoo.errors import ConfigError
 from visionzoo.necks.rcnet.blocks import grow, pointwise, pool_to, size_of, xavier
 
-# One sixteenth of the channels comes from each of these neighbours, around the circle of levels. The paper draws a
-# shift that ends at the last level; the authors' code, which gave their numbers, is circular: p3 receives from p7.
+# Each of these neighbours in the circle of levels contributes one sixteenth of the channels. In the paper's figure the
+# shift ends at the last level. In the authors' code, which produced their results, it is circular: p3 receives from p7.
 SHIFTS = (1, -1, 2, -2)
 RATIO = 16
 
 
 def shift_levels(levels: Sequence[Tensor]) -> list[Tensor]:
-    """Put channels of the neighbouring levels in front of each level's own.
+    """Prepend channels of the neighbouring levels to the channels of each level.
 
     Args:
         levels: L maps of (B, C, H, W).
 
     Returns:
         L maps of (B, C + 4 * (C // 16), H, W): channels [0, C / 16) of the next coarser level, [C / 16, 2 C / 16) of
-        the next finer, the third and fourth sixteenths of the levels two steps away, then all channels of the level.
+        the next finer level, the third and fourth sixteenth of the levels two steps coarser and finer, then all
+        channels of the level.
+
+    Example:
+        >>> levels = [torch.full((1, 16, 1, 1), float(i)) for i in range(5)]
+        >>> shift_levels(levels)[1][0, :5, 0, 0].tolist()
+        [2.0, 0.0, 3.0, 4.0, 1.0]
     """
     part, count = levels[0].shape[1] // RATIO, len(levels)
     return [
@@ -37,7 +43,7 @@ def shift_levels(levels: Sequence[Tensor]) -> list[Tensor]:
 
 
 class MultiScaleShift(nn.Module):
-    """Shift channels between levels, then mix them by a small network per level."""
+    """Shift channels between levels, then mix them with a small network per level."""
 
     def __init__(self, channels: int, num_levels: int, norm_cfg: Mapping | None):
         super().__init__()
@@ -48,12 +54,12 @@ class MultiScaleShift(nn.Module):
         )
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """L maps of (B, C, H, W) to as many of the same size."""
+        """Map L maps of (B, C, H, W) to L maps of the same size."""
         return [x + mix(shifted) for x, shifted, mix in zip(levels, shift_levels(levels), self.aggregation)]
 
 
 class GlobalContext(nn.Module):
-    """One vector per image: the mean over positions that matter, transformed."""
+    """One vector per image: the mean over positions, weighted by learnt importance, then a 1x1 convolution."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -61,23 +67,28 @@ class GlobalContext(nn.Module):
         self.trans = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, N, M) to (B, C, 1, 1)."""
+        """Map (B, C, N, M) to (B, C, 1, 1)."""
         importance = self.channel_agg(x).flatten(2).softmax(2)
         return self.trans((x.flatten(2) @ importance.to(x.dtype).transpose(1, 2)).unsqueeze(3))
 
 
 class CSN(nn.Module):
-    """Cross-scale shift network over maps of equal channels, fine to coarse.
+    """Cross-scale shift network on maps of equal channels, fine to coarse.
 
-    All levels meet on the grid of the second one (P4).
+    All levels are resized to the grid of the second level (P4), and back.
 
     Args:
-        channels: C of every level, a multiple of 16.
-        num_levels: L, at least 2; with fewer than 5 some neighbours around the circle coincide.
-        norm_cfg: norm inside the mixing networks, or none.
+        channels: channels C of every level, a multiple of 16.
+        num_levels: number of levels L, at least 2; with fewer than 5, some neighbours in the circle are the same level.
+        norm_cfg: norm inside the mixing networks; None for no norm.
 
     Raises:
         ConfigError: ``channels`` is not a multiple of 16.
+
+    Example:
+        >>> csn = CSN(16, num_levels=2)
+        >>> [tuple(x.shape) for x in csn([torch.zeros(1, 16, 4, 4), torch.zeros(1, 16, 2, 2)])]
+        [(1, 16, 4, 4), (1, 16, 2, 2)]
     """
 
     def __init__(self, channels: int, num_levels: int = 5, *, norm_cfg: Mapping | None = None):
@@ -95,20 +106,20 @@ class CSN(nn.Module):
         xavier(self)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """(B, C, H_i, W_i) per level to maps of the same sizes; the input is left as it is."""
+        """Map one (B, C, H_i, W_i) per level to maps of the same sizes; the inputs are not changed."""
         mixed = self.msm(self.on_grid(feats))
         spatial, scale = self.contexts(mixed)
-        context = spatial + scale  # constant over the map, so resizing need not see it
+        context = spatial + scale  # constant over the map, so it is added after resizing
         resize = [grow] + [pool_to] * (len(feats) - 1)
         return tuple(x + context + to(y, size_of(x)) for x, y, to in zip(feats, mixed, resize))
 
     def on_grid(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """All levels at the size of the second: the finest by maximum, the others by interpolation."""
+        """Resize all levels to the second: the finest by max pooling, the others by interpolation."""
         size = size_of(feats[1])
         return [pool_to(feats[0], size), *(grow(x, size) for x in feats[1:])]
 
     def contexts(self, mixed: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Context over the positions of the mean map, and over the levels' means: (B, C, 1, 1) each."""
+        """Return the contexts of the positions of the mean map and of the levels' means, (B, C, 1, 1) each."""
         mean_map = torch.stack(list(mixed)).mean(0)
         mean_vectors = torch.stack([y.mean((2, 3)) for y in mixed], 2)
         return self.spatialContext(mean_map), self.scaleContext(mean_vectors.unsqueeze(3))

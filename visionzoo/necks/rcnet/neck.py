@@ -1,7 +1,7 @@
-"""RCNet: reverse feature pyramid and cross-scale shift network, in the place of an FPN.
+"""RCNet: reverse feature pyramid and cross-scale shift network, a replacement for an FPN.
 
 Zong et al., "RCNet: Reverse Feature Pyramid and Cross-scale Shift Network for Object Detection", ACM MM 2021,
-https://arxiv.org/abs/2110.12130; released code https://github.com/TempleX98/RCNet, whose numbers this gives.
+https://arxiv.org/abs/2110.12130. Outputs equal those of the released code, https://github.com/TempleX98/RCNet.
 
 Tensors: B batch, C channels, H and W in pixels of the level they belong to.
 """
@@ -16,46 +16,54 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError, require_known
+from visionzoo.layers.level_strides import require_levels, strides_of_levels
 from visionzoo.necks.rcnet.blocks import pointwise, size_of, xavier
 from visionzoo.necks.rcnet.convert import convert_detector
 from visionzoo.necks.rcnet.csn import CSN
 from visionzoo.necks.rcnet.revfp import DCN_V2, RevFP
 from visionzoo.registry import MODELS
 
-# Below three levels no level has two neighbours; above six the coarsest is one pixel for every usual image.
+# With fewer than 3 levels, no level has two neighbours; with more than 6, the coarsest is 1 pixel for common images.
 LEVELS = range(3, 7)
 
 
 @MODELS.register_module()
 class RCNet(BaseModule):
-    """Feature maps of a backbone to ``num_outs`` maps of equal channels.
+    """Fuse the feature maps of a backbone into ``num_outs`` maps of equal channels.
 
-    Sizes may halve in any way from level to level (25 to 13 or to 12); where they are rounded up, the numbers are
-    those of the authors' code.
+    A level may have half the size of the previous level rounded up or down (25 to 13 or to 12). If sizes are rounded
+    up, outputs equal those of the authors' code.
 
     Args:
-        in_channels: of every map that the backbone gives, fine to coarse.
-        out_channels: C of every output, a multiple of 16; by default that of the variant.
-        num_outs: levels to return, 3 to 6. Levels that the backbone does not have are made from its coarsest.
-        start_level: first input to use.
-        end_level: one past the last input to use, and then no further levels are made; -1 for all inputs.
-        add_extra_convs: accepted because the authors' configs give it; like there, it changes nothing.
+        in_channels: channels of every map of the backbone, fine to coarse.
+        out_channels: channels C of every output, a multiple of 16; the variant's by default.
+        num_outs: number of levels to return, 3 to 6. Levels that the backbone does not have are computed from its
+            coarsest level.
+        start_level: index of the first input to use.
+        end_level: index after the last input to use, without additional levels; -1 uses all inputs.
+        add_extra_convs: accepted because the authors' configs contain it; it has no effect, as in their code.
         norm_cfg: norm of all convolution blocks, e.g. ``dict(type="BN")``; none by default.
-        out_conv_cfg: convolution after every fusion: ``dict(type="DCNv2", deform_groups=G)``, or ``None`` for a
-            plain one.
+        out_conv_cfg: convolution after every fusion: ``dict(type="DCNv2", deform_groups=G)``, or ``None`` for a plain
+            convolution.
         variant: ``base`` (the paper's 256 channels) or ``tiny`` (32).
         rev_fp: use the reverse feature pyramid.
         csn: use the cross-scale shift network.
-        in_strides: pixels per cell of every input; doubles from 4 by default.
-        init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint=...)``.
+        in_strides: pixels per cell of every input; 4, 8, 16, ... by default.
+        init_cfg: initialisation config of mmengine, e.g. ``dict(type="Pretrained", checkpoint=...)``.
 
     Attributes:
-        out_channels: C, once per output.
-        out_strides: pixels per cell of every output; a level made here doubles the one before.
+        out_channels: C for each output.
+        out_strides: pixels per cell of every output; an additional level doubles the previous stride.
 
     Raises:
-        ConfigError: levels that do not fit together, C not a multiple of 16, an unknown ``out_conv_cfg``.
+        ConfigError: levels that contradict each other, C not a multiple of 16, or an unknown ``out_conv_cfg``.
         UnknownName: an unknown variant.
+
+    Example:
+        >>> import torch
+        >>> neck = RCNet([8, 16], variant="tiny", num_outs=3)
+        >>> [tuple(x.shape) for x in neck([torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)])]
+        [(1, 32, 8, 8), (1, 32, 4, 4), (1, 32, 2, 2)]
     """
 
     VARIANTS: dict[str, dict[str, Any]] = {"base": {"out_channels": 256}, "tiny": {"out_channels": 32}}
@@ -85,7 +93,8 @@ class RCNet(BaseModule):
         self.in_channels = tuple(in_channels)
         self.used = _used_levels(len(self.in_channels), num_outs, start_level, end_level)
         self.out_channels = (channels,) * num_outs
-        self.out_strides = _out_strides(_in_strides(in_strides, len(self.in_channels))[self.used], num_outs)
+        strides = strides_of_levels(in_strides, len(self.in_channels), "RCNet")
+        self.out_strides = _out_strides(strides[self.used], num_outs)
         used_channels = self.in_channels[self.used]
         self.lateral_convs = nn.ModuleList(pointwise(width, channels, norm_cfg) for width in used_channels)
         self.extra_downsamples = nn.ModuleList(
@@ -98,9 +107,9 @@ class RCNet(BaseModule):
             self.CSN = CSN(channels, num_outs, norm_cfg=norm_cfg)
 
     def init_weights(self) -> None:
-        """Xavier for all 1x1 convolutions; the fusing parts keep the start they were built with.
+        """Apply Xavier initialisation to all 1x1 convolutions; the fusing parts keep their initial weights.
 
-        Building alone gives the same distribution; this is for detectors, which initialise their parts anew.
+        The constructor draws from the same distribution. Detectors call this method to initialise their parts again.
         """
         if not self.is_init:
             for part in (self.lateral_convs, self.extra_downsamples, getattr(self, "CSN", None)):
@@ -109,7 +118,7 @@ class RCNet(BaseModule):
         super().init_weights()
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """(B, in_channels[i], H_i, W_i) per input to (B, C, H, W) per output; the inputs are left as they are."""
+        """Map one (B, in_channels[i], H_i, W_i) per input to (B, C, H, W) per output; the inputs are not changed."""
         feats = self.levels(inputs)
         if hasattr(self, "RevFP"):
             feats = self.RevFP(feats)
@@ -118,14 +127,8 @@ class RCNet(BaseModule):
         return tuple(feats)
 
     def levels(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The maps that RevFP fuses (C3 to C7 in the paper): projected inputs, and further levels from the last."""
-        if len(inputs) != len(self.in_channels):
-            raise ConfigError(
-                "RCNet",
-                expected=f"{len(self.in_channels)} feature maps (in_channels={list(self.in_channels)})",
-                found=f"{len(inputs)}",
-                advice="make in_channels and the backbone's out_indices agree",
-            )
+        """Return the maps that RevFP fuses (C3 to C7 in the paper): projected inputs and the additional levels."""
+        require_levels(inputs, self.in_channels, "RCNet")
         feats = [lateral(x) for lateral, x in zip(self.lateral_convs, inputs[self.used])]
         for downsample in self.extra_downsamples:
             feats.append(downsample(_even(feats[-1])))
@@ -133,13 +136,13 @@ class RCNet(BaseModule):
 
 
 def _even(x: Tensor) -> Tensor:
-    """Repeat the last row and column of odd sides. Before the norm, whose statistics include them."""
+    """Repeat the last row and column of odd sides, before the norm, so that its statistics include them."""
     height, width = size_of(x)
     return F.pad(x, (0, width % 2, 0, height % 2), "replicate") if height % 2 or width % 2 else x
 
 
 def _used_levels(num_ins: int, num_outs: int, start_level: int, end_level: int) -> slice:
-    """Which inputs are used; the counts must fit as in the authors' code."""
+    """Return the slice of used inputs; the counts must satisfy the conditions of the authors' code."""
     if num_outs not in LEVELS:
         raise ConfigError(
             "RCNet.num_outs", expected=f"{LEVELS[0]} to {LEVELS[-1]} levels", found=f"{num_outs}", advice="use 5"
@@ -150,7 +153,7 @@ def _used_levels(num_ins: int, num_outs: int, start_level: int, end_level: int) 
             "RCNet",
             expected=f"0 <= start_level < end_level <= {num_ins} inputs",
             found=f"start_level={start_level} and end_level={end_level}",
-            advice="choose levels that the backbone gives",
+            advice="choose levels that the backbone returns",
         )
     used = end - start_level
     if used > num_outs or (end_level != -1 and used != num_outs):
@@ -161,19 +164,6 @@ def _used_levels(num_ins: int, num_outs: int, start_level: int, end_level: int) 
             advice="change num_outs, start_level or end_level",
         )
     return slice(start_level, end)
-
-
-def _in_strides(given: Sequence[int] | None, num_ins: int) -> tuple[int, ...]:
-    if given is None:
-        return tuple(4 * 2**i for i in range(num_ins))
-    if len(given) != num_ins:
-        raise ConfigError(
-            "RCNet.in_strides",
-            expected=f"one per input, {num_ins}",
-            found=f"{list(given)}",
-            advice="leave it out, then it is filled in",
-        )
-    return tuple(given)
 
 
 def _out_strides(used: tuple[int, ...], num_outs: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Reverse feature pyramid: one bottom-up pass in which every level fuses its two neighbours (paper, section 3.2).
+"""Reverse feature pyramid: one bottom-up pass in which each level fuses its two neighbours (paper, section 3.2).
 
 Tensors: B batch, C channels (equal on all levels), H and W in pixels of the level they belong to.
 """
@@ -16,14 +16,16 @@ DCN_V2 = {"type": "DCNv2", "deform_groups": 2}
 
 
 class FusionNode(nn.Module):
-    """One level of RevFP: itself, the next coarser level and the finished finer one, mixed by learnt shares.
+    """Fusion of one level of RevFP with the next coarser level and the finished finer level by learnt shares.
 
-    At the start every share is one half and the attention is 1 everywhere.
+    Initially every share is 0.5 and the attention is 1 everywhere.
 
     Args:
-        channels: C.
-        takes_coarser: the node fuses a coarser level, weighted by spatial attention.
-        takes_finer: the node fuses a finer, finished level. At least one of the two.
+        channels: number of channels C.
+        takes_coarser: fuse a coarser level, weighted by spatial attention.
+        takes_finer: fuse a finer, finished level. At least one of the two must be True.
+        norm_cfg: norm after the fusing convolutions; None for no norm.
+        out_conv_cfg: ``dict(type="DCNv2", deform_groups=G)``; ``None`` for plain 3x3 convolutions.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class FusionNode(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Equal shares, uniform attention."""
+        """Set equal shares and uniform attention."""
         for conv in self.weight:
             zeros(conv)
         if hasattr(self, "spatial_weight"):
@@ -56,7 +58,7 @@ class FusionNode(nn.Module):
             nn.init.ones_(self.temp)
 
     def forward(self, level: Tensor, coarser: Tensor | None = None, finer: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) of this level; the others have sizes of their own."""
+        """Return the fused level, (B, C, H, W); the other levels may have other sizes."""
         size = size_of(level)
         mixed = level
         if coarser is not None:
@@ -73,26 +75,31 @@ class FusionNode(nn.Module):
         return torch.addcmul(share * level, (1 - share) * self.attention(level, coarser), coarser)
 
     def _share(self, conv: nn.Module, own: Tensor, other: Tensor) -> Tensor:
-        """How much of ``own`` to take, one number in (0, 1) per image: (B, 1, 1, 1)."""
+        """Return the share of ``own``, one number in (0, 1) per image: (B, 1, 1, 1)."""
         means = torch.cat([own.mean((2, 3), keepdim=True), other.mean((2, 3), keepdim=True)], 1)
         return conv(means).sigmoid()
 
     def attention(self, level: Tensor, coarser: Tensor) -> Tensor:
-        """Where to look in ``coarser``, already of this level's size: (B, 1, H, W) of mean 1."""
+        """Return the weights of the positions of ``coarser``, resized to this level: (B, 1, H, W) of mean 1."""
         logits = self.temp * self.scale * self.spatial_weight(torch.cat([level, coarser], 1))
         return logits.flatten(1).softmax(1).view_as(logits) * (logits.shape[2] * logits.shape[3])
 
 
 class RevFP(nn.Module):
-    """Reverse feature pyramid over maps of equal channels, fine to coarse.
+    """Reverse feature pyramid on maps of equal channels, fine to coarse.
 
-    Nodes are called ``p3``, ``p4``, ... as in the paper, whatever the strides are.
+    Nodes are named ``p3``, ``p4``, ... as in the paper, for any strides.
 
     Args:
-        channels: C of every level, in and out.
-        num_levels: at least 2.
-        norm_cfg: norm after the fusing convolutions, or none.
+        channels: channels C of every input and output level.
+        num_levels: number of levels, at least 2.
+        norm_cfg: norm after the fusing convolutions; None for no norm.
         out_conv_cfg: ``dict(type="DCNv2", deform_groups=G)``; ``None`` for plain 3x3 convolutions.
+
+    Example:
+        >>> pyramid = RevFP(8, num_levels=2, out_conv_cfg=None)
+        >>> [tuple(x.shape) for x in pyramid([torch.zeros(1, 8, 4, 4), torch.zeros(1, 8, 2, 2)])]
+        [(1, 8, 4, 4), (1, 8, 2, 2)]
     """
 
     def __init__(
@@ -112,7 +119,7 @@ class RevFP(nn.Module):
             self.add_module(f"p{i + 3}", node)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """(B, C, H_i, W_i) per level, fine to coarse, to maps of the same sizes."""
+        """Map one (B, C, H_i, W_i) per level, fine to coarse, to maps of the same sizes."""
         finished: list[Tensor] = []
         for i, node in enumerate(self.children()):
             coarser = feats[i + 1] if i + 1 < len(feats) else None

@@ -1,14 +1,14 @@
-"""mmcv's compiled ops without a compiler: ``mmcv._ext`` served from torch and torchvision.
+"""mmcv's compiled ops without a compiler: ``mmcv._ext`` implemented with torch and torchvision.
 
-``import visionzoo`` calls :func:`install`, which appends a finder to the end of
-``sys.meta_path``. When mmcv asks for its extension module and no compiled one exists,
-the finder answers with the functions of this folder; they take the same arguments as
-the compiled ones and fill the tensors they are given. A compiled mmcv is found earlier
-and wins. One that exists but does not load raises :class:`visionzoo.errors.BrokenOps`;
-it is never replaced silently.
+``import visionzoo`` calls :func:`install`, which appends a finder to ``sys.meta_path``. When
+mmcv imports its extension module and no compiled one exists, the finder provides a module with
+the functions of this folder. They take the same arguments as the compiled functions and write
+to the same output tensors. A compiled mmcv is found earlier and takes precedence. A compiled
+module that exists but does not load raises :class:`visionzoo.errors.BrokenOps`; it is never
+replaced silently.
 
-Nothing here imports torch or mmcv until mmcv itself asks for its extension. ``table.py``
-says which functions are served, and which of them the configs of mmdet and mmseg reach.
+This package imports neither torch nor mmcv before mmcv imports its extension. ``table.py``
+lists the served functions, and those that the configs of mmdet and mmseg reach.
 """
 
 from __future__ import annotations
@@ -28,14 +28,18 @@ State = Literal["compiled", "torch", "missing", "broken"]
 
 
 def install() -> None:
-    """Make ``mmcv._ext`` importable without a compiler; calling it again changes nothing.
+    """Make ``mmcv._ext`` importable without a compiler. Further calls have no effect.
 
-    :class:`TorchOpsFinder` goes to the end, so that everything else is asked first.
-    :class:`CompiledGuard` goes right before the finder of installed files: it never
-    answers with anything of ours, it only explains why a compiled module did not load.
+    :class:`TorchOpsFinder` is appended, so that all other finders run first.
+    :class:`CompiledGuard` is inserted before the finder of installed files. It never provides
+    a module of this package; it only explains why a compiled module did not load.
 
-    A spawned process starts without either. It has both once it imports visionzoo: through
-    the script it repeats, or by unpickling an object of ours before one that needs mmcv.
+    A spawned process starts without both finders. It gets them when it imports visionzoo: from
+    the main script, or when it unpickles an object of this package before one that needs mmcv.
+
+    Example:
+        >>> install()
+        >>> from mmcv.ops import nms
     """
     if not any(isinstance(finder, CompiledGuard) for finder in sys.meta_path):
         sys.meta_path.insert(_place_of_path_finder(), CompiledGuard())
@@ -48,11 +52,14 @@ def _place_of_path_finder() -> int:
 
 
 def describe() -> list[tuple[str, State]]:
-    """Where each function of ``mmcv._ext`` comes from, sorted by name.
+    """Return the origin of each function of ``mmcv._ext``, sorted by name.
 
-    ``compiled`` is mmcv's own, ``torch`` is served by this folder, ``missing`` raises
-    when called, ``broken`` belongs to a compiled module that does not load. Imports
-    mmcv (and with it torch) only when a compiled module exists.
+    ``compiled`` means mmcv's function, ``torch`` a function of this folder, ``missing`` a
+    function that raises when it is called, ``broken`` a function of a compiled module that
+    does not load. mmcv, and with it torch, is only imported if a compiled module exists.
+
+    Returns:
+        Pairs of name and origin.
     """
     names = sorted([*SERVED, *MISSING])
     state = _state_of_compiled()
@@ -65,7 +72,7 @@ def describe() -> list[tuple[str, State]]:
 
 
 def _state_of_compiled() -> Literal["compiled", "broken"] | None:
-    """None when no compiled module exists."""
+    """Return the state of the compiled module, or None if it does not exist."""
     folders = _folders_of_mmcv()
     if PathFinder.find_spec(EXTENSION, folders) is None:
         return "broken" if stale_binaries(folders) else None

@@ -1,9 +1,9 @@
-"""CARAFE (Wang et al. 2019, section 3.2): upsampling where each output pixel has its own kernel.
+"""CARAFE (Wang et al. 2019, section 3.2): upsampling with a separate kernel for each output pixel.
 
-``features`` is (B, C, H, W), ``masks`` (B, G * K * K, s * H, s * W) with G groups of C / G
-channels, a kernel of K x K and scale s, and the result (B, C, s * H, s * W). The ``r...``
-tensors are the compiled op's channels-last buffers; only ``rfeatures`` matters here,
-because it is all of ``features`` that the backward pass is given.
+``features`` is (B, C, H, W). ``masks`` is (B, G * K * K, s * H, s * W), with G groups of C / G
+channels, a kernel of K x K and scale s. The result is (B, C, s * H, s * W). The ``r...``
+tensors are channels-last buffers of the compiled op. Only ``rfeatures`` is used here, because
+the backward pass receives it instead of ``features``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def carafe_forward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Fill ``output``, and keep ``features`` for the backward pass."""
+    """Fill ``output``, and copy ``features`` to ``rfeatures`` for the backward pass."""
     rfeatures.copy_(features)
     output.copy_(_reassemble(widen(features), widen(masks), kernel_size, group_size, scale_factor))
 
@@ -55,7 +55,7 @@ def carafe_backward(
 def carafe_naive_forward(
     features: Tensor, masks: Tensor, output: Tensor, kernel_size: int, group_size: int, scale_factor: int
 ) -> None:
-    """Fill ``output``; the same op without buffers."""
+    """Fill ``output``, without buffers."""
     output.copy_(_reassemble(widen(features), widen(masks), kernel_size, group_size, scale_factor))
 
 
@@ -80,7 +80,7 @@ def carafe_naive_backward(
 
 
 def _reassemble(features: Tensor, masks: Tensor, kernel: int, groups: int, scale: int) -> Tensor:
-    """One tap of all kernels at a time, so that no (K * K)-fold copy of the features is made."""
+    """Process one tap of all kernels at a time, to avoid a (K * K)-fold copy of the features."""
     batch, channels, height, width = features.shape
     size = (batch, groups, channels // groups, height, scale, width, scale)
     padded = F.pad(features, [kernel // 2] * 4)

@@ -1,9 +1,9 @@
 """Deformable convolution, version 1 (Dai et al. 2017) and 2 with modulation (Zhu et al. 2019).
 
-``input`` is (B, C, H, W), ``weight`` (Cout, C / groups, kH, kW), ``offset``
-(B, 2 * D * kH * kW, Hout, Wout) with D deformable groups, in pixels, y before x for each
-tap, and ``mask`` (B, D * kH * kW, Hout, Wout). ``columns`` and ``ones`` are the compiled op's buffers;
-nothing here needs them. All computing is in float32 or float64, see ``precision.widen``.
+``input`` is (B, C, H, W) and ``weight`` (Cout, C / groups, kH, kW). ``offset`` is
+(B, 2 * D * kH * kW, Hout, Wout) with D deformable groups, in pixels, y before x for each tap.
+``mask`` is (B, D * kH * kW, Hout, Wout). ``columns`` and ``ones`` are buffers of the compiled
+op and are not used here. Values are computed in float32 or float64, see ``precision.widen``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from visionzoo.ops.mmcv_ext.precision import fills_tensors, widen
 
 
 class Shape(NamedTuple):
-    """The integers that torchvision's op takes after its tensors, in its order."""
+    """Arguments that torchvision's op takes after its tensors, in its order."""
 
     stride_h: int
     stride_w: int
@@ -105,7 +105,7 @@ def deform_conv_backward_parameters(
     scale: float,
     im2col_step: int,
 ) -> None:
-    """Add ``scale`` times the gradient of the weight, which does not depend on the weight's values."""
+    """Add ``scale`` times the gradient of the weight. It does not depend on the values of the weight."""
     shape = Shape(dH, dW, padH, padW, dilationH, dilationW, group, deformable_group, use_mask=False)
     by_weight = _gradients(grad_output, input, torch.zeros_like(grad_weight), offset, None, shape)[1]
     grad_weight += scale * by_weight
@@ -133,7 +133,7 @@ def modulated_deform_conv_forward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """Fill ``output`` (B, Cout, Hout, Wout); each tap's sample is multiplied by its ``mask``."""
+    """Fill ``output`` (B, Cout, Hout, Wout). The sample of each tap is multiplied by its ``mask``."""
     shape = Shape(stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group, use_mask=True)
     output.copy_(_convolve(input, weight, offset, mask, bias if with_bias else None, shape))
 
@@ -165,7 +165,7 @@ def modulated_deform_conv_backward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """Add all five gradients; ``grad_bias`` stays as it is without a bias."""
+    """Add all five gradients. ``grad_bias`` is unchanged if ``with_bias`` is False."""
     shape = Shape(stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group, use_mask=True)
     by_input, by_weight, by_offset, by_mask, by_bias = _gradients(grad_output, input, weight, offset, mask, shape)
     grad_input += by_input
@@ -186,10 +186,10 @@ def _convolve(
 def _gradients(
     grad_output: Tensor, input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, shape: Shape
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """By input, weight, offset, mask and bias.
+    """Return the gradients by input, weight, offset, mask and bias.
 
-    Image by image, as mmcv's modulated op adds them up: sums round alike, and the columns
-    of one image at a time lie in memory.
+    Images are processed one by one, like in mmcv's modulated op. Sums are therefore rounded
+    like there, and only the columns of one image are in memory.
     """
     image, kernel, moves, scale, shift = _operands(input, weight, offset, mask, None)
     by_weight, by_bias = torch.zeros_like(kernel), torch.zeros_like(shift)
@@ -207,7 +207,7 @@ def _gradients(
 def _operands(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """torchvision's five tensors; its op wants one for an unused mask, and zeros for no bias."""
+    """Return torchvision's five tensors. Its op requires a tensor for an unused mask, and zeros for a missing bias."""
     image = widen(input)
     scale = image.new_zeros(len(image), 1) if mask is None else widen(mask)
     shift = image.new_zeros(len(weight)) if bias is None else widen(bias)

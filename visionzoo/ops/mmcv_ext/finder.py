@@ -1,4 +1,4 @@
-"""The two import hooks behind :func:`visionzoo.ops.mmcv_ext.install`."""
+"""Import hooks of :func:`visionzoo.ops.mmcv_ext.install`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIP_LINE = "pip install --force-reinstall --no-deps --no-cache-dir --no-build-is
 
 
 class TorchOpsFinder(MetaPathFinder):
-    """Answers for ``mmcv._ext`` when every finder before it found nothing."""
+    """Finder that provides ``mmcv._ext`` if no earlier finder does."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -38,7 +38,7 @@ class TorchOpsFinder(MetaPathFinder):
 
 
 class TorchOpsLoader(Loader):
-    """Fills the module with what is served; every other name raises when it is called."""
+    """Loader that adds the served functions to the module. Other functions raise when they are called."""
 
     def create_module(self, spec: ModuleSpec) -> None:
         return None
@@ -50,7 +50,7 @@ class TorchOpsLoader(Loader):
 
 
 class CompiledGuard(MetaPathFinder):
-    """Finds a compiled ``mmcv._ext`` exactly as Python does, and explains it when it does not load."""
+    """Finder that finds a compiled ``mmcv._ext`` exactly as Python does, and reports why it does not load."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -64,7 +64,7 @@ class CompiledGuard(MetaPathFinder):
 
 
 class GuardedLoader(Loader):
-    """The loader it is given; an import error becomes :class:`BrokenOps`."""
+    """Wrapper of a loader that converts an import error to :class:`BrokenOps`."""
 
     def __init__(self, loader: Loader):
         self.loader = loader
@@ -96,7 +96,7 @@ def _explain(error: ImportError, file: str | None) -> NoReturn:
 
 
 def missing_op(name: str) -> Callable[..., NoReturn]:
-    """Module-level ``__getattr__`` of the served module: mmcv imports, only a call of ``name`` fails."""
+    """Return a function that raises when it is called: the served module's ``__getattr__``, so that mmcv imports."""
     if name.startswith("__"):
         raise AttributeError(f"module {EXTENSION!r} has no attribute {name!r}")
 
@@ -113,7 +113,7 @@ def missing_op(name: str) -> Callable[..., NoReturn]:
 
 
 def stale_binaries(folders: Sequence[str]) -> list[Path]:
-    """Compiled ``_ext`` files of other Python versions or platforms; this one cannot load them."""
+    """Return compiled ``_ext`` files of other Python versions or platforms, which this Python cannot load."""
     return sorted(
         file for folder in folders for file in Path(folder).glob("_ext.*") if file.suffix in {".so", ".pyd", ".dylib"}
     )

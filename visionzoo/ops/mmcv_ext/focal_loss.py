@@ -1,8 +1,8 @@
-"""Focal loss (Lin et al. 2017, equation 5) on logits by sigmoid, and on probabilities of a softmax.
+"""Focal loss (Lin et al. 2017, equation 5) for sigmoid logits, and for softmax probabilities.
 
-``target`` holds class indices, (N,) int64; one that is no class (mmdet's background is K)
-makes every class a negative. ``weight`` is (K,) by class, or empty for none. Probabilities
-below the smallest normal float32 count as that number inside a logarithm, as in mmcv.
+``target`` holds class indices, (N,) int64. If the index is not a class (mmdet's background is
+K), all classes are negative. ``weight`` is (K,), one value per class, or empty. Inside a
+logarithm, probabilities are clamped to the smallest normal float32, as in mmcv.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill ``grad_input`` (N, K) with the derivative of each loss by its own logit."""
+    """Fill ``grad_input`` (N, K) with the derivative of each loss by its logit."""
     prob = widen(input).sigmoid()
     positive = alpha * (1 - prob) ** gamma * (gamma * prob * _log(prob) + prob - 1)
     negative = (1 - alpha) * prob**gamma * (prob - gamma * (1 - prob) * _log(1 - prob))
@@ -43,7 +43,7 @@ def sigmoid_focal_loss_backward(
 def softmax_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill ``output`` (N,) with the loss of probabilities ``input`` (N, K); a negative target gives 0."""
+    """Fill ``output`` (N,) with the loss of probabilities ``input`` (N, K). The loss of a negative target is 0."""
     prob = _prob_of(target, widen(input))
     loss = -alpha * (1 - prob) ** gamma * _log(prob)
     output.copy_(torch.where(target >= 0, loss * _weight_of(target, weight, loss), 0))
@@ -71,17 +71,17 @@ def _log(prob: Tensor) -> Tensor:
 
 
 def _is_class(target: Tensor, classes: int) -> Tensor:
-    """(N, K) bool, true where the column is the row's target."""
+    """Return (N, K) bool, True where the column is the target of the row."""
     return target[:, None] == torch.arange(classes, device=target.device)
 
 
 def _prob_of(target: Tensor, probs: Tensor) -> Tensor:
-    """Probability of each row's target, (N,)."""
+    """Return the probability of each row's target, (N,)."""
     return probs.gather(1, target.clamp(min=0)[:, None])[:, 0]
 
 
 def _weight_of(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
-    """Weight of each row, (N,): its class's, and 1 for a target that is no class."""
+    """Return the weight of each row, (N,): that of its class, or 1 if the target is not a class."""
     ones = like.new_ones(len(target))
     if weight.numel() == 0:
         return ones

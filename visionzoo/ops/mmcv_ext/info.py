@@ -1,13 +1,13 @@
-"""What mmcv's own environment report asks its extension for."""
+"""Versions that mmcv's environment report reads from its extension."""
 
 from __future__ import annotations
 
 
 def get_compiler_version() -> str:
-    """Nothing was compiled."""
+    """Return a note that no compiler was used."""
     return "none (ops served by visionzoo from torch and torchvision)"
 
 
 def get_compiling_cuda_version() -> str:
-    """Nothing was compiled, so not for any CUDA version."""
+    """Return a note that no CUDA version was compiled for."""
     return "not available"

@@ -1,4 +1,4 @@
-"""Convolution at chosen pixels only: gather their columns, multiply (mmcv does), scatter back."""
+"""Convolution at selected pixels: gather their columns, multiply (done by mmcv), and scatter the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def masked_im2col_forward(
     pad_h: int,
     pad_w: int,
 ) -> None:
-    """Fill ``col`` (C * kH * kW, N) with the windows of N pixels of ``im`` (1, C, H, W); zero outside."""
+    """Fill ``col`` (C * kH * kW, N) with the windows of N pixels of ``im`` (1, C, H, W). Values outside are zero."""
     padded = F.pad(im[0], (pad_w, kernel_w, pad_h, kernel_h))
     rows = mask_h_idx + torch.arange(kernel_h, device=im.device)[:, None, None]
     columns = mask_w_idx + torch.arange(kernel_w, device=im.device)[None, :, None]
@@ -31,5 +31,5 @@ def masked_im2col_forward(
 def masked_col2im_forward(
     col: Tensor, mask_h_idx: Tensor, mask_w_idx: Tensor, im: Tensor, height: int, width: int, channels: int
 ) -> None:
-    """Write ``col`` (C, N) to N pixels of ``im`` (1, C, H, W); the others keep their values."""
+    """Write ``col`` (C, N) to N pixels of ``im`` (1, C, H, W). Other pixels are unchanged."""
     im[0, :, mask_h_idx, mask_w_idx] = col

@@ -1,8 +1,9 @@
 """Multi-scale deformable attention (Zhu et al. 2021, equation 3).
 
-``value`` is (B, sum of H * W over levels, M, D) with M heads of D channels,
-``spatial_shapes`` (L, 2) as (H, W), ``sampling_loc`` (B, Q, M, L, P, 2) as (x, y) where 0
-and 1 are the borders of a level, ``attn_weight`` (B, Q, M, L, P). Outside a level is zero.
+``value`` is (B, sum of H * W over levels, M, D), with M heads of D channels.
+``spatial_shapes`` is (L, 2), (H, W) of each level. ``sampling_loc`` is (B, Q, M, L, P, 2),
+(x, y) in [0, 1], where 0 and 1 are the borders of a level. ``attn_weight`` is
+(B, Q, M, L, P). Values outside a level are zero.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ def ms_deform_attn_forward(
     attn_weight: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Weighted sums of sampled values, (B, Q, M * D), in the dtype of ``value``."""
+    """Return weighted sums of sampled values, (B, Q, M * D), in the dtype of ``value``.
+
+    Example:
+        >>> value, shapes = torch.ones(1, 4 * 6, 2, 8), torch.tensor([[4, 6]])
+        >>> points, weights = torch.full((1, 5, 2, 1, 3, 2), 0.5), torch.ones(1, 5, 2, 1, 3)
+        >>> ms_deform_attn_forward(value, shapes, torch.tensor([0]), points, weights, 64).shape
+        torch.Size([1, 5, 16])
+    """
     if value.is_meta:
         return value.new_empty(len(value), sampling_loc.shape[1], value.shape[2] * value.shape[3])
     with torch.autocast(value.device.type, enabled=False):
@@ -45,7 +53,7 @@ def ms_deform_attn_backward(
 ) -> None:
     """Add the gradients of values, sampling locations and attention weights.
 
-    The samples are drawn again: keeping them would hold B * Q * M * D * L * P numbers.
+    Values are sampled again, because stored samples would need B * Q * M * D * L * P numbers.
     """
     inputs = [widen(tensor).detach().requires_grad_() for tensor in (value, sampling_loc, attn_weight)]
     with torch.enable_grad():
@@ -71,6 +79,6 @@ def _attend(value: Tensor, spatial_shapes: Tensor, sampling_loc: Tensor, attn_we
 
 
 def _sample(values: Tensor, shape: tuple[int, int], grid: Tensor) -> Tensor:
-    """One level's values (B, H*W, M, D) at (B*M, Q, P, 2): (B*M, D, Q, P)."""
+    """Sample the values of one level, (B, H*W, M, D), at (B*M, Q, P, 2): (B*M, D, Q, P)."""
     planes = values.flatten(2).transpose(1, 2).reshape(len(grid), values.shape[3], *shape)
     return F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

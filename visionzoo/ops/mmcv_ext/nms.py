@@ -1,7 +1,8 @@
 """Non-maximum suppression: hard, soft and matched.
 
-Boxes are (N, 4) xyxy in pixels. ``offset`` is 0 for continuous coordinates and 1 where a
-box from pixel 3 to pixel 3 is one pixel wide, so sizes are ``x2 - x1 + offset``.
+Convention:
+    Boxes are (N, 4) xyxy in pixels, and sizes are ``x2 - x1 + offset``. ``offset`` is 0 for
+    continuous coordinates. It is 1 if a box from pixel 3 to pixel 3 is one pixel wide.
 """
 
 from __future__ import annotations
@@ -16,9 +17,14 @@ NAIVE, LINEAR, GAUSSIAN = 0, 1, 2
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the kept boxes, (K,) int64, best score first.
+    """Return the indices of the kept boxes, (K,) int64, best score first.
 
-    A box is dropped when its IoU with a better kept one is above the threshold.
+    A box is dropped if its IoU with a better kept box is above the threshold.
+
+    Example:
+        >>> boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 3], [8, 8, 9, 9]])
+        >>> nms(boxes, torch.tensor([0.5, 0.9, 0.7]), 0.5, 0).tolist()
+        [1, 2]
     """
     return torchvision.ops.nms(_far_edges_moved(widen(boxes), offset), scores.to(widen(boxes).dtype), iou_threshold)
 
@@ -38,15 +44,22 @@ def softnms(
     Args:
         boxes: (N, 4) on the CPU.
         scores: (N,).
-        dets: (N, 5); the first K rows are filled with kept boxes and their lowered scores.
-        iou_threshold: for the naive and the linear method, IoU from which a score is lowered.
-        sigma: of the gaussian method, which lowers every score by exp(-IoU^2 / sigma).
-        min_score: boxes whose score falls below it are dropped; the best box never is.
+        dets: (N, 5). The first K rows are filled with the kept boxes and their lowered scores.
+        iou_threshold: minimum IoU that lowers a score, for the naive and the linear method.
+        sigma: for the gaussian method, which multiplies each score by exp(-IoU^2 / sigma).
+        min_score: boxes with a lower score are dropped, except the best box.
         method: 0 naive (score 0), 1 linear (times 1 - IoU), 2 gaussian.
         offset: 0 or 1.
 
     Returns:
         Indices of the kept boxes, (K,) int64, in the order of their lowered scores.
+
+    Example:
+        >>> boxes, dets = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 2], [8, 8, 9, 9]]), torch.zeros(3, 5)
+        >>> softnms(boxes, torch.tensor([0.75, 0.5, 0.5]), dets, 0.3, 0.5, 0.01, 1, 0).tolist()
+        [0, 2, 1]
+        >>> dets[:, 4].tolist()
+        [0.75, 0.5, 0.25]
     """
     edges = _far_edges_moved(widen(boxes), offset)
     left, left_scores = torch.arange(len(boxes)), widen(scores).clone()
@@ -65,9 +78,13 @@ def softnms(
 
 
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
-    """Groups of box indices: a kept box, then those it suppresses, each by falling score.
+    """Return groups of box indices: a kept box, then the boxes that it suppresses, by falling score.
 
-    ``dets`` is (N, 5), boxes and scores. Unlike :func:`nms`, an IoU equal to the threshold suppresses.
+    ``dets`` is (N, 5), boxes and scores. Unlike in :func:`nms`, an IoU equal to the threshold suppresses.
+
+    Example:
+        >>> nms_match(torch.tensor([[0.0, 0, 4, 4, 0.9], [8, 8, 9, 9, 0.7], [0, 0, 4, 2, 0.5]]), 0.5)
+        [[0, 2], [1]]
     """
     boxes, left = widen(dets[:, :4]), dets[:, 4].argsort(descending=True)
     groups: list[list[int]] = []
@@ -80,12 +97,12 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
 
 
 def _far_edges_moved(boxes: Tensor, offset: int) -> Tensor:
-    """With offset 1, areas and overlaps are those of boxes whose x2 and y2 lie one pixel further."""
+    """Add ``offset`` to x2 and y2. Areas and overlaps of the result are those of the given boxes with that offset."""
     return boxes + boxes.new_tensor([0, 0, offset, offset]) if offset else boxes
 
 
 def _iou(box: Tensor, boxes: Tensor) -> Tensor:
-    """IoU of one box (4,) with many (N, 4); nan for two boxes without area."""
+    """Return the IoU of one box (4,) with N boxes (N, 4). It is nan for two boxes without area."""
     size = (torch.minimum(box[2:], boxes[:, 2:]) - torch.maximum(box[:2], boxes[:, :2])).clamp(min=0)
     shared = size.prod(1)
     return shared / ((box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - shared)

@@ -1,4 +1,4 @@
-"""What every served op shares: the precision it computes in, and the meta device."""
+"""Precision of the served ops, and their behaviour on the meta device."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Filler = TypeVar("Filler", bound=Callable[..., None])
 
 
 def widen(tensor: Tensor) -> Tensor:
-    """float16 and bfloat16 as float32, everything else unchanged.
+    """Convert float16 and bfloat16 to float32; return other tensors unchanged.
 
-    torchvision's CPU ops know no bfloat16, and sums over samples lose digits in half
-    precision on any device. Results go back to the caller's dtype by ``copy_`` or ``add_``.
+    torchvision's CPU ops do not support bfloat16, and sums over samples lose digits in half
+    precision on any device. ``copy_`` and ``add_`` convert results to the caller's dtype.
     """
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def fills_tensors(op: Filler) -> Filler:
-    """Mark an op whose results go into tensors that it is given.
+    """Decorate an op that writes its results to tensors of the caller.
 
-    Their shapes are known before the call, so on the meta device there is nothing to
-    do, and models with such ops can be measured there. Autocast is switched off inside:
-    the op chooses its own precision, see :func:`widen`.
+    The shapes of the results are known before the call. On the meta device the op therefore
+    does nothing, so that models with such ops can be measured there. Autocast is disabled
+    inside the op, because the op chooses its precision with :func:`widen`.
     """
 
     @wraps(op)

@@ -1,8 +1,8 @@
 """Point-wise spatial attention masks (Zhao et al. 2018, section 3.2).
 
-Every pixel predicts a mask over a window of kH x kW around it, (B, kH * kW, H, W); it becomes
-attention between all pairs of pixels, (B, H * W, H, W). ``collect`` (0) puts the pixel
-that predicted on the last two axes, ``distribute`` (1) on the second.
+Each pixel predicts a mask over a window of kH x kW around it, (B, kH * kW, H, W). The masks are
+converted to attention between all pairs of pixels, (B, H * W, H, W). With ``collect`` (0) the
+predicting pixel is on the last two axes, with ``distribute`` (1) on the second.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def psamask_forward(
     half_h_mask: int,
     half_w_mask: int,
 ) -> None:
-    """Fill ``output``; pairs further apart than the window keep their value."""
+    """Fill ``output``. Pairs further apart than the window are unchanged."""
     tap, source, goal = _pairs(input, (h_feature, w_feature), (h_mask, w_mask), (half_h_mask, half_w_mask))
     values = input.flatten(2)[:, tap, source]
     pairs = output.view(num_, h_feature * w_feature, h_feature * w_feature)
@@ -49,7 +49,7 @@ def psamask_backward(
     half_h_mask: int,
     half_w_mask: int,
 ) -> None:
-    """Fill ``grad_input``; mask entries that fall outside the image keep their value."""
+    """Fill ``grad_input``. Mask entries outside the image are unchanged."""
     tap, source, goal = _pairs(grad_output, (h_feature, w_feature), (h_mask, w_mask), (half_h_mask, half_w_mask))
     pairs = grad_output.reshape(num_, h_feature * w_feature, h_feature * w_feature)
     first, second = (goal, source) if psa_type == COLLECT else (source, goal)
@@ -59,7 +59,7 @@ def psamask_backward(
 def _pairs(
     like: Tensor, feature: tuple[int, int], mask: tuple[int, int], half: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mask entry, pixel that predicts and pixel that it predicts for, flat indices of all pairs inside the image."""
+    """Return flat indices of all pairs inside the image: mask entry, predicting pixel, pixel that the entry is for."""
     axes = [torch.arange(size, device=like.device) for size in (*mask, *feature)]
     tap_y, tap_x, y, x = torch.meshgrid(*axes, indexing="ij")
     goal_y, goal_x = y + tap_y - half[0], x + tap_x - half[1]

@@ -1,8 +1,9 @@
 """RoIAlign (He et al. 2017, section 3) with average and max pooling of the samples in a bin.
 
-``rois`` are (R, 5): image index and xyxy in pixels of the input image. With ``aligned``
-coordinates are shifted by half a pixel, so that pixel centres lie at .5; without it boxes
-are at least one feature pixel wide. ``sampling_ratio`` 0 takes ceil(box / bins) samples.
+Convention:
+    ``rois`` are (R, 5): image index and xyxy in pixels of the input image. With ``aligned``,
+    coordinates are shifted by half a pixel, so that pixel centres are at .5. Without it, boxes
+    are at least one feature pixel wide. ``sampling_ratio`` 0 uses ceil(box / bins) samples.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from torch import Tensor
 from visionzoo.ops.mmcv_ext.precision import fills_tensors, widen
 
 MAX, AVG = 0, 1
-LOWEST = -10000.0  # where mmcv's maximum starts; what a bin without samples holds
+LOWEST = -10000.0  # initial value of mmcv's maximum, and the value of a bin without samples
 
 
 class Geometry(NamedTuple):
-    """Where the bins of each box lie on the feature map; axis 1 is (y, x)."""
+    """Bins of each box on the feature map. Axis 1 is (y, x)."""
 
     image: Tensor  # (R,) int64
     start: Tensor  # (R, 2) top left corner, feature pixels
@@ -42,15 +43,18 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Fill ``output`` (R, C, H, W), and with max pooling where each maximum was sampled.
+    """Fill ``output``. Max pooling also fills the positions of the sampled maxima.
 
     Args:
         input: feature map, (B, C, Hin, Win).
         rois: (R, 5).
         output: (R, C, aligned_height, aligned_width).
-        argmax_y, argmax_x: like ``output`` in max mode, feature pixels; untouched in avg mode.
+        argmax_y, argmax_x: like ``output``, in feature pixels. They are unchanged in average mode.
+        aligned_height, aligned_width: number of bins.
         spatial_scale: feature pixels per image pixel.
+        sampling_ratio: samples per bin along each axis, 0 for ceil(box / bins).
         pool_mode: 0 max, 1 average.
+        aligned: shift coordinates by half a pixel.
     """
     feats, boxes = widen(input), rois.to(widen(input).dtype)
     bins = (aligned_height, aligned_width)
@@ -112,9 +116,9 @@ def _rows(geometry: Geometry, chosen: Tensor) -> Geometry:
 def _pool_max(
     feats: Tensor, geometry: Geometry, bins: tuple[int, int], samples: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Maxima (R, C, H, W) and their y and x, for boxes with the same number of samples per bin.
+    """Return maxima (R, C, H, W) and their y and x, for boxes with the same number of samples per bin.
 
-    One sample of every bin at a time: memory stays that of the output.
+    One sample of each bin is processed at a time, so memory does not grow with the number of samples.
     """
     channels_last = feats.permute(0, 2, 3, 1)
     shape = (len(geometry.image), *bins, feats.shape[1])
@@ -133,13 +137,13 @@ def _pool_max(
 
 
 def _sample_positions(geometry: Geometry, axis: int, count: int, part: float) -> Tensor:
-    """Coordinates (R, count) at ``part`` of each of ``count`` bins along one axis."""
+    """Return coordinates (R, count) at the fraction ``part`` of each of ``count`` bins along one axis."""
     size = geometry.bin_size[:, axis, None]
     return geometry.start[:, axis, None] + torch.arange(count, device=size.device) * size + part * size
 
 
 def _interpolate(channels_last: Tensor, image: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Bilinear values (..., C) at points whose index tensors broadcast to (...)."""
+    """Return bilinear values (..., C) at points whose index tensors broadcast to (...)."""
     _, height, width, _ = channels_last.shape
     parts = [
         weight[..., None] * channels_last[image, row, column] for row, column, weight in _corners(y, x, height, width)
@@ -148,7 +152,7 @@ def _interpolate(channels_last: Tensor, image: Tensor, y: Tensor, x: Tensor) -> 
 
 
 def _unpool_max(grad: Tensor, image: Tensor, y: Tensor, x: Tensor, shape: torch.Size) -> Tensor:
-    """Spread each bin's gradient over the four pixels around the sample that won."""
+    """Distribute the gradient of each bin to the four pixels around the sample of the maximum."""
     _, channels, height, width = shape
     plane = image[:, None, None, None] * channels + torch.arange(channels, device=grad.device)[:, None, None]
     spread = grad.new_zeros(shape)
@@ -159,9 +163,9 @@ def _unpool_max(grad: Tensor, image: Tensor, y: Tensor, x: Tensor, shape: torch.
 
 
 def _corners(y: Tensor, x: Tensor, height: int, width: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Row, column and weight of the four pixels around each point.
+    """Return row, column and weight of the four pixels around each point.
 
-    Points up to one pixel outside take the border's value, points further out weigh nothing.
+    Points up to one pixel outside the map read the border. The weight of points further outside is zero.
     """
     inside = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
     top, bottom, down = _neighbours(y, height)
@@ -175,7 +179,7 @@ def _corners(y: Tensor, x: Tensor, height: int, width: int) -> list[tuple[Tensor
 
 
 def _neighbours(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The pixel below, the pixel above, and how far between them a position lies."""
+    """Return the next lower pixel, the next higher pixel, and the distance of a position from the lower one."""
     position = position.clamp(min=0, max=size - 1)
     below = position.long()
     return below, (below + 1).clamp(max=size - 1), position - below

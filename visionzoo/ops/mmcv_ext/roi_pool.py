@@ -1,7 +1,7 @@
 """RoI max pooling (Girshick 2015, section 2.1) with bins that are not rounded to the grid.
 
-mmcv's bins start at floor and end at ceil of the scaled box, whose far edge is
-(x2 + 1) * scale; torchvision rounds the box first and gives other numbers.
+A bin of mmcv starts at the floor and ends at the ceiling of its exact edges. The far edge of the
+scaled box is (x2 + 1) * scale. torchvision rounds the box first and returns other numbers.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ def roi_pool_forward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Fill ``output`` (R, C, H, W) with maxima and ``argmax`` with their places.
+    """Fill ``output`` with maxima and ``argmax`` with their indices.
 
     Args:
         input: feature map, (B, C, Hin, Win).
         rois: (R, 5), image index and xyxy in image pixels.
-        argmax: like ``output``, int32 ``y * Win + x``; -1 for a bin without pixels, whose maximum is 0.
+        output: (R, C, pooled_height, pooled_width).
+        argmax: like ``output``, int32 ``y * Win + x``. A bin without pixels has index -1 and maximum 0.
+        pooled_height, pooled_width: number of bins.
         spatial_scale: feature pixels per image pixel.
     """
     feats, boxes = widen(input), rois.to(widen(input).dtype)
@@ -58,7 +60,7 @@ def roi_pool_backward(
 
 
 def _bins(low: Tensor, high: Tensor, count: int, scale: float, size: int) -> tuple[Tensor, Tensor]:
-    """First pixel and the one after the last of ``count`` bins, (R, count) each; equal when empty."""
+    """Return the first pixel and the end (exclusive) of ``count`` bins, (R, count) each; equal for an empty bin."""
     start, length = low * scale, (high + 1) * scale - low * scale
     step = torch.arange(count + 1, device=low.device)
     edges = start[:, None] + step * (length / count)[:, None]
@@ -70,7 +72,7 @@ def _bins(low: Tensor, high: Tensor, count: int, scale: float, size: int) -> tup
 def _scan(
     feats: Tensor, image: Tensor, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Maxima (R, C, H, W) and their places, one pixel of every bin at a time in reading order."""
+    """Return maxima (R, C, H, W) and their indices, comparing one pixel of each bin at a time in reading order."""
     channels_last, width = feats.permute(0, 2, 3, 1), feats.shape[3]
     tall, wide = (int((last - first).max()) if len(image) else 0 for first, last in (rows, columns))
     shape = (len(image), rows[0].shape[1], columns[0].shape[1], feats.shape[1])

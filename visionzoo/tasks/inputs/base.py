@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """One input to come.
+    """One input that is not read yet.
 
     Attributes:
         name: name in the results: the path as given, ``clip.mp4#000012`` or ``input 3``.
         value: a path, an image in memory, any other value that the kind of inputs reads, or the error that replaces it.
-        place: where its results lie below the output folder, with the structure of the folder it came from.
-        frame: of an image from a video, which one it is.
-        columns: columns of ``predictions.csv`` and ``predictions.jsonl`` beside ``input`` that name the input.
+        place: path of its results relative to the output folder. It keeps the structure of the input folder.
+        frame: the frame of the video, for an image that comes from a video; else None.
+        columns: columns of ``predictions.csv`` and ``predictions.jsonl`` that identify the input, besides ``input``.
+
+    Example:
+        >>> Source("images/a/b.jpg", Path("images/a/b.jpg"), place=Path("a/b.jpg")).place.as_posix()
+        'a/b.jpg'
     """
 
     name: str
@@ -33,19 +37,19 @@ class Source:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     def without_pixels(self) -> Source:
-        """The same for a frame whose pixels are no longer needed, so that results that are kept do not hold them."""
+        """Return a frame of a video without its pixels, so that stored results do not keep them in memory."""
         return self if self.frame is None else replace(self, value=None)
 
 
 class Input:
-    """A kind of inputs: from what the user gives to what the pipeline starts with.
+    """A kind of inputs: it converts what the user gives to what the pipeline starts with.
 
     Attributes:
         noun: name of one input in messages, with its article.
-        provides: keys of a sample that :meth:`start` fills. The pipeline's transforms that provide them are left out.
-        are_grouped: the model looks at all inputs of a group together, see :meth:`group_of`.
-        has_samples: the model needs the data samples also for its raw outputs, as for a phrase. :meth:`seeded` then
-            gives ``data_samples``.
+        provides: keys of a sample that :meth:`start` fills. Transforms of the pipeline that provide them are skipped.
+        are_grouped: True if the model takes all inputs of a group together, see :meth:`group_of`.
+        has_samples: True if the model needs the data samples also for its raw outputs, for example for a phrase.
+            :meth:`seeded` then returns ``data_samples``.
     """
 
     noun: ClassVar[str] = "an input"
@@ -61,20 +65,20 @@ class Input:
         """Return the inputs that a command line names.
 
         Raises:
-            InputError: at once, when an input is missing.
+            InputError: an input is missing. The call raises it, before the first input is read.
         """
         raise TypeError(f"{type(self).__name__}.sources is not defined")
 
     def count(self, args: argparse.Namespace) -> int | None:
-        """Return about how many inputs a command line names; None when only reading them shows it."""
+        """Return the approximate number of inputs that a command line names; None if only reading them shows it."""
         return None
 
     def sources_of(self, inputs: Any, *, recursive: bool = False) -> Iterator[Source]:
-        """Return the inputs that a Python user gives: paths, arrays, lists of them, sources."""
+        """Return the sources of what a Python user gives: paths, arrays, lists of them, or sources."""
         raise TypeError(f"{type(self).__name__}.sources_of is not defined")
 
     def group_of(self, source: Source) -> str:
-        """Return the name of the group of an input, for kinds whose inputs are grouped."""
+        """Return the name of the input's group, for kinds whose inputs are grouped."""
         return source.name
 
     def read(self, source: Source) -> Any:
@@ -86,7 +90,7 @@ class Input:
         raise TypeError(f"{type(self).__name__}.read is not defined")
 
     def size(self, value: Any) -> tuple[int, ...]:
-        """Return the size of an input that was read; (width, height) in pixels of an image."""
+        """Return the size of an input that was read; (width, height) in pixels for an image."""
         raise TypeError(f"{type(self).__name__}.size is not defined")
 
     def image(self, value: Any) -> np.ndarray:
@@ -94,33 +98,33 @@ class Input:
         raise TypeError(f"{type(self).__name__}.image is not defined")
 
     def start(self, sources: Sequence[Source], values: Sequence[Any], *, order: str, keep: bool) -> dict[str, Any]:
-        """Return the dict that the pipeline starts with in place of its loaders.
+        """Return the dict that the pipeline starts with instead of its loaders.
 
         Args:
             sources: one input, or all inputs of a group.
             values: the inputs as read.
-            order: of the colour channels that the pipeline's loader gives, ``rgb`` or ``bgr``.
-            keep: the pixels of ``values`` must stay as they are; transforms may change the pixels in the dict.
+            order: order of the colour channels that the pipeline's loader returns, ``rgb`` or ``bgr``.
+            keep: True if the pixels of ``values`` must not change. Transforms may change the pixels in the dict.
         """
         raise TypeError(f"{type(self).__name__}.start is not defined")
 
     def batch_key(self, sample: Mapping[str, Any], divisor: int) -> Hashable:
-        """Return the key of a packed sample; samples with equal keys share a batch.
+        """Return the batch key of a packed sample. Samples with equal keys share a batch.
 
         Args:
-            sample: what the pipeline packed.
-            divisor: the model pads sizes to its multiples.
+            sample: result of the pipeline.
+            divisor: the model pads height and width to multiples of it.
         """
         return tuple(sample["inputs"].shape)
 
     def seeded(self, seed: int, size: Sequence[int]) -> dict[str, Any]:
-        """Return a batch of two inputs as the preprocessor takes it, for a card's forward check.
+        """Return a batch of two inputs for the preprocessor, for a card's forward check.
 
         Args:
-            seed: of :func:`visionzoo.structures.seeded.seeded_array`.
-            size: of the card's check, (H, W) for images.
+            seed: seed for :func:`visionzoo.structures.seeded.seeded_array`.
+            size: size that the card's check states, (H, W) for images.
 
         Returns:
-            ``inputs``, and ``data_samples`` where ``has_samples`` is set.
+            Dict with ``inputs``, and with ``data_samples`` if ``has_samples`` is set.
         """
         raise TypeError(f"{type(self).__name__}.seeded is not defined")

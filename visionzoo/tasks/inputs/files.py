@@ -1,7 +1,7 @@
-"""What inference takes: files, folders, globs, ``@list.txt``, ``-``, videos and images in memory, as one stream.
+"""One stream of inputs from files, folders, globs, ``@list.txt``, ``-``, videos and images in memory.
 
-Folders and globs are sorted by name, so images of a sequence follow one another when their numbers have leading
-zeros; a pattern such as ``frames/%d.jpg`` sorts by number in any case. A video is one input for each of its frames.
+Folders and globs are sorted by name, so numbered images are in order only if their numbers have leading zeros. A
+pattern such as ``frames/%d.jpg`` always sorts by number. A video becomes one input for each of its frames.
 """
 
 from __future__ import annotations
@@ -16,31 +16,32 @@ from pathlib import Path
 from typing import IO, Any
 
 from visionzoo.errors import DataError, InputError, nearest_name
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.tasks.inputs.base import Source
 from visionzoo.tasks.inputs.videos import VIDEO_SUFFIXES, frame_count, is_video, read_frames
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2")
-)
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
 
 
 def expand_inputs(
     inputs: Iterable[str | os.PathLike], *, recursive: bool = False, stdin: IO[str] | None = None, videos: bool = True
 ) -> Iterator[Source]:
-    """The images that ``inputs`` name, in their order; folders and globs sorted by name.
+    """Return a source for each image that ``inputs`` name, in their order. Folders and globs are sorted by name.
 
     Args:
-        inputs: files, folders (their images and videos by suffix), globs, patterns of numbers (``frames/%06d.jpg``),
-            ``@FILE`` (one path per line), ``-`` (paths on stdin). Lists, stdin and videos are read as they are needed;
-            a path in a list that does not exist fails for itself, and so does a video that cannot be read.
-        recursive: look into subfolders as well.
-        stdin: what ``-`` reads.
-        videos: whether videos are taken. If not, folders are searched for images alone, and a video that is named
-            fails for itself.
+        inputs: files, folders (images and videos by suffix), globs, number patterns (``frames/%06d.jpg``), ``@FILE``
+            (one path per line), ``-`` (paths on stdin). Lists, stdin and videos are read lazily. A missing path in a
+            list and an unreadable video fail only their own source.
+        recursive: True to search subfolders too.
+        stdin: the stream that ``-`` reads; ``sys.stdin`` by default.
+        videos: False to search folders only for images. The source of a video that is named is then an error.
 
     Raises:
-        InputError: at once, when one of the inputs is missing or matches nothing.
+        InputError: one of the inputs is missing or matches nothing. The call raises it, before anything is read.
+
+    Example:
+        >>> [source.place.name for source in expand_inputs(["-"], stdin=iter(["a.jpg", "# a comment", "b.jpg"]))]
+        ['a.jpg', 'b.jpg']
     """
     streams = [_expand(os.fspath(item), recursive, stdin or sys.stdin, videos) for item in inputs]
     if not streams:
@@ -51,7 +52,7 @@ def expand_inputs(
 
 
 def count_inputs(inputs: Iterable[str | os.PathLike], *, recursive: bool = False, videos: bool = True) -> int | None:
-    """How many images there are, about; None when only reading stdin or a video will tell."""
+    """Return the approximate number of images; None if it is known only after reading stdin or a video."""
     given = [os.fspath(item) for item in inputs]
     if "-" in given:
         return None
@@ -66,7 +67,7 @@ def count_inputs(inputs: Iterable[str | os.PathLike], *, recursive: bool = False
 
 
 def _images_of(file: Source, videos: bool) -> Iterator[Source]:
-    """The file itself, or a video's frames; an error takes the place of what cannot be read."""
+    """Yield the file itself, or the frames of a video. An error replaces the value of what cannot be read."""
     if not is_video(file.value):
         yield file
     elif videos:
@@ -82,15 +83,15 @@ def _images_of(file: Source, videos: bool) -> Iterator[Source]:
 def _no_video(name: str) -> InputError:
     return InputError(
         name,
-        expected="an image, as the model looks at all images of a folder together",
+        expected="an image, because the model looks at all images of a folder together",
         found="a video",
         advice="save its frames in a folder",
     )
 
 
 def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterator[Source]:
-    """Files that ``item`` names, images and videos alike."""
-    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if videos else IMAGE_SUFFIXES
+    """Return the image and video files that ``item`` names."""
+    suffixes = frozenset(ANY_IMAGE_ENDINGS) | (VIDEO_SUFFIXES if videos else frozenset())
     if item == "-":
         return _from_lines(stdin, Path())
     if item.startswith("@") and not os.path.exists(item):
@@ -128,24 +129,24 @@ def _from_folder(folder: Path, recursive: bool, suffixes: frozenset[str]) -> Ite
 
 def _files_in(folder: Path, recursive: bool, suffixes: frozenset[str]) -> list[Path]:
     try:
-        found = folder.rglob("*") if recursive else folder.iterdir()
-        return sorted(path for path in found if path.suffix.lower() in suffixes and path.is_file())
+        paths = folder.rglob("*") if recursive else folder.iterdir()
+        return sorted(path for path in paths if path.suffix.lower() in suffixes and path.is_file())
     except OSError as error:
         raise InputError(
-            folder, expected="a readable folder", but=f"{error.strerror}", advice="check its rights"
+            folder, expected="a readable folder", but=f"{error.strerror}", advice="check its permissions"
         ) from error
 
 
 def _what_is_there(folder: Path, recursive: bool, suffixes: frozenset[str]) -> str:
     if not recursive and any(path.is_dir() for path in folder.iterdir()) and _files_in(folder, True, suffixes):
         return "; its subfolders hold some: add -r"
-    found = sorted({path.suffix for path in folder.iterdir() if path.is_file()})
-    among = f" among files of {', '.join(found[:5])}" if found else ""
+    others = sorted({path.suffix for path in folder.iterdir() if path.is_file()})
+    among = f" among files of {', '.join(others[:5])}" if others else ""
     return f"{among}; name files with suffix .jpg, .png, ..."
 
 
 def _from_sequence(pattern: Path) -> Iterator[Source]:
-    """``frames/%06d.jpg``: images of one folder in the order of their numbers, with or without gaps."""
+    """Return the images of a pattern such as ``frames/%06d.jpg``, sorted by number. Numbers may have gaps."""
     number = _NUMBER.search(pattern.name)
     if number is None or not pattern.parent.is_dir():
         raise InputError(
@@ -160,9 +161,9 @@ def _from_sequence(pattern: Path) -> Iterator[Source]:
             pattern,
             expected="images with numbers",
             found=f"none in {pattern.parent}",
-            advice="%d is any number, %06d one of at least six digits",
+            advice="%d matches any number, %06d a number of at least six digits",
         )
-    paths = [path for _, path in sorted(matches, key=lambda found: (int(found[0][1]), found[1].name))]
+    paths = [path for _, path in sorted(matches, key=lambda pair: (int(pair[0][1]), pair[1].name))]
     return (Source(str(path), path, Path(path.name)) for path in paths)
 
 
@@ -173,7 +174,9 @@ def _from_glob(pattern: str, recursive: bool, suffixes: frozenset[str]) -> Itera
     inside = [path for folder in folders for path in _files_in(folder, recursive, suffixes)] if not files else []
     if not files and not inside:
         where = "" if _fixed_part(pattern).is_dir() else f"; there is no folder {_fixed_part(pattern)}"
-        raise InputError(pattern, expected="images", but=f"the glob matches none{where}", advice="check it, in quotes")
+        raise InputError(
+            pattern, expected="images", but=f"the glob matches none{where}", advice="check the pattern and quote it"
+        )
     root = _fixed_part(pattern)
     return (Source(str(path), path, _below(path, root)) for path in files or inside)
 
@@ -183,7 +186,7 @@ def _first_magic(pattern: str) -> int:
 
 
 def _fixed_part(pattern: str) -> Path:
-    """The folder before the first wildcard."""
+    """Return the folder before the first wildcard."""
     return Path(os.path.dirname(os.path.expanduser(pattern)[: _first_magic(os.path.expanduser(pattern))]))
 
 
@@ -193,7 +196,7 @@ def _below(path: Path, root: Path) -> Path:
 
 def _from_list(path: Path) -> Iterator[Source]:
     try:
-        file = open(path, encoding="utf-8")  # noqa: SIM115 - read to its end by the stream
+        file = open(path, encoding="utf-8")  # noqa: SIM115 - _closing reads it to its end and closes it
     except OSError as error:
         raise InputError(
             f"@{path}", expected="a list of images", but=f"{error.strerror}", advice="check the path"
@@ -207,7 +210,7 @@ def _closing(file: IO[str], folder: Path) -> Iterator[Source]:
 
 
 def _from_lines(lines: Iterable[str], folder: Path) -> Iterator[Source]:
-    """One source per line; paths are relative to the working folder, else to the list's own."""
+    """Yield one source per line. Paths are relative to the working folder, else to the folder of the list."""
     for line in lines:
         name = line.strip()
         if not name or name.startswith("#"):
@@ -219,7 +222,7 @@ def _from_lines(lines: Iterable[str], folder: Path) -> Iterator[Source]:
 
 
 def _without_parents(path: Path) -> Path:
-    """``a/b.jpg`` of ``../a/b.jpg``: results never lie outside the output folder."""
+    """Return ``a/b.jpg`` for ``../a/b.jpg``, so that results are never written outside the output folder."""
     return Path(*(part for part in path.parts if part not in ("..", ".", "/", "~"))) if path.parts else Path("input")
 
 
@@ -227,7 +230,12 @@ def _without_parents(path: Path) -> Path:
 
 
 def sources_of(inputs: Any, *, recursive: bool = False, videos: bool = True) -> Iterator[Source]:
-    """Like :func:`expand_inputs` for anything a Python user has: arrays, tensors, PIL images, mixed lists."""
+    """Yield sources as :func:`expand_inputs` does, also for arrays, tensors, PIL images and mixed lists.
+
+    Example:
+        >>> [source.name for source in sources_of([b"bytes of a file", b"bytes of another file"])]
+        ['input 0', 'input 1']
+    """
     if isinstance(inputs, str | os.PathLike):
         yield from expand_inputs([inputs], recursive=recursive, videos=videos)
         return
@@ -243,5 +251,5 @@ def sources_of(inputs: Any, *, recursive: bool = False, videos: bool = True) -> 
 
 
 def _is_many(inputs: Any) -> bool:
-    """A list, a generator ...; an array, tensor, PIL image or the bytes of a file are one image."""
+    """Return True for a list or generator; False for an array, tensor, PIL image or bytes, which are one image."""
     return isinstance(inputs, Iterable) and not hasattr(inputs, "shape") and not isinstance(inputs, bytes)

@@ -1,4 +1,4 @@
-"""Images, one by one or in groups, as inputs of a task."""
+"""Images as inputs of a task, one at a time or in groups."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ import numpy as np
 
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import DataError, InputError, ZooError
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.seeded import seeded_image
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.tasks.inputs.files import count_inputs, expand_inputs, sources_of
 from visionzoo.tasks.inputs.options import add_image_options
 
-# Name of the noise of the forward check's images; the stored arrays depend on it.
+# Name of the noise for the images of the forward check. The stored arrays depend on it.
 _STREAM = "picture"
 
 
 class ImageInput(Input):
-    """Images and the frames of videos, one by one.
+    """Images and frames of videos, each processed separately.
 
     Attributes:
-        takes_videos: frames of videos are inputs; if not, a video is an error of its own.
+        takes_videos: True if the frames of a video are inputs. If False, a video is an error.
+
+    Example:
+        >>> inputs = ImageInput()
+        >>> source, = inputs.sources_of(np.zeros((4, 6, 3), np.uint8))
+        >>> inputs.size(inputs.read(source))
+        (6, 4)
     """
 
     noun = "an image"
@@ -51,7 +58,7 @@ class ImageInput(Input):
         return sources_of(inputs, recursive=self._looks_below(recursive), videos=self.takes_videos)
 
     def _looks_below(self, recursive: bool) -> bool:
-        """Whether folders are searched with their subfolders."""
+        """Return True if folders are searched with their subfolders."""
         return recursive
 
     def read(self, source: Source) -> np.ndarray:
@@ -74,7 +81,7 @@ class ImageInput(Input):
         }
 
     def batch_key(self, sample: Mapping[str, Any], divisor: int) -> Hashable:
-        """Return the padded size: images of one size share a batch, which changes no result."""
+        """Return the padded size. Only images of equal padded size share a batch, so batches do not change results."""
         channels, height, width = sample["inputs"].shape
         return channels, -(-height // divisor), -(-width // divisor)
 
@@ -84,7 +91,7 @@ class ImageInput(Input):
 
 
 class ImageGroup(ImageInput):
-    """Images of which the model looks at all of one folder together; images in memory are one group."""
+    """Groups of images. All images of a folder are one group, and all images in memory are one group."""
 
     are_grouped = True
     takes_videos = False
@@ -93,7 +100,7 @@ class ImageGroup(ImageInput):
         return True
 
     def group_of(self, source: Source) -> str:
-        """Return the path of the folder; ``inputs`` for images in memory."""
+        """Return the path of the image's folder; ``inputs`` for images in memory."""
         is_file = isinstance(source.value, str | os.PathLike | ZooError)
         return str(Path(source.name).parent) if is_file else "inputs"
 
@@ -107,10 +114,24 @@ class ImageGroup(ImageInput):
 
 
 def read_source(value: Any) -> np.ndarray:
-    """A path, the bytes of a file, an array, a tensor or a PIL image as (H, W, 3) uint8 RGB.
+    """Read an image from a path, the bytes of a file, an array, a tensor or a PIL image.
 
-    Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; tensors (C, H, W); floats lie in [0, 1]. An error
-    in place of an image is raised.
+    Args:
+        value: the image. Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; tensors are (C, H, W) or
+            (H, W). Floats are in [0, 1].
+
+    Returns:
+        (H, W, 3) uint8 RGB, with the EXIF orientation applied.
+
+    Raises:
+        ZooError: ``value`` is such an error, which replaced the image.
+        InputError: ``value`` has another type.
+        DataError: the image cannot be read, or has another shape.
+
+    Example:
+        >>> import torch
+        >>> read_source(torch.ones(3, 4, 6)).shape
+        (4, 6, 3)
     """
     if isinstance(value, ZooError):
         raise value
@@ -124,10 +145,7 @@ def read_source(value: Any) -> np.ndarray:
 
 
 def _array_of_tensor(tensor: Any) -> np.ndarray:
-    array = tensor.detach().cpu()
-    if array.dtype.is_floating_point:
-        array = array.float()
-    array = array.numpy()
+    array = as_array(tensor, single=tensor.dtype.is_floating_point)
     if array.ndim == 3 and array.shape[0] in (1, 3, 4):
         return array.transpose(1, 2, 0)
     if array.ndim == 2:
@@ -147,7 +165,7 @@ def _array_of_pil(image: Any) -> np.ndarray:
 
 
 def _belongs_to_others(source: Source) -> bool:
-    """Whether the pixels may be the caller's own array or tensor, which must stay as it is."""
+    """Return True if the pixels may belong to the caller's array or tensor, which must not change."""
     return source.frame is None and not isinstance(source.value, str | os.PathLike | bytes)
 
 
@@ -156,8 +174,12 @@ def in_channel_order(image: np.ndarray, order: str, keep: bool) -> np.ndarray:
 
     Args:
         image: (H, W, 3) RGB.
-        order: of the channels of the result, ``rgb`` or ``bgr``.
-        keep: the pixels of ``image`` must stay as they are, so the result is a copy.
+        order: order of the channels of the result, ``rgb`` or ``bgr``.
+        keep: True if the pixels of ``image`` must not change, so that the result is a copy.
+
+    Example:
+        >>> in_channel_order(np.array([[[1, 2, 3]]], np.uint8), "bgr", keep=True).tolist()
+        [[[3, 2, 1]]]
     """
     if order == "bgr":
         return np.ascontiguousarray(image[..., ::-1])

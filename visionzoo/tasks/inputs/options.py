@@ -1,4 +1,4 @@
-"""Options of ``visionzoo infer`` for images; free of torch, so that ``--help`` is quick."""
+"""Options of ``visionzoo infer`` for images. This module does not import torch, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
-    """Add the inputs themselves, and ``-r``."""
+    """Add the positional inputs and ``-r`` to a parser."""
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -17,5 +17,5 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
         "-r",
         "--recursive",
         action="store_true",
-        help="look into subfolders (default: off; on for models of groups, to which every folder is one)",
+        help="search subfolders too (default: off; always on for group models, which take a folder as one group)",
     )

@@ -1,7 +1,7 @@
-"""Videos as streams of frames: one frame in memory at a time, and errors that name the file.
+"""Videos as streams of frames. Only one frame is in memory at a time, and errors name the file.
 
-OpenCV decodes. It turns frames as the container's rotation says, passes over damaged frames where it can, and scales
-frames of another size to the first one's.
+OpenCV decodes the video. It rotates frames as the container states, skips damaged frames where it can, and scales
+frames of a different size to the size of the first frame.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from visionzoo.errors import DataError
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"))
 
-# A container's count of frames is sometimes an estimate; so much less is taken for a file that was cut off.
+# The frame count of a container is sometimes an estimate. A file with a smaller share of it counts as truncated.
 _WHOLE = 0.95
 _MOST_PLAUSIBLE_FPS = 1000.0
 
@@ -29,10 +29,10 @@ class Video:
     """A video that is being read.
 
     Attributes:
-        name: the path as it was given.
-        place: where its results lie below the output folder, with its own suffix.
-        fps: frames per second; None when the container does not say.
-        frames: frames as the container states, perhaps an estimate; None when it does not say.
+        name: the path as given.
+        place: path of its results relative to the output folder, with the suffix of the video.
+        fps: frames per second; None if the container does not state it.
+        frames: number of frames that the container states, possibly an estimate; None if it states none.
     """
 
     name: str
@@ -43,12 +43,17 @@ class Video:
 
 @dataclass(frozen=True)
 class Frame:
-    """Which image of a video one is.
+    """Position of one image in a video.
 
     Attributes:
         video: the video.
-        number: 0 for the first frame.
-        seconds: time from the video's start; None when it is not known.
+        number: index of the frame, 0 for the first one.
+        seconds: time since the start of the video; None if it is not known.
+
+    Example:
+        >>> frame = Frame(Video("clip.mp4", Path("clip.mp4"), fps=25.0, frames=50), number=12, seconds=0.48)
+        >>> frame.name, frame.place.as_posix()
+        ('clip.mp4#000012', 'clip/000012.jpg')
     """
 
     video: Video
@@ -57,22 +62,27 @@ class Frame:
 
     @property
     def name(self) -> str:
-        """``clip.mp4#000012``."""
+        """Name in the results, such as ``clip.mp4#000012``."""
         return f"{self.video.name}#{self.number:06d}"
 
     @property
     def place(self) -> Path:
-        """``clip/000012.jpg``."""
+        """Path of its results relative to the output folder, such as ``clip/000012.jpg``."""
         return self.video.place.with_suffix("") / f"{self.number:06d}.jpg"
 
 
 def is_video(path: str | os.PathLike) -> bool:
-    """Whether the suffix is a video's."""
+    """Return True if the path has the suffix of a video.
+
+    Example:
+        >>> is_video("clip.MP4"), is_video("frame.jpg")
+        (True, False)
+    """
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def frame_count(path: Path) -> int | None:
-    """Frames as the container states; None when it does not say or cannot be read."""
+    """Return the number of frames that the container states; None if it states none or cannot be read."""
     capture = cv2.VideoCapture(str(path))
     try:
         return _stated_frames(capture)
@@ -81,15 +91,15 @@ def frame_count(path: Path) -> int | None:
 
 
 def read_frames(path: Path, name: str, place: Path) -> Iterator[tuple[Frame, np.ndarray]]:
-    """The frames of a video with their images, (H, W, 3) uint8 RGB, each decoded when it is asked for.
+    """Yield the frames of a video with their images, (H, W, 3) uint8 RGB. Frames are decoded lazily.
 
     Args:
         path: the file.
-        name, place: of the :class:`Video`.
+        name, place: attributes of the :class:`Video`.
 
     Raises:
-        DataError: the file is missing, empty, no video or without frames; or, after the last frame that could be
-            decoded, it breaks off long before its stated end.
+        DataError: the file is missing, empty, not a video or without frames. Also raised after the last decoded
+            frame, if the file ends long before its stated end.
     """
     _require_file(path, name)
     capture = cv2.VideoCapture(str(path))
@@ -118,8 +128,8 @@ def _require_file(path: Path, name: str) -> None:
 def _decoded(capture: cv2.VideoCapture, video: Video) -> Iterator[tuple[Frame, np.ndarray]]:
     number, seconds = 0, None
     while True:
-        found, image = capture.read()
-        if not found:
+        is_frame, image = capture.read()
+        if not is_frame:
             break
         seconds = _seconds(capture, video, number)
         yield Frame(video, number, seconds), cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -138,7 +148,7 @@ def _decoded(capture: cv2.VideoCapture, video: Video) -> Iterator[tuple[Frame, n
 
 
 def _breaks_off(video: Video, decoded: int, seconds: float | None) -> bool:
-    """Whether much is missing both in frames and in time: in videos of varying speed one of them is an estimate."""
+    """Return True if many frames and much time are missing. With a variable frame rate one of them is an estimate."""
     if video.frames is None or decoded >= _WHOLE * video.frames - 2:
         return False
     if video.fps is None or seconds is None:
@@ -147,7 +157,7 @@ def _breaks_off(video: Video, decoded: int, seconds: float | None) -> bool:
 
 
 def _seconds(capture: cv2.VideoCapture, video: Video, number: int) -> float | None:
-    """The time stamp of the frame that was read last, else the number of frames before it in time."""
+    """Return the time stamp of the last frame that was read, else the time computed from its number."""
     stamp = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
     if math.isfinite(stamp) and (stamp > 0 or number == 0):
         return max(stamp, 0.0)
@@ -160,6 +170,6 @@ def _stated_fps(capture: cv2.VideoCapture) -> float | None:
 
 
 def _stated_frames(capture: cv2.VideoCapture) -> int | None:
-    """OpenCV gives 0, a negative or an absurdly large number when it does not know."""
+    """Return the stated number of frames. OpenCV returns 0, a negative or a huge number if it is unknown."""
     frames = float(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     return int(frames) if math.isfinite(frames) and 0 < frames < 2**40 else None
