@@ -50,10 +50,10 @@ def test_loss_is_minus_twice_the_cosine() -> None:
 
 
 def test_ensemble_is_the_mean_of_directions() -> None:
-    told = [torch.randn(6, 5) for _ in range(3)]
-    expected = sum(x / x.norm(dim=1, keepdim=True) for x in told) / 3
-    torch.testing.assert_close(ensemble(told), expected)
-    assert (ensemble(told).norm(dim=1) < 0.999).all()
+    targets = [torch.randn(6, 5) for _ in range(3)]
+    expected = sum(x / x.norm(dim=1, keepdim=True) for x in targets) / 3
+    torch.testing.assert_close(ensemble(targets), expected)
+    assert (ensemble(targets).norm(dim=1) < 0.999).all()
 
 
 def test_each_side_learns_the_others_ensemble() -> None:
@@ -65,17 +65,17 @@ def test_each_side_learns_the_others_ensemble() -> None:
 def test_paths_see_their_own_views() -> None:
     """Path k of side A sees view k, path k of side B view 3 + k; the target's ensemble is the mean over all paths."""
     pair, views = narrow_pair().train(), random_views()
-    told_a, told_b = pair.targets(views, 0, PATHS, [], draw())
+    targets_a, targets_b = pair.targets(views, 0, PATHS, [], draw())
     expected = [
         ensemble([pair.target.project(views[:, 3 * side + k], 0, path, []) for k, path in enumerate(PATHS)])
         for side in (0, 1)
     ]
-    torch.testing.assert_close(told_a, expected[0])
-    torch.testing.assert_close(told_b, expected[1])
-    losses = list(pair.path_losses(views, 0, PATHS, [], (told_a, told_b)))
+    torch.testing.assert_close(targets_a, expected[0])
+    torch.testing.assert_close(targets_b, expected[1])
+    losses = list(pair.path_losses(views, 0, PATHS, [], (targets_a, targets_b)))
     for k, (path, loss) in enumerate(zip(PATHS, losses, strict=True)):
         a, b = (pair.online.project(views[:, 3 * side + k], 0, path, []) for side in (0, 1))
-        torch.testing.assert_close(loss, path_loss(pair.predictor, a, b, told_a, told_b), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(loss, path_loss(pair.predictor, a, b, targets_a, targets_b), rtol=1e-4, atol=1e-5)
         assert -4 <= float(loss.detach()) <= 4
 
 
@@ -98,11 +98,11 @@ def test_targets_have_no_gradient_and_finished_blocks_do_not_learn() -> None:
 
 def test_gradients_of_paths_are_summed() -> None:
     pair, views = narrow_pair().train(), random_views()
-    told = pair.targets(views, 0, PATHS, [], draw())
+    targets = pair.targets(views, 0, PATHS, [], draw())
     conv, single = pair.online.supernet.stem[0].weight, []
-    for loss in pair.path_losses(views, 0, PATHS, [], told):
+    for loss in pair.path_losses(views, 0, PATHS, [], targets):
         single.append(torch.autograd.grad(loss / 8, conv)[0])
-    for loss in pair.path_losses(views, 0, PATHS, [], told):
+    for loss in pair.path_losses(views, 0, PATHS, [], targets):
         (loss / 8).backward()
     torch.testing.assert_close(conv.grad, sum(single), rtol=1e-3, atol=1e-6)
 
@@ -211,7 +211,7 @@ def test_rate_and_momentum_follow_cosines(tmp_path: Path) -> None:
 @torch.no_grad()
 def rate_slowly(pair: SiamesePair, block: int, paths: list, best: list, bn_views: Tensor, batches: list) -> dict:
     """Rate like the authors' code: compute every path and every batch again from the image."""
-    told: dict = {path: [] for path in paths}
+    projections: dict = {path: [] for path in paths}
     centres = []
     for views in batches:
         sums = [0.0, 0.0]
@@ -229,10 +229,10 @@ def rate_slowly(pair: SiamesePair, block: int, paths: list, best: list, bn_views
             inputs = [pair.target.supernet.prefix(views[:, side], best) for side in (0, 1)]
             for side in (0, 1):
                 sums[side] = sums[side] + pair.target.project(inputs[side], block, path, best)
-            told[path].append([pair.online.project(x, block, path, best) for x in inputs])
+            projections[path].append([pair.online.project(x, block, path, best) for x in inputs])
         centres.append([total / len(paths) for total in sums])
     scores = {}
-    for path, batched in told.items():
+    for path, batched in projections.items():
         losses = [
             latent_loss(pair.predictor(a), centre_b) + latent_loss(pair.predictor(b), centre_a)
             for (a, b), (centre_a, centre_b) in zip(batched, centres)

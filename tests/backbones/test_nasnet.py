@@ -191,9 +191,9 @@ def test_folded_norms_change_nothing(name: str) -> None:
 def test_a_batch_of_two_is_two_batches_of_one() -> None:
     net, x = small("skipping"), images()
     with torch.no_grad():
-        together, alone = net(x), [net(x[:1]), net(x[1:])]
+        together, single = net(x), [net(x[:1]), net(x[1:])]
     for level, feat in enumerate(together):
-        torch.testing.assert_close(feat, torch.cat([alone[0][level], alone[1][level]]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(feat, torch.cat([single[0][level], single[1][level]]), rtol=1e-4, atol=1e-5)
 
 
 def test_bfloat16_is_the_same_up_to_its_rounding() -> None:

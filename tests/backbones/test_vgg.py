@@ -19,8 +19,8 @@ def test_sizes_are_torchvisions(variant):
     with torch.device("meta"):
         net, theirs = VGG(variant), getattr(torchvision.models, f"vgg{variant}")()
     assert sum(value.numel() for value in net.parameters()) == PARAMETERS[variant]
-    wanted = {name: value.shape for name, value in theirs.state_dict().items() if name.startswith("features.")}
-    assert {name: value.shape for name, value in net.state_dict().items()} == wanted
+    expected = {name: value.shape for name, value in theirs.state_dict().items() if name.startswith("features.")}
+    assert {name: value.shape for name, value in net.state_dict().items()} == expected
     assert net.out_channels == (64, 128, 256, 512, 512)
     assert net.out_strides == (1, 2, 4, 8, 16)
 

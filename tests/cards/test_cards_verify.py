@@ -146,10 +146,10 @@ def test_two_metrics_in_an_evaluator_are_both_measured(around, monkeypatch):
         loaded.cfg.val_evaluator = two if around is None else {**around, "metrics": two}
         return loaded
 
-    alone = cards_checks.measure_metric(card, check)
+    single = cards_checks.measure_metric(card, check)
     monkeypatch.setattr(cards_checks, "load_config", with_two)
     both = cards_checks.measure_metric(card, check)
-    assert {name: value for name, value in both.items() if name.startswith("cls/")} == alone
+    assert {name: value for name, value in both.items() if name.startswith("cls/")} == single
     assert "other/top3" in both
 
 

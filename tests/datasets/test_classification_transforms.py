@@ -78,8 +78,8 @@ def test_the_engines_seeding_of_samples_reaches_every_library(image):
 
 @pytest.mark.parametrize(("size", "crop_pct"), [(32, 0.875), (24, 0.911), (36, 1.0)])
 def test_measuring_sees_timms_pixels(size, crop_pct, image):
-    want = create_transform(size, crop_pct=crop_pct, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
-    pixels = (want(Image.fromarray(image)).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    expected = create_transform(size, crop_pct=crop_pct, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
+    pixels = (expected(Image.fromarray(image)).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     np.testing.assert_array_equal(apply(dict(type="ResizeCrop", size=size, crop_pct=crop_pct), image)["img"], pixels)
 
 

@@ -112,9 +112,9 @@ def test_labels_follow_the_order_of_wanted_classes(record, write):
         CocoDetection(**where, metainfo={"classes": ("dog", "cat")}),
     ):
         assert [i["bbox_label"] for i in data.get_data_info(1)["instances"]] == [0, 1]
-    alone = CocoDetection(**where, classes="dog", filter_cfg={"filter_empty_gt": True})
-    assert len(alone) == 1
-    assert [i["bbox_label"] for i in alone.get_data_info(0)["instances"]] == [0]
+    single = CocoDetection(**where, classes="dog", filter_cfg={"filter_empty_gt": True})
+    assert len(single) == 1
+    assert [i["bbox_label"] for i in single.get_data_info(0)["instances"]] == [0]
 
 
 def test_max_samples_takes_the_first_after_filtering(record, write):

@@ -104,13 +104,13 @@ def test_single_and_joined_scenarios():
 
 
 def test_lists_without_leading_slashes_are_the_same(copy):
-    want = culane(split="train_gt")
+    expected = culane(split="train_gt")
     path = copy / "list" / "train_gt.txt"
     path.write_text(path.read_text().replace(" /", " ").replace("\n/", "\n")[1:] + "\n \n")
     assert not path.read_text().startswith("/")
     sample = culane(copy, split="train_gt")
-    assert len(sample) == len(want)
-    assert sample.get_data_info(4)["name"] == want.get_data_info(4)["name"]
+    assert len(sample) == len(expected)
+    assert sample.get_data_info(4)["name"] == expected.get_data_info(4)["name"]
     assert sample.get_data_info(4)["gt_path"].startswith(str(copy / "laneseg_label_w16"))
 
 
@@ -313,9 +313,9 @@ def straight(x_top, x_bottom, points=6):
 def test_places_of_lanes_by_their_angle():
     far_left, left, right, far_right = (straight(150, x) for x in (0, 100, 200, 300))
     slots = lane_slots([right, far_left, straight(150, 500), far_right, left])
-    assert [lane is want for lane, want in zip(slots, (far_left, left, right, far_right))] == [True] * 4
+    assert [lane is expected for lane, expected in zip(slots, (far_left, left, right, far_right))] == [True] * 4
     slots = lane_slots([right, left])
-    assert [lane is want for lane, want in zip(slots, (None, left, right, None))] == [True] * 4
+    assert [lane is expected for lane, expected in zip(slots, (None, left, right, None))] == [True] * 4
     assert lane_slots([far_left, left, straight(150, 120)])[0] is left  # the outermost of three is left out
     upright = straight(150, 150)
     assert lane_slots([upright])[1] is upright  # 90 degrees count as left

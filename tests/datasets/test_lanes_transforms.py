@@ -202,8 +202,8 @@ def test_what_is_measured_keeps_the_original_pixels():
     truth, info = dataset[2]["data_samples"], dataset.get_data_info(2)
     assert truth.ori_shape == (118, 328)
     assert (truth.scenario, truth.name) == ("hlight", info["name"])
-    for lane, want in zip(truth.gt_lanes, info["gt_lanes"], strict=True):
-        np.testing.assert_array_equal(lane, want)
+    for lane, expected in zip(truth.gt_lanes, info["gt_lanes"], strict=True):
+        np.testing.assert_array_equal(lane, expected)
 
     dataset = dataset_of("tusimple", "test", tiny=False)
     truth, info = dataset[1]["data_samples"], dataset.get_data_info(1)

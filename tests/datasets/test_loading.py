@@ -56,10 +56,10 @@ def test_grey_is_repeated_and_alpha_dropped(rgb):
 
 def test_16_bit_is_scaled_so_that_white_stays_white():
     deep = np.array([[0, 257, 65535], [128, 129, 32896]], np.uint16)
-    want = np.array([[0, 1, 255], [0, 1, 128]], np.uint8)
+    expected = np.array([[0, 1, 255], [0, 1, 128]], np.uint8)
     _, data = cv2.imencode(".png", deep)
-    np.testing.assert_array_equal(read_image(data.tobytes())[..., 0], want)
-    np.testing.assert_array_equal(read_image(deep)[..., 2], want)
+    np.testing.assert_array_equal(read_image(data.tobytes())[..., 0], expected)
+    np.testing.assert_array_equal(read_image(deep)[..., 2], expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

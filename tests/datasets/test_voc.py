@@ -95,9 +95,9 @@ def test_difficult_objects(how, crowds, tmp_path):
 def test_classes_are_sorted_or_as_wanted(voc):
     records = convert(voc).records["train"]
     assert [(c["id"], c["name"]) for c in records["categories"]] == [(1, "cat"), (2, "dog")]
-    wanted = convert(voc, classes=["dog"])
-    assert [c["name"] for c in wanted.records["train"]["categories"]] == ["dog"]
-    assert wanted.changes["left out: of other classes"] == 3
+    expected = convert(voc, classes=["dog"])
+    assert [c["name"] for c in expected.records["train"]["categories"]] == ["dog"]
+    assert expected.changes["left out: of other classes"] == 3
     with pytest.raises(UnknownName, match=r"no class in these images is called 'Dog'; did you mean 'dog'"):
         convert(voc, classes=["Dog"])
 

@@ -39,10 +39,10 @@ def test_two_processes_train_like_one_with_the_joined_batch(
     assert len(second["ranks"]) == 2
     assert outcome["metrics"]["toy/count"] == 7  # the sampler yields 8, so that both processes have the same number
     assert outcome["metrics"]["toy/acc"] == pytest.approx(one["metrics"]["toy/acc"], abs=1e-4)
-    alone = measure(
+    single = measure(
         load_config(toy_config, options=same), weights=outcome["checkpoint"], work_dir=tmp_path / "m", quiet=True
     )
-    assert alone["metrics"]["toy/acc"] == pytest.approx(outcome["metrics"]["toy/acc"], abs=1e-6)
+    assert single["metrics"]["toy/acc"] == pytest.approx(outcome["metrics"]["toy/acc"], abs=1e-6)
 
 
 @pytest.mark.slow  # two starts of two processes; under heavy load gloo aborted a rank twice, not since

@@ -86,9 +86,9 @@ def assert_equal(a: Any, b: Any, where: str) -> None:
 
 
 def test_workers_change_nothing(train_toy: Callable) -> None:
-    alone = train_toy("alone")
+    single = train_toy("alone")
     helped = train_toy("helped", {**TWO_WORKERS, **FORKED})
-    assert_equal(weights(alone), weights(helped), "state_dict")
+    assert_equal(weights(single), weights(helped), "state_dict")
 
 
 def weights(outcome: dict[str, Any]) -> dict[str, torch.Tensor]:

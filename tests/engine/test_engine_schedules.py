@@ -44,12 +44,12 @@ def test_dinats_schedule_is_timms_at_every_iteration():
     oracle = CosineLRScheduler(
         other, t_initial=300 * length, lr_min=5e-6, warmup_t=20 * length, warmup_lr_init=1e-6, t_in_epochs=False
     )
-    want = []
+    expected = []
     for step in range(310 * length):
         oracle.step_update(step)
-        want.append(other.param_groups[0]["lr"])
+        expected.append(other.param_groups[0]["lr"])
     values = rates(made, schedule, 310 * length)[:, 0]
-    np.testing.assert_allclose(values, want, rtol=1e-12)
+    np.testing.assert_allclose(values, expected, rtol=1e-12)
     assert values[0] == 1e-6
     assert values[-1] == 5e-6
 
@@ -70,7 +70,7 @@ def test_nasnets_staircase_falls_after_every_2_4_epochs():
 
 def test_a_resumed_schedule_continues_with_the_same_values():
     whole = optimizer()
-    want = rates(whole, WarmupCosineLR(whole, end=9, warmup=3), 9)
+    expected = rates(whole, WarmupCosineLR(whole, end=9, warmup=3), 9)
     first = optimizer()
     schedule = WarmupCosineLR(first, end=9, warmup=3)
     rates(first, schedule, 4)
@@ -78,7 +78,7 @@ def test_a_resumed_schedule_continues_with_the_same_values():
     again = WarmupCosineLR(second, end=9, warmup=3)
     second.load_state_dict(first.state_dict())
     again.load_state_dict(schedule.state_dict())
-    np.testing.assert_array_equal(rates(second, again, 5), want[4:])
+    np.testing.assert_array_equal(rates(second, again, 5), expected[4:])
 
 
 def test_they_are_found_by_name_and_refuse_nonsense():

@@ -62,11 +62,11 @@ def failures(path: Path) -> list[str]:
     """
     case, stored = read_case(path)
     port = load_port(path.parent.name)
-    wanted = {name: array for name, array in stored.items() if not name.startswith("input:")}
+    expected = {name: array for name, array in stored.items() if not name.startswith("input:")}
     outputs = port.run(case, inputs_of(case, stored))
     return [
         line
-        for name, reference in wanted.items()
+        for name, reference in expected.items()
         if (line := difference(name, outputs.get(name), reference, case, allowed(port, case, name, reference)))
     ]
 

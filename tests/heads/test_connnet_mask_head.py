@@ -62,17 +62,17 @@ def results(boxes, labels):
 
 @pytest.mark.parametrize("pair", ["and", "product", "mean", "none"])
 def test_masks_are_pasted_into_their_boxes(pair):
-    head, wanted = head_of(num_classes=2, pair=pair), discs(2)
-    cubes = mask_to_connectivity(wanted >= 0.5).float() * 20 - 10
+    head, expected = head_of(num_classes=2, pair=pair), discs(2)
+    cubes = mask_to_connectivity(expected >= 0.5).float() * 20 - 10
     logits = torch.full((2, 16, 28, 28), -10.0)
     logits[0, :8], logits[1, 8:] = cubes
     meta = dict(ori_shape=(70, 90), img_shape=(70, 90), scale_factor=(1.0, 1.0))
     boxes = [[10.0, 20.0, 38.0, 48.0], [50.0, 30.0, 78.0, 58.0]]
     (prediction,) = head.predict_by_feat([logits], [results(boxes, [0, 1])], [meta], TEST_CFG, rescale=True)
     assert prediction.masks.shape == (2, 70, 90)
-    assert torch.equal(prediction.masks[0, 20:48, 10:38], wanted[0].bool())
-    assert torch.equal(prediction.masks[1, 30:58, 50:78], wanted[1].bool())
-    assert prediction.masks.sum() == wanted.sum()
+    assert torch.equal(prediction.masks[0, 20:48, 10:38], expected[0].bool())
+    assert torch.equal(prediction.masks[1, 30:58, 50:78], expected[1].bool())
+    assert prediction.masks.sum() == expected.sum()
 
 
 def test_no_detection_has_no_mask():

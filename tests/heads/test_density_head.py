@@ -179,8 +179,8 @@ def test_a_single_image_counts_as_in_a_batch():
     with torch.no_grad():
         together = model(images, samples_of(ODD, [ODD] * 4), mode="predict")
         for index, sample in enumerate(together):
-            (alone,) = model(images[index : index + 1], samples_of(ODD, [ODD]), mode="predict")
-            torch.testing.assert_close(alone.pred_density, sample.pred_density, rtol=1e-4, atol=1e-5)
+            (single,) = model(images[index : index + 1], samples_of(ODD, [ODD]), mode="predict")
+            torch.testing.assert_close(single.pred_density, sample.pred_density, rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision_sums_in_full():

@@ -240,9 +240,9 @@ def test_groups_do_not_see_each_other():
 def test_the_step_is_steep_until_float32_overflows():
     margin = torch.tensor([[-0.2957, 0.1, 0.001], [-0.2958, 0.1, 0.001]]).view(2, 1, 1, 3)
     assert torch.exp(-300 * margin).isinf().flatten().tolist() == [False] * 3 + [True] + [False] * 2
-    alone = step(margin, [1, 1])
-    torch.testing.assert_close(alone[0], torch.sigmoid(300 * margin[0]))
-    torch.testing.assert_close(alone[1], torch.sigmoid(50 * margin[1]))
+    single = step(margin, [1, 1])
+    torch.testing.assert_close(single[0], torch.sigmoid(300 * margin[0]))
+    torch.testing.assert_close(single[1], torch.sigmoid(50 * margin[1]))
     torch.testing.assert_close(step(margin, [2]), torch.sigmoid(50 * margin))  # one pixel softens the whole group
 
 
@@ -306,10 +306,10 @@ def test_a_group_depends_on_its_images_and_on_no_others():
     for part, size in zip(together.split([4, 1, 2]), (4, 1, 2)):
         start = {4: 0, 1: 4, 2: 5}[size]
         torch.testing.assert_close(part, forward(model, images[start : start + size], size))
-    alone = forward(model, images, *[1] * 7)
-    assert float((alone[:4] - together[:4]).abs().max()) > 1e-2
+    single = forward(model, images, *[1] * 7)
+    assert float((single[:4] - together[:4]).abs().max()) > 1e-2
     with torch.no_grad():
-        torch.testing.assert_close(model(images), alone)  # without samples each image is its own group
+        torch.testing.assert_close(model(images), single)  # without samples each image is its own group
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 50])
@@ -355,8 +355,8 @@ def test_padding_is_cut_off_before_resizing():
     maps = model(image, samples, mode="predict")[0].pred_map
     whole = forward(model, image, 2)
     torch.testing.assert_close(maps[0], whole[0, 0, :33])
-    wanted = F.interpolate(whole[1:, :, :33], size=(66, 64), mode="bilinear", align_corners=True)
-    torch.testing.assert_close(maps[1], wanted[0, 0])
+    expected = F.interpolate(whole[1:, :, :33], size=(66, 64), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(maps[1], expected[0, 0])
 
 
 def test_measuring_runs_no_second_pass():

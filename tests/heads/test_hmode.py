@@ -119,8 +119,8 @@ def test_a_single_image_counts_as_in_a_batch():
     with torch.no_grad():
         together = model(images, samples_of(size, [size] * 4), mode="predict")
         for index, sample in enumerate(together):
-            (alone,) = model(images[index : index + 1], samples_of(size, [size]), mode="predict")
-            torch.testing.assert_close(alone.pred_density, sample.pred_density, rtol=1e-4, atol=1e-6)
+            (single,) = model(images[index : index + 1], samples_of(size, [size]), mode="predict")
+            torch.testing.assert_close(single.pred_density, sample.pred_density, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("count", "maps"), [(2, 4), (3, 7), (4, 11)])
@@ -213,8 +213,8 @@ def test_losses_of_a_batch_are_the_mean_of_its_images():
     images, samples = drawn_images(3, size), samples_of(size, [size] * 3)
     together = model(images, samples, mode="loss")
     for name, value in together.items():
-        alone = [model(images[at : at + 1], samples[at : at + 1], mode="loss")[name] for at in range(3)]
-        torch.testing.assert_close(value, torch.stack(alone).mean(), rtol=1e-4, atol=1e-5)
+        single = [model(images[at : at + 1], samples[at : at + 1], mode="loss")[name] for at in range(3)]
+        torch.testing.assert_close(value, torch.stack(single).mean(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("log_para", [100.0, 1.0])
@@ -240,9 +240,9 @@ def test_importance_is_a_squared_coefficient_of_variation():
 
 def test_importance_may_not_depend_on_the_batch():
     gates = torch.rand(4, 3, 2, 5, 6, generator=torch.Generator().manual_seed(0)).softmax(2)
-    alone = sum(importance_loss(each[None]) for each in gates)
-    assert importance_loss(gates, by_image=True).item() == pytest.approx(alone.item(), rel=1e-5)
-    assert importance_loss(gates).item() < alone.item() / 2
+    single = sum(importance_loss(each[None]) for each in gates)
+    assert importance_loss(gates, by_image=True).item() == pytest.approx(single.item(), rel=1e-5)
+    assert importance_loss(gates).item() < single.item() / 2
 
 
 def test_images_without_people_are_learned_from():

@@ -69,9 +69,9 @@ def test_released_files_load_strictly(prefix, inside):
     state = {prefix + name: value for name, value in released().items()}
     checkpoint = dict(model=state, epoch=3, i_tb=7, optimizer={}, record={}) if inside else state
     weights = convert_model(checkpoint)
-    wanted = model_of().state_dict()
-    assert set(weights) == set(wanted)
-    assert all(weights[name].shape == wanted[name].shape for name in wanted)
+    expected = model_of().state_dict()
+    assert set(weights) == set(expected)
+    assert all(weights[name].shape == expected[name].shape for name in expected)
 
 
 def test_slices_of_the_encoder_go_back_to_one_row_of_layers():

@@ -256,11 +256,13 @@ def test_one_image_equals_its_result_among_three():
     samples = [sample_of(ori_shape=(590, 1640)) for _ in range(5)]
     together = head.predict(feats_of(5), Batch(samples=samples))
     for index, sample in enumerate(together):
-        (alone,) = head.predict((feats_of(5)[0][index : index + 1],), Batch(samples=[sample_of(ori_shape=(590, 1640))]))
-        torch.testing.assert_close(alone.pred_exist, sample.pred_exist)
-        assert alone.pred_lane_slots == sample.pred_lane_slots
-        assert len(alone.pred_lanes) > 0
-        for one, other in zip(alone.pred_lanes, sample.pred_lanes, strict=True):
+        (single,) = head.predict(
+            (feats_of(5)[0][index : index + 1],), Batch(samples=[sample_of(ori_shape=(590, 1640))])
+        )
+        torch.testing.assert_close(single.pred_exist, sample.pred_exist)
+        assert single.pred_lane_slots == sample.pred_lane_slots
+        assert len(single.pred_lanes) > 0
+        for one, other in zip(single.pred_lanes, sample.pred_lanes, strict=True):
             np.testing.assert_allclose(one, other)
 
 

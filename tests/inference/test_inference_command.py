@@ -102,14 +102,14 @@ def test_coco_results_load_in_cocos_own_tool(run, images, tmp_path, capsys):
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     results = COCO(tmp_path / "truth.json").loadRes(str(run.out / "predictions.coco.json"))
     assert [category["id"] for category in truth["categories"]] == [1, 5, 9]
-    want = [
+    expected = [
         [1, 5, 9][label] for record in (lines(run.out)[0], lines(run.out)[2]) for label in record["result"]["labels"]
     ]
-    assert [annotation["category_id"] for annotation in results.anns.values()] == want
+    assert [annotation["category_id"] for annotation in results.anns.values()] == expected
     assert {annotation["image_id"] for annotation in results.anns.values()} == {1, 3}
     box = lines(run.out)[0]["result"]["boxes"][0]
-    want = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
-    np.testing.assert_allclose(results.loadAnns([1])[0]["bbox"], want, atol=2e-3)
+    expected = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+    np.testing.assert_allclose(results.loadAnns([1])[0]["bbox"], expected, atol=2e-3)
 
 
 def test_masks_are_written(masks_weights, images, tmp_path):

@@ -131,11 +131,11 @@ def test_a_lane_is_drawn_along_its_points(scale):
 
 def test_lanes_have_the_colour_of_their_place_not_of_their_number():
     image = np.full((400, 500, 3), 128, np.uint8)
-    alone = draw_lanes(image, upright(200.0, 3, 390, 20))
+    single = draw_lanes(image, upright(200.0, 3, 390, 20))
     both = draw_lanes(
         image, Lanes(upright(100.0, 0, 390, 20).points + upright(200.0, 3, 390, 20).points, (0.9, 0.8), (0, 3))
     )
-    assert tuple(alone[100, 200]) == tuple(both[100, 200]) == class_colour(3)
+    assert tuple(single[100, 200]) == tuple(both[100, 200]) == class_colour(3)
     assert tuple(both[100, 100]) == class_colour(0)
 
 

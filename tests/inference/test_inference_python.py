@@ -25,11 +25,11 @@ SIZES = [(60, 90), (90, 60), (60, 90), (33, 47), (61, 90), (1, 1), (60, 90), (45
 
 def test_batch_size_changes_nothing(detector):
     images = [scene(*size, seed) for seed, size in enumerate(SIZES)]
-    alone = list(detector(images))
+    single = list(detector(images))
     together = list(detector(images, batch_size=4))
     assert [item.source.name for item in together] == [f"input {number}" for number in range(len(images))]
-    assert sum(len(item.result) for item in alone) > 100
-    for one, other in zip(alone, together):
+    assert sum(len(item.result) for item in single) > 100
+    for one, other in zip(single, together):
         assert one.size == other.size
         assert_same_objects(one.result, other.result)
 
@@ -119,20 +119,20 @@ def test_every_form_of_one_image_has_one_result(detector):
         torch.from_numpy(image).permute(2, 0, 1),
         torch.from_numpy(image).permute(2, 0, 1).float() / 255,
     ]
-    want = detector.one(image).result
+    expected = detector.one(image).result
     for prediction in detector(forms):
-        assert_same_objects(prediction.result, want)
+        assert_same_objects(prediction.result, expected)
 
 
 def test_grey_and_palette_images():
     grey = scene(20, 30)[..., 0]
-    want = np.repeat(grey[..., None], 3, axis=2)
+    expected = np.repeat(grey[..., None], 3, axis=2)
     for value in (grey, grey[..., None], Image.fromarray(grey), torch.from_numpy(grey), torch.from_numpy(grey)[None]):
-        assert_array_equal(read_source(value), want)
+        assert_array_equal(read_source(value), expected)
     palette = Image.fromarray(scene(20, 30)).quantize(8)
     assert_array_equal(read_source(palette), np.array(palette.convert("RGB")))
     deep = Image.fromarray(grey.astype(np.uint16) * 257)
-    assert_array_equal(read_source(deep), want)
+    assert_array_equal(read_source(deep), expected)
 
 
 def test_exif_orientation_is_applied(detector, images):

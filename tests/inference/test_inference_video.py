@@ -131,8 +131,8 @@ def test_batches_change_nothing(inferencer, clip):
 
 def test_a_frame_is_predicted_as_a_image_is(inferencer, clip):
     frames = [image for _, image in read_frames(clip, "clip", clip)]
-    for video, alone in zip(inferencer(clip), inferencer(frames), strict=True):
-        assert np.array_equal(video.result.map, alone.result.map)
+    for video, single in zip(inferencer(clip), inferencer(frames), strict=True):
+        assert np.array_equal(video.result.map, single.result.map)
 
 
 # --- sequences ---
@@ -184,8 +184,8 @@ def test_drawn_frames_show_their_results(weights, inferencer, clip, tmp_path):
     infer(weights, tmp_path / "out", clip, "-q")
     drawn = [image for _, image in read_frames(tmp_path / "out" / "vis" / "clip.mp4", "clip", clip)]
     for prediction, frame in zip(inferencer(clip, keep_images=True), drawn, strict=True):
-        want = inferencer.draw(prediction.image, prediction.result).repeat(4, 0).repeat(4, 1)
-        assert np.abs(frame.astype(int) - want).mean() < 6  # the codec changes some
+        expected = inferencer.draw(prediction.image, prediction.result).repeat(4, 0).repeat(4, 1)
+        assert np.abs(frame.astype(int) - expected).mean() < 6  # the codec changes some
 
 
 def test_videos_of_one_stem_keep_their_results_apart(weights, clip, tmp_path):

@@ -105,8 +105,8 @@ def by_pycocotools(truth, detections, iou_type, image_ids=None, iou_thrs=None):
 def test_all_twelve_numbers_equal_pycocotools(scene, iou_type, backend):
     numbers = coco_ap(*scene, iou_type, backend=backend)
     assert tuple(numbers) == NUMBERS
-    want = by_pycocotools(*scene, iou_type)
-    np.testing.assert_allclose(list(numbers.values()), want, rtol=0, atol=1e-12)
+    expected = by_pycocotools(*scene, iou_type)
+    np.testing.assert_allclose(list(numbers.values()), expected, rtol=0, atol=1e-12)
     assert 0.1 < numbers["mAP"] < 0.9
     assert min(numbers.values()) > 0  # every number is informative here
 
@@ -117,8 +117,8 @@ def test_further_ious_equal_pycocotools_one_at_a_time(scene, iou_type, backend):
     further = {"mAP_50": 0.5, "mAP_70": 0.7, "mAP_62.5": 0.625, "mAP_98": 0.98, "mAP_30": 0.3}
     scores = score_detections(*scene, iou_type, backend=backend, iou_thrs=list(further.values()))
     for name, iou in further.items():
-        want = by_pycocotools(*scene, iou_type, iou_thrs=[iou])[0]
-        assert scores.numbers[name] == pytest.approx(want, abs=1e-12)
+        expected = by_pycocotools(*scene, iou_type, iou_thrs=[iou])[0]
+        assert scores.numbers[name] == pytest.approx(expected, abs=1e-12)
     assert scores.numbers["mAP_30"] > scores.numbers["mAP_70"] > scores.numbers["mAP_98"]
     plain = score_detections(*scene, iou_type, backend=backend)
     assert {name: scores.numbers[name] for name in NUMBERS} == plain.numbers
@@ -181,10 +181,10 @@ def test_per_class_rows(scene, backend):
     assert np.mean(counted) == pytest.approx(scores.numbers["mAP"])
     assert rows["never seen"]["AP"] == rows["never seen"]["AR"] == -1
     assert rows["cat"]["objects"] == sum(a["category_id"] == 3 and not a["iscrowd"] for a in scene[0]["annotations"])
-    alone = score_detections(*scene, category_ids=[7], backend=backend)
-    assert alone.numbers["mAP"] == pytest.approx(rows["dog"]["AP"])
-    assert alone.numbers["mAP_50"] == pytest.approx(rows["dog"]["AP50"])
-    assert alone.numbers["mAP_75"] == pytest.approx(rows["dog"]["AP75"])
+    single = score_detections(*scene, category_ids=[7], backend=backend)
+    assert single.numbers["mAP"] == pytest.approx(rows["dog"]["AP"])
+    assert single.numbers["mAP_50"] == pytest.approx(rows["dog"]["AP50"])
+    assert single.numbers["mAP_75"] == pytest.approx(rows["dog"]["AP75"])
     table = class_table(scores.per_class, "by class")
     assert f"{100 * rows['cat']['AP']:.1f}" in table
     assert "never seen" in table
@@ -270,8 +270,8 @@ def test_the_adapter_reports_further_ious(scene, ann_file):
     numbers = evaluate(metric, samples(scene, metric.dataset_meta["classes"]))
     assert len(numbers) == 26
     for iou_type in ("bbox", "segm"):
-        want = by_pycocotools(*scene, iou_type, iou_thrs=[0.7])[0]
-        assert numbers[f"coco/{iou_type}_mAP_70"] == pytest.approx(want, abs=1e-9)
+        expected = by_pycocotools(*scene, iou_type, iou_thrs=[0.7])[0]
+        assert numbers[f"coco/{iou_type}_mAP_70"] == pytest.approx(expected, abs=1e-9)
     with pytest.raises(ConfigError, match=r"found 0\.7; write"):
         CocoMetric(iou_thrs=0.7)
 
@@ -281,8 +281,8 @@ def test_only_processed_images_count_and_repeated_ones_once(scene, ann_file):
     metric.dataset_meta = {"classes": ("cat", "dog", "never seen")}
     some = list(samples(scene, metric.dataset_meta["classes"]))[:6]
     numbers = evaluate(metric, [*some, some[0], some[3]])
-    want = by_pycocotools(*scene, "bbox", [sample["img_id"] for sample in some])
-    np.testing.assert_allclose([numbers[f"coco/bbox_{name}"] for name in NUMBERS], want, rtol=0, atol=1e-9)
+    expected = by_pycocotools(*scene, "bbox", [sample["img_id"] for sample in some])
+    np.testing.assert_allclose([numbers[f"coco/bbox_{name}"] for name in NUMBERS], expected, rtol=0, atol=1e-9)
 
 
 def test_a_part_of_the_classes(scene, ann_file):

@@ -46,8 +46,8 @@ def test_counts_are_points_and_not_sums_of_maps():
     assert all(type(value) is float for value in numbers.values())
     odd = {**SAMPLES[0], "gt_count": torch.tensor(1e9)}
     assert evaluate(CountMetric(), [odd])["count/MAE"] < 1e3
-    alone = {**SAMPLES[0], "gt_points": None, "gt_count": torch.tensor(2.5), "pred_count": torch.tensor(4.0)}
-    assert evaluate(CountMetric(prefix="cells"), [alone])["cells/MAE"] == 1.5
+    single = {**SAMPLES[0], "gt_points": None, "gt_count": torch.tensor(2.5), "pred_count": torch.tensor(4.0)}
+    assert evaluate(CountMetric(prefix="cells"), [single])["cells/MAE"] == 1.5
 
 
 def test_what_a_head_leaves_on_a_task_sample():
@@ -60,12 +60,12 @@ def test_what_a_head_leaves_on_a_task_sample():
 
 def test_game_of_the_full_size_density():
     numbers = evaluate(CountMetric(game_levels=(0, 3)), SAMPLES)
-    want = []
+    expected = []
     for one in SAMPLES:
         height, width = one["ori_shape"]
         density = count_of(one, (width, height)).full_density()
-        want.append(game(density, count_map(one["gt_points"].numpy(), (height, width)), 3))
-    assert numbers["count/GAME3"] == pytest.approx(np.mean(want))
+        expected.append(game(density, count_map(one["gt_points"].numpy(), (height, width)), 3))
+    assert numbers["count/GAME3"] == pytest.approx(np.mean(expected))
     assert numbers["count/GAME0"] == pytest.approx(numbers["count/MAE"])
 
 
@@ -136,9 +136,9 @@ def run_ranks(folder, *launcher):
 def test_two_processes_return_the_numbers_of_one(tmp_path):
     reports = run_ranks(tmp_path, *TWO)
     assert [rank["share"] for rank in reports] == [4, 4]  # one sample occurs in both
-    want = evaluate(CountMetric(game_levels=(0, 2), categories=("level",)), SAMPLES)
+    expected = evaluate(CountMetric(game_levels=(0, 2), categories=("level",)), SAMPLES)
     for rank in reports:
-        assert rank["numbers"] == pytest.approx(want, abs=1e-9)
+        assert rank["numbers"] == pytest.approx(expected, abs=1e-9)
 
 
 # --- counts as structures ---

@@ -69,8 +69,8 @@ def test_iou_is_that_of_whole_images():
     annotated.append(np.array([[-900.0, 5], [-800, 90]]))
     detected += [annotated[2], annotated[3][::-1], np.array([[-900.0, 5], [-700, 80]])]
     iou = lane_iou(annotated, detected, size=size, width=width)
-    want = np.array([[long_way.iou_of(one, other, size, width) for other in detected] for one in annotated])
-    np.testing.assert_array_equal(iou, want)
+    expected = np.array([[long_way.iou_of(one, other, size, width) for other in detected] for one in annotated])
+    np.testing.assert_array_equal(iou, expected)
     assert iou[2, 8] == iou[3, 9] == 1.0
     assert np.isnan(iou[10, 10])
 

@@ -70,12 +70,12 @@ def test_folders_return_the_table_of_the_scenarios(culane, detections, folder):
     assert len(scores.scenarios) == 9
     assert scores.total == sum(scores.scenarios.values(), LaneCounts())
     # each image separately
-    want = LaneCounts()
+    expected = LaneCounts()
     for index, lanes in enumerate(detections):
         truth = culane.get_data_info(index)["gt_lanes"]
         rounded = [np.round(lane, 3) for lane in lanes]
-        want += count_matches(truth, rounded, size=SIZE, width=WIDTH).counts
-    assert scores.total == want
+        expected += count_matches(truth, rounded, size=SIZE, width=WIDTH).counts
+    assert scores.total == expected
     assert 0.3 < scores.numbers["F1"] < 1
     assert scores.numbers["FP/cross"] == scores.scenarios["cross"].fp
     assert "total" in scores.table()
@@ -84,11 +84,11 @@ def test_folders_return_the_table_of_the_scenarios(culane, detections, folder):
 def test_processes_return_the_same_and_omit_no_image(culane, folder):
     root = culane.data_root
     arguments = dict(size=SIZE, width=WIDTH, progress=True)
-    alone = score_culane_folders(folder, root, f"{root}/list/test.txt", processes=1, **arguments)
+    single = score_culane_folders(folder, root, f"{root}/list/test.txt", processes=1, **arguments)
     shared = score_culane_folders(folder, root, f"{root}/list/test.txt", processes=2, **arguments)
-    assert shared == alone
-    assert alone.images == 20  # in parts of 8; the last part has 4
-    assert alone.scenarios == {}
+    assert shared == single
+    assert single.images == 20  # in parts of 8; the last part has 4
+    assert single.scenarios == {}
 
 
 def test_one_list_or_lists_by_name(culane, folder):
@@ -194,8 +194,8 @@ def test_the_metric_equals_the_folders_scores(culane, detections, folder):
         evaluator.process(samples[start : start + 3])
     numbers = evaluator.evaluate(len(samples))
     lists = f"{culane.data_root}/list/test_split"
-    want = score_culane_folders(folder, culane.data_root, lists, size=SIZE, width=WIDTH).numbers
-    assert numbers == {f"culane/{name}": value for name, value in want.items()}
+    expected = score_culane_folders(folder, culane.data_root, lists, size=SIZE, width=WIDTH).numbers
+    assert numbers == {f"culane/{name}": value for name, value in expected.items()}
 
 
 def test_samples_that_a_sampler_repeats_count_once(culane, detections):

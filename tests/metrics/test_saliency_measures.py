@@ -73,15 +73,15 @@ SCENES = pytest.mark.parametrize(("prediction", "mask"), [s[1:] for s in scenes(
 def test_curves_are_those_of_a_pass_for_each_threshold(prediction, mask, protocol):
     curves = score_pair(prediction, mask, protocol, ALL).curves
     precision, recall, f_curve = formulas.f_curves(prediction, mask, protocol)
-    want = {
+    expected = {
         "Emeasure": formulas.e_curve(prediction, mask, protocol),
         "Fmeasure": f_curve,
         "precision": precision,
         "recall": recall,
         "false_positive_rate": formulas.false_positive_rates(prediction, mask, protocol),
     }
-    assert set(curves) == set(want)
-    for name, values in want.items():
+    assert set(curves) == set(expected)
+    for name, values in expected.items():
         assert len(curves[name]) == (256 if protocol == "pysod" else 255)
         np.testing.assert_allclose(curves[name], values, rtol=0, atol=1e-9, err_msg=name)
 
@@ -120,21 +120,21 @@ def test_equal_to_py_sod_metrics():
             tools["weighted"] = py_sod_metrics.WeightedFmeasure()
             for tool in tools.values():
                 tool.step(prediction, mask)
-            want = {name: tool.get_results() for name, tool in tools.items()}
-        np.testing.assert_array_equal(scores.curves["Emeasure"], want["Emeasure"]["em"]["curve"])
-        np.testing.assert_array_equal(scores.curves["Fmeasure"], want["Fmeasure"]["fm"]["curve"])
-        np.testing.assert_array_equal(scores.curves["precision"], want["Fmeasure"]["pr"]["p"])
-        np.testing.assert_array_equal(scores.curves["recall"], want["Fmeasure"]["pr"]["r"])
+            expected = {name: tool.get_results() for name, tool in tools.items()}
+        np.testing.assert_array_equal(scores.curves["Emeasure"], expected["Emeasure"]["em"]["curve"])
+        np.testing.assert_array_equal(scores.curves["Fmeasure"], expected["Fmeasure"]["fm"]["curve"])
+        np.testing.assert_array_equal(scores.curves["precision"], expected["Fmeasure"]["pr"]["p"])
+        np.testing.assert_array_equal(scores.curves["recall"], expected["Fmeasure"]["pr"]["r"])
         numbers = scores.numbers
-        assert numbers["Emeasure_adaptive"] == pytest.approx(want["Emeasure"]["em"]["adp"], abs=1e-12)
-        assert numbers["Fmeasure_adaptive"] == pytest.approx(want["Fmeasure"]["fm"]["adp"], abs=1e-12)
-        assert numbers["MAE"] == pytest.approx(want["MAE"]["mae"], abs=1e-12)
-        assert numbers["Fmeasure_weighted"] == pytest.approx(want["weighted"]["wfm"], abs=1e-12)
-        assert numbers["Smeasure_undefined"] == np.isnan(want["Smeasure"]["sm"])
+        assert numbers["Emeasure_adaptive"] == pytest.approx(expected["Emeasure"]["em"]["adp"], abs=1e-12)
+        assert numbers["Fmeasure_adaptive"] == pytest.approx(expected["Fmeasure"]["fm"]["adp"], abs=1e-12)
+        assert numbers["MAE"] == pytest.approx(expected["MAE"]["mae"], abs=1e-12)
+        assert numbers["Fmeasure_weighted"] == pytest.approx(expected["weighted"]["wfm"], abs=1e-12)
+        assert numbers["Smeasure_undefined"] == np.isnan(expected["Smeasure"]["sm"])
         if numbers["Smeasure_undefined"]:
             undefined += 1
         else:
-            assert numbers["Smeasure"] == pytest.approx(want["Smeasure"]["sm"], abs=1e-12)
+            assert numbers["Smeasure"] == pytest.approx(expected["Smeasure"]["sm"], abs=1e-12)
     assert undefined >= 1
 
 
@@ -223,8 +223,8 @@ def test_a_level_at_exactly_twice_the_mean_counts_as_the_tool_rounds_it():
         prediction = np.array([[low + step] * count + [high] + [low] * rest], np.uint8)
         mask = np.array([[255] * (count + 1) + [0] * rest], np.uint8)
         numbers = score_pair(prediction, mask, "pysod", ["Emeasure", "Fmeasure"]).numbers
-        want = formulas.adaptive(prediction, mask)
-        assert (numbers["Emeasure_adaptive"], numbers["Fmeasure_adaptive"]) == pytest.approx(want, abs=1e-12)
+        expected = formulas.adaptive(prediction, mask)
+        assert (numbers["Emeasure_adaptive"], numbers["Fmeasure_adaptive"]) == pytest.approx(expected, abs=1e-12)
         included.append(numbers["Fmeasure_adaptive"] == pytest.approx(1))
     assert {True, False} == set(included)
 

@@ -54,9 +54,9 @@ def test_what_a_head_leaves_on_a_task_sample():
     packed.pred_map, packed.gt_map = plain["pred_map"][None].to(torch.bfloat16), plain["gt_map"]
     metric = SaliencyMetric(metrics="MAE", prefix="boundary", per_image=True)
     numbers = evaluate(metric, [packed.to_dict()])
-    want = score_pair(plain["pred_map"].to(torch.bfloat16), plain["gt_map"]).numbers["MAE"]
-    assert numbers == {"boundary/MAE": want, "boundary/images": 1.0}
-    assert metric.per_image == [{"image": "3.png", "group": "group 1", "MAE": want}]
+    expected = score_pair(plain["pred_map"].to(torch.bfloat16), plain["gt_map"]).numbers["MAE"]
+    assert numbers == {"boundary/MAE": expected, "boundary/images": 1.0}
+    assert metric.per_image == [{"image": "3.png", "group": "group 1", "MAE": expected}]
 
 
 def test_one_row_for_each_image():
@@ -118,9 +118,9 @@ def run_ranks(folder, *launcher):
 def test_two_processes_return_the_numbers_of_one(tmp_path):
     reports = run_ranks(tmp_path, *TWO)
     assert [rank["share"] for rank in reports] == [4, 4]  # one sample occurs in both
-    want = numbers_of([sample(index) for index in range(COUNT)], "gconet")
+    expected = numbers_of([sample(index) for index in range(COUNT)], "gconet")
     for rank in reports:
-        assert rank["numbers"] == pytest.approx(want, abs=1e-12)
+        assert rank["numbers"] == pytest.approx(expected, abs=1e-12)
     assert sorted(reports, key=lambda rank: len(rank["rows"]))[1]["rows"] == [f"{index}.png" for index in range(COUNT)]
 
 
@@ -148,8 +148,8 @@ def roots(tmp_path):
 @pytest.mark.parametrize("protocol", ["pysod", "gconet"])
 def test_folders_score_as_memory_does(roots, protocol):
     report = score_folders(*roots, protocol, per_image=True)
-    want = numbers_of([sample(index) for index in (0, 2, 3, 4)], protocol)
-    assert {f"sal/{name}": value for name, value in report.numbers.items()} == pytest.approx(want, abs=1e-12)
+    expected = numbers_of([sample(index) for index in (0, 2, 3, 4)], protocol)
+    assert {f"sal/{name}": value for name, value in report.numbers.items()} == pytest.approx(expected, abs=1e-12)
     assert report.numbers["images"] == report.scores.images == 4
     assert report.without_prediction == ("axe/1.png",)
     assert report.without_mask == ("cup/0.png",)

@@ -24,8 +24,8 @@ def test_images_and_labels_are_timms(seed):
     np.random.seed(seed)
     mixed, samples = MODELS.build(dict(type="MixupCutmix", num_classes=5))(images, samples)
     np.random.seed(seed)
-    want, scores = Mixup(0.8, 1.0, label_smoothing=0.1, num_classes=5)(images.clone(), torch.arange(6) % 5)
-    torch.testing.assert_close(mixed, want)
+    expected, scores = Mixup(0.8, 1.0, label_smoothing=0.1, num_classes=5)(images.clone(), torch.arange(6) % 5)
+    torch.testing.assert_close(mixed, expected)
     torch.testing.assert_close(torch.stack([sample.gt_score for sample in samples]), scores)
     torch.testing.assert_close(images, given)
     assert not torch.equal(mixed, given)
@@ -37,9 +37,9 @@ def test_the_last_of_an_odd_batch_stays(count):
     images, samples = batch(count)
     mixed, samples = MixupCutmix(5, label_smoothing=0.2)(images, samples)
     torch.testing.assert_close(mixed[-1], images[-1])
-    want = torch.full((5,), 0.04)
-    want[(count - 1) % 5] = 0.84
-    torch.testing.assert_close(samples[-1].gt_score, want)
+    expected = torch.full((5,), 0.04)
+    expected[(count - 1) % 5] = 0.84
+    torch.testing.assert_close(samples[-1].gt_score, expected)
     assert all(float(sample.gt_score.sum()) == pytest.approx(1) for sample in samples)
 
 

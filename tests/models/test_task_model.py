@@ -249,9 +249,9 @@ class FormerLook(SecondLook):
 
 @pytest.mark.parametrize("mode", ["tensor", "loss", "predict"])
 def test_a_head_of_the_former_signature_works_with_one_warning(mode):
-    with pytest.warns(DeprecationWarning, match=r"FormerLook\.forward\(feats, batch\)") as told:
+    with pytest.warns(DeprecationWarning, match=r"FormerLook\.forward\(feats, batch\)") as caught:
         model = TaskModel(backbone=dict(type=Phrased), head=dict(type=FormerLook), auxiliary_head=dict(type=FormerLook))
-    assert len(told) == 1
+    assert len(caught) == 1
     inputs, samples = torch.rand(2, 3, 4, 4), [sample(phrase="dog"), sample(phrase="cats")]
     model(inputs, samples, mode=mode)
     seen, (again,) = model.head.seen[0]

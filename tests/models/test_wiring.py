@@ -56,10 +56,10 @@ def test_measures_a_backbone_of_another_library():
 
 def test_measuring_does_not_change_the_random_state():
     torch.manual_seed(0)
-    want = torch.rand(1)
+    expected = torch.rand(1)
     torch.manual_seed(0)
     backbone_levels(ConfigDict(RESNET, out_indices=(1, 2)))
-    assert torch.equal(torch.rand(1), want)
+    assert torch.equal(torch.rand(1), expected)
 
 
 def test_fills_a_one_stage_detector():

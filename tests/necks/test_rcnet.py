@@ -80,13 +80,13 @@ def assert_equal_maps(maps: Any, wanted: Any, tolerance: float = 1e-4) -> None:
 @pytest.mark.parametrize("size", [(96, 128), (200, 141)])
 def test_equals_its_formulas(options: dict, size: tuple[int, int]) -> None:
     neck, feats = make_neck(**options).eval(), make_feats(*size)
-    wanted = Formulas(state_of(neck)).stages(feats[1:])
+    expected = Formulas(state_of(neck)).stages(feats[1:])
     with torch.no_grad():
-        assert_equal_maps(neck.levels(feats), wanted.levels)
-        assert_equal_maps(neck.RevFP(wanted.levels), wanted.fused)
-        assert_equal_maps(neck.CSN.msm(neck.CSN.on_grid(wanted.fused)), wanted.mixed.unbind(1))
-        assert_equal_maps(neck.CSN.contexts(wanted.mixed.unbind(1)), [wanted.spatial, wanted.scale])
-        assert_equal_maps(neck(feats), wanted.outs)
+        assert_equal_maps(neck.levels(feats), expected.levels)
+        assert_equal_maps(neck.RevFP(expected.levels), expected.fused)
+        assert_equal_maps(neck.CSN.msm(neck.CSN.on_grid(expected.fused)), expected.mixed.unbind(1))
+        assert_equal_maps(neck.CSN.contexts(expected.mixed.unbind(1)), [expected.spatial, expected.scale])
+        assert_equal_maps(neck(feats), expected.outs)
 
 
 @pytest.mark.parametrize("norm", [BN, GN])
@@ -96,10 +96,10 @@ def test_trains_like_its_formulas(norm: dict) -> None:
     feats = [x.double() for x in make_feats(136, 200)]
     state = {name: value.requires_grad_(value.is_floating_point()) for name, value in state_of(neck).items()}
     buffers = {name: state[name].requires_grad_(False) for name, _ in neck.named_buffers()}
-    outs, wanted = neck(feats), Formulas(state, training=True)(feats[1:])
-    assert_equal_maps(outs, wanted, 1e-10)
+    outs, expected = neck(feats), Formulas(state, training=True)(feats[1:])
+    assert_equal_maps(outs, expected, 1e-10)
     targets = [torch.randn_like(x) for x in outs]
-    for maps in (outs, wanted):
+    for maps in (outs, expected):
         sum((x * target).sum() for x, target in zip(maps, targets)).backward()
     for name, parameter in neck.named_parameters():
         torch.testing.assert_close(
@@ -251,11 +251,11 @@ def test_parts_can_be_left_out() -> None:
     feats = make_feats()
     whole, without = make_neck(norm_cfg=BN).eval(), make_neck(norm_cfg=BN, csn=False).eval()
     without.load_state_dict({name: value for name, value in whole.state_dict().items() if not name.startswith("CSN")})
-    wanted = Formulas(state_of(whole)).stages(feats[1:])
-    assert_equal_maps(without(feats), wanted.fused)
+    expected = Formulas(state_of(whole)).stages(feats[1:])
+    assert_equal_maps(without(feats), expected.fused)
     plain = make_neck(norm_cfg=BN, rev_fp=False).eval()
     plain.load_state_dict({name: value for name, value in whole.state_dict().items() if not name.startswith("RevFP")})
-    assert_equal_maps(plain(feats), whole.CSN(wanted.levels), 1e-4)
+    assert_equal_maps(plain(feats), whole.CSN(expected.levels), 1e-4)
 
 
 def test_parts_work_separately() -> None:

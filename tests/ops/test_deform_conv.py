@@ -43,12 +43,12 @@ def test_equals_torchvision(geometry: tuple, moved: float, masked: bool) -> None
     """Outputs and all gradients are equal; at unmoved positions, the gradient of an offset has two candidates."""
     tensors, settings = make_inputs(geometry, moved, masked=masked)
     output = deform_conv2d(**tensors, **settings)
-    wanted = torchvision.ops.deform_conv2d(
+    expected = torchvision.ops.deform_conv2d(
         tensors["x"], tensors["offset"], tensors["weight"], tensors["bias"], mask=tensors.get("mask"), **settings
     )
-    torch.testing.assert_close(output, wanted)
+    torch.testing.assert_close(output, expected)
     cotangent, inputs = torch.randn_like(output), list(tensors.values())
-    gradients = (torch.autograd.grad((out * cotangent).sum(), inputs) for out in (output, wanted))
+    gradients = (torch.autograd.grad((out * cotangent).sum(), inputs) for out in (output, expected))
     for name, a, b in zip(tensors, *gradients):
         torch.testing.assert_close(a, b, msg=lambda text, name=name: f"{name}: {text}")
 
@@ -73,8 +73,8 @@ def test_float32_chooses_the_same_side_at_unmoved_positions() -> None:
     x, offset = torch.randn(2, 4, 37, 53), torch.zeros(2, 18, 37, 53, requires_grad=True)
     weight, cotangent = torch.randn(3, 4, 3, 3), torch.randn(2, 3, 37, 53)
     output = deform_conv2d(x, offset, weight, padding=1)
-    wanted = torchvision.ops.deform_conv2d(x, offset, weight, padding=1)
-    a, b = (torch.autograd.grad((out * cotangent).sum(), offset)[0] for out in (output, wanted))
+    expected = torchvision.ops.deform_conv2d(x, offset, weight, padding=1)
+    a, b = (torch.autograd.grad((out * cotangent).sum(), offset)[0] for out in (output, expected))
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
     assert b.abs().max() > 1
 

@@ -124,9 +124,9 @@ def test_adaptive_with_other_settings():
 
 def test_a_single_dot_is_as_wide_as_an_eighth_of_both_sides():
     dot = np.array([[30.0, 20.0]])
-    want = gaussian_filter(dot_map(dot, SHAPE).astype(float), (45 + 61) / 8, mode="constant")
-    np.testing.assert_allclose(adaptive_density(dot, SHAPE), want, atol=1e-7)
-    np.testing.assert_allclose(adaptive_density(np.repeat(dot, 3, axis=0), SHAPE), want, atol=1e-7)  # one dot
+    expected = gaussian_filter(dot_map(dot, SHAPE).astype(float), (45 + 61) / 8, mode="constant")
+    np.testing.assert_allclose(adaptive_density(dot, SHAPE), expected, atol=1e-7)
+    np.testing.assert_allclose(adaptive_density(np.repeat(dot, 3, axis=0), SHAPE), expected, atol=1e-7)  # one dot
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -78,10 +78,10 @@ def test_gradients_by_differences(batch, dim, reverse):
 def test_a_gradient_of_only_one_input(batch, only):
     inputs = draw(batch, 5, 4, 3, with_bias=True)
     expected = torch.autograd.grad(by_slices(*inputs, dim=3, reverse=True).sum(), inputs[only])
-    alone = [value.detach().requires_grad_(index == only) for index, value in enumerate(inputs)]
-    pass_messages(*alone, dim=3, reverse=True).sum().backward()
-    torch.testing.assert_close(alone[only].grad, *expected)
-    assert [value.grad is not None for value in alone] == [index == only for index in range(3)]
+    single = [value.detach().requires_grad_(index == only) for index, value in enumerate(inputs)]
+    pass_messages(*single, dim=3, reverse=True).sum().backward()
+    torch.testing.assert_close(single[only].grad, *expected)
+    assert [value.grad is not None for value in single] == [index == only for index in range(3)]
 
 
 @pytest.mark.parametrize("batch", [1, 4])

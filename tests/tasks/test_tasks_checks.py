@@ -61,8 +61,8 @@ def test_a_shaken_group_has_a_map_for_every_mask(groups):
 def test_the_first_group_is_shaken_as_single_images_are(groups):
     (first, *_) = shaken(groups)
     for number, paths in enumerate(zip(groups[0]["img_path"], groups[0]["gt_path"], strict=True)):
-        alone = SINGLE.shaken(dict(zip(("img_path", "gt_path"), paths, strict=True)), number, 0, 0)
-        assert np.array_equal(first["pred_map"][number], alone["pred_map"])
+        single = SINGLE.shaken(dict(zip(("img_path", "gt_path"), paths, strict=True)), number, 0, 0)
+        assert np.array_equal(first["pred_map"][number], single["pred_map"])
 
 
 def test_the_fourth_image_of_every_group_is_inside_out(groups):

@@ -129,11 +129,11 @@ def _gradients(
     totals = {"release": terms["total_release"], "with_relative": terms["total_with_relative"]}
     for which, total in totals.items():
         pattern = re.compile(rf"grad_{which}(_abssum)?:(.+)")
-        wanted = [match for each in case["outputs"] if (match := pattern.fullmatch(each["name"]))]
-        if not wanted:
+        expected = [match for each in case["outputs"] if (match := pattern.fullmatch(each["name"]))]
+        if not expected:
             continue
-        gradients = torch.autograd.grad(total, [parameters[ours[match[2]]] for match in wanted], retain_graph=True)
-        for match, gradient in zip(wanted, gradients, strict=True):
+        gradients = torch.autograd.grad(total, [parameters[ours[match[2]]] for match in expected], retain_graph=True)
+        for match, gradient in zip(expected, gradients, strict=True):
             named[match[0]] = gradient.abs().sum() if match[1] else gradient
     return named
 

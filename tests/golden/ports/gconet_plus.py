@@ -228,13 +228,13 @@ def _theirs(model: nn.Module, case: Mapping[str, Any]) -> dict[str, str]:
 def _require_no_gradient(head: nn.Module, case: Mapping[str, Any]) -> None:
     theirs = _theirs(head, case)
     without = {theirs[f"head.{name}"] for name, value in head.named_parameters() if value.grad is None}
-    wanted = set(case.get("no_grad_parameters", without))
-    if without != wanted:
-        raise AssertionError(f"without gradient: expected {sorted(wanted)}, found {sorted(without)}")
+    expected = set(case.get("no_grad_parameters", without))
+    if without != expected:
+        raise AssertionError(f"without gradient: expected {sorted(expected)}, found {sorted(without)}")
 
 
 def _gradient_norms(model: nn.Module, case: Mapping[str, Any]) -> dict[str, Tensor]:
     ours = {name: key for key, name in _theirs(model, case).items()}
     parameters = dict(model.named_parameters())
-    wanted = [entry["name"] for entry in case["outputs"] if entry["name"].startswith("grad_norm:")]
-    return {name: parameters[ours[name.removeprefix("grad_norm:")]].grad.norm() for name in wanted}
+    expected = [entry["name"] for entry in case["outputs"] if entry["name"].startswith("grad_norm:")]
+    return {name: parameters[ours[name.removeprefix("grad_norm:")]].grad.norm() for name in expected}

@@ -170,14 +170,14 @@ def _sampled(prob: np.ndarray, exists: str, options: Mapping[str, Any]) -> list[
 def _run_culane(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     built = case["constructor"]
     options = {"size": (built["im_width"], built["im_height"]), "width": built["lane_width"]}
-    outputs, counts, wanted = {}, [], {entry["image"]: entry for entry in case.get("per_image", [])}
+    outputs, counts, expected = {}, [], {entry["image"]: entry for entry in case.get("per_image", [])}
     for entry in case["files"]:
         name = entry["image"]
         annotated, detected = (lanes_from_text(entry[key] or "", name) for key in ("anno", "det"))
         matches = count_matches(annotated, detected, threshold=built["iou_threshold"], **options)
         counts.append(matches.counts)
-        if name in wanted and list(matches.match) != wanted[name]["anno_match"]:
-            raise AssertionError(f"{name}: expected {wanted[name]['anno_match']}, found {matches.match}")
+        if name in expected and list(matches.match) != expected[name]["anno_match"]:
+            raise AssertionError(f"{name}: expected {expected[name]['anno_match']}, found {matches.match}")
         has_nan = bool(np.isnan(matches.similarity).any())
         outputs[f"{SIMILARITY}{name}{'_nan' * has_nan}"] = matches.similarity
         if annotated and len(annotated[0]) >= 2:
