@@ -20,8 +20,11 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 from visionzoo.errors import PluginError
+
+File = TypeVar("File")  # a path, or a module's name
 
 GROUP = "visionzoo.plugins"
 ZOO = "visionzoo"
@@ -161,7 +164,7 @@ def import_of_plugin(package: str, module: str) -> object:
         ) from error
 
 
-def merged(files: Callable[[Package], dict[str, Path]], what: str) -> dict[str, Path]:
+def merged(files: Callable[[Package], dict[str, File]], what: str) -> dict[str, File]:
     """Return the files of all packages by name.
 
     Args:
@@ -172,7 +175,7 @@ def merged(files: Callable[[Package], dict[str, Path]], what: str) -> dict[str, 
         PluginError: two packages have a file of the same name.
     """
     owners: dict[str, Package] = {}
-    together: dict[str, Path] = {}
+    together: dict[str, File] = {}
     for package in packages():
         for name, path in files(package).items():
             if name in owners:

@@ -75,7 +75,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def fetch_all(root: Path, splits: list[str], server: str, *, keep_zips: bool) -> None:
-    """Bring what is missing; what is complete is left alone."""
+    """Download and unpack the missing files; complete ones are not changed."""
     wanted = [split for split in splits if list(check_split(root, split))]
     if not wanted:
         return
@@ -152,7 +152,9 @@ def unpack(zipped: Path, root: Path) -> None:
 def unpack_one(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path) -> None:
     target = (root / entry.filename).resolve()
     if not target.is_relative_to(root.resolve()):
-        raise Refused(f"{archive.filename}: {entry.filename} would be written outside {root}; this is no zip of COCO")
+        raise Refused(
+            f"{archive.filename}: {entry.filename} would be written outside {root}; this is not a zip of COCO"
+        )
     if target.is_file() and target.stat().st_size == entry.file_size:
         return
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
     python datasets/imagenet/prepare.py data/imagenet [--downloads DIR] [--split train val] [--check]
 
-Needs nothing but Python and visionzoo's timm. What is unpacked already is left alone, so it goes on where it stopped.
+Needs only Python and visionzoo's timm. Unpacked files are not unpacked again, so a stopped run can be repeated.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="the data set's folder, usually data/imagenet")
-    parser.add_argument("--downloads", type=Path, help="where the archives lie (default: ROOT/downloads)")
+    parser.add_argument("--downloads", type=Path, help="folder of the archives (default: ROOT/downloads)")
     parser.add_argument("--split", nargs="+", choices=tuple(COUNTS), default=list(COUNTS), help="default: both")
     parser.add_argument("--check", action="store_true", help="unpack nothing, only check (default: off)")
     parser.add_argument("--no-md5", action="store_true", help="take the archives as they are (default: check them)")

@@ -173,7 +173,7 @@ def test_a_task_without_a_head_is_named(model):
         (dict(heads=[dict(type="ClassificationHead")]), "expected a dict of heads by name"),
         (dict(heads={"a.b": dict(type="ClassificationHead")}), "letters, digits and underscores, found 'a.b'"),
         (dict(heads={"keys": dict(type="ClassificationHead")}), "letters, digits and underscores, found 'keys'"),
-        (dict(test_cfg=dict(tile=64)), "expected a head that gives a dense map"),
+        (dict(test_cfg=dict(tile=64)), "expected a head that returns a dense map"),
     ],
 )
 def test_wrong_heads_are_refused(changes, expected):

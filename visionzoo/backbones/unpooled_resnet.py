@@ -13,7 +13,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from visionzoo.errors import ConfigError, DataError, require_known
+from visionzoo.errors import DataError, require_known
+from visionzoo.layers.levels import checked_indices
 from visionzoo.registry import MODELS
 
 
@@ -61,19 +62,12 @@ class UnpooledResNet(BaseModule):
     ):
         super().__init__(init_cfg)
         require_known(variant, self.VARIANTS, "UnpooledResNet variant")
-        if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(5))):
-            raise ConfigError(
-                "UnpooledResNet.out_indices",
-                expected="maps from 0 (stem) to 4, shallow first",
-                found=f"{list(out_indices)}",
-                advice="use (0, 1, 2, 3, 4)",
-            )
+        self.out_indices = checked_indices(out_indices, 5, "UnpooledResNet", what="maps")
         block, depths = self.VARIANTS[variant]
         whole = ResNet(block, list(depths))
         self.conv1, self.bn1, self.relu = whole.conv1, whole.bn1, whole.relu
-        for stage in range(1, out_indices[-1] + 1):
+        for stage in range(1, self.out_indices[-1] + 1):
             self.add_module(f"layer{stage}", getattr(whole, f"layer{stage}"))
-        self.out_indices = tuple(out_indices)
         channels = (64, *(64 * 2**stage * block.expansion for stage in range(4)))
         self.out_channels = tuple(channels[index] for index in self.out_indices)
         self.out_strides = tuple((2, 2, 4, 8, 16)[index] for index in self.out_indices)

@@ -15,7 +15,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from visionzoo.converters import CONVERTERS, require_names, tensors_of
-from visionzoo.errors import ConfigError, DataError, require_known
+from visionzoo.errors import DataError, require_known
+from visionzoo.layers.levels import checked_indices
 from visionzoo.registry import MODELS
 
 _WIDTHS = (64, 128, 256, 512, 512)
@@ -99,14 +100,7 @@ class VGG(BaseModule):
         super().__init__(init_cfg)
         require_known(variant, self.VARIANTS, "VGG variant")
         widths, depths, is_normed = self.VARIANTS[variant]
-        if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(len(widths)))):
-            raise ConfigError(
-                "VGG.out_indices",
-                expected=f"stages from 0 to {len(widths) - 1}, shallow first",
-                found=f"{list(out_indices)}",
-                advice="use (0, 1, 2, 3, 4)",
-            )
-        self.out_indices = tuple(out_indices)
+        self.out_indices = checked_indices(out_indices, len(widths), "VGG")
         self.out_channels = tuple(widths[stage] for stage in self.out_indices)
         strides = _LARGE_FIELD_STRIDES if large_field else _STRIDES
         self.out_strides = tuple(strides[stage] for stage in self.out_indices)

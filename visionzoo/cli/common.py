@@ -60,6 +60,12 @@ def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def add_summary_flags(parser: argparse.ArgumentParser) -> None:
+    """Add ``--quiet`` and ``--json`` for commands that write files."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
+    parser.add_argument("--json", action="store_true", help="machine-readable summary on stdout (default: off)")
+
+
 def add_run_flags(parser: argparse.ArgumentParser, *, seed: str | None = None) -> None:
     """Add the flags for device, seed, sample limit and verbosity.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from visionzoo.cli import convert_checkpoint, convert_id_maps
-from visionzoo.cli.common import Parser, note, run_verb
+from visionzoo.cli.common import Parser, add_summary_flags, note, run_verb
 from visionzoo.errors import some_of
 
 _USAGE = """usage: visionzoo convert WHAT ...
@@ -73,13 +73,8 @@ def _voc2coco_parser() -> Parser:
     )
     parser.add_argument("--link", action="store_true", help="link the images (default: copy them)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists (default: an error)")
-    _add_output_flags(parser)
+    add_summary_flags(parser)
     return parser
-
-
-def _add_output_flags(parser: Parser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
-    parser.add_argument("--json", action="store_true", help="machine-readable summary on stdout (default: off)")
 
 
 def _at_least_two(text: str) -> int:

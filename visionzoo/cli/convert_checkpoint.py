@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from visionzoo.cli.common import Parser, note
+from visionzoo.cli.common import Parser, add_summary_flags, note
 from visionzoo.errors import CheckpointError, OutputError
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def parser() -> Parser:
     )
     described.add_argument("--trust-pickle", action="store_true", help="let IN run code while it loads (default: off)")
     described.add_argument("--overwrite", action="store_true", help="replace OUT if it exists (default: an error)")
-    described.add_argument("-q", "--quiet", action="store_true", help="no notes (default: off)")
-    described.add_argument("--json", action="store_true", help="machine-readable summary on stdout (default: off)")
+    add_summary_flags(described)
     return described
 
 

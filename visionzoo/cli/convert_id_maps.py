@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from visionzoo.cli.common import Parser, note
+from visionzoo.cli.common import Parser, add_summary_flags, note
 
 
 def parser() -> Parser:
@@ -30,8 +30,7 @@ def parser() -> Parser:
     described.add_argument("--maps", default="instances", help="folder of the id maps in ROOT (default: instances)")
     described.add_argument("--category", default="salient", help="name of the only category (default: salient)")
     described.add_argument("--overwrite", action="store_true", help="replace OUT if it exists (default: an error)")
-    described.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes (default: off)")
-    described.add_argument("--json", action="store_true", help="machine-readable summary on stdout (default: off)")
+    add_summary_flags(described)
     return described
 
 

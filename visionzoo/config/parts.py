@@ -27,7 +27,7 @@ class Part:
     instead_of: str | None = None
 
 
-# mmdet's and mmseg's models, which have no table of their own.
+# Models of mmdet and mmseg, whose classes have no PARTS.
 LIBRARY_PARTS: Mapping[str, Part] = {
     "data_preprocessor": Part("preprocessor"),
     "backbone": Part("backbone"),
@@ -49,8 +49,9 @@ def parts_of(model_class: Any) -> Mapping[str, Part]:
     Args:
         model_class: class of the model, or None.
 
-    >>> parts_of(None)["decode_head"].kind
-    'head'
+    Example:
+        >>> parts_of(None)["decode_head"].kind
+        'head'
     """
     return getattr(model_class, "PARTS", LIBRARY_PARTS)
 
@@ -58,8 +59,9 @@ def parts_of(model_class: Any) -> Mapping[str, Part]:
 def typed_parts(value: Any, part: Part, path: str) -> Iterator[tuple[str, Any]]:
     """Yield the dotted path and the value of each part that an argument holds, also where a type is absent.
 
-    >>> [path for path, _ in typed_parts({"lanes": {}, "counting": {}}, Part("head", named=True), "model.heads")]
-    ['model.heads.lanes', 'model.heads.counting']
+    Example:
+        >>> [path for path, _ in typed_parts({"lanes": {}, "counting": {}}, Part("head", named=True), "model.heads")]
+        ['model.heads.lanes', 'model.heads.counting']
     """
     if part.named and isinstance(value, Mapping):
         yield from ((f"{path}.{name}", one) for name, one in value.items())

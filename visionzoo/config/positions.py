@@ -1,4 +1,4 @@
-"""What a config's positions hold: which registry a ``type`` there is looked up in, and what is filled in later.
+"""Contents of the positions of a config: the registry of a ``type``, and the arguments that are filled in later.
 
 A position is a dotted path without list indices: ``train_dataloader.dataset.pipeline``.
 """
@@ -9,7 +9,7 @@ import re
 
 from visionzoo.config.parts import LIBRARY_PARTS
 
-# First match wins. Inside a model, assigners and coders are TASK_UTILS and all else is MODELS.
+# First match wins. Inside a model, assigners and coders are TASK_UTILS and everything else is MODELS.
 _REGISTRIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(.*\.)?(tta_pipeline|pipeline|transforms|pre_transform)", ("TRANSFORMS",)),
     (r"(.*\.)?\w+_dataloader\.(sampler|batch_sampler)", ("DATA_SAMPLERS",)),
@@ -29,7 +29,7 @@ _REGISTRIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(model|tta_model)(\..*)?", ("MODELS", "TASK_UTILS")),
 )
 
-# Positions whose dict must name a type, because something is built from it; besides those that a model states in PARTS.
+# Positions whose dict must name a type because a part is built from it, besides those that a model states in PARTS.
 _PARTS = (
     r"model",
     rf"model\.(\w+\.)*({'|'.join(LIBRARY_PARTS)})",
@@ -45,7 +45,7 @@ _PARTS = (
     r"visualizer|vis_backends",
 )
 
-# The type that a dict without one stands for.
+# Default type of a dict, by position.
 DEFAULT_TYPES = {
     "optim_wrapper": "OptimWrapper",
     "log_processor": "LogProcessor",
@@ -53,7 +53,7 @@ DEFAULT_TYPES = {
     "test_cfg": "TestLoop",
 }
 
-# Arguments that whoever builds the part fills in, by position; a config need not give them.
+# Arguments that are filled in when the part is built, by position; a config need not give them.
 _INJECTED: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(model|tta_model)(\..*)?", ("in_channels", "in_strides", "num_classes", "train_cfg", "test_cfg")),
     (r"(.*\.)?(anchor_generator|prior_generator)", ("strides",)),
@@ -68,13 +68,13 @@ _INJECTED: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(.*\.)?vis_backends", ("save_dir",)),
 )
 
-# Layers that their owner sizes: only unknown arguments are told, never missing ones.
+# Layers whose sizes the containing part sets: only unknown arguments are reported, never missing ones.
 _SIZED_BY_OWNER = (
     r"(model|tta_model)\..*(_cfg|\.nms)",
     r"(model|tta_model)\..*\.(dcn|sac|cfg|roi_layer|plugins|upsample|conv|norm|act|\w+_layer|\w*encoder|\w*decoder)",
 )
 
-# Arguments that an owner takes out of the dict before it builds the layer.
+# Arguments that the containing part removes from the dict before it builds the layer.
 _EXTRA: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r".*norm_cfg", ("requires_grad",)),
     (r".*\.(dcn|sac|conv_cfg|dcn_cfg)", ("fallback_on_stride", "deformable_groups")),
@@ -92,44 +92,45 @@ _EXTRA: tuple[tuple[str, tuple[str, ...]], ...] = (
 # Dicts whose type is the name of a function or layer of mmcv.ops, not of a registry.
 OPS_KEYS = ("nms", "dqs_cfg", "roi_layer")
 
-# Dicts whose type is a word that only their owner understands: mmdet's FPG neck and StageCascadeRPNHead.
+# Dicts whose type is a word that only the containing part interprets: mmdet's FPG neck and StageCascadeRPNHead.
 _OWN_WORDS = (r".*\.\w+_trans(\.\w+)*", r".*\.adapt_cfg")
 
 
 def position(path: str) -> str:
-    """A dotted path without the indices of its lists.
+    """Return a dotted path without the indices of its lists.
 
-    >>> position("train_dataloader.dataset.pipeline.2.scale")
-    'train_dataloader.dataset.pipeline.scale'
+    Example:
+        >>> position("train_dataloader.dataset.pipeline.2.scale")
+        'train_dataloader.dataset.pipeline.scale'
     """
     return ".".join(key for key in path.split(".") if not key.isdigit())
 
 
 def registries_at(at: str) -> tuple[str, ...]:
-    """Variables of ``visionzoo.registry`` that a ``type`` at this position comes from; none when unknown."""
+    """Return the names of the registries that hold a ``type`` at this position; empty for an unknown position."""
     return next((names for pattern, names in _REGISTRIES if re.fullmatch(pattern, at)), ())
 
 
 def is_part(at: str) -> bool:
-    """Whether a dict at this position must have a ``type``."""
+    """Return True if a dict at this position must have a ``type``."""
     return any(re.fullmatch(pattern, at) for pattern in _PARTS)
 
 
 def injected_at(at: str) -> set[str]:
-    """Arguments that are filled in while building."""
+    """Return the arguments that are filled in when the part is built."""
     return {name for pattern, names in _INJECTED if re.fullmatch(pattern, at) for name in names}
 
 
 def extra_at(at: str) -> set[str]:
-    """Arguments beyond the class's own that the owner understands."""
+    """Return the arguments that the containing part reads in addition to those of the class."""
     return {name for pattern, names in _EXTRA if re.fullmatch(pattern, at) for name in names}
 
 
 def has_own_words(at: str) -> bool:
-    """Whether the types at this position are no names of parts."""
+    """Return True if the types at this position are not names of parts."""
     return any(re.fullmatch(pattern, at) for pattern in _OWN_WORDS)
 
 
 def is_sized_by_owner(at: str) -> bool:
-    """Whether the owner gives this part its sizes."""
+    """Return True if the containing part sets the sizes of this part."""
     return any(re.fullmatch(pattern, at) for pattern in _SIZED_BY_OWNER) and not at.endswith("init_cfg")

@@ -26,14 +26,14 @@ class Arguments:
         required: names without a default.
         open: True if any other name is accepted.
         annotations: annotations as text, by name.
-        perhaps: annotations of arguments of base classes, by name, if the source does not show that they are passed.
+        inherited: annotations of arguments of base classes, by name, if the source does not show that they are passed.
     """
 
     names: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     open: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
-    perhaps: Mapping[str, str] = field(default_factory=dict)
+    inherited: Mapping[str, str] = field(default_factory=dict)
 
     def accept(self, name: str) -> bool:
         """Return True if a config may set ``name``."""
@@ -41,11 +41,11 @@ class Arguments:
 
     def know(self, name: str) -> bool:
         """Return True if the class or one of its bases has an argument ``name``, so that it can be filled in."""
-        return name in self.names or name in self.perhaps
+        return name in self.names or name in self.inherited
 
     def annotation(self, name: str) -> str:
         """Return the annotation of an argument as text; empty if it has none."""
-        return self.annotations.get(name, "") or self.perhaps.get(name, "")
+        return self.annotations.get(name, "") or self.inherited.get(name, "")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _of_partial(part: partial[Any]) -> Arguments:
     names = inner.names[len(part.args) :]
     filled = part.keywords
     required = tuple(n for n in inner.required if n in names and n not in filled)
-    return Arguments(names, required, inner.open, inner.annotations, inner.perhaps)
+    return Arguments(names, required, inner.open, inner.annotations, inner.inherited)
 
 
 def _of_classes(classes: tuple[type, ...]) -> Arguments:
@@ -141,8 +141,8 @@ def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple
     forward = _forward_of(init)
     if forward is None:
         base = _of_classes(bases)
-        perhaps = {name: base.annotation(name) for name in (*base.names, *base.perhaps) if name not in own.names}
-        return replace(own, perhaps=perhaps)
+        inherited = {name: base.annotation(name) for name in (*base.names, *base.inherited) if name not in own.names}
+        return replace(own, inherited=inherited)
     names_of_bases = [base.__name__ for base in bases]
     if forward.after != cls.__name__ and forward.after in names_of_bases:
         bases = bases[names_of_bases.index(forward.after) + 1 :]
@@ -154,7 +154,7 @@ def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple
         names=tuple(dict.fromkeys(names)),
         required=tuple(dict.fromkeys([*own.required, *required])),
         open=base.open,
-        perhaps={name: text for name, text in base.perhaps.items() if name not in filled},
+        inherited={name: text for name, text in base.inherited.items() if name not in filled},
         annotations={**base.annotations, **own.annotations},
     )
 

@@ -11,7 +11,7 @@ from visionzoo.datasets.transforms.masks import read_ids
 from visionzoo.errors import DataError
 from visionzoo.structures.detections import encode_mask
 from visionzoo.structures.image_names import IMAGE_ENDINGS
-from visionzoo.structures.image_size import size_of_file
+from visionzoo.structures.image_size import require_size, size_of_file
 from visionzoo.system.text_files import read_text
 
 
@@ -60,7 +60,8 @@ def to_coco(pairs: Iterable[tuple[Path, Path]], category: str = "salient") -> di
     annotations: list[dict] = []
     for number, (image, path) in enumerate(pairs, start=1):
         ids = read_ids(path)
-        _require_size(image, path, ids.shape)
+        size = size_of_file(image)[::-1]
+        require_size(ids.shape, size, path, what="an id map", like=image.name, advice="export it in the image's size")
         images.append({"id": number, "file_name": image.name, "height": ids.shape[0], "width": ids.shape[1]})
         annotations += [{"id": len(annotations) + at, **each} for at, each in enumerate(_instances(ids, number), 1)]
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": category}]}
@@ -79,17 +80,6 @@ def _instances(ids: np.ndarray, image_id: int) -> Iterator[dict]:
             "segmentation": encode_mask(mask),
             "iscrowd": 0,
         }
-
-
-def _require_size(image: Path, path: Path, shape: tuple[int, ...]) -> None:
-    size = size_of_file(image)
-    if size != (shape[1], shape[0]):
-        raise DataError(
-            path,
-            expected=f"{size[0]}x{size[1]} pixels like {image.name}",
-            found=f"{shape[1]}x{shape[0]}",
-            advice="export it in the image's size",
-        )
 
 
 def _image(folder: Path, name: str) -> Path:

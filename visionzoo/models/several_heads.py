@@ -165,7 +165,7 @@ def joined(samples: Sequence[TaskSample], predictions: Mapping[str, Mapping[int,
 
     Returns:
         For a sample that names its task: the prediction of this head. For every other sample: a copy with one field
-        per head, which holds the head's prediction as a sample of its own.
+        per head, which holds a sample with the head's prediction.
     """
     results = []
     for index, sample in enumerate(samples):

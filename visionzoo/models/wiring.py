@@ -1,4 +1,4 @@
-"""How backbone, neck and head of a config find each other: nobody types a channel list twice.
+"""Channels, strides and class counts of a model, filled in from its backbone, so that a config states none twice.
 
 Backbones and necks declare ``out_channels`` and ``out_strides``. For parts of other libraries,
 which do not, one forward of zeros measures them. From these numbers the input channels of neck
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, Part, parts_of, typed_parts
 from visionzoo.config.signatures import Arguments, arguments_of
+from visionzoo.config.tree import plain
 from visionzoo.errors import ConfigError, UnknownName
 from visionzoo.registry import MODELS, SCOPE, TASK_UTILS
 
@@ -31,20 +32,20 @@ _PROBE = 256
 # Side of a crop of zeros.
 _CROP_PROBE = 16
 
-# RoI extractors read the levels up to stride 32 in a pyramid of five; the coarser ones are for proposals alone.
+# RoI extractors read the levels up to stride 32 in a pyramid of five; only proposals use the coarser levels.
 _ROI_LEVELS = 4
 
-# Necks of mmdet that take one number although their signature does not say so, and those that read the last level.
+# Necks of mmdet that take one number although their signature does not show it, and necks that read the last level.
 _SCALAR_NECKS = ("DilatedEncoder", "DyHead")
 _LAST_LEVEL_NECKS = ("CTResNetNeck",)
 
-# SOLO resizes its levels before it reads them, so its strides are its own.
+# SOLO resizes its levels before it reads them, so its strides differ from those of the levels.
 _OWN_STRIDES = ("SOLOHead", "SOLOV2Head", "DecoupledSOLOHead", "DecoupledSOLOLightHead")
 
 _PROPOSAL_HEAD = "proposal head"
 _READ_FEATURE_MAPS = (HEAD, _PROPOSAL_HEAD, AUXILIARY_HEAD)
 
-# Classes of a model that neither its config, a data set nor a checkpoint names, where its head has no usual number.
+# Number of classes if neither the config, the data set nor the checkpoint states it and the head has no usual number.
 _COCO_CLASSES = 80
 
 
@@ -64,9 +65,9 @@ def build_model(
 
     Args:
         model_cfg: the ``model`` of a config. It is not changed.
-        replaced: what ``--cfg-options`` took out, by path (``model.backbone``); see :func:`fill_model`.
-        num_classes: classes of the data set, for heads that do not say theirs; the head's usual number, else
-            COCO's 80, when nobody says.
+        replaced: configs that ``--cfg-options`` replaced, by path (``model.backbone``); see :func:`fill_model`.
+        num_classes: number of classes of the data set, for heads that do not state theirs. None: the head's usual
+            number, or else COCO's 80.
 
     Raises:
         ConfigError: two parts disagree.
@@ -75,27 +76,27 @@ def build_model(
 
 
 def build_filled(model_cfg: Mapping) -> nn.Module:
-    """Build a model from what :func:`fill_model` gave, which is not changed."""
+    """Build a model from the result of :func:`fill_model`, which is not changed."""
     with DefaultScope.overwrite_default_scope(SCOPE):
-        return MODELS.build(ConfigDict(copy.deepcopy(_plain(model_cfg))))
+        return MODELS.build(ConfigDict(copy.deepcopy(plain(model_cfg))))
 
 
 def fill_model(
     model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | None = None
 ) -> ConfigDict:
-    """A copy of ``model_cfg`` with every channel, stride and class count filled in.
+    """Return a copy of ``model_cfg`` with every channel, stride and class count filled in.
 
-    A backbone that took another's place (``replaced["model.backbone"]``) returns the same strides as that one,
-    where it lets itself be told, and its normalisation replaces the data preprocessor's.
+    A backbone that replaces another one (``replaced["model.backbone"]``) gets the strides of that one if it has an
+    argument for them, and its normalisation replaces that of the data preprocessor.
     """
-    model = ConfigDict(copy.deepcopy(_plain(model_cfg)))
+    model = ConfigDict(copy.deepcopy(plain(model_cfg)))
     _fill_classes(model, num_classes)
     if not isinstance(model.get("backbone"), Mapping):
         return model
     with DefaultScope.overwrite_default_scope(SCOPE):
         old = (replaced or {}).get("model.backbone")
         if old is not None:
-            _take_place_of(model, ConfigDict(copy.deepcopy(_plain(old))))
+            _take_place_of(model, ConfigDict(copy.deepcopy(plain(old))))
         levels = backbone_levels(model.backbone)
         for path, neck in _necks(model):
             levels = _fill_neck(neck, levels, path)
@@ -107,12 +108,12 @@ def fill_model(
 
 
 def backbone_levels(cfg: Mapping) -> Levels:
-    """Channels and strides of a backbone, as it declares them or as one forward measures them."""
+    """Return channels and strides of a backbone, as it declares them or as one forward pass measures them."""
     return _levels_of(cfg, lambda device: torch.zeros(1, _input_channels(cfg), _PROBE, _PROBE, device=device))
 
 
 def _levels_of(cfg: Mapping, make_input: Any) -> Levels:
-    key = repr((_plain(cfg), getattr(make_input, "key", None)))
+    key = repr((plain(cfg), getattr(make_input, "key", None)))
     if key not in _measured:
         _measured[key] = _measure(cfg, make_input)
     return _measured[key]
@@ -122,7 +123,7 @@ _measured: dict[str, Levels] = {}
 
 
 def _measure(cfg: Mapping, make_input: Any) -> Levels:
-    """On the meta device, which costs nothing; on the CPU for parts that need real numbers."""
+    """Measure on the meta device, which takes no memory, or on the CPU if the part needs real numbers."""
     try:
         return _measure_on("meta", cfg, make_input)
     except (NotImplementedError, RuntimeError, ConfigError):
@@ -132,7 +133,7 @@ def _measure(cfg: Mapping, make_input: Any) -> Levels:
 @torch.no_grad()
 def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
     with torch.device(device), torch.random.fork_rng(devices=[]):
-        part = MODELS.build(ConfigDict(copy.deepcopy(_plain(cfg))))
+        part = MODELS.build(ConfigDict(copy.deepcopy(plain(cfg))))
         part.eval()  # not chained: mmdet's ResNet returns nothing here
         channels, strides = getattr(part, "out_channels", None), getattr(part, "out_strides", None)
         if not (isinstance(channels, tuple) and isinstance(strides, tuple)):
@@ -193,7 +194,7 @@ def _fill_neck(neck: ConfigDict, levels: Levels, path: str) -> Levels:
 
 
 class _Pyramid:
-    """Feature maps of zeros, as the part before would give them."""
+    """Feature maps of zeros with the channels and strides of the previous part."""
 
     def __init__(self, levels: Levels):
         self.levels, self.key = levels, (levels.channels, levels.strides)
@@ -220,7 +221,7 @@ def _one_number(levels: Levels, path: str, taker: str) -> int:
 
 
 def _dense_heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
-    """The heads that read the feature maps of the trunk: path, config and the argument that holds them."""
+    """Yield path, config and argument of each head that reads the feature maps of the trunk."""
     for key, part in parts_of(_resolve(model) if "type" in model else None).items():
         if part.kind in _READ_FEATURE_MAPS:
             for path, head in typed_parts(model.get(key), part, f"model.{key}"):
@@ -246,7 +247,7 @@ def _fill_strides(generator: ConfigDict, levels: Levels, path: str) -> None:
 
 
 def _head_channels(head: ConfigDict, arguments: Arguments, levels: Levels, path: str) -> Any:
-    """One number for dense heads, a list for those that read every level, what ``in_index`` picks for mmseg's."""
+    """Return the channels of the levels that a head reads: one number, or a list for a head of several levels."""
     if arguments.know("in_index"):
         index = head.get("in_index", -1)
         return [levels.channels[i] for i in index] if isinstance(index, Sequence) else levels.channels[index]
@@ -258,7 +259,7 @@ def _head_channels(head: ConfigDict, arguments: Arguments, levels: Levels, path:
 
 
 def _fill_roi_head(roi_head: ConfigDict, levels: Levels, backbone: ConfigDict) -> None:
-    """RoI extractors read the first four levels at most; boxes' and masks' heads read what they extract."""
+    """Fill RoI extractors from the first four levels, and the heads of boxes and masks from the extracted crops."""
     width = _one_number(levels, "model.roi_head", _name(roi_head))
     strides = levels.strides[:_ROI_LEVELS]
     for name in ("bbox_roi_extractor", "mask_roi_extractor"):
@@ -277,7 +278,7 @@ def _fill_roi_head(roi_head: ConfigDict, levels: Levels, backbone: ConfigDict) -
 
 
 def _continue_backbone(shared: ConfigDict, backbone: ConfigDict, path: str) -> None:
-    """Give a part that continues the backbone the settings that it has to share with it, where those are given."""
+    """Copy the settings that a part must share with the backbone which it continues, if the backbone states them."""
     source = Levels((), (), _name(backbone))
     for name in getattr(_resolve(shared), "AS_BACKBONE", ()):
         if backbone.get(name) is not None:
@@ -304,9 +305,12 @@ def _check_roi_strides(extractor: ConfigDict, levels: Levels, path: str) -> None
 
 
 def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
-    """Tell every head that does not say it how many classes there are; one that says another number is an error.
+    """Fill in the number of classes of each head.
 
-    Where no data set tells, auxiliary heads count as many as the main head says.
+    Without a number from the data set, auxiliary heads get the number of the main head.
+
+    Raises:
+        ConfigError: a single head states a number that differs from that of the data set.
     """
     roi_head = model.get("roi_head") or {}
     stated = (model.get("head") or {}).get("num_classes")
@@ -331,7 +335,7 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
 
 
 def _fill_batch_augments(model: ConfigDict) -> None:
-    """What mixes batches makes soft labels as long as the head's."""
+    """Give the transforms that mix batches the number of classes of the head."""
     count = (model.get("head") or {}).get("num_classes")
     if count is None:
         return
@@ -365,14 +369,14 @@ def _disagreement(path: str, name: str, given: Any, found: Any, giver: str, take
 
 
 def _comparable(value: Any) -> Any:
-    """Strides may be written as 8 or (8, 8)."""
+    """Return strides as plain numbers, because a config may give them as 8 or (8, 8)."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(v[0] if isinstance(v, Sequence) and len(set(v)) == 1 else v for v in value)
     return value
 
 
 def _listed(parts: Any, path: str) -> list[tuple[str, ConfigDict]]:
-    """The typed dictionaries under one key, which holds one, several or none."""
+    """Return path and config of the parts under one key, which holds one part, a list of parts, or none."""
     if isinstance(parts, Mapping):
         return [(path, parts)] if "type" in parts else []  # type: ignore[list-item]
     if isinstance(parts, (list, tuple)):
@@ -386,7 +390,7 @@ def _name(cfg: Mapping) -> str:
 
 
 def _kind(cfg: Mapping) -> str:
-    """The class name without its library's scope."""
+    """Return the class name without the scope of its library."""
     return _name(cfg).rpartition(".")[2]
 
 
@@ -401,14 +405,5 @@ def _resolve(cfg: Mapping, registry: Any = MODELS) -> Any:
 
 
 def _takes(cfg: Mapping, name: str) -> bool:
-    """Whether the part of a dictionary has an argument."""
+    """Return True if the class of a config has the argument ``name``."""
     return arguments_of(_resolve(cfg)).know(name)
-
-
-def _plain(cfg: Any) -> Any:
-    """Nested plain dictionaries, so that a copy or a repr never depends on mmengine's lazy objects."""
-    if isinstance(cfg, Mapping):
-        return {key: _plain(value) for key, value in cfg.items()}
-    if isinstance(cfg, (list, tuple)):
-        return type(cfg)(_plain(value) for value in cfg)
-    return cfg

@@ -15,7 +15,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError, require_known
-from visionzoo.layers.level_strides import require_levels, strides_of_levels
+from visionzoo.layers.levels import require_levels, strides_of_levels
 from visionzoo.layers.message_passing import DIRECTIONS, MessagePassing
 from visionzoo.registry import MODELS
 

@@ -107,12 +107,8 @@ def read_list(path: str | Path) -> list[tuple[int, list[str]]]:
     Raises:
         DataError: the list is missing, empty or not valid UTF-8.
     """
-    text = _read_text(Path(path), "a list with one image per line")
-    entries = [
-        (number, [word.lstrip("/") for word in line.split()])
-        for number, line in enumerate(_lines(text), start=1)
-        if line.strip()
-    ]
+    lines = _numbered_lines(Path(path), "a list with one image per line")
+    entries = [(number, [word.lstrip("/") for word in line.split()]) for number, line in lines]
     if not entries:
         raise DataError(path, expected="at least one image", found="an empty list", advice="check how it was made")
     return entries
@@ -164,12 +160,8 @@ def read_tusimple(path: str | Path, keys: Sequence[str] = ("raw_file", "lanes", 
         DataError: the file is missing, empty or not valid UTF-8; a line is not a JSON object or lacks a key; or the x
             values of a lane differ in number from ``h_samples`` or are not finite numbers.
     """
-    text = _read_text(Path(path), "one JSON object per line")
-    records = [
-        _record(line, f"{path}, line {number}", keys)
-        for number, line in enumerate(_lines(text), start=1)
-        if line.strip()
-    ]
+    lines = _numbered_lines(Path(path), "one JSON object per line")
+    records = [_record(line, f"{path}, line {number}", keys) for number, line in lines]
     if not records:
         raise DataError(path, expected="one JSON object per line", found="an empty file", advice="download it again")
     return records
@@ -255,6 +247,11 @@ def _lines(text: str) -> list[str]:
     """Split at line ends; the last line may lack one."""
     lines = text.split("\n")
     return lines if lines[-1] else lines[:-1]
+
+
+def _numbered_lines(path: Path, what: str) -> list[tuple[int, str]]:
+    """Return the lines that are not blank, with their numbers from 1."""
+    return [(number, line) for number, line in enumerate(_lines(_read_text(path, what)), start=1) if line.strip()]
 
 
 def _read_text(path: Path, what: str) -> str:

@@ -28,7 +28,7 @@ from visionzoo.tasks._base import ResultFile, ResultLines, Task
 from visionzoo.tasks.inputs.images import ImageInput
 
 _TUSIMPLE_HEIGHT, _TUSIMPLE_ROWS = 720, range(160, 720, 10)
-_LANE_SHIFT = 0.006  # share of the image's width; lanes are moved about as far as the metrics tolerate
+_LANE_SHIFT = 0.006  # share of the image's width; lanes are moved about to the limit of the metrics' tolerance
 _OF_LANES = ("img_path", "gt_lanes", "gt_x", "h_samples", "scenario")
 _SUBPIXELS = 4  # fractional bits: curves are drawn with a precision of 1/16 pixel
 

@@ -118,17 +118,9 @@ class HyTraSupernet(Supernet):
             warnings.simplefilter("ignore")  # the warning is shown once, at the start of the block
             return distinct_paths(self.candidates(block, best_paths), count, draw)
 
-    def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
-        self._check(block, path)
-        if block == 0:
-            x = self.stem(x)
-        for layer, op in zip(self.layers_of(block), path):
-            x = layer(x, op)
-        return x
-
     def prepare(self, block: int, paths: Sequence[Path], best_paths: Sequence[Path]) -> None:
         for path in paths:
-            self._check(block, path)
+            self.check_path(block, path)
             for i, (layer, op) in enumerate(zip(self.layers_of(block), path)):
                 enters_finer = i == 0 and block > 0 and _entry(best_paths) > scale_of(op)
                 layer.op(op, shrinks=enters_finer)
@@ -147,7 +139,7 @@ class HyTraSupernet(Supernet):
     def _layers(self) -> list[_Layer]:
         return [layer for block in range(self.num_blocks) for layer in self.layers_of(block)]
 
-    def _check(self, block: int, path: Path) -> None:
+    def check_path(self, block: int, path: Path) -> None:
         if len(path) != HYTRA_LAYERS or max(map(scale_of, path)) >= DEPTHS[block]:
             raise ConfigError(
                 "HyTra",

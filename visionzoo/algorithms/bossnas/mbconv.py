@@ -73,21 +73,13 @@ class MBConvSupernet(Supernet):
         """Return one path per op, so that each layer uses each op once. ``count`` is not used."""
         return fair_paths(len(OPS), BLOCKS[block][2], draw)
 
-    def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
-        _check(block, path)
-        if block == 0:
-            x = self.stem(x)
-        for layer, op in zip(self.layers_of(block), path):
-            x = layer(x, op)
-        return x
-
     def fixed_block(self, x: Tensor, op: int = 0) -> Tensor:
         """Run the block that is not searched: from the last searched map with 192 channels to 320."""
         return self.blocks[len(BLOCKS)][0](x, op)  # type: ignore[index]
 
     def prepare(self, block: int, paths: Sequence[Path], best_paths: Sequence[Path]) -> None:
         for path in paths:
-            _check(block, path)
+            self.check_path(block, path)
             for layer, op in zip(self.layers_of(block), path):
                 layer.ops.ask(op)
 
@@ -98,16 +90,15 @@ class MBConvSupernet(Supernet):
     def projected(self, block: int) -> tuple[int, Reducers]:
         return BLOCKS[block][0], {}
 
-
-def _check(block: int, path: Path) -> None:
-    layers = BLOCKS[block][2]
-    if len(path) != layers or not set(path) <= set(range(len(OPS))):
-        raise ConfigError(
-            "MBConv",
-            expected=f"a path of {layers} ops from 0 to {len(OPS) - 1} for block {block}",
-            found=f"{list(path)}",
-            advice="take it from candidates()",
-        )
+    def check_path(self, block: int, path: Path) -> None:
+        layers = BLOCKS[block][2]
+        if len(path) != layers or not set(path) <= set(range(len(OPS))):
+            raise ConfigError(
+                "MBConv",
+                expected=f"a path of {layers} ops from 0 to {len(OPS) - 1} for block {block}",
+                found=f"{list(path)}",
+                advice="take it from candidates()",
+            )
 
 
 class _Layer(nn.Module):

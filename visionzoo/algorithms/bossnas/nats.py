@@ -65,7 +65,7 @@ class NATSSupernet(Supernet):
         """Return one path per width, so that each layer uses each width once. ``count`` is not used."""
         return fair_paths(len(WIDTHS), self.counts[block], draw)
 
-    def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
+    def check_path(self, block: int, path: Path) -> None:
         if len(path) != self.counts[block] or not set(path) <= set(range(len(WIDTHS))):
             raise ConfigError(
                 "NATS-Bench",
@@ -73,6 +73,9 @@ class NATSSupernet(Supernet):
                 found=f"{list(path)}",
                 advice="take it from candidates()",
             )
+
+    def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
+        self.check_path(block, path)
         if block == 0:
             x = self.stem_norm(self.stem(x, WIDTHS[path[0]]))
         for layer, op in zip(self.layers_of(block), path):

@@ -75,6 +75,7 @@ class Supernet(nn.Module, ABC):
     """
 
     num_blocks: int
+    stem: nn.Module
     blocks: nn.ModuleList
 
     def layers_of(self, block: int) -> list[Any]:
@@ -90,8 +91,21 @@ class Supernet(nn.Module, ABC):
         """Draw the paths of one training step."""
 
     @abstractmethod
+    def check_path(self, block: int, path: Path) -> None:
+        """Check that a path fits its block.
+
+        Raises:
+            ConfigError: the path has another length, or ops that the block does not have.
+        """
+
     def run_block(self, x: Tensor, block: int, path: Path, best_paths: Sequence[Path]) -> Tensor:
         """Run a block along ``path``. Block 0 reads images, other blocks read the map of the block before them."""
+        self.check_path(block, path)
+        if block == 0:
+            x = self.stem(x)
+        for layer, op in zip(self.layers_of(block), path):
+            x = layer(x, op)
+        return x
 
     @abstractmethod
     def projected(self, block: int) -> tuple[int, Reducers]:

@@ -19,6 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from visionzoo.backbones.bossnet.blocks import ACTIVATIONS, EXPANSION, ResAtt, ResConv, conv_norm_act
 from visionzoo.backbones.bossnet.convert import convert, has_squeeze_excite
 from visionzoo.errors import ConfigError, require_known
+from visionzoo.layers.levels import checked_indices
+from visionzoo.layers.variants import variant_options
 from visionzoo.registry import MODELS
 
 Encoding = Sequence[Sequence[int]]
@@ -116,7 +118,6 @@ class BossNet(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        require_known(variant, self.VARIANTS, "BossNet variant")
         arguments = dict(
             encoding=encoding,
             act=act,
@@ -126,8 +127,7 @@ class BossNet(BaseModule):
             width=width,
             head_dim=head_dim,
         )
-        chosen = {name: value for name, value in arguments.items() if value is not None}
-        self.design = design = _Design(**{**self.VARIANTS[variant], **chosen})
+        self.design = design = _Design(**variant_options(self.VARIANTS, variant, arguments, "BossNet"))
         self.zero_init_last_bn, self.norm_eval = zero_init_last_bn, norm_eval
         _check_design(design, output_stride, drop_path_rate)
         self.out_indices, self.frozen_stages = _checked_stages(out_indices, frozen_stages)
@@ -335,14 +335,7 @@ def check_encoding(encoding: Any) -> None:
 
 
 def _checked_stages(out_indices: Sequence[int], frozen_stages: int) -> tuple[tuple[int, ...], int]:
-    indices = tuple(out_indices)
-    if not indices or any(i not in range(4) for i in indices) or list(indices) != sorted(set(indices)):
-        raise ConfigError(
-            "BossNet.out_indices",
-            expected="stages from 0 to 3, shallow first",
-            found=f"{list(indices)}",
-            advice="use (0, 1, 2, 3)",
-        )
+    indices = checked_indices(out_indices, 4, "BossNet")
     if frozen_stages not in range(-1, 5):
         raise ConfigError(
             "BossNet.frozen_stages",

@@ -24,7 +24,8 @@ from visionzoo.backbones.dinat.blocks import (
 )
 from visionzoo.backbones.dinat.convert import convert
 from visionzoo.backbones.dinat.variants import CONV, PATCH, VARIANTS, Design, Dilations, dilations_of
-from visionzoo.errors import ConfigError, require_known
+from visionzoo.errors import ConfigError
+from visionzoo.layers.variants import variant_options
 from visionzoo.registry import MODELS
 
 _STAGES = 4
@@ -91,7 +92,6 @@ class DiNAT(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        require_known(variant, self.VARIANTS, "DiNAT variant")
         arguments = dict(
             depths=None if depths is None else tuple(depths),
             embed_dim=embed_dim,
@@ -103,8 +103,7 @@ class DiNAT(BaseModule):
             tokenizer=tokenizer,
             drop_path_rate=drop_path_rate,
         )
-        chosen = {name: value for name, value in arguments.items() if value is not None}
-        self.design = design = Design(**{**self.VARIANTS[variant], **chosen})
+        self.design = design = Design(**variant_options(self.VARIANTS, variant, arguments, "DiNAT"))
         _check(design, small_maps, out_indices, frozen_stages)
         self.dilations = dilations_of(design.dilations, design.depths, design.tokenizer)
         self.out_indices, self.frozen_stages, self.with_cp = tuple(out_indices), frozen_stages, with_cp

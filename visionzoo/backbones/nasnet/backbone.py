@@ -26,6 +26,7 @@ from visionzoo.backbones.nasnet.design import (
 from visionzoo.backbones.nasnet.init_and_penalty import init_tensorflow
 from visionzoo.backbones.nasnet.network import CellNetwork
 from visionzoo.errors import ConfigError
+from visionzoo.layers.levels import checked_indices
 from visionzoo.registry import MODELS
 
 
@@ -196,15 +197,14 @@ def _checked_levels(
             )
         return (plan[-1].level,)
     last = plan[-1].level
-    indices = tuple(range(plan[0].level, last + 1) if out_indices is None else out_indices)
-    if not indices or any(i not in range(last + 1) for i in indices) or list(indices) != sorted(set(indices)):
-        raise ConfigError(
-            "NASNet.out_indices",
-            expected=f"levels from 0 to {last}, shallow first",
-            found=f"{list(indices)}",
-            advice=f"leave it out for {list(range(plan[0].level, last + 1))}",
-        )
-    return indices
+    usual = range(plan[0].level, last + 1)
+    return checked_indices(
+        usual if out_indices is None else out_indices,
+        last + 1,
+        "NASNet",
+        what="levels",
+        advice=f"leave it out for {list(usual)}",
+    )
 
 
 def _checked_freezing(plan: Sequence[PlannedCell], frozen_stages: int, first_stage: int) -> int:

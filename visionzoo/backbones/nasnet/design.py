@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from visionzoo.errors import ConfigError, require_known
+from visionzoo.layers.variants import variant_options
 
 STEMS = ("imagenet", "cifar")
 
@@ -93,9 +94,7 @@ def chosen_design(variant: str, given: dict[str, Any]) -> Design:
         UnknownName: an unknown variant or stem.
         ConfigError: an impossible number of cells or filters, or an impossible probability.
     """
-    require_known(variant, VARIANTS, "NASNet variant")
-    own = {name: value for name, value in given.items() if value is not None}
-    design = replace(Design(**VARIANTS[variant]), **own)
+    design = Design(**variant_options(VARIANTS, variant, given, "NASNet"))
     require_known(design.stem, STEMS, "NASNet stem")
     _check(design)
     return design

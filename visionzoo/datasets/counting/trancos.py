@@ -22,7 +22,7 @@ from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
 from visionzoo.structures.image_names import without_ending
-from visionzoo.structures.image_size import size_of_file
+from visionzoo.structures.image_size import require_size, size_of_file
 
 _LISTS = {"train": "training", "val": "validation", "trainval": "trainval", "test": "test"}
 
@@ -92,12 +92,6 @@ def _dots_of(image: Path, path: Path) -> np.ndarray:
     """Return (N, 2) float64, column and row of each pixel that is not black, in row order."""
     dots = read_image(path, exif=False)
     width, height = size_of_file(image)
-    if dots.shape[:2] != (height, width):
-        raise DataError(
-            path,
-            expected=f"dots of {width}x{height} pixels like {image.name}",
-            found=f"{dots.shape[1]}x{dots.shape[0]}",
-            advice="copy both again",
-        )
+    require_size(dots.shape[:2], (height, width), path, what="dots", like=image.name, advice="copy both again")
     rows, columns = np.nonzero(dots.any(axis=2))
     return np.stack([columns, rows], axis=1).astype(np.float64)

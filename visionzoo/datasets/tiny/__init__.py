@@ -17,8 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from visionzoo.errors import ConfigError, OutputError, PluginError, nearest_name, one_of
-from visionzoo.plugins import Package, packages
+from visionzoo.errors import ConfigError, OutputError, nearest_name, one_of
+from visionzoo.plugins import Package, merged
 from visionzoo.system.cache import cache_root
 
 SCHEME = "tiny"
@@ -40,18 +40,7 @@ def twin_modules() -> dict[str, str]:
         >>> twin_modules()["duts"]
         'visionzoo.datasets.tiny.saliency'
     """
-    homes: dict[str, str] = {}
-    for package in packages():
-        for name, module in _twins_of(package).items():
-            if name in homes:
-                raise PluginError(
-                    f"plugin {package.name!r}",
-                    expected="a tiny data set with a name of its own",
-                    found=f"{name!r}, which {homes[name]} has as well",
-                    advice="rename it",
-                )
-            homes[name] = module
-    return homes
+    return merged(_twins_of, "tiny data set")
 
 
 def _twins_of(package: Package) -> dict[str, str]:

@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 from numpy.random import RandomState
 
+from visionzoo.datasets.tiny.image_files import write_pixels
+
 VERSION = 1
 DEFAULTS = {"groups": 3, "images": 4, "size": 64, "seed": 0}
 LOWEST = {"groups": 2, "images": 1, "size": 24, "seed": 0}
@@ -113,6 +115,4 @@ def _paint(rng: RandomState, image: np.ndarray, shape: str, half: int) -> np.nda
 
 def _write(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else []
-    _, data = cv2.imencode(path.suffix, pixels, options)
-    path.write_bytes(data.tobytes())  # cv2.imwrite reports no error if the disk is full
+    write_pixels(path, pixels)

@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.random import RandomState
 
+from visionzoo.datasets.tiny.image_files import write_image
 from visionzoo.datasets.tiny.outline import has_hole, trace_outline
 
 VERSION = 1
@@ -85,7 +86,7 @@ def _draw_split(folder: Path, count: int, size: int, seed: int) -> dict:
         rng = RandomState([seed, _SPLITS[folder.name], index])
         image, shapes = draw_scene(rng, size, has_crowd=index == _CROWD_AT, is_empty=index == _EMPTY_AT)
         name = f"{first_id + index:012d}.jpg"
-        _write_jpeg(folder / name, image)
+        write_image(folder / name, image)
         images.append(_image_record(first_id + index, name, image))
         for shape in shapes:
             annotations.append(_annotation(shape, first_id + index, 100 * first_id + len(annotations)))
@@ -96,11 +97,6 @@ def _draw_split(folder: Path, count: int, size: int, seed: int) -> dict:
         "annotations": annotations,
         "categories": list(CATEGORIES),
     }
-
-
-def _write_jpeg(path: Path, image: np.ndarray) -> None:
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
-    path.write_bytes(data.tobytes())  # cv2.imwrite reports no error if the disk is full
 
 
 def _image_record(image_id: int, name: str, image: np.ndarray) -> dict:

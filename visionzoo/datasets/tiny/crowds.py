@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 from numpy.random import RandomState
 
-from visionzoo.datasets.tiny.saliency import write_image
+from visionzoo.datasets.tiny.image_files import write_image, write_pixels
 
 _SPLITS = ("train", "val", "test")
 _USUAL = {"train": 24, "val": 8, "test": 8}
@@ -185,7 +185,7 @@ def _shanghaitech(part: str) -> Write:
 def _ucf_cc_50(folder: Path, scenes: list[Scene]) -> None:
     for number, scene in enumerate(scenes, 1):
         grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY)
-        (folder / f"{number}.jpg").write_bytes(cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+        write_pixels(folder / f"{number}.jpg", grey)
         write_mat(folder / f"{number}_ann.mat", {"annPoints": scene.points})
 
 

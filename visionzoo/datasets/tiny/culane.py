@@ -21,8 +21,8 @@ import numpy as np
 from numpy.random import RandomState
 
 from visionzoo.datasets.lanes.slots import draw_slots
+from visionzoo.datasets.tiny.image_files import write_image, write_pixels
 from visionzoo.datasets.tiny.roads import SCENES, Road, draw_road
-from visionzoo.datasets.tiny.saliency import write_image, write_map
 from visionzoo.structures.lane_files import lines_path
 
 VERSION = 1
@@ -78,7 +78,7 @@ def _draw_frame(folder: Path, rng: RandomState, split: str, index: int, width: i
     if split == "test":
         return name, ""
     mask = f"{_MASKS}/{name.removesuffix('.jpg')}.png"
-    write_map(_file(folder, mask), _mask(road, lanes))
+    write_pixels(_file(folder, mask), _mask(road, lanes))
     return name, f" /{mask} " + " ".join(str(int(slot in lanes)) for slot in range(4))
 
 

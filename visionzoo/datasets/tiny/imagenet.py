@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.random import RandomState
 
+from visionzoo.datasets.tiny.image_files import write_image
 from visionzoo.datasets.tiny.shapes import draw_class
 
 VERSION = 1
@@ -63,13 +63,11 @@ def _draw_split(folder: Path, split: str, count: int, size: int, seeds: list[int
         name = f"{key}/{key}_{index + 1}.JPEG" if is_train else f"{key}/ILSVRC2012_val_{index + 1:08d}.JPEG"
         path = folder / split / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_jpeg(RandomState([*seeds, index]), label, size))
+        write_image(path, _image(RandomState([*seeds, index]), label, size))
         lines.append(f"{name} {label}")
     (folder / "meta" / f"{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _jpeg(rng: RandomState, label: int, size: int) -> bytes:
+def _image(rng: RandomState, label: int, size: int) -> np.ndarray:
     height, width = (int(side) for side in rng.randint(size - size // 4, size + size // 4 + 1, 2))
-    image: np.ndarray = draw_class(rng, label, height, width)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
-    return data.tobytes()
+    return draw_class(rng, label, height, width)

@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 from numpy.random import RandomState
 
+from visionzoo.datasets.tiny.image_files import write_image, write_pixels
+
 SPLITS = ("train", "val", "test")
 _EMPTY_AT, _SINGLE_AT = 4, 5
 _COLOURS = ((214, 66, 52), (58, 170, 72), (62, 92, 214), (230, 190, 40), (170, 60, 190))  # RGB
@@ -72,7 +74,7 @@ class SaliencyTwin:
                 names.append(f"{number:04d}")
                 image, ids = draw_scene(RandomState([seed, SPLITS.index(split), index]), size, index, hard=bool(hard))
                 write_image(folder / "imgs" / f"{names[-1]}{self.suffix}", image)
-                write_map(folder / "gt" / f"{names[-1]}.png", self._mask(ids))
+                write_pixels(folder / "gt" / f"{names[-1]}.png", self._mask(ids))
             if self.splits:
                 (folder / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
 
@@ -126,17 +128,6 @@ def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -
         colour = np.array(_COLOURS[(first + number) % len(_COLOURS)]) + rng.randint(-20, 21, 3)
         image[ids == number] = np.clip(colour, 0, 255)
     return image, ids
-
-
-def write_image(path: Path, image: np.ndarray) -> None:
-    """Write an RGB image as JPEG or PNG, depending on the ending of the path."""
-    _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
-    path.write_bytes(data.tobytes())  # cv2.imwrite reports no error if the disk is full
-
-
-def write_map(path: Path, values: np.ndarray) -> None:
-    """Write (H, W) numbers as PNG."""
-    path.write_bytes(cv2.imencode(".png", values)[1].tobytes())
 
 
 def _ground(rng: RandomState, height: int, width: int) -> np.ndarray:

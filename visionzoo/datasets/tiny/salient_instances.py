@@ -16,7 +16,8 @@ from pathlib import Path
 from numpy.random import RandomState
 
 from visionzoo.datasets.id_maps import images_of, to_coco
-from visionzoo.datasets.tiny.saliency import SPLITS, draw_scene, write_image, write_map
+from visionzoo.datasets.tiny.image_files import write_image, write_pixels
+from visionzoo.datasets.tiny.saliency import SPLITS, draw_scene
 
 VERSION = 1
 DEFAULTS = {"train": 16, "val": 8, "test": 8, "size": 96, "seed": 0}
@@ -42,7 +43,7 @@ def draw(folder: Path, *, train: int, val: int, test: int, size: int, seed: int)
             names.append(f"{number:04d}")
             image, ids = draw_scene(RandomState([seed, SPLITS.index(split), index]), size, index)
             write_image(folder / "imgs" / f"{names[-1]}.jpg", image)
-            write_map(folder / "instances" / f"{names[-1]}.png", ids)
+            write_pixels(folder / "instances" / f"{names[-1]}.png", ids)
         (folder / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
         record = to_coco(images_of(folder, folder / f"{split}.txt"))
         text = json.dumps(record, separators=(",", ":"))

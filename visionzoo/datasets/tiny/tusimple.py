@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.random import RandomState
 
+from visionzoo.datasets.tiny.image_files import write_image
 from visionzoo.datasets.tiny.roads import SCENES, Road, draw_road
-from visionzoo.datasets.tiny.saliency import write_image
 from visionzoo.structures.lane_files import write_tusimple
 
 VERSION = 1

@@ -31,6 +31,7 @@ from visionzoo.datasets.mat_files import mat_variable
 from visionzoo.errors import ConfigError, DataError, MissingExtra, UnknownName, require_known
 from visionzoo.ops.density_maps import DENSITIES, nearest_pixels
 from visionzoo.registry import FUNCTIONS, TRANSFORMS
+from visionzoo.structures.image_size import require_size
 
 Shape = tuple[int, int]
 _IMAGENET_MEAN = (124, 116, 104)  # RGB
@@ -123,15 +124,8 @@ def read_density(path: Path) -> np.ndarray:
 
 
 def _require_size(values: np.ndarray, results: dict, path: Path, what: str) -> None:
-    height, width = results["ori_shape"][:2]
-    if values.shape != (height, width):
-        found = "x".join(map(str, values.shape[::-1]))
-        raise DataError(
-            path,
-            expected=f"{what} of {width}x{height} pixels like {results.get('img_path')}",
-            found=f"{found}",
-            advice="make it in the image's size",
-        )
+    size, like = results["ori_shape"][:2], results.get("img_path")
+    require_size(values.shape, size, path, what=what, like=like, advice="make it in the image's size")
 
 
 # --- geometry ---

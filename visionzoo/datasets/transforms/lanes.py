@@ -14,6 +14,7 @@ from visionzoo.datasets.lanes.slots import THICKNESS, draw_slots, existence, lan
 from visionzoo.datasets.transforms.masks import read_ids
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.registry import TRANSFORMS
+from visionzoo.structures.image_size import require_size
 
 
 @TRANSFORMS.register_module()
@@ -71,14 +72,14 @@ class LoadLaneMask(BaseTransform):
 
     def _read(self, path: str, results: dict) -> np.ndarray:
         mask = read_ids(path)
-        height, width = results["img"].shape[:2]
-        if mask.shape != (height, width):
-            raise DataError(
-                path,
-                expected=f"a mask of {width}x{height} pixels like {results['img_path']}",
-                found=f"{mask.shape[1]}x{mask.shape[0]}",
-                advice="copy mask and image from one source",
-            )
+        require_size(
+            mask.shape,
+            results["img"].shape[:2],
+            path,
+            what="a mask",
+            like=results["img_path"],
+            advice="copy mask and image from one source",
+        )
         if mask.max() > self.lanes or mask.min() < 0:
             raise DataError(
                 path,

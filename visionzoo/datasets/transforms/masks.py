@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from visionzoo.errors import DataError, require_known
 from visionzoo.registry import TRANSFORMS
+from visionzoo.structures.image_size import require_size
 
 KINDS = ("grey", "binary", "ids", "foreground")
 
@@ -54,14 +55,14 @@ class LoadMaskAnnotation(BaseTransform):
     def transform(self, results: dict) -> dict:
         path = results["gt_path"]
         values = read_grey(path) if self.kind in ("grey", "binary") else read_ids(path)
-        height, width = results["ori_shape"][:2]
-        if values.shape != (height, width):
-            raise DataError(
-                path,
-                expected=f"a mask of {width}x{height} pixels like {results['img_path']}",
-                found=f"{values.shape[1]}x{values.shape[0]}",
-                advice="export it in the image's size",
-            )
+        require_size(
+            values.shape,
+            results["ori_shape"][:2],
+            path,
+            what="a mask",
+            like=results["img_path"],
+            advice="export it in the image's size",
+        )
         results["gt_seg_map"] = self._of_kind(values, path)
         results.setdefault("seg_fields", []).append("gt_seg_map")
         return results

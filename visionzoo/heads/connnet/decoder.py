@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from visionzoo.errors import ConfigError
 from visionzoo.heads.connnet.non_local import NonLocalBlock
-from visionzoo.layers.level_strides import require_strides
+from visionzoo.layers.levels import require_strides
 
 # Stride of a level by its usual name.
 _STRIDES = {f"c{number}": 2**number for number in range(1, 8)}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.heads.connnet.connectivity import REDUCTIONS, connectivity_to_map, offsets_of
+from visionzoo.layers.variants import variant_options
 from visionzoo.registry import MODELS
 
 # Keeps the logits of 0 and 1 finite for mmdet's pasting of masks.
@@ -68,14 +69,13 @@ class ConnectivityMaskHead(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        require_known(variant, self.VARIANTS, "ConnectivityMaskHead variant")
+        chosen = {"num_convs": num_convs, "conv_out_channels": conv_out_channels}
+        sizes = variant_options(self.VARIANTS, variant, chosen, "ConnectivityMaskHead")
         require_known(pair, REDUCTIONS, "reduction of pairs")
         if num_classes < 1:
             raise ConfigError(
                 "ConnectivityMaskHead", expected="num_classes >= 1", found=f"{num_classes}", advice="name them"
             )
-        chosen = {"num_convs": num_convs, "conv_out_channels": conv_out_channels}
-        sizes = self.VARIANTS[variant] | {name: value for name, value in chosen.items() if value is not None}
         self.num_classes, self.neighbours, self.pair = num_classes, neighbours, pair
         outputs = num_classes * len(offsets_of(neighbours))
         self.fcn = MODELS.build(

@@ -22,6 +22,7 @@ from visionzoo.heads.gconet_plus.decoder import Binarizer, Decoder, resize, step
 from visionzoo.heads.gconet_plus.losses import cross_entropy_of_maps, focal_loss, group_triplet_loss, iou_loss
 from visionzoo.heads.gconet_plus.refiner import Refiner
 from visionzoo.heads.gconet_plus.truth import labels_of, truth_of
+from visionzoo.layers.variants import variant_options
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch, Encode
 from visionzoo.structures.task_sample import TaskSample, group_sizes, split_groups
@@ -110,14 +111,13 @@ class GCoNetPlusHead(BaseModule):
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
-        require_known(variant, self.VARIANTS, "GCoNetPlusHead variant")
+        design = variant_options(self.VARIANTS, variant, {"width": width, "inner": inner}, "GCoNetPlusHead")
         _check(in_channels, in_strides, gam, gcm, racm, racm_operation, gst, gst_on, refine, images_at_once)
         self.loss_weights = _loss_weights(loss_weights)
         self.in_strides, self.num_classes = tuple(in_strides), num_classes
         self.gcm, self.acm, self.racm, self.cem = gcm, acm, racm, cem
         self.racm_operation, self.gst_on = racm_operation, tuple(gst_on) if gst else ()
         self.refine, self.images_at_once = refine, images_at_once
-        design = {**self.VARIANTS[variant], **{k: v for k, v in (("width", width), ("inner", inner)) if v is not None}}
         deep = in_channels[-1]
         self.consensus = GroupConsensus(deep) if gam else None
         self.decoder = Decoder(in_channels, design["width"], design["inner"], norm)

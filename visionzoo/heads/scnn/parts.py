@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visionzoo.errors import require_known
-from visionzoo.layers.level_strides import require_strides
+from visionzoo.layers.levels import require_strides
 
 REDUCERS = ("large_field", "1x1")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from visionzoo.errors import ConfigError, DataError, require_known
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.metrics.counting.errors import count_errors
 from visionzoo.metrics.counting.game import game
 from visionzoo.metrics.counting.nwpu import LEVELS, LUMINANCES, errors_by_category, mean_mae
@@ -17,6 +17,7 @@ from visionzoo.ops.density_maps import count_map
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.counts import count_of
+from visionzoo.structures.image_size import require_size
 
 CATEGORIES: dict[str, tuple[str, ...] | None] = {
     "level": LEVELS,
@@ -129,13 +130,9 @@ def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple
     required(sample, "pred_density", _METRIC, name)
     points = as_array(required(sample, "gt_points", _METRIC, name))
     height, width = sample["ori_shape"][:2]
-    if roi is not None and roi.shape != (height, width):
-        raise DataError(
-            name,
-            expected=f"gt_roi of {width}x{height} pixels like the original image",
-            found=f"{roi.shape[1]}x{roi.shape[0]}",
-            advice="load it without resizing",
-        )
+    if roi is not None:
+        like, advice = "the original image", "load it without resizing"
+        require_size(roi.shape, (height, width), name, what="gt_roi", like=like, advice=advice)
     predicted = count_of(sample, (width, height)).full_density().astype(np.float64)
     true = count_map(points, (height, width))
     return (predicted, true) if roi is None else (predicted * (roi > 0), true * (roi > 0))

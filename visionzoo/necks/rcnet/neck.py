@@ -16,7 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError, require_known
-from visionzoo.layers.level_strides import require_levels, strides_of_levels
+from visionzoo.layers.levels import require_levels, strides_of_levels
 from visionzoo.necks.rcnet.blocks import pointwise, size_of, xavier
 from visionzoo.necks.rcnet.convert import convert_detector
 from visionzoo.necks.rcnet.csn import CSN
