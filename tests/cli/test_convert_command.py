@@ -30,10 +30,10 @@ def voc(tmp_path):
 
 def test_voc2coco_writes_a_folder_and_prints_a_summary(voc, tmp_path, capsys):
     assert main(["voc2coco", str(voc), "-o", str(tmp_path / "out"), "--val-every", "5", "--json"]) == 0
-    said = capsys.readouterr()
-    summary = json.loads(said.out)
+    output = capsys.readouterr()
+    summary = json.loads(output.out)
     assert summary["splits"] == {"train": {"images": 4, "boxes": 4}, "val": {"images": 1, "boxes": 1}}
-    assert "val: 1 images, 1 boxes" in said.err
+    assert "val: 1 images, 1 boxes" in output.err
     record = json.loads((tmp_path / "out" / "annotations" / "instances_val2017.json").read_text())
     assert record["annotations"][0]["bbox"] == [0, 0, 9, 9]
     assert (tmp_path / "out" / "val2017" / "4.png").is_file()

@@ -38,9 +38,9 @@ def test_a_search_writes_its_ranking_and_prints_its_result(searched):
 def test_the_same_command_resumes(searched, capsys):
     folder, _, _ = searched
     assert main(["bossnas", "--tiny", "-o", str(folder), "--json", "--cfg-options", *QUICK]) == 0
-    said = capsys.readouterr()
-    assert "resumed at block 1" in said.err
-    assert "loss" not in said.err
+    output = capsys.readouterr()
+    assert "resumed at block 1" in output.err
+    assert "loss" not in output.err
     assert main(["bossnas", "--tiny", "-o", str(folder), "--cfg-options", *QUICK, "lr=0.5"]) == 2
     assert "expected the settings of the search to resume, found lr=0.5" in capsys.readouterr().err
 
@@ -82,5 +82,5 @@ def test_other_spaces_are_drawn_too(tmp_path, capsys):
 def test_wrong_use_is_reported(given, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(given) == 2
-    said = capsys.readouterr()
-    assert message in said.out + said.err
+    output = capsys.readouterr()
+    assert message in output.out + output.err

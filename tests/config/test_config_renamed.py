@@ -22,10 +22,10 @@ def test_old_key_type_and_argument_still_work(write, monkeypatch):
         "optim_wrapper": {"lr": 1},
         "model": {"type": "M", "necks": [{"type": "RCNet", "num_outs": 5}]},
     }
-    said = [str(warning.message) for warning in caught]
-    assert len(said) == 3
-    assert all("write the new name, the old one works until visionzoo 9.9" in line for line in said)
-    assert any("'RevNeck' is now called 'RCNet'" in line for line in said)
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == 3
+    assert all("write the new name, the old one works until visionzoo 9.9" in line for line in messages)
+    assert any("'RevNeck' is now called 'RCNet'" in line for line in messages)
 
 
 def test_old_config_name_still_works(monkeypatch):

@@ -165,8 +165,8 @@ def test_id_maps_are_numbers_not_colours(tmp_path):
 
 
 def test_grey_masks_warn_once_and_are_binarised_for_targets(root, monkeypatch):
-    said = []
-    monkeypatch.setattr(masks, "print_log", lambda text, logger, level: said.append((text, level)))
+    messages = []
+    monkeypatch.setattr(masks, "print_log", lambda text, logger, level: messages.append((text, level)))
     for name in "ab":
         put(root / "gt" / f"{name}.png", np.tile(np.array([0, 100, 127, 128, 200, 254, 255], np.uint8), (5, 1)))
     steps = [dict(type="LoadImage"), dict(type="LoadMaskAnnotation", kind="binary")]
@@ -174,7 +174,7 @@ def test_grey_masks_warn_once_and_are_binarised_for_targets(root, monkeypatch):
     maps = [dataset[i]["gt_seg_map"] for i in range(3)]
     assert maps[0][0].tolist() == [0, 0, 0, 255, 255, 255, 255]
     assert np.array_equal(maps[2], MASK)
-    ((text, level),) = said
+    ((text, level),) = messages
     assert "a.png: 71.4% of the mask is neither 0 nor 255" in text
     assert level == logging.WARNING
     grey = build(root, pipeline=[dict(type="LoadImage"), dict(type="LoadMaskAnnotation")])[0]["gt_seg_map"]

@@ -139,9 +139,9 @@ def test_validation_does_not_affect_training(train_toy: Callable) -> None:
 def test_a_signal_saves_between_two_iterations(
     signal_name: str, options: dict, train_toy: Callable, train_apart: Callable, tmp_path: Path
 ) -> None:
-    asked = {"model.die_at": 6, "model.signal_name": signal_name, "model.marker": str(tmp_path / "asked")}
+    stop = {"model.die_at": 6, "model.signal_name": signal_name, "model.marker": str(tmp_path / "asked")}
     folder = tmp_path / "stopped"
-    assert train_apart("stopped", {**options, **asked}) == 130
+    assert train_apart("stopped", {**options, **stop}) == 130
     assert (folder / "last_checkpoint").read_text().strip() == "iter_6.pth"
     resumed = train_toy("unused", options, resume=folder / "iter_6.pth")
     whole = train_toy("whole", options)
@@ -149,9 +149,9 @@ def test_a_signal_saves_between_two_iterations(
 
 
 def test_a_stopped_command_shows_how_to_resume(toy_config: Path, command: Callable, tmp_path: Path) -> None:
-    asked = {"model.die_at": 6, "model.signal_name": "SIGINT", "model.marker": str(tmp_path / "asked")}
+    stop = {"model.die_at": 6, "model.signal_name": "SIGINT", "model.marker": str(tmp_path / "asked")}
     folder = tmp_path / "stopped"
-    flags = ["--allow-new", "--cfg-options", *as_flags(asked)]
+    flags = ["--allow-new", "--cfg-options", *as_flags(stop)]
     stopped = command("train.py", toy_config, "--work-dir", folder, *flags)
     assert stopped.returncode == 130, stopped.stderr
     assert f"train {folder}/config.py --resume {folder}" in stopped.stderr

@@ -46,9 +46,9 @@ def answer(capsys):
 
     def run(*argv):
         code = main([str(word) for word in argv])
-        said = capsys.readouterr().err
-        start = said.rfind("error: ")
-        return code, said[start:] if start >= 0 else said
+        output = capsys.readouterr().err
+        start = output.rfind("error: ")
+        return code, output[start:] if start >= 0 else output
 
     return run
 
@@ -67,13 +67,13 @@ def spoil_annotations(coco, change):
 
 
 def check(result, code, *words):
-    got, said = result
-    first = said.splitlines()[0] if said else ""
-    assert got == code, said
-    assert first.startswith("error: "), said
+    got, output = result
+    first = output.splitlines()[0] if output else ""
+    assert got == code, output
+    assert first.startswith("error: "), output
     for word in words:
-        assert word in said, said
-    assert "Traceback" not in said
+        assert word in output, output
+    assert "Traceback" not in output
 
 
 # --------------------------------------------------------------------------- the command and the config
@@ -255,8 +255,8 @@ def test_a_broken_image_is_reported_and_the_others_are_processed(answer, weights
     (images / "b.jpg").write_bytes(b"not an image")
     (images / "c.png").write_bytes(b"")
     out = tmp_path / "out"
-    code, said = answer("infer", "rcnet_retinanet", images, "--tiny", "--weights", weights, "--out", out)
-    assert code == 1, said
+    code, output = answer("infer", "rcnet_retinanet", images, "--tiny", "--weights", weights, "--out", out)
+    assert code == 1, output
     rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
     assert ["error" in row for row in rows] == [False, True, True]
 

@@ -169,8 +169,8 @@ def test_the_command_refuses_images_of_another_size(ours, tmp_path, capsys):
     torch.save(port(ours), source)
     command = ["checkpoint", str(source), str(target), "--from", "scnn", "--set", "input_size=360,640"]
     assert convert_main(command) == 2
-    said = capsys.readouterr().err
-    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, for images of 288x800" in said
+    output = capsys.readouterr().err
+    assert "images of 360x640, 22 x 40 cells, found one of 900 cells, for images of 288x800" in output
     assert not target.exists()
 
 
@@ -228,9 +228,9 @@ def test_loading_warns_of_another_normalisation(ours, tmp_path, mean, warns, rec
     assert convert_main(["checkpoint", str(source), str(target), "--from", "scnn", "-q"]) == 0
     preprocessor = TaskPreprocessor(mean, [58.395, 57.12, 57.375])
     warn_of_other_normalisation(torch.nn.ModuleDict({"data_preprocessor": preprocessor}), target)
-    said = [str(warning.message) for warning in recwarn if "these weights need" in str(warning.message)]
-    assert bool(said) == warns
-    assert all("model.data_preprocessor.mean=[123.675,116.28,103.53]" in line for line in said)
+    messages = [str(warning.message) for warning in recwarn if "these weights need" in str(warning.message)]
+    assert bool(messages) == warns
+    assert all("model.data_preprocessor.mean=[123.675,116.28,103.53]" in line for line in messages)
 
 
 @pytest.mark.parametrize("meta", ['{"input": 3}', '{"input": {"mean": "red", "std": [null]}}', "[]"])

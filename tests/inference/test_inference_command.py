@@ -39,22 +39,22 @@ def files(folder):
 
 def test_a_folder_of_every_kind(run, images, capsys):
     assert run(images, "-r", "-o", run.out, "--vis", "overlay,side", "--batch-size", "3", "--json") == 1
-    said = capsys.readouterr()
-    assert json.loads(said.out) == {"out": str(run.out), "inputs": 12, "failed": 3}
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {"out": str(run.out), "inputs": 12, "failed": 3}
     records = lines(run.out)
     assert [record["input"] for record in records] == sorted(
         str(path) for path in images.rglob("*.*") if path.suffix != ".txt"
     )
     by_name = {record["input"].removeprefix(f"{images}/"): record for record in records}
     assert [name for name, record in by_name.items() if "error" in record] == BAD
-    assert all(f"error: {images / name}: expected a" in said.err for name in BAD)
+    assert all(f"error: {images / name}: expected a" in output.err for name in BAD)
     assert by_name["turned.jpg"]["size"] == [40, 80]
     assert by_name["one_pixel.png"]["size"] == [1, 1]
     assert by_name["a.jpg"]["task"] == "detection"
     assert by_name["a.jpg"]["model"] == "rcnet_retinanet"
     assert len(by_name["a.jpg"]["result"]["boxes"]) == 4
-    assert "3 of" not in said.err
-    assert "9 of 12 images done" in said.err
+    assert "3 of" not in output.err
+    assert "9 of 12 images done" in output.err
 
 
 def test_images_keep_folders_and_stems(run, images):

@@ -225,14 +225,14 @@ def broken(tmp_path):
 def test_broken_videos_are_reported_and_others_are_processed(weights, broken, clip, tmp_path, capsys):
     out = tmp_path / "out"
     assert infer(weights, out, broken, clip, "--vis", "overlay") == 1
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     records = lines(out)
     failed = {record["input"].rpartition("/")[2]: record["error"] for record in records if "error" in record}
     assert list(failed) == ["cut.avi", "empty.mp4", "nothing.avi", "text.mp4"]
     assert "expected 40 frames as the file states, found" in failed["cut.avi"]
     assert "found an empty file" in failed["empty.mp4"]
     assert "1100 bytes that cannot be opened as one" in failed["text.mp4"]
-    assert all(f"error: {error}" in said for error in failed.values())
+    assert all(f"error: {error}" in output for error in failed.values())
     done = [record["frame"] for record in records if record["input"].startswith(f"{broken / 'cut.avi'}#")]
     assert done == list(range(len(done)))
     assert 5 < len(done) < 38
@@ -312,8 +312,8 @@ def test_without_a_codec_frames_become_images(weights, clip, tmp_path, monkeypat
     assert [path.relative_to(out / "vis").as_posix() for path in sorted((out / "vis").rglob("*.*"))] == [
         f"clip/{number:06d}{kind}.jpg" for number in range(3) for kind in ("", "_side")
     ]
-    said = capsys.readouterr().err
-    assert said.count("this OpenCV cannot write MP4 videos") == 2
+    output = capsys.readouterr().err
+    assert output.count("this OpenCV cannot write MP4 videos") == 2
 
 
 def test_an_interruption_keeps_the_frames_that_were_drawn(weights, clip, tmp_path, monkeypatch):

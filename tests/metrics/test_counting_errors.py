@@ -12,7 +12,7 @@ from visionzoo.metrics.counting import CountErrors, count_errors, game, mean_ove
 
 
 @pytest.fixture
-def said(monkeypatch):
+def messages(monkeypatch):
     values = []
     monkeypatch.setattr(nwpu, "print_log", lambda text, *_: values.append(text))
     return values
@@ -57,7 +57,7 @@ def test_mean_over_folds_is_of_errors_not_of_images():
             mean_over_folds(wrong)
 
 
-def test_nwpu_by_level_and_luminance(said):
+def test_nwpu_by_level_and_luminance(messages):
     pred, gt = [1.0, 12.0, 300.0, 700.0, 6000.0], [0, 10, 280, 800, 5500]
     errors = nwpu_errors(pred, gt, [0, 1, 2, 3, 4], [0, 0, 1, 2, 3])
     assert [each.mae for each in errors.level] == [1, 2, 20, 100, 500]
@@ -65,15 +65,15 @@ def test_nwpu_by_level_and_luminance(said):
     assert errors.luminance[0].mae == 1.5
     assert errors.overall.mae == pytest.approx(623 / 5)
     assert errors.mean_mae == pytest.approx((623 / 5, (1.5 + 20 + 100 + 500) / 4))
-    assert not said
+    assert not messages
 
 
-def test_an_empty_category_is_minus_one_in_the_mean_with_a_note(said):
+def test_an_empty_category_is_minus_one_in_the_mean_with_a_note(messages):
     errors = nwpu_errors([4.0, 8.0], [2, 9], [1, 2], [0, 3])
     assert errors.level[4].row() == (-1, -1, -1)
     assert errors.mean_mae == pytest.approx(((2 + 1 - 3) / 5, (2 + 1 - 2) / 4))
-    assert [text.split(":")[0] for text in said] == ["level", "luminance"]
-    assert "no image of S0, S3, S4" in said[0]
+    assert [text.split(":")[0] for text in messages] == ["level", "luminance"]
+    assert "no image of S0, S3, S4" in messages[0]
 
 
 def test_an_unknown_category():

@@ -70,8 +70,8 @@ def test_game_of_the_full_size_density():
 
 
 def test_categories_and_their_means(monkeypatch):
-    said = []
-    monkeypatch.setattr(nwpu, "print_log", lambda text, *_: said.append(text))
+    messages = []
+    monkeypatch.setattr(nwpu, "print_log", lambda text, *_: messages.append(text))
     numbers = evaluate(CountMetric(categories=("level", "luminance", "weather")), SAMPLES)
     chosen = [s for s in SAMPLES if s["luminance"] == 1]
     errors = count_errors([float(s["pred_count"]) for s in chosen], [len(s["gt_points"]) for s in chosen])
@@ -80,7 +80,7 @@ def test_categories_and_their_means(monkeypatch):
     assert numbers["count/NAE/S0"] == numbers["count/MAE/S4"] == -1  # no people at level 0, no image of level 4
     assert "count/MAE/rain" in numbers
     assert "count/MAE_weather" not in numbers
-    assert len(said) == 1
+    assert len(messages) == 1
 
 
 def test_only_inside_the_region():

@@ -131,16 +131,16 @@ def test_a_single_dot_is_as_wide_as_an_eighth_of_both_sides():
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_few_points_use_all_neighbours_with_one_warning(count, monkeypatch):
-    said = []
-    monkeypatch.setattr(density_maps, "print_log", lambda text, *_: said.append(text))
+    messages = []
+    monkeypatch.setattr(density_maps, "print_log", lambda text, *_: messages.append(text))
     density_maps._say_few_neighbours.cache_clear()
     points = drawn(count)
     for _ in range(2):
         density = adaptive_density(points, SHAPE)
     np.testing.assert_allclose(density, filtered_map(points, SHAPE), atol=1e-7)
     assert np.isfinite(density).all()
-    assert len(said) == 1
-    assert "expected more than 3 points" in said[0]
+    assert len(messages) == 1
+    assert "expected more than 3 points" in messages[0]
 
 
 # --- one filter over all dots ---

@@ -188,16 +188,16 @@ def test_natten_is_used_by_name_where_it_supports_the_settings(monkeypatch):
     monkeypatch.setattr(ops, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="expected natten to be installed"):
         na2d(q, q, q, 3, implementation="natten")
-    asked = {}
+    arguments = {}
 
     def function(q, k, v, kernel_size, dilation, scale):
-        asked.update(kernel_size=kernel_size, dilation=dilation, scale=scale)
+        arguments.update(kernel_size=kernel_size, dilation=dilation, scale=scale)
         return q + 1
 
     monkeypatch.setattr(ops, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "natten", types.SimpleNamespace(na2d=function))
     monkeypatch.setitem(sys.modules, "natten.functional", types.SimpleNamespace(na2d=function))
     assert torch.equal(na2d(q, q, q, 3, dilation=2, implementation="natten"), q + 1)
-    assert asked == {"kernel_size": (3, 3), "dilation": (2, 2), "scale": 0.5}
+    assert arguments == {"kernel_size": (3, 3), "dilation": (2, 2), "scale": 0.5}
     with pytest.raises(ConfigError, match="whose na2d takes rpb, found one without"):
         na2d(q, q, q, 3, rpb=torch.zeros(2, 5, 5), implementation="natten")

@@ -51,15 +51,15 @@ def parameters():
 
 
 def test_values_are_read_by_their_annotations(parameters):
-    said = ["size=288,800", "whole=False", "rate=1", "side=7", "name=a=b"]
-    values = parse_options(said, parameters)
+    options = ["size=288,800", "whole=False", "rate=1", "side=7", "name=a=b"]
+    values = parse_options(options, parameters)
     assert values == {"size": (288, 800), "whole": False, "rate": 1.0, "side": 7, "name": "a=b"}
     assert isinstance(values["rate"], float)
     assert parse_options(["side=none", "name=none"], parameters) == {"side": None, "name": "none"}
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("option", "message"),
     [
         ("side", "--set side: expected NAME=VALUE, found no `=`"),
         ("sid=3", "--set sid: .* did you mean 'side'"),
@@ -71,9 +71,9 @@ def test_values_are_read_by_their_annotations(parameters):
         ("rate=fast", "expected a number, found 'fast'"),
     ],
 )
-def test_wrong_options(parameters, said, message):
+def test_wrong_options(parameters, option, message):
     with pytest.raises(ConfigError, match=message):
-        parse_options([said], parameters)
+        parse_options([option], parameters)
 
 
 def test_a_name_and_use_belong_to_one_function():
@@ -90,9 +90,9 @@ def test_a_classifier_joins_its_parts():
         raise CheckpointError("checkpoint: expected an auxiliary classifier, found none")
 
     functions = {
-        "backbone": lambda tensors, *, variant=None: {"conv": tensors["conv"], "said": variant},
+        "backbone": lambda tensors, *, variant=None: {"conv": tensors["conv"], "options": variant},
         "classifier": lambda tensors: {"weight": tensors["fc"]},
         "auxiliary": auxiliary,
     }
     made = Converter("toy", functions).convert("classifier", {"conv": 1, "fc": 2}, {"variant": "x", "file_name": "f"})
-    assert made == {"backbone.conv": 1, "backbone.said": "x", "head.fc.weight": 2}
+    assert made == {"backbone.conv": 1, "backbone.options": "x", "head.fc.weight": 2}

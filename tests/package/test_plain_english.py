@@ -69,6 +69,8 @@ IDIOMS = {
     r"\blies?\b": "is",
     r"\bfrom (\d+|N|one|zero) on\b": ">= 1",
     r"\bto each its own\b": "for each",
+    r"\bno UTF-8\b": "not valid UTF-8",
+    r"\bthere (is|are) none\b": "is missing, without",
     r"(?<!there)(?<!where) (is|are) no (?!longer|more|larger|smaller|less|fewer)": "is not a",
 }
 PATTERNS = {re.compile(idiom.replace(" ", r"\s+"), re.IGNORECASE): plain for idiom, plain in IDIOMS.items()}

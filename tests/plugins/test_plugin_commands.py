@@ -22,7 +22,7 @@ def run(site, *args):
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "output"),
     [
         (["list", "toy"], "toy_retinanet"),
         (["show", "toy"], "name: toy_retinanet"),
@@ -30,10 +30,10 @@ def run(site, *args):
         (["cards", "verify", "toy_retinanet"], "toy_retinanet"),
     ],
 )
-def test_commands_see_it(toy_site, args, said):
+def test_commands_see_it(toy_site, args, output):
     done = run(toy_site, *args)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert said in done.stdout
+    assert output in done.stdout
 
 
 def test_a_converter_of_it(toy_site, tmp_path):

@@ -1,4 +1,4 @@
-"""One conversion of tensors, arrays and lists: types and memory stay unless something else is asked for."""
+"""One conversion of tensors, arrays and lists: types and memory are unchanged unless options request a change."""
 
 import numpy as np
 import pytest
@@ -20,9 +20,9 @@ from visionzoo.structures.arrays import as_array
     ],
 )
 def test_types(values, options, dtype):
-    found = as_array(values, **options)
-    assert found.dtype == dtype
-    assert found.tolist() == [0, 0]
+    array = as_array(values, **options)
+    assert array.dtype == dtype
+    assert array.tolist() == [0, 0]
 
 
 def test_memory_is_shared():
