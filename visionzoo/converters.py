@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from visionzoo.errors import CheckpointError, ConfigError, nearest_name, one_of, require_known
+from visionzoo.errors import CheckpointError, ConfigError, nearest_or_known, require_known
 from visionzoo.registry import MODELS
 
 if TYPE_CHECKING:
@@ -280,8 +280,7 @@ def parse_options(said: Iterable[str], parameters: Mapping[str, inspect.Paramete
 def _advice(name: str, parameters: Mapping[str, Any]) -> str:
     if not parameters:
         return "remove it, because this converter has no options"
-    nearest = nearest_name(name, parameters)
-    return f"did you mean {nearest!r}?" if nearest else one_of(parameters)
+    return nearest_or_known(name, parameters)
 
 
 def _options_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

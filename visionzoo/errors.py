@@ -241,6 +241,17 @@ def one_of(known: Iterable[str], most: int = 12) -> str:
     return f"known: {some_of(names, most)}" if names else "nothing is registered"
 
 
+def nearest_or_known(name: str, known: Collection[str], most: int = 12) -> str:
+    """Return the advice for an unknown name: the nearest known name, or the list of known names.
+
+    Example:
+        >>> nearest_or_known("scn", ["scnn", "hmode"])
+        "did you mean 'scnn'?"
+    """
+    nearest = nearest_name(name, known)
+    return f"did you mean {nearest!r}?" if nearest else one_of(known, most)
+
+
 def require_known(name: object, known: Collection[str], kind: str) -> None:
     """Raise an error if a name is not known.
 

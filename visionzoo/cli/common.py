@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from visionzoo.errors import OutputError, ZooError, nearest_name
+from visionzoo.system.atomic import cannot_write
 
 INTERRUPTED = 130
 
@@ -152,7 +153,13 @@ def run_command(
     except OSError as error:
         if error.errno not in _OUTPUT_ERRNOS:
             raise
-        return report(output_error(error), args.traceback)
+        refused = cannot_write(error.filename or "output", error)
+        refused.__cause__ = error
+        return report(refused, args.traceback)
+
+
+# Errors of the operating system that are reported as a place that cannot be written.
+_OUTPUT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}
 
 
 Verbs = Mapping[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]]
@@ -180,23 +187,6 @@ def run_verb(command: str, noun: str, verbs: Verbs, usage: str, argv: Sequence[s
         return 2
     make_parser, body = verbs[name]
     return run_command(make_parser(), body, rest)
-
-
-_OUTPUT_ERRNOS = {
-    errno.ENOSPC: "no space is left on the disk; free some and run again",
-    errno.EDQUOT: "the disk quota is used up; free some space and run again",
-    errno.EFBIG: "the file would be larger than the system allows (ulimit -f); raise the limit and run again",
-    errno.EROFS: "the file system is read-only; choose another folder",
-    errno.EACCES: "permission is denied; choose another folder or change its rights",
-}
-
-
-def output_error(error: OSError) -> OutputError:
-    """Return an :class:`OutputError` for an error of the operating system while writing."""
-    where = error.filename or "output"
-    new = OutputError(where, expected="a place that can be written", but=f"{_OUTPUT_ERRNOS[error.errno or 0]}")
-    new.__cause__ = error
-    return new
 
 
 def report(error: ZooError, with_traceback: bool) -> int:

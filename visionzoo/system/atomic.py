@@ -74,7 +74,7 @@ def write_text(path: Path, text: str) -> None:
     write_file(path, lambda file: file.write(text.encode()))
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
+def cannot_write(path: str | Path, error: OSError) -> OutputError:
     """Return an OutputError that states the cause of an error of the operating system."""
     why = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; choose another folder")
     return OutputError(path, expected="a place that can be written", but=f"{why}")

@@ -13,7 +13,7 @@ import numpy as np
 from visionzoo.datasets.missing_files import advice, missing_files
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, nearest_name, one_of, require_none_missing
+from visionzoo.errors import DataError, nearest_or_known, require_none_missing
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import SCENARIOS, lines_path, read_lines, read_list, scenario_of
 
@@ -111,9 +111,8 @@ def _lists(root: Path, split: str) -> list[Path]:
         return paths
     known = {path.stem: path for place in (scenarios, folder) for path in sorted(place.glob("*.txt"))}
     if split not in known:
-        near = nearest_name(split, known)
-        answer = f"did you mean {near!r}?" if near else one_of(known, most=16)
-        raise DataError(folder, expected=f"the list {split}.txt", found="none", advice=f"{answer}")
+        answer = nearest_or_known(split, known, most=16)
+        raise DataError(folder, expected=f"the list {split}.txt", found="none", advice=answer)
     return [known[split]]
 
 

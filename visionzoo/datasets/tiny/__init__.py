@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from visionzoo.errors import ConfigError, OutputError, nearest_name, one_of
+from visionzoo.errors import ConfigError, OutputError, nearest_or_known
 from visionzoo.plugins import Package, merged
 from visionzoo.system.cache import cache_root
 
@@ -83,7 +83,9 @@ def resolve_data_root(data_root: str | os.PathLike[str]) -> Path:
     name, _, query = rest.partition("?")
     homes = twin_modules()
     if name not in homes:
-        raise ConfigError(f"data_root {address!r}: no tiny data set is called {name!r}; {_known(name, homes)}")
+        raise ConfigError(
+            f"data_root {address!r}: no tiny data set is called {name!r}; {nearest_or_known(name, homes)}"
+        )
     twin = _twin(name, homes[name])
     options = _options(address, query, twin.DEFAULTS, twin.LOWEST)
     folder = cache_root() / "tiny" / _folder_name(name, twin.VERSION, options)
@@ -97,7 +99,7 @@ def _options(address: str, query: str, defaults: dict[str, int], lowest: dict[st
     for pair in filter(None, query.split("&")):
         key, _, value = pair.partition("=")
         if key not in defaults:
-            raise ConfigError(f"data_root {address!r}: no option is called {key!r}; {_known(key, defaults)}")
+            raise ConfigError(f"data_root {address!r}: no option is called {key!r}; {nearest_or_known(key, defaults)}")
         if not value.isdecimal() or int(value) < lowest[key]:
             raise ConfigError(
                 f"data_root {address!r}",
@@ -106,11 +108,6 @@ def _options(address: str, query: str, defaults: dict[str, int], lowest: dict[st
             )
         options[key] = int(value)
     return options
-
-
-def _known(name: str, known: dict) -> str:
-    nearest = nearest_name(name, known)
-    return f"did you mean {nearest!r}?" if nearest else one_of(known)
 
 
 def _folder_name(name: str, version: int, options: dict[str, int]) -> str:
