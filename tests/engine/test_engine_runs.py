@@ -283,8 +283,21 @@ def test_measuring_needs_weights_that_fit(train_toy: Callable, toy_config: Path,
         measure(load_config(toy_config, options={"model.width": 6}), weights=done["best"], quiet=True)
     with pytest.raises(CheckpointError, match=r"absent\.pth"):
         measure(load_config(toy_config), weights=tmp_path / "absent.pth", quiet=True)
-    with pytest.raises(ConfigError, match="--tta"):
+    with pytest.raises(
+        ConfigError, match="--weights: expected a checkpoint or a work dir, found none; add --weights PATH"
+    ):
+        measure(load_config(toy_config), quiet=True)
+    with pytest.raises(ConfigError, match="--tta: expected tta_model and tta_pipeline, found none; add both"):
         measure(load_config(toy_config), weights=done["best"], tta=True, quiet=True)
+    half = load_config(toy_config)
+    half.cfg.tta_pipeline = []
+    with pytest.raises(ConfigError, match="found only tta_pipeline; add both"):
+        measure(half, weights=done["best"], tta=True, quiet=True)
+
+
+def test_a_run_has_one_source_of_weights(train_toy: Callable) -> None:
+    with pytest.raises(ConfigError, match="--weights: expected only one of --weights and --resume, found both; remove"):
+        train_toy("run", weights="a.pth", resume="b")
 
 
 def test_the_commands_print_only_json_on_stdout(

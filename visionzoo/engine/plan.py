@@ -1,8 +1,8 @@
-"""Plan of a run: every decision before it starts, for training, testing and dry runs."""
+"""Plan of a training, test or dry run: all values that are fixed before the run starts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ _SPLITS = {"train": ("train", "val"), "dry run": ("train", "val"), "test": ("tes
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All decisions about a run before it starts.
+    """All values that are fixed before a run starts.
 
     Attributes:
         purpose: ``train``, ``test`` or ``dry run``.
@@ -40,15 +40,16 @@ class RunPlan:
         path: file of the config.
         options: options of the run.
         cfg: the config with the options applied and every channel, stride and class count filled in.
-        config_text: ``cfg`` as saved in checkpoints; empty unless the purpose is ``train``.
-        folder: the work dir, which exists and is writable; None for a dry run.
+        config_text: text of ``cfg`` for checkpoints and ``config.py``; empty unless the purpose is ``train``.
+        folder: folder of the results (training: the work dir). It exists and is writable. None for a dry run.
         checkpoint: the checkpoint to resume, or None.
         device: device of the model.
         seed: seed of all random numbers.
-        datasets: split (``train``, ``val``, ``test``) -> data set.
+        datasets: data set by split (``train``, ``val``, ``test``).
         classes: class names of the first data set; None if it has no classes.
-        weights: the initial weights of training, or the weights to test; None for none.
-        best_metric: metrics that may select the best checkpoint, in order of priority, -> ``greater`` or ``less``.
+        weights: initial weights of training, or weights to test; None for training without initial weights.
+        best_metric: ``greater`` or ``less`` by metric, for the metrics that may select the best checkpoint, in order of
+            priority.
         notes: notes to the user about parts that options replaced.
     """
 
@@ -71,16 +72,17 @@ class RunPlan:
 
 @contextmanager
 def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iterator[RunPlan]:
-    """Check a config, join the other processes if there are any, and yield the plan of the run.
+    """Check a config, initialise the process group if there are several processes, and yield the plan of the run.
 
     Args:
-        loaded: a loaded config; its ``cfg`` is completed in place.
+        loaded: a loaded config. Missing values in its ``cfg`` are filled in, in place.
         options: options of the run.
         purpose: ``train``, ``test`` or ``dry run``.
 
     Raises:
         ConfigError: the config or an option is wrong.
-        OutputError: the work dir cannot be written.
+        DataError: a data set cannot be read.
+        OutputError: the folder of the results cannot be written.
         CheckpointError: there is nothing to resume, or the weights do not exist.
     """
     check(loaded, verbose=options.verbose)
@@ -95,28 +97,35 @@ def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iter
 
 
 def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
-    if loaded.cfg.get("train_dataloader") is None or loaded.cfg.get("train_cfg") is None:
-        raise ConfigError(
-            loaded.source, expected="train_dataloader and train_cfg", found="none", advice="this config only tests"
-        )
+    _require_keys(
+        loaded.cfg,
+        ("train_dataloader", "train_cfg"),
+        where=loaded.source,
+        advice="add both, or use a config for training",
+    )
     if options.resume and options.weights:
         raise ConfigError(
             "--weights",
-            expected="no --resume, which has its own weights",
+            expected="only one of --weights and --resume",
             found="both",
-            advice="leave one of them out",
+            advice="remove one of them (--resume loads the weights of its checkpoint)",
         )
 
 
 def _require_testing(loaded: LoadedConfig, options: RunOptions) -> None:
     if options.weights is None:
-        raise ConfigError(
-            "--weights", expected="a checkpoint or a work dir to measure", found="none", advice="name one"
-        )
-    if loaded.cfg.get("test_dataloader") is None or loaded.cfg.get("test_evaluator") is None:
-        raise ConfigError(
-            loaded.source, expected="test_dataloader and test_evaluator", found="none", advice="add them to test"
-        )
+        raise ConfigError("--weights", expected="a checkpoint or a work dir", found="none", advice="add --weights PATH")
+    _require_keys(
+        loaded.cfg, ("test_dataloader", "test_evaluator"), where=loaded.source, advice="add both to the config"
+    )
+
+
+def _require_keys(cfg: Config, keys: Sequence[str], *, where: str, advice: str) -> None:
+    """Raise :class:`ConfigError` if one of ``keys`` is missing from the config or None."""
+    present = [key for key in keys if cfg.get(key) is not None]
+    if len(present) < len(keys):
+        found = f"only {present[0]}" if present else "none"
+        raise ConfigError(where, expected=" and ".join(keys), found=found, advice=advice)
 
 
 def _plan(
@@ -129,7 +138,9 @@ def _plan(
 ) -> RunPlan:
     cfg = loaded.cfg
     if purpose == "test" and options.tta:
-        _require_tta(cfg)
+        _require_keys(
+            cfg, ("tta_model", "tta_pipeline"), where="--tta", advice="add both to the config, or remove --tta"
+        )
         _innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
     if purpose == "dry run":
         _without_workers(cfg)
@@ -175,16 +186,6 @@ def _without_workers(cfg: Config) -> None:
             cfg[f"{split}_dataloader"].num_workers = 0
 
 
-def _require_tta(cfg: Config) -> None:
-    if cfg.get("tta_model") is None or cfg.get("tta_pipeline") is None:
-        raise ConfigError(
-            "--tta",
-            expected="tta_model and tta_pipeline in the config",
-            found="none",
-            advice="add them, or leave --tta out",
-        )
-
-
 def _innermost(dataset: Any) -> Any:
     while "dataset" in dataset:
         dataset = dataset.dataset
@@ -192,18 +193,24 @@ def _innermost(dataset: Any) -> Any:
 
 
 def _places(name: str, options: RunOptions, purpose: Purpose, usual: Path) -> tuple[Path | None, Path | None]:
-    """Return the checkpoint to resume, if any, and the work dir, created and checked to be writable."""
+    """Return the checkpoint to resume or None, and the folder of the results, which now exists and is writable.
+
+    For a dry run, both are None.
+    """
     if purpose == "dry run":
         return None, None
     if purpose == "test":
-        return None, _measuring_folder(name, options)
+        return None, _folder_of_test(name, options)
     if options.resume:
         return resume_point(options.resume, options.work_dir, usual)
     return None, new_work_dir(Path(options.work_dir or usual), overwrite=options.overwrite)
 
 
-def _measuring_folder(name: str, options: RunOptions) -> Path:
-    """Return the folder of the results: ``--work-dir``, else the work dir of the weights, else a new folder."""
+def _folder_of_test(name: str, options: RunOptions) -> Path:
+    """Return the folder of the results.
+
+    It is ``--work-dir``, else the folder of the weights if it has a ``run.json``, else ``work_dirs/NAME_test``.
+    """
     if options.work_dir is not None:
         return new_work_dir(Path(options.work_dir), overwrite=options.overwrite)
     source = Path(str(options.weights))
@@ -215,7 +222,7 @@ def _measuring_folder(name: str, options: RunOptions) -> Path:
 
 
 def _use_its_seed(cfg: Config, checkpoint: Path) -> None:
-    """Use the seed of the resumed run in place of the config's, so that it draws the samples it would have drawn."""
+    """Set the seed to that of the resumed run, so that the order of its samples is that of an uninterrupted run."""
     seed = saved_seed(checkpoint)
     if seed is not None:
         cfg.randomness.seed = seed

@@ -1,4 +1,4 @@
-"""Train a model from a config, from the first iteration or from a checkpoint."""
+"""Train the model of a config: start a new run, or resume one."""
 
 from __future__ import annotations
 
@@ -25,19 +25,22 @@ def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
     """Train the model of a config.
 
     Args:
-        loaded: a config from :func:`visionzoo.config.load_config`; its ``cfg`` is completed in place.
+        loaded: a config from :func:`visionzoo.config.load_config`. Missing values in its ``cfg`` are filled in.
         **options: fields of :class:`visionzoo.engine.RunOptions`.
 
     Returns:
-        ``work_dir``, ``checkpoint`` (last), ``best``, ``epoch``, ``iter``, ``seed`` and the last ``metrics``. With
-        ``dry_run``, the result of one batch: see :func:`visionzoo.engine.dry_run.dry_run`.
+        A dict with the keys ``work_dir``, ``checkpoint`` (path of the last one, or None), ``best`` (path of the best
+        one, or None), ``epoch``, ``iter``, ``seed`` and ``metrics`` (of the last validation). With ``dry_run``, the
+        result of one batch: see :func:`visionzoo.engine.dry_run.dry_run`.
 
     Raises:
         ConfigError: the config or an option is wrong.
+        DataError: a data set cannot be read.
         OutputError: the work dir cannot be written.
         CheckpointError: there is nothing to resume, or the weights do not fit.
         RunFailed: the loss is NaN or infinite.
-        Interrupted: the user or the system requested a stop. Pass its ``checkpoint`` to ``resume`` to continue.
+        Interrupted: the user or the system requested a stop. To continue, pass the ``checkpoint`` of this exception as
+            ``resume``.
     """
     settings = RunOptions(**options)
     with planned(loaded, settings, "dry run" if settings.dry_run else "train") as plan:
@@ -47,7 +50,10 @@ def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
 
 
 def _train(plan: RunPlan, folder: Path) -> dict[str, Any]:
-    """Train in this process. All objects built here are released on return, before the process group ends."""
+    """Train in this process.
+
+    This is a separate function so that its objects are deleted before the process group is destroyed.
+    """
     load_from = None if plan.checkpoint is None else str(plan.checkpoint)
     with kept_if_it_works(folder):
         runner = make_runner(plan, folder, resume=load_from is not None, load_from=load_from, **training_parts(plan))
@@ -56,7 +62,7 @@ def _train(plan: RunPlan, folder: Path) -> dict[str, Any]:
 
 
 def _write_first(plan: RunPlan, folder: Path) -> None:
-    """Save the resolved config and ``run.json``. With ``overwrite``, first remove the files of an earlier run."""
+    """Write ``run.json`` and, for a new run, ``config.py``. A new run with ``overwrite`` first removes old files."""
     if plan.checkpoint is None and plan.options.overwrite:
         remove_old_run(folder)
     if plan.checkpoint is None:
@@ -77,7 +83,7 @@ def _write_first(plan: RunPlan, folder: Path) -> None:
 
 def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
     note = note_to_user(plan.options)
-    note(f"training {plan.name} on {runner.device}, seed {runner.seed}, into {runner.work_dir}")
+    note(f"training {plan.name} on {runner.device} with seed {runner.seed}; output: {runner.work_dir}")
     try:
         with listening(runner):
             runner.train()

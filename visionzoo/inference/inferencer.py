@@ -1,4 +1,4 @@
-"""Inferencer: runs a model over a stream of images in batches. Batches change only the speed, not the results."""
+"""Inferencer: runs a model over a stream of images in batches. The batch size does not affect the results."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ _LEAST_WINDOW = 8
 
 @dataclass(frozen=True)
 class Prediction:
-    """Prediction for one input: a ``result``, or the ``error`` that replaces it.
+    """Prediction for one input: either a ``result`` or an ``error``.
 
     Attributes:
         source: the input, with its name.
-        task, model: task and name of the config.
+        task: task of the model.
+        model: name of its config.
         size: (width, height) in pixels of the image after applying its EXIF orientation; None on error.
         result: result of the task, such as boxes or classes. Its coordinates are pixels of an image of this size.
-        error: reason why the input could not be used.
+        error: exception with the reason why the input has no result; else None.
         group: folder of the images, for models that process several images together; else None.
         group_size: number of images in that group, including unusable ones.
         image: the image, (H, W, 3) uint8 RGB, if images are kept.
-        seconds: run time of the model, without reading and preparing. Inputs of a batch or group have equal shares.
+        seconds: run time of the model, without reading and preparing. The time of a batch or group is divided equally
+            among its inputs.
 
     Example:
         >>> source = Source("a.jpg", None, Path("a.jpg"))
@@ -59,8 +61,11 @@ class Prediction:
     seconds: float | None = None
 
     def record(self) -> dict[str, Any]:
-        """Return a line of ``predictions.jsonl`` as JSON values. A video adds ``frame`` and, if known, ``time``."""
-        about = {"input": self.source.name, **self.source.columns, **self._belonging()}
+        """Return a line of ``predictions.jsonl`` as JSON values.
+
+        For a frame of a video it also has ``frame`` and, if known, ``time``.
+        """
+        about = {"input": self.source.name, **self.source.columns, **self._context()}
         if self.error is not None or self.result is None or self.size is None:
             return {**about, "error": str(self.error)}
         return {
@@ -71,39 +76,41 @@ class Prediction:
             "result": self.result.to_json(),
         }
 
-    def _belonging(self) -> dict[str, Any]:
-        """Return the group, or the position in a video."""
-        belonging: dict[str, Any] = {} if self.group is None else {"group": self.group}
+    def _context(self) -> dict[str, Any]:
+        """Return the entries for the group or the video frame."""
+        context: dict[str, Any] = {} if self.group is None else {"group": self.group}
         frame = self.source.frame
         if frame is not None:
-            belonging["frame"] = frame.number
+            context["frame"] = frame.number
             if frame.seconds is not None:
-                belonging["time"] = round(frame.seconds, 3)
-        return belonging
+                context["time"] = round(frame.seconds, 3)
+        return context
 
 
 class Inferencer:
     """A model that takes inputs of any kind and returns predictions in their order.
 
-    Group models (co-saliency) process all images of one folder together, in any order of inputs. Images in memory are
-    one group. Unreadable images are excluded from their group.
+    Group models (co-saliency) process all images of one folder together, even if the inputs mix the folders. Images in
+    memory are one group. With ``errors="report"``, a group is processed without its unreadable images.
 
     Args:
         name_or_config: name of a model of the zoo, or path of a config file.
         weights: file, work dir or address. None uses the released weights; ``"none"`` leaves the model untrained.
         tiny: True to use the tiny variant of the config.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        batch_size: number of images per batch, >= 1. Only images of equal padded size share a batch, so it does not
-            change the results.
+        batch_size: number of images per batch, >= 1. Only images of equal padded size share a batch, so the batch
+            size does not affect the results.
         score_threshold: results with a lower score are dropped. None uses the default of the task: 0.3 for boxes, 0
-            for classes and maps; with 0 the model determines the mask of a map. The model's ``test_cfg`` may drop more.
+            for all others. For a saliency map, it is the threshold of the mask; 0 keeps the mask of the model. Counts
+            have no score. The model may drop further results, according to its ``test_cfg``.
         options: changes to the config, as for ``--cfg-options``.
         allow_new: True if options may add keys.
-        trust_pickle: True if the file of weights may run code while it loads.
+        trust_pickle: True to allow pickle files, which can run arbitrary code while they load.
 
     Raises:
         CheckpointError: no weights are given or released, or they do not fit the model.
-        ConfigError, UnknownName: the config cannot be loaded or built, or it has several tasks.
+        UnknownName: no model has this name, or the config names an unknown part.
+        ConfigError: the config cannot be loaded or built, or it has several tasks.
 
     Example:
         >>> inferencer = Inferencer("bossnet_t0_imagenet", "none", tiny=True, device="cpu")
@@ -155,11 +162,13 @@ class Inferencer:
         Args:
             inputs: a path, folder, glob, ``frames/%06d.jpg`` or ``@list.txt``; a video, each frame of which is an
                 input; an array (H, W, 3) RGB (also grey, RGBA, float in [0, 1]); a tensor (C, H, W); a PIL image; or an
-                iterable of these, which is read lazily.
+                iterable of these. The iterable is read lazily, except by group models.
             recursive: True to search subfolders too. Group models always do.
-            batch_size, score_threshold: replace those of the Inferencer. Groups are never divided: each is a batch.
+            batch_size, score_threshold: values for this call; None uses those of the Inferencer. A group is always one
+                batch.
             keep_images: True to store the image in ``Prediction.image``.
-            errors: ``raise`` an error for the first unusable image, or ``report`` it as a prediction with ``error``.
+            errors: ``"raise"`` raises the error of the first unusable input. ``"report"`` yields a prediction with
+                ``error`` instead and continues.
 
         Raises:
             InputError, DataError: with ``errors="raise"``, an input cannot be used.
@@ -186,7 +195,7 @@ class Inferencer:
         return self._task.inputs.are_grouped
 
     def one(self, image: Any, **options: Any) -> Prediction:
-        """Return the prediction for one image. Options are those of a call."""
+        """Return the prediction for one image. ``options`` are the keyword arguments of ``__call__``."""
         return next(iter(self([image], **options)))
 
     def draw(self, image: np.ndarray, result: Any) -> np.ndarray:
@@ -222,7 +231,7 @@ class Inferencer:
         return [self._result(item, sample, threshold, seconds) for item, sample in zip(batch, samples, strict=True)]
 
     def _tested(self, packed: list[dict[str, Any]], name: str, images: int) -> tuple[list[Any], float]:
-        """Return the model's samples for packed samples, and the seconds per image."""
+        """Run the model on packed samples. Return the predicted samples and the seconds per image."""
         data = {key: [each[key] for each in packed] for key in ("inputs", "data_samples")}
         started = time.perf_counter()
         try:
@@ -250,7 +259,7 @@ class Inferencer:
     def _of_groups(
         self, sources: Iterable[Source], threshold: float, keep_images: bool, errors: str
     ) -> Iterator[Prediction]:
-        """Yield predictions group by group. Groups are processed in the order of their first images."""
+        """Process group by group, in the order of their first images. Yield predictions in the order of the inputs."""
         numbered = list(enumerate(sources))
         groups: dict[str, list[tuple[int, Source]]] = {}
         for number, source in numbered:
@@ -293,10 +302,10 @@ class Inferencer:
 
 
 class _Window:
-    """Inputs between reading and output: buckets of inputs that share a batch, and the original order.
+    """Buffer of inputs. It collects inputs of equal padded size in buckets and restores the order of the inputs.
 
-    The window holds at most 1 input for batch size 1, else at most the larger of 8 and ``4 * batch_size``. So memory
-    does not grow with the number of inputs.
+    Its capacity is 1 for batch size 1, and ``max(8, 4 * batch_size)`` otherwise. Memory therefore does not grow with
+    the number of inputs.
     """
 
     def __init__(self, batch_size: int, inputs: Input, divisor: int):
@@ -309,7 +318,7 @@ class _Window:
         self.closed = False
 
     def enter(self, number: int, item: Prepared | Prediction) -> None:
-        """Add an input, or the prediction of an unusable one."""
+        """Add a prepared input, or the prediction of an unusable one."""
         if isinstance(item, Prediction):
             self.done[number] = item
             return
@@ -317,7 +326,10 @@ class _Window:
         self.buckets.setdefault(self.inputs.batch_key(item.sample, self.divisor), []).append(number)
 
     def next_batch(self) -> list[int]:
-        """Return the numbers of a full bucket; of the oldest one if the window is full or closed; else none."""
+        """Return the numbers of the inputs of the next batch; an empty list if no batch is ready.
+
+        A batch comes from a full bucket. If the window is full or closed, it comes from the bucket of the oldest input.
+        """
         for key, numbers in self.buckets.items():
             if len(numbers) >= self.batch_size:
                 return self._take(key)
@@ -340,11 +352,11 @@ class _Window:
         return self.waiting.pop(number)
 
     def finish(self, number: int, prediction: Prediction) -> None:
-        """Store the prediction until its predecessors are finished."""
+        """Store the prediction until all earlier inputs are finished."""
         self.done[number] = prediction
 
     def finished(self) -> Iterator[Prediction]:
-        """Yield the finished predictions whose predecessors are all yielded."""
+        """Yield the finished predictions in the order of the inputs, up to the first unfinished input."""
         while self.next_number in self.done:
             self.next_number += 1
             yield self.done.pop(self.next_number - 1)
@@ -369,14 +381,14 @@ def _positive(batch_size: int) -> int:
 
 
 def _chosen_weights(name: str, weights: str | os.PathLike | None) -> str | os.PathLike | None:
-    """Return the weights to load; None, an untrained model, only on request."""
+    """Return the weights to load, or None if the user requested an untrained model (``"none"``)."""
     if weights is None:
         return released_weights(name, read_card(name).zoo.weights if name in card_names() else [])
     return None if str(weights) == UNTRAINED else weights
 
 
 def _class_names(model: torch.nn.Module, loaded: LoadedConfig, task: Task) -> tuple[str, ...] | None:
-    """Return the class names of the checkpoint, else of the config, else the task's names for as many classes."""
+    """Return the class names of the checkpoint, else of the config, else of the task for the model's class count."""
     meta = getattr(model, "dataset_meta", None) or {}
     names = meta.get("classes") or _stated_names(loaded.cfg)
     if names:
