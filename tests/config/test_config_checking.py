@@ -46,6 +46,7 @@ def test_released_config_is_right(name, tiny):
         ("model.bbox_head.anchor_generator.ratio=[1.0]", "did you mean ratios?"),
         ("model.backbone.norm_cfg.require_grad=True", 'has no argument "require_grad"'),
         ("optim_wrapper.optimizer.momentun=0.9", "did you mean momentum?"),
+        ("optim_wrapper.optimizer.type=LoggerHook", "name of an optimizer, but 'LoggerHook' is not an optimizer"),
         ("optim_wrapper.optimizer.type=SDG", "no optimizer is called 'SDG'; did you mean SGD?"),
         ("default_hooks.logger.intervall=5", "did you mean interval?"),
         ("custom_hooks.0.type=EMAHok", "did you mean EMAHook?"),
@@ -58,6 +59,7 @@ def test_released_config_is_right(name, tiny):
         ("optim_wraper.type=OptimWrapper", 'a config has no key "optim_wraper"; did you mean optim_wrapper?'),
         ("model.backbone._scope_=mmdet", "write the scope in front of each type"),
         ("val_cfg.type=ValLoop", "needs val_dataloader and val_evaluator as well"),
+        ("val_cfg.type=ValLoop", "add the missing keys or remove val_cfg"),
         ("custom_imports.imports=['nowhere_at_all']", "'nowhere_at_all' cannot be imported"),
     ],
 )
@@ -73,7 +75,7 @@ def test_one_mistake_is_one_line(detector, option, line):
     [
         ("out_channels=16, ", "", 'd.py: model.neck: FPN needs the argument "out_channels"; add it'),
         ('"mmdet.FPN", out_channels', '"mmdet.FPN", out_chanels', "did you mean out_channels?"),
-        ('neck=dict(type="mmdet.FPN", ', "neck=dict(", "model.neck: expected a dict with a type, found one without"),
+        ('neck=dict(type="mmdet.FPN", ', "neck=dict(", "expected a dict with a type, found one without a type"),
         ("backbone=dict(\n        type=", "backbone=dict(\n        typ=", "did you mean type instead of typ?"),
         (
             'dict(type="mmdet.DeltaXYWHBBoxCoder")',
@@ -108,7 +110,7 @@ def test_all_problems_come_at_once_under_one_sentence(detector):
     with pytest.raises(ConfigError) as caught:
         require_valid(load_config(detector, options=options, allow_new=True))
     first, *rest = str(caught.value).splitlines()
-    assert first == "d.py: expected a config that can be built, found 3 problems; fix and run again"
+    assert first == "d.py: expected a config that can be built, found 3 problems; fix them and run again"
     assert len(rest) == len(caught.value.problems) == 3
 
 
@@ -153,6 +155,7 @@ def test_a_list_where_the_model_takes_one_part():
 
 
 HEADS = dict(lanes=dict(type="SCNNHead"), counting=dict(type="DensityHead"))
+BY_NAME = "model.heads: expected a dict of heads by name"
 
 
 @pytest.mark.parametrize(
@@ -160,12 +163,13 @@ HEADS = dict(lanes=dict(type="SCNNHead"), counting=dict(type="DensityHead"))
     [
         ("lanes", dict(heads=None), "model: expected either head or heads, found neither; give one of the two"),
         ("lanes", dict(head=HEADS["lanes"]), "model: expected either head or heads, found both; give one of the two"),
-        ("lanes", dict(heads=[HEADS["lanes"]]), "model.heads: expected a dict of heads by name, found a list"),
-        ("lanes", dict(heads=HEADS["lanes"]), "model.heads: expected a dict of heads by name, found one with a type"),
-        ("lanes", dict(heads=dict(lanes={})), "model.heads.lanes: expected a dict with a type, found one without"),
+        ("lanes", dict(heads=[HEADS["lanes"]]), f"{BY_NAME}, found a list; write heads=dict(NAME=dict(type=...))"),
+        ("lanes", dict(heads=HEADS["lanes"]), f"{BY_NAME}, found a single head; give it as head"),
+        ("lanes", dict(heads=dict(lanes={})), "model.heads.lanes: expected a dict with a type, found one without a"),
         ("lanes", dict(heads=dict(lanes=3)), "model.heads.lanes: expected a dict with a type, found 3"),
         (("lanes", "saliency"), {}, "task: no head in model.heads is called saliency; add the head, or name one task"),
         (("lanes", "lane"), {}, "task: no task is called 'lane'; did you mean lanes?"),
+        ("xyz", {}, "task: no task is called 'xyz'; choose one of "),
     ],
 )
 def test_several_heads_are_checked(task, changes, expected):

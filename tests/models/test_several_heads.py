@@ -171,8 +171,8 @@ def test_a_task_without_a_head_is_named(model):
         (dict(heads=None), "expected either head or heads, found neither"),
         (dict(heads={}), "expected a dict of heads by name"),
         (dict(heads=[dict(type="ClassificationHead")]), "expected a dict of heads by name"),
-        (dict(heads={"a.b": dict(type="ClassificationHead")}), "letters, digits and underscores, found 'a.b'"),
-        (dict(heads={"keys": dict(type="ClassificationHead")}), "letters, digits and underscores, found 'keys'"),
+        (dict(heads={"a.b": dict(type="ClassificationHead")}), "names that are Python identifiers, found 'a.b'"),
+        (dict(heads={"keys": dict(type="ClassificationHead")}), "not attributes of ModuleDict, found 'keys'"),
         (dict(test_cfg=dict(tile=64)), "expected a head that returns a dense map"),
     ],
 )

@@ -285,8 +285,10 @@ def test_phrases_are_encoded_once_a_batch():
     samples = [sample(phrase="dog"), sample(phrase="the cat")]
     assert model(torch.rand(2, 3, 4, 4), samples).tolist() == [3, 7]
     assert model.text_encoder.calls == 1
-    with pytest.raises(DataError, match="expected a phrase in every sample"):
-        model(torch.rand(1, 3, 4, 4), [sample()])
+    with pytest.raises(DataError, match=r"expected a phrase in every sample .* found 1 of 2 samples without one"):
+        model(torch.rand(2, 3, 4, 4), [sample(phrase="dog"), sample()])
+    with pytest.raises(DataError, match=r"expected a phrase in every sample .* found no samples"):
+        model(torch.rand(1, 3, 4, 4))
 
 
 def test_a_list_of_heads_is_refused():
@@ -302,7 +304,11 @@ def test_pairs_by_name():
     assert pairs.moving.flatten().tolist() == [1, 2]
     joined = Batch(inputs.view(2, 2, 1, 1), [sample(), sample(pair=("moving", "fixed"))]).pairs()
     assert all(torch.equal(a, b) for a, b in zip(joined, pairs, strict=True))
-    with pytest.raises(DataError, match="two images in every sample"):
+    with pytest.raises(DataError, match=r"two images in every sample, found images .* with group sizes \[3, 1\]"):
         Batch(inputs, [sample(group_size=3), sample()]).pairs()
-    with pytest.raises(DataError, match="pair to name fixed and moving"):
+    with pytest.raises(DataError, match=r"^batch: expected fixed and moving in pair, found \['a', 'b'\]"):
         Batch(inputs, [sample(group_size=2, pair=("a", "b"))] * 2).pairs()
+    missing = {"samples": Batch(inputs), "images": Batch(None, samples), "images and samples": Batch()}
+    for absent, batch in missing.items():
+        with pytest.raises(DataError, match=f"but {absent} are missing"):
+            batch.pairs()

@@ -1,6 +1,6 @@
 """Check a whole config before anything is built, and list every problem.
 
-Each line names the file that set the value, its path, the problem and the closest valid name::
+Each line contains the file of the value, its path, the problem and the advice, such as the closest valid name::
 
     configs/x.py: model.neck.out_chanels: RCNet has no argument "out_chanels"; did you mean out_channels? (accepts: ...)
 """
@@ -42,15 +42,15 @@ _TOGETHER = (
     ("test_dataloader", "test_cfg", "test_evaluator"),
 )
 
-# Parts whose inner dicts are read by another library without a registry here.
+# Parts whose nested dicts are not checked, because another library builds them.
 _OPAQUE = ("Albu", "Detectron2Wrapper")
 
-# Words of numeric annotations. If an annotation has only these words, a string is wrong.
+# Words of numeric annotations. A string is wrong if the annotation has only these words and int, float or bool is one.
 _NUMERIC_WORDS = {"int", "float", "bool", "Optional", "Union", "None", "NoneType", "typing", "torch", "Tensor", "class"}
 
 _MOST_NAMES = 12
 
-# Similarity above which a key is a misspelt argument, for parts that accept any key.
+# For parts that accept any key: a key that is at least this similar to an argument is treated as misspelt.
 _MISSPELT = 0.85
 
 
@@ -62,23 +62,24 @@ def require_valid(loaded: LoadedConfig) -> None:
     """
     problems = check_config(loaded)
     if problems:
-        found = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        one = len(problems) == 1
         raise ConfigError(
             loaded.source,
             expected="a config that can be built",
-            found=f"{found}",
-            advice="fix and run again",
+            found="1 problem" if one else f"{len(problems)} problems",
+            advice=f"fix {'it' if one else 'them'} and run again",
             problems=problems,
         )
 
 
 def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]:
-    """Return every problem of a config, one line each. The list is empty if the config can be built.
+    """Return every problem of a config that is visible before it is built, one line each.
 
-    The libraries that the config names and its ``custom_imports`` are imported.
+    Values that depend on other parts, such as channels, are checked when the model is built. The check imports the
+    modules in ``custom_imports`` and the libraries of the types in the config.
 
     Args:
-        config: a loaded config, or only its values. For a loaded config each line names the file of the value.
+        config: a loaded config, or only its values. For a loaded config, each line begins with the file of the value.
 
     Example:
         >>> for problem in check_config({"task": "lanes", "worc_dir": "out"}):
@@ -104,7 +105,7 @@ Problem = tuple[str, str]
 
 
 def import_custom_modules(cfg: Mapping[str, Any]) -> None:
-    """Import the modules that a config names in ``custom_imports``, which registers their parts.
+    """Import the modules in ``custom_imports`` of a config. The import registers their parts.
 
     Raises:
         ConfigError: a module cannot be imported and ``allow_failed_imports`` is not set.
@@ -124,7 +125,8 @@ def _import_problems(cfg: Mapping[str, Any]) -> Iterator[Problem]:
             import_module(name)
         except ImportError as error:
             if not custom.get("allow_failed_imports"):
-                yield "custom_imports.imports", f"{name!r} cannot be imported ({error}); add its folder to PYTHONPATH"
+                advice = "check the name, the module's own imports and PYTHONPATH"
+                yield "custom_imports.imports", f"{name!r} cannot be imported ({error}); {advice}"
 
 
 def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
@@ -137,11 +139,12 @@ def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
         given = [key for key in group if tree.get(key) is not None]
         if given and len(given) < len(group):
             absent = [key for key in group if key not in given]
-            yield given[0], f"needs {' and '.join(absent)} as well; add the missing keys or remove all three"
+            needed, present = " and ".join(absent), " and ".join(given)
+            yield given[0], f"needs {needed} as well; add the missing keys or remove {present}"
 
 
 def _task_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems of ``task``, which names one task, or several for a model with several heads."""
+    """Yield the problems of ``task``: the name of a task, or a list of names for a model with ``heads``."""
     from visionzoo.registry import task_names
 
     given = tree.get("task")
@@ -151,9 +154,14 @@ def _task_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     several = isinstance(given, (list, tuple))
     for name in given if several else [given]:
         if name not in task_names():
-            yield "task", f"no task is called {name!r}; {_answer(str(name), task_names())}"
+            yield "task", f"no task is called {name!r}; {_task_answer(str(name), task_names())}"
         elif several and name not in _heads_by_name(tree):
             yield "task", f"no head in model.heads is called {name}; add the head, or name one task"
+
+
+def _task_answer(name: str, known: Iterable[str]) -> str:
+    nearest = nearest_name(name, known)
+    return f"did you mean {nearest}?" if nearest else f"choose one of {', '.join(known)}"
 
 
 def _heads_by_name(tree: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -162,14 +170,20 @@ def _heads_by_name(tree: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _part_shape_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the parts of the model that the config gives in a form that its class does not take."""
+    """Yield a problem for each part of the model whose form the class of the model does not accept.
+
+    Forms are a dict with a type, a list of them, and a dict of them by name. Of two alternative arguments, such as
+    ``head`` and ``heads``, exactly one must be given.
+    """
     model, parts = _model_and_parts(tree)
     for key, part in parts.items():
         value, path = model.get(key), f"model.{key}"
         if isinstance(value, (list, tuple)) and not part.listed:
-            yield path, f"expected {_form(part)}, found a list; {model['type']} takes {_count(part)}"
+            one = f"{model['type']} takes one {part.kind}"
+            advice = f"write {key}=dict(NAME=dict(type=...))" if part.named else one
+            yield path, f"expected {_form(part)}, found a list; {advice}"
         elif part.named and isinstance(value, Mapping) and "type" in value:
-            yield path, f"expected {_form(part)}, found one with a type; give a single one as {part.instead_of}"
+            yield path, f"expected {_form(part)}, found a single {part.kind}; give it as {part.instead_of}"
         if part.instead_of and (value is None) == (model.get(part.instead_of) is None):
             found = "neither" if value is None else "both"
             yield "model", f"expected either {part.instead_of} or {key}, found {found}; give one of the two"
@@ -179,12 +193,8 @@ def _form(part: Part) -> str:
     return f"a dict of {part.kind}s by name" if part.named else "a dict with a type"
 
 
-def _count(part: Part) -> str:
-    return f"several {part.kind}s" if part.named else f"one {part.kind}"
-
-
 def _model_and_parts(tree: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Part]]:
-    """Return the model of a config and the parts of its class. Both are empty if the class is not found."""
+    """Return the config of the model and the parts of the class of the model; both empty if the class is unknown."""
     model: Any = tree.get("model")
     name = model.get("type") if isinstance(model, Mapping) else None
     cls = find_part(name, registries_at("model")) if isinstance(name, str) else None
@@ -192,7 +202,7 @@ def _model_and_parts(tree: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mappin
 
 
 def _typed_positions(tree: Mapping[str, Any]) -> frozenset[str]:
-    """Return the positions in the model that hold a part according to its class."""
+    """Return the positions of the parts that the class of the model declares."""
     model, parts = _model_and_parts(tree)
     listed = [typed_parts(model.get(key), part, f"model.{key}") for key, part in parts.items()]
     return frozenset(position(path) for paths in listed for path, _ in paths)
@@ -231,7 +241,7 @@ def _dict_problems(node: dict[Any, Any], path: str, at: str, needs_type: bool) -
     if "_scope_" in node:
         yield (
             join(path, "_scope_"),
-            "expected no `_scope_`; write the scope in front of each type, as in mmdet.RetinaHead",
+            "`_scope_` is not supported; write the scope in front of each type, as in mmdet.RetinaHead",
         )
     name = node.get("type", DEFAULT_TYPES.get(at))
     if name is None:
@@ -246,7 +256,7 @@ def _untyped_problems(node: dict[Any, Any], path: str, at: str, needs_type: bool
     if needs_type:
         nearest = nearest_name("type", [str(key) for key in node])
         answer = f"did you mean type instead of {nearest}?" if nearest else "add type=..."
-        yield path, f"expected a dict with a type, found one without; {answer}"
+        yield path, f"expected a dict with a type, found one without a type; {answer}"
     known = UNTYPED.get(at, ())
     for key in node if known else ():
         if key not in known:
@@ -262,7 +272,7 @@ def _part_problems(node: dict[Any, Any], name: str, path: str, at: str) -> Itera
 
 
 def _resolve(name: str, at: str) -> tuple[Callable[..., Any] | None, str]:
-    """Return the class of a type at a position and an empty text, or None and the problem."""
+    """Return ``(class, "")`` for the name of a type that fits the position, or ``(None, problem)``."""
     registries = registries_at(at)
     if at.rpartition(".")[2] in OPS_KEYS:
         op = find_op(name)
@@ -274,7 +284,8 @@ def _resolve(name: str, at: str) -> tuple[Callable[..., Any] | None, str]:
     elsewhere = find_anywhere(name) if registries else None
     if elsewhere is not None:
         kind = kind_of(registries)
-        return None, f"expected the name of a {kind}, but {name!r} is not a {kind}"
+        part_of_kind = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+        return None, f"expected the name of {part_of_kind}, but {name!r} is not {part_of_kind}"
     return None, f"no {kind_of(registries)} is called {name!r}; {name_answer(name, registries)}"
 
 
@@ -297,7 +308,7 @@ def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, pa
 
 
 def _is_wrong(key: str, node: dict[Any, Any], arguments: Arguments) -> bool:
-    """Return True if a part has no argument ``key``, or takes any key and this one looks like a misspelt argument."""
+    """Return True if ``key`` is not an argument, or, for a part that accepts any key, looks like a misspelt one."""
     if not arguments.open or key in arguments.names:
         return not arguments.accept(key)
     near = difflib.get_close_matches(key, arguments.names, n=1, cutoff=_MISSPELT)

@@ -9,7 +9,8 @@ import re
 
 from visionzoo.config.parts import LIBRARY_PARTS
 
-# First match wins. Inside a model, assigners and coders are TASK_UTILS and everything else is MODELS.
+# The first matching pattern is used, and its registries are searched in order. Types in a model are MODELS, such as
+# layers and losses, or TASK_UTILS, such as assigners and box coders.
 _REGISTRIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(.*\.)?(tta_pipeline|pipeline|transforms|pre_transform)", ("TRANSFORMS",)),
     (r"(.*\.)?\w+_dataloader\.(sampler|batch_sampler)", ("DATA_SAMPLERS",)),
@@ -29,7 +30,7 @@ _REGISTRIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(model|tta_model)(\..*)?", ("MODELS", "TASK_UTILS")),
 )
 
-# Positions whose dict must name a type because a part is built from it, besides those that a model states in PARTS.
+# Positions where a dict needs a type. The positions in the PARTS of the class of the model are added to these.
 _PARTS = (
     r"model",
     rf"model\.(\w+\.)*({'|'.join(LIBRARY_PARTS)})",
@@ -45,7 +46,7 @@ _PARTS = (
     r"visualizer|vis_backends",
 )
 
-# Default type of a dict, by position.
+# Default type of a dict without a type, by position.
 DEFAULT_TYPES = {
     "optim_wrapper": "OptimWrapper",
     "log_processor": "LogProcessor",
@@ -89,10 +90,10 @@ _EXTRA: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r".*_hooks(\.\w+)?", ("priority",)),
 )
 
-# Dicts whose type is the name of a function or layer of mmcv.ops, not of a registry.
+# Keys of dicts whose type is the name of a function or layer of mmcv.ops. If it is not, the registries are searched.
 OPS_KEYS = ("nms", "dqs_cfg", "roi_layer")
 
-# Dicts whose type is a word that only the containing part interprets: mmdet's FPG neck and StageCascadeRPNHead.
+# Dicts whose type is a keyword of the containing part: mmdet's FPG neck and StageCascadeRPNHead.
 _OWN_WORDS = (r".*\.\w+_trans(\.\w+)*", r".*\.adapt_cfg")
 
 
@@ -122,7 +123,7 @@ def injected_at(at: str) -> set[str]:
 
 
 def extra_at(at: str) -> set[str]:
-    """Return the arguments that the containing part reads in addition to those of the class."""
+    """Return the arguments that the containing part accepts in addition to those of the class."""
     return {name for pattern, names in _EXTRA if re.fullmatch(pattern, at) for name in names}
 
 

@@ -1,7 +1,7 @@
-"""Read the arguments of a part from its class: the keys that a config may have and must have.
+"""Read the arguments of a part from its class: the allowed and the required keys of its config.
 
-A class that passes ``**kwargs`` to its base class also takes the arguments of the base. The source of the class shows
-this. If the source is unclear, every argument is accepted, so that no valid config is rejected.
+A class that passes ``**kwargs`` to its base class also takes the arguments of the base. The source code of ``__init__``
+is parsed to find this call. If no such call is found, every argument is accepted, so that no valid config is rejected.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Arguments:
         required: names without a default.
         open: True if any other name is accepted.
         annotations: annotations as text, by name.
-        inherited: annotations of arguments of base classes, by name, if the source does not show that they are passed.
+        inherited: annotations of arguments of base classes, by name, if the source code has no call that passes them.
     """
 
     names: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Arguments:
         return self.open or name in self.names
 
     def know(self, name: str) -> bool:
-        """Return True if the class or one of its bases has an argument ``name``, so that it can be filled in."""
+        """Return True if the class or a base class has an argument ``name``. Such arguments can be filled in."""
         return name in self.names or name in self.inherited
 
     def annotation(self, name: str) -> str:
@@ -54,10 +54,10 @@ class _Forward:
 
     Attributes:
         after: the class named in ``super(Class, self)``, or None.
-        positional: number of positional arguments that the call fills.
-        keywords: keyword arguments that the call fills.
-        starred: True if the call passes another ``*args`` or ``**kwargs``.
-        taken: names that the caller takes out of ``**kwargs`` before the call.
+        positional: number of positional arguments in the call.
+        keywords: names of the keyword arguments in the call.
+        starred: True if the call also unpacks a second dict, or a sequence other than the ``*args`` of the caller.
+        taken: names that the caller reads from ``**kwargs`` with ``pop``, ``get`` or ``setdefault``.
     """
 
     after: str | None
@@ -81,12 +81,12 @@ def arguments_of(part: Callable[..., Any]) -> Arguments:
         return _of_partial(part)
     if not inspect.isclass(part):
         return _of_signature(part)
-    if "__init__" not in vars(part) and _plain_new(part):
+    if "__init__" not in vars(part) and _has_own_new(part):
         return _of_signature(part)
     return _of_classes(part.__mro__)
 
 
-def _plain_new(cls: type) -> bool:
+def _has_own_new(cls: type) -> bool:
     """Return True if the class has its own ``__new__``, like a named tuple."""
     return "__new__" in vars(cls)
 
@@ -94,7 +94,7 @@ def _plain_new(cls: type) -> bool:
 def _of_signature(part: Callable[..., Any], skip: int = 0) -> Arguments:
     try:
         parameters = list(inspect.signature(part).parameters.values())
-    except (TypeError, ValueError):  # a function in C has no signature
+    except (TypeError, ValueError):  # some functions in C have no signature
         return Arguments(open=True)
     return _of_parameters(parameters[skip:])
 
@@ -123,7 +123,7 @@ def _of_partial(part: partial[Any]) -> Arguments:
 
 
 def _of_classes(classes: tuple[type, ...]) -> Arguments:
-    """Return the arguments of the first ``__init__`` in ``classes``, and of those that it passes ``**kwargs`` to."""
+    """Return the arguments of the first ``__init__`` in ``classes``, and of the bases that receive its ``**kwargs``."""
     for index, cls in enumerate(classes):
         if cls is object:
             return Arguments()
@@ -135,7 +135,7 @@ def _of_classes(classes: tuple[type, ...]) -> Arguments:
 
 
 def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple[type, ...]) -> Arguments:
-    # nn.Module has **kwargs but accepts none; torch.compile replaces that constructor by another one
+    # nn.Module has **kwargs but accepts none of them; torch.compile replaces its constructor
     if init.__module__.startswith(("torch.nn.", "torch._dynamo.")):
         return Arguments(own.names, own.required, annotations=own.annotations)
     forward = _forward_of(init)
@@ -160,7 +160,7 @@ def _with_base(own: Arguments, init: Callable[..., Any], cls: type, bases: tuple
 
 
 def _forward_of(init: Callable[..., Any]) -> _Forward | None:
-    """Return the call in ``init`` that passes ``**kwargs`` to the base; None if its source does not show one."""
+    """Return the call in ``init`` that passes ``**kwargs`` to the base; None if its source code has no such call."""
     try:
         function = ast.parse(textwrap.dedent(inspect.getsource(init))).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):
@@ -169,12 +169,12 @@ def _forward_of(init: Callable[..., Any]) -> _Forward | None:
         return None
     name = function.args.kwarg.arg
     calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
-    handing = [call for call in calls if _hands_on(call, name)]
+    passing = [call for call in calls if _passes_kwargs(call, name)]
     taken = [key for call in calls if (key := _taken_by(call, name)) is not None]
     uses = sum(isinstance(node, ast.Name) and node.id == name for node in ast.walk(function))
-    if len(handing) != 1 or not _calls_base(handing[0]) or uses != 1 + len(taken):
+    if len(passing) != 1 or not _calls_base(passing[0]) or uses != 1 + len(taken):
         return None
-    call = handing[0]
+    call = passing[0]
     return _Forward(
         after=_named_in_super(call),
         positional=sum(not isinstance(arg, ast.Starred) for arg in call.args),
@@ -186,7 +186,7 @@ def _forward_of(init: Callable[..., Any]) -> _Forward | None:
 
 
 def _is_own_star(arg: ast.Starred, function: ast.FunctionDef) -> bool:
-    """Return True if ``*args`` are those of the function. They are empty, because configs have only keywords."""
+    """Return True if ``arg`` is the function's own ``*args``, which is empty, because configs have only keywords."""
     own = function.args.vararg
     return own is not None and isinstance(arg.value, ast.Name) and arg.value.id == own.arg
 
@@ -198,7 +198,7 @@ def _named_in_super(call: ast.Call) -> str | None:
     return None
 
 
-def _hands_on(call: ast.Call, name: str) -> bool:
+def _passes_kwargs(call: ast.Call, name: str) -> bool:
     return any(k.arg is None and isinstance(k.value, ast.Name) and k.value.id == name for k in call.keywords)
 
 
@@ -215,7 +215,7 @@ def _calls_base(call: ast.Call) -> bool:
 
 
 def _taken_by(call: ast.Call, name: str) -> str | None:
-    """Return ``x`` for a call ``kwargs.pop("x", ...)``, ``kwargs.get("x", ...)`` or ``kwargs.setdefault("x", ...)``."""
+    """Return ``x`` for ``kwargs.pop("x", ...)``, ``.get("x", ...)`` and ``.setdefault("x", ...)``, else None."""
     function = call.func
     if not isinstance(function, ast.Attribute) or function.attr not in ("pop", "get", "setdefault") or not call.args:
         return None

@@ -1,4 +1,4 @@
-"""Several heads on one trunk: which samples each head gets, and how their results are joined."""
+"""Several heads on one trunk: selection of the samples of each head, and merging of the predictions."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ def build_heads(heads: Any) -> ModuleDict:
     """Build heads by name.
 
     Args:
-        heads: name of a head to its config. Every name is a Python identifier, because it begins names of losses and
-            weights.
+        heads: config of each head by name. A name must be a Python identifier, because it is the prefix of the names of
+            losses and weights.
 
     Raises:
-        ConfigError: ``heads`` is not a dict of dicts, it is empty, or a name is not an identifier.
+        ConfigError: ``heads`` is not a dict of dicts or is empty, or a name is not an identifier or is an attribute of
+            ``ModuleDict``, such as ``train``.
     """
     if not isinstance(heads, Mapping) or not heads or not all(isinstance(cfg, Mapping) for cfg in heads.values()):
         raise ConfigError(
@@ -36,21 +37,28 @@ def build_heads(heads: Any) -> ModuleDict:
             advice="give heads=dict(lanes=dict(type=...), counting=dict(type=...))",
         )
     for name in heads:
-        if not str(name).isidentifier() or hasattr(ModuleDict, str(name)):
+        if not str(name).isidentifier():
             raise ConfigError(
                 "TaskModel.heads",
-                expected="names of letters, digits and underscores",
+                expected="names that are Python identifiers",
                 found=f"{name!r}",
                 advice="name each head after its task",
+            )
+        if hasattr(ModuleDict, str(name)):
+            raise ConfigError(
+                "TaskModel.heads",
+                expected="names that are not attributes of ModuleDict",
+                found=f"{name!r}",
+                advice="rename the head",
             )
     return ModuleDict({name: MODELS.build(dict(cfg)) for name, cfg in heads.items()})
 
 
 def samples_by_head(names: Sequence[str], samples: Sequence[TaskSample] | None) -> dict[str, list[int] | None]:
-    """Return the indices of the samples that each head gets; None for all of them.
+    """Return the indices of the samples of each head, by name; None if the head receives all samples.
 
-    A sample whose metainfo has a ``task`` goes to the head of this name only, every other sample to all heads. A head
-    without samples is left out.
+    A sample with a ``task`` in its metainfo is passed only to the head of that name, every other sample to all heads.
+    The result has no entry for a head without samples.
 
     Raises:
         DataError: no head has the name of a sample's task.
@@ -76,7 +84,7 @@ def _task_of(sample: TaskSample, names: Sequence[str]) -> str | None:
             sample.metainfo.get("img_path") or "batch",
             expected=f"a task among the heads {', '.join(names)}",
             found=f"{task!r}",
-            advice="add a head of this name, or leave the data set out",
+            advice="add a head of this name, or remove the data set of this task",
         )
     return task
 
@@ -85,9 +93,9 @@ def selected(feats: Any, batch: Batch, indices: Sequence[int]) -> tuple[Any, Bat
     """Return the feature maps and the batch of some samples, in their order.
 
     Args:
-        feats: feature maps (N, C, H, W), a sequence of them.
-        batch: B samples whose group sizes sum to N.
-        indices: of samples, 0 to B - 1.
+        feats: sequence of feature maps (N, C, H, W).
+        batch: batch of B samples whose group sizes sum to N.
+        indices: indices of the chosen samples, 0 to B - 1.
 
     Returns:
         Feature maps (n, C, H, W), where n is the sum of the chosen group sizes, and the batch without ``encode``.
@@ -102,20 +110,20 @@ def selected(feats: Any, batch: Batch, indices: Sequence[int]) -> tuple[Any, Bat
 
 
 def _rows(sizes: Sequence[int], indices: Sequence[int]) -> Tensor:
-    """Positions on the batch axis of the images of the chosen samples."""
+    """Return the positions on the batch axis of the images of the chosen samples."""
     starts = [0, *accumulate(sizes)]
     return torch.cat([torch.arange(starts[index], starts[index] + sizes[index]) for index in indices])
 
 
 @dataclass(frozen=True)
 class Share:
-    """One head and its part of a batch.
+    """One head with the samples that it receives.
 
     Attributes:
-        head: any head.
-        feats: feature maps of the head's images.
-        batch: the head's samples.
-        indices: of the head's samples in the whole batch.
+        head: the head.
+        feats: feature maps of the images of these samples.
+        batch: batch of these samples.
+        indices: indices of these samples in the whole batch.
     """
 
     head: nn.Module
@@ -128,7 +136,7 @@ class Share:
         return run_head(self.head, method, self.feats, self.batch)
 
     def predictions(self) -> dict[int, TaskSample]:
-        """Return the predicted samples by index. They are copies, because a head writes into its samples."""
+        """Return the predictions by index of the sample: copies, because several heads may write into one sample."""
         copies = [sample.new() for sample in self.batch.samples]
         samples = run_head(self.head, "predict", self.feats, replace(self.batch, samples=copies))
         return dict(zip(self.indices, samples, strict=True))
@@ -138,10 +146,10 @@ def shares_of(heads: ModuleDict, feats: Any, batch: Batch, with_encode: Callable
     """Return the share of each head that has samples.
 
     Args:
-        heads: by name.
-        feats: feature maps (N, C, H, W) of the whole batch, a sequence of them.
+        heads: heads by name.
+        feats: sequence of the feature maps (N, C, H, W) of the whole batch.
         batch: the whole batch.
-        with_encode: from a batch to the same batch with ``encode``.
+        with_encode: function that returns a copy of a batch with its ``encode`` set.
 
     Raises:
         DataError: no head has the name of a sample's task.
@@ -160,16 +168,16 @@ def joined(samples: Sequence[TaskSample], predictions: Mapping[str, Mapping[int,
     """Return one sample for each sample of a batch, with the predictions of all its heads.
 
     Args:
-        samples: of the batch.
-        predictions: by head and index of the sample.
+        samples: samples of the batch.
+        predictions: predictions by head and by index of the sample.
 
     Returns:
-        For a sample that names its task: the prediction of this head. For every other sample: a copy with one field
-        per head, which holds a sample with the head's prediction.
+        If the sample has a ``task``: the prediction of the head of that name. Otherwise: a copy of the sample with one
+        field per head. Each field is a sample with the predictions of that head.
     """
     results = []
     for index, sample in enumerate(samples):
-        by_head = {name: found[index] for name, found in predictions.items() if index in found}
+        by_head = {name: by_index[index] for name, by_index in predictions.items() if index in by_index}
         if sample.metainfo.get("task") is not None:
             results.append(by_head[sample.metainfo["task"]])
             continue

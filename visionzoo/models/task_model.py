@@ -1,4 +1,4 @@
-"""Model of a backbone, a neck and one or several heads, for tasks that mmdet and mmseg have no model for."""
+"""Model of a backbone, a neck and one or several heads, for tasks without a model in mmdet or mmseg."""
 
 from __future__ import annotations
 
@@ -23,37 +23,38 @@ MODES = ("tensor", "loss", "predict")
 
 @MODELS.register_module()
 class TaskModel(BaseModel):
-    """Backbone, optional neck, and one or several heads that own their losses and predictions.
+    """Backbone, optional neck, and one or several heads, which compute their losses and predictions.
 
-    The images of a group, of a pair or several crops follow each other on the batch axis; ``group_size`` in every
-    sample states how many images belong to it. A head gets the feature maps and a
+    A sample has one image or several: a group, a pair or crops. The images of a sample are consecutive on the batch
+    axis. The metainfo ``group_size`` is their number; the default is 1. A head receives the feature maps and a
     :class:`~visionzoo.structures.batch.Batch`: ``head(feats, batch)``, ``head.loss(feats, batch)``,
-    ``head.predict(feats, batch)``. A backbone or neck gets the batch as second argument if its ``forward`` has a
+    ``head.predict(feats, batch)``. A backbone or neck receives the batch as second argument if its ``forward`` has a
     parameter called ``batch``.
 
-    Several heads share one forward pass of backbone and neck. A sample whose metainfo has a ``task`` goes to the head
-    of this name only; every other sample goes to all heads.
+    Several heads share one forward pass of backbone and neck. A sample with a ``task`` in its metainfo is passed only
+    to the head of that name. Every other sample is passed to all heads.
 
     Args:
-        backbone: from images (N, 3, H, W) to a tuple of feature maps.
-        head: the only head; its docstring states what it reads and writes.
-        neck: from feature maps to feature maps.
+        backbone: config of the backbone, which maps images (N, 3, H, W) to a tuple of feature maps.
+        head: config of the head of a model with one head. The head's docstring lists the fields of a sample that it
+            reads and writes.
+        neck: config of the neck, which maps feature maps to feature maps.
         auxiliary_head: one or several heads that only add losses in training. The names of these losses begin with
             ``aux.``, or with ``aux_0.``, ``aux_1.`` and so on if there are several.
         data_preprocessor: usually ``TaskPreprocessor``.
         train_cfg: not used by this class.
-        test_cfg: ``dict(tile=1024, margin=128)``: an image with a longer side is predicted tile by tile, see
-            :mod:`visionzoo.models.tiling`; None for whole images.
+        test_cfg: ``dict(tile=1024, margin=128)``: a batch that is higher or wider than ``tile`` pixels is predicted
+            tile by tile, see :mod:`visionzoo.models.tiling`. None: no tiles.
         init_cfg: initialisation, as in mmengine.
-        text_encoder: from the phrases of a batch, a list of B strings, to ``TextStates``; called once per batch, read
-            as ``batch.text``.
-        heads: heads by name, in place of ``head``: ``dict(lanes=dict(type=...), counting=dict(type=...))``. The names
-            are those of the config's tasks.
+        text_encoder: config of the text encoder, which maps the phrases of a batch, a list of B strings, to
+            ``TextStates``. It runs once per batch. Heads read the result from ``batch.text``.
+        heads: configs of several heads by name, instead of ``head``: ``dict(lanes=dict(type=...), ...)``. If the config
+            lists several tasks, each of them needs a head with its name.
 
     Raises:
-        ConfigError: neither or both of ``head`` and ``heads`` are given, or one is not a dict; tiles are set for a head
-            without a dense map, or leave no room between their margins.
-        DataError: at a call: there is a text encoder and a sample has no phrase; a sample's task has no head.
+        ConfigError: neither or both of ``head`` and ``heads`` are given, or one is not a dict; ``tile`` is set for a
+            head without a dense map, or is too small for two margins; in ``forward``, ``mode`` is unknown.
+        DataError: in ``forward``, a sample has no phrase for the text encoder, or no head has the name of its task.
 
     Example:
         >>> import torch
@@ -120,8 +121,13 @@ class TaskModel(BaseModel):
         Returns:
             ``tensor``: the raw outputs of the head. ``loss``: a dict of scalars. ``predict``: the samples with
             predictions. With several heads, ``tensor`` returns a dict of outputs by head, and the name of each loss
-            begins with the head's name and a dot. ``predict`` then returns samples with one field per head, which holds
-            the head's prediction as a sample; a sample that names its task gets the predictions as its own fields.
+            begins with the name of its head and a dot. ``predict`` returns samples with one field per head; the field
+            is a sample with the predictions of that head. If a sample has a ``task``, the predictions are direct fields
+            of the sample.
+
+        Raises:
+            ConfigError: ``mode`` is unknown.
+            DataError: a sample has no phrase for the text encoder, or no head has the name of its task.
         """
         if mode not in MODES:
             raise ConfigError(
@@ -192,8 +198,12 @@ def _named(prefix: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _phrases(samples: Sequence[TaskSample] | None) -> list[str]:
-    if samples is None or any("phrase" not in sample.metainfo for sample in samples):
+    absent = 0 if samples is None else sum("phrase" not in sample.metainfo for sample in samples)
+    if samples is None or absent:
         raise DataError(
-            "batch", expected="a phrase in every sample for the text encoder", found="none", advice="add phrase to each"
+            "batch",
+            expected="a phrase in every sample for the text encoder",
+            found="no samples" if samples is None else f"{absent} of {len(samples)} samples without one",
+            advice="add phrase to the metainfo of each sample",
         )
     return [sample.metainfo["phrase"] for sample in samples]

@@ -1,9 +1,8 @@
 """Channels, strides and class counts of a model, filled in from its backbone, so that a config states none twice.
 
-Backbones and necks declare ``out_channels`` and ``out_strides``. For parts of other libraries,
-which do not, one forward of zeros measures them. From these numbers the input channels of neck
-and heads, and the strides of anchors, priors and RoI extractors, are filled in; a value that a
-config gives explicitly stays, and must agree.
+Backbones and necks declare ``out_channels`` and ``out_strides``. Parts of other libraries do not; their values are
+measured with one forward pass of zeros. These values determine the input channels of necks and heads, and the strides
+of anchors, priors and RoI extractors. A value in the config is kept, but an error is raised if it differs.
 """
 
 from __future__ import annotations
@@ -26,32 +25,40 @@ from visionzoo.config.tree import plain
 from visionzoo.errors import ConfigError, UnknownName
 from visionzoo.registry import MODELS, SCOPE, TASK_UTILS
 
-# Side of the image of zeros that measures parts of other libraries: a multiple of stride 128.
+# Side in pixels of the zero image for measuring parts of other libraries: a multiple of the largest stride, 128.
 _PROBE = 256
 
-# Side of a crop of zeros.
+# Side in cells of the zero RoI features for measuring a shared head. The channels do not depend on it.
 _CROP_PROBE = 16
 
-# RoI extractors read the levels up to stride 32 in a pyramid of five; only proposals use the coarser levels.
+# RoI extractors read the four finest levels. In a pyramid of five levels, only proposals use the coarsest level.
 _ROI_LEVELS = 4
 
-# Necks of mmdet that take one number although their signature does not show it, and necks that read the last level.
+# Necks of mmdet whose ``in_channels`` is one number, although it has no annotation.
 _SCALAR_NECKS = ("DilatedEncoder", "DyHead")
+
+# Necks of mmdet that read only the last level.
 _LAST_LEVEL_NECKS = ("CTResNetNeck",)
 
-# SOLO resizes its levels before it reads them, so its strides differ from those of the levels.
+# SOLO heads resize the feature maps, so their strides differ from those of the neck.
 _OWN_STRIDES = ("SOLOHead", "SOLOV2Head", "DecoupledSOLOHead", "DecoupledSOLOLightHead")
 
 _PROPOSAL_HEAD = "proposal head"
 _READ_FEATURE_MAPS = (HEAD, _PROPOSAL_HEAD, AUXILIARY_HEAD)
 
-# Number of classes if neither the config, the data set nor the checkpoint states it and the head has no usual number.
+# Number of classes if config, data set and checkpoint state none and the head has no USUAL_CLASSES.
 _COCO_CLASSES = 80
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Output of a part: channels and strides, one entry per feature map, shallow first."""
+    """Output of a part.
+
+    Attributes:
+        channels: one entry per feature map, shallow first.
+        strides: one entry per feature map.
+        giver: name of the part.
+    """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
@@ -66,17 +73,18 @@ def build_model(
     Args:
         model_cfg: the ``model`` of a config. It is not changed.
         replaced: configs that ``--cfg-options`` replaced, by path (``model.backbone``); see :func:`fill_model`.
-        num_classes: number of classes of the data set, for heads that do not state theirs. None: the head's usual
-            number, or else COCO's 80.
+        num_classes: number of classes of the data set, for heads without ``num_classes``. None: the ``USUAL_CLASSES``
+            of the head, or else 80 as in COCO.
 
     Raises:
-        ConfigError: two parts disagree.
+        ConfigError: a value in the config differs from the derived one, or two parts do not fit together.
+        UnknownName: no part has the name of a type.
     """
     return build_filled(fill_model(model_cfg, replaced=replaced, num_classes=num_classes))
 
 
 def build_filled(model_cfg: Mapping) -> nn.Module:
-    """Build a model from the result of :func:`fill_model`, which is not changed."""
+    """Build a model from the result of :func:`fill_model`. The config is not changed."""
     with DefaultScope.overwrite_default_scope(SCOPE):
         return MODELS.build(ConfigDict(copy.deepcopy(plain(model_cfg))))
 
@@ -86,8 +94,9 @@ def fill_model(
 ) -> ConfigDict:
     """Return a copy of ``model_cfg`` with every channel, stride and class count filled in.
 
-    A backbone that replaces another one (``replaced["model.backbone"]``) gets the strides of that one if it has an
-    argument for them, and its normalisation replaces that of the data preprocessor.
+    A backbone that replaces another one (``replaced["model.backbone"]``) gets the strides of the old one if it has an
+    argument ``out_strides`` and its config sets neither ``out_strides`` nor ``out_indices``. The mean and deviation of
+    a timm backbone also replace those of the data preprocessor.
     """
     model = ConfigDict(copy.deepcopy(plain(model_cfg)))
     _fill_classes(model, num_classes)
@@ -108,7 +117,7 @@ def fill_model(
 
 
 def backbone_levels(cfg: Mapping) -> Levels:
-    """Return channels and strides of a backbone, as it declares them or as one forward pass measures them."""
+    """Return the channels and strides of a backbone, declared or measured with one forward pass."""
     return _levels_of(cfg, lambda device: torch.zeros(1, _input_channels(cfg), _PROBE, _PROBE, device=device))
 
 
@@ -123,7 +132,7 @@ _measured: dict[str, Levels] = {}
 
 
 def _measure(cfg: Mapping, make_input: Any) -> Levels:
-    """Measure on the meta device, which takes no memory, or on the CPU if the part needs real numbers."""
+    """Measure on the meta device, which takes no memory. If this fails, measure on the CPU."""
     try:
         return _measure_on("meta", cfg, make_input)
     except (NotImplementedError, RuntimeError, ConfigError):
@@ -134,7 +143,7 @@ def _measure(cfg: Mapping, make_input: Any) -> Levels:
 def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
     with torch.device(device), torch.random.fork_rng(devices=[]):
         part = MODELS.build(ConfigDict(copy.deepcopy(plain(cfg))))
-        part.eval()  # not chained: mmdet's ResNet returns nothing here
+        part.eval()  # not chained: ``eval`` of mmdet's ResNet returns None
         channels, strides = getattr(part, "out_channels", None), getattr(part, "out_strides", None)
         if not (isinstance(channels, tuple) and isinstance(strides, tuple)):
             feats = part(make_input(device))
@@ -153,7 +162,7 @@ def _input_channels(cfg: Mapping) -> int:
 
 
 def _take_place_of(model: ConfigDict, old: ConfigDict) -> None:
-    """Give the new backbone the strides of the old one, and the model its normalisation."""
+    """Give the new backbone the strides of the old one, and the preprocessor the normalisation of the new one."""
     new = model.backbone
     if _takes(new, "out_strides") and not {"out_indices", "out_strides"} & set(new):
         new.out_strides = backbone_levels(old).strides
@@ -182,19 +191,19 @@ def _fill_neck(neck: ConfigDict, levels: Levels, path: str) -> Levels:
     """Fill the input of a neck from ``levels`` and return its output levels."""
     arguments = arguments_of(_resolve(neck))
     if arguments.know("in_channels") or arguments.open:
-        found: Any = levels.channels
+        channels: Any = levels.channels
         if _kind(neck) in _LAST_LEVEL_NECKS:
-            found = levels.channels[-1]
+            channels = levels.channels[-1]
         elif _takes_one_number(neck, arguments):
-            found = _one_number(levels, path, _name(neck))
-        _fill(neck, "in_channels", found, levels, path)
+            channels = _one_number(levels, path, _name(neck))
+        _fill(neck, "in_channels", channels, levels, path)
     if arguments.know("in_strides"):
         _fill(neck, "in_strides", levels.strides, levels, path)
     return _levels_of(neck, _Pyramid(levels))
 
 
 class _Pyramid:
-    """Feature maps of zeros with the channels and strides of the previous part."""
+    """Zero feature maps with the channels and strides of the output of the previous part."""
 
     def __init__(self, levels: Levels):
         self.levels, self.key = levels, (levels.channels, levels.strides)
@@ -211,8 +220,10 @@ def _takes_one_number(neck: ConfigDict, arguments: Arguments) -> bool:
 def _one_number(levels: Levels, path: str, taker: str) -> int:
     if len(set(levels.channels)) > 1:
         raise ConfigError(
-            f"{path}: {taker} expects feature maps of equal channels, {levels.giver} gives {levels.channels}; choose "
-            "one level with out_indices, or put a neck between them"
+            path,
+            expected=f"feature maps with the same number of channels for {taker}",
+            found=f"{levels.channels} from {levels.giver}",
+            advice="choose one level with out_indices, or put a neck between them",
         )
     return levels.channels[0]
 
@@ -221,7 +232,7 @@ def _one_number(levels: Levels, path: str, taker: str) -> int:
 
 
 def _dense_heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
-    """Yield path, config and argument of each head that reads the feature maps of the trunk."""
+    """Yield path, config and :class:`Part` of each head that reads the feature maps of the trunk."""
     for key, part in parts_of(_resolve(model) if "type" in model else None).items():
         if part.kind in _READ_FEATURE_MAPS:
             for path, head in typed_parts(model.get(key), part, f"model.{key}"):
@@ -247,7 +258,10 @@ def _fill_strides(generator: ConfigDict, levels: Levels, path: str) -> None:
 
 
 def _head_channels(head: ConfigDict, arguments: Arguments, levels: Levels, path: str) -> Any:
-    """Return the channels of the levels that a head reads: one number, or a list for a head of several levels."""
+    """Return the input channels of a head.
+
+    They are those at ``in_index``, or a list if the head accepts one and there are several levels, or else one number.
+    """
     if arguments.know("in_index"):
         index = head.get("in_index", -1)
         return [levels.channels[i] for i in index] if isinstance(index, Sequence) else levels.channels[index]
@@ -259,7 +273,7 @@ def _head_channels(head: ConfigDict, arguments: Arguments, levels: Levels, path:
 
 
 def _fill_roi_head(roi_head: ConfigDict, levels: Levels, backbone: ConfigDict) -> None:
-    """Fill RoI extractors from the first four levels, and the heads of boxes and masks from the extracted crops."""
+    """Fill RoI extractors from the first four levels, and box and mask heads from the extracted or shared features."""
     width = _one_number(levels, "model.roi_head", _name(roi_head))
     strides = levels.strides[:_ROI_LEVELS]
     for name in ("bbox_roi_extractor", "mask_roi_extractor"):
@@ -278,7 +292,7 @@ def _fill_roi_head(roi_head: ConfigDict, levels: Levels, backbone: ConfigDict) -
 
 
 def _continue_backbone(shared: ConfigDict, backbone: ConfigDict, path: str) -> None:
-    """Copy the settings that a part must share with the backbone which it continues, if the backbone states them."""
+    """Copy the settings in ``AS_BACKBONE`` of a shared head from the config of the backbone, if it has them."""
     source = Levels((), (), _name(backbone))
     for name in getattr(_resolve(shared), "AS_BACKBONE", ()):
         if backbone.get(name) is not None:
@@ -286,7 +300,7 @@ def _continue_backbone(shared: ConfigDict, backbone: ConfigDict, path: str) -> N
 
 
 class _Crops:
-    """Zeros of one image's crop, of any size."""
+    """Zero RoI features of one crop. Their size is arbitrary."""
 
     def __init__(self, width: int):
         self.width = self.key = width
@@ -298,7 +312,8 @@ class _Crops:
 def _check_roi_strides(extractor: ConfigDict, levels: Levels, path: str) -> None:
     given = tuple(extractor.featmap_strides)
     if given != levels.strides[: len(given)]:
-        raise ConfigError(_disagreement(path, "featmap_strides", given, levels.strides, levels.giver, _name(extractor)))
+        strides = levels.strides[: len(given)]
+        raise _disagreement(path, "featmap_strides", given, strides, levels.giver, _name(extractor))
 
 
 # --------------------------------------------------------------------------- class counts
@@ -310,7 +325,7 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
     Without a number from the data set, auxiliary heads get the number of the main head.
 
     Raises:
-        ConfigError: a single head states a number that differs from that of the data set.
+        ConfigError: a head, other than one of several ``heads``, has a number that differs from that of the data set.
     """
     roi_head = model.get("roi_head") or {}
     stated = (model.get("head") or {}).get("num_classes")
@@ -318,12 +333,13 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
     for name in ("bbox_head", "mask_head"):
         heads += [(path, head, Part(HEAD)) for path, head in _listed(roi_head.get(name), f"model.roi_head.{name}")]
     for path, head, part in heads:
-        if not _takes(head, "num_classes") or _takes(head, "num_things_classes"):  # panoptic heads count two kinds
+        # Panoptic heads have two numbers, of things and of stuff.
+        if not _takes(head, "num_classes") or _takes(head, "num_things_classes"):
             continue
         usual = getattr(_resolve(head), "USUAL_CLASSES", _COCO_CLASSES)
         of_main_head = stated if part.kind == AUXILIARY_HEAD else None
         given = head.setdefault("num_classes", num_classes or of_main_head or usual)
-        # Each of several heads has its own data set, and so its own number of classes.
+        # Each of several ``heads`` can have another data set, and therefore another number of classes.
         if num_classes is not None and given != num_classes and not part.named:
             raise ConfigError(
                 f"{path}.num_classes",
@@ -335,7 +351,7 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
 
 
 def _fill_batch_augments(model: ConfigDict) -> None:
-    """Give the transforms that mix batches the number of classes of the head."""
+    """Set ``num_classes`` of the batch augmentations, which mix images, to that of the head."""
     count = (model.get("head") or {}).get("num_classes")
     if count is None:
         return
@@ -353,18 +369,24 @@ def _fill_batch_augments(model: ConfigDict) -> None:
 
 
 def _fill(part: ConfigDict, name: str, value: Any, levels: Levels, path: str) -> None:
-    """Set ``part[name]`` if the config leaves it out; a value that differs is an error naming both sides."""
+    """Set ``part[name]`` if the config has no value.
+
+    Raises:
+        ConfigError: the config has another value. The message names both parts.
+    """
     value = list(value) if isinstance(value, tuple) else value
     if part.get(name) is None:
         part[name] = value
     elif _comparable(part[name]) != _comparable(value):
-        raise ConfigError(_disagreement(path, name, part[name], value, levels.giver, _name(part)))
+        raise _disagreement(path, name, part[name], value, levels.giver, _name(part))
 
 
-def _disagreement(path: str, name: str, given: Any, found: Any, giver: str, taker: str) -> str:
-    return (
-        f"{path}.{name}: {taker} expects {given}, but {giver} gives {found}; remove {name}, which is then filled in, "
-        "or change one of the two"
+def _disagreement(path: str, name: str, given: Any, derived: Any, giver: str, taker: str) -> ConfigError:
+    return ConfigError(
+        f"{path}.{name}",
+        expected=f"{derived} from {giver}",
+        found=f"{given} for {taker}",
+        advice=f"remove {name}, which is then filled in, or change {giver}",
     )
 
 
@@ -376,7 +398,7 @@ def _comparable(value: Any) -> Any:
 
 
 def _listed(parts: Any, path: str) -> list[tuple[str, ConfigDict]]:
-    """Return path and config of the parts under one key, which holds one part, a list of parts, or none."""
+    """Return path and config of each dict with a type in a value, which is a dict, a list of dicts, or None."""
     if isinstance(parts, Mapping):
         return [(path, parts)] if "type" in parts else []  # type: ignore[list-item]
     if isinstance(parts, (list, tuple)):
@@ -398,12 +420,12 @@ def _resolve(cfg: Mapping, registry: Any = MODELS) -> Any:
     kind = cfg["type"]
     if not isinstance(kind, str):
         return kind
-    found = registry.get(kind)
-    if found is None:
+    part = registry.get(kind)
+    if part is None:
         raise UnknownName(kind, kind=registry.name, known=registry.known_names(kind.partition(".")[0]))
-    return found.func if isinstance(found, partial) else found
+    return part.func if isinstance(part, partial) else part
 
 
 def _takes(cfg: Mapping, name: str) -> bool:
-    """Return True if the class of a config has the argument ``name``."""
+    """Return True if the class of the type in ``cfg`` has the argument ``name``."""
     return arguments_of(_resolve(cfg)).know(name)

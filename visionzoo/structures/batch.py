@@ -1,4 +1,4 @@
-"""Inputs of a head besides the feature maps."""
+"""Inputs of a head in addition to the feature maps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from visionzoo.errors import DataError
 from visionzoo.structures.task_sample import TaskSample, group_sizes
 
-# Names of the two images of a pair, in the default order within a sample.
+# Names of the two images of a pair, in their default order on the batch axis.
 PAIR = ("fixed", "moving")
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
@@ -45,7 +45,8 @@ class Batch:
     Attributes:
         inputs: images (N, C, H, W) that the backbone receives. Volumes have three spatial axes instead of H, W.
         samples: B data samples whose group sizes sum to N. None: each image is a separate sample.
-        encode: function from images, which the head may have changed, to their feature maps.
+        encode: function that returns the feature maps of images. A head calls it for images that it has changed, such
+            as masked ones.
         text: encoded phrases of the samples, if the model has a text encoder.
 
     Example:
@@ -63,20 +64,24 @@ class Batch:
     def pairs(self) -> Pair:
         """Return the fixed and the moving image of each sample.
 
-        A sample has two consecutive images on the batch axis (``group_size`` 2). The metainfo
-        ``pair=("moving", "fixed")`` sets their order. Without it, the fixed image is first. If the preprocessor
-        concatenated the two images along the channels, the first half of the channels is the first image.
+        Each sample has two consecutive images on the batch axis (``group_size`` 2), or one image with twice the
+        channels, whose first half is the first image. The metainfo ``pair=("moving", "fixed")`` states that the moving
+        image is first. Without ``pair``, the fixed image is first.
 
         Returns:
             ``fixed`` and ``moving``, (B, C, ...) each.
 
         Raises:
-            DataError: the batch has no images or no samples, a sample does not have two images, or ``pair`` has other
-                names.
+            DataError: the batch has no images or no samples, a sample does not have two images, or ``pair`` does not
+                consist of ``fixed`` and ``moving``.
         """
-        if self.inputs is None or self.samples is None:
+        absent = [name for name, value in (("images", self.inputs), ("samples", self.samples)) if value is None]
+        if absent:
             raise DataError(
-                "batch", expected="images and samples for pairs", found="none", advice="pass samples to the model"
+                "batch",
+                expected="images and samples for pairs",
+                but=f"{' and '.join(absent)} are missing",
+                advice="pass both to the model",
             )
         orders = [_order_of(sample) for sample in self.samples]
         both = _two_each(self.inputs, self.samples)
@@ -85,7 +90,7 @@ class Batch:
         return Pair(*(both[rows, index] for index in chosen))
 
 
-# Batch of a head that is called outside a model.
+# Empty batch, for a head that is called without a model.
 NO_BATCH = Batch()
 
 
@@ -93,10 +98,10 @@ def _order_of(sample: TaskSample) -> list[str]:
     order = list(sample.metainfo.get("pair", PAIR))
     if sorted(order) != sorted(PAIR):
         raise DataError(
-            sample.metainfo.get("img_path"),
-            expected=f"pair to name {' and '.join(PAIR)}",
+            sample.metainfo.get("img_path") or "batch",
+            expected=f"{' and '.join(PAIR)} in pair",
             found=f"{order}",
-            advice="correct it",
+            advice="set pair in the metainfo to these two names",
         )
     return order
 
@@ -111,6 +116,6 @@ def _two_each(inputs: Tensor, samples: Sequence[TaskSample]) -> Tensor:
     raise DataError(
         "batch",
         expected="two images in every sample",
-        found=f"groups of {sizes} of {inputs.shape[1]} channels",
+        found=f"images {tuple(inputs.shape)} with group sizes {sizes}",
         advice="give each sample a fixed and a moving image",
     )

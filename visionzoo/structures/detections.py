@@ -1,4 +1,4 @@
-"""Detections of one image as plain arrays, for files, drawings and comparisons of any model."""
+"""Detections of one image as arrays. The results of all detectors are written, drawn and compared in this form."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _SCORE_DECIMALS, _EDGE_DECIMALS = 6, 3
 
 @dataclass(frozen=True)
 class Detections:
-    """Boxes of one image, best first.
+    """Boxes of one image, with scores, labels and optional masks.
 
-    Boxes are sorted by score with 6 decimals, as in files, from high to low. Equal scores are sorted by label, then by
-    left, top, right and bottom edge. The order therefore does not depend on rounding errors of a CPU or batch size.
+    :func:`detections_of` sorts them. The constructor keeps the order of its arguments.
 
     Attributes:
         boxes: (N, 4) float32, xyxy in pixels of the original image.
@@ -31,7 +30,7 @@ class Detections:
         names: class names by label; None if they are unknown.
 
     Raises:
-        InputError: a box or score is not finite. No image should cause this.
+        InputError: a box or score is not finite. The usual cause is broken weights, not the image.
 
     Example:
         >>> boxes = np.array([[0, 0, 2, 4]], dtype=np.float32)
@@ -57,11 +56,11 @@ class Detections:
         return len(self.scores)
 
     def above(self, threshold: float) -> Detections:
-        """Return the boxes with a score of at least ``threshold``."""
+        """Return the detections with a score of at least ``threshold``."""
         return self.at(np.flatnonzero(self.scores >= threshold))
 
     def at(self, index: np.ndarray) -> Detections:
-        """Return the boxes at ``index``, in that order."""
+        """Return the detections at ``index``, in that order."""
         masks = None if self.masks is None else tuple(self.masks[int(i)] for i in index)
         return replace(self, boxes=self.boxes[index], scores=self.scores[index], labels=self.labels[index], masks=masks)
 
@@ -82,11 +81,11 @@ class Detections:
         return result
 
     def to_coco(self, image_id: int, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
-        """Return the detections in COCO's results format.
+        """Return the detections in the results format of COCO.
 
         Args:
             image_id: id of the image in the annotation file.
-            category_ids: category id by label. None: the label plus one.
+            category_ids: list with the category id of each label. None: the id is the label plus one.
 
         Returns:
             One dict for each box; ``bbox`` is x, y, width, height in pixels.
@@ -116,7 +115,9 @@ def detections_of(instances: Any, size: tuple[int, int], names: Sequence[str] | 
         names: class names by label.
 
     Returns:
-        The detections, best first.
+        The detections, sorted by score from high to low. Scores are compared with 6 decimals, as in files. Equal scores
+        are sorted by label, then by left, top, right and bottom edge with 3 decimals. Small rounding errors, which
+        depend on the CPU and the batch size, therefore rarely change the order.
     """
     masks = tuple(encode_mask(mask) for mask in instances.masks) if "masks" in instances else None
     detections = Detections(
@@ -131,17 +132,17 @@ def detections_of(instances: Any, size: tuple[int, int], names: Sequence[str] | 
 
 
 def _best_first(detections: Detections) -> np.ndarray:
-    """Return the indices in the order that :class:`Detections` documents."""
+    """Return the indices in the order that :func:`detections_of` documents."""
     scores = [-round(float(score), _SCORE_DECIMALS) for score in detections.scores]  # as in to_json
     edges = np.round(detections.boxes.T[::-1], _EDGE_DECIMALS)
     return np.lexsort((*edges, detections.labels, scores))  # lexsort sorts by the last key first
 
 
 def encode_mask(mask: Any) -> dict[str, Any]:
-    """Encode a mask as COCO's run-length code that JSON can hold.
+    """Encode a mask as a run-length code of COCO that can be written to JSON.
 
     Args:
-        mask: (H, W) bool, a tensor or an array; or a run-length code.
+        mask: tensor or array (H, W) of bool, or a run-length code as a dict whose ``counts`` are bytes or str.
 
     Returns:
         ``{"size": [H, W], "counts": str}``.
