@@ -83,7 +83,7 @@ def _images_of(file: Source, videos: bool) -> Iterator[Source]:
 def _no_video(name: str) -> InputError:
     return InputError(
         name,
-        expected="an image, because the model looks at all images of a folder together",
+        expected="an image, because the model processes all images of a folder together",
         found="a video",
         advice="save its frames in a folder",
     )
