@@ -1,6 +1,6 @@
 """Backbones from timm: any model with ``features_only``, e.g. ``type="timm.resnet18"``.
 
-Tensors: B batch, C channels, H and W of the level in pixels.
+Tensors: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations

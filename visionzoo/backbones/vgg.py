@@ -2,7 +2,7 @@
 
 Layers are numbered as in torchvision, so torchvision's ImageNet weights load unchanged.
 
-Tensors: B batch, C channels, H and W of the level in pixels.
+Tensors: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Li et al., "BossNAS: Exploring Hybrid CNN-transformers with Block-wisely Self-supervised Neural Architecture Search",
 ICCV 2021, arXiv:2103.12424.
 
-Tensors: B batch, C channels, H and W size of a map in cells.
+Tensors: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition", CVPR 2018, arXiv:1707.07012.
 
-Tensors: B batch, C channels, H and W size of a map in cells.
+Tensors: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations

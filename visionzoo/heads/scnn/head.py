@@ -65,8 +65,8 @@ class SCNNHead(BaseModule):
         init_cfg: initialisation config of mmengine.
 
     Raises:
-        UnknownName: an unknown variant, reducer, direction or setting of ``rows``.
-        ConfigError: a value out of its range, or unequal numbers of channels and strides.
+        UnknownName: an unknown variant, reducer or setting of ``rows``.
+        ConfigError: a value out of its range, an unknown direction, or unequal numbers of channels and strides.
 
     Example:
         >>> import torch
