@@ -60,6 +60,7 @@ def test_a_config_names_a_task(task, words):
 def test_a_config_may_name_several_tasks():
     cfg = load_config("scnn_culane", tiny=True).cfg
     cfg.task = ("lanes", "counting")
+    cfg.model.heads = dict(lanes=cfg.model.pop("head"), counting=dict(type="DensityHead"))
     assert check_config(cfg) == []
 
 
