@@ -146,9 +146,9 @@ def pair_votes(prob: Tensor, reduce: str = "product", neighbours: int = 8) -> Te
 
     Args:
         prob: (B, N * K, H, W), probabilities. Half precision is converted to float32, where products do not underflow.
-        reduce: ``product`` of both (BiconNets' bilateral voting); ``mean`` of both (our addition); ``and``: both are >= 0.5
-            (mutual confirmation); ``none``: values are not combined. Votes for neighbours outside the image are 0,
-            except with ``none``.
+        reduce: ``product`` of both (BiconNets' bilateral voting); ``mean`` of both (our addition); ``and``: both are
+            >= 0.5 (mutual confirmation); ``none``: values are not combined. Votes for neighbours outside the image
+            are 0, except with ``none``.
         neighbours: N, 8 or 4.
 
     Returns:
