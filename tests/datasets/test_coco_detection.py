@@ -250,7 +250,7 @@ def test_missing_images_are_counted_and_three_named(record, write, tmp_path):
 
 
 def test_missing_masks_are_reported_early(record, write):
-    with pytest.raises(DataError, match=r"with_mask=True, found 3 without \(annotation 1 first\)"):
+    with pytest.raises(DataError, match=r"with_mask=True, found 3 annotations without one"):
         CocoDetection(**write(record), pipeline=PIPELINE)
 
 

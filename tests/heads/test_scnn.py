@@ -163,7 +163,10 @@ def test_padding_is_left_out_of_the_loss():
         (dict(), "roads/1.jpg: expected gt_map to learn from, found none"),
         (dict(gt_map=torch.zeros(64, 95, dtype=torch.uint8)), r"expected gt_map of integers and of \(64, 96\)"),
         (dict(gt_map=torch.zeros(64, 96)), r"found torch.float32 of \(64, 96\)"),
-        (dict(gt_map=torch.full((64, 96), 5, dtype=torch.uint8)), "expected lanes 0 to 4 in gt_map, found 5 to 5"),
+        (
+            dict(gt_map=torch.full((64, 96), 5, dtype=torch.uint8)),
+            r"expected values from 0 \(background\) to 4 in gt_map, found 5 to 5",
+        ),
         (
             dict(gt_map=torch.zeros(64, 96, dtype=torch.uint8), gt_exist=torch.zeros(3)),
             r"expected gt_exist of 4 numbers, found \(3,\)",

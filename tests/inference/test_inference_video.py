@@ -267,7 +267,7 @@ def test_a_missing_video_of_a_list_fails_separately(weights, clip, tmp_path):
 def test_models_of_groups_take_no_videos(clip):
     (source,) = expand_inputs([clip], videos=False)
     groups = Inferencer("gconet_plus", "none", tiny=True, device="cpu")
-    with pytest.raises(InputError, match="looks at all images of a folder together, found a video"):
+    with pytest.raises(InputError, match="processes all images of a folder together, found a video"):
         groups.one(clip)
     assert isinstance(source.value, InputError)
 

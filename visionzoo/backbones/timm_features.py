@@ -1,6 +1,6 @@
 """Backbones from timm: any model with ``features_only``, e.g. ``type="timm.resnet18"``.
 
-Tensors: B batch, C channels, H and W of the level in pixels.
+Tensors: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ class TimmFeatures(nn.Module):
     Args:
         model_name: a name from ``timm.list_models()``, with or without a pretrained tag (``resnet18.a1_in1k``).
         out_indices: timm's indices of the levels to return; default: those of ``out_strides``.
-        out_strides: pixels per cell of the levels to return; default: those of 4, 8, 16 and 32 that the model has.
+        out_strides: pixels per cell of the levels to return. Default: those of 4, 8, 16 and 32 that the model has; if
+            there are fewer than two, all strides of the model.
         pretrained: load timm's weights in ``init_weights``. The constructor never downloads anything.
         weights: a local file of released weights. ``init_weights`` reads it instead of a download.
         **options: passed to ``timm.create_model``.
 
     Attributes:
-        out_channels, out_strides: one entry per returned level.
-        mean, std: normalisation that the weights expect, RGB in 0..255.
+        out_channels, out_strides: channels and pixels per cell of each returned level.
+        mean, std: normalisation that the weights require, RGB, for values from 0 to 255.
 
     Raises:
         ConfigError: the model has no feature maps, or none with the given strides or indices.
@@ -156,7 +157,7 @@ class TimmFeatures(nn.Module):
                 f"backbone timm.{self.model_name}",
                 expected=f"out_indices below {len(reductions)}",
                 found=f"{levels}",
-                advice=f"its levels have strides {tuple(reductions)}",
+                advice=f"choose from its levels, which have strides {tuple(reductions)}",
             )
         actual = tuple(reductions[level] for level in levels)
         if strides is not None and tuple(strides) != actual:

@@ -30,7 +30,7 @@ class UnpooledResNet(BaseModule):
 
     Attributes:
         out_channels: C of each returned map; 64, 256, 512, 1024 and 2048 for ``50``.
-        out_strides: 2, 2, 4, 8 and 16 for all maps.
+        out_strides: pixels per cell of each returned map; 2, 2, 4, 8 and 16 for all maps.
 
     Raises:
         UnknownName: an unknown variant.
@@ -74,7 +74,7 @@ class UnpooledResNet(BaseModule):
         self.requires_grad_(not frozen)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Compute (B, C, H / stride, W / stride) per map, sizes rounded up.
+        """Return one map (B, C, H / stride, W / stride) for each of ``out_indices``, sizes rounded up.
 
         Images are (B, 3, H, W), normalised by ImageNet's mean and standard deviation.
         """

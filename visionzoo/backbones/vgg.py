@@ -2,7 +2,7 @@
 
 Layers are numbered as in torchvision, so torchvision's ImageNet weights load unchanged.
 
-Tensors: B batch, C channels, H and W of the level in pixels.
+Tensors: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class VGG(BaseModule):
 
     Attributes:
         out_channels: C of each returned map; 64, 128, 256, 512 and 512 for all variants except ``tiny``.
-        out_strides: 1, 2, 4, 8 and 16; with ``large_field`` the last is 8.
+        out_strides: pixels per cell of each returned map; 1, 2, 4, 8 and 16 for all stages (8 for the last with
+            ``large_field``).
 
     Raises:
         UnknownName: an unknown variant.
@@ -122,7 +123,7 @@ class VGG(BaseModule):
                 nn.init.zeros_(module.bias)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Compute (B, C, H / stride, W / stride) per stage, sizes rounded down.
+        """Return one map (B, C, H / stride, W / stride) for each of ``out_indices``, sizes rounded down.
 
         Images are (B, 3, H, W), normalised by ImageNet's mean and standard deviation.
         """

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-with contextlib.redirect_stdout(io.StringIO()):  # mmdet reports optional packages on stdout; stdout is for results
+with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints on import; stdout is only for results
     from mmdet.datasets.api_wrappers import COCO
     from mmdet.datasets.coco import CocoDataset
 
@@ -36,23 +36,25 @@ class CocoDetection(CocoDataset):
         <data_root>/<ann_file>                        annotations/instances_train2017.json
         <data_root>/<data_prefix["img"]>/<file_name>  train2017/000000000009.jpg
 
-    The constructor checks the format of the file, the class names, that each image exists, and that images remain after
-    filtering. ``metainfo`` has ``classes``, their ``category_ids`` in the file, ``palette`` and ``ann_file`` (absolute
-    path), from which metrics read the ground truth.
+    The constructor checks the format of the file and the class names. Unless ``lazy_init`` is set, it also checks that
+    an image remains after filtering and that the files of all used images exist.
+
+    ``metainfo`` has ``classes``, their ``category_ids`` in the file, ``palette``, and ``ann_file``, the absolute path
+    of the file. Metrics read the ground truth from this file.
 
     Args:
-        ann_file: path of the json, in ``data_root`` or absolute.
+        ann_file: path of the JSON file, relative to ``data_root`` or absolute.
         data_root: a folder, or ``tiny://coco?train=16&val=8&seed=0`` for drawn scenes.
         data_prefix: ``dict(img=...)``: folder of the images in ``data_root``.
-        classes: names in label order; the file must have all of them. Default: all names of the file, by category id.
-        metainfo: more entries of ``metainfo``; its ``classes`` are used if the argument ``classes`` is None.
+        classes: names in label order. Each must be a category of the file. Default: all its categories, by id.
+        metainfo: additional entries of ``metainfo``. Its ``classes`` are used if the argument ``classes`` is None.
         max_samples: number of images; the first ones after filtering are kept. Default: all.
-        filter_cfg: filter for training. ``filter_empty_gt`` drops images without an annotation of the classes.
-            ``min_size`` drops images whose shorter side is below it (pixels).
+        filter_cfg: filter for training. With ``filter_empty_gt``, images without an annotation of the classes are
+            removed. Images whose shorter side is below ``min_size`` pixels are removed.
         pipeline: transforms, applied to each sample in order.
-        test_mode: ignore ``filter_cfg`` and keep all images.
-        serialize_data: keep samples as one byte buffer that workers share.
-        lazy_init: read the annotations but do not build samples yet.
+        test_mode: True to ignore ``filter_cfg`` and keep all images.
+        serialize_data: True to store the samples in one byte buffer that workers share.
+        lazy_init: True to read and check the annotations but build the samples at the first access.
         max_refetch: number of other images to try if the pipeline returns None.
 
     Raises:
@@ -127,7 +129,8 @@ class CocoDetection(CocoDataset):
         """Return the samples that ``filter_cfg`` keeps.
 
         Raises:
-            DataError: no sample remains; the message counts the reasons. Or an image file is missing.
+            DataError: no sample remains (the message states how many samples each rule removed), or an image file is
+                missing.
         """
         kept, dropped = self.data_list, dict[str, int]()
         if not self.test_mode and self.filter_cfg:
@@ -149,7 +152,7 @@ def _as_names(classes: Any) -> tuple[str, ...] | None:
 
 
 def _palette(count: int) -> list[tuple[int, int, int]]:
-    """Return one RGB colour for each class; after COCO's eighty colours they repeat."""
+    """Return one RGB colour for each class. COCO's 80 colours are repeated for more classes."""
     colours = CocoDataset.METAINFO["palette"]
     return [colours[label % len(colours)] for label in range(count)]
 
@@ -160,7 +163,7 @@ def _require_masks(path: Path, record: dict) -> None:
         raise DataError(
             path,
             expected="a segmentation in every annotation because the pipeline has with_mask=True",
-            found=f"{len(without)} without (annotation {without[0]} first)",
+            found=f"{len(without)} annotations without one (the first has id {without[0]})",
             advice="use a config that needs only boxes",
         )
 
@@ -178,7 +181,7 @@ def _index(record: dict) -> COCO:
 def _say_unusable(ann_file: str, counts: dict[str, int]) -> None:
     if counts:
         what = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-        print_log(f"{ann_file}: boxes left out: {what}; correct the file", "current", logging.WARNING)
+        print_log(f"{ann_file}: boxes that are not loaded: {what}; correct the file", "current", logging.WARNING)
 
 
 def _filter(

@@ -36,7 +36,7 @@ _STRIDE = 8
 class DensityHead(CountingHead):
     """Six dilated 3x3 convolutions with ReLU and a 1x1 convolution to the density.
 
-    Reads ``gt_density`` in training: (H, W) float32, people per pixel, at the size of the network's input. Writes
+    Reads ``gt_density`` in training: (H, W) float32, people per pixel, of the size of the image without padding. Writes
     ``pred_count`` and ``pred_density`` on the grid of the level; see :class:`CountingHead`.
 
     Args:

@@ -45,5 +45,5 @@ def require_single_images(images: int, samples: Sequence[TaskSample]) -> None:
             "batch",
             expected="one image in every sample",
             found=f"{images} images in {len(samples)} samples",
-            advice="groups need a head that reads groups",
+            advice="use a head that reads groups",
         )

@@ -95,7 +95,7 @@ class ClassificationMetric(BaseMetric):
         self.per_class: dict[str, list[dict[str, Any]]] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Add one batch of samples with truth and predictions, as dicts.
+        """Add a batch: one dict for each sample, with ground truth and predictions.
 
         Each result is (label, best class, rank of the label, K).
 

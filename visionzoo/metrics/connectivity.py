@@ -14,10 +14,10 @@ from visionzoo.registry import METRICS
 
 @METRICS.register_module()
 class PairMetric(BaseMetric):
-    """Means over images of what ``ConnectivityHead`` measures: ``pairs/agreement`` and ``pairs/accuracy``.
+    """Means over images of the numbers that ``ConnectivityHead`` measures: ``pairs/agreement`` and ``pairs/accuracy``.
 
-    The head measures if it has ``measure_pairs=True``. Use this metric beside ``SaliencyMetric``. An image without a
-    pair (a single pixel) has no agreement, and one without truth has no accuracy; that mean excludes it.
+    Set ``measure_pairs=True`` in the head, and use this metric together with ``SaliencyMetric``. The mean agreement
+    excludes images of a single pixel. The mean accuracy excludes images without ground truth.
 
     Args:
         collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
@@ -39,7 +39,7 @@ class PairMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Add one batch of samples, as dicts."""
+        """Add a batch: one dict for each sample."""
         for sample in data_samples:
             if "pred_pair_agreement" not in sample:
                 raise ConfigError(

@@ -1,9 +1,9 @@
-"""SCNN's messages as a separate neck, after any backbone or neck and before any head.
+"""SCNN's message passing as a separate neck, after any backbone or neck and before any head.
 
 Pan et al., "Spatial As Deep: Spatial CNN for Traffic Scene Understanding", AAAI 2018, arXiv 1712.06080. The authors use
-the messages before one dense classifier; support for other levels and heads is ours.
+it before one dense classifier; support for other levels and heads is our addition.
 
-Tensors: B batch, C channels, H and W in pixels of the level they belong to.
+Tensors: B batch, C channels, H and W size of a level in cells.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class SpatialMessagePassing(BaseModule):
         in_channels: channels of every input map, shallow first.
         in_strides: pixels per cell of every map; 4, 8, 16, ... by default.
         variant: ``default``, or ``tiny``, which reduces to 16 channels.
-        channels: number of channels to which a 1x1 conv, norm and ReLU reduce every level first. By default the
-            variant's; ``default`` has no reduction.
+        channels: number of channels to which a 1x1 conv, norm and ReLU reduce every level first. Default: that of the
+            variant; ``default`` has no reduction.
         levels: indices of the levels with messages, negative from the end; None for all.
         kernel, directions, bias, update_first: see :class:`MessagePassing`.
         init_cfg: initialisation config of mmengine.
 
     Attributes:
         out_channels: channels of every output map.
-        out_strides: pixels per cell of every output map, equal to the inputs'.
+        out_strides: pixels per cell of every output map, equal to those of the inputs.
 
     Raises:
         ConfigError: unknown levels or directions, or an even kernel; at a call: another number of maps.

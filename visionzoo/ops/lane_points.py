@@ -69,7 +69,7 @@ def lanes_of_maps(
             "lanes",
             expected="maps (K + 1, h, w) and K numbers of existence",
             found=f"shape {prob.shape} and {len(exists)}",
-            advice="the first map is the background",
+            advice="put the background in the first map",
         )
     lanes: list[np.ndarray | None] = []
     for lane, is_there in zip(prob[1:], exists, strict=True):

@@ -215,13 +215,13 @@ def neighborhood_rules(
     for axis, (rule, size) in enumerate(zip(rules, sizes, strict=True)):
         where = f"neighborhood attention, axis {axis}"
         if rule.kernel < 2:
-            raise ConfigError(where, expected="a kernel of at least 2", found=f"{rule.kernel}", advice="7 is usual")
+            raise ConfigError(where, expected="a kernel of at least 2", found=f"{rule.kernel}", advice="use 7")
         if not 1 <= rule.stride <= rule.kernel:
             raise ConfigError(
                 where,
                 expected=f"a stride from 1 to the kernel's {rule.kernel}",
                 found=f"{rule.stride}",
-                advice="lower it",
+                advice="use 1",
             )
         if rule.dilation < 1:
             raise ConfigError(

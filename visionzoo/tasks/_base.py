@@ -1,4 +1,4 @@
-"""The contract of a task: one class in one file holds all that the package states about it outside its models."""
+"""The contract of a task: one class in one file defines all of the task except its models, data and metrics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ResultFile:
     """A file that is written for every input.
 
     Attributes:
-        key: the input's line names the file as ``result.KEY``.
+        key: the input's line in ``predictions.jsonl`` has the path of the file as ``result.KEY``.
         folder: subfolder of the output folder.
         suffix: replaces the suffix of the input.
         content: function from the result to the bytes of the file.
@@ -70,7 +70,7 @@ class Task:
             file.
         coco: function from (result, image id, category ids by label) to entries of COCO's results format; None for no
             such file.
-        save_best: maps each metric to ``greater`` or ``less``, whichever is better. Training keeps the checkpoint with
+        save_best: maps each metric to the better direction, ``greater`` or ``less``. Training keeps the checkpoint with
             the best value of the first of these metrics that is measured.
 
     Example:
@@ -119,7 +119,7 @@ class Task:
         return None
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
-        """Return a sample for the metric. Its predictions are the ground truth with small errors.
+        """Return a sample whose predictions are the ground truth with small errors, to check the metric.
 
         Args:
             sample: record of the data set.
@@ -134,5 +134,5 @@ class Task:
         raise TypeError(f"{type(self).__name__}.scores is not defined")
 
     def options(self, model: Mapping[str, Any]) -> list[str]:
-        """Return the config options with which the model drops no prediction because of its score."""
+        """Return the config options that set score thresholds to 0, so that no prediction is dropped by its score."""
         return []

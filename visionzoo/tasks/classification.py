@@ -48,12 +48,13 @@ class Classification(Task):
 
 
 def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> np.ndarray:
-    """Draw a panel below the image with one bar for each class. The length of a bar is the score.
+    """Draw a panel below the image with one bar for each class. A score of 1 is a bar of full width.
 
     Args:
-        image: (H, W, 3) uint8 RGB. It is not changed.
+        image: (H, W, 3) uint8 RGB. The array is not changed.
         found: the scores to draw, best first.
-        scale: factor by which the image is enlarged, >= 1; see :func:`scale_to_read`.
+        scale: factor by which the image is enlarged, >= 1; see
+            :func:`visionzoo.reports.images.scale_to_read`.
 
     Returns:
         (scale * H + panel, scale * W, 3) uint8 RGB.

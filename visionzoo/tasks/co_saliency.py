@@ -1,4 +1,4 @@
-"""Co-saliency: one map for each image of a group, of the object that all these images share."""
+"""Co-saliency: one map for each image of a group. It shows the object that all images of the group share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from visionzoo.structures.task_sample import TaskSample
 from visionzoo.tasks.inputs.images import ImageGroup
 from visionzoo.tasks.saliency import Saliency, shaken_map
 
-# More images than any drawn group has. A multiple of 4, so that the fourth image of every group is inverted.
+# More images than any drawn group has. A multiple of 4, so that every fourth image of each group is inverted.
 _OF_A_GROUP = 1000
 
 

@@ -64,9 +64,10 @@ def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarr
     """Draw the density as a heat map over the paler image, and the count in large letters.
 
     Args:
-        image: (H, W, 3) uint8 RGB. The density must belong to an image of this size. It is not changed.
+        image: (H, W, 3) uint8 RGB, to which the density refers. The array is not changed.
         found: the count to draw. The densest place has the hottest colour, except in nearly empty images.
-        scale: factor by which the image is enlarged, >= 1; see :func:`scale_to_read`.
+        scale: factor by which the image is enlarged, >= 1; see
+            :func:`visionzoo.reports.images.scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.

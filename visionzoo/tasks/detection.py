@@ -79,9 +79,10 @@ def draw_detections(image: np.ndarray, found: Detections, scale: int = 1) -> np.
     """Draw masks, boxes and labels with their scores, the best detection on top.
 
     Args:
-        image: (H, W, 3) uint8 RGB. The boxes must belong to an image of this size. It is not changed.
+        image: (H, W, 3) uint8 RGB, of the size to which the boxes refer. The array is not changed.
         found: the detections to draw. All of them are drawn, so filter them by score first.
-        scale: factor by which the image is enlarged, >= 1, so that letters do not hide it; see :func:`scale_to_read`.
+        scale: factor by which the image is enlarged, >= 1, so that letters do not hide objects; see
+            :func:`visionzoo.reports.images.scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.

@@ -28,7 +28,7 @@ from visionzoo.tasks._base import ResultFile, ResultLines, Task
 from visionzoo.tasks.inputs.images import ImageInput
 
 _TUSIMPLE_HEIGHT, _TUSIMPLE_ROWS = 720, range(160, 720, 10)
-_LANE_SHIFT = 0.006  # share of the image's width; lanes are moved about to the limit of the metrics' tolerance
+_LANE_SHIFT = 0.006  # standard deviation in image widths; about the largest shift at which the metrics match a lane
 _OF_LANES = ("img_path", "gt_lanes", "gt_x", "h_samples", "scenario")
 _SUBPIXELS = 4  # fractional bits: curves are drawn with a precision of 1/16 pixel
 
@@ -38,14 +38,14 @@ def _lines_file(result: Lanes) -> bytes:
 
 
 def _tusimple_line(result: Lanes, path: str, size: tuple[int, ...], seconds: float) -> dict[str, Any]:
-    """Return a line with TuSimple's rows for images of TuSimple's height, else with the rows that have points."""
+    """Return one JSON record: the lanes at TuSimple's rows if the image is 720 high, else at the rows of the points."""
     own = sorted({float(y) for lane in result.points for y in lane[:, 1]})
     rows = list(_TUSIMPLE_ROWS) if size[1] == _TUSIMPLE_HEIGHT else own
     return tusimple_record(path, result.to_tusimple(rows), rows, seconds)
 
 
 class LaneDetection(Task):
-    """Task of finding the lanes of a road. The result is :class:`Lanes`, curves in pixels of the image."""
+    """Task of detecting the lanes of a road. The result is :class:`Lanes`, in pixels of the original image."""
 
     inputs = ImageInput()
     row = staticmethod(Lanes.to_row)
@@ -60,7 +60,7 @@ class LaneDetection(Task):
         return draw_lanes(image, result, scale)
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
-        """Move lanes to the side and drop some of them; add one lane to an image without lanes."""
+        """Shift the true lanes horizontally and drop some of them; if there are no true lanes, return a wrong one."""
         width, height = size_of_file(sample["img_path"])
         lanes = [lane for lane in sample["gt_lanes"] if len(lane) >= 2]
         lost = seeded_array(seed, f"lost lanes {index}", (len(lanes),)) > 1
@@ -76,18 +76,19 @@ class LaneDetection(Task):
         return torch.cat([sample.pred_exist for sample in samples])
 
     def options(self, model: Mapping[str, Any]) -> list[str]:
-        """Return the options that set all thresholds to 0, so that every lane is kept with all its points."""
+        """Return the options that set the existence and the point threshold to 0."""
         rows = {**(model["head"].get("rows") or {}), "threshold": 0.0}
         return ["model.head.exist_threshold=0.0", f"model.head.rows={rows}"]
 
 
 def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:
-    """Draw a curve for every lane, a dot at each point, and the slot and score near the lower end.
+    """Draw a polyline for each lane, a dot at each point, and the slot and score near the lowest point.
 
     Args:
-        image: (H, W, 3) uint8 RGB. The points must belong to an image of this size. It is not changed.
+        image: (H, W, 3) uint8 RGB, of the size to which the points refer. The array is not changed.
         found: the lanes to draw. Lanes of the same slot have the same colour in every image.
-        scale: factor by which the image is enlarged, >= 1; see :func:`scale_to_read`.
+        scale: factor by which the image is enlarged, >= 1; see
+            :func:`visionzoo.reports.images.scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.
@@ -114,7 +115,7 @@ def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:
 
 
 def _draw_curve(canvas: np.ndarray, curve: np.ndarray, colour: Colour, width: int) -> None:
-    """Draw straight lines between the points, (n, 2), on a wider dark line that is visible on any background."""
+    """Draw a polyline through the points, (n, 2), and a dot at each point. A black outline adds contrast."""
     inside = np.clip(curve, -canvas.shape[1] - canvas.shape[0], 2 * (canvas.shape[1] + canvas.shape[0]))
     points = np.round(inside * 2**_SUBPIXELS).astype(np.int32)
     for tint, wider in (((0, 0, 0), 2), (colour, 0)):

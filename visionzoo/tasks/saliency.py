@@ -28,7 +28,7 @@ def _map_file(result: SaliencyMap) -> bytes:
 
 
 class Saliency(Task):
-    """Task of finding the salient object of one image. The result is :class:`SaliencyMap`."""
+    """Task of finding the salient objects of one image. The result is :class:`SaliencyMap`."""
 
     inputs = ImageInput()
     row = staticmethod(SaliencyMap.to_json)
@@ -52,9 +52,10 @@ def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.n
     """Colour the image where the map is high, and draw a line around the mask.
 
     Args:
-        image: (H, W, 3) uint8 RGB, of the map's size. It is not changed.
+        image: (H, W, 3) uint8 RGB, of the map's size. The array is not changed.
         found: the map and mask to draw.
-        scale: factor by which the image is enlarged, >= 1; see :func:`scale_to_read`.
+        scale: factor by which the image is enlarged, >= 1; see
+            :func:`visionzoo.reports.images.scale_to_read`.
 
     Returns:
         (scale * H, scale * W, 3) uint8 RGB.
@@ -76,7 +77,7 @@ def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.n
 
 
 def shaken_map(image: Mapping[str, Any], index: int, seed: int) -> dict[str, Any]:
-    """Return the mask moved two pixels to the right, with less contrast and with noise; every fourth is inverted."""
+    """Return the true mask as a noisy map, moved two pixels to the right; every fourth map is inverted."""
     truth = read_grey(image["gt_path"])
     moved = 0.2 + 0.6 * np.roll(truth, 2, axis=1) / 255
     noisy = (1 - moved if index % 4 == 3 else moved) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)

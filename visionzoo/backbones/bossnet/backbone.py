@@ -3,7 +3,7 @@
 Li et al., "BossNAS: Exploring Hybrid CNN-transformers with Block-wisely Self-supervised Neural Architecture Search",
 ICCV 2021, arXiv:2103.12424.
 
-Tensors: B batch, C channels, H and W of the level in pixels.
+Tensors: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from visionzoo.registry import MODELS
 
 Encoding = Sequence[Sequence[int]]
 
-# The searched network: 1 is a residual convolution, 0 a residual attention block.
+# The searched network: 1 is a ResConv block, 0 a ResAtt block.
 SEARCHED = ((1,), (1,), (1, 1, 1, 0, 1), (0, 0, 0, 1, 0, 0, 0, 0, 0))
 
-# The drop probability grows up to the sixteenth block, independent of the number of blocks.
+# The drop probability is ``drop_path_rate`` times index / 15, for any number of blocks.
 _BLOCKS = 16
 
 
@@ -47,34 +47,36 @@ class _Design:
 
 @MODELS.register_module()
 class BossNet(BaseModule):
-    """Compute four feature maps of an image, with 256, 512, 1024 and 2048 channels.
+    """Compute up to four feature maps of an image. By default they have 256, 512, 1024 and 2048 channels.
 
     Args:
         variant: ``T0`` (the searched network), ``T0_nose`` (T0 with ReLU and without squeeze and excitation), ``T1``
-            (T0 whose last stage has stride 16) or ``tiny``. The following arguments replace its settings.
+            (T0 with ``last_stride=1``, so that the last map has stride 16) or ``tiny``. The following arguments replace
+            its settings.
         encoding: four lists, one per stage, with one number per block: 1 for ResConv, 0 for ResAtt. An empty list
             makes the stage a single convolution of stride 2.
         act: ``relu`` or ``silu``.
         se: add squeeze and excitation to each ResConv.
-        avg_down: shrink shortcuts by average pooling.
+        avg_down: use average pooling in the shortcuts of blocks that downsample.
         last_stride: stride of the fourth stage, 1 or 2.
-        output_stride: 8, 16 or 32. Later stages keep the size, and their convolutions are dilated instead.
-        width: channels of the stem and inside the bottlenecks of stage 1. They double from stage to stage. The number
-            of heads is 1 in stage 1 and doubles too.
+        output_stride: largest stride: 8, 16 or 32. Later stages do not downsample, and their ResConv blocks are dilated
+            instead. Stages without blocks always have stride 2.
+        width: channels of the stem and inside the ResConv bottlenecks of stage 1. The width doubles in each stage. The
+            number of attention heads is 1, 2, 4 and 8.
         head_dim: channels of an attention head.
         transposed_attention: use the attention of the authors' search code; see :class:`Attention`.
-        drop_path_rate: probability of dropping the block with index 15 (counted from 0). Other blocks are dropped in
-            proportion to their index. Only ResConv blocks are dropped.
-        zero_init_last_bn: initialise each block to its shortcut.
+        drop_path_rate: probability of dropping the block with index 15 (counted from 0). The
+            probability of other blocks is proportional to their index. Only ResConv blocks are dropped.
+        zero_init_last_bn: set the last norm's weight to 0 in each block, so that it initially returns its shortcut.
         out_indices: stages to return, counted from 0, shallow first.
-        frozen_stages: number of frozen stages after the frozen stem; 0 freezes only the stem, -1 nothing. Frozen parts
-            are not trained, and their norms are not updated.
+        frozen_stages: freeze the stem and this number of stages; 0 freezes only the stem, -1 nothing. Frozen parts are
+            not trained, and their norms are not updated.
         norm_eval: keep all norms in evaluation mode while training.
         init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint=...)``.
 
     Attributes:
         out_channels: C of each returned map.
-        out_strides: pixels per cell of each returned map: 4, 8, 16 and 32; the last is 16 for T1.
+        out_strides: pixels per cell of each returned map; by default 4, 8, 16 and 32 (16 for T1).
 
     Raises:
         ConfigError: an encoding that is not four lists of 0 and 1, or an impossible stride, width, probability or
@@ -148,7 +150,7 @@ class BossNet(BaseModule):
         self._freeze()
 
     def reset_parameters(self) -> None:
-        """Initialise convolutions with Kaiming normal, and blocks to their shortcuts if ``zero_init_last_bn``."""
+        """Initialise convolutions with Kaiming normal, and the norms; see ``zero_init_last_bn``."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -160,7 +162,7 @@ class BossNet(BaseModule):
                 nn.init.zeros_(module.last_norm.weight)
 
     def train(self, mode: bool = True) -> BossNet:
-        """Set training mode for all parts that are not frozen."""
+        """Set the mode. Frozen parts, and with ``norm_eval`` all norms, stay in evaluation mode."""
         super().train(mode)
         if mode:
             self._freeze()
@@ -170,7 +172,7 @@ class BossNet(BaseModule):
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute (B, C, H / stride, W / stride) per stage, sizes rounded up.
+        """Return one map (B, C, H / stride, W / stride) for each of ``out_indices``, sizes rounded up.
 
         Images are (B, 3, H, W), normalised by ImageNet's mean and standard deviation.
         """
@@ -193,7 +195,10 @@ class BossNet(BaseModule):
             module.requires_grad_(False)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
-        """Add an error for weights of a network with other blocks, which would otherwise load in part."""
+        """Add an error if the weights have squeeze and excitation and the network has not, or the reverse.
+
+        Only weights with ResConv blocks are checked. Without the error, ``strict=False`` would load them partly.
+        """
         own = {name: value for name, value in state_dict.items() if name.startswith(prefix)}
         has_conv_blocks = any(name.endswith("conv3.weight") for name in own)
         if has_conv_blocks and has_squeeze_excite(own) != self.design.se:
@@ -214,8 +219,8 @@ def _stages(
 ) -> Iterator[tuple[list[nn.Module], int]]:
     """Yield the blocks and the resulting stride of each stage.
 
-    The planned strides of the stages decide which stages are dilated. An empty stage always has stride 2, and this
-    does not change the plan.
+    Dilation depends on the stage strides of a network without empty stages. An empty stage always has stride 2, also
+    beyond ``output_stride``.
     """
     in_channels, index = design.width, 0
     planned = real = 4
@@ -283,16 +288,16 @@ def _check_design(design: _Design, output_stride: int, drop_path_rate: float) ->
     require_known(design.act, ACTIVATIONS, "BossNet activation")
     if design.last_stride not in (1, 2):
         raise ConfigError(
-            "BossNet.last_stride", expected="1 or 2", found=f"{design.last_stride}", advice="T0 has 2, T1 has 1"
+            "BossNet.last_stride", expected="1 or 2", found=f"{design.last_stride}", advice="use 2 (T0) or 1 (T1)"
         )
     if output_stride not in (8, 16, 32):
         raise ConfigError(
-            "BossNet.output_stride", expected="8, 16 or 32", found=f"{output_stride}", advice="32 is the default"
+            "BossNet.output_stride", expected="8, 16 or 32", found=f"{output_stride}", advice="use 32, the default"
         )
     for name, value in (("width", design.width), ("head_dim", design.head_dim)):
         if not isinstance(value, int) or value < 1:
             raise ConfigError(
-                f"BossNet.{name}", expected="a number of channels above 0", found=f"{value!r}", advice="64 is usual"
+                f"BossNet.{name}", expected="a number of channels above 0", found=f"{value!r}", advice="use 64"
             )
     highest = drop_path_rate * max(0, sum(map(len, design.encoding)) - 1) / (_BLOCKS - 1)
     if drop_path_rate < 0 or highest >= 1:
@@ -312,12 +317,12 @@ def check_encoding(encoding: Any) -> None:
     """
     is_list = isinstance(encoding, Sequence) and not isinstance(encoding, str)
     if not is_list or len(encoding) != 4:
-        found = f"{len(encoding)}: {encoding!r}" if is_list else repr(encoding)
+        found = f"{len(encoding)} entries: {encoding!r}" if is_list else repr(encoding)
         raise ConfigError(
             "BossNet.encoding",
             expected="four lists, one per stage",
             found=f"{found}",
-            advice="an empty list is a stage without blocks",
+            advice="use an empty list for a stage without blocks",
         )
     for stage, kinds in enumerate(encoding, start=1):
         bad = (
@@ -341,6 +346,6 @@ def _checked_stages(out_indices: Sequence[int], frozen_stages: int) -> tuple[tup
             "BossNet.frozen_stages",
             expected="-1 (none) to 4 (all)",
             found=f"{frozen_stages}",
-            advice="1 freezes stem and stage 1",
+            advice="use 1 for the stem and stage 1",
         )
     return indices, frozen_stages

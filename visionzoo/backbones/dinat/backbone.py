@@ -33,7 +33,7 @@ _STAGES = 4
 
 @MODELS.register_module()
 class DiNAT(BaseModule):
-    """Compute four normalised feature maps of an image, with C, 2C, 4C and 8C channels.
+    """Compute up to four normalised feature maps of an image, with C, 2C, 4C and 8C channels.
 
     Args:
         variant: ``dinat_mini``, ``_tiny``, ``_small``, ``_base``, ``_large``, ``_large_k11``; ``nat_mini`` to
@@ -43,21 +43,21 @@ class DiNAT(BaseModule):
             :class:`visionzoo.backbones.dinat.variants.Design`.
         dilations: ``imagenet``, ``imagenet_384``, ``coco``, ``ade20k``, ``ade20k_640``, ``mask2former_coco``, one list
             per stage, or 1 for no dilation. Weights do not depend on it.
-        drop_path_rate: probability of dropping the last layer. Other layers are dropped in proportion to their index.
+        drop_path_rate: probability of dropping the last layer. That of other layers is proportional to their index.
         small_maps: ``pad`` pads maps that are smaller than a window, as the authors do; ``error`` raises an error.
         implementation: implementation of the attention; see :func:`visionzoo.ops.neighborhood_attention.na2d`.
         with_cp: recompute layers in the backward pass instead of storing their results.
         out_indices: stages to return, counted from 0, shallow first. A classifier needs (3,).
-        frozen_stages: number of stages that are not trained, in addition to the tokenizer; 0 freezes only the
-            tokenizer, -1 nothing.
+        frozen_stages: freeze the tokenizer and this number of stages with their downsamplers; 0 freezes only the
+            tokenizer, -1 nothing. The norms of the returned maps are always trained.
         init_cfg: mmengine's, e.g. ``dict(type="Pretrained", checkpoint=...)``.
 
     Attributes:
         out_channels: C of each returned map.
-        out_strides: pixels per cell of each returned map: 4, 8, 16 and 32.
+        out_strides: pixels per cell of each returned map; 4, 8, 16 and 32 for all stages.
 
     Raises:
-        ConfigError: settings that contradict each other, or, in ``forward``, a map smaller than a window with
+        ConfigError: a setting out of its range, or, in ``forward``, a map smaller than a window with
             ``small_maps="error"``.
         UnknownName: an unknown variant or set of dilations.
 
@@ -136,13 +136,13 @@ class DiNAT(BaseModule):
                     nn.init.zeros_(module.bias)
 
     def train(self, mode: bool = True) -> DiNAT:
-        """Set training mode for all parts that are not frozen."""
+        """Set the mode. Frozen parts stay in evaluation mode."""
         super().train(mode)
         self._freeze()
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute (B, C, H / stride, W / stride) per stage, sizes rounded up.
+        """Return one map (B, C, H / stride, W / stride) for each of ``out_indices``, sizes rounded up.
 
         Images are (B, 3, H, W), normalised by ImageNet's mean and standard deviation.
         """
@@ -210,4 +210,4 @@ def _check(design: Design, small_maps: str, out_indices: Sequence[int], frozen_s
     wrong = [expected for expected, holds in problems.items() if not holds]
     if wrong:
         found = f"{design}, small_maps={small_maps!r}, out_indices={tuple(out_indices)}, frozen_stages={frozen_stages}"
-        raise ConfigError("DiNAT", expected=f"{wrong[0]}", found=f"{found}", advice="correct it")
+        raise ConfigError("DiNAT", expected=f"{wrong[0]}", found=f"{found}")

@@ -2,7 +2,7 @@
 
 Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition", CVPR 2018, arXiv:1707.07012.
 
-Tensors: B batch, C channels, H and W of the level in pixels.
+Tensors: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from visionzoo.registry import MODELS
 
 @MODELS.register_module()
 class NASNet(CellNetwork):
-    """Compute the feature maps of an image at strides 4, 8, 16 and 32, with F, 6 F, 12 F and 24 F channels.
+    """Compute feature maps of an image; by default at strides 4, 8, 16 and 32, with F, 6 F, 12 F and 24 F channels.
 
     Args:
         variant: ``large`` (6 @ 4032), ``mobile`` (4 @ 1056), ``cifar`` (6 @ 768, for images of 32 pixels; its maps
@@ -65,8 +65,9 @@ class NASNet(CellNetwork):
 
     Attributes:
         out_channels: C of each returned map.
-        out_strides: pixels per cell of each returned map. The size at stride 2 is ``(H - 3) // 2 + 1``. Each further
-            reduction halves it, rounded up. It is H / stride where 32 divides H.
+        out_strides: pixels per cell of each returned map. With the ImageNet stem, the size at stride 2 is
+            ``(H - 3) // 2 + 1``. Each further reduction halves it, rounded up. If 32 divides H, the sizes at strides 4
+            to 32 are H / stride.
 
     Raises:
         ConfigError: impossible numbers of cells or filters, an impossible probability, or unavailable maps.
@@ -129,14 +130,14 @@ class NASNet(CellNetwork):
         self._freeze()
 
     def train(self, mode: bool = True) -> NASNet:
-        """Set training mode for all parts that are not frozen."""
+        """Set the mode. Frozen parts, and with ``norm_eval`` all norms, stay in evaluation mode."""
         super().train(mode)
         if mode:
             self._freeze()
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute (B, C, H / stride, W / stride) per level from images (B, 3, H, W) with values from -1 to 1."""
+        """Return one map (B, C, h, w) for each of ``out_indices``. Images are (B, 3, H, W) with values from -1 to 1."""
         first = self.conv0(x)
         raw = self._tapped if self.raw or self.proposal_features else ()
         run = self.run_cells([first], count=self._count, raw=raw)
@@ -147,7 +148,7 @@ class NASNet(CellNetwork):
 
     @property
     def _first_stage(self) -> int:
-        """Difference between ``frozen_stages`` and the level that it freezes: 1 if cells start at level 0, else 0."""
+        """Value of ``frozen_stages`` that freezes level 0: 1 if cells start at level 0, else 0."""
         return 1 - self.plan[0].level
 
     def _name_outputs(self) -> None:
@@ -214,6 +215,6 @@ def _checked_freezing(plan: Sequence[PlannedCell], frozen_stages: int, first_sta
             "NASNet.frozen_stages",
             expected=f"-1 (none) to {most} (all)",
             found=f"{frozen_stages}",
-            advice="1 freezes the first convolution and the cells of the first level",
+            advice="use 1 for the first convolution and the cells of the first level",
         )
     return frozen_stages

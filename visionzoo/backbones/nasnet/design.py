@@ -112,7 +112,7 @@ def _check(design: Design) -> None:
                 f"NASNet.{name}",
                 expected=f"a whole number of at least {least}{divisible}",
                 found=f"{value!r}",
-                advice=f"NASNet-A Large has {usual}",
+                advice=f"use {usual} as in NASNet-A Large",
             )
     if not 0 < design.drop_path_keep_prob <= 1:
         raise ConfigError(

@@ -75,7 +75,7 @@ class CellNetwork(BaseModule):
         return self
 
     def train(self, mode: bool = True) -> CellNetwork:
-        """Set training mode. Norms keep evaluation mode if ``norm_eval`` is set."""
+        """Set the mode. With ``norm_eval``, all norms stay in evaluation mode."""
         super().train(mode)
         if mode and self.norm_eval:
             for module in self.modules():

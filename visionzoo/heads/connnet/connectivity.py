@@ -3,7 +3,7 @@
 Convention: neighbours are ordered row by row: UL, U, UR, L, R, LL, D, LR. Channel i of a pixel and channel 7 - i of its
 neighbour i describe the same pair of pixels (ConnNet, arXiv 1804.07836; channel order and voting: BiconNets, arXiv
 2103.00334). With K classes the cube is class-major: channel 8 * k + i (DconnNet, arXiv 2304.00145). The variant with
-four neighbours (U, L, R, D, in this order), instance ids and components are ours.
+four neighbours (U, L, R, D, in this order), instance ids and components are our additions.
 
 All functions use slices, so they work for any image size and on any device.
 
@@ -56,7 +56,7 @@ def offsets_of(neighbours: int) -> tuple[tuple[int, int], ...]:
 def mask_to_connectivity(mask: Tensor, neighbours: int = 8, instance_ids: bool = False) -> Tensor:
     """Compute the cube of a mask: 1 where a pixel and its neighbour are both salient, else 0.
 
-    Neighbours outside the image count as background. A salient pixel without a salient neighbour has only zeros in the
+    Neighbours outside the image are background. A salient pixel without a salient neighbour has only zeros in the
     cube, so the cube does not represent it.
 
     Args:
@@ -146,9 +146,9 @@ def pair_votes(prob: Tensor, reduce: str = "product", neighbours: int = 8) -> Te
 
     Args:
         prob: (B, N * K, H, W), probabilities. Half precision is converted to float32, where products do not underflow.
-        reduce: ``product`` of both (BiconNets' bilateral voting); ``mean`` of both (ours); ``and``: both are >= 0.5
-            (mutual confirmation); ``none``: values are not combined. Votes for neighbours outside the image are 0,
-            except with ``none``.
+        reduce: ``product`` of both (BiconNets' bilateral voting); ``mean`` of both (our addition); ``and``: both are
+            >= 0.5 (mutual confirmation); ``none``: values are not combined. Votes for neighbours outside the image
+            are 0, except with ``none``.
         neighbours: N, 8 or 4.
 
     Returns:

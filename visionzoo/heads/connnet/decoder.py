@@ -141,7 +141,7 @@ def _nearest_level(name: str, strides: Sequence[int]) -> int:
             "ConnNet",
             expected=f"non_local of {', '.join(_STRIDES)}",
             found=f"{name!r}",
-            advice="c4 is the level of stride 16",
+            advice="use c4 for the level of stride 16",
         )
     distances = [abs(math.log2(stride / _STRIDES[name])) for stride in strides]
     return distances.index(min(distances))
@@ -150,4 +150,4 @@ def _nearest_level(name: str, strides: Sequence[int]) -> int:
 def _check(channels: Sequence[int], strides: Sequence[int], width: int) -> None:
     require_strides(channels, strides, "ConnNet")
     if width < 1:
-        raise ConfigError("ConnNet", expected="width >= 1", found=f"{width}", advice="128 is usual")
+        raise ConfigError("ConnNet", expected="width >= 1", found=f"{width}", advice="use 128")

@@ -1,7 +1,7 @@
 """Heads for salient objects: a connectivity cube or a binary map, from the same decoder.
 
 ConnNet (Kampffmeyer et al., IEEE TIP 28(5), arXiv 1804.07836). Widths, order of the parts, initial values and learning
-schedule are our choice, because the accessible text does not state them; see model_cards/connnet_r50.md.
+schedule are our choice, because the accessible part of the paper does not state them; see model_cards/connnet_r50.md.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _START_BIAS = -2.2
 class MapHead(BaseModule):
     """Base of both heads: decoder, 1x1 predictor, logits at the image's size, reading of truth, writing of predictions.
 
-    Reads ``gt_map``, (H, W) uint8 in pixels of the network's input, salient above 127, or (K, H, W) with K classes.
-    Alternatively reads ``gt_ids``, (H, W) whole numbers, which takes precedence: 0 is background, k is instance k, and
-    two instances are not connected. Padding counts as background.
+    Reads ``gt_map``, (H, W) or with K classes (K, H, W), of the size of the image without padding: numbers from 0 to
+    255, salient above 127. If a sample has ``gt_ids``, whole numbers of the same shape, it is used instead: 0 is
+    background, k is instance k, and two instances are not connected. Padding is background.
 
     Writes, in pixels of the original image, ``pred_map`` (H, W) float32 in [0, 1] and ``pred_mask`` (H, W) bool, or
     (K, H, W) with K classes.
@@ -53,12 +53,14 @@ class MapHead(BaseModule):
         num_classes: number of classes K, >= 1; 1 for saliency.
         outputs: channels of the logits for each class.
         variant: ``default`` with a width of 128, or ``tiny`` with 16.
-        width: channels of the decoder's result; the variant's by default.
+        width: channels of the decoder's result; by default that of the variant.
         non_local, aspp: see :class:`ContextDecoder`.
         init_cfg: initialisation config of mmengine.
 
     Raises:
-        ConfigError, UnknownName: settings that are unknown or contradict each other.
+        UnknownName: an unknown variant.
+        ConfigError: a number out of its range, an unknown level in ``non_local``, or unequal numbers of channels and
+            strides.
     """
 
     VARIANTS: dict[str, dict[str, Any]] = {"default": {"width": 128}, "tiny": {"width": 16}}
@@ -82,7 +84,7 @@ class MapHead(BaseModule):
         name = type(self).__name__
         require_known(variant, self.VARIANTS, f"{name} variant")
         if num_classes < 1:
-            raise ConfigError(name, expected="num_classes >= 1", found=f"{num_classes}", advice="1 is salient or not")
+            raise ConfigError(name, expected="num_classes >= 1", found=f"{num_classes}", advice="use 1 for saliency")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         width = self.VARIANTS[variant]["width"] if width is None else width
         self.num_classes, self.stride = num_classes, min(in_strides)
@@ -101,7 +103,7 @@ class MapHead(BaseModule):
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> Tensor:
         """Return logits, (B, outputs * K, H, W), at the size of the padded images.
 
-        Without samples, that size is the finest level's size times its stride.
+        Without samples, it is the size of the finest level times the stride of that level.
         """
         logits = self.predictor(self.decoder(feats))
         size = input_size(batch.samples, logits.shape[2:], self.stride)
@@ -111,7 +113,8 @@ class MapHead(BaseModule):
         """Return scalar losses; the total loss is their sum.
 
         Raises:
-            DataError: a sample has neither ``gt_map`` nor ``gt_ids``, or one whose size differs from its image.
+            DataError: a sample has neither ``gt_map`` nor ``gt_ids``, or their shape does not match the image and the
+                number of classes.
         """
         logits, samples = self(feats, batch), batch.samples
         require_single_images(len(logits), samples)
@@ -152,18 +155,21 @@ class ConnectivityHead(MapHead):
     mutually confirmed pairs. See :class:`MapHead` for the fields that it reads and for the other arguments.
 
     Args:
-        neighbours: 8, or 4 (ours).
+        neighbours: 8, or 4 (our addition).
         pair: combination of the two values of a pair for ``pred_map``: ``product``, ``mean``, ``and`` or ``none``; see
             :func:`pair_votes`.
-        instances: also write ``pred_ids``, (H, W) int64: 0, and 1 to n for the components of confirmed pairs (ours).
+        instances: also write ``pred_ids``, (H, W) int64: 0, and 1 to n for the components of confirmed
+            pairs (our addition).
         measure_pairs: also write two scalars about the cube, which ``PairMetric`` averages: ``pred_pair_agreement``
             (share of pairs whose values differ by less than 0.5) and, if the sample has ``gt_map`` and there is one
             class, ``pred_pair_accuracy`` (share of values on the right side of 0.5).
-        min_area: components with fewer pixels are removed from ``pred_mask`` and ``pred_ids`` (ours); 0 keeps all.
+        min_area: components with fewer pixels of the network's input are removed from ``pred_mask`` and ``pred_ids``
+            (our addition); 0 keeps all.
         loss: config of the loss of cubes; by default ``dict(type="ConnectivityLoss")``.
 
     Raises:
-        ConfigError, UnknownName: settings that are unknown or contradict each other.
+        UnknownName: an unknown variant, ``pair``, or setting of the loss.
+        ConfigError: see :class:`MapHead`; also a ``loss`` that is not a dict.
 
     Example:
         >>> import torch
@@ -197,11 +203,11 @@ class ConnectivityHead(MapHead):
         require_known(pair, REDUCTIONS, "reduction of pairs")
         if not isinstance(loss, Mapping | None):
             raise ConfigError(
-                "ConnectivityHead", expected="loss to be a dict", found=f"{loss!r}", advice="write model.head.loss.mode"
+                "ConnectivityHead", expected="loss to be a dict", found=f"{loss!r}", advice="set model.head.loss.mode"
             )
         if min_area < 0:
             raise ConfigError(
-                "ConnectivityHead", expected="min_area >= 0", found=f"{min_area}", advice="0 keeps everything"
+                "ConnectivityHead", expected="min_area >= 0", found=f"{min_area}", advice="use 0 to keep all"
             )
         self.neighbours, self.pair, self.instances, self.min_area = neighbours, pair, instances, min_area
         self.measure_pairs = measure_pairs
@@ -290,7 +296,7 @@ def _mask_of(sample: TaskSample, classes: int, size: Sequence[int]) -> Tensor:
             where,
             expected=f"gt_map of {expected} (classes, height, width)",
             found=f"{tuple(truth.shape)}",
-            advice="change the mask together with its image",
+            advice="apply the same geometric transforms to the mask and its image",
         )
     return F.pad(truth, (0, size[1] - truth.shape[2], 0, size[0] - truth.shape[1]))
 

@@ -23,15 +23,16 @@ class ConnectivityMaskHead(BaseModule):
     """mmdet's ``FCNMaskHead`` (four 3x3 convs, upsampling to 28 x 28) with one output per neighbour and class.
 
     The truth is the cube of the mask, cropped to its box and binarised at 0.5. Neighbours outside the box count as
-    background. The head works in any detector with masks in mmdet. We could not read how the paper adapts Mask R-CNN,
-    so all settings except the cube are those of Mask R-CNN.
+    background. The head works in any detector with masks in mmdet. The accessible part of the paper does not describe
+    its changes of Mask R-CNN, so all settings except the cube are those of Mask R-CNN.
 
     Args:
         in_channels: channels of the RoI features; filled in from the neck.
         num_classes: number of classes K, >= 1; filled in from the data set, 1 for ``salient``.
         variant: ``default``, or ``tiny`` with two convs of 32 channels.
-        num_convs, conv_out_channels: number and channels of the convs before upsampling; the variant's by default.
-        neighbours: 8, or 4 (ours).
+        num_convs, conv_out_channels: number and channels of the convs before upsampling; by default those of the
+            variant.
+        neighbours: 8, or 4 (our addition).
         pair: combination of the two values of a pair: ``and`` (a hard mask), ``product``, ``mean`` or ``none``; see
             :func:`pair_votes`. The result is pasted into its box and compared with ``test_cfg.rcnn.mask_thr_binary``.
         loss: config of the loss of cubes; by default ``dict(type="ConnectivityLoss")``.
@@ -74,7 +75,7 @@ class ConnectivityMaskHead(BaseModule):
         require_known(pair, REDUCTIONS, "reduction of pairs")
         if num_classes < 1:
             raise ConfigError(
-                "ConnectivityMaskHead", expected="num_classes >= 1", found=f"{num_classes}", advice="name them"
+                "ConnectivityMaskHead", expected="num_classes >= 1", found=f"{num_classes}", advice="name the classes"
             )
         self.num_classes, self.neighbours, self.pair = num_classes, neighbours, pair
         outputs = num_classes * len(offsets_of(neighbours))

@@ -38,42 +38,43 @@ class GCoNetPlusHead(BaseModule):
     """Predict one map per image of the object that all images of its group show.
 
     A sample is a group: its ``group_size`` images are consecutive on the batch axis. The result of an image depends
-    on all images of its group and on no other group. In training, two consecutive groups are a pair (A, B), so the
-    number of samples must be even. The authors' network processes one pair per pass.
+    on all images of its group and on no other group. In training, two consecutive groups are a pair (A, B). The number
+    of samples must therefore be even if ``gcm`` or ``gst`` is on. The authors' network processes one pair per pass.
 
-    Reads ``gt_map`` (the G masks of a group in pixels of its inputs, a list of (H, W) or one tensor (G, H, W), uint8 0
-    to 255; soft values stay soft) and ``gt_label`` (the group's class). Writes ``pred_map``, float32 in [0, 1] in
-    pixels of the original images: a list of G maps (H, W), or one map if the sample is a single image whose
-    ``ori_shape`` is its (H, W).
+    Reads ``gt_map`` (one mask for each image of a group, of the size of the image without padding: a list of (H, W) or
+    one tensor, numbers from 0 to 255; soft values stay soft) and ``gt_label`` (the group's class, 0 if it is missing).
+    Writes ``pred_map``, float32 in [0, 1] in pixels of the original images: a list with one map (H, W) for each image,
+    or one map if the sample is a single image whose ``ori_shape`` is (H, W).
 
     Args:
         in_channels, in_strides: channels and strides of the maps, shallow first; filled in from the preceding part.
         num_classes: number of classes of groups; DUTS_class has 291.
         variant: ``default``, or ``tiny`` for tests.
-        width: channels of the decoder after the deepest map; the variant's by default. See :class:`Decoder`.
-        inner: channels inside the decoder's blocks; the variant's by default.
+        width: channels of the decoder after the deepest map; by default that of the variant. See :class:`Decoder`.
+        inner: channels inside the decoder's blocks; by default that of the variant.
         norm: use batch normalisation in decoder, CEM and refiner. The authors' model with VGG-16 without batch
             normalisation uses False.
         gam: group affinity module: weight the deepest map by the features that the group shares.
         gcm: group collaborating module: separate the map weighted by its own group from the map weighted by the
             other group (training only, needs ``gam``).
         acm: auxiliary classification module: classify the group from the deepest map (training only).
-        racm: recurrent ACM: also classify it from the image masked by its map, with a second pass through the encoder
-            (training only).
+        racm: recurrent ACM: also classify the group from its images masked by their maps, with a second pass through
+            the encoder (training only).
         racm_operation: operation that joins image and map: ``x``, ``+``, or ``c`` for a convolution on both.
         cem: confidence enhancement module: learn a threshold for every pixel, which makes maps nearly binary.
         gst: group-based symmetric triplet loss (training only).
-        gst_on: features that it compares: ``features`` of the images, ``masked`` (those of RACM's pass), or both.
+        gst_on: features that the triplet loss compares: ``features`` of the images, ``masked`` (those of
+            RACM's pass), or both.
         refine: 0 for no refiner, 1 for a refiner that reads the map, 4 for a refiner that also reads the image.
         loss_weights: replaces entries of LOSS_WEIGHTS; ``dict(bce=0)`` turns the cross-entropy off.
         unused_layers: add the layers that the authors' model contains but never runs, frozen, so that the numbers of
             parameters and checkpoint entries agree.
-        images_at_once: images that the decoder processes at once outside training, >= 1. It limits memory and does not
-            change the result.
+        images_at_once: number of images that the decoder processes at once outside training, >= 1. It limits memory and
+            does not change the result.
         init_cfg: initialisation config of mmengine.
 
     Raises:
-        ConfigError: settings that contradict each other, or an unknown operation.
+        ConfigError: incompatible settings, or a value that is not one of the above.
         UnknownName: an unknown variant or loss.
 
     Example:
@@ -219,7 +220,7 @@ class GCoNetPlusHead(BaseModule):
         if self.refine == 4:
             if inputs is None:
                 raise ConfigError(
-                    "GCoNetPlusHead", expected="the images for refine=4", found="none", advice="pass inputs"
+                    "GCoNetPlusHead", expected="the images for refine=4", found="none", advice="set inputs of the batch"
                 )
             maps = self.refiner(torch.cat([inputs, maps], 1))
         elif self.refine:
@@ -234,7 +235,8 @@ class GCoNetPlusHead(BaseModule):
         All are weighted scalars, summed over the pairs. Losses whose module is off or whose weight is 0 are omitted.
 
         Raises:
-            DataError: an odd number of groups, masks whose size differs from the images, or a class out of range.
+            DataError: an odd number of groups, a group without one mask for each image, masks whose size differs from
+                the images, or a class out of range.
             ConfigError: RACM is on, and the batch has no ``inputs`` or no ``encode``.
         """
         samples = batch.samples
@@ -371,4 +373,4 @@ def _check(
             in_strides=list(in_strides), gam=gam, gcm=gcm, racm=racm, racm_operation=racm_operation,
             gst_on=list(gst_on), refine=refine, images_at_once=images_at_once,
         )  # fmt: skip
-        raise ConfigError("GCoNetPlusHead", expected=f"{wrong[0]}", found=f"{found}", advice="correct it")
+        raise ConfigError("GCoNetPlusHead", expected=f"{wrong[0]}", found=f"{found}")

@@ -37,7 +37,7 @@ from visionzoo.structures.task_sample import TaskSample
 # Default number of experts, as in the released model.
 EXPERTS = 3
 
-# Defaults of the options by ``compat``: True as in the released code, False as we recommend.
+# Defaults of the options for each value of ``compat``: True is the released code, False is our recommendation.
 _OPTIONS: dict[bool, dict[str, Any]] = {
     True: {
         "relu_on_gates": True,
@@ -64,7 +64,7 @@ _OPTIONS: dict[bool, dict[str, Any]] = {
 class HMoDEHead(CountingHead):
     """Density maps of one expert per level, mixed in each cell: first pairs of experts, then these mixtures.
 
-    Reads ``gt_density`` in training: (H, W) float32, people per pixel, at the size of the network's input. Writes
+    Reads ``gt_density`` in training: (H, W) float32, people per pixel, of the size of the image without padding. Writes
     ``pred_count`` and ``pred_density`` on the grid of the finest level (1/4 with VGG); see :class:`CountingHead`.
 
     The head reads the last levels of any backbone or neck, at least two. In training, the encoder's batch normalisation
@@ -90,10 +90,11 @@ class HMoDEHead(CountingHead):
         attention_threshold: density, in people per pixel, above which a pixel is occupied; independent of ``log_para``.
         relu_on_gates: apply ReLU to the logits of both gates.
         relative: add absolute and relative local counting losses of the hardest 16x16 regions.
-        relative_from: share of the training after which they are added, 0 to 1.
+        relative_from: share of the training after which these losses are added, 0 to 1.
         relative_weight: factor of these losses, >= 0.
         margin: share of the true differences between regions that predictions must reach, 0 to 1.
-        train_regions: compute gradients of the errors of hard regions; otherwise they only change the printed value.
+        train_regions: compute gradients of the errors of hard regions; otherwise they only change the
+            printed value.
         importance_by_image: compute the importance loss for each image; see above.
         init_cfg: initialisation config of mmengine.
 
@@ -291,7 +292,7 @@ def _require_experts(experts: int | None, levels: int) -> int:
             "HMoDEHead",
             expected="at least two levels, and experts from 2 to the number of levels",
             found=f"{found}",
-            advice="give the backbone more levels (out_indices)",
+            advice="add levels to the backbone's out_indices, or reduce experts",
         )
     return min(EXPERTS, levels) if experts is None else experts
 

@@ -1,8 +1,8 @@
-"""SCNN's head: reduction, messages, one class per lane for every pixel, and the existence of each lane.
+"""SCNN's head: reduction, message passing, classes of pixels (background or a lane), and existence of lanes.
 
-Pan et al., "Spatial As Deep: Spatial CNN for Traffic Scene Understanding", AAAI 2018, arXiv 1712.06080. Outputs equal
-those of the released code XingangPan/SCNN (Torch7) and its port harryhan618/SCNN_Pytorch. Support for trunks other than
-the authors' VGG, and for image sizes other than the built one, is ours.
+Pan et al., "Spatial As Deep: Spatial CNN for Traffic Scene Understanding", AAAI 2018, arXiv 1712.06080. The
+released code is XingangPan/SCNN (Torch7). Outputs equal those of its port harryhan618/SCNN_Pytorch. Support for trunks
+other than the authors' VGG, and for images of another size than ``input_size``, is our addition.
 
 Tensors: B batch, C channels, K lanes, H and W in pixels.
 """
@@ -37,14 +37,14 @@ class SCNNHead(BaseModule):
     Lanes are classes 1 to K from left to right.
 
     Reads:
-        ``gt_map``: (H, W) uint8 in pixels of the network's input, 0 for background and k for lane k from the left. The
-            loss ignores padding.
-        ``gt_exist``: (K,) of 0 and 1. Without it, the lanes in the map exist.
+        ``gt_map``: (H, W) of integers, of the size of the resized image without padding: 0 for background, k for lane k
+            from the left. The loss ignores the padding of the batch.
+        ``gt_exist``: (K,) of 0 and 1. If it is missing, a lane exists if ``gt_map`` has a pixel of it.
 
-    Writes, the first three with one entry per predicted lane:
+    Writes (the first three have one entry for each predicted lane):
         ``pred_lanes``: list of (n, 2) float64 arrays, n >= 2: points (x, y) from bottom to top in pixels of the
             original image.
-        ``pred_lane_slots``: index of the lane, 0 to K - 1.
+        ``pred_lane_slots``: slot of the lane, 0 to K - 1; its class is the slot plus 1.
         ``pred_lane_scores``: probability in [0, 1] that the lane exists.
         ``pred_exist``: (K,) probabilities of all K lanes.
 
@@ -52,20 +52,21 @@ class SCNNHead(BaseModule):
         in_channels, in_strides: channels and strides of every level, shallow first; filled in from the preceding part.
         variant: ``default`` (128 channels), or ``tiny`` (16).
         lanes: K, the same as in the data set, >= 1.
-        input_size: (H, W) of the images in pixels, which determines the number of weights of the existence branch.
-            Images of other sizes work too: see :class:`ExistenceBranch`.
+        input_size: usual (H, W) of the images in pixels. It determines the number of weights of the existence branch.
+            Images of other sizes are pooled to the same grid; see :class:`ExistenceBranch`.
         reducer: ``large_field`` or ``1x1``; see :class:`Reducer`.
-        kernel, directions, message_bias, update_first: settings of the messages; see :class:`MessagePassing`.
-        dropout: share of channels that are dropped before the classifier in training.
+        kernel, directions, message_bias, update_first: settings of the message passing; see :class:`MessagePassing`.
+        dropout: probability of dropping a channel before the classifier in training.
         background_weight: weight of the background in the loss; all lanes have weight 1.
         exist_weight: weight of the existence loss.
-        exist_threshold: only lanes whose probability exceeds it are written.
-        rows: sampling of the lanes: ``kind`` (``culane`` or ``tusimple``), and changes to that benchmark's ``size``,
-            ``gap``, ``points``, ``smooth`` and ``threshold``; see :class:`Rows`.
+        exist_threshold: a lane is predicted if its existence probability exceeds this value.
+        rows: sampling of the lanes: ``kind`` (``culane`` or ``tusimple``), and optional values that replace that
+            benchmark's ``size``, ``gap``, ``points``, ``smooth`` and ``threshold``; see :class:`Rows`.
         init_cfg: initialisation config of mmengine.
 
     Raises:
-        ConfigError, UnknownName: settings that are unknown or contradict each other.
+        UnknownName: an unknown variant, reducer or setting of ``rows``.
+        ConfigError: a value out of its range, an unknown direction, or unequal numbers of channels and strides.
 
     Example:
         >>> import torch
@@ -103,7 +104,7 @@ class SCNNHead(BaseModule):
         super().__init__(init_cfg)
         require_known(variant, self.VARIANTS, "SCNNHead variant")
         if lanes < 1:
-            raise ConfigError("SCNNHead", expected="lanes >= 1", found=f"{lanes}", advice="4 is usual")
+            raise ConfigError("SCNNHead", expected="lanes >= 1", found=f"{lanes}", advice="use 4")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         widths = self.VARIANTS[variant]
         self.reducer = Reducer(channels, list(in_strides), reducer, widths["width"], widths["hidden"])
@@ -119,18 +120,22 @@ class SCNNHead(BaseModule):
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> tuple[Tensor, Tensor]:
         """Return logits of the pixel classes, (B, K + 1, H, W), and of existence, (B, K).
 
-        H and W are the size of the padded images. Without samples they are the reduced map's size times its stride.
+        H and W are the size of the padded images. Without samples, they are the size of the reduced map times its
+        stride.
         """
         logits = self.classifier(self.messages(self.reducer(feats)))
         size = input_size(batch.samples, logits.shape[2:], self.reducer.stride)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=True), self.existence(logits)
 
     def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """Return ``loss_map``, the weighted mean over all pixels, and ``loss_exist``; the total loss is their sum.
+        """Return ``loss_map`` and ``loss_exist``; the total loss is their sum.
+
+        ``loss_map`` is the class-weighted mean over all pixels except padding. ``loss_exist`` is already multiplied by
+        ``exist_weight``.
 
         Raises:
-            DataError: a sample has no ``gt_map``, its size differs from the image, it has unknown classes, or
-                ``gt_exist`` has another length than K.
+            DataError: a sample has no ``gt_map``, the size of ``gt_map`` differs from the image, ``gt_map`` has a value
+                outside 0 to K, or ``gt_exist`` does not have K entries.
         """
         (logits, exist), samples = self(feats, batch), batch.samples
         require_single_images(len(logits), samples)
@@ -182,7 +187,7 @@ def _map_of(sample: TaskSample, lanes: int) -> Tensor:
     """Return the checked ``gt_map``, (H, W) with values 0 to K."""
     where = sample.metainfo.get("img_path")
     if "gt_map" not in sample:
-        raise DataError(where, expected="gt_map to learn from", found="none", advice="use a list of images with masks")
+        raise DataError(where, expected="gt_map to learn from", found="none", advice="use a training list with masks")
     truth = sample.gt_map
     expected = tuple(sample.metainfo.get("img_shape", truth.shape)[:2])
     if truth.is_floating_point() or tuple(truth.shape) != expected:
@@ -190,12 +195,12 @@ def _map_of(sample: TaskSample, lanes: int) -> Tensor:
             where,
             expected=f"gt_map of integers and of {expected} (height, width)",
             found=f"{truth.dtype} of {tuple(truth.shape)}",
-            advice="change the mask together with its image",
+            advice="apply the same geometric transforms to the mask and its image",
         )
     if truth.numel() and not 0 <= int(truth.amin()) <= int(truth.amax()) <= lanes:
         raise DataError(
             where,
-            expected=f"lanes 0 to {lanes} in gt_map",
+            expected=f"values from 0 (background) to {lanes} in gt_map",
             found=f"{int(truth.amin())} to {int(truth.amax())}",
             advice="check the mask, or set model.head.lanes",
         )
@@ -208,7 +213,7 @@ def _padded(truth: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _exist_of(sample: TaskSample, truth: Tensor, lanes: int) -> Tensor:
-    """Return (K,) of 0 and 1, from the map if the sample has no ``gt_exist``."""
+    """Return (K,) of 0 and 1: ``gt_exist``, or computed from the map if the sample has no ``gt_exist``."""
     if "gt_exist" not in sample:
         return torch.stack([(truth == lane).any() for lane in range(1, lanes + 1)])
     exist = torch.as_tensor(sample.gt_exist)
@@ -217,6 +222,6 @@ def _exist_of(sample: TaskSample, truth: Tensor, lanes: int) -> Tensor:
             sample.metainfo.get("img_path"),
             expected=f"gt_exist of {lanes} numbers",
             found=f"{tuple(exist.shape)}",
-            advice="check the list, or set model.head.lanes",
+            advice="check gt_exist in the list of images, or set model.head.lanes",
         )
     return exist

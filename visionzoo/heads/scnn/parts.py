@@ -13,7 +13,7 @@ from visionzoo.layers.levels import require_strides
 
 REDUCERS = ("large_field", "1x1")
 
-# Stride of the map in which the authors send messages; messages at half the stride cost four times as much.
+# Stride of the map in which the authors pass messages. At half the stride, messages cost four times as much.
 _LEAST_STRIDE = 8
 _DILATION = 4
 
@@ -64,7 +64,7 @@ class ExistenceBranch(nn.Module):
     """Predict from the pixels' class probabilities whether each lane exists.
 
     Two linear layers read the probabilities after 2x2 pooling, so the number of weights depends on the image size.
-    Images of another size are pooled adaptively to the same grid, which is our choice.
+    Images of another size are pooled adaptively to the same grid, which is our addition.
 
     Args:
         lanes: K.

@@ -22,7 +22,7 @@ from visionzoo.structures.image_size import require_size
 CATEGORIES: dict[str, tuple[str, ...] | None] = {
     "level": LEVELS,
     "luminance": LUMINANCES,
-    "scene": None,  # the names that occur
+    "scene": None,  # all names in the data
     "weather": None,
 }
 _METRIC = "CountMetric"
@@ -30,30 +30,33 @@ _METRIC = "CountMetric"
 
 @METRICS.register_module()
 class CountMetric(BaseMetric):
-    """Errors of ``pred_count`` against the annotated points: ``count/MAE``, ``count/RMSE``, ``count/NAE``.
+    """Errors of predicted counts: ``count/MAE``, ``count/RMSE``, ``count/NAE``.
 
-    RMSE is what papers on crowds call MSE. NAE excludes images without people and is -1 if no image has any.
+    Papers on crowd counting call RMSE "MSE". NAE excludes images without people; it is -1 if no image has people.
     ``count/images`` is the number of images.
 
-    The true count is the number of ``gt_points``, (N, 2) in the original image's pixels, including points outside it.
-    Without points it is ``gt_count``. With ``gt_roi``, (H, W) of 0 and 1 in the original image's pixels (TRANCOS),
-    only points and ``pred_density`` inside the region count.
+    The predicted count is ``pred_count``. The true count is the number of ``gt_points``, (N, 2) in the original image's
+    pixels, including points outside the image, or ``gt_count`` if the sample has no ``gt_points``.
 
-    Each sample is stored as its numbers until the evaluation ends. They are not summed earlier, because samplers assign
-    a few samples to two processes, and those must count once.
+    With GAME or ``gt_roi``, each sample needs ``gt_points`` and ``pred_density``. The predicted count is then the sum
+    of ``pred_density``, and points outside the image are moved to the nearest pixel. With ``gt_roi``, (H, W) of 0 and 1
+    in the original image's pixels (TRANCOS), only points and density inside the region are summed.
+
+    The counts of each sample are stored until the evaluation ends. Samplers assign a few samples to two processes, and
+    these duplicates are removed before the errors are computed.
 
     Args:
-        game_levels: levels L >= 0 of GAME(L), named ``count/GAME0`` and so on. They need ``gt_points`` and
-            ``pred_density``.
-        categories: any of ``level``, ``luminance``, ``scene``, ``weather``. They add numbers such as ``count/MAE/S0``,
-            ``count/RMSE/L1``, ``count/NAE/S2`` and ``count/MAE/street``. For the first two they also add the mean over
-            the categories, ``count/MAE_level``. A level or luminance without images has -1, and a warning is logged;
-            the -1 is part of that mean, as in NWPU-Crowd's evaluation code.
+        game_levels: levels L >= 0 of GAME(L), named ``count/GAME0`` and so on.
+        categories: any of ``level``, ``luminance``, ``scene``, ``weather``. Each adds the errors for each value,
+            such as ``count/MAE/S0``, ``count/RMSE/L1``, ``count/NAE/S2`` and ``count/MAE/street``. ``level`` and
+            ``luminance`` also add the mean over their values, such as ``count/MAE_level``. The errors of a level or
+            luminance without images are -1, and a warning is logged. The mean includes this -1, as in NWPU-Crowd's
+            evaluation code.
         collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
         prefix: replaces ``count`` in the names.
 
     Raises:
-        ConfigError: a level is below 0.
+        ConfigError: one of ``game_levels`` is below 0.
         UnknownName: a category is not one of the above.
 
     Example:
@@ -83,10 +86,11 @@ class CountMetric(BaseMetric):
             require_known(name, CATEGORIES, "category of CountMetric")
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Add one batch of samples with truth and predictions, as dicts.
+        """Add a batch: one dict for each sample, with ground truth and predictions.
 
         Raises:
-            DataError: a sample has no prediction, no truth, or lacks what GAME or a category needs.
+            DataError: a sample has no prediction, no ground truth, or no value that GAME, ``gt_roi`` or a category
+                requires.
         """
         self.results += [self._numbers(sample) for sample in data_samples]
 
@@ -126,7 +130,7 @@ def _by_category(pred: np.ndarray, true: np.ndarray, labels: list[Any], kind: st
 
 
 def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return predicted and true people per pixel of the original image, (H, W) each; 0 outside the region."""
+    """Return the predicted and the true density, (H, W) each, in people per pixel of the original image."""
     required(sample, "pred_density", _METRIC, name)
     points = as_array(required(sample, "gt_points", _METRIC, name))
     height, width = sample["ori_shape"][:2]
@@ -141,4 +145,4 @@ def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple
 def _true_count(sample: Mapping[str, Any], name: str) -> float:
     if sample.get("gt_points") is not None:
         return float(len(sample["gt_points"]))
-    return float(required(sample, "gt_count", _METRIC, name, "a split without annotations cannot be measured"))
+    return float(required(sample, "gt_count", _METRIC, name, "use a split with annotations"))

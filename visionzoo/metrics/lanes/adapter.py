@@ -24,16 +24,17 @@ from visionzoo.structures.lanes import lanes_of
 class CULaneMetric(BaseMetric):
     """CULane's F1 of samples with ``pred_lanes`` and ``gt_lanes``, lists of (n, 2) points in the original image.
 
-    The numbers are ``culane/F1``, ``culane/precision`` and ``culane/recall`` (-1 where the official program returns
-    it), ``culane/TP``, ``culane/FP`` and ``culane/FN``. Samples with a ``scenario`` add ``culane/F1/<scenario>``; the
-    scenario ``cross`` has no annotated lanes and adds ``culane/FP/cross`` instead. A table of scenarios is logged.
+    The numbers are ``culane/F1``, ``culane/precision`` (-1 without detections), ``culane/recall`` (-1 without
+    annotations), ``culane/TP``, ``culane/FP`` and ``culane/FN``. Samples with a ``scenario`` add
+    ``culane/F1/<scenario>``; the scenario ``cross`` has no annotated lanes and adds ``culane/FP/cross`` instead. A
+    table of scenarios is logged.
 
-    Each sample is stored as three counts. They are not summed earlier, because samplers assign a few samples to two
-    processes, and those must count once.
+    Three counts of each sample are stored until the evaluation ends. Samplers assign a few samples to two processes,
+    and these duplicates are removed before the counts are summed.
 
     Args:
         image_size: (width, height) of the image on which lanes are drawn. The official program supports only 1640x590.
-            Images of another size raise an error, because lanes would be too wide for them.
+            Images of another size raise an error, because ``lane_width`` would not be in proportion to them.
         lane_width: width of a drawn lane in pixels, >= 1. It must be scaled with ``image_size``.
         iou_thr: a lane is found if its IoU is above this value in [0, 1): 0.5, or 0.3 as the paper also reports.
         collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
@@ -71,7 +72,7 @@ class CULaneMetric(BaseMetric):
         self.lane_width, self.iou_thr = lane_width, iou_thr
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Add one batch of samples with truth and predictions, as dicts.
+        """Add a batch: one dict for each sample, with ground truth and predictions.
 
         Raises:
             DataError: lanes are missing, or the image has another size.
@@ -118,11 +119,11 @@ class TuSimpleMetric(BaseMetric):
     """TuSimple's numbers of samples with ``pred_lanes`` and with ``gt_x`` at the rows ``h_samples``.
 
     ``tusimple/accuracy``, ``tusimple/FP`` and ``tusimple/FN`` are those of the benchmark, including its quirks (FP may
-    be negative). ``tusimple/F1`` matches lanes one to one. Time is not measured, so no image counts as too slow.
+    be negative). ``tusimple/F1`` matches lanes one to one. Run time is not used, so no image is rejected as too slow.
 
     Args:
-        pixels: tolerance of a point of a vertical lane in pixels, > 0: 20 in images 1280 wide, in proportion to the
-            width in others.
+        pixels: horizontal tolerance of a point of a vertical lane in pixels, > 0. The benchmark uses 20 for images that
+            are 1280 wide; scale it in proportion to the width.
         collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
         prefix: replaces ``tusimple`` in the names.
 
@@ -146,7 +147,7 @@ class TuSimpleMetric(BaseMetric):
         self.pixels = pixels
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Add one batch of samples with truth and predictions, as dicts.
+        """Add a batch: one dict for each sample, with ground truth and predictions.
 
         Raises:
             DataError: lanes or rows are missing.

@@ -18,17 +18,17 @@ class SaliencyMetric(BaseMetric):
     """Saliency measures of samples with ``pred_map`` and ``gt_map``, both in the original image's pixels.
 
     ``pred_map`` is (H, W) or (1, H, W), floats in [0, 1]. ``gt_map`` is (H, W) bool or uint8 with 0 to 255; the
-    protocol determines whether grey levels of masks stay soft. ``img_path`` and ``group`` only name the sample. The
-    numbers are ``sal/Smeasure``, ``sal/MAE``, ``sal/Emeasure_max`` and so on; see :meth:`SaliencyScores.summary`.
-    Means are over images, never over groups.
+    protocol determines whether grey levels of masks stay soft. ``img_path`` and ``group`` are used only as
+    names. The numbers are ``sal/Smeasure``, ``sal/MAE``, ``sal/Emeasure_max`` and so on; see
+    :meth:`SaliencyScores.summary`. Means are over images, never over groups.
 
-    Each sample is stored as its curves, about 10 kB, until the evaluation ends; maps are not stored. The curves are not
-    summed earlier, because samplers assign a few samples to two processes, and those must count once.
+    The curves of each image, about 10 kB, are stored until the evaluation ends; maps are not stored. Samplers assign a
+    few samples to two processes, and these duplicates are removed before the means are computed.
 
     Args:
         protocol: ``pysod`` or ``gconet``.
-        metrics: some of ``MEASURES``. Default: the protocol's default, all its measures except the slow
-            ``Fmeasure_weighted``, and except ``PR`` for ``pysod``.
+        metrics: some of ``MEASURES``. Default: ``Smeasure``, ``MAE``, ``Emeasure`` and ``Fmeasure``; with ``gconet``
+            also ``PR``.
         per_image: True to store one row for each image in the attribute ``per_image`` after an evaluation. A row has
             ``image``, ``group`` and the numbers.
         collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
@@ -36,7 +36,7 @@ class SaliencyMetric(BaseMetric):
 
     Raises:
         UnknownName: there is no such protocol or measure.
-        ConfigError: the protocol does not have one of the measures.
+        ConfigError: the protocol lacks one of the measures, or ``metrics`` is empty.
 
     Example:
         >>> import numpy as np
@@ -64,7 +64,7 @@ class SaliencyMetric(BaseMetric):
         self.per_image: list[dict[str, Any]] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Add one batch of samples with truth and predictions, as dicts.
+        """Add a batch: one dict for each sample, with ground truth and predictions.
 
         Raises:
             DataError: a map is missing or invalid, or sizes differ under ``pysod``.

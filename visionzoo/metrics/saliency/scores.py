@@ -50,8 +50,8 @@ def score_pair(
             to 8 bits, as in a PNG file.
         mask: (H, W) or (1, H, W), array or tensor: uint8 with 255 for foreground, or bool.
         protocol: ``pysod`` or ``gconet``.
-        measures: some of ``MEASURES``. Default: the protocol's default, all its measures except the slow
-            ``Fmeasure_weighted``, and except ``PR`` for ``pysod``.
+        measures: some of ``MEASURES``. Default: ``Smeasure``, ``MAE``, ``Emeasure`` and ``Fmeasure``; with ``gconet``
+            also ``PR``.
         where: name of the pair in error messages.
 
     Returns:
@@ -60,7 +60,7 @@ def score_pair(
     Raises:
         DataError: an array is invalid, or sizes differ under ``pysod``.
         UnknownName: there is no such protocol or measure.
-        ConfigError: the protocol does not have one of the measures.
+        ConfigError: the protocol lacks one of the measures, or ``measures`` is empty.
 
     Example:
         >>> mask = np.arange(12).reshape(3, 4) > 5
@@ -131,7 +131,7 @@ class SaliencyScores:
         """Add one pair.
 
         Raises:
-            ConfigError: it was scored with other measures or by another protocol.
+            ConfigError: the pair was scored with other measures or by another protocol.
         """
         self.merge(SaliencyScores(1, pair.numbers, pair.curves))
 

@@ -3,7 +3,7 @@
 Zong et al., "RCNet: Reverse Feature Pyramid and Cross-scale Shift Network for Object Detection", ACM MM 2021,
 https://arxiv.org/abs/2110.12130. Outputs equal those of the released code, https://github.com/TempleX98/RCNet.
 
-Tensors: B batch, C channels, H and W in pixels of the level they belong to.
+Tensors: B batch, C channels, H and W size of a level in cells.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from visionzoo.necks.rcnet.csn import CSN
 from visionzoo.necks.rcnet.revfp import DCN_V2, RevFP
 from visionzoo.registry import MODELS
 
-# With fewer than 3 levels, no level has two neighbours; with more than 6, the coarsest is 1 pixel for common images.
+# With fewer than 3 levels, no level has two neighbours. With more than 6, the coarsest map of a common image has only a
+# few cells.
 LEVELS = range(3, 7)
 
 
@@ -31,18 +32,19 @@ LEVELS = range(3, 7)
 class RCNet(BaseModule):
     """Fuse the feature maps of a backbone into ``num_outs`` maps of equal channels.
 
-    A level may have half the size of the previous level rounded up or down (25 to 13 or to 12). If sizes are rounded
-    up, outputs equal those of the authors' code.
+    Each level has half the size of the previous level, rounded up or down (25 to 13 or 12). Outputs equal those of the
+    authors' code if all sizes are rounded up.
 
     Args:
         in_channels: channels of every map of the backbone, fine to coarse.
-        out_channels: channels C of every output, a multiple of 16; the variant's by default.
-        num_outs: number of levels to return, 3 to 6. Levels that the backbone does not have are computed from its
-            coarsest level.
+        out_channels: channels C of every output; with ``csn``, a multiple of 16. Default: that of the variant.
+        num_outs: number of levels to return, 3 to 6. If fewer inputs are used, additional levels are computed by
+            downsampling, starting at the coarsest used input.
         start_level: index of the first input to use.
-        end_level: index after the last input to use, without additional levels; -1 uses all inputs.
+        end_level: index after the last input to use; no levels are added then. -1 uses all inputs from ``start_level``
+            and allows additional levels.
         add_extra_convs: accepted because the authors' configs contain it; it has no effect, as in their code.
-        norm_cfg: norm of all convolution blocks, e.g. ``dict(type="BN")``; none by default.
+        norm_cfg: config of the norm in all convolution blocks, e.g. ``dict(type="BN")``; None for no norm.
         out_conv_cfg: convolution after every fusion: ``dict(type="DCNv2", deform_groups=G)``, or ``None`` for a plain
             convolution.
         variant: ``base`` (the paper's 256 channels) or ``tiny`` (32).
@@ -53,10 +55,11 @@ class RCNet(BaseModule):
 
     Attributes:
         out_channels: C for each output.
-        out_strides: pixels per cell of every output; an additional level doubles the previous stride.
+        out_strides: pixels per cell of every output. Each additional level has twice the previous stride.
 
     Raises:
-        ConfigError: levels that contradict each other, C not a multiple of 16, or an unknown ``out_conv_cfg``.
+        ConfigError: incompatible numbers of levels, an unknown ``out_conv_cfg``, or, with ``csn``, C that is not a
+            multiple of 16.
         UnknownName: an unknown variant.
 
     Example:
@@ -107,9 +110,9 @@ class RCNet(BaseModule):
             self.CSN = CSN(channels, num_outs, norm_cfg=norm_cfg)
 
     def init_weights(self) -> None:
-        """Apply Xavier initialisation to all 1x1 convolutions; the fusing parts keep their initial weights.
+        """Apply Xavier initialisation to the lateral convolutions, the additional levels and CSN; RevFP is unchanged.
 
-        The constructor draws from the same distribution. Detectors call this method to initialise their parts again.
+        Detectors call this method after construction. It draws new weights from the constructor's distribution.
         """
         if not self.is_init:
             for part in (self.lateral_convs, self.extra_downsamples, getattr(self, "CSN", None)):
@@ -118,7 +121,7 @@ class RCNet(BaseModule):
         super().init_weights()
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Map one (B, in_channels[i], H_i, W_i) per input to (B, C, H, W) per output; the inputs are not changed."""
+        """Map one (B, in_channels[i], H_i, W_i) per input to ``num_outs`` maps (B, C, H, W). Inputs are not changed."""
         feats = self.levels(inputs)
         if hasattr(self, "RevFP"):
             feats = self.RevFP(feats)
@@ -136,13 +139,20 @@ class RCNet(BaseModule):
 
 
 def _even(x: Tensor) -> Tensor:
-    """Repeat the last row and column of odd sides, before the norm, so that its statistics include them."""
+    """Pad odd sides to even size by repeating the last row or column.
+
+    Padding precedes the norm, so the statistics of the norm include the padding.
+    """
     height, width = size_of(x)
     return F.pad(x, (0, width % 2, 0, height % 2), "replicate") if height % 2 or width % 2 else x
 
 
 def _used_levels(num_ins: int, num_outs: int, start_level: int, end_level: int) -> slice:
-    """Return the slice of used inputs; the counts must satisfy the conditions of the authors' code."""
+    """Return the slice of used inputs.
+
+    Raises:
+        ConfigError: the arguments violate an assertion of the authors' code, or ``num_outs`` is out of range.
+    """
     if num_outs not in LEVELS:
         raise ConfigError(
             "RCNet.num_outs", expected=f"{LEVELS[0]} to {LEVELS[-1]} levels", found=f"{num_outs}", advice="use 5"

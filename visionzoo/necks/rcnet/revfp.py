@@ -1,6 +1,6 @@
 """Reverse feature pyramid: one bottom-up pass in which each level fuses its two neighbours (paper, section 3.2).
 
-Tensors: B batch, C channels (equal on all levels), H and W in pixels of the level they belong to.
+Tensors: B batch, C channels (equal on all levels), H and W size of a level in cells.
 """
 
 from __future__ import annotations

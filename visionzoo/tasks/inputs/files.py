@@ -83,7 +83,7 @@ def _images_of(file: Source, videos: bool) -> Iterator[Source]:
 def _no_video(name: str) -> InputError:
     return InputError(
         name,
-        expected="an image, because the model looks at all images of a folder together",
+        expected="an image, because the model processes all images of a folder together",
         found="a video",
         advice="save its frames in a folder",
     )
@@ -115,7 +115,7 @@ def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterato
 def _nearest(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
-        return f"there is no folder {folder} either"
+        return f"check the path; there is no folder {folder} either"
     nearest = nearest_name(path.name, (other.name for other in folder.iterdir()))
     return f"did you mean {folder / nearest}?" if nearest else "check the path"
 
@@ -161,7 +161,7 @@ def _from_sequence(pattern: Path) -> Iterator[Source]:
             pattern,
             expected="images with numbers",
             found=f"none in {pattern.parent}",
-            advice="%d matches any number, %06d a number of at least six digits",
+            advice="use %d for any number, %06d for numbers of at least six digits",
         )
     paths = [path for _, path in sorted(matches, key=lambda pair: (int(pair[0][1]), pair[1].name))]
     return (Source(str(path), path, Path(path.name)) for path in paths)

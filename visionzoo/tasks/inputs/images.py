@@ -19,7 +19,7 @@ from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.tasks.inputs.files import count_inputs, expand_inputs, sources_of
 from visionzoo.tasks.inputs.options import add_image_options
 
-# Name of the noise for the images of the forward check. The stored arrays depend on it.
+# Names the random values of the images in the forward check. The reference numbers of the cards depend on it.
 _STREAM = "picture"
 
 
@@ -27,7 +27,8 @@ class ImageInput(Input):
     """Images and frames of videos, each processed separately.
 
     Attributes:
-        takes_videos: True if the frames of a video are inputs. If False, a video is an error.
+        takes_videos: True if the frames of a video are inputs. If False, videos in folders are ignored, and a
+            named video is an error.
 
     Example:
         >>> inputs = ImageInput()
@@ -43,22 +44,22 @@ class ImageInput(Input):
         add_image_options(parser)
 
     def sources(self, args: argparse.Namespace) -> Iterator[Source]:
-        expanded = expand_inputs(args.inputs, recursive=self._looks_below(args.recursive), videos=self.takes_videos)
+        expanded = expand_inputs(args.inputs, recursive=self._is_recursive(args.recursive), videos=self.takes_videos)
         first = next(expanded, None)
         if first is None:
             raise InputError(
-                " ".join(args.inputs), expected="at least one image", found="none", advice="check the list"
+                " ".join(args.inputs), expected="at least one image", found="none", advice="check the inputs"
             )
         return chain([first], expanded)
 
     def count(self, args: argparse.Namespace) -> int | None:
-        return count_inputs(args.inputs, recursive=self._looks_below(args.recursive), videos=self.takes_videos)
+        return count_inputs(args.inputs, recursive=self._is_recursive(args.recursive), videos=self.takes_videos)
 
     def sources_of(self, inputs: Any, *, recursive: bool = False) -> Iterator[Source]:
-        return sources_of(inputs, recursive=self._looks_below(recursive), videos=self.takes_videos)
+        return sources_of(inputs, recursive=self._is_recursive(recursive), videos=self.takes_videos)
 
-    def _looks_below(self, recursive: bool) -> bool:
-        """Return True if folders are searched with their subfolders."""
+    def _is_recursive(self, recursive: bool) -> bool:
+        """Return True if subfolders are searched too."""
         return recursive
 
     def read(self, source: Source) -> np.ndarray:
@@ -73,7 +74,7 @@ class ImageInput(Input):
     def start(self, sources: Sequence[Source], values: Sequence[Any], *, order: str, keep: bool) -> dict[str, Any]:
         (source,), (image,) = sources, values
         return {
-            "img": in_channel_order(image, order, keep or _belongs_to_others(source)),
+            "img": in_channel_order(image, order, keep or _shares_memory(source)),
             "img_path": source.name,
             "img_id": 0,
             "img_shape": image.shape[:2],
@@ -81,7 +82,10 @@ class ImageInput(Input):
         }
 
     def batch_key(self, sample: Mapping[str, Any], divisor: int) -> Hashable:
-        """Return the padded size. Only images of equal padded size share a batch, so batches do not change results."""
+        """Return the number of channels, and the padded height and width in units of ``divisor``.
+
+        Only images with equal keys share a batch, so batching does not change results.
+        """
         channels, height, width = sample["inputs"].shape
         return channels, -(-height // divisor), -(-width // divisor)
 
@@ -91,12 +95,12 @@ class ImageInput(Input):
 
 
 class ImageGroup(ImageInput):
-    """Groups of images. All images of a folder are one group, and all images in memory are one group."""
+    """Groups of images: one for each folder, and one for all images in memory."""
 
     are_grouped = True
     takes_videos = False
 
-    def _looks_below(self, recursive: bool) -> bool:
+    def _is_recursive(self, recursive: bool) -> bool:
         return True
 
     def group_of(self, source: Source) -> str:
@@ -117,14 +121,14 @@ def read_source(value: Any) -> np.ndarray:
     """Read an image from a path, the bytes of a file, an array, a tensor or a PIL image.
 
     Args:
-        value: the image. Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; tensors are (C, H, W) or
-            (H, W). Floats are in [0, 1].
+        value: the image. Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA. Tensors are (H, W), or
+            (C, H, W) with 1, 3 or 4 channels. Floats are in [0, 1].
 
     Returns:
         (H, W, 3) uint8 RGB, with the EXIF orientation applied.
 
     Raises:
-        ZooError: ``value`` is such an error, which replaced the image.
+        ZooError: ``value`` is an error of an earlier step. It is raised again.
         InputError: ``value`` has another type.
         DataError: the image cannot be read, or has another shape.
 
@@ -151,7 +155,10 @@ def _array_of_tensor(tensor: Any) -> np.ndarray:
     if array.ndim == 2:
         return array
     raise DataError(
-        "image tensor", expected="shape (C, H, W) with 1, 3 or 4 channels", found=f"{array.shape}", advice="permute it"
+        "image tensor",
+        expected="shape (H, W), or (C, H, W) with 1, 3 or 4 channels",
+        found=f"{array.shape}",
+        advice="permute the axes or select channels",
     )
 
 
@@ -164,18 +171,18 @@ def _array_of_pil(image: Any) -> np.ndarray:
     return np.array(turned.convert("RGB"))
 
 
-def _belongs_to_others(source: Source) -> bool:
-    """Return True if the pixels may belong to the caller's array or tensor, which must not change."""
+def _shares_memory(source: Source) -> bool:
+    """Return True if the image may share memory with the caller's array or tensor, which must not change."""
     return source.frame is None and not isinstance(source.value, str | os.PathLike | bytes)
 
 
 def in_channel_order(image: np.ndarray, order: str, keep: bool) -> np.ndarray:
-    """Return pixels that transforms may change.
+    """Return the image in a channel order. Transforms may change the result in place.
 
     Args:
         image: (H, W, 3) RGB.
         order: order of the channels of the result, ``rgb`` or ``bgr``.
-        keep: True if the pixels of ``image`` must not change, so that the result is a copy.
+        keep: always return a copy, so that ``image`` does not change. For ``bgr`` the result is always a copy.
 
     Example:
         >>> in_channel_order(np.array([[[1, 2, 3]]], np.uint8), "bgr", keep=True).tolist()

@@ -142,8 +142,8 @@ def _decoded(capture: cv2.VideoCapture, video: Video) -> Iterator[tuple[Frame, n
         raise DataError(
             video.name,
             expected=f"{video.frames} frames as the file states",
-            found=f"{number} before it breaks off; those are done",
-            advice="copy or download it again for the rest",
+            found=f"{number} before it breaks off",
+            advice="the results of these frames are kept; copy or download the file again for the rest",
         )
 
 
