@@ -105,7 +105,7 @@ def test_only_inside_the_region():
     ("change", "arguments", "words"),
     [
         ({"pred_count": None}, {}, "expected pred_count in every sample, found none in 2.jpg; the model's head"),
-        ({"gt_points": None, "gt_count": None}, {}, "expected gt_count .* a split without annotations"),
+        ({"gt_points": None, "gt_count": None}, {}, "expected gt_count .* use a split with annotations"),
         ({"pred_density": None}, {"game_levels": (1,)}, "expected pred_density .* in 2.jpg"),
         ({"gt_points": None}, {"game_levels": (1,)}, "expected gt_points .* in 2.jpg"),
         ({"level": None}, {"categories": "level"}, "expected level .* in 2.jpg"),
