@@ -12,6 +12,7 @@ from pathlib import Path
 
 from visionzoo.datasets.missing_files import inside, missing_files
 from visionzoo.errors import ConfigError, DataError, nearest_name, require_none_missing, some_of
+from visionzoo.structures.coco_annotations import completed
 
 GET_COCO = (
     "download it with `python datasets/coco/prepare.py data/coco`, point data_root to its folder, "
@@ -25,7 +26,7 @@ _ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox")
 def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True) -> dict:
     """Read and check ``root / ann_file``.
 
-    Missing ``area`` and ``iscrowd`` are set to width times height and to 0.
+    A missing or null ``area`` is set to width times height, a missing or null ``iscrowd`` to 0.
 
     Args:
         root: folder of the data set.
@@ -42,9 +43,7 @@ def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True
     _require_file(root, path)
     record = _read_json(path)
     _require_format(path, record, need_annotations)
-    for annotation in record.setdefault("annotations", []):
-        annotation.setdefault("iscrowd", 0)
-        annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+    record["annotations"] = [completed(annotation) for annotation in record.get("annotations", [])]
     return record
 
 
