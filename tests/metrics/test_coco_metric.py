@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -403,3 +404,13 @@ def test_nothing_is_printed(scene, capfd):
     coco_ap(*scene, "segm", backend="pycocotools")
     coco_ap(*scene, "bbox", backend="faster")
     assert capfd.readouterr().out == ""
+
+
+def test_missing_masks_are_reported_before_the_first_batch(scene, ann_file):
+    truth = copy.deepcopy(scene[0])
+    truth["annotations"][2]["segmentation"] = [[]]
+    Path(ann_file).write_text(json.dumps(truth))
+    metric = CocoMetric(ann_file, metric=["bbox", "segm"])
+    with pytest.raises(DataError, match=r'metric="segm", found 1 annotations without: a polygon of 0 numbers'):
+        metric.dataset_meta = {"classes": ("cat", "dog")}
+    CocoMetric(ann_file).dataset_meta = {"classes": ("cat", "dog")}  # boxes need no masks

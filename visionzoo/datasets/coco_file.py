@@ -236,19 +236,51 @@ _UNUSABLE: dict[str, Callable[[Sequence[float], dict], bool]] = {
 }
 
 
+def _reason_omitted(annotation: dict, image: dict) -> str | None:
+    for reason, applies in _UNUSABLE.items():
+        if applies(annotation["bbox"], image):
+            return reason
+    return "of no area" if annotation["area"] <= 0 else None
+
+
 def count_unusable_boxes(record: dict) -> dict[str, int]:
     """Return the number of boxes that the loader omits, by reason; only reasons that occur are included."""
     images = {image["id"]: image for image in record["images"]}
     counts: Counter[str] = Counter()
     for annotation in record["annotations"]:
-        image = images[annotation["image_id"]]
-        for reason, applies in _UNUSABLE.items():
-            if applies(annotation["bbox"], image):
-                counts[reason] += 1
-                break
-        else:
-            counts["of no area"] += annotation["area"] <= 0
-    return {reason: count for reason, count in counts.items() if count}
+        reason = _reason_omitted(annotation, images[annotation["image_id"]])
+        if reason:
+            counts[reason] += 1
+    return dict(counts)
+
+
+def require_learnable(path: Path, record: dict, categories: Sequence[int]) -> None:
+    """Raise an error if a training file has annotations, but none that a detector can learn.
+
+    Args:
+        path: the annotation file, for the error.
+        record: its content.
+        categories: ids of the used categories.
+
+    Raises:
+        DataError: every annotation of these categories is a crowd, or the loader omits its box.
+    """
+    images = {image["id"]: image for image in record["images"]}
+    used = [a for a in record["annotations"] if a["category_id"] in set(categories)]
+    reasons = Counter(_reason_not_learned(a, images[a["image_id"]]) for a in used)
+    if not used or None in reasons:
+        return
+    fractions = all(max(a["bbox"]) <= 1 for a in used)
+    raise DataError(
+        path,
+        expected="at least one box to learn",
+        found=f"{len(used)} annotations: {', '.join(f'{count} {reason}' for reason, count in reasons.items())}",
+        advice="multiply the boxes by width and height, they look like fractions" if fractions else "check the file",
+    )
+
+
+def _reason_not_learned(annotation: dict, image: dict) -> str | None:
+    return "crowds" if annotation["iscrowd"] else _reason_omitted(annotation, image)
 
 
 # --- image files ---

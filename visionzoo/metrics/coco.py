@@ -23,7 +23,7 @@ from mmengine.logging import print_log
 from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
-from visionzoo.structures.coco_annotations import completed
+from visionzoo.structures.coco_annotations import completed, require_segmentations
 
 IOU_TYPES = ("bbox", "segm")
 BACKENDS = ("auto", "faster", "pycocotools")
@@ -379,6 +379,17 @@ class CocoMetric(BaseMetric):
         self.per_class: dict[str, list[dict[str, Any]]] = {}
         self._truth: tuple[str, dict] | None = None
 
+    @property
+    def dataset_meta(self) -> dict | None:
+        """``metainfo`` of the data set. Setting it checks the masks of the annotation file before the first batch."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict | None) -> None:
+        self._dataset_meta = dataset_meta
+        if "segm" in self.iou_types and (self.ann_file or (dataset_meta or {}).get("ann_file")):
+            self._read_truth()
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add one batch of samples with predictions, as dicts."""
         self.results += [_compact(sample, with_masks="segm" in self.iou_types) for sample in data_samples]
@@ -416,7 +427,10 @@ class CocoMetric(BaseMetric):
                 advice="set ann_file=... in the evaluator",
             )
         if self._truth is None or self._truth[0] != path:
-            self._truth = path, _read_json(Path(path))
+            truth = _read_json(Path(path))
+            if "segm" in self.iou_types:
+                require_segmentations(path, truth, 'CocoMetric has metric="segm"')
+            self._truth = path, truth
         return self._truth[1]
 
     def _category_ids(self, truth: dict) -> list[int]:
