@@ -280,3 +280,16 @@ def test_unusable_boxes_are_left_out_and_counted(record, write, caplog):
     assert len(messages) == 1
     assert "1 outside their image" in messages[0]
     assert "1 narrower than a pixel" in messages[0]
+
+
+def test_null_fields_are_read_as_missing_with_a_note(record, write, monkeypatch):
+    notes = []
+    monkeypatch.setattr("visionzoo.datasets.coco_file.print_log", lambda text, *_: notes.append(text))
+    record["annotations"][0].update(area=None, iscrowd=None)
+    record["annotations"][1].update(area=None)
+    data = CocoDetection(**write(record))
+    assert [note.partition(": ")[2] for note in notes] == [
+        "2 annotations with area null, read as missing",
+        "1 annotations with iscrowd null, read as missing",
+    ]
+    assert sum(len(data.get_data_info(index)["instances"]) for index in range(3)) == len(record["annotations"])

@@ -63,11 +63,15 @@ def test_invalid_segmentations(segmentation, problem):
     assert segmentation_problem(segmentation, SIZE).startswith(problem)
 
 
-def test_forms_with_one_meaning_are_accepted():
+def test_forms_with_one_meaning_are_accepted(monkeypatch):
     images = [{"id": "a", "height": 4, "width": 6}]
     entries = [{"id": 1, "image_id": "a", "segmentation": TRIANGLE}]
     entries.append({"id": 2, "image_id": "a", "segmentation": [{"size": [4, 6], "counts": [24]}]})
-    require_segmentations("a.json", {"images": images, "annotations": entries}, "masks are needed")
+    notes = []
+    monkeypatch.setattr("visionzoo.structures.coco_annotations.print_log", lambda text, *_: notes.append(text))
+    for _ in range(2):
+        require_segmentations("a.json", {"images": images, "annotations": entries}, "masks are needed")
+    assert notes == ["a.json: 2 segmentations are a flat list or a list of one RLE, read as one polygon or this RLE"]
     assert [entry["segmentation"] for entry in entries] == [[TRIANGLE], {"size": [4, 6], "counts": [24]}]
 
 

@@ -6,9 +6,12 @@ The format: https://cocodataset.org/#format-data (``instances_*.json``).
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from mmengine.logging import print_log
 
 from visionzoo.datasets.missing_files import inside, missing_files
 from visionzoo.errors import ConfigError, DataError, nearest_name, require_none_missing, some_of
@@ -43,7 +46,12 @@ def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True
     _require_file(root, path)
     record = _read_json(path)
     _require_format(path, record, need_annotations)
-    record["annotations"] = [completed(annotation) for annotation in record.get("annotations", [])]
+    annotations = record.get("annotations", [])
+    for field in ("area", "iscrowd"):
+        nulls = sum(annotation.get(field, 0) is None for annotation in annotations)
+        if nulls:
+            print_log(f"{path}: {nulls} annotations with {field} null, read as missing", "current", logging.WARNING)
+    record["annotations"] = [completed(annotation) for annotation in annotations]
     return record
 
 

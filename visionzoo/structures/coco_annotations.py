@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
+
+from mmengine.logging import print_log
 
 from visionzoo.errors import DataError, some_of
 
@@ -99,11 +102,15 @@ def require_segmentations(path: object, record: Mapping[str, Any], reason: str) 
 
     Raises:
         DataError: states the number of annotations without a valid segmentation, and the first three.
+
+    A warning states the number of segmentations in another form.
     """
     sizes = {image["id"]: (image.get("height"), image.get("width")) for image in record["images"]}
-    problems = []
+    problems, rewritten = [], 0
     for annotation in record["annotations"]:
-        annotation["segmentation"] = whole_segmentation(annotation.get("segmentation"))
+        given = annotation.get("segmentation")
+        annotation["segmentation"] = whole_segmentation(given)
+        rewritten += annotation["segmentation"] is not given
         problem = segmentation_problem(annotation["segmentation"], sizes[annotation["image_id"]])
         if problem:
             problems.append(f"{problem} in annotation {annotation['id']}")
@@ -114,3 +121,8 @@ def require_segmentations(path: object, record: Mapping[str, Any], reason: str) 
             found=f"{len(problems)} annotations without: {some_of(problems, most=3)}",
             advice="correct the file, or use a config that needs only boxes",
         )
+    if rewritten:
+        note = (
+            f"{path}: {rewritten} segmentations are a flat list or a list of one RLE, read as one polygon or this RLE"
+        )
+        print_log(note, "current", logging.WARNING)
