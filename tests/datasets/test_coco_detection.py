@@ -250,13 +250,28 @@ def test_missing_images_are_counted_and_three_named(record, write, tmp_path):
 
 
 def test_missing_masks_are_reported_early(record, write):
-    with pytest.raises(DataError, match=r"with_mask=True, found 3 annotations without one"):
+    with pytest.raises(DataError, match=r"with_mask=True, found 3 annotations without: no segmentation in annotation"):
         CocoDetection(**write(record), pipeline=PIPELINE)
+
+
+@pytest.mark.parametrize("change", [{"iscrowd": 1}, {"bbox": [0.1, 0.2, 0.3, 0.4]}, {"area": 0}])
+def test_a_training_file_without_a_box_to_learn_is_refused(record, write, change):
+    for annotation in record["annotations"]:
+        annotation.update(change)
+    with pytest.raises(DataError, match=r"expected at least one box to learn, found \d annotations: \d ") as refused:
+        CocoDetection(**write(record))
+    assert ("look like fractions" in str(refused.value)) == ("bbox" in change)
+    assert len(CocoDetection(**write(record), test_mode=True)) == len(record["images"])
+    record["annotations"][0].update(bbox=[0, 0, 9, 9], area=81, iscrowd=0)
+    assert len(CocoDetection(**write(record))) == len(record["images"])
 
 
 def test_unusable_boxes_are_left_out_and_counted(record, write, caplog):
     record["annotations"][0]["bbox"] = [70, 2, 5, 5]
     record["annotations"][1]["bbox"] = [3, 3, 0.5, 9]
+    record["annotations"].append(
+        {"id": 99, "image_id": 9, "category_id": record["categories"][0]["id"], "bbox": [0, 0, 9, 9]}
+    )
     messages = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("visionzoo.datasets.coco.print_log", lambda text, *_: messages.append(text))
@@ -265,3 +280,16 @@ def test_unusable_boxes_are_left_out_and_counted(record, write, caplog):
     assert len(messages) == 1
     assert "1 outside their image" in messages[0]
     assert "1 narrower than a pixel" in messages[0]
+
+
+def test_null_fields_are_read_as_missing_with_a_note(record, write, monkeypatch):
+    notes = []
+    monkeypatch.setattr("visionzoo.datasets.coco_file.print_log", lambda text, *_: notes.append(text))
+    record["annotations"][0].update(area=None, iscrowd=None)
+    record["annotations"][1].update(area=None)
+    data = CocoDetection(**write(record))
+    assert [note.partition(": ")[2] for note in notes] == [
+        "2 annotations with area null, read as missing",
+        "1 annotations with iscrowd null, read as missing",
+    ]
+    assert sum(len(data.get_data_info(index)["instances"]) for index in range(3)) == len(record["annotations"])

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,6 +139,62 @@ def test_inputs_are_unchanged(scene):
         for backend in ("faster", "pycocotools"):
             coco_ap(*scene, iou_type, backend=backend)
     assert json.dumps(scene) == before
+
+
+def renamed(scene, image_ids, category_ids, annotation_ids):
+    """Return the scene with other ids, which keep the order of images and categories."""
+    truth, detections = copy.deepcopy(scene)
+    images = {image["id"]: image_ids(n) for n, image in enumerate(truth["images"])}
+    categories = {category["id"]: category_ids(n) for n, category in enumerate(truth["categories"])}
+    for number, entry in enumerate(truth["annotations"]):
+        entry["id"] = annotation_ids(number)
+    for entry in [*truth["annotations"], *detections]:
+        entry.update(image_id=images[entry["image_id"]], category_id=categories[entry["category_id"]])
+    for section, ids in (("images", images), ("categories", categories)):
+        truth[section] = [{**entry, "id": ids[entry["id"]]} for entry in truth[section]]
+    return truth, detections
+
+
+@pytest.mark.parametrize("backend", ["faster", "pycocotools"])
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+@pytest.mark.parametrize(
+    "ids",
+    [
+        (lambda n: n, lambda n: n, lambda n: n),  # all from 0: annotation 0 means "no match" to the evaluators
+        (lambda n: f"img_{n:06}", lambda n: "abc"[n], lambda n: f"{n}"),
+        (lambda n: 5 + 3 * n, lambda n: n - 2, lambda n: 10**7 - n),
+    ],
+)
+def test_ids_are_only_labels(scene, iou_type, backend, ids):
+    scores = score_detections(*scene, iou_type, backend=backend)
+    assert score_detections(*renamed(scene, *ids), iou_type, backend=backend) == scores
+    assert scores.numbers["mAP"] > 0.1
+
+
+def test_a_single_object_with_id_zero_is_found():
+    box = {"image_id": 0, "category_id": 0, "bbox": [2, 2, 40, 30]}
+    truth = {"images": [{"id": 0, "height": 64, "width": 64}], "categories": [{"id": 0, "name": "cat"}]}
+    truth["annotations"] = [{**box, "id": 0}]
+    assert coco_ap(truth, [{**box, "score": 0.5}])["mAP"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("backend", ["faster", "pycocotools"])
+def test_a_null_area_or_iscrowd_is_filled_in(scene, backend):
+    truth, detections = copy.deepcopy(scene)
+    for entry in truth["annotations"]:
+        entry.update(area=entry["bbox"][2] * entry["bbox"][3], iscrowd=0)
+    expected = score_detections(truth, detections, backend=backend)
+    for number, entry in enumerate(truth["annotations"]):
+        if number % 2:
+            entry.update(area=None, iscrowd=None)
+        else:
+            del entry["area"], entry["iscrowd"]
+    assert score_detections(truth, detections, backend=backend) == expected
+
+
+def test_detections_of_an_unknown_category(scene):
+    with pytest.raises(DataError, match="expected categories of the annotation file, found category 4"):
+        coco_ap(scene[0], [{"image_id": 12, "category_id": 4, "score": 1.0, "bbox": [1, 1, 2, 2]}])
 
 
 @pytest.mark.parametrize("backend", ["faster", "pycocotools"])
@@ -347,3 +404,13 @@ def test_nothing_is_printed(scene, capfd):
     coco_ap(*scene, "segm", backend="pycocotools")
     coco_ap(*scene, "bbox", backend="faster")
     assert capfd.readouterr().out == ""
+
+
+def test_missing_masks_are_reported_before_the_first_batch(scene, ann_file):
+    truth = copy.deepcopy(scene[0])
+    truth["annotations"][2]["segmentation"] = [[]]
+    Path(ann_file).write_text(json.dumps(truth))
+    metric = CocoMetric(ann_file, metric=["bbox", "segm"])
+    with pytest.raises(DataError, match=r'metric="segm", found 1 annotations without: a polygon of 0 numbers'):
+        metric.dataset_meta = {"classes": ("cat", "dog")}
+    CocoMetric(ann_file).dataset_meta = {"classes": ("cat", "dog")}  # boxes need no masks

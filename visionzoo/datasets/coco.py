@@ -21,10 +21,12 @@ from visionzoo.datasets.coco_file import (
     count_unusable_boxes,
     read_annotations,
     require_image_files,
+    require_learnable,
 )
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
+from visionzoo.structures.coco_annotations import require_segmentations
 
 
 @DATASETS.register_module()
@@ -88,8 +90,10 @@ class CocoDetection(CocoDataset):
         facts = dict(metainfo or {})
         names = choose_classes(path, record, _as_names(classes if classes is not None else facts.get("classes")))
         if any(dict(step).get("with_mask") for step in pipeline if not callable(step)):
-            _require_masks(path, record)
+            require_segmentations(path, record, "the pipeline has with_mask=True")
         ids = category_ids(record, names)
+        if not test_mode:
+            require_learnable(path, record, ids)
         facts.update(classes=names, category_ids=ids, palette=facts.get("palette") or _palette(len(names)))
         self._record: dict | None = None if lazy_init else record
         super().__init__(
@@ -155,17 +159,6 @@ def _palette(count: int) -> list[tuple[int, int, int]]:
     """Return one RGB colour for each class. COCO's 80 colours are repeated for more classes."""
     colours = CocoDataset.METAINFO["palette"]
     return [colours[label % len(colours)] for label in range(count)]
-
-
-def _require_masks(path: Path, record: dict) -> None:
-    without = [annotation["id"] for annotation in record["annotations"] if not annotation.get("segmentation")]
-    if without:
-        raise DataError(
-            path,
-            expected="a segmentation in every annotation because the pipeline has with_mask=True",
-            found=f"{len(without)} annotations without one (the first has id {without[0]})",
-            advice="use a config that needs only boxes",
-        )
 
 
 def _index(record: dict) -> COCO:

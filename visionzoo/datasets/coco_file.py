@@ -6,12 +6,16 @@ The format: https://cocodataset.org/#format-data (``instances_*.json``).
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mmengine.logging import print_log
+
 from visionzoo.datasets.missing_files import inside, missing_files
 from visionzoo.errors import ConfigError, DataError, nearest_name, require_none_missing, some_of
+from visionzoo.structures.coco_annotations import completed
 
 GET_COCO = (
     "download it with `python datasets/coco/prepare.py data/coco`, point data_root to its folder, "
@@ -25,7 +29,7 @@ _ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox")
 def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True) -> dict:
     """Read and check ``root / ann_file``.
 
-    Missing ``area`` and ``iscrowd`` are set to width times height and to 0.
+    A missing or null ``area`` is set to width times height, a missing or null ``iscrowd`` to 0.
 
     Args:
         root: folder of the data set.
@@ -42,9 +46,12 @@ def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True
     _require_file(root, path)
     record = _read_json(path)
     _require_format(path, record, need_annotations)
-    for annotation in record.setdefault("annotations", []):
-        annotation.setdefault("iscrowd", 0)
-        annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+    annotations = record.get("annotations", [])
+    for field in ("area", "iscrowd"):
+        nulls = sum(annotation.get(field, 0) is None for annotation in annotations)
+        if nulls:
+            print_log(f"{path}: {nulls} annotations with {field} null, read as missing", "current", logging.WARNING)
+    record["annotations"] = [completed(annotation) for annotation in annotations]
     return record
 
 
@@ -237,19 +244,51 @@ _UNUSABLE: dict[str, Callable[[Sequence[float], dict], bool]] = {
 }
 
 
+def _reason_omitted(annotation: dict, image: dict) -> str | None:
+    for reason, applies in _UNUSABLE.items():
+        if applies(annotation["bbox"], image):
+            return reason
+    return "of no area" if annotation["area"] <= 0 else None
+
+
 def count_unusable_boxes(record: dict) -> dict[str, int]:
     """Return the number of boxes that the loader omits, by reason; only reasons that occur are included."""
     images = {image["id"]: image for image in record["images"]}
     counts: Counter[str] = Counter()
     for annotation in record["annotations"]:
-        image = images[annotation["image_id"]]
-        for reason, applies in _UNUSABLE.items():
-            if applies(annotation["bbox"], image):
-                counts[reason] += 1
-                break
-        else:
-            counts["of no area"] += annotation["area"] <= 0
-    return {reason: count for reason, count in counts.items() if count}
+        reason = _reason_omitted(annotation, images[annotation["image_id"]])
+        if reason:
+            counts[reason] += 1
+    return dict(counts)
+
+
+def require_learnable(path: Path, record: dict, categories: Sequence[int]) -> None:
+    """Raise an error if a training file has annotations, but none that a detector can learn.
+
+    Args:
+        path: the annotation file, for the error.
+        record: its content.
+        categories: ids of the used categories.
+
+    Raises:
+        DataError: every annotation of these categories is a crowd, or the loader omits its box.
+    """
+    images = {image["id"]: image for image in record["images"]}
+    used = [a for a in record["annotations"] if a["category_id"] in set(categories)]
+    reasons = Counter(_reason_not_learned(a, images[a["image_id"]]) for a in used)
+    if not used or None in reasons:
+        return
+    fractions = all(max(a["bbox"]) <= 1 for a in used)
+    raise DataError(
+        path,
+        expected="at least one box to learn",
+        found=f"{len(used)} annotations: {', '.join(f'{count} {reason}' for reason, count in reasons.items())}",
+        advice="multiply the boxes by width and height, they look like fractions" if fractions else "check the file",
+    )
+
+
+def _reason_not_learned(annotation: dict, image: dict) -> str | None:
+    return "crowds" if annotation["iscrowd"] else _reason_omitted(annotation, image)
 
 
 # --- image files ---

@@ -23,6 +23,7 @@ from mmengine.logging import print_log
 from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
+from visionzoo.structures.coco_annotations import completed, require_segmentations
 
 IOU_TYPES = ("bbox", "segm")
 BACKENDS = ("auto", "faster", "pycocotools")
@@ -96,6 +97,9 @@ def score_detections(
 ) -> CocoScores:
     """Compare detections with the truth. Neither is changed.
 
+    Ids of images, categories and annotations are only labels: any hashable values, such as 0 or text. The numbers are
+    those of pycocotools for ids from 1 in the same order. Their order matters only for detections of equal score.
+
     Args:
         truth: content of an ``instances`` json.
         detections: dicts with ``image_id``, ``category_id``, ``score`` and ``bbox`` ([x, y, width, height], pixels) or
@@ -126,22 +130,61 @@ def score_detections(
     require_known(iou_type, IOU_TYPES, "iou_type of COCO AP")
     _require_ious(iou_thrs)
     api = _Api.choose(backend)
-    truth_index = api.index(
-        images=truth["images"],
-        categories=truth["categories"],
-        annotations=[dict(annotation) for annotation in truth["annotations"]],
-    )
-    results = _result_annotations(detections, iou_type, set(truth_index.imgs))
-    result_index = api.index(images=truth["images"], categories=truth["categories"], annotations=results)
+    ids = _Numbers.of(truth)
+    images, categories = ids.sections(truth)
+    truth_index = api.index(images=images, categories=categories, annotations=ids.annotations(truth))
+    results = _result_annotations(detections, iou_type, ids)
+    result_index = api.index(images=images, categories=categories, annotations=results)
     evaluation = api.evaluation(truth_index, result_index, iou_type)
     if image_ids is not None:
-        evaluation.params.imgIds = sorted(set(image_ids))
+        evaluation.params.imgIds = sorted({ids.images[image_id] for image_id in image_ids})
     if category_ids is not None:
-        evaluation.params.catIds = sorted(set(category_ids))
+        evaluation.params.catIds = sorted({ids.categories[category_id] for category_id in category_ids})
     with contextlib.redirect_stdout(io.StringIO()):
         further = _run(evaluation, iou_thrs)
     numbers = {name: float(value) for name, value in zip(NUMBERS, evaluation.stats)}
     return CocoScores(numbers | further, _per_class(evaluation, truth_index))
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """Numbers from 1 in place of the ids of a file, in the order of the ids.
+
+    The evaluators accept only whole numbers, and annotation 0 means "no match" to them.
+    """
+
+    images: dict[Any, int]
+    categories: dict[Any, int]
+
+    @classmethod
+    def of(cls, truth: Mapping[str, Any]) -> _Numbers:
+        return cls(*({key: n for n, key in enumerate(_in_order(truth[part]), 1)} for part in ("images", "categories")))
+
+    def sections(self, truth: Mapping[str, Any]) -> tuple[list[dict], list[dict]]:
+        """Return images and categories with their numbers as ids."""
+        images = [{**image, "id": self.images[image["id"]]} for image in truth["images"]]
+        return images, [{**category, "id": self.categories[category["id"]]} for category in truth["categories"]]
+
+    def annotations(self, truth: Mapping[str, Any]) -> list[dict]:
+        """Return the annotations with numbers as ids; a missing or null area or iscrowd is filled in."""
+        entries = enumerate(truth["annotations"], start=1)
+        return [{**completed(annotation), "id": number, **self.place_of(annotation)} for number, annotation in entries]
+
+    def place_of(self, entry: Mapping[str, Any]) -> dict[str, int]:
+        """Return ``image_id`` and ``category_id`` of an annotation or a detection as numbers."""
+        return {
+            "image_id": self.images[entry["image_id"]],
+            "category_id": self.categories[entry["category_id"]],
+        }
+
+
+def _in_order(entries: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """Return the ids sorted, or as listed if they cannot be compared."""
+    ids = [entry["id"] for entry in entries]
+    try:
+        return sorted(ids)
+    except TypeError:
+        return ids
 
 
 def _run(evaluation: Any, iou_thrs: Sequence[float]) -> dict[str, float]:
@@ -202,16 +245,23 @@ def _require_ious(values: Sequence[float]) -> None:
         )
 
 
-def _result_annotations(detections: Iterable[Mapping], iou_type: str, images: set) -> list[dict]:
+def _result_annotations(detections: Iterable[Mapping], iou_type: str, ids: _Numbers) -> list[dict]:
     """Return detections with the fields that pycocotools' ``loadRes`` adds: id, area and iscrowd."""
     region = "bbox" if iou_type == "bbox" else "segmentation"
     results = []
     for number, found in enumerate(detections, start=1):
-        if found["image_id"] not in images:
+        if found["image_id"] not in ids.images:
             raise DataError(
                 "detections",
                 expected="images of the annotation file",
                 found=f"image {found['image_id']!r}",
+                advice="use the annotation file of this data set",
+            )
+        if found["category_id"] not in ids.categories:
+            raise DataError(
+                "detections",
+                expected="categories of the annotation file",
+                found=f"category {found['category_id']!r}",
                 advice="use the annotation file of this data set",
             )
         if region not in found:
@@ -219,8 +269,7 @@ def _result_annotations(detections: Iterable[Mapping], iou_type: str, images: se
         results.append(
             {
                 "id": number,
-                "image_id": found["image_id"],
-                "category_id": found["category_id"],
+                **ids.place_of(found),
                 "score": found["score"],
                 "iscrowd": 0,
                 region: found[region],
@@ -330,6 +379,17 @@ class CocoMetric(BaseMetric):
         self.per_class: dict[str, list[dict[str, Any]]] = {}
         self._truth: tuple[str, dict] | None = None
 
+    @property
+    def dataset_meta(self) -> dict | None:
+        """``metainfo`` of the data set. Setting it checks the masks of the annotation file before the first batch."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict | None) -> None:
+        self._dataset_meta = dataset_meta
+        if "segm" in self.iou_types and (self.ann_file or (dataset_meta or {}).get("ann_file")):
+            self._read_truth()
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add one batch of samples with predictions, as dicts."""
         self.results += [_compact(sample, with_masks="segm" in self.iou_types) for sample in data_samples]
@@ -367,7 +427,10 @@ class CocoMetric(BaseMetric):
                 advice="set ann_file=... in the evaluator",
             )
         if self._truth is None or self._truth[0] != path:
-            self._truth = path, _read_json(Path(path))
+            truth = _read_json(Path(path))
+            if "segm" in self.iou_types:
+                require_segmentations(path, truth, 'CocoMetric has metric="segm"')
+            self._truth = path, truth
         return self._truth[1]
 
     def _category_ids(self, truth: dict) -> list[int]:
