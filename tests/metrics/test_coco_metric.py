@@ -193,7 +193,7 @@ def test_a_null_area_or_iscrowd_is_filled_in(scene, backend):
 
 
 def test_detections_of_an_unknown_category(scene):
-    with pytest.raises(DataError, match="expected categories of the annotation file, found category 4"):
+    with pytest.raises(DataError, match="expected each category to be in the annotation file, found category 4"):
         coco_ap(scene[0], [{"image_id": 12, "category_id": 4, "score": 1.0, "bbox": [1, 1, 2, 2]}])
 
 
@@ -263,7 +263,7 @@ def test_wrong_use(scene):
 
 
 def test_faster_is_named_when_it_is_not_installed(scene, monkeypatch):
-    monkeypatch.setattr("visionzoo.metrics.coco.find_spec", lambda name: None)
+    monkeypatch.setattr("visionzoo.metrics.coco.average_precision.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install faster-coco-eval"):
         coco_ap(*scene, backend="faster")
     assert coco_ap(*scene) == coco_ap(*scene, backend="pycocotools")
