@@ -160,11 +160,11 @@ CONVERTERS = ConverterRegistry()
 
 
 def tensors_of(checkpoint: Mapping[str, Any], wrappers: Sequence[str] = ("state_dict",)) -> dict[str, Tensor]:
-    """Tensors by name, without ``module.``, which parallel models put before their names.
+    """Return the tensors of a checkpoint by name, without the prefix ``module.`` of parallel models.
 
     Args:
-        checkpoint: as loaded from a file: the tensors themselves, or a mapping that holds them beside other things.
-        wrappers: names under which it may hold them; the first one that is there counts.
+        checkpoint: content of the file: the tensors by name, or a mapping with such a mapping under a key.
+        wrappers: keys of that inner mapping; the first key that exists is used.
     """
     from torch import Tensor
 
@@ -175,17 +175,17 @@ def tensors_of(checkpoint: Mapping[str, Any], wrappers: Sequence[str] = ("state_
 def require_names(
     names: Iterable[str], *, needed: Sequence[str], expected: str, advice: str, known: re.Pattern[str] | None = None
 ) -> None:
-    """Pass only names of the system that is converted.
+    """Raise an error unless the names of a file belong to the converted system.
 
     Args:
-        names: of the file's tensors.
-        needed: those that every file has.
+        names: names of the tensors in the file.
+        needed: names that every file of the system has.
         expected: the system and some of its names, for the error.
-        advice: which file to give instead.
-        known: what the beginning of every name matches; None for any.
+        advice: advice of the error, such as the file to give instead.
+        known: pattern for the beginning of every name; None accepts any name.
 
     Raises:
-        CheckpointError: with the first name that is unknown, or that is needed and not there.
+        CheckpointError: states the first name that is unknown, or else the first needed name that is missing.
     """
     there = list(names)
     strangers = [name for name in there if known is not None and not known.match(name)]
@@ -195,10 +195,11 @@ def require_names(
 
 
 def classifier_of(state: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:
-    """``weight`` and ``bias`` of the classifier called ``layer``; see :func:`require_classifier`."""
-    found = {name.removeprefix(f"{layer}."): value for name, value in state.items() if name.startswith(f"{layer}.")}
-    require_classifier(found, f"{layer}.weight, {layer}.bias")
-    return found
+    """Return ``weight`` and ``bias`` of the classifier named ``layer``; see :func:`require_classifier`."""
+    prefix = f"{layer}."
+    weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    require_classifier(weights, f"{layer}.weight, {layer}.bias")
+    return weights
 
 
 def require_classifier(found: Mapping[str, Tensor], names: str) -> None:

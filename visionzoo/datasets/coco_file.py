@@ -273,11 +273,11 @@ def require_learnable(path: Path, record: dict, categories: Sequence[int]) -> No
     Raises:
         DataError: every annotation of these categories is a crowd, or the loader omits its box.
     """
-    images = {image["id"]: image for image in record["images"]}
-    used = [a for a in record["annotations"] if a["category_id"] in set(categories)]
-    reasons = Counter(_reason_not_learned(a, images[a["image_id"]]) for a in used)
-    if not used or None in reasons:
+    images, chosen = {image["id"]: image for image in record["images"]}, set(categories)
+    used = [annotation for annotation in record["annotations"] if annotation["category_id"] in chosen]
+    if not used or any(_reason_not_learned(a, images[a["image_id"]]) is None for a in used):
         return
+    reasons = Counter(_reason_not_learned(a, images[a["image_id"]]) for a in used)
     fractions = all(max(a["bbox"]) <= 1 for a in used)
     raise DataError(
         path,

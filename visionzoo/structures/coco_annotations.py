@@ -111,7 +111,8 @@ def require_segmentations(path: object, record: Mapping[str, Any], reason: str) 
         given = annotation.get("segmentation")
         annotation["segmentation"] = whole_segmentation(given)
         rewritten += annotation["segmentation"] is not given
-        problem = segmentation_problem(annotation["segmentation"], sizes[annotation["image_id"]])
+        size = sizes.get(annotation["image_id"], (None, None))
+        problem = segmentation_problem(annotation["segmentation"], size)
         if problem:
             problems.append(f"{problem} in annotation {annotation['id']}")
     if problems:
