@@ -18,8 +18,8 @@ SCHEMA_VERSION = 1
 STATUS = {
     "reproduced": "trained or evaluated here on the data of the paper; the number of the paper was reached",
     "parity": "every output equals that of the authors' code; the authors' weights were not measured",
-    "combination": "each part is proven; the authors published no config of this combination",
-    "baseline": "parts of another library, for comparison",
+    "combination": "the parts are compared with reference code, the whole model with these settings is not",
+    "baseline": "a plainer model, for comparison",
 }
 
 
