@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-HEAD, AUXILIARY_HEAD = "head", "auxiliary head"
+HEAD, PROPOSAL_HEAD, AUXILIARY_HEAD = "head", "proposal head", "auxiliary head"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ LIBRARY_PARTS: Mapping[str, Part] = {
     "backbone": Part("backbone"),
     "neck": Part("neck", listed=True),
     "bbox_head": Part(HEAD, listed=True),
-    "rpn_head": Part("proposal head", listed=True),
+    "rpn_head": Part(PROPOSAL_HEAD, listed=True),
     "query_head": Part(HEAD, listed=True),
     "mask_head": Part(HEAD, listed=True),
     "panoptic_head": Part(HEAD, listed=True),

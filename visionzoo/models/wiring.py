@@ -19,7 +19,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, Part, parts_of, typed_parts
+from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, PROPOSAL_HEAD, Part, parts_of, typed_parts
 from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.config.tree import plain
 from visionzoo.errors import ConfigError, UnknownName
@@ -43,8 +43,7 @@ _LAST_LEVEL_NECKS = ("CTResNetNeck",)
 # SOLO heads resize the feature maps, so their strides differ from those of the neck.
 _OWN_STRIDES = ("SOLOHead", "SOLOV2Head", "DecoupledSOLOHead", "DecoupledSOLOLightHead")
 
-_PROPOSAL_HEAD = "proposal head"
-_READ_FEATURE_MAPS = (HEAD, _PROPOSAL_HEAD, AUXILIARY_HEAD)
+_READ_FEATURE_MAPS = (HEAD, PROPOSAL_HEAD, AUXILIARY_HEAD)
 
 # Number of classes if config, data set and checkpoint state none and the head has no USUAL_CLASSES.
 _COCO_CLASSES = 80
@@ -329,7 +328,7 @@ def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
     """
     roi_head = model.get("roi_head") or {}
     stated = (model.get("head") or {}).get("num_classes")
-    heads = [(path, head, part) for path, head, part in _dense_heads(model) if part.kind != _PROPOSAL_HEAD]
+    heads = [(path, head, part) for path, head, part in _dense_heads(model) if part.kind != PROPOSAL_HEAD]
     for name in ("bbox_head", "mask_head"):
         heads += [(path, head, Part(HEAD)) for path, head in _listed(roi_head.get(name), f"model.roi_head.{name}")]
     for path, head, part in heads:
