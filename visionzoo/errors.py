@@ -23,7 +23,8 @@ An error stores its facts, and the message is built from them::
 
 ``but`` replaces ``found`` where a reason fits better: ``expected a readable file, but permission denied``. A sentence
 of another form is the only argument: ``ZooError("conv.weight has no gradient")``. The first line of every message is
-one complete sentence. Only lists (config problems, checkpoint mismatches) follow below it.
+one complete sentence. Only lists (config problems, findings in a file, checkpoint mismatches) follow
+below it.
 
 A caller adds the outer place of an error, such as the file, by :meth:`ZooError.at`. It never edits the message.
 """
@@ -40,6 +41,7 @@ class ZooError(Exception):
 
     Args:
         where: the file, option, key or part with the error. Without ``expected``, the whole sentence.
+        problems: printed as a list below the first line.
         expected: the expected value or state, without the word "expected".
         found: the actual value or state, without the word "found".
         but: a reason, instead of ``found``.
@@ -55,6 +57,7 @@ class ZooError(Exception):
     def __init__(
         self,
         where: object = "",
+        problems: Sequence[str] = (),
         *,
         expected: str | None = None,
         found: str | None = None,
@@ -63,7 +66,9 @@ class ZooError(Exception):
     ):
         self.where = "" if expected is None else f"{where}"
         self.expected, self.found, self.but, self.advice = expected, found, but, advice
-        super().__init__(_message(where, expected, found, but, advice))
+        self.problems = tuple(problems)
+        sentence = _message(where, expected, found, but, advice)
+        super().__init__("\n".join([sentence, *(f"  - {problem}" for problem in self.problems)]))
 
     @property
     def sentence(self) -> str:
@@ -100,30 +105,12 @@ class ZooError(Exception):
 class ConfigError(ZooError):
     """A config that cannot be run.
 
-    Args:
-        where: see :class:`ZooError`, also for the keyword arguments.
-        problems: printed as a list below the first line.
-
     Example:
         >>> print(ConfigError("a.py", ["model: add it", "task: add it"], expected="a config", found="2 problems"))
         a.py: expected a config, found 2 problems
           - model: add it
           - task: add it
     """
-
-    def __init__(
-        self,
-        where: object = "",
-        problems: Sequence[str] = (),
-        *,
-        expected: str | None = None,
-        found: str | None = None,
-        but: str | None = None,
-        advice: str | None = None,
-    ):
-        super().__init__(where, expected=expected, found=found, but=but, advice=advice)
-        self.problems = tuple(problems)
-        self.args = ("\n".join([str(self), *(f"  - {problem}" for problem in self.problems)]),)
 
 
 class CardError(ConfigError):

@@ -1,0 +1,46 @@
+"""A part of the campaign on damaged files, and the campaign itself in the slow tier."""
+
+import pytest
+
+from reliability.campaign import Format, all_formats, run
+
+FORMATS = all_formats()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_files_are_read_correctly_or_refused(name):
+    assert run(FORMATS[name], 30, seed=7).failures == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_campaign(name):
+    assert run(FORMATS[name], 2000).failures == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_files_by_a_worker(name):
+    assert run(FORMATS[name], 50, seed=1, workers=1).failures == []
+
+
+def test_wrong_contents_and_exceptions_are_failures():
+    class Wrong(Format):
+        damages = [("a.txt", lambda path, random: "nothing")]
+
+        def write(self, folder, random):
+            (folder / "a.txt").write_text("3")
+
+        def read(self, folder, workers=0):
+            return {"points": 2}
+
+        def truth(self, folder):
+            return {"points": int((folder / "a.txt").read_text())}
+
+    class Raises(Wrong):
+        def read(self, folder, workers=0):
+            raise TypeError("int")
+
+    Wrong.name, Raises.name = "wrong", "raises"
+    assert [list(run(each(), 1).outcomes) for each in (Wrong, Raises)] == [["other contents"], ["traceback"]]
+    del Wrong.name, Raises.name

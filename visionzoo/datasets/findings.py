@@ -1,0 +1,113 @@
+"""Findings of a reader: everything that is wrong in one file, reported as one error."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from types import TracebackType
+
+from mmengine.logging import print_log
+
+from visionzoo.errors import DataError, ZooError, some_of
+
+
+class Findings:
+    """Findings in one file or folder, collected by its reader.
+
+    A reader reports each deviation from its format by :meth:`wrong` and reads on. At the end of the ``with`` block,
+    one DataError states the number of findings and the first three. A value that is not in its usual form but has one
+    obvious meaning is read in this meaning and reported by :meth:`note`; the end of the block prints one warning for
+    all notes.
+
+    Args:
+        where: the file or folder, for the messages.
+        expected: name of the format, for the error.
+        advice: advice of the error.
+        say_notes: False to print no warning, if another reader of the same file printed it.
+
+    Raises:
+        DataError: at the end of the block, if anything is wrong.
+
+    Example:
+        >>> with Findings("a.json", expected="COCO annotations") as findings:
+        ...     findings.wrong("annotation 7", "bbox", expected="4 numbers", found="[1, 2]")
+        Traceback (most recent call last):
+        visionzoo.errors.DataError: a.json: annotation 7: bbox: expected 4 numbers, found [1, 2]; correct the file
+    """
+
+    MOST = 3
+
+    def __init__(self, where: object, *, expected: str, advice: str = "correct the file", say_notes: bool = True):
+        self.where, self.expected, self.advice, self._say_notes = where, expected, advice, say_notes
+        self._first: list[DataError] = []
+        self._counts: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
+
+    def wrong(self, entry: object, field: str, *, expected: str, found: str) -> None:
+        """Report a value that has no obvious meaning.
+
+        Args:
+            entry: the entry with the error, such as ``annotation 7`` or ``line 3``.
+            field: name of the field. Findings are counted by field.
+            expected: the expected value, without the word "expected".
+            found: the actual value; see :func:`shown`.
+        """
+        self._counts[field] += 1
+        if len(self._first) < self.MOST:
+            self._first.append(DataError(f"{entry}: {field}", expected=expected, found=found))
+
+    def note(self, text: str, count: int = 1) -> None:
+        """Report ``count`` values that are read in their obvious meaning, such as ``area null, read as missing``."""
+        if count:
+            self._notes[text] += count
+
+    def __bool__(self) -> bool:
+        """True if anything is wrong."""
+        return bool(self._first)
+
+    def __enter__(self) -> Findings:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+
+    def close(self) -> None:
+        """Raise the error for all findings, or else print the notes.
+
+        Raises:
+            DataError: anything is wrong.
+        """
+        if self._first:
+            raise self._error()
+        if self._notes and self._say_notes:
+            notes = "; ".join(f"{text} ({count})" for text, count in self._notes.items())
+            print_log(f"{self.where}: {notes}", "current", logging.WARNING)
+
+    def _error(self) -> ZooError:
+        if self._counts.total() == 1:
+            only = self._first[0]
+            return DataError(
+                f"{self.where}: {only.where}", expected=only.expected, found=only.found, advice=self.advice
+            )
+        counts = some_of((f"{count} {field}" for field, count in self._counts.most_common()), most=6)
+        return DataError(
+            self.where,
+            [*map(str, self._first)],
+            expected=self.expected,
+            found=f"{self._counts.total()} errors ({counts})",
+            advice=f"{self.advice}; the first {len(self._first)}:",
+        )
+
+
+def shown(value: object, most: int = 40) -> str:
+    """Return a value as short text for a message.
+
+    Example:
+        >>> shown([1, "two"]), shown("x" * 50, most=8)
+        ("[1, 'two']", "'xxxx...")
+    """
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
