@@ -135,7 +135,7 @@ def some_bytes(path: Path, random: Random) -> str:
 
 
 def some_file(path: Path, random: Random) -> str:
-    """Remove or rename a file, put another object in its place, or add what systems leave beside files."""
+    """Remove or rename a file, put another object where it was, or add what systems leave beside files."""
     kind = random.choice(("removed", "upper case", "folder", "link to itself", "text", "._ copy", "notebook copy"))
     if kind == "._ copy":
         path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07" + bytes(60))
