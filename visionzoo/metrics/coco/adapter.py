@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,11 +12,12 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from visionzoo.errors import ConfigError, DataError, require_known
+from visionzoo.datasets.coco_annotations import in_order, require_segmentations
+from visionzoo.datasets.coco_file import read_coco
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.metrics.coco.average_precision import IOU_TYPES, Backend, require_ious, score_detections
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
-from visionzoo.structures.coco_annotations import require_segmentations
 
 
 @METRICS.register_module()
@@ -76,13 +76,13 @@ class CocoMetric(BaseMetric):
 
     @property
     def dataset_meta(self) -> dict | None:
-        """``metainfo`` of the data set. Setting it checks the masks of the annotation file before the first batch."""
+        """``metainfo`` of the data set. Setting it reads and checks the annotation file before the first batch."""
         return self._dataset_meta
 
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict | None) -> None:
         self._dataset_meta = dataset_meta
-        if "segm" in self.iou_types and (self.ann_file or (dataset_meta or {}).get("ann_file")):
+        if self.ann_file or (dataset_meta or {}).get("ann_file"):
             self._read_truth()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -122,38 +122,22 @@ class CocoMetric(BaseMetric):
                 advice="set ann_file=... in the evaluator",
             )
         if self._truth is None or self._truth[0] != path:
-            truth = _read_json(Path(path))
+            # The data set reads its own file before, and prints the notes.
+            say_notes = bool(self.ann_file)
+            truth = read_coco(Path(path), say_notes=say_notes)
             if "segm" in self.iou_types:
-                require_segmentations(path, truth, 'CocoMetric has metric="segm"')
+                require_segmentations(path, truth, 'CocoMetric has metric="segm"', say_notes=say_notes)
             self._truth = path, truth
         return self._truth[1]
 
     def _category_ids(self, truth: dict) -> list[int]:
         """Return the category id of each label."""
         ids = {category["name"]: category["id"] for category in truth["categories"]}
-        classes = (self.dataset_meta or {}).get("classes") or sorted(ids, key=ids.__getitem__)
+        names = {category_id: name for name, category_id in ids.items()}
+        classes = (self.dataset_meta or {}).get("classes") or [names[each] for each in in_order(names)]
         for name in classes:
             require_known(name, ids, "class of the annotation file")
         return [ids[name] for name in classes]
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        record = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(
-            path,
-            expected="the annotation file to measure with",
-            but=f"{error.strerror}",
-            advice="correct the evaluator's ann_file",
-        ) from error
-    except ValueError as error:
-        raise DataError(
-            path, expected="COCO annotations", found=f"text that is not JSON ({error})", advice="download it again"
-        ) from error
-    if not isinstance(record, dict) or not {"images", "annotations", "categories"} <= set(record):
-        raise DataError(path, expected="COCO annotations", found="no lists images, annotations and categories")
-    return record
 
 
 def _compact(sample: Mapping[str, Any], with_masks: bool) -> dict[str, Any]:

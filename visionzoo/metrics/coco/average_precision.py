@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from visionzoo.datasets.coco_annotations import completed
 from visionzoo.errors import ConfigError, DataError, require_known
-from visionzoo.structures.coco_annotations import completed
 
 IOU_TYPES = ("bbox", "segm")
 BACKENDS = ("auto", "faster", "pycocotools")
