@@ -309,6 +309,12 @@ def evaluate(metric, batch):
     return metric.evaluate(len(batch))
 
 
+def evaluate_with(meta, batch):
+    metric = CocoMetric()
+    metric.dataset_meta = meta
+    return evaluate(metric, batch)
+
+
 @pytest.mark.parametrize("as_tensor_masks", [False, True])
 def test_the_adapter_returns_the_same_numbers(scene, ann_file, as_tensor_masks):
     classes = ("dog", "cat", "never seen")  # not in the file's order
@@ -391,10 +397,8 @@ def test_errors_of_the_adapter(scene, ann_file, tmp_path):
             r"none\.json: expected COCO annotations, found no such file",
         ),
     ]:
-        metric = CocoMetric()
         with pytest.raises(error, match=what):
-            metric.dataset_meta = meta
-            evaluate(metric, samples(scene, ("cat",)))
+            evaluate_with(meta, samples(scene, ("cat",)))
     (tmp_path / "cut.json").write_text('{"images": [')
     metric = CocoMetric(ann_file=str(tmp_path / "cut.json"))
     with pytest.raises(DataError, match="expected json, found a file that is cut off"):

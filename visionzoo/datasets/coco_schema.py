@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def _checked(entries: list, section: str, fields: Sequence[Field], findings: Fin
 
 def _check_fields(entries: list[dict], section: str, fields: Sequence[Field], findings: Findings) -> None:
     for field in fields:
-        column = [entry.get(field.name, _MISSING) for entry in entries]
+        column = _column(entries, field.name)
         try:
             usual = field.are_usual(column)
         except (OverflowError, UnicodeEncodeError):  # a number beyond the floats, half of a surrogate pair
@@ -98,6 +99,13 @@ def _check_fields(entries: list[dict], section: str, fields: Sequence[Field], fi
         if not usual:
             for index, value in enumerate(column):
                 _read_field(entries[index], f"{section}[{index}]", value, field, findings)
+
+
+def _column(entries: list[dict], name: str) -> list:
+    try:
+        return list(map(itemgetter(name), entries))
+    except KeyError:
+        return [entry.get(name, _MISSING) for entry in entries]
 
 
 def _read_field(entry: dict, place: str, value: Any, field: Field, findings: Findings) -> None:
@@ -281,7 +289,7 @@ _ANNOTATION = (
 
 
 def _labels(entries: list[dict], field: str) -> list:
-    values = [entry.get(field) for entry in entries]
+    values = _column(entries, field)
     return values if _are_labels(values) else [value for value in values if _is_label(value)]
 
 
@@ -298,7 +306,7 @@ def _check_unique(entries: list[dict], section: str, field: str, findings: Findi
 def _check_references(entries: list[dict], field: str, others: list[dict], section: str, findings: Findings) -> None:
     known = set(_labels(others, "id"))
     try:
-        if known.issuperset([entry.get(field) for entry in entries]):
+        if known.issuperset(_column(entries, field)):
             return
     except TypeError:  # a list as a reference, which is reported as an error of the field
         pass
