@@ -151,8 +151,8 @@ class CocoDetection(CocoDataset):
         """Return the samples that ``filter_cfg`` keeps.
 
         Raises:
-            DataError: no sample remains (the message states how many samples each rule removed), or an image file is
-                missing.
+            DataError: no sample remains (the message states how many samples each rule removed), no sample for training
+                has a box to learn, or an image file is missing.
         """
         kept, dropped = self.data_list, dict[str, int]()
         if not self.test_mode and self.filter_cfg:
@@ -165,6 +165,13 @@ class CocoDetection(CocoDataset):
                 f"(classes: {classes}); check classes and filter_cfg"
             )
         used = kept if self._indices is None else kept[: self._indices]
+        if not self.test_mode and all(box["ignore_flag"] for sample in used for box in sample["instances"]):
+            raise DataError(
+                self.ann_file,
+                expected=f"a box to learn in the {len(used)} images that are used",
+                found=f"none (of {len(self.data_list)} images)",
+                advice="check max_samples and filter_cfg",
+            )
         require_image_files([sample["img_path"] for sample in used], Path(self.data_root))
         return kept
 

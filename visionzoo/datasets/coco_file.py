@@ -220,7 +220,7 @@ def reason_omitted(annotation: dict, image: dict) -> str | None:
 
 
 def require_learnable(path: Path, record: dict, categories: Sequence[int]) -> None:
-    """Raise an error if a training file has annotations, but none that a detector can learn.
+    """Raise an error if a training file has no box that a detector can learn.
 
     Args:
         path: the annotation file, for the error.
@@ -228,18 +228,19 @@ def require_learnable(path: Path, record: dict, categories: Sequence[int]) -> No
         categories: ids of the used categories.
 
     Raises:
-        DataError: every annotation of these categories is a crowd, or the loader omits its box.
+        DataError: there is no annotation of these categories, or each is a crowd or has a box that the loader omits.
     """
     images, chosen = {image["id"]: image for image in record["images"]}, set(categories)
     used = [annotation for annotation in record["annotations"] if annotation["category_id"] in chosen]
-    if not used or any(_reason_not_learned(a, images[a["image_id"]]) is None for a in used):
+    if any(_reason_not_learned(a, images[a["image_id"]]) is None for a in used):
         return
     reasons = Counter(_reason_not_learned(a, images[a["image_id"]]) for a in used)
-    fractions = all(0 < max(a["bbox"]) <= 1 for a in used)
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    fractions = bool(used) and all(0 < max(a["bbox"]) <= 1 for a in used)
     raise DataError(
         path,
         expected="at least one box to learn",
-        found=f"{len(used)} annotations: {', '.join(f'{count} {reason}' for reason, count in reasons.items())}",
+        found=f"{len(used)} annotations of the classes{': ' if used else ''}{counts}",
         advice="multiply the boxes by width and height, they look like fractions" if fractions else "check the file",
     )
 
