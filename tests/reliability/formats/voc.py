@@ -12,11 +12,11 @@ from PIL import Image
 from reliability import mutations
 from reliability.campaign import UNKNOWN, Format
 from reliability.loading import loaded
-from visionzoo.datasets.coco import CocoDetection
 from visionzoo.datasets.coco_writing import write_coco_folder
 from visionzoo.datasets.voc import VocFolder, choose_splits, to_coco
 
 WIDTH, HEIGHT = 60, 40
+NAMES = ("cat", "dög")
 ODD_TEXTS = (*mutations.ODD_WORDS, "0", "1", "true", "Unspecified", "-5", "7.5", "0.5", "70", "<a/>", "&x;", "&amp;")
 CODECS = ("latin-1", "gbk", "utf-16", "utf-16-le", "utf-8-sig", "utf-32", "cp037", "shift_jis")
 
@@ -62,8 +62,8 @@ class PascalVoc(Format):
         for number, stem in enumerate(("a", "b c", "d")):
             Image.new("RGB", (WIDTH, HEIGHT), (70 * number, 9, 9)).save(folder / "JPEGImages" / f"{stem}.png")
             objects = "\n".join(
-                f"<object><name>{random.choice(('cat', 'dög'))}</name><difficult>{at % 2}</difficult>\n<bndbox>"
-                f"<xmin>{3 + at}</xmin>\n<ymin>{4 + number}</ymin><xmax>{30 + at}</xmax><ymax>22</ymax></bndbox></object>"
+                f"<object><name>{random.choice(NAMES)}</name><difficult>{at % 2}</difficult>\n<bndbox><xmin>{3 + at}"
+                f"</xmin>\n<ymin>{4 + number}</ymin><xmax>{30 + at}</xmax><ymax>22</ymax></bndbox></object>"
                 for at in range(3)
             )
             size = f"<size><width>{WIDTH}</width><height>{HEIGHT}</height></size>"
@@ -79,24 +79,14 @@ class PascalVoc(Format):
         with contextlib.redirect_stdout(io.StringIO()):
             write_coco_folder(folder / "out", coco.records, coco.images)
         names = [category["name"] for category in coco.records["train"]["categories"]]
-        dataset = CocoDetection(
-            "annotations/instances_train2017.json",
-            str(folder / "out"),
-            {"img": "train2017/"},
-            pipeline=[{"type": "LoadImage"}, {"type": "mmdet.LoadAnnotations", "with_bbox": True}],
-        )
-        return {
-            Path(sample["img_path"]).stem: [
-                (names[label], *(round(value, 2) for value in box), bool(crowd))
-                for label, box, crowd in zip(
-                    sample["gt_bboxes_labels"],
-                    sample["gt_bboxes"].numpy().tolist(),
-                    sample["gt_ignore_flags"],
-                    strict=True,
-                )
-            ]
-            for sample in loaded(dataset, workers)
+        cfg = {
+            "type": "CocoDetection",
+            "ann_file": "annotations/instances_train2017.json",
+            "data_root": str(folder / "out"),
+            "data_prefix": {"img": "train2017/"},
+            "pipeline": [{"type": "LoadImage"}, {"type": "mmdet.LoadAnnotations", "with_bbox": True}],
         }
+        return dict(_contents(sample, names) for sample in loaded(cfg, workers))
 
     def truth(self, folder):
         try:
@@ -106,6 +96,13 @@ class PascalVoc(Format):
             return {stem: _objects(paths[stem]) for stem in stems}
         except Exception:  # no plain meaning
             return UNKNOWN
+
+
+def _contents(sample, names):
+    boxes = sample["gt_bboxes"].numpy().tolist()
+    rows = zip(sample["gt_bboxes_labels"], boxes, sample["gt_ignore_flags"], strict=True)
+    found = [(names[label], *(round(value, 2) for value in box), bool(crowd)) for label, box, crowd in rows]
+    return Path(sample["img_path"]).stem, found
 
 
 def _objects(path):
