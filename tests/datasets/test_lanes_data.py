@@ -329,7 +329,7 @@ def read_changed(folder, changes, keys=("raw_file", "lanes", "h_samples", "run_t
         *[({"h_samples": value}, "h_samples: expected increasing rows") for value in
           ([], [170, 160], [160, 160], [-10, 160])],
         *[({"raw_file": value}, "raw_file: .*found a value that is not text") for value in (5, None, ["a.jpg"], {})],
-        *[({"raw_file": value}, "raw_file: .*found a text that is no") for value in ("", ".", " a.jpg", "a\0.jpg", "a\n")],
+        *[({"raw_file": value}, "raw_file: .*found a text") for value in ("", ".", " a.jpg", "a\0.jpg", "a\n")],
         ({"raw_file": "/clips/1/20.jpg"}, "raw_file: .*found an absolute path"),
         *[({"raw_file": value}, "raw_file: .*found a path that leaves") for value in ("../a.jpg", "a/../../b.jpg")],
         *[({"raw_file": value}, "raw_file: .*found a path that is too long") for value in ("a" * 300, "a/" * 3000)],

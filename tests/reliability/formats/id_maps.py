@@ -16,11 +16,11 @@ from visionzoo.datasets.id_maps import images_of, to_coco
 def another_kind(path, random):
     """Save a map with other pixels, in another mode or size."""
     ids = np.array(Image.open(path))
-    kind = random.choice(("RGB", "RGBA", "P", "I;16", "I", "1", "LA", "float", "size", "turned", "zeros", "ids"))
+    kind = random.choice(("RGB", "RGBA", "P", "I;16", "1", "LA", "float", "size", "turned", "zeros", "ids"))
     if kind == "float":
         Image.fromarray(ids.astype(np.float32)).save(path, "TIFF")
-    elif kind in ("I;16", "I"):
-        Image.fromarray(ids.astype(np.uint16 if kind == "I;16" else np.int32) * 200).save(path)
+    elif kind == "I;16":
+        Image.fromarray(ids.astype(np.uint16) * 200).save(path)
     elif kind in ("size", "turned", "zeros", "ids"):
         new = {"size": ids[:-1], "turned": ids.T, "zeros": ids * 0, "ids": ids * random.choice((1, 3, 50, 255))}
         Image.fromarray(np.ascontiguousarray(new[kind])).save(path)
