@@ -64,7 +64,7 @@ def test_voc2coco_wrong_use(voc, tmp_path, capsys, flags, what):
 def test_a_broken_file_leaves_no_result(voc, tmp_path, capsys):
     (voc / "annotations" / "3.xml").write_text("<annotation>")
     assert main(["voc2coco", str(voc), "-o", str(tmp_path / "out")]) == 2
-    assert "3.xml: expected Pascal VOC XML" in capsys.readouterr().err
+    assert "3.xml: file: expected Pascal VOC XML" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["voc"]
 
 
