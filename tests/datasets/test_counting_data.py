@@ -325,9 +325,15 @@ def write_line(root, line, name="points.jsonl"):
         ("[1]", r"line 1: text: expected a JSON object, found \[1\]"),
         ('{"image": "a.png"}', "line 1: fields: expected image and points"),
         ('{"image": "a.png", "points": [], "boxes": []}', "line 1: fields: expected image and points"),
-        ('{"image": "a.png", "points": [[1]]}', r"line 1: points: expected a list of pairs of numbers, .*, found \[1\] at number 1 of 1"),
+        (
+            '{"image": "a.png", "points": [[1]]}',
+            r"line 1: points: expected a list of pairs of numbers, .*, found \[1\] at number 1 of 1",
+        ),
         ('{"image": "a.png", "points": [[1, NaN]]}', r"line 1: points: expected finite points, found \(1.0, nan\)"),
-        ('{"image": "a.png", "points": [["x", 1]]}', r"line 1: points: expected a list of pairs of numbers, .*, found \['x', 1\]"),
+        (
+            '{"image": "a.png", "points": [["x", 1]]}',
+            r"line 1: points: expected a list of pairs of numbers, .*, found \['x', 1\]",
+        ),
         ('{"image": "a.png", "points": []}\n' * 2, "line 2: image: expected every image once"),
         ('{"image": "b.png", "points": []}', r"expected 1 images, found 1 missing \(b.png\)"),
     ],

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from visionzoo.datasets.counting.base import (
     CountingDataset,
@@ -28,6 +28,7 @@ from visionzoo.registry import DATASETS
 
 _SPLITS = ("train", "val", "test")
 _WEATHER = {"0": "none", "1": "fog", "2": "rain", "3": "snow"}
+_Label = tuple[float | None, dict[str, str]]
 
 
 @DATASETS.register_module()
@@ -77,15 +78,16 @@ def _samples(folder: Path) -> list[Sample]:
         points = read_each(annotations, partial(read_text_points, columns=(6,)), folder, findings)
         labels = _labels(folder / "image_labels.txt", [image.stem for image in images], findings)
         for image, each in zip(images, points, strict=True):
-            note_count([labels[image.stem].pop("count")] if image.stem in labels else [], each, findings)
-    return [sample_of(image, each, **labels.get(image.stem, {})) for image, each in zip(images, points, strict=True)]
+            note_count([labels[image.stem][0]] if image.stem in labels else [], each, findings)
+    facts = [labels[image.stem][1] if image.stem in labels else {} for image in images]
+    return [sample_of(image, each, **fact) for image, each, fact in zip(images, points, facts, strict=True)]
 
 
-def _labels(path: Path, stems: Sequence[str], findings: Findings) -> dict[str, dict[str, Any]]:
-    """Return count, scene and weather by image; empty without the file."""
+def _labels(path: Path, stems: Sequence[str], findings: Findings) -> dict[str, _Label]:
+    """Return the count, and scene and weather, by image; empty without the file."""
     if not os.path.lexists(path):
         return {}
-    labels: dict[str, dict[str, Any]] = {}
+    labels: dict[str, _Label] = {}
     for number, line in numbered_lines(path, "lines of id,count,scene,weather,distractor"):
         name, label = _label(line, f"{path.name}: line {number}", findings)
         if name in labels:
@@ -100,12 +102,12 @@ def _labels(path: Path, stems: Sequence[str], findings: Findings) -> dict[str, d
     return labels
 
 
-def _label(line: str, entry: str, findings: Findings) -> tuple[str, dict[str, Any]]:
-    """Return the image and its label, which is empty after a finding. A scene may contain commas."""
+def _label(line: str, entry: str, findings: Findings) -> tuple[str, _Label | None]:
+    """Return the image and its label, or None after a finding. A scene may contain commas."""
     cells = [cell.strip() for cell in line.split(",")]
     if len(cells) < 5 or cells[-2] not in _WEATHER or number_in(cells[1]) is None or not "".join(cells[2:-2]):
         expected = "id,count,scene,weather (0 to 3),distractor"
         findings.wrong(entry, "label", expected=expected, found=shown(line, 80))
-        return cells[0], {}
+        return cells[0], None
     scene = ",".join(cells[2:-2])
-    return cells[0], {"count": number_in(cells[1]), "scene": scene, "weather": _WEATHER[cells[-2]]}
+    return cells[0], (number_in(cells[1]), {"scene": scene, "weather": _WEATHER[cells[-2]]})

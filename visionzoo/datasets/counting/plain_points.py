@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os.path import normpath
@@ -148,7 +149,10 @@ def _record(line: str, entry: str, findings: Findings) -> _Record | None:
         field = error.where.removeprefix(entry).removeprefix(": ") or "text"
         findings.wrong(entry, field, expected=f"{error.expected}", found=f"{error.found}")
         return None
-    facts = {key: _fact(key, fields[key], entry, findings) for key in _FACTS if fields.get(key) is not None}
+    present = [key for key in _FACTS if key in fields]
+    stated = [key for key in present if fields[key] is not None]
+    findings.note("null facts, read as missing", len(present) - len(stated))
+    facts = {key: _fact(key, fields[key], entry, findings) for key in stated}
     return _Record(name, points, facts) if name else None
 
 
@@ -172,13 +176,17 @@ def _fact(key: str, value: Any, entry: str, findings: Findings) -> Any:
 def _rows(path: Path, findings: Findings) -> list[_Record]:
     table = _table(path, findings)
     records: dict[str, _Record] = {}
+    rows_without_point: Counter[str] = Counter()
     for row in table.rows:
         entry = f"line {row.line}"
         if row.fault:
             findings.wrong(entry, "row", expected=row.fault[0], found=row.fault[1])
         elif name := _image_name(row.cells["image"], entry, findings):
-            record = records.setdefault(normpath(name), _Record(name, [], {}))
-            record.points += _point([row.cells["x"], row.cells["y"]], entry, findings)
+            point = _point([row.cells["x"], row.cells["y"]], entry, findings)
+            records.setdefault(normpath(name), _Record(name, [], {})).points += point
+            rows_without_point[normpath(name)] += not point
+    both = sum(count for name, count in rows_without_point.items() if records[name].points)
+    findings.note("rows without a point, of images that have points", both)
     for record in records.values():
         record.points = np.array(record.points, dtype=np.float64).reshape(-1, 2)
     return list(records.values())

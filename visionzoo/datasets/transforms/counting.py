@@ -365,6 +365,7 @@ class MakeDensityMap(BaseTransform):
 
     Raises:
         UnknownName: unknown kind or setting.
+        DataError: the sample has no points.
 
     Example:
         >>> sample = {"img": np.zeros((20, 30, 3), np.uint8), "gt_points": np.array([[4.0, 5.0], [20.0, 9.0]])}
@@ -382,6 +383,13 @@ class MakeDensityMap(BaseTransform):
             raise UnknownName(unknown, kind=f"setting of {kind} density maps", known=known)
 
     def transform(self, results: dict) -> dict:
+        if "gt_points" not in results:
+            raise DataError(
+                f"{results.get('img_path')}",
+                expected="points for its density",
+                found="none",
+                advice="use a split with annotations, or LoadDensity",
+            )
         density = DENSITIES[self.kind](results["gt_points"], results["img"].shape[:2], **self.settings)
         results["gt_density"] = density * results["gt_roi"] if "gt_roi" in results else density
         return results
