@@ -1,4 +1,4 @@
-"""Dots of vehicles: single pixels in every form, and drawings that are no dots."""
+"""Dots of vehicles: single pixels in every form, and other drawings."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def jpeg(quality):
         (rgba(255 - DOTS * 0, GREY), "a transparent part"),
     ],
 )
-def test_drawings_that_are_no_dots(tmp_path, array, words):
+def test_other_drawings(tmp_path, array, words):
     with pytest.raises(
         DataError, match=f"expected one coloured pixel for each object on a black ground, found .*{words}"
     ):
@@ -96,7 +96,7 @@ def test_drawings_that_are_no_dots(tmp_path, array, words):
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + bytes(60)])
-def test_files_that_are_no_image(tmp_path, data):
+def test_other_files(tmp_path, data):
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(DataError, match=r"a\.png: expected"):
         read(tmp_path / "a.png")

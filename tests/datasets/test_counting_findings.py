@@ -39,7 +39,7 @@ def text(path, content):
 
 
 def points_set(root, *lines, name="points.jsonl", **arguments):
-    """Build a set of the images a.png and b.png; values that are no text become lines of JSON."""
+    """Build a set of the images a.png and b.png; values other than text become lines of JSON."""
     for stem in "ab":
         image(root / f"{stem}.png")
     text(root / name, "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
@@ -107,7 +107,7 @@ def test_facts_in_their_range(tmp_path, fact, words):
         ("\ufffd", "line 1: text"),
     ],
 )
-def test_lines_that_are_no_object(tmp_path, line, words):
+def test_lines_other_than_objects(tmp_path, line, words):
     with pytest.raises(DataError, match=words):
         points_set(tmp_path, line)
 

@@ -30,7 +30,7 @@ def read_dots(path: Path, findings: Findings) -> tuple[np.ndarray, tuple[int, in
         The dots, (N, 2) float64, column and row from 0 in row order; and the size (H, W) of the image.
 
     Raises:
-        DataError: the file is no image, has dark colours or a transparent part, or most of its dots touch.
+        DataError: the file is not an image, has dark colours or a transparent part, or most of its dots touch.
 
     Example:
         >>> import tempfile
