@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Sequence
 
 from PIL import Image
 
 from visionzoo.errors import DataError
+
+# Pillow raises these for truncated or broken headers.
+_BROKEN_HEADERS = (
+    OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, EOFError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
 
 
 def size_of_file(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -19,7 +26,7 @@ def size_of_file(path: str | os.PathLike[str]) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises these for truncated or broken headers
+    except _BROKEN_HEADERS as error:
         raise DataError(
             os.fspath(path), expected="an image", but=f"it cannot be read ({error})", advice="copy it again"
         ) from error
