@@ -72,7 +72,7 @@ def test_counts(tree):
     [
         ("b.jpeg", r"b\.jpeg: expected an image, found no such file; did you mean b\.jpg\?"),
         ("deap/c.jpg", "there is no folder deap either"),
-        ("only_text", r"only_text: expected images, found none among files of \.txt"),
+        ("only_text", r"only_text: expected images, found none among 1 file \(\.txt\)"),
         ("*.tiff", "the glob matches none"),
         ("nowhere/*.jpg", "there is no folder nowhere"),
         ("@absent.txt", "@absent.txt: expected a list of images"),

@@ -189,7 +189,7 @@ def test_folders_that_cannot_be_scored(roots, tmp_path):
         score_folders(predictions / "cup", masks)
     whole = (predictions / "axe" / "2.png").read_bytes()
     (predictions / "axe" / "2.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"2\.png: expected a readable image"):
+    with pytest.raises(DataError, match=r"2\.png: expected a prediction that can be decoded"):
         score_folders(predictions, masks)
     write(predictions / "axe" / "2.png", np.zeros((4, 5), np.uint8))
     with pytest.raises(DataError, match=r"axe/2\.png: expected a prediction of its mask's size"):

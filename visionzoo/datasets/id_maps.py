@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visionzoo.datasets.transforms.masks import read_ids
+from visionzoo.datasets.mask_files import read_ids
 from visionzoo.errors import DataError
 from visionzoo.structures.detections import encode_mask
 from visionzoo.structures.image_names import IMAGE_ENDINGS
