@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from visionzoo.datasets.findings import Findings
+from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.mask_files import MASKS
 from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
@@ -126,7 +126,7 @@ def _listed(root: Path, split: str, findings: Findings) -> list[str]:
 def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dict[str, str]) -> list[dict]:
     for kind, known in (("images", images), ("masks", masks)):
         require_none_missing(
-            [name for name in names if name not in known],
+            [_shown(name) for name in names if name not in known],
             root,
             expected=f"{len(names)} {kind}",
             advice="copy them again, or list the others in a split",
@@ -140,3 +140,8 @@ def _paired(root: Path, names: Sequence[str], images: dict[str, str], masks: dic
             advice="copy the images, as .jpg, or set img_folder and gt_folder",
         )
     return [{"img_path": images[name], "gt_path": masks[name]} for name in names]
+
+
+def _shown(name: str) -> str:
+    """Return a name for an error; names that are long or have control characters are quoted."""
+    return name if name.isprintable() and len(name) <= 80 else shown(name, 80)
