@@ -45,11 +45,11 @@ def require_bytes(data: bytes, name: object, what: str = "an image") -> bytes:
     return data
 
 
-def opened_image(data: bytes, name: object, what: str = "an image") -> Image.Image:
+def opened_image(data: bytes | Image.Image, name: object, what: str = "an image") -> Image.Image:
     """Decode all pixels of an image file, of the first frame if there are several.
 
     Args:
-        data: content of the file.
+        data: content of the file, or an image that Pillow opened.
         name: name of the file in errors.
         what: the word for the file in errors.
 
@@ -63,13 +63,13 @@ def opened_image(data: bytes, name: object, what: str = "an image") -> Image.Ima
         (4, 3)
     """
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data)) if isinstance(data, bytes) else data
         image.load()
     except UnidentifiedImageError as error:
         raise NotAnImage(
             name,
             expected=f"{what} (JPEG, PNG, WebP, TIFF, BMP, ...)",
-            found=f"{len(data)} bytes that cannot be decoded",
+            found=f"{len(data)} bytes that cannot be decoded",  # type: ignore[arg-type]  # Pillow raises it for bytes
             advice="copy or download it again",
         ) from error
     except Image.DecompressionBombError as error:

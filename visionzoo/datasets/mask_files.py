@@ -213,8 +213,9 @@ def _levels(image: str, mask: str, read: ReadMask, exif: bool, findings: Finding
     try:
         values = read(mask, size_of_file(image, exif=exif)[::-1], image)
     except DataError as error:
-        if not findings and error.advice:
-            findings.advice = error.advice
+        if not findings:  # the sentence states what the first one states
+            findings.expected = f"{error.expected or findings.expected}"
+            findings.advice = error.advice or findings.advice
         reason = error.found or error.but or f"{error}"
         entry = os.path.basename(image if error.where == image else mask)
         findings.wrong(entry, "mask", expected=f"{error.expected}", found=reason)

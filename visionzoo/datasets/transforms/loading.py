@@ -169,7 +169,7 @@ def rgb_of_pillow(image: PILImage, name: str, *, exif: bool = True) -> np.ndarra
     turned = _turned(image) if exif else image
     if turned.mode == "F" or turned.mode.startswith("I"):
         return np.repeat(to_uint8(np.asarray(turned), name)[..., None], 3, axis=2)
-    return np.array(turned.convert("RGB"))
+    return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
 
 
 def _turned(image: PILImage) -> PILImage:

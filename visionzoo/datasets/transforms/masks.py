@@ -53,15 +53,15 @@ class LoadMaskAnnotation(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         arguments = results["gt_path"], results["ori_shape"][:2], results["img_path"]
-        if self.kind == "ids":
-            results["gt_seg_map"] = read_id_map(*arguments)
-        else:
-            results["gt_seg_map"] = self.read(*arguments)
+        values = read_id_map(*arguments) if self.kind == "ids" else self.read(*arguments)
+        if self.kind == "binary":
+            values = np.where(values > SALIENT_FROM, 255, 0).astype(np.uint8)
+        results["gt_seg_map"] = values
         results.setdefault("seg_fields", []).append("gt_seg_map")
         return results
 
     def read(self, path: str, size: Sequence[int], like: object) -> np.ndarray:
-        """Read a mask of this kind as (H, W) uint8; the objects of id maps are 255.
+        """Read a mask as (H, W) uint8, 0 to 255; the objects of id maps are 255.
 
         Args:
             path: the file.
@@ -76,7 +76,7 @@ class LoadMaskAnnotation(BaseTransform):
         grey = read_mask(path, size, like)
         if not self._has_warned:
             self._warn_of_grey(grey, path)
-        return np.where(grey > SALIENT_FROM, 255, 0).astype(np.uint8) if self.kind == "binary" else grey
+        return grey
 
     def _warn_of_grey(self, grey: np.ndarray, path: str) -> None:
         """Warn once about soft masks. JPEG artefacts in masks are harmless and cause no warning."""

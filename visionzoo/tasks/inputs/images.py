@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from visionzoo.datasets.decoding import opened_image
 from visionzoo.datasets.transforms.loading import read_image, rgb_of_pillow
 from visionzoo.errors import DataError, InputError, ZooError
 from visionzoo.structures.arrays import as_array
@@ -145,7 +146,7 @@ def read_source(value: Any) -> np.ndarray:
     if hasattr(value, "detach"):
         value = _array_of_tensor(value)
     elif hasattr(value, "getexif"):
-        return rgb_of_pillow(value, "PIL image")
+        return rgb_of_pillow(opened_image(value, "PIL image"), "PIL image")
     elif not isinstance(value, np.ndarray | bytes | str) and not hasattr(value, "__fspath__"):
         raise InputError(expected="a path, bytes, array, tensor or PIL image", found=f"{type(value).__name__}")
     return read_image(value, exif=True)
