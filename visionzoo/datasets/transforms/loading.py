@@ -140,7 +140,8 @@ def _decode_with_pillow(data: bytes, name: str, exif: bool) -> np.ndarray:
     try:
         image = opened_image(data, name)
     except NotAnImage:
-        pixels = _decode_with_opencv(data, name, exif)
+        is_damaged = data.startswith((_PNG, _RIFF))  # libpng prints what it finds
+        pixels = None if is_damaged else _decode_with_opencv(data, name, exif)
         if pixels is None:
             raise
         return pixels
