@@ -15,10 +15,10 @@ from PIL import Image
 from visionzoo.cli.convert import main as convert
 from visionzoo.config import load_config
 from visionzoo.datasets.id_maps import images_of, to_coco
+from visionzoo.datasets.mask_files import read_grey, read_ids
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.tiny.saliency import draw_scene
 from visionzoo.datasets.transforms import masks
-from visionzoo.datasets.transforms.masks import read_grey, read_ids
 from visionzoo.engine.loaders import build_dataset
 from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.registry import TRANSFORMS
@@ -115,8 +115,8 @@ def test_invalid_data_sets(root, spoil, arguments, words):
     [
         (lambda path: put(path, MASK[:, :-1]), "a.png: expected a mask of 7x5 pixels like .*a.jpg, found 6x5"),
         (lambda path: path.write_bytes(b""), "a.png: expected a mask, found an empty file"),
-        (lambda path: path.write_bytes(b"no image"), "a.png: expected a mask as an image"),
-        (lambda path: path.write_bytes(path.read_bytes()[:60]), "a.png: expected a readable mask"),
+        (lambda path: path.write_bytes(b"no image"), "a.png: expected a mask .*8 bytes that cannot be decoded"),
+        (lambda path: path.write_bytes(path.read_bytes()[:60]), "a.png: expected a mask that can be decoded, but"),
     ],
 )
 def test_invalid_masks(root, spoil, words):

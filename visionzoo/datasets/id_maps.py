@@ -9,7 +9,7 @@ import numpy as np
 
 from visionzoo.datasets.file_names import files_with, known_name, once_each
 from visionzoo.datasets.findings import Findings, shown
-from visionzoo.datasets.transforms.masks import read_ids
+from visionzoo.datasets.mask_files import read_ids
 from visionzoo.errors import DataError, first_of
 from visionzoo.structures.detections import encode_mask
 from visionzoo.structures.image_names import IMAGE_ENDINGS

@@ -1,11 +1,16 @@
-"""File name endings of images."""
+"""File names of images."""
 
 from __future__ import annotations
 
 # Endings of published data sets. If a stem has several files, the first ending is used.
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".jpe", ".jfif", ".webp", ".tif", ".tiff")
 # Endings that are accepted in any folder of images.
-ANY_IMAGE_ENDINGS = (*IMAGE_ENDINGS, ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2")
+ANY_IMAGE_ENDINGS = (
+    *IMAGE_ENDINGS, ".jif", ".mpo", ".apng", ".avif", ".avifs", ".gif", ".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".dib",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".sgi", ".qoi", ".ras", ".sr",
+)  # fmt: skip
+
+_LEFT_OVER = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 def without_ending(name: str) -> str:
@@ -17,3 +22,13 @@ def without_ending(name: str) -> str:
     """
     ending = next((ending for ending in IMAGE_ENDINGS if name.lower().endswith(ending)), "")
     return name[: len(name) - len(ending)]
+
+
+def is_left_over(name: str) -> bool:
+    """Return True for the name of a hidden file, or of a file or folder that systems leave beside the data.
+
+    Example:
+        >>> is_left_over("._a.jpg"), is_left_over("__MACOSX"), is_left_over("a.jpg")
+        (True, True, False)
+    """
+    return name.startswith(".") or name.lower() in _LEFT_OVER

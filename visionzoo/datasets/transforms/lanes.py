@@ -11,7 +11,7 @@ import numpy as np
 from mmcv.transforms.base import BaseTransform
 
 from visionzoo.datasets.lanes.slots import THICKNESS, draw_slots, existence, lane_slots
-from visionzoo.datasets.transforms.masks import read_ids
+from visionzoo.datasets.mask_files import read_ids
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.image_size import require_size
