@@ -91,7 +91,7 @@ def _named_tensors(state: Mapping[str, Any], source: str, *, is_bare: bool) -> O
             _require_additional(name, value, source, is_bare=is_bare)
             others.append(name)
     if others and tensors and not is_bare:
-        warnings.warn(f"{source}: left out {len(others)} entries that are not tensors ({first_of(others)})", stacklevel=3)
+        warnings.warn(f"{source}: {len(others)} entries are not tensors ({first_of(others)})", stacklevel=3)
     return tensors
 
 
