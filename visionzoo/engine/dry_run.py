@@ -15,6 +15,7 @@ from visionzoo.engine.environment import note_to_user
 from visionzoo.engine.loaders import sample_names
 from visionzoo.engine.plan import RunPlan
 from visionzoo.engine.runner import ZooRunner
+from visionzoo.engine.workers import explained
 from visionzoo.system.devices import peak_memory
 
 
@@ -28,7 +29,8 @@ def dry_run(plan: RunPlan) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="visionzoo-dry-run-") as folder:
         runner = make_runner(plan, Path(folder), **training_parts(plan))
         try:
-            outcome = _one_step(runner)
+            with explained():
+                outcome = _one_step(runner)
         finally:
             runner.close()
     _tell(outcome, note_to_user(plan.options))
