@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from visionzoo.config.positions import position
-from visionzoo.errors import ConfigError
+from visionzoo.errors import ConfigError, article_of
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ RANGES: tuple[tuple[str, Range], ...] = (
     (r"optim_wrapper(\.\w+)?\.clip_grad\.(max_norm|clip_value)", Range(above=0)),
     (r"optim_wrapper(\.\w+)?\.clip_grad\.norm_type", Range(above=0, others=("inf", math.inf))),
     (r"optim_wrapper(\.\w+)?\.clip_grad\.error_if_nonfinite", _YES_NO),
-    (_OPTIMIZER + "lr", Range(above=0)),
+    (_OPTIMIZER + "lr", Range(least=0)),
     (_OPTIMIZER + "(momentum|alpha|betas)", _SHARE),
     (_OPTIMIZER + "(weight_decay|eps|dampening)", Range(least=0, listed=True)),
     (_OPTIMIZER + "(nesterov|amsgrad|maximize|centered)", _YES_NO),
@@ -174,7 +174,7 @@ def range_at(at: str) -> Range | None:
         >>> 0 in range_at("train_dataloader.batch_size")
         False
         >>> print(range_at("optim_wrapper.optimizer.lr"))
-        a number above 0
+        a number of at least 0
     """
     return next((allowed for pattern, allowed in RANGES if re.fullmatch(pattern, at)), None)
 
@@ -199,8 +199,7 @@ def shown(value: Any) -> str:
         >>> shown({"a": 1}), shown("two")
         ('a dict', "'two'")
     """
-    kinds = {"a dict": dict, "a list": (list, tuple)}
-    return next((word for word, kind in kinds.items() if isinstance(value, kind)), repr(value))
+    return article_of(value) if isinstance(value, (dict, list, tuple)) else repr(value)
 
 
 def require_in_range(option: str, value: Any, path: str) -> None:

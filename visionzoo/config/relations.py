@@ -14,7 +14,9 @@ _LIBRARIES = ("visionzoo.", "mmengine.", "mmcv.", "mmdet.", "mmseg.")
 _PACKING = "a packing step, such as PackTaskInputs or mmdet.PackDetInputs"
 
 
-def relation_problems(node: Mapping[str, Any], part: Callable[..., Any], path: str, at: str) -> Iterator[tuple[str, str]]:
+def relation_problems(
+    node: Mapping[str, Any], part: Callable[..., Any], path: str, at: str
+) -> Iterator[tuple[str, str]]:
     """Yield path and message of each problem of a part's config that a single value does not show.
 
     Args:

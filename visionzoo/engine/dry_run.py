@@ -45,6 +45,9 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
     if runner._val_loop is not None:
         runner._val_loop = runner.build_val_loop(runner._val_loop)
+    for hook in runner.hooks:
+        if hasattr(hook, "require_measured"):
+            hook.require_measured(runner)
     loader = runner.train_dataloader
     loader.batch_sampler.start_at(0)
     batch = next(iter(loader))

@@ -21,7 +21,7 @@ from torch.utils.data import BatchSampler, DataLoader, Subset
 from visionzoo.engine.seeding import SeededBatches, SeededDataset, first_indices
 from visionzoo.engine.workers import CarriesErrors, ZooLoader
 from visionzoo.errors import ConfigError, DataError, UnknownName
-from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE
+from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE, TRANSFORMS
 
 _WITH_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
 
@@ -54,10 +54,23 @@ def build_dataset(cfg: Mapping, *, where: str) -> Any:
 
 def _built(cfg: dict) -> Any:
     with DefaultScope.overwrite_default_scope(SCOPE):
+        _check_steps(cfg)
         dataset = DATASETS.build(cfg)
         if hasattr(dataset, "full_init"):
             dataset.full_init()
     return dataset
+
+
+def _check_steps(cfg: Mapping) -> None:
+    """Build every step of the pipelines of a data set once, so that a step that rejects its arguments is named."""
+    steps = cfg.get("pipeline")
+    for step in steps if isinstance(steps, (list, tuple)) else []:
+        if isinstance(step, Mapping):
+            TRANSFORMS.build(copy.deepcopy(dict(step)))
+    inner = cfg.get("datasets", cfg.get("dataset"))
+    for one in inner if isinstance(inner, (list, tuple)) else [inner]:
+        if isinstance(one, Mapping):
+            _check_steps(one)
 
 
 def _empty(where: str) -> DataError:

@@ -105,7 +105,7 @@ def _write_last(runner: ZooRunner, name: str, note: Callable[[str], None]) -> No
 
 
 def _outcome(runner: ZooRunner) -> dict[str, Any]:
-    best = runner.message_hub.get_info("best_ckpt", None)
+    best = next((v for k, v in runner.message_hub.runtime_info.items() if k.startswith("best_ckpt")), None)
     return {
         "work_dir": runner.work_dir,
         "checkpoint": _last(runner),

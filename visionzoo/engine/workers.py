@@ -1,8 +1,8 @@
 """Errors of the workers of a loader, as one sentence in the main process.
 
-torch sends an exception of a worker as the text of its traceback. Here a :class:`ZooError` arrives as the same error. The
-death of a worker reaches the main process as a ``RuntimeError`` between any two statements; :func:`explained` turns it
-into a sentence.
+torch sends an exception of a worker as the text of its traceback. Here a :class:`ZooError` arrives as the same error.
+The death of a worker reaches the main process as a ``RuntimeError`` between any two statements; :func:`explained` turns
+it into a sentence.
 """
 
 from __future__ import annotations
