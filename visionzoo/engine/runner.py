@@ -230,8 +230,7 @@ class ZooRunner(Runner):
             by_epoch = cfg.pop("by_epoch", None)
             if "type" not in cfg:
                 cfg["type"] = "EpochLoop" if by_epoch else "IterLoop"
-            with rejections_explained("train_cfg"):
-                return LOOPS.build(cfg, default_args=dict(runner=self, dataloader=self._train_dataloader))
+            return LOOPS.build(cfg, default_args=dict(runner=self, dataloader=self._train_dataloader))
         return cfg
 
     def build_val_loop(self, loop: Any) -> Any:

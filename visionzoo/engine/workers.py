@@ -133,8 +133,15 @@ def explained() -> Iterator[None]:
 
 
 def _failure(error: BaseException) -> RunFailed | None:
-    text = "MemoryError" if type(error) is MemoryError else str(error).partition("\n")[0]
+    text = " ".join(_first_lines(error))
     return next((RunFailed(f"{what}; {advice}") for part, what, advice in _FAILURES if part in text), None)
+
+
+def _first_lines(error: BaseException | None) -> Iterator[str]:
+    """Yield the first line of an exception and of its causes: torch states the signal of a dead worker in a cause."""
+    while error is not None:
+        yield "MemoryError" if type(error) is MemoryError else str(error).partition("\n")[0]
+        error = error.__cause__
 
 
 def one_value_per_channel() -> ConfigError:
