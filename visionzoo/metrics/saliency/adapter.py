@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.metrics.required import required, sample_name
@@ -85,6 +86,13 @@ class SaliencyMetric(BaseMetric):
         pred_map, gt_map = (required(sample, key, "SaliencyMetric", name) for key in ("pred_map", "gt_map"))
         pair = score_pair(pred_map, gt_map, self.protocol, self.measures, where=name)
         return name, str(sample.get("group") or ""), pair
+
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        mask = np.eye(2, dtype=bool)
+        scores = SaliencyScores()
+        scores.add(score_pair(mask, mask, self.protocol, self.measures))
+        return list(scores.summary())
 
     def compute_metrics(self, results: list[list[tuple[str, str, PairScores]]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes.
