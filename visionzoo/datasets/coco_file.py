@@ -176,13 +176,16 @@ def _require_boxes(path: Path, record: dict) -> None:
 # --- classes ---
 
 
-def choose_classes(path: Path, record: dict, wanted: Sequence[str] | None) -> tuple[str, ...]:
+def choose_classes(
+    path: Path, record: dict, wanted: Sequence[str] | None, absent: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Return the class names in label order.
 
     Args:
         path: the annotation file, for errors.
         record: its content.
         wanted: names in label order; the file must have all of them. None: all names of the file, by category id.
+        absent: names in ``wanted`` that the file need not have.
 
     Raises:
         ConfigError: the file lacks a name: ``config has "Cat"; file has "cat"``.
@@ -195,7 +198,7 @@ def choose_classes(path: Path, record: dict, wanted: Sequence[str] | None) -> tu
     in_file = [category["name"] for category in sorted(record["categories"], key=_category_id)]
     if wanted is None:
         return tuple(in_file)
-    strangers = [name for name in wanted if name not in in_file]
+    strangers = [name for name in wanted if name not in in_file and name not in absent]
     if strangers:
         pairs = [f'config has "{name}"; file has {_nearest_or_all(name, in_file)}' for name in strangers]
         raise ConfigError(
@@ -220,10 +223,10 @@ def _nearest_or_all(name: str, in_file: Sequence[str]) -> str:
     return some_of((f'"{other}"' for other in in_file), most=8)
 
 
-def category_ids(record: dict, classes: Sequence[str]) -> list[int]:
-    """Return the category id of each label, in the order of ``classes``."""
+def category_ids(record: dict, classes: Sequence[str], absent: Sequence[str] = ()) -> list[int | None]:
+    """Return the category id of each label, in the order of ``classes``; None for the classes in ``absent``."""
     ids = {category["name"]: category["id"] for category in record["categories"]}
-    return [ids[name] for name in classes]
+    return [None if name in absent else ids[name] for name in classes]
 
 
 # --- boxes that the loader omits ---
@@ -262,7 +265,7 @@ def count_unusable_boxes(record: dict) -> dict[str, int]:
     return dict(counts)
 
 
-def require_learnable(path: Path, record: dict, categories: Sequence[int]) -> None:
+def require_learnable(path: Path, record: dict, categories: Sequence[int | None]) -> None:
     """Raise an error if a training file has annotations, but none that a detector can learn.
 
     Args:

@@ -239,7 +239,9 @@ def category_ids_of(checkpoint: Mapping[str, Any]) -> tuple[int, ...] | None:
     facts = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
     ids = facts.get("category_ids") if isinstance(facts, Mapping) else None
     names = class_names_of(checkpoint)
-    return tuple(map(int, ids)) if ids and names and len(ids) == len(names) else None
+    if not ids or not names or len(ids) != len(names) or None in ids:
+        return None
+    return tuple(map(int, ids))
 
 
 # --- from tensors into a model ---
