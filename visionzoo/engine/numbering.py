@@ -62,7 +62,7 @@ def build_numbered(
     datasets = {split: build_dataset(_config_of(cfg, split), where=_path_of(split)) for split in splits[:1]}
     if first is not None and not fixed:
         own = next(filter(None, (leaf.classes for leaf in _leaves(cfg, splits[0], datasets[splits[0]]))), None)
-        first = _order_of(first, own, ignore)
+        first = _order_of(first, own, None if ignore else _head_of(cfg.model))
     numbering = Numbering(
         first, by_head=by_head, may_leave_out=names_classes((cfg.get("train_dataloader") or {}).get("dataset"))
     )
@@ -87,18 +87,27 @@ def _leaves(cfg: Config, split: str, dataset: Any) -> Iterator[Leaf]:
     return leaves(_config_of(cfg, split), dataset, _path_of(split))
 
 
-def _order_of(learned: Classes, own: Classes | None, ignore: Sequence[str]) -> Classes | None:
-    """Return the classes of initial weights if the training set has the same ones in another order; else None."""
+def _head_of(model: Mapping[str, Any]) -> str:
+    return next((name for name in ("bbox_head", "roi_head") if model.get(name)), "head")
+
+
+def _order_of(learned: Classes, own: Classes | None, head: str | None) -> Classes | None:
+    """Return the classes of initial weights if the training set has the same ones in another order; else None.
+
+    Args:
+        learned: classes of the weights.
+        own: classes of the training set, or None if it has none.
+        head: name of the head in the model; None if its weights are not loaded.
+    """
     if own is None:
         return None
     labels = own.labels_in(learned)
     if None not in labels and len(labels) == len(learned.names):
         return None if labels == list(range(len(labels))) else learned
-    if len(own.names) == len(learned.names) and not ignore:
+    if head is not None:
         print_log(
-            f"{learned.source}: the head's weights are those of {learned}, but the training data has "
-            f"{some_of((name for name, label in zip(own.names, labels) if label is None), MOST)}; "
-            'start the head anew with --ignore "PATTERN" of its weights, such as "head.*"',
+            f"{learned.source}: the weights of the head are those of {learned}, but the training data has {own}; "
+            f'use --ignore "{head}.*" to start with a new head',
             "current",
             logging.WARNING,
         )
@@ -210,13 +219,13 @@ def _other_classes(leaf: Leaf, own: Classes, reference: Classes) -> DataError:
     labels = own.labels_in(reference)
     known = [name for name, label in zip(own.names, labels) if label is not None]
     extra = [name for name in own.names if name not in known]
-    nearest = _nearest(extra, [name for label, name in enumerate(reference.names) if label not in labels])
+    nearest = _nearest(extra[:MOST], [name for label, name in enumerate(reference.names) if label not in labels])
     found = (repr(name) + (f" instead of {nearest[name]!r}" if name in nearest else "") for name in extra)
     return DataError(
         own.source,
         expected=f"the classes of {reference.source} ({reference})",
         found=some_of(found, MOST),
-        advice="write the names alike" if nearest else _advice(leaf, known),
+        advice=("write one class alike in both, or " if nearest else "") + _advice(leaf, known),
     )
 
 
@@ -228,7 +237,8 @@ def _nearest(extra: Sequence[str], free: Sequence[str]) -> dict[str, str]:
 
 def _advice(leaf: Leaf, known: Sequence[str]) -> str:
     if leaf.selects and known:
-        return f"use only the others with {leaf.where}.classes={list(known[:MOST])}, or choose data of the same classes"
+        names = ",".join(map(repr, known)) if len(known) <= MOST else "..."
+        return f'use only the others with --cfg-options "{leaf.where}.classes=[{names}]", or data of the same classes'
     if "classes_from" in leaf.arguments.names:
         return "remove its samples, or train with all classes and state them in classes or classes_from"
     return "choose data of the same classes"

@@ -406,7 +406,10 @@ def _advice(report: LoadReport, own: Mapping[str, Tensor]) -> str:
     if not patterns:
         return "name the checkpoint of this model, or change the model to fit it"
     listed = ", ".join(f'"{pattern}"' for pattern in patterns)
-    return f"only the number of classes differs, so to fine-tune it keep the rest with ignore=[{listed}]"
+    return (
+        "only the number of classes differs, so use weights and data of the same classes, "
+        f"or to fine-tune it keep the rest with ignore=[{listed}]"
+    )
 
 
 def _patterns_that_fit(report: LoadReport, own: Mapping[str, Tensor]) -> list[str]:
