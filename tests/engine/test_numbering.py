@@ -115,6 +115,9 @@ def test_classes_that_the_config_of_training_leaves_out_are_left_out_of_val(tmp_
     assert named_objects(data.datasets["val"]) == [["disc", "star"]] * 2
     assert data.datasets["val"].metainfo["classes"] == ("star", "disc")
     assert "triangle left out" in data.notes[0]
+    respelled = coco(tmp_path, "val", {"disc": 1, "triangle": 3, "STAR": 8}, ("disc",))
+    with pytest.raises(DataError, match="'STAR' instead of 'star'"):
+        build({"train": train, "val": respelled})
 
 
 def test_val_may_name_fewer_classes_than_the_weights(tmp_path: Path) -> None:

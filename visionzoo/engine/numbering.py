@@ -67,8 +67,9 @@ def build_numbered(
         first, by_head=by_head, may_leave_out=names_classes((cfg.get("train_dataloader") or {}).get("dataset"))
     )
     for split in splits:
-        dataset = datasets.get(split) or build_dataset(_config_of(cfg, split), where=_path_of(split))
-        datasets[split] = numbering.applied(_config_of(cfg, split), dataset, _path_of(split))
+        if split not in datasets:
+            datasets[split] = build_dataset(_config_of(cfg, split), where=_path_of(split))
+        datasets[split] = numbering.applied(_config_of(cfg, split), datasets[split], _path_of(split))
     classes = class_names(datasets[splits[0]])
     if classes is not None and fixed and first is not None:
         classes = first.names
@@ -166,7 +167,7 @@ class Numbering:
         """Return the new config of a leaf by its path; nothing if its labels are those of ``reference``."""
         labels = own.labels_in(reference)
         extra = [name for name, label in zip(own.names, labels) if label is None]
-        if extra and not (self._may_leave_out and leaf.selects and not names_classes(leaf.cfg)):
+        if extra and not self._leaves_out(leaf, extra, _without(labels, reference)):
             raise _other_classes(leaf, own, reference)
         if own.is_by_number(reference):
             numbers = own if own.are_numbers else reference
@@ -179,6 +180,20 @@ class Numbering:
             raise _other_order(own, reference, labels)
         self.notes.append(_note(leaf, reference, labels, extra))
         return {leaf.where: _in_order(leaf, own, reference, labels)}
+
+    def _leaves_out(self, leaf: Leaf, extra: Sequence[str], absent: Sequence[str]) -> bool:
+        """Return True if the run does not use ``extra``; a name in another spelling than an absent one is an error."""
+        is_respelled = {_folded(name) for name in extra} & {_folded(name) for name in absent}
+        return self._may_leave_out and leaf.selects and not names_classes(leaf.cfg) and not is_respelled
+
+
+def _without(labels: Sequence[int | None], reference: Classes) -> list[str]:
+    """Return the names of ``reference`` that have none of the labels."""
+    return [name for label, name in enumerate(reference.names) if label not in labels]
+
+
+def _folded(name: str) -> str:
+    return "".join(name.split()).lower()
 
 
 @contextmanager
@@ -203,7 +218,7 @@ def _in_order(leaf: Leaf, own: Classes, reference: Classes, labels: Sequence[int
 
 
 def _note(leaf: Leaf, reference: Classes, labels: Sequence[int | None], extra: Sequence[str]) -> str:
-    absent = [name for label, name in enumerate(reference.names) if label not in labels]
+    absent = _without(labels, reference)
     parts = [
         f"{leaf.where}: classes are numbered as in {reference.source}",
         f"none of its samples has {some_of(absent, MOST)}" if absent else "",
@@ -219,7 +234,7 @@ def _other_classes(leaf: Leaf, own: Classes, reference: Classes) -> DataError:
     labels = own.labels_in(reference)
     known = [name for name, label in zip(own.names, labels) if label is not None]
     extra = [name for name in own.names if name not in known]
-    nearest = _nearest(extra[:MOST], [name for label, name in enumerate(reference.names) if label not in labels])
+    nearest = _nearest(extra[:MOST], _without(labels, reference))
     found = (repr(name) + (f" instead of {nearest[name]!r}" if name in nearest else "") for name in extra)
     return DataError(
         own.source,
