@@ -23,6 +23,9 @@ from visionzoo.engine.workers import CarriesErrors, ZooLoader
 from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE, TRANSFORMS
 
+# Entries of metainfo that describe the classes; see :mod:`visionzoo.engine.numbering`.
+_COMPARED = ("classes", "class_keys", "category_ids", "palette")
+
 _WITH_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
 
 
@@ -36,15 +39,17 @@ def build_dataset(cfg: Mapping, *, where: str) -> Any:
 
     Raises:
         DataError: the data set has no samples.
-        ConfigError: ``indices`` is less than 1.
+        ConfigError: ``indices`` is less than 1, or data sets that are concatenated have different metainfo.
     """
-    cfg, most = _without_limit(copy.deepcopy(dict(cfg)))
+    cfg, most = _without_limit(_concatenating_classes(copy.deepcopy(dict(cfg))))
     try:
         dataset = _built(cfg)
-    except ValueError as error:
-        if "need at least one array" not in str(error):  # mmengine raises this when it packs an empty list
+    except (ValueError, TypeError) as error:
+        if "need at least one array" in str(error):  # mmengine raises this when it packs an empty list
+            raise _empty(where) from error
+        if not _is_about_metainfo(error):
             raise
-        raise _empty(where) from error
+        raise _other_metainfo(where, error) from error
     if most is not None:
         dataset = _shortened(dataset, most)
     if len(dataset) == 0:
@@ -71,6 +76,32 @@ def _check_steps(cfg: Mapping) -> None:
     for one in inner if isinstance(inner, (list, tuple)) else [inner]:
         if isinstance(one, Mapping):
             _check_steps(one)
+
+
+def _concatenating_classes(cfg: Any) -> Any:
+    """Return a config whose ConcatDatasets accept other classes, which are compared by name after they are built."""
+    if not isinstance(cfg, Mapping):
+        return cfg
+    inner = {key: _concatenating_classes(cfg[key]) for key in ("dataset",) if key in cfg}
+    if isinstance(cfg.get("datasets"), list | tuple):
+        inner["datasets"] = [_concatenating_classes(part) for part in cfg["datasets"]]
+        if str(cfg.get("type")).rpartition(".")[2] == "ConcatDataset":
+            given = cfg.get("ignore_keys") or []
+            inner["ignore_keys"] = [*([given] if isinstance(given, str) else given), *_COMPARED]
+    return {**cfg, **inner}
+
+
+def _is_about_metainfo(error: Exception) -> bool:
+    return any(words in str(error) for words in ("meta information of", "should be the same with the first dataset"))
+
+
+def _other_metainfo(where: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        where,
+        expected="data sets with the same metainfo",
+        but=" ".join(str(error).split()),
+        advice='to train on several annotation files, add ignore_keys=["ann_file"]',
+    )
 
 
 def _empty(where: str) -> DataError:

@@ -43,6 +43,8 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
         Interrupted: the user or the system requested a stop.
     """
     with planned(loaded, RunOptions(**options), "test") as plan:
+        for text in plan.notes:
+            note_to_user(plan.options)(text)
         return _test(plan, cast(Path, plan.folder))  # only a dry run has none
 
 

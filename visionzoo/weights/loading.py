@@ -198,11 +198,11 @@ def category_ids_of(checkpoint: Mapping[str, Any]) -> tuple[int, ...] | None:
     facts = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
     ids = facts.get("category_ids") if isinstance(facts, Mapping) else None
     names = class_names_of(checkpoint)
-    if not isinstance(ids, list | tuple) or not names or len(ids) != len(names):
+    if not isinstance(ids, list | tuple) or not names or len(ids) != len(names) or None in ids:
         return None
-    if not all(isinstance(each, int) and not isinstance(each, bool) for each in ids):
+    if not all(isinstance(each, int | str) and not isinstance(each, bool) for each in ids):
         raise CheckpointError(
-            "meta.dataset_meta.category_ids", expected="whole numbers", found=shown(ids), advice="train again"
+            "meta.dataset_meta.category_ids", expected="numbers or text", found=shown(ids), advice="train again"
         )
     return tuple(ids)
 
@@ -393,7 +393,10 @@ def _advice(report: LoadReport, own: Mapping[str, Tensor]) -> str:
     if not patterns:
         return "name the checkpoint of this model, or change the model to fit it"
     listed = ", ".join(f'"{pattern}"' for pattern in patterns)
-    return f"only the number of classes differs, so to fine-tune it keep the rest with ignore=[{listed}]"
+    return (
+        "only the number of classes differs, so use weights and data of the same classes, "
+        f"or to fine-tune it keep the rest with ignore=[{listed}]"
+    )
 
 
 def _patterns_that_fit(report: LoadReport, own: Mapping[str, Tensor]) -> list[str]:
