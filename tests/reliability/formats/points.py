@@ -40,7 +40,8 @@ class PointFormat(Format):
 
     def read(self, folder, workers=0):
         pipeline = [{"type": "LoadImage"}, *self.steps, {"type": "PackTaskInputs"}]
-        cfg = {**self.config, "data_root": str(folder), "pipeline": pipeline}
+        # Storage as bytes collects garbage in the whole process, which takes longer than all other steps.
+        cfg = {**self.config, "data_root": str(folder), "pipeline": pipeline, "serialize_data": workers > 0}
         samples = [each["data_samples"] for each in loaded(cfg, workers)]
         return {self.key(folder, sample): self.contents(sample) for sample in samples}
 
@@ -166,7 +167,7 @@ class JHUCrowd(PointFormat):
     def write_one(self, folder, number, points):
         draw(folder / f"train/images/{number}.jpg")
         (folder / "train/gt").mkdir(exist_ok=True)
-        text = "".join(f"{x} {y} 5 6 1 0\n" for x, y in points)
+        text = "".join(f"{x} {y} 5 6 1 0\n" for x, y in points) or "\n"
         (folder / f"train/gt/{number}.txt").write_text(text)
         append(folder / "train/image_labels.txt", f"{number},{len(points)},street,{number},0")
 
@@ -415,6 +416,6 @@ def plain_dots(path):
     if stored.ndim == 2:
         stored = stored[..., None]
     if stored.shape[2] == 4:
-        stored = stored[..., :3] if stored[..., 3].min() == 255 else np.ones((9, 9, 3))
+        stored = stored[..., :3] if stored[..., 3].min() == stored[..., 3].max() else np.ones((9, 9, 3))
     rows, columns = np.nonzero(stored.any(axis=2))
     return sorted([float(x), float(y)] for x, y in zip(columns, rows, strict=True)) if len(rows) <= 8 else REFUSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
 
 import cv2
@@ -41,11 +42,11 @@ def read_dots(path: Path, findings: Findings) -> tuple[np.ndarray, tuple[int, in
         [[1.0, 0.0]]
     """
     pixels = _stored_pixels(path)
-    dots = np.asarray(pixels.any(axis=2))
+    dots = reduce(np.bitwise_or, np.moveaxis(pixels, 2, 0)) > 0  # many times faster than any(axis=2)
     rows, columns = np.nonzero(dots)
     if len(rows):
         _require_dot_colours(pixels[dots], path)
-        touching = int((dots & (_neighbours(dots) > 0)).sum())
+        touching = _count_touching(dots, rows, columns)
         if touching * 2 > len(rows):
             raise _unusable(path, f"{touching} of {len(rows)} coloured pixels that touch another")
         findings.note("dots that touch another dot, all counted", touching)
@@ -88,10 +89,13 @@ def _require_dot_colours(colours: np.ndarray, path: Path) -> None:
         raise _unusable(path, f"{len(colours)} coloured pixels, {dark} of them dark, as JPEG leaves them")
 
 
-def _neighbours(dots: np.ndarray) -> np.ndarray:
-    """Return the number of dots among the eight neighbours of each pixel."""
-    around = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
-    return cv2.filter2D(dots.astype(np.uint8), -1, around, borderType=cv2.BORDER_CONSTANT)
+def _count_touching(dots: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> int:
+    """Count the dots with another dot among their eight neighbours."""
+    padded = np.pad(dots, 1)
+    around = [
+        padded[rows + down, columns + right] for down in range(3) for right in range(3) if (down, right) != (1, 1)
+    ]
+    return int(np.any(around, axis=0).sum())
 
 
 def _unusable(path: Path, found: str) -> DataError:

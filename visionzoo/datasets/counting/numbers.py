@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from visionzoo.datasets.findings import Findings
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
+_LETTERS = re.compile(r"[0-9.eE+-]*")
 _MOST_LETTERS = 100
 
 
@@ -19,6 +21,21 @@ def number_in(text: str) -> float | None:
         (12.5, 100.0, None, None, None)
     """
     return float(text) if len(text) < _MOST_LETTERS and _NUMBER.fullmatch(text) else None
+
+
+def plain_numbers(words: Sequence[str]) -> list[float] | None:
+    """Return the numbers that words state, or None if a word is not a number.
+
+    Example:
+        >>> plain_numbers(["3", "-4.5e1"]), plain_numbers(["3", "nan"]), plain_numbers(["3", "1_0"])
+        ([3.0, -45.0], None, None)
+    """
+    if not _LETTERS.fullmatch("".join(words)):
+        return None
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        return None
 
 
 def json_number(value: Any, findings: Findings) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from visionzoo.datasets.counting.numbers import json_number, number_in
+from visionzoo.datasets.counting.numbers import json_number, plain_numbers
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.mat_files import mat_variable
 from visionzoo.errors import DataError
@@ -217,8 +217,8 @@ def read_text_points(path: Path, columns: Sequence[int] = (2, 3)) -> np.ndarray:
 
 def _numbers(line: str, where: str, columns: Sequence[int]) -> list[float]:
     cells = line.replace(",", " ").split()
-    numbers = [number for number in map(number_in, cells) if number is not None]
-    if len(cells) not in columns or len(numbers) != len(cells):
+    numbers = plain_numbers(cells)
+    if numbers is None or len(numbers) not in columns:
         raise DataError(
             where,
             expected=f"{' or '.join(map(str, columns))} numbers that begin with x and y",
