@@ -121,7 +121,7 @@ class UnknownName(ZooError, LookupError):
     """An unknown name.
 
     Args:
-        name: the unknown name.
+        name: the unknown name, or a value of another type.
         kind: the word for the named object, ``model``.
         known: the names that exist.
         hint: added to the message, for example the command that lists all names.
@@ -131,8 +131,11 @@ class UnknownName(ZooError, LookupError):
         "no model is called 'RCNett'; did you mean 'RCNet'?"
     """
 
-    def __init__(self, name: str, *, kind: str, known: Iterable[str], hint: str = ""):
-        self.name, self.kind, self.nearest = name, kind, nearest_name(name, known)
+    def __init__(self, name: object, *, kind: str, known: Iterable[str], hint: str = ""):
+        self.name, self.kind, self.nearest = f"{name}", kind, nearest_name(f"{name}", known)
+        if not isinstance(name, str):
+            super().__init__(f"{kind} takes a name, found {article_of(name)}; {hint or one_of(known)}")
+            return
         answer = f"did you mean {self.nearest!r}?" if self.nearest else hint or one_of(known)
         super().__init__(f"no {kind} is called {name!r}; {answer}" + (f" ({hint})" if hint and self.nearest else ""))
 
@@ -243,13 +246,10 @@ def require_known(name: object, known: Collection[str], kind: str) -> None:
     """Raise an error if a name is not known.
 
     Raises:
-        ZooError: ``name`` is not a string.
-        UnknownName: ``known`` does not contain ``name``.
+        UnknownName: ``name`` is not a string, or ``known`` does not contain it.
     """
-    if not isinstance(name, str):
-        raise ZooError(f"{kind}: takes a name, found {article_of(name)}; {one_of(known)}")
-    if name not in known:
-        raise UnknownName(str(name), kind=kind, known=known)
+    if not isinstance(name, str) or name not in known:
+        raise UnknownName(name, kind=kind, known=known)
 
 
 def article_of(value: object) -> str:

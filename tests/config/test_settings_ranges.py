@@ -120,6 +120,18 @@ def test_frozen_stages_of_mmdet_are_bounded(value, most):
     assert problems("rcnet_retinanet", f"model.backbone.frozen_stages={most}") == []
 
 
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("train_dataloader.dataset=None", "train_dataloader: needs a data set"),
+        ("val_evaluator=[]", "val_evaluator: needs a metric"),
+    ],
+)
+def test_parts_that_a_split_needs(option, says):
+    (line,) = problems("rcnet_retinanet", option)
+    assert says in line
+
+
 @pytest.mark.parametrize("steps", ["[]", "None"])
 def test_a_data_set_without_a_pipeline(steps):
     lines = problems("rcnet_retinanet", f"val_dataloader.dataset.pipeline={steps}")

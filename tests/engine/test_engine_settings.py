@@ -92,6 +92,7 @@ def test_a_metric_with_fewer_classes_than_k():
             {"optim_wrapper.optimizer.nesterov": True, "optim_wrapper.optimizer.momentum": 0.0},
             "optim_wrapper: expected",
         ),
+        ({"optim_wrapper.type": "AmpOptimWrapper", "optim_wrapper.loss_scale": "x"}, "loss_scale: expected 'dynamic'"),
         ({"train_dataloader.dataset.count": -1}, "train_dataloader.dataset"),
         ({"train_cfg.dynamic_intervals": [1]}, "EpochLoop: expected arguments that it takes"),
         ({"model.width": -1}, "ToyNet: expected arguments that it takes"),

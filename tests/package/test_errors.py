@@ -60,8 +60,9 @@ def test_require_known_passes_known_names_and_refuses_others_with_the_nearest():
     require_known("FPN", {"FPN": 1}, "neck")
     with pytest.raises(UnknownName, match=r"^no neck is called 'FPM'; did you mean 'FPN'\?$"):
         require_known("FPM", ["FPN"], "neck")
-    with pytest.raises(UnknownName, match=r"^no neck is called 'None'"):
-        require_known(None, ["FPN"], "neck")
+    for value, found in ((None, "None"), ({"a": 1}, "a dict"), ([], "a list"), (3, "the number 3"), (True, "True")):
+        with pytest.raises(UnknownName, match=rf"^neck takes a name, found {found}; known: FPN$"):
+            require_known(value, ["FPN"], "neck")
 
 
 def test_shortened_lists_say_so():

@@ -144,6 +144,13 @@ def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
             needed, present = " and ".join(absent), " and ".join(given)
             yield given[0], f"needs {needed} as well; add the missing keys or remove {present}"
 
+    for key in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        if isinstance(tree.get(key), Mapping) and not tree[key].get("dataset"):
+            yield key, "needs a data set; add dataset=dict(type=...)"
+    for key in ("val_evaluator", "test_evaluator"):
+        if isinstance(tree.get(key), (list, tuple)) and not tree[key]:
+            yield key, "needs a metric; add dict(type=...)"
+
 
 def _task_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems of ``task``: the name of a task, or a list of names for a model with ``heads``."""

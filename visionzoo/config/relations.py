@@ -95,6 +95,6 @@ def _defaults(part: Callable[..., Any]) -> dict[str, Any]:
     """Return the defaults of the arguments of a class and its bases; those of the class win."""
     found: dict[str, Any] = {}
     for cls in reversed(part.__mro__ if inspect.isclass(part) else ()):
-        parameters = inspect.signature(cls.__init__).parameters.values() if "__init__" in vars(cls) else ()
+        parameters = inspect.signature(vars(cls)["__init__"]).parameters.values() if "__init__" in vars(cls) else ()
         found |= {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     return found

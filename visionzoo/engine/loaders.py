@@ -152,7 +152,7 @@ def build_loader(
     settings.pop("dataset", None)
     with DefaultScope.overwrite_default_scope(SCOPE):
         batches = _build_batches(settings, dataset, seed)
-        collate = _build_function(settings.pop("collate_fn", None) or dict(type="pseudo_collate"))
+        collate: Any = _build_function(settings.pop("collate_fn", None) or dict(type="pseudo_collate"))
         user_init = _build_function(settings.pop("worker_init_fn", None))
     workers = settings.pop("num_workers", 0)
     if workers:

@@ -31,7 +31,7 @@ class MixedPrecision(OptimWrapper):
         **kwargs: optimizer, accumulative_counts, clip_grad; see :class:`mmengine.optim.OptimWrapper`.
 
     Raises:
-        ConfigError: another ``dtype``.
+        ConfigError: another ``dtype``, or another text as ``loss_scale``.
 
     Example:
         >>> model = nn.Linear(2, 2)
@@ -49,6 +49,10 @@ class MixedPrecision(OptimWrapper):
         if name not in _DTYPES:
             raise ConfigError(
                 "optim_wrapper.dtype", expected="float16 or bfloat16", found=f"{dtype!r}", advice="use one of them"
+            )
+        if isinstance(loss_scale, str) and loss_scale != "dynamic":
+            raise ConfigError(
+                "optim_wrapper.loss_scale", expected="'dynamic', a number or a dict", found=f"{loss_scale!r}"
             )
         self.device, self.cast_dtype = device, _DTYPES[name]
         self.fixed_scale = float(loss_scale) if isinstance(loss_scale, (int, float)) else None

@@ -23,7 +23,7 @@ from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, PROPOSAL_HEAD, Part, pa
 from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.config.tree import plain
 from visionzoo.errors import ConfigError, UnknownName
-from visionzoo.registry import MODELS, SCOPE, TASK_UTILS
+from visionzoo.registry import MODELS, SCOPE, TASK_UTILS, rejections_explained
 
 # Side in pixels of the zero image for measuring parts of other libraries: a multiple of the largest stride, 128.
 _PROBE = 256
@@ -134,8 +134,9 @@ def _measure(cfg: Mapping, make_input: Any) -> Levels:
     """Measure on the meta device, which takes no memory. If this fails, measure on the CPU."""
     try:
         return _measure_on("meta", cfg, make_input)
-    except (NotImplementedError, RuntimeError, ConfigError):
-        return _measure_on("cpu", cfg, make_input)
+    except Exception:
+        with rejections_explained(_name(cfg)):
+            return _measure_on("cpu", cfg, make_input)
 
 
 @torch.no_grad()
