@@ -168,6 +168,10 @@ def test_tusimple_files_that_do_not_fit(labels, tmp_path):
     write_tusimple(path, results_of(labels, lanes=[[1, 2]]))
     with pytest.raises(DataError, match="lane 0: x: expected 24 numbers"):
         score_tusimple_files(path, labels)
+    rows = [row + 10 for row in read_tusimple(labels)[0]["h_samples"]]
+    write_tusimple(path, [{**results_of(labels)[0], "h_samples": rows}, *results_of(labels)[1:]])
+    with pytest.raises(DataError, match=r"expected the h_samples of the label in the line of clips/0530/60/20.jpg"):
+        score_tusimple_files(path, labels)
     path.write_text(json.dumps({"raw_file": "a", "lanes": []}) + "\n")
     with pytest.raises(DataError, match=r"line 1: keys: expected an object.*run_time missing"):
         score_tusimple_files(path, labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
@@ -78,5 +77,5 @@ def path_problem(name: object) -> str | None:
         return "an absolute path"
     if ".." in path.parts:
         return "a path that leaves the folder"
-    long = any(len(os.fsencode(part)) > _LONGEST for part in path.parts)
-    return "a path that is too long" if long or len(name) > 4000 else None
+    long = len(name) > _LONGEST // 4 and any(len(part.encode()) > _LONGEST for part in path.parts)
+    return "a path that is too long" if long or len(name) > 2000 else None

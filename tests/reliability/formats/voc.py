@@ -1,5 +1,6 @@
 """Pascal VOC folders."""
 
+import codecs
 import contextlib
 import io
 import math
@@ -106,7 +107,10 @@ def _contents(sample, names):
 
 
 def _objects(path):
-    document = xml.dom.minidom.parseString(path.read_bytes())
+    data = path.read_bytes()
+    if data.startswith(codecs.BOM_UTF8):  # the mark precedes any declaration
+        data = re.sub(rb"<\?xml.*?\?>", b"", data)
+    document = xml.dom.minidom.parseString(data)
     return [_box(node) for node in document.getElementsByTagName("object") if _is_inside(node)]
 
 
@@ -115,8 +119,9 @@ def _number(node, key):
 
 
 def _only(node, key):
-    (element,) = node.getElementsByTagName(key)
-    return "".join(child.data for child in element.childNodes).strip()
+    elements = node.getElementsByTagName(key)
+    (text,) = {"".join(child.data for child in element.childNodes).strip() for element in elements}
+    return text
 
 
 def _corners(node):
@@ -132,8 +137,5 @@ def _is_inside(node):
 
 
 def _box(node):
-    try:
-        word = _only(node, "difficult").lower()
-    except ValueError:
-        word = ""
+    word = _only(node, "difficult").lower() if node.getElementsByTagName("difficult") else ""
     return (_only(node, "name"), *(round(value, 2) for value in _corners(node)), word in ("1", "true"))

@@ -120,7 +120,7 @@ class ListedImage:
 
     Attributes:
         name: the image.
-        mask: the mask; None in lists of images alone.
+        mask: the mask; None in a list without masks.
         exist: 0 or 1 for each lane of the mask.
     """
 

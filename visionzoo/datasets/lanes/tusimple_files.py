@@ -152,20 +152,18 @@ class _Line:
         if not isinstance(value, list):
             self.findings.wrong(where, field, expected="a list of numbers", found=shown(value))
             return None
-        numbers = [_number(each) if isinstance(each, str) else each for each in value]
-        wrong = [
-            each
-            for number, each in zip(numbers, value, strict=True)
-            if type(number) not in (int, float) or not abs(number) <= most
-        ]
-        if wrong:
-            self.findings.wrong(where, field, expected=f"numbers up to {most:g}", found=shown(wrong[0]))
-            return None
+        numbers: list[float] = []
+        for each in value:
+            number = _number(each) if isinstance(each, str) else each
+            if type(number) not in (int, float) or not abs(number) <= most:
+                self.findings.wrong(where, field, expected=f"numbers up to {most:g}", found=shown(each))
+                return None
+            numbers.append(number)
         self.findings.note("numbers as text, read as numbers", sum(isinstance(each, str) for each in value))
         return numbers
 
 
-def _number(text: str) -> float | None:
+def _number(text: str) -> Any:
     """Return the number of a text; a whole one as int, as JSON writes it."""
     number = decimal(text)
     return int(number) if number is not None and number.is_integer() else number

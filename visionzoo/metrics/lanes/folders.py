@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+from visionzoo.datasets.findings import shown
 from visionzoo.datasets.lanes.culane_files import read_lines, read_list, scenario_of
 from visionzoo.datasets.lanes.tusimple_files import read_tusimple
 from visionzoo.errors import DataError, require_none_missing
@@ -165,8 +166,8 @@ def score_tusimple_files(pred_file: str | Path, label_file: str | Path, *, pixel
         ``accuracy``, ``FP`` and ``FN`` of the benchmark, and ``F1`` of one-to-one matches.
 
     Raises:
-        DataError: a file or line cannot be read, an image is only in one file or twice in the predictions, or a lane
-            has a wrong number of x values.
+        DataError: a file or line cannot be read, an image is only in one file or twice in one, a prediction has other
+            rows than its label, or a lane has a wrong number of x values.
 
     Example:
         >>> import tempfile
@@ -183,12 +184,25 @@ def score_tusimple_files(pred_file: str | Path, label_file: str | Path, *, pixel
     sums, pairs = [0.0, 0.0, 0.0], OneToOne()
     for record in predictions:
         label = labels[record["raw_file"]]
+        _require_same_rows(record, label, str(pred_file))
         lanes = record["lanes"], label["lanes"], label["h_samples"]
         scores = tusimple_scores(*lanes, record["run_time"], pixels=pixels)
         sums = [before + score for before, score in zip(sums, scores, strict=True)]
         pairs = pairs + one_to_one(*lanes, pixels=pixels)
     means = (value / len(labels) for value in sums)
     return dict(zip(("accuracy", "FP", "FN"), means, strict=True)) | {"F1": pairs.f1}
+
+
+def _require_same_rows(record: Mapping[str, Any], label: Mapping[str, Any], pred_file: str) -> None:
+    """Raise an error if a prediction has other rows than its label; rows may be absent."""
+    found = record.get("h_samples", label["h_samples"])
+    if found != label["h_samples"]:
+        raise DataError(
+            pred_file,
+            expected=f"the h_samples of the label in the line of {record['raw_file']}",
+            found=shown(found),
+            advice="predict x at the rows of the label",
+        )
 
 
 def _require_same_images(found: list[str], labels: Mapping[str, dict], pred_file: str, label_file: str) -> None:
@@ -200,11 +214,11 @@ def _require_same_images(found: list[str], labels: Mapping[str, dict], pred_file
         expected=f"the {len(labels)} images of {label_file}",
         advice="predict all of them, also those without a lane",
     )
-    strange = [name for name, times in Counter(found).items() if name not in labels or times > 1]
+    strange = [name for name in found if name not in labels]
     if strange:
         raise DataError(
             pred_file,
-            expected=f"every image of {label_file} once",
-            found=f"{strange[0]} {'twice' if strange[0] in labels else 'that is not in it'}",
+            expected=f"only images of {label_file}",
+            found=f"{strange[0]} that is not in it",
             advice="remove the line",
         )
