@@ -108,7 +108,7 @@ def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
     """Decode the bytes of an image file to (H, W, 3) uint8 RGB.
 
     OpenCV decodes JPEG, because it is faster. Pillow decodes all other formats, because it notices damage and follows
-    the EXIF orientation of all of them. Where Pillow cuts values to 8 bits, OpenCV decodes them once more.
+    the EXIF orientation of all of them. Where Pillow cuts values to 8 bits, OpenCV decodes them instead.
 
     Args:
         data: content of the file.
