@@ -12,6 +12,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.errors import ConfigError, DataError
+from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
@@ -111,13 +112,19 @@ class ClassificationMetric(BaseMetric):
             rank = int(ranks(score[None], np.array([label]))[0])
             self.results.append((label, int(score.argmax()), rank, len(score)))
 
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        classes = len((self.dataset_meta or {}).get("classes") or ()) or None
+        ranks = [f"top{k}" for k in self.topk if classes is None or k < classes or k == 1]
+        return [*ranks, "mean_class", *(["top1/*"] if self.classwise else [])]
+
     def compute_metrics(self, results: list[tuple[int, int, int, int]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
         labels, best, rank, counts = (np.array(column) for column in zip(*results, strict=True))
         classes = int(counts.max())
         numbers = {f"top{k}": float((rank < k).mean()) for k in self.topk if k < classes or k == 1}
         rows = _by_class(labels, best, self._names(classes))
-        numbers["mean_class"] = float(np.mean([row["top1"] for row in rows]))
+        numbers["mean_class"] = exact_mean(row["top1"] for row in rows)
         self.per_class = {"cls": rows}
         if self.classwise:
             numbers |= {f"top1/{row['class']}": row["top1"] for row in rows}

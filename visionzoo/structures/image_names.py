@@ -1,4 +1,4 @@
-"""File names of images."""
+"""Names of image files: endings, and names that file systems and programs leave beside data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,24 @@ ANY_IMAGE_ENDINGS = (
     ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".sgi", ".qoi", ".ras", ".sr",
 )  # fmt: skip
 
-_LEFT_OVER = ("__macosx", "thumbs.db", "desktop.ini")
+# Files and folders that no one made as data, beside those whose names begin with a dot.
+_LEFT_OVER = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
+
+
+def is_left_over(name: str) -> bool:
+    """Return True for the name of a file or folder that a file system or a program leaves beside data.
+
+    These are names that begin with a dot (``._1.jpg``, ``.ipynb_checkpoints``), ``__MACOSX``, ``Thumbs.db`` and
+    ``desktop.ini``.
+
+    Args:
+        name: name without folders.
+
+    Example:
+        >>> is_left_over("._1.jpg"), is_left_over("__MACOSX"), is_left_over("1.jpg")
+        (True, True, False)
+    """
+    return name.startswith(".") or name.lower() in _LEFT_OVER
 
 
 def without_ending(name: str) -> str:
@@ -22,13 +39,3 @@ def without_ending(name: str) -> str:
     """
     ending = next((ending for ending in IMAGE_ENDINGS if name.lower().endswith(ending)), "")
     return name[: len(name) - len(ending)]
-
-
-def is_left_over(name: str) -> bool:
-    """Return True for the name of a hidden file, or of a file or folder that systems leave beside the data.
-
-    Example:
-        >>> is_left_over("._a.jpg"), is_left_over("__MACOSX"), is_left_over("a.jpg")
-        (True, True, False)
-    """
-    return name.startswith(".") or name.lower() in _LEFT_OVER

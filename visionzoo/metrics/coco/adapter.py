@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,11 +12,19 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from visionzoo.errors import ConfigError, DataError, require_known
-from visionzoo.metrics.coco.average_precision import IOU_TYPES, Backend, require_ious, score_detections
+from visionzoo.datasets.coco_annotations import in_order, require_segmentations
+from visionzoo.datasets.coco_file import read_coco
+from visionzoo.errors import ConfigError, require_known
+from visionzoo.metrics.coco.average_precision import (
+    IOU_TYPES,
+    NUMBERS,
+    Backend,
+    number_at,
+    require_ious,
+    score_detections,
+)
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
-from visionzoo.structures.coco_annotations import require_segmentations
 
 
 @METRICS.register_module()
@@ -76,32 +83,35 @@ class CocoMetric(BaseMetric):
 
     @property
     def dataset_meta(self) -> dict | None:
-        """``metainfo`` of the data set. Setting it checks the masks of the annotation file before the first batch."""
+        """``metainfo`` of the data set. Setting it reads and checks the annotation file before the first batch."""
         return self._dataset_meta
 
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict | None) -> None:
         self._dataset_meta = dataset_meta
-        if "segm" in self.iou_types and (self.ann_file or (dataset_meta or {}).get("ann_file")):
+        if self.ann_file or (dataset_meta or {}).get("ann_file"):
             self._read_truth()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add one batch of samples with predictions, as dicts."""
         self.results += [_compact(sample, with_masks="segm" in self.iou_types) for sample in data_samples]
 
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        names = [*NUMBERS, *(number_at(iou) for iou in self.iou_thrs), *(["AP/*"] if self.classwise else [])]
+        return [f"{iou_type}_{name}" for iou_type in self.iou_types for name in names]
+
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
-        truth = self._read_truth()
+        truth = self._truth_by_label()
         by_image = {result["image_id"]: result for result in results}  # several processes may repeat an image
-        category_ids = self._category_ids(truth)
         numbers: dict[str, float] = {}
         for iou_type in self.iou_types:
             scores = score_detections(
                 truth,
-                _as_coco_results(by_image.values(), category_ids, iou_type),
+                _as_coco_results(by_image.values(), iou_type),
                 iou_type,
                 image_ids=list(by_image),
-                category_ids=category_ids,
                 backend=self.backend,
                 iou_thrs=self.iou_thrs,
             )
@@ -122,38 +132,38 @@ class CocoMetric(BaseMetric):
                 advice="set ann_file=... in the evaluator",
             )
         if self._truth is None or self._truth[0] != path:
-            truth = _read_json(Path(path))
+            # The data set reads its own file before, and prints the notes.
+            say_notes = bool(self.ann_file)
+            truth = read_coco(Path(path), say_notes=say_notes)
             if "segm" in self.iou_types:
-                require_segmentations(path, truth, 'CocoMetric has metric="segm"')
+                require_segmentations(path, truth, 'CocoMetric has metric="segm"', say_notes=say_notes)
             self._truth = path, truth
         return self._truth[1]
 
-    def _category_ids(self, truth: dict) -> list[int]:
-        """Return the category id of each label."""
+    def _truth_by_label(self) -> dict:
+        """Return the truth with labels as category ids, so that no number depends on how a file numbers its classes.
+
+        A class whose entry in ``category_ids`` of the data set is None has no object.
+        """
+        truth, meta = self._read_truth(), self.dataset_meta or {}
         ids = {category["name"]: category["id"] for category in truth["categories"]}
-        classes = (self.dataset_meta or {}).get("classes") or sorted(ids, key=ids.__getitem__)
-        for name in classes:
+        names = {category_id: name for name, category_id in ids.items()}
+        classes = meta.get("classes") or [names[each] for each in in_order(names)]
+        stated = meta.get("category_ids") or [0] * len(classes)
+        used = [name for name, category in zip(classes, stated, strict=True) if category is not None]
+        for name in used:
             require_known(name, ids, "class of the annotation file")
-        return [ids[name] for name in classes]
+        return _relabelled(truth, classes, {ids[name]: classes.index(name) for name in used})
 
 
-def _read_json(path: Path) -> dict:
-    try:
-        record = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(
-            path,
-            expected="the annotation file to measure with",
-            but=f"{error.strerror}",
-            advice="correct the evaluator's ann_file",
-        ) from error
-    except ValueError as error:
-        raise DataError(
-            path, expected="COCO annotations", found=f"text that is not JSON ({error})", advice="download it again"
-        ) from error
-    if not isinstance(record, dict) or not {"images", "annotations", "categories"} <= set(record):
-        raise DataError(path, expected="COCO annotations", found="no lists images, annotations and categories")
-    return record
+def _relabelled(truth: dict, classes: Sequence[str], labels: Mapping[Any, int]) -> dict:
+    """Return the truth with ``classes`` as categories 0, 1, ...; annotations of other categories are left out."""
+    used = (annotation for annotation in truth["annotations"] if annotation["category_id"] in labels)
+    return {
+        **truth,
+        "categories": [{"id": label, "name": name} for label, name in enumerate(classes)],
+        "annotations": [{**annotation, "category_id": labels[annotation["category_id"]]} for annotation in used],
+    }
 
 
 def _compact(sample: Mapping[str, Any], with_masks: bool) -> dict[str, Any]:
@@ -196,8 +206,8 @@ def _run_lengths(masks: Any) -> list[dict]:
     return tools.encode(np.asfortranarray(array.astype(np.uint8).transpose(1, 2, 0))) if len(array) else []
 
 
-def _as_coco_results(images: Iterable[dict], category_ids: Sequence[int], iou_type: str) -> list[dict]:
-    """Convert compact predictions to entries of a COCO result file."""
+def _as_coco_results(images: Iterable[dict], iou_type: str) -> list[dict]:
+    """Convert compact predictions to entries of a COCO result file with labels as category ids."""
     entries = []
     for image in images:
         boxes = image["boxes"].copy()
@@ -208,7 +218,7 @@ def _as_coco_results(images: Iterable[dict], category_ids: Sequence[int], iou_ty
             entries.append(
                 {
                     "image_id": image["image_id"],
-                    "category_id": category_ids[label],
+                    "category_id": label,
                     "score": score,
                     "bbox" if iou_type == "bbox" else "segmentation": region,
                 }

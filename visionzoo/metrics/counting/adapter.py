@@ -12,6 +12,7 @@ from visionzoo.errors import ConfigError, require_known
 from visionzoo.metrics.counting.errors import count_errors
 from visionzoo.metrics.counting.game import game
 from visionzoo.metrics.counting.nwpu import LEVELS, LUMINANCES, errors_by_category, mean_mae
+from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.ops.density_maps import count_map
 from visionzoo.registry import METRICS
@@ -106,13 +107,27 @@ class CountMetric(BaseMetric):
         errors = [game(predicted, true, level) for level in self.game_levels]
         return {"pred": float(predicted.sum()), "true": float(true.sum()), "game": errors, **labels}
 
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        levels = [f"GAME{level}" for level in self.game_levels]
+        means = [f"MAE_{kind}" for kind in self.categories if CATEGORIES[kind]]
+        return [
+            "MAE",
+            "RMSE",
+            "NAE",
+            "images",
+            *levels,
+            *means,
+            *(["MAE/*", "RMSE/*", "NAE/*"] if self.categories else []),
+        ]
+
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
         pred, true = (np.array([result[key] for result in results]) for key in ("pred", "true"))
         errors = count_errors(pred, true)
         numbers = {"MAE": errors.mae, "RMSE": errors.rmse, "NAE": errors.nae, "images": float(errors.images)}
         for column, level in enumerate(self.game_levels):
-            numbers[f"GAME{level}"] = float(np.mean([result["game"][column] for result in results]))
+            numbers[f"GAME{level}"] = exact_mean(result["game"][column] for result in results)
         for kind in self.categories:
             numbers |= _by_category(pred, true, [result[kind] for result in results], kind)
         return numbers

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.metrics.saliency.protocols import find_protocol
-from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, report_empty_masks, score_pair
+from visionzoo.metrics.saliency.scores import (
+    PairScores,
+    SaliencyScores,
+    in_fixed_order,
+    report_empty_masks,
+    score_pair,
+)
 from visionzoo.registry import METRICS
 
 
@@ -80,6 +87,13 @@ class SaliencyMetric(BaseMetric):
         pair = score_pair(pred_map, gt_map, self.protocol, self.measures, where=name)
         return name, str(sample.get("group") or ""), pair
 
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        mask = np.eye(2, dtype=bool)
+        scores = SaliencyScores()
+        scores.add(score_pair(mask, mask, self.protocol, self.measures))
+        return list(scores.summary())
+
     def compute_metrics(self, results: list[list[tuple[str, str, PairScores]]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes.
 
@@ -91,7 +105,7 @@ class SaliencyMetric(BaseMetric):
         report_empty_masks(type(self).__name__, empty, len(images), warn=not self._has_warned)
         self._has_warned |= bool(empty)
         scores = SaliencyScores()
-        for _, _, pair in images:
+        for pair in in_fixed_order(pair for _, _, pair in images):
             scores.add(pair)
         if self.wants_rows:
             self.per_image = [{"image": name, "group": group} | pair.summary() for name, group, pair in images]
