@@ -94,7 +94,7 @@ def test_masks_that_cannot_be_used(tmp_path):
     ]:
         with pytest.raises(DataError, match=message):
             load(base | {"gt_path": put(tmp_path / "a.png", mask)})
-    with pytest.raises(DataError, match=r"b.png: expected a readable mask, but No such file"):
+    with pytest.raises(DataError, match=r"b.png: expected an id map, found no such file"):
         load(base | {"gt_path": str(tmp_path / "b.png")})
     with pytest.raises(DataError, match=r"a.jpg: expected a mask or points of lanes, found neither; .*train_gt"):
         load(dict(base))

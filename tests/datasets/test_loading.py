@@ -11,6 +11,7 @@ from visionzoo.datasets.transforms.loading import LoadImage, read_image
 from visionzoo.errors import DataError
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
+from visionzoo.structures.image_size import size_of_file
 from visionzoo.tasks.inputs.images import read_source
 
 
@@ -62,6 +63,12 @@ def test_float_tiff_is_read_as_float_arrays_are(rgb):
     np.testing.assert_array_equal(read_image(encode(grey / np.float32(255), "TIFF")), expected)
     _, data = cv2.imencode(".tiff", rgb[..., ::-1] / np.float32(255))
     assert np.abs(read_image(data.tobytes()).astype(int) - rgb).max() <= 4  # OpenCV encodes three floats lossily
+
+
+def test_tiff_of_64_bit_floats(rgb):
+    values = rgb[..., 1] / 255.0
+    _, data = cv2.imencode(".tiff", values)
+    np.testing.assert_array_equal(read_image(data.tobytes()), np.repeat(rgb[..., 1:2], 3, 2))
 
 
 @pytest.mark.parametrize(
@@ -142,12 +149,16 @@ def test_exif_orientation_is_followed_only_on_request(rgb, orientation, kind):
 
 @pytest.mark.parametrize("orientation", [3, 6])
 @pytest.mark.parametrize(("kind", "options"), [("WEBP", {"lossless": True}), ("WEBP", {}), ("AVIF", {}), ("TIFF", {})])
-def test_exif_orientation_of_other_formats(rgb, orientation, kind, options):
+def test_exif_orientation_of_other_formats(rgb, tmp_path, orientation, kind, options):
     exif = Image.Exif()
     exif[0x0112] = orientation
     upright = np.array(Image.fromarray(rgb).transpose(_TURN[orientation]))
     turned = read_image(encode(rgb, kind, exif=exif, **options))
     assert turned.shape == upright.shape
+    path = tmp_path / "a"
+    path.write_bytes(encode(rgb, kind, exif=exif, **options))
+    for turns in (True, False):
+        assert size_of_file(path, exif=turns) == read_image(path, exif=turns).shape[1::-1]
     assert np.abs(turned.astype(int) - upright).mean() < 12
 
 

@@ -25,7 +25,8 @@ def size_of_file(path: str | os.PathLike[str], *, exif: bool = False) -> tuple[i
     """
     try:
         with Image.open(path) as image:
-            turned = exif and image.getexif().get(_ORIENTATION) in _TURNED
+            # the size of a TIFF file is always the turned one, as its decoders always turn it
+            turned = exif and image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _TURNED
             return image.size[::-1] if turned else image.size
     except Exception as error:  # for damaged headers, the plugins of Pillow raise errors of almost any type
         reason = f"{error}".partition("\n")[0]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from reliability.campaign import Format
+from reliability.campaign import UNKNOWN, Format
 from reliability.loading import loaded
 from reliability.mutations import some_bytes, some_file, some_line
 from visionzoo.tasks.inputs.files import sources_of
@@ -182,10 +182,13 @@ class Images(Format):
         return {source.place.as_posix(): near(read_source(source.value)) for source in sources}
 
     def truth(self, folder: Path) -> Any:
-        try:
-            return {path.name: near(plain_image(path)) for path in sorted(folder.iterdir()) if is_plain(path)}
-        except Exception:  # as a damaged file must be refused
-            return "refused"
+        images = {}
+        for path in sorted(filter(is_plain, folder.iterdir())):
+            try:
+                images[path.name] = near(plain_image(path))
+            except Exception:  # as a damaged file must be refused; decoders differ in which JPEG is damaged
+                return UNKNOWN if path.suffix.lower() == ".jpg" else "refused"
+        return images
 
 
 def plain_image(path: Path) -> np.ndarray:

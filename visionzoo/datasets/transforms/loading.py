@@ -108,7 +108,7 @@ def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
     """Decode the bytes of an image file to (H, W, 3) uint8 RGB.
 
     OpenCV decodes JPEG, because it is faster. Pillow decodes all other formats, because it notices damage and follows
-    the EXIF orientation of all of them. Where Pillow cuts values to 8 bits, OpenCV decodes them once more.
+    the EXIF orientation of all of them. Where Pillow cuts values to 8 bits, OpenCV decodes them instead.
 
     Args:
         data: content of the file.
@@ -133,7 +133,14 @@ def _decode_with_opencv(data: bytes, name: str, exif: bool) -> np.ndarray | None
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # OpenCV rejects images of more than 2**30 pixels
         raise DataError(name, expected="an image that can be decoded", but=f"OpenCV reports: {error.err}") from error
-    return None if image is None else cv2.cvtColor(to_uint8(image, name), cv2.COLOR_BGR2RGB)
+    if image is not None:
+        return cv2.cvtColor(to_uint8(image, name), cv2.COLOR_BGR2RGB)
+    single = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # one channel of 64-bit floats
+    return None if single is None or single.ndim != 2 else _rgb_of_grey(to_uint8(single, name))
+
+
+def _rgb_of_grey(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def _decode_with_pillow(data: bytes, name: str, exif: bool) -> np.ndarray:
@@ -169,7 +176,7 @@ def rgb_of_pillow(image: PILImage, name: str, *, exif: bool = True) -> np.ndarra
     """
     turned = _turned(image) if exif else image
     if turned.mode == "F" or turned.mode.startswith("I"):
-        return np.repeat(to_uint8(np.asarray(turned), name)[..., None], 3, axis=2)
+        return _rgb_of_grey(to_uint8(np.asarray(turned), name))
     return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
 
 
