@@ -1,7 +1,7 @@
 """Numbers do not depend on ids, on the order of entries, on names of files, or on the numbers of classes.
 
-Every case writes the same objects twice, the second time renamed, renumbered and shuffled. Each image has a colour of
-its own, by which the test finds its predictions. All numbers must be equal to the last bit.
+Every case writes the same objects twice, the second time renamed, renumbered and shuffled. Each image has another
+colour, by which the test finds its predictions. All numbers must be equal to the last bit.
 """
 
 import json
