@@ -59,6 +59,8 @@ class CocoDetection(CocoDataset):
         serialize_data: True to store the samples in one byte buffer that workers share.
         lazy_init: True to read and check the annotations but build the samples at the first access.
         max_refetch: number of other images to try if the pipeline returns None.
+        absent_classes: names in ``classes`` without an object in this data set. The file need not have them. Their
+            ``category_ids`` are None.
 
     Raises:
         DataError, ConfigError: see :mod:`visionzoo.datasets.coco_file`.
@@ -84,15 +86,17 @@ class CocoDetection(CocoDataset):
         serialize_data: bool = True,
         lazy_init: bool = False,
         max_refetch: int = 1000,
+        absent_classes: Sequence[str] = (),
     ):
         root = resolve_data_root(data_root)
         record = read_annotations(root, ann_file, need_annotations=not test_mode)
         path = root / ann_file
         facts = dict(metainfo or {})
-        names = choose_classes(path, record, _as_names(classes if classes is not None else facts.get("classes")))
+        wanted = _as_names(classes if classes is not None else facts.get("classes"))
+        names = choose_classes(path, record, wanted, absent_classes)
         if any(dict(step).get("with_mask") for step in pipeline if not callable(step)):
             require_segmentations(path, record, "the pipeline has with_mask=True")
-        ids = category_ids(record, names)
+        ids = category_ids(record, names, absent_classes)
         if not test_mode:
             require_learnable(path, record, ids)
         facts.update(classes=names, category_ids=ids, palette=facts.get("palette") or _palette(len(names)))
@@ -118,8 +122,9 @@ class CocoDetection(CocoDataset):
             Path(self.data_root), self.ann_file, need_annotations=not self.test_mode, say_notes=False
         )
         self._record = None
-        self.cat_ids = category_ids(record, self.metainfo["classes"])
-        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        ids = self.metainfo["category_ids"]
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(ids) if cat_id is not None}
+        self.cat_ids = list(self.cat2label)
         by_image, omitted = defaultdict(list), Counter[str]()
         for annotation in record["annotations"]:
             by_image[annotation["image_id"]].append(annotation)

@@ -150,13 +150,16 @@ def _require_sections(path: Path, record: dict, need_annotations: bool) -> None:
 # --- classes ---
 
 
-def choose_classes(path: Path, record: dict, wanted: Sequence[str] | None) -> tuple[str, ...]:
+def choose_classes(
+    path: Path, record: dict, wanted: Sequence[str] | None, absent: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Return the class names in label order.
 
     Args:
         path: the annotation file, for errors.
         record: its content.
         wanted: names in label order; the file must have all of them. None: all names of the file, by category id.
+        absent: names in ``wanted`` that the file need not have.
 
     Raises:
         ConfigError: the file lacks a name: ``config has "Cat"; file has "cat"``.
@@ -170,7 +173,7 @@ def choose_classes(path: Path, record: dict, wanted: Sequence[str] | None) -> tu
     in_file = [names[category_id] for category_id in in_order(names)]
     if wanted is None:
         return tuple(in_file)
-    strangers = [name for name in wanted if name not in in_file]
+    strangers = [name for name in wanted if name not in in_file and name not in absent]
     if strangers:
         pairs = [f'config has "{name}"; file has {_nearest_or_all(name, in_file)}' for name in strangers]
         raise ConfigError(
@@ -193,10 +196,10 @@ def _nearest_or_all(name: str, in_file: Sequence[str]) -> str:
     return some_of((f'"{other}"' for other in in_file), most=8)
 
 
-def category_ids(record: dict, classes: Sequence[str]) -> list[int]:
-    """Return the category id of each label, in the order of ``classes``."""
+def category_ids(record: dict, classes: Sequence[str], absent: Sequence[str] = ()) -> list[int | None]:
+    """Return the category id of each label, in the order of ``classes``; None for the classes in ``absent``."""
     ids = {category["name"]: category["id"] for category in record["categories"]}
-    return [ids[name] for name in classes]
+    return [None if name in absent else ids[name] for name in classes]
 
 
 # --- boxes that the loader omits ---
@@ -219,7 +222,7 @@ def reason_omitted(annotation: dict, image: dict) -> str | None:
     return "with ignore=1" if annotation.get("ignore") else None
 
 
-def require_learnable(path: Path, record: dict, categories: Sequence[int]) -> None:
+def require_learnable(path: Path, record: dict, categories: Sequence[int | None]) -> None:
     """Raise an error if a training file has no box that a detector can learn.
 
     Args:

@@ -36,6 +36,7 @@ class CocoCrops(ClassificationData):
         margin: extension of the crop on each side, as a fraction of the box's width and height, clipped at the border.
         min_size: smallest side of a box in pixels.
         keep_crops: keep crops in memory; otherwise the whole image is read again for each access.
+        absent_classes: names in ``classes`` without a box in this data set. The file need not have them.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
@@ -57,12 +58,14 @@ class CocoCrops(ClassificationData):
         margin: float = 0.0,
         min_size: float = 1.0,
         keep_crops: bool = False,
+        absent_classes: Sequence[str] = (),
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         record = read_annotations(root, ann_file)
-        names = choose_classes(root / ann_file, record, None if classes is None else tuple(classes))
-        labels = {category: label for label, category in enumerate(category_ids(record, names))}
+        names = choose_classes(root / ann_file, record, None if classes is None else tuple(classes), absent_classes)
+        ids = category_ids(record, names, absent_classes)
+        labels = {category: label for label, category in enumerate(ids) if category is not None}
         samples = list(_samples(record, labels, str(root / img_folder), margin, min_size))
         if not samples:
             raise DataError(

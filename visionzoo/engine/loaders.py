@@ -19,8 +19,12 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import BatchSampler, DataLoader, Subset
 
 from visionzoo.engine.seeding import SeededBatches, SeededDataset, first_indices
+from visionzoo.engine.workers import CarriesErrors, ZooLoader
 from visionzoo.errors import ConfigError, DataError, UnknownName
-from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE
+from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE, TRANSFORMS
+
+# Entries of metainfo that describe the classes; see :mod:`visionzoo.engine.numbering`.
+_COMPARED = ("classes", "class_keys", "category_ids", "palette")
 
 _WITH_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
 
@@ -35,15 +39,17 @@ def build_dataset(cfg: Mapping, *, where: str) -> Any:
 
     Raises:
         DataError: the data set has no samples.
-        ConfigError: ``indices`` is less than 1.
+        ConfigError: ``indices`` is less than 1, or data sets that are concatenated have different metainfo.
     """
-    cfg, most = _without_limit(copy.deepcopy(dict(cfg)))
+    cfg, most = _without_limit(_concatenating_classes(copy.deepcopy(dict(cfg))))
     try:
         dataset = _built(cfg)
-    except ValueError as error:
-        if "need at least one array" not in str(error):  # mmengine raises this when it packs an empty list
+    except (ValueError, TypeError) as error:
+        if "need at least one array" in str(error):  # mmengine raises this when it packs an empty list
+            raise _empty(where) from error
+        if not _is_about_metainfo(error):
             raise
-        raise _empty(where) from error
+        raise _other_metainfo(where, error) from error
     if most is not None:
         dataset = _shortened(dataset, most)
     if len(dataset) == 0:
@@ -53,10 +59,49 @@ def build_dataset(cfg: Mapping, *, where: str) -> Any:
 
 def _built(cfg: dict) -> Any:
     with DefaultScope.overwrite_default_scope(SCOPE):
+        _check_steps(cfg)
         dataset = DATASETS.build(cfg)
         if hasattr(dataset, "full_init"):
             dataset.full_init()
     return dataset
+
+
+def _check_steps(cfg: Mapping) -> None:
+    """Build every step of the pipelines of a data set once, so that a step that rejects its arguments is named."""
+    steps = cfg.get("pipeline")
+    for step in steps if isinstance(steps, (list, tuple)) else []:
+        if isinstance(step, Mapping):
+            TRANSFORMS.build(copy.deepcopy(dict(step)))
+    inner = cfg.get("datasets", cfg.get("dataset"))
+    for one in inner if isinstance(inner, (list, tuple)) else [inner]:
+        if isinstance(one, Mapping):
+            _check_steps(one)
+
+
+def _concatenating_classes(cfg: Any) -> Any:
+    """Return a config whose ConcatDatasets accept other classes, which are compared by name after they are built."""
+    if not isinstance(cfg, Mapping):
+        return cfg
+    inner = {key: _concatenating_classes(cfg[key]) for key in ("dataset",) if key in cfg}
+    if isinstance(cfg.get("datasets"), list | tuple):
+        inner["datasets"] = [_concatenating_classes(part) for part in cfg["datasets"]]
+        if str(cfg.get("type")).rpartition(".")[2] == "ConcatDataset":
+            given = cfg.get("ignore_keys") or []
+            inner["ignore_keys"] = [*([given] if isinstance(given, str) else given), *_COMPARED]
+    return {**cfg, **inner}
+
+
+def _is_about_metainfo(error: Exception) -> bool:
+    return any(words in str(error) for words in ("meta information of", "should be the same with the first dataset"))
+
+
+def _other_metainfo(where: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        where,
+        expected="data sets with the same metainfo",
+        but=" ".join(str(error).split()),
+        advice='to train on several annotation files, add ignore_keys=["ann_file"]',
+    )
 
 
 def _empty(where: str) -> DataError:
@@ -107,7 +152,7 @@ def build_loader(
     settings.pop("dataset", None)
     with DefaultScope.overwrite_default_scope(SCOPE):
         batches = _build_batches(settings, dataset, seed)
-        collate = _build_function(settings.pop("collate_fn", dict(type="pseudo_collate")))
+        collate = _build_function(settings.pop("collate_fn", None) or dict(type="pseudo_collate"))
         user_init = _build_function(settings.pop("worker_init_fn", None))
     workers = settings.pop("num_workers", 0)
     if workers:
@@ -115,10 +160,10 @@ def build_loader(
     else:
         settings = {key: value for key, value in settings.items() if key not in _WITH_WORKERS}
     settings["pin_memory"] = bool(settings.get("pin_memory")) and device is not None and device.type == "cuda"
-    return DataLoader(
+    return ZooLoader(
         SeededDataset(dataset, seed),  # type: ignore[arg-type]
         batch_sampler=SeededBatches(batches, seed),  # type: ignore[arg-type]
-        collate_fn=collate,
+        collate_fn=CarriesErrors(collate),
         num_workers=workers,
         worker_init_fn=partial(start_worker, seed=seed, user_init=user_init, threads=mp_cfg.get("opencv_num_threads")),
         generator=torch.Generator().manual_seed(seed),  # without it, each iteration draws from the global generator
@@ -128,10 +173,8 @@ def build_loader(
 
 def _build_batches(cfg: dict, dataset: Any, seed: int) -> Any:
     dataset = _first_batches(cfg, dataset)
-    sampler, batch_sampler = (
-        cfg.pop("sampler", dict(type="DefaultSampler", shuffle=False)),
-        cfg.pop("batch_sampler", None),
-    )
+    sampler = cfg.pop("sampler", None) or dict(type="DefaultSampler", shuffle=False)
+    batch_sampler = cfg.pop("batch_sampler", None)
     batch_size, drop_last = cfg.pop("batch_size", 1), cfg.pop("drop_last", False)
     if isinstance(sampler, Mapping):
         sampler = DATA_SAMPLERS.build(dict(sampler), default_args=dict(dataset=dataset, seed=seed))

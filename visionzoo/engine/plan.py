@@ -15,10 +15,11 @@ from mmengine.config import Config
 from visionzoo.config import LoadedConfig
 from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.checkpoints import saved_seed
+from visionzoo.engine.class_names import saved_classes
 from visionzoo.engine.environment import check, processes
-from visionzoo.engine.loaders import build_dataset, class_names
+from visionzoo.engine.numbering import build_numbered
 from visionzoo.engine.run_options import RunOptions, apply_options
-from visionzoo.engine.workdir import default_folder, make_writable, new_work_dir, resume_point
+from visionzoo.engine.workdir import default_folder, make_writable, new_work_dir, resume_point, resumed_checkpoint
 from visionzoo.errors import ConfigError
 from visionzoo.models.wiring import fill_model
 from visionzoo.system import distributed
@@ -50,7 +51,7 @@ class RunPlan:
         weights: initial weights of training, or weights to test; None for training without initial weights.
         best_metric: ``greater`` or ``less`` by metric, for the metrics that may select the best checkpoint, in order of
             priority.
-        notes: notes to the user about parts that options replaced.
+        notes: notes to the user about parts that options replaced, and about the classes of the data sets.
     """
 
     purpose: Purpose
@@ -145,9 +146,10 @@ def _plan(
     if purpose == "dry run":
         _without_workers(cfg)
     splits = [split for split in _SPLITS[purpose] if cfg.get(f"{split}_dataloader") is not None]
-    datasets = {s: build_dataset(cfg[f"{s}_dataloader"].dataset, where=f"{s}_dataloader.dataset") for s in splits}
-    classes = class_names(datasets[splits[0]])
-    _fill(loaded, None if classes is None else len(classes))
+    fixed = purpose == "test" or bool(options.resume)
+    learned = saved_classes(_source_of_classes(options, purpose, usual, weights))
+    data = build_numbered(cfg, splits, learned, fixed=fixed, ignore=options.ignore)
+    _fill(loaded, None if data.classes is None else len(data.classes))
     if purpose == "test" and options.tta:
         cfg.model = {**cfg.tta_model, "module": cfg.model}
     checkpoint, folder = distributed.from_first(lambda: _places(loaded.name, options, purpose, usual))
@@ -166,12 +168,19 @@ def _plan(
         checkpoint=checkpoint,
         device=device,
         seed=cfg.randomness.seed,
-        datasets=MappingProxyType(datasets),
-        classes=classes,
+        datasets=MappingProxyType(data.datasets),
+        classes=data.classes,
         weights=weights,
         best_metric=best_metric_of(cfg.get("task")),
-        notes=tuple(loaded.notes),
+        notes=(*loaded.notes, *data.notes),
     )
+
+
+def _source_of_classes(options: RunOptions, purpose: Purpose, usual: Path, weights: str | Path | None) -> Path | None:
+    """Return the checkpoint whose classes the data must match or may follow, or None."""
+    if options.resume and purpose != "test":
+        return resumed_checkpoint(options.resume, options.work_dir, usual)
+    return None if weights is None else find_weights(weights)
 
 
 def _fill(loaded: LoadedConfig, num_classes: int | None) -> None:

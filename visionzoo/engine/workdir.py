@@ -108,11 +108,7 @@ def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: 
         ConfigError: ``resume`` and ``work_dir`` are in two different folders.
         OutputError: the folder cannot be written.
     """
-    if isinstance(resume, bool):
-        source = Path(work_dir) if work_dir is not None else _newest(usual)
-    else:
-        source = Path(resume)
-    checkpoint = find_resume(source)
+    checkpoint = resumed_checkpoint(resume, work_dir, usual)
     folder = checkpoint.parent
     if work_dir is not None and Path(work_dir).resolve() != folder.resolve():
         raise ConfigError(
@@ -122,6 +118,17 @@ def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: 
     for part in folder.glob(".*.part"):  # left by a process that was killed during a write
         part.unlink()
     return checkpoint, folder
+
+
+def resumed_checkpoint(resume: str | Path | bool, work_dir: str | Path | None, usual: Path) -> Path:
+    """Return only the checkpoint of :func:`resume_point`, and write nothing.
+
+    Raises:
+        CheckpointError: there is nothing to resume.
+    """
+    if not isinstance(resume, bool):
+        return find_resume(Path(resume))
+    return find_resume(Path(work_dir) if work_dir is not None else _newest(usual))
 
 
 def _newest(usual: Path) -> Path:

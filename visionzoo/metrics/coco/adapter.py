@@ -15,7 +15,14 @@ from mmengine.logging import print_log
 from visionzoo.datasets.coco_annotations import in_order, require_segmentations
 from visionzoo.datasets.coco_file import read_coco
 from visionzoo.errors import ConfigError, require_known
-from visionzoo.metrics.coco.average_precision import IOU_TYPES, Backend, require_ious, score_detections
+from visionzoo.metrics.coco.average_precision import (
+    IOU_TYPES,
+    NUMBERS,
+    Backend,
+    number_at,
+    require_ious,
+    score_detections,
+)
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
 
@@ -89,19 +96,22 @@ class CocoMetric(BaseMetric):
         """Add one batch of samples with predictions, as dicts."""
         self.results += [_compact(sample, with_masks="segm" in self.iou_types) for sample in data_samples]
 
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        names = [*NUMBERS, *(number_at(iou) for iou in self.iou_thrs), *(["AP/*"] if self.classwise else [])]
+        return [f"{iou_type}_{name}" for iou_type in self.iou_types for name in names]
+
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
-        truth = self._read_truth()
+        truth = self._truth_by_label()
         by_image = {result["image_id"]: result for result in results}  # several processes may repeat an image
-        category_ids = self._category_ids(truth)
         numbers: dict[str, float] = {}
         for iou_type in self.iou_types:
             scores = score_detections(
                 truth,
-                _as_coco_results(by_image.values(), category_ids, iou_type),
+                _as_coco_results(by_image.values(), iou_type),
                 iou_type,
                 image_ids=list(by_image),
-                category_ids=category_ids,
                 backend=self.backend,
                 iou_thrs=self.iou_thrs,
             )
@@ -128,14 +138,30 @@ class CocoMetric(BaseMetric):
             self._truth = path, truth
         return self._truth[1]
 
-    def _category_ids(self, truth: dict) -> list[int]:
-        """Return the category id of each label."""
+    def _truth_by_label(self) -> dict:
+        """Return the truth with labels as category ids, so that no number depends on how a file numbers its classes.
+
+        A class whose entry in ``category_ids`` of the data set is None has no object.
+        """
+        truth, meta = self._read_truth(), self.dataset_meta or {}
         ids = {category["name"]: category["id"] for category in truth["categories"]}
         names = {category_id: name for name, category_id in ids.items()}
-        classes = (self.dataset_meta or {}).get("classes") or [names[each] for each in in_order(names)]
-        for name in classes:
+        classes = meta.get("classes") or [names[each] for each in in_order(names)]
+        stated = meta.get("category_ids") or [0] * len(classes)
+        used = [name for name, category in zip(classes, stated, strict=True) if category is not None]
+        for name in used:
             require_known(name, ids, "class of the annotation file")
-        return [ids[name] for name in classes]
+        return _relabelled(truth, classes, {ids[name]: classes.index(name) for name in used})
+
+
+def _relabelled(truth: dict, classes: Sequence[str], labels: Mapping[Any, int]) -> dict:
+    """Return the truth with ``classes`` as categories 0, 1, ...; annotations of other categories are left out."""
+    used = (annotation for annotation in truth["annotations"] if annotation["category_id"] in labels)
+    return {
+        **truth,
+        "categories": [{"id": label, "name": name} for label, name in enumerate(classes)],
+        "annotations": [{**annotation, "category_id": labels[annotation["category_id"]]} for annotation in used],
+    }
 
 
 def _compact(sample: Mapping[str, Any], with_masks: bool) -> dict[str, Any]:
@@ -178,8 +204,8 @@ def _run_lengths(masks: Any) -> list[dict]:
     return tools.encode(np.asfortranarray(array.astype(np.uint8).transpose(1, 2, 0))) if len(array) else []
 
 
-def _as_coco_results(images: Iterable[dict], category_ids: Sequence[int], iou_type: str) -> list[dict]:
-    """Convert compact predictions to entries of a COCO result file."""
+def _as_coco_results(images: Iterable[dict], iou_type: str) -> list[dict]:
+    """Convert compact predictions to entries of a COCO result file with labels as category ids."""
     entries = []
     for image in images:
         boxes = image["boxes"].copy()
@@ -190,7 +216,7 @@ def _as_coco_results(images: Iterable[dict], category_ids: Sequence[int], iou_ty
             entries.append(
                 {
                     "image_id": image["image_id"],
-                    "category_id": category_ids[label],
+                    "category_id": label,
                     "score": score,
                     "bbox" if iou_type == "bbox" else "segmentation": region,
                 }
