@@ -419,3 +419,13 @@ def test_missing_masks_are_reported_before_the_first_batch(scene, ann_file):
     with pytest.raises(DataError, match=r'metric="segm", found 1 annotations without: a polygon of 0 numbers'):
         metric.dataset_meta = {"classes": ("cat", "dog")}
     CocoMetric(ann_file).dataset_meta = {"classes": ("cat", "dog")}  # boxes need no masks
+
+
+def test_masks_of_another_form_are_read_with_a_note(scene, ann_file, monkeypatch):
+    truth = copy.deepcopy(scene[0])
+    truth["annotations"][2]["segmentation"] = [truth["annotations"][2]["segmentation"]]
+    Path(ann_file).write_text(json.dumps(truth))
+    notes = []
+    monkeypatch.setattr("visionzoo.datasets.coco_annotations.print_log", lambda text, *_: notes.append(text))
+    CocoMetric(metric="segm").dataset_meta = {"classes": ("cat", "dog"), "ann_file": ann_file}
+    assert [": 1 segmentations are" in note for note in notes] == [True]

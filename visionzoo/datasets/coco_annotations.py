@@ -162,14 +162,13 @@ def _are_polygons(values: list) -> bool:
         return False
 
 
-def require_segmentations(path: object, record: Mapping[str, Any], reason: str, *, say_notes: bool = True) -> None:
+def require_segmentations(path: object, record: Mapping[str, Any], reason: str) -> None:
     """Raise an error unless every annotation has a valid segmentation; bring each into COCO's form.
 
     Args:
         path: file of the annotations, for the error.
         record: content of the file. Its annotations are changed.
         reason: why masks are needed, for the error.
-        say_notes: False to print no warning.
 
     Raises:
         DataError: states the number of annotations without a valid segmentation, and the first three.
@@ -196,7 +195,7 @@ def require_segmentations(path: object, record: Mapping[str, Any], reason: str, 
             found=f"{len(problems)} annotations without: {some_of(problems, most=3)}",
             advice="correct the file, or use a config that needs only boxes",
         )
-    if rewritten and say_notes:
+    if rewritten:
         note = (
             f"{path}: {rewritten} segmentations are a flat list or a list of one RLE, read as one polygon or this RLE"
         )

@@ -21,6 +21,10 @@ from reliability import mutations
 from reliability.campaign import Format
 from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.metrics.coco import CocoMetric
+from visionzoo.registry import DATASETS, TRANSFORMS
+
+for registry in (DATASETS, TRANSFORMS):  # imports take seconds, which the time limit of a mutation does not include
+    registry.import_from_location()
 
 SIZE = (20, 30)
 REFUSED = "refused"

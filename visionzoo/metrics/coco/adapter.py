@@ -132,11 +132,9 @@ class CocoMetric(BaseMetric):
                 advice="set ann_file=... in the evaluator",
             )
         if self._truth is None or self._truth[0] != path:
-            # The data set reads its own file before, and prints the notes.
-            say_notes = bool(self.ann_file)
-            truth = read_coco(Path(path), say_notes=say_notes)
+            truth = read_coco(Path(path), say_notes=bool(self.ann_file))  # the data set printed the notes of its file
             if "segm" in self.iou_types:
-                require_segmentations(path, truth, 'CocoMetric has metric="segm"', say_notes=say_notes)
+                require_segmentations(path, truth, 'CocoMetric has metric="segm"')
             self._truth = path, truth
         return self._truth[1]
 
