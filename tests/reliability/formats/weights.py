@@ -109,7 +109,7 @@ def _without_counter(state: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _unpickled(path: Path) -> Any:
-    """Read a zip archive of ``torch.save`` with pickle and NumPy; None if this reader does not know a part of it."""
+    """Read a zip archive of ``torch.save`` with pickle and NumPy; None if this reader does not support a part of it."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2]: name for name in archive.namelist()}
@@ -126,7 +126,7 @@ def _unpickled(path: Path) -> Any:
         import io
 
         return Reader(io.BytesIO(records["data.pkl"])).load()
-    except Exception:  # whatever this small reader does not know
+    except Exception:  # parts that this small reader does not support
         return None
 
 
