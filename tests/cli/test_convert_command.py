@@ -209,3 +209,79 @@ def test_checkpoints_that_a_converter_refuses(tmp_path, capsys):
         assert main(["checkpoint", *args]) == 2
         assert what in capsys.readouterr().err
         assert not Path(out).exists()
+
+
+def test_the_variant_is_stated_and_compared(tmp_path, capsys):
+    """NAT and DiNAT have equal tensors, so only the header prevents an exchange."""
+    from visionzoo.errors import CheckpointError
+    from visionzoo.zoo import get_model
+
+    source, _ = classifier_file(get_model("nat_mini_imagenet", num_classes=5).backbone, tmp_path / "nat_mini.pth")
+    out = tmp_path / "ours.safetensors"
+    assert main(["checkpoint", str(source), str(out), "--from", "dinat"]) == 0
+    assert "for DiNAT of variant nat_mini" in capsys.readouterr().err
+    with pytest.raises(CheckpointError, match=r"found those of nat_mini.*model\.backbone\.variant=nat_mini"):
+        get_model("dinat_mini_imagenet", weights=out, num_classes=5)
+
+
+@pytest.mark.parametrize(
+    ("network", "given", "found"),
+    [
+        ("resnet18", ["bossnet", "--set", "variant=T0"], "expected BossNet-T0, with squeeze and excitation"),
+        ("resnet18", ["bossnet"], "expected the tensors of BossNet-T0_nose, found layer"),
+        ("resnet18", ["vgg"], "expected torchvision's VGG"),
+        ("vgg11", ["hmode"], "expected HMoDE"),
+        ("mobilenet_v2", ["vgg"], "expected torchvision's VGG"),
+    ],
+)
+def test_networks_of_other_systems_are_refused(network, given, found, tmp_path, capsys):
+    import torchvision
+
+    with torch.device("meta"):
+        own = getattr(torchvision.models, network)().state_dict()
+    torch.save({name: torch.zeros(value.shape) for name, value in own.items()}, tmp_path / "w.pth")
+    out = tmp_path / "ours.safetensors"
+    assert main(["checkpoint", str(tmp_path / "w.pth"), str(out), "--from", *given]) == 2
+    error = capsys.readouterr().err
+    assert found in error
+    assert not out.exists()
+
+
+@pytest.fixture
+def vgg11():
+    from visionzoo.backbones.vgg import VGG
+
+    return VGG("11").state_dict()
+
+
+def test_archives_of_arrays_by_their_bytes(vgg11, tmp_path, capsys):
+    import numpy as np
+
+    out = tmp_path / "ours.safetensors"
+    command = ["--from", "vgg", "--overwrite"]
+    np.savez(tmp_path / "big.npz", **{name: value.numpy().astype(">f4") for name, value in vgg11.items()})
+    (tmp_path / "named.pth").write_bytes((tmp_path / "big.npz").read_bytes())
+    for name in ("big.npz", "named.pth"):
+        assert main(["checkpoint", str(tmp_path / name), str(out), *command]) == 0
+        assert all(torch.equal(value, vgg11[name]) for name, value in load_file(out).items())
+    np.save(tmp_path / "one.npy", np.ones(3))
+    np.savez(tmp_path / "text.npz", a=np.array(["x"]))
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], dtype=object))
+    (tmp_path / "one.npz").write_bytes((tmp_path / "one.npy").read_bytes())
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "big.npz").read_bytes()[:5000])
+    capsys.readouterr()
+    for name in ("one.npz", "text.npz", "objects.npz", "cut.npz"):
+        assert main(["checkpoint", str(tmp_path / name), str(out), *command]) == 2
+        assert f"{name}: " in capsys.readouterr().err
+
+
+def test_tensors_that_share_memory_and_wrong_shapes(vgg11, tmp_path, capsys):
+    shared = {**vgg11, "features.8.bias": vgg11["features.6.bias"]}
+    torch.save(shared, tmp_path / "shared.pth")
+    out = tmp_path / "ours.safetensors"
+    assert main(["checkpoint", str(tmp_path / "shared.pth"), str(out), "--from", "vgg"]) == 0
+    assert torch.equal(load_file(out)["features.8.bias"], vgg11["features.6.bias"])
+    for name, value in (("features.0.weight", torch.zeros(64, 3, 5, 5)), ("features.99.weight", torch.zeros(2))):
+        torch.save({**vgg11, name: value}, tmp_path / "wrong.pth")
+        assert main(["checkpoint", str(tmp_path / "wrong.pth"), str(out), "--from", "vgg", "--overwrite"]) == 2
+        assert f"the tensors of VGG 11, found {name}" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from visionzoo.engine import checkpoints
 from visionzoo.errors import CheckpointError, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,3 +202,42 @@ def test_resume_of_weights_or_of_another_model_is_an_error(train_toy: Callable) 
         train_toy("unused", {"optim_wrapper.paramwise_cfg": dict(bias_lr_mult=2.0)}, resume=done["checkpoint"])
     with pytest.raises(ConfigError, match="leave it out"):
         train_toy("unused", resume=done["checkpoint"], work_dir="elsewhere")
+
+
+def test_averaged_weights_are_not_dropped(train_toy: Callable) -> None:
+    with_ema, without = train_toy("with", ema=True), train_toy("without")
+    with pytest.raises(CheckpointError, match="expected a run with --ema, found one without it"):
+        train_toy("unused", resume=Path(with_ema["work_dir"]))
+    saved = checkpoints.read_resumable(Path(without["checkpoint"]))
+    note = checkpoints.require_same_averaging(saved, Path("a.pth"), has_ema=True)
+    assert note == "a.pth: saved without --ema, so the average begins with these weights"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (["meta"], 3, "meta: expected facts by name, found 3"),
+        (["meta", "epoch"], "1", "meta.epoch: expected a number of epochs, found '1'"),
+        (["meta", "iter"], -1, "meta.iter: expected a number of iterations"),
+        (["state_dict"], {}, "state_dict: expected tensors by name"),
+        (["message_hub"], [], "message_hub: expected histories"),
+        (["loop", "batch"], 0.5, "loop.batch: expected a number of batches, found 0.5"),
+        (["loop", "stopped"], "x", "loop.stopped: expected True or False"),
+        (["ranks"], [], "ranks: expected the state of each process"),
+        (["ranks"], [{"random": {}, "gradients": {}}], "expected the state of this run, found a changed one"),
+        (["optimizer"], {"state": 3}, "optimizer"),
+    ],
+)
+def test_changed_checkpoints_are_refused(
+    place: list[str], value: Any, message: str, train_toy: Callable, tmp_path: Path
+) -> None:
+    path = Path(train_toy("whole")["checkpoint"])
+    saved = torch.load(path, weights_only=True)
+    inner = saved
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    torch.save(saved, path)
+    with pytest.raises(CheckpointError) as error:
+        train_toy("unused", resume=path)
+    assert message in error.value.sentence

@@ -15,8 +15,9 @@ A checkpoint is a dict of tensors, numbers and strings. Reading it runs no code:
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 from torch import Tensor
 
+from visionzoo.datasets.findings import shown
 from visionzoo.errors import CheckpointError
 from visionzoo.system.atomic import write_file, write_text
 from visionzoo.weights.safe_load import read_checkpoint
 
 LAST = "last_checkpoint"
+# Exceptions of torch and mmengine for a state whose values are not those that they saved.
+UNFIT = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError)
 _NEEDED = ("meta", "state_dict", "optimizer", "message_hub", "loop", "ranks")
 
 
@@ -69,18 +73,18 @@ def find_resume(source: Path) -> Path:
     Raises:
         CheckpointError: there is no checkpoint to resume.
     """
-    if source.is_file():
+    if os.path.isfile(source):
         return source
-    if not source.is_dir():
+    if not os.path.isdir(source):
         raise CheckpointError(
             source, expected="a checkpoint or a work dir to resume", found="nothing", advice="check the path"
         )
     pointer = source / LAST
     if pointer.is_file():
-        named = source / Path(pointer.read_text(encoding="utf-8").strip()).name
-        if named.is_file():
+        named = source / Path(pointer.read_text(encoding="utf-8", errors="replace").strip()).name
+        if os.path.isfile(named):
             return named
-    paths = [*source.glob("epoch_*.pth"), *source.glob("iter_*.pth")]
+    paths = [path for pattern in ("epoch_*.pth", "iter_*.pth") for path in source.glob(pattern) if path.is_file()]
     if not paths:
         raise CheckpointError(
             source,
@@ -91,13 +95,17 @@ def find_resume(source: Path) -> Path:
     return max(paths, key=lambda path: path.stat().st_mtime_ns)
 
 
-def read_resumable(path: Path) -> dict[str, Any]:
+def read_resumable(path: Path, *, map_location: str = "cpu") -> dict[str, Any]:
     """Read a checkpoint that a run can resume from.
 
+    Args:
+        path: the file.
+        map_location: ``meta`` reads everything except the values of tensors.
+
     Raises:
-        CheckpointError: the file is broken, or holds only weights.
+        CheckpointError: the file is broken, holds only weights, or an entry is of another type.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, map_location=map_location)
     missing = [key for key in _NEEDED if key not in checkpoint]
     if missing:
         raise CheckpointError(
@@ -106,14 +114,100 @@ def read_resumable(path: Path) -> dict[str, Any]:
             found=f"one without {', '.join(missing)}",
             advice="start from its weights instead: --weights",
         )
+    for name, (expected, is_valid) in _SCHEMA.items():
+        found, key = checkpoint, name
+        for key in name.split("."):
+            found = found.get(key)  # type: ignore[assignment]
+        if not is_valid(found):
+            raise CheckpointError(
+                f"{path}: {name}",
+                expected=expected,
+                found=shown(found),
+                advice="resume from an earlier checkpoint, or start from its weights with --weights",
+            )
     return checkpoint
 
 
-def saved_seed(path: Path) -> int | None:
-    """Return the seed of the run that saved ``path``, or None if the file states none. No weights are read."""
-    meta = read_checkpoint(path, map_location="meta").get("meta")
+def require_same_averaging(checkpoint: Mapping[str, Any], path: Path, *, has_ema: bool) -> str | None:
+    """Check that a run resumes with the averaged weights of its checkpoint.
+
+    Args:
+        checkpoint: the contents of the file.
+        path: the file.
+        has_ema: the run averages its weights.
+
+    Returns:
+        A note, if the run averages and the checkpoint does not.
+
+    Raises:
+        CheckpointError: the checkpoint has averaged weights, and the run would drop them.
+    """
+    was_averaged = "ema_state_dict" in checkpoint
+    if was_averaged and not has_ema:
+        raise CheckpointError(
+            path,
+            expected="a run with --ema",
+            found="one without it, which would drop the averaged weights of the checkpoint",
+            advice="add --ema, or start a new run from the weights with --weights",
+        )
+    if has_ema and not was_averaged:
+        return f"{path}: saved without --ema, so the average begins with these weights"
+    return None
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(key, str) for key in value)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_ranks(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(_is_mapping(rank) and {"random", "gradients"} <= set(rank) for rank in value)
+        and all(_is_mapping(rank["random"]) and _is_mapping(rank["gradients"]) for rank in value)
+    )
+
+
+# Entries of a checkpoint to resume; an entry above stands before those inside it.
+_SCHEMA: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "meta": ("facts by name", _is_mapping),
+    "meta.epoch": ("a number of epochs", _is_count),
+    "meta.iter": ("a number of iterations", _is_count),
+    "state_dict": ("tensors by name", _is_state),
+    "optimizer": ("the state of an optimizer", _is_mapping),
+    "message_hub": ("histories of the logs", _is_mapping),
+    "message_hub.log_scalars": ("histories by name", _is_mapping),
+    "message_hub.runtime_info": ("facts by name", _is_mapping),
+    "loop": ("the position of a loop", _is_mapping),
+    "loop.data_pass": ("a number of passes", _is_count),
+    "loop.batch": ("a number of batches", _is_count),
+    "loop.validated": ("True or False", _is_switch),
+    "loop.stopped": ("True or False", _is_switch),
+    "ranks": ("the state of each process", _are_ranks),
+}
+
+
+def seed_in(meta: Any) -> int | None:
+    """Return the seed in ``meta`` of a checkpoint, or None if it states none.
+
+    Example:
+        >>> seed_in({"seed": 3}), seed_in({"seed": "x"})
+        (3, None)
+    """
     seed = meta.get("seed") if isinstance(meta, Mapping) else None
-    return seed if isinstance(seed, int) else None
+    return seed if _is_count(seed) else None
 
 
 # --- histories of logs ---
@@ -203,11 +297,12 @@ def load_optimizer(optimizer: Any, state: dict, where: str) -> None:
     """
     try:
         optimizer.load_state_dict(state)
-    except (ValueError, KeyError, RuntimeError) as error:
+    except UNFIT as error:
+        reason = " ".join(f"{error}".split())[:200]
         raise CheckpointError(
             where,
             expected="the state of this config's optimizer",
-            found=f"the state of another one ({error})",
+            found=f"the state of another one ({reason})",
             advice="resume with the work dir's own config.py, or start from the weights with --weights",
         ) from error
 

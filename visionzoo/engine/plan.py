@@ -14,11 +14,11 @@ from mmengine.config import Config
 
 from visionzoo.config import LoadedConfig
 from visionzoo.engine.best_metric import best_metric_of
-from visionzoo.engine.checkpoints import saved_seed
+from visionzoo.engine.checkpoints import read_resumable, require_same_averaging, seed_in
 from visionzoo.engine.class_names import saved_classes
 from visionzoo.engine.environment import check, processes
 from visionzoo.engine.numbering import build_numbered
-from visionzoo.engine.run_options import RunOptions, apply_options
+from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging
 from visionzoo.engine.workdir import default_folder, make_writable, new_work_dir, resume_point, resumed_checkpoint
 from visionzoo.errors import ConfigError
 from visionzoo.models.wiring import fill_model
@@ -155,8 +155,8 @@ def _plan(
     checkpoint, folder = distributed.from_first(lambda: _places(loaded.name, options, purpose, usual))
     if purpose == "train":
         cfg.work_dir = str(folder)
-    if checkpoint is not None and options.seed is None:
-        _use_its_seed(cfg, checkpoint)
+    if checkpoint is not None:
+        _check_resumable(cfg, checkpoint, takes_seed=options.seed is None)
     return RunPlan(
         purpose=purpose,
         name=loaded.name,
@@ -230,8 +230,14 @@ def _folder_of_test(name: str, options: RunOptions) -> Path:
     return new_work_dir(default_folder(f"{name}_test"), overwrite=options.overwrite)
 
 
-def _use_its_seed(cfg: Config, checkpoint: Path) -> None:
-    """Set the seed to that of the resumed run, so that the order of its samples is that of an uninterrupted run."""
-    seed = saved_seed(checkpoint)
-    if seed is not None:
+def _check_resumable(cfg: Config, checkpoint: Path, *, takes_seed: bool) -> None:
+    """Check a checkpoint to resume before anything is built, and take its seed, so that the order of samples is equal.
+
+    Raises:
+        CheckpointError: the run cannot resume from it.
+    """
+    contents = read_resumable(checkpoint, map_location="meta")
+    require_same_averaging(contents, checkpoint, has_ema=has_averaging(cfg))
+    seed = seed_in(contents["meta"])
+    if takes_seed and seed is not None:
         cfg.randomness.seed = seed

@@ -183,6 +183,18 @@ def training_hooks(cfg: Config) -> list[dict]:
     return hooks
 
 
+def has_averaging(cfg: Config) -> bool:
+    """Return True if a run of the config averages its weights.
+
+    Example:
+        >>> has_averaging(Config(dict(ema=True))), has_averaging(Config(dict(custom_hooks=[dict(type="EMAHook")])))
+        (True, True)
+    """
+    hooks = cfg.get("custom_hooks") or []
+    names = [str(hook.get("type")).rpartition(".")[2] for hook in hooks if isinstance(hook, Mapping)]
+    return bool(cfg.get("ema")) or "EMAHook" in names
+
+
 def _checked(key: str, hook: dict) -> dict:
     arguments = {name: value for name, value in hook.items() if name != "type"}
     accepted: set[str] = set()

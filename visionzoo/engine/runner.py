@@ -38,6 +38,7 @@ from visionzoo.errors import CheckpointError, ConfigError, MissingExtra
 from visionzoo.models.wiring import build_filled
 from visionzoo.registry import LOOPS, RUNNERS, rejections_explained
 from visionzoo.system import distributed
+from visionzoo.weights.stated_variants import require_stated_variants, variants_of
 
 _count = itertools.count()
 
@@ -263,6 +264,7 @@ class ZooRunner(Runner):
             "dataset_meta": checkpoints.plain(meta),
             "cfg": self._config_text or self.cfg.pretty_text,
             "seed": self.seed,
+            "variants": variants_of(self.bare_model),
             "visionzoo_version": __version__,
             "torch_version": str(torch.__version__),
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -325,15 +327,33 @@ class ZooRunner(Runner):
         """
         path = Path(filename)
         checkpoint = checkpoints.read_resumable(path)
+        has_ema = any(isinstance(hook, EMAHook) for hook in self.hooks)
+        begins = checkpoints.require_same_averaging(checkpoint, path, has_ema=has_ema)
+        if begins:
+            self.note(begins)
+        require_stated_variants(self.bare_model, checkpoint["meta"], path)
         if len(checkpoint["ranks"]) != self.world_size:
             self.note(f"{path}: saved by {len(checkpoint['ranks'])} processes, resumed by {self.world_size}: not exact")
+        try:
+            self._restore(checkpoint, path)
+        except checkpoints.UNFIT as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise CheckpointError(
+                path,
+                expected="the state of this run",
+                found=f"a changed one ({reason})",
+                advice="resume from an earlier checkpoint, or start from its weights with --weights",
+            ) from error
+        meta = checkpoint["meta"]
+        self.note(f"resumed {path} at epoch {meta['epoch']}, iteration {meta['iter']}")
+
+    def _restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         self._load_state(checkpoint, str(path))
         meta = checkpoint["meta"]
         self.train_loop.go_to(checkpoint["loop"], meta["epoch"], meta["iter"])
         mine = checkpoint["ranks"][min(self.rank, len(checkpoint["ranks"]) - 1)]
         self._waiting, self._gradients = RandomStates.unpacked(mine["random"]), mine["gradients"]
-        self.note(f"resumed {path} at epoch {meta['epoch']}, iteration {meta['iter']}")
 
     def _load_state(self, checkpoint: dict[str, Any], where: str) -> None:
         model = self.bare_model

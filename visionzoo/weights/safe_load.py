@@ -294,7 +294,7 @@ def _refused(path: Path, error: BaseException) -> CheckpointError:
 
 
 def _broken(path: Path) -> CheckpointError:
-    if zipfile.is_zipfile(path) and (names := _names_in(path)) and not any(n.endswith("data.pkl") for n in names):
+    if (names := _names_in(path)) and not any(n.endswith("data.pkl") for n in names):
         is_arrays = _are_arrays(names)
         return CheckpointError(
             path,

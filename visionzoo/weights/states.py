@@ -102,7 +102,7 @@ def _as_tensor(value: Any) -> Tensor | None:
 
 
 def _require_additional(name: str, value: Any, source: str, *, is_bare: bool) -> None:
-    """Raise an error if an entry is in the place of a tensor but is not one."""
+    """Raise an error if an entry has the name of a tensor but is not one."""
     is_single = isinstance(value, int | float | str | None)
     if "." in name or not (is_bare or is_single):
         raise CheckpointError(

@@ -119,7 +119,7 @@ def _read(file: Path) -> Any:
     except OSError as error:
         raise DataError(file, expected="a readable file", found=f"{error.strerror}", advice="check the path") from error
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = "".join(filter(str.isprintable, " ".join(str(error).split())))[:200]
         raise DataError(
             file, expected="plain YAML with tuples", found=f"{reason}", advice="give a file of a search"
         ) from error

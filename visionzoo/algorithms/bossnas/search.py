@@ -6,7 +6,6 @@ its last checkpoint therefore has the same result.
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import time
@@ -20,10 +19,7 @@ import torch
 from torch import Tensor
 
 from visionzoo.algorithms.bossnas.bootstrap import Branch, Predictor, Projector, SiamesePair
-from visionzoo.algorithms.bossnas.hytra import HyTraSupernet
 from visionzoo.algorithms.bossnas.lars import LARS, named_groups
-from visionzoo.algorithms.bossnas.mbconv import MBConvSupernet
-from visionzoo.algorithms.bossnas.nats import NATSSupernet
 from visionzoo.algorithms.bossnas.path_files import read_best_paths, write_best_paths, write_ranking
 from visionzoo.algorithms.bossnas.paths import Path as OpPath
 from visionzoo.algorithms.bossnas.paths import encoding_from_best_paths
@@ -37,6 +33,7 @@ from visionzoo.algorithms.bossnas.settings import (
     learning_rate,
     target_momentum,
 )
+from visionzoo.algorithms.bossnas.spaces import check_space_options, image_size_of, supernet_of
 from visionzoo.algorithms.bossnas.supernet import Supernet, weights_drawn_from
 from visionzoo.algorithms.bossnas.views import (
     ListedImages,
@@ -49,9 +46,7 @@ from visionzoo.algorithms.bossnas.views import (
     seeded,
     steps_of_epoch,
 )
-from visionzoo.config.signatures import arguments_of
-from visionzoo.datasets.findings import shown
-from visionzoo.errors import CheckpointError, ConfigError, DataError, RunFailed, require_known
+from visionzoo.errors import CheckpointError, ConfigError, DataError, RunFailed
 from visionzoo.system import distributed
 from visionzoo.system.atomic import cannot_write, write_file, write_text
 
@@ -59,15 +54,6 @@ Images = Sequence[np.ndarray]
 Watch = Callable[[Iterable[Tensor], int, str], Iterator[Tensor]]
 
 CHECKPOINT = "search.pth"
-_LARGEST_SIZE = 100_000
-
-
-_SPACES: dict[str, Callable[..., Supernet]] = {
-    "hytra": HyTraSupernet,
-    "mbconv": MBConvSupernet,
-    "nats_cifar10": NATSSupernet,
-    "nats_cifar100": NATSSupernet,
-}
 
 
 @dataclass(frozen=True)
@@ -118,7 +104,7 @@ def search(
         RunFailed: the loss is not finite.
     """
     check_settings(settings)
-    _check_space_options(settings)
+    check_space_options(settings)
     distributed.start(distributed.find_launcher(), _device(settings))
     return _Search(settings, train_images, val_images, log or (lambda line: None), watch).run()
 
@@ -149,13 +135,13 @@ class _Search:
         self.work_dir = Path(settings.work_dir)
         _make_folder(self.work_dir / "path_rank")
         self.given_paths = read_best_paths(Path(settings.best_paths)) if settings.best_paths else []
-        self.sides = cifar_sides() if settings.space.startswith("nats") else imagenet_sides(_image_size(settings))
+        self.sides = cifar_sides() if settings.space.startswith("nats") else imagenet_sides(image_size_of(settings))
         self.block = self.epoch = self.step = 0
         self.best_paths: list[OpPath] = []
         self.losses: list[tuple[int, int, float]] = []
         self.epoch_losses: list[float] = []
         self.ranking: dict[OpPath, float] = {}
-        self.online, self.target = _supernet(settings).to(self.device), _supernet(settings).to(self.device)
+        self.online, self.target = supernet_of(settings).to(self.device), supernet_of(settings).to(self.device)
         self.num_blocks = settings.blocks or self.online.num_blocks
         if self.num_blocks > self.online.num_blocks:
             raise ConfigError(
@@ -472,36 +458,3 @@ def _images(settings: SearchSettings, *, train: bool) -> Images:
     if settings.space.startswith("nats"):
         return cifar_images(root, settings.space.removeprefix("nats_"), train=train)  # type: ignore[return-value]
     return ListedImages(root, list_file)
-
-
-def _supernet(settings: SearchSettings) -> Supernet:
-    options = {"seed": settings.seed, **settings.space_options}
-    if settings.space.startswith("nats"):
-        options["target"] = settings.space.removeprefix("nats_")
-    return _SPACES[settings.space](**options)
-
-
-def _check_space_options(settings: SearchSettings) -> None:
-    """Check names and types of the options of a space; their values are checked by the supernet.
-
-    Raises:
-        UnknownName: the space has no such option.
-        ConfigError: an option is not of the type of its argument.
-    """
-    known = arguments_of(_SPACES[settings.space]).names
-    signature = inspect.signature(_SPACES[settings.space]).parameters
-    for name, value in settings.space_options.items():
-        require_known(name, known, f"option of the space {settings.space}")
-        is_switch = isinstance(signature[name].default, bool)
-        is_size = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_SIZE
-        if not (isinstance(value, bool) if is_switch else is_size):
-            raise ConfigError(
-                f"space_options.{name}",
-                expected="True or False" if is_switch else f"a whole number of at least 0 and at most {_LARGEST_SIZE}",
-                found=shown(value),
-                advice="change it, or leave it out",
-            )
-
-
-def _image_size(settings: SearchSettings) -> int:
-    return int(settings.space_options.get("image_size", 224))
