@@ -171,7 +171,7 @@ def test_a_list_can_take_the_classes_of_another(tree):
     [
         ("a.csv", "file,label\n", "a header with the columns path, label, found 'file,label'"),
         ("a.csv", "path,label\ncat/2.png\n", "line 2: row: expected 2 cells .*, found 1 cell"),
-        ("a.txt", "cat/2.png 0\nalone\n", "line 2: row: expected a path and a label, found 'alone'"),
+        ("a.txt", "cat/2.png 0\nsingle\n", "line 2: row: expected a path and a label, found 'single'"),
         ("a.txt", "\n", "at least one image"),
         (
             "a.txt",

@@ -158,7 +158,7 @@ class CIFAR100(CifarData):
 
 
 def _text(name: Any) -> str | None:
-    """Return a class name; None if it is no text."""
+    """Return a class name; None for another object."""
     if isinstance(name, bytes):
         name = name.decode("utf-8", errors="surrogateescape")
     return name if isinstance(name, str) else None

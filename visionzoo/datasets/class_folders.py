@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from visionzoo.datasets.class_map import is_class_name, is_plain, visible
@@ -208,11 +209,7 @@ def _listed(folder: Path, advice: str) -> list[os.DirEntry]:
 
 def _sorted_entries(folder: str) -> list[os.DirEntry]:
     with os.scandir(folder) as entries:
-        return sorted(entries, key=_name)
-
-
-def _name(entry: os.DirEntry) -> str:
-    return entry.name
+        return sorted(entries, key=attrgetter("name"))
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
