@@ -182,7 +182,7 @@ def test_missing_annotation_file_names_those_beside_it(record, write):
         ('{"images": [{"id": 1, "file_n', "a file that is cut off"),
         ('{"images": oops' + " " * 100 + "}", "an error in line 1"),
         ("[]", "found a json list"),
-        ('{"shapes": []}', r"no list 'images' \(keys: shapes\)"),
+        ('{"shapes": []}', r"no list 'images' \(keys: 'shapes'\)"),
         ('{"images": [], "annotations": [], "categories": []}', "found an empty list"),
     ],
 )
@@ -201,18 +201,15 @@ def test_binary_annotation_file(write, tmp_path):
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda r: r["images"][1].pop("height"), "every image to have .* found number 1 without height"),
-        (lambda r: r["annotations"][2].pop("bbox"), "every annotation to have .* found number 2 without bbox"),
+        (lambda r: r["images"][1].pop("height"), "image 2: height: expected a whole number .*, found none; correct"),
+        (lambda r: r["annotations"][2].pop("bbox"), r"annotation 3: bbox: expected \[x, y, width, .*, found none"),
         (lambda r: r.update(categories=[]), "at least one category, found none"),
-        (lambda r: r["images"][1].update(id=5), "every image id once, found 5 2 times"),
-        (lambda r: r["annotations"][1].update(id=1), "every annotation id once, found 1 2 times"),
-        (lambda r: r["categories"][1].update(name="dog"), "every category name once, found 'dog' 2 times"),
-        (
-            lambda r: r["annotations"][1].update(category_id=99),
-            r"found 1 annotations with others \(annotation 2 has 99\)",
-        ),
-        (lambda r: r["annotations"][0].update(image_id=77), r"every image_id .* \(annotation 1 has 77\)"),
-        (lambda r: r["annotations"][0].update(bbox=[1, 2, 3]), r"\[x, y, width, height\], found \[1, 2, 3\]"),
+        (lambda r: r["images"][1].update(id=5), "images: id: expected 5 in one image, found it in 2"),
+        (lambda r: r["annotations"][1].update(id=1), "annotations: id: expected 1 in one annotation, found it in 2"),
+        (lambda r: r["categories"][1].update(name="dog"), "name: expected 'dog' in one category, found it in 2"),
+        (lambda r: r["annotations"][1].update(category_id=99), "annotation 2: category_id: .*categories, found 99"),
+        (lambda r: r["annotations"][0].update(image_id=77), "annotation 1: image_id: expected the id .*, found 77"),
+        (lambda r: r["annotations"][0].update(bbox=[1, 2, 3]), r"\[x, y, width, height\], .*, found \[1, 2, 3\]"),
     ],
 )
 def test_contradictions_in_the_file(change, what, record, write):
@@ -284,12 +281,11 @@ def test_unusable_boxes_are_left_out_and_counted(record, write, caplog):
 
 def test_null_fields_are_read_as_missing_with_a_note(record, write, monkeypatch):
     notes = []
-    monkeypatch.setattr("visionzoo.datasets.coco_file.print_log", lambda text, *_: notes.append(text))
+    monkeypatch.setattr("visionzoo.datasets.findings.print_log", lambda text, *_: notes.append(text))
     record["annotations"][0].update(area=None, iscrowd=None)
     record["annotations"][1].update(area=None)
     data = CocoDetection(**write(record))
     assert [note.partition(": ")[2] for note in notes] == [
-        "2 annotations with area null, read as missing",
-        "1 annotations with iscrowd null, read as missing",
+        "area null in annotations, read as missing (2); iscrowd null in annotations, read as missing (1)",
     ]
     assert sum(len(data.get_data_info(index)["instances"]) for index in range(3)) == len(record["annotations"])

@@ -53,7 +53,8 @@ def scene():
     """Return truth with crowds, an empty image and all sizes; detections are near, far, duplicated, or of one score."""
     rng = np.random.default_rng(0)
     images = [
-        {"id": i, "height": int(rng.integers(120, 200)), "width": int(rng.integers(200, 320))} for i in range(11, 31)
+        {"id": i, "height": int(rng.integers(120, 200)), "width": int(rng.integers(200, 320)), "file_name": f"{i}.jpg"}
+        for i in range(11, 31)
     ]
     truth, detections = [], []
     for image in images[1:]:
@@ -308,6 +309,12 @@ def evaluate(metric, batch):
     return metric.evaluate(len(batch))
 
 
+def evaluate_with(meta, batch):
+    metric = CocoMetric()
+    metric.dataset_meta = meta
+    return evaluate(metric, batch)
+
+
 @pytest.mark.parametrize("as_tensor_masks", [False, True])
 def test_the_adapter_returns_the_same_numbers(scene, ann_file, as_tensor_masks):
     classes = ("dog", "cat", "never seen")  # not in the file's order
@@ -387,17 +394,15 @@ def test_errors_of_the_adapter(scene, ann_file, tmp_path):
         (
             {"classes": ("cat",), "ann_file": str(tmp_path / "none.json")},
             DataError,
-            r"none\.json: expected the annotation file",
+            r"none\.json: expected COCO annotations, found no such file",
         ),
     ]:
-        metric = CocoMetric()
-        metric.dataset_meta = meta
         with pytest.raises(error, match=what):
-            evaluate(metric, samples(scene, ("cat",)))
+            evaluate_with(meta, samples(scene, ("cat",)))
     (tmp_path / "cut.json").write_text('{"images": [')
     metric = CocoMetric(ann_file=str(tmp_path / "cut.json"))
-    with pytest.raises(DataError, match="text that is not JSON"):
-        evaluate(metric, samples(scene, ("cat",)))
+    with pytest.raises(DataError, match="expected json, found a file that is cut off"):
+        metric.dataset_meta = {}
 
 
 def test_nothing_is_printed(scene, capfd):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,21 +14,20 @@ from typing import Any
 from mmengine.logging import print_log
 
 with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints on import; stdout is only for results
-    from mmdet.datasets.api_wrappers import COCO
     from mmdet.datasets.coco import CocoDataset
 
+from visionzoo.datasets.coco_annotations import in_order, require_segmentations
 from visionzoo.datasets.coco_file import (
     category_ids,
     choose_classes,
-    count_unusable_boxes,
     read_annotations,
+    reason_omitted,
     require_image_files,
     require_learnable,
 )
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
-from visionzoo.structures.coco_annotations import require_segmentations
 
 
 @DATASETS.register_module()
@@ -118,28 +119,45 @@ class CocoDetection(CocoDataset):
     def load_data_list(self) -> list[dict]:
         """Return one dict for each image: ``img_path``, ``img_id``, ``height``, ``width`` and ``instances``."""
         record = self._record or read_annotations(
-            Path(self.data_root), self.ann_file, need_annotations=not self.test_mode
+            Path(self.data_root), self.ann_file, need_annotations=not self.test_mode, say_notes=False
         )
         self._record = None
-        _say_unusable(self.ann_file, count_unusable_boxes(record))
         ids = self.metainfo["category_ids"]
         self.cat2label = {cat_id: label for label, cat_id in enumerate(ids) if cat_id is not None}
         self.cat_ids = list(self.cat2label)
-        index = _index(record)
-        self._annotated = {image for cat_id in self.cat_ids for image in index.cat_img_map[cat_id]}
-        return [
-            self.parse_data_info(
-                {"raw_img_info": {**image, "img_id": image_id}, "raw_ann_info": index.img_ann_map[image_id]}
-            )
-            for image_id, image in sorted(index.imgs.items())
-        ]
+        by_image, omitted = defaultdict(list), Counter[str]()
+        for annotation in record["annotations"]:
+            by_image[annotation["image_id"]].append(annotation)
+        images = {image["id"]: image for image in record["images"]}
+        samples = [self._sample(images[image_id], by_image[image_id], omitted) for image_id in in_order(images)]
+        self._annotated = {a["image_id"] for a in record["annotations"] if a["category_id"] in self.cat2label}
+        _say_omitted(self.ann_file, omitted)
+        return samples
+
+    def _sample(self, image: dict, annotations: list[dict], omitted: Counter[str]) -> dict[str, Any]:
+        instances = []
+        for annotation in annotations:
+            reason = reason_omitted(annotation, image)
+            label = self.cat2label.get(annotation["category_id"])
+            if reason:
+                omitted[reason] += 1
+            elif label is not None:
+                instances.append(_instance(annotation, label))
+        return {
+            "img_path": os.path.join(self.data_prefix["img"], image["file_name"]),
+            "img_id": image["id"],
+            "seg_map_path": None,
+            "height": image["height"],
+            "width": image["width"],
+            "instances": instances,
+        }
 
     def filter_data(self) -> list[dict]:
         """Return the samples that ``filter_cfg`` keeps.
 
         Raises:
-            DataError: no sample remains (the message states how many samples each rule removed), or an image file is
-                missing.
+            DataError: no sample remains (the message states how many samples each rule removed), no sample for training
+                has a box to learn, or an image file is missing.
         """
         kept, dropped = self.data_list, dict[str, int]()
         if not self.test_mode and self.filter_cfg:
@@ -152,6 +170,13 @@ class CocoDetection(CocoDataset):
                 f"(classes: {classes}); check classes and filter_cfg"
             )
         used = kept if self._indices is None else kept[: self._indices]
+        if not self.test_mode and all(box["ignore_flag"] for sample in used for box in sample["instances"]):
+            raise DataError(
+                self.ann_file,
+                expected=f"a box to learn in the {len(used)} images that are used",
+                found=f"none (of {len(self.data_list)} images)",
+                advice="check max_samples and filter_cfg",
+            )
         require_image_files([sample["img_path"] for sample in used], Path(self.data_root))
         return kept
 
@@ -166,17 +191,16 @@ def _palette(count: int) -> list[tuple[int, int, int]]:
     return [colours[label % len(colours)] for label in range(count)]
 
 
-def _index(record: dict) -> COCO:
-    """Return COCO's lookup tables, without the output of pycocotools."""
-    index = COCO()
-    index.dataset = record
-    with contextlib.redirect_stdout(io.StringIO()):
-        index.createIndex()
-    index.img_ann_map, index.cat_img_map = index.imgToAnns, index.catToImgs
-    return index
+def _instance(annotation: dict, label: int) -> dict[str, Any]:
+    """Return an annotation in the form of mmdet's data sets."""
+    x, y, width, height = annotation["bbox"]
+    instance = {"ignore_flag": annotation["iscrowd"], "bbox": [x, y, x + width, y + height], "bbox_label": label}
+    if annotation.get("segmentation"):
+        instance["mask"] = annotation["segmentation"]
+    return instance
 
 
-def _say_unusable(ann_file: str, counts: dict[str, int]) -> None:
+def _say_omitted(ann_file: str, counts: Counter[str]) -> None:
     if counts:
         what = ", ".join(f"{count} {reason}" for reason, count in counts.items())
         print_log(f"{ann_file}: boxes that are not loaded: {what}; correct the file", "current", logging.WARNING)

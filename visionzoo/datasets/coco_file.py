@@ -5,36 +5,33 @@ The format: https://cocodataset.org/#format-data (``instances_*.json``).
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
-import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmengine.logging import print_log
-
+from visionzoo.datasets.coco_annotations import in_order
+from visionzoo.datasets.coco_schema import check_record
+from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import inside, missing_files
 from visionzoo.errors import ConfigError, DataError, nearest_name, require_none_missing, some_of
-from visionzoo.structures.coco_annotations import completed
 
 GET_COCO = (
     "download it with `python datasets/coco/prepare.py data/coco`, point data_root to its folder, "
     "or try --tiny, which draws a small data set"
 )
 
-_IMAGE_KEYS = ("id", "file_name", "height", "width")
-_ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox")
 
-
-def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True) -> dict:
-    """Read and check ``root / ann_file``.
-
-    A missing or null ``area`` is set to width times height, a missing or null ``iscrowd`` to 0.
+def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True, say_notes: bool = True) -> dict:
+    """Read and check ``root / ann_file``; see :func:`read_coco`.
 
     Args:
         root: folder of the data set.
         ann_file: path of the json in ``root``, or an absolute path.
         need_annotations: False for files that list only images, such as COCO's test-dev.
+        say_notes: False to print no warning, if another reader of the file printed it.
 
     Returns:
         The content of the file.
@@ -43,19 +40,6 @@ def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True
         DataError: the folder or file is missing, or the file is truncated or not in COCO's format.
     """
     path = root / ann_file
-    _require_file(root, path)
-    record = _read_json(path)
-    _require_format(path, record, need_annotations)
-    annotations = record.get("annotations", [])
-    for field in ("area", "iscrowd"):
-        nulls = sum(annotation.get(field, 0) is None for annotation in annotations)
-        if nulls:
-            print_log(f"{path}: {nulls} annotations with {field} null, read as missing", "current", logging.WARNING)
-    record["annotations"] = [completed(annotation) for annotation in annotations]
-    return record
-
-
-def _require_file(root: Path, path: Path) -> None:
     if not root.is_dir():
         raise DataError(
             root,
@@ -63,10 +47,34 @@ def _require_file(root: Path, path: Path) -> None:
             found=f"no such folder (in {Path.cwd()})",
             advice=f"{GET_COCO}",
         )
+    return read_coco(path, need_annotations=need_annotations, say_notes=say_notes)
+
+
+def read_coco(path: Path, *, need_annotations: bool = True, say_notes: bool = True) -> dict:
+    """Read and check a COCO ``instances`` file. The data sets, the metric and the crops read files by this function.
+
+    A missing or null ``area`` is set to width times height, a missing or null ``iscrowd`` to 0. Numbers as text are
+    read as numbers. One warning states how many values were not in their usual form.
+
+    Args:
+        path: the file.
+        need_annotations, say_notes: see :func:`read_annotations`.
+
+    Returns:
+        The content of the file. It has the lists ``images``, ``categories`` and ``annotations``.
+
+    Raises:
+        DataError: the file is missing, truncated or not in COCO's format; the message has the number of errors by
+            field and the first three.
+    """
     if not path.is_file():
-        raise DataError(
-            path, expected="COCO annotations", found=f"no such file{_similar_files(path)}", advice=f"{GET_COCO}"
-        )
+        found = "a folder" if path.is_dir() else f"no such file{_similar_files(path)}"
+        raise DataError(path, expected="COCO annotations", found=found, advice=f"{GET_COCO}")
+    with Findings(path, expected="COCO annotations", say_notes=say_notes) as findings:
+        record = _read_json(path, findings)
+        _require_sections(path, record, need_annotations)
+        check_record(record, findings)
+    return record
 
 
 def _similar_files(path: Path) -> str:
@@ -76,15 +84,19 @@ def _similar_files(path: Path) -> str:
     return f" (beside it: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''})" if names else ""
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path, findings: Findings) -> dict:
     try:
         text = path.read_bytes()
     except OSError as error:
         raise DataError(path, expected="a readable file", but=f"{error.strerror}", advice="check its rights") from error
     if not text.strip():
         raise DataError(path, expected="COCO annotations", found="an empty file", advice="copy or download it again")
+    encoding = json.detect_encoding(text)
+    if encoding != "utf-8":
+        findings.note(f"encoded in {encoding}, read as such")
     try:
-        record = json.loads(text)
+        with _no_garbage_collection():
+            record = json.loads(text)
     except UnicodeDecodeError as error:
         raise DataError(path, expected="json text", found="other bytes", advice="name the annotation file") from error
     except json.JSONDecodeError as error:
@@ -92,9 +104,24 @@ def _read_json(path: Path) -> dict:
         raise DataError(
             path, expected="json", found=f"{what} ({error.msg})", advice="copy or download it again"
         ) from error
+    except (ValueError, RecursionError) as error:  # a number of more than 4,300 digits, or lists in lists
+        what = "thousands of nested lists" if isinstance(error, RecursionError) else "a number of thousands of digits"
+        raise DataError(path, expected="COCO annotations", found=what, advice="check how the file was made") from error
     if not isinstance(record, dict):
         raise _not_coco(path, f"a json {type(record).__name__}")
     return record
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Suspend the search for cycles, which takes half of the time of reading. Values of JSON have no cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _not_coco(path: Path, found: str) -> DataError:
@@ -106,71 +133,18 @@ def _not_coco(path: Path, found: str) -> DataError:
     )
 
 
-def _require_format(path: Path, record: dict, need_annotations: bool) -> None:
-    sections = ("images", "categories", "annotations") if need_annotations else ("images", "categories")
-    for section in sections:
+def _require_sections(path: Path, record: dict, need_annotations: bool) -> None:
+    if not need_annotations and record.get("annotations") is None:
+        record["annotations"] = []
+    for section in ("images", "categories", "annotations"):
         if not isinstance(record.get(section), list):
-            raise _not_coco(path, f"no list {section!r} (keys: {', '.join(sorted(record)[:8]) or 'none'})")
+            raise _not_coco(
+                path, f"no list {section!r} (keys: {some_of(map(shown, sorted(record)), most=8) or 'none'})"
+            )
     if not record["images"]:
         raise DataError(path, expected="annotated images", found="an empty list", advice="check how the file was made")
     if not record["categories"]:
         raise DataError(path, expected="at least one category", found="none", advice="check how the file was made")
-    _require_keys(path, "image", record["images"], _IMAGE_KEYS)
-    _require_keys(path, "category", record["categories"], ("id", "name"))
-    _require_keys(path, "annotation", record.get("annotations", []), _ANNOTATION_KEYS)
-    _require_unique(path, "image id", [image["id"] for image in record["images"]])
-    _require_unique(path, "category id", [category["id"] for category in record["categories"]])
-    _require_unique(path, "category name", [category["name"] for category in record["categories"]])
-    _require_unique(path, "annotation id", [annotation["id"] for annotation in record.get("annotations", [])])
-    _require_references(path, record)
-    _require_boxes(path, record)
-
-
-def _require_keys(path: Path, kind: str, items: list, keys: Sequence[str]) -> None:
-    for index, item in enumerate(items):
-        missing = [key for key in keys if key not in item] if isinstance(item, dict) else list(keys)
-        if missing:
-            raise DataError(
-                path,
-                expected=f"every {kind} to have {', '.join(keys)}",
-                found=f"number {index} without {', '.join(missing)}",
-                advice="correct the file",
-            )
-
-
-def _require_unique(path: Path, kind: str, values: list) -> None:
-    if len(set(values)) < len(values):
-        value, times = Counter(values).most_common(1)[0]
-        raise DataError(
-            path, expected=f"every {kind} once", found=f"{value!r} {times} times", advice="correct the file"
-        )
-
-
-def _require_references(path: Path, record: dict) -> None:
-    """Raise DataError if an annotation names an image or category that does not exist."""
-    for key, section in (("image_id", "images"), ("category_id", "categories")):
-        known = {item["id"] for item in record[section]}
-        strangers = [a for a in record.get("annotations", []) if a[key] not in known]
-        if strangers:
-            first = strangers[0]
-            raise DataError(
-                path,
-                expected=f"every {key} to be among the {section}",
-                found=f"{len(strangers)} annotations with others (annotation {first['id']} has {first[key]!r})",
-                advice="correct the file",
-            )
-
-
-def _require_boxes(path: Path, record: dict) -> None:
-    for annotation in record.get("annotations", []):
-        box = annotation["bbox"]
-        if not (isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) for v in box)):
-            raise DataError(
-                path,
-                expected="bbox to be [x, y, width, height]",
-                found=f"{box!r} in annotation {annotation['id']}",
-                advice="correct the file",
-            )
 
 
 # --- classes ---
@@ -195,7 +169,8 @@ def choose_classes(
         >>> choose_classes(Path("a.json"), record, None)
         ('cat', 'dog')
     """
-    in_file = [category["name"] for category in sorted(record["categories"], key=_category_id)]
+    names = {category["id"]: category["name"] for category in record["categories"]}
+    in_file = [names[category_id] for category_id in in_order(names)]
     if wanted is None:
         return tuple(in_file)
     strangers = [name for name in wanted if name not in in_file and name not in absent]
@@ -208,12 +183,10 @@ def choose_classes(
             advice="leave classes out to use the file's",
             problems=pairs[1:],
         )
-    _require_unique(path, "class", list(wanted))
+    name, times = Counter(wanted).most_common(1)[0] if wanted else ("", 1)
+    if times > 1:
+        raise ConfigError(path, expected="classes without repetition", found=f'"{name}" {times} times')
     return tuple(wanted)
-
-
-def _category_id(category: dict) -> int:
-    return category["id"]
 
 
 def _nearest_or_all(name: str, in_file: Sequence[str]) -> str:
@@ -232,41 +205,25 @@ def category_ids(record: dict, classes: Sequence[str], absent: Sequence[str] = (
 # --- boxes that the loader omits ---
 
 
-def _is_outside(box: Sequence[float], image: dict) -> bool:
-    x, y, w, h = box
-    return min(x + w, image["width"]) <= max(x, 0) or min(y + h, image["height"]) <= max(y, 0)
+def reason_omitted(annotation: dict, image: dict) -> str | None:
+    """Return why the loader omits the box of an annotation, or None if it loads the box.
 
-
-def _is_thin(box: Sequence[float], image: dict) -> bool:
-    return box[2] < 1 or box[3] < 1
-
-
-_UNUSABLE: dict[str, Callable[[Sequence[float], dict], bool]] = {
-    "narrower than a pixel": _is_thin,
-    "outside their image": _is_outside,
-}
-
-
-def _reason_omitted(annotation: dict, image: dict) -> str | None:
-    for reason, applies in _UNUSABLE.items():
-        if applies(annotation["bbox"], image):
-            return reason
-    return "of no area" if annotation["area"] <= 0 else None
-
-
-def count_unusable_boxes(record: dict) -> dict[str, int]:
-    """Return the number of boxes that the loader omits, by reason; only reasons that occur are included."""
-    images = {image["id"]: image for image in record["images"]}
-    counts: Counter[str] = Counter()
-    for annotation in record["annotations"]:
-        reason = _reason_omitted(annotation, images[annotation["image_id"]])
-        if reason:
-            counts[reason] += 1
-    return dict(counts)
+    Example:
+        >>> reason_omitted({"bbox": [70, 2, 5, 5], "area": 25}, {"width": 60, "height": 40})
+        'outside their image'
+    """
+    x, y, width, height = annotation["bbox"]
+    if width < 1 or height < 1:
+        return "narrower than a pixel"
+    if min(x + width, image["width"]) <= max(x, 0) or min(y + height, image["height"]) <= max(y, 0):
+        return "outside their image"
+    if annotation["area"] <= 0:
+        return "of no area"
+    return "with ignore=1" if annotation.get("ignore") else None
 
 
 def require_learnable(path: Path, record: dict, categories: Sequence[int | None]) -> None:
-    """Raise an error if a training file has annotations, but none that a detector can learn.
+    """Raise an error if a training file has no box that a detector can learn.
 
     Args:
         path: the annotation file, for the error.
@@ -274,24 +231,25 @@ def require_learnable(path: Path, record: dict, categories: Sequence[int | None]
         categories: ids of the used categories.
 
     Raises:
-        DataError: every annotation of these categories is a crowd, or the loader omits its box.
+        DataError: there is no annotation of these categories, or each is a crowd or has a box that the loader omits.
     """
     images, chosen = {image["id"]: image for image in record["images"]}, set(categories)
     used = [annotation for annotation in record["annotations"] if annotation["category_id"] in chosen]
-    if not used or any(_reason_not_learned(a, images[a["image_id"]]) is None for a in used):
+    if any(_reason_not_learned(a, images[a["image_id"]]) is None for a in used):
         return
     reasons = Counter(_reason_not_learned(a, images[a["image_id"]]) for a in used)
-    fractions = all(max(a["bbox"]) <= 1 for a in used)
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    fractions = bool(used) and all(0 < max(a["bbox"]) <= 1 for a in used)
     raise DataError(
         path,
         expected="at least one box to learn",
-        found=f"{len(used)} annotations: {', '.join(f'{count} {reason}' for reason, count in reasons.items())}",
+        found=f"{len(used)} annotations of the classes{': ' if used else ''}{counts}",
         advice="multiply the boxes by width and height, they look like fractions" if fractions else "check the file",
     )
 
 
 def _reason_not_learned(annotation: dict, image: dict) -> str | None:
-    return "crowds" if annotation["iscrowd"] else _reason_omitted(annotation, image)
+    return "crowds" if annotation["iscrowd"] else reason_omitted(annotation, image)
 
 
 # --- image files ---

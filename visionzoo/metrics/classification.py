@@ -12,6 +12,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.errors import ConfigError, DataError
+from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
@@ -117,7 +118,7 @@ class ClassificationMetric(BaseMetric):
         classes = int(counts.max())
         numbers = {f"top{k}": float((rank < k).mean()) for k in self.topk if k < classes or k == 1}
         rows = _by_class(labels, best, self._names(classes))
-        numbers["mean_class"] = float(np.mean([row["top1"] for row in rows]))
+        numbers["mean_class"] = exact_mean(row["top1"] for row in rows)
         self.per_class = {"cls": rows}
         if self.classwise:
             numbers |= {f"top1/{row['class']}": row["top1"] for row in rows}

@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.errors import ConfigError
+from visionzoo.metrics.means import exact_mean
 from visionzoo.registry import METRICS
 
 
@@ -55,4 +56,5 @@ class PairMetric(BaseMetric):
     def compute_metrics(self, results: list[tuple[float, float]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
         columns = dict(zip(("agreement", "accuracy"), np.array(results, dtype=np.float64).T, strict=True))
-        return {name: float(np.nanmean(values)) for name, values in columns.items() if not np.isnan(values).all()}
+        defined = {name: values[~np.isnan(values)] for name, values in columns.items()}
+        return {name: exact_mean(values) for name, values in defined.items() if len(values)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,11 +12,12 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from visionzoo.errors import ConfigError, DataError, require_known
+from visionzoo.datasets.coco_annotations import in_order, require_segmentations
+from visionzoo.datasets.coco_file import read_coco
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.metrics.coco.average_precision import IOU_TYPES, Backend, require_ious, score_detections
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
-from visionzoo.structures.coco_annotations import require_segmentations
 
 
 @METRICS.register_module()
@@ -76,14 +76,14 @@ class CocoMetric(BaseMetric):
 
     @property
     def dataset_meta(self) -> dict | None:
-        """``metainfo`` of the data set. Setting it checks the masks of the annotation file before the first batch."""
+        """``metainfo`` of the data set. Setting it reads and checks the annotation file before the first batch."""
         return self._dataset_meta
 
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict | None) -> None:
         self._dataset_meta = dataset_meta
-        if "segm" in self.iou_types and (self.ann_file or (dataset_meta or {}).get("ann_file")):
-            self._read_truth()
+        if self.ann_file or (dataset_meta or {}).get("ann_file"):
+            self._classes(self._read_truth())
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add one batch of samples with predictions, as dicts."""
@@ -91,7 +91,8 @@ class CocoMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
-        truth = self._truth_by_label()
+        truth = self._read_truth()
+        truth = _by_label(truth, *self._classes(truth))
         by_image = {result["image_id"]: result for result in results}  # several processes may repeat an image
         numbers: dict[str, float] = {}
         for iou_type in self.iou_types:
@@ -120,48 +121,38 @@ class CocoMetric(BaseMetric):
                 advice="set ann_file=... in the evaluator",
             )
         if self._truth is None or self._truth[0] != path:
-            truth = _read_json(Path(path))
+            # The data set reads its own file before, and prints the notes.
+            say_notes = bool(self.ann_file)
+            truth = read_coco(Path(path), say_notes=say_notes)
             if "segm" in self.iou_types:
-                require_segmentations(path, truth, 'CocoMetric has metric="segm"')
+                require_segmentations(path, truth, 'CocoMetric has metric="segm"', say_notes=say_notes)
             self._truth = path, truth
         return self._truth[1]
 
-    def _truth_by_label(self) -> dict:
-        """Return the truth with labels as category ids, so that no number depends on how a file numbers its classes.
+    def _classes(self, truth: dict) -> tuple[Sequence[str], dict[Any, int]]:
+        """Return the class names in label order, and the label of each category id that has one.
 
         A class whose entry in ``category_ids`` of the data set is None has no object.
+
+        Raises:
+            UnknownName: the annotation file lacks another class.
         """
-        truth, meta = self._read_truth(), self.dataset_meta or {}
+        meta = self.dataset_meta or {}
         ids = {category["name"]: category["id"] for category in truth["categories"]}
-        classes = meta.get("classes") or sorted(ids, key=ids.__getitem__)
+        names = {category_id: name for name, category_id in ids.items()}
+        classes = meta.get("classes") or [names[each] for each in in_order(names)]
         stated = meta.get("category_ids") or [0] * len(classes)
-        used = [name for name, category in zip(classes, stated, strict=True) if category is not None]
+        used = {name: label for label, name in enumerate(classes) if stated[label] is not None}
         for name in used:
             require_known(name, ids, "class of the annotation file")
-        return _relabelled(truth, classes, {ids[name]: classes.index(name) for name in used})
+        return classes, {ids[name]: label for name, label in used.items()}
 
 
-def _read_json(path: Path) -> dict:
-    try:
-        record = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(
-            path,
-            expected="the annotation file to measure with",
-            but=f"{error.strerror}",
-            advice="correct the evaluator's ann_file",
-        ) from error
-    except ValueError as error:
-        raise DataError(
-            path, expected="COCO annotations", found=f"text that is not JSON ({error})", advice="download it again"
-        ) from error
-    if not isinstance(record, dict) or not {"images", "annotations", "categories"} <= set(record):
-        raise DataError(path, expected="COCO annotations", found="no lists images, annotations and categories")
-    return record
+def _by_label(truth: dict, classes: Sequence[str], labels: Mapping[Any, int]) -> dict:
+    """Return the truth with labels as category ids, so that no number depends on how a file numbers its classes.
 
-
-def _relabelled(truth: dict, classes: Sequence[str], labels: Mapping[Any, int]) -> dict:
-    """Return the truth with ``classes`` as categories 0, 1, ...; annotations of other categories are left out."""
+    Annotations of categories without a label are left out.
+    """
     used = (annotation for annotation in truth["annotations"] if annotation["category_id"] in labels)
     return {
         **truth,

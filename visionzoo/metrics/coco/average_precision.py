@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from visionzoo.datasets.coco_annotations import completed, in_order
 from visionzoo.errors import ConfigError, DataError, require_known
-from visionzoo.structures.coco_annotations import completed
+from visionzoo.metrics.means import exact_mean
 
 IOU_TYPES = ("bbox", "segm")
 BACKENDS = ("auto", "faster", "pycocotools")
@@ -91,7 +92,8 @@ def score_detections(
     """Compare detections with the truth. Neither is changed.
 
     Ids of images, categories and annotations are only labels: any hashable values, such as 0 or text. The numbers are
-    those of pycocotools for ids from 1 in the same order. Their order matters only for detections of equal score.
+    those of pycocotools for ids from 1 in the same order. As in pycocotools, the order of the images matters for
+    detections of equal score, and the order of objects of one image for objects that overlap a detection equally.
 
     Args:
         truth: content of an ``instances`` json.
@@ -135,8 +137,7 @@ def score_detections(
         evaluation.params.catIds = sorted({ids.categories[category_id] for category_id in category_ids})
     with contextlib.redirect_stdout(io.StringIO()):
         further = _run(evaluation, iou_thrs)
-    numbers = {name: float(value) for name, value in zip(NUMBERS, evaluation.stats)}
-    return CocoScores(numbers | further, _per_class(evaluation, truth_index))
+    return CocoScores(_official(evaluation) | further, _per_class(evaluation, truth_index))
 
 
 @dataclass(frozen=True)
@@ -187,12 +188,7 @@ def _number_of(key: Any, numbers: Mapping[Any, int], kind: str) -> int:
 
 
 def _in_order(entries: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """Return the ids sorted, or as listed if they cannot be compared."""
-    ids = [entry["id"] for entry in entries]
-    try:
-        return sorted(ids)
-    except TypeError:
-        return ids
+    return in_order(entry["id"] for entry in entries)
 
 
 def _run(evaluation: Any, iou_thrs: Sequence[float]) -> dict[str, float]:
@@ -205,8 +201,19 @@ def _run(evaluation: Any, iou_thrs: Sequence[float]) -> dict[str, float]:
     evaluation.params.iouThrs = official
     for name in ("precision", "recall"):
         evaluation.eval[name] = evaluation.eval[name][: len(official)]
-    evaluation.summarize()
     return {f"mAP_{100 * iou:g}": _mean(row) for iou, row in zip(iou_thrs, rows, strict=True)}
+
+
+def _official(evaluation: Any) -> dict[str, float]:
+    """Return the numbers of ``summarize``, by sums that do not depend on the order of the classes.
+
+    The last two axes are area range (all, small, medium, large) and detections per image (1, 10, 100).
+    """
+    precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
+    precisions = [precision[..., 0, -1], precision[0, ..., 0, -1], precision[5, ..., 0, -1]]
+    precisions += [precision[..., area, -1] for area in (1, 2, 3)]
+    recalls = [recall[..., 0, most] for most in (0, 1, 2)] + [recall[..., area, -1] for area in (1, 2, 3)]
+    return {name: _mean(values) for name, values in zip(NUMBERS, precisions + recalls, strict=True)}
 
 
 class Backend:
@@ -312,4 +319,4 @@ def _per_class(evaluation: Any, truth_index: Any) -> list[dict[str, Any]]:
 def _mean(values: np.ndarray) -> float:
     """Return the mean of the defined values; -1 if no value is defined, as in pycocotools."""
     defined = values[values > -1]
-    return float(defined.mean()) if defined.size else -1.0
+    return exact_mean(defined.tolist()) if defined.size else -1.0

@@ -12,6 +12,7 @@ from visionzoo.errors import ConfigError, require_known
 from visionzoo.metrics.counting.errors import count_errors
 from visionzoo.metrics.counting.game import game
 from visionzoo.metrics.counting.nwpu import LEVELS, LUMINANCES, errors_by_category, mean_mae
+from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.ops.density_maps import count_map
 from visionzoo.registry import METRICS
@@ -112,7 +113,7 @@ class CountMetric(BaseMetric):
         errors = count_errors(pred, true)
         numbers = {"MAE": errors.mae, "RMSE": errors.rmse, "NAE": errors.nae, "images": float(errors.images)}
         for column, level in enumerate(self.game_levels):
-            numbers[f"GAME{level}"] = float(np.mean([result["game"][column] for result in results]))
+            numbers[f"GAME{level}"] = exact_mean(result["game"][column] for result in results)
         for kind in self.categories:
             numbers |= _by_category(pred, true, [result[kind] for result in results], kind)
         return numbers

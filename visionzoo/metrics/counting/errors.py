@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from visionzoo.errors import DataError
+from visionzoo.metrics.means import exact_mean
 
 NONE = -1.0  # value of an error that is undefined without images, as in NWPU-Crowd's evaluation code
 
@@ -58,8 +60,8 @@ def count_errors(pred: Any, gt: Any) -> CountErrors:
         return CountErrors(NONE, NONE, NONE, 0)
     errors = np.abs(predicted - true)
     has_people = true > 0
-    nae = float((errors[has_people] / true[has_people]).mean()) if has_people.any() else NONE
-    return CountErrors(float(errors.mean()), float(np.sqrt((errors**2).mean())), nae, len(true))
+    nae = exact_mean(errors[has_people] / true[has_people]) if has_people.any() else NONE
+    return CountErrors(exact_mean(errors), sqrt(exact_mean(errors**2)), nae, len(true))
 
 
 def mean_over_folds(folds: Sequence[CountErrors]) -> CountErrors:
@@ -85,7 +87,7 @@ def mean_over_folds(folds: Sequence[CountErrors]) -> CountErrors:
             found=f"{[fold.images for fold in folds]} images",
             advice="measure every fold first",
         )
-    mae, rmse, nae = np.mean([fold.row() for fold in folds], axis=0).tolist()
+    mae, rmse, nae = (exact_mean(column) for column in zip(*(fold.row() for fold in folds), strict=True))
     return CountErrors(mae, rmse, nae, sum(fold.images for fold in folds))
 
 

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 
 from visionzoo.errors import DataError
 from visionzoo.metrics.counting.errors import CountErrors, count_errors
+from visionzoo.metrics.means import exact_mean
 
 # People: 0; 1 to 100; 101 to 500; 501 to 5000; more. The lists of the data set state the level of each image.
 LEVELS = ("S0", "S1", "S2", "S3", "S4")
@@ -95,4 +96,4 @@ def errors_by_category(pred: Any, gt: Any, category: Any, names: Sequence[str], 
 
 def mean_mae(errors: Sequence[CountErrors]) -> float:
     """Average the MAE over categories, including the -1 of empty ones."""
-    return float(np.mean([each.mae for each in errors]))
+    return exact_mean(each.mae for each in errors)

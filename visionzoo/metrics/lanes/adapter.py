@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
@@ -14,6 +13,7 @@ from visionzoo.errors import ConfigError, DataError
 from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCounts, count_matches
 from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
 from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, TuSimpleScores, one_to_one, tusimple_scores
+from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
@@ -162,6 +162,6 @@ class TuSimpleMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple[TuSimpleScores, OneToOne]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
-        means = np.array([scores for scores, _ in results], dtype=np.float64).mean(axis=0).tolist()
+        means = [exact_mean(column) for column in zip(*(scores for scores, _ in results), strict=True)]
         pairs = sum((counts for _, counts in results), OneToOne())
         return dict(zip(("accuracy", "FP", "FN"), means, strict=True)) | {"F1": pairs.f1}

@@ -9,7 +9,7 @@ from mmengine.evaluator import BaseMetric
 
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.metrics.saliency.protocols import find_protocol
-from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
+from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, in_fixed_order, score_pair
 from visionzoo.registry import METRICS
 
 
@@ -83,7 +83,7 @@ class SaliencyMetric(BaseMetric):
         """Compute the numbers from the results of all processes."""
         images = [image for sample in results for image in sample]
         scores = SaliencyScores()
-        for _, _, pair in images:
+        for pair in in_fixed_order(pair for _, _, pair in images):
             scores.add(pair)
         if self.wants_rows:
             self.per_image = [{"image": name, "group": group} | pair.summary() for name, group, pair in images]
