@@ -102,7 +102,7 @@ def candidates(path: Path) -> dict[str, Run]:
         "plain": lambda: plain(path),
         "strict": lambda: read_coco(path),
         "strict, masks": lambda: require_segmentations(path, read_coco(path), "masks are needed"),
-        "mmdet data set": lambda: quiet(CocoDataset, ann_file=str(path), metainfo={"classes": names}, data_prefix={"img": ""}),
+        "mmdet data set": lambda: quiet(CocoDataset, str(path), {"classes": names}, data_prefix={"img": ""}),
         "our data set": lambda: coco.CocoDetection(str(path), str(path.parent)),
     }
 

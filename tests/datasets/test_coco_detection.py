@@ -232,9 +232,17 @@ def test_a_data_set_that_ends_up_empty_counts_the_reasons(record, write):
     where = write(record)
     with pytest.raises(DataError, match=r"0 of 3 images kept: 2 dropped by filter_empty_gt, 1 dropped by min_size=50"):
         CocoDetection(**where, filter_cfg={"filter_empty_gt": True, "min_size": 50})
+    with pytest.raises(DataError, match=r"expected a box to learn in the 1 images that are used, found none \(of 3"):
+        CocoDetection(**where, max_samples=1)  # the first image has no box
+
+
+def test_a_training_file_without_annotations_is_refused(record, write):
     record["annotations"] = []
-    with pytest.raises(DataError, match=r"0 of 3 images kept: 3 dropped by filter_empty_gt \(classes: cat, dog\)"):
-        CocoDetection(**write(record), filter_cfg={"filter_empty_gt": True})
+    where = write(record)
+    for options in ({}, {"filter_cfg": {"filter_empty_gt": True}}, {"classes": ["dog"]}):
+        with pytest.raises(DataError, match="expected at least one box to learn, found 0 annotations of the classes"):
+            CocoDetection(**where, **options)
+    assert len(CocoDetection(**where, test_mode=True)) == 3
 
 
 def test_missing_images_are_counted_and_three_named(record, write, tmp_path):
@@ -255,7 +263,9 @@ def test_missing_masks_are_reported_early(record, write):
 def test_a_training_file_without_a_box_to_learn_is_refused(record, write, change):
     for annotation in record["annotations"]:
         annotation.update(change)
-    with pytest.raises(DataError, match=r"expected at least one box to learn, found \d annotations: \d ") as refused:
+    with pytest.raises(
+        DataError, match=r"expected at least one box to learn, found \d annotations of the classes: \d "
+    ) as refused:
         CocoDetection(**write(record))
     assert ("look like fractions" in str(refused.value)) == ("bbox" in change)
     assert len(CocoDetection(**write(record), test_mode=True)) == len(record["images"])

@@ -122,7 +122,7 @@ def _read_field(entry: dict, place: str, value: Any, field: Field, findings: Fin
         return
     if type(read) is not type(value) or read != value:
         entry[field.name] = read
-        form = _FORMS.get(type(value))
+        form = "as a number" if isinstance(read, str) else _FORMS.get(type(value))
         if form:
             findings.note(f"{field.name} {form} in {place.partition('[')[0]}, read as {field.meaning}")
 
@@ -304,7 +304,10 @@ def _check_unique(entries: list[dict], section: str, field: str, findings: Findi
 
 
 def _check_references(entries: list[dict], field: str, others: list[dict], section: str, findings: Findings) -> None:
-    known = set(_labels(others, "id"))
+    labels = _labels(others, "id")
+    if len(labels) < len(others):  # the wrong ids are reported, and the references to them would only repeat this
+        return
+    known = set(labels)
     try:
         if known.issuperset(_column(entries, field)):
             return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import NamedTuple
 
 import numpy as np
@@ -93,7 +94,7 @@ def tusimple_scores(
         return TuSimpleScores(0.0, 0.0, 1.0)
     best = point_accuracy(xs, truth, h_samples, pixels).max(axis=1, initial=0.0)
     matched = int((best >= MATCHED_FROM).sum())
-    missed, total = len(truth) - matched, float(best.sum())
+    missed, total = len(truth) - matched, fsum(best.tolist())
     if len(truth) > COUNTED:
         missed, total = max(missed - 1, 0), total - float(best.min())
     counted = max(min(len(truth), COUNTED), 1)

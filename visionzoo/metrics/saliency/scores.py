@@ -110,8 +110,9 @@ def in_fixed_order(pairs: Iterable[PairScores]) -> list[PairScores]:
     """Sort pairs by their scores, so that sums are equal to the last bit for images of other names or in another order.
 
     Example:
-        >>> [pair.numbers["MAE"] for pair in in_fixed_order([PairScores({"MAE": 0.5}, {}), PairScores({"MAE": 0.2}, {})])]
-        [0.2, 0.5]
+        >>> first, second = PairScores({"MAE": 0.5}, {}), PairScores({"MAE": 0.2}, {})
+        >>> in_fixed_order([first, second]) == [second, first]
+        True
     """
     return sorted(pairs, key=lambda pair: (*pair.numbers.values(), *(each.tobytes() for each in pair.curves.values())))
 
