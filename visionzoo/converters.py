@@ -19,15 +19,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from visionzoo.errors import CheckpointError, ConfigError, nearest_or_known, require_known
+from visionzoo.errors import CheckpointError, ConfigError, ZooError, nearest_or_known, require_known
 from visionzoo.registry import MODELS
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 # Results of converters, from the whole model to a part. A classifier is a backbone and the linear layer after it.
 USES = ("classifier", "model", "detector", "backbone")
-_REGISTERED = (*USES, "auxiliary", "input")
+_REGISTERED = (*USES, "auxiliary", "input", "variants")
+# Exceptions of converters for tensors whose names belong to the system and whose shapes do not.
+_UNFIT = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ZeroDivisionError)
 _GIVEN = ("file_name",)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -42,7 +44,8 @@ class Converter:
         functions: by use, functions from the tensors of a file to those of the zoo. ``backbone``, ``detector`` and
             ``model`` return all tensors. ``classifier`` and ``auxiliary`` return the ``weight`` and ``bias`` of the
             layers after a backbone. ``input`` describes the images that the weights expect,
-            ``{"mean": ..., "std": ..., "size": ...}``.
+            ``{"mean": ..., "std": ..., "size": ...}``. ``variants`` returns the variant of a part whose tensors do not
+            determine it, by the name of its class, ``{"DiNAT": "nat_mini"}``.
 
     Example:
         >>> CONVERTERS.get("scnn").uses
@@ -95,6 +98,10 @@ class Converter:
         """Return the facts about the images that the weights expect. The dict is empty if they are unknown."""
         return self.functions["input"](tensors) if "input" in self.functions else {}
 
+    def variants_of(self, tensors: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
+        """Return the variants of parts that the tensors do not determine, by the name of the class."""
+        return self._call("variants", tensors, options) if "variants" in self.functions else {}
+
     def _auxiliary(self, tensors: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Tensor]:
         if "auxiliary" not in self.functions:
             return {}
@@ -103,10 +110,20 @@ class Converter:
         except CheckpointError:  # most released files hold none
             return {}
 
-    def _call(self, part: str, tensors: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Tensor]:
+    def _call(self, part: str, tensors: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
         function = self.functions[part]
         known = inspect.signature(function).parameters
-        return function(tensors, **{name: value for name, value in options.items() if name in known})
+        try:
+            return function(tensors, **{name: value for name, value in options.items() if name in known})
+        except ZooError:
+            raise
+        except _UNFIT as error:
+            raise CheckpointError(
+                "checkpoint",
+                expected=f"tensors of {self.name}",
+                found="some whose names or shapes do not belong together",
+                advice="give a whole released file of this system",
+            ) from error
 
 
 class ConverterRegistry:
@@ -165,11 +182,19 @@ def tensors_of(checkpoint: Mapping[str, Any], wrappers: Sequence[str] = ("state_
     Args:
         checkpoint: content of the file: the tensors by name, or a mapping with such a mapping under a key.
         wrappers: keys of that inner mapping; the first key that exists is used.
+
+    Raises:
+        CheckpointError: two names differ only by the prefix.
     """
     from torch import Tensor
 
     inside = next((checkpoint[key] for key in wrappers if isinstance(checkpoint.get(key), Mapping)), checkpoint)
-    return {name.removeprefix("module."): value for name, value in inside.items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in inside.items() if isinstance(value, Tensor)}
+    stripped = {name.removeprefix("module."): value for name, value in tensors.items()}
+    if len(stripped) < len(tensors):
+        twice = next(name for name in tensors if f"module.{name}" in tensors)
+        raise CheckpointError("checkpoint", expected=f"{twice} once", found=f"module.{twice} too", advice="remove one")
+    return stripped
 
 
 def require_names(
@@ -192,6 +217,41 @@ def require_names(
     lacking = [f"no {name}" for name in needed if name not in there]
     if strangers or lacking:
         raise CheckpointError("checkpoint", expected=expected, found=[*strangers, *lacking][0], advice=advice)
+
+
+def require_same_tensors(
+    weights: Mapping[str, Tensor], part: Callable[[], nn.Module], name: str, optional: str = r"$^"
+) -> None:
+    """Raise an error unless the weights have the names and shapes of a part. Counters of batch norm may be missing.
+
+    Args:
+        weights: converted weights by name.
+        part: function that builds the part; no memory is allocated for its weights.
+        name: name of the part, for the error.
+        optional: pattern of names that may be missing.
+
+    Raises:
+        CheckpointError: states the first name that is unknown, missing or of another shape.
+    """
+    import torch
+
+    with torch.device("meta"):
+        own = {key: tuple(value.shape) for key, value in part().state_dict().items()}
+    may_be_missing = re.compile(rf"{optional}|.*\.num_batches_tracked$")
+    unknown = [key for key in weights if key not in own]
+    missing = [f"no {key}" for key in own if key not in weights and not may_be_missing.match(key)]
+    shapes = [
+        f"{key} of shape {tuple(value.shape)} instead of {own[key]}"
+        for key, value in weights.items()
+        if key in own and tuple(value.shape) != own[key]
+    ]
+    if unknown or missing or shapes:
+        raise CheckpointError(
+            "checkpoint",
+            expected=f"the tensors of {name}",
+            found=[*unknown, *missing, *shapes][0],
+            advice="give a whole released file of this network",
+        )
 
 
 def classifier_of(state: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:

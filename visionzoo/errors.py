@@ -243,10 +243,27 @@ def require_known(name: object, known: Collection[str], kind: str) -> None:
     """Raise an error if a name is not known.
 
     Raises:
+        ZooError: ``name`` is not a string.
         UnknownName: ``known`` does not contain ``name``.
     """
+    if not isinstance(name, str):
+        raise ZooError(f"{kind}: takes a name, found {article_of(name)}; {one_of(known)}")
     if name not in known:
         raise UnknownName(str(name), kind=kind, known=known)
+
+
+def article_of(value: object) -> str:
+    """Return the kind of a value with its article, for a message.
+
+    Example:
+        >>> article_of({}), article_of(3), article_of(None)
+        ('a dict', 'the number 3', 'None')
+    """
+    if isinstance(value, Mapping):
+        return "a dict"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return f"the number {value}" if isinstance(value, (int, float)) and not isinstance(value, bool) else f"{value!r}"
 
 
 def require_none_missing(missing: Sequence[str], where: object, *, expected: str, advice: str) -> None:

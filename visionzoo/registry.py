@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from functools import partial, wraps
 from importlib import import_module
@@ -24,7 +24,7 @@ from typing import Any
 from mmengine import registry as mm
 from mmengine.registry import Registry
 
-from visionzoo.errors import UnknownName
+from visionzoo.errors import ConfigError, UnknownName, ZooError
 from visionzoo.plugins import Package, import_plugins, merged, packages, zoo
 
 SCOPE = "visionzoo"
@@ -91,12 +91,14 @@ class ZooRegistry(Registry):
 
         Raises:
             UnknownName: no part has the name ``type``. The message states the nearest known name.
+            ConfigError: the class of the part rejects its arguments.
         """
         name = cfg.get("type") if isinstance(cfg, dict) else None
         with _asked_by(None):
             if isinstance(name, str) and self.get(name) is None:
                 raise UnknownName(name, kind=self.name, known=self.known_names(name.partition(".")[0]))
-            return super().build(cfg, *args, **kwargs)
+            with nullcontext() if self.name in _READ_FILES else rejections_explained(name or self.name):
+                return super().build(cfg, *args, **kwargs)
 
     def known_names(self, scope: str = "") -> list[str]:
         """Return names as configs write them: those of the zoo and mmengine, or those of another library, ``scope``."""
@@ -118,6 +120,45 @@ class ZooRegistry(Registry):
         """Return only the names of parts of the zoo and of plugins."""
         self.import_from_location()
         return sorted(self.module_dict)
+
+
+# Kinds of parts that read files when they are built; their errors are about files, not about arguments.
+_READ_FILES = ("dataset", "runner")
+
+# Exceptions by which a constructor rejects its arguments.
+_REJECTS = (TypeError, ValueError, AssertionError, LookupError, AttributeError, ArithmeticError, RuntimeError)
+
+
+@contextmanager
+def rejections_explained(where: object) -> Iterator[None]:
+    """Raise the exception of a constructor that rejects its arguments as one sentence.
+
+    Args:
+        where: name of the part, or its path in the config.
+
+    Raises:
+        ConfigError: the constructor raised an exception other than a :class:`ZooError`.
+
+    Example:
+        >>> try:
+        ...     with rejections_explained("optim_wrapper"):
+        ...         raise ValueError("Invalid learning rate: -1")
+        ... except ConfigError as error:
+        ...     print(error.where, "|", error.but)
+        optim_wrapper | it cannot be built (ValueError: Invalid learning rate: -1)
+    """
+    try:
+        yield
+    except (ZooError, ImportError, NotImplementedError):
+        raise
+    except _REJECTS as error:
+        reason = " ".join(f"{error}".split()) or "its arguments do not fit together"
+        raise ConfigError(
+            where,
+            expected="arguments that it takes",
+            but=f"it cannot be built ({type(error).__name__}: {reason})",
+            advice="correct its arguments; --traceback shows the place",
+        ) from error
 
 
 class TimmRegistry(Registry):

@@ -64,7 +64,7 @@ def test_voc2coco_wrong_use(voc, tmp_path, capsys, flags, what):
 def test_a_broken_file_leaves_no_result(voc, tmp_path, capsys):
     (voc / "annotations" / "3.xml").write_text("<annotation>")
     assert main(["voc2coco", str(voc), "-o", str(tmp_path / "out")]) == 2
-    assert "3.xml: expected Pascal VOC XML" in capsys.readouterr().err
+    assert "3.xml: file: expected Pascal VOC XML" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["voc"]
 
 
@@ -201,10 +201,10 @@ def test_checkpoints_that_a_converter_refuses(tmp_path, capsys):
             [str(source), out, "--from", "rcnet", "--as", "classifier"],
             "--as classifier: expected one of backbone, det",
         ),
-        ([str(tmp_path / "none.npz"), out, "--from", "nasnet"], "none.npz: expected a readable file"),
+        ([str(tmp_path / "none.npz"), out, "--from", "nasnet"], "none.npz: expected a checkpoint, found no such file"),
     ]
     (tmp_path / "broken.npz").write_bytes(b"no zip")
-    cases.append(([str(tmp_path / "broken.npz"), out, "--from", "nasnet"], "broken.npz: expected arrays by name"))
+    cases.append(([str(tmp_path / "broken.npz"), out, "--from", "nasnet"], "broken.npz: expected a checkpoint"))
     for args, what in cases:
         assert main(["checkpoint", *args]) == 2
         assert what in capsys.readouterr().err

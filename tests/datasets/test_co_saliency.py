@@ -136,10 +136,10 @@ def test_masks_that_cannot_be_meant(tree):
     dataset = build(folder_of(tree, pipeline=TRAIN))
     path = tree / "gts/set/cat/b.png"
     write(path, np.zeros((15, 12), np.uint8))
-    with pytest.raises(DataError, match=r"cat/b\.png: expected a mask of 15x12 like its image, found 12x15"):
+    with pytest.raises(DataError, match=r"cat/b\.png: expected a mask of 15x12 pixels like .*b\.png, found 12x15"):
         dataset[0]
     write(path, np.eye(12, 15, dtype=np.uint8))
-    with pytest.raises(DataError, match=r"cat/b\.png: expected a mask of 0 to 255, found 1 as its largest value"):
+    with pytest.raises(DataError, match=r"cat/b\.png: expected 255 for foreground, found 0 and 1"):
         dataset[0]
     path.write_bytes(b"")
     with pytest.raises(DataError, match=r"cat/b\.png: .*empty"):

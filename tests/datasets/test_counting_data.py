@@ -166,7 +166,7 @@ def test_facts_of_a_sample(tmp_path):
     facts = [(each["scene"], each["weather"]) for each in jhu]
     assert facts == [("street,wide", "rain"), ("stadium", "none"), ("rally", "snow")]
     assert samples_of(as_trancos(tmp_path / "trancos", WHOLE))[0]["roi_path"].endswith("images/amask.mat")
-    text(tmp_path / "points.jsonl", json.dumps({"image": "a.png", "points": [], "level": 1, "scene": "yard"}))
+    text(tmp_path / "points.jsonl", json.dumps({"image": "a.png", "points": [[1, 2]], "level": 1, "scene": "yard"}))
     image(tmp_path / "a.png")
     (plain,) = samples_of(build("Points", tmp_path))
     assert (plain["level"], plain["scene"]) == (1, "yard")
@@ -174,12 +174,12 @@ def test_facts_of_a_sample(tmp_path):
 
 def test_dots_of_another_size_are_an_error(tmp_path):
     as_trancos(tmp_path, WHOLE)
-    image(tmp_path / "images/adots.png", IMAGE[:, :-1])
-    with pytest.raises(DataError, match=r"adots\.png: expected dots of 12x9 pixels like a\.jpg, found 11x9"):
+    image(tmp_path / "images/adots.png", np.zeros_like(IMAGE[:, :-1]))
+    with pytest.raises(DataError, match=r"adots\.png: contents: expected dots of 12x9 pixels like a\.jpg, found 11x9"):
         build("TRANCOS", tmp_path)
     (tmp_path / "images/b.jpg").write_bytes(b"none")
-    image(tmp_path / "images/adots.png")
-    with pytest.raises(DataError, match=r"b\.jpg: expected an image, but it cannot be read"):
+    image(tmp_path / "images/adots.png", np.zeros_like(IMAGE))
+    with pytest.raises(DataError, match=r"b\.jpg: expected an image, found a file that cannot be read"):
         build("TRANCOS", tmp_path)
 
 
@@ -256,9 +256,9 @@ HDF5 = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"
         (dict(points=[[1.0, 2.0]]), "expected the variable annPoints, found points; use the files as published"),
         (dict(annPoints="many"), "a.mat: annPoints: expected points"),
         (dict(annPoints=np.array([["x"]], object)), "a.mat: annPoints: expected points"),
-        (HDF5, r"found version 7.3 \(HDF5\); in MATLAB, save"),
-        (b"", "a.mat: expected a MATLAB file, but it cannot be read"),
-        (b"no matrix " * 40, "a.mat: expected a MATLAB file, but it cannot be read"),
+        (HDF5, r"found version 7.3 \(HDF5; MATLAB's save"),
+        (b"", "a.mat: expected a MATLAB file, found a file that cannot be read"),
+        (b"no matrix " * 40, "a.mat: expected a MATLAB file, found a file that cannot be read"),
     ],
 )
 def test_invalid_matlab_files(tmp_path, content, words):
@@ -289,8 +289,13 @@ def test_shanghaitech_of_another_layout(tmp_path, value):
     ("content", "words"),
     [
         ("1 2 3 4 1 0\n\n5 6\n", "line 3: expected 6 numbers that begin with x and y, found '5 6'"),
-        ("x y 3 4 1 0", "line 1: expected numbers, found"),
-        ("nan 2 3 4 1 0", r"expected finite points, found \(nan, 2.0\) at number 1 of 1"),
+        ("x y 3 4 1 0", "line 1: expected 6 numbers that begin with x and y, found"),
+        ("1 2 3 4 1 0 7", "line 1: expected 6 numbers"),
+        ("1 2 3 4 1 x", "line 1: expected 6 numbers"),
+        ("1_0 2 3 4 1 0", "line 1: expected 6 numbers"),
+        ("nan 2 3 4 1 0", "line 1: expected 6 numbers"),
+        ("1e999 2 3 4 1 0", r"expected finite points, found \(inf, 2.0\) at number 1 of 1"),
+        ("1e9 2 3 4 1 0", r"expected points within 1,000,000 pixels, found \(1000000000.0, 2.0\)"),
         (b"\xff\xfe1", "not valid UTF-8"),
     ],
 )
@@ -298,7 +303,7 @@ def test_invalid_texts(tmp_path, content, words):
     path = tmp_path / "a.txt"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=words):
-        read_text_points(path, columns=6)
+        read_text_points(path, columns=(6,))
 
 
 def test_negative_points_and_points_outside_are_kept():
@@ -316,14 +321,20 @@ def write_line(root, line, name="points.jsonl"):
     ("line", "words"),
     [
         ("", "expected at least one image, found an empty list"),
-        ("{", "line 1: expected a JSON object, but"),
-        ("[1]", "line 1: expected image and points"),
-        ('{"image": "a.png"}', "line 1: expected image and points"),
-        ('{"image": "a.png", "points": [], "boxes": []}', "line 1: expected image and points"),
-        ('{"image": "a.png", "points": [[1]]}', "a.png: expected points of shape N x 2"),
-        ('{"image": "a.png", "points": [[1, NaN]]}', r"a.png: expected finite points, found \(1.0, nan\)"),
-        ('{"image": "a.png", "points": [["x", 1]]}', "a.png: expected points as pairs of numbers"),
-        ('{"image": "a.png", "points": []}\n' * 2, "line 2: expected every image once"),
+        ("{", "line 1: text: expected a JSON object, found other text"),
+        ("[1]", r"line 1: text: expected a JSON object, found \[1\]"),
+        ('{"image": "a.png"}', "line 1: fields: expected image and points"),
+        ('{"image": "a.png", "points": [], "boxes": []}', "line 1: fields: expected image and points"),
+        (
+            '{"image": "a.png", "points": [[1]]}',
+            r"line 1: points: expected a list of pairs of numbers, .*, found \[1\] at number 1 of 1",
+        ),
+        ('{"image": "a.png", "points": [[1, NaN]]}', r"line 1: points: expected finite points, found \(1.0, nan\)"),
+        (
+            '{"image": "a.png", "points": [["x", 1]]}',
+            r"line 1: points: expected a list of pairs of numbers, .*, found \['x', 1\]",
+        ),
+        ('{"image": "a.png", "points": []}\n' * 2, "line 2: image: expected every image once"),
         ('{"image": "b.png", "points": []}', r"expected 1 images, found 1 missing \(b.png\)"),
     ],
 )
@@ -337,10 +348,10 @@ def test_invalid_json_lines(tmp_path, line, words):
     ("rows", "words"),
     [
         ("", "found an empty list"),
-        ("a.png,1,2", "expected the header image,x,y, found 'a.png,1,2'"),
-        ("image,x,y\n\na.png,1", "line 3: expected image, x and y"),
-        ("image,x,y\na.png,1,", "line 2: expected x and y as numbers"),
-        ("image,x,y\na.png,nan,2", "a.png: expected finite points"),
+        ("a.png,1,2", "line 1: expected a header with the columns image, x, y, found 'a.png,1,2'"),
+        ("image,x,y\n\na.png,1", "line 3: row: expected 3 cells"),
+        ("image,x,y\na.png,1,", "line 2: y: expected a number of pixels"),
+        ("image,x,y\na.png,nan,2", "line 2: x: expected a number of pixels"),
         ("image,x,y", "found an empty list"),
     ],
 )
@@ -390,12 +401,12 @@ def test_empty_sets_and_lists(tmp_path):
 @pytest.mark.parametrize(
     ("line", "name", "words"),
     [
-        ("a 4 0", "NWPUCrowd", r"train.txt: line 1: expected id, luminance \(0 to 3\) and level \(0 to 4\)"),
-        ("a 0 5", "NWPUCrowd", "line 1: expected id, luminance"),
-        ("a 0", "NWPUCrowd", "line 1: expected id, luminance"),
-        ("a 0 -1", "NWPUCrowd", "line 1: expected id, luminance"),
-        ("a,3,street,9,0", "JHUCrowd", "line 1: expected id,count,scene,weather"),
-        ("a,3,street", "JHUCrowd", "line 1: expected id,count,scene,weather"),
+        ("a 4 0", "NWPUCrowd", r"train.txt: line 1: labels: expected id, luminance \(0 to 3\) and level \(0 to 4\)"),
+        ("a 0 5", "NWPUCrowd", "line 1: labels: expected id, luminance"),
+        ("a 0", "NWPUCrowd", "line 1: labels: expected id, luminance"),
+        ("a 0 -1", "NWPUCrowd", "line 1: labels: expected id, luminance"),
+        ("a,3,street,9,0", "JHUCrowd", "line 1: label: expected id,count,scene,weather"),
+        ("a,3,street", "JHUCrowd", "line 1: label: expected id,count,scene,weather"),
     ],
 )
 def test_invalid_lists(tmp_path, line, name, words):

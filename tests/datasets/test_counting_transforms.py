@@ -347,3 +347,28 @@ def test_dots_of_a_sample_are_what_it_shows():
     dots = dot_map(truth.gt_points.numpy(), (32, 48)) * truth.gt_roi.numpy()
     assert (truth.gt_density.numpy() > 0.5).sum() == dots.sum()
     assert truth.metainfo["flip"] is True
+
+
+@pytest.mark.parametrize("direction", ["horizontal", "vertical", "diagonal"])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 1), (1, 5)])
+def test_images_of_one_pixel(shape, direction):
+    sample = {"img": np.zeros((*shape, 3), np.uint8), "gt_points": np.array([[0.0, 0.0], [7.0, -3.0]])}
+    steps = [
+        FlipPoints(1.0, direction),
+        ResizeToFit(size=(2, 2)),
+        MakeDensityMap(),
+        FlipPoints(1.0, direction),
+        RandomCropPoints(size=(4, 4)),
+        FlipPoints(1.0, direction),
+        PackTaskInputs(),
+    ]
+    for step in steps:
+        sample = step(sample)
+    batch = crop_to_smallest([sample, sample])
+    assert [tuple(each.shape) for each in batch["inputs"]] == [(3, 4, 4)] * 2
+    assert batch["data_samples"][0].gt_density.sum() == pytest.approx(2.0)
+
+
+def test_a_density_map_needs_points():
+    with pytest.raises(DataError, match=r"a\.png: expected points for its density, found none"):
+        MakeDensityMap()({"img": np.zeros((4, 6, 3), np.uint8), "img_path": "a.png"})

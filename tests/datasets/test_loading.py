@@ -10,6 +10,8 @@ from PIL import Image
 from visionzoo.datasets.transforms.loading import LoadImage, read_image
 from visionzoo.errors import DataError
 from visionzoo.registry import TRANSFORMS
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
+from visionzoo.tasks.inputs.images import read_source
 
 
 @pytest.fixture
@@ -54,6 +56,69 @@ def test_grey_is_repeated_and_alpha_dropped(rgb):
     np.testing.assert_array_equal(read_image(buffer.getvalue()), np.array(palette.convert("RGB")))
 
 
+def test_float_tiff_is_read_as_float_arrays_are(rgb):
+    grey = rgb[..., 1]
+    expected = np.repeat(grey[..., None], 3, 2)
+    np.testing.assert_array_equal(read_image(encode(grey / np.float32(255), "TIFF")), expected)
+    _, data = cv2.imencode(".tiff", rgb[..., ::-1] / np.float32(255))
+    assert np.abs(read_image(data.tobytes()).astype(int) - rgb).max() <= 4  # OpenCV encodes three floats lossily
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        (np.full((4, 6), 200, np.float32), r"expected float pixels in \[0, 1\], found \[200, 200\]"),
+        (np.full((4, 6), -0.5, np.float32), r"found \[-0.5, -0.5\]"),
+        (np.full((4, 6), np.nan, np.float32), "nan"),
+        (np.full((4, 6), np.inf, np.float32), "inf"),
+        (np.full((4, 6), 7, np.int32), "expected pixels of bool, uint8, uint16 or floats .*, found int32"),
+        (np.full((4, 6), 70000, np.int32), "found int32"),
+    ],
+)
+def test_tiff_pixels_without_a_meaning(values, what):
+    data = encode(values, "TIFF")
+    with pytest.raises(DataError, match=what):
+        read_image(data)
+    with pytest.raises(DataError, match=what):
+        read_source(Image.open(io.BytesIO(data)))
+
+
+def test_deep_colours_are_rounded(rgb):
+    for ending in (".png", ".tiff", ".ppm"):
+        _, data = cv2.imencode(ending, rgb[..., ::-1].astype(np.uint16) * 257 + 100)
+        np.testing.assert_array_equal(read_image(data.tobytes()), np.minimum(rgb.astype(int), 255))
+
+
+def test_inverted_and_animated_files(rgb):
+    cmyk = Image.fromarray(rgb).convert("CMYK")
+    buffer = io.BytesIO()
+    cmyk.save(buffer, "JPEG", quality=97)
+    assert np.abs(read_image(buffer.getvalue()).astype(int) - rgb).mean() < 6
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "WEBP", save_all=True, append_images=[Image.new("RGB", (61, 37))], lossless=True)
+    np.testing.assert_array_equal(read_image(buffer.getvalue()), rgb)
+
+
+@pytest.mark.parametrize("ending", ANY_IMAGE_ENDINGS)
+def test_every_ending_of_images_can_be_read(rgb, tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    if ending in (".ras", ".sr"):
+        cv2.imwrite(str(path), rgb[..., ::-1])
+    else:
+        kinds = {".jif": "JPEG", ".avifs": "AVIF", ".jpf": "JPEG2000"}
+        Image.fromarray(rgb).save(path, kinds.get(ending))
+    assert read_image(path).shape == rgb.shape
+
+
+def test_errors_are_not_accompanied_by_the_decoders(rgb, capfd):
+    data = bytearray(encode(rgb))
+    data[200] ^= 255
+    for content in (bytes(data), encode(rgb[..., 0] / np.float32(100), "TIFF"), b"II*\x00" + bytes(60)):
+        with pytest.raises(DataError):
+            read_image(content)
+    assert capfd.readouterr().err == ""
+
+
 def test_16_bit_is_scaled_so_that_white_stays_white():
     deep = np.array([[0, 257, 65535], [128, 129, 32896]], np.uint16)
     expected = np.array([[0, 1, 255], [0, 1, 128]], np.uint8)
@@ -73,6 +138,22 @@ def test_exif_orientation_is_followed_only_on_request(rgb, orientation, kind):
         turned = np.array(image.convert("RGB").transpose(_TURN[orientation])) if orientation > 1 else stored
     assert np.abs(read_image(data, exif=True).astype(int) - turned).mean() < 2
     assert np.abs(read_image(data, exif=False).astype(int) - stored).mean() < 2
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize(("kind", "options"), [("WEBP", {"lossless": True}), ("WEBP", {}), ("AVIF", {}), ("TIFF", {})])
+def test_exif_orientation_of_other_formats(rgb, orientation, kind, options):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = np.array(Image.fromarray(rgb).transpose(_TURN[orientation]))
+    turned = read_image(encode(rgb, kind, exif=exif, **options))
+    assert turned.shape == upright.shape
+    assert np.abs(turned.astype(int) - upright).mean() < 12
+
+
+def test_damaged_exif_data_does_not_matter(rgb):
+    data = encode(rgb, "WEBP", lossless=True, exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
+    np.testing.assert_array_equal(read_image(data), rgb)
 
 
 _TURN = {

@@ -70,3 +70,11 @@ def test_every_plain_value_is_kept_and_nothing_else():
 def test_only_stated_keys_are_kept():
     results = {"img": np.zeros((4, 6, 3), np.uint8), "img_path": "a.png", "phrase": "the left one", "level": 2}
     assert PackTaskInputs(meta_keys=("level",))(results)["data_samples"].metainfo == {"level": 2}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 1), (1, 5)])
+def test_flipped_arrays_of_one_pixel_become_tensors(shape):
+    image, density = np.zeros((*shape, 3), np.uint8), np.zeros(shape)
+    for axes in (0, 1, (0, 1)):
+        inputs, sample = packed(img=np.flip(image, axes), gt_density=np.flip(density, axes))
+        assert tuple(inputs.shape[1:]) == tuple(sample.gt_density.shape) == shape

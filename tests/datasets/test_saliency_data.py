@@ -15,10 +15,10 @@ from PIL import Image
 from visionzoo.cli.convert import main as convert
 from visionzoo.config import load_config
 from visionzoo.datasets.id_maps import images_of, to_coco
+from visionzoo.datasets.mask_files import read_grey, read_ids
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.tiny.saliency import draw_scene
 from visionzoo.datasets.transforms import masks
-from visionzoo.datasets.transforms.masks import read_grey, read_ids
 from visionzoo.engine.loaders import build_dataset
 from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.registry import TRANSFORMS
@@ -115,8 +115,8 @@ def test_invalid_data_sets(root, spoil, arguments, words):
     [
         (lambda path: put(path, MASK[:, :-1]), "a.png: expected a mask of 7x5 pixels like .*a.jpg, found 6x5"),
         (lambda path: path.write_bytes(b""), "a.png: expected a mask, found an empty file"),
-        (lambda path: path.write_bytes(b"no image"), "a.png: expected a mask as an image"),
-        (lambda path: path.write_bytes(path.read_bytes()[:60]), "a.png: expected a readable mask"),
+        (lambda path: path.write_bytes(b"no image"), "a.png: expected a mask .*8 bytes that cannot be decoded"),
+        (lambda path: path.write_bytes(path.read_bytes()[:60]), "a.png: expected a mask that can be decoded, but"),
     ],
 )
 def test_invalid_masks(root, spoil, words):
@@ -295,6 +295,7 @@ def test_the_command_writes_what_our_detection_data_reads(id_maps, capsys):
     assert [len(dataset.get_data_info(i)["instances"]) for i in range(2)] == [3, 0]
     assert convert(["idmaps2coco", str(root), "-o", str(out), "-q"]) == 2
     assert "found one; choose another name or --overwrite" in capsys.readouterr().err
+    (root / "one.txt").write_text("a\n")
     assert convert(["idmaps2coco", str(root), "-o", str(out), "-q", "--overwrite", "--split", "one.txt"]) == 0
     assert len(json.loads(out.read_text())["images"]) == 1
 
@@ -302,12 +303,12 @@ def test_the_command_writes_what_our_detection_data_reads(id_maps, capsys):
 @pytest.mark.parametrize(
     ("spoil", "split", "words"),
     [
-        (lambda root: remove(root, "imgs/a.jpg"), None, "expected an image a.jpg"),
-        (lambda root: remove(root, "instances/b.png"), "one.txt", "b.png: expected an id map"),
+        (lambda root: remove(root, "imgs/a.jpg"), None, "'a': image: expected one image in .*imgs, found none"),
+        (lambda root: remove(root, "instances/b.png"), "one.txt", "'b': id map: expected one id map in .*, found none"),
         (
             lambda root: put(root / "instances/a.png", MASK),
             None,
-            "a.png: expected an id map of 9x6 pixels .*, found 7x5",
+            "a.png: file: expected an id map of 9x6 pixels .*, found 7x5",
         ),
         (lambda root: None, "none.txt", "none.txt: expected a list"),
         (lambda root: (root / "one.txt").write_text(""), "one.txt", "one.txt: expected id maps"),
@@ -318,6 +319,66 @@ def test_invalid_id_maps(id_maps, spoil, split, words):
     spoil(root)
     with pytest.raises(DataError, match=words):
         to_coco(images_of(root, root / split if split else None))
+
+
+@pytest.mark.parametrize(
+    "text", ["a\na\n", "\ufeffa\r\n", "a.jpg\na.png\n", "imgs/a.jpg\n", "imgs\\a.JPG\ninstances/a.png", " a \n\n"]
+)
+def test_lines_of_a_split_of_id_maps(id_maps, text):
+    root, _ = id_maps
+    (root / "one.txt").write_bytes(text.encode())
+    assert images_of(root, root / "one.txt") == [(root / "imgs" / "a.jpg", root / "instances" / "a.png")]
+
+
+def test_hidden_files_and_endings_of_id_maps(id_maps):
+    root, _ = id_maps
+    (root / "instances" / "a.png").rename(root / "instances" / "a.PNG")
+    (root / "imgs" / "b.jpg").rename(root / "imgs" / "b.JPG")
+    for name in ("imgs/._a.jpg", "instances/._a.png", "instances/.b.png"):
+        (root / name).write_bytes(b"\0\5\x16\7")
+    assert len(to_coco(images_of(root))["annotations"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        *[("imgs/a.jpg", data, r"a\.jpg: file: expected an image, found a file, but it cannot be read") for data in
+          (b"", b"no image", b"\x89PNG\r\n\x1a\n")],
+        *[("instances/a.png", data, r"a\.png: file: expected a") for data in (b"", b"no image", b"\x89PNG\r\n\x1a\n")],
+        ("instances/a.png", np.zeros((6, 9, 3), np.uint8), r"a\.png: file: expected one number .* mode RGB"),
+        ("instances/a.png", np.zeros((9, 6), np.uint8), r"a\.png: file: expected an id map of 9x6 pixels"),
+        ("instances/a.png", np.zeros((6, 9), np.uint8), r"expected at least one instance, found 2 maps of 0 only"),
+        ("imgs/a.png", np.zeros((6, 9), np.uint8), r"'a': image: expected one image in .*found a\.jpg, a\.png"),
+        ("instances/a.PNG", np.zeros((6, 9), np.uint8), r"'a': id map: expected one id map in .*found a\.PNG, a\.png"),
+    ],
+)  # fmt: skip
+def test_files_of_id_maps_without_a_meaning(id_maps, name, data, words):
+    root, _ = id_maps
+    if isinstance(data, bytes):
+        (root / name).write_bytes(data)
+    else:
+        put(root / name, data)
+    with pytest.raises(DataError, match=words):
+        to_coco(images_of(root))
+
+
+def test_a_depth_map_is_no_id_map(id_maps):
+    root, _ = id_maps
+    put(root / "imgs" / "c.jpg", np.zeros((40, 40, 3), np.uint8))
+    Image.fromarray(np.arange(1600, dtype=np.uint16).reshape(40, 40)).save(root / "instances" / "c.png")
+    with pytest.raises(DataError, match=r"ids: expected at most 1000 instances, found 1599 numbers"):
+        to_coco(images_of(root))
+
+
+def test_all_errors_of_all_id_maps_are_one_list(id_maps):
+    root, _ = id_maps
+    for name in ("imgs/a.jpg", "instances/b.png"):
+        (root / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"found 2 errors \(2 file\)"):
+        to_coco(images_of(root))
+    (root / "one.txt").write_text("x\ny\n")
+    with pytest.raises(DataError, match=r"found 4 errors \(2 id map, 2 image\)"):
+        images_of(root, root / "one.txt")
 
 
 def test_drawn_instances_are_those_of_their_maps():

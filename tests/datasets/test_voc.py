@@ -42,7 +42,7 @@ def voc(tmp_path):
 def convert(root, **options):
     folder = VocFolder.find(root)
     splits = choose_splits(folder, files=options.pop("files", ()), val_every=options.pop("val_every", None))
-    return to_coco(folder, splits, map(folder.read, folder.stems), **options)
+    return to_coco(folder, splits, folder.read_all(folder.stems), **options)
 
 
 def boxes_of(root, **options):
@@ -136,7 +136,7 @@ def test_wrong_lists(voc, tmp_path):
     folder = VocFolder.find(voc)
     (tmp_path / "bad.txt").write_text("p0\nq1\nq2\n")
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(DataError, match=r"bad\.txt: expected images of .*found 2 unknown \(q1, q2\)"):
+    with pytest.raises(DataError, match=r"bad\.txt: expected images of .*found 2 errors \(2 name\)"):
         choose_splits(folder, files=[str(tmp_path / "bad.txt")])
     with pytest.raises(DataError, match="found an empty list"):
         choose_splits(folder, files=[str(tmp_path / "empty.txt")])
@@ -171,20 +171,179 @@ def test_missing_folder_files_and_images(tmp_path, voc):
     ("text", "what"),
     [
         ("<annotation><object>", "found a broken file"),
-        ("<annotation><object><bndbox/></object></annotation>", "a name in every object"),
-        ("<annotation><object><name>cat</name></object></annotation>", "found a 'cat' without"),
-        (
-            "<annotation><object><name>cat</name><bndbox><xmin>x</xmin></bndbox></object></annotation>",
-            "<xmin>, found 'x'",
-        ),
-        ("<annotation><object><name>cat</name><bndbox/></object></annotation>", "<xmin>, found None"),
+        ("", "found a broken file"),
+        ("<html/>", "root <annotation>, found <html>"),
+        ("<!DOCTYPE a [<!ENTITY b 'c'>]><annotation>&b;</annotation>", "without definitions of entities"),
+        ("<annotation>&b;</annotation>", "found a broken file"),
+        ("<annotation><object><bndbox/></object></annotation>", "name: expected the name of a class"),
+        ("<annotation><object><name>cat</name></object></annotation>", "object 1: bndbox: expected one, found 0"),
         ("<annotation><size><width>40</width><height>60</height></size></annotation>", "60x40, found 40x60"),
+        ("<annotation><size><width>-60</width><height>40</height></size></annotation>", "60x40, found -60x40"),
+        ("<annotation><size><width>nan</width><height>40</height></size></annotation>", "size: expected numbers"),
     ],
 )
 def test_broken_xml_is_named(text, what, voc):
     (voc / "Annotations" / "p1.xml").write_text(text)
-    with pytest.raises(DataError, match=rf"p1\.xml: expected.*{what}"):
+    with pytest.raises(DataError, match=rf"(?s)p1\.xml.*{what}"):
         VocFolder.find(voc).read("p1")
+
+
+@pytest.mark.parametrize("value", ["x", "NaN", "inf", "1e999", "", "1_0", "0x10", "1,5", "<a>1</a>", "9" * 5000])
+@pytest.mark.parametrize("corner", range(4))
+def test_a_corner_is_a_finite_number(value, corner, tmp_path):
+    corners = [5, 5, 20, 20]
+    corners[corner] = value
+    root = write_voc(tmp_path, {"a": [voc_object("cat", corners)]})
+    with pytest.raises(DataError, match=rf"a\.xml, object 1: {'xy'[corner % 2]}m.*: expected a finite number"):
+        boxes_of(root)
+
+
+@pytest.mark.parametrize(
+    ("objects", "what"),
+    [
+        ([voc_object("cat", (0.1, 0.2, 0.5, 0.75))], "corners in pixels, found fractions, 0.1 0.2 0.5 0.75"),
+        ([voc_object(" ", (1, 1, 9, 9))], "name: expected the name of a class"),
+        ([voc_object("cat</name><name>dog", (1, 1, 9, 9))], "name: expected one value"),
+        ([voc_object("cat", (1, "1</ymin><ymin>7", 9, 9))], "ymin: expected one value"),
+        ([], "at least one box to learn, found no object"),
+        ([voc_object("cat", (90, 90, 99, 99))], "found 1 left out: nothing inside the image"),
+        ([voc_object("cat", (1, 1, 9, 9), difficult=1)], "found 1 difficult; use --difficult keep"),
+    ],
+)
+def test_objects_without_a_meaning(objects, what, tmp_path):
+    with pytest.raises(DataError, match=what):
+        convert(write_voc(tmp_path, {"a": objects}))
+
+
+@pytest.mark.parametrize(
+    ("word", "crowd"),
+    [
+        *[(word, 0) for word in ("0", "", " 0 ", "0.0", "false", "False", "no", "Unspecified", "None")],
+        *[(word, 1) for word in ("1", "1.0", "true", "TRUE", " yes ")],
+    ],
+)
+def test_words_for_difficult(word, crowd, tmp_path):
+    objects = [voc_object("cat", (1, 1, 9, 9), difficult=word), voc_object("cat", (1, 1, 9, 9))]
+    assert [a["iscrowd"] for a in convert(write_voc(tmp_path, {"a": objects})).records["train"]["annotations"]] == [
+        crowd,
+        0,
+    ]
+
+
+@pytest.mark.parametrize("word", ["2", "-1", "maybe", "nan", "01 1"])
+def test_other_words_for_difficult_are_errors(word, tmp_path):
+    root = write_voc(tmp_path, {"a": [voc_object("cat", (1, 1, 9, 9), difficult=word)]})
+    with pytest.raises(DataError, match="difficult: expected 0 or 1, found"):
+        convert(root)
+
+
+def test_all_errors_of_all_files_are_one_list(voc):
+    for number in range(4):
+        write_voc(voc, {f"p{number}": [voc_object("", (1, "x", 9, 9)), voc_object("cat", (1, "y", 9, 9))]})
+    with pytest.raises(DataError) as caught:
+        convert(voc)
+    assert "found 12 errors (8 ymin, 4 name)" in caught.value.sentence
+    assert len(caught.value.problems) == 3
+
+
+# --- encodings ---
+
+
+def xml_in(encoding, declared=None, name="naïve"):
+    declaration = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
+    return f"{declaration}<annotation>{voc_object(name, (1, 1, 9, 9))}</annotation>".encode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (xml_in("utf-8"), "naïve"),
+        (xml_in("utf-8-sig", "utf-8"), "naïve"),
+        (xml_in("latin-1", "ISO-8859-1"), "naïve"),
+        (xml_in("cp1252", "windows-1252"), "naïve"),
+        (xml_in("gb2312", "gb2312", "猫"), "猫"),
+        (xml_in("big5", "Big5", "貓"), "貓"),
+        (xml_in("shift_jis", "Shift_JIS", "猫"), "猫"),
+        (xml_in("euc_kr", "EUC-KR", "개"), "개"),
+        (xml_in("utf-16", "utf-16"), "naïve"),
+        (xml_in("utf-16"), "naïve"),
+        (xml_in("utf-16-be", "utf-16"), "naïve"),
+        (xml_in("utf-32"), "naïve"),
+        (xml_in("utf-8", "utf-16"), "naïve"),  # .NET declares so
+        (xml_in("utf-8", "ascii"), "naïve"),
+        (xml_in("ascii", "rot13", "cat"), "cat"),
+        (xml_in("utf-8").replace(b"<annotation>", b'<a:annotation xmlns:a="u" xmlns="u">').replace(
+            b"</annotation>", b"</a:annotation>"), "naïve"),
+        (b"\r\n " + xml_in("utf-8", "utf-8"), "naïve"),
+        (b"<!DOCTYPE annotation SYSTEM 'voc.dtd'>" + xml_in("utf-8"), "naïve"),
+    ],
+)  # fmt: skip
+def test_encodings(data, name, tmp_path):
+    root = write_voc(tmp_path, {"a": []})
+    (root / "Annotations" / "a.xml").write_bytes(data)
+    assert [c["name"] for c in convert(root).records["train"]["categories"]] == [name]
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (xml_in("utf-8", "klingon"), "'klingon', which is unknown"),
+        (xml_in("ascii", "x" * 200, "cat"), "which is unknown"),
+        (xml_in("latin-1", "utf-8"), "'utf-8', which its bytes are not"),
+        (xml_in("latin-1"), "'utf-8', which its bytes are not"),
+        (xml_in("utf-16")[:-1], "'utf-16', which its bytes are not"),
+    ],
+)
+def test_encodings_that_cannot_be_read(data, what, tmp_path):
+    root = write_voc(tmp_path, {"a": []})
+    (root / "Annotations" / "a.xml").write_bytes(data)
+    with pytest.raises(DataError, match=rf"({what}).*save them as UTF-8"):
+        convert(root)
+
+
+# --- names of files and lists ---
+
+
+def test_endings_in_any_case_and_hidden_files(tmp_path):
+    root = write_voc(tmp_path, {name: [voc_object("cat", (1, 1, 9, 9))] for name in "abc"})
+    (root / "Annotations" / "b.xml").rename(root / "Annotations" / "b.XML")
+    (root / "Annotations" / "c.xml").rename(root / "Annotations" / "c.Xml")
+    (root / "JPEGImages" / "c.jpg").rename(root / "JPEGImages" / "c.JPG")
+    (root / "Annotations" / "._a.xml").write_bytes(b"\0\5\x16\7")
+    (root / "JPEGImages" / "._a.jpg").write_bytes(b"\0\5\x16\7")
+    assert VocFolder.find(root).stems == ["a", "b", "c"]
+    assert len(boxes_of(root)[0]) == 3
+
+
+@pytest.mark.parametrize("extra", ["Annotations/a.XML", "JPEGImages/a.png", "JPEGImages/a.JPG"])
+def test_two_files_of_one_stem(extra, tmp_path):
+    root = write_voc(tmp_path, {"a": [voc_object("cat", (1, 1, 9, 9))]})
+    (root / extra).write_bytes(b"")
+    with pytest.raises(DataError, match=r"a: (XML file|image): expected one file, found a\.\w+, a\.\w+"):
+        VocFolder.find(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "stems"),
+    [
+        ("\ufeffp0\r\np3\r\n", ["p0", "p3"]),
+        ("my cat 1\nmy cat 1.jpg\n", ["my cat 1"]),
+        ("my cat 1  1\np1 -1\nmy cat 0\n", ["my cat 1", "my cat"]),
+        ("JPEGImages\\p0.JPG\n/data/voc/Annotations/p1.xml\n", ["p0", "p1"]),
+        ("v1.2\nv1.2.jpg", ["v1.2"]),
+    ],
+)
+def test_lines_of_lists(text, stems, voc, tmp_path):
+    write_voc(voc, {"my cat 1": [], "my cat": [], "v1.2": []})
+    (tmp_path / "list.txt").write_bytes(text.encode())
+    assert choose_splits(VocFolder.find(voc), files=[str(tmp_path / "list.txt")]) == {"list": stems}
+
+
+@pytest.mark.parametrize("line", ["p0.v2", "p0 2", "p0 p1", "P0", "p0,p1", "."])
+def test_lines_of_lists_that_name_no_image(line, voc, tmp_path):
+    (tmp_path / "list.txt").write_text(line)
+    with pytest.raises(DataError, match="name: expected an image of the folder"):
+        choose_splits(VocFolder.find(voc), files=[str(tmp_path / "list.txt")])
 
 
 def test_a_size_of_zero_or_none_is_ignored(tmp_path):
@@ -192,9 +351,10 @@ def test_a_size_of_zero_or_none_is_ignored(tmp_path):
     assert VocFolder.find(root).read("a").width == 60
 
 
-def test_a_image_that_cannot_be_read(voc):
-    (voc / "JPEGImages" / "p1.jpg").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"p1\.jpg: expected an image"):
+@pytest.mark.parametrize("data", [b"no image", b"", b"\x89PNG\r\n\x1a\n"])
+def test_an_image_that_cannot_be_read(data, voc):
+    (voc / "JPEGImages" / "p1.jpg").write_bytes(data)
+    with pytest.raises(DataError, match=r"p1\.jpg: image: expected a readable one, found it cannot be read"):
         VocFolder.find(voc).read("p1")
 
 

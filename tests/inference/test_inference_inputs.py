@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from visionzoo.errors import InputError
-from visionzoo.tasks.inputs.files import count_inputs, expand_inputs
+from visionzoo.tasks.inputs import files
+from visionzoo.tasks.inputs.files import count_inputs, expand_inputs, left_out, sources_of
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_counts(tree):
     [
         ("b.jpeg", r"b\.jpeg: expected an image, found no such file; did you mean b\.jpg\?"),
         ("deap/c.jpg", "there is no folder deap either"),
-        ("only_text", r"only_text: expected images, found none among files of \.txt"),
+        ("only_text", r"only_text: expected images, found none among 1 file \(\.txt\)"),
         ("*.tiff", "the glob matches none"),
         ("nowhere/*.jpg", "there is no folder nowhere"),
         ("@absent.txt", "@absent.txt: expected a list of images"),
@@ -89,3 +90,48 @@ def test_subfolders_are_hinted_at(tree):
     (tree / "a.PNG").unlink()
     with pytest.raises(InputError, match="its subfolders hold some: add -r"):
         expand_inputs(["."])
+
+
+def test_files_that_are_left_out_are_counted(tree):
+    for name in ("a.avif", "b.JFIF", "x.heic", "._b.jpg", ".DS_Store", "__MACOSX/._b.jpg", "__MACOSX/c.jpg", "LICENSE"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).touch()
+    assert places(".") == ["a.PNG", "a.avif", "b.JFIF", "b.jpg"]
+    assert left_out(["."]) == "2 files (.heic, no ending), 2 hidden files, 2 subfolders (add -r)"
+    assert "__MACOSX/c.jpg" not in places(".", recursive=True)
+    assert left_out(["."], recursive=True) == "4 files (.heic, .txt, no ending), 4 hidden files"
+    assert left_out(["a.avif", "*.jpg", "-", "@list.txt"]) == ""
+    assert left_out(["only_*"]) == "1 file (.txt)"
+
+
+def test_python_users_are_warned_of_files_that_are_left_out(tree, monkeypatch):
+    texts = []
+    monkeypatch.setattr(files, "print_log", lambda text, logger, level: texts.append(text))
+    (tree / "deep" / "x.heic").touch()
+    assert len([*sources_of("deep")]) == len([*sources_of(["deep/c.jpg"])]) == 1
+    assert texts == ["deep: 2 files (.heic, .txt), 1 subfolder (add -r) left out"]
+
+
+def test_videos_in_folders_of_group_models_are_left_out(tree):
+    (tree / "deep" / "clip.mp4").touch()
+    assert left_out(["deep"], recursive=True, videos=False) == "2 files (.mp4, .txt)"
+
+
+def test_a_folder_of_hidden_files_holds_no_image(tree):
+    (tree / "only_text" / "._a.jpg").touch()
+    with pytest.raises(InputError, match=r"found none among 1 file \(\.txt\), 1 hidden file; name files"):
+        expand_inputs(["only_text"])
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "~nobody/a.jpg", "a\0b"])
+def test_lists_with_names_that_no_file_can_have(tree, name):
+    (tree / "list.txt").write_text(f"\ufeffb.jpg\n{name}\n", encoding="utf-8")
+    assert [source.name for source in expand_inputs(["@list.txt"])] == ["b.jpg", name]
+    with pytest.raises(InputError):
+        expand_inputs([name])
+
+
+def test_lists_that_are_not_text(tree):
+    (tree / "list.txt").write_bytes(b"b.jpg\n\xff\xfe")
+    with pytest.raises(InputError, match=r"list\.txt: expected a list with one path per line, found bytes"):
+        [*expand_inputs(["@list.txt"])]

@@ -10,6 +10,7 @@ import torch
 from mmengine.evaluator import Evaluator
 
 from visionzoo.datasets.lanes import CULaneDataset, TuSimpleDataset
+from visionzoo.datasets.lanes.tusimple_files import read_tusimple
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.metrics.lanes import (
     CULaneMetric,
@@ -19,7 +20,7 @@ from visionzoo.metrics.lanes import (
     score_culane_folders,
     score_tusimple_files,
 )
-from visionzoo.structures.lane_files import read_tusimple, write_lines, write_tusimple
+from visionzoo.structures.lane_files import write_lines, write_tusimple
 from visionzoo.structures.lanes import Lanes
 from visionzoo.structures.task_sample import TaskSample
 
@@ -122,7 +123,7 @@ def test_wrong_folders_and_broken_files(culane, folder, tmp_path):
     with pytest.raises(DataError, match="expected lists of images"):
         score_culane_folders(folder, culane.data_root, tmp_path)
     write_lines(tmp_path, culane.get_data_info(0)["name"], []).write_text("1 2 3 4\n5 6 7\n")
-    with pytest.raises(DataError, match=r"00000.lines.txt, line 2: .*found 3 numbers"):
+    with pytest.raises(DataError, match=r"00000.lines.txt: line 2: .*found 3 numbers"):
         score_culane_folders(tmp_path, culane.data_root, names)
 
 
@@ -159,16 +160,16 @@ def test_tusimple_files_that_do_not_fit(labels, tmp_path):
     with pytest.raises(DataError, match=r"expected the 5 images.*found 1 missing \(clips/0530/60/20.jpg\)"):
         score_tusimple_files(path, labels)
     write_tusimple(path, results_of(labels) + results_of(labels)[:1])
-    with pytest.raises(DataError, match=r"found clips/0530/60/20.jpg twice"):
+    with pytest.raises(DataError, match=r"'clips/0530/60/20.jpg': raw_file: expected every image once"):
         score_tusimple_files(path, labels)
     write_tusimple(path, results_of(labels) + results_of(labels, raw_file="x.jpg")[:1])
     with pytest.raises(DataError, match=r"found x.jpg that is not in it"):
         score_tusimple_files(path, labels)
     write_tusimple(path, results_of(labels, lanes=[[1, 2]]))
-    with pytest.raises(DataError, match="line 1: expected 24 numbers"):
+    with pytest.raises(DataError, match="lane 0: x: expected 24 numbers"):
         score_tusimple_files(path, labels)
     path.write_text(json.dumps({"raw_file": "a", "lanes": []}) + "\n")
-    with pytest.raises(DataError, match=r"line 1: expected an object.*run_time missing"):
+    with pytest.raises(DataError, match=r"line 1: keys: expected an object.*run_time missing"):
         score_tusimple_files(path, labels)
 
 

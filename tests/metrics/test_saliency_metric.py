@@ -15,7 +15,7 @@ from PIL import Image
 from saliency_ranks import COUNT, sample
 
 from visionzoo.errors import ConfigError, DataError, UnknownName
-from visionzoo.metrics.saliency import SaliencyMetric, SaliencyScores, score_folders, score_pair
+from visionzoo.metrics.saliency import SaliencyMetric, SaliencyScores, score_folders, score_pair, scores
 from visionzoo.registry import METRICS
 from visionzoo.structures.task_sample import TaskSample
 
@@ -189,7 +189,7 @@ def test_folders_that_cannot_be_scored(roots, tmp_path):
         score_folders(predictions / "cup", masks)
     whole = (predictions / "axe" / "2.png").read_bytes()
     (predictions / "axe" / "2.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"2\.png: expected a readable image"):
+    with pytest.raises(DataError, match=r"2\.png: expected a prediction that can be decoded"):
         score_folders(predictions, masks)
     write(predictions / "axe" / "2.png", np.zeros((4, 5), np.uint8))
     with pytest.raises(DataError, match=r"axe/2\.png: expected a prediction of its mask's size"):
@@ -208,3 +208,17 @@ def test_masks_of_a_group_may_be_one_tensor():
         values.append(metric.evaluate(1))
     assert values[0] == values[1]
     assert values[0]["sal/images"] == 3
+
+
+def test_masks_without_foreground_are_stated(monkeypatch):
+    texts = []
+    monkeypatch.setattr(scores, "print_log", lambda text, logger, level: texts.append(text))
+    mask = np.arange(12).reshape(3, 4) > 5
+    metric = SaliencyMetric(protocol="gconet", metrics=["Smeasure"])
+    for _ in range(2):
+        metric.process(None, [{"pred_map": mask, "gt_map": each, "img_path": "a"} for each in (mask, mask & False)])
+        assert metric.evaluate(size=2)["sal/images"] == 2
+    assert [text.partition(";")[0] for text in texts] == ["SaliencyMetric: 1 of 2 masks have no foreground pixel (a)"]
+    metric.process(None, [{"pred_map": mask, "gt_map": mask & False, "img_path": "a"}] * 2)
+    with pytest.raises(DataError, match=r"expected masks with foreground pixels, found none in 2 masks \(a, a\)"):
+        metric.evaluate(size=2)

@@ -9,7 +9,7 @@ from visionzoo.config import load_config
 from visionzoo.datasets.co_saliency import CoSaliencyFolder
 from visionzoo.datasets.counting import ShanghaiTechDataset, TRANCOSDataset
 from visionzoo.datasets.lanes import CULaneDataset, TuSimpleDataset
-from visionzoo.datasets.transforms.masks import read_grey
+from visionzoo.datasets.mask_files import read_grey
 from visionzoo.errors import UnknownName
 from visionzoo.metrics.counting import CountMetric
 from visionzoo.metrics.lanes import CULaneMetric, TuSimpleMetric

@@ -14,7 +14,7 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from visionzoo.converters import CONVERTERS, require_names, tensors_of
+from visionzoo.converters import CONVERTERS, require_names, require_same_tensors, tensors_of
 from visionzoo.errors import DataError, require_known
 from visionzoo.layers.levels import checked_indices
 from visionzoo.registry import MODELS
@@ -46,7 +46,19 @@ def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         expected="torchvision's VGG (features.*, classifier.*)",
         advice="give one of its files",
     )
-    return {name: value for name, value in state.items() if name.startswith("features.")}
+    weights = {name: value for name, value in state.items() if name.startswith("features.")}
+    variant = _variant_of(weights)
+    require_same_tensors(weights, lambda: VGG(variant), f"VGG {variant}")
+    return weights
+
+
+def _variant_of(weights: Mapping[str, Tensor]) -> str:
+    """Return the variant with the same number of layers, as the one that the weights resemble most."""
+    norms = sum(name.endswith("running_mean") for name in weights)
+    layers = sum(name.endswith(".weight") for name in weights) - norms
+    counts = {sum(depths): depth for depth, depths in _DEPTHS.items()}
+    nearest = counts[min(counts, key=lambda count: abs(count - layers))]
+    return f"{nearest}_bn" if norms else nearest
 
 
 @MODELS.register_module()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from visionzoo.errors import OutputError, ZooError, nearest_name
@@ -195,6 +197,13 @@ def report(error: ZooError, with_traceback: bool) -> int:
         traceback.print_exception(error)
     print(f"error: {error}", file=sys.stderr)
     return error.exit_code
+
+
+@contextmanager
+def readers_on_stderr(*, quiet: bool) -> Iterator[None]:
+    """Print the notes of readers, which mmengine prints on stdout, on stderr; print none if ``quiet`` is set."""
+    with redirect_stdout(io.StringIO() if quiet else sys.stderr):
+        yield
 
 
 def note(message: str, *, quiet: bool = False) -> None:

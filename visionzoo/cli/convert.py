@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from visionzoo.cli import convert_checkpoint, convert_id_maps
-from visionzoo.cli.common import Parser, add_summary_flags, note, run_verb
+from visionzoo.cli.common import Parser, add_summary_flags, note, readers_on_stderr, run_verb
 from visionzoo.errors import some_of
 
 _USAGE = """usage: visionzoo convert WHAT ...
@@ -88,10 +88,11 @@ def _voc2coco(args: argparse.Namespace) -> int:
     from visionzoo.datasets.coco_writing import write_coco_file, write_coco_folder
     from visionzoo.datasets.voc import VocFolder, choose_splits, to_coco
 
-    folder = VocFolder.find(args.voc)
-    splits = choose_splits(folder, files=args.split, val_every=args.val_every)
-    wanted = list(dict.fromkeys(stem for stems in splits.values() for stem in stems))
-    images = [folder.read(stem) for stem in progress(wanted, len(wanted), "reading", quiet=args.quiet)]
+    with readers_on_stderr(quiet=args.quiet):
+        folder = VocFolder.find(args.voc)
+        splits = choose_splits(folder, files=args.split, val_every=args.val_every)
+        wanted = list(dict.fromkeys(stem for stems in splits.values() for stem in stems))
+        images = folder.read_all(progress(wanted, len(wanted), "reading", quiet=args.quiet))
     coco = to_coco(folder, splits, images, classes=args.classes, difficult=args.difficult, zero_based=args.zero_based)
     if args.out.suffix == ".json":
         write_coco_file(args.out, coco.records, overwrite=args.overwrite)

@@ -1,8 +1,8 @@
 """``visionzoo convert checkpoint``: convert a released checkpoint to a safetensors file of the zoo.
 
 The converters are in the modules of the parts that they convert for, see :mod:`visionzoo.converters`. The header of the
-new file stores the normalisation and size of the images that the weights expect. Loading warns if a model normalises
-images differently.
+new file stores the normalisation and size of the images that the weights expect, and the variant of a part if the
+tensors do not determine it. Loading warns if a model normalises images differently, and refuses another variant.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def parser() -> Parser:
 def run(args: argparse.Namespace) -> int:
     """Convert one file."""
     from visionzoo.converters import CONVERTERS, parse_options
+    from visionzoo.weights.tensors import warn_of_nonfinite
 
     _require_new_safetensors(args.target, args.overwrite)
     converter = CONVERTERS.get(args.system)
@@ -71,57 +72,101 @@ def run(args: argparse.Namespace) -> int:
     options = parse_options(args.options, converter.parameters(use))
     try:
         read = _read(args)
-        tensors = converter.convert(use, read, {"file_name": args.source, **options})
-        made_for = converter.made_for(read)
+        given = {"file_name": args.source, **options}
+        tensors = converter.convert(use, read, given)
+        stated = {"input": converter.made_for(read), "variants": converter.variants_of(read, given)}
+        _require_writable(tensors, args.source)
     except CheckpointError as error:
         raise error.at(args.source) from error
-    _write(args, tensors, made_for)
+    warn_of_nonfinite(tensors, args.source)
+    _write(args, tensors, {name: facts for name, facts in stated.items() if facts})
     return 0
 
 
 def _read(args: argparse.Namespace) -> Mapping[str, Any]:
-    if args.source.endswith(".npz"):
-        return _read_variables(Path(args.source))
-    from visionzoo.weights.loading import read_weights
+    from visionzoo.weights.loading import find_weights, weights_of
+    from visionzoo.weights.safe_load import holds_arrays, read_checkpoint
 
-    return read_weights(args.source, trust_pickle=args.trust_pickle)
+    path = find_weights(args.source)
+    if holds_arrays(path):
+        return _read_variables(path)
+    return weights_of(read_checkpoint(path, trust_pickle=args.trust_pickle), str(path))
 
 
-def _read_variables(path: Path) -> dict[str, Any]:
+def _read_variables(path: Path) -> dict[str, Tensor]:
     """Read TensorFlow variables by name from a file of ``numpy.savez``."""
-    import zipfile
-
     import numpy as np
+
+    from visionzoo.weights.safe_load import BROKEN
 
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except OSError as error:
-        reason = error.strerror or error
+            arrays = {name: stored[name] for name in stored.files}
+    except BROKEN as error:
         raise CheckpointError(
-            path, expected="a readable file of variables", but=f"{reason}", advice="check the path"
+            path, expected="arrays by name as numpy.savez writes them", found=" ".join(f"{error}".split())[:200]
         ) from error
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise CheckpointError(path, expected="arrays by name as numpy.savez writes them", found=f"{error}") from error
+    return {name: _as_tensor(path, name, array) for name, array in arrays.items()}
+
+
+def _as_tensor(path: Path, name: str, array: Any) -> Tensor:
+    import numpy as np
+    import torch
+
+    try:
+        return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+    except TypeError as error:
+        raise CheckpointError(
+            f"{path}: {name}", expected="numbers", found=f"dtype {array.dtype}", advice="save the variable as float32"
+        ) from error
+
+
+def _require_writable(tensors: Mapping[str, Tensor], source: str) -> None:
+    """Raise an error if safetensors cannot store a tensor."""
+    from safetensors.torch import _TYPES
+
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _TYPES.values():
+            raise CheckpointError(
+                f"{source}: {name}",
+                expected="a tensor that safetensors can store",
+                found=f"{tensor.dtype}",
+                advice="save the weights as float32",
+            )
 
 
 # --------------------------------------------------------------------------- writing
 
 
-def _write(args: argparse.Namespace, tensors: Mapping[str, Tensor], made_for: Mapping[str, Any]) -> None:
+def _write(args: argparse.Namespace, tensors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> None:
     from safetensors.torch import save
 
     from visionzoo.system.atomic import write_file
 
-    header = {"format": "pt"} | ({"meta": json.dumps({"input": made_for})} if made_for else {})
-    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata=header)
+    header = {"format": "pt"} | ({"meta": json.dumps(stated)} if stated else {})
+    data = save(_without_shared(tensors), metadata=header)
     args.target.parent.mkdir(parents=True, exist_ok=True)
     write_file(args.target, lambda file: _write_all(file, data))
     if args.json:
-        print(json.dumps({"out": str(args.target), "tensors": len(tensors), "bytes": len(data), "input": made_for}))
+        written = {"out": str(args.target), "tensors": len(tensors), "bytes": len(data)}
+        print(json.dumps({**written, "input": {}, **stated}))
     note(f"{args.target}: {len(tensors)} tensors, {len(data) / 1e6:.1f} MB", quiet=args.quiet)
-    if made_for:
-        note(f"{args.target}: for images of {_told(made_for)}", quiet=args.quiet)
+    if "input" in stated:
+        note(f"{args.target}: for images of {_told(stated['input'])}", quiet=args.quiet)
+    for part, variant in stated.get("variants", {}).items():
+        note(f"{args.target}: for {part} of variant {variant}", quiet=args.quiet)
+
+
+def _without_shared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with own memory for each, because safetensors refuses tensors that share it."""
+    seen: set[int] = set()
+    separate = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.contiguous()
+        storage = tensor.untyped_storage().data_ptr()
+        separate[name] = tensor.clone() if storage in seen else tensor
+        seen.add(storage)
+    return separate
 
 
 def _told(made_for: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from visionzoo.cli.common import Parser, add_summary_flags, note
+from visionzoo.cli.common import Parser, add_summary_flags, note, readers_on_stderr
 
 
 def parser() -> Parser:
@@ -40,8 +40,9 @@ def run(args: argparse.Namespace) -> int:
     from visionzoo.datasets.coco_writing import write_coco_file
     from visionzoo.datasets.id_maps import images_of, to_coco
 
-    pairs = images_of(args.root, _found(args.root, args.split), img_folder=args.imgs, map_folder=args.maps)
-    record = to_coco(progress(pairs, len(pairs), "reading", quiet=args.quiet), args.category)
+    with readers_on_stderr(quiet=args.quiet):
+        pairs = images_of(args.root, _found(args.root, args.split), img_folder=args.imgs, map_folder=args.maps)
+        record = to_coco(progress(pairs, len(pairs), "reading", quiet=args.quiet), args.category)
     write_coco_file(args.out, {"all": record}, overwrite=args.overwrite)
     images, instances = len(record["images"]), len(record["annotations"])
     if args.json:

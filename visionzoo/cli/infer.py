@@ -115,14 +115,19 @@ def _infer(args: argparse.Namespace, argv: list[str]) -> int:
     inputs = _inputs_of(args)
     if args.offline:
         os.environ["VISIONZOO_OFFLINE"] = "1"
-    sources = inputs.sources(args)
+    sources, left_out = inputs.sources(args), inputs.left_out(args)
+    if left_out:
+        note(f"warning: {left_out} left out", quiet=args.quiet)
     inferencer = _make_inferencer(args)
     out = choose_output_dir(Path(args.work_dir or Path("predictions", inferencer.name)), overwrite=args.overwrite)
     about = {"command": shlex.join(["visionzoo", "infer", *argv]), "seed": args.seed, "out": str(out)}
+    about |= {"left_out": left_out} if left_out else {}
     done, failed = _run(args, inferencer, sources, inputs.count(args), out, images, about)
-    note(f"{done - failed} of {done} images done, results in {out}", quiet=args.quiet)
+    also = f"; {left_out} left out" if left_out else ""
+    note(f"{done - failed} of {done} images done{also}, results in {out}", quiet=args.quiet)
     if args.json:
-        print(json.dumps({"out": str(out), "inputs": done, "failed": failed}))
+        counts = {"out": str(out), "inputs": done, "failed": failed}
+        print(json.dumps(counts | ({"left_out": left_out} if left_out else {})))
     return 1 if failed else 0
 
 

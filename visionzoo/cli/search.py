@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionzoo.cli.common import INTERRUPTED, Parser, note, run_verb
 from visionzoo.errors import DataError, UnknownName
+from visionzoo.system.text_files import read_text
 
 if TYPE_CHECKING:
     from visionzoo.algorithms.bossnas import SearchSettings
@@ -24,6 +27,8 @@ what:
 `visionzoo search WHAT --help` lists the options. Two examples:
   visionzoo search bossnas --tiny -o work_dirs/bossnas
   visionzoo search encoding work_dirs/bossnas"""
+
+_HYTRA_BLOCKS = 4
 
 # Settings of --tiny: the supernet of the paper with an eighth of the width, on 64 drawn images; a minute on a CPU.
 _TINY_DATA = "tiny://imagenet?train=64&val=16&size=56&seed=0"
@@ -79,7 +84,7 @@ def _bossnas_parser() -> Parser:
 
 
 def _bossnas(args: argparse.Namespace) -> int:
-    from visionzoo.algorithms.bossnas import search
+    from visionzoo.algorithms.bossnas import search, searched_encoding
     from visionzoo.cli.progress import progress
     from visionzoo.system import distributed
 
@@ -94,7 +99,9 @@ def _bossnas(args: argparse.Namespace) -> int:
         is_first = distributed.is_first()
         distributed.stop()
     if is_first:
-        _tell(result.best_paths, result.encoding, args, {"out": str(settings.work_dir)})
+        is_whole = settings.space == "hytra" and len(result.best_paths) == _HYTRA_BLOCKS
+        encoding = searched_encoding(result.best_paths, settings.work_dir) if is_whole else None
+        _tell(result.best_paths, encoding, args, {"out": str(settings.work_dir)})
     return 0
 
 
@@ -155,7 +162,7 @@ def _tell(
 def _encoding_parser() -> Parser:
     made = Parser(
         "search encoding",
-        "Print the encoding of the BossNet with the best paths of a search in the space HyTra.",
+        "Print the encoding of the BossNet with the best paths of a finished search in the space HyTra.",
         "  visionzoo search encoding work_dirs/bossnas\n  visionzoo search encoding bestpath_3_6.yml --json",
     )
     made.add_argument(
@@ -167,21 +174,51 @@ def _encoding_parser() -> Parser:
 
 
 def _encoding(args: argparse.Namespace) -> int:
-    from visionzoo.algorithms.bossnas import encoding_from_best_paths, read_best_paths
+    from visionzoo.algorithms.bossnas import read_best_paths, searched_encoding
 
-    paths = read_best_paths(_newest(args.source) if args.source.is_dir() else args.source)
-    _tell(paths, encoding_from_best_paths(paths), args)
+    is_folder = os.path.isdir(args.source)
+    paths = read_best_paths(_newest(args.source) if is_folder else args.source)
+    encoding = searched_encoding(paths, args.source)
+    if is_folder:
+        _require_finished(args.source)
+    _tell(paths, encoding, args)
     return 0
 
 
 def _newest(folder: Path) -> Path:
-    """Return the latest file of best paths in the work dir of a search."""
-    files = sorted(folder.glob("path_rank/bestpath_*.yml"), key=lambda file: file.stat().st_mtime)
+    """Return the latest file of best paths in the work dir of a search: of the last block, epoch and date."""
+    files = [file for file in folder.glob("path_rank/bestpath_*.yml") if file.is_file()]
     if not files:
         raise DataError(
             folder, expected="path_rank/bestpath_*.yml of a search", found="none", advice="pass its work dir"
         )
-    return files[-1]
+    return max(files, key=_order)
+
+
+def _order(file: Path) -> list[tuple[int, str]]:
+    """Return block, epoch and date in a name like ``bestpath_3_5_11-28-10-31-07.yml``. Copies lose the file's time."""
+    parts = re.split(r"[_-]", file.stem)[1:]
+    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
+
+
+def _require_finished(folder: Path) -> None:
+    """Raise an error if ``search.json`` states that the search of this folder is not finished."""
+    file = folder / "search.json"
+    if not file.is_file():  # a folder of the authors' code
+        return
+    try:
+        summary = json.loads(read_text(file, "the summary of a search", "search again"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(file, expected="JSON", but=" ".join(f"{error}".split()), advice="search again") from error
+    if not isinstance(summary, dict) or not isinstance(summary.get("finished"), bool):
+        raise DataError(file, expected="'finished' of a search, true or false", found="neither", advice="search again")
+    if not summary["finished"]:
+        raise DataError(
+            folder,
+            expected="a finished search",
+            found="one whose last block may still get another best path",
+            advice="let the search finish, or pass the bestpath file itself",
+        )
 
 
 _SEARCHES = {"bossnas": (_bossnas_parser, _bossnas), "encoding": (_encoding_parser, _encoding)}

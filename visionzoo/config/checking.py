@@ -27,6 +27,8 @@ from visionzoo.config.positions import (
     position,
     registries_at,
 )
+from visionzoo.config.ranges import range_at, range_problem, shown
+from visionzoo.config.relations import relation_problems
 from visionzoo.config.resolving import find_anywhere, find_op, find_part, kind_of, name_answer
 from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.config.tree import Origins, join
@@ -221,11 +223,14 @@ def _tree_problems(node: Any, path: str, typed: frozenset[str]) -> Iterator[Prob
     Args:
         typed: positions where the class of the model requires a type.
     """
+    at = position(path)
+    if problem := range_problem(path, node):
+        yield path, problem
+        return
     if isinstance(node, (list, tuple)):
         for index, item in enumerate(node):
             yield from _tree_problems(item, join(path, index), typed)
         return
-    at = position(path)
     needs_type = at in typed or is_part(at)
     if needs_type and not isinstance(node, (dict, list, tuple)) and node is not None:
         yield path, f"expected a dict with a type, found {node!r}"
@@ -269,6 +274,7 @@ def _part_problems(node: dict[Any, Any], name: str, path: str, at: str) -> Itera
         yield join(path, "type"), problem
         return
     yield from _argument_problems(node, name.rpartition(".")[2], arguments_of(part), path, at)
+    yield from relation_problems(node, part, path, at)
 
 
 def _resolve(name: str, at: str) -> tuple[Callable[..., Any] | None, str]:
@@ -299,8 +305,9 @@ def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, pa
             nearest = nearest_name(str(key), arguments.names)
             suggested |= {nearest} if nearest else set()
             yield join(path, key), f'{name} has no argument "{key}"; {_answer(str(key), arguments.names)}'
-        elif _is_text_for_number(value, arguments.annotations.get(str(key), "")):
-            yield join(path, key), f"{name} takes {arguments.annotations[key]}, found the string {value!r}"
+        elif range_at(position(join(path, key))) is None and _is_no_number(value, arguments.annotation(str(key))):
+            found = f"the string {value!r}" if isinstance(value, str) else shown(value)
+            yield join(path, key), f"{name} takes {arguments.annotation(str(key))}, found {found}"
     if not is_sized_by_owner(at):
         given = {*node, *injected_at(at), *suggested}
         for missing in (name for name in arguments.required if name not in given):
@@ -315,10 +322,10 @@ def _is_wrong(key: str, node: dict[Any, Any], arguments: Arguments) -> bool:
     return bool(near) and near[0] not in node
 
 
-def _is_text_for_number(value: Any, annotation: str) -> bool:
-    """Return True if a value is a string although its annotation allows only numbers."""
+def _is_no_number(value: Any, annotation: str) -> bool:
+    """Return True if a value is a string or a dict although its annotation allows only numbers."""
     words = set(re.findall(r"\w+", annotation))
-    return isinstance(value, str) and bool(words & {"int", "float", "bool"}) and words <= _NUMERIC_WORDS
+    return isinstance(value, (str, dict)) and bool(words & {"int", "float", "bool"}) and words <= _NUMERIC_WORDS
 
 
 def _answer(name: str, known: Iterable[str]) -> str:

@@ -63,6 +63,7 @@ UNTYPED: dict[str, tuple[str, ...]] = {
     "train_dataloader": DATALOADER,
     "val_dataloader": DATALOADER,
     "test_dataloader": DATALOADER,
+    "optim_wrapper.clip_grad": ("type", "max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value"),
     "env_cfg": ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"),
     "env_cfg.mp_cfg": ("mp_start_method", "opencv_num_threads"),
     "randomness": ("seed", "deterministic", "diff_rank_seed"),

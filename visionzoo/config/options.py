@@ -1,7 +1,8 @@
 """``--cfg-options path=value``: changes of a config from the command line, applied last.
 
 A value is a Python literal (``None``, ``1e-3``, ``[1, 2]``, ``True``, ``{"type": "Adam"}`` or ``dict(type="Adam")``) or
-else a string. A new ``type`` of a part drops all arguments of the old part, except those in the same command.
+else a string. A new ``type`` of a part of the model drops all arguments of the old part, except those in the same
+command. A new ``type`` of a data set, an optimizer, a schedule or a hook keeps those that the new part takes too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from visionzoo.config.keys import TOP_LEVEL, UNTYPED
+from visionzoo.config.positions import extra_at, position
 from visionzoo.config.tree import (
     MISSING,
     KeyPath,
@@ -152,7 +154,7 @@ def apply_options(
     options = _flattened(options, values)
     for path in sorted(options, key=len):  # outer parts first, because an inner part may belong to the new outer part
         if path[-1] == "type" and len(path) > 1:
-            _replace_part(changed, path[:-1], options, origins)
+            _replace_part(changed, path[:-1], options, origins, accepts)
     for path in sorted(options, key=len):
         if not allow_new:
             _require_known(changed.values, path, accepts)
@@ -184,19 +186,34 @@ def _flatten(path: KeyPath, value: Any, old: Any) -> list[tuple[KeyPath, Any]]:
     return flat
 
 
-def _replace_part(changed: Changed, part: KeyPath, options: dict[KeyPath, Any], origins: Origins) -> None:
-    """Clear a part if its type changes."""
+def _replace_part(
+    changed: Changed, part: KeyPath, options: dict[KeyPath, Any], origins: Origins, accepts: Accepts
+) -> None:
+    """Clear a part if its type changes, except the arguments that :func:`_kept` names."""
     old, new_type = lookup(changed.values, part), options[(*part, "type")]
     if not isinstance(old, dict) or old.get("type", new_type) == new_type:
         return
     dotted = ".".join(part)
     given = {path[len(part)] for path in options if path[: len(part)] == part and len(path) > len(part)}
-    dropped = [str(key) for key in old if str(key) not in given]
-    what = f"dropped {', '.join(dropped)}" if dropped else "nothing dropped"
-    changed.notes.append(f"{dotted}: {old['type']} -> {new_type}, {what}")
+    others = [str(key) for key in old if str(key) not in given]
+    kept = _kept(others, position(dotted), new_type, accepts)
+    dropped = [key for key in others if key not in kept]
+    facts = [f"{word} {', '.join(names)}" for word, names in (("kept", kept), ("dropped", dropped)) if names]
+    changed.notes.append(f"{dotted}: {old['type']} -> {new_type}, {', '.join(facts) or 'nothing dropped'}")
     changed.replaced[dotted] = plain(old)
-    changed.values = with_value(changed.values, part, {"type": new_type})
-    origins.forget(dotted)
+    changed.values = with_value(changed.values, part, {"type": new_type, **{key: old[key] for key in kept}})
+    for key in ("type", *dropped, *given):
+        origins.forget(join(dotted, key))
+
+
+def _kept(names: list[str], at: str, new_type: Any, accepts: Accepts) -> list[str]:
+    """Return the arguments of an old part that the new one keeps: those that both take.
+
+    A model keeps none, because sizes belong to its old part; a loop keeps none, because its unit is another one.
+    """
+    is_own = at.startswith(("model", "tta_model", "train_cfg"))
+    known = accepts(new_type) if isinstance(new_type, str) and not is_own else None
+    return [name for name in names if known is not None and (name in known or name in extra_at(at))]
 
 
 def _require_known(values: dict[str, Any], path: KeyPath, accepts: Accepts) -> None:

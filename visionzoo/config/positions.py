@@ -93,8 +93,8 @@ _EXTRA: tuple[tuple[str, tuple[str, ...]], ...] = (
 # Keys of dicts whose type is the name of a function or layer of mmcv.ops. If it is not, the registries are searched.
 OPS_KEYS = ("nms", "dqs_cfg", "roi_layer")
 
-# Dicts whose type is a keyword of the containing part: mmdet's FPG neck and StageCascadeRPNHead.
-_OWN_WORDS = (r".*\.\w+_trans(\.\w+)*", r".*\.adapt_cfg")
+# Dicts whose type is a keyword of the containing part: mmdet's FPG neck and StageCascadeRPNHead, clipped gradients.
+_OWN_WORDS = (r".*\.\w+_trans(\.\w+)*", r".*\.adapt_cfg", r"optim_wrapper(\.\w+)?\.clip_grad")
 
 
 def position(path: str) -> str:

@@ -11,15 +11,17 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from visionzoo.datasets.class_map import ClassMap
+from visionzoo.datasets.class_map import ClassMap, is_class_name, require_once, visible
 from visionzoo.datasets.classification import ClassificationData
+from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import ConfigError, DataError
+from visionzoo.errors import ConfigError, DataError, first_of
 from visionzoo.registry import DATASETS
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
+_AGAIN = "download it again"
 
 
 class CifarData(ClassificationData):
@@ -62,6 +64,8 @@ class CifarData(ClassificationData):
         self._require_files(folder, split)
         names = self._read_names(folder / self.meta_file)
         batches = [self._read_batch(folder / name, len(names)) for name in self.splits[split]]
+        if not any(labels for _, labels in batches):
+            raise DataError(folder, expected="images", found="none", advice=_AGAIN)
         self._images = np.concatenate([images for images, _ in batches])
         labels = [label for _, some in batches for label in some]
         super().__init__(
@@ -99,28 +103,36 @@ class CifarData(ClassificationData):
     def _read_names(self, path: Path) -> list[str]:
         names = _entry(path, read_pickle(path), self.names_key)
         if not isinstance(names, list) or not names:
-            raise DataError(
-                path, expected="a list of class names", found=f"{type(names).__name__}", advice="download it again"
-            )
-        return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+            raise DataError(path, expected="a list of class names", found=f"{type(names).__name__}", advice=_AGAIN)
+        texts = [_text(name) for name in names]
+        with Findings(path, expected="class names", advice=_AGAIN) as findings:
+            for number, text in enumerate(texts):
+                if not is_class_name(text):
+                    found = type(names[number]).__name__ if text is None else shown(text)
+                    findings.wrong(f"class {number}", "name", expected="visible text", found=found)
+        require_once(path, texts)  # type: ignore[arg-type]
+        return texts  # type: ignore[return-value]
 
     def _read_batch(self, path: Path, classes: int) -> tuple[np.ndarray, list[int]]:
         record = read_pickle(path)
-        images, labels = _entry(path, record, b"data"), _entry(path, record, self.labels_key)
+        images, labels = _entry(path, record, b"data"), _as_list(_entry(path, record, self.labels_key))
         shape = getattr(images, "shape", None)
-        if shape != (len(labels), _PIXELS) or images.dtype != np.uint8:
+        if labels is None or type(images) is not np.ndarray or images.dtype != np.uint8:
+            found = type(images).__name__ if labels is not None else "labels of another kind"
+            raise DataError(path, expected="an array of uint8 and a list of labels", found=found, advice=_AGAIN)
+        if shape != (len(labels), _PIXELS):
             raise DataError(
                 path,
                 expected=f"{len(labels)} images of {_PIXELS} uint8 numbers",
                 found=f"shape {shape}",
-                advice="download it again",
+                advice=_AGAIN,
             )
-        wrong = [label for label in labels if not 0 <= label < classes]
-        if wrong:
-            raise DataError(
-                path, expected=f"labels 0 to {classes - 1}", found=f"{wrong[0]}", advice="download it again"
-            )
-        return images, [int(label) for label in labels]
+        with Findings(path, expected="CIFAR images", advice=_AGAIN) as findings:
+            for number, label in enumerate(labels):
+                if type(label) is not int or not 0 <= label < classes:
+                    found = shown(label) if isinstance(label, int | float) else type(label).__name__
+                    findings.wrong(f"image {number}", "label", expected=f"labels 0 to {classes - 1}", found=found)
+        return images, labels
 
 
 @DATASETS.register_module()
@@ -145,12 +157,30 @@ class CIFAR100(CifarData):
     twin = "tiny://cifar100"
 
 
+def _text(name: Any) -> str | None:
+    """Return a class name; None if it is no text."""
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", errors="surrogateescape")
+    return name if isinstance(name, str) else None
+
+
+def _as_list(labels: Any) -> list[Any] | None:
+    """Return a list of labels, or None for another object. An array of whole numbers becomes a list."""
+    if type(labels) is np.ndarray and labels.ndim == 1 and labels.dtype.kind in "iu":
+        labels = labels.tolist()
+    return labels if isinstance(labels, list) else None
+
+
 def _entry(path: Path, record: Any, key: bytes) -> Any:
     value = record.get(key, record.get(key.decode())) if isinstance(record, dict) else None
     if value is None:
-        keys = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
-        raise DataError(path, expected=f"an entry {key.decode()!r}", found=f"{keys}", advice="download it again")
+        keys = first_of(map(_key_text, record), 6) if isinstance(record, dict) else type(record).__name__
+        raise DataError(path, expected=f"an entry {key.decode()!r}", found=keys or "nothing", advice=_AGAIN)
     return value
+
+
+def _key_text(key: Any) -> str:
+    return shown(key) if isinstance(key, str | bytes | int) else type(key).__name__
 
 
 # --- pickles ---
@@ -200,12 +230,11 @@ def read_pickle(path: Path) -> Any:
         raise DataError(
             path,
             expected="only arrays of numbers and text",
-            found=f"a pickle that names {error}",
+            found=f"a pickle that names {visible(str(error))}",
             advice="it could run code: delete it and download CIFAR again",
         ) from error
     except OSError as error:
         raise DataError(path, expected="a readable file", but=f"{error.strerror}", advice="check its rights") from error
     except Exception as error:  # broken bytes may raise any exception
-        raise DataError(
-            path, expected="a whole pickle of CIFAR", found=f"damaged bytes ({error})", advice="download it again"
-        ) from error
+        found = f"damaged bytes ({visible(str(error))})"
+        raise DataError(path, expected="a whole pickle of CIFAR", found=found, advice=_AGAIN) from error

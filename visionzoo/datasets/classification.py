@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from visionzoo.datasets.class_map import ClassMap, find_label, read_class_map, require_once, unknown_label
-from visionzoo.datasets.coco_file import require_image_files
+from visionzoo.datasets.class_folders import class_folders, endings_in, read_class_folders, subfolders
+from visionzoo.datasets.class_map import (
+    ClassMap,
+    classes_of,
+    read_class_map,
+    require_classes,
+    require_once,
+    unknown_label,
+)
+from visionzoo.datasets.findings import Findings
+from visionzoo.datasets.image_list import ListedImages, check_files, labelled, read_image_list
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, first_of
 from visionzoo.registry import DATASETS
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
-from visionzoo.system.text_files import read_text
 
 
 class ClassificationData(SampleList):
@@ -61,7 +67,8 @@ class ImageFolder(ClassificationData):
         <data_root>/<split>/<class folder>/any/depth/<image>      train/n01440764/n01440764_18.JPEG
 
     Labels number the class folders in alphabetical order, unless ``classes`` or ``class_map`` sets another order. The
-    class folders of ``classes_from`` define the labels of all splits.
+    class folders of ``classes_from`` define the labels of all splits. Links are followed, and each real folder is read
+    once. Hidden files and folders, and files that are not images, are left out with a note.
 
     Args:
         data_root: a folder, or ``tiny://imagenet?train=96&val=32&seed=0`` for drawn images.
@@ -76,7 +83,8 @@ class ImageFolder(ClassificationData):
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        DataError: folders are missing or empty, or belong to an unknown class.
+        DataError: folders are missing, empty or cannot be read, or belong to an unknown class; or there is only one
+            class, without ``test_mode``.
 
     Example:
         >>> dataset = ImageFolder("tiny://imagenet?train=10&val=2&size=24", split="val", serialize_data=False)
@@ -103,15 +111,12 @@ class ImageFolder(ClassificationData):
         _require_tree(folder, f"{folder}/<class folder>/<image>", self.advice)
         other = root / classes_from
         known = _given_classes(root, classes, class_map, background) or ClassMap.of(
-            _class_folders(other if other.is_dir() else folder, self.advice), background=background
+            class_folders(other if other.is_dir() else folder, self.advice), background=background
         )
         endings = tuple(ending.lower() for ending in extensions)
-        super().__init__(
-            root,
-            self.named(known),
-            _folder_samples(folder, known, endings, allow_empty, self.advice),
-            **loading,
-        )
+        samples = _folder_samples(folder, known, endings, allow_empty, self.advice)
+        _require_classes_in_folders(folder, known, is_training=not loading.get("test_mode"))
+        super().__init__(root, self.named(known), samples, **loading)
 
     def named(self, known: ClassMap) -> ClassMap:
         """Return the classes with readable names; here, the names of the folders."""
@@ -167,8 +172,8 @@ class ImageList(ClassificationData):
         cats/1.jpg,cat                  n01440764/n01440764_36.JPEG 0
 
     A label is the key, the name or the index of a class. Without ``classes`` and ``class_map``, the labels of the file
-    are the classes: 0 to the largest if all are whole numbers, otherwise in alphabetical order. A file that lacks a
-    class then numbers the other classes differently. Set ``classes_from`` for files that belong together.
+    are the classes: by value if all are whole numbers, otherwise in alphabetical order. A file that lacks a class then
+    numbers the other classes differently. Set ``classes_from`` for files that belong together.
 
     Args:
         ann_file: the list, in ``data_root`` or absolute.
@@ -181,7 +186,8 @@ class ImageList(ClassificationData):
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        DataError: a file is missing, a line cannot be read, or a label belongs to an unknown class.
+        DataError: a file is missing, a line cannot be read, an image has two labels, or a label belongs to an unknown
+            class; or there is only one class, without ``test_mode``.
 
     Example:
         >>> root = "tiny://imagenet?train=10&val=2&size=24"
@@ -203,19 +209,17 @@ class ImageList(ClassificationData):
     ):
         root = resolve_data_root(data_root)
         path = root / ann_file
-        rows = _read_rows(path)
+        images = read_image_list(path)
         known = _given_classes(root, classes, class_map, background)
         if known is None:
-            of = rows if classes_from is None else _read_rows(root / classes_from)
-            known = ClassMap.of(_distinct([label for _, _, label in of]), background=background)
-        samples = _listed_samples(path, root / img_folder, rows, known)
-        require_image_files([sample["img_path"] for sample in samples[: loading.get("max_samples")]], root)
-        super().__init__(
-            root,
-            known,
-            samples,
-            **loading,
-        )
+            of = path if classes_from is None else root / classes_from
+            with Findings(of, expected="labels", say_notes=classes_from is None) as findings:
+                words = (images if classes_from is None else read_image_list(of, say_notes=False)).labels
+                known = ClassMap.of(classes_of(set(words), findings), background=background)
+        if not loading.get("test_mode"):
+            require_classes(path, known, hint="", advice="add images of a second class, or set classes")
+        samples = _listed_samples(path, root / img_folder, images, known, loading.get("max_samples"))
+        super().__init__(root, known, samples, **loading)
 
 
 def _given_classes(
@@ -227,7 +231,7 @@ def _given_classes(
         return read_class_map(root / class_map, background=background)
     if classes is None:
         return None
-    keys = [classes] if isinstance(classes, str) else list(classes)
+    keys = [classes] if isinstance(classes, str) else list(map(str, classes))
     require_once("classes", keys)
     return ClassMap.of(keys, background=background)
 
@@ -237,110 +241,63 @@ def _given_classes(
 
 def _require_tree(folder: Path, layout: str, advice: str) -> None:
     if not folder.is_dir():
-        raise DataError(folder, expected=f"{layout}", found=f"no such folder (in {Path.cwd()})", advice=f"{advice}")
-
-
-def _class_folders(folder: Path, advice: str) -> list[str]:
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise DataError(folder, expected="one folder per class", found="none", advice=f"{advice}")
-    return names
+        raise DataError(folder, expected=layout, found=f"no such folder (in {Path.cwd()})", advice=advice)
 
 
 def _folder_samples(
     folder: Path, known: ClassMap, endings: tuple[str, ...], allow_empty: bool, advice: str
 ) -> list[dict]:
     labels = {key: label + known.offset for label, key in enumerate(known.keys)}
-    samples, empty = [], []
-    for name in _class_folders(folder, advice):
+    with Findings(folder, expected="class folders of images", advice="correct or remove it") as findings:
+        images = read_class_folders(folder, endings, findings)
+    for name in images:
         if name not in labels:
-            raise unknown_label(name, known, f"{folder / name}")
-        paths = _images(folder / name, endings)
-        samples += [{"img_path": path, "gt_label": labels[name]} for path in paths]
-        if not paths:
-            empty.append(name)
+            facts = unknown_label(name, known)
+            raise DataError(folder / name, **facts, advice="correct it, or the classes")
+    empty = [name for name, paths in images.items() if not paths]
     if empty and not allow_empty:
-        raise DataError(
-            folder,
-            expected=f"images ({', '.join(endings[:4])}, ...) in every class folder",
-            found=f"{len(empty)} empty ({first_of(empty)})",
-            advice="fill or remove them, or set allow_empty=True",
-        )
+        raise _empty_folders(folder, empty, endings)
+    samples = [{"img_path": path, "gt_label": labels[name]} for name, paths in images.items() for path in paths]
     if not samples:
-        raise DataError(folder, expected="images in its class folders", found="none", advice=f"{advice}")
+        raise DataError(folder, expected="images in its class folders", found="none", advice=advice)
     return samples
 
 
-def _images(folder: Path, endings: tuple[str, ...]) -> list[str]:
-    """Return the paths of all images below a folder, in alphabetical order."""
-    paths: list[str] = []
-    for at, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        paths += [os.path.join(at, name) for name in sorted(files) if name.lower().endswith(endings)]
-    return paths
+def _empty_folders(folder: Path, empty: Sequence[str], endings: Sequence[str]) -> DataError:
+    others = endings_in(folder / empty[0])
+    there = f"; {empty[0]} has files with {first_of(others)}" if others else ""
+    return DataError(
+        folder,
+        expected=f"images ({', '.join(endings[:4])}, ...) in every class folder",
+        found=f"{len(empty)} empty ({first_of(empty)}){there}",
+        advice="fill or remove them, or set allow_empty=True",
+    )
+
+
+def _require_classes_in_folders(folder: Path, known: ClassMap, *, is_training: bool) -> None:
+    """Raise DataError for training with one class; its folders may be the classes."""
+    if len(known.keys) > 1:
+        return
+    name = known.keys[0]
+    below = subfolders(folder / name)
+    hint = f"; its folders {first_of(below)} may be the classes" if below else ""
+    deeper = f"move them up, or set split and classes_from to {folder.name}/{name}" if below else ""
+    if is_training:
+        require_classes(folder, known, hint=hint, advice=deeper or "add the folder of a second class")
+    elif below:
+        with Findings(folder, expected="classes") as findings:
+            findings.note(f"one class ({name}){hint}")
 
 
 # --- lists ---
 
-Row = tuple[int, str, str]  # line number, path, label
 
-
-def _read_rows(path: Path) -> list[Row]:
-    if not path.exists():
-        raise DataError(
-            path,
-            expected="a list of images and labels (.csv with path,label, or lines `path label`)",
-            found="no such file",
-            advice="check ann_file and data_root, or try --tiny, which draws a small data set",
-        )
-    text = read_text(path, "a readable list of images and labels", "check it")
-    rows = list(_csv_rows(path, text) if path.suffix.lower() == ".csv" else _text_rows(path, text))
-    if not rows:
-        raise DataError(
-            path, expected="at least one image with its label", found="none", advice="check how it was made"
-        )
-    return rows
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[Row]:
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    header = [str(name) for name in reader.fieldnames or []]
-    if not {"path", "label"} <= set(header):
-        raise DataError(
-            path,
-            expected="a header with path and label",
-            found=f"{', '.join(header) or 'nothing'}",
-            advice="add it as line 1",
-        )
-    for row in reader:
-        yield _row(path, reader.line_num, (row["path"] or "").strip(), (row["label"] or "").strip())
-
-
-def _text_rows(path: Path, text: str) -> Iterator[Row]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            name, _, label = line.strip().replace("\t", " ").rpartition(" ")
-            yield _row(path, number, name.strip(), label)
-
-
-def _row(path: Path, number: int, name: str, label: str) -> Row:
-    if not name or not label:
-        raise DataError(
-            path, expected=f"a path and a label in line {number}", found="one of them", advice="correct the line"
-        )
-    return number, name, label
-
-
-def _distinct(labels: list[str]) -> list[str]:
-    if all(label.isdecimal() for label in labels):
-        return [str(index) for index in range(max(map(int, labels)) + 1)]
-    return sorted(set(labels))
-
-
-def _listed_samples(path: Path, folder: Path, rows: list[Row], known: ClassMap) -> list[dict[str, Any]]:
-    labels = known.labels()
-
-    def label_in(number: int, word: str) -> int:
-        return find_label(word, labels, known, f"{path} line {number}")
-
-    return [{"img_path": str(folder / name), "gt_label": label_in(number, word)} for number, name, word in rows]
+def _listed_samples(
+    path: Path, folder: Path, images: ListedImages, known: ClassMap, most: int | None
+) -> list[dict[str, Any]]:
+    with Findings(path, expected="labels of known classes", advice="correct them, or the classes") as findings:
+        labels = labelled(images, known, findings)
+    paths = images.paths_in(folder)
+    with Findings(path, expected="image files", advice="copy them, or correct data_root and img_folder") as findings:
+        check_files(images, paths[:most], findings)
+    return [{"img_path": path, "gt_label": label} for path, label in zip(paths, labels)]

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from visionzoo.datasets.findings import Findings
+from visionzoo.datasets.mask_files import MASKS
 from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.tiny import resolve_data_root
+from visionzoo.datasets.transforms.masks import check_masks_of
 from visionzoo.errors import ConfigError, DataError, first_of, nearest_name, one_of
 from visionzoo.registry import DATASETS, FUNCTIONS
-from visionzoo.structures.image_names import IMAGE_ENDINGS
+from visionzoo.structures.image_names import IMAGE_ENDINGS, is_left_over
 
 TRAINING_SETS, TEST_SETS = ("DUTS_class", "COCO-9k", "coco-seg"), ("CoCA", "CoSOD3k", "CoSal2015")
 _ADVICE = advice("co_saliency")
@@ -44,7 +47,8 @@ class CoSaliencyFolder(BaseDataset):
         indices, pipeline, test_mode, serialize_data, max_refetch: see mmengine. An unusable sample is always an error.
 
     Raises:
-        DataError: folders are missing or empty, an image has no mask, or two images of a group have the same stem.
+        DataError: folders are missing or empty, an image has no mask, two images of a group have the same stem, or, if
+            the pipeline reads masks, a checked mask cannot be read or no mask has a salient pixel.
 
     Example:
         >>> root = "tiny://co_saliency?groups=2&images=1&size=24"
@@ -80,11 +84,16 @@ class CoSaliencyFolder(BaseDataset):
             serialize_data=serialize_data,
             max_refetch=max_refetch,
         )
+        if self._masks is not None:
+            infos = map(self.get_data_info, range(len(self)))
+            files = [pair for info in infos for pair in zip(info["img_path"], info["gt_path"], strict=True)]
+            check_masks_of(self, self._masks, files)
 
     def load_data_list(self) -> list[dict]:
         """Return one dict per group."""
         groups = self.metainfo["groups"]
-        paths = [_image_paths(self._images / group) for group in groups]
+        with Findings(self._images, expected="images of groups") as findings:
+            paths = [_image_paths(self._images / group, findings) for group in groups]
         masks = None if self._masks is None else _masks_of(paths, self._masks)
         samples = []
         for number, (group, images) in enumerate(zip(groups, paths, strict=True)):
@@ -209,14 +218,15 @@ def _require_folder(folder: Path) -> None:
 
 
 def _folders(folder: Path) -> tuple[str, ...]:
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not is_left_over(entry.name))
     if not names:
         raise DataError(folder, expected="one folder of images per group", found="none", advice=f"{_ADVICE}")
     return tuple(names)
 
 
-def _image_paths(folder: Path) -> list[str]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
+def _image_paths(folder: Path, findings: Findings) -> list[str]:
+    files = _files_in(folder)
+    paths = [path for path in files if path.suffix.lower() in IMAGE_ENDINGS]
     if not paths:
         raise DataError(
             folder,
@@ -233,20 +243,22 @@ def _image_paths(folder: Path) -> list[str]:
             found=f"{', '.join(path.name for path in paths if path.stem == twice)}",
             advice="rename or remove one",
         )
+    others = sorted({path.suffix for path in files if path not in paths})
+    findings.note(f"files of other kinds are left out: {first_of(others)}", len(files) - len(paths))
     return [str(path) for path in paths]
 
 
 def _masks_of(groups: Sequence[Sequence[str]], folder: Path) -> list[list[str]]:
-    """Return the mask of each image: the .png, or else the .jpg, with the same group and stem."""
+    """Return the mask of each image: the file with the same group and stem, and the first of the endings in ``MASKS``.
+
+    A mask that is the image itself counts as missing.
+    """
     masks, missing = [], []
     for images in groups:
-        paths = []
-        for image in images:
-            stem = folder / Path(image).parent.name / Path(image).stem
-            path = next((path for path in (Path(f"{stem}.png"), Path(f"{stem}.jpg")) if path.is_file()), None)
-            paths.append(str(path))
-            if path is None:
-                missing.append(f"{Path(image).parent.name}/{Path(image).stem}.png")
+        group = Path(images[0]).parent.name
+        present = _masks_by_stem(folder / group)
+        paths = [present.get(Path(image).stem, "") for image in images]
+        missing += [f"{group}/{Path(image).stem}.png" for image, path in zip(images, paths) if path in ("", image)]
         masks.append(paths)
     if missing:
         raise DataError(
@@ -254,3 +266,21 @@ def _masks_of(groups: Sequence[Sequence[str]], folder: Path) -> list[list[str]]:
             f"({first_of(missing)}); copy them, or set masks=None if masks are not needed"
         )
     return masks
+
+
+def _masks_by_stem(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        return {}
+    paths = [path for path in _files_in(folder) if path.suffix.lower() in MASKS]
+    paths.sort(key=lambda path: -MASKS.index(path.suffix.lower()))
+    return {path.stem: str(path) for path in paths}
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder by name, without hidden files."""
+    try:
+        return sorted(path for path in folder.iterdir() if not is_left_over(path.name) and not path.is_dir())
+    except OSError as error:
+        raise DataError(
+            folder, expected="a readable folder", but=f"{error.strerror}", advice="check its rights"
+        ) from error

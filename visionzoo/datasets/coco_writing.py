@@ -86,7 +86,7 @@ def _folder_beside(out: Path) -> Path:
 
 
 def _write_json(path: Path, record: dict) -> None:
-    path.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(record, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
 def _place(file: Path, target: Path, link: bool) -> None:

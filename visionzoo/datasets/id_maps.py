@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from visionzoo.datasets.transforms.masks import read_ids
-from visionzoo.errors import DataError
+from visionzoo.datasets.file_names import files_with, known_name, once_each
+from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.mask_files import read_ids
+from visionzoo.errors import DataError, first_of
 from visionzoo.structures.detections import encode_mask
 from visionzoo.structures.image_names import IMAGE_ENDINGS
 from visionzoo.structures.image_size import require_size, size_of_file
 from visionzoo.system.text_files import read_text
+
+_MOST_INSTANCES = 1000  # in one image
 
 
 def images_of(
@@ -20,27 +24,32 @@ def images_of(
 ) -> list[tuple[Path, Path]]:
     """Return pairs of an image and its id map ``<map_folder>/<name>.png``, in the order of ``split`` or sorted by name.
 
+    Endings may have any case. Hidden files are skipped with a note, as are images without an id map.
+
     Args:
         root: folder of the data set.
-        split: a file with one name per line. Default: all id maps.
+        split: a file with one name per line, with or without an ending. A name that is there twice is used once, with
+            a note. Default: all id maps.
         img_folder, map_folder: folders in ``root``.
 
     Raises:
-        DataError: there is no id map, or an image or id map is missing.
+        DataError: there is no id map, an image or id map is missing, or two files have the same name. One error covers
+            all names.
     """
-    maps = root / map_folder
-    if split is None:
-        names = sorted(path.stem for path in maps.glob("*.png"))
-    else:
-        if not split.is_file():
+    with Findings(root, expected="images with id maps", advice="copy them, or correct the names") as findings:
+        maps = _by_name(root / map_folder, (".png",), findings)
+        images = _by_name(root / img_folder, IMAGE_ENDINGS, findings)
+        names = sorted(maps) if split is None else _listed(split, maps.keys() | images.keys(), findings)
+        if not names and not findings:
             raise DataError(
-                split, expected="a list with one name per line", found="no such file", advice="check --split"
+                split or root / map_folder, expected="id maps <name>.png", found="none", advice="check the folder"
             )
-        lines = read_text(split, "a list with one name per line", "check it").splitlines()
-        names = [line.strip() for line in lines if line.strip()]
-    if not names:
-        raise DataError(split or maps, expected="id maps <name>.png", found="none", advice="check the folder")
-    return [(_image(root / img_folder, name), _existing(maps / f"{name}.png")) for name in names]
+        if split is None:
+            findings.note("images without an id map, left out", len(images.keys() - maps.keys()))
+        for name in names:
+            _require_one(maps.get(name), name, "id map", root / map_folder, findings)
+            _require_one(images.get(name), name, "image", root / img_folder, findings)
+    return [(images[name][0], maps[name][0]) for name in names]
 
 
 def to_coco(pairs: Iterable[tuple[Path, Path]], category: str = "salient") -> dict:
@@ -54,17 +63,41 @@ def to_coco(pairs: Iterable[tuple[Path, Path]], category: str = "salient") -> di
         The record, with one annotation for each instance.
 
     Raises:
-        DataError: a map cannot be read, or differs from its image in size.
+        DataError: an image or a map cannot be read, a map differs from its image in size or has more than 1000
+            different numbers, or no map has an instance. One error covers all files.
     """
     images: list[dict] = []
     annotations: list[dict] = []
-    for number, (image, path) in enumerate(pairs, start=1):
-        ids = read_ids(path)
-        size = size_of_file(image)[::-1]
-        require_size(ids.shape, size, path, what="an id map", like=image.name, advice="export it in the image's size")
-        images.append({"id": number, "file_name": image.name, "height": ids.shape[0], "width": ids.shape[1]})
-        annotations += [{"id": len(annotations) + at, **each} for at, each in enumerate(_instances(ids, number), 1)]
+    with Findings("id maps", expected="maps of instances", advice="export or copy them again") as findings:
+        for number, (image, path) in enumerate(pairs, start=1):
+            ids = _read(image, path, findings)
+            images.append({"id": number, "file_name": image.name, "height": ids.shape[0], "width": ids.shape[1]})
+            annotations += [{"id": len(annotations) + at, **each} for at, each in enumerate(_instances(ids, number), 1)]
+    if not annotations:
+        raise DataError(
+            path.parent if images else "id maps",
+            expected="at least one instance",
+            found=f"{len(images)} maps of 0 only",
+            advice="export the numbers of the instances",
+        )
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": category}]}
+
+
+def _read(image: Path, path: Path, findings: Findings) -> np.ndarray:
+    """Return the ids; an empty map after an error."""
+    try:
+        size = size_of_file(image)[::-1]
+        ids = read_ids(path)
+        require_size(ids.shape, size, path, what="an id map", like=image.name, advice="export it in the image's size")
+    except DataError as error:
+        found = error.found or f"a file, but {error.but}"
+        findings.wrong(error.where, "file", expected=str(error.expected), found=found)
+        return np.zeros((0, 0), np.int32)
+    count = len(np.unique(ids[ids != 0]))
+    if count > _MOST_INSTANCES:  # a photo or a depth map; a mask for each number would fill the memory
+        findings.wrong(path, "ids", expected=f"at most {_MOST_INSTANCES} instances", found=f"{count} numbers")
+        return np.zeros((0, 0), np.int32)
+    return ids
 
 
 def _instances(ids: np.ndarray, image_id: int) -> Iterator[dict]:
@@ -82,16 +115,23 @@ def _instances(ids: np.ndarray, image_id: int) -> Iterator[dict]:
         }
 
 
-def _image(folder: Path, name: str) -> Path:
-    for ending in IMAGE_ENDINGS:
-        if (folder / f"{name}{ending}").is_file():
-            return folder / f"{name}{ending}"
-    raise DataError(
-        folder, expected=f"an image {name}.jpg (or .png)", found="none", advice="copy it, or leave it off the list"
-    )
+def _by_name(folder: Path, endings: Sequence[str], findings: Findings) -> dict[str, list[Path]]:
+    by_name: dict[str, list[Path]] = {}
+    for path in files_with(folder, endings, findings):
+        by_name.setdefault(path.stem, []).append(path)
+    return by_name
 
 
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise DataError(path, expected="an id map", found="no such file", advice="copy it, or leave it off the list")
-    return path
+def _listed(split: Path, known: Collection[str], findings: Findings) -> list[str]:
+    what = "a list with one name per line"
+    if not split.is_file():
+        raise DataError(split, expected=what, found="no such file", advice="check --split")
+    lines = [line.strip() for line in read_text(split, what, "check it").splitlines()]
+    names = [known_name(line, known, IMAGE_ENDINGS) or line for line in lines if line]
+    return once_each(names, findings, "names")
+
+
+def _require_one(paths: Sequence[Path] | None, name: str, what: str, folder: Path, findings: Findings) -> None:
+    if paths is None or len(paths) != 1:
+        found = "none" if not paths else first_of(path.name for path in paths)
+        findings.wrong(shown(name), what, expected=f"one {what} in {folder}", found=found)

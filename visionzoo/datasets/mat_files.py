@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visionzoo.errors import DataError
+from visionzoo.datasets.findings import shown
+from visionzoo.errors import DataError, some_of
 
 # Bytes per value of each data type, then the types that are not plain values or have a special role.
 _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
@@ -51,15 +52,16 @@ def mat_variable(path: Path, name: str) -> Any:
         raise DataError(
             path,
             expected="a MATLAB file up to version 7.2",
-            found="version 7.3 (HDF5)",
-            advice="in MATLAB, save(file, '-v7') writes version 7",
+            found="version 7.3 (HDF5; MATLAB's save(file, '-v7') writes version 7)",
+            advice="save it again",
         ) from error
     except (MatReadError, *_BROKEN) as error:
+        reason = str(error).partition("\n")[0]
         raise DataError(
-            path, expected="a MATLAB file", but=f"it cannot be read ({error})", advice="copy it again"
+            path, expected="a MATLAB file", found=f"a file that cannot be read ({reason:.200})", advice="copy it again"
         ) from error
     if name not in variables:
-        there = ", ".join(sorted(key for key in variables if not key.startswith("__"))) or "none"
+        there = some_of(sorted(shown(key).strip("'") for key in variables if not key.startswith("__")), 6) or "none"
         raise DataError(path, expected=f"the variable {name}", found=f"{there}", advice="use the files as published")
     return variables[name]
 

@@ -16,11 +16,14 @@ Rules of the conversion:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from xml.etree import ElementTree
 
+from visionzoo.datasets.file_names import files_with, known_name, once_each
+from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.voc_xml import VocObject, read_objects
 from visionzoo.errors import DataError, first_of, require_known, require_none_missing
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.structures.image_size import size_of_file
@@ -29,15 +32,6 @@ from visionzoo.system.text_files import read_text
 _ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", ".")
 DIFFICULT = ("ignore", "keep", "drop")
-
-
-@dataclass(frozen=True)
-class VocObject:
-    """One box; ``corners`` are xmin, ymin, xmax, ymax as in the file."""
-
-    name: str
-    corners: tuple[float, float, float, float]
-    difficult: bool
 
 
 @dataclass(frozen=True)
@@ -59,52 +53,69 @@ class VocFolder:
     annotations: Path
     images: Path
     stems: list[str]
+    _xmls: dict[str, Path] = field(default_factory=dict, repr=False)
     _images: dict[str, Path] = field(default_factory=dict, repr=False)
 
     @classmethod
     def find(cls, root: Path) -> VocFolder:
         """Find the folders below ``root``.
 
+        Endings may have any case. Hidden files are skipped with a note, as are images without an XML file.
+
         Raises:
-            DataError: there is no XML file, or images are missing; the message has their number and the first three.
+            DataError: there is no XML file, images are missing, or two files have the same stem; the message has their
+                number and the first three.
         """
         if not root.is_dir():
             raise DataError(root, expected="a Pascal VOC folder", found="no such folder", advice="check the path")
-        annotations = _first_with(root, _ANNOTATION_FOLDERS, (".xml",))
-        folder = _first_with(root, _IMAGE_FOLDERS, ANY_IMAGE_ENDINGS)
-        if annotations is None or folder is None:
-            what = "XML files in Annotations/" if annotations is None else "images in JPEGImages/"
-            raise DataError(
-                root, expected=f"{what} as in Pascal VOC", found="none", advice="name the folder above them"
-            )
-        stems = sorted(path.stem for path in annotations.glob("*.xml"))
-        images = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in ANY_IMAGE_ENDINGS}
-        _require_images(folder, stems, images)
-        return cls(root, annotations, folder, stems, images)
+        with Findings(root, expected="a Pascal VOC folder", advice="remove the files that do not belong") as findings:
+            annotations, xmls = _first_with(root, _ANNOTATION_FOLDERS, (".xml",), "XML files in Annotations/", findings)
+            images, files = _first_with(root, _IMAGE_FOLDERS, ANY_IMAGE_ENDINGS, "images in JPEGImages/", findings)
+            _require_images(images, xmls, files)
+            findings.note("images without an XML file, left out", len(files.keys() - xmls.keys()))
+            xml_of = {stem: _only(paths, stem, "XML file", findings) for stem, paths in xmls.items()}
+            image_of = {stem: _only(files[stem], stem, "image", findings) for stem in xmls}
+        return cls(root, annotations, images, list(xmls), xml_of, image_of)
 
     def read(self, stem: str) -> VocImage:
-        """Parse one XML file and read the size of its image.
+        """Read one XML file and the size of its image; see :meth:`read_all`."""
+        return self.read_all([stem])[0]
+
+    def read_all(self, stems: Iterable[str]) -> list[VocImage]:
+        """Read XML files and the sizes of their images.
 
         Raises:
-            DataError: the XML is broken or incomplete, or its size differs from the image.
+            DataError: an image cannot be read, an XML file is broken, its size differs from the image, or an object
+                lacks a name, has no corners in pixels, or is difficult in an unknown way. One error covers all files.
         """
-        path = self.annotations / f"{stem}.xml"
-        tree = _parse(path)
-        width, height = size_of_file(self._images[stem])  # the training loader also ignores EXIF
-        _require_size(path, tree, width, height)
-        objects = tuple(_object(path, node) for node in tree.iter("object"))
-        return VocImage(stem, self._images[stem], width, height, objects)
+        advice = "correct the XML files, and save them as UTF-8"
+        with Findings(self.annotations, expected="Pascal VOC XML files", advice=advice) as findings:
+            return [self._read(stem, findings) for stem in stems]
+
+    def _read(self, stem: str, findings: Findings) -> VocImage:
+        image = self._images[stem]
+        try:
+            width, height = size_of_file(image)  # the training loader also ignores EXIF
+        except DataError as error:
+            findings.wrong(image.name, "image", expected="a readable one", found=f"{error.but}")
+            return VocImage(stem, image, 0, 0, ())
+        return VocImage(stem, image, width, height, read_objects(self._xmls[stem], (width, height), findings))
 
 
-def _first_with(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> Path | None:
+def _first_with(
+    root: Path, folders: Sequence[str], endings: Sequence[str], what: str, findings: Findings
+) -> tuple[Path, dict[str, list[Path]]]:
+    """Return the first folder that has files with the endings, and these files by stem."""
     for name in folders:
-        folder = root / name
-        if folder.is_dir() and any(path.suffix.lower() in suffixes for path in folder.iterdir()):
-            return folder
-    return None
+        by_stem: dict[str, list[Path]] = {}
+        for path in files_with(root / name, endings, findings):
+            by_stem.setdefault(path.stem, []).append(path)
+        if by_stem:
+            return root / name, by_stem
+    raise DataError(root, expected=f"{what} as in Pascal VOC", found="none", advice="name the folder above them")
 
 
-def _require_images(folder: Path, stems: Sequence[str], images: dict[str, Path]) -> None:
+def _require_images(folder: Path, stems: Collection[str], images: Collection[str]) -> None:
     require_none_missing(
         [stem for stem in stems if stem not in images],
         folder,
@@ -113,48 +124,10 @@ def _require_images(folder: Path, stems: Sequence[str], images: dict[str, Path])
     )
 
 
-def _parse(path: Path) -> ElementTree.Element:
-    try:
-        return ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise DataError(
-            path, expected="Pascal VOC XML", found=f"a broken file ({error})", advice="correct or remove it"
-        ) from error
-
-
-def _require_size(path: Path, tree: ElementTree.Element, width: int, height: int) -> None:
-    """Raise DataError if the stated size differs from the image; a stated size of 0 is ignored."""
-    stated = tuple(int(_number(path, tree.find("size"), key, default=0)) for key in ("width", "height"))
-    if 0 not in stated and stated != (width, height):
-        raise DataError(
-            path,
-            expected=f"the size of its image, {width}x{height}",
-            found=f"{stated[0]}x{stated[1]}",
-            advice="its boxes are for another image: correct the XML or the image",
-        )
-
-
-def _object(path: Path, node: ElementTree.Element) -> VocObject:
-    name = (node.findtext("name") or "").strip()
-    if not name:
-        raise DataError(path, expected="a name in every object", found="one without", advice="correct the file")
-    box = node.find("bndbox")
-    if box is None:
-        raise DataError(
-            path, expected="a bndbox in every object", found=f"a {name!r} without", advice="correct the file"
-        )
-    x0, y0, x1, y1 = (_number(path, box, key) for key in ("xmin", "ymin", "xmax", "ymax"))
-    return VocObject(name, (x0, y0, x1, y1), (node.findtext("difficult") or "0").strip() not in ("0", ""))
-
-
-def _number(path: Path, node: ElementTree.Element | None, key: str, default: float | None = None) -> float:
-    text = node.findtext(key) if node is not None else None
-    if text is None and default is not None:
-        return default
-    try:
-        return float(text or "")
-    except ValueError as error:
-        raise DataError(path, expected=f"a number in <{key}>", found=f"{text!r}", advice="correct the file") from error
+def _only(paths: Sequence[Path], stem: str, what: str, findings: Findings) -> Path:
+    if len(paths) > 1:
+        findings.wrong(stem, what, expected="one file", found=first_of(path.name for path in paths))
+    return paths[0]
 
 
 # --- splits ---
@@ -192,7 +165,11 @@ def choose_splits(
     lists = [_find_list(folder, name) for name in files] or _usual_lists(folder)
     if not lists:
         return {"train": list(folder.stems)}
-    return {path.stem: _read_list(folder, path) for path in lists}
+    splits = {path.stem: _read_list(folder, path) for path in lists}
+    shared = [stem for stem, times in Counter(chain(*splits.values())).items() if times > 1]
+    with Findings(folder.root, expected="splits") as findings:
+        findings.note(f"images in several of the splits {', '.join(splits)}", len(shared))
+    return splits
 
 
 def _usual_lists(folder: VocFolder) -> list[Path]:
@@ -210,25 +187,29 @@ def _find_list(folder: VocFolder, name: str) -> Path:
 
 
 def _read_list(folder: VocFolder, path: Path) -> list[str]:
-    lines = [line.split() for line in read_text(path, "a list of images", "check it").splitlines() if line.strip()]
-    # Lists of one class have "stem -1" for images without the class.
-    stems = [_stem(words[0], folder) for words in lines if words[-1] != "-1" or len(words) == 1]
-    strangers = sorted(set(stems) - set(folder.stems))
-    if strangers:
-        raise DataError(
-            path,
-            expected=f"images of {folder.root}",
-            found=f"{len(strangers)} unknown ({first_of(strangers)})",
-            advice="correct the list",
-        )
-    if not stems:
+    text = read_text(path, "a list of images", "check it")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    known = frozenset(folder.stems)
+    with Findings(path, expected=f"images of {folder.root}", advice="correct the list") as findings:
+        stems = [_listed(line, known, findings) for line in lines]
+        chosen = once_each([stem for stem in stems if stem], findings, "images")
+    if not chosen:
         raise DataError(path, expected="at least one image", found="an empty list", advice="correct or omit it")
-    return list(dict.fromkeys(stems))
+    return chosen
 
 
-def _stem(name: str, folder: VocFolder) -> str:
-    """Return the stem of a name, which may have a suffix and a folder."""
-    return name if name in folder.stems else Path(name).stem
+def _listed(line: str, known: frozenset[str], findings: Findings) -> str | None:
+    """Return the stem of a line; None if the line leaves it out, or is wrong."""
+    endings = (*ANY_IMAGE_ENDINGS, ".xml")
+    stem = known_name(line, known, endings)
+    if stem is not None:
+        return stem
+    # Lists of one class have "stem -1" for images without the class.
+    name, _, sign = line.rpartition(" ")
+    stem = known_name(name.strip(), known, endings) if sign in ("-1", "0", "1") else None
+    if stem is None:
+        findings.wrong(shown(line), "name", expected="an image of the folder", found="none with this name")
+    return None if sign == "-1" else stem
 
 
 # --- to COCO ---
@@ -267,6 +248,7 @@ def to_coco(
 
     Raises:
         UnknownName: no image has one of ``classes``.
+        DataError: no box remains that a model can learn.
 
     Example:
         >>> folder = VocFolder(Path("."), Path("."), Path("."), stems=["a"])
@@ -293,9 +275,20 @@ def to_coco(
         }
         for split, stems in splits.items()
     }
+    _require_boxes(folder, records, changes)
     return CocoFromVoc(
         records, {split: [used[stem].file for stem in stems] for split, stems in splits.items()}, changes
     )
+
+
+def _require_boxes(folder: VocFolder, records: dict[str, dict], changes: Counter[str]) -> None:
+    boxes = [box for record in records.values() for box in record["annotations"]]
+    if any(not box["iscrowd"] for box in boxes):
+        return
+    left = [f"{count} {change}" for change, count in changes.items() if change.startswith("left out")]
+    found = ", ".join([*([f"{len(boxes)} difficult"] if boxes else []), *left]) or "no object in any XML file"
+    advice = "use --difficult keep" if boxes or changes["left out: difficult"] else "check the XML files"
+    raise DataError(folder.annotations, expected="at least one box to learn", found=found, advice=advice)
 
 
 def _class_names(images: Iterable[VocImage], wanted: Sequence[str]) -> list[str]:

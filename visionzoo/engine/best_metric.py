@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
 
+from visionzoo.errors import ConfigError, nearest_or_known
 from visionzoo.registry import task_names
 from visionzoo.tasks import task_of
 
@@ -45,3 +48,31 @@ def deciding_metric(candidates: Mapping[str, str], measured: Iterable[str]) -> t
         if candidate in names or same:
             return (candidate if candidate in names else same[0]), rule
     return None
+
+
+def require_measured(names: Iterable[str], metrics: Iterable[Any], where: str) -> None:
+    """Raise an error if an evaluator cannot measure one of ``names``; for a check before training.
+
+    A metric lists its numbers by a method ``possible_names``. A metric without it may measure any number with its
+    prefix.
+
+    Args:
+        names: names of numbers with their prefix, such as ``cls/top1``; ``auto`` is skipped.
+        metrics: the metrics of the evaluator.
+        where: path of the setting in the config.
+
+    Raises:
+        ConfigError: the message names the numbers that are measured.
+    """
+    known = [pattern for metric in metrics for pattern in _patterns(metric)]
+    for name in names:
+        if name != "auto" and known and not any(fnmatchcase(name, pattern) for pattern in known):
+            advice = nearest_or_known(name, [pattern for pattern in known if not pattern.endswith("*")])
+            raise ConfigError(where, expected="a metric that the evaluator measures", found=f"{name!r}", advice=advice)
+
+
+def _patterns(metric: Any) -> list[str]:
+    prefix = getattr(metric, "prefix", None)
+    start = f"{prefix}/" if prefix else ""
+    listed = getattr(metric, "possible_names", None)
+    return [f"{start}*"] if listed is None else [f"{start}{name}" for name in listed()]

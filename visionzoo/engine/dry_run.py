@@ -15,6 +15,7 @@ from visionzoo.engine.environment import note_to_user
 from visionzoo.engine.loaders import sample_names
 from visionzoo.engine.plan import RunPlan
 from visionzoo.engine.runner import ZooRunner
+from visionzoo.engine.workers import explained
 from visionzoo.system.devices import peak_memory
 
 
@@ -28,7 +29,8 @@ def dry_run(plan: RunPlan) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="visionzoo-dry-run-") as folder:
         runner = make_runner(plan, Path(folder), **training_parts(plan))
         try:
-            outcome = _one_step(runner)
+            with explained():
+                outcome = _one_step(runner)
         finally:
             runner.close()
     _tell(outcome, note_to_user(plan.options))
@@ -43,6 +45,9 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
     if runner._val_loop is not None:
         runner._val_loop = runner.build_val_loop(runner._val_loop)
+    for hook in runner.hooks:
+        if hasattr(hook, "require_measured"):
+            hook.require_measured(runner)
     loader = runner.train_dataloader
     loader.batch_sampler.start_at(0)
     batch = next(iter(loader))

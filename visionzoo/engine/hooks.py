@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook
 from torch import Tensor
 
-from visionzoo.engine.best_metric import deciding_metric
+from visionzoo.engine.best_metric import deciding_metric, require_measured
 from visionzoo.engine.checkpoints import point_to, save_weights
 from visionzoo.engine.loaders import sample_names
 from visionzoo.errors import ConfigError, RunFailed
@@ -79,6 +79,20 @@ class TrainingProgressHook(Hook):
             module.set_training_progress(runner.iter, runner.max_iters)
 
 
+# Parts of the names of metrics of which a higher or a lower value is better.
+HIGHER_IS_BETTER = ("Smeasure", "Fmeasure", "Emeasure", "F1", "recall", "agreement", "mean_class", "AP")
+LOWER_IS_BETTER = ("MAE", "RMSE", "NAE", "GAME", "FP", "FN")
+
+
+def _as_list(names: str | Sequence[str] | None) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or [])
+
+
+def _metrics_of(runner: Any) -> list[Any]:
+    """Return the metrics of the validation; empty if the run has none."""
+    return [] if runner.val_loop is None else list(runner.val_loop.evaluator.metrics)
+
+
 @HOOKS.register_module()
 class ZooCheckpointHook(CheckpointHook):
     """Write checkpoints into the work dir: ``epoch_N.pth`` or ``iter_N.pth``, and ``best_*.safetensors``.
@@ -88,15 +102,30 @@ class ZooCheckpointHook(CheckpointHook):
     task's metrics is measured, it selects the first measured metric and prints a note.
     """
 
-    def __init__(self, *args: Any, save_best: str | list[str] | None = "auto", **kwargs: Any):
-        super().__init__(*args, save_best=save_best, **kwargs)
+    _default_greater_keys = [*CheckpointHook._default_greater_keys, *HIGHER_IS_BETTER]
+    _default_less_keys = [*CheckpointHook._default_less_keys, *LOWER_IS_BETTER]
+
+    def __init__(
+        self,
+        *args: Any,
+        save_best: str | Sequence[str] | None = "auto",
+        rule: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ):
+        names, rules = _as_list(save_best) or None, _as_list(rule) or None
+        super().__init__(*args, save_best=names, rule=rules if names else None, **kwargs)
         self._rules_given = list(getattr(self, "rules", []))
+
+    def require_measured(self, runner: Any) -> None:
+        """Raise an error before training if the evaluator cannot measure a metric of ``save_best``."""
+        require_measured(self.save_best or (), _metrics_of(runner), "default_hooks.checkpoint.save_best")
 
     def before_train(self, runner: Any) -> None:
         """Restore the list of kept checkpoints of a resumed run.
 
         mmengine's version is not called, because it creates a file client for cloud storage.
         """
+        self.require_measured(runner)
         self.out_dir: str = str(runner.work_dir if self.out_dir is None else self.out_dir)
         self.keep_ckpt_ids = deque(runner.message_hub.get_info("keep_ckpt_ids", None) or [])
         newest = runner.message_hub.get_info("last_ckpt", None)
@@ -199,6 +228,16 @@ class ZooEarlyStoppingHook(EarlyStoppingHook):
 
     def __init__(self, monitor: str, min_delta: float = 0.0, **kwargs: Any):
         super().__init__(monitor, min_delta=min_delta, **kwargs)
+
+    _default_greater_keys = ZooCheckpointHook._default_greater_keys
+    _default_less_keys = ZooCheckpointHook._default_less_keys
+
+    def require_measured(self, runner: Any) -> None:
+        """Raise an error before training if the evaluator cannot measure ``monitor``."""
+        require_measured([self.monitor], _metrics_of(runner), "early_stopping.monitor")
+
+    def before_train(self, runner: Any) -> None:
+        self.require_measured(runner)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
         if self.monitor not in metrics:

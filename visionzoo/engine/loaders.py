@@ -19,8 +19,9 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import BatchSampler, DataLoader, Subset
 
 from visionzoo.engine.seeding import SeededBatches, SeededDataset, first_indices
+from visionzoo.engine.workers import CarriesErrors, ZooLoader
 from visionzoo.errors import ConfigError, DataError, UnknownName
-from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE
+from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE, TRANSFORMS
 
 # Entries of metainfo that describe the classes; see :mod:`visionzoo.engine.numbering`.
 _COMPARED = ("classes", "class_keys", "category_ids", "palette")
@@ -58,10 +59,23 @@ def build_dataset(cfg: Mapping, *, where: str) -> Any:
 
 def _built(cfg: dict) -> Any:
     with DefaultScope.overwrite_default_scope(SCOPE):
+        _check_steps(cfg)
         dataset = DATASETS.build(cfg)
         if hasattr(dataset, "full_init"):
             dataset.full_init()
     return dataset
+
+
+def _check_steps(cfg: Mapping) -> None:
+    """Build every step of the pipelines of a data set once, so that a step that rejects its arguments is named."""
+    steps = cfg.get("pipeline")
+    for step in steps if isinstance(steps, (list, tuple)) else []:
+        if isinstance(step, Mapping):
+            TRANSFORMS.build(copy.deepcopy(dict(step)))
+    inner = cfg.get("datasets", cfg.get("dataset"))
+    for one in inner if isinstance(inner, (list, tuple)) else [inner]:
+        if isinstance(one, Mapping):
+            _check_steps(one)
 
 
 def _concatenating_classes(cfg: Any) -> Any:
@@ -138,7 +152,7 @@ def build_loader(
     settings.pop("dataset", None)
     with DefaultScope.overwrite_default_scope(SCOPE):
         batches = _build_batches(settings, dataset, seed)
-        collate = _build_function(settings.pop("collate_fn", dict(type="pseudo_collate")))
+        collate = _build_function(settings.pop("collate_fn", None) or dict(type="pseudo_collate"))
         user_init = _build_function(settings.pop("worker_init_fn", None))
     workers = settings.pop("num_workers", 0)
     if workers:
@@ -146,10 +160,10 @@ def build_loader(
     else:
         settings = {key: value for key, value in settings.items() if key not in _WITH_WORKERS}
     settings["pin_memory"] = bool(settings.get("pin_memory")) and device is not None and device.type == "cuda"
-    return DataLoader(
+    return ZooLoader(
         SeededDataset(dataset, seed),  # type: ignore[arg-type]
         batch_sampler=SeededBatches(batches, seed),  # type: ignore[arg-type]
-        collate_fn=collate,
+        collate_fn=CarriesErrors(collate),
         num_workers=workers,
         worker_init_fn=partial(start_worker, seed=seed, user_init=user_init, threads=mp_cfg.get("opencv_num_threads")),
         generator=torch.Generator().manual_seed(seed),  # without it, each iteration draws from the global generator
@@ -159,10 +173,8 @@ def build_loader(
 
 def _build_batches(cfg: dict, dataset: Any, seed: int) -> Any:
     dataset = _first_batches(cfg, dataset)
-    sampler, batch_sampler = (
-        cfg.pop("sampler", dict(type="DefaultSampler", shuffle=False)),
-        cfg.pop("batch_sampler", None),
-    )
+    sampler = cfg.pop("sampler", None) or dict(type="DefaultSampler", shuffle=False)
+    batch_sampler = cfg.pop("batch_sampler", None)
     batch_size, drop_last = cfg.pop("batch_size", 1), cfg.pop("drop_last", False)
     if isinstance(sampler, Mapping):
         sampler = DATA_SAMPLERS.build(dict(sampler), default_args=dict(dataset=dataset, seed=seed))

@@ -13,6 +13,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from visionzoo.config.ranges import require_in_range
 from visionzoo.engine.wrappers import STRATEGIES
 from visionzoo.errors import ConfigError
 from visionzoo.registry import DATASETS, HOOKS
@@ -79,6 +80,8 @@ def apply_options(cfg: Config, options: RunOptions, name: str) -> None:
     Raises:
         ConfigError: an option is out of range or does not fit the config.
     """
+    if options.seed is not None:
+        require_in_range("--seed", options.seed, "randomness.seed")
     seed = options.seed if options.seed is not None else (cfg.get("randomness") or {}).get("seed")
     cfg.randomness = {**(cfg.get("randomness") or {}), "seed": 0 if seed is None else int(seed)}
     cfg.randomness.deterministic = options.deterministic or bool(cfg.randomness.get("deterministic"))
@@ -86,10 +89,7 @@ def apply_options(cfg: Config, options: RunOptions, name: str) -> None:
     if options.amp:
         _set_amp(cfg)
     if options.accumulate is not None:
-        if options.accumulate < 1:
-            raise ConfigError(
-                "--accumulate", expected="a whole number above 0", found=f"{options.accumulate}", advice="use 1 or more"
-            )
+        require_in_range("--accumulate", options.accumulate, "optim_wrapper.accumulative_counts")
         cfg.optim_wrapper.accumulative_counts = options.accumulate
     if options.ema:
         cfg.ema = cfg.get("ema") or True

@@ -36,7 +36,7 @@ from visionzoo.engine.sharded import (
 from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
 from visionzoo.errors import CheckpointError, ConfigError, MissingExtra
 from visionzoo.models.wiring import build_filled
-from visionzoo.registry import LOOPS, RUNNERS
+from visionzoo.registry import LOOPS, RUNNERS, rejections_explained
 from visionzoo.system import distributed
 
 _count = itertools.count()
@@ -184,7 +184,8 @@ class ZooRunner(Runner):
         if isinstance(optim_wrapper, Mapping) and optim_wrapper.get("type") == "AmpOptimWrapper":
             kept = {key: value for key, value in optim_wrapper.items() if key != "use_fsdp"}
             optim_wrapper = {**kept, "type": "MixedPrecision", "device": self.device.type}
-        built = super().build_optim_wrapper(optim_wrapper)
+        with rejections_explained("optim_wrapper"):
+            built = super().build_optim_wrapper(optim_wrapper)
         if is_sharded(self.bare_model):
             for wrapper in _wrappers(built):
                 adapt_to_shards(wrapper)
@@ -216,6 +217,10 @@ class ZooRunner(Runner):
         per_process = self.train_dataloader.batch_sampler.batch_size or 1
         return per_process * self.world_size * _wrappers(optim_wrapper)[0]._accumulative_counts
 
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        with rejections_explained("param_scheduler"):
+            return super().build_param_scheduler(scheduler)
+
     # --- loops and hooks ---
 
     def build_train_loop(self, loop: Any) -> Any:
@@ -229,10 +234,12 @@ class ZooRunner(Runner):
         return cfg
 
     def build_val_loop(self, loop: Any) -> Any:
-        return super().build_val_loop(_with_our_loop(loop, "ValidationLoop"))
+        with rejections_explained("val_cfg or val_evaluator"):
+            return super().build_val_loop(_with_our_loop(loop, "ValidationLoop"))
 
     def build_test_loop(self, loop: Any) -> Any:
-        return super().build_test_loop(_with_our_loop(loop, "MeasureLoop"))
+        with rejections_explained("test_cfg or test_evaluator"):
+            return super().build_test_loop(_with_our_loop(loop, "MeasureLoop"))
 
     def build_evaluator(self, evaluator: Any) -> Any:
         built = super().build_evaluator(evaluator)
@@ -244,7 +251,8 @@ class ZooRunner(Runner):
     def register_hook(self, hook: Any, priority: Any = None) -> None:
         if isinstance(hook, Mapping):
             hook = {**hook, "type": IN_PLACE_OF.get(hook["type"], hook["type"])}
-        super().register_hook(hook, priority)
+        with rejections_explained(f"hook {hook['type'] if isinstance(hook, Mapping) else type(hook).__name__}"):
+            super().register_hook(hook, priority)
 
     # --- checkpoints ---
 

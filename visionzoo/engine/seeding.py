@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from visionzoo.engine.workers import WorkerError, in_worker
+
 # Batches of indices per chunk. Switching random states costs 0.1 ms per chunk.
 _CHUNK = 32
 
@@ -168,7 +170,11 @@ class SeededDataset:
         draws random numbers only here, so it need not restore them.
         """
         with nullcontext() if get_worker_info() else random_apart():
-            return [self._seeded(key) if isinstance(key, SampleKey) else self._dataset[key] for key in keys]
+            loaded = in_worker(lambda: [self._loaded(key) for key in keys])
+        return [loaded] if isinstance(loaded, WorkerError) else loaded
+
+    def _loaded(self, key: Any) -> Any:
+        return self._seeded(key) if isinstance(key, SampleKey) else self._dataset[key]
 
     def _seeded(self, key: SampleKey) -> Any:
         seed_everything(self._seed, key.epoch, key.turn, _number(key.sample))

@@ -18,6 +18,7 @@ from visionzoo.engine.plan import RunPlan, planned
 from visionzoo.engine.run_options import RunOptions
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.workdir import kept_if_it_works
+from visionzoo.engine.workers import explained
 from visionzoo.system import distributed
 from visionzoo.system.versions import versions
 from visionzoo.weights.loading import load_weights, without_pretrained
@@ -81,7 +82,7 @@ def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
     weights = str(plan.weights)
     note_to_user(plan.options)(f"testing {plan.name} with {weights} on {runner.device}")
     try:
-        with listening(runner):
+        with listening(runner), explained():
             metrics = runner.test()
         tables = per_class_tables(runner.test_evaluator)
         facts = {

@@ -17,6 +17,7 @@ from visionzoo.engine.plan import RunPlan, planned
 from visionzoo.engine.run_options import RunOptions, strategy_of
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.workdir import kept_if_it_works, remove_old_run, write_run
+from visionzoo.engine.workers import explained
 from visionzoo.system import distributed
 from visionzoo.system.atomic import write_text
 
@@ -85,7 +86,7 @@ def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
     note = note_to_user(plan.options)
     note(f"training {plan.name} on {runner.device} with seed {runner.seed}; output: {runner.work_dir}")
     try:
-        with listening(runner):
+        with listening(runner), explained():
             runner.train()
         if distributed.is_first():
             _write_last(runner, plan.name, note)
@@ -104,7 +105,7 @@ def _write_last(runner: ZooRunner, name: str, note: Callable[[str], None]) -> No
 
 
 def _outcome(runner: ZooRunner) -> dict[str, Any]:
-    best = runner.message_hub.get_info("best_ckpt", None)
+    best = next((v for k, v in runner.message_hub.runtime_info.items() if k.startswith("best_ckpt")), None)
     return {
         "work_dir": runner.work_dir,
         "checkpoint": _last(runner),

@@ -112,6 +112,12 @@ class ClassificationMetric(BaseMetric):
             rank = int(ranks(score[None], np.array([label]))[0])
             self.results.append((label, int(score.argmax()), rank, len(score)))
 
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        classes = len((self.dataset_meta or {}).get("classes") or ()) or None
+        ranks = [f"top{k}" for k in self.topk if classes is None or k < classes or k == 1]
+        return [*ranks, "mean_class", *(["top1/*"] if self.classwise else [])]
+
     def compute_metrics(self, results: list[tuple[int, int, int, int]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
         labels, best, rank, counts = (np.array(column) for column in zip(*results, strict=True))

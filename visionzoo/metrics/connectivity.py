@@ -53,6 +53,10 @@ class PairMetric(BaseMetric):
                 (float(sample["pred_pair_agreement"]), float(sample.get("pred_pair_accuracy", float("nan"))))
             )
 
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        return ["agreement", "accuracy"]
+
     def compute_metrics(self, results: list[tuple[float, float]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
         columns = dict(zip(("agreement", "accuracy"), np.array(results, dtype=np.float64).T, strict=True))

@@ -1,11 +1,33 @@
-"""File name endings of images."""
+"""Names of image files: endings, and names that file systems and programs leave beside data."""
 
 from __future__ import annotations
 
 # Endings of published data sets. If a stem has several files, the first ending is used.
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".jpe", ".jfif", ".webp", ".tif", ".tiff")
 # Endings that are accepted in any folder of images.
-ANY_IMAGE_ENDINGS = (*IMAGE_ENDINGS, ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2")
+ANY_IMAGE_ENDINGS = (
+    *IMAGE_ENDINGS, ".jif", ".mpo", ".apng", ".avif", ".avifs", ".gif", ".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".dib",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".sgi", ".qoi", ".ras", ".sr",
+)  # fmt: skip
+
+# Files and folders that no one made as data, beside those whose names begin with a dot.
+_LEFT_OVER = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
+
+
+def is_left_over(name: str) -> bool:
+    """Return True for the name of a file or folder that a file system or a program leaves beside data.
+
+    These are names that begin with a dot (``._1.jpg``, ``.ipynb_checkpoints``), ``__MACOSX``, ``Thumbs.db`` and
+    ``desktop.ini``.
+
+    Args:
+        name: name without folders.
+
+    Example:
+        >>> is_left_over("._1.jpg"), is_left_over("__MACOSX"), is_left_over("1.jpg")
+        (True, True, False)
+    """
+    return name.startswith(".") or name.lower() in _LEFT_OVER
 
 
 def without_ending(name: str) -> str:

@@ -9,19 +9,28 @@ from PIL import Image
 
 from visionzoo.errors import DataError
 
+# EXIF tag of the orientation, and the orientations that swap width and height.
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
-def size_of_file(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return the stored (width, height) in pixels; EXIF is ignored and only the header is read.
+
+def size_of_file(path: str | os.PathLike[str], *, exif: bool = False) -> tuple[int, int]:
+    """Return the (width, height) in pixels; only the header is read.
+
+    Args:
+        path: an image file.
+        exif: True for the size after the rotation by the EXIF orientation, False for the stored size.
 
     Raises:
         DataError: the file is missing or is not an image.
     """
     try:
         with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises these for truncated or broken headers
+            turned = exif and image.getexif().get(_ORIENTATION) in _TURNED
+            return image.size[::-1] if turned else image.size
+    except Exception as error:  # for damaged headers, the plugins of Pillow raise errors of almost any type
+        reason = f"{error}".partition("\n")[0]
         raise DataError(
-            os.fspath(path), expected="an image", but=f"it cannot be read ({error})", advice="copy it again"
+            os.fspath(path), expected="an image", but=f"it cannot be read ({reason})", advice="copy it again"
         ) from error
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from visionzoo.datasets.transforms.masks import read_grey
+from visionzoo.datasets.mask_files import read_grey
 from visionzoo.reports.images import class_colour, edge_of, enlarged, line_width
 from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
 from visionzoo.structures.seeded import seeded_array

@@ -17,10 +17,14 @@ import torch
 from mmengine.model.weight_init import PretrainedInit, update_init_info
 from torch import Tensor, nn
 
+from visionzoo.datasets.findings import shown
 from visionzoo.errors import CheckpointError, nearest_name, some_of
 from visionzoo.registry import WEIGHT_INITIALIZERS
 from visionzoo.weights.downloads import fetch_weights, file_sha256, known_url, offline, verify_sha256
 from visionzoo.weights.safe_load import close_pickle_fallback, fetch_on_first_rank, read_checkpoint
+from visionzoo.weights.stated_variants import require_stated_variants
+from visionzoo.weights.states import weights_of
+from visionzoo.weights.tensors import is_real, not_real, warn_of_nonfinite
 
 __all__ = [
     "LoadReport",
@@ -40,8 +44,6 @@ __all__ = [
 ]
 
 _LISTED = 10
-_STATE_KEYS = ("state_dict", "model", "model_state_dict", "module", "net")
-_AVERAGED_KEYS = ("state_dict_ema", "model_ema", "ema")
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def find_weights(source: str | os.PathLike, sha256: str | None = None) -> Path:
     if "://" in str(source):
         return fetch_on_first_rank(known_url(str(source)), sha256)
     path = Path(source).expanduser()
-    path = find_checkpoint(path) if path.is_dir() else path
-    if sha256 is not None and path.is_file():
+    path = find_checkpoint(path) if os.path.isdir(path) else path
+    if sha256 is not None and os.path.isfile(path):
         verify_sha256(path, sha256)
     return path
 
@@ -103,7 +105,7 @@ def find_checkpoint(work_dir: str | os.PathLike) -> Path:
         CheckpointError: the folder has no checkpoint.
     """
     folder = Path(work_dir)
-    best = [*folder.glob("best_*.safetensors"), *folder.glob("best_*.pth")]
+    best = _files(folder, "best_*.safetensors", "best_*.pth")
     if best:
         return max(best, key=lambda path: (path.stat().st_mtime_ns, path.suffix == ".safetensors"))
     last = _last_checkpoint(folder)
@@ -124,15 +126,21 @@ def _last_checkpoint(folder: Path) -> Path | None:
     """
     pointer = folder / "last_checkpoint"
     if pointer.is_file():
-        named = Path(pointer.read_text().strip())
+        named = Path(pointer.read_text(encoding="utf-8", errors="replace").strip())
         for path in (folder / named.name, named):
-            if path.is_file():
+            if os.path.isfile(path):
                 return path
-    numbered = [*folder.glob("epoch_*.pth"), *folder.glob("iter_*.pth")]
+    numbered = _files(folder, "epoch_*.pth", "iter_*.pth")
     if numbered:
-        return max(numbered, key=lambda path: int("0" + "".join(filter(str.isdigit, path.stem))))
-    single = [path for pattern in ("*.safetensors", "*.pth") for path in folder.glob(pattern)]
+        return max(numbered, key=lambda path: int("0" + "".join(filter(str.isdecimal, path.stem))))
+    single = _files(folder, "*.safetensors", "*.pth")
     return single[0] if len(single) == 1 else None
+
+
+def _files(folder: Path, *patterns: str) -> list[Path]:
+    """Return the files of these names, without hidden ones such as the copies ``._*`` of macOS."""
+    found = (path for pattern in patterns for path in folder.glob(pattern))
+    return [path for path in found if path.is_file() and not path.name.startswith(".")]
 
 
 # --- from a file to tensors ---
@@ -157,55 +165,6 @@ def read_weights(
     """
     file = find_weights(path, sha256)
     return weights_of(read_checkpoint(file, trust_pickle=trust_pickle), str(file), use_ema=use_ema)
-
-
-def weights_of(checkpoint: Mapping[str, Any], source: str, *, use_ema: bool = True) -> dict[str, Tensor]:
-    """Return the tensors in a loaded checkpoint, under whichever known key it has them.
-
-    mmengine's EMAHook saves the averaged weights as ``state_dict`` and the trained ones as ``ema_state_dict``.
-
-    Args:
-        checkpoint: the contents of a file, or tensors by name.
-        source: name of the checkpoint in messages.
-        use_ema: see :func:`read_weights`.
-
-    Raises:
-        CheckpointError: the checkpoint has no tensors.
-
-    Example:
-        >>> dict(weights_of({"state_dict": {"module.weight": torch.ones(2)}, "epoch": 3}, "a.pth"))
-        {'weight': tensor([1., 1.])}
-    """
-    state = _chosen_state(checkpoint, use_ema)
-    tensors = OrderedDict((str(key), value) for key, value in state.items() if isinstance(value, Tensor))
-    if not tensors:
-        raise CheckpointError(source, expected="tensors by name", found=f"{some_of(map(str, state), 5) or 'nothing'}")
-    stripped = _without_prefix(tensors, "module.")
-    if "ema_state_dict" in checkpoint and not use_ema:
-        stripped.pop("steps", None)
-    metadata = getattr(state, "_metadata", None)
-    if metadata is not None:
-        stripped._metadata = metadata  # type: ignore[attr-defined]  # version marks, by which modules convert old names
-    return stripped
-
-
-def _chosen_state(checkpoint: Mapping[str, Any], use_ema: bool) -> Mapping[str, Any]:
-    if use_ema:
-        names: Sequence[str] = (*_AVERAGED_KEYS, *_STATE_KEYS)
-    else:
-        names = ("ema_state_dict", *_STATE_KEYS)
-    for name in names:
-        if isinstance(checkpoint.get(name), Mapping):
-            return checkpoint[name]
-    return checkpoint
-
-
-def _without_prefix(tensors: OrderedDict[str, Tensor], prefix: str) -> OrderedDict[str, Tensor]:
-    """Remove ``prefix`` from the names, if all except counters (``steps``, ``n_averaged``) have it; drop these."""
-    bare = [key for key in tensors if not key.startswith(prefix)]
-    if len(bare) == len(tensors) or any("." in key for key in bare):
-        return tensors
-    return OrderedDict((key.removeprefix(prefix), value) for key, value in tensors.items() if key not in bare)
 
 
 def class_names_of(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -239,9 +198,13 @@ def category_ids_of(checkpoint: Mapping[str, Any]) -> tuple[int, ...] | None:
     facts = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
     ids = facts.get("category_ids") if isinstance(facts, Mapping) else None
     names = class_names_of(checkpoint)
-    if not ids or not names or len(ids) != len(names) or None in ids:
+    if not isinstance(ids, list | tuple) or not names or len(ids) != len(names) or None in ids:
         return None
-    return tuple(map(int, ids))
+    if not all(isinstance(each, int | str) and not isinstance(each, bool) for each in ids):
+        raise CheckpointError(
+            "meta.dataset_meta.category_ids", expected="numbers or text", found=shown(ids), advice="train again"
+        )
+    return tuple(ids)
 
 
 # --- from tensors into a model ---
@@ -272,21 +235,24 @@ def load_weights(
         A :class:`LoadReport`.
 
     Raises:
-        CheckpointError: with ``strict``, a tensor does not fit; otherwise no tensor fits; a pattern matches nothing.
+        CheckpointError: with ``strict``, a tensor does not fit; otherwise no tensor fits; a pattern matches nothing;
+            the file states another variant than the model's; a tensor does not hold real numbers.
 
     Example:
         >>> report = load_weights(nn.Linear(2, 1), {"weight": torch.ones(1, 2)}, strict=False)
         >>> report.loaded, report.missing
         (1, ('bias',))
     """
-    name, tensors = _named_tensors(source, use_ema=use_ema, sha256=sha256, trust_pickle=trust_pickle)
-    name = where or name
+    name, tensors, meta = _named_tensors(source, use_ema=use_ema, sha256=sha256, trust_pickle=trust_pickle, where=where)
     own = model.state_dict()
     ignored = _ignored_names(tuple(ignore), [*own, *(key for key in tensors if key not in own)], name)
     kept = _like(tensors, {key: value for key, value in tensors.items() if key not in ignored})
+    require_stated_variants(model, meta, name)
+    _require_real_numbers(kept, own, name)
+    warn_of_nonfinite(kept, name)
     shapes = _other_shapes(kept, own)
     fitting = _like(kept, {key: value for key, value in kept.items() if key not in {item[0] for item in shapes}})
-    report = _load_or_restore(model, own, fitting, shapes, ignored, strict)
+    report = _load_or_restore(model, own, fitting, shapes, ignored, strict, name)
     if report.loaded == 0:
         raise CheckpointError(_nothing_fits(name, model, tensors, own))
     if strict and not report.fits:
@@ -295,11 +261,27 @@ def load_weights(
 
 
 def _named_tensors(
-    source: str | os.PathLike | Mapping[str, Tensor], **options: Any
-) -> tuple[str, Mapping[str, Tensor]]:
+    source: str | os.PathLike | Mapping[str, Tensor],
+    *,
+    use_ema: bool,
+    sha256: str | None,
+    trust_pickle: bool,
+    where: str | None,
+) -> tuple[str, Mapping[str, Tensor], Any]:
+    """Return the name of a source, its tensors and what its file states about them."""
     if isinstance(source, Mapping):
-        return "weights", weights_of(source, "weights", use_ema=options["use_ema"])
-    return str(source), read_weights(source, **options)
+        name = where or "weights"
+        return name, weights_of(source, name, use_ema=use_ema), None
+    file, name = find_weights(source, sha256), where or str(source)
+    checkpoint = read_checkpoint(file, trust_pickle=trust_pickle)
+    return name, weights_of(checkpoint, name, use_ema=use_ema), checkpoint.get("meta")
+
+
+def _require_real_numbers(tensors: Mapping[str, Tensor], own: Mapping[str, Any], source: str) -> None:
+    """Raise an error if a tensor of the model holds real numbers and that of the file does not."""
+    for name, value in tensors.items():
+        if isinstance(own.get(name), Tensor) and own[name].is_floating_point() and not is_real(value):
+            raise not_real(name, value, source)
 
 
 def _like(old: Mapping[str, Tensor], new: dict[str, Tensor]) -> OrderedDict[str, Tensor]:
@@ -348,11 +330,16 @@ def _load_or_restore(
     shapes: tuple,
     ignored: frozenset[str],
     strict: bool,
+    source: str,
 ) -> LoadReport:
     """Load with torch, which lets modules rename old keys, and restore the model if the load fails."""
     certain = not shapes and set(own) - ignored == set(fitting)
     backup = None if certain else {key: value.clone() for key, value in own.items() if isinstance(value, Tensor)}
-    result = model.load_state_dict(fitting, strict=False)
+    try:
+        result = model.load_state_dict(fitting, strict=False)
+    except RuntimeError as error:  # torch lists each tensor that it cannot copy
+        found = " ".join(str(error).split())[:200]
+        raise CheckpointError(source, expected="tensors to copy", found=found, advice="save them again") from error
     wrong = {item[0] for item in shapes}
     missing = [key for key in result.missing_keys if key not in ignored | wrong and not _is_counter(key)]
     unexpected = [key for key in result.unexpected_keys if key not in ignored]
@@ -450,7 +437,9 @@ class StrictPretrained(PretrainedInit):
     """
 
     def __call__(self, module: nn.Module) -> None:
-        tensors = read_weights(self.checkpoint)
+        checkpoint = read_checkpoint(find_weights(self.checkpoint))
+        tensors = weights_of(checkpoint, str(self.checkpoint))
+        require_stated_variants(module, checkpoint.get("meta"), self.checkpoint)
         if self.prefix is not None:
             tensors = _below(tensors, self.prefix.rstrip(".") + ".", str(self.checkpoint))
         load_weights(module, tensors, strict=False, where=str(self.checkpoint))

@@ -25,6 +25,7 @@ from visionzoo.weights.loading import (
 )
 from visionzoo.weights.normalisation import warn_of_other_normalisation
 from visionzoo.weights.safe_load import close_pickle_fallback, read_checkpoint
+from visionzoo.weights.stated_variants import require_stated_variants
 
 
 def ready_model(
@@ -75,6 +76,7 @@ def ready_model(
     if path is None:
         initialise(model)
     else:
+        require_stated_variants(model, checkpoint.get("meta"), path)
         load_weights(model, weights_of(checkpoint, str(path)), ignore=ignore, where=str(path))
         warn_of_other_normalisation(model, path)
     model.dataset_meta = {"classes": classes, "category_ids": category_ids_of(checkpoint)}  # type: ignore[assignment]

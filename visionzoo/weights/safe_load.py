@@ -11,8 +11,11 @@ import json
 import os
 import pickle
 import re
+import stat
 import struct
+import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,13 +24,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from visionzoo.errors import CheckpointError, nearest_name
+from visionzoo.errors import CheckpointError, first_of, nearest_name
 from visionzoo.system.distributed import from_first
 from visionzoo.weights.downloads import fetch_weights, known_url
+from visionzoo.weights.tensors import require_plain_tensors
 
 UNSAFE_ADVICE = "if you trust its author, use --trust-pickle (trust_pickle=True), or convert it to safetensors"
 
-_BROKEN = (
+# Exceptions of torch, safetensors and NumPy for files that are truncated or damaged.
+BROKEN = (
     RuntimeError,
     EOFError,
     pickle.UnpicklingError,
@@ -37,8 +42,13 @@ _BROKEN = (
     TypeError,
     OverflowError,
     MemoryError,
+    ImportError,
+    SyntaxError,
+    AssertionError,
+    OSError,
     struct.error,
     zipfile.BadZipFile,
+    zlib.error,
 )
 
 
@@ -56,7 +66,8 @@ def read_checkpoint(path: str | os.PathLike, *, map_location: Any = "cpu", trust
         ``meta`` in the file's header.
 
     Raises:
-        CheckpointError: the file is missing, empty, truncated, not a checkpoint, or requires running code.
+        CheckpointError: the file is missing, empty, truncated, not a checkpoint, or requires running code, or a tensor
+            is sparse, quantised or without values.
 
     Example:
         >>> import tempfile
@@ -77,6 +88,8 @@ def read_checkpoint(path: str | os.PathLike, *, map_location: Any = "cpu", trust
             found=f"{type(checkpoint).__name__}",
             advice="save model.state_dict() instead",
         )
+    if str(map_location) != "meta":
+        require_plain_tensors(checkpoint, path)
     return checkpoint
 
 
@@ -93,8 +106,23 @@ def _kind_of(path: Path) -> str:
     raise CheckpointError(path, expected="a checkpoint (.safetensors or .pth)", found=f"{_what_it_is(head)}")
 
 
+def holds_arrays(path: Path) -> bool:
+    """Return True for an archive of arrays that ``numpy.savez`` wrote, whatever its name.
+
+    Raises:
+        CheckpointError: the file is missing or cannot be read.
+    """
+    return _first_bytes(path).startswith(b"PK") and _are_arrays(_names_in(path))
+
+
+def _are_arrays(names: list[str]) -> bool:
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
 def _first_bytes(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not path.is_dir():
+            raise CheckpointError(path, expected="a checkpoint file", found="a device or a pipe", advice="name a file")
         with open(path, "rb") as file:
             return file.read(512)
     except FileNotFoundError as error:
@@ -115,7 +143,8 @@ def _others_beside(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"there is no folder {folder} either"
-    names = [other.name for other in folder.iterdir() if other.suffix in (".pth", ".pt", ".safetensors")]
+    endings = (".pth", ".pt", ".safetensors")
+    names = [name for name in os.listdir(folder) if name.endswith(endings) and name != path.name]
     nearest = nearest_name(path.name, names)
     if nearest:
         return f"did you mean {nearest}?"
@@ -130,7 +159,19 @@ def _what_it_is(head: bytes) -> str:
         return "a git-lfs pointer; run `git lfs pull` to get the file itself"
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page; download the file itself, not the page that links to it"
+    for begin, meaning in _OTHER_FILES.items():
+        if head.startswith(begin):
+            return meaning
+    if head[257:262] == b"ustar":
+        return "a tar archive; unpack it, or load it with PyTorch 0.1 and save it again"
     return f"a file that begins with {head[:8]!r}; check that it is the right file and whole"
+
+
+_OTHER_FILES = {
+    b"\x93NUMPY": "one NumPy array (.npy); write the arrays by name with numpy.savez",
+    b"\x1f\x8b": "a gzip archive; unpack it",
+    b"\x89HDF": "an HDF5 file, as Keras writes it; save the weights with PyTorch or as safetensors",
+}
 
 
 # --- safetensors ---
@@ -145,32 +186,35 @@ def _read_safetensors(path: Path, map_location: Any) -> dict:
         with safe_open(path, framework="pt", device=read_to) as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise _broken(path, error) from error
+    except (SafetensorError, *BROKEN) as error:
+        raise _broken(path) from error
     return {"state_dict": tensors, "meta": _meta_of(path, header)}
 
 
 def stated_meta(path: Path) -> dict:
     """Return ``meta`` in the header of a safetensors file, without reading a tensor; {} for other files.
 
+    The content determines the format, not the name.
+
     Raises:
-        CheckpointError: the header is broken.
+        CheckpointError: the file is not a checkpoint, or its header is broken.
     """
     from safetensors import SafetensorError, safe_open
 
-    if path.suffix != ".safetensors":
+    if _kind_of(path) != "safetensors":
         return {}
     try:
         with safe_open(path, framework="pt") as file:
-            return _meta_of(path, file.metadata() or {})
-    except SafetensorError as error:
-        raise _broken(path, error) from error
+            header = file.metadata() or {}
+    except (SafetensorError, *BROKEN) as error:
+        raise _broken(path) from error
+    return _meta_of(path, header)
 
 
 def _meta_of(path: Path, header: dict[str, str]) -> dict:
     try:
         meta = json.loads(header.get("meta", "{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(path, expected="JSON under 'meta' in its header", found=f"{error}") from error
     return meta if isinstance(meta, dict) else {}
 
@@ -180,14 +224,33 @@ def _meta_of(path: Path, header: dict[str, str]) -> dict:
 
 def _read_torch(path: Path, map_location: Any, trust_pickle: bool) -> Any:
     try:
+        # A file object, because torch.load reads every path that ends with .safetensors as safetensors.
+        with warnings.catch_warnings(), harmless_globals(), open(path, "rb") as file:
+            warnings.simplefilter("ignore")  # of TorchScript and of sparse tensors, which are refused
+            contents = torch.load(file, map_location=map_location, weights_only=not trust_pickle)
+        if str(map_location) != "meta":
+            _require_checksums(path)
+        return contents
+    except BROKEN as error:
         if trust_pickle:
-            return torch.load(path, map_location=map_location, weights_only=False)
-        with harmless_globals():
-            return torch.load(path, map_location=map_location, weights_only=True)
-    except _BROKEN as error:
-        if trust_pickle:
-            raise _broken(path, error) from error
+            raise _broken(path) from error
         raise _refused(path, error) from error
+
+
+def _require_checksums(path: Path) -> None:
+    """Compare the checksums in a zip archive, which torch does not.
+
+    Raises:
+        zipfile.BadZipFile: the bytes of an entry have changed. Entries without a checksum, 0, are accepted.
+    """
+    if not zipfile.is_zipfile(path):  # the format of PyTorch before 1.6
+        return
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.CRC:
+                with archive.open(entry) as file:
+                    while file.read(1 << 20):
+                        pass
 
 
 def harmless_globals() -> AbstractContextManager:
@@ -227,17 +290,33 @@ def _refused(path: Path, error: BaseException) -> CheckpointError:
             found=f"a pickle that runs {named.group(1)} when loaded",
             advice=f"{UNSAFE_ADVICE}",
         )
-    return _broken(path, error)
+    return _broken(path)
 
 
-def _broken(path: Path, error: BaseException) -> CheckpointError:
-    size = path.stat().st_size
+def _broken(path: Path) -> CheckpointError:
+    if zipfile.is_zipfile(path) and (names := _names_in(path)) and not any(n.endswith("data.pkl") for n in names):
+        is_arrays = _are_arrays(names)
+        return CheckpointError(
+            path,
+            expected="a checkpoint (.safetensors or .pth)",
+            found="NumPy arrays (.npz)" if is_arrays else f"a zip archive with {first_of(names)}",
+            advice="convert it first: visionzoo convert checkpoint" if is_arrays else "unpack the checkpoint in it",
+        )
+    size = os.path.getsize(path)
     return CheckpointError(
         path,
         expected="a whole checkpoint",
         found=f"{size} bytes that are truncated or damaged",
         advice="copy or download it again",
     )
+
+
+def _names_in(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except BROKEN:
+        return []
 
 
 # --- mmengine's loaders ---

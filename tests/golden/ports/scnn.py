@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from weights import reference_state
 
+from visionzoo.datasets.lanes.culane_files import lanes_from_text
 from visionzoo.heads.scnn import convert_model
 from visionzoo.metrics.lanes import LaneCounts, count_matches, spline_points, tusimple_scores
 from visionzoo.models.wiring import build_model
 from visionzoo.ops.lane_points import blurred, lanes_of_maps
-from visionzoo.structures.lane_files import lanes_from_text
 from visionzoo.structures.task_sample import TaskSample
 
 SYSTEM = "scnn"

@@ -20,7 +20,7 @@ from visionzoo.algorithms.bossnas.lars import LARS
 from visionzoo.algorithms.bossnas.mbconv import MBConvSupernet
 from visionzoo.algorithms.bossnas.nats import NATSSupernet
 from visionzoo.algorithms.bossnas.path_files import read_best_paths, read_ranking, write_best_paths, write_ranking
-from visionzoo.algorithms.bossnas.paths import encoding_from_best_paths, hytra_paths
+from visionzoo.algorithms.bossnas.paths import encoding_from_best_paths, hytra_paths, searched_encoding
 from visionzoo.algorithms.bossnas.rating import rate_paths
 from visionzoo.algorithms.bossnas.search import SearchResult, search
 from visionzoo.algorithms.bossnas.settings import SearchSettings, paper_settings
@@ -51,6 +51,7 @@ __all__ = [
     "read_best_paths",
     "read_ranking",
     "search",
+    "searched_encoding",
     "write_best_paths",
     "write_ranking",
 ]

@@ -18,13 +18,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visionzoo.algorithms.bossnas.paths import HYTRA_LAYERS, HYTRA_OPS, Path, distinct_paths, hytra_paths, scale_of
+from visionzoo.algorithms.bossnas.paths import (
+    DEPTHS,
+    HYTRA_LAYERS,
+    HYTRA_OPS,
+    Path,
+    distinct_paths,
+    hytra_paths,
+    scale_of,
+)
 from visionzoo.algorithms.bossnas.supernet import LazyChoices, Reducers, Supernet, weights_drawn_from
 from visionzoo.backbones.bossnet.blocks import EXPANSION, PEG, attention_body, attention_input, conv_norm_act
 from visionzoo.errors import CheckpointError, ConfigError
 
-# Number of scales of each block. Only the first block has scale 1/4; all blocks have the scales with attention.
-DEPTHS = (4, 3, 2, 2)
 _FINEST = 3
 
 

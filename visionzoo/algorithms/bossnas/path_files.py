@@ -16,6 +16,8 @@ from visionzoo.algorithms.bossnas import paths
 from visionzoo.errors import DataError
 from visionzoo.system.atomic import write_text
 
+# Largest number of letters. The ranking of HyTra's largest block has less than a hundredth.
+_MOST = 50_000_000
 _TUPLE = "tag:yaml.org,2002:python/tuple"
 
 
@@ -76,8 +78,7 @@ def read_best_paths(file: Path) -> list[paths.Path]:
     """
     best_paths = _read(file)
     is_paths = isinstance(best_paths, list) and all(
-        isinstance(path, (list, tuple)) and path and all(_is_number(op, int) and op >= 0 for op in path)
-        for path in best_paths
+        isinstance(path, (list, tuple)) and path and all(map(_is_op, path)) for path in best_paths
     )
     if not is_paths:
         raise DataError(
@@ -90,13 +91,19 @@ def read_best_paths(file: Path) -> list[paths.Path]:
 
 
 def _is_pair(pair: Any) -> bool:
-    return (
-        isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) and _is_number(pair[1], float)
-    )
+    return isinstance(pair, (list, tuple)) and len(pair) == 2 and _is_path_name(pair[0]) and _is_score(pair[1])
 
 
-def _is_number(value: Any, kind: type) -> bool:
-    return isinstance(value, (int, kind)) and not isinstance(value, bool)
+def _is_path_name(value: Any) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isdecimal()
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _is_op(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _write(file: Path, data: Any) -> None:
@@ -105,10 +112,13 @@ def _write(file: Path, data: Any) -> None:
 
 def _read(file: Path) -> Any:
     try:
-        return yaml.load(Path(file).read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader with tuples
+        text = Path(file).read_text(encoding="utf-8-sig")
+        if len(text) > _MOST:
+            raise DataError(file, expected="a file of paths", found=f"{len(text)} letters", advice="check the path")
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader with tuples
     except OSError as error:
         raise DataError(file, expected="a readable file", found=f"{error.strerror}", advice="check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
             file, expected="plain YAML with tuples", found=f"{reason}", advice="give a file of a search"

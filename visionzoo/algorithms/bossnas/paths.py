@@ -12,13 +12,15 @@ from itertools import product
 
 import torch
 
-from visionzoo.errors import ConfigError
+from visionzoo.errors import ConfigError, DataError
 
 Path = tuple[int, ...]
 
 # Scale and kind of each op of HyTra. Attention is only affordable at the two coarsest scales.
 HYTRA_OPS = ((0, "attention"), (0, "conv"), (1, "attention"), (1, "conv"), (2, "conv"), (3, "conv"))
 HYTRA_LAYERS = 4
+# Number of scales of each block. Only the first block has scale 1/4; all blocks have the scales with attention.
+DEPTHS = (4, 3, 2, 2)
 
 
 def hytra_paths(depth: int, *, restricted: bool = True, layers: int = HYTRA_LAYERS) -> list[Path]:
@@ -119,6 +121,38 @@ def encoding_from_best_paths(best_paths: Sequence[Sequence[int]]) -> tuple[tuple
         )
     stages = {scale: [int(HYTRA_OPS[op][1] == "conv") for op in ops if scale_of(op) == scale] for scale in range(4)}
     return tuple(tuple(stages[scale]) for scale in (3, 2, 1, 0))
+
+
+def searched_encoding(best_paths: Sequence[Sequence[int]], where: object) -> tuple[tuple[int, ...], ...]:
+    """Return the encoding of a finished search in HyTra.
+
+    Args:
+        best_paths: one path per block, the first block's first.
+        where: the file or folder of the paths, for the error.
+
+    Raises:
+        DataError: a block has no path, or a path is not one of HyTra's.
+        ConfigError: see :func:`encoding_from_best_paths`.
+    """
+    if len(best_paths) < len(DEPTHS):
+        has = "have" if len(best_paths) > 1 else "has"
+        raise DataError(f"{where}: {len(best_paths)} of {len(DEPTHS)} blocks {has} a best path; let the search finish")
+    if len(best_paths) > len(DEPTHS):
+        raise DataError(
+            where,
+            expected=f"the best paths of HyTra's {len(DEPTHS)} blocks",
+            found=f"{len(best_paths)}",
+            advice="give a bestpath file of a search in the space hytra",
+        )
+    for block, (path, depth) in enumerate(zip(best_paths, DEPTHS)):
+        if tuple(path) not in hytra_paths(depth, restricted=False):
+            raise DataError(
+                f"{where}: block {block}",
+                expected=f"a path of {HYTRA_LAYERS} ops at {depth} scales that fall by at most one",
+                found=f"{list(path)}",
+                advice="give a bestpath file of a search in the space hytra",
+            )
+    return encoding_from_best_paths(best_paths)
 
 
 def path_name(path: Sequence[int]) -> str:

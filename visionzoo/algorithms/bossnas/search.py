@@ -6,6 +6,7 @@ its last checkpoint therefore has the same result.
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import time
@@ -28,6 +29,7 @@ from visionzoo.algorithms.bossnas.paths import Path as OpPath
 from visionzoo.algorithms.bossnas.paths import encoding_from_best_paths
 from visionzoo.algorithms.bossnas.processes import average_over_processes
 from visionzoo.algorithms.bossnas.rating import rate_paths
+from visionzoo.algorithms.bossnas.search_state import read_search_state
 from visionzoo.algorithms.bossnas.settings import (
     SearchSettings,
     check_settings,
@@ -48,15 +50,16 @@ from visionzoo.algorithms.bossnas.views import (
     steps_of_epoch,
 )
 from visionzoo.config.signatures import arguments_of
-from visionzoo.errors import ConfigError, DataError, RunFailed, require_known
+from visionzoo.datasets.findings import shown
+from visionzoo.errors import CheckpointError, ConfigError, DataError, RunFailed, require_known
 from visionzoo.system import distributed
 from visionzoo.system.atomic import cannot_write, write_file, write_text
-from visionzoo.weights.safe_load import read_checkpoint
 
 Images = Sequence[np.ndarray]
 Watch = Callable[[Iterable[Tensor], int, str], Iterator[Tensor]]
 
 CHECKPOINT = "search.pth"
+_LARGEST_SIZE = 100_000
 
 
 _SPACES: dict[str, Callable[..., Supernet]] = {
@@ -115,6 +118,7 @@ def search(
         RunFailed: the loss is not finite.
     """
     check_settings(settings)
+    _check_space_options(settings)
     distributed.start(distributed.find_launcher(), _device(settings))
     return _Search(settings, train_images, val_images, log or (lambda line: None), watch).run()
 
@@ -160,6 +164,7 @@ class _Search:
                 found=f"{settings.blocks}",
                 advice="leave it out",
             )
+        _check_given(self.given_paths[: self.num_blocks], self.online, settings.best_paths)
         steps = steps_of_epoch(len(self.train_images), settings.batch_size, distributed.world_size())
         if steps * settings.epochs < settings.update_interval:
             raise ConfigError(
@@ -307,7 +312,7 @@ class _Search:
         del self.best_paths[self.block :]
         if self.block < len(self.given_paths):
             self.best_paths.append(self.given_paths[self.block])
-            self._check_given()
+            self._prepare_given()
         else:
             self.ranking = self._rate()
             self.best_paths.append(min(self.ranking, key=self.ranking.__getitem__))
@@ -319,19 +324,9 @@ class _Search:
                 write_ranking(folder / f"path_rank_{self.block}_{stamp}.yml", self.ranking)
             write_best_paths(folder / f"bestpath_{self.block}_{self.epoch}_{stamp}.yml", self.best_paths)
 
-    def _check_given(self) -> None:
-        path = self.best_paths[-1]
-        if path not in self.online.candidates(self.block, self.best_paths[:-1]):
-            raise DataError(
-                self.settings.best_paths,
-                expected=f"a path of block {self.block}",
-                found=(
-                    f"{list(path)}, which is not a candidate after {[list(before) for before in self.best_paths[:-1]]}"
-                ),
-                advice="give a file of this space",
-            )
+    def _prepare_given(self) -> None:
         for supernet in (self.online, self.target):
-            supernet.prepare(self.block, [path], self.best_paths[:-1])
+            supernet.prepare(self.block, [self.best_paths[-1]], self.best_paths[:-1])
 
     def _rate(self) -> dict[OpPath, float]:
         settings, ranks, rank = self.settings, distributed.world_size(), distributed.rank()
@@ -387,8 +382,20 @@ class _Search:
         file = self.work_dir / CHECKPOINT
         if not file.exists():
             return
-        saved = read_checkpoint(file, map_location=self.device)
+        saved = read_search_state(file, self.device)
         self._require_same_settings(saved["settings"], file)
+        try:
+            self._restore(saved)
+        except (RuntimeError, LookupError, ValueError, ConfigError) as error:
+            raise CheckpointError(
+                file,
+                expected="tensors of this search",
+                found="some of another network or another block",
+                advice=f"delete {file.name} to search again",
+            ) from error
+        self.log(f"resumed at block {self.block}, epoch {self.epoch + 1}, step {self.step}")
+
+    def _restore(self, saved: dict[str, Any]) -> None:
         self.best_paths = [tuple(path) for path in saved["best_paths"]]
         block, epoch, step = saved["place"]
         self.block = min(block, self.num_blocks - 1)  # a finished search keeps the parts of its last block
@@ -405,7 +412,6 @@ class _Search:
         parameters = dict(self.pair.named_parameters())
         for name, value in saved["gradients"].items():
             parameters[name].grad = value
-        self.log(f"resumed at block {self.block}, epoch {self.epoch + 1}, step {self.step}")
 
     def _require_same_settings(self, saved: dict[str, Any], file: Path) -> None:
         ours = comparable(self.settings)
@@ -428,6 +434,23 @@ class _Search:
                 "finished": self.block >= self.num_blocks,
             }
             write_text(self.work_dir / "search.json", json.dumps(summary, indent=1) + "\n")
+
+
+def _check_given(paths: Sequence[OpPath], supernet: Supernet, where: object) -> None:
+    """Check the paths of ``best_paths`` before the search.
+
+    Raises:
+        DataError: a path is not a candidate of its block.
+    """
+    for block, path in enumerate(paths):
+        if path not in supernet.candidates(block, paths[:block]):
+            before = [list(earlier) for earlier in paths[:block]]
+            raise DataError(
+                where,
+                expected=f"a path of block {block}",
+                found=f"{list(path)}, which is not a candidate after {before}",
+                advice="give a file of this space",
+            )
 
 
 def _device(settings: SearchSettings) -> torch.device:
@@ -455,11 +478,29 @@ def _supernet(settings: SearchSettings) -> Supernet:
     options = {"seed": settings.seed, **settings.space_options}
     if settings.space.startswith("nats"):
         options["target"] = settings.space.removeprefix("nats_")
-    cls = _SPACES[settings.space]
-    known = arguments_of(cls).names
-    for name in options:
+    return _SPACES[settings.space](**options)
+
+
+def _check_space_options(settings: SearchSettings) -> None:
+    """Check names and types of the options of a space; their values are checked by the supernet.
+
+    Raises:
+        UnknownName: the space has no such option.
+        ConfigError: an option is not of the type of its argument.
+    """
+    known = arguments_of(_SPACES[settings.space]).names
+    signature = inspect.signature(_SPACES[settings.space]).parameters
+    for name, value in settings.space_options.items():
         require_known(name, known, f"option of the space {settings.space}")
-    return cls(**options)
+        is_switch = isinstance(signature[name].default, bool)
+        is_size = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_SIZE
+        if not (isinstance(value, bool) if is_switch else is_size):
+            raise ConfigError(
+                f"space_options.{name}",
+                expected="True or False" if is_switch else f"a whole number of at least 0 and at most {_LARGEST_SIZE}",
+                found=shown(value),
+                advice="change it, or leave it out",
+            )
 
 
 def _image_size(settings: SearchSettings) -> int:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from visionzoo.datasets.findings import shown
 from visionzoo.errors import ConfigError, require_known
 
 
@@ -135,41 +136,79 @@ def comparable(settings: SearchSettings) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in _MAY_CHANGE}
 
 
-_AT_LEAST = {
-    "epochs": 1,
-    "rate_every": 1,
-    "paths": 1,
-    "views": 1,
-    "batch_size": 2,
-    "update_interval": 1,
-    "projector_width": 1,
-    "projection": 1,
-    "rating_batch_size": 2,
-    "checkpoint_every": 0,
-    "workers": 0,
+@dataclass(frozen=True)
+class _Range:
+    """Allowed values of a setting: numbers of one type in a range, and None if ``optional``."""
+
+    kind: type
+    least: float
+    most: float = math.inf
+    optional: bool = False
+
+    def allows(self, value: Any) -> bool:
+        if value is None:
+            return self.optional
+        is_number = isinstance(value, int | self.kind) and not isinstance(value, bool)
+        return is_number and math.isfinite(value) and self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        upper = f" and at most {self.most:g}" if math.isfinite(self.most) else ""
+        name = "a whole number" if self.kind is int else "a number"
+        return f"{name} of at least {self.least:g}{upper}" + (" or None" if self.optional else "")
+
+
+# Upper limits are far above any use; a larger number has lost a decimal point, and would fill the memory.
+_RANGES = {
+    "blocks": _Range(int, 1, optional=True),
+    "epochs": _Range(int, 1, 1_000_000),
+    "rate_every": _Range(int, 1),
+    "paths": _Range(int, 1),
+    "views": _Range(int, 1, 1000),
+    "batch_size": _Range(int, 2),
+    "update_interval": _Range(int, 1),
+    "lr": _Range(float, 1e-12),
+    "momentum": _Range(float, 0, 1),
+    "weight_decay": _Range(float, 0),
+    "eta": _Range(float, 1e-12),
+    "warmup_epochs": _Range(float, 0),
+    "base_momentum": _Range(float, 0, 1),
+    "projector_width": _Range(int, 1, 1_000_000),
+    "projection": _Range(int, 1, 1_000_000),
+    "rating_batch_size": _Range(int, 2),
+    "rating_images": _Range(int, 1, optional=True),
+    "checkpoint_every": _Range(int, 0),
+    "workers": _Range(int, 0, 1000),
+    "seed": _Range(int, 0, 2**63 - 1),
 }
+_PATHS = ("work_dir", "train_root", "val_root")
+_OPTIONAL_PATHS = ("train_list", "val_list", "best_paths")
 
 
 def check_settings(settings: SearchSettings) -> None:
     """Check that a search can run with these settings.
 
     Raises:
-        ConfigError: a number outside its range.
+        ConfigError: a value of another type or outside its range.
         UnknownName: an unknown space.
     """
     require_known(settings.space, _PAPER, "search space")
     for entry in fields(settings):
-        least, value = _AT_LEAST.get(entry.name), getattr(settings, entry.name)
-        if least is not None and (not isinstance(value, int) or value < least):
-            raise ConfigError(
-                entry.name, expected=f"a whole number of at least {least}", found=f"{value!r}", advice="raise it"
-            )
-    if settings.blocks is not None and settings.blocks < 1:
-        raise ConfigError("blocks", expected="at least 1", found=f"{settings.blocks}", advice="leave it out for all")
-    if settings.lr <= 0 or not 0 <= settings.base_momentum <= 1:
-        raise ConfigError(
-            "lr, base_momentum",
-            expected="a rate above 0 and a momentum from 0 to 1",
-            found=f"{settings.lr} and {settings.base_momentum}",
-            advice="the paper has 4.8 and 0.99",
-        )
+        value = getattr(settings, entry.name)
+        expected = _expected(entry.name, value)
+        if expected is not None:
+            raise ConfigError(entry.name, expected=expected, found=shown(value), advice="change it, or leave it out")
+
+
+def _expected(name: str, value: Any) -> str | None:
+    """Return the expected values of a setting if ``value`` is not one of them, else None."""
+    if name in _RANGES:
+        return None if _RANGES[name].allows(value) else str(_RANGES[name])
+    if name in (*_PATHS, *_OPTIONAL_PATHS):
+        is_path = isinstance(value, str | Path) and bool(str(value))
+        return None if is_path or (value is None and name in _OPTIONAL_PATHS) else "a path"
+    if name == "train_prefix":
+        return None if isinstance(value, bool) else "True or False"
+    if name == "space_options":
+        is_options = isinstance(value, dict) and all(isinstance(key, str) for key in value)
+        return None if is_options else "options of the space by name"
+    return None if isinstance(value, str) else "a name"

@@ -20,7 +20,7 @@ from torchvision.transforms import v2
 from visionzoo.datasets.cifar import CIFAR10, CIFAR100
 from visionzoo.datasets.transforms.loading import read_image
 from visionzoo.errors import ConfigError, DataError
-from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
+from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS, is_left_over
 from visionzoo.system.text_files import read_text
 
 View = Callable[[Image.Image], Tensor]
@@ -68,9 +68,8 @@ def _listed(file: Path) -> list[str]:
 
 
 def _images_below(root: Path) -> list[str]:
-    names = sorted(
-        path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in ANY_IMAGE_ENDINGS
-    )
+    paths = [path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in ANY_IMAGE_ENDINGS]
+    names = sorted(path.as_posix() for path in paths if not any(map(is_left_over, path.parts)))
     if not names:
         raise DataError(
             root,

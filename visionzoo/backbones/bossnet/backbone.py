@@ -129,6 +129,7 @@ class BossNet(BaseModule):
             width=width,
             head_dim=head_dim,
         )
+        self.variant = variant
         self.design = design = _Design(**variant_options(self.VARIANTS, variant, arguments, "BossNet"))
         self.zero_init_last_bn, self.norm_eval = zero_init_last_bn, norm_eval
         _check_design(design, output_stride, drop_path_rate)
@@ -148,6 +149,16 @@ class BossNet(BaseModule):
         self.out_strides = tuple(strides[i] for i in self.out_indices)
         self.reset_parameters()
         self._freeze()
+
+    def computes_as(self, variant: str) -> bool:
+        """Return True if weights of ``variant`` give the variant's results here: equal activation and last stride.
+
+        Example:
+            >>> BossNet("tiny").computes_as("T1")
+            False
+        """
+        other = _Design(**self.VARIANTS[variant])
+        return (self.design.act, self.design.last_stride) == (other.act, other.last_stride)
 
     def reset_parameters(self) -> None:
         """Initialise convolutions with Kaiming normal, and the norms; see ``zero_init_last_bn``."""

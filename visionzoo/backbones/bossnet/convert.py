@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from torch import Tensor
 
-from visionzoo.converters import CONVERTERS, classifier_of, require_names, stated_variant, tensors_of
-from visionzoo.errors import CheckpointError
+from visionzoo.converters import (
+    CONVERTERS,
+    classifier_of,
+    require_names,
+    require_same_tensors,
+    stated_variant,
+    tensors_of,
+)
+from visionzoo.errors import CheckpointError, require_known
+from visionzoo.registry import MODELS
 
 _BACKBONE = re.compile(r"(conv1|bn1|layer[1-4])\.")
 _SQUEEZE_EXCITE = re.compile(r"(^|\.)layer[1-4]\.\d+\.se\.fc1\.weight$")
@@ -51,8 +60,21 @@ def convert(
         expected="a BossNet (conv1.*, bn1.*, layer1.* to layer4.*, fc.*)",
         advice="give one of the authors' files",
     )
-    _check_variant(variant, file_name, has_se=has_squeeze_excite(weights))
+    checked = _checked_variant(variant, file_name, has_se=has_squeeze_excite(weights))
+    if checked is not None:
+        width = len(weights["conv1.weight"])
+        network = partial(MODELS.get("BossNet"), checked, width=width, head_dim=width)  # type: ignore[arg-type]
+        require_same_tensors(weights, network, f"BossNet-{checked}")
     return weights
+
+
+@CONVERTERS.register("bossnet", use="variants")
+def variants_of(
+    checkpoint: Mapping[str, Any], *, variant: str | None = None, file_name: str | None = None
+) -> dict[str, str]:
+    """Return ``{"BossNet": "T1"}``, or {} for ``variant="custom"``. Arguments as for :func:`convert`."""
+    checked = _checked_variant(variant, file_name, has_se=has_squeeze_excite(tensors_of(checkpoint, ["model"])))
+    return {} if checked is None else {"BossNet": checked}
 
 
 @CONVERTERS.register("bossnet", use="classifier")
@@ -87,9 +109,12 @@ def has_squeeze_excite(names: Mapping[str, Any]) -> bool:
     return any(_SQUEEZE_EXCITE.search(name) for name in names)
 
 
-def _check_variant(variant: str | None, file_name: str | None, *, has_se: bool) -> None:
+def _checked_variant(variant: str | None, file_name: str | None, *, has_se: bool) -> str | None:
+    """Return the variant of the weights, or None for ``custom``."""
     if variant == "custom":
-        return
+        return None
+    if variant is not None:
+        require_known(variant, (*WITH_SE, *WITHOUT_SE, "custom"), "BossNet variant")
     by_file = named_variant(file_name) if file_name else None
     stated, fitting = stated_variant(variant, by_file, file_name, "BossNet-"), WITH_SE if has_se else WITHOUT_SE
     if stated is None and len(fitting) > 1:
@@ -109,6 +134,7 @@ def _check_variant(variant: str | None, file_name: str | None, *, has_se: bool) 
             found=f"weights {_DESCRIPTIONS[not has_se]}",
             advice=f"use variant {' or '.join(fitting)}",
         )
+    return stated or fitting[0]
 
 
 _DESCRIPTIONS = {False: "with squeeze and excitation and SiLU", True: "without squeeze and excitation, with ReLU"}

@@ -103,6 +103,7 @@ class DiNAT(BaseModule):
             tokenizer=tokenizer,
             drop_path_rate=drop_path_rate,
         )
+        self.variant = variant
         self.design = design = Design(**variant_options(self.VARIANTS, variant, arguments, "DiNAT"))
         _check(design, small_maps, out_indices, frozen_stages)
         self.dilations = dilations_of(design.dilations, design.depths, design.tokenizer)
@@ -126,6 +127,17 @@ class DiNAT(BaseModule):
             self.add_module(f"norm{stage}", nn.LayerNorm(channels))
         self.reset_parameters()
         self._freeze()
+
+    def computes_as(self, variant: str) -> bool:
+        """Return True if weights of ``variant`` give the variant's results here: both dilate windows, or neither does.
+
+        Example:
+            >>> DiNAT("tiny").computes_as("nat_mini")
+            False
+        """
+        own, other = self.dilations, Design(**self.VARIANTS[variant])
+        theirs = dilations_of(other.dilations, other.depths, other.tokenizer)
+        return max(map(max, own)) > 1 if max(map(max, theirs)) > 1 else max(map(max, own)) == 1
 
     def reset_parameters(self) -> None:
         """Initialise linear layers with a truncated normal distribution. Other layers keep their initial weights."""

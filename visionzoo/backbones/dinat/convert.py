@@ -19,8 +19,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from visionzoo.backbones.dinat.variants import CONV, PATCH, VARIANTS, Design
-from visionzoo.converters import CONVERTERS, classifier_of, require_names, stated_variant, tensors_of
+from visionzoo.converters import (
+    CONVERTERS,
+    classifier_of,
+    require_names,
+    require_same_tensors,
+    stated_variant,
+    tensors_of,
+)
 from visionzoo.errors import CheckpointError, require_known
+from visionzoo.registry import MODELS
 
 _BACKBONE = re.compile(r"(patch_embed|levels)\.|norm[0-3]\.")
 _FILE_NAME = re.compile(r"(?<![a-z])(dinat[-_]s|dinat|nat)[-_](mini|tiny|small|base|large)(?![a-z])", re.IGNORECASE)
@@ -73,6 +81,24 @@ def convert(
             is stated and more than one fits.
         UnknownName: an unknown variant.
     """
+    weights = _backbone_of(checkpoint, keep_norm=keep_norm)
+    checked = _checked_variant(variant, file_name, weights)
+    if checked is not None:
+        norms = r"norm[0-3]\."
+        require_same_tensors(weights, lambda: MODELS.get("DiNAT")(checked), checked, norms)  # type: ignore[misc]
+    return weights if kernel_size is None else resize_bias(weights, kernel_size)
+
+
+@CONVERTERS.register("dinat", use="variants")
+def variants_of(
+    checkpoint: Mapping[str, Any], *, variant: str | None = None, file_name: str | None = None
+) -> dict[str, str]:
+    """Return ``{"DiNAT": "nat_mini"}``, or {} for ``variant="custom"``. Arguments as for :func:`convert`."""
+    checked = _checked_variant(variant, file_name, _backbone_of(checkpoint))
+    return {} if checked is None else {"DiNAT": checked}
+
+
+def _backbone_of(checkpoint: Mapping[str, Any], *, keep_norm: bool = True) -> dict[str, Tensor]:
     state = _authors_names(checkpoint)
     left_out = ("head.",) if keep_norm else ("head.", "norm.")
     weights = {_our_name(name): value for name, value in state.items() if not name.startswith(left_out)}
@@ -83,8 +109,7 @@ def convert(
         expected="a DiNAT (patch_embed.*, levels.* or layers.*, norm.*, head.*)",
         advice="give a file of the authors or of Hugging Face",
     )
-    _check_variant(variant, file_name, weights)
-    return weights if kernel_size is None else resize_bias(weights, kernel_size)
+    return weights
 
 
 @CONVERTERS.register("dinat", use="classifier")
@@ -182,9 +207,10 @@ def _resized(table: Tensor, side: int) -> Tensor:
 # --------------------------------------------------------------------------- variants
 
 
-def _check_variant(variant: str | None, file_name: str | None, weights: Mapping[str, Tensor]) -> None:
+def _checked_variant(variant: str | None, file_name: str | None, weights: Mapping[str, Tensor]) -> str | None:
+    """Return the variant of the weights, or None for ``custom``."""
     if variant == "custom":
-        return
+        return None
     if variant is not None:
         require_known(variant, VARIANTS, "DiNAT variant")
     by_file = named_variant(file_name) if file_name else None
@@ -203,6 +229,7 @@ def _check_variant(variant: str | None, file_name: str | None, weights: Mapping[
             found="none",
             advice=f"give variant={fitting[0] if fitting else 'custom'!r} or another one",
         )
+    return stated or fitting[0]
 
 
 def _shape_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
-from visionzoo.datasets.counting.base import CountingDataset, Sample, require_files, require_split, sample_of
+from visionzoo.datasets.counting.base import (
+    LEVELS,
+    LUMINANCES,
+    CountingDataset,
+    Sample,
+    read_each,
+    require_files,
+    require_split,
+    sample_of,
+)
 from visionzoo.datasets.counting.point_files import numbered_lines, read_json_points, read_mat_points
+from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
@@ -15,8 +26,8 @@ from visionzoo.errors import DataError, require_known
 from visionzoo.registry import DATASETS
 
 _SPLITS = ("train", "val", "test")
-_ANNOTATIONS = {"mat": ("mats", read_mat_points), "json": ("jsons", read_json_points)}
-_LUMINANCES, _LEVELS = 4, 5
+_ANNOTATIONS = ("mat", "json")
+_DIGITS = ("0", "1", "2", "3", "4")
 
 
 @DATASETS.register_module()
@@ -62,50 +73,48 @@ class NWPUCrowdDataset(CountingDataset):
         require_known(annotation, _ANNOTATIONS, "annotation of NWPUCrowdDataset")
         root = resolve_data_root(data_root)
         has_points = split != "test" if labelled is None else labelled
-        super().__init__(
-            root,
-            _samples(root, split, annotation if has_points else None),
-            **loading,
-        )
+        samples = _samples(root, split, annotation if has_points else None)
+        super().__init__(root, samples, source=root / f"{split}.txt", **loading)
 
 
 def _samples(root: Path, split: str, annotation: str | None) -> list[Sample]:
     listed = _listed(root / f"{split}.txt")
-    images = [root / "images" / f"{name}.jpg" for name in listed]
-    require_files(images, "images", root)
+    with Findings(root, expected="images with points", advice="correct the files") as findings:
+        images = require_files([root / "images" / f"{name}.jpg" for name in listed], "images", root, findings)
+        points = _points(list(listed), root, annotation, findings)
+    return [sample_of(image, each, **facts) for image, each, facts in zip(images, points, listed.values(), strict=True)]
+
+
+def _points(names: Sequence[str], root: Path, annotation: str | None, findings: Findings) -> Sequence[Any]:
+    """Return the points of each image; None if they are not published."""
     if annotation is None:
-        pairs = zip(images, listed.values(), strict=True)
-        return [sample_of(image, None, **facts) for image, facts in pairs]
-    folder, read = _ANNOTATIONS[annotation]
-    paths = [root / folder / f"{name}.{annotation}" for name in listed]
-    require_files(paths, "annotations", root)
-    return [
-        sample_of(image, read(path), **facts) for image, path, facts in zip(images, paths, listed.values(), strict=True)
-    ]
+        return [None] * len(names)
+    paths = [root / f"{annotation}s" / f"{name}.{annotation}" for name in names]
+    read = read_mat_points if annotation == "mat" else partial(read_json_points, findings=findings)
+    return read_each(require_files(paths, "annotations", root, findings), read, root, findings)
 
 
 def _listed(path: Path) -> dict[str, dict[str, int]]:
     """Return luminance and level by id."""
-    entries = {}
-    for number, line in numbered_lines(path, "lines of id, luminance and level"):
-        name, *facts = line.split()
-        if not _are_labels(facts):
-            raise DataError(
-                f"{path}: line {number}",
-                expected="id, luminance (0 to 3) and level (0 to 4), or only id",
-                found=f"{line!r}",
-                advice="correct it",
-            )
-        entries[name] = dict(zip(("luminance", "level"), map(int, facts), strict=False))
+    entries: dict[str, dict[str, int]] = {}
+    with Findings(path, expected="images with luminance and level") as findings:
+        for number, line in numbered_lines(path, "lines of id, luminance and level"):
+            name, *facts = line.split()
+            if name in entries:
+                findings.wrong(f"line {number}", "id", expected="every id once", found=f"{shown(name)} again")
+            entries[name] = _labels(facts, line, number, findings)
+        lacking = sum(not facts for facts in entries.values())
+        findings.note("images without luminance and level", lacking if lacking < len(entries) else 0)
     if not entries:
         raise DataError(path, expected="at least one image", found="an empty list", advice=f"{advice('nwpu_crowd')}")
     return entries
 
 
-def _are_labels(facts: Sequence[str]) -> bool:
-    if not facts:
-        return True
-    limits = (_LUMINANCES, _LEVELS)
-    return len(facts) == 2 and all(
-        fact.isdecimal() and int(fact) < limit for fact, limit in zip(facts, limits, strict=True)
-    )
+def _labels(facts: Sequence[str], line: str, number: int, findings: Findings) -> dict[str, int]:
+    """Return luminance and level by name; empty without both."""
+    known = (_DIGITS[:LUMINANCES], _DIGITS[:LEVELS])
+    if not facts or (len(facts) == 2 and all(fact in digits for fact, digits in zip(facts, known, strict=True))):
+        return dict(zip(("luminance", "level"), map(int, facts), strict=False))
+    expected = "id, luminance (0 to 3) and level (0 to 4), or only id"
+    findings.wrong(f"line {number}", "labels", expected=expected, found=shown(line))
+    return {}

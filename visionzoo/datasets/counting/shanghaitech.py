@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -11,11 +13,14 @@ from visionzoo.datasets.counting.base import (
     CountingDataset,
     Sample,
     images_in,
+    read_each,
     require_files,
+    require_no_other,
     require_split,
     sample_of,
 )
 from visionzoo.datasets.counting.point_files import read_shanghaitech_points, read_text_points
+from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
@@ -66,11 +71,7 @@ class ShanghaiTechDataset(CountingDataset):
         require_split(split, _FOLDERS, "ShanghaiTechDataset")
         root = resolve_data_root(data_root)
         folder = _part_folder(root, part) / _FOLDERS[split]
-        super().__init__(
-            root,
-            _samples(folder, density_suffix),
-            **loading,
-        )
+        super().__init__(root, _samples(folder, density_suffix), source=folder, **loading)
 
 
 def _part_folder(root: Path, part: str | None) -> Path:
@@ -85,23 +86,28 @@ def _part_folder(root: Path, part: str | None) -> Path:
 
 
 def _samples(folder: Path, density_suffix: str | None) -> list[Sample]:
-    images = images_in(folder / "images", "shanghaitech")
     truth = folder / "ground_truth"
-    if density_suffix is None:
-        annotations = [truth / f"GT_{image.stem}.mat" for image in images]
-        require_files(annotations, "annotations", folder)
-        pairs = zip(images, annotations, strict=True)
-        return [sample_of(image, read_shanghaitech_points(path)) for image, path in pairs]
-    densities = [truth / f"{image.stem}{density_suffix}" for image in images]
-    require_files(densities, "densities", folder)
-    return [
-        sample_of(image, _points_if_any(image, truth), density_path=str(path))
-        for image, path in zip(images, densities, strict=True)
-    ]
+    with Findings(folder, expected="images with points", advice="correct the files") as findings:
+        images = images_in(folder / "images", "shanghaitech", findings)
+        if density_suffix is None:
+            points: Sequence[Any] = _matlab_points(images, truth, findings)
+            facts: Sequence[dict[str, str]] = [{}] * len(images)
+        else:
+            named = [truth / f"{image.stem}{density_suffix}" for image in images]
+            facts = [{"density_path": str(path)} for path in require_files(named, "densities", folder, findings)]
+            points = [_points_if_any(image, truth, findings) for image in images]
+    return [sample_of(image, each, **fact) for image, each, fact in zip(images, points, facts, strict=True)]
 
 
-def _points_if_any(image: Path, truth: Path) -> np.ndarray | None:
+def _matlab_points(images: Sequence[Path], truth: Path, findings: Findings) -> list[np.ndarray]:
+    named = [truth / f"GT_{image.stem}.mat" for image in images]
+    annotations = require_files(named, "annotations", truth.parent, findings)
+    require_no_other(truth, "GT_*.mat", annotations, findings)
+    return read_each(annotations, partial(read_shanghaitech_points, findings=findings), truth.parent, findings)
+
+
+def _points_if_any(image: Path, truth: Path, findings: Findings) -> np.ndarray | None:
     matlab, text = truth / f"GT_{image.stem}.mat", image.with_suffix(".txt")
     if matlab.is_file():
-        return read_shanghaitech_points(matlab)
-    return read_text_points(text) if text.is_file() else None
+        return read_each([matlab], partial(read_shanghaitech_points, findings=findings), truth.parent, findings)[0]
+    return read_each([text], read_text_points, truth.parent, findings)[0] if text.is_file() else None

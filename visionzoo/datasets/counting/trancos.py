@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -10,15 +12,18 @@ import numpy as np
 from visionzoo.datasets.counting.base import (
     CountingDataset,
     Sample,
+    read_each,
     require_files,
     require_split,
     sample_of,
 )
-from visionzoo.datasets.counting.point_files import read_lines
+from visionzoo.datasets.counting.dots import read_dots
+from visionzoo.datasets.counting.point_files import numbered_lines
+from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.datasets.transforms.loading import read_image
+from visionzoo.datasets.transforms.counting import read_region
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
 from visionzoo.structures.image_names import without_ending
@@ -38,7 +43,8 @@ class TRANCOSDataset(CountingDataset):
         <data_root>/images/<name>mask.mat           BW, the region that counts
         <data_root>/image_sets/training.txt         one name per line, with or without ending
 
-    A point is the column and row of its dot, counted from 0. Samples have ``roi_path``, which ``LoadRoi`` reads. Points
+    A point is the column and row of its dot, counted from 0; see :func:`read_dots`.
+    Samples have ``roi_path``, which ``LoadRoi`` reads. Points
     outside the region are kept in the sample, but are not counted.
 
     Args:
@@ -64,34 +70,65 @@ class TRANCOSDataset(CountingDataset):
     ):
         require_split(split, _LISTS, "TRANCOSDataset")
         root = resolve_data_root(data_root)
-        super().__init__(
-            root,
-            _samples(root, root / "image_sets" / f"{_LISTS[split]}.txt"),
-            **loading,
+        listed = root / "image_sets" / f"{_LISTS[split]}.txt"
+        samples = _samples(root, listed, training=not loading.get("test_mode", False))
+        super().__init__(root, samples, source=listed, **loading)
+
+
+def _samples(root: Path, listed: Path, training: bool) -> list[Sample]:
+    stems = _stems(listed)
+    with Findings(root, expected="images with dots and regions", advice="correct the files") as findings:
+        images, dots, masks = (
+            require_files([root / "images" / f"{stem}{ending}" for stem in stems], kind, root, findings)
+            for kind, ending in (("images", ".jpg"), ("dots", "dots.png"), ("masks", "mask.mat"))
         )
+        read = partial(_dots_of, dict(zip(dots, images, strict=True)), findings)
+        points = read_each(dots, read, root, findings)
+        read = partial(_dots_inside, dict(zip(masks, zip(images, points, strict=True), strict=True)))
+        inside = read_each(masks, read, root, findings)
+        if not findings:
+            _require_some_inside(points, inside, findings, training)
+    return [sample_of(image, each, roi_path=str(mask)) for image, each, mask in zip(images, points, masks, strict=True)]
 
 
-def _samples(root: Path, listed: Path) -> list[Sample]:
-    lines = read_lines(listed, "one name per line")
+def _stems(listed: Path) -> list[str]:
+    lines = numbered_lines(listed, "one name per line")
     if not lines:
         raise DataError(listed, expected="at least one image", found="an empty list", advice=f"{advice('trancos')}")
-    stems = [without_ending(line) for line in lines]
-    files = {
-        kind: [root / "images" / f"{stem}{ending}" for stem in stems]
-        for kind, ending in (("images", ".jpg"), ("dots", "dots.png"), ("masks", "mask.mat"))
-    }
-    for kind, paths in files.items():
-        require_files(paths, kind, root)
-    return [
-        sample_of(image, _dots_of(image, dots), roi_path=str(mask))
-        for image, dots, mask in zip(*files.values(), strict=True)
-    ]
+    seen: dict[str, int] = {}
+    with Findings(listed, expected="every name once") as findings:
+        for number, line in lines:
+            stem = without_ending(line)
+            if stem in seen:
+                found = f"{shown(stem)} of line {seen[stem]} again"
+                findings.wrong(f"line {number}", "name", expected="every name once", found=found)
+            seen.setdefault(stem, number)
+    return list(seen)
 
 
-def _dots_of(image: Path, path: Path) -> np.ndarray:
-    """Return (N, 2) float64, column and row of each pixel that is not black, in row order."""
-    dots = read_image(path, exif=False)
-    width, height = size_of_file(image)
-    require_size(dots.shape[:2], (height, width), path, what="dots", like=image.name, advice="copy both again")
-    rows, columns = np.nonzero(dots.any(axis=2))
-    return np.stack([columns, rows], axis=1).astype(np.float64)
+def _dots_of(images: Mapping[Path, Path], findings: Findings, path: Path) -> np.ndarray:
+    """Read the dots of a file and compare its size with its image."""
+    points, size = read_dots(path, findings)
+    require_size(size, size_of_file(images[path])[::-1], path, what="dots", like=images[path].name, advice="copy both")
+    return points
+
+
+def _dots_inside(images: Mapping[Path, tuple[Path, np.ndarray]], path: Path) -> np.ndarray:
+    """Return the dots inside the region of a file."""
+    image, points = images[path]
+    region = read_region(path)
+    require_size(region.shape, size_of_file(image)[::-1], path, what="a region", like=image.name, advice="copy both")
+    columns, rows = points.astype(int).T
+    return points[region[rows, columns] > 0]
+
+
+def _require_some_inside(
+    points: Sequence[np.ndarray], inside: Sequence[np.ndarray], findings: Findings, training: bool
+) -> None:
+    total = sum(map(len, points))
+    if not total or any(map(len, inside)):
+        return
+    if training:
+        findings.wrong("all images", "dots", expected="dots inside the regions", found=f"{total} outside")
+    else:
+        findings.note("dots, all outside the regions", total)

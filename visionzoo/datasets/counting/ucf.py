@@ -10,11 +10,14 @@ from visionzoo.datasets.counting.base import (
     CountingDataset,
     Sample,
     images_in,
+    read_each,
     require_files,
+    require_no_other,
     require_split,
     sample_of,
 )
 from visionzoo.datasets.counting.point_files import read_mat_points
+from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import ConfigError
@@ -65,11 +68,10 @@ class UCFCC50Dataset(CountingDataset):
         numbers = [
             number for index, members in enumerate(folds) for number in members if (index == fold) == (split == "test")
         ]
-        super().__init__(
-            root,
-            _with_mat([root / f"{number}.jpg" for number in numbers], root),
-            **loading,
-        )
+        with Findings(root, expected="images with points", advice="correct the files") as findings:
+            named = [root / f"{number}.jpg" for number in numbers]
+            samples = _with_mat(require_files(named, "images", root, findings), root, findings)
+        super().__init__(root, samples, **loading)
 
 
 @DATASETS.register_module()
@@ -104,18 +106,19 @@ class UCFQNRFDataset(CountingDataset):
     ):
         require_split(split, _FOLDERS, "UCFQNRFDataset")
         root = resolve_data_root(data_root)
-        super().__init__(
-            root,
-            _with_mat(images_in(root / _FOLDERS[split], "ucf_qnrf"), root),
-            **loading,
-        )
+        folder = root / _FOLDERS[split]
+        with Findings(folder, expected="images with points", advice="correct the files") as findings:
+            samples = _with_mat(images_in(folder, "ucf_qnrf", findings), root, findings, whole_folder=True)
+        super().__init__(root, samples, source=folder, **loading)
 
 
-def _with_mat(images: Sequence[Path], root: Path) -> list[Sample]:
-    annotations = [image.with_name(f"{image.stem}_ann.mat") for image in images]
-    require_files(images, "images", root)
-    require_files(annotations, "annotations", root)
-    return [sample_of(image, read_mat_points(path)) for image, path in zip(images, annotations, strict=True)]
+def _with_mat(images: Sequence[Path], root: Path, findings: Findings, *, whole_folder: bool = False) -> list[Sample]:
+    named = [image.with_name(f"{image.stem}_ann.mat") for image in images]
+    annotations = require_files(named, "annotations", root, findings)
+    if whole_folder:
+        require_no_other(images[0].parent, "*_ann.mat", annotations, findings)
+    points = read_each(annotations, read_mat_points, root, findings)
+    return [sample_of(image, each) for image, each in zip(images, points, strict=True)]
 
 
 def _check_folds(folds: Sequence[Sequence[int]], fold: int) -> None:

@@ -10,12 +10,13 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from visionzoo.datasets.lanes.culane_files import SCENARIOS, read_all_lines, read_list, scenario_of
 from visionzoo.datasets.missing_files import advice, missing_files
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, nearest_or_known, require_none_missing
 from visionzoo.registry import DATASETS
-from visionzoo.structures.lane_files import SCENARIOS, lines_path, read_lines, read_list, scenario_of
+from visionzoo.structures.lane_files import lines_path
 
 ALL_SCENARIOS = "test_split"
 _ADVICE = advice("culane")
@@ -43,7 +44,7 @@ class CULaneDataset(SampleList):
       outside the image, and lanes may have 0 (a blank line), 1 or 2 points.
     - ``gt_path``, the mask, and ``gt_exist``, (K,) float32 of 0 and 1; only in lists for training.
 
-    The constructor checks everything except the lanes.
+    The constructor reads lists and lanes, and checks that images and masks exist.
 
     Args:
         data_root: a folder, or ``tiny://culane?train=24&val=8&test=18&seed=0`` for drawn roads.
@@ -52,8 +53,8 @@ class CULaneDataset(SampleList):
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
-        DataError: lists, images or masks are missing, or a list is empty or has a line of another format. Access to a
-            sample raises it if ``.lines.txt`` is missing or has a broken line.
+        DataError: lists, images, masks or ``.lines.txt`` are missing, a list is empty, a line has another format, or
+            a list for training has no lane in any image.
 
     Example:
         >>> dataset = CULaneDataset("tiny://culane?train=2&val=1&test=9&width=164", "test_split", serialize_data=False)
@@ -73,7 +74,6 @@ class CULaneDataset(SampleList):
         root = resolve_data_root(data_root)
         lists = _lists(root, split)
         samples = [sample for path in lists for sample in _samples_of(root, path)]
-        self._with_lanes = with_lanes
         for key, kind in (("img_path", "images"), ("gt_path", "masks")):
             paths = [sample[key] for sample in samples if key in sample]
             require_none_missing(
@@ -82,14 +82,18 @@ class CULaneDataset(SampleList):
                 expected=f"the {len(paths)} {kind} that the list names",
                 advice=f"unpack them again; {_ADVICE}",
             )
+        _require_lanes(samples, root / "list" / f"{split}.txt")
+        if with_lanes:
+            used = samples[: loading.get("max_samples")]
+            lanes = read_all_lines(root, [lines_path(sample["img_path"]) for sample in used])
+            samples = [{**sample, "gt_lanes": points} for sample, points in zip(used, lanes, strict=True)]
         super().__init__(root, samples, **loading)
 
-    def get_data_info(self, idx: int) -> dict[str, Any]:
-        """Return a sample and read its lanes."""
-        sample = super().get_data_info(idx)
-        if self._with_lanes:
-            sample["gt_lanes"] = read_lines(lines_path(sample["img_path"]))
-        return sample
+
+def _require_lanes(samples: list[dict[str, Any]], path: Path) -> None:
+    exist = [sample["gt_exist"] for sample in samples if "gt_exist" in sample]
+    if exist and not any(each.any() for each in exist):
+        raise DataError(path, expected="at least one lane", found="0 in all columns", advice="use the authors' list")
 
 
 def _lists(root: Path, split: str) -> list[Path]:
@@ -117,20 +121,11 @@ def _lists(root: Path, split: str) -> list[Path]:
 
 
 def _samples_of(root: Path, path: Path) -> list[dict[str, Any]]:
-    entries = read_list(path)
-    words = len(entries[0][1])
     scenario = scenario_of(path.stem)
     samples = []
-    for number, entry in entries:
-        if len(entry) != words or words == 2 or not set(entry[2:]) <= {"0", "1"}:
-            raise DataError(
-                f"{path}, line {number}",
-                expected="an image, or an image, its mask and a 0 or 1 for each lane, the same in all lines",
-                found=f"{' '.join(entry)[:120]!r}",
-                advice="use the authors' list",
-            )
-        sample: dict[str, Any] = {"img_path": str(root / entry[0]), "name": entry[0], "scenario": scenario}
-        if words > 2:
-            sample |= {"gt_path": str(root / entry[1]), "gt_exist": np.array(entry[2:], dtype=np.float32)}
+    for image in read_list(path):
+        sample: dict[str, Any] = {"img_path": str(root / image.name), "name": image.name, "scenario": scenario}
+        if image.mask is not None:
+            sample |= {"gt_path": str(root / image.mask), "gt_exist": np.array(image.exist, dtype=np.float32)}
         samples.append(sample)
     return samples

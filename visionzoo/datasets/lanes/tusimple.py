@@ -12,12 +12,12 @@ from typing import Any, Unpack
 import numpy as np
 
 from visionzoo.datasets.lanes.slots import existence, lane_slots
+from visionzoo.datasets.lanes.tusimple_files import read_tusimple
 from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError, require_none_missing
 from visionzoo.registry import DATASETS
-from visionzoo.structures.lane_files import read_tusimple
 
 _ADVICE = advice("tusimple")
 
@@ -47,7 +47,7 @@ class TuSimpleDataset(SampleList):
 
     Raises:
         DataError: label files or images are missing, a file is empty, a line is broken (see :func:`read_tusimple`),
-            or two lines name the same image.
+            two lines name the same image, or no lane has enough points to be learned.
 
     Example:
         >>> root = "tiny://tusimple?train=2&val=1&test=1"
@@ -91,6 +91,13 @@ def _samples_of(root: Path, names: Sequence[str], lanes: int) -> list[dict[str, 
         expected=f"the {len(samples)} images that {', '.join(names)} name",
         advice=f"unpack them again; {_ADVICE}",
     )
+    if not any(sample["gt_exist"].any() for sample in samples.values()):
+        raise DataError(
+            root,
+            expected=f"at least one lane of several points in {', '.join(names)}",
+            found=f"none in {len(samples)} images",
+            advice=_ADVICE,
+        )
     return list(samples.values())
 
 

@@ -60,13 +60,28 @@ class LoadRoi(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         path = Path(results["roi_path"])
-        mask = np.asarray(mat_variable(path, "BW"))
-        _require_size(mask, results, path, "a region")
-        results["gt_roi"] = (mask > 0).astype(np.uint8)
+        region = read_region(path)
+        _require_size(region, results, path, "a region")
+        results["gt_roi"] = region
         return results
 
     def __repr__(self) -> str:
         return "LoadRoi()"
+
+
+def read_region(path: Path) -> np.ndarray:
+    """Read the variable ``BW`` of a MATLAB file as (H, W) uint8, 1 where it is above 0.
+
+    Raises:
+        DataError: the file is missing or broken, or ``BW`` is not a matrix of real finite numbers.
+    """
+    values = mat_variable(path, "BW")
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif" or values.ndim != 2:
+        found = f"{getattr(values, 'dtype', type(values).__name__)} {getattr(values, 'shape', '')}"
+        raise DataError(f"{path}: BW", expected="numbers (H, W)", found=found, advice="use the files as published")
+    if not np.isfinite(values).all():
+        raise DataError(f"{path}: BW", expected="finite numbers", found="others", advice="use the files as published")
+    return (values > 0).astype(np.uint8)
 
 
 @TRANSFORMS.register_module()
@@ -114,7 +129,7 @@ def read_density(path: Path) -> np.ndarray:
             density = np.asarray(file["density"], dtype=np.float32)
     except KeyError as error:
         raise DataError(path, expected="a data set called density", found="none", advice="write it again") from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
         raise DataError(
             path, expected="a density in HDF5", but=f"it cannot be read ({error})", advice="copy it again"
         ) from error
@@ -350,6 +365,7 @@ class MakeDensityMap(BaseTransform):
 
     Raises:
         UnknownName: unknown kind or setting.
+        DataError: the sample has no points.
 
     Example:
         >>> sample = {"img": np.zeros((20, 30, 3), np.uint8), "gt_points": np.array([[4.0, 5.0], [20.0, 9.0]])}
@@ -367,6 +383,13 @@ class MakeDensityMap(BaseTransform):
             raise UnknownName(unknown, kind=f"setting of {kind} density maps", known=known)
 
     def transform(self, results: dict) -> dict:
+        if "gt_points" not in results:
+            raise DataError(
+                f"{results.get('img_path')}",
+                expected="points for its density",
+                found="none",
+                advice="use a split with annotations, or LoadDensity",
+            )
         density = DENSITIES[self.kind](results["gt_points"], results["img"].shape[:2], **self.settings)
         results["gt_density"] = density * results["gt_roi"] if "gt_roi" in results else density
         return results

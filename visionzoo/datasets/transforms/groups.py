@@ -15,9 +15,9 @@ import numpy as np
 from mmcv.transforms.base import BaseTransform
 from PIL import Image, ImageEnhance
 
+from visionzoo.datasets.mask_files import read_mask
 from visionzoo.datasets.transforms.loading import read_image
-from visionzoo.datasets.transforms.masks import read_grey
-from visionzoo.errors import ConfigError, DataError
+from visionzoo.errors import ConfigError
 from visionzoo.registry import TRANSFORMS
 
 PILImage = Image.Image
@@ -34,7 +34,8 @@ class LoadGroup(BaseTransform):
         exif: rotate images by their EXIF orientation. Off by default, because masks refer to the stored pixels.
 
     Raises:
-        DataError: a file cannot be read, a mask differs from its image in size, or its largest value is 1.
+        DataError: a file cannot be read, or a mask differs from its image in size or has no grey
+            levels (see :mod:`visionzoo.datasets.mask_files`).
 
     Example:
         >>> sample = LoadGroup()({"img": [np.zeros((4, 6, 3), np.uint8), np.zeros((5, 5, 3), np.uint8)]})
@@ -53,38 +54,16 @@ class LoadGroup(BaseTransform):
         results["img"] = [read_image(source, exif=self.exif) for source in sources]
         results["ori_shape"] = [image.shape[:2] for image in results["img"]]
         if "gt_path" in results:
+            names = results.get("img_path") or ["its image"] * len(sources)
             results["gt_map"] = [
-                read_mask(path, shape) for path, shape in zip(results["gt_path"], results["ori_shape"], strict=True)
+                read_mask(*each) for each in zip(results["gt_path"], results["ori_shape"], names, strict=True)
             ]
         return results
 
+    read = staticmethod(read_mask)
+
     def __repr__(self) -> str:
         return f"LoadGroup(exif={self.exif})"
-
-
-def read_mask(path: str, shape: Sequence[int]) -> np.ndarray:
-    """Read a mask as (H, W) uint8. Grey values of soft edges are kept, and colours are converted to grey.
-
-    Args:
-        path: an image file, see :func:`visionzoo.datasets.transforms.masks.read_grey`.
-        shape: (H, W) of the masked image.
-
-    Raises:
-        DataError: the file cannot be read, has another size, or its largest value is 1.
-    """
-    mask = read_grey(path)
-    if mask.shape != tuple(shape):
-        raise DataError(
-            path,
-            expected=f"a mask of {shape[1]}x{shape[0]} like its image",
-            found=f"{mask.shape[1]}x{mask.shape[0]}",
-            advice="make it again from the image",
-        )
-    if mask.max() == 1:
-        raise DataError(
-            path, expected="a mask of 0 to 255", found="1 as its largest value", advice="multiply it by 255"
-        )
-    return mask
 
 
 class GroupTransform(BaseTransform):

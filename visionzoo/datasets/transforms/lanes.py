@@ -11,7 +11,7 @@ import numpy as np
 from mmcv.transforms.base import BaseTransform
 
 from visionzoo.datasets.lanes.slots import THICKNESS, draw_slots, existence, lane_slots
-from visionzoo.datasets.transforms.masks import read_ids
+from visionzoo.datasets.mask_files import read_ids
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.image_size import require_size
@@ -32,8 +32,8 @@ class LoadLaneMask(BaseTransform):
             of geometry do not move them.
 
     Raises:
-        DataError: the mask is missing or broken, differs from its image in size, or has a number above K; or the
-            sample has neither a mask nor points.
+        DataError: the mask is missing or broken, differs from its image in size, or has a number above K;
+            ``gt_exist`` does not have K numbers; or the sample has neither a mask nor points.
 
     Example:
         >>> lane = np.array([[8.0, 0.0], [6.0, 6.0], [4.0, 12.0], [2.0, 18.0]])
@@ -52,6 +52,7 @@ class LoadLaneMask(BaseTransform):
             mask = self._read(results["gt_path"], results)
             seen = np.isin(np.arange(1, self.lanes + 1), np.unique(mask)).astype(np.float32)
             results.setdefault("gt_exist", seen)
+            self._require_count(results)
         elif "gt_lanes" in results:
             slots = lane_slots(results["gt_lanes"], self.lanes)
             mask = draw_slots(slots, results["img"].shape[:2], self.thickness)
@@ -69,6 +70,12 @@ class LoadLaneMask(BaseTransform):
             for key in ("gt_lanes", "gt_x"):
                 results.pop(key, None)
         return results
+
+    def _require_count(self, results: dict) -> None:
+        found = len(results["gt_exist"])
+        if found != self.lanes:
+            expected = f"a 0 or 1 for each of {self.lanes} lanes"
+            raise DataError(results["img_path"], expected=expected, found=f"{found}", advice="set lanes")
 
     def _read(self, path: str, results: dict) -> np.ndarray:
         mask = read_ids(path)

@@ -5,18 +5,29 @@ All images inside visionzoo are RGB. Only this module handles OpenCV's BGR.
 
 from __future__ import annotations
 
-import io
 import os
 import struct
-from pathlib import Path
 
 import cv2
 import numpy as np
 from mmcv.transforms.base import BaseTransform
+from PIL import Image, ImageOps
 
+from visionzoo.datasets.decoding import (
+    NotAnImage,
+    is_cut_to_8_bits,
+    opened_image,
+    read_bytes,
+    require_bytes,
+    to_uint8,
+)
 from visionzoo.errors import DataError
 from visionzoo.registry import TRANSFORMS
 
+# OpenCV prints a message for each file that it cannot decode; our error names the file.
+cv2.setLogLevel(0)
+
+PILImage = Image.Image
 ImageSource = str | os.PathLike | bytes | np.ndarray
 
 _JPEG, _PNG, _RIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF"
@@ -90,11 +101,14 @@ def read_image(source: ImageSource, *, exif: bool = True) -> np.ndarray:
         return _rgb_from_array(source)
     if isinstance(source, bytes):
         return decode_image(source, name="image bytes", exif=exif)
-    return decode_image(_read_bytes(Path(source)), name=str(source), exif=exif)
+    return decode_image(read_bytes(source), name=str(source), exif=exif)
 
 
 def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
     """Decode the bytes of an image file to (H, W, 3) uint8 RGB.
+
+    OpenCV decodes JPEG, because it is faster. Pillow decodes all other formats, because it notices damage and follows
+    the EXIF orientation of all of them. Where Pillow cuts values to 8 bits, OpenCV decodes them once more.
 
     Args:
         data: content of the file.
@@ -102,33 +116,69 @@ def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
         exif: rotate the image by its EXIF orientation.
 
     Raises:
-        DataError: the bytes are empty, truncated or not an image.
+        DataError: the bytes are empty, truncated, damaged or not an image, or the pixels have another type than
+            :func:`read_image` accepts.
     """
-    if not data:
-        raise DataError(name, expected="an image", found="an empty file", advice="copy or download it again")
+    require_bytes(data, name)
     if _is_cut_off(data):
         raise _truncated(name, data)
+    pixels = _decode_with_opencv(data, name, exif) if data.startswith(_JPEG) else None
+    return _decode_with_pillow(data, name, exif) if pixels is None else pixels
+
+
+def _decode_with_opencv(data: bytes, name: str, exif: bool) -> np.ndarray | None:
+    """Return None if this build of OpenCV cannot decode the bytes."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # OpenCV rejects images of more than 2**30 pixels
         raise DataError(name, expected="an image that can be decoded", but=f"OpenCV reports: {error.err}") from error
-    if image is None:
-        return _decode_with_pillow(data, name, exif)
-    return cv2.cvtColor(_to_uint8(image, name), cv2.COLOR_BGR2RGB)
+    return None if image is None else cv2.cvtColor(to_uint8(image, name), cv2.COLOR_BGR2RGB)
 
 
-def _read_bytes(path: Path) -> bytes:
+def _decode_with_pillow(data: bytes, name: str, exif: bool) -> np.ndarray:
     try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(path, expected="an image", found="no such file", advice="check the path") from error
-    except IsADirectoryError as error:
-        raise DataError(path, expected="an image", found="a folder", advice="name the files in it") from error
-    except OSError as error:
-        raise DataError(
-            path, expected="a readable image", but=f"{error.strerror}", advice="check its rights"
-        ) from error
+        image = opened_image(data, name)
+    except NotAnImage:
+        is_damaged = data.startswith((_PNG, _RIFF))  # libpng prints what it finds
+        pixels = None if is_damaged else _decode_with_opencv(data, name, exif)
+        if pixels is None:
+            raise
+        return pixels
+    if is_cut_to_8_bits(image, data) or image.format == "PPM":
+        pixels = _decode_with_opencv(data, name, exif)
+        if pixels is not None:
+            return pixels
+    return rgb_of_pillow(image, name, exif=exif)
+
+
+def rgb_of_pillow(image: PILImage, name: str, *, exif: bool = True) -> np.ndarray:
+    """Return the pixels of a Pillow image as (H, W, 3) uint8 RGB.
+
+    Args:
+        image: an image of any mode.
+        name: name of the image in errors.
+        exif: rotate the image by its EXIF orientation.
+
+    Raises:
+        DataError: the pixels are 32-bit integers, or floats outside [0, 1].
+
+    Example:
+        >>> rgb_of_pillow(Image.new("F", (2, 1), 1.0), "a.tif").tolist()
+        [[[255, 255, 255], [255, 255, 255]]]
+    """
+    turned = _turned(image) if exif else image
+    if turned.mode == "F" or turned.mode.startswith("I"):
+        return np.repeat(to_uint8(np.asarray(turned), name)[..., None], 3, axis=2)
+    return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
+
+
+def _turned(image: PILImage) -> PILImage:
+    """Rotate an image by its EXIF orientation; damaged EXIF data does not rotate it."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # for damaged EXIF data, Pillow raises errors of almost any type
+        return image
 
 
 # --- truncated files: some OpenCV versions return them and fill the rest with grey ---
@@ -160,12 +210,9 @@ def _jpeg_scan_start(data: bytes) -> int:
 
 def _pillow_reads_all(data: bytes) -> bool:
     """Return True if Pillow decodes all pixels: some cameras omit the end marker of a complete image."""
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError):
+        opened_image(data, "")
+    except DataError:
         return False
     return True
 
@@ -179,45 +226,7 @@ def _truncated(name: str, data: bytes) -> DataError:
     )
 
 
-def _decode_with_pillow(data: bytes, name: str, exif: bool) -> np.ndarray:
-    """Decode formats that this build of OpenCV does not support."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            turned = ImageOps.exif_transpose(image) if exif else image
-            return np.array(turned.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            name,
-            expected="an image (JPEG, PNG, WebP, TIFF, BMP, ...)",
-            found=f"{len(data)} bytes that cannot be decoded",
-            advice="copy or download it again",
-        ) from error
-
-
-# --- depth and channels ---
-
-
-def _to_uint8(image: np.ndarray, name: str) -> np.ndarray:
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype == np.uint16:
-        return np.rint(image / 257.0).astype(np.uint8)
-    if image.dtype == bool:
-        return image.astype(np.uint8) * np.uint8(255)
-    if np.issubdtype(image.dtype, np.floating):
-        return _unit_floats_to_uint8(image, name)
-    raise DataError(name, expected="pixels of bool, uint8, uint16 or floats in [0, 1]", found=f"{image.dtype}")
-
-
-def _unit_floats_to_uint8(image: np.ndarray, name: str) -> np.ndarray:
-    low, high = (float(image.min()), float(image.max())) if image.size else (0.0, 0.0)
-    if not (low >= 0.0 and high <= 1.0):  # also true for nan
-        raise DataError(
-            name, expected="float pixels in [0, 1]", found=f"[{low:g}, {high:g}]", advice="divide by the largest value"
-        )
-    return np.rint(image * 255.0).astype(np.uint8)
+# --- arrays ---
 
 
 def _rgb_from_array(array: np.ndarray) -> np.ndarray:
@@ -232,7 +241,7 @@ def _rgb_from_array(array: np.ndarray) -> np.ndarray:
         )
     if array.shape[2] == 1:
         array = np.repeat(array, 3, axis=2)
-    return np.ascontiguousarray(_to_uint8(array[..., :3], "image array"))
+    return np.ascontiguousarray(to_uint8(array[..., :3], "image array"))
 
 
 def _require_annotated_size(image: np.ndarray, results: dict) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import os
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmcv.transforms.base import BaseTransform
 from mmengine.logging import print_log
-from PIL import Image, UnidentifiedImageError
 
+from visionzoo.datasets.mask_files import SALIENT_FROM, check_masks, read_ids, read_mask
 from visionzoo.errors import DataError, require_known
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.image_size import require_size
@@ -20,7 +19,6 @@ KINDS = ("grey", "binary", "ids", "foreground")
 
 # Largest fraction of grey pixels that a smoothed outline explains.
 _GREY_SHARE = 0.01
-_SALIENT_FROM = 127
 
 
 @TRANSFORMS.register_module()
@@ -38,7 +36,8 @@ class LoadMaskAnnotation(BaseTransform):
 
     Raises:
         UnknownName: unknown ``kind``.
-        DataError: the mask is missing or broken, or differs from its image in size.
+        DataError: the mask is missing or broken, differs from its image in size, or has no grey levels (see
+            :mod:`visionzoo.datasets.mask_files`).
 
     Example:
         >>> LoadMaskAnnotation(kind="binary")
@@ -53,35 +52,39 @@ class LoadMaskAnnotation(BaseTransform):
         self._has_warned = False
 
     def transform(self, results: dict) -> dict:
-        path = results["gt_path"]
-        values = read_grey(path) if self.kind in ("grey", "binary") else read_ids(path)
-        require_size(
-            values.shape,
-            results["ori_shape"][:2],
-            path,
-            what="a mask",
-            like=results["img_path"],
-            advice="export it in the image's size",
-        )
-        results["gt_seg_map"] = self._of_kind(values, path)
+        arguments = results["gt_path"], results["ori_shape"][:2], results["img_path"]
+        values = read_id_map(*arguments) if self.kind == "ids" else self.read(*arguments)
+        if self.kind == "binary":
+            values = np.where(values > SALIENT_FROM, 255, 0).astype(np.uint8)
+        results["gt_seg_map"] = values
         results.setdefault("seg_fields", []).append("gt_seg_map")
         return results
 
-    def _of_kind(self, values: np.ndarray, path: str) -> np.ndarray:
-        if self.kind == "ids":
-            return values.astype(np.uint8 if values.max() < 256 else np.uint16)
-        if self.kind == "foreground":
-            return np.where(values > 0, 255, 0).astype(np.uint8)
-        self._warn_of_grey(values, path)
-        return np.where(values > _SALIENT_FROM, 255, 0).astype(np.uint8) if self.kind == "binary" else values
+    def read(self, path: str, size: Sequence[int], like: object) -> np.ndarray:
+        """Read a mask as (H, W) uint8, 0 to 255; the objects of id maps are 255.
+
+        Args:
+            path: the file.
+            size: (H, W) of the image.
+            like: name of the image, for the error.
+
+        Raises:
+            DataError: see :class:`LoadMaskAnnotation`.
+        """
+        if self.kind in ("ids", "foreground"):
+            return np.where(read_id_map(path, size, like) > 0, 255, 0).astype(np.uint8)
+        grey = read_mask(path, size, like)
+        if not self._has_warned:
+            self._warn_of_grey(grey, path)
+        return grey
 
     def _warn_of_grey(self, grey: np.ndarray, path: str) -> None:
         """Warn once about soft masks. JPEG artefacts in masks are harmless and cause no warning."""
         share = float(((grey != 0) & (grey != 255)).mean())
-        if share > _GREY_SHARE and not self._has_warned:
+        if share > _GREY_SHARE:
             self._has_warned = True
             print_log(
-                f"{path}: {share:.1%} of the mask is neither 0 nor 255; pixels above {_SALIENT_FROM} count as salient "
+                f"{path}: {share:.1%} of the mask is neither 0 nor 255; pixels above {SALIENT_FROM} count as salient "
                 "in targets; other masks may have such pixels too, but this warning is not repeated",
                 "current",
                 logging.WARNING,
@@ -91,47 +94,38 @@ class LoadMaskAnnotation(BaseTransform):
         return f"LoadMaskAnnotation(kind={self.kind!r})"
 
 
-def read_grey(path: str | os.PathLike) -> np.ndarray:
-    """Read a mask as (H, W) uint8, 0 to 255, from grey, black and white, palette, RGB or 16 bit; alpha is dropped.
+def read_id_map(path: str, size: Sequence[int], like: object) -> np.ndarray:
+    """Read the id map of an image as (H, W), uint8 or uint16.
+
+    Args:
+        path: the file.
+        size: (H, W) of the image.
+        like: name of the image, for the error.
 
     Raises:
-        DataError: the file is missing, empty or not an image.
+        DataError: the file is not an id map, has another size, or has numbers above 65535.
     """
-    with _opened(path) as image:
-        if image.mode.startswith("I"):
-            return (np.asarray(image).astype(np.uint32) // 257).clip(0, 255).astype(np.uint8)
-        return np.array(image.convert("RGB").convert("L") if image.mode not in ("L", "1") else image.convert("L"))
+    ids = read_ids(path)
+    require_size(ids.shape, size, path, what="a mask", like=like, advice="export it in the image's size")
+    high = ids.max()
+    if high > 65535:
+        raise DataError(path, expected="numbers up to 65535", found=f"{high}", advice="number the objects from 1")
+    return ids.astype(np.uint8 if high < 256 else np.uint16)
 
 
-def read_ids(path: str | os.PathLike) -> np.ndarray:
-    """Read an id map as (H, W) int32: the stored numbers, or the indices of a palette image, not its colours.
+def check_masks_of(dataset: Any, where: object, files: Sequence[tuple[str, str]]) -> None:
+    """Check masks of a data set before training, as its pipeline reads them; see :func:`check_masks`.
+
+    Args:
+        dataset: a data set with a pipeline. Without a step that reads masks, nothing is checked.
+        where: folder of the masks, for messages.
+        files: path of the image and path of the mask of each sample.
 
     Raises:
-        DataError: the file is missing, empty or not an image, or has several channels.
+        DataError: masks cannot be read, or no mask has a salient pixel.
     """
-    with _opened(path) as image:
-        if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
-            raise DataError(
-                path,
-                expected="one number for every pixel (8 or 16 bit grey, or palette)",
-                found=f"an image of mode {image.mode}",
-                advice="export the id map without colours",
-            )
-        return np.array(image).astype(np.int32)
-
-
-def _opened(path: str | os.PathLike) -> Image.Image:
-    try:
-        data = Path(path).read_bytes()
-        if not data:
-            raise DataError(path, expected="a mask", found="an empty file", advice="copy or download it again")
-        image = Image.open(io.BytesIO(data))
-        image.load()
-    except UnidentifiedImageError as error:
-        raise DataError(
-            path, expected="a mask as an image (PNG)", found="other bytes", advice="copy it again"
-        ) from error
-    except (OSError, SyntaxError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(path, expected="a readable mask", but=f"{reason}", advice="check the file") from error
-    return image
+    steps = dataset.pipeline.transforms
+    read = next((step.read for step in steps if hasattr(step, "read")), None)
+    if read is not None:
+        exif = any(getattr(step, "exif", False) for step in steps)
+        check_masks(where, files, read, exif=exif)

@@ -93,12 +93,21 @@ def _group(images: list[np.ndarray], meta: dict[str, Any]) -> Tensor:
 def _channels_first(image: np.ndarray) -> Tensor:
     if image.ndim == 2:
         image = image[..., None]
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))
+    return torch.from_numpy(_with_own_strides(np.moveaxis(image, -1, 0)))
+
+
+def _with_own_strides(array: np.ndarray) -> np.ndarray:
+    """Return a contiguous array that torch accepts.
+
+    A flipped axis of one pixel keeps its negative stride in ``ascontiguousarray``, and torch rejects negative strides.
+    """
+    contiguous = np.ascontiguousarray(array)
+    return contiguous.copy() if min(contiguous.strides, default=0) < 0 else contiguous
 
 
 def _as_tensor(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype != object:
-        return torch.from_numpy(np.ascontiguousarray(value))
+        return torch.from_numpy(_with_own_strides(value))
     if isinstance(value, (bool, int, float, np.number)):
         return torch.as_tensor(value)
     return value

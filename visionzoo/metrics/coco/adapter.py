@@ -15,7 +15,14 @@ from mmengine.logging import print_log
 from visionzoo.datasets.coco_annotations import in_order, require_segmentations
 from visionzoo.datasets.coco_file import read_coco
 from visionzoo.errors import ConfigError, require_known
-from visionzoo.metrics.coco.average_precision import IOU_TYPES, Backend, require_ious, score_detections
+from visionzoo.metrics.coco.average_precision import (
+    IOU_TYPES,
+    NUMBERS,
+    Backend,
+    number_at,
+    require_ious,
+    score_detections,
+)
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
 
@@ -88,6 +95,11 @@ class CocoMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add one batch of samples with predictions, as dicts."""
         self.results += [_compact(sample, with_masks="segm" in self.iou_types) for sample in data_samples]
+
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        names = [*NUMBERS, *(number_at(iou) for iou in self.iou_thrs), *(["AP/*"] if self.classwise else [])]
+        return [f"{iou_type}_{name}" for iou_type in self.iou_types for name in names]
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""

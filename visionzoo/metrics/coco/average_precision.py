@@ -201,7 +201,17 @@ def _run(evaluation: Any, iou_thrs: Sequence[float]) -> dict[str, float]:
     evaluation.params.iouThrs = official
     for name in ("precision", "recall"):
         evaluation.eval[name] = evaluation.eval[name][: len(official)]
-    return {f"mAP_{100 * iou:g}": _mean(row) for iou, row in zip(iou_thrs, rows, strict=True)}
+    return {number_at(iou): _mean(row) for iou, row in zip(iou_thrs, rows, strict=True)}
+
+
+def number_at(iou: float) -> str:
+    """Return the name of the AP at one IoU threshold.
+
+    Example:
+        >>> number_at(0.7)
+        'mAP_70'
+    """
+    return f"mAP_{100 * iou:g}"
 
 
 def _official(evaluation: Any) -> dict[str, float]:

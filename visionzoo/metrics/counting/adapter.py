@@ -107,6 +107,20 @@ class CountMetric(BaseMetric):
         errors = [game(predicted, true, level) for level in self.game_levels]
         return {"pred": float(predicted.sum()), "true": float(true.sum()), "game": errors, **labels}
 
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        levels = [f"GAME{level}" for level in self.game_levels]
+        means = [f"MAE_{kind}" for kind in self.categories if CATEGORIES[kind]]
+        return [
+            "MAE",
+            "RMSE",
+            "NAE",
+            "images",
+            *levels,
+            *means,
+            *(["MAE/*", "RMSE/*", "NAE/*"] if self.categories else []),
+        ]
+
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
         pred, true = (np.array([result[key] for result in results]) for key in ("pred", "true"))

@@ -105,6 +105,10 @@ class CULaneMetric(BaseMetric):
                 ),
             )
 
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        return [*numbers_of(LaneCounts(), {}), "F1/*", "FP/cross"]
+
     def compute_metrics(self, results: list[tuple[str | None, LaneCounts]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
         total = sum((counts for _, counts in results), LaneCounts())
@@ -159,6 +163,10 @@ class TuSimpleMetric(BaseMetric):
             lanes, truth = lanes_of(sample).to_tusimple(rows), as_array(sample["gt_x"]).tolist()
             scores = tusimple_scores(lanes, truth, rows, pixels=self.pixels)
             self.results.append((scores, one_to_one(lanes, truth, rows, pixels=self.pixels)))
+
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        return ["accuracy", "FP", "FN", "F1"]
 
     def compute_metrics(self, results: list[tuple[TuSimpleScores, OneToOne]]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""

@@ -11,11 +11,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from visionzoo.datasets.lanes.culane_files import read_lines, read_list, scenario_of
+from visionzoo.datasets.lanes.tusimple_files import read_tusimple
 from visionzoo.errors import DataError, require_none_missing
 from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCounts, count_matches
 from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
 from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, one_to_one, tusimple_scores
-from visionzoo.structures.lane_files import lines_path, read_lines, read_list, read_tusimple, scenario_of
+from visionzoo.structures.lane_files import lines_path
 
 _AT_ONCE = 8  # images per chunk of work
 _WORTH_A_PROCESS = 400  # images per process; a process needs seconds to start, an image about 30 ms
@@ -66,8 +68,8 @@ def score_culane_folders(
     Args:
         pred_root: folder of predictions.
         anno_root: folder of annotations, CULane's own.
-        lists: a list of images; a folder of such lists, as ``list/test_split``; or a dict of lists by scenario. The
-            first word of each line in a list is the image, with or without a leading slash.
+        lists: a list of images; a folder of such lists, as ``list/test_split``; or a dict of lists by scenario; see
+            :func:`read_list`.
         size, width, threshold: see :func:`count_matches`.
         processes: number of processes. Default: the number of CPU cores, limited to one process per 400 images. New
             processes import the main module again, so scripts need ``if __name__ == "__main__"``.
@@ -124,7 +126,7 @@ def _listed(lists: str | Path | Mapping[str, str | Path]) -> list[tuple[str, str
         raise DataError(
             lists, expected="lists of images such as test0_normal.txt", found="none", advice="check the path"
         )
-    return [(words[0], scenario) for scenario, path in named for _, words in read_list(path)]
+    return [(image.name, scenario) for scenario, path in named for image in read_list(path)]
 
 
 def _mapped(

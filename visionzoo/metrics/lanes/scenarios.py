@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 
+from visionzoo.datasets.lanes.culane_files import SCENARIOS
 from visionzoo.metrics.lanes.culane import LaneCounts
-from visionzoo.structures.lane_files import SCENARIOS
 
 WITHOUT_LANES = "cross"  # scenario without annotated lanes: only its false positives are meaningful
 

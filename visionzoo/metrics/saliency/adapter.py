@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.metrics.saliency.protocols import find_protocol
-from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, in_fixed_order, score_pair
+from visionzoo.metrics.saliency.scores import (
+    PairScores,
+    SaliencyScores,
+    in_fixed_order,
+    report_empty_masks,
+    score_pair,
+)
 from visionzoo.registry import METRICS
 
 
@@ -62,6 +69,7 @@ class SaliencyMetric(BaseMetric):
         self.measures = find_protocol(protocol).chosen(None if chosen is None else tuple(chosen))
         self.protocol, self.wants_rows = protocol, per_image
         self.per_image: list[dict[str, Any]] = []
+        self._has_warned = False
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch: one dict for each sample, with ground truth and predictions.
@@ -79,9 +87,23 @@ class SaliencyMetric(BaseMetric):
         pair = score_pair(pred_map, gt_map, self.protocol, self.measures, where=name)
         return name, str(sample.get("group") or ""), pair
 
+    def possible_names(self) -> list[str]:
+        """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
+        mask = np.eye(2, dtype=bool)
+        scores = SaliencyScores()
+        scores.add(score_pair(mask, mask, self.protocol, self.measures))
+        return list(scores.summary())
+
     def compute_metrics(self, results: list[list[tuple[str, str, PairScores]]]) -> dict[str, float]:
-        """Compute the numbers from the results of all processes."""
+        """Compute the numbers from the results of all processes.
+
+        Raises:
+            DataError: no mask has a foreground pixel.
+        """
         images = [image for sample in results for image in sample]
+        empty = [name for name, _, pair in images if pair.is_empty]
+        report_empty_masks(type(self).__name__, empty, len(images), warn=not self._has_warned)
+        self._has_warned |= bool(empty)
         scores = SaliencyScores()
         for pair in in_fixed_order(pair for _, _, pair in images):
             scores.add(pair)

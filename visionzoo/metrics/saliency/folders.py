@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
+from visionzoo.datasets.mask_files import read_grey
 from visionzoo.errors import DataError, require_none_missing
-from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, score_pair
-from visionzoo.structures.image_names import IMAGE_ENDINGS
+from visionzoo.metrics.saliency.scores import PairScores, SaliencyScores, report_empty_masks, score_pair
+from visionzoo.structures.image_names import IMAGE_ENDINGS, is_left_over
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def score_folders(
 
     Raises:
         DataError: a folder is missing, there is no common name, an image is unreadable, or ``strict`` is set and a
-            name is only in one folder.
+            name is only in one folder, or all masks are empty.
 
     Example:
         >>> import tempfile
@@ -81,12 +80,15 @@ def score_folders(
             found=f"no common name among {len(predictions)} and {len(masks)}",
             advice="check both folders",
         )
-    scores, rows = SaliencyScores(), {}
+    scores, rows, empty = SaliencyScores(), {}, []
     for name in sorted(predictions & masks):
-        pair = score_pair(_read(pred_root / name), _read(gt_root / name), protocol, measures, where=name)
+        prediction, mask = read_grey(pred_root / name, "a prediction"), read_grey(gt_root / name)
+        pair = score_pair(prediction, mask, protocol, measures, where=name)
         scores.add(pair)
+        empty += [name] if pair.is_empty else []
         if per_image:
             rows[name] = pair
+    report_empty_masks(gt_root, empty, scores.images)
     return FolderScores(scores.summary(), scores, tuple(only_masks), tuple(only_predictions), rows)
 
 
@@ -94,7 +96,7 @@ def _names(root: Path) -> set[str]:
     """Return the names of all images, ``<name>`` or ``<group>/<name>``."""
     if not root.is_dir():
         raise DataError(root, expected="a folder of images", found="none", advice="check the path")
-    paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.suffix.lower() in IMAGE_ENDINGS)
+    paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern) if _is_image(path))
     return {path.relative_to(root).as_posix() for path in paths}
 
 
@@ -107,14 +109,5 @@ def _require_all(missing: Sequence[str], lacks: Path, has: Path) -> None:
     )
 
 
-def _read(path: Path) -> np.ndarray:
-    """Read an image as (H, W) uint8 grey levels."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            path, expected="a readable image", found=f"{error}", advice="write or download it again"
-        ) from error
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_ENDINGS and not is_left_over(path.name) and not is_left_over(path.parent.name)

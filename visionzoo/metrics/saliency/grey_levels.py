@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from visionzoo.datasets.mask_files import require_levels
 from visionzoo.errors import DataError
 from visionzoo.metrics.saliency.protocols import Protocol
 from visionzoo.structures.arrays import as_array
@@ -58,7 +59,8 @@ def grey_mask(values: Any, where: str = "mask") -> np.ndarray:
         where: first words of the error message.
 
     Raises:
-        DataError: the shape or type is another, there are no pixels, or uint8 values are 0 and 1 instead of 0 and 255.
+        DataError: the shape or type is another, there are no pixels, or the levels are not those of a mask; see
+            :func:`visionzoo.datasets.mask_files.require_levels`.
 
     Example:
         >>> grey_mask(np.array([[False, True]]))
@@ -71,9 +73,7 @@ def grey_mask(values: Any, where: str = "mask") -> np.ndarray:
         raise DataError(
             where, expected="uint8 with 0 to 255, or bool", found=f"{array.dtype}", advice="convert it first"
         )
-    if array.max() == 1:
-        raise DataError(where, expected="255 for foreground", found="0 and 1", advice="multiply by 255 or pass bool")
-    return array
+    return require_levels(array, where)
 
 
 def _plane(values: Any, where: str) -> np.ndarray:

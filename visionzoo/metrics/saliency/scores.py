@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 
-from visionzoo.errors import ConfigError, DataError
+from visionzoo.errors import ConfigError, DataError, first_of
 from visionzoo.metrics.saliency import measures as of_pair
 from visionzoo.metrics.saliency.grey_levels import Counts, grey_mask, grey_prediction, same_size
 from visionzoo.metrics.saliency.protocols import find_protocol
@@ -25,10 +27,12 @@ class PairScores:
         numbers: ``Smeasure``, ``MAE``, ``Emeasure_adaptive``, ``Fmeasure_adaptive`` and ``Fmeasure_weighted``.
             ``Smeasure_undefined`` is 1 if the S-measure of the protocol's tool is NaN, else 0.
         curves: ``Emeasure``, ``Fmeasure``, ``precision``, ``recall`` and ``false_positive_rate``, (T,) float64 each.
+        is_empty: True if the mask has no foreground pixel.
     """
 
     numbers: dict[str, float]
     curves: dict[str, np.ndarray]
+    is_empty: bool = False
 
     def summary(self) -> dict[str, float]:
         """Return the numbers of a data set that contains only this pair."""
@@ -81,7 +85,35 @@ def score_pair(
     if "Fmeasure_weighted" in chosen:
         shifted, span = counts.stretched
         numbers["Fmeasure_weighted"] = of_pair.weighted_f_measure((shifted / span)[levels], truth >= rules.foreground)
-    return PairScores(numbers, curves)
+    return PairScores(numbers, curves, is_empty=bool(truth.max() < rules.foreground))
+
+
+def report_empty_masks(where: object, empty: Sequence[str], images: int, *, warn: bool = True) -> None:
+    """Report masks without a foreground pixel: an error if all masks are empty, else a warning.
+
+    Args:
+        where: name of the metric, or folder of the masks.
+        empty: names of the images with an empty mask.
+        images: number of all images.
+        warn: False to print no warning.
+
+    Raises:
+        DataError: all masks are empty.
+    """
+    if empty and len(empty) == images:
+        raise DataError(
+            where,
+            expected="masks with foreground pixels",
+            found=f"none in {images} masks ({first_of(empty)})",
+            advice="check how the masks were exported",
+        )
+    if empty and warn:
+        print_log(
+            f"{where}: {len(empty)} of {images} masks have no foreground pixel ({first_of(empty)}); the F-measure of "
+            "these images is 0, and their S-measure and E-measure only state how dark the prediction is",
+            "current",
+            logging.WARNING,
+        )
 
 
 def _curves_and_adaptive(counts: Counts, chosen: Sequence[str]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -110,9 +142,9 @@ def in_fixed_order(pairs: Iterable[PairScores]) -> list[PairScores]:
     """Sort pairs by their scores, so that sums are equal to the last bit for images of other names or in another order.
 
     Example:
-        >>> first, second = PairScores({"MAE": 0.5}, {}), PairScores({"MAE": 0.2}, {})
-        >>> in_fixed_order([first, second]) == [second, first]
-        True
+        >>> pairs = [PairScores({"MAE": 0.5}, {}), PairScores({"MAE": 0.2}, {})]
+        >>> [pair.numbers["MAE"] for pair in in_fixed_order(pairs)]
+        [0.2, 0.5]
     """
     return sorted(pairs, key=lambda pair: (*pair.numbers.values(), *(each.tobytes() for each in pair.curves.values())))
 

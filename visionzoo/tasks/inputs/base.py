@@ -73,6 +73,10 @@ class Input:
         """Return the approximate number of inputs that a command line names; None if only reading them shows it."""
         return None
 
+    def left_out(self, args: argparse.Namespace) -> str:
+        """Return which files of the folders that a command line names are not read, as text; empty if all are read."""
+        return ""
+
     def sources_of(self, inputs: Any, *, recursive: bool = False) -> Iterator[Source]:
         """Return the sources of what a Python user gives: paths, arrays, lists of them, or sources."""
         raise TypeError(f"{type(self).__name__}.sources_of is not defined")

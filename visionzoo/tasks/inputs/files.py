@@ -7,6 +7,7 @@ pattern such as ``frames/%d.jpg`` always sorts by number. A video becomes one in
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 import sys
@@ -15,9 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from mmengine.logging import print_log
+
 from visionzoo.errors import DataError, InputError, nearest_name
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.tasks.inputs.base import Source
+from visionzoo.tasks.inputs.folders import files_in, left_out_of
 from visionzoo.tasks.inputs.videos import VIDEO_SUFFIXES, frame_count, is_video, read_frames
 
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
@@ -66,6 +70,30 @@ def count_inputs(inputs: Iterable[str | os.PathLike], *, recursive: bool = False
     return total
 
 
+def left_out(inputs: Iterable[str | os.PathLike], *, recursive: bool = False, videos: bool = True) -> str:
+    """Return which files of the given folders are not read, such as ``2 files (.heic, .txt)``; empty if all are read.
+
+    Args:
+        inputs, recursive, videos: see :func:`expand_inputs`.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    folders = [folder for item in inputs for folder in _folders_of(os.fspath(item))]
+    return left_out_of(folders, recursive, _suffixes(videos))
+
+
+def _folders_of(item: str) -> list[Path]:
+    """Return the folders whose files an input stands for."""
+    path = os.path.expanduser(item)
+    if os.path.isdir(path):
+        return [Path(path)]
+    if os.path.exists(path) or not glob.has_magic(path):
+        return []
+    matches = [Path(match) for match in sorted(glob.glob(path, recursive=True))]
+    return [] if any(map(Path.is_file, matches)) else [match for match in matches if match.is_dir()]
+
+
 def _images_of(file: Source, videos: bool) -> Iterator[Source]:
     """Yield the file itself, or the frames of a video. An error replaces the value of what cannot be read."""
     if not is_video(file.value):
@@ -91,7 +119,7 @@ def _no_video(name: str) -> InputError:
 
 def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterator[Source]:
     """Return the image and video files that ``item`` names."""
-    suffixes = frozenset(ANY_IMAGE_ENDINGS) | (VIDEO_SUFFIXES if videos else frozenset())
+    suffixes = _suffixes(videos)
     if item == "-":
         return _from_lines(stdin, Path())
     if item.startswith("@") and not os.path.exists(item):
@@ -100,10 +128,10 @@ def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterato
         raise InputError(
             item, expected="a file, folder, glob, @list.txt or -", found="an address", advice="download it first"
         )
-    path = Path(item).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(item))
+    if os.path.isdir(path):
         return _from_folder(path, recursive, suffixes)
-    if path.exists():
+    if os.path.exists(path):
         return iter([Source(item, path, Path(path.name))])
     if _NUMBER.search(path.name):
         return _from_sequence(path)
@@ -112,36 +140,30 @@ def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterato
     raise InputError(item, expected="an image", found="no such file", advice=f"{_nearest(path)}")
 
 
+def _suffixes(videos: bool) -> frozenset[str]:
+    return frozenset(ANY_IMAGE_ENDINGS) | (VIDEO_SUFFIXES if videos else frozenset())
+
+
 def _nearest(path: Path) -> str:
     folder = path.parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return f"check the path; there is no folder {folder} either"
     nearest = nearest_name(path.name, (other.name for other in folder.iterdir()))
     return f"did you mean {folder / nearest}?" if nearest else "check the path"
 
 
 def _from_folder(folder: Path, recursive: bool, suffixes: frozenset[str]) -> Iterator[Source]:
-    paths = _files_in(folder, recursive, suffixes)
+    paths = files_in(folder, recursive, suffixes)
     if not paths:
         raise InputError(folder, expected="images", found=f"none{_what_is_there(folder, recursive, suffixes)}")
     return (Source(str(path), path, path.relative_to(folder)) for path in paths)
 
 
-def _files_in(folder: Path, recursive: bool, suffixes: frozenset[str]) -> list[Path]:
-    try:
-        paths = folder.rglob("*") if recursive else folder.iterdir()
-        return sorted(path for path in paths if path.suffix.lower() in suffixes and path.is_file())
-    except OSError as error:
-        raise InputError(
-            folder, expected="a readable folder", but=f"{error.strerror}", advice="check its permissions"
-        ) from error
-
-
 def _what_is_there(folder: Path, recursive: bool, suffixes: frozenset[str]) -> str:
-    if not recursive and any(path.is_dir() for path in folder.iterdir()) and _files_in(folder, True, suffixes):
+    if not recursive and any(path.is_dir() for path in folder.iterdir()) and files_in(folder, True, suffixes):
         return "; its subfolders hold some: add -r"
-    others = sorted({path.suffix for path in folder.iterdir() if path.is_file()})
-    among = f" among files of {', '.join(others[:5])}" if others else ""
+    others = left_out_of([folder], recursive, suffixes)
+    among = f" among {others}" if others else ""
     return f"{among}; name files with suffix .jpg, .png, ..."
 
 
@@ -171,7 +193,7 @@ def _from_glob(pattern: str, recursive: bool, suffixes: frozenset[str]) -> Itera
     matches = [Path(path) for path in sorted(glob.glob(os.path.expanduser(pattern), recursive=True))]
     files = [path for path in matches if path.is_file()]
     folders = [path for path in matches if path.is_dir()]
-    inside = [path for folder in folders for path in _files_in(folder, recursive, suffixes)] if not files else []
+    inside = [path for folder in folders for path in files_in(folder, recursive, suffixes)] if not files else []
     if not files and not inside:
         where = "" if _fixed_part(pattern).is_dir() else f"; there is no folder {_fixed_part(pattern)}"
         raise InputError(
@@ -196,17 +218,29 @@ def _below(path: Path, root: Path) -> Path:
 
 def _from_list(path: Path) -> Iterator[Source]:
     try:
-        file = open(path, encoding="utf-8")  # noqa: SIM115 - _closing reads it to its end and closes it
-    except OSError as error:
+        file = open(path, encoding="utf-8-sig")  # noqa: SIM115 - _closing reads it to its end and closes it
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"@{path}", expected="a list of images", but=f"{error.strerror}", advice="check the path"
+            f"@{path}", expected="a list of images", but=_reason(error), advice="check the path"
         ) from error
     return _closing(file, path.parent)
 
 
 def _closing(file: IO[str], folder: Path) -> Iterator[Source]:
     with file:
-        yield from _from_lines(file, folder)
+        try:
+            yield from _from_lines(file, folder)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"@{file.name}",
+                expected="a list with one path per line",
+                found="bytes that are not UTF-8",
+                advice="save it as text in UTF-8",
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _from_lines(lines: Iterable[str], folder: Path) -> Iterator[Source]:
@@ -215,8 +249,8 @@ def _from_lines(lines: Iterable[str], folder: Path) -> Iterator[Source]:
         name = line.strip()
         if not name or name.startswith("#"):
             continue
-        path = Path(name).expanduser()
-        if not path.exists() and (folder / path).exists():
+        path = Path(os.path.expanduser(name))
+        if not os.path.exists(path) and os.path.exists(folder / path):
             path = folder / path
         yield Source(name, path, Path(path.name) if path.is_absolute() else _without_parents(Path(name)))
 
@@ -236,13 +270,11 @@ def sources_of(inputs: Any, *, recursive: bool = False, videos: bool = True) -> 
         >>> [source.name for source in sources_of([b"bytes of a file", b"bytes of another file"])]
         ['input 0', 'input 1']
     """
-    if isinstance(inputs, str | os.PathLike):
-        yield from expand_inputs([inputs], recursive=recursive, videos=videos)
-        return
     if not _is_many(inputs):
         inputs = [inputs]
     for number, item in enumerate(inputs):
         if isinstance(item, str | os.PathLike):
+            _warn_of_left_out(item, recursive, videos)
             yield from expand_inputs([item], recursive=recursive, videos=videos)
         elif isinstance(item, Source):
             yield item
@@ -250,6 +282,12 @@ def sources_of(inputs: Any, *, recursive: bool = False, videos: bool = True) -> 
             yield Source(f"input {number}", item, Path(f"input_{number:06d}.png"))
 
 
+def _warn_of_left_out(item: str | os.PathLike, recursive: bool, videos: bool) -> None:
+    others = left_out([item], recursive=recursive, videos=videos)
+    if others:
+        print_log(f"{item}: {others} left out", "current", logging.WARNING)
+
+
 def _is_many(inputs: Any) -> bool:
-    """Return True for a list or generator; False for an array, tensor, PIL image or bytes, which are one image."""
-    return isinstance(inputs, Iterable) and not hasattr(inputs, "shape") and not isinstance(inputs, bytes)
+    """Return True for a list or generator; False for a path, array, tensor, PIL image or bytes, which are one input."""
+    return isinstance(inputs, Iterable) and not hasattr(inputs, "shape") and not isinstance(inputs, bytes | str)

@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from visionzoo.datasets.transforms.loading import read_image
+from visionzoo.datasets.decoding import opened_image
+from visionzoo.datasets.transforms.loading import read_image, rgb_of_pillow
 from visionzoo.errors import DataError, InputError, ZooError
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.seeded import seeded_image
 from visionzoo.tasks.inputs.base import Input, Source
-from visionzoo.tasks.inputs.files import count_inputs, expand_inputs, sources_of
+from visionzoo.tasks.inputs.files import count_inputs, expand_inputs, left_out, sources_of
 from visionzoo.tasks.inputs.options import add_image_options
 
 # Names the random values of the images in the forward check. The reference numbers of the cards depend on it.
@@ -54,6 +55,9 @@ class ImageInput(Input):
 
     def count(self, args: argparse.Namespace) -> int | None:
         return count_inputs(args.inputs, recursive=self._is_recursive(args.recursive), videos=self.takes_videos)
+
+    def left_out(self, args: argparse.Namespace) -> str:
+        return left_out(args.inputs, recursive=self._is_recursive(args.recursive), videos=self.takes_videos)
 
     def sources_of(self, inputs: Any, *, recursive: bool = False) -> Iterator[Source]:
         return sources_of(inputs, recursive=self._is_recursive(recursive), videos=self.takes_videos)
@@ -142,7 +146,7 @@ def read_source(value: Any) -> np.ndarray:
     if hasattr(value, "detach"):
         value = _array_of_tensor(value)
     elif hasattr(value, "getexif"):
-        value = _array_of_pil(value)
+        return rgb_of_pillow(opened_image(value, "PIL image"), "PIL image")
     elif not isinstance(value, np.ndarray | bytes | str) and not hasattr(value, "__fspath__"):
         raise InputError(expected="a path, bytes, array, tensor or PIL image", found=f"{type(value).__name__}")
     return read_image(value, exif=True)
@@ -160,15 +164,6 @@ def _array_of_tensor(tensor: Any) -> np.ndarray:
         found=f"{array.shape}",
         advice="permute the axes or select channels",
     )
-
-
-def _array_of_pil(image: Any) -> np.ndarray:
-    from PIL import ImageOps
-
-    turned = ImageOps.exif_transpose(image)
-    if turned.mode.startswith("I"):
-        return np.clip(np.array(turned), 0, 65535).astype(np.uint16)
-    return np.array(turned.convert("RGB"))
 
 
 def _shares_memory(source: Source) -> bool:

@@ -1,0 +1,12 @@
+"""Samples of a data set, loaded as a run loads them."""
+
+from visionzoo.engine.loaders import build_dataset, build_loader
+
+
+def loaded(cfg, workers):
+    """Build a data set and return all its samples after the pipeline; ``workers`` processes load them."""
+    dataset = build_dataset(cfg, where="dataset")
+    if not workers:
+        return [dataset[number] for number in range(len(dataset))]
+    options = {"batch_size": 1, "num_workers": workers, "sampler": range(len(dataset)), "collate_fn": list}
+    return [sample for batch in build_loader(options, dataset, seed=0) for sample in batch]
