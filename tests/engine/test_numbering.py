@@ -193,8 +193,10 @@ def folders(root: Path, *names: str, **options: Any) -> dict:
 
 def listed(root: Path, name: str, *labels: str, **options: Any) -> dict:
     root.mkdir(exist_ok=True)
-    Image.new("RGB", (8, 8)).save(root / "0.png")
-    (root / name).write_text("path,label\n" + "".join(f"0.png,{label}\n" for label in labels))
+    for number in range(len(labels)):
+        Image.new("RGB", (8, 8)).save(root / f"{number}.png")
+    rows = "".join(f"{number}.png,{label}\n" for number, label in enumerate(labels))
+    (root / name).write_text("path,label\n" + rows)
     return dict(type="ImageList", data_root=str(root), ann_file=name, serialize_data=False, **options)
 
 
@@ -231,17 +233,17 @@ def test_lists_of_numbers_keep_their_numbers(tmp_path: Path) -> None:
     data = build({"train": listed(tmp_path, "train.csv", "0", "2"), "val": listed(tmp_path, "val.csv", "1", "0")})
     assert labels(data.datasets["val"]) == [1, 0]
     learned = weights("ant", "bee", "cat")
-    data = build({"test": listed(tmp_path, "test.csv", "1", "0")}, learned, fixed=True)
+    data = build({"test": listed(tmp_path, "test.csv", "1", "0", test_mode=True)}, learned, fixed=True)
     assert labels(data.datasets["test"]) == [1, 0]
     assert data.classes == learned.names
     assert "by number" in data.notes[0]
     with pytest.raises(DataError, match="found '3'"):
-        build({"test": listed(tmp_path, "test.csv", "3")}, learned, fixed=True)
+        build({"test": listed(tmp_path, "test.csv", "3", test_mode=True)}, learned, fixed=True)
 
 
 def test_the_background_keeps_label_0(tmp_path: Path) -> None:
     train = folders(tmp_path / "a", "ant", "bee", background=True)
-    val = folders(tmp_path / "b", "bee", background=True)
+    val = folders(tmp_path / "b", "bee", background=True, test_mode=True)
     assert by_file(build({"train": train, "val": val}).datasets["val"]) == [("bee", 2)]
     with_background = weights("background", "ant", "bee")
     data = build({"test": folders(tmp_path / "c", "ant", "bee")}, with_background, fixed=True)
@@ -252,17 +254,17 @@ def test_folders_match_by_key_or_by_name(tmp_path: Path) -> None:
     learned = weights("tench", "crane", "crane", keys=("n1", "n2", "n3"))
     data = build({"test": folders(tmp_path / "keys", "n3", "n1")}, learned, fixed=True)
     assert by_file(data.datasets["test"]) == [("n1", 0), ("n3", 2)]
-    data = build({"test": folders(tmp_path / "names", "tench")}, learned, fixed=True)
+    data = build({"test": folders(tmp_path / "names", "tench", test_mode=True)}, learned, fixed=True)
     assert by_file(data.datasets["test"]) == [("tench", 0)]
     with pytest.raises(DataError, match="found 'crane'"):  # two classes have this name
-        build({"test": folders(tmp_path / "twice", "crane")}, learned, fixed=True)
+        build({"test": folders(tmp_path / "twice", "crane", test_mode=True)}, learned, fixed=True)
 
 
 def test_a_class_map_in_another_order_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "map.txt").write_text("bee\nant\n")
     train, path = folders(tmp_path / "a", "ant", "bee"), str(tmp_path / "map.txt")
     with pytest.raises(DataError, match=r"expected class 0 to be 'ant'.*found 'bee'"):
-        build({"train": train, "val": folders(tmp_path / "b", "bee", class_map=path)})
+        build({"train": train, "val": folders(tmp_path / "b", "bee", class_map=path, test_mode=True)})
 
 
 # --- weights ---
@@ -338,7 +340,7 @@ def test_each_of_several_heads_has_its_own_classes(tmp_path: Path) -> None:
             type="ConcatDataset",
             datasets=[folders(tmp_path / "a", "ant", "bee"), folders(tmp_path / "b", "car", "van")],
         ),
-        "val": folders(tmp_path / "c", "van"),
+        "val": folders(tmp_path / "c", "van", test_mode=True),
     }
     data = build(parts, weights("cat"), model={"heads": {"one": {}, "two": {}}})
     assert by_file(data.datasets["train"]) == [("ant", 0), ("bee", 1), ("car", 0), ("van", 1)]

@@ -44,6 +44,10 @@ class Classes:
             meta: a dict with ``classes`` and, if the names in files differ, ``class_keys``. ``class_keys`` has no entry
                 for the background.
             source: see :class:`Classes`.
+
+        Example:
+            >>> Classes.of({"classes": ("background", "tench"), "class_keys": ("n01440764",)}, "data").keys
+            ('background', 'n01440764')
         """
         names = _texts(meta.get("classes")) if isinstance(meta, Mapping) else ()
         if not names:
@@ -96,6 +100,15 @@ def saved_classes(path: Path | None) -> Classes | None:
 
     Raises:
         CheckpointError: the file cannot be read.
+
+    Example:
+        >>> import tempfile, torch
+        >>> meta = {"dataset_meta": {"classes": ["cat", "dog"]}}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.pth")
+        ...     torch.save({"state_dict": {"weight": torch.zeros(2)}, "meta": meta}, path)
+        ...     print(saved_classes(path))
+        cat, dog
     """
     if path is None:
         return None
@@ -158,6 +171,13 @@ def leaves(cfg: Any, dataset: Any, where: str) -> Iterator[Leaf]:
         cfg: its config.
         dataset: the data set that was built from it.
         where: path of ``cfg``, for messages.
+
+    Example:
+        >>> from mmengine.dataset import BaseDataset, RepeatDataset
+        >>> cats = BaseDataset(metainfo=dict(classes=["cat"]), lazy_init=True)
+        >>> dataset = RepeatDataset(cats, times=2, lazy_init=True)
+        >>> [leaf.where for leaf in leaves(dict(dataset=dict(type="BaseDataset")), dataset, "val")]
+        ['val.dataset']
     """
     if isinstance(cfg.get("datasets"), Sequence) and len(getattr(dataset, "datasets", ())) == len(cfg["datasets"]):
         for index, (inner, built) in enumerate(zip(cfg["datasets"], dataset.datasets)):

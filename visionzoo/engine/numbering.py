@@ -56,6 +56,12 @@ def build_numbered(
     Raises:
         DataError: a data set cannot be read, or its classes do not match.
         ConfigError: the config of a data set is wrong.
+
+    Example:
+        >>> part = dict(type="ImageFolder", data_root="tiny://imagenet?train=10&val=2&size=24", serialize_data=False)
+        >>> cfg = Config(dict(model={}, train_dataloader=dict(dataset=part)))
+        >>> build_numbered(cfg, ["train"]).classes[:2]
+        ('n01440764', 'n01443537')
     """
     by_head = bool(cfg.model.get("heads"))
     first = None if by_head else learned  # weights state only the classes of one head
@@ -127,6 +133,13 @@ class Numbering:
 
     Attributes:
         notes: sentences for the user.
+
+    Example:
+        >>> cfg = dict(type="ImageFolder", data_root="tiny://imagenet?train=10&val=2&size=24", serialize_data=False)
+        >>> dataset = build_dataset(cfg, where="val")
+        >>> names = ("dog", *dataset.metainfo["classes"])
+        >>> Numbering(Classes("the weights", names, keys=names)).applied(cfg, dataset, "val")[0]["gt_label"]
+        1
     """
 
     def __init__(self, first: Classes | None = None, *, by_head: bool = False, may_leave_out: bool = False):

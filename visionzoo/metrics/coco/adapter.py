@@ -90,7 +90,7 @@ class CocoMetric(BaseMetric):
     def dataset_meta(self, dataset_meta: dict | None) -> None:
         self._dataset_meta = dataset_meta
         if self.ann_file or (dataset_meta or {}).get("ann_file"):
-            self._read_truth()
+            self._classes(self._read_truth())
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add one batch of samples with predictions, as dicts."""
@@ -103,7 +103,8 @@ class CocoMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Compute the numbers from the results of all processes."""
-        truth = self._truth_by_label()
+        truth = self._read_truth()
+        truth = _by_label(truth, *self._classes(truth))
         by_image = {result["image_id"]: result for result in results}  # several processes may repeat an image
         numbers: dict[str, float] = {}
         for iou_type in self.iou_types:
@@ -138,24 +139,30 @@ class CocoMetric(BaseMetric):
             self._truth = path, truth
         return self._truth[1]
 
-    def _truth_by_label(self) -> dict:
-        """Return the truth with labels as category ids, so that no number depends on how a file numbers its classes.
+    def _classes(self, truth: dict) -> tuple[Sequence[str], dict[Any, int]]:
+        """Return the class names in label order, and the label of each category id that has one.
 
         A class whose entry in ``category_ids`` of the data set is None has no object.
+
+        Raises:
+            UnknownName: the annotation file lacks another class.
         """
-        truth, meta = self._read_truth(), self.dataset_meta or {}
+        meta = self.dataset_meta or {}
         ids = {category["name"]: category["id"] for category in truth["categories"]}
         names = {category_id: name for name, category_id in ids.items()}
         classes = meta.get("classes") or [names[each] for each in in_order(names)]
         stated = meta.get("category_ids") or [0] * len(classes)
-        used = [name for name, category in zip(classes, stated, strict=True) if category is not None]
+        used = {name: label for label, name in enumerate(classes) if stated[label] is not None}
         for name in used:
             require_known(name, ids, "class of the annotation file")
-        return _relabelled(truth, classes, {ids[name]: classes.index(name) for name in used})
+        return classes, {ids[name]: label for name, label in used.items()}
 
 
-def _relabelled(truth: dict, classes: Sequence[str], labels: Mapping[Any, int]) -> dict:
-    """Return the truth with ``classes`` as categories 0, 1, ...; annotations of other categories are left out."""
+def _by_label(truth: dict, classes: Sequence[str], labels: Mapping[Any, int]) -> dict:
+    """Return the truth with labels as category ids, so that no number depends on how a file numbers its classes.
+
+    Annotations of categories without a label are left out.
+    """
     used = (annotation for annotation in truth["annotations"] if annotation["category_id"] in labels)
     return {
         **truth,
