@@ -85,8 +85,11 @@ def _subclasses(cls: type) -> Iterator[type]:
 
 
 def run(each: Format, count: int, *, seed: int = 0, workers: int = 0) -> Tally:
-    """Read ``count`` damaged data sets of a format."""
+    """Read ``count`` damaged data sets of a format, after one that is whole, whose reading imports what is needed."""
     tally = Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        each.write(Path(folder), Random(seed))
+        each.read(Path(folder), workers)
     for number in range(count):
         with tempfile.TemporaryDirectory() as folder:
             outcome, details = attempt(each, Path(folder), Random(f"{each.name} {seed} {number}"), workers)

@@ -119,7 +119,7 @@ def some_bytes(path: Path, random: Random) -> str:
     at = random.randrange(len(data) or 1)
     if kind == "cut":
         data = data[:at]
-    elif kind == "empty":
+    elif kind == "empty" or not data:
         data = bytearray()
     elif kind == "changed":
         for _ in range(random.choice((1, 1, 4, 32))):

@@ -26,20 +26,21 @@ def test_damaged_files_by_a_worker(name):
 
 def test_wrong_contents_and_exceptions_are_failures():
     class Wrong(Format):
-        damages = [("a.txt", lambda path, random: "nothing")]
+        damages = [("a.txt", lambda path, random: str(path.write_text("5")))]
 
         def write(self, folder, random):
             (folder / "a.txt").write_text("3")
 
         def read(self, folder, workers=0):
-            return {"points": 2}
+            return 3
 
         def truth(self, folder):
-            return {"points": int((folder / "a.txt").read_text())}
+            return int((folder / "a.txt").read_text())
 
     class Raises(Wrong):
         def read(self, folder, workers=0):
-            raise TypeError("int")
+            if (folder / "a.txt").read_text() == "5":
+                raise TypeError("int")
 
     Wrong.name, Raises.name = "wrong", "raises"
     assert [list(run(each(), 1).outcomes) for each in (Wrong, Raises)] == [["other contents"], ["traceback"]]

@@ -44,6 +44,7 @@ class CULaneMetric(BaseMetric):
         ConfigError: the size, width or threshold is out of range.
 
     Example:
+        >>> import numpy as np
         >>> lane = np.array([[20.0, 90.0], [60.0, 10.0]])
         >>> metric = CULaneMetric(image_size=(100, 100), lane_width=5)
         >>> metric.process(None, [{"pred_lanes": [lane], "gt_lanes": [lane]}])
@@ -135,6 +136,7 @@ class TuSimpleMetric(BaseMetric):
         ConfigError: ``pixels`` is not above 0.
 
     Example:
+        >>> import numpy as np
         >>> truth = {"gt_x": [[10.0, 20.0]], "h_samples": [40, 50]}
         >>> metric = TuSimpleMetric()
         >>> metric.process(None, [{"pred_lanes": [np.array([[20.0, 50.0], [10.0, 40.0]])], **truth}])
