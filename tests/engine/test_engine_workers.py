@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from torch import nn, zeros
 
-from visionzoo.engine.loaders import build_loader, stop_workers
+from visionzoo.engine.loaders import build_loader
 from visionzoo.engine.workers import explained
 from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName, ZooError
 
@@ -75,11 +76,20 @@ def test_error_of_the_zoo_arrives_unchanged(error, settings):
     batches = []
     with pytest.raises(ZooError) as caught:
         batches.extend(iter(loader))
-    stop_workers(loader)
+    loader.stop()
     assert type(caught.value) is type(error)
     assert str(caught.value) == str(error)
     assert caught.value.problems == error.problems
     assert caught.value.where == error.where
+
+
+def test_stop_ends_the_workers_of_an_iteration_that_is_not_finished():
+    loader = loader_of(lambda: None, num_workers=2)
+    batches = iter(loader)
+    next(batches)
+    assert multiprocessing.active_children()
+    loader.stop()
+    assert not multiprocessing.active_children()
 
 
 def test_error_of_the_collate_function_arrives_unchanged():

@@ -9,4 +9,8 @@ def loaded(cfg, workers):
     if not workers:
         return [dataset[number] for number in range(len(dataset))]
     options = {"batch_size": 1, "num_workers": workers, "sampler": range(len(dataset)), "collate_fn": list}
-    return [sample for batch in build_loader(options, dataset, seed=0) for sample in batch]
+    loader = build_loader(options, dataset, seed=0)
+    try:
+        return [sample for batch in loader for sample in batch]
+    finally:
+        loader.stop()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.registry import DefaultScope
-from torch.utils.data import BatchSampler, DataLoader, Subset
+from torch.utils.data import BatchSampler, Subset
 
 from visionzoo.engine.seeding import SeededBatches, SeededDataset, first_indices
 from visionzoo.engine.workers import CarriesErrors, ZooLoader
@@ -133,7 +133,7 @@ def class_names(dataset: Any) -> tuple[str, ...] | None:
 
 def build_loader(
     cfg: Mapping, dataset: Any, *, seed: int, mp_cfg: Mapping | None = None, device: torch.device | None = None
-) -> DataLoader:
+) -> ZooLoader:
     """Return a loader over ``dataset`` whose order and samples are seeded.
 
     Args:
@@ -218,17 +218,6 @@ def start_worker(worker_id: int, *, seed: int, user_init: Callable[[int], None] 
         cv2.setNumThreads(threads)
     if user_init is not None:
         user_init(worker_id)
-
-
-def stop_workers(loader: Any) -> None:
-    """End the persistent workers of a loader.
-
-    If they end only when Python exits, torch may report that they were killed.
-    """
-    batches = getattr(loader, "_iterator", None)
-    if batches is not None:
-        batches._shutdown_workers()
-        loader._iterator = None
 
 
 def sample_names(batch: Any) -> list[str]:

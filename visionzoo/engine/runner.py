@@ -24,7 +24,6 @@ from torch import nn
 from visionzoo._version import __version__
 from visionzoo.engine import checkpoints
 from visionzoo.engine.hooks import IN_PLACE_OF
-from visionzoo.engine.loaders import stop_workers
 from visionzoo.engine.seeding import RandomStates, seed_everything
 from visionzoo.engine.sharded import (
     is_sharded,
@@ -33,6 +32,7 @@ from visionzoo.engine.sharded import (
     model_state,
     optimizer_state,
 )
+from visionzoo.engine.workers import ZooLoader
 from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
 from visionzoo.errors import CheckpointError, ConfigError, MissingExtra
 from visionzoo.models.wiring import build_filled
@@ -398,7 +398,9 @@ class ZooRunner(Runner):
         A later run in the same process then starts clean.
         """
         for loop in (self._train_loop, self._val_loop, self._test_loop):
-            stop_workers(getattr(loop, "dataloader", None))
+            loader = getattr(loop, "dataloader", None)
+            if isinstance(loader, ZooLoader):
+                loader.stop()
         for hook in self.hooks:
             if hasattr(hook, "close"):
                 hook.close()

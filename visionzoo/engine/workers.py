@@ -8,6 +8,7 @@ it into a sentence.
 from __future__ import annotations
 
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,8 +60,22 @@ class ZooLoader(DataLoader):
     Its data set returns ``[WorkerError(...)]`` for a failed batch; ``collate_fn`` is :class:`CarriesErrors`.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._running: weakref.WeakSet[Any] = weakref.WeakSet()
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        return _raised(super().__iter__())
+        batches = super().__iter__()
+        self._running.add(batches)
+        return _raised(batches)
+
+    def stop(self) -> None:
+        """End all workers. If they end only when Python exits, torch may report that they were killed."""
+        for batches in list(self._running):
+            if hasattr(batches, "_shutdown_workers"):
+                batches._shutdown_workers()
+        self._running.clear()
+        self._iterator = None
 
 
 def _raised(batches: Iterator[Any]) -> Iterator[Any]:
