@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from visionzoo.datasets.findings import Findings
+from visionzoo.structures.image_names import is_left_over
 
 _LONGEST = 255  # bytes in one part of a path, the limit of common file systems
 
@@ -26,7 +27,7 @@ def files_with(folder: Path, endings: Sequence[str], findings: Findings) -> list
     if not folder.is_dir():
         return []
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
-    visible = [path for path in found if not path.name.startswith(".")]
+    visible = [path for path in found if not is_left_over(path.name)]
     findings.note(f"hidden {endings[0]} files, skipped", len(found) - len(visible))
     return visible
 

@@ -16,7 +16,7 @@ from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import advice, inside
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.errors import DataError, first_of, require_none_missing
-from visionzoo.structures.image_names import IMAGE_ENDINGS
+from visionzoo.structures.image_names import IMAGE_ENDINGS, is_left_over
 
 Sample = dict[str, Any]
 
@@ -82,7 +82,7 @@ def images_in(folder: Path, readme: str, findings: Findings) -> list[Path]:
             folder, expected="a folder of images", found=f"no such folder (in {Path.cwd()})", advice=f"{advice(readme)}"
         )
     named = [path for path in _listed(folder) if path.suffix.lower() in IMAGE_ENDINGS]
-    images = [path for path in named if path.name[0] != "."]
+    images = [path for path in named if not is_left_over(path.name)]
     findings.note("hidden image files, not read", len(named) - len(images))
     if not images:
         raise DataError(
@@ -143,7 +143,7 @@ def require_no_other(folder: Path, pattern: str, known: Iterable[Path], findings
         known: the annotations that belong to an image.
         findings: receives one finding for all of them.
     """
-    found = {path.name for path in folder.glob(pattern) if path.name[0] != "."}
+    found = {path.name for path in folder.glob(pattern) if not is_left_over(path.name)}
     other = sorted(found - {path.name for path in known})
     if other:
         findings.wrong(

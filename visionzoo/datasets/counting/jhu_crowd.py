@@ -18,9 +18,9 @@ from visionzoo.datasets.counting.base import (
     require_split,
     sample_of,
 )
-from visionzoo.datasets.counting.numbers import number_in
 from visionzoo.datasets.counting.point_files import note_count, numbered_lines, read_text_points
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.numerals import decimal
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import first_of
@@ -105,9 +105,9 @@ def _labels(path: Path, stems: Sequence[str], findings: Findings) -> dict[str, _
 def _label(line: str, entry: str, findings: Findings) -> tuple[str, _Label | None]:
     """Return the image and its label, or None after a finding. A scene may contain commas."""
     cells = [cell.strip() for cell in line.split(",")]
-    if len(cells) < 5 or cells[-2] not in _WEATHER or number_in(cells[1]) is None or not "".join(cells[2:-2]):
+    if len(cells) < 5 or cells[-2] not in _WEATHER or decimal(cells[1]) is None or not "".join(cells[2:-2]):
         expected = "id,count,scene,weather (0 to 3),distractor"
         findings.wrong(entry, "label", expected=expected, found=shown(line, 80))
         return cells[0], None
     scene = ",".join(cells[2:-2])
-    return cells[0], (number_in(cells[1]), {"scene": scene, "weather": _WEATHER[cells[-2]]})
+    return cells[0], (decimal(cells[1]), {"scene": scene, "weather": _WEATHER[cells[-2]]})

@@ -12,10 +12,10 @@ from typing import Any, Unpack
 import numpy as np
 
 from visionzoo.datasets.counting.base import LEVELS, LUMINANCES, CountingDataset, Sample, require_files, sample_of
-from visionzoo.datasets.counting.numbers import json_number, number_in
 from visionzoo.datasets.counting.point_files import FARTHEST, json_points, numbered_lines, parse_json
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import advice
+from visionzoo.datasets.numerals import decimal, json_number
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
@@ -211,7 +211,7 @@ def _point(cells: Sequence[str], entry: str, findings: Findings) -> list[tuple[f
     """Return a list of one point; empty for two empty cells, and after a finding."""
     if not any(cells):
         return []
-    x, y = (number_in(cell) for cell in cells)
+    x, y = (decimal(cell) for cell in cells)
     for name, number, cell in (("x", x, cells[0]), ("y", y, cells[1])):
         if number is None or not abs(number) <= FARTHEST:
             expected = f"a number of pixels, at most {FARTHEST:,.0f}"

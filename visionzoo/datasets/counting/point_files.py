@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from visionzoo.datasets.counting.numbers import json_number, plain_numbers
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.mat_files import mat_variable
+from visionzoo.datasets.numerals import json_number, plain_numbers
 from visionzoo.errors import DataError
 from visionzoo.system.text_files import read_text
 

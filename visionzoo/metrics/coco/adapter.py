@@ -118,6 +118,9 @@ class CocoMetric(BaseMetric):
             )
             numbers.update({f"{iou_type}_{name}": value for name, value in scores.numbers.items()})
             self.per_class[iou_type] = scores.per_class
+            if not any(row["objects"] for row in scores.per_class):
+                note = f"{iou_type} AP: no object counts in {len(by_image)} measured images; all numbers are -1"
+                print_log(note, "current", logging.WARNING)
             if self.classwise:
                 numbers.update({f"{iou_type}_AP/{row['class']}": row["AP"] for row in scores.per_class})
                 print_log(class_table(scores.per_class, f"{iou_type} AP by class"), "current", logging.INFO)
