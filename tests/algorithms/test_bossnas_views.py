@@ -126,3 +126,12 @@ def test_processes_share_an_epoch_without_overlap() -> None:
     assert shares[0] != epoch_order(23, 4, 2, 0, seeded(0, "train", 2))
     with pytest.raises(ConfigError, match="expected at most 3 for 6 images and 2 processes, found 4"):
         epoch_order(6, 4, 2, 0, seeded(0))
+
+
+def test_broken_image_in_a_worker_is_one_error(listed: tuple[Path, Path]) -> None:
+    root, _ = listed
+    images = ListedImages(root, None)
+    sorted(root.rglob("*.png"))[3].write_bytes(b"text")
+    pairs = ViewPairs(images, imagenet_sides(32), 1, ("a",))
+    with pytest.raises(DataError, match="expected an image"):
+        list(batches_of(pairs, range(len(images)), 2, drop_last=False, workers=1))

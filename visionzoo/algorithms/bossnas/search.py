@@ -46,6 +46,7 @@ from visionzoo.algorithms.bossnas.views import (
     seeded,
     steps_of_epoch,
 )
+from visionzoo.engine.workers import explained
 from visionzoo.errors import CheckpointError, ConfigError, DataError, RunFailed
 from visionzoo.system import distributed
 from visionzoo.system.atomic import cannot_write, write_file, write_text
@@ -101,12 +102,13 @@ def search(
         ConfigError: impossible settings, or settings that differ from those of the search to resume.
         DataError: images or the file of best paths cannot be read.
         OutputError: the folder cannot be written.
-        RunFailed: the loss is not finite.
+        RunFailed: the loss is not finite, or a worker died.
     """
     check_settings(settings)
     check_space_options(settings)
     distributed.start(distributed.find_launcher(), _device(settings))
-    return _Search(settings, train_images, val_images, log or (lambda line: None), watch).run()
+    with explained():
+        return _Search(settings, train_images, val_images, log or (lambda line: None), watch).run()
 
 
 class _Search:

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset, default_collate
 from torchvision.transforms import v2
 
 from visionzoo.datasets.cifar import CIFAR10, CIFAR100
 from visionzoo.datasets.transforms.loading import read_image
+from visionzoo.engine.workers import CarriesErrors, ZooLoader, in_worker
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS, is_left_over
 from visionzoo.system.text_files import read_text
@@ -168,6 +169,9 @@ class ViewPairs(Dataset):
 
     def __getitem__(self, index: int) -> Tensor:
         """Return the normalised views of an image, (2 * V, 3, H, W): side A before side B."""
+        return in_worker(lambda: self._views(index))
+
+    def _views(self, index: int) -> Tensor:
         image = Image.fromarray(self.images[index])
         views = []
         for number in range(2 * self.per_side):
@@ -184,7 +188,8 @@ def batches_of(
     chunks = [list(indices[i : i + batch]) for i in range(0, len(indices), batch)]
     if drop_last and chunks and len(chunks[-1]) < batch:
         chunks.pop()
-    return iter(DataLoader(pairs, batch_sampler=chunks, num_workers=workers))
+    collate = CarriesErrors(default_collate)
+    return iter(ZooLoader(pairs, batch_sampler=chunks, num_workers=workers, collate_fn=collate))
 
 
 def steps_of_epoch(count: int, batch: int, ranks: int) -> int:
