@@ -1,4 +1,4 @@
-"""A part of the campaign on damaged files, and the campaign itself in the slow tier."""
+"""Parts of the campaign on damaged files; `python -m reliability` runs the whole campaign."""
 
 import pytest
 
@@ -14,8 +14,8 @@ def test_damaged_files_are_read_correctly_or_refused(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_campaign(name):
-    assert run(FORMATS[name], 2000).failures == []
+def test_more_damaged_files(name):
+    assert run(FORMATS[name], 300).failures == []
 
 
 @pytest.mark.slow
