@@ -342,7 +342,7 @@ def test_hidden_files_and_endings_of_id_maps(id_maps):
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        *[("imgs/a.jpg", data, r"a\.jpg: file: expected an image, found a file, but it cannot be read") for data in
+        *[("imgs/a.jpg", data, r"a\.jpg: file: expected an image, found a file that cannot be read") for data in
           (b"", b"no image", b"\x89PNG\r\n\x1a\n")],
         *[("instances/a.png", data, r"a\.png: file: expected a") for data in (b"", b"no image", b"\x89PNG\r\n\x1a\n")],
         ("instances/a.png", np.zeros((6, 9, 3), np.uint8), r"a\.png: file: expected one number .* mode RGB"),

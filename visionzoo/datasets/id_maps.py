@@ -90,7 +90,7 @@ def _read(image: Path, path: Path, findings: Findings) -> np.ndarray:
         ids = read_ids(path)
         require_size(ids.shape, size, path, what="an id map", like=image.name, advice="export it in the image's size")
     except DataError as error:
-        found = error.found or f"a file, but {error.but}"
+        found = error.found or "a file that cannot be read"
         findings.wrong(error.where, "file", expected=str(error.expected), found=found)
         return np.zeros((0, 0), np.int32)
     count = len(np.unique(ids[ids != 0]))

@@ -82,7 +82,7 @@ def _lanes_of(path: str, findings: Findings) -> list[np.ndarray]:
     try:
         text = _read_text(Path(path), "the lanes of an image")
     except DataError as error:
-        findings.wrong(path, "file", expected=str(error.expected), found=error.found or f"one, but {error.but}")
+        findings.wrong(path, "file", expected=str(error.expected), found=error.found or "a file that cannot be read")
         return []
     return _lanes(text, f"{path}, ", findings)
 
