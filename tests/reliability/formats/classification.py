@@ -17,8 +17,9 @@ from PIL import Image
 
 from reliability import mutations
 from reliability.campaign import Format
+from reliability.loading import samples_of
 from visionzoo.datasets.class_map import read_class_map
-from visionzoo.engine.loaders import build_dataset, build_loader
+from visionzoo.engine.loaders import build_dataset
 
 REFUSED = "refused"
 PATHS = ("cat/0.png", "cat/1.png", "dog/0.png", "dog/deep/1.png")
@@ -35,8 +36,7 @@ def loaded(folder: Path, workers: int, **cfg: Any) -> list[tuple]:
     """Return path, class and size of each image of a data set, in order."""
     pipeline = [] if cfg["type"].startswith("CIFAR") else [{"type": "LoadImage"}]
     data = build_dataset({**cfg, "data_root": str(folder), "pipeline": pipeline}, where="data set")
-    loader = build_loader({"batch_size": 1, "num_workers": workers, "collate_fn": list}, data, seed=0)
-    samples = [sample for (sample,) in loader]
+    samples = samples_of(data, workers)
     names = data.metainfo["classes"]
     return [(sample.get("img_path"), names[sample["gt_label"]], sample["img"].shape) for sample in samples]
 

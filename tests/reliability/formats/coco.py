@@ -19,7 +19,8 @@ from pycocotools.cocoeval import COCOeval
 
 from reliability import mutations
 from reliability.campaign import Format
-from visionzoo.engine.loaders import build_dataset, build_loader
+from reliability.loading import samples_of
+from visionzoo.engine.loaders import build_dataset
 from visionzoo.metrics.coco import CocoMetric
 from visionzoo.registry import DATASETS, TRANSFORMS
 
@@ -79,8 +80,7 @@ class CocoInstances(Format):
         steps = [{"type": "LoadImage"}, {"type": "mmdet.LoadAnnotations", "with_mask": self.with_mask}]
         cfg = {"type": "CocoDetection", "ann_file": "a.json", "data_root": str(folder), "pipeline": steps}
         data = build_dataset({**cfg, "serialize_data": False}, where="data set")
-        loader = build_loader({"batch_size": 1, "num_workers": workers, "collate_fn": list}, data, seed=0)
-        samples = [sample for (sample,) in loader]
+        samples = samples_of(data, workers)
         contents = {Path(sample["img_path"]).name: contents_of(sample, data.metainfo["classes"]) for sample in samples}
         return (contents, self.scores(data, samples)) if self.with_mask else contents
 
