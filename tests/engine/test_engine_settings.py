@@ -98,7 +98,10 @@ def test_a_metric_with_fewer_classes_than_k():
         ({"model.width": -1}, "ToyNet: expected arguments that it takes"),
         ({"model.norm": 3, "model.width": 3}, "ToyNet: expected arguments that it takes"),
         ({"custom_hooks": [{"type": "EMAHook", "begin_iter": 1, "begin_epoch": 1}]}, "hook EMAHook: expected"),
-        ({"default_hooks.checkpoint.save_best": "toy/unknown"}, "hook ZooCheckpointHook: .*rule must be specified"),
+        (
+            {"default_hooks.checkpoint.save_best": "toy/unknown"},
+            r"checkpoint\.rule: expected greater or less for toy/unknown",
+        ),
     ],
 )
 def test_rejected_arguments_are_one_sentence(train_toy, options, says):

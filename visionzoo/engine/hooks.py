@@ -18,7 +18,7 @@ from torch import Tensor
 from visionzoo.engine.best_metric import deciding_metric, require_measured
 from visionzoo.engine.checkpoints import point_to, save_weights
 from visionzoo.engine.loaders import sample_names
-from visionzoo.errors import ConfigError, RunFailed
+from visionzoo.errors import ConfigError, RunFailed, some_of
 from visionzoo.registry import HOOKS
 from visionzoo.system.distributed import is_first
 
@@ -113,12 +113,28 @@ class ZooCheckpointHook(CheckpointHook):
         **kwargs: Any,
     ):
         names, rules = _as_list(save_best) or None, _as_list(rule) or None
+        self._lacks_rule = False
         super().__init__(*args, save_best=names, rule=rules if names else None, **kwargs)
         self._rules_given = list(getattr(self, "rules", []))
 
+    def _init_rule(self, rules: Any, key_indicators: Any) -> None:
+        """Infer the rule of each metric from its name. A name without a rule is an error of ``require_measured``."""
+        try:
+            super()._init_rule(rules, key_indicators)
+        except ValueError:
+            self._lacks_rule = True
+            super()._init_rule(["greater"] * len(key_indicators), key_indicators)
+
     def require_measured(self, runner: Any) -> None:
-        """Raise an error before training if the evaluator cannot measure a metric of ``save_best``."""
+        """Raise an error before training if the evaluator cannot measure a metric of ``save_best``, or has no rule."""
         require_measured(self.save_best or (), _metrics_of(runner), "default_hooks.checkpoint.save_best")
+        if self._lacks_rule:
+            raise ConfigError(
+                "default_hooks.checkpoint.rule",
+                expected=f"greater or less for {some_of(self.save_best, most=3)}",
+                found="none",
+                advice='add rule="greater" or rule="less"',
+            )
 
     def before_train(self, runner: Any) -> None:
         """Restore the list of kept checkpoints of a resumed run.

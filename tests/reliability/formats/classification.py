@@ -167,7 +167,7 @@ class ClassCsv(ImageLists):
 
     def rows(self, text):
         header, *rows = (row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if any(row))
-        path, label = (header.index(name) for name in ("path", "label"))
+        path, label = ([name.strip().lower() for name in header].index(name) for name in ("path", "label"))
         if any(len(row) != len(header) for row in rows):
             raise ValueError("cells")
         return [(row[path], row[label]) for row in rows]

@@ -206,20 +206,26 @@ def _stage(
 
 def _check(design: Design, small_maps: str, out_indices: Sequence[int], frozen_stages: int) -> None:
     dims = [design.embed_dim * 2**stage for stage in range(_STAGES)]
-    problems = {
-        f"depths of {_STAGES} stages, each at least 1": len(design.depths) == _STAGES and min(design.depths) > 0,
-        f"num_heads that divide the channels {dims}": len(design.heads) == _STAGES
-        and all(heads > 0 and dim % heads == 0 for dim, heads in zip(dims, design.heads)),
-        "an odd kernel_size of at least 3, because its bias needs a centre": design.kernel_size % 2 == 1
-        and design.kernel_size > 1,
-        "tokenizer 'conv' or 'patch'": design.tokenizer in (CONV, PATCH),
-        "drop_path_rate in [0, 1)": 0 <= design.drop_path_rate < 1,
-        "small_maps 'pad' or 'error'": small_maps in ("pad", "error"),
-        "out_indices of stages 0 to 3, shallow first": bool(out_indices)
-        and list(out_indices) == sorted(set(out_indices) & set(range(_STAGES))),
-        "frozen_stages from -1 to 4": -1 <= frozen_stages <= _STAGES,
-    }
-    wrong = [expected for expected, holds in problems.items() if not holds]
-    if wrong:
-        found = f"{design}, small_maps={small_maps!r}, out_indices={tuple(out_indices)}, frozen_stages={frozen_stages}"
-        raise ConfigError("DiNAT", expected=f"{wrong[0]}", found=f"{found}")
+    are_heads = len(design.heads) == _STAGES and all(h > 0 and dim % h == 0 for dim, h in zip(dims, design.heads))
+    are_stages = bool(out_indices) and list(out_indices) == sorted(set(out_indices) & set(range(_STAGES)))
+    checks = (
+        (
+            f"depths of {_STAGES} stages, each at least 1",
+            design.depths,
+            len(design.depths) == _STAGES and min(design.depths) > 0,
+        ),
+        (f"num_heads that divide the channels {dims}", design.heads, are_heads),
+        (
+            "an odd kernel_size of at least 3, because its bias needs a centre",
+            design.kernel_size,
+            design.kernel_size % 2 == 1 and design.kernel_size > 1,
+        ),
+        ("tokenizer 'conv' or 'patch'", design.tokenizer, design.tokenizer in (CONV, PATCH)),
+        ("drop_path_rate in [0, 1)", design.drop_path_rate, 0 <= design.drop_path_rate < 1),
+        ("small_maps 'pad' or 'error'", small_maps, small_maps in ("pad", "error")),
+        ("out_indices of stages 0 to 3, shallow first", tuple(out_indices), are_stages),
+        ("frozen_stages from -1 to 4", frozen_stages, -1 <= frozen_stages <= _STAGES),
+    )
+    for expected, found, holds in checks:
+        if not holds:
+            raise ConfigError("DiNAT", expected=expected, found=repr(found), advice="correct it")
