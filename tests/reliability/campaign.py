@@ -12,6 +12,7 @@ annotations, images, and the samples after the pipeline. Its outcome is one of
 
 from __future__ import annotations
 
+import gc
 import importlib
 import pkgutil
 import signal
@@ -90,12 +91,14 @@ def run(each: Format, count: int, *, seed: int = 0, workers: int = 0) -> Tally:
     with tempfile.TemporaryDirectory() as folder:
         each.write(Path(folder), Random(seed))
         each.read(Path(folder), workers)
+    gc.freeze()  # data sets collect garbage when they are built, which takes most of the time without this
     for number in range(count):
         with tempfile.TemporaryDirectory() as folder:
             outcome, details = attempt(each, Path(folder), Random(f"{each.name} {seed} {number}"), workers)
         tally.outcomes[outcome] += 1
         if outcome not in ("read", "refused"):
             tally.failures.append(f"{each.name} {seed} {number}: {outcome}: {details}")
+    gc.unfreeze()
     return tally
 
 
