@@ -63,7 +63,7 @@ def convert(
     checked = _checked_variant(variant, file_name, has_se=has_squeeze_excite(weights))
     if checked is not None:
         width = len(weights["conv1.weight"])
-        network = partial(MODELS.get("BossNet"), checked, width=width, head_dim=width)  # type: ignore[arg-type]
+        network = partial(MODELS.build, dict(type="BossNet", variant=checked, width=width, head_dim=width))
         require_same_tensors(weights, network, f"BossNet-{checked}")
     return weights
 
