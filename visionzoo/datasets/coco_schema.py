@@ -5,7 +5,6 @@ Each field is checked as a whole column. Only if a column deviates are its value
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +17,9 @@ import numpy as np
 
 from visionzoo.datasets.coco_annotations import MOST_PIXELS, number_of
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.numerals import decimal
 
 _MISSING = object()
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LONGEST_NAME = 1000
 _FORMS = {type(None): "null", bool: "true or false", str: "as text", list: "with text"}
 
@@ -161,13 +160,11 @@ def _are_labels(column: list) -> bool:
 
 
 def _number(value: Any) -> int | float:
-    """Return a number, also for its text. NaN and infinite numbers are returned too."""
-    if type(value) is str and len(value) < 40 and _NUMBER.fullmatch(value.strip()):
-        text = value.strip()
-        return int(text) if text.lstrip("+-").isdigit() else float(text)
-    if type(value) not in (int, float):
+    """Return a number, also for its text. The NaN and infinity of JSON are returned too."""
+    number = decimal(value) if type(value) is str else value
+    if type(number) not in (int, float):
         raise ValueError
-    return value
+    return int(value) if type(value) is str and value.strip().lstrip("+-").isdigit() else number
 
 
 def _size(value: Any) -> int:
