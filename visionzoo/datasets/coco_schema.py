@@ -162,7 +162,7 @@ def _are_labels(column: list) -> bool:
 def _number(value: Any) -> int | float:
     """Return a number, also for its text. The NaN and infinity of JSON are returned too."""
     number = decimal(value) if type(value) is str else value
-    if type(number) not in (int, float):
+    if number is None or type(number) not in (int, float):
         raise ValueError
     return int(value) if type(value) is str and value.strip().lstrip("+-").isdigit() else number
 
