@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,10 +20,11 @@ from visionzoo.engine.class_names import MOST, saved_classes
 from visionzoo.engine.environment import check, processes
 from visionzoo.engine.numbering import Numbered, build_numbered
 from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging
-from visionzoo.engine.workdir import default_folder, new_work_dir, resume_point, resumed_checkpoint
+from visionzoo.engine.workdir import default_folder, free_folder, make_writable, resume_point, resumed_checkpoint
 from visionzoo.errors import ConfigError, some_of
 from visionzoo.models.wiring import fill_model, with_replaced_parts
 from visionzoo.system import distributed
+from visionzoo.system.locks import locked
 from visionzoo.weights.class_tensors import class_tensors
 from visionzoo.weights.loading import find_weights
 
@@ -99,8 +100,8 @@ def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iter
     apply_options(loaded.cfg, options, loaded.name)
     text = _text_of_choice(loaded) if purpose == "train" else ""
     weights = find_weights(_tested(loaded, options)) if purpose == "test" else _initial(loaded, options)
-    with processes(loaded.cfg, options) as device:
-        yield _plan(loaded, options, purpose, device, usual, weights, text)
+    with processes(loaded.cfg, options) as device, ExitStack() as held:
+        yield _plan(loaded, options, purpose, device, usual, weights, text, held)
 
 
 def _tested(loaded: LoadedConfig, options: RunOptions) -> str:
@@ -164,6 +165,7 @@ def _plan(
     usual: Path,
     weights: str | Path | None,
     text: str,
+    held: ExitStack,
 ) -> RunPlan:
     cfg = loaded.cfg
     if purpose == "test" and options.tta:
@@ -181,11 +183,12 @@ def _plan(
     _fill(loaded, None if data.classes is None else len(data.classes))
     if purpose == "test" and options.tta:
         cfg.model = {**cfg.tta_model, "module": cfg.model}
-    checkpoint, folder = distributed.from_first(lambda: _places(loaded, options, purpose, usual))
+    checkpoint, folder, taken_over = distributed.from_first(lambda: _places(loaded, options, purpose, usual, held))
     if purpose == "train":
         cfg.work_dir = str(folder)
     if checkpoint is not None:
         _check_resumable(cfg, checkpoint, takes_seed=options.seed is None)
+    notes = [*loaded.notes, *filter(None, [taken_over])]
     return RunPlan(
         purpose=purpose,
         name=loaded.name,
@@ -203,7 +206,7 @@ def _plan(
         ignore=(*options.ignore, *renewed),
         weights=weights,
         best_metric=best_metric_of(cfg.get("task")),
-        notes=(*loaded.notes, *_notes_on_limits(cfg, splits, options), *data.notes, *_notes_on(renewed, data)),
+        notes=(*notes, *_notes_on_limits(cfg, splits, options), *data.notes, *_notes_on(renewed, data)),
     )
 
 
@@ -256,19 +259,27 @@ def _innermost(dataset: Any) -> Any:
 
 
 def _places(
-    loaded: LoadedConfig, options: RunOptions, purpose: Purpose, usual: Path
-) -> tuple[Path | None, Path | None]:
-    """Return the checkpoint to resume or None, and the folder of the results, which now exists and is writable.
+    loaded: LoadedConfig, options: RunOptions, purpose: Purpose, usual: Path, held: ExitStack
+) -> tuple[Path | None, Path | None, str]:
+    """Lock the folder of the results until ``held`` closes.
 
-    For a dry run, both are None.
+    Returns:
+        The checkpoint to resume or None; the folder, which now exists and is writable; a note to the user or "". For a
+        dry run, both paths are None.
     """
     if purpose == "dry run":
-        return None, None
+        return None, None, ""
+    checkpoint = None
     if purpose == "test":
-        return None, new_work_dir(_folder_of_test(loaded, options), overwrite=options.overwrite)
-    if options.resume:
-        return resume_point(options.resume, options.work_dir, usual)
-    return None, new_work_dir(Path(options.work_dir or usual), overwrite=options.overwrite)
+        folder = free_folder(_folder_of_test(loaded, options), overwrite=options.overwrite)
+    elif options.resume:
+        checkpoint = resume_point(options.resume, options.work_dir, usual)
+        folder = checkpoint.parent
+    else:
+        folder = free_folder(Path(options.work_dir or usual), overwrite=options.overwrite)
+    lock = held.enter_context(locked(folder, "a test" if purpose == "test" else "a training"))
+    make_writable(folder)
+    return checkpoint, folder, lock.note
 
 
 def _folder_of_test(loaded: LoadedConfig, options: RunOptions) -> Path:
