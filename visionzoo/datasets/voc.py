@@ -250,20 +250,32 @@ def to_coco(
         >>> to_coco(folder, {"train": ["a"]}, [image]).records["train"]["annotations"][0]["bbox"]
         [0, 0, 10, 20]
     """
+    source = annotated(folder, splits, images, difficult=difficult, zero_based=zero_based)
+    return records_of(source, classes)
+
+
+def annotated(
+    folder: VocFolder,
+    splits: dict[str, list[str]],
+    images: Iterable[VocImage],
+    *,
+    difficult: str = "ignore",
+    zero_based: bool = False,
+) -> AnnotatedImages:
+    """Return the images of a VOC folder in the form of all formats; see :func:`to_coco` for the arguments."""
     by_stem = {image.stem: image for image in images}
     used = {stem: by_stem[stem] for stems in splits.values() for stem in stems}
     changes: Counter[str] = Counter()
     read = {stem: _annotated(image, difficult, zero_based, changes) for stem, image in used.items()}
     some_difficult = any(voc.difficult for image in used.values() for voc in image.objects)
-    source = AnnotatedImages(
-        folder.annotations,
+    return AnnotatedImages(
+        folder.root,
         "Pascal VOC",
         {split: [read[stem] for stem in stems] for split, stems in splits.items()},
         sorted({voc.name for image in used.values() for voc in image.objects}),
         changes,
         advice="use --difficult keep" if some_difficult else "check the XML files",
     )
-    return records_of(source, classes)
 
 
 def _annotated(image: VocImage, difficult: str, zero_based: bool, changes: Counter[str]) -> AnnotatedImage:

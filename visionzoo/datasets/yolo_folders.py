@@ -25,6 +25,7 @@ import yaml
 
 from visionzoo.datasets.file_names import once_each
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.image_lookup import first_file
 from visionzoo.errors import DataError, first_of, some_of
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS, is_left_over
 from visionzoo.system.text_files import read_text
@@ -296,7 +297,7 @@ def _listed(path: Path, findings: Findings) -> list[Path]:
     lines = [line.strip().replace("\\", "/") for line in read_text(path, "a list of images", "check it").splitlines()]
     images = []
     for line in filter(None, lines):
-        image = next((each for each in _meanings(line, path.parent) if _is_file(each)), None)
+        image = first_file(_meanings(line, path.parent))
         if image is None:
             findings.wrong(path.name, "image", expected="an existing image", found=shown(line, most=80))
         else:
@@ -311,10 +312,3 @@ def _meanings(line: str, folder: Path) -> Iterator[Path]:
     parts = Path(line).parts
     for start in range(1, min(len(parts), 8)):
         yield folder.joinpath(*parts[start:])
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
