@@ -181,7 +181,7 @@ class _Reader:
         return Region(label, outlines=(points,))
 
     def _points(self, given: Any, where: str) -> list[tuple[float, float]] | None:
-        pairs = given if isinstance(given, list) else [None]
+        pairs: list[Any] = given if isinstance(given, list) else [None]
         if all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
             points = [[json_number(value, self.findings) for value in pair] for pair in pairs]
             if all(map(are_pixels, points)):
