@@ -119,6 +119,13 @@ def test_a_place_that_cannot_be_written_is_found_before_reading(name, out, tmp_p
 
 
 @pytest.mark.parametrize("name", CONVERSIONS)
+def test_an_archive(name, tmp_path, capsys):
+    (tmp_path / "export.ZIP").write_bytes(b"PK")
+    assert main([name, str(tmp_path / "export.ZIP"), "-o", str(tmp_path / "out")]) == 2
+    assert "found an archive; unpack it and name its folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
 def test_help(name, capsys):
     assert main([name, "--help"]) == 0
     said = capsys.readouterr().out

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionzoo.cli.common import Parser, add_summary_flags, note, readers_on_stderr
-from visionzoo.errors import some_of
+from visionzoo.errors import DataError, some_of
 
 if TYPE_CHECKING:  # reading data imports mmengine, which --help does not need
     from visionzoo.datasets.coco_records import AnnotatedImages, CocoRecords
 
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 Watch = Callable[[Sequence[Any]], Iterable[Any]]
 
 
@@ -72,6 +73,7 @@ def run(name: str, args: argparse.Namespace) -> int:
 
     one_file = args.out.suffix == ".json"
     require_free(args.out, overwrite=args.overwrite, is_file=one_file)
+    _require_unpacked(args.source)
     with readers_on_stderr(quiet=args.quiet):
         images = CONVERSIONS[name].read(args, lambda items: progress(items, len(items), "reading", quiet=args.quiet))
     coco = to_coco(images, args.classes)
@@ -82,6 +84,11 @@ def run(name: str, args: argparse.Namespace) -> int:
         write_coco_folder(args.out, coco.records, shown, link=args.link, overwrite=args.overwrite)
     _summarize(args, coco, one_file)
     return 0
+
+
+def _require_unpacked(source: Path) -> None:
+    if source.suffix.lower() in _ARCHIVES and source.is_file():
+        raise DataError(source, expected="a folder", found="an archive", advice="unpack it and name its folder")
 
 
 def _at_least_two(text: str) -> int:

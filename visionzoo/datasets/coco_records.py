@@ -97,6 +97,11 @@ def measured(file: Path, findings: Findings) -> tuple[int, int] | None:
     by a quarter is noted.
     """
     try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        findings.wrong(ascii(file.name), "image", expected="a name in UTF-8", found="other bytes (rename the file)")
+        return None
+    try:
         size = size_of_file(file)
         turned = size_of_file(file, exif=True) != size
     except DataError as error:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from visionzoo.datasets.coco_records import AnnotatedImage, AnnotatedImages, CocoRecords, Region
+from visionzoo.datasets.coco_records import AnnotatedImage, AnnotatedImages, CocoRecords, Region, measured
 from visionzoo.datasets.coco_records import to_coco as records_of
 from visionzoo.datasets.file_names import files_with, known_name, once_each
 from visionzoo.datasets.findings import Findings, shown
@@ -29,7 +29,6 @@ from visionzoo.datasets.outlines import Box
 from visionzoo.datasets.voc_xml import VocObject, read_objects
 from visionzoo.errors import DataError, first_of, require_none_missing
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
-from visionzoo.structures.image_size import size_of_file
 from visionzoo.system.text_files import read_text
 
 _ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
@@ -97,12 +96,10 @@ class VocFolder:
 
     def _read(self, stem: str, findings: Findings) -> VocImage:
         image = self._images[stem]
-        try:
-            width, height = size_of_file(image)  # the training loader also ignores EXIF
-        except DataError as error:
-            findings.wrong(image.name, "image", expected="a readable one", found=f"{error.but}")
+        size = measured(image, findings)
+        if size is None:
             return VocImage(stem, image, 0, 0, ())
-        return VocImage(stem, image, width, height, read_objects(self._xmls[stem], (width, height), findings))
+        return VocImage(stem, image, *size, read_objects(self._xmls[stem], size, findings))
 
 
 def _first_with(

@@ -109,17 +109,25 @@ def label_file(image: Path) -> Path:
 
 
 def _find_config(root: Path) -> Path | None:
-    """Return the file that names the splits: data.yaml, or the only YAML file with a key of a split."""
+    """Return the file that names the splits: data.yaml, or the only YAML file with class names."""
     files = sorted(
         path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and not is_left_over(path.name)
     )
     usual = [path for path in files if path.stem.lower() in ("data", "dataset")]
-    chosen = usual or files
+    chosen = usual or [path for path in files if _has_names(path)]
     if len(chosen) > 1:
         raise DataError(
             root, expected="one data.yaml", found=first_of(path.name for path in chosen), advice="name the file itself"
         )
     return chosen[0] if chosen else None
+
+
+def _has_names(path: Path) -> bool:
+    """Return True for a YAML file that may describe a data set. Others, such as settings of a training, are ignored."""
+    try:
+        return b"names" in path.read_bytes()
+    except OSError:
+        return False
 
 
 def _usual_entries(root: Path) -> dict[str, list[Path]]:
