@@ -56,8 +56,8 @@ def read_yolo(
         reader = _Reader(folder, findings)
         files = sorted({image for images in folder.splits.values() for image in images}, key=str)
         images = {file: reader.read(file) for file in watch(files)}
+        _require_labels(folder, reader.labels)
         _require_images({label_file(file).parent: file.parent for file in files}, findings)
-    _require_labels(folder, reader.labels)
     splits = {split: [images[file] for file in members] for split, members in folder.splits.items()}
     classes = None if folder.names is None else list(folder.names.values())
     if classes is None:
