@@ -56,7 +56,8 @@ def read_yolo(
         reader = _Reader(folder, findings)
         files = sorted({image for images in folder.splits.values() for image in images}, key=str)
         images = {file: reader.read(file) for file in watch(files)}
-        _require_labels(folder, reader.labels)
+        if reader.labels == 0 and not findings:
+            raise _no_labels(folder)
         _require_images({label_file(file).parent: file.parent for file in files}, findings)
     splits = {split: [images[file] for file in members] for split, members in folder.splits.items()}
     classes = None if folder.names is None else list(folder.names.values())
@@ -66,15 +67,14 @@ def read_yolo(
     return AnnotatedImages(folder.root, "YOLO", splits, classes, advice="check the label files")
 
 
-def _require_labels(folder: YoloFolder, labels: int) -> None:
-    if labels == 0:
-        some = next(iter(folder.splits.values()))[0]
-        raise DataError(
-            folder.root,
-            expected="YOLO label files",
-            found=f"no file such as {label_file(some)}",
-            advice="put the .txt files into labels/ beside images/, or beside the images",
-        )
+def _no_labels(folder: YoloFolder) -> DataError:
+    some = next(iter(folder.splits.values()))[0]
+    return DataError(
+        folder.root,
+        expected="YOLO label files",
+        found=f"no file such as {label_file(some)}",
+        advice="put the .txt files into labels/ beside images/, or beside the images",
+    )
 
 
 def _require_images(folders: dict[Path, Path], findings: Findings) -> None:
