@@ -151,7 +151,8 @@ def _rate(seconds: float) -> str:
     return f"{1 / seconds:.2f} iter/s" if seconds < 1 else f"{seconds:.2f} s/iter"
 
 
-def _rich_progress() -> Any:
+def _rich_progress(console: Any = None) -> Any:
+    """Return rich's bars on ``console``, by default on stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.table import Column
@@ -163,7 +164,8 @@ def _rich_progress() -> Any:
         MofNCompleteColumn(),
         TextColumn("{task.fields[pace]}", markup=False, table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[eta]}", markup=False, table_column=Column(no_wrap=True)),
-        console=Console(stderr=True),
+        console=console or Console(stderr=True),
+        refresh_per_second=4,
     )
 
 
