@@ -8,7 +8,7 @@ import numpy as np
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 # Chunks of a PNG file that describe it. OpenCV's pixels do not depend on them, and libpng prints a warning about those
-# that break a rule, such as the colour profile of old versions of Photoshop.
+# that break a rule, such as a colour profile with a wrong white point.
 _DESCRIPTIVE = (
     *(b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b"pHYs", b"hIST", b"sPLT"),
     *(b"tIME", b"tEXt", b"zTXt", b"iTXt"),

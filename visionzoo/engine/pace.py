@@ -27,8 +27,7 @@ class Pace:
     def __init__(self, done: int = 0):
         self._begin = self._after_first = time.perf_counter()
         self._done_before = done
-        self._apart = self._validation = 0.0
-        self._since: float | None = None
+        self._apart = self._validation = self._since = 0.0
 
     def step(self, done: int) -> bool:
         """Record the end of iteration ``done``; return True if it is the first one."""
@@ -43,19 +42,15 @@ class Pace:
 
     def end_validation(self) -> None:
         """Start the clock of training again."""
-        self._validation = self._validating()
+        self._validation = time.perf_counter() - self._since
         self._apart += self._validation
-        self._since = None
-
-    def _validating(self) -> float:
-        return 0.0 if self._since is None else time.perf_counter() - self._since
 
     def seconds(self, done: int) -> float:
-        """Return the mean seconds per iteration after ``done`` iterations."""
+        """Return the mean seconds per iteration after ``done`` iterations, outside a validation."""
         counted = done - self._done_before - 1
         if counted < 1:
             return self._after_first - self._begin
-        return (time.perf_counter() - self._after_first - self._apart - self._validating()) / counted
+        return (time.perf_counter() - self._after_first - self._apart) / counted
 
     def left(self, done: int, total: int, validations: int = 0) -> float:
         """Return the seconds until the end of the run.
@@ -63,20 +58,19 @@ class Pace:
         Args:
             done: iterations that are done.
             total: iterations of the run.
-            validations: validations that are left, with the current one. One takes the time of the last one.
+            validations: validations that are left. Each takes the time of the last one, or none before the first one.
         """
-        measuring = max(0.0, validations * self._validation - self._validating())
-        return self.seconds(done) * (total - done) + measuring
+        return self.seconds(done) * (total - done) + validations * self._validation
 
 
-def validations_left(runner: Any, *, validating: bool) -> int:
-    """Return the number of validations of a run that are not done; ``validating`` is True during a validation."""
+def validations_left(runner: Any) -> int:
+    """Return the number of validations after the current iteration of a run."""
     if runner.val_loop is None:
         return 0
     loop = runner.train_loop
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
     done, last = (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
-    return count_validations(max(done - validating, loop.val_begin - 1), last, loop.val_interval)
+    return count_validations(max(done, loop.val_begin - 1), last, loop.val_interval)
 
 
 def count_validations(done: int, last: int, interval: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from visionzoo.engine.best_metric import main_metric
 from visionzoo.engine.displays import Display, State, display_of
+from visionzoo.engine.hooks import step_of
 from visionzoo.engine.measures import scalars, shown
 from visionzoo.engine.pace import Pace, validations_left
 from visionzoo.errors import some_of
@@ -43,14 +45,16 @@ class ProgressHook(Hook):
         self._pace, self._part = Pace(), Pace()
         self._training = False
         self._updated = self._validated = float("-inf")
-        self._metric = ""
+        self._state = State("loading the first batch", 0, 1)
+        self._facts = {"loss": "", "metric": "", "rate": ""}
 
     # --- training ---
 
     def before_train(self, runner: Any) -> None:
         self._pace, self._training = Pace(runner.iter), True
         self._display.open("train")
-        self._display.show(State("loading the first batch", runner.iter, runner.max_iters))
+        self._state = State("loading the first batch", runner.iter, runner.max_iters)
+        self._show()
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping | None = None
@@ -59,21 +63,19 @@ class ProgressHook(Hook):
         is_first = self._pace.step(done)
         if is_first or done == total or time.perf_counter() - self._updated > _UPDATE:
             self._updated = time.perf_counter()
-            left = self._pace.left(done, total, validations_left(runner, validating=False))
-            facts = [_loss(outputs), self._metric, _learning_rate(runner)]
-            state = State(
-                _epoch(runner),
-                done,
-                total,
-                tuple(filter(None, facts)),
-                _place(runner, batch_idx),
-                self._pace.seconds(done),
-                left,
-            )
-            self._display.show(state, now=is_first or done == total)
+            self._facts.update(loss=_loss(outputs), rate=_learning_rate(runner))
+            pace, left = self._pace.seconds(done), self._pace.left(done, total, validations_left(runner))
+            self._state = State(_epoch(runner), done, total, place=_place(runner, batch_idx), pace=pace, left=left)
+            self._show(now=is_first or done == total)
 
     def after_train(self, runner: Any) -> None:
+        self._state = replace(self._state, left=None)
+        self._show()
         self.close()
+
+    def _show(self, *, now: bool = False) -> None:
+        self._state = replace(self._state, facts=tuple(filter(None, self._facts.values())))
+        self._display.show(self._state, now=now)
 
     # --- measuring ---
 
@@ -114,11 +116,14 @@ class ProgressHook(Hook):
             return
         self._say_undefined(numbers)
         main = main_metric(runner, numbers)
-        self._metric = f"{main.rpartition('/')[2]} {shown(numbers[main])}"
+        self._facts["metric"] = f"{main.rpartition('/')[2]} {shown(numbers[main])}"
+        if self._training:
+            self._show()
         if time.perf_counter() - self._validated >= _SECONDS_BETWEEN_VALIDATED:
             self._validated = time.perf_counter()
             first = [main, *(name for name in numbers if name != main)][:_SHOWN]
-            self._display.say("validated: " + "  ".join(f"{name} {shown(numbers[name])}" for name in first))
+            text = "  ".join(f"{name} {shown(numbers[name])}" for name in first)
+            self._display.say(f"validated {step_of(runner, by_epoch=runner.max_epochs > 1)}: {text}")
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         self._say_undefined(scalars(metrics or {}))

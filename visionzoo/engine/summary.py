@@ -36,7 +36,7 @@ def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
 
 
 def best_of(runner: ZooRunner) -> dict[str, Any] | None:
-    """Return what :func:`visionzoo.engine.hooks.record` returned for the best weights; None if there are none."""
+    """Return what :func:`visionzoo.engine.hooks.record` returned for the best weights, or None."""
     return runner.message_hub.get_info(BEST, None)
 
 
