@@ -3,6 +3,7 @@
 Importing the package is cheap. torch, mmengine and the models are imported on first use.
 """
 
+import logging
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,10 @@ _PUBLIC = {
 __all__ = ["Inferencer", "__version__", "get_model", "list_models"]
 
 _mmcv_ext.install()
+
+# mmengine imports matplotlib, which warns about its cache folder and its fonts. No command uses them.
+if logging.getLogger("matplotlib").level == logging.NOTSET:
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def __getattr__(name: str) -> Any:

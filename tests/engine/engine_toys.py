@@ -132,13 +132,13 @@ class ToyMetric(BaseMetric):
 
 @METRICS.register_module()
 class FallingMetric(BaseMetric):
-    """``count/MAE``, a tensor that halves with every validation."""
+    """``count/MAE``, a tensor that starts at half of ``value`` and halves with every validation."""
 
     default_prefix = "count"
 
-    def __init__(self, **kwargs: Any):
+    def __init__(self, value: float = 8.0, **kwargs: Any):
         super().__init__(**kwargs)
-        self.value = 8.0
+        self.value = value
 
     def process(self, data_batch: Any, data_samples: Any) -> None:
         self.results += [0] * len(data_samples)

@@ -50,6 +50,16 @@ def test_what_json_lacks_is_null_with_a_note(tmp_path: Path) -> None:
     assert written["notes"] == ["a: nan is written as null", "b: inf is written as null"]
 
 
+def test_absent_numbers_are_dashes_for_readers_and_official_in_json(tmp_path: Path) -> None:
+    metrics, rows = {"coco/bbox_mAP_l": -1.0, "mAP": 0.5}, {"bbox": [{"class": "cat", "AP": np.float64(-1)}]}
+    write_measures(tmp_path, {"name": "toy"}, metrics, rows)
+    report = (tmp_path / "report.md").read_text()
+    assert "| coco/bbox_mAP_l | - |" in report
+    assert "| cat | - |" in report
+    assert "-1" not in report + as_text(metrics, rows)
+    assert json.loads((tmp_path / "metrics.json").read_text())["metrics"]["coco/bbox_mAP_l"] == -1.0
+
+
 # --- the best checkpoint ---
 
 

@@ -104,7 +104,9 @@ def _numbers(data: bytes, path: object) -> np.ndarray:
     """Return the first channel of an image of several channels with 16 bits."""
     import cv2
 
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    from visionzoo.datasets.opencv_decoding import decode_with_opencv
+
+    pixels = decode_with_opencv(data, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise DataError(path, expected="a mask of 8 bits", found="another depth", advice="export it in 8-bit grey")
     return pixels if pixels.ndim == 2 else pixels[..., 0]

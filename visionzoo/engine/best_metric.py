@@ -50,6 +50,19 @@ def deciding_metric(candidates: Mapping[str, str], measured: Iterable[str]) -> t
     return None
 
 
+def main_metric(runner: Any, measured: Iterable[str]) -> str:
+    """Return the name of the metric that selects the best checkpoint of a run, else the first measured one.
+
+    Args:
+        runner: a runner. A hook with ``save_best`` names metrics, or ``auto``, which stands for the task's metric.
+        measured: names of the measured metrics, at least one.
+    """
+    names = list(measured)
+    given = [name for hook in runner.hooks for name in getattr(hook, "save_best", None) or () if name in names]
+    known = deciding_metric(runner.best_metric, names)
+    return next(iter(given), names[0] if known is None else known[0])
+
+
 def require_measured(names: Iterable[str], metrics: Iterable[Any], where: str) -> None:
     """Raise an error if an evaluator cannot measure one of ``names``; for a check before training.
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from visionzoo.engine.environment import note_to_user
 from visionzoo.engine.freezing import freeze
 from visionzoo.engine.loaders import build_loader
+from visionzoo.engine.log_files import no_list_of_parameters
 from visionzoo.engine.plan import RunPlan
 from visionzoo.engine.run_options import strategy_of, training_hooks
 from visionzoo.engine.runner import ZooRunner
@@ -84,12 +85,11 @@ def progress_hook(plan: RunPlan) -> dict:
     With ``-q``, and in all processes except the first, nothing is shown.
     """
     options = plan.options
-    interval = ((plan.cfg.get("default_hooks") or {}).get("logger") or {}).get("interval", 50)
     if options.quiet or not distributed.is_first():
         style = "none"
     else:
         style = "bar" if sys.stderr.isatty() and not options.no_progress else "lines"
-    return dict(type="ProgressHook", style=style, interval=interval)
+    return dict(type="ProgressHook", style=style)
 
 
 def training_parts(plan: RunPlan) -> dict[str, Any]:
@@ -120,7 +120,8 @@ def prepare(model: nn.Module, *, plan: RunPlan) -> None:
     if resumed or plan.purpose == "dry run" or source:
         without_pretrained(model)
     if not resumed and isinstance(model, BaseModule):
-        model.init_weights()
+        with no_list_of_parameters():
+            model.init_weights()
     if source and not resumed:
         report = load_weights(model, source, ignore=plan.ignore)
         warn_of_other_normalisation(model, find_weights(source))

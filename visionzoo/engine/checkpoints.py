@@ -67,6 +67,12 @@ def point_to(path: Path) -> None:
     write_text(path.parent / LAST, path.name + "\n")
 
 
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the path of the newest checkpoint that ``last_checkpoint`` in a work dir names, or None."""
+    pointer = folder / LAST
+    return folder / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
+
+
 def find_resume(source: Path) -> Path:
     """Return the checkpoint to resume from: ``source`` itself, or the last checkpoint of a work dir.
 

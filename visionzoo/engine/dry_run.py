@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,10 +13,13 @@ from torch import Tensor
 
 from visionzoo.engine.building import make_runner, training_parts
 from visionzoo.engine.environment import note_to_user
+from visionzoo.engine.hooks import loss_message
 from visionzoo.engine.loaders import sample_names
 from visionzoo.engine.plan import RunPlan
 from visionzoo.engine.runner import ZooRunner
+from visionzoo.engine.summary import beginning
 from visionzoo.engine.workers import explained
+from visionzoo.errors import RunFailed
 from visionzoo.system.devices import peak_memory
 
 
@@ -25,15 +29,20 @@ def dry_run(plan: RunPlan) -> dict[str, Any]:
     Returns:
         ``samples`` (names), ``inputs`` (shapes), ``losses``, numbers of ``parameters`` and ``trainable`` parameters,
         names of trainable parameters ``without_gradient``, ``iterations`` of a full run, and peak ``memory_bytes``.
+
+    Raises:
+        RunFailed: the loss is NaN or infinite. The message names the losses and the samples of the batch.
     """
     with tempfile.TemporaryDirectory(prefix="visionzoo-dry-run-") as folder:
         runner = make_runner(plan, Path(folder), **training_parts(plan))
         try:
+            note = note_to_user(plan.options)
+            note(beginning(runner, f"dry run of {plan.name}"))
             with explained():
                 outcome = _one_step(runner)
         finally:
             runner.close()
-    _tell(outcome, note_to_user(plan.options))
+    _tell(outcome, note)
     return outcome
 
 
@@ -56,6 +65,8 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
         data = bare.data_preprocessor(batch, training=True)
         losses = model(**data, mode="loss") if isinstance(data, Mapping) else model(*data, mode="loss")
     loss, logged = bare.parse_losses(losses)
+    if not math.isfinite(float(loss.detach())):
+        raise RunFailed(loss_message("dry run", logged, sample_names(batch)))
     runner.optim_wrapper.backward(loss)
     return {
         "samples": sample_names(batch),

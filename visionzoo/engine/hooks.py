@@ -18,6 +18,7 @@ from torch import Tensor
 from visionzoo.engine.best_metric import deciding_metric, require_measured
 from visionzoo.engine.checkpoints import point_to, save_weights
 from visionzoo.engine.loaders import sample_names
+from visionzoo.engine.measures import per_class_tables, scalars
 from visionzoo.errors import ConfigError, RunFailed, some_of
 from visionzoo.registry import HOOKS
 from visionzoo.system.distributed import is_first
@@ -37,22 +38,35 @@ class FiniteLossHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping | None = None
     ) -> None:
         if outputs and not math.isfinite(_number(outputs.get("loss", 0.0))):
-            raise RunFailed(_loss_message(runner.iter + 1, outputs, sample_names(data_batch)))
+            message = loss_message(f"iteration {runner.iter + 1}", outputs, sample_names(data_batch))
+            raise RunFailed(f"{message}. No checkpoint was touched")
 
 
 def _number(value: Any) -> float:
     return value.item() if isinstance(value, Tensor) else value
 
 
-def _loss_message(iteration: int, outputs: Mapping, samples: list[str]) -> str:
+def loss_message(where: str, outputs: Mapping, samples: list[str]) -> str:
+    """Return the message about a loss that is NaN or infinite.
+
+    Args:
+        where: the part of the run.
+        outputs: name -> value, with ``loss``, the sum.
+        samples: names of the samples of the batch.
+
+    Example:
+        >>> print(loss_message("iteration 1", {"loss": math.nan, "loss_cls": math.nan}, ["a.jpg"]))
+        iteration 1: expected a finite loss, found loss_cls = nan for a.jpg; lower the learning rate, clip \
+gradients (optim_wrapper.clip_grad), train without --amp, or look at these samples
+    """
     losses = {name: _number(value) for name, value in outputs.items() if "loss" in name}
     total = {"loss": losses.pop("loss")}
     bad = {name: value for name, value in losses.items() if not math.isfinite(value)} or total
     found = ", ".join(f"{name} = {value}" for name, value in bad.items())
-    where = ", ".join(samples) or "a batch that names no samples"
+    batch = ", ".join(samples) or "a batch that names no samples"
     return (
-        f"iteration {iteration}: expected a finite loss, found {found} for {where}; lower the learning rate, clip "
-        "gradients (optim_wrapper.clip_grad), train without --amp, or look at these samples. No checkpoint was touched"
+        f"{where}: expected a finite loss, found {found} for {batch}; lower the learning rate, clip "
+        "gradients (optim_wrapper.clip_grad), train without --amp, or look at these samples"
     )
 
 
@@ -77,6 +91,35 @@ class TrainingProgressHook(Hook):
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         for module in self._listeners:
             module.set_training_progress(runner.iter, runner.max_iters)
+
+
+# Key of the message hub, which checkpoints hold, for the :func:`record` of the best weights.
+BEST = "best"
+
+
+def step_of(runner: Any, *, by_epoch: bool) -> str:
+    """Return the current step of a run in words: ``epoch 3`` or ``iteration 40``."""
+    return f"epoch {runner.epoch}" if by_epoch else f"iteration {runner.iter}"
+
+
+def record(runner: Any, selected_by: str | None, step: str, metrics: Mapping, path: Path) -> dict[str, Any]:
+    """Return the numbers of a validation, which a resumed run also needs at its end.
+
+    Args:
+        runner: a runner with a validation.
+        selected_by: name of the metric that selected the weights, or None.
+        step: see :func:`step_of`.
+        metrics: metric name -> number.
+        path: the weights.
+    """
+    return {
+        "selected_by": selected_by,
+        "step": step,
+        "weights": path.name,
+        "samples": len(runner.val_dataloader.dataset),
+        "metrics": scalars(metrics),
+        "tables": per_class_tables(runner.val_evaluator),
+    }
 
 
 # Parts of the names of metrics of which a higher or a lower value is better.
@@ -224,6 +267,9 @@ class ZooCheckpointHook(CheckpointHook):
         old = hub.get_info(f"best_ckpt{suffix}", None)
         hub.update_info(f"best_score{suffix}", float(score))
         hub.update_info(f"best_ckpt{suffix}", path.name)
+        if name == self.key_indicators[0]:
+            step_in_words = step_of(runner, by_epoch=self.by_epoch)
+            hub.update_info(BEST, record(runner, name, step_in_words, metrics, path))
         self._write_best(runner, path, {name: float(score)})
         if is_first() and old and old != path.name:
             (path.parent / old).unlink(missing_ok=True)

@@ -1,13 +1,30 @@
-"""Log file of a run's numbers, as JSON lines."""
+"""Log files of a run: its numbers as JSON lines, and mmengine's text without records that a user cannot use."""
 
 from __future__ import annotations
 
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from mmengine.config import Config
+from mmengine.model import BaseModule
 from mmengine.visualization import LocalVisBackend
 
 from visionzoo.registry import VISBACKENDS
+
+# Records of mmengine that no user can act on: lists of all hooks and of all parameters with their learning rates, the
+# name of the process, and warnings about normal states. The config states which parts are frozen and accumulated, and
+# checkpoints hold the gradients of an unfinished accumulation.
+_NOISE = re.compile(
+    r"Hooks will be executed|paramwise_options -- |Exp name: |Resumed iteration number is not divisible"
+    r"|Gradient accumulative may slightly|\S+ is skipped since its requires_grad"
+)
+
+# -1 in a line of numbers, which is the official tools' value for a number without samples.
+_ABSENT = re.compile(r": -1\.0000(?=\s|$)")
 
 
 @VISBACKENDS.register_module()
@@ -16,3 +33,23 @@ class JsonLines(LocalVisBackend):
 
     def add_config(self, config: Config, **kwargs: Any) -> None:
         """Do nothing: the work dir has its own ``config.py``."""
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Return False for a record that a user cannot use, as a filter of a logger; write absent numbers as ``-``.
+
+    Example:
+        >>> make = logging.makeLogRecord
+        >>> is_news(make({"msg": "Exp name: run_1"})), is_news(make({"msg": "best so far"}))
+        (False, True)
+    """
+    message = record.getMessage()
+    record.msg, record.args = _ABSENT.sub(": -", message), ()
+    return _NOISE.match(message) is None
+
+
+@contextmanager
+def no_list_of_parameters() -> Iterator[None]:
+    """Initialise a model without mmengine's list of all parameters, which is longer than the rest of the log."""
+    with patch.object(BaseModule, "_dump_init_info", lambda self: None):
+        yield

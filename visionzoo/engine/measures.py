@@ -13,6 +13,8 @@ from visionzoo.system.atomic import write_text
 
 Rows = Sequence[Mapping[str, Any]]
 
+_ABSENT = -1.0
+
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers among ``metrics`` as floats.
@@ -73,13 +75,14 @@ def _json_number(value: Any) -> Any:
 
 
 def _report(facts: Mapping[str, Any], metrics: Mapping[str, Any], tables: Mapping[str, Rows]) -> str:
-    known = [("model", facts.get("name")), ("weights", facts.get("weights")), ("samples", facts.get("samples"))]
+    labels = {"name": "model", "weights": "weights", "selected_by": "selected by", "step": "saved at"}
+    known = [(label, facts.get(name)) for name, label in {**labels, "samples": "samples"}.items()]
     head = [f"# {facts.get('name')}", "", *(f"- {label}: {value}" for label, value in known if value is not None), ""]
-    body = markdown(["metric", "value"], [[name, _shown(value)] for name, value in scalars(metrics).items()])
+    body = markdown(["metric", "value"], [[name, shown(value)] for name, value in scalars(metrics).items()])
     parts = ["\n".join([*head, body])]
     for name, rows in tables.items():
         columns = list(rows[0])
-        parts.append(f"## {name} by class\n\n" + markdown(columns, [[_shown(row[c]) for c in columns] for row in rows]))
+        parts.append(f"## {name} by class\n\n" + markdown(columns, [[shown(row[c]) for c in columns] for row in rows]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,11 +110,11 @@ def as_text(metrics: Mapping[str, Any], tables: Mapping[str, Rows]) -> str:
         class     acc
         cat    0.2500
     """
-    numbers = [[name, _shown(value)] for name, value in scalars(metrics).items()]
+    numbers = [[name, shown(value)] for name, value in scalars(metrics).items()]
     parts = [_aligned(numbers)]
     for name, rows in tables.items():
         columns = list(rows[0])
-        parts.append(f"{name} by class\n" + _aligned([columns, *([_shown(row[c]) for c in columns] for row in rows)]))
+        parts.append(f"{name} by class\n" + _aligned([columns, *([shown(row[c]) for c in columns] for row in rows)]))
     return "\n\n".join(parts)
 
 
@@ -125,6 +128,17 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a number as text with four digits after the point.
+
+    -1 is ``-``. The official tools give -1 for a number without samples, such as the AP of large objects in a data set
+    without them. No number of the zoo's metrics is negative.
+
+    Example:
+        >>> shown(0.25), shown(-1.0), shown(3)
+        ('0.2500', '-', '3')
+    """
     value = _plain(value)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "-" if value == _ABSENT else f"{value:.4f}"
+    return str(value)

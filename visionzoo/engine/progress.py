@@ -1,79 +1,95 @@
-"""Progress of a run: a bar with rate and time left on a terminal, plain lines elsewhere, nothing with ``-q``."""
+"""Progress of a run: a bar on a terminal, a plain line every ten seconds elsewhere, nothing with ``-q``."""
 
 from __future__ import annotations
 
-import sys
+import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mmengine.hooks import Hook
 from torch import Tensor
 
+from visionzoo.engine.best_metric import main_metric
+from visionzoo.engine.displays import Display, State, display_of
+from visionzoo.engine.hooks import step_of
+from visionzoo.engine.measures import scalars, shown
+from visionzoo.engine.pace import Pace, validations_left
+from visionzoo.errors import some_of
 from visionzoo.registry import HOOKS
 
-# Seconds between two changes of the bar's text; rich redraws the bar ten times a second.
-_REDRAW = 0.1
+# Seconds between two updates of the text, which reads the loss and the learning rate.
+_UPDATE = 0.1
 
-# Numbers shown after a validation, the main ones first; all are shown at the end.
+# Seconds between two lines about validations, if validations are shorter.
+_SECONDS_BETWEEN_VALIDATED = 10.0
+
+# Numbers shown after a validation, the main one first; all are shown at the end.
 _SHOWN = 3
 
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Show epoch, iteration, loss, learning rate, rate and time left on stderr.
+    """Show epoch, iteration, loss, main metric, learning rate, pace and the time left of the whole run on stderr.
 
     Args:
         style: ``bar``, ``lines`` or ``none``.
-        interval: iterations between two plain lines.
+        seconds: time between two plain lines, > 0.
     """
 
     priority = "LOWEST"
 
-    def __init__(self, style: str = "lines", interval: int = 50):
-        self.style, self.interval = style, interval
-        self._bar: Any = None
-        self._task: Any = None
-        self._started = self._drawn = 0.0
-        self._done_before = 0
+    def __init__(self, style: str = "lines", seconds: float = 10.0):
+        self._display: Display = display_of(style, seconds)
+        self._pace, self._part = Pace(), Pace()
+        self._training = False
+        self._updated = self._validated = float("-inf")
+        self._state = State("loading the first batch", 0, 1)
+        self._facts = {"loss": "", "metric": "", "rate": ""}
 
     # --- training ---
 
     def before_train(self, runner: Any) -> None:
-        self._started, self._done_before = time.perf_counter(), runner.iter
-        self._open("train", runner.max_iters, runner.iter)
+        self._pace, self._training = Pace(runner.iter), True
+        self._display.open("train")
+        self._state = State("loading the first batch", runner.iter, runner.max_iters)
+        self._show()
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping | None = None
     ) -> None:
-        done = runner.iter + 1
-        if self.style == "lines" and (done % self.interval == 0 or done == runner.max_iters):
-            self._print(
-                f"{_place(runner, batch_idx)}  {_numbers(runner, outputs)}  {self._pace(done, runner.max_iters)}"
-            )
-        elif self._bar is not None and time.perf_counter() - self._drawn > _REDRAW:
-            self._drawn = time.perf_counter()
-            text = f"{_place(runner, batch_idx)}  {_numbers(runner, outputs)}"
-            self._bar.update(self._task, completed=done, description=text)
+        done, total = runner.iter + 1, runner.max_iters
+        is_first = self._pace.step(done)
+        if is_first or done == total or time.perf_counter() - self._updated > _UPDATE:
+            self._updated = time.perf_counter()
+            self._facts.update(loss=_loss(outputs), rate=_learning_rate(runner))
+            pace, left = self._pace.seconds(done), self._pace.left(done, total, validations_left(runner))
+            self._state = State(_epoch(runner), done, total, place=_place(runner, batch_idx), pace=pace, left=left)
+            self._show(now=is_first or done == total)
 
     def after_train(self, runner: Any) -> None:
+        self._state = replace(self._state, left=None)
+        self._show()
         self.close()
+
+    def _show(self, *, now: bool = False) -> None:
+        self._state = replace(self._state, facts=tuple(filter(None, self._facts.values())))
+        self._display.show(self._state, now=now)
 
     # --- measuring ---
 
     def before_val_epoch(self, runner: Any) -> None:
+        self._pace.start_validation()
         self._before_measuring("validate", len(runner.val_dataloader))
 
     def before_test_epoch(self, runner: Any) -> None:
         self._before_measuring("test", len(runner.test_dataloader))
 
     def _before_measuring(self, name: str, batches: int) -> None:
-        self._paused = (self._bar, self._task, self._started, self._done_before)
-        self._started, self._done_before = time.perf_counter(), 0
-        if self._bar is not None:
-            self._task = self._bar.add_task(name, total=batches)
-        else:
-            self._open(name, batches, 0)
+        self._part = Pace()
+        self._display.open(name)
+        self._display.show(State(f"{name}: loading the first batch", 0, batches))
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self._measured("validate", batch_idx + 1, len(runner.val_dataloader))
@@ -82,97 +98,66 @@ class ProgressHook(Hook):
         self._measured("test", batch_idx + 1, len(runner.test_dataloader))
 
     def _measured(self, name: str, done: int, total: int) -> None:
-        if self.style == "lines" and (done % self.interval == 0 or done == total):
-            self._print(f"{name} {done}/{total}  {self._pace(done, total)}")
-        elif self._bar is not None and (time.perf_counter() - self._drawn > _REDRAW or done == total):
-            self._drawn = time.perf_counter()
-            self._bar.update(self._task, completed=done)
+        self._part.step(done)
+        if done == total:
+            self._display.show(State(f"{name}: computing the metrics", done, total))
+        elif time.perf_counter() - self._updated > _UPDATE:
+            self._updated = time.perf_counter()
+            pace, left = self._part.seconds(done), self._part.left(done, total)
+            self._display.show(State(name, done, total, place=f"{done}/{total}", pace=pace, left=left))
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        self._after_measuring()
-        if metrics and self.style != "none":
-            numbers = [f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
-            self.say("validated: " + "  ".join(numbers[:_SHOWN]))
+        self._pace.end_validation()
+        self._display.shut("validate")
+        if not self._training:
+            self.close()
+        numbers = scalars(metrics or {})
+        if not numbers:
+            return
+        self._say_undefined(numbers)
+        main = main_metric(runner, numbers)
+        self._facts["metric"] = f"{main.rpartition('/')[2]} {shown(numbers[main])}"
+        if self._training:
+            self._show()
+        if time.perf_counter() - self._validated >= _SECONDS_BETWEEN_VALIDATED:
+            self._validated = time.perf_counter()
+            first = [main, *(name for name in numbers if name != main)][:_SHOWN]
+            text = "  ".join(f"{name} {shown(numbers[name])}" for name in first)
+            self._display.say(f"validated {step_of(runner, by_epoch=runner.max_epochs > 1)}: {text}")
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        self._after_measuring()
+        self._say_undefined(scalars(metrics or {}))
+        self.close()
 
-    def _after_measuring(self) -> None:
-        measuring, task = self._bar, self._task
-        self._bar, self._task, self._started, self._done_before = self._paused
-        if measuring is not None and self._bar is None:
-            measuring.stop()
-        elif measuring is not None:
-            measuring.remove_task(task)
-
-    # --- output ---
-
-    def say(self, text: str) -> None:
-        """Print a line without breaking the bar."""
-        if self._bar is not None:
-            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
-        elif self.style != "none":
-            self._print(text)
+    def _say_undefined(self, numbers: Mapping[str, float]) -> None:
+        bad = [f"{name} = {value}" for name, value in numbers.items() if not math.isfinite(value)]
+        if bad:
+            found = some_of(bad, most=3)
+            self._display.say(f"warning: expected finite metrics, found {found}; they cannot select the best weights")
 
     def close(self) -> None:
-        """Stop the bar and restore the terminal."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def _open(self, name: str, total: int, done: int) -> None:
-        if self.style != "bar":
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _RateColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._task = self._bar.add_task(name, total=total, completed=done)
-        self._bar.start()
-
-    def _pace(self, done: int, total: int) -> str:
-        seconds = (time.perf_counter() - self._started) / max(1, done - self._done_before)
-        return f"{seconds:.3g} s/iter  eta {_clock(seconds * (total - done))}"
-
-    @staticmethod
-    def _print(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        """End the display and restore the terminal."""
+        self._display.close()
 
 
-def _RateColumn() -> Any:  # noqa: N802 - named like rich's column classes
-    from rich.progress import ProgressColumn, Task
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.2f} iter/s" if task.speed else "- iter/s")
-
-    return Rate()
+def _epoch(runner: Any) -> str:
+    loop = runner.train_loop
+    return f"epoch {loop.epoch + 1}/{loop.max_epochs}" if loop.max_epochs > 1 else ""
 
 
 def _place(runner: Any, batch_idx: int) -> str:
+    """Return the place of the iteration in its epoch, or in a run without epochs."""
     loop = runner.train_loop
     if loop.max_epochs > 1:
-        return f"epoch {loop.epoch + 1}/{loop.max_epochs}  iter {batch_idx + 1}/{len(loop.dataloader)}"
+        return f"iter {batch_idx + 1}/{len(loop.dataloader)}"
     return f"iter {loop.iter + 1}/{loop.max_iters}"
 
 
-def _numbers(runner: Any, outputs: Mapping | None) -> str:
+def _loss(outputs: Mapping | None) -> str:
     loss = (outputs or {}).get("loss")
-    shown = f"loss {float(loss.item() if isinstance(loss, Tensor) else loss):.4f}  " if loss is not None else ""
-    rates = runner.optim_wrapper.get_lr()
-    rate = next(iter(rates.values()))
-    return f"{shown}lr {rate[0]:.3g}" if rate else shown.strip()
+    return "" if loss is None else f"loss {float(loss.item() if isinstance(loss, Tensor) else loss):.4f}"
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
+def _learning_rate(runner: Any) -> str:
+    rate = next(iter(runner.optim_wrapper.get_lr().values()))
+    return f"lr {rate[0]:.3g}" if rate else ""

@@ -24,6 +24,7 @@ from torch import nn
 from visionzoo._version import __version__
 from visionzoo.engine import checkpoints
 from visionzoo.engine.hooks import IN_PLACE_OF
+from visionzoo.engine.log_files import is_news
 from visionzoo.engine.seeding import RandomStates, seed_everything
 from visionzoo.engine.sharded import (
     is_sharded,
@@ -424,17 +425,12 @@ class _Loading:
 
 
 def quieten(logger: MMLogger, level: int) -> None:
-    """Send mmengine's log records of ``level`` and above to stderr; stdout is for results."""
+    """Send mmengine's log records of ``level`` and above to stderr, without noise; stdout is for results."""
+    logger.addFilter(is_news)
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
             handler.stream = sys.stderr  # not setStream: it flushes the old one, which may be closed
             handler.setLevel(level if distributed.is_first() else logging.ERROR)
-            handler.addFilter(_is_news)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Return False for mmengine's warning about an unfinished accumulation, whose gradients are saved here."""
-    return not record.getMessage().startswith("Resumed iteration number is not divisible")
 
 
 def _wrappers(optim_wrapper: Any) -> list[Any]:

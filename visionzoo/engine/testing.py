@@ -80,7 +80,8 @@ def _measuring_hooks(cfg: Config) -> dict[str, Any]:
 
 def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
     weights = str(plan.weights)
-    note_to_user(plan.options)(f"testing {plan.name} with {weights} on {runner.device}")
+    samples = len(runner.test_dataloader.dataset)
+    note_to_user(plan.options)(f"testing {plan.name} with {weights} on {runner.device}: {samples} samples")
     try:
         with listening(runner), explained():
             metrics = runner.test()
@@ -89,7 +90,7 @@ def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
             "name": plan.name,
             "config": str(plan.path),
             "weights": weights,
-            "samples": len(runner.test_dataloader.dataset),
+            "samples": samples,
             "tta": plan.options.tta,
             "device": str(runner.device),
             "versions": versions(),

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from visionzoo.config import LoadedConfig
 from visionzoo.engine.building import make_runner, training_parts
-from visionzoo.engine.checkpoints import LAST
+from visionzoo.engine.checkpoints import last_checkpoint
 from visionzoo.engine.dry_run import dry_run
 from visionzoo.engine.environment import listening, note_to_user
 from visionzoo.engine.loops import Interrupted
-from visionzoo.engine.measures import as_text, per_class_tables, scalars, write_measures
+from visionzoo.engine.measures import scalars
 from visionzoo.engine.plan import RunPlan, planned
 from visionzoo.engine.run_options import RunOptions, strategy_of
 from visionzoo.engine.runner import ZooRunner
+from visionzoo.engine.summary import beginning, best_of, conclude
 from visionzoo.engine.workdir import kept_if_it_works, remove_old_run, write_run
 from visionzoo.engine.workers import explained
 from visionzoo.system import distributed
@@ -31,7 +31,8 @@ def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
 
     Returns:
         A dict with the keys ``work_dir``, ``checkpoint`` (path of the last one, or None), ``best`` (path of the best
-        one, or None), ``epoch``, ``iter``, ``seed`` and ``metrics`` (of the last validation). With ``dry_run``, the
+        one, or None), ``best_metrics`` (of the best one), ``epoch``, ``iter``, ``seed`` and ``metrics`` (of the last
+        validation). With ``dry_run``, the
         result of one batch: see :func:`visionzoo.engine.dry_run.dry_run`.
 
     Raises:
@@ -84,42 +85,30 @@ def _write_first(plan: RunPlan, folder: Path) -> None:
 
 def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
     note = note_to_user(plan.options)
-    note(f"training {plan.name} on {runner.device} with seed {runner.seed}; output: {runner.work_dir}")
     try:
+        note(f"{beginning(runner, f'training {plan.name}')}\noutput: {runner.work_dir}")
         with listening(runner), explained():
             runner.train()
         if distributed.is_first():
-            _write_last(runner, plan.name, note)
+            conclude(runner, plan.name, note)
         return _outcome(runner)
     finally:
         runner.close()
 
 
-def _write_last(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
-    if not runner.metrics:
-        return
-    tables = per_class_tables(runner.val_evaluator)
-    facts = {"name": name, "weights": _last(runner), "samples": len(runner.val_dataloader.dataset)}
-    write_measures(Path(runner.work_dir), facts, runner.metrics, tables)
-    note(as_text(runner.metrics, tables))
-
-
 def _outcome(runner: ZooRunner) -> dict[str, Any]:
     best = next((v for k, v in runner.message_hub.runtime_info.items() if k.startswith("best_ckpt")), None)
+    last, measured = last_checkpoint(Path(runner.work_dir)), best_of(runner)
     return {
         "work_dir": runner.work_dir,
-        "checkpoint": _last(runner),
+        "checkpoint": None if last is None else str(last),
         "best": None if best is None else str(Path(runner.work_dir) / best),
+        "best_metrics": {} if measured is None else measured["metrics"],
         "epoch": runner.epoch,
         "iter": runner.iter,
         "seed": runner.seed,
         "metrics": scalars(runner.metrics),
     }
-
-
-def _last(runner: ZooRunner) -> str | None:
-    pointer = Path(runner.work_dir) / LAST
-    return str(pointer.parent / pointer.read_text(encoding="utf-8").strip()) if pointer.is_file() else None
 
 
 __all__ = ["Interrupted", "train"]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from visionzoo.datasets.findings import Findings
+from visionzoo.datasets.opencv_decoding import decode_with_opencv
 from visionzoo.datasets.transforms.loading import decode_image
 from visionzoo.errors import DataError
 
@@ -61,7 +62,7 @@ def _stored_pixels(path: Path) -> np.ndarray:
         raise DataError(path, expected="an image", found=f"{error.strerror}", advice="copy it again") from error
     pixels = decode_image(data, name=str(path), exif=False)
     if not _is_plain_png(data):
-        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        stored = decode_with_opencv(data, cv2.IMREAD_UNCHANGED)
         if stored is not None and stored.dtype.kind == "u":
             pixels = stored.reshape(*stored.shape[:2], -1)
     if pixels.shape[2] in (2, 4):

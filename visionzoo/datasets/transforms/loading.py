@@ -21,6 +21,7 @@ from visionzoo.datasets.decoding import (
     require_bytes,
     to_uint8,
 )
+from visionzoo.datasets.opencv_decoding import decode_with_opencv
 from visionzoo.errors import DataError
 from visionzoo.registry import TRANSFORMS
 
@@ -130,12 +131,12 @@ def _decode_with_opencv(data: bytes, name: str, exif: bool) -> np.ndarray | None
     """Return None if this build of OpenCV cannot decode the bytes."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = decode_with_opencv(data, flags)
     except cv2.error as error:  # OpenCV rejects images of more than 2**30 pixels
         raise DataError(name, expected="an image that can be decoded", but=f"OpenCV reports: {error.err}") from error
     if image is not None:
         return cv2.cvtColor(to_uint8(image, name), cv2.COLOR_BGR2RGB)
-    single = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # one channel of 64-bit floats
+    single = decode_with_opencv(data, cv2.IMREAD_UNCHANGED)  # one channel of 64-bit floats
     return None if single is None or single.ndim != 2 else _rgb_of_grey(to_uint8(single, name))
 
 

@@ -1,0 +1,107 @@
+"""End of a training: the numbers of the best weights, the files of the run, and the next commands."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from visionzoo.engine.checkpoints import last_checkpoint
+from visionzoo.engine.hooks import BEST, record, step_of
+from visionzoo.engine.measures import as_text, shown, write_measures
+from visionzoo.engine.runner import ZooRunner
+
+
+def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
+    """Write ``metrics.json`` and ``report.md`` of a training and print its end.
+
+    The numbers are those of the best weights. A run that selected none has those of its last validation.
+
+    Args:
+        runner: a runner after its training.
+        name: name of the model.
+        note: prints a text.
+    """
+    folder, best = Path(runner.work_dir), best_of(runner)
+    last = last_checkpoint(folder)
+    numbers = best or _last_validation(runner, last)
+    if numbers:
+        facts = {key: numbers[key] for key in ("selected_by", "step", "samples")}
+        facts = {"name": name, "weights": str(folder / numbers["weights"]), **facts}
+        write_measures(folder, facts, numbers["metrics"], numbers["tables"])
+        note(f"\n{_title(runner, numbers)}\n{as_text(numbers['metrics'], numbers['tables'])}")
+    note(f"\n{_places(folder, last, best, _reason(runner))}")
+    note(f"\nnext:\n{next_commands(folder)}")
+
+
+def best_of(runner: ZooRunner) -> dict[str, Any] | None:
+    """Return what :func:`visionzoo.engine.hooks.record` returned for the best weights, or None."""
+    return runner.message_hub.get_info(BEST, None)
+
+
+def _last_validation(runner: ZooRunner, last: Path | None) -> dict[str, Any] | None:
+    if not runner.metrics or last is None:
+        return None
+    step = step_of(runner, by_epoch=runner.max_epochs > 1)
+    return record(runner, None, step, runner.metrics, last)
+
+
+def _title(runner: ZooRunner, numbers: Mapping[str, Any]) -> str:
+    by = numbers["selected_by"]
+    total = runner.max_epochs if numbers["step"].startswith("epoch") else runner.max_iters
+    value = f" by {by} {shown(numbers['metrics'][by])}" if by else ""
+    which = "best" if by else "last validation"
+    return f"{which}: {numbers['step']} of {total}{value}, measured on {numbers['samples']} val samples"
+
+
+def _reason(runner: ZooRunner) -> str:
+    """Return why a run has no best weights."""
+    if runner.val_loop is None:
+        return "none, because the config has no val_dataloader"
+    if not runner.metrics:
+        return "none, because no validation was due"
+    return "none, because default_hooks.checkpoint.save_best is off or its metric was never a number"
+
+
+def _places(folder: Path, last: Path | None, best: Mapping[str, Any] | None, reason: str) -> str:
+    files = {
+        "best weights": reason if best is None else folder / best["weights"],
+        "last checkpoint": last or "none",
+        "config": folder / "config.py",
+        "log": folder / "logs" / "train.log",
+    }
+    if (folder / "metrics.json").is_file():
+        files["numbers"] = f"{folder / 'metrics.json'}, report.md"
+    return "\n".join(f"{what:<16} {where}" for what, where in files.items())
+
+
+def next_commands(folder: Path) -> str:
+    """Return the commands that use a run, ready to paste.
+
+    Example:
+        >>> print(next_commands(Path("work_dirs/my run")))
+          visionzoo infer 'work_dirs/my run' IMAGES
+          visionzoo test 'work_dirs/my run'
+    """
+    run = shlex.quote(str(folder))
+    return f"  visionzoo infer {run} IMAGES\n  visionzoo test {run}"
+
+
+def beginning(runner: ZooRunner, what: str) -> str:
+    """Return what a training uses: model, device, seed, data, batch size and length.
+
+    Args:
+        runner: a runner before its training.
+        what: ``training NAME`` or ``dry run of NAME``.
+    """
+    loader, loop = runner.train_dataloader, runner.train_loop
+    val = runner.val_dataloader if runner.val_loop is not None else None
+    data = f"{len(loader.dataset)} train samples" + ("" if val is None else f", {len(val.dataset)} val samples")
+    processes = f" x {runner.world_size} processes" if runner.world_size > 1 else ""
+    per_epoch = f"{loop.max_epochs} epochs of {len(loader)} iterations"
+    length = per_epoch if loop.max_epochs > 1 else f"{loop.max_iters} iterations"
+    return (
+        f"{what} on {runner.device} with seed {runner.seed}: {data}, "
+        f"batch size {loader.batch_sampler.batch_size}{processes}, {length}"
+    )
