@@ -265,7 +265,7 @@ def test_measuring_returns_the_validated_numbers(train_toy: Callable, toy_config
     done = train_toy("run", {"train_cfg.val_interval": 3})
     outcome = measure(load_config(toy_config), weights=done["work_dir"], quiet=True)
     assert outcome["weights"] == done["best"]
-    assert outcome["work_dir"] == done["work_dir"]
+    assert outcome["work_dir"] == str(Path(done["work_dir"]) / "test")
     assert outcome["metrics"] == pytest.approx(done["metrics"])
     written = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert written["metrics"] == pytest.approx(done["metrics"])
@@ -284,7 +284,7 @@ def test_measuring_needs_weights_that_fit(train_toy: Callable, toy_config: Path,
     with pytest.raises(CheckpointError, match=r"absent\.pth"):
         measure(load_config(toy_config), weights=tmp_path / "absent.pth", quiet=True)
     with pytest.raises(
-        ConfigError, match="--weights: expected a checkpoint or a work dir, found none; add --weights PATH"
+        ConfigError, match="--weights: expected a checkpoint or the folder of a run, found none; add --weights PATH"
     ):
         measure(load_config(toy_config), quiet=True)
     with pytest.raises(ConfigError, match="--tta: expected tta_model and tta_pipeline, found none; add both"):
