@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from visionzoo.errors import OutputError, ZooError, nearest_name
+from visionzoo.errors import OutputError, ZooError, as_utf8, nearest_name
 from visionzoo.system.atomic import cannot_write
 
 INTERRUPTED = 130
@@ -209,4 +209,4 @@ def readers_on_stderr(*, quiet: bool) -> Iterator[None]:
 def note(message: str, *, quiet: bool = False) -> None:
     """Print one line to stderr, unless ``quiet`` is set."""
     if not quiet:
-        print(message, file=sys.stderr, flush=True)
+        print(as_utf8(message), file=sys.stderr, flush=True)

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from visionzoo.errors import DataError
+from visionzoo.structures.file_kinds import kind_of
+from visionzoo.structures.image_size import open_header, require_pixels
 
 
 def read_bytes(path: str | os.PathLike[str], what: str = "an image") -> bytes:
@@ -45,16 +47,20 @@ def require_bytes(data: bytes, name: object, what: str = "an image") -> bytes:
     return data
 
 
-def opened_image(data: bytes | Image.Image, name: object, what: str = "an image") -> Image.Image:
+def opened_image(
+    data: bytes | Image.Image, name: object, what: str = "an image", max_pixels: float | None = None
+) -> Image.Image:
     """Decode all pixels of an image file, of the first frame if there are several.
 
     Args:
         data: content of the file, or an image that Pillow opened.
         name: name of the file in errors.
         what: the word for the file in errors.
+        max_pixels: largest number of pixels; None for the limit of :func:`visionzoo.structures.image_size.most_pixels`.
 
     Raises:
-        DataError: the bytes are not an image of a format that Pillow supports (:class:`NotAnImage`), or are damaged.
+        DataError: the bytes are not an image of a format that Pillow supports (:class:`NotAnImage`), are damaged, or
+            their header states more pixels.
 
     Example:
         >>> file = io.BytesIO()
@@ -63,24 +69,26 @@ def opened_image(data: bytes | Image.Image, name: object, what: str = "an image"
         (4, 3)
     """
     try:
-        image = Image.open(io.BytesIO(data)) if isinstance(data, bytes) else data
+        image = open_header(io.BytesIO(data)) if isinstance(data, bytes) else data
+        require_pixels(image.size, name, max_pixels)
         image.load()
+    except DataError:
+        raise
     except UnidentifiedImageError as error:
-        raise NotAnImage(
-            name,
-            expected=f"{what} (JPEG, PNG, WebP, TIFF, BMP, ...)",
-            found=f"{len(data)} bytes that cannot be decoded",  # type: ignore[arg-type]  # Pillow raises it for bytes
-            advice="copy or download it again",
-        ) from error
-    except Image.DecompressionBombError as error:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise DataError(name, expected=f"{what} of at most {most} pixels", found="more", advice="divide it") from error
+        raise _not_an_image(data, name, what) from error  # type: ignore[arg-type]  # Pillow raises it for bytes
     except Exception as error:  # for damaged files, the plugins of Pillow raise errors of almost any type
         reason = getattr(error, "strerror", None) or f"{error}".partition("\n")[0] or type(error).__name__
         raise DataError(
             name, expected=f"{what} that can be decoded", but=reason, advice="copy or download it again"
         ) from error
     return image
+
+
+def _not_an_image(data: bytes, name: object, what: str) -> NotAnImage:
+    kind = kind_of(data)
+    found = f"{len(data)} bytes that cannot be decoded" if kind is None or kind.noun == "an image" else kind.noun
+    advice = "copy or download it again" if kind is None else kind.advice
+    return NotAnImage(name, expected=f"{what} (JPEG, PNG, WebP, TIFF, BMP, ...)", found=found, advice=advice)
 
 
 class NotAnImage(DataError):
