@@ -55,6 +55,15 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-new", action="store_true", help="let --cfg-options add keys (default: an error)")
 
 
+def add_data_flags(parser: argparse.ArgumentParser) -> None:
+    """Add ``--allow-outside``."""
+    parser.add_argument(
+        "--allow-outside",
+        action="store_true",
+        help="let annotations name files outside data_root (default: an error)",
+    )
+
+
 def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
     """Add ``--work-dir`` (``-o``, ``--out``) and ``--overwrite``."""
     parser.add_argument("--work-dir", "-o", "--out", dest="work_dir", default=None, help=f"default: {default}")

@@ -11,11 +11,13 @@ from visionzoo.cli.common import (
     INTERRUPTED,
     Parser,
     add_config_flags,
+    add_data_flags,
     add_output_flags,
     add_run_flags,
     note,
     run_command,
 )
+from visionzoo.cli.data_sets import prepare_data_sets
 
 EXAMPLES = """  visionzoo test rcnet_retinanet --tiny --weights work_dirs/rcnet_retinanet
   visionzoo test configs/rcnet_retinanet.py --weights best.safetensors --json"""
@@ -29,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "--weights", required=True, help="a checkpoint, or a work dir (its best checkpoint, else its last)"
     )
     add_config_flags(made)
+    add_data_flags(made)
     add_output_flags(made, "the work dir of the weights, else work_dirs/NAME_test")
     add_run_flags(made, seed="the config's, else 0")
     made.add_argument(
@@ -44,12 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _test(args: argparse.Namespace) -> int:
     from visionzoo.config import load_config
+
+    loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    prepare_data_sets(loaded, args, ("test",))
+
     from visionzoo.engine.loops import Interrupted
     from visionzoo.engine.measures import as_text
     from visionzoo.engine.testing import test
 
-    loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
-    taken = {"config", "tiny", "cfg_options", "allow_new", "json", "traceback"}
+    taken = {"config", "tiny", "cfg_options", "allow_new", "allow_outside", "json", "traceback"}
     try:
         outcome = test(loaded, **{name: value for name, value in vars(args).items() if name not in taken})
     except Interrupted:

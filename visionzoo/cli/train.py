@@ -11,11 +11,13 @@ from visionzoo.cli.common import (
     INTERRUPTED,
     Parser,
     add_config_flags,
+    add_data_flags,
     add_output_flags,
     add_run_flags,
     note,
     run_command,
 )
+from visionzoo.cli.data_sets import prepare_data_sets
 
 EXAMPLES = """  visionzoo train rcnet_retinanet --tiny
   visionzoo train configs/rcnet_retinanet.py --amp --cfg-options train_dataloader.batch_size=8
@@ -28,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     made = Parser("train", "Train a model from a config, or resume a stopped run.", EXAMPLES)
     made.add_argument("config", help="a released config's name, or a file")
     add_config_flags(made)
+    add_data_flags(made)
     add_output_flags(made, "work_dirs/NAME")
     add_run_flags(made, seed="that of the resumed run, else the config's, else 0")
     made.add_argument("--deterministic", action="store_true", help="use only deterministic algorithms (default: off)")
@@ -73,12 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
     from visionzoo.config import load_config
+
+    loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    prepare_data_sets(loaded, args, ("train", "val"))
+
     from visionzoo.engine.loops import Interrupted
     from visionzoo.engine.training import train
     from visionzoo.system.distributed import find_launcher
 
-    loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
-    taken = {"config", "tiny", "cfg_options", "allow_new", "json", "traceback"}
+    taken = {"config", "tiny", "cfg_options", "allow_new", "allow_outside", "json", "traceback"}
     options = {name: value for name, value in vars(args).items() if name not in taken}
     command = ["visionzoo", "train", *(sys.argv[1:] if argv is None else argv)]
     try:
