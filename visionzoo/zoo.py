@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from visionzoo.inference.inferencer import Inferencer
+
+UNTRAINED = "none"
+_OTHER_WORDS = frozenset(("pretrained", "checkpoint", "checkpoint_path", "ckpt", "pretrained_weights"))
 
 __all__ = ["Inferencer", "get_model", "list_models"]
 
@@ -50,7 +53,7 @@ def list_models(pattern: str | None = None, task: str | None = None) -> list[str
     tasks = {name: tasks_of(name) for name in config_names()}
     known = set(chain.from_iterable(tasks.values()))
     if task not in known:
-        raise InputError(f"--task {task}", expected="the task of a model", found="none", advice=f"{one_of(known)}")
+        raise InputError(f"task {task!r}", expected="the task of a model", found="none", advice=f"{one_of(known)}")
     return [name for name in names if task in tasks[name]]
 
 
@@ -91,8 +94,8 @@ def get_model(
 
     Args:
         name: a model of the zoo or a config file.
-        weights: a file, work dir or address. With None the model has the initial values of a training from scratch.
-            Nothing is downloaded then, not even pretrained weights of the backbone.
+        weights: a file, work dir or address. With None or ``"none"`` the model has the initial values of a training
+            from scratch. Nothing is downloaded then, not even pretrained weights of the backbone.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         tiny: build the tiny variant of the config.
         backbone_only: return only the backbone, which maps images (B, 3, H, W) to a tuple of feature maps. Its
@@ -110,6 +113,7 @@ def get_model(
         UnknownName: no model has this name.
         ConfigError: the config cannot be loaded or built.
         CheckpointError: the weights cannot be read or do not fit.
+        InputError: ``pretrained`` or another word for ``weights`` is given.
 
     Example:
         >>> import torch
@@ -119,16 +123,28 @@ def get_model(
     """
     from visionzoo.weights.ready_model import ready_model
 
+    _refuse_words_of_others(overrides)
     loaded = load_config(Path(name), tiny=tiny, options=_options(overrides))
     model = ready_model(
         loaded,
-        weights,
+        None if str(weights) == UNTRAINED else weights,
         device=device,
         num_classes=num_classes,
         ignore=ignore,
         trust_pickle=trust_pickle,
     )
     return _backbone_of(model, loaded) if backbone_only else model
+
+
+def _refuse_words_of_others(overrides: Mapping[str, Any]) -> None:
+    """Raise an error for the arguments with which other libraries load weights."""
+    for word in overrides.keys() & _OTHER_WORDS:
+        raise InputError(
+            "get_model",
+            expected="the argument weights",
+            found=f"{word}",
+            advice="use weights=PATH (a file, work dir or address), or leave it out for an untrained model",
+        )
 
 
 def _options(overrides: dict[str, Any]) -> dict[str, Any]:

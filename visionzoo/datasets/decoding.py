@@ -128,11 +128,12 @@ def to_uint8(pixels: np.ndarray, name: object) -> np.ndarray:
         return pixels.astype(np.uint8) * np.uint8(255)
     if np.issubdtype(pixels.dtype, np.floating):
         return _unit_floats_to_uint8(pixels, name)
+    is_byte = pixels.dtype.kind in "iu" and pixels.size and pixels.min() >= 0 and pixels.max() <= 255
+    advice = "convert it with astype(numpy.uint8)" if is_byte else "convert it to 8 bits first"
+    if pixels.dtype.kind == "O":
+        advice = "make one array of numbers, or pass a list of images"
     raise DataError(
-        name,
-        expected="pixels of bool, uint8, uint16 or floats in [0, 1]",
-        found=f"{pixels.dtype}",
-        advice="convert it to 8 bits first",
+        name, expected="pixels of bool, uint8, uint16 or floats in [0, 1]", found=f"{pixels.dtype}", advice=advice
     )
 
 
@@ -140,6 +141,14 @@ def _unit_floats_to_uint8(pixels: np.ndarray, name: object) -> np.ndarray:
     low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
     if not (low >= 0.0 and high <= 1.0):  # also true for nan
         raise DataError(
-            name, expected="float pixels in [0, 1]", found=f"[{low:g}, {high:g}]", advice="divide by the largest value"
+            name, expected="float pixels in [0, 1]", found=f"[{low:g}, {high:g}]", advice=_range_advice(low, high)
         )
     return np.rint(pixels * 255.0).astype(np.uint8)
+
+
+def _range_advice(low: float, high: float) -> str:
+    if np.isnan(low) or np.isnan(high):
+        return "replace the values that are not numbers"
+    if low >= 0 and high <= 255:
+        return "divide by 255"
+    return "undo the normalisation, so that 0 is black and 1 is white" if low < 0 else "divide by the largest value"

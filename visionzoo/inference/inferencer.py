@@ -247,7 +247,7 @@ class Inferencer:
         except torch.OutOfMemoryError as error:
             raise RunFailed(
                 f"{name}: out of memory on {self.device} with {images} images in a batch; use a smaller "
-                "--batch-size (groups are never divided) or --device cpu"
+                "batch size (--batch-size; groups are never divided) or the device cpu (--device)"
             ) from error
         seconds = (time.perf_counter() - started) / images
         return [sample_of_task(sample, self.task) for sample in tested], seconds
@@ -374,7 +374,7 @@ def _one_task(task: Any, source: str) -> str:
             f"{source}: task",
             expected="one task for inference",
             found=", ".join(task),
-            advice=f"choose one with --cfg-options task={task[0]}",
+            advice=f"choose one with the option task={task[0]} (--cfg-options)",
         )
     return task
 

@@ -193,6 +193,8 @@ def rgb_of_pillow(image: PILImage, name: str, *, exif: bool = True) -> np.ndarra
     turned = _turned(image) if exif else image
     if turned.mode == "F" or turned.mode.startswith("I"):
         return _rgb_of_grey(to_uint8(np.asarray(turned), name))
+    if "transparency" in turned.info:
+        turned = turned.convert("RGBA")  # Pillow warns if it converts a palette with alpha to RGB
     return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
 
 
@@ -253,18 +255,31 @@ def _truncated(name: str, data: bytes) -> DataError:
 
 
 def _rgb_from_array(array: np.ndarray) -> np.ndarray:
+    shape = array.shape
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         raise DataError(
             "image array",
             expected="shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)",
-            found=f"{array.shape}",
-            advice="transpose or slice it first",
+            found=f"{shape}",
+            advice=_shape_advice(shape),
         )
     if array.shape[2] == 1:
         array = np.repeat(array, 3, axis=2)
     return np.ascontiguousarray(to_uint8(array[..., :3], "image array"))
+
+
+def _shape_advice(shape: tuple[int, ...]) -> str:
+    if 0 in shape:
+        return "check how it was cut: it has no pixels"
+    if len(shape) == 3 and shape[0] in (1, 3, 4):
+        return "transpose it to (H, W, C): array.transpose(1, 2, 0)"
+    if len(shape) == 4:
+        return "pass a list of images, such as list(array)"
+    if len(shape) == 3:
+        return f"choose three of its {shape[2]} channels"
+    return "reshape it to the height and width of the image"
 
 
 def _require_annotated_size(image: np.ndarray, results: dict) -> None:

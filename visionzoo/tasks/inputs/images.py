@@ -160,13 +160,18 @@ def read_source(value: Any, *, max_pixels: float | None = None) -> np.ndarray:
     elif hasattr(value, "getexif"):
         return rgb_of_pillow(opened_image(value, "PIL image", max_pixels=max_pixels), "PIL image")
     elif not isinstance(value, np.ndarray | bytes | str) and not hasattr(value, "__fspath__"):
-        raise InputError(expected="a path, bytes, array, tensor or PIL image", found=f"{type(value).__name__}")
+        raise InputError(
+            "image",
+            expected="a path, bytes, array, tensor or PIL image",
+            found=f"a value of type {type(value).__name__}",
+            advice="pass one of them",
+        )
     return read_image(value, exif=True, max_pixels=max_pixels)
 
 
 def _array_of_tensor(tensor: Any) -> np.ndarray:
     array = as_array(tensor, single=tensor.dtype.is_floating_point)
-    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.size:
         return array.transpose(1, 2, 0)
     if array.ndim == 2:
         return array
@@ -174,8 +179,14 @@ def _array_of_tensor(tensor: Any) -> np.ndarray:
         "image tensor",
         expected="shape (H, W), or (C, H, W) with 1, 3 or 4 channels",
         found=f"{array.shape}",
-        advice="permute the axes or select channels",
+        advice=_tensor_advice(array.shape),
     )
+
+
+def _tensor_advice(shape: tuple[int, ...]) -> str:
+    if len(shape) == 3 and shape[2] in (1, 3, 4):
+        return "permute it to (C, H, W): tensor.permute(2, 0, 1)"
+    return "pass a list of images, such as list(tensor)" if len(shape) == 4 else "choose three channels"
 
 
 def _shares_memory(source: Source) -> bool:
