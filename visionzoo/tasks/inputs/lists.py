@@ -84,7 +84,7 @@ def _chunks(stream: Any) -> Iterator[bytes]:
         yield from iter(partial(stream.read1, _CHUNK), b"")
         return
     for line in stream:
-        yield os.fsencode(line) if isinstance(line, str) else line
+        yield line if isinstance(line, bytes) else os.fsencode(line if "\0" in line else line.rstrip("\n") + "\n")
 
 
 def _start_of(chunks: Iterator[bytes]) -> bytes:
