@@ -32,12 +32,45 @@ A caller adds the outer place of an error, such as the file, by :meth:`ZooError.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
+
+# Python stores a byte of a file name that is not UTF-8 as one of the surrogates U+DC80 to U+DCFF.
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def as_utf8(text: str) -> str:
+    """Return a text with an escape such as ``\\xff`` for each byte of a file name that is not UTF-8.
+
+    Example:
+        >>> import os
+        >>> as_utf8(os.fsdecode(b"caf\\xe9.jpg"))
+        'caf\\\\xe9.jpg'
+    """
+    return _NOT_UTF8.sub(_escape, text)
+
+
+def on_one_line(text: str) -> str:
+    """Return a text with escapes for its control characters and for bytes that are not UTF-8, for a message.
+
+    Example:
+        >>> on_one_line("two\\nlines.jpg")
+        'two\\\\nlines.jpg'
+    """
+    return _CONTROLS.sub(lambda match: repr(match[0])[1:-1], as_utf8(text))
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 class ZooError(Exception):
     """Base of all errors that a user can cause; the command line prints it without a traceback.
+
+    Bytes of file names that are not UTF-8 are written as escapes, see :func:`as_utf8`.
 
     Args:
         where: the file, option, key or part with the error. Without ``expected``, the whole sentence.
@@ -64,11 +97,11 @@ class ZooError(Exception):
         but: str | None = None,
         advice: str | None = None,
     ):
-        self.where = "" if expected is None else f"{where}"
+        self.where = "" if expected is None else on_one_line(f"{where}")
         self.expected, self.found, self.but, self.advice = expected, found, but, advice
         self.problems = tuple(problems)
-        sentence = _message(where, expected, found, but, advice)
-        super().__init__("\n".join([sentence, *(f"  - {problem}" for problem in self.problems)]))
+        sentence = _message(where if expected is None else self.where, expected, found, but, advice)
+        super().__init__(as_utf8("\n".join([sentence, *(f"  - {problem}" for problem in self.problems)])))
 
     @property
     def sentence(self) -> str:
@@ -86,7 +119,7 @@ class ZooError(Exception):
             >>> str(DataError("line 3", expected="a number", found="'x'", advice="correct it").at("points.txt"))
             "points.txt: line 3: expected a number, found 'x'; correct it"
         """
-        kind = kind or type(self)
+        kind, place = kind or type(self), on_one_line(f"{place}")
         if str(self).startswith(f"{place}:"):
             message, where = str(self), self.where
         else:

@@ -157,7 +157,7 @@ def rejections_explained(where: object) -> Iterator[None]:
             where,
             expected="arguments that it takes",
             but=f"it cannot be built ({type(error).__name__}: {reason})",
-            advice="correct its arguments; --traceback shows the place",
+            advice="correct its arguments; the traceback (--traceback) shows the place",
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from visionzoo.inference.inferencer import Inferencer
+
+UNTRAINED = "none"
+_OTHER_WORDS = frozenset(("pretrained", "checkpoint", "checkpoint_path", "ckpt", "pretrained_weights"))
 
 __all__ = ["Inferencer", "get_model", "list_models"]
 
@@ -49,7 +52,7 @@ def list_models(pattern: str | None = None, task: str | None = None) -> list[str
     tasks = {name: tasks_of(name) for name in config_names()}
     known = set(chain.from_iterable(tasks.values()))
     if task not in known:
-        raise InputError(f"--task {task}", expected="the task of a model", found="none", advice=f"{one_of(known)}")
+        raise InputError(f"task {task!r}", expected="the task of a model", found="none", advice=f"{one_of(known)}")
     return [name for name in names if task in tasks[name]]
 
 
@@ -110,6 +113,7 @@ def get_model(
         UnknownName: no model has this name.
         ConfigError: the config cannot be loaded or built.
         CheckpointError: the weights cannot be read or do not fit.
+        InputError: ``pretrained`` or another word for ``weights`` is given.
 
     Example:
         >>> import torch
@@ -120,16 +124,28 @@ def get_model(
     from visionzoo.weights.ready_model import ready_model
     from visionzoo.weights.runs import load_with_weights
 
+    _refuse_words_of_others(overrides)
     loaded = load_with_weights(name, weights, again='get_model("{run}")', tiny=tiny, options=_options(overrides))
     model = ready_model(
         loaded,
-        loaded.run if weights is None else None if str(weights) == "none" else weights,
+        loaded.run if weights is None else None if str(weights) == UNTRAINED else weights,
         device=device,
         num_classes=num_classes,
         ignore=ignore,
         trust_pickle=trust_pickle,
     )
     return _backbone_of(model, loaded) if backbone_only else model
+
+
+def _refuse_words_of_others(overrides: Mapping[str, Any]) -> None:
+    """Raise an error for the arguments with which other libraries load weights."""
+    for word in overrides.keys() & _OTHER_WORDS:
+        raise InputError(
+            "get_model",
+            expected="the argument weights",
+            found=f"{word}",
+            advice="use weights=PATH (a file, work dir or address), or leave it out for an untrained model",
+        )
 
 
 def _options(overrides: dict[str, Any]) -> dict[str, Any]:

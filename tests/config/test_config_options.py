@@ -58,7 +58,7 @@ def test_values_are_literals_or_strings(text, value):
 def test_malformed_option(options, says):
     with pytest.raises(ConfigError) as caught:
         parse_options(options)
-    assert str(caught.value).startswith("--cfg-options")
+    assert str(caught.value).startswith("option ")
     assert says in str(caught.value)
 
 
@@ -174,7 +174,7 @@ def test_wrong_path_names_the_nearest(detector, option, says):
     with pytest.raises(ConfigError) as caught:
         load_config(detector, options=[option])
     message = str(caught.value)
-    assert message.startswith(f"--cfg-options {option.partition('=')[0]}")
+    assert message.startswith(f"option {option.partition('=')[0]}")
     assert says in message
     assert "\n" not in message
 

@@ -1,17 +1,20 @@
 """Every kind of image is loaded as RGB uint8, or raises an error that names the file."""
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from visionzoo.datasets.transforms.loading import LoadImage, read_image
 from visionzoo.errors import DataError
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
-from visionzoo.structures.image_size import size_of_file
+from visionzoo.structures.image_size import open_header, pixels_of, require_pixels, size_of_file
 from visionzoo.tasks.inputs.images import read_source
 
 
@@ -209,8 +212,16 @@ def test_a_complete_jpeg_may_carry_bytes_after_its_end(rgb):
 
 def test_other_unreadable_files(tmp_path):
     (tmp_path / "empty.jpg").touch()
-    (tmp_path / "text.jpg").write_text("<html>not found</html>")
-    for name, what in [("empty.jpg", "empty file"), ("text.jpg", "cannot be decoded"), ("none.jpg", "no such file")]:
+    (tmp_path / "text.jpg").write_text("no image, but some text")
+    (tmp_path / "page.jpg").write_text("<html>not found</html>")
+    (tmp_path / "heic.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    for name, what in [
+        ("empty.jpg", "empty file"),
+        ("text.jpg", "cannot be decoded"),
+        ("page.jpg", "a web page; download the file itself"),
+        ("heic.jpg", "a HEIC image; convert it to JPEG"),
+        ("none.jpg", "no such file"),
+    ]:
         with pytest.raises(DataError, match=f"{name}: expected an image.*{what}"):
             read_image(tmp_path / name)
     with pytest.raises(DataError, match="found a folder"):
@@ -258,3 +269,114 @@ def test_load_image_refuses_a_file_of_another_size_than_annotated(rgb, tmp_path)
     path.write_bytes(encode(rgb))
     with pytest.raises(DataError, match=r"a\.png: expected 37x61 pixels as in its annotation, found 61x37"):
         LoadImage()({"img_path": str(path), "height": 61, "width": 37})
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
+def test_the_number_of_pixels_is_limited_before_decoding(rgb, kind, monkeypatch):
+    data = encode(rgb, kind)
+    assert read_image(data, max_pixels=rgb.shape[0] * rgb.shape[1]).shape == rgb.shape
+    monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("decoded"))
+    monkeypatch.setattr(cv2, "imdecode", lambda *args: pytest.fail("decoded"))
+    words = r"image bytes: expected at most 2000 pixels, found 2257 \(61x37\); make it smaller, or raise the limit"
+    with pytest.raises(DataError, match=words):
+        read_image(data, max_pixels=2000)
+    monkeypatch.setenv("VISIONZOO_MAX_PIXELS", "2e3")
+    with pytest.raises(DataError, match=words):
+        read_image(data)
+
+
+def declared_png(width, height):
+    """Return a small PNG whose header states another size."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = encode(np.zeros((1, 1, 3), np.uint8))
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
+@pytest.mark.parametrize("side", [14_200, 32_000])
+def test_huge_images_are_refused_without_pillows_messages(side, recwarn):
+    with pytest.raises(DataError, match=f"at most 200000000 pixels, found {side**2} .*--max-pixels"):
+        read_image(declared_png(side, side))
+    assert not recwarn.list
+
+
+def test_images_between_pillows_limit_and_ours_are_not_refused(recwarn):
+    data = declared_png(14_000, 14_000)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(data))
+    assert open_header(io.BytesIO(data)).size == (14_000, 14_000)
+    require_pixels((14_000, 14_000), "a.png")
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("given", ["", "no", "0", "-3", "nan"])
+def test_limits_of_pixels_that_are_no_numbers(given):
+    with pytest.raises(DataError, match=r"--max-pixels: expected a number of pixels >= 1, found .*; use a number such"):
+        pixels_of(given, "--max-pixels")
+
+
+H, W = 20, 31
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((3, H, W), np.uint8), r"found \(3, 20, 31\); transpose it to \(H, W, C\)"),
+        (np.zeros((1, H, W, 3), np.uint8), r"found \(1, 20, 31, 3\); pass a list of images"),
+        (np.zeros((5, H, W, 3), np.uint8), "pass a list of images"),
+        (np.zeros((H, W, 7), np.uint8), "choose three of its 7 channels"),
+        (np.zeros(H, np.uint8), r"found \(20,\); reshape it"),
+        (np.zeros((0, W, 3), np.uint8), r"found \(0, 20|found \(0, 31, 3\); check how it was cut"),
+        (np.full((H, W, 3), 200.0), r"found \[200, 200\]; divide by 255"),
+        (np.full((H, W, 3), 2000.0), "divide by the largest value"),
+        (np.full((H, W, 3), -1.5), "undo the normalisation"),
+        (np.full((H, W, 3), np.nan), "replace the values that are not numbers"),
+        (np.full((H, W, 3), 200), r"found int64; convert it with astype\(numpy.uint8\)"),
+        (np.full((H, W, 3), 2000), "found int64; convert it to 8 bits first"),
+        (np.full((H, W, 3), "a", dtype=object), "found object; make one array of numbers"),
+        (np.zeros((H, W, 3), complex), "found complex128; convert it to 8 bits"),
+    ],
+)
+def test_arrays_of_other_kinds_have_an_advice(array, words):
+    with pytest.raises(DataError, match=f"image array: expected .*{words}"):
+        read_source(array)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((H, W, 3), r"permute it to \(C, H, W\)"),
+        ((1, 3, H, W), "pass a list of images"),
+        ((7, H, W), "choose three channels"),
+    ],
+)
+def test_tensors_of_other_shapes_have_an_advice(shape, words):
+    with pytest.raises(DataError, match=f"image tensor: expected .*{words}"):
+        read_source(torch.zeros(shape))
+    with pytest.raises(DataError, match=r"image array: expected float pixels.*divide by 255"):
+        read_source(torch.full((3, H, W), 255.0))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I;16", "F"])
+def test_every_mode_of_pillow_is_read(mode):
+    image = Image.new("RGB", (W, H), (255, 255, 255))
+    image = Image.new(mode, (W, H), 1.0 if mode == "F" else 65535) if mode in ("I;16", "F") else image.convert(mode)
+    pixels = read_source(image)
+    assert pixels.shape == (H, W, 3)
+    assert pixels.min() >= 250
+
+
+def test_a_bool_array_is_black_and_white():
+    assert np.unique(read_source(np.eye(H, W, dtype=bool))).tolist() == [0, 255]
+
+
+def test_the_first_frame_of_animations_and_palettes_with_alpha(rgb, recwarn):
+    for kind in ("GIF", "WEBP"):
+        file = io.BytesIO()
+        frames = [Image.fromarray(rgb), Image.new("RGB", (61, 37))]
+        frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=100)
+        assert np.abs(read_image(file.getvalue()).astype(int) - rgb).mean() < 25
+    palette = Image.fromarray(rgb).convert("P")
+    file = io.BytesIO()
+    palette.save(file, "PNG", transparency=bytes(256))
+    np.testing.assert_array_equal(read_image(file.getvalue()), np.array(palette.convert("RGB")))
+    assert not recwarn.list

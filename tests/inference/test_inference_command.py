@@ -186,7 +186,7 @@ def test_untrained_models_are_called_so(images, tmp_path, capsys):
         (["a.jpg", "--vis", "overlai"], "did you mean overlay?"),
         (["a.jpg", "--device", "cuda:77"], "cuda:77"),
         (["a.jpg", "--batch-size", "0"], "batch size 0"),
-        (["@empty.txt"], "@empty.txt: expected at least one image, found none"),
+        (["@empty.txt"], "@empty.txt: expected at least one path, found an empty file"),
     ],
 )
 def test_wrong_use_writes_nothing(run, images, monkeypatch, capsys, args, words):

@@ -1,6 +1,8 @@
 """Accepted inputs of inference, and the errors for all others."""
 
 import io
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,7 +78,8 @@ def test_counts(tree):
         ("only_text", r"only_text: expected images, found none among 1 file \(\.txt\)"),
         ("*.tiff", "the glob matches none"),
         ("nowhere/*.jpg", "there is no folder nowhere"),
-        ("@absent.txt", "@absent.txt: expected a list of images"),
+        ("@absent.txt", "@absent.txt: expected a list of paths, found no such file; check the path"),
+        ("@deep", "@deep: expected a list of paths, found a folder; give deep without @"),
         ("https://example.org/x.jpg", "found an address; download it first"),
     ],
 )
@@ -123,7 +126,7 @@ def test_a_folder_of_hidden_files_holds_no_image(tree):
         expand_inputs(["only_text"])
 
 
-@pytest.mark.parametrize("name", ["x" * 5000, "~nobody/a.jpg", "a\0b"])
+@pytest.mark.parametrize("name", ["x" * 5000, "~nobody/a.jpg"])
 def test_lists_with_names_that_no_file_can_have(tree, name):
     (tree / "list.txt").write_text(f"\ufeffb.jpg\n{name}\n", encoding="utf-8")
     assert [source.name for source in expand_inputs(["@list.txt"])] == ["b.jpg", name]
@@ -131,7 +134,20 @@ def test_lists_with_names_that_no_file_can_have(tree, name):
         expand_inputs([name])
 
 
-def test_lists_that_are_not_text(tree):
-    (tree / "list.txt").write_bytes(b"b.jpg\n\xff\xfe")
-    with pytest.raises(InputError, match=r"list\.txt: expected a list with one path per line, found bytes"):
-        [*expand_inputs(["@list.txt"])]
+def test_names_that_are_not_utf8(tree):
+    (tree / "deep" / os.fsdecode(b"\xff\xfe.jpg")).touch()
+    (tree / "list.txt").write_bytes(b"deep/\xff\xfe.jpg\n")
+    for given in ("deep", "@list.txt", os.fsdecode(b"deep/\xff*.jpg"), os.fsdecode(b"deep/\xff\xfe.jpg")):
+        source = list(expand_inputs([given]))[-1]
+        assert source.name == "deep/\\xff\\xfe.jpg"
+        assert source.place.name == "\\xff\\xfe.jpg"
+        assert source.value.is_file()
+
+
+def test_a_list_from_a_pipe_is_read_once(tree):
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(b"b.jpg\0a.PNG\0"))
+    writer.start()
+    assert count_inputs(["@pipe"]) is None
+    assert places("@pipe") == ["b.jpg", "a.PNG"]
+    writer.join()

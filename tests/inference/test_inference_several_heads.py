@@ -25,6 +25,6 @@ def test_the_named_task_is_predicted(task, field):
 
 
 def test_two_tasks_at_once_are_refused():
-    expected = "task: expected one task for inference, found classification, counting; choose one with --cfg-options"
+    expected = "task: expected one task for inference, found classification, counting; choose one with the option "
     with pytest.raises(ConfigError, match=expected):
         inferencer(["classification", "counting"])

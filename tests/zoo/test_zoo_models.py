@@ -13,6 +13,7 @@ from visionzoo.cli import list_models as list_command
 from visionzoo.cli import show_card as show_command
 from visionzoo.config import config_names
 from visionzoo.errors import CheckpointError, ConfigError, InputError, UnknownName
+from visionzoo.weights.released import released_weights
 from visionzoo.zoo import get_model, list_models
 
 
@@ -131,6 +132,26 @@ def test_wrong_names_suggest():
 
 
 # --- commands ---
+
+
+@pytest.mark.parametrize("word", ["pretrained", "checkpoint"])
+def test_words_of_other_libraries_are_answered(word):
+    with pytest.raises(InputError, match=rf"get_model: expected the argument weights, found {word}; use weights=PATH"):
+        get_model("rcnet_retinanet", **{word: True})
+
+
+def test_an_untrained_model_by_the_word_of_the_inferencer():
+    model = get_model("scnn_culane", weights="none", tiny=True)
+    assert not model.training
+
+
+def test_messages_of_python_name_no_option_alone():
+    with pytest.raises(InputError, match=r"^task 'x': expected the task of a model"):
+        list_models(task="x")
+    with pytest.raises(ConfigError, match=r"^option model.nek: expected .*did you mean model.neck\? .*allow_new=True"):
+        get_model("rcnet_retinanet", **{"model.nek": 1})
+    with pytest.raises(CheckpointError, match=r"give its work dir as weights \(--weights WORK_DIR\), or none"):
+        released_weights("scnn_culane", [])
 
 
 def test_list_command(capsys):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from visionzoo.errors import OutputError, ZooError, nearest_name
+from visionzoo.errors import OutputError, ZooError, as_utf8, nearest_name
 from visionzoo.system.atomic import cannot_write
 
 INTERRUPTED = 130
@@ -53,6 +53,15 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
         help="change values of the config, e.g. model.backbone.depth=101 (applied last; default: none)",
     )
     parser.add_argument("--allow-new", action="store_true", help="let --cfg-options add keys (default: an error)")
+
+
+def add_data_flags(parser: argparse.ArgumentParser) -> None:
+    """Add ``--allow-outside``."""
+    parser.add_argument(
+        "--allow-outside",
+        action="store_true",
+        help="let annotations name files outside data_root (default: an error)",
+    )
 
 
 def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
@@ -209,4 +218,4 @@ def readers_on_stderr(*, quiet: bool) -> Iterator[None]:
 def note(message: str, *, quiet: bool = False) -> None:
     """Print one line to stderr, unless ``quiet`` is set."""
     if not quiet:
-        print(message, file=sys.stderr, flush=True)
+        print(as_utf8(message), file=sys.stderr, flush=True)

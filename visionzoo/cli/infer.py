@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionzoo.cli.common import Parser, add_config_flags, add_output_flags, add_run_flags, note, run_command
-from visionzoo.errors import InputError, ZooError, nearest_name
+from visionzoo.errors import InputError, ZooError, as_utf8, nearest_name, on_one_line
 from visionzoo.tasks.inputs.options import add_image_options
 
 if TYPE_CHECKING:
@@ -120,13 +120,13 @@ def _infer(args: argparse.Namespace, argv: list[str]) -> int:
         note(f"warning: {left_out} left out", quiet=args.quiet)
     inferencer = _make_inferencer(args)
     out = choose_output_dir(Path(args.work_dir or Path("predictions", inferencer.name)), overwrite=args.overwrite)
-    about = {"command": shlex.join(["visionzoo", "infer", *argv]), "seed": args.seed, "out": str(out)}
+    about = {"command": as_utf8(shlex.join(["visionzoo", "infer", *argv])), "seed": args.seed, "out": as_utf8(str(out))}
     about |= {"left_out": left_out} if left_out else {}
     done, failed = _run(args, inferencer, sources, inputs.count(args), out, images, about)
     also = f"; {left_out} left out" if left_out else ""
     note(f"{done - failed} of {done} images done{also}, results in {out}", quiet=args.quiet)
     if args.json:
-        counts = {"out": str(out), "inputs": done, "failed": failed}
+        counts = {"out": as_utf8(str(out)), "inputs": done, "failed": failed}
         print(json.dumps(counts | ({"left_out": left_out} if left_out else {})))
     return 1 if failed else 0
 
@@ -197,5 +197,5 @@ def _run(
 
 def _say_failed(prediction: Prediction) -> None:
     text = str(prediction.error)
-    name = prediction.source.name
+    name = on_one_line(prediction.source.name)
     note(f"error: {text if name in text else f'{name}: {text}'}")

@@ -11,11 +11,13 @@ from visionzoo.cli.common import (
     INTERRUPTED,
     Parser,
     add_config_flags,
+    add_data_flags,
     add_output_flags,
     add_run_flags,
     note,
     run_command,
 )
+from visionzoo.cli.data_sets import prepare_data_sets
 
 EXAMPLES = """  visionzoo test work_dirs/rcnet_retinanet
   visionzoo test configs/rcnet_retinanet.py --weights best.safetensors --json"""
@@ -29,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "--weights", help="a checkpoint, or the folder of a run: its best, else its last (default: those of the run)"
     )
     add_config_flags(made)
+    add_data_flags(made)
     add_output_flags(made, "RUN/test, else work_dirs/NAME_test")
     add_run_flags(made, seed="the config's, else 0")
     made.add_argument(
@@ -43,14 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    from visionzoo.engine.loops import Interrupted
-    from visionzoo.engine.measures import as_text
-    from visionzoo.engine.testing import test
     from visionzoo.weights.runs import load_with_weights
 
     changes = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
     loaded = load_with_weights(args.config, args.weights, again="`visionzoo test {run}`", **changes)
-    taken = {"config", "tiny", "cfg_options", "allow_new", "json", "traceback"}
+    prepare_data_sets(loaded, args, ("test",))
+
+    from visionzoo.engine.loops import Interrupted
+    from visionzoo.engine.measures import as_text
+    from visionzoo.engine.testing import test
+
+    taken = {"config", "tiny", "cfg_options", "allow_new", "allow_outside", "json", "traceback"}
     try:
         outcome = test(loaded, **{name: value for name, value in vars(args).items() if name not in taken})
     except Interrupted:

@@ -13,11 +13,13 @@ from visionzoo.cli.common import (
     INTERRUPTED,
     Parser,
     add_config_flags,
+    add_data_flags,
     add_output_flags,
     add_run_flags,
     note,
     run_command,
 )
+from visionzoo.cli.data_sets import prepare_data_sets
 
 if TYPE_CHECKING:
     from visionzoo.config import LoadedConfig
@@ -37,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
         help="a released config's name, a file or the folder of a run (default: that of --resume or --weights)",
     )
     add_config_flags(made)
+    add_data_flags(made)
     add_output_flags(made, "work_dirs/NAME")
     add_run_flags(made, seed="that of the resumed run, else the config's, else 0")
     made.add_argument("--deterministic", action="store_true", help="use only deterministic algorithms (default: off)")
@@ -83,12 +86,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
+    loaded = _loaded(args)
+    prepare_data_sets(loaded, args, ("train", "val"))
+
     from visionzoo.engine.loops import Interrupted
     from visionzoo.engine.training import train
     from visionzoo.system.distributed import find_launcher
 
-    loaded = _loaded(args)
-    taken = {"config", "tiny", "cfg_options", "allow_new", "json", "traceback"}
+    taken = {"config", "tiny", "cfg_options", "allow_new", "allow_outside", "json", "traceback"}
     options = {name: value for name, value in vars(args).items() if name not in taken}
     command = ["visionzoo", "train", *(sys.argv[1:] if argv is None else argv)]
     try:
@@ -107,12 +112,13 @@ def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
 
 def _loaded(args: argparse.Namespace) -> LoadedConfig:
     """Load the config: that of the command, or that of the run to resume or to start from."""
-    from visionzoo.engine.workdir import folder_to_resume
     from visionzoo.weights.runs import load_with_weights
 
     changes = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
     run, option = args.weights, "--weights"
     if args.resume:
+        from visionzoo.engine.workdir import folder_to_resume
+
         run, option = folder_to_resume(args.resume, args.work_dir, args.config), "--resume"
     return load_with_weights(args.config, run, again=f"`visionzoo train {option} {{run}}`", **changes)
 

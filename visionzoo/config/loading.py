@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionzoo.config.files import display_path, find_config, read_config
 from visionzoo.config.keys import RESERVED
-from visionzoo.config.options import apply_options, parse_options
+from visionzoo.config.options import SOURCE, apply_options, parse_options
 from visionzoo.config.renamed import with_current_names
 from visionzoo.config.runs import run_of, was_tiny
 from visionzoo.config.tree import Origins, merge, without_deletes
@@ -76,6 +76,7 @@ def load_config(
         (101, '--cfg-options')
     """
     parsed = parse_options(options)
+    given = "options" if isinstance(options, Mapping) else SOURCE
     path = find_config(name_or_path)
     values, origins = read_config(path)
     source = display_path(path)
@@ -87,7 +88,7 @@ def load_config(
     is_tiny_run = run is not None and was_tiny(run)
     if tiny and not (is_tiny_run and overrides is None):
         values = merge(values, _tiny_part(overrides, source), origins, TINY)
-    changed = apply_options(without_deletes(values), parsed, origins, _arguments_of, allow_new=allow_new)
+    changed = apply_options(without_deletes(values), parsed, origins, _arguments_of, allow_new=allow_new, source=given)
     if run is not None and parsed:
         changed.notes.append(f"{source}, changed: {_listed(parsed)}")
     return LoadedConfig(
@@ -125,7 +126,7 @@ def has_tiny(name_or_path: str | Path) -> bool:
 def _tiny_part(overrides: Any, source: str) -> dict[str, Any]:
     if overrides is None:
         raise ConfigError(
-            source, expected="a key `tiny`, which --tiny applies", found="none", advice="run without --tiny"
+            source, expected="a key `tiny`, which --tiny applies", found="none", advice="leave out --tiny (tiny=True)"
         )
     if not isinstance(overrides, dict):
         raise ConfigError(source, expected="`tiny` to be a dict of overrides", found=f"{overrides!r}", advice="fix it")

@@ -69,7 +69,7 @@ def parse_options(options: Iterable[str] | Mapping[str, Any]) -> dict[KeyPath, A
         _refuse_odd(dotted, value)
         if path in parsed and parsed[path] != value:
             raise ConfigError(
-                f"{SOURCE} {dotted}",
+                f"option {dotted}",
                 expected="one value",
                 found=f"{parsed[path]!r} and {value!r}",
                 advice="remove one",
@@ -86,7 +86,7 @@ def _split_option(option: str) -> tuple[str, Any]:
     dotted, equals, text = option.partition("=")
     if not equals:
         raise ConfigError(
-            f"{SOURCE} {option}", expected="PATH=VALUE", found="no `=`", advice=f"write it as {option}=VALUE"
+            f"option {option}", expected="PATH=VALUE", found="no `=`", advice=f"write it as {option}=VALUE"
         )
     return dotted.strip(), _literal(dotted.strip(), text.strip())
 
@@ -97,7 +97,7 @@ def _literal(dotted: str, text: str) -> Any:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         if text.startswith(("[", "(", "{", "dict(")):
             raise ConfigError(
-                f"{SOURCE} {dotted}",
+                f"option {dotted}",
                 expected="a Python literal",
                 found=f"{text}",
                 advice=f'quote the strings in it, as in \'{dotted}=["a", "b"]\'',
@@ -121,7 +121,7 @@ def _split_path(dotted: str) -> KeyPath:
     path = tuple(dotted.split("."))
     if not all(path):
         raise ConfigError(
-            f"{SOURCE} {dotted}=...", expected="a path like model.neck.num_outs", found="an empty key", advice="fix it"
+            f"option {dotted}=...", expected="a path like model.neck.num_outs", found="an empty key", advice="fix it"
         )
     return path
 
@@ -129,14 +129,20 @@ def _split_path(dotted: str) -> KeyPath:
 def _refuse_odd(dotted: str, value: Any) -> None:
     for _, odd in odd_values(value):
         raise ConfigError(
-            f"{SOURCE} {dotted}",
+            f"option {dotted}",
             expected="None, a bool, number, string, list, tuple or dict",
             found=f"{type(odd).__name__}",
         )
 
 
 def apply_options(
-    values: dict[str, Any], options: dict[KeyPath, Any], origins: Origins, accepts: Accepts, *, allow_new: bool = False
+    values: dict[str, Any],
+    options: dict[KeyPath, Any],
+    origins: Origins,
+    accepts: Accepts,
+    *,
+    allow_new: bool = False,
+    source: str = SOURCE,
 ) -> Changed:
     """Return a config with ``options`` applied. The order of the options does not matter.
 
@@ -146,6 +152,7 @@ def apply_options(
         origins: changed in place; records the new values.
         accepts: returns the arguments of a type.
         allow_new: let options add keys that the config and its parts do not have.
+        source: the source that ``origins`` records for the options.
 
     Raises:
         ConfigError: a path does not exist and ``allow_new`` is False. The message names the nearest path.
@@ -171,7 +178,7 @@ def _flattened(options: dict[KeyPath, Any], values: dict[str, Any]) -> dict[KeyP
         for inner, item in _flatten(path, value, lookup(values, path)):
             if inner in flat and flat[inner] != item:
                 dotted = ".".join(inner)
-                raise ConfigError(f"{SOURCE} {dotted}", expected="one value", found=f"{flat[inner]!r} and {item!r}")
+                raise ConfigError(f"option {dotted}", expected="one value", found=f"{flat[inner]!r} and {item!r}")
             flat[inner] = item
     return flat
 
@@ -246,14 +253,15 @@ def _unknown_path(values: dict[str, Any], node: Any, path: KeyPath, depth: int, 
     dotted, at, key = ".".join(path), ".".join(path[:depth]), path[depth]
     if isinstance(node, (list, tuple)):
         last = f"0 to {len(node) - 1}" if node else "none, it is empty"
-        return f"{SOURCE} {dotted}: expected an index into {at} ({last}), found {key!r}; fix the path"
+        return f"option {dotted}: expected an index into {at} ({last}), found {key!r}; fix the path"
     if not isinstance(node, dict):
-        return f"{SOURCE} {dotted}: expected a dict at {at}, found {node!r}; fix the path"
+        return f"option {dotted}: expected a dict at {at}, found {node!r}; fix the path"
     keys = {str(known) for known in node} | (_known_keys(node, path[:depth], accepts) or set())
     nearest = nearest_name(key, keys)
     suggestion = join(at, nearest) if nearest else nearest_name(dotted, all_paths(values))
-    answer = f"did you mean {suggestion}? --allow-new adds it" if suggestion else "--allow-new adds it"
-    return f"{SOURCE} {dotted}: expected a path of the config, found no {join(at, key)}; {answer}"
+    adding = "--allow-new (allow_new=True) adds it"
+    answer = f"did you mean {suggestion}? {adding}" if suggestion else adding
+    return f"option {dotted}: expected a path of the config, found no {join(at, key)}; {answer}"
 
 
 def _require_possible(values: dict[str, Any], path: KeyPath, value: Any) -> None:
@@ -261,7 +269,7 @@ def _require_possible(values: dict[str, Any], path: KeyPath, value: Any) -> None
     dotted, old = ".".join(path), lookup(values, path)
     if isinstance(value, str) and isinstance(old, dict) and "type" in old:
         raise ConfigError(
-            f"{SOURCE} {dotted}={value}: expected a dict for the part {dotted}; did you mean {dotted}.type={value}?"
+            f"option {dotted}={value}: expected a dict for the part {dotted}; did you mean {dotted}.type={value}?"
         )
     node: Any = values
     for depth, key in enumerate(path):

@@ -15,6 +15,7 @@ from visionzoo.datasets.class_map import (
     require_once,
     unknown_label,
 )
+from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.image_list import ListedImages, check_files, labelled, read_image_list
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
@@ -183,6 +184,8 @@ class ImageList(ClassificationData):
         class_map: a file, in ``data_root`` or absolute, see :mod:`visionzoo.datasets.class_map`.
         classes_from: another list in ``data_root`` whose labels are the classes.
         background: number the classes from 1, for models whose label 0 is the background.
+        allow_outside: True to allow files outside ``data_root``, see
+            :func:`visionzoo.datasets.file_names.require_inside`.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
@@ -205,11 +208,13 @@ class ImageList(ClassificationData):
         class_map: str | None = None,
         classes_from: str | None = None,
         background: bool = False,
+        allow_outside: bool = False,
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         path = root / ann_file
         images = read_image_list(path)
+        require_inside(images.names, root / img_folder, root, path, allow_outside=allow_outside)
         known = _given_classes(root, classes, class_map, background)
         if known is None:
             of = path if classes_from is None else root / classes_from

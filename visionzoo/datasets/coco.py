@@ -25,6 +25,7 @@ from visionzoo.datasets.coco_file import (
     require_image_files,
     require_learnable,
 )
+from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
@@ -61,6 +62,8 @@ class CocoDetection(CocoDataset):
         max_refetch: number of other images to try if the pipeline returns None.
         absent_classes: names in ``classes`` without an object in this data set. The file need not have them. Their
             ``category_ids`` are None.
+        allow_outside: True to allow files outside ``data_root``, see
+            :func:`visionzoo.datasets.file_names.require_inside`.
 
     Raises:
         DataError, ConfigError: see :mod:`visionzoo.datasets.coco_file`.
@@ -87,10 +90,14 @@ class CocoDetection(CocoDataset):
         lazy_init: bool = False,
         max_refetch: int = 1000,
         absent_classes: Sequence[str] = (),
+        allow_outside: bool = False,
     ):
         root = resolve_data_root(data_root)
         record = read_annotations(root, ann_file, need_annotations=not test_mode)
         path = root / ann_file
+        folder = root / ((data_prefix or {}).get("img") or "")
+        names_of_files = [image["file_name"] for image in record["images"]]
+        require_inside(names_of_files, folder, root, path, allow_outside=allow_outside)
         facts = dict(metainfo or {})
         wanted = _as_names(classes if classes is not None else facts.get("classes"))
         names = choose_classes(path, record, wanted, absent_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -10,6 +11,7 @@ import numpy as np
 from visionzoo.datasets.class_map import ClassMap
 from visionzoo.datasets.classification import ClassificationData
 from visionzoo.datasets.coco_file import category_ids, choose_classes, read_annotations, require_image_files
+from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.transforms.loading import read_image
@@ -37,6 +39,8 @@ class CocoCrops(ClassificationData):
         min_size: smallest side of a box in pixels.
         keep_crops: keep crops in memory; otherwise the whole image is read again for each access.
         absent_classes: names in ``classes`` without a box in this data set. The file need not have them.
+        allow_outside: True to allow files outside ``data_root``, see
+            :func:`visionzoo.datasets.file_names.require_inside`.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
@@ -59,10 +63,13 @@ class CocoCrops(ClassificationData):
         min_size: float = 1.0,
         keep_crops: bool = False,
         absent_classes: Sequence[str] = (),
+        allow_outside: bool = False,
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         record = read_annotations(root, ann_file)
+        files = [image["file_name"] for image in record["images"]]
+        require_inside(files, root / img_folder, root, root / ann_file, allow_outside=allow_outside)
         names = choose_classes(root / ann_file, record, None if classes is None else tuple(classes), absent_classes)
         ids = category_ids(record, names, absent_classes)
         labels = {category: label for label, category in enumerate(ids) if category is not None}
@@ -105,7 +112,7 @@ def _samples(record: dict, labels: dict[int, int], folder: str, margin: float, m
         is_large = min(annotation["bbox"][2:]) >= min_size and box[2] > box[0] and box[3] > box[1]
         if is_large and annotation["category_id"] in labels and not annotation["iscrowd"]:
             yield {
-                "img_path": f"{folder}/{image['file_name']}",
+                "img_path": os.path.join(folder, image["file_name"]),
                 "img_id": image["id"],
                 "ann_id": annotation["id"],
                 "crop_box": box,

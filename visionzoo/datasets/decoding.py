@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from visionzoo.errors import DataError
+from visionzoo.structures.file_kinds import kind_of
+from visionzoo.structures.image_size import open_header, require_pixels
 
 
 def read_bytes(path: str | os.PathLike[str], what: str = "an image") -> bytes:
@@ -45,16 +47,20 @@ def require_bytes(data: bytes, name: object, what: str = "an image") -> bytes:
     return data
 
 
-def opened_image(data: bytes | Image.Image, name: object, what: str = "an image") -> Image.Image:
+def opened_image(
+    data: bytes | Image.Image, name: object, what: str = "an image", max_pixels: float | None = None
+) -> Image.Image:
     """Decode all pixels of an image file, of the first frame if there are several.
 
     Args:
         data: content of the file, or an image that Pillow opened.
         name: name of the file in errors.
         what: the word for the file in errors.
+        max_pixels: largest number of pixels; None for the limit of :func:`visionzoo.structures.image_size.most_pixels`.
 
     Raises:
-        DataError: the bytes are not an image of a format that Pillow supports (:class:`NotAnImage`), or are damaged.
+        DataError: the bytes are not an image of a format that Pillow supports (:class:`NotAnImage`), are damaged, or
+            their header states more pixels.
 
     Example:
         >>> file = io.BytesIO()
@@ -63,24 +69,26 @@ def opened_image(data: bytes | Image.Image, name: object, what: str = "an image"
         (4, 3)
     """
     try:
-        image = Image.open(io.BytesIO(data)) if isinstance(data, bytes) else data
+        image = open_header(io.BytesIO(data)) if isinstance(data, bytes) else data
+        require_pixels(image.size, name, max_pixels)
         image.load()
+    except DataError:
+        raise
     except UnidentifiedImageError as error:
-        raise NotAnImage(
-            name,
-            expected=f"{what} (JPEG, PNG, WebP, TIFF, BMP, ...)",
-            found=f"{len(data)} bytes that cannot be decoded",  # type: ignore[arg-type]  # Pillow raises it for bytes
-            advice="copy or download it again",
-        ) from error
-    except Image.DecompressionBombError as error:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise DataError(name, expected=f"{what} of at most {most} pixels", found="more", advice="divide it") from error
+        raise _not_an_image(data, name, what) from error  # type: ignore[arg-type]  # Pillow raises it for bytes
     except Exception as error:  # for damaged files, the plugins of Pillow raise errors of almost any type
         reason = getattr(error, "strerror", None) or f"{error}".partition("\n")[0] or type(error).__name__
         raise DataError(
             name, expected=f"{what} that can be decoded", but=reason, advice="copy or download it again"
         ) from error
     return image
+
+
+def _not_an_image(data: bytes, name: object, what: str) -> NotAnImage:
+    kind = kind_of(data)
+    found = f"{len(data)} bytes that cannot be decoded" if kind is None or kind.noun == "an image" else kind.noun
+    advice = "copy or download it again" if kind is None else kind.advice
+    return NotAnImage(name, expected=f"{what} (JPEG, PNG, WebP, TIFF, BMP, ...)", found=found, advice=advice)
 
 
 class NotAnImage(DataError):
@@ -120,11 +128,12 @@ def to_uint8(pixels: np.ndarray, name: object) -> np.ndarray:
         return pixels.astype(np.uint8) * np.uint8(255)
     if np.issubdtype(pixels.dtype, np.floating):
         return _unit_floats_to_uint8(pixels, name)
+    is_byte = pixels.dtype.kind in "iu" and pixels.size and pixels.min() >= 0 and pixels.max() <= 255
+    advice = "convert it with astype(numpy.uint8)" if is_byte else "convert it to 8 bits first"
+    if pixels.dtype.kind == "O":
+        advice = "make one array of numbers, or pass a list of images"
     raise DataError(
-        name,
-        expected="pixels of bool, uint8, uint16 or floats in [0, 1]",
-        found=f"{pixels.dtype}",
-        advice="convert it to 8 bits first",
+        name, expected="pixels of bool, uint8, uint16 or floats in [0, 1]", found=f"{pixels.dtype}", advice=advice
     )
 
 
@@ -132,6 +141,14 @@ def _unit_floats_to_uint8(pixels: np.ndarray, name: object) -> np.ndarray:
     low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
     if not (low >= 0.0 and high <= 1.0):  # also true for nan
         raise DataError(
-            name, expected="float pixels in [0, 1]", found=f"[{low:g}, {high:g}]", advice="divide by the largest value"
+            name, expected="float pixels in [0, 1]", found=f"[{low:g}, {high:g}]", advice=_range_advice(low, high)
         )
     return np.rint(pixels * 255.0).astype(np.uint8)
+
+
+def _range_advice(low: float, high: float) -> str:
+    if np.isnan(low) or np.isnan(high):
+        return "replace the values that are not numbers"
+    if low >= 0 and high <= 255:
+        return "divide by 255"
+    return "undo the normalisation, so that 0 is black and 1 is white" if low < 0 else "divide by the largest value"

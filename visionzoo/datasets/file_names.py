@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from visionzoo.datasets.findings import Findings
+from visionzoo.datasets.findings import Findings, shown
+from visionzoo.errors import DataError, first_of
 from visionzoo.structures.image_names import is_left_over
 
 Name = TypeVar("Name", str, Path)
@@ -62,6 +64,46 @@ def once_each(names: Sequence[Name], findings: Findings, what: str) -> list[Name
     counts = Counter(names)
     findings.note(f"{what} that are listed twice, used once", sum(count > 1 for count in counts.values()))
     return list(counts)
+
+
+def require_inside(
+    names: Iterable[str], folder: Path, root: Path, where: object, *, allow_outside: bool = False
+) -> None:
+    """Check that files which annotations name are in the folder of the data. Links may lead out of it.
+
+    Args:
+        names: paths relative to ``folder``, or absolute paths.
+        folder: folder of the files.
+        root: folder of the data. If it does not contain ``folder``, the files must be in ``folder``.
+        where: the annotations, for the error.
+        allow_outside: True to check nothing.
+
+    Raises:
+        DataError: the message has the number of other names and the first three.
+
+    Example:
+        >>> require_inside(["a/../b.jpg", "../other/c.jpg"], Path("data/images"), Path("data"), "a.json")
+        >>> require_inside(["../../c.jpg"], Path("data/images"), Path("data"), "a.json")
+        Traceback (most recent call last):
+        visionzoo.errors.DataError: a.json: expected names of files in data, found 1 outside ('../../c.jpg'); ...
+    """
+    if allow_outside:
+        return
+    base = root if _is_in(os.path.abspath(folder), os.path.abspath(root)) else folder
+    around = os.path.abspath(base)
+    unusual = (name for name in names if ".." in name or os.path.isabs(name))
+    outside = [name for name in unusual if not _is_in(os.path.abspath(os.path.join(folder, name)), around)]
+    if outside:
+        raise DataError(
+            where,
+            expected=f"names of files in {base}",
+            found=f"{len(outside)} outside ({first_of(map(shown, outside))})",
+            advice="move these files, or allow them with allow_outside=True of the data set (--allow-outside)",
+        )
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def path_problem(name: object) -> str | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from types import TracebackType
 
 from mmengine.logging import print_log
 
 from visionzoo.errors import DataError, ZooError, some_of
+
+# A byte of a file name that is not UTF-8, as repr shows it.
+_NOT_UTF8 = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 
 class Findings:
@@ -103,11 +107,11 @@ class Findings:
 
 
 def shown(value: object, most: int = 40) -> str:
-    """Return a value as short text for a message.
+    """Return a value as short text for a message; bytes of file names that are not UTF-8 are ``\\xff``, not surrogates.
 
     Example:
         >>> shown([1, "two"]), shown("x" * 50, most=8)
         ("[1, 'two']", "'xxxx...")
     """
-    text = repr(value)
+    text = _NOT_UTF8.sub(r"\\x\1", repr(value))
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -165,6 +165,7 @@ class Inferencer:
         score_threshold: float | None = None,
         keep_images: bool = False,
         errors: str = "raise",
+        **reading: Any,
     ) -> Iterator[Prediction]:
         """Yield one prediction for each input, in the order of the inputs, as soon as it is ready.
 
@@ -178,16 +179,20 @@ class Inferencer:
             keep_images: True to store the image in ``Prediction.image``.
             errors: ``"raise"`` raises the error of the first unusable input. ``"report"`` yields a prediction with
                 ``error`` instead and continues.
+            reading: options of the model's kind of inputs. For images: ``max_pixels``, the largest number of pixels of
+                an image or frame (default: 200 million, or ``$VISIONZOO_MAX_PIXELS``). A file with more is an unusable
+                input.
 
         Raises:
             InputError, DataError: with ``errors="raise"``, an input cannot be used.
+            UnknownName: the kind of inputs has no such option.
             RunFailed: the device is out of memory.
         """
         if errors not in ("raise", "report"):
             raise InputError(f"errors={errors!r}", expected="'raise' or 'report'", advice="use one of them")
         size = self.batch_size if batch_size is None else _positive(batch_size)
         threshold = self.score_threshold if score_threshold is None else score_threshold
-        sources = self._task.inputs.sources_of(inputs, recursive=recursive)
+        sources = self._task.inputs.sources_of(inputs, recursive=recursive, **reading)
         if self.takes_groups:
             yield from self._of_groups(sources, threshold, keep_images, errors)
             return
@@ -251,7 +256,7 @@ class Inferencer:
         except torch.OutOfMemoryError as error:
             raise RunFailed(
                 f"{name}: out of memory on {self.device} with {images} images in a batch; use a smaller "
-                "--batch-size (groups are never divided) or --device cpu"
+                "batch size (--batch-size; groups are never divided) or the device cpu (--device)"
             ) from error
         seconds = (time.perf_counter() - started) / images
         return [sample_of_task(sample, self.task) for sample in tested], seconds
@@ -378,7 +383,7 @@ def _one_task(task: Any, source: str) -> str:
             f"{source}: task",
             expected="one task for inference",
             found=", ".join(task),
-            advice=f"choose one with --cfg-options task={task[0]}",
+            advice=f"choose one with the option task={task[0]} (--cfg-options)",
         )
     return task
 

@@ -19,6 +19,9 @@
     OUT/sheets/...             groups: all drawn images of a group on one sheet
     OUT/run.json               command, model, versions, seed, times, counts and class names
 
+A byte of a file name that is not UTF-8 is written as an escape such as ``\\xff``, also in the names of the files here.
+These names are cut to 200 bytes.
+
 Files of video frames are in a folder with the name of the video: ``raw/clip/000012.npy``. Their lines have ``input``
 ``clip.mp4#000012``, ``frame`` and ``time`` in seconds.
 
@@ -41,9 +44,11 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from visionzoo.errors import as_utf8
 from visionzoo.inference.inferencer import Inferencer, Prediction
 from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
 from visionzoo.reports.images import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
+from visionzoo.structures.image_names import shortened
 from visionzoo.system.atomic import cannot_write, write_file, write_text
 from visionzoo.system.versions import git_describe, versions
 from visionzoo.tasks import task_of
@@ -141,7 +146,7 @@ class PredictionWriter:
         self._seen[group] = self._seen.get(group, 0) + 1
         if self._seen[group] == prediction.group_size and group in self._sheets:
             folder = prediction.source.place.parent
-            name = folder if folder != Path() else Path(Path(group).name)
+            name = shortened(folder if folder != Path() else Path(Path(group).name))
             self._save(self._free_sheet(name), contact_sheet(self._sheets.pop(group)))
 
     def _free_sheet(self, name: Path) -> Path:
@@ -190,9 +195,9 @@ class PredictionWriter:
         if video is not self._video:
             self._close_videos(complete=True)
             self._video = video
-            self._video_place = Path() if video is None else self._free_place(video.place, SUFFIX)
+            self._video_place = Path() if video is None else self._free_place(shortened(video.place), SUFFIX)
         if source.frame is None:
-            return self._free_place(source.place, _image_suffix(source.place))
+            return self._free_place(shortened(source.place), _image_suffix(source.place))
         place = self._video_place.with_suffix("") / source.frame.place.name
         return self._free_place(place, place.suffix)
 
@@ -228,7 +233,7 @@ class PredictionWriter:
             **self.about,
             "model": self.inferencer.name,
             "task": self.inferencer.task,
-            "weights": "none (untrained)" if self.inferencer.weights is None else str(self.inferencer.weights),
+            "weights": "none (untrained)" if self.inferencer.weights is None else as_utf8(str(self.inferencer.weights)),
             "device": str(self.inferencer.device),
             "inputs": self.done,
             "failed": self.failed,

@@ -16,8 +16,9 @@ class CrowdCount:
     """Count of one image, and the density whose sum is the count.
 
     Attributes:
-        count: people in the image; usually not a whole number.
-        density: (h, w) float32, people per cell of an even grid over the image. Its sum is ``count``.
+        count: people in the image, >= 0; usually not a whole number.
+        density: (h, w) float32, people per cell of an even grid over the image. Its sum is ``count``, or a negative
+            number if ``count`` is 0, because a model may return negative densities.
         size: (width, height) of the original image in pixels.
 
     Raises:
@@ -80,8 +81,13 @@ def count_of(sample: Any, size: tuple[int, int]) -> CrowdCount:
         size: (width, height) of the original image.
 
     Returns:
-        The count and its density.
+        The count and its density. A negative count is 0; its density is unchanged. Metrics read ``pred_count`` itself.
+
+    Example:
+        >>> count_of({"pred_count": -0.5, "pred_density": np.full((1, 2), -0.25)}, (2, 1))
+        CrowdCount(count=0.0, density=array([[-0.25, -0.25]], dtype=float32), size=(2, 1))
     """
     density = as_array(sample.get("pred_density"), np.float32, single=True)
     count = float(as_array(sample.get("pred_count"), single=True))
-    return CrowdCount(count, density[0] if density.ndim == 3 else density, size)
+    # the comparison keeps nan, which CrowdCount reports
+    return CrowdCount(0.0 if count <= 0 else count, density[0] if density.ndim == 3 else density, size)

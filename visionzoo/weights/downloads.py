@@ -88,7 +88,7 @@ def fetch_weights(
     if existing is not None:
         return existing
     if offline():
-        raise _place_by_hand(url, target, expected, "the network is off (--offline)")
+        raise _place_by_hand(url, target, expected, "the network is off (--offline or VISIONZOO_OFFLINE=1)")
     failures = []
     for address in (url, *mirrors):
         try:
@@ -199,8 +199,8 @@ def _place_by_hand(url: str, target: Path, expected: str | None, reason: str) ->
         expected="to download these weights",
         but=f"{reason}",
         advice=(
-            f"place the file{digest} at {target} by hand, or use no pretrained weights with --tiny or --cfg-options "
-            "model.backbone.init_cfg=None"
+            f"place the file{digest} at {target} by hand, or use no pretrained weights with --tiny (tiny=True) or the "
+            "option model.backbone.init_cfg=None (--cfg-options)"
         ),
     )
 

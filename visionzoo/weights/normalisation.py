@@ -33,7 +33,7 @@ def warn_of_other_normalisation(model: nn.Module, path: Path) -> None:
         if len(given) != len(needed) or any(abs(a - b) > _TOLERANCE for a, b in zip(given, needed)):
             warnings.warn(
                 f"{path}: these weights need images of {name} ({_listed(needed)}), the config has ({_listed(given)}); "
-                f"use --cfg-options model.data_preprocessor.{name}=[{_listed(needed)}]",
+                f"use the option model.data_preprocessor.{name}=[{_listed(needed)}] (--cfg-options)",
                 UserWarning,
                 stacklevel=2,
             )

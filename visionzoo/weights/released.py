@@ -33,7 +33,7 @@ def released_weights(name: str, releases: Sequence[Release]) -> Path:
             name,
             expected="weights",
             found="none released",
-            advice="train it and give --weights WORK_DIR, or --weights none for an untrained model",
+            advice="train it and give its work dir as weights (--weights WORK_DIR), or none for an untrained model",
         )
     first = releases[0]
     return fetch_weights(first.url, first.sha256, [first.mirror])

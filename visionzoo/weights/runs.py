@@ -20,7 +20,6 @@ from typing import Any
 from visionzoo.config import LoadedConfig, diff_configs, load_config
 from visionzoo.config.runs import run_of
 from visionzoo.errors import ConfigError, some_of
-from visionzoo.models.wiring import with_replaced_parts
 
 # Entries of a model on which its tensors do not depend.
 _NOT_TENSORS = ("init_cfg", "train_cfg", "test_cfg", "data_preprocessor")
@@ -96,6 +95,8 @@ def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str) -> N
 
 
 def _tensor_settings(loaded: LoadedConfig) -> dict[str, Any]:
+    from visionzoo.models.wiring import with_replaced_parts  # imports torch
+
     return {"model": _without(with_replaced_parts(loaded.cfg.model, loaded.replaced), _NOT_TENSORS)}
 
 

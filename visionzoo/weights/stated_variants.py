@@ -48,7 +48,10 @@ def require_stated_variants(model: nn.Module, meta: Any, where: object) -> None:
                 where,
                 expected=f"weights of {type(part).__name__} {part.variant}",
                 found=f"those of {variant}, which have the same names and shapes but compute differently",
-                advice=f"use --cfg-options {option}={variant}, or convert the file again with --set variant=custom",
+                advice=(
+                    f"use the option {option}={variant} (--cfg-options), "
+                    "or convert the file again with --set variant=custom"
+                ),
             )
 
 

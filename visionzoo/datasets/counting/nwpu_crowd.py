@@ -18,6 +18,7 @@ from visionzoo.datasets.counting.base import (
     sample_of,
 )
 from visionzoo.datasets.counting.point_files import numbered_lines, read_json_points, read_mat_points
+from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions
@@ -79,6 +80,7 @@ class NWPUCrowdDataset(CountingDataset):
 
 def _samples(root: Path, split: str, annotation: str | None) -> list[Sample]:
     listed = _listed(root / f"{split}.txt")
+    require_inside(listed, root / "images", root, root / f"{split}.txt")
     with Findings(root, expected="images with points", advice="correct the files") as findings:
         images = require_files([root / "images" / f"{name}.jpg" for name in listed], "images", root, findings)
         points = _points(list(listed), root, annotation, findings)

@@ -13,6 +13,7 @@ import numpy as np
 
 from visionzoo.datasets.counting.base import LEVELS, LUMINANCES, CountingDataset, Sample, require_files, sample_of
 from visionzoo.datasets.counting.point_files import FARTHEST, json_points, numbered_lines
+from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.json_objects import parse_json
 from visionzoo.datasets.missing_files import advice
@@ -52,6 +53,8 @@ class PointsDataset(CountingDataset):
         data_root: a folder, or ``tiny://points?train=24&test=8&seed=0`` for drawn images.
         ann_file: the file in ``data_root``; CSV if it ends in ``.csv``, otherwise JSON lines.
         img_folder: folder in ``data_root`` that contains the paths ``image``.
+        allow_outside: True to allow files outside ``data_root``, see
+            :func:`visionzoo.datasets.file_names.require_inside`.
         max_samples, pipeline, test_mode, serialize_data, max_refetch: see :class:`SampleList`.
 
     Raises:
@@ -69,11 +72,15 @@ class PointsDataset(CountingDataset):
         data_root: str,
         ann_file: str = "points.jsonl",
         img_folder: str = "",
+        allow_outside: bool = False,
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
         path = root / ann_file
-        super().__init__(root, _samples(path, root / img_folder), source=path, **loading)
+        records = _records(path)
+        names = [record.name for record in records]
+        require_inside(names, root / img_folder, root, path, allow_outside=allow_outside)
+        super().__init__(root, _samples(records, path, root / img_folder), source=path, **loading)
 
 
 @dataclass
@@ -85,11 +92,15 @@ class _Record:
     facts: dict[str, Any]
 
 
-def _samples(path: Path, folder: Path) -> list[Sample]:
+def _records(path: Path) -> list[_Record]:
     with Findings(path, expected="images with points") as findings:
         records = _rows(path, findings) if path.suffix.lower() == ".csv" else _lines(path, findings)
     if not records:
         raise DataError(path, expected="at least one image", found="an empty list", advice=f"{advice('points')}")
+    return records
+
+
+def _samples(records: list[_Record], path: Path, folder: Path) -> list[Sample]:
     with Findings(path, expected="images") as findings:
         images = require_files([folder / record.name for record in records], "images", folder, findings)
         _note_same_points(records, findings)

@@ -19,6 +19,7 @@ from visionzoo.datasets.counting.base import (
 )
 from visionzoo.datasets.counting.dots import read_dots
 from visionzoo.datasets.counting.point_files import numbered_lines
+from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions
@@ -77,6 +78,7 @@ class TRANCOSDataset(CountingDataset):
 
 def _samples(root: Path, listed: Path, training: bool) -> list[Sample]:
     stems = _stems(listed)
+    require_inside(stems, root / "images", root, listed)
     with Findings(root, expected="images with dots and regions", advice="correct the files") as findings:
         images, dots, masks = (
             require_files([root / "images" / f"{stem}{ending}" for stem in stems], kind, root, findings)

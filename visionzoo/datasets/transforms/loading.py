@@ -5,6 +5,8 @@ All images inside visionzoo are RGB. Only this module handles OpenCV's BGR.
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import struct
 
@@ -24,6 +26,7 @@ from visionzoo.datasets.decoding import (
 from visionzoo.datasets.opencv_decoding import decode_with_opencv
 from visionzoo.errors import DataError
 from visionzoo.registry import TRANSFORMS
+from visionzoo.structures.image_size import open_header, require_pixels
 
 # OpenCV prints a message for each file that it cannot decode; our error names the file.
 cv2.setLogLevel(0)
@@ -77,7 +80,7 @@ class LoadImage(BaseTransform):
         return f"LoadImage(exif={self.exif})"
 
 
-def read_image(source: ImageSource, *, exif: bool = True) -> np.ndarray:
+def read_image(source: ImageSource, *, exif: bool = True, max_pixels: float | None = None) -> np.ndarray:
     """Read an image as (H, W, 3) uint8 RGB.
 
     Grey images are repeated over the three channels. Alpha is dropped without a background, as in Pillow's
@@ -87,6 +90,7 @@ def read_image(source: ImageSource, *, exif: bool = True) -> np.ndarray:
         source: a path; the bytes of a file; or an array, (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, of bool,
             uint8, uint16 or floats in [0, 1].
         exif: rotate the image by its EXIF orientation (files and bytes only).
+        max_pixels: largest number of pixels (files and bytes only), see :func:`decode_image`.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -101,11 +105,11 @@ def read_image(source: ImageSource, *, exif: bool = True) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _rgb_from_array(source)
     if isinstance(source, bytes):
-        return decode_image(source, name="image bytes", exif=exif)
-    return decode_image(read_bytes(source), name=str(source), exif=exif)
+        return decode_image(source, name="image bytes", exif=exif, max_pixels=max_pixels)
+    return decode_image(read_bytes(source), name=str(source), exif=exif, max_pixels=max_pixels)
 
 
-def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
+def decode_image(data: bytes, *, name: str, exif: bool = True, max_pixels: float | None = None) -> np.ndarray:
     """Decode the bytes of an image file to (H, W, 3) uint8 RGB.
 
     OpenCV decodes JPEG, because it is faster. Pillow decodes all other formats, because it notices damage and follows
@@ -115,16 +119,28 @@ def decode_image(data: bytes, *, name: str, exif: bool = True) -> np.ndarray:
         data: content of the file.
         name: name of the image in errors.
         exif: rotate the image by its EXIF orientation.
+        max_pixels: largest number of pixels, compared with the header before pixels are decoded. None for the limit of
+            :func:`visionzoo.structures.image_size.most_pixels`.
 
     Raises:
-        DataError: the bytes are empty, truncated, damaged or not an image, or the pixels have another type than
-            :func:`read_image` accepts.
+        DataError: the bytes are empty, truncated, damaged or not an image, or the image has too many pixels, or pixels
+            of another type than :func:`read_image` accepts.
     """
     require_bytes(data, name)
+    if data.startswith(_JPEG):
+        _require_pixels_of_header(data, name, max_pixels)
     if _is_cut_off(data):
         raise _truncated(name, data)
     pixels = _decode_with_opencv(data, name, exif) if data.startswith(_JPEG) else None
-    return _decode_with_pillow(data, name, exif) if pixels is None else pixels
+    return _decode_with_pillow(data, name, exif, max_pixels) if pixels is None else pixels
+
+
+def _require_pixels_of_header(data: bytes, name: str, max_pixels: float | None) -> None:
+    try:
+        size = open_header(io.BytesIO(data)).size
+    except Exception:  # for damaged headers, the plugins of Pillow raise errors of almost any type; decoding reports it
+        return
+    require_pixels(size, name, max_pixels)
 
 
 def _decode_with_opencv(data: bytes, name: str, exif: bool) -> np.ndarray | None:
@@ -144,9 +160,9 @@ def _rgb_of_grey(grey: np.ndarray) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _decode_with_pillow(data: bytes, name: str, exif: bool) -> np.ndarray:
+def _decode_with_pillow(data: bytes, name: str, exif: bool, max_pixels: float | None) -> np.ndarray:
     try:
-        image = opened_image(data, name)
+        image = opened_image(data, name, max_pixels=max_pixels)
     except NotAnImage:
         is_damaged = data.startswith((_PNG, _RIFF))  # libpng prints what it finds
         pixels = None if is_damaged else _decode_with_opencv(data, name, exif)
@@ -178,6 +194,8 @@ def rgb_of_pillow(image: PILImage, name: str, *, exif: bool = True) -> np.ndarra
     turned = _turned(image) if exif else image
     if turned.mode == "F" or turned.mode.startswith("I"):
         return _rgb_of_grey(to_uint8(np.asarray(turned), name))
+    if "transparency" in turned.info:
+        turned = turned.convert("RGBA")  # Pillow warns if it converts a palette with alpha to RGB
     return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
 
 
@@ -219,7 +237,7 @@ def _jpeg_scan_start(data: bytes) -> int:
 def _pillow_reads_all(data: bytes) -> bool:
     """Return True if Pillow decodes all pixels: some cameras omit the end marker of a complete image."""
     try:
-        opened_image(data, "")
+        opened_image(data, "", max_pixels=math.inf)
     except DataError:
         return False
     return True
@@ -238,18 +256,31 @@ def _truncated(name: str, data: bytes) -> DataError:
 
 
 def _rgb_from_array(array: np.ndarray) -> np.ndarray:
+    shape = array.shape
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         raise DataError(
             "image array",
             expected="shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)",
-            found=f"{array.shape}",
-            advice="transpose or slice it first",
+            found=f"{shape}",
+            advice=_shape_advice(shape),
         )
     if array.shape[2] == 1:
         array = np.repeat(array, 3, axis=2)
     return np.ascontiguousarray(to_uint8(array[..., :3], "image array"))
+
+
+def _shape_advice(shape: tuple[int, ...]) -> str:
+    if 0 in shape:
+        return "check how it was cut: it has no pixels"
+    if len(shape) == 3 and shape[0] in (1, 3, 4):
+        return "transpose it to (H, W, C): array.transpose(1, 2, 0)"
+    if len(shape) == 4:
+        return "pass a list of images, such as list(array)"
+    if len(shape) == 3:
+        return f"choose three of its {shape[2]} channels"
+    return "reshape it to the height and width of the image"
 
 
 def _require_annotated_size(image: np.ndarray, results: dict) -> None:

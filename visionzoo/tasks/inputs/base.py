@@ -24,6 +24,7 @@ class Source:
         place: path of its results relative to the output folder. It keeps the structure of the input folder.
         frame: the frame of the video, for an image that comes from a video; else None.
         columns: columns of ``predictions.csv`` and ``predictions.jsonl`` that identify the input, besides ``input``.
+        options: keyword arguments for reading it, as the kind of inputs defines them, such as ``max_pixels``.
 
     Example:
         >>> Source("images/a/b.jpg", Path("images/a/b.jpg"), place=Path("a/b.jpg")).place.as_posix()
@@ -35,6 +36,7 @@ class Source:
     place: Path
     frame: Frame | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def without_pixels(self) -> Source:
         """Return a frame of a video without its pixels, so that stored results do not keep them in memory."""
@@ -77,8 +79,14 @@ class Input:
         """Return which files of the folders that a command line names are not read, as text; empty if all are read."""
         return ""
 
-    def sources_of(self, inputs: Any, *, recursive: bool = False) -> Iterator[Source]:
-        """Return the sources of what a Python user gives: paths, arrays, lists of them, or sources."""
+    def sources_of(self, inputs: Any, *, recursive: bool = False, **options: Any) -> Iterator[Source]:
+        """Return the sources of what a Python user gives: paths, arrays, lists of them, or sources.
+
+        Args:
+            inputs: what the user gives.
+            recursive: True to search subfolders too.
+            options: options of this kind of inputs, which a subclass declares by name, such as ``max_pixels``.
+        """
         raise TypeError(f"{type(self).__name__}.sources_of is not defined")
 
     def group_of(self, source: Source) -> str:

@@ -14,31 +14,39 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mmengine.logging import print_log
 
-from visionzoo.errors import DataError, InputError, nearest_name
+from visionzoo.errors import DataError, InputError, as_utf8, nearest_name, on_one_line
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.tasks.inputs.base import Source
 from visionzoo.tasks.inputs.folders import files_in, left_out_of
+from visionzoo.tasks.inputs.lists import Stream, names_in, names_of_file
 from visionzoo.tasks.inputs.videos import VIDEO_SUFFIXES, frame_count, is_video, read_frames
 
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
 
 
 def expand_inputs(
-    inputs: Iterable[str | os.PathLike], *, recursive: bool = False, stdin: IO[str] | None = None, videos: bool = True
+    inputs: Iterable[str | os.PathLike],
+    *,
+    recursive: bool = False,
+    stdin: Stream | None = None,
+    videos: bool = True,
+    max_pixels: float | None = None,
 ) -> Iterator[Source]:
     """Return a source for each image that ``inputs`` name, in their order. Folders and globs are sorted by name.
 
     Args:
         inputs: files, folders (images and videos by suffix), globs, number patterns (``frames/%06d.jpg``), ``@FILE``
-            (one path per line), ``-`` (paths on stdin). Lists, stdin and videos are read lazily. A missing path in a
-            list and an unreadable video fail only their own source.
+            (a list of paths, see :mod:`visionzoo.tasks.inputs.lists`), ``-`` (a list on stdin). Lists, stdin and videos
+            are read lazily. A missing path in a list and an unreadable video fail only their own source.
         recursive: True to search subfolders too.
-        stdin: the stream that ``-`` reads; ``sys.stdin`` by default.
+        stdin: the stream that ``-`` reads, bytes or lines; ``sys.stdin`` by default.
         videos: False to search folders only for images. The source of a video that is named is then an error.
+        max_pixels: largest number of pixels of an image, in ``Source.options``, and of a frame of a video. None for the
+            limit of :func:`visionzoo.structures.image_size.most_pixels`.
 
     Raises:
         InputError: one of the inputs is missing or matches nothing. The call raises it, before anything is read.
@@ -52,13 +60,14 @@ def expand_inputs(
         raise InputError(
             expected="at least one input", found="none", advice="name files, folders, globs, @list.txt or -"
         )
-    return (source for stream in streams for file in stream for source in _images_of(file, videos))
+    found = (source for stream in streams for file in stream for source in _images_of(file, videos, max_pixels))
+    return found if max_pixels is None else (replace(each, options={"max_pixels": max_pixels}) for each in found)
 
 
 def count_inputs(inputs: Iterable[str | os.PathLike], *, recursive: bool = False, videos: bool = True) -> int | None:
     """Return the approximate number of images; None if it is known only after reading stdin or a video."""
     given = [os.fspath(item) for item in inputs]
-    if "-" in given:
+    if "-" in given or any(_is_pipe(item) for item in given):
         return None
     total = 0
     for item in given:
@@ -94,13 +103,18 @@ def _folders_of(item: str) -> list[Path]:
     return [] if any(map(Path.is_file, matches)) else [match for match in matches if match.is_dir()]
 
 
-def _images_of(file: Source, videos: bool) -> Iterator[Source]:
+def _is_pipe(item: str) -> bool:
+    """Return True for the list of a shell's ``@<(find ...)``, which can be read only once."""
+    return item.startswith("@") and os.path.exists(item[1:]) and not os.path.isfile(item[1:])
+
+
+def _images_of(file: Source, videos: bool, max_pixels: float | None) -> Iterator[Source]:
     """Yield the file itself, or the frames of a video. An error replaces the value of what cannot be read."""
     if not is_video(file.value):
         yield file
     elif videos:
         try:
-            for frame, image in read_frames(file.value, file.name, file.place):
+            for frame, image in read_frames(file.value, file.name, file.place, max_pixels):
                 yield Source(frame.name, image, frame.place, frame)
         except DataError as error:
             yield replace(file, value=error)
@@ -117,13 +131,13 @@ def _no_video(name: str) -> InputError:
     )
 
 
-def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterator[Source]:
+def _expand(item: str, recursive: bool, stdin: Stream, videos: bool) -> Iterator[Source]:
     """Return the image and video files that ``item`` names."""
     suffixes = _suffixes(videos)
     if item == "-":
-        return _from_lines(stdin, Path())
+        return _from_names(names_in(stdin, "-"), Path())
     if item.startswith("@") and not os.path.exists(item):
-        return _from_list(Path(item[1:]))
+        return _from_names(names_of_file(item[1:]), Path(item[1:]).parent)
     if "://" in item:
         raise InputError(
             item, expected="a file, folder, glob, @list.txt or -", found="an address", advice="download it first"
@@ -132,7 +146,7 @@ def _expand(item: str, recursive: bool, stdin: IO[str], videos: bool) -> Iterato
     if os.path.isdir(path):
         return _from_folder(path, recursive, suffixes)
     if os.path.exists(path):
-        return iter([Source(item, path, Path(path.name))])
+        return iter([_source(item, path, Path(path.name))])
     if _NUMBER.search(path.name):
         return _from_sequence(path)
     if glob.has_magic(item):
@@ -156,7 +170,7 @@ def _from_folder(folder: Path, recursive: bool, suffixes: frozenset[str]) -> Ite
     paths = files_in(folder, recursive, suffixes)
     if not paths:
         raise InputError(folder, expected="images", found=f"none{_what_is_there(folder, recursive, suffixes)}")
-    return (Source(str(path), path, path.relative_to(folder)) for path in paths)
+    return (_source(str(path), path, path.relative_to(folder)) for path in paths)
 
 
 def _what_is_there(folder: Path, recursive: bool, suffixes: frozenset[str]) -> str:
@@ -186,7 +200,7 @@ def _from_sequence(pattern: Path) -> Iterator[Source]:
             advice="use %d for any number, %06d for numbers of at least six digits",
         )
     paths = [path for _, path in sorted(matches, key=lambda pair: (int(pair[0][1]), pair[1].name))]
-    return (Source(str(path), path, Path(path.name)) for path in paths)
+    return (_source(str(path), path, Path(path.name)) for path in paths)
 
 
 def _from_glob(pattern: str, recursive: bool, suffixes: frozenset[str]) -> Iterator[Source]:
@@ -200,7 +214,7 @@ def _from_glob(pattern: str, recursive: bool, suffixes: frozenset[str]) -> Itera
             pattern, expected="images", but=f"the glob matches none{where}", advice="check the pattern and quote it"
         )
     root = _fixed_part(pattern)
-    return (Source(str(path), path, _below(path, root)) for path in files or inside)
+    return (_source(str(path), path, _below(path, root)) for path in files or inside)
 
 
 def _first_magic(pattern: str) -> int:
@@ -216,43 +230,18 @@ def _below(path: Path, root: Path) -> Path:
     return path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
 
 
-def _from_list(path: Path) -> Iterator[Source]:
-    try:
-        file = open(path, encoding="utf-8-sig")  # noqa: SIM115 - _closing reads it to its end and closes it
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"@{path}", expected="a list of images", but=_reason(error), advice="check the path"
-        ) from error
-    return _closing(file, path.parent)
-
-
-def _closing(file: IO[str], folder: Path) -> Iterator[Source]:
-    with file:
-        try:
-            yield from _from_lines(file, folder)
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"@{file.name}",
-                expected="a list with one path per line",
-                found="bytes that are not UTF-8",
-                advice="save it as text in UTF-8",
-            ) from error
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
-
-
-def _from_lines(lines: Iterable[str], folder: Path) -> Iterator[Source]:
-    """Yield one source per line. Paths are relative to the working folder, else to the folder of the list."""
-    for line in lines:
-        name = line.strip()
-        if not name or name.startswith("#"):
-            continue
+def _from_names(names: Iterator[str], folder: Path) -> Iterator[Source]:
+    """Yield one source per name of a list. Paths are relative to the working folder, else to the folder of the list."""
+    for name in names:
         path = Path(os.path.expanduser(name))
         if not os.path.exists(path) and os.path.exists(folder / path):
             path = folder / path
-        yield Source(name, path, Path(path.name) if path.is_absolute() else _without_parents(Path(name)))
+        yield _source(name, path, Path(path.name) if path.is_absolute() else _without_parents(Path(name)))
+
+
+def _source(name: str, path: Path, place: Path) -> Source:
+    """Return a source whose name and place can be written as UTF-8; see :func:`visionzoo.errors.as_utf8`."""
+    return Source(as_utf8(name), path, Path(as_utf8(str(place))))
 
 
 def _without_parents(path: Path) -> Path:
@@ -263,7 +252,9 @@ def _without_parents(path: Path) -> Path:
 # --- Python ---
 
 
-def sources_of(inputs: Any, *, recursive: bool = False, videos: bool = True) -> Iterator[Source]:
+def sources_of(
+    inputs: Any, *, recursive: bool = False, videos: bool = True, max_pixels: float | None = None
+) -> Iterator[Source]:
     """Yield sources as :func:`expand_inputs` does, also for arrays, tensors, PIL images and mixed lists.
 
     Example:
@@ -275,17 +266,18 @@ def sources_of(inputs: Any, *, recursive: bool = False, videos: bool = True) -> 
     for number, item in enumerate(inputs):
         if isinstance(item, str | os.PathLike):
             _warn_of_left_out(item, recursive, videos)
-            yield from expand_inputs([item], recursive=recursive, videos=videos)
+            yield from expand_inputs([item], recursive=recursive, videos=videos, max_pixels=max_pixels)
         elif isinstance(item, Source):
             yield item
         else:
-            yield Source(f"input {number}", item, Path(f"input_{number:06d}.png"))
+            options = {} if max_pixels is None else {"max_pixels": max_pixels}
+            yield Source(f"input {number}", item, Path(f"input_{number:06d}.png"), options=options)
 
 
 def _warn_of_left_out(item: str | os.PathLike, recursive: bool, videos: bool) -> None:
     others = left_out([item], recursive=recursive, videos=videos)
     if others:
-        print_log(f"{item}: {others} left out", "current", logging.WARNING)
+        print_log(on_one_line(f"{item}: {others} left out"), "current", logging.WARNING)
 
 
 def _is_many(inputs: Any) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Set
 from pathlib import Path
 
-from visionzoo.errors import InputError, some_of
+from visionzoo.errors import InputError, on_one_line, some_of
 from visionzoo.structures.image_names import is_left_over
 
 
@@ -57,7 +57,7 @@ def left_out_of(folders: Iterable[Path], recursive: bool, suffixes: Set[str]) ->
         _number(hidden, "hidden file"): hidden,
         f"{_number(subfolders, 'subfolder')} (add -r)": subfolders,
     }
-    return ", ".join(text for text, count in parts.items() if count)
+    return on_one_line(", ".join(text for text, count in parts.items() if count))
 
 
 def _paths(folder: Path, recursive: bool) -> list[Path]:

@@ -13,8 +13,9 @@ import numpy as np
 
 from visionzoo.datasets.decoding import opened_image
 from visionzoo.datasets.transforms.loading import read_image, rgb_of_pillow
-from visionzoo.errors import DataError, InputError, ZooError
+from visionzoo.errors import DataError, InputError, ZooError, require_known
 from visionzoo.structures.arrays import as_array
+from visionzoo.structures.image_size import pixels_of
 from visionzoo.structures.seeded import seeded_image
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.tasks.inputs.files import count_inputs, expand_inputs, left_out, sources_of
@@ -45,7 +46,10 @@ class ImageInput(Input):
         add_image_options(parser)
 
     def sources(self, args: argparse.Namespace) -> Iterator[Source]:
-        expanded = expand_inputs(args.inputs, recursive=self._is_recursive(args.recursive), videos=self.takes_videos)
+        limit = None if args.max_pixels is None else pixels_of(args.max_pixels, "--max-pixels")
+        expanded = expand_inputs(
+            args.inputs, recursive=self._is_recursive(args.recursive), videos=self.takes_videos, max_pixels=limit
+        )
         first = next(expanded, None)
         if first is None:
             raise InputError(
@@ -59,15 +63,21 @@ class ImageInput(Input):
     def left_out(self, args: argparse.Namespace) -> str:
         return left_out(args.inputs, recursive=self._is_recursive(args.recursive), videos=self.takes_videos)
 
-    def sources_of(self, inputs: Any, *, recursive: bool = False) -> Iterator[Source]:
-        return sources_of(inputs, recursive=self._is_recursive(recursive), videos=self.takes_videos)
+    def sources_of(
+        self, inputs: Any, *, recursive: bool = False, max_pixels: float | None = None, **options: Any
+    ) -> Iterator[Source]:
+        for name in options:
+            require_known(name, ("recursive", "max_pixels"), "option of images")
+        limit = None if max_pixels is None else pixels_of(max_pixels, "max_pixels")
+        recursive = self._is_recursive(recursive)
+        return sources_of(inputs, recursive=recursive, videos=self.takes_videos, max_pixels=limit)
 
     def _is_recursive(self, recursive: bool) -> bool:
         """Return True if subfolders are searched too."""
         return recursive
 
     def read(self, source: Source) -> np.ndarray:
-        return read_source(source.value)
+        return read_source(source.value, **source.options)
 
     def size(self, value: np.ndarray) -> tuple[int, ...]:
         return value.shape[1], value.shape[0]
@@ -121,12 +131,14 @@ class ImageGroup(ImageInput):
         }
 
 
-def read_source(value: Any) -> np.ndarray:
+def read_source(value: Any, *, max_pixels: float | None = None) -> np.ndarray:
     """Read an image from a path, the bytes of a file, an array, a tensor or a PIL image.
 
     Args:
         value: the image. Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA. Tensors are (H, W), or
             (C, H, W) with 1, 3 or 4 channels. Floats are in [0, 1].
+        max_pixels: largest number of pixels of a file or PIL image, see
+            :func:`visionzoo.datasets.transforms.loading.decode_image`.
 
     Returns:
         (H, W, 3) uint8 RGB, with the EXIF orientation applied.
@@ -146,15 +158,20 @@ def read_source(value: Any) -> np.ndarray:
     if hasattr(value, "detach"):
         value = _array_of_tensor(value)
     elif hasattr(value, "getexif"):
-        return rgb_of_pillow(opened_image(value, "PIL image"), "PIL image")
+        return rgb_of_pillow(opened_image(value, "PIL image", max_pixels=max_pixels), "PIL image")
     elif not isinstance(value, np.ndarray | bytes | str) and not hasattr(value, "__fspath__"):
-        raise InputError(expected="a path, bytes, array, tensor or PIL image", found=f"{type(value).__name__}")
-    return read_image(value, exif=True)
+        raise InputError(
+            "image",
+            expected="a path, bytes, array, tensor or PIL image",
+            found=f"a value of type {type(value).__name__}",
+            advice="pass one of them",
+        )
+    return read_image(value, exif=True, max_pixels=max_pixels)
 
 
 def _array_of_tensor(tensor: Any) -> np.ndarray:
     array = as_array(tensor, single=tensor.dtype.is_floating_point)
-    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.size:
         return array.transpose(1, 2, 0)
     if array.ndim == 2:
         return array
@@ -162,8 +179,14 @@ def _array_of_tensor(tensor: Any) -> np.ndarray:
         "image tensor",
         expected="shape (H, W), or (C, H, W) with 1, 3 or 4 channels",
         found=f"{array.shape}",
-        advice="permute the axes or select channels",
+        advice=_tensor_advice(array.shape),
     )
+
+
+def _tensor_advice(shape: tuple[int, ...]) -> str:
+    if len(shape) == 3 and shape[2] in (1, 3, 4):
+        return "permute it to (C, H, W): tensor.permute(2, 0, 1)"
+    return "pass a list of images, such as list(tensor)" if len(shape) == 4 else "choose three channels"
 
 
 def _shares_memory(source: Source) -> bool:

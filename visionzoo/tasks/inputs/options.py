@@ -6,7 +6,7 @@ import argparse
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
-    """Add the positional inputs and ``-r`` to a parser."""
+    """Add the positional inputs, ``-r`` and ``--max-pixels`` to a parser."""
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -18,4 +18,9 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
         "--recursive",
         action="store_true",
         help="search subfolders too (default: off; always on for group models, which take a folder as one group)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        metavar="N",
+        help="refuse images and videos of more pixels per image, such as 1e9; inf for no limit (default: 2e8)",
     )

@@ -16,8 +16,11 @@ import cv2
 import numpy as np
 
 from visionzoo.errors import DataError
+from visionzoo.structures.image_size import require_pixels
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"))
+
+_SIDES = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
 
 # The frame count of a container is sometimes an estimate. A file with a smaller share of it counts as truncated.
 _WHOLE = 0.95
@@ -90,16 +93,20 @@ def frame_count(path: Path) -> int | None:
         capture.release()
 
 
-def read_frames(path: Path, name: str, place: Path) -> Iterator[tuple[Frame, np.ndarray]]:
+def read_frames(
+    path: Path, name: str, place: Path, max_pixels: float | None = None
+) -> Iterator[tuple[Frame, np.ndarray]]:
     """Yield the frames of a video with their images, (H, W, 3) uint8 RGB. Frames are decoded lazily.
 
     Args:
         path: the file.
         name, place: attributes of the :class:`Video`.
+        max_pixels: largest number of pixels of a frame; None for the limit of
+            :func:`visionzoo.structures.image_size.most_pixels`.
 
     Raises:
-        DataError: the file is missing, empty, not a video or without frames. Also raised after the last decoded
-            frame, if the file ends long before its stated end.
+        DataError: the file is missing, empty, not a video or without frames, or its frames have too many pixels. Also
+            raised after the last decoded frame, if the file ends long before its stated end.
     """
     _require_file(path, name)
     capture = cv2.VideoCapture(str(path))
@@ -111,6 +118,7 @@ def read_frames(path: Path, name: str, place: Path) -> Iterator[tuple[Frame, np.
                 found=f"{path.stat().st_size} bytes that cannot be opened as one",
                 advice="copy or convert it again",
             )
+        require_pixels([int(capture.get(side)) for side in _SIDES], name, max_pixels)
         yield from _decoded(capture, Video(name, place, _stated_fps(capture), _stated_frames(capture)))
     finally:
         capture.release()
