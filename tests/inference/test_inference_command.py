@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from visionzoo.cli.infer import main
-from visionzoo.inference import writing
+from visionzoo.inference import result_files, writing
 
 BAD = ["x_corrupt.jpg", "x_cut.jpg", "x_empty.png"]
 
@@ -34,7 +34,9 @@ def lines(out):
 
 
 def files(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """Return the files of a folder, apart from hidden ones."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in found if not name.startswith("."))
 
 
 def test_a_folder_of_every_kind(run, images, capsys):
@@ -235,13 +237,14 @@ class FullDisk(io.RawIOBase):
 def test_a_full_disk_leaves_whole_lines(run, images, monkeypatch, capsys):
     def limited(path, *args, **kwargs):
         file = builtins.open(path, *args, **kwargs)  # noqa: SIM115 - closed by the caller
-        return FullDisk(file, 1000) if str(path).endswith(".jsonl") else file
+        return FullDisk(file, 1000) if str(path).endswith("predictions.jsonl") else file
 
-    monkeypatch.setattr(writing, "open", limited, raising=False)
+    monkeypatch.setattr(result_files, "open", limited, raising=False)
     assert run(images, "-o", run.out, "--vis", "none") == 2
     assert "no space is left on the disk" in capsys.readouterr().err
     assert 1 <= len(lines(run.out)) < 8
-    assert files(run.out) == ["predictions.jsonl"]
+    assert files(run.out) == ["predictions.jsonl", "run.json"]
+    assert json.loads((run.out / "run.json").read_text())["complete"] is False
 
 
 def test_an_interruption_leaves_whole_files(run, images, monkeypatch):
