@@ -41,7 +41,7 @@ def add_result_flags(parser: argparse.ArgumentParser) -> None:
 def split_thresholds(words: Sequence[str]) -> list[str]:
     """Return a command line with one ``--threshold=VALUE`` for each value that follows ``--threshold``.
 
-    The first word after it is always a value. Further words are values if they have the form of one and are no path.
+    The first word after it is always a value. Further words are values if they have the form of one and not that of a path that exists.
 
     Example:
         >>> split_thresholds(["scnn", "--threshold", "0.3", "cat=0.5", "images/"])
@@ -78,7 +78,7 @@ def thresholds_of(values: Sequence[str]) -> tuple[float | None, dict[str, float]
     """Return the threshold for all classes, None if it is not given, and the thresholds of single classes.
 
     Raises:
-        InputError: a value is no number.
+        InputError: a value is not a number.
 
     Example:
         >>> thresholds_of(["0.3", "cat=0.5"])

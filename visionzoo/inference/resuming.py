@@ -120,7 +120,7 @@ class Earlier:
 
 
 def earlier_run(out: Path) -> Earlier | None:
-    """Return the run of inference in a folder; None if there is none that can be continued."""
+    """Return the run of inference in a folder; None without a run that can continue."""
     try:
         run = json.loads((out / "run.json").read_bytes())
         journal = (out / JOURNAL).read_bytes()

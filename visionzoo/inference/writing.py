@@ -72,7 +72,7 @@ class PredictionWriter:
     Attributes:
         done, failed: number of inputs so far, and of those that could not be used.
         found, having: number of results such as boxes, and of inputs that have one; 0 if results are not counted.
-        best: best score of all results before the threshold; None if there is none.
+        best: best score of all results before the threshold; None without results.
         notes: messages for the user, to be printed at the end.
         stopped: set it to True if further inputs exist; ``complete`` in ``run.json`` is then false.
     """

@@ -68,8 +68,8 @@ class Task:
         threshold: results with a lower score are dropped, unless the user gives another threshold.
         files: files that are written for every input.
         saves: by format, files that are written for every input if the user asks for this format.
-        crops: function from (image, result) to pairs of class name and cropped image, (h, w, 3) uint8 RGB; None if
-            results are no parts of the image.
+        crops: function from (image, result) to pairs of class name and cropped image, (h, w, 3) uint8 RGB; None for
+            no such images.
         selections: what a user may select results by: ``threshold``; ``limit``, for results that have the method
             ``best(number)``; ``classes``, for results that have ``of_classes(labels)`` and whose method ``above`` also
             takes thresholds by label.
