@@ -175,9 +175,9 @@ def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[st
         "model": inferencer.name,
         "--tiny": args.tiny,
         "--cfg-options": args.cfg_options,
-        "config": digest_of([cfg.get("model"), cfg.get("test_dataloader")]),
-        "weights": fingerprint(inferencer.model),
-        "selection": {**asdict(inferencer.selection)},
+        "hash of the config": digest_of([cfg.get("model"), cfg.get("test_dataloader")]),
+        "hash of the weights": fingerprint(inferencer.model),
+        "selection": asdict(inferencer.selection),
         "--vis": images,
         "--save": args.save,
         "--save-crops": args.save_crops,
@@ -269,6 +269,8 @@ def _earlier(args: argparse.Namespace, out: Path, about: dict[str, Any], sources
     from visionzoo.inference.resuming import earlier_run
 
     earlier = earlier_run(out) if args.resume else None
+    if args.resume and earlier is None:
+        note(f"{out}: no input of the interrupted run is kept; it starts again", quiet=args.quiet)
     if earlier is not None:
         earlier.require_same(out, about["settings"])
         earlier.skip(sources)

@@ -41,7 +41,8 @@ def add_result_flags(parser: argparse.ArgumentParser) -> None:
 def split_thresholds(words: Sequence[str]) -> list[str]:
     """Return a command line with one ``--threshold=VALUE`` for each value that follows ``--threshold``.
 
-    The first word after it is always a value. Further words are values if they have the form of one and not that of a path that exists.
+    The first word after it is always a value. A further word is a value if it has the form of one and no such
+    path exists.
 
     Example:
         >>> split_thresholds(["scnn", "--threshold", "0.3", "cat=0.5", "images/"])
