@@ -29,8 +29,8 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/train.py $(CONFIG) --tiny --work-dir $(DEMO) --overwrite
-	$(BIN)/python tools/test.py $(CONFIG) --tiny --weights $(DEMO) --work-dir $(DEMO)/test --overwrite
-	$(BIN)/python tools/infer.py $(CONFIG) --tiny --weights $(DEMO) --out $(DEMO)/infer --overwrite \
+	$(BIN)/python tools/test.py $(DEMO) --overwrite
+	$(BIN)/python tools/infer.py $(DEMO) --out $(DEMO)/infer --overwrite \
 		"$$($(BIN)/python -m visionzoo.datasets.tiny 'tiny://coco?train=16&val=8&seed=0')/val2017"
 	@echo "The model's boxes are drawn on the images in $(DEMO)/infer/vis"
 

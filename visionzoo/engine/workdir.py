@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from visionzoo.config import load_config
 from visionzoo.engine.checkpoints import LAST, find_resume
 from visionzoo.errors import CheckpointError, ConfigError
 from visionzoo.system.atomic import cannot_write, write_text
+from visionzoo.system.locks import NAME as LOCK
 from visionzoo.system.versions import git_describe, versions
 
 # Files of a run. --overwrite removes only these.
@@ -41,23 +43,24 @@ def default_folder(name: str) -> Path:
     return Path("work_dirs") / name
 
 
-def new_work_dir(wanted: Path, *, overwrite: bool) -> Path:
-    """Create the folder of a new run: ``wanted``, or ``wanted-2``, ``wanted-3``, ... if it is not empty.
+def free_folder(wanted: Path, *, overwrite: bool) -> Path:
+    """Return the folder of new results: ``wanted``, or ``wanted-2``, ``wanted-3``, ... if it is not empty.
+
+    Nothing is created. With ``overwrite``, it is always ``wanted``.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be read.
     """
     folder, number = wanted, 2
     while not overwrite and _is_used(folder):
         folder, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
-    make_writable(folder)
     return folder
 
 
 @contextmanager
 def kept_if_it_works(folder: Path) -> Iterator[None]:
-    """Remove ``folder`` if the block fails and the folder was empty before."""
-    was_empty = not any(folder.iterdir())
+    """Remove ``folder`` if the block fails and the folder was empty before, except for the lock of this run."""
+    was_empty = all(path.name == LOCK for path in folder.iterdir())
     try:
         yield
     except BaseException:
@@ -74,7 +77,7 @@ def _is_used(folder: Path) -> bool:
 
 
 def make_writable(folder: Path) -> None:
-    """Create ``folder`` and check, before any other work, that a file can be written to it.
+    """Create ``folder``, check that a file can be written to it, and remove incomplete files of a killed run.
 
     Raises:
         OutputError: the folder cannot be created or written.
@@ -84,6 +87,8 @@ def make_writable(folder: Path) -> None:
         probe = folder / f".probe-{os.getpid()}"
         probe.write_bytes(b"1")
         probe.unlink()
+        for part in folder.glob(".*.part"):
+            part.unlink()
     except OSError as error:
         raise cannot_write(folder, error) from error
 
@@ -95,8 +100,8 @@ def remove_old_run(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: Path) -> tuple[Path, Path]:
-    """Return the checkpoint to resume and its work dir.
+def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: Path) -> Path:
+    """Return the checkpoint to resume, in the folder of its run. Nothing is written.
 
     Args:
         resume: a checkpoint, a work dir, or True for ``work_dir`` or the newest run of this name.
@@ -106,7 +111,6 @@ def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: 
     Raises:
         CheckpointError: there is nothing to resume.
         ConfigError: ``resume`` and ``work_dir`` are in two different folders.
-        OutputError: the folder cannot be written.
     """
     checkpoint = resumed_checkpoint(resume, work_dir, usual)
     folder = checkpoint.parent
@@ -114,14 +118,36 @@ def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: 
         raise ConfigError(
             "--work-dir", expected=f"{folder}, the folder of --resume", found=f"{work_dir}", advice="leave it out"
         )
-    make_writable(folder)
-    for part in folder.glob(".*.part"):  # left by a process that was killed during a write
-        part.unlink()
-    return checkpoint, folder
+    return checkpoint
+
+
+def folder_to_resume(resume: str | Path | bool, work_dir: str | Path | None, config: str | None) -> Path:
+    """Return the folder of the run that an option ``--resume`` names.
+
+    Args:
+        resume: a checkpoint, the folder of a run, or True for ``work_dir`` or the newest run of ``config``.
+        work_dir: value of ``--work-dir``, or None.
+        config: the config of the command, or None.
+
+    Raises:
+        CheckpointError: there is nothing to resume.
+        ConfigError: neither a folder nor a config is named.
+    """
+    if not isinstance(resume, bool):
+        path = Path(resume).expanduser()
+        return path if path.is_dir() else path.parent
+    if work_dir is not None:
+        return Path(work_dir)
+    if config is None:
+        raise ConfigError(
+            "--resume", expected="the folder of a run", found="none", advice="write --resume work_dirs/NAME"
+        )
+    loaded = load_config(config)
+    return _newest(Path(loaded.cfg.get("work_dir") or default_folder(loaded.name)))
 
 
 def resumed_checkpoint(resume: str | Path | bool, work_dir: str | Path | None, usual: Path) -> Path:
-    """Return only the checkpoint of :func:`resume_point`, and write nothing.
+    """Return the checkpoint of :func:`resume_point` without the check of ``work_dir``.
 
     Raises:
         CheckpointError: there is nothing to resume.

@@ -98,7 +98,7 @@ def locked(folder: str | os.PathLike, what: str = "a training") -> Iterator[Lock
         lock.path.parent.mkdir(parents=True, exist_ok=True)
         _take(lock, text)
     except OSError as error:
-        raise cannot_write(lock.path, error) from error
+        raise cannot_write(lock.path.parent, error) from error
     try:
         yield lock
     finally:
