@@ -158,6 +158,17 @@ def test_overwriting_replaces_results_and_leaves_other_files(run, images):
     assert (run.out / "epoch_1.pth").read_text() == "mine"
 
 
+def test_the_folder_of_a_training_is_not_overwritten(run, images, capsys):
+    run.out.mkdir()
+    for name in ("config.py", "run.json"):
+        (run.out / name).write_text("{}")
+    assert run(images / "a.jpg", "-o", run.out, "--overwrite") == 2
+    assert (
+        f"found the folder of a training; leave out --overwrite, or use -o {run.out}/infer" in capsys.readouterr().err
+    )
+    assert files(run.out) == ["config.py", "run.json"]
+
+
 def test_threshold(run, images):
     run(images / "a.jpg", "-o", run.out, "--vis", "none", threshold="0.999999")
     assert lines(run.out)[0]["result"]["boxes"] == []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionzoo.cli.common import Parser, add_config_flags, add_output_flags, add_run_flags, note, run_command
 from visionzoo.cli.result_options import add_result_flags, found_text, split_thresholds, thresholds_of
-from visionzoo.errors import InputError, ZooError, nearest_name
+from visionzoo.errors import InputError, OutputError, ZooError, nearest_name
 from visionzoo.tasks.inputs.options import add_image_options
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def parser(inputs: Input | None = None) -> Parser:
         "  visionzoo infer work_dirs/rcnet_retinanet images/ --threshold 0.5 cat=0.3 --save-crops --save txt -o out",
     )
     parser.add_argument(
-        "model", metavar="NAME_OR_CONFIG", help="a model of the zoo (`visionzoo list`) or a config file"
+        "model",
+        metavar="NAME_OR_CONFIG",
+        help="a model of the zoo (`visionzoo list`), a config file or the folder of a training",
     )
     if inputs is None:
         add_image_options(parser)
@@ -126,8 +128,7 @@ def _infer(args: argparse.Namespace, command: str) -> int:
     images = _chosen_images(args.vis)
     if args.resume and args.overwrite:
         raise InputError("--resume and --overwrite", expected="one of them", found="both", advice="leave one out")
-    loaded = _loaded(args)
-    task = task_of(loaded.cfg.get("task"))
+    task = task_of(_loaded(args).cfg.get("task"))
     for option in [*args.save, *(["crops"] if args.save_crops else [])]:
         require_option(task, option, "--save-crops" if option == "crops" else f"--save {option}")
     if args.offline:
@@ -136,8 +137,8 @@ def _infer(args: argparse.Namespace, command: str) -> int:
     if left_out:
         note(f"warning: {left_out} left out", quiet=args.quiet)
     inferencer = _make_inferencer(args)
-    run = getattr(loaded, "run", None)
-    out = _output_folder(args, Path(args.work_dir or (run / "infer" if run else Path("predictions", inferencer.name))))
+    default = inferencer.run / "infer" if inferencer.run else Path("predictions", inferencer.name)
+    out = _output_folder(args, Path(args.work_dir or default))
     about = {"command": command, "seed": args.seed, "out": str(out), "settings": _settings(args, inferencer, images)}
     about |= {"left_out": left_out} if left_out else {}
     with locked(out, "an inference") as lock:
@@ -155,8 +156,16 @@ def _infer(args: argparse.Namespace, command: str) -> int:
 def _output_folder(args: argparse.Namespace, wanted: Path) -> Path:
     """Return the folder of the run to continue, else a folder for a new run."""
     from visionzoo.cli.common import choose_output_dir
+    from visionzoo.config.runs import run_of
     from visionzoo.inference.resuming import JOURNAL, newest_run
 
+    if args.overwrite and run_of(wanted):
+        raise OutputError(
+            wanted,
+            expected="a folder for predictions",
+            found="the folder of a training",
+            advice=f"leave out --overwrite, or use -o {wanted / 'infer'}",
+        )
     newest = newest_run(wanted) if args.resume else wanted
     if args.resume and not (newest / JOURNAL).is_file():
         note(f"{newest}: nothing to resume; a new run starts", quiet=args.quiet)
@@ -170,7 +179,7 @@ def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[st
 
     from visionzoo.inference.resuming import digest_of, fingerprint
 
-    cfg = _loaded(args).cfg
+    cfg = inferencer.config
     return {
         "model": inferencer.name,
         "--tiny": args.tiny,

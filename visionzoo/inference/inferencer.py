@@ -154,7 +154,7 @@ class Inferencer:
             allow_new=allow_new,
         )
         cfg = loaded.cfg
-        self.name, self.notes = loaded.name, loaded.notes
+        self.name, self.notes, self.run, self.config = loaded.name, loaded.notes, loaded.run, cfg
         self.task = _one_task(cfg.task, loaded.source)
         self._task = task_of(self.task)
         self.prepare = Preparation(test_pipeline_of(cfg, loaded.source), self._task.inputs)
