@@ -185,6 +185,7 @@ def killed_run(run, out, *args):
     [
         (["--vis", "none"], '--resume: expected --vis ["overlay"] as in '),
         (["--seed", "1"], "expected --seed 0 as in "),
+        (["--save", "png"], "no file format of results is called 'png'"),
         (["--cfg-options", "test_dataloader.num_workers=1"], "expected --cfg-options [] as in "),
         (["--overwrite"], "--resume and --overwrite: expected one of them, found both"),
     ],

@@ -175,18 +175,18 @@ def _output_folder(args: argparse.Namespace, wanted: Path) -> Path:
 
 def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[str, ...]) -> dict[str, object]:
     """Return what determines the results, apart from the inputs."""
-    from dataclasses import asdict
-
     from visionzoo.inference.resuming import digest_of, fingerprint
 
-    cfg = inferencer.config
+    cfg, selection = inferencer.config, inferencer.selection
     return {
         "model": inferencer.name,
         "--tiny": args.tiny,
         "--cfg-options": args.cfg_options,
         "hash of the config": digest_of([cfg.get("model"), cfg.get("test_dataloader")]),
         "hash of the weights": fingerprint(inferencer.model),
-        "selection": asdict(inferencer.selection),
+        "--threshold": [selection.threshold, selection.thresholds],
+        "--classes": selection.labels,
+        "--limit": selection.limit,
         "--vis": images,
         "--save": args.save,
         "--save-crops": args.save_crops,

@@ -123,5 +123,6 @@ def found_text(
     one, several = counted
     if found:
         return f"{found} {one if found == 1 else several} in {having} of {usable} images"
-    reason = f"the best score is {best:.3g}" if best is not None else "the model returns none with any score"
-    return f"0 of {usable} images have a {one} above {threshold}; {reason}"
+    if best is None:
+        return f"0 of {usable} images have a {one}; the model returns none"
+    return f"0 of {usable} images have a {one} above {threshold}; the best score is {best:.3g}"

@@ -128,18 +128,23 @@ def earlier_run(out: Path) -> Earlier | None:
         return None
     if not isinstance(run, dict) or "settings" not in run:
         return None
-    place: dict[str, Any] = {}
-    size = end = 0
-    for line in journal.splitlines(keepends=True):
-        end += len(line)
-        record = _record(line)
-        if "done" in record and _has_sizes(out, record["sizes"]):
-            place, size = record, end
+    place, size = _last_place(out, journal)
     count = run["inputs"] if run.get("complete") else place.get("done", 0)
     try:
         return Earlier(run, place, size, _kept_lines(out / _LINES, count))
     except (OSError, ValueError):  # a user removed or changed the predictions
         return None
+
+
+def _last_place(out: Path, journal: bytes) -> tuple[dict[str, Any], int]:
+    """Return the last line at which the run can continue, and the size of the journal up to it; empty and 0 if none."""
+    end = len(journal)
+    for line in reversed(journal.splitlines(keepends=True)):
+        record = _record(line)
+        if "done" in record and _has_sizes(out, record["sizes"]):
+            return record, end
+        end -= len(line)
+    return {}, 0
 
 
 def _record(line: bytes) -> dict[str, Any]:

@@ -129,9 +129,9 @@ class PredictionWriter:
             if kind.with_names:
                 place = Path(kind.folder, "classes.txt")
                 self._names.add(place)
-                if self._journal.size:
+                if self._journal.size or not self.inferencer.class_names:
                     continue
-                text = "".join(f"{name}\n" for name in self.inferencer.class_names or ())
+                text = "".join(f"{name}\n" for name in self.inferencer.class_names)
                 self._write(place, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
 
     def _replay(self, earlier: Earlier) -> None:
