@@ -266,14 +266,14 @@ def test_overwriting_removes_only_own_files(run, images, tmp_path):
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_twice(images, tmp_path):
-    """Kill the command itself after its first line, and the one that continues it after ten lines."""
-    for number in range(30):
+    """Kill the command itself after its first line, and the one that continues it after six lines."""
+    for number in range(8):
         Image.fromarray(scene(60, 90, number)).save(images / f"more {number}.jpg")
     command = [sys.executable, "-m", "visionzoo", "infer", "rcnet_retinanet", str(images), "--tiny"]
     command += ["--weights", "none", "--threshold", "0", "--limit", "3", "--save-crops", "--device", "cpu"]
     subprocess.run([*command, "-o", tmp_path / "whole"], check=False)
     lines = tmp_path / "out" / "predictions.jsonl"
-    for least in (1, 10):
+    for least in (1, 6):
         child = subprocess.Popen([*command, "-o", tmp_path / "out", "--resume"])
         while not (lines.exists() and lines.read_bytes().count(b"\n") >= least):
             assert child.poll() is None

@@ -46,6 +46,7 @@ class Prediction:
         best_score: best score of the results before the threshold; None without results or scores.
 
     Example:
+        >>> from pathlib import Path
         >>> source = Source("a.jpg", None, Path("a.jpg"))
         >>> Prediction(source, "lanes", "scnn_culane", error=InputError("a.jpg: it is too small")).record()
         {'input': 'a.jpg', 'error': 'a.jpg: it is too small'}
