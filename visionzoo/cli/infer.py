@@ -36,8 +36,8 @@ def parser(inputs: Input | None = None) -> Parser:
     parser = Parser(
         "infer",
         "Run a model on images and videos. An unusable input is reported and skipped; the exit code is then 1.",
-        "  visionzoo infer rcnet_retinanet images/ --weights work_dirs/rcnet_retinanet\n"
-        "  visionzoo infer work_dirs/rcnet_retinanet images/ --threshold 0.5 cat=0.3 --save-crops --save txt -o out",
+        "  visionzoo infer work_dirs/rcnet_retinanet images/ --threshold 0.5 cat=0.3 --save-crops --save txt\n"
+        '  visionzoo infer rcnet_retinanet "shots/*.png" @more.txt --tiny --weights none --vis overlay,side -o out',
     )
     parser.add_argument(
         "model",
