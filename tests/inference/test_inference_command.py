@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from visionzoo.cli.infer import main
-from visionzoo.inference import writing
+from visionzoo.inference import result_files, writing
 
 BAD = ["x_corrupt.jpg", "x_cut.jpg", "x_empty.png"]
 
@@ -34,7 +34,9 @@ def lines(out):
 
 
 def files(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """Return the files of a folder, apart from hidden ones."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in found if not name.startswith("."))
 
 
 def test_a_folder_of_every_kind(run, images, capsys):
@@ -156,6 +158,17 @@ def test_overwriting_replaces_results_and_leaves_other_files(run, images):
     assert (run.out / "epoch_1.pth").read_text() == "mine"
 
 
+def test_the_folder_of_a_training_is_not_overwritten(run, images, capsys):
+    run.out.mkdir()
+    for name in ("config.py", "run.json"):
+        (run.out / name).write_text("{}")
+    assert run(images / "a.jpg", "-o", run.out, "--overwrite") == 2
+    assert (
+        f"found the folder of a training; leave out --overwrite, or use -o {run.out}/infer" in capsys.readouterr().err
+    )
+    assert files(run.out) == ["config.py", "run.json"]
+
+
 def test_threshold(run, images):
     run(images / "a.jpg", "-o", run.out, "--vis", "none", threshold="0.999999")
     assert lines(run.out)[0]["result"]["boxes"] == []
@@ -235,13 +248,14 @@ class FullDisk(io.RawIOBase):
 def test_a_full_disk_leaves_whole_lines(run, images, monkeypatch, capsys):
     def limited(path, *args, **kwargs):
         file = builtins.open(path, *args, **kwargs)  # noqa: SIM115 - closed by the caller
-        return FullDisk(file, 1000) if str(path).endswith(".jsonl") else file
+        return FullDisk(file, 1000) if str(path).endswith("predictions.jsonl") else file
 
-    monkeypatch.setattr(writing, "open", limited, raising=False)
+    monkeypatch.setattr(result_files, "open", limited, raising=False)
     assert run(images, "-o", run.out, "--vis", "none") == 2
     assert "no space is left on the disk" in capsys.readouterr().err
     assert 1 <= len(lines(run.out)) < 8
-    assert files(run.out) == ["predictions.jsonl"]
+    assert files(run.out) == ["predictions.jsonl", "run.json"]
+    assert json.loads((run.out / "run.json").read_text())["complete"] is False
 
 
 def test_an_interruption_leaves_whole_files(run, images, monkeypatch):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from visionzoo import Inferencer
 from visionzoo.cli.infer import main
-from visionzoo.errors import InputError
+from visionzoo.errors import ConfigError, InputError
 from visionzoo.structures.counts import CrowdCount
 
 NAME = "hmode_shanghaitech_a"
@@ -69,9 +69,9 @@ def test_images_that_are_too_small_are_reported_and_others_are_processed(inferen
         list(inferencer(images, batch_size=batch_size))
 
 
-def test_a_threshold_changes_no_count(inferencer):
-    image = scene(60, 80)
-    assert inferencer.one(image, score_threshold=0.9).result.count == inferencer.one(image).result.count
+def test_a_count_has_no_threshold(inferencer):
+    with pytest.raises(ConfigError, match="found counting; leave it out, or use a model of classification, "):
+        inferencer.one(scene(60, 80), score_threshold=0.9)
 
 
 def test_the_command_writes_densities_a_table_and_heat(weights, inferencer, tmp_path):

@@ -15,7 +15,7 @@ from visionzoo.cli.infer import main
 from visionzoo.datasets.lanes.culane_files import read_lines
 from visionzoo.datasets.lanes.tusimple_files import read_tusimple
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.inference.writing import remove_old_results
+from visionzoo.inference.resuming import remove_old_results
 from visionzoo.metrics.lanes.folders import score_culane_folders
 from visionzoo.structures.lanes import Lanes
 from visionzoo.tasks import task_of

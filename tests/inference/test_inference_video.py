@@ -197,7 +197,8 @@ def test_videos_of_one_stem_keep_their_results_apart(weights, clip, tmp_path):
     assert len(list((out / "raw" / "clip-2").iterdir())) == 2
     assert infer(weights, out, other, "--vis", "none", "--overwrite") == 0
     assert [path.name for path in out.rglob("*.mp4")] == []
-    assert sorted(path.name for path in out.iterdir()) == ["predictions.csv", "predictions.jsonl", "raw", "run.json"]
+    names = sorted(path.name for path in out.iterdir())
+    assert names == [".infer.jsonl", "predictions.csv", "predictions.jsonl", "raw", "run.json"]
 
 
 def test_the_first_frames_make_a_whole_video(weights, clip, tmp_path):

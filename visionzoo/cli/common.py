@@ -17,6 +17,7 @@ from pathlib import Path
 
 from visionzoo.errors import OutputError, ZooError, as_utf8, nearest_name
 from visionzoo.system.atomic import cannot_write
+from visionzoo.system.locks import NAME as LOCK
 
 INTERRUPTED = 130
 
@@ -119,7 +120,7 @@ def choose_output_dir(wanted: Path, *, overwrite: bool = False) -> Path:
         run-2
     """
     folder, number = wanted, 1
-    while folder.is_dir() and any(folder.iterdir()) and not overwrite:
+    while folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()) and not overwrite:
         number += 1
         folder = wanted.with_name(f"{wanted.name}-{number}")
     try:

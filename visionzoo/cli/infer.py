@@ -10,14 +10,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from visionzoo.cli.common import Parser, add_config_flags, add_output_flags, add_run_flags, note, run_command
-from visionzoo.errors import InputError, ZooError, as_utf8, nearest_name, on_one_line
+from visionzoo.cli.result_options import add_result_flags, found_text, split_thresholds, thresholds_of
+from visionzoo.errors import InputError, OutputError, ZooError, as_utf8, nearest_name, on_one_line
 from visionzoo.tasks.inputs.options import add_image_options
 
 if TYPE_CHECKING:
+    from visionzoo.config import LoadedConfig
     from visionzoo.inference.inferencer import Inferencer, Prediction
+    from visionzoo.inference.resuming import Earlier
+    from visionzoo.inference.writing import PredictionWriter
     from visionzoo.tasks.inputs.base import Input, Source
 
 _IMAGES = ("overlay", "side", "none")
@@ -32,11 +36,13 @@ def parser(inputs: Input | None = None) -> Parser:
     parser = Parser(
         "infer",
         "Run a model on images and videos. An unusable input is reported and skipped; the exit code is then 1.",
-        "  visionzoo infer rcnet_retinanet images/ --weights work_dirs/rcnet_retinanet\n"
+        "  visionzoo infer work_dirs/rcnet_retinanet images/ --threshold 0.5 cat=0.3 --save-crops --save txt\n"
         '  visionzoo infer rcnet_retinanet "shots/*.png" @more.txt --tiny --weights none --vis overlay,side -o out',
     )
     parser.add_argument(
-        "model", metavar="NAME_OR_CONFIG", help="a model of the zoo (`visionzoo list`) or a config file"
+        "model",
+        metavar="NAME_OR_CONFIG",
+        help="a model of the zoo (`visionzoo list`), a config file or the folder of a training",
     )
     if inputs is None:
         add_image_options(parser)
@@ -45,11 +51,7 @@ def parser(inputs: Input | None = None) -> Parser:
     parser.add_argument(
         "--weights", help="file, work dir or address; none for an untrained model (default: the card's, else an error)"
     )
-    parser.add_argument(
-        "--score-threshold",
-        type=float,
-        help="leave out results with a lower score (default: boxes 0.3, classes 0; maps, lanes: set by the model)",
-    )
+    add_result_flags(parser)
     parser.add_argument(
         "--batch-size", type=int, default=1, help="images per batch; changes the speed, not the results (default: 1)"
     )
@@ -65,7 +67,12 @@ def parser(inputs: Input | None = None) -> Parser:
         "--trust-pickle", action="store_true", help="let the file of weights run code while it loads (default: refuse)"
     )
     add_config_flags(parser)
-    add_output_flags(parser, "predictions/NAME")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue an interrupted run with the same options and inputs: in its folder -o, or in the newest one",
+    )
+    add_output_flags(parser, "predictions/NAME, or RUN/infer for the folder of a training")
     add_run_flags(parser)
     return parser
 
@@ -73,7 +80,8 @@ def parser(inputs: Input | None = None) -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Return 0 on success, 1 if an input is unusable, 2 for wrong use, 130 if interrupted."""
     given = list(sys.argv[1:] if argv is None else argv)
-    return run_command(parser(_inputs_named_in(given)), lambda args: _infer(args, given), given)
+    command = shlex.join(["visionzoo", "infer", *given])
+    return run_command(parser(_inputs_named_in(given)), lambda args: _infer(args, command), split_thresholds(given))
 
 
 class _FirstLook(Parser):
@@ -101,34 +109,90 @@ def _inputs_of(args: argparse.Namespace) -> Input:
     Raises:
         ConfigError, UnknownName: the config cannot be loaded, or its task does not exist.
     """
-    from visionzoo.config import load_config
     from visionzoo.tasks import task_of
 
-    loaded = load_config(Path(args.model), tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
-    return task_of(loaded.cfg.get("task")).inputs
+    return task_of(_loaded(args).cfg.get("task")).inputs
 
 
-def _infer(args: argparse.Namespace, argv: list[str]) -> int:
-    from visionzoo.cli.common import choose_output_dir
+def _loaded(args: argparse.Namespace) -> LoadedConfig:
+    from visionzoo.config import load_config
+
+    return load_config(Path(args.model), tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+
+
+def _infer(args: argparse.Namespace, command: str) -> int:
+    from visionzoo.inference.selecting import require_option
+    from visionzoo.system.locks import locked
+    from visionzoo.tasks import task_of
 
     images = _chosen_images(args.vis)
-    inputs = _inputs_of(args)
+    if args.resume and args.overwrite:
+        raise InputError("--resume and --overwrite", expected="one of them", found="both", advice="leave one out")
+    task = task_of(_loaded(args).cfg.get("task"))
+    for option in [*args.save, *(["crops"] if args.save_crops else [])]:
+        require_option(task, option, "--save-crops" if option == "crops" else f"--save {option}")
     if args.offline:
         os.environ["VISIONZOO_OFFLINE"] = "1"
-    sources, left_out = inputs.sources(args), inputs.left_out(args)
+    sources, left_out = task.inputs.sources(args), task.inputs.left_out(args)
     if left_out:
         note(f"warning: {left_out} left out", quiet=args.quiet)
     inferencer = _make_inferencer(args)
-    out = choose_output_dir(Path(args.work_dir or Path("predictions", inferencer.name)), overwrite=args.overwrite)
-    about = {"command": as_utf8(shlex.join(["visionzoo", "infer", *argv])), "seed": args.seed, "out": as_utf8(str(out))}
+    default = inferencer.run / "infer" if inferencer.run else Path("predictions", inferencer.name)
+    out = _output_folder(args, Path(args.work_dir or default))
+    settings = _settings(args, inferencer, images)
+    about = {"command": as_utf8(command), "seed": args.seed, "out": as_utf8(str(out)), "settings": settings}
     about |= {"left_out": left_out} if left_out else {}
-    done, failed = _run(args, inferencer, sources, inputs.count(args), out, images, about)
+    with locked(out, "an inference") as lock:
+        if lock.note:
+            note(lock.note, quiet=args.quiet)
+        done, failed = _run(args, inferencer, sources, task.inputs.count(args), out, images, about)
     also = f"; {left_out} left out" if left_out else ""
     note(f"{done - failed} of {done} images done{also}, results in {out}", quiet=args.quiet)
     if args.json:
         counts = {"out": as_utf8(str(out)), "inputs": done, "failed": failed}
         print(json.dumps(counts | ({"left_out": left_out} if left_out else {})))
     return 1 if failed else 0
+
+
+def _output_folder(args: argparse.Namespace, wanted: Path) -> Path:
+    """Return the folder of the run to continue, else a folder for a new run."""
+    from visionzoo.cli.common import choose_output_dir
+    from visionzoo.config.runs import run_of
+    from visionzoo.inference.resuming import JOURNAL, newest_run
+
+    if args.overwrite and run_of(wanted):
+        raise OutputError(
+            wanted,
+            expected="a folder for predictions",
+            found="the folder of a training",
+            advice=f"leave out --overwrite, or use -o {wanted / 'infer'}",
+        )
+    newest = newest_run(wanted) if args.resume else wanted
+    if args.resume and not (newest / JOURNAL).is_file():
+        note(f"{newest}: nothing to resume; a new run starts", quiet=args.quiet)
+        newest, args.resume = wanted, False
+    return choose_output_dir(newest, overwrite=args.overwrite or args.resume)
+
+
+def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[str, ...]) -> dict[str, object]:
+    """Return what determines the results, apart from the inputs."""
+    from visionzoo.inference.resuming import digest_of, fingerprint
+
+    cfg, selection = inferencer.config, inferencer.selection
+    return {
+        "model": inferencer.name,
+        "--tiny": args.tiny,
+        "--cfg-options": args.cfg_options,
+        "hash of the config": digest_of([cfg.get("model"), cfg.get("test_dataloader")]),
+        "hash of the weights": fingerprint(inferencer.model),
+        "--threshold": [selection.threshold, selection.thresholds],
+        "--classes": selection.labels,
+        "--limit": selection.limit,
+        "--vis": images,
+        "--save": args.save,
+        "--save-crops": args.save_crops,
+        "--seed": args.seed,
+    }
 
 
 def _chosen_images(given: str) -> tuple[str, ...]:
@@ -146,6 +210,7 @@ def _make_inferencer(args: argparse.Namespace) -> Inferencer:
 
     from visionzoo.inference.inferencer import Inferencer
 
+    threshold, class_thresholds = thresholds_of(args.threshold)
     torch.manual_seed(args.seed)
     inferencer = Inferencer(
         args.model,
@@ -153,7 +218,10 @@ def _make_inferencer(args: argparse.Namespace) -> Inferencer:
         tiny=args.tiny,
         device=args.device,
         batch_size=args.batch_size,
-        score_threshold=args.score_threshold,
+        score_threshold=threshold,
+        class_thresholds=class_thresholds,
+        classes=args.classes,
+        limit=args.limit,
         options=args.cfg_options,
         allow_new=args.allow_new,
         trust_pickle=args.trust_pickle,
@@ -172,27 +240,66 @@ def _run(
     total: int | None,
     out: Path,
     images: tuple[str, ...],
-    about: dict[str, object],
+    about: dict[str, Any],
 ) -> tuple[int, int]:
     """Predict and write all inputs. Return the number of inputs and the number of failed ones."""
     from visionzoo.cli.progress import progress
-    from visionzoo.inference.writing import PredictionWriter, remove_old_results
+    from visionzoo.inference.resuming import remove_old_results
+    from visionzoo.inference.writing import PredictionWriter
 
     if args.max_samples is not None:
         sources = islice(sources, args.max_samples)
         total = args.max_samples if total is None else min(total, args.max_samples)
-    predictions = inferencer(sources, keep_images=bool(images), errors="report")
-    remove_old_results(out)
-    with PredictionWriter(out, inferencer, images, about) as writer:
+    earlier = _earlier(args, out, about, sources)
+    if earlier is None:
+        remove_old_results(out)
+    elif earlier.complete:
+        note(f"{out}: the run is already complete", quiet=args.quiet)
+        return earlier.run["inputs"], earlier.run["failed"]
+    elif total is not None:
+        total = max(total - len(earlier.kept), 0)
+    predictions = inferencer(sources, keep_images=bool(images) or args.save_crops, errors="report")
+    further = {"saves": args.save, "crops": args.save_crops, "earlier": earlier}
+    with PredictionWriter(out, inferencer, images, about, **further) as writer:
         for prediction in progress(predictions, total, "infer", quiet=args.quiet, plain=args.no_progress):
             writer.write(prediction)
             if prediction.error is not None:
                 _say_failed(prediction)
                 if args.strict:
+                    writer.stopped = True
                     break
     for line in writer.notes:
         note(f"warning: {line}", quiet=args.quiet)
+    _say_found(args, inferencer, writer)
     return writer.done, writer.failed
+
+
+def _earlier(args: argparse.Namespace, out: Path, about: dict[str, Any], sources: Iterator[Source]) -> Earlier | None:
+    """Return the run to continue, and take its inputs from ``sources``; None for a new run."""
+    from visionzoo.inference.resuming import earlier_run
+
+    earlier = earlier_run(out) if args.resume else None
+    if args.resume and earlier is None:
+        note(f"{out}: no input of the interrupted run is kept; it starts again", quiet=args.quiet)
+    if earlier is not None:
+        earlier.require_same(out, about["settings"])
+        earlier.skip(sources)
+        if not earlier.complete:
+            note(f"{out}: continues after {len(earlier.kept)} inputs", quiet=args.quiet)
+    return earlier
+
+
+def _say_found(args: argparse.Namespace, inferencer: Inferencer, writer: PredictionWriter) -> None:
+    from visionzoo.tasks import task_of
+
+    counted, usable = task_of(inferencer.task).counted, writer.done - writer.failed
+    if counted is None or not usable:
+        return
+    threshold = f"{inferencer.selection.threshold:g}"
+    if inferencer.selection.thresholds:
+        threshold += " or the threshold of its class"
+    counts = {"found": writer.found, "having": writer.having, "usable": usable}
+    note(found_text(counted, threshold=threshold, best=writer.best, **counts), quiet=args.quiet)
 
 
 def _say_failed(prediction: Prediction) -> None:

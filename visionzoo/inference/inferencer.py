@@ -15,6 +15,7 @@ from visionzoo.cards import card_names, read_card
 from visionzoo.config import LoadedConfig
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
+from visionzoo.inference.selecting import Selection, selection_of
 from visionzoo.structures.task_sample import sample_of_task
 from visionzoo.tasks import Result, Task, task_of
 from visionzoo.tasks.inputs.base import Input, Source
@@ -42,8 +43,10 @@ class Prediction:
         image: the image, (H, W, 3) uint8 RGB, if images are kept.
         seconds: run time of the model, without reading and preparing. The time of a batch or group is divided equally
             among its inputs.
+        best_score: best score of the results before the threshold; None without results or scores.
 
     Example:
+        >>> from pathlib import Path
         >>> source = Source("a.jpg", None, Path("a.jpg"))
         >>> Prediction(source, "lanes", "scnn_culane", error=InputError("a.jpg: it is too small")).record()
         {'input': 'a.jpg', 'error': 'a.jpg: it is too small'}
@@ -59,6 +62,7 @@ class Prediction:
     group_size: int = 1
     image: np.ndarray | None = None
     seconds: float | None = None
+    best_score: float | None = None
 
     def record(self) -> dict[str, Any]:
         """Return a line of ``predictions.jsonl`` as JSON values.
@@ -102,9 +106,12 @@ class Inferencer:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         batch_size: number of images per batch, >= 1. Only images of equal padded size share a batch, so the batch
             size does not affect the results.
-        score_threshold: results with a lower score are dropped. None uses the default of the task: 0.3 for boxes, 0
-            for all others. For a saliency map, it is the threshold of the mask; 0 keeps the mask of the model. Counts
-            have no score. The model may drop further results, according to its ``test_cfg``.
+        score_threshold: results with a lower score, in [0, 1], are dropped. None uses the default of the task: 0.3
+            for boxes, 0 for all others. For a saliency map, it is the threshold of the mask; 0 keeps the mask of the
+            model. Counts have no score. The model may drop further results, according to its ``test_cfg``.
+        class_thresholds: by class name, thresholds that replace ``score_threshold``.
+        classes: names of the classes to keep, in a list or separated by commas; None for all.
+        limit: largest number of results of an input, the best ones; None for all, and for 5 classes of an image.
         options: changes to the config, as for ``--cfg-options``.
         allow_new: True if options may add keys.
         trust_pickle: True to allow pickle files, which can run arbitrary code while they load.
@@ -112,7 +119,8 @@ class Inferencer:
     Raises:
         CheckpointError: no weights are given or released, or they do not fit the model.
         UnknownName: no model has this name, or the config names an unknown part.
-        ConfigError: the config cannot be loaded or built, or it has several tasks.
+        ConfigError: the config cannot be loaded or built, or it has several tasks; or the task has no such selection
+            of results.
 
     Example:
         >>> inferencer = Inferencer("bossnet_t0_imagenet", "none", tiny=True, device="cpu")
@@ -130,6 +138,9 @@ class Inferencer:
         device: str = "auto",
         batch_size: int = 1,
         score_threshold: float | None = None,
+        class_thresholds: Mapping[str, float] | None = None,
+        classes: str | Iterable[str] | None = None,
+        limit: int | None = None,
         options: Iterable[str] | Mapping[str, Any] = (),
         allow_new: bool = False,
         trust_pickle: bool = False,
@@ -144,16 +155,23 @@ class Inferencer:
             allow_new=allow_new,
         )
         cfg = loaded.cfg
-        self.name, self.notes = loaded.name, loaded.notes
+        self.name, self.notes, self.run, self.config = loaded.name, loaded.notes, loaded.run, cfg
         self.task = _one_task(cfg.task, loaded.source)
         self._task = task_of(self.task)
-        self.score_threshold = self._task.threshold if score_threshold is None else score_threshold
         self.prepare = Preparation(test_pipeline_of(cfg, loaded.source), self._task.inputs)
         self.weights = _chosen_weights(loaded, weights)
         self.model = ready_model(loaded, self.weights, device=device, trust_pickle=trust_pickle)
         self.device = next(self.model.parameters()).device
         self.class_names = _class_names(self.model, loaded, self._task)
         self.category_ids = _category_ids(self.model, self.class_names, self._task)
+        self.selection = selection_of(
+            self._task,
+            self.class_names,
+            threshold=score_threshold,
+            thresholds=class_thresholds,
+            classes=classes,
+            limit=limit,
+        )
         self._divisor = int(getattr(self.model.data_preprocessor, "pad_size_divisor", 1))
 
     def __call__(
@@ -191,17 +209,17 @@ class Inferencer:
         if errors not in ("raise", "report"):
             raise InputError(f"errors={errors!r}", expected="'raise' or 'report'", advice="use one of them")
         size = self.batch_size if batch_size is None else _positive(batch_size)
-        threshold = self.score_threshold if score_threshold is None else score_threshold
+        select = self.selection if score_threshold is None else self._above(score_threshold)
         sources = self._task.inputs.sources_of(inputs, recursive=recursive, **reading)
         if self.takes_groups:
-            yield from self._of_groups(sources, threshold, keep_images, errors)
+            yield from self._of_groups(sources, select, keep_images, errors)
             return
         queue = _Window(size, self._task.inputs, self._divisor)
         for number, source in enumerate(sources):
             queue.enter(number, self._prepared(source, keep_images, errors))
-            yield from self._ready(queue, threshold, keep_images, errors)
+            yield from self._ready(queue, select, keep_images, errors)
         queue.closed = True
-        yield from self._ready(queue, threshold, keep_images, errors)
+        yield from self._ready(queue, select, keep_images, errors)
 
     @property
     def takes_groups(self) -> bool:
@@ -216,6 +234,10 @@ class Inferencer:
         """Return a copy of the image, (H, W, 3) uint8 RGB, with the result drawn on it."""
         return self._task.draw(image, result, 1)
 
+    def _above(self, threshold: float) -> Selection:
+        """Return the selection with another threshold."""
+        return replace(self.selection, threshold=selection_of(self._task, None, threshold=threshold).threshold)
+
     def _prepared(self, source: Source, keep_image: bool, errors: str) -> Prepared | Prediction:
         try:
             return self.prepare(source, keep_image)
@@ -224,25 +246,25 @@ class Inferencer:
                 raise
             return self._failed(source, error)
 
-    def _ready(self, queue: _Window, threshold: float, keep_images: bool, errors: str) -> Iterator[Prediction]:
+    def _ready(self, queue: _Window, select: Selection, keep_images: bool, errors: str) -> Iterator[Prediction]:
         yield from queue.finished()
         while batch := queue.next_batch():
             items = [queue.taken(number) for number in batch]
-            for number, prediction in zip(batch, self._run(items, threshold)):
+            for number, prediction in zip(batch, self._run(items, select)):
                 if prediction.error is not None and errors == "raise":
                     raise prediction.error
                 queue.finish(number, prediction)
             yield from queue.finished()
 
-    def _run(self, batch: list[Prepared], threshold: float) -> list[Prediction]:
+    def _run(self, batch: list[Prepared], select: Selection) -> list[Prediction]:
         name = batch[0].source.name
         try:
             samples, seconds = self._tested([item.sample for item in batch], name, len(batch))
         except (DataError, InputError) as error:  # the model rejects an image, for example because it is too small
             if len(batch) > 1:
-                return [prediction for item in batch for prediction in self._run([item], threshold)]
+                return [prediction for item in batch for prediction in self._run([item], select)]
             return [self._failed(batch[0].source, error.at(name, InputError))]
-        return [self._result(item, sample, threshold, seconds) for item, sample in zip(batch, samples, strict=True)]
+        return [self._result(item, sample, select, seconds) for item, sample in zip(batch, samples, strict=True)]
 
     def _tested(self, packed: list[dict[str, Any]], name: str, images: int) -> tuple[list[Any], float]:
         """Run the model on packed samples. Return the predicted samples and the seconds per image."""
@@ -261,17 +283,20 @@ class Inferencer:
         seconds = (time.perf_counter() - started) / images
         return [sample_of_task(sample, self.task) for sample in tested], seconds
 
-    def _result(self, item: Prepared, sample: Any, threshold: float, seconds: float) -> Prediction:
+    def _result(self, item: Prepared, sample: Any, select: Selection, seconds: float) -> Prediction:
         try:
-            result = self._task.read(sample, item.size, self.class_names).above(threshold)
+            read = self._task.read(sample, item.size, self.class_names)
+            result, best = select.of(read, self._task.counted is not None)
         except InputError as error:
             return self._failed(item.source, error.at(item.source.name, InputError))
-        return Prediction(item.source, self.task, self.name, item.size, result, image=item.image, seconds=seconds)
+        return Prediction(
+            item.source, self.task, self.name, item.size, result, image=item.image, seconds=seconds, best_score=best
+        )
 
     # ----------------------------------------------------------------------- groups
 
     def _of_groups(
-        self, sources: Iterable[Source], threshold: float, keep_images: bool, errors: str
+        self, sources: Iterable[Source], select: Selection, keep_images: bool, errors: str
     ) -> Iterator[Prediction]:
         """Process group by group, in the order of their first images. Yield predictions in the order of the inputs."""
         numbered = list(enumerate(sources))
@@ -280,13 +305,13 @@ class Inferencer:
             groups.setdefault(self._task.inputs.group_of(source), []).append((number, source))
         queue = _Window(1, self._task.inputs, self._divisor)
         for name, members in groups.items():
-            predictions = self._of_group([source for _, source in members], threshold, errors)
+            predictions = self._of_group([source for _, source in members], select, errors)
             for (number, _), prediction in zip(members, predictions, strict=True):
                 complete = replace(prediction, group=name, group_size=len(members))
                 queue.finish(number, complete if keep_images else replace(complete, image=None))
             yield from queue.finished()
 
-    def _of_group(self, sources: list[Source], threshold: float, errors: str) -> list[Prediction]:
+    def _of_group(self, sources: list[Source], select: Selection, errors: str) -> list[Prediction]:
         """Return the predictions for the images of one group, in their order."""
         values = [self._read(source, errors) for source in sources]
         readable = [i for i, value in enumerate(values) if not isinstance(value, Prediction)]
@@ -297,7 +322,7 @@ class Inferencer:
             members = self._task.members(sample)
             for i, each in zip(readable, members, strict=True):
                 item = self.prepare.item(sources[i], values[i])
-                predictions[i] = self._result(item, each, threshold, seconds)
+                predictions[i] = self._result(item, each, select, seconds)
                 if predictions[i].error is not None and errors == "raise":
                     raise predictions[i].error
         return predictions

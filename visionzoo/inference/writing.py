@@ -17,7 +17,11 @@
     OUT/vis/...                drawn images with the folders and stems of the inputs; small images are enlarged
     OUT/vis/clip.mp4           videos: the drawn frames as a video without sound
     OUT/sheets/...             groups: all drawn images of a group on one sheet
-    OUT/run.json               command, model, versions, seed, times, counts and class names
+    OUT/crops/CLASS/...        boxes and masks, with --save-crops: ``NAME_3.jpg`` is the third result of the input
+    OUT/labels/...             boxes and masks, with --save txt: YOLO lines, and ``classes.txt`` with the class names
+    OUT/run.json               command, settings, model, versions, times, counts and class names; ``complete`` is false
+                               until the end
+    OUT/.infer.jsonl           the files of the run and its progress, for --resume and --overwrite
 
 A byte of a file name that is not UTF-8 is written as an escape such as ``\\xff``, also in the names of the files here.
 These names are cut to 200 bytes.
@@ -31,21 +35,20 @@ when they are complete.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
-import shutil
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from visionzoo.errors import as_utf8
 from visionzoo.inference.inferencer import Inferencer, Prediction
+from visionzoo.inference.result_files import CocoResults, Lines, Rows
+from visionzoo.inference.resuming import JOURNAL, Earlier, remove_unfinished
 from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
 from visionzoo.reports.images import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
 from visionzoo.structures.image_names import shortened
@@ -56,6 +59,7 @@ from visionzoo.tasks.inputs.base import Source
 from visionzoo.tasks.inputs.videos import Video
 
 IMAGES = ("overlay", "side")
+_LINES, _ROWS, _COCO = "predictions.jsonl", "predictions.csv", "predictions.coco.json"
 
 
 class PredictionWriter:
@@ -65,89 +69,171 @@ class PredictionWriter:
         out: an existing folder.
         inferencer: source of the predictions.
         images: any of ``overlay`` (result drawn on the image) and ``side`` (original and drawn image side by side).
-        about: further values for ``run.json``, such as command and seed.
+        about: further values for ``run.json``, such as command and settings.
+        saves: names of further files to write, keys of :attr:`visionzoo.tasks.Task.saves`.
+        crops: True to write each box as an image.
+        earlier: the run to continue, after :meth:`visionzoo.inference.resuming.Earlier.skip`.
 
     Attributes:
         done, failed: number of inputs so far, and of those that could not be used.
+        found, having: number of results such as boxes, and of inputs that have one; 0 if results are not counted.
+        best: best score of all results before the threshold; None without results.
         notes: messages for the user, to be printed at the end.
+        stopped: set it to True if further inputs exist; ``complete`` in ``run.json`` is then false.
     """
 
-    def __init__(self, out: Path, inferencer: Inferencer, images: tuple[str, ...] = (), about: dict | None = None):
-        self.out, self.inferencer, self.images = out, inferencer, images
-        self.about, self.started = about or {}, time.time()
-        self.done = self.failed = 0
+    def __init__(
+        self,
+        out: Path,
+        inferencer: Inferencer,
+        images: tuple[str, ...] = (),
+        about: dict | None = None,
+        *,
+        saves: Sequence[str] = (),
+        crops: bool = False,
+        earlier: Earlier | None = None,
+    ):
+        self.out, self.inferencer, self.images, self.crops = out, inferencer, images, crops
+        self.about, self.started, self._skipped = dict(about or {}), time.time(), 0
+        self.done = self.failed = self.found = self.having = 0
+        self.best: float | None = None
+        self.stopped = False
         self.notes: list[str] = []
         self._task = task_of(inferencer.task)
-        self._lines = _Lines(out / "predictions.jsonl")
-        self._coco = _CocoResults(out / "predictions.coco.json") if self._task.coco else None
-        self._rows = _Rows(out / "predictions.csv") if self._task.row else None
-        self._other_lines = _Lines(out / self._task.lines.name) if self._task.lines else None
+        self._files = (*self._task.files, *(self._task.saves[name] for name in saves))
         self._names: set[Path] = set()
         self._sheets: dict[str, list[np.ndarray]] = {}
-        self._seen: dict[str, int] = {}
+        self._missing: dict[str, int] = {}
         self._video: Video | None = None
         self._video_place = Path()
         self._drawn: dict[Path, DrawnVideo] = {}
+        if earlier is not None:
+            remove_unfinished(out, earlier)
+            self.about |= {key: earlier.run[key] for key in (*self.about, "started") if key in earlier.run}
+        self._journal = Lines(out / JOURNAL, None if earlier is None else earlier.size)
+        self._write_run(complete=False)
+        self._tables = self._opened({} if earlier is None else earlier.place.get("sizes", {}))
+        self._write_names()
+        if earlier is not None:
+            self._replay(earlier)
+
+    def _opened(self, sizes: Mapping[str, int]) -> dict[str, Lines]:
+        """Open the files that grow, cut to the sizes to keep."""
+        kinds: dict[str, type[Lines]] = {_LINES: Lines}
+        if self._task.coco is not None:
+            kinds[_COCO] = CocoResults
+        if self._task.row is not None:
+            kinds[_ROWS] = Rows
+        if self._task.lines is not None:
+            kinds[self._task.lines.name] = Lines
+        return {name: kind(self.out / name, sizes.get(name)) for name, kind in kinds.items()}
+
+    def _write_names(self) -> None:
+        """Write the class names beside files that have class numbers. A run that continues has them."""
+        for kind in self._files:
+            if kind.with_names:
+                place = Path(kind.folder, "classes.txt")
+                self._names.add(place)
+                if self._journal.size or not self.inferencer.class_names:
+                    continue
+                text = "".join(f"{name}\n" for name in self.inferencer.class_names)
+                self._write(place, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
+
+    def _replay(self, earlier: Earlier) -> None:
+        """Give the kept inputs the names of their files again, so that later inputs get other names."""
+        sizes = earlier.groups()
+        for line, source in zip(earlier.kept, earlier.sources, strict=True):
+            if line.has_result:
+                self._place_of(source)
+            if line.group is not None:
+                self._add_to_group(line.group, sizes[line.group], source, [] if line.has_result else None)
+        place = earlier.place
+        self.done = self._skipped = place.get("done", 0)
+        self.failed, self.found = place.get("failed", 0), place.get("found", 0)
+        self.having, self.best = place.get("having", 0), place.get("best")
 
     def __enter__(self) -> PredictionWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         complete = kind is None or kind is KeyboardInterrupt
-        for lines in (self._lines, self._rows, self._other_lines):
-            if lines is not None:
-                lines.close()
-        if self._coco is not None:
-            self._coco.close(complete=complete)
+        self._journal.close()
+        for table in self._tables.values():
+            table.close(complete=complete)
         self._close_videos(complete=complete)
         if complete:
-            self._write_run(stopped=kind is not None)
+            self._write_run(complete=kind is None and not self.stopped)
 
     def write(self, prediction: Prediction) -> None:
-        """Write one prediction. Drawn images need its ``image``."""
+        """Write one prediction. Drawn images and crops need its ``image``."""
         self.done += 1
         self.failed += prediction.error is not None
-        record = prediction.record()
+        record, thumbnails = prediction.record(), None
         if prediction.result is not None:
+            self._count(prediction)
             place = self._place_of(prediction.source)
             record["result"] |= self._write_files(place, prediction.result)
             self._add_to_tables(prediction)
-            if prediction.image is not None and self.images:
-                self._write_images(place, prediction, prediction.image)
-        if prediction.group is not None and self.images:
-            self._add_to_sheet(prediction)
-        self._lines.add(record)
+            if prediction.image is not None:
+                thumbnails = self._write_images(place, prediction, prediction.image)
+        if prediction.group is not None:
+            self._add_to_group(prediction.group, prediction.group_size, prediction.source, thumbnails)
+        self._tables[_LINES].add(record)
+        if not self._drawn and not self._missing:
+            self._note_progress()
+
+    def _count(self, prediction: Prediction) -> None:
+        scores = [score for score in (self.best, prediction.best_score) if score is not None]
+        self.best = max(scores, default=None)
+        if self._task.counted is not None:
+            number = len(prediction.result)  # type: ignore[arg-type]
+            self.found, self.having = self.found + number, self.having + (number > 0)
+
+    def _note_progress(self) -> None:
+        """Add a line to the journal: a run can continue here."""
+        counts = {"failed": self.failed, "found": self.found, "having": self.having, "best": self.best}
+        sizes = {name: table.size for name, table in self._tables.items()}
+        self._journal.add({"done": self.done, **counts, "sizes": sizes})
 
     def _write_files(self, place: Path, result: Any) -> dict[str, str]:
         """Write the files of a result. Return their keys in the line, and their paths relative to ``out``."""
         paths = {}
-        for kind in self._task.files:
+        for kind in self._files:
             path, content = Path(kind.folder, place).with_suffix(kind.suffix), kind.content(result)
             self._write(path, lambda file, content=content: file.write(content))  # type: ignore[misc]
             paths[kind.key] = path.as_posix()
         return paths
 
     def _add_to_tables(self, prediction: Prediction) -> None:
-        if self._coco is not None and self._task.coco is not None:
-            self._coco.add(self._task.coco(prediction.result, self.done, self.inferencer.category_ids))
-        if self._rows is not None and self._task.row is not None:
-            source = prediction.source
-            self._rows.add({"input": source.name, **source.columns, **self._task.row(prediction.result)})
-        if self._other_lines is not None and self._task.lines is not None:
-            path, size = prediction.source.place.as_posix(), prediction.size or (0, 0)
-            self._other_lines.add(self._task.lines.line(prediction.result, path, size, prediction.seconds or 0.0))
+        task, source, coco = self._task, prediction.source, self._tables.get(_COCO)
+        if isinstance(coco, CocoResults):
+            coco.add_all(task.coco(prediction.result, self.done, self.inferencer.category_ids))
+        if task.row is not None:
+            self._tables[_ROWS].add({"input": source.name, **source.columns, **task.row(prediction.result)})
+        if task.lines is not None:
+            path, size = source.place.as_posix(), prediction.size or (0, 0)
+            line = task.lines.line(prediction.result, path, size, prediction.seconds or 0.0)
+            self._tables[task.lines.name].add(line)
 
-    def _add_to_sheet(self, prediction: Prediction) -> None:
-        """Keep a thumbnail until all images of the group are complete, then write the sheet."""
-        group: str = prediction.group  # type: ignore[assignment]
-        if prediction.result is not None and prediction.image is not None:
-            drawn = thumbnail(self._task.draw(prediction.image, prediction.result, 1))
-            self._sheets.setdefault(group, []).append(drawn)
-        self._seen[group] = self._seen.get(group, 0) + 1
-        if self._seen[group] == prediction.group_size and group in self._sheets:
-            folder = prediction.source.place.parent
-            name = shortened(folder if folder != Path() else Path(Path(group).name))
-            self._save(self._free_sheet(name), contact_sheet(self._sheets.pop(group)))
+    def _add_to_group(self, group: str, size: int, source: Source, thumbnails: list[np.ndarray] | None) -> None:
+        """Keep thumbnails until all images of the group are complete, then write the sheet.
+
+        Args:
+            group, size: name of the group and number of its images.
+            source: the next image of the group.
+            thumbnails: None for an image that is not drawn; empty for an image of which only the name is needed.
+        """
+        self._missing[group] = self._missing.get(group, size) - 1
+        if thumbnails is not None and self.images:
+            self._sheets.setdefault(group, []).extend(thumbnails)
+        if self._missing[group] == 0:
+            del self._missing[group]
+            if group in self._sheets:
+                folder = source.place.parent
+                place = self._free_sheet(shortened(folder if folder != Path() else Path(Path(group).name)))
+                drawn = self._sheets.pop(group)
+                if drawn:
+                    self._save(place, contact_sheet(drawn))
 
     def _free_sheet(self, name: Path) -> Path:
         wanted, number = Path("sheets", f"{name}.jpg"), 1
@@ -157,13 +243,21 @@ class PredictionWriter:
         self._names.add(wanted)
         return wanted
 
-    def _write_images(self, place: Path, prediction: Prediction, image: np.ndarray) -> None:
+    def _write_images(self, place: Path, prediction: Prediction, image: np.ndarray) -> list[np.ndarray]:
+        """Write drawn images and crops. Return the thumbnail for the sheet of a group."""
+        result: Any = prediction.result
+        if self.crops:
+            for number, (name, crop) in enumerate(self._task.crops(image, result), start=1):
+                self._save(Path("crops", _folder_name(name), place.with_name(f"{place.stem}_{number}.jpg")), crop)
+        if not self.images:
+            return []
         scale = scale_to_read(image)
-        drawn = self._task.draw(image, prediction.result, scale)  # type: ignore[arg-type]
+        drawn = self._task.draw(image, result, scale)
         if "overlay" in self.images:
             self._show(place, drawn, lambda path: path)
         if "side" in self.images:
             self._show(place, side_by_side(enlarged(image, scale), drawn), _beside)
+        return [] if prediction.group is None else [thumbnail(self._task.draw(image, result, 1))]
 
     def _show(self, place: Path, image: np.ndarray, named: Callable[[Path], Path]) -> None:
         """Add a frame to its video, or save an image."""
@@ -172,6 +266,7 @@ class PredictionWriter:
             return
         path = Path("vis", named(self._video_place))
         if path not in self._drawn:
+            self._journal.add({"file": path.as_posix()})
             self._drawn[path] = DrawnVideo(self.out / path, image, self._video.fps)
             if not self._drawn[path].works:
                 self.notes.append(
@@ -212,8 +307,9 @@ class PredictionWriter:
 
     def _files_of(self, place: Path) -> set[Path]:
         """Return all files that may be written for an input. The suffix of result files is independent of the input."""
-        own = {Path(kind.folder, place).with_suffix(kind.suffix) for kind in self._task.files}
-        return {Path("vis", place), Path("vis", _beside(place))} | own
+        own = {Path(kind.folder, place).with_suffix(kind.suffix) for kind in self._files}
+        crops = {Path("crops", place).with_suffix("")} if self.crops else set()
+        return {Path("vis", place), Path("vis", _beside(place))} | own | crops
 
     def _save(self, place: Path, image: np.ndarray) -> None:
         kind: dict[str, Any] = {"format": "JPEG", "quality": 92} if place.suffix == ".jpg" else {"format": "PNG"}
@@ -225,31 +321,42 @@ class PredictionWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(path, error) from error
+        self._journal.add({"file": place.as_posix()})
         write_file(path, write)
 
-    def _write_run(self, *, stopped: bool) -> None:
+    def _write_run(self, *, complete: bool) -> None:
         seconds = time.time() - self.started
         run = {
-            **self.about,
             "model": self.inferencer.name,
             "task": self.inferencer.task,
             "weights": "none (untrained)" if self.inferencer.weights is None else as_utf8(str(self.inferencer.weights)),
             "device": str(self.inferencer.device),
             "inputs": self.done,
             "failed": self.failed,
-            "complete": not stopped,
+            "complete": complete,
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started)),
             "seconds": round(seconds, 3),
-            "inputs_per_second": round(self.done / seconds, 3) if seconds > 0 else None,
+            "inputs_per_second": round((self.done - self._skipped) / seconds, 3) if seconds > 0 else None,
             "categories": self._categories(),
             "git": git_describe(),
             "versions": versions(),
+            **self.about,
         }
         write_text(self.out / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
     def _categories(self) -> list[dict[str, Any]]:
         names, ids = self.inferencer.class_names or (), self.inferencer.category_ids
         return [{"id": ids[label] if ids else label + 1, "name": name} for label, name in enumerate(names)]
+
+
+def _folder_name(name: str) -> str:
+    """Return a class name without the characters that no folder may have.
+
+    Example:
+        >>> _folder_name("traffic light"), _folder_name("cup/mug"), _folder_name("..")
+        ('traffic light', 'cup_mug', 'class')
+    """
+    return re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", name).strip(" .") or "class"
 
 
 def _image_suffix(place: Path) -> str:
@@ -260,110 +367,3 @@ def _image_suffix(place: Path) -> str:
 def _beside(place: Path) -> Path:
     """Return the path of the side-by-side image for the path of an overlay."""
     return place.with_name(f"{place.stem}_side{place.suffix}")
-
-
-class _Lines:
-    """A file of lines, usually JSON. Its last line is always complete."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        try:
-            self.file: IO[bytes] = open(path, "wb", buffering=0)  # noqa: SIM115 - closed by the writer
-        except OSError as error:
-            raise cannot_write(path, error) from error
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Write a record as a line of JSON."""
-        self.add_text(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-
-    def add_text(self, line: str) -> None:
-        """Write a line that ends with a line break."""
-        _append_whole(self.file, line.encode(), self.path)
-
-    def close(self) -> None:
-        self.file.close()
-
-
-class _Rows:
-    """A CSV file whose first row names the columns. Its last row is always complete."""
-
-    def __init__(self, path: Path):
-        self._lines = _Lines(path)
-        self._columns: list[str] | None = None
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Write a row. The first row determines the columns."""
-        if self._columns is None:
-            self._columns = list(row)
-            self._lines.add_text(_csv_line(self._columns))
-        self._lines.add_text(_csv_line(row.values()))
-
-    def close(self) -> None:
-        self._lines.close()
-
-
-def _csv_line(cells: Iterable[Any]) -> str:
-    page = io.StringIO(newline="")
-    csv.writer(page, lineterminator="\n").writerow(cells)
-    return page.getvalue()
-
-
-class _CocoResults:
-    """A JSON array that is written entry by entry to a temporary file and renamed when it is complete."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self.empty = True
-        try:
-            self.file: IO[bytes] = open(self.beside, "wb")  # noqa: SIM115 - closed by the writer
-            self.file.write(b"[")
-        except OSError as error:
-            raise cannot_write(path, error) from error
-
-    def add(self, results: list[dict[str, Any]]) -> None:
-        """Write the entries of one image."""
-        try:
-            for result in results:
-                self.file.write(b"\n" if self.empty else b",\n")
-                self.file.write(json.dumps(result, allow_nan=False).encode())
-                self.empty = False
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
-
-    def close(self, *, complete: bool) -> None:
-        """Rename the file to its final path, or remove it if it is not ``complete``."""
-        try:
-            if complete:
-                self.file.write(b"]\n" if self.empty else b"\n]\n")
-            self.file.close()
-            if complete:
-                os.replace(self.beside, self.path)
-        except OSError as error:
-            if complete:
-                raise cannot_write(self.path, error) from error
-        finally:
-            self.beside.unlink(missing_ok=True)
-
-
-def _append_whole(file: IO[bytes], line: bytes, path: Path) -> None:
-    """Write all of ``line``, or nothing of it if writing fails."""
-    start = file.tell()
-    try:
-        written = 0
-        while written < len(line):
-            written += file.write(line[written:])
-    except OSError as error:
-        file.seek(start)
-        file.truncate()
-        raise cannot_write(path, error) from error
-
-
-def remove_old_results(out: Path) -> None:
-    """Remove only those files and folders that an earlier run of inference wrote into ``out``."""
-    if not (out / "predictions.jsonl").is_file():
-        return
-    for name in ("predictions.jsonl", "predictions.csv", "predictions.coco.json", "tusimple.json", "run.json"):
-        (out / name).unlink(missing_ok=True)
-    for name in ("vis", "raw", "lines", "sheets"):
-        shutil.rmtree(out / name, ignore_errors=True)

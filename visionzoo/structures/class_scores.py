@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,9 +43,25 @@ class ClassScores:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def above(self, threshold: float) -> ClassScores:
-        """Return the classes with a score of at least ``threshold``; the result may be empty."""
-        kept = self.scores >= threshold
+    @property
+    def best_score(self) -> float | None:
+        """The highest score; None without classes."""
+        return float(self.scores.max()) if len(self) else None
+
+    def above(self, threshold: float, by_label: Mapping[int, float] | None = None) -> ClassScores:
+        """Return the classes with a score of at least ``threshold``, or of their threshold; the result may be empty."""
+        return self.at(self.scores >= thresholds_of(self.labels, threshold, by_label))
+
+    def of_classes(self, labels: Sequence[int]) -> ClassScores:
+        """Return these classes, best first."""
+        return self.at(np.isin(self.labels, labels))
+
+    def best(self, number: int) -> ClassScores:
+        """Return the ``number`` best classes."""
+        return self.at(np.arange(len(self)) < number)
+
+    def at(self, kept: np.ndarray) -> ClassScores:
+        """Return the classes at which ``kept``, (n,) bool, is True."""
         return replace(self, scores=self.scores[kept], labels=self.labels[kept])
 
     def name_of(self, label: int) -> str:
@@ -68,13 +84,28 @@ class ClassScores:
         return {"label": label, "name": self.name_of(label), "score": round(float(self.scores[0]), 6)}
 
 
-def class_scores_of(scores: Any, names: Sequence[str] | None = None, kept: int = KEPT) -> ClassScores:
+def thresholds_of(labels: np.ndarray, threshold: float, by_label: Mapping[int, float] | None) -> np.ndarray:
+    """Return the threshold of each label, (n,) float64.
+
+    Args:
+        labels: (n,) class indices.
+        threshold: the threshold of labels that are not in ``by_label``.
+        by_label: thresholds of single labels; None for no such label.
+
+    Example:
+        >>> thresholds_of(np.array([2, 0, 2]), 0.3, {2: 0.5}).tolist()
+        [0.5, 0.3, 0.5]
+    """
+    return np.array([(by_label or {}).get(int(label), threshold) for label in labels], dtype=np.float64)
+
+
+def class_scores_of(scores: Any, names: Sequence[str] | None = None, kept: int | None = KEPT) -> ClassScores:
     """Return the ``kept`` best classes.
 
     Args:
         scores: (K,) tensor or array, one score for each class.
         names: class names by label.
-        kept: largest number of classes in the result.
+        kept: largest number of classes in the result; None for all.
 
     Returns:
         At most ``kept`` classes, best first.

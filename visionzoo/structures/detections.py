@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from visionzoo.errors import InputError
 from visionzoo.structures.arrays import as_array
+from visionzoo.structures.class_scores import thresholds_of
 
 # Decimals of scores and box edges in files. The order uses the rounded values.
 _SCORE_DECIMALS, _EDGE_DECIMALS = 6, 3
@@ -37,8 +38,8 @@ class Detections:
         >>> detections = Detections(boxes, np.array([0.5]), np.array([1]), size=(8, 6), names=("cat", "dog"))
         >>> detections.to_json()
         {'boxes': [[0.0, 0.0, 2.0, 4.0]], 'scores': [0.5], 'labels': [1], 'names': ['dog']}
-        >>> len(detections.above(0.6))
-        0
+        >>> len(detections.above(0.6)), len(detections.above(0.6, {1: 0.4})), detections.best_score
+        (0, 1, 0.5)
     """
 
     boxes: np.ndarray
@@ -55,9 +56,22 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def above(self, threshold: float) -> Detections:
-        """Return the detections with a score of at least ``threshold``."""
-        return self.at(np.flatnonzero(self.scores >= threshold))
+    @property
+    def best_score(self) -> float | None:
+        """The highest score; None without detections."""
+        return float(self.scores.max()) if len(self) else None
+
+    def above(self, threshold: float, by_label: Mapping[int, float] | None = None) -> Detections:
+        """Return the detections with a score of at least ``threshold``, or of the threshold of their label."""
+        return self.at(np.flatnonzero(self.scores >= thresholds_of(self.labels, threshold, by_label)))
+
+    def of_classes(self, labels: Sequence[int]) -> Detections:
+        """Return the detections with these labels."""
+        return self.at(np.flatnonzero(np.isin(self.labels, labels)))
+
+    def best(self, number: int) -> Detections:
+        """Return the ``number`` first detections, which are the best ones."""
+        return self.at(np.arange(min(number, len(self))))
 
     def at(self, index: np.ndarray) -> Detections:
         """Return the detections at ``index``, in that order."""
@@ -129,6 +143,35 @@ def detections_of(instances: Any, size: tuple[int, int], names: Sequence[str] | 
         names=None if names is None else tuple(names),
     )
     return detections.at(_best_first(detections))
+
+
+def crops_of(image: np.ndarray, found: Detections) -> list[tuple[str, np.ndarray]]:
+    """Cut the boxes out of an image. With masks, the pixels of other objects and the background are white.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of the size to which the boxes refer.
+        found: the detections.
+
+    Returns:
+        For each detection, its class name and its part of the image, at least one pixel.
+
+    Example:
+        >>> boxes = np.array([[0.4, 1.0, 2.2, 4.0]])
+        >>> found = Detections(boxes, np.array([0.5]), np.array([0]), size=(8, 6), names=("cat",))
+        >>> [(name, crop.shape) for name, crop in crops_of(np.zeros((6, 8, 3), np.uint8), found)]
+        [('cat', (3, 3, 3))]
+    """
+    height, width = image.shape[:2]
+    crops = []
+    for index, (x1, y1, x2, y2) in enumerate(found.boxes.astype(float)):
+        left, top = (int(np.clip(np.floor(low), 0, side - 1)) for low, side in ((x1, width), (y1, height)))
+        right, bottom = max(left + 1, int(np.ceil(x2))), max(top + 1, int(np.ceil(y2)))
+        crop = image[top:bottom, left:right]
+        if found.masks is not None:
+            mask = decode_mask(found.masks[index])[top:bottom, left:right, None]
+            crop = np.where(mask, crop, 255).astype(np.uint8)
+        crops.append((found.name_of(int(found.labels[index])), crop))
+    return crops
 
 
 def _best_first(detections: Detections) -> np.ndarray:

@@ -46,9 +46,22 @@ class Lanes:
     def __len__(self) -> int:
         return len(self.points)
 
+    @property
+    def best_score(self) -> float | None:
+        """The highest score; None without lanes."""
+        return max(self.scores, default=None)
+
     def above(self, threshold: float) -> Lanes:
         """Return the lanes with a score of at least ``threshold``; the result may be empty."""
-        kept = [index for index, score in enumerate(self.scores) if score >= threshold]
+        return self.at([index for index, score in enumerate(self.scores) if score >= threshold])
+
+    def best(self, number: int) -> Lanes:
+        """Return the ``number`` lanes with the highest scores, from left to right."""
+        order = sorted(range(len(self)), key=lambda index: -self.scores[index])
+        return self.at(sorted(order[:number]))
+
+    def at(self, kept: Sequence[int]) -> Lanes:
+        """Return the lanes at these indices."""
         chosen: tuple[tuple, ...] = tuple(
             tuple(values[index] for index in kept) for values in (self.points, self.scores, self.slots)
         )

@@ -33,12 +33,14 @@ class ResultFile:
         folder: subfolder of the output folder.
         suffix: replaces the suffix of the input.
         content: function from the result to the bytes of the file.
+        with_names: True to write the class names, one per line, as ``classes.txt`` into the folder.
     """
 
     key: str
     folder: str
     suffix: str
     content: Callable[[Any], bytes]
+    with_names: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,15 @@ class Task:
         inputs: kind of the inputs, see :mod:`visionzoo.tasks.inputs`.
         threshold: results with a lower score are dropped, unless the user gives another threshold.
         files: files that are written for every input.
+        saves: by format, files that are written for every input if the user asks for this format.
+        crops: function from (image, result) to pairs of class name and cropped image, (h, w, 3) uint8 RGB; None for
+            no such images.
+        selections: what a user may select results by: ``threshold``; ``limit``, for results that have the method
+            ``best(number)``; ``classes``, for results that have ``of_classes(labels)`` and whose method ``above`` also
+            takes thresholds by label.
+        counted: the word for one result and for several, for results that have a length and the property
+            ``best_score``; None for results that are not counted.
+        most: largest number of results of an input, unless the user gives another; None for all.
         lines: file of lines in the format of another tool; None for no such file.
         row: function from a result to a row of ``predictions.csv``. All rows have the same columns. None for no such
             file.
@@ -82,7 +93,12 @@ class Task:
 
     inputs: ClassVar[Input]
     threshold: ClassVar[float] = 0.0
+    selections: ClassVar[tuple[str, ...]] = ("threshold",)
+    counted: ClassVar[tuple[str, str] | None] = None
+    most: ClassVar[int | None] = None
     files: ClassVar[tuple[ResultFile, ...]] = ()
+    saves: ClassVar[Mapping[str, ResultFile]] = {}
+    crops: ClassVar[Any] = None
     lines: ClassVar[ResultLines | None] = None
     row: ClassVar[Any] = None
     coco: ClassVar[Any] = None

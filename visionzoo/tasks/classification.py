@@ -12,7 +12,7 @@ from torch import Tensor
 
 from visionzoo.datasets.classification import imagenet_names
 from visionzoo.reports.images import Colour, class_colour, enlarged, label_font, letter_height
-from visionzoo.structures.class_scores import ClassScores, class_scores_of
+from visionzoo.structures.class_scores import KEPT, ClassScores, class_scores_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
 from visionzoo.tasks.inputs.images import ImageInput
@@ -24,11 +24,14 @@ class Classification(Task):
     """Task of classifying an image. The result is :class:`ClassScores`."""
 
     inputs = ImageInput()
+    selections = ("threshold", "classes", "limit")
+    counted = ("class", "classes")
+    most = KEPT
     row = staticmethod(ClassScores.to_row)
     save_best = {"cls/top1": "greater"}
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ClassScores:
-        return class_scores_of(sample.pred_score, names)
+        return class_scores_of(sample.pred_score, names, kept=None)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_class_scores(image, result, scale)

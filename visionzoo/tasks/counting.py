@@ -38,6 +38,7 @@ class Counting(Task):
     """Task of counting people. The result is :class:`CrowdCount`, a count with its density map."""
 
     inputs = ImageInput()
+    selections = ()
     row = staticmethod(CrowdCount.to_row)
     files = (ResultFile("density", "raw", ".npy", _density_file),)
     save_best = {"count/MAE": "less"}

@@ -23,9 +23,10 @@ from visionzoo.reports.images import (
     line_width,
     write_labels,
 )
-from visionzoo.structures.detections import Detections, decode_mask, detections_of
+from visionzoo.structures.detections import Detections, crops_of, decode_mask, detections_of
 from visionzoo.structures.seeded import seeded_array
-from visionzoo.tasks._base import Task
+from visionzoo.structures.yolo_lines import yolo_lines
+from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks.inputs.images import ImageInput
 
 _MASK_OPACITY = 0.45
@@ -33,11 +34,19 @@ _COCO_CLASSES = 80
 _UNUSED_COCO_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 
+def _yolo_file(result: Detections) -> bytes:
+    return yolo_lines(result).encode()
+
+
 class Detection(Task):
     """Task of finding the boxes of objects. The result is :class:`Detections`."""
 
     inputs = ImageInput()
     threshold = 0.3
+    selections = ("threshold", "classes", "limit")
+    counted = ("box", "boxes")
+    saves = {"txt": ResultFile("txt", "labels", ".txt", _yolo_file, with_names=True)}
+    crops = staticmethod(crops_of)
     coco = staticmethod(Detections.to_coco)
     save_best = {"coco/bbox_mAP": "greater", "pascal_voc/mAP": "greater"}
 

@@ -49,6 +49,8 @@ class LaneDetection(Task):
 
     inputs = ImageInput()
     row = staticmethod(Lanes.to_row)
+    selections = ("threshold", "limit")
+    counted = ("lane", "lanes")
     files = (ResultFile("lines", "lines", ".lines.txt", _lines_file),)
     lines = ResultLines("tusimple.json", _tusimple_line)
     save_best = {"culane/F1": "greater", "tusimple/accuracy": "greater", "tusimple/F1": "greater"}

@@ -1,0 +1,110 @@
+"""Files that hold the results of all inputs. They grow entry by entry, and an interrupted run can continue them.
+
+Every entry is complete, or it is not in the file. ``size`` is the number of bytes of the complete entries. A file that
+is opened with ``keep`` keeps its first ``keep`` bytes and continues after them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from visionzoo.system.atomic import cannot_write
+
+
+class Lines:
+    """A file of lines, usually JSON. Its last line is always complete.
+
+    Args:
+        path: the file.
+        keep: number of bytes to keep of the file of an interrupted run; None for a new file.
+    """
+
+    def __init__(self, path: Path, keep: int | None = None):
+        self.path = path
+        try:
+            self.file: IO[bytes] = open(path, "wb" if keep is None else "r+b", buffering=0)  # noqa: SIM115
+            if keep is not None:
+                self.file.truncate(keep)
+                self.file.seek(keep)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    @property
+    def size(self) -> int:
+        return self.file.tell()
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write a record as a line of JSON."""
+        self.add_text(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def add_text(self, text: str) -> None:
+        """Write all of ``text``, or nothing of it if writing fails."""
+        # A name that is not UTF-8 has lone surrogates. As backslash escapes they are valid in JSON.
+        data, start, written = text.encode(errors="backslashreplace"), self.file.tell(), 0
+        try:
+            while written < len(data):
+                written += self.file.write(data[written:])
+        except OSError as error:
+            self.file.seek(start)
+            self.file.truncate()
+            raise cannot_write(self.path, error) from error
+
+    def close(self, *, complete: bool = True) -> None:
+        self.file.close()
+
+
+class Rows(Lines):
+    """A CSV file whose first row names the columns. Its last row is always complete."""
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write a row. The first row determines the columns."""
+        if self.size == 0:
+            self.add_text(_csv_line(record))
+        self.add_text(_csv_line(record.values()))
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    page = io.StringIO(newline="")
+    csv.writer(page, lineterminator="\n").writerow(cells)
+    return page.getvalue()
+
+
+class CocoResults(Lines):
+    """A JSON array. Its file has a hidden name until it is complete, see :func:`part_of`."""
+
+    def __init__(self, path: Path, keep: int | None = None):
+        self.final = path
+        part = part_of(path)
+        if keep is not None and not part.exists():
+            os.replace(path, part)
+        super().__init__(part, keep)
+        if keep is None:
+            self.add_text("[")
+
+    def add_all(self, entries: list[dict[str, Any]]) -> None:
+        """Write the entries of one image."""
+        texts = [json.dumps(entry, allow_nan=False) for entry in entries]
+        if texts:
+            self.add_text(("\n" if self.size == 1 else ",\n") + ",\n".join(texts))
+
+    def close(self, *, complete: bool = True) -> None:
+        """Close the array and rename the file to its final path, if it is ``complete``."""
+        if complete:
+            self.add_text("]\n" if self.size == 1 else "\n]\n")
+        super().close()
+        if complete:
+            try:
+                os.replace(self.path, self.final)
+            except OSError as error:
+                raise cannot_write(self.final, error) from error
+
+
+def part_of(path: Path) -> Path:
+    """Return the hidden name of a file that is not complete."""
+    return path.with_name(f".{path.name}.part")

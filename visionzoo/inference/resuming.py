@@ -1,0 +1,246 @@
+"""What an interrupted inference leaves, so that a later one continues it.
+
+The output folder has the file ``.infer.jsonl``, the journal of the run. It has two kinds of lines:
+
+- ``{"file": "vis/a.jpg"}`` before a file is written,
+- ``{"done": 12, "sizes": {...}, ...}`` after an input, where the run can continue: the number of inputs so far and the
+  sizes of the files that grow. No video and no group is open at such a place.
+
+A run that continues cuts these files to the sizes of the last such line. ``run.json`` has the settings that determine
+the results; the settings of a run that continues must be equal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from visionzoo.errors import InputError
+from visionzoo.inference.result_files import part_of
+from visionzoo.tasks.inputs.base import Source
+
+JOURNAL = ".infer.jsonl"
+_LINES = "predictions.jsonl"
+_FILES = (_LINES, "predictions.csv", "predictions.coco.json", "tusimple.json", "run.json")
+_HIDDEN = re.compile(r"\.(.+)\.\d+\.part(\.\w+)?", re.DOTALL)  # of write_file and DrawnVideo
+_FOLDERS = ("vis", "raw", "lines", "sheets")  # of earlier versions, which had no journal
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One line of ``predictions.jsonl`` that is kept.
+
+    Attributes:
+        input: name of the input.
+        has_result: False if the input was unusable.
+        group: group of the input; None without groups.
+    """
+
+    input: str
+    has_result: bool
+    group: str | None = None
+
+
+@dataclass
+class Earlier:
+    """An interrupted or complete run in a folder.
+
+    Attributes:
+        run: its ``run.json``.
+        place: the last line of the journal at which the run can continue; empty if it begins again.
+        size: size of the journal in bytes up to that line.
+        kept: the lines of ``predictions.jsonl`` that are kept.
+        sources: the inputs of these lines, filled by :meth:`skip`.
+    """
+
+    run: dict[str, Any]
+    place: dict[str, Any]
+    size: int
+    kept: list[Kept]
+    sources: list[Source] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.run.get("complete"))
+
+    def groups(self) -> Counter[str | None]:
+        """Return the number of kept inputs of each group."""
+        return Counter(line.group for line in self.kept)
+
+    def require_same(self, out: Path, settings: Mapping[str, Any]) -> None:
+        """Raise an error if the run has other settings.
+
+        Raises:
+            InputError: the message names the first setting that differs.
+        """
+        earlier = self.run.get("settings", {})
+        for name, value in json.loads(json.dumps(settings)).items():
+            if earlier.get(name) != value:
+                raise InputError(
+                    "--resume",
+                    expected=f"{name} {json.dumps(earlier.get(name))} as in {out / 'run.json'}",
+                    found=json.dumps(value),
+                    advice="give the options of that run, or leave out --resume for a new folder",
+                )
+
+    def skip(self, sources: Iterator[Source]) -> None:
+        """Take the kept inputs from ``sources``, so that the next one is the first to process.
+
+        Raises:
+            InputError: the inputs differ from those of the run. The message names the first difference.
+        """
+        for number, line in enumerate(self.kept, start=1):
+            source = next(sources, None)
+            if source is None or source.name != line.input:
+                raise InputError(
+                    "--resume",
+                    expected=f"{line.input} as input {number}, as in the run to continue",
+                    found="no further input" if source is None else source.name,
+                    advice="give the inputs of that run in the same order, or leave out --resume for a new folder",
+                )
+            self.sources.append(source.without_pixels())
+        further = next(sources, None) if self.complete else None
+        if further is not None:
+            raise InputError(
+                "--resume",
+                expected=f"the {len(self.kept)} inputs of the complete run",
+                found=f"{further.name} after them",
+                advice="leave out --resume for a new folder",
+            )
+
+
+def earlier_run(out: Path) -> Earlier | None:
+    """Return the run of inference in a folder; None without a run that can continue."""
+    try:
+        run = json.loads((out / "run.json").read_bytes())
+        journal = (out / JOURNAL).read_bytes()
+    except (OSError, ValueError):
+        return None
+    if not isinstance(run, dict) or "settings" not in run:
+        return None
+    place, size = _last_place(out, journal)
+    count = run["inputs"] if run.get("complete") else place.get("done", 0)
+    try:
+        return Earlier(run, place, size, _kept_lines(out / _LINES, count))
+    except (OSError, ValueError):  # a user removed or changed the predictions
+        return None
+
+
+def _last_place(out: Path, journal: bytes) -> tuple[dict[str, Any], int]:
+    """Return the last line at which the run can continue, and the size of the journal up to it; empty and 0 if none."""
+    end = len(journal)
+    for line in reversed(journal.splitlines(keepends=True)):
+        record = _record(line)
+        if "done" in record and _has_sizes(out, record["sizes"]):
+            return record, end
+        end -= len(line)
+    return {}, 0
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    """Return a line of the journal; empty for the incomplete last line."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return {}
+
+
+def _has_sizes(out: Path, sizes: Mapping[str, int]) -> bool:
+    """Return True if the files have at least these sizes, which a power failure can prevent."""
+    for name, size in sizes.items():
+        found = [path.stat().st_size for path in (out / name, part_of(out / name)) if path.is_file()]
+        if not found or max(found) < size:
+            return False
+    return True
+
+
+def _kept_lines(path: Path, count: int) -> list[Kept]:
+    kept: list[Kept] = []
+    if count:
+        with open(path, encoding="utf-8", newline="\n") as file:
+            for _ in range(count):
+                record = json.loads(file.readline())
+                kept.append(Kept(record["input"], "error" not in record, record.get("group")))
+    return kept
+
+
+def newest_run(wanted: Path) -> Path:
+    """Return the folder with the newest run of inference among ``wanted``, ``wanted-2``, ...; else ``wanted``."""
+    name = re.compile(rf"{re.escape(wanted.name)}(-\d+)?")
+    beside = wanted.parent.iterdir() if wanted.parent.is_dir() else ()
+    runs = [path for path in beside if name.fullmatch(path.name) and (path / JOURNAL).is_file()]
+    return max(runs, key=lambda path: (path / JOURNAL).stat().st_mtime_ns, default=wanted)
+
+
+def fingerprint(model: torch.nn.Module) -> str:
+    """Return a short hash of all parameters and buffers of a model.
+
+    Example:
+        >>> model = torch.nn.Linear(2, 2)
+        >>> before = fingerprint(model)
+        >>> _ = torch.nn.init.zeros_(model.bias)
+        >>> before == fingerprint(model), len(before)
+        (False, 16)
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        if isinstance(value, torch.Tensor):
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def digest_of(values: Any) -> str:
+    """Return a short hash of nested dicts, lists and plain values.
+
+    Example:
+        >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+        True
+    """
+    text = json.dumps(values, sort_keys=True, default=lambda value: getattr(value, "__name__", type(value).__name__))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def remove_unfinished(out: Path, earlier: Earlier) -> None:
+    """Remove the incomplete files of a killed run, which have hidden names."""
+    names: dict[Path, set[str]] = {out: {"run.json"}}
+    for line in (out / JOURNAL).read_bytes()[earlier.size :].splitlines():
+        if name := _record(line).get("file", ""):
+            names.setdefault((out / name).parent, set()).add(Path(name).name)
+    for folder, own in names.items():
+        for path in folder.iterdir() if folder.is_dir() else ():
+            hidden = _HIDDEN.fullmatch(path.name)
+            if hidden and f"{hidden[1]}{hidden[2] or ''}" in own:
+                path.unlink()
+
+
+def remove_old_results(out: Path) -> None:
+    """Remove only those files that an earlier run of inference wrote into ``out``, and folders that are empty then."""
+    if not (out / _LINES).is_file() and not (out / JOURNAL).is_file():
+        return
+    for name in _FILES:
+        (out / name).unlink(missing_ok=True)
+        part_of(out / name).unlink(missing_ok=True)
+    if not (out / JOURNAL).is_file():
+        for name in _FOLDERS:
+            shutil.rmtree(out / name, ignore_errors=True)
+        return
+    folders = set()
+    for line in (out / JOURNAL).read_bytes().splitlines():
+        if name := _record(line).get("file", ""):
+            (out / name).unlink(missing_ok=True)
+            folders |= {parent for parent in Path(name).parents if parent != Path()}
+    (out / JOURNAL).unlink()
+    for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+        with contextlib.suppress(OSError):  # it has files of the user
+            (out / folder).rmdir()

@@ -1,0 +1,172 @@
+"""Selection of results: by score, by class and by number. A task refuses what its results cannot be selected by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from visionzoo.errors import ConfigError, InputError, UnknownName
+from visionzoo.registry import task_modules
+from visionzoo.tasks import Task, task_of
+
+_WORDS = {
+    "threshold": "a score threshold",
+    "limit": "a limit of results",
+    "classes": "a choice of classes",
+    "crops": "crops of results",
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The results of an input that are kept.
+
+    Attributes:
+        threshold: results with a lower score are dropped.
+        thresholds: by label, thresholds that replace ``threshold``.
+        labels: labels of the classes that are kept; None for all.
+        limit: largest number of results; the best ones are kept. None for all.
+    """
+
+    threshold: float
+    thresholds: Mapping[int, float]
+    labels: tuple[int, ...] | None = None
+    limit: int | None = None
+
+    def of(self, result: Any, counted: bool) -> tuple[Any, float | None]:
+        """Return the results that are kept, and the best score before the thresholds.
+
+        Args:
+            result: the result of a model for one input.
+            counted: True if the result has the property ``best_score``.
+        """
+        if self.labels is not None:
+            result = result.of_classes(self.labels)
+        best = result.best_score if counted else None
+        result = result.above(self.threshold, self.thresholds) if self.thresholds else result.above(self.threshold)
+        return (result if self.limit is None else result.best(self.limit)), best
+
+
+def selection_of(
+    task: Task,
+    names: Sequence[str] | None,
+    *,
+    threshold: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    classes: str | Iterable[str] | None = None,
+    limit: int | None = None,
+) -> Selection:
+    """Check what the user selects, and return the selection.
+
+    Args:
+        task: task of the model.
+        names: class names by label; None if they are unknown. A label is then its own name.
+        threshold: None for the threshold of the task.
+        thresholds: by class name, thresholds that replace ``threshold``.
+        classes: names of the classes to keep, in a list or separated by commas; None for all.
+        limit: largest number of results, >= 1; None for the number of the task.
+
+    Raises:
+        ConfigError: a value is out of range, or results of the task cannot be selected in this way.
+        UnknownName: the model has no class of this name.
+
+    Example:
+        >>> selection_of(task_of("detection"), ("cat", "dog"), thresholds={"dog": 0.5}, limit=3)
+        Selection(threshold=0.3, thresholds={1: 0.5}, labels=None, limit=3)
+    """
+    if threshold is not None:
+        require_option(task, "threshold", "threshold")
+        _require_score(threshold, "threshold")
+    if thresholds or classes is not None:
+        require_option(task, "classes", "classes")
+    if limit is not None:
+        require_option(task, "limit", "limit")
+        if not isinstance(limit, int) or limit < 1:
+            raise ConfigError("limit", expected="1 or more", found=f"{limit}", advice="leave it out to keep all")
+    by_label: dict[int, float] = {}
+    for name, score in (thresholds or {}).items():
+        _require_score(score, f"threshold of {name}")
+        by_label |= dict.fromkeys(_labels_of(name, names), float(score))
+    if isinstance(classes, str):
+        classes = _separated(classes, names or ())
+    chosen = None if classes is None else [label for name in classes for label in _labels_of(name, names)]
+    if chosen == []:
+        raise ConfigError("classes", expected="at least one class", found="none", advice="name one, or leave it out")
+    return Selection(
+        task.threshold if threshold is None else float(threshold),
+        by_label,
+        None if chosen is None else tuple(dict.fromkeys(chosen)),
+        task.most if limit is None else limit,
+    )
+
+
+def require_option(task: Task, option: str, where: str) -> None:
+    """Raise an error if the task has no such option for its results.
+
+    Args:
+        task: task of the model.
+        option: an entry of ``Task.selections``, ``crops``, or a key of ``Task.saves``.
+        where: the option in the message.
+
+    Raises:
+        ConfigError: the message names the tasks that have it.
+    """
+    if not _has(task, option):
+        having = sorted(name for name in task_modules() if _has(task_of(name), option))
+        if not having:
+            raise UnknownName(option, kind="file format of results", known=task.saves or ["txt"])
+        raise ConfigError(
+            where,
+            expected=f"a task whose results have {_WORDS.get(option, f'files of the format {option}')}",
+            found=_name_of(task),
+            advice=f"leave it out, or use a model of {', '.join(having)}",
+        )
+
+
+def _has(task: Task, option: str) -> bool:
+    return option in task.selections or option in task.saves or (option == "crops" and task.crops is not None)
+
+
+def _name_of(task: Task) -> str:
+    return type(task).__module__.rpartition(".")[2]
+
+
+def _require_score(score: Any, where: str) -> None:
+    is_number = isinstance(score, int | float) and not isinstance(score, bool)
+    if not is_number or not math.isfinite(score) or not 0 <= score <= 1:
+        raise ConfigError(where, expected="a score from 0 to 1", found=f"{score}", advice="use 0.3, for example")
+
+
+def _separated(text: str, names: Sequence[str]) -> list[str]:
+    """Split names at commas. A name of the model may have commas itself.
+
+    Example:
+        >>> _separated("cat,tench, Tinca tinca,dog", ["cat", "tench, Tinca tinca"])
+        ['cat', 'tench, Tinca tinca', 'dog']
+    """
+    parts, found = text.split(","), []
+    while parts:
+        joined = [",".join(parts[:end]).strip() for end in range(len(parts), 0, -1)]
+        name = next((each for each in joined if each in names), joined[-1])
+        found.append(name)
+        parts = parts[len(parts) - joined.index(name) :]
+    return [name for name in found if name]
+
+
+def _labels_of(name: str, names: Sequence[str] | None) -> list[int]:
+    """Return the labels of a class. Two classes of a model may have one name."""
+    if names is None:
+        if not f"{name}".isdecimal():
+            raise InputError(
+                f"class {name}",
+                expected="the number of a class",
+                but="the weights have no class names",
+                advice="use 0",
+            )
+        return [int(name)]
+    labels = [label for label, known in enumerate(names) if known == name]
+    if not labels:
+        raise UnknownName(name, kind="class of this model", known=names)
+    return labels
