@@ -165,7 +165,7 @@ def test_a_folder_that_is_in_use_is_not_touched(copy: Path, call: Callable) -> N
         (("train",), "config: expected a config's name, a file or the folder of a run, found none"),
         (("train", "--resume"), "--resume: expected the folder of a run, found none"),
         (("test", "EMPTY"), "expected the folder of a run, with a config.py, found a folder without it"),
-        (("test", "rcnet_retinanet"), "--weights: expected a checkpoint or the folder of a run, found none"),
+        (("test", "rcnet_retinanet", "--tiny"), "--weights: expected a checkpoint or the folder of a run, found none"),
     ],
 )
 def test_a_missing_run_is_one_sentence(argv: tuple[str, ...], says: str, call: Callable, tmp_path: Path) -> None:
