@@ -11,6 +11,7 @@ from visionzoo.config.files import display_path, find_config, read_config
 from visionzoo.config.keys import RESERVED
 from visionzoo.config.options import apply_options, parse_options
 from visionzoo.config.renamed import with_current_names
+from visionzoo.config.run_length import follow_length
 from visionzoo.config.tree import Origins, merge, without_deletes
 from visionzoo.errors import ConfigError
 
@@ -80,7 +81,9 @@ def load_config(
     origins.forget("tiny")
     if tiny:
         values = merge(values, _tiny_part(overrides, source), origins, TINY)
-    changed = apply_options(without_deletes(values), parsed, origins, _arguments_of, allow_new=allow_new)
+    values = without_deletes(values)
+    changed = apply_options(values, parsed, origins, _arguments_of, allow_new=allow_new)
+    changed = follow_length(values, changed, origins)
     name = _name_of(path, changed.values)
     return LoadedConfig(_as_config(changed.values, path), name, path, origins, changed.notes, changed.replaced)
 
