@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionzoo.config import config_names, find_config, load_config
@@ -90,9 +89,10 @@ def get_model(
     """Build a model of the zoo, in eval mode.
 
     Args:
-        name: a model of the zoo or a config file.
-        weights: a file, work dir or address. With None the model has the initial values of a training from scratch.
-            Nothing is downloaded then, not even pretrained weights of the backbone.
+        name: a model of the zoo, a config file or the folder of a run.
+        weights: a file, the folder of a run or an address. With None the model has the weights of the run, if ``name``
+            is one, else the initial values of a training from scratch, as with ``"none"``. Nothing is downloaded then,
+            not even pretrained weights of the backbone.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         tiny: build the tiny variant of the config.
         backbone_only: return only the backbone, which maps images (B, 3, H, W) to a tuple of feature maps. Its
@@ -118,11 +118,12 @@ def get_model(
         [(1, 128, 2, 2)]
     """
     from visionzoo.weights.ready_model import ready_model
+    from visionzoo.weights.runs import load_with_weights
 
-    loaded = load_config(Path(name), tiny=tiny, options=_options(overrides))
+    loaded = load_with_weights(name, weights, again='get_model("{run}")', tiny=tiny, options=_options(overrides))
     model = ready_model(
         loaded,
-        weights,
+        loaded.run if weights is None else None if str(weights) == "none" else weights,
         device=device,
         num_classes=num_classes,
         ignore=ignore,

@@ -103,7 +103,7 @@ def test_work_dir_config_keeps_its_name(write):
         ("_base_ = ['mmdet::_base_/x.py']\n", ":1", "copy its values"),
         ("_base_ = [1]\n", ":1", "list of file names"),
         ("import os\n_base_ = [os.sep]\n", ":2", "list of file names"),
-        ("_base_ = ['deep.py']\n", "deep.py", "without `_base_`"),
+        ("_base_ = ['loop.py']\n", "a.py", "a file that is its own base"),
         ("_base_ = ['one.py', 'two.py']\n", "a.py", "'log_level' in both one.py and two.py"),
         ("model = dict(x={{_base_.y}})\n", ":1", "template"),
         ("from mmengine.config import read_base\nwith read_base():\n    pass\n", ":2", "text config"),
@@ -116,13 +116,45 @@ def test_broken_file_is_named_with_its_line(write, monkeypatch, tmp_path, text, 
     monkeypatch.chdir(tmp_path)
     write("one.py", "log_level = 'INFO'\n")
     write("two.py", "log_level = 'DEBUG'\n")
-    write("deep.py", "_base_ = ['one.py']\n")
+    write("loop.py", "_base_ = ['a.py']\n")
     with pytest.raises(ConfigError) as caught:
         load_config(write("a.py", text))
     message = str(caught.value)
     assert message.startswith(f"a.py{line}:" if line.startswith(":") else f"{line}:"), message
     assert says in message
     assert "\n" not in message
+
+
+def test_bases_have_bases(write):
+    write("data.py", "data_root = 'here'\ntrain_cfg = dict(max_epochs=2, val_interval=1)\nuse = data_root\n")
+    write("mine.py", "_base_ = ['data.py']\ntask = 'lanes'\ntrain_cfg = dict(max_epochs=3)\n")
+    path = write("a.py", "_base_ = ['mine.py']\nwork_dir = _base_.data_root\n")
+    loaded = load_config(path)
+    assert loaded.cfg.train_cfg == dict(max_epochs=3, val_interval=1)
+    assert loaded.cfg.work_dir == "here"
+    sources = [Path(loaded.origins[key]).name for key in ("train_cfg.max_epochs", "train_cfg.val_interval", "task")]
+    assert sources == ["mine.py", "data.py", "mine.py"]
+
+
+def test_released_config_and_run_as_base(write):
+    write("run/config.py", "task = 'lanes'\nexperiment_name = 'first'\n")
+    write("run/run.json", "{}")
+    assert load_config(write("a.py", "_base_ = ['run']\nlog_level = 'DEBUG'\n")).cfg.task == "lanes"
+    detector = load_config(write("b.py", "_base_ = ['rcnet_retinanet']\nmodel = dict(neck=dict(num_outs=4))\n"))
+    assert detector.cfg.model.neck == dict(load_config("rcnet_retinanet").cfg.model.neck, num_outs=4)
+    assert load_config(write("b.py", "_base_ = ['rcnet_retinanet']\n"), tiny=True).cfg.model.backbone.depth == 18
+
+
+def test_folder_of_a_run_is_a_config(write):
+    path = write("run/config.py", "task = 'lanes'\nexperiment_name = 'first'\n")
+    assert load_config(path.parent).run is None
+    write("run/run.json", "{}")
+    loaded = load_config(path.parent)
+    assert (loaded.name, loaded.run) == ("first", path.parent)
+    with pytest.raises(ConfigError, match="a key `tiny`"):
+        load_config(path.parent, tiny=True)
+    write("run/run.json", '{"tiny": true}')
+    assert load_config(path.parent, tiny=True).cfg.task == "lanes"
 
 
 def test_bytes_that_are_not_text(tmp_path):
@@ -133,7 +165,7 @@ def test_bytes_that_are_not_text(tmp_path):
 
 
 def test_wrong_places(tmp_path, write):
-    with pytest.raises(ConfigError, match="found a folder"):
+    with pytest.raises(ConfigError, match="found a folder without it"):
         find_config(tmp_path)
     with pytest.raises(ConfigError, match="expected a Python file"):
         find_config(write("a.yaml", ""))

@@ -299,24 +299,20 @@ def test_initial_weights_of_the_same_classes_set_the_order(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("names", "ignore", "warns"),
+    ("names", "differ"),
     [
-        (("cat", "dog", "cow"), (), True),
-        (("cat", "dog", "cow"), ("head.*",), False),
-        (("disc", "Triangle", "star"), (), True),
-        (("cat", "dog"), (), True),
-        (SHAPES, (), False),
+        (("cat", "dog", "cow"), True),
+        (("disc", "Triangle", "star"), True),
+        (("cat", "dog"), True),
+        (SHAPES, False),
+        (SHAPES[::-1], False),
     ],
 )
-def test_initial_weights_of_other_classes_are_a_warning(
-    tmp_path: Path, names: tuple[str, ...], ignore: tuple[str, ...], warns: bool
-) -> None:
-    warned: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visionzoo.engine.numbering.print_log", lambda text, *rest: warned.append(text))
-        data = build({"train": coco(tmp_path, "train", IDS)}, weights(*names), ignore=ignore)
-    assert data.classes == SHAPES
-    assert [('--ignore "head.*"' in text and names[1] in text) for text in warned] == [True] * warns
+def test_other_classes_of_initial_weights_are_reported(tmp_path: Path, names: tuple[str, ...], differ: bool) -> None:
+    data = build({"train": coco(tmp_path, "train", IDS)}, weights(*names))
+    assert set(data.classes) == set(SHAPES)
+    assert (data.others is not None) == differ
+    assert data.others is None or data.others.names == names
 
 
 def test_data_or_weights_without_names_are_not_compared(tmp_path: Path) -> None:

@@ -17,19 +17,19 @@ from visionzoo.cli.common import (
     run_command,
 )
 
-EXAMPLES = """  visionzoo test rcnet_retinanet --tiny --weights work_dirs/rcnet_retinanet
+EXAMPLES = """  visionzoo test work_dirs/rcnet_retinanet
   visionzoo test configs/rcnet_retinanet.py --weights best.safetensors --json"""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``test``."""
     made = Parser("test", "Measure a model and write metrics.json and report.md.", EXAMPLES)
-    made.add_argument("config", help="a released config's name, or a file")
+    made.add_argument("config", help="the folder of a run, a released config's name or a file")
     made.add_argument(
-        "--weights", required=True, help="a checkpoint, or a work dir (its best checkpoint, else its last)"
+        "--weights", help="a checkpoint, or the folder of a run: its best, else its last (default: those of the run)"
     )
     add_config_flags(made)
-    add_output_flags(made, "the work dir of the weights, else work_dirs/NAME_test")
+    add_output_flags(made, "RUN/test, else work_dirs/NAME_test")
     add_run_flags(made, seed="the config's, else 0")
     made.add_argument(
         "--tta", action="store_true", help="test-time augmentation: the config's tta_model, tta_pipeline (default: off)"
@@ -43,12 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    from visionzoo.config import load_config
     from visionzoo.engine.loops import Interrupted
     from visionzoo.engine.measures import as_text
     from visionzoo.engine.testing import test
+    from visionzoo.weights.runs import load_with_weights
 
-    loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    changes = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    loaded = load_with_weights(args.config, args.weights, again="`visionzoo test {run}`", **changes)
     taken = {"config", "tiny", "cfg_options", "allow_new", "json", "traceback"}
     try:
         outcome = test(loaded, **{name: value for name, value in vars(args).items() if name not in taken})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from visionzoo.cli.common import (
     INTERRUPTED,
@@ -17,16 +19,23 @@ from visionzoo.cli.common import (
     run_command,
 )
 
+if TYPE_CHECKING:
+    from visionzoo.config import LoadedConfig
+
 EXAMPLES = """  visionzoo train rcnet_retinanet --tiny
   visionzoo train configs/rcnet_retinanet.py --amp --cfg-options train_dataloader.batch_size=8
-  visionzoo train rcnet_retinanet --resume work_dirs/rcnet_retinanet
+  visionzoo train --resume work_dirs/rcnet_retinanet
   torchrun --nproc-per-node=4 tools/train.py configs/rcnet_retinanet.py"""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``train``."""
     made = Parser("train", "Train a model from a config, or resume a stopped run.", EXAMPLES)
-    made.add_argument("config", help="a released config's name, or a file")
+    made.add_argument(
+        "config",
+        nargs="?",
+        help="a released config's name, a file or the folder of a run (default: that of --resume or --weights)",
+    )
     add_config_flags(made)
     add_output_flags(made, "work_dirs/NAME")
     add_run_flags(made, seed="that of the resumed run, else the config's, else 0")
@@ -37,9 +46,11 @@ def parser() -> argparse.ArgumentParser:
         const=True,
         default=False,
         metavar="PATH",
-        help="resume a checkpoint or a work dir; without PATH the newest run of this config (default: a new run)",
+        help="continue a run: its folder or a checkpoint; without PATH the newest run of the config (default: off)",
     )
-    made.add_argument("--weights", default=None, help="initial weights: a file, work dir or name (default: none)")
+    made.add_argument(
+        "--weights", default=None, help="initial weights: a file, the folder of a run or an address (default: none)"
+    )
     made.add_argument(
         "--ignore",
         nargs="+",
@@ -72,12 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
-    from visionzoo.config import load_config
     from visionzoo.engine.loops import Interrupted
     from visionzoo.engine.training import train
     from visionzoo.system.distributed import find_launcher
 
-    loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    loaded = _loaded(args)
     taken = {"config", "tiny", "cfg_options", "allow_new", "json", "traceback"}
     options = {name: value for name, value in vars(args).items() if name not in taken}
     command = ["visionzoo", "train", *(sys.argv[1:] if argv is None else argv)]
@@ -88,11 +98,23 @@ def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
             note("stopped before anything was trained; nothing was saved")
         else:
             folder = stopped.checkpoint.parent
-            note(f"stopped, saved {stopped.checkpoint}; resume: visionzoo train {folder}/config.py --resume {folder}")
+            note(f"stopped, saved {stopped.checkpoint}; resume: visionzoo train --resume {shlex.quote(str(folder))}")
         return INTERRUPTED
     if args.json and (find_launcher() == "none" or _is_first()):
         print(json.dumps(outcome))
     return 0
+
+
+def _loaded(args: argparse.Namespace) -> LoadedConfig:
+    """Load the config: that of the command, or that of the run to resume or to start from."""
+    from visionzoo.engine.workdir import folder_to_resume
+    from visionzoo.weights.runs import load_with_weights
+
+    changes = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    run, option = args.weights, "--weights"
+    if args.resume:
+        run, option = folder_to_resume(args.resume, args.work_dir, args.config), "--resume"
+    return load_with_weights(args.config, run, again=f"`visionzoo train {option} {{run}}`", **changes)
 
 
 def _is_first() -> bool:

@@ -1,8 +1,8 @@
 """Config files: find them and read their values.
 
-A config is a Python file of plain assignments. It may name base files, ``_base_ = ["_base_/schedule.py"]``. Base files
-have no bases. Inside the config, ``_base_.x`` is the merged value ``x`` of its bases. A value that only other values of
-the file read (``train_pipeline = [...]``) is not part of the config.
+A config is a Python file of plain assignments. It may name bases, ``_base_ = ["_base_/schedule.py"]``: files, names of
+released configs, and folders of runs. Inside the config, ``_base_.x`` is the merged value ``x`` of its bases. A value
+that only other values of the file read (``train_pipeline = [...]``) is not part of the config.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ast
 import re
 import types
 from collections.abc import Iterator, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from visionzoo.errors import ConfigError, UnknownName, nearest_name
 from visionzoo.plugins import ZOO, Package, merged, shown_in_plugin
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+# The file in the folder of a run that holds its config.
+SAVED = "config.py"
 # mmengine's templates. A config of the zoo uses plain Python instead.
 _TEMPLATE = re.compile(r"\{\{\s*(_base_|\$ENV|file\w+)")
 # The two fields of a card that make the name of its system a short name of its config.
@@ -29,21 +31,6 @@ _IS_HEADLINE = re.compile(r"^  headline: *true\b", re.MULTILINE)
 _SYSTEM = re.compile(r"^  system: *(\w+)", re.MULTILINE)
 # Keys that several bases of one config may set; their values are merged.
 _SHARED_KEYS = ("tiny",)
-
-
-@dataclass
-class ConfigFile:
-    """Assignments of one file, without its bases.
-
-    Attributes:
-        path: the file.
-        values: the assignments that are part of the config.
-        helpers: the assignments that only other values read.
-    """
-
-    path: Path
-    values: dict[str, Any]
-    helpers: dict[str, Any] = field(default_factory=dict)
 
 
 def config_folder() -> Path:
@@ -102,12 +89,12 @@ def find_config(name_or_path: str | Path) -> Path:
     """Return the file of a config.
 
     Args:
-        name_or_path: the name of a released config, the short name of a system (see :func:`headlines`), or the path
-            of a file.
+        name_or_path: the name of a released config, the short name of a system (see :func:`headlines`), the path of a
+            file, or the folder of a run.
 
     Raises:
         UnknownName: no config has this name.
-        ConfigError: the path is not a Python file.
+        ConfigError: the path is not a Python file, or the folder is not that of a run.
 
     Example:
         >>> find_config("scnn").name
@@ -123,12 +110,22 @@ def find_config(name_or_path: str | Path) -> Path:
     if name in known:
         return config_files()[name]
     if given.is_dir():
-        raise ConfigError(
-            given, expected="a config file or a config's name", found="a folder", advice="name a file in it"
-        )
+        return _config_of_run(given)
     if given.suffix == ".py":
         raise ConfigError(given, expected="a config file", found="no file", advice=f"{_nearest_file(given)}")
     raise UnknownName(name, kind="config", known=known, hint=f"visionzoo list shows all {len(known)}")
+
+
+def _config_of_run(folder: Path) -> Path:
+    path = folder / SAVED
+    if not path.is_file():
+        raise ConfigError(
+            folder,
+            expected=f"the folder of a run, with a {SAVED}",
+            found="a folder without it",
+            advice="name a config, or the folder that training wrote",
+        )
+    return path.resolve()
 
 
 def _nearest_file(given: Path) -> str:
@@ -172,18 +169,42 @@ def read_config(path: Path) -> tuple[dict[str, Any], Origins]:
     Raises:
         ConfigError: a file is missing, cannot be read or does not run. The message names file and line.
     """
+    read = _read(path, frozenset(), ())
+    return read.values, read.origins
+
+
+@dataclass
+class _Read:
+    """Merged values of a file and its bases, the helpers of all of them, and the file that set each value."""
+
+    values: dict[str, Any]
+    helpers: dict[str, Any]
+    origins: Origins
+
+
+def _read(path: Path, borrowed: Set[str], above: tuple[Path, ...]) -> _Read:
+    """Read a file and its bases.
+
+    Args:
+        path: the file.
+        borrowed: names that the file above reads from it.
+        above: the files whose base it is.
+    """
     source = display_path(path)
+    if path in above:
+        raise ConfigError(source, expected="bases that end", found="a file that is its own base", advice="remove one")
     tree = _parse(path)
     origins = Origins()
     base: dict[str, Any] = {}
     helpers: dict[str, Any] = {}
     for base_path in _base_paths(tree, path):
-        part = _read_base(base_path, _borrowed(tree))
+        part = _read(base_path, borrowed | _borrowed(tree), (*above, path))
         _refuse_clash(base, part, origins, source, display_path(base_path))
         base = merge(base, part.values, origins, display_path(base_path))
+        origins.update(part.origins)
         helpers |= part.helpers
-    own = _own_values(path, tree, {**helpers, **base})
-    return merge(base, own.values, origins, source), origins
+    values, own_helpers = _own_values(path, tree, {**helpers, **base}, borrowed)
+    return _Read(merge(base, values, origins, source), {**helpers, **own_helpers}, origins)
 
 
 def _borrowed(tree: ast.Module) -> set[str]:
@@ -197,19 +218,7 @@ def _borrowed(tree: ast.Module) -> set[str]:
     return names
 
 
-def _read_base(path: Path, borrowed: set[str]) -> ConfigFile:
-    tree = _parse(path)
-    if _base_assignment(tree) is not None:
-        raise ConfigError(
-            display_path(path),
-            expected="a file without `_base_`, because another config builds on it",
-            found="one",
-            advice="name both files in that config's `_base_`",
-        )
-    return _own_values(path, tree, None, borrowed)
-
-
-def _refuse_clash(base: dict[str, Any], part: ConfigFile, origins: Origins, source: str, name: str) -> None:
+def _refuse_clash(base: dict[str, Any], part: _Read, origins: Origins, source: str, name: str) -> None:
     for key in part.values:
         if key in base and key not in _SHARED_KEYS:
             raise ConfigError(
@@ -290,21 +299,21 @@ def _base_paths(tree: ast.Module, path: Path) -> list[Path]:
 
 
 def _base_path(name: str, path: Path, where: str) -> Path:
+    """Return the file of a base: relative to the file that names it, of a run's folder, or of a released config."""
     if "::" in name:
         raise ConfigError(where, expected="a local file as `_base_`", found=f"{name!r}", advice="copy its values")
-    base = (path.parent / name).resolve()
-    if not base.is_file() and shown_in_plugin(path) is not None and (config_folder() / name).is_file():
-        return (config_folder() / name).resolve()  # a plugin's config may build on the zoo's bases
-    if not base.is_file():
+    beside = (path.parent / name).resolve()
+    shared = (config_folder() / name).resolve()  # a plugin's config may build on the zoo's bases
+    places = [beside, beside / SAVED, *([shared] if shown_in_plugin(path) is not None else [])]
+    found = next((place for place in places if place.is_file()), None) or config_files().get(name)
+    if found is None:
         raise ConfigError(
-            where, expected=f"the base {name!r}", found=f"no file {display_path(base)}", advice="fix `_base_`"
+            where, expected=f"the base {name!r}", found=f"no file {display_path(beside)}", advice="fix `_base_`"
         )
-    return base
+    return found
 
 
-def _own_values(
-    path: Path, tree: ast.Module, base: dict[str, Any] | None, borrowed: Set[str] = frozenset()
-) -> ConfigFile:
+def _own_values(path: Path, tree: ast.Module, base: dict[str, Any], borrowed: Set[str]) -> tuple[dict[str, Any], ...]:
     """Run one file and return the values that its top level assigns, split into config and helpers."""
     where = display_path(path)
     names = _run(path, tree, base)
@@ -320,7 +329,7 @@ def _own_values(
             )
     helpers = {key: value for key, value in assigned.items() if key in helping}
     values = {key: plain(value) for key, value in assigned.items() if key not in helping}
-    return ConfigFile(path, values, helpers)
+    return values, helpers
 
 
 def _names_read(tree: ast.Module) -> set[str]:
@@ -332,12 +341,10 @@ def _is_value(value: Any) -> bool:
     return not isinstance(value, (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type))
 
 
-def _run(path: Path, tree: ast.Module, base: dict[str, Any] | None) -> dict[str, Any]:
+def _run(path: Path, tree: ast.Module, base: dict[str, Any]) -> dict[str, Any]:
     from mmengine.config import ConfigDict
 
-    names: dict[str, Any] = {"__file__": str(path), "__name__": path.stem}
-    if base is not None:
-        names["_base_"] = ConfigDict(plain(base))
+    names: dict[str, Any] = {"__file__": str(path), "__name__": path.stem, "_base_": ConfigDict(plain(base))}
     body = [node for node in tree.body if node is not _base_assignment(tree)]
     try:
         exec(compile(ast.Module(body, tree.type_ignores), str(path), "exec"), names)

@@ -11,7 +11,7 @@ from visionzoo.config.files import display_path, find_config, read_config
 from visionzoo.config.keys import RESERVED
 from visionzoo.config.options import apply_options, parse_options
 from visionzoo.config.renamed import with_current_names
-from visionzoo.config.run_length import follow_length
+from visionzoo.config.runs import run_of, was_tiny
 from visionzoo.config.tree import Origins, merge, without_deletes
 from visionzoo.errors import ConfigError
 
@@ -32,6 +32,8 @@ class LoadedConfig:
         origins: from a dotted path to the source of its value: ``configs/x.py``, ``--tiny`` or ``--cfg-options``.
         notes: one line for each part that an option replaced.
         replaced: from a dotted path to the part that an option replaced.
+        run: the folder of the run whose saved config this is, else None.
+        tiny: True for the tiny variant.
     """
 
     cfg: Config
@@ -40,6 +42,8 @@ class LoadedConfig:
     origins: Origins = field(default_factory=Origins)
     notes: list[str] = field(default_factory=list)
     replaced: dict[str, dict[str, Any]] = field(default_factory=dict)
+    run: Path | None = None
+    tiny: bool = False
 
     @property
     def source(self) -> str:
@@ -57,8 +61,8 @@ def load_config(
     """Read a config. Nothing is built or downloaded.
 
     Args:
-        name_or_path: the name of a released config, or a file, for example the ``config.py`` of a work dir.
-        tiny: apply the tiny variant of the config.
+        name_or_path: the name of a released config, a file, or the folder of a run, whose ``config.py`` is read.
+        tiny: apply the tiny variant of the config. For a run with ``--tiny``, its config is that variant already.
         options: ``path=value`` strings, or a mapping from dotted path to value. They are applied last.
         allow_new: let options add keys that the config and its parts do not have.
 
@@ -79,13 +83,40 @@ def load_config(
     values = with_current_names(values, origins)
     overrides = values.pop("tiny", None)
     origins.forget("tiny")
-    if tiny:
+    run = run_of(path)
+    is_tiny_run = run is not None and was_tiny(run)
+    if tiny and not (is_tiny_run and overrides is None):
         values = merge(values, _tiny_part(overrides, source), origins, TINY)
+<<<<<<< HEAD
     values = without_deletes(values)
     changed = apply_options(values, parsed, origins, _arguments_of, allow_new=allow_new)
     changed = follow_length(values, changed, origins)
     name = _name_of(path, changed.values)
     return LoadedConfig(_as_config(changed.values, path), name, path, origins, changed.notes, changed.replaced)
+=======
+    changed = apply_options(without_deletes(values), parsed, origins, _arguments_of, allow_new=allow_new)
+    if run is not None and parsed:
+        changed.notes.append(f"{source}, changed: {_listed(parsed)}")
+    return LoadedConfig(
+        cfg=_as_config(changed.values, path),
+        name=_name_of(path, changed.values),
+        path=path,
+        origins=origins,
+        notes=changed.notes,
+        replaced=changed.replaced,
+        run=None if run is None else _as_given(run),
+        tiny=tiny or is_tiny_run,
+    )
+
+
+def _listed(options: Mapping[tuple[str, ...], Any]) -> str:
+    return ", ".join(f"{'.'.join(path)}={value!r}" for path, value in options.items())
+
+
+def _as_given(run: Path) -> Path:
+    """Return the folder of a run relative to the working folder, if it is inside."""
+    return Path(display_path(run))
+>>>>>>> main
 
 
 def has_tiny(name_or_path: str | Path) -> bool:

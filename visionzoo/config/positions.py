@@ -88,6 +88,7 @@ _EXTRA: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"optim_wrapper", ("constructor", "paramwise_cfg")),
     (r"param_scheduler(\.\w+)?", ("convert_to_iter_based",)),
     (r".*_hooks(\.\w+)?", ("priority",)),
+    (r"\w+_dataloader\.dataset(\.datasets?)*", ("indices",)),
 )
 
 # Keys of dicts whose type is the name of a function or layer of mmcv.ops. If it is not, the registries are searched.

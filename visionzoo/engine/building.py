@@ -128,7 +128,7 @@ def prepare(model: nn.Module, *, plan: RunPlan) -> None:
     if not resumed and isinstance(model, BaseModule):
         model.init_weights()
     if source and not resumed:
-        report = load_weights(model, source, ignore=plan.options.ignore)
+        report = load_weights(model, source, ignore=plan.ignore)
         warn_of_other_normalisation(model, find_weights(source))
         note(
             f"loaded {report.loaded} tensors from {source}"

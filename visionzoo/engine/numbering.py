@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from visionzoo.engine.class_names import MOST, Classes, Leaf, leaves, names_classes, with_leaves
 from visionzoo.engine.loaders import build_dataset, class_names
@@ -28,11 +27,13 @@ class Numbered:
         datasets: data set by split.
         classes: class names in label order; None if the first data set has none.
         notes: sentences for the user.
+        others: classes of initial weights if the data has other ones; the model cannot use what belongs to them.
     """
 
     datasets: dict[str, Any]
     classes: tuple[str, ...] | None
     notes: tuple[str, ...] = ()
+    others: Classes | None = None
 
 
 def build_numbered(
@@ -41,7 +42,6 @@ def build_numbered(
     learned: Classes | None = None,
     *,
     fixed: bool = False,
-    ignore: Sequence[str] = (),
 ) -> Numbered:
     """Build the data sets of a run.
 
@@ -51,7 +51,6 @@ def build_numbered(
         learned: classes of the weights, or None.
         fixed: True if the data must have the classes of the weights, as in a test and in a resumed run. False for
             initial weights, whose order is used only if the data has the same classes.
-        ignore: patterns of initial weights that are not loaded.
 
     Raises:
         DataError: a data set cannot be read, or its classes do not match.
@@ -65,10 +64,12 @@ def build_numbered(
     """
     by_head = bool(cfg.model.get("heads"))
     first = None if by_head else learned  # weights state only the classes of one head
+    others = None
     datasets = {split: build_dataset(_config_of(cfg, split), where=_path_of(split)) for split in splits[:1]}
     if first is not None and not fixed:
         own = next(filter(None, (leaf.classes for leaf in _leaves(cfg, splits[0], datasets[splits[0]]))), None)
-        first = _order_of(first, own, None if ignore else _head_of(cfg.model))
+        others = None if own is None or _are_same(first, own) else first
+        first = None if own is None or others is not None else _order_if_new(first, own)
     numbering = Numbering(
         first, by_head=by_head, may_leave_out=names_classes((cfg.get("train_dataloader") or {}).get("dataset"))
     )
@@ -79,7 +80,7 @@ def build_numbered(
     classes = class_names(datasets[splits[0]])
     if classes is not None and fixed and first is not None:
         classes = first.names
-    return Numbered(datasets, classes, tuple(numbering.notes))
+    return Numbered(datasets, classes, tuple(numbering.notes), others)
 
 
 def _path_of(split: str) -> str:
@@ -94,31 +95,16 @@ def _leaves(cfg: Config, split: str, dataset: Any) -> Iterator[Leaf]:
     return leaves(_config_of(cfg, split), dataset, _path_of(split))
 
 
-def _head_of(model: Mapping[str, Any]) -> str:
-    return next((name for name in ("bbox_head", "roi_head") if model.get(name)), "head")
-
-
-def _order_of(learned: Classes, own: Classes | None, head: str | None) -> Classes | None:
-    """Return the classes of initial weights if the training set has the same ones in another order; else None.
-
-    Args:
-        learned: classes of the weights.
-        own: classes of the training set, or None if it has none.
-        head: name of the head in the model; None if its weights are not loaded.
-    """
-    if own is None:
-        return None
+def _are_same(learned: Classes, own: Classes) -> bool:
+    """Return True if the training set has the classes of the weights, in any order."""
     labels = own.labels_in(learned)
-    if None not in labels and len(labels) == len(learned.names):
-        return None if labels == list(range(len(labels))) else learned
-    if head is not None:
-        print_log(
-            f"{learned.source}: the weights of the head are those of {learned}, but the training data has {own}; "
-            f'use --ignore "{head}.*" to start with a new head',
-            "current",
-            logging.WARNING,
-        )
-    return None
+    return None not in labels and len(labels) == len(learned.names)
+
+
+def _order_if_new(learned: Classes, own: Classes) -> Classes | None:
+    """Return the classes of the weights if the training set has the same ones in another order; else None."""
+    labels = own.labels_in(learned)
+    return None if labels == list(range(len(labels))) else learned
 
 
 class Numbering:

@@ -12,17 +12,19 @@ from typing import Any, Literal
 import torch
 from mmengine.config import Config
 
-from visionzoo.config import LoadedConfig
+from visionzoo.config import LoadedConfig, config_text
+from visionzoo.config.runs import run_of
 from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.checkpoints import read_resumable, require_same_averaging, seed_in
-from visionzoo.engine.class_names import saved_classes
+from visionzoo.engine.class_names import MOST, saved_classes
 from visionzoo.engine.environment import check, processes
-from visionzoo.engine.numbering import build_numbered
+from visionzoo.engine.numbering import Numbered, build_numbered
 from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging
-from visionzoo.engine.workdir import default_folder, make_writable, new_work_dir, resume_point, resumed_checkpoint
-from visionzoo.errors import ConfigError
-from visionzoo.models.wiring import fill_model
+from visionzoo.engine.workdir import default_folder, new_work_dir, resume_point, resumed_checkpoint
+from visionzoo.errors import ConfigError, some_of
+from visionzoo.models.wiring import fill_model, with_replaced_parts
 from visionzoo.system import distributed
+from visionzoo.weights.class_tensors import class_tensors
 from visionzoo.weights.loading import find_weights
 
 Purpose = Literal["train", "test", "dry run"]
@@ -41,13 +43,16 @@ class RunPlan:
         path: file of the config.
         options: options of the run.
         cfg: the config with the options applied and every channel, stride and class count filled in.
-        config_text: text of ``cfg`` for checkpoints and ``config.py``; empty unless the purpose is ``train``.
+        config_text: text of the config for checkpoints and ``config.py``: what the user chose, before anything is
+            derived; empty unless the purpose is ``train``.
+        tiny: True for the tiny variant.
         folder: folder of the results (training: the work dir). It exists and is writable. None for a dry run.
         checkpoint: the checkpoint to resume, or None.
         device: device of the model.
         seed: seed of all random numbers.
         datasets: data set by split (``train``, ``val``, ``test``).
         classes: class names of the first data set; None if it has no classes.
+        ignore: patterns of initial weights that are not loaded.
         weights: initial weights of training, or weights to test; None for training without initial weights.
         best_metric: ``greater`` or ``less`` by metric, for the metrics that may select the best checkpoint, in order of
             priority.
@@ -60,12 +65,14 @@ class RunPlan:
     options: RunOptions
     cfg: Config
     config_text: str
+    tiny: bool
     folder: Path | None
     checkpoint: Path | None
     device: torch.device
     seed: int
     datasets: Mapping[str, Any]
     classes: tuple[str, ...] | None
+    ignore: tuple[str, ...]
     weights: str | Path | None
     best_metric: Mapping[str, str]
     notes: tuple[str, ...]
@@ -90,11 +97,26 @@ def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iter
     (_require_testing if purpose == "test" else _require_training)(loaded, options)
     usual = Path(loaded.cfg.get("work_dir") or default_folder(loaded.name))
     apply_options(loaded.cfg, options, loaded.name)
-    weights = (
-        find_weights(str(options.weights)) if purpose == "test" else options.weights or loaded.cfg.get("load_from")
-    )
+    text = _text_of_choice(loaded) if purpose == "train" else ""
+    weights = find_weights(_tested(loaded, options)) if purpose == "test" else _initial(loaded, options)
     with processes(loaded.cfg, options) as device:
-        yield _plan(loaded, options, purpose, device, usual, weights)
+        yield _plan(loaded, options, purpose, device, usual, weights, text)
+
+
+def _tested(loaded: LoadedConfig, options: RunOptions) -> str:
+    """Return the source of the weights to test: those of the option, else those of the run that is tested."""
+    return str(loaded.run if options.weights is None else options.weights)
+
+
+def _initial(loaded: LoadedConfig, options: RunOptions) -> str | Path | None:
+    return options.weights or loaded.cfg.get("load_from")
+
+
+def _text_of_choice(loaded: LoadedConfig) -> str:
+    """Return the text of the config without class counts, channels and strides, which every run derives."""
+    loaded.cfg.model = with_replaced_parts(loaded.cfg.model, loaded.replaced)
+    loaded.replaced.clear()
+    return config_text(loaded.cfg)
 
 
 def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
@@ -114,8 +136,13 @@ def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
 
 
 def _require_testing(loaded: LoadedConfig, options: RunOptions) -> None:
-    if options.weights is None:
-        raise ConfigError("--weights", expected="a checkpoint or a work dir", found="none", advice="add --weights PATH")
+    if options.weights is None and loaded.run is None:
+        raise ConfigError(
+            "--weights",
+            expected="a checkpoint or the folder of a run",
+            found="none",
+            advice="add --weights PATH, or test the folder of a run",
+        )
     _require_keys(
         loaded.cfg, ("test_dataloader", "test_evaluator"), where=loaded.source, advice="add both to the config"
     )
@@ -136,6 +163,7 @@ def _plan(
     device: torch.device,
     usual: Path,
     weights: str | Path | None,
+    text: str,
 ) -> RunPlan:
     cfg = loaded.cfg
     if purpose == "test" and options.tta:
@@ -148,11 +176,12 @@ def _plan(
     splits = [split for split in _SPLITS[purpose] if cfg.get(f"{split}_dataloader") is not None]
     fixed = purpose == "test" or bool(options.resume)
     learned = saved_classes(_source_of_classes(options, purpose, usual, weights))
-    data = build_numbered(cfg, splits, learned, fixed=fixed, ignore=options.ignore)
+    data = build_numbered(cfg, splits, learned, fixed=fixed)
+    renewed = [] if data.others is None else class_tensors(cfg.model, len(data.classes or ()))
     _fill(loaded, None if data.classes is None else len(data.classes))
     if purpose == "test" and options.tta:
         cfg.model = {**cfg.tta_model, "module": cfg.model}
-    checkpoint, folder = distributed.from_first(lambda: _places(loaded.name, options, purpose, usual))
+    checkpoint, folder = distributed.from_first(lambda: _places(loaded, options, purpose, usual))
     if purpose == "train":
         cfg.work_dir = str(folder)
     if checkpoint is not None:
@@ -163,17 +192,42 @@ def _plan(
         path=loaded.path,
         options=options,
         cfg=cfg,
-        config_text=cfg.pretty_text if purpose == "train" else "",
+        config_text=text,
+        tiny=loaded.tiny,
         folder=folder,
         checkpoint=checkpoint,
         device=device,
         seed=cfg.randomness.seed,
         datasets=MappingProxyType(data.datasets),
         classes=data.classes,
+        ignore=(*options.ignore, *renewed),
         weights=weights,
         best_metric=best_metric_of(cfg.get("task")),
-        notes=(*loaded.notes, *data.notes),
+        notes=(*loaded.notes, *_notes_on_limits(cfg, splits, options), *data.notes, *_notes_on(renewed, data)),
     )
+
+
+def _notes_on_limits(cfg: Config, splits: Sequence[str], options: RunOptions) -> list[str]:
+    """Return a note for each data set of which the saved config of a run uses only the first samples."""
+    limits = {split: _innermost(cfg[f"{split}_dataloader"].dataset).get("indices") for split in splits}
+    if options.max_samples is not None:
+        return []
+    return [
+        f"{split}_dataloader.dataset: only the first {most} samples, because the config has indices={most}"
+        for split, most in limits.items()
+        if isinstance(most, int)
+    ]
+
+
+def _notes_on(renewed: Sequence[str], data: Numbered) -> list[str]:
+    """Return a note on the tensors that start with new values because the data has other classes than the weights."""
+    if data.others is None:
+        return []
+    own, names = some_of(data.classes or (), MOST), some_of(renewed, 4)
+    return [
+        f"{data.others.source}: expected the classes of the data ({own}), found {data.others}; "
+        f"{len(renewed)} tensors start with new values: {names}"
+    ]
 
 
 def _source_of_classes(options: RunOptions, purpose: Purpose, usual: Path, weights: str | Path | None) -> Path | None:
@@ -201,7 +255,9 @@ def _innermost(dataset: Any) -> Any:
     return dataset
 
 
-def _places(name: str, options: RunOptions, purpose: Purpose, usual: Path) -> tuple[Path | None, Path | None]:
+def _places(
+    loaded: LoadedConfig, options: RunOptions, purpose: Purpose, usual: Path
+) -> tuple[Path | None, Path | None]:
     """Return the checkpoint to resume or None, and the folder of the results, which now exists and is writable.
 
     For a dry run, both are None.
@@ -209,25 +265,18 @@ def _places(name: str, options: RunOptions, purpose: Purpose, usual: Path) -> tu
     if purpose == "dry run":
         return None, None
     if purpose == "test":
-        return None, _folder_of_test(name, options)
+        return None, new_work_dir(_folder_of_test(loaded, options), overwrite=options.overwrite)
     if options.resume:
         return resume_point(options.resume, options.work_dir, usual)
     return None, new_work_dir(Path(options.work_dir or usual), overwrite=options.overwrite)
 
 
-def _folder_of_test(name: str, options: RunOptions) -> Path:
-    """Return the folder of the results.
-
-    It is ``--work-dir``, else the folder of the weights if it has a ``run.json``, else ``work_dirs/NAME_test``.
-    """
+def _folder_of_test(loaded: LoadedConfig, options: RunOptions) -> Path:
+    """Return ``--work-dir``, else ``test`` in the folder of the run, else ``work_dirs/NAME_test``."""
     if options.work_dir is not None:
-        return new_work_dir(Path(options.work_dir), overwrite=options.overwrite)
-    source = Path(str(options.weights))
-    folder = source if source.is_dir() else source.parent
-    if (folder / "run.json").is_file():
-        make_writable(folder)
-        return folder
-    return new_work_dir(default_folder(f"{name}_test"), overwrite=options.overwrite)
+        return Path(options.work_dir)
+    run = loaded.run or run_of(Path(str(options.weights)).expanduser())
+    return default_folder(f"{loaded.name}_test") if run is None else run / "test"
 
 
 def _check_resumable(cfg: Config, checkpoint: Path, *, takes_seed: bool) -> None:

@@ -63,14 +63,14 @@ def _train(plan: RunPlan, folder: Path) -> dict[str, Any]:
 
 
 def _write_first(plan: RunPlan, folder: Path) -> None:
-    """Write ``run.json`` and, for a new run, ``config.py``. A new run with ``overwrite`` first removes old files."""
+    """Write ``run.json`` and ``config.py``. A new run with ``overwrite`` first removes old files."""
     if plan.checkpoint is None and plan.options.overwrite:
         remove_old_run(folder)
-    if plan.checkpoint is None:
-        write_text(folder / "config.py", plan.config_text)
+    write_text(folder / "config.py", plan.config_text)
     facts = {
         "name": plan.name,
         "config": str(plan.path),
+        "tiny": plan.tiny,
         "seed": plan.seed,
         "deterministic": plan.cfg.randomness.deterministic,
         "device": str(plan.device),

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from visionzoo.config import load_config
 from visionzoo.engine.checkpoints import LAST, find_resume
 from visionzoo.errors import CheckpointError, ConfigError
 from visionzoo.system.atomic import cannot_write, write_text
@@ -118,6 +119,31 @@ def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: 
     for part in folder.glob(".*.part"):  # left by a process that was killed during a write
         part.unlink()
     return checkpoint, folder
+
+
+def folder_to_resume(resume: str | Path | bool, work_dir: str | Path | None, config: str | None) -> Path:
+    """Return the folder of the run that an option ``--resume`` names.
+
+    Args:
+        resume: a checkpoint, the folder of a run, or True for ``work_dir`` or the newest run of ``config``.
+        work_dir: value of ``--work-dir``, or None.
+        config: the config of the command, or None.
+
+    Raises:
+        CheckpointError: there is nothing to resume.
+        ConfigError: neither a folder nor a config is named.
+    """
+    if not isinstance(resume, bool):
+        path = Path(resume).expanduser()
+        return path if path.is_dir() else path.parent
+    if work_dir is not None:
+        return Path(work_dir)
+    if config is None:
+        raise ConfigError(
+            "--resume", expected="the folder of a run", found="none", advice="write --resume work_dirs/NAME"
+        )
+    loaded = load_config(config)
+    return _newest(Path(loaded.cfg.get("work_dir") or default_folder(loaded.name)))
 
 
 def resumed_checkpoint(resume: str | Path | bool, work_dir: str | Path | None, usual: Path) -> Path:

@@ -6,14 +6,13 @@ import os
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from visionzoo.cards import card_names, read_card
-from visionzoo.config import LoadedConfig, load_config
+from visionzoo.config import LoadedConfig
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
 from visionzoo.structures.task_sample import sample_of_task
@@ -21,6 +20,7 @@ from visionzoo.tasks import Result, Task, task_of
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.weights.ready_model import ready_model
 from visionzoo.weights.released import released_weights
+from visionzoo.weights.runs import load_with_weights
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
@@ -94,8 +94,10 @@ class Inferencer:
     memory are one group. With ``errors="report"``, a group is processed without its unreadable images.
 
     Args:
-        name_or_config: name of a model of the zoo, or path of a config file.
-        weights: file, work dir or address. None uses the released weights; ``"none"`` leaves the model untrained.
+        name_or_config: name of a model of the zoo, path of a config file, or folder of a run.
+        weights: file, folder of a run or address. None uses the weights of the run, else the released ones; ``"none"``
+            leaves the model untrained. If config and weights belong to different runs, see
+            :mod:`visionzoo.weights.runs`.
         tiny: True to use the tiny variant of the config.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         batch_size: number of images per batch, >= 1. Only images of equal padded size share a batch, so the batch
@@ -133,14 +135,21 @@ class Inferencer:
         trust_pickle: bool = False,
     ):
         self.batch_size = _positive(batch_size)
-        loaded = load_config(Path(name_or_config), tiny=tiny, options=options, allow_new=allow_new)
+        loaded = load_with_weights(
+            name_or_config,
+            weights,
+            again='`visionzoo infer {run} INPUT`, or Inferencer("{run}")',
+            tiny=tiny,
+            options=options,
+            allow_new=allow_new,
+        )
         cfg = loaded.cfg
         self.name, self.notes = loaded.name, loaded.notes
         self.task = _one_task(cfg.task, loaded.source)
         self._task = task_of(self.task)
         self.score_threshold = self._task.threshold if score_threshold is None else score_threshold
         self.prepare = Preparation(test_pipeline_of(cfg, loaded.source), self._task.inputs)
-        self.weights = _chosen_weights(loaded.name, weights)
+        self.weights = _chosen_weights(loaded, weights)
         self.model = ready_model(loaded, self.weights, device=device, trust_pickle=trust_pickle)
         self.device = next(self.model.parameters()).device
         self.class_names = _class_names(self.model, loaded, self._task)
@@ -380,8 +389,11 @@ def _positive(batch_size: int) -> int:
     return batch_size
 
 
-def _chosen_weights(name: str, weights: str | os.PathLike | None) -> str | os.PathLike | None:
+def _chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> str | os.PathLike | None:
     """Return the weights to load, or None if the user requested an untrained model (``"none"``)."""
+    name = loaded.name
+    if weights is None and loaded.run is not None:
+        return loaded.run
     if weights is None:
         return released_weights(name, read_card(name).zoo.weights if name in card_names() else [])
     return None if str(weights) == UNTRAINED else weights

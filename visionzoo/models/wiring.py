@@ -101,10 +101,8 @@ def fill_model(
     _fill_classes(model, num_classes)
     if not isinstance(model.get("backbone"), Mapping):
         return model
+    model = with_replaced_parts(model, replaced or {})
     with DefaultScope.overwrite_default_scope(SCOPE):
-        old = (replaced or {}).get("model.backbone")
-        if old is not None:
-            _take_place_of(model, ConfigDict(copy.deepcopy(plain(old))))
         levels = backbone_levels(model.backbone)
         for path, neck in _necks(model):
             levels = _fill_neck(neck, levels, path)
@@ -112,6 +110,28 @@ def fill_model(
             _fill_head(head, levels, path)
         if isinstance(model.get("roi_head"), Mapping):
             _fill_roi_head(model.roi_head, levels, model.backbone)
+    return model
+
+
+def with_replaced_parts(model_cfg: Mapping, replaced: Mapping[str, Mapping]) -> ConfigDict:
+    """Return a copy of ``model_cfg`` with what a new backbone takes over from the one that it replaces.
+
+    These values are part of what the user chose. All others are derived again whenever the model is built.
+
+    Args:
+        model_cfg: the ``model`` of a config.
+        replaced: configs that ``--cfg-options`` replaced, by path.
+
+    Example:
+        >>> new, old = dict(type="timm.resnet18"), dict(type="DiNAT", variant="tiny")
+        >>> with_replaced_parts(dict(backbone=new), {"model.backbone": old}).backbone.out_strides
+        (4, 8, 16, 32)
+    """
+    model = ConfigDict(copy.deepcopy(plain(model_cfg)))
+    old = replaced.get("model.backbone")
+    if old is not None and isinstance(model.get("backbone"), Mapping):
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            _take_place_of(model, ConfigDict(copy.deepcopy(plain(old))))
     return model
 
 

@@ -1,0 +1,107 @@
+"""The config of a command that uses the weights of a run.
+
+The folder of a run is a model, so its config comes with its weights. What wins:
+
+* without a name, the config of the run;
+* with the name of the released config that the run was made from, the config of the run;
+* with another config, that config, if it has the same model;
+* options of the command, over all of them.
+
+A config with another model than that of the run is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from visionzoo.config import LoadedConfig, diff_configs, load_config
+from visionzoo.config.runs import run_of
+from visionzoo.errors import ConfigError, some_of
+from visionzoo.models.wiring import with_replaced_parts
+
+# Entries of a model on which its tensors do not depend.
+_NOT_TENSORS = ("init_cfg", "train_cfg", "test_cfg", "data_preprocessor")
+
+
+def load_with_weights(
+    name: str | os.PathLike | None,
+    weights: str | os.PathLike | None,
+    *,
+    again: str,
+    tiny: bool = False,
+    options: Iterable[str] | Mapping[str, Any] = (),
+    allow_new: bool = False,
+) -> LoadedConfig:
+    """Load the config for a model and its weights.
+
+    Args:
+        name: a released config, a file or the folder of a run; None for the config of the run of ``weights``.
+        weights: a file, the folder of a run, an address or None.
+        again: advice for an error: the command that works with the folder of the run, ``visionzoo infer {run} INPUT``.
+        tiny, options, allow_new: see :func:`visionzoo.config.load_config`.
+
+    Returns:
+        The config. Its ``notes`` state which config is used if two differ.
+
+    Raises:
+        ConfigError: no config is named, or the config has another model than the run.
+        UnknownName: no released config has this name.
+
+    Example:
+        >>> load_with_weights("fpn_retinanet", None, again="").name
+        'fpn_retinanet'
+    """
+    run = _run_of_weights(weights)
+    if name is None and run is None:
+        raise ConfigError(
+            "config", expected="a config's name, a file or the folder of a run", found="none", advice="add one"
+        )
+    if name is None:
+        return load_config(run, tiny=tiny, options=options, allow_new=allow_new)  # type: ignore[arg-type]
+    named = load_config(Path(name), tiny=tiny, options=options, allow_new=allow_new)
+    if run is None or (named.run is not None and named.run.resolve() == run.resolve()):
+        return named
+    own = load_config(run, options=options, allow_new=allow_new)
+    _require_same_model(named, own, again)
+    if own.name != named.name or Path(name).exists():
+        named.notes.append(f"{named.source} is used with the weights of {run}")
+        return named
+    differing = diff_configs(named.cfg, own.cfg).lines()
+    if differing:
+        own.notes.append(
+            f"{own.source} is used instead of {named.source}; {len(differing)} values differ: "
+            + some_of([line.lstrip("-+~ ") for line in differing], most=3)
+        )
+    return own
+
+
+def _run_of_weights(weights: str | os.PathLike | None) -> Path | None:
+    path = None if weights is None or "://" in str(weights) else Path(weights).expanduser()
+    return run_of(path) if path is not None and path.exists() else None
+
+
+def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str) -> None:
+    difference = diff_configs(_tensor_settings(named), _tensor_settings(own))
+    if difference:
+        paths = {**difference.changed, **difference.only_first, **difference.only_second}
+        raise ConfigError(
+            named.source,
+            expected=f"the model of {own.run}, to which the weights belong",
+            found=f"another one (different: {some_of(paths, most=3)})",
+            advice=f"use {again.format(run=own.run)}",
+        )
+
+
+def _tensor_settings(loaded: LoadedConfig) -> dict[str, Any]:
+    return {"model": _without(with_replaced_parts(loaded.cfg.model, loaded.replaced), _NOT_TENSORS)}
+
+
+def _without(value: Any, keys: tuple[str, ...]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without(item, keys) for key, item in value.items() if key not in keys}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without(item, keys) for item in value)
+    return value
