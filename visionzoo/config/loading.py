@@ -87,14 +87,9 @@ def load_config(
     is_tiny_run = run is not None and was_tiny(run)
     if tiny and not (is_tiny_run and overrides is None):
         values = merge(values, _tiny_part(overrides, source), origins, TINY)
-<<<<<<< HEAD
     values = without_deletes(values)
     changed = apply_options(values, parsed, origins, _arguments_of, allow_new=allow_new)
     changed = follow_length(values, changed, origins)
-    name = _name_of(path, changed.values)
-    return LoadedConfig(_as_config(changed.values, path), name, path, origins, changed.notes, changed.replaced)
-=======
-    changed = apply_options(without_deletes(values), parsed, origins, _arguments_of, allow_new=allow_new)
     if run is not None and parsed:
         changed.notes.append(f"{source}, changed: {_listed(parsed)}")
     return LoadedConfig(
@@ -116,7 +111,6 @@ def _listed(options: Mapping[tuple[str, ...], Any]) -> str:
 def _as_given(run: Path) -> Path:
     """Return the folder of a run relative to the working folder, if it is inside."""
     return Path(display_path(run))
->>>>>>> main
 
 
 def has_tiny(name_or_path: str | Path) -> bool:
