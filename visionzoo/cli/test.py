@@ -16,6 +16,7 @@ from visionzoo.cli.common import (
     note,
     run_command,
 )
+from visionzoo.cli.short_options import add_short_options, load_with_short_options
 
 EXAMPLES = """  visionzoo test work_dirs/rcnet_retinanet
   visionzoo test configs/rcnet_retinanet.py --weights best.safetensors --json"""
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--weights", help="a checkpoint, or the folder of a run: its best, else its last (default: those of the run)"
     )
+    add_short_options(made, training=False)
     add_config_flags(made)
     add_output_flags(made, "RUN/test, else work_dirs/NAME_test")
     add_run_flags(made, seed="the config's, else 0")
@@ -48,8 +50,11 @@ def _test(args: argparse.Namespace) -> int:
     from visionzoo.engine.testing import test
     from visionzoo.weights.runs import load_with_weights
 
-    changes = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
-    loaded = load_with_weights(args.config, args.weights, again="`visionzoo test {run}`", **changes)
+    name, again = args.config, "`visionzoo test {run}`"
+    changes = dict(again=again, tiny=args.tiny, allow_new=args.allow_new)
+    loaded = load_with_short_options(
+        args, lambda options: load_with_weights(name, args.weights, options=options, **changes), training=False
+    )
     taken = {"config", "tiny", "cfg_options", "allow_new", "json", "traceback"}
     try:
         outcome = test(loaded, **{name: value for name, value in vars(args).items() if name not in taken})

@@ -18,12 +18,14 @@ from visionzoo.cli.common import (
     note,
     run_command,
 )
+from visionzoo.cli.short_options import add_short_options, load_with_short_options
 
 if TYPE_CHECKING:
     from visionzoo.config import LoadedConfig
 
 EXAMPLES = """  visionzoo train rcnet_retinanet --tiny
-  visionzoo train configs/rcnet_retinanet.py --amp --cfg-options train_dataloader.batch_size=8
+  visionzoo train rcnet_retinanet --data my_data/ --epochs 30 --image-size 640
+  visionzoo train configs/rcnet_retinanet.py --amp --cfg-options model.backbone.depth=101
   visionzoo train --resume work_dirs/rcnet_retinanet
   torchrun --nproc-per-node=4 tools/train.py configs/rcnet_retinanet.py"""
 
@@ -36,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         help="a released config's name, a file or the folder of a run (default: that of --resume or --weights)",
     )
+    add_short_options(made)
     add_config_flags(made)
     add_output_flags(made, "work_dirs/NAME")
     add_run_flags(made, seed="that of the resumed run, else the config's, else 0")
@@ -110,11 +113,13 @@ def _loaded(args: argparse.Namespace) -> LoadedConfig:
     from visionzoo.engine.workdir import folder_to_resume
     from visionzoo.weights.runs import load_with_weights
 
-    changes = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
     run, option = args.weights, "--weights"
     if args.resume:
         run, option = folder_to_resume(args.resume, args.work_dir, args.config), "--resume"
-    return load_with_weights(args.config, run, again=f"`visionzoo train {option} {{run}}`", **changes)
+    again, changes = f"`visionzoo train {option} {{run}}`", dict(tiny=args.tiny, allow_new=args.allow_new)
+    return load_with_short_options(
+        args, lambda options: load_with_weights(args.config, run, again=again, options=options, **changes)
+    )
 
 
 def _is_first() -> bool:

@@ -11,6 +11,7 @@ from visionzoo.config.files import display_path, find_config, read_config
 from visionzoo.config.keys import RESERVED
 from visionzoo.config.options import apply_options, parse_options
 from visionzoo.config.renamed import with_current_names
+from visionzoo.config.run_length import follow_length
 from visionzoo.config.runs import run_of, was_tiny
 from visionzoo.config.tree import Origins, merge, without_deletes
 from visionzoo.errors import ConfigError
