@@ -33,7 +33,9 @@ def add_short_options(parser: argparse.ArgumentParser, *, training: bool = True)
         parser: changed in place.
         training: False for the options of a test.
     """
-    group = parser.add_argument_group("short options", "names for settings of the config; --cfg-options sets the others")
+    group = parser.add_argument_group(
+        "short options", "names for settings of the config; --cfg-options sets the others"
+    )
     for name, settings in _HELP.items():
         if training or name == "data" or name in _BOTH:
             text = f"{settings['help']}the config's)"

@@ -5,8 +5,9 @@ A config declares the usual size of its images and the paths of the values that 
     image_size = dict(size=(800, 1333), paths=["train_dataloader.dataset.pipeline.2.scale", ...])
 
 ``size`` is (H, W). Every value at a path is scaled by the same factors in its own form: (W, H) if its name is ``scale``
-or ``scales``, else (H, W), a list of such pairs, or one side of a square. ``multiple`` is the number that both sides
-must be multiples of. ``*`` in a path is every index of a list. A config whose images keep their size states the reason instead: ``image_size = "..."``.
+or ``scales``, else (H, W), a list of such pairs, or one side of a square. ``*`` in a path is every index of a list.
+``multiple`` is the number that both sides must be multiples of. A config whose images keep their size states the
+reason instead: ``image_size = "..."``.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def _existing(cfg: Mapping[str, Any], path: str) -> list[str]:
     """Return the paths of the config that a declared path names; ``*`` is every index of a list."""
     before, star, after = path.partition(".*.")
     items = lookup(cfg, tuple(before.split("."))) if star else ()
+    items = items if isinstance(items, (list, tuple)) else ()
     found = [f"{before}.{index}.{after}" for index in range(len(items))] if star else [path]
     missing = [path for path in found if lookup(cfg, tuple(path.split("."))) is MISSING]
     if missing or not found:

@@ -211,7 +211,7 @@ class _Scale:
 
 
 def _is_over(scheduler: Mapping[str, Any]) -> bool:
-    """Return True if a scaled scheduler has no step left, or is a warm-up of one epoch that would keep its first rate."""
+    """Return True if a scaled scheduler has no step left, or is a warm-up of one epoch, which keeps its first rate."""
     begin, end = scheduler.get("begin", 0), scheduler.get("end")
     stuck = end == 1 and _rises(scheduler) and not scheduler.get("convert_to_iter_based")
     return stuck or (end is not None and end <= begin)

@@ -195,7 +195,9 @@ def _patience(cfg: Mapping[str, Any], count: int) -> Made:
     saved = lookup(cfg, ("default_hooks", "checkpoint"))
     saved = saved if isinstance(saved, Mapping) else {}
     best, rule = saved.get("save_best"), saved.get("rule")
-    monitor = {"monitor": best, "rule": rule} if isinstance(best, str) and isinstance(rule, str) else {"monitor": "auto"}
+    monitor = (
+        {"monitor": best, "rule": rule} if isinstance(best, str) and isinstance(rule, str) else {"monitor": "auto"}
+    )
     # A metric that stays equal, such as 0, is not an improvement.
     return {"early_stopping": {**monitor, "patience": count, "min_delta": 1e-6}}, ""
 

@@ -247,7 +247,9 @@ class ZooEarlyStoppingHook(EarlyStoppingHook):
 
     def __init__(self, monitor: str, min_delta: float = 0.0, rule: str | None = None, **kwargs: Any):
         self._min_delta = min_delta
-        super().__init__(monitor, min_delta=min_delta, rule=rule or ("greater" if monitor == "auto" else None), **kwargs)
+        super().__init__(
+            monitor, min_delta=min_delta, rule=rule or ("greater" if monitor == "auto" else None), **kwargs
+        )
 
     _default_greater_keys = ZooCheckpointHook._default_greater_keys
     _default_less_keys = ZooCheckpointHook._default_less_keys
