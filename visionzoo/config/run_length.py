@@ -134,7 +134,7 @@ class _Scale:
     after: Length
 
     def schedule(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the changed ``param_scheduler`` by its path; nothing if there is none or the options set it."""
+        """Return the changed ``param_scheduler`` by its path; nothing if it is missing or set by the options."""
         given = new.get("param_scheduler")
         if not given or given != old.get("param_scheduler"):
             return {}
@@ -164,7 +164,7 @@ class _Scale:
         return {path: value for path, value in found.items() if lookup(new, tuple(path.split("."))) != value}
 
     def whole(self, value: float, *, least: int = 0) -> int:
-        """Return a number of old steps as a whole number of new steps."""
+        """Return a number of steps of the earlier run as a whole number of steps of the new one."""
         return max(least, int(self._exact(value) + Fraction(1, 2)))
 
     def _exact(self, value: float) -> Fraction:

@@ -81,8 +81,10 @@ def _fit_hooks(fitted: Fitted, total: int) -> list[str]:
     facts = []
     for name, word, most in (("logger", "log", max(1, total // _LOGS)), ("checkpoint", "checkpoint", total)):
         hook = hooks.get(name)
-        counts = isinstance(hook, dict) and (name == "logger" or hook.get("by_epoch", True) is False)
-        if counts and hook.get("interval", 10) > most:
-            facts.append(f"{word} interval {hook.get('interval', 10)} -> {most}")
+        if not isinstance(hook, dict) or (name == "checkpoint" and hook.get("by_epoch", True)):
+            continue
+        given = hook.get("interval", 10)
+        if given > most:
+            facts.append(f"{word} interval {given} -> {most}")
             hook["interval"] = most
     return facts
