@@ -89,7 +89,7 @@ def test_sizes_in_their_forms(name, text, size, path, value):
     ],
 )
 def test_refused_sizes(name, text, says):
-    with pytest.raises(ConfigError, match="^--image-size: ") as caught:
+    with pytest.raises(ConfigError, match=r"^--image-size: ") as caught:
         image_size_settings(load_config(name).cfg.to_dict(), text)
     assert says in str(caught.value)
 
