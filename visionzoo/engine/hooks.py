@@ -244,6 +244,7 @@ class ZooEarlyStoppingHook(EarlyStoppingHook):
     """
 
     priority = "LOW"  # runs before the checkpoint is written, which then holds the counts
+    best_score: float
 
     def __init__(self, monitor: str, min_delta: float = 0.0, rule: str | None = None, **kwargs: Any):
         self._min_delta = min_delta
