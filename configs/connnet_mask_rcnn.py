@@ -26,6 +26,12 @@ model = dict(
     roi_head=dict(mask_head=dict(_delete_=True, type="ConnectivityMaskHead", conv_out_channels=256, num_convs=4)),
 )
 
+# 500 images are 1,500 iterations in all, so the warm-up is shorter than on COCO.
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=150),
+    dict(type="MultiStepLR", by_epoch=True, begin=0, end=12, milestones=[8, 11], gamma=0.1),
+]
+
 tiny = dict(
     model=dict(
         backbone=dict(depth=18, base_channels=16, frozen_stages=-1, norm_eval=False, init_cfg=None),

@@ -44,6 +44,16 @@ train_pipeline = [
     ),
     dict(type="mmdet.PackDetInputs"),
 ]
+image_size = dict(
+    size=(800, 1333),
+    paths=[
+        "train_dataloader.dataset.pipeline.3.transforms.0.0.scales",
+        "train_dataloader.dataset.pipeline.3.transforms.1.2.scales",
+        "val_dataloader.dataset.pipeline.1.scale",
+        "test_dataloader.dataset.pipeline.1.scale",
+    ],
+)
+
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 
 train_cfg = dict(max_epochs=36)

@@ -101,6 +101,7 @@ test_pipeline = [
         meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
     ),
 ]
+image_size = dict(size=(1200, 1200))
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
@@ -140,6 +141,7 @@ tiny_test_pipeline = [
 ]
 tiny_val_dataloader = dict(dataset=dict(pipeline=tiny_test_pipeline))
 tiny = dict(
+    image_size=dict(size=(320, 384)),
     model=dict(
         backbone=dict(variant="tiny", norm_eval=False, with_cp=False),
         rpn_head=dict(feat_channels=32, anchor_generator=dict(base_sizes=[128])),

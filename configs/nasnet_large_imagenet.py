@@ -32,8 +32,10 @@ test_pipeline = [
     dict(type="ResizeCrop", size=331, edge=354),
     dict(type="PackTaskInputs"),
 ]
+fixed_size = "the layers of its auxiliary classifier have the size of its map"
+image_size = fixed_size
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-tiny = dict(model=dict(backbone=dict(with_cp=False)))
+tiny = dict(model=dict(backbone=dict(with_cp=False)), image_size=fixed_size)

@@ -24,6 +24,10 @@ train_pipeline = [
     dict(type="ColorJitter", brightness=0.125, contrast=0.5, saturation=0.5, hue=0.2),
     dict(type="PackTaskInputs"),
 ]
+fixed_size = "the layers of its auxiliary classifier have the size of its map"
+image_size = fixed_size
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
 
 optim_wrapper = dict(optimizer=dict(lr=2.0, weight_decay=4e-5))
+
+tiny = dict(image_size=fixed_size)

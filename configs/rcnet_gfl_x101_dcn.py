@@ -98,8 +98,16 @@ tta_pipeline = [
         ],
     ),
 ]
+sized = [
+    "train_dataloader.dataset.pipeline.2.scale",
+    "val_dataloader.dataset.pipeline.1.scale",
+    "test_dataloader.dataset.pipeline.1.scale",
+    "tta_pipeline.1.transforms.0.*.scale",
+]
+image_size = dict(paths=sized)
 
 tiny = dict(
+    image_size=dict(paths=sized),
     model=dict(
         backbone=dict(
             depth=50,

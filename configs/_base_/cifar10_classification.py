@@ -12,6 +12,8 @@ train_pipeline = [
 ]
 test_pipeline = [dict(type="LoadImage"), dict(type="PackTaskInputs")]
 
+image_size = "the images of CIFAR have 32 x 32 pixels"
+
 train_dataloader = dict(
     batch_size=32,
     num_workers=2,

@@ -22,6 +22,15 @@ test_pipeline = [
     dict(type="PackTaskInputs", meta_keys=meta_keys),
 ]
 
+image_size = dict(
+    size=(256, 256),
+    paths=[
+        "train_dataloader.dataset.sources.*.pipeline.4.size",
+        "val_dataloader.dataset.pipeline.1.size",
+        "test_dataloader.dataset.pipeline.1.size",
+    ],
+)
+
 train_dataloader = dict(
     batch_size=1,  # pair
     num_workers=8,
@@ -76,6 +85,14 @@ tiny_val_dataloader = dict(
     dataset=dict(data_root=tiny_root, pipeline=tiny_test_pipeline),
 )
 tiny = dict(
+    image_size=dict(
+        size=(64, 64),
+        paths=[
+            "train_dataloader.dataset.sources.*.pipeline.2.size",
+            "val_dataloader.dataset.pipeline.1.size",
+            "test_dataloader.dataset.pipeline.1.size",
+        ],
+    ),
     train_dataloader=dict(
         num_workers=0,
         persistent_workers=False,

@@ -22,6 +22,17 @@ test_pipeline = [
     dict(type="PackTaskInputs"),
 ]
 
+image_size = dict(
+    size=(288, 800),
+    multiple=8,
+    paths=[
+        "train_dataloader.dataset.pipeline.2.scale",
+        "train_dataloader.dataset.pipeline.4.size",
+        "val_dataloader.dataset.pipeline.1.scale",
+        "test_dataloader.dataset.pipeline.1.scale",
+    ],
+)
+
 train_dataloader = dict(
     batch_size=12,
     num_workers=4,
@@ -71,6 +82,7 @@ tiny_val_dataloader = dict(
 )
 tiny_evaluator = dict(image_size=(328, 118), lane_width=6)
 tiny = dict(
+    image_size=dict(size=(96, 272)),
     model=dict(head=dict(input_size=(96, 272))),
     train_dataloader=dict(
         num_workers=0,

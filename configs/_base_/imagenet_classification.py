@@ -20,6 +20,16 @@ test_pipeline = [
     dict(type="PackTaskInputs"),
 ]
 
+image_size = dict(
+    size=(224, 224),
+    paths=[
+        "train_dataloader.dataset.pipeline.1.size",
+        "train_dataloader.dataset.pipeline.3.size",
+        "val_dataloader.dataset.pipeline.1.size",
+        "test_dataloader.dataset.pipeline.1.size",
+    ],
+)
+
 train_dataloader = dict(
     batch_size=128,
     num_workers=8,
@@ -60,6 +70,14 @@ tiny_val_dataloader = dict(
     dataset=dict(data_root=tiny_root, pipeline=tiny_test_pipeline),
 )
 tiny = dict(
+    image_size=dict(
+        size=(64, 64),
+        paths=[
+            "train_dataloader.dataset.pipeline.1.size",
+            "val_dataloader.dataset.pipeline.1.size",
+            "test_dataloader.dataset.pipeline.1.size",
+        ],
+    ),
     train_dataloader=dict(
         batch_size=20,
         num_workers=0,

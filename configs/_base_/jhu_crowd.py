@@ -21,6 +21,20 @@ test_pipeline = [
     dict(type="PackTaskInputs"),
 ]
 
+image_size = dict(
+    size=(576, 768),
+    multiple=16,
+    paths=[
+        "train_dataloader.dataset.pipeline.1.size",
+        "train_dataloader.dataset.pipeline.1.at_least",
+        "train_dataloader.dataset.pipeline.3.size",
+        "val_dataloader.dataset.pipeline.1.size",
+        "val_dataloader.dataset.pipeline.1.at_least",
+        "test_dataloader.dataset.pipeline.1.size",
+        "test_dataloader.dataset.pipeline.1.at_least",
+    ],
+)
+
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,
@@ -67,6 +81,7 @@ tiny_val_dataloader = dict(
     num_workers=0, persistent_workers=False, dataset=dict(data_root=tiny_root, pipeline=tiny_test_pipeline)
 )
 tiny = dict(
+    image_size=dict(size=(64, 96)),
     train_dataloader=dict(
         batch_size=4,
         num_workers=0,

@@ -23,6 +23,15 @@ test_pipeline = [
     dict(type="PackTaskInputs"),
 ]
 
+image_size = dict(
+    size=(352, 352),
+    paths=[
+        "train_dataloader.dataset.pipeline.2.scale",
+        "train_dataloader.dataset.pipeline.3.crop_size",
+        "train_dataloader.dataset.pipeline.5.size",
+    ],
+)
+
 train_dataloader = dict(
     batch_size=8,
     num_workers=4,
@@ -67,6 +76,7 @@ tiny_val_dataloader = dict(
     dataset=dict(data_root=tiny_root),
 )
 tiny = dict(
+    image_size=dict(size=(64, 64)),
     train_dataloader=dict(
         num_workers=0,
         persistent_workers=False,

@@ -22,6 +22,15 @@ test_pipeline = [
     ),
 ]
 
+image_size = dict(
+    size=(800, 1333),
+    paths=[
+        "train_dataloader.dataset.pipeline.2.scale",
+        "val_dataloader.dataset.pipeline.1.scale",
+        "test_dataloader.dataset.pipeline.1.scale",
+    ],
+)
+
 train_dataloader = dict(
     batch_size=4,
     num_workers=2,
@@ -94,6 +103,7 @@ tiny_val_dataloader = dict(
     dataset=dict(data_root=tiny_root, pipeline=tiny_test_pipeline),
 )
 tiny = dict(
+    image_size=dict(size=(128, 160)),
     train_dataloader=dict(
         num_workers=0,
         persistent_workers=False,

@@ -18,6 +18,8 @@ test_pipeline = [
     dict(type="PackTaskInputs"),
 ]
 
+image_size = "its images keep their own size"
+
 train_dataloader = dict(
     batch_size=1,
     num_workers=4,

@@ -22,6 +22,17 @@ test_pipeline = [
     dict(type="PackTaskInputs"),
 ]
 
+image_size = dict(
+    size=(288, 512),
+    multiple=8,
+    paths=[
+        "train_dataloader.dataset.pipeline.2.scale",
+        "train_dataloader.dataset.pipeline.4.size",
+        "val_dataloader.dataset.pipeline.1.scale",
+        "test_dataloader.dataset.pipeline.1.scale",
+    ],
+)
+
 train_dataloader = dict(
     batch_size=32,
     num_workers=4,
@@ -88,6 +99,7 @@ tiny_val_dataloader = dict(
 )
 tiny_evaluator = dict(pixels=5.0)
 tiny = dict(
+    image_size=dict(size=(112, 192)),
     model=dict(head=dict(input_size=(112, 192))),
     train_dataloader=dict(
         batch_size=12,

@@ -32,6 +32,14 @@ test_pipeline = [
     dict(type="PackTaskInputs"),
 ]
 
+image_size = dict(
+    size=(576, 768),
+    multiple=16,
+    paths=[
+        "train_dataloader.dataset.pipeline.4.size",
+    ],
+)
+
 train_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -83,6 +91,7 @@ tiny_val_dataloader = dict(
     num_workers=0, persistent_workers=False, dataset=dict(data_root=tiny_root, pipeline=tiny_test_pipeline)
 )
 tiny = dict(
+    image_size=dict(size=(64, 96)),
     train_dataloader=dict(
         batch_size=4,
         num_workers=0,

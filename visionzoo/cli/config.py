@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 
 from visionzoo.cli.common import Parser, add_config_flags, note, run_verb
+from visionzoo.cli.short_options import add_short_options, load_with_short_options
 from visionzoo.errors import ConfigError
 
 _USAGE = """usage: visionzoo config VERB ...
@@ -39,6 +40,7 @@ def _show_parser() -> Parser:
         "  visionzoo config show rcnet_retinanet --tiny --origin --cfg-options optim_wrapper.optimizer.lr=0.02",
     )
     parser.add_argument("config", help="a released config's name, or a file")
+    add_short_options(parser)
     add_config_flags(parser)
     parser.add_argument(
         "--origin", action="store_true", help="end each line with the source of its value (default: off)"
@@ -50,7 +52,8 @@ def _show_parser() -> Parser:
 def _show(args: argparse.Namespace) -> int:
     from visionzoo.config import config_text, load_config
 
-    loaded = load_config(args.config, tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    changes = dict(tiny=args.tiny, allow_new=args.allow_new)
+    loaded = load_with_short_options(args, lambda options: load_config(args.config, options=options, **changes))
     for line in loaded.notes:
         note(line)
     if args.json:

@@ -18,6 +18,7 @@ from visionzoo.cli.common import (
     run_command,
 )
 from visionzoo.cli.data_sets import prepare_data_sets
+from visionzoo.cli.short_options import add_short_options, load_with_short_options
 
 EXAMPLES = """  visionzoo test work_dirs/rcnet_retinanet
   visionzoo test configs/rcnet_retinanet.py --weights best.safetensors --json"""
@@ -30,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--weights", help="a checkpoint, or the folder of a run: its best, else its last (default: those of the run)"
     )
+    add_short_options(made, training=False)
     add_config_flags(made)
     add_data_flags(made)
     add_output_flags(made, "RUN/test, else work_dirs/NAME_test")
@@ -48,8 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _test(args: argparse.Namespace) -> int:
     from visionzoo.weights.runs import load_with_weights
 
-    changes = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
-    loaded = load_with_weights(args.config, args.weights, again="`visionzoo test {run}`", **changes)
+    name, again = args.config, "`visionzoo test {run}`"
+    changes = dict(again=again, tiny=args.tiny, allow_new=args.allow_new)
+    loaded = load_with_short_options(
+        args, lambda options: load_with_weights(name, args.weights, options=options, **changes), training=False
+    )
     prepare_data_sets(loaded, args, ("test",))
 
     from visionzoo.engine.loops import Interrupted

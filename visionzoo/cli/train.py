@@ -20,12 +20,14 @@ from visionzoo.cli.common import (
     run_command,
 )
 from visionzoo.cli.data_sets import prepare_data_sets
+from visionzoo.cli.short_options import add_short_options, load_with_short_options
 
 if TYPE_CHECKING:
     from visionzoo.config import LoadedConfig
 
 EXAMPLES = """  visionzoo train rcnet_retinanet --tiny
-  visionzoo train configs/rcnet_retinanet.py --amp --cfg-options train_dataloader.batch_size=8
+  visionzoo train rcnet_retinanet --data my_data/ --epochs 30 --image-size 640
+  visionzoo train configs/rcnet_retinanet.py --amp --cfg-options model.backbone.depth=101
   visionzoo train --resume work_dirs/rcnet_retinanet
   torchrun --nproc-per-node=4 tools/train.py configs/rcnet_retinanet.py"""
 
@@ -38,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         help="a released config's name, a file or the folder of a run (default: that of --resume or --weights)",
     )
+    add_short_options(made)
     add_config_flags(made)
     add_data_flags(made)
     add_output_flags(made, "work_dirs/NAME")
@@ -114,13 +117,15 @@ def _loaded(args: argparse.Namespace) -> LoadedConfig:
     """Load the config: that of the command, or that of the run to resume or to start from."""
     from visionzoo.weights.runs import load_with_weights
 
-    changes = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
     run, option = args.weights, "--weights"
     if args.resume:
         from visionzoo.engine.workdir import folder_to_resume
 
         run, option = folder_to_resume(args.resume, args.work_dir, args.config), "--resume"
-    return load_with_weights(args.config, run, again=f"`visionzoo train {option} {{run}}`", **changes)
+    again, changes = f"`visionzoo train {option} {{run}}`", dict(tiny=args.tiny, allow_new=args.allow_new)
+    return load_with_short_options(
+        args, lambda options: load_with_weights(args.config, run, again=again, options=options, **changes)
+    )
 
 
 def _is_first() -> bool:

@@ -35,6 +35,7 @@ TOP_LEVEL = (
     "early_stopping",
     "ema",
     "freeze",
+    "image_size",
     "tta",
 )
 
@@ -67,6 +68,7 @@ UNTYPED: dict[str, tuple[str, ...]] = {
     "env_cfg": ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"),
     "env_cfg.mp_cfg": ("mp_start_method", "opencv_num_threads"),
     "randomness": ("seed", "deterministic", "diff_rank_seed"),
+    "image_size": ("size", "paths", "multiple"),
     "auto_scale_lr": ("enable", "base_batch_size"),
     "custom_imports": ("imports", "allow_failed_imports"),
 }

@@ -11,6 +11,7 @@ from visionzoo.config.files import display_path, find_config, read_config
 from visionzoo.config.keys import RESERVED
 from visionzoo.config.options import SOURCE, apply_options, parse_options
 from visionzoo.config.renamed import with_current_names
+from visionzoo.config.run_length import follow_length
 from visionzoo.config.runs import run_of, was_tiny
 from visionzoo.config.tree import Origins, merge, without_deletes
 from visionzoo.errors import ConfigError
@@ -88,7 +89,9 @@ def load_config(
     is_tiny_run = run is not None and was_tiny(run)
     if tiny and not (is_tiny_run and overrides is None):
         values = merge(values, _tiny_part(overrides, source), origins, TINY)
-    changed = apply_options(without_deletes(values), parsed, origins, _arguments_of, allow_new=allow_new, source=given)
+    values = without_deletes(values)
+    changed = apply_options(values, parsed, origins, _arguments_of, allow_new=allow_new, source=given)
+    changed = follow_length(values, changed, origins)
     if run is not None and parsed:
         changed.notes.append(f"{source}, changed: {_listed(parsed)}")
     return LoadedConfig(

@@ -15,6 +15,7 @@ from visionzoo.datasets.class_map import (
     require_once,
     unknown_label,
 )
+from visionzoo.datasets.every_nth import Key, keys_of
 from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.image_list import ListedImages, check_files, labelled, read_image_list
@@ -53,6 +54,12 @@ class ClassificationData(SampleList):
     ):
         super().__init__(root, samples, **loading)
         self._metainfo.update(classes=class_map.classes, class_keys=class_map.keys)
+
+    @staticmethod
+    def keys_of(samples: Sequence[dict[str, Any]]) -> list[Key]:
+        """Return label and path of each sample; ``every`` and ``not_every`` divide the images of each class."""
+        names = [sample.get("img_path") or f"{number:09}" for number, sample in enumerate(samples)]
+        return keys_of(names, [sample["gt_label"] for sample in samples])
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the label of a sample as a list, for samplers and wrappers that balance classes."""

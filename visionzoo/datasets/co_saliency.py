@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from visionzoo.datasets.every_nth import chosen, keys_of
 from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.mask_files import MASKS
 from visionzoo.datasets.missing_files import advice
@@ -45,6 +46,8 @@ class CoSaliencyFolder(BaseDataset):
         label_offset: added to each class. The authors number each training set from 0, so classes of different sets
             share a number. An offset separates them and requires a larger ``model.head.num_classes``.
         indices, pipeline, test_mode, serialize_data, max_refetch: see mmengine. An unusable sample is always an error.
+        every: N keeps every N-th group by name, for validation. Default: all groups.
+        not_every: N keeps the other groups, for training. See :func:`~visionzoo.datasets.every_nth.chosen`.
 
     Raises:
         DataError: folders are missing or empty, an image has no mask, two images of a group have the same stem, or, if
@@ -69,15 +72,19 @@ class CoSaliencyFolder(BaseDataset):
         test_mode: bool = False,
         serialize_data: bool = True,
         max_refetch: int = 1000,
+        every: int | None = None,
+        not_every: int | None = None,
     ):
         root = resolve_data_root(data_root)
         self._images = root / images / name
         self._masks = None if masks is None else root / masks / name
         self._label_offset = label_offset
         _require_folder(self._images)
+        names = _folders(self._images)
+        groups = tuple(chosen(names, keys_of(names), self._images, every, not_every))
         super().__init__(
             data_root=str(root),
-            metainfo=dict(groups=_folders(self._images)),
+            metainfo=dict(groups=groups),
             indices=indices,
             pipeline=list(pipeline),
             test_mode=test_mode,

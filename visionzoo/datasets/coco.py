@@ -25,6 +25,8 @@ from visionzoo.datasets.coco_file import (
     require_image_files,
     require_learnable,
 )
+from visionzoo.datasets.converting import converted_file
+from visionzoo.datasets.every_nth import chosen, keys_of
 from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
@@ -47,7 +49,8 @@ class CocoDetection(CocoDataset):
     of the file. Metrics read the ground truth from this file.
 
     Args:
-        ann_file: path of the JSON file, relative to ``data_root`` or absolute.
+        ann_file: path of the JSON file, relative to ``data_root`` or absolute; or ``voc:train``, the split ``train`` of
+            the Pascal VOC folder ``data_root``. See :mod:`visionzoo.datasets.converting` for other layouts.
         data_root: a folder, or ``tiny://coco?train=16&val=8&seed=0`` for drawn scenes.
         data_prefix: ``dict(img=...)``: folder of the images in ``data_root``.
         classes: names in label order. Each must be a category of the file. Default: all its categories, by id.
@@ -64,6 +67,8 @@ class CocoDetection(CocoDataset):
             ``category_ids`` are None.
         allow_outside: True to allow files outside ``data_root``, see
             :func:`visionzoo.datasets.file_names.require_inside`.
+        every: N keeps every N-th image by name, for validation. Default: all images.
+        not_every: N keeps the other images, for training. See :func:`~visionzoo.datasets.every_nth.chosen`.
 
     Raises:
         DataError, ConfigError: see :mod:`visionzoo.datasets.coco_file`.
@@ -91,13 +96,16 @@ class CocoDetection(CocoDataset):
         max_refetch: int = 1000,
         absent_classes: Sequence[str] = (),
         allow_outside: bool = False,
+        every: int | None = None,
+        not_every: int | None = None,
     ):
         root = resolve_data_root(data_root)
-        record = read_annotations(root, ann_file, need_annotations=not test_mode)
-        path = root / ann_file
+        path, file = root / ann_file, converted_file(root, ann_file)  # messages have the path that the user set
+        record = read_annotations(root, file, need_annotations=not test_mode)
         folder = root / ((data_prefix or {}).get("img") or "")
         names_of_files = [image["file_name"] for image in record["images"]]
         require_inside(names_of_files, folder, root, path, allow_outside=allow_outside)
+        self._path, self._every, self._not_every = path, every, not_every
         facts = dict(metainfo or {})
         wanted = _as_names(classes if classes is not None else facts.get("classes"))
         names = choose_classes(path, record, wanted, absent_classes)
@@ -109,7 +117,7 @@ class CocoDetection(CocoDataset):
         facts.update(classes=names, category_ids=ids, palette=facts.get("palette") or _palette(len(names)))
         self._record: dict | None = None if lazy_init else record
         super().__init__(
-            ann_file=str(ann_file),
+            ann_file=file,
             metainfo=facts,
             data_root=str(root),
             data_prefix=data_prefix if data_prefix is not None else {"img": ""},
@@ -121,7 +129,8 @@ class CocoDetection(CocoDataset):
             lazy_init=lazy_init,
             max_refetch=max_refetch,
         )
-        self._metainfo["ann_file"] = str(path.resolve())  # mmengine replaces a path in metainfo by the file's text
+        # mmengine replaces a path in metainfo by the text of the file
+        self._metainfo["ann_file"] = str((root / file).resolve())
 
     def load_data_list(self) -> list[dict]:
         """Return one dict for each image: ``img_path``, ``img_id``, ``height``, ``width`` and ``instances``."""
@@ -137,8 +146,10 @@ class CocoDetection(CocoDataset):
             by_image[annotation["image_id"]].append(annotation)
         images = {image["id"]: image for image in record["images"]}
         samples = [self._sample(images[image_id], by_image[image_id], omitted) for image_id in in_order(images)]
+        keys = keys_of([sample["img_path"] for sample in samples])
+        samples = chosen(samples, keys, self._path, self._every, self._not_every)
         self._annotated = {a["image_id"] for a in record["annotations"] if a["category_id"] in self.cat2label}
-        _say_omitted(self.ann_file, omitted)
+        _say_omitted(self._path, omitted)
         return samples
 
     def _sample(self, image: dict, annotations: list[dict], omitted: Counter[str]) -> dict[str, Any]:
@@ -173,13 +184,13 @@ class CocoDetection(CocoDataset):
             classes = ", ".join(self.metainfo["classes"][:6])
             reasons = ", ".join(f"{count} dropped by {reason}" for reason, count in dropped.items() if count)
             raise DataError(
-                f"{self.ann_file}: 0 of {len(self.data_list)} images kept: {reasons} "
+                f"{self._path}: 0 of {len(self.data_list)} images kept: {reasons} "
                 f"(classes: {classes}); check classes and filter_cfg"
             )
         used = kept if self._indices is None else kept[: self._indices]
         if not self.test_mode and all(box["ignore_flag"] for sample in used for box in sample["instances"]):
             raise DataError(
-                self.ann_file,
+                self._path,
                 expected=f"a box to learn in the {len(used)} images that are used",
                 found=f"none (of {len(self.data_list)} images)",
                 advice="check max_samples and filter_cfg",
@@ -207,7 +218,7 @@ def _instance(annotation: dict, label: int) -> dict[str, Any]:
     return instance
 
 
-def _say_omitted(ann_file: str, counts: Counter[str]) -> None:
+def _say_omitted(ann_file: Path, counts: Counter[str]) -> None:
     if counts:
         what = ", ".join(f"{count} {reason}" for reason, count in counts.items())
         print_log(f"{ann_file}: boxes that are not loaded: {what}; correct the file", "current", logging.WARNING)

@@ -11,6 +11,7 @@ import numpy as np
 from visionzoo.datasets.class_map import ClassMap
 from visionzoo.datasets.classification import ClassificationData
 from visionzoo.datasets.coco_file import category_ids, choose_classes, read_annotations, require_image_files
+from visionzoo.datasets.every_nth import Key, keys_of
 from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
@@ -88,6 +89,11 @@ class CocoCrops(ClassificationData):
             samples,
             **loading,
         )
+
+    @staticmethod
+    def keys_of(samples: Sequence[dict[str, Any]]) -> list[Key]:
+        """Return the image of each crop, so that ``every`` and ``not_every`` keep the crops of an image together."""
+        return keys_of([sample["img_path"] for sample in samples])
 
     def prepare_data(self, idx: int) -> Any:
         """Return the sample ``idx`` with its crop, after the pipeline."""

@@ -8,6 +8,8 @@ from typing import Any, TypedDict
 
 from mmengine.dataset import BaseDataset
 
+from visionzoo.datasets.every_nth import Key, chosen, keys_of
+
 
 class LoadingOptions(TypedDict, total=False):
     """Arguments that all data sets pass to :class:`SampleList`."""
@@ -17,6 +19,8 @@ class LoadingOptions(TypedDict, total=False):
     test_mode: bool
     serialize_data: bool
     max_refetch: int
+    every: int | None
+    not_every: int | None
 
 
 class SampleList(BaseDataset):
@@ -30,6 +34,8 @@ class SampleList(BaseDataset):
         test_mode: raise an error for an unusable sample instead of replacing it by another one.
         serialize_data: keep samples as one byte buffer that workers share.
         max_refetch: number of other samples to try if the pipeline returns None.
+        every: N keeps every N-th sample by name, for validation. Default: all samples.
+        not_every: N keeps the other samples, for training. See :func:`~visionzoo.datasets.every_nth.chosen`.
 
     Example:
         >>> samples = [{"img_path": "a.png"}, {"img_path": "b.png"}]
@@ -48,8 +54,11 @@ class SampleList(BaseDataset):
         test_mode: bool = False,
         serialize_data: bool = True,
         max_refetch: int = 1000,
+        every: int | None = None,
+        not_every: int | None = None,
     ):
-        self._samples = samples
+        is_divided = every is not None or not_every is not None
+        self._samples = chosen(samples, self.keys_of(samples), root, every, not_every) if is_divided else samples
         super().__init__(
             data_root=str(root),
             indices=max_samples,
@@ -58,6 +67,11 @@ class SampleList(BaseDataset):
             serialize_data=serialize_data,
             max_refetch=max_refetch,
         )
+
+    @staticmethod
+    def keys_of(samples: Sequence[dict[str, Any]]) -> list[Key]:
+        """Return stratum and name of each sample, by which ``every`` and ``not_every`` divide them."""
+        return keys_of([sample["img_path"] for sample in samples])
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Return the samples, without keeping a second copy of them."""

@@ -31,7 +31,7 @@ from visionzoo.errors import DataError, first_of, require_none_missing
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.system.text_files import read_text
 
-_ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
+ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", ".")
 DIFFICULT = ("ignore", "keep", "drop")
 
@@ -71,7 +71,7 @@ class VocFolder:
         if not root.is_dir():
             raise DataError(root, expected="a Pascal VOC folder", found="no such folder", advice="check the path")
         with Findings(root, expected="a Pascal VOC folder", advice="remove the files that do not belong") as findings:
-            annotations, xmls = _first_with(root, _ANNOTATION_FOLDERS, (".xml",), "XML files in Annotations/", findings)
+            annotations, xmls = _first_with(root, ANNOTATION_FOLDERS, (".xml",), "XML files in Annotations/", findings)
             images, files = _first_with(root, _IMAGE_FOLDERS, ANY_IMAGE_ENDINGS, "images in JPEGImages/", findings)
             _require_images(images, xmls, files)
             findings.note("images without an XML file, left out", len(files.keys() - xmls.keys()))

@@ -17,6 +17,7 @@ from visionzoo.engine.freezing import freeze
 from visionzoo.engine.loaders import build_loader
 from visionzoo.engine.log_files import no_list_of_parameters
 from visionzoo.engine.plan import RunPlan
+from visionzoo.engine.run_length import fit_to_length
 from visionzoo.engine.run_options import strategy_of, training_hooks
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.errors import ConfigError
@@ -95,21 +96,24 @@ def progress_hook(plan: RunPlan) -> dict:
 def training_parts(plan: RunPlan) -> dict[str, Any]:
     """Return the runner's arguments for training: initial weights, loaders, loops, optimizer and hooks."""
     cfg = plan.cfg
-    val = build_split(plan, "val")
+    train, val = build_split(plan, "train"), build_split(plan, "val")
+    fitted = fit_to_length(cfg, 1 if train is None else len(train))
+    for line in fitted.notes:
+        note_to_user(plan.options)(line)
     hooks = [*training_hooks(cfg), progress_hook(plan)]
     if cfg.get("freeze"):
         hooks.append(dict(type="FrozenNormsHook", patterns=list(cfg["freeze"])))
     return dict(
         prepare=partial(prepare, plan=plan),
-        train_dataloader=build_split(plan, "train"),
+        train_dataloader=train,
         train_cfg=cfg.train_cfg,
         optim_wrapper=cfg.optim_wrapper,
-        param_scheduler=cfg.get("param_scheduler"),
+        param_scheduler=fitted.param_scheduler,
         auto_scale_lr=cfg.get("auto_scale_lr"),
         val_dataloader=val,
         val_cfg=None if val is None else cfg.get("val_cfg") or {},
         val_evaluator=None if val is None else cfg.get("val_evaluator"),
-        default_hooks=cfg.get("default_hooks"),
+        default_hooks=fitted.default_hooks,
         custom_hooks=hooks,
     )
 

@@ -284,12 +284,19 @@ class ZooCheckpointHook(CheckpointHook):
 
 @HOOKS.register_module()
 class ZooEarlyStoppingHook(EarlyStoppingHook):
-    """:class:`mmengine.hooks.EarlyStoppingHook` whose patience survives a resume; a missing metric is an error."""
+    """:class:`mmengine.hooks.EarlyStoppingHook` whose patience survives a resume; a missing metric is an error.
+
+    ``monitor="auto"`` selects the metric of the config's task, as ``save_best="auto"`` does.
+    """
 
     priority = "LOW"  # runs before the checkpoint is written, which then holds the counts
+    best_score: float
 
-    def __init__(self, monitor: str, min_delta: float = 0.0, **kwargs: Any):
-        super().__init__(monitor, min_delta=min_delta, **kwargs)
+    def __init__(self, monitor: str, min_delta: float = 0.0, rule: str | None = None, **kwargs: Any):
+        self._min_delta = min_delta
+        super().__init__(
+            monitor, min_delta=min_delta, rule=rule or ("greater" if monitor == "auto" else None), **kwargs
+        )
 
     _default_greater_keys = ZooCheckpointHook._default_greater_keys
     _default_less_keys = ZooCheckpointHook._default_less_keys
@@ -301,7 +308,24 @@ class ZooEarlyStoppingHook(EarlyStoppingHook):
     def before_train(self, runner: Any) -> None:
         self.require_measured(runner)
 
+    def _choose_auto(self, runner: Any, measured: dict[str, float]) -> None:
+        """Select the first metric of the task that is measured, and its direction."""
+        known = deciding_metric(runner.best_metric, measured)
+        if known is None:
+            raise ConfigError(
+                "early_stopping.monitor",
+                expected="a metric, because none of the task's is measured",
+                found="auto",
+                advice=f"choose one of {', '.join(measured)} and rule='greater' or rule='less'",
+            )
+        self.monitor, self.rule = known
+        self.min_delta = self._min_delta if self.rule == "greater" else -self._min_delta
+        if self.wait_count == 0 and abs(self.best_score) == float("inf"):
+            self.best_score = float("-inf") if self.rule == "greater" else float("inf")
+
     def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
+        if self.monitor == "auto":
+            self._choose_auto(runner, metrics)
         if self.monitor not in metrics:
             raise ConfigError(
                 "early_stopping.monitor",

@@ -5,11 +5,13 @@ See ``datasets/culane/README.md`` for the source of the data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
+from visionzoo.datasets.every_nth import Key, keys_by_folder
 from visionzoo.datasets.lanes.culane_files import SCENARIOS, read_all_lines, read_list, scenario_of
 from visionzoo.datasets.missing_files import advice, missing_files
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
@@ -84,10 +86,15 @@ class CULaneDataset(SampleList):
             )
         _require_lanes(samples, root / "list" / f"{split}.txt")
         if with_lanes:
-            used = samples[: loading.get("max_samples")]
+            used = samples if loading.keys() & {"every", "not_every"} else samples[: loading.get("max_samples")]
             lanes = read_all_lines(root, [lines_path(sample["img_path"]) for sample in used])
             samples = [{**sample, "gt_lanes": points} for sample, points in zip(used, lanes, strict=True)]
         super().__init__(root, samples, **loading)
+
+    @staticmethod
+    def keys_of(samples: Sequence[dict[str, Any]]) -> list[Key]:
+        """Return the folder of each frame, so that ``every`` and ``not_every`` keep the frames of a clip together."""
+        return keys_by_folder([sample["name"] for sample in samples])
 
 
 def _require_lanes(samples: list[dict[str, Any]], path: Path) -> None:

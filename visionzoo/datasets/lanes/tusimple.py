@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from visionzoo.datasets.every_nth import Key, keys_by_folder
 from visionzoo.datasets.lanes.slots import existence, lane_slots
 from visionzoo.datasets.lanes.tusimple_files import read_tusimple
 from visionzoo.datasets.missing_files import advice
@@ -68,6 +69,11 @@ class TuSimpleDataset(SampleList):
         root = resolve_data_root(data_root)
         names = (label_files,) if isinstance(label_files, str) else tuple(label_files)
         super().__init__(root, _samples_of(root, names, lanes), **loading)
+
+    @staticmethod
+    def keys_of(samples: Sequence[dict[str, Any]]) -> list[Key]:
+        """Return the folder of each frame, so that ``every`` and ``not_every`` keep the frames of a clip together."""
+        return keys_by_folder([sample["raw_file"] for sample in samples])
 
 
 def _samples_of(root: Path, names: Sequence[str], lanes: int) -> list[dict[str, Any]]:

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from visionzoo.errors import ConfigError, OutputError, nearest_or_known
+from visionzoo.errors import ConfigError, nearest_or_known
 from visionzoo.plugins import Package, merged
-from visionzoo.system.cache import cache_root
+from visionzoo.system.cache import cache_root, make_folder
 
 SCHEME = "tiny"
 
@@ -90,7 +87,7 @@ def resolve_data_root(data_root: str | os.PathLike[str]) -> Path:
     options = _options(address, query, twin.DEFAULTS, twin.LOWEST)
     folder = cache_root() / "tiny" / _folder_name(name, twin.VERSION, options)
     if not folder.is_dir():
-        _draw_atomically(folder, twin.draw, options)
+        make_folder(folder, lambda drawing: twin.draw(drawing, **options))
     return folder
 
 
@@ -112,30 +109,3 @@ def _options(address: str, query: str, defaults: dict[str, int], lowest: dict[st
 
 def _folder_name(name: str, version: int, options: dict[str, int]) -> str:
     return "-".join([name, f"v{version}", *(f"{key}{value}" for key, value in options.items())])
-
-
-def _draw_atomically(folder: Path, draw: Callable[..., None], options: dict[str, int]) -> None:
-    """Draw beside ``folder`` and rename, so that ``folder`` is always complete, even if several processes draw it."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        drawing = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    try:
-        drawing.chmod(0o755)  # mkdtemp grants access only to the owner
-        draw(drawing, **options)
-        drawing.rename(folder)
-    except OSError as error:
-        if not folder.is_dir():  # otherwise another process was faster and wrote the same bytes
-            raise _cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(drawing, ignore_errors=True)
-
-
-def _cannot_write(folder: Path, error: OSError) -> OutputError:
-    return OutputError(
-        folder,
-        expected="to write drawn data here",
-        but=f"{error.strerror or error}",
-        advice="set VISIONZOO_CACHE to a writable folder with free space",
-    )

@@ -1,0 +1,117 @@
+"""``--image-size``: one option for the size of the images in all pipelines of a config.
+
+A config declares the usual size of its images and the paths of the values that belong to it::
+
+    image_size = dict(size=(800, 1333), paths=["train_dataloader.dataset.pipeline.2.scale", ...])
+
+``size`` is (H, W). Every value at a path is scaled by the same factors in its own form: (W, H) if its name is ``scale``
+or ``scales``, else (H, W), a list of such pairs, or one side of a square. ``*`` in a path is every index of a list.
+``multiple`` is the number that both sides must be multiples of. A config whose images keep their size states the
+reason instead: ``image_size = "..."``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from visionzoo.config.tree import MISSING, lookup
+from visionzoo.errors import ConfigError
+
+_FLAG = "--image-size"
+_MOST = 32_768
+_WIDTH_FIRST = ("scale", "scales")
+
+
+def image_size_settings(cfg: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return the values that ``--image-size`` sets, by dotted path.
+
+    Args:
+        cfg: the values of the loaded config.
+        text: ``N`` for the shorter side, with the usual proportions, or ``H,W``. In pixels.
+
+    Raises:
+        ConfigError: the text is not such a size, the config cannot change the size of its images, or the model needs
+            other multiples.
+
+    Example:
+        >>> from visionzoo.config import load_config
+        >>> settings = image_size_settings(load_config("fpn_retinanet").cfg.to_dict(), "400")
+        >>> settings["image_size.size"], settings["train_dataloader.dataset.pipeline.2.scale"]
+        ((400, 666), (666, 400))
+    """
+    declared = cfg.get("image_size")
+    if not isinstance(declared, Mapping):
+        raise ConfigError(
+            _FLAG,
+            expected="a config that declares image_size",
+            but=str(declared or "this one declares none"),
+            advice="change the steps of its pipelines by --cfg-options",
+        )
+    usual = tuple(declared["size"])
+    wanted = _wanted(text, usual, declared.get("multiple", 1))
+    options: dict[str, Any] = {"image_size.size": wanted}
+    for path in declared["paths"]:
+        for found in _existing(cfg, path):
+            options[found] = _scaled(found, lookup(cfg, tuple(found.split("."))), usual, wanted)
+    return options
+
+
+def _existing(cfg: Mapping[str, Any], path: str) -> list[str]:
+    """Return the paths of the config that a declared path names; ``*`` is every index of a list."""
+    before, star, after = path.partition(".*.")
+    items = lookup(cfg, tuple(before.split("."))) if star else ()
+    items = items if isinstance(items, (list, tuple)) else ()
+    found = [f"{before}.{index}.{after}" for index in range(len(items))] if star else [path]
+    missing = [path for path in found if lookup(cfg, tuple(path.split("."))) is MISSING]
+    if missing or not found:
+        raise ConfigError(
+            f"image_size.paths: {path}",
+            expected="a value of the config",
+            found="none",
+            advice="correct the path in the config",
+        )
+    return found
+
+
+def _wanted(text: str, usual: tuple[int, ...], multiple: int) -> tuple[int, int]:
+    """Return the wanted (H, W)."""
+    numbers = [int(word) for word in re.split(r"\s*[,x]\s*", text.strip()) if word.isascii() and word.isdigit()]
+    if not re.fullmatch(r"\d+(\s*[,x]\s*\d+)?", text.strip(), re.ASCII) or not all(1 <= n <= _MOST for n in numbers):
+        raise ConfigError(
+            _FLAG,
+            expected=f"N or H,W, pixels from 1 to {_MOST:,}",
+            found=repr(text),
+            advice=f"write {min(usual)} or {usual[0]},{usual[1]}",
+        )
+    if len(numbers) == 2:
+        height, width = numbers
+    else:
+        factor = numbers[0] / min(usual)
+        # The longer side is derived, so it is rounded to the multiple.
+        height, width = (
+            numbers[0] if side == min(usual) else max(1, round(side * factor / multiple)) * multiple for side in usual
+        )
+    if height % multiple or width % multiple:
+        fit = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+        raise ConfigError(
+            _FLAG,
+            expected=f"multiples of {multiple}",
+            found=text,
+            advice=f"use {fit[0] if len(numbers) == 1 and usual[0] == usual[1] else f'{fit[0]},{fit[1]}'}",
+        )
+    return height, width
+
+
+def _scaled(path: str, value: Any, usual: tuple[int, ...], wanted: tuple[int, int]) -> Any:
+    """Return a size in its own form, scaled from the usual size to the wanted one."""
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple)):
+        return [_scaled(path, pair, usual, wanted) for pair in value]
+    if not isinstance(value, (list, tuple)):
+        if wanted[0] * usual[1] != wanted[1] * usual[0]:
+            raise ConfigError(_FLAG, expected="one number, the side of a square", found=f"{wanted[0]},{wanted[1]}")
+        return max(1, round(value * wanted[0] / usual[0]))
+    name = [key for key in path.split(".") if not key.isdigit()][-1]
+    order = (1, 0) if name in _WIDTH_FIRST else (0, 1)
+    return tuple(max(1, round(side * wanted[axis] / usual[axis])) for side, axis in zip(value, order, strict=True))

@@ -1,0 +1,229 @@
+"""Short options: names for settings that every config has, ``--epochs``, ``--lr``, ``--image-size``.
+
+Each short option becomes values by dotted path, as ``--cfg-options`` gives them. A config without the setting refuses
+the option by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from visionzoo.config.image_size import image_size_settings
+from visionzoo.config.options import parse_options
+from visionzoo.config.ranges import require_in_range
+from visionzoo.config.run_length import length_of
+from visionzoo.config.tree import MISSING, lookup, with_value
+from visionzoo.errors import ConfigError, some_of
+
+_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+_SHOWN = 4
+
+
+@dataclass
+class Settings:
+    """Values that short options set.
+
+    Attributes:
+        options: from a dotted path to its value, for ``load_config(options=...)``.
+        notes: one line for each short option.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def short_settings(cfg: Mapping[str, Any], chosen: Mapping[str, Any], *, training: bool = True) -> Settings:
+    """Return the values that short options set in a config.
+
+    Args:
+        cfg: the values of the loaded config.
+        chosen: from the name of a short option (``batch_size``) to its value.
+        training: False for a test, where ``batch_size`` is that of the test data.
+
+    Raises:
+        ConfigError: a value is not allowed, or the config does not have the setting.
+
+    Example:
+        >>> from visionzoo.config import load_config
+        >>> settings = short_settings(load_config("fpn_retinanet").cfg.to_dict(), {"epochs": 24, "lr": 0.001})
+        >>> settings.options["train_cfg.max_epochs"], settings.options["auto_scale_lr.enable"]
+        (24, False)
+        >>> settings.notes[1]
+        '--lr 0.001: optim_wrapper.optimizer.lr=0.001, auto_scale_lr.enable=False'
+    """
+    settings = Settings()
+    for name, value in chosen.items():
+        flag = f"--{name.replace('_', '-')}"
+        make = _OF_A_TEST.get(name, _MAKERS[name]) if not training else _MAKERS[name]
+        options, remark = make(cfg, value)
+        settings.options |= options
+        facts = some_of((f"{path}={value!r}" for path, value in options.items()), most=_SHOWN)
+        settings.notes.append(f"{flag} {_as_typed(value)}: {facts}{f'; {remark}' if remark else ''}")
+    return settings
+
+
+def require_no_conflict(settings: Settings, cfg_options: Any) -> None:
+    """Raise an error if a short option and ``--cfg-options`` set a path to different values.
+
+    Raises:
+        ConfigError: the message names the path and both values.
+    """
+    for path, value in parse_options(cfg_options).items():
+        dotted = ".".join(path)
+        if dotted in settings.options and settings.options[dotted] != value:
+            raise ConfigError(
+                f"--cfg-options {dotted}",
+                expected="one value",
+                found=f"{value!r} and {settings.options[dotted]!r} of a short option",
+                advice="remove one of the two options",
+            )
+
+
+def with_whole_pipelines(options: Mapping[str, Any], cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options in which a step of a pipeline is set by the whole pipeline if the type of its data set is set too.
+
+    A new type drops the arguments of the old part that are set in the same command, also if only a step of them is.
+
+    Args:
+        options: from a dotted path to its value.
+        cfg: the values of a config that has the new data sets.
+    """
+    whole: dict[str, Any] = {}
+    for dotted, value in options.items():
+        part, marker, step = dotted.partition(".pipeline.")
+        if marker and f"{part}.type" in options:
+            path = f"{part}.pipeline"
+            old = whole.get(path, lookup(cfg, tuple(path.split("."))))
+            whole[path] = with_value(old, tuple(step.split(".")), value)
+        else:
+            whole[dotted] = value
+    return whole
+
+
+Made = tuple[dict[str, Any], str]
+
+
+def _epochs(cfg: Mapping[str, Any], count: int) -> Made:
+    require_in_range("--epochs", count, "train_cfg.max_epochs")
+    length = length_of(cfg)
+    if length is None:
+        raise _without("--epochs", "train_cfg.max_epochs or train_cfg.max_iters")
+    if length.by_epoch:
+        return {"train_cfg.max_epochs": count}, ""
+    if "type" not in cfg["train_cfg"]:
+        raise _without("--epochs", "train_cfg.type")
+    loop = {"type": "EpochBasedTrainLoop", "max_epochs": count, "val_interval": 1}
+    return {f"train_cfg.{key}": value for key, value in loop.items()}, ""
+
+
+def _batch_size(cfg: Mapping[str, Any], count: int) -> Made:
+    require_in_range("--batch-size", count, "train_dataloader.batch_size")
+    path = _existing(cfg, "--batch-size", "train_dataloader.batch_size")
+    scaling = cfg.get("auto_scale_lr") or {}
+    rate = lookup(cfg, ("optim_wrapper", "optimizer", "lr"))
+    stays = "the learning rate stays" + (f" {rate:g}" if isinstance(rate, (int, float)) else "")
+    return {path: count}, "the learning rate follows" if scaling.get("enable") else stays
+
+
+def _test_batch_size(cfg: Mapping[str, Any], count: int) -> Made:
+    require_in_range("--batch-size", count, "test_dataloader.batch_size")
+    return {_existing(cfg, "--batch-size", "test_dataloader.batch_size"): count}, ""
+
+
+def _lr(cfg: Mapping[str, Any], rate: float) -> Made:
+    require_in_range("--lr", rate, "optim_wrapper.optimizer.lr")
+    path = _existing(cfg, "--lr", "optim_wrapper.optimizer.lr")
+    scaled = (cfg.get("auto_scale_lr") or {}).get("enable")
+    return {path: rate, **({"auto_scale_lr.enable": False} if scaled else {})}, ""
+
+
+def _workers(cfg: Mapping[str, Any], count: int) -> Made:
+    require_in_range("--workers", count, "train_dataloader.num_workers")
+    options: dict[str, Any] = {}
+    for loader in (name for name in _LOADERS if cfg.get(name)):
+        options[f"{loader}.num_workers"] = count
+        without = {"persistent_workers": False, "prefetch_factor": None} if count == 0 else {}
+        options |= {f"{loader}.{key}": value for key, value in without.items() if cfg[loader].get(key)}
+    return options, ""
+
+
+def _classes(cfg: Mapping[str, Any], text: str) -> Made:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise ConfigError(
+            "--classes", expected="different names with commas between them", found=repr(text), advice="write cat,dog"
+        )
+    return {f"{path}.classes": names for path, part in _data_sets(cfg) if _takes_classes(part)}, ""
+
+
+def _data_sets(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield path and config of the data set of each loader; of one that repeats or balances another, the inner one."""
+    for loader in (name for name in _LOADERS if cfg.get(name)):
+        path, part = f"{loader}.dataset", cfg[loader]["dataset"]
+        while isinstance(part.get("dataset"), Mapping):
+            path, part = f"{path}.dataset", part["dataset"]
+        yield path, part
+
+
+def _takes_classes(part: Mapping[str, Any]) -> bool:
+    from visionzoo.config.resolving import find_anywhere
+    from visionzoo.config.signatures import arguments_of
+
+    found = find_anywhere(str(part.get("type")))
+    if found is not None and "classes" not in arguments_of(found).names:
+        raise ConfigError(
+            "--classes",
+            expected="data sets with the argument classes",
+            found=f"{part.get('type')}",
+            advice="leave --classes out",
+        )
+    return True
+
+
+def _freeze(cfg: Mapping[str, Any], patterns: list[str]) -> Made:
+    return {"freeze": list(patterns)}, ""
+
+
+def _patience(cfg: Mapping[str, Any], count: int) -> Made:
+    require_in_range("--patience", count, "early_stopping.patience")
+    if not cfg.get("val_dataloader"):
+        raise _without("--patience", "val_dataloader")
+    if cfg.get("early_stopping"):
+        return {"early_stopping.patience": count}, ""
+    saved = lookup(cfg, ("default_hooks", "checkpoint"))
+    saved = saved if isinstance(saved, Mapping) else {}
+    best, rule = saved.get("save_best"), saved.get("rule")
+    monitor = (
+        {"monitor": best, "rule": rule} if isinstance(best, str) and isinstance(rule, str) else {"monitor": "auto"}
+    )
+    # A metric that stays equal, such as 0, is not an improvement.
+    return {"early_stopping": {**monitor, "patience": count, "min_delta": 1e-6}}, ""
+
+
+def _existing(cfg: Mapping[str, Any], flag: str, path: str) -> str:
+    if lookup(cfg, tuple(path.split("."))) is MISSING:
+        raise _without(flag, path)
+    return path
+
+
+def _without(flag: str, path: str) -> ConfigError:
+    return ConfigError(flag, expected=f"a config with {path}", found="none", advice=f"leave {flag} out")
+
+
+def _as_typed(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+_MAKERS: dict[str, Callable[[Mapping[str, Any], Any], Made]] = {
+    "epochs": _epochs,
+    "batch_size": _batch_size,
+    "lr": _lr,
+    "image_size": lambda cfg, text: (image_size_settings(cfg, text), ""),
+    "workers": _workers,
+    "classes": _classes,
+    "freeze": _freeze,
+    "patience": _patience,
+}
+_OF_A_TEST: dict[str, Callable[[Mapping[str, Any], Any], Made]] = {"batch_size": _test_batch_size}

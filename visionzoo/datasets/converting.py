@@ -1,0 +1,85 @@
+"""Annotations in another layout, converted to COCO's format when they are first read.
+
+``ann_file="voc:train"`` is the split ``train`` of the Pascal VOC folder ``data_root``. The names before the colon are
+those of the layouts that have ``records``. The converted file lies in the cache folder. It is made again if a file in
+``data_root`` is added, removed or changed. Images are read from ``data_root``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from visionzoo.datasets.layouts._base import Layout
+from visionzoo.datasets.layouts._finding import layouts
+from visionzoo.datasets.layouts._listing import Listing, inside
+from visionzoo.errors import DataError, nearest_or_known
+from visionzoo.system.atomic import write_text
+from visionzoo.system.cache import cache_root, make_folder
+
+
+def converted_file(root: Path, ann_file: str) -> str:
+    """Return the path of an annotation file, after conversion if it is an address such as ``voc:train``.
+
+    Args:
+        root: folder of the data.
+        ann_file: a path, returned unchanged, or an address.
+
+    Raises:
+        DataError: the data cannot be converted, or have no such split.
+        OutputError: the cache folder cannot be written.
+
+    Example:
+        >>> converted_file(Path("data"), "annotations/instances_train2017.json")
+        'annotations/instances_train2017.json'
+    """
+    name, colon, split = str(ann_file).partition(":")
+    layout = layouts().get(name) if colon and "/" not in name else None
+    if layout is None or layout.records is None:
+        return str(ann_file)
+    files = converted_files(root, name, layout)
+    if split not in files:
+        advice = nearest_or_known(split, files)
+        raise DataError(
+            f"{root}: {ann_file}", expected=f"a split of this {layout.label} folder", found="none", advice=advice
+        )
+    return str(files[split])
+
+
+def converted_files(root: Path, name: str, layout: Layout) -> dict[str, Path]:
+    """Return the converted annotation files of a folder by split; see :func:`converted_file`."""
+    if not root.is_dir():
+        expected, found = f"a folder with {layout.tree}", f"no such folder (in {Path.cwd()})"
+        raise DataError(
+            root, expected=f"a folder in the layout of {layout.label}", found=found, advice="check data_root"
+        )
+    assert layout.records is not None
+    folder = cache_root() / "converted" / f"{name}-v{layout.version}-{_state(root)}"
+    if not folder.is_dir():
+        records = layout.records(root)
+        make_folder(folder, lambda new: _write(new, records))
+    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
+def _write(folder: Path, records: dict[str, dict]) -> None:
+    for split, record in records.items():
+        write_text(folder / f"{split}.json", json.dumps(record, ensure_ascii=False, allow_nan=False))
+
+
+def _state(root: Path) -> str:
+    """Return a digest of the path, and of the names, sizes and times of all files."""
+    listing, digest = Listing(root), hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape"))
+    for folder in listing.below(depth=4):
+        for name in listing.files(folder):
+            digest.update(_facts(root / folder / name, inside(folder, name)))
+    return digest.hexdigest()[:24]
+
+
+def _facts(path: Path, name: str) -> bytes:
+    try:
+        facts = os.stat(path)
+        return f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape")
+    except OSError:  # a link to nothing
+        return f"{name}\0\n".encode(errors="surrogateescape")

@@ -1,0 +1,112 @@
+"""A layout: how data lie on disk, and the settings with which a data set of the zoo reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from visionzoo.datasets.every_nth import Key
+from visionzoo.datasets.layouts._listing import Listing
+from visionzoo.errors import first_of
+
+ALL = "all"  # a split without a name, which is divided
+_SPLIT_OF = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_WORD = re.compile(r"(?<![a-z])(train|training|val|valid|validation|test|testing)(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set.
+
+    Attributes:
+        settings: arguments of the data set.
+        keys: stratum and name of each sample, see :mod:`visionzoo.datasets.every_nth`.
+    """
+
+    settings: dict[str, Any]
+    keys: Sequence[Key]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The contents of a folder in a layout.
+
+    Attributes:
+        dataset: type of the data set that reads it.
+        splits: ``train``, ``val`` and ``test``, or only ``all``.
+        facts: what was found, such as ``1 class (raccoon)``.
+        unit: the word for a sample.
+        notes: sentences about data that are not used.
+        options: other settings of the config that depend on the data.
+    """
+
+    dataset: str
+    splits: dict[str, Split]
+    facts: str = ""
+    unit: str = "image"
+    notes: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout that ``--data`` recognises.
+
+    Attributes:
+        label: its name in messages.
+        tree: what is in the folder, for messages.
+        tasks: tasks whose data have this layout.
+        example: a config of these tasks.
+        recognise: True if a folder has this layout. It reads names, and begins of files.
+        read: reads a recognised folder. The second argument is the data set of the config.
+        types: types of data sets whose configs fit; empty if all of the tasks do.
+        records: the function that converts a folder to COCO records by split, or None.
+        version: number of the form of the records. A new number makes old ones in the cache unused.
+    """
+
+    label: str
+    tree: str
+    tasks: tuple[str, ...]
+    example: str
+    recognise: Callable[[Listing], bool]
+    read: Callable[[Listing, Mapping[str, Any]], Found]
+    types: tuple[str, ...] = ()
+    records: Callable[[Path], dict[str, dict]] | None = None
+    version: int = 1
+
+
+def split_of(name: str) -> str:
+    """Return the split that the name of a file or folder contains, else ``all``.
+
+    Example:
+        >>> split_of("instances_train2017.json"), split_of("valid"), split_of("photos")
+        ('train', 'val', 'all')
+    """
+    words = _WORD.findall(name)
+    return _SPLIT_OF.get(words[-1].lower(), words[-1].lower()) if words else ALL
+
+
+def by_split(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return names by the split that they contain.
+
+    Example:
+        >>> by_split(["train.csv", "a.csv"])
+        {'train': ['train.csv'], 'all': ['a.csv']}
+    """
+    splits: dict[str, list[str]] = {}
+    for name in names:
+        splits.setdefault(split_of(name), []).append(name)
+    return splits
+
+
+def classes_text(names: Sequence[str]) -> str:
+    """Return the number of classes and the first names.
+
+    Example:
+        >>> classes_text(["cat"]), classes_text(["cat", "dog"])
+        ('1 class (cat)', '2 classes (cat, dog)')
+    """
+    return f"{len(names)} class{'' if len(names) == 1 else 'es'} ({first_of(names)})"

@@ -1,0 +1,91 @@
+"""COCO: one JSON file for each split, with any name; the images in any folder below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from visionzoo.datasets.coco_file import choose_classes, read_coco
+from visionzoo.datasets.every_nth import keys_of
+from visionzoo.datasets.layouts._base import ALL, Found, Layout, Split, by_split, classes_text
+from visionzoo.datasets.layouts._listing import Listing, inside
+from visionzoo.errors import DataError, first_of
+
+_MOST_FILES = 50  # a folder with more JSON files has one for each image, as from labelme
+_SAMPLED = 20
+
+
+def _recognise(listing: Listing) -> bool:
+    return bool(_files(listing))
+
+
+def _files(listing: Listing) -> list[str]:
+    found = []
+    for folder in listing.below(depth=1):
+        names = listing.files(folder, (".json",))
+        if len(names) <= _MOST_FILES:
+            found += [inside(folder, name) for name in names if _is_instances(listing.root / inside(folder, name))]
+    return found
+
+
+def _is_instances(path: Path) -> bool:
+    """Return True for files with the keys of COCO's instances; panoptic files have segments instead of boxes."""
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return False
+    return all(key in text for key in (b'"images"', b'"annotations"', b'"bbox"')) and b'"segments_info"' not in text
+
+
+def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
+    files = {split: _only(listing, split, names) for split, names in by_split(_files(listing)).items()}
+    if ALL in files and files.keys() != {ALL}:  # train.json may have any other name
+        files.setdefault("train", files.pop(ALL))
+    splits, classes = {}, dict[str, None]()
+    for split, name in files.items():
+        path = listing.root / name
+        record = read_coco(path, need_annotations=split != "test", say_notes=False)
+        images = [image["file_name"] for image in record["images"]]
+        folder = _image_folder(listing, name, images)
+        settings = {"ann_file": name, "data_prefix": {"img": f"{folder}/" if folder else ""}}
+        splits[split] = Split(settings, keys_of(images))
+        classes |= dict.fromkeys(choose_classes(path, record, None))
+    return Found("CocoDetection", splits, classes_text(list(classes)))
+
+
+def _only(listing: Listing, split: str, names: Sequence[str]) -> str:
+    chosen = [name for name in names if "instances" in name] if len(names) > 1 else list(names)
+    if len(chosen) != 1:
+        raise DataError(
+            listing.root,
+            expected=f"one annotation file for {'all images' if split == ALL else split}",
+            found=first_of(names),
+            advice="move the others out of the folder, or put train, val or test into their names",
+        )
+    return chosen[0]
+
+
+def _image_folder(listing: Listing, name: str, images: Sequence[str]) -> str:
+    step = max(1, len(images) // _SAMPLED)
+    parent = name.rpartition("/")[0]
+    stem = Path(name).stem.removeprefix("instances_")
+    folder = listing.folder_with(images[::step], near=stem if stem in listing.folders() else parent)
+    if folder is None:
+        raise DataError(
+            listing.root / name,
+            expected="its image files in a folder below",
+            found=f"none of {first_of(images)}",
+            advice=f"copy the images into {listing.root}",
+        )
+    return folder
+
+
+LAYOUT = Layout(
+    label="COCO json",
+    tree="annotations/*.json or one *.json per split, and the images in any folder",
+    tasks=("detection", "instances"),
+    example="rcnet_retinanet",
+    recognise=_recognise,
+    read=_read,
+)

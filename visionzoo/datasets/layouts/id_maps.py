@@ -1,0 +1,46 @@
+"""Images with id maps, whose pixels are the numbers of the instances."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from visionzoo.datasets.id_maps import images_of, to_coco
+from visionzoo.datasets.layouts._base import ALL, Found, Layout
+from visionzoo.datasets.layouts._converted import found_in
+from visionzoo.datasets.layouts._listing import Listing
+from visionzoo.datasets.layouts._pairs import lists, pairs
+
+
+def _recognise(listing: Listing) -> bool:
+    return any(listing.files(masks, (".png",)) for _, masks in pairs(listing).values())
+
+
+def _records(root: Path) -> dict[str, dict]:
+    listing, records = Listing(root), {}
+    folders = pairs(listing)
+    named = lists(listing) if folders.keys() == {ALL} else []
+    for split in named or folders:
+        images, maps = folders[ALL if named else split]
+        found = images_of(root, root / f"{split}.txt" if named else None, img_folder=images, map_folder=maps)
+        records[split] = to_coco(found)
+        for image, (file, _) in zip(records[split]["images"], found, strict=True):
+            image["file_name"] = os.path.relpath(file, root)
+    return records
+
+
+def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
+    return found_in(listing.root, "id_maps", LAYOUT)
+
+
+LAYOUT = Layout(
+    label="images and id maps",
+    tree="imgs/ and instances/*.png, whose pixels are instance numbers",
+    tasks=("instances",),
+    example="connnet_mask_rcnn",
+    recognise=_recognise,
+    read=_read,
+    records=_records,
+)
