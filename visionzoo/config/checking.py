@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from visionzoo.allowed import hints_of, problem_of, shown
 from visionzoo.config.keys import TOP_LEVEL, UNTYPED
 from visionzoo.config.loading import LoadedConfig
 from visionzoo.config.parts import Part, parts_of, typed_parts
@@ -27,7 +28,7 @@ from visionzoo.config.positions import (
     position,
     registries_at,
 )
-from visionzoo.config.ranges import range_at, range_problem, shown
+from visionzoo.config.ranges import range_at, range_problem
 from visionzoo.config.relations import relation_problems
 from visionzoo.config.resolving import find_anywhere, find_op, find_part, kind_of, name_answer
 from visionzoo.config.signatures import Arguments, arguments_of
@@ -280,7 +281,7 @@ def _part_problems(node: dict[Any, Any], name: str, path: str, at: str) -> Itera
     if part is None:
         yield join(path, "type"), problem
         return
-    yield from _argument_problems(node, name.rpartition(".")[2], arguments_of(part), path, at)
+    yield from _argument_problems(node, name.rpartition(".")[2], part, path, at)
     yield from relation_problems(node, part, path, at)
 
 
@@ -302,8 +303,10 @@ def _resolve(name: str, at: str) -> tuple[Callable[..., Any] | None, str]:
     return None, f"no {kind_of(registries)} is called {name!r}; {name_answer(name, registries)}"
 
 
-def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, path: str, at: str) -> Iterator[Problem]:
-    extra = extra_at(at)
+def _argument_problems(
+    node: dict[Any, Any], name: str, part: Callable[..., Any], path: str, at: str
+) -> Iterator[Problem]:
+    extra, arguments, hints = extra_at(at), arguments_of(part), hints_of(part)
     suggested: set[str] = set()
     for key, value in node.items():
         if key in ("type", "_scope_") or key in extra:
@@ -312,7 +315,14 @@ def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, pa
             nearest = nearest_name(str(key), arguments.names)
             suggested |= {nearest} if nearest else set()
             yield join(path, key), f'{name} has no argument "{key}"; {_answer(str(key), arguments.names)}'
-        elif range_at(position(join(path, key))) is None and _is_no_number(value, arguments.annotation(str(key))):
+        elif range_at(position(join(path, key))) is not None:
+            continue  # reported with the range of the position
+        elif is_part(position(join(path, key))) or (at == "model" and key in parts_of(part)):
+            continue  # reported with the form of the part
+        elif key in hints:
+            if problem := problem_of(value, hints[key]):
+                yield join(path, key), problem
+        elif _is_no_number(value, arguments.annotation(str(key))):
             found = f"the string {value!r}" if isinstance(value, str) else shown(value)
             yield join(path, key), f"{name} takes {arguments.annotation(str(key))}, found {found}"
     if not is_sized_by_owner(at):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from visionzoo.allowed import Index, Steps
 from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.mask_files import MASKS
 from visionzoo.datasets.missing_files import advice
@@ -68,7 +69,7 @@ class CoSaliencyFolder(BaseDataset):
         pipeline: Sequence[dict | Callable] = (),
         test_mode: bool = False,
         serialize_data: bool = True,
-        max_refetch: int = 1000,
+        max_refetch: Index = 1000,
     ):
         root = resolve_data_root(data_root)
         self._images = root / images / name
@@ -134,7 +135,7 @@ class CoSaliencyPairs:
         (4, 2)
     """
 
-    def __init__(self, sources: Sequence[Mapping[str, Any]], most: int = 26, indices: int | None = None):
+    def __init__(self, sources: Sequence[Mapping[str, Any]], most: Steps = 26, indices: int | None = None):
         if not sources or most < 1:
             raise ConfigError(
                 "CoSaliencyPairs", expected="one source or more and most >= 1", found=f"{len(sources)} and {most}"
