@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionzoo.cli.common import Parser, add_config_flags, add_output_flags, add_run_flags, note, run_command
-from visionzoo.errors import InputError, ZooError, nearest_name
+from visionzoo.errors import ConfigError, InputError, ZooError, nearest_name
 from visionzoo.tasks.inputs.options import add_image_options
 
 if TYPE_CHECKING:
@@ -112,6 +112,9 @@ def _infer(args: argparse.Namespace, argv: list[str]) -> int:
     from visionzoo.cli.common import choose_output_dir
 
     images = _chosen_images(args.vis)
+    if args.max_samples is not None and args.max_samples < 1:
+        found = f"{args.max_samples}"
+        raise ConfigError("--max-samples", expected="a whole number above 0", found=found, advice="use 1 or more")
     inputs = _inputs_of(args)
     if args.offline:
         os.environ["VISIONZOO_OFFLINE"] = "1"

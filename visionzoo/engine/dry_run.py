@@ -12,6 +12,7 @@ from torch import Tensor
 
 from visionzoo.engine.building import make_runner, training_parts
 from visionzoo.engine.environment import note_to_user
+from visionzoo.engine.hooks import FiniteLossHook
 from visionzoo.engine.loaders import sample_names
 from visionzoo.engine.plan import RunPlan
 from visionzoo.engine.runner import ZooRunner
@@ -56,6 +57,7 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
         data = bare.data_preprocessor(batch, training=True)
         losses = model(**data, mode="loss") if isinstance(data, Mapping) else model(*data, mode="loss")
     loss, logged = bare.parse_losses(losses)
+    FiniteLossHook().after_train_iter(runner, 0, batch, logged)
     runner.optim_wrapper.backward(loss)
     return {
         "samples": sample_names(batch),

@@ -16,7 +16,7 @@ from mmcv.transforms.base import BaseTransform
 from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
-from visionzoo.allowed import Bounds, Count, CountOrZero, Few, Fraction, Numbers, Share, Spreads, Weight
+from visionzoo.allowed import Bounds, Count, CountOrZero, Few, Fraction, Numbers, Share, Sides, Spreads, Weight
 from visionzoo.errors import ConfigError
 from visionzoo.registry import TRANSFORMS
 
@@ -30,7 +30,7 @@ INTERPOLATIONS = {
     "lanczos": InterpolationMode.LANCZOS,
 }
 
-Size = int | Sequence[int]
+Size = Count | Sides
 
 
 class ImageTransform(BaseTransform):
