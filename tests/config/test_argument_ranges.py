@@ -32,7 +32,7 @@ def problems(name: str, options: dict) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("part", "options", "says"),
+    ("part", "options", "expected"),
     [
         (RCNet, {**LEVELS, "num_outs": 0}, "RCNet.num_outs: expected a whole number from 3 to 6, found 0"),
         (RCNet, {**LEVELS, "out_channels": -16}, "RCNet.out_channels: expected a whole number from 1"),
@@ -63,8 +63,8 @@ def problems(name: str, options: dict) -> list[str]:
         (CULaneMetric, {"iou_thr": 2}, "iou_thr: expected a number of at least 0 and below 1, found 2"),
     ],
 )
-def test_constructors_check_their_arguments(part, options, says):
-    with pytest.raises(ConfigError, match=says) as caught:
+def test_constructors_check_their_arguments(part, options, expected):
+    with pytest.raises(ConfigError, match=expected) as caught:
         part(**options)
     assert "\n" not in str(caught.value)
 
@@ -78,7 +78,7 @@ def test_the_check_and_the_constructor_agree():
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "says"),
+    ("path", "value", "expected"),
     [
         ("model.neck.out_channels", -16, "a whole number from 1 to 65,536"),
         ("model.bbox_head.feat_channels", 0, "a whole number from 1 to 65,536"),
@@ -106,22 +106,22 @@ def test_the_check_and_the_constructor_agree():
         ("load_from", 3, "a name, found 3"),
     ],
 )
-def test_settings_of_a_detector(path, value, says):
+def test_settings_of_a_detector(path, value, expected):
     lines = problems("rcnet_retinanet", {path: value})
     assert len(lines) == 1, lines
-    assert says in lines[0]
+    assert expected in lines[0]
 
 
 @pytest.mark.parametrize(
-    ("name", "metric", "says"),
+    ("name", "metric", "expected"),
     [
         ("rcnet_retinanet", "CountMetric", "CountMetric measures counting, not detection; choose one of CocoMetric"),
         ("scnn_tusimple", "CocoMetric", "CocoMetric measures detection and instances, not lanes; choose one of CULane"),
     ],
 )
-def test_a_metric_of_another_task(name, metric, says):
+def test_a_metric_of_another_task(name, metric, expected):
     lines = problems(name, {"val_evaluator": {"_delete_": True, "type": metric}})
-    assert any(f"val_evaluator.type: {says}" in line for line in lines), lines
+    assert any(f"val_evaluator.type: {expected}" in line for line in lines), lines
 
 
 def test_a_data_set_of_another_task_keeps_the_pipeline():

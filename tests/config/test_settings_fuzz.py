@@ -34,7 +34,7 @@ CONFIGS = (
     "connnet_r50",
     "gconet_plus_vgg16bn",
 )
-DRAWS, RUNS = int(os.environ.get("VISIONZOO_FUZZ", 15)), int(os.environ.get("VISIONZOO_FUZZ_RUNS", 0))
+DRAWS, RUNS = int(os.environ.get("VISIONZOO_FUZZ", 10)), int(os.environ.get("VISIONZOO_FUZZ_RUNS", 0))
 VALUES: tuple[Any, ...] = (
     *(0, -1, 1, 2, 3, 7, 10**9, 0.5, 1.5, -0.5, 1e-30, 1e300, math.nan, math.inf, -math.inf, True, False, None),
     *("", "two", "0", [], [0], [1, 2], [0.5] * 3, [[1]], ["a", None], (0, -1), {}, {"a": 1}),
@@ -52,7 +52,7 @@ def tree_of(name: str) -> dict[str, Any]:
 
 
 def setting_paths(node: Any, path: str = "") -> Iterator[str]:
-    """Yield the paths of all values that are no dicts, the lists and their items too."""
+    """Yield the paths of all values except dicts; both lists and their items."""
     if isinstance(node, dict):
         for key, value in node.items():
             yield from setting_paths(value, join(path, key))

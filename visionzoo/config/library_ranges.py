@@ -34,7 +34,7 @@ from visionzoo.allowed import (
 _Some = Annotated[Sequence[Positive], Items()]
 _NoneOr = Annotated[float, Range(least=-1, most=1)]  # -1 disables the threshold
 _Shares = Share | Annotated[Sequence[Share], Items()]
-_Most = Annotated[int, Range(whole=True, least=-1, most=1_000_000)]  # 0 and -1 are no limit
+_Most = Annotated[int, Range(whole=True, least=-1, most=1_000_000)]  # 0 and -1 disable the limit
 _Four = Annotated[Sequence[float], Items(4, 5)]  # a box, or a box with an angle
 _FourAboveZero = Annotated[Sequence[Positive], Items(4, 5)]
 _Scales = Sides | Annotated[Sequence[Sides], Items()]
