@@ -143,7 +143,7 @@ def hints_of(part: Callable[..., Any]) -> dict[str, Hint]:
 
     Example:
         >>> class Crop:
-        ...     def __init__(self, size: Count, note: "Unknown" = ""): ...
+        ...     def __init__(self, size: Count): ...
         >>> check_on_construction(Crop)
         >>> {name: describe(hint) for name, hint in hints_of(Crop).items()}
         {'size': 'a whole number from 1 to 65,536'}

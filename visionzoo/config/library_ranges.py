@@ -97,6 +97,6 @@ def library_hint(name: str) -> Hint | None:
     Example:
         >>> from visionzoo.allowed import problem_of
         >>> problem_of(5, library_hint("iou_threshold"))
-        'expected a number from 0 to 1 or a list of items (a number from 0 to 1 each), found 5'
+        'expected a number from 0 to 1 or a list of 1 or more items (a number from 0 to 1 each), found 5'
     """
     return next((hint for pattern, hint in _BY_NAME if re.fullmatch(pattern, name)), None)
