@@ -73,7 +73,7 @@ class CountMetric(BaseMetric):
     def __init__(
         self,
         game_levels: Sequence[GameLevel] = (),
-        categories: Sequence[str] = (),
+        categories: str | Sequence[str] = (),
         collect_device: str = "cpu",
         prefix: str | None = None,
     ):
