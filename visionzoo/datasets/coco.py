@@ -78,7 +78,7 @@ class CocoDetection(CocoDataset):
         ann_file: str,
         data_root: str = "",
         data_prefix: dict | None = None,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         metainfo: dict | None = None,
         max_samples: Steps | None = None,
         filter_cfg: dict | None = None,
@@ -87,7 +87,7 @@ class CocoDetection(CocoDataset):
         serialize_data: bool = True,
         lazy_init: bool = False,
         max_refetch: Index = 1000,
-        absent_classes: Sequence[str] = (),
+        absent_classes: str | Sequence[str] = (),
     ):
         root = resolve_data_root(data_root)
         record = read_annotations(root, ann_file, need_annotations=not test_mode)

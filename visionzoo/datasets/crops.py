@@ -55,11 +55,11 @@ class CocoCrops(ClassificationData):
         ann_file: str,
         data_root: str = "",
         img_folder: str = "",
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         margin: Weight = 0.0,
         min_size: Weight = 1.0,
         keep_crops: bool = False,
-        absent_classes: Sequence[str] = (),
+        absent_classes: str | Sequence[str] = (),
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
