@@ -87,7 +87,7 @@ class CocoDetection(CocoDataset):
         serialize_data: bool = True,
         lazy_init: bool = False,
         max_refetch: Index = 1000,
-        absent_classes: str | Sequence[str] = (),
+        absent_classes: Sequence[str] = (),
     ):
         root = resolve_data_root(data_root)
         record = read_annotations(root, ann_file, need_annotations=not test_mode)

@@ -59,7 +59,7 @@ class CocoCrops(ClassificationData):
         margin: Weight = 0.0,
         min_size: Weight = 1.0,
         keep_crops: bool = False,
-        absent_classes: str | Sequence[str] = (),
+        absent_classes: Sequence[str] = (),
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
