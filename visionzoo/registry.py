@@ -12,6 +12,7 @@ neither the zoo nor mmengine has such a name, it is looked up in the library who
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -24,6 +25,7 @@ from typing import Any
 from mmengine import registry as mm
 from mmengine.registry import Registry
 
+from visionzoo.allowed import check_on_construction
 from visionzoo.errors import ConfigError, UnknownName, ZooError
 from visionzoo.plugins import Package, import_plugins, merged, packages, zoo
 
@@ -68,6 +70,11 @@ class ZooRegistry(Registry):
                 import_module(module)
             import_plugins(self.places)
         self._has_parts = True
+
+    def _register_module(self, module: Any, *args: Any, **kwargs: Any) -> None:
+        super()._register_module(module, *args, **kwargs)
+        if inspect.isclass(module):
+            check_on_construction(module)
 
     def get(self, key: str) -> type | None:
         """Return the class with this name, or None.

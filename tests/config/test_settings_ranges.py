@@ -44,7 +44,7 @@ def test_counts_are_whole_numbers_above_zero(path, value):
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
-        ("train_dataloader.num_workers=-1", "a whole number of at least 0 and of at most 1,024, found -1"),
+        ("train_dataloader.num_workers=-1", "a whole number from 0 to 1,024, found -1"),
         ("train_dataloader.num_workers=2.0", "a whole number"),
         ("train_dataloader.prefetch_factor=0", "a whole number of at least 1, found 0"),
         ("train_dataloader.timeout=-1", "a number of at least 0, found -1"),
@@ -78,7 +78,7 @@ def test_counts_are_whole_numbers_above_zero(path, value):
         ("ema=5", "a dict, found 5"),
         ("early_stopping.patience=0", "a whole number of at least 1, found 0"),
         ("freeze=[3]", "a name or a list of names, found 3"),
-        ("randomness.seed=-1", "a whole number of at least 0 and of at most 4,294,967,295, found -1"),
+        ("randomness.seed=-1", "a whole number from 0 to 4,294,967,295, found -1"),
         ("randomness.seed=x", "found 'x'"),
         ("env_cfg.mp_cfg.mp_start_method=x", "'spawn' or 'fork' or 'forkserver', found 'x'"),
         ("env_cfg=3", "a dict, found 3"),

@@ -123,7 +123,7 @@ def test_padding_moves_by_four_pixels_at_most():
         (dict(type="RandAugment", policy="round-m9"), "policy: expected a policy of timm"),
         (dict(type="AutoAugment", policy="v99"), "policy: expected a policy of timm"),
         (dict(type="RandomErasing", mode="black"), "pixel, rand or const"),
-        (dict(type="ResizeCrop", size=8, crop_pct=1.2), r"in \(0, 1\]"),
+        (dict(type="ResizeCrop", size=8, crop_pct=1.2), r"crop_pct: expected a number above 0 and of at most 1"),
         (dict(type="RandomResizedCrop", size=8, interpolation="cubic"), "nearest, bilinear, bicubic, lanczos"),
     ],
 )

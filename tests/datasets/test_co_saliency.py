@@ -257,7 +257,7 @@ def test_images_and_partners_of_every_group_are_limited():
 def test_wrong_pairs(tree):
     with pytest.raises(ConfigError, match="one source or more"):
         CoSaliencyPairs([])
-    with pytest.raises(ConfigError, match="most >= 1"):
+    with pytest.raises(ConfigError, match="most: expected a whole number of at least 1"):
         CoSaliencyPairs([folder_of(tree)], most=0)
     with pytest.raises(DataError, match="two groups or more to make pairs, found 1"):
         CoSaliencyPairs([folder_of(tree, indices=1)])

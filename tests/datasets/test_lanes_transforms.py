@@ -159,7 +159,7 @@ def test_two_flips_are_none_and_no_flip_is_none():
 
 
 def test_flips_that_cannot_be():
-    with pytest.raises(ConfigError, match=r"expected prob in \[0, 1\], found 2"):
+    with pytest.raises(ConfigError, match=r"prob: expected a number from 0 to 1, found 2"):
         transform(type="FlipLanes", prob=2)
     with pytest.raises(DataError, match=r"expected no gt_x in a.jpg"):
         transform(type="FlipLanes", prob=1.0)(sample(gt_x=np.zeros((1, 2))))

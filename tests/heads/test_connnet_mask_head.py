@@ -113,7 +113,7 @@ def test_a_detector_learns_and_predicts():
     [
         (dict(variant="small"), UnknownName, "ConnectivityMaskHead variant"),
         (dict(pair="ands"), UnknownName, "did you mean 'and'"),
-        (dict(num_classes=0), ConfigError, "num_classes >= 1"),
+        (dict(num_classes=0), ConfigError, "num_classes: expected a whole number from 1"),
         (dict(neighbours=3), ConfigError, "8 or 4"),
     ],
 )

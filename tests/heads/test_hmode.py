@@ -150,9 +150,9 @@ def test_two_levels_are_enough():
         (dict(experts=1), ConfigError, r"found 3 levels and experts=1"),
         (dict(variant="tinny"), UnknownName, "did you mean 'tiny'"),
         (dict(log_para=0), ConfigError, r"above 0, found 0"),
-        (dict(margin=2), ConfigError, r"margin: expected a share"),
-        (dict(relative_from=-1), ConfigError, r"relative_from: expected a share"),
-        (dict(relative_weight=-1), ConfigError, r"relative_weight: expected a number >= 0"),
+        (dict(margin=2), ConfigError, r"margin: expected a number from 0 to 1"),
+        (dict(relative_from=-1), ConfigError, r"relative_from: expected a number from 0 to 1"),
+        (dict(relative_weight=-1), ConfigError, r"relative_weight: expected a number of at least 0"),
     ],
 )
 def test_wrong_settings_are_refused(options, error, expected):

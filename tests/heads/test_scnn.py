@@ -297,8 +297,8 @@ def test_messages_follow_their_settings():
     ("options", "error", "message"),
     [
         (dict(reducer="2x2"), UnknownName, "no reducer of SCNNHead is called '2x2'"),
-        (dict(input_size=(288,)), ConfigError, r"input_size: expected \(height, width\) in pixels"),
-        (dict(lanes=0), ConfigError, "expected lanes >= 1, found 0"),
+        (dict(input_size=(288,)), ConfigError, r"input_size: expected a list of 2 items"),
+        (dict(lanes=0), ConfigError, "lanes: expected a whole number from 1 to 1,024, found 0"),
         (dict(rows=dict(kind="culan")), UnknownName, "'culan'; did you mean 'culane'"),
         (dict(rows=dict(gaps=20)), UnknownName, "no setting of SCNNHead.rows is called 'gaps'; did you mean 'gap'"),
         (dict(rows=dict(points=1)), ConfigError, "points >= 2"),

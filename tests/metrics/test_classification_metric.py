@@ -73,7 +73,7 @@ def test_top_k_that_is_always_1_is_left_out():
 
 
 def test_wrong_k_is_refused():
-    with pytest.raises(ConfigError, match="topk >= 1"):
+    with pytest.raises(ConfigError, match="topk: expected a whole number of at least 1"):
         ClassificationMetric(topk=(0,))
 
 

@@ -117,7 +117,7 @@ def test_samples_that_cannot_be_measured(change, arguments, words):
 
 
 def test_wrong_use():
-    with pytest.raises(ConfigError, match="expected game_levels >= 0"):
+    with pytest.raises(ConfigError, match="game_levels: expected a list of items"):
         CountMetric(game_levels=(-1,))
     with pytest.raises(UnknownName, match="no category of CountMetric is called 'levels'; did you mean 'level'"):
         CountMetric(categories=("levels",))

@@ -61,5 +61,5 @@ def test_without_alphas_labels_are_only_smoothed():
 
 
 def test_wrong_shares():
-    with pytest.raises(ConfigError, match=r"prob=1\.5"):
+    with pytest.raises(ConfigError, match=r"prob: expected a number from 0 to 1, found 1.5"):
         MixupCutmix(5, prob=1.5)

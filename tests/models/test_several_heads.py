@@ -169,8 +169,8 @@ def test_a_task_without_a_head_is_named(model):
     [
         (dict(head=dict(type="ClassificationHead")), "expected either head or heads, found both"),
         (dict(heads=None), "expected either head or heads, found neither"),
-        (dict(heads={}), "expected a dict of heads by name"),
-        (dict(heads=[dict(type="ClassificationHead")]), "expected a dict of heads by name"),
+        (dict(heads={}), "heads: expected a dict"),
+        (dict(heads=[dict(type="ClassificationHead")]), "heads: expected a dict"),
         (dict(heads={"a.b": dict(type="ClassificationHead")}), "names that are Python identifiers, found 'a.b'"),
         (dict(heads={"keys": dict(type="ClassificationHead")}), "not attributes of ModuleDict, found 'keys'"),
         (dict(test_cfg=dict(tile=64)), "expected a head that returns a dense map"),

@@ -104,7 +104,7 @@ def test_images_of_other_channels_are_refused_by_name(channels):
         (dict(mean=MEAN, std=[1.0]), "equal length"),
         (dict(mean=MEAN, std=[1.0, 0.0, 1.0]), "above 0"),
         (dict(groups="rows"), "batch, channels"),
-        (dict(pad_size_divisor=0), "pad_size_divisor >= 1"),
+        (dict(pad_size_divisor=0), "pad_size_divisor: expected a whole number from 1"),
     ],
 )
 def test_wrong_settings_are_refused(arguments, expected):
@@ -292,7 +292,7 @@ def test_phrases_are_encoded_once_a_batch():
 
 
 def test_a_list_of_heads_is_refused():
-    with pytest.raises(ConfigError, match=r"TaskModel\.head: expected a dict with a type"):
+    with pytest.raises(ConfigError, match=r"TaskModel\.head: expected a dict"):
         TaskModel(backbone=dict(type=Phrased), head=[dict(type=Reads)])
 
 

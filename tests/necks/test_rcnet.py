@@ -407,8 +407,8 @@ def test_other_checkpoints_are_an_error(state: dict) -> None:
     [
         ({"out_channels": 40}, r"out_channels: expected a multiple of 16.*found 40; use 32"),
         ({"out_channels": 8}, r"expected a multiple of 16.*use 16"),
-        ({"num_outs": 2}, r"num_outs: expected 3 to 6 levels, found 2"),
-        ({"num_outs": 7}, r"num_outs: expected 3 to 6 levels, found 7"),
+        ({"num_outs": 2}, r"num_outs: expected a whole number from 3 to 6, found 2"),
+        ({"num_outs": 7}, r"num_outs: expected a whole number from 3 to 6, found 7"),
         ({"num_outs": 3, "start_level": 0}, r"num_outs: expected 4 or more for inputs 0 to 3, found 3"),
         ({"num_outs": 5, "start_level": 1, "end_level": 4}, r"num_outs: expected 3 for inputs 1 to 3, found 5"),
         ({"start_level": 4}, r"expected 0 <= start_level < end_level <= 4"),

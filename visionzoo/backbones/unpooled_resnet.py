@@ -6,13 +6,13 @@ torchvision's ImageNet weights load unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from visionzoo.allowed import Indices
 from visionzoo.errors import DataError, require_known
 from visionzoo.layers.levels import checked_indices
 from visionzoo.registry import MODELS
@@ -56,7 +56,7 @@ class UnpooledResNet(BaseModule):
         self,
         variant: str = "50",
         *,
-        out_indices: Sequence[int] = (0, 1, 2, 3, 4),
+        out_indices: Indices = (0, 1, 2, 3, 4),
         frozen: bool = False,
         init_cfg: Any = None,
     ):

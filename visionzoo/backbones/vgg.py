@@ -8,12 +8,13 @@ Tensors: B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from visionzoo.allowed import Indices
 from visionzoo.converters import CONVERTERS, require_names, require_same_tensors, tensors_of
 from visionzoo.errors import DataError, require_known
 from visionzoo.layers.levels import checked_indices
@@ -105,7 +106,7 @@ class VGG(BaseModule):
         self,
         variant: str = "16_bn",
         *,
-        out_indices: Sequence[int] = (0, 1, 2, 3, 4),
+        out_indices: Indices = (0, 1, 2, 3, 4),
         frozen: bool = False,
         large_field: bool = False,
         init_cfg: Any = None,

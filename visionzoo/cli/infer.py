@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionzoo.cli.common import Parser, add_config_flags, add_output_flags, add_run_flags, note, run_command
 from visionzoo.cli.result_options import add_result_flags, found_text, split_thresholds, thresholds_of
-from visionzoo.errors import InputError, OutputError, ZooError, as_utf8, nearest_name, on_one_line
+from visionzoo.errors import ConfigError, InputError, OutputError, ZooError, as_utf8, nearest_name, on_one_line
 from visionzoo.tasks.inputs.options import add_image_options
 
 if TYPE_CHECKING:
@@ -128,6 +128,9 @@ def _infer(args: argparse.Namespace, command: str) -> int:
     images = _chosen_images(args.vis)
     if args.resume and args.overwrite:
         raise InputError("--resume and --overwrite", expected="one of them", found="both", advice="leave one out")
+    if args.max_samples is not None and args.max_samples < 1:
+        found = f"{args.max_samples}"
+        raise ConfigError("--max-samples", expected="a whole number above 0", found=found, advice="use 1 or more")
     task = task_of(_loaded(args).cfg.get("task"))
     for option in [*args.save, *(["crops"] if args.save_crops else [])]:
         require_option(task, option, "--save-crops" if option == "crops" else f"--save {option}")

@@ -8,7 +8,6 @@ Each line contains the file of the value, its path, the problem and the advice, 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -27,11 +26,13 @@ from visionzoo.config.positions import (
     position,
     registries_at,
 )
-from visionzoo.config.ranges import range_at, range_problem, shown
+from visionzoo.config.ranges import range_problem
 from visionzoo.config.relations import relation_problems
 from visionzoo.config.resolving import find_anywhere, find_op, find_part, kind_of, name_answer
 from visionzoo.config.signatures import Arguments, arguments_of
+from visionzoo.config.task_metrics import metric_problems
 from visionzoo.config.tree import Origins, join
+from visionzoo.config.values import value_problem
 from visionzoo.errors import ConfigError, nearest_name
 
 if TYPE_CHECKING:
@@ -46,9 +47,6 @@ _TOGETHER = (
 
 # Parts whose nested dicts are not checked, because another library builds them.
 _OPAQUE = ("Albu", "Detectron2Wrapper")
-
-# Words of numeric annotations. A string is wrong if the annotation has only these words and int, float or bool is one.
-_NUMERIC_WORDS = {"int", "float", "bool", "Optional", "Union", "None", "NoneType", "typing", "torch", "Tensor", "class"}
 
 _MOST_NAMES = 12
 
@@ -98,6 +96,7 @@ def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]
         *_task_problems(tree),
         *_part_shape_problems(tree),
         *_value_problems(tree),
+        *metric_problems(tree),
     ]
     return list(dict.fromkeys(f"{origins.of(path) or source}: {path}: {text}" for path, text in problems))
 
@@ -270,9 +269,11 @@ def _untyped_problems(node: dict[Any, Any], path: str, at: str, needs_type: bool
         answer = f"did you mean type instead of {nearest}?" if nearest else "add type=..."
         yield path, f"expected a dict with a type, found one without a type; {answer}"
     known = UNTYPED.get(at, ())
-    for key in node if known else ():
-        if key not in known:
+    for key, value in node.items():
+        if known and key not in known:
             yield join(path, key), f'{path} has no key "{key}"; {_answer(str(key), known)}'
+        elif problem := value_problem(join(path, key), value, None):
+            yield join(path, key), problem
 
 
 def _part_problems(node: dict[Any, Any], name: str, path: str, at: str) -> Iterator[Problem]:
@@ -280,7 +281,7 @@ def _part_problems(node: dict[Any, Any], name: str, path: str, at: str) -> Itera
     if part is None:
         yield join(path, "type"), problem
         return
-    yield from _argument_problems(node, name.rpartition(".")[2], arguments_of(part), path, at)
+    yield from _argument_problems(node, name.rpartition(".")[2], part, path, at)
     yield from relation_problems(node, part, path, at)
 
 
@@ -302,8 +303,10 @@ def _resolve(name: str, at: str) -> tuple[Callable[..., Any] | None, str]:
     return None, f"no {kind_of(registries)} is called {name!r}; {name_answer(name, registries)}"
 
 
-def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, path: str, at: str) -> Iterator[Problem]:
-    extra = extra_at(at)
+def _argument_problems(
+    node: dict[Any, Any], name: str, part: Callable[..., Any], path: str, at: str
+) -> Iterator[Problem]:
+    extra, arguments = extra_at(at), arguments_of(part)
     suggested: set[str] = set()
     for key, value in node.items():
         if key in ("type", "_scope_") or key in extra:
@@ -312,9 +315,10 @@ def _argument_problems(node: dict[Any, Any], name: str, arguments: Arguments, pa
             nearest = nearest_name(str(key), arguments.names)
             suggested |= {nearest} if nearest else set()
             yield join(path, key), f'{name} has no argument "{key}"; {_answer(str(key), arguments.names)}'
-        elif range_at(position(join(path, key))) is None and _is_no_number(value, arguments.annotation(str(key))):
-            found = f"the string {value!r}" if isinstance(value, str) else shown(value)
-            yield join(path, key), f"{name} takes {arguments.annotation(str(key))}, found {found}"
+        elif at == "model" and key in parts_of(part):
+            continue  # reported with the form of the part
+        elif problem := value_problem(join(path, key), value, part):
+            yield join(path, key), problem
     if not is_sized_by_owner(at):
         given = {*node, *injected_at(at), *suggested}
         for missing in (name for name in arguments.required if name not in given):
@@ -327,12 +331,6 @@ def _is_wrong(key: str, node: dict[Any, Any], arguments: Arguments) -> bool:
         return not arguments.accept(key)
     near = difflib.get_close_matches(key, arguments.names, n=1, cutoff=_MISSPELT)
     return bool(near) and near[0] not in node
-
-
-def _is_no_number(value: Any, annotation: str) -> bool:
-    """Return True if a value is a string or a dict although its annotation allows only numbers."""
-    words = set(re.findall(r"\w+", annotation))
-    return isinstance(value, (str, dict)) and bool(words & {"int", "float", "bool"}) and words <= _NUMERIC_WORDS
 
 
 def _answer(name: str, known: Iterable[str]) -> str:

@@ -8,76 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from visionzoo.allowed import Range, shown
 from visionzoo.config.positions import position
-from visionzoo.errors import ConfigError, article_of
-
-
-@dataclass(frozen=True)
-class Range:
-    """Allowed values of one setting.
-
-    Attributes:
-        whole: True for whole numbers only.
-        least: smallest number.
-        above: the number must be larger than this.
-        most: largest number.
-        below: the number must be smaller than this.
-        others: further allowed values.
-        optional: True if None is allowed.
-        listed: True if a list or tuple of allowed values is allowed too.
-        words: if not empty, only these values are allowed, and no number.
-        text: True for strings that are not empty, and no number.
-        mapping: True for dicts, and no number.
-    """
-
-    whole: bool = False
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
-    below: float | None = None
-    others: tuple[Any, ...] = ()
-    optional: bool = False
-    listed: bool = False
-    words: tuple[Any, ...] = ()
-    text: bool = False
-    mapping: bool = False
-
-    def __contains__(self, value: Any) -> bool:
-        if value is None:
-            return self.optional
-        if isinstance(value, (list, tuple)):
-            return self.listed
-        for other in (*self.others, *self.words):
-            if type(other) is type(value) and other == value:
-                return True
-        if self.text or self.mapping:
-            return isinstance(value, str if self.text else dict) and (bool(value) or self.mapping)
-        return not self.words and self._has_number(value)
-
-    def _has_number(self, value: Any) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
-            return False
-        return (
-            math.isfinite(value)
-            and (self.least is None or value >= self.least)
-            and (self.above is None or value > self.above)
-            and (self.most is None or value <= self.most)
-            and (self.below is None or value < self.below)
-        )
-
-    def __str__(self) -> str:
-        if self.words:
-            return " or ".join(repr(word) for word in self.words)
-        if self.text or self.mapping:
-            return "a dict" if self.mapping else "a name or a list of names" if self.listed else "a name"
-        bounds = (("of at least", self.least), ("above", self.above), ("of at most", self.most), ("below", self.below))
-        limits = " and ".join(f"{word} {bound:,}" for word, bound in bounds if bound is not None)
-        number = f"a {'whole ' if self.whole else ''}number {limits}".rstrip()
-        return " or ".join([number, *map(repr, self.others)])
+from visionzoo.errors import ConfigError
 
 
 def _whole(least: int, **kwargs: Any) -> Range:
@@ -101,6 +37,9 @@ RANGES: tuple[tuple[str, Range], ...] = (
     (r"\w+_dataloader|(train|val|test)_cfg|optim_wrapper(\.\w+)?(\.clip_grad|\.paramwise_cfg)", _DICT),
     (r"optim_wrapper|default_hooks|env_cfg(\.\w+_cfg)?|randomness|auto_scale_lr|log_processor", _DICT),
     (_LOADER + "(collate_fn|worker_init_fn)", _DICT),
+    (r"log_level", Range(words=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))),
+    (r"load_from", Range(text=True, optional=True)),
+    (r"resume", Range(words=(True, False), optional=True)),
     (r"early_stopping", Range(mapping=True, optional=True, others=(False,))),
     (r"ema", Range(mapping=True, optional=True, others=(False, True))),
     (r"freeze|default_hooks\.checkpoint\.save_best", Range(text=True, optional=True, listed=True)),
@@ -190,16 +129,6 @@ def range_problem(path: str, value: Any) -> str:
     if allowed is None or value in allowed:
         return ""
     return f"expected {allowed}, found {shown(value)}"
-
-
-def shown(value: Any) -> str:
-    """Return a value for a message: a dict or list as one word, a number or text as it is written.
-
-    Example:
-        >>> shown({"a": 1}), shown("two")
-        ('a dict', "'two'")
-    """
-    return article_of(value) if isinstance(value, (dict, list, tuple)) else repr(value)
 
 
 def require_in_range(option: str, value: Any, path: str) -> None:

@@ -31,6 +31,8 @@ def relation_problems(
         yield from _schedule_problems(node, path)
     if at == "optim_wrapper" and isinstance(node.get("clip_grad"), Mapping):
         yield from _clip_problems(node["clip_grad"], join(path, "clip_grad"))
+    if isinstance(node.get("mean"), (list, tuple)) and isinstance(node.get("std"), (list, tuple)):
+        yield from _spread_problems(node, path)
     if "frozen_stages" in node:
         yield from _freezing_problems(node, part, path)
 
@@ -69,6 +71,12 @@ def _clip_problems(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, st
         yield join(path, "type"), f"expected 'norm' or 'value', found {kind!r}"
     elif needed not in node:
         yield path, f'clip_grad needs the key "{needed}"; add it, or set clip_grad=None'
+
+
+def _spread_problems(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    mean, std = len(node["mean"]), len(node["std"])
+    if mean != std:
+        yield join(path, "std"), f"expected {mean} numbers, one for each of mean, found {std}"
 
 
 def _freezing_problems(node: Mapping[str, Any], part: Callable[..., Any], path: str) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from visionzoo.allowed import Index, Steps
 from visionzoo.datasets.every_nth import chosen, keys_of
 from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.mask_files import MASKS
@@ -71,7 +72,7 @@ class CoSaliencyFolder(BaseDataset):
         pipeline: Sequence[dict | Callable] = (),
         test_mode: bool = False,
         serialize_data: bool = True,
-        max_refetch: int = 1000,
+        max_refetch: Index = 1000,
         every: int | None = None,
         not_every: int | None = None,
     ):
@@ -141,7 +142,7 @@ class CoSaliencyPairs:
         (4, 2)
     """
 
-    def __init__(self, sources: Sequence[Mapping[str, Any]], most: int = 26, indices: int | None = None):
+    def __init__(self, sources: Sequence[Mapping[str, Any]], most: Steps = 26, indices: int | None = None):
         if not sources or most < 1:
             raise ConfigError(
                 "CoSaliencyPairs", expected="one source or more and most >= 1", found=f"{len(sources)} and {most}"

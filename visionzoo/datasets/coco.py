@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints on import; stdout is only for results
     from mmdet.datasets.coco import CocoDataset
 
+from visionzoo.allowed import Index, Steps
 from visionzoo.datasets.coco_annotations import in_order, require_segmentations
 from visionzoo.datasets.coco_file import (
     category_ids,
@@ -85,15 +86,15 @@ class CocoDetection(CocoDataset):
         ann_file: str,
         data_root: str = "",
         data_prefix: dict | None = None,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         metainfo: dict | None = None,
-        max_samples: int | None = None,
+        max_samples: Steps | None = None,
         filter_cfg: dict | None = None,
         pipeline: Sequence[dict | Callable] = (),
         test_mode: bool = False,
         serialize_data: bool = True,
         lazy_init: bool = False,
-        max_refetch: int = 1000,
+        max_refetch: Index = 1000,
         absent_classes: Sequence[str] = (),
         allow_outside: bool = False,
         every: int | None = None,

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from visionzoo.allowed import Weight
 from visionzoo.datasets.class_map import ClassMap
 from visionzoo.datasets.classification import ClassificationData
 from visionzoo.datasets.coco_file import category_ids, choose_classes, read_annotations, require_image_files
@@ -59,9 +60,9 @@ class CocoCrops(ClassificationData):
         ann_file: str,
         data_root: str = "",
         img_folder: str = "",
-        classes: Sequence[str] | None = None,
-        margin: float = 0.0,
-        min_size: float = 1.0,
+        classes: str | Sequence[str] | None = None,
+        margin: Weight = 0.0,
+        min_size: Weight = 1.0,
         keep_crops: bool = False,
         absent_classes: Sequence[str] = (),
         allow_outside: bool = False,

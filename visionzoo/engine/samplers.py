@@ -9,6 +9,7 @@ import torch
 from mmengine.dist import get_dist_info
 from torch.utils.data import Sampler
 
+from visionzoo.allowed import Index, Steps
 from visionzoo.engine.seeding import SampleKey
 from visionzoo.registry import DATA_SAMPLERS
 
@@ -34,7 +35,9 @@ class RepeatedAugmentation(Sampler):
         [0, 0, 0, 1, 1, 1]
     """
 
-    def __init__(self, dataset: Sized, seed: int = 0, repeats: int = 3, round_to: int = 256, shuffle: bool = True):
+    def __init__(
+        self, dataset: Sized, seed: Index = 0, repeats: Steps = 3, round_to: Index = 256, shuffle: bool = True
+    ):
         self.dataset, self.seed, self.repeats, self.shuffle = dataset, seed, repeats, shuffle
         self.rank, self.world_size = get_dist_info()
         self.epoch = 0
@@ -76,7 +79,7 @@ class BlockSampler(Sampler):
         [0, 1, 2, 3, 4]
     """
 
-    def __init__(self, dataset: Sized, seed: int = 0, block: int | None = None, shuffle: bool = True):
+    def __init__(self, dataset: Sized, seed: Index = 0, block: Steps | None = None, shuffle: bool = True):
         self.seed, self.shuffle = seed, shuffle
         self.block: int = getattr(dataset, "block", 1) if block is None else block
         self.rank, self.world_size = get_dist_info()

@@ -10,7 +10,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, DataError, require_known
+from visionzoo.allowed import Count, Part, Weight
+from visionzoo.errors import DataError, require_known
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample, mean_of_groups
@@ -60,22 +61,22 @@ class ClassificationHead(BaseModule):
 
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int = USUAL_CLASSES,
+        in_channels: Count,
+        num_classes: Count = USUAL_CLASSES,
         variant: str = "default",
         *,
         in_index: int = -1,
-        dropout: float = 0.0,
-        label_smoothing: float = 0.0,
+        dropout: Part = 0.0,
+        label_smoothing: Part = 0.0,
         loss: str = "cross_entropy",
-        loss_weight: float = 1.0,
+        loss_weight: Weight = 1.0,
         background_class: bool = False,
         classifier: Mapping | None = None,
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
         require_known(variant, self.VARIANTS, "ClassificationHead variant")
-        _check(num_classes, dropout, label_smoothing, loss)
+        require_known(loss, LOSSES, "loss of ClassificationHead")
         self.num_classes, self.in_index = num_classes, in_index
         self.label_smoothing, self.loss_kind, self.loss_weight = label_smoothing, loss, loss_weight
         self.background_class = background_class
@@ -145,16 +146,3 @@ class ClassificationHead(BaseModule):
         row = torch.full((self.num_classes,), self.label_smoothing / self.num_classes, device=device)
         row[label] += 1 - self.label_smoothing
         return row
-
-
-def _check(num_classes: int, dropout: float, label_smoothing: float, loss: str) -> None:
-    if num_classes < 1:
-        raise ConfigError(
-            "ClassificationHead", expected="num_classes >= 1", found=f"{num_classes}", advice="name the classes"
-        )
-    for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing)):
-        if not 0 <= value < 1:
-            raise ConfigError(
-                "ClassificationHead", expected=f"{name} in [0, 1)", found=f"{value}", advice="use 0 for none"
-            )
-    require_known(loss, LOSSES, "loss of ClassificationHead")

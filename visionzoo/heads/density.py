@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from visionzoo.allowed import Count, Few, Positive
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.layers.density import (
     LOG_PARA,
@@ -64,21 +65,17 @@ class DensityHead(CountingHead):
 
     def __init__(
         self,
-        in_channels: Sequence[int] | int,
-        in_strides: Sequence[int],
+        in_channels: Sequence[Count] | Count,
+        in_strides: Sequence[Count],
         variant: str = "default",
         *,
         level: int | None = None,
-        dilation: int = 2,
+        dilation: Few = 2,
         relu: bool = False,
-        log_para: float = LOG_PARA,
+        log_para: Positive = LOG_PARA,
         init_cfg: Any = None,
     ):
         require_known(variant, self.VARIANTS, "DensityHead variant")
-        if dilation < 1:
-            raise ConfigError(
-                "DensityHead.dilation", expected="a whole number >= 1", found=f"{dilation}", advice="use 2"
-            )
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         chosen = _chosen_level(level, list(in_strides))
         super().__init__(in_strides, in_strides[chosen], log_para, init_cfg)

@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from visionzoo.allowed import Count
 from visionzoo.errors import ConfigError
 from visionzoo.registry import MODELS
 
@@ -44,9 +45,9 @@ class CropAndResizeExtractor(BaseModule):
 
     def __init__(
         self,
-        output_size: int = 17,
-        out_channels: int = 4032,
-        featmap_strides: Sequence[int] = (16,),
+        output_size: Count = 17,
+        out_channels: Count = 4032,
+        featmap_strides: Sequence[Count] = (16,),
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)

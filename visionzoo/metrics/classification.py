@@ -6,12 +6,13 @@ Protocol of ImageNet (ILSVRC): every image counts once. Of equal scores the clas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from visionzoo.errors import ConfigError, DataError
+from visionzoo.allowed import Items, Steps
+from visionzoo.errors import DataError
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
@@ -83,15 +84,13 @@ class ClassificationMetric(BaseMetric):
 
     def __init__(
         self,
-        topk: Sequence[int] = (1, 5),
+        topk: Steps | Annotated[Sequence[Steps], Items()] = (1, 5),
         classwise: bool = False,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = (topk,) if isinstance(topk, int) else tuple(topk)
-        if not self.topk or min(self.topk) < 1:
-            raise ConfigError("ClassificationMetric", expected="topk >= 1", found=f"{topk}", advice="use (1, 5)")
         self.classwise = classwise
         self.per_class: dict[str, list[dict[str, Any]]] = {}
 

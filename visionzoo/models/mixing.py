@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visionzoo.errors import ConfigError
+from visionzoo.allowed import Count, Part, Share, Weight
 from visionzoo.registry import MODELS
 
 
@@ -44,20 +44,15 @@ class MixupCutmix:
 
     def __init__(
         self,
-        num_classes: int,
-        mixup_alpha: float = 0.8,
-        cutmix_alpha: float = 1.0,
-        prob: float = 1.0,
-        switch_prob: float = 0.5,
-        label_smoothing: float = 0.1,
+        num_classes: Count,
+        mixup_alpha: Weight = 0.8,
+        cutmix_alpha: Weight = 1.0,
+        prob: Share = 1.0,
+        switch_prob: Share = 0.5,
+        label_smoothing: Part = 0.1,
     ):
         from timm.data.mixup import Mixup
 
-        shares = {"prob": prob, "switch_prob": switch_prob, "label_smoothing": label_smoothing}
-        wrong = [f"{name}={value}" for name, value in shares.items() if not 0 <= value <= 1]
-        if wrong or min(mixup_alpha, cutmix_alpha) < 0:
-            found = wrong or [f"mixup_alpha={mixup_alpha}", f"cutmix_alpha={cutmix_alpha}"]
-            raise ConfigError("MixupCutmix", expected="shares in [0, 1] and alphas >= 0", found=f"{', '.join(found)}")
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.mix = Mixup(
             mixup_alpha,

@@ -9,6 +9,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
+from visionzoo.allowed import Count, Numbers, Spreads
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.registry import MODELS
 from visionzoo.structures.task_sample import TaskSample
@@ -47,16 +48,16 @@ class TaskPreprocessor(BaseDataPreprocessor):
 
     def __init__(
         self,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        pad_size_divisor: int = 1,
+        mean: Numbers | None = None,
+        std: Spreads | None = None,
+        pad_size_divisor: Count = 1,
         pad_value: float = 0.0,
         groups: str = "batch",
         batch_augments: Mapping | Sequence[Mapping] | None = None,
         non_blocking: bool = False,
     ):
         super().__init__(non_blocking=non_blocking)
-        _check(mean, std, pad_size_divisor, groups)
+        _check(mean, std, groups)
         self.pad_size_divisor, self.pad_value, self.groups = pad_size_divisor, pad_value, groups
         self.channels = None if mean is None else len(mean)
         self.register_buffer(
@@ -120,21 +121,13 @@ class TaskPreprocessor(BaseDataPreprocessor):
         return torch.cat([_padded(group, target, self.pad_value) for group in groups])
 
 
-def _check(mean: Any, std: Any, divisor: int, groups: str) -> None:
+def _check(mean: Any, std: Any, groups: str) -> None:
     if (mean is None) != (std is None) or (mean is not None and len(mean) != len(std)):
         raise ConfigError(
             "TaskPreprocessor",
             expected="mean and std of equal length, or neither",
             found=f"{mean} and {std}",
             advice="give both",
-        )
-    if std is not None and min(std) <= 0:
-        raise ConfigError(
-            "TaskPreprocessor", expected="std above 0", found=f"{list(std)}", advice="give the spread of every channel"
-        )
-    if divisor < 1:
-        raise ConfigError(
-            "TaskPreprocessor", expected="pad_size_divisor >= 1", found=f"{divisor}", advice="use 1 for none"
         )
     if groups not in GROUPS:
         raise ConfigError("TaskPreprocessor", expected=f"groups to be one of {', '.join(GROUPS)}", found=f"{groups!r}")

@@ -14,6 +14,7 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from visionzoo.allowed import Count, Few
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.layers.levels import require_levels, strides_of_levels
 from visionzoo.layers.message_passing import DIRECTIONS, MessagePassing
@@ -55,13 +56,13 @@ class SpatialMessagePassing(BaseModule):
 
     def __init__(
         self,
-        in_channels: Sequence[int],
-        in_strides: Sequence[int] | None = None,
+        in_channels: Sequence[Count],
+        in_strides: Sequence[Count] | None = None,
         variant: str = "default",
         *,
-        channels: int | None = None,
+        channels: Count | None = None,
         levels: Sequence[int] | None = None,
-        kernel: int = 9,
+        kernel: Few = 9,
         directions: Sequence[str] = tuple(DIRECTIONS),
         bias: bool = False,
         update_first: bool = True,

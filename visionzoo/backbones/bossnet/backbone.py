@@ -16,6 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from visionzoo.allowed import Count, Few, IndexOrNone, Indices, Part
 from visionzoo.backbones.bossnet.blocks import ACTIVATIONS, EXPANSION, ResAtt, ResConv, conv_norm_act
 from visionzoo.backbones.bossnet.convert import convert, has_squeeze_excite
 from visionzoo.errors import ConfigError, require_known
@@ -107,15 +108,15 @@ class BossNet(BaseModule):
         act: str | None = None,
         se: bool | None = None,
         avg_down: bool | None = None,
-        last_stride: int | None = None,
-        output_stride: int = 32,
-        width: int | None = None,
-        head_dim: int | None = None,
+        last_stride: Few | None = None,
+        output_stride: Count = 32,
+        width: Count | None = None,
+        head_dim: Count | None = None,
         transposed_attention: bool = False,
-        drop_path_rate: float = 0.0,
+        drop_path_rate: Part = 0.0,
         zero_init_last_bn: bool = True,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
-        frozen_stages: int = -1,
+        out_indices: Indices = (0, 1, 2, 3),
+        frozen_stages: IndexOrNone = -1,
         norm_eval: bool = False,
         init_cfg: Any = None,
     ):

@@ -14,6 +14,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from visionzoo.allowed import Count, Few, IndexOrNone, Indices, Part, Weight
 from visionzoo.backbones.dinat.blocks import (
     ConvDownsampler,
     ConvTokenizer,
@@ -75,20 +76,20 @@ class DiNAT(BaseModule):
         self,
         variant: str = "dinat_mini",
         *,
-        depths: Sequence[int] | None = None,
-        embed_dim: int | None = None,
-        num_heads: Sequence[int] | None = None,
+        depths: Sequence[Few] | None = None,
+        embed_dim: Count | None = None,
+        num_heads: Sequence[Few] | None = None,
         mlp_ratio: float | None = None,
-        kernel_size: int | None = None,
+        kernel_size: Few | None = None,
         dilations: Dilations = None,
-        layer_scale: float | None = None,
+        layer_scale: Weight | None = None,
         tokenizer: str | None = None,
-        drop_path_rate: float | None = None,
+        drop_path_rate: Part | None = None,
         small_maps: str = "pad",
         implementation: str = "auto",
         with_cp: bool = False,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
-        frozen_stages: int = -1,
+        out_indices: Indices = (0, 1, 2, 3),
+        frozen_stages: IndexOrNone = -1,
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)

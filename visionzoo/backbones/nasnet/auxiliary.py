@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visionzoo.allowed import Count, Positive, Share
 from visionzoo.backbones.nasnet.cells import NormSettings, batch_norm
 from visionzoo.backbones.nasnet.init_and_penalty import init_tensorflow
 from visionzoo.errors import InputError
@@ -40,13 +41,13 @@ class NASNetAuxBranch(nn.Module):
 
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int,
-        size: int,
+        in_channels: Count,
+        num_classes: Count,
+        size: Count,
         *,
-        channels: tuple[int, int] = (128, 768),
-        norm_eps: float = 1e-3,
-        norm_momentum: float = 3e-4,
+        channels: tuple[Count, Count] = (128, 768),
+        norm_eps: Positive = 1e-3,
+        norm_momentum: Share = 3e-4,
     ):
         super().__init__()
         norm, (narrow, wide) = NormSettings(norm_eps, norm_momentum), channels

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from visionzoo.allowed import Count, Few, Fraction, IndexOrNone, Indices, Positive, Share, Steps
 from visionzoo.backbones.nasnet.cells import ConvNorm, NormSettings
 from visionzoo.backbones.nasnet.convert import convert
 from visionzoo.backbones.nasnet.design import (
@@ -87,19 +88,19 @@ class NASNet(CellNetwork):
         self,
         variant: str = "large",
         *,
-        num_cells: int | None = None,
-        filters: int | None = None,
-        stem_filters: int | None = None,
+        num_cells: Few | None = None,
+        filters: Count | None = None,
+        stem_filters: Count | None = None,
         stem: str | None = None,
         skip_reduction_layer_input: bool | None = None,
-        drop_path_keep_prob: float | None = None,
-        drop_path_steps: int | None = None,
-        norm_eps: float | None = None,
-        norm_momentum: float | None = None,
-        out_indices: Sequence[int] | None = None,
+        drop_path_keep_prob: Fraction | None = None,
+        drop_path_steps: Steps | None = None,
+        norm_eps: Positive | None = None,
+        norm_momentum: Share | None = None,
+        out_indices: Indices | None = None,
         raw: bool = False,
         proposal_features: bool = False,
-        frozen_stages: int = -1,
+        frozen_stages: IndexOrNone = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: Any = None,

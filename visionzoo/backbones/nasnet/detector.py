@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from visionzoo.allowed import Count, Few, Fraction, Positive, Share, Steps
 from visionzoo.backbones.nasnet.design import chosen_design, planned_cells, split_at_last_reduction
 from visionzoo.backbones.nasnet.init_and_penalty import init_tensorflow
 from visionzoo.backbones.nasnet.network import CellNetwork
@@ -64,15 +65,15 @@ class NASNetRoITail(CellNetwork):
         self,
         variant: str = "large",
         *,
-        num_cells: int | None = None,
-        filters: int | None = None,
-        stem_filters: int | None = None,
+        num_cells: Few | None = None,
+        filters: Count | None = None,
+        stem_filters: Count | None = None,
         stem: str | None = None,
         skip_reduction_layer_input: bool | None = None,
-        drop_path_keep_prob: float | None = None,
-        drop_path_steps: int | None = None,
-        norm_eps: float | None = None,
-        norm_momentum: float | None = None,
+        drop_path_keep_prob: Fraction | None = None,
+        drop_path_steps: Steps | None = None,
+        norm_eps: Positive | None = None,
+        norm_momentum: Share | None = None,
         norm_eval: bool = True,
         with_cp: bool = False,
         init_cfg: Any = None,

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from visionzoo.allowed import Few
 from visionzoo.datasets.every_nth import Key, keys_by_folder
 from visionzoo.datasets.lanes.slots import existence, lane_slots
 from visionzoo.datasets.lanes.tusimple_files import read_tusimple
@@ -63,7 +64,7 @@ class TuSimpleDataset(SampleList):
         self,
         data_root: str,
         label_files: str | Sequence[str] = ("label_data_0313.json", "label_data_0601.json"),
-        lanes: int = 4,
+        lanes: Few = 4,
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)

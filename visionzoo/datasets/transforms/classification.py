@@ -16,6 +16,7 @@ from mmcv.transforms.base import BaseTransform
 from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
+from visionzoo.allowed import Bounds, Count, CountOrZero, Few, Fraction, Numbers, Share, Sides, Spreads, Weight
 from visionzoo.errors import ConfigError
 from visionzoo.registry import TRANSFORMS
 
@@ -29,7 +30,7 @@ INTERPOLATIONS = {
     "lanczos": InterpolationMode.LANCZOS,
 }
 
-Size = int | Sequence[int]
+Size = Count | Sides
 
 
 class ImageTransform(BaseTransform):
@@ -75,8 +76,8 @@ class RandomResizedCrop(ImageTransform):
     def __init__(
         self,
         size: Size,
-        scale: Sequence[float] = (0.08, 1.0),
-        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        scale: Bounds = (0.08, 1.0),
+        ratio: Bounds = (3 / 4, 4 / 3),
         interpolation: str = "bicubic",
     ):
         super().__init__(v2.RandomResizedCrop(_pair(size), tuple(scale), tuple(ratio), _interpolation(interpolation)))
@@ -100,11 +101,9 @@ class ResizeCrop(ImageTransform):
         (8, 8, 3)
     """
 
-    def __init__(self, size: int, crop_pct: float = 0.875, edge: int | None = None, interpolation: str = "bicubic"):
-        if not 0 < crop_pct <= 1:
-            raise ConfigError(
-                "ResizeCrop.crop_pct", expected="a number in (0, 1]", found=f"{crop_pct}", advice="0.875 is usual"
-            )
+    def __init__(
+        self, size: Count, crop_pct: Fraction = 0.875, edge: Count | None = None, interpolation: str = "bicubic"
+    ):
         if edge is not None and edge < size:
             raise ConfigError(
                 "ResizeCrop.edge", expected=f"at least size={size}", found=f"{edge}", advice="make it larger"
@@ -126,7 +125,7 @@ class PaddedRandomCrop(ImageTransform):
         (32, 32, 3)
     """
 
-    def __init__(self, size: Size, padding: int = 4):
+    def __init__(self, size: Size, padding: CountOrZero = 4):
         super().__init__(v2.RandomCrop(_pair(size), padding=padding, pad_if_needed=True))
 
 
@@ -140,7 +139,7 @@ class HorizontalFlip(ImageTransform):
         [2, 1]
     """
 
-    def __init__(self, prob: float = 0.5):
+    def __init__(self, prob: Share = 0.5):
         super().__init__(v2.RandomHorizontalFlip(prob))
 
 
@@ -157,7 +156,7 @@ class ColorJitter(ImageTransform):
         (4, 5, 3)
     """
 
-    def __init__(self, brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4, hue: float = 0.0):
+    def __init__(self, brightness: Weight = 0.4, contrast: Weight = 0.4, saturation: Weight = 0.4, hue: float = 0.0):
         super().__init__(v2.ColorJitter(brightness, contrast, saturation, hue))
 
 
@@ -183,8 +182,8 @@ class RandAugment(ImageTransform):
     def __init__(
         self,
         policy: str = "rand-m9-mstd0.5-inc1",
-        size: int = 224,
-        mean: Sequence[float] = IMAGENET_MEAN,
+        size: Count = 224,
+        mean: Numbers = IMAGENET_MEAN,
         interpolation: str = "bicubic",
     ):
         from timm.data.auto_augment import rand_augment_transform
@@ -212,8 +211,8 @@ class AutoAugment(ImageTransform):
     def __init__(
         self,
         policy: str = "original",
-        size: int = 224,
-        mean: Sequence[float] = IMAGENET_MEAN,
+        size: Count = 224,
+        mean: Numbers = IMAGENET_MEAN,
         interpolation: str = "bicubic",
     ):
         from timm.data.auto_augment import auto_augment_transform
@@ -247,13 +246,13 @@ class RandomErasing(BaseTransform):
 
     def __init__(
         self,
-        prob: float = 0.25,
+        prob: Share = 0.25,
         mode: str = "pixel",
-        min_area: float = 0.02,
-        max_area: float = 1 / 3,
-        count: int = 1,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
+        min_area: Fraction = 0.02,
+        max_area: Fraction = 1 / 3,
+        count: Few = 1,
+        mean: Numbers = IMAGENET_MEAN,
+        std: Spreads = IMAGENET_STD,
     ):
         if mode not in ("pixel", "rand", "const"):
             raise ConfigError(
@@ -291,7 +290,7 @@ class Cutout(BaseTransform):
         9
     """
 
-    def __init__(self, size: int = 16, prob: float = 1.0, fill: Sequence[float] = (0, 0, 0)):
+    def __init__(self, size: Count = 16, prob: Share = 1.0, fill: Sequence[float] = (0, 0, 0)):
         self.size, self.prob, self.fill = size, prob, tuple(fill)
 
     def transform(self, results: dict) -> dict:

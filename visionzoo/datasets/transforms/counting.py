@@ -27,6 +27,7 @@ import torch
 from mmcv.transforms import RandomFlip
 from mmcv.transforms.base import BaseTransform
 
+from visionzoo.allowed import Byte, Count, Share, Sides
 from visionzoo.datasets.mat_files import mat_variable
 from visionzoo.errors import ConfigError, DataError, MissingExtra, UnknownName, require_known
 from visionzoo.ops.density_maps import DENSITIES, nearest_pixels
@@ -172,13 +173,11 @@ class ResizeToFit(BaseTransform):
 
     def __init__(
         self,
-        size: Sequence[int] | None = None,
-        at_least: Sequence[int] | None = None,
-        multiple: int = 1,
+        size: Sides | None = None,
+        at_least: Sides | None = None,
+        multiple: Count = 1,
         truth: bool = True,
     ):
-        if multiple < 1:
-            raise ConfigError("ResizeToFit", expected="multiple >= 1", found=f"{multiple}", advice="use 1 for any size")
         self.size, self.at_least, self.multiple, self.truth = size, at_least, multiple, truth
 
     def transform(self, results: dict) -> dict:
@@ -244,14 +243,7 @@ class RandomCropPoints(BaseTransform):
         ((8, 16, 3), 2.0)
     """
 
-    def __init__(self, size: Sequence[int] | None = None, multiple: int = 32, pad_val: Sequence[int] = _IMAGENET_MEAN):
-        if multiple < 1 or (size is not None and (len(size) != 2 or min(size) < 1)):
-            raise ConfigError(
-                "RandomCropPoints",
-                expected="size (H, W) and multiple >= 1",
-                found=f"{size} and {multiple}",
-                advice="use (128, 128) and 32",
-            )
+    def __init__(self, size: Sides | None = None, multiple: Count = 32, pad_val: Sequence[Byte] = _IMAGENET_MEAN):
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.multiple, self.pad_val = multiple, tuple(pad_val)
 
@@ -327,7 +319,7 @@ class FlipPoints(RandomFlip):
         [[4.0, 2.0]]
     """
 
-    def __init__(self, prob: float | Sequence[float] = 0.5, direction: str | Sequence[str] = "horizontal"):
+    def __init__(self, prob: Share | Sequence[Share] = 0.5, direction: str | Sequence[str] = "horizontal"):
         super().__init__(prob=list(prob) if isinstance(prob, Sequence) else float(prob), direction=direction)
 
     def _flip(self, results: dict) -> None:

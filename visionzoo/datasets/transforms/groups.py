@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import random
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from mmcv.transforms.base import BaseTransform
 from PIL import Image, ImageEnhance
 
+from visionzoo.allowed import Count, Degrees, Share, Sides
 from visionzoo.datasets.mask_files import read_mask
 from visionzoo.datasets.transforms.loading import read_image
-from visionzoo.errors import ConfigError
 from visionzoo.registry import TRANSFORMS
 
 PILImage = Image.Image
@@ -98,7 +98,7 @@ class ResizeGroup(GroupTransform):
         [(8, 6, 3), (8, 6, 3)]
     """
 
-    def __init__(self, size: int | Sequence[int] = 256, masks: bool = True):
+    def __init__(self, size: Count | Sides = 256, masks: bool = True):
         height, width = (size, size) if isinstance(size, int) else size
         self.size, self.masks = (int(height), int(width)), masks
 
@@ -126,8 +126,8 @@ class FlipGroup(GroupTransform):
         [2, 1]
     """
 
-    def __init__(self, prob: float = 0.5):
-        self.prob = _probability("FlipGroup", prob)
+    def __init__(self, prob: Share = 0.5):
+        self.prob = prob
 
     def changes(self) -> tuple[Change, Change]:
         change = _flipped if random.random() < self.prob else _as_it_is
@@ -150,8 +150,8 @@ class RotateGroup(GroupTransform):
         (4, 6, 3)
     """
 
-    def __init__(self, prob: float = 0.2, degrees: int = 15):
-        self.prob, self.degrees = _probability("RotateGroup", prob), degrees
+    def __init__(self, prob: Share = 0.2, degrees: Degrees = 15):
+        self.prob, self.degrees = prob, degrees
 
     def changes(self) -> tuple[Change, Change]:
         if random.random() >= self.prob:
@@ -197,9 +197,3 @@ def _as_it_is(image: PILImage) -> PILImage:
 
 def _flipped(image: PILImage) -> PILImage:
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-
-
-def _probability(name: str, prob: float) -> float:
-    if not 0 <= prob <= 1:
-        raise ConfigError(f"{name}.prob", expected="a number in [0, 1]", found=f"{prob}", advice="0 is never")
-    return prob

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms.base import BaseTransform
 
+from visionzoo.allowed import Byte, Few, Share, Sides
 from visionzoo.datasets.lanes.slots import THICKNESS, draw_slots, existence, lane_slots
 from visionzoo.datasets.mask_files import read_ids
-from visionzoo.errors import ConfigError, DataError
+from visionzoo.errors import DataError
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.image_size import require_size
 
@@ -44,7 +45,7 @@ class LoadLaneMask(BaseTransform):
 
     PROVIDES = ("gt_seg_map", "gt_exist")
 
-    def __init__(self, lanes: int = 4, thickness: int = THICKNESS, keep_points: bool = False):
+    def __init__(self, lanes: Few = 4, thickness: Few = THICKNESS, keep_points: bool = False):
         self.lanes, self.thickness, self.keep_points = lanes, thickness, keep_points
 
     def transform(self, results: dict) -> dict:
@@ -120,9 +121,7 @@ class CropOrPad(BaseTransform):
         (8, 10, 3)
     """
 
-    def __init__(self, size: Sequence[int], pad_val: Sequence[int] = (92, 93, 93)):
-        if len(size) != 2 or min(size) < 1:
-            raise ConfigError("CropOrPad", expected="a size of two sides >= 1", found=f"{tuple(size)}")
+    def __init__(self, size: Sides, pad_val: Sequence[Byte] = (92, 93, 93)):
         self.size, self.pad_val = (int(size[0]), int(size[1])), tuple(pad_val)
 
     def transform(self, results: dict) -> dict:
@@ -176,9 +175,7 @@ class FlipLanes(BaseTransform):
         [0.0, 0.0, 0.0, 1.0]
     """
 
-    def __init__(self, prob: float = 0.5, lanes: int = 4):
-        if not 0 <= prob <= 1:
-            raise ConfigError("FlipLanes", expected="prob in [0, 1]", found=f"{prob}")
+    def __init__(self, prob: Share = 0.5, lanes: Few = 4):
         self.prob, self.lanes = prob, lanes
 
     def transform(self, results: dict) -> dict:

@@ -15,7 +15,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, DataError, require_known
+from visionzoo.allowed import Count, Index
+from visionzoo.errors import DataError, require_known
 from visionzoo.heads.connnet.connectivity import (
     REDUCTIONS,
     THRESHOLD,
@@ -83,8 +84,6 @@ class MapHead(BaseModule):
         super().__init__(init_cfg)
         name = type(self).__name__
         require_known(variant, self.VARIANTS, f"{name} variant")
-        if num_classes < 1:
-            raise ConfigError(name, expected="num_classes >= 1", found=f"{num_classes}", advice="use 1 for saliency")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         width = self.VARIANTS[variant]["width"] if width is None else width
         self.num_classes, self.stride = num_classes, min(in_strides)
@@ -180,18 +179,18 @@ class ConnectivityHead(MapHead):
 
     def __init__(
         self,
-        in_channels: Sequence[int] | int,
-        in_strides: Sequence[int],
-        num_classes: int = MapHead.USUAL_CLASSES,
+        in_channels: Sequence[Count] | Count,
+        in_strides: Sequence[Count],
+        num_classes: Count = MapHead.USUAL_CLASSES,
         variant: str = "default",
         *,
-        width: int | None = None,
+        width: Count | None = None,
         neighbours: int = 8,
         pair: str = "product",
         non_local: Sequence[str] = ("c4",),
         aspp: bool = False,
         instances: bool = False,
-        min_area: int = 0,
+        min_area: Index = 0,
         measure_pairs: bool = False,
         loss: Mapping | None = None,
         init_cfg: Any = None,
@@ -201,14 +200,6 @@ class ConnectivityHead(MapHead):
             in_channels, in_strides, num_classes, outputs, variant, width, non_local, aspp, init_cfg=init_cfg
         )
         require_known(pair, REDUCTIONS, "reduction of pairs")
-        if not isinstance(loss, Mapping | None):
-            raise ConfigError(
-                "ConnectivityHead", expected="loss to be a dict", found=f"{loss!r}", advice="set model.head.loss.mode"
-            )
-        if min_area < 0:
-            raise ConfigError(
-                "ConnectivityHead", expected="min_area >= 0", found=f"{min_area}", advice="use 0 to keep all"
-            )
         self.neighbours, self.pair, self.instances, self.min_area = neighbours, pair, instances, min_area
         self.measure_pairs = measure_pairs
         self.cube_loss = MODELS.build({"type": "ConnectivityLoss", "neighbours": neighbours, **(loss or {})})
@@ -258,12 +249,12 @@ class BinaryMapHead(MapHead):
 
     def __init__(
         self,
-        in_channels: Sequence[int] | int,
-        in_strides: Sequence[int],
-        num_classes: int = MapHead.USUAL_CLASSES,
+        in_channels: Sequence[Count] | Count,
+        in_strides: Sequence[Count],
+        num_classes: Count = MapHead.USUAL_CLASSES,
         variant: str = "default",
         *,
-        width: int | None = None,
+        width: Count | None = None,
         non_local: Sequence[str] = ("c4",),
         aspp: bool = False,
         init_cfg: Any = None,

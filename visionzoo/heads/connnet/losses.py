@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visionzoo.allowed import Weight
 from visionzoo.errors import require_known
 from visionzoo.heads.connnet.connectivity import mask_to_connectivity, offsets_of, shift_to_partner
 from visionzoo.registry import MODELS
@@ -44,7 +45,7 @@ class ConnectivityLoss(nn.Module):
 
     PART_OF = "ConnectivityHead"
 
-    def __init__(self, mode: str = "paper", dice_dims: str = "image", neighbours: int = 8, loss_weight: float = 1.0):
+    def __init__(self, mode: str = "paper", dice_dims: str = "image", neighbours: int = 8, loss_weight: Weight = 1.0):
         super().__init__()
         require_known(mode, MODES, "mode of ConnectivityLoss")
         require_known(dice_dims, DICE_DIMS, "dice_dims of ConnectivityLoss")

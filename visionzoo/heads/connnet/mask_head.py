@@ -9,7 +9,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from visionzoo.errors import ConfigError, require_known
+from visionzoo.allowed import Count, CountOrZero
+from visionzoo.errors import require_known
 from visionzoo.heads.connnet.connectivity import REDUCTIONS, connectivity_to_map, offsets_of
 from visionzoo.layers.variants import variant_options
 from visionzoo.registry import MODELS
@@ -58,12 +59,12 @@ class ConnectivityMaskHead(BaseModule):
 
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int = 80,
+        in_channels: Count,
+        num_classes: Count = 80,
         variant: str = "default",
         *,
-        num_convs: int | None = None,
-        conv_out_channels: int | None = None,
+        num_convs: CountOrZero | None = None,
+        conv_out_channels: Count | None = None,
         neighbours: int = 8,
         pair: str = "and",
         loss: Mapping | None = None,
@@ -73,10 +74,6 @@ class ConnectivityMaskHead(BaseModule):
         chosen = {"num_convs": num_convs, "conv_out_channels": conv_out_channels}
         sizes = variant_options(self.VARIANTS, variant, chosen, "ConnectivityMaskHead")
         require_known(pair, REDUCTIONS, "reduction of pairs")
-        if num_classes < 1:
-            raise ConfigError(
-                "ConnectivityMaskHead", expected="num_classes >= 1", found=f"{num_classes}", advice="name the classes"
-            )
         self.num_classes, self.neighbours, self.pair = num_classes, neighbours, pair
         outputs = num_classes * len(offsets_of(neighbours))
         self.fcn = MODELS.build(

@@ -16,6 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visionzoo.allowed import Count, CountOrZero, Steps, Weight
 from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.heads.gconet_plus.affinity import GroupConsensus, fill_by_fan_out
 from visionzoo.heads.gconet_plus.decoder import Binarizer, Decoder, resize, step
@@ -89,13 +90,13 @@ class GCoNetPlusHead(BaseModule):
 
     def __init__(
         self,
-        in_channels: Sequence[int],
-        in_strides: Sequence[int],
-        num_classes: int = USUAL_CLASSES,
+        in_channels: Sequence[Count],
+        in_strides: Sequence[Count],
+        num_classes: Count = USUAL_CLASSES,
         variant: str = "default",
         *,
-        width: int | None = None,
-        inner: int | None = None,
+        width: Count | None = None,
+        inner: Count | None = None,
         norm: bool = True,
         gam: bool = True,
         gcm: bool = True,
@@ -105,10 +106,10 @@ class GCoNetPlusHead(BaseModule):
         cem: bool = True,
         gst: bool = True,
         gst_on: Sequence[str] = ("features",),
-        refine: int = 0,
-        loss_weights: Mapping[str, float] | None = None,
+        refine: CountOrZero = 0,
+        loss_weights: Mapping[str, Weight] | None = None,
         unused_layers: bool = False,
-        images_at_once: int = 8,
+        images_at_once: Steps = 8,
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)

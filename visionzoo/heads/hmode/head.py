@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visionzoo.allowed import Count, Few, Positive, Share, Weight
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.heads.hmode.losses import attention_loss, importance_loss, local_counting_losses
 from visionzoo.heads.hmode.parts import Attention, Decoder, Gate, chain
@@ -118,19 +119,19 @@ class HMoDEHead(CountingHead):
 
     def __init__(
         self,
-        in_channels: Sequence[int] | int,
-        in_strides: Sequence[int],
+        in_channels: Sequence[Count] | Count,
+        in_strides: Sequence[Count],
         variant: str = "default",
         *,
-        experts: int | None = None,
+        experts: Few | None = None,
         compat: bool = True,
-        log_para: float = LOG_PARA,
-        attention_threshold: float = 1e-5,
+        log_para: Positive = LOG_PARA,
+        attention_threshold: Share = 1e-5,
         relu_on_gates: bool | None = None,
         relative: bool | None = None,
-        relative_from: float | None = None,
-        relative_weight: float | None = None,
-        margin: float | None = None,
+        relative_from: Share | None = None,
+        relative_weight: Weight | None = None,
+        margin: Share | None = None,
         train_regions: bool | None = None,
         importance_by_image: bool | None = None,
         init_cfg: Any = None,
@@ -149,7 +150,6 @@ class HMoDEHead(CountingHead):
             "importance_by_image": importance_by_image,
         }
         self.options = _OPTIONS[compat] | {name: value for name, value in given.items() if value is not None}
-        _require_shares(self.options)
         self.variant, self.experts_used, self.attention_threshold = variant, used, attention_threshold
         self.pairs = tuple(combinations(range(used), 2))
         self._build(channels[-used:], **self.VARIANTS[variant])
@@ -295,21 +295,6 @@ def _require_experts(experts: int | None, levels: int) -> int:
             advice="add levels to the backbone's out_indices, or reduce experts",
         )
     return min(EXPERTS, levels) if experts is None else experts
-
-
-def _require_shares(options: dict[str, Any]) -> None:
-    for name in ("relative_from", "margin"):
-        if not 0 <= options[name] <= 1:
-            raise ConfigError(
-                f"HMoDEHead.{name}", expected="a share from 0 to 1", found=f"{options[name]}", advice="use 0.5"
-            )
-    if options["relative_weight"] < 0:
-        raise ConfigError(
-            "HMoDEHead.relative_weight",
-            expected="a number >= 0",
-            found=f"{options['relative_weight']}",
-            advice="use 0.1",
-        )
 
 
 def _last_levels(window: Window, count: int) -> Window:

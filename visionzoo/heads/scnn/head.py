@@ -17,7 +17,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, DataError, require_known
+from visionzoo.allowed import Count, Few, Part, Share, Sides, Weight
+from visionzoo.errors import DataError, require_known
 from visionzoo.heads.scnn.parts import ExistenceBranch, Reducer
 from visionzoo.heads.scnn.rows import rows_of
 from visionzoo.layers.message_passing import DIRECTIONS, MessagePassing
@@ -83,28 +84,26 @@ class SCNNHead(BaseModule):
 
     def __init__(
         self,
-        in_channels: Sequence[int] | int,
-        in_strides: Sequence[int],
+        in_channels: Sequence[Count] | Count,
+        in_strides: Sequence[Count],
         variant: str = "default",
         *,
-        lanes: int = 4,
-        input_size: Sequence[int] = (288, 800),
+        lanes: Few = 4,
+        input_size: Sides = (288, 800),
         reducer: str = "large_field",
-        kernel: int = 9,
+        kernel: Few = 9,
         directions: Sequence[str] = tuple(DIRECTIONS),
         message_bias: bool = False,
         update_first: bool = True,
-        dropout: float = 0.1,
-        background_weight: float = 0.4,
-        exist_weight: float = 0.1,
-        exist_threshold: float = 0.5,
+        dropout: Part = 0.1,
+        background_weight: Weight = 0.4,
+        exist_weight: Weight = 0.1,
+        exist_threshold: Share = 0.5,
         rows: Mapping | None = None,
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
         require_known(variant, self.VARIANTS, "SCNNHead variant")
-        if lanes < 1:
-            raise ConfigError("SCNNHead", expected="lanes >= 1", found=f"{lanes}", advice="use 4")
         channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         widths = self.VARIANTS[variant]
         self.reducer = Reducer(channels, list(in_strides), reducer, widths["width"], widths["hidden"])
@@ -174,12 +173,7 @@ class SCNNHead(BaseModule):
 
 def _grid_of(input_size: Sequence[int], stride: int) -> tuple[int, int]:
     """Return (rows, columns) of the reduced map after 2x2 pooling."""
-    sizes = tuple(input_size)
-    if len(sizes) != 2 or min(sizes) < 1:
-        raise ConfigError(
-            "SCNNHead.input_size", expected="(height, width) in pixels", found=f"{input_size}", advice="use (288, 800)"
-        )
-    height, width = (max(1, side // (2 * stride)) for side in sizes)
+    height, width = (max(1, side // (2 * stride)) for side in input_size)
     return height, width
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from visionzoo.allowed import Fraction
 from visionzoo.datasets.coco_annotations import in_order, require_segmentations
 from visionzoo.datasets.coco_file import read_coco
 from visionzoo.errors import ConfigError, require_known
@@ -66,7 +67,7 @@ class CocoMetric(BaseMetric):
         collect_device: str = "cpu",
         prefix: str | None = None,
         *,
-        iou_thrs: Sequence[float] = (),
+        iou_thrs: Sequence[Fraction] = (),
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.iou_types = (metric,) if isinstance(metric, str) else tuple(metric)

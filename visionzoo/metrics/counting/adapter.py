@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from visionzoo.errors import ConfigError, require_known
+from visionzoo.allowed import GameLevel
+from visionzoo.errors import require_known
 from visionzoo.metrics.counting.errors import count_errors
 from visionzoo.metrics.counting.game import game
 from visionzoo.metrics.counting.nwpu import LEVELS, LUMINANCES, errors_by_category, mean_mae
@@ -71,18 +72,14 @@ class CountMetric(BaseMetric):
 
     def __init__(
         self,
-        game_levels: Sequence[int] = (),
-        categories: Sequence[str] = (),
+        game_levels: Sequence[GameLevel] = (),
+        categories: str | Sequence[str] = (),
         collect_device: str = "cpu",
         prefix: str | None = None,
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.game_levels = tuple(game_levels)
         self.categories = (categories,) if isinstance(categories, str) else tuple(categories)
-        if any(level < 0 for level in self.game_levels):
-            raise ConfigError(
-                "CountMetric", expected="game_levels >= 0", found=f"{list(game_levels)}", advice="use (0, 1, 2, 3)"
-            )
         for name in self.categories:
             require_known(name, CATEGORIES, "category of CountMetric")
 

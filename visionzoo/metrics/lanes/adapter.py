@@ -9,7 +9,8 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from visionzoo.errors import ConfigError, DataError
+from visionzoo.allowed import Count, Part, Positive, Sides
+from visionzoo.errors import DataError
 from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCounts, count_matches
 from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
 from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, TuSimpleScores, one_to_one, tusimple_scores
@@ -56,19 +57,13 @@ class CULaneMetric(BaseMetric):
 
     def __init__(
         self,
-        image_size: Sequence[int] = SIZE,
-        lane_width: int = LANE_WIDTH,
-        iou_thr: float = THRESHOLD,
+        image_size: Sides = SIZE,
+        lane_width: Count = LANE_WIDTH,
+        iou_thr: Part = THRESHOLD,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if len(image_size) != 2 or min(image_size) < 1 or lane_width < 1 or not 0 <= iou_thr < 1:
-            raise ConfigError(
-                "CULaneMetric",
-                expected="image_size of two sides >= 1, lane_width >= 1 and iou_thr in [0, 1)",
-                found=f"{tuple(image_size)}, {lane_width} and {iou_thr}",
-            )
         self.image_size = (int(image_size[0]), int(image_size[1]))
         self.lane_width, self.iou_thr = lane_width, iou_thr
 
@@ -146,10 +141,8 @@ class TuSimpleMetric(BaseMetric):
 
     default_prefix = "tusimple"
 
-    def __init__(self, pixels: float = PIXELS, collect_device: str = "cpu", prefix: str | None = None):
+    def __init__(self, pixels: Positive = PIXELS, collect_device: str = "cpu", prefix: str | None = None):
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if not pixels > 0:
-            raise ConfigError("TuSimpleMetric", expected="pixels above 0", found=f"{pixels}")
         self.pixels = pixels
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:

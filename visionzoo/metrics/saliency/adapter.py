@@ -59,7 +59,7 @@ class SaliencyMetric(BaseMetric):
     def __init__(
         self,
         protocol: str = "pysod",
-        metrics: Sequence[str] | None = None,
+        metrics: str | Sequence[str] | None = None,
         per_image: bool = False,
         collect_device: str = "cpu",
         prefix: str | None = None,

@@ -9,12 +9,13 @@ Tensors: B batch, C channels, H and W size of a level in cells.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from visionzoo.allowed import Count, Index, Range
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.layers.levels import require_levels, strides_of_levels
 from visionzoo.necks.rcnet.blocks import pointwise, size_of, xavier
@@ -75,10 +76,10 @@ class RCNet(BaseModule):
 
     def __init__(
         self,
-        in_channels: Sequence[int],
-        out_channels: int | None = None,
-        num_outs: int = 5,
-        start_level: int = 0,
+        in_channels: Sequence[Count],
+        out_channels: Count | None = None,
+        num_outs: Annotated[int, Range(whole=True, least=LEVELS[0], most=LEVELS[-1])] = 5,
+        start_level: Index = 0,
         end_level: int = -1,
         add_extra_convs: bool | str = False,
         norm_cfg: Mapping | None = None,
@@ -87,7 +88,7 @@ class RCNet(BaseModule):
         variant: str = "base",
         rev_fp: bool = True,
         csn: bool = True,
-        in_strides: Sequence[int] | None = None,
+        in_strides: Sequence[Count] | None = None,
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
@@ -153,10 +154,6 @@ def _used_levels(num_ins: int, num_outs: int, start_level: int, end_level: int) 
     Raises:
         ConfigError: the arguments violate an assertion of the authors' code, or ``num_outs`` is out of range.
     """
-    if num_outs not in LEVELS:
-        raise ConfigError(
-            "RCNet.num_outs", expected=f"{LEVELS[0]} to {LEVELS[-1]} levels", found=f"{num_outs}", advice="use 5"
-        )
     end = num_ins if end_level == -1 else end_level
     if not 0 <= start_level < end <= num_ins:
         raise ConfigError(
