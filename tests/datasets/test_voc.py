@@ -392,7 +392,7 @@ def test_a_failed_write_leaves_what_was_there(voc, tmp_path):
     coco = convert(voc)
     out = tmp_path / "out"
     write_coco_folder(out, coco.records, coco.images)
-    coco.images["train"].append(voc / "JPEGImages" / "gone.jpg")
+    coco.images["train"][-1] = voc / "JPEGImages" / "gone.jpg"
     with pytest.raises(FileNotFoundError):
         write_coco_folder(out, coco.records, coco.images, overwrite=True)
     assert (out / "train2017" / "p0.jpg").is_file()

@@ -28,7 +28,7 @@ def write_coco_folder(
 
     Args:
         records: COCO records by split.
-        images: image files by split; their names are the ``file_name`` of the records.
+        images: image files by split, in the order of the records.
         link: create symbolic links to the images instead of copies.
         overwrite: replace ``out`` if it is not empty.
 
@@ -49,8 +49,8 @@ def write_coco_folder(
             _write_json(beside / "annotations" / f"instances_{split}{YEAR}.json", record)
             folder = beside / f"{split}{YEAR}"
             folder.mkdir()
-            for file in images[split]:
-                _place(file, folder / file.name, link)
+            for file, image in zip(images[split], record["images"], strict=True):
+                _place(file, folder / image["file_name"], link)
         _take_place(beside, out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -92,6 +92,7 @@ def _write_json(path: Path, record: dict) -> None:
 def _place(file: Path, target: Path, link: bool) -> None:
     if target.exists():
         raise DataError(file, expected="every image of a split to have a unique name", found=f"{target.name} twice")
+    target.parent.mkdir(parents=True, exist_ok=True)
     if link:
         target.symlink_to(file.resolve())
     else:

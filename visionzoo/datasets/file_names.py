@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from visionzoo.datasets.findings import Findings
 from visionzoo.structures.image_names import is_left_over
 
+Name = TypeVar("Name", str, Path)
 _LONGEST = 255  # bytes in one part of a path, the limit of common file systems
 
 
@@ -50,7 +52,7 @@ def known_name(line: str, known: Collection[str], endings: Sequence[str]) -> str
     return next((each for each in (line, name, without) if each in known), None)
 
 
-def once_each(names: Sequence[str], findings: Findings, what: str) -> list[str]:
+def once_each(names: Sequence[Name], findings: Findings, what: str) -> list[Name]:
     """Return the names in order, each of them once; repeated ones are noted.
 
     Example:

@@ -21,10 +21,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from visionzoo.datasets.coco_records import AnnotatedImage, AnnotatedImages, CocoRecords, Region
+from visionzoo.datasets.coco_records import to_coco as records_of
 from visionzoo.datasets.file_names import files_with, known_name, once_each
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.outlines import Box
 from visionzoo.datasets.voc_xml import VocObject, read_objects
-from visionzoo.errors import DataError, first_of, require_known, require_none_missing
+from visionzoo.errors import DataError, first_of, require_none_missing
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.system.text_files import read_text
@@ -215,15 +218,6 @@ def _listed(line: str, known: frozenset[str], findings: Findings) -> str | None:
 # --- to COCO ---
 
 
-@dataclass
-class CocoFromVoc:
-    """COCO records by split, their image files, and the number of changes by kind."""
-
-    records: dict[str, dict]
-    images: dict[str, list[Path]]
-    changes: Counter[str]
-
-
 def to_coco(
     folder: VocFolder,
     splits: dict[str, list[str]],
@@ -232,7 +226,7 @@ def to_coco(
     classes: Sequence[str] = (),
     difficult: str = "ignore",
     zero_based: bool = False,
-) -> CocoFromVoc:
+) -> CocoRecords:
     """Convert a VOC folder to COCO records.
 
     Args:
@@ -258,93 +252,32 @@ def to_coco(
     """
     by_stem = {image.stem: image for image in images}
     used = {stem: by_stem[stem] for stems in splits.values() for stem in stems}
-    names = _class_names(used.values(), classes)
-    categories = {name: number for number, name in enumerate(names, start=1)}
-    image_ids = {stem: number for number, stem in enumerate(sorted(used), start=1)}
     changes: Counter[str] = Counter()
-    boxes = _Boxes(categories, difficult, zero_based, changes)
-    records = {
-        split: {
-            "info": {"description": f"{folder.root.name}, converted from Pascal VOC"},
-            "licenses": [],
-            "images": [_image_record(used[stem], image_ids[stem]) for stem in stems],
-            "annotations": [box for stem in stems for box in boxes.of(used[stem], image_ids[stem])],
-            "categories": [
-                {"id": number, "name": name, "supercategory": "none"} for name, number in categories.items()
-            ],
-        }
-        for split, stems in splits.items()
-    }
-    _require_boxes(folder, records, changes)
-    return CocoFromVoc(
-        records, {split: [used[stem].file for stem in stems] for split, stems in splits.items()}, changes
+    read = {stem: _annotated(image, difficult, zero_based, changes) for stem, image in used.items()}
+    some_difficult = any(voc.difficult for image in used.values() for voc in image.objects)
+    source = AnnotatedImages(
+        folder.annotations,
+        "Pascal VOC",
+        {split: [read[stem] for stem in stems] for split, stems in splits.items()},
+        sorted({voc.name for image in used.values() for voc in image.objects}),
+        changes,
+        advice="use --difficult keep" if some_difficult else "check the XML files",
     )
+    return records_of(source, classes)
 
 
-def _require_boxes(folder: VocFolder, records: dict[str, dict], changes: Counter[str]) -> None:
-    boxes = [box for record in records.values() for box in record["annotations"]]
-    if any(not box["iscrowd"] for box in boxes):
-        return
-    left = [f"{count} {change}" for change, count in changes.items() if change.startswith("left out")]
-    found = ", ".join([*([f"{len(boxes)} difficult"] if boxes else []), *left]) or "no object in any XML file"
-    advice = "use --difficult keep" if boxes or changes["left out: difficult"] else "check the XML files"
-    raise DataError(folder.annotations, expected="at least one box to learn", found=found, advice=advice)
+def _annotated(image: VocImage, difficult: str, zero_based: bool, changes: Counter[str]) -> AnnotatedImage:
+    kept = [voc for voc in image.objects if not (voc.difficult and difficult == "drop")]
+    changes.update({"left out: difficult": len(image.objects) - len(kept)} if len(kept) < len(image.objects) else {})
+    regions = (
+        Region(voc.name, _edges(voc.corners, zero_based), crowd=voc.difficult and difficult == "ignore") for voc in kept
+    )
+    return AnnotatedImage(image.file, image.width, image.height, tuple(regions))
 
 
-def _class_names(images: Iterable[VocImage], wanted: Sequence[str]) -> list[str]:
-    present = {voc.name for image in images for voc in image.objects}
-    for name in wanted:
-        require_known(name, present, "class in these images")
-    return list(dict.fromkeys(wanted)) or sorted(present)
-
-
-def _image_record(image: VocImage, image_id: int) -> dict:
-    return {"id": image_id, "file_name": image.file.name, "width": image.width, "height": image.height}
-
-
-class _Boxes:
-    """Builder of annotations with consecutive ids; it counts its changes."""
-
-    def __init__(self, categories: dict[str, int], difficult: str, zero_based: bool, changes: Counter[str]):
-        self.categories, self.difficult, self.zero_based, self.changes = categories, difficult, zero_based, changes
-        self.made = 0
-
-    def of(self, image: VocImage, image_id: int) -> list[dict]:
-        annotations = (self._annotation(image, image_id, voc) for voc in image.objects)
-        return [annotation for annotation in annotations if annotation is not None]
-
-    def _annotation(self, image: VocImage, image_id: int, voc: VocObject) -> dict | None:
-        if voc.name not in self.categories:
-            self.changes["left out: of other classes"] += 1
-            return None
-        if voc.difficult and self.difficult == "drop":
-            self.changes["left out: difficult"] += 1
-            return None
-        box = self._box(image, voc)
-        if box is None:
-            self.changes["left out: nothing inside the image"] += 1
-            return None
-        self.made += 1
-        return {
-            "id": self.made,
-            "image_id": image_id,
-            "category_id": self.categories[voc.name],
-            "bbox": box,
-            "area": box[2] * box[3],
-            "iscrowd": int(voc.difficult and self.difficult == "ignore"),
-        }
-
-    def _box(self, image: VocImage, voc: VocObject) -> list[float] | None:
-        """Return [x, y, width, height] clipped to the image, or None if nothing remains."""
-        x0, y0, x1, y1 = voc.corners
-        if x0 > x1 or y0 > y1:
-            self.changes["put in order: swapped corners"] += 1
-            (x0, x1), (y0, y1) = sorted((x0, x1)), sorted((y0, y1))
-        if not self.zero_based:
-            x0, y0 = x0 - 1, y0 - 1
-        left, top, right, bottom = max(x0, 0.0), max(y0, 0.0), min(x1, image.width), min(y1, image.height)
-        if right - left < 1 or bottom - top < 1:
-            return None
-        if max(left - x0, top - y0, x1 - right, y1 - bottom) > 1:  # 1 pixel: difference between the two conventions
-            self.changes["cut off at the border"] += 1
-        return [left, top, right - left, bottom - top]
+def _edges(corners: Box, zero_based: bool) -> Box:
+    """Return the edges of a box. Swapped corners remain swapped: the first pixel is the smaller one."""
+    if zero_based:
+        return corners
+    x0, y0, x1, y1 = corners
+    return x0 - (x0 <= x1), y0 - (y0 <= y1), x1 - (x1 < x0), y1 - (y1 < y0)
