@@ -64,6 +64,7 @@ class Layout:
         read: reads a recognised folder. The second argument is the data set of the config.
         types: types of data sets whose configs fit; empty if all of the tasks do.
         records: the function that converts a folder to COCO records by split, or None.
+        is_possible: True if a folder can be read when the user names the layout. Default: ``recognise``.
         version: number of the form of the records. A new number makes old ones in the cache unused.
     """
 
@@ -75,6 +76,7 @@ class Layout:
     read: Callable[[Listing, Mapping[str, Any]], Found]
     types: tuple[str, ...] = ()
     records: Callable[[Path], dict[str, dict]] | None = None
+    is_possible: Callable[[Listing], bool] | None = None
     version: int = 1
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from visionzoo.datasets.coco_file import choose_classes, read_coco
 from visionzoo.datasets.every_nth import keys_of
-from visionzoo.datasets.layouts._base import ALL, Found, Layout, Split, by_split, classes_text
+from visionzoo.datasets.layouts._base import ALL, Found, Layout, Split, by_split, classes_text, split_of
 from visionzoo.datasets.layouts._listing import Listing, inside
 from visionzoo.errors import DataError, first_of
 
@@ -22,11 +22,15 @@ def _recognise(listing: Listing) -> bool:
 
 def _files(listing: Listing) -> list[str]:
     found = []
-    for folder in listing.below(depth=1):
+    for folder in filter(_may_have_annotations, listing.below(depth=1)):
         names = listing.files(folder, (".json",))
         if len(names) <= _MOST_FILES:
             found += [inside(folder, name) for name in names if _is_instances(listing.root / inside(folder, name))]
     return found
+
+
+def _may_have_annotations(folder: str) -> bool:
+    return folder.lower() in ("", "annotations", "annotation", "labels", "json") or split_of(folder) != ALL
 
 
 def _is_instances(path: Path) -> bool:
