@@ -494,9 +494,7 @@ def test_left_out_boxes_are_stated(tmp_path):
 def test_address_without_folder_or_split(tmp_path):
     voc_flat(tmp_path)
     part = dict(type="CocoDetection", ann_file="voc:val", test_mode=True)
-    with pytest.raises(
-        DataError, match=r"voc:val: expected a split of this Pascal VOC folder, found none; did you mean
-    ):
+    with pytest.raises(DataError, match=r"voc:val: expected a split of this Pascal VOC folder, found none; did you"):
         DATASETS.build({**part, "data_root": str(tmp_path)})
     with pytest.raises(DataError, match=r"expected a folder with Annotations/.*found no such folder"):
         DATASETS.build({**part, "data_root": str(tmp_path / "none")})
