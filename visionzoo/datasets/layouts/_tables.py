@@ -48,12 +48,12 @@ def one_per_split(listing: Listing, names: Sequence[str]) -> dict[str, str]:
         DataError: two files belong to one split.
     """
     splits = by_split(names)
-    for split, files in splits.items():
-        if len(files) > 1:
+    for split, several in splits.items():
+        if len(several) > 1:
             raise DataError(
                 listing.root,
                 expected=f"one annotation file for {'all images' if split == ALL else split}",
-                found=first_of(files),
+                found=first_of(several),
                 advice="move the others out of the folder, or put train, val or test into their names",
             )
     files = {split: only for split, (only,) in splits.items()}
