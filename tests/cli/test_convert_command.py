@@ -22,7 +22,8 @@ def voc(tmp_path):
     for number in range(5):
         Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "images" / f"{number}.png")
         (root / "annotations" / f"{number}.xml").write_text(
-            "<annotation><object><name>cat</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax>"
+            "<annotation><size><width>30</width><height>20</height></size>"
+            "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax>"
             f"<ymax>{number + 5}</ymax></bndbox></object></annotation>"
         )
     return root

@@ -1,6 +1,7 @@
 """YOLO folders: layouts, labels, findings, and the numbers after conversion."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -217,6 +218,24 @@ def test_numbers_are_names_where_no_file_has_names(tmp_path):
     assert read_yolo(root).classes == ["2", "10"]
     (tmp_path / "mine.txt").write_text("\n".join(f"class {number}" for number in range(11)))
     assert read_yolo(root, names_file=tmp_path / "mine.txt").classes[10] == "class 10"
+
+
+def test_other_yaml_files_are_ignored(tmp_path):
+    files = {"a.png": "", "a.txt": LINE, "classes.txt": "cat\ndog", "hyp.yaml": "lr0: 0.01\nmosaic: 1.0"}
+    assert read_yolo(write(tmp_path, files)).classes == ["cat", "dog"]
+    write(tmp_path, {"one.yaml": "names: [cat]", "two.yaml": "names: [dog]"})
+    with pytest.raises(DataError, match=r"one data.yaml, found one.yaml, two.yaml; name the file itself"):
+        read_yolo(tmp_path)
+
+
+def test_a_name_that_is_not_utf_8(tmp_path):
+    root = flat(tmp_path, LINE)
+    try:
+        (root / "a.png").rename(os.fsdecode(os.fsencode(root) + b"/\xff.png"))
+    except OSError:
+        pytest.skip("the file system takes only UTF-8")
+    with pytest.raises(DataError, match=r"image: expected a name in UTF-8, found other bytes .rename the file"):
+        read_yolo(root)
 
 
 def test_each_nth_image(tmp_path):

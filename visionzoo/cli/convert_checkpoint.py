@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from visionzoo.cli.common import Parser, add_summary_flags, note
 from visionzoo.errors import CheckpointError, OutputError
+from visionzoo.system.atomic import require_writable, write_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,8 +142,6 @@ def _require_writable(tensors: Mapping[str, Tensor], source: str) -> None:
 def _write(args: argparse.Namespace, tensors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> None:
     from safetensors.torch import save
 
-    from visionzoo.system.atomic import write_file
-
     header = {"format": "pt"} | ({"meta": json.dumps(stated)} if stated else {})
     data = save(_without_shared(tensors), metadata=header)
     args.target.parent.mkdir(parents=True, exist_ok=True)
@@ -180,5 +179,8 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
 def _require_new_safetensors(target: Path, overwrite: bool) -> None:
     if target.suffix != ".safetensors":
         raise OutputError(target, expected="a name that ends with .safetensors", advice="rename it")
+    require_writable(target)
+    if target.is_dir():
+        raise OutputError(target, expected="a file or none", found="a folder", advice="choose another name")
     if target.exists() and not overwrite:
         raise OutputError(target, expected="no such file yet", found="one", advice="choose another name or --overwrite")

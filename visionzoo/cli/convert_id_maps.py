@@ -37,9 +37,10 @@ def parser() -> Parser:
 def run(args: argparse.Namespace) -> int:
     """Convert one split."""
     from visionzoo.cli.progress import progress
-    from visionzoo.datasets.coco_writing import write_coco_file
+    from visionzoo.datasets.coco_writing import require_free, write_coco_file
     from visionzoo.datasets.id_maps import images_of, to_coco
 
+    require_free(args.out, overwrite=args.overwrite, is_file=True)
     with readers_on_stderr(quiet=args.quiet):
         pairs = images_of(args.root, _found(args.root, args.split), img_folder=args.imgs, map_folder=args.maps)
         record = to_coco(progress(pairs, len(pairs), "reading", quiet=args.quiet), args.category)

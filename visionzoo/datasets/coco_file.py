@@ -129,7 +129,7 @@ def _not_coco(path: Path, found: str) -> DataError:
         path,
         expected="a COCO object with lists images, annotations and categories",
         found=f"{found}",
-        advice="`visionzoo convert voc2coco` makes one from Pascal VOC",
+        advice="`visionzoo convert` makes one from Pascal VOC, YOLO, labelme, CVAT or VIA",
     )
 
 

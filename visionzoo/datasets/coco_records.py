@@ -97,6 +97,11 @@ def measured(file: Path, findings: Findings) -> tuple[int, int] | None:
     by a quarter is noted.
     """
     try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        findings.wrong(ascii(file.name), "image", expected="a name in UTF-8", found="other bytes (rename the file)")
+        return None
+    try:
         size = size_of_file(file)
         turned = size_of_file(file, exif=True) != size
     except DataError as error:
@@ -229,7 +234,7 @@ class _Annotations:
         if region.name not in self.categories:
             self.changes["left out: of other classes"] += 1
             return None
-        shape = _from_mask(region.mask) if region.mask else self._from_edges(image, region)
+        shape = self._from_mask(region.mask) if region.mask else self._from_edges(image, region)
         if shape is None:
             return None
         self.made += 1
@@ -269,6 +274,16 @@ class _Annotations:
             shape["segmentation"] = [_rounded(*(value for point in part for value in point)) for part in outlines]
         return shape
 
+    def _from_mask(self, mask: Mapping[str, Any]) -> dict | None:
+        """Return bbox, area and segmentation of a run-length code."""
+        from pycocotools import mask as coco
+
+        code = {"size": list(mask["size"]), "counts": mask["counts"].encode("ascii")}
+        area = int(coco.area(code))
+        if area == 0:
+            return self._left_out("of no area")
+        return {"bbox": [int(value) for value in coco.toBbox(code)], "area": area, "segmentation": dict(mask)}
+
     def _sorted(self, box: Box) -> Box:
         x0, y0, x1, y1 = box
         if x0 > x1 or y0 > y1:
@@ -286,12 +301,3 @@ def _clipped(box: Box, image: AnnotatedImage) -> Box:
 
 def _rounded(*values: float) -> list[float]:
     return [round(value, 2) for value in values]
-
-
-def _from_mask(mask: Mapping[str, Any]) -> dict:
-    """Return bbox, area and segmentation of a run-length code."""
-    from pycocotools import mask as coco
-
-    code = {"size": list(mask["size"]), "counts": mask["counts"].encode("ascii")}
-    box = [int(value) for value in coco.toBbox(code)]
-    return {"bbox": box, "area": int(coco.area(code)), "segmentation": dict(mask)}

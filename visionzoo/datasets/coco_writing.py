@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from visionzoo.errors import DataError, OutputError
+from visionzoo.system.atomic import require_writable
 
 YEAR = "2017"  # in file names, so that configs for COCO 2017 read any data set; only data_root differs
 
@@ -36,12 +37,7 @@ def write_coco_folder(
         OutputError: ``out`` is not empty, or cannot be written.
         DataError: two images of a split have the same name.
     """
-    if out.exists() and not out.is_dir():
-        raise OutputError(out, expected="a folder or none", found="a file", advice="choose another name")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise OutputError(
-            out, expected="an empty folder or none", found="files in it", advice="choose another or --overwrite"
-        )
+    require_free(out, overwrite=overwrite, is_file=False)
     beside = _folder_beside(out)
     try:
         (beside / "annotations").mkdir()
@@ -67,8 +63,7 @@ def write_coco_file(out: Path, records: dict[str, dict], *, overwrite: bool = Fa
         raise DataError(
             out, expected="one split for one file", found=f"{', '.join(records)}", advice="name a folder instead"
         )
-    if out.exists() and not overwrite:
-        raise OutputError(out, expected="no such file yet", found="one", advice="choose another name or --overwrite")
+    require_free(out, overwrite=overwrite, is_file=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
@@ -76,6 +71,30 @@ def write_coco_file(out: Path, records: dict[str, dict], *, overwrite: bool = Fa
         beside.replace(out)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def require_free(out: Path, *, overwrite: bool, is_file: bool) -> None:
+    """Check that records can be written to ``out``, before data is read for them.
+
+    Args:
+        out: the folder or file.
+        overwrite: True if it may exist.
+        is_file: True for one json, False for a folder.
+
+    Raises:
+        OutputError: ``out`` exists, or cannot be written.
+    """
+    require_writable(out)
+    if is_file and out.is_dir():
+        raise OutputError(out, expected="a file or none", found="a folder", advice="choose another name")
+    if is_file and out.exists() and not overwrite:
+        raise OutputError(out, expected="no such file yet", found="one", advice="choose another name or --overwrite")
+    if not is_file and out.exists() and not out.is_dir():
+        raise OutputError(out, expected="a folder or none", found="a file", advice="choose another name")
+    if not is_file and out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise OutputError(
+            out, expected="an empty folder or none", found="files in it", advice="choose another or --overwrite"
+        )
 
 
 def _folder_beside(out: Path) -> Path:

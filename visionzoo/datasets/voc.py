@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from visionzoo.datasets.coco_records import AnnotatedImage, AnnotatedImages, CocoRecords, Region
+from visionzoo.datasets.coco_records import AnnotatedImage, AnnotatedImages, CocoRecords, Region, measured
 from visionzoo.datasets.coco_records import to_coco as records_of
 from visionzoo.datasets.file_names import files_with, known_name, once_each
 from visionzoo.datasets.findings import Findings, shown
@@ -29,7 +29,6 @@ from visionzoo.datasets.outlines import Box
 from visionzoo.datasets.voc_xml import VocObject, read_objects
 from visionzoo.errors import DataError, first_of, require_none_missing
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
-from visionzoo.structures.image_size import size_of_file
 from visionzoo.system.text_files import read_text
 
 ANNOTATION_FOLDERS = ("Annotations", "annotations", "annots", "xml", "labels", ".")
@@ -97,12 +96,10 @@ class VocFolder:
 
     def _read(self, stem: str, findings: Findings) -> VocImage:
         image = self._images[stem]
-        try:
-            width, height = size_of_file(image)  # the training loader also ignores EXIF
-        except DataError as error:
-            findings.wrong(image.name, "image", expected="a readable one", found=f"{error.but}")
+        size = measured(image, findings)
+        if size is None:
             return VocImage(stem, image, 0, 0, ())
-        return VocImage(stem, image, width, height, read_objects(self._xmls[stem], (width, height), findings))
+        return VocImage(stem, image, *size, read_objects(self._xmls[stem], size, findings))
 
 
 def _first_with(
@@ -250,20 +247,32 @@ def to_coco(
         >>> to_coco(folder, {"train": ["a"]}, [image]).records["train"]["annotations"][0]["bbox"]
         [0, 0, 10, 20]
     """
+    source = annotated(folder, splits, images, difficult=difficult, zero_based=zero_based)
+    return records_of(source, classes)
+
+
+def annotated(
+    folder: VocFolder,
+    splits: dict[str, list[str]],
+    images: Iterable[VocImage],
+    *,
+    difficult: str = "ignore",
+    zero_based: bool = False,
+) -> AnnotatedImages:
+    """Return the images of a VOC folder in the form of all formats; see :func:`to_coco` for the arguments."""
     by_stem = {image.stem: image for image in images}
     used = {stem: by_stem[stem] for stems in splits.values() for stem in stems}
     changes: Counter[str] = Counter()
     read = {stem: _annotated(image, difficult, zero_based, changes) for stem, image in used.items()}
     some_difficult = any(voc.difficult for image in used.values() for voc in image.objects)
-    source = AnnotatedImages(
-        folder.annotations,
+    return AnnotatedImages(
+        folder.root,
         "Pascal VOC",
         {split: [read[stem] for stem in stems] for split, stems in splits.items()},
         sorted({voc.name for image in used.values() for voc in image.objects}),
         changes,
         advice="use --difficult keep" if some_difficult else "check the XML files",
     )
-    return records_of(source, classes)
 
 
 def _annotated(image: VocImage, difficult: str, zero_based: bool, changes: Counter[str]) -> AnnotatedImage:

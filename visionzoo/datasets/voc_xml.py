@@ -67,8 +67,16 @@ def read_objects(path: Path, size: tuple[int, int], findings: Findings) -> tuple
 # --- XML ---
 
 
-def parse_xml(path: Path, findings: Findings) -> ElementTree.Element:
-    """Parse an XML file whose root is ``annotation``; names of elements lose their namespace and capital letters.
+def parse_xml(
+    path: Path, findings: Findings, *, what: str = "Pascal VOC XML", root_tag: str = "annotation"
+) -> ElementTree.Element:
+    """Parse an XML file; names of elements lose their namespace and capital letters.
+
+    Args:
+        path: the file.
+        findings: takes the notes.
+        what: name of the format, for errors.
+        root_tag: name of the root.
 
     Raises:
         DataError: the file cannot be read or decoded, is not XML, defines entities, or has another root.
@@ -83,11 +91,11 @@ def parse_xml(path: Path, findings: Findings) -> ElementTree.Element:
     try:
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:  # ValueError: half of a character pair
-        raise DataError(path, expected="Pascal VOC XML", found=f"a broken file ({error})") from error
+        raise DataError(path, expected=what, found=f"a broken file ({error})") from error
     for node in root.iter():
         node.tag = node.tag.rpartition("}")[2].lower()
-    if root.tag != "annotation":
-        raise DataError(path, expected="Pascal VOC XML with the root <annotation>", found=f"<{shown(root.tag)[1:-1]}>")
+    if root.tag != root_tag:
+        raise DataError(path, expected=f"{what} with the root <{root_tag}>", found=f"<{shown(root.tag)[1:-1]}>")
     return root
 
 

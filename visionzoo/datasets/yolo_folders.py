@@ -25,6 +25,7 @@ import yaml
 
 from visionzoo.datasets.file_names import once_each
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.image_lookup import first_file
 from visionzoo.errors import DataError, first_of, some_of
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS, is_left_over
 from visionzoo.system.text_files import read_text
@@ -108,17 +109,25 @@ def label_file(image: Path) -> Path:
 
 
 def _find_config(root: Path) -> Path | None:
-    """Return the file that names the splits: data.yaml, or the only YAML file with a key of a split."""
+    """Return the file that names the splits: data.yaml, or the only YAML file with class names."""
     files = sorted(
         path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and not is_left_over(path.name)
     )
     usual = [path for path in files if path.stem.lower() in ("data", "dataset")]
-    chosen = usual or files
+    chosen = usual or [path for path in files if _has_names(path)]
     if len(chosen) > 1:
         raise DataError(
             root, expected="one data.yaml", found=first_of(path.name for path in chosen), advice="name the file itself"
         )
     return chosen[0] if chosen else None
+
+
+def _has_names(path: Path) -> bool:
+    """Return True for a YAML file that may describe a data set. Others, such as settings of a training, are ignored."""
+    try:
+        return b"names" in path.read_bytes()
+    except OSError:
+        return False
 
 
 def _usual_entries(root: Path) -> dict[str, list[Path]]:
@@ -296,7 +305,7 @@ def _listed(path: Path, findings: Findings) -> list[Path]:
     lines = [line.strip().replace("\\", "/") for line in read_text(path, "a list of images", "check it").splitlines()]
     images = []
     for line in filter(None, lines):
-        image = next((each for each in _meanings(line, path.parent) if _is_file(each)), None)
+        image = first_file(_meanings(line, path.parent))
         if image is None:
             findings.wrong(path.name, "image", expected="an existing image", found=shown(line, most=80))
         else:
@@ -311,10 +320,3 @@ def _meanings(line: str, folder: Path) -> Iterator[Path]:
     parts = Path(line).parts
     for start in range(1, min(len(parts), 8)):
         yield folder.joinpath(*parts[start:])
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False

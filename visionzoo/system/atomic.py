@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -72,6 +73,29 @@ def write_text(path: Path, text: str) -> None:
         OutputError: as for :func:`write_file`.
     """
     write_file(path, lambda file: file.write(text.encode()))
+
+
+def require_writable(path: Path) -> None:
+    """Check that a file or folder can be created, before the work for it begins.
+
+    A temporary folder is created and removed in the folder of ``path``, or in the nearest existing folder above.
+
+    Raises:
+        OutputError: it cannot be created.
+
+    Example:
+        >>> require_writable(Path("setup.cfg/new.json"))
+        Traceback (most recent call last):
+        visionzoo.errors.OutputError: setup.cfg/new.json: expected a place that can be written, but a part of the path \
+is a file; choose another folder
+    """
+    try:
+        above = path.absolute().parent
+        while not above.exists():
+            above = above.parent
+        tempfile.TemporaryDirectory(dir=above, prefix=f".{path.name}-old-").cleanup()
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: str | Path, error: OSError) -> OutputError:

@@ -12,8 +12,9 @@ from typing import Any, Unpack
 import numpy as np
 
 from visionzoo.datasets.counting.base import LEVELS, LUMINANCES, CountingDataset, Sample, require_files, sample_of
-from visionzoo.datasets.counting.point_files import FARTHEST, json_points, numbered_lines, parse_json
+from visionzoo.datasets.counting.point_files import FARTHEST, json_points, numbered_lines
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.json_objects import parse_json
 from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.numerals import decimal, json_number
 from visionzoo.datasets.sample_list import LoadingOptions

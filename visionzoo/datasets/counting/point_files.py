@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.json_objects import parse_json
 from visionzoo.datasets.mat_files import mat_variable
 from visionzoo.datasets.numerals import json_number, plain_numbers
 from visionzoo.errors import DataError
@@ -151,33 +151,6 @@ def _described(value: Any) -> str:
 
 
 # --- JSON and text ---
-
-
-def parse_json(text: str | bytes, where: object) -> dict[str, Any]:
-    """Parse a JSON object that states every key once.
-
-    Raises:
-        DataError: the text is not JSON, is not an object, or repeats a key.
-
-    Example:
-        >>> parse_json('{"a": 1}', "line 1")
-        {'a': 1}
-    """
-    try:
-        record = json.loads(text, object_pairs_hook=_without_repetition)
-    except (ValueError, RecursionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(where, expected="a JSON object", found=f"other text ({reason})", advice="correct it") from error
-    if not isinstance(record, dict):
-        raise DataError(where, expected="a JSON object", found=shown(record), advice="correct it")
-    return record
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return record
 
 
 def read_json_points(path: Path, findings: Findings | None = None) -> np.ndarray:
