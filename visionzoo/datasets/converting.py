@@ -1,7 +1,7 @@
 """Annotations in another layout, converted to COCO's format when they are first read.
 
 ``ann_file="voc:train"`` is the split ``train`` of the Pascal VOC folder ``data_root``. The names before the colon are
-those of the layouts that have ``records``. The converted file lies in the cache folder. It is made again if a file in
+those of the layouts that have ``records``. The converted file is in the cache folder. It is made again if a file in
 ``data_root`` is added, removed or changed. Images are read from ``data_root``.
 """
 

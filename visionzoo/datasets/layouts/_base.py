@@ -1,4 +1,4 @@
-"""A layout: how data lie on disk, and the settings with which a data set of the zoo reads them."""
+"""A layout: the files and folders of a data set, and the settings with which a data set of the zoo reads them."""
 
 from __future__ import annotations
 
