@@ -105,6 +105,30 @@ def yolo_flat(root: Path) -> None:
     text(root / "classes.txt", "cat")
 
 
+def labelme(root: Path) -> None:
+    shape = {"label": "cat", "points": [[3, 4], [20, 30]], "shape_type": "rectangle", "group_id": None, "flags": {}}
+    size = {"imageHeight": 35, "imageWidth": 47, "imageData": None}
+    for name in NAMES:
+        record = {"version": "5.0", "flags": {}, "shapes": [shape], "imagePath": f"{name}.jpg", **size}
+        image(root / f"{name}.jpg"), text(root / f"{name}.json", json.dumps(record))
+
+
+def cvat(root: Path) -> None:
+    box = '<box label="cat" occluded="0" xtl="3" ytl="4" xbr="20" ybr="30" z_order="0"></box>'
+    images = [f'<image id="{n}" name="{n}.jpg" width="47" height="35">{box}</image>' for n in NAMES]
+    [image(root / "images" / f"{name}.jpg") for name in NAMES]
+    text(root / "annotations.xml", "<annotations><version>1.1</version>", *images, "</annotations>")
+
+
+def via(root: Path) -> None:
+    region = {"name": "rect", "x": 3, "y": 4, "width": 17, "height": 20}
+    regions = [{"shape_attributes": region, "region_attributes": {"class": "cat"}}]
+    files = [image(root / f"{name}.jpg") for name in NAMES]
+    entry = {"regions": regions, "file_attributes": {}}
+    entries = {file.name: {"filename": file.name, "size": file.stat().st_size, **entry} for file in files}
+    text(root / "via.json", json.dumps(entries))
+
+
 def class_folders(root: Path) -> None:
     for name in NAMES:
         image(root / "cat" / f"{name}.jpg"), image(root / "dog" / "deep" / f"{name}.png")
@@ -205,6 +229,15 @@ TWINS: list[tuple[Callable[[Path], None], str, str, list[int]]] = [
         "YOLO txt, 10 images, 1 class (cat); 10 train, no val: every 5th image (2) is val",
         [8, 2, 2],
     ),
+    *[
+        (
+            draw,
+            "fpn_retinanet",
+            f"{label}, 10 images, 1 class (cat); 10 train, no val: every 5th image (2) is val",
+            [8, 2, 2],
+        )
+        for draw, label in ((labelme, "labelme"), (cvat, "CVAT xml"), (via, "VIA"))
+    ],
     (
         class_folders,
         "dinat_mini_imagenet",

@@ -35,6 +35,15 @@ def first_line(path: Path) -> str:
         return ""
 
 
+def contains(path: Path, *words: bytes) -> bool:
+    """Return True if a file has all of some words, also in UTF-16."""
+    try:
+        text = path.read_bytes().replace(b"\0", b"")
+    except OSError:
+        return False
+    return all(word in text for word in words)
+
+
 def lines_of(path: Path) -> list[str]:
     """Return the stripped lines of a text file, without empty ones."""
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
