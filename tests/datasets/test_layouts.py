@@ -366,6 +366,20 @@ def test_loader_wrapped_in_another_data_set(tmp_path):
     assert data_settings(tmp_path, cfg).options["train_dataloader.dataset.dataset.ann_file"] == "voc:all"
 
 
+@pytest.mark.parametrize(("name", "is_set"), [("hmode_nwpu", True), ("hmode_shanghaitech_a", False)])
+def test_categories_that_points_do_not_have_are_not_measured(name, is_set, tmp_path):
+    points_csv(tmp_path)
+    options = data_settings(tmp_path, load_config(name).cfg).options
+    assert ("val_evaluator.categories" in options) == is_set
+    assert not load_config(name, options=options).cfg.val_evaluator.get("categories")
+
+
+def test_metric_has_the_size_of_the_frames(tmp_path):
+    culane(tmp_path)
+    options = data_settings(tmp_path, load_config("scnn_culane").cfg).options
+    assert (options["val_evaluator.image_size"], options["test_evaluator.lane_width"]) == ((47, 35), 1)
+
+
 def test_data_for_tests_need_no_training_data(tmp_path):
     coco(tmp_path / "test.json", [image(tmp_path / f"{name}.jpg").name for name in NAMES])
     cfg = load_config("fpn_retinanet").cfg

@@ -40,7 +40,7 @@ class Found:
         facts: what was found, such as ``1 class (raccoon)``.
         unit: the word for a sample.
         notes: sentences about data that are not used.
-        options: other settings of the config that depend on the data.
+        options: other settings of the config that depend on the data; an empty value only replaces another one.
     """
 
     dataset: str
@@ -78,6 +78,10 @@ class Layout:
     records: Callable[[Path], dict[str, dict]] | None = None
     is_possible: Callable[[Listing], bool] | None = None
     version: int = 1
+
+
+# Metrics for categories of crowds, which only some data sets have.
+NO_CATEGORIES: dict[str, Any] = {"val_evaluator.categories": [], "test_evaluator.categories": []}
 
 
 def split_of(name: str) -> str:
