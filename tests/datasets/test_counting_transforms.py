@@ -372,3 +372,10 @@ def test_images_of_one_pixel(shape, direction):
 def test_a_density_map_needs_points():
     with pytest.raises(DataError, match=r"a\.png: expected points for its density, found none"):
         MakeDensityMap()({"img": np.zeros((4, 6, 3), np.uint8), "img_path": "a.png"})
+
+
+def test_region_of_data_without_regions():
+    with pytest.raises(
+        DataError, match=r"a\.jpg: expected a region of interest .* use a config without the step LoadRoi"
+    ):
+        LoadRoi().transform({"img_path": "a.jpg"})

@@ -175,7 +175,7 @@ def test_wrong_addresses(address, what):
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("VISIONZOO_CACHE", str(tmp_path / "file"))
-    with pytest.raises(OutputError, match=r"expected to write drawn data here.*set VISIONZOO_CACHE"):
+    with pytest.raises(OutputError, match=r"expected to write generated data here.*set VISIONZOO_CACHE"):
         resolve_data_root("tiny://coco")
 
 

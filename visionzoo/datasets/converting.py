@@ -1,7 +1,7 @@
 """Annotations in another layout, converted to COCO's format when they are first read.
 
 ``ann_file="voc:train"`` is the split ``train`` of the Pascal VOC folder ``data_root``. The names before the colon are
-those of the layouts that have ``records``. The converted file lies in the cache folder. It is made again if a file in
+those of the layouts that have ``records``. The converted file is in the cache folder. It is made again if a file in
 ``data_root`` is added, removed or changed. Images are read from ``data_root``.
 """
 
@@ -52,9 +52,7 @@ def converted_files(root: Path, name: str, layout: Layout) -> dict[str, Path]:
     """Return the converted annotation files of a folder by split; see :func:`converted_file`."""
     if not root.is_dir():
         expected, found = f"a folder with {layout.tree}", f"no such folder (in {Path.cwd()})"
-        raise DataError(
-            root, expected=f"a folder in the layout of {layout.label}", found=found, advice="check data_root"
-        )
+        raise DataError(root, expected=expected, found=found, advice="check data_root")
     assert layout.records is not None
     folder = cache_root() / "converted" / f"{name}-v{layout.version}-{_state(root)}"
     if not folder.is_dir():

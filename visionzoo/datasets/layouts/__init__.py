@@ -77,8 +77,13 @@ def _left_out(root: Path, found: Found) -> list[str]:
 
 
 def _present(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options whose part the config has."""
-    return {path: value for path, value in options.items() if cfg.get(path.partition(".")[0])}
+    """Return the options whose part the config has; those without a value only if the part sets another one."""
+    parts = {path: cfg.get(path.partition(".")[0]) for path in options}
+    return {
+        path: value
+        for path, value in options.items()
+        if isinstance(part := parts[path], Mapping) and (value or path.rpartition(".")[2] in part)
+    }
 
 
 def _options(cfg: Mapping[str, Any], root: str, found: Found, uses: Mapping[str, Use]) -> dict[str, Any]:

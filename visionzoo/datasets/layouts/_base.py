@@ -1,4 +1,4 @@
-"""A layout: how data lie on disk, and the settings with which a data set of the zoo reads them."""
+"""A layout: the files and folders of a data set, and the settings with which a data set of the zoo reads them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Found:
         facts: what was found, such as ``1 class (raccoon)``.
         unit: the word for a sample.
         notes: sentences about data that are not used.
-        options: other settings of the config that depend on the data.
+        options: other settings of the config that depend on the data; an empty value only replaces another one.
     """
 
     dataset: str
@@ -64,6 +64,7 @@ class Layout:
         read: reads a recognised folder. The second argument is the data set of the config.
         types: types of data sets whose configs fit; empty if all of the tasks do.
         records: the function that converts a folder to COCO records by split, or None.
+        is_possible: True if a folder can be read when the user names the layout. Default: ``recognise``.
         version: number of the form of the records. A new number makes old ones in the cache unused.
     """
 
@@ -75,7 +76,12 @@ class Layout:
     read: Callable[[Listing, Mapping[str, Any]], Found]
     types: tuple[str, ...] = ()
     records: Callable[[Path], dict[str, dict]] | None = None
+    is_possible: Callable[[Listing], bool] | None = None
     version: int = 1
+
+
+# Metrics for categories of crowds, which only some data sets have.
+NO_CATEGORIES: dict[str, Any] = {"val_evaluator.categories": [], "test_evaluator.categories": []}
 
 
 def split_of(name: str) -> str:

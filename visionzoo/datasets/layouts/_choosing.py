@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from visionzoo.datasets.layouts._base import Layout
+from visionzoo.datasets.layouts._base import ALL, Layout, split_of
 from visionzoo.datasets.layouts._finding import layouts
 from visionzoo.datasets.layouts._listing import Listing
+from visionzoo.datasets.layouts._pairs import IMAGE_SIDES, MASK_SIDES
 from visionzoo.datasets.layouts._tables import columns_of, files_in
 from visionzoo.errors import DataError, first_of, nearest_name, one_of, some_of
 
@@ -84,14 +85,14 @@ def choose_layout(root: Path, name: str | None, cfg: Mapping[str, Any]) -> tuple
         return _named(listing, name, cfg), root
     seen = _seen(listing)
     fitting = {name: layout for name, layout in seen.items() if _fits(layout, cfg)}
-    if not fitting and not seen:
-        below = _below(root, cfg)
-        if len(below) == 1:
-            return _only(Listing(below[0]), cfg), below[0]
-        raise _unknown(listing, below, cfg)
-    if not fitting:
+    if fitting:
+        return _one(root, fitting), root
+    below = _below(root, cfg)
+    if len(below) == 1:
+        return _only(Listing(below[0]), cfg), below[0]
+    if seen and not below:
         raise _other_task(root, seen, cfg)
-    return _one(root, fitting), root
+    raise _unknown(listing, below, cfg)
 
 
 def _seen(listing: Listing) -> dict[str, Layout]:
@@ -128,7 +129,7 @@ def _one(root: Path, fitting: Mapping[str, Layout]) -> Layout:
 def _named(listing: Listing, name: str, cfg: Mapping[str, Any]) -> Layout:
     layout = layouts()[name]
     where = f"{WHERE} {name}:{listing.root}"
-    if not layout.recognise(listing):
+    if not (layout.is_possible or layout.recognise)(listing):
         raise DataError(
             where, expected=f"{layout.label} ({layout.tree})", found=_contents(listing), advice="check the folder"
         )
@@ -138,14 +139,18 @@ def _named(listing: Listing, name: str, cfg: Mapping[str, Any]) -> Layout:
 
 
 def _other_task(root: Path, seen: Mapping[str, Layout], cfg: Mapping[str, Any]) -> DataError:
-    layout = next(iter(seen.values()))
-    labels = " or ".join(f"{layout.label} (for {' and '.join(layout.tasks)})" for layout in seen.values())
+    labels = " and ".join(f"{layout.label} for {' and '.join(layout.tasks)}" for layout in seen.values())
+    examples = " or ".join(dict.fromkeys(layout.example for layout in seen.values()))
     return DataError(
         f"{WHERE} {root}",
-        expected=f"data for {cfg.get('task')}: {_known(cfg)}",
+        expected=f"data for {cfg.get('task')} ({_labels(cfg)})",
         found=labels,
-        advice=f"try the config {layout.example}, or another folder",
+        advice=f"try the config {examples}, or pass another folder",
     )
+
+
+def _labels(cfg: Mapping[str, Any]) -> str:
+    return ", ".join(layout.label for layout in layouts().values() if _fits(layout, cfg)) or "no known layout"
 
 
 # --- nothing recognised ---
@@ -175,7 +180,7 @@ def _unknown(listing: Listing, below: list[Path], cfg: Mapping[str, Any]) -> Dat
 def _known(cfg: Mapping[str, Any]) -> str:
     """Return the layouts that fit a config."""
     fitting = [layout for layout in layouts().values() if _fits(layout, cfg)]
-    return "; or ".join(f"{layout.label} ({layout.tree})" for layout in fitting) or "no layout is known for it"
+    return " or ".join(f"{layout.label} ({layout.tree})" for layout in fitting) or "no layout is known for it"
 
 
 def _contents(listing: Listing) -> str:
@@ -192,15 +197,18 @@ def _contents(listing: Listing) -> str:
 
 def _advice(listing: Listing, below: list[Path], cfg: Mapping[str, Any]) -> str:
     if below:
-        return f"pass one of the folders inside: {first_of(f'--data {path}' for path in below)}"
+        return f"pass one of the folders inside: {' or '.join(f'--data {path}' for path in below[:3])}"
     parent = listing.root.absolute().parent
-    if any(_fits(layout, cfg) for layout in _seen(Listing(parent)).values()):
+    is_part = listing.root.name.lower() in (*IMAGE_SIDES, *MASK_SIDES) or split_of(listing.root.name) != ALL
+    if is_part and any(_fits(layout, cfg) for layout in _seen(Listing(parent)).values()):
         return f"did you mean the folder above it, --data {parent}?"
     if cfg.get("task") == "counting" and (name := _counts_file(listing)):
         return f"{name} has the number of objects and no positions; a model learns from points, so annotate x and y"
     archives = [name for name in listing.files() if name.lower().endswith(_ARCHIVES)]
     if archives:
         return f"unpack {first_of(archives)}"
+    if listing.images() and not listing.folders():
+        return "add annotations in one of these layouts; `visionzoo infer` needs none"
     return "bring the data into one of these layouts; `visionzoo convert --help` lists converters"
 
 

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from visionzoo.datasets.coco_records import AnnotatedImages, to_coco
 from visionzoo.datasets.converting import converted_files
 from visionzoo.datasets.every_nth import keys_of
 from visionzoo.datasets.layouts._base import Found, Layout, Split, classes_text
+
+
+def records_below(root: Path, source: AnnotatedImages) -> dict[str, dict]:
+    """Convert annotated images to COCO records by split, with names of the images below a folder.
+
+    Args:
+        root: the folder.
+        source: the images.
+    """
+    made = to_coco(source)
+    for split, record in made.records.items():
+        name_below(root, record, made.images[split])
+        record["info"]["notes"] = [f"{count} {change}" for change, count in made.changes.items()]
+    return made.records
+
+
+def name_below(root: Path, record: dict, files: Sequence[Path]) -> None:
+    """Set the names of the images in a record to their paths below a folder."""
+    for image, file in zip(record["images"], files, strict=True):
+        image["file_name"] = os.path.relpath(file, root)
 
 
 def found_in(root: Path, name: str, layout: Layout) -> Found:

@@ -83,7 +83,8 @@ def inside(folder: str, name: str) -> str:
 
 
 def _scan(folder: Path) -> tuple[list[str], list[str]]:
-    folders, files = [], []
+    folders: list[str] = []
+    files: list[str] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:

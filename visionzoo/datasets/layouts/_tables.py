@@ -35,6 +35,15 @@ def first_line(path: Path) -> str:
         return ""
 
 
+def contains(path: Path, *words: bytes) -> bool:
+    """Return True if a file has all of some words, also in UTF-16."""
+    try:
+        text = path.read_bytes().replace(b"\0", b"")
+    except OSError:
+        return False
+    return all(word in text for word in words)
+
+
 def lines_of(path: Path) -> list[str]:
     """Return the stripped lines of a text file, without empty ones."""
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -48,12 +57,12 @@ def one_per_split(listing: Listing, names: Sequence[str]) -> dict[str, str]:
         DataError: two files belong to one split.
     """
     splits = by_split(names)
-    for split, files in splits.items():
-        if len(files) > 1:
+    for split, several in splits.items():
+        if len(several) > 1:
             raise DataError(
                 listing.root,
                 expected=f"one annotation file for {'all images' if split == ALL else split}",
-                found=first_of(files),
+                found=first_of(several),
                 advice="move the others out of the folder, or put train, val or test into their names",
             )
     files = {split: only for split, (only,) in splits.items()}

@@ -20,10 +20,17 @@ _WORDNET = re.compile(r"n\d{8}")
 
 
 def _recognise(listing: Listing) -> bool:
-    folders = listing.folders()
-    if any(name.lower() in _NOT_CLASSES for name in folders):
-        return False
+    is_sure = not any(_is_other(name) for folder in _splits(listing).values() for name in listing.folders(folder))
+    return is_sure and _is_possible(listing)
+
+
+def _is_possible(listing: Listing) -> bool:
     return any(_has_classes(listing, folder) for folder in _splits(listing).values())
+
+
+def _is_other(name: str) -> bool:
+    """Return True for the name of a folder of images, masks or annotations, such as input_images."""
+    return not _NOT_CLASSES.isdisjoint(re.split(r"[^a-z]+", name.lower())) or name.lower() in _NOT_CLASSES
 
 
 def _splits(listing: Listing) -> dict[str, str]:
@@ -36,8 +43,7 @@ _EXACT = ("train", "training", "val", "valid", "validation", "test", "testing")
 
 
 def _has_classes(listing: Listing, folder: str) -> bool:
-    names = [name for name in listing.folders(folder) if name.lower() not in _NOT_CLASSES]
-    full = [name for name in names if _has_images(listing, inside(folder, name))]
+    full = [name for name in listing.folders(folder) if _has_images(listing, inside(folder, name))]
     return len(full) > 1 or (folder != "" and len(full) == 1)
 
 
@@ -66,5 +72,6 @@ LAYOUT = Layout(
     tasks=("classification",),
     example="dinat_mini_imagenet",
     recognise=_recognise,
+    is_possible=_is_possible,
     read=_read,
 )

@@ -8,8 +8,9 @@ from typing import Any
 
 from visionzoo.datasets.coco_file import choose_classes, read_coco
 from visionzoo.datasets.every_nth import keys_of
-from visionzoo.datasets.layouts._base import ALL, Found, Layout, Split, by_split, classes_text
+from visionzoo.datasets.layouts._base import ALL, Found, Layout, Split, by_split, classes_text, split_of
 from visionzoo.datasets.layouts._listing import Listing, inside
+from visionzoo.datasets.layouts._tables import contains
 from visionzoo.errors import DataError, first_of
 
 _MOST_FILES = 50  # a folder with more JSON files has one for each image, as from labelme
@@ -22,20 +23,20 @@ def _recognise(listing: Listing) -> bool:
 
 def _files(listing: Listing) -> list[str]:
     found = []
-    for folder in listing.below(depth=1):
+    for folder in filter(_may_have_annotations, listing.below(depth=1)):
         names = listing.files(folder, (".json",))
         if len(names) <= _MOST_FILES:
             found += [inside(folder, name) for name in names if _is_instances(listing.root / inside(folder, name))]
     return found
 
 
+def _may_have_annotations(folder: str) -> bool:
+    return folder.lower() in ("", "annotations", "annotation", "labels", "json") or split_of(folder) != ALL
+
+
 def _is_instances(path: Path) -> bool:
     """Return True for files with the keys of COCO's instances; panoptic files have segments instead of boxes."""
-    try:
-        text = path.read_bytes()
-    except OSError:
-        return False
-    return all(key in text for key in (b'"images"', b'"annotations"', b'"bbox"')) and b'"segments_info"' not in text
+    return contains(path, b'"images"', b'"annotations"', b'"bbox"') and not contains(path, b'"segments_info"')
 
 
 def _read(listing: Listing, config: Mapping[str, Any]) -> Found:

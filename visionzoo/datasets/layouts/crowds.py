@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from visionzoo.datasets.every_nth import keys_of
-from visionzoo.datasets.layouts._base import Found, Layout, Split
+from visionzoo.datasets.layouts._base import NO_CATEGORIES, Found, Layout, Split
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.datasets.layouts._tables import lines_of
 
@@ -19,7 +19,8 @@ def _recognise(listing: Listing) -> bool:
 
 def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
     name, splits = next((name, found) for name, find in _SETS.items() if (found := find(listing, config)))
-    return Found(name, splits, f"read as {name.removesuffix('Dataset')}")
+    options = {} if name == config.get("type") else NO_CATEGORIES
+    return Found(name, splits, f"read as {name.removesuffix('Dataset')}", options=options)
 
 
 def _split(listing: Listing, folder: str, **settings: Any) -> Split:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from visionzoo.datasets.id_maps import images_of, to_coco
 from visionzoo.datasets.layouts._base import ALL, Found, Layout
-from visionzoo.datasets.layouts._converted import found_in
+from visionzoo.datasets.layouts._converted import found_in, name_below
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.datasets.layouts._pairs import lists, pairs
 
@@ -26,8 +25,7 @@ def _records(root: Path) -> dict[str, dict]:
         images, maps = folders[ALL if named else split]
         found = images_of(root, root / f"{split}.txt" if named else None, img_folder=images, map_folder=maps)
         records[split] = to_coco(found)
-        for image, (file, _) in zip(records[split]["images"], found, strict=True):
-            image["file_name"] = os.path.relpath(file, root)
+        name_below(root, records[split], [file for file, _ in found])
     return records
 
 

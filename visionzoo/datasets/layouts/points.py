@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from visionzoo.datasets.every_nth import keys_of
-from visionzoo.datasets.layouts._base import Found, Layout, Split
+from visionzoo.datasets.layouts._base import NO_CATEGORIES, Found, Layout, Split
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.datasets.layouts._tables import columns_of, files_in, first_line, lines_of, one_per_split, tables_with
 
@@ -32,7 +32,7 @@ def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
         images = list(dict.fromkeys(_images_of(listing, name)))
         folder = listing.folder_with(images[:20], near=name.rpartition("/")[0])
         splits[split] = Split({"ann_file": name, "img_folder": folder or ""}, keys_of(images))
-    return Found("PointsDataset", splits)
+    return Found("PointsDataset", splits, options=NO_CATEGORIES)
 
 
 def _images_of(listing: Listing, name: str) -> list[str]:

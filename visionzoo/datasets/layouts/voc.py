@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from visionzoo.datasets.coco_records import CocoRecords
 from visionzoo.datasets.layouts._base import Found, Layout, by_split
-from visionzoo.datasets.layouts._converted import found_in
+from visionzoo.datasets.layouts._converted import found_in, name_below
 from visionzoo.datasets.layouts._listing import Listing
-from visionzoo.datasets.voc import ANNOTATION_FOLDERS, CocoFromVoc, VocFolder, choose_splits, to_coco
+from visionzoo.datasets.voc import ANNOTATION_FOLDERS, VocFolder, choose_splits, to_coco
 
 _SNIFFED = 20
 
@@ -51,15 +52,13 @@ def _is_voc(path: Path) -> bool:
 def _records(root: Path) -> dict[str, dict]:
     folders = _folders(Listing(root)) or {"": ""}
     made = _whole(root) if "" in folders else _joined(root, folders)
-    notes = [f"{count} {change}" for change, count in made.changes.items()]
     for split, record in made.records.items():
-        record["info"]["notes"] = notes
-        for image, file in zip(record["images"], made.images[split], strict=True):
-            image["file_name"] = os.path.relpath(file, root)
+        name_below(root, record, made.images[split])
+        record["info"]["notes"] = [f"{count} {change}" for change, count in made.changes.items()]
     return made.records
 
 
-def _whole(root: Path) -> CocoFromVoc:
+def _whole(root: Path) -> CocoRecords:
     folder = VocFolder.find(root)
     lists = root / "ImageSets" / "Main"
     use_both = not (lists / "train.txt").is_file() and (lists / "trainval.txt").is_file()
@@ -72,7 +71,7 @@ def _whole(root: Path) -> CocoFromVoc:
     return to_coco(folder, named, folder.read_all(stem for stem in folder.stems if stem in used))
 
 
-def _joined(root: Path, folders: Mapping[str, str]) -> CocoFromVoc:
+def _joined(root: Path, folders: Mapping[str, str]) -> CocoRecords:
     """Convert one VOC folder for each split, with the classes of all of them."""
     images, splits = [], {}
     for split, name in folders.items():

@@ -50,7 +50,8 @@ class LoadRoi(BaseTransform):
     after them.
 
     Raises:
-        DataError: the file is missing, has another layout, or differs from the image in size.
+        DataError: the data have no regions, or the file is missing, has another layout, or differs from the image in
+            size.
 
     Example:
         >>> LoadRoi.PROVIDES
@@ -60,6 +61,13 @@ class LoadRoi(BaseTransform):
     PROVIDES = ("gt_roi",)
 
     def transform(self, results: dict) -> dict:
+        if "roi_path" not in results:
+            raise DataError(
+                results.get("img_path", "LoadRoi"),
+                expected="a region of interest for each image",
+                found="data without regions",
+                advice="use a config without the step LoadRoi, such as hmode_shanghaitech_a",
+            )
         path = Path(results["roi_path"])
         region = read_region(path)
         _require_size(region, results, path, "a region")
