@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+from visionzoo.config import load_config
 from visionzoo.engine import checkpoints
+from visionzoo.engine.training import train
 from visionzoo.errors import CheckpointError, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,7 +158,7 @@ def test_a_stopped_command_shows_how_to_resume(toy_config: Path, command: Callab
     flags = ["--allow-new", "--cfg-options", *as_flags(stop)]
     stopped = command("train.py", toy_config, "--work-dir", folder, *flags)
     assert stopped.returncode == 130, stopped.stderr
-    assert f"train {folder}/config.py --resume {folder}" in stopped.stderr
+    assert f"visionzoo train --resume {folder}" in stopped.stderr
 
 
 def test_the_saved_config_repeats_the_run(train_toy: Callable, command: Callable, tmp_path: Path) -> None:
@@ -241,3 +244,41 @@ def test_changed_checkpoints_are_refused(
     with pytest.raises(CheckpointError) as error:
         train_toy("unused", resume=path)
     assert message in error.value.sentence
+
+
+# --- options on top of a resumed run ---
+
+
+def rates(folder: Path) -> dict[int, float]:
+    lines = [json.loads(line) for line in (folder / "logs" / "scalars.json").read_text().splitlines()]
+    return {line["step"]: line["lr"] for line in lines if "lr" in line and "loss" in line}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"train_cfg.max_epochs": 6},
+        {"optim_wrapper.optimizer.lr": 0.02},
+        {"train_cfg.max_epochs": 5, "train_dataloader.batch_size": 2},
+    ],
+    ids=["length", "learning rate", "length and batch size"],
+)
+def test_a_resumed_run_continues_with_the_changed_schedule(
+    train_toy: Callable, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """From the checkpoint on, the learning rates are those of a whole run with these options."""
+    short = {"default_hooks.logger.interval": 1, "default_hooks.checkpoint.interval": 1}
+    stopped = {**short, "train_cfg.max_epochs": 4, "param_scheduler": [dict(type="MultiStepLR", milestones=[1, 3])]}
+    train_toy("run", stopped)
+    for name in ("epoch_4.pth", "epoch_3.pth", "last_checkpoint"):
+        (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / "logs" / "scalars.json").unlink()
+    loaded = load_config(tmp_path / "run", options=options)
+    train(loaded, resume=tmp_path / "run" / "epoch_2.pth", quiet=True)
+    train(load_config(tmp_path / "run"), work_dir=tmp_path / "whole", quiet=True)
+    resumed, whole = rates(tmp_path / "run"), rates(tmp_path / "whole")
+    assert set(resumed) < set(whole)
+    length = 4 if options.get("train_dataloader.batch_size") is None else 7
+    for step, rate in resumed.items():
+        epoch = 2 + (step - 9) // length
+        assert rate == pytest.approx(whole[epoch * length + 1 + (step - 9) % length]), step

@@ -48,6 +48,7 @@ def make_runner(plan: RunPlan, folder: Path, **kwargs: Any) -> ZooRunner:
         experiment_name=plan.name,
         cfg=cfg,
         config_text=plan.config_text,
+        new_rates=plan.new_rates,
         **kwargs,
     )
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +309,7 @@ def load_optimizer(optimizer: Any, state: dict, where: str) -> None:
             where,
             expected="the state of this config's optimizer",
             found=f"the state of another one ({reason})",
-            advice="resume with the work dir's own config.py, or start from the weights with --weights",
+            advice="resume with the config of the run, or start from the weights with --weights",
         ) from error
 
 
@@ -324,7 +324,56 @@ def load_schedulers(schedulers: list, states: list, where: str) -> None:
             where,
             expected=f"the states of {len(schedulers)} schedulers",
             found=f"{len(states)}",
-            advice="resume with the work dir's own config.py",
+            advice="resume with the config of the run",
         )
     for scheduler, state in zip(schedulers, states):
         scheduler.load_state_dict(state)
+
+
+class FreshRates:
+    """Learning rates and other settings of optimizers before a state is loaded, to continue with a changed schedule.
+
+    Args:
+        optimizers: the optimizers after their schedulers were built.
+
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        >>> fresh = FreshRates([optimizer])
+        >>> optimizer.param_groups[0]["lr"] = 0.7  # as if a state were loaded
+        >>> fresh.restore()
+        >>> optimizer.param_groups[0]["lr"]
+        0.1
+    """
+
+    def __init__(self, optimizers: Iterable[torch.optim.Optimizer]):
+        self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self._settings = [{key: value for key, value in group.items() if key != "params"} for group in self._groups]
+
+    def restore(self) -> None:
+        """Set the settings of all groups of parameters again. The state, such as momentum, does not change."""
+        for group, settings in zip(self._groups, self._settings, strict=True):
+            group.update(settings)
+
+
+def replay(schedulers: Iterable[Any], epochs: Sequence[int]) -> None:
+    """Step new schedulers as often as a run has stepped its schedulers.
+
+    Args:
+        schedulers: new schedulers in their order; those with ``by_epoch`` step after an epoch.
+        epochs: number of iterations of each epoch; the last one may be incomplete, and 0 ends a complete epoch.
+
+    Example:
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        >>> from mmengine.optim import MultiStepLR
+        >>> replay([MultiStepLR(optimizer, milestones=[2], gamma=0.1)], [5, 5, 0])
+        >>> optimizer.param_groups[0]["lr"]
+        0.1
+    """
+    listed = list(schedulers)
+    by_iteration, by_epoch = ([one for one in listed if one.by_epoch == kind] for kind in (False, True))
+    for number, iterations in enumerate(epochs, start=1):
+        for _ in range(iterations):
+            for scheduler in by_iteration:
+                scheduler.step()
+        for scheduler in by_epoch if number < len(epochs) else []:
+            scheduler.step()

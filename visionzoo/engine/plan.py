@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from mmengine.config import Config
 
-from visionzoo.config import LoadedConfig, config_text
+from visionzoo.config import LoadedConfig, config_text, load_config
 from visionzoo.config.runs import run_of
 from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.checkpoints import read_resumable, require_same_averaging, seed_in
@@ -49,6 +49,7 @@ class RunPlan:
         tiny: True for the tiny variant.
         folder: folder of the results (training: the work dir). It exists and is writable. None for a dry run.
         checkpoint: the checkpoint to resume, or None.
+        new_rates: True if the run to resume continues with another schedule or other learning rates.
         device: device of the model.
         seed: seed of all random numbers.
         datasets: data set by split (``train``, ``val``, ``test``).
@@ -69,6 +70,7 @@ class RunPlan:
     tiny: bool
     folder: Path | None
     checkpoint: Path | None
+    new_rates: bool
     device: torch.device
     seed: int
     datasets: Mapping[str, Any]
@@ -199,6 +201,7 @@ def _plan(
         tiny=loaded.tiny,
         folder=folder,
         checkpoint=checkpoint,
+        new_rates=checkpoint is not None and _changes_rates(cfg, checkpoint.parent),
         device=device,
         seed=cfg.randomness.seed,
         datasets=MappingProxyType(data.datasets),
@@ -288,6 +291,19 @@ def _folder_of_test(loaded: LoadedConfig, options: RunOptions) -> Path:
         return Path(options.work_dir)
     run = loaded.run or run_of(Path(str(options.weights)).expanduser())
     return default_folder(f"{loaded.name}_test") if run is None else run / "test"
+
+
+# Settings that determine the learning rates of a run.
+_RATES = ("optim_wrapper", "param_scheduler", "train_cfg", "auto_scale_lr")
+
+
+def _changes_rates(cfg: Config, folder: Path) -> bool:
+    """Return True if the saved config of a run has other settings of the learning rates than ``cfg``."""
+    if run_of(folder) is None:
+        return False
+    saved = load_config(folder).cfg
+    sizes = [each.train_dataloader.get("batch_size") for each in (saved, cfg) if each.get("train_dataloader")]
+    return any(saved.get(key) != cfg.get(key) for key in _RATES) or len(set(sizes)) > 1
 
 
 def _check_resumable(cfg: Config, checkpoint: Path, *, takes_seed: bool) -> None:

@@ -64,6 +64,8 @@ class ZooRunner(Runner):
         verbose: True also prints mmengine's log; the log file always has it.
         log_name: stem of the log file.
         config_text: the config as saved in checkpoints; None uses the text of ``cfg``.
+        new_rates: True if a resumed run continues with the learning rates and the schedule of ``cfg``; False for those
+            of its checkpoint.
         **kwargs: those of :class:`mmengine.runner.Runner`, with loaders that are already built.
     """
 
@@ -78,6 +80,7 @@ class ZooRunner(Runner):
         verbose: bool = False,
         log_name: str = "train",
         config_text: str | None = None,
+        new_rates: bool = False,
         **kwargs: Any,
     ):
         self.device, self.strategy = device, strategy
@@ -90,7 +93,7 @@ class ZooRunner(Runner):
         self._gradients: dict[str, Any] = {}
         self._has_loaded = False
         self.metrics: dict[str, Any] = {}
-        self._config_text = config_text
+        self._config_text, self._new_rates = config_text, new_rates
         name = kwargs.pop("experiment_name", None) or "run"
         super().__init__(experiment_name=f"{name}_{os.getpid()}_{next(_count)}", **kwargs)
 
@@ -365,11 +368,23 @@ class ZooRunner(Runner):
                 where,
                 expected="the weights of this config's model",
                 found="those of another model",
-                advice=f"resume with the work dir's own config.py, or start from its weights with --weights\n{error}",
+                advice=f"resume with the config of the run, or start from its weights with --weights\n{error}",
             ) from error
         checkpoints.unpack_message_hub(self.message_hub, checkpoint["message_hub"])
+        fresh = checkpoints.FreshRates(wrapper.optimizer for wrapper in _wrappers(self.optim_wrapper))
         checkpoints.load_optimizer(_Loading(model, self.optim_wrapper), checkpoint["optimizer"], where)
-        checkpoints.load_schedulers(self._all_schedulers(), checkpoint.get("param_schedulers", []), where)
+        if not self._new_rates:
+            checkpoints.load_schedulers(self._all_schedulers(), checkpoint.get("param_schedulers", []), where)
+            return
+        fresh.restore()
+        checkpoints.replay(self._all_schedulers(), self._epochs_before(checkpoint["meta"]))
+
+    def _epochs_before(self, meta: Mapping[str, Any]) -> list[int]:
+        """Return the iterations of each epoch before a checkpoint, and of the epoch that it interrupts."""
+        if not isinstance(self.train_loop, EpochBasedTrainLoop):
+            return [meta["iter"]]
+        length = len(self.train_dataloader)
+        return [*[length] * meta["epoch"], max(0, meta["iter"] - length * meta["epoch"])]
 
     def restore_random_states(self) -> None:
         """Restore random states and gradients once, just before the first resumed iteration.
