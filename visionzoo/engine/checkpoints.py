@@ -339,19 +339,23 @@ class FreshRates:
     Example:
         >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
         >>> fresh = FreshRates([optimizer])
-        >>> optimizer.param_groups[0]["lr"] = 0.7  # as if a state were loaded
+        >>> optimizer.load_state_dict(torch.optim.SGD(optimizer.param_groups[0]["params"], lr=0.7).state_dict())
         >>> fresh.restore()
         >>> optimizer.param_groups[0]["lr"]
         0.1
     """
 
     def __init__(self, optimizers: Iterable[torch.optim.Optimizer]):
-        self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        self._settings = [{key: value for key, value in group.items() if key != "params"} for group in self._groups]
+        self._optimizers = list(optimizers)
+        self._settings = [{key: value for key, value in group.items() if key != "params"} for group in self._groups()]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return the groups of parameters; loading a state replaces them by other objects."""
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
 
     def restore(self) -> None:
         """Set the settings of all groups of parameters again. The state, such as momentum, does not change."""
-        for group, settings in zip(self._groups, self._settings, strict=True):
+        for group, settings in zip(self._groups(), self._settings, strict=True):
             group.update(settings)
 
 
