@@ -82,5 +82,6 @@ def load_with_short_options(
     require_no_conflict(short, args.cfg_options)
     options = with_whole_pipelines({**settings.options, **given, **short.options}, loaded.cfg.to_dict())
     loaded = load(options)
-    loaded.notes[:0] = [*settings.notes, *short.notes]
+    on_top = [f"{loaded.source}, changed: {', '.join(args.cfg_options)}"] if loaded.run and args.cfg_options else []
+    loaded.notes[:0] = [*on_top, *settings.notes, *short.notes]
     return loaded

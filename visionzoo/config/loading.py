@@ -92,7 +92,7 @@ def load_config(
     values = without_deletes(values)
     changed = apply_options(values, parsed, origins, _arguments_of, allow_new=allow_new, source=given)
     changed = follow_length(values, changed, origins)
-    if run is not None and parsed:
+    if run is not None and parsed and given == SOURCE:
         changed.notes.append(f"{source}, changed: {_listed(parsed)}")
     return LoadedConfig(
         cfg=_as_config(changed.values, path),
