@@ -11,7 +11,7 @@ import torch
 import visionzoo
 from visionzoo.cli import list_models as list_command
 from visionzoo.cli import show_card as show_command
-from visionzoo.config import config_names
+from visionzoo.config import config_names, load_config
 from visionzoo.errors import CheckpointError, ConfigError, InputError, UnknownName
 from visionzoo.weights.released import released_weights
 from visionzoo.zoo import get_model, list_models
@@ -199,7 +199,7 @@ def test_released_weights_are_fetched_and_checked(monkeypatch, tmp_path):
     card = SimpleNamespace(zoo=SimpleNamespace(weights=[entry]))
     monkeypatch.setattr(inferencer, "read_card", lambda name: card)
     with pytest.raises(CheckpointError, match=f"sha256 {digest}.*by hand"):
-        inferencer._chosen_weights("rcnet_retinanet", None)
+        inferencer._chosen_weights(load_config("rcnet_retinanet"), None)
     cached_path(url, digest).parent.mkdir()
     cached_path(url, digest).write_bytes(b"weights")
-    assert inferencer._chosen_weights("rcnet_retinanet", None).read_bytes() == b"weights"
+    assert inferencer._chosen_weights(load_config("rcnet_retinanet"), None).read_bytes() == b"weights"
