@@ -216,6 +216,11 @@ def readers_on_stderr(*, quiet: bool) -> Iterator[None]:
         yield
 
 
+def say_loading(*, quiet: bool) -> None:
+    """Print on a terminal that PyTorch is loaded, which takes seconds; print nothing if ``quiet`` is set."""
+    note("loading PyTorch ...", quiet=quiet or not sys.stderr.isatty())
+
+
 def note(message: str, *, quiet: bool = False) -> None:
     """Print one line to stderr, unless ``quiet`` is set."""
     if not quiet:
