@@ -36,8 +36,16 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--traceback", action="store_true", help="show the full Python traceback of an error")
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        print(f"error: {self.prog}: {message}; `{self.prog} --help` lists the options", file=sys.stderr)
+        nearest = self._nearest_option(message)
+        advice = f"did you mean {nearest}?" if nearest else f"`{self.prog} --help` lists the options"
+        print(f"error: {self.prog}: {message}; {advice}", file=sys.stderr)
         raise SystemExit(2)
+
+    def _nearest_option(self, message: str) -> str | None:
+        """Return the option that is most similar to an unknown one in an error of argparse."""
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        options = [word.partition("=")[0] for word in words.split() if word.startswith("--")] if unknown else []
+        return nearest_name(options[0], self._option_string_actions) if options else None
 
 
 def add_config_flags(parser: argparse.ArgumentParser) -> None:
