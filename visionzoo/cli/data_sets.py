@@ -89,7 +89,7 @@ def _advice(root: str) -> str:
     if nearest:
         return f"did you mean {folder.parent / nearest}?"
     readme = f"see datasets/{folder.name}/README.md, " if folder.parent == Path("data") else ""
-    return f"{readme}point data_root to the data, or try --tiny, which draws some"
+    return f"{readme}pass the folder of the data by --data DIR, or try --tiny, which draws some"
 
 
 def allow_outside(loaded: LoadedConfig) -> None:
