@@ -8,6 +8,9 @@ import pytest
 
 from visionzoo.cli import main
 from visionzoo.cli.common import say_loading
+from visionzoo.cli.short_options import load_with_short_options
+from visionzoo.cli.train import parser
+from visionzoo.config import load_config
 
 
 @pytest.mark.parametrize(
@@ -25,3 +28,11 @@ def test_loading_is_stated_on_a_terminal(terminal, quiet, shown, monkeypatch, ca
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     say_loading(quiet=quiet)
     assert capsys.readouterr().err == shown
+
+
+def test_parts_that_a_short_option_replaces_are_not_listed():
+    args = parser().parse_args(["scnn_tusimple", "--tiny", "--epochs", "3"])
+    loaded = load_with_short_options(args, lambda options: load_config(args.config, tiny=True, options=options))
+    assert loaded.cfg.train_cfg.type == "EpochBasedTrainLoop"
+    assert not [text for text in loaded.notes if "->" in text and "dropped" in text]
+    assert loaded.notes[0].startswith("--epochs 3: ")
