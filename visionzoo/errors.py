@@ -32,6 +32,7 @@ A caller adds the outer place of an error, such as the file, by :meth:`ZooError.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -239,6 +240,16 @@ def _rebuilt(kind: type[ZooError], message: str, data: Mapping[str, Any]) -> Zoo
     super(ZooError, error).__init__(message)
     error.__dict__.update(data)
     return error
+
+
+def in_cwd(path: object) -> str:
+    """Return ``" (in CWD)"`` for a relative path, which explains why it was not found, and "" for an absolute one.
+
+    Example:
+        >>> in_cwd("/data/coco")
+        ''
+    """
+    return "" if os.path.isabs(f"{path}") else f" (in {os.getcwd()})"
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

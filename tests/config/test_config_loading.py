@@ -181,6 +181,16 @@ def test_unknown_name_suggests(monkeypatch):
     assert "did you mean 'rcnet_retinanet'? (visionzoo list shows all 2)" in str(caught.value)
 
 
+def test_a_path_that_does_not_exist_names_the_runs_beside_it(tmp_path):
+    (tmp_path / "scnn_tusimple").mkdir()
+    with pytest.raises(ConfigError, match=r"folder of a run.*, found none; did you mean .*/scnn_tusimple\?"):
+        find_config(tmp_path / "scnn_tusimpel")
+    with pytest.raises(ConfigError, match=r"found none; .* has scnn_tusimple"):
+        find_config(tmp_path / "x")
+    with pytest.raises(ConfigError, match=r"found none; .*/y does not exist either; check the path"):
+        find_config(tmp_path / "y" / "x")
+
+
 def test_loading_imports_no_torch(write):
     path = write("a.py", "model = dict(type='mmdet.RetinaNet', neck=dict(type='RCNet', num_outs=5))\n")
     code = (

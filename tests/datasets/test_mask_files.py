@@ -190,7 +190,7 @@ def test_odd_masks_are_noted_once(root, notes):
     save(root, 255 - BLACK, 0, 1, 2, 3)
     build(root)
     ((text, level),) = notes
-    assert "more than half of the pixels are salient; check that the masks are not inverted (4)" in text
+    assert "masks with more than half of the pixels salient; check that they are not inverted (4)" in text
     assert level == logging.WARNING
     notes.clear()
     save(root, MASK, 0, 1)

@@ -156,7 +156,10 @@ def test_early_stopping_stops(train_toy: Callable) -> None:
         ({"early_stopping": dict(monitor="toy/acc", pateince=2)}, "pateince"),
         ({"ema": dict(momentom=0.1)}, "momentom"),
         ({"default_hooks.checkpoint.save_best": "toy/none", "default_hooks.checkpoint.rule": "less"}, "save_best"),
-        ({"train_dataloader.drop_last": True, "train_dataloader.batch_size": 20}, "expected at least one batch"),
+        (
+            {"train_dataloader.drop_last": True, "train_dataloader.batch_size": 20},
+            "use --batch-size 1",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_named(train_toy: Callable, options: dict, message: str) -> None:

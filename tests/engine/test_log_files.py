@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MMLogger
 
 from visionzoo.engine.log_files import is_news
+from visionzoo.engine.runner import quieten
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,11 @@ def test_a_log_has_one_line_for_every_record(train_toy: Callable, tmp_path: Path
     assert all(" - mmengine - " in line for line in lines)
     assert len(lines) < 12
     assert any("toy/acc" in line for line in lines)
+
+
+def test_a_terminal_shows_the_level_and_the_message(capsys: pytest.CaptureFixture) -> None:
+    logger = MMLogger("of_this_test", logger_name="mmengine")
+    quieten(logger, logging.WARNING)
+    logger.warning("labels: two masks are empty")
+    logger.info("not shown")
+    assert capsys.readouterr().err == "warning: labels: two masks are empty\n"

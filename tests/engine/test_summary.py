@@ -39,7 +39,7 @@ def test_the_numbers_are_those_of_the_best_weights(
     assert numbers["metrics"] == done["best_metrics"] != done["metrics"]
     assert (numbers["metrics"]["count/MAE"], numbers["step"], numbers["weights"]) == (4.0, step, done["best"])
     assert len(numbers["per_class"]["score"]) == 3
-    assert f"best: {step} of {total} by count/MAE 4.0000, measured on 7 val samples\n" in shown
+    assert f"best: {step} of {total} by count/MAE 4.0000, measured on 7 val samples\ncount/MAE " in shown
     assert shown.count("score by class") == 1
     assert f"visionzoo infer '{tmp_path}/my run' IMAGES\n  visionzoo test '{tmp_path}/my run'\n" in shown
     assert f"last checkpoint  {done['checkpoint']}" in shown

@@ -18,6 +18,7 @@ from visionzoo.errors import (
     UnknownName,
     ZooError,
     first_of,
+    in_cwd,
     nearest_name,
     one_of,
     require_known,
@@ -185,3 +186,9 @@ def test_optional_packages_can_be_requested_by_data():
     error = MissingExtra("h5py", "counting", where="a.h5")
     assert (error.package, error.extra, error.where) == ("h5py", "counting", "a.h5")
     assert error.at("x").msg == str(error.at("x"))
+
+
+def test_the_current_folder_is_named_for_relative_paths_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert in_cwd("data") == f" (in {tmp_path})"
+    assert in_cwd(tmp_path) == ""

@@ -36,8 +36,16 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--traceback", action="store_true", help="show the full Python traceback of an error")
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        print(f"error: {self.prog}: {message}; `{self.prog} --help` lists the options", file=sys.stderr)
+        nearest = self._nearest_option(message)
+        advice = f"did you mean {nearest}?" if nearest else f"`{self.prog} --help` lists the options"
+        print(f"error: {self.prog}: {message}; {advice}", file=sys.stderr)
         raise SystemExit(2)
+
+    def _nearest_option(self, message: str) -> str | None:
+        """Return the option that is most similar to an unknown one in an error of argparse."""
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        options = [word.partition("=")[0] for word in words.split() if word.startswith("--")] if unknown else []
+        return nearest_name(options[0], self._option_string_actions) if options else None
 
 
 def add_config_flags(parser: argparse.ArgumentParser) -> None:
@@ -214,6 +222,11 @@ def readers_on_stderr(*, quiet: bool) -> Iterator[None]:
     """Print the notes of readers, which mmengine prints on stdout, on stderr; print none if ``quiet`` is set."""
     with redirect_stdout(io.StringIO() if quiet else sys.stderr):
         yield
+
+
+def say_loading(*, quiet: bool) -> None:
+    """Print on a terminal that PyTorch is loaded, which takes seconds; print nothing if ``quiet`` is set."""
+    note("loading PyTorch ...", quiet=quiet or not sys.stderr.isatty())
 
 
 def note(message: str, *, quiet: bool = False) -> None:

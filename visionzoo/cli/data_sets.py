@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.config import LoadedConfig
-from visionzoo.errors import ConfigError, DataError, first_of, nearest_name
+from visionzoo.errors import ConfigError, DataError, first_of, in_cwd, nearest_name
 
 _INNER = ("dataset", "datasets", "sources")  # keys of data sets that wrap others
 
@@ -66,7 +66,7 @@ def require_data_folders(loaded: LoadedConfig, splits: Sequence[str]) -> None:
     roots = list(missing)
     where = roots[0] if len(roots) == 1 else loaded.source
     named = [f"{root} ({', '.join(of)})" for root, of in missing.items()]
-    found = f"no such folder in {Path.cwd()}" if len(roots) == 1 else f"no folder {first_of(named)}"
+    found = f"no such folder{in_cwd(roots[0])}" if len(roots) == 1 else f"no folder {first_of(named)}"
     of = f" ({', '.join(missing[roots[0]])})" if len(roots) == 1 else ""
     raise DataError(where, expected=f"the data of {loaded.name}{of}", found=found, advice=_advice(roots[0]))
 
@@ -89,7 +89,7 @@ def _advice(root: str) -> str:
     if nearest:
         return f"did you mean {folder.parent / nearest}?"
     readme = f"see datasets/{folder.name}/README.md, " if folder.parent == Path("data") else ""
-    return f"{readme}point data_root to the data, or try --tiny, which draws some"
+    return f"{readme}pass the folder of the data by --data DIR, or try --tiny, which draws some"
 
 
 def allow_outside(loaded: LoadedConfig) -> None:

@@ -12,7 +12,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visionzoo.cli.common import Parser, add_config_flags, add_output_flags, add_run_flags, note, run_command
+from visionzoo.cli.common import (
+    Parser,
+    add_config_flags,
+    add_output_flags,
+    add_run_flags,
+    note,
+    run_command,
+    say_loading,
+)
 from visionzoo.cli.result_options import add_result_flags, found_text, split_thresholds, thresholds_of
 from visionzoo.errors import ConfigError, InputError, OutputError, ZooError, as_utf8, nearest_name, on_one_line
 from visionzoo.tasks.inputs.options import add_image_options
@@ -121,6 +129,7 @@ def _loaded(args: argparse.Namespace) -> LoadedConfig:
 
 
 def _infer(args: argparse.Namespace, command: str) -> int:
+    say_loading(quiet=args.quiet)
     from visionzoo.inference.selecting import require_option
     from visionzoo.system.locks import locked
     from visionzoo.tasks import task_of

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visionzoo.cli.common import INTERRUPTED, Parser, note, run_verb
+from visionzoo.cli.common import INTERRUPTED, Parser, note, run_verb, say_loading
 from visionzoo.errors import DataError, UnknownName
 from visionzoo.system.text_files import read_text
 
@@ -84,6 +84,7 @@ def _bossnas_parser() -> Parser:
 
 
 def _bossnas(args: argparse.Namespace) -> int:
+    say_loading(quiet=args.quiet)
     from visionzoo.algorithms.bossnas import search, searched_encoding
     from visionzoo.cli.progress import progress
     from visionzoo.system import distributed

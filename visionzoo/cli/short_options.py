@@ -82,6 +82,8 @@ def load_with_short_options(
     require_no_conflict(short, args.cfg_options)
     options = with_whole_pipelines({**settings.options, **given, **short.options}, loaded.cfg.to_dict())
     loaded = load(options)
+    ours = {**settings.options, **short.options}.keys() - given.keys()
+    loaded.notes[:] = [text for text in loaded.notes if f"{text.partition(':')[0]}.type" not in ours]
     on_top = [f"{loaded.source}, changed: {', '.join(args.cfg_options)}"] if loaded.run and args.cfg_options else []
     loaded.notes[:0] = [*on_top, *settings.notes, *short.notes]
     return loaded

@@ -16,6 +16,7 @@ from visionzoo.cli.common import (
     add_run_flags,
     note,
     run_command,
+    say_loading,
 )
 from visionzoo.cli.data_sets import prepare_data_sets
 from visionzoo.cli.short_options import add_short_options, load_with_short_options
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
+    say_loading(quiet=args.quiet)
     from visionzoo.weights.runs import load_with_weights
 
     name, again = args.config, "`visionzoo test {run}`"

@@ -18,6 +18,7 @@ from visionzoo.cli.common import (
     add_run_flags,
     note,
     run_command,
+    say_loading,
 )
 from visionzoo.cli.data_sets import prepare_data_sets
 from visionzoo.cli.short_options import add_short_options, load_with_short_options
@@ -89,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
+    say_loading(quiet=args.quiet)
     loaded = _loaded(args)
     prepare_data_sets(loaded, args, ("train", "val"))
 

@@ -18,7 +18,7 @@ from typing import Any
 from visionzoo.config.keys import TOP_LEVEL
 from visionzoo.config.renamed import current_config_name
 from visionzoo.config.tree import Origins, merge, odd_values, plain
-from visionzoo.errors import ConfigError, UnknownName, nearest_name
+from visionzoo.errors import ConfigError, UnknownName, first_of, in_cwd, nearest_name
 from visionzoo.plugins import ZOO, Package, merged, shown_in_plugin
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -113,7 +113,22 @@ def find_config(name_or_path: str | Path) -> Path:
         return _config_of_run(given)
     if given.suffix == ".py":
         raise ConfigError(given, expected="a config file", found="no file", advice=f"{_nearest_file(given)}")
+    if len(given.parts) > 1:
+        raise _no_run(given)
     raise UnknownName(name, kind="config", known=known, hint=f"visionzoo list shows all {len(known)}")
+
+
+def _no_run(folder: Path) -> ConfigError:
+    """Return the error for a path of which nothing exists; its advice names the folders beside it."""
+    place = folder.parent
+    beside = sorted(path.name for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
+    nearest = nearest_name(folder.name, beside)
+    advice = f"did you mean {place / nearest}?" if nearest else f"{place} has {first_of(beside) or 'no folder'}"
+    if not place.is_dir():
+        advice = f"{place} does not exist either; check the path"
+    return ConfigError(
+        folder, expected="the folder of a run or a config file", found=f"none{in_cwd(folder)}", advice=advice
+    )
 
 
 def _config_of_run(folder: Path) -> Path:

@@ -21,7 +21,7 @@ from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.image_list import ListedImages, check_files, labelled, read_image_list
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, first_of
+from visionzoo.errors import DataError, first_of, in_cwd
 from visionzoo.registry import DATASETS
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 
@@ -253,7 +253,7 @@ def _given_classes(
 
 def _require_tree(folder: Path, layout: str, advice: str) -> None:
     if not folder.is_dir():
-        raise DataError(folder, expected=layout, found=f"no such folder (in {Path.cwd()})", advice=advice)
+        raise DataError(folder, expected=layout, found=f"no such folder{in_cwd(folder)}", advice=advice)
 
 
 def _folder_samples(

@@ -19,7 +19,7 @@ from visionzoo.datasets.mask_files import MASKS
 from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.transforms.masks import check_masks_of
-from visionzoo.errors import ConfigError, DataError, first_of, nearest_name, one_of
+from visionzoo.errors import ConfigError, DataError, first_of, in_cwd, nearest_name, one_of
 from visionzoo.registry import DATASETS, FUNCTIONS
 from visionzoo.structures.image_names import IMAGE_ENDINGS, is_left_over
 
@@ -220,7 +220,7 @@ def _require_folder(folder: Path) -> None:
     raise DataError(
         folder,
         expected="one folder of images per group",
-        found=f"no such folder in {Path.cwd()}{there}",
+        found=f"no such folder{in_cwd(folder)}{there}",
         advice=f"{_ADVICE}",
     )
 

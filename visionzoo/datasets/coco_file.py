@@ -16,7 +16,7 @@ from visionzoo.datasets.coco_annotations import in_order
 from visionzoo.datasets.coco_schema import check_record
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import inside, missing_files
-from visionzoo.errors import ConfigError, DataError, nearest_name, require_none_missing, some_of
+from visionzoo.errors import ConfigError, DataError, in_cwd, nearest_name, require_none_missing, some_of
 
 GET_COCO = (
     "download it with `python datasets/coco/prepare.py data/coco`, point data_root to its folder, "
@@ -44,7 +44,7 @@ def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True
         raise DataError(
             root,
             expected=f"a folder with {inside(root, path)} and its images",
-            found=f"no such folder (in {Path.cwd()})",
+            found=f"no such folder{in_cwd(root)}",
             advice=f"{GET_COCO}",
         )
     return read_coco(path, need_annotations=need_annotations, say_notes=say_notes)

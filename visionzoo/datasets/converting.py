@@ -15,7 +15,7 @@ from pathlib import Path
 from visionzoo.datasets.layouts._base import Layout
 from visionzoo.datasets.layouts._finding import layouts
 from visionzoo.datasets.layouts._listing import Listing, inside
-from visionzoo.errors import DataError, nearest_or_known
+from visionzoo.errors import DataError, in_cwd, nearest_or_known
 from visionzoo.system.atomic import write_text
 from visionzoo.system.cache import cache_root, make_folder
 
@@ -51,7 +51,7 @@ def converted_file(root: Path, ann_file: str) -> str:
 def converted_files(root: Path, name: str, layout: Layout) -> dict[str, Path]:
     """Return the converted annotation files of a folder by split; see :func:`converted_file`."""
     if not root.is_dir():
-        expected, found = f"a folder with {layout.tree}", f"no such folder (in {Path.cwd()})"
+        expected, found = f"a folder with {layout.tree}", f"no such folder{in_cwd(root)}"
         raise DataError(root, expected=expected, found=found, advice="check data_root")
     assert layout.records is not None
     folder = cache_root() / "converted" / f"{name}-v{layout.version}-{_state(root)}"

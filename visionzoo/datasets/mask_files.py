@@ -235,4 +235,4 @@ def _note_odd_masks(found: Sequence[_Levels], findings: Findings) -> None:
     findings.note(f"masks with grey levels, but none above {SALIENT_FROM}, count as empty", low)
     large = sum(each.share > 0.5 for each in found)
     if large >= 4 and large > 0.75 * len(found):
-        findings.note("more than half of the pixels are salient; check that the masks are not inverted", large)
+        findings.note("masks with more than half of the pixels salient; check that they are not inverted", large)

@@ -13,7 +13,7 @@ from visionzoo.datasets.missing_files import advice
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.transforms.masks import check_masks_of
-from visionzoo.errors import DataError, first_of, require_none_missing
+from visionzoo.errors import DataError, first_of, in_cwd, require_none_missing
 from visionzoo.registry import DATASETS
 from visionzoo.structures.image_names import IMAGE_ENDINGS, is_left_over, without_ending
 from visionzoo.system.text_files import read_text
@@ -100,7 +100,7 @@ def _names_in(root: Path, folder: Path, example: str) -> list[str]:
         if folder.is_dir():
             raise DataError(folder, expected="a readable folder", but=f"{error}", advice="check its rights") from error
     raise DataError(
-        root, expected=f"{folder.name}/{example}", found=f"no such folder (in {Path.cwd()})", advice=f"{_ADVICE}"
+        root, expected=f"{folder.name}/{example}", found=f"no such folder{in_cwd(root)}", advice=f"{_ADVICE}"
     )
 
 

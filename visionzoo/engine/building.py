@@ -76,7 +76,7 @@ def build_split(plan: RunPlan, split: str) -> DataLoader | None:
             key,
             expected="at least one batch",
             found=f"{len(dataset)} samples for a batch of {cfg[key].batch_size} with drop_last",
-            advice="lower batch_size",
+            advice=f"use --batch-size {max(len(dataset) // distributed.world_size(), 1)} or a smaller one",
         )
     return loader
 

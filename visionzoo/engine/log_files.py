@@ -48,6 +48,19 @@ def is_news(record: logging.LogRecord) -> bool:
     return _NOISE.match(message) is None
 
 
+class Plain(logging.Formatter):
+    """Format of a record on a terminal: ``warning: message``, as the commands print their own warnings.
+
+    Example:
+        >>> Plain().format(logging.makeLogRecord({"levelname": "WARNING", "msg": "two masks are empty"}))
+        'warning: two masks are empty'
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        return f"{record.levelname.lower()}: {super().format(record)}"
+
+
 @contextmanager
 def no_list_of_parameters() -> Iterator[None]:
     """Initialise a model without mmengine's list of all parameters, which is longer than the rest of the log."""

@@ -24,7 +24,7 @@ from torch import nn
 from visionzoo._version import __version__
 from visionzoo.engine import checkpoints
 from visionzoo.engine.hooks import IN_PLACE_OF
-from visionzoo.engine.log_files import is_news
+from visionzoo.engine.log_files import Plain, is_news
 from visionzoo.engine.seeding import RandomStates, seed_everything
 from visionzoo.engine.sharded import (
     is_sharded,
@@ -445,6 +445,7 @@ def quieten(logger: MMLogger, level: int) -> None:
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
             handler.stream = sys.stderr  # not setStream: it flushes the old one, which may be closed
+            handler.setFormatter(Plain())
             handler.setLevel(level if distributed.is_first() else logging.ERROR)
 
 

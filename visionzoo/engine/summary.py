@@ -30,7 +30,7 @@ def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
         facts = {key: numbers[key] for key in ("selected_by", "step", "samples")}
         facts = {"name": name, "weights": str(folder / numbers["weights"]), **facts}
         write_measures(folder, facts, numbers["metrics"], numbers["tables"])
-        note(f"\n{_title(runner, numbers)}\n{as_text(numbers['metrics'], numbers['tables'])}")
+        note(f"\n{_title(runner, numbers)}\n{as_text(_selected_first(numbers), numbers['tables'])}")
     note(f"\n{_places(folder, last, best, _reason(runner))}")
     note(f"\nnext:\n{next_commands(folder)}")
 
@@ -53,6 +53,11 @@ def _title(runner: ZooRunner, numbers: Mapping[str, Any]) -> str:
     value = f" by {by} {shown(numbers['metrics'][by])}" if by else ""
     which = "best" if by else "last validation"
     return f"{which}: {numbers['step']} of {total}{value}, measured on {numbers['samples']} val samples"
+
+
+def _selected_first(numbers: Mapping[str, Any]) -> Mapping[str, Any]:
+    by, metrics = numbers["selected_by"], numbers["metrics"]
+    return {by: metrics[by], **metrics} if by else metrics
 
 
 def _reason(runner: ZooRunner) -> str:

@@ -114,7 +114,7 @@ def find_checkpoint(work_dir: str | os.PathLike) -> Path:
             folder,
             expected="a work dir with best_* or last_checkpoint",
             found="no checkpoint",
-            advice="name the file itself",
+            advice="train until the first one is saved, or pass the file of the weights",
         )
     return last
 

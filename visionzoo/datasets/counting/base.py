@@ -15,7 +15,7 @@ from visionzoo.datasets.counting.usable import check_usable
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import advice, inside
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
-from visionzoo.errors import DataError, first_of, require_none_missing
+from visionzoo.errors import DataError, first_of, in_cwd, require_none_missing
 from visionzoo.structures.image_names import IMAGE_ENDINGS, is_left_over
 
 Sample = dict[str, Any]
@@ -79,7 +79,7 @@ def images_in(folder: Path, readme: str, findings: Findings) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(
-            folder, expected="a folder of images", found=f"no such folder (in {Path.cwd()})", advice=f"{advice(readme)}"
+            folder, expected="a folder of images", found=f"no such folder{in_cwd(folder)}", advice=f"{advice(readme)}"
         )
     named = [path for path in _listed(folder) if path.suffix.lower() in IMAGE_ENDINGS]
     images = [path for path in named if not is_left_over(path.name)]

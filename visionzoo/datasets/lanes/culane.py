@@ -16,7 +16,7 @@ from visionzoo.datasets.lanes.culane_files import SCENARIOS, read_all_lines, rea
 from visionzoo.datasets.missing_files import advice, missing_files
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.errors import DataError, nearest_or_known, require_none_missing
+from visionzoo.errors import DataError, in_cwd, nearest_or_known, require_none_missing
 from visionzoo.registry import DATASETS
 from visionzoo.structures.lane_files import lines_path
 
@@ -108,7 +108,7 @@ def _lists(root: Path, split: str) -> list[Path]:
     folder = root / "list"
     if not folder.is_dir():
         raise DataError(
-            root, expected="CULane's folder list", found=f"no such folder (in {Path.cwd()})", advice=f"{_ADVICE}"
+            root, expected="CULane's folder list", found=f"no such folder{in_cwd(root)}", advice=f"{_ADVICE}"
         )
     scenarios = folder / ALL_SCENARIOS
     if split == ALL_SCENARIOS:

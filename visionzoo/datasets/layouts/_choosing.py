@@ -12,7 +12,7 @@ from visionzoo.datasets.layouts._finding import layouts
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.datasets.layouts._pairs import IMAGE_SIDES, MASK_SIDES
 from visionzoo.datasets.layouts._tables import columns_of, files_in
-from visionzoo.errors import DataError, first_of, nearest_name, one_of, some_of
+from visionzoo.errors import DataError, first_of, in_cwd, nearest_name, one_of, some_of
 
 WHERE = "--data"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z", ".zst")
@@ -51,7 +51,7 @@ def _existing(path: Path) -> Path:
     if path.exists():
         advice = f"pass the folder with the images and annotations: --data {path.parent}"
         raise DataError(f"{WHERE} {path}", expected="a folder", found="a file", advice=advice)
-    raise DataError(f"{WHERE} {path}", expected="a folder", found=f"none (in {Path.cwd()})", advice=_nearest(path))
+    raise DataError(f"{WHERE} {path}", expected="a folder", found=f"none{in_cwd(path)}", advice=_nearest(path))
 
 
 def _nearest(path: Path) -> str:
