@@ -132,13 +132,13 @@ class ToyMetric(BaseMetric):
 
 @METRICS.register_module()
 class FallingMetric(BaseMetric):
-    """``count/MAE``, a tensor that starts at half of ``value`` and halves with every validation."""
+    """``fall/MAE``, a tensor that starts at 4 and halves with every validation; NaN if ``is_nan`` is set."""
 
-    default_prefix = "count"
+    default_prefix = "fall"
 
-    def __init__(self, value: float = 8.0, **kwargs: Any):
+    def __init__(self, is_nan: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.value = value
+        self.value = float("nan") if is_nan else 8.0
 
     def process(self, data_batch: Any, data_samples: Any) -> None:
         self.results += [0] * len(data_samples)

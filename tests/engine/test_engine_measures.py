@@ -85,7 +85,7 @@ def test_released_configs_name_the_metric_and_the_rule_that_auto_takes() -> None
 def counted_toy(toy_config: Path) -> None:
     """Return a counting toy with two metrics; the task's metric, MAE, is second and falls."""
     text = toy_config.read_text().replace('val_evaluator = dict(type="ToyMetric")', "val_evaluator = TWO", 1)
-    two = 'TWO = [dict(type="ToyMetric"), dict(type="FallingMetric")]\ntask = "counting"\n'
+    two = 'TWO = [dict(type="ToyMetric"), dict(type="FallingMetric", prefix="count")]\ntask = "counting"\n'
     toy_config.write_text(text.replace("model = ", two + "model = ", 1))
 
 

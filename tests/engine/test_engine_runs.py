@@ -261,13 +261,6 @@ def test_a_dry_run_leaves_no_trace(train_toy: Callable, tmp_path: Path, monkeypa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dry_run_fails_if_the_loss_is_not_a_number(train_toy: Callable) -> None:
-    """Regression: the loss was printed as nan, and the exit code was 0."""
-    broken = {"train_dataloader.dataset.broken": (0,), "train_dataloader.sampler.shuffle": False}
-    with pytest.raises(RunFailed, match=r"iteration 1: expected a finite loss.*loss_cls = nan"):
-        train_toy("run", broken, dry_run=True)
-
-
 # --- measuring ---
 
 

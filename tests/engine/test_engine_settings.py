@@ -96,7 +96,7 @@ def test_a_metric_with_fewer_classes_than_k():
         ({"train_dataloader.dataset.count": -1}, "train_dataloader.dataset"),
         ({"train_cfg.dynamic_intervals": [1]}, "EpochLoop: expected arguments that it takes"),
         ({"model.width": -1}, "ToyNet: expected arguments that it takes"),
-        ({"model.norm": 3, "model.width": 3}, "ToyNet: expected arguments that it takes"),
+        ({"model.norm": "group", "model.width": 3}, "ToyNet: expected arguments that it takes"),
         ({"custom_hooks": [{"type": "EMAHook", "begin_iter": 1, "begin_epoch": 1}]}, "hook EMAHook: expected"),
         (
             {"default_hooks.checkpoint.save_best": "toy/unknown"},
