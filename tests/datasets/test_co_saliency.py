@@ -207,7 +207,7 @@ def test_colours_change_and_masks_do_not():
     given, results = scene(), transform("EnhanceGroup")(scene())
     assert all(np.array_equal(a, b) for a, b in zip(given["gt_map"], results["gt_map"]))
     assert sum(not np.array_equal(a, b) for a, b in zip(given["img"], results["img"])) > 35
-    with pytest.raises(ConfigError, match=r"FlipGroup\.prob: expected a number in \[0, 1\], found 2"):
+    with pytest.raises(ConfigError, match=r"FlipGroup\.prob: expected a number from 0 to 1, found 2"):
         transform("FlipGroup", prob=2)
 
 

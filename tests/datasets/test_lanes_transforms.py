@@ -128,7 +128,7 @@ def test_crops_and_borders_of_all_kinds(size):
 
 
 def test_sizes_that_are_none():
-    with pytest.raises(ConfigError, match=r"CropOrPad: expected a size of two sides >= 1, found \(0, 5\)"):
+    with pytest.raises(ConfigError, match=r"CropOrPad\.size: expected a list of 2 items .*, found \(0, 5\)"):
         transform(type="CropOrPad", size=(0, 5))
 
 

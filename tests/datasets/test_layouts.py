@@ -553,3 +553,12 @@ def test_csv_of_other_rows(tmp_path):
     os.makedirs(tmp_path / "images")
     with pytest.raises(DataError, match=r"found the folders images and the files other\.csv"):
         data_settings(tmp_path, load_config("hmode_shanghaitech_a").cfg)
+
+
+@pytest.mark.parametrize(
+    ("config", "options"), [("nasnet_cifar10", {"model.head.num_classes": 2}), ("nat_mini_imagenet", {})]
+)
+def test_stated_number_of_classes_is_that_of_the_folders(config, options, tmp_path):
+    class_folders(tmp_path)
+    found = data_settings(tmp_path, load_config(config).cfg).options
+    assert {path: value for path, value in found.items() if path.startswith("model")} == options

@@ -48,3 +48,9 @@ def test_validations_are_counted(done: int, last: int, interval: int) -> None:
 
 def test_a_run_without_validation_has_none_left() -> None:
     assert validations_left(SimpleNamespace(val_loop=None)) == 0
+
+
+def test_a_run_with_more_iterations_than_its_length_has_no_time_left():
+    pace = Pace(160)
+    pace.step(161)
+    assert pace.left(done=161, total=25) == 0.0

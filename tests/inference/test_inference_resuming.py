@@ -228,6 +228,14 @@ def test_the_newest_folder_continues(run, images, tmp_path):
     assert json.loads((tmp_path / "out" / "run.json").read_text())["complete"] is False
 
 
+def test_an_interrupted_folder_continues_before_a_newer_complete_one(run, images, tmp_path):
+    killed_run(run, tmp_path / "out", images)
+    run("counting", images, "-o", tmp_path / "out")
+    run("counting", images, "-o", tmp_path / "out", "--resume")
+    lines = [(tmp_path / name / "predictions.jsonl").read_text() for name in ("out", "out-2")]
+    assert lines[0] == lines[1]
+
+
 def test_a_list_on_stdin_continues(run, images, tmp_path, monkeypatch):
     text = "".join(f"{images / name}\n" for name in ("b.png", "a.jpg", "gone.png", "a.png"))
     for name, numbers in (("whole", (0,)), ("out", (20, 0))):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import io
+import logging
 import os
 import sys
 import traceback
@@ -219,8 +220,15 @@ def report(error: ZooError, with_traceback: bool) -> int:
 
 @contextmanager
 def readers_on_stderr(*, quiet: bool) -> Iterator[None]:
-    """Print the notes of readers, which mmengine prints on stdout, on stderr; print none if ``quiet`` is set."""
+    """Print the notes of readers, which mmengine prints on stdout, on stderr; print none if ``quiet`` is set.
+
+    The lines have no date and no name of a logger.
+    """
+    from mmengine.logging import MMLogger
+
     with redirect_stdout(io.StringIO() if quiet else sys.stderr):
+        for handler in MMLogger.get_current_instance().handlers:
+            handler.setFormatter(logging.Formatter("warning: %(message)s"))
         yield
 
 

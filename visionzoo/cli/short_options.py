@@ -72,9 +72,11 @@ def load_with_short_options(
     given = {".".join(path): value for path, value in parse_options(args.cfg_options).items()}
     settings = Settings()
     if data is not None:
+        from visionzoo.cli.common import readers_on_stderr
         from visionzoo.datasets.layouts import data_settings
 
-        found = data_settings(data, loaded.cfg, training=training)
+        with readers_on_stderr(quiet=getattr(args, "quiet", False)):
+            found = data_settings(data, loaded.cfg, training=training)
         settings = Settings(dict(found.options), list(found.notes))
         require_no_conflict(settings, args.cfg_options)
         loaded = load({**settings.options, **given})

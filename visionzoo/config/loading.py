@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 TINY = "--tiny"
+_MOST_OF_DATA = 4  # settings of data sets that a note lists
 
 
 @dataclass
@@ -107,7 +108,12 @@ def load_config(
 
 
 def _listed(options: Mapping[tuple[str, ...], Any]) -> str:
-    return ", ".join(f"{'.'.join(path)}={value!r}" for path, value in options.items())
+    """Return the options as text. Many settings of data sets, which ``--data`` makes, become their number."""
+    of_data = [path for path in options if path[1:2] == ("dataset",)]
+    counted = of_data if len(of_data) > _MOST_OF_DATA else []
+    listed = [f"{len(counted)} settings of the data sets"] if counted else []
+    listed += [f"{'.'.join(path)}={value!r}" for path, value in options.items() if path not in counted]
+    return ", ".join(listed)
 
 
 def _as_given(run: Path) -> Path:

@@ -65,6 +65,10 @@ class Findings:
         if count:
             self._notes[text] += count
 
+    def note_once(self, text: str) -> None:
+        """Report a fact about the whole data set, without a number."""
+        self._notes[text] = 0
+
     def __bool__(self) -> bool:
         """True if anything is wrong."""
         return bool(self._first)
@@ -87,7 +91,7 @@ class Findings:
         if self._first:
             raise self._error()
         if self._notes and self._say_notes:
-            notes = "; ".join(f"{text} ({count})" for text, count in self._notes.items())
+            notes = "; ".join(text + (f" ({count})" if count else "") for text, count in self._notes.items())
             print_log(f"{self.where}: {notes}", "current", logging.WARNING)
 
     def _error(self) -> ZooError:

@@ -52,7 +52,7 @@ def read_yolo(
     advice = "correct the label files: class, then fractions of the image's width and height"
     with Findings(folder.root, expected="YOLO label files", advice=advice) as findings:
         if folder.names is None:
-            findings.note("no data.yaml, classes.txt or obj.names: the classes are named by their numbers")
+            findings.note_once("no data.yaml, classes.txt or obj.names: the classes are named by their numbers")
         reader = _Reader(folder, findings)
         files = sorted({image for images in folder.splits.values() for image in images}, key=str)
         images = {file: reader.read(file) for file in watch(files)}

@@ -60,7 +60,7 @@ class Pace:
             total: iterations of the run.
             validations: validations that are left. Each takes the time of the last one, or none before the first one.
         """
-        return self.seconds(done) * (total - done) + validations * self._validation
+        return self.seconds(done) * max(total - done, 0) + validations * self._validation
 
 
 def validations_left(runner: Any) -> int:

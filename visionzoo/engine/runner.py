@@ -349,7 +349,7 @@ class ZooRunner(Runner):
                 advice="resume from an earlier checkpoint, or start from its weights with --weights",
             ) from error
         meta = checkpoint["meta"]
-        self.note(f"resumed {path} at epoch {meta['epoch']}, iteration {meta['iter']}")
+        self.note(f"resumed {path}: {meta['epoch']} epochs, {meta['iter']} iterations done")
 
     def _restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)

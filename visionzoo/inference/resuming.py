@@ -175,11 +175,19 @@ def _kept_lines(path: Path, count: int) -> list[Kept]:
 
 
 def newest_run(wanted: Path) -> Path:
-    """Return the folder with the newest run of inference among ``wanted``, ``wanted-2``, ...; else ``wanted``."""
+    """Return the folder of a run of inference to resume, among ``wanted``, ``wanted-2``, ...; else ``wanted``.
+
+    It is the newest run that is not complete; if all are complete, the newest run.
+    """
     name = re.compile(rf"{re.escape(wanted.name)}(-\d+)?")
     beside = wanted.parent.iterdir() if wanted.parent.is_dir() else ()
     runs = [path for path in beside if name.fullmatch(path.name) and (path / JOURNAL).is_file()]
-    return max(runs, key=lambda path: (path / JOURNAL).stat().st_mtime_ns, default=wanted)
+    return max(runs, key=lambda path: (not _is_complete(path), (path / JOURNAL).stat().st_mtime_ns), default=wanted)
+
+
+def _is_complete(folder: Path) -> bool:
+    earlier = earlier_run(folder)
+    return earlier is not None and earlier.complete
 
 
 def fingerprint(model: torch.nn.Module) -> str:

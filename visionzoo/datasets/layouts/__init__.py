@@ -63,6 +63,7 @@ def data_settings(folder: str | Path, cfg: Mapping[str, Any], *, training: bool 
     found = layout.read(Listing(root), _data_set(cfg, "train_dataloader"))
     uses, sentence = divide(root, layout, found, training=training)
     options = {**_options(cfg, os.path.abspath(root), found, uses), **_present(cfg, found.options)}
+    options |= _class_count(cfg, found.count)
     facts = ", ".join(filter(None, [layout.label, _count(found), found.facts]))
     return DataSettings(options, [f"{root}: {facts}; {sentence}", *_left_out(root, found)])
 
@@ -74,6 +75,12 @@ def _count(found: Found) -> str:
 
 def _left_out(root: Path, found: Found) -> list[str]:
     return [f"{root}: {', '.join(found.notes)}"] if found.notes else []
+
+
+def _class_count(cfg: Mapping[str, Any], count: int | None) -> dict[str, Any]:
+    """Return the number of classes for a head that states one, such as that of CIFAR-10."""
+    head = (cfg.get("model") or {}).get("head") or {}
+    return {"model.head.num_classes": count} if count and head.get("num_classes") else {}
 
 
 def _present(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

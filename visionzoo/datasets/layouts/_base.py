@@ -41,6 +41,7 @@ class Found:
         unit: the word for a sample.
         notes: sentences about data that are not used.
         options: other settings of the config that depend on the data; an empty value only replaces another one.
+        count: number of classes, which replaces that of the head if the config states one.
     """
 
     dataset: str
@@ -49,6 +50,7 @@ class Found:
     unit: str = "image"
     notes: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    count: int | None = None
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
         splits[split] = Split(settings, keys_of([image for _, image in pairs], [name for name, _ in pairs]))
         classes = list(images) if folder == source else classes
     is_imagenet = config.get("type") == "ImageNet" and all(map(_WORDNET.fullmatch, classes))
-    return Found("ImageNet" if is_imagenet else "ImageFolder", splits, classes_text(classes))
+    return Found("ImageNet" if is_imagenet else "ImageFolder", splits, classes_text(classes), count=len(classes))
 
 
 LAYOUT = Layout(

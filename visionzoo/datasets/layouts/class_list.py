@@ -26,7 +26,7 @@ def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
         settings = {"ann_file": name, "img_folder": folder or "", "classes_from": source}
         splits[split] = Split(settings, keys_of(images.names, images.labels))
         classes |= set(images.labels)
-    return Found("ImageList", splits, classes_text(sorted(classes)))
+    return Found("ImageList", splits, classes_text(sorted(classes)), count=len(classes))
 
 
 LAYOUT = Layout(
