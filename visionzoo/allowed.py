@@ -225,8 +225,10 @@ def _fits_plain(value: Any, kind: Hint) -> bool:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if kind is float:
         return isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
-    if kind in (bool, str):
-        return isinstance(value, kind) or type(value).__name__ in ("bool", "bool_")
+    if kind is bool:
+        return type(value).__name__ in ("bool", "bool_")  # numpy has its own class
+    if kind is str:
+        return isinstance(value, str)
     return True
 
 

@@ -66,7 +66,7 @@ def test_classes_of_all_three_data_sets():
         ("fpn_retinanet", dict(batch_size=-1), "--batch-size: expected a whole number of at least 1, found -1"),
         ("fpn_retinanet", dict(lr=-0.1), "--lr: expected a number of at least 0, found -0.1"),
         ("fpn_retinanet", dict(lr=float("nan")), "--lr: expected a number of at least 0, found nan"),
-        ("fpn_retinanet", dict(workers=-1), "--workers: expected a whole number of at least 0"),
+        ("fpn_retinanet", dict(workers=-1), "--workers: expected a whole number from 0 to 1,024"),
         ("fpn_retinanet", dict(patience=0), "--patience: expected a whole number of at least 1, found 0"),
         ("fpn_retinanet", dict(classes="cat,,dog"), "--classes: expected different names with commas"),
         ("fpn_retinanet", dict(classes="cat,cat"), "--classes: expected different names with commas"),
