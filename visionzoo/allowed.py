@@ -258,7 +258,7 @@ def describe(hint: Hint) -> str:
         return f"a list of {len(args)} items ({words[0] + ' each' if len(set(words)) == 1 else ', '.join(words)})"
     kind = origin or hint
     if inspect.isclass(kind) and issubclass(kind, Mapping):
-        return "a dict"
+        return f"a dict ({describe(args[1])} each)" if len(args) == 2 and args[1] is not Any else "a dict"
     if kind in _LISTS:
         return f"a list of items ({describe(args[0])} each)" if args else "a list"
     return _PLAIN.get(cast(Any, kind), getattr(kind, "__name__", f"{kind}"))
