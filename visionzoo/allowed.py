@@ -225,8 +225,10 @@ def _fits_plain(value: Any, kind: Hint) -> bool:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if kind is float:
         return isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
-    if kind in (bool, str):
-        return isinstance(value, kind) or type(value).__name__ in ("bool", "bool_")
+    if kind is bool:
+        return type(value).__name__ in ("bool", "bool_")  # numpy has its own class
+    if kind is str:
+        return isinstance(value, str)
     return True
 
 
@@ -256,7 +258,7 @@ def describe(hint: Hint) -> str:
         return f"a list of {len(args)} items ({words[0] + ' each' if len(set(words)) == 1 else ', '.join(words)})"
     kind = origin or hint
     if inspect.isclass(kind) and issubclass(kind, Mapping):
-        return "a dict"
+        return f"a dict ({describe(args[1])} each)" if len(args) == 2 and args[1] is not Any else "a dict"
     if kind in _LISTS:
         return f"a list of items ({describe(args[0])} each)" if args else "a list"
     return _PLAIN.get(cast(Any, kind), getattr(kind, "__name__", f"{kind}"))

@@ -54,6 +54,7 @@ class ZooRegistry(Registry):
         super().__init__(name, parent=parent, scope=SCOPE, locations=list(base))
         self.places = places
         self._has_parts = False
+        self.registrations = 0  # how often a part was registered
 
     def import_from_location(self) -> None:
         """Import the parent's modules, every module at ``places``, and the plugins.
@@ -73,6 +74,7 @@ class ZooRegistry(Registry):
 
     def _register_module(self, module: Any, *args: Any, **kwargs: Any) -> None:
         super()._register_module(module, *args, **kwargs)
+        self.registrations += 1
         if inspect.isclass(module):
             check_on_construction(module)
 

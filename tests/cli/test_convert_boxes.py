@@ -118,6 +118,14 @@ def test_a_place_that_cannot_be_written_is_found_before_reading(name, out, tmp_p
     assert "expected a place that can be written" in lines[0] or "expected a file or none, found a folder" in lines[0]
 
 
+@pytest.mark.parametrize("out", ["file/out.safetensors", "x" * 300 + ".safetensors", "/proc/none/out.safetensors"])
+def test_a_checkpoint_that_cannot_be_written_is_found_before_reading(out, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["checkpoint", str(tmp_path / "no weights.pth"), str(tmp_path / out), "--from", "scnn"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected a place that can be written" in line
+
+
 @pytest.mark.parametrize("name", CONVERSIONS)
 def test_an_archive(name, tmp_path, capsys):
     (tmp_path / "export.ZIP").write_bytes(b"PK")

@@ -131,6 +131,16 @@ def test_a_data_set_of_another_task_keeps_the_pipeline():
     assert any("the data set has no pipeline; add pipeline=[...] that ends with" in line for line in check_config(tree))
 
 
+def test_a_data_set_of_the_same_task_by_type_only_keeps_the_pipeline():
+    """Regression: the samples of such a data set had no `inputs`."""
+    usual = load_config("hmode_shanghaitech_a", tiny=True).cfg.train_dataloader.dataset
+    option = "train_dataloader.dataset.type=PointsDataset"
+    loaded = load_config("hmode_shanghaitech_a", tiny=True, options=[option])
+    assert loaded.cfg.train_dataloader.dataset.type == "PointsDataset"
+    assert loaded.cfg.train_dataloader.dataset.pipeline == usual.pipeline
+    assert all("pipeline" not in line for line in check_config(loaded))
+
+
 def test_annotations_that_cannot_be_read_are_omitted():
     class Part:
         def __init__(self, size: Count, other: Unknown = None): ...  # noqa: F821

@@ -39,7 +39,7 @@ def test_released_config_is_right(name, tiny):
             "model.backbone.type=LoggerHook",
             "model.backbone.type: expected the name of a model, but 'LoggerHook' is not a model",
         ),
-        ("model.neck.num_outs=five", "FPN takes int, found the string 'five'"),
+        ("model.neck.num_outs=five", "num_outs: expected a whole number from 1 to 1,024"),
         ("model.test_cfg.nms.iou_treshold=0.5", "did you mean iou_threshold?"),
         ("model.test_cfg.nms.type=nmz", "no model is called 'nmz'"),
         ("model.train_cfg.assigner.pos_iou=0.5", 'MaxIoUAssigner has no argument "pos_iou"'),

@@ -83,6 +83,13 @@ def test_counts_are_whole_numbers_above_zero(path, value):
         ("env_cfg.mp_cfg.mp_start_method=x", "'spawn' or 'fork' or 'forkserver', found 'x'"),
         ("env_cfg=3", "a dict, found 3"),
         ("model.backbone.frozen_stages=x", "a whole number of at least -1, found 'x'"),
+        ("model.backbone.init_cfg=two", "a dict, found 'two'"),
+        ("image_size.size=(0, 64)", "a list of 2 items (a whole number from 1 to 65,536 each), found (0, 64)"),
+        ("image_size.multiple=0", "a whole number from 1 to 65,536, found 0"),
+        ("image_size.paths=[1]", "a list of 1 or more items (a string each), found [1]"),
+        ("image_size=3", "the reason why the size is fixed, found 3"),
+        ("task=[]", "a config needs a task"),
+        ("train_dataloader.dataset.data_root=True", "found True"),
         ("model.backbone.frozen_stages=-5", "a whole number of at least -1, found -5"),
     ],
 )
@@ -111,6 +118,19 @@ def test_settings_outside_their_range(option, expected):
 )
 def test_usual_settings_are_right(option):
     assert problems("dinat_mini_imagenet", option) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("model.backbone.norm_cfg.requires_grad=2", "expected True or False or None, found 2"),
+        ("train_dataloader.dataset.data_prefix.img=2", "data_prefix: expected a dict (a string or None each) or"),
+        ("train_dataloader.dataset.pipeline.2.interpolation=two", "expected 'nearest' or 'bilinear' or"),
+    ],
+)
+def test_arguments_of_libraries(option, expected):
+    (line,) = problems("rcnet_retinanet", option)
+    assert expected in line
 
 
 @pytest.mark.parametrize(("value", "most"), [(9, 4), (5, 4)])

@@ -96,7 +96,7 @@ def test_a_density_is_made_after_resizing():
     sample = MakeDensityMap().transform(drawn())
     with pytest.raises(ConfigError, match="expected no density yet"):
         ResizeToFit(multiple=16).transform(sample)
-    with pytest.raises(ConfigError, match="ResizeToFit.multiple: expected a whole number from 1 to 65,536, found 0"):
+    with pytest.raises(ConfigError, match=r"ResizeToFit\.multiple: expected a whole number from 1 to 65,536, found 0"):
         ResizeToFit(multiple=0)
 
 
@@ -146,7 +146,9 @@ def test_a_multiple_of_its_size():
     assert results["img"].shape == (32, 32, 3)
     assert RandomCropPoints(multiple=64).transform(drawn())["img"].shape == (40, 57, 3)
     for wrong in (dict(size=(0, 4)), dict(size=(4,)), dict(multiple=0)):
-        with pytest.raises(ConfigError, match="RandomCropPoints.size: expected a list of 2 items"):
+        with pytest.raises(
+            ConfigError, match=r"RandomCropPoints\.(size|multiple): expected a (list of 2|whole number)"
+        ):
             RandomCropPoints(**wrong)
 
 

@@ -8,12 +8,14 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn, zeros
 
 from visionzoo.engine.loaders import build_loader
 from visionzoo.engine.workers import explained
 from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName, ZooError
+from visionzoo.registry import TRANSFORMS
 
 BROKEN = 5
 
@@ -110,6 +112,14 @@ def test_other_exceptions_keep_one_traceback():
     with pytest.raises(ValueError, match="a bug") as caught, explained():
         list(loader_of(lambda: fail(ValueError("a bug"))))
     assert str(caught.value).count("Traceback") == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_failing_step_of_a_library_is_one_sentence(workers):
+    step = TRANSFORMS.build(dict(type="mmcv.RandomResize", scale=(8, 8), ratio_range=(2.0, 0.5)))
+    with pytest.raises(ConfigError, match=r"pipeline step RandomResize: .* but it fails \(AssertionError") as caught:
+        list(loader_of(lambda: step({"img": np.zeros((4, 5, 3), np.uint8)}), num_workers=workers))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,20 @@ def test_single_backbone_declares_its_outputs():
     assert feats[0].shape[-2:] == (17, 25)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"neck": {"type": "mmdet.FPN", "out_chanels": 256, "num_outs": 5}}, "did you mean model.neck.out_channels"),
+        ({"neck": {"type": "mmdet.FPN", "out_channels": 256, "num_outs": 0}}, "from 1 to 1,024"),
+        ({"backbone": {"type": "mmdet.ResNot"}}, "did you mean mmdet.ResNet"),
+    ],
+)
+def test_overrides_of_library_parts_are_checked(override, message):
+    with pytest.raises(ConfigError) as caught:
+        get_model("rcnet_retinanet", tiny=True, **override)
+    assert message in str(caught.value)
+
+
 def test_timm_backbone_by_override():
     backbone = get_model("rcnet_retinanet", tiny=True, backbone_only=True, **{"model.backbone.type": "timm.resnet18"})
     assert backbone.out_channels == (64, 128, 256, 512)
@@ -198,8 +212,9 @@ def test_released_weights_are_fetched_and_checked(monkeypatch, tmp_path):
     entry = SimpleNamespace(url=url, mirror=url, sha256=digest)
     card = SimpleNamespace(zoo=SimpleNamespace(weights=[entry]))
     monkeypatch.setattr(inferencer, "read_card", lambda name: card)
+    loaded = load_config("rcnet_retinanet")
     with pytest.raises(CheckpointError, match=f"sha256 {digest}.*by hand"):
-        inferencer._chosen_weights(load_config("rcnet_retinanet"), None)
+        inferencer._chosen_weights(loaded, None)
     cached_path(url, digest).parent.mkdir()
     cached_path(url, digest).write_bytes(b"weights")
-    assert inferencer._chosen_weights(load_config("rcnet_retinanet"), None).read_bytes() == b"weights"
+    assert inferencer._chosen_weights(loaded, None).read_bytes() == b"weights"

@@ -8,10 +8,11 @@ Each line contains the file of the value, its path, the problem and the advice, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from visionzoo.config.image_size import declared_size_problems
 from visionzoo.config.keys import TOP_LEVEL, UNTYPED
 from visionzoo.config.loading import LoadedConfig
 from visionzoo.config.parts import Part, parts_of, typed_parts
@@ -54,13 +55,17 @@ _MOST_NAMES = 12
 _MISSPELT = 0.85
 
 
-def require_valid(loaded: LoadedConfig) -> None:
+def require_valid(loaded: LoadedConfig, only: Sequence[str] = ()) -> None:
     """Check a config and raise one error that lists every problem.
+
+    Args:
+        loaded: the config.
+        only: top-level keys to check; empty for the whole config. A model without data needs no task.
 
     Raises:
         ConfigError: the config has at least one problem.
     """
-    problems = check_config(loaded)
+    problems = check_config(loaded, only)
     if problems:
         one = len(problems) == 1
         raise ConfigError(
@@ -72,7 +77,7 @@ def require_valid(loaded: LoadedConfig) -> None:
         )
 
 
-def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]:
+def check_config(config: LoadedConfig | Config | Mapping[str, Any], only: Sequence[str] = ()) -> list[str]:
     """Return every problem of a config that is visible before it is built, one line each.
 
     Values that depend on other parts, such as channels, are checked when the model is built. The check imports the
@@ -80,6 +85,7 @@ def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]
 
     Args:
         config: a loaded config, or only its values. For a loaded config, each line begins with the file of the value.
+        only: top-level keys to check; empty for the whole config.
 
     Example:
         >>> for problem in check_config({"task": "lanes", "worc_dir": "out"}):
@@ -89,6 +95,7 @@ def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]
     """
     values = config.cfg if isinstance(config, LoadedConfig) else config
     tree = values.to_dict() if hasattr(values, "to_dict") else dict(values)
+    tree = {key: value for key, value in tree.items() if not only or key in only}
     origins, source = (config.origins, config.source) if isinstance(config, LoadedConfig) else (Origins(), "config")
     problems = [
         *_import_problems(tree),
@@ -97,8 +104,10 @@ def check_config(config: LoadedConfig | Config | Mapping[str, Any]) -> list[str]
         *_part_shape_problems(tree),
         *_value_problems(tree),
         *metric_problems(tree),
+        *declared_size_problems(tree),
     ]
-    return list(dict.fromkeys(f"{origins.of(path) or source}: {path}: {text}" for path, text in problems))
+    shown = [problem for problem in problems if not only or problem[0].partition(".")[0] in only]
+    return list(dict.fromkeys(f"{origins.of(path) or source}: {path}: {text}" for path, text in shown))
 
 
 # A problem: the path of the wrong value, and the message.
@@ -156,7 +165,7 @@ def _task_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     from visionzoo.registry import task_names
 
     given = tree.get("task")
-    if given is None:
+    if given is None or given in ([], ()):
         yield "task", f'a config needs a task; add task = "{task_names()[0]}" or another of {", ".join(task_names())}'
         return
     several = isinstance(given, (list, tuple))
@@ -309,9 +318,12 @@ def _argument_problems(
     extra, arguments = extra_at(at), arguments_of(part)
     suggested: set[str] = set()
     for key, value in node.items():
-        if key in ("type", "_scope_") or key in extra:
+        if key in ("type", "_scope_"):
             continue
-        if _is_wrong(str(key), node, arguments):
+        if key in extra:
+            if problem := value_problem(join(path, key), value, None):
+                yield join(path, key), problem
+        elif _is_wrong(str(key), node, arguments):
             nearest = nearest_name(str(key), arguments.names)
             suggested |= {nearest} if nearest else set()
             yield join(path, key), f'{name} has no argument "{key}"; {_answer(str(key), arguments.names)}'

@@ -13,15 +13,38 @@ reason instead: ``image_size = "..."``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
-from visionzoo.config.tree import MISSING, lookup
+from visionzoo.allowed import Count, Hint, Items, Sides, fits, problem_of, shown
+from visionzoo.config.tree import MISSING, join, lookup
 from visionzoo.errors import ConfigError
 
 _FLAG = "--image-size"
 _MOST = 32_768
 _WIDTH_FIRST = ("scale", "scales")
+_KEYS: dict[str, Hint] = {"size": Sides, "paths": Annotated[Sequence[str], Items()], "multiple": Count}
+_OPTIONAL = ("multiple",)
+_PLAIN: Hint = Sides | str | None  # configs of mmdet have a variable image_size = (640, 640)
+
+
+def declared_size_problems(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield path and message of each problem of the key ``image_size``.
+
+    Example:
+        >>> list(declared_size_problems({"image_size": {"size": (0, 8), "paths": ["x"]}}))[0][0]
+        'image_size.size'
+    """
+    declared = cfg.get("image_size")
+    if isinstance(declared, Mapping):
+        for key, hint in _KEYS.items():
+            if key not in declared and key not in _OPTIONAL:
+                yield "image_size", f'needs the key "{key}"; add it'
+            elif problem := problem_of(declared[key], hint) if key in declared else "":
+                yield join("image_size", key), problem
+    elif not fits(declared, _PLAIN) or declared == "":
+        form = "dict(size=(H, W), paths=[...]) or the reason why the size is fixed"
+        yield "image_size", f"expected {form}, found {shown(declared)}"
 
 
 def image_size_settings(cfg: Mapping[str, Any], text: str) -> dict[str, Any]:
@@ -46,7 +69,7 @@ def image_size_settings(cfg: Mapping[str, Any], text: str) -> dict[str, Any]:
         raise ConfigError(
             _FLAG,
             expected="a config that declares image_size",
-            but=str(declared or "this one declares none"),
+            but=declared if isinstance(declared, str) else "this one declares none",
             advice="change the steps of its pipelines by --cfg-options",
         )
     usual = tuple(declared["size"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Literal
 
 from visionzoo.allowed import (
     Bounds,
@@ -81,8 +81,9 @@ _BY_NAME: tuple[tuple[str, Hint], ...] = (
     (r"init_cfg", Mapping | Sequence[Mapping] | None),
     (r"keep_ratio|norm_eval|requires_grad|debug|use_(sigmoid|mask)|with_\w+|filter_empty_gt", bool | None),
     (r"match_low_quality|add_gt_as_proposals|reg_class_agnostic|to_rgb|bgr_to_rgb|pad_mask|pad_seg", bool | None),
-    (r"pad_val", float | Numbers | Mapping | None),
-    (r"interpolation|color_type|backend|imdecode_backend", str | None),
+    (r"pad_val", float | Numbers | Mapping[str, float | Numbers] | None),
+    (r"interpolation", Literal["nearest", "bilinear", "bicubic", "area", "lanczos"] | None),
+    (r"color_type|backend|imdecode_backend", str | None),
     (r"meta_keys", Sequence[str]),
     (r"data_root|ann_file|img_folder|gt_folder|split|name|part", str | None),
     (r"data_prefix", Mapping[str, str | None] | str | None),

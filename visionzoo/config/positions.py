@@ -6,6 +6,7 @@ A position is a dotted path without list indices: ``train_dataloader.dataset.pip
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from visionzoo.config.parts import LIBRARY_PARTS
 
@@ -98,6 +99,7 @@ OPS_KEYS = ("nms", "dqs_cfg", "roi_layer")
 _OWN_WORDS = (r".*\.\w+_trans(\.\w+)*", r".*\.adapt_cfg", r"optim_wrapper(\.\w+)?\.clip_grad")
 
 
+@cache
 def position(path: str) -> str:
     """Return a dotted path without the indices of its lists.
 
@@ -108,31 +110,37 @@ def position(path: str) -> str:
     return ".".join(key for key in path.split(".") if not key.isdigit())
 
 
+@cache
 def registries_at(at: str) -> tuple[str, ...]:
     """Return the names of the registries that hold a ``type`` at this position; empty for an unknown position."""
     return next((names for pattern, names in _REGISTRIES if re.fullmatch(pattern, at)), ())
 
 
+@cache
 def is_part(at: str) -> bool:
     """Return True if a dict at this position must have a ``type``."""
     return any(re.fullmatch(pattern, at) for pattern in _PARTS)
 
 
-def injected_at(at: str) -> set[str]:
+@cache
+def injected_at(at: str) -> frozenset[str]:
     """Return the arguments that are filled in when the part is built."""
-    return {name for pattern, names in _INJECTED if re.fullmatch(pattern, at) for name in names}
+    return frozenset(name for pattern, names in _INJECTED if re.fullmatch(pattern, at) for name in names)
 
 
-def extra_at(at: str) -> set[str]:
+@cache
+def extra_at(at: str) -> frozenset[str]:
     """Return the arguments that the containing part accepts in addition to those of the class."""
-    return {name for pattern, names in _EXTRA if re.fullmatch(pattern, at) for name in names}
+    return frozenset(name for pattern, names in _EXTRA if re.fullmatch(pattern, at) for name in names)
 
 
+@cache
 def has_own_words(at: str) -> bool:
     """Return True if the types at this position are not names of parts."""
     return any(re.fullmatch(pattern, at) for pattern in _OWN_WORDS)
 
 
+@cache
 def is_sized_by_owner(at: str) -> bool:
     """Return True if the containing part sets the sizes of this part."""
     return any(re.fullmatch(pattern, at) for pattern in _SIZED_BY_OWNER) and not at.endswith("init_cfg")

@@ -102,6 +102,7 @@ RANGES: tuple[tuple[str, Range], ...] = (
     (r"env_cfg\.mp_cfg\.mp_start_method", Range(words=("spawn", "fork", "forkserver"), optional=True)),
     (r"env_cfg\.dist_cfg\.timeout", Range(above=0)),
     (r"model\..*frozen_stages", _whole(-1)),
+    (r"(model|tta_model)\.(.*\.)?init_cfg", Range(mapping=True, optional=True, listed=True)),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from importlib import import_module
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 SCOPES = ("mmdet", "mmseg", "mmcv", "mmengine", "timm", "visionzoo")
 
 
+# The parts found so far, and the state of the registries at that time.
+_found: dict[tuple[str, tuple[str, ...]], Callable[..., Any]] = {}
+_found_in: tuple[int, ...] = ()
+
+
+@cache
 def all_registries() -> dict[str, ZooRegistry]:
     """Return the registries of the zoo by the names of their variables."""
     from visionzoo import registry
@@ -25,14 +32,34 @@ def all_registries() -> dict[str, ZooRegistry]:
 
 
 def find_part(type_name: str, registries: Iterable[str]) -> Callable[..., Any] | None:
-    """Return the class or function with this name in the first of ``registries`` that has it, or None."""
+    """Return the class or function with this name in the first of ``registries`` that has it, or None.
+
+    Parts that were found are kept until a part is registered. A name that was not found is looked up again.
+    """
+    global _found_in
+    key, state = (type_name, tuple(registries)), _state()
+    if state != _found_in:
+        _found.clear()
+    if key not in _found:
+        part = _look_up(*key)
+        if part is None:
+            return None
+        _found[key] = part
+        _found_in = _state()  # the first search imports and registers parts
+    return _found[key]
+
+
+def _state() -> tuple[int, ...]:
+    """Return numbers that change when a part is registered or removed."""
+    registries = all_registries().values()
+    return (*(one.registrations for one in registries), *(len(one.module_dict) for one in registries))
+
+
+def _look_up(type_name: str, registries: tuple[str, ...]) -> Callable[..., Any] | None:
     known = all_registries()
     with _own_scope():
-        for name in registries:
-            part = known[name].get(type_name)
-            if part is not None:
-                return part
-    return None
+        parts = (known[name].get(type_name) for name in registries)
+        return next((part for part in parts if part is not None), None)
 
 
 def find_anywhere(type_name: str) -> Callable[..., Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -17,16 +17,18 @@ def metric_problems(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     to no task fits all of them.
     """
     named = tree.get("task")
-    tasks = [named] if isinstance(named, str) else named if isinstance(named, (list, tuple)) else []
-    by_task = _prefixes_by_task()
-    known = {prefix for task in tasks for prefix in by_task.get(task, ())}
+    listed = named if isinstance(named, (list, tuple)) else [named]
+    tasks = [task for task in listed if isinstance(task, str)]
+    known = {prefix for prefixes in _prefixes_by_task(tasks).values() for prefix in prefixes}
     if not known:
         return
     for path, metric in _metrics(tree):
         part = find_part(metric["type"], ("METRICS",))
         prefix = getattr(part, "default_prefix", None)
-        others = [task for task, prefixes in by_task.items() if prefix in prefixes]
-        if others and prefix not in known:
+        if prefix is None or prefix in known:  # the other tasks are imported for a wrong metric only
+            continue
+        others = [task for task, prefixes in _prefixes_by_task().items() if prefix in prefixes]
+        if others:
             measured = f"{metric['type']} measures {' and '.join(others)}, not {' and '.join(tasks)}"
             yield join(path, "type"), f"{measured}; choose one of {', '.join(_names(known))}"
 
@@ -42,11 +44,13 @@ def _metrics(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
                 yield path if index is None else join(path, index), metric
 
 
-def _prefixes_by_task() -> dict[str, set[str]]:
+def _prefixes_by_task(tasks: Collection[str] | None = None) -> dict[str, set[str]]:
+    """Return the prefixes of the measures of some tasks, by default of all. This imports these tasks."""
     from visionzoo.registry import task_names
 
     task_of = import_module("visionzoo.tasks").task_of  # imported by name: tasks are above this layer
-    return {name: {measure.partition("/")[0] for measure in task_of(name).save_best} for name in task_names()}
+    names = [name for name in task_names() if tasks is None or name in tasks]
+    return {name: {measure.partition("/")[0] for measure in task_of(name).save_best} for name in names}
 
 
 def _names(prefixes: set[str]) -> list[str]:

@@ -37,7 +37,7 @@ def value_problem(path: str, value: Any, part: Callable[..., Any] | None) -> str
     hints = hints_of(part) if part is not None else {}
     if key in hints:
         return problem_of(value, hints[key])
-    by_name = library_hint(key) if _NAMED.fullmatch(at) and not hints else None
+    by_name = library_hint(key) if _NAMED.fullmatch(at) else None
     if by_name is not None:
         return problem_of(value, by_name)
     return _problem_of_text(value, arguments_of(part).annotation(key), part) if part is not None else ""

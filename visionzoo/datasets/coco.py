@@ -7,7 +7,7 @@ import io
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class CocoDetection(CocoDataset):
         self,
         ann_file: str,
         data_root: str = "",
-        data_prefix: dict | None = None,
+        data_prefix: Mapping[str, str | None] | None = None,
         classes: str | Sequence[str] | None = None,
         metainfo: dict | None = None,
         max_samples: Steps | None = None,

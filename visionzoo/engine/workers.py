@@ -93,12 +93,52 @@ def in_worker(call: Callable[[], Any]) -> Any:
         3
     """
     try:
-        return call()
+        with steps_explained():
+            return call()
     except ZooError as error:
         if get_worker_info() is None:
             raise
         error.add_note(f"in a worker of the loader:\n{traceback.format_exc()}")  # --traceback prints it
         return WorkerError(error)
+
+
+# Packages whose steps are named if they fail. An exception of a user's step passes through.
+_LIBRARIES = ("visionzoo.", "mmengine.", "mmcv.", "mmdet.", "mmseg.")
+
+
+@contextmanager
+def steps_explained() -> Iterator[None]:
+    """Raise an exception of a pipeline's step of a library as one sentence; pass all others through.
+
+    Raises:
+        ConfigError: a step fails on a sample.
+
+    Example:
+        >>> with steps_explained():
+        ...     pass
+    """
+    try:
+        yield
+    except ZooError:
+        raise
+    except Exception as error:
+        step = _failed_step(error)
+        if step is None or _failure(error) is not None:
+            raise
+        reason = " ".join(f"{error}".split()) or "no reason given"
+        raise ConfigError(
+            f"pipeline step {step}",
+            expected="arguments that fit the samples",
+            but=f"it fails ({type(error).__name__}: {reason})",
+            advice="correct its arguments or the steps before it; the traceback (--traceback) shows the place",
+        ) from error
+
+
+def _failed_step(error: Exception) -> str | None:
+    """Return the class name of the innermost step of a library in which an exception was raised."""
+    owners = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    steps = [type(owner) for owner in owners if hasattr(owner, "transform")]
+    return next((step.__name__ for step in reversed(steps) if step.__module__.startswith(_LIBRARIES)), None)
 
 
 class CarriesErrors:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from visionzoo.config import LoadedConfig
+from visionzoo.config import LoadedConfig, require_valid
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import SCOPE
 from visionzoo.system.devices import choose_device
@@ -56,7 +56,7 @@ def ready_model(
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
-        ConfigError: the model cannot be built, or the device does not exist.
+        ConfigError: the config of the model has a problem, it cannot be built, or the device does not exist.
 
     Example:
         >>> from visionzoo.config import load_config
@@ -64,6 +64,7 @@ def ready_model(
         >>> model.training, model.dataset_meta["classes"]
         (False, None)
     """
+    require_valid(loaded, only=("model", "custom_imports"))
     close_pickle_fallback(trust_pickle=trust_pickle)
     target = choose_device(device)
     path = None if weights is None else find_weights(weights, sha256)
