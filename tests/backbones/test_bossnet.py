@@ -414,10 +414,13 @@ def test_strange_weights_are_refused() -> None:
         ({"encoding": [1, 1, 1, 0]}, "for stage 1, found 1"),
         ({"last_stride": 4}, "last_stride: expected 1 or 2, found 4"),
         ({"output_stride": 4}, "output_stride: expected 8, 16 or 32, found 4"),
-        ({"width": 0}, "width: expected a number of channels above 0"),
-        ({"drop_path_rate": 1.1, "encoding": [[1] * 16, [], [], []]}, "drop_path_rate: expected probabilities"),
+        ({"width": 0}, "width: expected a whole number from 1"),
+        (
+            {"drop_path_rate": 1.1, "encoding": [[1] * 16, [], [], []]},
+            "drop_path_rate: expected a number of at least 0 and below 1",
+        ),
         ({"out_indices": (0, 4)}, "out_indices: expected stages from 0 to 3"),
-        ({"out_indices": ()}, "out_indices: expected stages"),
+        ({"out_indices": ()}, "out_indices: expected a list of 1 or more items"),
         ({"frozen_stages": 5}, "frozen_stages: expected -1"),
     ],
 )

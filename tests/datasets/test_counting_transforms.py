@@ -146,9 +146,7 @@ def test_a_multiple_of_its_size():
     assert results["img"].shape == (32, 32, 3)
     assert RandomCropPoints(multiple=64).transform(drawn())["img"].shape == (40, 57, 3)
     for wrong in (dict(size=(0, 4)), dict(size=(4,)), dict(multiple=0)):
-        with pytest.raises(
-            ConfigError, match=r"RandomCropPoints\.(size|multiple): expected a (list of 2|whole number)"
-        ):
+        with pytest.raises(ConfigError, match=r"RandomCropPoints\.(size|multiple): expected a (list|whole number)"):
             RandomCropPoints(**wrong)
 
 

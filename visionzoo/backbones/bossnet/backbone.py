@@ -104,7 +104,7 @@ class BossNet(BaseModule):
         self,
         variant: str = "T0",
         *,
-        encoding: Encoding | None = None,
+        encoding: Any = None,  # Encoding | None; check_encoding names the wrong stage
         act: str | None = None,
         se: bool | None = None,
         avg_down: bool | None = None,
