@@ -282,3 +282,11 @@ def test_a_resumed_run_continues_with_the_changed_schedule(
     for step, rate in resumed.items():
         epoch = 2 + (step - 9) // length
         assert rate == pytest.approx(whole[epoch * length + 1 + (step - 9) % length]), step
+
+
+def test_a_complete_run_is_stated_and_a_shorter_one_is_refused(train_toy: Callable, tmp_path: Path, capsys) -> None:
+    train_toy("run")
+    train(load_config(tmp_path / "run"), resume=tmp_path / "run")
+    assert "all 3 epochs are done; --epochs with a larger number continues" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="expected more than the 3 epochs that are done, found 2"):
+        train(load_config(tmp_path / "run", options={"train_cfg.max_epochs": 2}), resume=tmp_path / "run", quiet=True)

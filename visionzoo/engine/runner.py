@@ -350,6 +350,22 @@ class ZooRunner(Runner):
             ) from error
         meta = checkpoint["meta"]
         self.note(f"resumed {path}: {meta['epoch']} epochs, {meta['iter']} iterations done")
+        self._state_if_complete(meta)
+
+    def _state_if_complete(self, meta: Mapping[str, Any]) -> None:
+        """Note that the run is complete; raise an error if it is longer than the config."""
+        by_epoch = isinstance(self.train_loop, EpochBasedTrainLoop)
+        done, unit = (meta["epoch"], "epochs") if by_epoch else (meta["iter"], "iterations")
+        total = self.max_epochs if by_epoch else self.max_iters
+        if done > total:
+            raise ConfigError(
+                "train_cfg",
+                expected=f"more than the {done} {unit} that are done",
+                found=f"{total}",
+                advice="use --epochs with a larger number",
+            )
+        if done == total:
+            self.note(f"all {total} {unit} are done; --epochs with a larger number continues the training")
 
     def _restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
