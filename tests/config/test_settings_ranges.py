@@ -124,7 +124,7 @@ def test_usual_settings_are_right(option):
     ("option", "expected"),
     [
         ("model.backbone.norm_cfg.requires_grad=2", "expected True or False or None, found 2"),
-        ("train_dataloader.dataset.data_prefix.img=2", "data_prefix: expected a dict (a string or None each) or"),
+        ("train_dataloader.dataset.data_prefix.img=2", "data_prefix: expected a dict (a string each) or"),
         ("train_dataloader.dataset.pipeline.2.interpolation=two", "expected 'nearest' or 'bilinear' or"),
     ],
 )

@@ -72,7 +72,7 @@ _BY_NAME: tuple[tuple[str, Hint], ...] = (
     (r"alpha|beta|gamma", Weight | Sequence[Weight] | None),
     (r"nms_pre|max_per_img|max_num", _Most),
     (r"min_bbox_size|min_size", Annotated[float, Range(least=-1)] | Sides),
-    (r"allowed_border|neg_pos_ub|pos_weight", Annotated[float, Range(least=-1)]),
+    (r"allowed_border|neg_pos_ub|pos_weight", Annotated[float, Range(least=-1, most=1e30)]),
     (r"num", Annotated[int, Range(whole=True, least=1, most=1_000_000)]),
     (r"degree", Annotated[float, Range(least=0, most=360)] | Annotated[Sequence[float], Items(2, 2)]),
     (r"seg_pad_val", Annotated[float, Range(least=0, most=255)]),

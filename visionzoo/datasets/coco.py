@@ -85,7 +85,7 @@ class CocoDetection(CocoDataset):
         self,
         ann_file: str,
         data_root: str = "",
-        data_prefix: Mapping[str, str | None] | None = None,
+        data_prefix: Mapping[str, str] | None = None,
         classes: str | Sequence[str] | None = None,
         metainfo: dict | None = None,
         max_samples: Steps | None = None,

@@ -187,6 +187,16 @@ def explained() -> Iterator[None]:
         raise one_value_per_channel() from error
 
 
+def is_explained(error: Exception) -> bool:
+    """Return True if :func:`explained` has a sentence for an exception.
+
+    Example:
+        >>> is_explained(RuntimeError("CUDA out of memory. Tried ...")), is_explained(TypeError("a bug"))
+        (True, False)
+    """
+    return _ONE_VALUE in str(error) or _failure(error) is not None
+
+
 def _failure(error: BaseException) -> RunFailed | None:
     text = " ".join(_first_lines(error))
     return next((RunFailed(f"{what}; {advice}") for part, what, advice in _FAILURES if part in text), None)
