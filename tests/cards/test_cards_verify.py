@@ -268,7 +268,7 @@ def test_verify_of_all_also_looks_at_the_collection(capsys, monkeypatch):
     ("argv", "expected"),
     [
         (["verify", "rcnet_retinnet"], "did you mean 'rcnet_retinanet'?"),
-        (["verify", "--teir", "fast"], "cards verify --help"),
+        (["verify", "--teir", "fast"], "did you mean --tier?"),
         (["verfy"], "did you mean verify?"),
     ],
 )

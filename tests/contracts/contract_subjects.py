@@ -148,7 +148,7 @@ def _own(folder: str, name: str, cls: type) -> Subject:
     if kind == "backbone":
         return Subject(name, kind, cfg)
     arguments = arguments_of(cls)
-    takes_one = arguments.annotation("in_channels") == "int"
+    takes_one = arguments.annotation("in_channels") in ("int", "Count")
     feeds = EQUAL_PYRAMID if takes_one else PYRAMID
     cfg["in_channels"] = feeds.channels[0] if takes_one else list(feeds.channels)
     if "in_strides" in arguments.names:

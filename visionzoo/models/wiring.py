@@ -234,7 +234,7 @@ class _Pyramid:
 
 
 def _takes_one_number(neck: ConfigDict, arguments: Arguments) -> bool:
-    return arguments.annotation("in_channels") == "int" or _kind(neck) in _SCALAR_NECKS
+    return arguments.annotation("in_channels") in ("int", "Count") or _kind(neck) in _SCALAR_NECKS
 
 
 def _one_number(levels: Levels, path: str, taker: str) -> int:
