@@ -1,6 +1,7 @@
 """Drawn values of every setting of ten configs: the check lists problems, one line each, or the config can be run.
 
-``VISIONZOO_FUZZ=1000`` sets the number of draws per config; ``VISIONZOO_FUZZ_RUNS=20`` the number of runs.
+``VISIONZOO_FUZZ=1000`` sets the number of draws per config; ``VISIONZOO_FUZZ_RUNS=20`` the number of runs. Without
+``VISIONZOO_FUZZ``, the draws are the same in every run.
 """
 
 from __future__ import annotations
@@ -34,7 +35,13 @@ CONFIGS = (
     "connnet_r50",
     "gconet_plus_vgg16bn",
 )
-DRAWS, RUNS = int(os.environ.get("VISIONZOO_FUZZ", 10)), int(os.environ.get("VISIONZOO_FUZZ_RUNS", 0))
+DRAWS, RUNS = int(os.environ.get("VISIONZOO_FUZZ", 10)), int(os.environ.get("VISIONZOO_FUZZ_RUNS", 2))
+DRAWN = dict(
+    deadline=None,
+    database=None,
+    derandomize="VISIONZOO_FUZZ" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+)
 VALUES: tuple[Any, ...] = (
     *(0, -1, 1, 2, 3, 7, 10**9, 0.5, 1.5, -0.5, 1e-30, 1e300, math.nan, math.inf, -math.inf, True, False, None),
     *("", "two", "0", [], [0], [1, 2], [0.5] * 3, [[1]], ["a", None], (0, -1), {}, {"a": 1}),
@@ -79,7 +86,7 @@ def is_small(value: Any) -> bool:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_drawn_settings_give_lines(name):
-    @settings(max_examples=DRAWS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=DRAWS, **DRAWN)
     @given(st.sampled_from(paths_of(name)), st.sampled_from(VALUES))
     def check(path: str, value: Any) -> None:
         lines = check_config(changed(name, path, value))
@@ -88,9 +95,10 @@ def test_drawn_settings_give_lines(name):
     check()
 
 
-@pytest.mark.parametrize("name", CONFIGS if RUNS else ())
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGS)
 def test_accepted_settings_run_or_give_one_sentence(name):
-    @settings(max_examples=RUNS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=RUNS, **DRAWN)
     @given(st.sampled_from(paths_of(name)), st.sampled_from([value for value in VALUES if is_small(value)]))
     def run(path: str, value: Any) -> None:
         require_run_or_sentence(name, path, value)
