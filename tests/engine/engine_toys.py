@@ -132,13 +132,13 @@ class ToyMetric(BaseMetric):
 
 @METRICS.register_module()
 class FallingMetric(BaseMetric):
-    """``fall/MAE``, a tensor that starts at 4 and halves with every validation; NaN if ``is_nan`` is set."""
+    """``fall/MAE``, a tensor that starts at half of ``value`` and halves with every validation; NaN with ``is_nan``."""
 
     default_prefix = "fall"
 
-    def __init__(self, is_nan: bool = False, **kwargs: Any):
+    def __init__(self, value: float = 8.0, is_nan: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.value = float("nan") if is_nan else 8.0
+        self.value = float("nan") if is_nan else value
 
     def process(self, data_batch: Any, data_samples: Any) -> None:
         self.results += [0] * len(data_samples)

@@ -260,8 +260,9 @@ def rates(folder: Path) -> dict[int, float]:
         {"train_cfg.max_epochs": 6},
         {"optim_wrapper.optimizer.lr": 0.02},
         {"train_cfg.max_epochs": 5, "train_dataloader.batch_size": 2},
+        {"train_dataloader.dataset.count": 26},
     ],
-    ids=["length", "learning rate", "length and batch size"],
+    ids=["length", "learning rate", "length and batch size", "data"],
 )
 def test_a_resumed_run_continues_with_the_changed_schedule(
     train_toy: Callable, tmp_path: Path, options: dict[str, Any]
@@ -278,7 +279,7 @@ def test_a_resumed_run_continues_with_the_changed_schedule(
     train(load_config(tmp_path / "run"), work_dir=tmp_path / "whole", quiet=True)
     resumed, whole = rates(tmp_path / "run"), rates(tmp_path / "whole")
     assert set(resumed) < set(whole)
-    length = 4 if options.get("train_dataloader.batch_size") is None else 7
+    length = 7 if any(path.startswith("train_dataloader") for path in options) else 4
     for step, rate in resumed.items():
         epoch = 2 + (step - 9) // length
         assert rate == pytest.approx(whole[epoch * length + 1 + (step - 9) % length]), step
@@ -290,3 +291,11 @@ def test_a_complete_run_is_stated_and_a_shorter_one_is_refused(train_toy: Callab
     assert "all 3 epochs are done; --epochs with a larger number continues" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="expected more than the 3 epochs that are done, found 2"):
         train(load_config(tmp_path / "run", options={"train_cfg.max_epochs": 2}), resume=tmp_path / "run", quiet=True)
+
+
+def test_a_resume_that_fails_changes_no_file(train_toy: Callable, tmp_path: Path) -> None:
+    train_toy("run")
+    before = (tmp_path / "run" / "config.py").read_text()
+    with pytest.raises(CheckpointError):
+        train(load_config(tmp_path / "run", options={"model.width": 6}), resume=tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / "config.py").read_text() == before

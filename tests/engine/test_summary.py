@@ -51,7 +51,8 @@ def test_a_resumed_run_keeps_the_best_numbers(
 ) -> None:
     stop = {"model.die_at": 6, "model.signal_name": "SIGINT", "model.marker": str(tmp_path / "stopped")}
     assert train_apart("run", {**FIRST_IS_BEST, **stop}) == 130
-    train_toy("unused", FIRST_IS_BEST, resume=tmp_path / "run", quiet=False)
+    lower = {"val_evaluator": [dict(type="ToyMetric"), dict(type="FallingMetric", value=6.0)]}
+    train_toy("unused", {**FIRST_IS_BEST, **lower}, resume=tmp_path / "run", quiet=False)
     numbers = written(tmp_path / "run")
     assert (numbers["metrics"]["fall/MAE"], numbers["step"]) == (4.0, "epoch 1")
     assert Path(numbers["weights"]).is_file()
@@ -98,3 +99,9 @@ def test_the_first_line_states_what_is_used(
     line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith(start))
     facts = "on cpu with seed 0: 14 train samples, 7 val samples, batch size 4, 2 epochs of 4 iterations"
     assert line == f"{start} {facts}"
+
+
+def test_of_equal_scores_the_last_is_kept(train_toy: Callable) -> None:
+    """A short run scores 0 in every epoch; the weights that learned longest are kept."""
+    save = {"default_hooks.checkpoint.save_best": "toy/count", "default_hooks.checkpoint.rule": "greater"}
+    assert "epoch_3" in Path(train_toy("run", save)["best"]).name

@@ -164,6 +164,7 @@ def test_a_folder_that_is_in_use_is_not_touched(copy: Path, call: Callable) -> N
     [
         (("train",), "config: expected a config's name, a file or the folder of a run, found none"),
         (("train", "--resume"), "--resume: expected the folder of a run, found none"),
+        (("train", "--resume", "work_dirs/none"), "work_dirs/none: expected"),
         (("test", "EMPTY"), "expected the folder of a run, with a config.py, found a folder without it"),
         (("test", "rcnet_retinanet", "--tiny"), "--weights: expected a checkpoint or the folder of a run, found none"),
     ],

@@ -114,11 +114,11 @@ def find_config(name_or_path: str | Path) -> Path:
     if given.suffix == ".py":
         raise ConfigError(given, expected="a config file", found="no file", advice=f"{_nearest_file(given)}")
     if len(given.parts) > 1:
-        raise _no_run(given)
+        raise no_run(given)
     raise UnknownName(name, kind="config", known=known, hint=f"visionzoo list shows all {len(known)}")
 
 
-def _no_run(folder: Path) -> ConfigError:
+def no_run(folder: Path) -> ConfigError:
     """Return the error for a path of which nothing exists; its advice names the folders beside it."""
     place = folder.parent
     beside = sorted(path.name for path in place.iterdir() if path.is_dir()) if place.is_dir() else []

@@ -260,8 +260,8 @@ class ZooCheckpointHook(CheckpointHook):
         rule = self.rules[self.key_indicators.index(name)]
         best = hub.get_info(f"best_score{suffix}", self.init_value_map[rule])
         score = metrics[name]
-        if score is None or not self.is_better_than[name](score, best):
-            return
+        if score is None or not (self.is_better_than[name](score, best) or float(score) == best):
+            return  # of equal scores, such as 0 in the first epochs, the last one is kept
         step = f"epoch_{runner.epoch}" if self.by_epoch else f"iter_{runner.iter}"
         path = Path(self.out_dir) / f"best_{name.replace('/', '_')}_{step}.safetensors"
         old = hub.get_info(f"best_ckpt{suffix}", None)

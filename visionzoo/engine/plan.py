@@ -293,17 +293,20 @@ def _folder_of_test(loaded: LoadedConfig, options: RunOptions) -> Path:
     return default_folder(f"{loaded.name}_test") if run is None else run / "test"
 
 
-# Settings that determine the learning rates of a run.
+# Settings that determine the learning rates of a run, and those of its loader that do not.
 _RATES = ("optim_wrapper", "param_scheduler", "train_cfg", "auto_scale_lr")
+_OF_WORKERS = ("num_workers", "persistent_workers", "prefetch_factor", "pin_memory")
 
 
 def _changes_rates(cfg: Config, folder: Path) -> bool:
-    """Return True if the saved config of a run has other settings of the learning rates than ``cfg``."""
+    """Return True if the saved config of a run has other settings of the learning rates or other training data."""
     if run_of(folder) is None:
         return False
     saved = load_config(folder).cfg
-    sizes = [each.train_dataloader.get("batch_size") for each in (saved, cfg) if each.get("train_dataloader")]
-    return any(saved.get(key) != cfg.get(key) for key in _RATES) or len(set(sizes)) > 1
+    loaders = [
+        {key: value for key, value in each.train_dataloader.items() if key not in _OF_WORKERS} for each in (saved, cfg)
+    ]
+    return loaders[0] != loaders[1] or any(saved.get(key) != cfg.get(key) for key in _RATES)
 
 
 def _check_resumable(cfg: Config, checkpoint: Path, *, takes_seed: bool) -> None:

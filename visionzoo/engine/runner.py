@@ -64,6 +64,7 @@ class ZooRunner(Runner):
         verbose: True also prints mmengine's log; the log file always has it.
         log_name: stem of the log file.
         config_text: the config as saved in checkpoints; None uses the text of ``cfg``.
+        on_resume: called after the state of a run was restored.
         new_rates: True if a resumed run continues with the learning rates and the schedule of ``cfg``; False for those
             of its checkpoint.
         **kwargs: those of :class:`mmengine.runner.Runner`, with loaders that are already built.
@@ -80,6 +81,7 @@ class ZooRunner(Runner):
         verbose: bool = False,
         log_name: str = "train",
         config_text: str | None = None,
+        on_resume: Callable[[], None] | None = None,
         new_rates: bool = False,
         **kwargs: Any,
     ):
@@ -93,7 +95,7 @@ class ZooRunner(Runner):
         self._gradients: dict[str, Any] = {}
         self._has_loaded = False
         self.metrics: dict[str, Any] = {}
-        self._config_text, self._new_rates = config_text, new_rates
+        self._config_text, self._new_rates, self._on_resume = config_text, new_rates, on_resume
         name = kwargs.pop("experiment_name", None) or "run"
         super().__init__(experiment_name=f"{name}_{os.getpid()}_{next(_count)}", **kwargs)
 
@@ -351,6 +353,8 @@ class ZooRunner(Runner):
         meta = checkpoint["meta"]
         self.note(f"resumed {path}: {meta['epoch']} epochs, {meta['iter']} iterations done")
         self._state_if_complete(meta)
+        if self._on_resume is not None:
+            self._on_resume()
 
     def _state_if_complete(self, meta: Mapping[str, Any]) -> None:
         """Note that the run is complete; raise an error if it is longer than the config."""

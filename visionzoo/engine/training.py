@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +58,25 @@ def _train(plan: RunPlan, folder: Path) -> dict[str, Any]:
     This is a separate function so that its objects are deleted before the process group is destroyed.
     """
     load_from = None if plan.checkpoint is None else str(plan.checkpoint)
+    resuming = dict(resume=load_from is not None, load_from=load_from, on_resume=partial(_write_choice, plan, folder))
     with kept_if_it_works(folder):
-        runner = make_runner(plan, folder, resume=load_from is not None, load_from=load_from, **training_parts(plan))
+        runner = make_runner(plan, folder, **resuming, **training_parts(plan))
     distributed.from_first(lambda: _write_first(plan, folder))
     return _run(runner, plan)
 
 
+def _write_choice(plan: RunPlan, folder: Path) -> None:
+    """Write ``config.py``. A resumed run writes it only when its checkpoint was loaded."""
+    if distributed.is_first():
+        write_text(folder / "config.py", plan.config_text)
+
+
 def _write_first(plan: RunPlan, folder: Path) -> None:
-    """Write ``run.json`` and ``config.py``. A new run with ``overwrite`` first removes old files."""
+    """Write ``run.json`` and, for a new run, ``config.py``. A new run with ``overwrite`` first removes old files."""
     if plan.checkpoint is None and plan.options.overwrite:
         remove_old_run(folder)
-    write_text(folder / "config.py", plan.config_text)
+    if plan.checkpoint is None:
+        _write_choice(plan, folder)
     facts = {
         "name": plan.name,
         "config": str(plan.path),

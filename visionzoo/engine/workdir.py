@@ -135,7 +135,7 @@ def folder_to_resume(resume: str | Path | bool, work_dir: str | Path | None, con
     """
     if not isinstance(resume, bool):
         path = Path(resume).expanduser()
-        return path if path.is_dir() else path.parent
+        return path.parent if path.is_file() else path
     if work_dir is not None:
         return Path(work_dir)
     if config is None:

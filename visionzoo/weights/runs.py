@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.config import LoadedConfig, diff_configs, load_config
+from visionzoo.config.files import no_run
 from visionzoo.config.runs import run_of
 from visionzoo.errors import ConfigError, some_of
 
@@ -54,6 +55,8 @@ def load_with_weights(
         'fpn_retinanet'
     """
     run = _run_of_weights(weights)
+    if name is None and run is None and weights is not None and not Path(weights).expanduser().exists():
+        raise no_run(Path(weights))
     if name is None and run is None:
         raise ConfigError(
             "config", expected="a config's name, a file or the folder of a run", found="none", advice="add one"
