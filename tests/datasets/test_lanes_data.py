@@ -112,7 +112,7 @@ def test_lanes_can_be_left_unread_and_samples_be_fewer():
 
 
 def test_a_layout_that_is_not_culanes(tmp_path, copy):
-    with pytest.raises(DataError, match=r"expected CULane's folder list, found no such folder .*--tiny"):
+    with pytest.raises(DataError, match=r"expected CULane's folder list, found no such folder.*--tiny"):
         culane(tmp_path)
     with pytest.raises(DataError, match=r"expected the list train_gt2.txt, found none; did you mean 'train_gt'"):
         culane(copy, split="train_gt2")

@@ -470,7 +470,7 @@ def test_refusal(draw, name, message, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("raccon", "found none .*did you mean .*/raccoon[?]"),
+        ("raccon", "found none.*did you mean .*/raccoon[?]"),
         ("photos.zip", "expected a folder, found an archive; unpack it, and pass the folder: --data .*/photos$"),
         ("raccoon/01.xml", "expected a folder, found a file; pass the folder .*--data .*/raccoon$"),
         ("away/data", "away does not exist either"),
