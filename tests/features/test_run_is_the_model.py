@@ -83,6 +83,8 @@ def test_the_folder_is_tested_and_inferred(copy: Path, data: Path, call: Callabl
     assert {path.name for path in copy.iterdir()} >= {"test", "test-2"}
     numbers = [json.loads((copy / name / "metrics.json").read_text()) for name in ("test", "test-2")]
     assert numbers[0]["metrics"] == numbers[1]["metrics"]
+    call("infer", copy, data / "val2017", "-o", copy / "mine", "--overwrite")
+    assert (copy / "mine" / "predictions.jsonl").is_file()
     said = call("infer", copy, data / "val2017", "-o", tmp_path / "out")
     assert "2 of 2 images done" in said
     assert len((tmp_path / "out" / "predictions.jsonl").read_text().splitlines()) == 2

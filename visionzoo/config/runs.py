@@ -17,16 +17,19 @@ def run_of(path: Path) -> Path | None:
     """Return the folder of the run that a path belongs to, else None.
 
     Args:
-        path: the folder itself, or a file in it, for example its ``config.py`` or its weights.
+        path: the folder itself, or a file in it, for example its ``config.py`` or its weights. A path that does not
+            exist belongs to no run.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     for name in ("config.py", "run.json"):
         ...         _ = Path(folder, name).write_text("{}")
-        ...     run_of(Path(folder, "best.safetensors")) == Path(folder), run_of(Path(folder, "test", "a.pth"))
+        ...     run_of(Path(folder, "run.json")) == Path(folder), run_of(Path(folder, "infer"))
         (True, None)
     """
+    if not path.exists():
+        return None
     folder = path if path.is_dir() else path.parent
     return folder if (folder / SAVED).is_file() and (folder / FACTS).is_file() else None
 
