@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from visionzoo.datasets.layouts._base import Layout
 from visionzoo.datasets.layouts._finding import layouts
@@ -53,10 +55,9 @@ def converted_files(root: Path, name: str, layout: Layout) -> dict[str, Path]:
     if not root.is_dir():
         expected, found = f"a folder with {layout.tree}", f"no such folder{in_cwd(root)}"
         raise DataError(root, expected=expected, found=found, advice="check data_root")
-    assert layout.records is not None
     folder = cache_root() / "converted" / f"{name}-v{layout.version}-{_state(root)}"
     if not folder.is_dir():
-        records = layout.records(root)
+        records = cast(Callable[[Path], dict[str, dict]], layout.records)(root)  # the caller has checked it
         make_folder(folder, lambda new: _write(new, records))
     return {path.stem: path for path in sorted(folder.glob("*.json"))}
 
