@@ -197,7 +197,7 @@ def test_resume_without_a_path_takes_the_newest_run(train_toy: Callable, tmp_pat
 
 def test_resume_of_weights_or_of_another_model_is_an_error(train_toy: Callable) -> None:
     done = train_toy("done")
-    with pytest.raises(CheckpointError, match=r"expected a checkpoint of a run.*--weights"):
+    with pytest.raises(CheckpointError, match=r"expected a checkpoint of a run.*: weights"):
         train_toy("unused", resume=done["best"])
     with pytest.raises(CheckpointError, match="expected the weights of this config's model"):
         train_toy("unused", {"model.width": 6}, resume=done["checkpoint"])
@@ -209,11 +209,11 @@ def test_resume_of_weights_or_of_another_model_is_an_error(train_toy: Callable) 
 
 def test_averaged_weights_are_not_dropped(train_toy: Callable) -> None:
     with_ema, without = train_toy("with", ema=True), train_toy("without")
-    with pytest.raises(CheckpointError, match="expected a run with --ema, found one without it"):
+    with pytest.raises(CheckpointError, match="expected a run with ema, found one without it"):
         train_toy("unused", resume=Path(with_ema["work_dir"]))
     saved = checkpoints.read_resumable(Path(without["checkpoint"]))
     note = checkpoints.require_same_averaging(saved, Path("a.pth"), has_ema=True)
-    assert note == "a.pth: saved without --ema, so the average begins with these weights"
+    assert note == "a.pth: saved without ema, so the average begins with these weights"
 
 
 @pytest.mark.parametrize(

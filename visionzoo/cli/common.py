@@ -17,6 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from visionzoo.errors import OutputError, ZooError, as_utf8, nearest_name
+from visionzoo.option_names import shell_options
 from visionzoo.system.atomic import cannot_write
 from visionzoo.system.locks import NAME as LOCK
 
@@ -162,7 +163,8 @@ def run_command(
     except SystemExit as stop:  # argparse exits like this after --help and after an error
         return int(stop.code or 0)
     try:
-        return body(args)
+        with shell_options():
+            return body(args)
     except ZooError as error:
         return report(error, args.traceback)
     except KeyboardInterrupt:

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from visionzoo.datasets.findings import shown
 from visionzoo.errors import CheckpointError
+from visionzoo.option_names import option
 from visionzoo.system.atomic import write_file, write_text
 from visionzoo.weights.safe_load import read_checkpoint
 
@@ -96,7 +97,7 @@ def find_resume(source: Path) -> Path:
             source,
             expected="a checkpoint to resume (last_checkpoint, epoch_N.pth or iter_N.pth)",
             found="none",
-            advice="train without --resume",
+            advice=f"train without {option('resume')}",
         )
     return max(paths, key=lambda path: path.stat().st_mtime_ns)
 
@@ -118,7 +119,7 @@ def read_resumable(path: Path, *, map_location: str = "cpu") -> dict[str, Any]:
             path,
             expected="a checkpoint of a run",
             found=f"one without {', '.join(missing)}",
-            advice="start from its weights instead: --weights",
+            advice=f"start from its weights instead: {option('weights')}",
         )
     for name, (expected, is_valid) in _SCHEMA.items():
         found, key = checkpoint, name
@@ -129,7 +130,7 @@ def read_resumable(path: Path, *, map_location: str = "cpu") -> dict[str, Any]:
                 f"{path}: {name}",
                 expected=expected,
                 found=shown(found),
-                advice="resume from an earlier checkpoint, or start from its weights with --weights",
+                advice=f"resume from an earlier checkpoint, or start from its weights with {option('weights')}",
             )
     return checkpoint
 
@@ -152,12 +153,12 @@ def require_same_averaging(checkpoint: Mapping[str, Any], path: Path, *, has_ema
     if was_averaged and not has_ema:
         raise CheckpointError(
             path,
-            expected="a run with --ema",
+            expected=f"a run with {option('ema')}",
             found="one without it, which would drop the averaged weights of the checkpoint",
-            advice="add --ema, or start a new run from the weights with --weights",
+            advice=f"add {option('ema', True)}, or start a new run from the weights with {option('weights')}",
         )
     if has_ema and not was_averaged:
-        return f"{path}: saved without --ema, so the average begins with these weights"
+        return f"{path}: saved without {option('ema')}, so the average begins with these weights"
     return None
 
 
@@ -309,7 +310,7 @@ def load_optimizer(optimizer: Any, state: dict, where: str) -> None:
             where,
             expected="the state of this config's optimizer",
             found=f"the state of another one ({reason})",
-            advice="resume with the config of the run, or start from the weights with --weights",
+            advice=f"resume with the config of the run, or start from the weights with {option('weights')}",
         ) from error
 
 

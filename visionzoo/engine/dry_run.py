@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,11 +15,12 @@ from visionzoo.engine.building import make_runner, training_parts
 from visionzoo.engine.environment import note_to_user
 from visionzoo.engine.hooks import loss_message
 from visionzoo.engine.loaders import sample_names
+from visionzoo.engine.model_errors import model_explained
 from visionzoo.engine.plan import RunPlan
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.summary import beginning
-from visionzoo.engine.workers import explained, is_explained
-from visionzoo.errors import ConfigError, RunFailed, ZooError
+from visionzoo.engine.workers import explained
+from visionzoo.errors import RunFailed
 from visionzoo.system.devices import peak_memory
 
 
@@ -62,7 +62,7 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
     loader.batch_sampler.start_at(0)
     batch = next(iter(loader))
     model, bare = runner.model.train(), cast(BaseModel, runner.bare_model)
-    with runner.optim_wrapper.optim_context(model), _step_explained():
+    with runner.optim_wrapper.optim_context(model), model_explained(batch):
         data = bare.data_preprocessor(batch, training=True)
         losses = model(**data, mode="loss") if isinstance(data, Mapping) else model(*data, mode="loss")
     loss, logged = bare.parse_losses(losses)
@@ -79,22 +79,6 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
         "iterations": runner.max_iters,
         "memory_bytes": peak_memory(runner.device),
     }
-
-
-@contextmanager
-def _step_explained() -> Iterator[None]:
-    """Raise an exception of the model as one sentence; failures of memory pass through to ``explained``."""
-    try:
-        yield
-    except (TypeError, ValueError, AssertionError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
-        if isinstance(error, ZooError) or is_explained(error):
-            raise
-        raise ConfigError(
-            "model",
-            expected="arguments that fit the batch",
-            but=f"its loss fails ({type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'})",
-            advice="correct its arguments; the traceback (--traceback) shows the place",
-        ) from error
 
 
 def shapes(value: Any) -> Any:

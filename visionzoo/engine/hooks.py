@@ -20,6 +20,7 @@ from visionzoo.engine.checkpoints import point_to, save_weights
 from visionzoo.engine.loaders import sample_names
 from visionzoo.engine.measures import per_class_tables, scalars
 from visionzoo.errors import ConfigError, RunFailed, some_of
+from visionzoo.option_names import option
 from visionzoo.registry import HOOKS
 from visionzoo.system.distributed import is_first
 
@@ -57,7 +58,7 @@ def loss_message(where: str, outputs: Mapping, samples: list[str]) -> str:
     Example:
         >>> print(loss_message("iteration 1", {"loss": math.nan, "loss_cls": math.nan}, ["a.jpg"]))
         iteration 1: expected a finite loss, found loss_cls = nan for a.jpg; lower the learning rate, clip \
-gradients (optim_wrapper.clip_grad), train without --amp, or look at these samples
+gradients (optim_wrapper.clip_grad), train without amp, or look at these samples
     """
     losses = {name: _number(value) for name, value in outputs.items() if "loss" in name}
     total = {"loss": losses.pop("loss")}
@@ -66,7 +67,7 @@ gradients (optim_wrapper.clip_grad), train without --amp, or look at these sampl
     batch = ", ".join(samples) or "a batch that names no samples"
     return (
         f"{where}: expected a finite loss, found {found} for {batch}; lower the learning rate, clip "
-        "gradients (optim_wrapper.clip_grad), train without --amp, or look at these samples"
+        f"gradients (optim_wrapper.clip_grad), train without {option('amp')}, or look at these samples"
     )
 
 

@@ -21,6 +21,7 @@ from torch.utils.data import BatchSampler, Subset
 from visionzoo.engine.seeding import SeededBatches, SeededDataset, first_indices
 from visionzoo.engine.workers import CarriesErrors, ZooLoader
 from visionzoo.errors import ConfigError, DataError, UnknownName
+from visionzoo.option_names import option
 from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE, TRANSFORMS
 
 # Entries of metainfo that describe the classes; see :mod:`visionzoo.engine.numbering`.
@@ -117,7 +118,9 @@ def _without_limit(cfg: dict) -> tuple[dict, int | None]:
 
 def _shortened(dataset: Any, most: int) -> Any:
     if most < 1:
-        raise ConfigError("--max-samples", expected="a whole number above 0", found=f"{most}", advice="use 1 or more")
+        raise ConfigError(
+            option("max_samples"), expected="a whole number above 0", found=f"{most}", advice="use 1 or more"
+        )
     kept = first_indices(dataset, most)
     if hasattr(dataset, "get_subset_"):
         dataset.get_subset_(list(kept))

@@ -14,6 +14,7 @@ from mmengine.hooks import EMAHook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
 from torch import nn
 
+from visionzoo.engine.model_errors import model_explained
 from visionzoo.engine.seeding import random_apart
 from visionzoo.registry import LOOPS
 from visionzoo.system.distributed import any_of, share_buffers
@@ -122,7 +123,8 @@ class EpochLoop(_Resumable, EpochBasedTrainLoop):
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
         self.batch = idx + 1
-        super().run_iter(idx, data_batch)
+        with model_explained(data_batch):
+            super().run_iter(idx, data_batch)
         if self.batch < len(self.dataloader):  # after the last batch, the stop waits for the checkpoint of the epoch
             self._stop_if_asked()
 
@@ -149,7 +151,8 @@ class IterLoop(_Resumable, IterBasedTrainLoop):
     def run_iter(self, data_batch: Any) -> None:
         self.batch += 1
         self.validated = False
-        super().run_iter(data_batch)
+        with model_explained(data_batch):
+            super().run_iter(data_batch)
 
     def _batches(self) -> Iterator[Any]:
         """Yield batches without a limit. After the last batch of a pass over the data, the next pass begins."""
@@ -173,7 +176,8 @@ class _Stoppable:
     runner: Any
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
-        super().run_iter(idx, data_batch)  # type: ignore[misc]
+        with model_explained(data_batch):
+            super().run_iter(idx, data_batch)  # type: ignore[misc]
         if any_of(self.runner.stop_asked, self.runner.device):
             raise Interrupted
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from mmengine.hooks import Hook
-from torch import Tensor
 
 from visionzoo.engine.best_metric import main_metric
 from visionzoo.engine.displays import Display, State, display_of
@@ -56,6 +55,9 @@ class ProgressHook(Hook):
         self._state = State("loading the first batch", runner.iter, runner.max_iters)
         self._show()
 
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self._facts["rate"] = _learning_rate(runner)  # after the iteration it is that of the next one
+
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping | None = None
     ) -> None:
@@ -63,7 +65,7 @@ class ProgressHook(Hook):
         is_first = self._pace.step(done)
         if is_first or done == total or time.perf_counter() - self._updated > _UPDATE:
             self._updated = time.perf_counter()
-            self._facts.update(loss=_loss(outputs), rate=_learning_rate(runner))
+            self._facts["loss"] = _loss(runner, batch_idx)
             pace, left = self._pace.seconds(done), self._pace.left(done, total, validations_left(runner))
             self._state = State(_epoch(runner), done, total, place=_place(runner, batch_idx), pace=pace, left=left)
             self._show(now=is_first or done == total)
@@ -153,9 +155,11 @@ def _place(runner: Any, batch_idx: int) -> str:
     return f"iter {loop.iter + 1}/{loop.max_iters}"
 
 
-def _loss(outputs: Mapping | None) -> str:
-    loss = (outputs or {}).get("loss")
-    return "" if loss is None else f"loss {float(loss.item() if isinstance(loss, Tensor) else loss):.4f}"
+def _loss(runner: Any, batch_idx: int) -> str:
+    """Return the mean loss of the last iterations, the number that ``scalars.json`` has too."""
+    losses = runner.message_hub.log_scalars.get("train/loss")
+    window = min(runner.log_processor.window_size, batch_idx + 1)
+    return "" if losses is None else f"loss {losses.mean(window):.4f}"
 
 
 def _learning_rate(runner: Any) -> str:

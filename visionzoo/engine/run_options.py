@@ -16,6 +16,7 @@ from mmengine.config import Config
 from visionzoo.config.ranges import require_in_range
 from visionzoo.engine.wrappers import STRATEGIES
 from visionzoo.errors import ConfigError
+from visionzoo.option_names import option
 from visionzoo.registry import DATASETS, HOOKS
 
 # The average follows the weights closely at first and slowly later, so it also helps short runs.
@@ -81,7 +82,7 @@ def apply_options(cfg: Config, options: RunOptions, name: str) -> None:
         ConfigError: an option is out of range or does not fit the config.
     """
     if options.seed is not None:
-        require_in_range("--seed", options.seed, "randomness.seed")
+        require_in_range(option("seed"), options.seed, "randomness.seed")
     seed = options.seed if options.seed is not None else (cfg.get("randomness") or {}).get("seed")
     cfg.randomness = {**(cfg.get("randomness") or {}), "seed": 0 if seed is None else int(seed)}
     cfg.randomness.deterministic = options.deterministic or bool(cfg.randomness.get("deterministic"))
@@ -89,7 +90,7 @@ def apply_options(cfg: Config, options: RunOptions, name: str) -> None:
     if options.amp:
         _set_amp(cfg)
     if options.accumulate is not None:
-        require_in_range("--accumulate", options.accumulate, "optim_wrapper.accumulative_counts")
+        require_in_range(option("accumulate"), options.accumulate, "optim_wrapper.accumulative_counts")
         cfg.optim_wrapper.accumulative_counts = options.accumulate
     if options.ema:
         cfg.ema = cfg.get("ema") or True
@@ -104,7 +105,7 @@ def _set_amp(cfg: Config) -> None:
     kind = cfg.optim_wrapper.get("type", "OptimWrapper")
     if kind not in ("OptimWrapper", "AmpOptimWrapper"):
         raise ConfigError(
-            "--amp", expected="optim_wrapper of type OptimWrapper", found=f"{kind}", advice="set its type by hand"
+            option("amp"), expected="optim_wrapper of type OptimWrapper", found=f"{kind}", advice="set its type by hand"
         )
     cfg.optim_wrapper.type = "AmpOptimWrapper"
 
@@ -149,11 +150,17 @@ def _check_strategy(cfg: Config) -> None:
     strategy = strategy_of(cfg)
     if strategy not in STRATEGIES:
         raise ConfigError(
-            "--strategy", expected=f"one of {', '.join(STRATEGIES)}", found=f"{strategy!r}", advice="choose one of them"
+            option("strategy"),
+            expected=f"one of {', '.join(STRATEGIES)}",
+            found=f"{strategy!r}",
+            advice="choose one of them",
         )
     if strategy == "fsdp" and cfg.get("ema"):
         raise ConfigError(
-            "--strategy fsdp", expected="a run without averaged weights", found="ema", advice="leave one of them out"
+            option("strategy", "fsdp"),
+            expected="a run without averaged weights",
+            found="ema",
+            advice="leave one of them out",
         )
 
 

@@ -37,6 +37,7 @@ from visionzoo.engine.workers import ZooLoader
 from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
 from visionzoo.errors import CheckpointError, ConfigError, MissingExtra
 from visionzoo.models.wiring import build_filled
+from visionzoo.option_names import option
 from visionzoo.registry import LOOPS, RUNNERS, rejections_explained
 from visionzoo.system import distributed
 from visionzoo.weights.stated_variants import require_stated_variants, variants_of
@@ -348,7 +349,7 @@ class ZooRunner(Runner):
                 path,
                 expected="the state of this run",
                 found=f"a changed one ({reason})",
-                advice="resume from an earlier checkpoint, or start from its weights with --weights",
+                advice=f"resume from an earlier checkpoint, or start from its weights with {option('weights')}",
             ) from error
         meta = checkpoint["meta"]
         self.note(f"resumed {path}: {meta['epoch']} epochs, {meta['iter']} iterations done")
@@ -388,7 +389,7 @@ class ZooRunner(Runner):
                 where,
                 expected="the weights of this config's model",
                 found="those of another model",
-                advice=f"resume with the config of the run, or start from its weights with --weights\n{error}",
+                advice=f"resume with the run's config, or start from its weights with {option('weights')}\n{error}",
             ) from error
         checkpoints.unpack_message_hub(self.message_hub, checkpoint["message_hub"])
         fresh = checkpoints.FreshRates(wrapper.optimizer for wrapper in _wrappers(self.optim_wrapper))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from visionzoo.engine.checkpoints import on_cpu
+from visionzoo.option_names import option
 from visionzoo.system.distributed import world_size
 
 
@@ -77,7 +78,7 @@ def load_optimizer_state(model: nn.Module, wrapper: Any, state: dict[str, Any]) 
     from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
 
     if "sharded" not in state:
-        raise ValueError("it was saved without --strategy fsdp")
+        raise ValueError(f"it was saved without {option('strategy', 'fsdp')}")
     set_optimizer_state_dict(model, wrapper.optimizer, state["sharded"], options=_options())
 
 

@@ -39,7 +39,7 @@ _FAILURES: tuple[tuple[str, str, str], ...] = (
     ("Too many open files", "the workers of the loader had too many open files", "raise `ulimit -n`"),
     ("items of ancdata", "the workers of the loader had too many open files", "raise `ulimit -n`"),
     ("shared memory", "a worker of the loader had no shared memory left", "enlarge /dev/shm, or lower num_workers"),
-    ("out of memory", f"the run needs {_MEMORY}", "lower batch_size or the size of the images, or use --amp"),
+    ("out of memory", f"the run needs {_MEMORY}", "lower batch_size or the size of the images, or use mixed precision"),
     ("allocate memory", f"the run needs {_MEMORY}", "lower batch_size or the size of the images"),
     ("MemoryError", f"a worker of the loader needs {_MEMORY}", _FEWER),
 )
@@ -103,7 +103,7 @@ def in_worker(call: Callable[[], Any]) -> Any:
 
 
 # Packages whose steps are named if they fail. An exception of a user's step passes through.
-_LIBRARIES = ("visionzoo.", "mmengine.", "mmcv.", "mmdet.", "mmseg.")
+LIBRARIES = ("visionzoo.", "mmengine.", "mmcv.", "mmdet.", "mmseg.")
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def _failed_step(error: Exception) -> str | None:
     """Return the class name of the innermost step of a library in which an exception was raised."""
     owners = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
     steps = [type(owner) for owner in owners if hasattr(owner, "transform")]
-    return next((step.__name__ for step in reversed(steps) if step.__module__.startswith(_LIBRARIES)), None)
+    return next((step.__name__ for step in reversed(steps) if step.__module__.startswith(LIBRARIES)), None)
 
 
 class CarriesErrors:

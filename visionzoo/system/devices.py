@@ -7,6 +7,7 @@ import sys
 import torch
 
 from visionzoo.errors import ConfigError
+from visionzoo.option_names import option
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
@@ -28,13 +29,13 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
         raise ConfigError(
-            "--device", expected="auto, cpu, cuda, cuda:N or mps", found=f"{name!r}", advice="choose one of these"
+            option("device"), expected="auto, cpu, cuda, cuda:N or mps", found=f"{name!r}", advice="choose one of these"
         )
     if kind == "cuda":
         return _gpu(name, int(index) if index else local_rank)
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ConfigError(
-            "--device", expected="a device of this machine", found="mps, which is not available", advice="use cpu"
+            option("device"), expected="a device of this machine", found="mps, which is not available", advice="use cpu"
         )
     return torch.device(kind)
 
@@ -44,7 +45,10 @@ def _gpu(name: str, index: int) -> torch.device:
     if index >= count:
         have = f"{count} CUDA devices" if count else "no CUDA device"
         raise ConfigError(
-            "--device", expected="a device of this machine", found=f"{name!r} with {have}", advice="use cpu or auto"
+            option("device"),
+            expected="a device of this machine",
+            found=f"{name!r} with {have}",
+            advice="use cpu or auto",
         )
     return torch.device("cuda", index)
 
