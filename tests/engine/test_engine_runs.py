@@ -193,6 +193,23 @@ def test_max_samples_limits_every_split(train_toy: Callable) -> None:
     assert train_toy("more", max_samples=500)["iter"] == 12
 
 
+def test_the_limit_of_samples_is_not_part_of_the_saved_config(train_toy: Callable) -> None:
+    folder = train_toy("run", {"train_cfg.max_epochs": 1}, max_samples=5)["work_dir"]
+    assert "indices" not in Path(folder, "config.py").read_text()
+    assert train(load_config(folder), quiet=True, work_dir=f"{folder}-again")["iter"] == 4
+
+
+@pytest.mark.parametrize(("limit", "iterations"), [(None, 6), (9, 8)])
+def test_a_resumed_run_keeps_its_limit_of_samples(
+    train_toy: Callable, capsys: pytest.CaptureFixture, limit: int | None, iterations: int
+) -> None:
+    folder = Path(train_toy("run", {"train_cfg.max_epochs": 1}, max_samples=5)["work_dir"])
+    train_toy("", {"train_cfg.max_epochs": 2}, resume=folder, max_samples=limit)
+    capsys.readouterr()
+    assert train_toy("", resume=folder, quiet=False)["iter"] == iterations
+    assert f"--max-samples {limit or 5}: as before in this run" in capsys.readouterr().err
+
+
 def test_a_disagreeing_class_count_is_an_error() -> None:
     loaded = load_config("rcnet_retinanet", tiny=True, options={"model.bbox_head.num_classes": 7})
     with pytest.raises(ConfigError, match="expected the data set's 3 classes, found 7"):

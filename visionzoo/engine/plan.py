@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -13,13 +13,14 @@ import torch
 from mmengine.config import Config
 
 from visionzoo.config import LoadedConfig, config_text, load_config
-from visionzoo.config.runs import run_of
+from visionzoo.config.data_parts import innermost
+from visionzoo.config.runs import limit_of, run_of
 from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.checkpoints import read_resumable, require_same_averaging, seed_in
 from visionzoo.engine.class_names import MOST, saved_classes
 from visionzoo.engine.environment import check, processes
 from visionzoo.engine.numbering import Numbered, build_numbered
-from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging
+from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging, limit_samples
 from visionzoo.engine.workdir import default_folder, free_folder, make_writable, resume_point, resumed_checkpoint
 from visionzoo.errors import ConfigError, some_of
 from visionzoo.models.wiring import fill_model, with_replaced_parts
@@ -101,6 +102,9 @@ def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iter
     usual = Path(loaded.cfg.get("work_dir") or default_folder(loaded.name))
     apply_options(loaded.cfg, options, loaded.name)
     text = _text_of_choice(loaded) if purpose == "train" else ""
+    if options.resume and options.max_samples is None:
+        options = replace(options, max_samples=_limit_of_resumed(loaded, options, usual))
+    limit_samples(loaded.cfg, options.max_samples)
     weights = find_weights(_tested(loaded, options)) if purpose == "test" else _initial(loaded, options)
     with processes(loaded.cfg, options) as device, ExitStack() as held:
         yield _plan(loaded, options, purpose, device, usual, weights, text, held)
@@ -120,6 +124,14 @@ def _text_of_choice(loaded: LoadedConfig) -> str:
     loaded.cfg.model = with_replaced_parts(loaded.cfg.model, loaded.replaced)
     loaded.replaced.clear()
     return config_text(loaded.cfg)
+
+
+def _limit_of_resumed(loaded: LoadedConfig, options: RunOptions, usual: Path) -> int | None:
+    """Return the limit of samples of the run to resume, and note it: its schedule depends on it."""
+    limit = limit_of(resumed_checkpoint(options.resume, options.work_dir, usual).parent)
+    if limit is not None:
+        loaded.notes.append(f"--max-samples {limit}: as before in this run; a larger number uses more samples")
+    return limit
 
 
 def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
@@ -174,7 +186,7 @@ def _plan(
         _require_keys(
             cfg, ("tta_model", "tta_pipeline"), where="--tta", advice="add both to the config, or remove --tta"
         )
-        _innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
+        innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
     if purpose == "dry run":
         _without_workers(cfg)
     splits = [split for split in _SPLITS[purpose] if cfg.get(f"{split}_dataloader") is not None]
@@ -209,20 +221,8 @@ def _plan(
         ignore=(*options.ignore, *renewed),
         weights=weights,
         best_metric=best_metric_of(cfg.get("task")),
-        notes=(*notes, *_notes_on_limits(cfg, splits, options), *data.notes, *_notes_on(renewed, data)),
+        notes=(*notes, *data.notes, *_notes_on(renewed, data)),
     )
-
-
-def _notes_on_limits(cfg: Config, splits: Sequence[str], options: RunOptions) -> list[str]:
-    """Return a note for each data set of which the saved config of a run uses only the first samples."""
-    limits = {split: _innermost(cfg[f"{split}_dataloader"].dataset).get("indices") for split in splits}
-    if options.max_samples is not None:
-        return []
-    return [
-        f"{split}_dataloader.dataset: only the first {most} samples, because the config has indices={most}"
-        for split, most in limits.items()
-        if isinstance(most, int)
-    ]
 
 
 def _notes_on(renewed: Sequence[str], data: Numbered) -> list[str]:
@@ -253,12 +253,6 @@ def _without_workers(cfg: Config) -> None:
     for split in _SPLITS["dry run"]:
         if cfg.get(f"{split}_dataloader") is not None:
             cfg[f"{split}_dataloader"].num_workers = 0
-
-
-def _innermost(dataset: Any) -> Any:
-    while "dataset" in dataset:
-        dataset = dataset.dataset
-    return dataset
 
 
 def _places(
@@ -303,6 +297,7 @@ def _changes_rates(cfg: Config, folder: Path) -> bool:
     if run_of(folder) is None:
         return False
     saved = load_config(folder).cfg
+    limit_samples(saved, limit_of(folder))
     loaders = [
         {key: value for key, value in each.train_dataloader.items() if key not in _OF_WORKERS} for each in (saved, cfg)
     ]
