@@ -182,6 +182,19 @@ def test_flags_that_cannot_work_are_named(train_toy: Callable, run: dict, messag
         train_toy("run", **run)
 
 
+@pytest.mark.parametrize("batch_size", [8, 15, 20])
+def test_a_batch_is_not_larger_than_the_data(
+    toy_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture, batch_size: int
+) -> None:
+    own = tmp_path / "own.py"
+    loader = f"train_dataloader = dict(batch_size={batch_size}, drop_last=True)"
+    own.write_text(f"_base_ = ['{toy_config}']\n{loader}\ntrain_cfg = dict(max_epochs=2)\n")
+    assert train(load_config(own), work_dir=tmp_path / "run")["iter"] == 2
+    told = f"batch size {batch_size} -> 14, because there are not more samples" in capsys.readouterr().err
+    assert told == (batch_size > 14)
+    assert f"batch_size={batch_size}" in (tmp_path / "run" / "config.py").read_text()
+
+
 def test_one_process_has_nothing_to_shard(train_toy: Callable) -> None:
     assert train_toy("run", strategy="fsdp")["iter"] == 12
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.config import LoadedConfig
+from visionzoo.config.files import display_path
 from visionzoo.engine.building import make_runner, training_parts
 from visionzoo.engine.checkpoints import last_checkpoint
 from visionzoo.engine.dry_run import dry_run
@@ -95,9 +96,9 @@ def _write_facts(plan: RunPlan, folder: Path) -> None:
 
 
 def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
-    note = note_to_user(plan.options)
+    note, folder = note_to_user(plan.options), Path(runner.work_dir)
     try:
-        note(f"{beginning(runner, f'training {plan.name}')}\noutput: {runner.work_dir}")
+        note(f"{beginning(runner, f'training {plan.name}')}\noutput: {display_path(folder)}")
         with listening(runner), explained():
             runner.train()
         if distributed.is_first():
