@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from mmengine.config import Config
 
 from visionzoo.config import LoadedConfig, config_text, load_config
 from visionzoo.config.data_parts import innermost
+from visionzoo.config.files import display_path
+from visionzoo.config.options import OPTIONS, SOURCE
 from visionzoo.config.runs import limit_of, run_of
 from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.checkpoints import read_resumable, require_same_averaging, seed_in
@@ -50,6 +53,7 @@ class RunPlan:
         tiny: True for the tiny variant.
         folder: folder of the results (training: the work dir). It exists and is writable. None for a dry run.
         checkpoint: the checkpoint to resume, or None.
+        batch_is_fixed: True if an option of the command sets the batch size of training.
         new_rates: True if the run to resume continues with another schedule or other learning rates.
         device: device of the model.
         seed: seed of all random numbers.
@@ -71,6 +75,7 @@ class RunPlan:
     tiny: bool
     folder: Path | None
     checkpoint: Path | None
+    batch_is_fixed: bool
     new_rates: bool
     device: torch.device
     seed: int
@@ -191,8 +196,9 @@ def _plan(
         _without_workers(cfg)
     splits = [split for split in _SPLITS[purpose] if cfg.get(f"{split}_dataloader") is not None]
     fixed = purpose == "test" or bool(options.resume)
-    learned = saved_classes(_source_of_classes(options, purpose, usual, weights))
-    data = build_numbered(cfg, splits, learned, fixed=fixed)
+    source = _source_of_classes(options, purpose, usual, weights)
+    advice = _advice_on_classes(source) if source is not None and options.resume else ""
+    data = build_numbered(cfg, splits, saved_classes(source), fixed=fixed, advice=advice)
     renewed = [] if data.others is None else class_tensors(cfg.model, len(data.classes or ()))
     _fill(loaded, None if data.classes is None else len(data.classes))
     if purpose == "test" and options.tta:
@@ -202,7 +208,8 @@ def _plan(
         cfg.work_dir = str(folder)
     if checkpoint is not None:
         _check_resumable(cfg, checkpoint, takes_seed=options.seed is None)
-    notes = [*loaded.notes, *filter(None, [taken_over])]
+    schedule = [] if purpose == "test" else loaded.schedule_notes
+    notes = [*schedule, *loaded.notes, *filter(None, [taken_over])]
     return RunPlan(
         purpose=purpose,
         name=loaded.name,
@@ -213,6 +220,7 @@ def _plan(
         tiny=loaded.tiny,
         folder=folder,
         checkpoint=checkpoint,
+        batch_is_fixed=loaded.origins.of("train_dataloader.batch_size") in (SOURCE, OPTIONS),
         new_rates=checkpoint is not None and _changes_rates(cfg, checkpoint.parent),
         device=device,
         seed=cfg.randomness.seed,
@@ -241,6 +249,11 @@ def _source_of_classes(options: RunOptions, purpose: Purpose, usual: Path, weigh
     if options.resume and purpose != "test":
         return resumed_checkpoint(options.resume, options.work_dir, usual)
     return None if weights is None else find_weights(weights)
+
+
+def _advice_on_classes(checkpoint: Path) -> str:
+    run = shlex.quote(display_path(checkpoint.parent))
+    return f"to train on other classes, start from the weights of the run: visionzoo train --weights {run} --data DIR"
 
 
 def _fill(loaded: LoadedConfig, num_classes: int | None) -> None:
