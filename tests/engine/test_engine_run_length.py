@@ -75,7 +75,7 @@ def test_the_note_is_one_line_in_words():
     cfg = dict(train_cfg=dict(max_epochs=2), param_scheduler=[WARM_UP], default_hooks=hooks)
     assert fit_to_length(cfg, 3, facts=["batch size 8 -> 5"]).notes == [
         "short run of 6 iterations: batch size 8 -> 5, warm-up 500 -> 0 iterations, "
-        "losses in the log every iteration (was 4), a checkpoint every 6 iterations (was 1,000)"
+        "losses in the log every iteration (was every 4), a checkpoint every 6 iterations (was every 1,000)"
     ]
 
 

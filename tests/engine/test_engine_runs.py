@@ -190,7 +190,7 @@ def test_a_batch_is_not_larger_than_the_data(
     loader = f"train_dataloader = dict(batch_size={batch_size}, drop_last=True)"
     own.write_text(f"_base_ = ['{toy_config}']\n{loader}\ntrain_cfg = dict(max_epochs=2)\n")
     assert train(load_config(own), work_dir=tmp_path / "run")["iter"] == 2
-    told = f"batch size {batch_size} -> 14, because there are not more samples" in capsys.readouterr().err
+    told = f"batch size {batch_size} -> 14 (all samples)" in capsys.readouterr().err
     assert told == (batch_size > 14)
     assert f"batch_size={batch_size}" in (tmp_path / "run" / "config.py").read_text()
 

@@ -108,7 +108,7 @@ def load_config(
         path=path,
         origins=origins,
         notes=[*lost, *changed.notes],
-        schedule_notes=[] if origins.of("param_scheduler") in (TINY, SOURCE) else read.schedule_notes,
+        schedule_notes=[] if origins.of("param_scheduler") in (TINY, SOURCE, OPTIONS) else read.schedule_notes,
         replaced=changed.replaced,
         run=None if run is None else _as_given(run),
         tiny=tiny or is_tiny_run,

@@ -91,7 +91,7 @@ def build_split(plan: RunPlan, split: str) -> DataLoader | None:
 def _smaller_batch(cfg: Config, loader: DataLoader) -> list[str]:
     """Return what the log states about a batch that is smaller than that of the config."""
     given, used = cfg.train_dataloader.get("batch_size", 1), getattr(loader.batch_sampler, "batch_size", None)
-    return [] if used in (given, None) else [f"batch size {given} -> {used}, because there are not more samples"]
+    return [] if used in (given, None) else [f"batch size {given} -> {used} (all samples)"]
 
 
 def progress_hook(plan: RunPlan) -> dict:
