@@ -123,3 +123,42 @@ def test_every_config_ends_at_its_new_length(name):
         assert new.get("every", 0) == pytest.approx(3 * old.get("every", 0))
         if old.get("end") not in (None, 20, 150, 200, 500):  # warm-ups
             assert new.end == 3 * old.end
+
+
+# --- a config file that changes the length of its base ---
+
+
+def test_a_file_that_changes_only_the_length_changes_the_schedule(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("_base_ = ['fpn_retinanet']\ntrain_cfg = dict(max_epochs=24)\n")
+    loaded = load_config(own)
+    assert (
+        loaded.cfg.param_scheduler
+        == load_config("fpn_retinanet", options={"train_cfg.max_epochs": 24}).cfg["param_scheduler"]
+    )
+    assert loaded.schedule_notes == [f"{own}: schedule: 12 -> 24 epochs, milestones 8, 11 -> 16, 22"]
+    assert loaded.origins.of("param_scheduler") == f"{own}: train_cfg"
+    (tmp_path / "next.py").write_text("_base_ = ['own.py']\ntask = 'detection'\n")
+    again = load_config(tmp_path / "next.py", options=["train_cfg.max_epochs=12"])
+    assert again.cfg.param_scheduler[1]["milestones"] == [8, 11]
+    assert again.schedule_notes == load_config(own, tiny=True).schedule_notes == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "param_scheduler = [dict(type='MultiStepLR', by_epoch=True, begin=0, end=12, milestones=[8, 11], gamma=0.1)]",
+        "param_scheduler = None",
+        "param_scheduler = [*_base_.param_scheduler]",
+    ],
+)
+def test_a_file_that_sets_length_and_schedule_stays_as_it_is(tmp_path, text):
+    (tmp_path / "own.py").write_text(f"_base_ = ['fpn_retinanet']\ntrain_cfg = dict(max_epochs=24)\n{text}\n")
+    loaded = load_config(tmp_path / "own.py")
+    assert "24" not in repr(loaded.cfg.param_scheduler)
+    assert loaded.schedule_notes == []
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_released_schedules_are_those_of_their_files(name):
+    assert load_config(name).schedule_notes == []

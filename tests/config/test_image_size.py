@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from visionzoo.config import config_names, load_config
-from visionzoo.config.image_size import image_size_settings
+from visionzoo.config.image_size import image_size_settings, size_in_use
 from visionzoo.config.tree import all_paths, lookup
 from visionzoo.errors import ConfigError
 
@@ -98,3 +98,21 @@ def test_a_declared_path_that_does_not_exist():
     cfg = {"image_size": {"size": (8, 8), "paths": ["train_dataloader.sources.*.size"]}}
     with pytest.raises(ConfigError, match=r"image_size.paths: train_dataloader.sources.\*.size: expected a value"):
         image_size_settings(cfg, "16")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "text"),
+    [
+        ("fpn_retinanet", {}, "image size 800 x 1333 (height x width)"),
+        ("fpn_retinanet", {"train_dataloader.dataset.pipeline.2.scale": (640, 480)}, "image size 480 x 640"),
+        ("fpn_retinanet", {"image_size": None}, ""),
+        ("scnn_culane", {}, "image size 288 x 800"),
+        ("gconet_plus_vgg16bn", {}, "image size 256 x 256"),
+        ("dinat_mask_rcnn_coco", {}, "image size 480 to 800 x 1333"),
+        ("hmode_shanghaitech_a", {}, ""),
+    ],
+)
+def test_the_size_in_use_is_that_of_the_pipeline(name, options, text):
+    shown = size_in_use(load_config(name, options=options).cfg.to_dict())
+    assert shown.startswith(text)
+    assert bool(shown) == bool(text)

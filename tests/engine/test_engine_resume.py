@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import torch
 from visionzoo.config import load_config
 from visionzoo.engine import checkpoints
 from visionzoo.engine.training import train
+from visionzoo.engine.workdir import folder_to_resume
 from visionzoo.errors import CheckpointError, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,6 +195,20 @@ def test_resume_without_a_path_takes_the_newest_run(train_toy: Callable, tmp_pat
     second = train_toy("unused", home, work_dir=None)
     assert [Path(run["work_dir"]).name for run in (first, second)] == ["toy", "toy-2"]
     assert train_toy("unused", home, resume=True)["work_dir"] == second["work_dir"]
+
+
+def test_resume_without_a_run_lists_the_newest_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"write --resume FOLDER; work_dirs has no run \(in "):
+        folder_to_resume(True, None, None)
+    for age, name in enumerate(["c", "my run", "a", "e", "d", "b"]):
+        pointer = tmp_path / "work_dirs" / name / "last_checkpoint"
+        pointer.parent.mkdir(parents=True)
+        pointer.write_text("x")
+        os.utime(pointer, (1_000 - age, 1_000 - age))
+    newest = r"--resume work_dirs/c \(the newest run\), or 'work_dirs/my run', work_dirs/a, work_dirs/e and 2 more"
+    with pytest.raises(ConfigError, match=newest):
+        folder_to_resume(True, None, None)
 
 
 def test_resume_of_weights_or_of_another_model_is_an_error(train_toy: Callable) -> None:

@@ -70,6 +70,15 @@ def test_schedulers_of_several_optimizers_and_none():
     assert fit_to_length(dict(train_cfg=dict(max_epochs=2)), 20).param_scheduler is None
 
 
+def test_the_note_is_one_line_in_words():
+    hooks = dict(logger=dict(type="LoggerHook", interval=4), checkpoint=dict(interval=1_000, by_epoch=False))
+    cfg = dict(train_cfg=dict(max_epochs=2), param_scheduler=[WARM_UP], default_hooks=hooks)
+    assert fit_to_length(cfg, 3, facts=["batch size 8 -> 5"]).notes == [
+        "short run of 6 iterations: batch size 8 -> 5, warm-up 500 -> 0 iterations, "
+        "losses in the log every iteration (was every 4), a checkpoint every 6 iterations (was every 1,000)"
+    ]
+
+
 def test_a_short_run_reaches_its_full_rate_and_logs(train_toy, tmp_path):
     options = {"train_cfg.max_epochs": 5, "param_scheduler": [WARM_UP]}
     train_toy("run", options)

@@ -182,6 +182,19 @@ def test_flags_that_cannot_work_are_named(train_toy: Callable, run: dict, messag
         train_toy("run", **run)
 
 
+@pytest.mark.parametrize("batch_size", [8, 15, 20])
+def test_a_batch_is_not_larger_than_the_data(
+    toy_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture, batch_size: int
+) -> None:
+    own = tmp_path / "own.py"
+    loader = f"train_dataloader = dict(batch_size={batch_size}, drop_last=True)"
+    own.write_text(f"_base_ = ['{toy_config}']\n{loader}\ntrain_cfg = dict(max_epochs=2)\n")
+    assert train(load_config(own), work_dir=tmp_path / "run")["iter"] == 2
+    told = f"batch size {batch_size} -> 14 (all samples)" in capsys.readouterr().err
+    assert told == (batch_size > 14)
+    assert f"batch_size={batch_size}" in (tmp_path / "run" / "config.py").read_text()
+
+
 def test_one_process_has_nothing_to_shard(train_toy: Callable) -> None:
     assert train_toy("run", strategy="fsdp")["iter"] == 12
 
@@ -191,6 +204,23 @@ def test_max_samples_limits_every_split(train_toy: Callable) -> None:
     assert done["iter"] == 6
     assert done["metrics"]["toy/count"] == 5
     assert train_toy("more", max_samples=500)["iter"] == 12
+
+
+def test_the_limit_of_samples_is_not_part_of_the_saved_config(train_toy: Callable) -> None:
+    folder = train_toy("run", {"train_cfg.max_epochs": 1}, max_samples=5)["work_dir"]
+    assert "indices" not in Path(folder, "config.py").read_text()
+    assert train(load_config(folder), quiet=True, work_dir=f"{folder}-again")["iter"] == 4
+
+
+@pytest.mark.parametrize(("limit", "iterations"), [(None, 6), (9, 8)])
+def test_a_resumed_run_keeps_its_limit_of_samples(
+    train_toy: Callable, capsys: pytest.CaptureFixture, limit: int | None, iterations: int
+) -> None:
+    folder = Path(train_toy("run", {"train_cfg.max_epochs": 1}, max_samples=5)["work_dir"])
+    train_toy("", {"train_cfg.max_epochs": 2}, resume=folder, max_samples=limit)
+    capsys.readouterr()
+    assert train_toy("", resume=folder, quiet=False)["iter"] == iterations
+    assert f"--max-samples {limit or 5}: as before in this run" in capsys.readouterr().err
 
 
 def test_a_disagreeing_class_count_is_an_error() -> None:

@@ -24,6 +24,9 @@ ITERATIONS = {
     ),
 }
 
+# A number of the toy config that stands for the side of its images.
+SIZE = {"image_size": dict(size=(9, 9), paths=["train_dataloader.batch_size"])}
+
 
 def written(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "metrics.json").read_text())
@@ -91,14 +94,34 @@ def test_a_dry_run_with_a_nan_loss_fails(train_toy: Callable) -> None:
     assert failure.value.exit_code == 1
 
 
-@pytest.mark.parametrize(("dry", "start"), [(True, "dry run of toy"), (False, "training toy")])
+@pytest.mark.parametrize(
+    ("dry", "options", "start", "facts"),
+    [
+        (True, {}, "dry run of toy", "batch size 4, 3 epochs of 4 iterations"),
+        (False, {"train_cfg.max_epochs": 1}, "training toy", "batch size 4, 1 epoch of 4 iterations"),
+        (True, {"train_cfg": ITERATIONS["train_cfg"]}, "dry run of toy", "batch size 4, 6 iterations (4 per epoch)"),
+        (True, SIZE, "dry run of toy", "image size 4 x 4 (height x width), batch size 4, 3 epochs of 4 iterations"),
+    ],
+)
 def test_the_first_line_states_what_is_used(
-    dry: bool, start: str, train_toy: Callable, capsys: pytest.CaptureFixture
+    dry: bool, options: dict, start: str, facts: str, train_toy: Callable, capsys: pytest.CaptureFixture
 ) -> None:
-    train_toy("run", {"train_cfg.max_epochs": 2}, dry_run=dry, quiet=False)
+    train_toy("run", options, dry_run=dry, quiet=False)
     line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith(start))
-    facts = "on cpu with seed 0: 14 train samples, 7 val samples, batch size 4, 2 epochs of 4 iterations"
-    assert line == f"{start} {facts}"
+    data = "14 train samples, 7 val samples, "
+    assert line == f"{start} on cpu with seed 0: {data}{facts}"
+
+
+def test_paths_are_relative_to_the_current_folder(
+    train_toy: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train_toy("run", {"train_cfg.max_epochs": 1}, quiet=False)
+    shown = capsys.readouterr().err
+    assert "output: run\n" in shown
+    assert "last checkpoint  run/epoch_1.pth\n" in shown
+    assert "  visionzoo test run\n" in shown
+    assert str(tmp_path) not in shown
 
 
 def test_of_equal_scores_the_last_is_kept(train_toy: Callable) -> None:

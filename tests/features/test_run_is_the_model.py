@@ -133,6 +133,13 @@ def test_fine_tuning_on_other_classes_needs_no_more_than_weights_and_data(
     assert model.bbox_head.num_classes == 2
 
 
+def test_a_resumed_run_on_other_classes_is_refused_with_the_command_that_works(
+    copy: Path, other_data: Path, call: Callable
+) -> None:
+    said = call("train", "--resume", copy, "--data", other_data, code=2)
+    assert f"start from the weights of the run: visionzoo train --weights {copy} --data DIR" in said
+
+
 def test_python_takes_the_folder(run: Path) -> None:
     trained, untrained = visionzoo.get_model(run), visionzoo.get_model(run, weights="none")
     state = trained.state_dict()

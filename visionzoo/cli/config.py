@@ -54,7 +54,7 @@ def _show(args: argparse.Namespace) -> int:
 
     changes = dict(tiny=args.tiny, allow_new=args.allow_new)
     loaded = load_with_short_options(args, lambda options: load_config(args.config, options=options, **changes))
-    for line in loaded.notes:
+    for line in [*loaded.schedule_notes, *loaded.notes]:
         note(line)
     if args.json:
         values = loaded.cfg.to_dict()

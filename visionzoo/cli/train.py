@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionzoo.cli.common import (
@@ -94,6 +95,7 @@ def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
     loaded = _loaded(args)
     prepare_data_sets(loaded, args, ("train", "val"))
 
+    from visionzoo.config.files import display_path
     from visionzoo.engine.loops import Interrupted
     from visionzoo.engine.training import train
     from visionzoo.system.distributed import find_launcher
@@ -107,8 +109,8 @@ def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
         if stopped.checkpoint is None:
             note("stopped before anything was trained; nothing was saved")
         else:
-            folder = stopped.checkpoint.parent
-            note(f"stopped, saved {stopped.checkpoint}; resume: visionzoo train --resume {shlex.quote(str(folder))}")
+            saved = Path(display_path(stopped.checkpoint))
+            note(f"stopped, saved {saved}; resume: visionzoo train --resume {shlex.quote(str(saved.parent))}")
         return INTERRUPTED
     if args.json and (find_launcher() == "none" or _is_first()):
         print(json.dumps(outcome))

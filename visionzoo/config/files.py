@@ -11,12 +11,14 @@ import ast
 import re
 import types
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from visionzoo.config.keys import TOP_LEVEL
+from visionzoo.config.options import Changed
 from visionzoo.config.renamed import current_config_name
+from visionzoo.config.run_length import follow_length
 from visionzoo.config.tree import Origins, merge, odd_values, plain
 from visionzoo.errors import ConfigError, UnknownName, first_of, in_cwd, nearest_name
 from visionzoo.plugins import ZOO, Package, merged, shown_in_plugin
@@ -178,26 +180,47 @@ def display_path(path: Path) -> str:
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
 
 
-def read_config(path: Path) -> tuple[dict[str, Any], Origins]:
-    """Return the merged values of a config file and its bases, in builtin dicts, and the file that set each value.
+@dataclass
+class Read:
+    """A config file merged with its bases.
+
+    Attributes:
+        values: the merged values, in builtin dicts.
+        origins: the file that set each value.
+        helpers: values that only other values of the files read.
+        own: the files of the user, as messages print them; not those of released configs.
+        schedule_notes: one line for each file that changes the length of its base, so that the schedule follows.
+    """
+
+    values: dict[str, Any]
+    origins: Origins
+    helpers: dict[str, Any] = field(default_factory=dict)
+    own: set[str] = field(default_factory=set)
+    schedule_notes: list[str] = field(default_factory=list)
+
+
+def read_config(path: Path) -> Read:
+    """Read a config file and its bases.
+
+    If a file changes the length of the training of its base, and not the schedule, the schedule follows.
 
     Raises:
         ConfigError: a file is missing, cannot be read or does not run. The message names file and line.
     """
-    read = _read(path, frozenset(), ())
-    return read.values, read.origins
+    return _read(path, frozenset(), ())
 
 
-@dataclass
-class _Read:
-    """Merged values of a file and its bases, the helpers of all of them, and the file that set each value."""
+def is_released(path: Path) -> bool:
+    """Return True for the file of a released config or of one of their bases, also in a plugin.
 
-    values: dict[str, Any]
-    helpers: dict[str, Any]
-    origins: Origins
+    Example:
+        >>> is_released(find_config("fpn_retinanet"))
+        True
+    """
+    return path.is_relative_to(config_folder().resolve()) or shown_in_plugin(path) is not None
 
 
-def _read(path: Path, borrowed: Set[str], above: tuple[Path, ...]) -> _Read:
+def _read(path: Path, borrowed: Set[str], above: tuple[Path, ...]) -> Read:
     """Read a file and its bases.
 
     Args:
@@ -211,15 +234,23 @@ def _read(path: Path, borrowed: Set[str], above: tuple[Path, ...]) -> _Read:
     tree = _parse(path)
     origins = Origins()
     base: dict[str, Any] = {}
-    helpers: dict[str, Any] = {}
+    read = Read({}, origins, own=set() if is_released(path) else {source})
     for base_path in _base_paths(tree, path):
         part = _read(base_path, borrowed | _borrowed(tree), (*above, path))
         _refuse_clash(base, part, origins, source, display_path(base_path))
         base = merge(base, part.values, origins, display_path(base_path))
         origins.update(part.origins)
-        helpers |= part.helpers
-    values, own_helpers = _own_values(path, tree, {**helpers, **base}, borrowed)
-    return _Read(merge(base, values, origins, source), {**helpers, **own_helpers}, origins)
+        read.helpers |= part.helpers
+        read.own |= part.own
+        read.schedule_notes += part.schedule_notes
+    values, helpers = _own_values(path, tree, {**read.helpers, **base}, borrowed)
+    read.helpers |= helpers
+    read.values = merge(base, values, origins, source)
+    if "param_scheduler" not in values:
+        followed = follow_length(base, Changed(read.values), origins, f"{source}: train_cfg")
+        read.values = followed.values
+        read.schedule_notes += [f"{source}: {text}" for text in followed.notes if read.values.get("param_scheduler")]
+    return read
 
 
 def _borrowed(tree: ast.Module) -> set[str]:
@@ -233,7 +264,7 @@ def _borrowed(tree: ast.Module) -> set[str]:
     return names
 
 
-def _refuse_clash(base: dict[str, Any], part: _Read, origins: Origins, source: str, name: str) -> None:
+def _refuse_clash(base: dict[str, Any], part: Read, origins: Origins, source: str, name: str) -> None:
     for key in part.values:
         if key in base and key not in _SHARED_KEYS:
             raise ConfigError(

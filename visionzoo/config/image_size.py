@@ -81,6 +81,46 @@ def image_size_settings(cfg: Mapping[str, Any], text: str) -> dict[str, Any]:
     return options
 
 
+def size_in_use(cfg: Mapping[str, Any]) -> str:
+    """Return the size of the training images of a config as text; "" if it declares none.
+
+    The size is that of the last declared step of the training pipeline, so it is right also if the step was changed
+    by hand.
+
+    Example:
+        >>> from visionzoo.config import load_config
+        >>> size_in_use(load_config("fpn_retinanet").cfg.to_dict())
+        'image size 800 x 1333 (height x width)'
+    """
+    declared = cfg.get("image_size")
+    if not isinstance(declared, Mapping):
+        return ""
+    paths = [path for path in declared["paths"] if path.startswith("train_dataloader.")]
+    found = [_sizes(path, lookup(cfg, tuple(path.replace(".*.", ".0.").split(".")))) for path in paths]
+    sizes = next(filter(None, reversed(found)), [])
+    height, width = (_span([size[axis] for size in sizes]) for axis in (0, 1))
+    return f"image size {height} x {width} (height x width)" if sizes else ""
+
+
+def _sizes(path: str, value: Any) -> list[tuple[int, int]]:
+    """Return the sizes (H, W) at a path; none if its value has another form."""
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple)):
+        return [size for pair in value for size in _sizes(path, pair)]
+    sides = value if isinstance(value, (list, tuple)) else (value, value)
+    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+        return []
+    return [(sides[1], sides[0]) if _name(path) in _WIDTH_FIRST else (sides[0], sides[1])]
+
+
+def _span(sides: list[int]) -> str:
+    least, most = min(sides, default=0), max(sides, default=0)
+    return f"{most}" if least == most else f"{least} to {most}"
+
+
+def _name(path: str) -> str:
+    return [key for key in path.split(".") if not key.isdigit()][-1]
+
+
 def _existing(cfg: Mapping[str, Any], path: str) -> list[str]:
     """Return the paths of the config that a declared path names; ``*`` is every index of a list."""
     before, star, after = path.partition(".*.")
@@ -135,6 +175,5 @@ def _scaled(path: str, value: Any, usual: tuple[int, ...], wanted: tuple[int, in
         if wanted[0] * usual[1] != wanted[1] * usual[0]:
             raise ConfigError(_FLAG, expected="one number, the side of a square", found=f"{wanted[0]},{wanted[1]}")
         return max(1, round(value * wanted[0] / usual[0]))
-    name = [key for key in path.split(".") if not key.isdigit()][-1]
-    order = (1, 0) if name in _WIDTH_FIRST else (0, 1)
+    order = (1, 0) if _name(path) in _WIDTH_FIRST else (0, 1)
     return tuple(max(1, round(side * wanted[axis] / usual[axis])) for side, axis in zip(value, order, strict=True))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from visionzoo.config.files import display_path, find_config, read_config
 from visionzoo.config.keys import RESERVED
-from visionzoo.config.options import SOURCE, apply_options, parse_options
+from visionzoo.config.options import OPTIONS, SOURCE, apply_options, parse_options
 from visionzoo.config.renamed import with_current_names
 from visionzoo.config.run_length import follow_length
 from visionzoo.config.runs import run_of, was_tiny
+from visionzoo.config.tiny import replaced_by_tiny
 from visionzoo.config.tree import Origins, merge, without_deletes
 from visionzoo.errors import ConfigError
 
@@ -33,6 +34,7 @@ class LoadedConfig:
         path: the file of the config.
         origins: from a dotted path to the source of its value: ``configs/x.py``, ``--tiny`` or ``--cfg-options``.
         notes: one line for each part that an option replaced.
+        schedule_notes: one line for each file whose length of training changes the schedule of its base.
         replaced: from a dotted path to the part that an option replaced.
         run: the folder of the run whose saved config this is, else None.
         tiny: True for the tiny variant.
@@ -43,6 +45,7 @@ class LoadedConfig:
     path: Path
     origins: Origins = field(default_factory=Origins)
     notes: list[str] = field(default_factory=list)
+    schedule_notes: list[str] = field(default_factory=list)
     replaced: dict[str, dict[str, Any]] = field(default_factory=dict)
     run: Path | None = None
     tiny: bool = False
@@ -78,18 +81,22 @@ def load_config(
         (101, '--cfg-options')
     """
     parsed = parse_options(options)
-    given = "options" if isinstance(options, Mapping) else SOURCE
+    given = OPTIONS if isinstance(options, Mapping) else SOURCE
     path = find_config(name_or_path)
-    values, origins = read_config(path)
+    read = read_config(path)
+    values, origins = read.values, read.origins
     source = display_path(path)
     _refuse_reserved(values, origins)
     values = with_current_names(values, origins)
     overrides = values.pop("tiny", None)
-    origins.forget("tiny")
+    lost: list[str] = []
     run = run_of(path)
     is_tiny_run = run is not None and was_tiny(run)
     if tiny and not (is_tiny_run and overrides is None):
-        values = merge(values, _tiny_part(overrides, source), origins, TINY)
+        part = _tiny_part(overrides, source)
+        lost = replaced_by_tiny(values, part, origins, read.own)
+        values = merge(values, part, origins, TINY)
+    origins.forget("tiny")
     values = without_deletes(values)
     changed = apply_options(values, parsed, origins, _arguments_of, allow_new=allow_new, source=given)
     changed = follow_length(values, changed, origins)
@@ -100,7 +107,8 @@ def load_config(
         name=_name_of(path, changed.values),
         path=path,
         origins=origins,
-        notes=changed.notes,
+        notes=[*lost, *changed.notes],
+        schedule_notes=[] if origins.of("param_scheduler") in (TINY, SOURCE, OPTIONS) else read.schedule_notes,
         replaced=changed.replaced,
         run=None if run is None else _as_given(run),
         tiny=tiny or is_tiny_run,
@@ -128,8 +136,7 @@ def has_tiny(name_or_path: str | Path) -> bool:
         >>> has_tiny("fpn_retinanet")
         True
     """
-    values, _ = read_config(find_config(name_or_path))
-    return values.get("tiny") is not None
+    return read_config(find_config(name_or_path)).values.get("tiny") is not None
 
 
 def _tiny_part(overrides: Any, source: str) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from visionzoo.config.tree import (
 )
 from visionzoo.errors import ConfigError, nearest_name
 
-SOURCE = "--cfg-options"
+# Sources of a value: an option of the command line, or one of a Python call or a short option.
+SOURCE, OPTIONS = "--cfg-options", "options"
 
 # From the name of a type to its arguments; None if it takes any, or is unknown.
 Accepts = Callable[[str], "set[str] | None"]

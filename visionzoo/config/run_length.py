@@ -102,8 +102,10 @@ def shorten_warm_ups(schedulers: list[dict[str, Any]], most: int) -> list[dict[s
     return [one for one in shortened if one.get("end") != 0]
 
 
-def follow_length(values: dict[str, Any], changed: Changed, origins: Origins) -> Changed:
+def follow_length(values: dict[str, Any], changed: Changed, origins: Origins, source: str = SOURCE) -> Changed:
     """Let the schedule follow the length of the run, and add a note; if the options set the schedule, do nothing.
+
+    The options are those of a command, or the values of a config file, whose base has the old length.
 
     Milestones and other lengths are scaled. Intervals of validation and checkpoints are scaled for a shorter run only.
     A warm-up in iterations keeps its length; in a run of iterations it takes at most a tenth.
@@ -112,6 +114,7 @@ def follow_length(values: dict[str, Any], changed: Changed, origins: Origins) ->
         values: the config before its options.
         changed: the config with its options; changed in place and returned.
         origins: changed in place; records the new values.
+        source: the source that ``origins`` records.
     """
     before, after = length_of(values), length_of(changed.values)
     if before is None or after is None or before == after:
@@ -122,7 +125,7 @@ def follow_length(values: dict[str, Any], changed: Changed, origins: Origins) ->
         changed.notes.append(_described(before, after, values.get("param_scheduler"), new.get("param_scheduler")))
     for dotted, value in new.items():
         changed.values = with_value(changed.values, tuple(dotted.split(".")), value)
-        origins.record(dotted, value, SOURCE)
+        origins.record(dotted, value, source)
     return changed
 
 

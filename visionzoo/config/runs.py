@@ -43,6 +43,15 @@ def facts_of(run: Path) -> Mapping[str, Any]:
     return facts if isinstance(facts, Mapping) else {}
 
 
+def limit_of(run: Path) -> int | None:
+    """Return the ``--max-samples`` of a run, that of the last time it was resumed; None if it uses all samples."""
+    facts = facts_of(run)
+    resumed = facts.get("resumed")
+    last = resumed[-1] if isinstance(resumed, list) and resumed else facts
+    limit = last.get("max_samples") if isinstance(last, Mapping) else None
+    return limit if isinstance(limit, int) else None
+
+
 def was_tiny(run: Path) -> bool:
     """Return True if a run used the tiny variant of its config."""
     return facts_of(run).get("tiny") is True

@@ -6,10 +6,11 @@ the option by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from visionzoo.config.data_parts import LOADERS, data_sets
 from visionzoo.config.image_size import image_size_settings
 from visionzoo.config.options import parse_options
 from visionzoo.config.ranges import require_in_range
@@ -17,7 +18,6 @@ from visionzoo.config.run_length import length_of
 from visionzoo.config.tree import MISSING, lookup, with_value
 from visionzoo.errors import ConfigError, some_of
 
-_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _SHOWN = 4
 
 
@@ -142,7 +142,7 @@ def _lr(cfg: Mapping[str, Any], rate: float) -> Made:
 def _workers(cfg: Mapping[str, Any], count: int) -> Made:
     require_in_range("--workers", count, "train_dataloader.num_workers")
     options: dict[str, Any] = {}
-    for loader in (name for name in _LOADERS if cfg.get(name)):
+    for loader in (name for name in LOADERS if cfg.get(name)):
         options[f"{loader}.num_workers"] = count
         without = {"persistent_workers": False, "prefetch_factor": None} if count == 0 else {}
         options |= {f"{loader}.{key}": value for key, value in without.items() if cfg[loader].get(key)}
@@ -155,16 +155,7 @@ def _classes(cfg: Mapping[str, Any], text: str) -> Made:
         raise ConfigError(
             "--classes", expected="different names with commas between them", found=repr(text), advice="write cat,dog"
         )
-    return {f"{path}.classes": names for path, part in _data_sets(cfg) if _takes_classes(part)}, ""
-
-
-def _data_sets(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield path and config of the data set of each loader; of one that repeats or balances another, the inner one."""
-    for loader in (name for name in _LOADERS if cfg.get(name)):
-        path, part = f"{loader}.dataset", cfg[loader]["dataset"]
-        while isinstance(part.get("dataset"), Mapping):
-            path, part = f"{path}.dataset", part["dataset"]
-        yield path, part
+    return {f"{path}.classes": names for path, part in data_sets(cfg) if _takes_classes(part)}, ""
 
 
 def _takes_classes(part: Mapping[str, Any]) -> bool:

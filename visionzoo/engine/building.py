@@ -63,6 +63,9 @@ def _visualizer(cfg: Config) -> dict | None:
 def build_split(plan: RunPlan, split: str) -> DataLoader | None:
     """Return the loader of ``train``, ``val`` or ``test``, or None if the plan has no such data set.
 
+    If the training data have fewer samples than a batch and ``drop_last`` would leave none, all are one batch, unless
+    an option of the command sets the batch size.
+
     Raises:
         ConfigError: the loader has no batches.
     """
@@ -70,15 +73,25 @@ def build_split(plan: RunPlan, split: str) -> DataLoader | None:
         return None
     cfg, key, dataset = plan.cfg, f"{split}_dataloader", plan.datasets[split]
     mp_cfg = (cfg.get("env_cfg") or {}).get("mp_cfg")
-    loader = build_loader(cfg[key], dataset, seed=plan.seed, mp_cfg=mp_cfg, device=plan.device)
+    build = partial(build_loader, dataset=dataset, seed=plan.seed, mp_cfg=mp_cfg, device=plan.device)
+    loader = build(cfg[key])
+    most = len(dataset) // distributed.world_size()
+    if len(loader) == 0 and most and split == "train" and not plan.batch_is_fixed:
+        loader = build({**cfg[key], "batch_size": most})
     if len(loader) == 0:
         raise ConfigError(
             key,
             expected="at least one batch",
             found=f"{len(dataset)} samples for a batch of {cfg[key].batch_size} with drop_last",
-            advice=f"use --batch-size {max(len(dataset) // distributed.world_size(), 1)} or a smaller one",
+            advice=f"use --batch-size {max(most, 1)} or a smaller one",
         )
     return loader
+
+
+def _smaller_batch(cfg: Config, loader: DataLoader) -> list[str]:
+    """Return what the log states about a batch that is smaller than that of the config."""
+    given, used = cfg.train_dataloader.get("batch_size", 1), getattr(loader.batch_sampler, "batch_size", None)
+    return [] if used in (given, None) else [f"batch size {given} -> {used} (all samples)"]
 
 
 def progress_hook(plan: RunPlan) -> dict:
@@ -98,7 +111,8 @@ def training_parts(plan: RunPlan) -> dict[str, Any]:
     """Return the runner's arguments for training: initial weights, loaders, loops, optimizer and hooks."""
     cfg = plan.cfg
     train, val = build_split(plan, "train"), build_split(plan, "val")
-    fitted = fit_to_length(cfg, 1 if train is None else len(train))
+    batches, smaller = (1, []) if train is None else (len(train), _smaller_batch(cfg, train))
+    fitted = fit_to_length(cfg, batches, facts=smaller)
     for line in fitted.notes:
         note_to_user(plan.options)(line)
     hooks = [*training_hooks(cfg), progress_hook(plan)]

@@ -42,6 +42,7 @@ def build_numbered(
     learned: Classes | None = None,
     *,
     fixed: bool = False,
+    advice: str = "",
 ) -> Numbered:
     """Build the data sets of a run.
 
@@ -51,6 +52,7 @@ def build_numbered(
         learned: classes of the weights, or None.
         fixed: True if the data must have the classes of the weights, as in a test and in a resumed run. False for
             initial weights, whose order is used only if the data has the same classes.
+        advice: what to do if the classes of the data do not match; "" for the usual advice.
 
     Raises:
         DataError: a data set cannot be read, or its classes do not match.
@@ -70,9 +72,8 @@ def build_numbered(
         own = next(filter(None, (leaf.classes for leaf in _leaves(cfg, splits[0], datasets[splits[0]]))), None)
         others = None if own is None or _are_same(first, own) else first
         first = None if own is None or others is not None else _order_if_new(first, own)
-    numbering = Numbering(
-        first, by_head=by_head, may_leave_out=names_classes((cfg.get("train_dataloader") or {}).get("dataset"))
-    )
+    may_leave_out = names_classes((cfg.get("train_dataloader") or {}).get("dataset"))
+    numbering = Numbering(first, by_head=by_head, may_leave_out=may_leave_out, advice=advice)
     for split in splits:
         if split not in datasets:
             datasets[split] = build_dataset(_config_of(cfg, split), where=_path_of(split))
@@ -116,6 +117,7 @@ class Numbering:
             numbered alike.
         may_leave_out: True if further classes of a data set are left out, because the config of training names the
             classes to use.
+        advice: what to do about other classes; "" for the usual advice.
 
     Attributes:
         notes: sentences for the user.
@@ -128,9 +130,11 @@ class Numbering:
         1
     """
 
-    def __init__(self, first: Classes | None = None, *, by_head: bool = False, may_leave_out: bool = False):
+    def __init__(
+        self, first: Classes | None = None, *, by_head: bool = False, may_leave_out: bool = False, advice: str = ""
+    ):
         self._references = [] if first is None else [first]
-        self._by_head, self._may_leave_out = by_head, may_leave_out
+        self._by_head, self._may_leave_out, self._advice = by_head, may_leave_out, advice
         self.notes: list[str] = []
 
     def applied(self, cfg: Any, dataset: Any, where: str) -> Any:
@@ -167,7 +171,7 @@ class Numbering:
         labels = own.labels_in(reference)
         extra = [name for name, label in zip(own.names, labels) if label is None]
         if extra and not self._leaves_out(leaf, extra, _without(labels, reference)):
-            raise _other_classes(leaf, own, reference)
+            raise _other_classes(leaf, own, reference, self._advice)
         if own.is_by_number(reference):
             numbers = own if own.are_numbers else reference
             self.notes.append(f"{leaf.where}: classes are compared by number; {numbers.source} has no names")
@@ -229,7 +233,7 @@ def _note(leaf: Leaf, reference: Classes, labels: Sequence[int | None], extra: S
 # --- errors ---
 
 
-def _other_classes(leaf: Leaf, own: Classes, reference: Classes) -> DataError:
+def _other_classes(leaf: Leaf, own: Classes, reference: Classes, advice: str) -> DataError:
     labels = own.labels_in(reference)
     known = [name for name, label in zip(own.names, labels) if label is not None]
     extra = [name for name in own.names if name not in known]
@@ -239,7 +243,7 @@ def _other_classes(leaf: Leaf, own: Classes, reference: Classes) -> DataError:
         own.source,
         expected=f"the classes of {reference.source} ({reference})",
         found=some_of(found, MOST),
-        advice=("write one class alike in both, or " if nearest else "") + _advice(leaf, known),
+        advice=("write one class alike in both, or " if nearest else "") + (advice or _advice(leaf, known)),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -13,13 +14,16 @@ import torch
 from mmengine.config import Config
 
 from visionzoo.config import LoadedConfig, config_text, load_config
-from visionzoo.config.runs import run_of
+from visionzoo.config.data_parts import innermost
+from visionzoo.config.files import display_path
+from visionzoo.config.options import OPTIONS, SOURCE
+from visionzoo.config.runs import limit_of, run_of
 from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.checkpoints import read_resumable, require_same_averaging, seed_in
 from visionzoo.engine.class_names import MOST, saved_classes
 from visionzoo.engine.environment import check, processes
 from visionzoo.engine.numbering import Numbered, build_numbered
-from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging
+from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging, limit_samples
 from visionzoo.engine.workdir import default_folder, free_folder, make_writable, resume_point, resumed_checkpoint
 from visionzoo.errors import ConfigError, some_of
 from visionzoo.models.wiring import fill_model, with_replaced_parts
@@ -49,6 +53,7 @@ class RunPlan:
         tiny: True for the tiny variant.
         folder: folder of the results (training: the work dir). It exists and is writable. None for a dry run.
         checkpoint: the checkpoint to resume, or None.
+        batch_is_fixed: True if an option of the command sets the batch size of training.
         new_rates: True if the run to resume continues with another schedule or other learning rates.
         device: device of the model.
         seed: seed of all random numbers.
@@ -70,6 +75,7 @@ class RunPlan:
     tiny: bool
     folder: Path | None
     checkpoint: Path | None
+    batch_is_fixed: bool
     new_rates: bool
     device: torch.device
     seed: int
@@ -101,6 +107,9 @@ def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iter
     usual = Path(loaded.cfg.get("work_dir") or default_folder(loaded.name))
     apply_options(loaded.cfg, options, loaded.name)
     text = _text_of_choice(loaded) if purpose == "train" else ""
+    if options.resume and options.max_samples is None:
+        options = replace(options, max_samples=_limit_of_resumed(loaded, options, usual))
+    limit_samples(loaded.cfg, options.max_samples)
     weights = find_weights(_tested(loaded, options)) if purpose == "test" else _initial(loaded, options)
     with processes(loaded.cfg, options) as device, ExitStack() as held:
         yield _plan(loaded, options, purpose, device, usual, weights, text, held)
@@ -120,6 +129,14 @@ def _text_of_choice(loaded: LoadedConfig) -> str:
     loaded.cfg.model = with_replaced_parts(loaded.cfg.model, loaded.replaced)
     loaded.replaced.clear()
     return config_text(loaded.cfg)
+
+
+def _limit_of_resumed(loaded: LoadedConfig, options: RunOptions, usual: Path) -> int | None:
+    """Return the limit of samples of the run to resume, and note it: its schedule depends on it."""
+    limit = limit_of(resumed_checkpoint(options.resume, options.work_dir, usual).parent)
+    if limit is not None:
+        loaded.notes.append(f"--max-samples {limit}: as before in this run; a larger number uses more samples")
+    return limit
 
 
 def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
@@ -174,13 +191,14 @@ def _plan(
         _require_keys(
             cfg, ("tta_model", "tta_pipeline"), where="--tta", advice="add both to the config, or remove --tta"
         )
-        _innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
+        innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
     if purpose == "dry run":
         _without_workers(cfg)
     splits = [split for split in _SPLITS[purpose] if cfg.get(f"{split}_dataloader") is not None]
     fixed = purpose == "test" or bool(options.resume)
-    learned = saved_classes(_source_of_classes(options, purpose, usual, weights))
-    data = build_numbered(cfg, splits, learned, fixed=fixed)
+    source = _source_of_classes(options, purpose, usual, weights)
+    advice = _advice_on_classes(source) if source is not None and options.resume else ""
+    data = build_numbered(cfg, splits, saved_classes(source), fixed=fixed, advice=advice)
     renewed = [] if data.others is None else class_tensors(cfg.model, len(data.classes or ()))
     _fill(loaded, None if data.classes is None else len(data.classes))
     if purpose == "test" and options.tta:
@@ -190,7 +208,8 @@ def _plan(
         cfg.work_dir = str(folder)
     if checkpoint is not None:
         _check_resumable(cfg, checkpoint, takes_seed=options.seed is None)
-    notes = [*loaded.notes, *filter(None, [taken_over])]
+    schedule = [] if purpose == "test" else loaded.schedule_notes
+    notes = [*schedule, *loaded.notes, *filter(None, [taken_over])]
     return RunPlan(
         purpose=purpose,
         name=loaded.name,
@@ -201,6 +220,7 @@ def _plan(
         tiny=loaded.tiny,
         folder=folder,
         checkpoint=checkpoint,
+        batch_is_fixed=loaded.origins.of("train_dataloader.batch_size") in (SOURCE, OPTIONS),
         new_rates=checkpoint is not None and _changes_rates(cfg, checkpoint.parent),
         device=device,
         seed=cfg.randomness.seed,
@@ -209,20 +229,8 @@ def _plan(
         ignore=(*options.ignore, *renewed),
         weights=weights,
         best_metric=best_metric_of(cfg.get("task")),
-        notes=(*notes, *_notes_on_limits(cfg, splits, options), *data.notes, *_notes_on(renewed, data)),
+        notes=(*notes, *data.notes, *_notes_on(renewed, data)),
     )
-
-
-def _notes_on_limits(cfg: Config, splits: Sequence[str], options: RunOptions) -> list[str]:
-    """Return a note for each data set of which the saved config of a run uses only the first samples."""
-    limits = {split: _innermost(cfg[f"{split}_dataloader"].dataset).get("indices") for split in splits}
-    if options.max_samples is not None:
-        return []
-    return [
-        f"{split}_dataloader.dataset: only the first {most} samples, because the config has indices={most}"
-        for split, most in limits.items()
-        if isinstance(most, int)
-    ]
 
 
 def _notes_on(renewed: Sequence[str], data: Numbered) -> list[str]:
@@ -243,6 +251,11 @@ def _source_of_classes(options: RunOptions, purpose: Purpose, usual: Path, weigh
     return None if weights is None else find_weights(weights)
 
 
+def _advice_on_classes(checkpoint: Path) -> str:
+    run = shlex.quote(display_path(checkpoint.parent))
+    return f"to train on other classes, start from the weights of the run: visionzoo train --weights {run} --data DIR"
+
+
 def _fill(loaded: LoadedConfig, num_classes: int | None) -> None:
     """Write channels, strides and class counts into the config, so that the saved config is complete."""
     loaded.cfg.model = fill_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes)
@@ -253,12 +266,6 @@ def _without_workers(cfg: Config) -> None:
     for split in _SPLITS["dry run"]:
         if cfg.get(f"{split}_dataloader") is not None:
             cfg[f"{split}_dataloader"].num_workers = 0
-
-
-def _innermost(dataset: Any) -> Any:
-    while "dataset" in dataset:
-        dataset = dataset.dataset
-    return dataset
 
 
 def _places(
@@ -303,6 +310,7 @@ def _changes_rates(cfg: Config, folder: Path) -> bool:
     if run_of(folder) is None:
         return False
     saved = load_config(folder).cfg
+    limit_samples(saved, limit_of(folder))
     loaders = [
         {key: value for key, value in each.train_dataloader.items() if key not in _OF_WORKERS} for each in (saved, cfg)
     ]

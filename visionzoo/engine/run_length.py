@@ -5,7 +5,7 @@ The result depends only on the config and the number of batches: a resumed run g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ class Fitted:
     notes: list[str] = field(default_factory=list)
 
 
-def fit_to_length(cfg: Mapping[str, Any], batches: int) -> Fitted:
+def fit_to_length(cfg: Mapping[str, Any], batches: int, *, facts: Sequence[str] = ()) -> Fitted:
     """Return the schedule and the hooks of a config for a run with this number of batches.
 
     A warm-up in iterations takes at most a tenth of the run. The log has at least 20 entries. A checkpoint interval in
@@ -39,13 +39,14 @@ def fit_to_length(cfg: Mapping[str, Any], batches: int) -> Fitted:
     Args:
         cfg: the config; not changed.
         batches: number of batches in an epoch, >= 1.
+        facts: what else was fitted to the data, for the note.
 
     Example:
         >>> warm_up = dict(type="LinearLR", by_epoch=False, begin=0, end=500)
         >>> hooks = dict(logger=dict(type="LoggerHook", interval=50))
         >>> cfg = dict(train_cfg=dict(max_epochs=12), param_scheduler=[warm_up], default_hooks=hooks)
-        >>> fit_to_length(cfg, 10).notes
-        ['fitted to 120 iterations: warm-up 500 -> 12, log interval 50 -> 6']
+        >>> fit_to_length(cfg, 10).notes[0].partition(": ")[2]
+        'warm-up 500 -> 12 iterations, losses in the log every 6 iterations (was every 50)'
         >>> fit_to_length(cfg, 1000).notes
         []
     """
@@ -54,9 +55,9 @@ def fit_to_length(cfg: Mapping[str, Any], batches: int) -> Fitted:
     if length is None:
         return fitted
     total = length.count * (batches if length.by_epoch else 1)
-    facts = [*_fit_warm_up(fitted, max(1, total // 10)), *_fit_hooks(fitted, total)]
-    if facts:
-        fitted.notes.append(f"fitted to {total:,} iteration{'s' * (total != 1)}: {', '.join(facts)}")
+    changes = [*facts, *_fit_warm_up(fitted, max(1, total // 10)), *_fit_hooks(fitted, total)]
+    if changes:
+        fitted.notes.append(f"short run of {_iterations(total)}: {', '.join(changes)}")
     return fitted
 
 
@@ -71,7 +72,7 @@ def _fit_warm_up(fitted: Fitted, most: int) -> list[str]:
     long = [one["end"] for one in schedulers if is_warm_up(one) and one["end"] > most]
     if long:
         fitted.param_scheduler = shorten_warm_ups(schedulers, most)
-    return [f"warm-up {end} -> {most if most > 1 else 0}" for end in long]
+    return [f"warm-up {end:,} -> {_iterations(most if most > 1 else 0)}" for end in long]
 
 
 def _fit_hooks(fitted: Fitted, total: int) -> list[str]:
@@ -79,12 +80,19 @@ def _fit_hooks(fitted: Fitted, total: int) -> list[str]:
     if not isinstance(hooks, dict):
         return []
     facts = []
-    for name, word, most in (("logger", "log", max(1, total // _LOGS)), ("checkpoint", "checkpoint", total)):
+    for name, what, most in (
+        ("logger", "losses in the log", max(1, total // _LOGS)),
+        ("checkpoint", "a checkpoint", total),
+    ):
         hook = hooks.get(name)
         if not isinstance(hook, dict) or (name == "checkpoint" and hook.get("by_epoch", True)):
             continue
         given = hook.get("interval", 10)
         if given > most:
-            facts.append(f"{word} interval {given} -> {most}")
+            facts.append(f"{what} every {'iteration' if most == 1 else _iterations(most)} (was every {given:,})")
             hook["interval"] = most
     return facts
+
+
+def _iterations(count: int) -> str:
+    return f"{count:,} iteration{'s' * (count != 1)}"

@@ -1,6 +1,7 @@
 """Options of a run, from flags or Python, and the changes they make to its config.
 
-Options are written to the config wherever it has a key for them, so the saved config is enough to repeat the run.
+Options are written to the config wherever it has a key for them, so the saved config is enough to repeat the run. The
+limit of samples is not: it is for trying out, so ``run.json`` states it and only a resumed run uses it again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from visionzoo.config.data_parts import data_sets
 from visionzoo.config.ranges import require_in_range
 from visionzoo.engine.wrappers import STRATEGIES
 from visionzoo.errors import ConfigError
@@ -94,8 +96,6 @@ def apply_options(cfg: Config, options: RunOptions, name: str) -> None:
         cfg.optim_wrapper.accumulative_counts = options.accumulate
     if options.ema:
         cfg.ema = cfg.get("ema") or True
-    if options.max_samples is not None:
-        _limit_samples(cfg, options.max_samples)
     if options.strategy is not None:
         cfg.merge_from_dict({"env_cfg.dist_cfg.strategy": options.strategy})
     _check_strategy(cfg)
@@ -110,26 +110,27 @@ def _set_amp(cfg: Config) -> None:
     cfg.optim_wrapper.type = "AmpOptimWrapper"
 
 
-def _limit_samples(cfg: Config, most: int) -> None:
+def limit_samples(cfg: Config, most: int | None) -> None:
+    """Let every data set of ``cfg`` use at most its first ``most`` samples; None changes nothing.
+
+    Raises:
+        ConfigError: ``most`` is less than 1, or a data set cannot be limited.
+    """
+    if most is None:
+        return
     if most < 1:
         raise ConfigError("--max-samples", expected="a whole number above 0", found=f"{most}", advice="use 1 or more")
-    for split in ("train", "val", "test"):
-        loader = cfg.get(f"{split}_dataloader")
-        if loader is not None:
-            _innermost(loader.dataset).indices = most
+    for _, dataset in data_sets(cfg):
+        _require_indices(dataset.get("type"))
+        dataset.indices = most
 
 
-def _innermost(dataset: Any) -> Any:
-    """Return the config of the data set inside wrappers that repeat or balance it."""
-    while isinstance(dataset.get("dataset"), Mapping):
-        dataset = dataset.dataset
-    kind = dataset.get("type")
+def _require_indices(kind: Any) -> None:
     cls = DATASETS.get(kind) if isinstance(kind, str) else kind
     if cls is not None and not _takes_indices(cls):
         raise ConfigError(
             "--max-samples", expected="a data set with the argument indices", found=f"{kind}", advice="leave it out"
         )
-    return dataset
 
 
 def _takes_indices(cls: type) -> bool:

@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine.runner import EpochBasedTrainLoop
+
+from visionzoo.config.files import display_path
+from visionzoo.config.image_size import size_in_use
 from visionzoo.engine.checkpoints import last_checkpoint
 from visionzoo.engine.hooks import BEST, record, step_of
 from visionzoo.engine.measures import as_text, shown, write_measures
@@ -31,8 +35,9 @@ def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
         facts = {"name": name, "weights": str(folder / numbers["weights"]), **facts}
         write_measures(folder, facts, numbers["metrics"], numbers["tables"])
         note(f"\n{_title(runner, numbers)}\n{as_text(_selected_first(numbers), numbers['tables'])}")
-    note(f"\n{_places(folder, last, best, _reason(runner))}")
-    note(f"\nnext:\n{next_commands(folder)}")
+    near = Path(display_path(folder))
+    note(f"\n{_places(near, last, best, _reason(runner))}")
+    note(f"\nnext:\n{next_commands(near)}")
 
 
 def best_of(runner: ZooRunner) -> dict[str, Any] | None:
@@ -70,9 +75,9 @@ def _reason(runner: ZooRunner) -> str:
 
 
 def _places(folder: Path, last: Path | None, best: Mapping[str, Any] | None, reason: str) -> str:
-    files = {
+    files: dict[str, object] = {
         "best weights": reason if best is None else folder / best["weights"],
-        "last checkpoint": last or "none",
+        "last checkpoint": "none" if last is None else folder / last.name,
         "config": folder / "config.py",
         "log": folder / "logs" / "train.log",
     }
@@ -94,19 +99,26 @@ def next_commands(folder: Path) -> str:
 
 
 def beginning(runner: ZooRunner, what: str) -> str:
-    """Return what a training uses: model, device, seed, data, batch size and length.
+    """Return what a training uses: model, device, seed, data, image size, batch size and length.
 
     Args:
         runner: a runner before its training.
         what: ``training NAME`` or ``dry run of NAME``.
     """
-    loader, loop = runner.train_dataloader, runner.train_loop
+    loader = runner.train_dataloader
     val = runner.val_dataloader if runner.val_loop is not None else None
     data = f"{len(loader.dataset)} train samples" + ("" if val is None else f", {len(val.dataset)} val samples")
     processes = f" x {runner.world_size} processes" if runner.world_size > 1 else ""
-    per_epoch = f"{loop.max_epochs} epochs of {len(loader)} iterations"
-    length = per_epoch if loop.max_epochs > 1 else f"{loop.max_iters} iterations"
-    return (
-        f"{what} on {runner.device} with seed {runner.seed}: {data}, "
-        f"batch size {loader.batch_sampler.batch_size}{processes}, {length}"
-    )
+    batch = f"batch size {loader.batch_sampler.batch_size}{processes}"
+    facts = [data, size_in_use(runner.cfg.to_dict()), batch, _length(runner.train_loop, len(loader))]
+    return f"{what} on {runner.device} with seed {runner.seed}: {', '.join(filter(None, facts))}"
+
+
+def _length(loop: Any, per_epoch: int) -> str:
+    if isinstance(loop, EpochBasedTrainLoop):
+        return f"{_count(loop.max_epochs, 'epoch')} of {_count(per_epoch, 'iteration')}"
+    return f"{_count(loop.max_iters, 'iteration')} ({per_epoch:,} per epoch)"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.config import LoadedConfig
+from visionzoo.config.files import display_path
 from visionzoo.engine.building import make_runner, training_parts
 from visionzoo.engine.checkpoints import last_checkpoint
 from visionzoo.engine.dry_run import dry_run
@@ -58,25 +59,26 @@ def _train(plan: RunPlan, folder: Path) -> dict[str, Any]:
     This is a separate function so that its objects are deleted before the process group is destroyed.
     """
     load_from = None if plan.checkpoint is None else str(plan.checkpoint)
-    resuming = dict(resume=load_from is not None, load_from=load_from, on_resume=partial(_write_choice, plan, folder))
+    resuming = dict(resume=load_from is not None, load_from=load_from, on_resume=partial(_write_facts, plan, folder))
     with kept_if_it_works(folder):
         runner = make_runner(plan, folder, **resuming, **training_parts(plan))
-    distributed.from_first(lambda: _write_first(plan, folder))
+    if plan.checkpoint is None:
+        distributed.from_first(lambda: _write_first(plan, folder))
     return _run(runner, plan)
 
 
-def _write_choice(plan: RunPlan, folder: Path) -> None:
-    """Write ``config.py``. A resumed run writes it only when its checkpoint was loaded."""
-    if distributed.is_first():
-        write_text(folder / "config.py", plan.config_text)
-
-
 def _write_first(plan: RunPlan, folder: Path) -> None:
-    """Write ``run.json`` and, for a new run, ``config.py``. A new run with ``overwrite`` first removes old files."""
-    if plan.checkpoint is None and plan.options.overwrite:
+    """Write the first files of a new run. With ``overwrite``, remove old files before."""
+    if plan.options.overwrite:
         remove_old_run(folder)
-    if plan.checkpoint is None:
-        _write_choice(plan, folder)
+    _write_facts(plan, folder)
+
+
+def _write_facts(plan: RunPlan, folder: Path) -> None:
+    """Write ``config.py`` and ``run.json``. A resumed run writes them only when its checkpoint was loaded."""
+    if not distributed.is_first():
+        return
+    write_text(folder / "config.py", plan.config_text)
     facts = {
         "name": plan.name,
         "config": str(plan.path),
@@ -86,6 +88,7 @@ def _write_first(plan: RunPlan, folder: Path) -> None:
         "device": str(plan.device),
         "processes": distributed.world_size(),
         "strategy": strategy_of(plan.cfg) if distributed.world_size() > 1 else None,
+        "max_samples": plan.options.max_samples,
         "weights": None if plan.options.weights is None else str(plan.options.weights),
         "resumed_from": None if plan.checkpoint is None else str(plan.checkpoint),
     }
@@ -93,9 +96,9 @@ def _write_first(plan: RunPlan, folder: Path) -> None:
 
 
 def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
-    note = note_to_user(plan.options)
+    note, folder = note_to_user(plan.options), Path(runner.work_dir)
     try:
-        note(f"{beginning(runner, f'training {plan.name}')}\noutput: {runner.work_dir}")
+        note(f"{beginning(runner, f'training {plan.name}')}\noutput: {display_path(folder)}")
         with listening(runner), explained():
             runner.train()
         if distributed.is_first():

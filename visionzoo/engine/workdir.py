@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -14,10 +15,12 @@ from typing import Any
 
 from visionzoo.config import load_config
 from visionzoo.engine.checkpoints import LAST, find_resume
-from visionzoo.errors import CheckpointError, ConfigError
+from visionzoo.errors import CheckpointError, ConfigError, in_cwd, some_of
 from visionzoo.system.atomic import cannot_write, write_text
 from visionzoo.system.locks import NAME as LOCK
 from visionzoo.system.versions import git_describe, versions
+
+_OTHERS = 3  # runs that an error lists beside the newest one
 
 # Files of a run. --overwrite removes only these.
 _OURS = (
@@ -139,11 +142,18 @@ def folder_to_resume(resume: str | Path | bool, work_dir: str | Path | None, con
     if work_dir is not None:
         return Path(work_dir)
     if config is None:
-        raise ConfigError(
-            "--resume", expected="the folder of a run", found="none", advice="write --resume work_dirs/NAME"
-        )
+        raise ConfigError("--resume", expected="the folder of a run", found="none", advice=_runs_to_resume())
     loaded = load_config(config)
     return _newest(Path(loaded.cfg.get("work_dir") or default_folder(loaded.name)))
+
+
+def _runs_to_resume() -> str:
+    """Return the advice that names the runs in ``work_dirs``, the newest first."""
+    pointers = sorted(Path("work_dirs").glob(f"*/{LAST}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    if not pointers:
+        return f"write --resume FOLDER; work_dirs has no run{in_cwd('work_dirs')}"
+    newest, *others = [shlex.quote(str(path.parent)) for path in pointers]
+    return f"write --resume {newest} (the newest run)" + (f", or {some_of(others, _OTHERS)}" if others else "")
 
 
 def resumed_checkpoint(resume: str | Path | bool, work_dir: str | Path | None, usual: Path) -> Path:

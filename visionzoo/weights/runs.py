@@ -89,10 +89,11 @@ def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str) -> N
     difference = diff_configs(_tensor_settings(named), _tensor_settings(own))
     if difference:
         paths = {**difference.changed, **difference.only_first, **difference.only_second}
+        kind = "the full one, not that of --tiny" if own.tiny and not named.tiny else "another one"
         raise ConfigError(
             named.source,
             expected=f"the model of {own.run}, to which the weights belong",
-            found=f"another one (different: {some_of(paths, most=3)})",
+            found=f"{kind} (different: {some_of(paths, most=3)})",
             advice=f"use {again.format(run=own.run)}",
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from visionzoo.config.data_parts import innermost
 from visionzoo.datasets.layouts._base import Found, Layout
 from visionzoo.datasets.layouts._choosing import choose_layout, place_of
 from visionzoo.datasets.layouts._dividing import Use, divide
@@ -60,7 +61,7 @@ def data_settings(folder: str | Path, cfg: Mapping[str, Any], *, training: bool 
     """
     name, root = place_of(folder)
     layout, root = choose_layout(root, name, cfg)
-    found = layout.read(Listing(root), _data_set(cfg, "train_dataloader"))
+    found = layout.read(Listing(root), innermost((cfg.get("train_dataloader") or {}).get("dataset") or {}))
     uses, sentence = divide(root, layout, found, training=training)
     options = {**_options(cfg, os.path.abspath(root), found, uses), **_present(cfg, found.options)}
     options |= _class_count(cfg, found.count)
@@ -112,13 +113,6 @@ def _settings(part: Mapping[str, Any], path: str, settings: Mapping[str, Any]) -
     else:
         unset = {key: None for key in ("every", "not_every") if key in part}  # of an earlier folder
         yield from ((f"{path}.{key}", value) for key, value in {**unset, **settings}.items())
-
-
-def _data_set(cfg: Mapping[str, Any], loader: str) -> Mapping[str, Any]:
-    part = (cfg.get(loader) or {}).get("dataset") or {}
-    while "dataset" in part:
-        part = part["dataset"]
-    return part
 
 
 __all__ = ["DataSettings", "Layout", "data_settings"]
