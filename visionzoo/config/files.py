@@ -20,6 +20,7 @@ from visionzoo.config.renamed import current_config_name
 from visionzoo.config.tree import Origins, merge, odd_values, plain
 from visionzoo.errors import ConfigError, UnknownName, first_of, in_cwd, nearest_name
 from visionzoo.plugins import ZOO, Package, merged, shown_in_plugin
+from visionzoo.system.paths import shown_path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # The file in the folder of a run that holds its config.
@@ -162,7 +163,7 @@ def display_path(path: Path) -> str:
 
     Returns:
         ``configs/x.py`` for a released config, ``toy_zoo/configs/x.py`` for a config of a plugin, else the path
-        relative to the working folder.
+        relative to the working folder, see :func:`visionzoo.system.paths.shown_path`.
 
     Example:
         >>> display_path(find_config("rcnet_retinanet"))
@@ -174,8 +175,7 @@ def display_path(path: Path) -> str:
     in_plugin = shown_in_plugin(path)
     if in_plugin is not None:
         return in_plugin
-    here = Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
+    return shown_path(path)
 
 
 def read_config(path: Path) -> tuple[dict[str, Any], Origins]:
