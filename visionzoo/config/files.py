@@ -25,6 +25,8 @@ from visionzoo.system.paths import shown_path
 _PACKAGE = Path(__file__).resolve().parents[1]
 # The file in the folder of a run that holds its config.
 SAVED = "config.py"
+# Suffixes of files of weights.
+_WEIGHTS = (".pth", ".pt", ".safetensors")
 # mmengine's templates. A config of the zoo uses plain Python instead.
 _TEMPLATE = re.compile(r"\{\{\s*(_base_|\$ENV|file\w+)")
 # The two fields of a card that make the name of its system a short name of its config.
@@ -135,11 +137,13 @@ def no_run(folder: Path) -> ConfigError:
 def _config_of_run(folder: Path) -> Path:
     path = folder / SAVED
     if not path.is_file():
+        weights = [file for file in folder.iterdir() if file.suffix in _WEIGHTS]
+        advice = f"name the model, and use --weights {folder}" if weights else "name the folder that training wrote"
         raise ConfigError(
             folder,
             expected=f"the folder of a run, with a {SAVED}",
-            found="a folder without it",
-            advice="name a config, or the folder that training wrote",
+            found=f"{'weights' if weights else 'a folder'} without it",
+            advice=advice,
         )
     return path.resolve()
 
@@ -151,6 +155,14 @@ def _nearest_file(given: Path) -> str:
 
 
 def _python_file(path: Path) -> Path:
+    if path.suffix in _WEIGHTS:
+        is_run = (path.parent / SAVED).is_file()
+        raise ConfigError(
+            path,
+            expected="a model",
+            found="a file of weights",
+            advice=f"name {path.parent if is_run else 'the model'}, and use --weights {path}",
+        )
     if path.suffix != ".py":
         raise ConfigError(
             path, expected="a Python file", found=f"{path.suffix or 'no suffix'}", advice="write it as NAME.py"
