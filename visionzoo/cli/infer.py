@@ -24,7 +24,7 @@ from visionzoo.cli.common import (
 )
 from visionzoo.cli.result_options import add_result_flags, split_thresholds, thresholds_of
 from visionzoo.errors import ConfigError, InputError, OutputError, ZooError, as_utf8, nearest_name, on_one_line
-from visionzoo.system.paths import shown_path
+from visionzoo.system.paths import other_folder_text, shown_path
 from visionzoo.tasks.inputs.options import add_image_options
 
 if TYPE_CHECKING:
@@ -220,10 +220,8 @@ def _output_folder(args: argparse.Namespace, wanted: Path) -> Path:
         return choose_output_dir(newest, overwrite=True)
     out = choose_output_dir(wanted, overwrite=args.overwrite)
     if out != wanted:
-        here, other = shown_path(wanted), shown_path(out)
-        note(f"{here} exists, so the results go to {other}; --overwrite replaces it", quiet=args.quiet)
-        if interrupted := interrupted_text(newest):
-            note(interrupted, quiet=args.quiet)
+        for text in filter(None, (other_folder_text(wanted, out), interrupted_text(newest))):
+            note(text, quiet=args.quiet)
     return out
 
 

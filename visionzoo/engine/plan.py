@@ -25,6 +25,7 @@ from visionzoo.errors import ConfigError, some_of
 from visionzoo.models.wiring import fill_model, with_replaced_parts
 from visionzoo.system import distributed
 from visionzoo.system.locks import locked
+from visionzoo.system.paths import other_folder_text
 from visionzoo.weights.class_tensors import class_tensors
 from visionzoo.weights.loading import find_weights
 
@@ -185,12 +186,12 @@ def _plan(
     _fill(loaded, None if data.classes is None else len(data.classes))
     if purpose == "test" and options.tta:
         cfg.model = {**cfg.tta_model, "module": cfg.model}
-    checkpoint, folder, taken_over = distributed.from_first(lambda: _places(loaded, options, purpose, usual, held))
+    checkpoint, folder, about_folder = distributed.from_first(lambda: _places(loaded, options, purpose, usual, held))
     if purpose == "train":
         cfg.work_dir = str(folder)
     if checkpoint is not None:
         _check_resumable(cfg, checkpoint, takes_seed=options.seed is None)
-    notes = [*loaded.notes, *filter(None, [taken_over])]
+    notes = [*loaded.notes, *filter(None, [about_folder])]
     return RunPlan(
         purpose=purpose,
         name=loaded.name,
@@ -272,17 +273,17 @@ def _places(
     """
     if purpose == "dry run":
         return None, None, ""
-    checkpoint = None
-    if purpose == "test":
-        folder = free_folder(_folder_of_test(loaded, options), overwrite=options.overwrite)
-    elif options.resume:
+    checkpoint, other = None, ""
+    if options.resume and purpose != "test":
         checkpoint = resume_point(options.resume, options.work_dir, usual)
         folder = checkpoint.parent
     else:
-        folder = free_folder(Path(options.work_dir or usual), overwrite=options.overwrite)
+        wanted = _folder_of_test(loaded, options) if purpose == "test" else Path(options.work_dir or usual)
+        folder = free_folder(wanted, overwrite=options.overwrite)
+        other = other_folder_text(wanted, folder)
     lock = held.enter_context(locked(folder, "a test" if purpose == "test" else "a training"))
     make_writable(folder)
-    return checkpoint, folder, lock.note
+    return checkpoint, folder, "\n".join(filter(None, (lock.note, other)))
 
 
 def _folder_of_test(loaded: LoadedConfig, options: RunOptions) -> Path:

@@ -140,7 +140,7 @@ class Task:
 
         Args:
             result: the result after the selection by score, class and number.
-            best: its best score before the threshold; None if results are not counted or there is none.
+            best: its best score before the threshold; None without a score or if results are not counted.
         """
         if self.counted is None:
             return Tally()
