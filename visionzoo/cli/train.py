@@ -22,7 +22,6 @@ from visionzoo.cli.common import (
 )
 from visionzoo.cli.data_sets import prepare_data_sets
 from visionzoo.cli.short_options import add_short_options, load_with_short_options
-from visionzoo.system.paths import shown_path
 
 if TYPE_CHECKING:
     from visionzoo.config import LoadedConfig
@@ -108,8 +107,8 @@ def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
         if stopped.checkpoint is None:
             note("stopped before anything was trained; nothing was saved")
         else:
-            saved, folder = shown_path(stopped.checkpoint), shown_path(stopped.checkpoint.parent)
-            note(f"stopped, saved {saved}; resume: visionzoo train --resume {shlex.quote(folder)}")
+            folder = stopped.checkpoint.parent
+            note(f"stopped, saved {stopped.checkpoint}; resume: visionzoo train --resume {shlex.quote(str(folder))}")
         return INTERRUPTED
     if args.json and (find_launcher() == "none" or _is_first()):
         print(json.dumps(outcome))

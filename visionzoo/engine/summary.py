@@ -11,7 +11,6 @@ from visionzoo.engine.checkpoints import last_checkpoint
 from visionzoo.engine.hooks import BEST, record, step_of
 from visionzoo.engine.measures import as_text, shown, write_measures
 from visionzoo.engine.runner import ZooRunner
-from visionzoo.system.paths import shown_path
 
 
 def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
@@ -72,13 +71,13 @@ def _reason(runner: ZooRunner) -> str:
 
 def _places(folder: Path, last: Path | None, best: Mapping[str, Any] | None, reason: str) -> str:
     files = {
-        "best weights": reason if best is None else shown_path(folder / best["weights"]),
-        "last checkpoint": "none" if last is None else shown_path(last),
-        "config": shown_path(folder / "config.py"),
-        "log": shown_path(folder / "logs" / "train.log"),
+        "best weights": reason if best is None else folder / best["weights"],
+        "last checkpoint": last or "none",
+        "config": folder / "config.py",
+        "log": folder / "logs" / "train.log",
     }
     if (folder / "metrics.json").is_file():
-        files["numbers"] = f"{shown_path(folder / 'metrics.json')}, report.md"
+        files["numbers"] = f"{folder / 'metrics.json'}, report.md"
     return "\n".join(f"{what:<16} {where}" for what, where in files.items())
 
 
@@ -90,7 +89,7 @@ def next_commands(folder: Path) -> str:
           visionzoo infer 'work_dirs/my run' IMAGES
           visionzoo test 'work_dirs/my run'
     """
-    run = shlex.quote(shown_path(folder))
+    run = shlex.quote(str(folder))
     return f"  visionzoo infer {run} IMAGES\n  visionzoo test {run}"
 
 

@@ -21,7 +21,6 @@ from visionzoo.engine.workdir import kept_if_it_works, remove_old_run, write_run
 from visionzoo.engine.workers import explained
 from visionzoo.system import distributed
 from visionzoo.system.atomic import write_text
-from visionzoo.system.paths import shown_path
 
 
 def train(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def _write_first(plan: RunPlan, folder: Path) -> None:
 def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
     note = note_to_user(plan.options)
     try:
-        note(f"{beginning(runner, f'training {plan.name}')}\noutput: {shown_path(runner.work_dir)}")
+        note(f"{beginning(runner, f'training {plan.name}')}\noutput: {runner.work_dir}")
         with listening(runner), explained():
             runner.train()
         if distributed.is_first():
