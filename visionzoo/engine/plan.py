@@ -186,12 +186,12 @@ def _plan(
     _fill(loaded, None if data.classes is None else len(data.classes))
     if purpose == "test" and options.tta:
         cfg.model = {**cfg.tta_model, "module": cfg.model}
-    checkpoint, folder, about_folder = distributed.from_first(lambda: _places(loaded, options, purpose, usual, held))
+    checkpoint, folder, taken_over = distributed.from_first(lambda: _places(loaded, options, purpose, usual, held))
     if purpose == "train":
         cfg.work_dir = str(folder)
     if checkpoint is not None:
         _check_resumable(cfg, checkpoint, takes_seed=options.seed is None)
-    notes = [*loaded.notes, *filter(None, [about_folder])]
+    notes = [*loaded.notes, *filter(None, [taken_over])]
     return RunPlan(
         purpose=purpose,
         name=loaded.name,
