@@ -3,14 +3,20 @@
 data_root = "data/cifar"
 dataset_type = "CIFAR10"
 
+# ResizeCrop leaves the images of CIFAR as they are. Larger images of a user get their size.
 train_pipeline = [
     dict(type="LoadImage"),
+    dict(type="ResizeCrop", size=32, crop_pct=1.0),
     dict(type="PaddedRandomCrop", size=32, padding=4),
     dict(type="HorizontalFlip", prob=0.5),
     dict(type="Cutout", size=16),
     dict(type="PackTaskInputs"),
 ]
-test_pipeline = [dict(type="LoadImage"), dict(type="PackTaskInputs")]
+test_pipeline = [
+    dict(type="LoadImage"),
+    dict(type="ResizeCrop", size=32, crop_pct=1.0),
+    dict(type="PackTaskInputs"),
+]
 
 image_size = "the images of CIFAR have 32 x 32 pixels"
 
@@ -37,6 +43,7 @@ test_evaluator = val_evaluator
 tiny_root = "tiny://cifar10?train=200&val=50&seed=0"
 tiny_train_pipeline = [
     dict(type="LoadImage"),
+    dict(type="ResizeCrop", size=32, crop_pct=1.0),
     dict(type="PaddedRandomCrop", size=32, padding=4),
     dict(type="HorizontalFlip", prob=0.5),
     dict(type="PackTaskInputs"),

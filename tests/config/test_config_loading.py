@@ -167,6 +167,14 @@ def test_bytes_that_are_not_text(tmp_path):
 def test_wrong_places(tmp_path, write):
     with pytest.raises(ConfigError, match="found a folder without it"):
         find_config(tmp_path)
+    weights = write("run/iter_40.pth", "")
+    with pytest.raises(ConfigError, match=r"found weights without it; name the model, and use --weights .*run$"):
+        find_config(weights.parent)
+    with pytest.raises(ConfigError, match=r"found a file of weights; name the model, and use --weights .*iter_40.pth$"):
+        find_config(weights)
+    write("run/config.py", "")
+    with pytest.raises(ConfigError, match=r"name .*/run, and use --weights .*/iter_40.pth$"):
+        find_config(weights)
     with pytest.raises(ConfigError, match="expected a Python file"):
         find_config(write("a.yaml", ""))
     write("mine.py", "")

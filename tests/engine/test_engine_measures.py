@@ -39,6 +39,16 @@ def test_numbers_of_every_kind_are_kept(kind: str, tmp_path: Path) -> None:
     assert "m  2.0000" in as_text({"m": KINDS[kind]}, rows)
 
 
+def test_many_numbers_share_lines_and_one_class_has_no_table() -> None:
+    metrics = {f"coco/bbox_m{number}": 0.0 if number % 5 else -1.0 for number in range(12)}
+    lines = as_text(metrics, {"bbox": [{"class": "cat", "AP": 0.0}]}).splitlines()
+    assert len(lines) == 3
+    assert sum(line.count("coco/bbox_m") for line in lines) == 12
+    assert max(map(len, lines)) <= 100
+    both = [{"class": "cat", "AP": 0.0}, {"class": "dog", "AP": 0.5}]
+    assert as_text({"m": 0.25}, {"bbox": both}).splitlines()[:3] == ["m  0.2500", "", "bbox by class"]
+
+
 def test_values_that_are_not_numbers_are_left_out() -> None:
     assert scalars({"a": "text", "b": None, "c": np.zeros(2), "d": torch.zeros(2), "e": [1.0]}) == {}
 

@@ -78,8 +78,8 @@ def test_saved_config_holds_the_choice_and_nothing_derived(run: Path, data: Path
 
 
 def test_the_folder_is_tested_and_inferred(copy: Path, data: Path, call: Callable, tmp_path: Path) -> None:
-    call("test", copy)
-    call("test", copy)
+    assert "exists, so" not in call("test", copy)
+    assert f"{copy}/test exists, so the results go to {copy}/test-2; --overwrite replaces it\n" in call("test", copy)
     assert {path.name for path in copy.iterdir()} >= {"test", "test-2"}
     numbers = [json.loads((copy / name / "metrics.json").read_text()) for name in ("test", "test-2")]
     assert numbers[0]["metrics"] == numbers[1]["metrics"]

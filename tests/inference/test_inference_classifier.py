@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,13 @@ from inference_scenes import scene
 
 from visionzoo import Inferencer
 from visionzoo.cli.infer import main
+from visionzoo.config import load_config
+from visionzoo.inference.preparing import Preparation
+from visionzoo.inference.preparing import test_pipeline_of as pipeline_of
 from visionzoo.reports.images import side_by_side
 from visionzoo.structures.class_scores import class_scores_of
 from visionzoo.tasks.classification import draw_class_scores
+from visionzoo.tasks.inputs.base import Source
 from visionzoo.zoo import get_model
 
 CLASSES = tuple(f"kind {i}" for i in range(7))
@@ -81,6 +86,15 @@ def test_imagenets_names_for_a_model_of_its_size(tmp_path):
     options = {"model.head.num_classes": 1000}
     inferencer = Inferencer(NAME, "none", tiny=True, device="cpu", options=options, allow_new=True)
     assert inferencer.class_names[:2] == ("tench", "goldfish")
+
+
+def test_images_of_cifar_stay_and_photos_get_their_size():
+    cfg = load_config("nasnet_cifar10").cfg
+    prepare = Preparation(pipeline_of(cfg, "nasnet_cifar10"))
+    small, large = (np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8) for size in ((32, 32), (231, 417)))
+    samples = [prepare(Source("a.png", each, Path("a.png"))).sample["inputs"] for each in (small, large)]
+    np.testing.assert_array_equal(samples[0].permute(1, 2, 0).numpy(), small)
+    assert samples[1].shape == (3, 32, 32)
 
 
 def test_bars_are_as_long_as_scores():

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -179,7 +180,32 @@ def test_a_work_dir_is_weights_and_its_name_does_not_matter(run, images, detecto
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "epoch_2.pth").write_bytes(detector_weights.read_bytes())
     assert run(images / "a.jpg", "-o", run.out, "--vis", "none", weights=tmp_path / "work") == 0
-    assert json.loads((run.out / "run.json").read_text())["weights"].endswith("work")
+    assert json.loads((run.out / "run.json").read_text())["weights"].endswith("work/epoch_2.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("best_epoch_3.pth", "epoch 3"), ("iter_40.pth", "iteration 40"), ("plain.pth", None)]
+)
+def test_the_weights_are_stated(run, images, detector_weights, tmp_path, monkeypatch, capsys, name, step):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    contents = torch.load(detector_weights)
+    if step is not None:
+        contents["meta"] |= {"epoch": 3, "iter": 40}
+    torch.save(contents, tmp_path / "work" / name)
+    assert run(images / "a.jpg", "-o", run.out, "--vis", "none", weights=tmp_path / "work") == 0
+    shown = f"weights: work/{name} ({step})" if step else f"weights: work/{name}"
+    assert f"{shown}\n" in capsys.readouterr().err
+    assert json.loads((run.out / "run.json").read_text())["step"] == step
+
+
+def test_the_config_is_loaded_once(run, images, monkeypatch):
+    from visionzoo.weights import runs
+
+    loads, load = [], runs.load_config
+    monkeypatch.setattr(runs, "load_config", lambda *args, **options: loads.append(args) or load(*args, **options))
+    assert run(images / "a.jpg", "-o", run.out, "--vis", "none") == 0
+    assert len(loads) == 1
 
 
 def test_untrained_models_are_called_so(images, tmp_path, capsys):
@@ -188,7 +214,7 @@ def test_untrained_models_are_called_so(images, tmp_path, capsys):
     assert "error: fpn_retinanet: expected weights, found none released" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert main([*args, "--weights", "none", "-q"]) == 0
-    assert "untrained" in capsys.readouterr().err
+    assert "weights: none (random values; results mean nothing)\n" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "run.json").read_text())["weights"] == "none (untrained)"
 
 

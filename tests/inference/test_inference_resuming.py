@@ -50,11 +50,11 @@ def inferencers():
 def run(inferencers, monkeypatch):
     """Return a function that runs the command on a task with a model that is built once."""
 
-    def built(name, weights, **options):
-        key = name, json.dumps(options, sort_keys=True, default=str)
+    def built(loaded, weights, **options):
+        key = json.dumps([loaded.cfg.to_dict(), options], sort_keys=True, default=str)
         if key not in inferencers:
             torch.manual_seed(0)
-            inferencers[key] = Inferencer(name, weights, **options)
+            inferencers[key] = Inferencer(loaded, weights, **options)
         return inferencers[key]
 
     monkeypatch.setattr("visionzoo.inference.inferencer.Inferencer", built)
@@ -226,6 +226,21 @@ def test_the_newest_folder_continues(run, images, tmp_path):
     assert run("counting", images, "-o", tmp_path / "out", "--resume") == 1
     assert json.loads((tmp_path / "out-3" / "run.json").read_text())["complete"] is True
     assert json.loads((tmp_path / "out" / "run.json").read_text())["complete"] is False
+
+
+def test_another_folder_is_explained(run, images, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    killed_run(run, tmp_path / "out", images)
+    capsys.readouterr()
+    run("counting", images, "-o", tmp_path / "out")
+    said = capsys.readouterr().err
+    assert "out exists, so the results go to out-2; --overwrite replaces it\nout has the results of " in said
+    assert " of 5 inputs (interrupted); --resume finishes it\n" in said
+    run("counting", images, "-o", tmp_path / "out", "--resume")
+    run("counting", images, "-o", tmp_path / "out")
+    said = capsys.readouterr().err
+    assert "out exists, so the results go to out-3; --overwrite replaces it\n" in said
+    assert "interrupted" not in said
 
 
 def test_an_interrupted_folder_continues_before_a_newer_complete_one(run, images, tmp_path):

@@ -1,6 +1,7 @@
 """Selection of results by class, score and number, crops and YOLO lines; tasks without them refuse the options."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from visionzoo import Inferencer
 from visionzoo.cli.infer import main
 from visionzoo.cli.result_options import split_thresholds
 from visionzoo.errors import ConfigError, InputError, UnknownName
-from visionzoo.inference.selecting import require_option, selection_of
+from visionzoo.inference.selecting import model_thresholds, require_option, selection_of
 from visionzoo.structures.class_scores import class_scores_of
 from visionzoo.structures.detections import Detections, decode_mask, encode_mask
 from visionzoo.structures.lanes import Lanes
@@ -42,8 +43,8 @@ def every(detector_weights, image):
 def run(detector_weights, tmp_path):
     """Return a function that runs the small detector and returns its exit code, results and messages."""
 
-    def call(*args, name="rcnet_retinanet", weights=detector_weights):
-        changes = [f"{path}={value}" for path, value in EVERY_BOX.items()]
+    def call(*args, name="rcnet_retinanet", weights=detector_weights, settings=EVERY_BOX):
+        changes = [f"{path}={value}" for path, value in settings.items()]
         options = ["--cfg-options", *changes] if name == "rcnet_retinanet" else []
         given = [name, *map(str, args), "--tiny", "--device", "cpu", "--weights", str(weights), *options]
         return main([*given, "-o", str(tmp_path / "out")])
@@ -187,9 +188,36 @@ def test_every_option_has_a_task():
 def test_the_end_states_what_was_found(run, image, every, capsys):
     best = every.best_score
     assert run(image, "--threshold", "0.99", "--vis", "none") == 0
-    assert f"0 of 1 images have a box above 0.99; the best score is {best:.3g}\n" in capsys.readouterr().err
+    assert f"no box above 0.99 in 1 of 1 images; the best score is {best:.3g}\n" in capsys.readouterr().err
     assert run(image, "--threshold", "0", "--limit", "2", "--overwrite", "--vis", "none") == 0
     assert "2 boxes in 1 of 1 images\n1 of 1 images done, results in " in capsys.readouterr().err
+
+
+def test_a_threshold_of_the_model_is_stated(run, image, capsys):
+    hiding = {"model.test_cfg.score_thr": 0.9}
+    for threshold, words in (("0.95", "no box in 1 of 1 images\n"), ("0.01", "")):
+        assert run(image, "--threshold", threshold, "--vis", "none", "--overwrite", settings=hiding) == 0
+        output = capsys.readouterr().err
+        assert words in output
+        assert "the model itself drops scores below 0.9 (model.test_cfg.score_thr); --cfg-options model" in output
+    assert run(image, "--vis", "none", "--overwrite") == 0
+    assert "the model itself" not in capsys.readouterr().err
+
+
+def test_a_threshold_of_the_model_that_the_config_leaves_out():
+    model = SimpleNamespace(head=SimpleNamespace(exist_threshold=0.5, rows=object()))
+    found = model_thresholds(task_of("lanes"), {"model": {"head": {}}}, model)
+    assert found == {"model.head.exist_threshold": 0.5}
+
+
+def test_a_wrong_class_is_an_error_before_the_model_is_built(run, image, capsys, monkeypatch):
+    def build(*args, **options):
+        raise AssertionError("the model is built")
+
+    monkeypatch.setattr("visionzoo.inference.inferencer.ready_model", build)
+    for options in (["--classes", "sqare"], ["--threshold", "sqare=0.5"]):
+        assert run(image, *options) == 2
+        assert "did you mean 'square'?" in capsys.readouterr().err
 
 
 def test_python_selects_too(image, every, detector_weights):

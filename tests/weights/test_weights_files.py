@@ -133,10 +133,32 @@ def test_truncated_downloads(tmp_path, pth, suffix, kept):
 
 def test_missing_file_names_its_neighbour(tmp_path, pth):
     (tmp_path / "epoch_12.pth").write_bytes(pth.read_bytes())
-    with pytest.raises(CheckpointError, match=r"did you mean epoch_12\.pth\?"):
+    with pytest.raises(CheckpointError, match=r"did you mean .*epoch_12\.pth\?"):
         read_weights(tmp_path / "epoch_2.pth")
     with pytest.raises(CheckpointError, match="no folder"):
         read_weights(tmp_path / "nowhere" / "x.pth")
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ("work_dirs/fpn/epoch_2.pth", "did you mean work_dirs/fpn/epoch_12.pth?"),
+        ("work_dirs/fbn/epoch_12.pth", "did you mean work_dirs/fpn?"),
+        ("work_dirs/fp", "did you mean work_dirs/fpn?"),
+        ("fpn", "did you mean work_dirs/fpn?"),
+        ("work_dir/fpn", "did you mean work_dirs?"),
+        ("xyz/abc/a.pth", "there is no folder xyz/abc either"),
+        ("work_dirs/fpn/quite_another.bin", "work_dirs/fpn holds epoch_12.pth"),
+        ("work_dirs/123", "its folder holds no checkpoint"),
+    ],
+)
+def test_a_missing_file_names_a_similar_one(tmp_path, monkeypatch, given, advice):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work_dirs" / "fpn").mkdir(parents=True)
+    (tmp_path / "work_dirs" / "fpn" / "epoch_12.pth").touch()
+    with pytest.raises(CheckpointError) as caught:
+        read_weights(given)
+    assert str(caught.value) == f"{given}: expected a checkpoint, found no such file; {advice}"
 
 
 def test_not_a_dict_and_no_tensors(tmp_path):

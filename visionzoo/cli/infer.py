@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,9 @@ from visionzoo.cli.common import (
     run_command,
     say_loading,
 )
-from visionzoo.cli.result_options import add_result_flags, found_text, split_thresholds, thresholds_of
+from visionzoo.cli.result_options import add_result_flags, split_thresholds, thresholds_of
 from visionzoo.errors import ConfigError, InputError, OutputError, ZooError, as_utf8, nearest_name, on_one_line
+from visionzoo.system.paths import other_folder_text, shown_path
 from visionzoo.tasks.inputs.options import add_image_options
 
 if TYPE_CHECKING:
@@ -89,46 +91,68 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Return 0 on success, 1 if an input is unusable, 2 for wrong use, 130 if interrupted."""
     given = list(sys.argv[1:] if argv is None else argv)
     command = shlex.join(["visionzoo", "infer", *given])
-    return run_command(parser(_inputs_named_in(given)), lambda args: _infer(args, command), split_thresholds(given))
+    seen = _first_look(given)
+    return run_command(parser(seen.inputs), lambda args: _infer(args, command, seen), split_thresholds(given))
+
+
+_MODEL = ("model", "weights", "tiny", "cfg_options", "allow_new")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a first look at a command line finds: the config of the model, which the command then does not load again.
+
+    Attributes:
+        given: the values of the arguments that name a model.
+        loaded: its config; None if it cannot be loaded.
+        inputs: kind of the inputs of its task; None without a config or a task.
+    """
+
+    given: tuple[Any, ...] = ()
+    loaded: LoadedConfig | None = None
+    inputs: Input | None = None
 
 
 class _FirstLook(Parser):
-    """A parser that only reads the config flags. The parser of the command reports mistakes."""
+    """A parser that only reads the arguments that name a model. The parser of the command reports mistakes."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise InputError(message)
 
 
-def _inputs_named_in(argv: list[str]) -> Input | None:
-    """Return the kind of inputs of the model that a command line names; None if no such model exists."""
-    look = _FirstLook("infer", "", "")
-    look.add_argument("model")
-    add_config_flags(look)
-    try:
-        args, _ = look.parse_known_args([word for word in argv if word not in ("-h", "--help")])
-        return _inputs_of(args)
-    except ZooError:
-        return None
-
-
-def _inputs_of(args: argparse.Namespace) -> Input:
-    """Return the kind of inputs of the config's task.
-
-    Raises:
-        ConfigError, UnknownName: the config cannot be loaded, or its task does not exist.
-    """
+def _first_look(argv: list[str]) -> _Seen:
     from visionzoo.tasks import task_of
 
-    return task_of(_loaded(args).cfg.get("task")).inputs
+    look = _FirstLook("infer", "", "")
+    look.add_argument("model")
+    look.add_argument("--weights")
+    add_config_flags(look)
+    seen = _Seen()
+    try:
+        args, _ = look.parse_known_args([word for word in argv if word not in ("-h", "--help")])
+        seen = _Seen(_named_model(args), _loaded(args))
+        return replace(seen, inputs=task_of(seen.loaded.cfg.get("task")).inputs)  # type: ignore[union-attr]
+    except ZooError:
+        return seen
+
+
+def _named_model(args: argparse.Namespace) -> tuple[Any, ...]:
+    return tuple(getattr(args, name) for name in _MODEL)
 
 
 def _loaded(args: argparse.Namespace) -> LoadedConfig:
-    from visionzoo.config import load_config
+    """Load the config of the model that a command line names.
 
-    return load_config(Path(args.model), tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    Raises:
+        ConfigError, UnknownName: the config cannot be loaded, or it has another model than the run of the weights.
+    """
+    from visionzoo.weights.runs import AGAIN, load_with_weights
+
+    options = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
+    return load_with_weights(Path(args.model), args.weights, again=AGAIN, **options)
 
 
-def _infer(args: argparse.Namespace, command: str) -> int:
+def _infer(args: argparse.Namespace, command: str, seen: _Seen) -> int:
     say_loading(quiet=args.quiet)
     from visionzoo.inference.selecting import require_option
     from visionzoo.system.locks import locked
@@ -140,7 +164,9 @@ def _infer(args: argparse.Namespace, command: str) -> int:
     if args.max_samples is not None and args.max_samples < 1:
         found = f"{args.max_samples}"
         raise ConfigError("--max-samples", expected="a whole number above 0", found=found, advice="use 1 or more")
-    task = task_of(_loaded(args).cfg.get("task"))
+    known = seen.loaded is not None and seen.given == _named_model(args)
+    loaded = seen.loaded if known and seen.loaded is not None else _loaded(args)
+    task = task_of(loaded.cfg.get("task"))
     for option in [*args.save, *(["crops"] if args.save_crops else [])]:
         require_option(task, option, "--save-crops" if option == "crops" else f"--save {option}")
     if args.offline:
@@ -148,29 +174,36 @@ def _infer(args: argparse.Namespace, command: str) -> int:
     sources, left_out = task.inputs.sources(args), task.inputs.left_out(args)
     if left_out:
         note(f"warning: {left_out} left out", quiet=args.quiet)
-    inferencer = _make_inferencer(args)
+    inferencer = _make_inferencer(args, loaded)
     default = inferencer.run / "infer" if inferencer.run else Path("predictions", inferencer.name)
     out = _output_folder(args, Path(args.work_dir or default))
     settings = _settings(args, inferencer, images)
     about = {"command": as_utf8(command), "seed": args.seed, "out": as_utf8(str(out)), "settings": settings}
+    total = _total(args, task.inputs)
+    about |= {"total": total} if total is not None else {}
     about |= {"left_out": left_out} if left_out else {}
     with locked(out, "an inference") as lock:
         if lock.note:
             note(lock.note, quiet=args.quiet)
-        done, failed = _run(args, inferencer, sources, task.inputs.count(args), out, images, about)
+        done, failed = _run(args, inferencer, sources, total, out, images, about)
     also = f"; {left_out} left out" if left_out else ""
-    note(f"{done - failed} of {done} images done{also}, results in {out}", quiet=args.quiet)
+    note(f"{done - failed} of {done} {task.inputs.nouns} done{also}, results in {shown_path(out)}", quiet=args.quiet)
     if args.json:
         counts = {"out": as_utf8(str(out)), "inputs": done, "failed": failed}
         print(json.dumps(counts | ({"left_out": left_out} if left_out else {})))
     return 1 if failed else 0
 
 
+def _total(args: argparse.Namespace, inputs: Input) -> int | None:
+    """Return the number of inputs to process; None if only reading them shows it."""
+    return min(filter(None, (inputs.count(args), args.max_samples)), default=None)
+
+
 def _output_folder(args: argparse.Namespace, wanted: Path) -> Path:
     """Return the folder of the run to continue, else a folder for a new run."""
     from visionzoo.cli.common import choose_output_dir
     from visionzoo.config.runs import run_of
-    from visionzoo.inference.resuming import JOURNAL, newest_run
+    from visionzoo.inference.resuming import JOURNAL, interrupted_text, newest_run
 
     if args.overwrite and run_of(wanted):
         raise OutputError(
@@ -179,11 +212,17 @@ def _output_folder(args: argparse.Namespace, wanted: Path) -> Path:
             found="the folder of a training",
             advice=f"leave out --overwrite, or use -o {wanted / 'infer'}",
         )
-    newest = newest_run(wanted) if args.resume else wanted
+    newest = newest_run(wanted)
     if args.resume and not (newest / JOURNAL).is_file():
-        note(f"{newest}: nothing to resume; a new run starts", quiet=args.quiet)
-        newest, args.resume = wanted, False
-    return choose_output_dir(newest, overwrite=args.overwrite or args.resume)
+        note(f"{shown_path(newest)}: nothing to resume; a new run starts", quiet=args.quiet)
+        args.resume = False
+    if args.resume:
+        return choose_output_dir(newest, overwrite=True)
+    out = choose_output_dir(wanted, overwrite=args.overwrite)
+    if out != wanted:
+        for text in filter(None, (other_folder_text(wanted, out), interrupted_text(newest))):
+            note(text, quiet=args.quiet)
+    return out
 
 
 def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[str, ...]) -> dict[str, object]:
@@ -217,31 +256,31 @@ def _chosen_images(given: str) -> tuple[str, ...]:
     return tuple(kind for kind in kinds if kind != "none")
 
 
-def _make_inferencer(args: argparse.Namespace) -> Inferencer:
+def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferencer:
     import torch
 
     from visionzoo.inference.inferencer import Inferencer
+    from visionzoo.weights.weight_file import shown_weights
 
     threshold, class_thresholds = thresholds_of(args.threshold)
     torch.manual_seed(args.seed)
     inferencer = Inferencer(
-        args.model,
+        loaded,
         args.weights,
-        tiny=args.tiny,
         device=args.device,
         batch_size=args.batch_size,
         score_threshold=threshold,
         class_thresholds=class_thresholds,
         classes=args.classes,
         limit=args.limit,
-        options=args.cfg_options,
-        allow_new=args.allow_new,
         trust_pickle=args.trust_pickle,
     )
     for line in inferencer.notes:
         note(line, quiet=args.quiet)
     if inferencer.weights is None:
-        note("warning: --weights none: the model is untrained and its results mean nothing")
+        note("weights: none (random values; results mean nothing)")
+    else:
+        note(f"weights: {shown_weights(inferencer.weights, inferencer.step)}", quiet=args.quiet)
     return inferencer
 
 
@@ -261,7 +300,6 @@ def _run(
 
     if args.max_samples is not None:
         sources = islice(sources, args.max_samples)
-        total = args.max_samples if total is None else min(total, args.max_samples)
     earlier = _earlier(args, out, about, sources)
     if earlier is None:
         remove_old_results(out)
@@ -302,16 +340,21 @@ def _earlier(args: argparse.Namespace, out: Path, about: dict[str, Any], sources
 
 
 def _say_found(args: argparse.Namespace, inferencer: Inferencer, writer: PredictionWriter) -> None:
+    """Print what the results of all inputs are, and a threshold of the model that hides some of them."""
+    from visionzoo.inference.selecting import model_thresholds
     from visionzoo.tasks import task_of
 
-    counted, usable = task_of(inferencer.task).counted, writer.done - writer.failed
-    if counted is None or not usable:
+    task, usable, selection = task_of(inferencer.task), writer.done - writer.failed, inferencer.selection
+    if not usable:
         return
-    threshold = f"{inferencer.selection.threshold:g}"
-    if inferencer.selection.thresholds:
-        threshold += " or the threshold of its class"
-    counts = {"found": writer.found, "having": writer.having, "usable": usable}
-    note(found_text(counted, threshold=threshold, best=writer.best, **counts), quiet=args.quiet)
+    threshold = f"{selection.threshold:g}" + (" or the threshold of its class" if selection.thresholds else "")
+    if text := task.summary(writer.tally, usable, threshold):
+        note(text, quiet=args.quiet)
+    nothing = task.counted is not None and writer.tally.best is None
+    for path, own in model_thresholds(task, inferencer.config, inferencer.model).items():
+        if nothing or (args.threshold and min([selection.threshold, *selection.thresholds.values()]) < own):
+            advice = f"--cfg-options {path}=0 keeps all"
+            note(f"the model itself drops scores below {own:g} ({path}); {advice}", quiet=args.quiet)
 
 
 def _say_failed(prediction: Prediction) -> None:

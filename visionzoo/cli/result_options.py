@@ -99,30 +99,3 @@ def thresholds_of(values: Sequence[str]) -> tuple[float | None, dict[str, float]
         else:
             for_all = score
     return for_all, for_class
-
-
-def found_text(
-    counted: tuple[str, str], *, found: int, having: int, usable: int, threshold: str, best: float | None
-) -> str:
-    """Return the sentence about the number of results.
-
-    Args:
-        counted: the word for one result and for several.
-        found: number of results of all inputs.
-        having: number of inputs that have a result.
-        usable: number of inputs that were processed.
-        threshold: the threshold as text.
-        best: best score before the threshold; None if the model returns no result.
-
-    Example:
-        >>> found_text(("box", "boxes"), found=0, having=0, usable=12, threshold="0.3", best=0.214)
-        '0 of 12 images have a box above 0.3; the best score is 0.214'
-        >>> found_text(("box", "boxes"), found=7, having=3, usable=12, threshold="0.3", best=0.9)
-        '7 boxes in 3 of 12 images'
-    """
-    one, several = counted
-    if found:
-        return f"{found} {one if found == 1 else several} in {having} of {usable} images"
-    if best is None:
-        return f"0 of {usable} images have a {one}; the model returns none"
-    return f"0 of {usable} images have a {one} above {threshold}; the best score is {best:.3g}"

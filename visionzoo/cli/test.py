@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from visionzoo.cli.common import (
     INTERRUPTED,
@@ -20,7 +20,9 @@ from visionzoo.cli.common import (
 )
 from visionzoo.cli.data_sets import prepare_data_sets
 from visionzoo.cli.short_options import add_short_options, load_with_short_options
+from visionzoo.system.paths import shown_path
 
+_ALL_WRONG = "every number is 0: no result of the model is correct; `visionzoo infer` shows its results and best scores"
 EXAMPLES = """  visionzoo test work_dirs/rcnet_retinanet
   visionzoo test configs/rcnet_retinanet.py --weights best.safetensors --json"""
 
@@ -75,5 +77,21 @@ def _test(args: argparse.Namespace) -> int:
         print(json.dumps(outcome))
     else:
         print(as_text(outcome["metrics"], outcome["per_class"]))
-        note(f"written to {outcome['work_dir']}/metrics.json and report.md", quiet=args.quiet)
+        if all_wrong(outcome["metrics"], loaded.cfg.task):
+            note(_ALL_WRONG, quiet=args.quiet)
+        note(f"written to {shown_path(outcome['work_dir'])}/metrics.json and report.md", quiet=args.quiet)
     return 0
+
+
+def all_wrong(metrics: Mapping[str, float], tasks: str | Sequence[str]) -> bool:
+    """Return True if every number is 0 or absent (-1), and 0 is the worst value of the metrics of the tasks.
+
+    Example:
+        >>> all_wrong({"coco/bbox_mAP": 0.0}, "detection"), all_wrong({"count/MAE": 0.0}, "counting")
+        (True, False)
+    """
+    from visionzoo.tasks import task_of
+
+    rules = [task_of(name).save_best for name in ([tasks] if isinstance(tasks, str) else tasks)]
+    rising = all(rule.get(name, "greater") == "greater" for rule in rules for name in metrics)
+    return rising and any(name in rule for rule in rules for name in metrics) and max(metrics.values()) <= 0

@@ -22,10 +22,13 @@ from visionzoo.config.run_length import follow_length
 from visionzoo.config.tree import Origins, merge, odd_values, plain
 from visionzoo.errors import ConfigError, UnknownName, first_of, in_cwd, nearest_name
 from visionzoo.plugins import ZOO, Package, merged, shown_in_plugin
+from visionzoo.system.paths import shown_path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # The file in the folder of a run that holds its config.
 SAVED = "config.py"
+# Suffixes of files of weights.
+_WEIGHTS = (".pth", ".pt", ".safetensors")
 # mmengine's templates. A config of the zoo uses plain Python instead.
 _TEMPLATE = re.compile(r"\{\{\s*(_base_|\$ENV|file\w+)")
 # The two fields of a card that make the name of its system a short name of its config.
@@ -136,11 +139,13 @@ def no_run(folder: Path) -> ConfigError:
 def _config_of_run(folder: Path) -> Path:
     path = folder / SAVED
     if not path.is_file():
+        weights = [file for file in folder.iterdir() if file.suffix in _WEIGHTS]
+        advice = f"name the model, and use --weights {folder}" if weights else "name the folder that training wrote"
         raise ConfigError(
             folder,
             expected=f"the folder of a run, with a {SAVED}",
-            found="a folder without it",
-            advice="name a config, or the folder that training wrote",
+            found=f"{'weights' if weights else 'a folder'} without it",
+            advice=advice,
         )
     return path.resolve()
 
@@ -152,6 +157,14 @@ def _nearest_file(given: Path) -> str:
 
 
 def _python_file(path: Path) -> Path:
+    if path.suffix in _WEIGHTS:
+        is_run = (path.parent / SAVED).is_file()
+        raise ConfigError(
+            path,
+            expected="a model",
+            found="a file of weights",
+            advice=f"name {path.parent if is_run else 'the model'}, and use --weights {path}",
+        )
     if path.suffix != ".py":
         raise ConfigError(
             path, expected="a Python file", found=f"{path.suffix or 'no suffix'}", advice="write it as NAME.py"
@@ -164,7 +177,7 @@ def display_path(path: Path) -> str:
 
     Returns:
         ``configs/x.py`` for a released config, ``toy_zoo/configs/x.py`` for a config of a plugin, else the path
-        relative to the working folder.
+        relative to the working folder, see :func:`visionzoo.system.paths.shown_path`.
 
     Example:
         >>> display_path(find_config("rcnet_retinanet"))
@@ -176,8 +189,7 @@ def display_path(path: Path) -> str:
     in_plugin = shown_in_plugin(path)
     if in_plugin is not None:
         return in_plugin
-    here = Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
+    return shown_path(path)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from visionzoo.system.atomic import write_text
 Rows = Sequence[Mapping[str, Any]]
 
 _ABSENT = -1.0
+_WIDTH, _GAP, _FEW = 100, 3, 4  # characters of a line and between its columns; numbers that have a line each
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -100,22 +101,41 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def as_text(metrics: Mapping[str, Any], tables: Mapping[str, Rows]) -> str:
-    """Return the numbers as aligned columns for a terminal, with the tables per class below.
+    """Return the numbers in aligned columns for a terminal, with the tables per class below.
+
+    A table of one class is left out, because the metrics have its numbers.
 
     Example:
-        >>> print(as_text({"toy/acc": 0.5}, {"toy": [{"class": "cat", "acc": 0.25}]}))
+        >>> rows = [{"class": "cat", "acc": 0.25}, {"class": "dog", "acc": 0.75}]
+        >>> print(as_text({"toy/acc": 0.5}, {"toy": rows}))
         toy/acc  0.5000
         <BLANKLINE>
         toy by class
         class     acc
         cat    0.2500
+        dog    0.7500
     """
-    numbers = [[name, shown(value)] for name, value in scalars(metrics).items()]
-    parts = [_aligned(numbers)]
+    parts = [_in_columns([[name, shown(value)] for name, value in scalars(metrics).items()])]
     for name, rows in tables.items():
-        columns = list(rows[0])
-        parts.append(f"{name} by class\n" + _aligned([columns, *([shown(row[c]) for c in columns] for row in rows)]))
+        if len(rows) > 1:
+            columns = list(rows[0])
+            cells = ([shown(row[column]) for column in columns] for row in rows)
+            parts.append(f"{name} by class\n" + _aligned([columns, *cells]))
     return "\n\n".join(parts)
+
+
+def _in_columns(numbers: Sequence[Sequence[str]]) -> str:
+    """Return names with their numbers, several on a line if they are many.
+
+    Example:
+        >>> print(_in_columns([[f"toy/metric_{number}", "0.5000"] for number in range(7)]))
+        toy/metric_0  0.5000   toy/metric_1  0.5000   toy/metric_2  0.5000   toy/metric_3  0.5000
+        toy/metric_4  0.5000   toy/metric_5  0.5000   toy/metric_6  0.5000
+    """
+    cells = _aligned(numbers).splitlines()
+    each = max(1, _WIDTH // (max(map(len, cells), default=0) + _GAP)) if len(cells) > _FEW else 1
+    lines = [cells[start : start + each] for start in range(0, len(cells), each)]
+    return "\n".join((" " * _GAP).join(line) for line in lines)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -29,6 +29,7 @@ from visionzoo.errors import ConfigError, some_of
 from visionzoo.models.wiring import fill_model, with_replaced_parts
 from visionzoo.system import distributed
 from visionzoo.system.locks import locked
+from visionzoo.system.paths import other_folder_text
 from visionzoo.weights.class_tensors import class_tensors
 from visionzoo.weights.loading import find_weights
 
@@ -279,17 +280,17 @@ def _places(
     """
     if purpose == "dry run":
         return None, None, ""
-    checkpoint = None
-    if purpose == "test":
-        folder = free_folder(_folder_of_test(loaded, options), overwrite=options.overwrite)
-    elif options.resume:
+    checkpoint, other = None, ""
+    if options.resume and purpose != "test":
         checkpoint = resume_point(options.resume, options.work_dir, usual)
         folder = checkpoint.parent
     else:
-        folder = free_folder(Path(options.work_dir or usual), overwrite=options.overwrite)
+        wanted = _folder_of_test(loaded, options) if purpose == "test" else Path(options.work_dir or usual)
+        folder = free_folder(wanted, overwrite=options.overwrite)
+        other = other_folder_text(wanted, folder)
     lock = held.enter_context(locked(folder, "a test" if purpose == "test" else "a training"))
     make_writable(folder)
-    return checkpoint, folder, lock.note
+    return checkpoint, folder, "\n".join(filter(None, (lock.note, other)))
 
 
 def _folder_of_test(loaded: LoadedConfig, options: RunOptions) -> Path:

@@ -20,6 +20,7 @@ from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.workdir import kept_if_it_works
 from visionzoo.engine.workers import explained
 from visionzoo.system import distributed
+from visionzoo.system.paths import shown_path
 from visionzoo.system.versions import versions
 from visionzoo.weights.loading import load_weights, without_pretrained
 from visionzoo.weights.normalisation import warn_of_other_normalisation
@@ -81,7 +82,7 @@ def _measuring_hooks(cfg: Config) -> dict[str, Any]:
 def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
     weights = str(plan.weights)
     samples = len(runner.test_dataloader.dataset)
-    note_to_user(plan.options)(f"testing {plan.name} with {weights} on {runner.device}: {samples} samples")
+    note_to_user(plan.options)(f"testing {plan.name} with {shown_path(weights)} on {runner.device}: {samples} samples")
     try:
         with listening(runner), explained():
             metrics = runner.test()

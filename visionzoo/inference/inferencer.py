@@ -6,6 +6,8 @@ import os
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,8 @@ from visionzoo.tasks import Result, Task, task_of
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.weights.ready_model import ready_model
 from visionzoo.weights.released import released_weights
-from visionzoo.weights.runs import load_with_weights
+from visionzoo.weights.runs import AGAIN, load_with_weights
+from visionzoo.weights.weight_file import WeightFile, read_weight_file
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
@@ -98,7 +101,8 @@ class Inferencer:
     memory are one group. With ``errors="report"``, a group is processed without its unreadable images.
 
     Args:
-        name_or_config: name of a model of the zoo, path of a config file, or folder of a run.
+        name_or_config: name of a model of the zoo, path of a config file, or folder of a run; or a config that
+            :func:`visionzoo.weights.runs.load_with_weights` returned, which is used as it is.
         weights: file, folder of a run or address. None uses the weights of the run, else the released ones; ``"none"``
             leaves the model untrained. If config and weights belong to different runs, see
             :mod:`visionzoo.weights.runs`.
@@ -122,6 +126,10 @@ class Inferencer:
         ConfigError: the config cannot be loaded or built, or it has several tasks; or the task has no such selection
             of results.
 
+    Attributes:
+        weights: the file of the weights; None for an untrained model.
+        step: step of the training at which the weights were saved, such as ``epoch 3``; empty if unknown.
+
     Example:
         >>> inferencer = Inferencer("bossnet_t0_imagenet", "none", tiny=True, device="cpu")
         >>> for prediction in inferencer([np.zeros((48, 64, 3), np.uint8)]):
@@ -131,7 +139,7 @@ class Inferencer:
 
     def __init__(
         self,
-        name_or_config: str | os.PathLike,
+        name_or_config: str | os.PathLike | LoadedConfig,
         weights: str | os.PathLike | None = None,
         *,
         tiny: bool = False,
@@ -146,32 +154,35 @@ class Inferencer:
         trust_pickle: bool = False,
     ):
         self.batch_size = _positive(batch_size)
-        loaded = load_with_weights(
-            name_or_config,
-            weights,
-            again='`visionzoo infer {run} INPUT`, or Inferencer("{run}")',
-            tiny=tiny,
-            options=options,
-            allow_new=allow_new,
-        )
+        if isinstance(name_or_config, LoadedConfig):
+            loaded = name_or_config
+        else:
+            changes = dict(tiny=tiny, options=options, allow_new=allow_new)
+            loaded = load_with_weights(name_or_config, weights, again=AGAIN, **changes)  # type: ignore[arg-type]
         cfg = loaded.cfg
         self.name, self.notes, self.run, self.config = loaded.name, loaded.notes, loaded.run, cfg
         self.task = _one_task(cfg.task, loaded.source)
         self._task = task_of(self.task)
         self.prepare = Preparation(test_pipeline_of(cfg, loaded.source), self._task.inputs)
-        self.weights = _chosen_weights(loaded, weights)
-        self.model = ready_model(loaded, self.weights, device=device, trust_pickle=trust_pickle)
-        self.device = next(self.model.parameters()).device
-        self.class_names = _class_names(self.model, loaded, self._task)
-        self.category_ids = _category_ids(self.model, self.class_names, self._task)
-        self.selection = selection_of(
+        file = _weight_file(loaded, weights, trust_pickle)
+        self.weights: Path | None
+        self.weights, self.step = (None, "") if file is None else (file.path, file.step)
+        chosen = partial(
+            selection_of,
             self._task,
-            self.class_names,
             threshold=score_threshold,
             thresholds=class_thresholds,
             classes=classes,
             limit=limit,
         )
+        names = (None if file is None else file.classes) or _stated_names(cfg)
+        if names:  # a wrong name of a class is an error before the model is built
+            chosen(names)
+        self.model = ready_model(loaded, file, device=device, trust_pickle=trust_pickle)
+        self.device = next(self.model.parameters()).device
+        self.class_names = names or _default_names(self.model, self._task)
+        self.category_ids = (file.category_ids if file else None) or self._task.category_ids(self.class_names)
+        self.selection = chosen(self.class_names)
         self._divisor = int(getattr(self.model.data_preprocessor, "pad_size_divisor", 1))
 
     def __call__(
@@ -419,30 +430,22 @@ def _positive(batch_size: int) -> int:
     return batch_size
 
 
-def _chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> str | os.PathLike | None:
-    """Return the weights to load, or None if the user requested an untrained model (``"none"``)."""
-    name = loaded.name
-    if weights is None and loaded.run is not None:
-        return loaded.run
-    if weights is None:
-        return released_weights(name, read_card(name).zoo.weights if name in card_names() else [])
-    return None if str(weights) == UNTRAINED else weights
+def _weight_file(loaded: LoadedConfig, weights: str | os.PathLike | None, trust_pickle: bool) -> WeightFile | None:
+    """Read the weights; return None if the user requested an untrained model (``"none"``)."""
+    if weights is not None:
+        source: str | os.PathLike | None = None if str(weights) == UNTRAINED else weights
+    elif loaded.run is not None:
+        source = loaded.run
+    else:
+        card = read_card(loaded.name) if loaded.name in card_names() else None
+        source = released_weights(loaded.name, card.zoo.weights if card else [])
+    return None if source is None else read_weight_file(source, trust_pickle=trust_pickle)
 
 
-def _class_names(model: torch.nn.Module, loaded: LoadedConfig, task: Task) -> tuple[str, ...] | None:
-    """Return the class names of the checkpoint, else of the config, else of the task for the model's class count."""
-    meta = getattr(model, "dataset_meta", None) or {}
-    names = meta.get("classes") or _stated_names(loaded.cfg)
-    if names:
-        return tuple(names)
+def _default_names(model: torch.nn.Module, task: Task) -> tuple[str, ...] | None:
+    """Return the class names of the task for the class counts of the model."""
     counts = (getattr(part, "num_classes", None) for part in model.modules())
     return task.class_names({count for count in counts if isinstance(count, int)})
-
-
-def _category_ids(model: torch.nn.Module, names: tuple[str, ...] | None, task: Task) -> tuple[int, ...] | None:
-    """Return the category ids of the checkpoint, else those of the task; None if an id is the label plus one."""
-    meta = getattr(model, "dataset_meta", None) or {}
-    return tuple(meta["category_ids"]) if meta.get("category_ids") else task.category_ids(names)
 
 
 def _stated_names(cfg: Mapping[str, Any]) -> tuple[str, ...] | None:

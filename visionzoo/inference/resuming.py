@@ -3,8 +3,9 @@
 The output folder has the file ``.infer.jsonl``, the journal of the run. It has two kinds of lines:
 
 - ``{"file": "vis/a.jpg"}`` before a file is written,
-- ``{"done": 12, "sizes": {...}, ...}`` after an input, where the run can continue: the number of inputs so far and the
-  sizes of the files that grow. No video and no group is open at such a place.
+- ``{"done": 12, "sizes": {...}, "tally": {...}, ...}`` after an input, where the run can continue: the number of inputs
+  so far, the sizes of the files that grow, and the numbers of the results since the line before (see
+  :class:`visionzoo.tasks.Tally`). No video and no group is open at such a place.
 
 A run that continues cuts these files to the sizes of the last such line. ``run.json`` has the settings that determine
 the results; the settings of a run that continues must be equal.
@@ -27,6 +28,8 @@ import torch
 
 from visionzoo.errors import InputError
 from visionzoo.inference.result_files import part_of
+from visionzoo.system.paths import shown_path
+from visionzoo.tasks import Tally
 from visionzoo.tasks.inputs.base import Source
 
 JOURNAL = ".infer.jsonl"
@@ -60,6 +63,7 @@ class Earlier:
         place: the last line of the journal at which the run can continue; empty if it begins again.
         size: size of the journal in bytes up to that line.
         kept: the lines of ``predictions.jsonl`` that are kept.
+        tally: numbers of the results of these lines.
         sources: the inputs of these lines, filled by :meth:`skip`.
     """
 
@@ -67,6 +71,7 @@ class Earlier:
     place: dict[str, Any]
     size: int
     kept: list[Kept]
+    tally: Tally = field(default_factory=Tally)
     sources: list[Source] = field(default_factory=list)
 
     @property
@@ -131,7 +136,7 @@ def earlier_run(out: Path) -> Earlier | None:
     place, size = _last_place(out, journal)
     count = run["inputs"] if run.get("complete") else place.get("done", 0)
     try:
-        return Earlier(run, place, size, _kept_lines(out / _LINES, count))
+        return Earlier(run, place, size, _kept_lines(out / _LINES, count), _tally_in(journal[:size]))
     except (OSError, ValueError):  # a user removed or changed the predictions
         return None
 
@@ -145,6 +150,11 @@ def _last_place(out: Path, journal: bytes) -> tuple[dict[str, Any], int]:
             return record, end
         end -= len(line)
     return {}, 0
+
+
+def _tally_in(journal: bytes) -> Tally:
+    tallies = (Tally.from_json(_record(line).get("tally", {})) for line in journal.splitlines())
+    return sum(tallies, start=Tally())
 
 
 def _record(line: bytes) -> dict[str, Any]:
@@ -183,6 +193,16 @@ def newest_run(wanted: Path) -> Path:
     beside = wanted.parent.iterdir() if wanted.parent.is_dir() else ()
     runs = [path for path in beside if name.fullmatch(path.name) and (path / JOURNAL).is_file()]
     return max(runs, key=lambda path: (not _is_complete(path), (path / JOURNAL).stat().st_mtime_ns), default=wanted)
+
+
+def interrupted_text(folder: Path) -> str:
+    """Return the sentence about an interrupted run of inference in a folder; empty if the folder has none."""
+    earlier = earlier_run(folder)
+    if earlier is None or earlier.complete:
+        return ""
+    total = earlier.run.get("total")
+    number = f"{len(earlier.kept)}" + (f" of {total}" if isinstance(total, int) else "")
+    return f"{shown_path(folder)} has the results of {number} inputs (interrupted); --resume finishes it"
 
 
 def _is_complete(folder: Path) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
+from visionzoo.config.tree import MISSING, lookup
 from visionzoo.errors import ConfigError, InputError, UnknownName
 from visionzoo.registry import task_modules
 from visionzoo.tasks import Task, task_of
@@ -123,6 +125,31 @@ def require_option(task: Task, option: str, where: str) -> None:
             found=_name_of(task),
             advice=f"leave it out, or use a model of {', '.join(having)}",
         )
+
+
+def model_thresholds(task: Task, cfg: Mapping[str, Any], model: object) -> dict[str, float]:
+    """Return the score thresholds above 0 that a model applies itself, by the path of their setting in the config.
+
+    Args:
+        task: task of the model; its ``options`` name the settings.
+        cfg: the config of the model, which has the key ``model``.
+        model: the model, whose attributes have the values that the config leaves out.
+
+    Example:
+        >>> cfg = {"model": {"test_cfg": {"score_thr": 0.05}}}
+        >>> model_thresholds(task_of("detection"), cfg, None)
+        {'model.test_cfg.score_thr': 0.05}
+    """
+    found = {}
+    for option in task.options(cfg["model"]):
+        path = option.partition("=")[0]
+        _, *keys = path.split(".")
+        value = lookup(cfg["model"], tuple(keys))
+        if value is MISSING:
+            value = reduce(lambda part, key: getattr(part, key, None), keys, model)
+        if isinstance(value, (int, float)) and value > 0:
+            found[path] = value
+    return found
 
 
 def _has(task: Task, option: str) -> bool:

@@ -54,7 +54,7 @@ from visionzoo.reports.images import contact_sheet, enlarged, scale_to_read, sid
 from visionzoo.structures.image_names import shortened
 from visionzoo.system.atomic import cannot_write, write_file, write_text
 from visionzoo.system.versions import git_describe, versions
-from visionzoo.tasks import task_of
+from visionzoo.tasks import Tally, task_of
 from visionzoo.tasks.inputs.base import Source
 from visionzoo.tasks.inputs.videos import Video
 
@@ -76,8 +76,7 @@ class PredictionWriter:
 
     Attributes:
         done, failed: number of inputs so far, and of those that could not be used.
-        found, having: number of results such as boxes, and of inputs that have one; 0 if results are not counted.
-        best: best score of all results before the threshold; None without results.
+        tally: numbers of all results so far, see :meth:`visionzoo.tasks.Task.tally`.
         notes: messages for the user, to be printed at the end.
         stopped: set it to True if further inputs exist; ``complete`` in ``run.json`` is then false.
     """
@@ -95,8 +94,8 @@ class PredictionWriter:
     ):
         self.out, self.inferencer, self.images, self.crops = out, inferencer, images, crops
         self.about, self.started, self._skipped = dict(about or {}), time.time(), 0
-        self.done = self.failed = self.found = self.having = 0
-        self.best: float | None = None
+        self.done = self.failed = 0
+        self.tally = self._unnoted = Tally()
         self.stopped = False
         self.notes: list[str] = []
         self._task = task_of(inferencer.task)
@@ -149,8 +148,7 @@ class PredictionWriter:
                 self._add_to_group(line.group, sizes[line.group], source, [] if line.has_result else None)
         place = earlier.place
         self.done = self._skipped = place.get("done", 0)
-        self.failed, self.found = place.get("failed", 0), place.get("found", 0)
-        self.having, self.best = place.get("having", 0), place.get("best")
+        self.failed, self.tally = place.get("failed", 0), earlier.tally
 
     def __enter__(self) -> PredictionWriter:
         return self
@@ -170,7 +168,8 @@ class PredictionWriter:
         self.failed += prediction.error is not None
         record, thumbnails = prediction.record(), None
         if prediction.result is not None:
-            self._count(prediction)
+            new = self._task.tally(prediction.result, prediction.best_score)
+            self.tally, self._unnoted = self.tally + new, self._unnoted + new
             place = self._place_of(prediction.source)
             record["result"] |= self._write_files(place, prediction.result)
             self._add_to_tables(prediction)
@@ -182,18 +181,12 @@ class PredictionWriter:
         if not self._drawn and not self._missing:
             self._note_progress()
 
-    def _count(self, prediction: Prediction) -> None:
-        scores = [score for score in (self.best, prediction.best_score) if score is not None]
-        self.best = max(scores, default=None)
-        if self._task.counted is not None:
-            number = len(prediction.result)  # type: ignore[arg-type]
-            self.found, self.having = self.found + number, self.having + (number > 0)
-
     def _note_progress(self) -> None:
         """Add a line to the journal: a run can continue here."""
-        counts = {"failed": self.failed, "found": self.found, "having": self.having, "best": self.best}
         sizes = {name: table.size for name, table in self._tables.items()}
-        self._journal.add({"done": self.done, **counts, "sizes": sizes})
+        counts = {"done": self.done, "failed": self.failed, "tally": self._unnoted.to_json()}
+        self._journal.add({**counts, "sizes": sizes})
+        self._unnoted = Tally()
 
     def _write_files(self, place: Path, result: Any) -> dict[str, str]:
         """Write the files of a result. Return their keys in the line, and their paths relative to ``out``."""
@@ -330,6 +323,7 @@ class PredictionWriter:
             "model": self.inferencer.name,
             "task": self.inferencer.task,
             "weights": "none (untrained)" if self.inferencer.weights is None else as_utf8(str(self.inferencer.weights)),
+            "step": self.inferencer.step or None,
             "device": str(self.inferencer.device),
             "inputs": self.done,
             "failed": self.failed,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
+from visionzoo.tasks._tally import Tally, found_text
 from visionzoo.tasks.inputs.base import Input
 
 if TYPE_CHECKING:
@@ -133,6 +134,29 @@ class Task:
     def category_ids(self, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
         """Return the category id of each label in result files; None if the id is the label plus one."""
         return None
+
+    def tally(self, result: Any, best: float | None) -> Tally:
+        """Return the numbers of one result that the end of a run states, see :meth:`summary`.
+
+        Args:
+            result: the result after the selection by score, class and number.
+            best: its best score before the threshold; None without a score or if results are not counted.
+        """
+        if self.counted is None:
+            return Tally()
+        return Tally({"found": len(result), "having": int(len(result) > 0)}, best)
+
+    def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
+        """Return a sentence about all results of a run; empty if there is nothing to state.
+
+        Args:
+            tally: sum of :meth:`tally` over all results.
+            inputs: number of inputs with a result.
+            threshold: the score threshold as text.
+        """
+        return (
+            "" if self.counted is None else found_text(self.counted, tally, f"{inputs} {self.inputs.nouns}", threshold)
+        )
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return a sample whose predictions are the ground truth with small errors, to check the metric.

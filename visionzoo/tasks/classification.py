@@ -11,13 +11,16 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from visionzoo.datasets.classification import imagenet_names
+from visionzoo.errors import some_of
 from visionzoo.reports.images import Colour, class_colour, enlarged, label_font, letter_height
 from visionzoo.structures.class_scores import KEPT, ClassScores, class_scores_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
+from visionzoo.tasks._tally import Tally
 from visionzoo.tasks.inputs.images import ImageInput
 
 _IMAGENET_CLASSES = 1000
+_LISTED = 10  # classes that the summary of a run names
 
 
 class Classification(Task):
@@ -39,6 +42,19 @@ class Classification(Task):
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of ImageNet if a part of the model has 1000 classes."""
         return imagenet_names() if _IMAGENET_CLASSES in counts else None
+
+    def tally(self, result: ClassScores, best: float | None) -> Tally:
+        """Count the best class of the image."""
+        return Tally({result.name_of(int(result.labels[0])): 1} if len(result) else {}, best)
+
+    def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
+        """Return how many images have each class as their best one, the most frequent class first."""
+        having, images = sum(tally.sums.values()), f"{inputs} {self.inputs.nouns}"
+        if not having:
+            return super().summary(tally, inputs, threshold)
+        counts = sorted(tally.sums.items(), key=lambda item: (-item[1], item[0]))
+        listed = some_of([f"{name} {number}" for name, number in counts], _LISTED)
+        return f"{listed} (best class of {images if having == inputs else f'{having} of {images}'})"
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return noise as scores, with 1.5 added to the true class. The true class is often but not always the best."""

@@ -19,6 +19,7 @@ from visionzoo.structures.counts import CrowdCount, count_of
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._tally import Tally
 from visionzoo.tasks.inputs.images import ImageInput
 
 _DARKEST_HEAT = 0.25  # part of the colour table that is skipped: it is black and invisible on a dark image
@@ -48,6 +49,14 @@ class Counting(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_count(image, result, scale)
+
+    def tally(self, result: CrowdCount, best: float | None) -> Tally:
+        """Add the counts. The best value is the highest count."""
+        return Tally({"count": result.count}, result.count)
+
+    def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
+        """Return the sum and the highest of all counts."""
+        return f"count: {tally.sums['count']:.1f} in {inputs} {self.inputs.nouns}, at most {tally.best:.1f} in one"
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Move the density of all people two pixels to the right, and multiply it by a random factor near 1."""

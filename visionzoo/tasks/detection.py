@@ -74,7 +74,7 @@ class Detection(Task):
 
     def options(self, model: Mapping[str, Any]) -> list[str]:
         """Return the option that sets the score threshold to 0, so that suppression has boxes to remove."""
-        path = "model.test_cfg.rcnn.score_thr" if "rcnn" in model["test_cfg"] else "model.test_cfg.score_thr"
+        path = "model.test_cfg.rcnn.score_thr" if "rcnn" in model.get("test_cfg", {}) else "model.test_cfg.score_thr"
         return [f"{path}=0.0"]
 
 

@@ -16,6 +16,7 @@ from visionzoo.reports.images import class_colour, edge_of, enlarged, line_width
 from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._tally import Tally
 from visionzoo.tasks.inputs.images import ImageInput
 
 _MAP_OPACITY = 0.6
@@ -40,6 +41,20 @@ class Saliency(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_saliency(image, result, scale)
+
+    def tally(self, result: SaliencyMap, best: float | None) -> Tally:
+        """Count an empty mask. The best value is the highest value of the maps with an empty mask."""
+        return Tally() if result.mask.any() else Tally({"empty": 1}, float(result.map.max(initial=0)))
+
+    def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
+        """Return how many images have a mask, and the highest value of the maps without one."""
+        having, images = inputs - int(tally.sums.get("empty", 0)), f"{inputs} {self.inputs.nouns}"
+        if having == inputs:
+            return f"a mask in {having} of {images}"
+        which = f"a mask in {having} of {images}; the other masks are" if having else f"the masks of {images} are all"
+        return (
+            f"{which} empty; the highest value of their maps is {tally.best:.3g} (a --threshold below it gives masks)"
+        )
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         return shaken_map(sample, index, seed)

@@ -15,22 +15,16 @@ from visionzoo.config import LoadedConfig, require_valid
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import SCOPE
 from visionzoo.system.devices import choose_device
-from visionzoo.weights.loading import (
-    category_ids_of,
-    class_names_of,
-    find_weights,
-    load_weights,
-    weights_of,
-    without_pretrained,
-)
+from visionzoo.weights.loading import load_weights, weights_of, without_pretrained
 from visionzoo.weights.normalisation import warn_of_other_normalisation
-from visionzoo.weights.safe_load import close_pickle_fallback, read_checkpoint
+from visionzoo.weights.safe_load import close_pickle_fallback
 from visionzoo.weights.stated_variants import require_stated_variants
+from visionzoo.weights.weight_file import WeightFile, read_weight_file
 
 
 def ready_model(
     loaded: LoadedConfig,
-    weights: str | os.PathLike | None = None,
+    weights: str | os.PathLike | WeightFile | None = None,
     *,
     sha256: str | None = None,
     device: str = "cpu",
@@ -42,8 +36,8 @@ def ready_model(
 
     Args:
         loaded: a config from :func:`visionzoo.config.load_config`.
-        weights: a file, work dir or address. None uses the initial values of training from scratch. Then nothing is
-            fetched, not even the weights that the config names for its backbone.
+        weights: a file, work dir or address, or a file that was read. None uses the initial values of training from
+            scratch. Then nothing is fetched, not even the weights that the config names for its backbone.
         sha256: expected sha256 of the file of weights, or None to skip the check.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         num_classes: number of classes for heads that do not state it, >= 1. By default the number in the checkpoint,
@@ -67,20 +61,23 @@ def ready_model(
     require_valid(loaded, only=("model", "custom_imports"))
     close_pickle_fallback(trust_pickle=trust_pickle)
     target = choose_device(device)
-    path = None if weights is None else find_weights(weights, sha256)
-    checkpoint = {} if path is None else read_checkpoint(path, trust_pickle=trust_pickle)
-    classes = class_names_of(checkpoint)
+    if weights is None or isinstance(weights, WeightFile):
+        file = weights
+    else:
+        file = read_weight_file(weights, sha256=sha256, trust_pickle=trust_pickle)
+    classes = None if file is None else file.classes
     with redirect_stdout(io.StringIO()):  # libraries print missing optional packages on import
         model = build_model(
             loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes or (len(classes) if classes else None)
         )
-    if path is None:
+    if file is None:
         initialise(model)
     else:
-        require_stated_variants(model, checkpoint.get("meta"), path)
-        load_weights(model, weights_of(checkpoint, str(path)), ignore=ignore, where=str(path))
-        warn_of_other_normalisation(model, path)
-    model.dataset_meta = {"classes": classes, "category_ids": category_ids_of(checkpoint)}  # type: ignore[assignment]
+        require_stated_variants(model, file.meta, file.path)
+        load_weights(model, weights_of(file.contents, str(file.path)), ignore=ignore, where=str(file.path))
+        warn_of_other_normalisation(model, file.path)
+    ids = None if file is None else file.category_ids
+    model.dataset_meta = {"classes": classes, "category_ids": ids}  # type: ignore[assignment]
     return model.to(target).eval()
 
 

@@ -33,7 +33,10 @@ def released_weights(name: str, releases: Sequence[Release]) -> Path:
             name,
             expected="weights",
             found="none released",
-            advice="train it and give its work dir as weights (--weights WORK_DIR), or none for an untrained model",
+            advice=(
+                "train it and name the folder of the run, or use an untrained model: --weights none on the command "
+                'line, weights="none" in Python'
+            ),
         )
     first = releases[0]
     return fetch_weights(first.url, first.sha256, [first.mirror])

@@ -22,6 +22,8 @@ from visionzoo.config.files import no_run
 from visionzoo.config.runs import run_of
 from visionzoo.errors import ConfigError, some_of
 
+# The advice of an inference for a config with another model than that of the run.
+AGAIN = '`visionzoo infer {run} INPUT`, or Inferencer("{run}")'
 # Entries of a model on which its tensors do not depend.
 _NOT_TENSORS = ("init_cfg", "train_cfg", "test_cfg", "data_preprocessor")
 

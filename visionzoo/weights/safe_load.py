@@ -139,16 +139,30 @@ def _first_bytes(path: Path) -> bytes:
         ) from error
 
 
+# The endings of files of weights.
+ENDINGS = (".pth", ".pt", ".safetensors")
+_RUNS = Path("work_dirs")  # the default place of runs
+
+
 def _others_beside(path: Path) -> str:
-    folder = path.parent
-    if not folder.is_dir():
-        return f"there is no folder {folder} either"
-    endings = (".pth", ".pt", ".safetensors")
-    names = [name for name in os.listdir(folder) if name.endswith(endings) and name != path.name]
-    nearest = nearest_name(path.name, names)
-    if nearest:
-        return f"did you mean {nearest}?"
-    return f"{folder} holds {', '.join(sorted(names)[:5])}" if names else "its folder holds no checkpoint"
+    """Return the advice for a missing file of weights: a similar path, else what is in its folder."""
+    place, missing = path.parent, path.name
+    while not place.is_dir() and place != place.parent:
+        place, missing = place.parent, place.name
+    places = [place, _RUNS] if len(path.parts) == 1 else [place]
+    for folder in places:
+        nearest = nearest_name(missing, _folders_and_weights(folder))
+        if nearest:
+            return f"did you mean {folder / nearest}?"
+    if place != path.parent:
+        return f"there is no folder {path.parent} either"
+    weights = [name for name in _folders_and_weights(place) if name.endswith(ENDINGS)]
+    return f"{place} holds {first_of(weights, 5)}" if weights else "its folder holds no checkpoint"
+
+
+def _folders_and_weights(folder: Path) -> list[str]:
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in found if path.name.endswith(ENDINGS) or path.is_dir())
 
 
 def _what_it_is(head: bytes) -> str:

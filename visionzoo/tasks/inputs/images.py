@@ -40,6 +40,7 @@ class ImageInput(Input):
     """
 
     noun = "an image"
+    nouns = "images"
     takes_videos: ClassVar[bool] = True
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
