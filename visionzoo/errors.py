@@ -344,3 +344,13 @@ def some_of(names: Iterable[str], most: int) -> str:
     """
     listed = list(names)
     return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which has an s unless the number is 1.
+
+    Example:
+        >>> counted(1, "epoch"), counted(1500, "iteration")
+        ('1 epoch', '1,500 iterations')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

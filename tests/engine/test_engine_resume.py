@@ -199,7 +199,7 @@ def test_resume_without_a_path_takes_the_newest_run(train_toy: Callable, tmp_pat
 
 def test_resume_without_a_run_lists_the_newest_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"write --resume FOLDER; work_dirs has no run \(in "):
+    with pytest.raises(ConfigError, match=r"write resume='FOLDER'; work_dirs has no run \(in "):
         folder_to_resume(True, None, None)
     for age, name in enumerate(["c", "my run", "a", "e", "d", "b"]):
         pointer = tmp_path / "work_dirs" / name / "last_checkpoint"
@@ -304,7 +304,7 @@ def test_a_resumed_run_continues_with_the_changed_schedule(
 def test_a_complete_run_is_stated_and_a_shorter_one_is_refused(train_toy: Callable, tmp_path: Path, capsys) -> None:
     train_toy("run")
     train(load_config(tmp_path / "run"), resume=tmp_path / "run")
-    assert "all 3 epochs are done; --epochs with a larger number continues" in capsys.readouterr().err
+    assert "all 3 epochs are done; a larger number of epochs continues" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="expected more than the 3 epochs that are done, found 2"):
         train(load_config(tmp_path / "run", options={"train_cfg.max_epochs": 2}), resume=tmp_path / "run", quiet=True)
 

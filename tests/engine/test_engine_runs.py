@@ -158,7 +158,7 @@ def test_early_stopping_stops(train_toy: Callable) -> None:
         ({"default_hooks.checkpoint.save_best": "toy/none", "default_hooks.checkpoint.rule": "less"}, "save_best"),
         (
             {"train_dataloader.drop_last": True, "train_dataloader.batch_size": 20},
-            "use --batch-size 1",
+            "use batch_size=1",
         ),
     ],
 )
@@ -170,10 +170,10 @@ def test_settings_that_cannot_work_are_named(train_toy: Callable, options: dict,
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        ({"device": "cuda:9"}, "--device"),
-        ({"device": "gpu"}, "--device"),
-        ({"accumulate": 0}, "--accumulate"),
-        ({"max_samples": 0}, "--max-samples"),
+        ({"device": "cuda:9"}, "device"),
+        ({"device": "gpu"}, "device"),
+        ({"accumulate": 0}, "accumulate"),
+        ({"max_samples": 0}, "max_samples"),
         ({"strategy": "fsdp", "ema": True}, "averaged weights"),
     ],
 )
@@ -220,7 +220,7 @@ def test_a_resumed_run_keeps_its_limit_of_samples(
     train_toy("", {"train_cfg.max_epochs": 2}, resume=folder, max_samples=limit)
     capsys.readouterr()
     assert train_toy("", resume=folder, quiet=False)["iter"] == iterations
-    assert f"--max-samples {limit or 5}: as before in this run" in capsys.readouterr().err
+    assert f"max_samples={limit or 5}: as before in this run" in capsys.readouterr().err
 
 
 def test_a_disagreeing_class_count_is_an_error() -> None:
@@ -317,10 +317,10 @@ def test_measuring_needs_weights_that_fit(train_toy: Callable, toy_config: Path,
     with pytest.raises(CheckpointError, match=r"absent\.pth"):
         measure(load_config(toy_config), weights=tmp_path / "absent.pth", quiet=True)
     with pytest.raises(
-        ConfigError, match="--weights: expected a checkpoint or the folder of a run, found none; add --weights PATH"
+        ConfigError, match=r"^weights: expected a checkpoint or the folder of a run, found none; add weights='PATH'"
     ):
         measure(load_config(toy_config), quiet=True)
-    with pytest.raises(ConfigError, match="--tta: expected tta_model and tta_pipeline, found none; add both"):
+    with pytest.raises(ConfigError, match=r"^tta: expected tta_model and tta_pipeline, found none; add both"):
         measure(load_config(toy_config), weights=done["best"], tta=True, quiet=True)
     half = load_config(toy_config)
     half.cfg.tta_pipeline = []
@@ -329,7 +329,7 @@ def test_measuring_needs_weights_that_fit(train_toy: Callable, toy_config: Path,
 
 
 def test_a_run_has_one_source_of_weights(train_toy: Callable) -> None:
-    with pytest.raises(ConfigError, match="--weights: expected only one of --weights and --resume, found both; remove"):
+    with pytest.raises(ConfigError, match=r"^weights: expected only one of weights and resume, found both; remove"):
         train_toy("run", weights="a.pth", resume="b")
 
 

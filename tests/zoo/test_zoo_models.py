@@ -141,7 +141,7 @@ def test_a_pickle_with_code_is_refused(tmp_path):
 def test_wrong_names_suggest():
     with pytest.raises(UnknownName, match="did you mean 'rcnet_retinanet'"):
         get_model("rcnet_retinnet")
-    with pytest.raises(ConfigError, match="^device:"):
+    with pytest.raises(ConfigError, match=r"^device:"):
         get_model("fpn_retinanet", tiny=True, device="cuda:99")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from visionzoo.cli.common import Parser, add_config_flags, note, run_verb
 from visionzoo.cli.short_options import add_short_options, load_with_short_options
-from visionzoo.errors import ConfigError
+from visionzoo.errors import ConfigError, counted
 
 _USAGE = """usage: visionzoo config VERB ...
 
@@ -112,7 +112,7 @@ def _check(args: argparse.Namespace) -> int:
         print(json.dumps(problems, indent=2))
     else:
         for name, lines in problems.items():
-            print("\n".join([f"{name}: {len(lines)} problem{'s' * (len(lines) != 1)}" if lines else f"{name}: ok"]))
+            print(f"{name}: {counted(len(lines), 'problem') if lines else 'ok'}")
             print("".join(f"  - {line}\n" for line in lines), end="")
     return 1 if any(problems.values()) else 0
 

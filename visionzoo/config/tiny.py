@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from visionzoo.config.tree import MISSING, Origins, join, replaces, without_deletes
-from visionzoo.errors import some_of
+from visionzoo.errors import counted, some_of
 
 _MOST = 5  # values that the note lists
 
@@ -36,7 +36,7 @@ def replaced_by_tiny(
     if not found:
         return []
     texts = [f"{path} {old!r} -> {new!r}" if _is_short(old, new) else path for path, (old, new) in found.items()]
-    count = f"{len(found)} value{'s' * (len(found) != 1)}"
+    count = counted(len(found), "value")
     return [f"--tiny replaces {count} of {', '.join(sorted(own))}: {some_of(texts, _MOST)}"]
 
 

@@ -21,6 +21,7 @@ from visionzoo.engine.run_length import fit_to_length
 from visionzoo.engine.run_options import strategy_of, training_hooks
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.errors import ConfigError
+from visionzoo.option_names import option
 from visionzoo.registry import SCOPE
 from visionzoo.system import distributed
 from visionzoo.weights.loading import find_weights, load_weights, without_pretrained
@@ -83,7 +84,7 @@ def build_split(plan: RunPlan, split: str) -> DataLoader | None:
             key,
             expected="at least one batch",
             found=f"{len(dataset)} samples for a batch of {cfg[key].batch_size} with drop_last",
-            advice=f"use --batch-size {max(most, 1)} or a smaller one",
+            advice=f"use {option('batch_size', max(most, 1))} or a smaller one",
         )
     return loader
 

@@ -27,6 +27,7 @@ from visionzoo.engine.run_options import RunOptions, apply_options, has_averagin
 from visionzoo.engine.workdir import default_folder, free_folder, make_writable, resume_point, resumed_checkpoint
 from visionzoo.errors import ConfigError, some_of
 from visionzoo.models.wiring import fill_model, with_replaced_parts
+from visionzoo.option_names import option
 from visionzoo.system import distributed
 from visionzoo.system.locks import locked
 from visionzoo.system.paths import other_folder_text
@@ -136,7 +137,7 @@ def _limit_of_resumed(loaded: LoadedConfig, options: RunOptions, usual: Path) ->
     """Return the limit of samples of the run to resume, and note it: its schedule depends on it."""
     limit = limit_of(resumed_checkpoint(options.resume, options.work_dir, usual).parent)
     if limit is not None:
-        loaded.notes.append(f"--max-samples {limit}: as before in this run; a larger number uses more samples")
+        loaded.notes.append(f"{option('max_samples', limit)}: as before in this run; a larger number uses more samples")
     return limit
 
 
@@ -149,20 +150,20 @@ def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
     )
     if options.resume and options.weights:
         raise ConfigError(
-            "--weights",
-            expected="only one of --weights and --resume",
+            option("weights"),
+            expected=f"only one of {option('weights')} and {option('resume')}",
             found="both",
-            advice="remove one of them (--resume loads the weights of its checkpoint)",
+            advice=f"remove one of them ({option('resume')} loads the weights of its checkpoint)",
         )
 
 
 def _require_testing(loaded: LoadedConfig, options: RunOptions) -> None:
     if options.weights is None and loaded.run is None:
         raise ConfigError(
-            "--weights",
+            option("weights"),
             expected="a checkpoint or the folder of a run",
             found="none",
-            advice="add --weights PATH, or test the folder of a run",
+            advice=f"add {option('weights', 'PATH')}, or test the folder of a run",
         )
     _require_keys(
         loaded.cfg, ("test_dataloader", "test_evaluator"), where=loaded.source, advice="add both to the config"
@@ -190,7 +191,10 @@ def _plan(
     cfg = loaded.cfg
     if purpose == "test" and options.tta:
         _require_keys(
-            cfg, ("tta_model", "tta_pipeline"), where="--tta", advice="add both to the config, or remove --tta"
+            cfg,
+            ("tta_model", "tta_pipeline"),
+            where=option("tta"),
+            advice=f"add both to the config, or remove {option('tta')}",
         )
         innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
     if purpose == "dry run":

@@ -11,6 +11,7 @@ from typing import Any
 
 from visionzoo.config.run_length import is_warm_up, length_of, shorten_warm_ups
 from visionzoo.config.tree import plain
+from visionzoo.errors import counted
 
 _LOGS = 20  # lines of the log that every run has at least, if it has as many iterations
 
@@ -57,7 +58,7 @@ def fit_to_length(cfg: Mapping[str, Any], batches: int, *, facts: Sequence[str] 
     total = length.count * (batches if length.by_epoch else 1)
     changes = [*facts, *_fit_warm_up(fitted, max(1, total // 10)), *_fit_hooks(fitted, total)]
     if changes:
-        fitted.notes.append(f"short run of {_iterations(total)}: {', '.join(changes)}")
+        fitted.notes.append(f"short run of {counted(total, 'iteration')}: {', '.join(changes)}")
     return fitted
 
 
@@ -72,7 +73,7 @@ def _fit_warm_up(fitted: Fitted, most: int) -> list[str]:
     long = [one["end"] for one in schedulers if is_warm_up(one) and one["end"] > most]
     if long:
         fitted.param_scheduler = shorten_warm_ups(schedulers, most)
-    return [f"warm-up {end:,} -> {_iterations(most if most > 1 else 0)}" for end in long]
+    return [f"warm-up {end:,} -> {counted(most if most > 1 else 0, 'iteration')}" for end in long]
 
 
 def _fit_hooks(fitted: Fitted, total: int) -> list[str]:
@@ -89,10 +90,8 @@ def _fit_hooks(fitted: Fitted, total: int) -> list[str]:
             continue
         given = hook.get("interval", 10)
         if given > most:
-            facts.append(f"{what} every {'iteration' if most == 1 else _iterations(most)} (was every {given:,})")
+            facts.append(
+                f"{what} every {'iteration' if most == 1 else counted(most, 'iteration')} (was every {given:,})"
+            )
             hook["interval"] = most
     return facts
-
-
-def _iterations(count: int) -> str:
-    return f"{count:,} iteration{'s' * (count != 1)}"

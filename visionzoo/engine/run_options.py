@@ -119,7 +119,9 @@ def limit_samples(cfg: Config, most: int | None) -> None:
     if most is None:
         return
     if most < 1:
-        raise ConfigError("--max-samples", expected="a whole number above 0", found=f"{most}", advice="use 1 or more")
+        raise ConfigError(
+            option("max_samples"), expected="a whole number above 0", found=f"{most}", advice="use 1 or more"
+        )
     for _, dataset in data_sets(cfg):
         _require_indices(dataset.get("type"))
         dataset.indices = most
@@ -129,7 +131,10 @@ def _require_indices(kind: Any) -> None:
     cls = DATASETS.get(kind) if isinstance(kind, str) else kind
     if cls is not None and not _takes_indices(cls):
         raise ConfigError(
-            "--max-samples", expected="a data set with the argument indices", found=f"{kind}", advice="leave it out"
+            option("max_samples"),
+            expected="a data set with the argument indices",
+            found=f"{kind}",
+            advice="leave it out",
         )
 
 

@@ -35,7 +35,7 @@ from visionzoo.engine.sharded import (
 )
 from visionzoo.engine.workers import ZooLoader
 from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
-from visionzoo.errors import CheckpointError, ConfigError, MissingExtra
+from visionzoo.errors import CheckpointError, ConfigError, MissingExtra, counted
 from visionzoo.models.wiring import build_filled
 from visionzoo.option_names import option
 from visionzoo.registry import LOOPS, RUNNERS, rejections_explained
@@ -352,7 +352,8 @@ class ZooRunner(Runner):
                 advice=f"resume from an earlier checkpoint, or start from its weights with {option('weights')}",
             ) from error
         meta = checkpoint["meta"]
-        self.note(f"resumed {path}: {meta['epoch']} epochs, {meta['iter']} iterations done")
+        done = f"{counted(meta['epoch'], 'epoch')}, {counted(meta['iter'], 'iteration')}"
+        self.note(f"resumed {path}: {done} done")
         self._state_if_complete(meta)
         if self._on_resume is not None:
             self._on_resume()
@@ -367,10 +368,10 @@ class ZooRunner(Runner):
                 "train_cfg",
                 expected=f"more than the {done} {unit} that are done",
                 found=f"{total}",
-                advice="use --epochs with a larger number",
+                advice="raise it (--epochs)",
             )
         if done == total:
-            self.note(f"all {total} {unit} are done; --epochs with a larger number continues the training")
+            self.note(f"all {total} {unit} are done; a larger number of epochs continues the training")
 
     def _restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)

@@ -15,6 +15,7 @@ from visionzoo.engine.checkpoints import last_checkpoint
 from visionzoo.engine.hooks import BEST, record, step_of
 from visionzoo.engine.measures import as_text, shown, write_measures
 from visionzoo.engine.runner import ZooRunner
+from visionzoo.errors import counted
 
 
 def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
@@ -107,7 +108,9 @@ def beginning(runner: ZooRunner, what: str) -> str:
     """
     loader = runner.train_dataloader
     val = runner.val_dataloader if runner.val_loop is not None else None
-    data = f"{len(loader.dataset)} train samples" + ("" if val is None else f", {len(val.dataset)} val samples")
+    data = counted(len(loader.dataset), "train sample") + (
+        "" if val is None else f", {counted(len(val.dataset), 'val sample')}"
+    )
     processes = f" x {runner.world_size} processes" if runner.world_size > 1 else ""
     batch = f"batch size {loader.batch_sampler.batch_size}{processes}"
     facts = [data, size_in_use(runner.cfg.to_dict()), batch, _length(runner.train_loop, len(loader))]
@@ -116,9 +119,5 @@ def beginning(runner: ZooRunner, what: str) -> str:
 
 def _length(loop: Any, per_epoch: int) -> str:
     if isinstance(loop, EpochBasedTrainLoop):
-        return f"{_count(loop.max_epochs, 'epoch')} of {_count(per_epoch, 'iteration')}"
-    return f"{_count(loop.max_iters, 'iteration')} ({per_epoch:,} per epoch)"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+        return f"{counted(loop.max_epochs, 'epoch')} of {counted(per_epoch, 'iteration')}"
+    return f"{counted(loop.max_iters, 'iteration')} ({per_epoch:,} per epoch)"

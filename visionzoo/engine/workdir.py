@@ -16,6 +16,7 @@ from typing import Any
 from visionzoo.config import load_config
 from visionzoo.engine.checkpoints import LAST, find_resume
 from visionzoo.errors import CheckpointError, ConfigError, in_cwd, some_of
+from visionzoo.option_names import option
 from visionzoo.system.atomic import cannot_write, write_text
 from visionzoo.system.locks import NAME as LOCK
 from visionzoo.system.versions import git_describe, versions
@@ -119,7 +120,10 @@ def resume_point(resume: str | Path | bool, work_dir: str | Path | None, usual: 
     folder = checkpoint.parent
     if work_dir is not None and Path(work_dir).resolve() != folder.resolve():
         raise ConfigError(
-            "--work-dir", expected=f"{folder}, the folder of --resume", found=f"{work_dir}", advice="leave it out"
+            option("work_dir"),
+            expected=f"{folder}, the folder of {option('resume')}",
+            found=f"{work_dir}",
+            advice="leave it out",
         )
     return checkpoint
 
@@ -142,7 +146,7 @@ def folder_to_resume(resume: str | Path | bool, work_dir: str | Path | None, con
     if work_dir is not None:
         return Path(work_dir)
     if config is None:
-        raise ConfigError("--resume", expected="the folder of a run", found="none", advice=_runs_to_resume())
+        raise ConfigError(option("resume"), expected="the folder of a run", found="none", advice=_runs_to_resume())
     loaded = load_config(config)
     return _newest(Path(loaded.cfg.get("work_dir") or default_folder(loaded.name)))
 
@@ -151,9 +155,9 @@ def _runs_to_resume() -> str:
     """Return the advice that names the runs in ``work_dirs``, the newest first."""
     pointers = sorted(Path("work_dirs").glob(f"*/{LAST}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     if not pointers:
-        return f"write --resume FOLDER; work_dirs has no run{in_cwd('work_dirs')}"
+        return f"write {option('resume', 'FOLDER')}; work_dirs has no run{in_cwd('work_dirs')}"
     newest, *others = [shlex.quote(str(path.parent)) for path in pointers]
-    return f"write --resume {newest} (the newest run)" + (f", or {some_of(others, _OTHERS)}" if others else "")
+    return f"write {option('resume', newest)} (the newest run)" + (f", or {some_of(others, _OTHERS)}" if others else "")
 
 
 def resumed_checkpoint(resume: str | Path | bool, work_dir: str | Path | None, usual: Path) -> Path:
@@ -173,7 +177,10 @@ def _newest(usual: Path) -> Path:
     pointers = [path / LAST for path in (usual, *numbered) if (path / LAST).is_file()]
     if not pointers:
         raise CheckpointError(
-            usual, expected="a run to resume", found="none", advice="train without --resume, or name a work dir"
+            usual,
+            expected="a run to resume",
+            found="none",
+            advice=f"train without {option('resume')}, or name a work dir",
         )
     return max(pointers, key=lambda path: path.stat().st_mtime_ns).parent
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from visionzoo.option_names import option
+
 
 def shown_path(path: str | os.PathLike) -> str:
     """Return a path relative to the working folder if it is inside, else the absolute path.
@@ -22,8 +24,10 @@ def other_folder_text(wanted: Path, used: Path) -> str:
 
     Example:
         >>> other_folder_text(Path("run/test"), Path("run/test-2"))
-        'run/test exists, so the results go to run/test-2; --overwrite replaces it'
+        'run/test exists, so the results go to run/test-2; overwrite=True replaces it'
     """
     if used == wanted:
         return ""
-    return f"{shown_path(wanted)} exists, so the results go to {shown_path(used)}; --overwrite replaces it"
+    return (
+        f"{shown_path(wanted)} exists, so the results go to {shown_path(used)}; {option('overwrite', True)} replaces it"
+    )

@@ -17,6 +17,7 @@ from visionzoo.datasets.layouts._base import Found, Layout
 from visionzoo.datasets.layouts._choosing import choose_layout, place_of
 from visionzoo.datasets.layouts._dividing import Use, divide
 from visionzoo.datasets.layouts._listing import Listing
+from visionzoo.errors import counted
 
 _LOADERS = {"train_dataloader": "train", "val_dataloader": "val", "test_dataloader": "test"}
 
@@ -70,8 +71,7 @@ def data_settings(folder: str | Path, cfg: Mapping[str, Any], *, training: bool 
 
 
 def _count(found: Found) -> str:
-    count = sum(len(split.keys) for split in found.splits.values())
-    return f"{count} {found.unit}{'' if count == 1 else 's'}"
+    return counted(sum(len(split.keys) for split in found.splits.values()), found.unit)
 
 
 def _left_out(root: Path, found: Found) -> list[str]:

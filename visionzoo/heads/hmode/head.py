@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visionzoo.allowed import Count, Few, Positive, Share, Weight
-from visionzoo.errors import ConfigError, require_known
+from visionzoo.errors import ConfigError, counted, require_known
 from visionzoo.heads.hmode.losses import attention_loss, importance_loss, local_counting_losses
 from visionzoo.heads.hmode.parts import Attention, Decoder, Gate, chain
 from visionzoo.layers.density import (
@@ -287,7 +287,7 @@ class HMoDEHead(CountingHead):
 
 def _require_experts(experts: int | None, levels: int) -> int:
     if levels < 2 or (experts is not None and not 2 <= experts <= levels):
-        found = f"{levels} level{'s' * (levels != 1)}" + ("" if experts is None else f" and experts={experts}")
+        found = counted(levels, "level") + ("" if experts is None else f" and experts={experts}")
         raise ConfigError(
             "HMoDEHead",
             expected="at least two levels, and experts from 2 to the number of levels",
