@@ -164,7 +164,7 @@ def test_messages_of_python_name_no_option_alone():
         list_models(task="x")
     with pytest.raises(ConfigError, match=r"^option model.nek: expected .*did you mean model.neck\? .*allow_new=True"):
         get_model("rcnet_retinanet", **{"model.nek": 1})
-    with pytest.raises(CheckpointError, match=r"give its work dir as weights \(--weights WORK_DIR\), or none"):
+    with pytest.raises(CheckpointError, match=r'name the folder of the run, or use .*weights="none" in Python'):
         released_weights("scnn_culane", [])
 
 

@@ -24,7 +24,7 @@ from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.weights.ready_model import ready_model
 from visionzoo.weights.released import released_weights
 from visionzoo.weights.runs import AGAIN, load_with_weights
-from visionzoo.weights.weight_file import WeightFile, read_weight_file
+from visionzoo.weights.weight_file import read_weight_file
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
@@ -164,7 +164,8 @@ class Inferencer:
         self.task = _one_task(cfg.task, loaded.source)
         self._task = task_of(self.task)
         self.prepare = Preparation(test_pipeline_of(cfg, loaded.source), self._task.inputs)
-        file = _weight_file(loaded, weights, trust_pickle)
+        source = _chosen_weights(loaded, weights)
+        file = None if source is None else read_weight_file(source, trust_pickle=trust_pickle)
         self.weights: Path | None
         self.weights, self.step = (None, "") if file is None else (file.path, file.step)
         chosen = partial(
@@ -430,16 +431,13 @@ def _positive(batch_size: int) -> int:
     return batch_size
 
 
-def _weight_file(loaded: LoadedConfig, weights: str | os.PathLike | None, trust_pickle: bool) -> WeightFile | None:
-    """Read the weights; return None if the user requested an untrained model (``"none"``)."""
+def _chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> str | os.PathLike | None:
+    """Return the weights to load, or None if the user requested an untrained model (``"none"``)."""
     if weights is not None:
-        source: str | os.PathLike | None = None if str(weights) == UNTRAINED else weights
-    elif loaded.run is not None:
-        source = loaded.run
-    else:
-        card = read_card(loaded.name) if loaded.name in card_names() else None
-        source = released_weights(loaded.name, card.zoo.weights if card else [])
-    return None if source is None else read_weight_file(source, trust_pickle=trust_pickle)
+        return None if str(weights) == UNTRAINED else weights
+    if loaded.run is not None:
+        return loaded.run
+    return released_weights(loaded.name, read_card(loaded.name).zoo.weights if loaded.name in card_names() else [])
 
 
 def _default_names(model: torch.nn.Module, task: Task) -> tuple[str, ...] | None:
