@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from visionzoo.datasets.layouts import data_settings
 from visionzoo.datasets.layouts._finding import layouts
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
+from visionzoo.metrics.coco import CocoMetric
 from visionzoo.registry import DATASETS
 
 NAMES = [f"{number:02}" for number in range(1, 11)]
@@ -536,6 +538,27 @@ def test_left_out_boxes_are_stated(tmp_path):
         .notes[1]
         .endswith(": 1 left out: nothing inside the image")
     )
+
+
+def test_messages_have_the_folder_of_the_user_and_the_image(tmp_path):
+    yolo_flat(tmp_path / "data")
+    options = data_settings(tmp_path / "data", load_config("rcnet_mask_rcnn").cfg).options
+    where = re.escape(f"{tmp_path / 'data'} (YOLO txt, train)")
+    with pytest.raises(DataError, match=f"{where}: expected polygons .* in annotation 1 of images/01.jpg, "):
+        data_sets("rcnet_mask_rcnn", options)
+    val = data_sets("fpn_retinanet", data_settings(tmp_path / "data", load_config("fpn_retinanet").cfg).options)[1]
+    with pytest.raises(DataError, match=f"^{where}: .*metric"):
+        CocoMetric(metric="segm").dataset_meta = val.metainfo
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"images": ['])
+def test_conversion_that_is_cut_off_is_made_again(rest, tmp_path):
+    voc_flat(tmp_path / "data")
+    cfg = load_config("fpn_retinanet").cfg
+    first = data_settings(tmp_path / "data", cfg)
+    (made,) = (tmp_path / "cache").rglob("*.json")
+    made.write_bytes(rest)
+    assert data_settings(tmp_path / "data", cfg) == first
 
 
 def test_address_without_folder_or_split(tmp_path):
