@@ -424,6 +424,10 @@ def without_images(root: Path) -> None:
     coco(root / "train.json", [f"{name}.jpg" for name in NAMES])
 
 
+def deep_tusimple(root: Path) -> None:
+    tusimple(root / "train_set")
+
+
 def broken_xml(root: Path) -> None:
     voc_flat(root), text(root / "03.xml", "<annotation><size>")
 
@@ -458,8 +462,11 @@ def broken_xml(root: Path) -> None:
         (
             tusimple,
             "scnn_culane",
-            r"expected .* \(CULane\), found TuSimple for lanes; try the config scnn_tusimple",
+            r"expected .* \(CULane\), found TuSimple for lanes; try the config scnn_tusimple, or",
         ),
+        (deep_tusimple, "scnn_culane", "--data DATA/train_set: .*found TuSimple for lanes; try the config scnn_tus"),
+        (nothing, "scnn_culane", r"layouts, or TuSimple \(label_data_.*\) for the config scnn_tusimple; `visionzoo con"),
+        (voc_flat, "scnn_culane", r"config rcnet_retinanet \(`visionzoo list --task detection` for others\), or"),
     ],
 )
 def test_refusal(draw, name, message, tmp_path):
