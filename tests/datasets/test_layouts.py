@@ -465,7 +465,7 @@ def broken_xml(root: Path) -> None:
             r"expected .* \(CULane\), found TuSimple for lanes; try the config scnn_tusimple, or",
         ),
         (deep_tusimple, "scnn_culane", "--data DATA/train_set: .*found TuSimple for lanes; try the config scnn_tus"),
-        (nothing, "scnn_culane", r"layouts, or TuSimple \(label_data_.*\) for the config scnn_tusimple; `visionzoo con"),
+        (nothing, "scnn_culane", r"layouts, or TuSimple \(label_data_.*\) for the config scnn_tusimple; `vision"),
         (voc_flat, "scnn_culane", r"config rcnet_retinanet \(`visionzoo list --task detection` for others\), or"),
     ],
 )
