@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from mmengine.logging import print_log
 
 with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints on import; stdout is only for results
     from mmdet.datasets.coco import CocoDataset
@@ -29,6 +26,7 @@ from visionzoo.datasets.coco_file import (
 from visionzoo.datasets.converting import converted_file, source_of
 from visionzoo.datasets.every_nth import chosen, keys_of
 from visionzoo.datasets.file_names import require_inside
+from visionzoo.datasets.findings import say_notes
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
@@ -226,7 +224,7 @@ def _instance(annotation: dict, label: int) -> dict[str, Any]:
 def _say_omitted(ann_file: str, counts: Counter[str]) -> None:
     if counts:
         what = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-        print_log(f"{ann_file}: boxes that are not loaded: {what}; correct the file", "current", logging.WARNING)
+        say_notes(ann_file, {f"boxes that are not loaded: {what}; correct the file": 0})
 
 
 def _filter(
