@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from visionzoo.datasets.layouts._base import Found, Layout
-from visionzoo.datasets.layouts._converted import found_in, records_below
+from visionzoo.datasets.layouts._base import Layout
+from visionzoo.datasets.layouts._converted import read_converted, records_below
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.datasets.layouts._tables import first_line, lines_of
 from visionzoo.datasets.yolo import read_yolo
@@ -45,16 +44,12 @@ def _records(root: Path) -> dict[str, dict]:
     return records_below(root, read_yolo(root))
 
 
-def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
-    return found_in(listing.root, "yolo", LAYOUT)
-
-
 LAYOUT = Layout(
     label="YOLO txt",
     tree="data.yaml or classes.txt, images/ and labels/*.txt, also with train/ and val/",
     tasks=("detection", "instances"),
     example="rcnet_retinanet",
     recognise=_recognise,
-    read=_read,
+    read=partial(read_converted, "yolo"),
     records=_records,
 )
