@@ -424,6 +424,19 @@ def without_images(root: Path) -> None:
     coco(root / "train.json", [f"{name}.jpg" for name in NAMES])
 
 
+def yolo_in_pixels(root: Path) -> None:
+    yolo_flat(root)
+    [text(path, "0 20 15 10 10") for path in (root / "labels").iterdir()]
+
+
+def cvat_video(root: Path) -> None:
+    image(root / "1.jpg"), text(root / "a.xml", '<annotations><version>1.1</version><track id="0"/></annotations>')
+
+
+def other_columns(root: Path) -> None:
+    class_list(root), text(root / "labels.csv", "filename,class", "01.jpg,cat")
+
+
 def deep_tusimple(root: Path) -> None:
     tusimple(root / "train_set")
 
@@ -464,6 +477,9 @@ def broken_xml(root: Path) -> None:
             "scnn_culane",
             r"expected .* \(CULane\), found TuSimple for lanes; try the config scnn_tusimple, or",
         ),
+        (yolo_in_pixels, "fpn_retinanet", r"DATA: .*10 errors"),
+        (cvat_video, "fpn_retinanet", "found `CVAT for video 1.1` with 1 tracks"),
+        (other_columns, "dinat_mini_imagenet", "labels.csv begins with 'filename', 'class'; write path, label as"),
         (deep_tusimple, "scnn_culane", "--data DATA/train_set: .*found TuSimple for lanes; try the config scnn_tus"),
         (nothing, "scnn_culane", r"layouts, or TuSimple \(label_data_.*\) for the config scnn_tusimple; `vision"),
         (voc_flat, "scnn_culane", r"config rcnet_retinanet \(`visionzoo list --task detection` for others\), or"),
@@ -534,6 +550,25 @@ def test_conversion_is_kept_until_a_file_changes(tmp_path):
     assert "2 classes (cat, zebra)" in data_settings(root, cfg).notes[0]
     shutil.rmtree(tmp_path / "cache")
     assert len(data_sets("fpn_retinanet", first.options)[0]) == 8
+
+
+@pytest.mark.parametrize(
+    ("draw", "name", "copy", "sentence"),
+    [
+        (points_lines, "hmode_shanghaitech_a", ("train.jsonl", "val.jsonl"), "7 of 7 val images also in"),
+        (coco_single, "fpn_retinanet", ("export.json", "val.json"), "10 of 10 val images also in"),
+        (voc_lists, "fpn_retinanet", ("ImageSets/Main/trainval.txt", "ImageSets/Main/test.txt"), "8 of 8 test"),
+        (voc_splits, "fpn_retinanet", None, None),
+        (mask_splits, "connnet_r50", None, None),
+        (coco_roboflow, "fpn_retinanet", None, None),
+    ],
+)
+def test_images_of_val_that_are_also_in_train_are_stated(draw, name, copy, sentence, tmp_path):
+    draw(tmp_path)
+    if copy:
+        shutil.copy(tmp_path / copy[0], tmp_path / copy[1])
+    notes = data_settings(tmp_path, load_config(name).cfg).notes[1:]
+    assert [sentence in note for note in notes] == ([True] if sentence else [])
 
 
 def test_left_out_boxes_are_stated(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 
 from visionzoo.datasets.layouts._base import Found, Layout
 from visionzoo.datasets.layouts._choosing import choose_layout, place_of
-from visionzoo.datasets.layouts._dividing import Use, divide
+from visionzoo.datasets.layouts._dividing import Use, divide, shared_with_train
 from visionzoo.datasets.layouts._listing import Listing
 
 _LOADERS = {"train_dataloader": "train", "val_dataloader": "val", "test_dataloader": "test"}
@@ -74,7 +74,8 @@ def _count(found: Found) -> str:
 
 
 def _left_out(root: Path, found: Found) -> list[str]:
-    return [f"{root}: {', '.join(found.notes)}"] if found.notes else []
+    left_out = [", ".join(found.notes)] if found.notes else []
+    return [f"{root}: {sentence}" for sentence in [*left_out, *shared_with_train(found)]]
 
 
 def _class_count(cfg: Mapping[str, Any], count: int | None) -> dict[str, Any]:

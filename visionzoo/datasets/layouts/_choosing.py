@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from visionzoo.datasets.findings import shown
 from visionzoo.datasets.layouts._base import ALL, Layout, split_of
 from visionzoo.datasets.layouts._finding import layouts
 from visionzoo.datasets.layouts._listing import Listing
@@ -15,6 +16,7 @@ from visionzoo.datasets.layouts._tables import columns_of, files_in
 from visionzoo.errors import DataError, first_of, in_cwd, nearest_name, one_of, some_of
 
 WHERE = "--data"
+_COLUMNS = {"classification": ("path", "label"), "counting": ("image", "x", "y")}
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z", ".zst")
 _MOST_BELOW = 50  # folders in which data are searched, one level below
 
@@ -208,6 +210,10 @@ def _advice(listing: Listing, below: list[Path], cfg: Mapping[str, Any]) -> str:
         return f"did you mean the folder above it, --data {parent}?"
     if cfg.get("task") == "counting" and (name := _counts_file(listing)):
         return f"{name} has the number of objects and no positions; a model learns from points, so annotate x and y"
+    if columns := _COLUMNS.get(f"{cfg.get('task')}"):
+        for name in files_in(listing, (".csv",)):
+            found = some_of(map(shown, columns_of(listing.root / name)), most=4)
+            return f"{name} begins with {found}; write {', '.join(columns)} as its first line"
     archives = [name for name in listing.files() if name.lower().endswith(_ARCHIVES)]
     if archives:
         return f"unpack {first_of(archives)}"

@@ -13,9 +13,9 @@ from visionzoo.datasets.layouts._tables import contains
 
 
 def _recognise(listing: Listing) -> bool:
-    return any(
-        contains(listing.root / name, b"<annotations>", b"<image ") for name in listing.files("", (".xml",))[:20]
-    )
+    paths = [listing.root / name for name in listing.files("", (".xml",))[:20]]
+    # The reader explains how to export tracks, which belong to videos.
+    return any(contains(path, b"<annotations>", word) for path in paths for word in (b"<image ", b"<track "))
 
 
 def _records(root: Path) -> dict[str, dict]:

@@ -15,6 +15,7 @@ from visionzoo.datasets.yolo import read_yolo
 _SNIFFED = 20
 _LABELS = re.compile(r"(^|/)(labels|train|val|valid|validation|test)$|^$")
 _LINE = re.compile(r"\d{1,4}(\s+-?[01]?(\.\d+)?(e-\d+)?){4,}\s*")
+_OTHER_LINE = re.compile(r"[^\s,]+([\s,]+-?\d*\.?\d+){4,}\s*")  # in pixels or with commas, which the reader reports
 _KEY = re.compile(r"(train|val|names)\s*:")
 
 
@@ -34,9 +35,9 @@ def _keys(path: Path) -> list[str]:
 
 
 def _has_labels(listing: Listing, folder: str) -> bool:
+    line = _OTHER_LINE if folder.split("/")[0] == "labels" else _LINE
     return any(
-        _LINE.fullmatch(first_line(listing.root / folder / name))
-        for name in listing.files(folder, (".txt",))[:_SNIFFED]
+        line.fullmatch(first_line(listing.root / folder / name)) for name in listing.files(folder, (".txt",))[:_SNIFFED]
     )
 
 
