@@ -479,7 +479,11 @@ def broken_xml(root: Path) -> None:
         ),
         (yolo_in_pixels, "fpn_retinanet", r"DATA: .*10 errors"),
         (cvat_video, "fpn_retinanet", "found `CVAT for video 1.1` with 1 tracks"),
-        (other_columns, "dinat_mini_imagenet", "labels.csv begins with 'filename', 'class'; write path, label as"),
+        (
+            other_columns,
+            "dinat_mini_imagenet",
+            "first line of labels.csv is 'filename', 'class'; name the columns path, label",
+        ),
         (deep_tusimple, "scnn_culane", "--data DATA/train_set: .*found TuSimple for lanes; try the config scnn_tus"),
         (nothing, "scnn_culane", r"layouts, or TuSimple \(label_data_.*\) for the config scnn_tusimple; `vision"),
         (voc_flat, "scnn_culane", r"config rcnet_retinanet \(`visionzoo list --task detection` for others\), or"),

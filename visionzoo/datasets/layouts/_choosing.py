@@ -213,7 +213,7 @@ def _advice(listing: Listing, below: list[Path], cfg: Mapping[str, Any]) -> str:
     if columns := _COLUMNS.get(f"{cfg.get('task')}"):
         for name in files_in(listing, (".csv",)):
             found = some_of(map(shown, columns_of(listing.root / name)), most=4)
-            return f"{name} begins with {found}; write {', '.join(columns)} as its first line"
+            return f"the first line of {name} is {found}; name the columns {', '.join(columns)} there"
     archives = [name for name in listing.files() if name.lower().endswith(_ARCHIVES)]
     if archives:
         return f"unpack {first_of(archives)}"
