@@ -68,6 +68,13 @@ param_scheduler = [
 auto_scale_lr = dict(base_batch_size=16)
 
 tiny = dict(
+    image_size=dict(
+        paths=[  # of the pipelines of coco_instance
+            "train_dataloader.dataset.pipeline.2.scale",
+            "val_dataloader.dataset.pipeline.1.scale",
+            "test_dataloader.dataset.pipeline.1.scale",
+        ]
+    ),
     model=dict(
         backbone=dict(variant="tiny", dilations=[[1, 5], [1, 3], [1, 2], [1, 2]], drop_path_rate=0.0),
         neck=dict(out_channels=32),

@@ -107,7 +107,6 @@ sized = [
 image_size = dict(paths=sized)
 
 tiny = dict(
-    image_size=dict(paths=sized),
     model=dict(
         backbone=dict(
             depth=50,

@@ -86,14 +86,7 @@ tiny_val_dataloader = dict(
     dataset=dict(data_root=tiny_root, pipeline=tiny_test_pipeline),
 )
 tiny = dict(
-    image_size=dict(
-        size=(168, 208),
-        paths=[
-            "train_dataloader.dataset.pipeline.2.scale",
-            "val_dataloader.dataset.pipeline.1.scale",
-            "test_dataloader.dataset.pipeline.1.scale",
-        ],
-    ),
+    image_size=dict(size=(168, 208)),
     train_dataloader=dict(
         batch_size=4,
         num_workers=0,

@@ -72,6 +72,7 @@ def test_equal_boxes_of_every_format(source, tmp_path, capsys):
     out = tmp_path / "out"
     assert main([*source, "-o", str(out), "--val-every", "3", "--json"]) == 0
     output = capsys.readouterr()
+    assert f"next:\n  visionzoo train rcnet_retinanet --data {out}\n" in output.err
     summary = json.loads(output.out)
     assert summary["splits"] == {"train": {"images": 2, "boxes": 4}, "val": {"images": 1, "boxes": 2}}
     assert "val: 1 images, 2 boxes" in output.err
@@ -80,6 +81,15 @@ def test_equal_boxes_of_every_format(source, tmp_path, capsys):
     boxes = [(names[one["category_id"]], one["bbox"], one["area"]) for one in record["annotations"]]
     assert boxes == [("dog", [10, 7.5, 20, 15], 300), ("cat", [0, 12, 20, 6], 120)]
     assert (out / "val2017/c.png").is_file()
+
+
+def test_next_command_trains_a_model_of_masks_on_outlines(tmp_path, capsys):
+    draw(tmp_path / "in")
+    shape = {"label": "cat", "points": [[1, 1], [20, 2], [9, 20]], "shape_type": "polygon"}
+    (tmp_path / "in" / "a.json").write_text(json.dumps({"shapes": [shape], "imagePath": "a.png"}))
+    out = tmp_path / "my data"
+    assert main(["labelme2coco", str(tmp_path / "in"), "-o", str(out)]) == 0
+    assert capsys.readouterr().err.endswith(f"next:\n  visionzoo train rcnet_mask_rcnn --data '{out}'\n")
 
 
 def test_one_file_of_chosen_classes(source, tmp_path, capsys):

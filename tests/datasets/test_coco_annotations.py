@@ -94,11 +94,12 @@ def test_forms_with_one_meaning_are_accepted(monkeypatch):
 
 
 def test_all_problems_are_counted_and_three_named():
-    images = [{"id": 1, "height": 4, "width": 6}]
+    images = [{"id": 1, "height": 4, "width": 6, "file_name": "b.jpg"}]
     entries = [{"id": n, "image_id": 1, "segmentation": [[0] * n]} for n in range(6)] + [{"id": 9, "image_id": 1}]
     expected = (
         r"^a\.json: expected polygons or an RLE in every annotation because masks are needed, found 7 annotations "
-        r"without: a polygon of 0 numbers in annotation 0, a polygon of 1 numbers in annotation 1, .* and 4 more; "
+        r"without: a polygon of 0 numbers in annotation 0 of b.jpg, a polygon of 1 numbers in annotation 1 of b.jpg, "
+        r".* and 4 more; "
     )
     with pytest.raises(DataError, match=expected):
         require_segmentations("a.json", {"images": images, "annotations": entries}, "masks are needed")

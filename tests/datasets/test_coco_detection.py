@@ -281,7 +281,7 @@ def test_unusable_boxes_are_left_out_and_counted(record, write, caplog):
     )
     messages = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visionzoo.datasets.coco.print_log", lambda text, *_: messages.append(text))
+        patch.setattr("visionzoo.datasets.findings.print_log", lambda text, *_: messages.append(text))
         data = CocoDetection(**write(record))
     assert data.get_data_info(1)["instances"] == []
     assert len(messages) == 1

@@ -112,6 +112,13 @@ def test_lines_other_than_objects(tmp_path, line, words):
         points_set(tmp_path, line)
 
 
+@pytest.mark.parametrize("name", ["points.csv", "points.jsonl"])
+def test_faults_and_missing_images_are_one_error(tmp_path, name):
+    rows = ["image,x,y", "a.png,one,2", "c.png,1,2", "d.png,,"] if "csv" in name else [a([[1]]), a([], "c.png"), "{"]
+    with pytest.raises(DataError, match=r"found [34] errors \(.*1 image file|2 image file, 1 x\)"):
+        points_set(tmp_path, *rows, name=name)
+
+
 def test_all_findings_are_one_error(tmp_path):
     with pytest.raises(DataError) as caught:
         points_set(tmp_path, a([[1]]), a([], 7), a([], None), a([[1, 2]], "b.png"), a([[1, 2]], "./b.png"), "{")

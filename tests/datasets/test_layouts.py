@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from visionzoo.datasets.layouts import data_settings
 from visionzoo.datasets.layouts._finding import layouts
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
+from visionzoo.metrics.coco import CocoMetric
 from visionzoo.registry import DATASETS
 
 NAMES = [f"{number:02}" for number in range(1, 11)]
@@ -422,6 +424,23 @@ def without_images(root: Path) -> None:
     coco(root / "train.json", [f"{name}.jpg" for name in NAMES])
 
 
+def yolo_in_pixels(root: Path) -> None:
+    yolo_flat(root)
+    [text(path, "0 20 15 10 10") for path in (root / "labels").iterdir()]
+
+
+def cvat_video(root: Path) -> None:
+    image(root / "1.jpg"), text(root / "a.xml", '<annotations><version>1.1</version><track id="0"/></annotations>')
+
+
+def other_columns(root: Path) -> None:
+    class_list(root), text(root / "labels.csv", "filename,class", "01.jpg,cat")
+
+
+def deep_tusimple(root: Path) -> None:
+    tusimple(root / "train_set")
+
+
 def broken_xml(root: Path) -> None:
     voc_flat(root), text(root / "03.xml", "<annotation><size>")
 
@@ -456,8 +475,18 @@ def broken_xml(root: Path) -> None:
         (
             tusimple,
             "scnn_culane",
-            r"expected .* \(CULane\), found TuSimple for lanes; try the config scnn_tusimple",
+            r"expected .* \(CULane\), found TuSimple for lanes; try the config scnn_tusimple, or",
         ),
+        (yolo_in_pixels, "fpn_retinanet", r"DATA: .*10 errors"),
+        (cvat_video, "fpn_retinanet", "found `CVAT for video 1.1` with 1 tracks"),
+        (
+            other_columns,
+            "dinat_mini_imagenet",
+            "first line of labels.csv is 'filename', 'class'; name the columns path, label",
+        ),
+        (deep_tusimple, "scnn_culane", "--data DATA/train_set: .*found TuSimple for lanes; try the config scnn_tus"),
+        (nothing, "scnn_culane", r"layouts, or TuSimple \(label_data_.*\) for the config scnn_tusimple; `vision"),
+        (voc_flat, "scnn_culane", r"config rcnet_retinanet \(`visionzoo list --task detection` for others\), or"),
     ],
 )
 def test_refusal(draw, name, message, tmp_path):
@@ -527,6 +556,25 @@ def test_conversion_is_kept_until_a_file_changes(tmp_path):
     assert len(data_sets("fpn_retinanet", first.options)[0]) == 8
 
 
+@pytest.mark.parametrize(
+    ("draw", "name", "copy", "sentence"),
+    [
+        (points_lines, "hmode_shanghaitech_a", ("train.jsonl", "val.jsonl"), "7 of 7 val images also in"),
+        (coco_single, "fpn_retinanet", ("export.json", "val.json"), "10 of 10 val images also in"),
+        (voc_lists, "fpn_retinanet", ("ImageSets/Main/trainval.txt", "ImageSets/Main/test.txt"), "8 of 8 test"),
+        (voc_splits, "fpn_retinanet", None, None),
+        (mask_splits, "connnet_r50", None, None),
+        (coco_roboflow, "fpn_retinanet", None, None),
+    ],
+)
+def test_images_of_val_that_are_also_in_train_are_stated(draw, name, copy, sentence, tmp_path):
+    draw(tmp_path)
+    if copy:
+        shutil.copy(tmp_path / copy[0], tmp_path / copy[1])
+    notes = data_settings(tmp_path, load_config(name).cfg).notes[1:]
+    assert [sentence in note for note in notes] == ([True] if sentence else [])
+
+
 def test_left_out_boxes_are_stated(tmp_path):
     voc_flat(tmp_path)
     path = tmp_path / "02.xml"
@@ -536,6 +584,27 @@ def test_left_out_boxes_are_stated(tmp_path):
         .notes[1]
         .endswith(": 1 left out: nothing inside the image")
     )
+
+
+def test_messages_have_the_folder_of_the_user_and_the_image(tmp_path):
+    yolo_flat(tmp_path / "data")
+    options = data_settings(tmp_path / "data", load_config("rcnet_mask_rcnn").cfg).options
+    where = re.escape(f"{tmp_path / 'data'} (YOLO txt, train)")
+    with pytest.raises(DataError, match=f"{where}: expected polygons .* in annotation 1 of images/01.jpg, "):
+        data_sets("rcnet_mask_rcnn", options)
+    val = data_sets("fpn_retinanet", data_settings(tmp_path / "data", load_config("fpn_retinanet").cfg).options)[1]
+    with pytest.raises(DataError, match=f"^{where}: .*metric"):
+        CocoMetric(metric="segm").dataset_meta = val.metainfo
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"images": ['])
+def test_conversion_that_is_cut_off_is_made_again(rest, tmp_path):
+    voc_flat(tmp_path / "data")
+    cfg = load_config("fpn_retinanet").cfg
+    first = data_settings(tmp_path / "data", cfg)
+    (made,) = (tmp_path / "cache").rglob("*.json")
+    made.write_bytes(rest)
+    assert data_settings(tmp_path / "data", cfg) == first
 
 
 def test_address_without_folder_or_split(tmp_path):

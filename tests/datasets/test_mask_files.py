@@ -189,14 +189,15 @@ def test_more_masks_are_read_only_until_one_has_a_salient_pixel():
 def test_odd_masks_are_noted_once(root, notes):
     save(root, 255 - BLACK, 0, 1, 2, 3)
     build(root)
+    build(root)  # another split, of which nothing new is stated
     ((text, level),) = notes
-    assert "masks with more than half of the pixels salient; check that they are not inverted (4)" in text
+    assert "4 of 4 checked masks are salient in more than half of their pixels; check that they are not" in text
     assert level == logging.WARNING
     notes.clear()
     save(root, MASK, 0, 1)
     save(root, IDS * np.uint8(100), 2, 3)
     build(root)
-    assert "masks with grey levels, but none above 127, count as empty (2)" in notes[0][0]
+    assert ": 2 of 4 checked masks have grey levels, but none above 127, and count as empty" in notes[0][0]
 
 
 def test_files_that_are_left_out_are_stated(root, notes):

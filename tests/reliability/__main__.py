@@ -22,13 +22,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--by-worker", type=int, default=50, help="further ones, read by a worker process (default: 50)"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", default=[], help="names of formats (default: all)")
-    parser.add_argument("--write", action="store_true", help="update docs/reliability.md")
+    formats = all_formats()
+    parser.add_argument("--only", nargs="+", default=[], choices=formats, help="names of formats (default: all)")
+    parser.add_argument("--write", action="store_true", help="update the rows of docs/reliability.md")
     args = parser.parse_args(argv)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     rows = {}
-    for name, each in all_formats().items():
+    for name, each in formats.items():
         if args.only and name not in args.only:
             continue
         rows[name] = (
@@ -40,9 +41,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name}: {dict(rows[name][0].outcomes)}, by a worker {dict(rows[name][1].outcomes)}", file=sys.stderr)
     print(table(rows))
     if args.write:
-        head, _, _ = PAGE.read_text(encoding="utf-8").partition("| format |")
-        PAGE.write_text(f"{head}{table(rows)}\n", encoding="utf-8")
+        PAGE.write_text(updated(PAGE.read_text(encoding="utf-8"), table(rows)), encoding="utf-8")
     return int(any(one.failures or two.failures for one, two in rows.values()))
+
+
+def updated(page: str, new: str) -> str:
+    """Return the page with the rows of a table, which replace rows of the same format; all are sorted by format."""
+    head, between, old = page.partition("| format |")
+    top, line, *rows = new.splitlines()
+    by_format = {row.split("|")[1].strip(): row for row in [*(between + old).splitlines()[2:], *rows]}
+    return head + "\n".join([top, line, *(by_format[name] for name in sorted(by_format))]) + "\n"
 
 
 if __name__ == "__main__":

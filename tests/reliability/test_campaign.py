@@ -1,8 +1,11 @@
 """Parts of the campaign on damaged files; `python -m reliability` runs the whole campaign."""
 
+from collections import Counter
+
 import pytest
 
-from reliability.campaign import Format, all_formats, run
+from reliability.__main__ import updated
+from reliability.campaign import Format, Tally, all_formats, run, table
 
 FORMATS = all_formats()
 
@@ -45,3 +48,11 @@ def test_wrong_contents_and_exceptions_are_failures():
     Wrong.name, Raises.name = "wrong", "raises"
     assert [list(run(each(), 1).outcomes) for each in (Wrong, Raises)] == [["other contents"], ["traceback"]]
     del Wrong.name, Raises.name
+
+
+def test_a_part_of_the_campaign_replaces_its_rows():
+    whole, part = (Tally(Counter(read=count)) for count in (1, 7))
+    page = f"# Damaged files\n\n{table({'c': (whole, whole), 'a': (whole, whole)})}\n"
+    changed = updated(page, table({"b": (part, part), "c": (part, part)}))
+    rows = {name: (tally, tally) for name, tally in {"a": whole, "b": part, "c": part}.items()}
+    assert changed == f"# Damaged files\n\n{table(rows)}\n"

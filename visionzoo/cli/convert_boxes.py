@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,15 @@ def _summarize(args: argparse.Namespace, coco: CocoRecords, one_file: bool) -> N
     for change, count in sorted(coco.changes.items()):
         note(f"boxes {change}: {count}", quiet=args.quiet)
     note(f"{args.out}: classes: {some_of(classes, most=12)}", quiet=args.quiet)
+    if not one_file and "train" in splits:
+        note(f"\nnext:\n{_next_command(args.out, coco)}", quiet=args.quiet)
+
+
+def _next_command(out: Path, coco: CocoRecords) -> str:
+    """Return the command that trains a model on the data: of masks if objects have outlines, else of boxes."""
+    has_outlines = any("segmentation" in each for each in coco.records["train"]["annotations"])
+    name = "rcnet_mask_rcnn" if has_outlines else "rcnet_retinanet"
+    return f"  visionzoo train {name} --data {shlex.quote(str(out))}"
 
 
 # --- Pascal VOC ---

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from mmengine.logging import print_log
 
 with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints on import; stdout is only for results
     from mmdet.datasets.coco import CocoDataset
@@ -26,9 +23,10 @@ from visionzoo.datasets.coco_file import (
     require_image_files,
     require_learnable,
 )
-from visionzoo.datasets.converting import converted_file
+from visionzoo.datasets.converting import converted_file, source_of
 from visionzoo.datasets.every_nth import chosen, keys_of
 from visionzoo.datasets.file_names import require_inside
+from visionzoo.datasets.findings import say_notes
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
@@ -47,7 +45,7 @@ class CocoDetection(CocoDataset):
     an image remains after filtering and that the files of all used images exist.
 
     ``metainfo`` has ``classes``, their ``category_ids`` in the file, ``palette``, and ``ann_file``, the absolute path
-    of the file. Metrics read the ground truth from this file.
+    of the file, and ``annotations``, its name in messages. Metrics read the ground truth from this file.
 
     Args:
         ann_file: path of the JSON file, relative to ``data_root`` or absolute; or ``voc:train``, the split ``train`` of
@@ -101,8 +99,8 @@ class CocoDetection(CocoDataset):
         not_every: int | None = None,
     ):
         root = resolve_data_root(data_root)
-        path, file = root / ann_file, converted_file(root, ann_file)  # messages have the path that the user set
-        record = read_annotations(root, file, need_annotations=not test_mode)
+        path, file = source_of(root, ann_file), converted_file(root, ann_file)  # messages have the path of the user
+        record = read_annotations(root, file, need_annotations=not test_mode, where=path)
         folder = root / ((data_prefix or {}).get("img") or "")
         names_of_files = [image["file_name"] for image in record["images"]]
         require_inside(names_of_files, folder, root, path, allow_outside=allow_outside)
@@ -131,12 +129,16 @@ class CocoDetection(CocoDataset):
             max_refetch=max_refetch,
         )
         # mmengine replaces a path in metainfo by the text of the file
-        self._metainfo["ann_file"] = str((root / file).resolve())
+        self._metainfo |= {"ann_file": str((root / file).resolve()), "annotations": path}
 
     def load_data_list(self) -> list[dict]:
         """Return one dict for each image: ``img_path``, ``img_id``, ``height``, ``width`` and ``instances``."""
         record = self._record or read_annotations(
-            Path(self.data_root), self.ann_file, need_annotations=not self.test_mode, say_notes=False
+            Path(self.data_root),
+            self.ann_file,
+            need_annotations=not self.test_mode,
+            say_notes=False,
+            where=self._path,
         )
         self._record = None
         ids = self.metainfo["category_ids"]
@@ -219,10 +221,10 @@ def _instance(annotation: dict, label: int) -> dict[str, Any]:
     return instance
 
 
-def _say_omitted(ann_file: Path, counts: Counter[str]) -> None:
+def _say_omitted(ann_file: str, counts: Counter[str]) -> None:
     if counts:
         what = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-        print_log(f"{ann_file}: boxes that are not loaded: {what}; correct the file", "current", logging.WARNING)
+        say_notes(ann_file, {f"boxes that are not loaded: {what}; correct the file": 0})
 
 
 def _filter(

@@ -178,22 +178,22 @@ def require_segmentations(path: object, record: Mapping[str, Any], reason: str) 
     annotations = record["annotations"]
     if _are_polygons([each.get("segmentation") for each in annotations if type(each.get("segmentation")) is not dict]):
         annotations = [each for each in annotations if type(each["segmentation"]) is dict]
-    sizes = {image["id"]: (image.get("height"), image.get("width")) for image in record["images"]}
+    images = {image["id"]: image for image in record["images"]}
     problems, rewritten = [], 0
     for annotation in annotations:
         given = annotation.get("segmentation")
         annotation["segmentation"] = whole_segmentation(given)
         rewritten += annotation["segmentation"] is not given
-        size = sizes.get(annotation["image_id"], (None, None))
-        problem = segmentation_problem(annotation["segmentation"], size)
+        image = images.get(annotation["image_id"], {})
+        problem = segmentation_problem(annotation["segmentation"], (image.get("height"), image.get("width")))
         if problem:
-            problems.append(f"{problem} in annotation {annotation['id']!r:.40}")
+            problems.append(f"{problem} in annotation {annotation['id']!r:.40} of {image.get('file_name')}")
     if problems:
         raise DataError(
             path,
             expected=f"polygons or an RLE in every annotation because {reason}",
             found=f"{len(problems)} annotations without: {some_of(problems, most=3)}",
-            advice="correct the file, or use a config that needs only boxes",
+            advice="add outlines or masks, or use a config that needs only boxes, such as rcnet_retinanet",
         )
     if rewritten:
         note = (

@@ -24,7 +24,9 @@ GET_COCO = (
 )
 
 
-def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True, say_notes: bool = True) -> dict:
+def read_annotations(
+    root: Path, ann_file: str, *, need_annotations: bool = True, say_notes: bool = True, where: object = None
+) -> dict:
     """Read and check ``root / ann_file``; see :func:`read_coco`.
 
     Args:
@@ -32,6 +34,7 @@ def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True
         ann_file: path of the json in ``root``, or an absolute path.
         need_annotations: False for files that list only images, such as COCO's test-dev.
         say_notes: False to print no warning, if another reader of the file printed it.
+        where: the annotations in messages. Default: the file.
 
     Returns:
         The content of the file.
@@ -47,10 +50,10 @@ def read_annotations(root: Path, ann_file: str, *, need_annotations: bool = True
             found=f"no such folder{in_cwd(root)}",
             advice=f"{GET_COCO}",
         )
-    return read_coco(path, need_annotations=need_annotations, say_notes=say_notes)
+    return read_coco(path, need_annotations=need_annotations, say_notes=say_notes, where=where)
 
 
-def read_coco(path: Path, *, need_annotations: bool = True, say_notes: bool = True) -> dict:
+def read_coco(path: Path, *, need_annotations: bool = True, say_notes: bool = True, where: object = None) -> dict:
     """Read and check a COCO ``instances`` file. The data sets, the metric and the crops read files by this function.
 
     A missing or null ``area`` is set to width times height, a missing or null ``iscrowd`` to 0. Numbers as text are
@@ -58,7 +61,7 @@ def read_coco(path: Path, *, need_annotations: bool = True, say_notes: bool = Tr
 
     Args:
         path: the file.
-        need_annotations, say_notes: see :func:`read_annotations`.
+        need_annotations, say_notes, where: see :func:`read_annotations`.
 
     Returns:
         The content of the file. It has the lists ``images``, ``categories`` and ``annotations``.
@@ -70,7 +73,7 @@ def read_coco(path: Path, *, need_annotations: bool = True, say_notes: bool = Tr
     if not path.is_file():
         found = "a folder" if path.is_dir() else f"no such file{_similar_files(path)}"
         raise DataError(path, expected="COCO annotations", found=found, advice=f"{GET_COCO}")
-    with Findings(path, expected="COCO annotations", say_notes=say_notes) as findings:
+    with Findings(where or path, expected="COCO annotations", say_notes=say_notes) as findings:
         record = _read_json(path, findings)
         _require_sections(path, record, need_annotations)
         check_record(record, findings)
@@ -151,7 +154,7 @@ def _require_sections(path: Path, record: dict, need_annotations: bool) -> None:
 
 
 def choose_classes(
-    path: Path, record: dict, wanted: Sequence[str] | None, absent: Sequence[str] = ()
+    path: object, record: dict, wanted: Sequence[str] | None, absent: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Return the class names in label order.
 
@@ -222,7 +225,7 @@ def reason_omitted(annotation: dict, image: dict) -> str | None:
     return "with ignore=1" if annotation.get("ignore") else None
 
 
-def require_learnable(path: Path, record: dict, categories: Sequence[int | None]) -> None:
+def require_learnable(path: object, record: dict, categories: Sequence[int | None]) -> None:
     """Raise an error if a training file has no box that a detector can learn.
 
     Args:

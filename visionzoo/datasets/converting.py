@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from visionzoo.datasets.layouts._base import Layout
+from visionzoo.datasets.layouts._base import ALL, Layout
 from visionzoo.datasets.layouts._finding import layouts
 from visionzoo.datasets.layouts._listing import Listing, inside
 from visionzoo.errors import DataError, in_cwd, nearest_or_known
@@ -37,9 +38,8 @@ def converted_file(root: Path, ann_file: str) -> str:
         >>> converted_file(Path("data"), "annotations/instances_train2017.json")
         'annotations/instances_train2017.json'
     """
-    name, colon, split = str(ann_file).partition(":")
-    layout = layouts().get(name) if colon and "/" not in name else None
-    if layout is None or layout.records is None:
+    name, layout, split = _parts(ann_file)
+    if layout is None:
         return str(ann_file)
     files = converted_files(root, name, layout)
     if split not in files:
@@ -50,16 +50,48 @@ def converted_file(root: Path, ann_file: str) -> str:
     return str(files[split])
 
 
+def source_of(root: Path, ann_file: str) -> str:
+    """Return the annotations that the user has, for messages: the file, or the folder that is converted.
+
+    Args:
+        root, ann_file: see :func:`converted_file`.
+
+    Example:
+        >>> source_of(Path("data"), "train.json"), source_of(Path("data"), "voc:train")
+        ('data/train.json', 'data (Pascal VOC, train)')
+        >>> source_of(Path("data"), "voc:all")
+        'data (Pascal VOC)'
+    """
+    _, layout, split = _parts(ann_file)
+    if layout is None:
+        return str(root / ann_file)
+    return f"{root} ({layout.label}{'' if split == ALL else f', {split}'})"
+
+
+def _parts(ann_file: str) -> tuple[str, Layout | None, str]:
+    """Return the name of the layout, the layout and the split of an address; no layout for a path."""
+    name, colon, split = str(ann_file).partition(":")
+    layout = layouts().get(name) if colon and "/" not in name else None
+    return name, layout if layout and layout.records else None, split
+
+
 def converted_files(root: Path, name: str, layout: Layout) -> dict[str, Path]:
     """Return the converted annotation files of a folder by split; see :func:`converted_file`."""
     if not root.is_dir():
         expected, found = f"a folder with {layout.tree}", f"no such folder{in_cwd(root)}"
         raise DataError(root, expected=expected, found=found, advice="check data_root")
     folder = cache_root() / "converted" / f"{name}-v{layout.version}-{_state(root)}"
-    if not folder.is_dir():
+    if not _is_whole(folder):
+        shutil.rmtree(folder, ignore_errors=True)
         records = cast(Callable[[Path], dict[str, dict]], layout.records)(root)  # the caller has checked it
         make_folder(folder, lambda new: _write(new, records))
     return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
+def _is_whole(folder: Path) -> bool:
+    """Return True if a folder of the cache has files, and none of them is cut off."""
+    ends = [path.read_bytes()[-1:] for path in folder.glob("*.json")]
+    return bool(ends) and set(ends) == {b"}"}
 
 
 def _write(folder: Path, records: dict[str, dict]) -> None:

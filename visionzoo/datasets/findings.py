@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
 
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 
 from visionzoo.errors import DataError, ZooError, some_of
 
@@ -90,9 +91,8 @@ class Findings:
         """
         if self._first:
             raise self._error()
-        if self._notes and self._say_notes:
-            notes = "; ".join(text + (f" ({count})" if count else "") for text, count in self._notes.items())
-            print_log(f"{self.where}: {notes}", "current", logging.WARNING)
+        if self._say_notes:
+            say_notes(self.where, self._notes)
 
     def _error(self) -> ZooError:
         if self._counts.total() == 1:
@@ -108,6 +108,35 @@ class Findings:
             found=f"{self._counts.total()} errors ({counts})",
             advice=f"{self.advice}; the first {len(self._first)}:",
         )
+
+
+def say_notes(where: object, notes: Mapping[str, int]) -> None:
+    """Print one warning for notes about a file or folder.
+
+    A run reads a file for each split of it. A note that differs only in its numbers from an earlier one of the same
+    run about the same place is not printed again.
+
+    Args:
+        where: the file or folder.
+        notes: from a note to the number of values; 0 for a note without a number.
+
+    Example:
+        >>> say_notes("a.json", {})
+    """
+    run = MMLogger.get_current_instance().instance_name if notes else ""
+    new = {text: count for text, count in notes.items() if _is_new((run, f"{where}", re.sub(r"\d+", "", text)))}
+    if new:
+        joined = "; ".join(text + (f" ({count})" if count else "") for text, count in new.items())
+        print_log(f"{where}: {joined}", "current", logging.WARNING)
+
+
+_printed: set[tuple[str, str, str]] = set()
+
+
+def _is_new(key: tuple[str, str, str]) -> bool:
+    is_new = key not in _printed
+    _printed.add(key)
+    return is_new
 
 
 def shown(value: object, most: int = 40) -> str:

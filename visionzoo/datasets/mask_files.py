@@ -232,7 +232,13 @@ def _is_filled(image: str, mask: str, read: ReadMask, exif: bool) -> bool:
 
 def _note_odd_masks(found: Sequence[_Levels], findings: Findings) -> None:
     low = sum(0 < each.high <= SALIENT_FROM for each in found)
-    findings.note(f"masks with grey levels, but none above {SALIENT_FROM}, count as empty", low)
+    if low:
+        findings.note_once(
+            f"{low} of {len(found)} checked masks have grey levels, but none above {SALIENT_FROM}, and count as empty"
+        )
     large = sum(each.share > 0.5 for each in found)
     if large >= 4 and large > 0.75 * len(found):
-        findings.note("masks with more than half of the pixels salient; check that they are not inverted", large)
+        findings.note_once(
+            f"{large} of {len(found)} checked masks are salient in more than half of their pixels; check that they are "
+            "not inverted"
+        )

@@ -190,8 +190,12 @@ def leaves(cfg: Any, dataset: Any, where: str) -> Iterator[Leaf]:
 
 
 def _place(meta: Any, cfg: Mapping[str, Any]) -> str:
-    ann_file = meta.get("ann_file") if isinstance(meta, Mapping) else None
-    place = ann_file or "/".join(str(cfg[key]) for key in ("data_root", "split", "ann_file") if cfg.get(key))
+    facts = meta if isinstance(meta, Mapping) else {}
+    place = (
+        facts.get("annotations")
+        or facts.get("ann_file")
+        or "/".join(str(cfg[key]) for key in ("data_root", "split", "ann_file") if cfg.get(key))
+    )
     return f" ({place})" if place else ""
 
 

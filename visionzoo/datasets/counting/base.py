@@ -112,7 +112,7 @@ def require_files(paths: Sequence[Path], kind: str, root: Path, findings: Findin
     Raises:
         DataError: names the number of missing files and the first ones.
     """
-    files = [_as_stored(path) for path in paths]
+    files = [as_stored(path) for path in paths]
     missing = [_short(inside(root, path)) for path, file in zip(paths, files, strict=True) if file is None]
     require_none_missing(
         missing, root, expected=f"{len(paths)} {kind}", advice="copy them again, or remove what lacks them"
@@ -122,8 +122,8 @@ def require_files(paths: Sequence[Path], kind: str, root: Path, findings: Findin
     return found
 
 
-def _as_stored(path: Path) -> Path | None:
-    """Return the path, or the path with its ending in upper or lower case, that is a file."""
+def as_stored(path: Path) -> Path | None:
+    """Return the path, or the path with its ending in upper or lower case, that is a file, else None."""
     stem, ending = os.path.splitext(path)
     names = (f"{path}", stem + ending.upper(), stem + ending.lower())
     return next((Path(name) for name in names if os.path.isfile(name)), None)

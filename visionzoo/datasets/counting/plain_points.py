@@ -11,7 +11,15 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from visionzoo.datasets.counting.base import LEVELS, LUMINANCES, CountingDataset, Sample, require_files, sample_of
+from visionzoo.datasets.counting.base import (
+    LEVELS,
+    LUMINANCES,
+    CountingDataset,
+    Sample,
+    as_stored,
+    require_files,
+    sample_of,
+)
 from visionzoo.datasets.counting.point_files import FARTHEST, json_points, numbered_lines
 from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.findings import Findings, shown
@@ -77,7 +85,7 @@ class PointsDataset(CountingDataset):
     ):
         root = resolve_data_root(data_root)
         path = root / ann_file
-        records = _records(path)
+        records = _records(path, root / img_folder)
         names = [record.name for record in records]
         require_inside(names, root / img_folder, root, path, allow_outside=allow_outside)
         super().__init__(root, _samples(records, path, root / img_folder), source=path, **loading)
@@ -92,9 +100,12 @@ class _Record:
     facts: dict[str, Any]
 
 
-def _records(path: Path) -> list[_Record]:
+def _records(path: Path, folder: Path) -> list[_Record]:
     with Findings(path, expected="images with points") as findings:
         records = _rows(path, findings) if path.suffix.lower() == ".csv" else _lines(path, findings)
+        if findings:  # else a separate error has the missing files
+            for name in [record.name for record in records if as_stored(folder / record.name) is None]:
+                findings.wrong(shown(name), "image file", expected=f"a file in {folder}", found="none")
     if not records:
         raise DataError(path, expected="at least one image", found="an empty list", advice=f"{advice('points')}")
     return records

@@ -15,7 +15,7 @@ from typing import Any
 from visionzoo.config.data_parts import innermost
 from visionzoo.datasets.layouts._base import Found, Layout
 from visionzoo.datasets.layouts._choosing import choose_layout, place_of
-from visionzoo.datasets.layouts._dividing import Use, divide
+from visionzoo.datasets.layouts._dividing import Use, divide, shared_with_train
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.errors import counted
 
@@ -75,7 +75,8 @@ def _count(found: Found) -> str:
 
 
 def _left_out(root: Path, found: Found) -> list[str]:
-    return [f"{root}: {', '.join(found.notes)}"] if found.notes else []
+    left_out = [", ".join(found.notes)] if found.notes else []
+    return [f"{root}: {sentence}" for sentence in [*left_out, *shared_with_train(found)]]
 
 
 def _class_count(cfg: Mapping[str, Any], count: int | None) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from visionzoo.datasets.findings import shown
 from visionzoo.datasets.layouts._base import ALL, Layout, split_of
 from visionzoo.datasets.layouts._finding import layouts
 from visionzoo.datasets.layouts._listing import Listing
@@ -15,6 +16,7 @@ from visionzoo.datasets.layouts._tables import columns_of, files_in
 from visionzoo.errors import DataError, first_of, in_cwd, nearest_name, one_of, some_of
 
 WHERE = "--data"
+_COLUMNS = {"classification": ("path", "label"), "counting": ("image", "x", "y")}
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z", ".zst")
 _MOST_BELOW = 50  # folders in which data are searched, one level below
 
@@ -87,11 +89,12 @@ def choose_layout(root: Path, name: str | None, cfg: Mapping[str, Any]) -> tuple
     fitting = {name: layout for name, layout in seen.items() if _fits(layout, cfg)}
     if fitting:
         return _one(root, fitting), root
-    below = _below(root, cfg)
+    below = _below(root, lambda layout: _fits(layout, cfg))
     if len(below) == 1:
         return _only(Listing(below[0]), cfg), below[0]
-    if seen and not below:
-        raise _other_task(root, seen, cfg)
+    others = [] if below else [root] if seen else _below(root, lambda layout: True)
+    if others:
+        raise _other_task(others[0], _seen(Listing(others[0])), cfg)
     raise _unknown(listing, below, cfg)
 
 
@@ -141,11 +144,14 @@ def _named(listing: Listing, name: str, cfg: Mapping[str, Any]) -> Layout:
 def _other_task(root: Path, seen: Mapping[str, Layout], cfg: Mapping[str, Any]) -> DataError:
     labels = " and ".join(f"{layout.label} for {' and '.join(layout.tasks)}" for layout in seen.values())
     examples = " or ".join(dict.fromkeys(layout.example for layout in seen.values()))
+    tasks = dict.fromkeys(task for layout in seen.values() if not layout.types for task in layout.tasks)
+    lists = " and ".join(f"`visionzoo list --task {task}`" for task in tasks)
+    others = f" ({lists} for others)" if lists else ""
     return DataError(
         f"{WHERE} {root}",
         expected=f"data for {cfg.get('task')} ({_labels(cfg)})",
         found=labels,
-        advice=f"try the config {examples}, or pass another folder",
+        advice=f"try the config {examples}{others}, or pass another folder",
     )
 
 
@@ -156,12 +162,12 @@ def _labels(cfg: Mapping[str, Any]) -> str:
 # --- nothing recognised ---
 
 
-def _below(root: Path, cfg: Mapping[str, Any]) -> list[Path]:
-    """Return the folders one or two levels below that have a fitting layout."""
+def _below(root: Path, fits: Callable[[Layout], bool]) -> list[Path]:
+    """Return the folders one level below that have a fitting layout, or else those two levels below."""
     level = [root]
     for _ in range(2):
         level = [path / name for path in level for name in Listing(path).folders()[:_MOST_BELOW]]
-        found = [path for path in level if any(_fits(layout, cfg) for layout in _seen(Listing(path)).values())]
+        found = [path for path in level if any(map(fits, _seen(Listing(path)).values()))]
         if found:
             return found
     return []
@@ -204,12 +210,22 @@ def _advice(listing: Listing, below: list[Path], cfg: Mapping[str, Any]) -> str:
         return f"did you mean the folder above it, --data {parent}?"
     if cfg.get("task") == "counting" and (name := _counts_file(listing)):
         return f"{name} has the number of objects and no positions; a model learns from points, so annotate x and y"
+    if columns := _COLUMNS.get(f"{cfg.get('task')}"):
+        for name in files_in(listing, (".csv",)):
+            found = some_of(map(shown, columns_of(listing.root / name)), most=4)
+            return f"the first line of {name} is {found}; name the columns {', '.join(columns)} there"
     archives = [name for name in listing.files() if name.lower().endswith(_ARCHIVES)]
     if archives:
         return f"unpack {first_of(archives)}"
     if listing.images() and not listing.folders():
         return "add annotations in one of these layouts; `visionzoo infer` needs none"
-    return "bring the data into one of these layouts; `visionzoo convert --help` lists converters"
+    return f"bring the data into one of these layouts{_others(cfg)}; `visionzoo convert --help` lists converters"
+
+
+def _others(cfg: Mapping[str, Any]) -> str:
+    """Return the layouts that only other configs of the task read."""
+    others = [each for each in layouts().values() if cfg.get("task") in each.tasks and not _fits(each, cfg)]
+    return "".join(f", or {layout.label} ({layout.tree}) for the config {layout.example}" for layout in others)
 
 
 def _counts_file(listing: Listing) -> str | None:

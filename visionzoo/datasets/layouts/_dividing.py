@@ -45,6 +45,38 @@ def divide(root: Path, layout: Layout, found: Found, *, training: bool) -> tuple
     return _divided(root, found, splits, whole)
 
 
+# Settings of the place of the images, of which a split has at least one unless its type defines the folders.
+_PLACES = ("data_prefix", "img_folder", "images", "name")
+
+
+def shared_with_train(found: Found) -> list[str]:
+    """Return a sentence for each split for measurement that has images of ``train``.
+
+    Example:
+        >>> splits = {name: Split({"img_folder": ""}, [("", "a.jpg")]) for name in ("train", "val")}
+        >>> shared_with_train(Found("PointsDataset", splits))
+        ['1 of 1 val images also in train; results on val are too good']
+    """
+    counts = {name: _count_shared(found.splits, name) for name in ("val", "test")}
+    return [
+        f"{count} of {len(found.splits[name].keys)} {name} {found.unit}s also in train; results on {name} are too good"
+        for name, count in counts.items()
+        if count
+    ]
+
+
+def _count_shared(splits: Mapping[str, Split], name: str) -> int:
+    """Return the number of images of a split that are in ``train``, if both splits are in one folder."""
+    if "train" not in splits or name not in splits or _place(splits[name]) != _place(splits["train"]):
+        return 0
+    in_train = {image for _, image in splits["train"].keys} if _place(splits[name]) else set()
+    return sum(image in in_train for _, image in splits[name].keys)
+
+
+def _place(split: Split) -> dict[str, Any]:
+    return {key: split.settings[key] for key in _PLACES if key in split.settings}
+
+
 def _as_named(splits: Mapping[str, Split]) -> dict[str, Use]:
     """Return the existing splits; ``val`` and ``test`` replace each other."""
     uses = {name: Use(split) for name, split in splits.items()}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from visionzoo.datasets.id_maps import images_of, to_coco
-from visionzoo.datasets.layouts._base import ALL, Found, Layout
-from visionzoo.datasets.layouts._converted import found_in, name_below
+from visionzoo.datasets.layouts._base import ALL, Layout
+from visionzoo.datasets.layouts._converted import name_below, read_converted
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.datasets.layouts._pairs import lists, pairs
 
@@ -29,16 +28,12 @@ def _records(root: Path) -> dict[str, dict]:
     return records
 
 
-def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
-    return found_in(listing.root, "id_maps", LAYOUT)
-
-
 LAYOUT = Layout(
     label="images and id maps",
     tree="imgs/ and instances/*.png, whose pixels are instance numbers",
     tasks=("instances",),
     example="connnet_mask_rcnn",
     recognise=_recognise,
-    read=_read,
+    read=partial(read_converted, "id_maps"),
     records=_records,
 )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from visionzoo.datasets.labelme import read_labelme
-from visionzoo.datasets.layouts._base import Found, Layout
-from visionzoo.datasets.layouts._converted import found_in, records_below
+from visionzoo.datasets.layouts._base import Layout
+from visionzoo.datasets.layouts._converted import read_converted, records_below
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.datasets.layouts._tables import contains, files_in
 
@@ -22,16 +21,12 @@ def _records(root: Path) -> dict[str, dict]:
     return records_below(root, read_labelme(root))
 
 
-def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
-    return found_in(listing.root, "labelme", LAYOUT)
-
-
 LAYOUT = Layout(
     label="labelme",
     tree="*.json beside the images, also in train/ and val/",
     tasks=("detection", "instances"),
     example="rcnet_mask_rcnn",
     recognise=_recognise,
-    read=_read,
+    read=partial(read_converted, "labelme"),
     records=_records,
 )

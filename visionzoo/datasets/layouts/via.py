@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from visionzoo.datasets.layouts._base import Found, Layout
-from visionzoo.datasets.layouts._converted import found_in, records_below
+from visionzoo.datasets.layouts._base import Layout
+from visionzoo.datasets.layouts._converted import read_converted, records_below
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.datasets.layouts._tables import columns_of, contains
 from visionzoo.datasets.via import read_via
@@ -23,16 +22,12 @@ def _records(root: Path) -> dict[str, dict]:
     return records_below(root, read_via(root))
 
 
-def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
-    return found_in(listing.root, "via", LAYOUT)
-
-
 LAYOUT = Layout(
     label="VIA",
     tree="via_project.json or its CSV, and the images",
     tasks=("detection", "instances"),
     example="rcnet_mask_rcnn",
     recognise=_recognise,
-    read=_read,
+    read=partial(read_converted, "via"),
     records=_records,
 )

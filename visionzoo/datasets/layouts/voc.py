@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from visionzoo.datasets.coco_records import CocoRecords
-from visionzoo.datasets.layouts._base import Found, Layout, by_split
-from visionzoo.datasets.layouts._converted import found_in, name_below
+from visionzoo.datasets.layouts._base import Layout, by_split
+from visionzoo.datasets.layouts._converted import named_below, read_converted
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.datasets.voc import ANNOTATION_FOLDERS, VocFolder, choose_splits, to_coco
 
@@ -51,11 +51,7 @@ def _is_voc(path: Path) -> bool:
 
 def _records(root: Path) -> dict[str, dict]:
     folders = _folders(Listing(root)) or {"": ""}
-    made = _whole(root) if "" in folders else _joined(root, folders)
-    for split, record in made.records.items():
-        name_below(root, record, made.images[split])
-        record["info"]["notes"] = [f"{count} {change}" for change, count in made.changes.items()]
-    return made.records
+    return named_below(root, _whole(root) if "" in folders else _joined(root, folders))
 
 
 def _whole(root: Path) -> CocoRecords:
@@ -82,16 +78,12 @@ def _joined(root: Path, folders: Mapping[str, str]) -> CocoRecords:
     return to_coco(VocFolder(root, root, root, [image.stem for image in images]), splits, images)
 
 
-def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
-    return found_in(listing.root, "voc", LAYOUT)
-
-
 LAYOUT = Layout(
     label="Pascal VOC",
     tree="Annotations/*.xml and JPEGImages/, or *.xml beside the images",
     tasks=("detection",),
     example="rcnet_retinanet",
     recognise=_recognise,
-    read=_read,
+    read=partial(read_converted, "voc"),
     records=_records,
 )

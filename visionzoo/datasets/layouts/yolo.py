@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from visionzoo.datasets.layouts._base import Found, Layout
-from visionzoo.datasets.layouts._converted import found_in, records_below
+from visionzoo.datasets.layouts._base import Layout
+from visionzoo.datasets.layouts._converted import read_converted, records_below
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.datasets.layouts._tables import first_line, lines_of
 from visionzoo.datasets.yolo import read_yolo
@@ -16,6 +15,7 @@ from visionzoo.datasets.yolo import read_yolo
 _SNIFFED = 20
 _LABELS = re.compile(r"(^|/)(labels|train|val|valid|validation|test)$|^$")
 _LINE = re.compile(r"\d{1,4}(\s+-?[01]?(\.\d+)?(e-\d+)?){4,}\s*")
+_OTHER_LINE = re.compile(r"[^\s,]+([\s,]+-?\d*\.?\d+){4,}\s*")  # in pixels or with commas, which the reader reports
 _KEY = re.compile(r"(train|val|names)\s*:")
 
 
@@ -35,18 +35,14 @@ def _keys(path: Path) -> list[str]:
 
 
 def _has_labels(listing: Listing, folder: str) -> bool:
+    line = _OTHER_LINE if folder.split("/")[0] == "labels" else _LINE
     return any(
-        _LINE.fullmatch(first_line(listing.root / folder / name))
-        for name in listing.files(folder, (".txt",))[:_SNIFFED]
+        line.fullmatch(first_line(listing.root / folder / name)) for name in listing.files(folder, (".txt",))[:_SNIFFED]
     )
 
 
 def _records(root: Path) -> dict[str, dict]:
     return records_below(root, read_yolo(root))
-
-
-def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
-    return found_in(listing.root, "yolo", LAYOUT)
 
 
 LAYOUT = Layout(
@@ -55,6 +51,6 @@ LAYOUT = Layout(
     tasks=("detection", "instances"),
     example="rcnet_retinanet",
     recognise=_recognise,
-    read=_read,
+    read=partial(read_converted, "yolo"),
     records=_records,
 )

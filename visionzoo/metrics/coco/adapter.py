@@ -137,9 +137,11 @@ class CocoMetric(BaseMetric):
                 advice="set ann_file=... in the evaluator",
             )
         if self._truth is None or self._truth[0] != path:
-            truth = read_coco(Path(path), say_notes=bool(self.ann_file))  # the data set printed the notes of its file
+            where = self.ann_file or (self.dataset_meta or {}).get("annotations", path)
+            # The data set printed the notes of its file.
+            truth = read_coco(Path(path), say_notes=bool(self.ann_file), where=where)
             if "segm" in self.iou_types:
-                require_segmentations(path, truth, 'CocoMetric has metric="segm"')
+                require_segmentations(where, truth, 'CocoMetric has metric="segm"')
             self._truth = path, truth
         return self._truth[1]
 
