@@ -16,7 +16,6 @@ from visionzoo.datasets.layouts._tables import columns_of, files_in
 from visionzoo.errors import DataError, first_of, in_cwd, nearest_name, one_of, some_of
 
 WHERE = "--data"
-_COLUMNS = {"classification": ("path", "label"), "counting": ("image", "x", "y")}
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z", ".zst")
 _MOST_BELOW = 50  # folders in which data are searched, one level below
 
@@ -210,7 +209,7 @@ def _advice(listing: Listing, below: list[Path], cfg: Mapping[str, Any]) -> str:
         return f"did you mean the folder above it, --data {parent}?"
     if cfg.get("task") == "counting" and (name := _counts_file(listing)):
         return f"{name} has the number of objects and no positions; a model learns from points, so annotate x and y"
-    if columns := _COLUMNS.get(f"{cfg.get('task')}"):
+    if columns := next((each.columns for each in layouts().values() if each.columns and _fits(each, cfg)), ()):
         for name in files_in(listing, (".csv",)):
             found = some_of(map(shown, columns_of(listing.root / name)), most=4)
             return f"the first line of {name} is {found}; name the columns {', '.join(columns)} there"

@@ -36,4 +36,5 @@ LAYOUT = Layout(
     example="dinat_mini_imagenet",
     recognise=_recognise,
     read=_read,
+    columns=("path", "label"),
 )

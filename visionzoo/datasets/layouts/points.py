@@ -64,4 +64,5 @@ LAYOUT = Layout(
     example="hmode_shanghaitech_a",
     recognise=_recognise,
     read=_read,
+    columns=("image", "x", "y"),
 )
