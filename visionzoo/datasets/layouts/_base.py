@@ -67,7 +67,7 @@ class Layout:
         types: types of data sets whose configs fit; empty if all of the tasks do.
         records: the function that converts a folder to COCO records by split, or None.
         is_possible: True if a folder can be read when the user names the layout. Default: ``recognise``.
-        columns: columns of the CSV files of the layout, for the message about a CSV with others; empty without CSV files.
+        columns: columns of its CSV files, for the message about a CSV with others; empty without CSV files.
         version: number of the form of the records. A new number makes old ones in the cache unused.
     """
 
