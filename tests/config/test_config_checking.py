@@ -56,6 +56,7 @@ def test_released_config_is_right(name, tiny):
         ("train_dataloader.dataset.test_mod=True", "did you mean test_mode?"),
         ("train_cfg.max_epoch=3", "did you mean max_epochs?"),
         ("randomness.sed=1", "did you mean seed?"),
+        ("max_epochs=3", 'a config has no key "max_epochs"; write train_cfg = dict(max_epochs=...)'),
         ("optim_wraper.type=OptimWrapper", 'a config has no key "optim_wraper"; did you mean optim_wrapper?'),
         ("model.backbone._scope_=mmdet", "write the scope in front of each type"),
         ("val_cfg.type=ValLoop", "needs val_dataloader and val_evaluator as well"),

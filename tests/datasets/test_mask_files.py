@@ -191,7 +191,7 @@ def test_odd_masks_are_noted_once(root, notes):
     build(root)
     build(root)  # another split, of which nothing new is stated
     ((text, level),) = notes
-    assert "4 of 4 checked masks are salient in more than half of their pixels; check that they are not" in text
+    assert "4 of 4 checked masks mark more than half of their pixels as the object (white); if the object is" in text
     assert level == logging.WARNING
     notes.clear()
     save(root, MASK, 0, 1)

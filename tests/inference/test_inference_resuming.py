@@ -14,8 +14,8 @@ from inference_scenes import save_video, scene
 from PIL import Image
 
 from visionzoo.cli.infer import main
-from visionzoo.errors import OutputError
-from visionzoo.inference import writing
+from visionzoo.errors import InputError, OutputError
+from visionzoo.inference import resuming, writing
 from visionzoo.inference.inferencer import Inferencer
 from visionzoo.inference.result_files import CocoResults, Lines
 from visionzoo.inference.video_writing import DrawnVideo
@@ -195,6 +195,12 @@ def test_other_settings_are_refused(run, images, tmp_path, capsys, options, word
     assert run("counting", images, "-o", tmp_path / "out", "--resume", *options) == 2
     assert words in capsys.readouterr().err
     assert content(tmp_path / "out") == before
+
+
+def test_other_weights_are_named_without_their_hash(tmp_path):
+    earlier = resuming.Earlier({"settings": {"hash of the weights": "0a"}}, {}, 0, [])
+    with pytest.raises(InputError, match=r"--resume: expected the weights of the run in .*, found other values; give"):
+        earlier.require_same(tmp_path, {"hash of the weights": "1b"})
 
 
 def test_other_inputs_are_refused(run, images, tmp_path, capsys):

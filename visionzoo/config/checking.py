@@ -142,7 +142,7 @@ def _import_problems(cfg: Mapping[str, Any]) -> Iterator[Problem]:
 def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     for key in tree:
         if key not in TOP_LEVEL:
-            yield key, f'a config has no key "{key}"; {_answer(key, TOP_LEVEL)}'
+            yield key, f'a config has no key "{key}"; {_top_level_answer(key, tree)}'
     if not tree.get("model"):
         yield "model", "a config needs a model; add model = dict(type=...)"
     for group in _TOGETHER:
@@ -158,6 +158,14 @@ def _top_level_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     for key in ("val_evaluator", "test_evaluator"):
         if isinstance(tree.get(key), (list, tuple)) and not tree[key]:
             yield key, "needs a metric; add dict(type=...)"
+
+
+def _top_level_answer(key: str, tree: Mapping[str, Any]) -> str:
+    """Return advice for an unknown key; a key that belongs into a part of the config is shown there."""
+    holders = [name for name, part in tree.items() if name in TOP_LEVEL and isinstance(part, Mapping) and key in part]
+    if not holders:
+        return _answer(key, TOP_LEVEL)
+    return f"write {' or '.join(f'{name} = dict({key}=...)' for name in holders)}"
 
 
 def _task_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:

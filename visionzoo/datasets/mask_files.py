@@ -239,6 +239,6 @@ def _note_odd_masks(found: Sequence[_Levels], findings: Findings) -> None:
     large = sum(each.share > 0.5 for each in found)
     if large >= 4 and large > 0.75 * len(found):
         findings.note_once(
-            f"{large} of {len(found)} checked masks are salient in more than half of their pixels; check that they are "
-            "not inverted"
+            f"{large} of {len(found)} checked masks mark more than half of their pixels as the object (white); "
+            "if the object is black in your masks, invert their files"
         )

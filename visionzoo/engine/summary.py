@@ -58,7 +58,7 @@ def _title(runner: ZooRunner, numbers: Mapping[str, Any]) -> str:
     total = runner.max_epochs if numbers["step"].startswith("epoch") else runner.max_iters
     value = f" by {by} {shown(numbers['metrics'][by])}" if by else ""
     which = "best" if by else "last validation"
-    return f"{which}: {numbers['step']} of {total}{value}, measured on {numbers['samples']} val samples"
+    return f"{which}: {numbers['step']} of {total}{value}, measured on {counted(numbers['samples'], 'val sample')}"
 
 
 def _selected_first(numbers: Mapping[str, Any]) -> Mapping[str, Any]:

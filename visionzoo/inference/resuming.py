@@ -90,6 +90,13 @@ class Earlier:
         """
         earlier = self.run.get("settings", {})
         for name, value in json.loads(json.dumps(settings)).items():
+            if earlier.get(name) != value and name.startswith("hash of "):
+                raise InputError(
+                    "--resume",
+                    expected=f"{name.removeprefix('hash of ')} of the run in {out}",
+                    found="other values",
+                    advice="give the --weights and options of that run, or leave out --resume for a new folder",
+                )
             if earlier.get(name) != value:
                 raise InputError(
                     "--resume",
