@@ -112,6 +112,9 @@ def test_another_config_with_the_same_model_keeps_its_own_settings(copy: Path, c
     mine.write_text(f"_base_ = ['{copy}']\nval_evaluator = dict(iou_thrs=[0.5])\n")
     said = call("train", mine, "--weights", copy, "--dry-run")
     assert f"is used with the weights of {copy}" in said
+    unused = f"{copy}: its config is used, not its weights; --weights {copy} starts from them"
+    assert unused not in said
+    assert unused in call("train", mine, "--dry-run")
 
 
 def test_a_resumed_run_keeps_its_settings(copy: Path, data: Path, call: Callable) -> None:

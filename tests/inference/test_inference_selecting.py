@@ -141,16 +141,16 @@ def test_a_mask_gives_its_outline():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--threshold", "5"], "threshold: expected a score from 0 to 1, found 5.0"),
-        (["--threshold", "nan"], "threshold: expected a score from 0 to 1, found nan"),
-        (["--threshold", "-0.1"], "threshold: expected a score from 0 to 1, found -0.1"),
-        (["--score-threshold", "inf"], "threshold: expected a score from 0 to 1, found inf"),
+        (["--threshold", "5"], "--threshold: expected a score from 0 to 1, found 5.0"),
+        (["--threshold", "nan"], "--threshold: expected a score from 0 to 1, found nan"),
+        (["--threshold", "-0.1"], "--threshold: expected a score from 0 to 1, found -0.1"),
+        (["--score-threshold", "inf"], "--threshold: expected a score from 0 to 1, found inf"),
         (["--threshold", "high"], "--threshold: expected a score such as 0.3, or cat=0.3, found 'high'"),
         (["--threshold", "0.3", "star=2"], "threshold of star: expected a score from 0 to 1, found 2.0"),
         (["--threshold", "0.3", "stat=0.2"], "no class of this model is called 'stat'; did you mean 'star'?"),
         (["--classes", "star,sqare"], "no class of this model is called 'sqare'; did you mean 'square'?"),
         (["--classes", ","], "classes: expected at least one class, found none"),
-        (["--limit", "0"], "limit: expected 1 or more, found 0"),
+        (["--limit", "0"], "--limit: expected 1 or more, found 0"),
         (["--save", "tx"], "no file format of results is called 'tx'; did you mean 'txt'?"),
     ],
 )
@@ -163,7 +163,7 @@ def test_wrong_values_are_refused(run, image, capsys, options, words):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("hmode_shanghaitech_a", ["--threshold", "0.3"], "threshold: expected a task whose results have a score thr"),
+        ("hmode_shanghaitech_a", ["--threshold", "0.3"], "--threshold: expected a task whose results have a score thr"),
         ("hmode_shanghaitech_a", ["--limit", "3"], "found counting; leave it out, or use a model of classification, "),
         (
             "scnn_culane",

@@ -202,6 +202,7 @@ class Read:
         helpers: values that only other values of the files read.
         own: the files of the user, as messages print them; not those of released configs.
         schedule_notes: one line for each file that changes the length of its base, so that the schedule follows.
+        bases: the files of all bases.
     """
 
     values: dict[str, Any]
@@ -209,6 +210,7 @@ class Read:
     helpers: dict[str, Any] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
     schedule_notes: list[str] = field(default_factory=list)
+    bases: list[Path] = field(default_factory=list)
 
 
 def read_config(path: Path) -> Read:
@@ -255,6 +257,7 @@ def _read(path: Path, borrowed: Set[str], above: tuple[Path, ...]) -> Read:
         read.helpers |= part.helpers
         read.own |= part.own
         read.schedule_notes += part.schedule_notes
+        read.bases += [base_path, *part.bases]
     values, helpers = _own_values(path, tree, {**read.helpers, **base}, borrowed)
     read.helpers |= helpers
     read.values = merge(base, values, origins, source)

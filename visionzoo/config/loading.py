@@ -35,6 +35,7 @@ class LoadedConfig:
         origins: from a dotted path to the source of its value: ``configs/x.py``, ``--tiny`` or ``--cfg-options``.
         notes: one line for each part that an option replaced.
         schedule_notes: one line for each file whose length of training changes the schedule of its base.
+        base_runs: the folders of the runs whose saved configs are bases of the config.
         replaced: from a dotted path to the part that an option replaced.
         run: the folder of the run whose saved config this is, else None.
         tiny: True for the tiny variant.
@@ -46,6 +47,7 @@ class LoadedConfig:
     origins: Origins = field(default_factory=Origins)
     notes: list[str] = field(default_factory=list)
     schedule_notes: list[str] = field(default_factory=list)
+    base_runs: list[Path] = field(default_factory=list)
     replaced: dict[str, dict[str, Any]] = field(default_factory=dict)
     run: Path | None = None
     tiny: bool = False
@@ -109,6 +111,7 @@ def load_config(
         origins=origins,
         notes=[*lost, *changed.notes],
         schedule_notes=[] if origins.of("param_scheduler") in (TINY, SOURCE, OPTIONS) else read.schedule_notes,
+        base_runs=[_as_given(run) for run in map(run_of, read.bases) if run is not None],
         replaced=changed.replaced,
         run=None if run is None else _as_given(run),
         tiny=tiny or is_tiny_run,

@@ -30,7 +30,7 @@ from visionzoo.models.wiring import fill_model, with_replaced_parts
 from visionzoo.option_names import option
 from visionzoo.system import distributed
 from visionzoo.system.locks import locked
-from visionzoo.system.paths import other_folder_text
+from visionzoo.system.paths import other_folder_text, shown_path
 from visionzoo.weights.class_tensors import class_tensors
 from visionzoo.weights.loading import find_weights
 
@@ -214,7 +214,8 @@ def _plan(
     if checkpoint is not None:
         _check_resumable(cfg, checkpoint, takes_seed=options.seed is None)
     schedule = [] if purpose == "test" else loaded.schedule_notes
-    notes = [*schedule, *loaded.notes, *filter(None, [taken_over])]
+    unused = _notes_on_unused(loaded, options) if purpose != "test" and weights is None else []
+    notes = [*schedule, *loaded.notes, *unused, *filter(None, [taken_over])]
     return RunPlan(
         purpose=purpose,
         name=loaded.name,
@@ -236,6 +237,13 @@ def _plan(
         best_metric=best_metric_of(cfg.get("task")),
         notes=(*notes, *data.notes, *_notes_on(renewed, data)),
     )
+
+
+def _notes_on_unused(loaded: LoadedConfig, options: RunOptions) -> list[str]:
+    """Return a note on each run whose config is used for a training that does not start from its weights."""
+    runs = [] if options.resume else list(filter(None, [loaded.run, *loaded.base_runs]))
+    places = [shown_path(run) for run in runs]
+    return [f"{run}: its config is used, not its weights; {option('weights', run)} starts from them" for run in places]
 
 
 def _notes_on(renewed: Sequence[str], data: Numbered) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from visionzoo.config.tree import MISSING, lookup
 from visionzoo.errors import ConfigError, InputError, UnknownName
+from visionzoo.option_names import option
 from visionzoo.registry import task_modules
 from visionzoo.tasks import Task, task_of
 
@@ -79,23 +80,27 @@ def selection_of(
         Selection(threshold=0.3, thresholds={1: 0.5}, labels=None, limit=3)
     """
     if threshold is not None:
-        require_option(task, "threshold", "threshold")
-        _require_score(threshold, "threshold")
+        require_option(task, "threshold", option("threshold"))
+        _require_score(threshold, option("threshold"))
     if thresholds or classes is not None:
-        require_option(task, "classes", "classes")
+        require_option(task, "classes", option("classes"))
     if limit is not None:
-        require_option(task, "limit", "limit")
+        require_option(task, "limit", option("limit"))
         if not isinstance(limit, int) or limit < 1:
-            raise ConfigError("limit", expected="1 or more", found=f"{limit}", advice="leave it out to keep all")
+            raise ConfigError(
+                option("limit"), expected="1 or more", found=f"{limit}", advice="leave it out to keep all"
+            )
     by_label: dict[int, float] = {}
     for name, score in (thresholds or {}).items():
-        _require_score(score, f"threshold of {name}")
+        _require_score(score, f"{option('threshold')} of {name}")
         by_label |= dict.fromkeys(_labels_of(name, names), float(score))
     if isinstance(classes, str):
         classes = _separated(classes, names or ())
     chosen = None if classes is None else [label for name in classes for label in _labels_of(name, names)]
     if chosen == []:
-        raise ConfigError("classes", expected="at least one class", found="none", advice="name one, or leave it out")
+        raise ConfigError(
+            option("classes"), expected="at least one class", found="none", advice="name one, or leave it out"
+        )
     return Selection(
         task.threshold if threshold is None else float(threshold),
         by_label,
@@ -104,24 +109,24 @@ def selection_of(
     )
 
 
-def require_option(task: Task, option: str, where: str) -> None:
+def require_option(task: Task, name: str, where: str) -> None:
     """Raise an error if the task has no such option for its results.
 
     Args:
         task: task of the model.
-        option: an entry of ``Task.selections``, ``crops``, or a key of ``Task.saves``.
+        name: an entry of ``Task.selections``, ``crops``, or a key of ``Task.saves``.
         where: the option in the message.
 
     Raises:
         ConfigError: the message names the tasks that have it.
     """
-    if not _has(task, option):
-        having = sorted(name for name in task_modules() if _has(task_of(name), option))
+    if not _has(task, name):
+        having = sorted(other for other in task_modules() if _has(task_of(other), name))
         if not having:
-            raise UnknownName(option, kind="file format of results", known=task.saves or ["txt"])
+            raise UnknownName(name, kind="file format of results", known=task.saves or ["txt"])
         raise ConfigError(
             where,
-            expected=f"a task whose results have {_WORDS.get(option, f'files of the format {option}')}",
+            expected=f"a task whose results have {_WORDS.get(name, f'files of the format {name}')}",
             found=_name_of(task),
             advice=f"leave it out, or use a model of {', '.join(having)}",
         )
@@ -141,8 +146,8 @@ def model_thresholds(task: Task, cfg: Mapping[str, Any], model: object) -> dict[
         {'model.test_cfg.score_thr': 0.05}
     """
     found = {}
-    for option in task.options(cfg["model"]):
-        path = option.partition("=")[0]
+    for setting in task.options(cfg["model"]):
+        path = setting.partition("=")[0]
         _, *keys = path.split(".")
         value = lookup(cfg["model"], tuple(keys))
         if value is MISSING:
@@ -152,8 +157,8 @@ def model_thresholds(task: Task, cfg: Mapping[str, Any], model: object) -> dict[
     return found
 
 
-def _has(task: Task, option: str) -> bool:
-    return option in task.selections or option in task.saves or (option == "crops" and task.crops is not None)
+def _has(task: Task, name: str) -> bool:
+    return name in task.selections or name in task.saves or (name == "crops" and task.crops is not None)
 
 
 def _name_of(task: Task) -> str:
