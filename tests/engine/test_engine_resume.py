@@ -206,7 +206,7 @@ def test_resume_without_a_run_lists_the_newest_ones(tmp_path: Path, monkeypatch:
         pointer.parent.mkdir(parents=True)
         pointer.write_text("x")
         os.utime(pointer, (1_000 - age, 1_000 - age))
-    newest = r"--resume work_dirs/c \(the newest run\), or 'work_dirs/my run', work_dirs/a, work_dirs/e and 2 more"
+    newest = r"resume='work_dirs/c' \(the newest run\), or 'work_dirs/my run', work_dirs/a, work_dirs/e and 2 more"
     with pytest.raises(ConfigError, match=newest):
         folder_to_resume(True, None, None)
 

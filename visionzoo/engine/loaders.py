@@ -26,6 +26,8 @@ from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE, TRANSF
 
 # Entries of metainfo that describe the classes; see :mod:`visionzoo.engine.numbering`.
 _COMPARED = ("classes", "class_keys", "category_ids", "palette")
+# Keys of metainfo that are only names for messages.
+_NAMES = ("annotations",)
 
 _WITH_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
 
@@ -88,7 +90,11 @@ def _concatenating_classes(cfg: Any) -> Any:
         inner["datasets"] = [_concatenating_classes(part) for part in cfg["datasets"]]
         if str(cfg.get("type")).rpartition(".")[2] == "ConcatDataset":
             given = cfg.get("ignore_keys") or []
-            inner["ignore_keys"] = [*([given] if isinstance(given, str) else given), *_COMPARED]
+            inner["ignore_keys"] = [
+                *([given] if isinstance(given, str) else given),
+                *_COMPARED,
+                "annotations",
+            ]  # a name for messages
     return {**cfg, **inner}
 
 
