@@ -203,7 +203,7 @@ def test_half_precision_fields_have_precise_positions():
         (lambda: warp(torch.zeros(2, 1, 4, 5), torch.zeros(1, 2, 4, 5)), DataError, "one batch"),
         (lambda: warp(torch.zeros(1, 1, 4, 5), torch.zeros(1, 3, 4, 5)), DataError, "one component per axis"),
         (lambda: warp(torch.zeros(1, 1, 4, 5).long(), torch.zeros(1, 2, 4, 5)), DataError, "use mode nearest"),
-        (lambda: warp(torch.zeros(1, 1, 4, 5), torch.zeros(1, 2, 4, 5), mode="bilinear"), UnknownName, "nearest"),
+        (lambda: warp(torch.zeros(1, 1, 4, 5), torch.zeros(1, 2, 4, 5), mode="bilinear"), UnknownName, "mean 'linear'"),
         (lambda: warp(torch.zeros(1, 1, 4, 5), torch.zeros(1, 2, 4, 5), padding="edge"), UnknownName, "border"),
         (lambda: integrate(torch.zeros(1, 2, 4, 5), -1), ConfigError, "steps >= 0"),
         (lambda: resize_field(torch.zeros(1, 2, 1, 5), 0.5), ConfigError, "leaves a voxel of 1x5"),
