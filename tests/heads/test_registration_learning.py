@@ -15,16 +15,16 @@ def results(model, images):
 
 
 def test_voxelmorph_2d_beats_no_registration():
-    images, fixed, moving = pairs(16, (40, 32))
+    images, fixed, moving = pairs(16, (32, 40))
     model = model_of(
         dict(type="VoxelMorphEncoder", variant="tiny", dims=2),
-        dict(type="VoxelMorphHead", variant="tiny", dims=2, similarity=dict(type="LocalNCC")),
+        dict(type="VoxelMorphHead", variant="tiny", dims=2, smooth_weight=0.001),
     )
-    totals = trained(model, images, 60, rate=3e-3)
+    totals = trained(model, images, 60, rate=5e-3)
     field, _ = results(model, images)
     before, after = mean_dice(fixed, moving), mean_dice(fixed, warp(moving, field, mode="nearest"))
     assert totals[-1] < totals[0]
-    assert after > before + 0.02
+    assert after > before + 0.05
     assert (jacobian_determinant(field) <= 0).float().mean() < 0.01
 
 

@@ -71,8 +71,8 @@ class ICNetEncoder(PairEncoder):
         widths = self.VARIANTS[variant]
         self.levels, before = nn.ModuleList(), in_channels
         for level, (first, second) in enumerate(widths):
-            strided = conv_act(dims, before, first, nn.ReLU(), stride=min(level + 1, 2), bias=False)
-            self.levels.append(nn.Sequential(strided, conv_act(dims, first, second, nn.ReLU(), bias=False)))
+            strided = conv_act(dims, before, first, nn.ReLU(inplace=True), stride=min(level + 1, 2), bias=False)
+            self.levels.append(nn.Sequential(strided, conv_act(dims, first, second, nn.ReLU(inplace=True), bias=False)))
             before = second
         self.out_channels = tuple(second for _, second in widths)
         self.out_strides = tuple(2**level for level in range(len(widths)))

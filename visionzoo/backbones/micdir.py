@@ -72,7 +72,7 @@ class MICDIREncoder(PairEncoder):
         require_known(variant, self.VARIANTS, "MICDIREncoder variant")
         channels = (in_channels, *(self.VARIANTS[variant] if features is None else features))
         self.levels = nn.ModuleList(
-            conv_act(dims, before, after, nn.LeakyReLU(0.2), stride=min(level + 1, 2), bias=False)
+            conv_act(dims, before, after, nn.LeakyReLU(0.2, inplace=True), stride=min(level + 1, 2), bias=False)
             for level, (before, after) in enumerate(pairwise(channels))
         )
         self.out_channels = channels

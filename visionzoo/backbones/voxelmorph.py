@@ -77,7 +77,7 @@ class VoxelMorphEncoder(PairEncoder):
         widths = _by_level(self.VARIANTS[variant] if features is None else features, convs_per_level)
         self.levels, before = nn.ModuleList(), in_channels
         for level in widths:
-            chain = [conv_act(dims, a, b, nn.LeakyReLU(0.2)) for a, b in zip((before, *level), level)]
+            chain = [conv_act(dims, a, b, nn.LeakyReLU(0.2, inplace=True)) for a, b in zip((before, *level), level)]
             self.levels.append(nn.Sequential(*chain))
             before = level[-1]
         self.pool = MAX_POOLS[dims](2)

@@ -92,19 +92,19 @@ class ICNetHead(RegistrationHead):
         widths = self._WIDTHS[len(self._WIDTHS) + 1 - len(channels) :]
         for skip, (first, second) in zip(reversed(channels[:-1]), widths, strict=True):
             up = TRANSPOSED[self.dims](before, before, 2, stride=2)
-            self.upsamplers.append(nn.Sequential(up, nn.ReLU()))
+            self.upsamplers.append(nn.Sequential(up, nn.ReLU(inplace=True)))
             convs = (self._conv(before + skip, first * width), self._conv(first * width, second * width))
             self.decoder.append(nn.Sequential(*convs))
             before = second * width
         self.flow = CONVOLUTIONS[self.dims](before, self.dims, 1, bias=False)
 
     def _conv(self, before: int, after: int) -> nn.Sequential:
-        return conv_act(self.dims, before, after, nn.ReLU(), bias=False)
+        return conv_act(self.dims, before, after, nn.ReLU(inplace=True), bias=False)
 
     # --- forward ---
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> Tensor:
-        """Return the displacement field in voxels of its own grid, (N, n, *s); channel i displaces along axis i.
+        """Return the displacement field in voxels on its grid, (N, n, *s); channel i displaces along axis i.
 
         Args:
             feats: one map per level, shallow first.

@@ -16,7 +16,7 @@ _START = 1e-5
 
 # Activations after the last convolution.
 LAST: dict[str, Callable[[], nn.Module]] = {
-    "leaky": partial(nn.LeakyReLU, 0.2),
+    "leaky": partial(nn.LeakyReLU, 0.2, inplace=True),
     "tanh": nn.Tanh,
     "linear": nn.Identity,
 }
@@ -38,7 +38,7 @@ class Decoder(nn.Module):
         self.with_cp = with_cp
         coarser = [start, *[width] * (len(channels) - 1)]
         self.levels = nn.ModuleList(
-            conv_act(dims, before + skip, width, nn.LeakyReLU(0.2), bias=False)
+            conv_act(dims, before + skip, width, nn.LeakyReLU(0.2, inplace=True), bias=False)
             for before, skip in zip(coarser, reversed(channels), strict=True)
         )
 
@@ -49,20 +49,22 @@ class Decoder(nn.Module):
             x: (N, start, *s), the coarsest map.
             feats: the finer levels, shallow first.
         """
-        decoded = []
+        decoded, with_cp = [], self.with_cp and self.training
         for level, skip in zip(self.levels, reversed(feats), strict=True):
-            x = run(
-                level, torch.cat([resize_linear(x, skip.shape[2:]), skip], 1), with_cp=self.with_cp and self.training
-            )
+            x = run(partial(_on_level, level), x, skip, with_cp=with_cp)
             decoded.append(x)
         return decoded
+
+
+def _on_level(level: nn.Module, x: Tensor, skip: Tensor) -> Tensor:
+    return level(torch.cat([resize_linear(x, skip.shape[2:]), skip], 1))
 
 
 class VelocityLayers(nn.Module):
     """Convolutions of a decoded map to a velocity.
 
     Args:
-        before: channels of the input.
+        before: channels of the input: map and image together.
         widths: channels of the convolutions before the last one.
         dims: number of spatial axes, the components of the velocity.
         last: activation after the last convolution, a name of ``LAST``.
@@ -73,12 +75,21 @@ class VelocityLayers(nn.Module):
         super().__init__()
         self.with_cp = with_cp
         channels = (before, *widths, dims)
-        acts = [*[nn.LeakyReLU(0.2) for _ in widths], LAST[last]()]
+        acts = [*[nn.LeakyReLU(0.2, inplace=True) for _ in widths], LAST[last]()]
         chain = [conv_act(dims, a, b, act, bias=False) for (a, b), act in zip(pairwise(channels), acts, strict=True)]
         self.layers = nn.Sequential(*chain)
         if last == "linear":
             nn.init.normal_(chain[-1][0].weight, std=_START)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, before, *s) to (N, n, *s)."""
-        return run(self.layers, x, with_cp=self.with_cp and self.training)
+    def forward(self, x: Tensor, image: Tensor | None = None) -> Tensor:
+        """Return the velocity (N, n, *s).
+
+        Args:
+            x: the decoded map.
+            image: (N, C, *s), to be concatenated before the map; its grid is that of the velocity.
+        """
+        given = (x,) if image is None else (x, image)
+        return run(self._layers_on, *given, with_cp=self.with_cp and self.training)
+
+    def _layers_on(self, x: Tensor, image: Tensor | None = None) -> Tensor:
+        return self.layers(x if image is None else torch.cat([image, resize_linear(x, image.shape[2:])], 1))

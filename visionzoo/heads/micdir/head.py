@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from visionzoo.allowed import Count, CountOrZero, Few, Items, Weight
@@ -161,7 +160,7 @@ class MICDIRHead(RegistrationHead):
     # --- forward ---
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> dict[str, Tensor]:
-        """Return the velocities of the two finest scales, in voxels of their own grids.
+        """Return the velocities of the two finest scales, each in voxels of its grid.
 
         Args:
             feats: the pair of images and one map per level, shallow first.
@@ -185,10 +184,8 @@ class MICDIRHead(RegistrationHead):
             latent, graph_loss = self.latent_graph(coarsest, directions)
             coarsest = resize_linear(latent, coarsest.shape[2:])
         *_, half, full = self.decoder(coarsest, feats[1:-1])
-        full = torch.cat([image, resize_linear(full, image.shape[2:])], 1)
-        if self.image_on_half:
-            half = torch.cat([resize_linear(image, half.shape[2:]), half], 1)
-        return Velocities(self.full_velocity(full), self.half_velocity(half), graph_loss)
+        halved = resize_linear(image, half.shape[2:]) if self.image_on_half else None
+        return Velocities(self.full_velocity(full, image), self.half_velocity(half, halved), graph_loss)
 
     def displacement(self, velocity: Tensor) -> Tensor:
         """Integrate a velocity (N, n, *s) to a displacement field on its own grid."""

@@ -131,12 +131,12 @@ class VoxelMorphHead(RegistrationHead):
         nn.init.zeros_(self.velocity.bias)
 
     def _chain(self, widths: Sequence[int]) -> nn.Sequential:
-        return nn.Sequential(*(conv_act(self.dims, a, b, nn.LeakyReLU(0.2)) for a, b in pairwise(widths)))
+        return nn.Sequential(*(conv_act(self.dims, a, b, nn.LeakyReLU(0.2, inplace=True)) for a, b in pairwise(widths)))
 
     # --- forward ---
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> Tensor:
-        """Return the velocity before integration, (N, n, *s), in voxels of its own grid.
+        """Return the velocity before integration, (N, n, *s), in voxels of its grid.
 
         Args:
             feats: one map per level, shallow first.
@@ -150,12 +150,13 @@ class VoxelMorphHead(RegistrationHead):
     def _decoded(self, feats: Sequence[Tensor]) -> Tensor:
         with_cp = self.with_cp and self.training
         x = feats[-1]
-        for level, convs in enumerate(self.decoder):
-            x = run(convs, x, with_cp=with_cp)
-            if not (self.half_res and level == len(self.decoder) - 1):
-                skip = feats[-2 - level]
-                x = torch.cat([F.interpolate(x, size=skip.shape[2:], mode="nearest"), skip], 1)
-        return run(self.remaining, x, with_cp=with_cp)
+        for level, convs in enumerate(self.decoder[:-1]):
+            x = _with_skip(run(convs, x, with_cp=with_cp), feats[-2 - level])
+        x = run(self.decoder[-1], x, with_cp=with_cp)
+        return run(self._finest, x, *feats[: 1 - self.half_res], with_cp=with_cp)
+
+    def _finest(self, x: Tensor, *skip: Tensor) -> Tensor:
+        return self.remaining(_with_skip(x, *skip) if skip else x)
 
     def _is_large(self, velocity: Tensor) -> bool:
         return min(velocity.shape[2:]) >= self.int_downsize
@@ -186,3 +187,8 @@ class VoxelMorphHead(RegistrationHead):
             losses["loss_similarity_inverse"] = share * self.similarity(roles.moving, moved_back)
         weight = self.smooth_weight * self.int_downsize
         return losses | {"loss_smooth": weight * self.smoothness(velocity)}
+
+
+def _with_skip(x: Tensor, skip: Tensor) -> Tensor:
+    """Enlarge a map by the nearest cell to the size of a finer level, and concatenate the level."""
+    return torch.cat([F.interpolate(x, size=skip.shape[2:], mode="nearest"), skip], 1)
