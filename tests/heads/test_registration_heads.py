@@ -7,6 +7,7 @@ import torch
 from registration_pairs import model_of, pairs, predicted, samples_of
 
 from visionzoo.errors import ConfigError, DataError
+from visionzoo.models.preprocessing import TaskPreprocessor
 from visionzoo.ops.warp import warp
 from visionzoo.structures.task_sample import TaskSample
 
@@ -27,6 +28,24 @@ def build(system, dims=2, both=True, encoder=None, **options):
 
 def images_of(size=SIZE, count=2):
     return pairs(count, size)[0]
+
+
+@pytest.mark.parametrize("groups", ["batch", "channels"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_volumes_of_any_size_are_padded_and_cut(system, groups):
+    """Volumes of different odd sizes in one batch; each result is that of its volume with the same padding."""
+    model, sizes = build(system, 3), [(9, 14, 11), (16, 5, 7)]
+    volumes = [torch.rand(2, 1, *size) for size in sizes]
+    preprocessor = TaskPreprocessor(pad_size_divisor=16, groups=groups)
+    data = preprocessor({"inputs": volumes, "data_samples": [TaskSample(metainfo={"group_size": 2}) for _ in sizes]})
+    for sample, volume in zip(model.eval()(**data, mode="predict"), volumes, strict=True):
+        size = tuple(volume.shape[2:])
+        padded = torch.zeros(1, 2, 16, 16, 16)
+        padded[(0, slice(2), *map(slice, size))] = volume[:, 0]
+        single = TaskSample(metainfo={"img_shape": size})
+        model(padded, [single], mode="predict")
+        assert sample.pred_field.shape == (3, *size)
+        torch.testing.assert_close(sample.pred_field, single.pred_field, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("both", [True, False])
@@ -103,6 +122,13 @@ def test_recomputed_activations_have_the_same_gradients(system):
         gradients.append([value.grad for value in model.head.parameters()])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_dims_of_encoder_and_head_must_agree(system):
+    feats = build(system).extract_feat(images_of())
+    with pytest.raises(ConfigError, match=rf"{system}Head\.dims: expected 2 as in the feature maps, found 3"):
+        build(system, 3).head(feats)
 
 
 def test_icnet_needs_both_directions_for_its_losses():

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import pytest
 import torch
 from registration_pairs import mean_dice, model_of, pairs, predicted, trained
 
 from visionzoo.losses.similarity import global_correlation
 from visionzoo.ops.warp import jacobian_determinant, warp
+
+CASE = Path(__file__).parents[1] / "golden" / "micdir" / "mscgunet_32x32x48.npz"
 
 
 def results(model, images):
@@ -54,3 +60,18 @@ def test_micdir_without_compat_reaches_a_higher_correlation():
         _, warped = results(model, images)
         found[compat] = float(global_correlation(images[:, :1], warped).mean())
     assert found[False] > found[True] > found[None]
+
+
+@pytest.mark.slow
+def test_micdir_on_the_volumes_of_the_golden_case():
+    with np.load(CASE) as stored:
+        images = torch.from_numpy(np.concatenate([stored["input:X"], stored["input:Y"]], 1))
+    found = {None: 0.9506}
+    for compat in (True, False):
+        encoder = dict(type="MICDIREncoder", both_directions=True)
+        model = model_of(encoder, dict(type="MICDIRHead", compat=compat))
+        totals = trained(model, images, 60)
+        assert totals[-1] < totals[0]
+        _, warped = results(model, images)
+        found[compat] = float(global_correlation(images[:, :1], warped))
+    assert found[False] > max(found[True], found[None])

@@ -10,6 +10,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from visionzoo.errors import ConfigError
 from visionzoo.layers.image_pairs import in_turn
 from visionzoo.layers.velocity import warped
 from visionzoo.structures.batch import Batch
@@ -53,6 +54,21 @@ class RegistrationHead(BaseModule):
     @abstractmethod
     def fields(self, feats: Sequence[Tensor], batch: Batch) -> Fields:
         """Return the displacement fields of all pairs, on the grid of the images."""
+
+    def require_dims(self, feats: Sequence[Tensor]) -> None:
+        """Raise an error if the maps of the encoder have another number of axes than the head.
+
+        Raises:
+            ConfigError: the numbers differ.
+        """
+        dims = feats[0].ndim - 2
+        if dims != self.dims:
+            raise ConfigError(
+                f"{type(self).__name__}.dims",
+                expected=f"{dims} as in the feature maps",
+                found=f"{self.dims}",
+                advice="set dims of model.backbone and model.head to the number of axes of the images",
+            )
 
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:

@@ -110,6 +110,7 @@ class ICNetHead(RegistrationHead):
             feats: one map per level, shallow first.
             batch: not used.
         """
+        self.require_dims(feats)
         x = feats[-1]
         for up, convs, skip in zip(self.upsamplers, self.decoder, reversed(feats[:-1]), strict=True):
             x = torch.cat([_of_size(up(x), skip), skip], 1)

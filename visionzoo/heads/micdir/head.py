@@ -46,7 +46,8 @@ class MICDIRHead(RegistrationHead):
     With ``compat`` the network and the objective are those of the released code. Without it these defects are fixed:
 
     - Nodes of the graph are cells of the map instead of mixtures of cells and channels.
-    - Degrees of nodes are clamped, so the graph has no NaN, and a pair does not depend on its batch.
+    - Degrees of nodes are clamped. The released code takes roots of negative degrees, and its training can become NaN.
+    - A pair does not depend on the other pairs of its batch.
     - The last convolution is linear and starts near zero. The LeakyReLU of the released code shortens negative
       displacements to a fifth.
     - The inverse-consistency loss, which the paper describes, is added.
@@ -179,6 +180,7 @@ class MICDIRHead(RegistrationHead):
             feats: the pair of images and one map per level, shallow first.
             directions: 2 if the rows are the two directions of each pair in turn, else 1.
         """
+        self.require_dims(feats)
         image, coarsest, graph_loss = feats[0][:, : self.image_channels], feats[-1], None
         if self.latent_graph is not None:
             latent, graph_loss = self.latent_graph(coarsest, directions)

@@ -142,6 +142,7 @@ class VoxelMorphHead(RegistrationHead):
             feats: one map per level, shallow first.
             batch: not used.
         """
+        self.require_dims(feats)
         velocity = self.velocity(self._decoded(feats))
         if self.int_steps and self.int_downsize > 1 and not self.half_res:
             return resized(velocity, 1 / self.int_downsize) if self._is_large(velocity) else velocity
