@@ -247,7 +247,7 @@ def jacobian_determinant(field: Tensor) -> Tensor:
         field: (B, n, *S), in voxels.
 
     Returns:
-        (B, *S). Values <= 0 are folds.
+        (B, *S), without a gradient. Values <= 0 are folds.
 
     Raises:
         DataError: the field does not have one component per axis.
@@ -257,13 +257,12 @@ def jacobian_determinant(field: Tensor) -> Tensor:
         tensor([1.])
     """
     _check_field(field)
-    values = field.to(_type_of_positions(field))
-    planes = values.shape[2]
-    result = values.new_empty((values.shape[0], *values.shape[2:]))
-    for start in range(0, planes, _JACOBIAN_PLANES):
-        stop = min(planes, start + _JACOBIAN_PLANES)
-        result[:, start:stop] = _determinant(_gradients(values, start, stop))
-    return result
+    with torch.no_grad():
+        values = field.to(_type_of_positions(field))
+        result = values.new_empty((values.shape[0], *values.shape[2:]))
+        for displacements, determinants in zip(values, result):
+            _write_determinants(displacements, determinants)
+        return result
 
 
 # --------------------------------------------------------------------------- sampling
@@ -356,40 +355,51 @@ def _fixed_point(field: Tensor, tolerance: float, iterations: int) -> Tensor:
     return inverse
 
 
-def _gradients(field: Tensor, start: int, stop: int) -> list[list[Tensor]]:
-    """Return row i, column j of the Jacobian of the deformation, (B, planes, ...) each, for some planes."""
-    axes = field.shape[1]
-    rows = []
-    for row in range(axes):
-        columns = [_planes_difference(field[:, row], start, stop)]
-        columns += [_difference(field[:, row, start:stop], 1 + axis) for axis in range(1, axes)]
-        columns[row] = columns[row] + 1
-        rows.append(columns)
-    return rows
+def _write_determinants(field: Tensor, result: Tensor) -> None:
+    """Write the determinants (*S) of one field (n, *S), slab by slab, in buffers that are allocated once."""
+    axes, planes = field.shape[0], result.shape[0]
+    some = min(planes, _JACOBIAN_PLANES)
+    matrix = field.new_empty(axes, axes, some, *result.shape[1:])
+    minor = torch.empty_like(matrix[0, 0])
+    for start in range(0, planes, some):
+        count = min(planes, start + some) - start
+        for row in range(axes):
+            _write_difference(field[row], matrix[row, 0, :count], 0, start)
+            for axis in range(1, axes):
+                _write_difference(field[row, start : start + count], matrix[row, axis, :count], axis)
+            matrix[row, row, :count] += 2  # the identity
+        _write_determinant(matrix[:, :, :count], result[start : start + count], minor[:count])
+        result[start : start + count] *= 0.5**axes
 
 
-def _planes_difference(values: Tensor, start: int, stop: int) -> Tensor:
-    """Return the difference along the first spatial axis for some planes, from one more plane on each side."""
-    first, last = max(0, start - 1), min(values.shape[1], stop + 1)
-    return _difference(values[:, first:last], 1)[:, start - first : stop - first]
-
-
-def _difference(values: Tensor, dim: int) -> Tensor:
-    side = values.shape[dim]
+def _write_difference(values: Tensor, target: Tensor, axis: int, start: int = 0) -> None:
+    """Write the doubled derivative along an axis, for the places from ``start`` on that the target has."""
+    side, stop = values.shape[axis], start + target.shape[axis]
     if side == 1:
-        return torch.zeros_like(values)
-    first = values.narrow(dim, 1, 1) - values.narrow(dim, 0, 1)
-    last = values.narrow(dim, side - 1, 1) - values.narrow(dim, side - 2, 1)
-    inner = (values.narrow(dim, 2, side - 2) - values.narrow(dim, 0, side - 2)) * 0.5
-    return torch.cat([first, inner, last], dim)
+        target.zero_()
+        return
+    first, last = max(start, 1), min(stop, side - 1)  # places with two neighbours
+    if last > first:
+        after, before = (values.narrow(axis, at, last - first) for at in (first + 1, first - 1))
+        torch.sub(after, before, out=target.narrow(axis, first - start, last - first))
+    for place, neighbours in ((0, (1, 0)), (side - 1, (side - 1, side - 2))):
+        if start <= place < stop:
+            after, before = (values.narrow(axis, at, 1) for at in neighbours)
+            torch.sub(after, before, out=target.narrow(axis, place - start, 1)).mul_(2)
 
 
-def _determinant(rows: list[list[Tensor]]) -> Tensor:
-    if len(rows) == 2:
-        (a, b), (c, d) = rows
-        return a * d - b * c
-    (a, b, c), (d, e, f), (g, h, i) = rows
-    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+def _write_determinant(matrix: Tensor, result: Tensor, minor: Tensor) -> None:
+    """Write the determinant of (n, n, ...); ``minor`` is memory of its shape."""
+    if len(matrix) == 2:
+        torch.mul(matrix[0, 0], matrix[1, 1], out=result).addcmul_(matrix[0, 1], matrix[1, 0], value=-1)
+        return
+    for column in range(3):
+        right, left = (column + 1) % 3, (column + 2) % 3
+        torch.mul(matrix[1, right], matrix[2, left], out=minor).addcmul_(matrix[1, left], matrix[2, right], value=-1)
+        if column:
+            result.addcmul_(matrix[0, column], minor)
+        else:
+            torch.mul(matrix[0, 0], minor, out=result)
 
 
 # --------------------------------------------------------------------------- checks
