@@ -81,6 +81,7 @@ class MICDIRHead(RegistrationHead):
         UnknownName: an unknown variant.
 
     Example:
+        >>> import torch
         >>> head = MICDIRHead([2, 4, 8, 8], variant="tiny", dims=2)
         >>> sides = [(9, 12), (9, 12), (5, 6), (3, 3)]
         >>> feats = [torch.zeros(1, c, *side) for c, side in zip([2, 4, 8, 8], sides)]
