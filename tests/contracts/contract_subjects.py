@@ -1,10 +1,12 @@
 """Parts under contract: all of ours, read from the registries, and a selection from other libraries.
 
-Registering a backbone, neck or head is enough to test it, in its ``tiny`` variant.
+Registering a backbone, neck or head is enough to test it, in its ``tiny`` variant. Defaults of its arguments ``dims``
+and ``in_channels`` state that a part reads volumes or images of other channels than 3.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -82,6 +84,9 @@ EQUAL_PYRAMID = Levels(channels=(32, 32, 32, 32), strides=(4, 8, 16, 32), giver=
 
 Size = tuple[int, int]
 
+# Sides of the further axes of volumes.
+DEPTH = 9
+
 
 @dataclass
 class Subject:
@@ -91,6 +96,8 @@ class Subject:
     kind: str
     cfg: dict[str, Any]
     feeds: Levels | None = None
+    dims: int = 2
+    channels: int = 3
     built: dict[str, nn.Module] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
@@ -111,13 +118,22 @@ class Subject:
 
     def inputs(self, size: Size, batch: int = 2) -> Any:
         """Return images of this size, or the pyramid that a backbone computes from them."""
-        draw = torch.Generator().manual_seed(1)
+        draw, sides = torch.Generator().manual_seed(1), self.sides(size)
         if self.feeds is None:
-            return torch.randn(batch, 3, *size, generator=draw)
+            return torch.randn(batch, self.channels, *sides, generator=draw)
         return tuple(
-            torch.randn(batch, channels, *(ceil(side / stride) for side in size), generator=draw)
+            torch.randn(batch, channels, *(ceil(side / stride) for side in sides), generator=draw)
             for channels, stride in zip(self.feeds.channels, self.feeds.strides)
         )
+
+    def sides(self, size: Size) -> tuple[int, ...]:
+        """Return the sides of an image of this size, or of a volume."""
+        return (*size, *[DEPTH] * (self.dims - 2))
+
+    @property
+    def reads_images(self) -> bool:
+        """Return True unless the part reads volumes or images of other channels than 3."""
+        return (self.dims, self.channels) == (2, 3)
 
     def levels(self) -> Levels:
         """Return channels and strides of the outputs: as declared, or as measured for other libraries' parts."""
@@ -145,15 +161,22 @@ def own(folder: str) -> dict[str, type]:
 
 def _own(folder: str, name: str, cls: type) -> Subject:
     kind, cfg = folder.removesuffix("s"), {"type": name, "variant": "tiny"}
+    dims = _default(cls, "dims", 2)
     if kind == "backbone":
-        return Subject(name, kind, cfg)
+        return Subject(name, kind, cfg, dims=dims, channels=_default(cls, "in_channels", 3))
     arguments = arguments_of(cls)
     takes_one = arguments.annotation("in_channels") in ("int", "Count")
     feeds = EQUAL_PYRAMID if takes_one else PYRAMID
     cfg["in_channels"] = feeds.channels[0] if takes_one else list(feeds.channels)
     if "in_strides" in arguments.names:
         cfg["in_strides"] = list(feeds.strides)
-    return Subject(name, kind, cfg, feeds)
+    return Subject(name, kind, cfg, feeds, dims)
+
+
+def _default(cls: type, argument: str, usual: int) -> int:
+    """Return the default of an argument, or ``usual`` for a class without it."""
+    parameter = inspect.signature(cls).parameters.get(argument)
+    return usual if parameter is None else parameter.default
 
 
 def _timm(name: str) -> Subject:

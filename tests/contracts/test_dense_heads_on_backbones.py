@@ -78,7 +78,9 @@ COMBINATIONS = [(head, neck) for head, case in HEADS.items() for neck in case.ne
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backbone" in metafunc.fixturenames:
-        backbones = [each for each in [*fast_subjects(), *slow_subjects()] if each.kind == "backbone"]
+        backbones = [
+            each for each in [*fast_subjects(), *slow_subjects()] if each.kind == "backbone" and each.reads_images
+        ]
         slow = {each.name: [pytest.mark.slow] for each in backbones if each.name.startswith("timm.")}
         shown = [pytest.param(each, id=each.name, marks=slow.get(each.name, [])) for each in backbones]
         metafunc.parametrize("backbone", shown)

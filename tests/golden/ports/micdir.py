@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ports import micdir_networks
 from torch import Tensor
 from torch.nn import functional as F
 from weights import golden_input
@@ -27,11 +28,16 @@ _CORNER = (slice(None), slice(None), *[slice(8)] * 3)
 
 def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     """Compute every output that ``case`` names, with the runner of its family."""
-    families = {"layers_losses": _run_layers_losses, "reg_metrics": _run_metrics}
+    families = {"layers_losses": _run_layers_losses, "reg_metrics": _run_metrics, **micdir_networks.FAMILIES}
     for start, family in families.items():
         if case["name"].startswith(start):
             return family(case, arrays)
     raise LookupError(f"micdir: expected one of {', '.join(families)}, found {case['name']!r}")
+
+
+def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | None:
+    """Return the tolerance of the networks; None, the usual rule, for other families."""
+    return micdir_networks.tolerance(case, name, reference)
 
 
 # --------------------------------------------------------------------------- fields and losses

@@ -1,0 +1,100 @@
+"""Encoders of image pairs: two images as channels of one input, in one or both directions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from visionzoo.errors import DataError
+from visionzoo.layers.spatial import run
+from visionzoo.structures.batch import NO_BATCH, PAIR, Batch
+
+
+class PairEncoder(BaseModule):
+    """Base of the backbones that read the two images of a pair as channels of one input.
+
+    Images and volumes have 1, 2 or 3 spatial axes. The fixed and the moving image come from ``batch.pairs()``. Without
+    samples, the input has them as channels, the fixed image first.
+
+    Args:
+        dims: number of spatial axes, 1 to 3.
+        in_channels: channels of both images together.
+        both_directions: also encode each pair with the images in exchanged roles. The feature maps then have 2 B rows:
+            row 2 i is pair i, row 2 i + 1 is pair i with exchanged roles.
+        order: order of the images on the channel axis.
+        with_cp: recompute activations in the backward pass instead of storing them.
+        init_cfg: initialisation config of mmengine.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        in_channels: int,
+        both_directions: bool,
+        *,
+        order: tuple[str, str] = PAIR,
+        with_cp: bool = False,
+        init_cfg: Any = None,
+    ):
+        super().__init__(init_cfg)
+        self.dims, self.in_channels, self.both_directions = dims, in_channels, both_directions
+        self.order, self.with_cp = order, with_cp
+        self.out_channels: tuple[int, ...] = ()
+        self.out_strides: tuple[int, ...] = ()
+
+    def forward(self, inputs: Tensor, batch: Batch = NO_BATCH) -> tuple[Tensor, ...]:
+        """Return the feature maps of pairs, (N, C, *S) each, shallow first.
+
+        Args:
+            inputs: pairs (B, in_channels, *S), or single images (2 B, in_channels / 2, *S) with samples.
+            batch: batch of the inputs; its samples state the order of the two images.
+
+        Returns:
+            Feature maps with N = B rows, or 2 B rows with ``both_directions``.
+
+        Raises:
+            DataError: the images have another number of axes or channels.
+        """
+        return self.encode(self._paired(inputs, batch))
+
+    @abstractmethod
+    def encode(self, pairs: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature maps of (N, in_channels, *S)."""
+
+    def _paired(self, inputs: Tensor, batch: Batch) -> Tensor:
+        if batch.samples is None:
+            self._check(inputs)
+            images = dict(zip(PAIR, inputs.chunk(2, 1)))
+        else:
+            images = batch.pairs()._asdict()
+            self._check(torch.cat(tuple(images.values()), 1))
+        first, second = (images[name] for name in self.order)
+        pairs = torch.cat([first, second], 1)
+        return in_turn(pairs, torch.cat([second, first], 1)) if self.both_directions else pairs
+
+    def _check(self, pairs: Tensor) -> None:
+        if pairs.ndim != self.dims + 2 or pairs.shape[1] != self.in_channels:
+            raise DataError(
+                type(self).__name__,
+                expected=f"pairs of {self.dims}-D images with {self.in_channels} channels together",
+                found=f"{pairs.ndim - 2}-D images with {pairs.shape[1]} channels, {tuple(pairs.shape)}",
+                advice="set dims and in_channels of model.backbone to those of the images",
+            )
+
+    def _run(self, part: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        return run(part, *inputs, with_cp=self.with_cp and self.training)
+
+
+def in_turn(first: Tensor, second: Tensor) -> Tensor:
+    """Return rows of two tensors (B, ...) in turn, (2 B, ...).
+
+    Example:
+        >>> in_turn(torch.tensor([1, 2]), torch.tensor([-1, -2])).tolist()
+        [1, -1, 2, -2]
+    """
+    return torch.stack([first, second], 1).flatten(0, 1)
