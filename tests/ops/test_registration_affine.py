@@ -8,6 +8,7 @@ from registration_pairs import GRIDS, dice, drawn, pair, turned
 
 from visionzoo.errors import DataError, UnknownName
 from visionzoo.ops.registration.affine import generators, register_affine
+from visionzoo.ops.registration.deformable import register_deformable
 from visionzoo.ops.registration.transform import Transform, affine_field, identity_affine, inverse_affine
 
 
@@ -98,6 +99,25 @@ def test_bad_input_is_one_sentence():
         register_affine(image, image, mask=torch.zeros_like(image))
     with pytest.raises(UnknownName, match="did you mean 'rigid'"):
         register_affine(image, image, kind="rigd")
+
+
+@pytest.mark.parametrize("register", [register_affine, register_deformable])
+def test_start_without_overlap_is_one_sentence(register):
+    image, _ = drawn((41, 56))
+    far = turned((41, 56), shift=500.0)
+    name = "start" if register is register_affine else "affine"
+    with pytest.raises(
+        DataError, match="moving image: expected an overlap with the fixed image at the start, found none"
+    ):
+        register(image, image, **{name: far})
+
+
+@pytest.mark.parametrize("grid", [(1, 24, 31), (3, 5), (24, 1)])
+def test_thin_and_tiny_images_are_registered(grid):
+    fixed, moving = torch.rand(2, 1, 1, *grid)
+    affine = register_affine(fixed, moving)
+    assert torch.isfinite(affine).all()
+    assert torch.isfinite(register_deformable(fixed, moving, affine=affine).field()).all()
 
 
 def test_map_onto_a_line_cannot_be_inverted():

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visionzoo.errors import DataError, require_known
-from visionzoo.ops.registration.pyramid import Level, checked_pair, image_gradients, level_of
+from visionzoo.errors import require_known
+from visionzoo.ops.registration.pyramid import Level, checked_pair, image_gradients, level_of, require_overlap
 from visionzoo.ops.registration.sampling import Sampler
 from visionzoo.ops.registration.similarities import SIMILARITIES, Match, similarity_of
 from visionzoo.ops.registration.transform import affine_field, identity_affine
@@ -125,6 +125,7 @@ def _register_one(
         problem = _Problem(level, match, basis)
         if affine is None:
             affine = _best_start(pair, problem)
+        require_overlap(problem.warped(affine))
         affine = _climb(problem, affine, steps)
     assert affine is not None
     return affine
@@ -162,15 +163,7 @@ def _best_start(pair: tuple[Tensor, Tensor, Tensor | None], problem: _Problem) -
     candidates = [identity_affine(fixed.ndim)[0].to(fixed.device)]
     candidates += [candidates[0].clone()]
     candidates[1][:, -1] = centre_of_mass(moving, None) - centre_of_mass(fixed, mask)
-    warped = [problem.warped(one) for one in candidates]
-    if not any(bool(one.std() > 1e-4) for one in warped):
-        raise DataError(
-            "moving image",
-            expected="an image that overlaps with the fixed one after their centres are aligned",
-            found="no overlap",
-            advice="give a start, or crop the images to the object",
-        )
-    values = [float(problem.match(one).value) for one in warped]
+    values = [float(problem.match(problem.warped(one)).value) for one in candidates]
     return candidates[int(values[1] >= values[0])]
 
 

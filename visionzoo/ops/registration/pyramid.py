@@ -81,6 +81,24 @@ def image_gradients(image: Tensor) -> Tensor:
     return result.mul_(0.5)
 
 
+def require_overlap(warped: Tensor) -> None:
+    """Raise an error if a warped image is constant, because it shows only what is outside the moving image.
+
+    Raises:
+        DataError: the image is constant.
+
+    Example:
+        >>> require_overlap(torch.tensor([[0.0, 1.0]]))
+    """
+    if not bool(warped.std() > 1e-4):
+        raise DataError(
+            "moving image",
+            expected="an overlap with the fixed image at the start",
+            found="none",
+            advice="give another start, or crop both images to the object",
+        )
+
+
 def checked_pair(fixed: Tensor, moving: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return both images in float32 with mean 0 and standard deviation 1, and the mask as weights 0 and 1.
 
