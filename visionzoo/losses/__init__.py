@@ -1,0 +1,1 @@
+"""Losses that two or more papers use: similarity of images, regularity of displacement fields."""
