@@ -28,8 +28,9 @@ from visionzoo.structures.volumes import Volume
 LABELS = 5
 # Oblique: turned by about 8 degrees around the first axis.
 AFFINE = np.array([[-1.2, 0, 0, 20], [0, 1.19, -0.11, -18], [0, 0.17, 0.79, -15], [0, 0, 0, 1]])
-_T2 = (0.1, 0.95, 0.35, 0.75, 0.2, 0.55, 0.85)  # of the background, the tissue and each label; T1 is its own order
+# Intensities of the background, the tissue and the labels 1 to 5.
 _T1 = (0.02, 0.5, 0.95, 0.3, 0.8, 0.15, 0.65)
+_T2 = (0.04, 0.55, 0.1, 0.8, 0.25, 0.95, 0.4)
 
 Write = Callable[[Path, int, np.ndarray, np.ndarray, np.ndarray], None]
 
