@@ -7,6 +7,9 @@
 ``l2r``    (X, Y, Z, 3), in voxels of the fixed image, as Learn2Reg's evaluation reads it.
 =========  ==========================================================================================================
 
+Where nibabel is not installed, fields of arrays and grey images are ``.npz`` files with ``vol`` (n, *S) in voxels, and
+``affine`` if there is one.
+
 A is the affine of the fixed image, which each file has. Component i of u displaces along axis i. For 2-D images there
 are two components: (X, Y, 1, 1, 2), (2, X, Y) and (X, Y, 2).
 """
@@ -14,11 +17,13 @@ are two components: (X, Y, 1, 1, 2), (2, X, Y) and (X, Y, 2).
 from __future__ import annotations
 
 import gzip
+import io
 import os
+from typing import Any
 
 import numpy as np
 
-from visionzoo.datasets.volume_files import NIFTI, ending_of, import_nibabel, open_nifti
+from visionzoo.datasets.volume_files import NIFTI, ending_of, import_nibabel, open_nifti, read_arrays
 from visionzoo.errors import DataError, InputError, require_known
 from visionzoo.structures.volumes import Volume, plane_affine
 
@@ -85,6 +90,14 @@ def field_bytes(field: np.ndarray, fixed: Volume, form: str = "itk") -> bytes:
     return gzip.compress(image.to_bytes(), 6, mtime=0)
 
 
+def array_bytes(field: np.ndarray, fixed: Volume) -> bytes:
+    """Return the contents of a ``.npz`` file of a field, (n, *S) in voxels of the fixed image."""
+    file = io.BytesIO()
+    affine: dict[str, Any] = {} if fixed.affine is None else {"affine": fixed.affine}
+    np.savez_compressed(file, vol=field.astype(np.float32), **affine)
+    return file.getvalue()
+
+
 def _stored(field: np.ndarray, fixed: Volume, form: str) -> np.ndarray:
     if form == "voxel":
         return field
@@ -95,20 +108,21 @@ def _stored(field: np.ndarray, fixed: Volume, form: str) -> np.ndarray:
 
 
 def read_field(path: str | os.PathLike[str]) -> tuple[np.ndarray, Volume]:
-    """Read a displacement field of any of the three formats.
+    """Read a displacement field of any of the three formats, or of a ``.npz`` file.
 
     Returns:
         The field, (n, *S) float32 in voxels, and a volume with its grid, header and zeros as data.
 
     Raises:
         DataError: the file is missing, damaged, no field, or has values that are not finite.
-        InputError: the file is not NIfTI.
+        InputError: the file is of another kind.
         MissingExtra: nibabel is not installed.
     """
+    if ending_of(path) == ".npz":
+        return _read_arrays(path)
     if ending_of(path) not in NIFTI:
-        raise InputError(
-            path, expected="a field in a .nii.gz file", found=ending_of(path) or "no ending", advice="give one"
-        )
+        found = ending_of(path) or "no ending"
+        raise InputError(path, expected="a field in a .nii.gz or .npz file", found=found, advice="give such a file")
     image, affine, values = open_nifti(path)
     form = _form_of(image.header, values.shape)
     if form is None:
@@ -118,12 +132,31 @@ def read_field(path: str | os.PathLike[str]) -> tuple[np.ndarray, Volume]:
             found=f"shape {values.shape}",
             advice="give the file of a field, not an image",
         )
-    if not np.isfinite(values).all():
-        raise DataError(path, expected="finite displacements", found="NaN or infinity", advice="register again")
+    _require_finite(values, path)
     field = _components_first(values, form)
     field = voxels(field, affine) if form == "itk" else field
     field = np.ascontiguousarray(field, np.float32)
     return field, Volume(np.zeros(field.shape[1:], np.uint8), affine, None, image.header, ending_of(path))
+
+
+def _read_arrays(path: str | os.PathLike[str]) -> tuple[np.ndarray, Volume]:
+    arrays = read_arrays(path)
+    field = arrays.get("vol", np.zeros(()))
+    if field.ndim not in (3, 4) or len(field) != field.ndim - 1:
+        raise DataError(
+            path,
+            expected="a field called vol, (3, X, Y, Z) or (2, X, Y)",
+            found=f"shape {field.shape}" if "vol" in arrays else ", ".join(arrays) or "nothing",
+            advice="give the file of a field, not an image",
+        )
+    _require_finite(field, path)
+    grid = np.zeros(field.shape[1:], np.uint8)
+    return np.asarray(field, np.float32), Volume(grid, arrays.get("affine"), ending=".npz")
+
+
+def _require_finite(values: np.ndarray, path: object) -> None:
+    if not np.isfinite(values).all():
+        raise DataError(path, expected="finite displacements", found="NaN or infinity", advice="register again")
 
 
 def _form_of(header: object, shape: tuple[int, ...]) -> str | None:

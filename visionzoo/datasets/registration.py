@@ -79,11 +79,10 @@ class RegistrationPairs(SampleList):
         labels: str | None = None,
         pairing: str = "all",
         pairs: str | None = None,
-        every: int | None = None,
-        not_every: int | None = None,
         **loading: Unpack[LoadingOptions],
     ):
         require_known(pairing, PAIRINGS, "pairing")
+        every, not_every = loading.pop("every", None), loading.pop("not_every", None)  # of subjects, not of pairs
         if (fixed is None) == (pairs is None):
             raise ConfigError(
                 "RegistrationPairs",
@@ -99,7 +98,9 @@ class RegistrationPairs(SampleList):
             listed = chosen(listed, keys_of([name_of_pair(files) for files in listed]), root / pairs, every, not_every)
         else:
             patterns = {"fixed": fixed, "moving": moving or fixed, "labels": labels}
-            patterns["fixed_labels"] = fixed_labels or (labels if moving in (None, fixed) or pairing == "same" else None)
+            patterns["fixed_labels"] = fixed_labels or (
+                labels if moving in (None, fixed) or pairing == "same" else None
+            )
             listed = _by_patterns(root, patterns, pairing, every, not_every)
         samples = [{"img_path": name, "files": files} for name, files in zip(_names(listed), listed)]
         super().__init__(root, samples, **loading)
@@ -249,7 +250,11 @@ def read_pair_list(path: Path, root: Path) -> list[dict[str, str]]:
                     findings.wrong(f"line {line}", key, expected="a path", found="nothing")
             pairs.append({key: str(root / value) for key, value in cells.items() if value and key in COLUMNS})
             for key in pairs[-1]:
-                if not Path(cells[key]).is_absolute() and (problem := path_problem(cells[key])) and ".." not in cells[key]:
+                if (
+                    not Path(cells[key]).is_absolute()
+                    and (problem := path_problem(cells[key]))
+                    and ".." not in cells[key]
+                ):
                     findings.wrong(f"line {line}", key, expected="a path", found=problem)
     if not pairs:
         raise DataError(path, expected=_LIST, found="no pair", advice="add a line for each pair")

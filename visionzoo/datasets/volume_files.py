@@ -246,6 +246,15 @@ def open_nifti(
         raise DataError(path, expected=f"a complete {ending_of(path)} file", but=why, advice=_AGAIN) from error
 
 
+def has_nibabel() -> bool:
+    """Return True if nibabel is installed."""
+    try:
+        import_nibabel("")
+    except MissingExtra:
+        return False
+    return True
+
+
 def _uncompressed(content: bytes, path: object) -> bytes:
     if not content.startswith(b"\x1f\x8b"):
         return content
@@ -309,16 +318,35 @@ def _affine_of(image: Any, note: Callable[[str], object]) -> np.ndarray | None:
     return np.asarray(sform if has_sform else qform, np.float64)
 
 
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return the arrays of a ``.npz`` file by name.
+
+    Raises:
+        DataError: the file is missing or damaged, or an array does not hold numbers.
+    """
+    _require_file(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: _numeric(arrays[name], path) for name in arrays}
+    except _BROKEN as error:
+        raise DataError(path, expected="a complete .npz file", but=_reason(error), advice=_AGAIN) from error
+
+
 def _read_npz(path: Path, note: Callable[[str], object]) -> Volume:
-    with np.load(path, allow_pickle=False) as arrays:
-        names = list(arrays)
-        key = "vol" if "vol" in names else "seg" if "seg" in names else names[0] if len(names) == 1 else None
-        if key is None:
-            raise DataError(path, expected="an array called vol", found=", ".join(names) or "none", advice="rename one")
-        data = arrays[key].reshape(_plain_shape(arrays[key].shape, path))
-        labels = arrays["seg"].reshape(data.shape) if {"vol", "seg"} <= set(names) else None
-        affine = arrays["affine"].astype(np.float64) if "affine" in names else None
-    return Volume(_numeric(data, path), affine, None if labels is None else whole_numbers(labels, path), None, ".npz")
+    arrays = read_arrays(path)
+    key = next((name for name in ("vol", "seg") if name in arrays), next(iter(arrays)) if len(arrays) == 1 else None)
+    if key is None:
+        raise DataError(path, expected="an array called vol", found=", ".join(arrays) or "none", advice="rename one")
+    data = arrays[key].reshape(_plain_shape(arrays[key].shape, path))
+    labels = arrays["seg"] if key == "vol" and "seg" in arrays else None
+    if labels is not None and labels.size != data.size:
+        raise DataError(
+            path, expected=f"seg of the shape {data.shape} of vol", found=f"{labels.shape}", advice="save both again"
+        )
+    affine = arrays["affine"].astype(np.float64) if "affine" in arrays else None
+    return Volume(
+        data, affine, None if labels is None else whole_numbers(labels.reshape(data.shape), path), None, ".npz"
+    )
 
 
 def _read_npy(path: Path, note: Callable[[str], object]) -> Volume:
@@ -372,7 +400,7 @@ def volume_bytes(data: np.ndarray, like: Volume, ending: str = "") -> bytes:
         return _nibabel_bytes(data, like, ending)
     file = io.BytesIO()
     if ending == ".npz":
-        affine = {} if like.affine is None else {"affine": like.affine}
+        affine: dict[str, Any] = {} if like.affine is None else {"affine": like.affine}
         np.savez_compressed(file, **{"seg" if data.dtype.kind in "iu" else "vol": data, **affine})
     elif ending == ".npy":
         np.save(file, data)

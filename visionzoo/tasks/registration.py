@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from visionzoo.datasets.field_files import field_bytes
+from visionzoo.datasets.field_files import array_bytes, field_bytes
 from visionzoo.datasets.transforms.volumes import start_of_pair
-from visionzoo.datasets.volume_files import ENDINGS, volume_bytes
+from visionzoo.datasets.volume_files import has_nibabel, volume_bytes
 from visionzoo.datasets.volume_pairs import Pair, read_pair
 from visionzoo.errors import InputError
 from visionzoo.losses.similarity import global_correlation
@@ -127,8 +127,8 @@ def _similarity(fixed: np.ndarray, moving: np.ndarray, suffix: str) -> dict[str,
         [torch.from_numpy(np.array(image[chosen], np.float32))[None, None] for image in (fixed, moving)]
         for chosen in ((), part)
     )
-    shared = mutual_information(*sparse).shared
-    return {f"ncc{suffix}": float(global_correlation(*whole)), f"mi{suffix}": float(shared)}
+    shared = mutual_information(sparse[0], sparse[1]).shared
+    return {f"ncc{suffix}": float(global_correlation(whole[0], whole[1])), f"mi{suffix}": float(shared)}
 
 
 def _overlap(
@@ -183,16 +183,16 @@ def _ending(result: Registration) -> str:
     return ending if ending in _WRITTEN else ".nii.gz" if ending in (".nii", ".mgh") else ".png"
 
 
-def _field_file(result: Registration) -> bytes:
-    return field_bytes(result.field, result.pair.fixed, result.field_format)
-
-
-def _inverse_file(result: Registration) -> bytes:
-    return field_bytes(result.inverse, result.pair.fixed, result.field_format)
+def _field_file(result: Registration, ending: str, *, inverse: bool = False) -> bytes | None:
+    """Return a NIfTI file; an array file where nibabel is not installed and the images need none."""
+    if ending != (".nii.gz" if has_nibabel() or result.pair.fixed.header is not None else ".npz"):
+        return None
+    field, fixed = result.inverse if inverse else result.field, result.pair.fixed
+    return array_bytes(field, fixed) if ending == ".npz" else field_bytes(field, fixed, result.field_format)
 
 
 _WRITTEN = (".nii.gz", ".mgz", ".npz", ".npy", ".png")
-assert set(_WRITTEN) <= set(ENDINGS)
+_FIELDS = (".nii.gz", ".npz")
 
 
 class RegistrationTask(Task):
@@ -203,8 +203,11 @@ class RegistrationTask(Task):
     files = (
         *(ResultFile("warped", "warped", ending, partial(_warped_file, ending=ending)) for ending in _WRITTEN),
         *(ResultFile("labels", "labels", ending, partial(_labels_file, ending=ending)) for ending in _WRITTEN),
-        ResultFile("field", "fields", ".nii.gz", _field_file),
-        ResultFile("inverse_field", "inverse_fields", ".nii.gz", _inverse_file),
+        *(ResultFile("field", "fields", ending, partial(_field_file, ending=ending)) for ending in _FIELDS),
+        *(
+            ResultFile("inverse_field", "inverse_fields", ending, partial(_field_file, ending=ending, inverse=True))
+            for ending in _FIELDS
+        ),
     )
     save_best = {"reg/dice": "greater", "reg/ncc": "greater"}
 
@@ -234,7 +237,7 @@ class RegistrationTask(Task):
     def tally(self, result: Registration, best: float | None) -> Tally:
         """Add the measures of a pair, and how many pairs have Dice."""
         measures = result.measures
-        sums = {name: measures[name] for name in ("ncc_before", "ncc", "folded") if name in measures}
+        sums: dict[str, float] = {name: measures[name] for name in ("ncc_before", "ncc", "folded") if name in measures}
         if "dice" in measures:
             sums |= {"labelled": 1, "dice": measures["dice"], "dice_before": measures["dice_before"]}
         return Tally(sums)

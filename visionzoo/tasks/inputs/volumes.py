@@ -41,6 +41,7 @@ class VolumePair(Input):
 
     noun = "a pair of images"
     nouns = "pairs"
+    usage = "--fixed FILE --moving FILE"
     has_samples = True
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
