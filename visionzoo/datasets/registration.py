@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from visionzoo.datasets.every_nth import chosen, keys_of
-from visionzoo.datasets.file_names import path_problem
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import advice, missing_files
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
@@ -98,9 +97,8 @@ class RegistrationPairs(SampleList):
             listed = chosen(listed, keys_of([name_of_pair(files) for files in listed]), root / pairs, every, not_every)
         else:
             patterns = {"fixed": fixed, "moving": moving or fixed, "labels": labels}
-            patterns["fixed_labels"] = fixed_labels or (
-                labels if moving in (None, fixed) or pairing == "same" else None
-            )
+            is_shared = moving in (None, fixed) or pairing == "same"
+            patterns["fixed_labels"] = fixed_labels or (labels if is_shared else None)
             listed = _by_patterns(root, patterns, pairing, every, not_every)
         samples = [{"img_path": name, "files": files} for name, files in zip(_names(listed), listed)]
         super().__init__(root, samples, **loading)
@@ -249,13 +247,6 @@ def read_pair_list(path: Path, root: Path) -> list[dict[str, str]]:
                 if not cells.get(key):
                     findings.wrong(f"line {line}", key, expected="a path", found="nothing")
             pairs.append({key: str(root / value) for key, value in cells.items() if value and key in COLUMNS})
-            for key in pairs[-1]:
-                if (
-                    not Path(cells[key]).is_absolute()
-                    and (problem := path_problem(cells[key]))
-                    and ".." not in cells[key]
-                ):
-                    findings.wrong(f"line {line}", key, expected="a path", found=problem)
     if not pairs:
         raise DataError(path, expected=_LIST, found="no pair", advice="add a line for each pair")
     return pairs

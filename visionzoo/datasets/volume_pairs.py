@@ -154,7 +154,12 @@ def _volume(value: Any, key: str, note: Callable[[str], object]) -> Volume:
 
 def _numbers(value: Any, key: str) -> np.ndarray:
     data = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-    if data.ndim not in (2, 3) or data.dtype.kind not in "iufb" or not np.isfinite(data).all() or not np.ptp(data * 1.0):
+    if (
+        data.ndim not in (2, 3)
+        or data.dtype.kind not in "iufb"
+        or not np.isfinite(data).all()
+        or not np.ptp(data * 1.0)
+    ):
         raise DataError(
             f"the {key} image",
             expected="a path, or a finite array of two or three axes with at least two values",

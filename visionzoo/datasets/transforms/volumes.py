@@ -19,7 +19,15 @@ from visionzoo.datasets.volume_pairs import COLUMNS, Pair, read_pair
 from visionzoo.errors import ConfigError
 from visionzoo.ops.intensities import scale_intensities
 from visionzoo.registry import TRANSFORMS
-from visionzoo.structures.volume_grids import chained, crop_map, identity_map, inverted, moved_points, resample, resize_map
+from visionzoo.structures.volume_grids import (
+    chained,
+    crop_map,
+    identity_map,
+    inverted,
+    moved_points,
+    resample,
+    resize_map,
+)
 
 _MAPS = ("gt_fixed_labels", "gt_moving_labels", "gt_fixed_mask")
 _POINTS = ("gt_fixed_points", "gt_moving_points")
