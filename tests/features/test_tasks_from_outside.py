@@ -91,6 +91,8 @@ def test_a_pair_of_volumes_returns_a_number_and_an_image(registration):
     (line,) = registration.lines("one")
     assert (line["input"], line["fixed"], line["moving"]) == ("a-b", "a.npy", "b.npy")
     assert (line["size"], line["task"]) == ([6, 8, 10], "toy_registration")
+    assert set(line["result"]) == {"shift", "difference"}
+    assert not list((registration.folder / "one" / "raw").glob("*.txt"))
     (row,) = registration.rows("one")
     assert list(row) == ["input", "fixed", "moving", "shift"]
     assert float(row["shift"]) == line["result"]["shift"]

@@ -16,6 +16,7 @@ from visionzoo.engine.hooks import BEST, record, step_of
 from visionzoo.engine.measures import as_text, shown, write_measures
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.errors import counted
+from visionzoo.tasks import task_of
 
 
 def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
@@ -38,7 +39,7 @@ def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
         note(f"\n{_title(runner, numbers)}\n{as_text(_selected_first(numbers), numbers['tables'])}")
     near = Path(display_path(folder))
     note(f"\n{_places(near, last, best, _reason(runner))}")
-    note(f"\nnext:\n{next_commands(near)}")
+    note(f"\nnext:\n{next_commands(near, _usage(runner.cfg.get('task')))}")
 
 
 def best_of(runner: ZooRunner) -> dict[str, Any] | None:
@@ -87,8 +88,12 @@ def _places(folder: Path, last: Path | None, best: Mapping[str, Any] | None, rea
     return "\n".join(f"{what:<16} {where}" for what, where in files.items())
 
 
-def next_commands(folder: Path) -> str:
+def next_commands(folder: Path, inputs: str = "IMAGES") -> str:
     """Return the commands that use a run, ready to paste.
+
+    Args:
+        folder: the run.
+        inputs: inputs of ``visionzoo infer``, see :attr:`visionzoo.tasks.inputs.base.Input.usage`.
 
     Example:
         >>> print(next_commands(Path("work_dirs/my run")))
@@ -96,7 +101,13 @@ def next_commands(folder: Path) -> str:
           visionzoo test 'work_dirs/my run'
     """
     run = shlex.quote(str(folder))
-    return f"  visionzoo infer {run} IMAGES\n  visionzoo test {run}"
+    return f"  visionzoo infer {run} {inputs}\n  visionzoo test {run}"
+
+
+def _usage(task: Any) -> str:
+    """Return the inputs of ``visionzoo infer`` for a task, or for the first one of several."""
+    first = task if isinstance(task, str) or not task else task[0]
+    return task_of(first).inputs.usage if first else "INPUTS"
 
 
 def beginning(runner: ZooRunner, what: str) -> str:

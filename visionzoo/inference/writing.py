@@ -193,6 +193,8 @@ class PredictionWriter:
         paths = {}
         for kind in self._files:
             path, content = Path(kind.folder, place).with_suffix(kind.suffix), kind.content(result)
+            if content is None:
+                continue
             self._write(path, lambda file, content=content: file.write(content))  # type: ignore[misc]
             paths[kind.key] = path.as_posix()
         return paths

@@ -33,14 +33,14 @@ class ResultFile:
         key: the input's line in ``predictions.jsonl`` has the path of the file as ``result.KEY``.
         folder: subfolder of the output folder.
         suffix: replaces the suffix of the input.
-        content: function from the result to the bytes of the file.
+        content: function from the result to the bytes of the file; None for a result without this file.
         with_names: True to write the class names, one per line, as ``classes.txt`` into the folder.
     """
 
     key: str
     folder: str
     suffix: str
-    content: Callable[[Any], bytes]
+    content: Callable[[Any], bytes | None]
     with_names: bool = False
 
 

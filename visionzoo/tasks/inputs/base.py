@@ -49,6 +49,7 @@ class Input:
     Attributes:
         noun: name of one input in messages, with its article.
         nouns: name of several inputs in messages.
+        usage: inputs as a command line names them, for a command to paste.
         provides: keys of a sample that :meth:`start` fills. Transforms of the pipeline that provide them are skipped.
         are_grouped: True if the model takes all inputs of a group together, see :meth:`group_of`.
         has_samples: True if the model needs the data samples also for its raw outputs, for example for a phrase.
@@ -57,6 +58,7 @@ class Input:
 
     noun: ClassVar[str] = "an input"
     nouns: ClassVar[str] = "inputs"
+    usage: ClassVar[str] = "INPUTS"
     provides: ClassVar[tuple[str, ...]] = ("img",)
     are_grouped: ClassVar[bool] = False
     has_samples: ClassVar[bool] = False

@@ -41,6 +41,7 @@ class ImageInput(Input):
 
     noun = "an image"
     nouns = "images"
+    usage = "IMAGES"
     takes_videos: ClassVar[bool] = True
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:

@@ -107,7 +107,10 @@ class ToyRegistration(Task):
 
     inputs = VolumePair()
     row = staticmethod(Shift.to_json)
-    files = (ResultFile("difference", "raw", ".png", _difference_file),)
+    files = (
+        ResultFile("difference", "raw", ".png", _difference_file),
+        ResultFile("absent", "raw", ".txt", lambda result: None),
+    )
     save_best = {"toy_shift/MAE": "less"}
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Shift:

@@ -1,0 +1,111 @@
+"""Pairs of images: grids, label maps, masks and landmarks, and what is refused."""
+
+import re
+
+import numpy as np
+import pytest
+from nifti_files import AFFINE, write_nifti
+
+from visionzoo.datasets.transforms.volumes import CropOrPadVolumes, NormalizeVolumes, ResizeVolumes, start_of_pair
+from visionzoo.datasets.volume_pairs import name_of_pair, read_pair
+from visionzoo.errors import DataError
+from visionzoo.structures.volume_grids import moved_points
+
+RNG = np.random.RandomState(0)
+SHAPE = (9, 8, 7)
+
+
+def files_of(folder, **values):
+    """Write arrays, or pairs of an array and an affine, and return their paths by column."""
+    files = {}
+    for key, value in values.items():
+        data, affine = value if isinstance(value, tuple) else (value, AFFINE)
+        files[key] = write_nifti(folder / f"{key}.nii.gz", data, affine)
+    return files
+
+
+def read(folder, **values):
+    notes = []
+    return read_pair(files_of(folder, **values), "a-b", notes.append), notes
+
+
+def test_labels_and_mask_follow_their_images(tmp_path):
+    flipped = AFFINE @ np.diag([-1, 1, 1, 1.0])
+    flipped[:3, 3] = (AFFINE @ [SHAPE[0] - 1, 0, 0, 1])[:3]
+    image, labels = RNG.rand(*SHAPE), RNG.randint(0, 4, SHAPE).astype(np.float64)
+    pair, notes = read(
+        tmp_path,
+        fixed=image,
+        moving=(image[::-1], flipped),
+        fixed_labels=labels,
+        labels=labels,  # on another grid than the moving image
+        fixed_mask=(image > 0.5).astype(np.uint8),
+    )
+    assert np.abs(pair.moving_on_fixed - image).max() < 1e-5
+    assert np.array_equal(pair.labels_on_fixed, labels)
+    assert np.array_equal(pair.labels, labels[::-1])
+    assert np.array_equal(pair.mask, image > 0.5)
+    assert len(notes) == 2  # of the moving image and of its labels
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"moving": np.ones((9, 8)) * np.arange(8)}, "a-b: pair: expected a moving image of 3 axes like the fixed one"),
+        (
+            {"moving": (RNG.rand(9, 8, 6), None)},
+            "images of one shape, or an affine in both files, found 9x8x7",
+        ),
+        (
+            {"moving": RNG.rand(*SHAPE), "fixed_mask": np.eye(9)[:, :8, None] * np.zeros(7)},
+            "fixed mask: expected voxels",
+        ),
+        ({"moving": RNG.rand(*SHAPE), "labels": RNG.rand(*SHAPE)}, "expected whole numbers as labels"),
+    ],
+)
+def test_a_pair_that_does_not_fit_is_one_sentence(tmp_path, values, message):
+    with pytest.raises(DataError, match=re.escape(message)) as caught:
+        read(tmp_path, fixed=RNG.rand(*SHAPE), **values)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_that_do_not_overlap_after_centring_are_refused(tmp_path):
+    content, far = np.zeros((40, 8, 7)), AFFINE.copy()
+    content[:3] = 1  # only at the end that the centred fixed image does not reach
+    far[:3, 3] += 1000
+    with pytest.raises(DataError, match="a-b: expected images that overlap, found the value 0 of the moving image"):
+        read(tmp_path, fixed=RNG.rand(*SHAPE), moving=(content, far))
+
+
+def test_names_of_pairs_in_memory_and_in_equal_files():
+    assert name_of_pair({"fixed": np.eye(3), "moving": "a.nii"}) == "pair"
+    assert name_of_pair({"fixed": "a.nii", "moving": "./a.nii"}) == "a-a"
+
+
+@pytest.mark.parametrize("step", [CropOrPadVolumes((6, 12)), ResizeVolumes((5, 16))])
+def test_a_change_of_the_grid_moves_everything_together(step):
+    labels = np.zeros((9, 14), int)
+    labels[3:6, 5:9] = 7
+    pair = read_pair(
+        {
+            "fixed": labels + RNG.rand(9, 14),
+            "moving": RNG.rand(9, 14),
+            "fixed_labels": labels,
+            "labels": labels,
+            "fixed_points": np.array([[4.0, 6.5]]),
+            "points": np.array([[4.0, 6.5]]),
+        }
+    )
+    changed = step(start_of_pair(pair))
+    assert [image.shape for image in changed["img"]] == [(*step.size, 1)] * 2
+    assert changed["img_shape"] == step.size == changed["gt_fixed_labels"].shape
+    centre = np.argwhere(changed["gt_fixed_labels"] == 7).mean(axis=0)
+    assert np.abs(centre - changed["gt_fixed_points"][0]).max() <= 0.5
+    place = moved_points(np.array(changed["grid"]), changed["gt_moving_points"][0])
+    assert np.abs(place - [4, 6.5]).max() < 1e-9
+
+
+def test_normalised_images_are_kept_for_measures():
+    sample = NormalizeVolumes(keep=True)(start_of_pair(read_pair({"fixed": np.eye(6), "moving": np.eye(6)[::-1]})))
+    assert sample["gt_moving"].shape == (1, 6, 6)
+    assert np.array_equal(sample["gt_moving"][0], sample["img"][1][..., 0])

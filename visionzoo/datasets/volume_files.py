@@ -1,0 +1,444 @@
+"""Volumes, slices and label maps in files: NIfTI, ``.mgz``, ``.npz``, ``.npy`` and grey images.
+
+==================  ===================================================================================
+``.nii, .nii.gz``   nibabel (extra ``medical``). The sform is used, else the qform.
+``.mgz, .mgh``      nibabel.
+``.npz``            ``vol``, and optional ``seg`` (labels) and ``affine``, as VoxelMorph stores them.
+``.npy``            one array.
+``.png`` and so on  the grey levels of a 2-D image, 8 or 16 bits.
+==================  ===================================================================================
+
+Arrays stay as stored: no axis is turned or flipped.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from visionzoo.datasets.decoding import opened_image, read_bytes
+from visionzoo.datasets.findings import Findings
+from visionzoo.datasets.mask_files import read_ids
+from visionzoo.errors import DataError, MissingExtra, ZooError, in_cwd
+from visionzoo.structures.image_names import IMAGE_ENDINGS
+from visionzoo.structures.volumes import Volume
+
+NIFTI, MGH, ARRAYS = (".nii", ".nii.gz"), (".mgz", ".mgh"), (".npz", ".npy")
+ENDINGS = (*NIFTI, *MGH, *ARRAYS, *IMAGE_ENDINGS)
+
+# Distance of the corners by sform and by qform, in voxels, from which they are said to disagree.
+_DISAGREE = 0.1
+_AGAIN = "copy or download it again"
+_BROKEN = (OSError, EOFError, zlib.error, ValueError, KeyError, zipfile.BadZipFile, ArithmeticError)
+
+
+def ending_of(path: str | os.PathLike[str]) -> str:
+    """Return the ending of a path in lower case; ``.nii.gz`` is one ending.
+
+    Example:
+        >>> ending_of("IXI002-T1.NII.GZ"), ending_of("a.b/c.npz")
+        ('.nii.gz', '.npz')
+    """
+    name = Path(path).name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
+
+
+def stem_of(path: str | os.PathLike[str]) -> str:
+    """Return the name of a file without its ending.
+
+    Example:
+        >>> stem_of("scans/IXI002-T1.nii.gz")
+        'IXI002-T1'
+    """
+    name = Path(path).name
+    return name[: len(name) - len(ending_of(name))]
+
+
+def read_volume(path: str | os.PathLike[str], note: Callable[[str], object] | None = None) -> Volume:
+    """Read an image of two or three axes.
+
+    NaN voxels are read as 0 and noted; axes of one voxel at the end are removed.
+
+    Args:
+        path: the file.
+        note: takes a sentence about each value that is read in its obvious meaning; default: one warning.
+
+    Returns:
+        The volume. ``data`` is float32, or the numbers as stored if the file holds integers without a scale.
+
+    Raises:
+        DataError: the file is missing, damaged, of an unknown kind, a series, or an image without contrast.
+        MissingExtra: nibabel is needed and is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", vol=np.eye(4), seg=np.eye(4, dtype=int))
+        ...     volume = read_volume(f"{folder}/a.npz")
+        >>> volume.shape, volume.labels.dtype.kind
+        ((4, 4), 'i')
+    """
+    if note is None:
+        with Findings(path, expected="a volume") as findings:
+            return read_volume(path, findings.note_once)
+    volume = _read(path, note)
+    data = _as_numbers(volume.data, path, note)
+    if data.min() == data.max():
+        raise DataError(
+            path,
+            expected="an image with at least two values",
+            found=f"the value {data.flat[0]:g} at every voxel",
+            advice="check that the file holds an image",
+        )
+    return Volume(data, volume.affine, volume.labels, volume.header, volume.ending)
+
+
+def read_labels(path: str | os.PathLike[str], note: Callable[[str], object] | None = None) -> Volume:
+    """Read a label map: whole numbers, also if they are stored as floats. ``.npz`` needs ``seg``, or ``vol`` as labels.
+
+    Args:
+        path: the file.
+        note: as for :func:`read_volume`.
+
+    Returns:
+        A volume whose ``data`` are the labels, as integers.
+
+    Raises:
+        DataError: as for :func:`read_volume`, or a label is not a whole number.
+    """
+    if note is None:
+        with Findings(path, expected="a label map") as findings:
+            return read_labels(path, findings.note_once)
+    if ending_of(path) in IMAGE_ENDINGS and os.path.isfile(path):
+        return Volume(read_ids(path), ending=ending_of(path))
+    volume = _read(path, note)
+    data = volume.data if volume.labels is None else volume.labels
+    return Volume(whole_numbers(data, path), volume.affine, None, volume.header, volume.ending)
+
+
+def whole_numbers(values: np.ndarray, where: object) -> np.ndarray:
+    """Return labels as integers.
+
+    Raises:
+        DataError: a value is not a whole number.
+
+    Example:
+        >>> whole_numbers(np.array([0.0, 24.0]), "labels.nii").dtype
+        dtype('int32')
+    """
+    if values.dtype.kind in "iub":
+        return values.astype(np.uint8) if values.dtype == bool else values
+    wrong = ~(np.isfinite(values) & (values == np.round(values)))
+    if wrong.any():
+        raise DataError(
+            where,
+            expected="whole numbers as labels",
+            found=f"{values[wrong].flat[0]:g} at {int(wrong.sum())} voxels",
+            advice="give the label map, not the image; resample label maps by the nearest voxel only",
+        )
+    return values.astype(np.int32)
+
+
+def _as_numbers(data: np.ndarray, path: object, note: Callable[[str], object]) -> np.ndarray:
+    """Return an image without NaN voxels."""
+    if data.dtype.kind not in "f":
+        return data.astype(np.uint8) if data.dtype == bool else data
+    data = data.astype(np.float32)
+    missing = np.isnan(data)
+    if missing.any() and not missing.all():
+        note(f"{int(missing.sum())} voxels are NaN and are read as 0")
+        data[missing] = 0
+    if not np.isfinite(data).all():
+        found = f"{int((~np.isfinite(data)).sum())} voxels that are NaN or infinite"
+        raise DataError(path, expected="finite intensities", found=found, advice="export the image again")
+    return data
+
+
+# --- reading by kind ---
+
+
+def _read(path: str | os.PathLike[str], note: Callable[[str], object]) -> Volume:
+    ending = ending_of(path)
+    if ending not in ENDINGS:
+        raise DataError(
+            path,
+            expected="a volume or slice (.nii.gz, .nii, .mgz, .npz, .npy or .png)",
+            found=f"the ending {ending!r}" if ending else "no ending",
+            advice="convert it to NIfTI",
+        )
+    _require_file(path)
+    try:
+        volume = _READERS[ending](Path(path), note)
+    except ZooError as error:
+        raise error.at(path) from error
+    except _BROKEN as error:
+        why = _reason(error)
+        raise DataError(path, expected=f"a complete {ending} file", but=why, advice=_AGAIN) from error
+    return volume
+
+
+def _require_file(path: str | os.PathLike[str]) -> None:
+    if not os.path.isfile(path):
+        found = "a folder" if os.path.isdir(path) else f"no such file{in_cwd(path)}"
+        raise DataError(path, expected="a volume", found=found, advice="check the path")
+
+
+def _reason(error: BaseException) -> str:
+    return f"{getattr(error, 'strerror', None) or error}".partition("\n")[0].strip().rstrip(".") or type(error).__name__
+
+
+def import_nibabel(where: object) -> Any:
+    """Return the module ``nibabel``.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import nibabel
+    except ImportError as error:
+        raise MissingExtra("nibabel", "medical", where=f"{where}") from error
+    logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # it prints repairs of a header
+    return nibabel
+
+
+def open_nifti(
+    path: str | os.PathLike[str], note: Callable[[str], object] = lambda text: None
+) -> tuple[Any, np.ndarray | None, np.ndarray]:
+    """Open a file that nibabel reads, of any number of axes.
+
+    Returns:
+        The image of nibabel, its affine or None, and its values: integers without a scale as stored, else float32.
+
+    Raises:
+        DataError: the file is missing, damaged or of another format.
+        MissingExtra: nibabel is not installed.
+    """
+    nibabel = import_nibabel(path)
+    _require_file(path)
+    content = _uncompressed(read_bytes(path, "a volume"), path)
+    kind = nibabel.MGHImage if ending_of(path) in MGH else _nifti_kind(content, nibabel)
+    try:
+        image = kind.from_bytes(content)
+        if image.get_data_dtype().kind not in "iuf":
+            raise DataError(path, expected="one number per voxel", found="colours", advice="export it in grey levels")
+        return image, _affine_of(image, note), _values_of(image)
+    except (
+        nibabel.spatialimages.HeaderDataError,
+        nibabel.wrapstruct.WrapStructError,
+        nibabel.freesurfer.mghformat.MGHError,
+        TypeError,  # of a header of MGH that is too short
+    ) as error:
+        expected = f"the header of a {ending_of(path)} file"
+        raise DataError(path, expected=expected, but=_reason(error), advice=_AGAIN) from error
+    except _BROKEN as error:
+        why = "the file breaks off" if "bytes" in f"{error}" else _reason(error)
+        raise DataError(path, expected=f"a complete {ending_of(path)} file", but=why, advice=_AGAIN) from error
+
+
+def has_nibabel() -> bool:
+    """Return True if nibabel is installed."""
+    try:
+        import_nibabel("")
+    except MissingExtra:
+        return False
+    return True
+
+
+def _uncompressed(content: bytes, path: object) -> bytes:
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        return gzip.decompress(content)
+    except EOFError as error:
+        raise DataError(path, expected="a complete file", but="it breaks off", advice=_AGAIN) from error
+    except (OSError, zlib.error) as error:
+        raise DataError(path, expected="intact compressed data", but="its bytes are damaged", advice=_AGAIN) from error
+
+
+def _nifti_kind(content: bytes, nibabel: Any) -> Any:
+    """Return the class of NIfTI-2 for a header of 540 bytes, else that of NIfTI-1."""
+    sizes = {int.from_bytes(content[:4], order) for order in ("little", "big")}
+    return nibabel.Nifti2Image if 540 in sizes else nibabel.Nifti1Image
+
+
+def _values_of(image: Any) -> np.ndarray:
+    proxy = image.dataobj
+    has_scale = getattr(proxy, "slope", 1) != 1 or getattr(proxy, "inter", 0) != 0
+    is_whole = image.get_data_dtype().kind in "iu" and not has_scale
+    return np.asanyarray(proxy) if is_whole else image.get_fdata(dtype=np.float32)
+
+
+def _read_nibabel(path: Path, note: Callable[[str], object]) -> Volume:
+    image, affine, values = open_nifti(path, note)
+    return Volume(values.reshape(_plain_shape(values.shape, path)), affine, None, image.header, ending_of(path))
+
+
+def _plain_shape(shape: tuple[int, ...], path: object) -> tuple[int, ...]:
+    """Return the shape without axes of one voxel at the end."""
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) > 3:
+        raise DataError(
+            path,
+            expected="one volume",
+            found=f"a series of {math.prod(shape[3:])} volumes, {'x'.join(map(str, shape))}",
+            advice="save one of them as its own file",
+        )
+    if len(shape) < 2 or min(shape) < 2:
+        found = "x".join(map(str, shape)) or "one number"
+        raise DataError(path, expected="two or three axes of at least 2 voxels", found=found, advice="check the file")
+    return shape
+
+
+def _affine_of(image: Any, note: Callable[[str], object]) -> np.ndarray | None:
+    header = image.header
+    if not hasattr(header, "get_sform"):
+        return np.asarray(image.affine, np.float64)
+    (sform, has_sform), (qform, has_qform) = header.get_sform(coded=True), header.get_qform(coded=True)
+    if not has_sform and not has_qform:
+        note("the header states no affine (sform and qform have code 0)")
+        return None
+    if has_sform and has_qform:
+        shape = np.array([*image.shape, 1, 1][:3])
+        corners = np.array([[0, 0, 0, 1], [*(shape - 1), 1]])
+        moved = float(np.abs(corners @ (sform - qform).T).max())
+        if moved > _DISAGREE * np.linalg.norm(sform[:3, :3], axis=0).min():
+            note(f"sform and qform disagree by {moved:.3g} mm, and the sform is used")
+    return np.asarray(sform if has_sform else qform, np.float64)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return the arrays of a ``.npz`` file by name.
+
+    Raises:
+        DataError: the file is missing or damaged, or an array does not hold numbers.
+    """
+    _require_file(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: _numeric(arrays[name], path) for name in arrays}
+    except _BROKEN as error:
+        raise DataError(path, expected="a complete .npz file", but=_reason(error), advice=_AGAIN) from error
+
+
+def _read_npz(path: Path, note: Callable[[str], object]) -> Volume:
+    arrays = read_arrays(path)
+    key = next((name for name in ("vol", "seg") if name in arrays), next(iter(arrays)) if len(arrays) == 1 else None)
+    if key is None:
+        raise DataError(path, expected="an array called vol", found=", ".join(arrays) or "none", advice="rename one")
+    data = arrays[key].reshape(_plain_shape(arrays[key].shape, path))
+    labels = arrays["seg"] if key == "vol" and "seg" in arrays else None
+    if labels is not None and labels.size != data.size:
+        raise DataError(
+            path, expected=f"seg of the shape {data.shape} of vol", found=f"{labels.shape}", advice="save both again"
+        )
+    affine = arrays["affine"].astype(np.float64) if "affine" in arrays else None
+    return Volume(
+        data, affine, None if labels is None else whole_numbers(labels.reshape(data.shape), path), None, ".npz"
+    )
+
+
+def _read_npy(path: Path, note: Callable[[str], object]) -> Volume:
+    data = np.load(path, allow_pickle=False)
+    return Volume(_numeric(data.reshape(_plain_shape(data.shape, path)), path), ending=".npy")
+
+
+def _numeric(data: np.ndarray, path: object) -> np.ndarray:
+    if data.dtype.kind not in "iufb":
+        raise DataError(path, expected="numbers", found=f"values of type {data.dtype}", advice="save numbers")
+    return data.astype(np.float32) if data.dtype == np.float16 else data
+
+
+def _read_image(path: Path, note: Callable[[str], object]) -> Volume:
+    image = opened_image(read_bytes(path, "a slice"), path, "a slice")
+    is_grey = image.mode in ("1", "L", "F") or image.mode.startswith("I")
+    if not is_grey and image.mode not in ("LA", "P", "RGB", "RGBA"):
+        raise DataError(path, expected="a grey image", found=f"mode {image.mode}", advice="export it in 8-bit grey")
+    if not is_grey:
+        note("the colours of the image are read as grey levels")
+    pixels = np.asarray(image if is_grey and image.mode != "1" else image.convert("L"))
+    return Volume(pixels.reshape(_plain_shape(pixels.shape, path)), ending=ending_of(path))
+
+
+_READERS: dict[str, Callable[[Path, Callable[[str], object]], Volume]] = {
+    **dict.fromkeys((*NIFTI, *MGH), _read_nibabel),
+    ".npz": _read_npz,
+    ".npy": _read_npy,
+    **dict.fromkeys(IMAGE_ENDINGS, _read_image),
+}
+
+
+# --- writing ---
+
+
+def volume_bytes(data: np.ndarray, like: Volume, ending: str = "") -> bytes:
+    """Return the contents of a file with other values on the grid of a volume.
+
+    NIfTI and ``.mgz`` keep header and affine of ``like``; only the type of the values changes.
+
+    Args:
+        data: (*S) of the shape of ``like``. Images (PNG) take intensities of its range, or labels up to 65535.
+        like: the volume with this grid.
+        ending: ending of the file; default: that of ``like``.
+
+    Raises:
+        MissingExtra: nibabel is needed and is not installed.
+    """
+    ending = ending or like.ending
+    if ending in (*NIFTI, *MGH):
+        return _nibabel_bytes(data, like, ending)
+    file = io.BytesIO()
+    if ending == ".npz":
+        affine: dict[str, Any] = {} if like.affine is None else {"affine": like.affine}
+        np.savez_compressed(file, **{"seg" if data.dtype.kind in "iu" else "vol": data, **affine})
+    elif ending == ".npy":
+        np.save(file, data)
+    else:
+        Image.fromarray(_levels(data, like)).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _levels(data: np.ndarray, like: Volume) -> np.ndarray:
+    """Return grey levels of 8 or 16 bits; floats that are not levels are scaled to 8 bits."""
+    if data.dtype.kind == "f" and like.data.dtype.kind == "f":
+        low, high = float(like.data.min()), float(like.data.max())
+        data = (data - low) * (255 / max(high - low, 1e-12))
+    top = 65535 if max(float(data.max()), float(like.data.max())) > 255 else 255
+    return np.clip(np.rint(data), 0, top).astype(np.uint8 if top == 255 else np.uint16)
+
+
+def _nibabel_bytes(data: np.ndarray, like: Volume, ending: str) -> bytes:
+    nibabel = import_nibabel(f"writing {ending}")
+    is_mgh = ending in MGH
+    kind = nibabel.MGHImage if is_mgh else nibabel.Nifti1Image
+    own = like.header if isinstance(like.header, kind.header_class) else None
+    values = _storable(data)
+    affine = np.eye(4) if like.affine is None and own is None else like.affine
+    image = kind(values, affine, own)
+    image.set_data_dtype(values.dtype)
+    if not is_mgh:
+        image.header.set_slope_inter(1, 0)
+        image.header["cal_min"] = image.header["cal_max"] = 0
+    content = image.to_bytes()
+    return gzip.compress(content, 6, mtime=0) if ending in (".nii.gz", ".mgz") else content
+
+
+def _storable(data: np.ndarray) -> np.ndarray:
+    """Return values of a type that all readers of the format accept."""
+    if data.dtype.kind == "f":
+        return data.astype(np.float32)
+    if data.dtype == np.uint8 or data.dtype == bool:
+        return data.astype(np.uint8)
+    small = data.size == 0 or (data.min() >= -(2**15) and data.max() < 2**15)
+    return data.astype(np.int16 if small else np.int32)

@@ -1,0 +1,209 @@
+"""Pairs of a fixed and a moving image: their files, and both images on the grid of the fixed one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visionzoo.datasets.findings import Findings
+from visionzoo.datasets.volume_files import read_labels, read_volume, stem_of
+from visionzoo.errors import DataError, ZooError
+from visionzoo.structures.volume_grids import chained, identity_map, inverted, map_between, moved_points, resample
+from visionzoo.structures.volumes import Volume, plane_affine
+from visionzoo.system.text_files import read_text
+
+# Columns of a CSV file of pairs. All but the first two are optional.
+COLUMNS = ("fixed", "moving", "fixed_labels", "labels", "fixed_mask", "fixed_points", "points")
+
+File = str | os.PathLike[str] | np.ndarray | Volume
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A fixed and a moving image, as read.
+
+    Attributes:
+        name: name in results and messages.
+        fixed, moving: the images.
+        to_moving: map (n, n + 1) from the voxels of the fixed image to those of the moving image, at the start.
+        fixed_labels, labels: label maps of the fixed and of the moving image, on the grid of their image, or None.
+        mask: (*S) bool on the grid of the fixed image; None for the whole image.
+        fixed_points, points: landmarks (N, n) of the fixed and of the moving image, in voxels of their image, or None.
+    """
+
+    name: str
+    fixed: Volume
+    moving: Volume
+    to_moving: np.ndarray
+    fixed_labels: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    fixed_points: np.ndarray | None = None
+    points: np.ndarray | None = None
+
+    @cached_property
+    def moving_on_fixed(self) -> np.ndarray:
+        """The moving image on the grid of the fixed one, before registration."""
+        return resample(self.moving.data, self.to_moving, self.fixed.shape)
+
+    @cached_property
+    def labels_on_fixed(self) -> np.ndarray | None:
+        """The label map of the moving image on the grid of the fixed one, before registration."""
+        return None if self.labels is None else resample(self.labels, self.to_moving, self.fixed.shape, nearest=True)
+
+    @property
+    def points_on_fixed(self) -> np.ndarray | None:
+        """The landmarks of the moving image in voxels of the fixed image, before registration."""
+        return None if self.points is None else moved_points(inverted(self.to_moving), self.points.T).T
+
+    @property
+    def by_affines(self) -> np.ndarray:
+        """The map from the voxels of the fixed image to those of the moving image that the affines state."""
+        axes = self.fixed.axes
+        if self.fixed.affine is None or self.moving.affine is None:
+            return identity_map(axes)
+        return np.linalg.solve(*(plane_affine(each.affine, axes) for each in (self.moving, self.fixed)))[:axes]
+
+    @property
+    def start(self) -> np.ndarray:
+        """The shift that was added to the affines, as a map (n, n + 1) of the voxels of the fixed image."""
+        return chained(inverted(self.by_affines), self.to_moving)
+
+
+def name_of_pair(files: Mapping[str, Any]) -> str:
+    """Return the name of a pair: the stems of both files; their folders too if the stems are equal.
+
+    Example:
+        >>> name_of_pair({"fixed": "a/T1.nii.gz", "moving": "a/T2.nii.gz"})
+        'T1-T2'
+        >>> name_of_pair({"fixed": "s1/norm.nii.gz", "moving": "s2/norm.nii.gz"})
+        's1_norm-s2_norm'
+    """
+    paths = [files[key] for key in ("fixed", "moving")]
+    if not all(isinstance(path, str | os.PathLike) for path in paths):
+        return "pair"
+    stems = [stem_of(path) for path in paths]
+    if stems[0] == stems[1]:
+        stems = [f"{Path(path).parent.name}_{stem}".lstrip("_") for path, stem in zip(paths, stems)]
+    return "-".join(stems)
+
+
+def read_pair(files: Mapping[str, Any], name: str = "", note: Callable[[str], object] | None = None) -> Pair:
+    """Read a pair.
+
+    Args:
+        files: by column of :data:`COLUMNS` a path, or an array or a volume in memory; None for a missing one. Without
+            label maps, those in the files of the images (``seg`` of ``.npz``) are used.
+        name: name of the pair; default: see :func:`name_of_pair`.
+        note: takes a sentence about each value that is read in its obvious meaning, and about the grids; default: one
+            warning.
+
+    Raises:
+        DataError: a file cannot be used, the grids do not fit, or the images do not overlap.
+
+    Example:
+        >>> pair = read_pair({"fixed": np.eye(4), "moving": np.eye(4)[::-1]})
+        >>> pair.name, pair.moving_on_fixed[0].tolist()
+        ('pair', [0.0, 0.0, 0.0, 1.0])
+    """
+    name = name or name_of_pair(files)
+    if note is None:
+        with Findings(name, expected="a pair of images") as findings:
+            return read_pair(files, name, findings.note_once)
+    given = {key: value for key, value in files.items() if value is not None}
+    fixed, moving = (_volume(given[key], key, note) for key in ("fixed", "moving"))
+    try:
+        pair = Pair(name, fixed, moving, map_between(fixed, moving, note))
+    except ZooError as error:
+        raise error.at(name) from error
+    _require_overlap(pair)
+    return replace(
+        pair,
+        fixed_labels=_on_grid_of(given.get("fixed_labels"), fixed, "fixed labels", name, note),
+        labels=_on_grid_of(given.get("labels"), moving, "labels", name, note),
+        mask=_mask(given.get("fixed_mask"), fixed, name, note),
+        fixed_points=_points(given.get("fixed_points"), fixed),
+        points=_points(given.get("points"), moving),
+    )
+
+
+def _require_overlap(pair: Pair) -> None:
+    values = pair.moving_on_fixed
+    if values.min() == values.max():
+        raise DataError(
+            pair.name,
+            expected="images that overlap",
+            found=f"the value {values.flat[0]:g} of the moving image on the whole grid of the fixed one",
+            advice="align the images roughly, or correct their affines",
+        )
+
+
+def _volume(value: Any, key: str, note: Callable[[str], object]) -> Volume:
+    if isinstance(value, Volume):
+        return value
+    if not isinstance(value, str | os.PathLike):
+        return Volume(_numbers(value, key), ending=".npy")
+    return read_volume(value, lambda text: note(f"{Path(value).name}: {text}"))
+
+
+def _numbers(value: Any, key: str) -> np.ndarray:
+    data = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    if (
+        data.ndim not in (2, 3)
+        or data.dtype.kind not in "iufb"
+        or not np.isfinite(data).all()
+        or not np.ptp(data * 1.0)
+    ):
+        raise DataError(
+            f"the {key} image",
+            expected="a path, or a finite array of two or three axes with at least two values",
+            found=f"{type(value).__name__} of shape {data.shape}",
+            advice="pass one volume or slice",
+        )
+    return data
+
+
+def _on_grid_of(
+    value: Any, image: Volume, what: str, name: str, note: Callable[[str], object], *, is_mask: bool = False
+) -> np.ndarray | None:
+    """Return a label map on the grid of its image."""
+    if value is None:
+        return None if is_mask else image.labels
+    if isinstance(value, np.ndarray):
+        labels = Volume(value, image.affine)
+    else:
+        labels = value if isinstance(value, Volume) else read_labels(value, lambda text: note(f"{what}: {text}"))
+    try:
+        matrix = map_between(image, labels, lambda text: note(f"{what}: {text.replace('moving image', 'map', 1)}"))
+    except ZooError as error:
+        raise error.at(f"{name}: {what}") from error
+    return resample(labels.data, matrix, image.shape, nearest=True)
+
+
+def _mask(value: Any, fixed: Volume, name: str, note: Callable[[str], object]) -> np.ndarray | None:
+    mask = _on_grid_of(value, fixed, "fixed mask", name, note, is_mask=True)
+    if mask is not None and not mask.any():
+        raise DataError(f"{name}: fixed mask", expected="voxels other than 0", found="none", advice="give another mask")
+    return None if mask is None else mask != 0
+
+
+def _points(value: Any, image: Volume) -> np.ndarray | None:
+    """Return landmarks, one line of voxel indices each, with commas or spaces between them."""
+    if value is None or isinstance(value, np.ndarray):
+        return value
+    expected = f"lines of {image.axes} voxel indices"
+    text = read_text(value, expected=expected, advice="check the path")
+    rows = [line.replace(",", " ").split() for line in text.splitlines() if line.strip()]
+    try:
+        points = np.array(rows, np.float64)
+    except ValueError as error:
+        raise DataError(value, expected=expected, but="a line has other contents", advice="correct it") from error
+    if points.ndim != 2 or points.shape[1] != image.axes or not np.isfinite(points).all():
+        raise DataError(value, expected=expected, found=f"an array {points.shape}", advice="correct the file")
+    return points
