@@ -13,8 +13,8 @@ Papers differ in their rules, and numbers under different rules do not compare:
 from visionzoo.metrics.registration.adapter import RegistrationMetric
 from visionzoo.metrics.registration.deformation import count_folds, log_spread, log_spread_l2r
 from visionzoo.metrics.registration.labels import dice_of_labels, hausdorff_95, labels_of, warp_labels
-from visionzoo.metrics.registration.pairs import LABEL_RULES, score_pair
 from visionzoo.metrics.registration.points import landmark_errors
+from visionzoo.metrics.registration.scoring import LABEL_RULES, score_pair
 
 __all__ = [
     "LABEL_RULES",

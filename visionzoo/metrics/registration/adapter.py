@@ -11,7 +11,7 @@ from visionzoo.allowed import Index
 from visionzoo.errors import ZooError, require_known
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.registration.labels import INTERPOLATIONS
-from visionzoo.metrics.registration.pairs import LABEL_RULES, score_pair
+from visionzoo.metrics.registration.scoring import LABEL_RULES, score_pair
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
 
