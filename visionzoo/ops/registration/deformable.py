@@ -66,6 +66,39 @@ SCHEDULES = {
 }
 
 
+def refine(
+    fixed: Tensor,
+    moving: Tensor,
+    field: Tensor,
+    *,
+    steps: int,
+    mask: Tensor | None = None,
+    similarity: str = "correlation",
+) -> Tensor:
+    """Improve a displacement field, such as that of a network, by steps at the full resolution.
+
+    Args:
+        fixed, moving: (B, 1, *S), 2-D or 3-D, of one grid.
+        field: (B, n, *S), in voxels.
+        steps: number of steps, >= 0; 0 returns the field.
+        mask: (B, 1, *S) on the fixed grid; voxels of value 0 have no influence.
+        similarity: ``correlation`` or ``mutual_information``.
+
+    Returns:
+        (B, n, *S), in voxels. Details of the field that half the resolution cannot hold are lost.
+
+    Raises:
+        DataError, UnknownName: see :func:`register_deformable`.
+
+    Example:
+        >>> image = torch.rand(1, 1, 12, 17)
+        >>> float(refine(image, image, torch.zeros(1, 2, 12, 17), steps=3).abs().max())
+        0.0
+    """
+    schedule = Schedule(levels=(1,), iterations=(steps,))
+    return register_deformable(fixed, moving, mask=mask, start=field, similarity=similarity, schedule=schedule).field()
+
+
 def schedule_of(schedule: str | Schedule) -> Schedule:
     """Return a schedule by name, or the given one after a check of its levels.
 
