@@ -6,7 +6,7 @@ import pytest
 import torch
 from registration_pairs import GRIDS, dice, drawn, pair, turned
 
-from visionzoo.errors import DataError, UnknownName
+from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.ops.registration.affine import generators, register_affine
 from visionzoo.ops.registration.deformable import register_deformable
 from visionzoo.ops.registration.transform import Transform, affine_field, identity_affine, inverse_affine
@@ -123,3 +123,10 @@ def test_thin_and_tiny_images_are_registered(grid):
 def test_map_onto_a_line_cannot_be_inverted():
     with pytest.raises(DataError, match="affine map: expected a map that can be inverted"):
         inverse_affine(torch.tensor([[[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]]]))
+
+
+@pytest.mark.parametrize(("levels", "iterations"), [((), ()), ((4, 2), (10,))])
+def test_levels_without_iterations_are_refused(levels, iterations):
+    image = torch.rand(1, 1, 16, 20)
+    with pytest.raises(ConfigError, match="one number of iterations for each level"):
+        register_affine(image, image, levels=levels, iterations=iterations)

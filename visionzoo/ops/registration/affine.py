@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visionzoo.errors import require_known
+from visionzoo.errors import ConfigError, require_known
 from visionzoo.ops.registration.pyramid import Level, checked_pair, image_gradients, level_of, require_overlap
 from visionzoo.ops.registration.sampling import Sampler
 from visionzoo.ops.registration.similarities import SIMILARITIES, Match, similarity_of
@@ -59,6 +59,7 @@ def register_affine(
 
     Raises:
         DataError: see :func:`checked_pair`; or the images do not overlap.
+        ConfigError: levels and iterations differ in number, or are empty.
         UnknownName: an unknown kind or similarity.
 
     Example:
@@ -70,6 +71,7 @@ def register_affine(
     """
     require_known(kind, KINDS, "kind of affine map")
     require_known(similarity, SIMILARITIES, "similarity")
+    _require_levels(levels, iterations)
     fixed, moving, mask = checked_pair(fixed, moving, mask)
     basis = generators(kind, spacing or [1.0] * (fixed.ndim - 2)).to(fixed.device)
     found = []
@@ -117,18 +119,27 @@ def _register_one(
     levels: Sequence[float],
     iterations: Sequence[int],
 ) -> Tensor:
-    affine = start
+    affine = identity_affine(pair[0].ndim)[0].to(pair[0].device) if start is None else start
     for number, (factor, steps) in enumerate(zip(levels, iterations, strict=True)):
         level = level_of(*pair, factor)
         whole = number < len(levels) - 1
         match = similarity_of(similarity, level.fixed, level.moving, level.mask, window=None if whole else 9)
         problem = _Problem(level, match, basis)
-        if affine is None:
+        if start is None and number == 0:
             affine = _best_start(pair, problem)
         require_overlap(problem.warped(affine))
         affine = _climb(problem, affine, steps)
-    assert affine is not None
     return affine
+
+
+def _require_levels(levels: Sequence[float], iterations: Sequence[int]) -> None:
+    if not levels or len(levels) != len(iterations):
+        raise ConfigError(
+            "register_affine",
+            expected="one number of iterations for each level, and at least one level",
+            found=f"{len(levels)} levels and {len(iterations)} numbers of iterations",
+            advice="give levels=(8, 4, 2) and iterations=(20, 20, 10), for example",
+        )
 
 
 def _climb(problem: _Problem, affine: Tensor, steps: int) -> Tensor:
