@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 
 from visionzoo.engine.loaders import sample_names
-from visionzoo.engine.workers import LIBRARIES, is_explained
-from visionzoo.errors import ConfigError, ZooError, some_of
+from visionzoo.engine.workers import LIBRARIES, failed_part, is_explained
+from visionzoo.errors import ZooError, some_of
 
 _PARTS = (*LIBRARIES, "timm.", "torchvision.")
 _SHOWN = 3
@@ -42,14 +42,8 @@ def model_explained(batch: Any) -> Iterator[None]:
         part = _failed_part(error)
         if part is None or is_explained(error):
             raise
-        reason = " ".join(f"{error}".split()) or "no reason given"
         names = some_of(sample_names(batch), most=_SHOWN)
-        raise ConfigError(
-            f"model, {part}",
-            expected="arguments that fit the batch",
-            but=f"it fails{f' on {names}' if names else ''} ({type(error).__name__}: {reason})",
-            advice="correct its arguments; the traceback (--traceback) shows the place",
-        ) from error
+        raise failed_part(f"model, {part}", error, fits="the batch", on=names) from error
 
 
 def _failed_part(error: Exception) -> str | None:

@@ -125,13 +125,26 @@ def steps_explained() -> Iterator[None]:
         step = _failed_step(error)
         if step is None or _failure(error) is not None:
             raise
-        reason = " ".join(f"{error}".split()) or "no reason given"
-        raise ConfigError(
-            f"pipeline step {step}",
-            expected="arguments that fit the samples",
-            but=f"it fails ({type(error).__name__}: {reason})",
-            advice="correct its arguments or the steps before it; the traceback (--traceback) shows the place",
-        ) from error
+        raise failed_part(f"pipeline step {step}", error, fits="the samples", also=" or the steps before it") from error
+
+
+def failed_part(where: str, error: Exception, *, fits: str, on: str = "", also: str = "") -> ConfigError:
+    """Return an exception of a library's part as one sentence.
+
+    Args:
+        where: the part.
+        error: the exception.
+        fits: what the arguments of the part should fit.
+        on: the samples, for the message.
+        also: what else may be wrong.
+    """
+    reason = " ".join(f"{error}".split()) or "no reason given"
+    return ConfigError(
+        where,
+        expected=f"arguments that fit {fits}",
+        but=f"it fails{on and f' on {on}'} ({type(error).__name__}: {reason})",
+        advice=f"correct its arguments{also}; the traceback (--traceback) shows the place",
+    )
 
 
 def _failed_step(error: Exception) -> str | None:
