@@ -302,7 +302,35 @@ class Counts(Case):
         return {"pred_density": density, "pred_count": density.sum(), "ori_shape": (HEIGHT, WIDTH), **truth}
 
 
-CASES = (Coco, CocoText, CocoDigits, Cropped, Listed, InFolders, OneByOne, InGroups, Pairs, CULane, TuSimple, Counts)
+class Registered(Case):
+    metrics = ({"type": "RegistrationMetric", "interpolations": ("nearest", "onehot"), "per_label": True},)
+
+    def scene(self, number):
+        labels = np.kron(self.rng.integers(0, 4, (2, 3, 4)), np.ones((8, 7), int))
+        return {"labels": labels, "field": self.rng.normal(0, 1.5, (2, *labels.shape[1:]))}
+
+    def write(self, folder, order):
+        names, entries = self.names(order)
+        lines = ["fixed,moving"]
+        for number in entries:
+            lines.append(f"{names[number]}f.npz,{names[number]}m.npz")
+            for role, labels in zip("fm", self.scenes[number]["labels"], strict=True):
+                np.savez(folder / f"{names[number]}{role}.npz", vol=number + 0.2 * labels, seg=labels)
+        (folder / "pairs.csv").write_text("\n".join(lines))
+        return dict(
+            type="RegistrationPairs", data_root=str(folder), pairs="pairs.csv", pipeline=[{"type": "LoadVolumePair"}]
+        )
+
+    def predicted(self, sample, metainfo):
+        fixed, moving = (image[None, ..., 0] for image in sample["img"])
+        field = self.scenes[int(fixed.min())]["field"]
+        return {**sample, "gt_fixed": fixed, "gt_moving": moving, "pred_field": field}
+
+
+CASES = (
+    *(Coco, CocoText, CocoDigits, Cropped, Listed, InFolders, OneByOne, InGroups, Pairs, CULane, TuSimple, Counts),
+    Registered,
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from registration_pairs import model_of, pairs, predicted, samples_of
+from pairs_for_heads import model_of, pairs, predicted, samples_of
 
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.models.preprocessing import TaskPreprocessor

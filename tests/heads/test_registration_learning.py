@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from registration_pairs import mean_dice, model_of, pairs, predicted, trained
+from pairs_for_heads import mean_dice, model_of, pairs, predicted, trained
 
 from visionzoo.losses.similarity import global_correlation
 from visionzoo.ops.warp import jacobian_determinant, warp

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
-from registration_pairs import model_of
+from pairs_for_heads import model_of
 
 from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError
