@@ -117,9 +117,8 @@ def _matched(images: Sequence[str], maps: Sequence[str]) -> tuple[str, str | Non
     stems, ending = [stem_of(name) for name in images], ending_of(images[0])
     after = ending_of(maps[0]) if maps else ""
     of_maps = [stem_of(name) for name in maps if ending_of(name) == after]
-    ends = dict.fromkeys(
-        ["", common_end(of_maps), *(match[0] for stem in of_maps if (match := _LABEL_END.search(stem)))]
-    )
+    label_ends = [match[0] for stem in of_maps if (match := _LABEL_END.search(stem))]
+    ends = dict.fromkeys(["", common_end(of_maps), *label_ends])
     best: tuple[str, str | None, int] = (f"*{ending}", None, 0)
     for end, own in product(ends, dict.fromkeys(["", common_end(stems)])):
         subjects = {stem.removesuffix(end) for stem in of_maps if stem.endswith(end)}
@@ -169,10 +168,7 @@ def _has_seg(path: os.PathLike[str]) -> bool:
 
 def images_of_subjects(listing: Listing, folder: str) -> Images | None:
     """Return the images in one folder for each subject, which have the same name in each, or None."""
-    names = {
-        os.path.dirname(name) + "/" * ("/" in name) + stem_of(name): name
-        for name in _files_of_subjects(listing, folder)
-    }
+    names = {name[: len(name) - len(ending_of(name))]: name for name in _files_of_subjects(listing, folder)}
     images = [stem for stem in names if not (_LABEL_END.search(stem) or _MASK_END.search(stem))]
     maps = [stem for stem in names if _LABEL_END.search(stem)]
     pair = next((pair for pair in _PUBLISHED if all(stem in names for stem in pair)), None)
@@ -193,8 +189,5 @@ def _files_of_subjects(listing: Listing, folder: str) -> list[str]:
 
 
 def _files_of_subject(listing: Listing, folder: str) -> list[str]:
-    return [
-        inside(inner, name)
-        for inner in _INNER
-        for name in volumes_in(listing, inside(folder, inner) if inner else folder)
-    ]
+    own = volumes_in(listing, folder)
+    return own + [inside(inner, name) for inner in _INNER for name in volumes_in(listing, inside(folder, inner))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from visionzoo.datasets.layouts._tables import files_in, first_line, one_per_spl
 from visionzoo.datasets.registration import files_by_subject, read_pair_list, subjects_of
 from visionzoo.datasets.volume_files import ENDINGS, ending_of
 from visionzoo.datasets.volume_pairs import name_of_pair
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, first_of
 
 # Names of folders in lower case.
 _FIXED, _MOVING = ("fixed", "target", "reference"), ("moving", "source")
@@ -59,7 +59,7 @@ def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
         {split: _split(listing, plan) for split, plan in plans.items()},
         first.words,
         unit="pair" if pairing in ("same", "sorted") else "image",
-        notes=first.notes,
+        notes=[*first.notes, *_tables_not_used(listing)],
         least=2 if pairing == "all" else 1,
     )
 
@@ -89,16 +89,32 @@ def _listed(listing: Listing) -> dict[str, Split]:
     return splits
 
 
+def _tables_not_used(listing: Listing) -> list[str]:
+    tables = files_in(listing, (".csv",))
+    return [f"{first_of(tables)} not used, because a list of pairs has the columns fixed and moving"] if tables else []
+
+
 # --- folders ---
 
 
 def _recognise(listing: Listing) -> bool:
-    folders = listing.below(depth=1)
-    return bool(_lists(listing) or any(listing.files(folder, VOLUME_ENDINGS) for folder in folders))
+    return bool(_lists(listing)) or (_has(listing, VOLUME_ENDINGS) and _can_be_read(listing))
 
 
-def _has_images(listing: Listing) -> bool:
-    return any(listing.files(folder, ENDINGS) for folder in listing.below(depth=2))
+def _is_likely(listing: Listing) -> bool:
+    """Return True also for 2-D images, which folders of other tasks have too."""
+    return _has(listing, ENDINGS) and _can_be_read(listing)
+
+
+def _has(listing: Listing, endings: Sequence[str]) -> bool:
+    return any(listing.files(folder, endings) for folder in listing.below(depth=2))
+
+
+def _can_be_read(listing: Listing) -> bool:
+    try:
+        return any(any(_plans(listing, base)) for base in _bases(listing).values())
+    except DataError:  # reading states it
+        return True
 
 
 def _bases(listing: Listing) -> dict[str, str]:
@@ -196,5 +212,5 @@ LAYOUT = Layout(
     recognise=_recognise,
     read=_read,
     columns=("fixed", "moving"),
-    is_likely=_has_images,
+    is_likely=_is_likely,
 )
