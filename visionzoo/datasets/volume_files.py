@@ -36,6 +36,8 @@ from visionzoo.structures.volumes import Volume
 
 NIFTI, MGH, ARRAYS = (".nii", ".nii.gz"), (".mgz", ".mgh"), (".npz", ".npy")
 ENDINGS = (*NIFTI, *MGH, *ARRAYS, *IMAGE_ENDINGS)
+# Endings of written files; further ones are written as .nii.gz or .png, see `written_ending`.
+WRITTEN = (".nii.gz", ".mgz", ".npz", ".npy", ".png")
 
 # Distance of the corners by sform and by qform, in voxels, from which they are said to disagree.
 _DISAGREE = 0.1
@@ -63,6 +65,16 @@ def stem_of(path: str | os.PathLike[str]) -> str:
     """
     name = Path(path).name
     return name[: len(name) - len(ending_of(name))]
+
+
+def written_ending(ending: str) -> str:
+    """Return the ending of a result for the ending of its input.
+
+    Example:
+        >>> [written_ending(ending) for ending in (".nii.gz", ".nii", ".npz", ".jpg")]
+        ['.nii.gz', '.nii.gz', '.npz', '.png']
+    """
+    return ending if ending in WRITTEN else ".nii.gz" if ending in (*NIFTI, *MGH) else ".png"
 
 
 def read_volume(path: str | os.PathLike[str], note: Callable[[str], object] | None = None) -> Volume:

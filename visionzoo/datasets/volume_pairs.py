@@ -35,6 +35,8 @@ class Pair:
         fixed_labels, labels: label maps of the fixed and of the moving image, on the grid of their image, or None.
         mask: (*S) bool on the grid of the fixed image; None for the whole image.
         fixed_points, points: landmarks (N, n) of the fixed and of the moving image, in voxels of their image, or None.
+        also: name, volume and interpolation of further images in the space of the moving image.
+        notes: what was read in its obvious meaning, and differences of the grids, as sentences.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Pair:
     mask: np.ndarray | None = None
     fixed_points: np.ndarray | None = None
     points: np.ndarray | None = None
+    also: tuple[tuple[str, Volume, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def moving_on_fixed(self) -> np.ndarray:

@@ -74,13 +74,12 @@ def _largest_share(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return result
 
 
-def require_inside(positions: np.ndarray, shape: tuple[int, ...], where: object) -> None:
+def require_inside(positions: np.ndarray, shape: tuple[int, ...]) -> None:
     """Raise an error if no position is inside a volume.
 
     Args:
         positions: (n, ...), indices of voxels.
         shape: sides of the volume.
-        where: name of the volume in the message.
 
     Raises:
         DataError: all positions are outside.
@@ -88,8 +87,8 @@ def require_inside(positions: np.ndarray, shape: tuple[int, ...], where: object)
     sides = np.array(shape, float).reshape(-1, *[1] * (positions.ndim - 1))
     if not ((positions >= -0.5) & (positions <= sides - 0.5)).all(axis=0).any():
         raise DataError(
-            where,
+            "space",
             expected="a file in the space that the transform leads to",
-            found="no voxel of it at the places that the transform gives",
+            found="no voxel at the places that the transform gives",
             advice="check that file and transform belong together, and the direction (--inverse)",
         )
