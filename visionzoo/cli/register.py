@@ -1,4 +1,4 @@
-"""``visionzoo register``: bring a moving image to a fixed one. It runs ``visionzoo infer`` with a registration model."""
+"""``visionzoo register``: bring a moving image to a fixed one, by ``visionzoo infer`` with a registration model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from visionzoo.cli.common import Parser, add_config_flags, add_output_flags, add_run_flags, note, run_command
 from visionzoo.cli.infer import add_model_flags, run_inference
 from visionzoo.errors import InputError
+from visionzoo.tasks.inputs.pair_options import add_pair_options
 
 # Models of the direct methods, which need no weights and no training.
 METHODS = {"direct": "direct_registration", "affine": "direct_affine"}
@@ -20,8 +21,6 @@ SIMILARITIES = ("correlation", "mutual_information")
 
 def parser() -> Parser:
     """Return the parser of the command."""
-    from visionzoo.tasks.inputs.volumes import VolumePair
-
     parser = Parser(
         "register",
         "Bring a moving image to a fixed one. Written: the warped image and label map, the displacement field and its\n"
@@ -31,7 +30,7 @@ def parser() -> Parser:
         "  visionzoo register --fixed t1.nii.gz --moving t2.nii.gz --method affine --similarity mutual_information\n"
         "  visionzoo register --pairs pairs.csv --field-format l2r --submission submission.zip -o learn2reg",
     )
-    VolumePair().add_options(parser)
+    add_pair_options(parser)
     parser.add_argument(
         "--method",
         choices=tuple(METHODS),
@@ -93,8 +92,13 @@ def _choose_model(args: argparse.Namespace) -> None:
     if args.instance_steps is not None:
         options["model.head.instance_steps"] = args.instance_steps
     if args.similarity is not None:
-        key = "similarity" if args.model in METHODS.values() else "instance_similarity"
-        options[f"model.head.{key}"] = args.similarity
+        if args.model in METHODS.values():
+            options["model.head.similarity"] = args.similarity
+        elif not args.instance_steps:
+            raise InputError("--similarity", expected="--method, or --instance-steps", found="neither",
+                             advice="a network compares as in its training; add --instance-steps 40")  # fmt: skip
+        if args.instance_steps:
+            options["model.head.instance_similarity"] = args.similarity
     args.cfg_options = [*(f"{path}={value}" for path, value in options.items()), *args.cfg_options]
 
 

@@ -25,9 +25,9 @@ import numpy as np
 
 from visionzoo.datasets.volume_files import NIFTI, ending_of, import_nibabel, open_nifti, read_arrays
 from visionzoo.errors import DataError, InputError, require_known
+from visionzoo.structures.volume_names import FIELD_FORMATS as FIELD_FORMATS
 from visionzoo.structures.volumes import Volume, plane_affine
 
-FIELD_FORMATS = ("itk", "voxel", "l2r")
 _VECTOR = 1007
 _NAMES = {"voxel": "voxels first", "l2r": "voxels last"}
 

@@ -15,11 +15,9 @@ from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.volume_files import read_labels, read_volume, stem_of
 from visionzoo.errors import DataError, ZooError
 from visionzoo.structures.volume_grids import chained, identity_map, inverted, map_between, moved_points, resample
+from visionzoo.structures.volume_names import COLUMNS as COLUMNS
 from visionzoo.structures.volumes import Volume, plane_affine
 from visionzoo.system.text_files import read_text
-
-# Columns of a CSV file of pairs. All but the first two are optional.
-COLUMNS = ("fixed", "moving", "fixed_labels", "labels", "fixed_mask", "fixed_points", "points")
 
 File = str | os.PathLike[str] | np.ndarray | Volume
 

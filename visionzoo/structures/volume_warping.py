@@ -7,9 +7,6 @@ import numpy as np
 from visionzoo.errors import DataError
 from visionzoo.structures.volume_grids import sample
 
-# ``auto`` is ``nearest`` for label maps and ``linear`` for images, see :func:`is_label_map`.
-INTERPOLATIONS = ("auto", "linear", "nearest", "onehot")
-
 _FEW_LABELS = 64
 
 

@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from visionzoo.datasets.field_files import FIELD_FORMATS
 from visionzoo.datasets.findings import say_notes
 from visionzoo.datasets.registration import read_pair_list
 from visionzoo.datasets.transforms.volumes import start_of_pair
 from visionzoo.datasets.volume_files import ending_of, read_labels, read_volume, stem_of, written_ending
-from visionzoo.datasets.volume_pairs import COLUMNS, Pair, name_of_pair, read_pair
+from visionzoo.datasets.volume_pairs import Pair, name_of_pair, read_pair
 from visionzoo.errors import DataError, InputError, ZooError, in_cwd, require_known
 from visionzoo.ops.intensities import scale_intensities
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.task_sample import TaskSample
-from visionzoo.structures.volume_warping import INTERPOLATIONS
+from visionzoo.structures.volume_names import COLUMNS, FIELD_FORMATS, INTERPOLATIONS
 from visionzoo.structures.volumes import Volume
 from visionzoo.tasks.inputs.base import Input, Source
+from visionzoo.tasks.inputs.pair_options import add_pair_options
 
 _OPTIONS = ("field_format", "also", "interp")
 
@@ -50,45 +50,7 @@ class VolumePair(Input):
     has_samples = True
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        kinds = "NIfTI, .mgz, .npz, .npy, or a grey 2-D image"
-        parser.add_argument("--fixed", metavar="FILE", help=f"the image that stays as it is: {kinds}")
-        parser.add_argument("--moving", metavar="FILE", help="the image that is moved to the fixed one")
-        parser.add_argument(
-            "--labels", metavar="FILE", help="label map of the moving image, to be warped too (default: seg of a .npz)"
-        )
-        parser.add_argument(
-            "--fixed-labels", metavar="FILE", help="label map of the fixed image; with --labels, Dice is measured"
-        )
-        parser.add_argument(
-            "--also",
-            metavar="FILE",
-            nargs="+",
-            action="extend",
-            default=[],
-            help="further images or label maps in the space of the moving image, to be warped with the same transform",
-        )
-        parser.add_argument(
-            "--interp",
-            choices=INTERPOLATIONS,
-            default="auto",
-            help="how --also files are sampled; auto: label maps by the nearest voxel, images linearly (default: auto)",
-        )
-        parser.add_argument(
-            "--fixed-mask", metavar="FILE", help="only this part of the fixed image counts, for models that use a mask"
-        )
-        parser.add_argument("--points", metavar="FILE", help="landmarks of the moving image, lines of voxel indices")
-        parser.add_argument("--fixed-points", metavar="FILE", help="the same landmarks in the fixed image")
-        parser.add_argument(
-            "--pairs",
-            metavar="FILE",
-            help=f"many pairs: CSV with the columns {', '.join(COLUMNS)} (all but two optional), or lines of two paths",
-        )
-        parser.add_argument(
-            "--field-format",
-            choices=FIELD_FORMATS,
-            default="itk",
-            help="format of the field: mm for ITK and ANTs, voxels as VoxelMorph or Learn2Reg (default: itk)",
-        )
+        add_pair_options(parser)
 
     def sources(self, args: argparse.Namespace) -> Iterator[Source]:
         for path in args.also:
@@ -155,7 +117,7 @@ def read_any(path: str | os.PathLike[str], interp: str, notes: list[str]) -> lis
 
     Args:
         path: the file.
-        interp: one of :data:`visionzoo.structures.volume_warping.INTERPOLATIONS`. ``nearest`` and ``onehot`` read a
+        interp: one of :data:`visionzoo.structures.volume_names.INTERPOLATIONS`. ``nearest`` and ``onehot`` read a
             label map.
         notes: takes sentences about what is read in its obvious meaning.
 
