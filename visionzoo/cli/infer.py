@@ -408,7 +408,8 @@ def _say_done(
 
     if prediction.result is not None and (text := task_of(inferencer.task).said(prediction.result)):
         note(f"{on_one_line(prediction.source.name)}: {text}", quiet=args.quiet)
-        note(f"  written: {', '.join(writer.written)}", quiet=args.quiet)
+        folders = dict.fromkeys(path.partition("/")[0] for path in writer.written)
+        note(f"  its files are in the folders {', '.join(folders)}" if folders else "", quiet=args.quiet or not folders)
 
 
 def _say_failed(prediction: Prediction) -> None:

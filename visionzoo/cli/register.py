@@ -116,9 +116,10 @@ def _require_submission(args: argparse.Namespace) -> None:
 
 def _write_submission(args: argparse.Namespace, out: Path) -> dict[str, object]:
     from visionzoo.cli.learn2reg import score_submission, write_submission
+    from visionzoo.tasks.inputs.volumes import VolumePair
 
     names = write_submission(out, args.submission)
-    scores = score_submission(out, args.submission)
+    scores = score_submission(args.submission, (source.value for source in VolumePair().sources(args)))
     shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
-    note(f"{args.submission}: {len(names)} fields of Learn2Reg" + (f"; {shown}" if shown else ""), quiet=args.quiet)
+    note(f"{args.submission}: {len(names)} fields for Learn2Reg, by its rules {shown}", quiet=args.quiet)
     return {"file": args.submission, "fields": len(names), **scores}
