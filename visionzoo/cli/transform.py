@@ -69,14 +69,8 @@ def parser() -> Parser:
         help="linear; nearest; onehot: smooth borders of labels; auto: label maps nearest, images linear "
         "(default: auto)",
     )
-    parser.add_argument(
-        "--work-dir", "-o", "--out", dest="work_dir", default="transformed", help="default: transformed"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="write into a folder that is not empty (default: use NAME-2)"
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no notes (default: off)")
-    parser.add_argument("--json", action="store_true", help="machine-readable summary on stdout (default: off)")
+    add_output_flags(parser, "transformed")
+    add_summary_flags(parser)
     return parser
 
 
