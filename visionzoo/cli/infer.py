@@ -210,6 +210,7 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen) -> Ran:
     known = seen.loaded is not None and seen.given == _named_model(args)
     loaded = seen.loaded if known and seen.loaded is not None else _loaded(args)
     task = task_of(loaded.cfg.get("task"))
+    loaded = _fitted(args, loaded, task.inputs.changes(args, loaded.cfg.get("model") or {}))
     for option in [*args.save, *(["crops"] if args.save_crops else [])]:
         require_option(task, option, "--save-crops" if option == "crops" else f"--save {option}")
     if args.offline:
@@ -234,6 +235,17 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen) -> Ran:
     also = f"; {left_out} left out" if left_out else ""
     note(f"{done - failed} of {done} {task.inputs.nouns} done{also}, results in {shown_path(out)}", quiet=args.quiet)
     return Ran(out, done, failed, left_out)
+
+
+def _fitted(args: argparse.Namespace, loaded: LoadedConfig, changes: list[str]) -> LoadedConfig:
+    """Return the config with changes that fit the inputs, for a model that loads no weights."""
+    from visionzoo.models.parameters import has_parameters
+
+    if not changes or (args.weights != "none" and (loaded.run or has_parameters(loaded.cfg.model, loaded.replaced))):
+        return loaded
+    note(f"changed for these inputs: {', '.join(changes)}", quiet=args.quiet)
+    args.cfg_options = [*changes, *args.cfg_options]
+    return _loaded(args)
 
 
 def _total(args: argparse.Namespace, inputs: Input) -> int | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from visionzoo.errors import DataError
+from visionzoo.errors import InputError
 
 # Names of Learn2Reg end in the number of the subject and that of the modality: OASIS_0001_0000.nii.gz.
 _CASE = re.compile(r"_(\d{4})_\d{4}$")
@@ -21,17 +21,37 @@ _MEASURES = {"dice": "Dice", "hd95": "HD95", "sdlogj_l2r": "SDlogJ"}
 def entry_name(fixed: str, moving: str) -> str:
     """Return the name of the field of a pair: the numbers of the subjects, or the stems of other file names.
 
+    Equal stems have the name of their folder in front.
+
     Example:
         >>> entry_name("imagesTr/OASIS_0001_0000.nii.gz", "imagesTr/OASIS_0002_0000.nii.gz")
         'disp_0001_0002.nii.gz'
-        >>> entry_name("a.nii.gz", "b.nii.gz")
-        'disp_a_b.nii.gz'
+        >>> entry_name("s1/norm.nii.gz", "s2/norm.nii.gz")
+        'disp_s1_norm_s2_norm.nii.gz'
     """
-    from visionzoo.datasets.volume_files import stem_of
+    from visionzoo.datasets.volume_pairs import stems_of_pair
 
-    stems = [stem_of(path) for path in (fixed, moving)]
-    cases = [found[1] if (found := _CASE.search(stem)) else stem for stem in stems]
+    cases = [found[1] if (found := _CASE.search(stem)) else stem for stem in stems_of_pair(fixed, moving)]
     return f"disp_{cases[0]}_{cases[1]}.nii.gz"
+
+
+def require_names(path: str, pairs: Iterable[Mapping[str, Any]]) -> None:
+    """Raise an error if two pairs have one name in a submission.
+
+    Args:
+        path: the zip file.
+        pairs: files of each pair, by column of :data:`visionzoo.structures.volume_names.COLUMNS`.
+
+    Raises:
+        InputError: two pairs have one name.
+    """
+    names: set[str] = set()
+    for files in pairs:
+        name = entry_name(files["fixed"], files["moving"])
+        if name in names:
+            raise InputError(path, expected="one field for each pair of subjects", found=f"two called {name}",
+                             advice="rename the files of one pair, or leave it out")  # fmt: skip
+        names.add(name)
 
 
 def write_submission(out: Path, path: str) -> list[str]:
@@ -45,19 +65,14 @@ def write_submission(out: Path, path: str) -> list[str]:
         The names of the entries.
 
     Raises:
-        DataError: no pair has a field, or two pairs have one name.
+        InputError: no pair has a field.
     """
     from visionzoo.system.atomic import write_file
 
-    entries: dict[str, Path] = {}
-    for record in _results(out):
-        name = entry_name(record["fixed"], record["moving"])
-        if name in entries:
-            raise DataError(path, expected="one field for each pair of subjects", found=f"two called {name}",
-                            advice="rename the files of one pair")  # fmt: skip
-        entries[name] = out / record["result"]["field"]
+    results = list(_results(out))
+    entries = {entry_name(each["fixed"], each["moving"]): out / each["result"]["field"] for each in results}
     if not entries:
-        raise DataError(path, expected="at least one field", found="none", advice="see the errors of the pairs")
+        raise InputError(path, expected="at least one field", found="none", advice="see the errors of the pairs")
 
     def write(file: Any) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from visionzoo.cli.common import Parser, add_config_flags, add_output_flags, add_run_flags, note, run_command
 from visionzoo.cli.infer import add_model_flags, run_inference
@@ -69,9 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _register(args: argparse.Namespace, command: str) -> int:
+    _choose_model(args)
     if args.submission is not None:
         _require_submission(args)
-    _choose_model(args)
     ran = run_inference(args, command)
     summary = ran.to_json()
     if args.submission is not None:
@@ -113,13 +114,23 @@ def _require_submission(args: argparse.Namespace) -> None:
         raise InputError("--submission", expected="a new file", found=f"{args.submission} exists",
                          advice="choose another name, or add --overwrite")  # fmt: skip
 
+    from visionzoo.cli.learn2reg import require_names
+
+    require_names(args.submission, _pairs(args))
+
+
+def _pairs(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the files of each pair by column."""
+    from visionzoo.tasks.inputs.volumes import VolumePair
+
+    return [source.value for source in VolumePair().sources(args)]
+
 
 def _write_submission(args: argparse.Namespace, out: Path) -> dict[str, object]:
     from visionzoo.cli.learn2reg import score_submission, write_submission
-    from visionzoo.tasks.inputs.volumes import VolumePair
 
     names = write_submission(out, args.submission)
-    scores = score_submission(args.submission, (source.value for source in VolumePair().sources(args)))
+    scores = score_submission(args.submission, _pairs(args))
     shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
     note(f"{args.submission}: {len(names)} fields for Learn2Reg, by its rules {shown}", quiet=args.quiet)
     return {"file": args.submission, "fields": len(names), **scores}

@@ -116,6 +116,26 @@ def read_volume(path: str | os.PathLike[str], note: Callable[[str], object] | No
     return Volume(data, volume.affine, volume.labels, volume.header, volume.ending)
 
 
+def axes_of(path: str | os.PathLike[str]) -> int:
+    """Return the number of axes of an image, 2 or 3. Of NIfTI and MGH, only the header is read.
+
+    Raises:
+        DataError: as for :func:`read_volume`.
+        MissingExtra: nibabel is needed and is not installed.
+    """
+    if ending_of(path) not in (*NIFTI, *MGH):
+        return read_volume(path, lambda text: None).axes
+    nibabel = import_nibabel(path)
+    _require_file(path)
+    try:
+        shape = nibabel.load(path).shape
+    except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError, *_BROKEN) as error:
+        raise DataError(
+            path, expected=f"a complete {ending_of(path)} file", but=_reason(error), advice=_AGAIN
+        ) from error
+    return len(_plain_shape(shape, path))
+
+
 def read_labels(path: str | os.PathLike[str], note: Callable[[str], object] | None = None) -> Volume:
     """Read a label map: whole numbers, also if they are stored as floats. ``.npz`` needs ``seg``, or ``vol`` as labels.
 

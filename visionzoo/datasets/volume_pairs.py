@@ -90,10 +90,20 @@ def name_of_pair(files: Mapping[str, Any]) -> str:
     paths = [files[key] for key in ("fixed", "moving")]
     if not all(isinstance(path, str | os.PathLike) for path in paths):
         return "pair"
-    stems = [stem_of(path) for path in paths]
+    return "-".join(stems_of_pair(*paths))
+
+
+def stems_of_pair(fixed: str | os.PathLike[str], moving: str | os.PathLike[str]) -> list[str]:
+    """Return the stems of both files; with their folders in front if the stems are equal.
+
+    Example:
+        >>> stems_of_pair("s1/norm.nii.gz", "s2/norm.nii.gz")
+        ['s1_norm', 's2_norm']
+    """
+    stems = [stem_of(path) for path in (fixed, moving)]
     if stems[0] == stems[1]:
-        stems = [f"{Path(path).parent.name}_{stem}".lstrip("_") for path, stem in zip(paths, stems)]
-    return "-".join(stems)
+        stems = [f"{Path(path).parent.name}_{stem}".lstrip("_") for path, stem in zip((fixed, moving), stems)]
+    return stems
 
 
 def read_pair(files: Mapping[str, Any], name: str = "", note: Callable[[str], object] | None = None) -> Pair:

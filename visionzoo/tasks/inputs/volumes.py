@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from visionzoo.datasets.findings import say_notes
 from visionzoo.datasets.registration import read_pair_list
 from visionzoo.datasets.transforms.volumes import start_of_pair
-from visionzoo.datasets.volume_files import ending_of, read_labels, read_volume, stem_of, written_ending
+from visionzoo.datasets.volume_files import axes_of, ending_of, read_labels, read_volume, stem_of, written_ending
 from visionzoo.datasets.volume_pairs import Pair, name_of_pair, read_pair
 from visionzoo.errors import DataError, InputError, ZooError, in_cwd, require_known
 from visionzoo.ops.intensities import scale_intensities
@@ -60,6 +60,16 @@ class VolumePair(Input):
 
     def settings(self, args: argparse.Namespace) -> dict[str, Any]:
         return {name: getattr(args, name) for name in _OPTIONS}
+
+    def changes(self, args: argparse.Namespace, model: Mapping[str, Any]) -> list[str]:
+        """Return the number of axes of the first fixed image, if backbone and head have another one."""
+        pairs = _pairs_of(args)
+        known = {part: model[part]["dims"] for part in ("backbone", "head") if "dims" in (model.get(part) or {})}
+        try:
+            axes = axes_of(pairs[0]["fixed"]) if known else 0
+        except ZooError:  # reported as an unusable input
+            return []
+        return [f"model.{part}.dims={axes}" for part, dims in known.items() if dims != axes]
 
     def unused(self, args: argparse.Namespace, model: Any) -> str:
         """Return a sentence if masks are given and no part of the model states that it reads them (``reads``)."""
