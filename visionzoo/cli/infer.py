@@ -331,7 +331,7 @@ def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferenc
     )
     for line in inferencer.notes:
         note(line, quiet=args.quiet)
-    if inferencer.weights is None:
+    if inferencer.is_untrained:
         note("weights: none (random values; results mean nothing)")
     else:
         note(f"weights: {shown_weights(inferencer.weights, inferencer.step)}", quiet=args.quiet)

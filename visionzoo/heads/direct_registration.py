@@ -76,7 +76,7 @@ class DirectRegistrationHead(RegistrationHead):
 
     def __init__(
         self,
-        in_channels: Sequence[Count] = (2,),
+        in_channels: Count = 2,
         variant: str = "default",
         *,
         dims: Literal[2, 3] = 3,
@@ -92,12 +92,12 @@ class DirectRegistrationHead(RegistrationHead):
         self.method, self.similarity = method, similarity
         self.schedule = self.VARIANTS[variant] if schedule is None else schedule
         require_known(self.schedule, SCHEDULES, "schedule")
-        if list(in_channels) != [2]:
+        if in_channels != 2:
             raise ConfigError(
                 "DirectRegistrationHead.in_channels",
-                expected="one level of 2 channels, a fixed and a moving image",
-                found=f"{list(in_channels)}",
-                advice="use ImagePair as model.backbone",
+                expected="2 channels, a fixed and a moving image",
+                found=f"{in_channels}",
+                advice="use ImagePair as model.backbone, and images of one channel",
             )
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> dict[str, Tensor]:
@@ -128,7 +128,10 @@ class DirectRegistrationHead(RegistrationHead):
             DataError: a pair cannot be registered.
         """
         self.require_dims(feats)
-        fixed, moving = feats[0].float().chunk(2, 1)
+        with torch.autocast(feats[0].device.type, enabled=False):
+            return self._registered(*feats[0].float().chunk(2, 1), mask, spacing)
+
+    def _registered(self, fixed: Tensor, moving: Tensor, mask: Tensor | None, spacing: Any) -> Transform:
         shared: dict[str, Any] = {"mask": mask, "similarity": self.similarity}
         kind = "rigid" if self.method == "rigid" else "affine"
         affine = register_affine(fixed, moving, kind=kind, spacing=spacing, **shared)

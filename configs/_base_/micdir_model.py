@@ -1,0 +1,10 @@
+"""MICDIR's network with the corrections of the clean variant (see visionzoo/heads/micdir/head.py)."""
+
+model = dict(
+    type="TaskModel",
+    data_preprocessor=dict(type="TaskPreprocessor", pad_size_divisor=32),
+    backbone=dict(type="MICDIREncoder", variant="mscgunet", both_directions=True),
+    head=dict(type="MICDIRHead", variant="mscgunet"),
+)
+
+tiny = dict(model=dict(backbone=dict(variant="tiny"), head=dict(variant="tiny")))
