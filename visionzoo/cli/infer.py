@@ -279,7 +279,7 @@ def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferenc
         note(line, quiet=args.quiet)
     if inferencer.is_untrained:
         note("weights: none (random values; results mean nothing)")
-    else:
+    elif inferencer.weights is not None:
         note(f"weights: {shown_weights(inferencer.weights, inferencer.step)}", quiet=args.quiet)
     return inferencer
 
