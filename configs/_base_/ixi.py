@@ -36,11 +36,11 @@ tiny_train_pipeline = [
 ]
 tiny = dict(
     train_dataloader=dict(
-        batch_size=2,
+        batch_size=1,
         num_workers=0,
         persistent_workers=False,
         dataset=dict(
-            data_root="tiny://ixi?subjects=9&size=32&seed=0", pairing="all", not_every=3, pipeline=tiny_train_pipeline
+            data_root="tiny://ixi?subjects=9&size=24&seed=0", pairing="all", not_every=3, pipeline=tiny_train_pipeline
         ),
     ),
 )

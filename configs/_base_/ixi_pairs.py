@@ -37,6 +37,6 @@ val_evaluator = dict(type="RegistrationMetric", distances=False)
 test_evaluator = dict(type="RegistrationMetric")
 
 tiny_val_dataloader = dict(
-    num_workers=0, persistent_workers=False, dataset=dict(data_root="tiny://ixi?subjects=9&size=32&seed=0", every=3)
+    num_workers=0, persistent_workers=False, dataset=dict(data_root="tiny://ixi?subjects=9&size=24&seed=0", every=3)
 )
 tiny = dict(val_dataloader=tiny_val_dataloader, test_dataloader=tiny_val_dataloader)

@@ -7,4 +7,8 @@ model = dict(
     head=dict(type="MICDIRHead", variant="mscgunet"),
 )
 
-tiny = dict(model=dict(backbone=dict(variant="tiny"), head=dict(variant="tiny")))
+tiny = dict(
+    model=dict(
+        data_preprocessor=dict(pad_size_divisor=4), backbone=dict(variant="tiny"), head=dict(variant="tiny")
+    ),
+)

@@ -56,11 +56,11 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="RegistrationMetric", distances=False)
 test_evaluator = dict(type="RegistrationMetric")
 
-tiny_data = dict(data_root="tiny://oasis?subjects=9&size=32&seed=0", labels="*/aligned_seg4.nii.gz")
+tiny_data = dict(data_root="tiny://oasis?subjects=9&size=24&seed=0", labels="*/aligned_seg4.nii.gz")
 tiny_val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(**tiny_data, every=3))
 tiny = dict(
     train_dataloader=dict(
-        batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(**tiny_data, not_every=3)
+        batch_size=1, num_workers=0, persistent_workers=False, dataset=dict(**tiny_data, not_every=3)
     ),
     val_dataloader=tiny_val_dataloader,
     test_dataloader=tiny_val_dataloader,

@@ -14,8 +14,8 @@ param_scheduler = []
 auto_scale_lr = dict(enable=True, base_batch_size=5)
 
 tiny = dict(
-    train_cfg=dict(max_epochs=8, val_interval=4),
+    train_cfg=dict(max_epochs=4, val_interval=2),
     optim_wrapper=dict(optimizer=dict(lr=3e-3)),
     auto_scale_lr=dict(enable=False),
-    default_hooks=dict(logger=dict(interval=5), checkpoint=dict(interval=4)),
+    default_hooks=dict(logger=dict(interval=6), checkpoint=dict(interval=2)),
 )
