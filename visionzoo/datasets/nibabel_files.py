@@ -40,7 +40,7 @@ def import_nibabel(where: object) -> Any:
         import nibabel
     except ImportError as error:
         raise MissingExtra("nibabel", "medical", where=f"{where}") from error
-    logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # it prints repairs of a header
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it prints repairs of a header
     return nibabel
 
 
@@ -93,21 +93,21 @@ def stated_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
     return tuple(_header_of(read_bytes(path, "a volume"), path, import_nibabel(path)).shape)
 
 
-def _header_of(packed: bytes, path: object, nibabel: Any) -> Any:
+def _header_of(packed: bytes, path: str | os.PathLike[str], nibabel: Any) -> Any:
     """Return the image of nibabel for the first bytes of a file; its voxels cannot be read."""
     head = _unpacked(packed, _HEAD, path)
-    is_mgh = ending_of(path) in MGH  # type: ignore[arg-type]
+    is_mgh = ending_of(path) in MGH
     kind = nibabel.MGHImage if is_mgh else _nifti_kind(head, nibabel)
     try:
         image = kind.from_bytes(head)
         values = image.get_data_dtype().kind
     except (*_faults(nibabel), *_BROKEN) as error:
-        other = kind_of(packed)
-        what = other.noun if other and not packed.startswith(b"\x1f\x8b") else ""
-        expected = f"the header of a {ending_of(path)} file"  # type: ignore[arg-type]
-        if what:
-            raise DataError(path, expected=expected, found=what, advice="correct the ending of its name") from error
-        raise DataError(path, expected=expected, but=_reason(error), advice=_AGAIN) from error
+        expected = f"the header of a {ending_of(path)} file"
+        other = None if packed.startswith(b"\x1f\x8b") else kind_of(packed)
+        fault = {"found": other.noun} if other else {"but": _reason(error)}
+        raise DataError(
+            path, expected=expected, **fault, advice=f"correct the ending of its name, or {_AGAIN}"
+        ) from error
     if values not in "iuf":
         raise DataError(path, expected="one number per voxel", found="colours", advice="export it in grey levels")
     return image
@@ -168,7 +168,8 @@ def _values_of(image: Any) -> np.ndarray:
     proxy = image.dataobj
     has_scale = getattr(proxy, "slope", 1) != 1 or getattr(proxy, "inter", 0) != 0
     is_whole = image.get_data_dtype().kind in "iu" and not has_scale
-    return np.asanyarray(proxy) if is_whole else image.get_fdata(dtype=np.float32)
+    values = np.asanyarray(proxy) if is_whole else image.get_fdata(dtype=np.float32)
+    return np.asarray(values, values.dtype.newbyteorder("="))
 
 
 def _affine_of(image: Any, note: Note) -> np.ndarray | None:

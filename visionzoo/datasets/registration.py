@@ -296,8 +296,8 @@ def read_pair_list(path: Path, root: Path) -> list[dict[str, str]]:
         pairs = []
         for line, cells in rows:
             for key in ("fixed", "moving"):
-                if not cells.get(key):
-                    findings.wrong(f"line {line}", key, expected="a path", found="nothing")
+                if not (cell := cells.get(key)) or not cell.isprintable():
+                    findings.wrong(f"line {line}", key, expected="a path", found=shown(cell) if cell else "nothing")
             pairs.append({key: str(root / value) for key, value in cells.items() if value and key in COLUMNS})
     if not pairs:
         raise DataError(path, expected=_LIST, found="no pair", advice="add a line for each pair")

@@ -18,6 +18,7 @@ import io
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -56,6 +57,7 @@ _BROKEN = (
     TypeError,
     RuntimeError,  # of zipfile, for an encrypted entry
     SyntaxError,
+    tokenize.TokenError,  # of NumPy, for the header of an array
     struct.error,
 )
 
@@ -156,7 +158,8 @@ def whole_numbers(values: np.ndarray, where: object) -> np.ndarray:
         dtype('int32')
     """
     if values.dtype.kind in "iub":
-        return values.astype(np.uint8) if values.dtype == bool else values
+        wide = values.dtype.kind == "u" and values.dtype.itemsize > 1  # torch lacks these types
+        return values.astype(np.uint8) if values.dtype == bool else values.astype(np.int64) if wide else values
     wrong = ~(np.isfinite(values) & (values == np.round(values)))
     if wrong.any():
         raise DataError(
@@ -213,7 +216,10 @@ def _require_file(path: str | os.PathLike[str]) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    return f"{getattr(error, 'strerror', None) or error}".partition("\n")[0].strip().rstrip(".") or type(error).__name__
+    text = f"{getattr(error, 'strerror', None) or error}".partition("\n")[0].strip().rstrip(".") or type(error).__name__
+    if isinstance(error, MemoryError):
+        return "its header states more values than fit into memory"
+    return "it breaks off" if text.startswith(("mmap length", "EOF: ")) else text
 
 
 def _read_nibabel(path: Path, note: Callable[[str], object]) -> Volume:
@@ -290,6 +296,7 @@ def _read_npy(path: Path, note: Callable[[str], object]) -> Volume:
 def _numeric(data: np.ndarray, path: object) -> np.ndarray:
     if data.dtype.kind not in "iufb":
         raise DataError(path, expected="numbers", found=f"values of type {data.dtype}", advice="save numbers")
+    data = data.astype(data.dtype.newbyteorder("="), copy=False)
     return data.astype(np.float32) if data.dtype == np.float16 else data
 
 
