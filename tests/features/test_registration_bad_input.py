@@ -250,7 +250,7 @@ def test_odd_files_are_registered_with_a_note(folder):
     [
         (
             "fixed,other\na.nii,b.nii\n",
-            "expected a header with the columns fixed, moving, found 'fixed,other'; add it as line 1",
+            "expected a header with the columns fixed, moving, found 'fixed,other'",
         ),
         ("", "expected"),
         ("fixed,moving\n", "found no pair; add a line for each pair"),
