@@ -1,13 +1,16 @@
 """Volumes in files: what is read, what is refused, and that headers survive."""
 
+import gzip
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from nifti_files import AFFINE, nibabel, write_nifti
 from PIL import Image
 
-from visionzoo.datasets.volume_files import read_labels, read_volume, volume_bytes
+from visionzoo.datasets.volume_files import axes_of, read_labels, read_volume, volume_bytes
 from visionzoo.errors import DataError, MissingExtra
 from visionzoo.structures.volumes import Volume
 
@@ -46,6 +49,44 @@ def test_the_header_of_a_file_is_kept_with_other_values(tmp_path):
         assert np.array_equal(np.asanyarray(written.dataobj), values)
         for key in ("descrip", "xyzt_units", "sform_code", "qform_code", "pixdim", "srow_x", "quatern_b"):
             assert np.array_equal(written.header[key], volume.header[key]), key
+
+
+def test_the_header_of_an_mgz_file_is_kept_with_other_values(tmp_path):
+    image = nibabel.MGHImage(DATA, AFFINE)
+    image.header["tr"], image.header["flip_angle"] = 2300, 0.15
+    nibabel.save(image, tmp_path / "a.mgz")
+    volume, _ = notes_of(tmp_path / "a.mgz")
+    for values in (DATA * 2, LABELS):
+        (tmp_path / "b.mgz").write_bytes(volume_bytes(values, volume))
+        written = nibabel.load(tmp_path / "b.mgz")
+        assert np.array_equal(np.asanyarray(written.dataobj), values)
+        for key in ("tr", "flip_angle", "delta", "Mdc", "Pxyz_c", "goodRASFlag"):
+            assert np.array_equal(written.header[key], image.header[key]), key
+
+
+@pytest.mark.parametrize("kind", [">i4", ">i2", "<u2", "<u4", "|i1", "|b1", ">f8"])
+def test_labels_of_any_type_and_byte_order_can_be_tensors(kind, tmp_path):
+    labels = (LABELS > 2 if kind == "|b1" else LABELS).astype(kind)
+    np.save(tmp_path / "a.npy", labels)
+    found = read_labels(tmp_path / "a.npy").data
+    assert np.array_equal(torch.from_numpy(found).long().numpy(), labels)
+    (tmp_path / "a.mgz").write_bytes(volume_bytes(LABELS, Volume(DATA, AFFINE), ".mgz"))
+    assert torch.from_numpy(read_labels(tmp_path / "a.mgz").data).max() == 4
+
+
+def test_not_more_is_unpacked_than_the_header_states(tmp_path):
+    content = nibabel.Nifti1Image(DATA, AFFINE).to_bytes()
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(content + bytes(2 * 10**8), 1))
+    tracemalloc.start()
+    assert notes_of(tmp_path / "a.nii.gz")[0].shape == DATA.shape
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+
+
+def test_the_number_of_axes_is_read_from_the_header(tmp_path):
+    for ending in (".nii.gz", ".mgz", ".npy"):
+        (tmp_path / f"a{ending}").write_bytes(volume_bytes(DATA, Volume(DATA, AFFINE), ending))
+        assert axes_of(tmp_path / f"a{ending}") == 3
 
 
 def test_integers_stay_integers_and_labels_may_be_stored_as_floats(tmp_path):

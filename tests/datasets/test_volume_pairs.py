@@ -1,13 +1,21 @@
 """Pairs of images: grids, label maps, masks and landmarks, and what is refused."""
 
+import pickle
 import re
 
 import numpy as np
 import pytest
 from nifti_files import AFFINE, write_nifti
 
-from visionzoo.datasets.transforms.volumes import CropOrPadVolumes, NormalizeVolumes, ResizeVolumes, start_of_pair
-from visionzoo.datasets.volume_pairs import name_of_pair, read_pair
+from visionzoo.datasets import volume_files
+from visionzoo.datasets.transforms.volumes import (
+    CropOrPadVolumes,
+    LoadVolumePair,
+    NormalizeVolumes,
+    ResizeVolumes,
+    start_of_pair,
+)
+from visionzoo.datasets.volume_pairs import KeptVolumes, name_of_pair, read_pair
 from visionzoo.errors import DataError
 from visionzoo.structures.volume_grids import moved_points
 
@@ -75,6 +83,37 @@ def test_images_that_do_not_overlap_after_centring_are_refused(tmp_path):
     far[:3, 3] += 1000
     with pytest.raises(DataError, match="a-b: expected images that overlap, found the value 0 of the moving image"):
         read(tmp_path, fixed=RNG.rand(*SHAPE), moving=(content, far))
+
+
+def test_files_of_several_pairs_are_read_once(tmp_path, monkeypatch):
+    labels = RNG.randint(0, 4, SHAPE).astype(np.float64)
+    files = files_of(tmp_path, fixed=RNG.rand(*SHAPE), moving=RNG.rand(*SHAPE), labels=labels, fixed_labels=labels)
+    read, opened = [], volume_files._read
+    monkeypatch.setattr(volume_files, "_read", lambda path, note: read.append(path.name) or opened(path, note))
+    step = LoadVolumePair()
+    first = step({"files": files})
+    first["gt_fixed_labels"][:] = 9  # a later step may change its arrays
+    turned = step({"files": {"fixed": files["moving"], "moving": files["fixed"], "fixed_labels": files["labels"]}})
+    assert sorted(read) == sorted(path.name for path in files.values())
+    assert np.array_equal(turned["gt_fixed_labels"], labels)
+    assert np.array_equal(turned["img"][1], first["img"][0])
+    write_nifti(files["fixed"], 2 + 3 * RNG.rand(*SHAPE))
+    assert step({"files": files})["img"][0].min() > 1
+    assert read.count("fixed.nii.gz") == 2
+    for other in (pickle.loads(pickle.dumps(step)), LoadVolumePair(cache_mb=0)):
+        other({"files": files})
+    assert read.count("fixed.nii.gz") == 4
+
+
+def test_notes_of_a_file_that_is_kept_are_repeated(tmp_path):
+    files = files_of(tmp_path, fixed=RNG.rand(*SHAPE), moving=(RNG.rand(*SHAPE), None))
+    kept, found = KeptVolumes(10**6), []
+    for _ in range(2):
+        notes = []
+        read_pair(files, "a-b", notes.append, kept)
+        found.append(notes)
+    assert found[0] == found[1]
+    assert "states no affine" in found[0][0]
 
 
 def test_names_of_pairs_in_memory_and_in_equal_files():

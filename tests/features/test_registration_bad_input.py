@@ -13,6 +13,7 @@ import shutil
 import struct
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from PIL import Image
 from scipy import ndimage
 
 from visionzoo.cli.infer import main
+from visionzoo.cli.transform import main as transform
+from visionzoo.datasets.field_files import array_bytes, field_bytes
+from visionzoo.structures.volumes import Volume
 
 nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed (extra medical)")
 
@@ -296,3 +300,34 @@ def test_colours_of_a_slice_are_read_as_grey_levels(folder):
     code, shown = run(folder, [{"fixed": "a.png", "moving": "b.png"}])
     assert code == 0
     assert "the colours of the image are read as grey levels" in shown
+
+
+# --- visionzoo transform ---
+
+SMALL = Volume(np.zeros((5, 6, 7), np.float32), None)
+FIELDS = {
+    "far.nii.gz": (field_bytes(np.zeros((3, 5, 6, 7)), replace(SMALL, affine=FAR)), 1, "expected a file in the space"),
+    "other.npz": (
+        array_bytes(np.zeros((3, 5, 6, 7)), SMALL),
+        1,
+        "expected the shape of 5x6x7, no affine, or an affine",
+    ),
+    "slice.npz": (array_bytes(np.zeros((2, 5, 6)), SMALL), 1, "expected 2 axes, found 3"),
+    "nan.npz": (array_bytes(np.full((3, 5, 6, 7), np.nan), SMALL), 2, "expected finite displacements"),
+    "image.nii": (nifti(), 2, "expected a displacement field"),
+    "cut.nii.gz": (field_bytes(np.zeros((3, 5, 6, 7)), SMALL)[:60], 2, "expected a complete file, but it breaks off"),
+    "bomb.nii.gz": (gzip.compress(stating(32767, 32767, 32767)), 2, "expected at most 1,073,741,824 voxels"),
+    "map.txt": (b"1 0 0 0\n0 1 0 0\n0 0 0 0\n0 0 0 1\n", 2, "expected a map that can be inverted"),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_transforms_that_do_not_fit(name, tmp_path):
+    content, code, message = FIELDS[name]
+    write(tmp_path, name, content), write(tmp_path, "image.nii", nifti())
+    option, shown = ("--affine" if name.endswith(".txt") else "--field"), io.StringIO()
+    with contextlib.redirect_stderr(shown):
+        found = transform([option, str(tmp_path / name), str(tmp_path / "image.nii"), "-o", str(tmp_path / "out")])
+    assert found == code
+    assert shown.getvalue().startswith("error: ")
+    assert message in shown.getvalue().partition("\n")[0]

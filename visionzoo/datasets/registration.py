@@ -30,6 +30,7 @@ from visionzoo.structures.image_names import is_left_over
 from visionzoo.system.csv_files import parse_csv
 from visionzoo.system.text_files import read_text
 
+_LONGEST_PATH = 1024
 PAIRINGS = ("all", "next", "same", "sorted", "atlas")
 _ADVICE = advice("registration")
 _LIST = "a CSV file with the columns fixed and moving, or lines of two paths"
@@ -296,7 +297,7 @@ def read_pair_list(path: Path, root: Path) -> list[dict[str, str]]:
         pairs = []
         for line, cells in rows:
             for key in ("fixed", "moving"):
-                if not (cell := cells.get(key)) or not cell.isprintable():
+                if (cell := cells.get(key, "")) == "" or not cell.isprintable() or len(cell) > _LONGEST_PATH:
                     findings.wrong(f"line {line}", key, expected="a path", found=shown(cell) if cell else "nothing")
             pairs.append({key: str(root / value) for key, value in cells.items() if value and key in COLUMNS})
     if not pairs:
