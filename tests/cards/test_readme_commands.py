@@ -4,6 +4,7 @@ import argparse
 import re
 import shlex
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,8 @@ def parser_of(words):
     assert command in COMMANDS
     module = import_module(f"visionzoo.cli.{MODULES.get(command, command)}")
     table = {"config": "_VERBS", "cards": "_VERBS", "convert": "_CONVERSIONS", "search": "_SEARCHES"}.get(command)
+    if command == "infer":
+        return module.parser(module._first_look([Path(rest[0]).name, *rest[1:]]).inputs), rest
     if table is None:
         return module.parser(), rest
     return getattr(module, table)[rest[0]][0](), rest[1:]

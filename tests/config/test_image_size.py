@@ -18,6 +18,7 @@ FIXED = {
     "nasnet_cifar10": "the images of CIFAR",
     "nasnet_large_imagenet": "the layers of its auxiliary classifier",
     "nasnet_mobile_imagenet": "the layers of its auxiliary classifier",
+    **{name: "its volumes keep" for name in config_names() if load_config(name).cfg.get("task") == "registration"},
 }
 # Steps that a size does not belong to: kernels, and crops before the last resize.
 OTHER = ("settings.size", "transforms.1.0.scales", "transforms.1.1.crop_size")

@@ -1,7 +1,8 @@
 """Parts under contract: all of ours, read from the registries, and a selection from other libraries.
 
 Registering a backbone, neck or head is enough to test it, in its ``tiny`` variant. Defaults of its arguments ``dims``
-and ``in_channels`` state that a part reads volumes or images of other channels than 3.
+and ``in_channels`` state that a part reads volumes or images of other channels than 3, and that a head reads one map of
+these channels in the resolution of the images.
 """
 
 from __future__ import annotations
@@ -167,6 +168,9 @@ def _own(folder: str, name: str, cls: type) -> Subject:
     arguments = arguments_of(cls)
     takes_one = arguments.annotation("in_channels") in ("int", "Count")
     feeds = EQUAL_PYRAMID if takes_one else PYRAMID
+    own_channels = _default(cls, "in_channels", 0)
+    if isinstance(own_channels, int) and own_channels:
+        feeds = Levels((own_channels,), (1,), "an image")
     cfg["in_channels"] = feeds.channels[0] if takes_one else list(feeds.channels)
     if "in_strides" in arguments.names:
         cfg["in_strides"] = list(feeds.strides)

@@ -30,7 +30,9 @@ NO_FP16: dict[str, str] = {
 }
 
 # Parts that torch.export cannot record.
-NO_EXPORT: dict[str, str] = {}
+NO_EXPORT: dict[str, str] = {
+    "DirectRegistrationHead": "takes steps as long as the similarity of a pair rises",
+}
 
 # Parameters without a gradient, by the prefix of their names, and the reason.
 NO_GRADIENT: dict[str, tuple[str, str]] = {}
@@ -77,6 +79,8 @@ def test_returns_what_it_declares(subject: Subject, size: tuple[int, int]) -> No
 
 def test_every_parameter_learns(subject: Subject) -> None:
     part = subject.part
+    if not list(part.parameters()):
+        return
     part.train()
     sum(feat.square().mean() for feat in tensors_of(part(subject.inputs(odd_size(subject))))).backward()
     without = [name for name, value in part.named_parameters() if value.requires_grad and value.grad is None]

@@ -170,3 +170,36 @@ def test_both_similarities_of_voxelmorph_have_half_the_weight():
 def test_too_few_features_of_voxelmorph():
     with pytest.raises(ConfigError, match=r"VoxelMorphHead\.features: expected at least 3 numbers"):
         build("VoxelMorph", features=(4, 4))
+
+
+@pytest.mark.parametrize("similarity", ["correlation", "mutual_information"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_instance_steps_refine_each_pair(system, similarity):
+    images, fields = images_of(count=1), {}
+    for steps in (0, 15):
+        model = build(system, instance_steps=steps, instance_similarity=similarity)
+        (found,) = predicted(model, images)
+        fields[steps] = found
+    errors = {steps: (each.pred_warped - images[0, :1]).square().mean() for steps, each in fields.items()}
+    assert errors[15] < errors[0]
+    forth, back = fields[15].pred_field[None], fields[15].pred_inverse_field[None]
+    assert (back + warp(forth, back, padding="border"))[..., 6:-6, 6:-6].abs().mean() < 0.1
+    torch.testing.assert_close(fields[15].pred_warped[None], warp(images[:, 1:], forth))
+
+
+def test_instance_steps_leave_out_the_padding():
+    images, model = images_of(count=1), build("VoxelMorph", both=False, instance_steps=5, int_steps=0)
+    with torch.no_grad():
+        model.head.velocity.weight.zero_()  # the start is zero, so that the padding cannot change it
+    padded = torch.nn.functional.pad(images, (0, 10, 0, 11))
+    (alone,) = predicted(model, images)
+    (inside,) = model(padded, samples_of(images), mode="predict")
+    torch.testing.assert_close(alone.pred_field, inside.pred_field)
+    assert alone.pred_field.abs().max() > 0.1
+
+
+def test_a_pair_that_cannot_be_refined_is_named():
+    images = torch.zeros(1, 2, *SIZE)
+    sample = TaskSample(metainfo={"img_path": "a-b", "img_shape": SIZE})
+    with pytest.raises(DataError, match=r"^a-b: fixed image: expected intensities that differ"):
+        build("ICNet", instance_steps=3).eval()(images, [sample], mode="predict")

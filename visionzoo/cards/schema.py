@@ -36,6 +36,7 @@ Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")]
 Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
 Tolerance = Annotated[float, Field(ge=0)]
 
 
@@ -170,8 +171,8 @@ class Tensor(Fields):
 class Compute(Fields):
     """Size of the full model. ``at`` states the classes and the input. ``flops`` counts a multiply-add as two."""
 
-    params: Positive
-    trainable: Positive
+    params: Count
+    trainable: Count
     flops: Positive | None = None
     at: Text
 

@@ -277,9 +277,9 @@ def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferenc
     )
     for line in inferencer.notes:
         note(line, quiet=args.quiet)
-    if inferencer.weights is None:
+    if inferencer.is_untrained:
         note("weights: none (random values; results mean nothing)")
-    else:
+    elif inferencer.weights is not None:
         note(f"weights: {shown_weights(inferencer.weights, inferencer.step)}", quiet=args.quiet)
     return inferencer
 

@@ -93,7 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
     say_loading(quiet=args.quiet)
     loaded = _loaded(args)
-    prepare_data_sets(loaded, args, ("train", "val"))
+    if loaded.cfg.get("train_dataloader") is not None:  # else nothing can be trained, with any data
+        prepare_data_sets(loaded, args, ("train", "val"))
 
     from visionzoo.config.files import display_path
     from visionzoo.engine.loops import Interrupted

@@ -16,7 +16,7 @@ from visionzoo.engine.environment import note_to_user
 from visionzoo.engine.freezing import freeze
 from visionzoo.engine.loaders import build_loader
 from visionzoo.engine.log_files import no_list_of_parameters
-from visionzoo.engine.plan import RunPlan
+from visionzoo.engine.plan import RunPlan, nothing_to_train
 from visionzoo.engine.run_length import fit_to_length
 from visionzoo.engine.run_options import strategy_of, training_hooks
 from visionzoo.engine.runner import ZooRunner
@@ -136,6 +136,8 @@ def training_parts(plan: RunPlan) -> dict[str, Any]:
 
 def prepare(model: nn.Module, *, plan: RunPlan) -> None:
     """Initialise a new model or load its initial weights, then freeze the parts that are not trained."""
+    if next(model.parameters(), None) is None:
+        raise nothing_to_train(plan.name)
     note, resumed, source = note_to_user(plan.options), bool(plan.options.resume), plan.weights
     if resumed or plan.purpose == "dry run" or source:
         without_pretrained(model)

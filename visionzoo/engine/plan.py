@@ -26,6 +26,7 @@ from visionzoo.engine.numbering import Numbered, build_numbered
 from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging, limit_samples
 from visionzoo.engine.workdir import default_folder, free_folder, make_writable, resume_point, resumed_checkpoint
 from visionzoo.errors import ConfigError, some_of
+from visionzoo.models.parameters import has_parameters
 from visionzoo.models.wiring import fill_model, with_replaced_parts
 from visionzoo.option_names import option
 from visionzoo.system import distributed
@@ -62,7 +63,8 @@ class RunPlan:
         datasets: data set by split (``train``, ``val``, ``test``).
         classes: class names of the first data set; None if it has no classes.
         ignore: patterns of initial weights that are not loaded.
-        weights: initial weights of training, or weights to test; None for training without initial weights.
+        weights: initial weights of training, or weights to test; None for training without initial weights, and for a
+            model without parameters.
         best_metric: ``greater`` or ``less`` by metric, for the metrics that may select the best checkpoint, in order of
             priority.
         notes: notes to the user about parts that options replaced, and about the classes of the data sets.
@@ -112,14 +114,15 @@ def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iter
     if options.resume and options.max_samples is None:
         options = replace(options, max_samples=_limit_of_resumed(loaded, options, usual))
     limit_samples(loaded.cfg, options.max_samples)
-    weights = find_weights(_tested(loaded, options)) if purpose == "test" else _initial(loaded, options)
+    weights = _tested(loaded, options) if purpose == "test" else _initial(loaded, options)
     with processes(loaded.cfg, options) as device, ExitStack() as held:
         yield _plan(loaded, options, purpose, device, usual, weights, text, held)
 
 
-def _tested(loaded: LoadedConfig, options: RunOptions) -> str:
-    """Return the source of the weights to test: those of the option, else those of the run that is tested."""
-    return str(loaded.run if options.weights is None else options.weights)
+def _tested(loaded: LoadedConfig, options: RunOptions) -> Path | None:
+    """Return the weights to test: those of the option, else those of the run; None for a model without parameters."""
+    source = loaded.run if options.weights is None else options.weights
+    return None if source is None else find_weights(source)
 
 
 def _initial(loaded: LoadedConfig, options: RunOptions) -> str | Path | None:
@@ -141,7 +144,19 @@ def _limit_of_resumed(loaded: LoadedConfig, options: RunOptions, usual: Path) ->
     return limit
 
 
+def nothing_to_train(name: str) -> ConfigError:
+    """Return the error for the training of a model without parameters."""
+    return ConfigError(
+        name,
+        expected="a model with parameters to train",
+        found="one without parameters",
+        advice=f"use it as it is: `visionzoo infer {name}` or `visionzoo test {name}`",
+    )
+
+
 def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
+    if loaded.cfg.get("train_dataloader") is None and not _has_parameters(loaded):
+        raise nothing_to_train(loaded.name)
     _require_keys(
         loaded.cfg,
         ("train_dataloader", "train_cfg"),
@@ -157,8 +172,12 @@ def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
         )
 
 
+def _has_parameters(loaded: LoadedConfig) -> bool:
+    return loaded.cfg.get("model") is None or has_parameters(loaded.cfg.model, loaded.replaced)
+
+
 def _require_testing(loaded: LoadedConfig, options: RunOptions) -> None:
-    if options.weights is None and loaded.run is None:
+    if options.weights is None and loaded.run is None and _has_parameters(loaded):
         raise ConfigError(
             option("weights"),
             expected="a checkpoint or the folder of a run",
@@ -309,7 +328,7 @@ def _folder_of_test(loaded: LoadedConfig, options: RunOptions) -> Path:
     """Return ``--work-dir``, else ``test`` in the folder of the run, else ``work_dirs/NAME_test``."""
     if options.work_dir is not None:
         return Path(options.work_dir)
-    run = loaded.run or run_of(Path(str(options.weights)).expanduser())
+    run = loaded.run or (None if options.weights is None else run_of(Path(options.weights).expanduser()))
     return default_folder(f"{loaded.name}_test") if run is None else run / "test"
 
 

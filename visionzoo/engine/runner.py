@@ -169,7 +169,7 @@ class ZooRunner(Runner):
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         if self._prepare is not None:
             self._prepare(model)
-        if not self.distributed:
+        if not self.distributed or next(model.parameters(), None) is None:
             return revert_sync_batchnorm(model).to(self.device)
         if self.cfg.get("sync_bn"):
             model = convert_sync_batchnorm(model, self.cfg.sync_bn)

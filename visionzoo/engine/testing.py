@@ -31,7 +31,8 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
 
     Args:
         loaded: a config from :func:`visionzoo.config.load_config`; its ``cfg`` is completed in place.
-        **options: fields of :class:`visionzoo.engine.RunOptions`. ``weights`` is required. If it is a work dir, its
+        **options: fields of :class:`visionzoo.engine.RunOptions`. ``weights`` is required, except for a run and for a
+            model without parameters. If it is a work dir, its
             best checkpoint is used, else its last, and the results are written there unless ``work_dir`` is given.
 
     Returns:
@@ -56,7 +57,7 @@ def _test(plan: RunPlan, folder: Path) -> dict[str, Any]:
             plan,
             folder,
             log_name="test",
-            prepare=partial(_load, weights=Path(str(plan.weights))),
+            prepare=None if plan.weights is None else partial(_load, weights=Path(plan.weights)),
             test_dataloader=build_split(plan, "test"),
             test_cfg=plan.cfg.get("test_cfg") or {},
             test_evaluator=plan.cfg.test_evaluator,
@@ -80,9 +81,10 @@ def _measuring_hooks(cfg: Config) -> dict[str, Any]:
 
 
 def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
-    weights = str(plan.weights)
+    weights = None if plan.weights is None else str(plan.weights)
     samples = len(runner.test_dataloader.dataset)
-    note_to_user(plan.options)(f"testing {plan.name} with {shown_path(weights)} on {runner.device}: {samples} samples")
+    source = "" if weights is None else f" with {shown_path(weights)}"
+    note_to_user(plan.options)(f"testing {plan.name}{source} on {runner.device}: {samples} samples")
     try:
         with listening(runner), explained():
             metrics = runner.test()

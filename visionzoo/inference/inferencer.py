@@ -18,7 +18,9 @@ from visionzoo.config import LoadedConfig
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
 from visionzoo.inference.selecting import Selection, selection_of
+from visionzoo.models.parameters import has_parameters
 from visionzoo.structures.task_sample import sample_of_task
+from visionzoo.system.devices import choose_device
 from visionzoo.tasks import Result, Task, task_of
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.weights.ready_model import ready_model
@@ -104,7 +106,7 @@ class Inferencer:
         name_or_config: name of a model of the zoo, path of a config file, or folder of a run; or a config that
             :func:`visionzoo.weights.runs.load_with_weights` returned, which is used as it is.
         weights: file, folder of a run or address. None uses the weights of the run, else the released ones; ``"none"``
-            leaves the model untrained. If config and weights belong to different runs, see
+            leaves the model untrained. A model without parameters needs none. If config and weights belong to different runs, see
             :mod:`visionzoo.weights.runs`.
         tiny: True to use the tiny variant of the config.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
@@ -127,7 +129,8 @@ class Inferencer:
             of results.
 
     Attributes:
-        weights: the file of the weights; None for an untrained model.
+        weights: the file of the weights; None for an untrained model, and for one without parameters.
+        is_untrained: True if the model has parameters, but no weights were loaded.
         step: step of the training at which the weights were saved, such as ``epoch 3``; empty if unknown.
 
     Example:
@@ -180,7 +183,9 @@ class Inferencer:
         if names:  # a wrong name of a class is an error before the model is built
             chosen(names)
         self.model = ready_model(loaded, file, device=device, trust_pickle=trust_pickle)
-        self.device = next(self.model.parameters()).device
+        first = next(self.model.parameters(), None)
+        self.device = choose_device(device) if first is None else first.device
+        self.is_untrained = file is None and first is not None
         self.class_names = names or _default_names(self.model, self._task)
         self.category_ids = (file.category_ids if file else None) or self._task.category_ids(self.class_names)
         self.selection = chosen(self.class_names)
@@ -432,12 +437,15 @@ def _positive(batch_size: int) -> int:
 
 
 def _chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> str | os.PathLike | None:
-    """Return the weights to load, or None if the user requested an untrained model (``"none"``)."""
+    """Return the weights to load, or None for an untrained model (``"none"``) and for a model without parameters."""
     if weights is not None:
         return None if str(weights) == UNTRAINED else weights
     if loaded.run is not None:
         return loaded.run
-    return released_weights(loaded.name, read_card(loaded.name).zoo.weights if loaded.name in card_names() else [])
+    releases = read_card(loaded.name).zoo.weights if loaded.name in card_names() else []
+    if not releases and not has_parameters(loaded.cfg.model, loaded.replaced):
+        return None
+    return released_weights(loaded.name, releases)
 
 
 def _default_names(model: torch.nn.Module, task: Task) -> tuple[str, ...] | None:

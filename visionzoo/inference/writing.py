@@ -319,12 +319,17 @@ class PredictionWriter:
         self._journal.add({"file": place.as_posix()})
         write_file(path, write)
 
+    def _source_of_weights(self) -> str:
+        if self.inferencer.weights is not None:
+            return as_utf8(str(self.inferencer.weights))
+        return "none (untrained)" if self.inferencer.is_untrained else "none (the model has no parameters)"
+
     def _write_run(self, *, complete: bool) -> None:
         seconds = time.time() - self.started
         run = {
             "model": self.inferencer.name,
             "task": self.inferencer.task,
-            "weights": "none (untrained)" if self.inferencer.weights is None else as_utf8(str(self.inferencer.weights)),
+            "weights": self._source_of_weights(),
             "step": self.inferencer.step or None,
             "device": str(self.inferencer.device),
             "inputs": self.done,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from visionzoo.errors import ConfigError
+from visionzoo.allowed import CountOrZero
+from visionzoo.errors import ConfigError, ZooError
 from visionzoo.layers.image_pairs import in_turn
 from visionzoo.layers.velocity import warped
+from visionzoo.ops.registration.deformable import refine
+from visionzoo.ops.warp import invert
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 
@@ -32,6 +35,14 @@ class Fields(NamedTuple):
     inverse: Tensor
 
 
+class InstanceOptions(TypedDict, total=False):
+    """Arguments that every registration head passes to :class:`RegistrationHead`."""
+
+    instance_steps: CountOrZero
+    instance_similarity: Literal["correlation", "mutual_information"]
+    init_cfg: Any
+
+
 class RegistrationHead(BaseModule):
     """Base of registration heads: writes fields and warped images into the samples.
 
@@ -44,12 +55,24 @@ class RegistrationHead(BaseModule):
 
     Args:
         dims: number of spatial axes n, 1 to 3.
+        instance_steps: number of steps by which predictions refine the field of each pair at the full resolution, >= 0
+            (instance optimisation); see :func:`visionzoo.ops.registration.deformable.refine`. The inverse field then
+            follows from the refined field. Needs images of one channel, and 2 or 3 axes.
+        instance_similarity: similarity that these steps raise: ``correlation``, or ``mutual_information`` for images of
+            different contrasts.
         init_cfg: initialisation config of mmengine.
     """
 
-    def __init__(self, dims: int, init_cfg: Any = None):
+    def __init__(
+        self,
+        dims: int,
+        instance_steps: CountOrZero = 0,
+        instance_similarity: Literal["correlation", "mutual_information"] = "correlation",
+        init_cfg: Any = None,
+    ):
         super().__init__(init_cfg)
         self.dims = dims
+        self.instance_steps, self.instance_similarity = instance_steps, instance_similarity
 
     @abstractmethod
     def fields(self, feats: Sequence[Tensor], batch: Batch) -> Fields:
@@ -72,15 +95,92 @@ class RegistrationHead(BaseModule):
 
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
-        """Return the samples with ``pred_field``, ``pred_inverse_field`` and ``pred_warped``."""
-        fields, moving = self.fields(feats, batch), batch.pairs().moving
-        images = warped(moving, fields.forward)
-        for row, sample in enumerate(batch.samples):
-            inside = _without_padding(sample, self.dims)
-            sample.pred_field = fields.forward[row].float()[inside]
-            sample.pred_inverse_field = fields.inverse[row].float()[inside]
-            sample.pred_warped = images[row].float()[inside]
+        """Return the samples with ``pred_field``, ``pred_inverse_field`` and ``pred_warped``.
+
+        Raises:
+            DataError: with ``instance_steps``: a pair cannot be refined, such as a constant image.
+        """
+        fields = self.fields(feats, batch)
+        for row, (sample, case) in enumerate(zip(batch.samples, cases_of(batch, self.dims), strict=True)):
+            found = Fields(*(case.cut(field[row]).float()[None] for field in fields))
+            write_fields(sample, self._refined(found, case), case.moving)
         return batch.samples
+
+    def _refined(self, found: Fields, case: Case) -> Fields:
+        if not self.instance_steps:
+            return found
+        try:
+            field = refine(
+                case.fixed,
+                case.moving,
+                found.forward,
+                steps=self.instance_steps,
+                mask=case.mask,
+                similarity=self.instance_similarity,
+            )
+        except ZooError as error:
+            raise error.at(case.name) from error
+        return Fields(field, invert(field))
+
+
+class Case(NamedTuple):
+    """One pair of a batch without padding.
+
+    Attributes:
+        name: name in messages.
+        fixed, moving: (1, C, *S) float32.
+        mask: (1, 1, *S) on the fixed grid, the sample's ``gt_fixed_mask``; or None.
+        spacing: the n lengths of a voxel in millimetres; 1 without ``spacing`` in the metainfo.
+        inside: slices of (C, *S) that leave out the padding.
+    """
+
+    name: str
+    fixed: Tensor
+    moving: Tensor
+    mask: Tensor | None
+    spacing: tuple[float, ...]
+    inside: tuple[slice, ...]
+
+    def cut(self, values: Tensor) -> Tensor:
+        """Return values (C, *S) without padding."""
+        return values[self.inside]
+
+
+def cases_of(batch: Batch, dims: int) -> list[Case]:
+    """Return the pairs of a batch without padding.
+
+    Args:
+        batch: batch of B pairs.
+        dims: number of spatial axes n.
+
+    Example:
+        >>> sample = TaskSample(metainfo={"img_shape": (3, 4)})
+        >>> cases_of(Batch(torch.zeros(1, 2, 8, 8), [sample]), 2)[0].fixed.shape
+        torch.Size([1, 1, 3, 4])
+    """
+    fixed, moving = batch.pairs()
+    cases = []
+    for row, sample in enumerate(batch.samples):
+        sides = tuple(sample.metainfo.get("img_shape", ()))[:dims]
+        inside = (slice(None), *(slice(int(side)) for side in sides))
+        images = [image[row][inside].float()[None] for image in (fixed, moving)]
+        mask = sample.get("gt_fixed_mask")
+        mask = None if mask is None else torch.as_tensor(mask, device=fixed.device)[None, None]
+        spacing = tuple(float(side) for side in sample.metainfo.get("spacing", (1.0,) * dims))
+        cases.append(Case(f"{sample.metainfo.get('img_path', f'pair {row}')}", *images, mask, spacing, inside))
+    return cases
+
+
+def write_fields(sample: TaskSample, found: Fields, moving: Tensor) -> None:
+    """Write the fields (1, n, *S) of a pair and its warped moving image into its sample.
+
+    Args:
+        sample: changed in place.
+        found: fields of the pair.
+        moving: (1, C, *S).
+    """
+    sample.pred_field, sample.pred_inverse_field = (field[0].float() for field in found)
+    sample.pred_warped = warped(moving, found.forward)[0].float()
 
 
 def roles_of(feats: Sequence[Tensor], batch: Batch) -> Roles:
@@ -105,8 +205,3 @@ def both_ways(field: Tensor) -> Fields:
         [1, 3]
     """
     return Fields(field[0::2], field[1::2])
-
-
-def _without_padding(sample: TaskSample, dims: int) -> tuple[slice, ...]:
-    sides = tuple(sample.metainfo.get("img_shape", ()))[:dims]
-    return (slice(None), *(slice(int(side)) for side in sides))

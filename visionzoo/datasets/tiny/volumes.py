@@ -76,12 +76,31 @@ def draw_field(seed: int, shape: tuple[int, ...], largest: float) -> np.ndarray:
     return largest * smooth / np.abs(smooth).max()
 
 
+def draw_affine(seed: int, shape: tuple[int, ...], degrees: int) -> np.ndarray:
+    """Return the displacement field (n, *shape) of an affine map around the centre.
+
+    The map turns by up to ``degrees`` in each plane, scales each axis by up to 0.5 % and shifts it by up to 0.5 % of its
+    side for each degree.
+
+    Example:
+        >>> draw_affine(1, (24, 36), 0).any()
+        np.False_
+    """
+    rng, axes = RandomState([seed, degrees]), len(shape)
+    angles = np.radians(degrees) * rng.uniform(-1, 1, (axes, axes))
+    linear = np.triu(angles, 1) - np.triu(angles, 1).T + 0.005 * degrees * np.diag(rng.uniform(-1, 1, axes))
+    shift = 0.005 * degrees * np.array(shape) * rng.uniform(-1, 1, axes)
+    places = np.stack(np.meshgrid(*(np.arange(side) - (side - 1) / 2 for side in shape), indexing="ij"))
+    return np.tensordot(linear, places, 1) + shift.reshape(-1, *[1] * axes)
+
+
 def draw_subject(
-    seed: int, number: int, shape: tuple[int, ...]
+    seed: int, number: int, shape: tuple[int, ...], turn: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the T1-like and T2-like image (float32 in 0 to 1), the labels (int16) and the field of a subject.
 
-    The subject is the template, warped by the field: ``subject(x) = template(x + field(x))``.
+    The subject is the template, warped by the field: ``subject(x) = template(x + field(x))``. With ``turn``, in degrees,
+    the field has an affine part too, see :func:`draw_affine`.
 
     Example:
         >>> t1, t2, labels, field = draw_subject(0, 1, (24, 24, 36))
@@ -89,7 +108,8 @@ def draw_subject(
         ((24, 24, 36), (3, 24, 24, 36), np.int16(5))
     """
     classes, texture = draw_template(seed, shape)
-    field = draw_field(1 + 1000 * seed + number, shape, 0.1 * min(shape))
+    key = 1 + 1000 * seed + number
+    field = draw_field(key, shape, 0.1 * min(shape)) + draw_affine(key, shape, turn)
     positions = voxel_positions(field)
     rng = RandomState([seed, number])
     images = []
@@ -105,13 +125,13 @@ class _Twin:
     """Subjects in one layout, as a twin of :mod:`visionzoo.datasets.tiny`."""
 
     VERSION = 1
-    DEFAULTS = {"subjects": 6, "size": 32, "seed": 0}
-    LOWEST = {"subjects": 2, "size": 16, "seed": 0}
+    DEFAULTS = {"subjects": 6, "size": 32, "seed": 0, "turn": 0}
+    LOWEST = {"subjects": 2, "size": 16, "seed": 0, "turn": 0}
 
     def __init__(self, axes: int, write: Write):
         self.axes, self.write = axes, write
 
-    def draw(self, folder: Path, *, subjects: int, size: int, seed: int) -> None:
+    def draw(self, folder: Path, *, subjects: int, size: int, seed: int, turn: int) -> None:
         """Draw all subjects into ``folder``.
 
         Args:
@@ -119,10 +139,11 @@ class _Twin:
             subjects: number of subjects.
             size: side of the images in voxels; the last axis has half as many more.
             seed: different seeds draw different templates and fields.
+            turn: largest angle in degrees of the affine part of the fields; 0 for none.
         """
         shape = (size,) * (self.axes - 1) + (size * 3 // 2,)
         for number in range(1, subjects + 1):
-            t1, t2, labels, _ = draw_subject(seed, number, shape)
+            t1, t2, labels, _ = draw_subject(seed, number, shape, turn)
             self.write(folder, number, t1, t2, labels)
 
 

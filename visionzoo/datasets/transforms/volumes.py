@@ -78,6 +78,7 @@ class NormalizeVolumes(BaseTransform):
     Args:
         share: share of the voxels that is clipped at each end, in [0, 0.5); at least one voxel is.
         keep: True to keep the images as ``gt_fixed`` and ``gt_moving`` (1, *S), for measures of similarity.
+        standardise: True to give each image mean 0 and standard deviation 1 after that, as ICNet does.
 
     Example:
         >>> image = np.arange(6.0).reshape(2, 3, 1)
@@ -85,12 +86,14 @@ class NormalizeVolumes(BaseTransform):
         [0.0, 0.0, 0.25, 0.5, 0.75, 1.0]
     """
 
-    def __init__(self, share: Part = 1e-4, keep: bool = False):
-        self.share, self.keep = share, keep
+    def __init__(self, share: Part = 1e-4, keep: bool = False, standardise: bool = False):
+        self.share, self.keep, self.standardise = share, keep, standardise
 
     def transform(self, results: dict) -> dict:
         images = [scale_intensities(image, self.share) for image in results["img"]]
         kept = dict(zip(("gt_fixed", "gt_moving"), (image[None, ..., 0] for image in images))) if self.keep else {}
+        if self.standardise:
+            images = [(image - image.mean()) / max(float(image.std()), 1e-6) for image in images]
         return {**results, "img": images, **kept}
 
 

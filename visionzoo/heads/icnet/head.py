@@ -9,7 +9,7 @@ Tensors: B pairs, C channels, n spatial axes, S sides in voxels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from visionzoo.allowed import Count, Positive, Weight
 from visionzoo.errors import ConfigError, DataError, require_known
-from visionzoo.layers.registration import Fields, RegistrationHead, both_ways, roles_of
+from visionzoo.layers.registration import Fields, InstanceOptions, RegistrationHead, both_ways, roles_of
 from visionzoo.layers.spatial import CONVOLUTIONS, TRANSPOSED, conv_act, run
 from visionzoo.layers.velocity import resized_to, warped
 from visionzoo.ops.warp import invert
@@ -44,7 +44,7 @@ class ICNetHead(RegistrationHead):
         similarity: config of the similarity loss of two images, ``dict(type="MSE")`` by default.
         inverse_weight, antifold_weight, smooth_weight: factors of the other losses, >= 0.
         with_cp: recompute activations in the backward pass instead of storing them.
-        init_cfg: initialisation config of mmengine.
+        instance_steps, instance_similarity, init_cfg: see :class:`~visionzoo.layers.registration.RegistrationHead`.
 
     Raises:
         ConfigError: fewer than 2 levels, or more than 5.
@@ -75,9 +75,9 @@ class ICNetHead(RegistrationHead):
         antifold_weight: Weight = 1e5,
         smooth_weight: Weight = 0.5,
         with_cp: bool = False,
-        init_cfg: Any = None,
+        **instance: Unpack[InstanceOptions],
     ):
-        super().__init__(dims, init_cfg)
+        super().__init__(dims, **instance)
         require_known(variant, self.VARIANTS, "ICNetHead variant")
         self.range_flow, self.with_cp = range_flow, with_cp
         self.weights = {"inverse": inverse_weight, "antifold": antifold_weight, "smooth": smooth_weight}

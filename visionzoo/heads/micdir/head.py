@@ -9,7 +9,7 @@ Tensors: B pairs, N = B rows for one direction or 2 B for both, C channels, n sp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Unpack
 
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from visionzoo.allowed import Count, CountOrZero, Few, Items, Weight
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.heads.micdir.decoder import Decoder, VelocityLayers
 from visionzoo.heads.micdir.graph import SelfConstructingGraph
-from visionzoo.layers.registration import Fields, RegistrationHead, Roles, both_ways, roles_of
+from visionzoo.layers.registration import Fields, InstanceOptions, RegistrationHead, Roles, both_ways, roles_of
 from visionzoo.layers.spatial import resize_linear
 from visionzoo.layers.velocity import displacement_of, resized_to, warped
 from visionzoo.registry import MODELS
@@ -74,7 +74,7 @@ class MICDIRHead(RegistrationHead):
         half_similarity_weight, half_smooth_weight: factors of the losses of the half scale, >= 0.
         consistency_weight: factor of the inverse-consistency loss, >= 0. None: 0.05, and 0 with ``compat``.
         with_cp: recompute activations in the backward pass instead of storing them.
-        init_cfg: initialisation config of mmengine.
+        instance_steps, instance_similarity, init_cfg: see :class:`~visionzoo.layers.registration.RegistrationHead`.
 
     Raises:
         ConfigError: too few levels.
@@ -119,9 +119,9 @@ class MICDIRHead(RegistrationHead):
         half_smooth_weight: Weight = 0.5,
         consistency_weight: Weight | None = None,
         with_cp: bool = False,
-        init_cfg: Any = None,
+        **instance: Unpack[InstanceOptions],
     ):
-        super().__init__(dims, init_cfg)
+        super().__init__(dims, **instance)
         require_known(variant, self.VARIANTS, "MICDIRHead variant")
         self.compat, self.int_steps, self.int_downsize = compat, int_steps, int_downsize
         given = {"width": width, "graph": graph_features, "velocity": velocity_features}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from visionzoo.allowed import Count, CountOrZero, Few, Weight
 from visionzoo.errors import ConfigError, require_known
-from visionzoo.layers.registration import Fields, RegistrationHead, roles_of
+from visionzoo.layers.registration import Fields, InstanceOptions, RegistrationHead, roles_of
 from visionzoo.layers.spatial import CONVOLUTIONS, Dims, conv_act, run
 from visionzoo.layers.velocity import integrated, resized, resized_to, warped
 from visionzoo.registry import MODELS
@@ -56,7 +56,7 @@ class VoxelMorphHead(RegistrationHead):
         similarity: config of the similarity loss of two images, ``dict(type="MSE")`` by default.
         smooth_weight: factor of the smoothness, which is also multiplied by ``int_downsize``, >= 0.
         with_cp: recompute activations in the backward pass instead of storing them.
-        init_cfg: initialisation config of mmengine.
+        instance_steps, instance_similarity, init_cfg: see :class:`~visionzoo.layers.registration.RegistrationHead`.
 
     Raises:
         ConfigError: too few levels or features.
@@ -91,9 +91,9 @@ class VoxelMorphHead(RegistrationHead):
         similarity: Mapping | None = None,
         smooth_weight: Weight = 0.01,
         with_cp: bool = False,
-        init_cfg: Any = None,
+        **instance: Unpack[InstanceOptions],
     ):
-        super().__init__(dims, init_cfg)
+        super().__init__(dims, **instance)
         require_known(variant, self.VARIANTS, "VoxelMorphHead variant")
         self.int_steps, self.int_downsize, self.half_res, self.bidir = int_steps, int_downsize, half_res, bidir
         self.smooth_weight, self.with_cp = smooth_weight, with_cp
