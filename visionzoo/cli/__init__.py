@@ -13,6 +13,8 @@ COMMANDS = {
     "train": "train a model from a config",
     "test": "measure a model with its data set's official metric",
     "infer": "run a model on images",
+    "register": "bring a moving image to a fixed one",
+    "transform": "apply written fields and affine maps to files",
     "search": "search a network (BossNAS)",
     "list": "list the models of the zoo",
     "show": "print a model's card",
@@ -28,7 +30,7 @@ _MODULES = {"list": "list_models", "show": "show_card"}
 
 def usage() -> str:
     """Return the text of ``visionzoo --help``."""
-    rows = "\n".join(f"  {name:<8} {what}" for name, what in COMMANDS.items())
+    rows = "\n".join(f"  {name:<9} {what}" for name, what in COMMANDS.items())
     return f"""usage: visionzoo COMMAND ...
 
 commands:

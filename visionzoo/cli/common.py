@@ -228,10 +228,19 @@ def readers_on_stderr(*, quiet: bool) -> Iterator[None]:
     """
     from mmengine.logging import MMLogger
 
-    with redirect_stdout(io.StringIO() if quiet else sys.stderr):
+    target = io.StringIO() if quiet else sys.stderr
+    with redirect_stdout(target):
+        streams = {}
         for handler in MMLogger.get_current_instance().handlers:
             handler.setFormatter(logging.Formatter("warning: %(message)s"))
-        yield
+            if type(handler) is logging.StreamHandler:  # one of an earlier command holds its stream
+                streams[handler] = handler.setStream(target)
+        try:
+            yield
+        finally:
+            for handler, stream in streams.items():
+                if stream is not None:
+                    handler.setStream(stream)
 
 
 def say_loading(*, quiet: bool) -> None:

@@ -19,6 +19,7 @@ from visionzoo.cli.common import (
     add_output_flags,
     add_run_flags,
     note,
+    readers_on_stderr,
     run_command,
     say_loading,
 )
@@ -58,33 +59,38 @@ def parser(inputs: Input | None = None) -> Parser:
         add_image_options(parser)
     else:
         inputs.add_options(parser)
-    parser.add_argument(
-        "--weights", help="file, work dir or address; none for an untrained model (default: the card's, else an error)"
-    )
     add_result_flags(parser)
     parser.add_argument(
         "--batch-size", type=int, default=1, help="images per batch; changes the speed, not the results (default: 1)"
     )
+    add_model_flags(parser, images="images to write, or a video for a video: overlay, side, none")
+    add_config_flags(parser)
+    add_output_flags(parser, "predictions/NAME, or RUN/infer for the folder of a training")
+    add_run_flags(parser)
+    return parser
+
+
+def add_model_flags(parser: argparse.ArgumentParser, *, images: str) -> None:
+    """Add the flags for weights, drawn images and interrupted runs.
+
+    Args:
+        parser: changed in place.
+        images: help text of ``--vis``.
+    """
     parser.add_argument(
-        "--vis",
-        default="overlay",
-        metavar="KIND,...",
-        help="images to write, or a video for a video: overlay, side, none (default: overlay)",
+        "--weights", help="file, work dir or address; none for an untrained model (default: the card's, else an error)"
     )
-    parser.add_argument("--strict", action="store_true", help="stop at the first image that cannot be used")
+    parser.add_argument("--vis", default="overlay", metavar="KIND,...", help=f"{images} (default: overlay)")
+    parser.add_argument("--strict", action="store_true", help="stop at the first input that cannot be used")
     parser.add_argument("--offline", action="store_true", help="never use the network (default: off)")
     parser.add_argument(
         "--trust-pickle", action="store_true", help="let the file of weights run code while it loads (default: refuse)"
     )
-    add_config_flags(parser)
     parser.add_argument(
         "--resume",
         action="store_true",
         help="continue an interrupted run with the same options and inputs: in its folder -o, or in the newest one",
     )
-    add_output_flags(parser, "predictions/NAME, or RUN/infer for the folder of a training")
-    add_run_flags(parser)
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -152,8 +158,45 @@ def _loaded(args: argparse.Namespace) -> LoadedConfig:
     return load_with_weights(Path(args.model), args.weights, again=AGAIN, **options)
 
 
+@dataclass(frozen=True)
+class Ran:
+    """A finished run: its folder, and the numbers of inputs, of unusable ones and of files left out."""
+
+    out: Path
+    inputs: int
+    failed: int
+    left_out: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        counts = {"out": as_utf8(str(self.out)), "inputs": self.inputs, "failed": self.failed}
+        return counts | ({"left_out": self.left_out} if self.left_out else {})
+
+
 def _infer(args: argparse.Namespace, command: str, seen: _Seen) -> int:
+    ran = run_inference(args, command, seen)
+    if args.json:
+        print(json.dumps(ran.to_json()))
+    return 1 if ran.failed else 0
+
+
+def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = None) -> Ran:
+    """Run a model on inputs and write its predictions.
+
+    Args:
+        args: values of the options of :func:`parser`.
+        command: the command line, for ``run.json``.
+        seen: what a first look at the command line found.
+
+    Raises:
+        ZooError: wrong use, or weights or a config that cannot be used.
+    """
     say_loading(quiet=args.quiet)
+    with readers_on_stderr(quiet=args.quiet):
+        return _run_inference(args, command, seen or _Seen())
+
+
+def _run_inference(args: argparse.Namespace, command: str, seen: _Seen) -> Ran:
     from visionzoo.inference.selecting import require_option
     from visionzoo.system.locks import locked
     from visionzoo.tasks import task_of
@@ -167,6 +210,7 @@ def _infer(args: argparse.Namespace, command: str, seen: _Seen) -> int:
     known = seen.loaded is not None and seen.given == _named_model(args)
     loaded = seen.loaded if known and seen.loaded is not None else _loaded(args)
     task = task_of(loaded.cfg.get("task"))
+    loaded = _fitted(args, loaded, task.inputs.changes(args, loaded.cfg.get("model") or {}))
     for option in [*args.save, *(["crops"] if args.save_crops else [])]:
         require_option(task, option, "--save-crops" if option == "crops" else f"--save {option}")
     if args.offline:
@@ -175,9 +219,11 @@ def _infer(args: argparse.Namespace, command: str, seen: _Seen) -> int:
     if left_out:
         note(f"warning: {left_out} left out", quiet=args.quiet)
     inferencer = _make_inferencer(args, loaded)
+    if unused := task.inputs.unused(args, inferencer.model):
+        note(f"warning: {unused}", quiet=args.quiet)
     default = inferencer.run / "infer" if inferencer.run else Path("predictions", inferencer.name)
     out = _output_folder(args, Path(args.work_dir or default))
-    settings = _settings(args, inferencer, images)
+    settings = {**_settings(args, inferencer, images), **task.inputs.settings(args)}
     about = {"command": as_utf8(command), "seed": args.seed, "out": as_utf8(str(out)), "settings": settings}
     total = _total(args, task.inputs)
     about |= {"total": total} if total is not None else {}
@@ -188,10 +234,18 @@ def _infer(args: argparse.Namespace, command: str, seen: _Seen) -> int:
         done, failed = _run(args, inferencer, sources, total, out, images, about)
     also = f"; {left_out} left out" if left_out else ""
     note(f"{done - failed} of {done} {task.inputs.nouns} done{also}, results in {shown_path(out)}", quiet=args.quiet)
-    if args.json:
-        counts = {"out": as_utf8(str(out)), "inputs": done, "failed": failed}
-        print(json.dumps(counts | ({"left_out": left_out} if left_out else {})))
-    return 1 if failed else 0
+    return Ran(out, done, failed, left_out)
+
+
+def _fitted(args: argparse.Namespace, loaded: LoadedConfig, changes: list[str]) -> LoadedConfig:
+    """Return the config with changes that fit the inputs, for a model that loads no weights."""
+    from visionzoo.models.parameters import has_parameters
+
+    if not changes or (args.weights != "none" and (loaded.run or has_parameters(loaded.cfg.model, loaded.replaced))):
+        return loaded
+    note(f"changed for these inputs: {', '.join(changes)}", quiet=args.quiet)
+    args.cfg_options = [*changes, *args.cfg_options]
+    return _loaded(args)
 
 
 def _total(args: argparse.Namespace, inputs: Input) -> int | None:
@@ -313,6 +367,7 @@ def _run(
     with PredictionWriter(out, inferencer, images, about, **further) as writer:
         for prediction in progress(predictions, total, "infer", quiet=args.quiet, plain=args.no_progress):
             writer.write(prediction)
+            _say_done(args, inferencer, prediction, writer)
             if prediction.error is not None:
                 _say_failed(prediction)
                 if args.strict:
@@ -355,6 +410,18 @@ def _say_found(args: argparse.Namespace, inferencer: Inferencer, writer: Predict
         if nothing or (args.threshold and min([selection.threshold, *selection.thresholds.values()]) < own):
             advice = f"--cfg-options {path}=0 keeps all"
             note(f"the model itself drops scores below {own:g} ({path}); {advice}", quiet=args.quiet)
+
+
+def _say_done(
+    args: argparse.Namespace, inferencer: Inferencer, prediction: Prediction, writer: PredictionWriter
+) -> None:
+    """Print what the task states about one result, and its files."""
+    from visionzoo.tasks import task_of
+
+    if prediction.result is not None and (text := task_of(inferencer.task).said(prediction.result)):
+        note(f"{on_one_line(prediction.source.name)}: {text}", quiet=args.quiet)
+        folders = dict.fromkeys(path.partition("/")[0] for path in writer.written)
+        note(f"  its files are in the folders {', '.join(folders)}" if folders else "", quiet=args.quiet or not folders)
 
 
 def _say_failed(prediction: Prediction) -> None:

@@ -25,9 +25,9 @@ import numpy as np
 
 from visionzoo.datasets.volume_files import NIFTI, ending_of, import_nibabel, open_nifti, read_arrays
 from visionzoo.errors import DataError, InputError, require_known
+from visionzoo.structures.volume_names import FIELD_FORMATS as FIELD_FORMATS
 from visionzoo.structures.volumes import Volume, plane_affine
 
-FIELD_FORMATS = ("itk", "voxel", "l2r")
 _VECTOR = 1007
 _NAMES = {"voxel": "voxels first", "l2r": "voxels last"}
 
@@ -111,7 +111,8 @@ def read_field(path: str | os.PathLike[str]) -> tuple[np.ndarray, Volume]:
     """Read a displacement field of any of the three formats, or of a ``.npz`` file.
 
     Returns:
-        The field, (n, *S) float32 in voxels, and a volume with its grid, header and zeros as data.
+        The field, (n, *S) float32 in voxels, and a volume with its grid and zeros as data. The header is that of the
+        file without its intent, so that an image on this grid can have it.
 
     Raises:
         DataError: the file is missing, damaged, no field, or has values that are not finite.
@@ -136,7 +137,9 @@ def read_field(path: str | os.PathLike[str]) -> tuple[np.ndarray, Volume]:
     field = _components_first(values, form)
     field = voxels(field, affine) if form == "itk" else field
     field = np.ascontiguousarray(field, np.float32)
-    return field, Volume(np.zeros(field.shape[1:], np.uint8), affine, None, image.header, ending_of(path))
+    header = image.header.copy()
+    header.set_intent(0)
+    return field, Volume(np.zeros(field.shape[1:], np.uint8), affine, None, header, ending_of(path))
 
 
 def _read_arrays(path: str | os.PathLike[str]) -> tuple[np.ndarray, Volume]:

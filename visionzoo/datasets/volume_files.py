@@ -36,6 +36,8 @@ from visionzoo.structures.volumes import Volume
 
 NIFTI, MGH, ARRAYS = (".nii", ".nii.gz"), (".mgz", ".mgh"), (".npz", ".npy")
 ENDINGS = (*NIFTI, *MGH, *ARRAYS, *IMAGE_ENDINGS)
+# Endings of written files; further ones are written as .nii.gz or .png, see `written_ending`.
+WRITTEN = (".nii.gz", ".mgz", ".npz", ".npy", ".png")
 
 # Distance of the corners by sform and by qform, in voxels, from which they are said to disagree.
 _DISAGREE = 0.1
@@ -63,6 +65,16 @@ def stem_of(path: str | os.PathLike[str]) -> str:
     """
     name = Path(path).name
     return name[: len(name) - len(ending_of(name))]
+
+
+def written_ending(ending: str) -> str:
+    """Return the ending of a result for the ending of its input.
+
+    Example:
+        >>> [written_ending(ending) for ending in (".nii.gz", ".nii", ".npz", ".jpg")]
+        ['.nii.gz', '.nii.gz', '.npz', '.png']
+    """
+    return ending if ending in WRITTEN else ".nii.gz" if ending in (*NIFTI, *MGH) else ".png"
 
 
 def read_volume(path: str | os.PathLike[str], note: Callable[[str], object] | None = None) -> Volume:
@@ -102,6 +114,26 @@ def read_volume(path: str | os.PathLike[str], note: Callable[[str], object] | No
             advice="check that the file holds an image",
         )
     return Volume(data, volume.affine, volume.labels, volume.header, volume.ending)
+
+
+def axes_of(path: str | os.PathLike[str]) -> int:
+    """Return the number of axes of an image, 2 or 3. Of NIfTI and MGH, only the header is read.
+
+    Raises:
+        DataError: as for :func:`read_volume`.
+        MissingExtra: nibabel is needed and is not installed.
+    """
+    if ending_of(path) not in (*NIFTI, *MGH):
+        return read_volume(path, lambda text: None).axes
+    nibabel = import_nibabel(path)
+    _require_file(path)
+    try:
+        shape = nibabel.load(path).shape
+    except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError, *_BROKEN) as error:
+        raise DataError(
+            path, expected=f"a complete {ending_of(path)} file", but=_reason(error), advice=_AGAIN
+        ) from error
+    return len(_plain_shape(shape, path))
 
 
 def read_labels(path: str | os.PathLike[str], note: Callable[[str], object] | None = None) -> Volume:

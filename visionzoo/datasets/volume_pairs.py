@@ -15,11 +15,9 @@ from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.volume_files import read_labels, read_volume, stem_of
 from visionzoo.errors import DataError, ZooError
 from visionzoo.structures.volume_grids import chained, identity_map, inverted, map_between, moved_points, resample
+from visionzoo.structures.volume_names import COLUMNS as COLUMNS
 from visionzoo.structures.volumes import Volume, plane_affine
 from visionzoo.system.text_files import read_text
-
-# Columns of a CSV file of pairs. All but the first two are optional.
-COLUMNS = ("fixed", "moving", "fixed_labels", "labels", "fixed_mask", "fixed_points", "points")
 
 File = str | os.PathLike[str] | np.ndarray | Volume
 
@@ -35,6 +33,8 @@ class Pair:
         fixed_labels, labels: label maps of the fixed and of the moving image, on the grid of their image, or None.
         mask: (*S) bool on the grid of the fixed image; None for the whole image.
         fixed_points, points: landmarks (N, n) of the fixed and of the moving image, in voxels of their image, or None.
+        also: name, volume and interpolation of further images in the space of the moving image.
+        notes: what was read in its obvious meaning, and differences of the grids, as sentences.
     """
 
     name: str
@@ -46,6 +46,8 @@ class Pair:
     mask: np.ndarray | None = None
     fixed_points: np.ndarray | None = None
     points: np.ndarray | None = None
+    also: tuple[tuple[str, Volume, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def moving_on_fixed(self) -> np.ndarray:
@@ -88,10 +90,20 @@ def name_of_pair(files: Mapping[str, Any]) -> str:
     paths = [files[key] for key in ("fixed", "moving")]
     if not all(isinstance(path, str | os.PathLike) for path in paths):
         return "pair"
-    stems = [stem_of(path) for path in paths]
+    return "-".join(stems_of_pair(*paths))
+
+
+def stems_of_pair(fixed: str | os.PathLike[str], moving: str | os.PathLike[str]) -> list[str]:
+    """Return the stems of both files; with their folders in front if the stems are equal.
+
+    Example:
+        >>> stems_of_pair("s1/norm.nii.gz", "s2/norm.nii.gz")
+        ['s1_norm', 's2_norm']
+    """
+    stems = [stem_of(path) for path in (fixed, moving)]
     if stems[0] == stems[1]:
-        stems = [f"{Path(path).parent.name}_{stem}".lstrip("_") for path, stem in zip(paths, stems)]
-    return "-".join(stems)
+        stems = [f"{Path(path).parent.name}_{stem}".lstrip("_") for path, stem in zip((fixed, moving), stems)]
+    return stems
 
 
 def read_pair(files: Mapping[str, Any], name: str = "", note: Callable[[str], object] | None = None) -> Pair:

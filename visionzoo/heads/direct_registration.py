@@ -72,6 +72,7 @@ class DirectRegistrationHead(RegistrationHead):
     """
 
     VARIANTS: dict[str, str] = {"default": "default", "tiny": "shortest"}
+    reads = ("gt_fixed_mask",)
 
     def __init__(
         self,

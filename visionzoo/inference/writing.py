@@ -78,6 +78,7 @@ class PredictionWriter:
         done, failed: number of inputs so far, and of those that could not be used.
         tally: numbers of all results so far, see :meth:`visionzoo.tasks.Task.tally`.
         notes: messages for the user, to be printed at the end.
+        written: paths of the files of the last prediction, relative to ``out``.
         stopped: set it to True if further inputs exist; ``complete`` in ``run.json`` is then false.
     """
 
@@ -98,6 +99,7 @@ class PredictionWriter:
         self.tally = self._unnoted = Tally()
         self.stopped = False
         self.notes: list[str] = []
+        self.written: list[str] = []
         self._task = task_of(inferencer.task)
         self._files = (*self._task.files, *(self._task.saves[name] for name in saves))
         self._names: set[Path] = set()
@@ -162,10 +164,11 @@ class PredictionWriter:
         if complete:
             self._write_run(complete=kind is None and not self.stopped)
 
-    def write(self, prediction: Prediction) -> None:
-        """Write one prediction. Drawn images and crops need its ``image``."""
+    def write(self, prediction: Prediction) -> list[str]:
+        """Write one prediction and return the paths of its files. Drawn images and crops need its ``image``."""
         self.done += 1
         self.failed += prediction.error is not None
+        self.written = []
         record, thumbnails = prediction.record(), None
         if prediction.result is not None:
             new = self._task.tally(prediction.result, prediction.best_score)
@@ -188,16 +191,22 @@ class PredictionWriter:
         self._journal.add({**counts, "sizes": sizes})
         self._unnoted = Tally()
 
-    def _write_files(self, place: Path, result: Any) -> dict[str, str]:
+    def _write_files(self, place: Path, result: Any) -> dict[str, str | list[str]]:
         """Write the files of a result. Return their keys in the line, and their paths relative to ``out``."""
-        paths = {}
+        paths: dict[str, str | list[str]] = {}
         for kind in self._files:
             path, content = Path(kind.folder, place).with_suffix(kind.suffix), kind.content(result)
-            if content is None:
-                continue
-            self._write(path, lambda file, content=content: file.write(content))  # type: ignore[misc]
-            paths[kind.key] = path.as_posix()
+            if isinstance(content, bytes):
+                self._write_bytes(path, content)
+                paths[kind.key] = path.as_posix()
+            elif content:
+                for name, part in content.items():
+                    self._write_bytes(path / name, part)
+                paths[kind.key] = [(path / name).as_posix() for name in content]
         return paths
+
+    def _write_bytes(self, path: Path, content: bytes) -> None:
+        self._write(path, lambda file: file.write(content))
 
     def _add_to_tables(self, prediction: Prediction) -> None:
         task, source, coco = self._task, prediction.source, self._tables.get(_COCO)
@@ -318,6 +327,7 @@ class PredictionWriter:
             raise cannot_write(path, error) from error
         self._journal.add({"file": place.as_posix()})
         write_file(path, write)
+        self.written.append(place.as_posix())
 
     def _source_of_weights(self) -> str:
         if self.inferencer.weights is not None:

@@ -74,6 +74,11 @@ class RegistrationHead(BaseModule):
         self.dims = dims
         self.instance_steps, self.instance_similarity = instance_steps, instance_similarity
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Keys of a sample that predictions use, besides the images."""
+        return ("gt_fixed_mask",) if self.instance_steps else ()
+
     @abstractmethod
     def fields(self, feats: Sequence[Tensor], batch: Batch) -> Fields:
         """Return the displacement fields of all pairs, on the grid of the images."""

@@ -33,14 +33,15 @@ class ResultFile:
         key: the input's line in ``predictions.jsonl`` has the path of the file as ``result.KEY``.
         folder: subfolder of the output folder.
         suffix: replaces the suffix of the input.
-        content: function from the result to the bytes of the file; None for a result without this file.
+        content: function from the result to the bytes of the file; None for a result without this file. Several files
+            are a dict from name to bytes; they are in a subfolder with the name of the input, and the line has a list.
         with_names: True to write the class names, one per line, as ``classes.txt`` into the folder.
     """
 
     key: str
     folder: str
     suffix: str
-    content: Callable[[Any], bytes | None]
+    content: Callable[[Any], bytes | Mapping[str, bytes] | None]
     with_names: bool = False
 
 
@@ -134,6 +135,10 @@ class Task:
     def category_ids(self, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
         """Return the category id of each label in result files; None if the id is the label plus one."""
         return None
+
+    def said(self, result: Any) -> str:
+        """Return a sentence about one result, which ``visionzoo infer`` prints with its files; empty for none."""
+        return ""
 
     def tally(self, result: Any, best: float | None) -> Tally:
         """Return the numbers of one result that the end of a run states, see :meth:`summary`.

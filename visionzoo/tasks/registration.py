@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,26 +12,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from visionzoo.datasets.affine_files import matrix_text, tfm_text
 from visionzoo.datasets.field_files import array_bytes, field_bytes
 from visionzoo.datasets.transforms.volumes import start_of_pair
-from visionzoo.datasets.volume_files import has_nibabel, volume_bytes
+from visionzoo.datasets.volume_files import WRITTEN, ending_of, has_nibabel, volume_bytes, written_ending
 from visionzoo.datasets.volume_pairs import Pair, read_pair
-from visionzoo.errors import InputError
+from visionzoo.errors import InputError, ZooError
 from visionzoo.losses.similarity import global_correlation
 from visionzoo.metrics.registration import dice_of_labels, hausdorff_95, labels_of, score_pair
 from visionzoo.ops.mutual_information import mutual_information
 from visionzoo.ops.warp import invert, jacobian_determinant
 from visionzoo.reports.registration_sheets import draw_registration
 from visionzoo.structures.arrays import as_array
+from visionzoo.structures.point_maps import FieldMap, positions_in
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.volume_grids import (
+    chained,
     field_on_grid,
     identity_map,
+    inverted,
     is_identity_map,
     moved_points,
     sample,
     voxel_positions,
 )
+from visionzoo.structures.volume_warping import interpolation_for, require_inside, values_at
+from visionzoo.structures.volumes import Volume, plane_affine
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks.inputs.volumes import VolumePair
@@ -54,6 +60,9 @@ class Registration:
         field: (n, *S) float32 on the grid of the fixed image, in its voxels. By the affines, ``x + field(x)`` is the
             place in the fixed image's space that the moving image has at x after registration.
         field_format: format in which the field is written.
+        affine: (n, n + 1), the affine part in millimetres RAS, from the space of the fixed to that of the moving image;
+            None for a model without one. ``field`` includes it.
+        known_inverse: (n, *S), the field of the inverse map, if the model computes it; None to invert ``field``.
 
     Raises:
         InputError: a value of the field is not finite. No image should cause this.
@@ -62,6 +71,8 @@ class Registration:
     pair: Pair
     field: np.ndarray
     field_format: str = "itk"
+    affine: np.ndarray | None = None
+    known_inverse: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.field).all():
@@ -85,7 +96,27 @@ class Registration:
     @cached_property
     def inverse(self) -> np.ndarray:
         """The field of the inverse deformation, (n, *S) float32."""
+        if self.known_inverse is not None:
+            return self.known_inverse
         return invert(torch.from_numpy(self.field)[None])[0].numpy()
+
+    @cached_property
+    def also(self) -> dict[str, tuple[np.ndarray, Volume]]:
+        """Further images on the grid of the fixed image by the name of their file, each with its volume."""
+        found = {}
+        for name, volume, interp in self.pair.also:
+            try:
+                found[name] = (self._warped(volume, interp), volume)
+            except ZooError as error:
+                raise error.at(f"--also {name}", InputError) from error
+        return found
+
+    def _warped(self, volume: Volume, interp: str) -> np.ndarray:
+        if self.pair.moving.affine is None:  # the moving image is placed voxel by voxel, and so are its companions
+            volume = replace(volume, affine=None)
+        positions = positions_in(volume, [FieldMap(self.field, self.pair.fixed)], self.pair.fixed, lambda text: None)
+        require_inside(positions, volume.shape)
+        return values_at(volume.data, positions, interpolation_for(volume.data, interp))
 
     @cached_property
     def determinants(self) -> np.ndarray:
@@ -111,12 +142,15 @@ class Registration:
         return self
 
     def to_json(self) -> dict[str, Any]:
-        """Return the measures that the data allow, as plain numbers."""
-        return {name: round(value, 6) for name, value in self.measures.items()}
+        """Return the measures that the data allow, as plain numbers, and the notes about the images."""
+        return self._rounded() | ({"notes": list(self.pair.notes)} if self.pair.notes else {})
 
     def to_row(self) -> dict[str, Any]:
         """Return all columns; those without a value are empty."""
-        return dict.fromkeys(MEASURES, "") | self.to_json()
+        return dict.fromkeys(MEASURES, "") | self._rounded()
+
+    def _rounded(self) -> dict[str, float]:
+        return {name: round(value, 6) for name, value in self.measures.items()}
 
 
 def _similarity(fixed: np.ndarray, moving: np.ndarray, suffix: str) -> dict[str, float]:
@@ -143,14 +177,18 @@ def _overlap(
     return scores | ({f"hd95{suffix}": float(known.mean())} if known.size else {})
 
 
-def registration_of(pair: Pair, field: Any, grid: Any = None, field_format: str = "itk") -> Registration:
-    """Return the result for a field that a model predicts on its working grid.
+def registration_of(
+    pair: Pair, field: Any, grid: Any = None, field_format: str = "itk", *, affine: Any = None, inverse: Any = None
+) -> Registration:
+    """Return the result for what a model predicts on its working grid.
 
     Args:
         pair: the images as read.
         field: (n, *s), voxels of the working grid; it starts from the images as :attr:`Pair.to_moving` places them.
         grid: map (n, n + 1) from the working grid to that of the fixed image; None for the grid of the fixed image.
         field_format: format in which the field is written.
+        affine: (n, n + 1), the affine part of the field in voxels of the working grid; None for a model without one.
+        inverse: (n, *s), the field of the inverse map; None to invert ``field``.
 
     Example:
         >>> pair = read_pair({"fixed": np.eye(4), "moving": np.eye(4)[::-1]})
@@ -160,11 +198,33 @@ def registration_of(pair: Pair, field: Any, grid: Any = None, field_format: str 
     axes, shape = pair.fixed.axes, pair.fixed.shape
     matrix = identity_map(axes) if grid is None else np.array(grid, float)
     full = field_on_grid(as_array(field, np.float32), matrix, shape)
+    back = None if inverse is None else field_on_grid(as_array(inverse, np.float32), matrix, shape)
     if not is_identity_map(pair.start, shape):  # a shift that the affines do not state becomes part of the field
-        full = (moved_points(pair.start, voxel_positions(full)) - voxel_positions(np.zeros_like(full))).astype(
-            np.float32
-        )
-    return Registration(pair, full, field_format)
+        full = _displacements(moved_points(pair.start, voxel_positions(full)))
+        back = None if back is None else _before_shift(back, pair)
+    return Registration(pair, full, field_format, _in_space(affine, matrix, pair), back)
+
+
+def _displacements(positions: np.ndarray) -> np.ndarray:
+    return (positions - voxel_positions(np.zeros_like(positions))).astype(np.float32)
+
+
+def _before_shift(inverse: np.ndarray, pair: Pair) -> np.ndarray:
+    """Return the inverse of the map that applies the start of the pair last."""
+    grid = Volume(pair.fixed.data)
+    return _displacements(
+        FieldMap(inverse, grid)(moved_points(inverted(pair.start), voxel_positions(np.zeros_like(inverse))))
+    )
+
+
+def _in_space(affine: Any, grid: np.ndarray, pair: Pair) -> np.ndarray | None:
+    """Return an affine map of the voxels of a working grid as a map of millimetres RAS."""
+    if affine is None:
+        return None
+    axes = pair.fixed.axes
+    to_space = plane_affine(pair.fixed.affine, axes)[:axes]
+    in_voxels = chained(pair.start, chained(chained(grid, as_array(affine, np.float64)), inverted(grid)))
+    return chained(chained(to_space, in_voxels), inverted(to_space))
 
 
 def _warped_file(result: Registration, ending: str) -> bytes | None:
@@ -179,8 +239,20 @@ def _labels_file(result: Registration, ending: str) -> bytes | None:
 
 def _ending(result: Registration) -> str:
     """Return the ending of written images: that of the fixed image, PNG for other slices."""
-    ending = result.pair.fixed.ending
-    return ending if ending in _WRITTEN else ".nii.gz" if ending in (".nii", ".mgh") else ".png"
+    return written_ending(result.pair.fixed.ending)
+
+
+def _also_files(result: Registration) -> dict[str, bytes]:
+    """Return the further images, each in the kind of its file, with the header of the fixed image if it fits."""
+    fixed = result.pair.fixed
+    return {
+        name: volume_bytes(values, replace(volume, affine=fixed.affine, header=fixed.header), ending_of(name))
+        for name, (values, volume) in result.also.items()
+    }
+
+
+def _affine_file(result: Registration, text: Callable[[np.ndarray], str]) -> bytes | None:
+    return None if result.affine is None else text(result.affine).encode()
 
 
 def _field_file(result: Registration, ending: str, *, inverse: bool = False) -> bytes | None:
@@ -191,7 +263,6 @@ def _field_file(result: Registration, ending: str, *, inverse: bool = False) -> 
     return array_bytes(field, fixed) if ending == ".npz" else field_bytes(field, fixed, result.field_format)
 
 
-_WRITTEN = (".nii.gz", ".mgz", ".npz", ".npy", ".png")
 _FIELDS = (".nii.gz", ".npz")
 
 
@@ -201,19 +272,32 @@ class RegistrationTask(Task):
     inputs = VolumePair()
     row = staticmethod(Registration.to_row)
     files = (
-        *(ResultFile("warped", "warped", ending, partial(_warped_file, ending=ending)) for ending in _WRITTEN),
-        *(ResultFile("labels", "labels", ending, partial(_labels_file, ending=ending)) for ending in _WRITTEN),
+        *(ResultFile("warped", "warped", ending, partial(_warped_file, ending=ending)) for ending in WRITTEN),
+        *(ResultFile("labels", "labels", ending, partial(_labels_file, ending=ending)) for ending in WRITTEN),
         *(ResultFile("field", "fields", ending, partial(_field_file, ending=ending)) for ending in _FIELDS),
         *(
             ResultFile("inverse_field", "inverse_fields", ending, partial(_field_file, ending=ending, inverse=True))
             for ending in _FIELDS
         ),
+        ResultFile("affine", "affines", ".tfm", partial(_affine_file, text=tfm_text)),
+        ResultFile("affine_matrix", "affines", ".txt", partial(_affine_file, text=matrix_text)),
+        ResultFile("also", "also", "", _also_files),
     )
     save_best = {"reg/dice": "greater", "reg/ncc": "greater"}
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Registration:
-        meta = sample.metainfo
-        return registration_of(sample.gt_pair, sample.pred_field, meta.get("grid"), meta.get("field_format", "itk"))
+        """Return the result. The inverse field of the model is used if the model states its affine part exactly."""
+        meta, affine = sample.metainfo, sample.get("pred_affine")
+        result = registration_of(
+            sample.gt_pair,
+            sample.pred_field,
+            meta.get("grid"),
+            meta.get("field_format", "itk"),
+            affine=affine,
+            inverse=None if affine is None else sample.pred_inverse_field,
+        )
+        _ = result.also  # a file of another space is an error of this pair, before anything is written
+        return result
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         """Return a sheet of the registration; ``image`` is not used."""
@@ -233,6 +317,20 @@ class RegistrationTask(Task):
             spacing=pair.fixed.spacing,
             title=f"{pair.name}: {', '.join(shown)}, folded {measures['folded']:.3g} %",
         )
+
+    def said(self, result: Registration) -> str:
+        """Return the measures before and after, and how labels were warped."""
+        measures = result.measures
+        texts = [f"NCC {measures['ncc_before']:.3f} to {measures['ncc']:.3f}"]
+        if "dice" in measures:
+            before, after = measures["dice_before"], measures["dice"]
+            texts.append(f"Dice {before:.3f} to {after:.3f} (labels by the nearest voxel)")
+        if "tre" in measures:
+            texts.append(f"error at the landmarks {measures['tre_before']:.2f} to {measures['tre']:.2f} mm")
+        texts.append(f"{measures['folded']:.3g} % of the voxels folded")
+        for name, volume, interp in result.pair.also:
+            texts.append(f"{name} {interpolation_for(volume.data, interp)}")
+        return ", ".join(texts)
 
     def tally(self, result: Registration, best: float | None) -> Tally:
         """Add the measures of a pair, and how many pairs have Dice."""

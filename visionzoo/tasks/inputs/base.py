@@ -79,6 +79,23 @@ class Input:
         """Return the approximate number of inputs that a command line names; None if only reading them shows it."""
         return None
 
+    def settings(self, args: argparse.Namespace) -> dict[str, Any]:
+        """Return the options of a command line that change results, for :meth:`sources` aside; a run keeps them."""
+        return {}
+
+    def changes(self, args: argparse.Namespace, model: Mapping[str, Any]) -> list[str]:
+        """Return changes of the config, ``path=value``, by which a model without weights fits the inputs.
+
+        Args:
+            args: the command line.
+            model: the ``model`` of the config.
+        """
+        return []
+
+    def unused(self, args: argparse.Namespace, model: Any) -> str:
+        """Return which given inputs the model does not use, as a sentence; empty if it uses all of them."""
+        return ""
+
     def left_out(self, args: argparse.Namespace) -> str:
         """Return which files of the folders that a command line names are not read, as text; empty if all are read."""
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,21 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from visionzoo.datasets.field_files import FIELD_FORMATS
+from visionzoo.datasets.findings import say_notes
 from visionzoo.datasets.registration import read_pair_list
 from visionzoo.datasets.transforms.volumes import start_of_pair
-from visionzoo.datasets.volume_pairs import COLUMNS, Pair, name_of_pair, read_pair
-from visionzoo.errors import DataError, InputError, ZooError, require_known
+from visionzoo.datasets.volume_files import axes_of, ending_of, read_labels, read_volume, stem_of, written_ending
+from visionzoo.datasets.volume_pairs import Pair, name_of_pair, read_pair
+from visionzoo.errors import DataError, InputError, ZooError, in_cwd, require_known
 from visionzoo.ops.intensities import scale_intensities
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.task_sample import TaskSample
+from visionzoo.structures.volume_names import COLUMNS, FIELD_FORMATS, INTERPOLATIONS
+from visionzoo.structures.volumes import Volume
 from visionzoo.tasks.inputs.base import Input, Source
+from visionzoo.tasks.inputs.pair_options import add_pair_options
 
-_OPTIONS = ("field_format",)
+_OPTIONS = ("field_format", "also", "interp")
 
 
 class VolumePair(Input):
@@ -45,32 +50,34 @@ class VolumePair(Input):
     has_samples = True
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        kinds = "NIfTI, .mgz, .npz, .npy, or a grey 2-D image"
-        parser.add_argument("--fixed", metavar="FILE", help=f"the image that stays as it is: {kinds}")
-        parser.add_argument("--moving", metavar="FILE", help="the image that is moved to the fixed one")
-        parser.add_argument(
-            "--labels", metavar="FILE", help="label map of the moving image, to be warped too (default: seg of a .npz)"
-        )
-        parser.add_argument(
-            "--fixed-labels", metavar="FILE", help="label map of the fixed image; with --labels, Dice is measured"
-        )
-        parser.add_argument("--fixed-mask", metavar="FILE", help="only this part of the fixed image counts")
-        parser.add_argument("--points", metavar="FILE", help="landmarks of the moving image, lines of voxel indices")
-        parser.add_argument("--fixed-points", metavar="FILE", help="the same landmarks in the fixed image")
-        parser.add_argument(
-            "--pairs",
-            metavar="FILE",
-            help=f"many pairs: CSV with the columns {', '.join(COLUMNS)} (all but two optional), or lines of two paths",
-        )
-        parser.add_argument(
-            "--field-format",
-            choices=FIELD_FORMATS,
-            default="itk",
-            help="format of the field: mm for ITK and ANTs, voxels as VoxelMorph or Learn2Reg (default: itk)",
-        )
+        add_pair_options(parser)
 
     def sources(self, args: argparse.Namespace) -> Iterator[Source]:
-        return self.sources_of(_pairs_of(args), field_format=args.field_format)
+        for path in args.also:
+            if not os.path.isfile(path):
+                raise InputError(f"--also {path}", expected="a file", found=f"none{in_cwd(path)}", advice="correct it")
+        return self.sources_of(_pairs_of(args), **self.settings(args))
+
+    def settings(self, args: argparse.Namespace) -> dict[str, Any]:
+        return {name: getattr(args, name) for name in _OPTIONS}
+
+    def changes(self, args: argparse.Namespace, model: Mapping[str, Any]) -> list[str]:
+        """Return the number of axes of the first fixed image, if backbone and head have another one."""
+        pairs = _pairs_of(args)
+        known = {part: model[part]["dims"] for part in ("backbone", "head") if "dims" in (model.get(part) or {})}
+        try:
+            axes = axes_of(pairs[0]["fixed"]) if known else 0
+        except ZooError:  # reported as an unusable input
+            return []
+        return [f"model.{part}.dims={axes}" for part, dims in known.items() if dims != axes]
+
+    def unused(self, args: argparse.Namespace, model: Any) -> str:
+        """Return a sentence if masks are given and no part of the model states that it reads them (``reads``)."""
+        if not any("fixed_mask" in files for files in _pairs_of(args)):
+            return ""
+        if any("gt_fixed_mask" in getattr(part, "reads", ()) for part in model.modules()):
+            return ""
+        return "the fixed mask is not used by this model; --instance-steps 40 and the direct method use it"
 
     def count(self, args: argparse.Namespace) -> int | None:
         return len(_pairs_of(args))
@@ -79,10 +86,16 @@ class VolumePair(Input):
         for name in options:
             require_known(name, _OPTIONS, "option of pairs")
         require_known(options.get("field_format", "itk"), FIELD_FORMATS, "field format")
+        require_known(options.get("interp", "auto"), INTERPOLATIONS, "interpolation")
         return (_source(item, options) for item in _listed(inputs))
 
     def read(self, source: Source) -> Pair:
-        return read_pair(source.value, source.name)
+        notes: list[str] = []
+        pair = read_pair(source.value, source.name, notes.append)
+        interp = source.options.get("interp", "auto")
+        also = tuple(file for path in source.options.get("also", ()) for file in read_any(path, interp, notes))
+        say_notes(source.name, dict.fromkeys(notes, 0))
+        return replace(pair, also=also, notes=tuple(dict.fromkeys(notes)))
 
     def size(self, value: Pair) -> tuple[int, ...]:
         """Return the sides of the fixed image in voxels."""
@@ -109,18 +122,42 @@ class VolumePair(Input):
         return {"inputs": pairs, "data_samples": [TaskSample(metainfo=dict(group_size=2)) for _ in pairs]}
 
 
+def read_any(path: str | os.PathLike[str], interp: str, notes: list[str]) -> list[tuple[str, Volume, str]]:
+    """Read an image or a label map to be warped; a ``.npz`` file with ``vol`` and ``seg`` holds both.
+
+    Args:
+        path: the file.
+        interp: one of :data:`visionzoo.structures.volume_names.INTERPOLATIONS`. ``nearest`` and ``onehot`` read a
+            label map.
+        notes: takes sentences about what is read in its obvious meaning.
+
+    Returns:
+        Name of the written file, volume, and interpolation of each part.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+    name, stem, ending = Path(path).name, stem_of(path), written_ending(ending_of(path))
+    reader = read_labels if interp in ("nearest", "onehot") else read_volume
+    volume = reader(path, lambda text: notes.append(f"{name}: {text}"))
+    parts = [(f"{stem}{ending}", volume, interp)]
+    if volume.labels is not None:
+        parts.append((f"{stem}_seg{ending}", replace(volume, data=volume.labels, labels=None), "nearest"))
+    return parts
+
+
 def _pairs_of(args: argparse.Namespace) -> list[Any]:
     """Return the pairs that a command line names, as dicts by column."""
     files = {column: getattr(args, column) for column in COLUMNS if getattr(args, column) is not None}
     if args.pairs is not None:
-        if files:
-            options = ", ".join(f"--{column.replace('_', '-')}" for column in files)
+        if files or args.also:
+            options = ", ".join([*(f"--{column.replace('_', '-')}" for column in files), *["--also"][: len(args.also)]])
             raise InputError("--pairs", expected="no other file", found=options, advice="add columns to the list")
         return _of_list(args.pairs)
     missing = [f"--{column}" for column in ("fixed", "moving") if column not in files]
     if missing:
         raise InputError(
-            "infer",
+            "pair",
             expected="--fixed and --moving, or --pairs",
             found=f"no {' and no '.join(missing)}",
             advice="give both",
