@@ -112,6 +112,13 @@ def test_checkpoint_becomes_safetensors(released, tmp_path, capsys):
     assert f"{len(state)} tensors" in capsys.readouterr().err
 
 
+def test_the_help_of_checkpoint_lists_the_converters(capsys):
+    from visionzoo.converters import CONVERTERS
+
+    assert main(["checkpoint", "--help"]) == 0
+    assert f"whose tensor names IN has: {', '.join(CONVERTERS.names())}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_checkpoint_wrong_use(released, tmp_path, capsys):
     source, _ = released
     out = tmp_path / "ours.safetensors"

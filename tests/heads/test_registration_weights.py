@@ -11,9 +11,11 @@ import pytest
 import torch
 from pairs_for_heads import model_of
 
+from visionzoo.cli.convert import main
 from visionzoo.converters import CONVERTERS
 from visionzoo.errors import CheckpointError
-from visionzoo.heads.voxelmorph import read_keras
+from visionzoo.weights.array_files import read_array_file
+from visionzoo.weights.loading import load_weights
 
 CASES = Path(__file__).parents[1] / "golden" / "micdir"
 SYSTEMS = {"micdir": "mscgunet_32x32x48", "voxelmorph": "voxelmorph_3d", "icnet": "icnet"}
@@ -55,6 +57,28 @@ def test_parameters_by_part():
     assert {name: sum(v.numel() for v in head.get_submodule(name).parameters()) for name in parts} == parts
 
 
+def converted(source, system):
+    """Return the file that the command writes, beside the given one."""
+    out = source.with_name(f"{source.name}.safetensors")
+    assert main(["checkpoint", str(source), str(out), "--from", system, "-q"]) == 0
+    return out
+
+
+@pytest.mark.parametrize("absent", [(4,), (4, 5, 6)], ids=str)
+def test_a_file_of_micdir_may_lack_the_half_scale(absent, tmp_path):
+    names = tuple(f"conv_decoder{layer}_training" for layer in absent)
+    entries = nested(released("micdir"))
+    torch.save({name: value for name, value in entries.items() if name not in names}, tmp_path / "a.pth")
+    with pytest.warns(UserWarning, match=f"the file has no {', '.join(names)}; the velocity of the half scale"):
+        out = converted(tmp_path / "a.pth", "micdir")
+    first, second = model("micdir"), model("micdir")
+    for each in (first, second):
+        load_weights(each, out)
+    layers = first.head.half_velocity.state_dict()
+    assert all(value.std() > 0.01 for value in layers.values())
+    assert all(torch.equal(value, second.head.half_velocity.state_dict()[name]) for name, value in layers.items())
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_released_files_load_strictly(system, tmp_path):
     state = released(system)
@@ -67,6 +91,9 @@ def test_released_files_load_strictly(system, tmp_path):
     torch.save(file, tmp_path / "a.pth")
     ours = CONVERTERS.get(system).convert("model", torch.load(tmp_path / "a.pth", weights_only=True), {})
     model(system).load_state_dict(ours)
+    network = model(system)
+    load_weights(network, converted(tmp_path / "a.pth", system))
+    assert all(torch.equal(value, ours[name]) for name, value in network.state_dict().items())
     assert len({value.sum() for value in ours.values() if value.ndim > 1}) == sum(v.ndim > 1 for v in state.values())
     if system == "micdir":
         assert len(nested(state)) == 15
@@ -122,21 +149,59 @@ def write_keras(path, state, group):
 def test_keras_files_equal_the_torch_files(group, case, tmp_path):
     state = released("voxelmorph", case)
     write_keras(tmp_path / "a.h5", state, group)
-    ours, expected = (
-        CONVERTERS.get("voxelmorph").convert("model", each, {}) for each in (read_keras(tmp_path / "a.h5"), state)
-    )
+    expected = CONVERTERS.get("voxelmorph").convert("model", state, {})
+    network = model("voxelmorph", dims=2 if "2d" in case else 3)
+    load_weights(network, converted(tmp_path / "a.h5", "voxelmorph"))
+    ours = network.state_dict()
     assert ours.keys() == expected.keys()
     assert all(torch.equal(ours[name], value) for name, value in expected.items())
-    model("voxelmorph", dims=2 if "2d" in case else 3).load_state_dict(ours)
 
 
-def test_bad_keras_files(tmp_path):
-    (tmp_path / "a.h5").write_bytes(b"no HDF5")
-    with pytest.raises(CheckpointError, match=r"a\.h5: expected an HDF5 file of Keras"):
-        read_keras(tmp_path / "a.h5")
-    h5py.File(tmp_path / "b.h5", "w").close()
-    with pytest.raises(CheckpointError, match=r"b\.h5: expected variables of Keras, found none"):
-        read_keras(tmp_path / "b.h5")
-    other = {"dense_1/kernel": torch.zeros(2, 2), "vxm_dense_flow/kernel": torch.zeros(3, 3, 16, 2)}
-    with pytest.raises(CheckpointError, match="found dense_1/kernel"):
-        CONVERTERS.get("voxelmorph").convert("model", other, {})
+@pytest.fixture
+def refused(tmp_path, capsys):
+    """Return a function that converts a file of VoxelMorph, which must fail, and returns the only line of the error."""
+
+    def convert(path):
+        out = tmp_path / "out.safetensors"
+        assert main(["checkpoint", str(path), str(out), "--from", "voxelmorph"]) == 2
+        assert not out.exists()
+        line, *others = capsys.readouterr().err.splitlines()
+        assert not others
+        return line
+
+    return convert
+
+
+def test_keras_files_that_are_refused(refused, tmp_path):
+    write_keras(tmp_path / "a.h5", released("voxelmorph"), "model_weights/")
+    content = (tmp_path / "a.h5").read_bytes()
+    (tmp_path / "half.h5").write_bytes(content[: len(content) // 2])
+    assert re.search(r"half\.h5: expected a whole HDF5 file, but .*truncated.*; copy or", refused(tmp_path / "half.h5"))
+    (tmp_path / "text.h5").write_bytes(b"no HDF5")
+    assert "text.h5: expected a checkpoint" in refused(tmp_path / "text.h5")
+    h5py.File(tmp_path / "empty.h5", "w").close()
+    assert "empty.h5: expected arrays of numbers, found none" in refused(tmp_path / "empty.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["model_weights/dense_1/dense_1/kernel:0"] = [[1.0]]
+    assert "expected VxmDense of Keras (unet_enc_conv_0_0/kernel, flow/kernel), found model_weights/dense_1" in refused(
+        tmp_path / "other.h5"
+    )
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.create_dataset("flow/kernel:0", (10**6, 10**6), dtype="f4", chunks=(1000, 1000), compression="gzip")
+    assert "bomb.h5: expected a whole HDF5 file, but flow/kernel:0 states 4,000,000,000,000 bytes" in refused(
+        tmp_path / "bomb.h5"
+    )
+
+
+def test_groups_of_equal_layers_are_refused(tmp_path):
+    write_keras(tmp_path / "a.h5", released("voxelmorph", "voxelmorph_2d"), "model_weights/")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file.copy("model_weights", "copy")
+    with pytest.raises(CheckpointError, match="expected one network, found layers of the same name"):
+        CONVERTERS.get("voxelmorph").convert("model", read_array_file(tmp_path / "a.h5"), {})
+
+
+def test_h5py_is_named_where_it_is_missing(refused, tmp_path, monkeypatch):
+    write_keras(tmp_path / "a.h5", released("voxelmorph", "voxelmorph_2d"), "")
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    assert refused(tmp_path / "a.h5").endswith('a.h5: needs h5py: pip install "visionzoo[medical]"')

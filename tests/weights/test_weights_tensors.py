@@ -19,7 +19,7 @@ from torch import nn
 from visionzoo.backbones.bossnet import BossNet
 from visionzoo.backbones.dinat import DiNAT
 from visionzoo.errors import CheckpointError
-from visionzoo.weights.loading import find_weights, load_weights, read_weights
+from visionzoo.weights.loading import find_weights, load_weights, read_weights, weights_of
 from visionzoo.weights.safe_load import holds_arrays, read_checkpoint, stated_meta
 from visionzoo.weights.stated_variants import require_stated_variants, variants_of
 
@@ -149,6 +149,18 @@ def test_archives_that_are_not_checkpoints(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "a.npz")
     with pytest.raises(CheckpointError, match=r"a zip archive with word/document\.xml"):
         read_checkpoint(tmp_path / "doc.pth")
+    (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    assert holds_arrays(tmp_path / "a.h5")
+    with pytest.raises(CheckpointError, match="an HDF5 file, as Keras writes it; convert it first"):
+        read_checkpoint(tmp_path / "a.h5")
+
+
+def test_states_of_several_modules_are_joined() -> None:
+    encoder, decoder = {"conv.weight": W}, {"module.fc.weight": W, "module.fc.bias": W}
+    optimizer = {"state": {0: {"exp_avg": W}}, "param_groups": [{"lr": 0.1}]}
+    found = weights_of({"epoch": 3, "encoder": encoder, "decoder": decoder, "optimizer": optimizer}, "a.pth")
+    assert list(found) == ["encoder.conv.weight", "decoder.fc.weight", "decoder.fc.bias"]
+    assert list(weights_of({"model_state": encoder, "other": decoder}, "a.pth")) == ["conv.weight"]
 
 
 def test_objects_that_are_not_files(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from visionzoo.cli.common import Parser, add_summary_flags, note
 from visionzoo.errors import CheckpointError, OutputError
+from visionzoo.plugins import packages
 from visionzoo.system.atomic import require_writable, write_file
 
 if TYPE_CHECKING:
@@ -32,14 +34,20 @@ def parser() -> Parser:
         "  visionzoo convert checkpoint dinat_mini_in1k_224.pth dinat_mini.safetensors --from dinat\n"
         "  visionzoo convert checkpoint BossNet-T1-81_9.pth t1.safetensors --from bossnet --as backbone\n"
         "  visionzoo convert checkpoint rcnet_r50.pth rcnet_retinanet.safetensors --from rcnet\n"
-        "  visionzoo convert checkpoint exp0_best.pth scnn.safetensors --from scnn --set input_size=288,800",
+        "  visionzoo convert checkpoint exp0_best.pth scnn.safetensors --from scnn --set input_size=288,800\n"
+        "  visionzoo convert checkpoint vxm_dense_brain_T1_3D_mse.h5 vxm.safetensors --from voxelmorph",
     )
     described.add_argument(
-        "source", metavar="IN", help="the released file: .pth, .safetensors, or .npz with TensorFlow variables"
+        "source",
+        metavar="IN",
+        help="the released file: .pth, .pt, .safetensors, .npz with TensorFlow variables, or .h5 of Keras",
     )
     described.add_argument("target", metavar="OUT", type=Path, help="the file to write, .safetensors")
     described.add_argument(
-        "--from", dest="system", required=True, help="the system whose tensor names IN has, e.g. scnn"
+        "--from",
+        dest="system",
+        required=True,
+        help=f"the system whose tensor names IN has: {', '.join(_systems())}",
     )
     described.add_argument(
         "--as",
@@ -60,6 +68,20 @@ def parser() -> Parser:
     described.add_argument("--overwrite", action="store_true", help="replace OUT if it exists (default: an error)")
     add_summary_flags(described)
     return described
+
+
+_REGISTERS = re.compile(r"^@CONVERTERS\.register\(((?:\"\w+\",? ?)+)", re.MULTILINE)
+
+
+def _systems() -> list[str]:
+    """Return the names of the converters from the source of their modules, because importing these takes seconds."""
+    found = set()
+    for place in ("backbones", "necks", "heads", "models"):
+        for package in packages():
+            for path in (package.folder / place).rglob("*.py"):
+                for names in _REGISTERS.findall(path.read_text(encoding="utf-8")):
+                    found.update(re.findall(r"\w+", names))
+    return sorted(found)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,41 +107,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(args: argparse.Namespace) -> Mapping[str, Any]:
+    from visionzoo.weights.array_files import read_array_file
     from visionzoo.weights.loading import find_weights, weights_of
     from visionzoo.weights.safe_load import holds_arrays, read_checkpoint
 
     path = find_weights(args.source)
     if holds_arrays(path):
-        return _read_variables(path)
+        return read_array_file(path)
     return weights_of(read_checkpoint(path, trust_pickle=args.trust_pickle), str(path))
-
-
-def _read_variables(path: Path) -> dict[str, Tensor]:
-    """Read TensorFlow variables by name from a file of ``numpy.savez``."""
-    import numpy as np
-
-    from visionzoo.weights.safe_load import BROKEN
-
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except BROKEN as error:
-        raise CheckpointError(
-            path, expected="arrays by name as numpy.savez writes them", found=" ".join(f"{error}".split())[:200]
-        ) from error
-    return {name: _as_tensor(path, name, array) for name, array in arrays.items()}
-
-
-def _as_tensor(path: Path, name: str, array: Any) -> Tensor:
-    import numpy as np
-    import torch
-
-    try:
-        return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
-    except TypeError as error:
-        raise CheckpointError(
-            f"{path}: {name}", expected="numbers", found=f"dtype {array.dtype}", advice="save the variable as float32"
-        ) from error
 
 
 def _require_writable(tensors: Mapping[str, Tensor], source: str) -> None:

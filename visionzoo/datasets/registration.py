@@ -121,19 +121,22 @@ def _names(pairs: Sequence[Mapping[str, str]]) -> list[str]:
 def _by_patterns(
     root: Path, patterns: Mapping[str, str | None], pairing: str, every: int | None, not_every: int | None
 ) -> list[dict[str, str]]:
-    found = {key: _subjects(root, pattern) for key, pattern in patterns.items() if pattern}
+    found = files_by_subject(root, patterns)
     for key in ("fixed", "moving"):
         if not found[key]:
             raise DataError(
                 root, expected=f"{key} images {patterns[key]}", found="none", advice=f"check the pattern; {_ADVICE}"
             )
-        if pairing != "sorted" and not (key == "fixed" and pairing == "atlas"):
-            kept = chosen(list(found[key]), keys_of(list(found[key])), root, every, not_every)
-            found[key] = {subject: found[key][subject] for subject in kept}
+    subjects = subjects_of(found, pairing)
+    kept = set(chosen(subjects, keys_of(subjects), root, every, not_every))
     with Findings(root, expected="pairs of images") as findings:
-        couples = _PAIRS[pairing](list(found["fixed"]), list(found["moving"]), root, findings)
-        if pairing == "sorted":
-            couples = chosen(couples, keys_of([fixed for fixed, _ in couples]), root, every, not_every)
+        fixed, moving = list(found["fixed"]), list(found["moving"])
+        if pairing in _OF_ONE_SUBJECT:
+            couples = [couple for couple in _PAIRS[pairing](fixed, moving, root, findings) if couple[0] in kept]
+        else:
+            fixed = fixed if pairing == "atlas" else [subject for subject in fixed if subject in kept]
+            moving = [subject for subject in moving if subject in kept]
+            couples = _PAIRS[pairing](fixed, moving, root, findings)
         pairs = [_files(found, *couple) for couple in couples]
         for key in ("fixed_labels", "labels"):
             if key in found:
@@ -141,6 +144,54 @@ def _by_patterns(
     if not pairs:
         raise DataError(root, expected="two subjects or more", found="no pair", advice=f"check the patterns; {_ADVICE}")
     return pairs
+
+
+def files_by_subject(root: Path, patterns: Mapping[str, str | None]) -> dict[str, dict[str, str]]:
+    """Return the files of each pattern by subject.
+
+    A file that matches the pattern of label maps is no image, and the only fixed image is no moving one.
+
+    Args:
+        root: folder of the patterns.
+        patterns: patterns by column of :data:`visionzoo.datasets.volume_pairs.COLUMNS`; None for none.
+
+    Raises:
+        ConfigError: a pattern has more than one ``*``.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("a.nii", "a_seg.nii", "b.nii"):
+        ...         Path(folder, name).touch()
+        ...     found = files_by_subject(Path(folder), {"fixed": "*.nii", "labels": "*_seg.nii"})
+        >>> {key: list(files) for key, files in found.items()}
+        {'fixed': ['a', 'b'], 'labels': ['a']}
+    """
+    found = {key: _subjects(root, pattern) for key, pattern in patterns.items() if pattern}
+    images = {patterns.get("fixed"), patterns.get("moving")}
+    maps = [key for key in ("fixed_labels", "labels") if patterns.get(key) not in {None, *images}]
+    used = {path for key in maps for path in found[key].values()}
+    atlas = found.get("fixed", {}).get(_ONLY)
+    for key, others in (("fixed", used), ("moving", {*used, atlas})):
+        if key in found:
+            found[key] = {subject: path for subject, path in found[key].items() if path not in others}
+    return found
+
+
+def subjects_of(found: Mapping[str, Mapping[str, str]], pairing: str) -> list[str]:
+    """Return the subjects that ``every`` counts, sorted: those with an image, of the fixed ones if a pair has its name.
+
+    Args:
+        found: result of :func:`files_by_subject`.
+        pairing: one of ``PAIRINGS``.
+    """
+    fixed, moving = (set(found[key]) for key in ("fixed", "moving"))
+    if pairing == "same":
+        return sorted(fixed & moving)
+    return sorted(fixed if pairing == "sorted" else moving if pairing == "atlas" else fixed | moving)
+
+
+_ONLY = ""  # the subject of a pattern without *
 
 
 def _subjects(root: Path, pattern: str) -> dict[str, str]:
@@ -151,7 +202,7 @@ def _subjects(root: Path, pattern: str) -> dict[str, str]:
         )
     before, star, after = pattern.partition("*")
     if not star:
-        return {Path(pattern).stem: str(root / pattern)} if (root / pattern).is_file() else {}
+        return {_ONLY: str(root / pattern)} if (root / pattern).is_file() else {}
     found = {}
     for path in sorted(root.glob(pattern)):
         place = path.relative_to(root).as_posix()
@@ -166,6 +217,7 @@ def _files(found: Mapping[str, Mapping[str, str]], fixed: str, moving: str) -> d
 
 
 Couples = list[tuple[str, str]]
+_OF_ONE_SUBJECT = ("same", "sorted")  # a pair stays together when every Nth subject is kept
 
 
 def _all(fixed: list[str], moving: list[str], root: Path, findings: Findings) -> Couples:

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import gzip
 import io
-import logging
 import math
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -30,41 +30,34 @@ from PIL import Image
 from visionzoo.datasets.decoding import opened_image, read_bytes
 from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.mask_files import read_ids
-from visionzoo.errors import DataError, MissingExtra, ZooError, in_cwd
+from visionzoo.datasets.nibabel_files import MOST_VOXELS, import_nibabel, open_nifti, stated_shape
+from visionzoo.datasets.nibabel_files import has_nibabel as has_nibabel
+from visionzoo.errors import DataError, ZooError, in_cwd
 from visionzoo.structures.image_names import IMAGE_ENDINGS
+from visionzoo.structures.volume_names import ARRAYS, MGH, NIFTI, ending_of
+from visionzoo.structures.volume_names import stem_of as stem_of
 from visionzoo.structures.volumes import Volume
 
-NIFTI, MGH, ARRAYS = (".nii", ".nii.gz"), (".mgz", ".mgh"), (".npz", ".npy")
 ENDINGS = (*NIFTI, *MGH, *ARRAYS, *IMAGE_ENDINGS)
 # Endings of written files; further ones are written as .nii.gz or .png, see `written_ending`.
 WRITTEN = (".nii.gz", ".mgz", ".npz", ".npy", ".png")
 
-# Distance of the corners by sform and by qform, in voxels, from which they are said to disagree.
-_DISAGREE = 0.1
 _AGAIN = "copy or download it again"
-_BROKEN = (OSError, EOFError, zlib.error, ValueError, KeyError, zipfile.BadZipFile, ArithmeticError)
-
-
-def ending_of(path: str | os.PathLike[str]) -> str:
-    """Return the ending of a path in lower case; ``.nii.gz`` is one ending.
-
-    Example:
-        >>> ending_of("IXI002-T1.NII.GZ"), ending_of("a.b/c.npz")
-        ('.nii.gz', '.npz')
-    """
-    name = Path(path).name.lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
-
-
-def stem_of(path: str | os.PathLike[str]) -> str:
-    """Return the name of a file without its ending.
-
-    Example:
-        >>> stem_of("scans/IXI002-T1.nii.gz")
-        'IXI002-T1'
-    """
-    name = Path(path).name
-    return name[: len(name) - len(ending_of(name))]
+_BROKEN = (
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    LookupError,
+    zipfile.BadZipFile,
+    ArithmeticError,
+    MemoryError,
+    NotImplementedError,  # of zipfile, for an unknown compression
+    TypeError,
+    RuntimeError,  # of zipfile, for an encrypted entry
+    SyntaxError,
+    struct.error,
+)
 
 
 def written_ending(ending: str) -> str:
@@ -125,15 +118,8 @@ def axes_of(path: str | os.PathLike[str]) -> int:
     """
     if ending_of(path) not in (*NIFTI, *MGH):
         return read_volume(path, lambda text: None).axes
-    nibabel = import_nibabel(path)
     _require_file(path)
-    try:
-        shape = nibabel.load(path).shape
-    except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError, *_BROKEN) as error:
-        raise DataError(
-            path, expected=f"a complete {ending_of(path)} file", but=_reason(error), advice=_AGAIN
-        ) from error
-    return len(_plain_shape(shape, path))
+    return len(_plain_shape(stated_shape(path), path))
 
 
 def read_labels(path: str | os.PathLike[str], note: Callable[[str], object] | None = None) -> Volume:
@@ -230,87 +216,6 @@ def _reason(error: BaseException) -> str:
     return f"{getattr(error, 'strerror', None) or error}".partition("\n")[0].strip().rstrip(".") or type(error).__name__
 
 
-def import_nibabel(where: object) -> Any:
-    """Return the module ``nibabel``.
-
-    Raises:
-        MissingExtra: it is not installed.
-    """
-    try:
-        import nibabel
-    except ImportError as error:
-        raise MissingExtra("nibabel", "medical", where=f"{where}") from error
-    logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # it prints repairs of a header
-    return nibabel
-
-
-def open_nifti(
-    path: str | os.PathLike[str], note: Callable[[str], object] = lambda text: None
-) -> tuple[Any, np.ndarray | None, np.ndarray]:
-    """Open a file that nibabel reads, of any number of axes.
-
-    Returns:
-        The image of nibabel, its affine or None, and its values: integers without a scale as stored, else float32.
-
-    Raises:
-        DataError: the file is missing, damaged or of another format.
-        MissingExtra: nibabel is not installed.
-    """
-    nibabel = import_nibabel(path)
-    _require_file(path)
-    content = _uncompressed(read_bytes(path, "a volume"), path)
-    kind = nibabel.MGHImage if ending_of(path) in MGH else _nifti_kind(content, nibabel)
-    try:
-        image = kind.from_bytes(content)
-        if image.get_data_dtype().kind not in "iuf":
-            raise DataError(path, expected="one number per voxel", found="colours", advice="export it in grey levels")
-        return image, _affine_of(image, note), _values_of(image)
-    except (
-        nibabel.spatialimages.HeaderDataError,
-        nibabel.wrapstruct.WrapStructError,
-        nibabel.freesurfer.mghformat.MGHError,
-        TypeError,  # of a header of MGH that is too short
-    ) as error:
-        expected = f"the header of a {ending_of(path)} file"
-        raise DataError(path, expected=expected, but=_reason(error), advice=_AGAIN) from error
-    except _BROKEN as error:
-        why = "the file breaks off" if "bytes" in f"{error}" else _reason(error)
-        raise DataError(path, expected=f"a complete {ending_of(path)} file", but=why, advice=_AGAIN) from error
-
-
-def has_nibabel() -> bool:
-    """Return True if nibabel is installed."""
-    try:
-        import_nibabel("")
-    except MissingExtra:
-        return False
-    return True
-
-
-def _uncompressed(content: bytes, path: object) -> bytes:
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        return gzip.decompress(content)
-    except EOFError as error:
-        raise DataError(path, expected="a complete file", but="it breaks off", advice=_AGAIN) from error
-    except (OSError, zlib.error) as error:
-        raise DataError(path, expected="intact compressed data", but="its bytes are damaged", advice=_AGAIN) from error
-
-
-def _nifti_kind(content: bytes, nibabel: Any) -> Any:
-    """Return the class of NIfTI-2 for a header of 540 bytes, else that of NIfTI-1."""
-    sizes = {int.from_bytes(content[:4], order) for order in ("little", "big")}
-    return nibabel.Nifti2Image if 540 in sizes else nibabel.Nifti1Image
-
-
-def _values_of(image: Any) -> np.ndarray:
-    proxy = image.dataobj
-    has_scale = getattr(proxy, "slope", 1) != 1 or getattr(proxy, "inter", 0) != 0
-    is_whole = image.get_data_dtype().kind in "iu" and not has_scale
-    return np.asanyarray(proxy) if is_whole else image.get_fdata(dtype=np.float32)
-
-
 def _read_nibabel(path: Path, note: Callable[[str], object]) -> Volume:
     image, affine, values = open_nifti(path, note)
     return Volume(values.reshape(_plain_shape(values.shape, path)), affine, None, image.header, ending_of(path))
@@ -333,23 +238,6 @@ def _plain_shape(shape: tuple[int, ...], path: object) -> tuple[int, ...]:
     return shape
 
 
-def _affine_of(image: Any, note: Callable[[str], object]) -> np.ndarray | None:
-    header = image.header
-    if not hasattr(header, "get_sform"):
-        return np.asarray(image.affine, np.float64)
-    (sform, has_sform), (qform, has_qform) = header.get_sform(coded=True), header.get_qform(coded=True)
-    if not has_sform and not has_qform:
-        note("the header states no affine (sform and qform have code 0)")
-        return None
-    if has_sform and has_qform:
-        shape = np.array([*image.shape, 1, 1][:3])
-        corners = np.array([[0, 0, 0, 1], [*(shape - 1), 1]])
-        moved = float(np.abs(corners @ (sform - qform).T).max())
-        if moved > _DISAGREE * np.linalg.norm(sform[:3, :3], axis=0).min():
-            note(f"sform and qform disagree by {moved:.3g} mm, and the sform is used")
-    return np.asarray(sform if has_sform else qform, np.float64)
-
-
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Return the arrays of a ``.npz`` file by name.
 
@@ -358,10 +246,23 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     _require_file(path)
     try:
+        _require_entries(path)
         with np.load(path, allow_pickle=False) as arrays:
             return {name: _numeric(arrays[name], path) for name in arrays}
+    except ZooError:
+        raise
     except _BROKEN as error:
         raise DataError(path, expected="a complete .npz file", but=_reason(error), advice=_AGAIN) from error
+
+
+def _require_entries(path: str | os.PathLike[str]) -> None:
+    """Raise an error for a file that is no archive, or states more bytes than an array may have."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.file_size > 8 * MOST_VOXELS:
+                raise DataError(
+                    path, expected=f"at most {MOST_VOXELS:,} voxels", found=f"{entry.file_size:,} bytes", advice=_AGAIN
+                )
 
 
 def _read_npz(path: Path, note: Callable[[str], object]) -> Volume:
@@ -382,7 +283,7 @@ def _read_npz(path: Path, note: Callable[[str], object]) -> Volume:
 
 
 def _read_npy(path: Path, note: Callable[[str], object]) -> Volume:
-    data = np.load(path, allow_pickle=False)
+    data = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     return Volume(_numeric(data.reshape(_plain_shape(data.shape, path)), path), ending=".npy")
 
 

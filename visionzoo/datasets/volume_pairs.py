@@ -17,9 +17,55 @@ from visionzoo.errors import DataError, ZooError
 from visionzoo.structures.volume_grids import chained, identity_map, inverted, map_between, moved_points, resample
 from visionzoo.structures.volume_names import COLUMNS as COLUMNS
 from visionzoo.structures.volumes import Volume, plane_affine
+from visionzoo.system.byte_cache import ByteCache
 from visionzoo.system.text_files import read_text
 
 File = str | os.PathLike[str] | np.ndarray | Volume
+Note = Callable[[str], object]
+Reader = Callable[[str | os.PathLike[str], Note], Volume]
+
+
+class KeptVolumes:
+    """Volumes and label maps that were read, for files that belong to several pairs.
+
+    A file is read again when its size or time of change differs. The notes of a file are repeated.
+
+    Args:
+        most: limit in bytes.
+
+    Example:
+        >>> import tempfile
+        >>> kept = KeptVolumes(10_000)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/a.npy", np.eye(4))
+        ...     first, second = (kept.read(read_volume, f"{folder}/a.npy", print) for _ in range(2))
+        >>> first is second
+        True
+    """
+
+    def __init__(self, most: int):
+        self._cache = ByteCache(most)
+
+    def read(self, reader: Reader, path: str | os.PathLike[str], note: Note) -> Volume:
+        """Return the volume that ``reader`` reads from a file, from memory if the file was read before."""
+        key = (reader.__name__, os.fspath(path), *_state_of(path))
+        kept = self._cache.get(key)
+        if kept is None:
+            notes: list[str] = []
+            volume = reader(path, notes.append)
+            kept = (volume, notes)
+            self._cache.put(key, kept, volume.data.nbytes + (0 if volume.labels is None else volume.labels.nbytes))
+        for text in kept[1]:
+            note(text)
+        return kept[0]
+
+
+def _state_of(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError):  # the reader states it
+        return ()
+    return state.st_mtime_ns, state.st_size
 
 
 @dataclass(frozen=True)
@@ -106,7 +152,9 @@ def stems_of_pair(fixed: str | os.PathLike[str], moving: str | os.PathLike[str])
     return stems
 
 
-def read_pair(files: Mapping[str, Any], name: str = "", note: Callable[[str], object] | None = None) -> Pair:
+def read_pair(
+    files: Mapping[str, Any], name: str = "", note: Note | None = None, kept: KeptVolumes | None = None
+) -> Pair:
     """Read a pair.
 
     Args:
@@ -115,6 +163,7 @@ def read_pair(files: Mapping[str, Any], name: str = "", note: Callable[[str], ob
         name: name of the pair; default: see :func:`name_of_pair`.
         note: takes a sentence about each value that is read in its obvious meaning, and about the grids; default: one
             warning.
+        kept: volumes that were read before; default: none. Arrays of the pair may be those of other pairs.
 
     Raises:
         DataError: a file cannot be used, the grids do not fit, or the images do not overlap.
@@ -127,9 +176,10 @@ def read_pair(files: Mapping[str, Any], name: str = "", note: Callable[[str], ob
     name = name or name_of_pair(files)
     if note is None:
         with Findings(name, expected="a pair of images") as findings:
-            return read_pair(files, name, findings.note_once)
+            return read_pair(files, name, findings.note_once, kept)
     given = {key: value for key, value in files.items() if value is not None}
-    fixed, moving = (_volume(given[key], key, note) for key in ("fixed", "moving"))
+    read = (kept or KeptVolumes(0)).read
+    fixed, moving = (_volume(given[key], key, note, read) for key in ("fixed", "moving"))
     try:
         pair = Pair(name, fixed, moving, map_between(fixed, moving, note))
     except ZooError as error:
@@ -137,9 +187,9 @@ def read_pair(files: Mapping[str, Any], name: str = "", note: Callable[[str], ob
     _require_overlap(pair)
     return replace(
         pair,
-        fixed_labels=_on_grid_of(given.get("fixed_labels"), fixed, "fixed labels", name, note),
-        labels=_on_grid_of(given.get("labels"), moving, "labels", name, note),
-        mask=_mask(given.get("fixed_mask"), fixed, name, note),
+        fixed_labels=_on_grid_of(given.get("fixed_labels"), fixed, "fixed labels", name, note, read),
+        labels=_on_grid_of(given.get("labels"), moving, "labels", name, note, read),
+        mask=_mask(given.get("fixed_mask"), fixed, name, note, read),
         fixed_points=_points(given.get("fixed_points"), fixed),
         points=_points(given.get("points"), moving),
     )
@@ -156,12 +206,15 @@ def _require_overlap(pair: Pair) -> None:
         )
 
 
-def _volume(value: Any, key: str, note: Callable[[str], object]) -> Volume:
+Read = Callable[[Reader, str | os.PathLike[str], Note], Volume]
+
+
+def _volume(value: Any, key: str, note: Note, read: Read) -> Volume:
     if isinstance(value, Volume):
         return value
     if not isinstance(value, str | os.PathLike):
         return Volume(_numbers(value, key), ending=".npy")
-    return read_volume(value, lambda text: note(f"{Path(value).name}: {text}"))
+    return read(read_volume, value, lambda text: note(f"{Path(value).name}: {text}"))
 
 
 def _numbers(value: Any, key: str) -> np.ndarray:
@@ -182,7 +235,7 @@ def _numbers(value: Any, key: str) -> np.ndarray:
 
 
 def _on_grid_of(
-    value: Any, image: Volume, what: str, name: str, note: Callable[[str], object], *, is_mask: bool = False
+    value: Any, image: Volume, what: str, name: str, note: Note, read: Read, *, is_mask: bool = False
 ) -> np.ndarray | None:
     """Return a label map on the grid of its image."""
     if value is None:
@@ -190,7 +243,7 @@ def _on_grid_of(
     if isinstance(value, np.ndarray):
         labels = Volume(value, image.affine)
     else:
-        labels = value if isinstance(value, Volume) else read_labels(value, lambda text: note(f"{what}: {text}"))
+        labels = value if isinstance(value, Volume) else read(read_labels, value, lambda text: note(f"{what}: {text}"))
     try:
         matrix = map_between(image, labels, lambda text: note(f"{what}: {text.replace('moving image', 'map', 1)}"))
     except ZooError as error:
@@ -198,8 +251,8 @@ def _on_grid_of(
     return resample(labels.data, matrix, image.shape, nearest=True)
 
 
-def _mask(value: Any, fixed: Volume, name: str, note: Callable[[str], object]) -> np.ndarray | None:
-    mask = _on_grid_of(value, fixed, "fixed mask", name, note, is_mask=True)
+def _mask(value: Any, fixed: Volume, name: str, note: Note, read: Read) -> np.ndarray | None:
+    mask = _on_grid_of(value, fixed, "fixed mask", name, note, read, is_mask=True)
     if mask is not None and not mask.any():
         raise DataError(f"{name}: fixed mask", expected="voxels other than 0", found="none", advice="give another mask")
     return None if mask is None else mask != 0

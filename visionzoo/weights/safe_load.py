@@ -107,12 +107,22 @@ def _kind_of(path: Path) -> str:
 
 
 def holds_arrays(path: Path) -> bool:
-    """Return True for an archive of arrays that ``numpy.savez`` wrote, whatever its name.
+    """Return True for a file of arrays by name, of ``numpy.savez`` or in HDF5, whatever its name.
 
     Raises:
         CheckpointError: the file is missing or cannot be read.
     """
-    return _first_bytes(path).startswith(b"PK") and _are_arrays(_names_in(path))
+    head = _first_bytes(path)
+    return head.startswith(_HDF5) or (head.startswith(b"PK") and _are_arrays(_names_in(path)))
+
+
+def is_hdf5(path: Path) -> bool:
+    """Return True for a file that begins as HDF5.
+
+    Raises:
+        CheckpointError: the file is missing or cannot be read.
+    """
+    return _first_bytes(path).startswith(_HDF5)
 
 
 def _are_arrays(names: list[str]) -> bool:
@@ -181,10 +191,11 @@ def _what_it_is(head: bytes) -> str:
     return f"a file that begins with {head[:8]!r}; check that it is the right file and whole"
 
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _OTHER_FILES = {
     b"\x93NUMPY": "one NumPy array (.npy); write the arrays by name with numpy.savez",
     b"\x1f\x8b": "a gzip archive; unpack it",
-    b"\x89HDF": "an HDF5 file, as Keras writes it; save the weights with PyTorch or as safetensors",
+    b"\x89HDF": "an HDF5 file, as Keras writes it; convert it first: visionzoo convert checkpoint",
 }
 
 

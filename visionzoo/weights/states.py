@@ -14,7 +14,7 @@ from torch import Tensor
 from visionzoo.errors import CheckpointError, first_of, some_of
 from visionzoo.weights.tensors import require_real_numbers
 
-_STATE_KEYS = ("state_dict", "model", "model_state_dict", "module", "net")
+_STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state", "module", "net")
 _AVERAGED_KEYS = ("state_dict_ema", "model_ema", "ema")
 # Depth to which a state may be inside other states, as in {"state_dict": {"model": ...}}.
 _DEPTH = 3
@@ -23,6 +23,7 @@ _DEPTH = 3
 def weights_of(checkpoint: Mapping[str, Any], source: str, *, use_ema: bool = True) -> dict[str, Tensor]:
     """Return the tensors in a loaded checkpoint, under whichever known key it has them.
 
+    A checkpoint of several states by name, such as those of the modules of a network, gives ``<entry>.<name>``.
     mmengine's EMAHook saves the averaged weights as ``state_dict`` and the trained ones as ``ema_state_dict``. Numbers
     and texts beside the tensors are left out with a warning, and NumPy arrays are read as tensors.
 
@@ -38,6 +39,8 @@ def weights_of(checkpoint: Mapping[str, Any], source: str, *, use_ema: bool = Tr
     Example:
         >>> dict(weights_of({"state_dict": {"module.weight": torch.ones(2)}, "epoch": 3}, "a.pth"))
         {'weight': tensor([1., 1.])}
+        >>> list(weights_of({"encoder": {"weight": torch.ones(2)}, "decoder": {"weight": torch.ones(2)}}, "a.pth"))
+        ['encoder.weight', 'decoder.weight']
     """
     state = _chosen_state(checkpoint, use_ema)
     tensors = _named_tensors(state, source, is_bare=state is checkpoint)
@@ -63,7 +66,20 @@ def _chosen_state(checkpoint: Mapping[str, Any], use_ema: bool) -> Mapping[str, 
     for inner in _states_in(checkpoint, first):
         if any(isinstance(value, Tensor) for value in inner.values()):
             return inner
-    return next(_states_in(checkpoint, _STATE_KEYS), checkpoint)
+    named = next(_states_in(checkpoint, _STATE_KEYS), None)
+    return _joined(checkpoint) if named is None else named
+
+
+def _joined(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the tensors of all states of a checkpoint as ``<entry>.<name>``; itself if it is a state."""
+    if any(_as_tensor(value) is not None for value in checkpoint.values()):
+        return checkpoint
+    joined: OrderedDict[str, Any] = OrderedDict()
+    for entry, state in checkpoint.items():
+        if isinstance(state, Mapping) and state and all(isinstance(value, Tensor) for value in state.values()):
+            tensors = _without_prefix(OrderedDict((str(name), value) for name, value in state.items()), "module.")
+            joined.update((f"{entry}.{name}", value) for name, value in tensors.items())
+    return joined or checkpoint
 
 
 def _states_in(checkpoint: Mapping[str, Any], names: Sequence[str], depth: int = _DEPTH) -> Iterator[Mapping[str, Any]]:

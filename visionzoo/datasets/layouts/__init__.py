@@ -99,7 +99,8 @@ def _options(cfg: Mapping[str, Any], root: str, found: Found, uses: Mapping[str,
     options: dict[str, Any] = {}
     for loader, split in _LOADERS.items():
         if cfg.get(loader) and split in uses:
-            settings = {"type": found.dataset, "data_root": root, **uses[split].settings()}
+            measured = {} if split == "train" else uses[split].split.measured
+            settings = {"type": found.dataset, "data_root": root, **uses[split].settings(), **measured}
             for path, value in _settings(cfg[loader]["dataset"], f"{loader}.dataset", settings):
                 options[path] = value
     return options

@@ -24,10 +24,12 @@ class Split:
     Attributes:
         settings: arguments of the data set.
         keys: stratum and name of each sample, see :mod:`visionzoo.datasets.every_nth`.
+        measured: arguments that differ for validation and testing.
     """
 
     settings: dict[str, Any]
     keys: Sequence[Key]
+    measured: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Found:
         notes: sentences about data that are not used.
         options: other settings of the config that depend on the data; an empty value only replaces another one.
         count: number of classes, which replaces that of the head if the config states one.
+        least: fewest samples of a part, if a split is divided.
     """
 
     dataset: str
@@ -51,6 +54,7 @@ class Found:
     notes: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     count: int | None = None
+    least: int = 1
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Layout:
         types: types of data sets whose configs fit; empty if all of the tasks do.
         records: the function that converts a folder to COCO records by split, or None.
         is_possible: True if a folder can be read when the user names the layout. Default: ``recognise``.
+        is_likely: True if a folder without another layout can be read for a config that fits. Default: ``recognise``.
         columns: columns of its CSV files, for the message about a CSV with others; empty without CSV files.
         version: number of the form of the records. A new number makes old ones in the cache unused.
     """
@@ -80,6 +85,7 @@ class Layout:
     types: tuple[str, ...] = ()
     records: Callable[[Path], dict[str, dict]] | None = None
     is_possible: Callable[[Listing], bool] | None = None
+    is_likely: Callable[[Listing], bool] | None = None
     columns: tuple[str, ...] = ()
     version: int = 1
 

@@ -86,6 +86,9 @@ def choose_layout(root: Path, name: str | None, cfg: Mapping[str, Any]) -> tuple
         return _named(listing, name, cfg), root
     seen = _seen(listing)
     fitting = {name: layout for name, layout in seen.items() if _fits(layout, cfg)}
+    fitting = fitting or {
+        name: layout for name, layout in layouts().items() if _fits(layout, cfg) and _is_likely(layout, listing)
+    }
     if fitting:
         return _one(root, fitting), root
     below = _below(root, lambda layout: _fits(layout, cfg))
@@ -99,6 +102,10 @@ def choose_layout(root: Path, name: str | None, cfg: Mapping[str, Any]) -> tuple
 
 def _seen(listing: Listing) -> dict[str, Layout]:
     return {name: layout for name, layout in layouts().items() if layout.recognise(listing)}
+
+
+def _is_likely(layout: Layout, listing: Listing) -> bool:
+    return layout.is_likely is not None and layout.is_likely(listing)
 
 
 def _fits(layout: Layout, cfg: Mapping[str, Any]) -> bool:
@@ -131,7 +138,7 @@ def _one(root: Path, fitting: Mapping[str, Layout]) -> Layout:
 def _named(listing: Listing, name: str, cfg: Mapping[str, Any]) -> Layout:
     layout = layouts()[name]
     where = f"{WHERE} {name}:{listing.root}"
-    if not (layout.is_possible or layout.recognise)(listing):
+    if not (layout.is_possible or layout.is_likely or layout.recognise)(listing):
         raise DataError(
             where, expected=f"{layout.label} ({layout.tree})", found=_contents(listing), advice="check the folder"
         )

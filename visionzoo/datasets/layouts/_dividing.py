@@ -13,6 +13,7 @@ from visionzoo.errors import DataError
 
 EVERY = 5
 _ORDINALS = {2: "2nd", 3: "3rd"}
+_NUMBERS = {1: "one", 2: "two", 4: "four"}
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,10 @@ def _counts(splits: Mapping[str, Split]) -> str:
 
 def _divided(root: Path, found: Found, splits: Mapping[str, Split], whole: str) -> tuple[dict[str, Use], str]:
     keys = splits[whole].keys
-    every = min(EVERY, _largest_stratum(keys))
+    every = min(EVERY, _largest_stratum(keys) // found.least)
     if every < 2:
-        expected = f"at least two {found.unit}s, one for validation"
+        total, part = (_NUMBERS.get(number, number) for number in (2 * found.least, found.least))
+        expected = f"at least {total} {found.unit}s, {part} for validation"
         raise DataError(root, expected=expected, found=f"{len(keys)}", advice=f"add {found.unit}s")
     val, chosen = Use(splits[whole], every=every), selected(keys, every)
     uses = {

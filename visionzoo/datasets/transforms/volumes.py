@@ -14,8 +14,8 @@ import numpy as np
 from mmcv.transforms.base import BaseTransform
 from scipy import ndimage
 
-from visionzoo.allowed import Count, Part
-from visionzoo.datasets.volume_pairs import COLUMNS, Pair, read_pair
+from visionzoo.allowed import Count, Index, Part
+from visionzoo.datasets.volume_pairs import COLUMNS, KeptVolumes, Pair, read_pair
 from visionzoo.errors import ConfigError
 from visionzoo.ops.intensities import scale_intensities
 from visionzoo.registry import TRANSFORMS
@@ -51,7 +51,7 @@ def start_of_pair(pair: Pair) -> dict[str, Any]:
         "ori_shape": shape,
         "spacing": pair.fixed.spacing,
         "grid": identity_map(len(shape)).tolist(),
-        **{key: value for key, value in zip((*_MAPS, *_POINTS), values, strict=True) if value is not None},
+        **{key: np.array(value) for key, value in zip((*_MAPS, *_POINTS), values, strict=True) if value is not None},
     }
 
 
@@ -61,14 +61,25 @@ class LoadVolumePair(BaseTransform):
 
     The moving image is brought to the grid of the fixed one. See :func:`start_of_pair` for the keys.
 
+    Args:
+        cache_mb: memory for volumes that other pairs use too, in MB for each process that loads; 0 to read each file
+            again. Six subjects of 160 x 192 x 224 voxels with labels need 330 MB.
+
     Raises:
         DataError: a file cannot be used, the grids do not fit, or the images do not overlap.
     """
 
     PROVIDES = ("img", "gt_fixed_labels", "gt_moving_labels")
 
+    def __init__(self, cache_mb: Index = 512):
+        self.kept = KeptVolumes(cache_mb * 10**6)
+
     def transform(self, results: dict) -> dict:
-        return {**results, **start_of_pair(read_pair({key: results["files"].get(key) for key in COLUMNS}))}
+        files = {key: results["files"].get(key) for key in COLUMNS}
+        return {**results, **start_of_pair(read_pair(files, kept=self.kept))}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
 @TRANSFORMS.register_module()

@@ -4,22 +4,19 @@ Names identify one of two layouts:
 
 - PyTorch, ``.pt``: a dict with ``config``, the arguments of the network, and ``model_state``.
 - Keras, ``.h5``, as ``vxm_dense_brain_T1_3D_mse.h5``: kernels have their channels last, and the decoder's levels are
-  counted from the finest one. :func:`read_keras` reads the file.
+  counted from the finest one. States of the optimiser are omitted.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from visionzoo.converters import CONVERTERS, require_names, tensors_of
-from visionzoo.errors import CheckpointError, MissingExtra
+from visionzoo.errors import CheckpointError
 
 _TORCH = {
     r"unet_model\.encoder\.(\d+)\.(\d+)\.main": r"backbone.levels.\1.\2.0",
@@ -30,7 +27,6 @@ _TORCH = {
 _KERAS = re.compile(r"(?:^|/)(\w*?)_?(?:(enc|dec)_conv_(\d+)_(\d+)|dec_final_conv_(\d+)|(flow))/(kernel|bias)(?::0)?$")
 _EXPECTED = "VoxelMorph's VxmDense (unet_model.*, flow.*)"
 _EXAMPLE = "give a released file of VxmDense, .pt or .h5"
-_BROKEN = (OSError, ValueError, TypeError, RuntimeError, KeyError)
 
 
 @CONVERTERS.register("voxelmorph")
@@ -40,7 +36,7 @@ def convert_model(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     The file's ``features`` must be those of the two parts; see their variants.
 
     Args:
-        checkpoint: contents of a ``.pt`` file, or the result of :func:`read_keras`.
+        checkpoint: contents of a ``.pt`` file, or the arrays of a ``.h5`` file by their paths.
 
     Returns:
         Tensors by name, ``backbone.*`` and ``head.*``. Grids of coordinates are omitted.
@@ -68,55 +64,22 @@ def _renamed(name: str) -> str:
 # --------------------------------------------------------------------------- Keras
 
 
-def read_keras(path: str | os.PathLike) -> dict[str, Tensor]:
-    """Read the variables of a Keras ``.h5`` file, whole models and weights.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Tensors by name, ``<layer>/kernel`` and ``<layer>/bias``. States of the optimiser are omitted.
-
-    Raises:
-        MissingExtra: h5py is not installed.
-        CheckpointError: the file cannot be read, or has no variables.
-    """
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtra("h5py", "counting", where=str(path)) from error
-    tensors: dict[str, Tensor] = {}
-
-    def read(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer_weights"):
-            layer, variable = name.split("/")[-2:]
-            tensors[f"{layer}/{variable.removesuffix(':0')}"] = torch.from_numpy(np.asarray(item, np.float32))
-
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(read)
-    except _BROKEN as error:
-        raise CheckpointError(
-            path,
-            expected="an HDF5 file of Keras",
-            but=f"{' '.join(str(error).split())[:200]}",
-            advice="download it again",
-        ) from error
-    if not tensors:
-        raise CheckpointError(path, expected="variables of Keras", found="none", advice=_EXAMPLE)
-    return tensors
-
-
 def _from_keras(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    matches = {name: match for name in state if (match := _KERAS.search(name))}
-    strangers = [name for name in state if name not in matches]
+    names = [name for name in state if not name.startswith("optimizer_weights/")]
+    matches = {name: match for name in names if (match := _KERAS.search(name))}
+    strangers = [name for name in names if name not in matches]
     flows = [name for name, match in matches.items() if match[6]]
     if strangers or not flows:
         found = strangers[0] if strangers else "no flow/kernel"
         expected = "VxmDense of Keras (unet_enc_conv_0_0/kernel, flow/kernel)"
         raise CheckpointError("checkpoint", expected=expected, found=found, advice=_EXAMPLE)
     deepest = max((int(match[3]) for match in matches.values() if match[2] == "dec"), default=0)
-    return {_from_match(match, deepest): _channels_first(state[name]) for name, match in matches.items()}
+    ours = {_from_match(match, deepest): _channels_first(state[name]) for name, match in matches.items()}
+    if len(ours) < len(matches):
+        raise CheckpointError(
+            "checkpoint", expected="one network", found="layers of the same name in several groups", advice=_EXAMPLE
+        )
+    return ours
 
 
 def _from_match(match: re.Match[str], deepest: int) -> str:
