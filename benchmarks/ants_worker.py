@@ -33,9 +33,7 @@ def main(pair_file: str, result_file: str, options: str) -> None:
         moving, fixed, found["invtransforms"], whichtoinvert=linear, compose=result_file + "_inverse"
     )
     fields = {name: _field(file, fixed.shape) for name, file in (("field", forward), ("inverse_field", inverse))}
-    np.savez(
-        result_file, seconds=seconds, warped_labels=warped.numpy().round(), version=version("antspyx"), **fields
-    )
+    np.savez(result_file, seconds=seconds, warped_labels=warped.numpy().round(), version=version("antspyx"), **fields)
 
 
 def _seconds() -> float:

@@ -26,7 +26,12 @@ MNI_FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images of one grid with label maps; ``labels`` are those that are scored."""
+    """Two images of one grid with label maps.
+
+    Attributes:
+        labels: those that are scored.
+        known: the map that made the fixed image of the moving one and its inverse, fields (1, 3, *S), if known.
+    """
 
     name: str
     fixed: np.ndarray
@@ -34,6 +39,7 @@ class Pair:
     fixed_labels: np.ndarray
     moving_labels: np.ndarray
     labels: tuple[int, ...]
+    known: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 def read_scan(file: Path, factor: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +75,8 @@ def synthetic_pair(scan: tuple[np.ndarray, np.ndarray], seed: int, *, affine: bo
     bias = _noise(rng, size, 20 * unit)
     moved = moved * (1 + 0.25 * bias / np.abs(bias).max())
     moved = np.where(moved_labels > 0, moved + rng.normal(scale=0.02, size=size), moved).astype(np.float32)
-    return Pair(name, image, moved, labels, moved_labels, SCORED)
+    fields = known.inverse_field(tolerance=1e-3), known.field()
+    return Pair(name, image, moved, labels, moved_labels, SCORED, fields)
 
 
 def _noise(rng: np.random.Generator, size: tuple[int, ...], sigma: float) -> np.ndarray:
