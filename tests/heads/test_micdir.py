@@ -89,8 +89,8 @@ def test_negative_degrees_give_no_nan_without_compat():
 def test_a_channel_of_opposite_sign_makes_the_losses_nan_only_with_compat():
     """With ``compat`` a node is a part of one channel, so that 7 of 64 nodes are parallel and opposite to all others.
 
-    Their degree is negative for entries above 0.2, and its root is NaN, as are all fields. The loss of the graph does not
-    contain degrees, and a warp samples 0 at positions that are NaN, so only the losses of smoothness are NaN.
+    Their degree is negative for entries above 0.2, and its root is NaN, as are all fields. The loss of the graph does
+    not contain degrees, and a warp samples 0 at positions that are NaN, so only the losses of smoothness are NaN.
     """
     images = pairs(2, (16, 17, 18))[0]
     for compat in (True, False):
