@@ -157,7 +157,7 @@ class ConverterRegistry:
 
     def names(self) -> list[str]:
         """Return the names of all converters, sorted."""
-        MODELS.import_from_location()  # converters are registered with the parts
+        MODELS.import_parts()  # converters are registered with the parts
         return sorted(self._converters)
 
     def get(self, name: str) -> Converter:

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from mmengine.registry import Registry
 
 from visionzoo.allowed import check_on_construction
 from visionzoo.errors import ConfigError, UnknownName, ZooError
-from visionzoo.plugins import Package, import_plugins, merged, packages, zoo
+from visionzoo.plugins import Package, import_plugins, merged, packages, plugins, zoo
 
 SCOPE = "visionzoo"
 
@@ -43,20 +44,33 @@ class ZooRegistry(Registry):
         'BaseDataPreprocessor'
     """
 
-    def __init__(self, name: str, parent: Registry, places: tuple[str, ...] = (), base: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        name: str,
+        parent: Registry,
+        places: tuple[str, ...] = (),
+        base: tuple[str, ...] = (),
+        mmcv_places: tuple[str, ...] = (),
+    ):
         """
         Args:
             name: the word for a member, ``model``.
             parent: the registry of mmengine with the same name.
             places: folders and modules of the zoo and of each plugin that register parts.
             base: modules of other libraries that register the parts of the parent.
+            mmcv_places: folders of mmcv that register further parts of the parent, and take long to import.
         """
         super().__init__(name, parent=parent, scope=SCOPE, locations=list(base))
-        self.places = places
-        self._has_parts = False
+        self.places, self.mmcv_places = places, mmcv_places
+        self._has_parts = self._has_plugins = False
         self.registrations = 0  # how often a part was registered
 
     def import_from_location(self) -> None:
+        """Import the modules of the parent. mmengine calls this before it looks up a name."""
+        with redirect_stdout(io.StringIO()):  # see _without_printing
+            super().import_from_location()
+
+    def import_parts(self) -> None:
         """Import the parent's modules, every module at ``places``, and the plugins.
 
         Raises:
@@ -65,12 +79,40 @@ class ZooRegistry(Registry):
         """
         if self._has_parts:
             return
-        with redirect_stdout(io.StringIO()):  # see _without_printing
-            super().import_from_location()
-            for module in [module for place in self.places for module in zoo().modules(place)]:
-                import_module(module)
-            import_plugins(self.places)
+        self.import_from_location()
+        self._import([module for place in self.places for module in zoo().modules(place)])
+        self._import([f"mmcv.{place}" for place in self.mmcv_places])
+        self._import_plugins()
         self._has_parts = True
+
+    def _import_part(self, name: str) -> None:
+        """Import the plugins, and only those modules of the zoo that define ``name``.
+
+        Imports take seconds: a model of one library needs none of the others.
+        """
+        if not self._has_parts:
+            self._import(self._modules_of(name))
+            self._import_plugins()
+
+    def _import_plugins(self) -> None:
+        """Import the plugins, after the parts of the zoo with a name that a plugin also has: that is an error."""
+        if self._has_plugins:
+            return
+        for package in plugins():
+            for name in [name for place in self.places for name in _definitions(package, place)]:
+                self._import(self._modules_of(name))
+        with redirect_stdout(io.StringIO()):  # see _without_printing
+            import_plugins(self.places)
+        self._has_plugins = True
+
+    def _modules_of(self, name: str) -> list[str]:
+        packages = [(zoo(), place) for place in self.places] + [(_mmcv(), place) for place in self.mmcv_places]
+        return [module for package, place in packages for module in _definitions(package, place).get(name, ())]
+
+    def _import(self, modules: Iterable[str]) -> None:
+        with redirect_stdout(io.StringIO()):
+            for module in modules:
+                import_module(module)
 
     def _register_module(self, module: Any, *args: Any, **kwargs: Any) -> None:
         super()._register_module(module, *args, **kwargs)
@@ -85,7 +127,7 @@ class ZooRegistry(Registry):
             key: ``RCNet`` (zoo or mmengine), ``mmdet.RetinaHead`` (another library) or ``timm.resnet18``.
         """
         adopt_library(key.partition(".")[0])
-        self.import_from_location()  # outside of `try`, because a module that fails is always an error
+        self._import_part(key.removeprefix(f"{SCOPE}."))  # outside of `try`: a module that fails is always an error
         try:
             cls = super().get(key)
         except RuntimeError:  # mmengine raises it for a dotted name that cannot be imported
@@ -117,7 +159,7 @@ class ZooRegistry(Registry):
         if sibling is not None and scope != SCOPE:
             sibling.import_from_location()
             return sorted(f"{scope}.{name}" for name in sibling.module_dict)
-        self.import_from_location()
+        self.import_parts()
         names = set(self.module_dict)
         parent = self.parent
         while parent is not None:
@@ -127,7 +169,7 @@ class ZooRegistry(Registry):
 
     def own_names(self) -> list[str]:
         """Return only the names of parts of the zoo and of plugins."""
-        self.import_from_location()
+        self.import_parts()
         return sorted(self.module_dict)
 
 
@@ -168,6 +210,29 @@ def rejections_explained(where: object) -> Iterator[None]:
             but=f"it cannot be built ({type(error).__name__}: {reason})",
             advice="correct its arguments; the traceback (--traceback) shows the place",
         ) from error
+
+
+_DEFINITION = re.compile(r"""^ *(?:class|def) (\w+)|register_module\((?:name=)?["'](\w+)""", re.MULTILINE)
+
+
+@cache
+def _mmcv() -> Package:
+    return Package("mmcv", Path(import_module("mmcv").__path__[0]))
+
+
+@cache
+def _definitions(package: Package, place: str) -> dict[str, list[str]]:
+    """Return the modules at a place by the names of their classes and functions, from their text."""
+    found: dict[str, list[str]] = {}
+    for module in package.modules(place):
+        for names in _DEFINITION.findall(_source(package, module)):
+            found.setdefault("".join(names), []).append(module)
+    return found
+
+
+def _source(package: Package, module: str) -> str:
+    path = package.folder.joinpath(*module.removeprefix(package.name).split(".")[1:])
+    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text("utf-8", "replace")
 
 
 class TimmRegistry(Registry):
@@ -236,7 +301,7 @@ def _child(parent: Registry, *places: str, base: tuple[str, ...] = ()) -> ZooReg
     return ZooRegistry(parent.name, parent, places, base)
 
 
-MODELS = _child(mm.MODELS, *PARTS, base=("mmengine.model", "mmcv.cnn"))
+MODELS = ZooRegistry("model", mm.MODELS, PARTS, base=("mmengine.model", "mmcv.cnn"), mmcv_places=("ops",))
 DATASETS = _child(mm.DATASETS, "datasets", base=("mmengine.dataset",))
 TRANSFORMS = _child(mm.TRANSFORMS, "datasets.transforms", base=("mmcv.transforms",))
 METRICS = _child(mm.METRICS, "metrics", base=("mmengine.evaluator",))
@@ -302,7 +367,7 @@ def own_parts(folder: str) -> dict[str, type]:
         >>> "RCNet" in own_parts("necks")
         True
     """
-    MODELS.import_from_location()
+    MODELS.import_parts()
     prefixes = tuple(f"{package.name}.{folder}." for package in packages())
     own = {name: cls for name, cls in MODELS.module_dict.items() if f"{cls.__module__}.".startswith(prefixes)}
     return {name: cls for name, cls in own.items() if not hasattr(cls, "PART_OF")}

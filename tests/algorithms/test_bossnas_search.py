@@ -93,6 +93,7 @@ def test_searches_at_the_papers_image_size(tmp_path: Path) -> None:
         assert len(list((tmp_path / "path_rank").glob(f"path_rank_{block}_*.yml"))) == 1
 
 
+@pytest.mark.slow
 def test_rates_during_a_block_as_well(tmp_path: Path) -> None:
     outcome = small_search(small_settings(tmp_path, blocks=1, epochs=3, rate_every=2, rating_images=4), 8)
     named = sorted(file.name.split("_")[2] for file in (tmp_path / "path_rank").glob("bestpath_0_*.yml"))
@@ -163,6 +164,7 @@ def test_unused_paths_keep_their_weights(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- resuming
 
 
+@pytest.mark.slow
 def test_continues_from_a_file_of_best_paths(tmp_path: Path) -> None:
     small_search(small_settings(tmp_path / "first", blocks=1, epochs=1))
     (file,) = (tmp_path / "first" / "path_rank").glob("bestpath_0_*.yml")
@@ -197,6 +199,7 @@ class Interrupted(Exception):
     """Stand-in for anything that ends a process."""
 
 
+@pytest.mark.slow
 def test_searches_resume_from_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The search ends before each of the four steps of two blocks, also in the middle of an accumulated update."""
     changes: dict[str, Any] = dict(epochs=1, update_interval=2, checkpoint_every=1, rating_images=4)

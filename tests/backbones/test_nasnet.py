@@ -304,6 +304,7 @@ def test_l2_includes_only_convolutions_and_linear_weights() -> None:
     assert l2_penalty(nn.BatchNorm2d(3), 0.01) == 0
 
 
+@pytest.mark.slow
 def test_learns_four_classes() -> None:
     """64 images of 32 pixels have noisy stripes of four directions; the network has 6 cells of 8 filters."""
     torch.manual_seed(0)

@@ -91,6 +91,7 @@ def test_an_unfinished_search_of_all_blocks_is_refused(summary, tmp_path, capsys
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_spaces_are_drawn_too(tmp_path, capsys):
     options = ["batch_size=4", "rating_images=2", "rating_batch_size=2", "blocks=1"]
     given = ["bossnas", "--tiny", "--space", "nats_cifar10", "-o", str(tmp_path / "nats"), "-q", "--cfg-options"]

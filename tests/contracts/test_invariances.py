@@ -343,7 +343,7 @@ def test_numbers_depend_only_on_the_objects(case, tmp_path):
 
 
 def test_every_metric_has_a_case():
-    METRICS.import_from_location()
+    METRICS.import_parts()
     ours = {name for name, cls in METRICS.module_dict.items() if cls.__module__.startswith("visionzoo.")}
     assert ours == {metric["type"] for case in CASES for metric in case.metrics}
 

@@ -47,6 +47,7 @@ def test_a_resumed_run_continues_counting(
     assert told(train_toy("unused", options, resume=tmp_path / "killed")) == once_each(steps)
 
 
+@pytest.mark.slow
 def test_wrapped_models_receive_the_progress(toy_config: Path, command: Callable, tmp_path: Path) -> None:
     flags = ["-o", tmp_path / "two", "--json", "--cfg-options", "model.type='ToldNet'"]
     run = command("train.py", toy_config, *flags, launcher=TWO)

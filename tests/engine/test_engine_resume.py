@@ -47,7 +47,13 @@ def as_flags(options: dict[str, Any]) -> list[str]:
     return [f"{key}={value!r}" for key, value in options.items()]
 
 
-@pytest.mark.parametrize("case", KILLED)
+# The other cases repeat parts of these.
+FAST = ("epochs, checkpoint in mid-epoch", "mixed precision", "iterations, two forked workers")
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in FAST else pytest.param(case, marks=pytest.mark.slow) for case in KILLED]
+)
 def test_a_killed_run_resumes_to_the_same_bits(
     case: str, train_toy: Callable, train_apart: Callable, tmp_path: Path
 ) -> None:
@@ -140,8 +146,15 @@ def test_validation_does_not_affect_training(train_toy: Callable) -> None:
     assert_equal(weights(often), weights(once), "state_dict")
 
 
-@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("options", [{}, ITERATIONS], ids=["epochs", "iterations"])
+@pytest.mark.parametrize(
+    ("options", "signal_name"),
+    [
+        pytest.param({}, "SIGINT", id="epochs, SIGINT"),
+        pytest.param({}, "SIGTERM", id="epochs, SIGTERM", marks=pytest.mark.slow),
+        pytest.param(ITERATIONS, "SIGINT", id="iterations, SIGINT", marks=pytest.mark.slow),
+        pytest.param(ITERATIONS, "SIGTERM", id="iterations, SIGTERM"),
+    ],
+)
 def test_a_signal_saves_between_two_iterations(
     signal_name: str, options: dict, train_toy: Callable, train_apart: Callable, tmp_path: Path
 ) -> None:
@@ -163,6 +176,7 @@ def test_a_stopped_command_shows_how_to_resume(toy_config: Path, command: Callab
     assert f"visionzoo train --resume {folder}" in stopped.stderr
 
 
+@pytest.mark.slow
 def test_the_saved_config_repeats_the_run(train_toy: Callable, command: Callable, tmp_path: Path) -> None:
     first = train_toy("first", {"model.width": 6}, seed=3, accumulate=2)
     workers = ["--cfg-options", "train_dataloader.num_workers=2", "--allow-new"]

@@ -150,7 +150,9 @@ def test_phrases_are_checked_and_tested(referring):
     assert list((referring.folder / "run").glob("best_toy_overlap_IoU_*"))
 
 
-@pytest.mark.parametrize(("kind", "name"), [("registration", "toy_pairs"), ("referring", "toy_phrases")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [pytest.param("registration", "toy_pairs", marks=pytest.mark.slow), ("referring", "toy_phrases")]
+)
 def test_cards_from_outside_are_recorded_and_verified(kind, name, request):
     plugin = request.getfixturevalue(kind)
     assert "2 of" not in plugin.run("cards", "verify", name).stdout  # nothing is recorded yet

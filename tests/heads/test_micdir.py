@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from pairs_for_heads import model_of, pairs, predicted, samples_of
 
+from visionzoo.engine.hooks import FiniteLossHook
+from visionzoo.errors import RunFailed
 from visionzoo.heads.micdir.graph import SelfConstructingGraph
 
 SIZE = (32, 40)
@@ -80,6 +84,32 @@ def test_negative_degrees_give_no_nan_without_compat():
     latent, loss = graph(torch.rand(1, 8, 5, 7))
     assert latent.isfinite().all()
     assert loss.isfinite()
+
+
+def test_a_channel_of_opposite_sign_makes_the_losses_nan_only_with_compat():
+    """With ``compat`` a node is a part of one channel, so that 7 of 64 nodes are parallel and opposite to all others.
+
+    Their degree is negative for entries above 0.2, and its root is NaN, as are all fields. The loss of the graph does
+    not contain degrees, and a warp samples 0 at positions that are NaN, so only the losses of smoothness are NaN.
+    """
+    images = pairs(2, (16, 17, 18))[0]
+    for compat in (True, False):
+        backbone = dict(type="MICDIREncoder", variant="tiny", dims=3, both_directions=True)
+        head = dict(type="MICDIRHead", variant="tiny", dims=3, graph_features=(9, 16), compat=compat)
+        model = model_of(backbone, head).train()
+        mean = model.head.latent_graph.mu[0]
+        mean.weight.data.zero_(), mean.bias.data.fill_(4.0)
+        mean.bias.data[0] = -4.0
+        losses = losses_of(model, images)
+        outputs = {"loss": sum(losses.values())} | losses
+        if compat:
+            with pytest.raises(RunFailed, match="found loss_smooth = nan, loss_half_smooth = nan for"):
+                FiniteLossHook().after_train_iter(SimpleNamespace(iter=0), 0, None, outputs)
+            assert losses["loss_graph"].isfinite()
+        else:
+            FiniteLossHook().after_train_iter(SimpleNamespace(iter=0), 0, None, outputs)
+            outputs["loss"].backward()
+            assert all(value.grad.isfinite().all() for value in model.parameters())
 
 
 @pytest.mark.parametrize("compat", [True, False])

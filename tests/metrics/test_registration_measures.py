@@ -145,7 +145,7 @@ def test_a_right_field_improves_every_measure(shape):
         points=(points, points + np.eye(len(shape))[0] * 3),
         interpolations=("nearest", "onehot"),
     )
-    for higher in ("dice", "ncc", "mi"):
+    for higher in ("dice", "ncc", "mi", "ssim"):
         assert scores[higher] > scores[f"{higher}_before"]
     for lower in ("hd95", "tre"):
         assert scores[lower] == 0 < scores[f"{lower}_before"]

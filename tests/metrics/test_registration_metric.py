@@ -44,7 +44,7 @@ def test_numbers_are_means_of_pairs():
     numbers = evaluate(metric, sample(0), sample(1))
     rows = metric.per_pair
     assert [row["image"] for row in rows] == ["0.nii.gz", "1.nii.gz"]
-    for name in ("dice", "dice_onehot", "dice_before", "hd95", "tre", "ncc", "mi", "sdlogj", "folded"):
+    for name in ("dice", "dice_onehot", "dice_before", "hd95", "tre", "ncc", "mi", "ssim", "sdlogj", "folded"):
         assert numbers[f"reg/{name}"] == pytest.approx((rows[0][name] + rows[1][name]) / 2)
     given = sample(1)
     pairs = {

@@ -148,6 +148,20 @@ def test_the_inverse_converges_where_a_plain_fixed_point_diverges():
     torch.testing.assert_close(inverse[0, 0, :, 0], rows / 2.6 - rows, rtol=0, atol=0.01)
 
 
+@pytest.mark.parametrize("grid", [(60, 47), (25, 32, 28)])
+def test_the_inverse_of_folds_ends_early_and_is_exact_elsewhere(grid, monkeypatch):
+    field = smooth(grid, 9.0, sigma=2.0)
+    assert (jacobian_determinant(field) <= 0).float().mean() > 0.02
+    calls, sample = [], module._warp
+    monkeypatch.setattr(module, "_warp", lambda *values: calls.append(1) or sample(*values))
+    inverse = invert(field, tolerance=0.01, iterations=1000)
+    assert 5 < len(calls) < 40
+    monkeypatch.undo()
+    error = compose(field, inverse, padding="border").norm(dim=1)
+    assert error.isfinite().all()
+    assert (error < 0.01).float().mean() > 0.85
+
+
 def test_compose_is_two_warps():
     image = smooth((30, 25), 1.0, batch=2)
     outer, inner = smooth((30, 25), 1.0), -smooth((30, 25), 2.0, sigma=5.0)

@@ -1,8 +1,12 @@
 """Names of every library are resolved, and only where they should be."""
 
+import subprocess
+import sys
+
 import pytest
 from mmengine.registry import DefaultScope
 
+from visionzoo.config.resolving import all_registries
 from visionzoo.errors import UnknownName
 from visionzoo.registry import MODELS, SCOPE, TASK_UTILS
 
@@ -42,3 +46,22 @@ def test_an_unknown_name_of_each_library_suggests_one_of_that_library():
 def test_a_dotted_name_that_nothing_has_is_unknown():
     with pytest.raises(UnknownName):
         MODELS.build({"type": "nowhere.to.be.Found"})
+
+
+def test_the_text_of_the_zoo_names_the_module_of_every_part():
+    """Only this module is imported when a config uses the part."""
+    for kind in all_registries().values():
+        for name in kind.own_names():
+            part = kind.module_dict[name]
+            if part.__module__.startswith("visionzoo."):
+                assert part.__module__ in kind._modules_of(name), (kind.name, name)
+
+
+def test_a_part_is_found_without_the_libraries_of_others():
+    code = """
+import sys
+from visionzoo.registry import MODELS
+print(MODELS.get("SCNNHead").__name__, {"mmdet", "mmcv.ops"} & set(sys.modules), MODELS.get("DCNv2").__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "SCNNHead set() ModulatedDeformConv2dPack\n"

@@ -99,8 +99,9 @@ def toy_site(install: Install, toy_files: dict[str, str]) -> Path:
 @pytest.fixture
 def fresh_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make the registry of models import its modules again, and remove a test's parts afterwards."""
-    registry.MODELS.import_from_location()
+    registry.MODELS.import_parts()
     monkeypatch.setattr(registry.MODELS, "_has_parts", False)
+    monkeypatch.setattr(registry.MODELS, "_has_plugins", False)
     monkeypatch.setattr(registry.MODELS, "_module_dict", dict(registry.MODELS.module_dict))
     before = set(sys.modules)
     yield

@@ -132,5 +132,5 @@ def test_a_module_of_ours_that_does_not_import_is_an_error(monkeypatch, fresh_mo
         raise RuntimeError(f"{name} is broken")
 
     monkeypatch.setattr(registry, "import_module", broken)
-    with pytest.raises(RuntimeError, match=r"visionzoo\.backbones is broken"):
+    with pytest.raises(RuntimeError, match=r"visionzoo\.backbones\.vgg is broken"):
         registry.MODELS.get("VGG")

@@ -135,5 +135,4 @@ def _own_scope() -> Iterator[None]:
     from mmengine.registry import DefaultScope
 
     with DefaultScope.overwrite_default_scope("visionzoo"), redirect_stdout(StringIO()):  # mmdet prints on import
-        import_module("mmcv.ops")  # registers layers that mmcv.cnn does not, such as DCNv2
         yield

@@ -25,7 +25,7 @@ from visionzoo.metrics.coco import CocoMetric
 from visionzoo.registry import DATASETS, TRANSFORMS
 
 for registry in (DATASETS, TRANSFORMS):  # imports take seconds, which the time limit of a mutation does not include
-    registry.import_from_location()
+    registry.import_parts()
 
 SIZE = (20, 30)
 REFUSED = "refused"

@@ -116,7 +116,7 @@ class RegistrationMetric(BaseMetric):
 
     def possible_names(self) -> list[str]:
         """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
-        both = ["ncc", "mi", "tre", "dice", *(["hd95"] if self.options["distances"] else [])]
+        both = ["ncc", "mi", "ssim", "tre", "dice", *(["hd95"] if self.options["distances"] else [])]
         names = ["folded", "folded_interior", "sdlogj", "sdlogj_l2r", "labels", "pairs"]
         names += [*both, *(f"{name}_before" for name in both)]
         names += ["dice_onehot"] if "onehot" in self.options["interpolations"] else []

@@ -23,6 +23,7 @@ from visionzoo.metrics.registration.labels import (
     whole_labels,
 )
 from visionzoo.metrics.registration.points import landmark_errors
+from visionzoo.metrics.registration.structure import structural_similarity
 from visionzoo.ops.mutual_information import mutual_information
 from visionzoo.ops.warp import jacobian_determinant, warp
 from visionzoo.structures.arrays import as_array
@@ -51,7 +52,8 @@ def score_pair(
 
     Args:
         field: (n, *S), in voxels of the fixed image.
-        images: fixed and moving image, (C, *S) or (*S) each, for ``ncc`` and ``mi`` (bits, 32 Parzen bins).
+        images: fixed and moving image, (C, *S) or (*S) each, for ``ncc``, ``ssim`` and ``mi`` (bits, 32 Parzen
+            bins).
         warped: the warped moving image; None to warp the moving image by the field.
         labels: label maps (*S) of the fixed and moving image, for ``dice`` and ``hd95``.
         points: landmarks (N, n) of the fixed and moving image, in voxels, for ``tre``, their mean error.
@@ -126,6 +128,7 @@ def _similarity(images: Pair, warped: Any, field: Tensor) -> dict[str, float]:
     for suffix, image in (("", moved), ("_before", moving)):
         scores[f"ncc{suffix}"] = float(global_correlation(fixed, image))
         scores[f"mi{suffix}"] = float(mutual_information(fixed, image).shared)
+        scores[f"ssim{suffix}"] = structural_similarity(fixed[0], image[0])
     return scores
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from visionzoo.errors import DataError
 from visionzoo.ops.registration.axis_matrices import along_axes, interpolation, step_between
 from visionzoo.ops.registration.sampling import Sampler
-from visionzoo.ops.warp import invert, warp
+from visionzoo.ops.warp import damped_fixed_point, invert, warp
 
 
 def identity_affine(axes: int, batch: int = 1) -> Tensor:
@@ -162,7 +162,8 @@ class Transform:
 
         Args:
             tolerance: error in voxels that 99.5 % of the voxels must reach.
-            iterations: maximum number of steps on the fixed grid.
+            iterations: maximum number of steps on the fixed grid. A deformation with folds ends them early; see
+                :func:`ops.warp.invert`.
         """
         target = affine_field(inverse_affine(self.affine), self.size)
         if self.deformation is None:
@@ -175,17 +176,10 @@ class Transform:
 
 def _solved(deformation: Tensor, target: Tensor, inverse: Tensor, tolerance: float, iterations: int) -> Tensor:
     """Return the displacement v with ``v(y) + u(y + v(y)) = target(y)``, by a damped fixed point."""
-    share = torch.full_like(target[:, :1], 0.9)
-    before = None
     samplers = [Sampler(one) for one in deformation]
-    for _ in range(iterations):
+
+    def error_of(inverse: Tensor) -> Tensor:
         error = torch.stack([sampler(one) for sampler, one in zip(samplers, inverse, strict=True)])
-        error = error.add_(inverse).sub_(target)
-        size = error.square().sum(1, keepdim=True)
-        inverse = torch.addcmul(inverse, error, share, value=-1)
-        if bool((size > tolerance**2).float().mean() <= 0.005):
-            break
-        if before is not None:
-            share = torch.where(size > before, share * 0.5, (share * 1.2).clamp(max=1))
-        before = size
-    return inverse
+        return error.add_(inverse).sub_(target)
+
+    return damped_fixed_point(error_of, inverse, share=0.9, tolerance=tolerance, iterations=iterations)
