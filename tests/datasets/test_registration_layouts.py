@@ -94,7 +94,7 @@ DRAWN = {
         f"6 images, each *.png {EACH}, no label maps and so no Dice; {THIRD}",
         [12, 2, 2],
     ),
-    "masks are no images": (
+    "masks are not images": (
         lambda root: touch(root, "#_T1.nii.gz", "#_mask.nii.gz", "#_seg.nii.gz"),
         f"6 images, each *_T1.nii.gz {EACH}, 6 label maps; {THIRD}",
         [12, 2, 2],

@@ -77,7 +77,7 @@ def open_nifti(
     try:
         image = type(image).from_bytes(content)
         return image, _affine_of(image, note), _values_of(image)
-    except (*_faults(nibabel), *_BROKEN) as error:
+    except _faults(nibabel) as error:
         raise DataError(
             path, expected=f"a complete {ending_of(path)} file", but=_reason(error), advice=_AGAIN
         ) from error
@@ -101,7 +101,7 @@ def _header_of(packed: bytes, path: str | os.PathLike[str], nibabel: Any) -> Any
     try:
         image = kind.from_bytes(head)
         values = image.get_data_dtype().kind
-    except (*_faults(nibabel), *_BROKEN) as error:
+    except _faults(nibabel) as error:
         expected = f"the header of a {ending_of(path)} file"
         other = None if packed.startswith(b"\x1f\x8b") else kind_of(packed)
         fault = {"found": other.noun} if other else {"but": _reason(error)}
@@ -128,8 +128,9 @@ def _end_of(image: Any, size: int, path: object) -> int:
 
 
 def _faults(nibabel: Any) -> tuple[type[Exception], ...]:
-    """Return the exceptions of nibabel about headers."""
+    """Return the exceptions of files that are damaged or of another format."""
     return (
+        *_BROKEN,
         nibabel.spatialimages.HeaderDataError,
         nibabel.wrapstruct.WrapStructError,
         nibabel.freesurfer.mghformat.MGHError,

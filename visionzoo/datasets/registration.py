@@ -150,7 +150,7 @@ def _by_patterns(
 def files_by_subject(root: Path, patterns: Mapping[str, str | None]) -> dict[str, dict[str, str]]:
     """Return the files of each pattern by subject.
 
-    A file that matches the pattern of label maps is no image, and the only fixed image is no moving one.
+    Files that match the pattern of label maps are not images. The only fixed image is not a moving one.
 
     Args:
         root: folder of the patterns.

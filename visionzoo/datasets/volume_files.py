@@ -262,7 +262,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _require_entries(path: str | os.PathLike[str]) -> None:
-    """Raise an error for a file that is no archive, or states more bytes than an array may have."""
+    """Raise an error for a file that is not an archive, or states more bytes than an array may have."""
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.file_size > 8 * MOST_VOXELS:
