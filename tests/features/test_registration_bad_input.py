@@ -1,7 +1,7 @@
 """Files that cannot be registered, through the command line: one sentence each, and results of files that are odd.
 
-One run reads all pairs of a list. A pair that cannot be read is stated, the others are registered, and the exit code is 1; the
-exit code of a list that cannot be read is 2. ``datasets/registration/README.md`` has the table.
+One run reads all pairs of a list. A pair that cannot be read is stated, the others are registered, and the exit code is
+1. The exit code of a list that cannot be read is 2. ``datasets/registration/README.md`` has the table.
 """
 
 import contextlib
