@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 _BOTH = ("image_size", "batch_size", "workers")
 _HELP: dict[str, dict[str, Any]] = {
-    "data": dict(metavar="DIR", help="own data: COCO, VOC, YOLO, class folders, masks, points, lanes, volumes (default: "),
+    "data": dict(
+        metavar="DIR", help="own data: COCO, VOC, YOLO, class folders, masks, points, lanes, volumes (default: "
+    ),
     "epochs": dict(type=int, metavar="N", help="length of the training; the schedule follows it (default: "),
     "batch_size": dict(type=int, metavar="N", help="images of one process and iteration (default: "),
     "lr": dict(type=float, metavar="X", help="learning rate, not scaled by the batch size (default: "),
