@@ -8,6 +8,7 @@ import pytest
 from nifti_files import AFFINE, write_nifti
 
 from visionzoo.datasets import volume_files
+from visionzoo.datasets.transforms import volumes
 from visionzoo.datasets.transforms.volumes import (
     CropOrPadVolumes,
     LoadVolumePair,
@@ -103,6 +104,17 @@ def test_files_of_several_pairs_are_read_once(tmp_path, monkeypatch):
     for other in (pickle.loads(pickle.dumps(step)), LoadVolumePair(cache_mb=0)):
         other({"files": files})
     assert read.count("fixed.nii.gz") == 4
+
+
+def test_notes_of_many_pairs_are_not_all_printed(tmp_path, monkeypatch):
+    files, said = files_of(tmp_path, fixed=RNG.rand(*SHAPE), moving=(RNG.rand(*SHAPE), None)), []
+    monkeypatch.setattr(volumes, "say_notes", lambda name, notes: said.append((name, *notes)))
+    step = LoadVolumePair()
+    for number in range(20):
+        step({"files": files, "img_path": f"pair {number}"})
+    assert [name for name, *_ in said] == [f"pair {number}" for number in range(6)]
+    assert "no affine" in said[0][1]
+    assert said[-1][1:] == ("further notes about pairs are not shown",)
 
 
 def test_notes_of_a_file_that_is_kept_are_repeated(tmp_path):

@@ -7,7 +7,7 @@ of the fixed image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from mmcv.transforms.base import BaseTransform
 from scipy import ndimage
 
 from visionzoo.allowed import Count, Index, Part
+from visionzoo.datasets.findings import say_notes
 from visionzoo.datasets.volume_pairs import COLUMNS, KeptVolumes, Pair, read_pair
 from visionzoo.errors import ConfigError
 from visionzoo.ops.intensities import scale_intensities
@@ -31,6 +32,7 @@ from visionzoo.structures.volume_grids import (
 
 _MAPS = ("gt_fixed_labels", "gt_moving_labels", "gt_fixed_mask")
 _POINTS = ("gt_fixed_points", "gt_moving_points")
+_MOST_NOTED = 5  # pairs whose notes are printed while a data set is loaded
 
 
 def start_of_pair(pair: Pair) -> dict[str, Any]:
@@ -73,10 +75,22 @@ class LoadVolumePair(BaseTransform):
 
     def __init__(self, cache_mb: Index = 512):
         self.kept = KeptVolumes(cache_mb * 10**6)
+        self.noted: set[str] = set()
 
     def transform(self, results: dict) -> dict:
         files = {key: results["files"].get(key) for key in COLUMNS}
-        return {**results, **start_of_pair(read_pair(files, kept=self.kept))}
+        notes: dict[str, int] = {}
+        pair = read_pair(files, results.get("img_path", ""), lambda text: notes.setdefault(text, 0), self.kept)
+        self._say(pair.name, notes)
+        return {**results, **start_of_pair(pair)}
+
+    def _say(self, name: str, notes: Mapping[str, int]) -> None:
+        """Print the notes of the first pairs that have any; the others have the same kinds of notes."""
+        if not notes or len(self.noted) > _MOST_NOTED:
+            return
+        self.noted.add(name)
+        is_last = len(self.noted) > _MOST_NOTED
+        say_notes(name, {"further notes about pairs are not shown": 0} if is_last else notes)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
