@@ -12,7 +12,7 @@ auto_scale_lr = dict(enable=True, base_batch_size=1)
 
 tiny = dict(
     train_cfg=dict(max_iters=120, val_interval=60),
-    optim_wrapper=dict(optimizer=dict(lr=3e-3)),
+    optim_wrapper=dict(optimizer=dict(lr=5e-3)),
     auto_scale_lr=dict(enable=False),
     default_hooks=dict(logger=dict(interval=6), checkpoint=dict(interval=60)),
 )
