@@ -133,7 +133,8 @@ def test_infer_is_the_same_pipeline(brains, run, tmp_path):
 
 def test_grey_slices_need_no_option(tmp_path, capsys):
     image = ndimage.gaussian_filter(np.random.RandomState(0).rand(40, 52), 3)
-    image = (255 * (image - image.min()) / np.ptp(image)).astype(np.uint8)
+    window = np.outer(np.hanning(40), np.hanning(52))  # dark at the borders, so that a shift moves the whole content
+    image = (255 * window * (image - image.min()) / np.ptp(image)).astype(np.uint8)
     for name, pixels in (("f", image), ("m", np.roll(image, (2, -1), axis=(0, 1)))):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     words = ["--fixed", str(tmp_path / "f.png"), "--moving", str(tmp_path / "m.png"), "--method", "affine"]
@@ -269,7 +270,7 @@ def _tensor(field):
         (["--instance-steps", "-1"], "--instance-steps: expected 0 or more, found -1"),
         (["--model", "micdir_ixi", "--similarity", "correlation"], "--similarity: expected --method, or"),
         (["--fixed", "a.nii.gz", "--moving", "b.nii.gz", "--also", "none.nii"], "--also none.nii: expected a file"),
-        (["--model", "micdirr_ixi"], "no model is called 'micdirr_ixi'; did you mean"),
+        (["--model", "micdirr_ixi"], "no config is called 'micdirr_ixi'; did you mean"),
         (["--method", "deformable"], "invalid choice: 'deformable'"),
     ],
 )

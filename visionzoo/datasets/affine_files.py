@@ -65,7 +65,7 @@ def read_affine(path: str | os.PathLike[str]) -> np.ndarray:
         (n, n + 1) float64, millimetres RAS.
 
     Raises:
-        DataError: the file is missing, is no affine map, or its map cannot be inverted.
+        DataError: the file is missing, is not an affine map, or its map cannot be inverted.
         InputError: the file is of another kind.
 
     Example:
