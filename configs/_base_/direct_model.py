@@ -6,3 +6,6 @@ model = dict(
     backbone=dict(type="ImagePair", dims=3),
     head=dict(type="DirectRegistrationHead", dims=3),
 )
+
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")

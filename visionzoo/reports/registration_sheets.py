@@ -80,12 +80,11 @@ def draw_registration(
     """
     images = [scale_intensities(np.asarray(image, np.float32)) for image in (fixed, before, after)]
     lengths = np.array(spacing or (1.0,) * fixed.ndim)
-    rows = [
-        _row(plane, images, field, determinants, lengths[list(plane.axes)]) for plane in planes_of(images[0], affine)
-    ]
+    planes = planes_of(images[0], affine)
+    rows = [_row(plane, images, field, determinants, lengths[list(plane.axes)]) for plane in planes]
     low, high = float(determinants.min()), float(determinants.max())
     heads = [*COLUMNS[:-1], f"Jacobian {low:.2f} to {high:.2f}"]
-    return _arranged(rows, heads, title)
+    return _arranged(rows, heads, title, [plane.name for plane in planes])
 
 
 def planes_of(image: np.ndarray, affine: np.ndarray | None) -> list[_Plane]:
@@ -165,7 +164,10 @@ def _grid(plane: _Plane, field: np.ndarray, pixels: Sequence[int]) -> Image.Imag
     return canvas.resize((pixels[1], pixels[0]), Image.Resampling.LANCZOS)
 
 
-def _arranged(rows: Sequence[Sequence[Image.Image]], heads: Sequence[str], title: str) -> np.ndarray:
+def _arranged(
+    rows: Sequence[Sequence[Image.Image]], heads: Sequence[str], title: str, names: Sequence[str]
+) -> np.ndarray:
+    """Return the sheet: the title, a line of headings, and the rows, each with its name in the first image."""
     top = _HEAD * (2 if title else 1)
     heights = [max(image.height for image in row) + _GAP for row in rows]
     widths = [max(row[at].width for row in rows) for at in range(len(heads))]
@@ -180,4 +182,6 @@ def _arranged(rows: Sequence[Sequence[Image.Image]], heads: Sequence[str], title
         for row, images in enumerate(rows):
             shift = (widths[at] - _GAP - images[at].width) // 2
             canvas.paste(images[at], (left + shift, top + _GAP // 2 + sum(heights[:row])))
+    for row, name in enumerate(names):
+        pen.text((_GAP + 4, top + _GAP // 2 + 2 + sum(heights[:row])), name, fill=(255, 255, 255), font=font)
     return np.asarray(canvas)
