@@ -173,6 +173,16 @@ def test_a_slice_and_its_labels_in_one_file(tmp_path):
 # --- errors ---
 
 
+def test_a_field_without_an_affine_needs_the_shape_of_the_file(case, capsys):
+    (case / "f.npz").write_bytes(array_bytes(smooth_field(0), Volume(np.zeros(SHAPE, np.float32))))
+    np.save(case / "same.npy", moving_image()[:14, :16, :12])
+    files = [str(case / name) for name in ("moving.nii.gz", "same.npy")]
+    assert main(["--field", str(case / "f.npz"), *files, "-o", str(case / "o")]) == 1
+    error = capsys.readouterr().err
+    assert "moving.nii.gz: file: expected the shape of 14x16x12, no affine, or an affine in both files" in error
+    assert (case / "o" / "same.npy").is_file()
+
+
 def test_one_bad_file_does_not_stop_the_others(case, capsys):
     far = MOVING.copy()
     far[:3, 3] += 500

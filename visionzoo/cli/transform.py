@@ -182,7 +182,7 @@ def _write_one(
     from visionzoo.datasets.volume_files import ending_of, volume_bytes
     from visionzoo.structures.point_maps import positions_in
     from visionzoo.structures.volume_warping import interpolation_for, require_inside, values_at
-    from visionzoo.tasks.inputs.volumes import read_any
+    from visionzoo.tasks.inputs.volumes import free_name, read_any
 
     notes: list[str] = []
     parts, written, used = read_any(path, args.interp, notes), [], []
@@ -193,7 +193,7 @@ def _write_one(
         kind = interpolation_for(volume.data, interp)
         values = values_at(volume.data, positions, kind)
         like = replace(volume, affine=grid.affine, header=grid.header, labels=None)
-        name = _free_name(wanted, names)
+        name = free_name(wanted, names)
         _write(out / name, volume_bytes(values, like, ending_of(name)))
         written.append(name)
         used.append(kind)
@@ -201,17 +201,6 @@ def _write_one(
     texts = ", ".join(f"{out / name} ({kind})" for name, kind in zip(written, used))
     note(f"{on_one_line(path)}: {texts}", quiet=args.quiet)
     return {"input": as_utf8(path), "written": written, "interpolation": used} | ({"notes": notes} if notes else {})
-
-
-def _free_name(wanted: str, names: set[str]) -> str:
-    """Return a name that no other result has."""
-    stem, dot, ending = wanted.partition(".")
-    name, number = wanted, 1
-    while name in names:
-        number += 1
-        name = f"{stem}-{number}{dot}{ending}"
-    names.add(name)
-    return name
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -341,14 +341,16 @@ class RegistrationTask(Task):
         return Tally(sums)
 
     def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
-        """Return the means before and after."""
+        """Return the means before and after; nothing for one pair, whose measures are printed already."""
+        if inputs == 1:
+            return ""
         sums = tally.sums
         labelled = int(sums.get("labelled", 0))
         texts = [f"NCC {sums['ncc_before'] / inputs:.3f} to {sums['ncc'] / inputs:.3f}"]
         if labelled:
             texts.append(f"Dice {sums['dice_before'] / labelled:.3f} to {sums['dice'] / labelled:.3f} (nearest voxel)")
         texts.append(f"{sums['folded'] / inputs:.3g} % of the voxels folded")
-        return f"mean of {inputs} {'pair' if inputs == 1 else 'pairs'}: {', '.join(texts)}"
+        return f"mean of {inputs} pairs: {', '.join(texts)}"
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return a pair whose field is a small constant shift with noise."""
