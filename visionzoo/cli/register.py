@@ -115,7 +115,9 @@ def _require_submission(args: argparse.Namespace) -> None:
                          advice="choose another name, or add --overwrite")  # fmt: skip
 
     from visionzoo.cli.learn2reg import require_names
+    from visionzoo.datasets.volume_files import import_nibabel
 
+    import_nibabel("--submission")
     require_names(args.submission, _pairs(args))
 
 
