@@ -18,3 +18,5 @@ task = "registration"
 
 model = dict(backbone=dict(variant="unetmss"), head=dict(variant="unetmss"))
 default_hooks = dict(checkpoint=dict(interval=5))
+
+tiny = dict(model=dict(head=dict(variant="unetmss", width=8)))

@@ -131,6 +131,17 @@ def test_a_drawn_subject_is_the_template_warped_by_the_known_field():
     assert np.abs(stored.affine - AFFINE).max() < 1e-5
 
 
+def test_drawn_subjects_with_an_affine_part():
+    shape = (16, 16, 24)
+    *_, field = draw_subject(0, 1, shape)
+    *_, turned = draw_subject(0, 1, shape, turn=10)
+    affine = (turned - field).reshape(3, -1)
+    places = np.concatenate([np.indices(shape).reshape(3, -1), np.ones((1, np.prod(shape)))])
+    matrix, _, _, _ = np.linalg.lstsq(places.T, affine.T, rcond=None)
+    assert np.abs(places.T @ matrix - affine.T).max() < 1e-9
+    assert 0 < np.abs(matrix[:3]).max() < np.radians(10)
+
+
 def test_drawn_slices_have_all_labels():
     (pair, *_) = pairs_of("tiny://oasis_2d?subjects=2&size=32", "*.npz")
     both = read_pair(pair)

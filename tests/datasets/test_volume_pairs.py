@@ -109,3 +109,13 @@ def test_normalised_images_are_kept_for_measures():
     sample = NormalizeVolumes(keep=True)(start_of_pair(read_pair({"fixed": np.eye(6), "moving": np.eye(6)[::-1]})))
     assert sample["gt_moving"].shape == (1, 6, 6)
     assert np.array_equal(sample["gt_moving"][0], sample["img"][1][..., 0])
+
+
+def test_standardised_images_and_the_scaled_ones_for_measures():
+    ramp = np.arange(30.0).reshape(5, 6)
+    sample = NormalizeVolumes(keep=True, standardise=True)(
+        start_of_pair(read_pair({"fixed": ramp, "moving": ramp[::-1]}))
+    )
+    assert [round(float(image.mean()), 5) for image in sample["img"]] == [0, 0]
+    assert [round(float(image.std()), 5) for image in sample["img"]] == [1, 1]
+    assert (sample["gt_fixed"].min(), sample["gt_fixed"].max()) == (0, 1)

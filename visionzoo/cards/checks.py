@@ -175,7 +175,7 @@ def compare_metrics(card: Card, check: MetricCheck | EvalCheck, found: Numbers) 
 
 def compare_learn(card: Card, check: LearnCheck, found: Numbers) -> str | None:
     """Return a sentence if the loss did not fall below the ratio of the card, or None."""
-    if found["after"] < check.ratio * found["before"]:
+    if found["after"] < found["before"] - (1 - check.ratio) * abs(found["before"]):
         return None
     return (
         f"expected the loss to fall below {check.ratio} of {found['before']:.4g} in {check.steps} steps, "

@@ -231,7 +231,10 @@ class EvalCheck(Fields):
 
 
 class LearnCheck(Fields):
-    """Check that the loss is below ``ratio`` times its first value after ``steps`` training steps."""
+    """Check that the loss is below ``ratio`` times its first value after ``steps`` training steps.
+
+    A negative loss must fall by the same share of its magnitude.
+    """
 
     kind: Literal["learn"]
     seed: Annotated[int, Field(ge=0)] = 0
