@@ -167,8 +167,8 @@ class PredictionWriter:
         if complete:
             self._write_run(complete=kind is None and not self.stopped)
 
-    def write(self, prediction: Prediction) -> list[str]:
-        """Write one prediction and return the paths of its files. Drawn images and crops need its ``image``."""
+    def write(self, prediction: Prediction) -> None:
+        """Write one prediction. Drawn images and crops need its ``image``."""
         self.done += 1
         self.failed += prediction.error is not None
         self.written = []
