@@ -28,9 +28,7 @@ auto_scale_lr = dict(base_batch_size=8)
 
 tiny_slices = dict(data_root="tiny://oasis_2d?subjects=9&size=64&seed=0", fixed="*.npz", labels=None)
 tiny = dict(
-    model=dict(
-        data_preprocessor=dict(pad_size_divisor=4), backbone=dict(variant="tiny"), head=dict(variant="tiny")
-    ),
+    model=dict(data_preprocessor=dict(pad_size_divisor=4), backbone=dict(variant="tiny"), head=dict(variant="tiny")),
     train_dataloader=dict(batch_size=8, dataset=tiny_slices),
     val_dataloader=dict(dataset=tiny_slices),
     test_dataloader=dict(dataset=tiny_slices),

@@ -19,7 +19,5 @@ model = dict(
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=5_000))
 
 tiny = dict(
-    model=dict(
-        data_preprocessor=dict(pad_size_divisor=4), backbone=dict(variant="tiny"), head=dict(variant="tiny")
-    ),
+    model=dict(data_preprocessor=dict(pad_size_divisor=4), backbone=dict(variant="tiny"), head=dict(variant="tiny")),
 )

@@ -8,7 +8,5 @@ model = dict(
 )
 
 tiny = dict(
-    model=dict(
-        data_preprocessor=dict(pad_size_divisor=4), backbone=dict(variant="tiny"), head=dict(variant="tiny")
-    ),
+    model=dict(data_preprocessor=dict(pad_size_divisor=4), backbone=dict(variant="tiny"), head=dict(variant="tiny")),
 )

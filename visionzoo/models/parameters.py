@@ -24,7 +24,8 @@ def has_parameters(model_cfg: Mapping, replaced: Mapping[str, Mapping] | None = 
         ConfigError, UnknownName: the config of the model has a problem.
 
     Example:
-        >>> has_parameters(dict(type="TaskModel", backbone=dict(type="ImagePair"), head=dict(type="DirectRegistrationHead")))
+        >>> parts = dict(backbone=dict(type="ImagePair"), head=dict(type="DirectRegistrationHead"))
+        >>> has_parameters(dict(type="TaskModel", **parts))
         False
     """
     try:

@@ -79,8 +79,8 @@ def draw_field(seed: int, shape: tuple[int, ...], largest: float) -> np.ndarray:
 def draw_affine(seed: int, shape: tuple[int, ...], degrees: int) -> np.ndarray:
     """Return the displacement field (n, *shape) of an affine map around the centre.
 
-    The map turns by up to ``degrees`` in each plane, scales each axis by up to 0.5 % and shifts it by up to 0.5 % of its
-    side for each degree.
+    The map turns by up to ``degrees`` in each plane. For each degree it scales each axis by up to 0.5 % and shifts it by
+    up to 0.5 % of its side.
 
     Example:
         >>> draw_affine(1, (24, 36), 0).any()
@@ -99,8 +99,8 @@ def draw_subject(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the T1-like and T2-like image (float32 in 0 to 1), the labels (int16) and the field of a subject.
 
-    The subject is the template, warped by the field: ``subject(x) = template(x + field(x))``. With ``turn``, in degrees,
-    the field has an affine part too, see :func:`draw_affine`.
+    The subject is the template, warped by the field: ``subject(x) = template(x + field(x))``. With ``turn``, in
+    degrees, the field has an affine part too, see :func:`draw_affine`.
 
     Example:
         >>> t1, t2, labels, field = draw_subject(0, 1, (24, 24, 36))
