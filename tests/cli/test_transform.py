@@ -134,6 +134,15 @@ def test_a_reference_has_another_grid(case):
     assert np.abs(found[::2, ::2, ::2] - coarse[:12, :13, :10]).max() < 1e-4
 
 
+def test_a_field_with_its_own_affine_map_is_a_warning(case, capsys):
+    for folder, name in (("fields", "first.nii.gz"), ("affines", "affine.tfm")):
+        (case / folder).mkdir()
+        (case / name).rename(case / folder / f"a-b.{name.partition('.')[2]}")
+    words = options(case, ["fields/a-b.nii.gz", "affines/a-b.tfm"])
+    assert main([*words, str(case / "moving.nii.gz"), "-o", str(case / "o")]) == 0
+    assert "affines/a-b.tfm, which is now applied twice; leave one out" in capsys.readouterr().err
+
+
 # --- labels ---
 
 
