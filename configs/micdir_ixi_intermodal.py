@@ -18,7 +18,7 @@ task = "registration"
 
 model = dict(head=dict(similarity=dict(type="MutualInformation")))
 
-t2 = dict(moving="IXI-T2/*-T2.nii.gz")
+t2 = dict(moving="IXI-T2/*-T2.nii.gz", fixed_labels="labels/*-labels.nii.gz")
 train_dataloader = dict(dataset=t2)
 val_dataloader = dict(dataset=t2)
 test_dataloader = val_dataloader
