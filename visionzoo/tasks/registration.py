@@ -321,7 +321,7 @@ class RegistrationTask(Task):
     def said(self, result: Registration) -> str:
         """Return the measures before and after, and how labels were warped."""
         measures = result.measures
-        texts = [f"NCC {measures['ncc_before']:.3f} to {measures['ncc']:.3f}"]
+        texts = [f"{name.upper()} {measures[f'{name}_before']:.3f} to {measures[name]:.3f}" for name in ("ncc", "mi")]
         if "dice" in measures:
             before, after = measures["dice_before"], measures["dice"]
             texts.append(f"Dice {before:.3f} to {after:.3f} (labels by the nearest voxel)")
