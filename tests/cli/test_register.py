@@ -48,7 +48,7 @@ def words_of(brains, fixed="a", moving="b", labels=True):
 def run(brains, tmp_path_factory):
     """Return the folder of one direct registration with two further files."""
     out = tmp_path_factory.mktemp("run") / "out"
-    also = ["--also", str(brains / "b.nii.gz"), str(brains / "b_seg.nii.gz")]
+    also = ["--also", *(str(brains / name) for name in ("b.nii.gz", "b_seg.nii.gz", "b.nii.gz"))]
     assert register.main([*words_of(brains), *also, "-o", str(out), "-q", *FAST]) == 0
     return out
 
@@ -74,7 +74,7 @@ def test_every_file_is_written_and_named_in_the_line(run):
     result = line["result"]
     for key in ("warped", "labels", "field", "inverse_field", "affine", "affine_matrix"):
         assert (run / result[key]).is_file(), key
-    assert result["also"] == ["also/a-b/b.nii.gz", "also/a-b/b_seg.nii.gz"]
+    assert result["also"] == ["also/a-b/b.nii.gz", "also/a-b/b_seg.nii.gz", "also/a-b/b-2.nii.gz"]
     assert (run / "vis" / "a-b.png").is_file()
     assert result["dice"] > result["dice_before"] + 0.05
     (row,) = csv.DictReader(io.StringIO((run / "predictions.csv").read_text()))
@@ -112,11 +112,18 @@ def test_the_inverse_field_undoes_the_field(run):
     assert np.abs(error)[:, 5:-5, 5:-5, 5:-5].mean() < 0.05
 
 
+@pytest.fixture(scope="module")
+def affine_run(brains, tmp_path_factory):
+    """Return the folder of one affine registration."""
+    out = tmp_path_factory.mktemp("affine") / "out"
+    assert register.main([*words_of(brains, labels=False), "--method", "affine", "-o", str(out), "-q"]) == 0
+    return out
+
+
 @pytest.mark.parametrize("ending", ["tfm", "txt"])
-def test_the_affine_method_writes_its_map(brains, tmp_path, ending):
-    assert register.main([*words_of(brains, labels=False), "--method", "affine", "-o", str(tmp_path / "o"), "-q"]) == 0
-    matrix = np.vstack([read_affine(tmp_path / "o" / "affines" / f"a-b.{ending}"), [0, 0, 0, 1]])
-    field, grid = read_field(tmp_path / "o" / "fields" / "a-b.nii.gz")
+def test_the_affine_method_writes_its_map(affine_run, ending):
+    matrix = np.vstack([read_affine(affine_run / "affines" / f"a-b.{ending}"), [0, 0, 0, 1]])
+    field, grid = read_field(affine_run / "fields" / "a-b.nii.gz")
     in_voxels = np.linalg.inv(grid.affine) @ matrix @ grid.affine
     places = voxel_positions(np.zeros_like(field))
     moved = np.tensordot(in_voxels[:3, :3], places, axes=1) + in_voxels[:3, 3].reshape(3, 1, 1, 1)
@@ -133,7 +140,8 @@ def test_infer_is_the_same_pipeline(brains, run, tmp_path):
 
 def test_grey_slices_need_no_option(tmp_path, capsys):
     image = ndimage.gaussian_filter(np.random.RandomState(0).rand(40, 52), 3)
-    image = (255 * (image - image.min()) / np.ptp(image)).astype(np.uint8)
+    window = np.outer(np.hanning(40), np.hanning(52))  # dark at the borders, so that a shift moves the whole content
+    image = (255 * window * (image - image.min()) / np.ptp(image)).astype(np.uint8)
     for name, pixels in (("f", image), ("m", np.roll(image, (2, -1), axis=(0, 1)))):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     words = ["--fixed", str(tmp_path / "f.png"), "--moving", str(tmp_path / "m.png"), "--method", "affine"]
@@ -189,12 +197,15 @@ def test_notes_about_the_images_are_printed_and_stored(brains, tmp_path, capsys)
         (["--model", "voxelmorph_oasis", "--tiny", "--weights", "none", "--instance-steps", "1"], True),
     ],
 )
-def test_a_mask_is_used_or_a_sentence_states_that_it_is_not(brains, tmp_path, capsys, words, is_used):
+def test_a_mask_is_used_or_a_sentence_states_that_it_is_not(brains, affine_run, tmp_path, capsys, words, is_used):
     mask = (read_volume(brains / "a.nii.gz").data > 0.1).astype(np.uint8)
     nibabel.save(nibabel.Nifti1Image(mask, nibabel.load(brains / "a.nii.gz").affine), tmp_path / "mask.nii.gz")
     words = [*words_of(brains, labels=False), "--fixed-mask", str(tmp_path / "mask.nii.gz"), *words]
     assert register.main([*words, "-o", str(tmp_path / "o"), "--vis", "none"]) == 0
     assert ("the fixed mask is not used by this model" in capsys.readouterr().err) is not is_used
+    if is_used and "--method" in words:
+        own, other = (lines(out)[0]["result"]["ncc"] for out in (tmp_path / "o", affine_run))
+        assert own != other
 
 
 # --- lists of pairs ---
@@ -269,7 +280,7 @@ def _tensor(field):
         (["--instance-steps", "-1"], "--instance-steps: expected 0 or more, found -1"),
         (["--model", "micdir_ixi", "--similarity", "correlation"], "--similarity: expected --method, or"),
         (["--fixed", "a.nii.gz", "--moving", "b.nii.gz", "--also", "none.nii"], "--also none.nii: expected a file"),
-        (["--model", "micdirr_ixi"], "no model is called 'micdirr_ixi'; did you mean"),
+        (["--model", "micdirr_ixi"], "no config is called 'micdirr_ixi'; did you mean"),
         (["--method", "deformable"], "invalid choice: 'deformable'"),
     ],
 )

@@ -134,6 +134,15 @@ def test_a_reference_has_another_grid(case):
     assert np.abs(found[::2, ::2, ::2] - coarse[:12, :13, :10]).max() < 1e-4
 
 
+def test_a_field_with_its_own_affine_map_is_a_warning(case, capsys):
+    for folder, name in (("fields", "first.nii.gz"), ("affines", "affine.tfm")):
+        (case / folder).mkdir()
+        (case / name).rename(case / folder / f"a-b.{name.partition('.')[2]}")
+    words = options(case, ["fields/a-b.nii.gz", "affines/a-b.tfm"])
+    assert main([*words, str(case / "moving.nii.gz"), "-o", str(case / "o")]) == 0
+    assert "affines/a-b.tfm, which is now applied twice; leave one out" in capsys.readouterr().err
+
+
 # --- labels ---
 
 
@@ -171,6 +180,16 @@ def test_a_slice_and_its_labels_in_one_file(tmp_path):
 
 
 # --- errors ---
+
+
+def test_a_field_without_an_affine_needs_the_shape_of_the_file(case, capsys):
+    (case / "f.npz").write_bytes(array_bytes(smooth_field(0), Volume(np.zeros(SHAPE, np.float32))))
+    np.save(case / "same.npy", moving_image()[:14, :16, :12])
+    files = [str(case / name) for name in ("moving.nii.gz", "same.npy")]
+    assert main(["--field", str(case / "f.npz"), *files, "-o", str(case / "o")]) == 1
+    error = capsys.readouterr().err
+    assert "moving.nii.gz: file: expected the shape of 14x16x12, no affine, or an affine in both files" in error
+    assert (case / "o" / "same.npy").is_file()
 
 
 def test_one_bad_file_does_not_stop_the_others(case, capsys):

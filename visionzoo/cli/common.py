@@ -230,17 +230,17 @@ def readers_on_stderr(*, quiet: bool) -> Iterator[None]:
 
     target = io.StringIO() if quiet else sys.stderr
     with redirect_stdout(target):
-        streams = {}
-        for handler in MMLogger.get_current_instance().handlers:
+        handlers = MMLogger.get_current_instance().handlers
+        streams = {each: each.stream for each in handlers if type(each) is logging.StreamHandler}
+        for handler in handlers:
             handler.setFormatter(logging.Formatter("warning: %(message)s"))
-            if type(handler) is logging.StreamHandler:  # one of an earlier command holds its stream
-                streams[handler] = handler.setStream(target)
+        for handler in streams:  # the logger of an earlier command has the stream of that time
+            handler.stream = target
         try:
             yield
         finally:
             for handler, stream in streams.items():
-                if stream is not None:
-                    handler.setStream(stream)
+                handler.stream = sys.__stdout__ if stream is target else stream
 
 
 def say_loading(*, quiet: bool) -> None:

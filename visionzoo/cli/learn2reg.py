@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,9 @@ def write_submission(out: Path, path: str) -> list[str]:
     return list(entries)
 
 
-def score_submission(path: str, pairs: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+def score_submission(
+    path: str, pairs: Iterable[Mapping[str, Any]], warn: Callable[[str], object] = lambda text: None
+) -> dict[str, float]:
     """Return the means of Learn2Reg's measures over the pairs of a submission, read again from the zip file.
 
     A label counts if both maps have it. Pairs without label maps have only ``SDlogJ``.
@@ -92,6 +94,7 @@ def score_submission(path: str, pairs: Iterable[Mapping[str, Any]]) -> dict[str,
         path: the zip file.
         pairs: files of each pair, by column of :data:`visionzoo.structures.volume_names.COLUMNS`. Pairs without a field
             in the zip file are left out.
+        warn: takes a sentence about each pair that Learn2Reg cannot read correctly.
     """
     from visionzoo.metrics.means import exact_mean
 
@@ -100,18 +103,23 @@ def score_submission(path: str, pairs: Iterable[Mapping[str, Any]]) -> dict[str,
         names = set(archive.namelist())
         for files in pairs:
             name = entry_name(files["fixed"], files["moving"])
-            scores = _scores(archive, name, files) if name in names else {}
+            scores = _scores(archive, name, files, warn) if name in names else {}
             for measure in _MEASURES.keys() & scores.keys():
                 found[measure].append(scores[measure])
     return {_MEASURES[name]: exact_mean(values) for name, values in found.items() if values}
 
 
-def _scores(archive: zipfile.ZipFile, name: str, files: Mapping[str, Any]) -> dict[str, float]:
+def _scores(
+    archive: zipfile.ZipFile, name: str, files: Mapping[str, Any], warn: Callable[[str], object]
+) -> dict[str, float]:
     from visionzoo.datasets.field_files import read_field
     from visionzoo.datasets.volume_pairs import read_pair
     from visionzoo.metrics.registration import score_pair
+    from visionzoo.structures.volume_grids import is_identity_map
 
     pair = read_pair(files, note=lambda text: None)
+    if not is_identity_map(pair.to_moving, pair.fixed.shape):
+        warn(f"{pair.name}: Learn2Reg needs both images on one grid; resample the moving image before")
     with tempfile.TemporaryDirectory() as folder:
         field, _ = read_field(archive.extract(name, folder))
     both = pair.fixed_labels is not None and pair.labels_on_fixed is not None

@@ -48,7 +48,7 @@ def parser() -> Parser:
         "--instance-steps",
         type=int,
         metavar="N",
-        help="improve the field of a network by N steps on each pair (default: 0)",
+        help="improve the field of each pair by N steps, also that of a network (default: 0)",
     )
     parser.add_argument(
         "--submission",
@@ -115,7 +115,9 @@ def _require_submission(args: argparse.Namespace) -> None:
                          advice="choose another name, or add --overwrite")  # fmt: skip
 
     from visionzoo.cli.learn2reg import require_names
+    from visionzoo.datasets.volume_files import import_nibabel
 
+    import_nibabel("--submission")
     require_names(args.submission, _pairs(args))
 
 
@@ -130,7 +132,7 @@ def _write_submission(args: argparse.Namespace, out: Path) -> dict[str, object]:
     from visionzoo.cli.learn2reg import score_submission, write_submission
 
     names = write_submission(out, args.submission)
-    scores = score_submission(args.submission, _pairs(args))
+    scores = score_submission(args.submission, _pairs(args), lambda text: note(f"warning: {text}", quiet=args.quiet))
     shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
     note(f"{args.submission}: {len(names)} fields for Learn2Reg, by its rules {shown}", quiet=args.quiet)
     return {"file": args.submission, "fields": len(names), **scores}

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from visionzoo.structures.point_maps import PointMap
     from visionzoo.structures.volumes import Volume
 
-# What `visionzoo register` calls the folders of fields and of their inverses.
-_FIELDS, _INVERSES = "fields", "inverse_fields"
+# What `visionzoo register` calls the folders of fields, of their inverses and of affine maps.
+_FIELDS, _INVERSES, _AFFINES = "fields", "inverse_fields", "affines"
 
 
 def parser() -> Parser:
@@ -38,7 +38,8 @@ def parser() -> Parser:
         "transform",
         "Bring images and label maps to another grid by the fields and affine maps that `visionzoo register` or other\n"
         "tools wrote. Several maps are one chain in the order of the command line, as in antsApplyTransforms: a point\n"
-        "of the fixed image goes through the first map first. The files are sampled once, after the last map.",
+        "of the fixed image goes through the first map first. The files are sampled once, after the last map. A field\n"
+        "of `visionzoo register` includes its affine map.",
         "  visionzoo transform --field fields/a-b.nii.gz labels.nii.gz t2.nii.gz -o warped\n"
         "  visionzoo transform --field fields/a-b.nii.gz --inverse --reference moving.nii.gz atlas.nii.gz -o back\n"
         "  visionzoo transform --field second.nii.gz --affine first.tfm moving.nii.gz -o both",
@@ -92,6 +93,8 @@ def _transform(args: argparse.Namespace, command: str) -> int:
         raise InputError(
             "transform", expected="--field or --affine", found="neither", advice="name the file of a transform"
         )
+    for field, affine in _applied_twice(args.maps):
+        note(f"warning: {field} includes {affine}, which is now applied twice; leave one out", quiet=args.quiet)
     with readers_on_stderr(quiet=args.quiet):
         from visionzoo.datasets.volume_files import read_volume
 
@@ -112,6 +115,16 @@ def _transform(args: argparse.Namespace, command: str) -> int:
     if args.json:
         print(json.dumps(summary))
     return 1 if failed else 0
+
+
+def _applied_twice(maps: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the fields of a registration whose affine map is in the chain too."""
+    from visionzoo.datasets.volume_files import stem_of
+
+    paths = {name: [Path(path) for _, path in maps if Path(path).parent.name == name] for name in (_FIELDS, _AFFINES)}
+    fields = {(each.parent.parent, stem_of(each)): each for each in paths[_FIELDS]}
+    keys = {each: (each.parent.parent, stem_of(each)) for each in paths[_AFFINES]}
+    return [(str(fields[key]), str(each)) for each, key in keys.items() if key in fields]
 
 
 def _read_map(option: str, path: str) -> PointMap:
@@ -182,7 +195,7 @@ def _write_one(
     from visionzoo.datasets.volume_files import ending_of, volume_bytes
     from visionzoo.structures.point_maps import positions_in
     from visionzoo.structures.volume_warping import interpolation_for, require_inside, values_at
-    from visionzoo.tasks.inputs.volumes import read_any
+    from visionzoo.tasks.inputs.volumes import free_name, read_any
 
     notes: list[str] = []
     parts, written, used = read_any(path, args.interp, notes), [], []
@@ -193,7 +206,7 @@ def _write_one(
         kind = interpolation_for(volume.data, interp)
         values = values_at(volume.data, positions, kind)
         like = replace(volume, affine=grid.affine, header=grid.header, labels=None)
-        name = _free_name(wanted, names)
+        name = free_name(wanted, names)
         _write(out / name, volume_bytes(values, like, ending_of(name)))
         written.append(name)
         used.append(kind)
@@ -201,17 +214,6 @@ def _write_one(
     texts = ", ".join(f"{out / name} ({kind})" for name, kind in zip(written, used))
     note(f"{on_one_line(path)}: {texts}", quiet=args.quiet)
     return {"input": as_utf8(path), "written": written, "interpolation": used} | ({"notes": notes} if notes else {})
-
-
-def _free_name(wanted: str, names: set[str]) -> str:
-    """Return a name that no other result has."""
-    stem, dot, ending = wanted.partition(".")
-    name, number = wanted, 1
-    while name in names:
-        number += 1
-        name = f"{stem}-{number}{dot}{ending}"
-    names.add(name)
-    return name
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -14,6 +14,9 @@
     OUT/raw/...                saliency: 8-bit PNG in the size of the input, 255 is 1.0; ``result.map`` is its path;
                                counting: ``NAME.npy``, float32 (h, w), people per cell of a grid that covers the
                                image evenly; its sum is the count; ``result.density`` is its path
+    OUT/warped/...             registration: the warped moving image; ``labels`` its label map, ``fields`` and
+                               ``inverse_fields`` the displacements, ``affines`` the affine map as ``.tfm`` and
+                               ``.txt``, ``also/NAME`` further files; ``result.warped`` and so on are their paths
     OUT/vis/...                drawn images with the folders and stems of the inputs; small images are enlarged
     OUT/vis/clip.mp4           videos: the drawn frames as a video without sound
     OUT/sheets/...             groups: all drawn images of a group on one sheet
@@ -164,8 +167,8 @@ class PredictionWriter:
         if complete:
             self._write_run(complete=kind is None and not self.stopped)
 
-    def write(self, prediction: Prediction) -> list[str]:
-        """Write one prediction and return the paths of its files. Drawn images and crops need its ``image``."""
+    def write(self, prediction: Prediction) -> None:
+        """Write one prediction. Drawn images and crops need its ``image``."""
         self.done += 1
         self.failed += prediction.error is not None
         self.written = []

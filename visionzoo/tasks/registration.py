@@ -321,7 +321,7 @@ class RegistrationTask(Task):
     def said(self, result: Registration) -> str:
         """Return the measures before and after, and how labels were warped."""
         measures = result.measures
-        texts = [f"NCC {measures['ncc_before']:.3f} to {measures['ncc']:.3f}"]
+        texts = [f"{name.upper()} {measures[f'{name}_before']:.3f} to {measures[name]:.3f}" for name in ("ncc", "mi")]
         if "dice" in measures:
             before, after = measures["dice_before"], measures["dice"]
             texts.append(f"Dice {before:.3f} to {after:.3f} (labels by the nearest voxel)")
@@ -341,14 +341,16 @@ class RegistrationTask(Task):
         return Tally(sums)
 
     def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
-        """Return the means before and after."""
+        """Return the means before and after; nothing for one pair, whose measures are printed already."""
+        if inputs == 1:
+            return ""
         sums = tally.sums
         labelled = int(sums.get("labelled", 0))
         texts = [f"NCC {sums['ncc_before'] / inputs:.3f} to {sums['ncc'] / inputs:.3f}"]
         if labelled:
             texts.append(f"Dice {sums['dice_before'] / labelled:.3f} to {sums['dice'] / labelled:.3f} (nearest voxel)")
         texts.append(f"{sums['folded'] / inputs:.3g} % of the voxels folded")
-        return f"mean of {inputs} {'pair' if inputs == 1 else 'pairs'}: {', '.join(texts)}"
+        return f"mean of {inputs} pairs: {', '.join(texts)}"
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return a pair whose field is a small constant shift with noise."""

@@ -93,7 +93,12 @@ class VolumePair(Input):
         notes: list[str] = []
         pair = read_pair(source.value, source.name, notes.append)
         interp = source.options.get("interp", "auto")
-        also = tuple(file for path in source.options.get("also", ()) for file in read_any(path, interp, notes))
+        names: set[str] = set()
+        also = tuple(
+            (free_name(name, names), volume, kind)
+            for path in source.options.get("also", ())
+            for name, volume, kind in read_any(path, interp, notes)
+        )
         say_notes(source.name, dict.fromkeys(notes, 0))
         return replace(pair, also=also, notes=tuple(dict.fromkeys(notes)))
 
@@ -144,6 +149,23 @@ def read_any(path: str | os.PathLike[str], interp: str, notes: list[str]) -> lis
     if volume.labels is not None:
         parts.append((f"{stem}_seg{ending}", replace(volume, data=volume.labels, labels=None), "nearest"))
     return parts
+
+
+def free_name(wanted: str, names: set[str]) -> str:
+    """Return a name that is not in ``names`` yet, and add it.
+
+    Example:
+        >>> names = set()
+        >>> free_name("seg.nii.gz", names), free_name("seg.nii.gz", names)
+        ('seg.nii.gz', 'seg-2.nii.gz')
+    """
+    ending = ending_of(wanted)
+    name, number = wanted, 1
+    while name in names:
+        number += 1
+        name = f"{stem_of(wanted)}-{number}{ending}"
+    names.add(name)
+    return name
 
 
 def _pairs_of(args: argparse.Namespace) -> list[Any]:
