@@ -5,7 +5,7 @@
         --mni ants-venv/lib/python3.11/site-packages/nilearn/datasets/data       # 5 minutes
     python benchmarks/registration.py test_scan.npz                              # without ANTs and the template
 
-antspyx requires numpy < 2.4, so it needs an environment of its own; its part runs there as a subprocess. The pairs are
+antspyx requires numpy < 2.4, so it needs a separate environment; its part runs there as a subprocess. The pairs are
 those of ``registration_volumes.py`` at half resolution, 80x96x112 voxels: a scan and itself under three random
 deformations, and a template to the scan. Both sides run on the same core with one thread. The time is CPU time of the
 affine registration, the deformable one, both fields, forward and inverse, and both warped images; the lower of the
@@ -13,7 +13,7 @@ rounds. Dice is the mean over the labels, with nearest neighbours; for the templ
 are voxels of the brain with a determinant <= 0. ``sdlogJ`` is the standard deviation of the log determinant, of all
 voxels and of the brain. Errors of the inverse are distances in voxels between a voxel of the brain and its position
 after both maps: first the inverse on the moving grid ("T Ti"), or first the forward map on the fixed grid ("Ti T").
-Target (e) is that of "T Ti". Fields are sampled linearly between voxels, which alone gives an error: the row "known
+Target (e) is that of "T Ti". Linear sampling of a field between voxels gives an error: the row "known
 map" shows the true map and its inverse, which is the one with exact values at its voxels.
 
 The memory is measured at 160x192x224, in a new process, as the increase of the resident memory from the start of the
