@@ -29,7 +29,7 @@ Measured on 2026-11-28 (one core of a shared x86-64 machine, torch 2.15, numpy 2
 
 On the template sdlogJ is 0.122 against 0.153. With the CC metric (the same iterations) ANTs reaches 0.857 in 144 s on
 pair 12, and 0.714 in 138 s on the template. Nothing folds. One target is missed: (b) on pair 11, 0.923 instead of
-0.930, where the true map has 0.962. Memory: 1.36 GiB.
+0.930, where the true map has 0.962. Memory: 1.29 GiB.
 """
 
 from __future__ import annotations
