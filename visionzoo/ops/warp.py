@@ -210,7 +210,7 @@ def compose(outer: Tensor, inner: Tensor, *, padding: str = "border") -> Tensor:
     return inner + warp(outer, inner, padding=padding).to(inner.dtype)
 
 
-def invert(field: Tensor, *, tolerance: float = 0.01, iterations: int = 40) -> Tensor:
+def invert(field: Tensor, *, tolerance: float = 0.01, iterations: int = 25) -> Tensor:
     """Return the field of the inverse deformation, by a damped fixed point.
 
     The error of the inverse v at x is ``v(x) + field(x + v(x))``. Each step subtracts a share of it. The share halves

@@ -26,6 +26,12 @@ KINDS = ("affine", "rigid")
 # A step is small enough to end a level if no corner of the image moves by more voxels of that level.
 _SMALLEST_MOVE = 0.01
 _FIRST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e4
+# Turns in degrees to start from, and the number of the best ones from which steps are taken. A turn is used if its
+# similarity is that much higher, so that symmetric objects are not turned.
+_TURNS, _CLIMBED_TURNS, _CLEARLY = (-70, -35, 35, 70), 3, 1.05
+_SMALLEST_PLANE = 8
+# Least spread of the warped image at a start, as a share of that of the moving image.
+_SMALLEST_SPREAD = 0.5
 
 
 def register_affine(
@@ -42,7 +48,8 @@ def register_affine(
 ) -> Tensor:
     """Find the affine or rigid map from the fixed image to the moving one.
 
-    It starts from the shift between the centres of mass, or from the identity where that fits better.
+    It starts from the shift between the centres of mass, or from the identity where that fits better. On the coarsest
+    level it also starts from turns of 35 and 70 degrees in each plane, and takes one that fits clearly better.
 
     Args:
         fixed, moving: (B, 1, *S), 2-D or 3-D, of one grid. Each pair is registered separately.
@@ -73,13 +80,14 @@ def register_affine(
     require_known(similarity, SIMILARITIES, "similarity")
     _require_levels(levels, iterations)
     fixed, moving, mask = checked_pair(fixed, moving, mask)
-    basis = generators(kind, spacing or [1.0] * (fixed.ndim - 2)).to(fixed.device)
+    spacing = spacing or [1.0] * (fixed.ndim - 2)
+    basis, turns = generators(kind, spacing).to(fixed.device), _turns(spacing, fixed.shape[2:]).to(fixed.device)
     found = []
     with torch.no_grad():
         for index in range(len(fixed)):
             pair = fixed[index, 0], moving[index, 0], None if mask is None else mask[index, 0]
             first = None if start is None else start[index].double()
-            found.append(_register_one(pair, basis, similarity, first, levels, iterations))
+            found.append(_register_one(pair, basis, turns, similarity, first, levels, iterations))
     return torch.stack(found)
 
 
@@ -114,6 +122,7 @@ def _unit(axes: int, row: int, column: int) -> Tensor:
 def _register_one(
     pair: tuple[Tensor, Tensor, Tensor | None],
     basis: Tensor,
+    turns: Tensor,
     similarity: str,
     start: Tensor | None,
     levels: Sequence[float],
@@ -126,7 +135,7 @@ def _register_one(
         match = similarity_of(similarity, level.fixed, level.moving, level.mask, window=None if whole else 9)
         problem = _Problem(level, match, basis)
         if start is None and number == 0:
-            affine = _best_start(pair, problem)
+            affine = _best_start(pair, problem, turns, steps)
         require_overlap(problem.warped(affine))
         affine = _climb(problem, affine, steps)
     return affine
@@ -169,13 +178,32 @@ def _diagonal(matrix: Tensor) -> Tensor:
     return torch.diag(diagonal + 1e-9 * diagonal.max() + 1e-30)
 
 
-def _best_start(pair: tuple[Tensor, Tensor, Tensor | None], problem: _Problem) -> Tensor:
+def _best_start(pair: tuple[Tensor, Tensor, Tensor | None], problem: _Problem, turns: Tensor, steps: int) -> Tensor:
+    """Return the best map of the level that is reached from the identity, the centres of mass or a few turns."""
     fixed, moving, mask = pair
-    candidates = [identity_affine(fixed.ndim)[0].to(fixed.device)]
-    candidates += [candidates[0].clone()]
-    candidates[1][:, -1] = centre_of_mass(moving, None) - centre_of_mass(fixed, mask)
-    values = [float(problem.match(problem.warped(one)).value) for one in candidates]
-    return candidates[int(values[1] >= values[0])]
+    centres = [centre_of_mass(image, weights) for image, weights in ((fixed, mask), (moving, None))]
+    shifts = centres[1] - turns @ centres[0]
+    identity = identity_affine(fixed.ndim)[0].to(fixed.device)
+    shifted, *turned = torch.cat([turns, shifts[:, :, None]], 2)
+    first = max(shifted, identity, key=problem.value)
+    best = max(_climb(problem, first, steps), first, key=problem.value)
+    highest = problem.value(best)
+    for start in sorted(turned, key=problem.value, reverse=True)[:_CLIMBED_TURNS]:
+        found = _climb(problem, start, steps)
+        value = problem.value(found)
+        if value > max(_CLEARLY * highest, highest):
+            best, highest = found, value
+    return best
+
+
+def _turns(spacing: Sequence[float], size: Sequence[int]) -> Tensor:
+    """Return matrices of rotations (T, n, n) in voxels: none first, then some in each plane that is not thin."""
+    axes = len(spacing)
+    planes = generators("rigid", spacing)[axes:, :, :axes]
+    wide = [min(size[a], size[b]) >= _SMALLEST_PLANE for a, b in combinations(range(axes), 2)]
+    angles = torch.deg2rad(torch.tensor(_TURNS, dtype=torch.float64))
+    turned = [torch.linalg.matrix_exp(angle * plane) for plane, use in zip(planes, wide) if use for angle in angles]
+    return torch.stack([torch.eye(axes, dtype=torch.float64), *turned])
 
 
 def centre_of_mass(image: Tensor, mask: Tensor | None) -> Tensor:
@@ -209,6 +237,13 @@ class _Problem:
         self._points = [
             line.reshape([-1 if at == axis else 1 for at in range(len(size))]) for axis, line in enumerate(lines)
         ]
+
+    def value(self, affine: Tensor) -> float:
+        """Return the similarity under a map in voxels of the full resolution, -inf if the images hardly overlap."""
+        warped = self.warped(affine)
+        # A constant image is a part of the background, and correlates with everything.
+        apart = warped.std() < _SMALLEST_SPREAD * self._level.moving.std()
+        return float("-inf") if bool(apart) else float(self.match(warped).value)
 
     def warped(self, affine: Tensor) -> Tensor:
         """Return the moving image of the level under a map in voxels of the full resolution."""
