@@ -39,6 +39,10 @@ tiny_train_pipeline = [
     dict(type="PackTaskInputs"),
 ]
 tiny = dict(
-    model=dict(data_preprocessor=dict(pad_size_divisor=4), backbone=dict(variant="tiny"), head=dict(variant="tiny")),
+    model=dict(
+        data_preprocessor=dict(pad_size_divisor=4),
+        backbone=dict(variant="tiny"),
+        head=dict(variant="tiny", antifold_weight=100),
+    ),
     train_dataloader=dict(dataset=dict(pipeline=tiny_train_pipeline)),
 )
