@@ -23,3 +23,8 @@ train_dataloader = dict(dataset=t2)
 val_dataloader = dict(dataset=t2)
 test_dataloader = val_dataloader
 default_hooks = dict(checkpoint=dict(interval=5))
+
+tiny = dict(
+    model=dict(head=dict(smooth_weight=10.0, half_smooth_weight=5.0)),
+    train_cfg=dict(max_epochs=3, val_interval=1),
+)

@@ -19,5 +19,11 @@ model = dict(
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=5_000))
 
 tiny = dict(
-    model=dict(data_preprocessor=dict(pad_size_divisor=4), backbone=dict(variant="tiny"), head=dict(variant="tiny")),
+    model=dict(
+        data_preprocessor=dict(pad_size_divisor=4),
+        backbone=dict(variant="tiny"),
+        head=dict(variant="tiny", smooth_weight=0.001),
+    ),
+    train_dataloader=dict(batch_size=4),
+    optim_wrapper=dict(optimizer=dict(lr=5e-3)),
 )

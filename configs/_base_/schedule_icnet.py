@@ -11,8 +11,8 @@ param_scheduler = []
 auto_scale_lr = dict(enable=True, base_batch_size=1)
 
 tiny = dict(
-    train_cfg=dict(max_iters=120, val_interval=60),
+    train_cfg=dict(max_iters=200, val_interval=100),
     optim_wrapper=dict(optimizer=dict(lr=5e-3)),
     auto_scale_lr=dict(enable=False),
-    default_hooks=dict(logger=dict(interval=6), checkpoint=dict(interval=60)),
+    default_hooks=dict(logger=dict(interval=6), checkpoint=dict(interval=100)),
 )

@@ -129,7 +129,8 @@ class DirectRegistrationHead(RegistrationHead):
         """
         self.require_dims(feats)
         with torch.autocast(feats[0].device.type, enabled=False):
-            return self._registered(*feats[0].float().chunk(2, 1), mask, spacing)
+            fixed, moving = feats[0].float().chunk(2, 1)
+            return self._registered(fixed, moving, mask, spacing)
 
     def _registered(self, fixed: Tensor, moving: Tensor, mask: Tensor | None, spacing: Any) -> Transform:
         shared: dict[str, Any] = {"mask": mask, "similarity": self.similarity}

@@ -168,11 +168,11 @@ def cases_of(batch: Batch, dims: int) -> list[Case]:
     for row, sample in enumerate(batch.samples):
         sides = tuple(sample.metainfo.get("img_shape", ()))[:dims]
         inside = (slice(None), *(slice(int(side)) for side in sides))
-        images = [image[row][inside].float()[None] for image in (fixed, moving)]
+        pair = (fixed[row][inside].float()[None], moving[row][inside].float()[None])
         mask = sample.get("gt_fixed_mask")
         mask = None if mask is None else torch.as_tensor(mask, device=fixed.device)[None, None]
         spacing = tuple(float(side) for side in sample.metainfo.get("spacing", (1.0,) * dims))
-        cases.append(Case(f"{sample.metainfo.get('img_path', f'pair {row}')}", *images, mask, spacing, inside))
+        cases.append(Case(f"{sample.metainfo.get('img_path', f'pair {row}')}", *pair, mask, spacing, inside))
     return cases
 
 

@@ -79,8 +79,8 @@ def draw_field(seed: int, shape: tuple[int, ...], largest: float) -> np.ndarray:
 def draw_affine(seed: int, shape: tuple[int, ...], degrees: int) -> np.ndarray:
     """Return the displacement field (n, *shape) of an affine map around the centre.
 
-    The map turns by up to ``degrees`` in each plane. For each degree it scales each axis by up to 0.5 % and shifts it by
-    up to 0.5 % of its side.
+    The map turns by up to ``degrees`` in each plane. For each degree it scales each axis by up to 0.5 % and shifts it
+    by up to 0.5 % of its side.
 
     Example:
         >>> draw_affine(1, (24, 36), 0).any()
