@@ -134,6 +134,7 @@ def test_start_without_overlap_is_one_sentence(register):
 
 @pytest.mark.parametrize("grid", [(1, 24, 31), (3, 5), (24, 1)])
 def test_thin_and_tiny_images_are_registered(grid):
+    torch.manual_seed(0)
     fixed, moving = torch.rand(2, 1, 1, *grid)
     affine = register_affine(fixed, moving)
     assert torch.isfinite(affine).all()
@@ -150,3 +151,13 @@ def test_levels_without_iterations_are_refused(levels, iterations):
     image = torch.rand(1, 1, 16, 20)
     with pytest.raises(ConfigError, match="one number of iterations for each level"):
         register_affine(image, image, levels=levels, iterations=iterations)
+
+
+def test_masks_need_enough_voxels_for_the_parameters():
+    fixed, _ = drawn((40, 50))
+    mask = torch.zeros_like(fixed)
+    mask[..., 10:30, 15:35] = 1
+    wanted = "mask of the fixed image: expected at least 480 voxels for a map of 6 parameters, found 400"
+    with pytest.raises(DataError, match=wanted):
+        register_affine(fixed, fixed, mask=mask)
+    assert error(register_affine(fixed, fixed, mask=mask, kind="rigid"), identity_affine(2), (40, 50)) < 0.3

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visionzoo.errors import ConfigError, require_known
+from visionzoo.errors import ConfigError, DataError, require_known
 from visionzoo.ops.registration.pyramid import Level, checked_pair, image_gradients, level_of, require_overlap
 from visionzoo.ops.registration.sampling import Sampler
 from visionzoo.ops.registration.similarities import SIMILARITIES, Match, similarity_of
@@ -25,6 +25,7 @@ KINDS = ("affine", "rigid")
 
 # A step is small enough to end a level if no corner of the image moves by more voxels of that level.
 _SMALLEST_MOVE = 0.01
+_VOXELS_PER_PARAMETER = 20
 _FIRST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e4
 # Turns in degrees to start from, and the number of the best ones from which steps are taken. A turn is used if its
 # similarity is that much higher, so that symmetric objects are not turned.
@@ -58,14 +59,15 @@ def register_affine(
         similarity: ``correlation``, or ``mutual_information`` for images of different contrasts.
         spacing: size of a voxel along each axis, for ``rigid`` (default: equal).
         start: (B, n, n + 1) in voxels, instead of the centres of mass.
-        levels: factors by which the images are reduced, coarse first.
+        levels: factors by which the images are reduced, coarse first. Coarse levels with fewer than 20 voxels per
+            parameter, in the mask if there is one, are left out.
         iterations: maximum number of steps on each level.
 
     Returns:
         (B, n, n + 1) in float64: a voxel x of the fixed image has its partner at ``A (x, 1)`` in the moving image.
 
     Raises:
-        DataError: see :func:`checked_pair`; or the images do not overlap.
+        DataError: see :func:`checked_pair`; the images do not overlap; or the mask has too few voxels.
         ConfigError: levels and iterations differ in number, or are empty.
         UnknownName: an unknown kind or similarity.
 
@@ -128,17 +130,36 @@ def _register_one(
     levels: Sequence[float],
     iterations: Sequence[int],
 ) -> Tensor:
-    affine = identity_affine(pair[0].ndim)[0].to(pair[0].device) if start is None else start
-    for number, (factor, steps) in enumerate(zip(levels, iterations, strict=True)):
-        level = level_of(*pair, factor)
-        whole = number < len(levels) - 1
+    identity = identity_affine(pair[0].ndim)[0].to(pair[0].device)
+    affine = identity if start is None else start
+    first, last = _first_level(pair, levels, len(basis)), len(levels) - 1
+    for number in range(first, len(levels)):
+        level, steps, whole = level_of(*pair, levels[number]), iterations[number], number < last
         match = similarity_of(similarity, level.fixed, level.moving, level.mask, window=None if whole else 9)
         problem = _Problem(level, match, basis)
-        if start is None and number == 0:
+        if start is None and number == first:
             affine = _best_start(pair, problem, turns, steps)
+        elif start is None:  # coarse levels of small or repetitive images mislead
+            affine = max(affine, identity, key=problem.value)
         require_overlap(problem.warped(affine))
         affine = _climb(problem, affine, steps)
     return affine
+
+
+def _first_level(pair: tuple[Tensor, Tensor, Tensor | None], levels: Sequence[float], parameters: int) -> int:
+    """Return the number of the first level with enough voxels; with too few, a map fits their noise."""
+    fixed, _, mask = pair
+    least = _VOXELS_PER_PARAMETER * parameters
+    voxels = fixed.numel() if mask is None else int((mask > 0).sum())
+    if mask is not None and voxels < least * levels[-1] ** fixed.ndim:
+        raise DataError(
+            "mask of the fixed image",
+            expected=f"at least {least * levels[-1] ** fixed.ndim:,.0f} voxels for a map of {parameters} parameters",
+            found=f"{voxels:,}",
+            advice="enlarge the mask, or leave it out",
+        )
+    enough = (voxels / factor**fixed.ndim >= least for factor in levels)
+    return next((number for number, is_enough in enumerate(enough) if is_enough), len(levels) - 1)
 
 
 def _require_levels(levels: Sequence[float], iterations: Sequence[int]) -> None:
