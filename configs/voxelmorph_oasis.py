@@ -22,8 +22,9 @@ tiny = dict(
     model=dict(
         data_preprocessor=dict(pad_size_divisor=4),
         backbone=dict(variant="tiny"),
-        head=dict(variant="tiny", smooth_weight=0.001),
+        head=dict(variant="tiny", smooth_weight=0.005),
     ),
     train_dataloader=dict(batch_size=4),
+    train_cfg=dict(max_iters=140, val_interval=140),
     optim_wrapper=dict(optimizer=dict(lr=5e-3)),
 )
