@@ -218,9 +218,13 @@ def test_released_config_loads_with_and_without_tiny(name):
 def test_a_systems_name_is_a_short_name_of_its_headline():
     assert headlines() == {
         "connnet": "connnet_r50",
+        "direct": "direct_registration",
         "gconet_plus": "gconet_plus_vgg16bn",
         "hmode": "hmode_shanghaitech_a",
+        "icnet": "icnet_ixi",
+        "micdir": "micdir_ixi",
         "scnn": "scnn_culane",
+        "voxelmorph": "voxelmorph_oasis",
     }
     assert find_config("scnn").stem == "scnn_culane"
     assert load_config("hmode").name == "hmode_shanghaitech_a"

@@ -110,7 +110,10 @@ def test_a_warm_up_of_one_iteration_is_left_out():
     assert shorten_warm_ups([WARM_UP], 1) == []
 
 
-@pytest.mark.parametrize("name", config_names())
+TRAINED = [name for name in config_names() if not name.startswith("direct_")]  # the others have nothing to train
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_config_ends_at_its_new_length(name):
     """The ratio of each length to the run stays, so no released config trains at rate 0 or never lowers its rate."""
     recipe = load_config(name).cfg

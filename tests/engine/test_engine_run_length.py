@@ -24,12 +24,13 @@ IMAGES = {
     "UCFQNRFDataset": 1_201,
     "UCFCC50Dataset": 40,
     "TRANCOSDataset": 403,
+    "RegistrationPairs": 464,  # 580 subjects of IXI without every fifth, each with the next one
 }
 WARM_UP = dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=500)
 POLY = dict(type="PolyLR", by_epoch=False, begin=500, end=2_000)
 
 
-@pytest.mark.parametrize("name", config_names())
+@pytest.mark.parametrize("name", [name for name in config_names() if not name.startswith("direct_")])
 def test_recipes_stay_as_they_are(name):
     cfg = load_config(name).cfg
     images = 500 if "sis1k" in cfg.train_dataloader.dataset.get("data_root", "") else None

@@ -117,12 +117,13 @@ class VolumePair(Input):
         return {**start_of_pair(pair), "gt_pair": pair, "field_format": source.options.get("field_format", "itk")}
 
     def seeded(self, seed: int, size: Sequence[int]) -> dict[str, Any]:
-        """Return two pairs of coarse noise, (2, 1, *size) each."""
+        """Return two pairs of coarse noise, (2, 1, *size) each; the moving image is similar to the fixed one."""
         pairs = []
         for index in range(2):
-            coarse = seeded_array(seed, f"pair {index}", (2, 1, *(side // 4 + 2 for side in size)))
+            coarse = torch.from_numpy(seeded_array(seed, f"pair {index}", (2, 1, *(side // 4 + 2 for side in size))))
+            similar = torch.stack([coarse[0], coarse[0] + 0.25 * coarse[1]])
             mode = {2: "bilinear", 3: "trilinear"}[len(size)]
-            fine = F.interpolate(torch.from_numpy(coarse), size=tuple(size), mode=mode, align_corners=True)
+            fine = F.interpolate(similar, size=tuple(size), mode=mode, align_corners=True)
             pairs.append((fine * 0.2 + 0.5).clamp(0, 1))
         return {"inputs": pairs, "data_samples": [TaskSample(metainfo=dict(group_size=2)) for _ in pairs]}
 
