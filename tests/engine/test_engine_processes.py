@@ -71,6 +71,7 @@ def joint_losses(*launcher: str) -> list[dict[str, float]]:
     return [json.loads(row) for row in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_the_mean_of_two_losses_is_the_loss_of_the_joined_batch() -> None:
     (joined,) = joint_losses()
     first, second = joint_losses(*TWO)
