@@ -303,3 +303,13 @@ def test_resume_refuses_other_label_maps(brains, affine_run, capsys):
     assert register.main([*words_of(brains, labels=False), *words]) == 0
     assert register.main([*words_of(brains), *words]) == 2
     assert "--resume: expected the files of all pairs of the run" in capsys.readouterr().err
+
+
+def test_intensities_as_labels_are_stated(tmp_path, capsys):
+    slices = np.random.default_rng(0).integers(0, 255, (2, 40, 48)).astype(np.uint8)
+    for name, pixels in zip("ab", slices, strict=True):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    words = ["--fixed", str(tmp_path / "a.png"), "--moving", str(tmp_path / "b.png"), "--vis", "none"]
+    labels = ["--labels", str(tmp_path / "b.png")]
+    assert register.main([*words, *labels, "--method", "affine", "-o", str(tmp_path / "out")]) == 0
+    assert "labels: the values are probably intensities and not labels" in capsys.readouterr().err

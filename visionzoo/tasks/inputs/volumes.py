@@ -24,6 +24,7 @@ from visionzoo.ops.intensities import scale_intensities
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.task_sample import TaskSample
 from visionzoo.structures.volume_names import COLUMNS, FIELD_FORMATS, INTERPOLATIONS
+from visionzoo.structures.volume_warping import is_label_map
 from visionzoo.structures.volumes import Volume
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.tasks.inputs.pair_options import add_pair_options
@@ -95,6 +96,9 @@ class VolumePair(Input):
     def read(self, source: Source) -> Pair:
         notes: list[str] = []
         pair = read_pair(source.value, source.name, notes.append)
+        for what, labels in (("fixed labels", pair.fixed_labels), ("labels", pair.labels)):
+            if labels is not None and not is_label_map(labels):
+                notes.append(f"{what}: the values are probably intensities and not labels")
         interp = source.options.get("interp", "auto")
         names: set[str] = set()
         also = tuple(
