@@ -290,3 +290,26 @@ def test_wrong_use_is_one_sentence(words, message, capsys, tmp_path, monkeypatch
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_model_of_another_task_is_refused(brains, tmp_path, capsys):
+    words = [*words_of(brains), "--model", "rcnet_retinanet", "--weights", "none", "-o", str(tmp_path / "out")]
+    assert register.main(words) == 2
+    assert "expected a model for registration, found one for detection" in capsys.readouterr().err
+
+
+def test_resume_refuses_other_label_maps(brains, affine_run, capsys):
+    words = ["--method", "affine", "-o", str(affine_run), "-q", "--resume"]
+    assert register.main([*words_of(brains, labels=False), *words]) == 0
+    assert register.main([*words_of(brains), *words]) == 2
+    assert "--resume: expected the files of all pairs of the run" in capsys.readouterr().err
+
+
+def test_intensities_as_labels_are_stated(tmp_path, capsys):
+    slices = np.random.default_rng(0).integers(0, 255, (2, 40, 48)).astype(np.uint8)
+    for name, pixels in zip("ab", slices, strict=True):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    words = ["--fixed", str(tmp_path / "a.png"), "--moving", str(tmp_path / "b.png"), "--vis", "none"]
+    labels = ["--labels", str(tmp_path / "b.png")]
+    assert register.main([*words, *labels, "--method", "affine", "-o", str(tmp_path / "out")]) == 0
+    assert "labels: the values are probably intensities and not labels" in capsys.readouterr().err

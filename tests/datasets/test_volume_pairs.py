@@ -170,3 +170,14 @@ def test_standardised_images_and_the_scaled_ones_for_measures():
     assert [round(float(image.mean()), 5) for image in sample["img"]] == [0, 0]
     assert [round(float(image.std()), 5) for image in sample["img"]] == [1, 1]
     assert (sample["gt_fixed"].min(), sample["gt_fixed"].max()) == (0, 1)
+
+
+def test_landmarks_without_a_partner_are_stated():
+    images = {"fixed": np.eye(4), "moving": np.eye(4)[::-1]}
+    with pytest.raises(DataError, match="found 1 in the fixed and 2 in the moving image; list the partner"):
+        read_pair({**images, "fixed_points": np.zeros((1, 2)), "points": np.zeros((2, 2))})
+    notes = []
+    read_pair({**images, "points": np.zeros((2, 2))}, note=notes.append)
+    assert notes == ["the fixed image has no landmarks, so their error is not measured"]
+    read_pair({**images, "fixed_labels": np.eye(4, dtype=int)}, note=notes.append)
+    assert notes[1:] == ["the moving image has no label map, so Dice is not measured"]

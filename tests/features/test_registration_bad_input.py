@@ -132,7 +132,7 @@ BAD = {
     "complex.nii": (nifti(IMAGE.astype(np.complex64)), "expected one number per voxel, found"),
     "scan.dcm": (b"DICM", "found the ending '.dcm'; convert it to NIfTI"),
     "scan": (b"DICM", "found no ending; convert it to NIfTI"),
-    "folder": (None, "expected a volume or slice"),
+    "folder": (None, "expected a volume, found a folder"),
     "folder.nii": (None, "expected a volume, found a folder"),
     "none.nii": (None, "expected a volume, found no such file"),
 }

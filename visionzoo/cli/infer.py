@@ -180,23 +180,24 @@ def _infer(args: argparse.Namespace, command: str, seen: _Seen) -> int:
     return 1 if ran.failed else 0
 
 
-def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = None) -> Ran:
+def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = None, *, only: str = "") -> Ran:
     """Run a model on inputs and write its predictions.
 
     Args:
         args: values of the options of :func:`parser`.
         command: the command line, for ``run.json``.
         seen: what a first look at the command line found.
+        only: the task that the model must have; empty for any task.
 
     Raises:
-        ZooError: wrong use, or weights or a config that cannot be used.
+        ZooError: wrong use, a model of another task, or weights or a config that cannot be used.
     """
     say_loading(quiet=args.quiet)
     with readers_on_stderr(quiet=args.quiet):
-        return _run_inference(args, command, seen or _Seen())
+        return _run_inference(args, command, seen or _Seen(), only)
 
 
-def _run_inference(args: argparse.Namespace, command: str, seen: _Seen) -> Ran:
+def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: str) -> Ran:
     from visionzoo.inference.selecting import require_option
     from visionzoo.system.locks import locked
     from visionzoo.tasks import task_of
@@ -210,6 +211,9 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen) -> Ran:
     known = seen.loaded is not None and seen.given == _named_model(args)
     loaded = seen.loaded if known and seen.loaded is not None else _loaded(args)
     task = task_of(loaded.cfg.get("task"))
+    if only and loaded.cfg.get("task") != only:
+        raise InputError(f"--model {args.model}", expected=f"a model for {only}", found=f"one for {loaded.cfg.task}",
+                         advice=f"`visionzoo list --task {only}` lists them")  # fmt: skip
     loaded = _fitted(args, loaded, task.inputs.changes(args, loaded.cfg.get("model") or {}))
     for option in [*args.save, *(["crops"] if args.save_crops else [])]:
         require_option(task, option, "--save-crops" if option == "crops" else f"--save {option}")

@@ -73,7 +73,7 @@ def _register(args: argparse.Namespace, command: str) -> int:
     _choose_model(args)
     if args.submission is not None:
         _require_submission(args)
-    ran = run_inference(args, command)
+    ran = run_inference(args, command, only="registration")
     summary = ran.to_json()
     if args.submission is not None:
         summary["submission"] = _write_submission(args, ran.out)

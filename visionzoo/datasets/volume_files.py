@@ -191,6 +191,7 @@ def _as_numbers(data: np.ndarray, path: object, note: Callable[[str], object]) -
 
 def _read(path: str | os.PathLike[str], note: Callable[[str], object]) -> Volume:
     ending = ending_of(path)
+    _require_file(path)
     if ending not in ENDINGS:
         raise DataError(
             path,
@@ -198,7 +199,6 @@ def _read(path: str | os.PathLike[str], note: Callable[[str], object]) -> Volume
             found=f"the ending {ending!r}" if ending else "no ending",
             advice="convert it to NIfTI",
         )
-    _require_file(path)
     try:
         volume = _READERS[ending](Path(path), note)
     except ZooError as error:

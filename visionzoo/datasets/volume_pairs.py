@@ -185,7 +185,7 @@ def read_pair(
     except ZooError as error:
         raise error.at(name) from error
     _require_overlap(pair)
-    return replace(
+    pair = replace(
         pair,
         fixed_labels=_on_grid_of(given.get("fixed_labels"), fixed, "fixed labels", name, note, read),
         labels=_on_grid_of(given.get("labels"), moving, "labels", name, note, read),
@@ -193,6 +193,8 @@ def read_pair(
         fixed_points=_points(given.get("fixed_points"), fixed),
         points=_points(given.get("points"), moving),
     )
+    _require_partners(pair, note)
+    return pair
 
 
 def _require_overlap(pair: Pair) -> None:
@@ -204,6 +206,23 @@ def _require_overlap(pair: Pair) -> None:
             found=f"the value {values.flat[0]:g} of the moving image on the whole grid of the fixed one",
             advice="align the images roughly, or correct their affines",
         )
+
+
+def _require_partners(pair: Pair, note: Note) -> None:
+    """Raise an error if the two lists of landmarks differ in length; note what has no counterpart."""
+    if pair.fixed_points is not None and pair.points is not None:
+        if len(pair.fixed_points) != len(pair.points):
+            raise DataError(
+                f"{pair.name}: landmarks",
+                expected="the same landmarks in both images, in the same order",
+                found=f"{len(pair.fixed_points)} in the fixed and {len(pair.points)} in the moving image",
+                advice="list the partner of every landmark",
+            )
+    elif pair.fixed_points is not None or pair.points is not None:
+        other = "fixed" if pair.fixed_points is None else "moving"
+        note(f"the {other} image has no landmarks, so their error is not measured")
+    if pair.fixed_labels is not None and pair.labels is None:
+        note("the moving image has no label map, so Dice is not measured")
 
 
 Read = Callable[[Reader, str | os.PathLike[str], Note], Volume]

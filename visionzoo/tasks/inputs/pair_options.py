@@ -40,7 +40,9 @@ def add_pair_options(parser: argparse.ArgumentParser) -> None:
         help="how --also files are sampled; auto: label maps by the nearest voxel, images linearly (default: auto)",
     )
     parser.add_argument(
-        "--fixed-mask", metavar="FILE", help="only this part of the fixed image counts, for models that use a mask"
+        "--fixed-mask",
+        metavar="FILE",
+        help="only this part of the fixed image counts, for models that use a mask; include a margin around the object",
     )
     parser.add_argument("--points", metavar="FILE", help="landmarks of the moving image, lines of voxel indices")
     parser.add_argument("--fixed-points", metavar="FILE", help="the same landmarks in the fixed image")

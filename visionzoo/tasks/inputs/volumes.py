@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from visionzoo.ops.intensities import scale_intensities
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.task_sample import TaskSample
 from visionzoo.structures.volume_names import COLUMNS, FIELD_FORMATS, INTERPOLATIONS
+from visionzoo.structures.volume_warping import is_label_map
 from visionzoo.structures.volumes import Volume
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.tasks.inputs.pair_options import add_pair_options
@@ -56,10 +58,12 @@ class VolumePair(Input):
         for path in args.also:
             if not os.path.isfile(path):
                 raise InputError(f"--also {path}", expected="a file", found=f"none{in_cwd(path)}", advice="correct it")
-        return self.sources_of(_pairs_of(args), **self.settings(args))
+        return self.sources_of(_pairs_of(args), **_options_of(args))
 
     def settings(self, args: argparse.Namespace) -> dict[str, Any]:
-        return {name: getattr(args, name) for name in _OPTIONS}
+        """Return the options, and all files of the pairs: a pair has the same name with and without label maps."""
+        digest = hashlib.blake2b(repr(_pairs_of(args)).encode("utf-8", "surrogateescape"), digest_size=8)
+        return _options_of(args) | {"hash of the files of all pairs": digest.hexdigest()}
 
     def changes(self, args: argparse.Namespace, model: Mapping[str, Any]) -> list[str]:
         """Return the number of axes of the first fixed image, if backbone and head have another one."""
@@ -92,6 +96,9 @@ class VolumePair(Input):
     def read(self, source: Source) -> Pair:
         notes: list[str] = []
         pair = read_pair(source.value, source.name, notes.append)
+        for what, labels in (("fixed labels", pair.fixed_labels), ("labels", pair.labels)):
+            if labels is not None and not is_label_map(labels):
+                notes.append(f"{what}: the values are probably intensities and not labels")
         interp = source.options.get("interp", "auto")
         names: set[str] = set()
         also = tuple(
@@ -167,6 +174,10 @@ def free_name(wanted: str, names: set[str]) -> str:
         name = f"{stem_of(wanted)}-{number}{ending}"
     names.add(name)
     return name
+
+
+def _options_of(args: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in _OPTIONS}
 
 
 def _pairs_of(args: argparse.Namespace) -> list[Any]:
