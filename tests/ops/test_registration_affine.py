@@ -161,3 +161,11 @@ def test_masks_need_enough_voxels_for_the_parameters():
     with pytest.raises(DataError, match=wanted):
         register_affine(fixed, fixed, mask=mask)
     assert error(register_affine(fixed, fixed, mask=mask, kind="rigid"), identity_affine(2), (40, 50)) < 0.3
+
+
+@pytest.mark.parametrize("grid", [(64, 72), (48, 56, 52)])
+def test_a_tight_mask_does_not_shrink_the_map(grid):
+    fixed, labels = drawn(grid, sigma=3)
+    known = turned(grid, 8, 1.0, 2.5)
+    moving = Transform(grid, inverse_affine(known)).warp(fixed)
+    assert error(register_affine(fixed, moving, mask=(labels > 0).float()), known, grid) < 0.6

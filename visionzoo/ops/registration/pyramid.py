@@ -11,6 +11,7 @@ from visionzoo.errors import DataError
 from visionzoo.ops.registration.axis_matrices import along_axes, reduction, step_between
 
 # A level has at least this number of voxels along an axis, unless the image has fewer.
+_INSIDE, _ENOUGH = 0.99, 240  # share of a voxel in the mask; 20 voxels for each parameter of an affine map
 _SMALLEST_SIDE = 8
 
 
@@ -54,7 +55,16 @@ def level_of(fixed: Tensor, moving: Tensor, mask: Tensor | None, factor: float) 
         return Level(along_axes(fixed, matrices), along_axes(moving, matrices), None, steps)
     share = along_axes(mask, matrices)
     inside = along_axes(fixed * mask, matrices) / share.clamp(min=1e-6)
-    return Level(inside, along_axes(moving, matrices), share, steps)
+    return Level(inside, along_axes(moving, matrices), _within(share), steps)
+
+
+def _within(share: Tensor) -> Tensor:
+    """Return the weights of voxels by their share in the mask: only those inside, unless these are too few.
+
+    At the edge of the mask, the moving image also shows what is outside, and the fixed image does not.
+    """
+    inner = torch.where(share > _INSIDE, share, 0)
+    return inner if bool(inner.sum() >= _ENOUGH) else share
 
 
 def image_gradients(image: Tensor) -> Tensor:

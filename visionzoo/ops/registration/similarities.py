@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,7 +67,8 @@ def similarity_of(
 
 
 class Correlation:
-    """Squared correlation of intensities, as a mean over windows or in one window of the whole image.
+    """Squared correlation of intensities, as a mean over windows or in one window of the whole image. With a mask,
+    a window counts by the voxels of the mask that it holds.
 
     It does not change if either image is multiplied by a number, of any sign, or a number is added, in each window
     separately. A larger step between windows changes the value little and costs less.
@@ -99,6 +101,8 @@ class Correlation:
         self._sum = along_axes(weighted, self._sums)
         self._mean = self._sum / self._count
         self._variance = (along_axes(weighted * self._fixed, self._sums) - self._sum * self._mean).clamp(min=0)
+        # Windows at the edge of a mask hold few voxels, and a map that moves the edge would raise their correlation.
+        self._weights: Any = 1 / self._count.numel() if mask is None else self._count / self._count.sum()
         self._floor = self._FLOOR * ((self._variance / self._count).mean() * self._count) ** 2
 
     def __call__(self, warped: Tensor) -> Match:
@@ -112,14 +116,16 @@ class Correlation:
         covariance = cross - self._sum * mean
         share = 1 / (self._variance * variance + self._floor)
         values = (covariance.square() + self._floor) * share
-        of_fixed = covariance * share * (2 / values.numel())
-        of_warped = values * share * self._variance * (2 / values.numel())
+        weight = share * (2 * self._weights)
+        of_fixed = covariance * weight
+        of_warped = values * weight * self._variance
         terms = torch.stack([of_fixed, of_warped, of_warped * mean - of_fixed * self._mean])
         slope, bend, constant = along_axes(terms, self._sums, adjoint=True)
         gradient = torch.addcmul(constant, slope, self._fixed).addcmul_(bend, warped, value=-1)
         if self._mask is not None:
             gradient, bend = gradient * self._mask, bend * self._mask
-        return Match(values.mean(), gradient, bend)
+        value = values.mean() if self._mask is None else (values * self._weights).sum()
+        return Match(value, gradient, bend)
 
 
 class MutualInformation:
