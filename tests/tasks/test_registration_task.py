@@ -17,6 +17,7 @@ from visionzoo.structures.task_sample import TaskSample
 from visionzoo.structures.volume_grids import resize_map, sample, voxel_positions
 from visionzoo.structures.volumes import Volume
 from visionzoo.tasks import task_of
+from visionzoo.tasks.registration import registration_of
 
 TASK = task_of("registration")
 RNG = np.random.RandomState(0)
@@ -237,3 +238,12 @@ def task_pairs():
 
     dataset = RegistrationPairs("tiny://oasis_2d?subjects=2&size=24", "*.npz", serialize_data=False)
     return [dataset.get_data_info(at) for at in range(len(dataset))]
+
+
+def test_falling_overlap_is_said():
+    labels = np.kron([[1, 2], [0, 3]], np.ones((6, 6), int))
+    image = np.random.default_rng(0).random((12, 12))
+    pair = read_pair({"fixed": image, "moving": image, "fixed_labels": labels, "labels": labels})
+    worse = registration_of(pair, np.full((2, 12, 12), 2.0))
+    assert "labels overlap less than before: look at the sheet" in TASK.said(worse)
+    assert "overlap less" not in TASK.said(registration_of(pair, np.zeros((2, 12, 12))))

@@ -83,7 +83,7 @@ class PairEncoder(BaseModule):
                 type(self).__name__,
                 expected=f"pairs of {self.dims}-D images with {self.in_channels} channels together",
                 found=f"{pairs.ndim - 2}-D images with {pairs.shape[1]} channels, {tuple(pairs.shape)}",
-                advice="set dims and in_channels of model.backbone to those of the images",
+                advice=f"give images of {self.dims} axes, or train a model with dims and in_channels of these images",
             )
 
     def _run(self, part: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

@@ -325,6 +325,10 @@ class RegistrationTask(Task):
         if "dice" in measures:
             before, after = measures["dice_before"], measures["dice"]
             texts.append(f"Dice {before:.3f} to {after:.3f} (labels by the nearest voxel)")
+            if after < before:
+                texts.append(
+                    "labels overlap less than before: look at the sheet; other contrasts need mutual_information"
+                )
         if "tre" in measures:
             texts.append(f"error at the landmarks {measures['tre_before']:.2f} to {measures['tre']:.2f} mm")
         texts.append(f"{measures['folded']:.3g} % of the voxels folded")
