@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from visionzoo.cli import infer, register, transform
+from visionzoo.datasets import findings
 from visionzoo.datasets.affine_files import read_affine
 from visionzoo.datasets.field_files import read_field
 from visionzoo.datasets.tiny import resolve_data_root
@@ -23,6 +24,12 @@ from visionzoo.structures.volume_grids import voxel_positions
 nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed (extra medical)")
 
 FAST = ["--device", "cpu", "--cfg-options", "model.head.schedule=shortest"]
+
+
+@pytest.fixture(autouse=True)
+def new_notes(monkeypatch):
+    """Print notes as a new process does: one process prints each note about a file once."""
+    monkeypatch.setattr(findings, "_printed", set())
 
 
 @pytest.fixture(scope="module")

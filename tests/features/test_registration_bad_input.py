@@ -23,6 +23,7 @@ from scipy import ndimage
 
 from visionzoo.cli.infer import main
 from visionzoo.cli.transform import main as transform
+from visionzoo.datasets import findings
 from visionzoo.datasets.field_files import array_bytes, field_bytes
 from visionzoo.structures.volumes import Volume
 
@@ -197,6 +198,12 @@ def run(folder, rows):
         writer.writeheader()
         writer.writerows(rows)
     return infer("--pairs", folder / "pairs.csv", "-o", folder / "out", "--overwrite")
+
+
+@pytest.fixture(autouse=True)
+def new_notes(monkeypatch):
+    """Print notes as a new process does: one process prints each note about a file once."""
+    monkeypatch.setattr(findings, "_printed", set())
 
 
 @pytest.fixture(scope="module")
