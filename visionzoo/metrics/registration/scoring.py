@@ -87,26 +87,44 @@ def score_pair(
     if images is not None:
         scores |= _similarity(images, warped, displacements)
     if labels is not None:
-        fixed, moving = (whole_labels(each) for each in labels)
-        require_one_shape(fixed, moving)
-        chosen = labels_of(fixed, moving) if only is None else [int(label) for label in only]
-        before = _overlap(fixed, moving, chosen, rule, spacing, distances=distances)
-        scores |= {f"{name}_before": value for name, value in before.items() if name != "labels"}
-        for name in interpolations:
-            nearest = name == "nearest"
-            after = _overlap(
-                fixed,
-                warp_labels(moving, displacements[0], name),
-                chosen,
-                rule,
-                spacing,
-                distances=distances and nearest,
-                per_label=per_label and nearest,
-            )
-            scores |= after if nearest else {"dice_onehot": after["dice"]} if "dice" in after else {}
+        scores |= _labels_scores(
+            labels, displacements, only, rule, interpolations, spacing, distances=distances, per_label=per_label
+        )
     if points is not None:
         scores["tre"] = exact_mean(landmark_errors(*points, displacements[0], spacing))
         scores["tre_before"] = exact_mean(landmark_errors(*points, None, spacing))
+    return scores
+
+
+def _labels_scores(
+    labels: Pair,
+    displacements: Tensor,
+    only: Sequence[int] | None,
+    rule: str,
+    interpolations: Sequence[str],
+    spacing: Sequence[float] | None,
+    *,
+    distances: bool,
+    per_label: bool,
+) -> dict[str, float]:
+    """Return the overlap of label maps before registration, and after it for each interpolation."""
+    fixed, moving = (whole_labels(each) for each in labels)
+    require_one_shape(fixed, moving)
+    chosen = labels_of(fixed, moving) if only is None else [int(label) for label in only]
+    before = _overlap(fixed, moving, chosen, rule, spacing, distances=distances)
+    scores = {f"{name}_before": value for name, value in before.items() if name != "labels"}
+    for name in interpolations:
+        nearest = name == "nearest"
+        after = _overlap(
+            fixed,
+            warp_labels(moving, displacements[0], name),
+            chosen,
+            rule,
+            spacing,
+            distances=distances and nearest,
+            per_label=per_label and nearest,
+        )
+        scores |= after if nearest else {"dice_onehot": after["dice"]} if "dice" in after else {}
     return scores
 
 
