@@ -61,7 +61,7 @@ from visionzoo.ops.warp import compose, jacobian_determinant, warp
 SYN, AFFINE = dict(type_of_transform="SyN"), dict(type_of_transform="Affine")
 SYN_CC = dict(SYN, syn_metric="CC", syn_sampling=4)
 # The schedule of each target: (a), (b) and (c).
-FAST, FULL, TISSUE = "short", "default", "smooth"
+FAST, FULL, TISSUE = "short", "symmetric", "smooth"
 MEMORY_GIB, MEAN_ERROR, LARGE_ERROR = 2.0, 0.005, 0.05
 
 
@@ -124,7 +124,7 @@ def report(pair: Pair, args: argparse.Namespace) -> bool:
     before = dice_of_labels(pair.fixed_labels, pair.moving_labels, pair.labels).mean()
     print(f"\n{pair.name}: Dice before {before:.4f}")
     print(row("", "CPU s", "Dice", "folds", "sdlogJ", "brain", "T Ti", "99 %", "Ti T", "99 %"))
-    names = (TISSUE, FULL, FAST) if pair.labels == (1, 2) else (FULL, FAST)
+    names = (*([TISSUE] if pair.labels == (1, 2) else []), FULL, "default", FAST)
     runs: dict[str, Callable[[], Result]] = {name: lambda name=name: ours(pair, name) for name in ("affine", *names)}
     if args.ants:
         runs |= {"ANTs SyN": lambda: ants(pair, args.ants, SYN), "ANTs affine": lambda: ants(pair, args.ants, AFFINE)}

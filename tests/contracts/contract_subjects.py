@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -88,10 +88,13 @@ Size = tuple[int, int]
 # Sides of the further axes of volumes.
 DEPTH = 9
 
+# The instance of the part whose tests are running; the parts of all families together fill 15 GB.
+_BUILT: dict[str, nn.Module] = {}
+
 
 @dataclass
 class Subject:
-    """A part under test: its settings, its inputs, and the instance that is already built."""
+    """A part under test: its settings and its inputs."""
 
     name: str
     kind: str
@@ -99,7 +102,6 @@ class Subject:
     feeds: Levels | None = None
     dims: int = 2
     channels: int = 3
-    built: dict[str, nn.Module] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
         """Return a new instance, always with the same weights."""
@@ -110,9 +112,10 @@ class Subject:
     @property
     def part(self) -> nn.Module:
         """Return the instance that all tests of this part share, in evaluation mode, without gradients."""
-        if "part" not in self.built:
-            self.built["part"] = self.build()
-        part = self.built["part"]
+        if self.name not in _BUILT:
+            _BUILT.clear()
+            _BUILT[self.name] = self.build()
+        part = _BUILT[self.name]
         part.eval()
         part.zero_grad()
         return part

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from registration_pairs import GRIDS, dice, drawn, pair, turned
@@ -9,6 +11,7 @@ from registration_pairs import GRIDS, dice, drawn, pair, turned
 from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.ops.registration.affine import register_affine
 from visionzoo.ops.registration.deformable import SCHEDULES, Schedule, refine, register_deformable
+from visionzoo.ops.registration.transform import inverse_affine
 from visionzoo.ops.warp import compose, jacobian_determinant, warp
 
 QUICK = Schedule(levels=(2, 1), iterations=(30, 25))
@@ -79,7 +82,40 @@ def test_longer_schedules_score_higher():
         for name in ("default", "short", "shortest")
     ]
     assert errors == sorted(errors)
-    assert list(SCHEDULES) == ["default", "short", "shortest", "smooth", "large"]
+    assert list(SCHEDULES) == ["default", "short", "shortest", "smooth", "symmetric", "large"]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_swapped_images_return_the_inverse(grid):
+    """The mean of both directions favours neither image; the affine map has an exact inverse."""
+    fixed, moving, labels, others = pair(grid, turned(grid), size=1.5)
+    affine = register_affine(fixed, moving, levels=(4, 2), iterations=(30, 20))
+    distances, scores = [], []
+    for symmetric in (False, True):
+        schedule = replace(QUICK, symmetric=symmetric)
+        there = register_deformable(fixed, moving, affine=affine, schedule=schedule)
+        back = register_deformable(moving, fixed, affine=inverse_affine(affine), schedule=schedule)
+        distance = (back.field() - there.inverse_field()).norm(dim=1)
+        distances.append(float(distance[(moving > 0)[:, 0]].mean()))
+        scores.append(dice(labels, there.warp(others, mode="nearest")))
+        assert (jacobian_determinant(there.field()) > 0).all()
+    assert distances[1] < 0.3 * distances[0]
+    assert scores[1] > scores[0] - 0.01
+
+
+def test_both_directions_use_the_mask_and_the_start():
+    grid = (26, 35, 30)
+    fixed, moving, *_ = pair(grid)
+    schedule = replace(QUICK, symmetric=True)
+    start = 0.4 * register_deformable(fixed, moving, schedule=QUICK).field()
+    kept = register_deformable(fixed, moving, start=start, schedule=replace(schedule, iterations=(0, 0))).field()
+    assert float((kept - start).norm(dim=1).mean()) < 0.05
+    mask = torch.zeros_like(fixed)
+    mask[..., : grid[-1] // 2] = 1
+    other = torch.where(mask > 0, fixed, 5 - 2 * fixed)
+    masked, same = (register_deformable(one, moving, mask=mask, schedule=schedule).field() for one in (fixed, other))
+    unmasked = register_deformable(other, moving, schedule=schedule).field()
+    assert (masked - same).norm(dim=1).mean() < 0.2 * (masked - unmasked).norm(dim=1).mean()
 
 
 def test_smoothing_of_the_field_leaves_the_affine_map_as_it_is():

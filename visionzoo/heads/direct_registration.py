@@ -51,8 +51,8 @@ class DirectRegistrationHead(RegistrationHead):
         variant: ``default``, or ``tiny`` with the shortest schedule.
         dims: number of spatial axes n, 2 or 3.
         method: ``deformable``: affine map, then deformation; ``affine`` or ``rigid``: only this map.
-        schedule: steps of the deformation: ``default``, ``short``, ``shortest``, ``smooth`` or ``large``; see
-            :data:`visionzoo.ops.registration.deformable.SCHEDULES`. None: that of the variant.
+        schedule: steps of the deformation: ``default``, ``short``, ``shortest``, ``smooth``, ``symmetric`` or
+            ``large``; see :data:`visionzoo.ops.registration.deformable.SCHEDULES`. None: that of the variant.
         similarity: ``correlation``, or ``mutual_information`` for images of different contrasts.
         instance: ``instance_steps`` are further steps of the deformation at the full resolution, for every method; see
             :class:`~visionzoo.layers.registration.RegistrationHead`.
