@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
 import pytest
+
+_frozen_modules = 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,6 +19,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         help="golden cases to run instead of those in tests/golden: a folder of systems, or one system's; repeatable",
     )
+
+
+def pytest_runtest_setup() -> None:
+    """Exempt imported modules from the garbage collector, which data sets of mmengine call for every run.
+
+    A collection over the modules of torch, mmdet and mmseg takes 0.3 s, half of the time of many tests.
+    """
+    global _frozen_modules
+    if len(sys.modules) > _frozen_modules:
+        gc.freeze()
+        _frozen_modules = len(sys.modules)
+
+
+def pytest_unconfigure() -> None:
+    """Return the modules to the collector: without it, libraries report leaks when the interpreter ends."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
