@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-from visionzoo.cli.convert import main
+from visionzoo.cli import run
 
 if __name__ == "__main__":  # workers import this file
-    raise SystemExit(main())
+    run("convert")

@@ -1,5 +1,5 @@
 """``python -m visionzoo``: the ``visionzoo`` command without its script."""
 
-from visionzoo.cli import main
+from visionzoo.cli import run
 
-raise SystemExit(main())
+run()

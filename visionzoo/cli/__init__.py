@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from visionzoo._version import __version__
 from visionzoo.errors import nearest_name
+from visionzoo.system.ending import end_process
 
 COMMANDS = {
     "train": "train a model from a config",
@@ -39,6 +41,15 @@ commands:
 `visionzoo COMMAND --help` lists the options. Two examples:
   visionzoo train rcnet_retinanet --tiny
   visionzoo infer rcnet_retinanet images/ --weights work_dirs/rcnet_retinanet"""
+
+
+def run(*words: str) -> NoReturn:
+    """Run the command of the process, and end the process with its exit code.
+
+    Args:
+        words: put before the words of the command line, such as the command's name.
+    """
+    end_process(main([*words, *sys.argv[1:]]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
