@@ -17,7 +17,7 @@ CONFIG := configs/rcnet_retinanet.py
 # On two cores the tests run side by side, each on one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test test-weaker test-slow check format cards clean install
+.PHONY: demo test test-weaker test-slow check check-code check-types check-models format cards clean install
 
 install: $(INSTALLED)
 
@@ -44,11 +44,17 @@ test-weaker: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
-check: $(INSTALLED)
+check: check-code check-types check-models
+
+check-code: $(INSTALLED)
 	$(BIN)/ruff check --output-format concise .
 	$(BIN)/ruff format --check --quiet . || { echo "some files are not formatted: make format"; exit 1; }
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-types: $(INSTALLED)
+	$(BIN)/mypy
+
+check-models: $(INSTALLED)
 	$(BIN)/visionzoo config check
 	$(BIN)/visionzoo cards verify --tier fast
 

@@ -133,6 +133,7 @@ def test_lists_of_images_are_searched(tmp_path: Path) -> None:
     assert lines[0].startswith("block 0, epoch 1 of 1: loss ")
 
 
+@pytest.mark.slow
 def test_a_searchs_chance_is_its_seed(tmp_path: Path) -> None:
     one, same, other = (
         small_search(

@@ -372,11 +372,14 @@ def test_what_is_wrong_with_crops(scene):
     [
         dict(type="CIFAR10", data_root="tiny://cifar10"),
         dict(type="ImageNet", data_root="tiny://imagenet"),
-        dict(
-            type="CocoCrops",
-            data_root="tiny://coco",
-            ann_file="annotations/instances_val2017.json",
-            img_folder="val2017",
+        pytest.param(
+            dict(
+                type="CocoCrops",
+                data_root="tiny://coco",
+                ann_file="annotations/instances_val2017.json",
+                img_folder="val2017",
+            ),
+            marks=pytest.mark.slow,
         ),
     ],
     ids=lambda cfg: cfg["type"],

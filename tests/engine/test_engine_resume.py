@@ -246,34 +246,32 @@ def test_averaged_weights_are_not_dropped(train_toy: Callable) -> None:
     assert note == "a.pth: saved without ema, so the average begins with these weights"
 
 
-@pytest.mark.parametrize(
-    ("place", "value", "message"),
-    [
-        (["meta"], 3, "meta: expected facts by name, found 3"),
-        (["meta", "epoch"], "1", "meta.epoch: expected a number of epochs, found '1'"),
-        (["meta", "iter"], -1, "meta.iter: expected a number of iterations"),
-        (["state_dict"], {}, "state_dict: expected tensors by name"),
-        (["message_hub"], [], "message_hub: expected histories"),
-        (["loop", "batch"], 0.5, "loop.batch: expected a number of batches, found 0.5"),
-        (["loop", "stopped"], "x", "loop.stopped: expected True or False"),
-        (["ranks"], [], "ranks: expected the state of each process"),
-        (["ranks"], [{"random": {}, "gradients": {}}], "expected the state of this run, found a changed one"),
-        (["optimizer"], {"state": 3}, "optimizer"),
-    ],
-)
-def test_changed_checkpoints_are_refused(
-    place: list[str], value: Any, message: str, train_toy: Callable, tmp_path: Path
-) -> None:
-    path = Path(train_toy("whole")["checkpoint"])
-    saved = torch.load(path, weights_only=True)
-    inner = saved
-    for key in place[:-1]:
-        inner = inner[key]
-    inner[place[-1]] = value
-    torch.save(saved, path)
-    with pytest.raises(CheckpointError) as error:
-        train_toy("unused", resume=path)
-    assert message in error.value.sentence
+CHANGES = [
+    (["meta"], 3, "meta: expected facts by name, found 3"),
+    (["meta", "epoch"], "1", "meta.epoch: expected a number of epochs, found '1'"),
+    (["meta", "iter"], -1, "meta.iter: expected a number of iterations"),
+    (["state_dict"], {}, "state_dict: expected tensors by name"),
+    (["message_hub"], [], "message_hub: expected histories"),
+    (["loop", "batch"], 0.5, "loop.batch: expected a number of batches, found 0.5"),
+    (["loop", "stopped"], "x", "loop.stopped: expected True or False"),
+    (["ranks"], [], "ranks: expected the state of each process"),
+    (["ranks"], [{"random": {}, "gradients": {}}], "expected the state of this run, found a changed one"),
+    (["optimizer"], {"state": 3}, "optimizer"),
+]
+
+
+def test_changed_checkpoints_are_refused(train_toy: Callable) -> None:
+    whole = Path(train_toy("whole")["checkpoint"])
+    changed = whole.with_name("changed.pth")
+    for place, value, message in CHANGES:
+        inner = saved = torch.load(whole, weights_only=True)
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = value
+        torch.save(saved, changed)
+        with pytest.raises(CheckpointError) as error:
+            train_toy("unused", resume=changed)
+        assert message in error.value.sentence
 
 
 # --- options on top of a resumed run ---
@@ -287,12 +285,11 @@ def rates(folder: Path) -> dict[int, float]:
 @pytest.mark.parametrize(
     "options",
     [
-        {"train_cfg.max_epochs": 6},
-        {"optim_wrapper.optimizer.lr": 0.02},
-        {"train_cfg.max_epochs": 5, "train_dataloader.batch_size": 2},
-        {"train_dataloader.dataset.count": 26},
+        pytest.param({"train_cfg.max_epochs": 6}, id="length", marks=pytest.mark.slow),
+        pytest.param({"optim_wrapper.optimizer.lr": 0.02}, id="learning rate", marks=pytest.mark.slow),
+        pytest.param({"train_cfg.max_epochs": 5, "train_dataloader.batch_size": 2}, id="length and batch size"),
+        pytest.param({"train_dataloader.dataset.count": 26}, id="data"),
     ],
-    ids=["length", "learning rate", "length and batch size", "data"],
 )
 def test_a_resumed_run_continues_with_the_changed_schedule(
     train_toy: Callable, tmp_path: Path, options: dict[str, Any]

@@ -66,6 +66,7 @@ def referring(tmp_path_factory):
     return plugin
 
 
+@pytest.mark.slow
 def test_volumes_are_checked_listed_and_tested(registration):
     registration.done("config", "check", "toy_pairs")
     assert "toy_pairs" in registration.done("list", "--task", "toy_registration")
@@ -150,9 +151,8 @@ def test_phrases_are_checked_and_tested(referring):
     assert list((referring.folder / "run").glob("best_toy_overlap_IoU_*"))
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [pytest.param("registration", "toy_pairs", marks=pytest.mark.slow), ("referring", "toy_phrases")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "name"), [("registration", "toy_pairs"), ("referring", "toy_phrases")])
 def test_cards_from_outside_are_recorded_and_verified(kind, name, request):
     plugin = request.getfixturevalue(kind)
     assert "2 of" not in plugin.run("cards", "verify", name).stdout  # nothing is recorded yet

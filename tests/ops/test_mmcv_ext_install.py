@@ -179,6 +179,7 @@ class Boxes:
 """
 
 
+@pytest.mark.slow
 def test_spawned_worker_of_a_script(tmp_path: Path):
     """The child imports the script again, and therefore visionzoo."""
     (tmp_path / "boxes.py").write_text(KEEPS_ONE_BOX)

@@ -191,7 +191,10 @@ distributed.destroy_process_group()
 """
 
 
-@pytest.mark.parametrize(("name", "outcome"), [("w.pth", str(len(CONTENT))), ("no.pth", "404 Not Found")])
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [("w.pth", str(len(CONTENT))), pytest.param("no.pth", "404 Not Found", marks=pytest.mark.slow)],
+)
 def test_of_two_processes_one_fetches_and_both_receive_the_outcome(server, tmp_path, name, outcome):
     script = tmp_path / "fetch.py"
     script.write_text(TWO_PROCESSES)
