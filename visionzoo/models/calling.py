@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from visionzoo.config.signatures import arguments_of
-from visionzoo.structures.batch import Batch
+from visionzoo.structures.batch import Batch, TextStates
 
 # Keyword arguments of the former signature, head(feats, samples, *, inputs, encode).
 _FORMER = ("inputs", "encode")
@@ -24,6 +24,11 @@ def run_part(part: nn.Module, inputs: Any, batch: Batch) -> tuple[Tensor, ...]:
     """Return feature maps of a backbone or neck; pass the batch if its ``forward`` has a parameter ``batch``."""
     feats = part(inputs, batch) if takes_batch(part) else part(inputs)
     return (feats,) if isinstance(feats, Tensor) else tuple(feats)
+
+
+def run_text_encoder(encoder: nn.Module, phrases: list[str], batch: Batch) -> TextStates:
+    """Return encoded phrases; pass the batch if the ``forward`` of the encoder has a parameter ``batch``."""
+    return encoder(phrases, batch) if takes_batch(encoder) else encoder(phrases)
 
 
 def run_head(head: nn.Module, method: str, feats: Any, batch: Batch, *more: Any) -> Any:

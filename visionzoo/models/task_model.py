@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, Part
 from visionzoo.errors import ConfigError, DataError
-from visionzoo.models.calling import run_head, run_part, warn_of_former_heads
+from visionzoo.models.calling import run_head, run_part, run_text_encoder, warn_of_former_heads
 from visionzoo.models.several_heads import Share, build_heads, joined, shares_of
 from visionzoo.models.tiling import dense_by_tiles, tiling_of
 from visionzoo.registry import MODELS
@@ -47,7 +47,8 @@ class TaskModel(BaseModel):
             tile by tile, see :mod:`visionzoo.models.tiling`. None: no tiles.
         init_cfg: initialisation, as in mmengine.
         text_encoder: config of the text encoder, which maps the phrases of a batch, a list of B strings, to
-            ``TextStates``. It runs once per batch. Heads read the result from ``batch.text``.
+            ``TextStates``. It runs once per batch, and receives the batch as second argument if its ``forward`` has a
+            parameter called ``batch``. Heads read the result from ``batch.text``.
         heads: configs of several heads by name, instead of ``head``: ``dict(lanes=dict(type=...), ...)``. If the config
             lists several tasks, each of them needs a head with its name.
 
@@ -148,8 +149,10 @@ class TaskModel(BaseModel):
         return self._encoded(self._batch(inputs, data_samples))
 
     def _batch(self, inputs: Tensor, samples: Any) -> Batch:
-        text = None if self.text_encoder is None else self.text_encoder(_phrases(samples))
-        return self._with_encode(Batch(inputs, samples, text=text))
+        batch = Batch(inputs, samples)
+        if self.text_encoder is not None:
+            batch = replace(batch, text=run_text_encoder(self.text_encoder, _phrases(samples), batch))
+        return self._with_encode(batch)
 
     def _with_encode(self, batch: Batch) -> Batch:
         return replace(batch, encode=lambda images: self._encoded(replace(batch, inputs=images)))

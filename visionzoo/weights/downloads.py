@@ -18,18 +18,13 @@ from urllib.parse import unquote, urlsplit
 
 from visionzoo.errors import CheckpointError, require_known
 from visionzoo.system.cache import cache_root
+from visionzoo.system.offline import offline
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30  # seconds without data
-_TRUE = ("1", "true", "yes", "on")
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
 
 Progress = Callable[[int, int | None], None]
-
-
-def offline() -> bool:
-    """Return True if ``--offline`` or the environment disables the network."""
-    return any(os.environ.get(name, "").lower() in _TRUE for name in ("VISIONZOO_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def file_sha256(path: str | os.PathLike) -> str:

@@ -471,4 +471,4 @@ def without_pretrained(model: nn.Module) -> nn.Module:
 
 
 def _is_pretrained(cfg: Mapping[str, Any]) -> bool:
-    return cfg.get("type") in ("Pretrained", PretrainedInit, StrictPretrained)
+    return cfg.get("type") in ("Pretrained", "visionzoo.ReleasedPart", PretrainedInit, StrictPretrained)
