@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +20,7 @@ from visionzoo.heads.wico import LAVTHead
 from visionzoo.layers.language import PWAM, TextStates, WordAttention, normalised_over_positions
 from visionzoo.models.wiring import build_model, fill_model
 from visionzoo.necks.language_fusion import LanguageFusion
-from visionzoo.registry import MODELS
+from visionzoo.registry import MODELS, SCOPE
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 from visionzoo.weights.safe_load import read_checkpoint
@@ -346,7 +347,7 @@ def test_convert_command_keeps_a_separate_text_encoder(tmp_path: Path) -> None:
 
     torch.save(released(one=False), tmp_path / "refcoco.pth")
     out = tmp_path / "lavt.safetensors"
-    assert run(parser().parse_args(["lavt", str(tmp_path / "refcoco.pth"), str(out), "--quiet"])) == 0
+    assert run(parser().parse_args(["--from", "lavt", str(tmp_path / "refcoco.pth"), str(out), "--quiet"])) == 0
     names = read_checkpoint(out)["state_dict"]
     assert "text_encoder.embeddings.word_embeddings.weight" in names
 
@@ -364,7 +365,8 @@ def test_an_official_swin_file_initialises_the_trunk(tmp_path: Path) -> None:
     torch.save({"model": official | {"head.weight": torch.zeros(1, 1)}}, tmp_path / "swin.pth")
     pretrained = dict(type="Pretrained", checkpoint=str(tmp_path / "swin.pth"))
     backbone = MODELS.build(dict(type="LAVTSwin", variant="tiny", init_cfg=pretrained))
-    backbone.init_weights()
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        backbone.init_weights()
     state = backbone.state_dict()
     assert all((state[name] == 0.5).all() for name in official)
     assert state["layers.0.fusion.visual.weight"].unique().numel() > 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -107,7 +108,7 @@ class LAVTSwin(BaseModule):
         self.fusion_stages, self.with_cp = tuple(fusion_stages), with_cp
         _check(**sizes, fusion_stages=self.fusion_stages, fusion_heads=fusion_heads)
         depths, dims = sizes["depths"], [sizes["embed_dim"] * 2**stage for stage in range(_STAGES)]
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        rates = np.linspace(0, drop_path_rate, sum(depths)).tolist()
 
         self.patch_embed = PatchEmbedding(dims[0])
         self.layers = nn.ModuleList()

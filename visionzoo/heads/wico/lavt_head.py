@@ -104,7 +104,11 @@ class LAVTHead(BaseModule):
         """
         logits = self(feats, batch)
         require_single_images(len(logits), batch.samples)
-        return {"loss_mask": self.mask_loss(logits, true_masks(batch.samples, logits.shape[2:]).to(logits.device))}
+        return self.losses_of(logits, true_masks(batch.samples, logits.shape[2:])[:, None].to(logits.device))
+
+    def losses_of(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """Return the losses of logits (B, 2, H, W); ``masks`` are (B, 1, H, W), nonzero for the object."""
+        return {"loss_mask": self.mask_loss(logits, masks[:, 0] != 0)}
 
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
@@ -119,11 +123,21 @@ class LAVTHead(BaseModule):
 def object_map(logits: Tensor) -> Tensor:
     """Return the probability of the object, (B, 1, H, W), from its logit or from logits of background and object.
 
+    Raises:
+        ConfigError: logits of more than two channels.
+
     Example:
         >>> object_map(torch.zeros(1, 2, 4, 4)).unique().item(), object_map(torch.zeros(1, 1, 4, 4)).unique().item()
         (0.5, 0.5)
     """
     logits = logits.float()
+    if logits.shape[1] > 2:
+        raise ConfigError(
+            "referring head",
+            expected="one logit of the object, or two of background and object",
+            found=f"{logits.shape[1]} channels",
+            advice="use a head with one map, such as LAVTHead",
+        )
     return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)[:, 1:2]
 
 
