@@ -98,7 +98,7 @@ def test_sizes_of_the_paper(size: str, window: int, trunk: int, decoder: int, en
 
 
 def released_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return empty tensors under the authors' names: those of the golden case, with more blocks in stage 3."""
+    """Return tensors under the authors' names: those of the golden case, with more blocks in stage 3."""
     names = [name for name, *_ in json.loads(GOLDEN.read_text())["state"]]
     for block in range(2, max(len(layer.blocks) for layer in model["backbone"].layers)):
         pattern = re.compile(r"^(backbone\.layers\.2\.blocks\.)1\.")
@@ -298,7 +298,7 @@ def test_tiles_are_refused() -> None:
 
 
 def released(*, one: bool) -> dict:
-    """Return a file of the authors with trunk, decoder and BERT, as far as names matter."""
+    """Return a file of the authors with the names of trunk, decoder and BERT; its tensors are empty."""
     names = [name for name, *_ in json.loads(GOLDEN.read_text())["state"]]
     words = dict.fromkeys(["embeddings.position_ids", "embeddings.word_embeddings.weight"], torch.zeros(1))
     model = dict.fromkeys(names, torch.zeros(1))

@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 import torch
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visionzoo.config.checking import check_config
 from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.heads.wico import GSI, LAVTHead, Reliability, WiCoHead, proposals_of
 from visionzoo.heads.wico.losses import PhraseMaskLoss
 from visionzoo.heads.wico.scorer import mask_ious
+from visionzoo.models.wiring import build_model
 from visionzoo.structures.batch import Batch, TextStates
 from visionzoo.structures.task_sample import TaskSample
 
@@ -99,8 +101,10 @@ def test_lavt_head_learns_a_mask_and_states_an_empty_one() -> None:
     assert loss < 0.3
     found, nothing = built.eval().predict(levels, batch)
     assert found.pred_map.shape == (30, 45)
-    assert found.pred_mask.any() and found.pred_score >= 0.5
-    assert not nothing.pred_mask.any() and nothing.pred_score < 0.5
+    assert found.pred_mask.any()
+    assert found.pred_score >= 0.5
+    assert not nothing.pred_mask.any()
+    assert nothing.pred_score < 0.5
     assert nothing.pred_score == nothing.pred_map.max()
 
 
@@ -256,7 +260,7 @@ def test_soft_choice_of_a_proposal() -> None:
 
 
 def test_another_head_is_the_bottom_up_branch() -> None:
-    built = head(bottom_up=dict(type="BinaryHead"))
+    built = head(bottom_up=dict(type="BinaryMapHead"))
     losses = built.loss(feats(), batch_of(2, 2))
     assert any(name.startswith("loss_bottom_up") for name in losses)
     with pytest.raises(ConfigError, match=r"one logit of the object.*found 8 channels"):
@@ -268,7 +272,8 @@ def test_masks_of_another_resolution_are_resized() -> None:
     batch.samples[0].proposals.masks = F.max_pool2d(batch.samples[0].proposals.masks, 2)
     proposals = proposals_of(batch.samples, SIZE)
     assert proposals.masks.shape == (1, 2, *SIZE)
-    assert not proposals.masks[..., 60:, :].any() and not proposals.masks[..., 90:].any()
+    assert not proposals.masks[..., 60:, :].any()
+    assert not proposals.masks[..., 90:].any()
 
 
 def test_wrong_settings_and_samples() -> None:
@@ -293,18 +298,18 @@ def test_loss_of_reliabilities_equals_the_formula() -> None:
     torch.manual_seed(0)
     mean, logvar, ious = torch.rand(3, 2), torch.randn(3, 2), torch.rand(3, 2)
     expected = sum(0.5 * ((-s).exp() * (i - m) ** 2 + s) for m, s, i in zip(mean.T, logvar.T, ious.T)).mean()
-    torch.testing.assert_close(GSI(4, 4).loss(Reliability(mean, logvar), ious), expected)
+    torch.testing.assert_close(GSI((4, 4)).loss(Reliability(mean, logvar), ious), expected)
 
 
 def test_draws_are_reproducible_and_equal_for_all_images() -> None:
     one = Reliability(torch.full((3, 2), 0.5), torch.zeros(3, 2))
-    drawn = GSI(4, 4, n_samples=5, seed=1).eval()
+    drawn = GSI((4, 4), n_samples=5, seed=1).eval()
     assert torch.equal(drawn.weights(one), drawn.weights(one))
     assert len(drawn.weights(one).unique(dim=0)) == 1
-    assert not torch.equal(drawn.weights(one), GSI(4, 4, n_samples=5, seed=2).eval().weights(one))
-    mean = GSI(4, 4).eval()
+    assert not torch.equal(drawn.weights(one), GSI((4, 4), n_samples=5, seed=2).eval().weights(one))
+    mean = GSI((4, 4)).eval()
     assert torch.equal(mean.weights(one), torch.full((3, 2), 0.5))
-    training = GSI(4, 4).train()
+    training = GSI((4, 4)).train()
     torch.manual_seed(7)
     first = training.weights(one)
     assert not torch.equal(first, training.weights(one))
@@ -323,7 +328,7 @@ def test_a_mixture_beats_the_average_where_branches_are_right_in_turn() -> None:
     right = torch.stack([even, ~even], 1)[:, :, None, None]
     maps = torch.where(right, truth[:, None], wrong[:, None]).float()
     ious = mask_ious(maps >= 0.5, truth[:, None])
-    gsi = GSI(12, 12, width=32)
+    gsi = GSI((12, 12), width=32)
     optimiser = torch.optim.Adam(gsi.parameters(), 1e-3)
     for _ in range(300):
         optimiser.zero_grad()
@@ -335,3 +340,54 @@ def test_a_mixture_beats_the_average_where_branches_are_right_in_turn() -> None:
     mixture = mask_ious((weights[:, :, None, None] * maps).sum(1) >= 0.5, truth).mean()
     average = mask_ious(maps.mean(1) >= 0.5, truth).mean()
     assert mixture >= average + 0.3
+
+
+# --------------------------------------------------------------------------- whole model
+
+
+class Words(nn.Module):
+    """A text encoder: one state of five channels for each word, drawn from its letters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out_channels, self.out_strides = (5,), (1,)
+        self.words = nn.Embedding(50, 5)
+
+    def forward(self, phrases: list[str]) -> TextStates:
+        rows = [torch.tensor([sum(map(ord, word)) % 50 for word in phrase.split()]) for phrase in phrases]
+        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
+        return TextStates(self.words(ids.clamp(min=0)), ids >= 0)
+
+
+NESTED = dict(
+    bottom_up=dict(type="LAVTHead", variant="tiny", loss=dict(kind="dice")),
+    top_down=dict(num_labels=3),
+    interaction=dict(type="CFI", to_objects=False),
+    integration=dict(type="GSI", n_samples=4),
+)
+
+
+def test_a_whole_model_trains_and_predicts_several_phrases_of_an_image() -> None:
+    torch.manual_seed(0)
+    head_cfg = dict(type="WiCoHead", variant="tiny", **NESTED)
+    backbone = dict(type="LAVTSwin", variant="tiny", drop_path_rate=0.0)
+    model = build_model(dict(type="TaskModel", backbone=backbone, head=head_cfg, text_encoder=dict(type=Words)))
+    listed = samples(3, 2)
+    for sample, phrase in zip(listed, ("left red box", "the disc"), strict=True):
+        sample.set_metainfo(dict(phrase=phrase))
+    sum(model(torch.randn(2, 3, *SIZE), listed, mode="loss").values()).backward()
+    assert model.text_encoder.words.weight.grad.abs().sum() > 0
+    image = torch.randn(1, 3, *SIZE)
+    with torch.no_grad():
+        together = [each.pred_map for each in model.eval()(image, listed, mode="predict")]
+        apart = [model(image, [sample], mode="predict")[0].pred_map for sample in listed]
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-5)
+
+
+def test_the_parts_of_the_head_are_checked_in_a_config() -> None:
+    def problems(**changes: object) -> list[str]:
+        model = dict(type="TaskModel", backbone=dict(type="LAVTSwin", variant="tiny"))
+        return check_config(dict(model=model | dict(head=dict(type="WiCoHead", **(NESTED | changes)))), ["model"])
+
+    assert problems() == []
+    assert "CFI has no argument" in problems(interaction=dict(type="CFI", to_pixel=True))[0]

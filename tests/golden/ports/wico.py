@@ -30,7 +30,7 @@ def run(case: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def tolerance(case: Mapping[str, Any], name: str, reference: np.ndarray) -> float | None:
-    """Relative for losses and norms of gradients, as far as the case states it."""
+    """Relative for losses and norms of gradients, if the case states it."""
     kinds = {"loss_": "tolerance_losses_relative", "grad_norm:": "tolerance_grad_norm_relative"}
     key = next((key for start, key in kinds.items() if name.startswith(start)), None)
     return float(case[key]) * float(np.abs(reference)) if key in case else None

@@ -27,6 +27,9 @@ _NEEDED = ("backbone.patch_embed.proj.weight", "backbone.norm0.weight", "classif
 _EXPECTED = "LAVT (backbone.layers.*.fusion.*, classifier.conv1_4.*)"
 _ADVICE = "give one of the authors' files, such as refcoco.pth"
 
+# Of ImageNet, RGB values in 0 to 255.
+_MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
 # The authors' names and ours.
 _NAMES = tuple(
     (re.compile(pattern), replacement)
@@ -90,6 +93,16 @@ def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {
         name.removeprefix(start): value for name, value in convert_model(checkpoint).items() if name.startswith(start)
     }
+
+
+@CONVERTERS.register("lavt", use="input")
+def input_of(checkpoint: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return the input that LAVT was trained with.
+
+    It has ``mean`` and ``std`` of RGB values in 0 to 255, and ``size``, (H, W) in pixels. Images are resized to
+    this size without keeping their aspect ratio.
+    """
+    return {"mean": list(_MEAN), "std": list(_STD), "size": [480, 480]}
 
 
 def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

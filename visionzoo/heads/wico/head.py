@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from visionzoo.allowed import Count, Share
+from visionzoo.config.signatures import arguments_of
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.heads.wico.integration import Reliability
 from visionzoo.heads.wico.lavt_head import object_map
@@ -84,7 +85,8 @@ class WiCoHead(BaseModule):
         text_channels: channels of the words; filled in from the text encoder.
         bottom_up: config of the head of the bottom-up branch; by default ``dict(type="LAVTHead")``. Its logits have one
             channel, or two, for background and object.
-        top_down: config of the top-down branch; by default ``dict(type="ProposalScorer")``.
+        top_down: config of the top-down branch; by default ``dict(type="ProposalScorer")``. Another class needs its
+            methods and its attribute ``width``.
         interaction: config of the exchange of features, by default ``dict(type="CFI")``; None for separate branches.
         integration: config of the prediction of reliabilities, by default ``dict(type="GSI")``; None for none.
         result: ``mixture`` weights both maps by their reliabilities; ``average`` weights them equally, which the paper
@@ -136,25 +138,28 @@ class WiCoHead(BaseModule):
         require_known(result, RESULTS, "result of WiCoHead")
         _check(result, integration)
         sizes = variant_options(self.VARIANTS, variant, {}, "WiCoHead")
-        width, heads = sizes["width"], sizes["heads"]
         self.level = min(range(len(in_strides)), key=lambda level: abs(in_strides[level] - stride))
         self.result, self.soft, self.mask_threshold = result, soft, mask_threshold
         channels, self.stride = in_channels[self.level], in_strides[0]
 
         levels = {"in_channels": list(in_channels), "in_strides": list(in_strides)}
-        base = {"variant": "tiny"} if variant == "tiny" else {}
-        self.bottom_up = MODELS.build({"type": "LAVTHead", **base, **levels, **(bottom_up or {})})
-        given = {"in_channels": channels, "stride": in_strides[self.level], "text_channels": text_channels}
-        self.top_down = MODELS.build({"type": "ProposalScorer", **given, **sizes, **(top_down or {})})
+        levels |= {"variant": "tiny"} if variant == "tiny" else {}
+        self.bottom_up = _built("LAVTHead", bottom_up or {}, {"text_channels": text_channels, **levels})
+        own = {"text_channels": text_channels, "stride": in_strides[self.level], **sizes}
+        self.top_down = _built("ProposalScorer", top_down or {}, own | {"in_channels": channels})
         wide = self.top_down.width
-        reads = {"in_channels": channels, "object_channels": wide, "width": width, "heads": heads}
-        self.interaction = None if interaction is None else MODELS.build({"type": "CFI", **reads, **interaction})
-        described = {"bottom_up": channels + wide, "top_down": 2 * wide + 1, "width": width}
-        self.integration = None if integration is None else MODELS.build({"type": "GSI", **described, **integration})
+        pairs = {"CFI": [channels, wide], "GSI": [channels + wide, 2 * wide + 1]}
+        self.interaction, self.integration = (
+            None if cfg is None else _built(name, cfg, own | {"in_channels": pairs[name]})
+            for name, cfg in (("CFI", interaction), ("GSI", integration))
+        )
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> dict[str, Tensor]:
-        """Return ``map`` (B, 1, H, W), the maps of the branches ``maps`` (B, 2, H, W), ``scores`` (B, K), ``weights``
-        (B, 2), and with ``integration`` ``reliability`` (B, 2) and ``logvar`` (B, 2).
+        """Run both branches and weight their results.
+
+        Returns:
+            ``map`` (B, 1, H, W), the maps of the branches ``maps`` (B, 2, H, W), ``scores`` (B, K), ``weights`` (B, 2),
+            and with ``integration`` ``reliability`` (B, 2) and ``logvar`` (B, 2).
         """
         found = self.cooperate(feats, batch)
         outputs = {"map": found.mixture, "maps": found.maps, "scores": found.scores, "weights": found.weights}
@@ -243,6 +248,14 @@ class WiCoHead(BaseModule):
         else:
             weights = proposals.sizes.new_tensor(_FIXED[self.result])
         return torch.where(proposals.present[:, None], weights, only)
+
+
+def _built(usual: str, cfg: Mapping, own: Mapping[str, Any]) -> Any:
+    """Build a branch or a part between them; the head fills in the arguments that its class has."""
+    given = {"type": usual, **cfg}
+    part = MODELS.get(given["type"]) if isinstance(given["type"], str) else given["type"]
+    filled = {name: value for name, value in own.items() if part is not None and arguments_of(part).know(name)}
+    return MODELS.build({**filled, **given})
 
 
 def _proposals(samples: Any, count: int, size: Sequence[int], device: torch.device) -> Proposals:

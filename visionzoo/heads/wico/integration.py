@@ -7,12 +7,14 @@ choice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from visionzoo.allowed import Count, CountOrZero, Index, Positive
+from visionzoo.allowed import Count, CountOrZero, Index, Items, Positive
 from visionzoo.registry import MODELS
 
 _LEAST_LOGVAR, _MOST_LOGVAR = -8.0, 2.0
@@ -45,7 +47,7 @@ class GSI(nn.Module):
     weights of the results are the softmax of the confidences, divided by ``temperature``.
 
     Args:
-        bottom_up, top_down: channels of the features of the two branches.
+        in_channels: channels of the features of the bottom-up and of the top-down branch; filled in by the head.
         width: hidden channels of the perceptrons.
         temperature: small values choose one branch, large values average both.
         n_samples: draws in evaluation; 0 uses the mean.
@@ -55,7 +57,7 @@ class GSI(nn.Module):
         ConfigError: a number out of its range.
 
     Example:
-        >>> gsi = GSI(4, 6, width=8).eval()
+        >>> gsi = GSI((4, 6), width=8).eval()
         >>> weights = gsi.weights(gsi(torch.zeros(3, 4), torch.zeros(3, 6)))
         >>> weights.shape, bool(torch.allclose(weights.sum(1), torch.ones(3)))
         (torch.Size([3, 2]), True)
@@ -65,8 +67,7 @@ class GSI(nn.Module):
 
     def __init__(
         self,
-        bottom_up: Count,
-        top_down: Count,
+        in_channels: Annotated[Sequence[Count], Items(2, 2)],
         *,
         width: Count = 256,
         temperature: Positive = 0.1,
@@ -75,8 +76,7 @@ class GSI(nn.Module):
     ):
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Sequential(nn.Linear(channels, width), nn.ReLU(), nn.Linear(width, 2))
-            for channels in (bottom_up, top_down)
+            nn.Sequential(nn.Linear(channels, width), nn.ReLU(), nn.Linear(width, 2)) for channels in in_channels
         )
         self.temperature, self.n_samples, self.seed = temperature, n_samples, seed
 

@@ -6,11 +6,14 @@ the paper's. Its equations were not accessible, so the form is our choice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.allowed import Count, Few
+from visionzoo.allowed import Count, Few, Items
 from visionzoo.heads.wico.proposals import Proposals
 from visionzoo.registry import MODELS
 
@@ -28,8 +31,7 @@ class CFI(nn.Module):
     proposals does not change.
 
     Args:
-        in_channels: channels C of the map.
-        object_channels: channels D of the embeddings of proposals.
+        in_channels: channels C of the map and D of the embeddings of proposals; filled in by the head.
         width, heads: channels of the attention and number of its heads.
         to_pixels: pixels read proposals.
         to_objects: proposals read pixels.
@@ -40,7 +42,7 @@ class CFI(nn.Module):
     Example:
         >>> from visionzoo.heads.wico.proposals import whole_images
         >>> feat, objects = torch.rand(2, 8, 3, 4), torch.rand(2, 1, 6)
-        >>> pixels, _ = CFI(8, 6, width=16, heads=2)(feat, objects, whole_images(2, (48, 64)))
+        >>> pixels, _ = CFI((8, 6), width=16, heads=2)(feat, objects, whole_images(2, (48, 64)))
         >>> torch.equal(pixels, feat)
         True
     """
@@ -49,8 +51,7 @@ class CFI(nn.Module):
 
     def __init__(
         self,
-        in_channels: Count,
-        object_channels: Count,
+        in_channels: Annotated[Sequence[Count], Items(2, 2)],
         *,
         width: Count = 256,
         heads: Few = 8,
@@ -58,8 +59,9 @@ class CFI(nn.Module):
         to_objects: bool = True,
     ):
         super().__init__()
-        self.pixels = _GatedAttention(in_channels, object_channels, width, heads) if to_pixels else None
-        self.objects = _GatedAttention(object_channels, in_channels, width, heads) if to_objects else None
+        channels, object_channels = in_channels
+        self.pixels = _GatedAttention(channels, object_channels, width, heads) if to_pixels else None
+        self.objects = _GatedAttention(object_channels, channels, width, heads) if to_objects else None
 
     def forward(self, feat: Tensor, objects: Tensor, proposals: Proposals) -> tuple[Tensor, Tensor]:
         """Map the map (B, C, h, w) and embeddings (B, K, D) to the same shapes."""

@@ -16,6 +16,7 @@ from torchvision.ops import roi_align
 
 from visionzoo.allowed import Count, CountOrZero, Few, Part, Share
 from visionzoo.heads.wico.proposals import Proposals
+from visionzoo.layers.language import BERT_CHANNELS
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import TextStates
 
@@ -51,7 +52,7 @@ class ProposalScorer(nn.Module):
     Args:
         in_channels: channels C of the map that is cropped.
         stride: pixels per cell of that map.
-        text_channels: channels of the words.
+        text_channels: channels of the words. The head fills in these three.
         width: channels D of the embeddings, a multiple of ``heads``.
         num_labels: number of class names of the provider; other labels share one embedding. 0: labels are not used.
         layers, heads: number of transformer layers and of their heads.
@@ -75,8 +76,8 @@ class ProposalScorer(nn.Module):
     def __init__(
         self,
         in_channels: Count,
-        stride: Count,
-        text_channels: Count,
+        stride: Count = 16,
+        text_channels: Count = BERT_CHANNELS,
         *,
         width: Count = 256,
         num_labels: CountOrZero = 0,
