@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Results of converters, from the whole model to a part. A classifier is a backbone and the linear layer after it.
 USES = ("classifier", "model", "detector", "backbone")
-_REGISTERED = (*USES, "auxiliary", "input", "variants")
+_REGISTERED = (*USES, "auxiliary", "input", "variants", "states")
 # Exceptions of converters for tensors whose names belong to the system and whose shapes do not.
 _UNFIT = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ZeroDivisionError)
 _GIVEN = ("file_name",)
@@ -45,7 +45,8 @@ class Converter:
             ``model`` return all tensors. ``classifier`` and ``auxiliary`` return the ``weight`` and ``bias`` of the
             layers after a backbone. ``input`` describes the images that the weights expect,
             ``{"mean": ..., "std": ..., "size": ...}``. ``variants`` returns the variant of a part whose tensors do not
-            determine it, by the name of its class, ``{"DiNAT": "nat_mini"}``.
+            determine it, by the name of its class, ``{"DiNAT": "nat_mini"}``. ``states`` returns the tensors of a file
+            that has several states, such as a text encoder beside the model.
 
     Example:
         >>> CONVERTERS.get("scnn").uses
@@ -94,6 +95,10 @@ class Converter:
         ours |= _prefixed("head.fc.", self._call("classifier", tensors, options))
         return ours | _prefixed("auxiliary_head.0.classifier.", self._auxiliary(tensors, options))
 
+    def states_of(self, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the tensors of a file with several states by name, and every other file unchanged."""
+        return self._call("states", checkpoint, {}) if "states" in self.functions else checkpoint
+
     def made_for(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Return the facts about the images that the weights expect. The dict is empty if they are unknown."""
         return self.functions["input"](tensors) if "input" in self.functions else {}
@@ -137,7 +142,7 @@ class ConverterRegistry:
 
         Args:
             names: systems whose files the function converts.
-            use: the result, one of ``USES``, ``auxiliary`` or ``input``.
+            use: the result, one of ``USES``, ``auxiliary``, ``input``, ``variants`` or ``states``.
 
         Raises:
             KeyError: another function has this name and use, or the use is unknown.

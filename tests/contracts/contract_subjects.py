@@ -1,6 +1,7 @@
 """Parts under contract: all of ours, read from the registries, and a selection from other libraries.
 
-Registering a backbone, neck or head is enough to test it, in its ``tiny`` variant. Defaults of its arguments ``dims``
+Registering a backbone, neck or head is enough to test it, in its ``tiny`` variant. A part with an argument
+``text_channels`` also receives a batch with one phrase. Defaults of its arguments ``dims``
 and ``in_channels`` state that a part reads volumes or images of other channels than 3, and that a head reads one map of
 these channels in the resolution of the images.
 """
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from visionzoo.config.signatures import arguments_of
 from visionzoo.models.wiring import Levels, backbone_levels
 from visionzoo.registry import MODELS, SCOPE, own_parts
+from visionzoo.structures.batch import Batch, TextStates
 
 # One small model per family. The listed families always run, the others with the slow tests.
 TIMM_FAST = (
@@ -85,6 +87,9 @@ EQUAL_PYRAMID = Levels(channels=(32, 32, 32, 32), strides=(4, 8, 16, 32), giver=
 
 Size = tuple[int, int]
 
+# Words of the phrase of every image, one of them padding.
+WORDS = torch.linspace(-1, 1, 4 * 6).view(1, 4, 6)
+
 # Sides of the further axes of volumes.
 DEPTH = 9
 
@@ -107,7 +112,10 @@ class Subject:
         """Return a new instance, always with the same weights."""
         torch.manual_seed(0)
         with DefaultScope.overwrite_default_scope(SCOPE):
-            return MODELS.build(dict(self.cfg))
+            part = MODELS.build(dict(self.cfg))
+        if "text_channels" in self.cfg:
+            part.register_forward_pre_hook(_with_phrases, with_kwargs=True)
+        return part
 
     @property
     def part(self) -> nn.Module:
@@ -166,6 +174,8 @@ def own(folder: str) -> dict[str, type]:
 def _own(folder: str, name: str, cls: type) -> Subject:
     kind, cfg = folder.removesuffix("s"), {"type": name, "variant": "tiny"}
     dims = _default(cls, "dims", 2)
+    if arguments_of(cls).know("text_channels"):
+        cfg["text_channels"] = WORDS.shape[-1]
     if kind == "backbone":
         return Subject(name, kind, cfg, dims=dims, channels=_default(cls, "in_channels", 3))
     arguments = arguments_of(cls)
@@ -178,6 +188,14 @@ def _own(folder: str, name: str, cls: type) -> Subject:
     if "in_strides" in arguments.names:
         cfg["in_strides"] = list(feeds.strides)
     return Subject(name, kind, cfg, feeds, dims)
+
+
+def _with_phrases(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Add a batch with the same phrase for every image to the arguments of a part."""
+    images = len(tensors_of(args)[0])
+    mask = torch.arange(WORDS.shape[1]) < WORDS.shape[1] - 1
+    text = TextStates(WORDS.expand(images, -1, -1), mask.expand(images, -1))
+    return args, kwargs | {"batch": Batch(text=text)}
 
 
 def _default(cls: type, argument: str, usual: int) -> int:

@@ -22,6 +22,8 @@ from visionzoo.system.atomic import require_writable, write_file
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from visionzoo.converters import Converter
+
 _USES = ("backbone", "classifier", "detector", "model")
 
 
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     use = args.use or converter.uses[0]
     options = parse_options(args.options, converter.parameters(use))
     try:
-        read = _read(args)
+        read = _read(args, converter)
         given = {"file_name": args.source, **options}
         tensors = converter.convert(use, read, given)
         stated = {"input": converter.made_for(read), "variants": converter.variants_of(read, given)}
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(args: argparse.Namespace) -> Mapping[str, Any]:
+def _read(args: argparse.Namespace, converter: Converter) -> Mapping[str, Any]:
     from visionzoo.weights.array_files import read_array_file
     from visionzoo.weights.loading import find_weights, weights_of
     from visionzoo.weights.safe_load import holds_arrays, read_checkpoint
@@ -114,7 +116,8 @@ def _read(args: argparse.Namespace) -> Mapping[str, Any]:
     path = find_weights(args.source)
     if holds_arrays(path):
         return read_array_file(path)
-    return weights_of(read_checkpoint(path, trust_pickle=args.trust_pickle), str(path))
+    checkpoint = read_checkpoint(path, trust_pickle=args.trust_pickle)
+    return weights_of(converter.states_of(checkpoint), str(path))
 
 
 def _require_writable(tensors: Mapping[str, Tensor], source: str) -> None:

@@ -48,13 +48,15 @@ class TaskModel(BaseModel):
         init_cfg: initialisation, as in mmengine.
         text_encoder: config of the text encoder, which maps the phrases of a batch, a list of B strings, to
             ``TextStates``. It runs once per batch, and receives the batch as second argument if its ``forward`` has a
-            parameter called ``batch``. Heads read the result from ``batch.text``.
+            parameter called ``batch``. Parts read the result from ``batch.text``; their ``text_channels`` are the
+            ``out_channels`` of the encoder. One image with several samples is one image with several phrases.
         heads: configs of several heads by name, instead of ``head``: ``dict(lanes=dict(type=...), ...)``. If the config
             lists several tasks, each of them needs a head with its name.
 
     Raises:
         ConfigError: neither or both of ``head`` and ``heads`` are given, or one is not a dict; ``tile`` is set for a
-            head without a dense map, or is too small for two margins; in ``forward``, ``mode`` is unknown.
+            head without a dense map or for a model with a text encoder, or is too small for two margins; in
+            ``forward``, ``mode`` is unknown.
         DataError: in ``forward``, a sample has no phrase for the text encoder, or no head has the name of its task.
 
     Example:
@@ -102,7 +104,7 @@ class TaskModel(BaseModel):
         self.text_encoder = None if text_encoder is None else MODELS.build(dict(text_encoder))
         warn_of_former_heads([*self.main_heads(), *self.auxiliary_head])
         whole: Any = self.head if self.heads is None else self.heads
-        self.tiling = tiling_of(test_cfg, whole)
+        self.tiling = tiling_of(test_cfg, whole, self.text_encoder)
 
     @property
     def with_neck(self) -> bool:

@@ -61,13 +61,16 @@ class _Run:
     kept_to: int
 
 
-def tiling_of(test_cfg: Mapping[str, Any] | None, head: nn.Module) -> Tiling | None:
+def tiling_of(
+    test_cfg: Mapping[str, Any] | None, head: nn.Module, text_encoder: nn.Module | None = None
+) -> Tiling | None:
     """Read the tiling from a model's ``test_cfg``; None if it has no ``tile``.
 
     Sizes are rounded to a multiple of 32 and of all strides: the tile down, the margin up.
 
     Raises:
-        ConfigError: the head returns no dense map, or the tile is too small for two margins.
+        ConfigError: the model has a text encoder, the head returns no dense map, or the tile is too small for two
+            margins.
 
     Example:
         >>> from visionzoo.heads.density import DensityHead
@@ -77,6 +80,13 @@ def tiling_of(test_cfg: Mapping[str, Any] | None, head: nn.Module) -> Tiling | N
     """
     if not test_cfg or test_cfg.get("tile") is None:
         return None
+    if text_encoder is not None:
+        raise ConfigError(
+            "model.test_cfg.tile",
+            expected="a model without text_encoder, because a phrase describes the whole image",
+            found=f"{type(text_encoder).__name__}",
+            advice="leave tile out of test_cfg",
+        )
     name = type(head).__name__
     if not (hasattr(head, "dense") and hasattr(head, "write")):
         raise ConfigError(

@@ -103,6 +103,7 @@ def fill_model(
         return model
     model = with_replaced_parts(model, replaced or {})
     with DefaultScope.overwrite_default_scope(SCOPE):
+        _fill_text_channels(model)
         levels = backbone_levels(model.backbone)
         for path, neck in _necks(model):
             levels = _fill_neck(neck, levels, path)
@@ -176,6 +177,30 @@ def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
 def _input_channels(cfg: Mapping) -> int:
     given = cfg.get("in_channels", 3)
     return given if isinstance(given, int) else 3
+
+
+# --------------------------------------------------------------------------- text
+
+
+def _fill_text_channels(model: ConfigDict) -> None:
+    """Set ``text_channels`` of each part that reads phrases to the channels of the text encoder."""
+    encoder = model.get("text_encoder")
+    if not isinstance(encoder, Mapping):
+        return
+    levels = _levels_of(encoder, _no_text)
+    heads = ((path, head) for path, head, _ in _dense_heads(model))
+    for path, part in (("model.backbone", model.backbone), *_necks(model), *heads):
+        if _takes(part, "text_channels"):
+            _fill(part, "text_channels", levels.channels[0], levels, path)
+
+
+def _no_text(device: str) -> Any:
+    raise ConfigError(
+        "model.text_encoder",
+        expected="a text encoder that declares out_channels and out_strides",
+        found="one without them",
+        advice="set both as tuples of one number, such as (768,) and (1,)",
+    )
 
 
 # --------------------------------------------------------------------------- backbone

@@ -7,6 +7,7 @@ file. :func:`close_pickle_fallback` replaces all of mmengine's loaders by :func:
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pickle
@@ -279,12 +280,15 @@ def _require_checksums(path: Path) -> None:
 
 
 def harmless_globals() -> AbstractContextManager:
-    """Return a context that allows the classes of mmengine's checkpoints: tensors, numbers, arrays and number logs."""
+    """Return a context that allows the classes of common checkpoints, which hold data and run no code.
+
+    They are tensors, numbers, arrays, mmengine's logs of numbers, and argparse's namespaces of options.
+    """
     from mmengine.logging.history_buffer import HistoryBuffer
 
     scalar, rebuild = np._core.multiarray.scalar, np._core.multiarray._reconstruct  # type: ignore[attr-defined]
     dtypes = {type(np.dtype(code)) for code in "?bBhHiIlLqQefdgSU"}
-    pairs: list[Any] = [HistoryBuffer, slice, np.ndarray, np.dtype, *dtypes]
+    pairs: list[Any] = [HistoryBuffer, argparse.Namespace, slice, np.ndarray, np.dtype, *dtypes]
     for module in ("numpy._core.multiarray", "numpy.core.multiarray"):  # numpy 2 and 1
         pairs += [(scalar, f"{module}.scalar"), (rebuild, f"{module}._reconstruct")]
     pairs += [(_statistic, "builtins.getattr"), (_statistic, "__builtin__.getattr")]

@@ -1,0 +1,79 @@
+"""Fields of the samples of referring segmentation: the mask of the truth, the map and the mask of the prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from visionzoo.errors import DataError
+from visionzoo.layers.sample_sizes import image_size, original_size
+from visionzoo.structures.task_sample import TaskSample
+
+
+def true_masks(samples: Sequence[TaskSample], size: Sequence[int]) -> Tensor:
+    """Return the masks of the described objects, (B, H, W) bool, padded like the images.
+
+    Args:
+        samples: each with ``gt_map``, (H, W) of its image without padding: nonzero pixels are the object. A phrase that
+            fits nothing has a map of zeros.
+        size: (H, W) of the padded images.
+
+    Raises:
+        DataError: a sample has no ``gt_map``, or one of another size than its image.
+
+    Example:
+        >>> sample = TaskSample(metainfo=dict(img_shape=(2, 3)))
+        >>> sample.gt_map = torch.ones(2, 3)
+        >>> true_masks([sample], (4, 4)).sum().item()
+        6
+    """
+    return torch.stack([_true_mask(sample, size) for sample in samples])
+
+
+def _true_mask(sample: TaskSample, size: Sequence[int]) -> Tensor:
+    where = sample.metainfo.get("img_path") or "sample"
+    if "gt_map" not in sample:
+        raise DataError(where, expected="gt_map to learn from", found="none", advice="load the mask of the phrase")
+    mask, expected = sample.gt_map != 0, image_size(sample, size)
+    if tuple(mask.shape) != expected:
+        raise DataError(
+            where,
+            expected=f"gt_map of {expected} (height, width)",
+            found=f"{tuple(mask.shape)}",
+            advice="apply the same geometric transforms to the mask and its image",
+        )
+    return F.pad(mask, (0, size[1] - mask.shape[1], 0, size[0] - mask.shape[0]))
+
+
+def at_original_size(maps: Tensor, sample: TaskSample) -> Tensor:
+    """Cut the padding of the maps of one image, (K, H, W), and resize them to the original image, in float32."""
+    height, width = image_size(sample, maps.shape[1:])
+    kept = maps[:, :height, :width].float()
+    size = original_size(sample, kept.shape[1:])
+    if tuple(kept.shape[1:]) == size:
+        return kept
+    return F.interpolate(kept[None], size=size, mode="bilinear", align_corners=False)[0].clamp(0, 1)
+
+
+def write_map(sample: TaskSample, found: Tensor, threshold: float) -> None:
+    """Write the predictions of a phrase into its sample.
+
+    Args:
+        sample: it receives ``pred_map`` (H, W) float32, ``pred_mask`` (H, W) bool, the pixels of at least
+            ``threshold``, and ``pred_score``, a scalar: the mean of the map over the mask, or its maximum if the mask
+            is empty.
+        found: (H, W), probabilities at the original size.
+        threshold: least probability of a pixel of the mask, 0 to 1.
+
+    Example:
+        >>> sample = TaskSample()
+        >>> write_map(sample, torch.tensor([[0.1, 0.6, 1.0]]), threshold=0.5)
+        >>> sample.pred_mask.tolist(), round(sample.pred_score.item(), 3)
+        ([[False, True, True]], 0.8)
+    """
+    mask = found >= threshold
+    sample.pred_map, sample.pred_mask = found, mask
+    sample.pred_score = found[mask].mean() if mask.any() else found.max()
