@@ -54,7 +54,7 @@ def test_images_may_be_in_another_folder(tmp_path):
     (tmp_path / "train2014").rename(tmp_path / "refcoco" / "none")
     for path in (tmp_path / "refcoco" / "none").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match="expected the images of the refs.*found none of COCO_train2014"):
+    with pytest.raises(DataError, match=r"expected the images of the refs.*found none of COCO_train2014"):
         data_settings(tmp_path, config(**PARTS))
 
 

@@ -30,10 +30,10 @@ def test_both_ious_precisions_and_kinds_of_errors():
         *(Overlap(5, 1000, 900, 105), Overlap(0, 0, 0, 0)),
     ]
     scores = scores_of(overlaps)
-    assert scores["oIoU"] == pytest.approx(100 * 215 / 1300)
-    assert scores["mIoU"] == pytest.approx(100 * (1 + 0.6 + 0.5 + 0.005) / 5)
-    assert [scores[f"P@{least}"] for least in (0.5, 0.6, 0.7, 0.8, 0.9)] == [60, 40, 20, 20, 20]
-    assert (scores["PN"], scores["IP"], scores["phrases"]) == (40, 40, 5)
+    assert scores["oIoU"] == pytest.approx(215 / 1300)
+    assert scores["mIoU"] == pytest.approx((1 + 0.6 + 0.5 + 0.005) / 5)
+    assert [scores[f"P@{least}"] for least in (0.5, 0.6, 0.7, 0.8, 0.9)] == [0.6, 0.4, 0.2, 0.2, 0.2]
+    assert (scores["PN"], scores["IP"], scores["phrases"]) == (0.4, 0.4, 5)
 
 
 def test_grefcoco_counts_phrases_that_mean_nothing():
@@ -42,11 +42,11 @@ def test_grefcoco_counts_phrases_that_mean_nothing():
         *(Overlap(0, 0, 0, 0), Overlap(0, 30, 0, 30)),
     ]
     scores = scores_of(overlaps, "grefcoco")
-    assert scores["gIoU"] == pytest.approx(100 * (0.9 + 0.75 + 0 + 1 + 0) / 5)
-    assert scores["cIoU"] == pytest.approx(100 * 165 / 280)
-    assert [scores[f"P@{least}"] for least in (0.7, 0.8, 0.9)] == pytest.approx([200 / 3, 100 / 3, 100 / 3])
-    assert scores["N-acc"] == 50
-    assert scores["T-acc"] == pytest.approx(200 / 3)
+    assert scores["gIoU"] == pytest.approx((0.9 + 0.75 + 0 + 1 + 0) / 5)
+    assert scores["cIoU"] == pytest.approx(165 / 280)
+    assert [scores[f"P@{least}"] for least in (0.7, 0.8, 0.9)] == pytest.approx([2 / 3, 1 / 3, 1 / 3])
+    assert scores["N-acc"] == 0.5
+    assert scores["T-acc"] == pytest.approx(2 / 3)
     assert scores["phrases_without_target"] == 2
     assert "N-acc" not in scores_of(overlaps[:3], "grefcoco")
     assert "T-acc" not in scores_of(overlaps[3:], "grefcoco")
@@ -55,9 +55,9 @@ def test_grefcoco_counts_phrases_that_mean_nothing():
 def test_nothing_anywhere_is_zero_and_no_error():
     assert scores_of([Overlap(0, 0, 0, 0)])["oIoU"] == 0
     assert scores_of([Overlap(0, 0, 0, 0)], "grefcoco") == {
-        "gIoU": 100,
+        "gIoU": 1,
         "cIoU": 0,
-        "N-acc": 100,
+        "N-acc": 1,
         "phrases": 1,
         "phrases_without_target": 1,
     }
@@ -79,8 +79,8 @@ def test_at_the_input_size_every_image_has_the_same_weight():
         metric.process(None, samples)
         return metric.evaluate(size=2)["ref/oIoU"]
 
-    assert pooled() == pytest.approx(100 * 3600 / 3636)
-    assert pooled(eval_size="input") == pytest.approx(50)
+    assert pooled() == pytest.approx(3600 / 3636)
+    assert pooled(eval_size="input") == pytest.approx(0.5)
 
 
 def test_the_truth_is_resized_by_the_nearest_pixel():
@@ -125,7 +125,7 @@ def test_what_is_wrong_with_samples_and_options():
 def test_the_protocol_is_written_with_the_numbers(tmp_path):
     metric = ReferMetric("grefcoco", eval_size="input", least_pixels=50)
     facts = {"name": "toy", "protocols": protocols(SimpleNamespace(metrics=[metric, object()]))}
-    write_measures(tmp_path, facts, {"ref/gIoU": 50.0}, {})
-    text = "grefcoco, percent, masks compared at the input size, masks below 50 pixels count as empty"
+    write_measures(tmp_path, facts, {"ref/gIoU": 0.5}, {})
+    text = "grefcoco, masks compared at the input size, masks below 50 pixels count as empty"
     assert json.loads((tmp_path / "metrics.json").read_text())["protocols"] == {"ReferMetric": text}
     assert f"- protocol of ReferMetric: {text}" in (tmp_path / "report.md").read_text()

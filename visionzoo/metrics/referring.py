@@ -83,7 +83,7 @@ def overlap_of(prediction: Any, truth: Any, *, least_pixels: int = 0, where: str
 
 
 def scores_of(overlaps: Iterable[Overlap], protocol: str = "refcoco") -> dict[str, float]:
-    """Return the numbers of a data set in percent. They do not depend on the order of the overlaps.
+    """Return the numbers of a data set, from 0 to 1. They do not depend on the order of the overlaps.
 
     Args:
         overlaps: one overlap for each phrase, at least one.
@@ -99,7 +99,7 @@ def scores_of(overlaps: Iterable[Overlap], protocol: str = "refcoco") -> dict[st
 
     Example:
         >>> scores_of([Overlap(8, 10, 9, 9), Overlap(0, 30, 20, 10)])["mIoU"]
-        40.0
+        0.4
     """
     require_known(protocol, PROTOCOLS, "protocol of referring segmentation")
     listed = list(overlaps)
@@ -108,7 +108,7 @@ def scores_of(overlaps: Iterable[Overlap], protocol: str = "refcoco") -> dict[st
 
 def _of_refcoco(overlaps: Sequence[Overlap]) -> dict[str, float]:
     ious = [each.iou for each in overlaps]
-    scores = {"oIoU": _pooled(overlaps), "mIoU": 100 * exact_mean(ious)}
+    scores = {"oIoU": _pooled(overlaps), "mIoU": exact_mean(ious)}
     scores |= _precisions(ious, "refcoco")
     scores["PN"] = _share(iou < _OTHER for iou in ious)
     scores["IP"] = _share(_PARTS[0] <= iou <= _PARTS[1] for iou in ious)
@@ -120,7 +120,7 @@ def _of_grefcoco(overlaps: Sequence[Overlap]) -> dict[str, float]:
     empty = [each for each in overlaps if not each.target]
     ious = [each.iou for each in meant]
     scores = {
-        "gIoU": 100 * exact_mean([*ious, *(float(not each.found) for each in empty)]),
+        "gIoU": exact_mean([*ious, *(float(not each.found) for each in empty)]),
         "cIoU": _pooled(overlaps),
     }
     if meant:
@@ -133,7 +133,7 @@ def _of_grefcoco(overlaps: Sequence[Overlap]) -> dict[str, float]:
 
 def _pooled(overlaps: Sequence[Overlap]) -> float:
     total = sum(each.either for each in overlaps)
-    return 100 * sum(each.both for each in overlaps) / total if total else 0.0
+    return sum(each.both for each in overlaps) / total if total else 0.0
 
 
 def _precisions(ious: Sequence[float], protocol: str) -> dict[str, float]:
@@ -142,12 +142,12 @@ def _precisions(ious: Sequence[float], protocol: str) -> dict[str, float]:
 
 def _share(flags: Iterable[bool]) -> float:
     listed = list(flags)
-    return 100 * sum(listed) / len(listed)
+    return sum(listed) / len(listed)
 
 
 @METRICS.register_module()
 class ReferMetric(BaseMetric):
-    """Numbers of :func:`scores_of`, in percent, with the prefix ``ref``: ``ref/oIoU``, ``ref/mIoU`` and so on.
+    """Numbers of :func:`scores_of`, from 0 to 1, with the prefix ``ref``: ``ref/oIoU``, ``ref/mIoU`` and so on.
 
     A sample is one image with one phrase. It has ``gt_map``, (H, W) of the original image, nonzero for the pixels that
     the phrase means, and ``pred_mask``, bool of the same size. Only numbers of pixels are stored until the evaluation
@@ -176,7 +176,7 @@ class ReferMetric(BaseMetric):
         >>> metric = ReferMetric()
         >>> metric.process(None, [{"gt_map": torch.eye(2), "pred_mask": torch.ones(2, 2, dtype=torch.bool)}])
         >>> metric.evaluate(size=1)["ref/mIoU"]
-        50.0
+        0.5
     """
 
     default_prefix = "ref"
@@ -197,7 +197,7 @@ class ReferMetric(BaseMetric):
         self.wants_rows = per_phrase
         self.per_phrase: list[dict[str, Any]] = []
         least = f", masks below {least_pixels} pixels count as empty" if least_pixels else ""
-        self.protocol_text = f"{protocol}, percent, masks compared at the {eval_size} size{least}"
+        self.protocol_text = f"{protocol}, masks compared at the {eval_size} size{least}"
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch: one dict for each image with a phrase.

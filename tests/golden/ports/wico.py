@@ -60,7 +60,7 @@ def _run_refer_api(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
 
 def _run_ris_metrics(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Arrays:
     overlaps = [overlap_of(pred, gt) for pred, gt in zip(arrays["input:pred"], arrays["input:gt"], strict=True)]
-    scores = scores_of(overlaps)
+    scores = {name: 100 * value for name, value in scores_of(overlaps).items()}
     return {
         "iou": np.array([overlap.iou for overlap in overlaps]),
         "mIoU": np.array(scores["mIoU"]),
