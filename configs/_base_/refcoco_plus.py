@@ -1,6 +1,7 @@
 """RefCOCO+ (UNC): 42,278 refs to train, 3,805 to validate, 1,975 for testA and 1,798 for testB.
 
-No phrase names a place. The data are in data/refer, see datasets/refcoco/README.md and refcoco.py, to which all settings are equal.
+No phrase names a place. The data are in data/refer, see datasets/refcoco/README.md. All settings are those of
+refcoco.py.
 """
 
 data_root = "data/refer"

@@ -17,6 +17,7 @@ import math
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ class ReferTwin:
         seen: dict[tuple, str] = {}
         for number, split in enumerate(splits, start=1):
             rng = RandomState([seed, number])
-            image, things = draw_scene(rng, size, lambda boxes, split=split: seen.setdefault(boxes, split) == split)
+            image, things = draw_scene(rng, size, partial(_is_free, seen, split))
             name = f"COCO_train2014_{number:012d}.jpg"
             write_image(folder / IMAGES / name, image)
             height, width = image.shape[:2]
@@ -202,6 +203,11 @@ class ReferTwin:
             "sentences": sentences,
         }
         return {**ref, "no_target": not targets} if self.is_general else ref
+
+
+def _is_free(seen: dict[tuple, str], split: str, boxes: tuple) -> bool:
+    """Return True if no other split has these boxes."""
+    return seen.setdefault(boxes, split) == split
 
 
 _CATEGORIES = [{"id": number, "name": name, "supercategory": "shape"} for number, name in enumerate(SHAPES, start=1)]
