@@ -259,14 +259,3 @@ def test_from_python_and_in_batches(folder):
         next(inferencer("a.png"))
     with pytest.raises(InputError, match="text: expected a phrase, found a value of type int"):
         next(inferencer("a.png", text=[3]))
-
-
-def test_an_interrupted_run_continues(folder):
-    words = ["a.png", "b.png", "--text", "red", "--text", "green"]
-    infer(*words)
-    expected = lines(folder)
-    done = (folder / "out" / "predictions.jsonl").read_text().splitlines(keepends=True)
-    infer(*words, "--max-samples", "3", "--overwrite")
-    assert [each["input"] for each in lines(folder)] == [each["input"] for each in expected[:3]]
-    infer(*words, "--resume")
-    assert len(done) == len(lines(folder)) == 4

@@ -14,7 +14,7 @@ def distinct_images(samples: Sequence[TaskSample]) -> tuple[list[int], list[int]
     images of a batch, and ``feats[image]`` are their features for each sample.
 
     Args:
-        samples: B samples of one image each. One without ``shared_image`` has an image of its own.
+        samples: B samples of one image each. One without ``shared_image`` has a separate image.
 
     Returns:
         ``first``, indices of one sample for each distinct image, and ``image``, B indices of images.

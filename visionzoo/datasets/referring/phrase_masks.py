@@ -1,4 +1,4 @@
-"""Lines of JSON with an image, a phrase and a mask: the plain layout for data of one's own."""
+"""Lines of JSON with an image, a phrase and a mask: the plain layout for other data."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Ref:
 
 
 def refs_file(folder: Path, split_by: str) -> Path | None:
-    """Return the file of refs in a folder; JSON before pickles. None if there is none."""
+    """Return the file of refs in a folder; JSON before pickles. None without such a file."""
     names = (f"{kind}({split_by}){ending}" for kind in ("refs", "grefs") for ending in (".json", ".p"))
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
@@ -130,7 +130,7 @@ def _ref(entry: Any, place: str, findings: Findings) -> Ref | None:
 
 
 def _phrase(sentence: Any) -> str | None:
-    """Return the phrase as it was written, else its cleaned form; None if there is none."""
+    """Return the phrase as it was written, else its cleaned form; None without both."""
     known = sentence if isinstance(sentence, Mapping) else {}
     return next((known[key] for key in ("raw", "sent") if isinstance(known.get(key), str)), None)
 

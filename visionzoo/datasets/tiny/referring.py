@@ -43,7 +43,7 @@ class Thing:
     """One drawn object.
 
     Attributes:
-        side, size, colour, shape: what phrases say about it.
+        side, size, colour, shape: what phrases state about it.
         box: left, top, right and bottom edge in pixels.
     """
 
@@ -67,7 +67,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Words:
-    """What a phrase says; an empty word says nothing."""
+    """The words of a phrase; an empty word is left out."""
 
     side: str = ""
     size: str = ""
@@ -111,7 +111,7 @@ class ReferTwin:
         tests: names of the splits for testing, which take turns.
         file: name of the file of refs.
         has_sides: phrases name sides.
-        say: function from words to a phrase.
+        phrase_of: function from words to a phrase.
         is_general: phrases may mean several objects, or none.
     """
 
@@ -120,7 +120,7 @@ class ReferTwin:
     tests: tuple[str, ...] = ("testA", "testB")
     file: str = "refs({}).p"
     has_sides: bool = True
-    say: Callable[[Words], str] = Words.short
+    phrase_of: Callable[[Words], str] = Words.short
     is_general: bool = False
 
     VERSION = 1
@@ -165,11 +165,11 @@ class ReferTwin:
         for words in (Words(*each) for each in product(sides, ("", *_RADII), ("", *COLOURS), ("", *SHAPES))):
             targets = tuple(at for at, thing in enumerate(things) if words.fits(thing))
             if len(targets) == 1 and 0 < words.count <= 3:
-                by_targets.setdefault(targets, []).append(self.say(words))
+                by_targets.setdefault(targets, []).append(self.phrase_of(words))
             elif self.is_general and len(targets) > 1 and not words.side:
                 by_targets.setdefault(targets, []).append(words.all_of_them())
             elif self.is_general and not targets and words.colour and words.shape and words.count <= 3:
-                by_targets.setdefault((), []).append(self.say(words))
+                by_targets.setdefault((), []).append(self.phrase_of(words))
         return [
             (list(targets), [phrases[at] for at in sorted(rng.permutation(len(phrases))[:_MOST_PHRASES])])
             for targets, phrases in sorted(by_targets.items())
@@ -272,6 +272,6 @@ def _thing(rng: RandomState, side: str, height: int, width: int) -> Thing:
 TWINS = {
     "refcoco": ReferTwin("refcoco"),
     "refcoco_plus": ReferTwin("refcoco+", has_sides=False),
-    "refcocog": ReferTwin("refcocog", "umd", ("test",), say=Words.long),
+    "refcocog": ReferTwin("refcocog", "umd", ("test",), phrase_of=Words.long),
     "grefcoco": ReferTwin("grefcoco", file="grefs({}).json", is_general=True),
 }

@@ -31,7 +31,7 @@ class ImageAndPhrase(ImageInput):
     """Images and frames of videos, each with one or several phrases.
 
     The name of an input is the name of the image and the number of the phrase: ``a.jpg#2``. From Python, ``text`` is
-    one phrase or a list of phrases for all images. A CSV file or lines of JSON list images with phrases of their own.
+    one phrase or a list of phrases for all images. A CSV file or lines of JSON list images, each with its phrases.
 
     Example:
         >>> inputs = ImageAndPhrase()
