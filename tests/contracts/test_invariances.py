@@ -327,9 +327,49 @@ class Registered(Case):
         return {**sample, "gt_fixed": fixed, "gt_moving": moving, "pred_field": field}
 
 
+class Referred(Case):
+    metrics = (
+        {"type": "ReferMetric"},
+        {"type": "ReferMetric", "eval_size": "input"},
+        {"type": "ReferMetric", "protocol": "grefcoco", "least_pixels": 2},
+    )
+
+    def scene(self, number):
+        boxes = self.rng.integers(0, 40, (2, 2))
+        count = 0 if number == 4 else 1 + number % 2
+        return {"boxes": boxes[:count].tolist(), "map": np.kron(self.rng.random((6, 9)), np.ones((10, 10)))}
+
+    def write(self, folder, order):
+        names, entries = self.names(order)
+        record = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "box"}]}
+        refs, ids = [], iter(range(1, 100) if order is None else order.permutation(100).tolist())
+        for number in entries:
+            image, ref, anns = next(ids), next(ids), []
+            write_image(folder / f"{names[number]}.png", number)
+            record["images"].append(
+                {"id": image, "file_name": f"{names[number]}.png", "height": HEIGHT, "width": WIDTH}
+            )
+            for x, y in self.scenes[number]["boxes"]:
+                anns.append(next(ids))
+                box = {"segmentation": [[x, y, x + 20, y, x + 20, y + 15, x, y + 15]], "bbox": [x, y, 20, 15]}
+                record["annotations"].append({"id": anns[-1], "image_id": image, "category_id": 1, **box})
+            sentences = [{"raw": "the box"}]
+            refs.append({"ref_id": ref, "image_id": image, "ann_id": anns, "split": "val", "sentences": sentences})
+        (folder / "refs(unc).json").write_text(json.dumps(refs))
+        (folder / "instances.json").write_text(json.dumps(record))
+        settings = dict(data_root=str(folder), name="", split="val", img_folder="", test_mode=True)
+        return dict(type="ReferDataset", pipeline=[*LOAD, {"type": "LoadReferredMask"}], **settings)
+
+    def predicted(self, sample, metainfo):
+        values = self.scenes[number_of(sample["img"])]["map"]
+        truth = {"gt_map": sample["gt_seg_map"], "img_shape": (50, 50)}
+        return {"pred_map": values, "pred_mask": values >= 0.5, **truth}
+
+
 CASES = (
     *(Coco, CocoText, CocoDigits, Cropped, Listed, InFolders, OneByOne, InGroups, Pairs, CULane, TuSimple, Counts),
     Registered,
+    Referred,
 )
 
 

@@ -5,15 +5,16 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
-from visionzoo.datasets.class_map import ClassMap, is_class_name, require_once, visible
+from visionzoo.datasets.class_map import ClassMap, is_class_name, require_once
 from visionzoo.datasets.classification import ClassificationData
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.plain_pickles import restricted_pickle_load
 from visionzoo.datasets.sample_list import LoadingOptions
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import ConfigError, DataError, first_of
@@ -185,36 +186,13 @@ def _key_text(key: Any) -> str:
 
 # --- pickles ---
 
-# All names in CIFAR's pickles and in pickles of later versions of NumPy and Python: arrays of numbers, and bytes.
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
+# All names in CIFAR's pickles and in pickles of later versions of NumPy: arrays of numbers.
+_ARRAYS: dict[tuple[str, str], Callable[[], Any]] = {
+    ("numpy.core.multiarray", "_reconstruct"): lambda: np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+    ("numpy._core.multiarray", "_reconstruct"): lambda: np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+    ("numpy", "ndarray"): lambda: np.ndarray,
+    ("numpy", "dtype"): lambda: np.dtype,
 }
-
-
-class _Refused(pickle.UnpicklingError):
-    """A name that does not belong in a data file."""
-
-
-class _NumbersOnly(pickle.Unpickler):
-    """Unpickler of numbers, text, lists, dicts and arrays; it rejects any other name before importing it."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise _Refused(f"{module}.{name}")
-        if name == "_reconstruct":
-            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
-        return _encode if name == "encode" else getattr(np, name)
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """Encode text to bytes as Python 3 writes them for Python 2's unpickler; reject any other use."""
-    if encoding != "latin1" or not isinstance(text, str):
-        raise _Refused(f"_codecs.encode(..., {encoding!r})")
-    return text.encode("latin1")
 
 
 def read_pickle(path: Path) -> Any:
@@ -223,18 +201,11 @@ def read_pickle(path: Path) -> Any:
     Raises:
         DataError: the file is damaged or names objects other than arrays, which could run code.
     """
-    try:
-        with path.open("rb") as file:
-            return _NumbersOnly(file, encoding="bytes").load()
-    except _Refused as error:
-        raise DataError(
-            path,
-            expected="only arrays of numbers and text",
-            found=f"a pickle that names {visible(str(error))}",
-            advice="it could run code: delete it and download CIFAR again",
-        ) from error
-    except OSError as error:
-        raise DataError(path, expected="a readable file", but=f"{error.strerror}", advice="check its rights") from error
-    except Exception as error:  # broken bytes may raise any exception
-        found = f"damaged bytes ({visible(str(error))})"
-        raise DataError(path, expected="a whole pickle of CIFAR", found=found, advice=_AGAIN) from error
+    return restricted_pickle_load(
+        path,
+        expected="arrays of numbers and text",
+        of="CIFAR",
+        advice="download CIFAR again",
+        encodings=("bytes",),
+        names=_ARRAYS,
+    )

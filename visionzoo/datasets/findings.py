@@ -67,8 +67,9 @@ class Findings:
             self._notes[text] += count
 
     def note_once(self, text: str) -> None:
-        """Report a fact about the whole data set, without a number."""
-        self._notes[text] = 0
+        """Report a fact about the whole data set, without a number; an empty text is not reported."""
+        if text:
+            self._notes[text] = 0
 
     def __bool__(self) -> bool:
         """True if anything is wrong."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from visionzoo.engine.best_metric import deciding_metric, require_measured
 from visionzoo.engine.checkpoints import point_to, save_weights
 from visionzoo.engine.loaders import sample_names
-from visionzoo.engine.measures import per_class_tables, scalars
+from visionzoo.engine.measures import per_class_tables, protocols, scalars
 from visionzoo.errors import ConfigError, RunFailed, some_of
 from visionzoo.option_names import option
 from visionzoo.registry import HOOKS
@@ -120,11 +120,12 @@ def record(runner: Any, selected_by: str | None, step: str, metrics: Mapping, pa
         "samples": len(runner.val_dataloader.dataset),
         "metrics": scalars(metrics),
         "tables": per_class_tables(runner.val_evaluator),
+        "protocols": protocols(runner.val_evaluator),
     }
 
 
 # Parts of the names of metrics of which a higher or a lower value is better.
-HIGHER_IS_BETTER = ("Smeasure", "Fmeasure", "Emeasure", "F1", "recall", "agreement", "mean_class", "AP")
+HIGHER_IS_BETTER = ("Smeasure", "Fmeasure", "Emeasure", "F1", "recall", "agreement", "mean_class", "AP", "IoU")
 LOWER_IS_BETTER = ("MAE", "RMSE", "NAE", "GAME", "FP", "FN")
 
 

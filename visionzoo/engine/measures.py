@@ -45,6 +45,12 @@ def per_class_tables(evaluator: Any) -> dict[str, Rows]:
     return tables
 
 
+def protocols(evaluator: Any) -> dict[str, str]:
+    """Return what the numbers of metrics depend on, by the name of the metric, for metrics with ``protocol_text``."""
+    stated = ((type(metric).__name__, getattr(metric, "protocol_text", "")) for metric in evaluator.metrics)
+    return {name: text for name, text in stated if text}
+
+
 def write_measures(
     folder: Path, facts: Mapping[str, Any], metrics: Mapping[str, Any], tables: Mapping[str, Rows]
 ) -> None:
@@ -54,7 +60,7 @@ def write_measures(
 
     Args:
         folder: the work dir.
-        facts: description of the run: model, weights, samples, seed, versions.
+        facts: description of the run: model, weights, samples, seed, versions, protocols.
         metrics: metric name -> number.
         tables: rows per class, see :func:`per_class_tables`.
 
@@ -78,6 +84,7 @@ def _json_number(value: Any) -> Any:
 def _report(facts: Mapping[str, Any], metrics: Mapping[str, Any], tables: Mapping[str, Rows]) -> str:
     labels = {"name": "model", "weights": "weights", "selected_by": "selected by", "step": "saved at"}
     known = [(label, facts.get(name)) for name, label in {**labels, "samples": "samples"}.items()]
+    known += [(f"protocol of {metric}", text) for metric, text in (facts.get("protocols") or {}).items()]
     head = [f"# {facts.get('name')}", "", *(f"- {label}: {value}" for label, value in known if value is not None), ""]
     body = markdown(["metric", "value"], [[name, shown(value)] for name, value in scalars(metrics).items()])
     parts = ["\n".join([*head, body])]

@@ -33,7 +33,7 @@ def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
     last = last_checkpoint(folder)
     numbers = best or _last_validation(runner, last)
     if numbers:
-        facts = {key: numbers[key] for key in ("selected_by", "step", "samples")}
+        facts = {key: numbers.get(key) for key in ("selected_by", "step", "samples", "protocols")}
         facts = {"name": name, "weights": str(folder / numbers["weights"]), **facts}
         write_measures(folder, facts, numbers["metrics"], numbers["tables"])
         note(f"\n{_title(runner, numbers)}\n{as_text(_selected_first(numbers), numbers['tables'])}")

@@ -13,7 +13,7 @@ from visionzoo.config import LoadedConfig
 from visionzoo.engine.building import build_split, make_runner, progress_hook
 from visionzoo.engine.environment import listening, note_to_user
 from visionzoo.engine.loops import Interrupted
-from visionzoo.engine.measures import per_class_tables, scalars, write_measures
+from visionzoo.engine.measures import per_class_tables, protocols, scalars, write_measures
 from visionzoo.engine.plan import RunPlan, planned
 from visionzoo.engine.run_options import RunOptions
 from visionzoo.engine.runner import ZooRunner
@@ -94,6 +94,7 @@ def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
             "config": str(plan.path),
             "weights": weights,
             "samples": samples,
+            "protocols": protocols(runner.test_evaluator),
             "tta": plan.options.tta,
             "device": str(runner.device),
             "versions": versions(),

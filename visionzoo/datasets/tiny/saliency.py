@@ -116,7 +116,7 @@ def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -
         (True, [0, 1, 2])
     """
     height, width = (int(side) for side in rng.randint(size * 3 // 4, size * 5 // 4 + 1, 2))
-    image, ids = _ground(rng, height, width), np.zeros((height, width), np.uint8)
+    image, ids = draw_ground(rng, height, width), np.zeros((height, width), np.uint8)
     if hard and index == _EMPTY_AT:
         return image, ids
     if hard and index == _SINGLE_AT:
@@ -130,8 +130,13 @@ def draw_scene(rng: RandomState, size: int, index: int, *, hard: bool = False) -
     return image, ids
 
 
-def _ground(rng: RandomState, height: int, width: int) -> np.ndarray:
-    """Draw greyish noise at two scales over a tint."""
+def draw_ground(rng: RandomState, height: int, width: int) -> np.ndarray:
+    """Draw greyish noise at two scales over a tint, (H, W, 3) uint8.
+
+    Example:
+        >>> draw_ground(RandomState(0), 4, 6).shape
+        (4, 6, 3)
+    """
     texture = np.zeros((height, width, 1), np.int16)
     for cells, strength in ((4, 30), (16, 15)):
         noise = rng.randint(0, 2 * strength + 1, (cells, cells)).astype(np.uint8)

@@ -1,0 +1,143 @@
+"""Referring segmentation: the mask of what a phrase means in an image."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey
+from visionzoo.datasets.referring.segments import mask_of
+from visionzoo.reports.images import (
+    class_colour,
+    edge_of,
+    enlarged,
+    label_font,
+    letter_height,
+    line_width,
+    write_labels,
+)
+from visionzoo.structures.image_size import size_of_file
+from visionzoo.structures.referred_masks import ReferredMask, referred_mask_of
+from visionzoo.structures.seeded import seeded_array
+from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._tally import Tally
+from visionzoo.tasks.inputs.phrases import ImageAndPhrase
+
+_OPACITY = 0.5
+_LONGEST_SHOWN = 60
+
+
+def _png(grey: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(grey).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _mask_file(result: ReferredMask) -> bytes:
+    return _png(np.where(result.mask, 255, 0).astype(np.uint8))
+
+
+def _map_file(result: ReferredMask) -> bytes:
+    return _png(np.rint(255 * result.map).astype(np.uint8))
+
+
+def _rle_file(result: ReferredMask) -> bytes:
+    return json.dumps({"text": result.phrase, "score": result.score, "rle": result.to_rle()}).encode()
+
+
+class Referring(Task):
+    """Task of finding what a phrase means. The result is :class:`ReferredMask`; it may be that nothing is found."""
+
+    inputs = ImageAndPhrase()
+    row = staticmethod(ReferredMask.to_row)
+    files = (ResultFile("mask", "masks", ".png", _mask_file),)
+    saves = {
+        "map": ResultFile("map", "maps", ".png", _map_file),
+        "rle": ResultFile("rle_file", "rle", ".json", _rle_file),
+    }
+    save_best = {"ref/oIoU": "greater", "ref/gIoU": "greater", "ref/mIoU": "greater"}
+
+    def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ReferredMask:
+        about = sample.metainfo
+        threshold = about.get("mask_threshold")
+        predicted = sample.pred_map, sample.get("pred_mask"), sample.get("pred_score")
+        return referred_mask_of(about.get("phrase", ""), *predicted, mask_threshold=threshold)
+
+    def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
+        return draw_referred(image, result, scale)
+
+    def said(self, result: ReferredMask) -> str:
+        """Return the phrase and its score, or that nothing is found."""
+        return f"{_short(result.phrase)}: {result.message}"
+
+    def tally(self, result: ReferredMask, best: float | None) -> Tally:
+        """Count phrases with a mask. The best value is the highest score of those without one."""
+        return Tally({"having": 1}) if result.is_found else Tally({"having": 0}, result.score)
+
+    def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
+        """Return how many phrases have a mask, and the highest score of the others."""
+        having = int(tally.sums.get("having", 0))
+        text = f"a mask for {having} of {inputs} {self.inputs.nouns}"
+        if having == inputs or tally.best is None:
+            return text
+        return f"{text}; nothing found for the other{'s' if inputs - having > 1 else ''} (best {tally.best:.2f})"
+
+    def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+        """Return the true mask as a noisy map, moved two pixels to the right; every fourth map is inverted."""
+        truth = _truth(sample)
+        moved = 0.2 + 0.6 * np.roll(truth, 2, axis=1)
+        noisy = (1 - moved if index % 4 == 3 else moved) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)
+        values = np.clip(noisy, 0, 1).astype(np.float32)
+        known = {"img_path": sample["img_path"], "phrase": sample.get("phrase", ""), "img_shape": truth.shape}
+        return {**known, "gt_map": truth, "pred_map": values, "pred_mask": values >= 0.5}
+
+    def scores(self, samples: Sequence[Any]) -> Tensor:
+        return torch.stack([sample.pred_map.mean() for sample in samples])
+
+
+def _truth(sample: Mapping[str, Any]) -> np.ndarray:
+    """Return the true mask of a record, (H, W) bool."""
+    if "mask_path" in sample:
+        return read_grey(sample["mask_path"]) > SALIENT_FROM
+    return mask_of(sample["segments"], size_of_file(sample["img_path"])[::-1])
+
+
+def _short(phrase: str) -> str:
+    return phrase if len(phrase) <= _LONGEST_SHOWN else f"{phrase[: _LONGEST_SHOWN - 3]}..."
+
+
+def draw_referred(image: np.ndarray, found: ReferredMask, scale: int = 1) -> np.ndarray:
+    """Colour the mask, draw a line around it, and print the phrase and its score.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of the mask's size. The array is not changed.
+        found: the result to draw. Without a mask, only the text is printed, at the top.
+        scale: factor by which the image is enlarged, >= 1.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8 RGB.
+
+    Example:
+        >>> draw_referred(np.zeros((32, 48, 3), np.uint8), referred_mask_of("disc", np.eye(32, 48)), 2).shape
+        (64, 96, 3)
+    """
+    colour, mask = class_colour(0), enlarged(found.mask, scale)
+    plain = np.array(colour, dtype=float)
+    opacity = _OPACITY * mask[..., None]
+    canvas = (enlarged(image, scale) * (1 - opacity) + plain * opacity).astype(np.uint8)
+    for width in range(2 * line_width(canvas)):
+        edge = edge_of(mask)
+        canvas[edge] = plain.astype(np.uint8) if width % 2 == 0 else 0
+        mask = mask & ~edge
+    drawn = Image.fromarray(canvas)
+    box = np.array(found.box or [0, 0, 1, 1], dtype=float) * scale
+    text = f"{_short(found.phrase)}: {found.message}"
+    write_labels(ImageDraw.Draw(drawn), [(text, colour, box)], label_font(letter_height(canvas)), drawn.size)
+    return np.asarray(drawn)
