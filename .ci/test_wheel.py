@@ -19,6 +19,9 @@ for name in names:
 assert sorted(card_names()) == sorted(names), (card_names(), names)
 for name in card_names():
     read_card(name)
+from visionzoo.tokenizers.word_pieces import BERT_VOCABULARY, WordPieceTokenizer
+assert BERT_VOCABULARY.resolve().is_relative_to(site) and BERT_VOCABULARY.with_name("NOTICE.md").is_file()
+assert len(WordPieceTokenizer()) == 30522
 from importlib import import_module
 from pkgutil import walk_packages
 own = [m.name for m in walk_packages(visionzoo.__path__, "visionzoo.") if not m.name.endswith("__main__")]

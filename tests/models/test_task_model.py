@@ -280,6 +280,21 @@ class Reads(SecondLook):
         return batch.text.states.sum((1, 2))
 
 
+class ReadsSamples(Letters):
+    """A text encoder that also receives the batch."""
+
+    def forward(self, phrases, batch):
+        self.samples = batch.samples
+        return super().forward(phrases)
+
+
+def test_a_text_encoder_receives_the_batch_if_it_has_a_parameter_for_it():
+    model = TaskModel(backbone=dict(type=Phrased), head=dict(type=Reads), text_encoder=dict(type=ReadsSamples))
+    samples = [sample(phrase="dog", phrase_ids=[1, 2]), sample(phrase="the cat", phrase_ids=[1])]
+    model(torch.rand(2, 3, 4, 4), samples)
+    assert model.text_encoder.samples is samples
+
+
 def test_phrases_are_encoded_once_a_batch():
     model = TaskModel(backbone=dict(type=Phrased), head=dict(type=Reads), text_encoder=dict(type=Letters))
     samples = [sample(phrase="dog"), sample(phrase="the cat")]

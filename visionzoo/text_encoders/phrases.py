@@ -135,7 +135,7 @@ class PhraseEncoder(BaseModule):
 class HashedEmbedding(nn.Module):
     """Embedding of a large vocabulary in few rows: the vector of a token is the sum of two rows, by two hashes.
 
-    Two tokens share both rows with a probability of 1 / rows^2, so the words of a small data set differ.
+    Two tokens share both rows with a probability of 1 / rows^2. With 1024 rows, all word pieces of BERT differ.
 
     Args:
         rows: number of rows.

@@ -64,7 +64,7 @@ class WordPieceTokenizer:
         >>> tokenizer.pieces("the leftmost zebra")
         ['the', 'left', '##most', 'zebra']
         >>> tokenizer("the leftmost zebra").ids
-        [101, 1996, 2187, 10242, 29145, 102]
+        [101, 1996, 2187, 11800, 29145, 102]
     """
 
     pad_id = 0
