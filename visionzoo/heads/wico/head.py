@@ -224,8 +224,6 @@ class WiCoHead(BaseModule):
 
     def _top_down_map(self, scores: Tensor, proposals: Proposals) -> Tensor:
         """Return the mask of the chosen proposal, or of all by their scores, (B, 1, H, W)."""
-        if not scores.shape[1]:
-            return proposals.masks.new_zeros(len(scores), 1, *proposals.masks.shape[2:])
         if self.training or self.soft:
             return torch.einsum("bk,bkhw->bhw", scores.softmax(1), proposals.masks)[:, None]
         return proposals.masks[torch.arange(len(scores), device=scores.device), scores.argmax(1)][:, None]
@@ -233,11 +231,9 @@ class WiCoHead(BaseModule):
     def _reliability(self, feat: Tensor, bottom_up: Tensor, scored: ScoredPhrase, scores: Tensor) -> Reliability:
         weight = F.adaptive_avg_pool2d(bottom_up, feat.shape[2:])
         pooled = (feat * weight).sum((2, 3)) / weight.sum((2, 3)).clamp(min=1e-6)
-        best = scored.phrase.new_zeros(len(scores), scored.objects.shape[2] + 1)
-        if scores.shape[1]:
-            row, chosen = torch.arange(len(scores), device=scores.device), scores.argmax(1)
-            best = torch.cat([scored.objects[row, chosen], scores[row, chosen][:, None]], 1)
-            best = best * scored.proposals.present[:, None]
+        row, chosen = torch.arange(len(scores), device=scores.device), scores.argmax(1)
+        best = torch.cat([scored.objects[row, chosen], scores[row, chosen][:, None]], 1)
+        best = best * scored.proposals.present[:, None]
         return self.integration(torch.cat([pooled, scored.phrase], 1), torch.cat([best, scored.phrase], 1))
 
     def _weights(self, reliability: Reliability | None, proposals: Proposals) -> Tensor:
