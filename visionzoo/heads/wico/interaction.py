@@ -68,14 +68,15 @@ class CFI(nn.Module):
     def forward(self, feat: Tensor, objects: Tensor, proposals: Proposals) -> tuple[Tensor, Tensor]:
         """Map the map (B, C, h, w) and embeddings (B, K, D) to the same shapes."""
         present = proposals.present[:, None, None].to(feat.dtype)
-        extent = (F.adaptive_avg_pool2d(proposals.masks, feat.shape[2:]).flatten(2) + _OUTSIDE).log()
+        height, width = feat.shape[2:]
+        extent = (F.adaptive_avg_pool2d(proposals.masks, (height, width)).flatten(2) + _OUTSIDE).log()
         tokens, before = feat.flatten(2).transpose(1, 2), objects
         if self.objects is not None:
             objects = objects + present * self.objects(objects, tokens, extent)
         if self.pixels is not None:
             bias = (extent + proposals.scores_of_padding()[..., None]).transpose(1, 2)
             update = present * self.pixels(tokens, before, bias)
-            feat = feat + update.transpose(1, 2).unflatten(2, feat.shape[2:])
+            feat = feat + update.transpose(1, 2).unflatten(2, (height, width))
         return feat, objects
 
 
