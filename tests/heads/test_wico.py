@@ -276,9 +276,22 @@ def test_masks_of_another_resolution_are_resized() -> None:
     assert not proposals.masks[..., 90:].any()
 
 
+@torch.no_grad()
+def test_features_of_the_provider_replace_those_of_the_map() -> None:
+    built, batch = head(top_down=dict(feature_channels=6)).eval(), batch_of(3, 0)
+    for sample in batch.samples:
+        sample.proposals.features = torch.randn(len(sample.proposals.boxes), 6)
+    scores, others = (built(levels, batch)["scores"] for levels in (feats(), [0 * feat for feat in feats()]))
+    assert torch.equal(scores, others)
+    with pytest.raises(DataError, match=r"features of 6 channels for each proposal, found none"):
+        built(feats(), batch_of(3, 0))
+
+
 def test_wrong_settings_and_samples() -> None:
     with pytest.raises(ConfigError, match=r"a dict for result='mixture', found None"):
         head(integration=None)
+    with pytest.raises(ConfigError, match=r"CFI: expected heads that divide 16 channels, found 3"):
+        head(interaction=dict(heads=3))
     with pytest.raises(UnknownName, match="result of WiCoHead"):
         head(result="botom_up")
     batch = batch_of(2, 2)

@@ -45,13 +45,8 @@ class WordAttention(nn.Module):
     def __init__(self, dim: int, text_channels: int, *, key_channels: int | None = None, heads: int = 1):
         super().__init__()
         key_channels = dim if key_channels is None else key_channels
-        if dim % heads or key_channels % heads:
-            raise ConfigError(
-                "language fusion",
-                expected=f"heads that divide {dim} channels",
-                found=f"{heads}",
-                advice="use 1, or a power of 2",
-            )
+        for channels in (dim, key_channels):
+            require_heads(heads, channels, "language fusion")
         self.heads, self.scale = heads, key_channels**-0.5
         self.query = nn.Linear(dim, key_channels)
         self.key = nn.Linear(text_channels, key_channels)
@@ -124,6 +119,26 @@ class LanguageGate(nn.Sequential):
 
     def __init__(self, dim: int):
         super().__init__(nn.Linear(dim, dim, bias=False), nn.ReLU(), nn.Linear(dim, dim, bias=False), nn.Tanh())
+
+
+def require_heads(heads: int, channels: int, where: str) -> None:
+    """Check that attention can divide its channels among its heads.
+
+    Raises:
+        ConfigError: ``heads`` does not divide ``channels``.
+
+    Example:
+        >>> require_heads(3, 8, "CFI")
+        Traceback (most recent call last):
+        visionzoo.errors.ConfigError: CFI: expected heads that divide 8 channels, found 3; use 1, or a power of 2
+    """
+    if channels % heads:
+        raise ConfigError(
+            where,
+            expected=f"heads that divide {channels} channels",
+            found=f"{heads}",
+            advice="use 1, or a power of 2",
+        )
 
 
 def text_of(batch: Batch, part: str) -> TextStates:

@@ -142,17 +142,14 @@ class WiCoHead(BaseModule):
         self.result, self.soft, self.mask_threshold = result, soft, mask_threshold
         channels, self.stride = in_channels[self.level], in_strides[0]
 
-        levels = {"in_channels": list(in_channels), "in_strides": list(in_strides)}
+        levels: dict[str, Any] = {"in_channels": list(in_channels), "in_strides": list(in_strides)}
         levels |= {"variant": "tiny"} if variant == "tiny" else {}
         self.bottom_up = _built("LAVTHead", bottom_up or {}, {"text_channels": text_channels, **levels})
         own = {"text_channels": text_channels, "stride": in_strides[self.level], **sizes}
         self.top_down = _built("ProposalScorer", top_down or {}, own | {"in_channels": channels})
         wide = self.top_down.width
-        pairs = {"CFI": [channels, wide], "GSI": [channels + wide, 2 * wide + 1]}
-        self.interaction, self.integration = (
-            None if cfg is None else _built(name, cfg, own | {"in_channels": pairs[name]})
-            for name, cfg in (("CFI", interaction), ("GSI", integration))
-        )
+        self.interaction = _built("CFI", interaction, own | {"in_channels": [channels, wide]})
+        self.integration = _built("GSI", integration, own | {"in_channels": [channels + wide, 2 * wide + 1]})
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> dict[str, Tensor]:
         """Run both branches and weight their results.
@@ -224,34 +221,33 @@ class WiCoHead(BaseModule):
 
     def _top_down_map(self, scores: Tensor, proposals: Proposals) -> Tensor:
         """Return the mask of the chosen proposal, or of all by their scores, (B, 1, H, W)."""
-        if not scores.shape[1]:
-            return proposals.masks.new_zeros(len(scores), 1, *proposals.masks.shape[2:])
         if self.training or self.soft:
             return torch.einsum("bk,bkhw->bhw", scores.softmax(1), proposals.masks)[:, None]
         return proposals.masks[torch.arange(len(scores), device=scores.device), scores.argmax(1)][:, None]
 
     def _reliability(self, feat: Tensor, bottom_up: Tensor, scored: ScoredPhrase, scores: Tensor) -> Reliability:
-        weight = F.adaptive_avg_pool2d(bottom_up, feat.shape[2:])
+        height, width = feat.shape[2:]
+        weight = F.adaptive_avg_pool2d(bottom_up, (height, width))
         pooled = (feat * weight).sum((2, 3)) / weight.sum((2, 3)).clamp(min=1e-6)
-        best = scored.phrase.new_zeros(len(scores), scored.objects.shape[2] + 1)
-        if scores.shape[1]:
-            row, chosen = torch.arange(len(scores), device=scores.device), scores.argmax(1)
-            best = torch.cat([scored.objects[row, chosen], scores[row, chosen][:, None]], 1)
-            best = best * scored.proposals.present[:, None]
+        row, chosen = torch.arange(len(scores), device=scores.device), scores.argmax(1)
+        best = torch.cat([scored.objects[row, chosen], scores[row, chosen][:, None]], 1)
+        best = best * scored.proposals.present[:, None]
         return self.integration(torch.cat([pooled, scored.phrase], 1), torch.cat([best, scored.phrase], 1))
 
     def _weights(self, reliability: Reliability | None, proposals: Proposals) -> Tensor:
         """Return the weights of both maps; those of the bottom-up branch for images without proposals."""
         only = proposals.sizes.new_tensor(_FIXED["bottom_up"])
         if self.result == "mixture":
-            weights = self.integration.weights(reliability)  # type: ignore[union-attr]
+            weights = self.integration.weights(reliability)
         else:
             weights = proposals.sizes.new_tensor(_FIXED[self.result])
         return torch.where(proposals.present[:, None], weights, only)
 
 
-def _built(usual: str, cfg: Mapping, own: Mapping[str, Any]) -> Any:
+def _built(usual: str, cfg: Mapping | None, own: Mapping[str, Any]) -> Any:
     """Build a branch or a part between them; the head fills in the arguments that its class has."""
+    if cfg is None:
+        return None
     given = {"type": usual, **cfg}
     part = MODELS.get(given["type"]) if isinstance(given["type"], str) else given["type"]
     filled = {name: value for name, value in own.items() if part is not None and arguments_of(part).know(name)}

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from visionzoo.allowed import Count, Few, Items
 from visionzoo.heads.wico.proposals import Proposals
+from visionzoo.layers.language import require_heads
 from visionzoo.registry import MODELS
 
 # Weight of a pixel outside of the mask of a proposal, before its logarithm.
@@ -37,7 +38,7 @@ class CFI(nn.Module):
         to_objects: proposals read pixels.
 
     Raises:
-        ConfigError: a number out of its range.
+        ConfigError: a number out of its range, or ``heads`` does not divide ``width``.
 
     Example:
         >>> from visionzoo.heads.wico.proposals import whole_images
@@ -59,23 +60,23 @@ class CFI(nn.Module):
         to_objects: bool = True,
     ):
         super().__init__()
+        require_heads(heads, width, "CFI")
         channels, object_channels = in_channels
         self.pixels = _GatedAttention(channels, object_channels, width, heads) if to_pixels else None
         self.objects = _GatedAttention(object_channels, channels, width, heads) if to_objects else None
 
     def forward(self, feat: Tensor, objects: Tensor, proposals: Proposals) -> tuple[Tensor, Tensor]:
         """Map the map (B, C, h, w) and embeddings (B, K, D) to the same shapes."""
-        if not objects.shape[1]:
-            return feat, objects
         present = proposals.present[:, None, None].to(feat.dtype)
-        extent = (F.adaptive_avg_pool2d(proposals.masks, feat.shape[2:]).flatten(2) + _OUTSIDE).log()
+        height, width = feat.shape[2:]
+        extent = (F.adaptive_avg_pool2d(proposals.masks, (height, width)).flatten(2) + _OUTSIDE).log()
         tokens, before = feat.flatten(2).transpose(1, 2), objects
         if self.objects is not None:
             objects = objects + present * self.objects(objects, tokens, extent)
         if self.pixels is not None:
             bias = (extent + proposals.scores_of_padding()[..., None]).transpose(1, 2)
             update = present * self.pixels(tokens, before, bias)
-            feat = feat + update.transpose(1, 2).unflatten(2, feat.shape[2:])
+            feat = feat + update.transpose(1, 2).unflatten(2, (height, width))
         return feat, objects
 
 

@@ -21,12 +21,15 @@ _FIELDS = ("boxes", "masks", "labels")
 class Proposals:
     """Proposals of B images. Entries that are not ``valid`` are padding; their values are zeros.
 
+    K is at least 1, so that all parts run, and receive gradients, also in a batch without any proposal.
+
     Attributes:
         boxes: (B, K, 4) float, xyxy in pixels of the network's input.
         masks: (B, K, H, W) float in [0, 1], padded like the images.
         labels: (B, K) int64, class indices; negative for an unknown class.
         valid: (B, K) bool.
         sizes: (B, 2) float, height and width of the images without padding.
+        features: (B, K, F) float, features of the provider; None if it gives none.
     """
 
     boxes: Tensor
@@ -34,6 +37,7 @@ class Proposals:
     labels: Tensor
     valid: Tensor
     sizes: Tensor
+    features: Tensor | None = None
 
     @property
     def present(self) -> Tensor:
@@ -58,7 +62,8 @@ def proposals_of(samples: Sequence[TaskSample], size: Sequence[int], device: tor
     Args:
         samples: each with ``proposals``, an ``InstanceData`` of K >= 0 objects: ``boxes`` (K, 4), xyxy in pixels of the
             network's input; ``masks`` (K, h, w) bool or in [0, 1], of the image without padding in any resolution;
-            ``labels`` (K,) int64, class indices of the provider, negative for an unknown class.
+            ``labels`` (K,) int64, class indices of the provider, negative for an unknown class; and, if the provider
+            has them, ``features`` (K, F) float.
         size: (H, W) of the padded images.
         device: device of the result.
 
@@ -72,7 +77,7 @@ def proposals_of(samples: Sequence[TaskSample], size: Sequence[int], device: tor
         [[True, True], [False, False]]
     """
     listed = [_proposals_in(sample) for sample in samples]
-    count = max((len(each.boxes) for each in listed), default=0)
+    count = max([1, *(len(each.boxes) for each in listed)])
     sizes = [image_size(sample, size) for sample in samples]
     masks = [_padded(_at_size(each.masks, inner), count, size) for each, inner in zip(listed, sizes, strict=True)]
     rows = torch.arange(count)
@@ -82,6 +87,7 @@ def proposals_of(samples: Sequence[TaskSample], size: Sequence[int], device: tor
         labels=torch.stack([_padded(each.labels.long(), count) for each in listed]).to(device),
         valid=torch.stack([rows < len(each.boxes) for each in listed]).to(device),
         sizes=torch.tensor(sizes, dtype=torch.float32, device=device),
+        features=_features(listed, count, device),
     )
 
 
@@ -121,6 +127,12 @@ def _proposals_in(sample: TaskSample) -> InstanceData:
             advice="use a provider that gives masks",
         )
     return found
+
+
+def _features(listed: Sequence[InstanceData], count: int, device: torch.device | str) -> Tensor | None:
+    if not all("features" in each for each in listed):
+        return None
+    return torch.stack([_padded(each.features.float(), count) for each in listed]).to(device)
 
 
 def _at_size(masks: Tensor, size: Sequence[int]) -> Tensor:

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from visionzoo.allowed import Count, CountOrZero, Few, Part, Share
+from visionzoo.errors import DataError
 from visionzoo.heads.wico.proposals import Proposals
-from visionzoo.layers.language import BERT_CHANNELS
+from visionzoo.layers.language import BERT_CHANNELS, require_heads
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import TextStates
 
@@ -44,10 +45,11 @@ class ScoredPhrase:
 class ProposalScorer(nn.Module):
     """Score proposals by the similarity of their embeddings with that of the phrase (our choice of form).
 
-    The embedding of a proposal is the norm of a sum: its RoIAlign features (7x7) after two linear layers, its location
-    (edges and area as shares of the image), and its label. Transformer layers with attention to the other proposals and
-    to the words follow. The phrase is the mean of its words, weighted by attention. A score is the cosine of both,
-    times a learned scale.
+    The embedding of a proposal is the norm of a sum: its features after two linear layers, its location (edges and area
+    as shares of the image), and its label. Features are those of the provider, which do not depend on the phrase, or
+    else those of RoIAlign (7x7) in the map of the bottom-up branch. Transformer layers follow, with attention to the
+    other proposals and to the words. The phrase is the mean of its words, weighted by attention. A score is the cosine
+    of both, times a learned scale.
 
     Args:
         in_channels: channels C of the map that is cropped.
@@ -55,12 +57,14 @@ class ProposalScorer(nn.Module):
         text_channels: channels of the words. The head fills in these three.
         width: channels D of the embeddings, a multiple of ``heads``.
         num_labels: number of class names of the provider; other labels share one embedding. 0: labels are not used.
+        feature_channels: channels F of the ``features`` of proposals; 0: RoIAlign.
         layers, heads: number of transformer layers and of their heads.
         dropout: probability of dropout in the transformer layers.
         least_iou: least overlap with the truth of a proposal that training chooses.
 
     Raises:
-        ConfigError: a number out of its range.
+        ConfigError: a number out of its range, or ``heads`` does not divide ``width``.
+        DataError: in ``forward``, proposals without features of ``feature_channels`` channels.
 
     Example:
         >>> from visionzoo.heads.wico.proposals import whole_images
@@ -81,15 +85,18 @@ class ProposalScorer(nn.Module):
         *,
         width: Count = 256,
         num_labels: CountOrZero = 0,
+        feature_channels: CountOrZero = 0,
         layers: Few = 2,
         heads: Few = 8,
         dropout: Part = 0.0,
         least_iou: Share = 0.5,
     ):
         super().__init__()
+        require_heads(heads, width, "ProposalScorer")
         self.stride, self.width, self.num_labels, self.least_iou = stride, width, num_labels, least_iou
-        crop = in_channels * _ROI_SIZE**2
-        self.crop = nn.Sequential(nn.Linear(crop, width), nn.ReLU(), nn.Linear(width, width))
+        self.feature_channels = feature_channels
+        read = feature_channels or in_channels * _ROI_SIZE**2
+        self.features = nn.Sequential(nn.Linear(read, width), nn.ReLU(), nn.Linear(width, width))
         self.location = nn.Linear(_LOCATION, width)
         self.label = nn.Embedding(num_labels + 1, width)
         self.norm = nn.LayerNorm(width)
@@ -108,7 +115,7 @@ class ProposalScorer(nn.Module):
 
         Args:
             feat: (B, C, h, w).
-            proposals: K >= 0 for each image.
+            proposals: K for each image.
             text: one phrase for each image.
         """
         words = self.words(text.states)
@@ -117,7 +124,7 @@ class ProposalScorer(nn.Module):
         phrase = (weights[..., None] * words).sum(1)
         objects = self._embedded(feat, proposals)
         padding = proposals.scores_of_padding().to(objects.dtype)
-        for layer in self.layers if objects.shape[1] else ():
+        for layer in self.layers:
             objects = layer(
                 objects,
                 words,
@@ -142,8 +149,6 @@ class ProposalScorer(nn.Module):
             proposals: the proposals.
             masks: (B, H, W) bool, the truth.
         """
-        if not scores.shape[1]:
-            return scores.sum()
         overlaps, chosen = mask_ious(proposals.masks >= 0.5, masks[:, None]).max(1)
         counts = (overlaps >= self.least_iou) & proposals.present
         losses = F.cross_entropy(scores, chosen, reduction="none")
@@ -152,11 +157,25 @@ class ProposalScorer(nn.Module):
     def _embedded(self, feat: Tensor, proposals: Proposals) -> Tensor:
         labels = proposals.labels
         known = (labels >= 0) & (labels < self.num_labels)
-        boxes = proposals.boxes.to(feat.dtype)
-        crops = roi_align(feat, list(boxes), _ROI_SIZE, spatial_scale=1 / self.stride, aligned=True)
-        crops = crops.flatten(1).unflatten(0, boxes.shape[:2])
         label = self.label(labels.where(known, self.num_labels))
-        return self.norm(self.crop(crops) + self.location(proposals.locations()) + label)
+        features = self._provided(proposals) if self.feature_channels else self._cropped(feat, proposals.boxes)
+        return self.norm(self.features(features) + self.location(proposals.locations()) + label)
+
+    def _cropped(self, feat: Tensor, boxes: Tensor) -> Tensor:
+        boxes = boxes.to(feat.dtype)
+        crops = roi_align(feat, list(boxes), _ROI_SIZE, spatial_scale=1 / self.stride, aligned=True)
+        return crops.flatten(1).unflatten(0, boxes.shape[:2])
+
+    def _provided(self, proposals: Proposals) -> Tensor:
+        found = proposals.features
+        if found is None or found.shape[2] != self.feature_channels:
+            raise DataError(
+                "proposals",
+                expected=f"features of {self.feature_channels} channels for each proposal",
+                found="none" if found is None else f"{found.shape[2]} channels",
+                advice="use a provider that gives them, or feature_channels=0 for RoIAlign",
+            )
+        return found
 
 
 def mask_ious(masks: Tensor, others: Tensor) -> Tensor:
