@@ -223,6 +223,41 @@ def write_labels(
         pen.text((label.x + label.dx, label.y + label.dy), label.text, fill=_readable_on(label.colour), font=font)
 
 
+def wrapped(pen: ImageDraw.ImageDraw, text: str, font: Font, width: int, most: int = 2) -> str:
+    """Return a text with line ends, so that its lines fit a width; further lines and letters are cut off.
+
+    Args:
+        pen: drawing context of the image.
+        text: the text.
+        font: its font.
+        width: width of a line in pixels.
+        most: largest number of lines, >= 1.
+
+    Example:
+        >>> pen = ImageDraw.Draw(Image.new("L", (1, 1)))
+        >>> wrapped(pen, "the box on the left", label_font(10), 70).count(chr(10))
+        1
+    """
+    lines = [""]
+    for word in text.split():
+        joined = f"{lines[-1]} {word}".strip()
+        if pen.textlength(joined, font=font) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    lines = [line for line in lines if line]
+    kept = [*lines[:most], *(["..."] if len(lines) > most else [])]
+    if len(kept) > most:
+        kept[-2:] = [f"{kept[-2]} ..."]
+    return "\n".join(_cut(pen, line, font, width) for line in kept)
+
+
+def _cut(pen: ImageDraw.ImageDraw, line: str, font: Font, width: int) -> str:
+    while line and pen.textlength(line, font=font) > width:
+        line = line[:-1]
+    return line
+
+
 def _placed_labels(
     pen: ImageDraw.ImageDraw, wanted: Iterable[tuple[str, Colour, np.ndarray]], font: Font, size: tuple[int, int]
 ) -> list[_Label]:

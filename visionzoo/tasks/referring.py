@@ -21,6 +21,7 @@ from visionzoo.reports.images import (
     label_font,
     letter_height,
     line_width,
+    wrapped,
     write_labels,
 )
 from visionzoo.structures.image_size import size_of_file
@@ -118,7 +119,7 @@ def draw_referred(image: np.ndarray, found: ReferredMask, scale: int = 1) -> np.
 
     Args:
         image: (H, W, 3) uint8 RGB, of the mask's size. The array is not changed.
-        found: the result to draw. Without a mask, only the text is printed, at the top.
+        found: the result to draw. Without a mask, only the text is printed, at the top left.
         scale: factor by which the image is enlarged, >= 1.
 
     Returns:
@@ -137,7 +138,8 @@ def draw_referred(image: np.ndarray, found: ReferredMask, scale: int = 1) -> np.
         canvas[edge] = plain.astype(np.uint8) if width % 2 == 0 else 0
         mask = mask & ~edge
     drawn = Image.fromarray(canvas)
+    pen, font = ImageDraw.Draw(drawn), label_font(letter_height(canvas))
+    texts = [wrapped(pen, text, font, drawn.width - 4) for text in (_short(found.phrase), found.message)]
     box = np.array(found.box or [0, 0, 1, 1], dtype=float) * scale
-    text = f"{_short(found.phrase)}: {found.message}"
-    write_labels(ImageDraw.Draw(drawn), [(text, colour, box)], label_font(letter_height(canvas)), drawn.size)
+    write_labels(pen, [("\n".join(texts), colour, box)], font, drawn.size)
     return np.asarray(drawn)

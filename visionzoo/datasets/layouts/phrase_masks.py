@@ -17,7 +17,7 @@ def _recognise(listing: Listing) -> bool:
 
 
 def _files(listing: Listing) -> list[str]:
-    names = listing.files("", (".jsonl", ".ndjson", ".json"))
+    names = listing.files("", (".jsonl", ".ndjson"))
     words = [f'"{key}"' for key in ("image", "text", "mask")]
     return [name for name in names if all(word in first_line(listing.root / name) for word in words)]
 

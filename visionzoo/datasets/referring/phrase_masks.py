@@ -135,10 +135,14 @@ def _sample(line: Mapping[str, Any], root: Path) -> dict[str, Any]:
 
 def _check_masks(path: Path, samples: list[dict[str, Any]]) -> None:
     """Check polygons and RLEs against the size of their image."""
+    sizes: dict[str, tuple[int, int]] = {}
     with Findings(path, expected="masks in their images") as findings:
         for sample in samples:
             for segmentation in sample.get("segments", ()):
-                width, height = size_of_file(sample["img_path"])
+                image = sample["img_path"]
+                if image not in sizes:
+                    sizes[image] = size_of_file(image)
+                width, height = sizes[image]
                 problem = problem_of(segmentation, (height, width))
                 if problem:
                     place = f"{shown(sample['img_id'])}, {shown(sample['phrase'])}"
