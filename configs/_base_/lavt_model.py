@@ -1,4 +1,4 @@
-"""LAVT: Swin-B with window 12 that reads BERT's words in every stage, for RGB images with the normalisation of ImageNet.
+"""LAVT: Swin-B with window 12 that reads BERT's words in every stage, for RGB images normalised as for ImageNet.
 
 BERT is that of `text_encoder.weights`: a folder with its files, or its name on the Hugging Face hub, whose local cache
 is read; `online=True` lets the first training download it. As in LAVT, its first ten layers are trained.

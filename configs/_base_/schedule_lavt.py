@@ -11,7 +11,9 @@ optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=0.00005, weight_decay=0.01),
     # Norms of the decoder have no name, and those of BERT are called LayerNorm.
-    paramwise_cfg=dict(custom_keys={"norm": dict(decay_mult=0.0), "relative_position_bias_table": dict(decay_mult=0.0)}),
+    paramwise_cfg=dict(
+        custom_keys={"norm": dict(decay_mult=0.0), "relative_position_bias_table": dict(decay_mult=0.0)}
+    ),
 )
 param_scheduler = [
     dict(type="PolyLR", power=0.9, eta_min=0.0, by_epoch=True, begin=0, end=40, convert_to_iter_based=True)
