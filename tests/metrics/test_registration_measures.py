@@ -124,6 +124,16 @@ def test_rules_of_absent_labels():
     assert (chosen["dice"], chosen["labels"]) == (1, 1)
 
 
+def test_a_warped_label_map_replaces_the_field():
+    fixed, moving, field = blobs((9, 12)), blobs((9, 12), 1), np.zeros((2, 9, 12))
+    scores = score_pair(
+        field, labels=(fixed, moving), warped_labels=fixed.astype(np.float32), interpolations=("nearest", "onehot")
+    )
+    assert scores["dice"] == 1 > scores["dice_before"] == scores["dice_onehot"]
+    with pytest.raises(DataError, match="grid of the fixed image"):
+        score_pair(field, labels=(fixed, moving), warped_labels=fixed[1:])
+
+
 def test_empty_label_maps_have_no_dice():
     empty = np.zeros((5, 6), int)
     scores = score_pair(np.zeros((2, 5, 6)), labels=(empty, empty), interpolations=("nearest", "onehot"))
