@@ -113,6 +113,12 @@ def test_landmark_errors_between_voxels(spacing, lengths):
     np.testing.assert_allclose(landmark_errors(fixed, moving, field, spacing), expected)
 
 
+def test_landmarks_outside_the_grid_are_a_percentage():
+    points = np.array([[0, 0], [3.4, 4], [3.6, 4], [1, -2]])
+    scores = score_pair(np.zeros((2, 4, 5)), points=(points, points - 3))
+    assert scores["tre_outside"] == 50
+
+
 def test_rules_of_absent_labels():
     first, second = np.array([[1, 1, 2, 0]] * 4), np.array([[1, 1, 3, 0]] * 4)
     field = np.zeros((2, 4, 4))

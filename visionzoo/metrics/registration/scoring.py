@@ -27,6 +27,7 @@ from visionzoo.metrics.registration.structure import structural_similarity
 from visionzoo.ops.mutual_information import mutual_information
 from visionzoo.ops.warp import jacobian_determinant, warp
 from visionzoo.structures.arrays import as_array
+from visionzoo.structures.volume_grids import are_inside
 
 # Labels that count in a mean: those in either map (VoxelMorph), or those in both (Learn2Reg).
 LABEL_RULES = ("either", "both")
@@ -58,7 +59,8 @@ def score_pair(
         warped: the warped moving image; None to warp the moving image by the field.
         labels: label maps (*S) of the fixed and moving image, for ``dice`` and ``hd95``.
         warped_labels: the label map of the moving image, warped by the nearest voxel; None to warp it by the field.
-        points: landmarks (N, n) of the fixed and moving image, in voxels, for ``tre``, their mean error.
+        points: landmarks (N, n) of the fixed and moving image, in voxels, for ``tre``, their mean error, and
+            ``tre_outside``, the percentage of fixed ones outside the grid, where the field continues as at the border.
         spacing: length of a voxel along each axis, for ``hd95`` and ``tre``; default 1, so that they are in voxels.
         only: labels to compare; default: all labels other than 0.
         rule: ``either``: a label counts if one of both maps has it, with Dice 0 if the other one lacks it. ``both``: it
@@ -96,6 +98,8 @@ def score_pair(
     if points is not None:
         scores["tre"] = exact_mean(landmark_errors(*points, displacements[0], spacing))
         scores["tre_before"] = exact_mean(landmark_errors(*points, None, spacing))
+        inside = are_inside(as_array(points[0], np.float64).T, displacements.shape[2:])
+        scores["tre_outside"] = 100 * float(np.mean(~inside))
     return scores
 
 
