@@ -246,6 +246,7 @@ class RegistrationTask(Task):
     """Task of bringing a moving image to a fixed one. The result is :class:`Registration`."""
 
     inputs = VolumePair()
+    images = ("overlay",)  # the sheet shows the inputs too
     row = staticmethod(Registration.to_row)
     files = (
         *(ResultFile("warped", "warped", ending, partial(_warped_file, ending=ending)) for ending in WRITTEN),
