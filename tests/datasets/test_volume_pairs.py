@@ -181,3 +181,15 @@ def test_landmarks_without_a_partner_are_stated():
     assert notes == ["the fixed image has no landmarks, so their error is not measured"]
     read_pair({**images, "fixed_labels": np.eye(4, dtype=int)}, note=notes.append)
     assert notes[1:] == ["the moving image has no label map, so Dice is not measured"]
+
+
+def test_landmarks_outside_their_image_are_counted(tmp_path):
+    images = {"fixed": np.eye(4), "moving": np.eye(4)[::-1]}
+    inside, notes = np.array([[-0.5, 3.4], [0, 0], [3, 1]]), []
+    (tmp_path / "p.csv").write_text("-0.6,0\n1,1\n0,3.6\n")
+    read_pair({**images, "fixed_points": inside, "points": tmp_path / "p.csv"}, note=notes.append)
+    assert notes == ["p.csv: 2 of 3 points outside the moving image; give voxel indices"]
+    read_pair({**images, "fixed_points": inside + 9, "points": inside}, note=notes.append)
+    assert notes[1] == "landmarks of the fixed image: 3 of 3 points outside the fixed image; give voxel indices"
+    with pytest.raises(DataError, match=r"of the moving image: expected lines of 2 .* found an array \(1, 3\)"):
+        read_pair({**images, "points": np.zeros((1, 3))})
