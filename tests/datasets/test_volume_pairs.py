@@ -12,8 +12,11 @@ from visionzoo.datasets.transforms import volumes
 from visionzoo.datasets.transforms.volumes import (
     CropOrPadVolumes,
     LoadVolumePair,
+    MatchHistograms,
     NormalizeVolumes,
+    ResampleVolumes,
     ResizeVolumes,
+    matched_to,
     start_of_pair,
 )
 from visionzoo.datasets.volume_pairs import KeptVolumes, name_of_pair, read_pair
@@ -154,6 +157,26 @@ def test_a_change_of_the_grid_moves_everything_together(step):
     assert np.abs(centre - changed["gt_fixed_points"][0]).max() <= 0.5
     place = moved_points(np.array(changed["grid"]), changed["gt_moving_points"][0])
     assert np.abs(place - [4, 6.5]).max() < 1e-9
+
+
+def test_voxels_of_a_stated_length_keep_the_extent():
+    pair = {**start_of_pair(read_pair({"fixed": RNG.rand(9, 14), "moving": RNG.rand(9, 14)})), "spacing": (1.0, 1.5)}
+    changed = ResampleVolumes(3.0)(pair)
+    assert changed["img_shape"] == (3, 7)
+    assert np.allclose(changed["spacing"], 3.0)
+    assert ResampleVolumes(3.0)(changed) is changed
+
+
+def test_the_moving_image_takes_the_intensities_of_the_fixed_one():
+    fixed, moving = np.maximum(RNG.rand(9, 14) - 0.4, 0), np.maximum(RNG.rand(9, 14) ** 3 - 0.2, 0)
+    sample = MatchHistograms()(start_of_pair(read_pair({"fixed": fixed, "moving": moving})))
+    matched, inside = sample["img"][1][..., 0], moving > 0
+    assert (matched[~inside] == 0).all()
+    assert np.array_equal(np.argsort(matched[inside]), np.argsort(moving[inside]))
+    shares = np.linspace(0, 1, 11)
+    expected = np.quantile(fixed[fixed > 0], shares)
+    assert np.abs(np.quantile(matched[inside], shares) - expected).max() < 0.03
+    assert np.array_equal(matched_to(np.zeros(3), np.arange(3.0)), np.arange(3.0))
 
 
 def test_normalised_images_are_kept_for_measures():

@@ -232,6 +232,19 @@ def test_pairs_from_python():
         list(TASK.inputs.sources_of([eye[0]]))
 
 
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_grid_with_shear_is_stated_for_itk(axes):
+    sheared = np.diag([2.0, 2.0, 3.0, 1.0])
+    sheared[0, axes - 1] = 0.01
+    image = RNG.rand(*range(9, 9 + axes))
+    for affine, form, count in ((sheared, "itk", 1), (sheared, "voxel", 0), (AFFINE, "itk", 1 - (axes == 2))):
+        files = {"fixed": Volume(image, affine), "moving": Volume(image[::-1], affine)}
+        (source,) = TASK.inputs.sources_of(files, field_format=form)
+        notes = TASK.inputs.read(source).notes
+        assert len(notes) == count
+        assert all("use --field-format voxel" in note for note in notes)
+
+
 @pytest.mark.parametrize("size", [(16, 20), (8, 12, 10)])
 def test_seeded_pairs_are_equal_each_time(size):
     first, second = (TASK.inputs.seeded(3, size) for _ in range(2))

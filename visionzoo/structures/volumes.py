@@ -87,6 +87,18 @@ def is_invertible(affine: np.ndarray) -> bool:
     return bool(np.isfinite(values).all() and lengths.min() > 0 and abs(np.linalg.det(block / lengths)) > 1e-6)
 
 
+def has_shear(affine: np.ndarray | None, axes: int) -> bool:
+    """Return whether two of the first ``axes`` axes are not at a right angle, as ITK requires, within 0.006 degrees.
+
+    Example:
+        >>> has_shear(np.diag([2.0, 3.0, 1.0, 1.0]), 3), has_shear(np.eye(4) + np.eye(4, k=1), 3)
+        (False, True)
+    """
+    block = plane_affine(affine, axes)[:axes, :axes]
+    directions = block / np.linalg.norm(block, axis=0)
+    return bool(np.abs(directions.T @ directions - np.eye(axes)).max() > 1e-4)
+
+
 def plane_affine(affine: np.ndarray | None, axes: int) -> np.ndarray:
     """Return the affine of the first ``axes`` axes, (axes + 1, axes + 1); the identity for None.
 
