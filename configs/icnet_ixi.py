@@ -13,18 +13,20 @@ task = "registration"
 model = dict(
     type="TaskModel",
     data_preprocessor=dict(type="TaskPreprocessor", pad_size_divisor=16),
-    backbone=dict(type="ICNetEncoder", both_directions=True),
-    head=dict(type="ICNetHead"),
+    backbone=dict(type="ICNetEncoder", dims=3, both_directions=True),
+    head=dict(type="ICNetHead", dims=3),
 )
 
 train_pipeline = [
     dict(type="LoadVolumePair"),
     dict(type="CropOrPadVolumes", size=(128, 128, 128)),
+    dict(type="MatchHistograms"),
     dict(type="NormalizeVolumes", standardise=True),
     dict(type="PackTaskInputs"),
 ]
 test_pipeline = [
     dict(type="LoadVolumePair"),
+    dict(type="MatchHistograms"),
     dict(type="NormalizeVolumes", standardise=True, keep=True),
     dict(type="PackTaskInputs"),
 ]
@@ -35,6 +37,7 @@ default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1_000))
 
 tiny_train_pipeline = [
     dict(type="LoadVolumePair"),
+    dict(type="MatchHistograms"),
     dict(type="NormalizeVolumes", standardise=True),
     dict(type="PackTaskInputs"),
 ]

@@ -13,8 +13,8 @@ task = "registration"
 model = dict(
     type="TaskModel",
     data_preprocessor=dict(type="TaskPreprocessor", pad_size_divisor=16),
-    backbone=dict(type="VoxelMorphEncoder"),
-    head=dict(type="VoxelMorphHead"),
+    backbone=dict(type="VoxelMorphEncoder", dims=3),
+    head=dict(type="VoxelMorphHead", dims=3),
 )
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=5_000))
 

@@ -1,8 +1,9 @@
 """IXI in data/ixi: T1 volumes of one subject and the next one (see datasets/registration/README.md).
 
 MICDIR's volumes are without skull, affinely aligned, resampled to 2 mm and padded to 128 x 128 x 128 voxels. The last
-step is done here; volumes must be prepared otherwise. Every fifth subject validates. Volumes of any size can be used
-for validation and inference, because the preprocessor pads them.
+step is done here. ResampleVolumes (`spacing=2.0`) after LoadVolumePair resamples; the other steps must be done before.
+Every fifth subject validates. Volumes of any size can be used for validation and inference, because the preprocessor
+pads them.
 """
 
 train_pipeline = [

@@ -3,8 +3,8 @@
 model = dict(
     type="TaskModel",
     data_preprocessor=dict(type="TaskPreprocessor", pad_size_divisor=32),
-    backbone=dict(type="MICDIREncoder", variant="mscgunet", both_directions=True),
-    head=dict(type="MICDIRHead", variant="mscgunet"),
+    backbone=dict(type="MICDIREncoder", variant="mscgunet", dims=3, both_directions=True),
+    head=dict(type="MICDIRHead", variant="mscgunet", dims=3),
 )
 
 tiny = dict(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -60,8 +62,11 @@ def test_any_number_of_axes_and_any_side(name, dims):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_2d_image_is_refused_by_a_3d_encoder(name, images):
-    with pytest.raises(DataError, match=f"{name}: expected pairs of 3-D images with 2 channels .*found 2-D images"):
+    with pytest.raises(DataError, match=f"{name}: expected pairs of 3-D .*found 2-D .*model.backbone.dims=2$"):
         encoder(name, dims=3)(images, batch_of(images))
+    colour = images.repeat(1, 3, 1, 1)
+    with pytest.raises(DataError, match=r"found 2-D images with 6 channels, .*model.backbone.in_channels=6$"):
+        encoder(name)(colour, batch_of(colour))
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -91,3 +96,17 @@ def test_in_channels_of_a_head_follow_from_the_encoder():
         )
     )
     assert sum(value.numel() for value in model.parameters()) == 431_939
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head", "message"),
+    [
+        ("VoxelMorphEncoder", "DirectRegistrationHead", "found [16, 32, 32, 32, 32]; use ImagePair as model.backbone"),
+        ("ImagePair", "MICDIRHead", "found 1; use MICDIREncoder as model.backbone"),
+        ("MICDIREncoder", "ICNetHead", "use ICNetEncoder or VoxelMorphEncoder as model.backbone"),
+        ("ImagePair", "ICNetHead", "use ICNetEncoder or VoxelMorphEncoder as model.backbone"),
+    ],
+)
+def test_a_head_names_the_encoder_that_it_needs(backbone, head, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        build_model(dict(type="TaskModel", backbone=dict(type=backbone), head=dict(type=head)))

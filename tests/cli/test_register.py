@@ -305,6 +305,11 @@ def test_a_model_of_another_task_is_refused(brains, tmp_path, capsys):
     assert "expected a model for registration, found one for detection" in capsys.readouterr().err
 
 
+def test_the_sheet_is_the_only_image(brains, tmp_path, capsys):
+    assert register.main([*words_of(brains), "--vis", "side", "-o", str(tmp_path / "out")]) == 2
+    assert "--vis side: expected overlay, none, found 'side'" in capsys.readouterr().err
+
+
 def test_resume_refuses_other_label_maps(brains, affine_run, capsys):
     words = ["--method", "affine", "-o", str(affine_run), "-q", "--resume"]
     assert register.main([*words_of(brains, labels=False), *words]) == 0

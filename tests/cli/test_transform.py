@@ -223,7 +223,12 @@ def test_results_of_equal_names_are_both_kept(case):
         (["moving.nii.gz"], "transform: expected --field or --affine, found neither"),
         (["--field", "moving.nii.gz", "moving.nii.gz"], "expected a displacement field"),
         (["--affine", "moving.nii.gz", "moving.nii.gz"], "expected an affine map in a .tfm or .txt file"),
-        (["--affine", "flat.txt", "moving.nii.gz"], "expected a map that can be inverted"),
+        (
+            ["--affine", "flat.txt", "moving.nii.gz"],
+            "flat.txt: expected a map that can be inverted, found one with determinant 0; register again",
+        ),
+        (["--affine", "nan.txt", "moving.nii.gz"], "nan.txt: expected a map that can be inverted, found numbers"),
+        (["--affine", "none.tfm", "moving.nii.gz"], "none.tfm: expected the file of an affine map, found none (in "),
         (["--affine", "words.txt", "moving.nii.gz"], "expected an affine map"),
         (["--field", "none.nii.gz", "moving.nii.gz"], "none.nii.gz: expected a volume, found no such file"),
     ],
@@ -231,6 +236,7 @@ def test_results_of_equal_names_are_both_kept(case):
 def test_wrong_use_is_one_sentence(case, words, message, capsys, monkeypatch):
     monkeypatch.chdir(case)
     (case / "flat.txt").write_text("1 0 0 0\n1 0 0 0\n0 0 1 0\n0 0 0 1\n")
+    (case / "nan.txt").write_text("1 0 0 nan\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
     (case / "words.txt").write_text("one two\n")
     assert main(words) == 2
     error = capsys.readouterr().err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nifti_files import nibabel
 
-from visionzoo.datasets.registration import RegistrationPairs
+from visionzoo.datasets.registration import RegistrationPairs, read_pair_list
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.datasets.tiny.volumes import AFFINE, draw_subject, draw_template
 from visionzoo.datasets.transforms.packing import PackTaskInputs
@@ -66,6 +66,7 @@ def test_training_and_validation_share_no_subject():
         "{a} {b}\n\n# comment\n{b} {a}\n",
         "fixed,moving,labels,age\n{a},{b},{c},70\n{b},{a},,71\n",
         "moving;fixed\n{b};{a}\n{a};{b}\n",
+        "'{a}' \"{b}\"\n{b}\t'{a}'\n",
     ],
 )
 def test_lists_of_pairs(tmp_path, text):
@@ -76,10 +77,18 @@ def test_lists_of_pairs(tmp_path, text):
     assert found == [("a", "b"), ("b", "a")]
 
 
+def test_quoted_paths_may_contain_spaces_and_separators(tmp_path):
+    (tmp_path / "p.txt").write_text("\"scan, day 1.nii\"  'scan day 2.nii'\no'brien.nii 'it is.nii'\n")
+    first, second = read_pair_list(tmp_path / "p.txt", tmp_path)
+    assert first == {"fixed": str(tmp_path / "scan, day 1.nii"), "moving": str(tmp_path / "scan day 2.nii")}
+    assert second == {"fixed": str(tmp_path / "o'brien.nii"), "moving": str(tmp_path / "it is.nii")}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a.npy\n", "line 1: pair: expected two paths, found 'a.npy'"),
+        ("scan 1.npy scan 2.npy\n", "expected two paths, in quotes if they contain spaces, found 'scan 1.npy scan"),
+        ("a.npy\n", "line 1: pair: expected two paths, in quotes if they contain spaces, found 'a.npy'"),
         ("fixed,moving\na.npy,\n", "line 2: moving: expected a path, found nothing"),
         ("fixed,target\na.npy,b.npy\n", "line 1: expected a header with the columns fixed, moving"),
         ("a.npy z.npy\n", "found 1 missing (z.npy)"),

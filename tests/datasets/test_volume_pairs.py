@@ -12,8 +12,11 @@ from visionzoo.datasets.transforms import volumes
 from visionzoo.datasets.transforms.volumes import (
     CropOrPadVolumes,
     LoadVolumePair,
+    MatchHistograms,
     NormalizeVolumes,
+    ResampleVolumes,
     ResizeVolumes,
+    matched_to,
     start_of_pair,
 )
 from visionzoo.datasets.volume_pairs import KeptVolumes, name_of_pair, read_pair
@@ -156,6 +159,26 @@ def test_a_change_of_the_grid_moves_everything_together(step):
     assert np.abs(place - [4, 6.5]).max() < 1e-9
 
 
+def test_voxels_of_a_stated_length_keep_the_extent():
+    pair = {**start_of_pair(read_pair({"fixed": RNG.rand(9, 14), "moving": RNG.rand(9, 14)})), "spacing": (1.0, 1.5)}
+    changed = ResampleVolumes(3.0)(pair)
+    assert changed["img_shape"] == (3, 7)
+    assert np.allclose(changed["spacing"], 3.0)
+    assert ResampleVolumes(3.0)(changed) is changed
+
+
+def test_the_moving_image_takes_the_intensities_of_the_fixed_one():
+    fixed, moving = np.maximum(RNG.rand(9, 14) - 0.4, 0), np.maximum(RNG.rand(9, 14) ** 3 - 0.2, 0)
+    sample = MatchHistograms()(start_of_pair(read_pair({"fixed": fixed, "moving": moving})))
+    matched, inside = sample["img"][1][..., 0], moving > 0
+    assert (matched[~inside] == 0).all()
+    assert np.array_equal(np.argsort(matched[inside]), np.argsort(moving[inside]))
+    shares = np.linspace(0, 1, 11)
+    expected = np.quantile(fixed[fixed > 0], shares)
+    assert np.abs(np.quantile(matched[inside], shares) - expected).max() < 0.03
+    assert np.array_equal(matched_to(np.zeros(3), np.arange(3.0)), np.arange(3.0))
+
+
 def test_normalised_images_are_kept_for_measures():
     sample = NormalizeVolumes(keep=True)(start_of_pair(read_pair({"fixed": np.eye(6), "moving": np.eye(6)[::-1]})))
     assert sample["gt_moving"].shape == (1, 6, 6)
@@ -181,3 +204,15 @@ def test_landmarks_without_a_partner_are_stated():
     assert notes == ["the fixed image has no landmarks, so their error is not measured"]
     read_pair({**images, "fixed_labels": np.eye(4, dtype=int)}, note=notes.append)
     assert notes[1:] == ["the moving image has no label map, so Dice is not measured"]
+
+
+def test_landmarks_outside_their_image_are_counted(tmp_path):
+    images = {"fixed": np.eye(4), "moving": np.eye(4)[::-1]}
+    inside, notes = np.array([[-0.5, 3.4], [0, 0], [3, 1]]), []
+    (tmp_path / "p.csv").write_text("-0.6,0\n1,1\n0,3.6\n")
+    read_pair({**images, "fixed_points": inside, "points": tmp_path / "p.csv"}, note=notes.append)
+    assert notes == ["p.csv: 2 of 3 points outside the moving image; give voxel indices"]
+    read_pair({**images, "fixed_points": inside + 9, "points": inside}, note=notes.append)
+    assert notes[1] == "landmarks of the fixed image: 3 of 3 points outside the fixed image; give voxel indices"
+    with pytest.raises(DataError, match=r"of the moving image: expected lines of 2 .* found an array \(1, 3\)"):
+        read_pair({**images, "points": np.zeros((1, 3))})

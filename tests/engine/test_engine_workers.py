@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from torch import nn, zeros
 
-from visionzoo.engine.loaders import build_loader
+from visionzoo.engine.loaders import build_loader, start_worker
 from visionzoo.engine.workers import explained
 from visionzoo.errors import ConfigError, DataError, RunFailed, UnknownName, ZooError
 from visionzoo.registry import TRANSFORMS
@@ -167,3 +167,13 @@ def test_other_errors_of_a_run_pass_through(error):
 def test_batch_norm_of_one_value_per_channel():
     with pytest.raises(ConfigError, match="batch_size: expected two or more values per channel"), explained():
         nn.BatchNorm2d(4).train()(zeros(1, 4, 1, 1))
+
+
+def test_a_worker_outlives_sigterm_for_a_while() -> None:
+    """A scheduler sends it to all processes, and the main one still finishes its iteration and saves."""
+    child = os.fork()
+    if child == 0:
+        start_worker(0, seed=0, user_init=None, threads=None)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(signal.alarm(0))
+    assert 30 < os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) <= 60

@@ -30,7 +30,11 @@ from visionzoo.structures.volumes import Volume
 nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed (extra medical)")
 
 # Oblique, anisotropic and left-handed.
-AFFINE = np.array([[-1.2, 0.3, 0.1, 10], [0.2, 0.9, -0.4, -20], [0.1, 0.35, 2.1, 5], [0, 0, 0, 1]])
+# Oblique, anisotropic and left-handed, with axes at right angles.
+TURN, STRETCH = np.linalg.qr([[-1.2, 0.3, 0.1], [0.2, 0.9, -0.4], [0.1, 0.35, 2.1]])
+AFFINE = np.eye(4)
+AFFINE[:3, :3] = TURN * np.sign(np.diag(STRETCH)) * [1.2, 1.0, 2.1]
+AFFINE[:3, 3] = 10, -20, 5
 SHAPE = (16, 15, 14)
 RNG = np.random.RandomState(0)
 BLOB = np.exp(-0.5 * sum(((x - 7) / 3) ** 2 for x in np.meshgrid(*map(np.arange, SHAPE), indexing="ij")))
@@ -162,11 +166,11 @@ ODD = {
     "two_affines.nii": (two_affines(), "sform and qform disagree by 4"),
     "flipped.nii": (
         nifti(IMAGE[::-1], AFFINE @ np.array([[-1, 0, 0, 15], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])),
-        "1.22x1.01x2.14 mm, RAS) is resampled to the grid of the fixed one (16x15x14, 1.22x1.01x2.14 mm, LAS)",
+        "1.2x1x2.1 mm, RAS) is resampled to the grid of the fixed one (16x15x14, 1.2x1x2.1 mm, LAS)",
     ),
     "turned.mgz": (
         gzip.compress(nifti(IMAGE.transpose(1, 0, 2), AFFINE[:, [1, 0, 2, 3]], nibabel.MGHImage)),
-        "(15x16x14, 1.01x1.22x2.14 mm, ALS) is resampled to the grid of the fixed one",
+        "(15x16x14, 1x1.2x2.1 mm, ALS) is resampled to the grid of the fixed one",
     ),
     "far.nii": (nifti(IMAGE, FAR), "have no common place by their affines, so their centres are matched"),
     "tail.nii.gz": (gzip.compress(nifti() + bytes(10**7)), ""),

@@ -143,6 +143,12 @@ def test_parzen_information_is_that_of_a_joint_histogram():
     torch.testing.assert_close(shared[0], entropy)
 
 
+def test_a_voxel_without_a_value_has_no_information():
+    fixed, moved = draw((7, 9))
+    missing = torch.where(fixed == fixed.max(), torch.nan, fixed)
+    assert mutual_information.mutual_information(missing, moved).shared.isnan().any()
+
+
 def test_weights_multiply():
     fixed, moved = draw((7, 9))
     for kind in (GlobalNCC, LocalNCC, MSE, MutualInformation):

@@ -113,6 +113,12 @@ def test_landmark_errors_between_voxels(spacing, lengths):
     np.testing.assert_allclose(landmark_errors(fixed, moving, field, spacing), expected)
 
 
+def test_landmarks_outside_the_grid_are_a_percentage():
+    points = np.array([[0, 0], [3.4, 4], [3.6, 4], [1, -2]])
+    scores = score_pair(np.zeros((2, 4, 5)), points=(points, points - 3))
+    assert scores["tre_outside"] == 50
+
+
 def test_rules_of_absent_labels():
     first, second = np.array([[1, 1, 2, 0]] * 4), np.array([[1, 1, 3, 0]] * 4)
     field = np.zeros((2, 4, 4))
@@ -122,6 +128,16 @@ def test_rules_of_absent_labels():
     assert (both["dice"], both["labels"], both["dice/1"]) == (1, 1, 1)
     chosen = score_pair(field, labels=(first, second), only=[1, 9], rule="either")
     assert (chosen["dice"], chosen["labels"]) == (1, 1)
+
+
+def test_a_warped_label_map_replaces_the_field():
+    fixed, moving, field = blobs((9, 12)), blobs((9, 12), 1), np.zeros((2, 9, 12))
+    scores = score_pair(
+        field, labels=(fixed, moving), warped_labels=fixed.astype(np.float32), interpolations=("nearest", "onehot")
+    )
+    assert scores["dice"] == 1 > scores["dice_before"] == scores["dice_onehot"]
+    with pytest.raises(DataError, match="grid of the fixed image"):
+        score_pair(field, labels=(fixed, moving), warped_labels=fixed[1:])
 
 
 def test_empty_label_maps_have_no_dice():

@@ -13,11 +13,12 @@ from visionzoo.datasets.tiny.volumes import draw_field
 from visionzoo.datasets.volume_files import read_volume
 from visionzoo.datasets.volume_pairs import read_pair
 from visionzoo.errors import InputError, UnknownName
+from visionzoo.metrics.registration import RegistrationMetric
 from visionzoo.structures.task_sample import TaskSample
 from visionzoo.structures.volume_grids import resize_map, sample, voxel_positions
 from visionzoo.structures.volumes import Volume
 from visionzoo.tasks import task_of
-from visionzoo.tasks.registration import registration_of
+from visionzoo.tasks.registration import MEASURES, registration_of
 
 TASK = task_of("registration")
 RNG = np.random.RandomState(0)
@@ -64,6 +65,22 @@ def test_the_true_field_restores_the_fixed_image_and_its_labels(shape):
     assert measures["dice_before"] < 0.95
     assert list(result.to_row())[:2] == ["ncc_before", "ncc"]
     assert result.to_row()["tre"] == ""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_measures_are_those_of_the_metric(shape):
+    """On one grid both sample the same voxels, so the same names have the same numbers."""
+    files, field = known_pair(shape)
+    points = np.full((3, len(shape)), 4.0) + np.arange(3)[:, None]
+    measured = result_of({**files, "fixed_points": points, "points": points + 1}, 0.8 * field).measures
+    metric = RegistrationMetric()
+    pair = {f"gt_{name}": volume.data[None] for name, volume in files.items()}
+    pair |= {f"gt_{name}_labels": volume.labels for name, volume in files.items()}
+    pair |= {"gt_fixed_points": points, "gt_moving_points": points + 1, "spacing": files["fixed"].spacing}
+    metric.process(None, [{"pred_field": 0.8 * field, **pair}])
+    expected = metric.evaluate(size=1)
+    assert list(measured) == list(MEASURES)
+    assert measured == pytest.approx({name: expected[f"reg/{name}"] for name in MEASURES}, abs=1e-5)
 
 
 def test_landmarks_are_measured_in_millimetres():
@@ -215,6 +232,19 @@ def test_pairs_from_python():
         list(TASK.inputs.sources_of([eye[0]]))
 
 
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_grid_with_shear_is_stated_for_itk(axes):
+    sheared = np.diag([2.0, 2.0, 3.0, 1.0])
+    sheared[0, axes - 1] = 0.01
+    image = RNG.rand(*range(9, 9 + axes))
+    for affine, form, count in ((sheared, "itk", 1), (sheared, "voxel", 0), (AFFINE, "itk", 1 - (axes == 2))):
+        files = {"fixed": Volume(image, affine), "moving": Volume(image[::-1], affine)}
+        (source,) = TASK.inputs.sources_of(files, field_format=form)
+        notes = TASK.inputs.read(source).notes
+        assert len(notes) == count
+        assert all("use --field-format voxel" in note for note in notes)
+
+
 @pytest.mark.parametrize("size", [(16, 20), (8, 12, 10)])
 def test_seeded_pairs_are_equal_each_time(size):
     first, second = (TASK.inputs.seeded(3, size) for _ in range(2))
@@ -224,8 +254,6 @@ def test_seeded_pairs_are_equal_each_time(size):
 
 
 def test_a_shaken_pair_is_measured():
-    from visionzoo.metrics.registration import RegistrationMetric
-
     paths = task_pairs()
     metric = RegistrationMetric()
     metric.process(None, [TASK.shaken(each, at, 0, 0) for at, each in enumerate(paths)])

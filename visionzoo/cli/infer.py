@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from visionzoo.inference.writing import PredictionWriter
     from visionzoo.tasks.inputs.base import Input, Source
 
-_IMAGES = ("overlay", "side", "none")
-
 
 def parser(inputs: Input | None = None) -> Parser:
     """Return the parser of the command.
@@ -202,7 +200,6 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
     from visionzoo.system.locks import locked
     from visionzoo.tasks import task_of
 
-    images = _chosen_images(args.vis)
     if args.resume and args.overwrite:
         raise InputError("--resume and --overwrite", expected="one of them", found="both", advice="leave one out")
     if args.max_samples is not None and args.max_samples < 1:
@@ -214,6 +211,7 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
     if only and loaded.cfg.get("task") != only:
         raise InputError(f"--model {args.model}", expected=f"a model for {only}", found=f"one for {loaded.cfg.task}",
                          advice=f"`visionzoo list --task {only}` lists them")  # fmt: skip
+    images = _chosen_images(args.vis, (*task.images, "none"))
     loaded = _fitted(args, loaded, task.inputs.changes(args, loaded.cfg.get("model") or {}))
     for option in [*args.save, *(["crops"] if args.save_crops else [])]:
         require_option(task, option, "--save-crops" if option == "crops" else f"--save {option}")
@@ -304,13 +302,13 @@ def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[st
     }
 
 
-def _chosen_images(given: str) -> tuple[str, ...]:
+def _chosen_images(given: str, known: tuple[str, ...]) -> tuple[str, ...]:
     kinds = tuple(filter(None, given.split(",")))
     for kind in kinds:
-        if kind not in _IMAGES:
-            nearest = nearest_name(kind, _IMAGES)
+        if kind not in known:
+            nearest = nearest_name(kind, known)
             answer = f"did you mean {nearest}?" if nearest else "use one or more of them"
-            raise InputError(f"--vis {given}", expected=f"{', '.join(_IMAGES)}", found=f"{kind!r}", advice=f"{answer}")
+            raise InputError(f"--vis {given}", expected=f"{', '.join(known)}", found=f"{kind!r}", advice=f"{answer}")
     return tuple(kind for kind in kinds if kind != "none")
 
 

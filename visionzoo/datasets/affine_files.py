@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from visionzoo.datasets.volume_files import ending_of
-from visionzoo.errors import DataError, InputError
+from visionzoo.errors import DataError, InputError, in_cwd
+from visionzoo.structures.volumes import is_invertible
 from visionzoo.system.text_files import read_text
 
 ENDINGS = (".tfm", ".txt")
@@ -80,12 +81,15 @@ def read_affine(path: str | os.PathLike[str]) -> np.ndarray:
             path, expected="an affine map in a .tfm or .txt file", found=ending_of(path) or "no ending",
             advice="convert it, for example with SimpleITK.WriteTransform",
         )  # fmt: skip
+    if not Path(path).exists():
+        raise DataError(
+            path, expected="the file of an affine map", found=f"none{in_cwd(path)}", advice="check the path"
+        )
     text = read_text(Path(path), expected=_EXPECTED, advice="check the path")
     matrix = _of_itk(text, path) if text.lstrip().startswith("#Insight") else _of_numbers(text, path)
-    axes = len(matrix)
-    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :axes])) < 1e-6:
-        raise DataError(path, expected="a map that can be inverted", found=f"{matrix[:, :axes].tolist()}",
-                        advice="register again")  # fmt: skip
+    if not is_invertible(matrix):
+        found = "one with determinant 0" if np.isfinite(matrix).all() else "numbers that are not finite"
+        raise DataError(path, expected="a map that can be inverted", found=found, advice="register again")
     return matrix
 
 

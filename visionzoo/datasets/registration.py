@@ -13,6 +13,7 @@ atlas to subject            ``fixed="atlas.nii.gz", moving="*/aligned_norm.nii.g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -34,6 +35,9 @@ _LONGEST_PATH = 1024
 PAIRINGS = ("all", "next", "same", "sorted", "atlas")
 _ADVICE = advice("registration")
 _LIST = "a CSV file with the columns fixed and moving, or lines of two paths"
+# A word, or in quotes several words.
+_QUOTED = re.compile(r""""([^"]+)"|'([^']+)'""")
+_WORD = re.compile(rf"{_QUOTED.pattern}|(\S+)")
 
 
 @DATASETS.register_module()
@@ -274,7 +278,8 @@ def read_pair_list(path: Path, root: Path) -> list[dict[str, str]]:
 
     Args:
         path: CSV with the columns ``fixed`` and ``moving``, and optional other ones of
-            :data:`visionzoo.datasets.volume_pairs.COLUMNS`; or lines of two paths. Other columns are left out.
+            :data:`visionzoo.datasets.volume_pairs.COLUMNS`; or lines of two paths, in quotes if they contain spaces.
+            Other columns are left out.
         root: folder of relative paths.
 
     Returns:
@@ -292,7 +297,8 @@ def read_pair_list(path: Path, root: Path) -> list[dict[str, str]]:
     """
     text = read_text(path, expected=_LIST, advice="check the path")
     with Findings(path, expected=_LIST) as findings:
-        is_table = any(separator in text.partition("\n")[0] for separator in ",;\t")
+        first = _QUOTED.sub("", text.partition("\n")[0])
+        is_table = any(separator in first for separator in ",;\t")
         rows = _table(text, path, findings) if is_table else _lines(text, findings)
         pairs = []
         for line, cells in rows:
@@ -322,11 +328,12 @@ def _table(text: str, path: Path, findings: Findings) -> list[tuple[int, dict[st
 def _lines(text: str, findings: Findings) -> list[tuple[int, dict[str, str]]]:
     rows = []
     for number, line in enumerate(text.splitlines(), 1):
-        words: Any = line.split()
+        words: Any = ["".join(parts) for parts in _WORD.findall(line)]
         if not words or words[0].startswith("#") or (number == 1 and words == ["fixed", "moving"]):
             continue
         if len(words) != 2:
-            findings.wrong(f"line {number}", "pair", expected="two paths", found=shown(line))
+            expected = "two paths, in quotes if they contain spaces"
+            findings.wrong(f"line {number}", "pair", expected=expected, found=shown(line))
             continue
         rows.append((number, dict(zip(("fixed", "moving"), words))))
     return rows

@@ -13,8 +13,16 @@ import numpy as np
 
 from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.volume_files import read_labels, read_volume, stem_of
-from visionzoo.errors import DataError, ZooError
-from visionzoo.structures.volume_grids import chained, identity_map, inverted, map_between, moved_points, resample
+from visionzoo.errors import DataError, ZooError, counted
+from visionzoo.structures.volume_grids import (
+    are_inside,
+    chained,
+    identity_map,
+    inverted,
+    map_between,
+    moved_points,
+    resample,
+)
 from visionzoo.structures.volume_names import COLUMNS as COLUMNS
 from visionzoo.structures.volumes import Volume, plane_affine
 from visionzoo.system.byte_cache import ByteCache
@@ -190,8 +198,8 @@ def read_pair(
         fixed_labels=_on_grid_of(given.get("fixed_labels"), fixed, "fixed labels", name, note, read),
         labels=_on_grid_of(given.get("labels"), moving, "labels", name, note, read),
         mask=_mask(given.get("fixed_mask"), fixed, name, note, read),
-        fixed_points=_points(given.get("fixed_points"), fixed),
-        points=_points(given.get("points"), moving),
+        fixed_points=_points(given.get("fixed_points"), fixed, "fixed", note),
+        points=_points(given.get("points"), moving, "moving", note),
     )
     _require_partners(pair, note)
     return pair
@@ -277,17 +285,27 @@ def _mask(value: Any, fixed: Volume, name: str, note: Note, read: Read) -> np.nd
     return None if mask is None else mask != 0
 
 
-def _points(value: Any, image: Volume) -> np.ndarray | None:
-    """Return landmarks, one line of voxel indices each, with commas or spaces between them."""
-    if value is None or isinstance(value, np.ndarray):
-        return value
-    expected = f"lines of {image.axes} voxel indices"
-    text = read_text(value, expected=expected, advice="check the path")
+def _points(value: Any, image: Volume, which: str, note: Note) -> np.ndarray | None:
+    """Return landmarks (N, n); note how many are outside their image."""
+    if value is None:
+        return None
+    is_array, expected = isinstance(value, np.ndarray), f"lines of {image.axes} voxel indices"
+    points = value if is_array else _read_points(value, expected)
+    where = f"landmarks of the {which} image" if is_array else value
+    if points.ndim != 2 or points.shape[1] != image.axes or not np.isfinite(points).all():
+        raise DataError(where, expected=expected, found=f"an array {points.shape}", advice="correct the points")
+    outside = len(points) - int(are_inside(points.T, image.shape).sum())
+    if outside:
+        source = where if is_array else Path(value).name
+        note(f"{source}: {outside} of {counted(len(points), 'point')} outside the {which} image; give voxel indices")
+    return points
+
+
+def _read_points(path: str | os.PathLike[str], expected: str) -> np.ndarray:
+    """Read points, one line each, with commas or spaces between the numbers."""
+    text = read_text(Path(path), expected=expected, advice="check the path")
     rows = [line.replace(",", " ").split() for line in text.splitlines() if line.strip()]
     try:
-        points = np.array(rows, np.float64)
+        return np.array(rows, np.float64)
     except ValueError as error:
-        raise DataError(value, expected=expected, but="a line has other contents", advice="correct it") from error
-    if points.ndim != 2 or points.shape[1] != image.axes or not np.isfinite(points).all():
-        raise DataError(value, expected=expected, found=f"an array {points.shape}", advice="correct the file")
-    return points
+        raise DataError(path, expected=expected, but="a line has other contents", advice="correct it") from error

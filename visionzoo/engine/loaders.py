@@ -11,6 +11,7 @@ import random
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE, TRANSF
 _COMPARED = ("classes", "class_keys", "category_ids", "palette")
 # Keys of metainfo that are only names for messages.
 _NAMES = ("annotations",)
+
+# Time for the main process to finish an iteration and to save, in which a worker outlives SIGTERM.
+_SECONDS_AFTER_SIGTERM = 60
 
 _WITH_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
 
@@ -218,7 +222,8 @@ def _build_function(cfg: Any) -> Callable[..., Any] | None:
 def start_worker(worker_id: int, *, seed: int, user_init: Callable[[int], None] | None, threads: int | None) -> None:
     """Initialise a worker: leave signals to the main process, seed, and limit the threads of OpenCV."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, _end_later)
     random.seed(seed + worker_id)
     np.random.seed((seed + worker_id) & 0xFFFFFFFF)
     if threads is not None:
@@ -227,6 +232,16 @@ def start_worker(worker_id: int, *, seed: int, user_init: Callable[[int], None] 
         cv2.setNumThreads(threads)
     if user_init is not None:
         user_init(worker_id)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    """End a worker some time after SIGTERM.
+
+    Schedulers and containers send it to all processes of a run. The main process then needs its workers until it has
+    finished the iteration and saved a checkpoint.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(_SECONDS_AFTER_SIGTERM)
 
 
 def sample_names(batch: Any) -> list[str]:

@@ -76,7 +76,7 @@ class DirectRegistrationHead(RegistrationHead):
 
     def __init__(
         self,
-        in_channels: Count = 2,
+        in_channels: Count | Sequence[Count] = 2,
         variant: str = "default",
         *,
         dims: Literal[2, 3] = 3,

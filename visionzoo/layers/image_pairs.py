@@ -79,11 +79,13 @@ class PairEncoder(BaseModule):
 
     def _check(self, pairs: Tensor) -> None:
         if pairs.ndim != self.dims + 2 or pairs.shape[1] != self.in_channels:
+            dims, channels = pairs.ndim - 2, pairs.shape[1]
+            needed = f"dims={dims}" if dims != self.dims else f"in_channels={channels}"
             raise DataError(
                 type(self).__name__,
                 expected=f"pairs of {self.dims}-D images with {self.in_channels} channels together",
-                found=f"{pairs.ndim - 2}-D images with {pairs.shape[1]} channels, {tuple(pairs.shape)}",
-                advice=f"give images of {self.dims} axes, or train a model with dims and in_channels of these images",
+                found=f"{dims}-D images with {channels} channels, {tuple(pairs.shape)}",
+                advice=f"give other images, or train a model with model.backbone.{needed}",
             )
 
     def _run(self, part: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

@@ -305,14 +305,15 @@ def _fill_strides(generator: ConfigDict, levels: Levels, path: str) -> None:
 def _head_channels(head: ConfigDict, arguments: Arguments, levels: Levels, path: str) -> Any:
     """Return the input channels of a head.
 
-    They are those at ``in_index``, or a list if the head accepts one and there are several levels, or else one number.
+    They are those at ``in_index``, or a list if the head accepts only a list, or accepts one and there are several
+    levels, or else one number.
     """
     if arguments.know("in_index"):
         index = head.get("in_index", -1)
         return [levels.channels[i] for i in index] if isinstance(index, Sequence) else levels.channels[index]
-    if len(levels.channels) > 1 and any(
-        word in arguments.annotation("in_channels") for word in ("List", "Sequence", "list", "tuple")
-    ):
+    accepted = arguments.annotation("in_channels")
+    takes_list = any(word in accepted for word in ("List", "Sequence", "list", "tuple"))
+    if takes_list and (len(levels.channels) > 1 or not any(word in accepted for word in ("|", "Union"))):
         return list(levels.channels)
     return _one_number(levels, path, _name(head))
 

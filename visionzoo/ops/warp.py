@@ -32,6 +32,8 @@ _JACOBIAN_PLANES = 8
 # Share of the voxels that may have an error above the tolerance. The iteration also ends if neither their number nor
 # the mean square of all errors falls to a part of itself in a number of steps.
 _LARGE_ERRORS, _PROGRESS, _PATIENCE = 0.005, 0.75, 5
+# A field is inverted on a coarser grid first if each of its sides has this number of voxels.
+_COARSE_SIDE = 32
 # Codes of torch's operator for the backward pass of grid_sample.
 _TORCH_MODES, _TORCH_PADDINGS = {"linear": 0, "nearest": 1}, {"zeros": 0, "border": 1}
 
@@ -210,8 +212,8 @@ def compose(outer: Tensor, inner: Tensor, *, padding: str = "border") -> Tensor:
     return inner + warp(outer, inner, padding=padding).to(inner.dtype)
 
 
-def invert(field: Tensor, *, tolerance: float = 0.01, iterations: int = 25) -> Tensor:
-    """Return the field of the inverse deformation, by a damped fixed point.
+def invert(field: Tensor, *, tolerance: float = 0.01, iterations: int = 16) -> Tensor:
+    """Return the field of the inverse deformation, by a damped fixed point that starts on grids of half the size.
 
     The error of the inverse v at x is ``v(x) + field(x + v(x))``. Each step subtracts a share of it. The share halves
     where the error has grown, and rises to 1 where it shrinks, because a plain fixed point (share 1) diverges where the
@@ -223,7 +225,7 @@ def invert(field: Tensor, *, tolerance: float = 0.01, iterations: int = 25) -> T
     Args:
         field: (B, n, *S). Its displacements continue outside the grid as at the border.
         tolerance: in voxels, > 0.
-        iterations: maximum number of steps.
+        iterations: maximum number of steps on each grid; twice as many on the coarsest one.
 
     Returns:
         (B, n, *S), of the type of the field, without a gradient.
@@ -239,14 +241,23 @@ def invert(field: Tensor, *, tolerance: float = 0.01, iterations: int = 25) -> T
     _check_field(field)
     with torch.no_grad():
         values = field.to(_type_of_positions(field))
-        found = damped_fixed_point(
-            lambda inverse: inverse + _warp(values, inverse, "linear", "border"),
-            -values,
-            share=0.7,
-            tolerance=tolerance,
-            iterations=iterations,
-        )
-        return found.to(field.dtype)
+        return _inverse(values, tolerance, iterations).to(field.dtype)
+
+
+def _inverse(field: Tensor, tolerance: float, iterations: int) -> Tensor:
+    sides = tuple(field.shape[2:])
+    if min(sides) < _COARSE_SIDE:
+        start, iterations = -field, 2 * iterations
+    else:
+        coarse = resize_field_to(field, [(side + 1) // 2 for side in sides])
+        start = resize_field_to(_inverse(coarse, tolerance / 2, iterations), sides)
+    return damped_fixed_point(
+        lambda inverse: inverse + _warp(field, inverse, "linear", "border"),
+        start,
+        share=0.7,
+        tolerance=tolerance,
+        iterations=iterations,
+    )
 
 
 def jacobian_determinant(field: Tensor) -> Tensor:

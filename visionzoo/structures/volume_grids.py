@@ -85,9 +85,25 @@ def _overlaps(matrix: np.ndarray, shape: Sequence[int], other: Sequence[int]) ->
     """Return True if a voxel of a coarse grid in the first image is inside the other one."""
     lines = [np.linspace(0, side - 1, 9) for side in shape]
     points = np.stack(np.meshgrid(*lines, indexing="ij")).reshape(len(shape), -1)
-    there = moved_points(matrix, points)
-    sides = np.array(other, float)[:, None]
-    return bool(((there >= -0.5) & (there <= sides - 0.5)).all(axis=0).any())
+    return bool(are_inside(moved_points(matrix, points), other).any())
+
+
+def are_inside(positions: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Return whether each position is in a voxel of a grid.
+
+    Args:
+        positions: (n, ...), indices of voxels.
+        shape: sides of the grid.
+
+    Returns:
+        (...) bool.
+
+    Example:
+        >>> are_inside(np.array([[-0.5, 1.0, 3.6]]), (4,)).tolist()
+        [True, True, False]
+    """
+    sides = np.array(shape, float).reshape(-1, *[1] * (positions.ndim - 1))
+    return np.all((positions >= -0.5) & (positions <= sides - 0.5), axis=0)
 
 
 def centred_map(matrix: np.ndarray, shape: Sequence[int], other: Sequence[int]) -> np.ndarray:

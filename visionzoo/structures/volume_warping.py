@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from visionzoo.errors import DataError
-from visionzoo.structures.volume_grids import sample
+from visionzoo.structures.volume_grids import are_inside, sample
 
 _FEW_LABELS = 64
 
@@ -81,8 +81,7 @@ def require_inside(positions: np.ndarray, shape: tuple[int, ...]) -> None:
     Raises:
         DataError: all positions are outside.
     """
-    sides = np.array(shape, float).reshape(-1, *[1] * (positions.ndim - 1))
-    if not ((positions >= -0.5) & (positions <= sides - 0.5)).all(axis=0).any():
+    if not are_inside(positions, shape).any():
         raise DataError(
             "space",
             expected="a file in the space that the transform leads to",

@@ -43,7 +43,7 @@ class Volume:
     ending: str = ".nii.gz"
 
     def __post_init__(self) -> None:
-        if self.affine is not None and not _is_invertible(self.affine):
+        if self.affine is not None and not is_invertible(self.affine):
             raise DataError(
                 "affine",
                 expected="a matrix that can be inverted",
@@ -73,10 +73,30 @@ class Volume:
         return replace(self, data=data, labels=None)
 
 
-def _is_invertible(affine: np.ndarray) -> bool:
-    block = np.asarray(affine, np.float64)[:3, :3]
+def is_invertible(affine: np.ndarray) -> bool:
+    """Return whether an affine (n + 1, n + 1) or a map (n, n + 1) is finite and has an inverse, in any unit of length.
+
+    Example:
+        >>> is_invertible(np.diag([1e-6, 1e-6, 1e-6, 1])), is_invertible(np.ones((2, 3)))
+        (True, False)
+    """
+    values = np.asarray(affine, np.float64)
+    axes = values.shape[1] - 1
+    block = values[:axes, :axes]
     lengths = np.linalg.norm(block, axis=0)
-    return bool(np.isfinite(affine).all() and lengths.min() > 0 and abs(np.linalg.det(block / lengths)) > 1e-6)
+    return bool(np.isfinite(values).all() and lengths.min() > 0 and abs(np.linalg.det(block / lengths)) > 1e-6)
+
+
+def has_shear(affine: np.ndarray | None, axes: int) -> bool:
+    """Return whether two of the first ``axes`` axes are not at a right angle, as ITK requires, within 0.006 degrees.
+
+    Example:
+        >>> has_shear(np.diag([2.0, 3.0, 1.0, 1.0]), 3), has_shear(np.eye(4) + np.eye(4, k=1), 3)
+        (False, True)
+    """
+    block = plane_affine(affine, axes)[:axes, :axes]
+    directions = block / np.linalg.norm(block, axis=0)
+    return bool(np.abs(directions.T @ directions - np.eye(axes)).max() > 1e-4)
 
 
 def plane_affine(affine: np.ndarray | None, axes: int) -> np.ndarray:

@@ -69,6 +69,8 @@ class Task:
         inputs: kind of the inputs, see :mod:`visionzoo.tasks.inputs`.
         threshold: results with a lower score are dropped, unless the user gives another threshold.
         files: files that are written for every input.
+        images: kinds of images to look at: ``overlay``, the drawn result, and ``side``, the input and the drawn result
+            beside each other.
         saves: by format, files that are written for every input if the user asks for this format.
         crops: function from (image, result) to pairs of class name and cropped image, (h, w, 3) uint8 RGB; None for
             no such images.
@@ -99,6 +101,7 @@ class Task:
     counted: ClassVar[tuple[str, str] | None] = None
     most: ClassVar[int | None] = None
     files: ClassVar[tuple[ResultFile, ...]] = ()
+    images: ClassVar[tuple[str, ...]] = ("overlay", "side")
     saves: ClassVar[Mapping[str, ResultFile]] = {}
     crops: ClassVar[Any] = None
     lines: ClassVar[ResultLines | None] = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -18,9 +17,7 @@ from visionzoo.datasets.transforms.volumes import start_of_pair
 from visionzoo.datasets.volume_files import WRITTEN, ending_of, has_nibabel, volume_bytes, written_ending
 from visionzoo.datasets.volume_pairs import Pair, read_pair
 from visionzoo.errors import InputError, ZooError
-from visionzoo.losses.similarity import global_correlation
-from visionzoo.metrics.registration import dice_of_labels, hausdorff_95, labels_of, score_pair
-from visionzoo.ops.mutual_information import mutual_information
+from visionzoo.metrics.registration import score_pair
 from visionzoo.ops.warp import invert, jacobian_determinant
 from visionzoo.reports.registration_sheets import draw_registration
 from visionzoo.structures.arrays import as_array
@@ -44,11 +41,9 @@ from visionzoo.tasks.inputs.volumes import VolumePair
 
 # Measures of a result, in the order of the columns. Those without their data are empty.
 MEASURES = (
-    *("ncc_before", "ncc", "mi_before", "mi", "dice_before", "dice", "hd95_before", "hd95", "tre_before", "tre"),
+    *(f"{name}{suffix}" for name in ("ncc", "mi", "ssim", "dice", "hd95", "tre") for suffix in ("_before", "")),
     *("folded", "sdlogj", "sdlogj_l2r"),
 )
-
-_MI_VOXELS = 2**18
 
 
 @dataclass(frozen=True)
@@ -127,14 +122,19 @@ class Registration:
     def measures(self) -> dict[str, float]:
         """Measures before and after, see :func:`visionzoo.metrics.registration.score_pair`."""
         pair = self.pair
-        points = None if pair.points is None or pair.fixed_points is None else (pair.fixed_points, pair.points_on_fixed)
-        scores = score_pair(self.field, points=points, spacing=pair.fixed.spacing)
-        scores |= _similarity(pair.fixed.data, pair.moving_on_fixed, "_before")
-        scores |= _similarity(pair.fixed.data, self.warped, "")
-        if pair.fixed_labels is not None and pair.labels_on_fixed is not None:
-            labels = labels_of(pair.fixed_labels, pair.labels_on_fixed)
-            scores |= _overlap(pair.fixed_labels, pair.labels_on_fixed, labels, pair.fixed.spacing, "_before")
-            scores |= _overlap(pair.fixed_labels, self.warped_labels, labels, pair.fixed.spacing, "")
+        labels, points = (
+            None if fixed is None or moving is None else (fixed, moving)
+            for fixed, moving in ((pair.fixed_labels, pair.labels_on_fixed), (pair.fixed_points, pair.points_on_fixed))
+        )
+        scores = score_pair(
+            self.field,
+            images=(pair.fixed.data, pair.moving_on_fixed),
+            warped=self.warped,
+            labels=labels,
+            warped_labels=self.warped_labels,
+            points=points,
+            spacing=pair.fixed.spacing,
+        )
         return {name: scores[name] for name in MEASURES if name in scores}
 
     def above(self, threshold: float) -> Registration:
@@ -151,30 +151,6 @@ class Registration:
 
     def _rounded(self) -> dict[str, float]:
         return {name: round(value, 6) for name, value in self.measures.items()}
-
-
-def _similarity(fixed: np.ndarray, moving: np.ndarray, suffix: str) -> dict[str, float]:
-    """Return the correlation of all voxels, and the mutual information of a regular part of at most 262,144 voxels."""
-    step = max(1, math.ceil((fixed.size / _MI_VOXELS) ** (1 / fixed.ndim)))
-    part = (slice(step // 2, None, step),) * fixed.ndim
-    whole, sparse = (
-        [torch.from_numpy(np.array(image[chosen], np.float32))[None, None] for image in (fixed, moving)]
-        for chosen in ((), part)
-    )
-    shared = mutual_information(sparse[0], sparse[1]).shared
-    return {f"ncc{suffix}": float(global_correlation(whole[0], whole[1])), f"mi{suffix}": float(shared)}
-
-
-def _overlap(
-    fixed: np.ndarray, moving: np.ndarray | None, labels: Sequence[int], spacing: Sequence[float], suffix: str
-) -> dict[str, float]:
-    """Return the means of Dice and HD95 over the labels; a label that one map lacks has Dice 0 and no distance."""
-    if not labels or moving is None:
-        return {}
-    distances = hausdorff_95(fixed, moving, labels, spacing)
-    known = distances[~np.isnan(distances)]
-    scores = {f"dice{suffix}": float(dice_of_labels(fixed, moving, labels).mean())}
-    return scores | ({f"hd95{suffix}": float(known.mean())} if known.size else {})
 
 
 def registration_of(
@@ -270,6 +246,7 @@ class RegistrationTask(Task):
     """Task of bringing a moving image to a fixed one. The result is :class:`Registration`."""
 
     inputs = VolumePair()
+    images = ("overlay",)  # the sheet shows the inputs too
     row = staticmethod(Registration.to_row)
     files = (
         *(ResultFile("warped", "warped", ending, partial(_warped_file, ending=ending)) for ending in WRITTEN),

@@ -14,7 +14,7 @@ import numpy as np
 from mmcv.transforms.base import BaseTransform
 from scipy import ndimage
 
-from visionzoo.allowed import Count, Index, Part
+from visionzoo.allowed import Count, Index, Part, Positive
 from visionzoo.datasets.findings import say_notes
 from visionzoo.datasets.volume_pairs import COLUMNS, KeptVolumes, Pair, read_pair
 from visionzoo.errors import ConfigError
@@ -122,6 +122,46 @@ class NormalizeVolumes(BaseTransform):
         return {**results, "img": images, **kept}
 
 
+@TRANSFORMS.register_module()
+class MatchHistograms(BaseTransform):
+    """Give the moving image the intensities of the fixed one, rank by rank, as ICNet requires.
+
+    The background, the smallest value of each image, keeps its place: it becomes that of the fixed image.
+
+    Example:
+        >>> fixed, moving = np.array([[0.0, 1, 2, 3]]), np.array([[5.0, 40, 30, 20]])
+        >>> MatchHistograms()({"img": [fixed[..., None], moving[..., None]]})["img"][1].ravel().tolist()
+        [0.0, 3.0, 2.0, 1.0]
+    """
+
+    def transform(self, results: dict) -> dict:
+        fixed, moving = (image[..., 0] for image in results["img"])
+        return {**results, "img": [results["img"][0], matched_to(fixed, moving)[..., None]]}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def matched_to(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """Return the moving image with the histogram of the fixed one, each foreground matched to the other.
+
+    Args:
+        fixed, moving: images of any shapes; the foreground is what is above the smallest value.
+
+    Example:
+        >>> matched_to(np.array([0.0, 10, 20]), np.array([1.0, 1, 2, 3])).tolist()
+        [0.0, 0.0, 10.0, 20.0]
+    """
+    matched = np.full(moving.shape, fixed.min(), np.float32)
+    values, inside = np.sort(fixed[fixed > fixed.min()], axis=None), moving > moving.min()
+    if not len(values) or not inside.any():
+        return moving
+    _, index, counts = np.unique(moving[inside], return_inverse=True, return_counts=True)
+    middles = (np.cumsum(counts) - (counts + 1) / 2) / max(inside.sum() - 1, 1)
+    matched[inside] = np.interp(middles, np.linspace(0, 1, len(values)), values)[index.reshape(-1)]
+    return matched
+
+
 class _Regrid(BaseTransform):
     """Base of the transforms that bring all values of a pair to a grid of another size."""
 
@@ -189,3 +229,30 @@ class ResizeVolumes(_Regrid):
 
     def matrix(self, shape: Sequence[int]) -> np.ndarray:
         return resize_map(shape, self.size)
+
+
+@TRANSFORMS.register_module()
+class ResampleVolumes(BaseTransform):
+    """Resample the images to cubic voxels of a length; the images keep their extent. Labels take the nearest voxel.
+
+    Args:
+        spacing: length of a voxel in millimetres, such as 2 for the volumes of MICDIR.
+
+    Example:
+        >>> image = np.zeros((9, 12, 1), np.float32)
+        >>> pair = {"img": [image, image], "spacing": (1.0, 2.0), "grid": identity_map(2).tolist()}
+        >>> ResampleVolumes(3.0)(pair)["img_shape"]
+        (3, 8)
+    """
+
+    def __init__(self, spacing: Positive):
+        self.spacing = spacing
+
+    def transform(self, results: dict) -> dict:
+        shape = results["img"][0].shape[:-1]
+        lengths = results.get("spacing", (1.0,) * len(shape))
+        size = [max(1, round(side * length / self.spacing)) for side, length in zip(shape, lengths, strict=True)]
+        return results if tuple(size) == shape else ResizeVolumes(size).transform(results)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(spacing={self.spacing})"

@@ -9,6 +9,7 @@ Tensors: B pairs, C channels, n spatial axes, S sides in voxels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Literal, Unpack
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visionzoo.allowed import Count, Positive, Weight
-from visionzoo.errors import ConfigError, DataError, require_known
+from visionzoo.errors import ConfigError, DataError, counted, require_known
 from visionzoo.layers.registration import Fields, InstanceOptions, RegistrationHead, both_ways, roles_of
 from visionzoo.layers.spatial import CONVOLUTIONS, TRANSPOSED, conv_act, run
 from visionzoo.layers.velocity import resized_to, warped
@@ -38,6 +39,7 @@ class ICNetHead(RegistrationHead):
 
     Args:
         in_channels: channels of all levels, shallow first; filled in from the encoder. The last level is the start.
+        in_strides: voxels per cell of all levels, each twice the one before; filled in from the encoder. None: as such.
         variant: ``default``, c = 8, or ``tiny``, c = 2: the decoder's convolutions have 2 c to 8 c channels.
         dims: number of spatial axes n, 2 or 3.
         range_flow: largest displacement along each axis in voxels, > 0.
@@ -47,7 +49,7 @@ class ICNetHead(RegistrationHead):
         instance_steps, instance_similarity, init_cfg: see :class:`~visionzoo.layers.registration.RegistrationHead`.
 
     Raises:
-        ConfigError: fewer than 2 levels, or more than 5.
+        ConfigError: fewer than 2 levels, or more than 5, or levels that are not halves of each other.
         DataError: in ``loss``: the encoder has one direction.
         UnknownName: an unknown variant.
 
@@ -68,6 +70,7 @@ class ICNetHead(RegistrationHead):
         in_channels: Sequence[Count],
         variant: str = "default",
         *,
+        in_strides: Sequence[Count] | None = None,
         dims: Literal[2, 3] = 3,
         range_flow: Positive = 7.0,
         similarity: Mapping | None = None,
@@ -85,7 +88,7 @@ class ICNetHead(RegistrationHead):
         self.smoothness = MODELS.build(dict(type="Gradient", penalty="l2"))
         self.consistency = MODELS.build(dict(type="InverseConsistency"))
         self.antifolding = MODELS.build(dict(type="AntiFolding"))
-        self._build(_checked_levels(in_channels), self.VARIANTS[variant])
+        self._build(_checked_levels(in_channels, in_strides), self.VARIANTS[variant])
 
     def _build(self, channels: Sequence[int], width: int) -> None:
         self.upsamplers, self.decoder, before = nn.ModuleList(), nn.ModuleList(), channels[-1]
@@ -156,12 +159,13 @@ def _of_size(x: Tensor, like: Tensor) -> Tensor:
     return F.pad(x, [width for amount in reversed(missing) for width in (0, amount)]) if any(missing) else x
 
 
-def _checked_levels(in_channels: Sequence[int]) -> Sequence[int]:
-    if not 2 <= len(in_channels) <= 5:
+def _checked_levels(in_channels: Sequence[int], in_strides: Sequence[int] | None) -> Sequence[int]:
+    strides = in_strides or [2**level for level in range(len(in_channels))]
+    if not 2 <= len(in_channels) <= 5 or any(2 * fine != coarse for fine, coarse in pairwise(strides)):
         raise ConfigError(
             "ICNetHead.in_channels",
-            expected="2 to 5 levels",
-            found=f"{len(in_channels)}",
-            advice="choose the levels of the encoder",
+            expected="2 to 5 levels, each of half the size of the one before",
+            found=f"{counted(len(in_channels), 'level')} of strides {', '.join(map(str, strides))}",
+            advice="use ICNetEncoder or VoxelMorphEncoder as model.backbone",
         )
     return in_channels

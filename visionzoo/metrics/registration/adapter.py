@@ -117,7 +117,7 @@ class RegistrationMetric(BaseMetric):
     def possible_names(self) -> list[str]:
         """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
         both = ["ncc", "mi", "ssim", "tre", "dice", *(["hd95"] if self.options["distances"] else [])]
-        names = ["folded", "folded_interior", "sdlogj", "sdlogj_l2r", "labels", "pairs"]
+        names = ["folded", "folded_interior", "sdlogj", "sdlogj_l2r", "labels", "pairs", "tre_outside"]
         names += [*both, *(f"{name}_before" for name in both)]
         names += ["dice_onehot"] if "onehot" in self.options["interpolations"] else []
         return names + (["dice/*"] if self.options["per_label"] else [])

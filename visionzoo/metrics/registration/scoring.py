@@ -27,6 +27,7 @@ from visionzoo.metrics.registration.structure import structural_similarity
 from visionzoo.ops.mutual_information import mutual_information
 from visionzoo.ops.warp import jacobian_determinant, warp
 from visionzoo.structures.arrays import as_array
+from visionzoo.structures.volume_grids import are_inside
 
 # Labels that count in a mean: those in either map (VoxelMorph), or those in both (Learn2Reg).
 LABEL_RULES = ("either", "both")
@@ -40,6 +41,7 @@ def score_pair(
     images: Pair | None = None,
     warped: Any = None,
     labels: Pair | None = None,
+    warped_labels: Any = None,
     points: Pair | None = None,
     spacing: Sequence[float] | None = None,
     only: Sequence[int] | None = None,
@@ -56,7 +58,9 @@ def score_pair(
             bins).
         warped: the warped moving image; None to warp the moving image by the field.
         labels: label maps (*S) of the fixed and moving image, for ``dice`` and ``hd95``.
-        points: landmarks (N, n) of the fixed and moving image, in voxels, for ``tre``, their mean error.
+        warped_labels: the label map of the moving image, warped by the nearest voxel; None to warp it by the field.
+        points: landmarks (N, n) of the fixed and moving image, in voxels, for ``tre``, their mean error, and
+            ``tre_outside``, the percentage of fixed ones outside the grid, where the field continues as at the border.
         spacing: length of a voxel along each axis, for ``hd95`` and ``tre``; default 1, so that they are in voxels.
         only: labels to compare; default: all labels other than 0.
         rule: ``either``: a label counts if one of both maps has it, with Dice 0 if the other one lacks it. ``both``: it
@@ -87,17 +91,20 @@ def score_pair(
     if images is not None:
         scores |= _similarity(images, warped, displacements)
     if labels is not None:
+        maps = (*labels, warped_labels)
         scores |= _labels_scores(
-            labels, displacements, only, rule, interpolations, spacing, distances=distances, per_label=per_label
+            maps, displacements, only, rule, interpolations, spacing, distances=distances, per_label=per_label
         )
     if points is not None:
         scores["tre"] = exact_mean(landmark_errors(*points, displacements[0], spacing))
         scores["tre_before"] = exact_mean(landmark_errors(*points, None, spacing))
+        inside = are_inside(as_array(points[0], np.float64).T, displacements.shape[2:])
+        scores["tre_outside"] = 100 * float(np.mean(~inside))
     return scores
 
 
 def _labels_scores(
-    labels: Pair,
+    maps: tuple[Any, Any, Any],
     displacements: Tensor,
     only: Sequence[int] | None,
     rule: str,
@@ -108,16 +115,17 @@ def _labels_scores(
     per_label: bool,
 ) -> dict[str, float]:
     """Return the overlap of label maps before registration, and after it for each interpolation."""
-    fixed, moving = (whole_labels(each) for each in labels)
+    fixed, moving = (whole_labels(each) for each in maps[:2])
     require_one_shape(fixed, moving)
     chosen = labels_of(fixed, moving) if only is None else [int(label) for label in only]
     before = _overlap(fixed, moving, chosen, rule, spacing, distances=distances)
     scores = {f"{name}_before": value for name, value in before.items() if name != "labels"}
     for name in interpolations:
         nearest = name == "nearest"
+        given = maps[2] if nearest else None
         after = _overlap(
             fixed,
-            warp_labels(moving, displacements[0], name),
+            warp_labels(moving, displacements[0], name) if given is None else whole_labels(given),
             chosen,
             rule,
             spacing,

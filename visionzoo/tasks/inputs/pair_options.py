@@ -49,7 +49,8 @@ def add_pair_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pairs",
         metavar="FILE",
-        help=f"many pairs: CSV with the columns {', '.join(COLUMNS)} (all but two optional), or lines of two paths",
+        help=f"many pairs: CSV with the columns {', '.join(COLUMNS)} (all but two optional), or lines of two paths, "
+        "in quotes if they contain spaces",
     )
     parser.add_argument(
         "--field-format",

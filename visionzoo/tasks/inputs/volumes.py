@@ -25,7 +25,7 @@ from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.task_sample import TaskSample
 from visionzoo.structures.volume_names import COLUMNS, FIELD_FORMATS, INTERPOLATIONS
 from visionzoo.structures.volume_warping import is_label_map
-from visionzoo.structures.volumes import Volume
+from visionzoo.structures.volumes import Volume, has_shear
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.tasks.inputs.pair_options import add_pair_options
 
@@ -99,6 +99,11 @@ class VolumePair(Input):
         for what, labels in (("fixed labels", pair.fixed_labels), ("labels", pair.labels)):
             if labels is not None and not is_label_map(labels):
                 notes.append(f"{what}: the values are probably intensities and not labels")
+        if source.options.get("field_format", "itk") == "itk" and has_shear(pair.fixed.affine, pair.fixed.axes):
+            notes.append(
+                "the axes of the fixed image are not at right angles, so ITK and ANTs cannot read its field; resample "
+                "the image to a grid without shear, or use --field-format voxel"
+            )
         interp = source.options.get("interp", "auto")
         names: set[str] = set()
         also = tuple(
