@@ -222,6 +222,7 @@ def test_a_systems_name_is_a_short_name_of_its_headline():
         "gconet_plus": "gconet_plus_vgg16bn",
         "hmode": "hmode_shanghaitech_a",
         "icnet": "icnet_ixi",
+        "lavt": "lavt_refcoco",
         "micdir": "micdir_ixi",
         "scnn": "scnn_culane",
         "voxelmorph": "voxelmorph_oasis",
