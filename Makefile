@@ -14,7 +14,8 @@ WORKERS ?= 2
 DEMO ?= demo
 CONFIG := configs/rcnet_retinanet.py
 
-# On two cores the tests run side by side, each on one thread.
+# On two cores the tests run side by side, each on one thread, file by file in their order: by number of tests, which
+# is the default, the long files of few tests would come last.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .PHONY: demo test test-weaker test-slow check check-code check-types check-models format cards clean install
@@ -35,7 +36,7 @@ demo: $(INSTALLED)
 	@echo "The model's boxes are drawn on the images in $(DEMO)/infer/vis"
 
 test: $(INSTALLED)
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # A tenth of the fast tests as a machine with fewer instructions or other threads runs them; see the script.
 test-weaker: $(INSTALLED)

@@ -231,16 +231,18 @@ def readers_on_stderr(*, quiet: bool) -> Iterator[None]:
     target = io.StringIO() if quiet else sys.stderr
     with redirect_stdout(target):
         handlers = MMLogger.get_current_instance().handlers
-        streams = {each: each.stream for each in handlers if type(each) is logging.StreamHandler}
+        kept = {each: (each.stream, each.level) for each in handlers if type(each) is logging.StreamHandler}
         for handler in handlers:
             handler.setFormatter(logging.Formatter("warning: %(message)s"))
-        for handler in streams:  # the logger of an earlier command has the stream of that time
+        for handler in kept:  # the logger of an earlier command has the stream and the level of that time
             handler.stream = target
+            handler.setLevel(min(handler.level, logging.WARNING))
         try:
             yield
         finally:
-            for handler, stream in streams.items():
+            for handler, (stream, level) in kept.items():
                 handler.stream = sys.__stdout__ if stream is target else stream
+                handler.setLevel(level)
 
 
 def say_loading(*, quiet: bool) -> None:

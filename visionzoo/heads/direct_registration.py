@@ -92,7 +92,7 @@ class DirectRegistrationHead(RegistrationHead):
         self.method, self.similarity = method, similarity
         self.schedule = self.VARIANTS[variant] if schedule is None else schedule
         require_known(self.schedule, SCHEDULES, "schedule")
-        if in_channels != 2:
+        if in_channels not in (2, [2], (2,)):
             raise ConfigError(
                 "DirectRegistrationHead.in_channels",
                 expected="2 channels, a fixed and a moving image",
