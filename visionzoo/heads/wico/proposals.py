@@ -58,7 +58,6 @@ class Proposals:
         area = (edges[..., 2:] - edges[..., :2]).clamp(min=0).prod(-1, keepdim=True)
         return torch.cat([edges, area], -1)
 
-
     def objects_of(self, index: int, sample: TaskSample) -> InstanceData:
         """Return the proposals of a sample in pixels of its original image.
 
