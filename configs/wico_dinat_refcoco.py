@@ -5,7 +5,7 @@ reliabilities. Its equations and settings were not accessible, so their form and
 here: model_cards/wico_dinat_refcoco.md.
 
     tools/train.py configs/wico_dinat_refcoco.py --tiny      # two minutes on a CPU, on drawn objects
-    tools/train.py configs/wico_dinat_refcoco.py --cfg-options model.head.provider.weights=RUN      # RefCOCO in data/refer
+    tools/train.py configs/wico_dinat_refcoco.py --cfg-options model.head.provider.weights=RUN      # RefCOCO
 
 The phrase enters after the trunk (LanguageFusion), so the trunk runs once for all phrases of an image. This is a
 combination of three papers, so there is no published number. Options are those of wico_lavt_refcoco.py.

@@ -5,7 +5,7 @@ reliabilities. Its equations and settings were not accessible, so their form and
 here: model_cards/wico_lavt_refcoco.md.
 
     tools/train.py configs/wico_lavt_refcoco.py --tiny      # two minutes on a CPU, on drawn objects
-    tools/train.py configs/wico_lavt_refcoco.py --cfg-options model.head.provider.weights=RUN      # RefCOCO in data/refer
+    tools/train.py configs/wico_lavt_refcoco.py --cfg-options model.head.provider.weights=RUN      # RefCOCO
 
 Rows of an ablation, by `--cfg-options`: `model.head.result=average` (or `bottom_up`, `top_down`),
 `model.head.interaction=None`, `model.head.integration=None model.head.result=average`. Other proposals:

@@ -5,7 +5,7 @@ reliabilities. Its equations and settings were not accessible, so their form and
 here: model_cards/wico_lavt_refcoco_plus.md.
 
     tools/train.py configs/wico_lavt_refcoco_plus.py --tiny      # two minutes on a CPU, on drawn objects
-    tools/train.py configs/wico_lavt_refcoco_plus.py --cfg-options model.head.provider.weights=RUN      # RefCOCO+ in data/refer
+    tools/train.py configs/wico_lavt_refcoco_plus.py --cfg-options model.head.provider.weights=RUN      # RefCOCO+
 
 Options are those of wico_lavt_refcoco.py.
 """

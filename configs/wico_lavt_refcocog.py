@@ -5,7 +5,7 @@ reliabilities. Its equations and settings were not accessible, so their form and
 here: model_cards/wico_lavt_refcocog.md.
 
     tools/train.py configs/wico_lavt_refcocog.py --tiny      # two minutes on a CPU, on drawn objects
-    tools/train.py configs/wico_lavt_refcocog.py --cfg-options model.head.provider.weights=RUN      # RefCOCOg in data/refer
+    tools/train.py configs/wico_lavt_refcocog.py --cfg-options model.head.provider.weights=RUN      # RefCOCOg
 
 Options are those of wico_lavt_refcoco.py.
 """

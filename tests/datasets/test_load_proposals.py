@@ -50,7 +50,7 @@ def test_annotated_objects_without_crowds_and_broken_masks(tmp_path):
         3.0,
         28.0,
         27.0,
-    ]  # 2, 1, 14, 9 in an image of twice and three times the size
+    ]  # in an image of twice and three times the size
     assert found.masks[1].sum() == 64
     assert "proposals" not in packed(root)  # without objects, nothing is set
 
