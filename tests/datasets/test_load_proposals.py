@@ -61,7 +61,7 @@ def test_a_results_file(tmp_path):
     entries = [entry(0.3, category=12), entry(0.04), entry(0.8, segmentation=code, bbox=[1, 0, 2, 17]), entry(image=2)]
     found = packed(root, dict(file=results(tmp_path, *entries))).proposals
     assert found.scores.tolist() == pytest.approx([0.8, 0.3])
-    assert found.labels.tolist() == [0, -1]  # 12 is no id of COCO's classes
+    assert found.labels.tolist() == [0, -1]  # 12 is not an id of COCO's classes
     assert found.boxes.tolist() == [[2.0, 0.0, 6.0, 51.0], [4.0, 3.0, 20.0, 27.0]]
     assert found.masks[0].sum() == 34
     best = packed(root, dict(file=results(tmp_path, *entries), most=1, category_ids=[12, 1])).proposals

@@ -62,7 +62,7 @@ def bright(monkeypatch):
 
 
 def batch_of(*images, names=None, one_image=False):
-    """Return a batch of images with a bright square; ``names`` say which of them are one image."""
+    """Return a batch of images with a bright square; images of equal ``names`` are one image."""
     pixels = torch.zeros(1 if one_image else len(images), 3, *SIZE)
     for image, left in zip(pixels, images):
         image[:, 20:40, left : left + 10] = 1
@@ -114,7 +114,7 @@ def test_one_image_with_several_phrases_is_segmented_once(bright):
     assert len(bright.images) == 4
 
 
-def test_the_segmenter_is_no_part_of_the_model(bright):
+def test_the_model_does_not_contain_the_segmenter(bright):
     model = build_model(
         dict(
             type="TaskModel",

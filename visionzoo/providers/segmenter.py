@@ -44,7 +44,7 @@ class ZooSegmenter:
     """Objects that an instance segmenter finds, as proposals for :class:`~visionzoo.heads.wico.WiCoHead`.
 
     The segmenter is frozen and runs in evaluation mode, once for each image: phrases of one image share its objects. It
-    is no part of the model: its tensors are not in the model's checkpoints. It is built, with its weights, at the first
+    is not a part of the model: its tensors are not in the model's checkpoints. It is built, with its weights, at the first
     batch, on the device of the batch. Each image gets the aspect ratio of its file and the size of the segmenter's
     test images.
 

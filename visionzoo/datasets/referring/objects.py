@@ -105,7 +105,7 @@ def _is_result(entry: Any, place: str, findings: Findings) -> bool:
     if not isinstance(entry, dict):
         findings.wrong(place, "entry", expected="an object", found=shown(entry))
         return False
-    score, box = entry.get("score"), entry.get("bbox")
+    score, box = entry.get("score", -1), entry.get("bbox")
     problem = segmentation_problem(entry.get("segmentation"), (None, None))
     checks = (
         ("image_id", "a number or a name", isinstance(entry.get("image_id"), int | str)),
