@@ -1,7 +1,7 @@
 """WiCo: LAVT (Swin-B, BERT) and a scorer of the proposals of Mask R-CNN, which exchange features and are mixed.
 
 BERT is as in lavt_model.py. The segmenter is frozen; `model.head.provider.weights` is the folder of its run. The tiny
-variant takes the annotated objects as proposals.
+variant takes regions of one colour as proposals.
 """
 
 model = dict(
@@ -29,9 +29,6 @@ tiny = dict(
     model=dict(
         text_encoder=dict(_delete_=True, type="GRUTextEncoder", variant="tiny"),
         backbone=dict(variant="tiny", drop_path_rate=0.0),
-        head=dict(variant="tiny", top_down=dict(num_labels=2), provider=None),
+        head=dict(variant="tiny", provider=dict(_delete_=True, type="ColourRegions")),
     ),
-    train_dataloader=dict(dataset=dict(objects=True)),
-    val_dataloader=dict(dataset=dict(objects=True)),
-    test_dataloader=dict(dataset=dict(objects=True)),
 )

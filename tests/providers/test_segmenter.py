@@ -150,7 +150,7 @@ def test_what_is_refused():
         ZooSegmenter("rcnet_retinanet")
     with pytest.raises(ConfigError, match=r"weights of rcnet_mask_rcnn, found none; train it with `visionzoo train"):
         ZooSegmenter("rcnet_mask_rcnn", tiny=True)(batch_of(10))
-    with pytest.raises(DataError, match="images for the segmenter, found none"):
+    with pytest.raises(DataError, match="images for proposals, found none"):
         provider()(Batch(samples=[TaskSample()]))
     with pytest.raises(ConfigError, match="score_threshold"):
         provider(score_threshold=2)

@@ -149,7 +149,7 @@ def trunk_levels(model_cfg: Mapping) -> Levels:
 
     Example:
         >>> trunk_levels(dict(backbone=dict(type="BossNet", variant="tiny"))).strides
-        (32,)
+        (4, 8, 16, 32)
     """
     model = fill_model(model_cfg)
     with DefaultScope.overwrite_default_scope(SCOPE):

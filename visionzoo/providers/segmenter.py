@@ -15,12 +15,12 @@ from torchvision.ops import roi_align
 
 from visionzoo.allowed import Count, Share
 from visionzoo.config.loading import LoadedConfig
-from visionzoo.errors import ConfigError, DataError
-from visionzoo.layers.sample_sizes import image_size, original_size
+from visionzoo.errors import ConfigError
+from visionzoo.layers.sample_sizes import original_size
 from visionzoo.models.wiring import fill_model, trunk_levels
+from visionzoo.providers.images import images_of
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import Batch
-from visionzoo.structures.shared_images import distinct_images
 from visionzoo.structures.task_sample import TaskSample
 from visionzoo.weights.ready_model import ready_model
 from visionzoo.weights.runs import load_with_weights
@@ -44,8 +44,8 @@ class ZooSegmenter:
     """Objects that an instance segmenter finds, as proposals for :class:`~visionzoo.heads.wico.WiCoHead`.
 
     The segmenter is frozen and runs in evaluation mode, once for each image: phrases of one image share its objects. It
-    is not a part of the model: its tensors are not in the model's checkpoints. It is built, with its weights, at the first
-    batch, on the device of the batch. Each image gets the aspect ratio of its file and the size of the segmenter's
+    is not a part of the model: its tensors are not in the model's checkpoints. The first batch builds it, with its
+    weights, on the device of the batch. Each image gets the aspect ratio of its file and the size of the segmenter's
     test images.
 
     Args:
@@ -110,14 +110,9 @@ class ZooSegmenter:
             ``inputs`` without padding, ``labels`` (K,), ``scores`` (K,), and with ``features`` also ``features``
             (K, F).
         """
-        if batch.inputs is None:
-            raise DataError("batch", expected="images for the segmenter", found="none", advice="pass them to the model")
-        samples = batch.samples
-        first, image = ([0], [0] * len(samples)) if len(batch.inputs) == 1 else distinct_images(samples)
-        pixels = batch.inputs[first].float()
-        pixels = pixels if batch.unnormalised is None else batch.unnormalised(pixels)
-        found = self._found([_cut(each, samples[at]) for each, at in zip(pixels, first)], [samples[at] for at in first])
-        return [found[at] for at in image]
+        images = images_of(batch)
+        found = self._found(images.pixels, images.samples)
+        return [found[at] for at in images.of_sample]
 
     def _found(self, images: Sequence[Tensor], samples: Sequence[TaskSample]) -> list[InstanceData]:
         """Return the objects of images (3, H, W), RGB of 0 to 255. The last image of the last batch is known."""
@@ -210,11 +205,6 @@ def _most_classes(value: Any) -> int:
         return 0
     own = value.get("num_classes")
     return max([own if isinstance(own, int) else 0, *map(_most_classes, value.values())])
-
-
-def _cut(pixels: Tensor, sample: TaskSample) -> Tensor:
-    height, width = image_size(sample, pixels.shape[1:])
-    return pixels[:, :height, :width]
 
 
 def _scaled(size: Sequence[int], limits: Sequence[int]) -> tuple[int, int]:
