@@ -13,9 +13,10 @@ from visionzoo.structures.task_sample import TaskSample
 def scene():
     """Return an image of 40x60 pixels in a batch of 48x64, with a square that has a soft edge, and a bar."""
     image = torch.full((1, 3, 48, 64), 30.0)
-    image[:, 0, 9:21, 4:16] = 120
+    edge = 100 + 40 * (torch.arange(12)[:, None] + torch.arange(12)) % 80
+    image[:, 0, 9:21, 4:16] = edge.float()
     image[:, 0, 10:20, 5:15] = 200
-    image[:, 2, 5:35, 40:44] = 250
+    image[:, 2, 5:25, 40:44] = 250
     return image, TaskSample(metainfo=dict(img_shape=(40, 60)))
 
 
@@ -23,8 +24,8 @@ def test_regions_are_sorted_by_area_and_include_their_soft_edge():
     image, sample = scene()
     (found,) = ColourRegions()(Batch(image, [sample]))
     assert found.masks.shape == (2, 40, 60)
-    assert found.boxes.tolist() == [[4, 9, 16, 21], [40, 5, 44, 35]]
-    assert found.masks.sum((1, 2)).tolist() == [144, 120]
+    assert found.boxes.tolist() == [[4, 9, 16, 21], [40, 5, 44, 25]]
+    assert found.masks.sum((1, 2)).tolist() == [144, 80]
     assert found.labels.tolist() == [-1, -1]
     (best,) = ColourRegions(most=1)(Batch(image, [sample]))
     assert len(best.boxes) == 1

@@ -87,7 +87,7 @@ class Referring(Task):
         maps = {name: sample.get(f"pred_{name}") for name in BRANCHES}
         return replace(
             found,
-            objects=None if objects is None else detections_of(objects, (size[0], size[1]), names),
+            objects=None if objects is None else detections_of(objects, (size[0], size[1])),
             branches={name: as_array(values, np.float32) for name, values in maps.items() if values is not None},
             reliability={} if reliability is None else dict(zip(BRANCHES, map(float, reliability), strict=True)),
         )
