@@ -293,7 +293,7 @@ def _asked_by(asking: Registry | None) -> Iterator[None]:
         _asking.reset(token)
 
 
-PARTS = ("backbones", "necks", "heads", "models", "layers", "losses", "text_encoders")
+PARTS = ("backbones", "necks", "heads", "models", "layers", "losses", "text_encoders", "providers")
 
 
 def _child(parent: Registry, *places: str, base: tuple[str, ...] = ()) -> ZooRegistry:

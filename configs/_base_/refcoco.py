@@ -6,6 +6,9 @@ test_dataloader.dataset.split=testB` tests on the other test.
 
 Numbers are of the original image. `test_evaluator.eval_size=input` measures at the size of the network's input as LAVT
 does, and `legacy_overlap=True` of LoadReferredMask takes LAVT's masks.
+
+LoadProposals is for heads that choose among objects. It does nothing unless it has a `file` of results, or the data
+set gives `objects`.
 """
 
 data_root = "data/refer"
@@ -15,12 +18,14 @@ train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadReferredMask"),
     dict(type="Resize", scale=size, keep_ratio=False, backend="pillow"),
+    dict(type="LoadProposals"),
     dict(type="ChoosePhrase"),
     dict(type="PackTaskInputs"),
 ]
 test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=size, keep_ratio=False, backend="pillow"),
+    dict(type="LoadProposals"),
     dict(type="LoadReferredMask"),
     dict(type="ChoosePhrase"),
     dict(type="PackTaskInputs"),
@@ -69,12 +74,14 @@ tiny_train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadReferredMask"),
     dict(type="Resize", scale=tiny_size, keep_ratio=False, backend="pillow"),
+    dict(type="LoadProposals"),
     dict(type="ChoosePhrase"),
     dict(type="PackTaskInputs"),
 ]
 tiny_test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=tiny_size, keep_ratio=False, backend="pillow"),
+    dict(type="LoadProposals"),
     dict(type="LoadReferredMask"),
     dict(type="ChoosePhrase"),
     dict(type="PackTaskInputs"),

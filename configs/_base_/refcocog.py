@@ -11,12 +11,14 @@ train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadReferredMask"),
     dict(type="Resize", scale=size, keep_ratio=False, backend="pillow"),
+    dict(type="LoadProposals"),
     dict(type="ChoosePhrase"),
     dict(type="PackTaskInputs"),
 ]
 test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=size, keep_ratio=False, backend="pillow"),
+    dict(type="LoadProposals"),
     dict(type="LoadReferredMask"),
     dict(type="ChoosePhrase"),
     dict(type="PackTaskInputs"),
@@ -65,12 +67,14 @@ tiny_train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadReferredMask"),
     dict(type="Resize", scale=tiny_size, keep_ratio=False, backend="pillow"),
+    dict(type="LoadProposals"),
     dict(type="ChoosePhrase"),
     dict(type="PackTaskInputs"),
 ]
 tiny_test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=tiny_size, keep_ratio=False, backend="pillow"),
+    dict(type="LoadProposals"),
     dict(type="LoadReferredMask"),
     dict(type="ChoosePhrase"),
     dict(type="PackTaskInputs"),

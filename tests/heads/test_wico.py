@@ -179,6 +179,33 @@ def test_images_without_proposals_give_the_bottom_up_result() -> None:
 
 
 @torch.no_grad()
+def test_samples_without_proposals_and_without_provider_in_evaluation() -> None:
+    built, levels, batch = head(open_gates=True).eval(), feats(), batch_of(2, 2)
+    del batch.samples[0].proposals
+    first = built.predict(levels, batch)[0]
+    assert torch.equal(first.pred_map, first.pred_bottom_up)
+    assert "proposals" not in first
+    torch.testing.assert_close(built(levels, batch)["map"][1:], built(levels, batch_of(2, 2))["map"][1:])
+    of_features = head(top_down=dict(feature_channels=6)).eval()
+    assert torch.equal(of_features(levels, batch_of(0, 0))["weights"], torch.tensor([[1.0, 0.0]] * 2))
+
+
+@torch.no_grad()
+def test_objects_with_scores_in_pixels_of_the_original_image() -> None:
+    built, batch = head().eval(), batch_of(3, 0)
+    for sample in batch.samples:
+        sample.set_metainfo(dict(per_object=True))
+    found, none = built.predict(feats(), batch)
+    assert torch.equal(found.pred_objects.scores, found.pred_proposal_scores)
+    assert found.pred_objects.bboxes.tolist() == [[6.0 * i, 2.5, 6.0 * i + 6, 20.0] for i in range(3)]
+    assert found.pred_objects.masks.shape == (3, 30, 45)
+    assert found.pred_objects.masks[1, 5:18, 7:11].all()
+    assert found.pred_objects.labels.tolist() == [0, 1, -1]
+    assert (none.pred_objects.bboxes.shape, none.pred_objects.masks.shape) == ((0, 4), (0, 30, 45))
+    assert "pred_objects" not in built.predict(feats(), batch_of(3, 0))[0]
+
+
+@torch.no_grad()
 def test_padded_proposals_change_nothing() -> None:
     built, levels, batch = head(open_gates=True).eval(), feats(1), batch_of(2)
     short = built(levels, batch)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.structures import InstanceData
 from PIL import Image
 
 from visionzoo import Inferencer
@@ -73,13 +74,32 @@ class ToyFinder(torch.nn.Module):
         return near.clamp(0.05, 1)
 
 
+class ToyChooser(ToyFinder):
+    """A head of two branches that chooses between the halves of the image."""
+
+    has_proposals = True
+
+    def predict(self, feats, batch):
+        for sample in super().predict(feats, batch):
+            height, width = sample.ori_shape[:2]
+            sample.pred_bottom_up, sample.pred_top_down = sample.pred_map, 0 * sample.pred_map
+            sample.pred_reliability = torch.tensor([0.75, 0.25])
+            if sample.metainfo.get("per_object"):
+                masks = torch.zeros(2, height, width, dtype=torch.bool)
+                masks[0, :, : width // 2] = masks[1, :, width // 2 :] = True
+                boxes = torch.tensor([[0.0, 0, width // 2, height], [width // 2, 0, width, height]])
+                scores, labels = torch.tensor([0.2, 0.8]), torch.tensor([-1, 1])
+                sample.pred_objects = InstanceData(bboxes=boxes, masks=masks, scores=scores, labels=labels)
+        return batch.samples
+
+
 @pytest.fixture(autouse=True)
 def parts(monkeypatch):
     monkeypatch.setattr(ToyFinder, "calls", ())
-    for part in (ToyPixels, ToyFinder):
+    for part in (ToyPixels, ToyFinder, ToyChooser):
         MODELS.register_module(module=part, force=True)
     yield
-    for part in (ToyPixels, ToyFinder):
+    for part in (ToyPixels, ToyFinder, ToyChooser):
         MODELS._module_dict.pop(part.__name__)
 
 
@@ -106,6 +126,29 @@ def infer(*words, code=0):
 
 def lines(folder):
     return [json.loads(line) for line in (folder / "out" / "predictions.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_objects_branches_and_reliabilities_on_request(folder, capsys):
+    (folder / "toy.py").write_text((folder / "toy.py").read_text().replace("ToyFinder", "ToyChooser"))
+    infer("a.png", "--text", "red box", "--text", "green", "--per-object", "--save", "branches")
+    first = lines(folder)[0]["result"]
+    assert first["reliability"] == {"bottom_up": 0.75, "top_down": 0.25}
+    assert (first["objects"]["scores"], first["objects"]["names"]) == ([0.8, 0.2], ["1", "-1"])
+    assert first["objects"]["boxes"][0] == [45, 0, 90, 61]
+    assert decode_mask(first["objects"]["masks"][1])[:, :45].all()
+    assert first["branches"] == ["branches/a_1/bottom_up.png", "branches/a_1/top_down.png"]
+    maps = [np.asarray(Image.open(folder / "out" / path)) for path in first["branches"]]
+    assert (maps[0].shape, maps[0].max() > 100, maps[1].max()) == ((61, 90), True, 0)
+    model = Inferencer("toy.py", weights="none", device="cpu")
+    plain, asked = (next(iter(model("a.png", text="red", per_object=each))).result for each in (False, True))
+    assert (plain.objects, len(asked.objects)) == (None, 2)
+    assert plain.branches["top_down"].shape == (61, 90)
+
+
+def test_a_model_that_chooses_among_nothing_says_so(folder, capsys):
+    assert main(["toy.py", "a.png", "--text", "red", "--per-object", "--weights", "none", "-o", "out"]) == 0
+    assert "warning: --per-object changes nothing" in capsys.readouterr().err
+    assert "objects" not in lines(folder)[0]["result"]
 
 
 def middle(mask):

@@ -121,6 +121,25 @@ class TaskPreprocessor(BaseDataPreprocessor):
         return torch.cat([_padded(group, target, self.pad_value) for group in groups])
 
 
+def unnormalised(preprocessor: nn.Module, inputs: Tensor) -> Tensor:
+    """Return images before the normalisation of a preprocessor, of this module or of mmdet and mmseg.
+
+    Args:
+        preprocessor: it may have ``mean`` and ``std``.
+        inputs: (N, C, ...), normalised.
+
+    Example:
+        >>> preprocessor = TaskPreprocessor(mean=[10.0], std=[2.0])
+        >>> unnormalised(preprocessor, torch.ones(1, 1, 1, 1)).item()
+        12.0
+    """
+    mean, std = getattr(preprocessor, "mean", None), getattr(preprocessor, "std", None)
+    if mean is None or std is None:
+        return inputs
+    shape = (-1,) + (1,) * (inputs.ndim - 2)
+    return inputs * std.view(shape) + mean.view(shape)
+
+
 def _check(mean: Any, std: Any, groups: str) -> None:
     if (mean is None) != (std is None) or (mean is not None and len(mean) != len(std)):
         raise ConfigError(

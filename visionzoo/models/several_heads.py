@@ -105,7 +105,8 @@ def selected(feats: Any, batch: Batch, indices: Sequence[int]) -> tuple[Any, Bat
     if text is not None:
         text = replace(text, states=text.states[list(indices)], mask=text.mask[list(indices)])
     inputs = None if batch.inputs is None else batch.inputs[rows.to(batch.inputs.device)]
-    part = Batch(inputs, [batch.samples[index] for index in indices], text=text)
+    samples = [batch.samples[index] for index in indices]
+    part = Batch(inputs, samples, text=text, unnormalised=batch.unnormalised)
     return tuple(feat[rows.to(feat.device)] for feat in feats), part
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from mmengine.model import BaseModel
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, Part
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.models.calling import run_head, run_part, run_text_encoder, warn_of_former_heads
+from visionzoo.models.preprocessing import unnormalised
 from visionzoo.models.several_heads import Share, build_heads, joined, shares_of
 from visionzoo.models.tiling import dense_by_tiles, tiling_of
 from visionzoo.registry import MODELS
@@ -151,7 +153,7 @@ class TaskModel(BaseModel):
         return self._encoded(self._batch(inputs, data_samples))
 
     def _batch(self, inputs: Tensor, samples: Any) -> Batch:
-        batch = Batch(inputs, samples)
+        batch = Batch(inputs, samples, unnormalised=partial(unnormalised, self.data_preprocessor))
         if self.text_encoder is not None:
             batch = replace(batch, text=run_text_encoder(self.text_encoder, _phrases(samples), batch))
         return self._with_encode(batch)

@@ -141,6 +141,24 @@ def backbone_levels(cfg: Mapping) -> Levels:
     return _levels_of(cfg, lambda device: torch.zeros(1, _input_channels(cfg), _PROBE, _PROBE, device=device))
 
 
+def trunk_levels(model_cfg: Mapping) -> Levels:
+    """Return the channels and strides of the feature maps that the heads of a model read.
+
+    Args:
+        model_cfg: the ``model`` of a config, with a backbone.
+
+    Example:
+        >>> trunk_levels(dict(backbone=dict(type="BossNet", variant="tiny"))).strides
+        (4, 8, 16, 32)
+    """
+    model = fill_model(model_cfg)
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        levels = backbone_levels(model.backbone)
+        for path, neck in _necks(model):
+            levels = _fill_neck(neck, levels, path)
+    return levels
+
+
 def _levels_of(cfg: Mapping, make_input: Any) -> Levels:
     key = repr((plain(cfg), getattr(make_input, "key", None)))
     if key not in _measured:

@@ -16,6 +16,7 @@ from visionzoo.structures.task_sample import TaskSample, group_sizes
 PAIR = ("fixed", "moving")
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
+Convert = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Batch:
         encode: function that returns the feature maps of images. A head calls it for images that it has changed, such
             as masked ones.
         text: encoded phrases of the samples, if the model has a text encoder.
+        unnormalised: function that converts ``inputs`` to the pixels before normalisation, RGB of 0 to 255 for uint8
+            images. A part calls it to run another model on the images.
 
     Example:
         >>> samples = [TaskSample(metainfo=dict(group_size=2))]
@@ -60,6 +63,7 @@ class Batch:
     samples: Any = None  # a sequence of TaskSample, or None
     encode: Encode | None = None
     text: TextStates | None = None
+    unnormalised: Convert | None = None
 
     def pairs(self) -> Pair:
         """Return the fixed and the moving image of each sample.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from visionzoo.errors import InputError
 from visionzoo.structures.arrays import as_array
-from visionzoo.structures.detections import encode_mask
+from visionzoo.structures.detections import Detections, encode_mask
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class ReferredMask:
         map: (H, W) float32 in [0, 1], in pixels of the original image.
         mask: (H, W) bool; empty if nothing is found.
         score: mean of the map over the mask of the model; the largest value of the map if that mask is empty.
+        objects: the objects among which the model chose, with their scores for the phrase, which sum to 1; None unless
+            the user asks for them.
+        branches: maps of the branches of a model with several, (H, W) float32 in [0, 1], by name.
+        reliability: IoU that the model expects of each branch, by name.
 
     Raises:
         InputError: a value is not finite. No image should cause this.
@@ -36,6 +41,9 @@ class ReferredMask:
     map: np.ndarray
     mask: np.ndarray
     score: float
+    objects: Detections | None = None
+    branches: Mapping[str, np.ndarray] = field(default_factory=dict)
+    reliability: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.map).all() or not np.isfinite(self.score):
@@ -72,8 +80,12 @@ class ReferredMask:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; the writer of files adds the path of the mask."""
-        found = {"found": self.is_found, "score": round(self.score, 6), "area": round(self.area, 6), "box": self.box}
-        return {**found, "message": self.message, "rle": self.to_rle()}
+        numbers = {"score": round(self.score, 6), "area": round(self.area, 6), "box": self.box}
+        found: dict[str, Any] = {"found": self.is_found, **numbers}
+        found |= {"message": self.message, "rle": self.to_rle()}
+        if self.reliability:
+            found["reliability"] = {name: round(value, 6) for name, value in self.reliability.items()}
+        return found if self.objects is None else {**found, "objects": self.objects.to_json()}
 
     def to_row(self) -> dict[str, Any]:
         """Return the columns of a table; the box is empty if nothing is found."""

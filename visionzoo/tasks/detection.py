@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from visionzoo.datasets.coco_ids import COCO_IDS
 from visionzoo.reports.images import (
     class_colour,
     draw_box,
@@ -30,8 +31,6 @@ from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks.inputs.images import ImageInput
 
 _MASK_OPACITY = 0.45
-_COCO_CLASSES = 80
-_UNUSED_COCO_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 
 def _yolo_file(result: Detections) -> bytes:
@@ -58,13 +57,12 @@ class Detection(Task):
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of COCO if a part of the model has 80 classes."""
-        return _coco_names() if _COCO_CLASSES in counts else None
+        return _coco_names() if len(COCO_IDS) in counts else None
 
     def category_ids(self, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
         """Return COCO's category ids, which have gaps, if ``names`` are COCO's names; else None."""
-        if names is None or len(names) != _COCO_CLASSES or names != _coco_names():
-            return None
-        return tuple(number for number in range(1, 91) if number not in _UNUSED_COCO_IDS)
+        is_coco = names is not None and len(names) == len(COCO_IDS) and names == _coco_names()
+        return COCO_IDS if is_coco else None
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         return _shaken_boxes(sample, seed, classes)

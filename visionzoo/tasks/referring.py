@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from visionzoo.reports.images import (
     wrapped,
     write_labels,
 )
+from visionzoo.structures.arrays import as_array
+from visionzoo.structures.detections import detections_of
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.referred_masks import ReferredMask, referred_mask_of
 from visionzoo.structures.seeded import seeded_array
@@ -31,6 +34,7 @@ from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks.inputs.phrases import ImageAndPhrase
 
+BRANCHES = ("bottom_up", "top_down")
 _OPACITY = 0.5
 _LONGEST_SHOWN = 60
 
@@ -46,11 +50,19 @@ def _mask_file(result: ReferredMask) -> bytes:
 
 
 def _map_file(result: ReferredMask) -> bytes:
-    return _png(np.rint(255 * result.map).astype(np.uint8))
+    return _png(_grey(result.map))
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return np.rint(255 * values).astype(np.uint8)
 
 
 def _rle_file(result: ReferredMask) -> bytes:
     return json.dumps({"text": result.phrase, "score": result.score, "rle": result.to_rle()}).encode()
+
+
+def _branch_files(result: ReferredMask) -> dict[str, bytes] | None:
+    return {f"{name}.png": _png(_grey(values)) for name, values in result.branches.items()} or None
 
 
 class Referring(Task):
@@ -61,6 +73,7 @@ class Referring(Task):
     files = (ResultFile("mask", "masks", ".png", _mask_file),)
     saves = {
         "map": ResultFile("map", "maps", ".png", _map_file),
+        "branches": ResultFile("branches", "branches", "", _branch_files),
         "rle": ResultFile("rle_file", "rle", ".json", _rle_file),
     }
     save_best = {"ref/oIoU": "greater", "ref/gIoU": "greater", "ref/mIoU": "greater"}
@@ -69,7 +82,15 @@ class Referring(Task):
         about = sample.metainfo
         threshold = about.get("mask_threshold")
         predicted = sample.pred_map, sample.get("pred_mask"), sample.get("pred_score")
-        return referred_mask_of(about.get("phrase", ""), *predicted, mask_threshold=threshold)
+        found = referred_mask_of(about.get("phrase", ""), *predicted, mask_threshold=threshold)
+        objects, reliability = sample.get("pred_objects"), sample.get("pred_reliability")
+        maps = {name: sample.get(f"pred_{name}") for name in BRANCHES}
+        return replace(
+            found,
+            objects=None if objects is None else detections_of(objects, (size[0], size[1])),
+            branches={name: as_array(values, np.float32) for name, values in maps.items() if values is not None},
+            reliability={} if reliability is None else dict(zip(BRANCHES, map(float, reliability), strict=True)),
+        )
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_referred(image, result, scale)

@@ -11,6 +11,7 @@ from visionzoo.datasets.coco_file import read_coco
 from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.missing_files import advice, missing_files
+from visionzoo.datasets.referring.objects import objects_by_image
 from visionzoo.datasets.referring.refs_file import (
     Ref,
     difference_from_published,
@@ -51,6 +52,8 @@ class ReferDataset(SampleList):
         split: see :func:`visionzoo.datasets.referring.refs_file.refs_of_split`; also ``test`` for all tests, and
             ``all``.
         img_folder: folder of the images in ``data_root``. RefClef: ``images/saiapr_tc-12``.
+        objects: give each sample ``objects``, all annotated objects of its image except crowds, from which
+            ``LoadProposals`` makes the proposals of an oracle.
         max_samples, pipeline, test_mode, serialize_data, max_refetch, every, not_every: see :class:`SampleList`.
 
     Raises:
@@ -71,6 +74,7 @@ class ReferDataset(SampleList):
         split_by: str = "unc",
         split: str = "train",
         img_folder: str = IMAGES,
+        objects: bool = False,
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
@@ -81,14 +85,17 @@ class ReferDataset(SampleList):
         images = {image["id"]: image for image in record["images"]}
         with Findings(path, expected="refs of instances.json", advice="copy both files from one source") as findings:
             segments = _segments_of(chosen, images, record["annotations"], findings)
+            chosen_images = {ref.image_id for ref in chosen} if objects else set()
+            by_image = objects_by_image(record, chosen_images & images.keys(), findings)
             if not f"{data_root}".startswith(f"{SCHEME}://"):
                 findings.note_once(difference_from_published(name, split_by, [ref.split for ref in refs]))
         used = [images[image_id] for image_id in dict.fromkeys(ref.image_id for ref in chosen)]
         _require_images(path, root, img_folder, [image["file_name"] for image in used])
         samples_of = _pairs_of if loading.get("test_mode") else _whole
         samples = []
-        for ref, objects in zip(chosen, segments, strict=True):
-            samples += samples_of(ref, {**_place(images[ref.image_id], root / img_folder), "segments": objects})
+        for ref, meant in zip(chosen, segments, strict=True):
+            facts = {**_place(images[ref.image_id], root / img_folder), "segments": meant}
+            samples += samples_of(ref, facts | ({"objects": by_image[ref.image_id]} if objects else {}))
         super().__init__(root, samples, **loading)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmcv.transforms.base import BaseTransform
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from visionzoo.errors import DataError
@@ -23,8 +24,9 @@ class PackTaskInputs(BaseTransform):
 
     ``img`` (H, W, C) becomes ``inputs`` (C, H, W) of the same type. A list of G images of one size becomes
     (G, C, H, W), and ``group_size`` of the sample is G. Volumes (D, H, W, C) become (C, D, H, W). Values whose key
-    begins with ``gt_`` become data of the sample: numbers and arrays as tensors, other values unchanged. Plain values
-    with other keys become metainfo: None, strings, numbers, and lists and tuples of them.
+    begins with ``gt_`` become data of the sample: numbers and arrays as tensors, other values unchanged. So do data
+    elements of mmengine under any key, such as an ``InstanceData``. Plain values with other keys become metainfo: None,
+    strings, numbers, and lists and tuples of them.
 
     Args:
         meta_keys: keys that become metainfo, if the sample has them; None for all plain values.
@@ -58,7 +60,7 @@ class PackTaskInputs(BaseTransform):
             meta["group_size"] = len(inputs)
         sample = TaskSample(metainfo=meta)
         for key, value in results.items():
-            if key.startswith("gt_"):
+            if key.startswith("gt_") or isinstance(value, BaseDataElement):
                 sample.set_data({self.rename.get(key, key): _as_tensor(value)})
         return {"inputs": inputs, "data_samples": sample}
 

@@ -19,11 +19,12 @@ from torch.nn import functional as F
 
 from visionzoo.allowed import Count, Share
 from visionzoo.config.signatures import arguments_of
+from visionzoo.datasets.findings import say_notes
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.heads.wico.integration import Reliability
 from visionzoo.heads.wico.lavt_head import object_map
 from visionzoo.heads.wico.losses import dice_loss
-from visionzoo.heads.wico.proposals import Proposals, proposals_of, whole_images
+from visionzoo.heads.wico.proposals import Proposals, no_objects, proposals_of, whole_images
 from visionzoo.heads.wico.samples import at_original_size, true_masks, write_map
 from visionzoo.heads.wico.scorer import ScoredPhrase, mask_ious
 from visionzoo.layers.language import BERT_CHANNELS, text_of
@@ -35,6 +36,10 @@ from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
 
 RESULTS = ("mixture", "average", "bottom_up", "top_down")
+_NO_PROPOSALS = (
+    "images without proposals have the result of the bottom-up branch; set model.head.provider, such as "
+    "dict(type='ZooSegmenter', model=RUN)"
+)
 _FIXED = {"average": (0.5, 0.5), "bottom_up": (1.0, 0.0), "top_down": (0.0, 1.0)}
 
 
@@ -75,9 +80,11 @@ class WiCoHead(BaseModule):
     Writes, in pixels of the original image, ``pred_map`` (H, W) float32 in [0, 1], ``pred_mask`` (H, W) bool,
     ``pred_score`` (as LAVTHead), the maps of the branches ``pred_bottom_up`` and ``pred_top_down`` (H, W), and
     ``pred_proposal_scores`` (K,), which sum to 1; with ``integration`` also ``pred_reliability`` (2,), the expected IoU
-    of bottom-up and top-down.
+    of bottom-up and top-down. If the metainfo has ``per_object``, also ``pred_objects``, an ``InstanceData`` of the
+    proposals with these scores: ``bboxes`` (K, 4), xyxy, ``masks`` (K, H, W) bool, ``labels`` and ``scores`` (K,).
 
-    For an image without proposals, the result is that of the bottom-up branch.
+    For an image without proposals, the result is that of the bottom-up branch. This holds also for samples without
+    ``proposals`` in evaluation if no ``provider`` makes them, which a warning states once.
 
     Args:
         in_channels, in_strides: channels and strides of the levels, shallow first; filled in from the preceding part.
@@ -88,6 +95,9 @@ class WiCoHead(BaseModule):
         top_down: config of the top-down branch; by default ``dict(type="ProposalScorer")``. Another class needs its
             methods and its attribute ``width``.
         interaction: config of the exchange of features, by default ``dict(type="CFI")``; None for separate branches.
+        provider: config of what makes the proposals of samples without them, such as
+            ``dict(type="ZooSegmenter", model=...)``; None for samples that have them. Its ``num_labels`` and
+            ``feature_channels`` are those of the top-down branch.
         integration: config of the prediction of reliabilities, by default ``dict(type="GSI")``; None for none.
         result: ``mixture`` weights both maps by their reliabilities; ``average`` weights them equally, which the paper
             reports as harmful; ``bottom_up`` and ``top_down`` return one of them.
@@ -111,6 +121,7 @@ class WiCoHead(BaseModule):
         (torch.Size([2, 1, 32, 48]), torch.Size([2, 2]))
     """
 
+    has_proposals = True
     VARIANTS: dict[str, dict[str, Any]] = {
         "default": {"width": 256, "heads": 8, "layers": 2},
         "tiny": {"width": 16, "heads": 2, "layers": 1},
@@ -125,6 +136,7 @@ class WiCoHead(BaseModule):
         text_channels: Count = BERT_CHANNELS,
         bottom_up: Mapping | None = None,
         top_down: Mapping | None = None,
+        provider: Mapping | None = None,
         interaction: Mapping | None = {},
         integration: Mapping | None = {},
         result: str = "mixture",
@@ -146,7 +158,9 @@ class WiCoHead(BaseModule):
         levels |= {"variant": "tiny"} if variant == "tiny" else {}
         self.bottom_up = _built("LAVTHead", bottom_up or {}, {"text_channels": text_channels, **levels})
         own = {"text_channels": text_channels, "stride": in_strides[self.level], **sizes}
-        self.top_down = _built("ProposalScorer", top_down or {}, own | {"in_channels": channels})
+        self.provider = None if provider is None else MODELS.build(dict(provider))
+        of_provider = {name: getattr(self.provider, name, 0) for name in ("num_labels", "feature_channels")}
+        self.top_down = _built("ProposalScorer", top_down or {}, own | of_provider | {"in_channels": channels})
         wide = self.top_down.width
         self.interaction = _built("CFI", interaction, own | {"in_channels": [channels, wide]})
         self.integration = _built("GSI", integration, own | {"in_channels": [channels + wide, 2 * wide + 1]})
@@ -169,7 +183,7 @@ class WiCoHead(BaseModule):
         text, feats = text_of(batch, "WiCoHead"), list(feats)
         size = input_size(batch.samples, feats[0].shape[2:], self.stride)
         feat = feats[self.level]
-        proposals = _proposals(batch.samples, len(feat), size, feat.device)
+        proposals = self._proposals(batch, len(feat), size, feat.device)
         scored = self.top_down(feat, proposals, text)
         objects = scored.objects
         if self.interaction is not None:
@@ -215,9 +229,25 @@ class WiCoHead(BaseModule):
             sample.pred_bottom_up, sample.pred_top_down = bottom_up, top_down
             valid = found.proposals.valid[index]
             sample.pred_proposal_scores = found.scores[index][valid].softmax(0)
+            if sample.metainfo.get("per_object"):
+                sample.pred_objects = found.proposals.objects_of(index, sample)
+                sample.pred_objects.scores = sample.pred_proposal_scores
             if found.reliability is not None:
                 sample.pred_reliability = found.reliability.mean[index]
         return batch.samples
+
+    def _proposals(self, batch: Batch, count: int, size: Sequence[int], device: torch.device) -> Proposals:
+        """Return the proposals of the samples; those of the provider for a batch with samples that have none."""
+        samples = batch.samples
+        if samples is None:
+            return whole_images(count, size, device)
+        given = [sample.get("proposals") for sample in samples]
+        if self.provider is not None and None in given:
+            given = [own if own is not None else made for own, made in zip(given, self.provider(batch), strict=True)]
+        elif not self.training and None in given:
+            say_notes("WiCoHead", {_NO_PROPOSALS: 0})
+            given = [no_objects() if own is None else own for own in given]
+        return proposals_of(samples, size, device, given)
 
     def _top_down_map(self, scores: Tensor, proposals: Proposals) -> Tensor:
         """Return the mask of the chosen proposal, or of all by their scores, (B, 1, H, W)."""
@@ -252,10 +282,6 @@ def _built(usual: str, cfg: Mapping | None, own: Mapping[str, Any]) -> Any:
     part = MODELS.get(given["type"]) if isinstance(given["type"], str) else given["type"]
     filled = {name: value for name, value in own.items() if part is not None and arguments_of(part).know(name)}
     return MODELS.build({**filled, **given})
-
-
-def _proposals(samples: Any, count: int, size: Sequence[int], device: torch.device) -> Proposals:
-    return whole_images(count, size, device) if samples is None else proposals_of(samples, size, device)
 
 
 def _mixture_losses(found: Tensor, truth: Tensor) -> dict[str, Tensor]:

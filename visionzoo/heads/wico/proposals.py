@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.structures import InstanceData
@@ -11,10 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from visionzoo.errors import DataError
+from visionzoo.heads.wico.samples import at_original_size
 from visionzoo.layers.sample_sizes import image_size
 from visionzoo.structures.task_sample import TaskSample
 
 _FIELDS = ("boxes", "masks", "labels")
+_MASK = 0.5  # least value of a pixel of an object
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,41 @@ class Proposals:
         area = (edges[..., 2:] - edges[..., :2]).clamp(min=0).prod(-1, keepdim=True)
         return torch.cat([edges, area], -1)
 
+    def objects_of(self, index: int, sample: TaskSample) -> InstanceData:
+        """Return the proposals of a sample in pixels of its original image.
 
-def proposals_of(samples: Sequence[TaskSample], size: Sequence[int], device: torch.device | str = "cpu") -> Proposals:
+        Args:
+            index: index of the sample.
+            sample: the sample, for the sizes of its image.
+
+        Returns:
+            ``bboxes`` (K, 4), ``masks`` (K, H, W) bool and ``labels`` (K,).
+        """
+        valid = self.valid[index]
+        masks = at_original_size(self.masks[index][valid], sample) >= _MASK
+        scale = masks.new_tensor(masks.shape[1:], dtype=torch.float32) / self.sizes[index]
+        boxes = self.boxes[index][valid] * scale.flip(0).repeat(2)
+        return InstanceData(bboxes=boxes, masks=masks, labels=self.labels[index][valid])
+
+
+def no_objects() -> InstanceData:
+    """Return the proposals of an image without objects.
+
+    Example:
+        >>> len(no_objects().boxes)
+        0
+    """
+    return InstanceData(
+        boxes=torch.zeros(0, 4), masks=torch.zeros(0, 1, 1, dtype=torch.bool), labels=torch.zeros(0, dtype=torch.long)
+    )
+
+
+def proposals_of(
+    samples: Sequence[TaskSample],
+    size: Sequence[int],
+    device: torch.device | str = "cpu",
+    given: Sequence[InstanceData | None] | None = None,
+) -> Proposals:
     """Read the proposals of a batch.
 
     Args:
@@ -66,6 +102,7 @@ def proposals_of(samples: Sequence[TaskSample], size: Sequence[int], device: tor
             has them, ``features`` (K, F) float.
         size: (H, W) of the padded images.
         device: device of the result.
+        given: proposals instead of those of the samples.
 
     Raises:
         DataError: a sample has no ``proposals``, or some without boxes, masks or labels.
@@ -76,15 +113,16 @@ def proposals_of(samples: Sequence[TaskSample], size: Sequence[int], device: tor
         >>> proposals_of(samples, (6, 6)).valid.tolist()
         [[True, True], [False, False]]
     """
-    listed = [_proposals_in(sample) for sample in samples]
+    found = [sample.get("proposals") for sample in samples] if given is None else given
+    listed = [_checked(each, sample) for each, sample in zip(found, samples, strict=True)]
     count = max([1, *(len(each.boxes) for each in listed)])
     sizes = [image_size(sample, size) for sample in samples]
     masks = [_padded(_at_size(each.masks, inner), count, size) for each, inner in zip(listed, sizes, strict=True)]
     rows = torch.arange(count)
     return Proposals(
-        boxes=torch.stack([_padded(each.boxes.float(), count) for each in listed]).to(device),
-        masks=torch.stack(masks).to(device),
-        labels=torch.stack([_padded(each.labels.long(), count) for each in listed]).to(device),
+        boxes=torch.stack([_padded(each.boxes.float(), count).to(device) for each in listed]),
+        masks=torch.stack([each.to(device) for each in masks]),
+        labels=torch.stack([_padded(each.labels.long(), count).to(device) for each in listed]),
         valid=torch.stack([rows < len(each.boxes) for each in listed]).to(device),
         sizes=torch.tensor(sizes, dtype=torch.float32, device=device),
         features=_features(listed, count, device),
@@ -108,9 +146,8 @@ def whole_images(count: int, size: Sequence[int], device: torch.device | str = "
     )
 
 
-def _proposals_in(sample: TaskSample) -> InstanceData:
+def _checked(found: Any, sample: TaskSample) -> InstanceData:
     where = sample.metainfo.get("img_path") or "sample"
-    found = sample.get("proposals")
     if not isinstance(found, InstanceData):
         raise DataError(
             where,
@@ -130,9 +167,12 @@ def _proposals_in(sample: TaskSample) -> InstanceData:
 
 
 def _features(listed: Sequence[InstanceData], count: int, device: torch.device | str) -> Tensor | None:
-    if not all("features" in each for each in listed):
+    widths = {each.features.shape[1] for each in listed if "features" in each}
+    if len(widths) != 1 or not all("features" in each or not len(each.boxes) for each in listed):
         return None
-    return torch.stack([_padded(each.features.float(), count) for each in listed]).to(device)
+    empty = torch.zeros(0, widths.pop(), device=listed[0].boxes.device)
+    features = [each.features.float() if "features" in each else empty for each in listed]
+    return torch.stack([_padded(each, count).to(device) for each in features])
 
 
 def _at_size(masks: Tensor, size: Sequence[int]) -> Tensor:

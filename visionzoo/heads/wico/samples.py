@@ -55,6 +55,8 @@ def at_original_size(maps: Tensor, sample: TaskSample) -> Tensor:
     size = original_size(sample, kept.shape[1:])
     if tuple(kept.shape[1:]) == size:
         return kept
+    if not len(kept):  # torch resizes no empty tensor
+        return kept.new_zeros(0, *size)
     return F.interpolate(kept[None], size=size, mode="bilinear", align_corners=False)[0].clamp(0, 1)
 
 

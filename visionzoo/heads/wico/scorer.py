@@ -168,6 +168,8 @@ class ProposalScorer(nn.Module):
 
     def _provided(self, proposals: Proposals) -> Tensor:
         found = proposals.features
+        if found is None and not proposals.present.any():
+            return proposals.boxes.new_zeros(*proposals.valid.shape, self.feature_channels)
         if found is None or found.shape[2] != self.feature_channels:
             raise DataError(
                 "proposals",

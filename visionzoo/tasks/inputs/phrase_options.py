@@ -30,3 +30,8 @@ def add_phrase_options(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="pixels of at least this probability are in the mask (default: the decision of the model, usually 0.5)",
     )
+    parser.add_argument(
+        "--per-object",
+        action="store_true",
+        help="also write all objects among which the model chooses, with their scores for the phrase (default: off)",
+    )

@@ -22,7 +22,7 @@ from visionzoo.tasks.inputs.phrase_lists import is_list_of_phrases, read_phrase_
 from visionzoo.tasks.inputs.phrase_options import add_phrase_options
 from visionzoo.tasks.inputs.videos import Video, read_frames
 
-_OPTIONS = ("text", "mask_threshold", "max_pixels")
+_OPTIONS = ("text", "mask_threshold", "per_object", "max_pixels")
 # Phrases of the two images in a card's forward check.
 _SEEDED = ("left red box", "the small disc on the right side")
 
@@ -50,7 +50,8 @@ class ImageAndPhrase(ImageInput):
         add_phrase_options(parser)
 
     def sources(self, args: argparse.Namespace) -> Iterator[Source]:
-        options = {"mask_threshold": _threshold(args.mask_threshold, "--mask-threshold")}
+        threshold = _threshold(args.mask_threshold, "--mask-threshold")
+        options = {"mask_threshold": threshold, "per_object": args.per_object}
         limit = None if args.max_pixels is None else pixels_of(args.max_pixels, "--max-pixels")
         texts = [_phrase(text, "--text") for text in args.text]
         images = [item for item in args.inputs if not is_list_of_phrases(item)]
@@ -72,8 +73,16 @@ class ImageAndPhrase(ImageInput):
         return chain.from_iterable(streams)
 
     def settings(self, args: argparse.Namespace) -> dict[str, Any]:
-        """Return the phrases and the threshold of masks, which change results."""
-        return {"--text": args.text, "--mask-threshold": args.mask_threshold}
+        """Return the phrases and the options that change results."""
+        chosen = {"--text": args.text, "--mask-threshold": args.mask_threshold}
+        return chosen | ({"--per-object": True} if args.per_object else {})
+
+    def unused(self, args: argparse.Namespace, model: Any) -> str:
+        """Return a sentence if objects or branches are asked for and no part of the model has proposals."""
+        asked = ["--per-object"] * args.per_object + ["--save branches"] * ("branches" in args.save)
+        if not asked or any(getattr(part, "has_proposals", False) for part in model.modules()):
+            return ""
+        return f"{' and '.join(asked)} changes nothing: this model does not choose among objects; use one of WiCo"
 
     def count(self, args: argparse.Namespace) -> int | None:
         images = [item for item in args.inputs if not is_list_of_phrases(item)]
@@ -92,12 +101,13 @@ class ImageAndPhrase(ImageInput):
         max_pixels: float | None = None,
         text: str | Iterable[str] | None = None,
         mask_threshold: float | None = None,
+        per_object: bool = False,
         **options: Any,
     ) -> Iterator[Source]:
         for name in options:
             require_known(name, ("recursive", *_OPTIONS), "option of images with phrases")
         limit = None if max_pixels is None else pixels_of(max_pixels, "max_pixels")
-        own = {"mask_threshold": _threshold(mask_threshold, "mask_threshold")}
+        own = {"mask_threshold": _threshold(mask_threshold, "mask_threshold"), "per_object": per_object}
         if is_list_of_phrases(inputs) and text is None:
             return _of_list(inputs, limit, own)
         texts = [_phrase(each, "text") for each in ([text] if isinstance(text, str) else text or ())]
@@ -112,7 +122,7 @@ class ImageAndPhrase(ImageInput):
         """Return the start of the pipeline. Phrases of one image have the same ``shared_image``."""
         (source,) = sources
         about = {"phrase": source.options["text"], "shared_image": source.columns["image"]}
-        about["mask_threshold"] = source.options.get("mask_threshold")
+        about |= {name: source.options.get(name) for name in ("mask_threshold", "per_object")}
         return {**super().start(sources, values, order=order, keep=keep), **about}
 
     def seeded(self, seed: int, size: Sequence[int]) -> dict[str, Any]:

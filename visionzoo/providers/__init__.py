@@ -1,0 +1,1 @@
+"""Providers of object proposals for heads that choose among objects: other models of the zoo."""
