@@ -57,7 +57,10 @@ EXPRESSIONS = (
 ENCODERS: dict[str, dict[str, Any]] = {
     "GRU": {},
     "MiniLM, frozen": {
-        "model.text_encoder": dict(_delete_=True, type="BertTextEncoder", weights="minilm", trained_layers=0)
+        "model.text_encoder.type": "BertTextEncoder",
+        "model.text_encoder.variant": "minilm",
+        "model.text_encoder.weights": "minilm",
+        "model.text_encoder.trained_layers": 0,
     },
 }
 
@@ -74,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, options in ENCODERS.items() if only is None else [(only, ENCODERS[only])]:
         with tempfile.TemporaryDirectory() as run:
             try:
-                trained = train(load_config("lavt_refcoco", tiny=True, options=options), work_dir=run, device="cpu")
+                loaded = load_config("lavt_refcoco", tiny=True, options=options, allow_new=True)
+                trained = train(loaded, work_dir=run, device="cpu")
             except CheckpointError as error:
                 print(f"{name}: not measured: {error}", file=sys.stderr)
                 continue

@@ -19,7 +19,7 @@ from visionzoo.engine.training import train
 from visionzoo.models.wiring import build_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-RANDOM_BERT = {"model.text_encoder": dict(_delete_=True, type="BertTextEncoder", variant="tiny")}
+RANDOM_BERT = {"model.text_encoder.type": "BertTextEncoder"}
 
 
 def batch_of(samples):
