@@ -35,7 +35,7 @@ from visionzoo.engine.training import train
 TOLERANCE = 1e-5
 SENTENCES = [
     *("left red box", "the small disc on the right side", "person in a white shirt", "second bowl from the left"),
-    *("the dog that looks at the camera", "blue car", "woman with an umbrella behind the bench", "top sandwich"),
+    *("the dog that looks at the camera", "blue car", "woman with an umbrella near the bench", "top sandwich"),
     *("chair closest to us, partly cut off", "empty glass"),
 ]
 BERT = {"model.text_encoder.weights": None, "model.text_encoder.variant": "base"}

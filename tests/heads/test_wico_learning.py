@@ -19,7 +19,7 @@ from visionzoo.engine.training import train
 from visionzoo.models.wiring import build_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-RANDOM_BERT = {"model.text_encoder.type": "BertTextEncoder"}
+RANDOM_BERT = {"model.text_encoder.type": "BertTextEncoder", "model.text_encoder.variant": "tiny"}
 
 
 def batch_of(samples):
@@ -33,13 +33,13 @@ def test_a_few_steps_separate_the_objects_of_an_image():
     model, samples = build_model(cfg.model).train(), [dataset[index] for index in range(4)]  # two images
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
     losses = []
-    for _ in range(70):
+    for _ in range(45):
         loss = sum(model(**model.data_preprocessor(batch_of(samples), training=True), mode="loss").values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < losses[0] / 3
+    assert losses[-1] < losses[0] / 2
     with torch.no_grad():
         found = [sample.pred_map for sample in model.eval().test_step(batch_of(samples))]
     for own, other in ((0, 1), (1, 0), (2, 3), (3, 2)):
