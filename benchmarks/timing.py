@@ -12,10 +12,10 @@ from statistics import median
 Run = Callable[[], object]
 
 
-def time_in_turns(runs: dict[str, Run], rounds: int) -> dict[str, float]:
-    """Return the median CPU seconds of each run, over at least five rounds."""
+def time_in_turns(runs: dict[str, Run], rounds: int, least: int = 5) -> dict[str, float]:
+    """Return the median CPU seconds of each run, over ``rounds`` rounds, but at least ``least``."""
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(max(5, rounds)):
+    for _ in range(max(least, rounds)):
         for name, run in runs.items():
             start = time.process_time()
             run()

@@ -86,7 +86,7 @@ tiny_test_pipeline = [
     dict(type="ChoosePhrase"),
     dict(type="PackTaskInputs"),
 ]
-tiny_root = "tiny://refcoco?train=160&val=24&test=24&seed=0"
+tiny_root = "tiny://refcoco?train=320&val=24&test=24&seed=0"
 tiny_val_dataloader = dict(
     batch_size=8,
     num_workers=0,

@@ -23,11 +23,12 @@ param_scheduler = [
 auto_scale_lr = dict(enable=True, base_batch_size=32)
 
 tiny = dict(
-    train_cfg=dict(max_epochs=16, val_interval=8),
+    train_cfg=dict(max_epochs=8, val_interval=4),
     optim_wrapper=dict(optimizer=dict(lr=0.002), clip_grad=dict(max_norm=10)),
     param_scheduler=[
-        dict(type="PolyLR", power=0.9, eta_min=0.0, by_epoch=True, begin=0, end=16, convert_to_iter_based=True)
+        dict(type="LinearLR", start_factor=0.025, by_epoch=False, begin=0, end=40),
+        dict(type="PolyLR", power=0.9, eta_min=0.0, by_epoch=True, begin=0, end=8, convert_to_iter_based=True),
     ],
     auto_scale_lr=dict(enable=False),
-    default_hooks=dict(logger=dict(interval=5), checkpoint=dict(interval=8)),
+    default_hooks=dict(logger=dict(interval=5), checkpoint=dict(interval=4)),
 )

@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from visionzoo.datasets.tiny import resolve_data_root
-from visionzoo.datasets.tiny.referring import COLOURS, TWINS
+from visionzoo.datasets.tiny.referring import COLOURS, SHAPES, TWINS, draw_scene
 from visionzoo.engine.loaders import build_dataset
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -53,6 +53,18 @@ def test_grefcoco_has_phrases_for_none_one_and_both():
     root = resolve_data_root(f"tiny://grefcoco?{COUNTS}")
     refs = json.loads((root / "grefcoco" / "grefs(unc).json").read_text())
     assert {0 if ref["no_target"] else len(ref["ann_id"]) for ref in refs} == {0, 1, 2}
+
+
+def test_a_shape_never_decides_what_a_phrase_means():
+    for seed in range(20):
+        rng = np.random.RandomState(seed)
+        _, (left, right) = draw_scene(rng, 64)
+        assert {left.size, right.size} == {"small", "large"}
+        if left.shape == right.shape:
+            continue
+        for targets, phrases in TWINS["refcoco"]._phrases(rng, (left, right)):
+            assert not set(SHAPES) & set(phrases)
+            assert all((left, right)[targets[0]].shape in text for text in phrases if set(SHAPES) & set(text.split()))
 
 
 def test_no_layout_is_in_two_splits():

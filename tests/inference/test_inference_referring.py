@@ -289,12 +289,12 @@ def test_a_phrase_follows_the_frames_of_a_video(folder):
 def test_from_python_and_in_batches(folder):
     inferencer = Inferencer("toy.py", "none", device="cpu", options={"image_size": (61, 90)})
     phrases = ["left red box", "right red box", "the green box"]
-    single = list(inferencer(scene(), text=phrases))
-    assert [each.source.name for each in single] == ["input 0#1", "input 0#2", "input 0#3"]
+    single = [inferencer.one(scene(), text=phrase) for phrase in phrases]
     ToyFinder.calls = ()
-    batched = list(inferencer(scene(), text=phrases, batch_size=3))
+    batched = list(inferencer(scene(), text=phrases))
+    assert [each.source.name for each in batched] == ["input 0#1", "input 0#2", "input 0#3"]
     assert ToyFinder.calls == (([0], [0, 0, 0]),)  # the model can see that the images are one
-    for one, other in zip(single, batched):
+    for one, other in zip(single, batched, strict=True):
         np.testing.assert_allclose(one.result.map, other.result.map, atol=1e-6)
     assert inferencer.one("a.png", text="left red box").result.box[0] < 45
     assert next(inferencer("a.png", text="red", mask_threshold=0.3)).result.is_found
@@ -302,3 +302,14 @@ def test_from_python_and_in_batches(folder):
         next(inferencer("a.png"))
     with pytest.raises(InputError, match="text: expected a phrase, found a value of type int"):
         next(inferencer("a.png", text=[3]))
+
+
+@pytest.mark.parametrize(
+    ("size", "phrases", "batches"),
+    [(1, 3, [3, 3, 3]), (2, 3, [6, 3]), (1, 20, [16, 4, 16, 4, 16, 4])],
+)
+def test_phrases_of_an_image_count_as_one_image_of_a_batch(folder, size, phrases, batches):
+    inferencer = Inferencer("toy.py", "none", device="cpu", options={"image_size": (61, 90)})
+    found = list(inferencer([scene()] * 3, text=["red box"] * phrases, batch_size=size))
+    assert [each.source.name for each in found] == [f"input {i}#{n + 1}" for i in range(3) for n in range(phrases)]
+    assert [len(images) for _, images in ToyFinder.calls] == batches

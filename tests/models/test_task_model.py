@@ -306,6 +306,38 @@ def test_phrases_are_encoded_once_a_batch():
         model(torch.rand(1, 3, 4, 4))
 
 
+class Counts(nn.Module):
+    """A toy backbone without language that counts the images it receives."""
+
+    out_channels, out_strides = (3,), (1,)
+
+    def __init__(self):
+        super().__init__()
+        self.images = []
+
+    def forward(self, x):
+        self.images.append(len(x))
+        return (x,)
+
+
+class Writes(SecondLook):
+    def predict(self, feats, batch):
+        for each, feat, state in zip(batch.samples, feats[0], batch.text.states, strict=True):
+            each.pred_value = feat.sum() + state.sum()
+        return batch.samples
+
+
+def test_phrases_of_one_image_share_its_features():
+    model = TaskModel(backbone=dict(type=Counts), head=dict(type=Writes), text_encoder=dict(type=Letters))
+    phrases, names = ("dog", "a cat", "owl", "cow"), ("a", "b", "a", None)
+    samples = [sample(phrase=text, shared_image=name) for text, name in zip(phrases, names, strict=True)]
+    images = torch.arange(4.0)[:, None, None, None].expand(4, 3, 1, 1) * torch.tensor([1, 1, 0, 1]).view(4, 1, 1, 1)
+    found = model(images, samples, mode="predict")
+    assert model.backbone.images == [1, 1, 1]
+    assert [each.phrase for each in found] == list(phrases)
+    assert [each.pred_value.item() for each in found] == [3, 8, 3, 12]
+
+
 def test_a_list_of_heads_is_refused():
     with pytest.raises(ConfigError, match=r"TaskModel\.head: expected a dict"):
         TaskModel(backbone=dict(type=Phrased), head=[dict(type=Reads)])

@@ -30,6 +30,7 @@ from visionzoo.weights.weight_file import read_weight_file
 
 UNTRAINED = "none"
 _LEAST_WINDOW = 8
+_MOST_SHARED = 16  # inputs of a batch that share something, such as an image, for each of its batch size
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ class Inferencer:
             runs, see :mod:`visionzoo.weights.runs`.
         tiny: True to use the tiny variant of the config.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        batch_size: number of images per batch, >= 1. Only images of equal padded size share a batch, so the batch
-            size does not affect the results.
+        batch_size: number of images per batch, >= 1. Up to 16 phrases of an image count as one image. Only images of
+            equal padded size share a batch, so the batch size does not affect the results.
         score_threshold: results with a lower score, in [0, 1], are dropped. None uses the default of the task: 0.3
             for boxes, 0 for all others. For a saliency map, it is the threshold of the mask; 0 keeps the mask of the
             model. Counts have no score. The model may drop further results, according to its ``test_cfg``.
@@ -361,7 +362,8 @@ class _Window:
     """Buffer of inputs. It collects inputs of equal padded size in buckets and restores the order of the inputs.
 
     Its capacity is 1 for batch size 1, and ``max(8, 4 * batch_size)`` otherwise. Memory therefore does not grow with
-    the number of inputs.
+    the number of inputs. Inputs that share an image count once in batch size and capacity, up to 16 of them. Their
+    batch is complete when the next image, or the end, is known.
     """
 
     def __init__(self, batch_size: int, inputs: Input, divisor: int):
@@ -369,6 +371,7 @@ class _Window:
         self.limit = batch_size if batch_size == 1 else max(_LEAST_WINDOW, 4 * batch_size)
         self.buckets: dict[Hashable, list[int]] = {}
         self.waiting: dict[int, Prepared] = {}
+        self.shared: dict[int, Hashable | None] = {}  # of the inputs that wait
         self.done: dict[int, Prediction] = {}
         self.next_number = 0
         self.closed = False
@@ -379,6 +382,7 @@ class _Window:
             self.done[number] = item
             return
         self.waiting[number] = item
+        self.shared[number] = self.inputs.shared_key(item.sample)
         self.buckets.setdefault(self.inputs.batch_key(item.sample, self.divisor), []).append(number)
 
     def next_batch(self) -> list[int]:
@@ -387,16 +391,28 @@ class _Window:
         A batch comes from a full bucket. If the window is full or closed, it comes from the bucket of the oldest input.
         """
         for key, numbers in self.buckets.items():
-            if len(numbers) >= self.batch_size:
+            if self._fills(numbers, self.batch_size):
                 return self._take(key)
-        if self.waiting and (self.closed or len(self.waiting) + len(self.done) >= self.limit):
+        if self.waiting and (self.closed or self._fills([*self.waiting], self.limit - len(self.done))):
             oldest = min(self.waiting)
             return self._take(next(key for key, numbers in self.buckets.items() if oldest in numbers))
         return []
 
+    def _fills(self, numbers: list[int], limit: int) -> bool:
+        """Return True if no input after ``numbers`` belongs to the first ``limit`` ones."""
+        groups = len({self._group(number) for number in numbers})
+        is_open = self.shared[numbers[-1]] is not None and len(numbers) < _MOST_SHARED * limit
+        return groups > limit or (groups == limit and not is_open)
+
+    def _group(self, number: int) -> Hashable:
+        key = self.shared[number]
+        return (number,) if key is None else key
+
     def _take(self, key: Hashable) -> list[int]:
         numbers = self.buckets[key]
-        batch, rest = numbers[: self.batch_size], numbers[self.batch_size :]
+        groups = list(dict.fromkeys(map(self._group, numbers)))[: self.batch_size]
+        batch = [number for number in numbers if self._group(number) in groups][: _MOST_SHARED * self.batch_size]
+        rest = [number for number in numbers if number not in batch]
         if rest:
             self.buckets[key] = rest
         else:
@@ -405,6 +421,7 @@ class _Window:
 
     def taken(self, number: int) -> Prepared:
         """Remove a waiting input and return it."""
+        del self.shared[number]
         return self.waiting.pop(number)
 
     def finish(self, number: int, prediction: Prediction) -> None:

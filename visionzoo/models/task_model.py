@@ -18,6 +18,7 @@ from visionzoo.models.several_heads import Share, build_heads, joined, shares_of
 from visionzoo.models.tiling import dense_by_tiles, tiling_of
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import Batch
+from visionzoo.structures.shared_images import distinct_images
 from visionzoo.structures.task_sample import TaskSample
 
 MODES = ("tensor", "loss", "predict")
@@ -51,7 +52,8 @@ class TaskModel(BaseModel):
         text_encoder: config of the text encoder, which maps the phrases of a batch, a list of B strings, to
             ``TextStates``. It runs once per batch, and receives the batch as second argument if its ``forward`` has a
             parameter called ``batch``. Parts read the result from ``batch.text``; their ``text_channels`` are the
-            ``out_channels`` of the encoder. One image with several samples is one image with several phrases.
+            ``out_channels`` of the encoder. One image with several samples is one image with several phrases. In mode
+            ``predict``, samples with equal ``shared_image`` in their metainfo are such an image.
         heads: configs of several heads by name, instead of ``head``: ``dict(lanes=dict(type=...), ...)``. If the config
             lists several tasks, each of them needs a head with its name.
 
@@ -138,6 +140,23 @@ class TaskModel(BaseModel):
             raise ConfigError(
                 "TaskModel", expected=f"a mode of {', '.join(MODES)}", found=f"{mode!r}", advice="use one of them"
             )
+        if mode == "predict" and data_samples is not None and self.text_encoder is not None:
+            return self._predicted_by_image(inputs, data_samples)
+        return self._run(inputs, data_samples, mode)
+
+    def _predicted_by_image(self, inputs: Tensor, samples: Sequence[TaskSample]) -> Sequence[TaskSample]:
+        """Predict phrases; what does not depend on the phrase runs once for each image."""
+        first, image = distinct_images(samples)
+        if len(first) == len(samples):
+            return self._run(inputs, samples, "predict")
+        predicted: dict[int, TaskSample] = {}
+        for number, index in enumerate(first):
+            members = [at for at, shown in enumerate(image) if shown == number]
+            found = self._run(inputs[index : index + 1], [samples[at] for at in members], "predict")
+            predicted |= dict(zip(members, found, strict=True))
+        return [predicted[at] for at in range(len(samples))]
+
+    def _run(self, inputs: Tensor, data_samples: Sequence[TaskSample] | None, mode: str) -> Any:
         batch = self._batch(inputs, data_samples)
         if mode == "predict" and self.tiling is not None and self.tiling.applies_to(inputs):
             return self.head.write(dense_by_tiles(batch, self.head, self.tiling), data_samples)
@@ -163,7 +182,11 @@ class TaskModel(BaseModel):
 
     def _encoded(self, batch: Batch) -> tuple[Tensor, ...]:
         feats = run_part(self.backbone, batch.inputs, batch)
-        return feats if self.neck is None else run_part(self.neck, feats, batch)
+        feats = feats if self.neck is None else run_part(self.neck, feats, batch)
+        phrases = 1 if batch.text is None else len(batch.text.states)
+        if phrases == 1:
+            return feats
+        return tuple(feat.expand(phrases, *feat.shape[1:]) if len(feat) == 1 else feat for feat in feats)
 
     def _losses(self, feats: tuple[Tensor, ...], batch: Batch) -> dict[str, Tensor]:
         losses = {} if self.head is None else dict(run_head(self.head, "loss", feats, batch))

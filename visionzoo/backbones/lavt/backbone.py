@@ -26,6 +26,7 @@ from visionzoo.structures.batch import NO_BATCH, Batch, TextStates
 
 _STAGES = 4
 _MLP_RATIO = 4.0
+_NARROWEST = 96  # channels of stage 1 of Swin-T
 
 
 @MODELS.register_module()
@@ -134,12 +135,16 @@ class LAVTSwin(BaseModule):
     def reset_parameters(self) -> None:
         """Initialise the linear layers of Swin and of the gates with a truncated normal distribution.
 
-        PWAM keeps the initial values of torch, as in LAVT.
+        Its deviation is 0.02, as in Swin. In trunks narrower than Swin's sizes it is the inverse root of the number of
+        inputs: with 0.02, their attention and gates start near zero and learn words of place and size late. PWAM keeps
+        the initial values of torch, as in LAVT.
         """
         fused = {id(linear) for module in self.modules() if isinstance(module, PWAM) for linear in module.modules()}
+        is_narrow = self.patch_embed.proj.out_channels < _NARROWEST
         for module in self.modules():
             if isinstance(module, nn.Linear) and id(module) not in fused:
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                std = module.in_features**-0.5 if is_narrow else 0.02
+                nn.init.trunc_normal_(module.weight, std=std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 

@@ -6,8 +6,10 @@
     refcoco/instances.json           polygons of all objects
     images/mscoco/images/train2014/COCO_train2014_000000000001.jpg ...
 
-Phrases name side, size, colour and shape. RefCOCO+ has no sides, RefCOCOg has whole sentences, and gRefCOCO also has
-phrases that mean both objects or none. Positions and sizes in the images of a split occur in no other split.
+Phrases name side, size, colour and shape. Side, size and colour decide what a phrase means; its shape is always true,
+because small boxes and discs look almost equal. An image has a small and a large object. RefCOCO+ has no sides,
+RefCOCOg has whole sentences, and gRefCOCO also has phrases that mean both objects or none. Positions and sizes in the
+images of a split occur in no other split.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import json
 import math
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -33,7 +35,7 @@ IMAGES = Path("images", "mscoco", "images", "train2014")
 COLOURS = {"red": (214, 50, 44), "green": (50, 170, 66), "blue": (52, 80, 220)}  # RGB
 SHAPES = ("box", "disc")
 SIDES = ("left", "right")
-_RADII = {"small": (0.09, 0.13), "large": (0.17, 0.22)}  # fractions of the shorter side
+_RADII = {"small": (0.12, 0.14), "large": (0.22, 0.24)}  # fractions of the shorter side
 _MOST_PHRASES = 3
 _CORNERS = 24  # of the polygon of a disc
 
@@ -86,6 +88,10 @@ class Words:
         )
         return all(word in ("", fact) for word, fact in pairs)
 
+    def targets(self, things: Sequence[Thing]) -> tuple[int, ...]:
+        """Return the indices of the objects that the phrase describes."""
+        return tuple(at for at, thing in enumerate(things) if self.fits(thing))
+
     def short(self) -> str:
         """Return a phrase such as ``left red box``."""
         return " ".join(filter(None, (self.side, self.size, self.colour, self.shape or "one")))
@@ -123,7 +129,7 @@ class ReferTwin:
     phrase_of: Callable[[Words], str] = Words.short
     is_general: bool = False
 
-    VERSION = 1
+    VERSION = 2
     DEFAULTS = {"train": 160, "val": 24, "test": 24, "size": 72, "seed": 0}
     LOWEST = {"train": 1, "val": 1, "test": 2, "size": 48, "seed": 0}
 
@@ -133,7 +139,7 @@ class ReferTwin:
         Args:
             folder: an empty folder.
             train, val, test: number of images of each split.
-            size: mean side of the images in pixels; each side differs by at most a quarter.
+            size: mean side of the images in pixels; each side differs by at most an eighth.
             seed: different seeds draw different images.
         """
         (folder / IMAGES).mkdir(parents=True)
@@ -163,7 +169,9 @@ class ReferTwin:
         sides = ("", *SIDES) if self.has_sides else ("",)
         by_targets: dict[tuple[int, ...], list[str]] = {}
         for words in (Words(*each) for each in product(sides, ("", *_RADII), ("", *COLOURS), ("", *SHAPES))):
-            targets = tuple(at for at, thing in enumerate(things) if words.fits(thing))
+            targets = words.targets(things)
+            if targets != replace(words, shape="").targets(things):
+                continue
             if len(targets) == 1 and 0 < words.count <= 3:
                 by_targets.setdefault(targets, []).append(self.phrase_of(words))
             elif self.is_general and len(targets) > 1 and not words.side:
@@ -229,7 +237,7 @@ def _annotation(ann_id: int, image: int, thing: Thing) -> dict[str, Any]:
 def draw_scene(
     rng: RandomState, size: int, is_free: Callable[[tuple], bool] = lambda boxes: True
 ) -> tuple[np.ndarray, list[Thing]]:
-    """Draw an image with an object in its left and one in its right half, which differ in size, colour or shape.
+    """Draw an image with an object in its left and one in its right half, one small and one large.
 
     Args:
         rng: generator of random numbers.
@@ -244,11 +252,11 @@ def draw_scene(
         >>> image.ndim, [thing.side for thing in things]
         (3, ['left', 'right'])
     """
-    height, width = (int(side) for side in rng.randint(size * 3 // 4, size * 5 // 4 + 1, 2))
+    height, width = (int(side) for side in rng.randint(size * 7 // 8, size * 9 // 8 + 1, 2))
     while True:
-        things = [_thing(rng, side, height, width) for side in SIDES]
-        kinds = {(thing.size, thing.colour, thing.shape) for thing in things}
-        if len(kinds) == len(things) and is_free((height, width, *(thing.box for thing in things))):
+        sizes = rng.permutation(list(_RADII))  # one of each, because sizes are learned last
+        things = [_thing(rng, side, str(size), height, width) for side, size in zip(SIDES, sizes, strict=True)]
+        if is_free((height, width, *(thing.box for thing in things))):
             break
     image = draw_ground(rng, height, width)
     for thing in things:
@@ -259,8 +267,8 @@ def draw_scene(
     return image, things
 
 
-def _thing(rng: RandomState, side: str, height: int, width: int) -> Thing:
-    size, colour, shape = (list(names)[rng.randint(len(names))] for names in (_RADII, COLOURS, SHAPES))
+def _thing(rng: RandomState, side: str, size: str, height: int, width: int) -> Thing:
+    colour, shape = (list(names)[rng.randint(len(names))] for names in (COLOURS, SHAPES))
     low, high = (fraction * min(height, width) for fraction in _RADII[size])
     radius = int(rng.randint(round(low), round(high) + 1))
     begin = 0 if side == "left" else width // 2

@@ -150,6 +150,13 @@ class Input:
         """
         return tuple(sample["inputs"].shape)
 
+    def shared_key(self, sample: Mapping[str, Any]) -> Hashable | None:
+        """Return the key of what a packed sample shares with others, such as the image of several phrases.
+
+        Samples with equal keys count once in the size of a batch. None: the sample shares nothing.
+        """
+        return None
+
     def seeded(self, seed: int, size: Sequence[int]) -> dict[str, Any]:
         """Return a batch of two inputs for the preprocessor, for a card's forward check.
 

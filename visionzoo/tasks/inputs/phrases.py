@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
@@ -124,6 +124,10 @@ class ImageAndPhrase(ImageInput):
         about = {"phrase": source.options["text"], "shared_image": source.columns["image"]}
         about |= {name: source.options.get(name) for name in ("mask_threshold", "per_object")}
         return {**super().start(sources, values, order=order, keep=keep), **about}
+
+    def shared_key(self, sample: Mapping[str, Any]) -> Hashable | None:
+        """Return the image of a phrase."""
+        return sample["data_samples"].metainfo.get("shared_image")
 
     def seeded(self, seed: int, size: Sequence[int]) -> dict[str, Any]:
         samples = [TaskSample(metainfo=dict(phrase=phrase)) for phrase in _SEEDED]
