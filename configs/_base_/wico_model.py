@@ -12,7 +12,9 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         pad_size_divisor=32,
     ),
-    text_encoder=dict(type="BertTextEncoder", weights="google-bert/bert-base-uncased", trained_layers=10),
+    text_encoder=dict(
+        type="BertTextEncoder", variant="base", weights="google-bert/bert-base-uncased", trained_layers=10
+    ),
     backbone=dict(type="LAVTSwin", variant="swin_base"),
     head=dict(
         type="WiCoHead",

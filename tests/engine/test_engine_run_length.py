@@ -24,7 +24,7 @@ IMAGES = {
     "UCFQNRFDataset": 1_201,
     "UCFCC50Dataset": 40,
     "TRANCOSDataset": 403,
-    "ReferDataset": 42_278,  # refs of RefCOCO+; the other sets have more
+    "ReferDataset": 42_226,  # refs of RefCOCOg (UMD); the other sets have more
     "RegistrationPairs": 464,  # 580 subjects of IXI without every fifth, each with the next one
 }
 WARM_UP = dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=500)
