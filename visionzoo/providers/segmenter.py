@@ -22,6 +22,7 @@ from visionzoo.providers.images import images_of
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
+from visionzoo.tasks import task_of
 from visionzoo.weights.ready_model import ready_model
 from visionzoo.weights.runs import load_with_weights
 
@@ -88,8 +89,11 @@ class ZooSegmenter:
         features: bool = True,
     ):
         again = "provider=dict(type='ZooSegmenter', model='{run}')"
-        self.loaded = load_with_weights(model, _file(weights), again=again, tiny=tiny)
-        _require_instances(self.loaded)
+        loaded = load_with_weights(model, _file(weights), again=again, tiny=tiny)
+        _require_instances(loaded)
+        thresholds = [option.partition("=")[0] for option in task_of("instances").options(loaded.cfg.model)]
+        options = dict.fromkeys(thresholds, score_threshold)  # the threshold of the segmenter may be higher
+        self.loaded = load_with_weights(model, _file(weights), again=again, tiny=tiny, options=options)
         self.weights, self.score_threshold, self.most = weights, score_threshold, most
         self.num_labels = _most_classes(fill_model(self.loaded.cfg.model))
         levels = trunk_levels(self.loaded.cfg.model)
