@@ -9,6 +9,9 @@ The masks' maps are first checked to be equal to those of ten runs, and a hook c
 part that does not depend on the sentence. Then both ways run in turns in one process on one thread, from the image in
 memory to the result. Times are CPU time, medians of the rounds. WiCo's ten runs include ten runs of the segmenter.
 
+Measured (two x86-64 cores shared with other work, torch CPU): LAVT tiny at 320 x 320, 30.0 s together, 32.2 s one by
+one (1.07), 30.7 s with literal attention, differences 4e-7.
+
 The literal formulation multiplies queries and keys, adds the bias, and multiplies the softmax by the values. Its maps
 must be equal to 1e-5.
 """
