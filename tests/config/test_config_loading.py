@@ -226,6 +226,7 @@ def test_a_systems_name_is_a_short_name_of_its_headline():
         "micdir": "micdir_ixi",
         "scnn": "scnn_culane",
         "voxelmorph": "voxelmorph_oasis",
+        "wico": "wico_lavt_refcoco",
     }
     assert find_config("scnn").stem == "scnn_culane"
     assert load_config("hmode").name == "hmode_shanghaitech_a"
