@@ -30,6 +30,9 @@ Measured on 2026-11-29 (one core of a shared x86-64 machine, torch 2.15, numpy 2
 On the template ``smooth`` reaches 0.718 in 4.0 s with sdlogJ 0.122; ANTs has 0.151, ``default`` 0.295 and ``symmetric``
 0.354. With the CC metric (the same iterations, measured the day before) ANTs reaches 0.857 in 144 s on pair 12, and
 0.714 in 138 s on the template. Nothing folds, and every target is reached. Memory: 1.36 GiB.
+
+The smoothing of ``symmetric`` was chosen on these pairs. On seeds 31, 32 and 33, used for nothing before, every target
+is reached too: ANTs 0.844, 0.821 and 0.809, ``symmetric`` 0.932, 0.916 and 0.938 at 2.7 to 3.2 times the speed.
 """
 
 from __future__ import annotations

@@ -40,12 +40,12 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(autouse=True)
 def _nothing_of_an_earlier_run() -> None:
     """Remove scopes and loggers of runs, which mmengine keeps for the whole process; the newest ones are in force."""
-    registry, logging = sys.modules.get("mmengine.registry"), sys.modules.get("mmengine.logging")
+    registry, loggers_of = sys.modules.get("mmengine.registry"), sys.modules.get("mmengine.logging")
     if registry is not None:
         scopes = registry.DefaultScope._instance_dict
         for name in [name for name, scope in scopes.items() if scope.scope_name != "visionzoo"]:
             del scopes[name]
-    if logging is not None:
-        loggers = logging.MMLogger._instance_dict
+    if loggers_of is not None:
+        loggers = loggers_of.MMLogger._instance_dict
         for name in [name for name in loggers if name not in ("mmengine", "visionzoo")]:
             del loggers[name]

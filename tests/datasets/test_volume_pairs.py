@@ -16,11 +16,11 @@ from visionzoo.datasets.transforms.volumes import (
     NormalizeVolumes,
     ResampleVolumes,
     ResizeVolumes,
-    matched_to,
     start_of_pair,
 )
 from visionzoo.datasets.volume_pairs import KeptVolumes, name_of_pair, read_pair
 from visionzoo.errors import DataError
+from visionzoo.ops.intensities import match_histogram
 from visionzoo.structures.volume_grids import moved_points
 
 RNG = np.random.RandomState(0)
@@ -176,7 +176,8 @@ def test_the_moving_image_takes_the_intensities_of_the_fixed_one():
     shares = np.linspace(0, 1, 11)
     expected = np.quantile(fixed[fixed > 0], shares)
     assert np.abs(np.quantile(matched[inside], shares) - expected).max() < 0.03
-    assert np.array_equal(matched_to(np.zeros(3), np.arange(3.0)), np.arange(3.0))
+    for image, reference in ((np.arange(3.0), np.zeros(3)), (np.ones(3), np.arange(3.0))):
+        assert np.array_equal(match_histogram(image, reference), image)
 
 
 def test_normalised_images_are_kept_for_measures():

@@ -67,7 +67,7 @@ def kept_if_it_works(folder: Path) -> Iterator[None]:
     was_empty = all(path.name == LOCK for path in folder.iterdir())
     try:
         yield
-    except BaseException:
+    except BaseException:  # also an interruption; it is raised again
         if was_empty:
             shutil.rmtree(folder, ignore_errors=True)
         raise

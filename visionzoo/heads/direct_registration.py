@@ -92,7 +92,8 @@ class DirectRegistrationHead(RegistrationHead):
         self.method, self.similarity = method, similarity
         self.schedule = self.VARIANTS[variant] if schedule is None else schedule
         require_known(self.schedule, SCHEDULES, "schedule")
-        if in_channels not in (2, [2], (2,)):
+        channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
+        if channels != [2]:
             raise ConfigError(
                 "DirectRegistrationHead.in_channels",
                 expected="2 channels, a fixed and a moving image",

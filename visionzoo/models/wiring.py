@@ -173,7 +173,7 @@ def _measure(cfg: Mapping, make_input: Any) -> Levels:
     """Measure on the meta device, which takes no memory. If this fails, measure on the CPU."""
     try:
         return _measure_on("meta", cfg, make_input)
-    except Exception:
+    except Exception:  # parts of other libraries raise errors of any type on the device meta
         with rejections_explained(_name(cfg)):
             return _measure_on("cpu", cfg, make_input)
 

@@ -29,3 +29,29 @@ def scale_intensities(image: np.ndarray, share: float = 1e-4) -> np.ndarray:
     if high <= low:
         return np.zeros(values.shape, np.float32)
     return ((values.clip(low, high) - low) / (high - low)).astype(np.float32)
+
+
+def match_histogram(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Replace the intensities of an image by those of the same ranks in a reference, as ICNet requires.
+
+    Only the foregrounds, what is above the smallest value of each image, are matched, because the background is most of
+    a scan. The background becomes that of the reference.
+
+    Args:
+        image, reference: finite numbers, any shapes.
+
+    Returns:
+        float32, of the shape of the image; the image itself if one of both is constant.
+
+    Example:
+        >>> match_histogram(np.array([1.0, 1, 2, 3]), np.array([0.0, 10, 20])).tolist()
+        [0.0, 0.0, 10.0, 20.0]
+    """
+    inside, values = image > image.min(), np.sort(reference[reference > reference.min()], axis=None)
+    if not len(values) or not inside.any():
+        return image.astype(np.float32)
+    _, index, counts = np.unique(image[inside], return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts + 1) / 2) / max(inside.sum() - 1, 1)  # 0 to 1, the mean of equal values
+    matched = np.full(image.shape, reference.min(), np.float32)
+    matched[inside] = np.interp(ranks, np.linspace(0, 1, len(values)), values)[index.reshape(-1)]
+    return matched

@@ -18,7 +18,7 @@ from visionzoo.allowed import Count, Index, Part, Positive
 from visionzoo.datasets.findings import say_notes
 from visionzoo.datasets.volume_pairs import COLUMNS, KeptVolumes, Pair, read_pair
 from visionzoo.errors import ConfigError
-from visionzoo.ops.intensities import scale_intensities
+from visionzoo.ops.intensities import match_histogram, scale_intensities
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.volume_grids import (
     chained,
@@ -136,30 +136,10 @@ class MatchHistograms(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         fixed, moving = (image[..., 0] for image in results["img"])
-        return {**results, "img": [results["img"][0], matched_to(fixed, moving)[..., None]]}
+        return {**results, "img": [results["img"][0], match_histogram(moving, fixed)[..., None]]}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
-
-
-def matched_to(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """Return the moving image with the histogram of the fixed one, each foreground matched to the other.
-
-    Args:
-        fixed, moving: images of any shapes; the foreground is what is above the smallest value.
-
-    Example:
-        >>> matched_to(np.array([0.0, 10, 20]), np.array([1.0, 1, 2, 3])).tolist()
-        [0.0, 0.0, 10.0, 20.0]
-    """
-    matched = np.full(moving.shape, fixed.min(), np.float32)
-    values, inside = np.sort(fixed[fixed > fixed.min()], axis=None), moving > moving.min()
-    if not len(values) or not inside.any():
-        return moving
-    _, index, counts = np.unique(moving[inside], return_inverse=True, return_counts=True)
-    middles = (np.cumsum(counts) - (counts + 1) / 2) / max(inside.sum() - 1, 1)
-    matched[inside] = np.interp(middles, np.linspace(0, 1, len(values)), values)[index.reshape(-1)]
-    return matched
 
 
 class _Regrid(BaseTransform):

@@ -54,8 +54,7 @@ def score_pair(
 
     Args:
         field: (n, *S), in voxels of the fixed image.
-        images: fixed and moving image, (C, *S) or (*S) each, for ``ncc``, ``ssim`` and ``mi`` (bits, 32 Parzen
-            bins).
+        images: fixed and moving image, (C, *S) or (*S) each, for ``ncc``, ``ssim``, ``mi`` (bits, 32 Parzen bins).
         warped: the warped moving image; None to warp the moving image by the field.
         labels: label maps (*S) of the fixed and moving image, for ``dice`` and ``hd95``.
         warped_labels: the label map of the moving image, warped by the nearest voxel; None to warp it by the field.
@@ -91,16 +90,22 @@ def score_pair(
     if images is not None:
         scores |= _similarity(images, warped, displacements)
     if labels is not None:
-        maps = (*labels, warped_labels)
-        scores |= _labels_scores(
-            maps, displacements, only, rule, interpolations, spacing, distances=distances, per_label=per_label
-        )
+        maps, how = (*labels, warped_labels), dict(distances=distances, per_label=per_label)
+        scores |= _labels_scores(maps, displacements, only, rule, interpolations, spacing, **how)
     if points is not None:
-        scores["tre"] = exact_mean(landmark_errors(*points, displacements[0], spacing))
-        scores["tre_before"] = exact_mean(landmark_errors(*points, None, spacing))
-        inside = are_inside(as_array(points[0], np.float64).T, displacements.shape[2:])
-        scores["tre_outside"] = 100 * float(np.mean(~inside))
+        scores |= _landmark_scores(points, displacements, spacing)
     return scores
+
+
+def _landmark_scores(points: Pair, displacements: Tensor, spacing: Sequence[float] | None) -> dict[str, float]:
+    """Return the mean errors of landmarks, and the percentage of fixed ones outside the grid."""
+    errors = landmark_errors(*points, displacements[0], spacing)
+    inside = are_inside(as_array(points[0], np.float64).T, displacements.shape[2:])
+    return {
+        "tre": exact_mean(errors),
+        "tre_before": exact_mean(landmark_errors(*points, None, spacing)),
+        "tre_outside": 100 * float(np.mean(~inside)),
+    }
 
 
 def _labels_scores(
