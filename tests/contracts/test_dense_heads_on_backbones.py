@@ -96,7 +96,8 @@ def _one_thread() -> Iterator[None]:
 
 def batch(case: HeadCase) -> dict:
     draw = torch.Generator().manual_seed(0)
-    samples = [TaskSample(metainfo={"img_shape": shape, "ori_shape": ORIGINAL}) for shape in (SIZE, SMALLER)]
+    shared = {"ori_shape": ORIGINAL, "phrase": "left red box"}
+    samples = [TaskSample(metainfo={"img_shape": shape, **shared}) for shape in (SIZE, SMALLER)]
     for sample, shape in zip(samples, (SIZE, SMALLER)):
         case.add_truth(sample, *shape)
     images = [torch.randint(0, 256, (3, *shape), dtype=torch.uint8, generator=draw) for shape in (SIZE, SMALLER)]
@@ -106,7 +107,9 @@ def batch(case: HeadCase) -> dict:
 def model_on(backbone: Subject, head: str, neck: str | None) -> torch.nn.Module:
     torch.manual_seed(0)
     preprocessor = {"type": "TaskPreprocessor", "mean": [120.0] * 3, "std": [60.0] * 3, "pad_size_divisor": 32}
-    parts = {"backbone": backbone.cfg, "head": {"type": head, "variant": "tiny"}}
+    parts = {"backbone": dict(backbone.cfg), "head": {"type": head, "variant": "tiny"}}
+    if parts["backbone"].pop("text_channels", None) is not None:
+        parts["text_encoder"] = {"type": "GRUTextEncoder", "variant": "tiny"}
     if neck is not None:
         parts["neck"] = {"type": neck, "variant": "tiny"}
     return build_model({"type": "TaskModel", "data_preprocessor": preprocessor, **parts})
