@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from visionzoo.cli import main
+from visionzoo.config.signatures import arguments_of
 from visionzoo.models.wiring import backbone_levels
 from visionzoo.registry import own_parts
 
@@ -15,8 +16,8 @@ DATA = "tiny://coco?train=4&val=2"
 
 
 def pyramids():
-    """Return backbones that output pyramids for detectors, in their tiny variant."""
-    names = sorted(own_parts("backbones"))
+    """Return backbones that read images alone and output pyramids for detectors, in their tiny variant."""
+    names = sorted(name for name, cls in own_parts("backbones").items() if not arguments_of(cls).know("text_channels"))
     return [name for name in names if backbone_levels({"type": name, "variant": "tiny"}).strides == (4, 8, 16, 32)]
 
 
@@ -39,3 +40,10 @@ def test_trains_tests_and_infers(backbone, neck, tmp_path):
     boxes = np.array(record["result"]["boxes"]).reshape(-1, 4)
     assert np.all(boxes >= 0)
     assert np.all(boxes <= [101, 75, 101, 75])
+
+
+def test_a_trunk_that_reads_phrases_is_refused(tmp_path, capsys):
+    options = ["model.backbone.type=LAVTSwin", "model.backbone.variant=tiny"]
+    run = ["train", "fpn_retinanet", "-o", str(tmp_path / "run"), "--tiny", "-q", "--cfg-options", *options]
+    assert main(run) == 2
+    assert "expected encoded phrases for LAVTSwin" in capsys.readouterr().err

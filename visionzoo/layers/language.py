@@ -162,7 +162,7 @@ text_encoder=dict(type=...) to the model
             "batch",
             expected=f"encoded phrases for {part}",
             found="none",
-            advice="add text_encoder=dict(type=...) to the model",
+            advice="use it in a TaskModel with text_encoder=dict(type=...)",
         )
     return batch.text
 

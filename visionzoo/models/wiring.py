@@ -205,10 +205,10 @@ def _fill_text_channels(model: ConfigDict) -> None:
     encoder = model.get("text_encoder")
     if not isinstance(encoder, Mapping):
         return
-    levels = _levels_of(encoder, _no_text)
     heads = ((path, head) for path, head, _ in _dense_heads(model))
     for path, part in (("model.backbone", model.backbone), *_necks(model), *heads):
         if _takes(part, "text_channels"):
+            levels = _levels_of(encoder, _no_text)
             _fill(part, "text_channels", levels.channels[0], levels, path)
 
 
