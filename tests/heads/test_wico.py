@@ -108,6 +108,19 @@ def test_lavt_head_learns_a_mask_and_states_an_empty_one() -> None:
     assert nothing.pred_score == nothing.pred_map.max()
 
 
+def test_a_level_that_phrases_share_is_convolved_once() -> None:
+    built, levels = LAVTHead(CHANNELS, STRIDES, "tiny").eval(), feats(3)
+    levels[0] = levels[0][:1].expand(3, -1, -1, -1)
+    whole = [level.contiguous() for level in levels]
+    passed: list[int] = []
+    built.decoder[-1][0].register_forward_hook(lambda *_: passed.append(1))
+    with torch.no_grad():
+        shared = built(levels)
+        assert not passed  # the conv of all phrases at once does not run
+        torch.testing.assert_close(shared, built(whole), rtol=1e-5, atol=1e-5)
+    assert passed
+
+
 def test_threshold_of_the_mask() -> None:
     built, levels = LAVTHead(CHANNELS, STRIDES, "tiny").eval(), feats()
     areas = []

@@ -162,8 +162,8 @@ class LAVTSwin(BaseModule):
         for stage, layer in enumerate(self.layers):
             x, out = layer(self._blocks_of(layer, x), text)
             if stage in self.out_indices:
-                normed = getattr(self, f"norm{stage}")(out).permute(0, 3, 1, 2)
-                outs.append(normed.expand(len(x) if text is None else len(text.states), -1, -1, -1).contiguous())
+                normed = getattr(self, f"norm{stage}")(out).permute(0, 3, 1, 2).contiguous()
+                outs.append(normed.expand(len(x) if text is None else len(text.states), -1, -1, -1))
             if layer.downsample is not None:
                 x = layer.downsample(x)  # type: ignore[operator]
         return tuple(outs)

@@ -26,6 +26,8 @@ from visionzoo.structures.task_sample import TaskSample
 
 # Background and object.
 _CLASSES = 2
+# Padding of the 3x3 convs.
+_PAD = 1
 
 
 @MODELS.register_module()
@@ -92,7 +94,7 @@ class LAVTHead(BaseModule):
         """Return logits of background and object, (B, 2, H, W), at the size of the padded images."""
         x = feats[-1]
         for step, level in zip(self.decoder, reversed(feats[:-1]), strict=True):
-            x = step(torch.cat([resized(x, level.shape[2:]), level], 1))
+            x = step[1:](_conv_of_both(step[0], resized(x, level.shape[2:]), level))  # type: ignore[index]
         logits = self.to_logits(x)
         return resized(logits, input_size(batch.samples, logits.shape[2:], self.stride))
 
@@ -148,8 +150,16 @@ def resized(x: Tensor, size: Sequence[int]) -> Tensor:
     )
 
 
+def _conv_of_both(conv: nn.Module, x: Tensor, level: Tensor) -> Tensor:
+    """Apply a conv to the channels of ``x`` and ``level``. A level that all phrases share is computed once."""
+    if len(level) == 1 or level.stride(0):
+        return conv(torch.cat([x, level], 1))
+    own, shared = conv.weight.split([x.shape[1], level.shape[1]], 1)  # type: ignore[operator]
+    return F.conv2d(x, own, padding=_PAD) + F.conv2d(level[:1], shared, padding=_PAD)
+
+
 def _step(in_channels: int, width: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (in_channels, width):
-        layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers += [nn.Conv2d(channels, width, 3, padding=_PAD, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     return nn.Sequential(*layers)
