@@ -21,8 +21,9 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -76,6 +77,7 @@ def compare(name: str, rounds: int, size: int) -> int:
     image = np.random.RandomState(0).randint(0, 256, (480, 640, 3), np.uint8)
 
     def together() -> list[np.ndarray]:
+        forget_objects(inferencer.model)
         return [found.result.map for found in inferencer(image, text=SENTENCES)]
 
     def one_by_one() -> list[np.ndarray]:
@@ -85,30 +87,30 @@ def compare(name: str, rounds: int, size: int) -> int:
             found.append(inferencer.one(image, text=sentence).result.map)
         return found
 
-    with counted_images(inferencer.model) as counts:
-        forget_objects(inferencer.model)
-        shared = together()
-    if set(counts.values()) != {1}:
-        print(f"{name}: images through the shared parts: {counts}, expected 1", file=sys.stderr)
-        return 2
-    error = largest_difference(shared, one_by_one())
-    with mock.patch("torch.nn.functional.scaled_dot_product_attention", literal_attention):
-        literal_error = largest_difference(shared, together())
-    if max(error, literal_error) > TOLERANCE:
-        print(f"{name}: maps differ by {error:.2g}, from literal attention by {literal_error:.2g}", file=sys.stderr)
-        return 2
-
     def literally() -> list[np.ndarray]:
         with mock.patch("torch.nn.functional.scaled_dot_product_attention", literal_attention):
             return together()
 
-    runs = {"together": together, "one by one": one_by_one, "literal attention": literally}
-    times = time_in_turns(runs, rounds, least=1)
-    ratio = times["one by one"] / times["together"]
+    maps: dict[str, list[np.ndarray]] = {}
+    counts: dict[str, dict[str, int]] = {}
+
+    def kept(run: Callable[[], list[np.ndarray]]) -> None:
+        with counted_images(inferencer.model) as counts[run.__name__]:
+            maps[run.__name__] = run()
+
+    times = time_in_turns({run.__name__: partial(kept, run) for run in (together, one_by_one, literally)}, rounds, 1)
+    if set(counts["together"].values()) != {1}:
+        print(f"{name}: images through the shared parts: {counts['together']}, expected 1", file=sys.stderr)
+        return 2
+    error, literal_error = (largest_difference(maps["together"], maps[run]) for run in ("one_by_one", "literally"))
+    if max(error, literal_error) > TOLERANCE:
+        print(f"{name}: maps differ by {error:.2g}, from literal attention by {literal_error:.2g}", file=sys.stderr)
+        return 2
+    ratio = times["one_by_one"] / times["together"]
     print(
-        f"{name}, {size}x{size}: together {times['together']:.1f} s, one by one {times['one by one']:.1f} s "
-        f"({ratio:.2f}x, accept {least}), literal attention {times['literal attention']:.1f} s; "
-        f"differences {error:.1g} and {literal_error:.1g}; shared parts ran once: {', '.join(counts)}",
+        f"{name}, {size}x{size}: together {times['together']:.1f} s, one by one {times['one_by_one']:.1f} s "
+        f"({ratio:.2f}x, accept {least}), literal attention {times['literally']:.1f} s; "
+        f"differences {error:.1g} and {literal_error:.1g}; shared parts ran once: {', '.join(counts['together'])}",
         flush=True,
     )
     return int(ratio < least)

@@ -1,6 +1,7 @@
 """LAVT on photos with hand-written expressions: MiniLM's words against those of a GRU, both trained on the drawn twin.
 
-    python benchmarks/referring_photos.py FOLDER        # five minutes on one thread
+    python benchmarks/referring_photos.py FOLDER                 # five minutes on one thread
+    python benchmarks/referring_photos.py FOLDER --sheets OUT    # also one PNG of all results for each text encoder
 
 FOLDER has the images 000000142238.jpg and 000000439180.jpg of COCO train2017 or val2017 with their panoptic PNG files,
 and demo_image.jpg with demo_mask.png of COCONut, in any subfolders. MiniLM is frozen, see ``weights='minilm'`` of
@@ -28,6 +29,9 @@ from visionzoo.config import load_config
 from visionzoo.engine.training import train
 from visionzoo.errors import CheckpointError
 from visionzoo.metrics.referring import overlap_of, scores_of
+from visionzoo.reports.images import edge_of
+from visionzoo.structures.referred_masks import ReferredMask
+from visionzoo.tasks.referring import draw_referred
 
 # Image -> the file of its segments.
 FILES = {"000000142238": "000000142238.png", "000000439180": "000000439180.png", "demo_image": "demo_mask.png"}
@@ -36,8 +40,8 @@ EXPRESSIONS = (
     ("000000142238", 2822390, "player with number 4 in the air on the right"),
     ("000000142238", 2035955, "player with number 17 in the air"),
     ("000000142238", 2628072, "leftmost player in blue"),
-    ("000000142238", 2098642, "player with a black cap"),
-    ("000000142238", 3476419, "player in white at the right end of the line"),
+    ("000000142238", 2098642, "player with a black cap who stands on the left"),
+    ("000000142238", 3476419, "player in black and white stripes at the right end"),
     ("000000142238", 16757838, "the white ball"),
     ("000000142238", 10025880, "green grass"),
     ("000000142238", 2330219, "large trees"),
@@ -70,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with the images and their segments")
     parser.add_argument("--only", choices=ENCODERS, help="one text encoder (default: all)")
+    parser.add_argument("--sheets", type=Path, help="existing folder for one sheet of results for each text encoder")
     folder, only = (args := parser.parse_args(argv)).folder, args.only
     torch.set_num_threads(1)
     targets = [segment_mask(folder, image, segment) for image, segment, _ in EXPRESSIONS]
@@ -84,10 +89,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 continue
             inferencer = Inferencer(run, device="cpu")
             found = [
-                inferencer.one(str(file_of(folder, f"{image}.jpg")), text=phrase).result.mask
+                inferencer.one(str(file_of(folder, f"{image}.jpg")), text=phrase).result
                 for image, _, phrase in EXPRESSIONS
             ]
-        report(f"{name} (twin: mIoU {trained['metrics']['ref/mIoU']:.3f})", found, targets)
+        report(f"{name} (twin: mIoU {trained['metrics']['ref/mIoU']:.3f})", [each.mask for each in found], targets)
+        if args.sheets:
+            sheet_of(folder, found, targets).save(args.sheets / f"{name.split(',')[0]}.png")
     return 0
 
 
@@ -97,6 +104,16 @@ def report(name: str, found: Sequence[np.ndarray], targets: Sequence[np.ndarray]
     empty = sum(not mask.any() for mask in found)
     shown = ", ".join(f"{key} {scores[key]:.3f}" for key in ("mIoU", "oIoU", "P@0.5"))
     print(f"{name}: {shown}; nothing found for {empty} of {len(found)}", flush=True)
+
+
+def sheet_of(folder: Path, found: Sequence[ReferredMask], targets: Sequence[np.ndarray]) -> Image.Image:
+    """Draw the results in four columns; a white line surrounds each target."""
+    tiles = []
+    for (image, _, _), result, target in zip(EXPRESSIONS, found, targets, strict=True):
+        drawn = draw_referred(np.asarray(Image.open(file_of(folder, f"{image}.jpg")).convert("RGB")), result).copy()
+        drawn[edge_of(target)] = 255
+        tiles.append(np.asarray(Image.fromarray(drawn).resize((480, 320))))
+    return Image.fromarray(np.vstack([np.hstack(tiles[first : first + 4]) for first in range(0, len(tiles), 4)]))
 
 
 def segment_mask(folder: Path, image: str, segment: int) -> np.ndarray:
