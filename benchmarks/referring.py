@@ -9,8 +9,18 @@ The masks' maps are first checked to be equal to those of ten runs, and a hook c
 part that does not depend on the sentence. Then both ways run in turns in one process on one thread, from the image in
 memory to the result. Times are CPU time, medians of the rounds. WiCo's ten runs include ten runs of the segmenter.
 
-Measured (two x86-64 cores shared with other work, torch CPU): LAVT tiny at 320 x 320, 30.0 s together, 32.2 s one by
-one (1.07), 30.7 s with literal attention, differences 4e-7.
+Measured on 29 November 2026 at commit 08817e3, 480 x 480, one round, two Intel Xeon cores shared with other work; all
+differences below 5e-7; the shared parts ran once. The two fast runs of a model differ by up to 15 % from noise.
+
+    model                    together   one by one   ratio   accept   literal attention
+    LAVT tiny                  34.1 s       36.2 s    1.06     1.03              34.8 s
+    LAVT base                  79.5 s       77.6 s    0.98     1.03              77.8 s
+    LAVT base, late fusion     40.6 s       74.9 s    1.84     2.0               34.5 s
+    WiCo base                not measured
+
+LAVT base and late fusion miss their ratios in this run. Most of the time after the last shared stage is the decoder's.
+A second run of LAVT tiny, without a first run before the timed one, gave 36.7 s, 33.0 s and 31.8 s (0.90), and one of
+late fusion 41.9 s, 71.6 s and 39.1 s (1.71).
 
 The literal formulation multiplies queries and keys, adds the bias, and multiplies the softmax by the values. Its maps
 must be equal to 1e-5.
