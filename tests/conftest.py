@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gc
+import socket
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 _frozen_modules = 0
+_OWN_MACHINE = ("localhost", "127.0.0.1", "::1", "", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,3 +53,21 @@ def _nothing_of_an_earlier_run() -> None:
         loggers = loggers_of.MMLogger._instance_dict
         for name in [name for name in loggers if name not in ("mmengine", "visionzoo")]:
             del loggers[name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_network() -> Iterator[None]:
+    """Refuse connections to other machines, so that no test passes only where there is a network."""
+    with pytest.MonkeyPatch.context() as patch:
+        connect, look_up = socket.socket.connect, socket.getaddrinfo
+        patch.setattr(socket.socket, "connect", lambda own, address: _if_own(address, connect, own, address))
+        patch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: _if_own(host, look_up, host, *rest, **more))
+        yield
+
+
+def _if_own(address: Any, call: Callable, *args: Any, **more: Any) -> Any:
+    """Call a function if an address is on this machine; paths of sockets of the file system are."""
+    host = address[0] if isinstance(address, tuple) else address
+    if host in _OWN_MACHINE or "/" in str(host):
+        return call(*args, **more)
+    raise OSError(f"tests use no network, but one asks for {host}")

@@ -1,7 +1,8 @@
 """gRefCOCO (UNC): phrases that mean one object, several, or none.
 
-The data are in data/refer, see datasets/grefcoco/README.md. Pipelines are those of refcoco.py. The metric is that of
-the authors' tools: masks of fewer than 50 pixels count as "nothing".
+The data are in data/refer, see datasets/grefcoco/README.md. Pipelines are those of refcoco.py. The numbers are defined
+as in the authors' code. Masks of fewer than 50 pixels count as "nothing". `test_evaluator.eval_size=input` compares
+masks of 480 x 480 pixels, as the authors do.
 """
 
 data_root = "data/refer"

@@ -69,6 +69,20 @@ def test_few_pixels_count_as_nothing():
     assert overlap_of(square(side=3), truth, least_pixels=9).found == 9
 
 
+def test_small_masks_for_each_kind_of_phrase():
+    """Ten by ten pixels or none are meant; 49 found pixels count as nothing, and 50 as a mask."""
+    metric, truth, none = ReferMetric("grefcoco", least_pixels=50), square(side=10), np.zeros((17, 23), bool)
+    few, enough = square(side=7), square(side=10)
+    enough[7:] = False  # five rows of ten pixels
+    samples = [sample(found, meant) for meant in (truth, none) for found in (few, enough)]
+    metric.process(None, samples)
+    scores = metric.evaluate(size=4)
+    assert scores["ref/gIoU"] == (0 + 0.5 + 1 + 0) / 4
+    assert scores["ref/cIoU"] == 50 / (100 + 100 + 0 + 50)
+    assert (scores["ref/T-acc"], scores["ref/N-acc"]) == (0.5, 0.5)
+    assert scores_of([Overlap(70, 100, 100, 70)], "grefcoco")["P@0.7"] == 1
+
+
 def test_at_the_input_size_every_image_has_the_same_weight():
     small, large = square(8, 12, 0, 0, 6), square(80, 120, 0, 0, 60)
     wrong = np.zeros_like(small)

@@ -1,6 +1,11 @@
 """IoU of masks that phrases mean: the numbers of RefCOCO, and those of gRefCOCO with phrases that mean nothing.
 
 Papers report either oIoU or mIoU as "IoU". Both are always measured.
+
+The numbers of gRefCOCO are defined as in its authors' code, github.com/henghuiding/ReLA at commit 884ef17,
+gres_model/evaluation/refer_evaluation.py. Earlier commits of that file, and numbers measured with them, have another
+T-acc. It compares masks of 480 x 480 pixels (``eval_size="input"`` here) and has a separate output for "nothing". The
+least number of pixels replaces this output for other models; it is not in that code.
 """
 
 from __future__ import annotations
@@ -90,9 +95,9 @@ def scores_of(overlaps: Iterable[Overlap], protocol: str = "refcoco") -> dict[st
         protocol: ``refcoco``: ``oIoU``, the sum of all intersections over the sum of all unions; ``mIoU``, the mean;
             ``P@0.5`` to ``P@0.9``, the share of phrases with at least this IoU; ``PN`` and ``IP``, the shares with an
             IoU below 0.1, and from 0.5 to 0.8. ``grefcoco``: ``gIoU``, a mean in which a phrase that means nothing has
-            IoU 1 if nothing is found, else 0; ``cIoU``, as ``oIoU``; ``P@0.7`` to ``P@0.9`` and ``T-acc``, the share
-            with a mask, of phrases that mean something; ``N-acc``, the share without a mask, of all others. Numbers
-            without such phrases are left out.
+            IoU 1 if nothing is found, else 0; ``cIoU``, as ``oIoU``, so that a mask for such a phrase adds to the
+            unions; ``P@0.7`` to ``P@0.9`` and ``T-acc``, the share with a mask, of phrases that mean something;
+            ``N-acc``, the share without a mask, of all others. Numbers without such phrases are left out.
 
     Raises:
         UnknownName: no such protocol.
@@ -159,8 +164,8 @@ class ReferMetric(BaseMetric):
             network's input (``img_shape``), as LAVT does, so that ``oIoU`` weights all images equally. The truth is
             resized by the nearest pixel. The prediction is ``pred_map``, resized and cut at 0.5, because ``pred_mask``
             has the original size.
-        least_pixels: a prediction with fewer pixels counts as empty; gRefCOCO's tools use 50 for models without an
-            output for "nothing".
+        least_pixels: a prediction with fewer pixels counts as empty, also if the phrase means something. GRES
+            (CVPR 2023, arXiv 2306.00968) uses 50 for models without an output for "nothing".
         per_phrase: True to store one row for each phrase in the attribute ``per_phrase`` after an evaluation.
         collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
         prefix: replaces ``ref`` in the names.
