@@ -16,7 +16,7 @@ DATA = "tiny://coco?train=4&val=2"
 
 
 def pyramids():
-    """Return backbones that read images alone and output pyramids for detectors, in their tiny variant."""
+    """Return backbones that read only images and output pyramids for detectors, in their tiny variant."""
     names = sorted(name for name, cls in own_parts("backbones").items() if not arguments_of(cls).know("text_channels"))
     return [name for name in names if backbone_levels({"type": name, "variant": "tiny"}).strides == (4, 8, 16, 32)]
 
