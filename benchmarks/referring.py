@@ -5,22 +5,26 @@
     python benchmarks/referring.py --train                # also mIoU of early and late fusion on the drawn twin
 
 Each model has random weights and receives one image of 480 x 640 pixels, which becomes 480 x 480, with ten sentences.
-The masks' maps are first checked to be equal to those of ten runs, and a hook counts how many images pass through the
-part that does not depend on the sentence. Then both ways run in turns in one process on one thread, from the image in
-memory to the result. Times are CPU time, medians of the rounds. WiCo's ten runs include ten runs of the segmenter.
+The ways run in turns in one process on one thread, from the image in memory to the result. The maps must be equal to
+those of ten runs, and a hook counts how many images pass through the part that does not depend on the sentence. Times
+are CPU time, medians of the rounds; the first round includes the start of torch. WiCo's ten runs
+include ten runs of the segmenter.
 
-Measured on 29 November 2026 at commit 08817e3, 480 x 480, one round, two Intel Xeon cores shared with other work; all
-differences below 5e-7; the shared parts ran once. The two fast runs of a model differ by up to 15 % from noise.
+Measured on 29 November 2026 at 480 x 480, one round each, two Intel Xeon cores shared with other work. Printed
+differences are at most 5e-7; the shared parts ran once.
 
-    model                    together   one by one   ratio   accept   literal attention
-    LAVT tiny                  34.1 s       36.2 s    1.06     1.03              34.8 s
-    LAVT base                  79.5 s       77.6 s    0.98     1.03              77.8 s
-    LAVT base, late fusion     40.6 s       74.9 s    1.84     2.0               34.5 s
-    WiCo base                not measured
+    model                    commit    together   one by one   ratio   accept   literal attention
+    LAVT tiny                08817e3     34.1 s       36.2 s    1.06     1.03              34.8 s
+    LAVT tiny                08817e3     36.7 s       33.0 s    0.90     1.03              31.8 s
+    LAVT base                08817e3     79.5 s       77.6 s    0.98     1.03              77.8 s
+    LAVT base, late fusion   08817e3     40.6 s       74.9 s    1.84     2.0               34.5 s
+    LAVT base, late fusion   08817e3     41.9 s       71.6 s    1.71     2.0               39.1 s
+    LAVT base, late fusion   b8cbb5b     40.4 s       84.2 s    2.09     2.0               40.6 s
+    WiCo base                08817e3     76.1 s      182.8 s    2.40     1.3               88.4 s
 
-LAVT base and late fusion miss their ratios in this run. Most of the time after the last shared stage is the decoder's.
-A second run of LAVT tiny, without a first run before the timed one, gave 36.7 s, 33.0 s and 31.8 s (0.90), and one of
-late fusion 41.9 s, 71.6 s and 39.1 s (1.71).
+One round does not decide the close ratios: the same run differs by 10 % and more between rows. The last row of late
+fusion exceeds 2 because its ten runs were slower, not because the shared run was faster. WiCo's shared run was timed
+with the objects of the previous run still known, so its ratio is too high; the benchmark now forgets them.
 
 The literal formulation multiplies queries and keys, adds the bias, and multiplies the softmax by the values. Its maps
 must be equal to 1e-5.

@@ -11,7 +11,7 @@ Rows of an ablation, by `--cfg-options`: `model.head.result=average` (or `bottom
 `model.head.interaction=None`, `model.head.integration=None model.head.result=average`. Other proposals:
 `model.head.provider=None` with `dataset.objects=True` of all three loaders (annotated objects), or with
 `train_dataloader.dataset.pipeline.3.file=results.json` (results of a detector in COCO's format; `pipeline.2` of the
-other loaders).
+other loaders). `visionzoo infer RUN IMAGES --text PHRASE --proposals results.json` reads such a file for other images.
 """
 
 _base_ = ["_base_/wico_model.py", "_base_/refcoco.py", "_base_/schedule_wico.py", "_base_/runtime.py"]

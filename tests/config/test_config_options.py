@@ -95,6 +95,20 @@ def test_type_override_drops_the_old_arguments_with_a_note(detector):
     assert loaded.origins.of("model.backbone.type") == "--cfg-options"
 
 
+@pytest.mark.parametrize(
+    ("new", "kept", "note"),
+    [
+        ("DiNAT", {"variant": "tiny"}, "kept variant, dropped window"),
+        ("mmdet.ResNet", {}, "dropped variant, window"),
+    ],
+)
+def test_a_part_of_a_tiny_model_stays_tiny(write, new, kept, note):
+    path = write("a.py", "model = dict(backbone=dict(type='BossNet', variant='tiny', window=3))\n")
+    loaded = load_config(path, options=[f"model.backbone.type={new}"])
+    assert loaded.cfg.model.backbone.to_dict() == {"type": new, **kept}
+    assert loaded.notes == [f"model.backbone: BossNet -> {new}, {note}"]
+
+
 def test_arguments_given_with_the_type_stay_in_any_order(detector):
     options = [
         "model.backbone.depth=18",

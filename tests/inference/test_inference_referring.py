@@ -14,6 +14,7 @@ from PIL import Image
 
 from visionzoo import Inferencer
 from visionzoo.cli.infer import main
+from visionzoo.datasets.referring.listed_objects import ListedObjects
 from visionzoo.errors import InputError
 from visionzoo.registry import MODELS
 from visionzoo.structures.detections import decode_mask
@@ -149,6 +150,46 @@ def test_a_model_that_chooses_among_nothing_says_so(folder, capsys):
     assert main(["toy.py", "a.png", "--text", "red", "--per-object", "--weights", "none", "-o", "out"]) == 0
     assert "warning: --per-object changes nothing" in capsys.readouterr().err
     assert "objects" not in lines(folder)[0]["result"]
+
+
+def results_of(folder, name, image_id, **entry):
+    """Write results of a segmenter for one image: two boxes."""
+    squares = [[[5, 10, 25, 10, 25, 30, 5, 30]], [[60, 35, 80, 35, 80, 55, 60, 55]]]
+    entries = [{"image_id": image_id, "category_id": 1, "segmentation": each, "score": 0.9} | entry for each in squares]
+    (folder / name).write_text(json.dumps(entries))
+
+
+@pytest.mark.parametrize("image_id", ["a_000007.png", "a_000007", 7])
+def test_objects_of_a_results_file(folder, image_id, capsys):
+    (folder / "a.png").rename(folder / "a_000007.png")
+    results_of(folder, f"{image_id}.json", image_id)  # one note for each file
+    words = ["a_000007.png", "b.png", "--text", "red", "--proposals", f"{image_id}.json", "--per-object", "-o", "out"]
+    assert main(["wico_lavt_refcoco", *words, "--weights", "none", "--tiny", "--device", "cpu"]) == 0
+    listed, unlisted = (each["result"]["objects"] for each in lines(folder))
+    assert sorted(np.round(listed["boxes"]).tolist()) == [[5, 10, 25, 30], [60, 35, 80, 55]]
+    assert unlisted["boxes"] == []
+    assert "no entry for b.png; images without an entry have no proposals" in capsys.readouterr().err
+
+
+def test_objects_of_an_earlier_inference_are_found_by_its_lines(folder):
+    results_of(folder, "predictions.coco.json", 2)
+    names = "".join(json.dumps({"input": name}) + "\n" for name in ("b.png", "sub/a.png"))
+    (folder / "predictions.jsonl").write_text(names)
+    listed = ListedObjects(folder / "predictions.coco.json")
+    assert [len(listed.of(name)) for name in ("images/a.png", "sub/a.png", "b.png", "2.png")] == [2, 2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[", "--proposals: .*bad.json"), ('{"a": 1}', "bad.json: expected results in COCO's format"), (None, "bad.json")],
+)
+def test_unusable_results_are_one_sentence(folder, capsys, text, message):
+    if text is not None:
+        (folder / "bad.json").write_text(text)
+    infer("a.png", "--text", "red", "--proposals", "bad.json", code=2)
+    said = capsys.readouterr().err
+    assert re.search(message, said), said
+    assert "Traceback" not in said
 
 
 def middle(mask):

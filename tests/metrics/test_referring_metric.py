@@ -9,7 +9,9 @@ import torch
 
 from visionzoo.engine.measures import protocols, write_measures
 from visionzoo.errors import DataError, UnknownName
-from visionzoo.metrics.referring import Overlap, ReferMetric, at_size, overlap_of, scores_of
+from visionzoo.heads.wico.samples import write_map
+from visionzoo.metrics.referring import Overlap, ReferMetric, mask_at_size, overlap_of, scores_of
+from visionzoo.structures.task_sample import TaskSample
 
 
 def square(height=17, width=23, top=2, left=3, side=8):
@@ -86,7 +88,8 @@ def test_small_masks_for_each_kind_of_phrase():
 def test_at_the_input_size_every_image_has_the_same_weight():
     small, large = square(8, 12, 0, 0, 6), square(80, 120, 0, 0, 60)
     wrong = np.zeros_like(small)
-    samples = [sample(wrong, small, img_shape=(24, 24)), sample(large, large, img_shape=(24, 24))]
+    inner = mask_at_size(large, (24, 24))
+    samples = [sample(wrong, small, pred_input_mask=0 * inner), sample(large, large, pred_input_mask=inner)]
 
     def pooled(**options):
         metric = ReferMetric(**options)
@@ -97,11 +100,25 @@ def test_at_the_input_size_every_image_has_the_same_weight():
     assert pooled(eval_size="input") == pytest.approx(0.5)
 
 
-def test_the_truth_is_resized_by_the_nearest_pixel():
-    values = np.kron(np.eye(4), np.ones((2, 3)))
-    found, truth = at_size(values, values, (4, 4))
-    assert truth.tolist() == np.eye(4, dtype=bool).tolist()
-    assert found.tolist() == truth.tolist()
+def test_at_the_input_size_only_the_truth_is_resized_by_the_nearest_pixel():
+    truth = np.zeros((4, 6), bool)
+    truth[1, 1], truth[1, 4], truth[3, 4], truth[0, 0] = True, True, True, True  # nearest: rows 1, 3, columns 1, 4
+    assert mask_at_size(truth, (2, 2)).tolist() == [[True, True], [False, True]]
+    pair = TaskSample(metainfo=dict(img_shape=(2, 2), ori_shape=(4, 6)), gt_map=torch.from_numpy(truth))
+    write_map(pair, torch.tensor([[0.6, 0.4, 0.9], [0.1, 0.6, 0.9]]), 0.5)  # the last column is padding
+    assert pair.pred_input_mask.tolist() == [[True, False], [False, True]]
+    metric = ReferMetric(eval_size="input")
+    metric.process(None, [pair.to_dict()])
+    assert metric.evaluate(size=1)["ref/mIoU"] == pytest.approx(2 / 3)
+    metric = ReferMetric()
+    metric.process(None, [pair.to_dict()])
+    assert metric.evaluate(size=1)["ref/mIoU"] == pytest.approx(2 / 9)
+
+
+def test_the_input_size_needs_the_mask_of_this_size():
+    metric = ReferMetric(eval_size="input")
+    with pytest.raises(DataError, match="expected pred_input_mask in every sample, found none"):
+        metric.process(None, [sample(square(), square())])
 
 
 @pytest.mark.parametrize("protocol", ["refcoco", "grefcoco"])

@@ -2,7 +2,8 @@
 
 A value is a Python literal (``None``, ``1e-3``, ``[1, 2]``, ``True``, ``{"type": "Adam"}`` or ``dict(type="Adam")``) or
 else a string. A new ``type`` of a part of the model drops all arguments of the old part, except those in the same
-command. A new ``type`` of a data set, an optimizer, a schedule or a hook keeps those that the new part takes too.
+command and ``variant="tiny"``, which every part of a tiny model has. A new ``type`` of a data set, an optimizer, a
+schedule or a hook keeps those that the new part takes too.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ def _replace_part(
     dotted = ".".join(part)
     given = {path[len(part)] for path in options if path[: len(part)] == part and len(path) > len(part)}
     others = [str(key) for key in old if str(key) not in given]
-    kept = _kept(others, position(dotted), new_type, accepts)
+    kept = _kept({name: old[name] for name in others}, position(dotted), new_type, accepts)
     dropped = [key for key in others if key not in kept]
     facts = [f"{word} {', '.join(names)}" for word, names in (("kept", kept), ("dropped", dropped)) if names]
     changed.notes.append(f"{dotted}: {old['type']} -> {new_type}, {', '.join(facts) or 'nothing dropped'}")
@@ -214,14 +215,17 @@ def _replace_part(
         origins.forget(join(dotted, key))
 
 
-def _kept(names: list[str], at: str, new_type: Any, accepts: Accepts) -> list[str]:
-    """Return the arguments of an old part that the new one keeps: those that both take.
+def _kept(old: Mapping[str, Any], at: str, new_type: Any, accepts: Accepts) -> list[str]:
+    """Return the names of the arguments of an old part that the new one keeps: those that both take.
 
-    A model keeps none, because sizes belong to its old part; a loop keeps none, because its unit is another one.
+    A model keeps only the tiny variant, because sizes belong to its old part; a loop keeps none, because its unit is
+    another one.
     """
     is_own = at.startswith(("model", "tta_model", "train_cfg"))
-    known = accepts(new_type) if isinstance(new_type, str) and not is_own else None
-    return [name for name in names if known is not None and (name in known or name in extra_at(at))]
+    names = [name for name in old if not is_own or (name, old[name]) == ("variant", "tiny")]
+    known = accepts(new_type) if names and isinstance(new_type, str) else None
+    extra = () if is_own else extra_at(at)
+    return [name for name in names if known is not None and (name in known or name in extra)]
 
 
 def _require_known(values: dict[str, Any], path: KeyPath, accepts: Accepts) -> None:

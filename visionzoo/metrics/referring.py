@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.evaluator import BaseMetric
 from PIL import Image
-from torch.nn import functional as F
 
 from visionzoo.allowed import Index
 from visionzoo.errors import DataError, require_known
@@ -161,11 +159,11 @@ class ReferMetric(BaseMetric):
     Args:
         protocol: ``refcoco``, or ``grefcoco`` for data with phrases that mean several objects or none.
         eval_size: ``original``: masks are compared in the pixels of the original image. ``input``: in those of the
-            network's input (``img_shape``), as LAVT does, so that ``oIoU`` weights all images equally. The truth is
-            resized by the nearest pixel. The prediction is ``pred_map``, resized and cut at 0.5, because ``pred_mask``
-            has the original size.
-        least_pixels: a prediction with fewer pixels counts as empty, also if the phrase means something. GRES
-            (CVPR 2023, arXiv 2306.00968) uses 50 for models without an output for "nothing".
+            network's input without padding, as LAVT does, so that ``oIoU`` weights all images equally. The prediction
+            is ``pred_input_mask``, (h, w) bool, which the head decides at this size; the truth is resized to it by the
+            nearest pixel.
+        least_pixels: a prediction with fewer pixels counts as empty, also if the phrase means something; for models
+            without an output for "nothing".
         per_phrase: True to store one row for each phrase in the attribute ``per_phrase`` after an evaluation.
         collect_device: device on which results of several processes are collected, ``cpu`` or ``gpu``.
         prefix: replaces ``ref`` in the names.
@@ -220,8 +218,8 @@ class ReferMetric(BaseMetric):
         truth = required(sample, "gt_map", "ReferMetric", name)
         if self.eval_size == "original":
             return required(sample, "pred_mask", "ReferMetric", name), truth
-        size = required(sample, "img_shape", "ReferMetric", name)[:2]
-        return at_size(required(sample, "pred_map", "ReferMetric", name), truth, size)
+        prediction = required(sample, "pred_input_mask", "ReferMetric", name)
+        return prediction, mask_at_size(truth, prediction.shape)
 
     def possible_names(self) -> list[str]:
         """Return the names that an evaluation can measure, without the prefix."""
@@ -236,21 +234,20 @@ class ReferMetric(BaseMetric):
         return scores_of([overlap for _, _, overlap in results], self.protocol)
 
 
-def at_size(pred_map: Any, truth: Any, size: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the predicted and the true mask in an image of another size.
+def mask_at_size(mask: Any, size: Sequence[int]) -> np.ndarray:
+    """Return a mask in an image of another size, by the nearest pixel.
 
     Args:
-        pred_map: (H, W) in [0, 1]; pixels of at least 0.5 after resizing are in the mask.
-        truth: (H, W); nonzero pixels are in the mask. It is resized by the nearest pixel.
-        size: (h, w) of the results.
+        mask: (H, W); nonzero pixels are in the mask.
+        size: (h, w) of the result.
+
+    Returns:
+        (h, w) bool.
 
     Example:
-        >>> [mask.shape for mask in at_size(np.ones((4, 6)), np.ones((4, 6)), (3, 3))]
-        [(3, 3), (3, 3)]
+        >>> mask_at_size([[1, 1, 0, 0], [0, 1, 1, 1]], (1, 2)).tolist()
+        [[True, True]]
     """
-    height, width = map(int, size)
-    values = torch.from_numpy(as_array(pred_map, np.float32))[None, None]
-    soft = F.interpolate(values, size=(height, width), mode="bilinear", align_corners=False)
-    grey = Image.fromarray(np.where(as_array(truth) != 0, 255, 0).astype(np.uint8))
-    near = grey.resize((width, height), Image.Resampling.NEAREST)
-    return soft[0, 0].numpy() >= 0.5, np.asarray(near) != 0
+    height, width = size
+    near = Image.fromarray(as_array(mask) != 0).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(near)

@@ -118,7 +118,8 @@ class Referring(Task):
         noisy = (1 - moved if index % 4 == 3 else moved) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)
         values = np.clip(noisy, 0, 1).astype(np.float32)
         known = {"img_path": sample["img_path"], "phrase": sample.get("phrase", ""), "img_shape": truth.shape}
-        return {**known, "gt_map": truth, "pred_map": values, "pred_mask": values >= 0.5}
+        mask = values >= 0.5
+        return {**known, "gt_map": truth, "pred_map": values, "pred_mask": mask, "pred_input_mask": mask}
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
         return torch.stack([sample.pred_map.mean() for sample in samples])

@@ -61,16 +61,14 @@ class LoadProposals(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         objects = results.pop("objects", None)
-        if self._by_image is not None:
-            objects = self._objects_of(results.get("img_id"), self._by_image)
+        if self._by_image is not None and "img_id" in results:
+            objects = self._objects_of(results["img_id"], self._by_image)
         if objects is not None:
             sizes = results["ori_shape"][:2], results["img_shape"][:2]
             results["proposals"] = proposals_of_objects(objects, *sizes, results.get("img_path"))
         return results
 
-    def _objects_of(self, img_id: object, by_image: dict) -> list | None:
-        if img_id is None:
-            return None
+    def _objects_of(self, img_id: object, by_image: dict) -> list:
         if img_id not in by_image:
             say_notes(self.file, {"images without an object in this file have no proposals": 0})
         return by_image.get(img_id, [])

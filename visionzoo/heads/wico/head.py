@@ -78,10 +78,11 @@ class WiCoHead(BaseModule):
     object. Without samples, the whole image is the only proposal.
 
     Writes, in pixels of the original image, ``pred_map`` (H, W) float32 in [0, 1], ``pred_mask`` (H, W) bool,
-    ``pred_score`` (as LAVTHead), the maps of the branches ``pred_bottom_up`` and ``pred_top_down`` (H, W), and
-    ``pred_proposal_scores`` (K,), which sum to 1; with ``integration`` also ``pred_reliability`` (2,), the expected IoU
-    of bottom-up and top-down. If the metainfo has ``per_object``, also ``pred_objects``, an ``InstanceData`` of the
-    proposals with these scores: ``bboxes`` (K, 4), xyxy, ``masks`` (K, H, W) bool, ``labels`` and ``scores`` (K,).
+    ``pred_score`` and ``pred_input_mask`` (as LAVTHead), the maps of the branches ``pred_bottom_up`` and
+    ``pred_top_down`` (H, W), and ``pred_proposal_scores`` (K,), which sum to 1; with ``integration`` also
+    ``pred_reliability`` (2,), the expected IoU of bottom-up and top-down. If the metainfo has ``per_object``, also
+    ``pred_objects``, an ``InstanceData`` of the proposals with these scores: ``bboxes`` (K, 4), xyxy, ``masks``
+    (K, H, W) bool, ``labels`` and ``scores`` (K,).
 
     For an image without proposals, the result is that of the bottom-up branch. This holds also for samples without
     ``proposals`` in evaluation if no ``provider`` makes them, which a warning states once.
@@ -222,11 +223,9 @@ class WiCoHead(BaseModule):
         """Return the samples with the predictions that the docstring of the class lists."""
         found = self.cooperate(feats, batch)
         require_single_images(len(found.maps), batch.samples)
-        maps = torch.cat([found.mixture, found.maps], 1)
         for index, sample in enumerate(batch.samples):
-            joint, bottom_up, top_down = at_original_size(maps[index], sample)
-            write_map(sample, joint, self.mask_threshold)
-            sample.pred_bottom_up, sample.pred_top_down = bottom_up, top_down
+            write_map(sample, found.mixture[index, 0], self.mask_threshold)
+            sample.pred_bottom_up, sample.pred_top_down = at_original_size(found.maps[index], sample)
             valid = found.proposals.valid[index]
             sample.pred_proposal_scores = found.scores[index][valid].softmax(0)
             if sample.metainfo.get("per_object"):

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from visionzoo.allowed import Count, Share
 from visionzoo.errors import ConfigError
-from visionzoo.heads.wico.samples import at_original_size, true_masks, write_map
+from visionzoo.heads.wico.samples import true_masks, write_map
 from visionzoo.layers.levels import require_strides
 from visionzoo.layers.sample_sizes import input_size, require_single_images
 from visionzoo.layers.variants import variant_options
@@ -38,7 +38,8 @@ class LAVTHead(BaseModule):
 
     Reads ``gt_map``, (H, W) of the size of the image without padding: nonzero pixels are the described object.
 
-    Writes, in pixels of the original image, ``pred_map`` (H, W) float32 in [0, 1], ``pred_mask`` (H, W) bool, and
+    Writes, in pixels of the original image, ``pred_map`` (H, W) float32 in [0, 1] and ``pred_mask`` (H, W) bool;
+    ``pred_input_mask``, (h, w) bool in pixels of the network's input without padding, for the measure of LAVT; and
     ``pred_score``, a scalar: the mean of the map over the mask, or the largest value of the map if the mask is empty.
 
     Args:
@@ -114,11 +115,11 @@ class LAVTHead(BaseModule):
 
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
-        """Return the samples with ``pred_map``, ``pred_mask`` and ``pred_score``."""
+        """Return the samples with the fields that the docstring of the class lists."""
         maps = object_map(self(feats, batch))
         require_single_images(len(maps), batch.samples)
         for found, sample in zip(maps, batch.samples, strict=True):
-            write_map(sample, at_original_size(found, sample)[0], self.mask_threshold)
+            write_map(sample, found[0], self.mask_threshold)
         return batch.samples
 
 

@@ -64,10 +64,11 @@ def write_map(sample: TaskSample, found: Tensor, threshold: float) -> None:
     """Write the predictions of a phrase into its sample.
 
     Args:
-        sample: it receives ``pred_map`` (H, W) float32, ``pred_mask`` (H, W) bool, the pixels of at least
-            ``threshold``, and ``pred_score``, a scalar: the mean of the map over the mask, or its maximum if the mask
-            is empty.
-        found: (H, W), probabilities at the original size.
+        sample: it receives, in pixels of the original image, ``pred_map`` (H, W) float32 and ``pred_mask`` (H, W) bool,
+            the pixels of at least ``threshold``; ``pred_input_mask`` (h, w) bool, the mask in pixels of the network's
+            input without padding; and ``pred_score``, a scalar: the mean of ``pred_map`` over ``pred_mask``, or its
+            maximum if the mask is empty.
+        found: (H, W), probabilities at the size of the padded images.
         threshold: least probability of a pixel of the mask, 0 to 1.
 
     Example:
@@ -76,6 +77,9 @@ def write_map(sample: TaskSample, found: Tensor, threshold: float) -> None:
         >>> sample.pred_mask.tolist(), round(sample.pred_score.item(), 3)
         ([[False, True, True]], 0.8)
     """
-    mask = found >= threshold
-    sample.pred_map, sample.pred_mask = found, mask
-    sample.pred_score = found[mask].mean() if mask.any() else found.max()
+    height, width = image_size(sample, found.shape)
+    sample.pred_input_mask = found[:height, :width] >= threshold
+    (values,) = at_original_size(found[None], sample)
+    mask = values >= threshold
+    sample.pred_map, sample.pred_mask = values, mask
+    sample.pred_score = values[mask].mean() if mask.any() else values.max()

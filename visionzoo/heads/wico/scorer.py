@@ -175,7 +175,7 @@ class ProposalScorer(nn.Module):
                 "proposals",
                 expected=f"features of {self.feature_channels} channels for each proposal",
                 found="none" if found is None else f"{found.shape[2]} channels",
-                advice="use a provider that gives them, or feature_channels=0 for RoIAlign",
+                advice="use a provider that gives them, or train with features=False of ZooSegmenter",
             )
         return found
 

@@ -35,3 +35,9 @@ def add_phrase_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write all objects among which the model chooses, with their scores for the phrase (default: off)",
     )
+    parser.add_argument(
+        "--proposals",
+        metavar="FILE",
+        help="for models that choose among objects: take those of a results file in COCO's format, such as the "
+        "predictions.coco.json of an instance segmenter; image_id is the name of the image, or the number at its end",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from visionzoo.errors import InputError, ZooError, require_known
+from visionzoo.datasets.referring.listed_objects import ListedObjects
+from visionzoo.errors import DataError, InputError, ZooError, require_known
 from visionzoo.structures.image_size import pixels_of
 from visionzoo.structures.task_sample import TaskSample
 from visionzoo.tasks.inputs.base import Source
@@ -22,7 +24,7 @@ from visionzoo.tasks.inputs.phrase_lists import is_list_of_phrases, read_phrase_
 from visionzoo.tasks.inputs.phrase_options import add_phrase_options
 from visionzoo.tasks.inputs.videos import Video, read_frames
 
-_OPTIONS = ("text", "mask_threshold", "per_object", "max_pixels")
+_OPTIONS = ("text", "mask_threshold", "per_object", "proposals", "max_pixels")
 # Phrases of the two images in a card's forward check.
 _SEEDED = ("left red box", "the small disc on the right side")
 
@@ -52,6 +54,7 @@ class ImageAndPhrase(ImageInput):
     def sources(self, args: argparse.Namespace) -> Iterator[Source]:
         threshold = _threshold(args.mask_threshold, "--mask-threshold")
         options = {"mask_threshold": threshold, "per_object": args.per_object}
+        options |= {"proposals": _proposals(args.proposals, "--proposals")}
         limit = None if args.max_pixels is None else pixels_of(args.max_pixels, "--max-pixels")
         texts = [_phrase(text, "--text") for text in args.text]
         images = [item for item in args.inputs if not is_list_of_phrases(item)]
@@ -75,14 +78,17 @@ class ImageAndPhrase(ImageInput):
     def settings(self, args: argparse.Namespace) -> dict[str, Any]:
         """Return the phrases and the options that change results."""
         chosen = {"--text": args.text, "--mask-threshold": args.mask_threshold}
+        chosen |= {} if args.proposals is None else {"--proposals": args.proposals}
         return chosen | ({"--per-object": True} if args.per_object else {})
 
     def unused(self, args: argparse.Namespace, model: Any) -> str:
-        """Return a sentence if objects or branches are asked for and no part of the model has proposals."""
+        """Return a sentence if options are about proposals and no part of the model has them."""
         asked = ["--per-object"] * args.per_object + ["--save branches"] * ("branches" in args.save)
+        asked += ["--proposals"] * (args.proposals is not None)
         if not asked or any(getattr(part, "has_proposals", False) for part in model.modules()):
             return ""
-        return f"{' and '.join(asked)} changes nothing: this model does not choose among objects; use one of WiCo"
+        verb = "change" if len(asked) > 1 else "changes"
+        return f"{' and '.join(asked)} {verb} nothing: this model does not choose among objects; use one of WiCo"
 
     def count(self, args: argparse.Namespace) -> int | None:
         images = [item for item in args.inputs if not is_list_of_phrases(item)]
@@ -102,12 +108,14 @@ class ImageAndPhrase(ImageInput):
         text: str | Iterable[str] | None = None,
         mask_threshold: float | None = None,
         per_object: bool = False,
+        proposals: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> Iterator[Source]:
         for name in options:
             require_known(name, ("recursive", *_OPTIONS), "option of images with phrases")
         limit = None if max_pixels is None else pixels_of(max_pixels, "max_pixels")
-        own = {"mask_threshold": _threshold(mask_threshold, "mask_threshold"), "per_object": per_object}
+        own: dict[str, Any] = {"mask_threshold": _threshold(mask_threshold, "mask_threshold")}
+        own |= {"per_object": per_object, "proposals": _proposals(proposals, "proposals")}
         if is_list_of_phrases(inputs) and text is None:
             return _of_list(inputs, limit, own)
         texts = [_phrase(each, "text") for each in ([text] if isinstance(text, str) else text or ())]
@@ -119,11 +127,18 @@ class ImageAndPhrase(ImageInput):
         return image.read() if isinstance(image, _SharedImage) else read_source(image)
 
     def start(self, sources: Sequence[Source], values: Sequence[Any], *, order: str, keep: bool) -> dict[str, Any]:
-        """Return the start of the pipeline. Phrases of one image have the same ``shared_image``."""
+        """Return the start of the pipeline. Phrases of one image have the same ``shared_image``.
+
+        ``objects`` are those of the option ``proposals``, which LoadProposals of the pipeline reads.
+        """
         (source,) = sources
         about = {"phrase": source.options["text"], "shared_image": source.columns["image"]}
         about |= {name: source.options.get(name) for name in ("mask_threshold", "per_object")}
-        return {**super().start(sources, values, order=order, keep=keep), **about}
+        start = super().start(sources, values, order=order, keep=keep)
+        del start["img_id"]  # an id of a data set, for which LoadProposals reads a file of the config
+        if (found := source.options.get("proposals")) is not None:
+            about["objects"] = found.of(source.columns["image"])
+        return {**start, **about}
 
     def shared_key(self, sample: Mapping[str, Any]) -> Hashable | None:
         """Return the image of a phrase."""
@@ -170,6 +185,15 @@ def _threshold(value: Any, where: str) -> float | None:
     if not 0 < number <= 1:
         raise InputError(where, expected="a probability above 0, up to 1", found=f"{value}", advice="use 0.35")
     return number
+
+
+def _proposals(path: str | os.PathLike[str] | None, where: str) -> ListedObjects | None:
+    if path is None:
+        return None
+    try:
+        return ListedObjects(path)
+    except DataError as error:
+        raise error.at(where, InputError) from error
 
 
 # --- pairs ---
