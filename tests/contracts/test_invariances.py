@@ -362,8 +362,8 @@ class Referred(Case):
 
     def predicted(self, sample, metainfo):
         values = self.scenes[number_of(sample["img"])]["map"]
-        truth = {"gt_map": sample["gt_seg_map"], "img_shape": (50, 50)}
-        return {"pred_map": values, "pred_mask": values >= 0.5, **truth}
+        mask = values >= 0.5
+        return {"pred_mask": mask, "pred_input_mask": mask[::2, ::3], "gt_map": sample["gt_seg_map"]}
 
 
 CASES = (

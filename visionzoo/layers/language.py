@@ -155,14 +155,14 @@ def text_of(batch: Batch, part: str) -> TextStates:
         >>> text_of(Batch(), "LAVTSwin")
         Traceback (most recent call last):
         visionzoo.errors.DataError: batch: expected encoded phrases for LAVTSwin, found none; add \
-text_encoder=dict(type=...) to the model
+text_encoder=dict(type=...) to the model, which must be a TaskModel
     """
     if batch.text is None:
         raise DataError(
             "batch",
             expected=f"encoded phrases for {part}",
             found="none",
-            advice="use it in a TaskModel with text_encoder=dict(type=...)",
+            advice="add text_encoder=dict(type=...) to the model, which must be a TaskModel",
         )
     return batch.text
 
