@@ -266,6 +266,14 @@ def test_all_parts_learn() -> None:
     assert all(value.grad is not None and value.grad.isfinite().all() for value in built.parameters())
 
 
+def test_the_loss_of_reliabilities_trains_only_their_prediction() -> None:
+    """A branch that is always wrong has the most predictable IoU, so this loss must not reach the branches."""
+    built = head(open_gates=True).train()
+    found = built.cooperate(feats(), batch_of(3, 2))
+    built.integration.loss(found.reliability, torch.tensor([[0.2, 0.9], [0.4, 0.1]])).backward()
+    assert {name.split(".")[0] for name, value in built.named_parameters() if value.grad is not None} == {"integration"}
+
+
 def test_training_works_without_any_proposal() -> None:
     losses = head().loss(feats(), batch_of(0, 0))
     assert losses["loss_top_down"] == 0

@@ -261,7 +261,9 @@ class WiCoHead(BaseModule):
         row, chosen = torch.arange(len(scores), device=scores.device), scores.argmax(1)
         best = torch.cat([scored.objects[row, chosen], scores[row, chosen][:, None]], 1)
         best = best * scored.proposals.present[:, None]
-        return self.integration(torch.cat([pooled, scored.phrase], 1), torch.cat([best, scored.phrase], 1))
+        # Without detach, a branch learns to be wrong in every image: its IoU is then known with the least variance.
+        features = (torch.cat([own, scored.phrase], 1).detach() for own in (pooled, best))
+        return self.integration(*features)
 
     def _weights(self, reliability: Reliability | None, proposals: Proposals) -> Tensor:
         """Return the weights of both maps; those of the bottom-up branch for images without proposals."""
