@@ -1,98 +1,15 @@
 """RefCOCOg by UMD: 42,226 refs to train, 2,573 to validate and 5,023 to test, with whole sentences.
 
-The data are in data/refer, see datasets/refcoco/README.md and refcoco.py, to which the other settings are equal. The
-split by Google, `split_by="google"`, has images in both train and val, and no test.
+The data are in data/refer, see datasets/refcoco/README.md. The split by Google, `split_by="google"`, has images in both
+train and val, and no test.
 """
 
-data_root = "data/refer"
-size = (480, 480)
+_base_ = ["refcoco.py"]
 
-train_pipeline = [
-    dict(type="LoadImage"),
-    dict(type="LoadReferredMask"),
-    dict(type="Resize", scale=size, keep_ratio=False, backend="pillow"),
-    dict(type="LoadProposals"),
-    dict(type="ChoosePhrase"),
-    dict(type="PackTaskInputs"),
-]
-test_pipeline = [
-    dict(type="LoadImage"),
-    dict(type="Resize", scale=size, keep_ratio=False, backend="pillow"),
-    dict(type="LoadProposals"),
-    dict(type="LoadReferredMask"),
-    dict(type="ChoosePhrase"),
-    dict(type="PackTaskInputs"),
-]
+dataset = dict(name="refcocog", split_by="umd")
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dict(**dataset, split="test"))
 
-image_size = dict(
-    size=size,
-    paths=[
-        "train_dataloader.dataset.pipeline.2.scale",
-        "val_dataloader.dataset.pipeline.1.scale",
-        "test_dataloader.dataset.pipeline.1.scale",
-    ],
-)
-
-dataset = dict(type="ReferDataset", data_root=data_root, name="refcocog", split_by="umd")
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(**dataset, split="train", pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(**dataset, split="val", test_mode=True, pipeline=test_pipeline),
-)
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(**dataset, split="test", test_mode=True, pipeline=test_pipeline),
-)
-
-val_evaluator = dict(type="ReferMetric")
-test_evaluator = val_evaluator
-
-tiny_size = (64, 64)
-tiny_train_pipeline = [
-    dict(type="LoadImage"),
-    dict(type="LoadReferredMask"),
-    dict(type="Resize", scale=tiny_size, keep_ratio=False, backend="pillow"),
-    dict(type="LoadProposals"),
-    dict(type="ChoosePhrase"),
-    dict(type="PackTaskInputs"),
-]
-tiny_test_pipeline = [
-    dict(type="LoadImage"),
-    dict(type="Resize", scale=tiny_size, keep_ratio=False, backend="pillow"),
-    dict(type="LoadProposals"),
-    dict(type="LoadReferredMask"),
-    dict(type="ChoosePhrase"),
-    dict(type="PackTaskInputs"),
-]
-tiny_root = "tiny://refcocog?train=160&val=24&test=24&seed=0"
-tiny_val_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(data_root=tiny_root, pipeline=tiny_test_pipeline),
-)
-tiny = dict(
-    image_size=dict(size=tiny_size),
-    train_dataloader=dict(
-        num_workers=0,
-        persistent_workers=False,
-        dataset=dict(data_root=tiny_root, pipeline=tiny_train_pipeline),
-    ),
-    val_dataloader=tiny_val_dataloader,
-    test_dataloader=tiny_val_dataloader,
-)
+tiny_data = dict(dataset=dict(data_root="tiny://refcocog?train=160&val=24&test=24&seed=0"))
+tiny = dict(train_dataloader=tiny_data, val_dataloader=tiny_data, test_dataloader=tiny_data)

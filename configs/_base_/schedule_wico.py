@@ -3,30 +3,12 @@
 Weight decay is off for norms and position biases of the backbone. The tiny variant trains 12 epochs.
 """
 
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=40, val_interval=1)
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
-
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=0.00005, weight_decay=0.01),
-    paramwise_cfg=dict(
-        custom_keys={"norm": dict(decay_mult=0.0), "relative_position_bias_table": dict(decay_mult=0.0)}
-    ),
-)
-param_scheduler = [
-    dict(type="PolyLR", power=0.9, eta_min=0.0, by_epoch=True, begin=0, end=40, convert_to_iter_based=True)
-]
-
-# The learning rate above is for base_batch_size images per step, over all GPUs. If enabled, it is scaled.
-auto_scale_lr = dict(enable=True, base_batch_size=32)
+_base_ = ["schedule_lavt.py"]
 
 tiny = dict(
     train_cfg=dict(max_epochs=12, val_interval=6),
-    optim_wrapper=dict(optimizer=dict(lr=0.002), clip_grad=dict(max_norm=10)),
     param_scheduler=[
         dict(type="PolyLR", power=0.9, eta_min=0.0, by_epoch=True, begin=0, end=12, convert_to_iter_based=True)
     ],
-    auto_scale_lr=dict(enable=False),
-    default_hooks=dict(logger=dict(interval=5), checkpoint=dict(interval=6)),
+    default_hooks=dict(checkpoint=dict(interval=6)),
 )

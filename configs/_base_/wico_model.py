@@ -4,19 +4,11 @@ BERT is as in lavt_model.py. The segmenter is frozen; `model.head.provider.weigh
 variant takes regions of one colour as proposals.
 """
 
+_base_ = ["lavt_model.py"]
+
 model = dict(
-    type="TaskModel",
-    data_preprocessor=dict(
-        type="TaskPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        pad_size_divisor=32,
-    ),
-    text_encoder=dict(
-        type="BertTextEncoder", variant="base", weights="google-bert/bert-base-uncased", trained_layers=10
-    ),
-    backbone=dict(type="LAVTSwin", variant="swin_base"),
     head=dict(
+        _delete_=True,
         type="WiCoHead",
         bottom_up=dict(type="LAVTHead"),
         top_down=dict(type="ProposalScorer"),
@@ -27,10 +19,4 @@ model = dict(
     ),
 )
 
-tiny = dict(
-    model=dict(
-        text_encoder=dict(_delete_=True, type="GRUTextEncoder", variant="tiny"),
-        backbone=dict(variant="tiny", drop_path_rate=0.0),
-        head=dict(variant="tiny", provider=dict(_delete_=True, type="ColourRegions")),
-    ),
-)
+tiny = dict(model=dict(head=dict(provider=dict(_delete_=True, type="ColourRegions"))))
