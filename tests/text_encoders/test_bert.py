@@ -152,7 +152,7 @@ def test_a_frozen_encoder_has_no_dropout_and_no_graph():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(heads=5), r"heads: expected a divisor of the width, 32, found 5"),
+        (dict(heads=5), r"expected heads that divide 32 channels, found 5"),
         (dict(positions=10), r"max_tokens: expected at most 10, the number of positions, found 20"),
         (dict(trained_layers=3), r"trained_layers: expected at most 2, the number of layers, found 3"),
     ],

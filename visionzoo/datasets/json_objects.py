@@ -37,6 +37,26 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
+def read_json_value(path: Path, expected: str, advice: str) -> Any:
+    """Return the JSON value of a file, such as a list; encodings as in :func:`read_json`.
+
+    Args:
+        path: the file.
+        expected: what the file has, for the error.
+        advice: how to get a good file, for the error.
+
+    Raises:
+        DataError: the file cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(path, expected=expected, but=error.strerror or f"{error}", advice=advice) from error
+    except (ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(path, expected=expected, found=f"broken JSON ({reason})", advice=advice) from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object of a file in UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
 

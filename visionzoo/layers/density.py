@@ -19,8 +19,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError, DataError
-from visionzoo.layers.sample_sizes import Size, image_size, input_size, require_single_images
+from visionzoo.errors import ConfigError
+from visionzoo.layers.sample_sizes import Size, image_size, input_size, require_single_images, require_truth
 from visionzoo.layers.windows import Window, cell_of_pixel
 from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
@@ -130,22 +130,10 @@ def density_targets(samples: Sequence[TaskSample], size: Size) -> Tensor:
 
 
 def _target_of(sample: TaskSample, size: Size) -> Tensor:
-    where, expected = sample.metainfo.get("img_path"), image_size(sample, size)
-    if "gt_density" not in sample:
-        raise DataError(
-            where,
-            expected="gt_density to learn from",
-            found="none",
-            advice="add a transform that makes density maps from points to the training pipeline",
-        )
-    density = sample.gt_density
-    if tuple(density.shape) != expected:
-        raise DataError(
-            where,
-            expected=f"gt_density of {expected} (height, width)",
-            found=f"{tuple(density.shape)}",
-            advice="make it after the last change of the image's size",
-        )
+    expected, truth = image_size(sample, size), sample.get("gt_density")
+    load = "add a transform that makes density maps from points to the training pipeline"
+    resize = "make it after the last change of the image's size"
+    density = require_truth(sample, "gt_density", truth, expected, load=load, resize=resize)
     return F.pad(density.float(), (0, size[1] - expected[1], 0, size[0] - expected[0]))
 
 

@@ -130,14 +130,14 @@ def require_heads(heads: int, channels: int, where: str) -> None:
     Example:
         >>> require_heads(3, 8, "CFI")
         Traceback (most recent call last):
-        visionzoo.errors.ConfigError: CFI: expected heads that divide 8 channels, found 3; use 1, or a power of 2
+        visionzoo.errors.ConfigError: CFI: expected heads that divide 8 channels, found 3; use 1, or another divisor
     """
     if channels % heads:
         raise ConfigError(
             where,
             expected=f"heads that divide {channels} channels",
             found=f"{heads}",
-            advice="use 1, or a power of 2",
+            advice="use 1, or another divisor",
         )
 
 

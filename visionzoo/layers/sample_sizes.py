@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from visionzoo.errors import DataError
 from visionzoo.structures.task_sample import TaskSample
 
@@ -32,6 +34,39 @@ def original_size(sample: TaskSample, size: Sequence[int]) -> Size:
     """Return (H, W) of the image in its file; ``size`` if the sample does not state it."""
     height, width = sample.metainfo.get("ori_shape", size)[:2]
     return int(height), int(width)
+
+
+def require_truth(
+    sample: TaskSample,
+    name: str,
+    truth: Tensor | None,
+    shape: Sequence[int],
+    *,
+    load: str,
+    axes: str = "(height, width)",
+    resize: str = "apply the same geometric transforms to the mask and its image",
+) -> Tensor:
+    """Return the truth of a sample, after checking that it is there and of the right shape.
+
+    Args:
+        sample: the sample, whose ``img_path`` is named in errors.
+        name: name of the field.
+        truth: its value; None if the sample has none.
+        shape: the shape that it must have.
+        load: advice if it is missing.
+        axes: names of the axes of ``shape``.
+        resize: advice for another shape.
+
+    Raises:
+        DataError: there is no truth, or one of another shape.
+    """
+    where = sample.metainfo.get("img_path") or "sample"
+    if truth is None:
+        raise DataError(where, expected=f"{name} to learn from", found="none", advice=load)
+    if tuple(truth.shape) != tuple(shape):
+        expected, found = f"{name} of {tuple(shape)} {axes}", f"{tuple(truth.shape)}"
+        raise DataError(where, expected=expected, found=found, advice=resize)
+    return truth
 
 
 def require_single_images(images: int, samples: Sequence[TaskSample]) -> None:

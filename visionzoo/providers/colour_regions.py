@@ -12,6 +12,7 @@ from visionzoo.allowed import Count, Positive, Share
 from visionzoo.providers.images import images_of
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import Batch
+from visionzoo.structures.mask_boxes import box_of_mask
 
 
 @MODELS.register_module()
@@ -73,7 +74,7 @@ class ColourRegions:
             grown = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
             mask[:] = own | (grown & free)
         return InstanceData(
-            boxes=torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4),
+            boxes=torch.tensor([box_of_mask(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4),
             masks=torch.from_numpy(masks),
             labels=torch.full((len(kept),), -1),
         )
@@ -94,9 +95,3 @@ def _components(image: np.ndarray, tolerance: float) -> np.ndarray:
     graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(numbers.size, numbers.size))
     _, found = connected_components(graph, directed=False)
     return found.reshape(height, width)
-
-
-def _box(mask: np.ndarray) -> list[int]:
-    """Return left, top, right and bottom edge of a mask that is not empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]

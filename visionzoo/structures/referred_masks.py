@@ -12,6 +12,7 @@ import numpy as np
 from visionzoo.errors import InputError
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.detections import Detections, encode_mask
+from visionzoo.structures.mask_boxes import box_of_mask
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ class ReferredMask:
     @property
     def box(self) -> list[int] | None:
         """Left, top, right and bottom edge of the mask in pixels; None if nothing is found."""
-        rows, columns = np.flatnonzero(self.mask.any(1)), np.flatnonzero(self.mask.any(0))
-        return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1] if self.is_found else None
+        return box_of_mask(self.mask)
 
     @property
     def message(self) -> str:

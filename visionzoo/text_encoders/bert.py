@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from visionzoo.allowed import Count, CountOrZero, Few, Part
 from visionzoo.errors import CheckpointError, ConfigError
+from visionzoo.layers.language import require_heads
 from visionzoo.layers.variants import variant_options
 from visionzoo.registry import MODELS
 from visionzoo.text_encoders.bert_files import BertSource, file_in, require_same_settings, settings_of
-from visionzoo.text_encoders.bert_layers import BERT_VARIANTS, BertEmbeddings, BertStack, initialise, require_divisor
+from visionzoo.text_encoders.bert_layers import BERT_VARIANTS, BertEmbeddings, BertStack, initialise
 from visionzoo.text_encoders.bert_names import convert
 from visionzoo.text_encoders.phrases import Padding, PhraseEncoder
 from visionzoo.tokenizers.word_pieces import WordPieceTokenizer, fingerprint_of, read_vocabulary
@@ -150,7 +151,7 @@ def _vocabulary(vocab_file: str | None, source: BertSource | None) -> str | Path
 
 def _check(chosen: Mapping[str, Any], max_tokens: int, trained_layers: int | None) -> None:
     where, depth = "BertTextEncoder", chosen["depth"]
-    require_divisor(chosen["heads"], chosen["width"], where)
+    require_heads(chosen["heads"], chosen["width"], where)
     if max_tokens > chosen["positions"]:
         raise ConfigError(
             f"{where}.max_tokens",

@@ -5,7 +5,6 @@ Only :meth:`BertSource.weights_file` may use the network, and only with ``online
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from visionzoo.datasets.json_objects import read_json
 from visionzoo.errors import CheckpointError, DataError
 from visionzoo.system.distributed import from_first
 from visionzoo.system.offline import offline
-from visionzoo.system.text_files import read_text
 
 WAYS = (
     "give a local folder with config.json, vocab.txt and model.safetensors as weights, or weights='minilm' after "
@@ -110,10 +109,7 @@ class BertSource:
         if not self.is_hub_name:
             return self.folder()
         found = (_cached_folder(self.weights, (*_OTHERS, name)) for name in _WEIGHTS)
-        whole = (
-            folder for folder in found if folder is not None and any((folder / name).is_file() for name in _WEIGHTS)
-        )
-        folder = next(whole, None)
+        folder = next((each for each in found if each is not None and _has_weights(each)), None)
         if folder is not None or not self.online or offline():
             return folder
         return from_first(lambda: _downloaded_folder(self.weights))
@@ -190,14 +186,11 @@ def file_in(folder: Path, name: str) -> Path:
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
-    advice = "copy it again from the released model"
     try:
-        content = json.loads(read_text(path, expected="a JSON file", advice=advice))
-    except (DataError, ValueError, RecursionError) as error:
-        raise CheckpointError(path, expected="readable JSON", found=f"{error}", advice=advice) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(path, expected="a JSON object", found=type(content).__name__, advice=advice)
-    return content
+        return read_json(path)
+    except DataError as error:
+        advice = "copy it again from the released model"
+        raise CheckpointError(path, expected=error.expected, found=error.found, advice=advice) from error
 
 
 def _package_folder(package: _Package) -> Path | None:

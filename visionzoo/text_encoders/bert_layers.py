@@ -14,8 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visionzoo.errors import ConfigError
-
 BERT_VARIANTS: dict[str, dict[str, int]] = {
     "base": dict(width=768, depth=12, heads=12, ffn=3072),
     "large": dict(width=1024, depth=24, heads=16, ffn=4096),
@@ -108,18 +106,3 @@ def initialise(module: nn.Module) -> None:
             part.weight.normal_(std=_SPREAD)
         if isinstance(part, nn.Linear) and part.bias is not None:
             part.bias.zero_()
-
-
-def require_divisor(heads: int, width: int, part: str) -> None:
-    """Check the number of heads of an attention.
-
-    Raises:
-        ConfigError: ``heads`` does not divide ``width``. The message names the part.
-    """
-    if width % heads:
-        raise ConfigError(
-            f"{part}.heads",
-            expected=f"a divisor of the width, {width}",
-            found=f"{heads}",
-            advice="change heads or width",
-        )

@@ -7,9 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from visionzoo.allowed import Count, Few, Part
+from visionzoo.layers.language import require_heads
 from visionzoo.layers.variants import variant_options
 from visionzoo.registry import MODELS
-from visionzoo.text_encoders.bert_layers import BertEmbeddings, BertStack, initialise, require_divisor
+from visionzoo.text_encoders.bert_layers import BertEmbeddings, BertStack, initialise
 from visionzoo.text_encoders.phrases import HashedEmbedding, Padding, PhraseEncoder
 from visionzoo.tokenizers.word_pieces import WordPieceTokenizer
 
@@ -63,7 +64,7 @@ class TinyTextEncoder(PhraseEncoder):
     ):
         given = dict(rows=rows, width=width, depth=depth, heads=heads, ffn=ffn)
         chosen: dict[str, Any] = variant_options(self.VARIANTS, variant, given, "TinyTextEncoder")
-        require_divisor(chosen["heads"], chosen["width"], "TinyTextEncoder")
+        require_heads(chosen["heads"], chosen["width"], "TinyTextEncoder")
         tokenizer = WordPieceTokenizer(vocab_file, max_tokens)
         super().__init__(tokenizer, chosen["width"], out_channels=out_channels, padding=padding)
         words = HashedEmbedding(chosen["rows"], chosen["width"])

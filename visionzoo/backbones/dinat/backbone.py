@@ -20,12 +20,11 @@ from visionzoo.backbones.dinat.blocks import (
     ConvTokenizer,
     Layer,
     NeighborhoodAttention,
-    PatchMerging,
-    PatchTokenizer,
 )
 from visionzoo.backbones.dinat.convert import convert
 from visionzoo.backbones.dinat.variants import CONV, PATCH, VARIANTS, Design, Dilations, dilations_of
 from visionzoo.errors import ConfigError
+from visionzoo.layers.swin_patches import PatchEmbedding, PatchMerging
 from visionzoo.layers.variants import variant_options
 from visionzoo.registry import MODELS
 
@@ -110,7 +109,7 @@ class DiNAT(BaseModule):
         self.dilations = dilations_of(design.dilations, design.depths, design.tokenizer)
         self.out_indices, self.frozen_stages, self.with_cp = tuple(out_indices), frozen_stages, with_cp
 
-        self.patch_embed = (ConvTokenizer if design.tokenizer == CONV else PatchTokenizer)(design.embed_dim)
+        self.patch_embed = (ConvTokenizer if design.tokenizer == CONV else PatchEmbedding)(design.embed_dim)
         self.levels = nn.ModuleList(
             _stage(
                 design,

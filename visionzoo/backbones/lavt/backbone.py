@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from visionzoo.allowed import Count, Few, Index, Indices, Part
-from visionzoo.backbones.lavt.blocks import PatchEmbedding, PatchMerging, SwinBlock, WindowAttention
+from visionzoo.backbones.lavt.blocks import SwinBlock, WindowAttention
 from visionzoo.errors import ConfigError
 from visionzoo.layers.language import BERT_CHANNELS, PWAM, LanguageGate, text_of
 from visionzoo.layers.levels import checked_indices
+from visionzoo.layers.swin_patches import PatchEmbedding, PatchMerging
 from visionzoo.layers.variants import variant_options
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch, TextStates

@@ -10,14 +10,13 @@ from pathlib import Path
 from visionzoo.datasets.coco_ids import COCO_IDS
 from visionzoo.datasets.findings import say_notes
 from visionzoo.datasets.json_objects import parse_json
-from visionzoo.datasets.referring.objects import Object, read_results
+from visionzoo.datasets.referring.objects import LEAST_SCORE, MOST_OBJECTS, Object, read_results
 from visionzoo.errors import DataError
 from visionzoo.system.text_files import read_text
 
 # Files that `visionzoo infer` writes: the image_id of the first is the number of a line of the second.
 _RESULTS, _LINES = "predictions.coco.json", "predictions.jsonl"
 _NUMBER = re.compile(r"(\d+)\.\w+$")  # a file name of COCO ends with the id of its image
-_MOST, _LEAST_SCORE = 20, 0.05  # as LoadProposals
 
 
 class ListedObjects:
@@ -47,7 +46,7 @@ class ListedObjects:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path).expanduser()
-        self._by_image = read_results(self.path, COCO_IDS, score_threshold=_LEAST_SCORE, most=_MOST)
+        self._by_image = read_results(self.path, COCO_IDS, score_threshold=LEAST_SCORE, most=MOST_OBJECTS)
         self._lines = _lines_of(self.path)
 
     def of(self, image: str) -> list[Object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +13,16 @@ from mmengine.structures import InstanceData
 
 from visionzoo.datasets.coco_annotations import in_order, segmentation_problem
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.json_objects import read_json_value
 from visionzoo.datasets.referring.segments import mask_sum, problem_of
 from visionzoo.errors import DataError
-from visionzoo.system.text_files import read_text
+from visionzoo.structures.mask_boxes import box_of_mask
 
 _WHAT = "results in COCO's format: a list of objects with image_id, category_id, segmentation and score"
 _MADE_BY = "write it with `visionzoo infer` and an instance segmenter, or with the evaluation of COCO"
+
+# Objects of a results file that are used: scores from the first number on, and as many of an image as the second one.
+LEAST_SCORE, MOST_OBJECTS = 0.05, 20
 
 Object = dict[str, Any]  # segmentation, label, score, and box (xyxy in pixels) or None
 
@@ -70,7 +73,7 @@ def read_results(
         DataError: the file cannot be read, or has entries of another form.
 
     Example:
-        >>> import tempfile
+        >>> import json, tempfile
         >>> entry = dict(image_id=7, category_id=3, segmentation=[[0, 0, 4, 0, 4, 4]], bbox=[0, 0, 4, 4], score=0.9)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "results.json")
@@ -78,12 +81,7 @@ def read_results(
         ...     read_results(path, [1, 3], score_threshold=0.05, most=20)[7][0]["label"]
         1
     """
-    text = read_text(path, _WHAT, _MADE_BY)
-    try:
-        entries = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(path, expected=_WHAT, found=f"broken JSON ({reason})", advice="write it again") from error
+    entries = read_json_value(path, _WHAT, _MADE_BY)
     if not isinstance(entries, list):
         found = "an annotation file" if isinstance(entries, dict) and "annotations" in entries else shown(entries)
         advice = "set objects=True of ReferDataset for annotated objects" if found == "an annotation file" else _MADE_BY
@@ -163,7 +161,7 @@ def proposals_of_objects(
         if problem:
             raise DataError(where, expected="proposals in the image", found=problem, advice="make them for these files")
         mask[:] = mask_sum(each["segmentation"], size) > 0
-    boxes = [each["box"] or _box_of(mask) for mask, each in zip(masks, objects)]
+    boxes = [each["box"] or box_of_mask(mask) or [0, 0, 0, 0] for mask, each in zip(masks, objects)]
     scale = torch.tensor([inner[1] / size[1], inner[0] / size[0]]).repeat(2)
     return InstanceData(
         boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4) * scale,
@@ -171,9 +169,3 @@ def proposals_of_objects(
         labels=torch.tensor([each["label"] for each in objects], dtype=torch.long),
         scores=torch.tensor([each["score"] for each in objects], dtype=torch.float32),
     )
-
-
-def _box_of(mask: np.ndarray) -> list[int]:
-    """Return left, top, right and bottom edge of a mask; zeros for an empty one."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1] if len(rows) else [0, 0, 0, 0]

@@ -5,7 +5,6 @@ A ref is an object of an image with several phrases that mean it. In gRefCOCO, i
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.json_objects import read_json_value
 from visionzoo.datasets.plain_pickles import restricted_pickle_load
 from visionzoo.errors import DataError, first_of, require_known
 
@@ -64,7 +64,7 @@ def read_refs(path: Path) -> list[Ref]:
         DataError: the file is missing, damaged, could run code, or has entries that are not refs.
 
     Example:
-        >>> import tempfile
+        >>> import json, tempfile
         >>> entry = {"ref_id": 1, "image_id": 7, "ann_id": 3, "split": "val", "sentences": [{"raw": "left box"}]}
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "refs(unc).json")
@@ -87,15 +87,7 @@ def _entries(path: Path) -> list[Any]:
     if path.suffix == ".p":
         entries = restricted_pickle_load(path, of="refs", advice=_AGAIN)
     else:
-        try:
-            entries = json.loads(path.read_bytes())
-        except OSError as error:
-            raise DataError(
-                path, expected="a readable file", but=f"{error.strerror}", advice="check its rights"
-            ) from error
-        except (ValueError, RecursionError) as error:
-            reason = str(error).partition("\n")[0]
-            raise DataError(path, expected=_WHAT, found=f"broken JSON ({reason})", advice=_AGAIN) from error
+        entries = read_json_value(path, _WHAT, _AGAIN)
     if not isinstance(entries, list) or not entries:
         found = "an empty list" if entries == [] else f"a value of type {type(entries).__name__}"
         raise DataError(path, expected=_WHAT, found=found, advice="check how it was made")

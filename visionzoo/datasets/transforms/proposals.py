@@ -10,7 +10,7 @@ from mmcv.transforms.base import BaseTransform
 from visionzoo.allowed import Count, Index, Share
 from visionzoo.datasets.coco_ids import COCO_IDS
 from visionzoo.datasets.findings import say_notes
-from visionzoo.datasets.referring.objects import proposals_of_objects, read_results
+from visionzoo.datasets.referring.objects import LEAST_SCORE, MOST_OBJECTS, proposals_of_objects, read_results
 from visionzoo.registry import TRANSFORMS
 
 
@@ -50,8 +50,8 @@ class LoadProposals(BaseTransform):
         file: str | None = None,
         *,
         category_ids: Sequence[Index] = COCO_IDS,
-        score_threshold: Share = 0.05,
-        most: Count = 20,
+        score_threshold: Share = LEAST_SCORE,
+        most: Count = MOST_OBJECTS,
     ):
         self.file, self.score_threshold, self.most = file, score_threshold, most
         self._by_image = None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visionzoo.allowed import Count, Index
-from visionzoo.errors import DataError, require_known
+from visionzoo.errors import require_known
 from visionzoo.heads.connnet.connectivity import (
     REDUCTIONS,
     THRESHOLD,
@@ -28,7 +28,7 @@ from visionzoo.heads.connnet.connectivity import (
 )
 from visionzoo.heads.connnet.decoder import ContextDecoder, kaiming
 from visionzoo.heads.connnet.non_local import NonLocalBlock
-from visionzoo.layers.sample_sizes import image_size, input_size, original_size, require_single_images
+from visionzoo.layers.sample_sizes import image_size, input_size, original_size, require_single_images, require_truth
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
@@ -276,20 +276,18 @@ class BinaryMapHead(MapHead):
 
 def _mask_of(sample: TaskSample, classes: int, size: Sequence[int]) -> Tensor:
     """Return the truth as (K, H, W) int32, padded like the image."""
-    where = sample.metainfo.get("img_path")
-    if "gt_map" not in sample and "gt_ids" not in sample:
-        raise DataError(where, expected="gt_map to learn from", found="none", advice="load it with LoadMaskAnnotation")
-    truth = sample.gt_ids.int() if "gt_ids" in sample else (sample.gt_map > _SALIENT_FROM).int()
-    truth = truth[None] if truth.ndim == 2 else truth
-    expected = (classes, *sample.metainfo.get("img_shape", size)[:2])
-    if tuple(truth.shape) != tuple(expected):
-        raise DataError(
-            where,
-            expected=f"gt_map of {expected} (classes, height, width)",
-            found=f"{tuple(truth.shape)}",
-            advice="apply the same geometric transforms to the mask and its image",
-        )
+    expected = (classes, *image_size(sample, size))
+    load, axes = "load it with LoadMaskAnnotation", "(classes, height, width)"
+    truth = require_truth(sample, "gt_map", _labels_of(sample), expected, load=load, axes=axes)
     return F.pad(truth, (0, size[1] - truth.shape[2], 0, size[0] - truth.shape[1]))
+
+
+def _labels_of(sample: TaskSample) -> Tensor | None:
+    """Return the truth as (K, H, W) int32; None if the sample has none."""
+    if "gt_ids" not in sample and "gt_map" not in sample:
+        return None
+    labels = sample.gt_ids.int() if "gt_ids" in sample else (sample.gt_map > _SALIENT_FROM).int()
+    return labels[None] if labels.ndim == 2 else labels
 
 
 def _without_small(ids: Tensor, min_area: int) -> Tensor:

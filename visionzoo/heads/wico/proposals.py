@@ -177,8 +177,10 @@ def _features(listed: Sequence[InstanceData], count: int, device: torch.device |
 
 def _at_size(masks: Tensor, size: Sequence[int]) -> Tensor:
     masks = masks.float()
-    if tuple(masks.shape[1:]) == tuple(size) or not len(masks):
-        return masks.new_zeros(0, *size) if not len(masks) else masks
+    if not len(masks):  # torch resizes no empty tensor
+        return masks.new_zeros(0, *size)
+    if tuple(masks.shape[1:]) == tuple(size):
+        return masks
     return F.interpolate(masks[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
 
 

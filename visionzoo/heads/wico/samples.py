@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from visionzoo.errors import DataError
-from visionzoo.layers.sample_sizes import image_size, original_size
+from visionzoo.layers.sample_sizes import image_size, original_size, require_truth
 from visionzoo.structures.task_sample import TaskSample
 
 
@@ -34,17 +33,8 @@ def true_masks(samples: Sequence[TaskSample], size: Sequence[int]) -> Tensor:
 
 
 def _true_mask(sample: TaskSample, size: Sequence[int]) -> Tensor:
-    where = sample.metainfo.get("img_path") or "sample"
-    if "gt_map" not in sample:
-        raise DataError(where, expected="gt_map to learn from", found="none", advice="load the mask of the phrase")
-    mask, expected = sample.gt_map != 0, image_size(sample, size)
-    if tuple(mask.shape) != expected:
-        raise DataError(
-            where,
-            expected=f"gt_map of {expected} (height, width)",
-            found=f"{tuple(mask.shape)}",
-            advice="apply the same geometric transforms to the mask and its image",
-        )
+    expected, truth = image_size(sample, size), sample.get("gt_map")
+    mask = require_truth(sample, "gt_map", truth, expected, load="load the mask of the phrase") != 0
     return F.pad(mask, (0, size[1] - mask.shape[1], 0, size[0] - mask.shape[0]))
 
 
