@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from visionzoo.datasets.findings import Findings, shown
-from visionzoo.datasets.json_objects import read_json
+from visionzoo.datasets.json_objects import no_garbage_collection, read_json
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
 from visionzoo.datasets.panoptic.files import PanopticFile, PanopticImage
 from visionzoo.datasets.panoptic.id_png import LARGEST_ID
@@ -44,7 +44,7 @@ def read_panoptic(
         DataError: the file is missing or has another form. Ids are not unique, or name no image or category. The
             message has the number of errors by field, and the first three with file and id.
     """
-    with Findings(path, expected="panoptic annotations", say_notes=say_notes) as findings:
+    with Findings(path, expected="panoptic annotations", say_notes=say_notes) as findings, no_garbage_collection():
         return parsed(read_raw(path), path, findings, categories)
 
 
@@ -203,9 +203,11 @@ class _Annotations:
 
 def _usual(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a segment that the package uses."""
-    facts = {"id": entry["id"], "category_id": entry["category_id"], "iscrowd": int(entry.get("iscrowd") or 0)}
-    stated = {key: entry[key] for key in ("area", "bbox") if entry.get(key) is not None}
-    return facts | stated
+    usual = {"id": entry["id"], "category_id": entry["category_id"], "iscrowd": int(entry.get("iscrowd") or 0)}
+    for key in ("area", "bbox"):
+        if (value := entry.get(key)) is not None:
+            usual[key] = value
+    return usual
 
 
 def _png_name(name: str) -> str:
