@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from visionzoo.datasets.file_names import path_problem
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.json_objects import no_garbage_collection, read_json
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
@@ -109,6 +110,9 @@ def _images(entries: Any, reports: Reports) -> dict[int | str, PanopticImage]:
             expected = "an object with id and file_name"
             reports.wrong(f"images[{number}]", "image", expected=expected, found=shown(entry))
             continue
+        if problem := _name_problem(entry["file_name"]):
+            reports.wrong(f"images[{number}]", "file_name", expected="the name of a file", found=problem)
+            continue
         image = PanopticImage(entry["id"], entry["file_name"], source=f"{entry.get('source') or ''}")
         if image.id in images:
             reports.wrong(image.file_name, "image id", expected="unique ids", found=f"{shown(image.id)} twice")
@@ -145,7 +149,7 @@ class _Annotations:
         for number, entry in enumerate(entries if isinstance(entries, list) else []):
             place = f"annotations[{number}]"
             if isinstance(entry, dict) and _is_key(entry.get("image_id")) and isinstance(entry.get("file_name"), str):
-                self.add(entry, f"{place} ({entry['file_name']})")
+                self.add(entry, f"{place} ({entry['file_name']:.80})")
             else:
                 expected = "an object with image_id, file_name and segments_info"
                 self.reports.wrong(place, "annotation", expected=expected, found=shown(entry))
@@ -159,6 +163,8 @@ class _Annotations:
         elif image.mask is not None:
             found = f"two for image {shown(image.id)}"
             self.reports.wrong(place, "annotation", expected="one for each image", found=found)
+        elif problem := _name_problem(entry["file_name"]):
+            self.reports.wrong(place, "file_name", expected="the name of a PNG", found=problem)
         elif not isinstance(segments, list):
             self.reports.wrong(place, "segments_info", expected="a list of segments", found=shown(segments))
         else:
@@ -208,6 +214,11 @@ def _usual(entry: Mapping[str, Any]) -> dict[str, Any]:
         if (value := entry.get(key)) is not None:
             usual[key] = value
     return usual
+
+
+def _name_problem(name: str) -> str | None:
+    """Return what is wrong with a name; absolute paths and those that leave the folder are checked by data sets."""
+    return path_problem(name.lstrip("/").replace("..", "__"))
 
 
 def _png_name(name: str) -> str:
