@@ -87,6 +87,7 @@ def parsed(
 
 def _categories(entries: Any, reports: Reports) -> Iterator[PanopticCategory]:
     ids: set[int] = set()
+    names: set[str] = set()
     for number, entry in enumerate(entries if isinstance(entries, list) else []):
         place = f"categories[{number}]"
         if not isinstance(entry, dict) or not _is_whole(entry.get("id")) or not isinstance(entry.get("name"), str):
@@ -96,8 +97,11 @@ def _categories(entries: Any, reports: Reports) -> Iterator[PanopticCategory]:
             reports.wrong(f"{place}: {entry['name']}", "isthing", expected="0 or 1", found=found)
         elif entry["id"] in ids:
             reports.wrong(f"{place}: {entry['name']}", "id", expected="unique ids", found=f"{entry['id']} twice")
+        elif entry["name"] in names:
+            reports.wrong(place, "name", expected="unique names", found=f"{shown(entry['name'])} twice")
         else:
             ids.add(entry["id"])
+            names.add(entry["name"])
             group = entry.get("supercategory") or ""
             yield PanopticCategory(entry["id"], entry["name"], bool(entry["isthing"]), f"{group}")
 
