@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -156,7 +156,11 @@ class PanopticMap:
                     advice="add it to the categories of the file, or remove the segment",
                 )
         renumbered = (replace(each, category_id=categories[each.category_id]) for each in self.segments)
-        panoptic = PanopticMap(self.ids, tuple(renumbered))
+        return self.with_segments(renumbered)
+
+    def with_segments(self, segments: Iterable[Segment]) -> PanopticMap:
+        """Return the map with other facts about the same segments; pixels are not counted again."""
+        panoptic = PanopticMap(self.ids, tuple(segments))
         panoptic.__dict__.update({name: self.__dict__[name] for name in ("runs", "extents") if name in self.__dict__})
         return panoptic
 
@@ -169,10 +173,11 @@ class PanopticMap:
             >>> PanopticMap.of_ids([[7, 0]], {7: (3, False)}).class_map().tolist()
             [[3, 255]]
         """
-        known, inverse = np.unique(self.ids, return_inverse=True)
+        known, which = np.unique(self.runs.ids, return_inverse=True)
         categories = {UNLABELLED: ignored} | {each.id: each.category_id for each in self.segments}
         table = np.array([categories[int(number)] for number in known], dtype=np.int64)
-        return table[inverse].reshape(self.ids.shape)
+        lengths = np.diff(self.runs.starts, append=self.ids.size)
+        return np.repeat(table[which], lengths).reshape(self.ids.shape)
 
 
 def extents_of(ids: np.ndarray) -> dict[int, Extent]:
