@@ -142,6 +142,20 @@ def test_boxes(truth, tmp_path, capsys):
     assert numbers["boxes"] == sum(len(each["bbox_infos"]) for each in boxes) >= 8
 
 
+def test_images_for_people(truth, tmp_path, capsys):
+    words = ("panoptic2images", truth, "--images", truth.parent / "val2017", "-o", tmp_path / "look")
+    assert done(capsys, *words, "--max-samples", 2)["images"] == 2
+    image, panoptic = maps_of(truth)[0]
+    drawn = np.array(Image.open(tmp_path / "look" / image.file_name.replace(".jpg", ".png")))
+    photo = np.array(Image.open(truth.parent / "val2017" / image.file_name))
+    scale = drawn.shape[0] // photo.shape[0]
+    assert drawn.shape == (scale * photo.shape[0], scale * photo.shape[1], 3)
+    changed = np.abs(drawn[::scale, ::scale].astype(int) - photo).sum(axis=2) > 0
+    assert changed[panoptic.ids > 0].mean() > 0.9
+    assert main(["panoptic2images", str(truth), "--images", str(tmp_path), "-o", str(tmp_path / "b")]) == 2
+    assert f"{image.file_name}: expected an image, found no such file" in capsys.readouterr().err
+
+
 def test_merging(tmp_path, capsys):
     first = write_panoptic_data(tmp_path / "a", name="coconut_s")
     second = write_panoptic_data(tmp_path / "b", name="coconut_l")
@@ -183,7 +197,8 @@ def test_a_check_with_findings(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", CONVERSIONS)
 def test_a_missing_source_and_an_existing_result(name, tmp_path, capsys):
-    parts = ["--instances", "a.json", "--stuff", "b.json"] if name == "coco2panoptic" else []
+    needed = {"coco2panoptic": ["--instances", "a.json", "--stuff", "b.json"], "panoptic2images": ["--images", "a"]}
+    parts = needed.get(name, [])
     out = [] if name == "checkpanoptic" else ["-o", str(tmp_path / "out")]
     assert main([name, str(tmp_path / "none.json"), *parts, *out]) == 2
     (line,) = capsys.readouterr().err.splitlines()

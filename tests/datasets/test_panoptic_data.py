@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.config import Config
+from panoptic_files import ids_of, write_panoptic_data
 
-from visionzoo.datasets.panoptic.id_png import read_id_png
+from visionzoo.datasets.coco_file import read_coco
+from visionzoo.datasets.panoptic.id_png import read_id_png, write_id_png
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.engine.loaders import build_dataset
+from visionzoo.metrics.coco import CocoMetric
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "_base_"
 COUNTS = "train=5&val=4&size=48"
@@ -112,3 +115,45 @@ def test_twins_of_one_seed_show_the_same_scenes():
     roots = [resolve_data_root(f"tiny://{name}?{COUNTS}") for name in ("coco_panoptic", "coconut")]
     for name in ("train2017/000000000002.jpg", "val2017/000000500001.jpg"):
         assert (roots[0] / name).read_bytes() == (roots[1] / name).read_bytes()
+
+
+def test_instances_for_metrics_are_made_once_and_again_after_a_change(tmp_path, monkeypatch):
+    monkeypatch.setenv("VISIONZOO_CACHE", str(tmp_path / "cache"))
+    path = write_panoptic_data(tmp_path / "data")
+    settings = dict(type="PanopticDataset", ann_file="val.json", data_root=str(path.parent), serialize_data=False)
+    options = {**settings, "data_prefix": {"img": "images"}, "with_instances": True}
+    first, second = (build_dataset(options, where="data").metainfo["ann_file"] for _ in range(2))
+    assert first == second
+    truth = read_coco(Path(first))
+    assert [each["category_id"] for each in truth["annotations"]] == [1, 4, 1, 4]
+    assert [each["name"] for each in truth["categories"]] == ["cat", "dog", "sky"]
+    ids = ids_of()
+    ids[4, 0] = 1
+    write_id_png(path.parent / "val" / "000000000009.png", ids)
+    third = build_dataset(options, where="data").metainfo["ann_file"]
+    assert third != first
+    assert read_coco(Path(third))["annotations"][0]["area"] == 7
+
+
+def test_ap_of_the_true_instances_is_one():
+    dataset = build("coconut", "val", with_instances=True)
+    metric = CocoMetric(metric=["bbox", "segm"])
+    metric.dataset_meta = dataset.metainfo
+    samples = [packed["data_samples"] for packed in dataset]
+    assert len(samples) == 4
+    metric.process(None, [predicted(sample) for sample in samples])
+    numbers = metric.evaluate(len(samples))
+    assert numbers["coco/segm_mAP"] == numbers["coco/bbox_mAP"] == 1.0
+
+
+def predicted(sample):
+    """Return the true things of a sample as predictions."""
+    things = [each for each in sample.gt_panoptic.segments if each.category_id < 3 and not each.iscrowd]
+    boxes = [(x, y, x + width, y + height) for x, y, width, height in (each.bbox for each in things)]
+    instances = {
+        "masks": np.array([sample.gt_panoptic.mask(each) for each in things]).reshape(-1, *sample.ori_shape),
+        "labels": np.array([each.category_id for each in things], int),
+        "scores": np.full(len(things), 0.9),
+        "bboxes": np.array(boxes, np.float32).reshape(-1, 4),
+    }
+    return {"img_id": sample.img_id, "ori_shape": sample.ori_shape, "pred_instances": instances}

@@ -222,6 +222,10 @@ MISTAKES = {
     "size": (change(("images", 1), "height", 0), "image 12"),
     "image": (change(("images",), 1, {"id": 12}), "images[1]: image: expected an object with id and file_name"),
     "category without kind": (change(("categories", 0), "isthing", None), "categories[0]: cat: isthing"),
+    "name twice": (change(("categories", 1), "name", "cat"), "categories[1]: name: expected unique names"),
+    "images": (change((), "images", 7), "expected a list images, found 7"),
+    "name of a file": (change(("images", 0), "file_name", "a\nb.jpg"), "images[0]: file_name: expected the name of a"),
+    "name of a PNG": (change(("annotations", 0), "file_name", "x" * 300), "file_name: expected the name of a PNG"),
     "category twice": (change(("categories", 1), "id", 1), "categories[1]: dog: id: expected unique ids"),
 }
 

@@ -22,6 +22,7 @@ what:
   panoptic2instances  panoptic annotations to COCO instances
   panoptic2semantic   panoptic annotations to maps of classes
   panoptic2boxes      panoptic annotations to boxes
+  panoptic2images     panoptic annotations drawn on their images
   coco2panoptic       instances and stuff, of ground truth or predicted, to panoptic annotations
   mergepanoptic       several panoptic data sets to one
   checkpanoptic       check a panoptic data set, and compare it with the published numbers

@@ -188,6 +188,33 @@ def _to_semantic(args: argparse.Namespace) -> dict[str, Any]:
     return {"maps": count, "classes": len(names)}
 
 
+def _add_drawing(described: Parser) -> None:
+    _add_source(described)
+    described.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the images")
+    described.add_argument("--max-samples", type=int, metavar="N", help="draw only the first N images (default: all)")
+
+
+def _draw(args: argparse.Namespace) -> dict[str, Any]:
+    from itertools import islice
+
+    from PIL import Image
+
+    from visionzoo.datasets.coco_writing import new_folder
+    from visionzoo.datasets.panoptic.drawing import draw_map
+    from visionzoo.datasets.panoptic.writing import mask_name
+    from visionzoo.datasets.transforms.loading import read_image
+
+    file, maps = _read(args)
+    count = 0
+    with new_folder(args.out, overwrite=args.overwrite) as folder:
+        for image, panoptic in islice(maps, args.max_samples):
+            path = args.images / image.file_name
+            drawn = draw_map(read_image(path, exif=False), panoptic, file.categories, path)
+            Image.fromarray(drawn).save(folder / mask_name(image))
+            count += 1
+    return {"images": count}
+
+
 # --- instances and stuff to panoptic ---
 
 
@@ -377,6 +404,13 @@ CONVERSIONS = {
         _to_boxes,
         _add_source,
         is_file=True,
+    ),
+    "panoptic2images": Verb(
+        "Draw panoptic annotations on their images: the segments in colours, with their names.",
+        ("panoptic2images data/coconut/coconut_s.json --images data/coconut/train2017 -o look --max-samples 20",),
+        "a new folder",
+        _draw,
+        _add_drawing,
     ),
     "coco2panoptic": Verb(
         "Join instances and stuff to panoptic annotations: exactly for ground truth, or by the heuristic of "

@@ -5,16 +5,15 @@ The format: https://cocodataset.org/#format-data (``instances_*.json``).
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from visionzoo.datasets.coco_annotations import in_order
 from visionzoo.datasets.coco_schema import check_record
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.json_objects import no_garbage_collection
 from visionzoo.datasets.missing_files import inside, missing_files
 from visionzoo.errors import ConfigError, DataError, in_cwd, nearest_name, require_none_missing, some_of
 
@@ -98,7 +97,7 @@ def _read_json(path: Path, findings: Findings) -> dict:
     if encoding != "utf-8":
         findings.note(f"encoded in {encoding}, read as such")
     try:
-        with _no_garbage_collection():
+        with no_garbage_collection():
             record = json.loads(text)
     except UnicodeDecodeError as error:
         raise DataError(path, expected="json text", found="other bytes", advice="name the annotation file") from error
@@ -113,18 +112,6 @@ def _read_json(path: Path, findings: Findings) -> dict:
     if not isinstance(record, dict):
         raise _not_coco(path, f"a json {type(record).__name__}")
     return record
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Suspend the search for cycles, which takes half of the time of reading. Values of JSON have no cycles."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _not_coco(path: Path, found: str) -> DataError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +52,8 @@ def read_json_value(path: Path, expected: str, advice: str) -> Any:
         DataError: the file cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        with no_garbage_collection():
+            return json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(path, expected=expected, but=error.strerror or f"{error}", advice=advice) from error
     except (ValueError, RecursionError) as error:
@@ -68,3 +72,15 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(path, expected="a readable file", found=f"{error.strerror or error}") from error
     return parse_json(data, path)
+
+
+@contextlib.contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Suspend the search for cycles, which takes half of the time of reading. Values of JSON have no cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -69,7 +69,7 @@ class SemanticFolders(SampleList):
         **loading: Unpack[LoadingOptions],
     ):
         root = resolve_data_root(data_root)
-        names = _names_of(root, classes)
+        names = names_of(root, classes)
         images = _files(root, root / img_folder, IMAGE_ENDINGS, img_suffix)
         maps = _files(root, root / seg_folder, MAP_ENDINGS, seg_suffix)
         missing = [name for name in images if name not in maps]
@@ -91,7 +91,17 @@ class SemanticFolders(SampleList):
         }
 
 
-def _names_of(root: Path, classes: Sequence[str] | str | None) -> tuple[str, ...]:
+def names_of(root: Path, classes: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Return the names of the classes in the order of their numbers.
+
+    Args:
+        root: folder of the data.
+        classes: see :class:`SemanticFolders`.
+
+    Raises:
+        DataError: no file has names.
+        ConfigError: there are no names, more than 255, or a name twice.
+    """
     if classes is None:
         files = [name for name in NAME_FILES if (root / name).is_file()]
         if not files:

@@ -11,6 +11,7 @@ from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.missing_files import missing_files
 from visionzoo.datasets.panoptic.files import PanopticFile, PanopticImage, in_label_order
+from visionzoo.datasets.panoptic.instances_cache import instances_file
 from visionzoo.datasets.panoptic.maps import folder_of_masks
 from visionzoo.datasets.panoptic.reading import read_panoptic
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
@@ -48,7 +49,8 @@ class PanopticDataset(SampleList):
     - ``thing_classes``, ``stuff_classes``: the names of both kinds; their numbers are the class counts of a model;
     - ``category_ids``: the id of each class in the file;
     - ``palette``: an RGB colour of each class;
-    - ``panoptic_file``, ``panoptic_folder``: absolute paths of the annotations and of the PNG files.
+    - ``panoptic_file``, ``panoptic_folder``: absolute paths of the annotations and of the PNG files;
+    - with ``with_instances``, ``ann_file``: the things as COCO instances, from which ``CocoMetric`` reads its truth.
 
     Args:
         ann_file: the annotations in ``data_root``, or an absolute path.
@@ -57,6 +59,8 @@ class PanopticDataset(SampleList):
             of ``seg``: see :func:`visionzoo.datasets.panoptic.maps.folder_of_masks`.
         classes: names to use, in any order. Default: all categories of the file.
         without_things: False leaves out, in training, images whose segments are all stuff. Default: they are kept.
+        with_instances: True to convert the things to COCO instances without a loss, for AP of masks and boxes. The
+            file is in the cache folder. It is made again if the JSON or a PNG changes.
         allow_outside: True to allow files outside ``data_root``.
         max_samples, pipeline, test_mode, serialize_data, max_refetch, every, not_every: see :class:`SampleList`.
 
@@ -79,6 +83,7 @@ class PanopticDataset(SampleList):
         data_prefix: Mapping[str, str] | None = None,
         classes: Sequence[str] | None = None,
         without_things: bool = True,
+        with_instances: bool = False,
         allow_outside: bool = False,
         **loading: Unpack[LoadingOptions],
     ):
@@ -105,6 +110,8 @@ class PanopticDataset(SampleList):
             "panoptic_folder": str(masks.resolve()),
             "annotations": str(path),
         }
+        if with_instances:
+            self._metainfo["ann_file"] = str(instances_file(file, path, masks))
 
 
 def _chosen(

@@ -9,9 +9,7 @@ import cv2
 import numpy as np
 
 from visionzoo.datasets.decoding import opened_image, read_bytes
-from visionzoo.datasets.opencv_decoding import decode_with_opencv
 from visionzoo.errors import DataError
-from visionzoo.structures.image_size import require_pixels
 
 LARGEST_ID = 256**3 - 1
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -75,15 +73,9 @@ def is_single_channel(data: bytes) -> bool:
 
 
 def _ids_of_colours(data: bytes, where: object) -> np.ndarray:
-    require_pixels((int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")), where)
-    pixels = decode_with_opencv(data, cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.ndim != 3:
-        pixels = np.array(opened_image(data, where, _WHAT).convert("RGBA"))
-    else:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGBA if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
-    ids = np.ascontiguousarray(pixels).view("<u4")[..., 0]  # four bytes are one number
-    ids &= np.uint32(LARGEST_ID)
-    return ids
+    image = opened_image(data, where, _WHAT)
+    pixels = np.ascontiguousarray(np.asarray(image if image.mode == "RGBA" else image.convert("RGBX")))
+    return pixels.view("<u4")[..., 0] & np.uint32(LARGEST_ID)  # the four bytes of a pixel are one number
 
 
 def ids_of_colours(colours: np.ndarray) -> np.ndarray:

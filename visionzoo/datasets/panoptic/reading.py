@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from visionzoo.datasets.file_names import path_problem
 from visionzoo.datasets.findings import Findings, shown
-from visionzoo.datasets.json_objects import read_json
+from visionzoo.datasets.json_objects import no_garbage_collection, read_json
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
 from visionzoo.datasets.panoptic.files import PanopticFile, PanopticImage
 from visionzoo.datasets.panoptic.id_png import LARGEST_ID
@@ -44,7 +45,7 @@ def read_panoptic(
         DataError: the file is missing or has another form. Ids are not unique, or name no image or category. The
             message has the number of errors by field, and the first three with file and id.
     """
-    with Findings(path, expected="panoptic annotations", say_notes=say_notes) as findings:
+    with Findings(path, expected="panoptic annotations", say_notes=say_notes) as findings, no_garbage_collection():
         return parsed(read_raw(path), path, findings, categories)
 
 
@@ -86,6 +87,7 @@ def parsed(
 
 def _categories(entries: Any, reports: Reports) -> Iterator[PanopticCategory]:
     ids: set[int] = set()
+    names: set[str] = set()
     for number, entry in enumerate(entries if isinstance(entries, list) else []):
         place = f"categories[{number}]"
         if not isinstance(entry, dict) or not _is_whole(entry.get("id")) or not isinstance(entry.get("name"), str):
@@ -95,8 +97,11 @@ def _categories(entries: Any, reports: Reports) -> Iterator[PanopticCategory]:
             reports.wrong(f"{place}: {entry['name']}", "isthing", expected="0 or 1", found=found)
         elif entry["id"] in ids:
             reports.wrong(f"{place}: {entry['name']}", "id", expected="unique ids", found=f"{entry['id']} twice")
+        elif entry["name"] in names:
+            reports.wrong(place, "name", expected="unique names", found=f"{shown(entry['name'])} twice")
         else:
             ids.add(entry["id"])
+            names.add(entry["name"])
             group = entry.get("supercategory") or ""
             yield PanopticCategory(entry["id"], entry["name"], bool(entry["isthing"]), f"{group}")
 
@@ -108,6 +113,9 @@ def _images(entries: Any, reports: Reports) -> dict[int | str, PanopticImage]:
         if not isinstance(entry, dict) or not _is_key(entry.get("id")) or not isinstance(entry.get("file_name"), str):
             expected = "an object with id and file_name"
             reports.wrong(f"images[{number}]", "image", expected=expected, found=shown(entry))
+            continue
+        if problem := _name_problem(entry["file_name"]):
+            reports.wrong(f"images[{number}]", "file_name", expected="the name of a file", found=problem)
             continue
         image = PanopticImage(entry["id"], entry["file_name"], source=f"{entry.get('source') or ''}")
         if image.id in images:
@@ -145,7 +153,7 @@ class _Annotations:
         for number, entry in enumerate(entries if isinstance(entries, list) else []):
             place = f"annotations[{number}]"
             if isinstance(entry, dict) and _is_key(entry.get("image_id")) and isinstance(entry.get("file_name"), str):
-                self.add(entry, f"{place} ({entry['file_name']})")
+                self.add(entry, f"{place} ({entry['file_name']:.80})")
             else:
                 expected = "an object with image_id, file_name and segments_info"
                 self.reports.wrong(place, "annotation", expected=expected, found=shown(entry))
@@ -159,6 +167,8 @@ class _Annotations:
         elif image.mask is not None:
             found = f"two for image {shown(image.id)}"
             self.reports.wrong(place, "annotation", expected="one for each image", found=found)
+        elif problem := _name_problem(entry["file_name"]):
+            self.reports.wrong(place, "file_name", expected="the name of a PNG", found=problem)
         elif not isinstance(segments, list):
             self.reports.wrong(place, "segments_info", expected="a list of segments", found=shown(segments))
         else:
@@ -203,9 +213,16 @@ class _Annotations:
 
 def _usual(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a segment that the package uses."""
-    facts = {"id": entry["id"], "category_id": entry["category_id"], "iscrowd": int(entry.get("iscrowd") or 0)}
-    stated = {key: entry[key] for key in ("area", "bbox") if entry.get(key) is not None}
-    return facts | stated
+    usual = {"id": entry["id"], "category_id": entry["category_id"], "iscrowd": int(entry.get("iscrowd") or 0)}
+    for key in ("area", "bbox"):
+        if (value := entry.get(key)) is not None:
+            usual[key] = value
+    return usual
+
+
+def _name_problem(name: str) -> str | None:
+    """Return what is wrong with a name; absolute paths and those that leave the folder are checked by data sets."""
+    return path_problem(name.lstrip("/").replace("..", "__"))
 
 
 def _png_name(name: str) -> str:

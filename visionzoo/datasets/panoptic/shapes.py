@@ -76,6 +76,8 @@ def raw_of(value: Any, where: Path) -> Raw:
     if isinstance(value, dict) and isinstance(value.get("records"), list):
         return _of_records(value)
     if isinstance(value, dict) and isinstance(value.get("annotations"), list):
+        if not isinstance(value.get("images", []), list):
+            raise DataError(where, expected="a list images", found=shown(value["images"]), advice=_ADVICE)
         return _with_images(value)
     if isinstance(value, dict) and "segments_info" in value:
         value = [value]
