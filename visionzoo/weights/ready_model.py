@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from visionzoo.config import LoadedConfig, require_valid
+from visionzoo.models.class_counts import ClassCounts
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import SCOPE
 from visionzoo.system.devices import choose_device
@@ -67,9 +68,8 @@ def ready_model(
         file = read_weight_file(weights, sha256=sha256, trust_pickle=trust_pickle)
     classes = None if file is None else file.classes
     with redirect_stdout(io.StringIO()):  # libraries print missing optional packages on import
-        model = build_model(
-            loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes or (len(classes) if classes else None)
-        )
+        counts = num_classes or _counts_of(file)
+        model = build_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=counts)
     if file is None:
         initialise(model)
     else:
@@ -79,6 +79,14 @@ def ready_model(
     ids = None if file is None else file.category_ids
     model.dataset_meta = {"classes": classes, "category_ids": ids}  # type: ignore[assignment]
     return model.to(target).eval()
+
+
+def _counts_of(file: WeightFile | None) -> ClassCounts | None:
+    """Return the class counts that a file of weights states, also whether its classes are things or stuff."""
+    if file is None or not file.classes:
+        return None
+    stated = ClassCounts.of(file.meta.get("dataset_meta"))
+    return stated if stated is not None and stated.total == len(file.classes) else ClassCounts(len(file.classes))
 
 
 def initialise(model: nn.Module) -> None:
