@@ -62,7 +62,10 @@ def number_of(image):
 
 
 class Coco(Case):
-    metrics = ({"type": "CocoMetric", "metric": ["bbox", "segm"], "iou_thrs": [0.55], "classwise": True},)
+    metrics = (
+        {"type": "CocoMetric", "metric": ["bbox", "segm"], "iou_thrs": [0.55], "classwise": True},
+        {"type": "BoundaryAPMetric", "classwise": True},
+    )
     ids = "numbers"
 
     def scene(self, number):

@@ -158,14 +158,14 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 def shown(value: Any) -> str:
     """Return a number as text with four digits after the point.
 
-    -1 is ``-``. The official tools give -1 for a number without samples, such as the AP of large objects in a data set
-    without them. No number of the zoo's metrics is negative.
+    -1 and nan are ``-``. The official tools give -1 for a number without samples, such as the AP of large objects in a
+    data set without them; the mean over no class is nan. No number of the zoo's metrics is negative.
 
     Example:
-        >>> shown(0.25), shown(-1.0), shown(3)
-        ('0.2500', '-', '3')
+        >>> shown(0.25), shown(-1.0), shown(math.nan), shown(3)
+        ('0.2500', '-', '-', '3')
     """
     value = _plain(value)
     if isinstance(value, float):
-        return "-" if value == _ABSENT else f"{value:.4f}"
+        return "-" if value == _ABSENT or math.isnan(value) else f"{value:.4f}"
     return str(value)

@@ -39,7 +39,7 @@ class CocoMetric(BaseMetric):
 
     Args:
         ann_file: the annotation file. Default: the one that the data set names in ``dataset_meta``.
-        metric: ``bbox``, ``segm``, or both in a list.
+        metric: ``bbox``, ``segm``, ``boundary`` (see :class:`BoundaryAPMetric`), or several in a list.
         classwise: True to log a table of the classes and to add a number for each class.
         backend: ``auto``, ``faster`` or ``pycocotools``.
         iou_thrs: further IoU thresholds, in (0, 1], each of which adds an AP.
@@ -95,7 +95,7 @@ class CocoMetric(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add one batch of samples with predictions, as dicts."""
-        self.results += [_compact(sample, with_masks="segm" in self.iou_types) for sample in data_samples]
+        self.results += [_compact(sample, masks=_masks_of(self.iou_types)) for sample in data_samples]
 
     def possible_names(self) -> list[str]:
         """Return the names that an evaluation can measure, without the prefix; ``*`` stands for any text."""
@@ -140,8 +140,8 @@ class CocoMetric(BaseMetric):
             where = self.ann_file or (self.dataset_meta or {}).get("annotations", path)
             # The data set printed the notes of its file.
             truth = read_coco(Path(path), say_notes=bool(self.ann_file), where=where)
-            if "segm" in self.iou_types:
-                require_segmentations(where, truth, 'CocoMetric has metric="segm"')
+            if masks := _masks_of(self.iou_types):
+                require_segmentations(where, truth, f'CocoMetric has metric="{masks}"')
             self._truth = path, truth
         return self._truth[1]
 
@@ -177,8 +177,46 @@ def _by_label(truth: dict, classes: Sequence[str], labels: Mapping[Any, int]) ->
     }
 
 
-def _compact(sample: Mapping[str, Any], with_masks: bool) -> dict[str, Any]:
-    """Return the predictions of one image as numpy arrays and RLE."""
+@METRICS.register_module()
+class BoundaryAPMetric(CocoMetric):
+    """COCO AP of masks by the smaller of mask IoU and boundary IoU: ``coco/boundary_mAP``, ``coco/boundary_AR_100``.
+
+    The boundary of a mask is its part within 2 % of the image's diagonal from its edge, as in the authors' code. Crowds
+    are compared by their masks.
+
+    Args:
+        ann_file, classwise, backend, collect_device, prefix, iou_thrs: see :class:`CocoMetric`.
+
+    Example:
+        >>> BoundaryAPMetric().possible_names()[0]
+        'boundary_mAP'
+    """
+
+    def __init__(
+        self,
+        ann_file: str | None = None,
+        classwise: bool = False,
+        backend: str = "auto",
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        *,
+        iou_thrs: Sequence[Fraction] = (),
+    ):
+        super().__init__(ann_file, "boundary", classwise, backend, collect_device, prefix, iou_thrs=iou_thrs)
+
+
+def _masks_of(iou_types: Sequence[str]) -> str:
+    """Return the first type that compares masks; empty without one."""
+    return next((each for each in iou_types if each != "bbox"), "")
+
+
+def _compact(sample: Mapping[str, Any], masks: str) -> dict[str, Any]:
+    """Return the predictions of one image as numpy arrays and RLE.
+
+    Args:
+        sample: a predicted sample.
+        masks: the type that compares masks; empty without one.
+    """
     instances = sample["pred_instances"]
     result = {
         "image_id": sample["img_id"],
@@ -186,11 +224,11 @@ def _compact(sample: Mapping[str, Any], with_masks: bool) -> dict[str, Any]:
         "scores": _array(instances["scores"]),
         "labels": _array(instances["labels"]),
     }
-    if with_masks:
+    if masks:
         if "masks" not in instances:
             raise ConfigError(
                 "CocoMetric",
-                expected='masks for metric="segm"',
+                expected=f'masks for metric="{masks}"',
                 but="the model predicts only boxes",
                 advice='write metric="bbox"',
             )

@@ -17,9 +17,11 @@ import numpy as np
 
 from visionzoo.datasets.coco_annotations import completed, in_order
 from visionzoo.errors import ConfigError, DataError, require_known
+from visionzoo.metrics.coco.boundaries import boundary_evaluation
 from visionzoo.metrics.means import exact_mean
 
-IOU_TYPES = ("bbox", "segm")
+IOU_TYPES = ("bbox", "segm", "boundary")
+SIZES_OF = ("mask", "box")
 BACKENDS = ("auto", "faster", "pycocotools")
 
 # In the order in which pycocotools reports them.
@@ -52,6 +54,7 @@ def coco_ap(
     category_ids: Sequence[int] | None = None,
     backend: str = "auto",
     iou_thrs: Sequence[float] = (),
+    size_of: str = "mask",
 ) -> dict[str, float]:
     """Compute the twelve official numbers. :func:`score_detections` also returns numbers for each class.
 
@@ -75,6 +78,7 @@ def coco_ap(
         category_ids=category_ids,
         backend=backend,
         iou_thrs=iou_thrs,
+        size_of=size_of,
     )
     return scores.numbers
 
@@ -88,6 +92,7 @@ def score_detections(
     category_ids: Sequence[int] | None = None,
     backend: str = "auto",
     iou_thrs: Sequence[float] = (),
+    size_of: str = "mask",
 ) -> CocoScores:
     """Compare detections with the truth. Neither is changed.
 
@@ -98,21 +103,22 @@ def score_detections(
     Args:
         truth: content of an ``instances`` json.
         detections: dicts with ``image_id``, ``category_id``, ``score`` and ``bbox`` ([x, y, width, height], pixels) or
-            ``segmentation`` (RLE), as in COCO's result files. Without any detection the numbers are 0. The size of a
-            mask is its own area, not that of ``bbox``.
-        iou_type: ``bbox`` or ``segm``.
+            ``segmentation`` (RLE), as in COCO's result files. Without any detection the numbers are 0.
+        iou_type: ``bbox``; ``segm``; or ``boundary``, masks compared by the smaller of mask IoU and boundary IoU.
         image_ids: images that count, also those without detections. Default: all of the truth.
         category_ids: classes that count. Default: all of the truth.
         backend: ``faster``, ``pycocotools``, or ``auto`` for the first of the two that is installed.
         iou_thrs: further IoU thresholds in (0, 1]. Each adds a number such as ``mAP_70`` for 0.7, equal to what
             pycocotools computes if ``params.iouThrs`` has only this value. The official numbers do not change.
+        size_of: what makes a detection with a mask small, medium or large: the area of the ``mask``, or that of its
+            ``box`` if it has one, as if pycocotools read the detections from a file.
 
     Returns:
         The numbers of the data set and of each class.
 
     Raises:
         ConfigError: a threshold is outside (0, 1], or the backend is not installed.
-        UnknownName: ``iou_type`` or ``backend`` is not one of the above.
+        UnknownName: ``iou_type``, ``backend`` or ``size_of`` is not one of the above.
         DataError: a detection belongs to an image that the truth lacks, or has no box or mask.
 
     Example:
@@ -123,14 +129,15 @@ def score_detections(
         1
     """
     require_known(iou_type, IOU_TYPES, "iou_type of COCO AP")
+    require_known(size_of, SIZES_OF, "size_of of COCO AP")
     require_ious(iou_thrs)
     api = Backend.choose(backend)
     ids = _Numbers.of(truth)
     images, categories = ids.sections(truth)
     truth_index = api.index(images=images, categories=categories, annotations=ids.annotations(truth))
-    results = _result_annotations(detections, iou_type, ids)
+    results = _result_annotations(detections, iou_type, ids, size_of)
     result_index = api.index(images=images, categories=categories, annotations=results)
-    evaluation = api.evaluation(truth_index, result_index, iou_type)
+    evaluation = api.evaluate(truth_index, result_index, iou_type)
     if image_ids is not None:
         evaluation.params.imgIds = sorted({ids.images[image_id] for image_id in image_ids})
     if category_ids is not None:
@@ -256,6 +263,17 @@ class Backend:
 
         return cls(faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster)
 
+    def evaluate(self, truth: Any, results: Any, iou_type: str) -> Any:
+        """Prepare an evaluation of two indices.
+
+        Args:
+            truth, results: see :meth:`index`.
+            iou_type: see :func:`score_detections`.
+        """
+        if iou_type != "boundary":
+            return self.evaluation(truth, results, iou_type)
+        return boundary_evaluation(self.evaluation, truth, results, self.index)
+
     def index(self, **sections: Any) -> Any:
         """Build lookup tables of a COCO record, without the output that pycocotools prints."""
         index = self.coco()
@@ -276,7 +294,7 @@ def require_ious(values: Sequence[float]) -> None:
         )
 
 
-def _result_annotations(detections: Iterable[Mapping], iou_type: str, ids: _Numbers) -> list[dict]:
+def _result_annotations(detections: Iterable[Mapping], iou_type: str, ids: _Numbers, size_of: str) -> list[dict]:
     """Return detections with the fields that pycocotools' ``loadRes`` adds: id, area and iscrowd."""
     region = "bbox" if iou_type == "bbox" else "segmentation"
     results = []
@@ -284,20 +302,23 @@ def _result_annotations(detections: Iterable[Mapping], iou_type: str, ids: _Numb
         place = ids.place_of(found)
         if region not in found:
             raise DataError("detections", expected=f"{region} in each one for {iou_type} AP", found="one without it")
-        results.append({"id": number, **place, "score": found["score"], "iscrowd": 0, region: found[region]})
-    _add_area(results, region)
+        area = _area_of(found, region if size_of == "mask" or not found.get("bbox") else "bbox")
+        results.append(
+            {"id": number, **place, "score": found["score"], "iscrowd": 0, region: found[region], "area": area}
+        )
     return results
 
 
-def _add_area(results: list[dict], region: str) -> None:
+def _area_of(found: Mapping[str, Any], region: str) -> float:
+    """Return the area of a detection by its box or its mask.
+
+    Masks are measured one at a time, because the list form of pycocotools overflows after 255 masks.
+    """
     if region == "bbox":
-        for result in results:
-            result["area"] = result["bbox"][2] * result["bbox"][3]
-        return
+        return found["bbox"][2] * found["bbox"][3]
     from pycocotools import mask as masks
 
-    for result in results:  # one at a time: the list form of masks.area overflows after 255 masks
-        result["area"] = int(masks.area(result["segmentation"]))
+    return int(masks.area(found["segmentation"]))
 
 
 def _per_class(evaluation: Any, truth_index: Any) -> list[dict[str, Any]]:
