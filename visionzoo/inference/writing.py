@@ -133,7 +133,8 @@ class PredictionWriter:
         if self._task.coco is not None:
             kinds[_COCO] = CocoResults
         if self._task.document is not None:
-            values = self._task.document.values(self.inferencer.class_names, self.inferencer.category_ids)
+            things = (getattr(self.inferencer.model, "dataset_meta", None) or {}).get("things")
+            values = self._task.document.values(self.inferencer.class_names, self.inferencer.category_ids, things)
             kinds[self._task.document.name] = partial(CocoResults, values=values, key=self._task.document.key)
         if self._task.row is not None:
             kinds[_ROWS] = Rows

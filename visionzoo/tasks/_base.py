@@ -69,13 +69,14 @@ class ResultDocument:
         entry: function that returns an entry. Its arguments are the result, the input's path relative to the given
             folder, the paths of the input's files by :attr:`ResultFile.key`, relative to the output folder, and the
             category id of each label, or None.
-        values: function from the class names and the category ids, either may be None, to the other values.
+        values: function from the class names, the category ids and the number of things, which are the first classes,
+            to the other values. Each may be None.
     """
 
     name: str
     key: str
     entry: Callable[[Any, str, Mapping[str, Any], Sequence[int] | None], dict[str, Any]]
-    values: Callable[[Sequence[str] | None, Sequence[int] | None], dict[str, Any]]
+    values: Callable[[Sequence[str] | None, Sequence[int] | None, int | None], dict[str, Any]]
 
 
 class Task:

@@ -28,9 +28,16 @@ def _id_map(result: PanopticResult) -> bytes:
     return encode_id_png(result.panoptic.ids, "prediction")
 
 
-def _categories(names: Sequence[str] | None, category_ids: Sequence[int] | None) -> dict[str, Any]:
+def _categories(
+    names: Sequence[str] | None, category_ids: Sequence[int] | None, things: int | None
+) -> dict[str, Any]:
+    if things is None and names == _COCO_NAMES:
+        things = sum(each.isthing for each in COCO_PANOPTIC)
     ids = category_ids or range(1, len(names or ()) + 1)
-    return {"categories": [{"id": number, "name": name} for number, name in zip(ids, names or ())]}
+    listed: list[dict[str, Any]] = [{"id": number, "name": name} for number, name in zip(ids, names or ())]
+    if things is not None:
+        listed = [{**each, "isthing": int(label < things)} for label, each in enumerate(listed)]
+    return {"categories": listed}
 
 
 def _annotation(

@@ -47,7 +47,8 @@ def ready_model(
         trust_pickle: let the file of weights run code while it loads.
 
     Returns:
-        The model. Its ``dataset_meta`` has the ``classes`` and ``category_ids`` of the checkpoint, or None.
+        The model. Its ``dataset_meta`` has the ``classes`` and ``category_ids`` of the checkpoint, and the number of
+        ``things``, which are the first classes; or None.
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
@@ -77,7 +78,9 @@ def ready_model(
         load_weights(model, weights_of(file.contents, str(file.path)), ignore=ignore, where=str(file.path))
         warn_of_other_normalisation(model, file.path)
     ids = None if file is None else file.category_ids
-    model.dataset_meta = {"classes": classes, "category_ids": ids}  # type: ignore[assignment]
+    stated = _counts_of(file)
+    things = None if stated is None else stated.things
+    model.dataset_meta = {"classes": classes, "category_ids": ids, "things": things}  # type: ignore[assignment]
     return model.to(target).eval()
 
 
