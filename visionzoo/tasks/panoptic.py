@@ -28,9 +28,7 @@ def _id_map(result: PanopticResult) -> bytes:
     return encode_id_png(result.panoptic.ids, "prediction")
 
 
-def _categories(
-    names: Sequence[str] | None, category_ids: Sequence[int] | None, things: int | None
-) -> dict[str, Any]:
+def _categories(names: Sequence[str] | None, category_ids: Sequence[int] | None, things: int | None) -> dict[str, Any]:
     if things is None and names == _COCO_NAMES:
         things = sum(each.isthing for each in COCO_PANOPTIC)
     ids = category_ids or range(1, len(names or ()) + 1)
