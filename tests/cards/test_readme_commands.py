@@ -39,7 +39,8 @@ def parser_of(words):
     command, rest = (TOOLS[words[0]], words[1:]) if words[0] in TOOLS else (words[1], words[2:])
     assert command in COMMANDS
     module = import_module(f"visionzoo.cli.{MODULES.get(command, command)}")
-    table = {"config": "_VERBS", "cards": "_VERBS", "convert": "_CONVERSIONS", "search": "_SEARCHES"}.get(command)
+    tables = {"config": "_VERBS", "cards": "_VERBS", "convert": "_CONVERSIONS", "search": "_SEARCHES", "eval": "_KINDS"}
+    table = tables.get(command)
     if command == "infer":
         return module.parser(module._first_look([Path(rest[0]).name, *rest[1:]]).inputs), rest
     if table is None:

@@ -1,0 +1,115 @@
+"""Result files of COCO's detection tasks, checked against the images and categories of the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visionzoo.errors import DataError
+
+if TYPE_CHECKING:
+    from visionzoo.datasets.findings import Findings
+
+_ADVICE = "write a list of objects with image_id, category_id, score, and bbox or segmentation"
+
+
+def read_results(path: Path, truth: Mapping[str, Any], region: str) -> list[dict[str, Any]]:
+    """Read a list of detections.
+
+    Polygons and uncompressed run lengths become compressed run lengths.
+
+    Args:
+        path: the file.
+        truth: content of an annotation file of COCO.
+        region: ``bbox``, or ``segmentation`` for masks.
+
+    Raises:
+        DataError: the file is not a list of detections. Detections are of other images or categories than the truth, a
+            mask has another size than its image, or a detection occurs twice. The message has the number of errors by
+            field and the first three.
+    """
+    from visionzoo.datasets.findings import Findings
+    from visionzoo.datasets.json_objects import read_json_value
+
+    value = read_json_value(path, "a list of detections", _ADVICE)
+    value = value.get("annotations") if isinstance(value, dict) else value
+    if not isinstance(value, list):
+        raise DataError(path, expected="a list of detections", found="another JSON value", advice=_ADVICE)
+    with Findings(path, expected="detections of this data set", advice=_ADVICE) as findings:
+        reader = _Reader(truth, region, findings)
+        return [found for number, entry in enumerate(value) if (found := reader.read(entry, number)) is not None]
+
+
+class _Reader:
+    """Checks entries one by one."""
+
+    def __init__(self, truth: Mapping[str, Any], region: str, findings: Findings):
+        self.images = {image["id"]: image for image in truth["images"]}
+        self.categories = {category["id"] for category in truth["categories"]}
+        self.region, self.findings = region, findings
+        self.seen: dict[tuple[Any, ...], int] = {}
+
+    def read(self, entry: Any, number: int) -> dict[str, Any] | None:
+        """Return a detection, or None after a finding."""
+        place = f"entry {number}"
+        if not isinstance(entry, dict):
+            self.findings.wrong(place, "detection", expected="an object", found=f"{entry!r:.40}")
+            return None
+        place = f"{place} (image {entry.get('image_id')!r})"
+        problem = self._problem(entry)
+        if problem is None and (key := self._key(entry)) in self.seen:
+            problem = "detection", "each one once", f"the same as entry {self.seen[key]}"
+        if problem is not None:
+            self.findings.wrong(place, problem[0], expected=problem[1], found=problem[2])
+            return None
+        self.seen[self._key(entry)] = number
+        return self._with_run_lengths(entry, place) if self.region == "segmentation" else entry
+
+    def _key(self, entry: Mapping[str, Any]) -> tuple[Any, ...]:
+        return entry["image_id"], entry["category_id"], entry["score"], repr(entry[self.region])
+
+    def _problem(self, entry: Mapping[str, Any]) -> tuple[str, str, str] | None:
+        """Return field, expected and found value of what is wrong, or None."""
+        for field, known, nouns in (
+            ("image_id", self.images, "images"),
+            ("category_id", self.categories, "categories"),
+        ):
+            value = entry.get(field)
+            if not isinstance(value, int | str) or value not in known:
+                return field, f"one of the {len(known)} {nouns} of the truth", f"{value!r:.40}"
+        score = entry.get("score")
+        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            return "score", "a number", f"{score!r:.40}"
+        region = entry.get(self.region)
+        if self.region == "segmentation":
+            is_given = isinstance(region, dict | list) and bool(region)
+            return None if is_given else (self.region, "a mask", f"{region!r:.40}")
+        if isinstance(region, list) and len(region) == 4 and all(map(_is_finite, region)) and min(region[2:]) >= 0:
+            return None
+        return "bbox", "left, top, width, height", f"{region!r:.40}"
+
+    def _with_run_lengths(self, entry: Mapping[str, Any], place: str) -> dict[str, Any] | None:
+        from pycocotools import mask as masks
+
+        image, region = self.images[entry["image_id"]], entry["segmentation"]
+        size = [image["height"], image["width"]]
+        if isinstance(region, dict) and list(region.get("size") or ()) != size:
+            found = f"{region.get('size')}"
+            self.findings.wrong(place, "size", expected=f"{size} (height, width), as the image", found=found)
+            return None
+        try:
+            if isinstance(region, list):
+                region = masks.merge(masks.frPyObjects(region, *size))
+            elif isinstance(region["counts"], list):
+                region = masks.frPyObjects(region, *size)
+            masks.area(region)
+        except Exception as error:  # pycocotools raises bare ones for damaged run lengths
+            self.findings.wrong(place, "segmentation", expected="run lengths or polygons", found=f"{error!r:.60}")
+            return None
+        return {**entry, "segmentation": region}
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
