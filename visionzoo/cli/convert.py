@@ -6,19 +6,26 @@ import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from visionzoo.cli import convert_boxes, convert_checkpoint, convert_id_maps
+from visionzoo.cli import convert_boxes, convert_checkpoint, convert_id_maps, convert_panoptic
 from visionzoo.cli.common import Parser, run_verb
 
 _USAGE = """usage: visionzoo convert WHAT ...
 
 what:
-  voc2coco      a Pascal VOC folder to the layout of COCO
-  yolo2coco     a YOLO folder, or its data.yaml, to the layout of COCO
-  labelme2coco  a folder of labelme's JSON files to the layout of COCO
-  cvat2coco     an XML of `CVAT for images 1.1` to the layout of COCO
-  via2coco      a project, JSON or CSV of the VGG Image Annotator to the layout of COCO
-  idmaps2coco   id maps of instances to a COCO json
-  checkpoint    a released checkpoint to a safetensors file of the zoo
+  voc2coco            a Pascal VOC folder to the layout of COCO
+  yolo2coco           a YOLO folder, or its data.yaml, to the layout of COCO
+  labelme2coco        a folder of labelme's JSON files to the layout of COCO
+  cvat2coco           an XML of `CVAT for images 1.1` to the layout of COCO
+  via2coco            a project, JSON or CSV of the VGG Image Annotator to the layout of COCO
+  idmaps2coco         id maps of instances to a COCO json
+  panoptic2coco       panoptic annotations of any shape to COCO's panoptic format
+  panoptic2instances  panoptic annotations to COCO instances
+  panoptic2semantic   panoptic annotations to maps of classes
+  panoptic2boxes      panoptic annotations to boxes
+  coco2panoptic       instances and stuff, of ground truth or predicted, to panoptic annotations
+  mergepanoptic       several panoptic data sets to one
+  checkpanoptic       check a panoptic data set, and compare it with the published numbers
+  checkpoint          a released checkpoint to a safetensors file of the zoo
 
 `visionzoo convert WHAT --help` lists the options. Two examples:
   visionzoo convert yolo2coco data/boats -o data/boats_coco --val-every 5
@@ -39,6 +46,10 @@ _CONVERSIONS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace
     **{
         name: (partial(convert_boxes.parser, name), partial(convert_boxes.run, name))
         for name in convert_boxes.CONVERSIONS
+    },
+    **{
+        name: (partial(convert_panoptic.parser, name), partial(convert_panoptic.run, name))
+        for name in convert_panoptic.CONVERSIONS
     },
     "idmaps2coco": (convert_id_maps.parser, convert_id_maps.run),
     "checkpoint": (convert_checkpoint.parser, convert_checkpoint.run),

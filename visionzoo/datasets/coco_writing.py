@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from visionzoo.errors import DataError, OutputError
@@ -37,16 +38,38 @@ def write_coco_folder(
         OutputError: ``out`` is not empty, or cannot be written.
         DataError: two images of a split have the same name.
     """
-    require_free(out, overwrite=overwrite, is_file=False)
-    beside = _folder_beside(out)
-    try:
+    with new_folder(out, overwrite=overwrite) as beside:
         (beside / "annotations").mkdir()
         for split, record in records.items():
-            _write_json(beside / "annotations" / f"instances_{split}{YEAR}.json", record)
+            write_json(beside / "annotations" / f"instances_{split}{YEAR}.json", record)
             folder = beside / f"{split}{YEAR}"
             folder.mkdir()
             for file, image in zip(images[split], record["images"], strict=True):
-                _place(file, folder / image["file_name"], link)
+                place_file(file, folder / image["file_name"], link=link)
+
+
+@contextmanager
+def new_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside ``out``, which is renamed to ``out`` at the end of the block.
+
+    Args:
+        out: the folder to make.
+        overwrite: replace ``out`` if it is not empty.
+
+    Raises:
+        OutputError: ``out`` is not empty, or cannot be written.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with new_folder(Path(folder, "a")) as beside:
+        ...         _ = (beside / "a.txt").write_text("a")
+        ...     Path(folder, "a", "a.txt").read_text()
+        'a'
+    """
+    require_free(out, overwrite=overwrite, is_file=False)
+    beside = _folder_beside(out)
+    try:
+        yield beside
         _take_place(beside, out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -67,7 +90,7 @@ def write_coco_file(out: Path, records: dict[str, dict], *, overwrite: bool = Fa
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        _write_json(beside, next(iter(records.values())))
+        write_json(beside, next(iter(records.values())))
         beside.replace(out)
     finally:
         beside.unlink(missing_ok=True)
@@ -104,11 +127,17 @@ def _folder_beside(out: Path) -> Path:
     return folder
 
 
-def _write_json(path: Path, record: dict) -> None:
+def write_json(path: Path, record: dict | list) -> None:
+    """Write a record as JSON."""
     path.write_text(json.dumps(record, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
-def _place(file: Path, target: Path, link: bool) -> None:
+def place_file(file: Path, target: Path, *, link: bool) -> None:
+    """Copy a file, or create a symbolic link to it.
+
+    Raises:
+        DataError: ``target`` exists.
+    """
     if target.exists():
         raise DataError(file, expected="every image of a split to have a unique name", found=f"{target.name} twice")
     target.parent.mkdir(parents=True, exist_ok=True)

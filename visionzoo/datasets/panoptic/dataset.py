@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from visionzoo.datasets.file_names import require_inside
-from visionzoo.datasets.findings import say_notes
+from visionzoo.datasets.findings import Findings
 from visionzoo.datasets.missing_files import missing_files
 from visionzoo.datasets.panoptic.files import PanopticFile, PanopticImage, in_label_order
 from visionzoo.datasets.panoptic.maps import folder_of_masks
@@ -38,8 +38,9 @@ class PanopticDataset(SampleList):
     categories that are not in ``classes`` become pixels without a label.
 
     A sample has ``img_path``, ``img_id``, ``panoptic_path`` (the PNG), ``segments`` (dicts with ``id``,
-    ``category_id``, which is the class index, and ``iscrowd``), ``num_things``, and ``height`` and ``width`` if the
-    file states them. ``LoadPanoptic`` and ``LoadPanopticTargets`` read the PNG.
+    ``category_id``, which is the class index, and ``iscrowd``, and ``area`` and ``bbox`` if the file states them),
+    ``num_things``, and ``height`` and ``width`` if the file states them. ``LoadPanoptic`` and
+    ``LoadPanopticTargets`` read the PNG.
 
     ``metainfo`` has
 
@@ -125,8 +126,8 @@ def _chosen(
 def _samples(file: PanopticFile, used: Sequence[PanopticCategory], folders: tuple[Path, Path]) -> list[dict[str, Any]]:
     labels = {each.id: label for label, each in enumerate(used)}
     things = sum(each.isthing for each in used)
-    without = len(file.images) - len(file.annotated)
-    say_notes(file.where, {"images without annotation are left out": without} if without else {})
+    with Findings(file.where, expected="panoptic annotations") as findings:
+        findings.note("images without annotation are left out", len(file.images) - len(file.annotated))
     return [{**_sample(image, labels, folders), "num_things": things} for image in file.annotated]
 
 
@@ -134,7 +135,7 @@ def _sample(image: PanopticImage, labels: Mapping[int, int], folders: tuple[Path
     size = {"height": image.height, "width": image.width} if image.height and image.width else {}
     segments = [
         # -1: pixels of a category that is not used
-        {"id": each["id"], "category_id": labels.get(each["category_id"], -1), "iscrowd": each["iscrowd"]}
+        {**each, "category_id": labels.get(each["category_id"], -1)}
         for each in image.segments
     ]
     return {

@@ -78,8 +78,10 @@ def _ids_of_colours(data: bytes, where: object) -> np.ndarray:
     require_pixels((int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")), where)
     pixels = decode_with_opencv(data, cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 3:
-        pixels = np.array(opened_image(data, where, _WHAT).convert("RGB"))[..., ::-1]
-    return ids_of_colours(pixels[..., 2::-1])
+        pixels = np.array(opened_image(data, where, _WHAT).convert("RGBA"))
+    else:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGBA if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+    return np.ascontiguousarray(pixels).view("<u4")[..., 0] & np.uint32(LARGEST_ID)  # four bytes are one number
 
 
 def ids_of_colours(colours: np.ndarray) -> np.ndarray:

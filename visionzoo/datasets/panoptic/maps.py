@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,19 @@ def map_of(
         found = f"one channel, and {error.found}"
         advice = "export the PNG in RGB, with id = R + 256 G + 65536 B"
         raise DataError(where, expected="ids in three channels", found=found, advice=advice) from error
+
+
+def with_stated_areas(panoptic: PanopticMap, segments: Iterable[Mapping[str, Any]]) -> PanopticMap:
+    """Return the map with the areas that a file states, where it does.
+
+    Example:
+        >>> segment = {"id": 5, "category_id": 1, "iscrowd": 0, "area": 9}
+        >>> with_stated_areas(map_of(np.array([[5, 5]]), [segment], "a.png"), [segment]).segments[0].area
+        9
+    """
+    areas = {each["id"]: each["area"] for each in segments if each.get("area") is not None}
+    stated = (replace(each, area=areas.get(each.id, each.area)) for each in panoptic.segments)
+    return PanopticMap(panoptic.ids, tuple(stated))
 
 
 def map_in(folder: Path, image: PanopticImage, where: Path | str) -> PanopticMap:

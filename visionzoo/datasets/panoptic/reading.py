@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from visionzoo.datasets.findings import Findings, shown
+from visionzoo.datasets.json_objects import read_json
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
 from visionzoo.datasets.panoptic.files import PanopticFile, PanopticImage
 from visionzoo.datasets.panoptic.id_png import LARGEST_ID
 from visionzoo.datasets.panoptic.shapes import read_raw
+from visionzoo.errors import DataError
 from visionzoo.structures.panoptic import PanopticCategory
 
 _PHOTO_ENDINGS = (".jpg", ".jpeg")
@@ -44,6 +46,24 @@ def read_panoptic(
     """
     with Findings(path, expected="panoptic annotations", say_notes=say_notes) as findings:
         return parsed(read_raw(path), path, findings, categories)
+
+
+def read_images(path: Path, categories: Sequence[PanopticCategory] | None = None) -> PanopticFile:
+    """Read only images and categories of a JSON object; annotations are ignored, and need not be there.
+
+    Args:
+        path: the file, such as COCO's ``image_info_test-dev2017.json`` or a panoptic one.
+        categories: see :func:`read_panoptic`.
+
+    Raises:
+        DataError: see :func:`read_panoptic`.
+    """
+    record = read_json(path)
+    if not isinstance(record.get("images"), list):
+        advice = "name a COCO json with images and categories"
+        raise DataError(path, expected="a list images", found=shown(list(record)), advice=advice)
+    with Findings(path, expected="images and categories") as findings:
+        return parsed({**record, "annotations": []}, path, findings, categories)
 
 
 def parsed(

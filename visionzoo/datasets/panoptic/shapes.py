@@ -187,7 +187,10 @@ def _of_folder(folder: Path) -> Raw:
 
 
 def _of_records(record: Raw) -> Raw:
-    """Read the schema of the official merge script; PNG files are below the root of their source."""
+    """Read the schema of the official merge script.
+
+    PNG files are below the root of their source, or, if it does not exist here, below a folder of the source's name.
+    """
     roots = record.get("source_roots") or {}
     images, annotations = [], []
     for each in record["records"]:
@@ -195,7 +198,9 @@ def _of_records(record: Raw) -> Raw:
         number, stem = each.get("merged_id"), each.get("object365_name")
         file = {"height": each.get("height"), "width": each.get("width"), "source": each.get("source", "")}
         images.append({"id": number, "file_name": f"{stem}.jpg", **{k: v for k, v in file.items() if v is not None}})
-        mask = Path(roots.get(each.get("source")) or "", each.get("panseg_subdir") or "", f"{each.get('panseg_file')}")
+        root = Path(f"{roots.get(each.get('source')) or ''}")
+        place = root if root.is_dir() else Path(f"{each.get('source') or ''}")  # the roots of another machine
+        mask = place / f"{each.get('panseg_subdir') or ''}" / f"{each.get('panseg_file')}"
         segments = each.get("segments_info")
         annotations.append({"image_id": number, "file_name": str(mask), "segments_info": segments})
     facts = {"info": record.get("info", {}), "categories": record.get("categories")}

@@ -17,14 +17,10 @@ with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints on import; stdou
     from mmdet.structures.mask import BitmapMasks
     from mmseg.datasets.transforms.formatting import PackSegInputs
 
-from visionzoo.datasets.mask_files import read_ids
-from visionzoo.datasets.panoptic.maps import map_of, read_map
-from visionzoo.errors import DataError
+from visionzoo.datasets.panoptic.maps import map_of, read_map, with_stated_areas
+from visionzoo.datasets.semantic_maps import IGNORED, read_semantic_map
 from visionzoo.registry import TRANSFORMS
-from visionzoo.structures.image_size import require_size
 from visionzoo.structures.panoptic import PanopticMap
-
-IGNORED = 255  # class of pixels without a label in semantic maps
 
 _META_KEYS = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
 
@@ -34,7 +30,9 @@ class LoadPanoptic(BaseTransform):
     """Set ``gt_panoptic`` and ``gt_semantic``, the ground truth in the pixels of the original image.
 
     ``gt_panoptic`` is a :class:`~visionzoo.structures.panoptic.PanopticMap` whose ``category_id`` is the class index.
-    ``gt_semantic`` is (H, W) uint8, the class index of each pixel, 255 without a label. Crowds have their class.
+    The area of a segment is the one that the file states, which may differ from the number of its pixels; without one,
+    it is this number. ``gt_semantic`` is (H, W) uint8, the class index of each pixel, 255 without a label. Crowds have
+    their class.
 
     Place it after the changes of geometry. ``PackPanopticInputs`` packs both.
 
@@ -51,7 +49,7 @@ class LoadPanoptic(BaseTransform):
     PROVIDES = ("gt_panoptic", "gt_semantic")
 
     def transform(self, results: dict) -> dict:
-        results["gt_panoptic"] = _map_of(results)
+        results["gt_panoptic"] = with_stated_areas(_map_of(results), results["segments"])
         results["gt_semantic"] = results["gt_panoptic"].class_map(IGNORED).astype(np.uint8)
         return results
 
@@ -155,43 +153,6 @@ class LoadSemanticMap(BaseTransform):
 
     def __repr__(self) -> str:
         return "LoadSemanticMap()"
-
-
-def read_semantic_map(
-    path: str,
-    num_classes: int,
-    *,
-    reduce_zero_label: bool = False,
-    size: Sequence[int] | None = None,
-    like: object = "",
-) -> np.ndarray:
-    """Read a map of classes as (H, W) uint8; 255 for pixels without a label.
-
-    Args:
-        path: an image of one channel or with a palette, whose numbers are classes.
-        num_classes: number of classes.
-        reduce_zero_label: True if 0 is a pixel without a label and k + 1 is class k.
-        size: (H, W) of the image; None if it is not known.
-        like: name of the image, for the error.
-
-    Raises:
-        DataError: see :class:`LoadSemanticMap`.
-    """
-    ids = read_ids(path)
-    if size is not None:
-        require_size(ids.shape, size, path, what="a map of classes", like=like, advice="export it in the image's size")
-    labels = np.where((ids == 0) | (ids == IGNORED), IGNORED, ids - 1) if reduce_zero_label else ids
-    known = (labels < num_classes) | (labels == IGNORED)
-    if not known.all():
-        number = int(ids[~known][0])
-        row, column = (int(at[0]) for at in np.nonzero(~known))
-        raise DataError(
-            path,
-            expected=f"numbers of {num_classes} classes, or 255 without a label",
-            found=f"{number} in row {row}, column {column}",
-            advice="name all classes, or set reduce_zero_label if 0 means no label",
-        )
-    return labels.astype(np.uint8)
 
 
 class _WithTruth:
