@@ -15,6 +15,16 @@ default_hooks = dict(checkpoint=dict(by_epoch=False, interval=16000))
 
 model = dict(backbone=dict(type="DiNAT", variant="dinat_mini", dilations="ade20k", drop_path_rate=0.2))
 
+image_size = dict(
+    paths=[
+        "train_dataloader.dataset.pipeline.2.scale",
+        "train_dataloader.dataset.pipeline.3.crop_size",
+        "val_dataloader.dataset.pipeline.1.scale",
+        "test_dataloader.dataset.pipeline.1.scale",
+        "model.data_preprocessor.size",
+    ]
+)
+
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"rpb": dict(decay_mult=0.0)}))
 train_dataloader = dict(batch_size=2)
 

@@ -94,7 +94,7 @@ def upernet(backbone: Mapping, neck: Mapping | None = None, **preprocessor: Any)
             "norm_cfg": {"type": "GN", "num_groups": 4}}  # fmt: skip
     return ConfigDict(
         type="mmseg.EncoderDecoder",
-        data_preprocessor={"type": "mmseg.SegDataPreProcessor", "mean": [120.0] * 3, "std": [60.0] * 3, **preprocessor},
+        data_preprocessor={"type": "mmseg.SegDataPreProcessor", "mean": [120.0] * 3, "std": [60.0] * 3} | preprocessor,
         backbone=dict(backbone),
         neck=neck,
         decode_head=head,
