@@ -22,12 +22,11 @@ def samples():
 
 def test_pads_to_the_largest_image_of_the_batch():
     preprocessor = SemanticPreprocessor(mean=[10.0] * 3, std=[2.0] * 3, size=(64, 64), test_cfg={"size_divisor": 32})
-    given = samples()
-    batch = preprocessor({"inputs": images(), "data_samples": given})
+    batch = preprocessor({"inputs": images(), "data_samples": samples()})
     assert batch["inputs"].shape == (3, 3, 96, 128)
     assert torch.allclose(batch["inputs"][2, :, :31, :40], (images()[2].float() - 10) / 2)
     assert (batch["inputs"][2, :, 31:] == 0).all()
-    assert given[1].metainfo["img_padding_size"] == (0, 38, 0, 31)
+    assert batch["data_samples"][1].metainfo["img_padding_size"] == (0, 38, 0, 31)
     assert preprocessor.pad_size_divisor == 32
 
 
