@@ -12,9 +12,11 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from pycocotools import mask as rle
 
+from visionzoo.datasets.panoptic.id_png import write_id_png
 from visionzoo.engine.loaders import build_dataset
 from visionzoo.metrics.coco import score_detections
 from visionzoo.registry import METRICS
+from visionzoo.structures.panoptic import PanopticMap
 
 COUNT, HEIGHT, WIDTH = 9, 60, 90
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -369,10 +371,96 @@ class Referred(Case):
         return {"pred_mask": mask, "pred_input_mask": mask[::2, ::3], "gt_map": sample["gt_seg_map"]}
 
 
+# --- panoptic and semantic maps ---
+
+
+class Panoptic(Case):
+    """Things are classes 0 and 1, stuff 2 and 3. Ids of images, categories and segments change."""
+
+    metrics = ({"type": "PanopticQualityMetric", "boundary": True},)
+
+    def scene(self, number):
+        blocks = np.kron(self.rng.integers(0, 6, (6, 9)), np.ones((10, 10), int))
+        found = np.roll(blocks, self.rng.integers(0, 4, 2), (0, 1))
+        return {"truth": blocks, "found": found, "crowd": number % 3 == 1}
+
+    def segments(self, values):
+        """Return the class of each number of a map; 5 has none."""
+        return {value: value % len(CLASSES) for value in np.unique(values).tolist() if value < 5}
+
+    def write(self, folder, order):
+        names, entries = self.names(order)
+        ids, categories = (Coco.labels(self, count, order, "numbers") for count in (COUNT, len(CLASSES)))
+        record = {"images": [], "annotations": []}
+        for number in entries:
+            scene, name = self.scenes[number], names[number]
+            write_image(folder / f"img/{name}.png", number)
+            numbers = range(1, 6) if order is None else order.choice(256**3 - 1, 5, replace=False) + 1
+            code = np.array([*numbers, 0], np.int64)
+            (folder / "seg").mkdir(exist_ok=True)
+            write_id_png(folder / f"seg/{name}.png", code[scene["truth"]])
+            listed = [
+                {
+                    "id": int(code[value]),
+                    "category_id": categories[label],
+                    "iscrowd": int(scene["crowd"] and value == 1),
+                }
+                for value, label in self.segments(scene["truth"]).items()
+            ]
+            if order is not None:
+                order.shuffle(listed)
+            record["images"].append(dict(id=ids[number], file_name=f"{name}.png", height=HEIGHT, width=WIDTH))
+            record["annotations"].append(dict(image_id=ids[number], file_name=f"{name}.png", segments_info=listed))
+        named = [
+            {"id": each, "name": name, "isthing": int(label < 2)}
+            for label, (each, name) in enumerate(zip(categories, CLASSES, strict=True))
+        ]
+        record["categories"] = named if order is None else named[::-1]
+        (folder / "a.json").write_text(json.dumps(record))
+        places = dict(ann_file="a.json", data_root=str(folder), data_prefix=dict(img="img", seg="seg"))
+        return dict(type="PanopticDataset", pipeline=[*LOAD, {"type": "LoadPanoptic"}], test_mode=True, **places)
+
+    def predicted(self, sample, metainfo):
+        found = self.scenes[number_of(sample["img"])]["found"]
+        classes = [metainfo["classes"].index(name) for name in CLASSES]
+        segments = {value + 1: (classes[label], False) for value, label in self.segments(found).items()}
+        prediction = PanopticMap.of_ids(np.where(found < 5, found + 1, 0), segments)
+        return {"gt_panoptic": sample["gt_panoptic"], "pred_panoptic": prediction}
+
+
+class Semantic(Case):
+    metrics = (
+        {"type": "SemanticMetric", "boundary": True},
+        {"type": "SemanticMetric", "definition": "mmseg"},
+    )
+
+    def scene(self, number):
+        blocks = np.kron(self.rng.integers(0, 3, (6, 9)), np.ones((10, 10), int))
+        return {"truth": blocks, "found": np.where(self.rng.random(blocks.shape) < 0.1, 3, np.roll(blocks, 3, 1))}
+
+    def write(self, folder, order):
+        names, _ = self.names(order)
+        code = np.arange(len(CLASSES)) if order is None else order.permutation(len(CLASSES))
+        for number, name in enumerate(names):
+            write_image(folder / f"images/{name}.png", number)
+            truth = code[self.scenes[number]["truth"]]
+            truth[:4] = 255
+            (folder / "annotations").mkdir(exist_ok=True)
+            Image.fromarray(truth.astype(np.uint8)).save(folder / f"annotations/{name}.png")
+        (folder / "classes.txt").write_text("\n".join(CLASSES[label] for label in np.argsort(code)))
+        return dict(type="SemanticFolders", data_root=str(folder), pipeline=[*LOAD, {"type": "LoadSemanticMap"}])
+
+    def predicted(self, sample, metainfo):
+        code = np.array([metainfo["classes"].index(name) for name in CLASSES])
+        found = code[self.scenes[number_of(sample["img"])]["found"]]
+        return {"gt_semantic": sample["gt_semantic"], "pred_semantic": found}
+
+
 CASES = (
     *(Coco, CocoText, CocoDigits, Cropped, Listed, InFolders, OneByOne, InGroups, Pairs, CULane, TuSimple, Counts),
     Registered,
     Referred,
+    *(Panoptic, Semantic),
 )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +51,18 @@ class Segment:
     iscrowd: bool = False
 
 
+class Runs(NamedTuple):
+    """Pixels of a map as runs of equal ids. A run ends with its row at the latest.
+
+    Attributes:
+        starts: (R,) int64, index of the first pixel of each run in the flat map, ascending.
+        ids: (R,) id of each run.
+    """
+
+    starts: np.ndarray
+    ids: np.ndarray
+
+
 class Extent(NamedTuple):
     """Pixels of one id: their number, and left, top, width and height of the box around them."""
 
@@ -87,7 +100,8 @@ class PanopticMap:
             DataError: an id has pixels but no category, or a category but no pixels.
         """
         array = as_array(ids).astype(np.uint32, copy=False)
-        extents = extents_of(array)
+        runs = runs_of(array)
+        extents = _extents(runs, array.shape)
         unknown, empty = set(extents) - set(categories), set(categories) - set(extents)
         if unknown or empty:
             raise DataError(
@@ -96,13 +110,23 @@ class PanopticMap:
                 found=f"ids without a category: {sorted(unknown)[:6]}, ids without pixels: {sorted(empty)[:6]}",
                 advice="list each segment once, with the id that its pixels have",
             )
-        return cls(
-            array,
-            tuple(
-                Segment(number, category, *extents[number], bool(is_crowd))
-                for number, (category, is_crowd) in categories.items()
-            ),
+        segments = (
+            Segment(number, category, *extents[number], bool(is_crowd))
+            for number, (category, is_crowd) in categories.items()
         )
+        panoptic = cls(array, tuple(segments))
+        panoptic.__dict__["runs"] = runs
+        return panoptic
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Runs of equal ids; the array must not be changed after they are counted."""
+        return runs_of(self.ids)
+
+    @cached_property
+    def extents(self) -> dict[int, Extent]:
+        """Number of pixels and box of every id except 0, counted from the pixels."""
+        return _extents(self.runs, self.ids.shape)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -132,7 +156,13 @@ class PanopticMap:
                     advice="add it to the categories of the file, or remove the segment",
                 )
         renumbered = (replace(each, category_id=categories[each.category_id]) for each in self.segments)
-        return PanopticMap(self.ids, tuple(renumbered))
+        return self.with_segments(renumbered)
+
+    def with_segments(self, segments: Iterable[Segment]) -> PanopticMap:
+        """Return the map with other facts about the same segments; pixels are not counted again."""
+        panoptic = PanopticMap(self.ids, tuple(segments))
+        panoptic.__dict__.update({name: self.__dict__[name] for name in ("runs", "extents") if name in self.__dict__})
+        return panoptic
 
     def class_map(self, ignored: int = 255) -> np.ndarray:
         """Return the category of every pixel, (H, W) int64; ``ignored`` for pixels without a segment.
@@ -143,16 +173,15 @@ class PanopticMap:
             >>> PanopticMap.of_ids([[7, 0]], {7: (3, False)}).class_map().tolist()
             [[3, 255]]
         """
-        known, inverse = np.unique(self.ids, return_inverse=True)
+        known, which = np.unique(self.runs.ids, return_inverse=True)
         categories = {UNLABELLED: ignored} | {each.id: each.category_id for each in self.segments}
         table = np.array([categories[int(number)] for number in known], dtype=np.int64)
-        return table[inverse].reshape(self.ids.shape)
+        lengths = np.diff(self.runs.starts, append=self.ids.size)
+        return np.repeat(table[which], lengths).reshape(self.ids.shape)
 
 
 def extents_of(ids: np.ndarray) -> dict[int, Extent]:
     """Return number of pixels and box of every id except 0, by ascending id.
-
-    Runs of equal ids in a row are counted instead of pixels, because there are far fewer of them.
 
     Args:
         ids: (H, W) unsigned integers.
@@ -161,20 +190,38 @@ def extents_of(ids: np.ndarray) -> dict[int, Extent]:
         >>> extents_of(np.array([[0, 5, 5], [5, 5, 0]]))
         {5: Extent(area=4, bbox=(0, 0, 3, 2))}
     """
-    if ids.size == 0:
-        return {}
-    width = ids.shape[1]
-    is_start = np.ones(ids.shape, dtype=bool)
-    is_start[:, 1:] = ids[:, 1:] != ids[:, :-1]
+    return _extents(runs_of(ids), ids.shape)
+
+
+def runs_of(ids: np.ndarray) -> Runs:
+    """Return the runs of equal ids in the rows of a map; there are far fewer of them than pixels.
+
+    Args:
+        ids: (H, W) integers.
+
+    Example:
+        >>> runs_of(np.array([[0, 5, 5], [5, 5, 0]]))
+        Runs(starts=array([0, 1, 3, 5]), ids=array([0, 5, 5, 0]))
+    """
+    flat = ids.ravel()
+    is_start = np.empty(flat.size, dtype=bool)
+    np.not_equal(flat[1:], flat[:-1], out=is_start[1:])
+    is_start.reshape(ids.shape)[:, :1] = True
     starts = np.flatnonzero(is_start)
-    lengths = np.diff(starts, append=ids.size)
-    rows, lefts = np.divmod(starts, width)
-    known, which = np.unique(ids.ravel()[starts], return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    firsts = np.searchsorted(which[order], np.arange(len(known)))
-    areas = np.add.reduceat(lengths[order], firsts)
-    left, top = (np.minimum.reduceat(values[order], firsts) for values in (lefts, rows))
-    right, bottom = (np.maximum.reduceat(values[order], firsts) for values in (lefts + lengths, rows + 1))
-    edges = np.stack([left, top, right - left, bottom - top], axis=1).tolist()
-    found = zip(known.tolist(), areas.tolist(), edges, strict=True)
+    return Runs(starts, flat[starts])
+
+
+def _extents(runs: Runs, shape: tuple[int, ...]) -> dict[int, Extent]:
+    if not len(runs.starts):
+        return {}
+    order = runs.ids.argsort(kind="stable")  # runs of an id are adjacent and stay in the order of rows
+    numbers, starts = runs.ids[order], runs.starts[order]
+    is_first = np.append(True, numbers[1:] != numbers[:-1])
+    firsts, lasts = np.flatnonzero(is_first), np.flatnonzero(np.append(is_first[1:], True))
+    lengths = np.diff(runs.starts, append=shape[0] * shape[1])[order]
+    rows, lefts = np.divmod(starts, shape[1])
+    areas, left = np.add.reduceat(lengths, firsts), np.minimum.reduceat(lefts, firsts)
+    right = np.maximum.reduceat(lefts + lengths, firsts)
+    edges = np.stack([left, rows[firsts], right - left, rows[lasts] + 1 - rows[firsts]], axis=1).tolist()
+    found = zip(numbers[firsts].tolist(), areas.tolist(), edges, strict=True)
     return {number: Extent(area, (x, y, w, h)) for number, area, (x, y, w, h) in found if number != UNLABELLED}

@@ -81,7 +81,9 @@ def _ids_of_colours(data: bytes, where: object) -> np.ndarray:
         pixels = np.array(opened_image(data, where, _WHAT).convert("RGBA"))
     else:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGBA if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
-    return np.ascontiguousarray(pixels).view("<u4")[..., 0] & np.uint32(LARGEST_ID)  # four bytes are one number
+    ids = np.ascontiguousarray(pixels).view("<u4")[..., 0]  # four bytes are one number
+    ids &= np.uint32(LARGEST_ID)
+    return ids
 
 
 def ids_of_colours(colours: np.ndarray) -> np.ndarray:

@@ -82,7 +82,7 @@ def with_stated_areas(panoptic: PanopticMap, segments: Iterable[Mapping[str, Any
     """
     areas = {each["id"]: each["area"] for each in segments if each.get("area") is not None}
     stated = (replace(each, area=areas.get(each.id, each.area)) for each in panoptic.segments)
-    return PanopticMap(panoptic.ids, tuple(stated))
+    return panoptic.with_segments(stated)
 
 
 def map_in(folder: Path, image: PanopticImage, where: Path | str) -> PanopticMap:

@@ -7,7 +7,6 @@ of COCO's panoptic task. Images belong together by their ids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -93,12 +92,10 @@ def _pairs(
 
 def _map(folder: Path, image: PanopticImage, file: PanopticFile, labels: Any) -> PanopticMap:
     """Read a map with class indices, and with the areas that the file states."""
-    from visionzoo.datasets.panoptic.maps import map_in
+    from visionzoo.datasets.panoptic.maps import map_in, with_stated_areas
 
     panoptic = map_in(folder, image, file.where).with_categories(labels, f"{file.where}: {image.place}")
-    stated = {each["id"]: each["area"] for each in image.segments if "area" in each}
-    segments = (replace(each, area=stated.get(each.id, each.area)) for each in panoptic.segments)
-    return replace(panoptic, segments=tuple(segments))
+    return with_stated_areas(panoptic, image.segments)
 
 
 def _without_annotation(truth: PanopticFile) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from visionzoo.errors import DataError, some_of
-from visionzoo.structures.panoptic import UNLABELLED, PanopticMap
+from visionzoo.structures.panoptic import UNLABELLED, PanopticMap, Runs
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,9 @@ class Overlaps:
             DataError: the maps differ in size, or ids of pixels and segments of a map differ.
         """
         _require_same_size(truth, prediction, where)
-        numbers = [
-            _Numbers.of(panoptic, f"{where}: {role}")
-            for panoptic, role in ((truth, "truth"), (prediction, "prediction"))
-        ]
-        starts, lengths = _runs(truth.ids, prediction.ids)
-        rows, columns = (
-            each.positions(panoptic.ids.ravel()[starts])
-            for each, panoptic in zip(numbers, (truth, prediction), strict=True)
-        )
+        numbers = _Numbers.of(truth, f"{where}: truth"), _Numbers.of(prediction, f"{where}: prediction")
+        rows, columns, lengths = _common_runs(truth.runs, prediction.runs, truth.ids.size)
+        rows, columns = numbers[0].positions(truth.runs.ids)[rows], numbers[1].positions(prediction.runs.ids)[columns]
         shape = len(truth.segments) + 1, len(prediction.segments) + 1
         counted = np.bincount(rows * shape[1] + columns, weights=lengths, minlength=shape[0] * shape[1])
         pixels = counted.astype(np.int64).reshape(shape)
@@ -82,15 +76,22 @@ def _require_same_size(truth: PanopticMap, prediction: PanopticMap, where: str) 
         )
 
 
-def _runs(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return start and length of each run of pixels in which neither map changes; there are far fewer than pixels."""
-    first, second = truth.ravel(), prediction.ravel()
-    if not first.size:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    changes = first[1:] != first[:-1]
-    changes |= second[1:] != second[:-1]
-    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
-    return starts, np.diff(starts, append=first.size)
+def _common_runs(truth: Runs, prediction: Runs, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the runs of pixels in which neither map changes: the run of each map that each one is in, and its length.
+
+    A start that is in both maps gives two runs, and the first has length 0.
+
+    Args:
+        truth, prediction: runs of both maps.
+        size: number of pixels.
+    """
+    starts = np.concatenate([truth.starts, prediction.starts])
+    order = starts.argsort(kind="stable")  # merges two ascending lists
+    of_truth = order < len(truth.starts)
+    rows = of_truth.cumsum() - 1
+    columns = np.arange(len(order)) - rows - 1
+    starts = np.append(starts[order], size)
+    return rows, columns, starts[1:] - starts[:-1]
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,17 @@ class _Numbers:
     where: str
     ids: np.ndarray
     order: np.ndarray
+    known: np.ndarray
 
     @classmethod
     def of(cls, panoptic: PanopticMap, where: str) -> _Numbers:
-        ids = np.array([UNLABELLED, *(segment.id for segment in panoptic.segments)], dtype=np.int64)
+        ids = np.array([UNLABELLED, *(segment.id for segment in panoptic.segments)], dtype=panoptic.ids.dtype)
         order = np.argsort(ids, kind="stable")
-        same = ids[order][1:] == ids[order][:-1]
+        known = ids[order]
+        same = known[1:] == known[:-1]
         if same.any():
-            found = ids[order][1:][same].tolist()
-            raise _wrong_ids(where, "each id at most once, and none of them 0", found)
-        return cls(where, ids, order)
+            raise _wrong_ids(where, "each id at most once, and none of them 0", known[1:][same].tolist())
+        return cls(where, ids, order, known)
 
     def positions(self, found: np.ndarray) -> np.ndarray:
         """Return the position of each id.
@@ -117,9 +119,8 @@ class _Numbers:
         Raises:
             DataError: an id has no segment.
         """
-        known = self.ids[self.order]
-        places = np.searchsorted(known, found).clip(max=len(known) - 1)
-        unknown = known[places] != found
+        places = np.searchsorted(self.known[1:], found, side="right")  # 0 is the first one, which is before all
+        unknown = self.known[places] != found
         if unknown.any():
             raise _wrong_ids(self.where, "a segment for every id of the map", np.unique(found[unknown]).tolist())
         return self.order[places]

@@ -19,7 +19,7 @@ from visionzoo.errors import require_known
 from visionzoo.metrics.boundaries import RATIO, Patch, boundary_width
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.panoptic.overlaps import Overlaps
-from visionzoo.structures.panoptic import UNLABELLED, PanopticMap, extents_of
+from visionzoo.structures.panoptic import UNLABELLED, PanopticMap
 
 AREAS = ("png", "json")
 _LEAST = 0.5  # IoU above which two segments match, and share above which a prediction is ignored
@@ -137,17 +137,12 @@ def with_boundaries(truth: PanopticMap, prediction: PanopticMap, pairs: Pairs, r
         ratio: see :func:`match_boundaries`.
     """
     width = boundary_width(truth.size, ratio)
-    boxes = [
-        {number: each.bbox for number, each in extents_of(panoptic.ids).items()} for panoptic in (truth, prediction)
-    ]
     ious = []
     for row, column, iou in zip(*(part.tolist() for part in pairs), strict=True):
-        numbers = truth.segments[row].id, prediction.segments[column].id
-        mine, found = (
-            Patch.boundary_of(panoptic.ids, number, box[number], width)
-            for panoptic, number, box in zip((truth, prediction), numbers, boxes, strict=True)
-        )
-        ious.append(min(iou, _boundary_iou(mine, found, truth.ids)))
+        true, found = truth.segments[row].id, prediction.segments[column].id
+        mine = Patch.boundary_of(truth.ids, true, truth.extents[true].bbox, width)
+        theirs = Patch.boundary_of(prediction.ids, found, prediction.extents[found].bbox, width)
+        ious.append(min(iou, _boundary_iou(mine, theirs, truth.ids)))
     return _above(pairs.rows, pairs.columns, np.array(ious))
 
 
