@@ -217,6 +217,7 @@ def test_released_config_loads_with_and_without_tiny(name):
 
 def test_a_systems_name_is_a_short_name_of_its_headline():
     assert headlines() == {
+        "coconut": "mask2former_r50_coconut",
         "connnet": "connnet_r50",
         "direct": "direct_registration",
         "gconet_plus": "gconet_plus_vgg16bn",

@@ -24,6 +24,8 @@ IMAGES = {
     "UCFQNRFDataset": 1_201,
     "UCFCC50Dataset": 40,
     "TRANCOSDataset": 403,
+    "PanopticDataset": 118_287,
+    "SemanticFolders": 20_210,
     "ReferDataset": 42_226,  # refs of RefCOCOg (UMD); the other sets have more
     "RegistrationPairs": 464,  # 580 subjects of IXI without every fifth, each with the next one
 }

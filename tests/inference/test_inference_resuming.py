@@ -29,6 +29,12 @@ TASKS = {
     "lanes": ["scnn_culane", "--cfg-options", "model.head.exist_threshold=0.0"],
     "counting": ["hmode_shanghaitech_a"],
     "saliency": ["connnet_r50"],
+    "panoptic": [
+        "mask2former_r50_coconut",
+        "--cfg-options",
+        "model.test_cfg.object_mask_thr=0.0",
+        "model.test_cfg.iou_thr=0.0",
+    ],
     "groups": ["gconet_plus"],
 }
 FURTHER = {"detection": ["--threshold", "0", "--save", "txt", "--save-crops", "--vis", "overlay,side"]}

@@ -19,8 +19,9 @@ from visionzoo.cards.files import Card
 from visionzoo.cards.schema import BuildCheck, EvalCheck, ForwardCheck, LearnCheck, MetricCheck
 from visionzoo.cards.seeding import fill_weights, settle_norms
 from visionzoo.config import LoadedConfig, load_config
-from visionzoo.engine.loaders import build_dataset, build_loader, class_names
+from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.errors import some_of
+from visionzoo.models.class_counts import ClassCounts
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import EVALUATOR, SCOPE
 from visionzoo.tasks import task_of
@@ -92,7 +93,8 @@ def measure_metric(card: Card, check: MetricCheck) -> Numbers:
     """Return the metrics of the config for ground truth with seeded changes."""
     loaded = load_config(card.name, tiny=True)
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
-    classes = _class_count(dataset) or 0
+    counts = ClassCounts.of(dataset.metainfo)
+    classes = 0 if counts is None else counts.total
     shaken = task_of(loaded.cfg.task).shaken
     samples = [shaken(dataset.get_data_info(index), index, check.seed, classes) for index in range(len(dataset))]
     return _evaluate(loaded, dataset, [samples])
@@ -107,7 +109,7 @@ def measure_eval(card: Card, check: EvalCheck) -> Numbers:
     # allow_new, because the rows of SCNNHead are a plain dict
     loaded = load_config(card.name, tiny=True, options=options, allow_new=True)
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
-    model = _seeded_model(loaded, check.seed, num_classes=_class_count(dataset))
+    model = _seeded_model(loaded, check.seed, num_classes=ClassCounts.of(dataset.metainfo))
     loader = build_loader(loaded.cfg.val_dataloader, dataset, seed=check.seed)
     batches = list(loader)
     first = model.data_preprocessor(copy.deepcopy(batches[0]), False)
@@ -125,7 +127,7 @@ def measure_learn(card: Card, check: LearnCheck) -> Numbers:
     cfg = loaded.cfg.train_dataloader
     dataset = build_dataset(cfg.dataset, where="train_dataloader.dataset")
     with _torch_seed(check.seed):
-        model: Any = build_model(loaded.cfg.model, num_classes=_class_count(dataset))
+        model: Any = build_model(loaded.cfg.model, num_classes=ClassCounts.of(dataset.metainfo))
         without_pretrained(model)
         with DefaultScope.overwrite_default_scope(SCOPE):
             model.init_weights()
@@ -242,7 +244,7 @@ COMPARE: dict[str, Callable[[Card, Any, Numbers], str | None]] = {
 # --------------------------------------------------------------------------- models
 
 
-def _seeded_model(loaded: LoadedConfig, seed: int, num_classes: int | None) -> Any:
+def _seeded_model(loaded: LoadedConfig, seed: int, num_classes: ClassCounts | None) -> Any:
     model = build_model(loaded.cfg.model, num_classes=num_classes)
     fill_weights(model, seed)
     return model.eval()
@@ -311,11 +313,6 @@ def _torch_seed(seed: int) -> Iterator[None]:
 
 def _val_dataset(loaded: LoadedConfig) -> Mapping:
     return loaded.cfg.val_dataloader.dataset
-
-
-def _class_count(dataset: Any) -> int | None:
-    names = class_names(dataset)
-    return None if names is None else len(names)
 
 
 def _evaluate(loaded: LoadedConfig, dataset: Any, batches: list) -> Numbers:

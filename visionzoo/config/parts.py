@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-HEAD, PROPOSAL_HEAD, AUXILIARY_HEAD = "head", "proposal head", "auxiliary head"
+HEAD, PROPOSAL_HEAD, AUXILIARY_HEAD, FUSION_HEAD = "head", "proposal head", "auxiliary head", "fusion head"
+
+# Values of Part.classes.
+ALL, THINGS = "all", "things"
 
 
 @dataclass(frozen=True)
@@ -14,17 +17,20 @@ class Part:
     """One argument of a model that holds a part.
 
     Attributes:
-        kind: ``preprocessor``, ``backbone``, ``neck``, ``head``, ``proposal head``, ``RoI head``, ``auxiliary head`` or
-            ``text encoder``.
+        kind: ``preprocessor``, ``backbone``, ``neck``, ``head``, ``proposal head``, ``RoI head``, ``auxiliary head``,
+            ``fusion head`` (it joins the outputs of other heads) or ``text encoder``.
         listed: True if the argument also takes a list of parts.
         named: True if the argument takes a dict of parts by name, and no single part.
         instead_of: argument that this one replaces; a model needs exactly one of the two.
+        classes: what ``num_classes`` of the part counts: ``all`` classes of the data, or only the ``things`` for a part
+            that finds objects; None for a part without classes.
     """
 
     kind: str
     listed: bool = False
     named: bool = False
     instead_of: str | None = None
+    classes: str | None = ALL
 
 
 # Models of mmdet and mmseg, whose classes have no PARTS.
@@ -32,11 +38,13 @@ LIBRARY_PARTS: Mapping[str, Part] = {
     "data_preprocessor": Part("preprocessor"),
     "backbone": Part("backbone"),
     "neck": Part("neck", listed=True),
-    "bbox_head": Part(HEAD, listed=True),
-    "rpn_head": Part(PROPOSAL_HEAD, listed=True),
-    "query_head": Part(HEAD, listed=True),
-    "mask_head": Part(HEAD, listed=True),
+    "bbox_head": Part(HEAD, listed=True, classes=THINGS),
+    "rpn_head": Part(PROPOSAL_HEAD, listed=True, classes=None),
+    "query_head": Part(HEAD, listed=True, classes=THINGS),
+    "mask_head": Part(HEAD, listed=True, classes=THINGS),
+    "semantic_head": Part(HEAD, listed=True),
     "panoptic_head": Part(HEAD, listed=True),
+    "panoptic_fusion_head": Part(FUSION_HEAD),
     "decode_head": Part(HEAD, listed=True),
     "auxiliary_head": Part(AUXILIARY_HEAD, listed=True),
     "roi_head": Part("RoI head", listed=True),

@@ -26,6 +26,7 @@ from visionzoo.engine.numbering import Numbered, build_numbered
 from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging, limit_samples
 from visionzoo.engine.workdir import default_folder, free_folder, make_writable, resume_point, resumed_checkpoint
 from visionzoo.errors import ConfigError, some_of
+from visionzoo.models.class_counts import ClassCounts
 from visionzoo.models.parameters import has_parameters
 from visionzoo.models.wiring import fill_model, with_replaced_parts
 from visionzoo.option_names import option
@@ -223,8 +224,9 @@ def _plan(
     source = _source_of_classes(options, purpose, usual, weights)
     advice = _advice_on_classes(source) if source is not None and options.resume else ""
     data = build_numbered(cfg, splits, saved_classes(source), fixed=fixed, advice=advice)
-    renewed = [] if data.others is None else class_tensors(cfg.model, len(data.classes or ()))
-    _fill(loaded, None if data.classes is None else len(data.classes))
+    counts = _class_counts(data, splits)
+    renewed = [] if data.others is None or counts is None else class_tensors(cfg.model, counts)
+    _fill(loaded, counts)
     if purpose == "test" and options.tta:
         cfg.model = {**cfg.tta_model, "module": cfg.model}
     checkpoint, folder, taken_over = distributed.from_first(lambda: _places(loaded, options, purpose, usual, held))
@@ -288,7 +290,15 @@ def _advice_on_classes(checkpoint: Path) -> str:
     return f"to train on other classes, start from the weights of the run: visionzoo train --weights {run} --data DIR"
 
 
-def _fill(loaded: LoadedConfig, num_classes: int | None) -> None:
+def _class_counts(data: Numbered, splits: Sequence[str]) -> ClassCounts | None:
+    """Return the class counts of a run. Its first data set states things and stuff if it has all classes."""
+    if data.classes is None:
+        return None
+    counts = ClassCounts.of(data.datasets[splits[0]].metainfo)
+    return counts if counts is not None and counts.total == len(data.classes) else ClassCounts(len(data.classes))
+
+
+def _fill(loaded: LoadedConfig, num_classes: ClassCounts | None) -> None:
     """Write channels, strides and class counts into the config, so that the saved config is complete."""
     loaded.cfg.model = fill_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes)
     loaded.replaced.clear()

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -76,27 +76,37 @@ def _csv_line(cells: Iterable[Any]) -> str:
 
 
 class CocoResults(Lines):
-    """A JSON array. Its file has a hidden name until it is complete, see :func:`part_of`."""
+    """A JSON array. Its file has a hidden name until it is complete, see :func:`part_of`.
 
-    def __init__(self, path: Path, keep: int | None = None):
+    Args:
+        path: the file.
+        keep: see :class:`Lines`.
+        values: values of an object, of which the array is the last one; None for an array alone.
+        key: key of the array in the object.
+    """
+
+    def __init__(self, path: Path, keep: int | None = None, values: Mapping[str, Any] | None = None, key: str = ""):
         self.final = path
+        before = "" if values is None else json.dumps({**values, key: []}, ensure_ascii=False)[: -len("[]}")]
+        self._opening, self._closing = f"{before}[", "]" if values is None else "]}"
         part = part_of(path)
         if keep is not None and not part.exists():
             os.replace(path, part)
         super().__init__(part, keep)
         if keep is None:
-            self.add_text("[")
+            self.add_text(self._opening)
+        self._empty = len(self._opening.encode(errors="backslashreplace"))
 
     def add_all(self, entries: list[dict[str, Any]]) -> None:
         """Write the entries of one image."""
         texts = [json.dumps(entry, allow_nan=False) for entry in entries]
         if texts:
-            self.add_text(("\n" if self.size == 1 else ",\n") + ",\n".join(texts))
+            self.add_text(("\n" if self.size == self._empty else ",\n") + ",\n".join(texts))
 
     def close(self, *, complete: bool = True) -> None:
         """Close the array and rename the file to its final path, if it is ``complete``."""
         if complete:
-            self.add_text("]\n" if self.size == 1 else "\n]\n")
+            self.add_text(("" if self.size == self._empty else "\n") + self._closing + "\n")
         super().close()
         if complete:
             try:

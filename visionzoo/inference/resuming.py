@@ -34,7 +34,7 @@ from visionzoo.tasks.inputs.base import Source
 
 JOURNAL = ".infer.jsonl"
 _LINES = "predictions.jsonl"
-_FILES = (_LINES, "predictions.csv", "predictions.coco.json", "tusimple.json", "run.json")
+_FILES = (_LINES, "predictions.csv", "predictions.coco.json", "panoptic.json", "tusimple.json", "run.json")
 _HIDDEN = re.compile(r"\.(.+)\.\d+\.part(\.\w+)?", re.DOTALL)  # of write_file and DrawnVideo
 _FOLDERS = ("vis", "raw", "lines", "sheets")  # of earlier versions, which had no journal
 

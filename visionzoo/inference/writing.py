@@ -14,6 +14,11 @@
     OUT/raw/...                saliency: 8-bit PNG in the size of the input, 255 is 1.0; ``result.map`` is its path;
                                counting: ``NAME.npy``, float32 (h, w), people per cell of a grid that covers the
                                image evenly; its sum is the count; ``result.density`` is its path
+    OUT/panoptic.json          panoptic: COCO's format; ``image_id`` is the number that the input's name is, or its name
+    OUT/panoptic/...           panoptic: id maps, id = R + 256 G + 65536 B, 0 without a segment; ``result.panoptic`` of
+                               the line is the path
+    OUT/semantic/...           semantic: 8-bit PNG, the class index of each pixel, 255 without a class;
+                               ``classes.txt`` has the names; ``result.semantic`` of the line is the path
     OUT/warped/...             registration: the warped moving image; ``labels`` its label map, ``fields`` and
                                ``inverse_fields`` the displacements, ``affines`` the affine map as ``.tfm`` and
                                ``.txt``, ``also/NAME`` further files; ``result.warped`` and so on are their paths
@@ -42,6 +47,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -123,9 +129,13 @@ class PredictionWriter:
 
     def _opened(self, sizes: Mapping[str, int]) -> dict[str, Lines]:
         """Open the files that grow, cut to the sizes to keep."""
-        kinds: dict[str, type[Lines]] = {_LINES: Lines}
+        kinds: dict[str, Callable[..., Lines]] = {_LINES: Lines}
         if self._task.coco is not None:
             kinds[_COCO] = CocoResults
+        if self._task.document is not None:
+            things = (getattr(self.inferencer.model, "dataset_meta", None) or {}).get("things")
+            values = self._task.document.values(self.inferencer.class_names, self.inferencer.category_ids, things)
+            kinds[self._task.document.name] = partial(CocoResults, values=values, key=self._task.document.key)
         if self._task.row is not None:
             kinds[_ROWS] = Rows
         if self._task.lines is not None:
@@ -177,8 +187,9 @@ class PredictionWriter:
             new = self._task.tally(prediction.result, prediction.best_score)
             self.tally, self._unnoted = self.tally + new, self._unnoted + new
             place = self._place_of(prediction.source)
-            record["result"] |= self._write_files(place, prediction.result)
-            self._add_to_tables(prediction)
+            files = self._write_files(place, prediction.result)
+            record["result"] |= files
+            self._add_to_tables(prediction, files)
             if prediction.image is not None:
                 thumbnails = self._write_images(place, prediction, prediction.image)
         if prediction.group is not None:
@@ -211,8 +222,12 @@ class PredictionWriter:
     def _write_bytes(self, path: Path, content: bytes) -> None:
         self._write(path, lambda file: file.write(content))
 
-    def _add_to_tables(self, prediction: Prediction) -> None:
+    def _add_to_tables(self, prediction: Prediction, files: Mapping[str, Any]) -> None:
         task, source, coco = self._task, prediction.source, self._tables.get(_COCO)
+        if task.document is not None:
+            path, ids = source.place.as_posix(), self.inferencer.category_ids
+            document: Any = self._tables[task.document.name]
+            document.add_all([task.document.entry(prediction.result, path, files, ids)])
         if isinstance(coco, CocoResults):
             coco.add_all(task.coco(prediction.result, self.done, self.inferencer.category_ids))
         if task.row is not None:

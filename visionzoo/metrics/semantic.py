@@ -23,6 +23,7 @@ from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.panoptic import extents_of
+from visionzoo.structures.semantic_maps import predicted_classes
 
 DEFINITIONS = ("detectron2", "mmseg")
 IGNORED = 255
@@ -205,6 +206,8 @@ def _weighted(iou: np.ndarray, pixels: np.ndarray) -> float:
 class SemanticMetric(BaseMetric):
     """Scores of samples with ``gt_semantic`` and ``pred_semantic``, (H, W) class indices of the original image.
 
+    mmseg's ``pred_sem_seg`` may replace ``pred_semantic``.
+
     255 in the truth marks pixels that do not count. The numbers, from 0 to 1, are ``sem/mIoU``, ``sem/fwIoU``,
     ``sem/mACC``, ``sem/pACC`` and, with ``boundary``, ``sem/boundary_mIoU``; see :class:`SemanticScores`. After each
     evaluation ``per_class`` holds ``semantic``, rows for reports. Only numbers of pixels are stored until the
@@ -262,7 +265,8 @@ class SemanticMetric(BaseMetric):
         classes = len(self._classes())
         for sample in data_samples:
             name = sample_name(sample, len(self.results))
-            truth, found = (required(sample, f"{kind}_semantic", "SemanticMetric", name) for kind in ("gt", "pred"))
+            predicted = {**sample, "pred_semantic": predicted_classes(sample)}
+            truth, found = (required(predicted, f"{kind}_semantic", "SemanticMetric", name) for kind in ("gt", "pred"))
             counts = count_pixels(truth, found, classes, boundary=self.boundary, ratio=self.boundary_ratio, where=name)
             self.results.append(counts)
 

@@ -8,9 +8,8 @@ of anchors, priors and RoI extractors. A value in the config is kept, but an err
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import ceil
 from typing import Any
 
@@ -19,10 +18,21 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, PROPOSAL_HEAD, Part, parts_of, typed_parts
 from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.config.tree import plain
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.errors import ConfigError
+from visionzoo.models.class_counts import ClassCounts, as_counts, fill_class_counts
+from visionzoo.models.part_configs import (
+    dense_heads,
+    disagreement,
+    fill,
+    kind_of,
+    listed,
+    name_of,
+    necks_of,
+    resolved,
+    takes,
+)
 from visionzoo.registry import MODELS, SCOPE, TASK_UTILS, rejections_explained
 
 # Side in pixels of the zero image for measuring parts of other libraries: a multiple of the largest stride, 128.
@@ -34,6 +44,9 @@ _CROP_PROBE = 16
 # RoI extractors read the four finest levels. In a pyramid of five levels, only proposals use the coarsest level.
 _ROI_LEVELS = 4
 
+# Pixel decoders with deformable attention read the four finest levels, as their strides in mmdet.
+_MASK_LEVELS = 4
+
 # Necks of mmdet whose ``in_channels`` is one number, although it has no annotation.
 _SCALAR_NECKS = ("DilatedEncoder", "DyHead")
 
@@ -42,11 +55,6 @@ _LAST_LEVEL_NECKS = ("CTResNetNeck",)
 
 # SOLO heads resize the feature maps, so their strides differ from those of the neck.
 _OWN_STRIDES = ("SOLOHead", "SOLOV2Head", "DecoupledSOLOHead", "DecoupledSOLOLightHead")
-
-_READ_FEATURE_MAPS = (HEAD, PROPOSAL_HEAD, AUXILIARY_HEAD)
-
-# Number of classes if config, data set and checkpoint state none and the head has no USUAL_CLASSES.
-_COCO_CLASSES = 80
 
 
 @dataclass(frozen=True)
@@ -65,15 +73,16 @@ class Levels:
 
 
 def build_model(
-    model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | None = None
+    model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | ClassCounts | None = None
 ) -> nn.Module:
     """Build a model whose channels and strides follow from its backbone.
 
     Args:
         model_cfg: the ``model`` of a config. It is not changed.
         replaced: configs that ``--cfg-options`` replaced, by path (``model.backbone``); see :func:`fill_model`.
-        num_classes: number of classes of the data set, for heads without ``num_classes``. None: the ``USUAL_CLASSES``
-            of the head, or else 80 as in COCO.
+        num_classes: number of classes of the data set, for heads without ``num_classes``, or its numbers of things and
+            stuff. None: the ``USUAL_CLASSES`` of the head, or else those of COCO; see
+            :mod:`visionzoo.models.class_counts`.
 
     Raises:
         ConfigError: a value in the config differs from the derived one, or two parts do not fit together.
@@ -89,7 +98,7 @@ def build_filled(model_cfg: Mapping) -> nn.Module:
 
 
 def fill_model(
-    model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | None = None
+    model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | ClassCounts | None = None
 ) -> ConfigDict:
     """Return a copy of ``model_cfg`` with every channel, stride and class count filled in.
 
@@ -98,19 +107,20 @@ def fill_model(
     a timm backbone also replace those of the data preprocessor.
     """
     model = ConfigDict(copy.deepcopy(plain(model_cfg)))
-    _fill_classes(model, num_classes)
+    fill_class_counts(model, as_counts(num_classes))
     if not isinstance(model.get("backbone"), Mapping):
         return model
     model = with_replaced_parts(model, replaced or {})
     with DefaultScope.overwrite_default_scope(SCOPE):
         _fill_text_channels(model)
         levels = backbone_levels(model.backbone)
-        for path, neck in _necks(model):
+        for path, neck in necks_of(model):
             levels = _fill_neck(neck, levels, path)
-        for path, head, _ in _dense_heads(model):
+        for path, head, _ in dense_heads(model):
             _fill_head(head, levels, path)
         if isinstance(model.get("roi_head"), Mapping):
             _fill_roi_head(model.roi_head, levels, model.backbone)
+        _fill_padding(model, levels)
     return model
 
 
@@ -154,7 +164,7 @@ def trunk_levels(model_cfg: Mapping) -> Levels:
     model = fill_model(model_cfg)
     with DefaultScope.overwrite_default_scope(SCOPE):
         levels = backbone_levels(model.backbone)
-        for path, neck in _necks(model):
+        for path, neck in necks_of(model):
             levels = _fill_neck(neck, levels, path)
     return levels
 
@@ -174,7 +184,7 @@ def _measure(cfg: Mapping, make_input: Any) -> Levels:
     try:
         return _measure_on("meta", cfg, make_input)
     except Exception:  # parts of other libraries raise errors of any type on the device meta
-        with rejections_explained(_name(cfg)):
+        with rejections_explained(name_of(cfg)):
             return _measure_on("cpu", cfg, make_input)
 
 
@@ -189,7 +199,7 @@ def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
             feats = [feats] if isinstance(feats, Tensor) else [feat for feat in feats if isinstance(feat, Tensor)]
             channels = tuple(feat.shape[1] for feat in feats)
             strides = tuple(max(1, round(_PROBE / feat.shape[-1])) for feat in feats)
-    return Levels(channels, strides, _name(cfg))
+    return Levels(channels, strides, name_of(cfg))
 
 
 def _input_channels(cfg: Mapping) -> int:
@@ -205,11 +215,11 @@ def _fill_text_channels(model: ConfigDict) -> None:
     encoder = model.get("text_encoder")
     if not isinstance(encoder, Mapping):
         return
-    heads = ((path, head) for path, head, _ in _dense_heads(model))
-    for path, part in (("model.backbone", model.backbone), *_necks(model), *heads):
-        if _takes(part, "text_channels"):
+    heads = ((path, head) for path, head, _ in dense_heads(model))
+    for path, part in (("model.backbone", model.backbone), *necks_of(model), *heads):
+        if takes(part, "text_channels"):
             levels = _levels_of(encoder, _no_text)
-            _fill(part, "text_channels", levels.channels[0], levels, path)
+            fill(part, "text_channels", levels.channels[0], levels.giver, path)
 
 
 def _no_text(device: str) -> Any:
@@ -227,7 +237,7 @@ def _no_text(device: str) -> Any:
 def _take_place_of(model: ConfigDict, old: ConfigDict) -> None:
     """Give the new backbone the strides of the old one, and the preprocessor the normalisation of the new one."""
     new = model.backbone
-    if _takes(new, "out_strides") and not {"out_indices", "out_strides"} & set(new):
+    if takes(new, "out_strides") and not {"out_indices", "out_strides"} & set(new):
         new.out_strides = backbone_levels(old).strides
     mean, std = _normalisation(new)
     preprocessor = model.get("data_preprocessor")
@@ -243,25 +253,40 @@ def _normalisation(cfg: ConfigDict) -> tuple[Any, Any]:
     return part.mean, part.std
 
 
+def _fill_padding(model: ConfigDict, levels: Levels) -> None:
+    """Set to which sizes mmseg's preprocessor pads images. It pads test images only if ``test_cfg`` states how."""
+    preprocessor = model.get("data_preprocessor")
+    if not isinstance(preprocessor, dict) or "type" not in preprocessor or not takes(preprocessor, "size_divisor"):
+        return
+    size, divisor = preprocessor.get("size"), preprocessor.get("size_divisor")
+    if size is not None and divisor is not None:
+        raise ConfigError(
+            "model.data_preprocessor",
+            expected="size or size_divisor",
+            found=f"size={size} and size_divisor={divisor}",
+            advice="remove one of them",
+        )
+    if size is None and divisor is None:
+        divisor = preprocessor["size_divisor"] = max(levels.strides)
+    if preprocessor.get("test_cfg") is None:
+        preprocessor["test_cfg"] = ConfigDict(size_divisor=divisor or max(levels.strides))
+
+
 # --------------------------------------------------------------------------- neck
-
-
-def _necks(model: ConfigDict) -> list[tuple[str, ConfigDict]]:
-    return _listed(model.get("neck"), "model.neck")
 
 
 def _fill_neck(neck: ConfigDict, levels: Levels, path: str) -> Levels:
     """Fill the input of a neck from ``levels`` and return its output levels."""
-    arguments = arguments_of(_resolve(neck))
+    arguments = arguments_of(resolved(neck))
     if arguments.know("in_channels") or arguments.open:
         channels: Any = levels.channels
-        if _kind(neck) in _LAST_LEVEL_NECKS:
+        if kind_of(neck) in _LAST_LEVEL_NECKS:
             channels = levels.channels[-1]
         elif _takes_one_number(neck, arguments):
-            channels = _one_number(levels, path, _name(neck))
-        _fill(neck, "in_channels", channels, levels, path)
+            channels = _one_number(levels, path, name_of(neck))
+        fill(neck, "in_channels", channels, levels.giver, path)
     if arguments.know("in_strides"):
-        _fill(neck, "in_strides", levels.strides, levels, path)
+        fill(neck, "in_strides", levels.strides, levels.giver, path)
     return _levels_of(neck, _Pyramid(levels))
 
 
@@ -277,7 +302,7 @@ class _Pyramid:
 
 
 def _takes_one_number(neck: ConfigDict, arguments: Arguments) -> bool:
-    return arguments.annotation("in_channels") in ("int", "Count") or _kind(neck) in _SCALAR_NECKS
+    return arguments.annotation("in_channels") in ("int", "Count") or kind_of(neck) in _SCALAR_NECKS
 
 
 def _one_number(levels: Levels, path: str, taker: str) -> int:
@@ -294,30 +319,40 @@ def _one_number(levels: Levels, path: str, taker: str) -> int:
 # --------------------------------------------------------------------------- heads
 
 
-def _dense_heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
-    """Yield path, config and :class:`Part` of each head that reads the feature maps of the trunk."""
-    for key, part in parts_of(_resolve(model) if "type" in model else None).items():
-        if part.kind in _READ_FEATURE_MAPS:
-            for path, head in typed_parts(model.get(key), part, f"model.{key}"):
-                if isinstance(head, Mapping) and "type" in head:
-                    yield path, head, part
-
-
 def _fill_head(head: ConfigDict, levels: Levels, path: str) -> None:
-    arguments = arguments_of(_resolve(head))
+    arguments = arguments_of(resolved(head))
+    levels = _levels_for_masks(head, levels, path)
     if arguments.know("in_channels"):
-        _fill(head, "in_channels", _head_channels(head, arguments, levels, path), levels, path)
+        fill(head, "in_channels", _head_channels(head, arguments, levels, path), levels.giver, path)
     for name in ("strides", "point_strides", "in_strides"):
-        if arguments.know(name) and _kind(head) not in _OWN_STRIDES:
-            _fill(head, name, levels.strides, levels, path)
+        if arguments.know(name) and kind_of(head) not in _OWN_STRIDES:
+            fill(head, name, levels.strides, levels.giver, path)
     for name in ("anchor_generator", "prior_generator"):
         if isinstance(head.get(name), Mapping):
             _fill_strides(head[name], levels, f"{path}.{name}")
 
 
 def _fill_strides(generator: ConfigDict, levels: Levels, path: str) -> None:
-    if arguments_of(_resolve(generator, TASK_UTILS)).know("strides"):
-        _fill(generator, "strides", levels.strides, levels, path)
+    if arguments_of(resolved(generator, TASK_UTILS)).know("strides"):
+        fill(generator, "strides", levels.strides, levels.giver, path)
+
+
+def _levels_for_masks(head: ConfigDict, levels: Levels, path: str) -> Levels:
+    """Return the levels that a head with a pixel decoder reads, and fill in the strides of the decoder."""
+    decoder = head.get("pixel_decoder")
+    if not isinstance(decoder, Mapping) or "type" not in decoder or not takes(decoder, "strides"):
+        return levels
+    least, given = head.get("num_transformer_feat_level", _MASK_LEVELS - 1), len(levels.strides)
+    if given < least:
+        raise ConfigError(
+            path,
+            expected=f"at least {least} feature maps for {name_of(head)}",
+            found=f"{given} with strides {levels.strides} from {levels.giver}",
+            advice="add levels with out_indices or a neck, or lower num_transformer_feat_level and num_levels",
+        )
+    levels = Levels(levels.channels[:_MASK_LEVELS], levels.strides[:_MASK_LEVELS], levels.giver)
+    fill(decoder, "strides", levels.strides, levels.giver, f"{path}.pixel_decoder")
+    return levels
 
 
 def _head_channels(head: ConfigDict, arguments: Arguments, levels: Levels, path: str) -> Any:
@@ -327,40 +362,53 @@ def _head_channels(head: ConfigDict, arguments: Arguments, levels: Levels, path:
     levels, or else one number.
     """
     if arguments.know("in_index"):
-        index = head.get("in_index", -1)
-        return [levels.channels[i] for i in index] if isinstance(index, Sequence) else levels.channels[index]
+        return _channels_at(head.get("in_index", -1), levels, path)
     accepted = arguments.annotation("in_channels")
     takes_list = any(word in accepted for word in ("List", "Sequence", "list", "tuple"))
     if takes_list and (len(levels.channels) > 1 or not any(word in accepted for word in ("|", "Union"))):
         return list(levels.channels)
-    return _one_number(levels, path, _name(head))
+    return _one_number(levels, path, name_of(head))
+
+
+def _channels_at(index: int | Sequence[int], levels: Levels, path: str) -> Any:
+    """Return the channels of the level or levels at ``index``."""
+    count = len(levels.channels)
+    indices = list(index) if isinstance(index, Sequence) else [index]
+    if absent := [i for i in indices if not -count <= i < count]:
+        raise ConfigError(
+            f"{path}.in_index",
+            expected=f"one of the {count} feature maps of {levels.giver}, 0 to {count - 1}",
+            found=f"{absent[0]}",
+            advice="choose other levels, or add levels with out_indices or a neck",
+        )
+    channels = [levels.channels[i] for i in indices]
+    return channels if isinstance(index, Sequence) else channels[0]
 
 
 def _fill_roi_head(roi_head: ConfigDict, levels: Levels, backbone: ConfigDict) -> None:
     """Fill RoI extractors from the first four levels, and box and mask heads from the extracted or shared features."""
-    width = _one_number(levels, "model.roi_head", _name(roi_head))
+    width = _one_number(levels, "model.roi_head", name_of(roi_head))
     strides = levels.strides[:_ROI_LEVELS]
     for name in ("bbox_roi_extractor", "mask_roi_extractor"):
-        for path, extractor in _listed(roi_head.get(name), f"model.roi_head.{name}"):
-            _fill(extractor, "out_channels", width, levels, path)
+        for path, extractor in listed(roi_head.get(name), f"model.roi_head.{name}"):
+            fill(extractor, "out_channels", width, levels.giver, path)
             extractor.setdefault("featmap_strides", list(strides))
             _check_roi_strides(extractor, levels, path)
     crops = levels
-    for path, shared in _listed(roi_head.get("shared_head"), "model.roi_head.shared_head"):
+    for path, shared in listed(roi_head.get("shared_head"), "model.roi_head.shared_head"):
         _continue_backbone(shared, backbone, path)
         crops = _levels_of(shared, _Crops(width))
     for name in ("bbox_head", "mask_head"):
-        for path, head in _listed(roi_head.get(name), f"model.roi_head.{name}"):
-            if _takes(head, "in_channels"):
-                _fill(head, "in_channels", crops.channels[0], crops, path)
+        for path, head in listed(roi_head.get(name), f"model.roi_head.{name}"):
+            if takes(head, "in_channels"):
+                fill(head, "in_channels", crops.channels[0], crops.giver, path)
 
 
 def _continue_backbone(shared: ConfigDict, backbone: ConfigDict, path: str) -> None:
     """Copy the settings in ``AS_BACKBONE`` of a shared head from the config of the backbone, if it has them."""
-    source = Levels((), (), _name(backbone))
-    for name in getattr(_resolve(shared), "AS_BACKBONE", ()):
+    for name in getattr(resolved(shared), "AS_BACKBONE", ()):
         if backbone.get(name) is not None:
-            _fill(shared, name, backbone[name], source, path)
+            fill(shared, name, backbone[name], name_of(backbone), path)
 
 
 class _Crops:
@@ -377,119 +425,4 @@ def _check_roi_strides(extractor: ConfigDict, levels: Levels, path: str) -> None
     given = tuple(extractor.featmap_strides)
     if given != levels.strides[: len(given)]:
         strides = levels.strides[: len(given)]
-        raise _disagreement(path, "featmap_strides", given, strides, levels.giver, _name(extractor))
-
-
-# --------------------------------------------------------------------------- class counts
-
-
-def _fill_classes(model: ConfigDict, num_classes: int | None) -> None:
-    """Fill in the number of classes of each head.
-
-    Without a number from the data set, auxiliary heads get the number of the main head.
-
-    Raises:
-        ConfigError: a head, other than one of several ``heads``, has a number that differs from that of the data set.
-    """
-    roi_head = model.get("roi_head") or {}
-    stated = (model.get("head") or {}).get("num_classes")
-    heads = [(path, head, part) for path, head, part in _dense_heads(model) if part.kind != PROPOSAL_HEAD]
-    for name in ("bbox_head", "mask_head"):
-        heads += [(path, head, Part(HEAD)) for path, head in _listed(roi_head.get(name), f"model.roi_head.{name}")]
-    for path, head, part in heads:
-        # Panoptic heads have two numbers, of things and of stuff.
-        if not _takes(head, "num_classes") or _takes(head, "num_things_classes"):
-            continue
-        usual = getattr(_resolve(head), "USUAL_CLASSES", _COCO_CLASSES)
-        of_main_head = stated if part.kind == AUXILIARY_HEAD else None
-        given = head.setdefault("num_classes", num_classes or of_main_head or usual)
-        # Each of several ``heads`` can have another data set, and therefore another number of classes.
-        if num_classes is not None and given != num_classes and not part.named:
-            raise ConfigError(
-                f"{path}.num_classes",
-                expected=f"the data set's {num_classes} classes",
-                found=f"{head.num_classes}",
-                advice="leave num_classes out, or give the data set the matching classes",
-            )
-    _fill_batch_augments(model)
-
-
-def _fill_batch_augments(model: ConfigDict) -> None:
-    """Set ``num_classes`` of the batch augmentations, which mix images, to that of the head."""
-    count = (model.get("head") or {}).get("num_classes")
-    if count is None:
-        return
-    for path, augment in _listed((model.get("data_preprocessor") or {}).get("batch_augments"), "batch_augments"):
-        if _takes(augment, "num_classes") and augment.setdefault("num_classes", count) != count:
-            raise ConfigError(
-                f"model.data_preprocessor.{path}.num_classes",
-                expected=f"the head's {count} classes",
-                found=f"{augment.num_classes}",
-                advice="leave num_classes out",
-            )
-
-
-# --------------------------------------------------------------------------- dictionaries
-
-
-def _fill(part: ConfigDict, name: str, value: Any, levels: Levels, path: str) -> None:
-    """Set ``part[name]`` if the config has no value.
-
-    Raises:
-        ConfigError: the config has another value. The message names both parts.
-    """
-    value = list(value) if isinstance(value, tuple) else value
-    if part.get(name) is None:
-        part[name] = value
-    elif _comparable(part[name]) != _comparable(value):
-        raise _disagreement(path, name, part[name], value, levels.giver, _name(part))
-
-
-def _disagreement(path: str, name: str, given: Any, derived: Any, giver: str, taker: str) -> ConfigError:
-    return ConfigError(
-        f"{path}.{name}",
-        expected=f"{derived} from {giver}",
-        found=f"{given} for {taker}",
-        advice=f"remove {name}, which is then filled in, or change {giver}",
-    )
-
-
-def _comparable(value: Any) -> Any:
-    """Return strides as plain numbers, because a config may give them as 8 or (8, 8)."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(v[0] if isinstance(v, Sequence) and len(set(v)) == 1 else v for v in value)
-    return value
-
-
-def _listed(parts: Any, path: str) -> list[tuple[str, ConfigDict]]:
-    """Return path and config of each dict with a type in a value, which is a dict, a list of dicts, or None."""
-    if isinstance(parts, Mapping):
-        return [(path, parts)] if "type" in parts else []  # type: ignore[list-item]
-    if isinstance(parts, (list, tuple)):
-        return [(f"{path}.{i}", part) for i, part in enumerate(parts) if isinstance(part, Mapping) and "type" in part]
-    return []
-
-
-def _name(cfg: Mapping) -> str:
-    kind = cfg["type"]
-    return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
-
-
-def _kind(cfg: Mapping) -> str:
-    """Return the class name without the scope of its library."""
-    return _name(cfg).rpartition(".")[2]
-
-
-def _resolve(cfg: Mapping, registry: Any = MODELS) -> Any:
-    kind = cfg["type"]
-    if not isinstance(kind, str):
-        return kind
-    part = registry.get(kind)
-    if part is None:
-        raise UnknownName(kind, kind=registry.name, known=registry.known_names(kind.partition(".")[0]))
-    return part.func if isinstance(part, partial) else part
-
-
-def _takes(cfg: Mapping, name: str) -> bool:
-    """Return True if the class of the type in ``cfg`` has the argument ``name``."""
-    return arguments_of(_resolve(cfg)).know(name)
+        raise disagreement(path, "featmap_strides", given, strides, levels.giver, name_of(extractor))

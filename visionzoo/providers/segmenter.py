@@ -202,13 +202,13 @@ def _require_instances(loaded: LoadedConfig) -> None:
 
 
 def _most_classes(value: Any) -> int:
-    """Return the largest ``num_classes`` in a config."""
+    """Return the largest number of classes of objects in a config."""
     if isinstance(value, (list, tuple)):
         return max(map(_most_classes, value), default=0)
     if not isinstance(value, Mapping):
         return 0
-    own = value.get("num_classes")
-    return max([own if isinstance(own, int) else 0, *map(_most_classes, value.values())])
+    own = [value.get(key) for key in ("num_classes", "num_things_classes")]
+    return max([*(count for count in own if isinstance(count, int)), *map(_most_classes, value.values())], default=0)
 
 
 def _scaled(size: Sequence[int], limits: Sequence[int]) -> tuple[int, int]:

@@ -4,8 +4,8 @@
 importing any.
 """
 
-from visionzoo.tasks._base import Result, ResultFile, ResultLines, Task
+from visionzoo.tasks._base import Result, ResultDocument, ResultFile, ResultLines, Task
 from visionzoo.tasks._finding import task_of
 from visionzoo.tasks._tally import Tally
 
-__all__ = ["Result", "ResultFile", "ResultLines", "Tally", "Task", "task_of"]
+__all__ = ["Result", "ResultDocument", "ResultFile", "ResultLines", "Tally", "Task", "task_of"]

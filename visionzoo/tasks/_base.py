@@ -59,6 +59,26 @@ class ResultLines:
     line: Callable[[Any, str, tuple[int, ...], float], dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class ResultDocument:
+    """One JSON file for all inputs: an object whose last value is a list with one entry for every input with a result.
+
+    Attributes:
+        name: file name in the output folder.
+        key: key of the list.
+        entry: function that returns an entry. Its arguments are the result, the input's path relative to the given
+            folder, the paths of the input's files by :attr:`ResultFile.key`, relative to the output folder, and the
+            category id of each label, or None.
+        values: function from the class names, the category ids and the number of things, which are the first classes,
+            to the other values. Each may be None.
+    """
+
+    name: str
+    key: str
+    entry: Callable[[Any, str, Mapping[str, Any], Sequence[int] | None], dict[str, Any]]
+    values: Callable[[Sequence[str] | None, Sequence[int] | None, int | None], dict[str, Any]]
+
+
 class Task:
     """A task: how its results are read, drawn, written and checked. One subclass per file of ``visionzoo/tasks``.
 
@@ -83,6 +103,7 @@ class Task:
         lines: file of lines in the format of another tool; None for no such file.
         row: function from a result to a row of ``predictions.csv``. All rows have the same columns. None for no such
             file.
+        document: one JSON file for all inputs; None for no such file.
         coco: function from (result, image id, category ids by label) to entries of COCO's results format; None for no
             such file.
         save_best: maps each metric to the better direction, ``greater`` or ``less``. Training keeps the checkpoint with
@@ -106,6 +127,7 @@ class Task:
     crops: ClassVar[Any] = None
     lines: ClassVar[ResultLines | None] = None
     row: ClassVar[Any] = None
+    document: ClassVar[ResultDocument | None] = None
     coco: ClassVar[Any] = None
     save_best: ClassVar[Mapping[str, str]] = {}
 

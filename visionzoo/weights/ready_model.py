@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from visionzoo.config import LoadedConfig, require_valid
+from visionzoo.models.class_counts import ClassCounts
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import SCOPE
 from visionzoo.system.devices import choose_device
@@ -46,7 +47,8 @@ def ready_model(
         trust_pickle: let the file of weights run code while it loads.
 
     Returns:
-        The model. Its ``dataset_meta`` has the ``classes`` and ``category_ids`` of the checkpoint, or None.
+        The model. Its ``dataset_meta`` has the ``classes`` and ``category_ids`` of the checkpoint, and the number of
+        ``things``, which are the first classes; or None.
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
@@ -67,9 +69,8 @@ def ready_model(
         file = read_weight_file(weights, sha256=sha256, trust_pickle=trust_pickle)
     classes = None if file is None else file.classes
     with redirect_stdout(io.StringIO()):  # libraries print missing optional packages on import
-        model = build_model(
-            loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes or (len(classes) if classes else None)
-        )
+        counts = num_classes or _counts_of(file)
+        model = build_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=counts)
     if file is None:
         initialise(model)
     else:
@@ -77,8 +78,18 @@ def ready_model(
         load_weights(model, weights_of(file.contents, str(file.path)), ignore=ignore, where=str(file.path))
         warn_of_other_normalisation(model, file.path)
     ids = None if file is None else file.category_ids
-    model.dataset_meta = {"classes": classes, "category_ids": ids}  # type: ignore[assignment]
+    stated = _counts_of(file)
+    things = None if stated is None else stated.things
+    model.dataset_meta = {"classes": classes, "category_ids": ids, "things": things}  # type: ignore[assignment]
     return model.to(target).eval()
+
+
+def _counts_of(file: WeightFile | None) -> ClassCounts | None:
+    """Return the class counts that a file of weights states, also whether its classes are things or stuff."""
+    if file is None or not file.classes:
+        return None
+    stated = ClassCounts.of(file.meta.get("dataset_meta"))
+    return stated if stated is not None and stated.total == len(file.classes) else ClassCounts(len(file.classes))
 
 
 def initialise(model: nn.Module) -> None:

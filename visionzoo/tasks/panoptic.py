@@ -1,0 +1,143 @@
+"""Panoptic segmentation: every pixel belongs to an object or to stuff such as sky."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
+from visionzoo.datasets.panoptic.id_png import encode_id_png
+from visionzoo.datasets.panoptic.maps import read_map
+from visionzoo.errors import InputError
+from visionzoo.reports.images import class_colour
+from visionzoo.reports.regions import Colour, Region, draw_regions
+from visionzoo.structures.panoptic import PanopticMap
+from visionzoo.structures.panoptic_results import PanopticResult, panoptic_result_of
+from visionzoo.structures.seeded import seeded_array
+from visionzoo.tasks._base import ResultDocument, ResultFile, Task
+from visionzoo.tasks.inputs.images import ImageInput
+
+_SHADES = (1.0, 0.8, 1.2, 0.65, 1.4)  # of the objects of a class
+
+
+def _id_map(result: PanopticResult) -> bytes:
+    return encode_id_png(result.panoptic.ids, "prediction")
+
+
+def _categories(names: Sequence[str] | None, category_ids: Sequence[int] | None, things: int | None) -> dict[str, Any]:
+    if things is None and names == _COCO_NAMES:
+        things = sum(each.isthing for each in COCO_PANOPTIC)
+    ids = category_ids or range(1, len(names or ()) + 1)
+    listed: list[dict[str, Any]] = [{"id": number, "name": name} for number, name in zip(ids, names or ())]
+    if things is not None:
+        listed = [{**each, "isthing": int(label < things)} for label, each in enumerate(listed)]
+    return {"categories": listed}
+
+
+def _annotation(
+    result: PanopticResult, image: str, files: Mapping[str, Any], category_ids: Sequence[int] | None
+) -> dict[str, Any]:
+    """Return the entry of an image in COCO's panoptic format. Its id is the number that its file name is, if it is."""
+    most = int(result.labels.max(initial=-1)) + 1
+    stem = image.rpartition("/")[2].rpartition(".")[0]
+    return {
+        "image_id": int(stem) if stem.isascii() and stem.isdecimal() else stem,
+        "file_name": files["panoptic"].partition("/")[2],
+        "image": image,
+        "segments_info": result.segments_info(category_ids or range(1, most + 1)),
+    }
+
+
+class Panoptic(Task):
+    """Task of dividing an image into segments. The result is :class:`PanopticResult`.
+
+    ``panoptic.json`` and the folder ``panoptic`` are COCO's panoptic format: the same files as those of a data set.
+    """
+
+    inputs = ImageInput()
+    selections = ("threshold", "classes")
+    counted = ("segment", "segments")
+    row = staticmethod(PanopticResult.to_row)
+    files = (ResultFile("panoptic", "panoptic", ".png", _id_map),)
+    document = ResultDocument("panoptic.json", "annotations", _annotation, _categories)
+    save_best = {"pq/PQ": "greater"}
+
+    def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> PanopticResult:
+        panoptic, mmdet_map = sample.get("pred_panoptic"), sample.get("pred_panoptic_seg")
+        if panoptic is None:
+            raise InputError("the model returns no panoptic map; use PanopticFusion as model.panoptic_fusion_head")
+        scores = sample.get("pred_panoptic_scores")
+        return panoptic_result_of(panoptic, scores, None if mmdet_map is None else mmdet_map.sem_seg, names)
+
+    def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
+        return draw_panoptic(image, result, scale)
+
+    def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
+        """Return the names of COCO's things and stuff if a part of the model has 133 classes."""
+        return _COCO_NAMES if len(_COCO_NAMES) in counts else None
+
+    def category_ids(self, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
+        """Return COCO's category ids, which have gaps, if ``names`` are COCO's names; else None."""
+        return tuple(each.id for each in COCO_PANOPTIC) if names == _COCO_NAMES else None
+
+    def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
+        """Return the true map moved two pixels to the right; some of its segments have another class."""
+        truth = read_map(sample["panoptic_path"], sample["segments"], like=sample["img_path"])
+        moved = np.roll(truth.ids, 2, axis=1)
+        noise = seeded_array(seed, f"segments {index}", (len(truth.segments),))
+        labels = [
+            (each.category_id + 1) % classes if value > 1 else each.category_id
+            for each, value in zip(truth.segments, noise, strict=True)
+        ]
+        found = {each.id: (label, False) for each, label in zip(truth.segments, labels, strict=True)}
+        return {
+            "img_path": sample["img_path"],
+            "gt_panoptic": truth,
+            "pred_panoptic": PanopticMap.of_ids(moved, found),
+            "gt_semantic": truth.class_map(),
+            "pred_semantic": PanopticMap.of_ids(moved, found).class_map(),
+        }
+
+    def scores(self, samples: Sequence[Any]) -> Tensor:
+        return torch.cat([sample.pred_panoptic_scores.reshape(-1) for sample in samples])
+
+    def options(self, model: Mapping[str, Any]) -> list[str]:
+        """Return the options that keep every segment of the fusion, whatever its score and its overlap."""
+        return ["model.test_cfg.object_mask_thr=0.0", "model.test_cfg.iou_thr=0.0"]
+
+
+_COCO_NAMES = tuple(each.name for each in COCO_PANOPTIC)
+
+
+def draw_panoptic(image: np.ndarray, found: PanopticResult, scale: int = 1) -> np.ndarray:
+    """Colour the segments by class, the objects of a class in several shades, and write names and scores.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of the size of the map. The array is not changed.
+        found: the segments to draw.
+        scale: factor by which the image is enlarged, >= 1.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8 RGB.
+
+    Example:
+        >>> panoptic = PanopticMap.of_ids(np.ones((32, 48), np.uint32), {1: (0, False)})
+        >>> draw_panoptic(np.zeros((32, 48, 3), np.uint8), panoptic_result_of(panoptic), scale=2).shape
+        (64, 96, 3)
+    """
+    regions, drawn = [], dict.fromkeys(found.labels.tolist(), 0)
+    for segment, score in zip(found.panoptic.segments, found.scores, strict=True):
+        label = segment.category_id
+        colour = _shade(class_colour(label), drawn[label])
+        drawn[label] += 1
+        regions.append(Region(segment.id, f"{found.name_of(label)} {score:.2f}", colour))
+    return draw_regions(image, found.panoptic.ids, regions, scale)
+
+
+def _shade(colour: Colour, number: int) -> Colour:
+    red, green, blue = (min(255, int(value * _SHADES[number % len(_SHADES)])) for value in colour)
+    return red, green, blue
