@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from visionzoo.cli import convert_boxes, convert_checkpoint, convert_id_maps
+from visionzoo.cli import convert_boxes, convert_checkpoint, convert_geode, convert_id_maps
 from visionzoo.cli.common import Parser, run_verb
 
 _USAGE = """usage: visionzoo convert WHAT ...
@@ -18,6 +18,7 @@ what:
   cvat2coco     an XML of `CVAT for images 1.1` to the layout of COCO
   via2coco      a project, JSON or CSV of the VGG Image Annotator to the layout of COCO
   idmaps2coco   id maps of instances to a COCO json
+  geode         the index of GeoDE to metadata with class indices of ImageNet
   checkpoint    a released checkpoint to a safetensors file of the zoo
 
 `visionzoo convert WHAT --help` lists the options. Two examples:
@@ -41,5 +42,6 @@ _CONVERSIONS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace
         for name in convert_boxes.CONVERSIONS
     },
     "idmaps2coco": (convert_id_maps.parser, convert_id_maps.run),
+    "geode": (convert_geode.parser, convert_geode.run),
     "checkpoint": (convert_checkpoint.parser, convert_checkpoint.run),
 }
