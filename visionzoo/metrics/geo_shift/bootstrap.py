@@ -6,7 +6,7 @@ photos of a household resemble each other, so drawing them one by one would make
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from visionzoo.errors import DataError
 REPEATS = 1000
 LEVEL = 0.95
 _CELLS = 4_000_000  # numbers of one step, 32 MB
+_KEPT_CELLS = 20_000_000  # counts that are kept between calls, 40 MB
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Resamples:
             raise DataError("bootstrap", expected="at least one image", found="none", advice="check the data set")
         names, self._codes = np.unique(np.asarray(units, np.str_), return_inverse=True)
         self.units, self.repeats, self.seed = len(names), repeats, seed
+        self._kept: list[np.ndarray] = []
 
     def accuracies(self, correct: np.ndarray, groups: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
         """Return the accuracy of each group in each resample.
@@ -90,18 +92,25 @@ class Resamples:
 
     def _weighted(self, sums: np.ndarray) -> np.ndarray:
         """Return for each resample the sum over the drawn units of ``sums``, (units, columns)."""
-        draw, result = np.random.default_rng(self.seed), np.empty((self.repeats, sums.shape[1]))
-        step = max(1, _CELLS // self.units)
+        return np.concatenate([counts.astype(np.float64) @ sums for counts in self._counts()])
+
+    def _counts(self) -> Iterator[np.ndarray]:
+        """Yield how often each unit is drawn, (resamples, units) uint16, in steps."""
+        if self._kept:
+            yield from self._kept
+            return
+        draw, step = np.random.default_rng(self.seed), max(1, _CELLS // self.units)
+        is_small = self.repeats * self.units <= _KEPT_CELLS
         for start in range(0, self.repeats, step):
-            count = min(step, self.repeats - start)
-            result[start : start + count] = self._drawn(draw, count) @ sums
-        return result
+            counts = self._drawn(draw, min(step, self.repeats - start))
+            if is_small:
+                self._kept.append(counts)
+            yield counts
 
     def _drawn(self, draw: np.random.Generator, count: int) -> np.ndarray:
-        """Return how often each unit is drawn, (count, units)."""
         drawn = draw.integers(self.units, size=(count, self.units))
         drawn += self.units * np.arange(count)[:, None]
-        return np.bincount(drawn.ravel(), minlength=count * self.units).reshape(count, self.units).astype(np.float64)
+        return np.bincount(drawn.ravel(), minlength=count * self.units).reshape(count, self.units).astype(np.uint16)
 
 
 @dataclass(frozen=True)
