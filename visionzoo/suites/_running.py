@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -28,6 +27,7 @@ from visionzoo.system.locks import locked
 from visionzoo.system.versions import versions
 
 FACTS = "suite.json"
+PREDICTED = "predictions"  # instead of a digest of weights
 Note = Callable[[str], None]
 Watch = Callable[[Sequence[Any], str], Iterable[Any]]
 
@@ -175,10 +175,10 @@ def _store_predictions(folder: Path, suite: Suite, data: Mapping[str, SuiteData]
         if records is None:
             continue
         found = True
-        digest = hashlib.blake2b(json.dumps(records).encode(), digest_size=6).hexdigest()
-        header = {"model": folder.name, "digest": digest, "data": each.name, "about": {"from": "predictions"}}
-        file = ResultFile(result_path(out, each.name, folder.name, digest), header)
-        file.fill(each.ids, partial(_taken, records), len(each.ids))
+        header = {"model": folder.name, "digest": PREDICTED, "data": each.name, "about": {"from": str(folder)}}
+        path = result_path(out, each.name, folder.name, PREDICTED)
+        path.unlink(missing_ok=True)  # the files of predictions may have changed
+        ResultFile(path, header).fill(each.ids, partial(_taken, records), len(each.ids))
     if not found:
         raise InputError(
             folder,
