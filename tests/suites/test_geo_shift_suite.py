@@ -140,6 +140,13 @@ def test_twelve_images_counted_by_hand(three):
     assert number_of(rows, "images", **of, k=1, grouping="income_group", group="Q1") == 4
 
 
+def test_region_x_income_has_the_accuracy_and_images_of_each_cell(three):
+    rows = table(three, "region_income")
+    (africa,) = [row for row in rows if row["region"] == "africa" and row["model"] == "middle" and row["k"] == "1"]
+    assert [africa[name] for name in ("Q1", "Q2", "Q3", "Q4")] == ["0.0", "", "", "0.5"]
+    assert [africa[f"images {name}"] for name in ("Q1", "Q2", "Q3", "Q4")] == ["1", "0", "0", "2"]
+
+
 def test_both_disparities_counted_by_hand(three):
     rows = table(three, "disparity")
     for k, extremes, pair in ((1, 1.0, 2 / 3), (5, 2 / 3, 1 / 3)):

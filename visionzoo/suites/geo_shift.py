@@ -25,7 +25,7 @@ from visionzoo.suites._worst import captioned, hardest
 _SIZE, _TINY_SIZE = 224, 64
 _WORST = 20
 _SHOWN = (
-    *("overall", "regions", "disparity", "worst", "progress"),
+    *("overall", "regions", "disparity", "region_income", "worst", "progress"),
     *("ratio", "robustness", "paired", "retraining"),
 )
 
@@ -162,6 +162,7 @@ class GeoShift(Suite):
             report.tables.setdefault("disparity", []).extend(rows)
         report.tables["overall"] = _wide(report.tables["accuracy"], "overall")
         report.tables["regions"] = _wide(report.tables["accuracy"], "region")
+        report.tables["region_income"] = _by_income(report.tables["accuracy"])
         self._add_progress(report, scored)
         self._add_worst(report, scored)
         report.tables["retraining"] = retraining.rows_in(self.settings.out)
@@ -225,6 +226,19 @@ def _wide(rows: Sequence[Mapping[str, Any]], grouping: str) -> list[dict[str, An
             head = {name: row[name] for name in names}
             each = wide.setdefault((*head.values(), row["digest"]), head)
             each[row["group"] if is_region else row["data"]] = row["accuracy"]
+    return list(wide.values())
+
+
+def _by_income(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each model, k and region, with accuracy and number of images of each income group."""
+    wide: dict[tuple, dict[str, Any]] = {}
+    for row in rows:
+        if row["grouping"] == "region x income_group":
+            region, _, income = row["group"].partition(" | ")
+            head = {name: row[name] for name in ("model", "data", "label_mode", "k")} | {"region": region}
+            empty = {name: value for each in INCOME_GROUPS for name, value in ((each, ""), (f"images {each}", 0))}
+            each = wide.setdefault((*head.values(), row["digest"]), {**head, **empty})
+            each |= {income: row["accuracy"], f"images {income}": row["images"]}
     return list(wide.values())
 
 
