@@ -31,6 +31,7 @@ from visionzoo.metrics.geo_shift import (
     top_k,
 )
 from visionzoo.metrics.geo_shift.disparities import spread
+from visionzoo.metrics.geo_shift.groups import sides
 from visionzoo.metrics.geo_shift.progress import logit
 
 REGIONS = ["Africa", "Europe", "WestAsia"]
@@ -155,6 +156,13 @@ def test_small_countries_are_counted_and_left_out():
     gap = country_gap(countries, 0.25)
     assert (gap.left_out, gap.countries, gap.worst, gap.best) == (1, 3, ("a",), ("b",))
     assert country_gap(countries, 0.25, least=1).worst == ("small",)
+
+
+def test_sides_of_resamples_leave_out_nan_row_by_row():
+    rows = np.array([[0.1, 0.2, 0.3, 0.4], [0.1, np.nan, 0.3, 0.9], [np.nan] * 4])
+    best, worst = sides(rows, 0.25)
+    assert best.tolist() == [[False, False, False, True], [False, False, False, True], [False] * 4]
+    assert worst.tolist() == [[True, False, False, False], [True, False, False, False], [False] * 4]
 
 
 def test_an_empty_side_is_nan():

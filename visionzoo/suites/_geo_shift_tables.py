@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,6 +39,7 @@ from visionzoo.suites._base import Results, Rows, SuiteData
 GEOGRAPHIC = ("dollarstreet", "geode")
 KS = (1, 5)
 PUBLISHED_K = {"dollarstreet": 5}  # k of the published disparities; 1 for all other data sets
+_KEPT = ("overall", "region", "country")  # groupings whose resamples several tables use
 NONE = Interval(float("nan"), float("nan"))
 
 
@@ -82,6 +82,7 @@ class Scored:
     scores: np.ndarray
     resamples: Resamples
     settings: Settings
+    _drawn: dict[tuple, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def ks(self) -> tuple[int, ...]:
@@ -126,15 +127,21 @@ class Scored:
         return groups_of(self.at(k), self.of(grouping), self.names(grouping))
 
     def resampled(self, grouping: str, k: int, only: str | None = None) -> np.ndarray:
-        """Return the accuracy of each group in each resample, (repeats, groups); of one group with ``only``."""
-        names = [only] if only is not None else [group.name for group in self.groups(grouping, k)]
-        codes = {name: code for code, name in enumerate(names)}
-        return self.resamples.accuracies(self.at(k), [codes.get(name, -1) for name in self.of(grouping)], len(names))
+        """Return the accuracy of each group in each resample; of one group with ``only``."""
+        key = grouping, k, only
+        if key not in self._drawn:
+            names = [only] if only is not None else [group.name for group in self.groups(grouping, k)]
+            codes = {name: code for code, name in enumerate(names)}
+            of = [codes.get(name, -1) for name in self.of(grouping)]
+            drawn = self.resamples.accuracies(self.at(k), of, len(names))
+            if grouping not in _KEPT:
+                return drawn
+            self._drawn[key] = drawn
+        return self._drawn[key]
 
-    @cached_property
-    def overall(self) -> dict[int, np.ndarray]:
-        """By k, the accuracy in each resample."""
-        return {k: self.resampled("overall", k)[:, 0] for k in self.ks}
+    def overall(self, k: int) -> np.ndarray:
+        """Return the accuracy in each resample."""
+        return self.resampled("overall", k)[:, 0]
 
 
 def score(data: SuiteData, results: Sequence[Results], settings: Settings) -> list[Scored]:
@@ -352,11 +359,11 @@ def robustness_rows(many: Many, settings: Settings) -> Iterator[dict[str, Any]]:
     keys = many.keys
     imagenet = [many.models["imagenet"][key] for key in keys]
     is_baseline = np.array([not any(fnmatchcase(each.model, p) for p in settings.not_baseline) for each in imagenet])
-    x, drawn_x = many.accuracy("imagenet"), np.stack([each.overall[many.k] for each in imagenet])
+    x, drawn_x = many.accuracy("imagenet"), np.stack([each.overall(many.k) for each in imagenet])
     for data in many.others:
         there, none = many.models[data], np.full(settings.repeats, np.nan)
         found = effective_robustness(x, many.accuracy(data), is_baseline)
-        drawn_y = np.stack([there[key].overall[many.k] if key in there else none for key in keys])
+        drawn_y = np.stack([there[key].overall(many.k) if key in there else none for key in keys])
         drawn = np.array([effective_robustness(a, b, is_baseline) for a, b in zip(drawn_x.T, drawn_y.T, strict=True)])
         for at, each in enumerate(imagenet):
             if keys[at] in there:

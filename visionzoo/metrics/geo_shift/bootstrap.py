@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from visionzoo.errors import DataError
 REPEATS = 1000
 LEVEL = 0.95
 _CELLS = 4_000_000  # numbers of one step, 32 MB
-_KEPT_CELLS = 20_000_000  # counts that are kept between calls, 40 MB
+_KEPT_CELLS = 100_000_000  # counts of one byte that are kept between calls, 100 MB
+_EXACT = 2**24  # float32 holds all whole numbers below
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,14 @@ class Resamples:
 
     def _weighted(self, sums: np.ndarray) -> np.ndarray:
         """Return for each resample the sum over the drawn units of ``sums``, (units, columns)."""
-        return np.concatenate([counts.astype(np.float64) @ sums for counts in self._counts()])
+        most = self.units * np.abs(sums).max(initial=0)  # a resample has as many draws as units
+        is_whole = np.array_equal(sums, np.rint(sums)) and most < _EXACT
+        kind: Any = np.float32 if is_whole else np.float64
+        columns = sums.astype(kind)
+        return np.concatenate([counts.astype(kind) @ columns for counts in self._counts()]).astype(np.float64)
 
     def _counts(self) -> Iterator[np.ndarray]:
-        """Yield how often each unit is drawn, (resamples, units) uint16, in steps."""
+        """Yield how often each unit is drawn, (resamples, units), in steps."""
         if self._kept:
             yield from self._kept
             return
@@ -104,7 +110,7 @@ class Resamples:
         for start in range(0, self.repeats, step):
             counts = self._drawn(draw, min(step, self.repeats - start))
             if is_small:
-                self._kept.append(counts)
+                self._kept.append(counts.astype(np.uint8) if counts.max() < 256 else counts)
             yield counts
 
     def _drawn(self, draw: np.random.Generator, count: int) -> np.ndarray:
