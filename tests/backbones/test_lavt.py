@@ -155,15 +155,15 @@ def test_padded_words_change_nothing() -> None:
 
 @pytest.mark.parametrize("stages", [(0, 1, 2, 3), (2, 3), (1,)])
 def test_one_image_serves_several_phrases(stages: tuple[int, ...]) -> None:
-    """The stages before the first fusion run once; the result equals a run for each phrase."""
+    """All before the first fusion runs once, the rest for two phrases at a time; the result equals single runs."""
     torch.manual_seed(0)
     backbone, words = LAVTSwin("tiny", text_channels=5, fusion_stages=stages).eval(), text(3)
-    image, rows = torch.randn(1, 3, 64, 96), []
-    for layer in backbone.layers:
-        layer.blocks[0].register_forward_hook(lambda module, inputs, out: rows.append(len(out)))
+    image, rows = torch.randn(1, 3, 64, 96), {name: [] for name in ("patches", 0, 1, 2, 3)}
+    for name, module in [("patches", backbone.patch_embed), *enumerate(layer.blocks[0] for layer in backbone.layers)]:
+        module.register_forward_hook(lambda module, inputs, out, name=name: rows[name].append(len(out)))
     with torch.no_grad():
         together = backbone(image, Batch(text=words))
-        assert rows == [1 if stage <= stages[0] else 3 for stage in range(4)]
+        assert rows == {"patches": [1]} | {stage: [1] if stage <= stages[0] else [2, 1] for stage in range(4)}
         apart = backbone(image.expand(3, -1, -1, -1), Batch(text=words))
     for one, other in zip(together, apart, strict=True):
         assert len(one) == 3

@@ -16,6 +16,7 @@ from visionzoo import Inferencer
 from visionzoo.cli.infer import main
 from visionzoo.datasets.referring.listed_objects import ListedObjects
 from visionzoo.errors import InputError
+from visionzoo.inference.writing import PredictionWriter
 from visionzoo.registry import MODELS
 from visionzoo.structures.detections import decode_mask
 from visionzoo.structures.shared_images import distinct_images
@@ -271,21 +272,48 @@ def test_lists_name_images_with_phrases_of_their_own(folder, name):
     assert [each["text"] for each in records] == [phrase for _, phrase in pairs]
 
 
+@pytest.mark.parametrize("killed_at", [1, 2, 3])
+def test_an_interrupted_run_continues_between_the_phrases_of_an_image(folder, monkeypatch, killed_at):
+    words = ["a.png", "b.png", "--text", "left red box", "--text", "the green box", "--save", "map,rle"]
+    infer(*words)
+    (folder / "out").rename(folder / "whole")
+    write = PredictionWriter.write
+
+    def interrupted(self, prediction):
+        if self.done == killed_at:
+            raise KeyboardInterrupt
+        write(self, prediction)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PredictionWriter, "write", interrupted)
+        infer(*words, code=130)
+    assert len(lines(folder)) == killed_at
+    infer(*words, "--resume")
+    names = sorted(path.relative_to(folder / "whole") for path in (folder / "whole").rglob("*") if path.is_file())
+    assert names == sorted(path.relative_to(folder / "out") for path in (folder / "out").rglob("*") if path.is_file())
+    assert len(names) > 12
+    changed = [name for name in names if (folder / "out" / name).read_bytes() != (folder / "whole" / name).read_bytes()]
+    assert [name.name for name in changed] == ["run.json"]  # it has times
+
+
 def test_bad_entries_of_a_list_are_reported_and_the_others_done(folder):
     rows = ["image,text", "a.png,red box", "a.png,", "none.png,red box", 'a.png,"open quote', "b.png,a,b", "b.png,red"]
     (folder / "pairs.csv").write_text("\n".join(rows))
     infer("pairs.csv", code=1)
     errors = [each.get("error") for each in lines(folder)]
     assert [error is None for error in errors] == [True, False, False, False, False, True]
-    assert "line 3: text: expected one text, found none; write one line for each phrase" in errors[1]
+    assert "pairs.csv: line 3: text: expected one text, found none; write one line for each phrase" in errors[1]
     assert "expected an image, found no such file" in errors[2]
-    assert "line 5: expected every quote closed on its line" in errors[3]
+    assert "pairs.csv: line 5: expected every quote closed on its line" in errors[3]
     assert "line 6: expected 2 cells" in errors[4]
     (folder / "pairs.jsonl").write_text(
         '{"image": "a.png", "text": ["left", "right"]}\n{"image": "a.png", "text": "red"}'
     )
     infer("pairs.jsonl", "--overwrite", code=1)
-    assert "line 1: text: expected one text, found ['left', 'right']; write one line" in lines(folder)[0]["error"]
+    assert (
+        "pairs.jsonl: line 1: text: expected one text, found ['left', 'right']; write one line"
+        in lines(folder)[0]["error"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from visionzoo import registry
 from visionzoo.cards.files import card_names, find_card, missing_cards, own_cards, read_card
 from visionzoo.config import config_names, display_path, find_config, load_config
 from visionzoo.converters import CONVERTERS
-from visionzoo.datasets.tiny import resolve_data_root, twin_modules
+from visionzoo.datasets.tiny import _text_digest, resolve_data_root, twin_modules
 from visionzoo.errors import PluginError, ZooError
 from visionzoo.plugins import packages, plugins
 
@@ -18,7 +18,13 @@ from visionzoo.plugins import packages, plugins
 @pytest.fixture
 def toy(toy_site, monkeypatch):
     monkeypatch.syspath_prepend(str(toy_site))
-    return toy_site / "toy_zoo"
+    yield toy_site / "toy_zoo"
+    _forget("toy_zoo")
+
+
+def _forget(package):
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
 
 
 def test_finding_imports_nothing(toy):
@@ -69,7 +75,16 @@ def test_parts_and_converters(toy, fresh_models, monkeypatch):
 def test_drawn_data(toy, monkeypatch, tmp_path):
     monkeypatch.setenv("VISIONZOO_CACHE", str(tmp_path / "cache"))
     assert (resolve_data_root("tiny://dots?count=5") / "dots.txt").read_text() == "....."
-    del sys.modules["toy_zoo.datasets.tiny.dots"]
+
+
+def test_data_are_drawn_anew_after_a_change_of_the_text_that_draws(toy, monkeypatch, tmp_path):
+    monkeypatch.setenv("VISIONZOO_CACHE", str(tmp_path / "cache"))
+    resolve_data_root("tiny://dots?count=5")
+    module = toy / "datasets" / "tiny" / "dots.py"
+    module.write_text(module.read_text().replace('"." * count', '"::" * count'))
+    _forget("toy_zoo")  # as in a new process
+    _text_digest.cache_clear()
+    assert (resolve_data_root("tiny://dots?count=5") / "dots.txt").read_text() == "::::::::::"
 
 
 @pytest.mark.parametrize(

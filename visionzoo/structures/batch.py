@@ -31,6 +31,16 @@ class TextStates:
     states: Tensor
     mask: Tensor
 
+    def split(self, size: int) -> list[TextStates]:
+        """Return the phrases in groups of ``size``; the last group may be smaller.
+
+        Example:
+            >>> text = TextStates(torch.zeros(3, 5, 8), torch.ones(3, 5, dtype=torch.bool))
+            >>> [len(some.states) for some in text.split(2)]
+            [2, 1]
+        """
+        return list(map(TextStates, self.states.split(size), self.mask.split(size)))
+
 
 class Pair(NamedTuple):
     """The fixed and the moving image of each sample, (B, C, ...) each."""

@@ -6,7 +6,7 @@ The trunk is Swin (Liu et al., ICCV 2021, arXiv:2103.14030).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from visionzoo.structures.batch import NO_BATCH, Batch, TextStates
 _STAGES = 4
 _MLP_RATIO = 4.0
 _NARROWEST = 96  # channels of stage 1 of Swin-T
+_TOGETHER = 2  # phrases of one image that run at once; more are slower, because their features leave the CPU's cache
 
 
 @MODELS.register_module()
@@ -39,7 +40,7 @@ class LAVTSwin(BaseModule):
     language returns the layer norm of ``x``.
 
     The trunk reads ``batch.text``, one phrase per image. One image and several phrases give one result per phrase, and
-    everything before the first fusion runs once.
+    everything before the first fusion runs once. In eval mode, the rest runs for two phrases at a time.
 
     The gate of the last stage influences no output. It is built, because released weights contain it and the published
     numbers of parameters count it, but it never runs and is not trained.
@@ -159,15 +160,39 @@ class LAVTSwin(BaseModule):
         """
         text = text_of(batch, "LAVTSwin") if self.fusion_stages else None
         x = self.patch_embed(x)
+        first = min([*self.fusion_stages, len(self.layers)])
+        x, shared = self._stages(x, None, range(first))
+        if text is None:
+            return tuple(shared)
+        count = len(text.states)
+        shared = [out.expand(count, -1, -1, -1) for out in shared]
+        if first >= len(self.layers):
+            return tuple(shared)
+        x = self._blocks_of(self.layers[first], x)
+        size = count if self.training or len(x) > 1 else _TOGETHER
+        parts = [self._fused(x, some, first) for some in text.split(size)]
+        return (*shared, *map(torch.cat, zip(*parts, strict=True)))
+
+    def _fused(self, x: Tensor, text: TextStates, first: int) -> list[Tensor]:
+        """Return the maps from stage ``first`` on, whose blocks have computed ``x``."""
+        x, outs = self._end_of_stage(x, text, first)
+        return outs + self._stages(x, text, range(first + 1, len(self.layers)))[1]
+
+    def _stages(self, x: Tensor, text: TextStates | None, stages: Iterable[int]) -> tuple[Tensor, list[Tensor]]:
+        maps: list[Tensor] = []
+        for stage in stages:
+            x, outs = self._end_of_stage(self._blocks_of(self.layers[stage], x), text, stage)
+            maps += outs
+        return x, maps
+
+    def _end_of_stage(self, x: Tensor, text: TextStates | None, stage: int) -> tuple[Tensor, list[Tensor]]:
+        """Return the input of the next stage, and the map of this one if it is returned."""
+        layer = self.layers[stage]
+        x, out = layer(x, text)
         outs = []
-        for stage, layer in enumerate(self.layers):
-            x, out = layer(self._blocks_of(layer, x), text)
-            if stage in self.out_indices:
-                normed = getattr(self, f"norm{stage}")(out).permute(0, 3, 1, 2).contiguous()
-                outs.append(normed.expand(len(x) if text is None else len(text.states), -1, -1, -1))
-            if layer.downsample is not None:
-                x = layer.downsample(x)  # type: ignore[operator]
-        return tuple(outs)
+        if stage in self.out_indices:
+            outs.append(getattr(self, f"norm{stage}")(out).permute(0, 3, 1, 2).contiguous())
+        return (x if layer.downsample is None else layer.downsample(x)), outs  # type: ignore[operator]
 
     def _blocks_of(self, layer: nn.Module, x: Tensor) -> Tensor:
         for block in layer.blocks:  # type: ignore[union-attr]

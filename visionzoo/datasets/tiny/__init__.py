@@ -4,10 +4,15 @@ A twin has the layout and format of its data set on disk, so the same loader rea
 content: equal addresses return equal data::
 
     tiny://coco?train=16&val=8&seed=0
+
+The folder in the cache is named after the options, the version of the twin, and the text of the modules that draw.
+Drawings of an earlier text are not read.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import re
 from importlib import import_module
@@ -85,7 +90,8 @@ def resolve_data_root(data_root: str | os.PathLike[str]) -> Path:
         )
     twin = _twin(name, homes[name])
     options = _options(address, query, twin.DEFAULTS, twin.LOWEST)
-    folder = cache_root() / "tiny" / _folder_name(name, twin.VERSION, options)
+    drawn_by = f"v{twin.VERSION}-{_text_digest(_module_folder(homes[name]))}"
+    folder = cache_root() / "tiny" / _folder_name(name, drawn_by, options)
     if not folder.is_dir():
         make_folder(folder, lambda drawing: twin.draw(drawing, **options))
     return folder
@@ -107,5 +113,18 @@ def _options(address: str, query: str, defaults: dict[str, int], lowest: dict[st
     return options
 
 
-def _folder_name(name: str, version: int, options: dict[str, int]) -> str:
-    return "-".join([name, f"v{version}", *(f"{key}{value}" for key, value in options.items())])
+def _module_folder(module: str) -> Path:
+    return Path(str(import_module(module).__file__)).parent
+
+
+@functools.cache
+def _text_digest(folder: Path) -> str:
+    """Return eight hexadecimal digits for the text of all modules of a folder: a twin draws with its neighbours."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:8]
+
+
+def _folder_name(name: str, drawn_by: str, options: dict[str, int]) -> str:
+    return "-".join([name, drawn_by, *(f"{key}{value}" for key, value in options.items())])

@@ -64,7 +64,12 @@ def read_phrase_list(path: str | os.PathLike[str]) -> list[ListedPhrase]:
     if not entries:
         raise InputError(path, expected=_EXPECTED, found="no entry", advice="write one line for each phrase")
     folder = Path(path).expanduser().parent
-    return [each._replace(image=_found(each.image, folder)) for each in entries]
+    return [_placed(each, path, folder) for each in entries]
+
+
+def _placed(entry: ListedPhrase, path: str | os.PathLike[str], folder: Path) -> ListedPhrase:
+    error = None if entry.error is None else entry.error.at(path)
+    return entry._replace(image=_found(entry.image, folder), error=error)
 
 
 def _found(image: str, folder: Path) -> str:
