@@ -281,5 +281,6 @@ def test_objectnet_uses_the_first_class_and_full_names(tmp_path):
 
     assert labels({"A": "sunglasses, dark glasses, shades", "B": [7, 8]}) == {"a": 837, "b": 7}
     assert labels({"A": "sunglass; sunglasses, dark glasses, shades"}) == {"a": 836}
+    assert labels({"A": "tench, an unusual description"}) == {"a": 0}
     with pytest.raises(DataError, match="class indices or names"):
         labels({"A": "unheard"})

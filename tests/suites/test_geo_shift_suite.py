@@ -14,8 +14,10 @@ from visionzoo.datasets.geo_shift.imagenet_kinds import KINDS
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.reports.scatter import Series, scatter_plot
+from visionzoo.suites import readme_of
 from visionzoo.suites._classifiers import read_image, records_of, reference_crop
 from visionzoo.suites._geo_shift_tables import require_one_protocol
+from visionzoo.suites.geo_shift import GeoShift
 
 COLUMNS = (
     *("id", "country.name", "country.id", "region.id", "type", "imageRelPath", "topics", "place", "income"),
@@ -46,6 +48,7 @@ TWELVE = (
 )
 TOPICS = {831: "sofa", 453: "books", 567: "cooking pots", 770: "shoes", 865: "toys", 896: "kitchen sink"}
 IMAGENET = ("n01440764", "n01443537", "n01484850", "n01491361")  # labels 0 to 3
+WORDNET = [*IMAGENET, "n01494475", "n01496331", "n01498041", "n01514668", "n01514859", "n01518878"]
 
 
 @pytest.fixture
@@ -329,6 +332,15 @@ def test_three_trunks_on_the_twins_and_a_slow_count_of_their_results(tmp_path):
                 of = dict(model=header["model"], data="geode", k=k, grouping="region", group=region)
                 assert number_of(rows, **of) == sum(flags) / len(flags)
                 assert number_of(rows, "images", **of) == len(flags)
+    shares_found = set()
+    for data in ("imagenet", "imagenet_r", "imagenet_a", "imagenet_sketch"):
+        for path in (out / "results" / data).iterdir():
+            header, *records = map(json.loads, path.read_text().splitlines())
+            hits = [record["top"][0] == WORDNET.index(record["id"].partition("/")[0]) for record in records]
+            found = number_of(rows, model=header["model"], data=data, k=1, grouping="overall", group="all")
+            assert found == sum(hits) / 24
+            shares_found.add(found)
+    assert any(0 < share < 1 for share in shares_found)
     competing = {0, 2, 4, 6, 8}
     for path in (out / "results" / "imagenet_a").iterdir():
         assert all(set(json.loads(line)["top"]) == competing for line in path.read_text().splitlines()[1:])
@@ -397,6 +409,13 @@ def test_last_layer_retraining_runs_in_the_suite_and_keeps_features(tmp_path):
 
 
 # --- parts ---
+
+
+def test_the_readme_states_every_option_with_its_default():
+    text = readme_of("geo-shift").read_text(encoding="utf-8")
+    for name, option in GeoShift.known_options().items():
+        default = ",".join(map(str, option.default)) if isinstance(option.default, tuple) else str(option.default)
+        assert f"| `{name}` | {default} |" in text, name
 
 
 def test_grey_and_transparent_images_are_rgb_and_broken_ones_are_named(tmp_path):

@@ -176,7 +176,8 @@ def _mapping(path: Path) -> Mapping[str, Any]:
 def _first_class(value: Any, path: Path) -> int:
     first = value[0] if isinstance(value, list) and value else value
     text = str(first).split(";")[0].strip().lower()
-    index = int(text) if text.isdecimal() and int(text) < 1000 else _labels_of_names().get(text)
+    names = _labels_of_names()
+    index = int(text) if text.isdecimal() and int(text) < 1000 else names.get(text, names.get(text.split(",")[0]))
     if index is None:
         raise DataError(path, expected="class indices or names of ImageNet-1k", found=shown(value), advice="correct it")
     return index
