@@ -161,6 +161,22 @@ class InFolders(Classified):
         return dict(type="ImageFolder", data_root=str(folder), split="", classes=classes, pipeline=LOAD)
 
 
+class Geographic(Listed):
+    """Images of four regions; a region and two labels belong to each image."""
+
+    metrics = ({"type": "GeoShiftMetric", "topk": (1, 2)},)
+
+    def scene(self, number):
+        return {**super().scene(number), "other": (number * number) % 4, "region": ("af", "am", "as", "eu")[number % 4]}
+
+    def predicted(self, sample, metainfo):
+        scene = self.scenes[number_of(sample["img"])]
+        order = [CLASSES.index(name) for name in metainfo["classes"]]
+        labels = {order.index(scene["label"]), order.index(scene["other"])}
+        known = {"gt_labels": sorted(labels), "region": scene["region"]}
+        return {**known, "pred_score": scene["scores"][order]}
+
+
 class Cropped(Classified):
     def write(self, folder, order):
         names, entries = self.names(order)
@@ -461,6 +477,7 @@ CASES = (
     Registered,
     Referred,
     *(Panoptic, Semantic),
+    Geographic,
 )
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from visionzoo.cli import convert_boxes, convert_checkpoint, convert_id_maps, convert_panoptic
+from visionzoo.cli import convert_boxes, convert_checkpoint, convert_geode, convert_id_maps, convert_panoptic
 from visionzoo.cli.common import Parser, run_verb
 
 _USAGE = """usage: visionzoo convert WHAT ...
@@ -26,6 +26,7 @@ what:
   coco2panoptic       instances and stuff, of ground truth or predicted, to panoptic annotations
   mergepanoptic       several panoptic data sets to one
   checkpanoptic       check a panoptic data set, and compare it with the published numbers
+  geode               the index of GeoDE to metadata with class indices of ImageNet
   checkpoint          a released checkpoint to a safetensors file of the zoo
 
 `visionzoo convert WHAT --help` lists the options. Two examples:
@@ -53,5 +54,6 @@ _CONVERSIONS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace
         for name in convert_panoptic.CONVERSIONS
     },
     "idmaps2coco": (convert_id_maps.parser, convert_id_maps.run),
+    "geode": (convert_geode.parser, convert_geode.run),
     "checkpoint": (convert_checkpoint.parser, convert_checkpoint.run),
 }

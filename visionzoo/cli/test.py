@@ -20,20 +20,25 @@ from visionzoo.cli.common import (
 )
 from visionzoo.cli.data_sets import prepare_data_sets
 from visionzoo.cli.short_options import add_short_options, load_with_short_options
+from visionzoo.cli.suite import add_suite_flags, run_suite_command
+from visionzoo.errors import ConfigError
 from visionzoo.system.paths import shown_path
 
 _ALL_WRONG = "every number is 0: no result of the model is correct; `visionzoo infer` shows its results and best scores"
+_OF_SUITES = ("suite", "models", "set", "limit", "from_predictions")
 EXAMPLES = """  visionzoo test work_dirs/rcnet_retinanet
-  visionzoo test configs/rcnet_retinanet.py --weights best.safetensors --json"""
+  visionzoo test configs/rcnet_retinanet.py --weights best.safetensors --json
+  visionzoo test bossnet_t0_imagenet --suite geo-shift --models "timm.resnet*" @models.txt"""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``test``."""
     made = Parser("test", "Measure a model and write metrics.json and report.md.", EXAMPLES)
-    made.add_argument("config", help="the folder of a run, a released config's name or a file")
+    made.add_argument("config", nargs="?", default=None, help="the folder of a run, a released config's name or a file")
     made.add_argument(
         "--weights", help="a checkpoint, or the folder of a run: its best, else its last (default: those of the run)"
     )
+    add_suite_flags(made)
     add_short_options(made, training=False)
     add_config_flags(made)
     add_data_flags(made)
@@ -51,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
+    if args.suite is not None:
+        return run_suite_command(args)
+    _refuse_options_of_suites(args)
     say_loading(quiet=args.quiet)
     from visionzoo.weights.runs import load_with_weights
 
@@ -65,7 +73,7 @@ def _test(args: argparse.Namespace) -> int:
     from visionzoo.engine.measures import as_text
     from visionzoo.engine.testing import test
 
-    taken = {"config", "tiny", "cfg_options", "allow_new", "allow_outside", "json", "traceback"}
+    taken = {"config", "tiny", "cfg_options", "allow_new", "allow_outside", "json", "traceback", *_OF_SUITES}
     try:
         outcome = test(loaded, **{name: value for name, value in vars(args).items() if name not in taken})
     except Interrupted:
@@ -81,6 +89,17 @@ def _test(args: argparse.Namespace) -> int:
             note(_ALL_WRONG, quiet=args.quiet)
         note(f"written to {shown_path(outcome['work_dir'])}/metrics.json and report.md", quiet=args.quiet)
     return 0
+
+
+def _refuse_options_of_suites(args: argparse.Namespace) -> None:
+    """Raise an error for a test without a config, and for options that need ``--suite``."""
+    given = [name for name in _OF_SUITES if vars(args)[name]]
+    if args.config is None or given:
+        where = f"--{given[0].replace('_', '-')}" if given else "visionzoo test"
+        found = "no --suite" if given else "none"
+        raise ConfigError(
+            where, expected="a config, or --suite NAME", found=found, advice="`visionzoo test --help` lists the options"
+        )
 
 
 def all_wrong(metrics: Mapping[str, float], tasks: str | Sequence[str]) -> bool:
