@@ -92,6 +92,19 @@ class Resamples:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(images > 0, hits / images, np.nan)
 
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Return the sums over the images of each resample.
+
+        Args:
+            values: (N, columns), numbers of each image.
+
+        Returns:
+            (repeats, columns).
+        """
+        by_unit = np.zeros((self.units, values.shape[1]))
+        np.add.at(by_unit, self._codes, values)
+        return self._weighted(by_unit)
+
     def _weighted(self, sums: np.ndarray) -> np.ndarray:
         """Return for each resample the sum over the drawn units of ``sums``, (units, columns)."""
         most = self.units * np.abs(sums).max(initial=0)  # a resample has as many draws as units
