@@ -83,9 +83,8 @@ def parsed(
     """
     known = tuple(_categories(raw.get("categories") or [], reports)) or tuple(categories or COCO_PANOPTIC)
     images = _images(raw["images"], reports)
-    reports.note(
-        "segments whose category_id is a class index, read as such", with_ids(raw["annotations"], images, known)
-    )
+    if indices := with_ids(raw["annotations"], images, known):
+        reports.note("segments whose category_id is a class index, read as such", indices)
     _Annotations(images, {each.id: each for each in known}, reports).add_all(raw["annotations"])
     info = {key: raw[key] for key in ("info", "licenses") if key in raw}
     return PanopticFile(where, list(images.values()), known, info)
