@@ -34,6 +34,14 @@ def facts(panoptic):
 # --- shapes ---
 
 
+@pytest.fixture
+def notes(monkeypatch):
+    """Texts and numbers of all warnings about data."""
+    found = {}
+    monkeypatch.setattr("visionzoo.datasets.findings.say_notes", lambda where, notes: found.update(notes))
+    return found
+
+
 def rows():
     images = record()["images"]
     as_text = json.dumps(annotation(12, (70_000, 256, 3)))
@@ -131,6 +139,31 @@ def test_a_folder_of_coconut_xl_with_masks_of_one_channel(tmp_path):
         assert np.array_equal(maps["objects365_v2_7"].ids, ids_of())
 
 
+def test_class_indices_of_coconut_xl(tmp_path, notes):
+    (tmp_path / "panseg_info").mkdir()
+    (tmp_path / "panseg").mkdir()
+    for name, kinds in (("a", (0, 39, 132)), ("b", (38, 1, 80))):
+        indices = [{**each, "category_id": kind} for each, kind in zip(segments(), kinds)]
+        (tmp_path / "panseg_info" / f"{name}.json").write_text(json.dumps(indices))
+        write_id_png(tmp_path / "panseg" / f"{name}.png", ids_of())
+    first, second = maps_of(tmp_path, None).values()
+    assert [each.category_id for each in first.segments] == [1, 44, 200]  # person, bottle, rug
+    assert [each.category_id for each in second.segments] == [43, 2, 92]  # tennis racket, bicycle, banner
+    assert notes["segments whose category_id is a class index, read as such"] == 6
+
+
+def test_sources_of_a_merged_file_may_number_classes_differently(tmp_path):
+    files = {"panseg_subdir": "panseg", "segments_info": [{"id": 1, "category_id": 1}, {"id": 2, "category_id": 4}]}
+    large = {"merged_id": 0, "source": "large", "object365_name": "a", "panseg_file": "a.png", **files}
+    listed = [{"id": 1, "category_id": 0}, {"id": 2, "category_id": 2}]
+    xlarge = {**large, "merged_id": 1, "source": "xlarge", "object365_name": "b", "segments_info": listed}
+    path = tmp_path / "merged.json"
+    path.write_text(json.dumps({"records": [large, xlarge], "categories": CATEGORIES, "source_roots": {}}))
+    first, second = read_panoptic(path).images
+    assert [each["category_id"] for each in first.segments] == [1, 4]
+    assert [each["category_id"] for each in second.segments] == [1, 187]
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_the_schema_of_the_official_merge_script(moved, tmp_path):
     folder = tmp_path / ("large" if moved else "somewhere") / "panoptic_object365"
@@ -213,6 +246,8 @@ MISTAKES = {
     "no object": (change(FIRST, 0, 7), "segment None: segment: expected an object"),
     "crowd": (change((*FIRST, 1), "iscrowd", 3), "iscrowd: expected 0 or 1, found 3"),
     "area": (change((*FIRST, 1), "area", "6"), "area: expected a number of pixels, found '6'"),
+    "no area": (change((*FIRST, 1), "area", float("nan")), "area: expected a number of pixels, found nan"),
+    "box beyond": (change((*FIRST, 1), "bbox", [0, 0, 1, float("inf")]), "bbox: expected four numbers"),
     "box": (change((*FIRST, 1), "bbox", [1, 2]), "bbox: expected four numbers"),
     "no segments": (change(("annotations", 0), "segments_info", None), "segments_info: expected a list of segments"),
     "region without image": (change(("annotations", 0), "image_id", 4), "annotations[0] (000000000009.png): image_id"),
@@ -240,14 +275,6 @@ def test_a_mistake_is_named_with_file_and_id(mistake, tmp_path):
         read_panoptic(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert words in str(caught.value)
-
-
-@pytest.fixture
-def notes(monkeypatch):
-    """Texts and numbers of all warnings about data."""
-    found = {}
-    monkeypatch.setattr("visionzoo.datasets.findings.say_notes", lambda where, notes: found.update(notes))
-    return found
 
 
 def test_a_differing_isthing_of_a_segment_is_noted_and_that_of_the_category_counts(tmp_path, notes):
@@ -430,6 +457,7 @@ def test_a_box_that_differs_a_missing_and_a_broken_file(tmp_path):
     ("split", "images", "segments", "agrees"),
     [
         ("coconut_s", 118_287, 1_541_000, [True, True]),
+        ("coconut_b_panoptic", 241_690, 2_784_000, [True, True]),
         ("coconut_s", 117_000, 1_529_999, [False, False]),
         ("relabeled_coco_val", 5_000, 67_999, [True, True]),
         ("coconut_val", 24_000, 438_000, [False, False]),

@@ -105,9 +105,9 @@ class Report:
             >>> Report("coconut_s.json", images=118_287, segments=1_500_000).published("coconut_s")
             ['images: 118,287 of 118,000 (agrees)', 'segments: 1,500,000 of 1,540,000 (differs)']
         """
-        if split not in PUBLISHED:
+        images, segments = PUBLISHED.get(split.removesuffix("_panoptic"), (0, 0))
+        if not images:
             return []
-        images, segments = PUBLISHED[split]
         unit = _LARGE_UNIT if segments >= 1_000_000 else _SMALL_UNIT
         pairs = ("images", self.images, images, _IMAGE_UNIT), ("segments", self.segments, segments, unit)
         return [

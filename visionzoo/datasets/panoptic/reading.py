@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from visionzoo.datasets.coco_annotations import MOST_PIXELS
 from visionzoo.datasets.file_names import path_problem
 from visionzoo.datasets.findings import Findings, shown
 from visionzoo.datasets.json_objects import no_garbage_collection, read_json
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
+from visionzoo.datasets.panoptic.class_indices import with_ids
 from visionzoo.datasets.panoptic.files import PanopticFile, PanopticImage
 from visionzoo.datasets.panoptic.id_png import LARGEST_ID
 from visionzoo.datasets.panoptic.shapes import read_raw
@@ -17,6 +19,7 @@ from visionzoo.errors import DataError
 from visionzoo.structures.panoptic import PanopticCategory
 
 _PHOTO_ENDINGS = (".jpg", ".jpeg")
+_MOST_AREA = MOST_PIXELS**2
 
 
 class Reports(Protocol):
@@ -80,6 +83,8 @@ def parsed(
     """
     known = tuple(_categories(raw.get("categories") or [], reports)) or tuple(categories or COCO_PANOPTIC)
     images = _images(raw["images"], reports)
+    if indices := with_ids(raw["annotations"], images, known):
+        reports.note("segments whose category_id is a class index, read as such", indices)
     _Annotations(images, {each.id: each for each in known}, reports).add_all(raw["annotations"])
     info = {key: raw[key] for key in ("info", "licenses") if key in raw}
     return PanopticFile(where, list(images.values()), known, info)
@@ -203,10 +208,10 @@ class _Annotations:
             return "category_id", f"one of the {len(self.kinds)} categories", shown(category)
         if entry.get("iscrowd") not in (0, 1, None):
             return "iscrowd", "0 or 1", shown(entry["iscrowd"])
-        if not isinstance(entry.get("area"), int | float | None):
-            return "area", "a number of pixels", shown(entry["area"])
-        box = entry.get("bbox")
-        if box is not None and not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
+        area, box = entry.get("area"), entry.get("bbox")
+        if area is not None and not (_is_number(area) and 0 <= area <= _MOST_AREA):
+            return "area", "a number of pixels", shown(area)
+        if box is not None and not (isinstance(box, list) and len(box) == 4 and all(map(_is_coordinate, box))):
             return "bbox", "four numbers: left, top, width, height", shown(box)
         return None
 
@@ -237,6 +242,10 @@ def _is_whole(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
+
+
+def _is_coordinate(value: Any) -> bool:
+    return _is_number(value) and abs(value) <= MOST_PIXELS
 
 
 def _is_key(value: Any) -> bool:

@@ -13,7 +13,7 @@ COCONut-L
     As COCO; ``object365_file_name`` of an annotation or image, if it is there, names both files.
 COCONut-XL
     A folder ``panseg_info`` with a list of segments for each image, ``panseg_info/NAME.json`` with
-    ``panseg/NAME.png``.
+    ``panseg/NAME.png``. Class indices instead of ids: :mod:`visionzoo.datasets.panoptic.class_indices`.
 Merged
     An object with ``records``, as the official merge script writes.
 """
