@@ -9,13 +9,13 @@ runs of equal ids from the moment it is read. ``ours + runs`` finds them again, 
 Times are CPU time, medians of the rounds. Memory is the increase to its peak (Linux only). The floor is one bincount
 over all pixels, the decoding of the PNG files, and one erosion of each whole map. Accept: 8, 2 and 3 times as fast.
 
-Measured on 29 November 2026 with `python benchmarks/panoptic.py --rounds 9`, on one AMD EPYC core shared with other
-work, numpy 2.2.6, OpenCV 4.12, Pillow 13.0, at the commit that adds this file; CPU ms per image, 20 segments:
+Measured on 29 November 2026 with `python benchmarks/panoptic.py --rounds 7`, on one AMD EPYC core shared with other
+work, numpy 2.2.6, OpenCV 4.12, Pillow 13.0, at the commit that adds this table; CPU ms per image, 20 segments:
 
     stage         usual    ours   ratio   accept   floor
-    counting       5.87    0.51    11.4        8    0.63    (ours + runs: 1.43, ratio 4.1)
-    from PNG      19.15   12.11     1.6        2    9.62    NOT accepted: the decoding takes half of the usual time
-    boundaries    26.45    4.89     5.4        3    1.42
+    counting       3.95    0.35    11.3        8    0.45    (ours + runs: 0.96, ratio 4.1)
+    from PNG      19.33   13.43     1.4        2   10.76    NOT accepted: decoding is half of the usual time
+    boundaries    29.37    5.91     5.0        3    1.75
 """
 
 from __future__ import annotations

@@ -74,8 +74,11 @@ def is_single_channel(data: bytes) -> bool:
 
 def _ids_of_colours(data: bytes, where: object) -> np.ndarray:
     image = opened_image(data, where, _WHAT)
-    pixels = np.ascontiguousarray(np.asarray(image if image.mode == "RGBA" else image.convert("RGBX")))
-    return pixels.view("<u4")[..., 0] & np.uint32(LARGEST_ID)  # the four bytes of a pixel are one number
+    pixels = np.asarray(image if image.mode == "RGBA" else image.convert("RGB"))
+    if pixels.shape[2] == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)  # in a quarter of the time of Pillow's RGBX
+    # The four bytes of a pixel are one number.
+    return np.ascontiguousarray(pixels).view("<u4")[..., 0] & np.uint32(LARGEST_ID)
 
 
 def ids_of_colours(colours: np.ndarray) -> np.ndarray:

@@ -15,6 +15,43 @@ if TYPE_CHECKING:
 _ADVICE = "write a list of objects with image_id, category_id, score, and bbox or segmentation"
 
 
+def read_truth(path: Path, masks: Path | None, *, need_masks: bool) -> dict[str, Any]:
+    """Read the objects of an annotation file of COCO, or the things of panoptic annotations.
+
+    Masks of panoptic annotations lose nothing; images without annotation are left out.
+
+    Args:
+        path: the file; or a folder of COCONut-XL.
+        masks: for panoptic annotations, folder of the PNG files. Default: by the name of the file.
+        need_masks: True if every annotation must have a segmentation.
+
+    Raises:
+        DataError: the file, or a PNG, is missing or has errors.
+    """
+    from visionzoo.datasets.coco_annotations import require_segmentations
+    from visionzoo.datasets.coco_file import read_coco
+    from visionzoo.datasets.panoptic.files import PanopticFile
+    from visionzoo.datasets.panoptic.instances import instances_record
+    from visionzoo.datasets.panoptic.maps import folder_of_masks, maps_in
+    from visionzoo.datasets.panoptic.reading import read_panoptic
+
+    if is_panoptic(path):
+        whole = read_panoptic(path)
+        file = PanopticFile(whole.where, whole.annotated, whole.categories)
+        return instances_record(file, maps_in(masks or folder_of_masks(path), file))
+    truth = read_coco(path)
+    if need_masks:
+        require_segmentations(path, truth, "masks are measured")
+    return truth
+
+
+def is_panoptic(path: Path) -> bool:
+    """Return True for panoptic annotations: a folder of JSON files, or a file whose entries have ``segments_info``."""
+    if path.is_dir():
+        return any(path.rglob("*.json"))
+    return path.is_file() and b'"segments_info"' in path.read_bytes()
+
+
 def read_results(path: Path, truth: Mapping[str, Any], region: str) -> list[dict[str, Any]]:
     """Read a list of detections.
 

@@ -68,12 +68,21 @@ def paired_files(
     Raises:
         DataError: a folder is missing or has no such file, a name occurs twice, or is only in one folder.
     """
-    truth, found = (_named(folder, endings, suffix, what) for folder, suffix in ((gt, gt_suffix), (pred, pred_suffix)))
+    truth, found = (
+        named_files(folder, endings, suffix, what) for folder, suffix in ((gt, gt_suffix), (pred, pred_suffix))
+    )
     require_same(found, truth, pred, gt, what)
     return {name: (truth[name], found[name]) for name in sorted(truth)}
 
 
-def _named(folder: Path, endings: Sequence[str], suffix: str, what: str) -> dict[str, Path]:
+def named_files(
+    folder: Path, endings: Sequence[str] = LABEL_ENDINGS, suffix: str = "", what: str = "maps"
+) -> dict[str, Path]:
+    """Return the files of a folder by name, see :func:`paired_files`.
+
+    Raises:
+        DataError: the folder is missing or has no such file, or a name occurs twice.
+    """
     from visionzoo.structures.image_names import is_left_over
 
     if not folder.is_dir():

@@ -15,21 +15,28 @@ from visionzoo.metrics.files._kind import FileKind, Measured
 Backend = Literal["auto", "faster", "pycocotools"]
 
 
-def measure(gt: Path, pred: Path, *, iou_thrs: Sequence[float] = (), backend: Backend = "auto") -> Measured:
+def measure(
+    gt: Path,
+    pred: Path,
+    *,
+    gt_masks: Path | None = None,
+    iou_thrs: Sequence[float] = (),
+    backend: Backend = "auto",
+) -> Measured:
     """Measure boxes.
 
     Args:
-        gt: annotation file of COCO.
+        gt: annotation file of COCO, or panoptic annotations.
         pred: list of detections with ``bbox``.
+        gt_masks: see :func:`read_truth`.
         iou_thrs, backend: see :func:`visionzoo.metrics.coco.score_detections`.
 
     Raises:
         DataError: a file is missing or has errors, see :func:`read_results`.
     """
-    from visionzoo.datasets.coco_file import read_coco
-    from visionzoo.metrics.files._coco_results import read_results
+    from visionzoo.metrics.files._coco_results import read_results, read_truth
 
-    truth = read_coco(gt)
+    truth = read_truth(gt, gt_masks, need_masks=False)
     found = read_results(pred, truth, "bbox")
     return score(truth, found, ("bbox",), iou_thrs=tuple(iou_thrs), backend=backend)
 
@@ -57,10 +64,11 @@ def score(truth: dict[str, Any], found: list[dict[str, Any]], iou_types: Sequenc
 
 
 KIND = FileKind(
-    truth="annotations of COCO: instances_val2017.json",
+    truth="annotations of COCO, instances_val2017.json, or panoptic annotations, whose things count",
     prediction="results of COCO: a list of image_id, category_id, bbox and score",
     measure=measure,
     options={
+        "gt_masks": "panoptic annotations: folder of the PNG files (default: by the name of --gt)",
         "iou_thrs": "further IoU thresholds, each of which adds an AP (default: none)",
         "backend": "implementation of COCO AP",
     },

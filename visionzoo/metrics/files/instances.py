@@ -18,6 +18,7 @@ def measure(
     gt: Path,
     pred: Path,
     *,
+    gt_masks: Path | None = None,
     boundary: bool = False,
     size_of: Literal["mask", "box"] = "mask",
     iou_thrs: Sequence[float] = (),
@@ -26,30 +27,29 @@ def measure(
     """Measure masks.
 
     Args:
-        gt: annotation file of COCO, every annotation with a segmentation.
+        gt: annotation file of COCO, every annotation with a segmentation; or panoptic annotations.
         pred: list of detections with ``segmentation``.
+        gt_masks: see :func:`read_truth`.
         boundary: True to measure boundary AP too.
         size_of, iou_thrs, backend: see :func:`visionzoo.metrics.coco.score_detections`.
 
     Raises:
         DataError: a file is missing or has errors, see :func:`read_results`.
     """
-    from visionzoo.datasets.coco_annotations import require_segmentations
-    from visionzoo.datasets.coco_file import read_coco
-    from visionzoo.metrics.files._coco_results import read_results
+    from visionzoo.metrics.files._coco_results import read_results, read_truth
 
-    truth = read_coco(gt)
-    require_segmentations(gt, truth, "masks are measured")
+    truth = read_truth(gt, gt_masks, need_masks=True)
     found = read_results(pred, truth, "segmentation")
     iou_types = ("segm", "boundary") if boundary else ("segm",)
     return score(truth, found, iou_types, iou_thrs=tuple(iou_thrs), backend=backend, size_of=size_of)
 
 
 KIND = FileKind(
-    truth="annotations of COCO with masks: instances_val2017.json",
+    truth="annotations of COCO with masks, instances_val2017.json, or panoptic annotations, whose things count",
     prediction="results of COCO: a list of image_id, category_id, segmentation and score",
     measure=measure,
     options={
+        "gt_masks": "panoptic annotations: folder of the PNG files (default: by the name of --gt)",
         "boundary": "also measure boundary AP",
         "size_of": "what makes a detection small, medium or large; pycocotools takes the box where there is one",
         "iou_thrs": "further IoU thresholds, each of which adds an AP (default: none)",
