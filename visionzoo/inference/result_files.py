@@ -81,7 +81,7 @@ class CocoResults(Lines):
     Args:
         path: the file.
         keep: see :class:`Lines`.
-        values: values of an object, of which the array is the last one; None for an array alone.
+        values: values of an object, of which the array is the last one; None for only an array.
         key: key of the array in the object.
     """
 
