@@ -82,6 +82,7 @@ model = dict(
         instance_on=True,
         semantic_on=True,
         max_per_image=100,
+        object_mask_thr=0.8,  # least class score of a segment
         iou_thr=0.8,
         filter_low_score=True,
     ),
