@@ -35,7 +35,7 @@ def numbers_in(folder: Path) -> dict[str, float]:
     return json.loads((folder / "metrics.json").read_text())["metrics"]
 
 
-def tested_and_predicted(run: Path, folder: Path, images: Path) -> tuple[dict[str, float], Path]:
+def numbers_and_files(run: Path, folder: Path, images: Path) -> tuple[dict[str, float], Path]:
     """Test a run and predict the images of its data set. Return the numbers and the folder of the files."""
     assert run_test([str(run), "-q", "--work-dir", str(folder / "test")]) == 0
     assert infer([str(run), str(images), "-o", str(folder / "out"), "--vis", "overlay", "-q"]) == 0
@@ -45,7 +45,7 @@ def tested_and_predicted(run: Path, folder: Path, images: Path) -> tuple[dict[st
 
 def test_panoptic_files_evaluated_again_give_the_numbers_of_the_test(panoptic_run, tmp_path):
     root = resolve_data_root("tiny://coconut?train=64&val=8&seed=0")
-    tested, out = tested_and_predicted(panoptic_run, tmp_path, root / "val2017")
+    tested, out = numbers_and_files(panoptic_run, tmp_path, root / "val2017")
     paths = ["--gt", str(root / "relabeled_coco_val.json"), "--pred", str(out / "panoptic.json")]
     assert evaluate(["panoptic", "-q", *paths, "-o", str(tmp_path / "scores")]) == 0
     assert numbers_in(tmp_path / "scores") == tested
@@ -55,7 +55,7 @@ def test_panoptic_files_evaluated_again_give_the_numbers_of_the_test(panoptic_ru
 def test_semantic_files_evaluated_again_give_the_numbers_of_the_test(tmp_path):
     root = resolve_data_root("tiny://ade20k?train=64&val=8&seed=0")
     run = trained("dinat_upernet_ade20k", tmp_path, STEPS)
-    tested, out = tested_and_predicted(run, tmp_path, root / "images" / "validation")
+    tested, out = numbers_and_files(run, tmp_path, root / "images" / "validation")
     names = out / "semantic" / "classes.txt"
     assert names.read_text().split() == ["disc", "square", "triangle", "sky", "grass"]
     paths = ["--gt", str(root / "annotations/validation"), "--pred", str(out / "semantic"), "--classes", str(names)]
