@@ -115,7 +115,11 @@ def test_settings_of_a_detector(path, value, expected):
 @pytest.mark.parametrize(
     ("name", "metric", "expected"),
     [
-        ("rcnet_retinanet", "CountMetric", "CountMetric measures counting, not detection; choose one of BoundaryAPMetric, CocoMetric"),
+        (
+            "rcnet_retinanet",
+            "CountMetric",
+            "CountMetric measures counting, not detection; choose one of BoundaryAPMetric, CocoMetric",
+        ),
         ("scnn_tusimple", "CocoMetric", "CocoMetric measures detection and instances, not lanes; choose one of CULane"),
     ],
 )
