@@ -14,10 +14,8 @@ from visionzoo.datasets.geo_shift.imagenet_kinds import KINDS
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.reports.scatter import Series, scatter_plot
-from visionzoo.suites import readme_of
 from visionzoo.suites._classifiers import read_image, records_of, reference_crop
 from visionzoo.suites._geo_shift_tables import require_one_protocol
-from visionzoo.suites.geo_shift import GeoShift
 
 COLUMNS = (
     *("id", "country.name", "country.id", "region.id", "type", "imageRelPath", "topics", "place", "income"),
@@ -409,13 +407,6 @@ def test_last_layer_retraining_runs_in_the_suite_and_keeps_features(tmp_path):
 
 
 # --- parts ---
-
-
-def test_the_readme_states_every_option_with_its_default():
-    text = readme_of("geo-shift").read_text(encoding="utf-8")
-    for name, option in GeoShift.known_options().items():
-        default = ",".join(map(str, option.default)) if isinstance(option.default, tuple) else str(option.default)
-        assert f"| `{name}` | {default} |" in text, name
 
 
 def test_grey_and_transparent_images_are_rgb_and_broken_ones_are_named(tmp_path):

@@ -88,6 +88,15 @@ def run(out, models=("one",), **options):
 # --- finding ---
 
 
+@pytest.mark.parametrize("name", suite_names())
+def test_the_readme_states_every_option_with_its_default(name):
+    text = readme_of(name).read_text(encoding="utf-8")
+    for option, parameter in suite_of(name).known_options().items():
+        value = parameter.default
+        default = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        assert f"| `{option}` | {default} |" in text, option
+
+
 def test_suites_are_found_by_their_files_and_have_a_readme():
     assert "geo-shift" in suite_names()
     for name in suite_names():
