@@ -9,10 +9,12 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from visionzoo.cli import main
+from visionzoo.datasets.findings import Findings
 from visionzoo.metrics.classification import ClassificationMetric
 from visionzoo.metrics.coco import coco_ap
 from visionzoo.metrics.counting.errors import count_errors
 from visionzoo.metrics.files import kind_names, kind_of
+from visionzoo.metrics.files._coco_results import read_results
 from visionzoo.metrics.referring import overlap_of, scores_of
 from visionzoo.metrics.saliency.folders import score_folders
 from visionzoo.metrics.semantic import count_pixels, semantic_scores
@@ -137,6 +139,18 @@ def test_polygons_and_uncompressed_run_lengths_are_read(tmp_path, capsys):
     assert numbers_of(capsys, "instances", truth, write(tmp_path / "other.json", entries)) == expected
 
 
+def test_numbers_of_an_earlier_evaluation_are_kept(tmp_path, capsys):
+    truth, found, *_ = coco_files(tmp_path)
+    out = tmp_path / "scores"
+    for _ in range(2):
+        assert evaluate("detection", truth, found, "-o", out) == 0
+    assert "scores-2/metrics.json" in capsys.readouterr().err
+    before = (out / "metrics.json").read_bytes()
+    assert evaluate("detection", truth, found, "-o", out, "--overwrite", "--iou-thrs", 0.3) == 0
+    assert (out / "metrics.json").read_bytes() != before
+    assert not (tmp_path / "scores-3").exists()
+
+
 def test_images_without_a_detection_are_noted(tmp_path, capsys):
     truth, _, _, entries = coco_files(tmp_path)
     found = write(tmp_path / "some.json", [each for each in entries if each["image_id"] != 2])
@@ -152,9 +166,18 @@ def test_images_without_a_detection_are_noted(tmp_path, capsys):
         (dict(score=None), "score: expected a number, found None"),
         (dict(score=float("nan")), "score: expected a number, found nan"),
         (dict(bbox=[1, 2, 3]), "bbox: expected left, top, width, height"),
-        (dict(segmentation={"size": [WIDTH, HEIGHT], "counts": "a"}), "size: expected [31, 46]"),
-        (dict(segmentation=None), "segmentation: expected a mask, found None"),
-        (dict(segmentation={"size": [HEIGHT, WIDTH]}), "expected run lengths or polygons"),
+        (dict(category_id=True), "category_id: expected one of the 2 categories"),
+        (
+            dict(segmentation={"size": [WIDTH, HEIGHT], "counts": "a"}),
+            "an RLE of size [46, 31]",
+        ),
+        (dict(segmentation=None), "found no segmentation"),
+        (dict(segmentation={"size": [HEIGHT, WIDTH]}), "found an RLE without counts"),
+        (dict(segmentation={"size": [HEIGHT, WIDTH], "counts": [5, 3]}), "counts do not cover the image"),
+        (dict(segmentation={"size": [HEIGHT, WIDTH], "counts": "52"}), "counts do not cover the image"),
+        (dict(segmentation={"size": [HEIGHT, WIDTH], "counts": "zzz!!"}), "counts do not cover the image"),
+        (dict(segmentation={"size": [HEIGHT, WIDTH], "counts": [-3, 1429]}), "counts do not cover the image"),
+        (dict(segmentation=[[4, 5]]), "found a polygon of 2 numbers"),
     ],
     ids=str,
 )
@@ -165,10 +188,20 @@ def test_wrong_detections_are_one_sentence(tmp_path, capsys, change, message):
     refuses(capsys, message, "instances" if "segmentation" in change else "detection", truth, found)
 
 
-def test_results_of_two_processes_with_repetitions_are_an_error(tmp_path, capsys):
+def test_repeated_detections_count_each_time_with_a_warning(tmp_path, capsys, monkeypatch):
     truth, _, _, entries = coco_files(tmp_path)
-    found = write(tmp_path / "twice.json", entries + entries[:2])
-    refuses(capsys, "2 errors (2 detection)", "detection", truth, found)
+    notes = []
+    monkeypatch.setattr(Findings, "note", lambda self, text, count=1: notes.append(text))
+    read_results(write(tmp_path / "twice.json", entries + entries[:2]), json.loads(truth.read_text()), "bbox")
+    assert notes == ["detections that occur several times count each time"] * 2
+    texts = [{**entry, "image_id": str(entry["image_id"])} for entry in entries]
+    found = read_results(write(tmp_path / "texts.json", texts), json.loads(truth.read_text()), "bbox")
+    assert [each["image_id"] for each in found] == [each["image_id"] for each in entries]
+    assert notes[2:] == ["image_id as text, read as a number"] * len(entries)
+
+
+def test_a_file_that_is_no_list(tmp_path, capsys):
+    truth, *_ = coco_files(tmp_path)
     refuses(capsys, "expected a list of detections", "detection", truth, write(tmp_path / "a.json", {"a": 1}))
 
 

@@ -171,6 +171,14 @@ def test_an_image_that_one_truth_lacks(data, predictions, tmp_path):
     assert "COCO-val: 1 of 12 images of coco-val have no annotation" in notes
 
 
+def test_a_folder_without_results_takes_another_protocol(data, predictions, tmp_path, capsys):
+    out = tmp_path / "out"
+    suite("dinat_mini_imagenet", "--tiny", "--weights", "none", "-o", out, code=2)  # it leaves suite.json
+    suite("--from-predictions", predictions, "-o", out, "--set", "repeats=5", data=data)
+    suite("dinat_mini_imagenet", "--tiny", "--weights", "none", "-o", out, code=2)
+    assert "results of different protocols are never mixed" in capsys.readouterr().err
+
+
 def test_mistakes_are_one_sentence(data, predictions, tmp_path, capsys):
     def said(*words, code=2):
         suite(*words, "-o", tmp_path / f"out {len(list(tmp_path.iterdir()))}", data=data, code=code)

@@ -45,6 +45,9 @@ def parser(name: str) -> argparse.ArgumentParser:
     for option, (hint, default) in _options(kind).items():
         made.add_argument(f"--{option.replace('_', '-')}", **_argument(hint, default, kind.options[option]))
     made.add_argument("-o", "--out", type=Path, help="folder for metrics.json and report.md (default: none is written)")
+    made.add_argument(
+        "--overwrite", action="store_true", help="write into a folder that is not empty (default: use OUT-2)"
+    )
     add_summary_flags(made)
     return made
 
@@ -93,22 +96,23 @@ def _eval(name: str, args: argparse.Namespace) -> int:
     facts = {"name": f"{name} of {args.pred}", "truth": str(args.gt), "prediction": str(args.pred)}
     if measured.protocol:
         facts["protocol"] = measured.protocol
-    if args.out:
-        _write(args.out, facts, measured)
+    folder = _written(args.out, facts, measured, overwrite=args.overwrite) if args.out else None
     _print(measured, facts, as_json=args.json)
     for text in measured.notes:
         note(f"note: {text}", quiet=args.quiet)
-    if args.out:
-        note(f"written to {shown_path(args.out)}/metrics.json and report.md", quiet=args.quiet)
+    if folder is not None:
+        note(f"written to {shown_path(folder)}/metrics.json and report.md", quiet=args.quiet)
     return 0
 
 
-def _write(folder: Path, facts: Mapping[str, Any], measured: Measured) -> None:
+def _written(wanted: Path, facts: Mapping[str, Any], measured: Measured, *, overwrite: bool) -> Path:
+    """Write the numbers, and return the folder."""
     from visionzoo.cli.common import choose_output_dir
     from visionzoo.engine.measures import write_measures
 
-    choose_output_dir(folder, overwrite=True)
+    folder = choose_output_dir(wanted, overwrite=overwrite)
     write_measures(folder, {**facts, "file_notes": list(measured.notes)}, measured.numbers, measured.tables)
+    return folder
 
 
 def _print(measured: Measured, facts: Mapping[str, Any], *, as_json: bool) -> None:

@@ -102,12 +102,15 @@ class PanopticMap:
         array = as_array(ids).astype(np.uint32, copy=False)
         runs = runs_of(array)
         extents = _extents(runs, array.shape)
-        unknown, empty = set(extents) - set(categories), set(categories) - set(extents)
-        if unknown or empty:
+        wrong = {
+            "ids without a category": sorted(set(extents) - set(categories)),
+            "ids without pixels": sorted(set(categories) - set(extents)),
+        }
+        if any(wrong.values()):
             raise DataError(
                 where,
                 expected="a category for every id in the map, and pixels for every id with a category",
-                found=f"ids without a category: {sorted(unknown)[:6]}, ids without pixels: {sorted(empty)[:6]}",
+                found=", ".join(f"{what}: {numbers[:6]}" for what, numbers in wrong.items() if numbers),
                 advice="list each segment once, with the id that its pixels have",
             )
         segments = (

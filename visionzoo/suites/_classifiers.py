@@ -259,7 +259,7 @@ def open_classifier(
     Args:
         name: a model of the zoo, a config, the folder of a run, or ``timm.NAME``.
         weights: a file, the folder of a run, or ``none`` for an untrained model, which the seed determines. None: those
-            of the run or of the card; of timm, its pretrained weights.
+            of the run or of the card; of timm, its pretrained weights, and none with ``tiny``, which needs no download.
         settings: settings of the suite.
         transform, size, workers: see :class:`Classifier`.
 
@@ -286,8 +286,9 @@ def _open_timm(name: str, weights: str | None, settings: SuiteSettings, options:
     import timm
 
     short = name.removeprefix("timm.")
+    weights = weights or ("none" if settings.tiny else "pretrained")
     try:
-        net = timm.create_model(short, pretrained=weights is None)
+        net = timm.create_model(short, pretrained=weights == "pretrained")
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
             name,
@@ -295,10 +296,10 @@ def _open_timm(name: str, weights: str | None, settings: SuiteSettings, options:
             but=f"they could not be read or downloaded ({type(error).__name__})",
             advice="give a file in the list of models, or --weights none for an untrained model",
         ) from error
-    if weights not in (None, "none"):
-        _load_file(net, str(weights))
+    if weights not in ("none", "pretrained"):
+        _load_file(net, weights)
     net = net.to(choose_device(settings.device)).eval()
-    return TimmClassifier(name, net, weights or "pretrained", **options)
+    return TimmClassifier(name, net, weights, **options)
 
 
 def _load_file(net: nn.Module, weights: str) -> None:

@@ -95,10 +95,10 @@ def run_suite(
 
 
 def _require_protocol(out: Path, name: str, suite: Suite) -> None:
-    """Write the protocol into a new folder; raise an error if the folder has results of another one."""
+    """Write the protocol into a folder without results; raise an error if it has results of another one."""
     wanted = json.loads(json.dumps({"suite": name, **suite.protocol()}))
     path = out / FACTS
-    if not path.exists():
+    if not path.exists() or not any((out / "results").rglob("*.jsonl")):
         write_text(path, json.dumps(wanted, indent=1) + "\n")
         return
     try:
@@ -124,10 +124,11 @@ def _open_all(suite: Suite, note: Note) -> tuple[dict[str, SuiteData], list[str]
             data[name] = open_data().first(suite.settings.limit)
         except DataError as error:
             missing.append(f"{name}: not measured: {error.sentence}")
-            note(missing[-1])
     if not data:
         expected, advice = "a data set of the suite", "try --tiny, or get one:"
         raise DataError(suite.settings.data, missing, expected=expected, found="none", advice=advice)
+    for line in missing:
+        note(line)
     return data, missing
 
 
