@@ -224,6 +224,7 @@ def test_one_forward_pass_gives_all_numbers_and_those_of_test(run, tmp_path, mon
     suite(run, "--tiny", "--limit", 8, "-o", out, "--set", "repeats=5", "--device", "cpu")
     assert len(calls) == len(set(calls)) == 8
     old, new = rows(out, "results")
+    assert old["model"] == new["model"] == "mask2former_r50_coconut (run)"
     assert all(old[name] and new[name] for name in ("PQ", "AP", "box_AP", "boundary_AP", "mIoU", "boundary_mIoU"))
     assert run_test([str(run), "-q", "--device", "cpu", "-o", str(tmp_path / "test")]) == 0
     tested = json.loads((tmp_path / "test" / "metrics.json").read_text())["metrics"]

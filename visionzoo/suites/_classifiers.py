@@ -24,6 +24,7 @@ from visionzoo.inference.inferencer import Inferencer
 from visionzoo.inference.resuming import digest_of, fingerprint
 from visionzoo.metrics.geo_shift import top_k
 from visionzoo.suites._base import Record, SuiteData, SuiteModel, SuiteSettings
+from visionzoo.suites._models import shown_name
 from visionzoo.system.devices import choose_device
 from visionzoo.weights.weight_file import read_weight_file
 
@@ -279,7 +280,7 @@ def open_classifier(
         raise ConfigError(
             name, expected="a classifier", found=f"a model of {inferencer.task}", advice="`visionzoo list` shows tasks"
         )
-    return ZooClassifier(inferencer.name, inferencer, **options)
+    return ZooClassifier(shown_name(inferencer.name, inferencer.run), inferencer, **options)
 
 
 def _open_timm(name: str, weights: str | None, settings: SuiteSettings, options: Mapping[str, Any]) -> Classifier:

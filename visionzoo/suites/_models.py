@@ -27,6 +27,16 @@ class Named:
     weights: str | None = None
 
 
+def shown_name(name: str, run: Path | None) -> str:
+    """Return the name of a model in tables; runs of one config differ by the names of their folders.
+
+    Example:
+        >>> shown_name("scnn_culane", None), shown_name("scnn_culane", Path("work_dirs/wide"))
+        ('scnn_culane', 'scnn_culane (wide)')
+    """
+    return name if run is None or run.name == name else f"{name} ({run.name})"
+
+
 def expanded(words: Sequence[str], weights: str | None, tasks: Sequence[str], libraries: Sequence[str]) -> list[Named]:
     """Return the models that words name, each of them once.
 

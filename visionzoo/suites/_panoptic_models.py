@@ -24,6 +24,7 @@ from visionzoo.structures.arrays import as_array
 from visionzoo.structures.detections import decode_mask, encode_mask
 from visionzoo.structures.panoptic import PanopticCategory, PanopticMap
 from visionzoo.suites._base import Record, SuiteData, SuiteModel, SuiteSettings
+from visionzoo.suites._models import shown_name
 
 _IGNORED = 255
 
@@ -39,7 +40,7 @@ class PanopticModel(SuiteModel):
     """
 
     def __init__(self, inferencer: Inferencer):
-        self.inferencer, self.name = inferencer, inferencer.name
+        self.inferencer, self.name = inferencer, shown_name(inferencer.name, inferencer.run)
         self.names = tuple(inferencer.class_names or ())
         facts = {"config": inferencer.config.model.to_dict(), "pipeline": digest_of(inferencer.config.test_dataloader)}
         self.digest = digest_of({"model": fingerprint(inferencer.model), "names": self.names, **facts})[:12]

@@ -18,7 +18,7 @@ from visionzoo.errors import DataError
 from visionzoo.suites._base import Record
 from visionzoo.system.atomic import cannot_write
 
-_UNSAFE = re.compile(r"[^\w.+-]+")
+UNSAFE = re.compile(r"[^\w.+-]+")  # in file names
 Watch = Callable[[Sequence[Any]], Iterable[Any]]
 
 
@@ -29,7 +29,7 @@ def result_path(out: Path, data: str, model: str, digest: str) -> Path:
         >>> result_path(Path("out"), "geode", "work_dirs/my model", "0a1b").as_posix()
         'out/results/geode/work_dirs_my_model.0a1b.jsonl'
     """
-    return out / "results" / data / f"{_UNSAFE.sub('_', model)}.{digest}.jsonl"
+    return out / "results" / data / f"{UNSAFE.sub('_', model)}.{digest}.jsonl"
 
 
 class ResultFile:

@@ -21,6 +21,7 @@ from visionzoo.suites._classifiers import read_image
 from visionzoo.suites._coconut_truths import IMAGE_SETS, Truth, open_images
 from visionzoo.suites._panoptic_models import PanopticModel, open_panoptic_model, panoptic_of, unknown_classes
 from visionzoo.suites._panoptic_predictions import read_panoptic_predictions
+from visionzoo.suites._store import UNSAFE
 
 _TWIN = "tiny://coconut?train=1&val=12&seed=0"
 _OF_TWIN = ("coco-val",)
@@ -131,8 +132,8 @@ class Coconut(Suite):
             found = records[each.measured.model, each.measured.digest]
             squares = [_pair(paths[row["id"]], truth, row["id"], found[row["id"]]) for row in rows]
             if squares:
-                name = each.measured.model.replace("/", "_")
-                report.images[f"worst_{data.name}_{name}_{each.measured.digest}"] = contact_sheet(squares)
+                name = UNSAFE.sub("_", f"{each.measured.model}_{each.measured.digest}")
+                report.images[f"worst_{data.name}_{name}"] = contact_sheet(squares)
 
 
 def _missing_kinds(results: Mapping[str, Sequence[Results]]) -> list[str]:
