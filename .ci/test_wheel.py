@@ -22,6 +22,9 @@ for name in card_names():
 from visionzoo.tokenizers.word_pieces import BERT_VOCABULARY, WordPieceTokenizer
 assert BERT_VOCABULARY.resolve().is_relative_to(site) and BERT_VOCABULARY.with_name("NOTICE.md").is_file()
 assert len(WordPieceTokenizer()) == 30522
+from visionzoo.suites import readme_of, suite_names, suite_of
+assert all(suite_of(name) and readme_of(name).resolve().is_relative_to(site) for name in suite_names())
+assert len(suite_names()) >= 2
 from importlib import import_module
 from pkgutil import walk_packages
 own = [m.name for m in walk_packages(visionzoo.__path__, "visionzoo.") if not m.name.endswith("__main__")]
