@@ -17,12 +17,12 @@ work. Differences are at most 7e-7; the shared parts ran once.
     LAVT tiny                c6e6ed2        2     32.8 s       37.4 s    1.14     1.03              32.4 s
     LAVT base                c6e6ed2        2     85.7 s       88.6 s    1.03     1.03              82.6 s
     LAVT base, late fusion   c6e6ed2        1     45.0 s       86.8 s    1.93     2.0               43.9 s
-    LAVT base, late fusion   9a1621ad        1     42.5 s       86.6 s    2.04     2.0               44.3 s
+    LAVT base, late fusion   9a1621a        1     42.5 s       86.6 s    2.04     2.0               44.3 s
     WiCo base                c6e6ed2        1     91.0 s      221.2 s    2.43     1.3               94.5 s
 
 On Intel Xeon cores, before phrases ran two by two: LAVT base 0.98 and late fusion 2.03 (36.1 and 73.4 s). LAVT runs two
 phrases at a time after the shared part, because the maps of ten leave the cache. With late fusion, the decoder takes
-three quarters of the time; from the second line on, it takes five phrases at a time.
+three quarters of the time; since 9a1621a it takes five phrases at a time.
 
 Late fusion, trained in the tiny variant (`--train`): mIoU 0.816 on the drawn val split, and 0.837 with fusion in all
 stages.
