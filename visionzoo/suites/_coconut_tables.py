@@ -63,7 +63,7 @@ class Measured:
         self.matches: list[ImageMatches] = []
         pixels: list[PixelCounts] = []
         annotations: list[dict[str, Any]] = []
-        labels = {each.id: label for label, each in enumerate(truth.categories)}
+        labels = truth.labels
         for image_id, record in records.items():
             true, where = truth.map_of(image_id), f"{truth.path}: image {image_id}"
             options: dict[str, Any] = dict(boundary=settings.boundary, where=where)

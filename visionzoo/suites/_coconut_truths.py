@@ -52,6 +52,7 @@ class Truth:
 
     Attributes:
         categories: the categories in the order of class indices, things first.
+        labels: the class index of each category id.
         images: the annotated images by id, as text.
 
     Raises:
@@ -63,7 +64,7 @@ class Truth:
         file = read_panoptic(path)
         self.categories = in_label_order(file.categories)
         self.images = {str(image.id): image for image in file.annotated}
-        self._labels, self._masks = label_of(file.categories), folder_of_masks(path)
+        self.labels, self._masks = label_of(file.categories), folder_of_masks(path)
         if not self.images:
             raise DataError(path, expected="an image with annotation", found="none", advice="check the file")
 
@@ -80,7 +81,7 @@ class Truth:
         """
         image = self.images[image_id]
         panoptic = map_in(self._masks, image, self.path)
-        return panoptic.with_categories(self._labels, where=image.place)
+        return panoptic.with_categories(self.labels, where=image.place)
 
 
 def open_images(name: str, root: Path) -> SuiteData:

@@ -150,9 +150,8 @@ def _missing_kinds(results: Mapping[str, Sequence[Results]]) -> list[str]:
 def _pair(path: str, truth: Truth, image_id: str, record: Record) -> np.ndarray:
     """Return the truth and the prediction drawn side by side, as a square."""
     image = np.asarray(read_image(path))
-    labels = {each.id: label for label, each in enumerate(truth.categories)}
     names = [each.name for each in truth.categories]
-    maps = truth.map_of(image_id), panoptic_of(record, labels)
+    maps = truth.map_of(image_id), panoptic_of(record, truth.labels)
     return thumbnail(side_by_side(*(_drawn(image, each, names) for each in maps)))
 
 

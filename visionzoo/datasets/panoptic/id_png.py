@@ -81,17 +81,6 @@ def _ids_of_colours(data: bytes, where: object) -> np.ndarray:
     return np.ascontiguousarray(pixels).view("<u4")[..., 0] & np.uint32(LARGEST_ID)
 
 
-def ids_of_colours(colours: np.ndarray) -> np.ndarray:
-    """Return the ids of RGB colours, (..., 3) uint8, as uint32.
-
-    Example:
-        >>> ids_of_colours(np.array([1, 2, 3], np.uint8)).item()
-        197121
-    """
-    red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
-    return red | green << np.uint32(8) | blue << np.uint32(16)
-
-
 def colours_of_ids(ids: np.ndarray) -> np.ndarray:
     """Return the RGB colours of ids up to 16,777,215, as uint8 with a last axis of 3.
 

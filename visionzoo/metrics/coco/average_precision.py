@@ -138,13 +138,20 @@ def score_detections(
     results = _result_annotations(detections, iou_type, ids, size_of)
     result_index = api.index(images=images, categories=categories, annotations=results)
     evaluation = api.evaluate(truth_index, result_index, iou_type)
+    _restrict(evaluation, ids, image_ids, category_ids)
+    with contextlib.redirect_stdout(io.StringIO()):
+        further = _run(evaluation, iou_thrs)
+    return CocoScores(_official(evaluation) | further, _per_class(evaluation, truth_index))
+
+
+def _restrict(
+    evaluation: Any, ids: _Numbers, image_ids: Sequence[Any] | None, category_ids: Sequence[Any] | None
+) -> None:
+    """Let only these images and classes count; None for all."""
     if image_ids is not None:
         evaluation.params.imgIds = sorted({ids.images[image_id] for image_id in image_ids})
     if category_ids is not None:
         evaluation.params.catIds = sorted({ids.categories[category_id] for category_id in category_ids})
-    with contextlib.redirect_stdout(io.StringIO()):
-        further = _run(evaluation, iou_thrs)
-    return CocoScores(_official(evaluation) | further, _per_class(evaluation, truth_index))
 
 
 @dataclass(frozen=True)
