@@ -10,7 +10,7 @@ from visionzoo.config import LoadedConfig
 from visionzoo.errors import CheckpointError
 from visionzoo.front_matter import card_files
 from visionzoo.weights.entry import Weights, entries_of, entry_of, none_released, whole_model_of
-from visionzoo.weights.released import SCHEME
+from visionzoo.weights.release import SCHEME
 
 WORD = "released"
 
