@@ -178,7 +178,7 @@ def test_mmengines_own_loader_would_have_run_it(evil):
     close_pickle_fallback()
     torch.load(path, weights_only=False)
     assert made.exists()
-    assert checkpoint._safe_torch_load.__module__ == "visionzoo.weights.safe_load"
+    assert checkpoint._safe_torch_load.__module__ == "visionzoo.weights.loaders"
 
 
 @pytest.mark.parametrize("kind", ["load_from", "resume"])
@@ -222,7 +222,7 @@ def test_pretrained_init_does_not_run_code(evil, scope, prefix):
 def test_every_scheme_of_mmengine_is_replaced():
     close_pickle_fallback()
     for scheme, loader in CheckpointLoader._schemes.items():
-        assert loader.__module__ == "visionzoo.weights.safe_load", scheme
+        assert loader.__module__ == "visionzoo.weights.loaders", scheme
     with pytest.raises(CheckpointError, match="expected a file or an http address"):
         CheckpointLoader.load_checkpoint("s3://bucket/x.pth", "cpu")
 
