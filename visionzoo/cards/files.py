@@ -52,7 +52,7 @@ class Card:
 
     @property
     def status(self) -> str:
-        """Status of the model: ``reproduced``, ``parity``, ``combination`` or ``baseline``."""
+        """Status of the model, a key of :data:`visionzoo.cards.schema.STATUS`."""
         return self.zoo.status
 
     @property
@@ -245,7 +245,8 @@ def _sentence(problem: Any) -> str:
     if kind == "missing":
         return f"{where}: expected this field, found none; add it"
     if kind == "value_error":
-        return f"{where}: {problem['ctx']['error']}; add it"
+        said = str(problem["ctx"]["error"])
+        return f"{where}: {said}; {'add it' if said.endswith('found none') else 'fix it'}"
     expected = problem["msg"].removeprefix("Input should ").replace("'", "`")
     return f"{where}: the value should {expected}, found {problem['input']!r:.80}; fix it"
 
