@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from visionzoo.cards import card_folder, card_names, find_card, read_card, read_cards
-from visionzoo.cards.files import missing_cards, split_front_matter
+from visionzoo.cards.files import missing_cards
 from visionzoo.cards.schema import STATUS, ZooFields, json_schema
 from visionzoo.config import config_names, load_config
 from visionzoo.errors import CardError, UnknownName
+from visionzoo.front_matter import split_front_matter
 
 NAME = "rcnet_retinanet"
 
@@ -271,7 +272,7 @@ def test_weights_that_contradict_themselves(edited, entry, expected):
 
 
 def test_ids_of_weights_are_unique(edited):
-    assert "every `id` of `weights` once, found in1k_224 2 times; fix it" in complaint(with_weights(edited, {}, {}))
+    assert "weights: every `id` once, found in1k_224 2 times; fix it" in complaint(with_weights(edited, {}, {}))
 
 
 @pytest.mark.parametrize(

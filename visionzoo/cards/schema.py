@@ -6,15 +6,14 @@ printed, or ``measured``, with the command that measures it again.
 
 from __future__ import annotations
 
-import re
 from datetime import date
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from visionzoo.front_matter import Fields, Positive, Slug, Text, Url
 from visionzoo.registry import task_names
+from visionzoo.weights.entry import Weights, unique_ids
 
 SCHEMA_VERSION = 1
 
@@ -27,10 +26,6 @@ STATUS = {
 }
 
 
-# Hex digits of the sha256 in the name of a file, as in ``resnet50-0676ba61.pth``.
-HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
-
-
 def _known_task(name: str) -> str:
     if name not in task_names():
         raise ValueError(f"expected a task ({', '.join(task_names())}), found {name!r}")
@@ -38,21 +33,9 @@ def _known_task(name: str) -> str:
 
 
 Task = Annotated[str, AfterValidator(_known_task)]
-Url = Annotated[str, Field(pattern=r"^https://\S+$")]
-WeightsUrl = Annotated[str, Field(pattern=r"^(https?|pip|package|hf)://\S+$")]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-Text = Annotated[str, Field(min_length=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")]
-Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Tolerance = Annotated[float, Field(ge=0)]
-
-
-class Fields(BaseModel):
-    """Base of all groups of fields in a card."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
 
 
 # --------------------------------------------------------------------------- numbers
@@ -152,82 +135,6 @@ class Licenses(Fields):
     code: Text
     weights: Text
     data: Text
-
-
-class WeightsFormat(Fields):
-    """Names of the tensors in a released file.
-
-    ``converter`` converts them, as ``visionzoo convert checkpoint --from``; None means the names of the zoo. ``use``
-    and ``options`` are its ``--as`` and ``--set``. ``member`` is the path of the weights in an archive (.zip, .tar.gz).
-    """
-
-    converter: Slug | None = None
-    use: Literal["classifier", "model", "detector", "backbone"] | None = None
-    options: dict[str, Any] = {}
-    member: Text | None = None
-
-    @model_validator(mode="after")
-    def _options_need_a_converter(self) -> WeightsFormat:
-        if self.converter is None and (self.use is not None or self.options):
-            raise ValueError("`use` and `options` belong to a `converter`, found none")
-        return self
-
-
-class Weights(Fields):
-    """One released file of weights.
-
-    ``url`` is an https address, ``pip://DISTRIBUTION/PATH`` (a file of an installed package),
-    ``package://visionzoo/PATH`` (a file of the zoo) or ``hf://ORG/REPO@REV/FILE``. It is null for a file that only a
-    web page hands out; then ``page`` and ``file`` name it. ``checked_by`` states how a download is checked: by
-    ``sha256``, by the eight or more hex digits in the name of the file, or by the sha256 of the first download.
-    ``numbers`` are those that the authors print.
-    """
-
-    id: Slug
-    url: WeightsUrl | None
-    page: Url | None = None
-    file: Text | None = None
-    mirrors: list[WeightsUrl] = []
-    bytes: Positive | None = None
-    sha256: Sha256 | None = None
-    checked_by: Literal["sha256", "file_name", "first_download"]
-    format: WeightsFormat
-    for_: Annotated[Literal["model", "backbone"], Field(alias="for")]
-    license: Text
-    provenance: Text
-    numbers: Text | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the file: ``file``, else the last part of ``url``."""
-        return self.file or PurePosixPath(unquote(urlsplit(self.url or "").path)).name
-
-    @model_validator(mode="after")
-    def _page_replaces_url(self) -> Weights:
-        if self.url is None and (self.page is None or self.file is None):
-            raise ValueError("a file without `url` needs `page` and `file`, found none")
-        if not self.name:
-            raise ValueError("a `url` without the name of a file needs `file`, found none")
-        return self
-
-    @model_validator(mode="after")
-    def _check_agrees(self) -> Weights:
-        possible = "sha256" if self.sha256 else "file_name" if HASH_IN_NAME.search(self.name) else "first_download"
-        if self.checked_by != possible:
-            raise ValueError(
-                f"`checked_by` expected {possible} for {self.name} "
-                f"{'with' if self.sha256 else 'without'} `sha256`, found {self.checked_by}"
-            )
-        plain = [url for url in (self.url, *self.mirrors) if url is not None and _is_unprotected(url)]
-        if plain and possible == "first_download":
-            raise ValueError(f"an http address needs `sha256` or hex digits in the file's name, found {plain[0]}")
-        return self
-
-
-def _is_unprotected(url: str) -> bool:
-    """Return True for http to another machine, on whose way the bytes could be changed."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost")
 
 
 class Tensor(Fields):
@@ -349,7 +256,7 @@ class ZooFields(Fields):
     paper: Paper
     source_code: SourceCode
     licenses: Licenses
-    weights: list[Weights]
+    weights: Annotated[list[Weights], AfterValidator(unique_ids)]
     inputs: Annotated[list[Tensor], Field(min_length=1)]
     outputs: Annotated[list[Tensor], Field(min_length=1)]
     compute: Compute
@@ -358,14 +265,6 @@ class ZooFields(Fields):
     exports: list[Export] = []
     checks: Annotated[list[Check], Field(min_length=1)]
     limits: Annotated[list[Text], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _ids_are_unique(self) -> ZooFields:
-        ids = [entry.id for entry in self.weights]
-        twice = [each for each in ids if ids.count(each) > 1]
-        if twice:
-            raise ValueError(f"every `id` of `weights` once, found {twice[0]} {ids.count(twice[0])} times")
-        return self
 
 
 class CardFields(Fields):
