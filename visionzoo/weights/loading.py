@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from visionzoo.datasets.findings import shown
 from visionzoo.errors import CheckpointError, nearest_name, some_of
 from visionzoo.registry import WEIGHT_INITIALIZERS
-from visionzoo.weights.downloads import fetch_weights, file_sha256, known_url, offline, verify_sha256
-from visionzoo.weights.safe_load import close_pickle_fallback, fetch_on_first_rank, read_checkpoint
+from visionzoo.weights.downloads import fetch_weights, file_sha256, offline, verify_sha256
+from visionzoo.weights.loaders import close_pickle_fallback
+from visionzoo.weights.safe_load import read_checkpoint
+from visionzoo.weights.sources import local_copy
 from visionzoo.weights.stated_variants import require_stated_variants
 from visionzoo.weights.states import weights_of
 from visionzoo.weights.tensors import is_real, not_real, warn_of_nonfinite
@@ -81,8 +83,8 @@ def find_weights(source: str | os.PathLike, sha256: str | None = None) -> Path:
     """Return the local file of ``source``, downloaded if necessary.
 
     Args:
-        source: a path, a work dir, an http address or a short name such as ``torchvision://resnet50``. A work dir
-            means its best checkpoint, else its last.
+        source: a path, a work dir or an address, see :func:`visionzoo.weights.sources.local_copy`. A work dir means its
+            best checkpoint, else its last.
         sha256: expected sha256 of the file, or None to skip the check.
 
     Raises:
@@ -90,7 +92,7 @@ def find_weights(source: str | os.PathLike, sha256: str | None = None) -> Path:
             path is reported when it is read.
     """
     if "://" in str(source):
-        return fetch_on_first_rank(known_url(str(source)), sha256)
+        return local_copy(str(source), sha256)
     path = Path(source).expanduser()
     path = find_checkpoint(path) if os.path.isdir(path) else path
     if sha256 is not None and os.path.isfile(path):
