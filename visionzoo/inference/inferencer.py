@@ -106,8 +106,9 @@ class Inferencer:
         name_or_config: name of a model of the zoo, path of a config file, or folder of a run; or a config that
             :func:`visionzoo.weights.runs.load_with_weights` returned, which is used as it is.
         weights: file, folder of a run or address; ``"released"`` or ``"released:ID"`` for those that the card lists.
-            None uses the weights of the run, else the released ones; ``"none"`` leaves the model untrained. A model without parameters needs none. If config and weights belong to different
-            runs, see :mod:`visionzoo.weights.runs`.
+            None uses the weights of the run, else the released ones; ``"none"`` leaves the model untrained. A model
+            without parameters needs none. If config and weights belong to different runs, see
+            :mod:`visionzoo.weights.runs`.
         tiny: True to use the tiny variant of the config.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         batch_size: number of images per batch, >= 1. Up to 16 phrases of an image count as one image. Only images of

@@ -12,7 +12,7 @@ from visionzoo.errors import CheckpointError
 from visionzoo.front_matter import card_files
 from visionzoo.weights.cache_folder import tell
 from visionzoo.weights.entry import Weights, entries_of, entry_of, none_released, whole_model_of
-from visionzoo.weights.released import SCHEME
+from visionzoo.weights.release import SCHEME
 
 WORD = "released"
 _BY_USER = (SOURCE, OPTIONS)  # origins of values in a config

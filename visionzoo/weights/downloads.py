@@ -116,6 +116,12 @@ class Download:
         match = HASH_IN_NAME.search(self.name or name_in(self.url))
         return self.sha256 or (match[1] if match else None)
 
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Places of the file on this machine, whether or not it exists; the last is for files put there by hand."""
+        at_hand = by_hand_folder() / (self.name or name_in(self.url))
+        return self.target, cached_path(self.url, None, self.name), at_hand
+
     def fits(self, path: Path) -> bool:
         """Return True if a file has the size and the sha256 that are known."""
         if self.size is not None and path.stat().st_size != self.size:
@@ -128,10 +134,10 @@ class Download:
         Raises:
             CheckpointError: the file that a user put into ``by_hand`` is another one.
         """
-        for path in (self.target, cached_path(self.url, None, self.name)):
+        *cached, by_hand = self.places
+        for path in cached:
             if path.is_file() and self.fits(path):
                 return path
-        by_hand = by_hand_folder() / (self.name or name_in(self.url))
         if by_hand.is_file():
             self.require_fit(by_hand)
             return by_hand
@@ -228,7 +234,8 @@ def _download(url: str, wanted: Download, progress: Progress | None) -> None:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, urllib.error.HTTPError):
-        return f"the server returned {error.code} {error.reason}"
+        is_circle = 300 <= error.code < 400
+        return "the server redirects in a circle" if is_circle else f"the server returned {error.code} {error.reason}"
     return str(getattr(error, "reason", error)) or type(error).__name__
 
 

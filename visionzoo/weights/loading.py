@@ -22,6 +22,7 @@ from visionzoo.errors import CheckpointError, nearest_name, some_of
 from visionzoo.registry import WEIGHT_INITIALIZERS
 from visionzoo.weights.downloads import fetch_weights, file_sha256, offline, verify_sha256
 from visionzoo.weights.loaders import close_pickle_fallback
+from visionzoo.weights.released import prefix_of_backbone
 from visionzoo.weights.safe_load import read_checkpoint
 from visionzoo.weights.sources import local_copy
 from visionzoo.weights.stated_variants import require_stated_variants
@@ -430,7 +431,8 @@ class StrictPretrained(PretrainedInit):
     """Initialiser for ``init_cfg=dict(type="Pretrained", checkpoint=..., prefix=...)`` that loads safely.
 
     Args:
-        checkpoint: a path, http address or short name such as ``torchvision://resnet50``.
+        checkpoint: a path or an address, see :func:`visionzoo.weights.sources.local_copy`. Of ``released://NAME``, the
+            weights of the backbone are loaded.
         prefix: load only tensors whose names start with this module, and remove it from their names.
         map_location: accepted for mmengine's configs and not used; weights are read on the CPU.
 
@@ -442,8 +444,9 @@ class StrictPretrained(PretrainedInit):
         checkpoint = read_checkpoint(find_weights(self.checkpoint))
         tensors = weights_of(checkpoint, str(self.checkpoint))
         require_stated_variants(module, checkpoint.get("meta"), self.checkpoint)
-        if self.prefix is not None:
-            tensors = _below(tensors, self.prefix.rstrip(".") + ".", str(self.checkpoint))
+        prefix = prefix_of_backbone(str(self.checkpoint)) if self.prefix is None else self.prefix
+        if prefix is not None:
+            tensors = _below(tensors, prefix.rstrip(".") + ".", str(self.checkpoint))
         load_weights(module, tensors, strict=False, where=str(self.checkpoint))
         if hasattr(module, "_params_init_info"):
             update_init_info(module, init_info=self._get_init_info())

@@ -18,6 +18,7 @@ from visionzoo.weights.hub import hub_file
 from visionzoo.weights.packaged import package_file, pip_file
 from visionzoo.weights.pins import read_pins
 
+SCHEME = "released://"
 UNTRAINED = 'use an untrained model: --weights none (weights="none")'
 # Functions for addresses whose files pip or huggingface_hub bring, and check themselves.
 LOCAL_FILES = {"pip": pip_file, "package": package_file, "hf": hub_file}
@@ -53,6 +54,12 @@ class Release:
             CheckpointError: the card lists no released file.
         """
         return cls(find_config(name).stem, entry_of(name, id))
+
+    @classmethod
+    def at(cls, address: str) -> Release:
+        """Return the released file of ``released://NAME`` or ``released://NAME#ID``; see :meth:`of`."""
+        name, _, id = address.removeprefix(SCHEME).partition("#")
+        return cls.of(name, id or None)
 
     @property
     def source(self) -> str:
@@ -100,6 +107,14 @@ class Release:
         mark = hashlib.sha256(stated.encode()).hexdigest()[:12]
         return converted_folder() / f"{self.model}-{self.entry.id}-{mark}.safetensors"
 
+    def raw(self) -> Path | None:
+        """Return the released file itself if it is in the cache or was put there by hand, else None."""
+        if self.scheme in LOCAL_FILES:
+            return None
+        if self.entry.url is not None:
+            return next((path for path in self.download.places if path.is_file()), None)
+        return self.place if self.place.is_file() else None
+
     def cached(self) -> Path | None:
         """Return the file to load if it is on this machine, else None. Nothing is fetched."""
         if self.scheme in ("pip", "package"):
@@ -111,7 +126,7 @@ class Release:
         ready = self.converted(known) if known else None
         if ready is not None and ready.is_file():
             return ready
-        return self.place if self.place.is_file() else None
+        return self.raw()
 
 
 def releases_of(name: str) -> list[Release]:

@@ -15,17 +15,26 @@ from visionzoo.weights.cache_folder import alone_with, cannot_cache
 from visionzoo.weights.conversion import convert_file, write_safetensors
 from visionzoo.weights.downloads import fetch, file_sha256
 from visionzoo.weights.pins import add_pin, require_pinned
-from visionzoo.weights.release import LOCAL_FILES, UNTRAINED, Release
+from visionzoo.weights.release import LOCAL_FILES, SCHEME, UNTRAINED, Release
 from visionzoo.weights.safe_load import UNSAFE_ADVICE, is_safetensors
 from visionzoo.weights.transfer import Progress
-
-SCHEME = "released://"
 
 
 def released_source(source: str) -> Path:
     """Return the converted file of ``released://NAME`` or ``released://NAME#ID``; see :func:`released_file`."""
-    name, _, id = source.removeprefix(SCHEME).partition("#")
-    return released_file(name, id or None)
+    return _released(Release.at(source), None)
+
+
+def prefix_of_backbone(source: str) -> str | None:
+    """Return the module whose tensors belong to a backbone in ``released://NAME``; None for other sources.
+
+    Raises:
+        UnknownName: no such model or id exists.
+        CheckpointError: the card lists no released file.
+    """
+    if not source.startswith(SCHEME) or Release.at(source).entry.for_ == "backbone":
+        return None
+    return "backbone"
 
 
 def released_file(name: str, id: str | None = None, *, progress: Progress | None = None) -> Path:
@@ -44,7 +53,10 @@ def released_file(name: str, id: str | None = None, *, progress: Progress | None
         CheckpointError: the card lists no file; the file cannot be fetched or read, or is another one.
         OutputError: the cache cannot be written.
     """
-    release = Release.of(name, id)
+    return _released(Release.of(name, id), progress)
+
+
+def _released(release: Release, progress: Progress | None) -> Path:
     known = release.known_sha256
     if known is not None and release.converted(known).is_file():
         return release.converted(known)
