@@ -257,7 +257,7 @@ golden("bossnet", "bossnet_t0_imagenet#t0", "bossnet/bossnet_t0_64x96", _BOSS, _
 golden("bossnet_backbone", "bossnet_rcnet_retinanet#imagenet", "bossnet/bossnet_t0_64x96", _BOSS, _TRUNK, slow=True)
 _PORT = torch_file("nasnetamobile-7e03cead.pth")
 golden("nasnet", "nasnet_mobile_imagenet#cadene", "nasnet/mobile_96", _PORT, _CLASSIFIER)
-golden("nasnet_backbone", "nasnet_rcnet_retinanet#imagenet", "nasnet/mobile_96", _PORT, _TRUNK)
+golden("nasnet_backbone", "nasnet_rcnet_retinanet#imagenet", "nasnet/mobile_96", _PORT, _TRUNK, slow=True)
 golden(
     "nasnet_background",
     "nasnet_large_imagenet#cadene",
@@ -321,7 +321,7 @@ golden("icnet", "icnet_ixi#author", "micdir/icnet", torch_file("model.pth"), {"c
        module="ports.micdir_networks")  # fmt: skip
 golden("voxelmorph", "voxelmorph_oasis#brain_t1_3d_mse", "micdir/voxelmorph_3d", _keras_file,
        {"convert_voxelmorph": Part()}, module="ports.micdir_networks")  # fmt: skip
-golden("lavt_backbone", "wico_lavt_refcoco#lavt_refcoco", "wico/lavt_tiny_eval", _lavt_file, _TRUNK_OF_MODEL)
+golden("lavt_backbone", "wico_lavt_refcoco#lavt_refcoco", "wico/lavt_tiny_eval", _lavt_file, _TRUNK_OF_MODEL, slow=True)
 golden("lavt_swin_backbone", "lavt_grefcoco#imagenet_22k", "wico/lavt_tiny_eval", _swin_file,
        _TRUNK_OF_MODEL)  # fmt: skip
 

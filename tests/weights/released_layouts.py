@@ -126,6 +126,30 @@ def auto_drive_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return named
 
 
+def keras_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of our VxmDense as Keras stores them, by their paths in the file."""
+    torch_names = (
+        (r"^backbone\.levels\.(\d+)\.(\d+)\.0\.", r"unet_model.encoder.\1.\2.main."),
+        (r"^head\.decoder\.(\d+)\.(\d+)\.0\.", r"unet_model.decoder.\1.\2.main."),
+        (r"^head\.remaining\.(\d+)\.0\.", r"unet_model.remaining.\1.main."),
+        (r"^head\.velocity\.", "flow."),
+    )
+    return keras_arrays({_renamed(name, torch_names): value for name, value in state.items()})
+
+
+def keras_arrays(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of VoxelMorph's PyTorch code as Keras stores them, by their paths in the file."""
+    deepest = max(int(match[1]) for name in state if (match := re.match(r"unet_model\.decoder\.(\d+)\.", name)))
+    arrays = {}
+    for name, value in state.items():
+        if not name.endswith(".grid"):
+            layer, leaf = _keras_layer(name, deepest), name.rpartition(".")[2]
+            kind = {"weight": "kernel:0", "bias": "bias:0"}[leaf]
+            moved = value.permute(*range(2, value.ndim), 1, 0) if value.ndim > 1 else value
+            arrays[f"model_weights/{layer}/{layer}/{kind}"] = moved
+    return arrays
+
+
 # --- files ---
 
 
@@ -133,16 +157,10 @@ def write_keras(path: Path, state: Mapping[str, Tensor]) -> None:
     """Write a VxmDense as Keras does: kernels with their channels last, the decoder counted from the finest level."""
     import h5py
 
-    deepest = max(int(match[1]) for name in state if (match := re.match(r"unet_model\.decoder\.(\d+)\.", name)))
     with h5py.File(path, "w") as file:
         file.attrs["keras_version"] = "2.4.0"
-        for name, value in state.items():
-            if name.endswith(".grid"):
-                continue
-            layer, leaf = _keras_layer(name, deepest), name.rpartition(".")[2]
-            array = value.permute(*range(2, value.ndim), 1, 0) if value.ndim > 1 else value
-            kind = {"weight": "kernel:0", "bias": "bias:0"}[leaf]
-            file[f"model_weights/{layer}/{layer}/{kind}"] = array.numpy()
+        for name, value in keras_arrays(state).items():
+            file[name] = value.numpy()
 
 
 def _keras_layer(name: str, deepest: int) -> str:

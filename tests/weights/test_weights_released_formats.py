@@ -7,8 +7,11 @@ from this machine under the address of a card's entry, or put where a user puts 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import re
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,9 +22,12 @@ from urllib.parse import quote, urlsplit
 import pytest
 import torch
 from released_cases import CASES, Released, kind_of
+from released_shapes import UNCHECKED, shapes_of
 
+from visionzoo.config import load_config
 from visionzoo.converters import CONVERTERS
 from visionzoo.front_matter import card_names
+from visionzoo.models.wiring import build_model
 from visionzoo.weights.cache_folder import by_hand_folder
 from visionzoo.weights.entry import HASH_IN_NAME, Weights, entries_of, entry_of
 from visionzoo.weights.released import released_file
@@ -111,6 +117,45 @@ def test_ids_are_unique() -> None:
 
 def test_entries_name_the_page_of_their_address() -> None:
     assert not [f"{card}#{entry.id}" for card, entry in RELEASED if entry.page is None]
+
+
+# --- sizes ---
+
+CHECKED = [(card, entry) for card, entry in RELEASED if kind_of(card, entry) not in UNCHECKED]
+# The first entry of each kind is checked always, the others, of other sizes, with the slow tests.
+FIRST = {kind_of(card, entry): (card, entry.id) for card, entry in reversed(CHECKED)}
+FITS = [
+    pytest.param(
+        card,
+        entry,
+        marks=[] if FIRST[kind_of(card, entry)] == (card, entry.id) else [pytest.mark.slow],
+        id=f"{card}#{entry.id}",
+    )
+    for card, entry in CHECKED
+]
+# Tensors that a released trunk lacks, and that its users initialise too: norms of maps, offsets of convolutions.
+NEW_IN_TRUNK = re.compile(r"norm[0-3]\.|.*\.conv2\.conv_offset\.")
+
+
+def test_unchecked_kinds_are_cases() -> None:
+    assert set(UNCHECKED) <= set(CASES)
+
+
+@pytest.mark.parametrize(("card", "entry"), FITS)
+def test_a_whole_released_file_fits(card: str, entry: Weights) -> None:
+    """Every tensor of the file has a place in the card's model, with its options, and none of the model's is new."""
+    loaded = load_config(card, options=entry.cfg_options, allow_new=True)
+    with torch.device("meta"), redirect_stdout(io.StringIO()):
+        model = build_model(loaded.cfg.model, replaced=loaded.replaced)
+    converter = CONVERTERS.get(entry.format.converter or "")
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.format.options.items()}
+    file = shapes_of(card, entry, model.state_dict())
+    ours = converter.convert(entry.format.use or "", file, {"file_name": entry.name, **options})
+    own = (model.backbone if entry.for_ == "backbone" else model).state_dict()
+    assert not [name for name in ours if name not in own]
+    assert not [name for name, value in ours.items() if value.shape != own[name].shape]
+    new = [name for name in own if name not in ours and not name.endswith("num_batches_tracked")]
+    assert not new if entry.for_ == "model" else all(NEW_IN_TRUNK.match(name) for name in new)
 
 
 # --- formats ---

@@ -7,6 +7,7 @@ plus that of the second alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 _POLYNOMIAL = 0x82F63B78
 _ALL_ONES = 0xFFFFFFFF
 _STRETCHES, _SHORTEST = 4096, 64  # stretches at once, and bytes of one
+_FEW = 1 << 14  # bytes for which one stretch is as fast
 
 
 def crc32c(data: bytes | bytearray) -> int:
@@ -24,7 +26,7 @@ def crc32c(data: bytes | bytearray) -> int:
         '0xe3069283'
     """
     values = np.frombuffer(data, np.uint8)
-    count = min(_STRETCHES, len(values) // _SHORTEST)
+    count = 1 if len(values) < _FEW else min(_STRETCHES, len(values) // _SHORTEST)
     register, at = _ALL_ONES, 0
     if count > 1:
         width = len(values) // count // 4 * 4
@@ -72,7 +74,7 @@ def _bytewise() -> tuple[int, ...]:
 # --- matrices over bits: the images of the 32 single bits ---
 
 
-def _apply(matrix: list[int], register: int) -> int:
+def _apply(matrix: Sequence[int], register: int) -> int:
     moved = 0
     for column in matrix:
         if register & 1:
@@ -81,7 +83,8 @@ def _apply(matrix: list[int], register: int) -> int:
     return moved
 
 
-def _moved_by(length: int) -> list[int]:
+@cache
+def _moved_by(length: int) -> tuple[int, ...]:
     """Return the matrix that moves a register over ``length`` bytes of zeros."""
     table = _bytewise()
     square = [table[bit & 0xFF] ^ (bit >> 8) for bit in (1 << place for place in range(32))]
@@ -91,4 +94,4 @@ def _moved_by(length: int) -> list[int]:
             result = [_apply(square, column) for column in result]
         square = [_apply(square, column) for column in square]
         length >>= 1
-    return result
+    return tuple(result)
