@@ -31,9 +31,10 @@ def crc32c(data: bytes | bytearray) -> int:
     if count > 1:
         width = len(values) // count // 4 * 4
         at = count * width
-        step = _moved_by(width)
-        for own in _registers(values[:at].reshape(count, width)):
-            register = _apply(step, register) ^ int(own)
+        first, second, third, fourth = _moved_by(width)
+        for own in _registers(values[:at].reshape(count, width)).tolist():
+            low, high = register & 0xFFFF, register >> 16
+            register = own ^ first[low & 0xFF] ^ second[low >> 8] ^ third[high & 0xFF] ^ fourth[high >> 8]
     for value in values[at:].tolist():
         register = _bytewise()[(register ^ value) & 0xFF] ^ (register >> 8)
     return register ^ _ALL_ONES
@@ -84,8 +85,8 @@ def _apply(matrix: Sequence[int], register: int) -> int:
 
 
 @cache
-def _moved_by(length: int) -> tuple[int, ...]:
-    """Return the matrix that moves a register over ``length`` bytes of zeros."""
+def _moved_by(length: int) -> tuple[list[int], ...]:
+    """Return four tables, one for each byte of a register, whose sum moves it over ``length`` bytes of zeros."""
     table = _bytewise()
     square = [table[bit & 0xFF] ^ (bit >> 8) for bit in (1 << place for place in range(32))]
     result = [1 << place for place in range(32)]
@@ -94,4 +95,4 @@ def _moved_by(length: int) -> tuple[int, ...]:
             result = [_apply(square, column) for column in result]
         square = [_apply(square, column) for column in square]
         length >>= 1
-    return tuple(result)
+    return tuple([_apply(result[place : place + 8], value) for value in range(256)] for place in (0, 8, 16, 24))
