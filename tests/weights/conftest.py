@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from bad_server import BadServer
+from fake_hub import hub  # noqa: F401 - a fixture
 
 from visionzoo import front_matter
 from visionzoo.cards import find_card
