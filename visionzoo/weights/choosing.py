@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.config import LoadedConfig
+from visionzoo.config.options import OPTIONS, SOURCE
 from visionzoo.errors import CheckpointError
 from visionzoo.front_matter import card_files
+from visionzoo.weights.cache_folder import tell
 from visionzoo.weights.entry import Weights, entries_of, entry_of, none_released, whole_model_of
 from visionzoo.weights.release import SCHEME
 
 WORD = "released"
+_BY_USER = (SOURCE, OPTIONS)  # origins of values in a config
 
 
 def is_released(weights: str | os.PathLike | None) -> bool:
@@ -31,7 +34,7 @@ def chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> A
     A file or folder with the name of an id is used instead of the id.
 
     Args:
-        loaded: the config of the model.
+        loaded: the config of the model. The options that released weights need are set in it, and told.
         weights: what the user wrote: ``released``, ``released:ID``, an id of the card, or any other source.
 
     Raises:
@@ -49,6 +52,7 @@ def chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> A
             found="those of its backbone",
             advice=f"train a model with them: visionzoo train {loaded.name} --weights {entry.id}",
         )
+    _set_options(loaded, entry)
     return address_of(loaded, entry)
 
 
@@ -70,10 +74,20 @@ def initial_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> 
     if entry is None:
         return weights
     address = address_of(loaded, entry)
+    _set_options(loaded, entry)
     if entry.for_ == "model":
         return address
     loaded.cfg.model.backbone.init_cfg = dict(type="Pretrained", checkpoint=address)
     return None
+
+
+def _set_options(loaded: LoadedConfig, entry: Weights) -> None:
+    """Set the options that released weights need, except those that the user states."""
+    needed = {path: value for path, value in entry.cfg_options.items() if loaded.origins.of(path) not in _BY_USER}
+    if needed:
+        loaded.cfg.merge_from_dict(needed)
+        listed = ", ".join(f"{path}={value}" for path, value in needed.items())
+        tell(f"{loaded.name}: set {listed}, which the released weights {entry.id} need")
 
 
 def address_of(loaded: LoadedConfig, entry: Weights) -> str:
