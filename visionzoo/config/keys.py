@@ -35,6 +35,8 @@ TOP_LEVEL = (
     "early_stopping",
     "ema",
     "freeze",
+    "linear_probe",
+    "num_classes",
     "image_size",
     "tta",
 )
