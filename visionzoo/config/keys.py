@@ -74,3 +74,21 @@ UNTYPED: dict[str, tuple[str, ...]] = {
     "auto_scale_lr": ("enable", "base_batch_size"),
     "custom_imports": ("imports", "allow_failed_imports"),
 }
+
+# Dicts whose keys depend on another setting and are not checked here: keys that an option may add to them.
+ADDABLE: dict[str, tuple[str, ...]] = {
+    "optim_wrapper.paramwise_cfg": (
+        "layer_decay",
+        "head_lr_mult",
+        "not_decayed",
+        "decay_all",
+        "custom_keys",
+        "bias_lr_mult",
+        "bias_decay_mult",
+        "norm_decay_mult",
+        "flat_decay_mult",
+        "dwconv_decay_mult",
+        "dcn_offset_lr_mult",
+        "bypass_duplicate",
+    )
+}

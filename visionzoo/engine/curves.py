@@ -15,6 +15,8 @@ from PIL import Image
 from visionzoo.engine.early_stopping import epochs_done
 from visionzoo.engine.hooks import BEST
 from visionzoo.engine.measures import scalars, shown
+from visionzoo.engine.rates import rates_of_run
+from visionzoo.errors import some_of
 from visionzoo.registry import HOOKS
 from visionzoo.reports.curves import Line, Panel, draw_panels
 from visionzoo.system.atomic import write_file
@@ -29,9 +31,13 @@ _MOST = 24  # panels of an image
 
 @HOOKS.register_module()
 class CurvesHook(Hook):
-    """Record learning rates and validations for the curves. The hook is always active."""
+    """Record learning rates and validations for the curves, and log the rates by layer. The hook is always active."""
 
     priority = "LOW"  # before the checkpoint is written, which then holds them
+
+    def before_train(self, runner: Any) -> None:
+        if rates := rates_of_run(runner):
+            runner.logger.info(rates)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         rates = _rates(runner.optim_wrapper)
@@ -69,8 +75,11 @@ def write_curves(runner: Any, name: str) -> None:
     by_epoch = Panel(
         rate.title, [Line(line.name, np.asarray(line.x) / length, line.y) for line in rate.lines], wide=True, low=True
     )
-    metrics = [*_metric_panels(runner), by_epoch]
-    _write(folder / FILES[1], draw_panels(f"metrics of {name}", metrics, "epoch"))
+    metrics = _metric_panels(runner)
+    drawn = [panel for panel in metrics if panel.lines] or metrics[:1]
+    left_out = [panel.title for panel in metrics if panel not in drawn]
+    remark = f" (never a number: {some_of(left_out, 4)})" if left_out else ""
+    _write(folder / FILES[1], draw_panels(f"metrics of {name}{remark}", [*drawn, by_epoch], "epoch"))
 
 
 def _write(path: Path, image: np.ndarray) -> None:

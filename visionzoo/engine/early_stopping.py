@@ -76,6 +76,8 @@ class ZooEarlyStoppingHook(EarlyStoppingHook):
         known = deciding_metric(runner.best_metric, measured)
         if known is None:
             if not self.required:
+                runner.note("early stopping: off, because none of the metrics of the task is measured")
+                self.monitor = "none"
                 return
             raise ConfigError(
                 "early_stopping.monitor",

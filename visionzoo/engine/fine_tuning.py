@@ -69,7 +69,12 @@ def tuning_of(cfg: Config, options: RunOptions, data: Numbered, counts: ClassCou
         raise _without_classes("linear_probe")
     renewed = names if others or options.replace_head else ()
     notes = [_note_on_others(renewed, data)] if others else [_note_on_head(renewed)] if options.replace_head else []
-    return Tuning(renewed, names if is_probe else None, tuple(notes))
+    return Tuning(renewed, _of_main_heads(names) if is_probe else None, tuple(notes))
+
+
+def _of_main_heads(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names without those of auxiliary heads, which give no predictions."""
+    return tuple(name for name in names if not name.startswith("auxiliary_head"))
 
 
 def _without_classes(where: str) -> ConfigError:
@@ -104,7 +109,7 @@ def early_stopping_of(loaded: LoadedConfig, options: RunOptions, data: Numbered)
     if not (options.replace_head or data.others is not None or _names_data(loaded)):
         return None
     patience = _patience(cfg)
-    return None if patience is None else {**monitored(cfg), **patience, "required": False}
+    return None if patience is None else {**monitored(cfg.to_dict()), **patience, "required": False}
 
 
 def _names_data(loaded: LoadedConfig) -> bool:

@@ -17,10 +17,10 @@ from visionzoo.reports.ticks import Axis
 _SCALE = 2
 _WIDTH = 1000
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 26, 30, 26  # around the plot of a panel, in pixels
-_HEIGHT, _LOW = 200, 130  # height of a panel, and of one of learning rates
+_HEIGHT, _LOW = 180, 130  # height of a panel, and of one of learning rates
 _TITLE = 40
 _INK, _SOFT, _GRID, _FRAME = (40, 40, 40), (110, 110, 110), (228, 228, 228), (160, 160, 160)
-_FEW = 20  # points of a line that is not averaged
+_FEW = 50  # points of a line that is not averaged
 _LEGEND = 6  # lines that a panel names
 _BACK = (255, 255, 255)
 
@@ -81,7 +81,7 @@ def draw_panels(title: str, panels: Sequence[Panel], x_label: str) -> np.ndarray
     Example:
         >>> panel = Panel("loss", [Line("loss", [1, 2, 3], [3.0, 2.0, 1.5], smooth=True)], wide=True)
         >>> draw_panels("toy", [panel], "iteration").shape
-        (266, 1000, 3)
+        (246, 1000, 3)
     """
     rows = _rows(panels)
     heights = [max(_LOW if panel.low else _HEIGHT for panel in row) for row in rows]

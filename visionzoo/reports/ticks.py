@@ -47,7 +47,7 @@ class Axis:
             room = (high / low) ** 0.04
             return cls(low / room, high * room, is_log=True)
         room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-        return cls(low - room, high + room)
+        return cls(max(low - room, 0.0) if low >= 0 else low - room, high + room)
 
     def shares(self, values: np.ndarray) -> np.ndarray:
         """Return the places of values as shares of the length of the axis; a logarithm of 0 or less is at its start."""
