@@ -90,5 +90,16 @@ ADDABLE: dict[str, tuple[str, ...]] = {
         "dwconv_decay_mult",
         "dcn_offset_lr_mult",
         "bypass_duplicate",
-    )
+    ),
+    "early_stopping": (
+        "monitor",
+        "rule",
+        "min_delta",
+        "patience",
+        "epochs",
+        "required",
+        "strict",
+        "check_finite",
+        "stopping_threshold",
+    ),
 }

@@ -52,12 +52,16 @@ def tuning_of(cfg: Config, options: RunOptions, data: Numbered, counts: ClassCou
         counts: class counts of the run; None if they are unknown.
 
     Raises:
-        ConfigError: the head is to be replaced or probed, and no tensor of the model belongs to classes.
+        ConfigError: the head is to be replaced or probed, and no tensor of the model, or no data, has classes.
     """
     is_probe = bool(cfg.get("linear_probe"))
     if is_probe and cfg.get("freeze"):
         raise ConfigError(
             "linear_probe", expected="a config without freeze", found=f"{cfg['freeze']}", advice="remove one of both"
+        )
+    if is_probe and counts is None:
+        raise ConfigError(
+            "linear_probe", expected="data with classes", found="data without", advice="freeze parts by name (freeze)"
         )
     others = data.others is not None and counts is not None
     if not (is_probe or others or options.replace_head):
