@@ -32,7 +32,7 @@ def scripted(values: list[float], *, rule: str = "greater", most: int = 9, **sto
 @pytest.mark.parametrize(
     ("values", "rule", "epochs", "last"),
     [
-        ([0.1, 0.5, 0.4, 0.5, 0.9], "greater", 2, 4),  # equal is no improvement
+        ([0.1, 0.5, 0.4, 0.5, 0.9], "greater", 2, 4),  # an equal value does not improve it
         ([0.1, 0.5, 0.4, 0.6, 0.5, 0.4], "greater", 2, 6),
         ([5.0, 4.0, 4.5, 4.2, 1.0], "less", 2, 4),
         ([0.3, 0.2], "greater", 1, 2),

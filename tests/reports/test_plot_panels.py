@@ -58,7 +58,7 @@ def test_an_empty_panel_shows_its_sentence() -> None:
 @pytest.mark.parametrize(
     ("values", "is_log"),
     [
-        ([100.0, 10.0, 1.0], True),
+        ([100.0, 30.0, 10.0, 3.0, 1.0, 1.0], True),
         ([3.0, 1.0], False),
         ([100.0, 0.0], False),
         ([1e-6, *[1e-3] * 30], False),  # a warm-up

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-# Words in names of parts that are no blocks, and of those that are run before the first block.
+# Words in names of parts that are not blocks, and of those that are run before the first block.
 _NO_BLOCKS = frozenset({"conv", "bn", "norm", "act", "downsample", "stem", "patch", "embed", "tokenizer"})
 _FIRST = frozenset({"stem", "patch", "embed", "embeds", "tokenizer"})
 

@@ -27,8 +27,8 @@ class ZooEarlyStoppingHook(EarlyStoppingHook):
         monitor: name of the metric, or ``auto``.
         min_delta: smallest change that is an improvement, >= 0.
         rule: ``greater`` or ``less``; by default it follows from the metric.
-        epochs: patience in epochs, >= 1: the training ends at the first validation that is so many epochs after the
-            best one. A value that is not finite is no improvement. None uses ``patience``, in validations.
+        epochs: patience in epochs, >= 1: the training ends at the first validation that is this number of epochs after
+            the best one. A value that is not finite does not improve it. None uses ``patience``, in validations.
         required: False ends no training if the metric is not measured, instead of an error.
         **kwargs: those of :class:`mmengine.hooks.EarlyStoppingHook`.
     """

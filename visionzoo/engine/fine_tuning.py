@@ -1,4 +1,4 @@
-"""What a run that starts from weights changes: tensors that begin anew, layers of a linear probe, an early end."""
+"""What a run that starts from weights changes: new tensors of classes, layers of a linear probe, an early end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from visionzoo.weights.class_tensors import class_tensors
 # Patience of a fine-tuning in epochs: a share of its length, and at least this number.
 _SHARE, _LEAST = 5, 10
 
-# Steps of a data set's config that do not say which data it reads.
+# Keys of a data set's config on which the data does not depend.
 _NOT_DATA = ("pipeline", "indices", "serialize_data", "lazy_init")
 
 

@@ -195,8 +195,11 @@ class LayerDecay(DefaultOptimWrapperConstructor):
         usual: list[dict[str, Any]] = []
         DefaultOptimWrapperConstructor(wrapper_cfg, keys).add_params(usual, module)
         names = {id(parameter): name for name, parameter in module.named_parameters()}
-        settings = [{key: group[key] for key in ("lr", "weight_decay") if key in group} for group in usual]
-        return {names[id(one)]: found for group, found in zip(usual, settings) for one in group["params"]}
+        settings: dict[str, dict[str, Any]] = {}
+        for group in usual:
+            found: dict[str, Any] = {key: group[key] for key in ("lr", "weight_decay") if key in group}
+            settings |= {names[id(parameter)]: found for parameter in group["params"]}
+        return settings
 
     def _has_decay(self, name: str, parameter: nn.Parameter) -> bool:
         if self.paramwise_cfg.get("decay_all"):

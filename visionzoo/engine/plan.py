@@ -305,7 +305,7 @@ def _class_counts(data: Numbered, splits: Sequence[str], stated: int | None) -> 
             option("num_classes"),
             expected=f"the {len(data.classes)} classes of the data ({some_of(data.classes, 6)})",
             found=f"{stated}",
-            advice="leave it out, or choose data with so many classes",
+            advice="leave it out, or choose data with this number of classes",
         )
     counts = ClassCounts.of(data.datasets[splits[0]].metainfo)
     return counts if counts is not None and counts.total == len(data.classes) else ClassCounts(len(data.classes))

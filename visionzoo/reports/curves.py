@@ -21,7 +21,6 @@ _HEIGHT, _LOW = 180, 130  # height of a panel, and of one of learning rates
 _TITLE = 40
 _INK, _SOFT, _GRID, _FRAME = (40, 40, 40), (110, 110, 110), (228, 228, 228), (160, 160, 160)
 _FEW = 50  # points of a line that is not averaged
-_LEGEND = 6  # lines that a panel names
 _BACK = (255, 255, 255)
 
 # Of Okabe and Ito, those that are readable on white.
@@ -40,8 +39,8 @@ class Line:
     """
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
     smooth: bool = False
     dots: bool = False
 
@@ -53,10 +52,10 @@ class Panel:
     Attributes:
         title: text above it.
         lines: its lines; an empty panel shows ``empty``.
-        wide: True for a panel of the whole width, False for half of it. A panel alone in its row is wide.
+        wide: True for a panel of the whole width, False for half of it. The only panel of a row is wide.
         low: True for a panel of less height.
         mark: (x, y, text) of a point with a ring, and the text about it; None for none.
-        empty: sentence in the place of the lines.
+        empty: sentence that is shown if there are no lines.
     """
 
     title: str
@@ -139,7 +138,7 @@ def _draw_panel(
     pen: ImageDraw.ImageDraw, panel: Panel, box: tuple[int, int, int, int], span: tuple[float, float]
 ) -> None:
     left, top, right, bottom = box[0] + _LEFT, box[1] + _TOP, box[2] - _RIGHT, box[3] - _BOTTOM
-    _write(pen, (left, top - 20), panel.title, 13, _INK)
+    _write(pen, (left, top - 12), panel.title, 13, _INK, anchor="lm")
     values = np.concatenate([_shown_values(line) for line in panel.lines] or [np.empty(0)])
     if not values.size:
         pen.rectangle(_doubled(left, top, right, bottom), outline=_GRID, width=_SCALE)
@@ -149,16 +148,18 @@ def _draw_panel(
     place = _Place(across, up, (left, top, right, bottom))
     _draw_axes(pen, place, whole=not any(value % 1 for value in span))
     remarks = [panel.mark[2]] if panel.mark is not None else []
-    remarks += ["log scale"] if up.is_log else []
-    _write(pen, (right, top - 19), ", ".join(remarks), 12, _SOFT, anchor="ra")
+    remark = ", ".join([*remarks, *(["log scale"] if up.is_log else [])])
+    _write(pen, (right, top - 12), remark, 12, _SOFT, anchor="rm")
+    if len(panel.lines) > 1:
+        used = pen.textlength(panel.title, font=label_font(13 * _SCALE)) / _SCALE
+        end = right - (pen.textlength(remark, font=label_font(12 * _SCALE)) / _SCALE + 12 if remark else 0)
+        _draw_legend(pen, [line.name for line in panel.lines], top - 12, (left + used, end))
     for faint in (True, False):  # averages are above all faint points
         for number, line in enumerate(panel.lines):
             _draw_line(pen, place, line, _COLOURS[number % len(_COLOURS)], faint=faint)
     if panel.mark is not None:
         ring, radius = place.at(np.array(panel.mark[:1]), np.array(panel.mark[1:2]))[0], 6 * _SCALE
         pen.ellipse((*(ring - radius), *(ring + radius)), outline=_INK, width=_SCALE)
-    if len(panel.lines) > 1:
-        _draw_legend(pen, panel.lines, left, top, right)
 
 
 def _shown_values(line: Line) -> np.ndarray:
@@ -193,11 +194,11 @@ class _Place:
 
 def _draw_axes(pen: ImageDraw.ImageDraw, place: _Place, *, whole: bool) -> None:
     left, top, right, bottom = place.edges
-    for value, text in place.up.ticks(max(3, (bottom - top) // 26)):
+    for value, text in place.up.ticks(max(3, (bottom - top) // 22)):
         row = bottom - float(place.up.shares(np.array([value]))[0]) * (bottom - top)
         pen.line(_doubled(left, row, right, row), fill=_GRID, width=_SCALE)
         _write(pen, (left - 6, row), text, 12, _SOFT, anchor="rm")
-    for value, text in place.across.ticks(max(3, (right - left) // 90), whole=whole):
+    for value, text in place.across.ticks(max(3, (right - left) // 75), whole=whole):
         column = left + float(place.across.shares(np.array([value]))[0]) * (right - left)
         pen.line(_doubled(column, top, column, bottom), fill=_GRID, width=_SCALE)
         _write(pen, (column, bottom + 5), text, 12, _SOFT, anchor="ma")
@@ -244,19 +245,23 @@ def _thinned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.nd
     return x[keep], y[keep]
 
 
-def _draw_legend(pen: ImageDraw.ImageDraw, lines: Sequence[Line], left: int, top: int, right: int) -> None:
-    """Write the names of the lines in the upper right corner, one below the other, on white."""
-    names = [line.name for line in lines[:_LEGEND]]
-    if len(lines) > _LEGEND:
-        names.append(f"and {len(lines) - _LEGEND} more")
-    width = max(pen.textlength(name, font=label_font(12 * _SCALE)) for name in names) / _SCALE + 30
-    pen.rectangle(_doubled(right - width, top + 2, right - 2, top + 4 + 17 * len(names)), fill=_BACK)
-    for number, name in enumerate(names):
-        row = top + 12 + 17 * number
-        if number < _LEGEND:
-            colour = _COLOURS[number % len(_COLOURS)]
-            pen.line(_doubled(right - width + 4, row, right - width + 20, row), fill=colour, width=3 * _SCALE)
-        _write(pen, (right - width + 25, row), name, 12, _INK, anchor="lm")
+def _draw_legend(pen: ImageDraw.ImageDraw, names: Sequence[str], row: float, span: tuple[float, float]) -> None:
+    """Write the names of lines in one row that ends at the right of a span, as many as fit, each with its colour."""
+    font = label_font(12 * _SCALE)
+    widths = [pen.textlength(name, font=font) / _SCALE + 28 for name in names]
+    rest = {count: 90 if count < len(names) else 12 for count in range(len(names) + 1)}  # room for "and 9 more"
+    room = span[1] - span[0]
+    shown = next((count for count in range(len(names), 0, -1) if sum(widths[:count]) + rest[count] < room), 0)
+    right = span[1]
+    if shown < len(names):
+        _write(pen, (right, row), f"and {len(names) - shown} more", 12, _SOFT, anchor="rm")
+        right -= pen.textlength(f"and {len(names) - shown} more", font=font) / _SCALE + 10
+    for number in reversed(range(shown)):
+        left = right - widths[number]
+        colour = _COLOURS[number % len(_COLOURS)]
+        pen.line(_doubled(left + 4, row, left + 18, row), fill=colour, width=3 * _SCALE)
+        _write(pen, (left + 22, row), names[number], 12, _INK, anchor="lm")
+        right = left
 
 
 def _mixed(colour: Colour, share: float) -> Colour:

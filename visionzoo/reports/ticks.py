@@ -9,7 +9,7 @@ import numpy as np
 
 # Ratio of the largest to small values from which an axis of positive values is logarithmic. A share of the values may
 # be smaller, such as the rates of a warm-up.
-_LOG_FROM, _FEW = 30.0, 0.1
+_LOG_FROM, _FEW = 30.0, 0.2
 
 
 @dataclass(frozen=True)
