@@ -92,6 +92,10 @@ def test_a_linear_probe_on_released_weights_changes_only_the_linear_layer(
     saved = load_config(tmp_path / "tuned").cfg
     assert (saved.linear_probe, saved.num_classes) == (True, 2)
     assert json.loads((tmp_path / "tuned" / "run.json").read_text())["replace_head"] is True
+    assert main(["train", "--resume", str(tmp_path / "tuned"), "--epochs", "2", "-q"]) == 0
+    resumed = torch.load(tmp_path / "tuned" / "epoch_2.pth", weights_only=True)["state_dict"]
+    assert [name for name in after if not torch.equal(resumed[name], after[name])] == ["head.fc.weight", "head.fc.bias"]
+    assert main(["test", str(tmp_path / "tuned"), "-q"]) == 0
 
 
 def test_frozen_stages_stay_equal_and_the_rest_learns(tune: Callable, released: Path, tmp_path: Path) -> None:

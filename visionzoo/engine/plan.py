@@ -23,7 +23,7 @@ from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.checkpoints import read_resumable, require_same_averaging, seed_in
 from visionzoo.engine.class_names import saved_classes
 from visionzoo.engine.environment import check, processes
-from visionzoo.engine.fine_tuning import early_stopping_of, tuning_of
+from visionzoo.engine.fine_tuning import Tuning, early_stopping_of, tuning_of
 from visionzoo.engine.numbering import Numbered, build_numbered
 from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging, limit_samples
 from visionzoo.engine.workdir import default_folder, free_folder, make_writable, resume_point, resumed_checkpoint
@@ -235,7 +235,7 @@ def _plan(
     advice = _advice_on_classes(source) if source is not None and options.resume else ""
     data = build_numbered(cfg, splits, saved_classes(source), fixed=fixed, advice=advice)
     counts = _class_counts(data, splits, cfg.get("num_classes"))
-    tuning = tuning_of(cfg, options, data, counts)
+    tuning = Tuning() if purpose == "test" else tuning_of(cfg, options, data, counts)
     if purpose != "test" and (stopping := early_stopping_of(loaded, options, data)):
         cfg.early_stopping = choice.early_stopping = stopping
     _fill(loaded, counts)
