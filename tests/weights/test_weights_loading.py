@@ -80,7 +80,8 @@ def test_ten_of_each_are_listed_then_counts():
 
 def test_other_classes_suggest_what_fits_and_the_suggestion_works():
     source, target = Net(classes=80), Net(classes=3)
-    with pytest.raises(CheckpointError, match=r'fine-tune it keep the rest with ignore=\["head\.cls\.\*"\]'):
+    advice = r'fine-tune it use replace_head=True of a training, or ignore=\["head\.cls\.\*"\]'
+    with pytest.raises(CheckpointError, match=advice):
         load_weights(target, source.state_dict())
     own = target.head.cls.weight.clone()
     report = load_weights(target, source.state_dict(), ignore=["head.cls.*"])
