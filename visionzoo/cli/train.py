@@ -15,6 +15,7 @@ from visionzoo.cli.common import (
     Parser,
     add_config_flags,
     add_data_flags,
+    add_offline_flag,
     add_output_flags,
     add_run_flags,
     note,
@@ -58,8 +59,12 @@ def parser() -> argparse.ArgumentParser:
         help="continue a run: its folder or a checkpoint; without PATH the newest run of the config (default: off)",
     )
     made.add_argument(
-        "--weights", default=None, help="initial weights: a file, the folder of a run or an address (default: none)"
+        "--weights",
+        default=None,
+        help="initial weights: a file, the folder of a run or an address; released or an ID of the card "
+        "(`visionzoo weights list NAME`) (default: none)",
     )
+    add_offline_flag(made)
     made.add_argument(
         "--ignore",
         nargs="+",

@@ -36,7 +36,8 @@ class RunOptions:
         seed: seed of all random numbers; None uses the seed of the resumed run, else the config's, else 0.
         deterministic: use only algorithms with bit-identical results.
         resume: a checkpoint or work dir to resume from; True resumes the run in the work dir.
-        weights: file, work dir or short name of the initial weights, or of the weights to test.
+        weights: file, work dir or address of the initial weights, or of the weights to test; ``released`` or an id of
+            the card.
         ignore: patterns of weights that keep the model's own values.
         replace_head: the tensors that belong to the classes are not loaded (train only).
         amp: train with mixed precision.
