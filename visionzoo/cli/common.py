@@ -76,6 +76,26 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_offline_flag(parser: argparse.ArgumentParser) -> None:
+    """Add ``--offline``, which takes effect as soon as it is parsed."""
+    suppressed = argparse.SUPPRESS
+    parser.add_argument(
+        "--offline",
+        action=_GoOffline,
+        nargs=0,
+        dest=suppressed,
+        default=suppressed,
+        help="never use the network (default: off)",
+    )
+
+
+class _GoOffline(argparse.Action):
+    """Disable the network for this process and those that it starts."""
+
+    def __call__(self, *args: object, **options: object) -> None:
+        os.environ["VISIONZOO_OFFLINE"] = "1"
+
+
 def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
     """Add ``--work-dir`` (``-o``, ``--out``) and ``--overwrite``."""
     parser.add_argument("--work-dir", "-o", "--out", dest="work_dir", default=None, help=f"default: {default}")

@@ -22,7 +22,7 @@ from visionzoo.registry import SCOPE
 from visionzoo.system import distributed
 from visionzoo.system.devices import choose_device
 from visionzoo.system.library_warnings import without_library_warnings
-from visionzoo.weights.safe_load import close_pickle_fallback
+from visionzoo.weights.loaders import close_pickle_fallback
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from visionzoo.models.class_counts import ClassCounts
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import SCOPE
 from visionzoo.system.devices import choose_device
+from visionzoo.weights.loaders import close_pickle_fallback
 from visionzoo.weights.loading import load_weights, weights_of, without_pretrained
 from visionzoo.weights.normalisation import warn_of_other_normalisation
-from visionzoo.weights.safe_load import close_pickle_fallback
 from visionzoo.weights.stated_variants import require_stated_variants
 from visionzoo.weights.weight_file import WeightFile, read_weight_file
 
@@ -69,7 +69,7 @@ def ready_model(
         file = read_weight_file(weights, sha256=sha256, trust_pickle=trust_pickle)
     classes = None if file is None else file.classes
     with redirect_stdout(io.StringIO()):  # libraries print missing optional packages on import
-        counts = num_classes or _counts_of(file)
+        counts = num_classes or _counts_of(file) or loaded.cfg.get("num_classes")
         model = build_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=counts)
     if file is None:
         initialise(model)
