@@ -430,6 +430,15 @@ def test_what_cannot_be_chosen(card):
         visionzoo.get_model(NAME, weights="released:fist")
 
 
+def test_an_inference_without_weights_takes_the_first_ones_of_the_whole_model(card):
+    from visionzoo.inference.inferencer import _chosen_weights
+
+    trunk = dict(id="a", url="https://example.org/a.pth", **{"for": "backbone"})
+    card(NAME, trunk, dict(id="b", url="https://example.org/b.pth"))
+    assert _chosen_weights(load_config(NAME), None) == f"released://{NAME}#b"
+    assert _chosen_weights(load_config(NAME), "none") is None
+
+
 def test_train_without_a_config_and_with_released_weights(capsys):
     assert main(["train", "--weights", "released"]) == 2
     assert "config: expected a config's name" in capsys.readouterr().err

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """  visionzoo train rcnet_retinanet --tiny
   visionzoo train rcnet_retinanet --data my_data/ --epochs 30 --image-size 640
+  visionzoo train rcnet_retinanet --weights FILE --data my_data/ --replace-head --freeze backbone.stages.0
   visionzoo train configs/rcnet_retinanet.py --amp --cfg-options model.backbone.depth=101
   visionzoo train --resume work_dirs/rcnet_retinanet
   torchrun --nproc-per-node=4 tools/train.py configs/rcnet_retinanet.py"""
@@ -66,6 +67,11 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="PATTERN",
         help="weights that are not loaded, e.g. 'bbox_head.*' (default: none)",
+    )
+    made.add_argument(
+        "--replace-head",
+        action="store_true",
+        help="do not load the tensors that belong to the classes of --weights (default: only if the classes differ)",
     )
     made.add_argument("--amp", action="store_true", help="mixed precision (default: off)")
     made.add_argument(

@@ -1,4 +1,4 @@
-"""The words with which a user chooses released weights: ``released``, ``released:ID`` and the id alone."""
+"""The words with which a user chooses released weights: ``released``, ``released:ID`` and an id without it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> A
         weights: what the user wrote: ``released``, ``released:ID``, an id of the card, or any other source.
 
     Raises:
-        CheckpointError: the card lists no released weights of the whole model, the id belongs to the backbone alone, or
+        CheckpointError: the card lists no released weights of the whole model, the id belongs to only the backbone, or
             the config is the tiny variant.
         UnknownName: the card has no such id.
     """
@@ -57,7 +57,7 @@ def chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> A
 
 
 def initial_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> Any:
-    """Return the weights to train from, as :func:`chosen_weights`. Weights of the backbone alone change the config.
+    """Return the weights to train from, as :func:`chosen_weights`. Weights of only the backbone change the config.
 
     Args:
         loaded: the config of the model. For weights of the backbone, their address is its ``init_cfg`` afterwards.

@@ -193,7 +193,7 @@ def whole_model_of(name: str) -> Weights:
 
 
 def none_released(name: str, backbones: str = "") -> CheckpointError:
-    """Return the error for a model without released weights, or with those of its backbone alone."""
+    """Return the error for a model without released weights, or with only those of its backbone."""
     return CheckpointError(
         name,
         expected="weights",
