@@ -421,6 +421,7 @@ def test_pretrained_init_of_a_backbone_by_released(server, card):
 
 
 def test_what_cannot_be_chosen(card):
+    card(NAME)
     with pytest.raises(CheckpointError, match=rf"^{NAME}: expected weights, found none released"):
         visionzoo.get_model(NAME, weights="released")
     card(NAME, dict(url="https://example.org/net.pth"))
@@ -495,6 +496,7 @@ def test_the_commands_list_where_fetch_verify_and_lock(server, card, pth, capsys
     assert "expected sha256" in capsys.readouterr().out
 
 
-def test_lists_without_weights(capsys):
+def test_lists_without_weights(capsys, card):
+    card("fpn_retinanet")
     assert main(["weights", "list", "fpn_retinanet"]) == 1
     assert "fpn_retinanet: no released weights" in capsys.readouterr().err
