@@ -34,7 +34,7 @@ def chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> A
     A file or folder with the name of an id is used instead of the id.
 
     Args:
-        loaded: the config of the model. The options that released weights need are set in it, and told.
+        loaded: the config of the model. The options that released weights need are set in it and printed.
         weights: what the user wrote: ``released``, ``released:ID``, an id of the card, or any other source.
 
     Raises:
