@@ -19,6 +19,7 @@ from pathlib import Path
 from visionzoo.errors import OutputError, ZooError, as_utf8, nearest_name
 from visionzoo.option_names import shell_options
 from visionzoo.system.atomic import cannot_write
+from visionzoo.system.library_warnings import without_library_warnings
 from visionzoo.system.locks import NAME as LOCK
 
 INTERRUPTED = 130
@@ -163,7 +164,7 @@ def run_command(
     except SystemExit as stop:  # argparse exits like this after --help and after an error
         return int(stop.code or 0)
     try:
-        with shell_options():
+        with shell_options(), without_library_warnings():
             return body(args)
     except ZooError as error:
         return report(error, args.traceback)
