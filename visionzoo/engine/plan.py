@@ -174,7 +174,7 @@ def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
             found="both",
             advice=f"remove one of them ({option('resume')} loads the weights of its checkpoint)",
         )
-    if options.replace_head and not _initial(loaded, options):
+    if options.replace_head and not (options.weights or loaded.cfg.get("load_from")):
         raise ConfigError(
             option("replace_head", True),
             expected=f"{option('weights')}, whose head is replaced",
