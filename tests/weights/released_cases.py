@@ -63,7 +63,7 @@ CASES: dict[str, Case] = {}
 class Part:
     """Which released tensors replace those of a converter of a port: names that begin with ``old``, then with ``new``.
 
-    ``partial`` says that the released file has only some of them.
+    ``partial`` means that the released file has only some of them.
     """
 
     old: str = ""
@@ -153,7 +153,7 @@ def _of_port(port: ModuleType, case: Mapping[str, Any], state: State) -> State:
 
 
 def _replacing(original: Callable[..., Any], tensors: State, part: Part) -> Callable[..., Any]:
-    """Return a converter whose first result has the released values under the names, and in the order, of its own."""
+    """Return a converter whose first result has the released values, with the names and order of the original's."""
     calls = []
 
     def converter(given: Any, **options: Any) -> Any:

@@ -34,7 +34,7 @@ def chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> A
     A file or folder with the name of an id is used instead of the id.
 
     Args:
-        loaded: the config of the model. The options that released weights need are set in it, and told.
+        loaded: the config of the model. The options that released weights need are set in it and printed.
         weights: what the user wrote: ``released``, ``released:ID``, an id of the card, or any other source.
 
     Raises:
@@ -113,19 +113,22 @@ def released_entry(
         return None
     if loaded.name not in card_files():
         raise none_released(loaded.name)
+    entry = _entry_for(loaded.name, str(weights), prefer_whole)
     if loaded.tiny:
         raise CheckpointError(
             loaded.name,
             expected="the full model, to which released weights belong",
             found="its tiny variant",
-            advice="leave out --tiny (tiny=True), or the weights",
+            advice="leave out --tiny (tiny=True), or use an untrained model: --weights none",
         )
-    word, _, id = str(weights).partition(":")
-    if word != WORD:
-        return entry_of(loaded.name, word)
-    if id:
-        return entry_of(loaded.name, id)
-    return whole_model_of(loaded.name) if prefer_whole else entry_of(loaded.name)
+    return entry
+
+
+def _entry_for(name: str, words: str, prefer_whole: bool) -> Weights:
+    word, _, id = words.partition(":")
+    if word != WORD or id:
+        return entry_of(name, id or word)
+    return whole_model_of(name) if prefer_whole else entry_of(name)
 
 
 def _is_id(loaded: LoadedConfig, word: str) -> bool:

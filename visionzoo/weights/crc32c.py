@@ -1,8 +1,8 @@
 """CRC-32C (Castagnoli), the checksum of LevelDB and TensorFlow, for hundreds of megabytes in seconds.
 
-A checksum is a linear function of bits, so many stretches of the data are run at once, each from a register of zeros,
-and are joined afterwards: the register after two stretches is that of the first, moved over the length of the second,
-plus that of the second alone.
+A checksum is a linear function of bits, and therefore 4096 stretches of the data are run at once, each from a register
+of zeros, and joined afterwards. The register after two stretches is the sum of that of the first, moved over the length
+of the second, and of that of the second.
 """
 
 from __future__ import annotations

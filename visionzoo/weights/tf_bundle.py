@@ -60,7 +60,7 @@ class _Entry:
 
 
 def is_tf_bundle(path: Path) -> bool:
-    """Return True if ``path`` with ``.index`` behind it is a file; ``model.ckpt`` itself does not exist.
+    """Return True if ``path`` followed by ``.index`` is a file; ``model.ckpt`` itself does not exist.
 
     Example:
         >>> is_tf_bundle(Path("/nowhere/model.ckpt"))
@@ -183,7 +183,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
             continue
         size, at = _varint(data, at) if kind == 2 else ({1: 8, 5: 4}.get(kind, -1), at)
         if size < 0 or at + size > len(data):
-            raise _Damaged("a value of the index is no message")
+            raise _Damaged("a value of the index is not a message")
         yield number, data[at : at + size]
         at += size
 
