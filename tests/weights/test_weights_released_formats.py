@@ -29,6 +29,7 @@ from visionzoo.converters import CONVERTERS
 from visionzoo.front_matter import card_names
 from visionzoo.models.wiring import build_model
 from visionzoo.weights.cache_folder import by_hand_folder
+from visionzoo.weights.choosing import chosen_weights, initial_weights
 from visionzoo.weights.entry import HASH_IN_NAME, Weights, entries_of, entry_of
 from visionzoo.weights.released import released_file
 from visionzoo.weights.safe_load import read_checkpoint
@@ -117,6 +118,31 @@ def test_ids_are_unique() -> None:
 
 def test_entries_name_the_page_of_their_address() -> None:
     assert not [f"{card}#{entry.id}" for card, entry in RELEASED if entry.page is None]
+
+
+# --- options of the config ---
+
+
+def test_released_weights_set_the_options_that_they_need(capsys: pytest.CaptureFixture) -> None:
+    loaded = load_config("nasnet_mobile_imagenet")
+    assert chosen_weights(loaded, "released") == "released://nasnet_mobile_imagenet#cadene"
+    assert loaded.cfg.model.auxiliary_head is None
+    assert capsys.readouterr().err == (
+        "nasnet_mobile_imagenet: set model.auxiliary_head=None, which the released weights cadene need\n"
+    )
+
+
+def test_an_option_of_the_user_is_kept(capsys: pytest.CaptureFixture) -> None:
+    loaded = load_config("dinat_large_imagenet", options=["model.backbone.dilations=ade20k"])
+    assert chosen_weights(loaded, "in22k_in1k_384") == "released://dinat_large_imagenet#in22k_in1k_384"
+    assert loaded.cfg.model.backbone.dilations == "ade20k"
+    assert not capsys.readouterr().err
+
+
+def test_training_sets_them_too() -> None:
+    loaded = load_config("dinat_large_imagenet")
+    assert initial_weights(loaded, "in22k_in1k_384") == "released://dinat_large_imagenet#in22k_in1k_384"
+    assert loaded.cfg.model.backbone.dilations == "imagenet_384"
 
 
 # --- sizes ---

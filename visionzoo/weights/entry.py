@@ -140,7 +140,7 @@ def entries_of(name: str | Path) -> list[Weights]:
         CardError: the card cannot be read, or an entry violates the schema.
 
     Example:
-        >>> entries_of("fpn_retinanet")
+        >>> entries_of("direct_affine")
         []
     """
     path = card_files().get(find_config(name).stem)
