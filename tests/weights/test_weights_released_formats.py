@@ -161,6 +161,8 @@ FITS = [
 ]
 # Tensors that a released trunk lacks, and that its users initialise too: norms of maps, offsets of convolutions.
 NEW_IN_TRUNK = re.compile(r"norm[0-3]\.|.*\.conv2\.conv_offset\.")
+# The published sizes of Swin are stated for the tensors that determine them.
+STATED_IN_PART = {"lavt_swin_backbone"}
 
 
 def test_unchecked_kinds_are_cases() -> None:
@@ -180,6 +182,8 @@ def test_a_whole_released_file_fits(card: str, entry: Weights) -> None:
     own = (model.backbone if entry.for_ == "backbone" else model).state_dict()
     assert not [name for name in ours if name not in own]
     assert not [name for name, value in ours.items() if value.shape != own[name].shape]
+    if kind_of(card, entry) in STATED_IN_PART:
+        return
     new = [name for name in own if name not in ours and not name.endswith("num_batches_tracked")]
     assert not new if entry.for_ == "model" else all(NEW_IN_TRUNK.match(name) for name in new)
 
