@@ -20,9 +20,6 @@ from visionzoo.weights.entry import Weights
 UNCHECKED = {
     "mmdet": "the names are those of the model itself",
     "nasnet_tensorflow": "no stored case has the auxiliary classifier of ImageNet",
-    "lavt": "the stored case has a narrower trunk",
-    "lavt_backbone": "the stored case has a narrower trunk",
-    "lavt_swin_backbone": "the stored case has a narrower trunk",
 }
 
 
@@ -132,6 +129,56 @@ _BICONNETS: dict[str, tuple[Callable[[str], str], str]] = {
     "MINet_model.pth": (_minet, "classifier"),
 }
 
+_TO_LAVT = (
+    (r"\.visual\.", ".vis_project.0."),
+    (r"\.attention\.(query|key|value)\.", r".image_lang_att.f_\1.0."),
+    (r"\.attention\.out\.", ".image_lang_att.W.0."),
+    (r"\.joint\.", ".project_mm.0."),
+    (r"\.gate\.", ".res_gate."),
+)
+_POINTS = re.compile(r"\.(vis_project|f_\w+|W|project_mm)\.0\.weight$")
+
+
+def _lavt(entry: Weights, model: State) -> dict[str, Tensor]:
+    """Return trunk and decoder under the authors' names; linear layers of fusions are convolutions there."""
+    named = {}
+    for name, value in model.items():
+        if name.startswith("backbone."):
+            for pattern, theirs in _TO_LAVT:
+                name = re.sub(pattern, theirs, name)
+            named[name] = value.unsqueeze(-1) if _POINTS.search(name) else value
+        elif match := re.match(r"head\.decoder\.(\d)\.(\d)\.", name):
+            kind, half = ("conv", "bn")[int(match[2]) % 3], int(match[2]) // 3 + 1
+            named[f"classifier.{kind}{half}_{4 - int(match[1])}.{name[match.end() :]}"] = value
+        elif name.startswith("head."):
+            named[name.replace("head.to_logits.", "classifier.conv1_1.")] = value
+        else:
+            named[name] = value
+    return named
+
+
+def _lavt_trunk(entry: Weights, model: State) -> dict[str, Tensor]:
+    """Return a whole file for a model that has only the trunk of LAVT."""
+    trunk = {name: value for name, value in model.items() if name.startswith("backbone.")}
+    return _lavt(entry, trunk) | {"classifier.conv1_1.weight": _empty(2, 512, 1, 1)}
+
+
+def _swin(entry: Weights, model: State) -> dict[str, Tensor]:
+    """Return a Swin-B with window 12 on ImageNet-22k by its published sizes."""
+    state = {"patch_embed.proj.weight": _empty(128, 3, 4, 4), "patch_embed.norm.weight": _empty(128)}
+    for stage, (depth, heads) in enumerate(zip((2, 2, 18, 2), (4, 8, 16, 32), strict=True)):
+        width = 128 * 2**stage
+        for block in range(depth):
+            start = f"layers.{stage}.blocks.{block}."
+            state[f"{start}attn.relative_position_bias_table"] = _empty(23 * 23, heads)
+            state[f"{start}attn.relative_position_index"] = _empty(144, 144)
+            state[f"{start}attn.qkv.weight"] = _empty(3 * width, width)
+            state[f"{start}mlp.fc1.weight"] = _empty(4 * width, width)
+        if stage < 3:
+            state[f"layers.{stage}.downsample.reduction.weight"] = _empty(2 * width, 4 * width)
+    return {**state, "norm.weight": _empty(1024), "head.weight": _empty(21841, 1024)}
+
+
 _MAKERS: Mapping[str, Callable[[Weights, State], Any]] = {
     "dinat": _dinat,
     "dinat_backbone": _dinat,
@@ -151,6 +198,9 @@ _MAKERS: Mapping[str, Callable[[Weights, State], Any]] = {
     "hmode": lambda entry, model: _golden("crowd_counting/hmode_64x96"),
     "icnet": lambda entry, model: _golden("micdir/icnet"),
     "voxelmorph": _voxelmorph,
+    "lavt": _lavt,
+    "lavt_backbone": _lavt_trunk,
+    "lavt_swin_backbone": _swin,
     "resnet_backbone": _resnet,
     "vgg_backbone": lambda entry, model: torchvision.models.vgg16_bn().state_dict(),
     "biconnets_backbone": _biconnets,

@@ -10,6 +10,7 @@ import torch
 from released_layouts import write_tf_bundle
 
 from visionzoo.errors import CheckpointError
+from visionzoo.weights.conversion import read_released
 from visionzoo.weights.crc32c import _bytewise, crc32c
 from visionzoo.weights.tf_bundle import is_tf_bundle, read_tf_bundle
 
@@ -35,6 +36,11 @@ def test_every_variable_is_read(tmp_path: Path, block: int, shards: int) -> None
     for name, value in given.items():
         assert torch.equal(read[name], torch.from_numpy(value))
         assert read[name].shape == value.shape
+
+
+def test_a_checkpoint_is_read_as_a_released_file(tmp_path: Path) -> None:
+    write_tf_bundle(tmp_path / "model.ckpt", arrays())
+    assert set(read_released(tmp_path / "model.ckpt", None)) == set(arrays())
 
 
 def test_other_paths_are_no_checkpoints(tmp_path: Path) -> None:

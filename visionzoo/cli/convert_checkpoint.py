@@ -40,7 +40,8 @@ def parser() -> Parser:
     described.add_argument(
         "source",
         metavar="IN",
-        help="the released file: .pth, .pt, .safetensors, .npz with TensorFlow variables, or .h5 of Keras",
+        help="the released file: .pth, .pt, .safetensors, .npz with TensorFlow variables, .h5 of Keras, or "
+        "model.ckpt, which the names of TensorFlow's files begin with",
     )
     described.add_argument("target", metavar="OUT", type=Path, help="the file to write, .safetensors")
     described.add_argument(
