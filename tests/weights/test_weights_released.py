@@ -438,7 +438,7 @@ def test_what_cannot_be_chosen(card):
     with pytest.raises(CheckpointError, match=rf"^{NAME}: expected weights, found none released"):
         visionzoo.get_model(NAME, weights="released")
     card(NAME, dict(url="https://example.org/net.pth"))
-    with pytest.raises(CheckpointError, match="expected the full model, to which released weights belong"):
+    with pytest.raises(CheckpointError, match="expected weights of its tiny variant"):
         visionzoo.get_model(NAME, weights="released", tiny=True)
     with pytest.raises(UnknownName, match=r"did you mean 'first'\?"):
         visionzoo.get_model(NAME, weights="released:fist")
