@@ -221,13 +221,7 @@ def _plan(
 ) -> RunPlan:
     cfg = loaded.cfg
     if purpose == "test" and options.tta:
-        _require_keys(
-            cfg,
-            ("tta_model", "tta_pipeline"),
-            where=option("tta"),
-            advice=f"add both to the config, or remove {option('tta')}",
-        )
-        innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
+        _augment_test_data(cfg)
     if purpose == "dry run":
         _without_workers(cfg)
     splits = [split for split in _SPLITS[purpose] if cfg.get(f"{split}_dataloader") is not None]
@@ -270,6 +264,13 @@ def _plan(
         best_metric=best_metric_of(cfg.get("task")),
         notes=(*notes, *data.notes, *tuning.notes),
     )
+
+
+def _augment_test_data(cfg: Config) -> None:
+    """Give the test data the pipeline of the augmentation at test time."""
+    keys, advice = ("tta_model", "tta_pipeline"), f"add both to the config, or remove {option('tta')}"
+    _require_keys(cfg, keys, where=option("tta"), advice=advice)
+    innermost(cfg.test_dataloader.dataset).pipeline = cfg.tta_pipeline
 
 
 def _notes_on_unused(loaded: LoadedConfig, options: RunOptions) -> list[str]:
