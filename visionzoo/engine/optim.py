@@ -13,10 +13,13 @@ import torch
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import Tensor, nn
 
+from visionzoo.config.keys import ADDABLE
 from visionzoo.engine.depths import model_depths
 from visionzoo.errors import ConfigError, nearest_name, one_of
 from visionzoo.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
+# Keys of paramwise_cfg that LayerDecay reads itself; the others are those of mmengine's constructor.
+_OWN_KEYS = ("layer_decay", "head_lr_mult", "not_decayed", "decay_all")
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -136,24 +139,12 @@ class LayerDecay(DefaultOptimWrapperConstructor):
         [1.0, 1.0, 0.5]
     """
 
-    _KEYS = ("layer_decay", "head_lr_mult", "not_decayed", "decay_all")
-    _OF_MMENGINE = (
-        "custom_keys",
-        "bias_lr_mult",
-        "bias_decay_mult",
-        "norm_decay_mult",
-        "flat_decay_mult",
-        "dwconv_decay_mult",
-        "dcn_offset_lr_mult",
-        "bypass_duplicate",
-    )
-
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None):
         super().__init__(dict(optim_wrapper_cfg), {"layer_decay": 1.0, **(paramwise_cfg or {})})
 
     def _validate_cfg(self) -> None:
         super()._validate_cfg()
-        known = (*self._KEYS, *self._OF_MMENGINE)
+        known = ADDABLE["optim_wrapper.paramwise_cfg"]
         for key in self.paramwise_cfg:
             if key not in known:
                 near = nearest_name(key, known)
@@ -188,7 +179,7 @@ class LayerDecay(DefaultOptimWrapperConstructor):
 
     def _settings_by_name(self, module: nn.Module) -> dict[str, dict[str, Any]]:
         """Return learning rate and weight decay by parameter as mmengine's constructor sets them."""
-        keys = {key: value for key, value in self.paramwise_cfg.items() if key in self._OF_MMENGINE}
+        keys = {key: value for key, value in self.paramwise_cfg.items() if key not in _OWN_KEYS}
         if not keys:
             return {}
         wrapper_cfg = {**self.optim_wrapper_cfg, "optimizer": self.optimizer_cfg}
