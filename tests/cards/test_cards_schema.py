@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from visionzoo.cards import card_folder, card_names, find_card, read_card, read_cards
-from visionzoo.cards.files import missing_cards, split_front_matter
+from visionzoo.cards.files import missing_cards
 from visionzoo.cards.schema import STATUS, ZooFields, json_schema
 from visionzoo.config import config_names, load_config
 from visionzoo.errors import CardError, UnknownName
+from visionzoo.front_matter import split_front_matter
 
 NAME = "rcnet_retinanet"
 
@@ -217,18 +218,61 @@ def test_number_is_either_of_paper_or_measured(edited):
     assert "estimated" in complaint(edited(change))
 
 
-def test_weights_need_a_mirror_and_a_checksum(edited):
-    weights = {
-        "url": "https://example.org/a.safetensors",
-        "sha256": "12",
-        "bytes": 5,
-        "format": "safetensors",
-        "provenance": "trained here",
-        "evidence": "AP",
-    }
-    text = complaint(edited(lambda card: card["visionzoo"]["weights"].append(weights)))
-    assert "visionzoo.weights.0.mirror: expected this field" in text
-    assert "visionzoo.weights.0.sha256: the value should" in text
+WEIGHTS = {
+    "id": "in1k_224",
+    "url": "https://example.org/a.pth",
+    "checked_by": "first_download",
+    "format": {"converter": "dinat", "use": "classifier"},
+    "for": "model",
+    "license": "MIT",
+    "provenance": "the authors trained it on ImageNet-1k",
+}
+
+
+def with_weights(edited, *entries):
+    return edited(lambda card: card["visionzoo"]["weights"].extend({**WEIGHTS, **entry} for entry in entries))
+
+
+def test_weights_of_every_origin_are_read(edited):
+    path = with_weights(
+        edited,
+        {},
+        {"id": "by_hash", "sha256": "a" * 64, "checked_by": "sha256", "bytes": 5, "mirrors": ["https://b.org/a.pth"]},
+        {"id": "by_name", "url": "http://example.org/net-0123abcd.pth", "checked_by": "file_name"},
+        {"id": "by_hand", "url": None, "page": "https://drive.example.org/x", "file": "a.pth"},
+        {"id": "of_pip", "url": "pip://torch/torch/a.pth", "format": {}},
+    )
+    weights = read_card(path).zoo.weights
+    assert [each.name for each in weights] == ["a.pth", "a.pth", "net-0123abcd.pth", "a.pth", "a.pth"]
+    assert [each.for_ for each in weights] == ["model"] * 5
+    assert read_card(path).fields.model_dump(by_alias=True)["visionzoo"]["weights"][0]["for"] == "model"
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"sha256": "12"}, "weights.0.sha256: the value should"),
+        ({"url": "ftp://example.org/a"}, "weights.0.url: the value should"),
+        ({"url": None}, "weights.0: a file without `url` needs `page` and `file`, found none; add it"),
+        ({"url": "https://example.org/"}, "weights.0: a `url` without the name of a file needs `file`, found none"),
+        (
+            {"checked_by": "sha256"},
+            "weights.0: `checked_by` expected first_download for a.pth without `sha256`, found sha256; fix it",
+        ),
+        ({"sha256": "a" * 64}, "`checked_by` expected sha256 for a.pth with `sha256`, found first_download"),
+        ({"url": "https://example.org/a-0123abcd.pth"}, "`checked_by` expected file_name for a-0123abcd.pth"),
+        ({"url": "http://example.org/a.pth"}, "an http address needs `sha256` or hex digits in the file's name"),
+        ({"format": {"use": "model"}}, "weights.0.format: `use` and `options` belong to a `converter`, found none"),
+        ({"format": {"convertor": "dinat"}}, "weights.0.format.convertor: no such field; did you mean converter?"),
+        ({"licence": "MIT"}, "weights.0.licence: no such field; did you mean license?"),
+    ],
+)
+def test_weights_that_contradict_themselves(edited, entry, expected):
+    assert expected in complaint(with_weights(edited, entry))
+
+
+def test_ids_of_weights_are_unique(edited):
+    assert "weights: every `id` once, found in1k_224 2 times; fix it" in complaint(with_weights(edited, {}, {}))
 
 
 @pytest.mark.parametrize(

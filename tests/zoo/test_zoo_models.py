@@ -209,7 +209,7 @@ def test_released_weights_are_fetched_and_checked(monkeypatch, tmp_path):
     url = "https://example.org/w.safetensors"
     (tmp_path / "whole").write_bytes(b"weights")
     digest = file_sha256(tmp_path / "whole")
-    entry = SimpleNamespace(url=url, mirror=url, sha256=digest)
+    entry = SimpleNamespace(url=url, mirrors=[], sha256=digest)
     card = SimpleNamespace(zoo=SimpleNamespace(weights=[entry]))
     monkeypatch.setattr(inferencer, "read_card", lambda name: card)
     loaded = load_config("rcnet_retinanet")

@@ -9,9 +9,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from visionzoo.front_matter import Fields, Positive, Slug, Text, Url
 from visionzoo.registry import task_names
+from visionzoo.weights.entry import Weights, unique_ids
 
 SCHEMA_VERSION = 1
 
@@ -20,6 +22,7 @@ STATUS = {
     "parity": "every output equals that of the authors' code; the authors' weights were not measured",
     "combination": "the parts are compared with reference code, the whole model with these settings is not",
     "baseline": "a plainer model, for comparison",
+    "trained here": "trained here on the data that the card names; the numbers were measured with these weights",
 }
 
 
@@ -30,20 +33,9 @@ def _known_task(name: str) -> str:
 
 
 Task = Annotated[str, AfterValidator(_known_task)]
-Url = Annotated[str, Field(pattern=r"^https://\S+$")]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-Text = Annotated[str, Field(min_length=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")]
-Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Tolerance = Annotated[float, Field(ge=0)]
-
-
-class Fields(BaseModel):
-    """Base of all groups of fields in a card."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
 
 
 # --------------------------------------------------------------------------- numbers
@@ -143,18 +135,6 @@ class Licenses(Fields):
     code: Text
     weights: Text
     data: Text
-
-
-class Weights(Fields):
-    """One released checkpoint. ``provenance`` states who trained it, ``evidence`` what was measured with it."""
-
-    url: Url
-    mirror: Url
-    sha256: Sha256
-    bytes: Positive
-    format: Literal["safetensors", "pth"]
-    provenance: Text
-    evidence: Text
 
 
 class Tensor(Fields):
@@ -271,12 +251,12 @@ class ZooFields(Fields):
     system: Slug
     headline: bool = False
     task: Task
-    status: Literal["reproduced", "parity", "combination", "baseline"]
+    status: Literal["reproduced", "parity", "combination", "baseline", "trained here"]
     config: Text = Field(default_factory=str)
     paper: Paper
     source_code: SourceCode
     licenses: Licenses
-    weights: list[Weights]
+    weights: Annotated[list[Weights], AfterValidator(unique_ids)]
     inputs: Annotated[list[Tensor], Field(min_length=1)]
     outputs: Annotated[list[Tensor], Field(min_length=1)]
     compute: Compute

@@ -21,11 +21,12 @@ import torch
 import yaml
 
 from visionzoo.cards.checks import COMPARE, MEASURE, Outcome, arrays_path
-from visionzoo.cards.files import Card, missing_cards, own_cards, read_cards, split_front_matter
+from visionzoo.cards.files import Card, missing_cards, own_cards, read_cards
 from visionzoo.cards.schema import ForwardCheck
 from visionzoo.cards.table import readme_path, table_in, zoo_table
 from visionzoo.config import load_config
 from visionzoo.errors import CardError, ZooError
+from visionzoo.front_matter import split_front_matter
 
 TIERS = {
     "fast": ("build", "forward", "metric"),

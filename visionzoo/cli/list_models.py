@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from visionzoo.cards.files import card_files
+    from visionzoo.front_matter import card_files
     from visionzoo.zoo import list_models
 
     cards = card_files()

@@ -11,11 +11,16 @@ from visionzoo.weights.downloads import fetch_weights
 
 
 class Release(Protocol):
-    """A released file: its address, its checksum and the address of a copy."""
+    """A released file: its address, its checksum and the addresses of copies."""
 
-    url: str
-    sha256: str
-    mirror: str
+    @property
+    def url(self) -> str | None: ...
+
+    @property
+    def sha256(self) -> str | None: ...
+
+    @property
+    def mirrors(self) -> Sequence[str]: ...
 
 
 def released_weights(name: str, releases: Sequence[Release]) -> Path:
@@ -39,4 +44,4 @@ def released_weights(name: str, releases: Sequence[Release]) -> Path:
             ),
         )
     first = releases[0]
-    return fetch_weights(first.url, first.sha256, [first.mirror])
+    return fetch_weights(first.url or name, first.sha256, first.mirrors)
