@@ -72,7 +72,7 @@ def convert_classifier(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 def made_for(checkpoint: Mapping[str, Any]) -> dict[str, list[float]]:
     """Return the images that the weights expect: RGB of 0 to 255, normalised by ``mean`` and ``std``, 224 x 224.
 
-    The package and timm state the same for its file: 0.5 of 1, which is 127.5, where TensorFlow's code has 127 and 128.
+    The numbers are those of TensorFlow's code for the Lite variants. timm rounds both to 127.5 for its own file.
     """
     return {"mean": [127.0] * 3, "std": [128.0] * 3, "size": [224, 224]}
 
