@@ -93,7 +93,8 @@ def get_model(
 
     Args:
         name: a model of the zoo, a config file or the folder of a run.
-        weights: a file, the folder of a run or an address. With None the model has the weights of the run, if ``name``
+        weights: a file, the folder of a run or an address; ``"released"`` or ``"released:ID"`` for the weights that the
+            card lists, fetched and converted. With None the model has the weights of the run, if ``name``
             is one, else the initial values of a training from scratch, as with ``"none"``. Nothing is downloaded then,
             not even pretrained weights of the backbone.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
@@ -121,6 +122,7 @@ def get_model(
         >>> [tuple(feat.shape) for feat in backbone(torch.zeros(1, 3, 64, 64))]
         [(1, 128, 2, 2)]
     """
+    from visionzoo.weights.choosing import chosen_weights
     from visionzoo.weights.ready_model import ready_model
     from visionzoo.weights.runs import load_with_weights
 
@@ -128,7 +130,7 @@ def get_model(
     loaded = load_with_weights(name, weights, again='get_model("{run}")', tiny=tiny, options=_options(overrides))
     model = ready_model(
         loaded,
-        loaded.run if weights is None else None if str(weights) == UNTRAINED else weights,
+        loaded.run if weights is None else None if str(weights) == UNTRAINED else chosen_weights(loaded, weights),
         device=device,
         num_classes=num_classes,
         ignore=ignore,

@@ -23,6 +23,7 @@ COMMANDS = {
     "show": "print a model's card",
     "config": "show, compare or check configs",
     "cards": "verify model cards",
+    "weights": "list, fetch and check released weights; push a model to the Hugging Face Hub",
     "convert": "convert checkpoints and data sets",
     "env": "print versions, devices and which ops are compiled",
 }

@@ -1,8 +1,8 @@
 """``visionzoo convert checkpoint``: convert a released checkpoint to a safetensors file of the zoo.
 
-The converters are in the modules of the parts that they convert for, see :mod:`visionzoo.converters`. The header of the
-new file stores the normalisation and size of the images that the weights expect, and the variant of a part if the
-tensors do not determine it. Loading warns if a model normalises images differently, and refuses another variant.
+The converters are in the modules of the parts that they convert for, see :mod:`visionzoo.converters`, and
+:mod:`visionzoo.weights.conversion` writes the new file. Loading warns if a model normalises images differently than its
+header states, and refuses another variant.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from visionzoo.cli.common import Parser, add_summary_flags, note
-from visionzoo.errors import CheckpointError, OutputError
+from visionzoo.errors import OutputError
 from visionzoo.plugins import packages
-from visionzoo.system.atomic import require_writable, write_file
+from visionzoo.system.atomic import require_writable
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from visionzoo.converters import Converter
+    from visionzoo.weights.conversion import Converted
 
 _USES = ("backbone", "classifier", "detector", "model")
 
@@ -89,89 +87,33 @@ def _systems() -> list[str]:
 def run(args: argparse.Namespace) -> int:
     """Convert one file."""
     from visionzoo.converters import CONVERTERS, parse_options
-    from visionzoo.weights.tensors import warn_of_nonfinite
+    from visionzoo.weights.conversion import convert_file, write_safetensors
+    from visionzoo.weights.loading import find_weights
 
     _require_new_safetensors(args.target, args.overwrite)
     converter = CONVERTERS.get(args.system)
     use = args.use or converter.uses[0]
     options = parse_options(args.options, converter.parameters(use))
-    try:
-        read = _read(args, converter)
-        given = {"file_name": args.source, **options}
-        tensors = converter.convert(use, read, given)
-        stated = {"input": converter.made_for(read), "variants": converter.variants_of(read, given)}
-        _require_writable(tensors, args.source)
-    except CheckpointError as error:
-        raise error.at(args.source) from error
-    warn_of_nonfinite(tensors, args.source)
-    _write(args, tensors, {name: facts for name, facts in stated.items() if facts})
+    path = find_weights(args.source)
+    made = convert_file(path, converter, use, options, name=args.source, trust_pickle=args.trust_pickle)
+    _tell(args, made, write_safetensors(args.target, made.tensors, made.stated))
     return 0
 
 
-def _read(args: argparse.Namespace, converter: Converter) -> Mapping[str, Any]:
-    from visionzoo.weights.array_files import read_array_file
-    from visionzoo.weights.loading import find_weights, weights_of
-    from visionzoo.weights.safe_load import holds_arrays, read_checkpoint
-
-    path = find_weights(args.source)
-    if holds_arrays(path):
-        return read_array_file(path)
-    checkpoint = read_checkpoint(path, trust_pickle=args.trust_pickle)
-    return weights_of(converter.states_of(checkpoint), str(path))
-
-
-def _require_writable(tensors: Mapping[str, Tensor], source: str) -> None:
-    """Raise an error if safetensors cannot store a tensor."""
-    from safetensors.torch import _TYPES
-
-    for name, tensor in tensors.items():
-        if tensor.dtype not in _TYPES.values():
-            raise CheckpointError(
-                f"{source}: {name}",
-                expected="a tensor that safetensors can store",
-                found=f"{tensor.dtype}",
-                advice="save the weights as float32",
-            )
-
-
-# --------------------------------------------------------------------------- writing
-
-
-def _write(args: argparse.Namespace, tensors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> None:
-    from safetensors.torch import save
-
-    header = {"format": "pt"} | ({"meta": json.dumps(stated)} if stated else {})
-    data = save(_without_shared(tensors), metadata=header)
-    args.target.parent.mkdir(parents=True, exist_ok=True)
-    write_file(args.target, lambda file: _write_all(file, data))
+def _tell(args: argparse.Namespace, made: Converted, size: int) -> None:
+    stated = made.stated
     if args.json:
-        written = {"out": str(args.target), "tensors": len(tensors), "bytes": len(data)}
+        written = {"out": str(args.target), "tensors": len(made.tensors), "bytes": size}
         print(json.dumps({**written, "input": {}, **stated}))
-    note(f"{args.target}: {len(tensors)} tensors, {len(data) / 1e6:.1f} MB", quiet=args.quiet)
+    note(f"{args.target}: {len(made.tensors)} tensors, {size / 1e6:.1f} MB", quiet=args.quiet)
     if "input" in stated:
         note(f"{args.target}: for images of {_told(stated['input'])}", quiet=args.quiet)
     for part, variant in stated.get("variants", {}).items():
         note(f"{args.target}: for {part} of variant {variant}", quiet=args.quiet)
 
 
-def _without_shared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors with own memory for each, because safetensors refuses tensors that share it."""
-    seen: set[int] = set()
-    separate = {}
-    for name, tensor in tensors.items():
-        tensor = tensor.contiguous()
-        storage = tensor.untyped_storage().data_ptr()
-        separate[name] = tensor.clone() if storage in seen else tensor
-        seen.add(storage)
-    return separate
-
-
 def _told(made_for: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} ({', '.join(f'{value:g}' for value in values)})" for name, values in made_for.items())
-
-
-def _write_all(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
 
 
 def _require_new_safetensors(target: Path, overwrite: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.cli.common import Parser, note, run_command
+from visionzoo.cli.tables import table
 
 _COLUMNS = ("name", "task", "params", "licence", "status", "about")
 
@@ -22,7 +23,11 @@ def parser() -> Parser:
     )
     parser.add_argument("pattern", nargs="?", help="only names that contain or match this pattern (default: all)")
     parser.add_argument("--task", help="only models of this task, e.g. detection (default: all)")
-    parser.add_argument("--weights", action="store_true", help="only models with released weights (default: all)")
+    parser.add_argument(
+        "--weights",
+        action="store_true",
+        help="only models with released weights, and what is on this machine (default: all)",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print a JSON list of objects instead of a table (default: off)"
     )
@@ -41,11 +46,12 @@ def _list(args: argparse.Namespace) -> int:
     cards = card_files()
     rows = [_row(name, cards.get(name)) for name in list_models(args.pattern, args.task)]
     if args.weights:
-        rows = [row for row in rows if row["weights"]]
+        rows = [{**row, **_cached(row["name"])} for row in rows if row["weights"]]
     if args.json:
         print(json.dumps(rows, indent=2))
     elif rows:
-        print("\n".join(_table(rows)))
+        columns = (*_COLUMNS, "weights here") if args.weights else _COLUMNS
+        print("\n".join(table(columns, [[_cell(row, column) for column in columns] for row in rows])))
     if not rows:
         note("no model matches; `visionzoo list` shows them all")
     return 0 if rows else 1
@@ -76,13 +82,17 @@ def _row(name: str, path: Path | None) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> list[str]:
-    cells = [_COLUMNS, *(tuple(_cell(row, column) for column in _COLUMNS) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_COLUMNS))]
-    return ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells]
+def _cached(name: str) -> dict[str, int]:
+    """Return the number of released files of a model that are on this machine, and their bytes."""
+    from visionzoo.weights.release import releases_of
+
+    files = [path for release in releases_of(name) if (path := release.cached()) is not None]
+    return {"cached": len(files), "bytes": sum(path.stat().st_size for path in files)}
 
 
 def _cell(row: dict[str, Any], column: str) -> str:
+    if column == "weights here":
+        return f"{row['cached']} of {row['weights']}" + (f", {row['bytes'] / 1e6:.1f} MB" if row["cached"] else "")
     value = row[column]
     if value is None:
         return "-"

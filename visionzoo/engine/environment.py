@@ -22,7 +22,7 @@ from visionzoo.engine.runner import ZooRunner, quieten
 from visionzoo.registry import SCOPE
 from visionzoo.system import distributed
 from visionzoo.system.devices import choose_device
-from visionzoo.weights.safe_load import close_pickle_fallback
+from visionzoo.weights.loaders import close_pickle_fallback
 
 # Library warnings that a user cannot act on: mmdet warns about its own code; mmengine warns about schedulers that
 # step before the optimizer, which is correct with accumulation.

@@ -33,6 +33,7 @@ from visionzoo.option_names import option
 from visionzoo.system import distributed
 from visionzoo.system.locks import locked
 from visionzoo.system.paths import other_folder_text, shown_path
+from visionzoo.weights.choosing import chosen_weights, initial_weights
 from visionzoo.weights.class_tensors import class_tensors
 from visionzoo.weights.loading import find_weights
 
@@ -111,11 +112,11 @@ def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iter
     (_require_testing if purpose == "test" else _require_training)(loaded, options)
     usual = Path(loaded.cfg.get("work_dir") or default_folder(loaded.name))
     apply_options(loaded.cfg, options, loaded.name)
+    weights = _tested(loaded, options) if purpose == "test" else _initial(loaded, options)
     text = _text_of_choice(loaded) if purpose == "train" else ""
     if options.resume and options.max_samples is None:
         options = replace(options, max_samples=_limit_of_resumed(loaded, options, usual))
     limit_samples(loaded.cfg, options.max_samples)
-    weights = _tested(loaded, options) if purpose == "test" else _initial(loaded, options)
     with processes(loaded.cfg, options) as device, ExitStack() as held:
         yield _plan(loaded, options, purpose, device, usual, weights, text, held)
 
@@ -123,11 +124,11 @@ def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iter
 def _tested(loaded: LoadedConfig, options: RunOptions) -> Path | None:
     """Return the weights to test: those of the option, else those of the run; None for a model without parameters."""
     source = loaded.run if options.weights is None else options.weights
-    return None if source is None else find_weights(source)
+    return None if source is None else find_weights(chosen_weights(loaded, source))
 
 
 def _initial(loaded: LoadedConfig, options: RunOptions) -> str | Path | None:
-    return options.weights or loaded.cfg.get("load_from")
+    return initial_weights(loaded, options.weights) or loaded.cfg.get("load_from")
 
 
 def _text_of_choice(loaded: LoadedConfig) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from visionzoo.cards import card_names, read_card
 from visionzoo.config import LoadedConfig
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
@@ -23,8 +22,8 @@ from visionzoo.structures.task_sample import sample_of_task
 from visionzoo.system.devices import choose_device
 from visionzoo.tasks import Result, Task, task_of
 from visionzoo.tasks.inputs.base import Input, Source
+from visionzoo.weights.choosing import WORD, chosen_weights
 from visionzoo.weights.ready_model import ready_model
-from visionzoo.weights.released import released_weights
 from visionzoo.weights.runs import AGAIN, load_with_weights
 from visionzoo.weights.weight_file import read_weight_file
 
@@ -106,9 +105,10 @@ class Inferencer:
     Args:
         name_or_config: name of a model of the zoo, path of a config file, or folder of a run; or a config that
             :func:`visionzoo.weights.runs.load_with_weights` returned, which is used as it is.
-        weights: file, folder of a run or address. None uses the weights of the run, else the released ones; ``"none"``
-            leaves the model untrained. A model without parameters needs none. If config and weights belong to different
-            runs, see :mod:`visionzoo.weights.runs`.
+        weights: file, folder of a run or address; ``"released"`` or ``"released:ID"`` for those that the card lists.
+            None uses the weights of the run, else the released ones; ``"none"`` leaves the model untrained. A model
+            without parameters needs none. If config and weights belong to different runs, see
+            :mod:`visionzoo.weights.runs`.
         tiny: True to use the tiny variant of the config.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         batch_size: number of images per batch, >= 1. Up to 16 phrases of an image count as one image. Only images of
@@ -456,13 +456,10 @@ def _positive(batch_size: int) -> int:
 def _chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> str | os.PathLike | None:
     """Return the weights to load, or None for an untrained model (``"none"``) and for a model without parameters."""
     if weights is not None:
-        return None if str(weights) == UNTRAINED else weights
+        return None if str(weights) == UNTRAINED else chosen_weights(loaded, weights)
     if loaded.run is not None:
         return loaded.run
-    releases = read_card(loaded.name).zoo.weights if loaded.name in card_names() else []
-    if not releases and not has_parameters(loaded.cfg.model, loaded.replaced):
-        return None
-    return released_weights(loaded.name, releases)
+    return chosen_weights(loaded, WORD) if has_parameters(loaded.cfg.model, loaded.replaced) else None
 
 
 def _default_names(model: torch.nn.Module, task: Task) -> tuple[str, ...] | None:

@@ -1,7 +1,8 @@
-"""Downloads of weights: fetched once, resumable, checked by sha256, stored in the cache.
+"""Downloads of weights: fetched once, resumed, checked by sha256, stored in the cache.
 
 The cache is ``$VISIONZOO_CACHE/weights`` (by default ``~/.cache/visionzoo/weights``). A file that was placed there by
-hand is used too. With ``VISIONZOO_OFFLINE=1`` or ``HF_HUB_OFFLINE=1`` (``--offline``) nothing is fetched.
+hand is used too, and so is a file under its own name in ``by_hand`` below it. With ``VISIONZOO_OFFLINE=1`` or
+``HF_HUB_OFFLINE=1`` (``--offline``) nothing is fetched.
 """
 
 from __future__ import annotations
@@ -9,22 +10,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
+import sys
 import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable
-from http.client import HTTPException
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from visionzoo.errors import CheckpointError, require_known
-from visionzoo.system.cache import cache_root
 from visionzoo.system.offline import offline
+from visionzoo.weights.cache_folder import alone_with, by_hand_folder, cannot_cache, tell, weights_folder
+from visionzoo.weights.transfer import NETWORK_ERRORS, Progress, TransferError, forget, receive
 
-_BLOCK = 1 << 20
-_TIMEOUT = 30  # seconds without data
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
-
-Progress = Callable[[int, int | None], None]
+# Hex digits of the sha256 in the name of a file, as in ``resnet50-0676ba61.pth``.
+HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
+_WITHOUT_BACKBONE = (
+    "use no pretrained weights with --tiny (tiny=True) or the option model.backbone.init_cfg=None (--cfg-options)"
+)
 
 
 def file_sha256(path: str | os.PathLike) -> str:
@@ -44,10 +47,25 @@ def verify_sha256(path: str | os.PathLike, expected: str) -> None:
         raise CheckpointError(path, expected=f"sha256 {expected}", found=f"{found}", advice="download it again")
 
 
-def cached_path(url: str, sha256: str | None = None) -> Path:
+def name_in(url: str) -> str:
+    """Return the name of the file of an address.
+
+    Example:
+        >>> name_in("https://example.org/a%20b.pth?download=1")
+        'a b.pth'
+    """
+    return Path(unquote(urlsplit(url).path)).name or "weights"
+
+
+def cached_path(url: str, sha256: str | None = None, name: str | None = None) -> Path:
     """Return the path in the cache for the file of ``url``, whether or not it exists.
 
-    The name contains the start of a hash: that in the address, else of ``sha256``, else of the address itself.
+    The name contains the start of a hash: that in the name of the file, else of ``sha256``, else of the address itself.
+
+    Args:
+        url: address of the file.
+        sha256: its sha256, if known.
+        name: name of the file; by default the last part of the address.
 
     Example:
         >>> cached_path("https://example.org/resnet50-0676ba61.pth").name
@@ -55,12 +73,88 @@ def cached_path(url: str, sha256: str | None = None) -> Path:
         >>> cached_path("https://example.org/weights.pth", sha256="0123456789abcdef").name
         'weights-01234567.pth'
     """
-    name = Path(unquote(urlsplit(url).path)).name or "weights"
-    if not _HASH_IN_NAME.search(name):
+    name = Path(name or name_in(url)).name
+    if not HASH_IN_NAME.search(name):
         mark = (sha256 or hashlib.sha256(url.encode()).hexdigest())[:8]
         stem, dot, suffix = name.rpartition(".")
         name = f"{stem}-{mark}.{suffix}" if dot else f"{name}-{mark}"
-    return cache_root() / "weights" / name
+    return weights_folder() / name
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file to download, and what is known about it.
+
+    Attributes:
+        url: http or https address.
+        sha256: 64 hex digits, or the first ones; None if unknown.
+        mirrors: addresses of the same file.
+        size: number of bytes; None if unknown.
+        name: name of the file; None for the last part of the address.
+        otherwise: what a user can do without the file, the end of a message.
+
+    Example:
+        >>> Download("https://example.org/net-0123abcd.pth").expected
+        '0123abcd'
+    """
+
+    url: str
+    sha256: str | None = None
+    mirrors: tuple[str, ...] = ()
+    size: int | None = None
+    name: str | None = None
+    otherwise: str = _WITHOUT_BACKBONE
+
+    @property
+    def target(self) -> Path:
+        """Place in the cache."""
+        return cached_path(self.url, self.sha256, self.name)
+
+    @property
+    def expected(self) -> str | None:
+        """Hex digits with which the sha256 of the file begins; None if unknown."""
+        match = HASH_IN_NAME.search(self.name or name_in(self.url))
+        return self.sha256 or (match[1] if match else None)
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Places of the file on this machine, whether or not it exists; the last is for files put there by hand."""
+        at_hand = by_hand_folder() / (self.name or name_in(self.url))
+        return self.target, cached_path(self.url, None, self.name), at_hand
+
+    def fits(self, path: Path) -> bool:
+        """Return True if a file has the size and the sha256 that are known."""
+        if self.size is not None and path.stat().st_size != self.size:
+            return False
+        return self.expected is None or file_sha256(path).startswith(self.expected)
+
+    def there(self) -> Path | None:
+        """Return the file if it is in visionzoo's cache, in its folder ``by_hand`` or in torch hub's cache.
+
+        Raises:
+            CheckpointError: the file that a user put into ``by_hand`` is another one.
+        """
+        *cached, by_hand = self.places
+        for path in cached:
+            if path.is_file() and self.fits(path):
+                return path
+        if by_hand.is_file():
+            self.require_fit(by_hand)
+            return by_hand
+        other = _torch_hub_path(self.url)
+        return other if self.expected and other.is_file() and self.fits(other) else None
+
+    def require_fit(self, path: Path) -> None:
+        """Raise an error if a file has another size or sha256.
+
+        Raises:
+            CheckpointError: states what was expected and found.
+        """
+        if self.size is not None and path.stat().st_size != self.size:
+            found = f"{path.stat().st_size}"
+            raise CheckpointError(path, expected=f"{self.size} bytes", found=found, advice="download it again")
+        if self.expected is not None:
+            verify_sha256(path, self.expected)
 
 
 def fetch_weights(
@@ -76,109 +170,66 @@ def fetch_weights(
 
     Raises:
         CheckpointError: the file cannot be fetched. The message states where to place it by hand.
+        OutputError: the cache cannot be written.
     """
-    expected = sha256 or _hash_in_name(url)
-    target = cached_path(url, sha256)
-    existing = _already_here(target, expected, url)
+    return fetch(Download(url, sha256, tuple(mirrors)), progress=progress)
+
+
+def fetch(wanted: Download, *, progress: Progress | None = None) -> Path:
+    """Return the local file of a download. Of several processes on this machine, one fetches it.
+
+    Raises:
+        CheckpointError: the file cannot be fetched. The message states where to place it by hand.
+        OutputError: the cache cannot be written.
+    """
+    existing = wanted.there()
     if existing is not None:
         return existing
     if offline():
-        raise _place_by_hand(url, target, expected, "the network is off (--offline or VISIONZOO_OFFLINE=1)")
+        if wanted.target.is_file():
+            wanted.require_fit(wanted.target)
+        raise place_by_hand(wanted, "the network is off (--offline or VISIONZOO_OFFLINE=1)")
+    with alone_with(wanted.target):
+        return wanted.there() or _fetched(wanted, progress)
+
+
+def _fetched(wanted: Download, progress: Progress | None) -> Path:
     failures = []
-    for address in (url, *mirrors):
+    if sys.stderr.isatty() and progress is None:
+        tell(f"downloading {wanted.url} ...")
+    for address in (wanted.url, *wanted.mirrors):
         try:
-            _download(address, target, expected, progress)
-            return target
-        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, _WrongHash) as error:
-            failures.append(f"{address}: {_reason(error)}" if mirrors else _reason(error))
-    raise _place_by_hand(url, target, expected, "; ".join(failures))
-
-
-def _already_here(target: Path, expected: str | None, url: str) -> Path | None:
-    """Return the file in visionzoo's or torch hub's cache if it has the expected hash, else None."""
-    if target.is_file():
-        if expected is None or file_sha256(target).startswith(expected):
-            return target
-        if offline():
-            verify_sha256(target, expected)
-        target.unlink()
-    other = _torch_hub_path(url)
-    if expected and other.is_file() and file_sha256(other).startswith(expected):
-        return other
-    return None
+            _download(address, wanted, progress)
+            return wanted.target
+        except (*NETWORK_ERRORS, TransferError) as error:
+            failures.append(f"{address}: {_reason(error)}" if wanted.mirrors else _reason(error))
+    raise place_by_hand(wanted, "; ".join(failures))
 
 
 def _torch_hub_path(url: str) -> Path:
-    import torch
-
-    return Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(url).path).name)
-
-
-def _hash_in_name(url: str) -> str | None:
-    match = _HASH_IN_NAME.search(urlsplit(url).path)
-    return match.group(1) if match else None
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch")
+    return Path(home, "hub", "checkpoints", Path(urlsplit(url).path).name).expanduser()
 
 
-class _WrongHash(Exception):
-    """The downloaded file has another hash than expected."""
-
-
-def _download(url: str, target: Path, expected: str | None, progress: Progress | None) -> None:
-    """Fetch into ``target.part``, check the hash, and rename.
-
-    A partial file of an earlier download is continued only if the hash is known.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
-    if expected is None:
-        part.unlink(missing_ok=True)
+def _download(url: str, wanted: Download, progress: Progress | None) -> None:
+    """Fetch into ``target.part``, check size and hash, and rename."""
+    part = wanted.target.with_name(wanted.target.name + ".part")
     resumed = part.is_file() and part.stat().st_size > 0
-    _receive(url, part, progress)
-    digest = file_sha256(part)
-    if expected and not digest.startswith(expected):
-        part.unlink()
+    receive(url, part, size=wanted.size, checked=wanted.expected is not None, progress=progress)
+    if not wanted.fits(part):
+        found = f"its sha256 is {file_sha256(part)}, its size {part.stat().st_size} bytes"
+        forget(part)
         if resumed:  # the partial file may belong to another version of the file
-            _download(url, target, expected, progress)
+            _download(url, wanted, progress)
             return
-        raise _WrongHash(f"its sha256 is {digest}")
-    os.replace(part, target)
-
-
-def _receive(url: str, part: Path, progress: Progress | None) -> None:
-    start = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "visionzoo", "Accept-Encoding": "identity"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
+        raise TransferError(found)
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and start:  # complete, or longer than the file: the hash check decides
-            return
-        raise
-    with response:
-        if response.status != 206:
-            start = 0
-        total = _total_bytes(response.headers.get("Content-Length"), start)
-        _copy(response, part, start, total, progress)
-    if total is not None and part.stat().st_size != total:
-        raise ConnectionError(
-            f"the connection closed after {part.stat().st_size} of {total} bytes; run again to resume"
-        )
-
-
-def _total_bytes(content_length: str | None, start: int) -> int | None:
-    return start + int(content_length) if content_length and content_length.isdigit() else None
-
-
-def _copy(response, part: Path, start: int, total: int | None, progress: Progress | None) -> None:  # type: ignore[no-untyped-def]
-    with open(part, "ab" if start else "wb") as file:
-        while block := response.read(_BLOCK):
-            file.write(block)
-            start += len(block)
-            if progress is not None:
-                progress(start, total)
-        file.flush()
-        os.fsync(file.fileno())
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, wanted.target)
+        forget(part)
+    except OSError as error:
+        raise cannot_cache(wanted.target, error) from error
 
 
 def _reason(error: BaseException) -> str:
@@ -187,15 +238,17 @@ def _reason(error: BaseException) -> str:
     return str(getattr(error, "reason", error)) or type(error).__name__
 
 
-def _place_by_hand(url: str, target: Path, expected: str | None, reason: str) -> CheckpointError:
-    digest = f" (sha256 {expected})" if expected else ""
+def place_by_hand(wanted: Download, reason: str) -> CheckpointError:
+    """Return the error for a file that cannot be fetched: its address, its place, and the command that fetches it."""
+    digest = f" (sha256 {wanted.expected})" if wanted.expected else ""
+    command = shlex.join(["curl", "-L", "-o", wanted.target.name, wanted.url])
     return CheckpointError(
-        url,
+        wanted.url,
         expected="to download these weights",
-        but=f"{reason}",
+        but=reason,
         advice=(
-            f"place the file{digest} at {target} by hand, or use no pretrained weights with --tiny (tiny=True) or the "
-            "option model.backbone.init_cfg=None (--cfg-options)"
+            f"place the file{digest} at {wanted.target} by hand (`{command}` where there is a network), or "
+            f"{wanted.otherwise}"
         ),
     )
 

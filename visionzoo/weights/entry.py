@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -24,10 +23,9 @@ from visionzoo.front_matter import (
     parsed_front_matter,
     split_front_matter,
 )
+from visionzoo.weights.downloads import HASH_IN_NAME
 
 WeightsUrl = Annotated[str, Field(pattern=r"^(https?|pip|package|hf)://\S+$")]
-# Hex digits of the sha256 in the name of a file, as in ``resnet50-0676ba61.pth``.
-HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
 
 
 class WeightsFormat(Fields):

@@ -20,8 +20,11 @@ from torch import Tensor, nn
 from visionzoo.datasets.findings import shown
 from visionzoo.errors import CheckpointError, nearest_name, some_of
 from visionzoo.registry import WEIGHT_INITIALIZERS
-from visionzoo.weights.downloads import fetch_weights, file_sha256, known_url, offline, verify_sha256
-from visionzoo.weights.safe_load import close_pickle_fallback, fetch_on_first_rank, read_checkpoint
+from visionzoo.weights.downloads import fetch_weights, file_sha256, offline, verify_sha256
+from visionzoo.weights.loaders import close_pickle_fallback
+from visionzoo.weights.released import prefix_of_backbone
+from visionzoo.weights.safe_load import read_checkpoint
+from visionzoo.weights.sources import local_copy
 from visionzoo.weights.stated_variants import require_stated_variants
 from visionzoo.weights.states import weights_of
 from visionzoo.weights.tensors import is_real, not_real, warn_of_nonfinite
@@ -81,8 +84,8 @@ def find_weights(source: str | os.PathLike, sha256: str | None = None) -> Path:
     """Return the local file of ``source``, downloaded if necessary.
 
     Args:
-        source: a path, a work dir, an http address or a short name such as ``torchvision://resnet50``. A work dir
-            means its best checkpoint, else its last.
+        source: a path, a work dir or an address, see :func:`visionzoo.weights.sources.local_copy`. A work dir means its
+            best checkpoint, else its last.
         sha256: expected sha256 of the file, or None to skip the check.
 
     Raises:
@@ -90,7 +93,7 @@ def find_weights(source: str | os.PathLike, sha256: str | None = None) -> Path:
             path is reported when it is read.
     """
     if "://" in str(source):
-        return fetch_on_first_rank(known_url(str(source)), sha256)
+        return local_copy(str(source), sha256)
     path = Path(source).expanduser()
     path = find_checkpoint(path) if os.path.isdir(path) else path
     if sha256 is not None and os.path.isfile(path):
@@ -428,7 +431,8 @@ class StrictPretrained(PretrainedInit):
     """Initialiser for ``init_cfg=dict(type="Pretrained", checkpoint=..., prefix=...)`` that loads safely.
 
     Args:
-        checkpoint: a path, http address or short name such as ``torchvision://resnet50``.
+        checkpoint: a path or an address, see :func:`visionzoo.weights.sources.local_copy`. Of ``released://NAME``, the
+            weights of the backbone are loaded.
         prefix: load only tensors whose names start with this module, and remove it from their names.
         map_location: accepted for mmengine's configs and not used; weights are read on the CPU.
 
@@ -440,8 +444,9 @@ class StrictPretrained(PretrainedInit):
         checkpoint = read_checkpoint(find_weights(self.checkpoint))
         tensors = weights_of(checkpoint, str(self.checkpoint))
         require_stated_variants(module, checkpoint.get("meta"), self.checkpoint)
-        if self.prefix is not None:
-            tensors = _below(tensors, self.prefix.rstrip(".") + ".", str(self.checkpoint))
+        prefix = prefix_of_backbone(str(self.checkpoint)) if self.prefix is None else self.prefix
+        if prefix is not None:
+            tensors = _below(tensors, prefix.rstrip(".") + ".", str(self.checkpoint))
         load_weights(module, tensors, strict=False, where=str(self.checkpoint))
         if hasattr(module, "_params_init_info"):
             update_init_info(module, init_info=self._get_init_info())

@@ -16,9 +16,9 @@ from visionzoo.models.class_counts import ClassCounts
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import SCOPE
 from visionzoo.system.devices import choose_device
+from visionzoo.weights.loaders import close_pickle_fallback
 from visionzoo.weights.loading import load_weights, weights_of, without_pretrained
 from visionzoo.weights.normalisation import warn_of_other_normalisation
-from visionzoo.weights.safe_load import close_pickle_fallback
 from visionzoo.weights.stated_variants import require_stated_variants
 from visionzoo.weights.weight_file import WeightFile, read_weight_file
 

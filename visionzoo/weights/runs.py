@@ -21,6 +21,7 @@ from visionzoo.config import LoadedConfig, diff_configs, load_config
 from visionzoo.config.files import no_run
 from visionzoo.config.runs import run_of
 from visionzoo.errors import ConfigError, some_of
+from visionzoo.weights.choosing import is_released
 
 # The advice of an inference for a config with another model than that of the run.
 AGAIN = '`visionzoo infer {run} INPUT`, or Inferencer("{run}")'
@@ -57,8 +58,8 @@ def load_with_weights(
         'fpn_retinanet'
     """
     run = _run_of_weights(weights)
-    if name is None and run is None and weights is not None and not Path(weights).expanduser().exists():
-        raise no_run(Path(weights))
+    if name is None and run is None and _is_missing_path(weights):
+        raise no_run(Path(weights))  # type: ignore[arg-type]
     if name is None and run is None:
         raise ConfigError(
             "config", expected="a config's name, a file or the folder of a run", found="none", advice="add one"
@@ -82,8 +83,13 @@ def load_with_weights(
     return own
 
 
+def _is_missing_path(weights: str | os.PathLike | None) -> bool:
+    return weights is not None and not is_released(weights) and not Path(weights).expanduser().exists()
+
+
 def _run_of_weights(weights: str | os.PathLike | None) -> Path | None:
-    path = None if weights is None or "://" in str(weights) else Path(weights).expanduser()
+    named = weights is None or "://" in str(weights) or is_released(weights)
+    path = None if named or weights is None else Path(weights).expanduser()
     return run_of(path) if path is not None and path.exists() else None
 
 

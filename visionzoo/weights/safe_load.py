@@ -1,8 +1,7 @@
 """Read checkpoint files without running the code that a pickle may contain.
 
 mmengine loads with ``weights_only=True``. If that fails, it silently loads with full pickle, which runs any code in the
-file. :func:`close_pickle_fallback` replaces all of mmengine's loaders by :func:`read_checkpoint`. This includes
-``load_from``, ``resume`` and ``init_cfg=dict(type="Pretrained")``.
+file. :mod:`visionzoo.weights.loaders` replaces all of mmengine's loaders by :func:`read_checkpoint`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,6 @@ import numpy as np
 import torch
 
 from visionzoo.errors import CheckpointError, first_of, nearest_name
-from visionzoo.system.distributed import from_first
-from visionzoo.weights.downloads import fetch_weights, known_url
 from visionzoo.weights.tensors import require_plain_tensors
 
 UNSAFE_ADVICE = "if you trust its author, use --trust-pickle (trust_pickle=True), or convert it to safetensors"
@@ -100,7 +96,7 @@ def read_checkpoint(path: str | os.PathLike, *, map_location: Any = "cpu", trust
 def _kind_of(path: Path) -> str:
     """Return ``safetensors`` or ``torch``, from the first bytes."""
     head = _first_bytes(path)
-    if head[8:9] == b"{" and head[5:8] == bytes(3):  # the header follows its length in eight bytes
+    if _begins_as_safetensors(head):
         return "safetensors"
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return "torch"
@@ -115,6 +111,19 @@ def holds_arrays(path: Path) -> bool:
     """
     head = _first_bytes(path)
     return head.startswith(_HDF5) or (head.startswith(b"PK") and _are_arrays(_names_in(path)))
+
+
+def is_safetensors(path: Path) -> bool:
+    """Return True for a file that begins as safetensors.
+
+    Raises:
+        CheckpointError: the file is missing or cannot be read.
+    """
+    return _begins_as_safetensors(_first_bytes(path))
+
+
+def _begins_as_safetensors(head: bytes) -> bool:
+    return head[8:9] == b"{" and head[5:8] == bytes(3)  # the header follows its length in eight bytes
 
 
 def is_hdf5(path: Path) -> bool:
@@ -346,61 +355,3 @@ def _names_in(path: Path) -> list[str]:
             return archive.namelist()
     except BROKEN:
         return []
-
-
-# --- mmengine's loaders ---
-
-
-def close_pickle_fallback(*, trust_pickle: bool = False) -> None:
-    """Make every loader of mmengine use :func:`read_checkpoint`. Another call changes only ``trust_pickle``."""
-    from mmengine.runner import checkpoint
-    from mmengine.runner.checkpoint import CheckpointLoader
-
-    local, remote, refused = _loaders(trust_pickle)
-    known = {"": local, **dict.fromkeys(_REMOTE, remote)}
-    schemes = set(CheckpointLoader._schemes) | set(known)
-    for scheme in schemes:
-        CheckpointLoader.register_scheme(scheme, known.get(scheme, refused), force=True)
-    checkpoint._safe_torch_load = _torch_load_in_place_of_mmengine(trust_pickle)
-
-
-_REMOTE = ("http://", "https://", "torchvision://", "modelzoo://", "open-mmlab://", "openmmlab://", "mmcls://")
-
-
-def _loaders(trust_pickle: bool) -> tuple[Callable[..., dict], Callable[..., dict], Callable[..., dict]]:
-    # mmengine prints `__name__[10:]`, the part after "load_from_".
-    def load_from_file(filename: str, map_location: Any = None, **kwargs: Any) -> dict:
-        return read_checkpoint(filename, map_location=map_location, trust_pickle=trust_pickle)
-
-    def load_from_url(filename: str, map_location: Any = None, **kwargs: Any) -> dict:
-        path = fetch_on_first_rank(known_url(filename))
-        checkpoint = read_checkpoint(path, map_location=map_location, trust_pickle=trust_pickle)
-        return _backbone_of(checkpoint) if filename.startswith("mmcls://") else checkpoint
-
-    def load_from_nowhere(filename: str, map_location: Any = None, **kwargs: Any) -> dict:
-        raise CheckpointError(
-            filename, expected="a file or an http address", advice="copy the file here and name its path"
-        )
-
-    return load_from_file, load_from_url, load_from_nowhere
-
-
-def fetch_on_first_rank(url: str, sha256: str | None = None) -> Path:
-    """Download in the first process. The others wait and use the file in the cache, or raise the same error."""
-    from_first(lambda: fetch_weights(url, sha256))
-    return fetch_weights(url, sha256)
-
-
-def _backbone_of(checkpoint: dict) -> dict:
-    """Return only the backbone of a classifier's checkpoint, without the prefix ``backbone.``, as for ``mmcls://``."""
-    state = checkpoint.get("state_dict", checkpoint)
-    prefix = "backbone."
-    return {"state_dict": {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}}
-
-
-def _torch_load_in_place_of_mmengine(trust_pickle: bool) -> Callable[..., Any]:
-    def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        with harmless_globals():
-            return torch.load(file, map_location=map_location, weights_only=not trust_pickle)
-
-    return load

@@ -1,0 +1,132 @@
+"""Files and models of the Hugging Face Hub: ``hf://ORG/REPO@REV/FILE`` and ``hf://ORG/REPO@REV``.
+
+They are in the cache of huggingface_hub, which other programs share. Offline, only that cache is used. Nothing of a
+repository is run: a model's config is read as JSON.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visionzoo.errors import CheckpointError
+from visionzoo.system.offline import offline
+
+SCHEME = "hf://"
+# The files of a model that `visionzoo weights push` writes.
+CARD, CONFIG, WEIGHTS = "README.md", "config.json", "model.safetensors"
+_ADDRESS = re.compile(r"^hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/@\s]+))?(/(?P<file>[^\s@]+))?/?$")
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """An address on the Hub.
+
+    Attributes:
+        repo: ``org/name``.
+        revision: branch, tag or commit; None for the default branch.
+        file: path of a file; None for the whole repository.
+
+    Example:
+        >>> HubAddress.of("hf://org/net@v1/a/b.safetensors")
+        HubAddress(repo='org/net', revision='v1', file='a/b.safetensors')
+    """
+
+    repo: str
+    revision: str | None = None
+    file: str | None = None
+
+    @classmethod
+    def of(cls, source: str) -> HubAddress:
+        """Return the parts of an address.
+
+        Raises:
+            CheckpointError: the address has another form.
+        """
+        match = _ADDRESS.match(source)
+        if match is None or ".." in (match["file"] or "").split("/"):
+            raise CheckpointError(
+                source, expected="hf://ORG/REPO, hf://ORG/REPO@REV or hf://ORG/REPO@REV/FILE", found="another form",
+                advice="correct it",
+            )  # fmt: skip
+        return cls(match["repo"], match["revision"], match["file"])
+
+    def __str__(self) -> str:
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"{SCHEME}{self.repo}{revision}" + (f"/{self.file}" if self.file else "")
+
+
+def hub_file(source: str) -> Path:
+    """Return the local copy of a file on the Hub. An address of a repository means its weights.
+
+    Args:
+        source: ``hf://ORG/REPO``, ``hf://ORG/REPO@REV`` or ``hf://ORG/REPO@REV/FILE``.
+
+    Raises:
+        CheckpointError: the file cannot be fetched.
+    """
+    address = HubAddress.of(source)
+    return _fetched(address, address.file or WEIGHTS)
+
+
+def hub_files(source: str) -> dict[str, Path]:
+    """Return the local copies of a model on the Hub: card, config and weights, by name.
+
+    Raises:
+        CheckpointError: a file cannot be fetched; a repository that `visionzoo weights push` did not write lacks one.
+    """
+    address = HubAddress.of(source)
+    if address.file is not None:
+        raise CheckpointError(
+            source, expected="hf://ORG/REPO@REV as the name of a model", found=f"a file, {address.file}",
+            advice="leave it out, or use it as weights",
+        )  # fmt: skip
+    return {name: _fetched(address, name) for name in (CONFIG, CARD, WEIGHTS)}
+
+
+def _fetched(address: HubAddress, name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    fetch: Callable[..., Any] = hf_hub_download
+    given = dict(revision=address.revision, endpoint=endpoint(), library_name="visionzoo")
+    try:
+        return Path(fetch(address.repo, name, local_files_only=offline(), **given))
+    except _hub_errors() as error:
+        raise _not_fetched(address, name, error) from error
+
+
+def endpoint() -> str | None:
+    """Return the address of another Hub, ``$HF_ENDPOINT``; None for huggingface.co."""
+    return os.environ.get("HF_ENDPOINT") or None
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """Return what huggingface_hub raises: its own errors, those of its http library, and those of the disk."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    return (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError)
+
+
+def _not_fetched(address: HubAddress, name: str, error: Exception) -> CheckpointError:
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    command = f"hf download {address.repo} {name}" + (f" --revision {address.revision}" if address.revision else "")
+    reason = " ".join(str(error).split())[:200]
+    if isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
+        reason = "the Hub cannot be reached"
+        if offline():
+            reason = "the network is off (--offline, VISIONZOO_OFFLINE=1 or HF_HUB_OFFLINE=1)"
+    elif isinstance(error, GatedRepoError):
+        reason = "its authors ask for an agreement; sign in with `hf auth login`"
+    from huggingface_hub import constants
+
+    return CheckpointError(
+        str(HubAddress(address.repo, address.revision, name)),
+        expected="to fetch it from the Hub",
+        but=f"{reason}, and it is not in {constants.HF_HUB_CACHE}",
+        advice=f"run `{command}` where there is a network and copy that folder here, or name a local file",
+    )
