@@ -24,7 +24,12 @@ model = dict(
     neck=dict(type="RCNet", out_channels=64, num_outs=3, norm_cfg=dict(type="BN", requires_grad=True)),
     head=dict(type="DensityHead", variant="lite"),
 )
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=4, save_best="count/MAE", rule="less"))
+train_cfg = dict(max_epochs=6, val_interval=2)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=20),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=6, T_max=6, eta_min=1e-6, convert_to_iter_based=True),
+]
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=2, save_best="count/MAE", rule="less"))
 
 tiny = dict(
     model=dict(

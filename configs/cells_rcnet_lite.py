@@ -1,4 +1,4 @@
-"""Red cells, white cells and platelets in blood smears: RCNet and GFL on EfficientNet-Lite0, trained on BCCD.
+"""Red cells, white cells and platelets in blood smears: RCNet and RetinaNet on EfficientNet-Lite0, trained on BCCD.
 
 The weights are part of visionzoo: `visionzoo infer cells_rcnet_lite blood.png`. Results here:
 model_cards/cells_rcnet_lite.md.
@@ -11,13 +11,11 @@ _base_ = ["_base_/rcnet_lite_model.py", "_base_/bccd.py", "_base_/schedule_lite.
 
 task = "detection"
 
-model = dict(bbox_head=dict(num_classes=3))
-
-train_cfg = dict(max_epochs=8, val_interval=8)
+train_cfg = dict(max_epochs=6, val_interval=6)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=20),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=8, T_max=8, eta_min=1e-6, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=6, T_max=6, eta_min=1e-6, convert_to_iter_based=True),
 ]
 default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(interval=8, save_best="coco/bbox_mAP", rule="greater")
+    logger=dict(interval=10), checkpoint=dict(interval=6, save_best="coco/bbox_mAP", rule="greater")
 )

@@ -23,7 +23,7 @@ model = dict(
     # without non-local blocks, whose memory grows with the square of the number of cells of a whole section
     head=dict(type="ConnectivityHead", width=32, non_local=[], loss=dict(type="ConnectivityLoss", mode="paper")),
 )
-train_cfg = dict(max_epochs=24, val_interval=12)
+train_cfg = dict(max_epochs=24, val_interval=24)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=10),
     dict(
@@ -31,7 +31,7 @@ param_scheduler = [
     ),
 ]
 default_hooks = dict(
-    logger=dict(interval=5), checkpoint=dict(interval=12, save_best="sal/Fmeasure_max", rule="greater")
+    logger=dict(interval=5), checkpoint=dict(interval=24, save_best="sal/Fmeasure_max", rule="greater")
 )
 
 tiny = dict(

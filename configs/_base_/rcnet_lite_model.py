@@ -1,7 +1,7 @@
-"""GFL with the RCNet neck of 64 channels on EfficientNet-Lite0, for RGB images with the normalisation of its weights."""
+"""RetinaNet with the RCNet neck of 64 channels on EfficientNet-Lite0, for RGB images with the normalisation of its weights."""
 
 model = dict(
-    type="mmdet.GFL",
+    type="mmdet.RetinaNet",
     data_preprocessor=dict(
         type="mmdet.DetDataPreprocessor",
         mean=[127.0] * 3,
@@ -24,19 +24,28 @@ model = dict(
         norm_cfg=dict(type="BN", requires_grad=True),
     ),
     bbox_head=dict(
-        type="mmdet.GFLHead",
+        type="mmdet.RetinaHead",
         stacked_convs=2,
         feat_channels=64,
-        norm_cfg=dict(type="GN", num_groups=16, requires_grad=True),
-        anchor_generator=dict(type="mmdet.AnchorGenerator", ratios=[1.0], octave_base_scale=8, scales_per_octave=1),
-        loss_cls=dict(type="mmdet.QualityFocalLoss", use_sigmoid=True, beta=2.0, loss_weight=1.0),
-        loss_dfl=dict(type="mmdet.DistributionFocalLoss", loss_weight=0.25),
-        reg_max=16,
-        loss_bbox=dict(type="mmdet.GIoULoss", loss_weight=2.0),
+        # Anchors of 16 to 400 pixels. RetinaNet's own, for images of 800 pixels, are twice as large.
+        anchor_generator=dict(
+            type="mmdet.AnchorGenerator", octave_base_scale=2, scales_per_octave=3, ratios=[0.5, 1.0, 2.0]
+        ),
+        bbox_coder=dict(
+            type="mmdet.DeltaXYWHBBoxCoder", target_means=[0.0, 0.0, 0.0, 0.0], target_stds=[1.0, 1.0, 1.0, 1.0]
+        ),
+        loss_cls=dict(type="mmdet.FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
+        loss_bbox=dict(type="mmdet.L1Loss", loss_weight=1.0),
     ),
-    train_cfg=dict(assigner=dict(type="mmdet.ATSSAssigner", topk=9), allowed_border=-1, pos_weight=-1, debug=False),
+    train_cfg=dict(
+        assigner=dict(type="mmdet.MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0, ignore_iof_thr=-1),
+        sampler=dict(type="mmdet.PseudoSampler"),  # focal loss uses every anchor
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False,
+    ),
     test_cfg=dict(
-        nms_pre=1000, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.6), max_per_img=100
+        nms_pre=1000, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=100
     ),
 )
 
@@ -44,6 +53,6 @@ tiny = dict(
     model=dict(
         backbone=dict(variant="tiny", frozen_stages=-1, norm_eval=False, init_cfg=None),
         neck=dict(out_channels=32),
-        bbox_head=dict(feat_channels=32, norm_cfg=dict(num_groups=8)),
+        bbox_head=dict(feat_channels=32),
     ),
 )
