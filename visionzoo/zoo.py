@@ -92,7 +92,7 @@ def get_model(
     """Build a model of the zoo, in eval mode.
 
     Args:
-        name: a model of the zoo, a config file or the folder of a run.
+        name: a model of the zoo, a config file, the folder of a run or ``hf://ORG/REPO@REV``.
         weights: a file, the folder of a run or an address; ``"released"`` or ``"released:ID"`` for the weights that the
             card lists, fetched and converted. With None the model has the weights of the run, if ``name``
             is one, else the initial values of a training from scratch, as with ``"none"``. Nothing is downloaded then,

@@ -104,11 +104,24 @@ def read_card(name_or_path: str | Path) -> Card:
         ('detection', 'parity')
     """
     given = Path(name_or_path)
-    path = given if given.suffix == ".md" else find_card(str(name_or_path))
+    card = _card_at(given if given.suffix == ".md" else find_card(str(name_or_path)))
+    _check_names(card)
+    return card
+
+
+def read_copied_card(path: Path) -> Card:
+    """Read a card that has another file name than its model, such as the ``README.md`` of a model on the Hub.
+
+    Raises:
+        CardError: the card cannot be read, or violates the schema.
+    """
+    return _card_at(path)
+
+
+def _card_at(path: Path) -> Card:
     text = card_text(path)
     front, body = split_front_matter(text, path)
     card = Card(path, _validated(_filled(parsed_front_matter(front, path), path.stem), path), body, text)
-    _check_names(card)
     _check_runs(card)
     return card
 

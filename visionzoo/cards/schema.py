@@ -158,12 +158,19 @@ class Compute(Fields):
 
 
 class Run(Fields):
-    """A run that measured numbers. Run ``command`` at ``commit`` to measure them again."""
+    """A run that measured numbers. Run ``command`` at ``commit``, or with this ``version``, to measure them again."""
 
     command: Text
     date: date
-    commit: Commit
+    commit: Commit | None = None
+    version: Text | None = None
     hardware: Text
+
+    @model_validator(mode="after")
+    def _state_is_known(self) -> Run:
+        if self.commit is None and self.version is None:
+            raise ValueError("a run needs the `commit` or the `version` of visionzoo, found none")
+        return self
 
 
 class Export(Fields):

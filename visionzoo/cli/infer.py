@@ -51,7 +51,7 @@ def parser(inputs: Input | None = None) -> Parser:
     parser.add_argument(
         "model",
         metavar="NAME_OR_CONFIG",
-        help="a model of the zoo (`visionzoo list`), a config file or the folder of a training",
+        help="a model of the zoo (`visionzoo list`), a config file, the folder of a training or hf://ORG/REPO",
     )
     if inputs is None:
         add_image_options(parser)
@@ -153,7 +153,7 @@ def _loaded(args: argparse.Namespace) -> LoadedConfig:
     from visionzoo.weights.runs import AGAIN, load_with_weights
 
     options = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
-    return load_with_weights(Path(args.model), args.weights, again=AGAIN, **options)
+    return load_with_weights(args.model, args.weights, again=AGAIN, **options)
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,13 @@ def verify(args: argparse.Namespace) -> int:
     """Compare the files on this machine with their sha256."""
     from visionzoo.weights.verification import verify_release
 
-    outcomes = [outcome for release in _releases(args.names) if (outcome := verify_release(release)) is not None]
+    on_hub = [name for name in args.names if name.startswith("hf://")]
+    for name in on_hub:
+        _verify_on_hub(name)
+    if on_hub and len(on_hub) == len(args.names):
+        return 0
+    releases = _releases([name for name in args.names if name not in on_hub])
+    outcomes = [outcome for release in releases if (outcome := verify_release(release)) is not None]
     if args.json:
         print(json.dumps([outcome.to_json() for outcome in outcomes], indent=2))
     else:
@@ -195,6 +201,14 @@ def verify(args: argparse.Namespace) -> int:
     if not outcomes:
         note("no released weights are on this machine")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+def _verify_on_hub(name: str) -> None:
+    from visionzoo.cards.hub_card import require_hub_card
+    from visionzoo.weights.hub_model import hub_model
+
+    card = require_hub_card(hub_model(name))
+    print(f"{name}: its weights, config and card agree ({card.name}, {card.params} parameters)")
 
 
 def lock(args: argparse.Namespace) -> int:
@@ -211,7 +225,7 @@ def lock(args: argparse.Namespace) -> int:
 
 def push(args: argparse.Namespace) -> int:
     """Write a model to the Hub."""
-    from visionzoo.zoo_hub import push_model
+    from visionzoo.cards.pushing import push_model
 
     print(push_model(args.run, args.target, license=args.license, private=args.private, folder=args.only_folder))
     return 0

@@ -147,7 +147,7 @@ def _config_of_run(folder: Path) -> Path:
             found=f"{'weights' if weights else 'a folder'} without it",
             advice=advice,
         )
-    return path.resolve()
+    return path.parent.resolve() / SAVED  # the file may be a link out of the folder, as in the Hub's cache
 
 
 def _nearest_file(given: Path) -> str:

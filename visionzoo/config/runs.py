@@ -43,6 +43,11 @@ def facts_of(run: Path) -> Mapping[str, Any]:
     return facts if isinstance(facts, Mapping) else {}
 
 
+def own_run(run: Path | None) -> Path | None:
+    """Return the folder of a run to write into; None for a copy of a run that another place owns, such as the Hub."""
+    return None if run is None or "copied_from" in facts_of(run) else run
+
+
 def limit_of(run: Path) -> int | None:
     """Return the ``--max-samples`` of a run, that of the last time it was resumed; None if it uses all samples."""
     facts = facts_of(run)

@@ -17,7 +17,7 @@ from visionzoo.config import LoadedConfig, config_text, load_config
 from visionzoo.config.data_parts import innermost
 from visionzoo.config.files import display_path
 from visionzoo.config.options import OPTIONS, SOURCE
-from visionzoo.config.runs import limit_of, run_of
+from visionzoo.config.runs import limit_of, own_run, run_of
 from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.checkpoints import read_resumable, require_same_averaging, seed_in
 from visionzoo.engine.class_names import MOST, saved_classes
@@ -339,7 +339,7 @@ def _folder_of_test(loaded: LoadedConfig, options: RunOptions) -> Path:
     """Return ``--work-dir``, else ``test`` in the folder of the run, else ``work_dirs/NAME_test``."""
     if options.work_dir is not None:
         return Path(options.work_dir)
-    run = loaded.run or (None if options.weights is None else run_of(Path(options.weights).expanduser()))
+    run = own_run(loaded.run) or (None if options.weights is None else run_of(Path(options.weights).expanduser()))
     return default_folder(f"{loaded.name}_test") if run is None else run / "test"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from visionzoo.config import LoadedConfig
+from visionzoo.config.runs import own_run
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
 from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
 from visionzoo.inference.selecting import Selection, selection_of
@@ -103,8 +104,8 @@ class Inferencer:
     memory are one group. With ``errors="report"``, a group is processed without its unreadable images.
 
     Args:
-        name_or_config: name of a model of the zoo, path of a config file, or folder of a run; or a config that
-            :func:`visionzoo.weights.runs.load_with_weights` returned, which is used as it is.
+        name_or_config: name of a model of the zoo, path of a config file, folder of a run or ``hf://ORG/REPO``; or a
+            config that :func:`visionzoo.weights.runs.load_with_weights` returned, which is used as it is.
         weights: file, folder of a run or address; ``"released"`` or ``"released:ID"`` for those that the card lists.
             None uses the weights of the run, else the released ones; ``"none"`` leaves the model untrained. A model
             without parameters needs none. If config and weights belong to different runs, see
@@ -164,7 +165,7 @@ class Inferencer:
             changes = dict(tiny=tiny, options=options, allow_new=allow_new)
             loaded = load_with_weights(name_or_config, weights, again=AGAIN, **changes)  # type: ignore[arg-type]
         cfg = loaded.cfg
-        self.name, self.notes, self.run, self.config = loaded.name, loaded.notes, loaded.run, cfg
+        self.name, self.notes, self.run, self.config = loaded.name, loaded.notes, own_run(loaded.run), cfg
         self.task = _one_task(cfg.task, loaded.source)
         self._task = task_of(self.task)
         self.prepare = Preparation(test_pipeline_of(cfg, loaded.source), self._task.inputs)

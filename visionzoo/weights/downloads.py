@@ -234,7 +234,8 @@ def _download(url: str, wanted: Download, progress: Progress | None) -> None:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, urllib.error.HTTPError):
-        return f"the server returned {error.code} {error.reason}"
+        is_circle = 300 <= error.code < 400
+        return "the server redirects in a circle" if is_circle else f"the server returned {error.code} {error.reason}"
     return str(getattr(error, "reason", error)) or type(error).__name__
 
 

@@ -1,7 +1,6 @@
 """Files and models of the Hugging Face Hub: ``hf://ORG/REPO@REV/FILE`` and ``hf://ORG/REPO@REV``.
 
-They are in the cache of huggingface_hub, which other programs share. Offline, only that cache is used. Nothing of a
-repository is run: a model's config is read as JSON.
+They are in the cache of huggingface_hub, which other programs share. Offline, only that cache is used.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from visionzoo.system.offline import offline
 
 SCHEME = "hf://"
 # The files of a model that `visionzoo weights push` writes.
-CARD, CONFIG, WEIGHTS = "README.md", "config.json", "model.safetensors"
+CARD, WEIGHTS = "README.md", "model.safetensors"
+MODEL_FILES = ("config.py", "run.json", CARD, WEIGHTS)
 _ADDRESS = re.compile(r"^hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/@\s]+))?(/(?P<file>[^\s@]+))?/?$")
 
 
@@ -73,8 +73,8 @@ def hub_file(source: str) -> Path:
     return _fetched(address, address.file or WEIGHTS)
 
 
-def hub_files(source: str) -> dict[str, Path]:
-    """Return the local copies of a model on the Hub: card, config and weights, by name.
+def hub_files(source: str) -> Path:
+    """Return the folder with the local copies of the files of a model, ``MODEL_FILES``, all of one commit.
 
     Raises:
         CheckpointError: a file cannot be fetched; a repository that `visionzoo weights push` did not write lacks one.
@@ -82,10 +82,60 @@ def hub_files(source: str) -> dict[str, Path]:
     address = HubAddress.of(source)
     if address.file is not None:
         raise CheckpointError(
-            source, expected="hf://ORG/REPO@REV as the name of a model", found=f"a file, {address.file}",
+            source,
+            expected="hf://ORG/REPO@REV as the name of a model",
+            found=f"a file, {address.file}",
             advice="leave it out, or use it as weights",
-        )  # fmt: skip
-    return {name: _fetched(address, name) for name in (CONFIG, CARD, WEIGHTS)}
+        )
+    folder = _fetched(address, MODEL_FILES[0]).parent  # its name is the commit
+    same = HubAddress(address.repo, folder.name)
+    for name in MODEL_FILES[1:]:
+        if _fetched(same, name).parent != folder:
+            raise CheckpointError(source, expected="files of one commit", found="several", advice="run it again")
+    return folder
+
+
+def upload(folder: Path, address: HubAddress, *, private: bool) -> str:
+    """Write the files of a folder into a repository of the Hub, which is made if it does not exist.
+
+    Returns:
+        The web address of the repository.
+
+    Raises:
+        CheckpointError: the Hub refuses it or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if offline():
+        raise CheckpointError(
+            f"{address}", expected="to write it to the Hub", but="the network is off", advice="leave out --offline"
+        )
+    api = HfApi(endpoint=endpoint(), library_name="visionzoo")
+    try:
+        repo = api.create_repo(address.repo, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=address.repo,
+            folder_path=folder,
+            revision=address.revision,
+            commit_message="Add a model of visionzoo",
+            allow_patterns=list(MODEL_FILES),
+        )
+    except (HfHubHTTPError, OSError, ValueError, _http_error()) as error:
+        raise CheckpointError(
+            f"{address}",
+            expected="to write it to the Hub",
+            but=" ".join(str(error).split())[:200],
+            advice="sign in with `hf auth login`, with a token that may write, and run it again",
+        ) from error
+    return f"{repo}"
+
+
+def _http_error() -> type[Exception]:
+    """Return the base of the errors of the http library of huggingface_hub, which is httpx or requests."""
+    from huggingface_hub import errors
+
+    return errors.HTTPError if hasattr(errors, "HTTPError") else OSError
 
 
 def _fetched(address: HubAddress, name: str) -> Path:
@@ -108,7 +158,8 @@ def _hub_errors() -> tuple[type[Exception], ...]:
     """Return what huggingface_hub raises: its own errors, those of its http library, and those of the disk."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    return (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError)
+    own = (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled)
+    return (*own, OSError, ValueError, _http_error())
 
 
 def _not_fetched(address: HubAddress, name: str, error: Exception) -> CheckpointError:

@@ -22,6 +22,7 @@ from visionzoo.config.files import no_run
 from visionzoo.config.runs import run_of
 from visionzoo.errors import ConfigError, some_of
 from visionzoo.weights.choosing import is_released
+from visionzoo.weights.hub_model import hub_model, is_hub_model, name_of_hub_model
 
 # The advice of an inference for a config with another model than that of the run.
 AGAIN = '`visionzoo infer {run} INPUT`, or Inferencer("{run}")'
@@ -41,7 +42,8 @@ def load_with_weights(
     """Load the config for a model and its weights.
 
     Args:
-        name: a released config, a file or the folder of a run; None for the config of the run of ``weights``.
+        name: a released config, a file, the folder of a run or ``hf://ORG/REPO``; None for the config of the run of
+            ``weights``.
         weights: a file, the folder of a run, an address or None.
         again: advice for an error: the command that works with the folder of the run, ``visionzoo infer {run} INPUT``.
         tiny, options, allow_new: see :func:`visionzoo.config.load_config`.
@@ -57,6 +59,11 @@ def load_with_weights(
         >>> load_with_weights("fpn_retinanet", None, again="").name
         'fpn_retinanet'
     """
+    if is_hub_model(name):
+        folder = hub_model(str(name))
+        loaded = load_with_weights(folder, weights, again=again, tiny=tiny, options=options, allow_new=allow_new)
+        loaded.name = name_of_hub_model(str(name))
+        return loaded
     run = _run_of_weights(weights)
     if name is None and run is None and _is_missing_path(weights):
         raise no_run(Path(weights))  # type: ignore[arg-type]
