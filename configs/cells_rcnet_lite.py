@@ -13,9 +13,7 @@ task = "detection"
 
 train_cfg = dict(max_epochs=6, val_interval=6)
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=20),
+    dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=15),
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=6, T_max=6, eta_min=1e-6, convert_to_iter_based=True),
 ]
-default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(interval=6, save_best="coco/bbox_mAP", rule="greater")
-)
+default_hooks = dict(logger=dict(interval=7), checkpoint=dict(interval=6, save_best="coco/bbox_mAP", rule="greater"))

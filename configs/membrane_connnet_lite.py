@@ -26,9 +26,7 @@ model = dict(
 train_cfg = dict(max_epochs=24, val_interval=24)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=10),
-    dict(
-        type="CosineAnnealingLR", by_epoch=True, begin=0, end=24, T_max=24, eta_min=1e-6, convert_to_iter_based=True
-    ),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=24, T_max=24, eta_min=1e-6, convert_to_iter_based=True),
 ]
 default_hooks = dict(
     logger=dict(interval=5), checkpoint=dict(interval=24, save_best="sal/Fmeasure_max", rule="greater")

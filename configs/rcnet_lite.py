@@ -11,6 +11,4 @@ _base_ = ["_base_/rcnet_lite_model.py", "_base_/lite_detection.py", "_base_/sche
 
 task = "detection"
 
-default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(interval=4, save_best="coco/bbox_mAP", rule="greater")
-)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=4, save_best="coco/bbox_mAP", rule="greater"))

@@ -19,9 +19,7 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(data_root=data_root))
 test_dataloader = dict(
-    dataset=dict(
-        data_root=data_root, ann_file="annotations/instances_test2017.json", data_prefix=dict(img="test2017/")
-    )
+    dataset=dict(data_root=data_root, ann_file="annotations/instances_test2017.json", data_prefix=dict(img="test2017/"))
 )
 
 tiny_data = dict(dataset=dict(data_root="tiny://bccd?train=16&val=8&test=8&seed=0"))

@@ -44,9 +44,7 @@ val_dataloader = dict(
     persistent_workers=False,
     drop_last=False,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type, data_root=data_root, ann_file="val.jsonl", test_mode=True, pipeline=test_pipeline
-    ),
+    dataset=dict(type=dataset_type, data_root=data_root, ann_file="val.jsonl", test_mode=True, pipeline=test_pipeline),
 )
 test_dataloader = dict(
     batch_size=1,
@@ -54,9 +52,7 @@ test_dataloader = dict(
     persistent_workers=False,
     drop_last=False,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type, data_root=data_root, ann_file="test.jsonl", test_mode=True, pipeline=test_pipeline
-    ),
+    dataset=dict(type=dataset_type, data_root=data_root, ann_file="test.jsonl", test_mode=True, pipeline=test_pipeline),
 )
 
 val_evaluator = dict(type="CountMetric")

@@ -39,9 +39,7 @@ def points_of(record: dict, folder: str) -> list[dict]:
     for annotation in record["annotations"]:
         left, top, width, height = annotation["bbox"]
         centres[annotation["image_id"]].append([left + width / 2, top + height / 2])
-    return [
-        {"image": f"{folder}/{image['file_name']}", "points": centres[image["id"]]} for image in record["images"]
-    ]
+    return [{"image": f"{folder}/{image['file_name']}", "points": centres[image["id"]]} for image in record["images"]]
 
 
 if __name__ == "__main__":

@@ -138,7 +138,8 @@ def test_norms_in_evaluation_mode_keep_their_statistics():
 
 def test_parts_above_the_last_map_are_not_built():
     net = EfficientNetLite("tiny", out_indices=(1, 3))
-    assert len(net.blocks) == 5 and not hasattr(net, "conv_head")
+    assert len(net.blocks) == 5
+    assert not hasattr(net, "conv_head")
     assert [tuple(feat.shape[2:]) for feat in net.eval()(torch.zeros(1, 3, 33, 70))] == [(9, 18), (3, 5)]
 
 

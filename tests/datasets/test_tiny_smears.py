@@ -58,17 +58,21 @@ def test_cells_are_where_their_boxes_are():
     empty, drawn = paint_smear(RandomState(3), 72, []), paint_smear(RandomState(3), 72, [cell])
     rows, columns = np.nonzero(np.abs(empty.astype(int) - drawn).max(2) > 12)
     left, top, width, height = cell.box(72, 96)
-    assert abs(columns.min() - left) <= 1 and abs(columns.max() + 1 - left - width) <= 1
-    assert abs(rows.min() - top) <= 1 and abs(rows.max() + 1 - top - height) <= 1
+    assert abs(columns.min() - left) <= 1
+    assert abs(columns.max() + 1 - left - width) <= 1
+    assert abs(rows.min() - top) <= 1
+    assert abs(rows.max() + 1 - top - height) <= 1
     assert Cell("RBC", 1, 71, 6).box(72, 96) == [0.0, 65.0, 8.0, 7.0]  # cut at the border
 
 
 def test_loaders_read_the_twins():
     dataset = PointsDataset(ROOT, ann_file="train.jsonl", serialize_data=False)
-    assert len(dataset) == 4 and dataset[0]["gt_count"] > 3
+    assert len(dataset) == 4
+    assert dataset[0]["gt_count"] > 3
     sections = SaliencyDataset("tiny://membrane?train=2&val=1&test=1&size=48", split="train", serialize_data=False)
     mask = cv2.imread(sections[0]["gt_path"], cv2.IMREAD_GRAYSCALE)
-    assert mask.shape == (48, 54) and set(np.unique(mask)) == {0, 255}
+    assert mask.shape == (48, 54)
+    assert set(np.unique(mask)) == {0, 255}
 
 
 def test_membranes_are_thin_and_closed():
@@ -111,7 +115,8 @@ def test_sections_are_written_with_membranes_as_masks(tmp_path, capsys):
     assert [len(names) for names in lists.values()] == [20, 5, 5]
     assert len(set().union(*lists.values())) == 30
     mask = cv2.imread(str(target / "gt" / "03.png"), cv2.IMREAD_GRAYSCALE)
-    assert mask[3].min() == 255 and mask.mean() == 255 / 8
+    assert mask[3].min() == 255
+    assert mask.mean() == 255 / 8
     (source / "label" / "4.png").unlink()
     assert script("membrane").main([str(source), str(target)]) == 1
     assert "1 of 60 missing" in capsys.readouterr().err

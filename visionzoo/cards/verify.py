@@ -39,8 +39,8 @@ def verify_cards(cards: Sequence[Card], tier: str = "fast") -> Iterator[Outcome]
 
     Args:
         cards: the cards.
-        tier: ``fast`` runs the checks ``build``, ``forward``, ``metric`` and ``weights``. ``slow`` also evaluates and trains on
-            drawn images. Checks of kind ``full`` need the real data and are run manually.
+        tier: ``fast`` runs the checks ``build``, ``forward``, ``metric`` and ``weights``. ``slow`` also evaluates and
+            trains on drawn images. Checks of kind ``full`` need the real data and are run manually.
     """
     for card in cards:
         yield _timed(card.name, "config", partial(_config_problem, card))

@@ -91,7 +91,7 @@ class SeparableBlock(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: wider by ``expansion``, depthwise, narrow: (B, C, H, W) to (B, C', H / stride, W / stride)."""
+    """MobileNetV2's block: wide, depthwise, narrow again: (B, C, H, W) to (B, C', H / stride, W / stride)."""
 
     def __init__(self, before: int, channels: int, kernel: int, stride: int, expansion: int):
         super().__init__()

