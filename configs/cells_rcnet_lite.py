@@ -1,4 +1,4 @@
-"""Red cells, white cells and platelets in blood smears: RCNet and RetinaNet on EfficientNet-Lite0, trained on BCCD.
+"""Red cells, white cells and platelets in blood smears: RCNet and ATSS on EfficientNet-Lite0, trained on BCCD.
 
 The weights are part of visionzoo: `visionzoo infer cells_rcnet_lite blood.png`. Results here:
 model_cards/cells_rcnet_lite.md.

@@ -1,4 +1,4 @@
-"""A detector for one's own images on a laptop: EfficientNet-Lite0 with ImageNet weights, RCNet neck, RetinaNet head.
+"""A detector for one's own images on a laptop: EfficientNet-Lite0 with ImageNet weights, RCNet neck, ATSS head.
 
 For 100 to 500 images and a CPU. No paper trains this pair; results here: model_cards/rcnet_lite.md.
 

@@ -10,7 +10,7 @@ dataset_type = "PointsDataset"
 train_pipeline = [
     dict(type="LoadImage"),
     dict(type="ResizeToFit", size=(240, 320)),
-    dict(type="MakeDensityMap", kind="fixed", settings=dict(sigma=6.0, size=31)),
+    dict(type="MakeDensityMap", kind="fixed", settings=dict(sigma=10.0, size=51)),
     dict(type="FlipPoints", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
     dict(type="PackTaskInputs"),
 ]

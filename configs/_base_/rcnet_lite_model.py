@@ -1,7 +1,7 @@
-"""RetinaNet with an RCNet neck of 64 channels on EfficientNet-Lite0, for RGB images normalised as for its weights."""
+"""ATSS with an RCNet neck of 64 channels on EfficientNet-Lite0, for RGB images normalised as for its weights."""
 
 model = dict(
-    type="mmdet.RetinaNet",
+    type="mmdet.ATSS",
     data_preprocessor=dict(
         type="mmdet.DetDataPreprocessor",
         mean=[127.0] * 3,
@@ -24,29 +24,22 @@ model = dict(
         norm_cfg=dict(type="BN", requires_grad=True),
     ),
     bbox_head=dict(
-        type="mmdet.RetinaHead",
+        type="mmdet.ATSSHead",
         stacked_convs=2,
         feat_channels=64,
-        norm_cfg=dict(type="GN", num_groups=16, requires_grad=True),  # short trainings learn faster with it
-        # Anchors of 16 to 400 pixels. RetinaNet's own, for images of 800 pixels, are twice as large.
-        anchor_generator=dict(
-            type="mmdet.AnchorGenerator", octave_base_scale=2, scales_per_octave=3, ratios=[0.5, 1.0, 2.0]
-        ),
+        norm_cfg=dict(type="GN", num_groups=16, requires_grad=True),
+        # Anchors of 32 to 512 pixels. ATSS' own, for images of 800 pixels, are twice as large.
+        anchor_generator=dict(type="mmdet.AnchorGenerator", ratios=[1.0], octave_base_scale=4, scales_per_octave=1),
         bbox_coder=dict(
-            type="mmdet.DeltaXYWHBBoxCoder", target_means=[0.0, 0.0, 0.0, 0.0], target_stds=[1.0, 1.0, 1.0, 1.0]
+            type="mmdet.DeltaXYWHBBoxCoder", target_means=[0.0, 0.0, 0.0, 0.0], target_stds=[0.1, 0.1, 0.2, 0.2]
         ),
         loss_cls=dict(type="mmdet.FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
-        loss_bbox=dict(type="mmdet.L1Loss", loss_weight=1.0),
+        loss_bbox=dict(type="mmdet.GIoULoss", loss_weight=2.0),
+        loss_centerness=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),
     ),
-    train_cfg=dict(
-        assigner=dict(type="mmdet.MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0, ignore_iof_thr=-1),
-        sampler=dict(type="mmdet.PseudoSampler"),  # focal loss uses every anchor
-        allowed_border=-1,
-        pos_weight=-1,
-        debug=False,
-    ),
+    train_cfg=dict(assigner=dict(type="mmdet.ATSSAssigner", topk=9), allowed_border=-1, pos_weight=-1, debug=False),
     test_cfg=dict(
-        nms_pre=1000, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=100
+        nms_pre=1000, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.6), max_per_img=100
     ),
 )
 

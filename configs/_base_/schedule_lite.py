@@ -1,6 +1,6 @@
 """AdamW for a few hundred images: 12 epochs, warm-up over 20 iterations, then cosine decay.
 
-The pretrained trunk learns at half the rate of the other parts. Norms and biases are not decayed.
+Norms and biases have no weight decay.
 """
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=12, val_interval=4)
@@ -9,8 +9,8 @@ test_cfg = dict(type="TestLoop")
 
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=0.002, weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={"backbone": dict(lr_mult=0.5)}),
+    optimizer=dict(type="AdamW", lr=0.001, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = [
@@ -23,9 +23,7 @@ auto_scale_lr = dict(enable=False, base_batch_size=8)
 
 tiny = dict(
     train_cfg=dict(max_epochs=60, val_interval=20),
-    optim_wrapper=dict(
-        optimizer=dict(lr=0.002, weight_decay=0.0001), paramwise_cfg=dict(custom_keys={"backbone": dict(lr_mult=1.0)})
-    ),
+    optim_wrapper=dict(optimizer=dict(lr=0.002, weight_decay=0.0001)),
     param_scheduler=[
         dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
         dict(
