@@ -1,4 +1,4 @@
-"""Front matter of model cards: find the file of a card, read its YAML, and say which field is wrong.
+"""Front matter of model cards: find the file of a card, read its YAML, and report wrong fields.
 
 Weights and cards both read it. Neither imports torch for that.
 """

@@ -230,7 +230,7 @@ WEIGHTS = {
 
 
 def with_weights(edited, *entries):
-    return edited(lambda card: card["visionzoo"]["weights"].extend({**WEIGHTS, **entry} for entry in entries))
+    return edited(lambda card: card["visionzoo"].update(weights=[{**WEIGHTS, **entry} for entry in entries]))
 
 
 def test_weights_of_every_origin_are_read(edited):

@@ -12,7 +12,8 @@ from visionzoo.cards import card_folder, card_names, find_card
 from visionzoo.cli import COMMANDS
 
 ROOT = card_folder().parent
-PAGES = {"README.md": ROOT / "README.md", **{f"{name}.md": find_card(name) for name in card_names()}}
+PAGES = {name: ROOT / name for name in ("README.md", "docs/weights.md")}
+PAGES |= {f"{name}.md": find_card(name) for name in card_names()}
 MODULES = {"list": "list_models", "show": "show_card"}
 TOOLS = {"tools/train.py": "train", "tools/test.py": "test", "tools/infer.py": "infer"}
 
@@ -39,7 +40,8 @@ def parser_of(words):
     command, rest = (TOOLS[words[0]], words[1:]) if words[0] in TOOLS else (words[1], words[2:])
     assert command in COMMANDS
     module = import_module(f"visionzoo.cli.{MODULES.get(command, command)}")
-    tables = {"config": "_VERBS", "cards": "_VERBS", "convert": "_CONVERSIONS", "search": "_SEARCHES", "eval": "_KINDS"}
+    tables = dict.fromkeys(("config", "cards", "weights"), "_VERBS")
+    tables |= {"convert": "_CONVERSIONS", "search": "_SEARCHES", "eval": "_KINDS"}
     table = tables.get(command)
     if command == "infer":
         return module.parser(module._first_look([Path(rest[0]).name, *rest[1:]]).inputs), rest

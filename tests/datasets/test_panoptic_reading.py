@@ -11,7 +11,7 @@ from PIL import Image
 
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
 from visionzoo.datasets.panoptic.checking import check_panoptic
-from visionzoo.datasets.panoptic.id_png import decode_id_png, encode_id_png, read_id_png, write_id_png
+from visionzoo.datasets.panoptic.id_png import encode_id_png, write_id_png
 from visionzoo.datasets.panoptic.maps import folder_of_masks, map_in, maps_in
 from visionzoo.datasets.panoptic.reading import read_panoptic
 from visionzoo.datasets.panoptic.rows import write_rows
@@ -469,34 +469,3 @@ def test_published_numbers(split, images, segments, agrees, tmp_path):
     _, report = kinds_of(tmp_path)
     report.images, report.segments = images, segments
     assert ["(agrees)" in line for line in report.published(split)] == agrees
-
-
-# --- id maps ---
-
-
-def test_id_maps_of_every_kind_of_png(tmp_path):
-    ids = ids_of(70_000, 256**3 - 1, 3)
-    path = tmp_path / "a.png"
-    write_id_png(path, ids)
-    assert np.array_equal(read_id_png(path), ids)
-    Image.open(path).convert("RGBA").save(path)
-    assert np.array_equal(read_id_png(path), ids)
-    small = ids_of(1, 255, 3)
-    Image.fromarray(small.astype(np.uint8)).save(path)
-    assert np.array_equal(read_id_png(path), small)
-    Image.fromarray(ids_of(1, 60_000, 3).astype(np.uint16)).save(path)
-    assert np.array_equal(read_id_png(path), ids_of(1, 60_000, 3))
-    indices = Image.fromarray(small.astype(np.uint8), mode="L").convert("P")
-    indices.putpalette([number * 7 % 256 for number in range(768)])
-    indices.save(path)
-    assert np.array_equal(read_id_png(path), np.array(indices))
-    Image.fromarray(small.astype(np.uint8)).convert("LA").save(path)
-    with pytest.raises(DataError, match=r"a\.png: expected an id map in RGB .*found grey with alpha of 8 bits"):
-        read_id_png(path)
-
-
-def test_an_id_that_does_not_fit_is_not_written():
-    for number in (-1, 256**3):
-        with pytest.raises(DataError, match=r"a\.png: expected ids from 0 to 16777215"):
-            encode_id_png(np.array([[number, 0]]), "a.png")
-    assert decode_id_png(encode_id_png(np.zeros((1, 1), int), "a.png"), "a.png").tolist() == [[0]]

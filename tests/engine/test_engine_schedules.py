@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import BatchSampler
 
 from visionzoo.engine import samplers
-from visionzoo.engine.optim import layer_depths, model_depths
+from visionzoo.engine.depths import layer_depths, model_depths
 from visionzoo.engine.samplers import RepeatedAugmentation
 from visionzoo.engine.schedules import StaircaseLR, WarmupCosineLR
 from visionzoo.engine.seeding import SampleKey, SeededBatches

@@ -211,7 +211,9 @@ def test_the_config_is_loaded_once(run, images, monkeypatch):
 def test_untrained_models_are_called_so(images, tmp_path, capsys):
     args = ["fpn_retinanet", str(images / "a.jpg"), "--tiny", "-o", str(tmp_path / "out")]
     assert main(args) == 2
-    assert "error: fpn_retinanet: expected weights, found none released" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "error: fpn_retinanet: expected the full model, to which released weights belong, found its tiny" in error
+    assert "use an untrained model: --weights none" in error
     assert not (tmp_path / "out").exists()
     assert main([*args, "--weights", "none", "-q"]) == 0
     assert "weights: none (random values; results mean nothing)\n" in capsys.readouterr().err

@@ -1,9 +1,9 @@
-"""A run of the suite geo-shift that kills its process at one moment.
+"""A run of a suite that kills its process at one moment.
 
-    python killed_suite.py MOMENT WORDS...
+    python killed_suite.py MOMENT COUNT WORDS...
 
-MOMENT is ``never``, ``first`` (before any result), ``within`` (after half of a batch was written) or ``report`` (after
-all results, before the report). WORDS are those of ``visionzoo test``.
+MOMENT is ``never``, ``first`` (before any result), ``within`` (when COUNT results were written, within a batch) or
+``report`` (after all results, before the report). WORDS are those of ``visionzoo test``.
 """
 
 import json
@@ -36,11 +36,13 @@ def dumps_until(count):
 
 
 if __name__ == "__main__":
-    moment, *words = sys.argv[1:]
+    moment, count, *words = sys.argv[1:]
     if moment == "first":
         _running._predict = kill
     elif moment == "within":
-        _store.json = type("Json", (), {"dumps": staticmethod(dumps_until(14)), "loads": staticmethod(json.loads)})
+        _store.json = type(
+            "Json", (), {"dumps": staticmethod(dumps_until(int(count) + 1)), "loads": staticmethod(json.loads)}
+        )
     elif moment == "report":
         _running.write_report = kill
     sys.exit(main(words))

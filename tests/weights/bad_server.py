@@ -56,7 +56,7 @@ def whole(handler: Handler, content: bytes) -> None:
 
 
 def cut(after: int) -> Behaviour:
-    """Close the connection after so many bytes of the answer."""
+    """Close the connection after that number of bytes of the answer."""
 
     def behave(handler: Handler, content: bytes) -> None:
         asked = handler.headers.get("Range")
@@ -118,7 +118,7 @@ def redirect(to: str) -> Behaviour:
 
 
 def stalling(after: int, seconds: float) -> Behaviour:
-    """Send so many bytes and then nothing for a while."""
+    """Send that number of bytes and then nothing for a while."""
 
     def behave(handler: Handler, content: bytes) -> None:
         handler.answer(content[:after], Content_Length=str(len(content)))

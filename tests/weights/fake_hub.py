@@ -1,4 +1,4 @@
-"""A server on this machine that answers like the Hugging Face Hub, as far as huggingface_hub asks it."""
+"""A server on this machine that answers like the Hugging Face Hub for the requests of huggingface_hub."""
 
 from __future__ import annotations
 

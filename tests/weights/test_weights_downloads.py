@@ -81,7 +81,7 @@ def test_fetched_once_and_kept(server):
 
 @pytest.mark.parametrize("resumable", [True, False])
 def test_a_broken_download_resumes_where_it_stopped(server, resumable):
-    """A call continues by itself, and gives up when nothing more arrives; the next call continues from there."""
+    """A call continues automatically, and gives up when nothing more arrives; the next call continues from there."""
     server.resumable, server.cuts = resumable, [100_000, 0]
     there = 100_000 if resumable else 0
     with pytest.raises(CheckpointError, match=rf"closed after {there} of 300000 bytes.*by hand"):

@@ -74,7 +74,7 @@ def test_the_hub_reads_the_numbers_of_the_card(hub, run):
     assert front["visionzoo"]["weights"][0]["url"] == f"{REPO}/model.safetensors"
 
 
-def test_infer_and_test_take_a_model_of_the_hub_and_write_beside(hub, run, tmp_path, monkeypatch, capsys):
+def test_infer_takes_a_model_of_the_hub_and_writes_beside_the_user(hub, run, tmp_path, monkeypatch, capsys):
     from imageio import imwrite
 
     push_model(run, REPO)
@@ -110,8 +110,11 @@ def test_without_a_network_one_sentence_says_the_command(hub, monkeypatch, tmp_p
 
 
 def test_a_hub_that_is_not_there(monkeypatch, hub):
+    from huggingface_hub.utils import _http
+
+    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)  # between its tries
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(CheckpointError, match="expected to fetch it from the Hub, but"):
+    with pytest.raises(CheckpointError, match="expected to fetch it from the Hub, but the Hub cannot be reached"):
         find_weights("hf://org/nets/a.safetensors")
 
 

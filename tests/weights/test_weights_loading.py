@@ -80,7 +80,8 @@ def test_ten_of_each_are_listed_then_counts():
 
 def test_other_classes_suggest_what_fits_and_the_suggestion_works():
     source, target = Net(classes=80), Net(classes=3)
-    with pytest.raises(CheckpointError, match=r'fine-tune it keep the rest with ignore=\["head\.cls\.\*"\]'):
+    advice = r'fine-tune it use replace_head=True of a training, or ignore=\["head\.cls\.\*"\]'
+    with pytest.raises(CheckpointError, match=advice):
         load_weights(target, source.state_dict())
     own = target.head.cls.weight.clone()
     report = load_weights(target, source.state_dict(), ignore=["head.cls.*"])
@@ -178,7 +179,7 @@ def test_mmengines_own_loader_would_have_run_it(evil):
     close_pickle_fallback()
     torch.load(path, weights_only=False)
     assert made.exists()
-    assert checkpoint._safe_torch_load.__module__ == "visionzoo.weights.safe_load"
+    assert checkpoint._safe_torch_load.__module__ == "visionzoo.weights.loaders"
 
 
 @pytest.mark.parametrize("kind", ["load_from", "resume"])
@@ -222,7 +223,7 @@ def test_pretrained_init_does_not_run_code(evil, scope, prefix):
 def test_every_scheme_of_mmengine_is_replaced():
     close_pickle_fallback()
     for scheme, loader in CheckpointLoader._schemes.items():
-        assert loader.__module__ == "visionzoo.weights.safe_load", scheme
+        assert loader.__module__ == "visionzoo.weights.loaders", scheme
     with pytest.raises(CheckpointError, match="expected a file or an http address"):
         CheckpointLoader.load_checkpoint("s3://bucket/x.pth", "cpu")
 

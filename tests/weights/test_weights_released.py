@@ -421,6 +421,7 @@ def test_pretrained_init_of_a_backbone_by_released(server, card):
 
 
 def test_what_cannot_be_chosen(card):
+    card(NAME)
     with pytest.raises(CheckpointError, match=rf"^{NAME}: expected weights, found none released"):
         visionzoo.get_model(NAME, weights="released")
     card(NAME, dict(url="https://example.org/net.pth"))
@@ -428,6 +429,15 @@ def test_what_cannot_be_chosen(card):
         visionzoo.get_model(NAME, weights="released", tiny=True)
     with pytest.raises(UnknownName, match=r"did you mean 'first'\?"):
         visionzoo.get_model(NAME, weights="released:fist")
+
+
+def test_an_inference_without_weights_takes_the_first_ones_of_the_whole_model(card):
+    from visionzoo.inference.inferencer import _chosen_weights
+
+    trunk = dict(id="a", url="https://example.org/a.pth", **{"for": "backbone"})
+    card(NAME, trunk, dict(id="b", url="https://example.org/b.pth"))
+    assert _chosen_weights(load_config(NAME), None) == f"released://{NAME}#b"
+    assert _chosen_weights(load_config(NAME), "none") is None
 
 
 def test_train_without_a_config_and_with_released_weights(capsys):
@@ -486,6 +496,7 @@ def test_the_commands_list_where_fetch_verify_and_lock(server, card, pth, capsys
     assert "expected sha256" in capsys.readouterr().out
 
 
-def test_lists_without_weights(capsys):
+def test_lists_without_weights(capsys, card):
+    card("fpn_retinanet")
     assert main(["weights", "list", "fpn_retinanet"]) == 1
     assert "fpn_retinanet: no released weights" in capsys.readouterr().err

@@ -11,9 +11,9 @@ import torch
 import visionzoo
 from visionzoo.cli import list_models as list_command
 from visionzoo.cli import show_card as show_command
-from visionzoo.config import config_names, load_config
+from visionzoo.config import config_names
 from visionzoo.errors import CheckpointError, ConfigError, InputError, UnknownName
-from visionzoo.weights.released import released_weights
+from visionzoo.weights.entry import none_released
 from visionzoo.zoo import get_model, list_models
 
 
@@ -165,7 +165,7 @@ def test_messages_of_python_name_no_option_alone():
     with pytest.raises(ConfigError, match=r"^option model.nek: expected .*did you mean model.neck\? .*allow_new=True"):
         get_model("rcnet_retinanet", **{"model.nek": 1})
     with pytest.raises(CheckpointError, match=r'name the folder of the run, or use .*weights="none" in Python'):
-        released_weights("scnn_culane", [])
+        raise none_released("scnn_culane")
 
 
 def test_list_command(capsys):
@@ -196,25 +196,3 @@ def test_show_prints_the_card(capsys):
     assert facts["name"] == "rcnet_retinanet"
     assert facts["runs"]["tiny"]["command"] in card
     assert facts["licenses"]["code"] in card
-
-
-def test_released_weights_are_fetched_and_checked(monkeypatch, tmp_path):
-    from types import SimpleNamespace
-
-    from visionzoo.inference import inferencer
-    from visionzoo.weights.downloads import cached_path, file_sha256
-
-    monkeypatch.setenv("VISIONZOO_CACHE", str(tmp_path))
-    monkeypatch.setenv("VISIONZOO_OFFLINE", "1")
-    url = "https://example.org/w.safetensors"
-    (tmp_path / "whole").write_bytes(b"weights")
-    digest = file_sha256(tmp_path / "whole")
-    entry = SimpleNamespace(url=url, mirrors=[], sha256=digest)
-    card = SimpleNamespace(zoo=SimpleNamespace(weights=[entry]))
-    monkeypatch.setattr(inferencer, "read_card", lambda name: card)
-    loaded = load_config("rcnet_retinanet")
-    with pytest.raises(CheckpointError, match=f"sha256 {digest}.*by hand"):
-        inferencer._chosen_weights(loaded, None)
-    cached_path(url, digest).parent.mkdir()
-    cached_path(url, digest).write_bytes(b"weights")
-    assert inferencer._chosen_weights(loaded, None).read_bytes() == b"weights"

@@ -6,6 +6,8 @@ torchvision's ImageNet weights load unchanged.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.model import BaseModule
@@ -13,9 +15,36 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from visionzoo.allowed import Indices
+from visionzoo.converters import CONVERTERS, require_names, tensors_of
 from visionzoo.errors import DataError, require_known
 from visionzoo.layers.levels import checked_indices
 from visionzoo.registry import MODELS
+
+
+@CONVERTERS.register("resnet", use="backbone")
+def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Convert ImageNet weights of a ResNet or ResNeXt: drop the classifier and keep the names.
+
+    They fit :class:`UnpooledResNet`, ``mmdet.ResNet`` and ``mmdet.ResNeXt``.
+
+    Args:
+        checkpoint: content of a file of torchvision like ``resnet50-0676ba61.pth``, or of OpenMMLab.
+
+    Returns:
+        Weights by name.
+
+    Raises:
+        CheckpointError: the names are not those of a whole ResNet.
+    """
+    state = tensors_of(checkpoint, ["state_dict", "model"])
+    require_names(
+        state,
+        known=re.compile(r"(conv1|bn1|layer[1-4]|fc)\."),
+        needed=["conv1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight"],
+        expected="a whole ResNet (conv1.*, bn1.*, layer1.* to layer4.*, fc.*)",
+        advice="give ImageNet weights of torchvision or OpenMMLab",
+    )
+    return {name: value for name, value in state.items() if not name.startswith("fc.")}
 
 
 @MODELS.register_module()

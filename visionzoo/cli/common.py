@@ -19,6 +19,7 @@ from pathlib import Path
 from visionzoo.errors import OutputError, ZooError, as_utf8, nearest_name
 from visionzoo.option_names import shell_options
 from visionzoo.system.atomic import cannot_write
+from visionzoo.system.library_warnings import without_library_warnings
 from visionzoo.system.locks import NAME as LOCK
 
 INTERRUPTED = 130
@@ -73,6 +74,26 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let annotations name files outside data_root (default: an error)",
     )
+
+
+def add_offline_flag(parser: argparse.ArgumentParser) -> None:
+    """Add ``--offline``, which takes effect as soon as it is parsed."""
+    suppressed = argparse.SUPPRESS
+    parser.add_argument(
+        "--offline",
+        action=_GoOffline,
+        nargs=0,
+        dest=suppressed,
+        default=suppressed,
+        help="never use the network (default: off)",
+    )
+
+
+class _GoOffline(argparse.Action):
+    """Disable the network for this process and those that it starts."""
+
+    def __call__(self, *args: object, **options: object) -> None:
+        os.environ["VISIONZOO_OFFLINE"] = "1"
 
 
 def add_output_flags(parser: argparse.ArgumentParser, default: str) -> None:
@@ -163,7 +184,7 @@ def run_command(
     except SystemExit as stop:  # argparse exits like this after --help and after an error
         return int(stop.code or 0)
     try:
-        with shell_options():
+        with shell_options(), without_library_warnings():
             return body(args)
     except ZooError as error:
         return report(error, args.traceback)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from visionzoo.cli.common import (
     Parser,
     add_config_flags,
+    add_offline_flag,
     add_output_flags,
     add_run_flags,
     note,
@@ -76,11 +76,13 @@ def add_model_flags(parser: argparse.ArgumentParser, *, images: str) -> None:
         images: help text of ``--vis``.
     """
     parser.add_argument(
-        "--weights", help="file, work dir or address; none for an untrained model (default: the card's, else an error)"
+        "--weights",
+        help="file, work dir or address; released or an ID of the card (`visionzoo weights list NAME`); none for an "
+        "untrained model (default: released)",
     )
     parser.add_argument("--vis", default="overlay", metavar="KIND,...", help=f"{images} (default: overlay)")
     parser.add_argument("--strict", action="store_true", help="stop at the first input that cannot be used")
-    parser.add_argument("--offline", action="store_true", help="never use the network (default: off)")
+    add_offline_flag(parser)
     parser.add_argument(
         "--trust-pickle", action="store_true", help="let the file of weights run code while it loads (default: refuse)"
     )
@@ -130,6 +132,7 @@ def _first_look(argv: list[str]) -> _Seen:
     look = _FirstLook("infer", "", "")
     look.add_argument("model")
     look.add_argument("--weights")
+    add_offline_flag(look)
     add_config_flags(look)
     seen = _Seen()
     try:
@@ -215,8 +218,6 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
     loaded = _fitted(args, loaded, task.inputs.changes(args, loaded.cfg.get("model") or {}))
     for option in [*args.save, *(["crops"] if args.save_crops else [])]:
         require_option(task, option, "--save-crops" if option == "crops" else f"--save {option}")
-    if args.offline:
-        os.environ["VISIONZOO_OFFLINE"] = "1"
     sources, left_out = task.inputs.sources(args), task.inputs.left_out(args)
     if left_out:
         note(f"warning: {left_out} left out", quiet=args.quiet)

@@ -23,7 +23,20 @@ _HELP: dict[str, dict[str, Any]] = {
     "image_size": dict(metavar="N|H,W", help="images: shorter side, or height and width, in pixels (default: "),
     "workers": dict(type=int, metavar="N", help="processes that load images; 0 for none (default: "),
     "classes": dict(metavar="A,B", help="names of the classes to train, in this order (default: "),
-    "freeze": dict(nargs="+", metavar="PATTERN", help="parts that are not trained, e.g. backbone (default: "),
+    "num_classes": dict(type=int, metavar="N", help="classes of the model if the data states none (default: "),
+    "freeze": dict(
+        nargs="+", metavar="PATTERN", help="parts that are not trained, e.g. backbone.stages.0 neck (default: "
+    ),
+    "linear_probe": dict(
+        action="store_const", const=True, help="train only the layers that give the classes (default: "
+    ),
+    "layer_decay": dict(
+        type=float, metavar="X", help="factor of the learning rate from each layer to the one before it (default: "
+    ),
+    "head_lr_multiplier": dict(
+        type=float, metavar="X", help="factor of the learning rate outside the backbone (default: "
+    ),
+    "early_stop": dict(type=int, metavar="N", help="stop after N epochs without improvement, 0 for never (default: "),
     "patience": dict(type=int, metavar="N", help="stop after N validations without improvement (default: "),
 }
 

@@ -12,6 +12,7 @@ from visionzoo.cli.common import (
     Parser,
     add_config_flags,
     add_data_flags,
+    add_offline_flag,
     add_output_flags,
     add_run_flags,
     note,
@@ -36,8 +37,11 @@ def parser() -> argparse.ArgumentParser:
     made = Parser("test", "Measure a model and write metrics.json and report.md.", EXAMPLES)
     made.add_argument("config", nargs="?", default=None, help="the folder of a run, a released config's name or a file")
     made.add_argument(
-        "--weights", help="a checkpoint, or the folder of a run: its best, else its last (default: those of the run)"
+        "--weights",
+        help="a checkpoint, or the folder of a run: its best, else its last; released or an ID of the card "
+        "(`visionzoo weights list NAME`) (default: those of the run)",
     )
+    add_offline_flag(made)
     add_suite_flags(made)
     add_short_options(made, training=False)
     add_config_flags(made)

@@ -15,6 +15,7 @@ from visionzoo.cli.common import (
     Parser,
     add_config_flags,
     add_data_flags,
+    add_offline_flag,
     add_output_flags,
     add_run_flags,
     note,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """  visionzoo train rcnet_retinanet --tiny
   visionzoo train rcnet_retinanet --data my_data/ --epochs 30 --image-size 640
+  visionzoo train rcnet_retinanet --weights FILE --data my_data/ --replace-head --freeze backbone.stages.0
   visionzoo train configs/rcnet_retinanet.py --amp --cfg-options model.backbone.depth=101
   visionzoo train --resume work_dirs/rcnet_retinanet
   torchrun --nproc-per-node=4 tools/train.py configs/rcnet_retinanet.py"""
@@ -57,8 +59,12 @@ def parser() -> argparse.ArgumentParser:
         help="continue a run: its folder or a checkpoint; without PATH the newest run of the config (default: off)",
     )
     made.add_argument(
-        "--weights", default=None, help="initial weights: a file, the folder of a run or an address (default: none)"
+        "--weights",
+        default=None,
+        help="initial weights: a file, the folder of a run or an address; released or an ID of the card "
+        "(`visionzoo weights list NAME`) (default: none)",
     )
+    add_offline_flag(made)
     made.add_argument(
         "--ignore",
         nargs="+",
@@ -66,6 +72,11 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="PATTERN",
         help="weights that are not loaded, e.g. 'bbox_head.*' (default: none)",
+    )
+    made.add_argument(
+        "--replace-head",
+        action="store_true",
+        help="do not load the tensors that belong to the classes of --weights (default: only if the classes differ)",
     )
     made.add_argument("--amp", action="store_true", help="mixed precision (default: off)")
     made.add_argument(

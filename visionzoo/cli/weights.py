@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visionzoo.cli.common import Parser, note, run_verb
+from visionzoo.cli.common import Parser, add_offline_flag, note, run_verb
 
 if TYPE_CHECKING:
     from visionzoo.weights.release import Release
@@ -68,7 +67,7 @@ def _list_parser() -> Parser:
 
 def _fetch_parser() -> Parser:
     parser = _parser("fetch", "Fetch released weights, check and convert them, and print the file.", one=True)
-    parser.add_argument("--offline", action="store_true", help="never use the network (default: off)")
+    add_offline_flag(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress (default: off)")
     return parser
 
@@ -141,8 +140,6 @@ def fetch(args: argparse.Namespace) -> int:
     """Fetch released weights and print the file."""
     from visionzoo.weights.released import released_file
 
-    if args.offline:
-        os.environ["VISIONZOO_OFFLINE"] = "1"
     path = released_file(args.name, args.id, progress=None if args.quiet else _shown_progress())
     print(json.dumps({"path": str(path)}) if args.json else path)
     return 0

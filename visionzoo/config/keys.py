@@ -35,6 +35,8 @@ TOP_LEVEL = (
     "early_stopping",
     "ema",
     "freeze",
+    "linear_probe",
+    "num_classes",
     "image_size",
     "tta",
 )
@@ -71,4 +73,33 @@ UNTYPED: dict[str, tuple[str, ...]] = {
     "image_size": ("size", "paths", "multiple"),
     "auto_scale_lr": ("enable", "base_batch_size"),
     "custom_imports": ("imports", "allow_failed_imports"),
+}
+
+# Dicts whose keys depend on another setting and are not checked here: keys that an option may add to them.
+ADDABLE: dict[str, tuple[str, ...]] = {
+    "optim_wrapper.paramwise_cfg": (
+        "layer_decay",
+        "head_lr_mult",
+        "not_decayed",
+        "decay_all",
+        "custom_keys",
+        "bias_lr_mult",
+        "bias_decay_mult",
+        "norm_decay_mult",
+        "flat_decay_mult",
+        "dwconv_decay_mult",
+        "dcn_offset_lr_mult",
+        "bypass_duplicate",
+    ),
+    "early_stopping": (
+        "monitor",
+        "rule",
+        "min_delta",
+        "patience",
+        "epochs",
+        "required",
+        "strict",
+        "check_finite",
+        "stopping_threshold",
+    ),
 }

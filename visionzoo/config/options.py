@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from visionzoo.config.keys import TOP_LEVEL, UNTYPED
+from visionzoo.config.keys import ADDABLE, TOP_LEVEL, UNTYPED
 from visionzoo.config.positions import extra_at, position
 from visionzoo.config.tree import (
     MISSING,
@@ -249,9 +249,11 @@ def _takes(node: dict[Any, Any], path: KeyPath, key: str, accepts: Accepts) -> b
 def _known_keys(node: dict[Any, Any], path: KeyPath, accepts: Accepts) -> set[str] | None:
     if not path:
         return set(TOP_LEVEL)
+    dotted = ".".join(path)
     if isinstance(node.get("type"), str):
-        return accepts(node["type"])
-    return set(UNTYPED.get(".".join(path), ()))
+        known = accepts(node["type"])
+        return None if known is None else known | extra_at(position(dotted))
+    return {*UNTYPED.get(dotted, ()), *ADDABLE.get(dotted, ()), *extra_at(position(dotted))}
 
 
 def _unknown_path(values: dict[str, Any], node: Any, path: KeyPath, depth: int, accepts: Accepts) -> str:

@@ -15,7 +15,7 @@ from visionzoo.config.image_size import image_size_settings
 from visionzoo.config.options import parse_options
 from visionzoo.config.ranges import require_in_range
 from visionzoo.config.run_length import length_of
-from visionzoo.config.tree import MISSING, lookup, with_value
+from visionzoo.config.tree import MISSING, all_paths, lookup, with_value
 from visionzoo.errors import ConfigError, some_of
 
 _SHOWN = 4
@@ -58,10 +58,24 @@ def short_settings(cfg: Mapping[str, Any], chosen: Mapping[str, Any], *, trainin
         flag = f"--{name.replace('_', '-')}"
         make = _OF_A_TEST.get(name, _MAKERS[name]) if not training else _MAKERS[name]
         options, remark = make(cfg, value)
+        _require_apart(flag, options, settings.options)
         settings.options |= options
         facts = some_of((f"{path}={value!r}" for path, value in options.items()), most=_SHOWN)
-        settings.notes.append(f"{flag} {_as_typed(value)}: {facts}{f'; {remark}' if remark else ''}")
+        typed = flag if value is True else f"{flag} {_as_typed(value)}"
+        settings.notes.append(f"{typed}: {facts}{f'; {remark}' if remark else ''}")
     return settings
+
+
+def _require_apart(flag: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+    """Raise an error if two short options set one path to different values."""
+    for path, value in new.items():
+        if path in old and old[path] != value:
+            raise ConfigError(
+                flag,
+                expected=f"one option that sets {path}",
+                found=f"two, which set {old[path]!r} and {value!r}",
+                advice="remove one of them",
+            )
 
 
 def require_no_conflict(settings: Settings, cfg_options: Any) -> None:
@@ -177,20 +191,87 @@ def _freeze(cfg: Mapping[str, Any], patterns: list[str]) -> Made:
     return {"freeze": list(patterns)}, ""
 
 
+def _linear_probe(cfg: Mapping[str, Any], chosen: bool) -> Made:
+    if cfg.get("freeze"):
+        raise ConfigError(
+            "--linear-probe", expected="a config without freeze", found=f"{cfg['freeze']}", advice="remove one of both"
+        )
+    return {"linear_probe": chosen}, ""
+
+
+def _num_classes(cfg: Mapping[str, Any], count: int) -> Made:
+    require_in_range("--num-classes", count, "num_classes")
+    paths = [path for path in all_paths(cfg.get("model"), "model") if path.endswith(".num_classes")]
+    stated = {path: count for path in paths if lookup(cfg, tuple(path.split("."))) is not None}
+    return {"num_classes": count, **stated}, ""
+
+
+def _layer_decay(cfg: Mapping[str, Any], factor: float) -> Made:
+    require_in_range("--layer-decay", factor, "optim_wrapper.paramwise_cfg.layer_decay")
+    return _rates_by_layer(cfg, "--layer-decay", {"layer_decay": factor})
+
+
+def _head_lr_multiplier(cfg: Mapping[str, Any], factor: float) -> Made:
+    require_in_range("--head-lr-multiplier", factor, "optim_wrapper.paramwise_cfg.head_lr_mult")
+    return _rates_by_layer(cfg, "--head-lr-multiplier", {"head_lr_mult": factor})
+
+
+def _rates_by_layer(cfg: Mapping[str, Any], flag: str, settings: Mapping[str, float]) -> Made:
+    """Return the settings of the constructor LayerDecay. The weight decay of a config stays as it is."""
+    _existing(cfg, flag, "optim_wrapper.optimizer")
+    used = cfg["optim_wrapper"].get("constructor") or _USUAL_CONSTRUCTOR
+    if used not in (_USUAL_CONSTRUCTOR, _BY_LAYER):
+        raise ConfigError(
+            flag,
+            expected=f"an optim_wrapper with the constructor {_USUAL_CONSTRUCTOR} or {_BY_LAYER}",
+            found=f"{used}",
+            advice="set paramwise_cfg by hand",
+        )
+    given = cfg["optim_wrapper"].get("paramwise_cfg") or {}
+    decay = {} if used == _BY_LAYER or "decay_all" in given else {"decay_all": True}
+    options = {f"optim_wrapper.paramwise_cfg.{key}": value for key, value in {**settings, **decay}.items()}
+    return {"optim_wrapper.constructor": _BY_LAYER, **options}, ""
+
+
+_USUAL_CONSTRUCTOR, _BY_LAYER = "DefaultOptimWrapperConstructor", "LayerDecay"
+
+
 def _patience(cfg: Mapping[str, Any], count: int) -> Made:
     require_in_range("--patience", count, "early_stopping.patience")
+    return _early_stopping(cfg, "--patience", {"patience": count})
+
+
+def _early_stop(cfg: Mapping[str, Any], epochs: int) -> Made:
+    if epochs == 0:
+        return {"early_stopping": False}, ""
+    require_in_range("--early-stop", epochs, "early_stopping.epochs")
+    return _early_stopping(cfg, "--early-stop", {"epochs": epochs})
+
+
+def _early_stopping(cfg: Mapping[str, Any], flag: str, patience: Mapping[str, int]) -> Made:
     if not cfg.get("val_dataloader"):
-        raise _without("--patience", "val_dataloader")
+        raise _without(flag, "val_dataloader")
     if cfg.get("early_stopping"):
-        return {"early_stopping.patience": count}, ""
+        other = {"epochs": None} if "patience" in patience and cfg["early_stopping"].get("epochs") else {}
+        return {f"early_stopping.{key}": value for key, value in {**patience, **other}.items()}, ""
+    return {"early_stopping": {**monitored(cfg), **patience}}, ""
+
+
+def monitored(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metric by which a training is stopped early: that of its best checkpoint, else that of the task.
+
+    Example:
+        >>> monitored({})
+        {'monitor': 'auto', 'min_delta': 1e-06}
+    """
     saved = lookup(cfg, ("default_hooks", "checkpoint"))
     saved = saved if isinstance(saved, Mapping) else {}
     best, rule = saved.get("save_best"), saved.get("rule")
-    monitor = (
-        {"monitor": best, "rule": rule} if isinstance(best, str) and isinstance(rule, str) else {"monitor": "auto"}
-    )
-    # A metric that stays equal, such as 0, is not an improvement.
-    return {"early_stopping": {**monitor, "patience": count, "min_delta": 1e-6}}, ""
+    metric = {"monitor": best, "rule": rule} if isinstance(best, str) and isinstance(rule, str) else {"monitor": "auto"}
+    return {**metric, "min_delta": _SMALLEST}
+
+
+_SMALLEST = 1e-6  # a metric that stays equal, such as 0, is not an improvement
 
 
 def _existing(cfg: Mapping[str, Any], flag: str, path: str) -> str:
@@ -214,7 +295,12 @@ _MAKERS: dict[str, Callable[[Mapping[str, Any], Any], Made]] = {
     "image_size": lambda cfg, text: (image_size_settings(cfg, text), ""),
     "workers": _workers,
     "classes": _classes,
+    "num_classes": _num_classes,
     "freeze": _freeze,
+    "linear_probe": _linear_probe,
+    "layer_decay": _layer_decay,
+    "head_lr_multiplier": _head_lr_multiplier,
+    "early_stop": _early_stop,
     "patience": _patience,
 }
 _OF_A_TEST: dict[str, Callable[[Mapping[str, Any], Any], Made]] = {"batch_size": _test_batch_size}

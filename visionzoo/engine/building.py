@@ -13,14 +13,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from visionzoo.engine.environment import note_to_user
-from visionzoo.engine.freezing import freeze
+from visionzoo.engine.freezing import as_patterns, freeze, train_only, trained_share
 from visionzoo.engine.loaders import build_loader
 from visionzoo.engine.log_files import no_list_of_parameters
 from visionzoo.engine.plan import RunPlan, nothing_to_train
 from visionzoo.engine.run_length import fit_to_length
 from visionzoo.engine.run_options import strategy_of, training_hooks
 from visionzoo.engine.runner import ZooRunner
-from visionzoo.errors import ConfigError
+from visionzoo.errors import ConfigError, some_of
 from visionzoo.option_names import option
 from visionzoo.registry import SCOPE
 from visionzoo.system import distributed
@@ -117,8 +117,6 @@ def training_parts(plan: RunPlan) -> dict[str, Any]:
     for line in fitted.notes:
         note_to_user(plan.options)(line)
     hooks = [*training_hooks(cfg), progress_hook(plan)]
-    if cfg.get("freeze"):
-        hooks.append(dict(type="FrozenNormsHook", patterns=list(cfg["freeze"])))
     return dict(
         prepare=partial(prepare, plan=plan),
         train_dataloader=train,
@@ -153,4 +151,7 @@ def prepare(model: nn.Module, *, plan: RunPlan) -> None:
         )
     if plan.cfg.get("freeze"):
         frozen = freeze(model, plan.cfg["freeze"])
-        note(f"frozen: {len(frozen)} parameters ({', '.join(plan.cfg['freeze'])})")
+        note(f"frozen: {len(frozen)} tensors ({', '.join(as_patterns(plan.cfg['freeze']))}); {trained_share(model)}")
+    if plan.trained is not None:
+        train_only(model, plan.trained)
+        note(f"linear probe: only {some_of(plan.trained, 4)} learn; {trained_share(model)}")

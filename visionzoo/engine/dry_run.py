@@ -17,6 +17,7 @@ from visionzoo.engine.hooks import loss_message
 from visionzoo.engine.loaders import sample_names
 from visionzoo.engine.model_errors import model_explained
 from visionzoo.engine.plan import RunPlan
+from visionzoo.engine.rates import rates_of_run
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.summary import beginning
 from visionzoo.engine.workers import explained
@@ -41,6 +42,8 @@ def dry_run(plan: RunPlan) -> dict[str, Any]:
             note(beginning(runner, f"dry run of {plan.name}"))
             with explained():
                 outcome = _one_step(runner)
+            if rates := rates_of_run(runner):
+                note(rates)
         finally:
             runner.close()
     _tell(outcome, note)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -22,11 +21,8 @@ from visionzoo.engine.runner import ZooRunner, quieten
 from visionzoo.registry import SCOPE
 from visionzoo.system import distributed
 from visionzoo.system.devices import choose_device
+from visionzoo.system.library_warnings import without_library_warnings
 from visionzoo.weights.loaders import close_pickle_fallback
-
-# Library warnings that a user cannot act on: mmdet warns about its own code; mmengine warns about schedulers that
-# step before the optimizer, which is correct with accumulation.
-_NOT_NEWS = ("DeprecationWarning: `num_anchors` is deprecated", "Detected call of `scheduler.step")
 
 
 @contextmanager
@@ -38,9 +34,7 @@ def processes(cfg: Config, options: RunOptions) -> Iterator[torch.device]:
     settings = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
     distributed.start(launcher, device, timeout=settings.get("timeout", 1800), backend=settings.get("backend"))
     try:
-        with DefaultScope.overwrite_default_scope(SCOPE), warnings.catch_warnings():
-            for start in _NOT_NEWS:
-                warnings.filterwarnings("ignore", message=start)
+        with DefaultScope.overwrite_default_scope(SCOPE), without_library_warnings():
             yield device
     finally:
         if not joined_before:

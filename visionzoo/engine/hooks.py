@@ -1,4 +1,4 @@
-"""Hooks between iterations: checkpoints, progress, the check of the loss, early stopping.
+"""Hooks between iterations: checkpoints, progress, the check of the loss.
 
 A config names mmengine's hooks. Those with a counterpart here (:data:`IN_PLACE_OF`) are replaced by it, so configs
 use mmengine's names.
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook
+from mmengine.hooks import CheckpointHook, Hook, LoggerHook
 from torch import Tensor
 
 from visionzoo.engine.best_metric import deciding_metric, require_measured
@@ -133,7 +133,7 @@ def _as_list(names: str | Sequence[str] | None) -> list[str]:
     return [names] if isinstance(names, str) else list(names or [])
 
 
-def _metrics_of(runner: Any) -> list[Any]:
+def metrics_of(runner: Any) -> list[Any]:
     """Return the metrics of the validation; empty if the run has none."""
     return [] if runner.val_loop is None else list(runner.val_loop.evaluator.metrics)
 
@@ -172,7 +172,7 @@ class ZooCheckpointHook(CheckpointHook):
 
     def require_measured(self, runner: Any) -> None:
         """Raise an error before training if the evaluator cannot measure a metric of ``save_best``, or has no rule."""
-        require_measured(self.save_best or (), _metrics_of(runner), "default_hooks.checkpoint.save_best")
+        require_measured(self.save_best or (), metrics_of(runner), "default_hooks.checkpoint.save_best")
         if self._lacks_rule:
             raise ConfigError(
                 "default_hooks.checkpoint.rule",
@@ -282,68 +282,6 @@ class ZooCheckpointHook(CheckpointHook):
         if is_first():
             save_weights(path, weights, {**runner.describe(), "epoch": runner.epoch, "iter": runner.iter, **metrics})
         runner.logger.info(f"best so far: {metrics}, saved to {path.name}")
-
-
-@HOOKS.register_module()
-class ZooEarlyStoppingHook(EarlyStoppingHook):
-    """:class:`mmengine.hooks.EarlyStoppingHook` whose patience survives a resume; a missing metric is an error.
-
-    ``monitor="auto"`` selects the metric of the config's task, as ``save_best="auto"`` does.
-    """
-
-    priority = "LOW"  # runs before the checkpoint is written, which then holds the counts
-    best_score: float
-
-    def __init__(self, monitor: str, min_delta: float = 0.0, rule: str | None = None, **kwargs: Any):
-        self._min_delta = min_delta
-        super().__init__(
-            monitor, min_delta=min_delta, rule=rule or ("greater" if monitor == "auto" else None), **kwargs
-        )
-
-    _default_greater_keys = ZooCheckpointHook._default_greater_keys
-    _default_less_keys = ZooCheckpointHook._default_less_keys
-
-    def require_measured(self, runner: Any) -> None:
-        """Raise an error before training if the evaluator cannot measure ``monitor``."""
-        require_measured([self.monitor], _metrics_of(runner), "early_stopping.monitor")
-
-    def before_train(self, runner: Any) -> None:
-        self.require_measured(runner)
-
-    def _choose_auto(self, runner: Any, measured: dict[str, float]) -> None:
-        """Select the first metric of the task that is measured, and its direction."""
-        known = deciding_metric(runner.best_metric, measured)
-        if known is None:
-            raise ConfigError(
-                "early_stopping.monitor",
-                expected="a metric, because none of the task's is measured",
-                found="auto",
-                advice=f"choose one of {', '.join(measured)} and rule='greater' or rule='less'",
-            )
-        self.monitor, self.rule = known
-        self.min_delta = self._min_delta if self.rule == "greater" else -self._min_delta
-        if self.wait_count == 0 and abs(self.best_score) == float("inf"):
-            self.best_score = float("-inf") if self.rule == "greater" else float("inf")
-
-    def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
-        if self.monitor == "auto":
-            self._choose_auto(runner, metrics)
-        if self.monitor not in metrics:
-            raise ConfigError(
-                "early_stopping.monitor",
-                expected="a metric that was measured",
-                found=f"{self.monitor!r}",
-                advice=f"choose one of {', '.join(metrics)}",
-            )
-        super().after_val_epoch(runner, metrics)
-
-    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        state = {"wait_count": self.wait_count, "best_score": float(self.best_score)}
-        checkpoint.setdefault("hooks", {})["early_stopping"] = state
-
-    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        for name, value in checkpoint.get("hooks", {}).get("early_stopping", {}).items():
-            setattr(self, name, value)
 
 
 @HOOKS.register_module()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mmengine.hooks import EMAHook
+from mmengine.hooks import EarlyStoppingHook, EMAHook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
 from torch import nn
 
@@ -54,7 +54,8 @@ class _Resumable:
         """Restore the position that :meth:`position` returned."""
         self.data_pass, self.batch = int(position["data_pass"]), int(position["batch"])
         self._epoch, self._iter = epoch, iteration
-        self.validated, self.stop_training = bool(position["validated"]), bool(position["stopped"])
+        stops_early = any(isinstance(hook, EarlyStoppingHook) for hook in self.runner.hooks)
+        self.validated, self.stop_training = bool(position["validated"]), bool(position["stopped"]) and stops_early
         self._resumed = True
 
     def _start_data(self) -> None:

@@ -5,7 +5,6 @@ mmengine's wrapper for mixed precision requires an accelerator and reads the dev
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import Tensor, nn
 
+from visionzoo.engine.depths import model_depths
 from visionzoo.errors import ConfigError, nearest_name, one_of
 from visionzoo.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
@@ -110,15 +110,18 @@ class LayerDecay(DefaultOptimWrapperConstructor):
             paramwise_cfg=dict(layer_decay=0.8),
         )
 
-    A backbone has L layers (blocks, see :func:`layer_depths`). Its stem has depth 0, its layers have depths 1 to L, and
-    everything outside the backbone (the head) has depth L + 1. The learning rate at depth l is
+    A backbone has L layers (blocks, see :func:`visionzoo.engine.depths.layer_depths`). Its stem has depth 0, its layers
+    have depths 1 to L, and everything outside the backbone (the head) has depth L + 1. The learning rate at depth l is
     ``lr * layer_decay ** (L + 1 - l)`` (Bao et al., BEiT, ICLR 2022, appendix). As in timm, biases, parameters with
     fewer than two dimensions (norms, layer scale) and parameters named in ``not_decayed`` have no weight decay.
 
     Args:
         optim_wrapper_cfg: the config's ``optim_wrapper`` without ``constructor`` and ``paramwise_cfg``.
-        paramwise_cfg: ``layer_decay`` (default 1, one learning rate for all), ``not_decayed`` (last parts of
-            parameters' names), ``decay_all`` (default False: weight decay for every parameter when True).
+        paramwise_cfg: ``layer_decay`` (default 1, one learning rate for all), ``head_lr_mult`` (factor of the learning
+            rate outside the backbone, default 1), ``not_decayed`` (last parts of parameters' names), ``decay_all``
+            (default False: weight decay for every parameter when True). The keys of mmengine's constructor
+            (``custom_keys``, ``norm_decay_mult`` and others) have the same meaning as there; their factors multiply
+            those of the layers.
 
     Raises:
         ConfigError: another key, or a ``layer_decay`` outside (0, 1].
@@ -133,16 +136,28 @@ class LayerDecay(DefaultOptimWrapperConstructor):
         [1.0, 1.0, 0.5]
     """
 
-    _KEYS = ("layer_decay", "not_decayed", "decay_all")
+    _KEYS = ("layer_decay", "head_lr_mult", "not_decayed", "decay_all")
+    _OF_MMENGINE = (
+        "custom_keys",
+        "bias_lr_mult",
+        "bias_decay_mult",
+        "norm_decay_mult",
+        "flat_decay_mult",
+        "dwconv_decay_mult",
+        "dcn_offset_lr_mult",
+        "bypass_duplicate",
+    )
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None):
         super().__init__(dict(optim_wrapper_cfg), {"layer_decay": 1.0, **(paramwise_cfg or {})})
 
     def _validate_cfg(self) -> None:
+        super()._validate_cfg()
+        known = (*self._KEYS, *self._OF_MMENGINE)
         for key in self.paramwise_cfg:
-            if key not in self._KEYS:
-                near = nearest_name(key, self._KEYS)
-                answer = f"did you mean {near}?" if near else one_of(self._KEYS)
+            if key not in known:
+                near = nearest_name(key, known)
+                answer = f"did you mean {near}?" if near else one_of(known)
                 raise ConfigError(f"optim_wrapper.paramwise_cfg: LayerDecay has no key {key!r}; {answer}")
         decay = self.paramwise_cfg["layer_decay"]
         if not 0 < decay <= 1:
@@ -154,73 +169,40 @@ class LayerDecay(DefaultOptimWrapperConstructor):
             )
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:
-        """Append one group for each depth, with and without weight decay, to ``params``; the deepest one first."""
-        depths = model_depths(module)
+        """Append one group for each depth and pair of learning rate and weight decay; the deepest one first."""
+        depths, by_name = model_depths(module), self._settings_by_name(module)
         head = max(depths.values(), default=0)
-        groups: dict[tuple[int, bool], list[nn.Parameter]] = defaultdict(list)
+        factors = {depth: self.paramwise_cfg["layer_decay"] ** (head - depth) for depth in range(head)}
+        factors[head] = self.paramwise_cfg.get("head_lr_mult", 1.0)
+        groups: dict[tuple[Any, ...], dict[str, Any]] = {}
         for name, parameter in module.named_parameters():
-            groups[depths[name], self._has_decay(name, parameter)].append(parameter)
-        for (depth, has_decay), members in sorted(groups.items(), key=lambda item: item[0], reverse=True):
-            group: dict[str, Any] = {"params": members}
+            settings, depth = dict(by_name.get(name, {})), depths[name]
             if self.base_lr is not None:
-                group["lr"] = self.base_lr * self.paramwise_cfg["layer_decay"] ** (head - depth)
+                settings["lr"] = settings.get("lr", self.base_lr) * factors[depth]
+            has_decay = self._has_decay(name, parameter)
             if not has_decay:
-                group["weight_decay"] = 0.0
-            params.append(group)
+                settings["weight_decay"] = 0.0
+            key = (-depth, not has_decay, *sorted(settings.items()))
+            groups.setdefault(key, {"params": [], **settings})["params"].append(parameter)
+        params += [groups[key] for key in sorted(groups)]
+
+    def _settings_by_name(self, module: nn.Module) -> dict[str, dict[str, Any]]:
+        """Return learning rate and weight decay by parameter as mmengine's constructor sets them."""
+        keys = {key: value for key, value in self.paramwise_cfg.items() if key in self._OF_MMENGINE}
+        if not keys:
+            return {}
+        wrapper_cfg = {**self.optim_wrapper_cfg, "optimizer": self.optimizer_cfg}
+        usual: list[dict[str, Any]] = []
+        DefaultOptimWrapperConstructor(wrapper_cfg, keys).add_params(usual, module)
+        names = {id(parameter): name for name, parameter in module.named_parameters()}
+        settings: dict[str, dict[str, Any]] = {}
+        for group in usual:
+            found: dict[str, Any] = {key: group[key] for key in ("lr", "weight_decay") if key in group}
+            settings |= {names[id(parameter)]: found for parameter in group["params"]}
+        return settings
 
     def _has_decay(self, name: str, parameter: nn.Parameter) -> bool:
         if self.paramwise_cfg.get("decay_all"):
             return True
         last = name.rpartition(".")[2]
         return parameter.ndim > 1 and last != "bias" and last not in self.paramwise_cfg.get("not_decayed", NOT_DECAYED)
-
-
-def model_depths(model: nn.Module) -> dict[str, int]:
-    """Return the depth of every parameter of a model.
-
-    Parameters of its ``backbone`` have the depths of :func:`layer_depths`. All others are one deeper than the last
-    layer. A model without a ``backbone`` counts as a backbone.
-    """
-    inside = getattr(model, "backbone", None)
-    prefix = "" if inside is None else "backbone."
-    depths = {prefix + name: depth for name, depth in layer_depths(model if inside is None else inside).items()}
-    head = max(depths.values(), default=-1) + 1
-    return {name: depths.get(name, head) for name, _ in model.named_parameters()}
-
-
-def layer_depths(backbone: nn.Module) -> dict[str, int]:
-    """Return the depth of every parameter of a backbone, in the order in which its layers are registered.
-
-    A layer is an innermost entry of a list (``ModuleList``, ``Sequential``) whose entries all have submodules: a block
-    of a stage. Without such lists, the direct children of the backbone are the layers. Parameters before the first
-    layer have depth 0. Parameters between two layers (a downsampling, a norm) have the depth of the layer before them.
-
-    Example:
-        >>> layer_depths(nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False)))
-        {'0.weight': 1, '2.weight': 2}
-    """
-    layers = _layers(backbone) or [name for name, child in backbone.named_children() if list(child.parameters())]
-    depths, depth = {}, 0
-    for name, _ in backbone.named_parameters():
-        inside = [number for number, layer in enumerate(layers, 1) if name.startswith(f"{layer}.")]
-        depth = max(inside) if inside else depth
-        depths[name] = depth
-    return depths
-
-
-def _layers(module: nn.Module, prefix: str = "") -> list[str]:
-    """Return the names of the innermost list entries that have submodules, in order of registration."""
-    names = []
-    for name, child in module.named_children():
-        inner = _layers(child, f"{prefix}{name}.")
-        if not inner and _is_list(module) and prefix:
-            inner = [f"{prefix}{name}"]
-        names += inner
-    return names
-
-
-def _is_list(module: nn.Module) -> bool:
-    """Return True for a list of blocks, and False for a list of single operations (convolution, norm, activation)."""
-    if not isinstance(module, (nn.ModuleList, nn.Sequential)):
-        return False
-    return all(next(child.children(), None) is not None for child in module.children())

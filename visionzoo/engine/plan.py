@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,8 +21,9 @@ from visionzoo.config.options import OPTIONS, SOURCE
 from visionzoo.config.runs import limit_of, own_run, run_of
 from visionzoo.engine.best_metric import best_metric_of
 from visionzoo.engine.checkpoints import read_resumable, require_same_averaging, seed_in
-from visionzoo.engine.class_names import MOST, saved_classes
+from visionzoo.engine.class_names import saved_classes
 from visionzoo.engine.environment import check, processes
+from visionzoo.engine.fine_tuning import Tuning, early_stopping_of, tuning_of
 from visionzoo.engine.numbering import Numbered, build_numbered
 from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging, limit_samples
 from visionzoo.engine.workdir import default_folder, free_folder, make_writable, resume_point, resumed_checkpoint
@@ -34,7 +36,6 @@ from visionzoo.system import distributed
 from visionzoo.system.locks import locked
 from visionzoo.system.paths import other_folder_text, shown_path
 from visionzoo.weights.choosing import chosen_weights, initial_weights
-from visionzoo.weights.class_tensors import class_tensors
 from visionzoo.weights.loading import find_weights
 
 Purpose = Literal["train", "test", "dry run"]
@@ -65,6 +66,7 @@ class RunPlan:
         datasets: data set by split (``train``, ``val``, ``test``).
         classes: class names of the first data set; None if it has no classes.
         ignore: patterns of initial weights that are not loaded.
+        trained: names of the only tensors that a linear probe trains; None for every other training.
         weights: initial weights of training, or weights to test; None for training without initial weights, and for a
             model without parameters.
         best_metric: ``greater`` or ``less`` by metric, for the metrics that may select the best checkpoint, in order of
@@ -88,6 +90,7 @@ class RunPlan:
     datasets: Mapping[str, Any]
     classes: tuple[str, ...] | None
     ignore: tuple[str, ...]
+    trained: tuple[str, ...] | None
     weights: str | Path | None
     best_metric: Mapping[str, str]
     notes: tuple[str, ...]
@@ -113,12 +116,12 @@ def planned(loaded: LoadedConfig, options: RunOptions, purpose: Purpose) -> Iter
     usual = Path(loaded.cfg.get("work_dir") or default_folder(loaded.name))
     apply_options(loaded.cfg, options, loaded.name)
     weights = _tested(loaded, options) if purpose == "test" else _initial(loaded, options)
-    text = _text_of_choice(loaded) if purpose == "train" else ""
+    choice = _choice(loaded) if purpose == "train" else Config()
     if options.resume and options.max_samples is None:
         options = replace(options, max_samples=_limit_of_resumed(loaded, options, usual))
     limit_samples(loaded.cfg, options.max_samples)
     with processes(loaded.cfg, options) as device, ExitStack() as held:
-        yield _plan(loaded, options, purpose, device, usual, weights, text, held)
+        yield _plan(loaded, options, purpose, device, usual, weights, choice, held)
 
 
 def _tested(loaded: LoadedConfig, options: RunOptions) -> Path | None:
@@ -131,11 +134,11 @@ def _initial(loaded: LoadedConfig, options: RunOptions) -> str | Path | None:
     return initial_weights(loaded, options.weights) or loaded.cfg.get("load_from")
 
 
-def _text_of_choice(loaded: LoadedConfig) -> str:
-    """Return the text of the config without class counts, channels and strides, which every run derives."""
+def _choice(loaded: LoadedConfig) -> Config:
+    """Return a copy of the config without class counts, channels and strides, which every run derives."""
     loaded.cfg.model = with_replaced_parts(loaded.cfg.model, loaded.replaced)
     loaded.replaced.clear()
-    return config_text(loaded.cfg)
+    return deepcopy(loaded.cfg)
 
 
 def _limit_of_resumed(loaded: LoadedConfig, options: RunOptions, usual: Path) -> int | None:
@@ -172,6 +175,13 @@ def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
             found="both",
             advice=f"remove one of them ({option('resume')} loads the weights of its checkpoint)",
         )
+    if options.replace_head and not _initial(loaded, options):
+        raise ConfigError(
+            option("replace_head", True),
+            expected=f"{option('weights')}, whose head is replaced",
+            found="none",
+            advice=f"add {option('weights', 'PATH')}, or leave it out: a run without weights has a new head",
+        )
 
 
 def _has_parameters(loaded: LoadedConfig) -> bool:
@@ -206,7 +216,7 @@ def _plan(
     device: torch.device,
     usual: Path,
     weights: str | Path | None,
-    text: str,
+    choice: Config,
     held: ExitStack,
 ) -> RunPlan:
     cfg = loaded.cfg
@@ -225,8 +235,10 @@ def _plan(
     source = _source_of_classes(options, purpose, usual, weights)
     advice = _advice_on_classes(source) if source is not None and options.resume else ""
     data = build_numbered(cfg, splits, saved_classes(source), fixed=fixed, advice=advice)
-    counts = _class_counts(data, splits)
-    renewed = [] if data.others is None or counts is None else class_tensors(cfg.model, counts)
+    counts = _class_counts(data, splits, cfg.get("num_classes"))
+    tuning = Tuning() if purpose == "test" else tuning_of(cfg, options, data, counts)
+    if purpose != "test" and (stopping := early_stopping_of(loaded, options, data)):
+        cfg.early_stopping = choice.early_stopping = stopping
     _fill(loaded, counts)
     if purpose == "test" and options.tta:
         cfg.model = {**cfg.tta_model, "module": cfg.model}
@@ -244,7 +256,7 @@ def _plan(
         path=loaded.path,
         options=options,
         cfg=cfg,
-        config_text=text,
+        config_text=config_text(choice) if purpose == "train" else "",
         tiny=loaded.tiny,
         folder=folder,
         checkpoint=checkpoint,
@@ -254,10 +266,11 @@ def _plan(
         seed=cfg.randomness.seed,
         datasets=MappingProxyType(data.datasets),
         classes=data.classes,
-        ignore=(*options.ignore, *renewed),
+        ignore=(*options.ignore, *tuning.renewed),
+        trained=tuning.trained,
         weights=weights,
         best_metric=best_metric_of(cfg.get("task")),
-        notes=(*notes, *data.notes, *_notes_on(renewed, data)),
+        notes=(*notes, *data.notes, *tuning.notes),
     )
 
 
@@ -266,17 +279,6 @@ def _notes_on_unused(loaded: LoadedConfig, options: RunOptions) -> list[str]:
     runs = [] if options.resume else list(filter(None, [loaded.run, *loaded.base_runs]))
     places = [shown_path(run) for run in runs]
     return [f"{run}: its config is used, not its weights; {option('weights', run)} starts from them" for run in places]
-
-
-def _notes_on(renewed: Sequence[str], data: Numbered) -> list[str]:
-    """Return a note on the tensors that start with new values because the data has other classes than the weights."""
-    if data.others is None:
-        return []
-    own, names = some_of(data.classes or (), MOST), some_of(renewed, 4)
-    return [
-        f"{data.others.source}: expected the classes of the data ({own}), found {data.others}; "
-        f"{len(renewed)} tensors start with new values: {names}"
-    ]
 
 
 def _source_of_classes(options: RunOptions, purpose: Purpose, usual: Path, weights: str | Path | None) -> Path | None:
@@ -291,10 +293,21 @@ def _advice_on_classes(checkpoint: Path) -> str:
     return f"to train on other classes, start from the weights of the run: visionzoo train --weights {run} --data DIR"
 
 
-def _class_counts(data: Numbered, splits: Sequence[str]) -> ClassCounts | None:
-    """Return the class counts of a run. Its first data set states things and stuff if it has all classes."""
+def _class_counts(data: Numbered, splits: Sequence[str], stated: int | None) -> ClassCounts | None:
+    """Return the class counts of a run. Its first data set states things and stuff if it has all classes.
+
+    Raises:
+        ConfigError: the config states another number than the data.
+    """
     if data.classes is None:
-        return None
+        return None if stated is None else ClassCounts(stated)
+    if stated is not None and stated != len(data.classes):
+        raise ConfigError(
+            option("num_classes"),
+            expected=f"the {len(data.classes)} classes of the data ({some_of(data.classes, 6)})",
+            found=f"{stated}",
+            advice="leave it out, or choose data with this number of classes",
+        )
     counts = ClassCounts.of(data.datasets[splits[0]].metainfo)
     return counts if counts is not None and counts.total == len(data.classes) else ClassCounts(len(data.classes))
 

@@ -36,8 +36,10 @@ class RunOptions:
         seed: seed of all random numbers; None uses the seed of the resumed run, else the config's, else 0.
         deterministic: use only algorithms with bit-identical results.
         resume: a checkpoint or work dir to resume from; True resumes the run in the work dir.
-        weights: file, work dir or short name of the initial weights, or of the weights to test.
+        weights: file, work dir or address of the initial weights, or of the weights to test; ``released`` or an id of
+            the card.
         ignore: patterns of weights that keep the model's own values.
+        replace_head: the tensors that belong to the classes are not loaded (train only).
         amp: train with mixed precision.
         accumulate: iterations per optimizer step, >= 1.
         ema: average the weights.
@@ -64,6 +66,7 @@ class RunOptions:
     resume: str | Path | bool = False
     weights: str | Path | None = None
     ignore: Sequence[str] = ()
+    replace_head: bool = False
     amp: bool = False
     accumulate: int | None = None
     ema: bool = False
@@ -173,17 +176,21 @@ def _check_strategy(cfg: Config) -> None:
 def training_hooks(cfg: Config) -> list[dict]:
     """Return the configs of the hooks that always run and of those that the config adds.
 
-    The keys ``custom_hooks``, ``ema`` and ``early_stopping`` add hooks.
+    The keys ``custom_hooks``, ``ema``, ``freeze``, ``linear_probe`` and ``early_stopping`` add hooks.
 
     Raises:
-        ConfigError: an unknown argument of a hook, or ``early_stopping`` without ``monitor``.
+        ConfigError: an unknown argument of a hook, or ``early_stopping`` without ``monitor`` or without validation.
     """
-    always = [dict(type="FiniteLossHook"), dict(type="TrainingProgressHook")]
+    always = [dict(type="FiniteLossHook"), dict(type="TrainingProgressHook"), dict(type="CurvesHook")]
     hooks = [*always, *(cfg.get("custom_hooks") or [])]
     if cfg.get("ema"):
         given = cfg.ema if isinstance(cfg.ema, Mapping) else {}
         base = {} if {"ema_type", "momentum"} & set(given) else EMA
         hooks.append(_checked("ema", {**base, **given, "type": "EMAHook"}))
+    if cfg.get("freeze"):
+        hooks.append(dict(type="FrozenNormsHook", patterns=cfg["freeze"]))
+    if cfg.get("linear_probe"):
+        hooks.append(dict(type="FrozenPartsHook"))
     if cfg.get("early_stopping"):
         if not isinstance(cfg.early_stopping, Mapping) or "monitor" not in cfg.early_stopping:
             raise ConfigError(
@@ -191,6 +198,13 @@ def training_hooks(cfg: Config) -> list[dict]:
                 expected="dict(monitor='coco/bbox_mAP', patience=5)",
                 found="no monitor",
                 advice="add it",
+            )
+        if not cfg.get("val_dataloader"):
+            raise ConfigError(
+                "early_stopping",
+                expected="a config with val_dataloader, which measures the metric",
+                found="none",
+                advice="add it, or set early_stopping=False",
             )
         hooks.append(_checked("early_stopping", {**cfg.early_stopping, "type": "ZooEarlyStoppingHook"}))
     return hooks

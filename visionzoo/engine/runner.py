@@ -214,11 +214,11 @@ class ZooRunner(Runner):
             written_for = auto_scale_lr["base_batch_size"]
             factor = batch / written_for
         groups = [group for wrapper in _wrappers(optim_wrapper) for group in wrapper.optimizer.param_groups]
-        given = groups[0]["lr"]
+        given = _wrappers(optim_wrapper)[0].optimizer.defaults.get("lr", groups[0]["lr"])
         for group in groups:
             group["lr"] *= factor
         made = f" = {given:.3g} x {factor:.4g}, written for {written_for}" if factor != 1 else ""
-        self.note(f"learning rate {groups[0]['lr']:.4g} for {batch} samples per step{made}")
+        self.note(f"learning rate {given * factor:.4g} for {batch} samples per step{made}")
 
     def step_batch(self, optim_wrapper: Any) -> int:
         """Return the samples per optimizer step, over all processes and accumulated iterations."""

@@ -12,6 +12,8 @@ from mmengine.runner import EpochBasedTrainLoop
 from visionzoo.config.files import display_path
 from visionzoo.config.image_size import size_in_use
 from visionzoo.engine.checkpoints import last_checkpoint
+from visionzoo.engine.curves import FILES
+from visionzoo.engine.early_stopping import ENDED
 from visionzoo.engine.hooks import BEST, record, step_of
 from visionzoo.engine.measures import as_text, shown, write_measures
 from visionzoo.engine.runner import ZooRunner
@@ -37,6 +39,9 @@ def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
         facts = {"name": name, "weights": str(folder / numbers["weights"]), **facts}
         write_measures(folder, facts, numbers["metrics"], numbers["tables"])
         note(f"\n{_title(runner, numbers)}\n{as_text(_selected_first(numbers), numbers['tables'])}")
+    ended = runner.message_hub.get_info(ENDED, None)
+    if ended:
+        note(f"\n{ended}")
     near = Path(display_path(folder))
     note(f"\n{_places(near, last, best, _reason(runner))}")
     note(f"\nnext:\n{next_commands(near, _usage(runner.cfg.get('task')))}")
@@ -85,6 +90,8 @@ def _places(folder: Path, last: Path | None, best: Mapping[str, Any] | None, rea
     }
     if (folder / "metrics.json").is_file():
         files["numbers"] = f"{folder / 'metrics.json'}, report.md"
+    if (folder / FILES[0]).is_file():
+        files["curves"] = f"{folder / FILES[0]}, {FILES[1]}"
     return "\n".join(f"{what:<16} {where}" for what, where in files.items())
 
 

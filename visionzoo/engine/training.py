@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from visionzoo.config import LoadedConfig
 from visionzoo.config.files import display_path
 from visionzoo.engine.building import make_runner, training_parts
 from visionzoo.engine.checkpoints import last_checkpoint
+from visionzoo.engine.curves import write_curves
 from visionzoo.engine.dry_run import dry_run
 from visionzoo.engine.environment import listening, note_to_user
 from visionzoo.engine.loops import Interrupted
@@ -20,6 +23,7 @@ from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.summary import beginning, best_of, conclude
 from visionzoo.engine.workdir import kept_if_it_works, remove_old_run, write_run
 from visionzoo.engine.workers import explained
+from visionzoo.errors import OutputError
 from visionzoo.system import distributed
 from visionzoo.system.atomic import write_text
 
@@ -90,6 +94,7 @@ def _write_facts(plan: RunPlan, folder: Path) -> None:
         "strategy": strategy_of(plan.cfg) if distributed.world_size() > 1 else None,
         "max_samples": plan.options.max_samples,
         "weights": None if plan.options.weights is None else str(plan.options.weights),
+        "replace_head": plan.options.replace_head,
         "resumed_from": None if plan.checkpoint is None else str(plan.checkpoint),
     }
     write_run(folder, facts, plan.options.command)
@@ -99,13 +104,30 @@ def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
     note, folder = note_to_user(plan.options), Path(runner.work_dir)
     try:
         note(f"{beginning(runner, f'training {plan.name}')}\noutput: {display_path(folder)}")
-        with listening(runner), explained():
+        with listening(runner), explained(), _curves_at_the_end(runner, plan.name):
             runner.train()
         if distributed.is_first():
             conclude(runner, plan.name, note)
         return _outcome(runner)
     finally:
         runner.close()
+
+
+@contextmanager
+def _curves_at_the_end(runner: ZooRunner, name: str) -> Iterator[None]:
+    """Write the curves of a training when it ends; also when it is interrupted or fails, whose error is then raised."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OutputError):
+            _write_curves(runner, name)
+        raise
+    _write_curves(runner, name)
+
+
+def _write_curves(runner: ZooRunner, name: str) -> None:
+    if runner.iter > 0 and distributed.is_first():
+        write_curves(runner, name)
 
 
 def _outcome(runner: ZooRunner) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from visionzoo.registry import MODELS
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 from visionzoo.tasks import task_of
+from visionzoo.weights.choosing import chosen_weights
 from visionzoo.weights.ready_model import ready_model
 from visionzoo.weights.runs import load_with_weights
 
@@ -176,7 +177,7 @@ class ZooSegmenter:
                     advice=f"train it with `visionzoo train {self.loaded.name}` and set model.head.provider.weights to "
                     "the folder of the run",
                 )
-            source = self.loaded.run if self.weights is None else _file(self.weights)
+            source = self.loaded.run if self.weights is None else chosen_weights(self.loaded, _file(self.weights))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)  # an untrained segmenter gives the same objects in every run
                 self._segmenter = ready_model(self.loaded, source, device=str(device)).requires_grad_(False)

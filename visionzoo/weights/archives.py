@@ -122,7 +122,7 @@ def _require_inside(archive: Path, member: _Member) -> None:
             archive,
             expected="an archive whose files stay in their folder",
             found=f"{member.name!r}",
-            advice="do not use it, and tell its authors",
+            advice="do not use it, and report it to its authors",
         )
 
 

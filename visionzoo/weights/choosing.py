@@ -1,4 +1,4 @@
-"""The words with which a user chooses released weights: ``released``, ``released:ID`` and the id alone."""
+"""The words with which a user chooses released weights: ``released``, ``released:ID`` and an id without it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.config import LoadedConfig
+from visionzoo.config.options import OPTIONS, SOURCE
 from visionzoo.errors import CheckpointError
 from visionzoo.front_matter import card_files
+from visionzoo.weights.cache_folder import tell
 from visionzoo.weights.entry import Weights, entries_of, entry_of, none_released, whole_model_of
 from visionzoo.weights.release import SCHEME
 
 WORD = "released"
+_BY_USER = (SOURCE, OPTIONS)  # origins of values in a config
 
 
 def is_released(weights: str | os.PathLike | None) -> bool:
@@ -31,11 +34,11 @@ def chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> A
     A file or folder with the name of an id is used instead of the id.
 
     Args:
-        loaded: the config of the model.
+        loaded: the config of the model. The options that released weights need are set in it and printed.
         weights: what the user wrote: ``released``, ``released:ID``, an id of the card, or any other source.
 
     Raises:
-        CheckpointError: the card lists no released weights of the whole model, the id belongs to the backbone alone, or
+        CheckpointError: the card lists no released weights of the whole model, the id belongs to only the backbone, or
             the config is the tiny variant.
         UnknownName: the card has no such id.
     """
@@ -49,11 +52,12 @@ def chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> A
             found="those of its backbone",
             advice=f"train a model with them: visionzoo train {loaded.name} --weights {entry.id}",
         )
+    _set_options(loaded, entry)
     return address_of(loaded, entry)
 
 
 def initial_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> Any:
-    """Return the weights to train from, as :func:`chosen_weights`. Weights of the backbone alone change the config.
+    """Return the weights to train from, as :func:`chosen_weights`. Weights of only the backbone change the config.
 
     Args:
         loaded: the config of the model. For weights of the backbone, their address is its ``init_cfg`` afterwards.
@@ -70,10 +74,20 @@ def initial_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> 
     if entry is None:
         return weights
     address = address_of(loaded, entry)
+    _set_options(loaded, entry)
     if entry.for_ == "model":
         return address
     loaded.cfg.model.backbone.init_cfg = dict(type="Pretrained", checkpoint=address)
     return None
+
+
+def _set_options(loaded: LoadedConfig, entry: Weights) -> None:
+    """Set the options that released weights need, except those that the user states."""
+    needed = {path: value for path, value in entry.cfg_options.items() if loaded.origins.of(path) not in _BY_USER}
+    if needed:
+        loaded.cfg.merge_from_dict(needed)
+        listed = ", ".join(f"{path}={value}" for path, value in needed.items())
+        tell(f"{loaded.name}: set {listed}, which the released weights {entry.id} need")
 
 
 def address_of(loaded: LoadedConfig, entry: Weights) -> str:
@@ -99,19 +113,22 @@ def released_entry(
         return None
     if loaded.name not in card_files():
         raise none_released(loaded.name)
+    entry = _entry_for(loaded.name, str(weights), prefer_whole)
     if loaded.tiny:
         raise CheckpointError(
             loaded.name,
             expected="the full model, to which released weights belong",
             found="its tiny variant",
-            advice="leave out --tiny (tiny=True), or the weights",
+            advice="leave out --tiny (tiny=True), or use an untrained model: --weights none",
         )
-    word, _, id = str(weights).partition(":")
-    if word != WORD:
-        return entry_of(loaded.name, word)
-    if id:
-        return entry_of(loaded.name, id)
-    return whole_model_of(loaded.name) if prefer_whole else entry_of(loaded.name)
+    return entry
+
+
+def _entry_for(name: str, words: str, prefer_whole: bool) -> Weights:
+    word, _, id = words.partition(":")
+    if word != WORD or id:
+        return entry_of(name, id or word)
+    return whole_model_of(name) if prefer_whole else entry_of(name)
 
 
 def _is_id(loaded: LoadedConfig, word: str) -> bool:

@@ -19,6 +19,7 @@ from visionzoo.weights.array_files import read_array_file
 from visionzoo.weights.safe_load import holds_arrays, read_checkpoint
 from visionzoo.weights.states import weights_of
 from visionzoo.weights.tensors import warn_of_nonfinite
+from visionzoo.weights.tf_bundle import is_tf_bundle, read_tf_bundle
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,13 +48,15 @@ def read_released(path: Path, converter: Converter | None, *, trust_pickle: bool
     """Return the tensors or arrays of a released file by its own names.
 
     Args:
-        path: a checkpoint, or a file of arrays by name.
+        path: a checkpoint, a file of arrays by name, or the common beginning of a checkpoint of TensorFlow.
         converter: finds the states in a file that has several; None if the names are those of the zoo.
         trust_pickle: let the file run code while it loads.
 
     Raises:
         CheckpointError: the file cannot be read, or requires running code.
     """
+    if is_tf_bundle(path):
+        return read_tf_bundle(path)
     if holds_arrays(path):
         return read_array_file(path)
     checkpoint = read_checkpoint(path, trust_pickle=trust_pickle)

@@ -91,7 +91,7 @@ class Download:
         mirrors: addresses of the same file.
         size: number of bytes; None if unknown.
         name: name of the file; None for the last part of the address.
-        otherwise: what a user can do without the file, the end of a message.
+        otherwise: the other choice of a user, the end of a message.
 
     Example:
         >>> Download("https://example.org/net-0123abcd.pth").expected

@@ -54,7 +54,8 @@ class Weights(Fields):
     ``package://visionzoo/PATH`` (a file of the zoo) or ``hf://ORG/REPO@REV/FILE``. It is null for a file that only a
     web page hands out; then ``page`` and ``file`` name it. ``checked_by`` states how a download is checked: by
     ``sha256``, by the eight or more hex digits in the name of the file, or by the sha256 of the first download.
-    ``numbers`` are those that the authors print.
+    ``cfg_options`` are the options of the config (``--cfg-options``) with which the weights fit and compute as in their
+    source. ``numbers`` are those that the authors print.
     """
 
     id: Slug
@@ -67,6 +68,7 @@ class Weights(Fields):
     checked_by: Literal["sha256", "file_name", "first_download"]
     format: WeightsFormat
     for_: Annotated[Literal["model", "backbone"], Field(alias="for")]
+    cfg_options: dict[str, Any] = {}
     license: Text
     provenance: Text
     numbers: Text | None = None
@@ -191,7 +193,7 @@ def whole_model_of(name: str) -> Weights:
 
 
 def none_released(name: str, backbones: str = "") -> CheckpointError:
-    """Return the error for a model without released weights, or with those of its backbone alone."""
+    """Return the error for a model without released weights, or with only those of its backbone."""
     return CheckpointError(
         name,
         expected="weights",

@@ -32,7 +32,7 @@ def hub_model(source: str) -> Path:
         source: ``hf://ORG/REPO`` or ``hf://ORG/REPO@REV``.
 
     Raises:
-        CheckpointError: the model cannot be fetched, is none of visionzoo, or its weights differ from its card.
+        CheckpointError: the model cannot be fetched, does not belong to visionzoo, or its weights differ from its card.
         ConfigError: its config contains code.
         CardError: its card cannot be read.
     """

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from visionzoo.datasets.findings import shown
 from visionzoo.errors import CheckpointError, nearest_name, some_of
+from visionzoo.option_names import option
 from visionzoo.registry import WEIGHT_INITIALIZERS
 from visionzoo.weights.downloads import fetch_weights, file_sha256, offline, verify_sha256
 from visionzoo.weights.loaders import close_pickle_fallback
@@ -398,7 +399,7 @@ def _advice(report: LoadReport, own: Mapping[str, Tensor]) -> str:
     listed = ", ".join(f'"{pattern}"' for pattern in patterns)
     return (
         "only the number of classes differs, so use weights and data of the same classes, "
-        f"or to fine-tune it keep the rest with ignore=[{listed}]"
+        f"or to fine-tune it use {option('replace_head', True)} of a training, or ignore=[{listed}]"
     )
 
 

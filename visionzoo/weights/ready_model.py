@@ -69,7 +69,7 @@ def ready_model(
         file = read_weight_file(weights, sha256=sha256, trust_pickle=trust_pickle)
     classes = None if file is None else file.classes
     with redirect_stdout(io.StringIO()):  # libraries print missing optional packages on import
-        counts = num_classes or _counts_of(file)
+        counts = num_classes or _counts_of(file) or loaded.cfg.get("num_classes")
         model = build_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=counts)
     if file is None:
         initialise(model)

@@ -1,7 +1,7 @@
 """Released weights of a model: fetched, checked, converted and kept as safetensors in the cache.
 
 The card of a model lists its released files, see :mod:`visionzoo.weights.entry`. ``released://NAME`` is the first one,
-``released://NAME#ID`` another. The second call reads the cache alone.
+``released://NAME#ID`` another. The second call reads only the cache.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _forget_unchecked(release: Release, raw: Path) -> None:
 
 
 def _with_advice(error: CheckpointError, release: Release, raw: Path) -> CheckpointError:
-    """Return an error with the command that goes on, for a file that only code can read."""
+    """Return an error with the command that continues, for a file that only code can read."""
     if error.advice != UNSAFE_ADVICE:
         return error
     system = release.entry.format.converter or "SYSTEM"

@@ -2,5 +2,6 @@
 
 from visionzoo.backbones.dinat.backbone import DiNAT
 from visionzoo.backbones.dinat.convert import convert, convert_classifier, named_variant, resize_bias
+from visionzoo.backbones.dinat.convert_models import convert_model
 
-__all__ = ["DiNAT", "convert", "convert_classifier", "named_variant", "resize_bias"]
+__all__ = ["DiNAT", "convert", "convert_classifier", "convert_model", "named_variant", "resize_bias"]

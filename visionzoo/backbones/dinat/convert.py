@@ -31,6 +31,9 @@ from visionzoo.errors import CheckpointError, require_known
 from visionzoo.registry import MODELS
 
 _BACKBONE = re.compile(r"(patch_embed|levels)\.|norm[0-3]\.")
+WRAPPERS = ("state_dict", "model")
+# Parts of detectors and segmentation models beside their ``backbone``.
+OTHER_PARTS = re.compile(r"(neck|rpn_head|roi_head|decode_head|auxiliary_head|sem_seg_head|criterion)\.")
 _FILE_NAME = re.compile(r"(?<![a-z])(dinat[-_]s|dinat|nat)[-_](mini|tiny|small|base|large)(?![a-z])", re.IGNORECASE)
 
 # Replacements from Hugging Face's names to the authors', applied in this order.
@@ -67,7 +70,8 @@ def convert(
     """Convert the weights of a released model to those of :class:`DiNAT`, without the classifier.
 
     Args:
-        checkpoint: content of a file of the authors or of Hugging Face, of a classifier or a backbone.
+        checkpoint: content of a file of the authors or of Hugging Face, of a classifier, a backbone, a detector or a
+            segmentation model.
         variant: one of ``DiNAT.VARIANTS``; ``custom`` for any other depths and widths, which are not checked.
         file_name: name of the checkpoint's file; a name like ``dinat_mini_in1k_224.pth`` also states the variant.
         kernel_size: resize the position biases to this kernel, as the authors do from 7 to 11.
@@ -158,14 +162,17 @@ def named_variant(file_name: str) -> str | None:
     if match is None:
         return None
     variant = f"{match[1].lower().replace('-', '_')}_{match[2].lower()}"
-    return f"{variant}_k11" if "11x11" in name else variant
+    # The authors' Mask2Formers have kernel 11, which the names of their files do not state.
+    return f"{variant}_k11" if "11x11" in name or name.startswith("mask2former_") else variant
 
 
 # --------------------------------------------------------------------------- names
 
 
 def _authors_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    state = tensors_of(checkpoint, ["state_dict", "model"])
+    state = tensors_of(checkpoint, WRAPPERS)
+    if any(name.startswith("backbone.") for name in state):
+        state = {name: value for name, value in state.items() if not OTHER_PARTS.match(name)}
     state = {name.removeprefix("backbone."): value for name, value in state.items()}
     is_hugging_face = any("embeddings.patch_embeddings" in name for name in state)
     return _from_hugging_face(state) if is_hugging_face else state

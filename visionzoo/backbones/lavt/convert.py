@@ -2,7 +2,7 @@
 
 The authors' files have the trunk and the decoder in ``model`` and the text encoder in ``bert_model``. Files of
 ``lavt_one`` have all in ``model``, the text encoder below ``text_encoder``. An official Swin file contains only the
-trunk without language; it is read by name with ``init_cfg=dict(type="Pretrained", ...)``.
+trunk without language, a norm after it and a classifier, which are dropped.
 
 Positions in windows, ``relative_position_index``, and positions of words, ``position_ids``, are computed and therefore
 dropped. The order of patch merging is that of the released weights, so no channels are permuted.
@@ -23,6 +23,8 @@ _COMPUTED = ("relative_position_index", "attn_mask", "embeddings.position_ids")
 # The pooler of BERT, which LAVT removes; files of BERT itself have it.
 _NOT_USED = re.compile(r"^text_encoder\.pooler\.")
 _KNOWN = re.compile(r"backbone\.(patch_embed|layers)\.|backbone\.norm[0-3]\.|classifier\.|text_encoder\.")
+# Names of an official Swin file, which has no ``backbone.``.
+_SWIN, _KNOWN_SWIN = {"patch_embed.proj.weight", "norm.weight"}, re.compile(r"(patch_embed|layers|norm|head)\.")
 _NEEDED = ("backbone.patch_embed.proj.weight", "backbone.norm0.weight", "classifier.conv1_1.weight")
 _EXPECTED = "LAVT (backbone.layers.*.fusion.*, classifier.conv1_4.*)"
 _ADVICE = "give one of the authors' files, such as refcoco.pth"
@@ -86,9 +88,20 @@ def convert_model(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 def convert(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Convert only the trunk, for ``LAVTSwin``.
 
+    Args:
+        checkpoint: contents of a file of LAVT, or of Swin, whose trunk has no layers for language.
+
     Raises:
         CheckpointError: see :func:`convert_model`.
     """
+    own = tensors_of(checkpoint, ["model", "state_dict"])
+    if set(own) >= _SWIN:
+        require_names(own, needed=[], known=_KNOWN_SWIN, expected="Swin (patch_embed.*, layers.*)", advice=_ADVICE)
+        return {
+            name: value
+            for name, value in own.items()
+            if not name.endswith(_COMPUTED) and not name.startswith(("norm.", "head."))
+        }
     start = "backbone."
     return {
         name.removeprefix(start): value for name, value in convert_model(checkpoint).items() if name.startswith(start)

@@ -105,7 +105,7 @@ def _require_all(missing: Sequence[str], lacks: Path, has: Path) -> None:
         missing,
         lacks,
         expected=f"all images that {has} has",
-        advice="complete the folder or score without strict",
+        advice="complete the folder, or leave the others out of both",
     )
 
 
