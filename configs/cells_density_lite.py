@@ -1,7 +1,6 @@
-"""The number of cells in a blood smear: a density head on RCNet and EfficientNet-Lite0, trained on the points of BCCD.
+"""The number of cells in a blood smear: a density head on RCNet and EfficientNet-Lite0, for the points of BCCD.
 
-The weights are part of visionzoo: `visionzoo infer cells_density_lite blood.png`. Results here:
-model_cards/cells_density_lite.md.
+Results here: model_cards/cells_density_lite.md.
 
     tools/train.py configs/cells_density_lite.py             # BCCD in data/bccd, minutes on a CPU
     tools/train.py configs/cells_density_lite.py --tiny      # a minute, on drawn smears
