@@ -1,4 +1,4 @@
-"""Boxes of one's own images, 100 to 500 of them, on a laptop: COCO's layout in data/coco, or any folder of `--data`.
+"""Boxes of a user's images, 100 to 500 of them, on a laptop: COCO's layout in data/coco, or any folder of `--data`.
 
 Images fit into 320 x 240. Batches are read in the process of the training, which on a few cores is as fast as workers.
 """

@@ -1,4 +1,4 @@
-"""Weights that visionzoo ships: small, without paths of a machine; they repeat a stored prediction and need no option."""
+"""Weights that visionzoo ships: small, without paths of a machine, a stored prediction repeated, no option needed."""
 
 from __future__ import annotations
 

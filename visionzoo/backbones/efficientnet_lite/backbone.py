@@ -125,7 +125,7 @@ class EfficientNetLite(BaseModule):
         frozen_stages: freeze the stem and this number of the seven stages of blocks; 0 freezes only the stem, -1
             nothing. Frozen parts are not trained, and their norms are not updated.
         norm_eval: keep all norms in evaluation mode while training. Their statistics are then those of ImageNet, which
-            small batches of one's own images need not estimate.
+            small batches need not estimate.
         init_cfg: mmengine's, ``dict(type="Pretrained", checkpoint="released://efficientnet_lite0_imagenet")``.
 
     Attributes:

@@ -6,8 +6,8 @@
     gt/01.png ...                   0 and 255: the membrane
     train.txt, val.txt, test.txt    one name per line
 
-The cells are the regions that are nearest to one of some random places. In the middle of a few cells is a dark speck
-that is no membrane.
+The cells are the regions that are nearest to one of some random places. A few cells have a dark speck in the
+middle, which is not a membrane.
 """
 
 from __future__ import annotations
