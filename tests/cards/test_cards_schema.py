@@ -171,7 +171,14 @@ def test_measured_number_refers_to_a_run(edited, lacking):
     assert f"results.1.metrics.0.args.{lacking}: expected this field, found none; add it" in text
 
 
-@pytest.mark.parametrize("lacking", ["command", "date", "commit", "hardware"])
+def test_run_states_commit_or_version(edited):
+    path = edited(lambda card: card["visionzoo"]["runs"]["tiny"].pop("commit"))
+    assert complaint(path) == (
+        f"{path}: visionzoo.runs.tiny: a run needs the `commit` or the `version` of visionzoo, found none; add it"
+    )
+
+
+@pytest.mark.parametrize("lacking", ["command", "date", "hardware"])
 def test_run_states_how_to_measure_again(edited, lacking):
     path = edited(lambda card: card["visionzoo"]["runs"]["tiny"].pop(lacking))
     assert complaint(path) == f"{path}: visionzoo.runs.tiny.{lacking}: expected this field, found none; add it"

@@ -17,7 +17,12 @@ FLAGS = (
     "--image-size",
     "--workers",
     "--classes",
+    "--num-classes",
     "--freeze",
+    "--linear-probe",
+    "--layer-decay",
+    "--head-lr-multiplier",
+    "--early-stop",
     "--patience",
 )
 

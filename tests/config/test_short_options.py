@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from visionzoo.config import config_names, load_config
+from visionzoo.config import check_config, config_names, load_config
 from visionzoo.config.short_options import Settings, require_no_conflict, short_settings, with_whole_pipelines
 from visionzoo.errors import ConfigError
 
@@ -33,6 +33,35 @@ def test_the_common_options_work_for_every_config(name, tiny):
     assert [note.split()[0] for note in settings.notes] == [f"--{name.replace('_', '-')}" for name in chosen]
     ends = [one.get("end", 0) or 0 for one in cfg.get("param_scheduler") or [] if one.get("by_epoch", True)]
     assert all(end <= 7 or end >= 10**9 for end in ends)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_options_of_fine_tuning_work_for_every_config(name):
+    chosen = dict(linear_probe=True, layer_decay=0.75, head_lr_multiplier=2.0, early_stop=5)
+    settings = settings_of(name, **chosen)
+    before, loaded = load_config(name).cfg, load_config(name, options=settings.options)
+    wrapper, given = loaded.cfg.optim_wrapper, before.optim_wrapper.get("paramwise_cfg") or {}
+    assert wrapper.constructor == "LayerDecay"
+    assert wrapper.paramwise_cfg == {**given, "layer_decay": 0.75, "head_lr_mult": 2.0, "decay_all": True}
+    assert (loaded.cfg.linear_probe, loaded.cfg.early_stopping.epochs) == (True, 5)
+    assert check_config(loaded) == []
+    assert settings.notes[0] == "--linear-probe: linear_probe=True"
+
+
+def test_no_early_stop():
+    assert settings_of("rcnet_retinanet", early_stop=0).options == {"early_stopping": False}
+
+
+def test_the_later_of_two_patiences_counts():
+    cfg = load_config("rcnet_retinanet", options=settings_of("rcnet_retinanet", early_stop=4).options).cfg.to_dict()
+    assert short_settings(cfg, {"early_stop": 7}).options == {"early_stopping.epochs": 7}
+    options = short_settings(cfg, {"patience": 3}).options
+    assert options == {"early_stopping.patience": 3, "early_stopping.epochs": None}
+
+
+def test_a_stated_number_of_classes_is_replaced():
+    options = settings_of("nasnet_cifar10", num_classes=4).options
+    assert options == {"num_classes": 4, "model.head.num_classes": 4}
 
 
 def test_the_learning_rate_and_the_batch_size():

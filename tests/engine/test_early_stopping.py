@@ -76,6 +76,18 @@ def test_a_resumed_run_counts_on(
     assert "has not improved on 0.5000 of epoch 1 for 3 epochs" in capsys.readouterr().err
 
 
+def test_the_end_is_saved_also_if_no_checkpoint_is_due(train_toy: Callable, tmp_path: Path) -> None:
+    options = scripted([0.5, 0.4], epochs=2) | {"default_hooks.checkpoint.interval": 2}
+    done = train_toy("run", options)
+    assert [Path(done[key]).name for key in ("checkpoint", "best")] == [
+        "epoch_3.pth",
+        "best_script_score_epoch_1.safetensors",
+    ]
+    written = Path(done["checkpoint"]).stat().st_mtime_ns
+    again = train_toy("unused", options, resume=tmp_path / "run")
+    assert (again["epoch"], Path(done["checkpoint"]).stat().st_mtime_ns) == (3, written)
+
+
 @pytest.mark.parametrize(("stopping", "last"), [(2, 3), (4, 5), (None, 6)])
 def test_a_stopped_run_goes_on_only_with_more_patience(
     train_toy: Callable, tmp_path: Path, stopping: int | None, last: int

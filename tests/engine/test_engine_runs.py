@@ -41,7 +41,9 @@ def test_everything_is_in_the_work_dir(train_toy: Callable, tmp_path: Path, monk
             "epoch_3.pth",
             "last_checkpoint",
             "logs",
+            "losses.png",
             "metrics.json",
+            "metrics.png",
             "report.md",
             "run.json",
         ]

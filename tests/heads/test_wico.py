@@ -403,6 +403,18 @@ def test_a_mixture_beats_the_average_where_branches_are_right_in_turn() -> None:
     assert mixture >= average + 0.3
 
 
+def test_batch_statistics_are_those_of_all_phrases() -> None:
+    """Phrases run in groups only with running statistics, also if the head itself is in eval mode."""
+    built, levels = LAVTHead(CHANNELS, STRIDES, "tiny"), feats(12)
+    with torch.no_grad():
+        expected = built.train()(levels)
+        built.eval()
+        for module in built.modules():
+            module.train(isinstance(module, nn.BatchNorm2d))
+        assert not built.training
+        torch.testing.assert_close(built(levels), expected, rtol=0, atol=1e-6)
+
+
 # --------------------------------------------------------------------------- whole model
 
 

@@ -212,7 +212,7 @@ def test_untrained_models_are_called_so(images, tmp_path, capsys):
     args = ["fpn_retinanet", str(images / "a.jpg"), "--tiny", "-o", str(tmp_path / "out")]
     assert main(args) == 2
     error = capsys.readouterr().err
-    assert "error: fpn_retinanet: expected the full model, to which released weights belong, found its tiny" in error
+    assert "error: fpn_retinanet: expected weights of its tiny variant, found only those of the full model" in error
     assert "use an untrained model: --weights none" in error
     assert not (tmp_path / "out").exists()
     assert main([*args, "--weights", "none", "-q"]) == 0

@@ -153,7 +153,7 @@ def _of_port(port: ModuleType, case: Mapping[str, Any], state: State) -> State:
 
 
 def _replacing(original: Callable[..., Any], tensors: State, part: Part) -> Callable[..., Any]:
-    """Return a converter whose first result has the released values under the names, and in the order, of the first one."""
+    """Return a converter whose first result has the released values, with the names and order of the original's."""
     calls = []
 
     def converter(given: Any, **options: Any) -> Any:

@@ -203,7 +203,9 @@ def test_a_web_page_instead_of_the_file_is_said(server, page):
 
 
 def test_a_server_that_is_not_there(server):
-    with pytest.raises(CheckpointError, match=r"Connection refused; place the file.*by hand"):
+    with pytest.raises(
+        CheckpointError, match=r"but the server cannot be reached \(Connection refused\); place the file.*by hand"
+    ):
         get("http://127.0.0.1:9/w.pth")
 
 

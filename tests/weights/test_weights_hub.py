@@ -104,7 +104,7 @@ def test_without_a_network_one_sentence_says_the_command(hub, monkeypatch, tmp_p
     assert str(caught.value) == (
         "hf://org/nets@v1/a.safetensors: expected to fetch it from the Hub, but the network is off (--offline, "
         f"VISIONZOO_OFFLINE=1 or HF_HUB_OFFLINE=1), and it is not in {tmp_path / 'hub'}; run `hf download org/nets "
-        "a.safetensors --revision v1` where there is a network and copy that folder here, or name a local file"
+        "a.safetensors --revision v1` where there is a network and copy its cache to this folder, or name a local file"
     )
     assert hub.asked == []
 

@@ -248,26 +248,39 @@ def test_without_a_network_one_sentence_says_address_place_and_command(
 
 
 def test_a_page_that_wants_a_browser(server, card, state, pth, capsys):
-    page = "https://drive.example.org/d/abc"
+    page, place = "https://drive.example.org/d/abc", by_hand_folder() / f"{NAME}-first" / "net.pth"
     card(NAME, dict(url=None, page=page, file="net.pth", **TOY))
     with pytest.raises(CheckpointError) as caught:
         released_file(NAME)
     assert str(caught.value) == (
-        f"{NAME}: expected the file net.pth, which only a web page hands out, found none in {by_hand_folder()}; open "
+        f"{NAME}: expected the file net.pth, which only a web page hands out, found none in {place.parent}; open "
         f"{page} in a browser, save net.pth in this folder, and run the command again, or use an untrained model: "
         '--weights none (weights="none")'
     )
-    by_hand_folder().mkdir(parents=True)
-    (by_hand_folder() / "net.pth").write_bytes(pth)
+    place.write_bytes(pth)
     assert is_loaded(visionzoo.get_model(NAME, weights="released"), state)
-    assert f"pinned: sha256 {sha256_of(pth)} of {page}#net.pth" in capsys.readouterr().err
+    assert f"pinned: sha256 {sha256_of(pth)} of {page}#{NAME}-first/net.pth" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("known", [{"bytes": 5}, {"sha256": "0" * 64, "checked_by": "sha256"}])
-def test_a_wrong_file_put_by_hand_is_said_and_kept(server, card, pth, known):
+def test_files_of_one_name_put_by_hand_are_not_mixed_up(card, pth, monkeypatch, tmp_path):
+    monkeypatch.setenv("VISIONZOO_CACHE", str(tmp_path / "cache"))
+    page = dict(url=None, page="https://drive.example.org/d/abc", file="best.pth", **TOY)
+    card(NAME, page, dict(id="second", **page))
+    for id in ("first", "second"):
+        with pytest.raises(CheckpointError, match=f"{NAME}-{id}"):
+            released_file(NAME, id)
+        Release.of(NAME, id).place.write_bytes(pth)
+        assert released_file(NAME, id).is_file()
+
+
+HASHED = {"sha256": "0" * 64, "checked_by": "sha256"}
+
+
+@pytest.mark.parametrize(("known", "place"), [({"bytes": 5}, f"{NAME}-first"), (HASHED, f"{NAME}-first"), (HASHED, "")])
+def test_a_wrong_file_put_by_hand_is_said_and_kept(server, card, pth, known, place):
     card(NAME, dict(url=server.serve("net.pth", pth), **known, **TOY))
-    by_hand_folder().mkdir(parents=True)
-    path = by_hand_folder() / "net.pth"
+    path = by_hand_folder() / place / "net.pth"
+    path.parent.mkdir(parents=True)
     path.write_bytes(pth)
     with pytest.raises(CheckpointError, match=rf"^{re.escape(str(path))}: expected (5 bytes|sha256 0{{64}}), found"):
         released_file(NAME)
@@ -425,7 +438,7 @@ def test_what_cannot_be_chosen(card):
     with pytest.raises(CheckpointError, match=rf"^{NAME}: expected weights, found none released"):
         visionzoo.get_model(NAME, weights="released")
     card(NAME, dict(url="https://example.org/net.pth"))
-    with pytest.raises(CheckpointError, match="expected the full model, to which released weights belong"):
+    with pytest.raises(CheckpointError, match="expected weights of its tiny variant"):
         visionzoo.get_model(NAME, weights="released", tiny=True)
     with pytest.raises(UnknownName, match=r"did you mean 'first'\?"):
         visionzoo.get_model(NAME, weights="released:fist")

@@ -28,8 +28,8 @@ from visionzoo.config import load_config
 from visionzoo.converters import CONVERTERS
 from visionzoo.front_matter import card_names
 from visionzoo.models.wiring import build_model
-from visionzoo.weights.cache_folder import by_hand_folder
 from visionzoo.weights.entry import HASH_IN_NAME, Weights, entries_of, entry_of
+from visionzoo.weights.release import Release
 from visionzoo.weights.released import released_file
 from visionzoo.weights.safe_load import read_checkpoint
 
@@ -59,12 +59,10 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releas
 
     def release(card: str, id: str, file: Path, **options: Any) -> dict[str, torch.Tensor]:
         entry = _entry_for(entry_of(card, id), file, server.server_address[1], options)
-        if entry.url is None:
-            by_hand_folder().mkdir(parents=True, exist_ok=True)
-            os.replace(file, by_hand_folder() / entry.name)
-        else:
-            os.replace(file, folder / entry.name)
         monkeypatch.setattr("visionzoo.weights.release.entry_of", lambda name, chosen=None: entry)
+        place = folder / entry.name if entry.url else Release.of(card, id).place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file, place)
         read = read_checkpoint(released_file(card, id))
         assert read["meta"]["released"]["id"] == id
         return read["state_dict"]

@@ -29,7 +29,7 @@ COMMANDS = {
 }
 
 # Modules whose name differs from the name of their command. A module ``list`` would shadow the builtin.
-_MODULES = {"list": "list_models", "show": "show_card"}
+_MODULES = {"list": "list_models", "show": "show_card", "weights": "manage_weights"}
 
 
 def usage() -> str:

@@ -77,14 +77,15 @@ def require_measured(names: Iterable[str], metrics: Iterable[Any], where: str) -
     Raises:
         ConfigError: the message names the numbers that are measured.
     """
-    known = [pattern for metric in metrics for pattern in _patterns(metric)]
+    known = [pattern for metric in metrics for pattern in patterns_of(metric)]
     for name in names:
         if name != "auto" and known and not any(fnmatchcase(name, pattern) for pattern in known):
             advice = nearest_or_known(name, [pattern for pattern in known if not pattern.endswith("*")])
             raise ConfigError(where, expected="a metric that the evaluator measures", found=f"{name!r}", advice=advice)
 
 
-def _patterns(metric: Any) -> list[str]:
+def patterns_of(metric: Any) -> list[str]:
+    """Return the names of the numbers that a metric measures; ``prefix/*`` if it does not list them."""
     prefix = getattr(metric, "prefix", None)
     start = f"{prefix}/" if prefix else ""
     listed = getattr(metric, "possible_names", None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.hooks import EarlyStoppingHook
 
-from visionzoo.engine.best_metric import deciding_metric, require_measured
+from visionzoo.engine.best_metric import deciding_metric, patterns_of, require_measured
 from visionzoo.engine.hooks import ZooCheckpointHook, metrics_of
 from visionzoo.engine.measures import scalars, shown
 from visionzoo.errors import ConfigError, counted
@@ -65,7 +65,9 @@ class ZooEarlyStoppingHook(EarlyStoppingHook):
         if loop.stop_training and not self._is_over(runner):
             loop.stop_training = False
             runner.message_hub.update_info(ENDED, None)
-        what = "the metric of the task" if self.monitor == "auto" else self.monitor
+        names = [name for metric in metrics_of(runner) for name in patterns_of(metric)]
+        auto = deciding_metric(runner.best_metric, names) or ("the metric of the task", "")
+        what = auto[0] if self.monitor == "auto" else self.monitor
         runner.note(f"early stopping: the training ends when {what} has not improved for {self._patience_text()}")
 
     def _patience_text(self) -> str:

@@ -66,6 +66,12 @@ class _Resumable:
         if any_of(self.runner.stop_asked, self.runner.device):
             raise Interrupted(self.runner.save_now())
 
+    def _save_if_ended_early(self, name: str) -> None:
+        """Save a run that ends before its last step, whose checkpoint may not be due; ``name`` is that of its file."""
+        if self.stop_training and self.runner.message_hub.get_info("last_ckpt", None) != name:
+            self.runner.message_hub.update_info("last_ckpt", name)
+            self.runner.save_now()
+
     def _validate(self) -> None:
         """Validate and record it in the newest checkpoint, so that a resumed run does not repeat it."""
         share_buffers(self.runner.model)
@@ -98,6 +104,7 @@ class EpochLoop(_Resumable, EpochBasedTrainLoop):
             self._stop_if_asked()
             self._after_epoch()
             self._stop_if_asked()
+        self._save_if_ended_early(f"epoch_{self._epoch}.pth")
         self.runner.call_hook("after_train")
         return self.runner.model
 
@@ -145,6 +152,7 @@ class IterLoop(_Resumable, IterBasedTrainLoop):
             self.run_iter(next(batches))
             self._validate_if_due()
             self._stop_if_asked()
+        self._save_if_ended_early(f"iter_{self._iter}.pth")
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model

@@ -175,7 +175,7 @@ def _require_training(loaded: LoadedConfig, options: RunOptions) -> None:
             found="both",
             advice=f"remove one of them ({option('resume')} loads the weights of its checkpoint)",
         )
-    if options.replace_head and not _initial(loaded, options):
+    if options.replace_head and not (options.weights or loaded.cfg.get("load_from")):
         raise ConfigError(
             option("replace_head", True),
             expected=f"{option('weights')}, whose head is replaced",
@@ -236,9 +236,7 @@ def _plan(
     advice = _advice_on_classes(source) if source is not None and options.resume else ""
     data = build_numbered(cfg, splits, saved_classes(source), fixed=fixed, advice=advice)
     counts = _class_counts(data, splits, cfg.get("num_classes"))
-    tuning = Tuning() if purpose == "test" else tuning_of(cfg, options, data, counts)
-    if purpose != "test" and (stopping := early_stopping_of(loaded, options, data)):
-        cfg.early_stopping = choice.early_stopping = stopping
+    tuning = Tuning() if purpose == "test" else _tuned(loaded, options, data, counts, choice)
     _fill(loaded, counts)
     if purpose == "test" and options.tta:
         cfg.model = {**cfg.tta_model, "module": cfg.model}
@@ -354,6 +352,16 @@ def _folder_of_test(loaded: LoadedConfig, options: RunOptions) -> Path:
         return Path(options.work_dir)
     run = own_run(loaded.run) or (None if options.weights is None else run_of(Path(options.weights).expanduser()))
     return default_folder(f"{loaded.name}_test") if run is None else run / "test"
+
+
+def _tuned(
+    loaded: LoadedConfig, options: RunOptions, data: Numbered, counts: ClassCounts | None, choice: Config
+) -> Tuning:
+    """Return what a training changes about its weights, and set the early stopping of a fine-tuning in the config."""
+    tuning = tuning_of(loaded.cfg, options, data, counts)
+    if stopping := early_stopping_of(loaded, options, data):
+        loaded.cfg.early_stopping = choice.early_stopping = stopping
+    return tuning
 
 
 # Settings that determine the learning rates of a run, and those of its loader that do not.

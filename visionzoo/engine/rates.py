@@ -41,12 +41,13 @@ def rates_table(model: nn.Module, optimizers: Iterable[Any]) -> str:
         layer 1 of 1           0.01             0        1           4
     """
     depths = model_depths(model)
-    names, words = {id(p): name for name, p in model.named_parameters()}, depth_names(depths)
+    of_parameter, words = {id(p): depths[name] for name, p in model.named_parameters()}, depth_names(depths)
+    head = max(depths.values(), default=0)  # also of parameters that are not part of the model
     rows: dict[tuple[int, float, float], list[int]] = {}
     for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         for parameter in (p for p in group["params"] if p.requires_grad):
             rate = group.get("initial_lr", group["lr"])
-            key = (-depths[names[id(parameter)]], -rate, -group.get("weight_decay", 0.0))
+            key = (-of_parameter.get(id(parameter), head), -rate, -group.get("weight_decay", 0.0))
             row = rows.setdefault(key, [0, 0])
             row[0], row[1] = row[0] + 1, row[1] + parameter.numel()
     if len({rate for _, rate, _ in rows}) < 2:

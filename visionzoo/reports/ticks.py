@@ -22,7 +22,7 @@ class Axis:
 
     Example:
         >>> [text for _, text in Axis(0.0, 1.0).ticks(5)]
-        ['0', '0.2', '0.4', '0.6', '0.8', '1']
+        ['0', '0.2', '0.4', '0.6', '0.8', '1.0']
     """
 
     low: float
@@ -39,7 +39,7 @@ class Axis:
         """Return an axis for finite values: logarithmic if they are positive and differ by a factor of 30.
 
         Example:
-            >>> Axis.around(np.array([0.001, 10.0])).is_log, Axis.around(np.array([0.0, 10.0])).is_log
+            >>> Axis.around(np.geomspace(0.001, 10, 9)).is_log, Axis.around(np.array([0.0, 10.0])).is_log
             (True, False)
         """
         low, high = float(values.min()), float(values.max())

@@ -117,9 +117,10 @@ def released_entry(
     if loaded.tiny:
         raise CheckpointError(
             loaded.name,
-            expected="the full model, to which released weights belong",
-            found="its tiny variant",
-            advice="leave out --tiny (tiny=True), or use an untrained model: --weights none",
+            expected="weights of its tiny variant",
+            found="only those of the full model",
+            advice="leave out --tiny (tiny=True), or use an untrained model: --weights none on the command line, "
+            'weights="none" in Python',
         )
     return entry
 

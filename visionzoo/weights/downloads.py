@@ -1,8 +1,8 @@
 """Downloads of weights: fetched once, resumed, checked by sha256, stored in the cache.
 
 The cache is ``$VISIONZOO_CACHE/weights`` (by default ``~/.cache/visionzoo/weights``). A file that was placed there by
-hand is used too, and so is a file under its own name in ``by_hand`` below it. With ``VISIONZOO_OFFLINE=1`` or
-``HF_HUB_OFFLINE=1`` (``--offline``) nothing is fetched.
+hand is used too, and so is a file of known sha256 under its own name in ``by_hand`` below it. With
+``VISIONZOO_OFFLINE=1`` or ``HF_HUB_OFFLINE=1`` (``--offline``) nothing is fetched.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ class Download:
         mirrors: addresses of the same file.
         size: number of bytes; None if unknown.
         name: name of the file; None for the last part of the address.
+        by_hand: place of the file if a user puts it there; None for a download without its own place.
         otherwise: the other choice of a user, the end of a message.
 
     Example:
@@ -103,6 +104,7 @@ class Download:
     mirrors: tuple[str, ...] = ()
     size: int | None = None
     name: str | None = None
+    by_hand: Path | None = None
     otherwise: str = _WITHOUT_BACKBONE
 
     @property
@@ -117,10 +119,19 @@ class Download:
         return self.sha256 or (match[1] if match else None)
 
     @property
-    def places(self) -> tuple[Path, ...]:
-        """Places of the file on this machine, whether or not it exists; the last is for files put there by hand."""
-        at_hand = by_hand_folder() / (self.name or name_in(self.url))
-        return self.target, cached_path(self.url, None, self.name), at_hand
+    def cached(self) -> tuple[Path, ...]:
+        """Places of the downloaded file, whether or not it exists: with the hash of the file and of the address."""
+        return self.target, cached_path(self.url, None, self.name)
+
+    @property
+    def put_by_hand(self) -> tuple[Path, ...]:
+        """Places of a file that a user puts there, whether or not it exists.
+
+        Different files can have one name, so the common folder is only for files whose sha256 is known.
+        """
+        common = by_hand_folder() / (self.name or name_in(self.url))
+        own = () if self.by_hand is None else (self.by_hand,)
+        return (*own, common) if self.expected else own
 
     def fits(self, path: Path) -> bool:
         """Return True if a file has the size and the sha256 that are known."""
@@ -134,13 +145,13 @@ class Download:
         Raises:
             CheckpointError: the file that a user put into ``by_hand`` is another one.
         """
-        *cached, by_hand = self.places
-        for path in cached:
+        for path in self.cached:
             if path.is_file() and self.fits(path):
                 return path
-        if by_hand.is_file():
-            self.require_fit(by_hand)
-            return by_hand
+        for path in self.put_by_hand:
+            if path.is_file():
+                self.require_fit(path)
+                return path
         other = _torch_hub_path(self.url)
         return other if self.expected and other.is_file() and self.fits(other) else None
 
@@ -233,6 +244,8 @@ def _download(url: str, wanted: Download, progress: Progress | None) -> None:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, OSError):
+        return f"the server cannot be reached ({error.reason.strerror or error.reason})"
     if isinstance(error, urllib.error.HTTPError):
         is_circle = 300 <= error.code < 400
         return "the server redirects in a circle" if is_circle else f"the server returned {error.code} {error.reason}"

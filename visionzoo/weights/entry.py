@@ -140,8 +140,8 @@ def entries_of(name: str | Path) -> list[Weights]:
         CardError: the card cannot be read, or an entry violates the schema.
 
     Example:
-        >>> entries_of("fpn_retinanet")
-        []
+        >>> {entry.for_ for entry in entries_of("dinat_mini_imagenet")}
+        {'model'}
     """
     path = card_files().get(find_config(name).stem)
     return [] if path is None else entries_in(path)

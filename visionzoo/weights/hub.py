@@ -87,10 +87,10 @@ def hub_files(source: str) -> Path:
             found=f"a file, {address.file}",
             advice="leave it out, or use it as weights",
         )
-    folder = _fetched(address, MODEL_FILES[0]).parent  # its name is the commit
+    folder = _fetched(address, MODEL_FILES[0], whole=True).parent  # its name is the commit
     same = HubAddress(address.repo, folder.name)
     for name in MODEL_FILES[1:]:
-        if _fetched(same, name).parent != folder:
+        if _fetched(same, name, whole=True).parent != folder:
             raise CheckpointError(source, expected="files of one commit", found="several", advice="run it again")
     return folder
 
@@ -138,7 +138,8 @@ def _http_error() -> type[Exception]:
     return errors.HTTPError if hasattr(errors, "HTTPError") else OSError
 
 
-def _fetched(address: HubAddress, name: str) -> Path:
+def _fetched(address: HubAddress, name: str, *, whole: bool = False) -> Path:
+    """Return the local copy of a file. ``whole`` states that it is one of several that belong together."""
     from huggingface_hub import hf_hub_download
 
     fetch: Callable[..., Any] = hf_hub_download
@@ -146,7 +147,7 @@ def _fetched(address: HubAddress, name: str) -> Path:
     try:
         return Path(fetch(address.repo, name, local_files_only=offline(), **given))
     except _hub_errors() as error:
-        raise _not_fetched(address, name, error) from error
+        raise _not_fetched(address, name, error, whole) from error
 
 
 def endpoint() -> str | None:
@@ -162,10 +163,12 @@ def _hub_errors() -> tuple[type[Exception], ...]:
     return (*own, OSError, ValueError, _http_error())
 
 
-def _not_fetched(address: HubAddress, name: str, error: Exception) -> CheckpointError:
+def _not_fetched(address: HubAddress, name: str, error: Exception, whole: bool) -> CheckpointError:
+    from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    command = f"hf download {address.repo} {name}" + (f" --revision {address.revision}" if address.revision else "")
+    revision = f" --revision {address.revision}" if address.revision else ""
+    command = f"hf download {address.repo}" + ("" if whole else f" {name}") + revision
     reason = " ".join(str(error).split())[:200]
     if isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
         reason = "the Hub cannot be reached"
@@ -173,11 +176,9 @@ def _not_fetched(address: HubAddress, name: str, error: Exception) -> Checkpoint
             reason = "the network is off (--offline, VISIONZOO_OFFLINE=1 or HF_HUB_OFFLINE=1)"
     elif isinstance(error, GatedRepoError):
         reason = "its authors ask for an agreement; sign in with `hf auth login`"
-    from huggingface_hub import constants
-
     return CheckpointError(
         str(HubAddress(address.repo, address.revision, name)),
         expected="to fetch it from the Hub",
         but=f"{reason}, and it is not in {constants.HF_HUB_CACHE}",
-        advice=f"run `{command}` where there is a network and copy that folder here, or name a local file",
+        advice=f"run `{command}` where there is a network and copy its cache to this folder, or name a local file",
     )

@@ -63,8 +63,8 @@ class Release:
 
     @property
     def source(self) -> str:
-        """Address of the file; for one that only a web page hands out, ``PAGE#FILE``."""
-        return self.entry.url or f"{self.entry.page}#{self.entry.file}"
+        """Address of the file; for one that only a web page hands out, ``PAGE#MODEL-ID/FILE``."""
+        return self.entry.url or f"{self.entry.page}#{self.model}-{self.entry.id}/{self.entry.file}"
 
     @property
     def scheme(self) -> str:
@@ -75,7 +75,15 @@ class Release:
     def download(self) -> Download:
         """The download of the file."""
         entry = self.entry
-        return Download(self.source, entry.sha256, tuple(entry.mirrors), entry.bytes, entry.name, otherwise=UNTRAINED)
+        return Download(
+            self.source,
+            entry.sha256,
+            tuple(entry.mirrors),
+            entry.bytes,
+            entry.name,
+            by_hand=by_hand_folder() / f"{self.model}-{entry.id}" / entry.name,
+            otherwise=UNTRAINED,
+        )
 
     @property
     def known_sha256(self) -> str | None:
@@ -86,7 +94,7 @@ class Release:
     @property
     def place(self) -> Path:
         """Place of the file: in the cache, or where a user puts it by hand."""
-        return self.download.target if self.entry.url else by_hand_folder() / self.entry.name
+        return self.download.target if self.entry.url else self.download.put_by_hand[0]
 
     def header(self, sha256: str) -> dict[str, Any]:
         """Return what the header of the converted file states about its origin."""
@@ -111,9 +119,8 @@ class Release:
         """Return the released file itself if it is in the cache or was put there by hand, else None."""
         if self.scheme in LOCAL_FILES:
             return None
-        if self.entry.url is not None:
-            return next((path for path in self.download.places if path.is_file()), None)
-        return self.place if self.place.is_file() else None
+        places = (*(self.download.cached if self.entry.url else ()), *self.download.put_by_hand)
+        return next((path for path in places if path.is_file()), None)
 
     def cached(self) -> Path | None:
         """Return the file to load if it is on this machine, else None. Nothing is fetched."""

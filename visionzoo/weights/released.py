@@ -6,6 +6,7 @@ The card of a model lists its released files, see :mod:`visionzoo.weights.entry`
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -81,7 +82,10 @@ def _obtained(release: Release, progress: Progress | None) -> Path:
         return LOCAL_FILES[release.scheme](release.source)
     if release.entry.url is not None:
         return fetch(release.download, progress=progress)
-    if not release.place.is_file():
+    raw = release.raw()
+    if raw is None:
+        with contextlib.suppress(OSError):
+            release.place.parent.mkdir(parents=True, exist_ok=True)
         raise CheckpointError(
             release.model,
             expected=f"the file {release.entry.name}, which only a web page hands out",
@@ -89,8 +93,8 @@ def _obtained(release: Release, progress: Progress | None) -> Path:
             advice=f"open {release.entry.page} in a browser, save {release.entry.name} in this folder, and run the "
             f"command again, or {UNTRAINED}",
         )
-    release.download.require_fit(release.place)
-    return release.place
+    release.download.require_fit(raw)
+    return raw
 
 
 def _require_same(release: Release, raw: Path, sha256: str) -> None:

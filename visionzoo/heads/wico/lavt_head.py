@@ -13,6 +13,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from visionzoo.allowed import Count, Share
 from visionzoo.errors import ConfigError
@@ -28,7 +29,7 @@ from visionzoo.structures.task_sample import TaskSample
 _CLASSES = 2
 # Padding of the 3x3 convs.
 _PAD = 1
-# Phrases that run at once in eval mode; more are slower, because their maps leave the CPU's cache.
+# Phrases that run at once with running statistics; more are slower, because their maps leave the CPU's cache.
 _TOGETHER = 5
 
 
@@ -95,9 +96,14 @@ class LAVTHead(BaseModule):
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> Tensor:
         """Return logits of background and object, (B, 2, H, W), at the size of the padded images."""
-        size = len(feats[-1]) if self.training else _TOGETHER
+        size = len(feats[-1]) if self._reads_batch_statistics else _TOGETHER
         logits = torch.cat([self._logits(some) for some in zip(*(level.split(size) for level in feats))])
         return resized(logits, input_size(batch.samples, logits.shape[2:], self.stride))
+
+    @property
+    def _reads_batch_statistics(self) -> bool:
+        """True if a batch norm is in training mode: its output then depends on all phrases of the batch."""
+        return any(module.training for module in self.modules() if isinstance(module, _BatchNorm))
 
     def _logits(self, feats: Sequence[Tensor]) -> Tensor:
         x = feats[-1]

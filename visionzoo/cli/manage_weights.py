@@ -216,7 +216,7 @@ def lock(args: argparse.Namespace) -> int:
     for line in written:
         print(line)
     if not written:
-        note(f"{args.name}: nothing to lock; every file on this machine has its sha256 in the card")
+        note(f"{args.name}: nothing to lock; no file without a sha256 in the card is on this machine")
     return 0
 
 
