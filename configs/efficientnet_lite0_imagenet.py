@@ -19,6 +19,7 @@ model = dict(
 
 # 0.016 for 256 images per step, with warm-up; EfficientNet's code trains for 350 epochs.
 train_cfg = dict(max_epochs=350)
+param_scheduler = [dict(type="StaircaseLR", gamma=0.97, every=2.4, convert_to_iter_based=True)]
 optim_wrapper = dict(optimizer=dict(lr=0.016, eps=0.001, weight_decay=1e-5))
 auto_scale_lr = dict(base_batch_size=256)
 
