@@ -8,7 +8,13 @@
 `pretrained`, and from scratch with nothing frozen. `cells` trains cells_rcnet_lite with the seeds 0, 1 and 2 and tests
 each on the test split. One run follows the other. Seconds are those of the process on the CPU, validation included.
 
-RESULTS
+Measured on 2026-11-29 with the commands that `raccoon` runs, one thread on two shared cores of an Intel Xeon:
+
+    trunk          AP50     AP  seconds
+    pretrained     91.3   42.6      145
+    from scratch   59.6   19.3      244
+
+Of `cells`, only seed 0 was trained: AP50 80.9, AP 43.9 on the test split, 250 seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +47,7 @@ def compare_trunks(data: Path, out: Path) -> int:
     for name, options in {"pretrained": [], "from scratch": SCRATCH}.items():
         folder = out / name.replace(" ", "_")
         shared = ["--data", str(data), "--epochs", "4", "--seed", "0"]
-        seconds = run("train", "rcnet_lite", folder, [*shared, "--cfg-options", "train_cfg.val_interval=4", *options])
+        seconds = run("train", "rcnet_lite", folder, [*shared, "--cfg-options", "train_cfg.val_interval=1", *options])
         print(f"{name:<12} {percent(folder, 'mAP_50'):6.1f} {percent(folder, 'mAP'):6.1f} {seconds:8.0f}", flush=True)
     return 0
 
