@@ -193,7 +193,7 @@ def _sentence(problem: Any, schema: type[BaseModel], below: str) -> str:
 
 def _field_path(location: tuple[int | str, ...]) -> str:
     """Return the path of a field, ``visionzoo.checks.0.seed``, without pydantic's name for the kind of a union."""
-    chosen = {"build", "forward", "metric", "eval", "learn", "full", "paper", "measured"}
+    chosen = {"build", "forward", "metric", "eval", "learn", "weights", "full", "paper", "measured"}
     parts = [
         str(part)
         for index, part in enumerate(location)

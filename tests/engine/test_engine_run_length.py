@@ -27,6 +27,7 @@ IMAGES = {
     "PanopticDataset": 118_287,
     "SemanticFolders": 20_210,
     "ReferDataset": 42_226,  # refs of RefCOCOg (UMD); the other sets have more
+    "PointsDataset": 205,  # BCCD
     "RegistrationPairs": 464,  # 580 subjects of IXI without every fifth, each with the next one
 }
 WARM_UP = dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=500)

@@ -16,8 +16,9 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from visionzoo.cards.files import Card
-from visionzoo.cards.schema import BuildCheck, EvalCheck, ForwardCheck, LearnCheck, MetricCheck
+from visionzoo.cards.schema import BuildCheck, EvalCheck, ForwardCheck, LearnCheck, MetricCheck, WeightsCheck
 from visionzoo.cards.seeding import fill_weights, settle_norms
+from visionzoo.cards.weights_check import measure_weights
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.errors import some_of
@@ -161,9 +162,9 @@ def compare_build(card: Card, check: BuildCheck, found: Numbers) -> str | None:
     return None
 
 
-def compare_forward(card: Card, check: ForwardCheck, found: Numbers) -> str | None:
-    """Return a sentence if the outputs differ from the stored arrays, or None."""
-    path = arrays_path(card)
+def compare_arrays(card: Card, check: ForwardCheck | WeightsCheck, found: Numbers) -> str | None:
+    """Return a sentence if the outputs or predictions differ from the stored arrays, or None."""
+    path = arrays_path(card, check)
     if not path.is_file():
         return f"expected {path}, found no file; write it with `visionzoo cards record {card.name}`"
     with np.load(path) as stored:
@@ -220,9 +221,10 @@ def _names(numbers: Mapping[str, Any]) -> str:
     return some_of(sorted(numbers), most=6)
 
 
-def arrays_path(card: Card) -> Path:
-    """Return the file with the numbers of the forward check of a card."""
-    return card.path.parent / "arrays" / f"{card.name}.npz"
+def arrays_path(card: Card, check: ForwardCheck | WeightsCheck) -> Path:
+    """Return the file with the numbers of a check that stores arrays."""
+    ending = "_weights" if isinstance(check, WeightsCheck) else ""
+    return card.path.parent / "arrays" / f"{card.name}{ending}.npz"
 
 
 MEASURE: dict[str, Callable[[Card, Any], Numbers]] = {
@@ -231,13 +233,15 @@ MEASURE: dict[str, Callable[[Card, Any], Numbers]] = {
     "metric": measure_metric,
     "eval": measure_eval,
     "learn": measure_learn,
+    "weights": measure_weights,
 }
 COMPARE: dict[str, Callable[[Card, Any, Numbers], str | None]] = {
     "build": compare_build,
-    "forward": compare_forward,
+    "forward": compare_arrays,
     "metric": compare_metrics,
     "eval": compare_metrics,
     "learn": compare_learn,
+    "weights": compare_arrays,
 }
 
 

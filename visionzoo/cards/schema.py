@@ -229,6 +229,18 @@ class LearnCheck(Fields):
     ratio: Annotated[float, Field(gt=0, lt=1)]
 
 
+class WeightsCheck(Fields):
+    """Load the released file ``id``, predict drawn images, and compare with ``arrays/<name>_weights.npz``.
+
+    ``data`` is the address of the drawn data set, whose validation split is predicted.
+    """
+
+    kind: Literal["weights"]
+    id: Slug
+    data: Annotated[str, Field(pattern=r"^tiny://\S+$")]
+    tolerance: Tolerance = 5e-3
+
+
 class FullCheck(Fields):
     """Check that ``command`` returns ``metrics`` within ``tolerance`` on the real data. It is run manually."""
 
@@ -239,7 +251,8 @@ class FullCheck(Fields):
 
 
 Check = Annotated[
-    BuildCheck | ForwardCheck | MetricCheck | EvalCheck | LearnCheck | FullCheck, Field(discriminator="kind")
+    BuildCheck | ForwardCheck | MetricCheck | EvalCheck | LearnCheck | WeightsCheck | FullCheck,
+    Field(discriminator="kind"),
 ]
 
 

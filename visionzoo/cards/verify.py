@@ -22,15 +22,15 @@ import yaml
 
 from visionzoo.cards.checks import COMPARE, MEASURE, Outcome, arrays_path
 from visionzoo.cards.files import Card, missing_cards, own_cards, read_cards
-from visionzoo.cards.schema import ForwardCheck
+from visionzoo.cards.schema import ForwardCheck, WeightsCheck
 from visionzoo.cards.table import readme_path, table_in, zoo_table
 from visionzoo.config import load_config
 from visionzoo.errors import CardError, ZooError
 from visionzoo.front_matter import split_front_matter
 
 TIERS = {
-    "fast": ("build", "forward", "metric"),
-    "slow": ("build", "forward", "metric", "eval", "learn"),
+    "fast": ("build", "forward", "metric", "weights"),
+    "slow": ("build", "forward", "metric", "weights", "eval", "learn"),
 }
 
 
@@ -39,8 +39,8 @@ def verify_cards(cards: Sequence[Card], tier: str = "fast") -> Iterator[Outcome]
 
     Args:
         cards: the cards.
-        tier: ``fast`` runs the checks ``build``, ``forward`` and ``metric``. ``slow`` also evaluates and trains on
-            drawn images. Checks of kind ``full`` need the real data and are run manually.
+        tier: ``fast`` runs the checks ``build``, ``forward``, ``metric`` and ``weights``. ``slow`` also evaluates and
+            trains on drawn images. Checks of kind ``full`` need the real data and are run manually.
     """
     for card in cards:
         yield _timed(card.name, "config", partial(_config_problem, card))
@@ -159,8 +159,8 @@ def record_card(card: Card) -> list[str]:
             numbers = MEASURE[check.kind](card, check)
         if check.kind == "build":
             changes |= {("visionzoo", "compute", key): value for key, value in numbers.items()}
-        elif isinstance(check, ForwardCheck):
-            written.append(_write_arrays(arrays_path(card), numbers))
+        elif isinstance(check, ForwardCheck | WeightsCheck):
+            written.append(_write_arrays(arrays_path(card, check), numbers))
         else:
             changes["visionzoo", "checks", index, "metrics"] = _rounded(numbers)
     card.path.write_text(replace_values(card.text, changes, card.path), encoding="utf-8")

@@ -42,7 +42,8 @@ class DensityHead(CountingHead):
 
     Args:
         in_channels, in_strides: channels and strides of every level, shallow first; filled in from the preceding part.
-        variant: ``default``: 512, 512, 512, 256, 128 and 64 channels; ``tiny``: three convolutions of 16 channels.
+        variant: ``default``: 512, 512, 512, 256, 128 and 64 channels; ``lite``: three convolutions of 64 channels;
+            ``tiny``: three of 16.
         level: index of the level to read. By default the level whose stride is nearest to 8 by ratio; of two equally
             near levels, the finer one.
         dilation: dilation of the 3x3 convolutions, >= 1.
@@ -61,7 +62,11 @@ class DensityHead(CountingHead):
         torch.Size([2, 1, 4, 6])
     """
 
-    VARIANTS: dict[str, tuple[int, ...]] = {"default": (512, 512, 512, 256, 128, 64), "tiny": (16, 16, 16)}
+    VARIANTS: dict[str, tuple[int, ...]] = {
+        "default": (512, 512, 512, 256, 128, 64),
+        "lite": (64, 64, 64),
+        "tiny": (16, 16, 16),
+    }
 
     def __init__(
         self,
@@ -89,8 +94,8 @@ class DensityHead(CountingHead):
         self.layers.append(nn.Conv2d(before, 1, 1))
         if relu:
             self.layers.append(nn.ReLU(inplace=True))
-        # CSRNet's initial weights; with the few channels of tiny, such small weights would make outputs vanish
-        draw_weights(self, None if variant == "tiny" else 0.01)
+        # CSRNet's initial weights; with the few channels of the others, such small weights would make outputs vanish
+        draw_weights(self, 0.01 if variant == "default" else None)
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH, window: Window | None = None) -> Tensor:
         """Return the density times ``log_para``, (B, 1, h, w) float32; ``batch`` and ``window`` have no effect."""
