@@ -220,6 +220,7 @@ def test_a_systems_name_is_a_short_name_of_its_headline():
         "coconut": "mask2former_r50_coconut",
         "connnet": "connnet_r50",
         "direct": "direct_registration",
+        "efficientnet_lite0": "efficientnet_lite0_imagenet",
         "gconet_plus": "gconet_plus_vgg16bn",
         "hmode": "hmode_shanghaitech_a",
         "icnet": "icnet_ixi",

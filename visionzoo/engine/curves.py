@@ -36,8 +36,8 @@ class CurvesHook(Hook):
     priority = "LOW"  # before the checkpoint is written, which then holds them
 
     def before_train(self, runner: Any) -> None:
-        if rates := rates_of_run(runner):
-            runner.logger.info(rates)
+        for line in rates_of_run(runner).splitlines():  # a log has one line for every record
+            runner.logger.info(line)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         rates = _rates(runner.optim_wrapper)
