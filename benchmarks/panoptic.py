@@ -9,13 +9,14 @@ runs of equal ids from the moment it is read. ``ours + runs`` finds them again, 
 Times are CPU time, medians of the rounds. Memory is the increase to its peak (Linux only). The floor is one bincount
 over all pixels, the decoding of the PNG files, and one erosion of each whole map. Accept: 8, 2 and 3 times as fast.
 
-Measured on 29 November 2026 with `python benchmarks/panoptic.py --rounds 7`, on one AMD EPYC core shared with other
-work, numpy 2.2.6, OpenCV 4.12, Pillow 13.0, at the commit that adds this table; CPU ms per image, 20 segments:
+Measured on 29 November 2026 with `python benchmarks/panoptic.py --rounds 7`, on one core of an Intel Xeon (AVX-512),
+numpy 2.2.6, OpenCV 4.12, Pillow 13.0, torchvision 0.29, at the commit that adds this table; CPU ms per image, 20
+segments. Five runs gave 9.3 to 12.5, 2.1 to 2.8 and 4.9 to 6.1:
 
     stage         usual    ours   ratio   accept   floor
-    counting       3.95    0.35    11.3        8    0.45    (ours + runs: 0.96, ratio 4.1)
-    from PNG      19.33   13.43     1.4        2   10.76    NOT accepted: decoding is half of the usual time
-    boundaries    29.37    5.91     5.0        3    1.75
+    counting       2.87    0.23    12.4        8    0.47    (ours + runs: 0.79, ratio 3.7)
+    from PNG      13.27    5.90     2.2        2    3.64
+    boundaries    24.20    4.93     4.9        3    1.45
 """
 
 from __future__ import annotations
