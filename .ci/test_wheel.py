@@ -25,6 +25,8 @@ assert len(WordPieceTokenizer()) == 30522
 from visionzoo.suites import readme_of, suite_names, suite_of
 assert all(suite_of(name) and readme_of(name).resolve().is_relative_to(site) for name in suite_names())
 assert len(suite_names()) >= 2
+from visionzoo.weights.released import released_file
+assert released_file("cells_rcnet_lite").resolve().is_relative_to(site)
 from importlib import import_module
 from pkgutil import walk_packages
 own = [m.name for m in walk_packages(visionzoo.__path__, "visionzoo.") if not m.name.endswith("__main__")]
