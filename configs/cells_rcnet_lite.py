@@ -11,9 +11,9 @@ _base_ = ["_base_/rcnet_lite_model.py", "_base_/bccd.py", "_base_/schedule_lite.
 
 task = "detection"
 
-train_cfg = dict(max_epochs=6, val_interval=6)
+train_cfg = dict(max_epochs=18, val_interval=6)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=15),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=6, T_max=6, eta_min=1e-6, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=18, T_max=18, eta_min=1e-6, convert_to_iter_based=True),
 ]
 default_hooks = dict(logger=dict(interval=7), checkpoint=dict(interval=6, save_best="coco/bbox_mAP", rule="greater"))
