@@ -14,8 +14,8 @@ Measured on 2026-11-29 with the commands that `raccoon` runs, one thread on two 
     pretrained     91.3   42.6      145
     from scratch   59.6   19.3      244
 
-Of `cells`, with the commands that it runs: AP50 85.2, 85.4 and 86.3, mean 85.6, spread 0.6; AP 52.6, 52.6 and 54.2, mean
-53.1, spread 0.9; 672, 656 and 645 seconds, with other work on the second core.
+Of `cells`, with the commands that it runs: AP50 85.2, 85.4 and 86.3, mean 85.6, spread 0.6; AP 52.6, 52.6 and 54.2,
+mean 53.1, spread 0.9; 672, 656 and 645 seconds, with other work on the second core.
 """
 
 from __future__ import annotations
