@@ -87,11 +87,12 @@ def _ids_of_colours(data: bytes, where: object) -> np.ndarray:
 def _decoded_by_libpng(data: bytes) -> np.ndarray | None:
     """Return the colours, (H, W, 3 or 4) uint8, in half of Pillow's time. None if Pillow has to judge the bytes."""
     import torch
-    from torchvision.io import decode_png
 
     try:
+        from torchvision.io import decode_png  # deprecated since torchvision 0.29
+
         pixels = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8))
-    except RuntimeError:  # damaged, or a torchvision without its image library
+    except (ImportError, RuntimeError):  # a torchvision without its image library; damaged bytes
         return None
     return pixels.permute(1, 2, 0).numpy()
 
