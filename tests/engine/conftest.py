@@ -62,7 +62,8 @@ def train_apart(train_toy: Callable) -> Callable[..., int]:
             except KeyboardInterrupt:
                 status = 130
             except BaseException:
-                traceback.print_exc()
+                traceback.print_exc(file=sys.__stderr__)  # capsys keeps that of the child in its memory
+                sys.__stderr__.flush()
             finally:
                 os._exit(status)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
