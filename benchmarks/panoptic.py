@@ -11,12 +11,12 @@ over all pixels, the decoding of the PNG files, and one erosion of each whole ma
 
 Measured on 29 November 2026 with `python benchmarks/panoptic.py --rounds 7`, on one core of an Intel Xeon (AVX-512),
 numpy 2.2.6, OpenCV 4.12, Pillow 13.0, torchvision 0.29, at the commit that adds this table; CPU ms per image, 20
-segments. Five runs gave 9.3 to 12.5, 2.1 to 2.8 and 4.9 to 6.1:
+segments. The core was idle; seven runs beside other work gave ratios of 9.3 to 12.5, 2.0 to 2.8 and 3.9 to 6.1:
 
     stage         usual    ours   ratio   accept   floor
-    counting       2.87    0.23    12.4        8    0.47    (ours + runs: 0.79, ratio 3.7)
-    from PNG      13.27    5.90     2.2        2    3.64
-    boundaries    24.20    4.93     4.9        3    1.45
+    counting       3.01    0.22    13.5        8    0.51    (ours + runs: 0.81, ratio 3.7)
+    from PNG      12.57    5.43     2.3        2    3.96
+    boundaries    18.51    3.21     5.8        3    1.03
 """
 
 from __future__ import annotations
