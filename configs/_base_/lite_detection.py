@@ -3,8 +3,7 @@
 Images fit into 320 x 240. Batches are read in the process of the training, which on a few cores is as fast as workers.
 """
 
-data_root = "data/coco"
-dataset_type = "CocoDetection"
+_base_ = ["coco_detection.py"]
 
 train_pipeline = [
     dict(type="LoadImage"),
@@ -34,42 +33,18 @@ image_size = dict(
     ],
 )
 
+in_this_process = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    batch_sampler=dict(type="mmdet.AspectRatioBatchSampler"),  # less padding: wide and tall images in separate batches
+    **in_this_process,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file="annotations/instances_train2017.json",
-        data_prefix=dict(img="train2017/"),
-        filter_cfg=dict(filter_empty_gt=False),  # images without an object teach what is none
+        filter_cfg=dict(_delete_=True, filter_empty_gt=False),  # images without an object teach what is none
         pipeline=train_pipeline,
     ),
 )
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=0,
-    persistent_workers=False,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file="annotations/instances_val2017.json",
-        data_prefix=dict(img="val2017/"),
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(**in_this_process, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type="CocoMetric", metric="bbox")  # reads the annotation file of the data set
-test_evaluator = val_evaluator
-
-tiny_root = "tiny://coco?train=16&val=8&seed=0"
 tiny_train_pipeline = [
     dict(type="LoadImage"),
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
@@ -78,19 +53,4 @@ tiny_train_pipeline = [
     dict(type="mmdet.RandomFlip", prob=0.5),
     dict(type="mmdet.PackDetInputs"),
 ]
-tiny_test_pipeline = [
-    dict(type="LoadImage"),
-    dict(type="mmdet.Resize", scale=(208, 168), keep_ratio=True),
-    dict(type="mmdet.LoadAnnotations", with_bbox=True),
-    dict(
-        type="mmdet.PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
-]
-tiny_val_dataloader = dict(dataset=dict(data_root=tiny_root, pipeline=tiny_test_pipeline))
-tiny = dict(
-    image_size=dict(size=(168, 208)),
-    train_dataloader=dict(batch_size=4, dataset=dict(data_root=tiny_root, pipeline=tiny_train_pipeline)),
-    val_dataloader=tiny_val_dataloader,
-    test_dataloader=tiny_val_dataloader,
-)
+tiny = dict(train_dataloader=dict(dataset=dict(pipeline=tiny_train_pipeline)))
