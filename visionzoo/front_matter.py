@@ -1,35 +1,21 @@
-"""Front matter of model cards: find the file of a card, read its YAML, and report wrong fields.
+"""Front matter of model cards: find the file of a card and read its YAML.
 
-Weights and cards both read it. Neither imports torch for that.
+It imports neither torch nor pydantic, because ``visionzoo list`` reads all cards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from visionzoo.config.files import config_folder, released_files
-from visionzoo.errors import CardError, UnknownName, nearest_name
+from visionzoo.errors import CardError, UnknownName
 from visionzoo.plugins import shown_in_plugin
 
 _FENCE = "---"
-
-Url = Annotated[str, Field(pattern=r"^https://\S+$")]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-Text = Annotated[str, Field(min_length=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Positive = Annotated[int, Field(gt=0)]
-
-
-class Fields(BaseModel):
-    """Base of all groups of fields in a card. Unknown fields are errors, and types are not converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
-
 
 # --- files ---
 
@@ -153,65 +139,12 @@ def parsed_front_matter(front: str, path: Path) -> dict[str, Any]:
     return values
 
 
-# --- wrong fields ---
+def heading(body: str) -> str:
+    """Return the text of the first heading of the Markdown below the front matter; empty without one.
 
-
-def card_problem(error: ValidationError, path: Path, schema: type[BaseModel], below: str = "") -> CardError:
-    """Return the error for fields that violate the schema; its message has one sentence for each.
-
-    Args:
-        error: the error of pydantic.
-        path: the file of the card.
-        schema: the class that states the known fields.
-        below: path of the fields in the card, ``visionzoo``.
+    Example:
+        >>> heading("\\n# A detector\\n\\nText.")
+        'A detector'
     """
-    problems = [_sentence(problem, schema, below) for problem in error.errors()]
-    if len(problems) == 1:
-        return CardError(f"{shown_card(path)}: {problems[0]}")
-    return CardError(
-        shown_card(path),
-        expected="a card of schema 1",
-        found=f"{len(problems)} problems",
-        advice="fix them",
-        problems=problems,
-    )
-
-
-def _sentence(problem: Any, schema: type[BaseModel], below: str) -> str:
-    """Return a problem of pydantic as ``field: expected ..., found ...; advice``."""
-    kind, where = problem["type"], ".".join(filter(None, [below, _field_path(problem["loc"])]))
-    if kind == "extra_forbidden":
-        return f"{where}: no such field; {_advice(problem['loc'], schema)}"
-    if kind == "missing":
-        return f"{where}: expected this field, found none; add it"
-    if kind == "value_error":
-        said = str(problem["ctx"]["error"])
-        return f"{where}: {said}; {'add it' if said.endswith('found none') else 'fix it'}"
-    expected = problem["msg"].removeprefix("Input should ").replace("'", "`")
-    return f"{where}: the value should {expected}, found {problem['input']!r:.80}; fix it"
-
-
-def _field_path(location: tuple[int | str, ...]) -> str:
-    """Return the path of a field, ``visionzoo.checks.0.seed``, without pydantic's name for the kind of a union."""
-    chosen = {"build", "forward", "metric", "eval", "learn", "weights", "full", "paper", "measured"}
-    parts = [
-        str(part)
-        for index, part in enumerate(location)
-        if not (part in chosen and index and (location[index - 1] == "args" or isinstance(location[index - 1], int)))
-    ]
-    return ".".join(parts)
-
-
-def _advice(location: tuple[int | str, ...], schema: type[BaseModel]) -> str:
-    if "measured" in location and location[-1] in ("command", "date", "commit", "hardware"):
-        return "write it once in visionzoo.runs, and refer to it with `run: ID`"
-    nearest = nearest_name(str(location[-1]), _known_fields(schema))
-    return f"did you mean {nearest}?" if nearest else "remove it"
-
-
-def _known_fields(model: type[BaseModel]) -> set[str]:
-    """Return the names of all fields of a card, at any depth."""
-    names: set[str] = set()
-    for definition in [schema := model.model_json_schema(by_alias=True), *schema["$defs"].values()]:
-        names |= set(definition.get("properties", {}))
-    return names
+    line = next((line for line in body.splitlines() if line.startswith("# ")), "")
+    return line.removeprefix("# ").strip()

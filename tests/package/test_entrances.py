@@ -35,6 +35,13 @@ def test_listing_and_showing_import_no_torch(argv):
     assert done.stderr.splitlines()[-1].strip() == "heavy:", done.stderr
 
 
+def test_the_list_imports_neither_mmengine_nor_pydantic():
+    """Both take longer than the reading of all cards."""
+    done = run_probe(["list"], ["mmengine", "pydantic"])
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1].strip() == "heavy:", done.stderr
+
+
 @pytest.mark.parametrize("argv", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids=str)
 def test_help_imports_neither_torch_nor_mmengine(argv):
     done = run_probe(argv, [*HEAVY, "mmengine"])

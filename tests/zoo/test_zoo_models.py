@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import visionzoo
+from visionzoo import front_matter
 from visionzoo.cli import list_models as list_command
 from visionzoo.cli import show_card as show_command
 from visionzoo.config import config_names
@@ -180,6 +181,15 @@ def test_list_command(capsys):
     assert list_command.main(["nothing_like_it"]) == 1
     assert "no model matches" in capsys.readouterr().err
     assert list_command.main(["--task", "x"]) == 2
+
+
+def test_the_list_names_the_wrong_field_of_a_card(tmp_path, capsys, monkeypatch):
+    text = front_matter.find_card("scnn_culane").read_text(encoding="utf-8")
+    wrong = tmp_path / "scnn_culane.md"
+    wrong.write_text(text.replace("\n  licenses:\n", "\n  licences:\n"), encoding="utf-8")
+    monkeypatch.setattr(front_matter, "released_files", lambda *what: {"scnn_culane": wrong})
+    assert list_command.main(["scnn_culane"]) == 2
+    assert "visionzoo.licences: no such field; did you mean licenses?" in capsys.readouterr().err
 
 
 def test_show_command(capsys):

@@ -9,15 +9,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from visionzoo.card_fields import card_problem
 from visionzoo.cards.schema import CardFields, MeasuredNumber, Metric, Result, Run, ZooFields
 from visionzoo.config import config_names
 from visionzoo.errors import CardError, nearest_name
 from visionzoo.front_matter import (
     card_folder,
     card_names,
-    card_problem,
     card_text,
     find_card,
+    heading,
     parsed_front_matter,
     shown_card,
     split_front_matter,
@@ -73,8 +74,7 @@ class Card:
     @property
     def summary(self) -> str:
         """The heading of the text, which describes the model in one line."""
-        heading = next((line for line in self.body.splitlines() if line.startswith("# ")), "")
-        return heading.removeprefix("# ").strip()
+        return heading(self.body)
 
     def numbers(self, origin: str) -> Iterator[tuple[Result, Metric]]:
         """Yield the numbers of one origin, ``paper`` or ``measured``, in the order of the card."""

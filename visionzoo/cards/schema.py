@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from visionzoo.front_matter import Fields, Positive, Slug, Text, Url
+from visionzoo.card_fields import Fields, Positive, Slug, Text, Url
 from visionzoo.registry import task_names
 from visionzoo.weights.entry import Weights, unique_ids
 

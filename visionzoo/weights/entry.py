@@ -8,17 +8,11 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
+from visionzoo.card_fields import Fields, Positive, Sha256, Slug, Text, Url, card_problem
 from visionzoo.config import find_config
 from visionzoo.errors import CheckpointError, UnknownName, some_of
 from visionzoo.front_matter import (
-    Fields,
-    Positive,
-    Sha256,
-    Slug,
-    Text,
-    Url,
     card_files,
-    card_problem,
     card_text,
     parsed_front_matter,
     split_front_matter,
