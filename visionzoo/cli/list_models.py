@@ -70,7 +70,7 @@ def _row(name: str, path: Path | None) -> dict[str, Any]:
         }
     try:
         return {"name": name, **_stated(path)}
-    except (KeyError, TypeError, AttributeError):  # the schema says which field of the card is wrong
+    except (KeyError, TypeError, AttributeError):  # the schema states which field of the card is wrong
         from visionzoo.cards import read_card
 
         read_card(path)
