@@ -1,21 +1,17 @@
-"""What a trunk with ImageNet weights is worth on few real images and one core, and the spread of three seeds.
+"""What a trunk with ImageNet weights is worth on few real images and one core, with the spread of three seeds.
 
     visionzoo convert voc2coco FOLDER -o data/raccoon --val-every 5
     OMP_NUM_THREADS=1 python benchmarks/lite.py raccoon data/raccoon
+    OMP_NUM_THREADS=1 python benchmarks/lite.py frozen data/raccoon        # 7 and 2 stages instead of 5
     OMP_NUM_THREADS=1 python benchmarks/lite.py cells data/bccd            # see datasets/bccd/README.md
+    OMP_NUM_THREADS=1 python benchmarks/lite.py counts data/bccd
+    OMP_NUM_THREADS=1 python benchmarks/lite.py membrane data/membrane     # see datasets/membrane/README.md
 
-`raccoon` trains rcnet_lite twice with one schedule of 4 epochs of 20 iterations: with EfficientNet-Lite0 from the extra
-`pretrained`, and from scratch with nothing frozen. `cells` trains cells_rcnet_lite with the seeds 0, 1 and 2 and tests
-each on the test split. One run follows the other. Seconds are those of the process on the CPU, validation included.
+Each part trains a model several ways with one schedule and prints the numbers of the test split: one row for each way
+and seed, then the mean and the standard deviation of each way with several seeds. One run follows the other. Seconds
+are those of the training process on the CPU, validation included.
 
-Measured on 2026-11-29 with the commands that `raccoon` runs, one thread on two shared cores of an Intel Xeon:
-
-    trunk          AP50     AP  seconds
-    pretrained     91.3   42.6      145
-    from scratch   59.6   19.3      244
-
-Of `cells`, with the commands that it runs: AP50 85.2, 85.4 and 86.3, mean 85.6, spread 0.6; AP 52.6, 52.6 and 54.2,
-mean 53.1, spread 0.9; 672, 656 and 645 seconds, with other work on the second core.
+The results are in the cards of rcnet_lite, cells_rcnet_lite, cells_density_lite and membrane_connnet_lite.
 """
 
 from __future__ import annotations
@@ -27,47 +23,85 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import mean, stdev
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-SEEDS = (0, 1, 2)
 SCRATCH = ["model.backbone.init_cfg=None", "model.backbone.frozen_stages=-1", "model.backbone.norm_eval=False"]
+AP = {"AP50": ("coco/bbox_mAP_50", 100.0), "AP": ("coco/bbox_mAP", 100.0)}
+COUNT = {"MAE": ("count/MAE", 1.0), "RMSE": ("count/RMSE", 1.0)}
+SALIENCY = {"max F": ("sal/Fmeasure_max", 1.0), "S": ("sal/Smeasure", 1.0), "MAE": ("sal/MAE", 1.0)}
+
+
+class Way(NamedTuple):
+    """One way to train: its name, the changes to the config, and the seeds."""
+
+    name: str
+    changes: list[str] = []
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+class Part(NamedTuple):
+    """One comparison: a model, its metrics (key and factor by name), the ways to compare, and options of the training.
+
+    With ``own_data``, the data set is not the one of the config, and the classes come from it.
+    """
+
+    model: str
+    metrics: dict[str, tuple[str, float]]
+    ways: list[Way]
+    options: list[str] = []
+    own_data: bool = False
+
+
+def frozen(stages: int) -> Way:
+    return Way(f"{max(stages, 0)} frozen", [f"model.backbone.frozen_stages={stages}"])
+
+
+PARTS = {
+    "raccoon": Part("rcnet_lite", AP, [Way("pretrained"), Way("from scratch", SCRATCH)], ["--epochs", "4"], True),
+    "frozen": Part("rcnet_lite", AP, [frozen(stages) for stages in (7, 2)], ["--epochs", "4"], True),
+    "cells": Part("cells_rcnet_lite", AP, [Way("pretrained"), Way("from scratch", SCRATCH, (0,))]),
+    "counts": Part("cells_density_lite", COUNT, [Way("pretrained"), Way("from scratch", SCRATCH, (0,))]),
+    "membrane": Part("membrane_connnet_lite", SALIENCY, [Way("pretrained"), Way("from scratch", SCRATCH)]),
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("raccoon", "cells"))
-    parser.add_argument("data", type=Path, help="folder in COCO's format, from visionzoo convert voc2coco")
+    parser.add_argument("part", choices=list(PARTS))
+    parser.add_argument("data", type=Path, help="folder of the data set")
     parser.add_argument("-o", "--out", type=Path, default=Path("work_dirs/lite"), help="default: %(default)s")
+    parser.add_argument("--only", help="only this way, such as pretrained (default: all)")
     args = parser.parse_args()
-    return {"raccoon": compare_trunks, "cells": compare_seeds}[args.what](args.data.resolve(), args.out)
-
-
-def compare_trunks(data: Path, out: Path) -> int:
-    """Print AP50, AP and seconds with the weights of ImageNet and from scratch."""
-    print(f"{'trunk':<12} {'AP50':>6} {'AP':>6} {'seconds':>8}")
-    for name, options in {"pretrained": [], "from scratch": SCRATCH}.items():
-        folder = out / name.replace(" ", "_")
-        shared = ["--data", str(data), "--epochs", "4", "--seed", "0"]
-        seconds = run("train", "rcnet_lite", folder, [*shared, "--cfg-options", "train_cfg.val_interval=1", *options])
-        print(f"{name:<12} {percent(folder, 'mAP_50'):6.1f} {percent(folder, 'mAP'):6.1f} {seconds:8.0f}", flush=True)
+    part = PARTS[args.part]
+    print_row("trunk", "seed", [*part.metrics, "seconds"])
+    for way in (way for way in part.ways if args.only in (None, way.name)):
+        rows = [measure(part, way, seed, args.data.resolve(), args.out) for seed in way.seeds]
+        if len(rows) > 1:
+            columns = list(zip(*rows))
+            print_row(way.name, "mean", [mean(column) for column in columns])
+            print_row("", "spread", [stdev(column) for column in columns])
     return 0
 
 
-def compare_seeds(data: Path, out: Path) -> int:
-    """Print AP50 and AP of each seed on the test split, their mean and their standard deviation."""
-    rows: list[tuple[float, float]] = []
-    print(f"{'seed':<8} {'AP50':>6} {'AP':>6} {'seconds':>8}")
-    for seed in SEEDS:
-        folder = out / f"cells_{seed}"
-        loaders = [f"{part}_dataloader.dataset.data_root={data}" for part in ("train", "val", "test")]
-        seconds = run("train", "cells_rcnet_lite", folder, ["--seed", str(seed), "--cfg-options", *loaders])
-        run("test", str(folder), folder / "test", [])
-        rows.append((percent(folder / "test", "mAP_50"), percent(folder / "test", "mAP")))
-        print(f"{seed:<8} {rows[-1][0]:6.1f} {rows[-1][1]:6.1f} {seconds:8.0f}", flush=True)
-    columns = list(zip(*rows))
-    print(f"{'mean':<8} {mean(columns[0]):6.1f} {mean(columns[1]):6.1f}")
-    print(f"{'spread':<8} {stdev(columns[0]):6.1f} {stdev(columns[1]):6.1f}")
-    return 0
+def measure(part: Part, way: Way, seed: int, data: Path, out: Path) -> list[float]:
+    """Train with one seed, test, and print and return the metrics and the seconds of the training."""
+    folder = out / f"{part.model}_{way.name.replace(' ', '_')}_{seed}"
+    options = [*part.options, "--seed", str(seed)]
+    options += ["--data", str(data)] if part.own_data else []
+    roots = [f"{split}_dataloader.dataset.data_root={data}" for split in ("train", "val", "test")]
+    changes = [*([] if part.own_data else roots), *way.changes]
+    seconds = run("train", part.model, folder, [*options, *(["--cfg-options", *changes] if changes else [])])
+    run("test", str(folder), folder / "test", [])
+    measured = json.loads((folder / "test" / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+    row = [factor * measured[key] for key, factor in part.metrics.values()] + [seconds]
+    print_row(way.name, str(seed), row)
+    return row
+
+
+def print_row(way: str, seed: str, cells: list[str] | list[float]) -> None:
+    texts = [cell if isinstance(cell, str) else f"{cell:.{1 if cell >= 10 else 3}f}" for cell in cells]
+    print(f"{way:<13} {seed:<7}" + "".join(f"{text:>9}" for text in texts), flush=True)
 
 
 def run(tool: str, name: str, folder: Path, options: list[str]) -> float:
@@ -77,11 +111,6 @@ def run(tool: str, name: str, folder: Path, options: list[str]) -> float:
     subprocess.run([*line, *options], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def percent(folder: Path, name: str) -> float:
-    measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["metrics"]
-    return 100 * measured[f"coco/bbox_{name}"]
 
 
 if __name__ == "__main__":

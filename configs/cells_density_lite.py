@@ -16,19 +16,14 @@ model = dict(
     backbone=dict(
         type="EfficientNetLite",
         out_indices=(2, 3, 4),
-        frozen_stages=5,
+        frozen_stages=3,
         norm_eval=True,
         init_cfg=dict(type="Pretrained", checkpoint="released://efficientnet_lite0_imagenet"),
     ),
     neck=dict(type="RCNet", out_channels=64, num_outs=3, norm_cfg=dict(type="BN", requires_grad=True)),
     head=dict(type="DensityHead", variant="lite", log_para=300.0),  # targets of about 1, because cells are wide
 )
-optim_wrapper = dict(optimizer=dict(lr=0.002))
-train_cfg = dict(max_epochs=8, val_interval=2)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=15),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=8, T_max=8, eta_min=1e-6, convert_to_iter_based=True),
-]
+train_cfg = dict(val_interval=2)
 default_hooks = dict(logger=dict(interval=7), checkpoint=dict(interval=2, save_best="count/MAE", rule="less"))
 
 tiny = dict(
