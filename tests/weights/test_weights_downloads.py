@@ -179,6 +179,20 @@ def test_short_names(monkeypatch, server):
         read_weights("torchvision://resnet50")
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("HF://org/net", r"expected an address of weights, found the scheme 'HF'; did you mean 'hf'\?"),
+        ("relased://net", r"expected an address of weights, found the scheme 'relased'; did you mean 'released'\?"),
+        ("s3://net", "expected an address of weights, found the scheme 's3'; known: hf, http, "),
+        ("https:///net.pth", "expected https://HOST/FILE, found no host; correct it"),
+    ],
+)
+def test_addresses_of_another_form(address, words):
+    with pytest.raises(CheckpointError, match=f"^{address}: {words}"):
+        read_weights(address)
+
+
 TWO_PROCESSES = """
 import sys
 from torch import distributed

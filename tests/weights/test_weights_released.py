@@ -444,6 +444,29 @@ def test_what_cannot_be_chosen(card):
         visionzoo.get_model(NAME, weights="released:fist")
 
 
+@pytest.mark.parametrize(("word", "meant"), [("fist", "first"), ("Released", "released"), ("relased", "released")])
+def test_a_misspelt_word_is_answered_with_the_nearest_one(card, word, meant):
+    card(NAME, dict(url="https://example.org/net.pth"))
+    with pytest.raises(CheckpointError, match=rf"^{word}: expected released, an id .* found none .* mean {meant}\?$"):
+        visionzoo.get_model(NAME, weights=word)
+    with pytest.raises(CheckpointError, match="expected a checkpoint, found no such file"):
+        visionzoo.get_model(NAME, weights=f"{word}.pth")
+
+
+@pytest.mark.parametrize(
+    ("weights", "found"), [("", "an empty text"), (3, "the number 3"), (["released"], "a list"), (b"a", "b'a'")]
+)
+def test_weights_of_another_type(weights, found):
+    with pytest.raises(CheckpointError, match=rf"^weights: expected a file, .* found {found}; name one"):
+        visionzoo.get_model(NAME, weights=weights)
+
+
+@pytest.mark.parametrize("address", ["released://", "released://#first"])
+def test_an_address_without_the_name_of_a_model(address):
+    with pytest.raises(CheckpointError, match=rf"^{address}: expected released://NAME .* found no name of a model; "):
+        find_weights(address)
+
+
 def test_an_inference_without_weights_takes_the_first_ones_of_the_whole_model(card):
     from visionzoo.inference.inferencer import _chosen_weights
 
@@ -513,3 +536,20 @@ def test_lists_without_weights(capsys, card):
     card("fpn_retinanet")
     assert main(["weights", "list", "fpn_retinanet"]) == 1
     assert "fpn_retinanet: no released weights" in capsys.readouterr().err
+    card("dinat_mini_imagenet", dict(url="https://example.org/net.pth"))
+    assert main(["weights", "list", "dinat_mini_imagenet", "fpn_retinanet"]) == 0
+    assert capsys.readouterr().err == "fpn_retinanet: no released weights\n"
+
+
+def test_verify_names_what_it_did_not_verify(server, card, pth, capsys):
+    card("fpn_retinanet")
+    card(NAME, dict(id="first", url=server.serve("net.pth", pth)), dict(id="other", url=server.serve("b.pth", pth)))
+    assert main(["weights", "fetch", NAME, "-q"]) == 0
+    capsys.readouterr()
+    assert main(["weights", "verify", NAME, "fpn_retinanet"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "fpn_retinanet: no released weights",
+        f"{NAME} other: not on this machine, not verified",
+    ]
+    assert main(["weights", "verify", "fpn_retinanet"]) == 0
+    assert capsys.readouterr().err == "fpn_retinanet: no released weights\n"

@@ -111,9 +111,17 @@ def list_weights(args: argparse.Namespace) -> int:
         from visionzoo.cli.tables import table
 
         print("\n".join(table(_COLUMNS, [[_cell(row, column) for column in _COLUMNS] for row in rows])))
-    if not rows:
-        note("no card lists released weights" if not args.names else f"{', '.join(args.names)}: no released weights")
+    if not rows and not args.names:
+        note("no card lists released weights")
+    _note_without_releases(args.names)
     return 0 if rows else 1
+
+
+def _note_without_releases(names: Sequence[str]) -> None:
+    """Name the given models without released weights, which have no line in a result."""
+    without = [name for name in names if not _releases([name])]
+    if without:
+        note(f"{', '.join(without)}: no released weights")
 
 
 def _row(release: Release) -> dict[str, Any]:
@@ -188,15 +196,21 @@ def verify(args: argparse.Namespace) -> int:
         _verify_on_hub(name)
     if on_hub and len(on_hub) == len(args.names):
         return 0
-    releases = _releases([name for name in args.names if name not in on_hub])
-    outcomes = [outcome for release in releases if (outcome := verify_release(release)) is not None]
+    local = [name for name in args.names if name not in on_hub]
+    verified = [(release, verify_release(release)) for release in _releases(local)]
+    outcomes = [outcome for _, outcome in verified if outcome is not None]
     if args.json:
         print(json.dumps([outcome.to_json() for outcome in outcomes], indent=2))
     else:
         for outcome in outcomes:
             print(outcome)
-    if not outcomes:
+    _note_without_releases(local)
+    if verified and not outcomes:
         note("no released weights are on this machine")
+    elif local:
+        absent = [f"{release.model} {release.entry.id}" for release, outcome in verified if outcome is None]
+        if absent:
+            note(f"{', '.join(absent)}: not on this machine, not verified")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from visionzoo.config import LoadedConfig
 from visionzoo.config.options import OPTIONS, SOURCE
-from visionzoo.errors import CheckpointError
+from visionzoo.errors import CheckpointError, nearest_name
 from visionzoo.front_matter import card_files
 from visionzoo.weights.cache_folder import tell
 from visionzoo.weights.entry import Weights, entries_of, entry_of, none_released, whole_model_of
 from visionzoo.weights.release import SCHEME
+from visionzoo.weights.safe_load import ENDINGS
 
 WORD = "released"
 _BY_USER = (SOURCE, OPTIONS)  # origins of values in a config
@@ -109,7 +110,10 @@ def released_entry(
         CheckpointError: the card lists no released weights, or the config is the tiny variant.
         UnknownName: the card has no such id.
     """
-    if weights is None or not (is_released(weights) or _is_id(loaded, str(weights))):
+    if weights is None:
+        return None
+    if not (is_released(weights) or _is_id(loaded, str(weights))):
+        _require_no_misspelt_id(loaded, str(weights))
         return None
     if loaded.name not in card_files():
         raise none_released(loaded.name)
@@ -136,3 +140,18 @@ def _is_id(loaded: LoadedConfig, word: str) -> bool:
     if loaded.name not in card_files() or Path(word).expanduser().exists():
         return False
     return word in [entry.id for entry in entries_of(loaded.name)]
+
+
+def _require_no_misspelt_id(loaded: LoadedConfig, word: str) -> None:
+    """Raise an error for a word that is no file, and almost ``released`` or an id of the card."""
+    path = Path(word).expanduser()
+    if loaded.name not in card_files() or path.name != word or path.suffix in ENDINGS or path.exists():
+        return
+    nearest = nearest_name(word, [WORD, *(entry.id for entry in entries_of(loaded.name))])
+    if nearest is not None:
+        raise CheckpointError(
+            word,
+            expected=f"{WORD}, an id of the card of {loaded.name} or a file",
+            found="none of them",
+            advice=f"did you mean {nearest}?",
+        )

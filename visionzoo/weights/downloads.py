@@ -18,13 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from visionzoo.errors import CheckpointError, require_known
+from visionzoo.errors import CheckpointError, nearest_or_known, require_known
 from visionzoo.system.offline import offline
 from visionzoo.weights.cache_folder import alone_with, by_hand_folder, cannot_cache, tell, weights_folder
 from visionzoo.weights.transfer import NETWORK_ERRORS, Progress, TransferError, forget, receive
 
 # Hex digits of the sha256 in the name of a file, as in ``resnet50-0676ba61.pth``.
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
+# Schemes of short names, and those of other addresses.
+_SHORT = ("torchvision", "modelzoo", "open-mmlab", "openmmlab", "mmcls")
+SCHEMES = ("https", "http", "released", "hf", "pip", "package", *_SHORT)
 _WITHOUT_BACKBONE = (
     "use no pretrained weights with --tiny (tiny=True) or the option model.backbone.init_cfg=None (--cfg-options)"
 )
@@ -274,6 +277,7 @@ def known_url(source: str) -> str:
     """Return the address of a short name such as ``torchvision://resnet50`` or ``open-mmlab://resnext101_32x4d``.
 
     Raises:
+        CheckpointError: no scheme has this name, or the address has no host.
         UnknownName: the name is not in the tables of torchvision and mmengine.
 
     Example:
@@ -282,7 +286,16 @@ def known_url(source: str) -> str:
     """
     scheme, _, name = source.partition("://")
     if scheme in ("http", "https"):
+        if not urlsplit(source).netloc:
+            raise CheckpointError(source, expected=f"{scheme}://HOST/FILE", found="no host", advice="correct it")
         return source
+    if scheme not in _SHORT:
+        raise CheckpointError(
+            source,
+            expected="an address of weights",
+            found=f"the scheme {scheme!r}",
+            advice=nearest_or_known(scheme, SCHEMES),
+        )
     urls = _urls_of(scheme)
     require_known(name, urls, f"{scheme}:// checkpoint")
     return urls[name]

@@ -109,7 +109,10 @@ def upload(folder: Path, address: HubAddress, *, private: bool) -> str:
 
     if offline():
         raise CheckpointError(
-            f"{address}", expected="to write it to the Hub", but="the network is off", advice="leave out --offline"
+            f"{address}",
+            expected="to write it to the Hub",
+            but="the network is off",
+            advice="unset VISIONZOO_OFFLINE and HF_HUB_OFFLINE",
         )
     api = HfApi(endpoint=endpoint(), library_name="visionzoo")
     try:

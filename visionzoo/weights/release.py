@@ -57,8 +57,19 @@ class Release:
 
     @classmethod
     def at(cls, address: str) -> Release:
-        """Return the released file of ``released://NAME`` or ``released://NAME#ID``; see :meth:`of`."""
+        """Return the released file of ``released://NAME`` or ``released://NAME#ID``; see :meth:`of`.
+
+        Raises:
+            CheckpointError: the address has no name; see also :meth:`of`.
+        """
         name, _, id = address.removeprefix(SCHEME).partition("#")
+        if not name:
+            raise CheckpointError(
+                address,
+                expected="released://NAME or released://NAME#ID",
+                found="no name of a model",
+                advice="`visionzoo weights list` prints names and ids",
+            )
         return cls.of(name, id or None)
 
     @property

@@ -20,7 +20,7 @@ from typing import Any
 from visionzoo.config import LoadedConfig, diff_configs, load_config
 from visionzoo.config.files import no_run
 from visionzoo.config.runs import run_of
-from visionzoo.errors import ConfigError, some_of
+from visionzoo.errors import CheckpointError, ConfigError, article_of, some_of
 from visionzoo.weights.choosing import is_released
 from visionzoo.weights.hub_model import hub_model, is_hub_model, name_of_hub_model
 
@@ -52,6 +52,7 @@ def load_with_weights(
         The config. Its ``notes`` state which config is used if two differ.
 
     Raises:
+        CheckpointError: ``weights`` is empty or of another type.
         ConfigError: no config is named, or the config has another model than the run.
         UnknownName: no released config has this name.
 
@@ -59,6 +60,7 @@ def load_with_weights(
         >>> load_with_weights("fpn_retinanet", None, again="").name
         'fpn_retinanet'
     """
+    _require_source(weights)
     if is_hub_model(name):
         folder = hub_model(str(name))
         loaded = load_with_weights(folder, weights, again=again, tiny=tiny, options=options, allow_new=allow_new)
@@ -88,6 +90,17 @@ def load_with_weights(
             + some_of([line.lstrip("-+~ ") for line in differing], most=3)
         )
     return own
+
+
+def _require_source(weights: object) -> None:
+    if weights is None or (isinstance(weights, (str, os.PathLike)) and str(weights)):
+        return
+    raise CheckpointError(
+        "weights",
+        expected="a file, the folder of a run or an address",
+        found="an empty text" if isinstance(weights, str) else article_of(weights),
+        advice='name one, or leave it out (weights="none" for an untrained model)',
+    )
 
 
 def _is_missing_path(weights: str | os.PathLike | None) -> bool:
