@@ -134,3 +134,9 @@ def test_steps_of_a_new_data_set_are_set_by_the_whole_pipeline():
     whole = with_whole_pipelines(options, cfg)
     assert whole[f"{at}.pipeline"] == [{"type": "LoadImage"}, {"type": "Resize", "scale": (4, 4)}]
     assert set(whole) == {f"{at}.type", f"{at}.pipeline", "other.pipeline.0.scale"}
+
+
+def test_a_head_with_the_rate_0_is_refused():
+    cfg = load_config("rcnet_retinanet").cfg
+    with pytest.raises(ConfigError, match="--head-lr-multiplier: expected a number above 0, found 0"):
+        short_settings(cfg, {"head_lr_multiplier": 0.0})

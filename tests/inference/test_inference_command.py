@@ -299,3 +299,15 @@ def test_an_interruption_leaves_whole_files(run, images, monkeypatch):
     assert len(lines(run.out)) == 2
     assert json.loads((run.out / "run.json").read_text())["complete"] is False
     assert len(json.loads((run.out / "predictions.coco.json").read_text())) == 8
+
+
+def test_frames_that_are_not_used_are_said(run, tmp_path, capsys):
+    frames = [Image.new("RGB", (40, 30), (grey, grey, grey)) for grey in (0, 90, 180)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "pages.tif", save_all=True, append_images=frames[1:2])
+    frames[0].save(tmp_path / "single.png")
+    assert run(tmp_path / "moving.gif", tmp_path / "pages.tif", tmp_path / "single.png", "-o", run.out) == 0
+    said = capsys.readouterr().err
+    assert "moving.gif: the first of 3 frames or pages is used" in said
+    assert "pages.tif: the first of 2 frames or pages is used" in said
+    assert "single.png:" not in said

@@ -124,3 +124,10 @@ def test_a_file_with_the_name_of_an_id_is_used(served, options, state, tmp_path,
     assert run("test", NAME, "--weights", "whole", "--max-samples", 4, "--device", "cpu", *options) == 0
     assert served.requests == []
     assert load_file("whole").keys() == state.keys()
+
+
+def test_where_a_file_of_the_package_is(capsys):
+    assert run("weights", "where", "cells_rcnet_lite", "--json") == 0
+    places = json.loads(capsys.readouterr().out)
+    assert (places["download"], places["converted"]) == (None, None)
+    assert Path(places["cached"]).is_file()

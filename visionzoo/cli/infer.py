@@ -418,9 +418,11 @@ def _say_found(args: argparse.Namespace, inferencer: Inferencer, writer: Predict
 def _say_done(
     args: argparse.Namespace, inferencer: Inferencer, prediction: Prediction, writer: PredictionWriter
 ) -> None:
-    """Print what the task states about one result, and its files."""
+    """Print which parts of the input are not used, what the task states about its result, and its files."""
     from visionzoo.tasks import task_of
 
+    if prediction.error is None and (text := task_of(inferencer.task).inputs.unread_parts(prediction.source)):
+        note(f"warning: {on_one_line(prediction.source.name)}: {text}", quiet=args.quiet)
     if prediction.result is not None and (text := task_of(inferencer.task).said(prediction.result)):
         note(f"{on_one_line(prediction.source.name)}: {text}", quiet=args.quiet)
         folders = dict.fromkeys(path.partition("/")[0] for path in writer.written)

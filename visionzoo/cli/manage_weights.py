@@ -169,13 +169,14 @@ def where(args: argparse.Namespace) -> int:
     """Print the places of released weights."""
     release = _release(args)
     known = release.known_sha256
+    installed = release.scheme in ("pip", "package")  # these are read where they are
     places = {
         "source": release.source,
         "mirrors": list(release.entry.mirrors),
         "page": release.entry.page,
         "sha256": known,
-        "download": str(release.place),
-        "converted": str(release.converted(known)) if known else None,
+        "download": None if installed else str(release.place),
+        "converted": str(release.converted(known)) if known and release.scheme != "package" else None,
         "cached": None if (cached := release.cached()) is None else str(cached),
     }
     if args.json:

@@ -70,6 +70,7 @@ RANGES: tuple[tuple[str, Range], ...] = (
     (_OPTIMIZER + "(weight_decay|eps|dampening)", Range(least=0, listed=True)),
     (_OPTIMIZER + "(nesterov|amsgrad|maximize|centered)", _YES_NO),
     (_OPTIMIZER + "(foreach|fused|capturable|differentiable)", _YES_NO_DEFAULT),
+    (r"optim_wrapper(\.\w+)?\.paramwise_cfg\.head_lr_mult", Range(above=0)),
     (r"optim_wrapper(\.\w+)?\.paramwise_cfg\..*\w+_mult|optim_wrapper\.paramwise_cfg\.\w+_mult", Range(least=0)),
     (r"optim_wrapper(\.\w+)?\.paramwise_cfg\.layer_decay", Range(above=0, most=1)),
     (r"optim_wrapper(\.\w+)?\.paramwise_cfg\.(bypass_duplicate|decay_all)", _YES_NO),

@@ -34,6 +34,24 @@ def open_header(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
+def frames_of(path: str | os.PathLike[str]) -> int:
+    """Return the number of frames or pages of an image file; 1 if its header states none.
+
+    Example:
+        >>> import tempfile
+        >>> frames = [Image.new("L", (3, 2), grey) for grey in (0, 128, 255)]
+        >>> with tempfile.NamedTemporaryFile(suffix=".gif") as file:
+        ...     frames[0].save(file.name, save_all=True, append_images=frames[1:])
+        ...     frames_of(file.name)
+        3
+    """
+    try:
+        with open_header(path) as image:
+            return int(getattr(image, "n_frames", 1))
+    except Exception:  # for damaged files, the plugins of Pillow raise errors of almost any type; reading reports them
+        return 1
+
+
 def most_pixels() -> float:
     """Return the largest number of pixels of an image that is decoded: ``$VISIONZOO_MAX_PIXELS``, or 200 million.
 

@@ -5,6 +5,7 @@ They are in the cache of huggingface_hub, which other programs share. Offline, o
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -145,12 +146,20 @@ def _fetched(address: HubAddress, name: str, *, whole: bool = False) -> Path:
     """Return the local copy of a file. ``whole`` states that it is one of several that belong together."""
     from huggingface_hub import hf_hub_download
 
+    _quieten()
     fetch: Callable[..., Any] = hf_hub_download
     given = dict(revision=address.revision, endpoint=endpoint(), library_name="visionzoo")
     try:
         return Path(fetch(address.repo, name, local_files_only=offline(), **given))
     except _hub_errors() as error:
         raise _not_fetched(address, name, error, whole) from error
+
+
+def _quieten() -> None:
+    """Hide the lines of huggingface_hub about its attempts; the error states that all of them failed."""
+    logger = logging.getLogger("huggingface_hub")
+    if os.environ.get("HF_HUB_VERBOSITY") is None and logger.level < logging.ERROR:
+        logger.setLevel(logging.ERROR)
 
 
 def endpoint() -> str | None:

@@ -122,6 +122,10 @@ class Input:
         """
         raise TypeError(f"{type(self).__name__}.read is not defined")
 
+    def unread_parts(self, source: Source) -> str:
+        """Return which parts of a read input are not used, such as the frames after the first; empty if all are."""
+        return ""
+
     def size(self, value: Any) -> tuple[int, ...]:
         """Return the size of an input that was read; (width, height) in pixels for an image."""
         raise TypeError(f"{type(self).__name__}.size is not defined")

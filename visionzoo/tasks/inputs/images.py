@@ -15,7 +15,7 @@ from visionzoo.datasets.decoding import opened_image
 from visionzoo.datasets.transforms.loading import read_image, rgb_of_pillow
 from visionzoo.errors import DataError, InputError, ZooError, require_known
 from visionzoo.structures.arrays import as_array
-from visionzoo.structures.image_size import pixels_of
+from visionzoo.structures.image_size import frames_of, pixels_of
 from visionzoo.structures.seeded import seeded_image
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.tasks.inputs.files import count_inputs, expand_inputs, left_out, sources_of
@@ -23,6 +23,8 @@ from visionzoo.tasks.inputs.options import add_image_options
 
 # Names the random values of the images in the forward check. The reference numbers of the cards depend on it.
 _STREAM = "picture"
+# Kinds of files that may have several frames or pages.
+_SEVERAL_FRAMES = (".gif", ".webp", ".apng", ".png", ".tif", ".tiff", ".avif", ".avifs")
 
 
 class ImageInput(Input):
@@ -80,6 +82,14 @@ class ImageInput(Input):
 
     def read(self, source: Source) -> np.ndarray:
         return read_source(source.value, **source.options)
+
+    def unread_parts(self, source: Source) -> str:
+        """Return the number of frames or pages after the first, of files of kinds that may have several."""
+        path = Path(source.value) if isinstance(source.value, str | os.PathLike) else None
+        if path is None or path.suffix.lower() not in _SEVERAL_FRAMES or not path.is_file():
+            return ""
+        frames = frames_of(path)
+        return f"the first of {frames} frames or pages is used" if frames > 1 else ""
 
     def size(self, value: np.ndarray) -> tuple[int, ...]:
         return value.shape[1], value.shape[0]
