@@ -20,7 +20,7 @@ from visionzoo.cards.weights_check import measure_weights
 from visionzoo.cli import main
 from visionzoo.datasets.tiny.bccd import Cell, paint_smear
 
-SHIPPED = ("cells_rcnet_lite",)
+SHIPPED = ("cells_density_lite", "cells_rcnet_lite")
 MOST_BYTES = 8_000_000
 CELLS = [Cell("WBC", 80, 70, 44), Cell("RBC", 200, 60, 24), Cell("RBC", 250, 170, 25), Cell("RBC", 120, 190, 24)]
 
@@ -80,4 +80,11 @@ def test_infer_needs_no_option_and_no_network(smear, tmp_path, capsys):
     result = json.loads((tmp_path / "out" / "predictions.jsonl").read_text())["result"]
     assert set(result["names"]) <= {"Platelets", "RBC", "WBC"}
     assert len(result["boxes"]) >= 1
+    capsys.readouterr()
+
+
+def test_the_counter_counts_drawn_cells(smear, tmp_path, capsys):
+    assert main(["infer", "cells_density_lite", str(smear), "-o", str(tmp_path / "out"), "--offline"]) == 0
+    count = json.loads((tmp_path / "out" / "predictions.jsonl").read_text())["result"]["count"]
+    assert count == pytest.approx(len(CELLS), abs=1.5)
     capsys.readouterr()

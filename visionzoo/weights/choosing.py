@@ -143,7 +143,7 @@ def _is_id(loaded: LoadedConfig, word: str) -> bool:
 
 
 def _require_no_misspelt_id(loaded: LoadedConfig, word: str) -> None:
-    """Raise an error for a word that is no file, and almost ``released`` or an id of the card."""
+    """Raise an error for a word that does not name a file, and is almost ``released`` or an id of the card."""
     path = Path(word).expanduser()
     if loaded.name not in card_files() or path.name != word or path.suffix in ENDINGS or path.exists():
         return
