@@ -31,3 +31,14 @@ class Figure:
     caption: str
     columns: tuple[str, ...] = ()
     rows: Sequence[tuple[str, ...]] = ()
+
+
+def names_up_to(names: Sequence[str] | None, highest: int) -> list[str]:
+    """Return the class names, with the labels as names of those that are missing up to label ``highest``.
+
+    Example:
+        >>> names_up_to(("cat",), 2), names_up_to(None, 0)
+        (['cat', '1', '2'], ['0'])
+    """
+    known = list(names or ())
+    return [*known, *(str(label) for label in range(len(known), highest + 1))]

@@ -17,7 +17,7 @@ from visionzoo.metrics.coco.matching import (
 )
 from visionzoo.reports.confusion import MOST as MATRIX
 from visionzoo.reports.confusion import PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Figure, names_up_to
 from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.precision_recall import draw_precision_recall, draw_thresholds, most_frequent
 from visionzoo.structures.arrays import as_array
@@ -63,7 +63,7 @@ def figures_of(records: Sequence[MatchedImage], names: Sequence[str] | None) -> 
     highest = max(
         (int(values.max(initial=-1)) for each in records for values in (each.labels, each.objects)), default=0
     )
-    names = names or [str(label) for label in range(highest + 1)]
+    names = names_up_to(names, highest)
     kind = "masks" if any(each.of_masks for each in records) else "boxes"
     curves = precision_curves(records, len(names))
     detections = sum(len(each.scores) for each in records)

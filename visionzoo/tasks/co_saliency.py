@@ -20,6 +20,7 @@ class CoSaliency(Saliency):
     """Task of finding the common object in a group of images. Each image has its own :class:`SaliencyMap`."""
 
     inputs = ImageGroup()
+    protocol = "gconet"
     save_best = {"sal/Smeasure": "greater", "sal/Fmeasure_max": "greater", "sal/MAE": "less"}
 
     def members(self, sample: Any) -> list[TaskSample]:

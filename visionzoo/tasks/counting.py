@@ -170,7 +170,7 @@ def _figures(counts: np.ndarray, lost: str) -> list[Figure]:
 def _rows(counts: np.ndarray) -> list[tuple[str, ...]]:
     """Return a row for each of at most five groups of images of similar true counts."""
     order = np.argsort(counts[:, 1], kind="stable")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for group in np.array_split(counts[order], min(5, len(counts))):
         predicted, true = group.T
         span = f"{true[0]:g} to {true[-1]:g}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +11,12 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from visionzoo.metrics.lanes import LaneCounts, OneToOne, TuSimpleScores
+from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, lane_iou, match_lanes
+from visionzoo.metrics.lanes.scenarios import scenario_sums
+from visionzoo.metrics.lanes.tusimple import PIXELS, one_to_one, tusimple_scores
+from visionzoo.metrics.means import exact_mean
+from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import (
     Colour,
     class_colour,
@@ -20,6 +26,8 @@ from visionzoo.reports.images import (
     line_width,
     write_labels,
 )
+from visionzoo.reports.plots import UNIT, Plot, Series, draw_histogram, draw_plot, empty_figure
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.lane_files import tusimple_record
 from visionzoo.structures.lanes import Lanes, lanes_of
@@ -44,6 +52,42 @@ def _tusimple_line(result: Lanes, path: str, size: tuple[int, ...], seconds: flo
     return tusimple_record(path, result.to_tusimple(rows), rows, seconds)
 
 
+_TUSIMPLE_WIDTH = 1280
+_IOUS = np.linspace(0.05, 0.95, 19)
+
+
+class StripEvidence(NamedTuple):
+    """Lanes of one image, compared as CULane does.
+
+    Attributes:
+        scenario: of the image, or None.
+        ious: IoU of each matched pair of lanes, whatever it is.
+        detected, annotated: numbers of lanes.
+    """
+
+    scenario: str | None
+    ious: tuple[float, ...]
+    detected: int
+    annotated: int
+
+    def counts(self, threshold: float) -> LaneCounts:
+        """Return the counts at an IoU threshold."""
+        right = sum(iou > threshold for iou in self.ious)
+        return LaneCounts(right, self.detected - right, self.annotated - right)
+
+
+class PointEvidence(NamedTuple):
+    """Lanes of one image, compared as TuSimple does.
+
+    Attributes:
+        scores: numbers of the benchmark.
+        counts: lanes that match one to one.
+    """
+
+    scores: TuSimpleScores
+    counts: OneToOne
+
+
 class LaneDetection(Task):
     """Task of detecting the lanes of a road. The result is :class:`Lanes`, in pixels of the original image."""
 
@@ -60,6 +104,32 @@ class LaneDetection(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_lanes(image, result, scale)
+
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> StripEvidence | PointEvidence | None:
+        """Return how lanes match, by TuSimple's rules if the truth has rows, else by CULane's; None without truth.
+
+        Tolerances are in proportion to the width of the image: 20 of 1280 pixels, and strips of 30 of 1640.
+        """
+        size = (sample.get("ori_shape") or SIZE[::-1])[:2]
+        if sample.get("gt_x") is not None and sample.get("h_samples") is not None:
+            return _point_evidence(sample, PIXELS * size[1] / _TUSIMPLE_WIDTH)
+        return None if sample.get("gt_lanes") is None else _strip_evidence(sample, (int(size[1]), int(size[0])))
+
+    def figures(self, records: Sequence[StripEvidence | PointEvidence], names: Sequence[str] | None) -> list[Figure]:
+        """Return F1 over the IoU with a table of scenarios, or the accuracy of the images, as the truth allows."""
+        strips = [each for each in records if isinstance(each, StripEvidence)]
+        points = [each for each in records if isinstance(each, PointEvidence)]
+        if not records:
+            return [empty_figure("lanes", "Lanes", "No image was tested with its lanes.")]
+        return [*([_f1_figure(strips)] if strips else []), *([_accuracy_figure(points)] if points else [])]
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return 1 less the F1 of the image; 0 if it has no lane and none is found."""
+        found = self.evidence(sample, names)
+        if found is None:
+            return None
+        counts = found.counts if isinstance(found, PointEvidence) else found.counts(THRESHOLD)
+        return 1 - counts.f1 if counts.tp + counts.fp + counts.fn else 0.0
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Shift the true lanes horizontally and drop some of them; if there are no true lanes, return a wrong one."""
@@ -131,3 +201,62 @@ def _lower_end(curve: np.ndarray, radius: int) -> np.ndarray:
     """Return the box, xyxy, around the lowest point of a curve."""
     x, y = curve[np.argmax(curve[:, 1])]
     return np.array([x - radius, y - radius, x + radius, y + radius])
+
+
+def _strip_evidence(sample: Any, size: tuple[int, int]) -> StripEvidence:
+    truth, found = [as_array(lane) for lane in sample.get("gt_lanes")], lanes_of(sample).points
+    width = max(1, round(LANE_WIDTH * size[0] / SIZE[0]))
+    similarity = lane_iou(truth, found, size=size, width=width)
+    pairs = enumerate(match_lanes(similarity))
+    ious = tuple(float(similarity[row, column]) for row, column in pairs if column >= 0)
+    return StripEvidence(sample.get("scenario"), ious, len(found), len(truth))
+
+
+def _point_evidence(sample: Any, pixels: float) -> PointEvidence:
+    rows = list(sample.get("h_samples"))
+    lanes, truth = lanes_of(sample).to_tusimple(rows), as_array(sample.get("gt_x")).tolist()
+    scores = tusimple_scores(lanes, truth, rows, pixels=pixels)
+    return PointEvidence(scores, one_to_one(lanes, truth, rows, pixels=pixels))
+
+
+def _f1_figure(records: Sequence[StripEvidence]) -> Figure:
+    sums = [sum((each.counts(float(iou)) for each in records), LaneCounts()) for iou in _IOUS]
+    total = sum((each.counts(THRESHOLD) for each in records), LaneCounts())
+    curves = {
+        "F1": [each.f1 for each in sums],
+        "precision": [each.precision if each.precision >= 0 else np.nan for each in sums],
+        "recall": [each.recall if each.recall >= 0 else np.nan for each in sums],
+    }
+    series = [Series(name, _IOUS, values) for name, values in curves.items()]
+    ring = (THRESHOLD, total.f1, f"F1 {total.f1:.3f} at IoU {THRESHOLD:g}")
+    title = "F1 over the IoU of lanes"
+    image = draw_plot(Plot(title, "IoU above which a lane is found", "share", series, UNIT, UNIT, ring))
+    strict = sum((each.counts(0.75) for each in records), LaneCounts()).f1
+    caption = (
+        f"{len(records)} images, lanes as strips of {LANE_WIDTH} of {SIZE[0]} pixels as in CULane. F1 is "
+        f"{total.f1:.3f} at IoU {THRESHOLD:g} and {strict:.3f} at 0.75."
+    )
+    scenarios = scenario_sums((each.scenario, each.counts(THRESHOLD)) for each in records)
+    rows = [_scenario_row(name, counts) for name, counts in [*scenarios.items(), ("all", total)]]
+    return Figure("f1", title, image, caption, ("scenario", "F1", "precision", "recall", "TP", "FP", "FN"), rows)
+
+
+def _scenario_row(name: str, counts: LaneCounts) -> tuple[str, ...]:
+    """Return a row of the table; ``-`` for what is not defined without annotated lanes."""
+    known = counts.tp + counts.fn > 0
+    shares = (counts.f1, counts.precision, counts.recall)
+    texts = [f"{share:.4f}" if known and share >= 0 else "-" for share in shares]
+    return name, *texts, f"{counts.tp}", f"{counts.fp}", f"{counts.fn}"
+
+
+def _accuracy_figure(records: Sequence[PointEvidence]) -> Figure:
+    means = [exact_mean(column) for column in zip(*(each.scores for each in records), strict=True)]
+    accuracies = np.array([each.scores.accuracy for each in records])
+    f1 = sum((each.counts for each in records), OneToOne()).f1
+    title = "Accuracy of the images"
+    image = draw_histogram(title, "share of points of the lanes that are found", accuracies, np.linspace(0, 1, 21))
+    caption = (
+        f"Accuracy of {len(records)} images as in TuSimple. The mean is {means[0]:.4f}, with {means[1]:.4f} false "
+        f"positives and {means[2]:.4f} false negatives; F1 is {f1:.4f}."
+    )
+    return Figure("accuracy", title, image, caption)

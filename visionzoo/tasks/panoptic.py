@@ -13,7 +13,13 @@ from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
 from visionzoo.datasets.panoptic.id_png import encode_id_png
 from visionzoo.datasets.panoptic.maps import read_map
 from visionzoo.errors import InputError
+from visionzoo.metrics.panoptic import match_segments, panoptic_quality
+from visionzoo.metrics.panoptic.quality import ByCategory
+from visionzoo.metrics.required import sample_name
+from visionzoo.reports.class_bars import draw_class_bars, said_rows, shown_rows
+from visionzoo.reports.figure import Figure, names_up_to
 from visionzoo.reports.images import class_colour
+from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.regions import Colour, Region, draw_regions
 from visionzoo.structures.panoptic import PanopticMap
 from visionzoo.structures.panoptic_results import PanopticResult, panoptic_result_of
@@ -84,6 +90,26 @@ class Panoptic(Task):
         """Return COCO's category ids, which have gaps, if ``names`` are COCO's names; else None."""
         return tuple(each.id for each in COCO_PANOPTIC) if names == _COCO_NAMES else None
 
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> ByCategory | None:
+        """Return the matches of segments by class; None for a sample without truth."""
+        truth, found = sample.get("gt_panoptic"), sample.get("pred_panoptic")
+        return None if truth is None or found is None else match_segments(truth, found, where=sample_name(sample, 0))
+
+    def figures(self, records: Sequence[ByCategory], names: Sequence[str] | None) -> list[Figure]:
+        """Return PQ, SQ and RQ of the classes."""
+        labels = [label for record in records for label in record]
+        if not labels:
+            return [empty_figure("pq", "PQ of the classes", "No image was tested with its segments.")]
+        return [_quality_figure(records, names_up_to(names, max(labels)))]
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return 1 less the mean PQ of the classes of the image; None if truth and prediction are empty."""
+        matches = self.evidence(sample, names)
+        if not matches:
+            return None
+        quality = panoptic_quality([matches], [str(label) for label in range(max(matches) + 1)]).numbers["PQ"]
+        return None if quality != quality else 1 - quality
+
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return the true map moved two pixels to the right; some of its segments have another class."""
         truth = read_map(sample["panoptic_path"], sample["segments"], like=sample["img_path"])
@@ -141,3 +167,31 @@ def draw_panoptic(image: np.ndarray, found: PanopticResult, scale: int = 1) -> n
 def _shade(colour: Colour, number: int) -> Colour:
     red, green, blue = (min(255, int(value * _SHADES[number % len(_SHADES)])) for value in colour)
     return red, green, blue
+
+
+def _quality_figure(records: Sequence[ByCategory], names: Sequence[str]) -> Figure:
+    scores = panoptic_quality(records, names)
+    values = {name: np.array([row[name] for row in scores.per_class]) for name in ("PQ", "SQ", "RQ")}
+    shown, known = shown_rows(values["PQ"]), int(np.isfinite(values["PQ"]).sum())
+    title = "PQ, SQ and RQ of the classes"
+    if not known:
+        return empty_figure("pq", title, "Truth and predictions have no segment that counts.")
+    rows = {name: each[shown] for name, each in values.items()}
+    image = draw_class_bars(title, [names[int(label)] for label in shown], rows)
+    means = [f"{name} {scores.numbers[name]:.4f}" for name in values]
+    caption = (
+        f"Of {len(records)} images, highest PQ first. The means over {known} classes that occur are "
+        f"{', '.join(means)}.{said_rows(len(shown), known)}"
+    )
+    columns = ("class", "objects", "PQ", "SQ", "RQ", "TP", "FP", "FN")
+    table = [
+        (
+            row["class"],
+            str(row["objects"]),
+            *(f"{row[each]:.4f}" for each in values),
+            *(str(row[each]) for each in columns[5:]),
+        )
+        for row in scores.per_class
+        if row["PQ"] == row["PQ"]
+    ]
+    return Figure("pq", title, image, caption, columns, table)

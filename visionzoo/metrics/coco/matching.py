@@ -265,11 +265,13 @@ def threshold_curve(images: Sequence[MatchedImage], label: int | None = None) ->
         ([0.75], [1.0])
     """
     scores, labels, status = joined(images)
-    chosen: np.ndarray = status != _IGNORED if label is None else (status != _IGNORED) & (labels == label)
+    chosen = status != _IGNORED
+    if label is not None:
+        chosen &= labels == label
     objects = sum(len(each.objects) if label is None else int((each.objects == label).sum()) for each in images)
-    scores, right = scores[chosen], status[chosen] == _RIGHT
-    order = np.argsort(-scores, kind="stable")
-    ordered, found = scores[order], np.cumsum(right[order])
+    order = np.argsort(-scores[chosen], kind="stable")
+    ordered, states = scores[chosen][order], status[chosen][order]
+    found = np.cumsum(np.equal(states, _RIGHT))
     last = np.flatnonzero(np.diff(ordered, append=-np.inf))  # all detections of one score are kept or none
     precision, recall = found[last] / (last + 1), found[last] / max(objects, 1)
     return ThresholdCurve(ordered[last][::-1], precision[::-1], recall[::-1])
