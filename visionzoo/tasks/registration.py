@@ -438,8 +438,8 @@ def _dice_figures(records: Sequence[PairEvidence], names: Sequence[str] | None) 
         exact_mean(exact_mean(values) for values in column) for column in zip(*((p.before, p.after) for p in pairs))
     ]
     caption = (
-        f"Labels of {len(pairs)} pairs, warped by the nearest voxel. The mean over the pairs is {overall[0]:.4f} before "
-        f"and {overall[1]:.4f} after.{said_rows(len(shown), len(labels))}"
+        f"Labels of {len(pairs)} pairs, warped by the nearest voxel. The mean over the pairs is "
+        f"{overall[0]:.4f} before and {overall[1]:.4f} after.{said_rows(len(shown), len(labels))}"
     )
     rows = [
         (text, str(len(found[label])), f"{old:.4f}", f"{new:.4f}", f"{new - old:+.4f}")
@@ -453,8 +453,8 @@ def _fold_figure(records: Sequence[PairEvidence]) -> Figure:
     image = draw_histogram(title, "folded voxels in percent", values, round_edges(values), "pairs")
     without = int((values == 0).sum())
     caption = (
-        f"Voxels with a Jacobian determinant of at most 0, of {len(values)} pairs. The mean is {exact_mean(values):.4g} %, "
-        f"the highest {values.max():.4g} %; {without} pairs have none."
+        f"Voxels with a Jacobian determinant of at most 0, of {len(values)} pairs. The mean is "
+        f"{exact_mean(values):.4g} %, the highest {values.max():.4g} %; {without} pairs have none."
     )
     return Figure("folds", title, image, caption)
 

@@ -150,7 +150,8 @@ def _iou_figure(scores: SemanticScores, of_mmseg: SemanticScores, names: Sequenc
     numbers = [each.numbers["mIoU"] for each in (scores, of_mmseg)]
     caption = (
         f"Highest first. The mean (mIoU) is {numbers[0]:.4f} over the classes of the truth, {numbers[1]:.4f} over "
-        f"those of truth or predictions; {scores.numbers['pACC']:.4f} of the pixels are right.{said_rows(len(shown), known)}"
+        f"those of truth or predictions; {scores.numbers['pACC']:.4f} of the pixels are right."
+        f"{said_rows(len(shown), known)}"
     )
     rows = [
         (
