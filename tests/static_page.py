@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -35,7 +36,7 @@ class StaticPage(HTMLParser):
             self._open.append((tag, len(self.texts[tag]) - 1))
 
     def handle_endtag(self, tag: str) -> None:
-        assert self._open and self._open[-1][0] == tag, f"</{tag}> at {self.getpos()} ends none of {self._open}"
+        assert [name for name, _ in self._open[-1:]] == [tag], f"</{tag}> at {self.getpos()}, open: {self._open}"
         self._open.pop()
 
     def handle_data(self, data: str) -> None:
@@ -64,7 +65,7 @@ class StaticPage(HTMLParser):
         levels = [int(tag[1]) for tag, _ in self.elements if tag in ("h1", "h2", "h3", "h4")]
         assert levels[0] == 1
         assert levels.count(1) == 1
-        assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:])), f"a level is left out: {levels}"
+        assert all(later - earlier <= 1 for earlier, later in pairwise(levels)), f"a level is left out: {levels}"
 
     def _require_target(self, link: str, ids: list[str | None]) -> None:
         parts = urlsplit(link)
@@ -73,6 +74,5 @@ class StaticPage(HTMLParser):
         if link.startswith("#"):
             assert link[1:] in ids, f"no element for {link}"
             return
-        assert not parts.scheme and not parts.netloc, f"{link} is not relative"
-        assert not parts.path.startswith("/"), f"{link} is not relative"
+        assert {parts.scheme, parts.netloc, parts.path[:1] == "/"} == {"", False}, f"{link} is not relative"
         assert (self.path.parent / unquote(parts.path, errors="surrogateescape")).is_file(), f"no file for {link}"
