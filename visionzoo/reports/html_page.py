@@ -142,8 +142,19 @@ def _cell(value: Any, in_numbers: bool) -> Html:
     kind = "number" if in_numbers else None
     if not _is_number(value):
         return element("td", value, class_=kind)
-    text = ("-" if value != value else f"{value:.4f}") if isinstance(value, float) else str(value)
-    return element("td", text, class_=kind, data_value=value)
+    return element("td", cell_text(value), class_=kind, data_value=value)
+
+
+def cell_text(value: Any) -> str:
+    """Return the text of a cell: a float with four digits after the point, and nan as a hyphen.
+
+    Example:
+        >>> cell_text(0.25), cell_text(float("nan")), cell_text(3), cell_text("a")
+        ('0.2500', '-', '3', 'a')
+    """
+    if isinstance(value, float):
+        return "-" if value != value else f"{value:.4f}"
+    return str(value)
 
 
 def page(title: str, body: Html, *, script: str = "", style: str = "") -> str:
