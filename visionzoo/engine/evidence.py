@@ -119,8 +119,7 @@ class EvidenceHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:
         for place, sample in enumerate(outputs or ()):
-            key: Any = next(self._order)
-            index = int(key.sample if isinstance(key, SampleKey) else key)
+            index = _index_of(next(self._order))
             for name, task in self.tasks.items():
                 if index not in self.collected[name].seen:  # samplers repeat samples to fill the last batch
                     given = _Given(index, sample, runner.test_dataloader.dataset, data_batch, place)
@@ -153,6 +152,10 @@ class EvidenceHook(Hook):
         """Return the evidence of all processes by task, in the first process. Every process must call this."""
         everyone = distributed.gather(self.collected)
         return {name: merged([each[name] for each in everyone]) for name in self.tasks} if everyone else {}
+
+
+def _index_of(key: Any) -> int:
+    return int(key.sample if isinstance(key, SampleKey) else key)  # type: ignore[arg-type, call-overload]
 
 
 @dataclass(frozen=True)
