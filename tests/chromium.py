@@ -64,8 +64,9 @@ return images.filter((image) => image.naturalWidth === 0).map((image) => `not sh
 _OVERFLOW = """
 const width = document.documentElement.clientWidth;
 if (document.documentElement.scrollWidth <= width) return [];
+const scrolls = (each) => each && (getComputedStyle(each).overflowX !== "visible" || scrolls(each.parentElement));
 return [...document.querySelectorAll("body *")].filter((each) => each.getBoundingClientRect().right > width + 1)
-  .slice(0, 5).map((each) => `wider than ${width} pixels: ${each.outerHTML.slice(0, 80)}`);
+  .filter((each) => !scrolls(each.parentElement)).slice(0, 5).map((each) => `wider than ${width} pixels: ${each.outerHTML.slice(0, 80)}`);
 """
 
 

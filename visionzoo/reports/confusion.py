@@ -43,7 +43,7 @@ def draw_confusion(title: str, counts: np.ndarray, rows: Sequence[str], columns:
 
     Example:
         >>> draw_confusion("toy", np.array([[8, 2], [0, 5]]), ["cat", "dog"], ["cat", "dog"]).shape
-        (260, 460, 3)
+        (259, 460, 3)
     """
     side = int(np.clip(640 // max(counts.shape), 30, 64))
     longest = [max(label_font(_LETTERS).getlength(name) for name in names) for names in (rows, columns)]

@@ -17,7 +17,10 @@ from visionzoo.reports.html_style import SORT, STYLE
 
 
 class Html(str):
-    """Text that is HTML already."""
+    """Text that is HTML already. What is added to it is escaped."""
+
+    def __add__(self, other: str) -> Html:
+        return Html(str(self) + str(escaped(other)))
 
 
 def escaped(text: Any) -> Html:

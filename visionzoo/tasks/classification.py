@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from math import log
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,12 @@ from torch import Tensor
 
 from visionzoo.datasets.classification import imagenet_names
 from visionzoo.errors import some_of
+from visionzoo.metrics.calibration import BINS, calibration
+from visionzoo.reports.confusion import MOST, PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
+from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import Colour, class_colour, enlarged, label_font, letter_height
+from visionzoo.reports.plots import empty_figure
+from visionzoo.reports.reliability import draw_reliability
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.class_scores import KEPT, ClassScores, class_scores_of
 from visionzoo.structures.seeded import seeded_array
@@ -23,6 +29,26 @@ from visionzoo.tasks.inputs.images import ImageInput
 
 _IMAGENET_CLASSES = 1000
 _LISTED = 10  # classes that the summary of a run names
+
+_LEAST = 1e-12  # probability of the true class below which the error of an image does not grow
+
+
+class ClassEvidence(NamedTuple):
+    """One tested image.
+
+    Attributes:
+        label: its true class.
+        best: its predicted class; -1 if no score is a number.
+        confidence: score of the predicted class.
+        of_true: score of the true class.
+        classes: number of classes.
+    """
+
+    label: int
+    best: int
+    confidence: float
+    of_true: float
+    classes: int
 
 
 class Classification(Task):
@@ -70,6 +96,30 @@ class Classification(Task):
         listed = some_of([f"{name} {number}" for name, number in counts], _LISTED)
         return f"{listed} (best class of {images if having == inputs else f'{having} of {images}'})"
 
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> ClassEvidence | None:
+        """Return the true and the predicted class with their scores; None for a sample without truth."""
+        label, scores = sample.get("gt_label"), as_array(sample.get("pred_score"), single=True)
+        if label is None or not 0 <= int(label) < len(scores):
+            return None
+        best = -1 if np.isnan(scores).all() else int(np.nanargmax(scores))
+        return ClassEvidence(int(label), best, float(scores[best]), float(scores[int(label)]), len(scores))
+
+    def figures(self, records: Sequence[ClassEvidence], names: Sequence[str] | None) -> list[Figure]:
+        """Return the confusion matrix and the reliability diagram."""
+        if not records:
+            return [empty_figure("confusion_matrix", "Confusion", "No image was tested with its class.")]
+        classes = records[0].classes
+        if names is None or len(names) != classes:
+            names = [str(label) for label in range(classes)]
+        return [_confusion(records, names), _reliability(records)]
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return the negative logarithm of the probability of the true class; None if scores are no probabilities."""
+        found = self.evidence(sample, names)
+        if found is None or not (found.of_true != found.of_true or 0 <= found.of_true <= 1):
+            return None
+        return -log(max(found.of_true, _LEAST) if found.of_true == found.of_true else _LEAST)
+
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return noise as scores, with 1.5 added to the true class. The true class is often but not always the best."""
         score = seeded_array(seed, f"scores {index}", (classes,))
@@ -114,3 +164,49 @@ def _paler(colour: Colour) -> Colour:
     """Mix the colour with white in equal parts, so that black letters are readable on it."""
     red, green, blue = ((part + 255) // 2 for part in colour)
     return red, green, blue
+
+
+def _confusion(records: Sequence[ClassEvidence], names: Sequence[str]) -> Figure:
+    """Return the confusion matrix of all classes, or of those with most mistakes."""
+    known = np.array([(each.label, each.best) for each in records if each.best >= 0], dtype=np.int64).reshape(-1, 2)
+    classes = len(names)
+    counts = np.bincount(known[:, 0] * classes + known[:, 1], minlength=classes**2).reshape(classes, classes)
+    kept = worst_classes(counts) if classes > MOST else np.arange(classes)
+    right = int(np.diag(counts).sum())
+    caption = f"{right} of {len(records)} images are right, an accuracy of {right / len(records):.4f}."
+    if len(kept) < classes:
+        caption += (
+            f" The {len(kept)} classes with most mistakes of {classes} are drawn; the table has the most frequent."
+        )
+    if len(known) < len(records):
+        caption += f" {len(records) - len(known)} images whose scores are no numbers are not drawn."
+    shown = [names[int(label)] for label in kept]
+    image = draw_confusion("Confusion of classes", counts[np.ix_(kept, kept)], shown, shown)
+    pairs = confused_pairs(counts, names, names)
+    return Figure("confusion_matrix", "Confusion of classes", image, caption, PAIR_COLUMNS if pairs else (), pairs)
+
+
+def _reliability(records: Sequence[ClassEvidence]) -> Figure:
+    title = "Reliability"
+    known = [each for each in records if each.best >= 0]
+    confidence = np.array([each.confidence for each in known])
+    if not known or not ((confidence >= 0) & (confidence <= 1)).all():
+        sentence = "The scores are no probabilities from 0 to 1, so that there is no reliability diagram."
+        return empty_figure("reliability", title, sentence)
+    found = calibration(confidence, np.array([each.label == each.best for each in known]))
+    image = draw_reliability(title, found.edges, found.accuracy, found.confidence)
+    mean = float(confidence.mean())
+    accuracy = float(np.mean([each.label == each.best for each in known]))
+    caption = (
+        f"Accuracy of the images in {BINS} bins of confidence; on the dashed line a model is calibrated. "
+        f"The expected calibration error (ECE) is {found.error:.4f}; the mean confidence is {mean:.3f}, "
+        f"the accuracy {accuracy:.3f}."
+    )
+    rows = [
+        (f"{low:.2f} to {high:.2f}", f"{count}", f"{sure:.3f}", f"{share:.3f}")
+        for low, high, count, sure, share in zip(
+            found.edges[:-1], found.edges[1:], found.counts, found.confidence, found.accuracy, strict=True
+        )
+        if count
+    ]
+    return Figure("reliability", title, image, caption, ("confidence", "images", "mean confidence", "accuracy"), rows)

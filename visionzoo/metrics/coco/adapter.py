@@ -234,7 +234,7 @@ def _compact(sample: Mapping[str, Any], masks: str) -> dict[str, Any]:
                 but="the model predicts only boxes",
                 advice='write metric="bbox"',
             )
-        result["masks"] = _run_lengths(instances["masks"])
+        result["masks"] = run_lengths(instances["masks"])
         result["mask_scores"] = _array(instances.get("mask_scores", instances["scores"]))
     return result
 
@@ -247,7 +247,7 @@ def _is_real(values: Any) -> bool:
     return "float" in str(getattr(values, "dtype", "float"))
 
 
-def _run_lengths(masks: Any) -> list[dict]:
+def run_lengths(masks: Any) -> list[dict]:
     """Return compressed RLE for masks, (N, H, W) bool; RLE dicts are returned unchanged."""
     if isinstance(masks, list | tuple):
         return list(masks)

@@ -73,7 +73,8 @@ def match_image(
     own = as_array(truth["labels"], np.int64)
     ignored = np.zeros(0, np.int64) if crowds is None else as_array(crowds["labels"], np.int64)
     ious = _ious(found, truth, crowds, len(labels), len(own), len(ignored))
-    kept, status = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    kept: list[np.ndarray] = [np.zeros(0, np.int64)]
+    status: list[np.ndarray] = [np.zeros(0, np.int64)]
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels == label)
         of_class = of_class[np.argsort(-scores[of_class], kind="mergesort")][:_MOST]
@@ -264,10 +265,11 @@ def threshold_curve(images: Sequence[MatchedImage], label: int | None = None) ->
         ([0.75], [1.0])
     """
     scores, labels, status = joined(images)
-    chosen = (status != _IGNORED) & ((labels == label) | (label is None))
+    chosen: np.ndarray = status != _IGNORED if label is None else (status != _IGNORED) & (labels == label)
     objects = sum(len(each.objects) if label is None else int((each.objects == label).sum()) for each in images)
-    order = np.argsort(-scores[chosen], kind="stable")
-    ordered, found = scores[chosen][order], np.cumsum(status[chosen][order] == _RIGHT)
+    scores, right = scores[chosen], status[chosen] == _RIGHT
+    order = np.argsort(-scores, kind="stable")
+    ordered, found = scores[order], np.cumsum(right[order])
     last = np.flatnonzero(np.diff(ordered, append=-np.inf))  # all detections of one score are kept or none
     precision, recall = found[last] / (last + 1), found[last] / max(objects, 1)
     return ThresholdCurve(ordered[last][::-1], precision[::-1], recall[::-1])
