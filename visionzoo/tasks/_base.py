@@ -142,6 +142,22 @@ class Task:
         """
         raise TypeError(f"{type(self).__name__}.read is not defined")
 
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Result | None:
+        """Return the ground truth of a sample as a result that :meth:`draw` accepts; every score is 1.
+
+        Args:
+            sample: data sample of a loader, mmdet's, mmseg's or a :class:`TaskSample`, or the dict that an evaluator
+                receives. Its ground truth has names that begin with ``gt_``.
+            size: (width, height) of the image to which the truth refers: the input of the model for a training sample,
+                usually the original image for a test sample. Maps of another size are resized; the coordinates of
+                boxes, points and lanes are not changed.
+            names: class names by label, or None.
+
+        Returns:
+            The result; None if the sample has no ground truth of this task, or if the task has none that is a result.
+        """
+        return None
+
     def members(self, sample: Any) -> list[Any]:
         """Split the sample of a group into one sample for each image."""
         return [sample]

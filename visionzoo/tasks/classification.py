@@ -24,6 +24,7 @@ from visionzoo.structures.class_scores import KEPT, ClassScores, class_scores_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._truth import part_of
 from visionzoo.tasks.inputs.images import ImageInput
 
 _IMAGENET_CLASSES = 1000
@@ -65,6 +66,18 @@ class Classification(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_class_scores(image, result, scale)
+
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ClassScores | None:
+        """Return the true classes: of ``gt_score``, which mixed images have, else of ``gt_labels`` or ``gt_label``."""
+        mixed = part_of(sample, "gt_score")
+        if mixed is not None:
+            found = class_scores_of(mixed, names, kept=None)
+            return found.at(found.scores > 0)
+        several, one = part_of(sample, "gt_labels"), part_of(sample, "gt_label")
+        if several is None and one is None:
+            return None
+        labels = as_array(one if several is None else several).reshape(-1).astype(np.int64)
+        return ClassScores(np.ones(len(labels), np.float32), labels, None if names is None else tuple(names))
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of ImageNet if a part of the model has 1000 classes."""

@@ -16,22 +16,25 @@ from visionzoo.datasets.transforms.counting import LoadRoi
 from visionzoo.metrics.counting import count_errors
 from visionzoo.metrics.counting.adapter import counts_of_sample
 from visionzoo.metrics.required import sample_name
-from visionzoo.ops.density_maps import count_map
+from visionzoo.ops.density_maps import count_map, fixed_density
 from visionzoo.reports.agreement import draw_agreement, draw_errors
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import enlarged, label_font, letter_height, write_labels
 from visionzoo.reports.plots import empty_figure
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.counts import CrowdCount, count_of
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._truth import part_of
 from visionzoo.tasks.inputs.images import ImageInput
 
 _DARKEST_HEAT = 0.25  # part of the colour table that is skipped: it is black and invisible on a dark image
 _HEAT_OPACITY = 0.85
 # The hottest colour represents at least the density of this number of people, spread over the whole image.
 _LEAST_HEAT = 20
+_SPOTS = 96  # a point without a density is drawn with this part of the shorter side as standard deviation
 _STRIP = 256  # rows that are coloured at a time; this limits the memory for float values of large images
 
 
@@ -55,6 +58,19 @@ class Counting(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_count(image, result, scale)
+
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> CrowdCount | None:
+        """Return the true count and density; without ``gt_density``, each of ``gt_points`` is a spot of equal size."""
+        density, points = part_of(sample, "gt_density"), part_of(sample, "gt_points")
+        count = part_of(sample, "gt_count")
+        if points is None and (density is None or count is None):
+            return None
+        plane = (size[0], size[1])
+        number = float(as_array(count, single=True)) if points is None else float(len(points))
+        if density is None:
+            return CrowdCount(number, _spots(as_array(points, np.float64), plane), plane)
+        cells = as_array(density, np.float32, single=True)
+        return CrowdCount(number, cells[0] if cells.ndim == 3 else cells, plane)
 
     def tally(self, result: CrowdCount, best: float | None) -> Tally:
         """Add the counts. The best value is the highest count."""
@@ -94,6 +110,12 @@ class Counting(Task):
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
         return torch.stack([sample.pred_count for sample in samples])
+
+
+def _spots(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a density, (H, W) float32, with a Gaussian spot for each point (N, 2) in or near the image."""
+    sigma = max(1.5, min(size) / _SPOTS)
+    return fixed_density(points, size[::-1], sigma=sigma, size=2 * round(2 * sigma) + 1)
 
 
 def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarray:

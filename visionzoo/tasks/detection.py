@@ -26,11 +26,13 @@ from visionzoo.reports.images import (
     line_width,
     write_labels,
 )
-from visionzoo.structures.detections import Detections, crops_of, decode_mask, detections_of
+from visionzoo.structures.arrays import as_array
+from visionzoo.structures.detections import Detections, crops_of, decode_mask, detections_of, encode_mask
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.yolo_lines import yolo_lines
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._box_figures import figures_of, regions_of
+from visionzoo.tasks._truth import part_of, plain_masks, true_map
 from visionzoo.tasks.inputs.images import ImageInput
 
 _MASK_OPACITY = 0.45
@@ -58,6 +60,22 @@ class Detection(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_detections(image, result, scale)
+
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Detections | None:
+        """Return the true boxes, and masks if there are any; crowds and ignored objects are left out."""
+        boxes, labels, masks = (part_of(sample, "gt_instances", key) for key in ("bboxes", "labels", "masks"))
+        if boxes is None or labels is None:
+            return None
+        corners = as_array(getattr(boxes, "tensor", boxes), np.float32).reshape(-1, 4)
+        drawn = None if masks is None else [true_map(each, size) for each in plain_masks(masks)]
+        return Detections(
+            boxes=corners,
+            scores=np.ones(len(corners), np.float32),
+            labels=as_array(labels, np.int64),
+            size=(size[0], size[1]),
+            masks=None if drawn is None else tuple(map(encode_mask, drawn)),
+            names=None if names is None else tuple(names),
+        )
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of COCO if a part of the model has 80 classes."""

@@ -33,11 +33,13 @@ from visionzoo.structures.lane_files import tusimple_record
 from visionzoo.structures.lanes import Lanes, lanes_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, ResultLines, Task
+from visionzoo.tasks._truth import part_of, true_map
 from visionzoo.tasks.inputs.images import ImageInput
 
 _TUSIMPLE_HEIGHT, _TUSIMPLE_ROWS = 720, range(160, 720, 10)
 _LANE_SHIFT = 0.006  # standard deviation in image widths; about the largest shift at which the metrics match a lane
 _OF_LANES = ("img_path", "gt_lanes", "gt_x", "h_samples", "scenario")
+_LINE_POINTS = 24  # points of a lane over the height of the image, for a lane that is drawn from a map
 _SUBPIXELS = 4  # fractional bits: curves are drawn with a precision of 1/16 pixel
 
 
@@ -131,6 +133,17 @@ class LaneDetection(Task):
         counts = found.counts if isinstance(found, PointEvidence) else found.counts(THRESHOLD)
         return 1 - counts.f1 if counts.tp + counts.fp + counts.fn else 0.0
 
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Lanes | None:
+        """Return the true lanes: the middle lines of ``gt_map``, which follows the image, else the points."""
+        mask, points = part_of(sample, "gt_map"), part_of(sample, "gt_lanes")
+        if mask is None and points is None:
+            return None
+        if mask is not None:
+            found = _middle_lines(true_map(mask, size))
+            return Lanes(tuple(found.values()), (1.0,) * len(found), tuple(found))
+        lanes = [as_array(lane, np.float64).reshape(-1, 2) for lane in points or ()]
+        return lanes_of({"pred_lanes": [lane[np.argsort(-lane[:, 1], kind="stable")] for lane in lanes if len(lane)]})
+
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Shift the true lanes horizontally and drop some of them; if there are no true lanes, return a wrong one."""
         width, height = size_of_file(sample["img_path"])
@@ -151,6 +164,18 @@ class LaneDetection(Task):
         """Return the options that set the existence and the point threshold to 0."""
         rows = {**(model["head"].get("rows") or {}), "threshold": 0.0}
         return ["model.head.exist_threshold=0.0", f"model.head.rows={rows}"]
+
+
+def _middle_lines(mask: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the middle line, (n, 2) from the bottom to the top, of each lane of a map by its slot."""
+    lines = {}
+    step = max(1, len(mask) // _LINE_POINTS)
+    for number in np.unique(mask[mask > 0]).tolist():
+        is_lane = mask == number
+        rows = np.flatnonzero(is_lane.any(axis=1))
+        kept = rows[::-1][::step] if len(rows) > 2 * step else rows[::-1]
+        lines[int(number) - 1] = np.array([[np.flatnonzero(is_lane[row]).mean(), row] for row in kept], np.float64)
+    return lines
 
 
 def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,13 @@ from visionzoo.reports.figure import Figure, names_up_to
 from visionzoo.reports.images import class_colour
 from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.regions import Colour, Region, draw_regions
-from visionzoo.structures.panoptic import PanopticMap
+from visionzoo.structures.arrays import as_array
+from visionzoo.structures.panoptic import UNLABELLED, PanopticMap
 from visionzoo.structures.panoptic_results import PanopticResult, panoptic_result_of
 from visionzoo.structures.seeded import seeded_array
+from visionzoo.structures.semantic_maps import NO_CLASS
 from visionzoo.tasks._base import ResultDocument, ResultFile, Task
+from visionzoo.tasks._truth import part_of, plain_masks, true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
 
 _SHADES = (1.0, 0.8, 1.2, 0.65, 1.4)  # of the objects of a class
@@ -82,6 +86,19 @@ class Panoptic(Task):
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_panoptic(image, result, scale)
 
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> PanopticResult | None:
+        """Return the true segments: of ``gt_panoptic``, else of the masks and the semantic map of a training sample."""
+        panoptic = part_of(sample, "gt_panoptic")
+        if panoptic is not None:
+            ids = true_map(panoptic.ids.astype(np.int64), size)
+            known = {each.id: (each.category_id, each.iscrowd) for each in panoptic.segments}
+            return panoptic_result_of(_of_seen(ids, known), names=names)
+        values, instances = true_semantic(sample), part_of(sample, "gt_instances")
+        masks, labels = part_of(instances, "masks"), part_of(instances, "labels")
+        if values is None or masks is None:
+            return None
+        return _of_targets(true_map(values, size), [true_map(each, size) for each in plain_masks(masks)], labels, names)
+
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of COCO's things and stuff if a part of the model has 133 classes."""
         return _COCO_NAMES if len(_COCO_NAMES) in counts else None
@@ -134,6 +151,29 @@ class Panoptic(Task):
     def options(self, model: Mapping[str, Any]) -> list[str]:
         """Return the options that keep every segment of the fusion, whatever its score and its overlap."""
         return ["model.test_cfg.object_mask_thr=0.0", "model.test_cfg.iou_thr=0.0"]
+
+
+def _of_seen(ids: np.ndarray, known: Mapping[int, tuple[int, bool]]) -> PanopticMap:
+    """Return a map of the segments that have a pixel."""
+    seen = set(np.unique(ids).tolist())
+    return PanopticMap.of_ids(ids, {number: facts for number, facts in known.items() if number in seen})
+
+
+def _of_targets(
+    classes: np.ndarray, masks: Sequence[np.ndarray], labels: Any, names: Sequence[str] | None
+) -> PanopticResult:
+    """Return the segments of training targets: one for each mask, and one for each class of the other pixels."""
+    known = {number: (int(label), False) for number, label in enumerate(as_array(labels).tolist(), start=1)}
+    ids = np.zeros(classes.shape, np.int64)
+    for number, mask in enumerate(masks, start=1):
+        ids[mask.astype(bool)] = number
+    for label in np.unique(classes[(ids == UNLABELLED) & (classes != NO_CLASS)]).tolist():
+        number = len(known) + 1
+        known[number] = (int(label), False)
+        ids[(ids == UNLABELLED) & (classes == label)] = number
+    panoptic = _of_seen(ids, known)
+    things = frozenset(each.id for each in panoptic.segments if each.id <= len(masks))
+    return replace(panoptic_result_of(panoptic, names=names), things=things)
 
 
 _COCO_NAMES = tuple(each.name for each in COCO_PANOPTIC)

@@ -36,6 +36,7 @@ from visionzoo.structures.referred_masks import ReferredMask, referred_mask_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._truth import part_of, true_mask
 from visionzoo.tasks.inputs.phrases import ImageAndPhrase
 
 BRANCHES = ("bottom_up", "top_down")
@@ -98,6 +99,11 @@ class Referring(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_referred(image, result, scale)
+
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ReferredMask | None:
+        """Return the phrase and the true mask."""
+        found = true_mask(sample, size, SALIENT_FROM)
+        return None if found is None else ReferredMask(part_of(sample, "phrase") or "", *found, 1.0)
 
     def said(self, result: ReferredMask) -> str:
         """Return the phrase and its score, or that nothing is found."""

@@ -301,6 +301,10 @@ class RegistrationTask(Task):
         _ = result.also  # a file of another space is an error of this pair, before anything is written
         return result
 
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Registration | None:
+        """Return None: no true field is known. A result is compared to the fixed image and its labels."""
+        return None
+
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         """Return a sheet of the registration; ``image`` is not used."""
         pair, measures = result.pair, result.measures

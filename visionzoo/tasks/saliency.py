@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from visionzoo.datasets.mask_files import read_grey
+from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import sample_name
 from visionzoo.metrics.saliency import score_pair
@@ -25,6 +25,7 @@ from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._truth import true_mask
 from visionzoo.tasks.inputs.images import ImageInput
 
 _MAP_OPACITY = 0.6
@@ -68,6 +69,11 @@ class Saliency(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_saliency(image, result, scale)
+
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SaliencyMap | None:
+        """Return the true map and mask of one image; see ``members`` for a group."""
+        found = true_mask(sample, size, SALIENT_FROM)
+        return None if found is None else SaliencyMap(*found)
 
     def tally(self, result: SaliencyMap, best: float | None) -> Tally:
         """Count an empty mask. The best value is the highest value of the maps with an empty mask."""

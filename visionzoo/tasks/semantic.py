@@ -25,6 +25,7 @@ from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.semantic_maps import SemanticMap, predicted_classes, semantic_map_of
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._truth import true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
 
 _LEAST_NAMED = 0.005  # share of the image of a class that has a name in drawings
@@ -53,6 +54,12 @@ class Semantic(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_semantic(image, result, scale)
+
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SemanticMap | None:
+        """Return the true map: mmseg's ``gt_sem_seg``, which transforms change with the image, else ``gt_semantic``."""
+        values = true_semantic(sample)
+        labels = None if values is None else true_map(values, size).astype(np.uint8)
+        return None if labels is None else SemanticMap(labels, None if names is None else tuple(names))
 
     def tally(self, result: SemanticMap, best: float | None) -> Tally:
         """Count the classes of the map."""

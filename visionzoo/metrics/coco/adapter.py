@@ -6,7 +6,7 @@ import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -24,6 +24,7 @@ from visionzoo.metrics.coco.average_precision import (
     require_ious,
     score_detections,
 )
+from visionzoo.metrics.meaning import SHARE, Meaning
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
 
@@ -57,6 +58,7 @@ class CocoMetric(BaseMetric):
     """
 
     default_prefix = "coco"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {"*": SHARE}
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -13,6 +13,7 @@ from visionzoo.errors import require_known
 from visionzoo.metrics.counting.errors import count_errors
 from visionzoo.metrics.counting.game import game
 from visionzoo.metrics.counting.nwpu import LEVELS, LUMINANCES, errors_by_category, mean_mae
+from visionzoo.metrics.meaning import ERROR_SHARE, Meaning
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.ops.density_maps import count_map
@@ -69,6 +70,11 @@ class CountMetric(BaseMetric):
     """
 
     default_prefix = "count"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {
+        "images": Meaning(unit="images"),
+        "NAE*": ERROR_SHARE,
+        "*": Meaning("lower", "objects per image"),
+    }
 
     def __init__(
         self,
