@@ -150,7 +150,7 @@ def draw_histogram(title: str, label: str, values: np.ndarray, edges: np.ndarray
 
 
 def round_edges(values: np.ndarray, bins: int = 20) -> np.ndarray:
-    """Return edges of about ``bins`` bins of a round width from 0, which hold all finite values >= 0; from 0 to 1 if all are 0.
+    """Return edges of about ``bins`` bins of a round width, from 0 to the highest finite value, or to 1 if that is 0.
 
     Example:
         >>> round_edges(np.array([0.03, 0.17]), bins=4).round(3).tolist()
