@@ -87,7 +87,7 @@ def test_classes_have_the_accuracy_of_the_metric() -> None:
 def test_a_thousand_classes_and_one() -> None:
     samples = [class_sample(label % 1000, np.eye(1000)[(label * 7) % 1000].tolist()) for label in range(1, 60)]
     found = figures("classification", samples, None, kept=200)
-    assert "20 classes with most mistakes of 1000" in found["confusion_matrix"].caption
+    assert "Drawn are 20 of 1000 classes" in found["confusion_matrix"].caption
     assert len(found["confusion_matrix"].rows) == 20
     assert "accuracy of 1.0000" in figures("classification", [class_sample(0, [1.0])])["confusion_matrix"].caption
 

@@ -65,14 +65,16 @@ def draw_confusion(title: str, counts: np.ndarray, rows: Sequence[str], columns:
 
 
 def worst_classes(counts: np.ndarray, most: int = MOST) -> np.ndarray:
-    """Return the classes with the most mistakes in a square matrix, ascending; a mistake counts for both classes.
+    """Return the classes of the most frequent mistakes in a square matrix, ascending, with both classes of a mistake.
 
     Example:
         >>> worst_classes(np.array([[9, 0, 1], [0, 9, 0], [2, 0, 9]]), most=2).tolist()
         [0, 2]
     """
-    wrong = counts.sum(0) + counts.sum(1) - 2 * np.diag(counts)
-    return np.sort(np.argsort(-wrong, kind="stable")[:most])
+    wrong = counts - np.diag(np.diag(counts))
+    rows, columns = np.unravel_index(np.argsort(-(wrong + wrong.T), axis=None, kind="stable"), counts.shape)
+    kept = dict.fromkeys(np.stack([rows, columns], axis=1)[: most**2].ravel().tolist())
+    return np.sort(np.array(list(kept)[:most], dtype=np.int64))
 
 
 def confused_pairs(

@@ -125,7 +125,11 @@ def _confusion(records: Sequence[MatchedImage], names: Sequence[str], kind: str)
     worst = worst_classes(counts[:-1, :-1]).tolist() if len(names) > MATRIX else range(len(names))
     kept = [*worst, len(names)]
     right, total = int(np.diag(counts).sum()), int(counts.sum())
-    part = f" The {len(kept) - 1} classes with most mistakes are drawn." if len(kept) <= len(names) else ""
+    part = (
+        f" Drawn are {len(kept) - 1} of {len(names)} classes, those of the most frequent mistakes."
+        if len(kept) <= len(names)
+        else ""
+    )
     caption = (
         f"Objects and detections with a score of at least {records[0].threshold:g}, matched at IoU 0.5 of {kind} "
         f"without regard to the class; background is an object that is not found, or a detection without an object. "

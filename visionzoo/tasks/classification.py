@@ -175,9 +175,7 @@ def _confusion(records: Sequence[ClassEvidence], names: Sequence[str]) -> Figure
     right = int(np.diag(counts).sum())
     caption = f"{right} of {counted(len(records), 'image')} right, an accuracy of {right / len(records):.4f}."
     if len(kept) < classes:
-        caption += (
-            f" The {len(kept)} classes with most mistakes of {classes} are drawn; the table has the most frequent."
-        )
+        caption += f" Drawn are {len(kept)} of {classes} classes, those of the most frequent mistakes."
     if len(known) < len(records):
         caption += f" Not drawn: {counted(len(records) - len(known), 'image')} with nan as scores."
     shown = [names[int(label)] for label in kept]

@@ -188,7 +188,7 @@ def _confusion(confusion: np.ndarray, names: Sequence[str]) -> Figure:
     )
     wrong = int(counts.sum() - np.diag(square).sum())
     part = (
-        f" The {len(chosen)} classes with most mistakes of {len(occurs)} are drawn."
+        f" Drawn are {len(chosen)} of {len(occurs)} classes, those of the most frequent mistakes."
         if len(chosen) < len(occurs)
         else ""
     )
