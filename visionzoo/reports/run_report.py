@@ -158,10 +158,16 @@ def write_run_report(folder: Path, report: RunReport) -> Path:
 
 
 def _metric_blocks(report: RunReport) -> list[Block]:
-    rows = [[each.name, _number(each.value), each.better, each.unit] for each in report.metrics]
+    rows = [[each.name, _of_metric(each), each.better, each.unit] for each in report.metrics]
     missing = [each.name for each in report.metrics if math.isnan(_number(each.value))]
     notes = [Text(f"A hyphen is a number without samples: {', '.join(missing)}.")] if missing else []
     return [Heading("Metrics"), Rows("All metrics", ["metric", "value", "better", "unit"], rows), *notes]
+
+
+def _of_metric(metric: Measured) -> float:
+    """Return the value; a count, which is neither good nor bad, as a whole number."""
+    is_count = not metric.better and metric.unit and metric.value == int(metric.value)
+    return int(metric.value) if is_count else _number(metric.value)
 
 
 def _number(value: Any) -> Any:
