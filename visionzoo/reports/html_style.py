@@ -49,12 +49,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.setAttribute("aria-sort", rising ? "ascending" : "descending");
     const value = (row) => {
       const cell = row.cells[at];
-      return "value" in cell.dataset ? Number(cell.dataset.value) : NaN;
+      return "value" in cell.dataset ? Number(cell.dataset.value) : parseFloat(cell.textContent);
     };
     const compare = (a, b) => {
       const [x, y] = [value(a), value(b)];
       if (isNaN(x) && isNaN(y)) {
-        const order = a.cells[at].textContent.localeCompare(b.cells[at].textContent);
+        const order = a.cells[at].textContent.localeCompare(b.cells[at].textContent, "en", { numeric: true });
         return rising ? order : -order;
       }
       if (isNaN(x) || isNaN(y)) return isNaN(x) ? 1 : -1;

@@ -230,9 +230,8 @@ def _example_blocks(folder: Path, report: RunReport) -> list[Block]:
     for task, examples in report.examples.items():
         if not examples:
             continue
-        blocks.append(
-            Heading(f"Samples with the largest errors ({task})" if task else "Samples with the largest errors")
-        )
+        title = f"The {len(examples)} samples with the largest errors"
+        blocks.append(Heading(f"{title} ({task})" if task else title))
         for rank, example in enumerate(examples, start=1):
             name = f"{rank}. error {example.error:.4g}: {example.name}, id {example.sample_id}"
             pictures = []
