@@ -32,9 +32,10 @@ def regions_of(found: Any, truth: Any, ignored: Any, *, masks: bool) -> tuple[Re
         found, truth, ignored: mmdet's instances; ``ignored`` may be None.
         masks: True to compare masks if all of them have masks.
     """
+    ignored = None if ignored is None or ignored.get("labels") is None or not len(ignored["labels"]) else ignored
     given = [each for each in (found, truth, ignored) if each is not None and (each is found or len(each["labels"]))]
     has_masks = masks and all(each.get("masks") is not None for each in given)
-    crowds = None if ignored is None or not len(ignored["labels"]) else _regions(ignored, has_masks)
+    crowds = None if ignored is None else _regions(ignored, has_masks)
     return {**_regions(found, has_masks), "scores": found["scores"]}, _regions(truth, has_masks), crowds
 
 

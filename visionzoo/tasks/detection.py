@@ -89,7 +89,7 @@ class Detection(Task):
     def evidence(self, sample: Any, names: Sequence[str] | None) -> MatchedImage | None:
         """Return which detections are right at IoU 0.5; None for a sample without truth."""
         truth = sample.get("gt_instances")
-        if truth is None:
+        if truth is None or truth.get("labels") is None:
             return None
         parts = sample.get("pred_instances"), truth, sample.get("ignored_instances")
         return match_image(*regions_of(*parts, masks=self.compares_masks), threshold=self.threshold)

@@ -140,7 +140,8 @@ def _matched(ious: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
 
 def _pairs(ious: np.ndarray, scores: np.ndarray, labels: np.ndarray, own: np.ndarray, threshold: float) -> np.ndarray:
     rows = np.flatnonzero(scores >= threshold)
-    inside, crowded = ious[rows][:, : len(own)], (ious[rows][:, len(own) :] >= IOU).any(axis=1)
+    inside = ious[rows][:, : len(own)]
+    crowded = set(np.nonzero(ious[rows][:, len(own) :] >= IOU)[0].tolist())
     taken_rows, taken_columns, pairs = set(), set(), []
     for place in np.argsort(-inside, axis=None, kind="stable")[: np.count_nonzero(inside >= IOU)]:
         row, column = divmod(int(place), inside.shape[1])
@@ -149,7 +150,7 @@ def _pairs(ious: np.ndarray, scores: np.ndarray, labels: np.ndarray, own: np.nda
             taken_columns.add(column)
             pairs.append((own[column], labels[rows[row]]))
     pairs += [(label, BACKGROUND) for column, label in enumerate(own) if column not in taken_columns]
-    rest = [row for row in range(len(rows)) if row not in taken_rows and not crowded[row]]
+    rest = [row for row in range(len(rows)) if row not in taken_rows and row not in crowded]
     pairs += [(BACKGROUND, labels[rows[row]]) for row in rest]
     return np.array(pairs, np.int64).reshape(-1, 2)
 
