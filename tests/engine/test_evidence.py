@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import two_reports
+from static_page import StaticPage
 
+from visionzoo.config import load_config
 from visionzoo.engine.evidence import MOST, Collected, EvidenceHook
+from visionzoo.engine.testing import test
 from visionzoo.reports.run_report import Example
 from visionzoo.tasks import task_of
+from visionzoo.tasks.classification import Classification
 from visionzoo.tasks.counting import Counting
 
 HERE = Path(__file__).parent
@@ -86,3 +91,36 @@ def test_every_input_reads_a_record_without_files() -> None:
     assert task_of("registration").inputs.recorded({}) == []
     (source,) = task_of("registration").inputs.recorded({"files": {"fixed": np.eye(4), "moving": np.eye(4)}})
     assert task_of("registration").inputs.read(source).fixed.shape == (4, 4)
+
+
+def test_a_report_that_fails_keeps_the_numbers(
+    train_toy: Callable,
+    toy_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def fail(*args: Any) -> None:
+        raise ValueError("broken here")
+
+    train_toy("run")
+    monkeypatch.setattr(Classification, "evidence", lambda *args: 1)
+    monkeypatch.setattr(Classification, "error", lambda *args: None)
+    monkeypatch.setattr(Classification, "figures", fail)
+    outcome = test(load_config(toy_config), weights=tmp_path / "run", work_dir=tmp_path / "test")
+    sentence = "The figures of classification are missing: ValueError: broken here."
+    assert f"report: {sentence}" in capsys.readouterr().err
+    assert json.loads((tmp_path / "test" / "metrics.json").read_text())["metrics"] == outcome["metrics"]
+    assert sentence in (tmp_path / "test" / "report.md").read_text()
+    page = StaticPage(Path(outcome["report"]))
+    page.require_sound()
+    assert "No model card is called toy" in " ".join(page.texts["p"])
+
+    monkeypatch.setattr("visionzoo.engine.reporting.write_run_report", fail)
+    outcome = test(load_config(toy_config), weights=tmp_path / "run", work_dir=tmp_path / "second")
+    assert outcome["report"] is None
+    assert "report.html is not written: ValueError: broken here" in capsys.readouterr().err
+    assert (tmp_path / "second" / "metrics.json").is_file()
+
+    outcome = test(load_config(toy_config), weights=tmp_path / "run", work_dir=tmp_path / "third", report=False)
+    assert {path.name for path in (tmp_path / "third").iterdir()} == {"metrics.json", "report.md", "logs"}

@@ -1,6 +1,6 @@
 """The report of a test: ``report.html`` and ``report.md`` beside the folder ``report/`` of their images.
 
-The images are files of their own folder and not part of the page: 20 pairs of them would make a page of many megabytes
+The images are files beside the page and not part of it: 20 pairs of them would make a page of many megabytes
 that a browser reads as a whole, and a file can be opened and copied.
 """
 
@@ -90,7 +90,7 @@ class Stated:
         link: address of the source; None for none.
         is_paper: True for a number of a paper, which is written in italics.
         now: the number that was measured now, in the unit of the card; None if it cannot be compared.
-        remark: difference, or why there is none.
+        remark: difference, or why it is missing.
     """
 
     metric: str
@@ -112,7 +112,7 @@ class RunReport:
         facts: labels and values of the head.
         metrics: all metrics.
         stated: numbers of the model's card.
-        stated_note: sentence about them, or why there are none.
+        stated_note: sentence about them, or why they are missing.
         tables: rows by class, by the name of the table.
         figures: figures by task; the name of the only task is empty.
         examples: samples with the largest errors by task, the largest first.
