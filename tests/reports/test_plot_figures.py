@@ -69,8 +69,8 @@ def test_a_text_is_shortened_in_its_middle() -> None:
 def test_histograms_count_every_value() -> None:
     values = np.array([0.0, 0.24, 0.26, 9.0, np.nan])
     assert histogram(values, np.linspace(0, 1, 5)).tolist() == [2, 1, 0, 1]
-    assert round_edges(np.array([0.0, 0.0])).tolist() == pytest.approx([0.0, 0.05])
-    assert round_edges(np.zeros(0))[-1] > 0
+    for none in (np.zeros(2), np.zeros(0)):
+        assert round_edges(none).tolist() == pytest.approx(np.linspace(0, 1, 21))
     assert draw_histogram("t", "MAE", values, round_edges(values)).shape == (470, 760, 3)
 
 

@@ -57,16 +57,17 @@ def reduced(canvas: Image.Image) -> np.ndarray:
     return np.asarray(canvas.resize(size, Image.Resampling.LANCZOS))
 
 
-def draw_axes(pen: ImageDraw.ImageDraw, place: Place, *, whole: bool) -> None:
+def draw_axes(pen: ImageDraw.ImageDraw, place: Place, *, whole: bool, counts: bool = False) -> None:
     """Draw the grid, the ticks with their values, and the left and lower edge of a plot.
 
     Args:
         pen: pen of the canvas.
         place: the axes.
         whole: only whole numbers on the axis of x.
+        counts: only whole numbers on the axis of y.
     """
     left, top, right, bottom = place.edges
-    for value, text in place.up.ticks(min(10, max(3, (bottom - top) // 22))):
+    for value, text in place.up.ticks(min(10, max(3, (bottom - top) // 22)), whole=counts):
         row = bottom - float(place.up.shares(np.array([value]))[0]) * (bottom - top)
         pen.line(scaled(left, row, right, row), fill=GRID, width=SCALE)
         write(pen, (left - 6, row), text, 12, SOFT, anchor="rm")

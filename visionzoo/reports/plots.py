@@ -72,6 +72,7 @@ class Plot:
         ring: (x, y, text) of a point with a ring, and the text, which is written above the plot; None for none.
         empty: sentence that is shown if no value is finite.
         size: (width, height) of the image in pixels.
+        counts: True if y is a number of things, so that only whole numbers are on its axis.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Plot:
     ring: tuple[float, float, str] | None = None
     empty: str = "There is nothing to draw."
     size: tuple[int, int] = (760, 470)
+    counts: bool = False
 
 
 def draw_plot(plot: Plot) -> np.ndarray:
@@ -107,7 +109,7 @@ def draw_plot(plot: Plot) -> np.ndarray:
         return reduced(canvas)
     across, up = plot.across or _around([x for x, _ in values]), plot.up or _upward(plot, [y for _, y in values])
     place = Place(across, up, edges)
-    draw_axes(pen, place, whole=False)
+    draw_axes(pen, place, whole=False, counts=plot.counts)
     colours = _colours(plot.series)
     for each, colour in zip(plot.series, colours):
         _draw_series(pen, place, each, colour)
@@ -144,19 +146,21 @@ def draw_histogram(title: str, label: str, values: np.ndarray, edges: np.ndarray
         (470, 760, 3)
     """
     bars = Series(noun, edges, histogram(values, edges), "bars")
-    return draw_plot(Plot(title, label, noun, [bars], Axis(float(edges[0]), float(edges[-1]))))
+    return draw_plot(Plot(title, label, noun, [bars], Axis(float(edges[0]), float(edges[-1])), counts=True))
 
 
 def round_edges(values: np.ndarray, bins: int = 20) -> np.ndarray:
-    """Return edges of about ``bins`` bins of a round width from 0, which hold all finite values >= 0.
+    """Return edges of about ``bins`` bins of a round width, from 0 to the highest finite value, or to 1 if that is 0.
 
     Example:
         >>> round_edges(np.array([0.03, 0.17]), bins=4).round(3).tolist()
         [0.0, 0.05, 0.1, 0.15, 0.2]
     """
-    known = values[np.isfinite(values)]
-    step = round_step((float(known.max()) if known.size else 0.0) / bins or 1.0 / bins)
-    return step * np.arange(max(1, math.ceil(float(known.max(initial=0.0)) / step - 1e-9)) + 1)
+    highest = float(values[np.isfinite(values)].max(initial=0.0))
+    if highest <= 0:
+        return np.linspace(0.0, 1.0, bins + 1)
+    step = round_step(highest / bins)
+    return step * np.arange(math.ceil(highest / step - 1e-9) + 1)
 
 
 def histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

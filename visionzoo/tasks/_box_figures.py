@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from visionzoo.errors import counted
 from visionzoo.metrics.coco.adapter import run_lengths
 from visionzoo.metrics.coco.matching import (
     MatchedImage,
@@ -36,7 +37,9 @@ def regions_of(found: Any, truth: Any, ignored: Any, *, masks: bool) -> tuple[Re
     given = [each for each in (found, truth, ignored) if each is not None and (each is found or len(each["labels"]))]
     has_masks = masks and all(each.get("masks") is not None for each in given)
     crowds = None if ignored is None else _regions(ignored, has_masks)
-    return {**_regions(found, has_masks), "scores": found["scores"]}, _regions(truth, has_masks), crowds
+    of_masks = found.get("mask_scores") if has_masks else None  # the metric sorts masks by them
+    scores = found["scores"] if of_masks is None else of_masks
+    return {**_regions(found, has_masks), "scores": scores}, _regions(truth, has_masks), crowds
 
 
 def _regions(instances: Any, masks: bool) -> Regions:
@@ -80,8 +83,8 @@ def figures_of(records: Sequence[MatchedImage], names: Sequence[str] | None) -> 
 
 def _nothing(images: int, curves: PrecisionCurves, detections: int) -> str:
     if curves.objects.sum():
-        return f"Nothing is detected in {images} images with {curves.objects.sum()} objects"
-    return f"The {images} images have no objects; {detections} detections are all wrong"
+        return f"Nothing is detected in {counted(images, 'image')} with {counted(int(curves.objects.sum()), 'object')}"
+    return f"{counted(images, 'image')} without objects: all of {counted(detections, 'detection')} are wrong"
 
 
 def _precision_recall(

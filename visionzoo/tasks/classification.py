@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from visionzoo.datasets.classification import imagenet_names
-from visionzoo.errors import some_of
+from visionzoo.errors import counted, some_of
 from visionzoo.metrics.calibration import BINS, calibration
 from visionzoo.reports.confusion import MOST, PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
 from visionzoo.reports.figure import Figure
@@ -38,7 +38,7 @@ class ClassEvidence(NamedTuple):
 
     Attributes:
         label: its true class.
-        best: its predicted class; -1 if no score is a number.
+        best: its predicted class; -1 if all scores are nan.
         confidence: score of the predicted class.
         of_true: score of the true class.
         classes: number of classes.
@@ -114,7 +114,7 @@ class Classification(Task):
         return [_confusion(records, names), _reliability(records)]
 
     def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
-        """Return the negative logarithm of the probability of the true class; None if scores are no probabilities."""
+        """Return the negative logarithm of the probability of the true class; None if scores are not probabilities."""
         found = self.evidence(sample, names)
         if found is None or not (found.of_true != found.of_true or 0 <= found.of_true <= 1):
             return None
@@ -173,13 +173,13 @@ def _confusion(records: Sequence[ClassEvidence], names: Sequence[str]) -> Figure
     counts = np.bincount(known[:, 0] * classes + known[:, 1], minlength=classes**2).reshape(classes, classes)
     kept = worst_classes(counts) if classes > MOST else np.arange(classes)
     right = int(np.diag(counts).sum())
-    caption = f"{right} of {len(records)} images are right, an accuracy of {right / len(records):.4f}."
+    caption = f"{right} of {counted(len(records), 'image')} right, an accuracy of {right / len(records):.4f}."
     if len(kept) < classes:
         caption += (
             f" The {len(kept)} classes with most mistakes of {classes} are drawn; the table has the most frequent."
         )
     if len(known) < len(records):
-        caption += f" {len(records) - len(known)} images whose scores are no numbers are not drawn."
+        caption += f" Not drawn: {counted(len(records) - len(known), 'image')} with nan as scores."
     shown = [names[int(label)] for label in kept]
     image = draw_confusion("Confusion of classes", counts[np.ix_(kept, kept)], shown, shown)
     pairs = confused_pairs(counts, names, names)
@@ -191,7 +191,7 @@ def _reliability(records: Sequence[ClassEvidence]) -> Figure:
     known = [each for each in records if each.best >= 0]
     confidence = np.array([each.confidence for each in known])
     if not known or not ((confidence >= 0) & (confidence <= 1)).all():
-        sentence = "The scores are no probabilities from 0 to 1, so that there is no reliability diagram."
+        sentence = "The scores are not probabilities from 0 to 1, so that there is no reliability diagram."
         return empty_figure("reliability", title, sentence)
     found = calibration(confidence, np.array([each.label == each.best for each in known]))
     image = draw_reliability(title, found.edges, found.accuracy, found.confidence)

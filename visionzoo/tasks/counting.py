@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from visionzoo.datasets.transforms.counting import LoadRoi
+from visionzoo.errors import counted
 from visionzoo.metrics.counting import count_errors
 from visionzoo.metrics.counting.adapter import counts_of_sample
 from visionzoo.metrics.required import sample_name
@@ -93,7 +94,7 @@ class Counting(Task):
         if not len(known):
             return [empty_figure("counts", "Predicted over true count", "No image was tested with its count.")]
         lost = len(counts) - len(known)
-        return _figures(known, f" {lost} images whose count is not finite are not drawn." if lost else "")
+        return _figures(known, f" Not drawn: {counted(lost, 'image')} with a count that is not finite." if lost else "")
 
     def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
         """Return the difference of both counts without its sign."""
@@ -174,7 +175,7 @@ def _figures(counts: np.ndarray, lost: str) -> list[Figure]:
     errors, bias = count_errors(predicted, true), float((predicted - true).mean())
     side = "more" if bias > 0 else "less"
     caption = (
-        f"{len(counts)} images; on the dashed line both counts are equal. MAE is {errors.mae:.2f}, RMSE "
+        f"{counted(len(counts), 'image')}; on the dashed line both counts are equal. MAE is {errors.mae:.2f}, RMSE "
         f"{errors.rmse:.2f}; the model counts {abs(bias):.2f} {side} than the truth on average.{lost}"
     )
     first = Figure(

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from visionzoo.errors import counted
 from visionzoo.metrics.lanes import LaneCounts, OneToOne, TuSimpleScores
 from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, lane_iou, match_lanes
 from visionzoo.metrics.lanes.scenarios import scenario_sums
@@ -258,7 +259,7 @@ def _f1_figure(records: Sequence[StripEvidence]) -> Figure:
     image = draw_plot(Plot(title, "IoU above which a lane is found", "share", series, UNIT, UNIT, ring))
     strict = sum((each.counts(0.75) for each in records), LaneCounts()).f1
     caption = (
-        f"{len(records)} images, lanes as strips of {LANE_WIDTH} of {SIZE[0]} pixels as in CULane. F1 is "
+        f"{counted(len(records), 'image')}, lanes as strips of {LANE_WIDTH} of {SIZE[0]} pixels as in CULane. F1 is "
         f"{total.f1:.3f} at IoU {THRESHOLD:g} and {strict:.3f} at 0.75."
     )
     scenarios = scenario_sums((each.scenario, each.counts(THRESHOLD)) for each in records)
@@ -281,7 +282,7 @@ def _accuracy_figure(records: Sequence[PointEvidence]) -> Figure:
     title = "Accuracy of the images"
     image = draw_histogram(title, "share of points of the lanes that are found", accuracies, np.linspace(0, 1, 21))
     caption = (
-        f"Accuracy of {len(records)} images as in TuSimple. The mean is {means[0]:.4f}, with {means[1]:.4f} false "
-        f"positives and {means[2]:.4f} false negatives; F1 is {f1:.4f}."
+        f"Accuracy of {counted(len(records), 'image')} as in TuSimple. The mean is {means[0]:.4f}, with "
+        f"{means[1]:.4f} false positives and {means[2]:.4f} false negatives; F1 is {f1:.4f}."
     )
     return Figure("accuracy", title, image, caption)

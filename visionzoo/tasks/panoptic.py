@@ -13,7 +13,7 @@ from torch import Tensor
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
 from visionzoo.datasets.panoptic.id_png import encode_id_png
 from visionzoo.datasets.panoptic.maps import read_map
-from visionzoo.errors import InputError
+from visionzoo.errors import InputError, counted
 from visionzoo.metrics.panoptic import match_segments, panoptic_quality
 from visionzoo.metrics.panoptic.quality import ByCategory
 from visionzoo.metrics.required import sample_name
@@ -220,7 +220,7 @@ def _quality_figure(records: Sequence[ByCategory], names: Sequence[str]) -> Figu
     image = draw_class_bars(title, [names[int(label)] for label in shown], rows)
     means = [f"{name} {scores.numbers[name]:.4f}" for name in values]
     caption = (
-        f"Of {len(records)} images, highest PQ first. The means over {known} classes that occur are "
+        f"Of {counted(len(records), 'image')}, highest PQ first. The means over {known} classes that occur are "
         f"{', '.join(means)}.{said_rows(len(shown), known)}"
     )
     columns = ("class", "objects", "PQ", "SQ", "RQ", "TP", "FP", "FN")

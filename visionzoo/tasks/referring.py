@@ -15,6 +15,7 @@ from torch import Tensor
 
 from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey
 from visionzoo.datasets.referring.segments import mask_of
+from visionzoo.errors import counted
 from visionzoo.metrics.referring import Overlap, overlap_of, scores_of
 from visionzoo.metrics.required import sample_name
 from visionzoo.reports.figure import Figure
@@ -204,8 +205,8 @@ def _iou_figure(meant: Sequence[Overlap], empty: Sequence[Overlap]) -> Figure:
     ious = np.array([each.iou for each in meant])
     image = draw_histogram(title, "IoU", ious, np.linspace(0, 1, 21), "phrases")
     caption = (
-        f"IoU of {len(meant)} phrases with their masks, in pixels of the original images. The mean (mIoU) is "
-        f"{scores['mIoU']:.4f}; over all pixels (oIoU) it is {scores['oIoU']:.4f}."
+        f"IoU of {counted(len(meant), 'phrase')} with the true masks, in pixels of the original images. The mean "
+        f"(mIoU) is {scores['mIoU']:.4f}; over all pixels (oIoU) it is {scores['oIoU']:.4f}."
     )
     if empty:
         right = sum(not each.found for each in empty)

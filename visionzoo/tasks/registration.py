@@ -16,7 +16,7 @@ from visionzoo.datasets.field_files import array_bytes, field_bytes
 from visionzoo.datasets.transforms.volumes import start_of_pair
 from visionzoo.datasets.volume_files import WRITTEN, ending_of, has_nibabel, volume_bytes, written_ending
 from visionzoo.datasets.volume_pairs import Pair, read_pair
-from visionzoo.errors import InputError, ZooError
+from visionzoo.errors import InputError, ZooError, counted
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.registration import dice_of_labels, labels_of, score_pair
 from visionzoo.ops.warp import invert, jacobian_determinant
@@ -363,7 +363,7 @@ class RegistrationTask(Task):
         return f"mean of {inputs} pairs: {', '.join(texts)}"
 
     def evidence(self, sample: Any, names: Sequence[str] | None) -> PairEvidence:
-        """Return overlaps, folds and errors at landmarks of the pair, as far as it has labels and landmarks."""
+        """Return folds of the pair, overlaps if it has labels, and errors if it has landmarks."""
         return _evidence_of(sample)
 
     def figures(self, records: Sequence[PairEvidence], names: Sequence[str] | None) -> list[Figure]:
@@ -442,7 +442,7 @@ def _dice_figures(records: Sequence[PairEvidence], names: Sequence[str] | None) 
         exact_mean(exact_mean(values) for values in column) for column in zip(*((p.before, p.after) for p in pairs))
     ]
     caption = (
-        f"Labels of {len(pairs)} pairs, warped by the nearest voxel. The mean over the pairs is "
+        f"Labels of {counted(len(pairs), 'pair')}, warped by the nearest voxel. The mean over the pairs is "
         f"{overall[0]:.4f} before and {overall[1]:.4f} after.{said_rows(len(shown), len(labels))}"
     )
     rows = [
@@ -457,8 +457,8 @@ def _fold_figure(records: Sequence[PairEvidence]) -> Figure:
     image = draw_histogram(title, "folded voxels in percent", values, round_edges(values), "pairs")
     without = int((values == 0).sum())
     caption = (
-        f"Voxels with a Jacobian determinant of at most 0, of {len(values)} pairs. The mean is "
-        f"{exact_mean(values):.4g} %, the highest {values.max():.4g} %; {without} pairs have none."
+        f"Voxels with a Jacobian determinant of at most 0, of {counted(len(values), 'pair')}. The mean is "
+        f"{exact_mean(values):.4g} %, the highest {values.max():.4g} %; {without} of them have none."
     )
     return Figure("folds", title, image, caption)
 
@@ -477,7 +477,7 @@ def _landmark_figures(records: Sequence[PairEvidence]) -> list[Figure]:
     part = f" The {len(order)} pairs with the highest errors are drawn." if len(order) < len(errors) else ""
     means = [exact_mean(column) for column in errors.T]
     caption = (
-        f"Mean distance of the landmarks of {len(errors)} pairs before and after registration. The mean is "
+        f"Mean distance of the landmarks of {counted(len(errors), 'pair')} before and after registration. The mean is "
         f"{means[0]:.3f} before and {means[1]:.3f} {unit} after.{part}"
     )
     return [Figure("landmarks", title, image, caption)]

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey
+from visionzoo.errors import counted
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import sample_name
 from visionzoo.metrics.saliency import score_pair
@@ -166,11 +167,11 @@ def _evidence_of(prediction: Any, truth: Any, protocol: str, name: str) -> MapEv
 def _figures(images: Sequence[MapEvidence], protocol: str) -> list[Figure]:
     known = [each for each in images if each.mae == each.mae]
     if not known:
-        sentence = "No image was tested with its mask." if not images else "The maps of all images have nan."
+        sentence = "No image was tested with its mask." if not images else "All maps have nan."
         return [empty_figure("precision_recall", "Precision over recall", sentence)]
     precision, recall = (np.stack([each[column] for each in known]).astype(np.float64) for column in (1, 2))
     lost = len(images) - len(known)
-    rest = f" {lost} images whose map has nan are not drawn." if lost else ""
+    rest = f" Not drawn: {counted(lost, 'image')} with nan in the map." if lost else ""
     return [
         _precision_recall(precision.mean(axis=0), recall.mean(axis=0), len(known), protocol, rest),
         _f_curve(f_measure(precision, recall).mean(axis=0), precision, recall, protocol, rest),
@@ -183,8 +184,8 @@ def _precision_recall(precision: np.ndarray, recall: np.ndarray, images: int, pr
     plot = Plot(title, "recall", "precision", [Series("mean", recall, precision)], UNIT, UNIT)
     best = float(f_measure(precision, recall).max())
     caption = (
-        f"Mean precision and recall of {images} images over {len(precision)} thresholds, protocol {protocol}. "
-        f"The highest F of this curve is {best:.3f}.{rest}"
+        f"Mean precision and recall of {counted(images, 'image')} over {len(precision)} thresholds, "
+        f"protocol {protocol}. The highest F of this curve is {best:.3f}.{rest}"
     )
     return Figure("precision_recall", title, draw_plot(plot), caption)
 
@@ -209,7 +210,7 @@ def _mae(values: np.ndarray, protocol: str, rest: str) -> Figure:
     title = "MAE of the images"
     image = draw_histogram(title, "mean absolute error", values, round_edges(values))
     caption = (
-        f"Mean absolute error of {len(values)} images, protocol {protocol}. The mean is {exact_mean(values):.4f}, "
-        f"the median {float(np.median(values)):.4f}, the highest {values.max():.4f}.{rest}"
+        f"Mean absolute error of {counted(len(values), 'image')}, protocol {protocol}. The mean is "
+        f"{exact_mean(values):.4f}, the median {float(np.median(values)):.4f}, the highest {values.max():.4f}.{rest}"
     )
     return Figure("mae", title, image, caption)
