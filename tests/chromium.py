@@ -65,8 +65,9 @@ _OVERFLOW = """
 const width = document.documentElement.clientWidth;
 if (document.documentElement.scrollWidth <= width) return [];
 const scrolls = (each) => each && (getComputedStyle(each).overflowX !== "visible" || scrolls(each.parentElement));
-return [...document.querySelectorAll("body *")].filter((each) => each.getBoundingClientRect().right > width + 1)
-  .filter((each) => !scrolls(each.parentElement)).slice(0, 5).map((each) => `wider than ${width} pixels: ${each.outerHTML.slice(0, 80)}`);
+const wide = (each) => each.getBoundingClientRect().right > width + 1;
+return [...document.querySelectorAll("body *")].filter((each) => wide(each) && !scrolls(each.parentElement)).slice(0, 5)
+  .map((each) => `wider than ${width} pixels: ${each.outerHTML.slice(0, 80)}`);
 """
 
 

@@ -53,8 +53,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--no-report",
-        dest="report",
-        action="store_false",
+        action="store_true",
         help="write only the numbers, without figures and images (default: report.html)",
     )
     return made
@@ -83,9 +82,20 @@ def _test(args: argparse.Namespace) -> int:
     from visionzoo.engine.measures import as_text
     from visionzoo.engine.testing import test
 
-    taken = {"config", "tiny", "cfg_options", "allow_new", "allow_outside", "json", "traceback", *_OF_SUITES}
+    taken = {
+        "config",
+        "tiny",
+        "cfg_options",
+        "allow_new",
+        "allow_outside",
+        "json",
+        "traceback",
+        "no_report",
+        *_OF_SUITES,
+    }
+    options = {name: value for name, value in vars(args).items() if name not in taken}
     try:
-        outcome = test(loaded, **{name: value for name, value in vars(args).items() if name not in taken})
+        outcome = test(loaded, **options, report=not args.no_report)
     except Interrupted:
         note("stopped; nothing was written")
         return INTERRUPTED

@@ -54,7 +54,7 @@ class _Tested:
         self.metrics, self.evaluator = metrics, evaluator
         self.settings = _settings(plan.cfg.test_dataloader.dataset)
         self.root = str(self.settings.get("data_root") or self.settings.get("type"))
-        self.data = f"{self.root} ({'drawn images' if self.is_tiny else self.settings.get('type')})"
+        self.data = f"{self.root} ({'drawn data' if self.is_tiny else self.settings.get('type')})"
         self.change = self._change(plan)
 
     @property
@@ -97,7 +97,7 @@ class _Tested:
     def _why_not(self, data: Mapping[str, Any], metric: str) -> str:
         kind, split = str(data["type"]), str(data["split"])
         if kind.startswith(_TINY) != self.is_tiny:
-            return f"this test is on {'drawn images' if self.is_tiny else 'other data'}"
+            return f"this test is on {'drawn data' if self.is_tiny else 'other data'}"
         if self.change:
             return self.change
         if not _names(self.settings, kind, tiny=self.is_tiny):

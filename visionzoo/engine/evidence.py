@@ -127,8 +127,8 @@ class EvidenceHook(Hook):
 
     def _collect(self, into: Collected, task: Task, name: str, given: _Given) -> None:
         into.seen.add(given.index)
-        own = sample_of_task(given.sample, name)
-        values = given.sample.to_dict() | own.to_dict()
+        own: Any = sample_of_task(given.sample, name)
+        values = _values_of(given.sample) | _values_of(own)
         with _counted(into.failures, "evidence"):
             record = task.evidence(values, self.names)
             if record is not None:
@@ -152,6 +152,11 @@ class EvidenceHook(Hook):
         """Return the evidence of all processes by task, in the first process. Every process must call this."""
         everyone = distributed.gather(self.collected)
         return {name: merged([each[name] for each in everyone]) for name in self.tasks} if everyone else {}
+
+
+def _values_of(sample: Any) -> dict[str, Any]:
+    """Return a sample as a dict, as metrics receive it."""
+    return dict(sample) if isinstance(sample, Mapping) else sample.to_dict()
 
 
 def _index_of(key: Any) -> int:
@@ -200,7 +205,7 @@ class _Given:
 
 
 def _example_of(error: float, index: int, tested: Tested, images: Sequence[Shown]) -> Example:
-    about = {**tested.record, **tested.sample.metainfo}
+    about = {**tested.record, **_values_of(getattr(tested.sample, "metainfo", tested.sample))}
     path = about.get("group") or about.get("img_path") or f"sample {index}"
     name = path if isinstance(path, str) else os.fspath(next(iter(path), f"sample {index}"))
     number = next((about[key] for key in ("img_id", "ref_id", "sample_idx") if about.get(key) is not None), index)

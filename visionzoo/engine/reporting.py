@@ -71,7 +71,7 @@ def write_report(
         note(f"report: {text}")
     try:
         return write_run_report(folder, report)
-    except Exception as error:  # the numbers are written already; this is what the user is told instead
+    except Exception as error:  # the numbers are written already
         note(f"report.html is not written: {_text(error)}")
         return None
 

@@ -9,7 +9,7 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 96rem; margin: 0 auto; padding: 1rem; }
-h1, h2, h3, p, li, dd, figcaption, td { overflow-wrap: anywhere; }
+h1, h2, h3, p, li, dd, figcaption { overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0 1rem; }
 h2 { font-size: 1.25rem; margin: 2rem 0 .75rem; border-bottom: 1px solid var(--line); }
 h3 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; }
@@ -26,7 +26,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .25rem 0; }
 th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { background: var(--plate); white-space: nowrap; }
-td { min-width: 4rem; }
+td { min-width: 4rem; max-width: 30rem; overflow-wrap: break-word; }
 .number { text-align: right; white-space: nowrap; }
 th button { all: unset; cursor: pointer; font: inherit; }
 th button:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
@@ -49,12 +49,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.setAttribute("aria-sort", rising ? "ascending" : "descending");
     const value = (row) => {
       const cell = row.cells[at];
-      return "value" in cell.dataset ? Number(cell.dataset.value) : NaN;
+      return "value" in cell.dataset ? Number(cell.dataset.value) : parseFloat(cell.textContent);
     };
     const compare = (a, b) => {
       const [x, y] = [value(a), value(b)];
       if (isNaN(x) && isNaN(y)) {
-        const order = a.cells[at].textContent.localeCompare(b.cells[at].textContent);
+        const order = a.cells[at].textContent.localeCompare(b.cells[at].textContent, "en", { numeric: true });
         return rising ? order : -order;
       }
       if (isNaN(x) || isNaN(y)) return isNaN(x) ? 1 : -1;

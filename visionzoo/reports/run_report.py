@@ -1,6 +1,6 @@
 """The report of a test: ``report.html`` and ``report.md`` beside the folder ``report/`` of their images.
 
-The images are files of their own folder and not part of the page: 20 pairs of them would make a page of many megabytes
+The images are files beside the page and not part of it: 20 pairs of them would make a page of many megabytes
 that a browser reads as a whole, and a file can be opened and copied.
 """
 
@@ -90,7 +90,7 @@ class Stated:
         link: address of the source; None for none.
         is_paper: True for a number of a paper, which is written in italics.
         now: the number that was measured now, in the unit of the card; None if it cannot be compared.
-        remark: difference, or why there is none.
+        remark: difference, or why it is missing.
     """
 
     metric: str
@@ -112,7 +112,7 @@ class RunReport:
         facts: labels and values of the head.
         metrics: all metrics.
         stated: numbers of the model's card.
-        stated_note: sentence about them, or why there are none.
+        stated_note: sentence about them, or why they are missing.
         tables: rows by class, by the name of the table.
         figures: figures by task; the name of the only task is empty.
         examples: samples with the largest errors by task, the largest first.
@@ -158,10 +158,16 @@ def write_run_report(folder: Path, report: RunReport) -> Path:
 
 
 def _metric_blocks(report: RunReport) -> list[Block]:
-    rows = [[each.name, _number(each.value), each.better, each.unit] for each in report.metrics]
+    rows = [[each.name, _of_metric(each), each.better, each.unit] for each in report.metrics]
     missing = [each.name for each in report.metrics if math.isnan(_number(each.value))]
     notes = [Text(f"A hyphen is a number without samples: {', '.join(missing)}.")] if missing else []
     return [Heading("Metrics"), Rows("All metrics", ["metric", "value", "better", "unit"], rows), *notes]
+
+
+def _of_metric(metric: Measured) -> float:
+    """Return the value; a count, which is neither good nor bad, as a whole number."""
+    is_count = not metric.better and metric.unit and metric.value == int(metric.value)
+    return int(metric.value) if is_count else _number(metric.value)
 
 
 def _number(value: Any) -> Any:
@@ -224,9 +230,8 @@ def _example_blocks(folder: Path, report: RunReport) -> list[Block]:
     for task, examples in report.examples.items():
         if not examples:
             continue
-        blocks.append(
-            Heading(f"Samples with the largest errors ({task})" if task else "Samples with the largest errors")
-        )
+        title = f"The {len(examples)} samples with the largest errors"
+        blocks.append(Heading(f"{title} ({task})" if task else title))
         for rank, example in enumerate(examples, start=1):
             name = f"{rank}. error {example.error:.4g}: {example.name}, id {example.sample_id}"
             pictures = []

@@ -56,7 +56,12 @@ class SaliencyMetric(BaseMetric):
     """
 
     default_prefix = "sal"
-    MEANINGS: ClassVar[Mapping[str, Meaning]] = {"MAE*": ERROR_SHARE, "*": SHARE}
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {
+        "images": Meaning(unit="images"),
+        "*_undefined": Meaning(unit="images"),
+        "MAE*": ERROR_SHARE,
+        "*": SHARE,
+    }
 
     def __init__(
         self,
