@@ -96,6 +96,8 @@ def test_cells_show_the_share_of_their_row() -> None:
     three, one = (len(places(image, mixed(COLOURS[0], share), 4)) for share in (0.75, 0.25))
     assert three > 2000
     assert one > 2000
+    part = draw_confusion("t", np.array([[3, 1], [0, 0]]), ["cat", "dog"], ["cat", "dog"], np.array([12, 0]))
+    assert len(places(part, mixed(COLOURS[0], 0.25), 4)) == pytest.approx(three, rel=0.1)
 
 
 @pytest.mark.parametrize("classes", [1, 21])

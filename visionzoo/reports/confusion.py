@@ -30,13 +30,16 @@ _NAMES, _LETTERS = 150, 12
 _UNITS = ("", "k", "M", "G")
 
 
-def draw_confusion(title: str, counts: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
-    """Draw a matrix of counts. The colour of a cell is its share of its row; its text is its count.
+def draw_confusion(
+    title: str, counts: np.ndarray, rows: Sequence[str], columns: Sequence[str], totals: np.ndarray | None = None
+) -> np.ndarray:
+    """Draw a matrix of counts. The colour of a cell is its share of its true class; its text is its count.
 
     Args:
         title: text above it.
         counts: (R, C) counts, true classes downwards, predicted ones to the right.
         rows, columns: names of the classes.
+        totals: (R,) counts of the true classes with those of columns that are not drawn; None for the sums of the rows.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -51,7 +54,7 @@ def draw_confusion(title: str, counts: np.ndarray, rows: Sequence[str], columns:
     width = max(left + side * len(columns) + 24, 460)
     canvas, pen = new_canvas(width, top + side * len(rows) + 38)
     write(pen, (14, 10), title, 17, INK)
-    _draw_cells(pen, counts, side, (left, top))
+    _draw_cells(pen, counts, counts.sum(1) if totals is None else totals, side, (left, top))
     for number, name in enumerate(columns):
         column = left + (number + 0.5) * side
         write_up(canvas, (column, top - 8), shortened(pen, name, _LETTERS, _NAMES), _LETTERS, INK)
@@ -107,11 +110,12 @@ def confused_pairs(
 PAIR_COLUMNS = ("true", "predicted", "count", "of the true class")
 
 
-def _draw_cells(pen: ImageDraw.ImageDraw, counts: np.ndarray, side: int, corner: tuple[int, int]) -> None:
-    totals = np.maximum(counts.sum(1), 1)
+def _draw_cells(
+    pen: ImageDraw.ImageDraw, counts: np.ndarray, totals: np.ndarray, side: int, corner: tuple[int, int]
+) -> None:
     for row, column in np.ndindex(*counts.shape):
         left, top = corner[0] + column * side, corner[1] + row * side
-        colour = mixed(_BLUE, float(counts[row, column] / totals[row]))
+        colour = mixed(_BLUE, float(counts[row, column] / max(totals[row], 1)))
         pen.rectangle(scaled(left, top, left + side, top + side), fill=colour, outline=GRID, width=SCALE)
         if counts[row, column]:
             place = left + side / 2, top + side / 2
@@ -143,4 +147,4 @@ def _draw_scale(pen: ImageDraw.ImageDraw, corner: tuple[int, int]) -> None:
     for step in range(50):
         colour = mixed(_BLUE, step / 49)
         pen.rectangle(scaled(left + 6 + 2 * step, top, left + 8 + 2 * step, top + 12), fill=colour)
-    write(pen, (left + 112, top + 6), "1, share of the row", 11, SOFT, anchor="lm")
+    write(pen, (left + 112, top + 6), "1, share of the true class", 11, SOFT, anchor="lm")

@@ -137,7 +137,7 @@ def _confusion(records: Sequence[MatchedImage], names: Sequence[str], kind: str)
     )
     shown = [all_names[label] for label in kept]
     title = f"Confusion at score {records[0].threshold:g}"
-    image = draw_confusion(title, counts[np.ix_(kept, kept)], shown, shown)
+    image = draw_confusion(title, counts[np.ix_(kept, kept)], shown, shown, counts[kept].sum(1))
     return Figure("confusion_matrix", title, image, caption, PAIR_COLUMNS, confused_pairs(counts, all_names, all_names))
 
 

@@ -179,7 +179,7 @@ def _confusion(records: Sequence[ClassEvidence], names: Sequence[str]) -> Figure
     if len(known) < len(records):
         caption += f" Not drawn: {counted(len(records) - len(known), 'image')} with nan as scores."
     shown = [names[int(label)] for label in kept]
-    image = draw_confusion("Confusion of classes", counts[np.ix_(kept, kept)], shown, shown)
+    image = draw_confusion("Confusion of classes", counts[np.ix_(kept, kept)], shown, shown, counts[kept].sum(1))
     pairs = confused_pairs(counts, names, names)
     return Figure("confusion_matrix", "Confusion of classes", image, caption, PAIR_COLUMNS if pairs else (), pairs)
 

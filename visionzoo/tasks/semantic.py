@@ -185,6 +185,7 @@ def _confusion(confusion: np.ndarray, names: Sequence[str]) -> Figure:
         counts[np.ix_(chosen, columns)],
         [names[int(label)] for label in chosen],
         [all_names[int(label)] for label in columns],
+        counts[chosen].sum(1),
     )
     wrong = int(counts.sum() - np.diag(square).sum())
     part = (
