@@ -177,6 +177,17 @@ def test_maps_have_the_numbers_of_the_metric(task: str, protocol: str) -> None:
     assert np.average(errors, weights=weights) == pytest.approx(numbers["MAE"], abs=1e-9)
 
 
+@pytest.mark.parametrize("task", ["saliency", "co_saliency"])
+def test_the_threshold_of_a_map_is_above_the_background_and_below_the_object(task: str) -> None:
+    mask = np.kron([[0, 1, 0], [0, 1, 1]], np.ones((4, 4))).astype(bool)
+    grey = np.linspace(0, 0.4, mask.size).reshape(mask.shape)
+    sample = {"pred_map": np.where(mask, 0.6 + grey, grey / 4).astype(np.float32), "gt_map": mask}
+    caption = figures(task, [sample], kept=4000)["f_measure"].caption
+    best = re.search(r"is 1.000, at (0.\d+)", caption)
+    assert best is not None
+    assert 0.05 < float(best[1]) < 0.2  # not 0.3, as for thresholds in the other order
+
+
 def test_a_map_with_nan_is_said() -> None:
     good = {"pred_map": np.eye(4, dtype=np.float32), "gt_map": np.eye(4, dtype=bool)}
     bad = {**good, "pred_map": np.full((4, 4), np.nan, np.float32)}

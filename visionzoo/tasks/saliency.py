@@ -17,6 +17,7 @@ from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import sample_name
 from visionzoo.metrics.saliency import score_pair
 from visionzoo.metrics.saliency.measures import f_measure
+from visionzoo.metrics.saliency.protocols import find_protocol
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import class_colour, edge_of, enlarged, line_width
 from visionzoo.reports.plots import UNIT, Plot, Series, draw_histogram, draw_plot, empty_figure, round_edges
@@ -192,7 +193,9 @@ def _precision_recall(precision: np.ndarray, recall: np.ndarray, images: int, pr
 
 def _f_curve(curve: np.ndarray, precision: np.ndarray, recall: np.ndarray, protocol: str, rest: str) -> Figure:
     thresholds = np.linspace(0, 1, len(curve))
-    curve, shares = curve[::-1], [each.mean(axis=0)[::-1] for each in (precision, recall)]
+    levels = find_protocol(protocol).steps(0, 255)  # descending or ascending
+    ascending = slice(None, None, 1 if levels[0] < levels[-1] else -1)
+    curve, shares = curve[ascending], [each.mean(axis=0)[ascending] for each in (precision, recall)]
     best = int(curve.argmax())
     title, ring = "F over the threshold", (thresholds[best], curve[best])
     shown = [("precision", shares[0]), ("recall", shares[1]), ("F", curve)]
