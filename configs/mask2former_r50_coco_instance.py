@@ -64,6 +64,7 @@ tiny_train_pipeline = [
 tiny_test_pipeline = [
     dict(type="LoadImage"),
     dict(type="mmdet.Resize", scale=(64, 64), keep_ratio=True),
+    dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True),  # for the figures of a report
     dict(
         type="mmdet.PackDetInputs",
         meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),

@@ -14,7 +14,7 @@ from visionzoo.system.paths import shown_path
 
 _BATCH_SIZE = 32
 _SHOWN_ROWS = 24
-_UNUSED = ("allow_new", "allow_outside", "max_samples", "tta", "image_size", "verbose", "overwrite")
+_UNUSED = ("allow_new", "allow_outside", "max_samples", "tta", "no_report", "image_size", "verbose", "overwrite")
 
 
 def add_suite_flags(parser: argparse.ArgumentParser) -> None:

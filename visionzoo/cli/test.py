@@ -34,7 +34,7 @@ EXAMPLES = """  visionzoo test work_dirs/rcnet_retinanet
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``test``."""
-    made = Parser("test", "Measure a model and write metrics.json and report.md.", EXAMPLES)
+    made = Parser("test", "Measure a model and write metrics.json, report.md and report.html.", EXAMPLES)
     made.add_argument("config", nargs="?", default=None, help="the folder of a run, a released config's name or a file")
     made.add_argument(
         "--weights",
@@ -50,6 +50,11 @@ def parser() -> argparse.ArgumentParser:
     add_run_flags(made, seed="the config's, else 0")
     made.add_argument(
         "--tta", action="store_true", help="test-time augmentation: the config's tta_model, tta_pipeline (default: off)"
+    )
+    made.add_argument(
+        "--no-report",
+        action="store_true",
+        help="write only the numbers, without figures and images (default: report.html)",
     )
     return made
 
@@ -77,9 +82,20 @@ def _test(args: argparse.Namespace) -> int:
     from visionzoo.engine.measures import as_text
     from visionzoo.engine.testing import test
 
-    taken = {"config", "tiny", "cfg_options", "allow_new", "allow_outside", "json", "traceback", *_OF_SUITES}
+    taken = {
+        "config",
+        "tiny",
+        "cfg_options",
+        "allow_new",
+        "allow_outside",
+        "json",
+        "traceback",
+        "no_report",
+        *_OF_SUITES,
+    }
+    options = {name: value for name, value in vars(args).items() if name not in taken}
     try:
-        outcome = test(loaded, **{name: value for name, value in vars(args).items() if name not in taken})
+        outcome = test(loaded, **options, report=not args.no_report)
     except Interrupted:
         note("stopped; nothing was written")
         return INTERRUPTED
@@ -92,6 +108,8 @@ def _test(args: argparse.Namespace) -> int:
         if all_wrong(outcome["metrics"], loaded.cfg.task):
             note(_ALL_WRONG, quiet=args.quiet)
         note(f"written to {shown_path(outcome['work_dir'])}/metrics.json and report.md", quiet=args.quiet)
+        if outcome["report"]:
+            note(f"report with figures and images: {shown_path(outcome['report'])}", quiet=args.quiet)
     return 0
 
 

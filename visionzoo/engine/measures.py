@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from visionzoo.reports.document import markdown
 from visionzoo.system.atomic import write_text
 
 Rows = Sequence[Mapping[str, Any]]
@@ -92,19 +93,6 @@ def _report(facts: Mapping[str, Any], metrics: Mapping[str, Any], tables: Mappin
         columns = list(rows[0])
         parts.append(f"## {name} by class\n\n" + markdown(columns, [[shown(row[c]) for c in columns] for row in rows]))
     return "\n\n".join(parts) + "\n"
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table, with vertical bars in cells escaped.
-
-    Example:
-        >>> print(markdown(["a", "b"], [["1", "x|y"]]))
-        | a | b |
-        | --- | --- |
-        | 1 | x\\|y |
-    """
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def as_text(metrics: Mapping[str, Any], tables: Mapping[str, Rows]) -> str:

@@ -45,6 +45,7 @@ class RunOptions:
         ema: average the weights.
         strategy: ``ddp`` or ``fsdp``; None uses the config's.
         tta: use test-time augmentation (test only).
+        report: write ``report.html`` with figures and images (test only); without it, only the numbers.
         max_samples: use only the first ``max_samples`` samples of every data set, >= 1.
         dry_run: build everything, run one batch, write nothing (train only).
         quiet: print no notes and no progress.
@@ -72,6 +73,7 @@ class RunOptions:
     ema: bool = False
     strategy: str | None = None
     tta: bool = False
+    report: bool = True
     max_samples: int | None = None
     dry_run: bool = False
     quiet: bool = False

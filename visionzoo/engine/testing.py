@@ -12,9 +12,11 @@ from torch import nn
 from visionzoo.config import LoadedConfig
 from visionzoo.engine.building import build_split, make_runner, progress_hook
 from visionzoo.engine.environment import listening, note_to_user
+from visionzoo.engine.evidence import EvidenceHook
 from visionzoo.engine.loops import Interrupted
 from visionzoo.engine.measures import per_class_tables, protocols, scalars, write_measures
 from visionzoo.engine.plan import RunPlan, planned
+from visionzoo.engine.reporting import write_report
 from visionzoo.engine.run_options import RunOptions
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.workdir import kept_if_it_works
@@ -27,7 +29,7 @@ from visionzoo.weights.normalisation import warn_of_other_normalisation
 
 
 def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
-    """Test the model of a config and write ``metrics.json`` and ``report.md``.
+    """Test the model of a config and write ``metrics.json``, ``report.md``, ``report.html`` and its images.
 
     Args:
         loaded: a config from :func:`visionzoo.config.load_config`; its ``cfg`` is completed in place.
@@ -36,7 +38,8 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
             best checkpoint is used, else its last, and the results are written there unless ``work_dir`` is given.
 
     Returns:
-        ``work_dir``, ``weights``, ``metrics`` (name -> number) and ``per_class`` (table name -> rows).
+        ``work_dir``, ``weights``, ``metrics`` (name -> number), ``per_class`` (table name -> rows) and ``report``
+        (path of ``report.html``; None with ``report=False``, or if it cannot be written).
 
     Raises:
         ConfigError: the config or an option is wrong, or the config has no test data or evaluator.
@@ -52,6 +55,7 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
 
 def _test(plan: RunPlan, folder: Path) -> dict[str, Any]:
     """Test in this process. All objects built here are released on return, before the process group ends."""
+    evidence = EvidenceHook(_tasks_of(plan.cfg), plan.classes) if plan.options.report else None
     with kept_if_it_works(folder):
         runner = make_runner(
             plan,
@@ -62,9 +66,9 @@ def _test(plan: RunPlan, folder: Path) -> dict[str, Any]:
             test_cfg=plan.cfg.get("test_cfg") or {},
             test_evaluator=plan.cfg.test_evaluator,
             default_hooks=_measuring_hooks(plan.cfg),
-            custom_hooks=[progress_hook(plan)],
+            custom_hooks=[progress_hook(plan), *([] if evidence is None else [evidence])],
         )
-        return _run(runner, plan)
+        return _run(runner, plan, evidence)
 
 
 def _load(model: nn.Module, weights: Path) -> None:
@@ -80,7 +84,11 @@ def _measuring_hooks(cfg: Config) -> dict[str, Any]:
     return dict(param_scheduler=None, checkpoint=None, sampler_seed=None, logger=logger)
 
 
-def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
+def _tasks_of(cfg: Config) -> tuple[str, ...]:
+    return (cfg.task,) if isinstance(cfg.task, str) else tuple(cfg.task)
+
+
+def _run(runner: ZooRunner, plan: RunPlan, evidence: EvidenceHook | None) -> dict[str, Any]:
     weights = None if plan.weights is None else str(plan.weights)
     samples = len(runner.test_dataloader.dataset)
     source = "" if weights is None else f" with {shown_path(weights)}"
@@ -99,9 +107,20 @@ def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
             "device": str(runner.device),
             "versions": versions(),
         }
+        folder, report = Path(runner.work_dir), None
         if distributed.is_first():
-            write_measures(Path(runner.work_dir), facts, metrics, tables)
-        return {"work_dir": runner.work_dir, "weights": weights, "metrics": scalars(metrics), "per_class": tables}
+            write_measures(folder, facts, metrics, tables)
+        collected = {} if evidence is None else evidence.gathered()
+        if distributed.is_first() and evidence is not None:
+            note = note_to_user(plan.options)
+            report = write_report(folder, plan, facts, metrics, tables, runner.test_evaluator, collected, note)
+        return {
+            "work_dir": runner.work_dir,
+            "weights": weights,
+            "metrics": scalars(metrics),
+            "per_class": tables,
+            "report": None if report is None else str(report),
+        }
     finally:
         runner.close()
 

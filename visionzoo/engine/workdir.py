@@ -33,6 +33,8 @@ _OURS = (
     "run.json",
     "metrics.json",
     "report.md",
+    "report.html",
+    "report",
     "losses.png",
     "metrics.png",
     "logs/scalars.json",

@@ -6,13 +6,14 @@ Protocol of ImageNet (ILSVRC): every image counts once. Of equal scores the clas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.allowed import Items, Steps
 from visionzoo.errors import DataError
+from visionzoo.metrics.meaning import SHARE, Meaning
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
@@ -81,6 +82,7 @@ class ClassificationMetric(BaseMetric):
     """
 
     default_prefix = "cls"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {"*": SHARE}
 
     def __init__(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.errors import ConfigError
+from visionzoo.metrics.meaning import SHARE, Meaning
 from visionzoo.metrics.means import exact_mean
 from visionzoo.registry import METRICS
 
@@ -35,6 +36,7 @@ class PairMetric(BaseMetric):
     """
 
     default_prefix = "pairs"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {"*": SHARE}
 
     def __init__(self, collect_device: str = "cpu", prefix: str | None = None):
         super().__init__(collect_device=collect_device, prefix=prefix)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -20,6 +20,7 @@ from PIL import Image
 
 from visionzoo.allowed import Index
 from visionzoo.errors import DataError, require_known
+from visionzoo.metrics.meaning import ERROR_SHARE, SHARE, Meaning
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
@@ -183,6 +184,12 @@ class ReferMetric(BaseMetric):
     """
 
     default_prefix = "ref"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {
+        "phrases*": Meaning(unit="phrases"),
+        "PN": ERROR_SHARE,
+        "IP": ERROR_SHARE,
+        "*": SHARE,
+    }
 
     def __init__(
         self,

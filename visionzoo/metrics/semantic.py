@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, nan
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -18,6 +18,7 @@ from mmengine.evaluator import BaseMetric
 from visionzoo.allowed import Count, Fraction
 from visionzoo.errors import ConfigError, DataError, require_known, some_of
 from visionzoo.metrics.boundaries import RATIO, Patch, boundary_width
+from visionzoo.metrics.meaning import SHARE, Meaning
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
@@ -237,6 +238,7 @@ class SemanticMetric(BaseMetric):
     """
 
     default_prefix = "sem"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {"*": SHARE}
 
     def __init__(
         self,

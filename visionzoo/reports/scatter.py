@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from visionzoo.reports.images import class_colour, label_font
-
-_MARGIN = (70, 30, 20, 60)  # left, top, right, bottom, in pixels
-_INK, _GRID = (40, 40, 40), (225, 225, 225)
-_TICKS = 5
+from visionzoo.reports.images import class_colour
+from visionzoo.reports.plots import Plot, draw_plot
+from visionzoo.reports.plots import Series as Drawn
+from visionzoo.reports.ticks import Axis
 
 
 @dataclass(frozen=True)
@@ -50,18 +48,27 @@ def scatter_plot(
         >>> scatter_plot([Series("geode", [0.5, 0.7], [0.4, 0.6], 1.0, -0.1)], x_label="a", y_label="b").shape
         (640, 860, 3)
     """
-    height, width = size
-    canvas = Image.new("RGB", (width, height), (255, 255, 255))
-    pen = ImageDraw.Draw(canvas)
-    frame = _Frame(_span([v for each in series for v in each.x]), _span([v for each in series for v in each.y]), size)
-    _draw_axes(pen, frame, x_label, y_label)
+    spans = [_span([value for each in series for value in values(each)]) for values in (_x_of, _y_of)]
+    shown: list[Drawn] = []
     for number, each in enumerate(series):
-        _draw_series(pen, frame, each, class_colour(number))
-        top = _MARGIN[1] + 22 * number
-        left = frame.right + 14
-        pen.ellipse((left, top + 4, left + 8, top + 12), fill=class_colour(number))
-        pen.text((left + 14, top), each.name, fill=_INK, font=label_font(13))
-    return np.asarray(canvas)
+        x, y = np.array(each.x, dtype=float), np.array(each.y, dtype=float)
+        shown.append(Drawn(each.name, x, y, "dots", class_colour(number)))
+        ends = x[np.isfinite(x) & np.isfinite(y)]
+        if len(ends) > 1 and not math.isnan(each.slope):
+            line = np.array([ends.min(), ends.max()])
+            shown.append(
+                Drawn("", line, np.clip(each.slope * line + each.intercept, *spans[1]), colour=class_colour(number))
+            )
+    across, up = (Axis(*span) for span in spans)
+    return draw_plot(Plot("", x_label, y_label, shown, across, up, size=(size[1], size[0])))
+
+
+def _x_of(series: Series) -> Sequence[float]:
+    return series.x
+
+
+def _y_of(series: Series) -> Sequence[float]:
+    return series.y
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
@@ -70,57 +77,3 @@ def _span(values: Sequence[float]) -> tuple[float, float]:
     low, high = math.floor(min(there) * 20 - 0.2) / 20, math.ceil(max(there) * 20 + 0.2) / 20
     low, high = max(0.0, low), min(1.0, high)
     return (low, high) if high > low else (max(0.0, low - 0.05), min(1.0, high + 0.05))
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Ranges of the axes, and the place of the plot in the image."""
-
-    x: tuple[float, float]
-    y: tuple[float, float]
-    size: tuple[int, int]
-
-    @property
-    def right(self) -> int:
-        return self.size[1] - _MARGIN[2] - 150
-
-    @property
-    def bottom(self) -> int:
-        return self.size[0] - _MARGIN[3]
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        across = (x - self.x[0]) / (self.x[1] - self.x[0])
-        up = (y - self.y[0]) / (self.y[1] - self.y[0])
-        left, top = _MARGIN[:2]
-        return left + across * (self.right - left), self.bottom - up * (self.bottom - top)
-
-
-def _draw_axes(pen: ImageDraw.ImageDraw, frame: _Frame, x_label: str, y_label: str) -> None:
-    font = label_font(13)
-    for tick in range(_TICKS + 1):
-        x = frame.x[0] + (frame.x[1] - frame.x[0]) * tick / _TICKS
-        y = frame.y[0] + (frame.y[1] - frame.y[0]) * tick / _TICKS
-        left, top = frame.at(x, frame.y[1])
-        pen.line((left, top, left, frame.bottom), fill=_GRID)
-        pen.text((left - 12, frame.bottom + 6), f"{x:.2f}", fill=_INK, font=font)
-        left, top = frame.at(frame.x[0], y)
-        pen.line((left, top, frame.right, top), fill=_GRID)
-        pen.text((left - 38, top - 8), f"{y:.2f}", fill=_INK, font=font)
-    pen.rectangle((_MARGIN[0], _MARGIN[1], frame.right, frame.bottom), outline=_INK)
-    pen.text((_MARGIN[0], frame.bottom + 30), x_label, fill=_INK, font=font)
-    pen.text((10, 6), y_label, fill=_INK, font=font)
-
-
-def _draw_series(pen: ImageDraw.ImageDraw, frame: _Frame, series: Series, colour: tuple[int, int, int]) -> None:
-    points = [(x, y) for x, y in zip(series.x, series.y, strict=True) if not math.isnan(x) and not math.isnan(y)]
-    for x, y in points:
-        left, top = frame.at(x, y)
-        pen.ellipse((left - 4, top - 4, left + 4, top + 4), fill=colour)
-    if len(points) > 1 and not math.isnan(series.slope):
-        ends = [_inside(frame, series, x) for x in (min(x for x, _ in points), max(x for x, _ in points))]
-        pen.line([*frame.at(*ends[0]), *frame.at(*ends[1])], fill=colour, width=2)
-
-
-def _inside(frame: _Frame, series: Series, x: float) -> tuple[float, float]:
-    y = series.slope * x + series.intercept
-    return x, min(max(y, frame.y[0]), frame.y[1])

@@ -65,7 +65,7 @@ class Axis:
         """
         if self.is_log:
             return self._log_ticks(most)
-        step = _round_step((self.high - self.low) / most)
+        step = round_step((self.high - self.low) / most)
         step = max(1.0, step) if whole else step
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [(number * step, _text(number * step, step)) for number in range(first, last + 1)]
@@ -80,11 +80,11 @@ class Axis:
         return [(value, f"{value:g}") for value in inside[:: max(1, math.ceil(len(inside) / most))]]
 
 
-def _round_step(step: float) -> float:
+def round_step(step: float) -> float:
     """Return the next larger of 1, 2 and 5 times a power of 10.
 
     Example:
-        >>> _round_step(0.13), _round_step(30.0)
+        >>> round_step(0.13), round_step(30.0)
         (0.2, 50.0)
     """
     power = 10.0 ** math.floor(math.log10(step))

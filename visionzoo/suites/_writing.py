@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from visionzoo.engine.measures import markdown
+from visionzoo.reports.document import markdown
 from visionzoo.suites._base import Rows, SuiteReport
 from visionzoo.system.atomic import write_file, write_text
 

@@ -6,6 +6,17 @@ importing any.
 
 from visionzoo.tasks._base import Result, ResultDocument, ResultFile, ResultLines, Task
 from visionzoo.tasks._finding import task_of
+from visionzoo.tasks._sheets import Tested, drawn_sample
 from visionzoo.tasks._tally import Tally
 
-__all__ = ["Result", "ResultDocument", "ResultFile", "ResultLines", "Tally", "Task", "task_of"]
+__all__ = [
+    "Result",
+    "ResultDocument",
+    "ResultFile",
+    "ResultLines",
+    "Tally",
+    "Task",
+    "Tested",
+    "drawn_sample",
+    "task_of",
+]

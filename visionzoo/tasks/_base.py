@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
+from visionzoo.reports.figure import Figure
 from visionzoo.tasks._tally import Tally, found_text
 from visionzoo.tasks.inputs.base import Input
 
@@ -141,6 +142,22 @@ class Task:
         """
         raise TypeError(f"{type(self).__name__}.read is not defined")
 
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Result | None:
+        """Return the ground truth of a sample as a result that :meth:`draw` accepts; every score is 1.
+
+        Args:
+            sample: data sample of a loader, mmdet's, mmseg's or a :class:`TaskSample`, or the dict that an evaluator
+                receives. Its ground truth has names that begin with ``gt_``.
+            size: (width, height) of the image to which the truth refers: the input of the model for a training sample,
+                usually the original image for a test sample. Maps of another size are resized; the coordinates of
+                boxes, points and lanes are not changed.
+            names: class names by label, or None.
+
+        Returns:
+            The result; None if the sample has no ground truth of this task, or if the task has none that is a result.
+        """
+        return None
+
     def members(self, sample: Any) -> list[Any]:
         """Split the sample of a group into one sample for each image."""
         return [sample]
@@ -187,6 +204,38 @@ class Task:
         return (
             "" if self.counted is None else found_text(self.counted, tally, f"{inputs} {self.inputs.nouns}", threshold)
         )
+
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> Any:
+        """Return what the figures of a report need of one tested sample; None for nothing.
+
+        Args:
+            sample: sample with ground truth and the model's predictions, as the metric reads it.
+            names: class names by label, or None.
+
+        Returns:
+            A record of numbers and small arrays that can be pickled, a few hundred bytes for a usual image.
+        """
+        return None
+
+    def figures(self, records: Sequence[Any], names: Sequence[str] | None) -> list[Figure]:
+        """Return the figures of a report from the records of all tested samples.
+
+        A figure that cannot be drawn, such as one of no records, is left out or states why it is empty.
+
+        Args:
+            records: results of :meth:`evidence` that are not None, in the order of the samples.
+            names: class names by label, or None.
+        """
+        return []
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return how wrong the prediction of one sample is, larger is worse; None if it is unknown.
+
+        Args:
+            sample: sample with ground truth and the model's predictions, as the metric reads it.
+            names: class names by label, or None.
+        """
+        return None
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return a sample whose predictions are the ground truth with small errors, to check the metric.

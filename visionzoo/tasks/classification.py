@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from math import log
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,16 +12,43 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from visionzoo.datasets.classification import imagenet_names
-from visionzoo.errors import some_of
+from visionzoo.errors import counted, some_of
+from visionzoo.metrics.calibration import BINS, calibration
+from visionzoo.reports.confusion import MOST, PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
+from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import Colour, class_colour, enlarged, label_font, letter_height
+from visionzoo.reports.plots import empty_figure
+from visionzoo.reports.reliability import draw_reliability
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.class_scores import KEPT, ClassScores, class_scores_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._truth import part_of
 from visionzoo.tasks.inputs.images import ImageInput
 
 _IMAGENET_CLASSES = 1000
 _LISTED = 10  # classes that the summary of a run names
+
+_LEAST = 1e-12  # probability of the true class below which the error of an image does not grow
+
+
+class ClassEvidence(NamedTuple):
+    """One tested image.
+
+    Attributes:
+        label: its true class.
+        best: its predicted class; -1 if all scores are nan.
+        confidence: score of the predicted class.
+        of_true: score of the true class.
+        classes: number of classes.
+    """
+
+    label: int
+    best: int
+    confidence: float
+    of_true: float
+    classes: int
 
 
 class Classification(Task):
@@ -39,6 +67,18 @@ class Classification(Task):
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_class_scores(image, result, scale)
 
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ClassScores | None:
+        """Return the true classes: of ``gt_score``, which mixed images have, else of ``gt_labels`` or ``gt_label``."""
+        mixed = part_of(sample, "gt_score")
+        if mixed is not None:
+            found = class_scores_of(mixed, names, kept=None)
+            return found.at(found.scores > 0)
+        several, one = part_of(sample, "gt_labels"), part_of(sample, "gt_label")
+        if several is None and one is None:
+            return None
+        labels = as_array(one if several is None else several).reshape(-1).astype(np.int64)
+        return ClassScores(np.ones(len(labels), np.float32), labels, None if names is None else tuple(names))
+
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of ImageNet if a part of the model has 1000 classes."""
         return imagenet_names() if _IMAGENET_CLASSES in counts else None
@@ -55,6 +95,30 @@ class Classification(Task):
         counts = sorted(tally.sums.items(), key=lambda item: (-item[1], item[0]))
         listed = some_of([f"{name} {number}" for name, number in counts], _LISTED)
         return f"{listed} (best class of {images if having == inputs else f'{having} of {images}'})"
+
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> ClassEvidence | None:
+        """Return the true and the predicted class with their scores; None for a sample without truth."""
+        label, scores = sample.get("gt_label"), as_array(sample.get("pred_score"), single=True)
+        if label is None or not 0 <= int(label) < len(scores):
+            return None
+        best = -1 if np.isnan(scores).all() else int(np.nanargmax(scores))
+        return ClassEvidence(int(label), best, float(scores[best]), float(scores[int(label)]), len(scores))
+
+    def figures(self, records: Sequence[ClassEvidence], names: Sequence[str] | None) -> list[Figure]:
+        """Return the confusion matrix and the reliability diagram."""
+        if not records:
+            return [empty_figure("confusion_matrix", "Confusion", "No image was tested with its class.")]
+        classes = records[0].classes
+        if names is None or len(names) != classes:
+            names = [str(label) for label in range(classes)]
+        return [_confusion(records, names), _reliability(records)]
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return the negative logarithm of the probability of the true class; None if scores are not probabilities."""
+        found = self.evidence(sample, names)
+        if found is None or not (found.of_true != found.of_true or 0 <= found.of_true <= 1):
+            return None
+        return -log(max(found.of_true, _LEAST) if found.of_true == found.of_true else _LEAST)
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return noise as scores, with 1.5 added to the true class. The true class is often but not always the best."""
@@ -100,3 +164,47 @@ def _paler(colour: Colour) -> Colour:
     """Mix the colour with white in equal parts, so that black letters are readable on it."""
     red, green, blue = ((part + 255) // 2 for part in colour)
     return red, green, blue
+
+
+def _confusion(records: Sequence[ClassEvidence], names: Sequence[str]) -> Figure:
+    """Return the confusion matrix of all classes, or of those with most mistakes."""
+    known = np.array([(each.label, each.best) for each in records if each.best >= 0], dtype=np.int64).reshape(-1, 2)
+    classes = len(names)
+    counts = np.bincount(known[:, 0] * classes + known[:, 1], minlength=classes**2).reshape(classes, classes)
+    kept = worst_classes(counts) if classes > MOST else np.arange(classes)
+    right = int(np.diag(counts).sum())
+    caption = f"{right} of {counted(len(records), 'image')} right, an accuracy of {right / len(records):.4f}."
+    if len(kept) < classes:
+        caption += f" Drawn are {len(kept)} of {classes} classes, those of the most frequent mistakes."
+    if len(known) < len(records):
+        caption += f" Not drawn: {counted(len(records) - len(known), 'image')} with nan as scores."
+    shown = [names[int(label)] for label in kept]
+    image = draw_confusion("Confusion of classes", counts[np.ix_(kept, kept)], shown, shown, counts[kept].sum(1))
+    pairs = confused_pairs(counts, names, names)
+    return Figure("confusion_matrix", "Confusion of classes", image, caption, PAIR_COLUMNS if pairs else (), pairs)
+
+
+def _reliability(records: Sequence[ClassEvidence]) -> Figure:
+    title = "Reliability"
+    known = [each for each in records if each.best >= 0]
+    confidence = np.array([each.confidence for each in known])
+    if not known or not ((confidence >= 0) & (confidence <= 1)).all():
+        sentence = "The scores are not probabilities from 0 to 1, so that there is no reliability diagram."
+        return empty_figure("reliability", title, sentence)
+    found = calibration(confidence, np.array([each.label == each.best for each in known]))
+    image = draw_reliability(title, found.edges, found.accuracy, found.confidence)
+    mean = float(confidence.mean())
+    accuracy = float(np.mean([each.label == each.best for each in known]))
+    caption = (
+        f"Accuracy of the images in {BINS} bins of confidence; on the dashed line a model is calibrated. "
+        f"The expected calibration error (ECE) is {found.error:.4f}; the mean confidence is {mean:.3f}, "
+        f"the accuracy {accuracy:.3f}."
+    )
+    rows = [
+        (f"{low:.2f} to {high:.2f}", f"{count}", f"{sure:.3f}", f"{share:.3f}")
+        for low, high, count, sure, share in zip(
+            found.edges[:-1], found.edges[1:], found.counts, found.confidence, found.accuracy, strict=True
+        )
+        if count
+    ]
+    return Figure("reliability", title, image, caption, ("confidence", "images", "mean confidence", "accuracy"), rows)

@@ -20,11 +20,13 @@ class CoSaliency(Saliency):
     """Task of finding the common object in a group of images. Each image has its own :class:`SaliencyMap`."""
 
     inputs = ImageGroup()
+    protocol = "gconet"
     save_best = {"sal/Smeasure": "greater", "sal/Fmeasure_max": "greater", "sal/MAE": "less"}
 
     def members(self, sample: Any) -> list[TaskSample]:
-        maps = sample.pred_map if isinstance(sample.pred_map, list) else [sample.pred_map]
-        return [TaskSample(pred_map=each) for each in maps]
+        known = {key: sample.get(key) for key in ("pred_map", "gt_map") if sample.get(key) is not None}
+        maps = [values if isinstance(values, list) else [values] for values in known.values()]
+        return [TaskSample(**dict(zip(known, each, strict=True))) for each in zip(*maps, strict=True)]
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Apply :func:`shaken_map` to each image of the group, with different noise for each image."""

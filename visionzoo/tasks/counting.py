@@ -13,19 +13,29 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from visionzoo.datasets.transforms.counting import LoadRoi
-from visionzoo.ops.density_maps import count_map
+from visionzoo.errors import counted
+from visionzoo.metrics.counting import count_errors
+from visionzoo.metrics.counting.adapter import counts_of_sample
+from visionzoo.metrics.required import sample_name
+from visionzoo.ops.density_maps import count_map, fixed_density
+from visionzoo.reports.agreement import draw_agreement, draw_errors
+from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import enlarged, label_font, letter_height, write_labels
+from visionzoo.reports.plots import empty_figure
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.counts import CrowdCount, count_of
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._truth import part_of
 from visionzoo.tasks.inputs.images import ImageInput
 
 _DARKEST_HEAT = 0.25  # part of the colour table that is skipped: it is black and invisible on a dark image
 _HEAT_OPACITY = 0.85
 # The hottest colour represents at least the density of this number of people, spread over the whole image.
 _LEAST_HEAT = 20
+_SPOTS = 96  # a point without a density is drawn with this part of the shorter side as standard deviation
 _STRIP = 256  # rows that are coloured at a time; this limits the memory for float values of large images
 
 
@@ -50,6 +60,19 @@ class Counting(Task):
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_count(image, result, scale)
 
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> CrowdCount | None:
+        """Return the true count and density; without ``gt_density``, each of ``gt_points`` is a spot of equal size."""
+        density, points = part_of(sample, "gt_density"), part_of(sample, "gt_points")
+        count = part_of(sample, "gt_count")
+        if points is None and (density is None or count is None):
+            return None
+        plane = (size[0], size[1])
+        number = float(as_array(count, single=True)) if points is None else float(len(points))
+        if density is None:
+            return CrowdCount(number, _spots(as_array(points, np.float64), plane), plane)
+        cells = as_array(density, np.float32, single=True)
+        return CrowdCount(number, cells[0] if cells.ndim == 3 else cells, plane)
+
     def tally(self, result: CrowdCount, best: float | None) -> Tally:
         """Add the counts. The best value is the highest count."""
         return Tally({"count": result.count}, result.count)
@@ -57,6 +80,26 @@ class Counting(Task):
     def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
         """Return the sum and the highest of all counts."""
         return f"count: {tally.sums['count']:.1f} in {inputs} {self.inputs.nouns}, at most {tally.best:.1f} in one"
+
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> tuple[float, float] | None:
+        """Return the predicted and the true count; None for a sample without truth."""
+        if sample.get("gt_points") is None and sample.get("gt_count") is None:
+            return None
+        return counts_of_sample(sample, sample_name(sample, 0))
+
+    def figures(self, records: Sequence[tuple[float, float]], names: Sequence[str] | None) -> list[Figure]:
+        """Return predicted over true counts, and errors over true counts."""
+        counts = np.array(records, dtype=np.float64).reshape(-1, 2)
+        known = counts[np.isfinite(counts).all(axis=1)]
+        if not len(known):
+            return [empty_figure("counts", "Predicted over true count", "No image was tested with its count.")]
+        lost = len(counts) - len(known)
+        return _figures(known, f" Not drawn: {counted(lost, 'image')} with a count that is not finite." if lost else "")
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return the difference of both counts without its sign."""
+        counts = self.evidence(sample, names)
+        return None if counts is None or not np.isfinite(counts).all() else abs(counts[0] - counts[1])
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Move the density of all people two pixels to the right, and multiply it by a random factor near 1."""
@@ -68,6 +111,12 @@ class Counting(Task):
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
         return torch.stack([sample.pred_count for sample in samples])
+
+
+def _spots(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a density, (H, W) float32, with a Gaussian spot for each point (N, 2) in or near the image."""
+    sigma = max(1.5, min(size) / _SPOTS)
+    return fixed_density(points, size[::-1], sigma=sigma, size=2 * round(2 * sigma) + 1)
 
 
 def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarray:
@@ -118,3 +167,38 @@ def _heat_colours(heat: np.ndarray) -> np.ndarray:
     """Map values in [0, 1], (H, W), to colours, (H, W, 3) uint8 RGB."""
     shades = np.round(255 * (_DARKEST_HEAT + (1 - _DARKEST_HEAT) * heat)).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+
+
+def _figures(counts: np.ndarray, lost: str) -> list[Figure]:
+    """Return the figures of predicted and true counts, (N, 2)."""
+    predicted, true = counts.T
+    errors, bias = count_errors(predicted, true), float((predicted - true).mean())
+    side = "more" if bias > 0 else "less"
+    caption = (
+        f"{counted(len(counts), 'image')}; on the dashed line both counts are equal. MAE is {errors.mae:.2f}, RMSE "
+        f"{errors.rmse:.2f}; the model counts {abs(bias):.2f} {side} than the truth on average.{lost}"
+    )
+    first = Figure(
+        "counts", "Predicted over true count", draw_agreement("Predicted over true count", true, predicted), caption
+    )
+    columns = "true count", "images", "mean true count", "MAE", "bias"
+    title = "Error over true count"
+    caption = f"Predicted less true count of each image; the table has the images in groups of about equal size.{lost}"
+    return [
+        first,
+        Figure("count_errors", title, draw_errors(title, true, predicted - true), caption, columns, _rows(counts)),
+    ]
+
+
+def _rows(counts: np.ndarray) -> list[tuple[str, ...]]:
+    """Return a row for each of at most five groups of images of similar true counts."""
+    order = np.argsort(counts[:, 1], kind="stable")
+    rows: list[tuple[str, ...]] = []
+    for group in np.array_split(counts[order], min(5, len(counts))):
+        predicted, true = group.T
+        span = f"{true[0]:g} to {true[-1]:g}"
+        bias = (predicted - true).mean()
+        rows.append(
+            (span, f"{len(group)}", f"{true.mean():.1f}", f"{np.abs(predicted - true).mean():.2f}", f"{bias:+.2f}")
+        )
+    return rows

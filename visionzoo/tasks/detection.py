@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from visionzoo.datasets.coco_ids import COCO_IDS
+from visionzoo.metrics.coco.matching import MatchedImage, match_image
+from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import (
     class_colour,
     draw_box,
@@ -24,10 +26,13 @@ from visionzoo.reports.images import (
     line_width,
     write_labels,
 )
-from visionzoo.structures.detections import Detections, crops_of, decode_mask, detections_of
+from visionzoo.structures.arrays import as_array
+from visionzoo.structures.detections import Detections, crops_of, decode_mask, detections_of, encode_mask
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.yolo_lines import yolo_lines
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._box_figures import figures_of, regions_of
+from visionzoo.tasks._truth import part_of, plain_masks, true_map
 from visionzoo.tasks.inputs.images import ImageInput
 
 _MASK_OPACITY = 0.45
@@ -48,12 +53,29 @@ class Detection(Task):
     crops = staticmethod(crops_of)
     coco = staticmethod(Detections.to_coco)
     save_best = {"coco/bbox_mAP": "greater", "pascal_voc/mAP": "greater"}
+    compares_masks: ClassVar[bool] = False  # in figures
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Detections:
         return detections_of(sample.pred_instances, (size[0], size[1]), names)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_detections(image, result, scale)
+
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Detections | None:
+        """Return the true boxes, and masks if there are any; crowds and ignored objects are left out."""
+        boxes, labels, masks = (part_of(sample, "gt_instances", key) for key in ("bboxes", "labels", "masks"))
+        if boxes is None or labels is None:
+            return None
+        corners = as_array(getattr(boxes, "tensor", boxes), np.float32).reshape(-1, 4)
+        drawn = None if masks is None else [true_map(each, size) for each in plain_masks(masks)]
+        return Detections(
+            boxes=corners,
+            scores=np.ones(len(corners), np.float32),
+            labels=as_array(labels, np.int64),
+            size=(size[0], size[1]),
+            masks=None if drawn is None else tuple(map(encode_mask, drawn)),
+            names=None if names is None else tuple(names),
+        )
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of COCO if a part of the model has 80 classes."""
@@ -63,6 +85,23 @@ class Detection(Task):
         """Return COCO's category ids, which have gaps, if ``names`` are COCO's names; else None."""
         is_coco = names is not None and len(names) == len(COCO_IDS) and names == _coco_names()
         return COCO_IDS if is_coco else None
+
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> MatchedImage | None:
+        """Return which detections are right at IoU 0.5; None for a sample without truth."""
+        truth = sample.get("gt_instances")
+        if truth is None or truth.get("labels") is None:
+            return None
+        parts = sample.get("pred_instances"), truth, sample.get("ignored_instances")
+        return match_image(*regions_of(*parts, masks=self.compares_masks), threshold=self.threshold)
+
+    def figures(self, records: Sequence[MatchedImage], names: Sequence[str] | None) -> list[Figure]:
+        """Return precision over recall, the confusion matrix, and what remains above a score threshold."""
+        return figures_of(records, names)
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return 1 less the F1 at IoU 0.5 of the detections with at least the threshold of the task."""
+        matched = self.evidence(sample, names)
+        return None if matched is None else 1 - matched.f1
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         return _shaken_boxes(sample, seed, classes)

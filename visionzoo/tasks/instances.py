@@ -12,6 +12,7 @@ class Instances(Detection):
     """Task of finding the boxes and masks of objects. The result is :class:`Detections` with masks."""
 
     save_best = {"coco/segm_mAP": "greater", "coco/bbox_mAP": "greater"}
+    compares_masks = True
 
     def options(self, model: Mapping[str, Any]) -> list[str]:
         """Return the option of a detector; none for a fusion of masks, which has no score threshold."""

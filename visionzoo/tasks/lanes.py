@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +11,13 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from visionzoo.errors import counted
+from visionzoo.metrics.lanes import LaneCounts, OneToOne, TuSimpleScores
+from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, lane_iou, match_lanes
+from visionzoo.metrics.lanes.scenarios import scenario_sums
+from visionzoo.metrics.lanes.tusimple import PIXELS, one_to_one, tusimple_scores
+from visionzoo.metrics.means import exact_mean
+from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import (
     Colour,
     class_colour,
@@ -20,16 +27,20 @@ from visionzoo.reports.images import (
     line_width,
     write_labels,
 )
+from visionzoo.reports.plots import UNIT, Plot, Series, draw_histogram, draw_plot, empty_figure
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.lane_files import tusimple_record
 from visionzoo.structures.lanes import Lanes, lanes_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, ResultLines, Task
+from visionzoo.tasks._truth import part_of, true_map
 from visionzoo.tasks.inputs.images import ImageInput
 
 _TUSIMPLE_HEIGHT, _TUSIMPLE_ROWS = 720, range(160, 720, 10)
 _LANE_SHIFT = 0.006  # standard deviation in image widths; about the largest shift at which the metrics match a lane
 _OF_LANES = ("img_path", "gt_lanes", "gt_x", "h_samples", "scenario")
+_LINE_POINTS = 24  # points of a lane over the height of the image, for a lane that is drawn from a map
 _SUBPIXELS = 4  # fractional bits: curves are drawn with a precision of 1/16 pixel
 
 
@@ -42,6 +53,42 @@ def _tusimple_line(result: Lanes, path: str, size: tuple[int, ...], seconds: flo
     own = sorted({float(y) for lane in result.points for y in lane[:, 1]})
     rows = list(_TUSIMPLE_ROWS) if size[1] == _TUSIMPLE_HEIGHT else own
     return tusimple_record(path, result.to_tusimple(rows), rows, seconds)
+
+
+_TUSIMPLE_WIDTH = 1280
+_IOUS = np.linspace(0.05, 0.95, 19)
+
+
+class StripEvidence(NamedTuple):
+    """Lanes of one image, compared as CULane does.
+
+    Attributes:
+        scenario: of the image, or None.
+        ious: IoU of each matched pair of lanes, whatever it is.
+        detected, annotated: numbers of lanes.
+    """
+
+    scenario: str | None
+    ious: tuple[float, ...]
+    detected: int
+    annotated: int
+
+    def counts(self, threshold: float) -> LaneCounts:
+        """Return the counts at an IoU threshold."""
+        right = sum(iou > threshold for iou in self.ious)
+        return LaneCounts(right, self.detected - right, self.annotated - right)
+
+
+class PointEvidence(NamedTuple):
+    """Lanes of one image, compared as TuSimple does.
+
+    Attributes:
+        scores: numbers of the benchmark.
+        counts: lanes that match one to one.
+    """
+
+    scores: TuSimpleScores
+    counts: OneToOne
 
 
 class LaneDetection(Task):
@@ -60,6 +107,43 @@ class LaneDetection(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_lanes(image, result, scale)
+
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> StripEvidence | PointEvidence | None:
+        """Return how lanes match, by TuSimple's rules if the truth has rows, else by CULane's; None without truth.
+
+        Tolerances are in proportion to the width of the image: 20 of 1280 pixels, and strips of 30 of 1640.
+        """
+        size = (sample.get("ori_shape") or SIZE[::-1])[:2]
+        if sample.get("gt_x") is not None and sample.get("h_samples") is not None:
+            return _point_evidence(sample, PIXELS * size[1] / _TUSIMPLE_WIDTH)
+        return None if sample.get("gt_lanes") is None else _strip_evidence(sample, (int(size[1]), int(size[0])))
+
+    def figures(self, records: Sequence[StripEvidence | PointEvidence], names: Sequence[str] | None) -> list[Figure]:
+        """Return F1 over the IoU with a table of scenarios, or the accuracy of the images, as the truth allows."""
+        strips = [each for each in records if isinstance(each, StripEvidence)]
+        points = [each for each in records if isinstance(each, PointEvidence)]
+        if not records:
+            return [empty_figure("lanes", "Lanes", "No image was tested with its lanes.")]
+        return [*([_f1_figure(strips)] if strips else []), *([_accuracy_figure(points)] if points else [])]
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return 1 less the F1 of the image; 0 if it has no lane and none is found."""
+        found = self.evidence(sample, names)
+        if found is None:
+            return None
+        counts = found.counts if isinstance(found, PointEvidence) else found.counts(THRESHOLD)
+        return 1 - counts.f1 if counts.tp + counts.fp + counts.fn else 0.0
+
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Lanes | None:
+        """Return the true lanes: the middle lines of ``gt_map``, which follows the image, else the points."""
+        mask, points = part_of(sample, "gt_map"), part_of(sample, "gt_lanes")
+        if mask is None and points is None:
+            return None
+        if mask is not None:
+            found = _middle_lines(true_map(mask, size))
+            return Lanes(tuple(found.values()), (1.0,) * len(found), tuple(found))
+        lanes = [as_array(lane, np.float64).reshape(-1, 2) for lane in points or ()]
+        return lanes_of({"pred_lanes": [lane[np.argsort(-lane[:, 1], kind="stable")] for lane in lanes if len(lane)]})
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Shift the true lanes horizontally and drop some of them; if there are no true lanes, return a wrong one."""
@@ -81,6 +165,18 @@ class LaneDetection(Task):
         """Return the options that set the existence and the point threshold to 0."""
         rows = {**(model["head"].get("rows") or {}), "threshold": 0.0}
         return ["model.head.exist_threshold=0.0", f"model.head.rows={rows}"]
+
+
+def _middle_lines(mask: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the middle line, (n, 2) from the bottom to the top, of each lane of a map by its slot."""
+    lines = {}
+    step = max(1, len(mask) // _LINE_POINTS)
+    for number in np.unique(mask[mask > 0]).tolist():
+        is_lane = mask == number
+        rows = np.flatnonzero(is_lane.any(axis=1))
+        kept = rows[::-1][::step] if len(rows) > 2 * step else rows[::-1]
+        lines[int(number) - 1] = np.array([[np.flatnonzero(is_lane[row]).mean(), row] for row in kept], np.float64)
+    return lines
 
 
 def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:
@@ -131,3 +227,62 @@ def _lower_end(curve: np.ndarray, radius: int) -> np.ndarray:
     """Return the box, xyxy, around the lowest point of a curve."""
     x, y = curve[np.argmax(curve[:, 1])]
     return np.array([x - radius, y - radius, x + radius, y + radius])
+
+
+def _strip_evidence(sample: Any, size: tuple[int, int]) -> StripEvidence:
+    truth, found = [as_array(lane) for lane in sample.get("gt_lanes")], lanes_of(sample).points
+    width = max(1, round(LANE_WIDTH * size[0] / SIZE[0]))
+    similarity = lane_iou(truth, found, size=size, width=width)
+    pairs = enumerate(match_lanes(similarity))
+    ious = tuple(float(similarity[row, column]) for row, column in pairs if column >= 0)
+    return StripEvidence(sample.get("scenario"), ious, len(found), len(truth))
+
+
+def _point_evidence(sample: Any, pixels: float) -> PointEvidence:
+    rows = list(sample.get("h_samples"))
+    lanes, truth = lanes_of(sample).to_tusimple(rows), as_array(sample.get("gt_x")).tolist()
+    scores = tusimple_scores(lanes, truth, rows, pixels=pixels)
+    return PointEvidence(scores, one_to_one(lanes, truth, rows, pixels=pixels))
+
+
+def _f1_figure(records: Sequence[StripEvidence]) -> Figure:
+    sums = [sum((each.counts(float(iou)) for each in records), LaneCounts()) for iou in _IOUS]
+    total = sum((each.counts(THRESHOLD) for each in records), LaneCounts())
+    curves = {
+        "F1": [each.f1 for each in sums],
+        "precision": [each.precision if each.precision >= 0 else np.nan for each in sums],
+        "recall": [each.recall if each.recall >= 0 else np.nan for each in sums],
+    }
+    series = [Series(name, _IOUS, values) for name, values in curves.items()]
+    ring = (THRESHOLD, total.f1, f"F1 {total.f1:.3f} at IoU {THRESHOLD:g}")
+    title = "F1 over the IoU of lanes"
+    image = draw_plot(Plot(title, "IoU above which a lane is found", "share", series, UNIT, UNIT, ring))
+    strict = sum((each.counts(0.75) for each in records), LaneCounts()).f1
+    caption = (
+        f"{counted(len(records), 'image')}, lanes as strips of {LANE_WIDTH} of {SIZE[0]} pixels as in CULane. F1 is "
+        f"{total.f1:.3f} at IoU {THRESHOLD:g} and {strict:.3f} at 0.75."
+    )
+    scenarios = scenario_sums((each.scenario, each.counts(THRESHOLD)) for each in records)
+    rows = [_scenario_row(name, counts) for name, counts in [*scenarios.items(), ("all", total)]]
+    return Figure("f1", title, image, caption, ("scenario", "F1", "precision", "recall", "TP", "FP", "FN"), rows)
+
+
+def _scenario_row(name: str, counts: LaneCounts) -> tuple[str, ...]:
+    """Return a row of the table; ``-`` for what is not defined without annotated lanes."""
+    known = counts.tp + counts.fn > 0
+    shares = (counts.f1, counts.precision, counts.recall)
+    texts = [f"{share:.4f}" if known and share >= 0 else "-" for share in shares]
+    return name, *texts, f"{counts.tp}", f"{counts.fp}", f"{counts.fn}"
+
+
+def _accuracy_figure(records: Sequence[PointEvidence]) -> Figure:
+    means = [exact_mean(column) for column in zip(*(each.scores for each in records), strict=True)]
+    accuracies = np.array([each.scores.accuracy for each in records])
+    f1 = sum((each.counts for each in records), OneToOne()).f1
+    title = "Accuracy of the images"
+    image = draw_histogram(title, "share of points of the lanes that are found", accuracies, np.linspace(0, 1, 21))
+    caption = (
+        f"Accuracy of {counted(len(records), 'image')} as in TuSimple. The mean is {means[0]:.4f}, with "
+        f"{means[1]:.4f} false positives and {means[2]:.4f} false negatives; F1 is {f1:.4f}."
+    )
+    return Figure("accuracy", title, image, caption)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,22 @@ from torch import Tensor
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
 from visionzoo.datasets.panoptic.id_png import encode_id_png
 from visionzoo.datasets.panoptic.maps import read_map
-from visionzoo.errors import InputError
+from visionzoo.errors import InputError, counted
+from visionzoo.metrics.panoptic import match_segments, panoptic_quality
+from visionzoo.metrics.panoptic.quality import ByCategory
+from visionzoo.metrics.required import sample_name
+from visionzoo.reports.class_bars import draw_class_bars, said_rows, shown_rows
+from visionzoo.reports.figure import Figure, names_up_to
 from visionzoo.reports.images import class_colour
+from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.regions import Colour, Region, draw_regions
-from visionzoo.structures.panoptic import PanopticMap
+from visionzoo.structures.arrays import as_array
+from visionzoo.structures.panoptic import UNLABELLED, PanopticMap
 from visionzoo.structures.panoptic_results import PanopticResult, panoptic_result_of
 from visionzoo.structures.seeded import seeded_array
+from visionzoo.structures.semantic_maps import NO_CLASS
 from visionzoo.tasks._base import ResultDocument, ResultFile, Task
+from visionzoo.tasks._truth import part_of, plain_masks, true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
 
 _SHADES = (1.0, 0.8, 1.2, 0.65, 1.4)  # of the objects of a class
@@ -76,6 +86,19 @@ class Panoptic(Task):
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_panoptic(image, result, scale)
 
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> PanopticResult | None:
+        """Return the true segments: of ``gt_panoptic``, else of the masks and the semantic map of a training sample."""
+        panoptic = part_of(sample, "gt_panoptic")
+        if panoptic is not None:
+            ids = true_map(panoptic.ids.astype(np.int64), size)
+            known = {each.id: (each.category_id, each.iscrowd) for each in panoptic.segments}
+            return panoptic_result_of(_of_seen(ids, known), names=names)
+        values, instances = true_semantic(sample), part_of(sample, "gt_instances")
+        masks, labels = part_of(instances, "masks"), part_of(instances, "labels")
+        if values is None or masks is None:
+            return None
+        return _of_targets(true_map(values, size), [true_map(each, size) for each in plain_masks(masks)], labels, names)
+
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of COCO's things and stuff if a part of the model has 133 classes."""
         return _COCO_NAMES if len(_COCO_NAMES) in counts else None
@@ -83,6 +106,26 @@ class Panoptic(Task):
     def category_ids(self, names: tuple[str, ...] | None) -> tuple[int, ...] | None:
         """Return COCO's category ids, which have gaps, if ``names`` are COCO's names; else None."""
         return tuple(each.id for each in COCO_PANOPTIC) if names == _COCO_NAMES else None
+
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> ByCategory | None:
+        """Return the matches of segments by class; None for a sample without truth."""
+        truth, found = sample.get("gt_panoptic"), sample.get("pred_panoptic")
+        return None if truth is None or found is None else match_segments(truth, found, where=sample_name(sample, 0))
+
+    def figures(self, records: Sequence[ByCategory], names: Sequence[str] | None) -> list[Figure]:
+        """Return PQ, SQ and RQ of the classes."""
+        labels = [label for record in records for label in record]
+        if not labels:
+            return [empty_figure("pq", "PQ of the classes", "No image was tested with its segments.")]
+        return [_quality_figure(records, names_up_to(names, max(labels)))]
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return 1 less the mean PQ of the classes of the image; None if truth and prediction are empty."""
+        matches = self.evidence(sample, names)
+        if not matches:
+            return None
+        quality = panoptic_quality([matches], [str(label) for label in range(max(matches) + 1)]).numbers["PQ"]
+        return None if quality != quality else 1 - quality
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return the true map moved two pixels to the right; some of its segments have another class."""
@@ -108,6 +151,29 @@ class Panoptic(Task):
     def options(self, model: Mapping[str, Any]) -> list[str]:
         """Return the options that keep every segment of the fusion, whatever its score and its overlap."""
         return ["model.test_cfg.object_mask_thr=0.0", "model.test_cfg.iou_thr=0.0"]
+
+
+def _of_seen(ids: np.ndarray, known: Mapping[int, tuple[int, bool]]) -> PanopticMap:
+    """Return a map of the segments that have a pixel."""
+    seen = set(np.unique(ids).tolist())
+    return PanopticMap.of_ids(ids, {number: facts for number, facts in known.items() if number in seen})
+
+
+def _of_targets(
+    classes: np.ndarray, masks: Sequence[np.ndarray], labels: Any, names: Sequence[str] | None
+) -> PanopticResult:
+    """Return the segments of training targets: one for each mask, and one for each class of the other pixels."""
+    known = {number: (int(label), False) for number, label in enumerate(as_array(labels).tolist(), start=1)}
+    ids = np.zeros(classes.shape, np.int64)
+    for number, mask in enumerate(masks, start=1):
+        ids[mask.astype(bool)] = number
+    for label in np.unique(classes[(ids == UNLABELLED) & (classes != NO_CLASS)]).tolist():
+        number = len(known) + 1
+        known[number] = (int(label), False)
+        ids[(ids == UNLABELLED) & (classes == label)] = number
+    panoptic = _of_seen(ids, known)
+    things = frozenset(each.id for each in panoptic.segments if each.id <= len(masks))
+    return replace(panoptic_result_of(panoptic, names=names), things=things)
 
 
 _COCO_NAMES = tuple(each.name for each in COCO_PANOPTIC)
@@ -141,3 +207,31 @@ def draw_panoptic(image: np.ndarray, found: PanopticResult, scale: int = 1) -> n
 def _shade(colour: Colour, number: int) -> Colour:
     red, green, blue = (min(255, int(value * _SHADES[number % len(_SHADES)])) for value in colour)
     return red, green, blue
+
+
+def _quality_figure(records: Sequence[ByCategory], names: Sequence[str]) -> Figure:
+    scores = panoptic_quality(records, names)
+    values = {name: np.array([row[name] for row in scores.per_class]) for name in ("PQ", "SQ", "RQ")}
+    shown, known = shown_rows(values["PQ"]), int(np.isfinite(values["PQ"]).sum())
+    title = "PQ, SQ and RQ of the classes"
+    if not known:
+        return empty_figure("pq", title, "Truth and predictions have no segment that counts.")
+    rows = {name: each[shown] for name, each in values.items()}
+    image = draw_class_bars(title, [names[int(label)] for label in shown], rows)
+    means = [f"{name} {scores.numbers[name]:.4f}" for name in values]
+    caption = (
+        f"Of {counted(len(records), 'image')}, highest PQ first. The means over {known} classes that occur are "
+        f"{', '.join(means)}.{said_rows(len(shown), known)}"
+    )
+    columns = ("class", "objects", "PQ", "SQ", "RQ", "TP", "FP", "FN")
+    table = [
+        (
+            row["class"],
+            str(row["objects"]),
+            *(f"{row[each]:.4f}" for each in values),
+            *(str(row[each]) for each in columns[5:]),
+        )
+        for row in scores.per_class
+        if row["PQ"] == row["PQ"]
+    ]
+    return Figure("pq", title, image, caption, columns, table)

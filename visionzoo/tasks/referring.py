@@ -15,6 +15,10 @@ from torch import Tensor
 
 from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey
 from visionzoo.datasets.referring.segments import mask_of
+from visionzoo.errors import counted
+from visionzoo.metrics.referring import Overlap, overlap_of, scores_of
+from visionzoo.metrics.required import sample_name
+from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import (
     class_colour,
     edge_of,
@@ -25,6 +29,7 @@ from visionzoo.reports.images import (
     wrapped,
     write_labels,
 )
+from visionzoo.reports.plots import draw_histogram, empty_figure
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.detections import detections_of
 from visionzoo.structures.image_size import size_of_file
@@ -32,6 +37,7 @@ from visionzoo.structures.referred_masks import ReferredMask, referred_mask_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._truth import part_of, true_mask
 from visionzoo.tasks.inputs.phrases import ImageAndPhrase
 
 BRANCHES = ("bottom_up", "top_down")
@@ -95,6 +101,11 @@ class Referring(Task):
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_referred(image, result, scale)
 
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ReferredMask | None:
+        """Return the phrase and the true mask."""
+        found = true_mask(sample, size, SALIENT_FROM)
+        return None if found is None else ReferredMask(part_of(sample, "phrase") or "", *found, 1.0)
+
     def said(self, result: ReferredMask) -> str:
         """Return the phrase and its score, or that nothing is found."""
         return f"{_short(result.phrase)}: {result.message}"
@@ -110,6 +121,26 @@ class Referring(Task):
         if having == inputs or tally.best is None:
             return text
         return f"{text}; nothing found for the other{'s' if inputs - having > 1 else ''} (best {tally.best:.2f})"
+
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> Overlap | None:
+        """Return the common pixels of the predicted and the true mask; None for a sample without truth."""
+        truth, mask = sample.get("gt_map"), sample.get("pred_mask")
+        return None if truth is None or mask is None else overlap_of(mask, truth, where=sample_name(sample, 0))
+
+    def figures(self, records: Sequence[Overlap], names: Sequence[str] | None) -> list[Figure]:
+        """Return the IoU of the phrases that mean something, with their precision at five thresholds."""
+        meant = [each for each in records if each.target]
+        if not meant:
+            sentence = "No phrase was tested with its mask." if not records else "No phrase means anything."
+            return [empty_figure("iou", "IoU of the phrases", sentence)]
+        return [_iou_figure(meant, [each for each in records if not each.target])]
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return 1 less the IoU; of a phrase that means nothing 1 if anything is found, else 0."""
+        found = self.evidence(sample, names)
+        if found is None:
+            return None
+        return 1 - found.iou if found.target else float(found.found > 0)
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return the true mask as a noisy map, moved two pixels to the right; every fourth map is inverted."""
@@ -165,3 +196,20 @@ def draw_referred(image: np.ndarray, found: ReferredMask, scale: int = 1) -> np.
     box = np.array(found.box or [0, 0, 1, 1], dtype=float) * scale
     write_labels(pen, [("\n".join(texts), colour, box)], font, drawn.size)
     return np.asarray(drawn)
+
+
+def _iou_figure(meant: Sequence[Overlap], empty: Sequence[Overlap]) -> Figure:
+    """Return the figure of phrases that mean something; those that mean nothing are in the caption."""
+    scores = scores_of(meant)
+    title = "IoU of the phrases"
+    ious = np.array([each.iou for each in meant])
+    image = draw_histogram(title, "IoU", ious, np.linspace(0, 1, 21), "phrases")
+    caption = (
+        f"IoU of {counted(len(meant), 'phrase')} with the true masks, in pixels of the original images. The mean "
+        f"(mIoU) is {scores['mIoU']:.4f}; over all pixels (oIoU) it is {scores['oIoU']:.4f}."
+    )
+    if empty:
+        right = sum(not each.found for each in empty)
+        caption += f" {len(empty)} further phrases mean nothing; nothing is found for {right} of them."
+    rows = [(f"P@{least:g}", f"{scores[f'P@{least:g}']:.4f}") for least in (0.5, 0.6, 0.7, 0.8, 0.9)]
+    return Figure("iou", title, image, caption, ("IoU at least", "share of the phrases"), rows)

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from visionzoo.datasets.mask_files import read_grey
+from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey
+from visionzoo.errors import counted
+from visionzoo.metrics.means import exact_mean
+from visionzoo.metrics.required import sample_name
+from visionzoo.metrics.saliency import score_pair
+from visionzoo.metrics.saliency.measures import f_measure
+from visionzoo.metrics.saliency.protocols import find_protocol
+from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import class_colour, edge_of, enlarged, line_width
+from visionzoo.reports.plots import UNIT, Plot, Series, draw_histogram, draw_plot, empty_figure, round_edges
+from visionzoo.reports.precision_recall import draw_thresholds
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._truth import true_mask
 from visionzoo.tasks.inputs.images import ImageInput
 
 _MAP_OPACITY = 0.6
@@ -28,8 +39,27 @@ def _map_file(result: SaliencyMap) -> bytes:
     return file.getvalue()
 
 
+class MapEvidence(NamedTuple):
+    """One tested image.
+
+    Attributes:
+        mae: mean absolute error of its map.
+        precision, recall: (T,) float32, over the thresholds of the protocol.
+    """
+
+    mae: float
+    precision: np.ndarray
+    recall: np.ndarray
+
+
 class Saliency(Task):
-    """Task of finding the salient objects of one image. The result is :class:`SaliencyMap`."""
+    """Task of finding the salient objects of one image. The result is :class:`SaliencyMap`.
+
+    Attributes:
+        protocol: protocol of the figures of a report, see :mod:`visionzoo.metrics.saliency`.
+    """
+
+    protocol: ClassVar[str] = "pysod"
 
     inputs = ImageInput()
     row = staticmethod(SaliencyMap.to_json)
@@ -41,6 +71,11 @@ class Saliency(Task):
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_saliency(image, result, scale)
+
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SaliencyMap | None:
+        """Return the true map and mask of one image; see ``members`` for a group."""
+        found = true_mask(sample, size, SALIENT_FROM)
+        return None if found is None else SaliencyMap(*found)
 
     def tally(self, result: SaliencyMap, best: float | None) -> Tally:
         """Count an empty mask. The best value is the highest value of the maps with an empty mask."""
@@ -55,6 +90,23 @@ class Saliency(Task):
         return (
             f"{which} empty; the highest value of their maps is {tally.best:.3g} (a --threshold below it gives masks)"
         )
+
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> list[MapEvidence] | None:
+        """Return precision, recall and MAE of each image of the sample; None for a sample without truth."""
+        if sample.get("gt_map") is None:
+            return None
+        pairs = _pairs(sample.get("pred_map"), sample.get("gt_map"))
+        return [_evidence_of(*pair, self.protocol, sample_name(sample, 0)) for pair in pairs]
+
+    def figures(self, records: Sequence[list[MapEvidence]], names: Sequence[str] | None) -> list[Figure]:
+        """Return precision over recall, F over the threshold, and the MAE of the images."""
+        images = [image for record in records for image in record]
+        return _figures(images, self.protocol)
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return the mean absolute error of the map; of a group the mean over its images."""
+        images = self.evidence(sample, names)
+        return exact_mean(each.mae for each in images) if images else None
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         return shaken_map(sample, index, seed)
@@ -97,3 +149,71 @@ def shaken_map(image: Mapping[str, Any], index: int, seed: int) -> dict[str, Any
     moved = 0.2 + 0.6 * np.roll(truth, 2, axis=1) / 255
     noisy = (1 - moved if index % 4 == 3 else moved) + 0.1 * seeded_array(seed, f"map {index}", truth.shape)
     return {"img_path": image["img_path"], "gt_map": truth, "pred_map": np.clip(noisy, 0, 1).astype(np.float32)}
+
+
+def _pairs(maps: Any, truths: Any) -> list[tuple[Any, Any]]:
+    """Return predicted and true map of each image of a sample, which is one image or a group."""
+    return list(zip(maps, truths, strict=True)) if isinstance(maps, list) else [(maps, truths)]
+
+
+def _evidence_of(prediction: Any, truth: Any, protocol: str, name: str) -> MapEvidence:
+    values = as_array(prediction)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        return MapEvidence(float("nan"), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    scores = score_pair(values, truth, protocol, ("MAE", "PR"), where=name)
+    precision, recall = (scores.curves[each].astype(np.float32) for each in ("precision", "recall"))
+    return MapEvidence(scores.numbers["MAE"], precision, recall)
+
+
+def _figures(images: Sequence[MapEvidence], protocol: str) -> list[Figure]:
+    known = [each for each in images if each.mae == each.mae]
+    if not known:
+        sentence = "No image was tested with its mask." if not images else "All maps have nan."
+        return [empty_figure("precision_recall", "Precision over recall", sentence)]
+    precision, recall = (np.stack([each[column] for each in known]).astype(np.float64) for column in (1, 2))
+    lost = len(images) - len(known)
+    rest = f" Not drawn: {counted(lost, 'image')} with nan in the map." if lost else ""
+    return [
+        _precision_recall(precision.mean(axis=0), recall.mean(axis=0), len(known), protocol, rest),
+        _f_curve(f_measure(precision, recall).mean(axis=0), precision, recall, protocol, rest),
+        _mae(np.array([each.mae for each in known]), protocol, rest),
+    ]
+
+
+def _precision_recall(precision: np.ndarray, recall: np.ndarray, images: int, protocol: str, rest: str) -> Figure:
+    title = "Precision over recall"
+    plot = Plot(title, "recall", "precision", [Series("mean", recall, precision)], UNIT, UNIT)
+    best = float(f_measure(precision, recall).max())
+    caption = (
+        f"Mean precision and recall of {counted(images, 'image')} over {len(precision)} thresholds, "
+        f"protocol {protocol}. The highest F of this curve is {best:.3f}.{rest}"
+    )
+    return Figure("precision_recall", title, draw_plot(plot), caption)
+
+
+def _f_curve(curve: np.ndarray, precision: np.ndarray, recall: np.ndarray, protocol: str, rest: str) -> Figure:
+    thresholds = np.linspace(0, 1, len(curve))
+    levels = find_protocol(protocol).steps(0, 255)  # descending or ascending
+    ascending = slice(None, None, 1 if levels[0] < levels[-1] else -1)
+    curve, shares = curve[ascending], [each.mean(axis=0)[ascending] for each in (precision, recall)]
+    best = int(curve.argmax())
+    title, ring = "F over the threshold", (thresholds[best], curve[best])
+    shown = [("precision", shares[0]), ("recall", shares[1]), ("F", curve)]
+    text = f"best F {ring[1]:.3f} at {ring[0]:.2f}"
+    image = draw_thresholds(title, "threshold of the map", thresholds, shown, (*ring, text))
+    caption = (
+        f"Mean F (beta squared 0.3), precision and recall over the threshold, protocol {protocol}. "
+        f"The highest mean F is {ring[1]:.3f}, at {ring[0]:.2f}; the mean over the thresholds is "
+        f"{curve.mean():.3f}.{rest}"
+    )
+    return Figure("f_measure", title, image, caption)
+
+
+def _mae(values: np.ndarray, protocol: str, rest: str) -> Figure:
+    title = "MAE of the images"
+    image = draw_histogram(title, "mean absolute error", values, round_edges(values))
+    caption = (
+        f"Mean absolute error of {counted(len(values), 'image')}, protocol {protocol}. The mean is "
+        f"{exact_mean(values):.4f}, the median {float(np.median(values)):.4f}, the highest {values.max():.4f}.{rest}"
+    )
+    return Figure("mae", title, image, caption)

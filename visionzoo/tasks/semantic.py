@@ -12,12 +12,20 @@ from PIL import Image
 from torch import Tensor
 
 from visionzoo.datasets.transforms.panoptic import read_semantic_map
+from visionzoo.metrics.required import sample_name
+from visionzoo.metrics.semantic import IGNORED, PixelCounts, SemanticScores, count_pixels, semantic_scores
+from visionzoo.reports.class_bars import draw_class_bars, said_rows, shown_rows
+from visionzoo.reports.confusion import MOST, PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
+from visionzoo.reports.figure import Figure, names_up_to
 from visionzoo.reports.images import class_colour
+from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.regions import Region, draw_regions
+from visionzoo.structures.arrays import as_array
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.semantic_maps import SemanticMap, predicted_classes, semantic_map_of
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._truth import true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
 
 _LEAST_NAMED = 0.005  # share of the image of a class that has a name in drawings
@@ -47,6 +55,12 @@ class Semantic(Task):
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_semantic(image, result, scale)
 
+    def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SemanticMap | None:
+        """Return the true map: mmseg's ``gt_sem_seg``, which transforms change with the image, else ``gt_semantic``."""
+        values = true_semantic(sample)
+        labels = None if values is None else true_map(values, size).astype(np.uint8)
+        return None if labels is None else SemanticMap(labels, None if names is None else tuple(names))
+
     def tally(self, result: SemanticMap, best: float | None) -> Tally:
         """Count the classes of the map."""
         return Tally({"classes": len(result.shares)})
@@ -55,6 +69,33 @@ class Semantic(Task):
         """Return the mean number of classes of a map."""
         mean = tally.sums.get("classes", 0) / max(inputs, 1)
         return f"the classes of {inputs} {self.inputs.nouns}; a map has {mean:.1f} classes on average"
+
+    def evidence(self, sample: Any, names: Sequence[str] | None) -> np.ndarray | None:
+        """Return pixels by classes, (N, 3) int32: predicted class, true class, number; None without truth.
+
+        The predicted class is 255 for pixels without a class.
+        """
+        truth, found = sample.get("gt_semantic"), predicted_classes(sample)
+        if truth is None or found is None:
+            return None
+        counts = count_pixels(as_array(truth), as_array(found), IGNORED, where=sample_name(sample, 0)).confusion
+        return np.array([(*classes, number) for classes, number in counts.items()], np.int32).reshape(-1, 3)
+
+    def figures(self, records: Sequence[np.ndarray], names: Sequence[str] | None) -> list[Figure]:
+        """Return the IoU of the classes, and which classes are confused."""
+        pixels = np.concatenate([np.zeros((0, 3), np.int64), *(each.astype(np.int64) for each in records)])
+        if not len(pixels):
+            return [empty_figure("iou", "IoU of the classes", "No image was tested with its classes.")]
+        names = names_up_to(names, int(pixels[pixels[:, 0] < IGNORED, :2].max(initial=int(pixels[:, 1].max()))))
+        scores = _scores(pixels, names)
+        return [_iou_figure(scores, _scores(pixels, names, "mmseg"), names), _confusion(scores.confusion, names)]
+
+    def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
+        """Return 1 less the mean IoU of the true classes of the image; None if no pixel counts."""
+        pixels = self.evidence(sample, names)
+        if pixels is None or not len(pixels):
+            return None
+        return 1 - _scores(pixels, [str(label) for label in range(IGNORED)]).numbers["mIoU"]
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return the true map moved two pixels to the right, with other classes at some pixels."""
@@ -97,3 +138,61 @@ def draw_semantic(image: np.ndarray, found: SemanticMap, scale: int = 1) -> np.n
         for label, share in found.shares.items()
     ]
     return draw_regions(image, found.labels, regions, scale)
+
+
+def _scores(pixels: np.ndarray, names: Sequence[str], definition: str = "detectron2") -> SemanticScores:
+    """Return the scores of pixels by classes, (N, 3) whole numbers."""
+    confusion: dict[tuple[int, int], int] = {}
+    for predicted, true, number in pixels.tolist():
+        place = min(predicted, len(names)), true
+        confusion[place] = confusion.get(place, 0) + number
+    return semantic_scores([PixelCounts(confusion, {})], names, definition)
+
+
+def _iou_figure(scores: SemanticScores, of_mmseg: SemanticScores, names: Sequence[str]) -> Figure:
+    title = "IoU of the classes"
+    ious = np.array([row["IoU"] for row in of_mmseg.per_class])
+    shown, known = shown_rows(ious), int(np.isfinite(ious).sum())
+    image = draw_class_bars(title, [names[int(label)] for label in shown], {"IoU": ious[shown]})
+    numbers = [each.numbers["mIoU"] for each in (scores, of_mmseg)]
+    caption = (
+        f"Highest first. The mean (mIoU) is {numbers[0]:.4f} over the classes of the truth, {numbers[1]:.4f} over "
+        f"those of truth or predictions; {scores.numbers['pACC']:.4f} of the pixels are right."
+        f"{said_rows(len(shown), known)}"
+    )
+    rows = [
+        (
+            row["class"],
+            f"{row['pixels']:,}",
+            *("-" if row[key] != row[key] else f"{row[key]:.4f}" for key in ("IoU", "ACC")),
+        )
+        for row in of_mmseg.per_class
+        if row["IoU"] == row["IoU"]
+    ]
+    return Figure("iou", title, image, caption, ("class", "pixels", "IoU", "accuracy"), rows)
+
+
+def _confusion(confusion: np.ndarray, names: Sequence[str]) -> Figure:
+    """Return the confusion of pixels; ``confusion`` is (K + 1, K), predicted classes downwards."""
+    counts, all_names = confusion.T, [*names, "no class"]
+    square = counts[:, :-1]
+    occurs = np.flatnonzero(square.sum(0) + square.sum(1))
+    chosen = occurs if len(occurs) <= MOST else worst_classes(square)
+    columns = [*chosen.tolist(), *([len(names)] if counts[:, -1].any() else [])]
+    title = "Confusion of pixels"
+    image = draw_confusion(
+        title,
+        counts[np.ix_(chosen, columns)],
+        [names[int(label)] for label in chosen],
+        [all_names[int(label)] for label in columns],
+        counts[chosen].sum(1),
+    )
+    wrong = int(counts.sum() - np.diag(square).sum())
+    part = (
+        f" Drawn are {len(chosen)} of {len(occurs)} classes, those of the most frequent mistakes."
+        if len(chosen) < len(occurs)
+        else ""
+    )
+    caption = f"{wrong:,} of {int(counts.sum()):,} pixels have another class than the truth.{part}"
+    pairs = confused_pairs(counts, names, all_names)
+    return Figure("confusion_matrix", title, image, caption, PAIR_COLUMNS if pairs else (), pairs)

@@ -6,7 +6,7 @@ import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -24,6 +24,7 @@ from visionzoo.metrics.coco.average_precision import (
     require_ious,
     score_detections,
 )
+from visionzoo.metrics.meaning import SHARE, Meaning
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
 
@@ -57,6 +58,7 @@ class CocoMetric(BaseMetric):
     """
 
     default_prefix = "coco"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {"*": SHARE}
 
     def __init__(
         self,
@@ -232,7 +234,7 @@ def _compact(sample: Mapping[str, Any], masks: str) -> dict[str, Any]:
                 but="the model predicts only boxes",
                 advice='write metric="bbox"',
             )
-        result["masks"] = _run_lengths(instances["masks"])
+        result["masks"] = run_lengths(instances["masks"])
         result["mask_scores"] = _array(instances.get("mask_scores", instances["scores"]))
     return result
 
@@ -245,7 +247,7 @@ def _is_real(values: Any) -> bool:
     return "float" in str(getattr(values, "dtype", "float"))
 
 
-def _run_lengths(masks: Any) -> list[dict]:
+def run_lengths(masks: Any) -> list[dict]:
     """Return compressed RLE for masks, (N, H, W) bool; RLE dicts are returned unchanged."""
     if isinstance(masks, list | tuple):
         return list(masks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -13,6 +13,7 @@ from visionzoo.errors import require_known
 from visionzoo.metrics.counting.errors import count_errors
 from visionzoo.metrics.counting.game import game
 from visionzoo.metrics.counting.nwpu import LEVELS, LUMINANCES, errors_by_category, mean_mae
+from visionzoo.metrics.meaning import ERROR_SHARE, Meaning
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.ops.density_maps import count_map
@@ -69,6 +70,11 @@ class CountMetric(BaseMetric):
     """
 
     default_prefix = "count"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {
+        "images": Meaning(unit="images"),
+        "NAE*": ERROR_SHARE,
+        "*": Meaning("lower", "objects per image"),
+    }
 
     def __init__(
         self,
@@ -99,7 +105,7 @@ class CountMetric(BaseMetric):
         labels = {kind: required(sample, kind, _METRIC, name) for kind in self.categories}
         roi = sample.get("gt_roi")
         if not self.game_levels and roi is None:
-            return {"pred": float(sample["pred_count"]), "true": _true_count(sample, name), "game": [], **labels}
+            return {**dict(zip(("pred", "true"), counts_of_sample(sample, name), strict=True)), "game": [], **labels}
         predicted, true = _maps(sample, None if roi is None else as_array(roi), name)
         errors = [game(predicted, true, level) for level in self.game_levels]
         return {"pred": float(predicted.sum()), "true": float(true.sum()), "game": errors, **labels}
@@ -130,6 +136,27 @@ class CountMetric(BaseMetric):
         return numbers
 
 
+def counts_of_sample(sample: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """Return the predicted and the true count of a sample, inside its region if it has one.
+
+    Args:
+        sample: sample as :class:`CountMetric` reads it.
+        name: name of the sample in errors.
+
+    Raises:
+        DataError: the sample has no prediction or no truth.
+
+    Example:
+        >>> counts_of_sample({"pred_count": 12.5, "gt_points": [[3, 4], [5, 6]]}, "a.jpg")
+        (12.5, 2.0)
+    """
+    roi = sample.get("gt_roi")
+    if roi is not None:
+        predicted, true = _maps(sample, as_array(roi), name)
+        return float(predicted.sum()), float(true.sum())
+    return float(required(sample, "pred_count", _METRIC, name)), _true_count(sample, name)
+
+
 def _by_category(pred: np.ndarray, true: np.ndarray, labels: list[Any], kind: str) -> dict[str, float]:
     known = CATEGORIES[kind]
     names = known or sorted({str(label) for label in labels})
@@ -145,7 +172,7 @@ def _maps(sample: Mapping[str, Any], roi: np.ndarray | None, name: str) -> tuple
     """Return the predicted and the true density, (H, W) each, in people per pixel of the original image."""
     required(sample, "pred_density", _METRIC, name)
     points = as_array(required(sample, "gt_points", _METRIC, name))
-    height, width = sample["ori_shape"][:2]
+    height, width = required(sample, "ori_shape", _METRIC, name)[:2]
     if roi is not None:
         like, advice = "the original image", "load it without resizing"
         require_size(roi.shape, (height, width), name, what="gt_roi", like=like, advice=advice)

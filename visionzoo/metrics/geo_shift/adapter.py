@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -12,6 +12,7 @@ from visionzoo.allowed import Items, Steps
 from visionzoo.metrics.geo_shift.correctness import correct_at, padded_labels, top_k
 from visionzoo.metrics.geo_shift.disparities import best_worst, europe_africa
 from visionzoo.metrics.geo_shift.groups import groups_of
+from visionzoo.metrics.meaning import ERROR_SHARE, SHARE, Meaning
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
 from visionzoo.structures.arrays import as_array
@@ -47,6 +48,7 @@ class GeoShiftMetric(BaseMetric):
     """
 
     default_prefix = "geo"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {"top*": SHARE, "*": ERROR_SHARE}
 
     def __init__(
         self,

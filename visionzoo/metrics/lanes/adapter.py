@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
@@ -14,6 +14,7 @@ from visionzoo.errors import DataError
 from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, LaneCounts, count_matches
 from visionzoo.metrics.lanes.scenarios import numbers_of, scenario_sums, scenario_table
 from visionzoo.metrics.lanes.tusimple import PIXELS, OneToOne, TuSimpleScores, one_to_one, tusimple_scores
+from visionzoo.metrics.meaning import ERROR_SHARE, SHARE, Meaning
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.registry import METRICS
@@ -54,6 +55,12 @@ class CULaneMetric(BaseMetric):
     """
 
     default_prefix = "culane"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {
+        "TP": Meaning("higher", "lanes"),
+        "F[PN]": Meaning("lower", "lanes"),
+        "FP/*": Meaning("lower", "lanes"),
+        "*": SHARE,
+    }
 
     def __init__(
         self,
@@ -140,6 +147,7 @@ class TuSimpleMetric(BaseMetric):
     """
 
     default_prefix = "tusimple"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {"F[PN]": ERROR_SHARE, "*": SHARE}
 
     def __init__(self, pixels: Positive = PIXELS, collect_device: str = "cpu", prefix: str | None = None):
         super().__init__(collect_device=collect_device, prefix=prefix)

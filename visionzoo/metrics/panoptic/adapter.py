@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from visionzoo.allowed import Fraction
 from visionzoo.errors import ConfigError
 from visionzoo.metrics.boundaries import RATIO
+from visionzoo.metrics.meaning import SHARE, Meaning
 from visionzoo.metrics.panoptic.areas import AreaDifferences
 from visionzoo.metrics.panoptic.quality import panoptic_quality
 from visionzoo.metrics.panoptic.scoring import ImageMatches, match_image, panoptic_numbers
@@ -54,6 +55,7 @@ class PanopticQualityMetric(BaseMetric):
     """
 
     default_prefix = "pq"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {"*classes*": Meaning(unit="classes"), "*": SHARE}
 
     def __init__(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from mmengine.evaluator import BaseMetric
 
 from visionzoo.allowed import Index
 from visionzoo.errors import ZooError, require_known
+from visionzoo.metrics.meaning import SHARE, Meaning
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.registration.labels import INTERPOLATIONS
 from visionzoo.metrics.registration.scoring import LABEL_RULES, score_pair
@@ -64,6 +65,19 @@ class RegistrationMetric(BaseMetric):
     """
 
     default_prefix = "reg"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {
+        "dice*": SHARE,
+        "hd95*": Meaning("lower", "mm"),
+        "tre_outside": Meaning("lower", "points"),
+        "tre*": Meaning("lower", "mm"),
+        "ncc*": Meaning("higher", "correlation"),
+        "mi*": Meaning("higher", "bits"),
+        "ssim*": Meaning("higher", "similarity"),
+        "folded*": Meaning("lower", "percent"),
+        "sdlogj*": Meaning("lower", "log ratio"),
+        "labels": Meaning(unit="labels"),
+        "pairs": Meaning(unit="pairs"),
+    }
 
     def __init__(
         self,

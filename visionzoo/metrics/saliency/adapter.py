@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
+from visionzoo.metrics.meaning import ERROR_SHARE, SHARE, Meaning
 from visionzoo.metrics.required import required, sample_name
 from visionzoo.metrics.saliency.protocols import find_protocol
 from visionzoo.metrics.saliency.scores import (
@@ -55,6 +56,12 @@ class SaliencyMetric(BaseMetric):
     """
 
     default_prefix = "sal"
+    MEANINGS: ClassVar[Mapping[str, Meaning]] = {
+        "images": Meaning(unit="images"),
+        "*_undefined": Meaning(unit="images"),
+        "MAE*": ERROR_SHARE,
+        "*": SHARE,
+    }
 
     def __init__(
         self,

@@ -110,6 +110,23 @@ class Input:
         """
         raise TypeError(f"{type(self).__name__}.sources_of is not defined")
 
+    def recorded(self, record: Mapping[str, Any]) -> list[Source]:
+        """Return the sources of a record of a data set, one for each image of a group; empty if it has none to read.
+
+        Args:
+            record: values of a sample before the pipeline, such as ``img_path``.
+        """
+        return []
+
+    def completed(self, sample: Any, value: Any) -> Any:
+        """Return a tested sample with what :meth:`Task.read` needs of its input.
+
+        Args:
+            sample: sample with the model's predictions.
+            value: the input as read.
+        """
+        return sample
+
     def group_of(self, source: Source) -> str:
         """Return the name of the input's group, for kinds whose inputs are grouped."""
         return source.name

@@ -80,6 +80,19 @@ class ImageInput(Input):
         """Return True if subfolders are searched too."""
         return recursive
 
+    def recorded(self, record: Mapping[str, Any]) -> list[Source]:
+        """Return the images of ``img_path``, else of the array ``img``, (H, W, 3) uint8 RGB.
+
+        Example:
+            >>> [source.name for source in ImageInput().recorded({"img_path": ["a.png", "b.png"]})]
+            ['a.png', 'b.png']
+        """
+        paths, image = record.get("img_path"), record.get("img")
+        if paths is None:
+            return [Source("array", image, Path("array.png"))] if isinstance(image, np.ndarray) else []
+        listed = [paths] if isinstance(paths, str | os.PathLike) else paths
+        return [Source(os.fspath(path), Path(path), Path(Path(path).name)) for path in listed]
+
     def read(self, source: Source) -> np.ndarray:
         return read_source(source.value, **source.options)
 

@@ -93,6 +93,20 @@ class VolumePair(Input):
         require_known(options.get("interp", "auto"), INTERPOLATIONS, "interpolation")
         return (_source(item, options) for item in _listed(inputs))
 
+    def recorded(self, record: Mapping[str, Any]) -> list[Source]:
+        """Return the pair of ``files``."""
+        files = {key: value for key, value in (record.get("files") or {}).items() if value is not None}
+        if not files:
+            return []
+        name = str(record.get("img_path") or name_of_pair(files))
+        return [Source(name, files, Path(f"{name}.png"))]
+
+    def completed(self, sample: Any, value: Pair) -> Any:
+        """Return a copy of the sample with ``gt_pair``, the pair as read."""
+        complete = sample.clone()
+        complete.set_data({"gt_pair": value})
+        return complete
+
     def read(self, source: Source) -> Pair:
         notes: list[str] = []
         pair = read_pair(source.value, source.name, notes.append)
