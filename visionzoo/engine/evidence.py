@@ -28,7 +28,7 @@ from visionzoo.engine.seeding import SampleKey
 from visionzoo.reports.run_report import Example, Shown
 from visionzoo.structures.task_sample import sample_of_task
 from visionzoo.system import distributed
-from visionzoo.tasks import Task, Tested, drawn_sample, task_of
+from visionzoo.tasks import SampleToDraw, Task, drawn_sample, task_of
 
 MOST = 20  # samples with the largest errors
 
@@ -142,9 +142,9 @@ class EvidenceHook(Hook):
                 into.add(float(error), given.index, self._example(into, task, own, float(error), given))
 
     def _example(self, into: Collected, task: Task, own: Any, error: float, given: _Given) -> Example:
-        tested = Tested(own, {}, None)
+        tested = SampleToDraw(own, {}, None)
         with _counted(into.failures, "images"):
-            tested = Tested(own, given.record(), given.fed())
+            tested = SampleToDraw(own, given.record(), given.fed())
             return _example_of(error, given.index, tested, drawn_sample(task, tested, self.names))
         return _example_of(error, given.index, tested, [])
 
@@ -204,7 +204,7 @@ class _Given:
         return np.asarray(Image.fromarray(pixels).resize((width, height)))
 
 
-def _example_of(error: float, index: int, tested: Tested, images: Sequence[Shown]) -> Example:
+def _example_of(error: float, index: int, tested: SampleToDraw, images: Sequence[Shown]) -> Example:
     about = {**tested.record, **_values_of(getattr(tested.sample, "metainfo", tested.sample))}
     path = about.get("group") or about.get("img_path") or f"sample {index}"
     name = path if isinstance(path, str) else os.fspath(next(iter(path), f"sample {index}"))

@@ -107,7 +107,8 @@ def _failed(evidence: Collected) -> list[str]:
 def _about_examples(name: str, evidence: Collected) -> list[str]:
     """Return a sentence if there are no samples to show, or no truth beside them."""
     if not evidence.worst:
-        return [] if evidence.failures else [f"The task {name} states no error for the samples of this test."]
+        reason = "the test pipeline loads no ground truth, or the task states no error"
+        return [] if evidence.failures else [f"No error of a sample of {name} is known: {reason}."]
     if all(len(example.images) < 2 for example in evidence.examples):
         return ["The samples have no ground truth that can be drawn, so the images show the predictions only."]
     return []

@@ -6,7 +6,7 @@ importing any.
 
 from visionzoo.tasks._base import Result, ResultDocument, ResultFile, ResultLines, Task
 from visionzoo.tasks._finding import task_of
-from visionzoo.tasks._sheets import Tested, drawn_sample
+from visionzoo.tasks._sheets import SampleToDraw, drawn_sample
 from visionzoo.tasks._tally import Tally
 
 __all__ = [
@@ -14,9 +14,9 @@ __all__ = [
     "ResultDocument",
     "ResultFile",
     "ResultLines",
+    "SampleToDraw",
     "Tally",
     "Task",
-    "Tested",
     "drawn_sample",
     "task_of",
 ]

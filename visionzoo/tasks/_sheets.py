@@ -17,7 +17,7 @@ _OF_A_GROUP, _SIDE = 9, 256  # images of a group that are drawn, and their sides
 
 
 @dataclass(frozen=True)
-class Tested:
+class SampleToDraw:
     """One tested sample.
 
     Attributes:
@@ -31,7 +31,7 @@ class Tested:
     fed: np.ndarray | None
 
 
-def drawn_sample(task: Task, tested: Tested, names: Sequence[str] | None) -> list[Shown]:
+def drawn_sample(task: Task, tested: SampleToDraw, names: Sequence[str] | None) -> list[Shown]:
     """Return the truth and the prediction of a sample as two images, or one if no truth can be drawn.
 
     Results with a score below the threshold of the task are not drawn. Of a group, the first nine images are.
@@ -53,7 +53,7 @@ def _joined(images: Sequence[np.ndarray]) -> np.ndarray:
     return images[0] if len(images) == 1 else contact_sheet([thumbnail(image, _SIDE) for image in images])
 
 
-def _pairs(task: Task, tested: Tested, names: Sequence[str] | None) -> list[list[np.ndarray]]:
+def _pairs(task: Task, tested: SampleToDraw, names: Sequence[str] | None) -> list[list[np.ndarray]]:
     """Return truth and prediction, or only the prediction, of each image of a sample."""
     sources = task.inputs.recorded(tested.record)[:_OF_A_GROUP]
     if not sources:
