@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
+from visionzoo.datasets.issues import Examined
 from visionzoo.tasks._tally import Tally, found_text
 from visionzoo.tasks.inputs.base import Input
 
@@ -156,6 +157,18 @@ class Task:
             The result; None if the sample has no ground truth of this task, or if the task has none that is a result.
         """
         return None
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        """Return the issues, labels and boxes of one record, for ``visionzoo check-data``.
+
+        Args:
+            record: record of the data set, before its pipeline.
+            size: (width, height) of the image file as stored; None if it cannot be read, or the record has no image.
+            names: class names by label, or None.
+        """
+        return Examined()
 
     def members(self, sample: Any) -> list[Any]:
         """Split the sample of a group into one sample for each image."""

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from visionzoo.datasets.classification import imagenet_names
+from visionzoo.datasets.issues import Examined, label_issues
 from visionzoo.errors import some_of
 from visionzoo.reports.images import Colour, class_colour, enlarged, label_font, letter_height
 from visionzoo.structures.arrays import as_array
@@ -52,6 +53,13 @@ class Classification(Task):
             return None
         labels = as_array(one if several is None else several).reshape(-1).astype(np.int64)
         return ClassScores(np.ones(len(labels), np.float32), labels, None if names is None else tuple(names))
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        labels = list(record.get("gt_labels") or [record["gt_label"]] if "gt_label" in record else ())
+        place = f"{record.get('img_path') or record.get('id') or record.get('row')}"
+        return Examined(list(label_issues(labels, len(names or ()), place)), labels, has_truth=bool(labels) or None)
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of ImageNet if a part of the model has 1000 classes."""

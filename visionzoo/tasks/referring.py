@@ -13,8 +13,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from visionzoo.datasets.issues import Examined, Issue
 from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey
-from visionzoo.datasets.referring.segments import mask_of
+from visionzoo.datasets.referring.segments import mask_of, problem_of
 from visionzoo.reports.images import (
     class_colour,
     edge_of,
@@ -34,6 +35,7 @@ from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import part_of, true_mask
 from visionzoo.tasks.inputs.phrases import ImageAndPhrase
+from visionzoo.tasks.saliency import examined_mask
 
 BRANCHES = ("bottom_up", "top_down")
 _OPACITY = 0.5
@@ -100,6 +102,21 @@ class Referring(Task):
         """Return the phrase and the true mask."""
         found = true_mask(sample, size, SALIENT_FROM)
         return None if found is None else ReferredMask(part_of(sample, "phrase") or "", *found, 1.0)
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        place = f"{record['img_path']}, ref {record.get('ref_id', record.get('phrase', ''))}"
+        phrases = record.get("phrases", [record.get("phrase", "")])
+        issues = [Issue("empty phrases", place, f"{each!r}", "write one") for each in phrases if not each.strip()]
+        if "mask_path" in record:
+            found = examined_mask(record["mask_path"], record["img_path"], size)
+            return replace(found, issues=issues + found.issues)
+        sides = size[::-1] if size else (record.get("height"), record.get("width"))
+        segments = record.get("segments") or []
+        problems = [problem_of(each, sides) for each in segments] if None not in sides else []
+        issues += [Issue("masks that cannot be used", place, each, "correct them") for each in problems if each]
+        return Examined(issues, has_truth=bool(segments))
 
     def said(self, result: ReferredMask) -> str:
         """Return the phrase and its score, or that nothing is found."""

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from visionzoo.datasets.affine_files import matrix_text, tfm_text
 from visionzoo.datasets.field_files import array_bytes, field_bytes
+from visionzoo.datasets.issues import Examined
 from visionzoo.datasets.transforms.volumes import start_of_pair
 from visionzoo.datasets.volume_files import WRITTEN, ending_of, has_nibabel, volume_bytes, written_ending
-from visionzoo.datasets.volume_pairs import Pair, read_pair
+from visionzoo.datasets.volume_pairs import KeptVolumes, Pair, examined_pair, read_pair
 from visionzoo.errors import InputError, ZooError
 from visionzoo.metrics.registration import score_pair
 from visionzoo.ops.warp import invert, jacobian_determinant
@@ -239,6 +240,7 @@ def _field_file(result: Registration, ending: str, *, inverse: bool = False) -> 
     return array_bytes(field, fixed) if ending == ".npz" else field_bytes(field, fixed, result.field_format)
 
 
+_VOLUMES = KeptVolumes(256 * 10**6)  # volumes that several pairs of a checked data set share
 _FIELDS = (".nii.gz", ".npz")
 
 
@@ -279,6 +281,11 @@ class RegistrationTask(Task):
     def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Registration | None:
         """Return None: no true field is known. A result is compared to the fixed image and its labels."""
         return None
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        return examined_pair(record, _VOLUMES)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         """Return a sheet of the registration; ``image`` is not used."""

@@ -1,0 +1,119 @@
+"""What is checked: the data sets of a config, or those of a folder in one of the layouts of ``--data``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visionzoo.config import LoadedConfig, load_config
+from visionzoo.datasets.layouts import data_settings
+from visionzoo.datasets.layouts._base import Layout
+from visionzoo.datasets.layouts._choosing import place_of
+from visionzoo.datasets.layouts._finding import layouts
+from visionzoo.datasets.layouts._listing import Listing
+from visionzoo.errors import ZooError
+
+SPLITS = ("train", "val", "test")
+_INNER = ("dataset", "datasets", "sources")  # keys of data sets that wrap others
+_MOST_BELOW = 20  # folders in which data are searched, one level below
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data sets of one task.
+
+    Attributes:
+        name: the config, or the label of the layout.
+        root: the folder, for messages; None for a config.
+        cfg: the config.
+        error: the error of the reader if the folder has the layout but cannot be read.
+    """
+
+    name: str
+    root: Path | None
+    cfg: Mapping[str, Any]
+    error: ZooError | None = None
+
+
+def source_of_config(loaded: LoadedConfig) -> Source:
+    """Return the data sets of a config."""
+    return Source(loaded.source, None, loaded.cfg)
+
+
+def sources_of_folder(folder: str | Path) -> list[Source]:
+    """Return the data sets of a folder, or of the folders below it, for each layout that it has; none if it has none.
+
+    Args:
+        folder: the folder, or ``LAYOUT:FOLDER``.
+
+    Raises:
+        DataError: the folder does not exist, or no layout has this name.
+
+    Example:
+        >>> from visionzoo.datasets.tiny import resolve_data_root
+        >>> folder = resolve_data_root("tiny://coco?train=2&val=1&size=64")
+        >>> [source.name for source in sources_of_folder(folder)]
+        ['COCO json']
+    """
+    name, root = place_of(folder)
+    if name is not None:
+        return [_read(root, name, layouts()[name])]
+    for place in (root, *_below(root)):
+        seen = {name: layout for name, layout in layouts().items() if layout.recognise(Listing(place))}
+        if seen:
+            return [_read(place, name, layout) for name, layout in seen.items()]
+    return []
+
+
+def _below(root: Path) -> list[Path]:
+    return [root / name for name in Listing(root).folders()[:_MOST_BELOW]]
+
+
+def _read(root: Path, name: str, layout: Layout) -> Source:
+    cfg = load_config(layout.example).cfg
+    try:
+        settings = data_settings(f"{name}:{root}", cfg, training=False)
+        return Source(layout.label, root, load_config(layout.example, options=settings.options).cfg)
+    except ZooError as error:
+        return Source(layout.label, root, cfg, error)
+
+
+def leaves(cfg: Mapping[str, Any], splits: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the split and the arguments of each data set inside all wrappers; each once, in its first split.
+
+    Example:
+        >>> cfg = {"val_dataloader": {"dataset": {"dataset": {"type": "A"}}}, "test_dataloader": {"dataset": {"type": "A"}}}
+        >>> list(leaves(cfg, ["val", "test"]))
+        [('val', {'type': 'A'})]
+    """
+    seen = set()
+    for split in splits:
+        loader = cfg.get(f"{split}_dataloader")
+        for part in _inside((loader or {}).get("dataset")):
+            key = repr(
+                {name: part[name] for name in sorted(part) if name not in ("pipeline", "test_mode", "filter_cfg")}
+            )
+            if key not in seen:
+                seen.add(key)
+                yield split, part
+
+
+def _inside(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _inside(each)
+    elif isinstance(value, Mapping):
+        inner = [value[key] for key in _INNER if value.get(key)]
+        for each in inner:
+            yield from _inside(each)
+        if not inner:
+            yield dict(value)
+
+
+def image_files(root: str | os.PathLike[str]) -> list[str]:
+    """Return the paths of all visible image files below a folder, at most four levels deep."""
+    listing = Listing(Path(root))
+    return [os.path.join(root, name, image) for name in listing.below(depth=4) for image in listing.images(name)]
