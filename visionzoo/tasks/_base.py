@@ -107,6 +107,7 @@ class Task:
         document: one JSON file for all inputs; None for no such file.
         coco: function from (result, image id, category ids by label) to entries of COCO's results format; None for no
             such file.
+        is_placed: True if a result has places in the image, so that it is drawn at the size to which it refers.
         save_best: maps each metric to the better direction, ``greater`` or ``less``. Training keeps the checkpoint with
             the best value of the first of these metrics that is measured.
 
@@ -130,6 +131,7 @@ class Task:
     row: ClassVar[Any] = None
     document: ClassVar[ResultDocument | None] = None
     coco: ClassVar[Any] = None
+    is_placed: ClassVar[bool] = True
     save_best: ClassVar[Mapping[str, str]] = {}
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Result:
@@ -155,6 +157,18 @@ class Task:
 
         Returns:
             The result; None if the sample has no ground truth of this task, or if the task has none that is a result.
+        """
+        return None
+
+    def fed(self, images: np.ndarray, sample: Any) -> np.ndarray | None:
+        """Return a drawing of all inputs of a sample for ``visionzoo browse``, (H, W, 3) uint8 RGB.
+
+        Args:
+            images: (G, C, *S), the inputs of the model before normalisation.
+            sample: data sample of the loader.
+
+        Returns:
+            None to draw each input as an image with its :meth:`truth`.
         """
         return None
 

@@ -30,6 +30,7 @@ class Classification(Task):
     """Task of classifying an image. The result is :class:`ClassScores`."""
 
     inputs = ImageInput()
+    is_placed = False
     selections = ("threshold", "classes", "limit")
     counted = ("class", "classes")
     most = KEPT

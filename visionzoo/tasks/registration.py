@@ -21,6 +21,7 @@ from visionzoo.errors import InputError, ZooError
 from visionzoo.metrics.registration import score_pair
 from visionzoo.ops.warp import invert, jacobian_determinant
 from visionzoo.reports.registration_sheets import draw_registration
+from visionzoo.reports.volume_slices import draw_slices
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.point_maps import FieldMap, positions_in
 from visionzoo.structures.seeded import seeded_array
@@ -281,6 +282,14 @@ class RegistrationTask(Task):
     def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Registration | None:
         """Return None: no true field is known. A result is compared to the fixed image and its labels."""
         return None
+
+    def fed(self, images: np.ndarray, sample: Any) -> np.ndarray:
+        """Return slices of the fixed and the moving image with the outlines of their labels."""
+        shape = images.shape[2:]
+        pair = images.reshape(-1, *shape)[:2]  # the images, whether they are two inputs or channels of one
+        labels = [sample.get(f"gt_{name}_labels") for name in ("fixed", "moving")]
+        drawn = [None if each is None or tuple(each.shape) != shape else as_array(each) for each in labels]
+        return draw_slices(list(pair), drawn, ("fixed", "moving"), sample.metainfo.get("spacing") or ())
 
     def examined(
         self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
