@@ -208,12 +208,10 @@ def _tile(
     pixels, (height, width) = _rgb(image.numpy()), _size_of(sample, image.shape[1:])
     original = _original(sample, number)
     lines: tuple[str, ...] = ()
-    if not (is_moved or original is None or original == (height, width)) and task.is_placed:
+    if task.is_placed and not is_moved and original is not None and original != (height, width):
         lines = (f"shown at the original size {original[1]}x{original[0]}",)
-        canvas = [
-            round(side * new / old) for side, new, old in zip(pixels.shape, original, (height, width), strict=False)
-        ]
-        pixels = np.asarray(Image.fromarray(pixels).resize((canvas[1], canvas[0])))
+        tall, wide = (round(pixels.shape[axis] * original[axis] / side) for axis, side in enumerate((height, width)))
+        pixels = np.asarray(Image.fromarray(pixels).resize((wide, tall)))
         height, width = original
     truth = task.truth(member, (width, height), classes)
     scale = max(1, _SIDE // max(pixels.shape[:2]))
@@ -270,9 +268,7 @@ def _about(sheet: Sheet, truth: Any, classes: Sequence[str] | None) -> tuple[str
     counts = Counter(int(label) for label in labels)
     sheet.classes.update(counts)
     phrase = getattr(truth, "phrase", "")
-    names = [
-        f"{_name(label, classes)} {count}" if count > 1 else _name(label, classes) for label, count in counts.items()
-    ]
+    names = [_name(label, classes) + (f" {count}" if count > 1 else "") for label, count in counts.items()]
     text = phrase or some_of(names, most=4)
     is_empty = hasattr(truth, "__len__") and not len(truth)
     return (text,) if text else ("no object",) if is_empty else ()

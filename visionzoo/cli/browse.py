@@ -30,13 +30,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of ``browse``."""
     made = Parser("browse", "Draw a contact sheet of what a model is really fed, with the truth.", EXAMPLES)
     made.add_argument("config", help="a released config's name, a file or the folder of a run")
-    made.add_argument(
-        "--split", choices=("train", "val", "test"), default="train", help="data to show (default: train)"
-    )
+    made.add_argument("--split", choices=("train", "val", "test"), default="train", help="default: train")
     made.add_argument("--number", type=int, default=24, metavar="N", help="images of the sheet (default: 24)")
-    made.add_argument(
-        "--seed", type=int, default=None, help="seed of order and transforms (default: the config's, else 0)"
-    )
+    made.add_argument("--seed", type=int, default=None, help="of order and transforms (default: the config's, else 0)")
     made.add_argument("-o", "--out", type=Path, default=None, help="PNG file (default: NAME_SPLIT.png)")
     made.add_argument("--overwrite", action="store_true", help="replace an existing file (default: use NAME-2)")
     add_short_options(made, training=False)

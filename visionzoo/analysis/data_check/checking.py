@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,12 @@ from visionzoo.analysis.data_check.images import (
     images_of,
     near_duplicates,
 )
-from visionzoo.analysis.data_check.records import Records, listening, read_records
+from visionzoo.analysis.data_check.records import WARNINGS, Records, read_records
 from visionzoo.analysis.data_check.report import Report
-from visionzoo.analysis.data_check.sources import SPLITS, Source, image_files, leaves
+from visionzoo.analysis.data_check.sources import SPLITS, Source, image_files, leaves, unread_files
 from visionzoo.datasets.issues import Examined, Issue, issue_of
-from visionzoo.errors import DataError, ZooError, counted
+from visionzoo.errors import ZooError, counted
+from visionzoo.models.wiring import fill_model
 from visionzoo.tasks import Task, task_of
 
 Watch = Callable[[Iterable, int | None, str], Iterable]
@@ -101,20 +102,38 @@ def _check_source(source: Source, report: Report, options: Options) -> None:
     splits: dict[str, _Split] = {}
     for split, settings in leaves(source.cfg, options.splits):
         part = read_records(settings, f"{split}_dataloader.dataset")
-        if part.is_refused and not part.records:
-            root = part.root if os.path.isdir(part.root) else ""
-            part.records = [{"img_path": path, "is_loose": True} for path in (image_files(root) if root else [])]
         part.records = part.records[: options.max_samples]
         splits.setdefault(split, _Split()).parts.append(part)
-        for issue in part.issues:
-            report.add(split, issue)
+    _add_loose_images(splits, options)
+    for issue in source.issues:
+        report.add("data", issue)
     facts = _image_facts(splits, report, options)
     tasks = source.cfg.get("task") or ()
     for name in [tasks] if isinstance(tasks, str) else tasks:
         _ask_task(task_of(name), source, splits, facts, report, options)
+    _add_reader_issues(splits, report)
     _add_tables(source, splits, facts, report)
     for split, one in splits.items():
         report.splits[_title(source, report, split)] = _sentence(one)
+
+
+def _add_loose_images(splits: Mapping[str, _Split], options: Options) -> None:
+    """Give a data set that cannot be read the images below its folder that no other one has."""
+    used = {os.path.realpath(path) for one in splits.values() for path in one.paths}
+    for part in (part for one in splits.values() for part in one.parts):
+        if part.is_refused and not part.records and os.path.isdir(part.root):
+            loose = [path for path in image_files(part.root) if os.path.realpath(path) not in used]
+            part.records = [{"img_path": path, "is_loose": True} for path in loose][: options.max_samples]
+            used |= set(map(os.path.realpath, loose))
+
+
+def _add_reader_issues(splits: Mapping[str, _Split], report: Report) -> None:
+    """Report what readers state; their warnings are notes where the task has found the places."""
+    for split, one in splits.items():
+        is_known = any(kind.counts[split] for kind in report.of(notes=False))
+        for issue in (issue for part in one.parts for issue in part.issues):
+            is_warning = issue.kind == WARNINGS and is_known
+            report.add(split, replace(issue, is_note=True) if is_warning else issue)
 
 
 def _title(source: Source, report: Report, split: str) -> str:
@@ -139,27 +158,11 @@ def _sentence(split: _Split) -> str:
 
 def _add_unread(source: Source, report: Report, options: Options) -> None:
     """Report why a folder of a layout cannot be read, and examine its images."""
-    issues: list[Issue] = []
-    with listening(issues):
-        _read_again(source)
-    wrong = [each for each in issues if not each.is_note]
-    for issue in issues:
+    for issue in source.issues:
         report.add("data", issue)
-    if not wrong:
-        report.add("data", issue_of(source.error or DataError("data"), "data that the reader refuses"))
+    if source.error is not None and all(issue.is_note for issue in source.issues):
+        report.add("data", issue_of(source.error, f"{source.name} that the reader refuses"))
     _check_images(f"{source.root}", report, options, unknown=False)
-
-
-def _read_again(source: Source) -> None:
-    """Read the folder again, so that every finding of the reader is heard and not only the first three."""
-    from visionzoo.datasets.layouts import data_settings
-    from visionzoo.datasets.layouts._finding import layouts
-
-    name = next(name for name, layout in layouts().items() if layout.label == source.name)
-    try:
-        data_settings(f"{name}:{source.root}", source.cfg, training=False)
-    except ZooError:  # already in the source
-        return
 
 
 def _check_images(root: str, report: Report, options: Options, *, unknown: bool = True) -> None:
@@ -167,6 +170,9 @@ def _check_images(root: str, report: Report, options: Options, *, unknown: bool 
     if unknown:
         advice = "see docs/data.md for the layouts, or name one: LAYOUT:FOLDER"
         report.add("data", Issue("folders without a known layout", root, "no annotations that are known", advice))
+    for path in unread_files(root):
+        advice = "convert it to JPEG or PNG"
+        report.add("data", Issue("image files of a kind that is not read", path, "", advice))
     part = Records({"type": "image files", "data_root": root})
     part.records = [{"img_path": path, "is_loose": True} for path in image_files(root)][: options.max_samples]
     splits = {"data": _Split([part])}
@@ -305,14 +311,15 @@ def _sizes(split: _Split, facts: Mapping[str, ImageFacts]) -> np.ndarray:
 
 def _add_tables(source: Source, splits: Mapping[str, _Split], facts: Mapping[str, ImageFacts], report: Report) -> None:
     classes = next((one.classes for one in splits.values() if one.classes), None)
-    strides = tables.strides_of(source.cfg.get("model"))
+    strides = _strides(source)
     sides = {split: np.concatenate(one.sides) if one.sides else np.zeros(0) for split, one in splits.items()}
     found = [
         tables.class_table({split: one.labels for split, one in splits.items()}, classes),
         tables.size_table({split: _sizes(one, facts) for split, one in splits.items()}),
         tables.box_table(sides, strides, "after the resize of the pipeline"),
     ]
-    report.tables += [table for table in found if table is not None]
+    title = f" ({source.name})" if report.splits else ""
+    report.tables += [replace(table, title=f"{table.title}{title}") for table in found if table is not None]
     for split, one in splits.items():
         notes = [*tables.class_issues(split, one.labels, one.classes), *tables.box_notes(split, sides[split], strides)]
         known = [(path, size) for path in dict.fromkeys(one.paths) if (size := facts[path].size) is not None]
@@ -324,3 +331,14 @@ def _add_tables(source: Source, splits: Mapping[str, _Split], facts: Mapping[str
             report.add(split, issue)
     for split, issue in tables.other_classes({split: one.classes for split, one in splits.items()}):
         report.add(split, issue)
+
+
+def _strides(source: Source) -> tuple[int, ...]:
+    """Return the strides of the levels on which the model finds boxes; empty if they are not known."""
+    model = source.cfg.get("model")
+    if source.root is not None or not model:  # a folder has no model yet
+        return ()
+    try:
+        return tables.strides_of(fill_model(model))
+    except ZooError:  # a part that only a run can complete
+        return tables.strides_of(model)

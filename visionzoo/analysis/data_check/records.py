@@ -22,6 +22,7 @@ _WRONG = re.compile(
     r"swapped|cut off|left out|outside|narrower|no point|without a point|between 0 and 1|two labels|count as empty|"
     r"more than half|not read|none with"
 )
+NOTES, WARNINGS = "notes of the reader", "warnings of the reader"
 _OWN = "boxes that are not loaded"  # the boxes themselves are findings
 
 
@@ -124,8 +125,8 @@ class _Handler(logging.Handler):
         self.issues = issues
 
     def emit(self, record: logging.LogRecord) -> None:
-        where, _, text = record.getMessage().partition(": ")
-        for part in text.split("; ") if text else [where]:
-            is_note = part.startswith(_OWN) or _WRONG.search(part) is None
-            kind = "notes of the reader" if is_note else "warnings of the reader"
-            self.issues.append(Issue(kind, where if text else "", part, "", is_note))
+        message = record.getMessage()
+        where, _, text = message.partition(": ")
+        is_note = _OWN in message or _WRONG.search(message) is None
+        kind = NOTES if is_note else WARNINGS
+        self.issues.append(Issue(kind, where, text, "", is_note))

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from visionzoo.analysis.data_check.records import listening
 from visionzoo.config import LoadedConfig, load_config
-from visionzoo.datasets.layouts import data_settings
-from visionzoo.datasets.layouts._base import Layout
+from visionzoo.config.data_parts import innermost
+from visionzoo.datasets.issues import Issue
+from visionzoo.datasets.layouts._base import ALL, Layout
 from visionzoo.datasets.layouts._choosing import place_of
 from visionzoo.datasets.layouts._finding import layouts
 from visionzoo.datasets.layouts._listing import Listing
 from visionzoo.errors import ZooError
 
 SPLITS = ("train", "val", "test")
+_UNREAD = (".heic", ".heif", ".svg", ".cr2", ".nef", ".arw", ".dng", ".psd", ".jxl")  # kinds that are not read
 _INNER = ("dataset", "datasets", "sources")  # keys of data sets that wrap others
 _MOST_BELOW = 20  # folders in which data are searched, one level below
 
@@ -28,13 +31,15 @@ class Source:
     Attributes:
         name: the config, or the label of the layout.
         root: the folder, for messages; None for a config.
-        cfg: the config.
+        cfg: the config, or its task, model and loaders for a folder.
+        issues: what the reader of a folder reports.
         error: the error of the reader if the folder has the layout but cannot be read.
     """
 
     name: str
     root: Path | None
     cfg: Mapping[str, Any]
+    issues: tuple[Issue, ...] = ()
     error: ZooError | None = None
 
 
@@ -64,7 +69,8 @@ def sources_of_folder(folder: str | Path) -> list[Source]:
     for place in (root, *_below(root)):
         seen = {name: layout for name, layout in layouts().items() if layout.recognise(Listing(place))}
         if seen:
-            return [_read(place, name, layout) for name, layout in seen.items()]
+            sources = [_read(place, name, layout) for name, layout in seen.items()]
+            return [source for source in sources if source.error is None] or sources
     return []
 
 
@@ -73,24 +79,38 @@ def _below(root: Path) -> list[Path]:
 
 
 def _read(root: Path, name: str, layout: Layout) -> Source:
+    """Read a folder as it is, without a division into parts for training and validation."""
     cfg = load_config(layout.example).cfg
-    try:
-        settings = data_settings(f"{name}:{root}", cfg, training=False)
-        return Source(layout.label, root, load_config(layout.example, options=settings.options).cfg)
-    except ZooError as error:
-        return Source(layout.label, root, cfg, error)
+    known = innermost((cfg.get("train_dataloader") or {}).get("dataset") or {})
+    issues: list[Issue] = []
+    with listening(issues):
+        try:
+            found = layout.read(Listing(root), known)
+        except ZooError as error:
+            return Source(layout.label, root, {"task": cfg.get("task")}, tuple(issues), error)
+    notes = [Issue("notes about the folder", f"{root}", note, "", is_note=True) for note in found.notes]
+    facts = {"pipeline": known.get("pipeline", ()), "type": found.dataset, "data_root": f"{root.absolute()}"}
+    loaders = {
+        f"{split}_dataloader": {
+            "dataset": {**facts, **one.settings, **({} if split in ("train", ALL) else one.measured)}
+        }
+        for split, one in found.splits.items()
+    }
+    return Source(
+        layout.label, root, {"task": cfg.get("task"), "model": cfg.get("model"), **loaders}, (*issues, *notes)
+    )
 
 
 def leaves(cfg: Mapping[str, Any], splits: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the split and the arguments of each data set inside all wrappers; each once, in its first split.
 
     Example:
-        >>> cfg = {"val_dataloader": {"dataset": {"dataset": {"type": "A"}}}, "test_dataloader": {"dataset": {"type": "A"}}}
-        >>> list(leaves(cfg, ["val", "test"]))
+        >>> loader = {"dataset": {"dataset": {"type": "A"}}}
+        >>> list(leaves({"val_dataloader": loader, "test_dataloader": loader}, ["val", "test"]))
         [('val', {'type': 'A'})]
     """
     seen = set()
-    for split in splits:
+    for split in (*splits, ALL):
         loader = cfg.get(f"{split}_dataloader")
         for part in _inside((loader or {}).get("dataset")):
             key = repr(
@@ -117,3 +137,9 @@ def image_files(root: str | os.PathLike[str]) -> list[str]:
     """Return the paths of all visible image files below a folder, at most four levels deep."""
     listing = Listing(Path(root))
     return [os.path.join(root, name, image) for name in listing.below(depth=4) for image in listing.images(name)]
+
+
+def unread_files(root: str | os.PathLike[str]) -> list[str]:
+    """Return the image files below a folder of a kind that the zoo does not read, such as HEIC."""
+    listing = Listing(Path(root))
+    return [os.path.join(root, name, file) for name in listing.below(depth=4) for file in listing.files(name, _UNREAD)]

@@ -112,5 +112,6 @@ def _of_mask(record: Mapping[str, Any], size: tuple[int, int] | None) -> Iterato
         yield Issue("masks with values that are no lane", f"{path}", found, "write the number of the lane")
     seen = np.isin(np.arange(1, len(exist) + 1), np.unique(mask))
     if (seen != (exist > 0)).any():
-        found = f"lanes of the list {(np.flatnonzero(exist > 0) + 1).tolist()}, of the mask {(np.flatnonzero(seen) + 1).tolist()}"
+        listed, drawn = ((np.flatnonzero(each > 0) + 1).tolist() for each in (exist, seen))
+        found = f"lanes of the list {listed}, of the mask {drawn}"
         yield Issue("lists that differ from their mask", f"{path}", found, "correct the list or the mask", is_note=True)
