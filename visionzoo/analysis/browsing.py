@@ -32,6 +32,7 @@ from visionzoo.tasks import Task, task_of
 
 _SIDE = 300  # pixels of a tile
 _MOST_CLASSES = 40  # classes of the legend
+_SHORT = 5  # letters of a name to which its folders are added
 _MOVES = ("Resize", "Crop", "Scale", "Pad", "Affine", "Flip", "Rotate")  # words in the names of transforms
 
 
@@ -282,10 +283,17 @@ def _caption(sample: Any, number: int, padded: Sequence[int], lines: Sequence[st
     about = sample.metainfo
     path = about.get("img_path")
     path = path[number] if isinstance(path, list | tuple) else path
-    name = f"sample {about.get('sample_idx', '')}" if path is None else os.path.basename(f"{path}")
+    name = f"sample {about.get('sample_idx', '')}" if path is None else _short(f"{path}")
+    lines = (f"group {about['group']}", *lines) if "group" in about else lines
     shape = about.get("img_shape") or padded
     sizes = _by(shape) if tuple(shape) == tuple(padded) else f"{_by(shape)}, padded to {_by(padded)}"
     return (name, sizes, *lines)
+
+
+def _short(path: str) -> str:
+    """Return the file name; with its folders if the name alone is short, as in data sets of video frames."""
+    name = os.path.basename(path)
+    return name if len(os.path.splitext(name)[0]) > _SHORT else "/".join(path.split(os.sep)[-3:])
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -11,8 +11,8 @@ from visionzoo.ops.intensities import scale_intensities
 from visionzoo.reports.images import class_colour, label_font
 from visionzoo.reports.registration_sheets import planes_of
 
-_SIDE = 160  # pixels of the longer side of a slice
-_GAP, _LETTERS = 4, 11
+_WIDTH, _HEIGHT = 300, 132  # pixels of a row
+_GAP, _LETTERS = 4, 13
 
 
 def draw_slices(
@@ -34,17 +34,18 @@ def draw_slices(
 
     Example:
         >>> draw_slices([np.eye(20), np.eye(20)], [None, None], ["fixed", "moving"]).shape
-        (358, 164, 3)
+        (306, 136, 3)
     """
     planes = planes_of(scale_intensities(np.asarray(images[0], np.float32)), None)
     lengths = np.array(spacing or (1.0,) * images[0].ndim)
+    scale = min(_HEIGHT, _WIDTH // len(planes) - _GAP)
     rows = []
     for image, found in zip(images, labels, strict=True):
         grey = scale_intensities(np.asarray(image, np.float32))
         tiles = []
         for plane in planes:
             sides = np.array(plane.of(grey).shape) * lengths[list(plane.axes)]
-            height, width = (max(8, round(float(side * _SIDE / sides.max()))) for side in sides)
+            height, width = (max(8, round(float(side * scale / sides.max()))) for side in sides)
             tile = Image.fromarray((255 * plane.of(grey)).astype(np.uint8)).resize((width, height))
             tiles.append(_outlined(tile.convert("RGB"), None if found is None else plane.of(found)))
         rows.append(tiles)

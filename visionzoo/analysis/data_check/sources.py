@@ -87,7 +87,9 @@ def _read(root: Path, name: str, layout: Layout) -> Source:
         try:
             found = layout.read(Listing(root), known)
         except ZooError as error:
-            return Source(layout.label, root, {"task": cfg.get("task")}, tuple(issues), error)
+            if layout.read_as_stated is None:
+                return Source(layout.label, root, {"task": cfg.get("task")}, tuple(issues), error)
+            found, issues = layout.read_as_stated(Listing(root), known), []  # the data sets report the same again
     notes = [Issue("notes about the folder", f"{root}", note, "", is_note=True) for note in found.notes]
     facts = {"pipeline": known.get("pipeline", ()), "type": found.dataset, "data_root": f"{root.absolute()}"}
     loaders = {
