@@ -203,7 +203,7 @@ def test_faults_of_saliency_masks(tmp_path):
 def test_faults_of_co_saliency_groups(tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(resolve_data_root("tiny://co_saliency?groups=2&images=2&size=32"), folder)
-    masks = sorted((folder / "gts").rglob("*.png"))
+    masks = sorted((folder / "gts" / "CoCA").rglob("*.png"))
     Image.fromarray(np.zeros_like(np.array(Image.open(masks[0])))).save(masks[0])
     found = of_config("gconet_plus_vgg16bn", folder)
     assert found["masks without a pixel of the object"] == (1, str(masks[0]))

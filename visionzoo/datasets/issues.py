@@ -73,8 +73,8 @@ def label_issues(labels: Sequence[Any], classes: int | None, place: str) -> Iter
         >>> [issue.found for issue in label_issues([0, 3], 2, "a.png")]
         ['label 3 of 2 classes']
     """
-    for label in labels if classes else ():
-        if not 0 <= int(label) < classes:
+    for label in labels:
+        if classes and not 0 <= int(label) < classes:
             yield Issue("labels out of range", place, f"label {label} of {classes} classes", "number classes from 0")
 
 

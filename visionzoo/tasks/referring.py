@@ -112,9 +112,9 @@ class Referring(Task):
         if "mask_path" in record:
             found = examined_mask(record["mask_path"], record["img_path"], size)
             return replace(found, issues=issues + found.issues)
-        sides = size[::-1] if size else (record.get("height"), record.get("width"))
-        segments = record.get("segments") or []
-        problems = [problem_of(each, sides) for each in segments] if None not in sides else []
+        stated = (record["width"], record["height"]) if record.get("width") and record.get("height") else None
+        known, segments = size or stated, record.get("segments") or []
+        problems = [problem_of(each, known[::-1]) for each in segments] if known else []
         issues += [Issue("masks that cannot be used", place, each, "correct them") for each in problems if each]
         return Examined(issues, has_truth=bool(segments))
 

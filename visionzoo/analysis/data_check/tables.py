@@ -27,10 +27,11 @@ def class_table(counts: Mapping[str, Counter[int]], classes: Sequence[str] | Non
     if not any(counts.values()):
         return None
     names = {label: classes[label] if classes and 0 <= label < len(classes) else f"class {label}" for label in labels}
-    rows = [(names[label], *(counts[split][label] for split in counts)) for label in labels]
+    rows = [(names[label], *(each[label] for each in counts.values())) for label in labels]
     title = "objects by class"
     if len(rows) > _MOST_ROWS:
-        rows = sorted(rows, key=lambda row: -row[1])
+        first = next(iter(counts.values()))
+        rows = [row for _, row in sorted(zip(labels, rows, strict=True), key=lambda pair: -first[pair[0]])]
         title = f"{title}: the {_MOST_ROWS // 2} most frequent and the {_MOST_ROWS // 2} rarest of {len(rows)}"
         rows = [*rows[: _MOST_ROWS // 2], *rows[-_MOST_ROWS // 2 :]]
     return Table(title, ("class", *counts), tuple(rows))
@@ -61,8 +62,8 @@ def other_classes(names: Mapping[str, Sequence[str] | None]) -> Iterator[tuple[s
         ['in val, not in train']
     """
     learned = names.get("train")
-    for split, own in names.items() if learned else ():
-        if split == "train" or own is None:
+    for split, own in names.items():
+        if split == "train" or not learned or own is None:
             continue
         for name in own:
             if name not in learned:
