@@ -12,6 +12,7 @@ import numpy as np
 from visionzoo.errors import ZooError
 
 _LEAST_SIDE = 1.0  # pixels; the loaders leave narrower boxes out
+_FRACTION = 1.5  # largest coordinate of a box that looks like fractions of the image
 _TOLERANCE = 1.0  # pixels that a coordinate may be outside, because some tools count from 1
 
 
@@ -114,13 +115,19 @@ def _of_box(box: np.ndarray, size: Sequence[int] | None, place: str) -> Iterator
         yield Issue("turned boxes", place, f"{text}: x2 < x1 or y2 < y1", "exchange the corners")
     elif x2 == x1 or y2 == y1:
         yield Issue("empty boxes", place, text, "remove them, or draw them again")
-    elif max(map(abs, (x1, y1, x2, y2))) <= 1 and any(value % 1 for value in (x1, y1, x2, y2)):
+    elif _is_fraction(box):
         advice = "multiply by width and height; boxes are in pixels"
         yield Issue("boxes that look like fractions of the image", place, text, advice)
     elif min(x2 - x1, y2 - y1) < _LEAST_SIDE:
         yield Issue("boxes narrower than a pixel", place, text, "remove them; loaders leave them out")
     elif size is not None:
         yield from _of_place(box, size, place)
+
+
+def _is_fraction(box: np.ndarray) -> bool:
+    """Return True for a box that is inside or near the unit square, with a coordinate that is not a whole number."""
+    is_small = bool((np.abs(box) <= _FRACTION).all()) and (box[2:] - box[:2]).max() <= 1
+    return is_small and bool((box % 1).any())
 
 
 def _of_place(box: np.ndarray, size: Sequence[int], place: str) -> Iterator[Issue]:

@@ -94,7 +94,7 @@ def _cut(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
     font = label_font(_LETTERS)
     if pen.textlength(text, font=font) <= width:
         return text
-    kept = len(text) - 1
+    kept = min(len(text) - 1, width // 3)  # a letter is wider than 3 pixels on average
     while kept > 2 and pen.textlength(f"{text[: kept // 2]}...{text[-(kept - kept // 2) :]}", font=font) > width:
         kept -= 1
     return f"{text[: kept // 2]}...{text[-(kept - kept // 2) :]}"

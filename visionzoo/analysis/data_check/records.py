@@ -23,7 +23,8 @@ _WRONG = re.compile(
     r"more than half|not read|none with"
 )
 NOTES, WARNINGS = "notes of the reader", "warnings of the reader"
-_OWN = "boxes that are not loaded"  # the boxes themselves are findings
+# Warnings about boxes that are findings themselves, and about files that are left out on purpose.
+_OWN = re.compile(r"boxes that are not loaded|hidden|links to a folder")
 
 
 @dataclass
@@ -127,6 +128,6 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         where, _, text = message.partition(": ")
-        is_note = _OWN in message or _WRONG.search(message) is None
+        is_note = _OWN.search(message) is not None or _WRONG.search(message) is None
         kind = NOTES if is_note else WARNINGS
         self.issues.append(Issue(kind, where, text, "", is_note))

@@ -13,6 +13,7 @@ from visionzoo.datasets.issues import Issue
 
 _MOST_ROWS = 40
 _IMBALANCE = 100  # ratio of the most frequent to the rarest class from which a note names it
+_MEASURED = ("val", "test")  # splits that may lack a class
 _LONG = 4.0  # ratio of the sides from which an image is named as long
 
 
@@ -47,7 +48,7 @@ def class_issues(split: str, counts: Counter[int], classes: Sequence[str] | None
     for label, name in enumerate(classes or ()) if counts else ():
         if not counts[label]:
             advice = "leave the class out, or add images"
-            yield Issue("classes without an object", name, f"no object in {split}", advice, split != "train")
+            yield Issue("classes without an object", name, f"no object in {split}", advice, split in _MEASURED)
     used = [number for number in counts.values() if number]
     if used and max(used) > _IMBALANCE * min(used):
         found = f"{max(used):,} objects of the most frequent class, {min(used):,} of the rarest"
