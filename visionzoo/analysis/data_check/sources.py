@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from visionzoo.analysis.data_check.records import listening
 from visionzoo.config import LoadedConfig, load_config
 from visionzoo.config.data_parts import innermost
 from visionzoo.datasets.issues import Issue
-from visionzoo.datasets.layouts._base import ALL, Layout
+from visionzoo.datasets.layouts._base import ALL, Found, Layout, Split
 from visionzoo.datasets.layouts._choosing import place_of
 from visionzoo.datasets.layouts._finding import layouts
 from visionzoo.datasets.layouts._listing import Listing
@@ -70,8 +70,17 @@ def sources_of_folder(folder: str | Path) -> list[Source]:
         seen = {name: layout for name, layout in layouts().items() if layout.recognise(Listing(place))}
         if seen:
             sources = [_read(place, name, layout) for name, layout in seen.items()]
-            return [source for source in sources if source.error is None] or sources
+            read = [source for source in sources if source.error is None]
+            return _with_names(read, place, list(seen)) if len(seen) > 1 and read else read or sources
     return []
+
+
+def _with_names(sources: list[Source], root: Path, names: Sequence[str]) -> list[Source]:
+    """Add a note on how one of several layouts is named; a layout that is not meant may have findings."""
+    found = f"{len(names)} layouts fit: {', '.join(names)}"
+    advice = f"name the one that is meant: {names[0]}:{root}"
+    note = Issue("folders of several layouts", f"{root}", found, advice, is_note=True)
+    return [replace(sources[0], issues=(note, *sources[0].issues)), *sources[1:]]
 
 
 def _below(root: Path) -> list[Path]:
@@ -87,20 +96,35 @@ def _read(root: Path, name: str, layout: Layout) -> Source:
         try:
             found = layout.read(Listing(root), known)
         except ZooError as error:
-            if layout.read_as_stated is None:
+            stated = _as_stated(layout, root, known)
+            if stated is None:
                 return Source(layout.label, root, {"task": cfg.get("task")}, tuple(issues), error)
-            found, issues = layout.read_as_stated(Listing(root), known), []  # the data sets report the same again
+            found, issues = stated, []  # the data sets report the same again
     notes = [Issue("notes about the folder", f"{root}", note, "", is_note=True) for note in found.notes]
     facts = {"pipeline": known.get("pipeline", ()), "type": found.dataset, "data_root": f"{root.absolute()}"}
     loaders = {
-        f"{split}_dataloader": {
-            "dataset": {**facts, **one.settings, **({} if split in ("train", ALL) else one.measured)}
-        }
+        f"{split}_dataloader": {"dataset": {**facts, **one.settings, **_measured(cfg, split, one)}}
         for split, one in found.splits.items()
     }
-    return Source(
-        layout.label, root, {"task": cfg.get("task"), "model": cfg.get("model"), **loaders}, (*issues, *notes)
-    )
+    return Source(layout.label, root, {"task": cfg.get("task"), **loaders}, (*issues, *notes))
+
+
+def _as_stated(layout: Layout, root: Path, known: Mapping[str, Any]) -> Found | None:
+    """Return the contents of a folder that its reader refuses; None if nothing of it can be read."""
+    if layout.read_as_stated is None:
+        return None
+    try:
+        return layout.read_as_stated(Listing(root), known)
+    except ZooError:  # the first error states it
+        return None
+
+
+def _measured(cfg: Mapping[str, Any], split: str, one: Split) -> dict[str, Any]:
+    """Return the arguments of a data set for validation and tests that differ from those for training."""
+    if split in ("train", ALL):
+        return {}
+    own = innermost((cfg.get(f"{split}_dataloader") or {}).get("dataset") or {})
+    return {**({"test_mode": True} if own.get("test_mode") else {}), **one.measured}
 
 
 def leaves(cfg: Mapping[str, Any], splits: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
