@@ -58,6 +58,22 @@ def test_a_drawn_folder_has_no_finding(name):
     assert "nothing wrong was found" in report.text()
 
 
+@pytest.mark.parametrize(
+    ("name", "root"),
+    [
+        ("gconet_plus_vgg16bn", "tiny://co_saliency?groups=2&images=2&size=32"),
+        ("scnn_tusimple", "tiny://tusimple?train=3&val=2&test=2"),
+        ("hmode_shanghaitech_a", "tiny://shanghaitech_a?train=6&test=6"),
+        ("voxelmorph_2d", "tiny://oasis_2d?subjects=9&size=32"),
+        ("lavt_refcoco", "tiny://refcoco?train=4&val=2&test=2"),
+        ("mask2former_r50_coconut", "tiny://coconut?train=3&val=2&size=32"),
+        ("dinat_upernet_ade20k", "tiny://ade20k?train=8&val=8&size=32"),
+    ],
+)
+def test_the_twin_of_a_config_has_no_finding(name, root):
+    assert of_config(name, root) == {}
+
+
 # --- images ---
 
 
@@ -189,22 +205,27 @@ def test_faults_of_saliency_masks(tmp_path):
     masks = sorted((folder / "gt").iterdir())
     arrays = [np.array(Image.open(mask)) for mask in masks]
     Image.fromarray((arrays[0] > 0).astype(np.uint8)).save(masks[0])
-    Image.fromarray(np.zeros_like(arrays[1])).save(masks[1])
+    Image.fromarray(np.minimum(arrays[1], 60)).save(masks[1])
+    Image.fromarray(np.zeros_like(arrays[4])).save(masks[4])
     Image.fromarray(np.full_like(arrays[2], 255)).save(masks[2])
     Image.fromarray(arrays[3][:-1]).save(masks[3])
-    _, findings, _ = checked(folder)
+    _, findings, notes = checked(folder)
     assert findings == {
         "masks that cannot be used": 2,
         "masks without a pixel of the object": 1,
         "masks that are the object everywhere": 1,
     }
+    assert notes["masks without a pixel of the object"] == 1
+    for mask, array in zip(masks, arrays, strict=True):
+        Image.fromarray(np.zeros_like(array)).save(mask)
+    assert checked(folder)[1] == {"splits without any object": 3}
 
 
 def test_faults_of_co_saliency_groups(tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(resolve_data_root("tiny://co_saliency?groups=2&images=2&size=32"), folder)
     masks = sorted((folder / "gts" / "CoCA").rglob("*.png"))
-    Image.fromarray(np.zeros_like(np.array(Image.open(masks[0])))).save(masks[0])
+    Image.fromarray(np.minimum(np.array(Image.open(masks[0])), 60)).save(masks[0])
     found = of_config("gconet_plus_vgg16bn", folder)
     assert found["masks without a pixel of the object"] == (1, str(masks[0]))
 

@@ -291,7 +291,7 @@ def _caption(sample: Any, number: int, padded: Sequence[int], lines: Sequence[st
 
 
 def _short(path: str) -> str:
-    """Return the file name; with its folders if the name alone is short, as in data sets of video frames."""
+    """Return the file name; with its folders if this name is short, as in data sets of video frames."""
     name = os.path.basename(path)
     return name if len(os.path.splitext(name)[0]) > _SHORT else "/".join(path.split(os.sep)[-3:])
 

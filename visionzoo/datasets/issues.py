@@ -13,6 +13,7 @@ from visionzoo.errors import ZooError
 
 _LEAST_SIDE = 1.0  # pixels; the loaders leave narrower boxes out
 _FRACTION = 1.5  # largest coordinate of a box that looks like fractions of the image
+_NEAR = 0.05  # part of the side within which a point outside may be a person at the border
 _TOLERANCE = 1.0  # pixels that a coordinate may be outside, because some tools count from 1
 
 
@@ -160,12 +161,16 @@ def point_issues(points: np.ndarray, size: Sequence[int] | None, place: str) -> 
         advice = "multiply by width and height; points are in pixels"
         yield Issue("points that look like fractions of the image", place, f"all {len(points)} are in [0, 1]", advice)
     elif size is not None:
-        limit = np.array(size, float) + _TOLERANCE
-        is_outside = ((points < -_TOLERANCE) | (points > limit)).any(axis=1)
-        if is_outside.any():
-            x, y = points[is_outside][0].tolist()
-            found = f"{is_outside.sum()} {count} in an image of {size[0]}x{size[1]}, such as ({x:g}, {y:g})"
-            yield Issue("points outside the image", place, found, "check x and y, and the size of the image")
+        sides = np.array(size, float)
+        beyond = np.maximum(-points, points - sides)
+        for is_note, is_outside in ((False, beyond > _NEAR * sides), (True, beyond > _TOLERANCE)):
+            outside = points[is_outside.any(axis=1)]
+            if len(outside):
+                x, y = outside[0].tolist()
+                found = f"{len(outside)} {count} in an image of {size[0]}x{size[1]}, such as ({x:g}, {y:g})"
+                kind = "points near the border, outside the image" if is_note else "points outside the image"
+                yield Issue(kind, place, found, "check x and y, and the size of the image", is_note)
+                break
     copies = len(points) - len(np.unique(points, axis=0))
     if copies:
         yield Issue("duplicated points", place, f"{copies} {count}", "remove the copies")

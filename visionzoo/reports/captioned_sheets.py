@@ -40,7 +40,7 @@ def captioned_sheet(
 
     Example:
         >>> captioned_sheet([Tile(np.zeros((8, 16, 3), np.uint8), ("a.png", "16x8"))], ["one image"]).shape
-        (204, 700, 3)
+        (247, 700, 3)
     """
     across = min(columns, max(1, len(tiles)))
     width = max(700, across * (_SIDE + _GAP) + _GAP)

@@ -121,9 +121,11 @@ def examined_mask(path: str | None, image: str, size: tuple[int, int] | None) ->
         return Examined([issue_of(error, "masks that cannot be used", f"{path}")])
     salient = grey > SALIENT_FROM
     if not salient.any():
-        found = f"{np.unique(grey).size} levels, the largest is {grey.max(initial=0)}"
-        advice = f"check how they were exported; levels above {SALIENT_FROM} are the object"
-        return Examined([Issue("masks without a pixel of the object", f"{path}", found, advice)], has_truth=False)
+        high = int(grey.max(initial=0))
+        advice = f"check how it was exported; levels above {SALIENT_FROM} are the object"
+        found = f"the largest level is {high}"
+        issue = Issue("masks without a pixel of the object", f"{path}", found, advice, is_note=not high)
+        return Examined([issue], has_truth=False)
     if salient.all():
         advice = "invert the mask if the object is black in it"
         return Examined([Issue("masks that are the object everywhere", f"{path}", "no background", advice)])

@@ -1,6 +1,6 @@
 """``visionzoo check-data``: everything that is wrong with a data set, in one pass.
 
-Checks that all image tasks share are here. What a task knows is in ``Task.examined``; records that a strict reader
+Checks that all image tasks share are here. Checks of one task are in ``Task.examined``; records that a strict reader
 leaves out are in ``records_as_stated`` of a data set.
 """
 

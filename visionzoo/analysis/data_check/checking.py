@@ -58,6 +58,7 @@ class _Split:
     labels: Counter[int] = field(default_factory=Counter)
     sides: list[np.ndarray] = field(default_factory=list)  # square roots of the areas of boxes at the model's input
     boxes: int = 0
+    with_truth: int = 0
     without_truth: int = 0
 
     @property
@@ -285,8 +286,10 @@ def _add_result(
 ) -> None:
     for issue in result.issues:
         report.add(split, issue)
+    one.with_truth += bool(result.has_truth)
     one.labels.update(int(label) for label in result.labels)
     if result.has_truth is False:
+        one.without_truth += 1
         place = f"{record.get('img_path')}"
         advice = "they teach what background is; check that nothing was forgotten"
         report.add(split, Issue("images without an object", place, "", advice, is_note=True))
@@ -326,7 +329,10 @@ def _add_tables(source: Source, splits: Mapping[str, _Split], facts: Mapping[str
         notes += tables.long_images([path for path, _ in known], [size for _, size in known])
         if one.classes and len(one.classes) == 1 and sum(one.labels.values()) and not one.boxes and split == "train":
             advice = "the folders inside may be the classes"
-            notes.append(Issue("a single class, nothing to tell apart", one.classes[0], f"{split}", advice))
+            notes.append(Issue("a single class, nothing to distinguish", one.classes[0], f"{split}", advice))
+        if one.without_truth and not one.with_truth:
+            found = f"none in {one.without_truth:,} samples"
+            notes.append(Issue("splits without any object", split, found, "check the annotations; nothing is learned"))
         for issue in notes:
             report.add(split, issue)
     for split, issue in tables.other_classes({split: one.classes for split, one in splits.items()}):

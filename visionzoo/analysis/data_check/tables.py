@@ -56,7 +56,7 @@ def class_issues(split: str, counts: Counter[int], classes: Sequence[str] | None
 
 
 def other_classes(names: Mapping[str, Sequence[str] | None]) -> Iterator[tuple[str, Issue]]:
-    """Yield the classes of val and test that training lacks, and the other way round.
+    """Yield the classes of val and test that training lacks, and those of training that they lack.
 
     Example:
         >>> [issue.found for _, issue in other_classes({"train": ["cat"], "val": ["cat", "dog"]})]
@@ -72,7 +72,7 @@ def other_classes(names: Mapping[str, Sequence[str] | None]) -> Iterator[tuple[s
                 yield split, Issue("classes that training lacks", name, f"in {split}, not in train", advice)
         for name in learned:
             if name not in own:
-                advice = "a score says nothing about it"
+                advice = "no score measures it"
                 yield split, Issue("classes that a split lacks", name, f"not in {split}", advice, is_note=True)
 
 

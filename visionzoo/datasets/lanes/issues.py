@@ -109,7 +109,7 @@ def _of_mask(record: Mapping[str, Any], size: tuple[int, int] | None) -> Iterato
         return
     if mask.max(initial=0) > len(exist):
         found = f"{mask.max()}, lanes are 1 to {len(exist)}"
-        yield Issue("masks with values that are no lane", f"{path}", found, "write the number of the lane")
+        yield Issue("masks with values beyond the lanes", f"{path}", found, "write the number of the lane")
     seen = np.isin(np.arange(1, len(exist) + 1), np.unique(mask))
     if (seen != (exist > 0)).any():
         listed, drawn = ((np.flatnonzero(each > 0) + 1).tolist() for each in (exist, seen))
