@@ -337,6 +337,7 @@ def test_exit_codes_and_json(tmp_path, capsys):
     assert list(found["splits"]) == ["val"]
     assert main(["check-data", str(tmp_path / "nothing"), "-q"]) == 2
     assert main(["check-data", str(folder), "--split", "valid"]) == 2
+    assert main(["check-data", f"coco:{tmp_path / 'nothing'}", "-q"]) == 2
     assert main(["check-data", str(folder), "--max-samples", "0"]) == 2
     assert "error:" in capsys.readouterr().err
 

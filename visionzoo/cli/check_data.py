@@ -110,5 +110,5 @@ def _is_folder(text: str) -> bool:
     path = Path(text).expanduser()
     if path.is_dir():
         return run_of(path) is None
-    name, colon, rest = text.partition(":")
-    return bool(colon) and "/" not in name and Path(rest).expanduser().exists()
+    name, colon, _ = text.partition(":")
+    return bool(colon) and "/" not in name and not path.exists()
