@@ -331,8 +331,8 @@ def _add_tables(source: Source, splits: Mapping[str, _Split], facts: Mapping[str
             advice = "the folders inside may be the classes"
             notes.append(Issue("a single class, nothing to distinguish", one.classes[0], f"{split}", advice))
         if one.without_truth and not one.with_truth:
-            found = f"none in {one.without_truth:,} samples"
-            notes.append(Issue("splits without any object", split, found, "check the annotations; nothing is learned"))
+            text = f"none in {one.without_truth:,} samples"
+            notes.append(Issue("splits without any object", split, text, "check the annotations; nothing is learned"))
         for issue in notes:
             report.add(split, issue)
     for split, issue in tables.other_classes({split: one.classes for split, one in splits.items()}):
