@@ -15,6 +15,8 @@ COMMANDS = {
     "train": "train a model from a config",
     "test": "measure a model with its data set's official metric",
     "infer": "run a model on images",
+    "check-data": "find everything that is wrong with a data set",
+    "browse": "draw what a model is really fed, with the truth",
     "eval": "measure files of predictions with an official metric, without a model",
     "register": "bring a moving image to a fixed one",
     "transform": "apply written fields and affine maps to files",
@@ -29,12 +31,12 @@ COMMANDS = {
 }
 
 # Modules whose name differs from the name of their command. A module ``list`` would shadow the builtin.
-_MODULES = {"list": "list_models", "show": "show_card", "weights": "manage_weights"}
+_MODULES = {"check-data": "check_data", "list": "list_models", "show": "show_card", "weights": "manage_weights"}
 
 
 def usage() -> str:
     """Return the text of ``visionzoo --help``."""
-    rows = "\n".join(f"  {name:<9} {what}" for name, what in COMMANDS.items())
+    rows = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
     return f"""usage: visionzoo COMMAND ...
 
 commands:

@@ -23,10 +23,12 @@ from visionzoo.datasets.coco_file import (
     require_image_files,
     require_learnable,
 )
+from visionzoo.datasets.coco_stated import stated_records
 from visionzoo.datasets.converting import converted_file, source_of
 from visionzoo.datasets.every_nth import chosen, keys_of
 from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.findings import say_notes
+from visionzoo.datasets.issues import Issue
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
@@ -130,6 +132,21 @@ class CocoDetection(CocoDataset):
         )
         # mmengine replaces a path in metainfo by the text of the file
         self._metainfo |= {"ann_file": str((root / file).resolve()), "annotations": path}
+
+    @staticmethod
+    def records_as_stated(settings: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[Issue]]:
+        """Return the records of all images with all boxes of the file, and its issues, for ``visionzoo check-data``.
+
+        Boxes that training leaves out are included, and so are images whose file is missing. Entries that the file
+        does not state in a usable form are left out; the reader reports them.
+
+        Args:
+            settings: arguments of the data set.
+
+        Raises:
+            DataError: the file cannot be read at all.
+        """
+        return stated_records(settings)
 
     def load_data_list(self) -> list[dict]:
         """Return one dict for each image: ``img_path``, ``img_id``, ``height``, ``width`` and ``instances``."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 
 from mmengine.logging import MMLogger, print_log
@@ -58,6 +59,8 @@ class Findings:
             found: the actual value; see :func:`shown`.
         """
         self._counts[field] += 1
+        for listen in _listeners:
+            listen(self, f"{entry}", field, expected, found)
         if len(self._first) < self.MOST:
             self._first.append(DataError(f"{entry}: {field}", expected=expected, found=found))
 
@@ -131,7 +134,34 @@ def say_notes(where: object, notes: Mapping[str, int]) -> None:
         print_log(f"{where}: {joined}", "current", logging.WARNING)
 
 
+Listener = Callable[[Findings, str, str, str, str], object]
+
 _printed: set[tuple[str, str, str]] = set()
+_listeners: list[Listener] = []
+
+
+@contextmanager
+def every_finding(listener: Listener) -> Iterator[None]:
+    """Within the block, pass each finding of each reader to a function, and let say_notes repeat earlier notes.
+
+    Args:
+        listener: its arguments are the findings of the file, and entry, field, expected and found value of the new one.
+
+    Example:
+        >>> heard = []
+        >>> with every_finding(lambda findings, *values: heard.append(values)):
+        ...     Findings("a.json", expected="COCO").wrong("image 3", "id", expected="a number", found="none")
+        >>> heard
+        [('image 3', 'id', 'a number', 'none')]
+    """
+    _listeners.append(listener)
+    earlier = _printed.copy()
+    _printed.clear()
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+        _printed.update(earlier)
 
 
 def _is_new(key: tuple[str, str, str]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from visionzoo.datasets.findings import Findings
+from visionzoo.datasets.issues import Examined, Issue, issue_of
 from visionzoo.datasets.volume_files import read_labels, read_volume, stem_of
 from visionzoo.errors import DataError, ZooError, counted
 from visionzoo.structures.volume_grids import (
@@ -309,3 +310,41 @@ def _read_points(path: str | os.PathLike[str], expected: str) -> np.ndarray:
         return np.array(rows, np.float64)
     except ValueError as error:
         raise DataError(path, expected=expected, but="a line has other contents", advice="correct it") from error
+
+
+def examined_pair(record: Mapping[str, Any], kept: KeptVolumes) -> Examined:
+    """Return the issues of one pair: files that cannot be used, other geometry, labels that only one image has.
+
+    Args:
+        record: ``files``, paths by column of :data:`COLUMNS`, and ``img_path``, the name of the pair.
+        kept: volumes that were read before.
+    """
+    name, issues = f"{record.get('img_path', '')}", list[Issue]()
+    try:
+        pair = read_pair(
+            {key: record["files"].get(key) for key in COLUMNS},
+            name,
+            lambda text: issues.append(Issue("pairs that are read with an assumption", name, text, is_note=True)),
+            kept,
+        )
+    except ZooError as error:
+        return Examined([*issues, issue_of(error, "pairs that cannot be read", name)])
+    if pair.fixed.shape != pair.moving.shape or not _same_space(pair):
+        found = f"fixed {pair.fixed.shape}, moving {pair.moving.shape}"
+        issues.append(
+            Issue("pairs of different geometry", name, found, "the affines bring them together", is_note=True)
+        )
+    labels = [
+        None if each is None else set(np.unique(each).tolist()) - {0} for each in (pair.fixed_labels, pair.labels)
+    ]
+    if None not in labels and labels[0] != labels[1]:
+        only = [sorted(map(int, labels[a] - labels[b])) for a, b in ((0, 1), (1, 0))]  # type: ignore[operator]
+        found = f"only in the fixed image {only[0]}, only in the moving image {only[1]}"
+        advice = "Dice of such a label is 0; check the label maps"
+        issues.append(Issue("labels that only one image of a pair has", name, found, advice))
+    return Examined(issues, has_truth=labels[0] is not None or pair.fixed_points is not None or None)
+
+
+def _same_space(pair: Pair) -> bool:
+    fixed, moving = pair.fixed.affine, pair.moving.affine
+    return fixed is None or moving is None or bool(np.allclose(fixed, moving, atol=1e-3))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
+from visionzoo.datasets.issues import Examined
 from visionzoo.reports.figure import Figure
 from visionzoo.tasks._tally import Tally, found_text
 from visionzoo.tasks.inputs.base import Input
@@ -107,6 +108,7 @@ class Task:
         document: one JSON file for all inputs; None for no such file.
         coco: function from (result, image id, category ids by label) to entries of COCO's results format; None for no
             such file.
+        is_placed: True if a result has places in the image, so that it is drawn at the size to which it refers.
         save_best: maps each metric to the better direction, ``greater`` or ``less``. Training keeps the checkpoint with
             the best value of the first of these metrics that is measured.
 
@@ -130,6 +132,7 @@ class Task:
     row: ClassVar[Any] = None
     document: ClassVar[ResultDocument | None] = None
     coco: ClassVar[Any] = None
+    is_placed: ClassVar[bool] = True
     save_best: ClassVar[Mapping[str, str]] = {}
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Result:
@@ -157,6 +160,30 @@ class Task:
             The result; None if the sample has no ground truth of this task, or if the task has none that is a result.
         """
         return None
+
+    def fed(self, images: np.ndarray, sample: Any) -> np.ndarray | None:
+        """Return a drawing of all inputs of a sample for ``visionzoo browse``, (H, W, 3) uint8 RGB.
+
+        Args:
+            images: (G, C, *S), the inputs of the model before normalisation.
+            sample: data sample of the loader.
+
+        Returns:
+            None to draw each input as an image with its :meth:`truth`.
+        """
+        return None
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        """Return the issues, labels and boxes of one record, for ``visionzoo check-data``.
+
+        Args:
+            record: record of the data set, before its pipeline.
+            size: (width, height) of the image file as stored; None if it cannot be read, or the record has no image.
+            names: class names by label, or None.
+        """
+        return Examined()
 
     def members(self, sample: Any) -> list[Any]:
         """Split the sample of a group into one sample for each image."""

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from visionzoo.datasets.classification import imagenet_names
+from visionzoo.datasets.issues import Examined, label_issues
 from visionzoo.errors import counted, some_of
 from visionzoo.metrics.calibration import BINS, calibration
 from visionzoo.reports.confusion import MOST, PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
@@ -55,6 +56,7 @@ class Classification(Task):
     """Task of classifying an image. The result is :class:`ClassScores`."""
 
     inputs = ImageInput()
+    is_placed = False
     selections = ("threshold", "classes", "limit")
     counted = ("class", "classes")
     most = KEPT
@@ -78,6 +80,13 @@ class Classification(Task):
             return None
         labels = as_array(one if several is None else several).reshape(-1).astype(np.int64)
         return ClassScores(np.ones(len(labels), np.float32), labels, None if names is None else tuple(names))
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        labels = list(record.get("gt_labels") or [record["gt_label"]] if "gt_label" in record else ())
+        place = f"{record.get('img_path') or record.get('id') or record.get('row')}"
+        return Examined(list(label_issues(labels, len(names or ()), place)), labels, has_truth=bool(labels) or None)
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of ImageNet if a part of the model has 1000 classes."""

@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from visionzoo.datasets.issues import Examined, Issue
+from visionzoo.errors import DataError
+from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.task_sample import TaskSample
 from visionzoo.tasks.inputs.images import ImageGroup
-from visionzoo.tasks.saliency import Saliency, shaken_map
+from visionzoo.tasks.saliency import Saliency, examined_mask, shaken_map
 
 # More images than any drawn group has. A multiple of 4, so that every fourth image of each group is inverted.
 _OF_A_GROUP = 1000
@@ -36,6 +39,24 @@ class CoSaliency(Saliency):
         first = _OF_A_GROUP * index
         images = [shaken_map(each, number, seed) for number, each in enumerate(files, start=first)]
         return {"group": sample["group"], **{key: [each[key] for each in images] for key in images[0]}}
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        """Examine the mask of each image of a group; ``size`` is not used."""
+        images = record["img_path"]
+        masks = record.get("gt_path") or [None] * len(images)
+        issues: list[Issue] = []
+        for image, mask in zip(images, masks, strict=True):
+            try:
+                size = size_of_file(image)
+            except DataError:  # the check of the images states it
+                size = None
+            issues += examined_mask(mask, image, size).issues
+        if len(images) < 2:
+            place = f"group {record['group']}"
+            issues.append(Issue("groups of one image", place, f"{images[0]}", "add images of the same object"))
+        return Examined(issues, has_truth=None if None in masks else True)
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
         return torch.stack([each.mean() for sample in samples for each in sample.pred_map])

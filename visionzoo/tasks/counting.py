@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,8 +13,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from visionzoo.datasets.transforms.counting import LoadRoi
-from visionzoo.errors import counted
+from visionzoo.datasets.counting.usable import touching_points
+from visionzoo.datasets.issues import Examined, Issue, issue_of, point_issues
+from visionzoo.datasets.transforms.counting import LoadRoi, read_density
+from visionzoo.errors import ZooError, counted
 from visionzoo.metrics.counting import count_errors
 from visionzoo.metrics.counting.adapter import counts_of_sample
 from visionzoo.metrics.required import sample_name
@@ -36,6 +39,7 @@ _HEAT_OPACITY = 0.85
 # The hottest colour represents at least the density of this number of people, spread over the whole image.
 _LEAST_HEAT = 20
 _SPOTS = 96  # a point without a density is drawn with this part of the shorter side as standard deviation
+_DENSITY_TOLERANCE = 0.01  # share of the points by which the sum of a density may differ
 _STRIP = 256  # rows that are coloured at a time; this limits the memory for float values of large images
 
 
@@ -72,6 +76,18 @@ class Counting(Task):
             return CrowdCount(number, _spots(as_array(points, np.float64), plane), plane)
         cells = as_array(density, np.float32, single=True)
         return CrowdCount(number, cells[0] if cells.ndim == 3 else cells, plane)
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        place = f"{record['img_path']}"
+        if "gt_points" not in record:
+            return Examined(has_truth=None)
+        points = np.asarray(record["gt_points"], np.float64).reshape(-1, 2)
+        issues = [*point_issues(points, size, place), *touching_points(points, place)]
+        if "density_path" in record:
+            issues += _density_issues(record["density_path"], points, size)
+        return Examined(issues, has_truth=len(points) > 0)
 
     def tally(self, result: CrowdCount, best: float | None) -> Tally:
         """Add the counts. The best value is the highest count."""
@@ -111,6 +127,22 @@ class Counting(Task):
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
         return torch.stack([sample.pred_count for sample in samples])
+
+
+def _density_issues(path: str, points: np.ndarray, size: tuple[int, int] | None) -> Iterator[Issue]:
+    """Yield what is wrong with a density file beside its points."""
+    try:
+        density = read_density(Path(path))
+    except ZooError as error:
+        yield issue_of(error, "density files that cannot be read")
+        return
+    total = float(density.sum(dtype=np.float64))
+    if size is not None and density.shape != size[::-1]:
+        found = f"{density.shape[1]}x{density.shape[0]} for an image of {size[0]}x{size[1]}"
+        yield Issue("densities of another size than their image", f"{path}", found, "make them again")
+    if abs(total - len(points)) > max(0.5, _DENSITY_TOLERANCE * len(points)):
+        found = f"sum {total:.2f}, {len(points)} points"
+        yield Issue("densities whose sum is not the number of points", f"{path}", found, "make them again")
 
 
 def _spots(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:

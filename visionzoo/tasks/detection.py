@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -13,7 +13,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from visionzoo.datasets.coco_annotations import segmentation_problem, whole_segmentation
 from visionzoo.datasets.coco_ids import COCO_IDS
+from visionzoo.datasets.issues import Examined, Issue, box_issues, label_issues
+from visionzoo.datasets.outlines import area_of
 from visionzoo.metrics.coco.matching import MatchedImage, match_image
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import (
@@ -45,6 +48,7 @@ def _yolo_file(result: Detections) -> bytes:
 class Detection(Task):
     """Task of finding the boxes of objects. The result is :class:`Detections`."""
 
+    needs_masks: ClassVar[bool] = False
     inputs = ImageInput()
     threshold = 0.3
     selections = ("threshold", "classes", "limit")
@@ -76,6 +80,21 @@ class Detection(Task):
             masks=None if drawn is None else tuple(map(encode_mask, drawn)),
             names=None if names is None else tuple(names),
         )
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        objects = record.get("instances") or []
+        boxes = np.array([each["bbox"] for each in objects], np.float64).reshape(-1, 4)
+        labels = [int(each["bbox_label"]) for each in objects]
+        places = [_place(record, number, each) for number, each in enumerate(objects)]
+        stated = (record["width"], record["height"]) if record.get("width") and record.get("height") else None
+        issues = [*box_issues(boxes, labels, size or stated, places)]
+        for label, place in zip(labels, places, strict=True):
+            issues += label_issues([label], len(names or ()), place)
+        if self.needs_masks or record.get("has_masks"):
+            issues += mask_issues([each.get("mask") for each in objects], size or stated, places)
+        return Examined(issues, labels, boxes, has_truth=bool(objects))
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of COCO if a part of the model has 80 classes."""
@@ -113,6 +132,43 @@ class Detection(Task):
         """Return the option that sets the score threshold to 0, so that suppression has boxes to remove."""
         path = "model.test_cfg.rcnn.score_thr" if "rcnn" in model.get("test_cfg", {}) else "model.test_cfg.score_thr"
         return [f"{path}=0.0"]
+
+
+def mask_issues(masks: Sequence[Any], size: tuple[int, int] | None, places: Sequence[str]) -> Iterator[Issue]:
+    """Yield the segmentations of COCO that are missing, of another form or size, or without a pixel.
+
+    Args:
+        masks: polygons, run-length codes, or None.
+        size: (width, height) of the image; None if it is not known.
+        places: place of each object.
+    """
+    sides = (None, None) if size is None else size[::-1]
+    for mask, place in zip(masks, places, strict=True):
+        whole = whole_segmentation(mask)
+        problem = segmentation_problem(whole, sides) or _empty_mask(whole)
+        if problem:
+            advice = "add outlines of 3 or more points, or a mask of the size of the image"
+            yield Issue("masks that cannot be used", place, problem, advice)
+        elif whole is not mask:
+            advice = "write a list of polygons, or one RLE"
+            yield Issue(
+                "masks in another form, which are read", place, "a flat list or a list of one RLE", advice, True
+            )
+
+
+def _empty_mask(whole: Any) -> str:
+    """Return what is wrong with a run-length code without a pixel or polygons without an area; else ""."""
+    if isinstance(whole, Mapping):
+        counts = whole["counts"]
+        return "an RLE without a pixel" if isinstance(counts, list) and not sum(counts[1::2]) else ""
+    areas = [area_of(list(zip(each[::2], each[1::2], strict=True))) for each in whole]
+    return "" if any(areas) else "polygons without an area"
+
+
+def _place(record: Mapping[str, Any], number: int, instance: Mapping[str, Any]) -> str:
+    """Return the place of an object: the file of its image, and its id in the annotation file or its number."""
+    name = f"annotation {instance['id']}" if "id" in instance else f"object {number + 1}"
+    return f"{record.get('img_path')}, {name}"
 
 
 def _coco_names() -> tuple[str, ...]:

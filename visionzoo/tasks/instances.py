@@ -11,6 +11,7 @@ from visionzoo.tasks.detection import Detection
 class Instances(Detection):
     """Task of finding the boxes and masks of objects. The result is :class:`Detections` with masks."""
 
+    needs_masks = True
     save_best = {"coco/segm_mAP": "greater", "coco/bbox_mAP": "greater"}
     compares_masks = True
 

@@ -11,6 +11,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from visionzoo.datasets.issues import Examined
+from visionzoo.datasets.lanes.issues import examined_lanes
 from visionzoo.errors import counted
 from visionzoo.metrics.lanes import LaneCounts, OneToOne, TuSimpleScores
 from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, lane_iou, match_lanes
@@ -144,6 +146,11 @@ class LaneDetection(Task):
             return Lanes(tuple(found.values()), (1.0,) * len(found), tuple(found))
         lanes = [as_array(lane, np.float64).reshape(-1, 2) for lane in points or ()]
         return lanes_of({"pred_lanes": [lane[np.argsort(-lane[:, 1], kind="stable")] for lane in lanes if len(lane)]})
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        return examined_lanes(record, size)
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Shift the true lanes horizontally and drop some of them; if there are no true lanes, return a wrong one."""

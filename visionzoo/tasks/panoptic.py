@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from visionzoo.datasets.issues import Examined
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
+from visionzoo.datasets.panoptic.checking import examined_panoptic
 from visionzoo.datasets.panoptic.id_png import encode_id_png
 from visionzoo.datasets.panoptic.maps import read_map
 from visionzoo.errors import InputError, counted
@@ -98,6 +100,11 @@ class Panoptic(Task):
         if values is None or masks is None:
             return None
         return _of_targets(true_map(values, size), [true_map(each, size) for each in plain_masks(masks)], labels, names)
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        return examined_panoptic(record)
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of COCO's things and stuff if a part of the model has 133 classes."""

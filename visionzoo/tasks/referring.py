@@ -13,8 +13,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from visionzoo.datasets.issues import Examined, Issue
 from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey
-from visionzoo.datasets.referring.segments import mask_of
+from visionzoo.datasets.referring.segments import mask_of, problem_of
 from visionzoo.errors import counted
 from visionzoo.metrics.referring import Overlap, overlap_of, scores_of
 from visionzoo.metrics.required import sample_name
@@ -39,6 +40,7 @@ from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import part_of, true_mask
 from visionzoo.tasks.inputs.phrases import ImageAndPhrase
+from visionzoo.tasks.saliency import examined_mask
 
 BRANCHES = ("bottom_up", "top_down")
 _OPACITY = 0.5
@@ -105,6 +107,21 @@ class Referring(Task):
         """Return the phrase and the true mask."""
         found = true_mask(sample, size, SALIENT_FROM)
         return None if found is None else ReferredMask(part_of(sample, "phrase") or "", *found, 1.0)
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        place = f"{record['img_path']}, ref {record.get('ref_id', record.get('phrase', ''))}"
+        phrases = record.get("phrases", [record.get("phrase", "")])
+        issues = [Issue("empty phrases", place, f"{each!r}", "write one") for each in phrases if not each.strip()]
+        if "mask_path" in record:
+            found = examined_mask(record["mask_path"], record["img_path"], size)
+            return replace(found, issues=issues + found.issues)
+        stated = (record["width"], record["height"]) if record.get("width") and record.get("height") else None
+        known, segments = size or stated, record.get("segments") or []
+        problems = [problem_of(each, known[::-1]) for each in segments] if known else []
+        issues += [Issue("masks that cannot be used", place, each, "correct them") for each in problems if each]
+        return Examined(issues, has_truth=bool(segments))
 
     def said(self, result: ReferredMask) -> str:
         """Return the phrase and its score, or that nothing is found."""

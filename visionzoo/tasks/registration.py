@@ -13,9 +13,10 @@ from torch import Tensor
 
 from visionzoo.datasets.affine_files import matrix_text, tfm_text
 from visionzoo.datasets.field_files import array_bytes, field_bytes
+from visionzoo.datasets.issues import Examined
 from visionzoo.datasets.transforms.volumes import start_of_pair
 from visionzoo.datasets.volume_files import WRITTEN, ending_of, has_nibabel, volume_bytes, written_ending
-from visionzoo.datasets.volume_pairs import Pair, read_pair
+from visionzoo.datasets.volume_pairs import KeptVolumes, Pair, examined_pair, read_pair
 from visionzoo.errors import InputError, ZooError, counted
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.registration import dice_of_labels, labels_of, score_pair
@@ -24,6 +25,7 @@ from visionzoo.reports.class_bars import draw_class_bars, said_rows, shown_rows
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.plots import draw_histogram, empty_figure, round_edges
 from visionzoo.reports.registration_sheets import draw_registration
+from visionzoo.reports.volume_slices import draw_slices
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.point_maps import FieldMap, positions_in
 from visionzoo.structures.seeded import seeded_array
@@ -243,6 +245,7 @@ def _field_file(result: Registration, ending: str, *, inverse: bool = False) -> 
     return array_bytes(field, fixed) if ending == ".npz" else field_bytes(field, fixed, result.field_format)
 
 
+_VOLUMES = KeptVolumes(256 * 10**6)  # volumes that several pairs of a checked data set share
 _FIELDS = (".nii.gz", ".npz")
 
 
@@ -304,6 +307,19 @@ class RegistrationTask(Task):
     def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Registration | None:
         """Return None: no true field is known. A result is compared to the fixed image and its labels."""
         return None
+
+    def fed(self, images: np.ndarray, sample: Any) -> np.ndarray:
+        """Return slices of the fixed and the moving image with the outlines of their labels."""
+        shape = images.shape[2:]
+        pair = images.reshape(-1, *shape)[:2]  # the images, whether they are two inputs or channels of one
+        labels = [sample.get(f"gt_{name}_labels") for name in ("fixed", "moving")]
+        drawn = [None if each is None or tuple(each.shape) != shape else as_array(each) for each in labels]
+        return draw_slices(list(pair), drawn, ("fixed", "moving"), sample.metainfo.get("spacing") or ())
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        return examined_pair(record, _VOLUMES)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         """Return a sheet of the registration; ``image`` is not used."""

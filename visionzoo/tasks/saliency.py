@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey
-from visionzoo.errors import counted
+from visionzoo.datasets.issues import Examined, Issue, issue_of
+from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey, read_mask
+from visionzoo.errors import DataError, counted
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import sample_name
 from visionzoo.metrics.saliency import score_pair
@@ -31,6 +32,7 @@ from visionzoo.tasks._truth import true_mask
 from visionzoo.tasks.inputs.images import ImageInput
 
 _MAP_OPACITY = 0.6
+_GRADED = 0.05  # share of grey pixels from which a mask is named
 
 
 def _map_file(result: SaliencyMap) -> bytes:
@@ -76,6 +78,11 @@ class Saliency(Task):
         """Return the true map and mask of one image; see ``members`` for a group."""
         found = true_mask(sample, size, SALIENT_FROM)
         return None if found is None else SaliencyMap(*found)
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        return examined_mask(record.get("gt_path"), record["img_path"], size)
 
     def tally(self, result: SaliencyMap, best: float | None) -> Tally:
         """Count an empty mask. The best value is the highest value of the maps with an empty mask."""
@@ -141,6 +148,35 @@ def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.n
         canvas[edge] = colour.astype(np.uint8) if width % 2 == 0 else 0
         mask = mask & ~edge
     return canvas
+
+
+def examined_mask(path: str | None, image: str, size: tuple[int, int] | None) -> Examined:
+    """Return the issues of a mask in a file.
+
+    Args:
+        path: the mask; None for an image without one.
+        image: its image.
+        size: (width, height) of the image; None if it is not known.
+    """
+    if path is None:
+        return Examined(has_truth=None)
+    try:
+        grey = read_grey(path) if size is None else read_mask(path, size[::-1], image)
+    except DataError as error:
+        return Examined([issue_of(error, "masks that cannot be used", f"{path}")])
+    salient = grey > SALIENT_FROM
+    if not salient.any():
+        high = int(grey.max(initial=0))
+        advice = f"check how it was exported; levels above {SALIENT_FROM} are the object"
+        found = f"the largest level is {high}"
+        issue = Issue("masks without a pixel of the object", f"{path}", found, advice, is_note=not high)
+        return Examined([issue], has_truth=False)
+    if salient.all():
+        advice = "invert the mask if the object is black in it"
+        return Examined([Issue("masks that are the object everywhere", f"{path}", "no background", advice)])
+    graded = float(((grey > 0) & (grey < 255)).mean())
+    notes = [Issue("masks with grey levels", f"{path}", f"{graded:.1%} of the pixels", is_note=True)]
+    return Examined(notes if graded > _GRADED else [])
 
 
 def shaken_map(image: Mapping[str, Any], index: int, seed: int) -> dict[str, Any]:

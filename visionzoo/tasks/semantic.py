@@ -11,7 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from visionzoo.datasets.transforms.panoptic import read_semantic_map
+from visionzoo.datasets.issues import Examined, issue_of
+from visionzoo.datasets.panoptic.checking import examined_panoptic
+from visionzoo.datasets.semantic_maps import read_semantic_map
+from visionzoo.errors import DataError
 from visionzoo.metrics.required import sample_name
 from visionzoo.metrics.semantic import IGNORED, PixelCounts, SemanticScores, count_pixels, semantic_scores
 from visionzoo.reports.class_bars import draw_class_bars, said_rows, shown_rows
@@ -22,7 +25,7 @@ from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.regions import Region, draw_regions
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.seeded import seeded_array
-from visionzoo.structures.semantic_maps import SemanticMap, predicted_classes, semantic_map_of
+from visionzoo.structures.semantic_maps import NO_CLASS, SemanticMap, predicted_classes, semantic_map_of
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import true_map, true_semantic
@@ -60,6 +63,25 @@ class Semantic(Task):
         values = true_semantic(sample)
         labels = None if values is None else true_map(values, size).astype(np.uint8)
         return None if labels is None else SemanticMap(labels, None if names is None else tuple(names))
+
+    def examined(
+        self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
+    ) -> Examined:
+        """Read the map; each class of an image counts once. Panoptic records are examined as panoptic maps."""
+        if "panoptic_path" in record:
+            return examined_panoptic(record)
+        try:
+            labels = read_semantic_map(
+                record["seg_map_path"],
+                record["num_classes"],
+                reduce_zero_label=record.get("reduce_zero_label", False),
+                size=None if size is None else size[::-1],
+                like=record["img_path"],
+            )
+        except DataError as error:
+            return Examined([issue_of(error, "maps that cannot be used")])
+        seen = [int(label) for label in np.unique(labels) if label != NO_CLASS]
+        return Examined(labels=seen, has_truth=bool(seen))
 
     def tally(self, result: SemanticMap, best: float | None) -> Tally:
         """Count the classes of the map."""

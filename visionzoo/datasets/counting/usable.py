@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from visionzoo.datasets.findings import Findings
+from visionzoo.datasets.issues import Issue
 from visionzoo.errors import DataError
 from visionzoo.structures.image_size import size_of_file
 
 # Reading the size of one image takes up to 10 ms on shared disks.
 _MOST_IMAGES = 100
+_LEAST_TOUCHING = 8  # points of an image below which neighbours may be a coincidence
 _FRACTIONS = "all coordinates are between 0 and 1; x and y are pixels"
 
 
@@ -95,3 +97,25 @@ def _with_sizes(samples: Sequence[Mapping[str, Any]]) -> Iterator[tuple[np.ndarr
 def _count_inside(points: np.ndarray, size: np.ndarray) -> int:
     """Count points inside an image, with one pixel of tolerance for coordinates that start at 1."""
     return int(((points > -1) & (points < size + 1)).all(axis=1).sum())
+
+
+def touching_points(points: np.ndarray, place: str) -> Iterator[Issue]:
+    """Yield an issue if most points are neighbouring pixels, as dots that went through JPEG give.
+
+    Args:
+        points: (N, 2) in pixels.
+        place: the image.
+
+    Example:
+        >>> square = np.argwhere(np.ones((5, 5)))
+        >>> [issue.found for issue in touching_points(square, "a.jpg")]
+        ['25 of 25 points are next to another one']
+    """
+    if len(points) < _LEAST_TOUCHING:
+        return
+    pixels = {tuple(pixel) for pixel in np.floor(points).astype(int).tolist()}
+    around = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+    touching = sum(any((x + dx, y + dy) in pixels for dx, dy in around) for x, y in pixels)
+    if 2 * touching > len(pixels):
+        found = f"{touching} of {len(pixels)} points are next to another one"
+        yield Issue("images whose points touch", place, found, "one dot may be several pixels; save dots as PNG")

@@ -68,6 +68,7 @@ class Layout:
         example: a config of these tasks.
         recognise: True if a folder has this layout. It reads names, and begins of files.
         read: reads a recognised folder. The second argument is the data set of the config.
+        read_as_stated: as ``read``, for a folder that ``read`` refuses; only ``visionzoo check-data`` uses it.
         types: types of data sets whose configs fit; empty if all of the tasks do.
         records: the function that converts a folder to COCO records by split, or None.
         is_possible: True if a folder can be read when the user names the layout. Default: ``recognise``.
@@ -82,6 +83,7 @@ class Layout:
     example: str
     recognise: Callable[[Listing], bool]
     read: Callable[[Listing, Mapping[str, Any]], Found]
+    read_as_stated: Callable[[Listing, Mapping[str, Any]], Found] | None = None
     types: tuple[str, ...] = ()
     records: Callable[[Path], dict[str, dict]] | None = None
     is_possible: Callable[[Listing], bool] | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from visionzoo.datasets.coco_file import choose_classes, read_coco
 from visionzoo.datasets.every_nth import keys_of
+from visionzoo.datasets.json_objects import read_json
 from visionzoo.datasets.layouts._base import ALL, Found, Layout, Split, by_split, classes_text, split_of
 from visionzoo.datasets.layouts._listing import Listing, inside
 from visionzoo.datasets.layouts._tables import contains
@@ -40,19 +41,49 @@ def _is_instances(path: Path) -> bool:
 
 
 def _read(listing: Listing, config: Mapping[str, Any]) -> Found:
-    files = {split: _only(listing, split, names) for split, names in by_split(_files(listing)).items()}
-    if ALL in files and files.keys() != {ALL}:  # train.json may have any other name
-        files.setdefault("train", files.pop(ALL))
     splits, classes = {}, dict[str, None]()
-    for split, name in files.items():
+    for split, name in _files_by_split(listing).items():
         path = listing.root / name
         record = read_coco(path, need_annotations=split != "test", say_notes=False)
         images = [image["file_name"] for image in record["images"]]
-        folder = _image_folder(listing, name, images)
-        settings = {"ann_file": name, "data_prefix": {"img": f"{folder}/" if folder else ""}}
-        splits[split] = Split(settings, keys_of(images))
+        splits[split] = Split(_settings(name, _image_folder(listing, name, images)), keys_of(images))
         classes |= dict.fromkeys(choose_classes(path, record, None))
     return Found("CocoDetection", splits, classes_text(list(classes)))
+
+
+def _files_by_split(listing: Listing) -> dict[str, str]:
+    files = {split: _only(listing, split, names) for split, names in by_split(_files(listing)).items()}
+    if ALL in files and files.keys() != {ALL}:  # train.json may have any other name
+        files.setdefault("train", files.pop(ALL))
+    return files
+
+
+def _settings(name: str, folder: str) -> dict[str, Any]:
+    return {"ann_file": name, "data_prefix": {"img": f"{folder}/" if folder else ""}}
+
+
+def _read_as_stated(listing: Listing, config: Mapping[str, Any]) -> Found:
+    """Return the splits of a folder whose files have errors, for a check of all of them."""
+    splits = {}
+    for split, name in _files_by_split(listing).items():
+        images = _names_in(listing.root / name)
+        try:
+            folder = _image_folder(listing, name, images)
+        except DataError:  # no image is there; the check states each of them
+            folder = name.rpartition("/")[0]
+        splits[split] = Split(_settings(name, folder), [])
+    return Found("CocoDetection", splits)
+
+
+def _names_in(path: Path) -> list[str]:
+    """Return the names of the images in a file that may have errors."""
+    try:
+        images = read_json(path).get("images")
+    except DataError:
+        return []
+    entries = images if isinstance(images, list) else []
+    names = [each.get("file_name") for each in entries if isinstance(each, dict)]
+    return [name for name in names if isinstance(name, str)]
 
 
 def _only(listing: Listing, split: str, names: Sequence[str]) -> str:
@@ -89,4 +120,5 @@ LAYOUT = Layout(
     example="rcnet_retinanet",
     recognise=_recognise,
     read=_read,
+    read_as_stated=_read_as_stated,
 )

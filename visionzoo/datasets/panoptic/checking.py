@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.datasets.decoding import read_bytes
+from visionzoo.datasets.issues import Examined, Issue
 from visionzoo.datasets.missing_files import are_files
 from visionzoo.datasets.panoptic.files import PanopticFile, PanopticImage
 from visionzoo.datasets.panoptic.id_png import decode_id_png, is_single_channel
@@ -223,3 +224,21 @@ def _of_segment(place: str, segment: Mapping[str, Any], extent: Extent) -> Itera
         yield Finding("box of width or height 0", place, f"{list(extent.bbox)}", f"{box}")
     elif box is not None and tuple(box) != extent.bbox:
         yield Finding("box that differs from the PNG", place, f"{list(extent.bbox)}", f"{box}")
+
+
+def examined_panoptic(record: Mapping[str, Any]) -> Examined:
+    """Return the issues of one record of ``PanopticDataset``: those of its PNG file and its segments.
+
+    Args:
+        record: ``panoptic_path`` and ``segments``; ``height`` and ``width`` if the file states them.
+    """
+    path = Path(record["panoptic_path"])
+    segments = [dict(each) for each in record["segments"]]
+    sides = record.get("height"), record.get("width")
+    image = PanopticImage(record["img_id"], f"{record['img_path']}", *sides, mask=path.name, segments=segments)
+    issues = [
+        Issue(each.kind, each.place, f"expected {each.expected}, found {each.found}", is_note=each.kind in HARMLESS)
+        for each in _of_image(path.parent, image)
+    ]
+    labels = [each["category_id"] for each in segments if each["category_id"] >= 0]
+    return Examined(issues, labels, has_truth=bool(labels))
