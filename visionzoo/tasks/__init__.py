@@ -6,6 +6,7 @@ importing any.
 
 from visionzoo.tasks._base import Result, ResultDocument, ResultFile, ResultLines, Task
 from visionzoo.tasks._finding import task_of
+from visionzoo.tasks._overview import Overview
 from visionzoo.tasks._tally import Tally
 
-__all__ = ["Result", "ResultDocument", "ResultFile", "ResultLines", "Tally", "Task", "task_of"]
+__all__ = ["Overview", "Result", "ResultDocument", "ResultFile", "ResultLines", "Tally", "Task", "task_of"]

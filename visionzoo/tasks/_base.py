@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
+from visionzoo.tasks._overview import Overview, classes_of, numbers_of_row
 from visionzoo.tasks._tally import Tally, found_text
 from visionzoo.tasks.inputs.base import Input
 
@@ -174,7 +175,9 @@ class Task:
         """
         if self.counted is None:
             return Tally()
-        return Tally({"found": len(result), "having": int(len(result) > 0)}, best)
+        named = getattr(result, "names", None) is not None
+        classes = {name: number for name, (number, _) in classes_of(result).items()} if named else {}
+        return Tally({"found": len(result), "having": int(len(result) > 0)}, best, classes)
 
     def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
         """Return a sentence about all results of a run; empty if there is nothing to state.
@@ -187,6 +190,19 @@ class Task:
         return (
             "" if self.counted is None else found_text(self.counted, tally, f"{inputs} {self.inputs.nouns}", threshold)
         )
+
+    def overview(self, result: Any) -> Overview:
+        """Return what a list of inputs can be sorted and filtered by, for ``visionzoo infer --gallery``.
+
+        The numbers are the best score and the number of results; of results that are not counted, those of
+        :attr:`row`.
+        """
+        if self.counted is None:
+            numbers = {} if self.row is None else numbers_of_row(self.row(result))
+        else:
+            best = {} if result.best_score is None else {"score": result.best_score}
+            numbers = {**best, self.counted[1]: len(result)}
+        return Overview(numbers, classes_of(result), self.said(result))
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return a sample whose predictions are the ground truth with small errors, to check the metric.

@@ -16,11 +16,10 @@ from visionzoo.reports.images import Colour, class_colour, enlarged, label_font,
 from visionzoo.structures.class_scores import KEPT, ClassScores, class_scores_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
-from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._tally import LISTED, Tally, most_frequent
 from visionzoo.tasks.inputs.images import ImageInput
 
 _IMAGENET_CLASSES = 1000
-_LISTED = 10  # classes that the summary of a run names
 
 
 class Classification(Task):
@@ -52,8 +51,7 @@ class Classification(Task):
         having, images = sum(tally.sums.values()), f"{inputs} {self.inputs.nouns}"
         if not having:
             return super().summary(tally, inputs, threshold)
-        counts = sorted(tally.sums.items(), key=lambda item: (-item[1], item[0]))
-        listed = some_of([f"{name} {number}" for name, number in counts], _LISTED)
+        listed = some_of([f"{name} {number}" for name, number in most_frequent(tally.sums)], LISTED)
         return f"{listed} (best class of {images if having == inputs else f'{having} of {images}'})"
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:

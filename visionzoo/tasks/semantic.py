@@ -12,12 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from visionzoo.datasets.transforms.panoptic import read_semantic_map
+from visionzoo.errors import some_of
 from visionzoo.reports.images import class_colour
 from visionzoo.reports.regions import Region, draw_regions
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.semantic_maps import SemanticMap, predicted_classes, semantic_map_of
 from visionzoo.tasks._base import ResultFile, Task
-from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._overview import Overview
+from visionzoo.tasks._tally import LISTED, Tally, most_frequent
 from visionzoo.tasks.inputs.images import ImageInput
 
 _LEAST_NAMED = 0.005  # share of the image of a class that has a name in drawings
@@ -48,13 +50,22 @@ class Semantic(Task):
         return draw_semantic(image, result, scale)
 
     def tally(self, result: SemanticMap, best: float | None) -> Tally:
-        """Count the classes of the map."""
-        return Tally({"classes": len(result.shares)})
+        """Count the classes of the map, and the map for each of its classes."""
+        shares = result.shares
+        named = {} if result.names is None else dict.fromkeys(map(result.name_of, shares), 1)
+        return Tally({"classes": len(shares)}, classes=named)
 
     def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
-        """Return the mean number of classes of a map."""
-        mean = tally.sums.get("classes", 0) / max(inputs, 1)
-        return f"the classes of {inputs} {self.inputs.nouns}; a map has {mean:.1f} classes on average"
+        """Return how many maps have each class, the most frequent class first, and the mean number of classes."""
+        mean, images = tally.sums.get("classes", 0) / max(inputs, 1), f"{inputs} {self.inputs.nouns}"
+        listed = some_of([f"{name} {number}" for name, number in most_frequent(tally.classes)], LISTED)
+        which = f"{listed} (number of maps with the class, of {images})" if listed else f"the classes of {images}"
+        return f"{which}; a map has {mean:.1f} classes on average"
+
+    def overview(self, result: SemanticMap) -> Overview:
+        """Return the number of classes and the share of the largest one; a class has no score."""
+        classes = {result.name_of(label): (1, None) for label in result.shares}
+        return Overview(super().overview(result).numbers, classes)
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return the true map moved two pixels to the right, with other classes at some pixels."""
