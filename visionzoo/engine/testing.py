@@ -15,6 +15,7 @@ from visionzoo.engine.environment import listening, note_to_user
 from visionzoo.engine.loops import Interrupted
 from visionzoo.engine.measures import per_class_tables, protocols, scalars, write_measures
 from visionzoo.engine.plan import RunPlan, planned
+from visionzoo.engine.recorded_runs import settings_of_data
 from visionzoo.engine.run_options import RunOptions
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.workdir import kept_if_it_works
@@ -94,6 +95,7 @@ def _run(runner: ZooRunner, plan: RunPlan) -> dict[str, Any]:
             "config": str(plan.path),
             "weights": weights,
             "samples": samples,
+            "data": settings_of_data(plan.cfg.to_dict(), "test"),
             "protocols": protocols(runner.test_evaluator),
             "tta": plan.options.tta,
             "device": str(runner.device),

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from visionzoo.reports.html_page import Html, element, joined, page
 
 _STYLE = """
-#controls { display: grid; gap: .5rem 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 11rem), 1fr));
+#controls { display: grid; gap: .5rem 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr));
   align-items: end; margin: 1rem 0; }
 #controls label, #controls fieldset { display: grid; gap: .15rem; color: var(--soft); min-width: 0; }
+#controls ::placeholder { color: var(--soft); opacity: 1; }
 #controls fieldset { border: 0; margin: 0; padding: 0; }
 #controls fieldset > div { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; }
 #controls input, #controls select, button { font: inherit; color: var(--ink); background: var(--plate);
@@ -50,6 +51,18 @@ const make = (tag, values, ...children) => {
 };
 const shown = (value) => Number.isInteger(value) ? String(value) : Number(value.toPrecision(4)).toString();
 const count = (number) => number.toLocaleString("en");
+
+/* The folder that all inputs share, which tiles leave out. */
+const shared = (() => {
+  const names = all.map((entry) => entry.name), first = names[0] || "";
+  let end = first.lastIndexOf("/") + 1;
+  while (end > 0 && !names.every((name) => name.startsWith(first.slice(0, end)))) {
+    end = end < 2 ? 0 : first.lastIndexOf("/", end - 2) + 1;
+  }
+  return end;
+})();
+const reason = (entry) => entry.error.startsWith(`${entry.name}: `) ? entry.error.slice(entry.name.length + 2)
+  : entry.error;
 
 const numbers = [...new Set(all.flatMap((entry) => Object.keys(entry.numbers || {})))];
 const counts = new Map();
@@ -104,7 +117,7 @@ function compared(how) {
 }
 
 function summary(entry) {
-  if ("error" in entry) return entry.error;
+  if ("error" in entry) return reason(entry);
   const parts = Object.entries(entry.numbers || {}).slice(0, 3).map(([name, value]) => `${name} ${shown(value)}`);
   const classes = Object.entries(entry.classes || {});
   const listed = classes.slice(0, 4).map(([name, [number, score]]) =>
@@ -118,7 +131,8 @@ function tile(entry, index) {
   const image = "image" in entry
     ? make("img", {src: link("small/", entry.image), alt: "", loading: "lazy", decoding: "async"})
     : make("span", {className: "none"}, isFailed ? "failed" : "no image");
-  const node = make("image" in entry ? "a" : "button", {className: "tile"}, image, make("span", {}, entry.name));
+  const name = make("span", {}, entry.name.slice(shared));
+  const node = make("image" in entry ? "a" : "button", {className: "tile"}, image, name);
   if (entry.further) node.append(make("span", {}, entry.further));
   node.append(make("span", {className: "soft"}, text));
   if ("image" in entry) node.href = link("drawn/", entry.image);
@@ -154,7 +168,7 @@ function render() {
   if (failed) texts.push(`${count(failed)} failed`);
   if (all.some((entry) => (entry.about || {}).time)) texts.push("one frame per second of videos");
   at("status").textContent = typeof gallery === "undefined" ? "entries.js is missing or damaged" : texts.join("; ");
-  at("pages").textContent = `page ${page + 1} of ${pages}`;
+  for (const node of document.querySelectorAll(".pages")) node.textContent = `page ${page + 1} of ${pages}`;
   for (const node of document.querySelectorAll("[data-step]")) {
     const to = page + Number(node.dataset.step);
     node.disabled = to < 0 || to >= pages;
@@ -196,7 +210,7 @@ function open(index) {
   const entry = found[index];
   at("name").textContent = entry.name;
   at("place").textContent = `${index + 1} of ${found.length}`;
-  const text = "error" in entry ? entry.error : entry.text;
+  const text = "error" in entry ? reason(entry) : entry.text;
   at("text").textContent = text || entry.further;
   const figures = [];
   if ("image" in entry) {
@@ -262,8 +276,9 @@ def gallery_page(about: Sequence[tuple[str, str]], nouns: str, *, has_original: 
         element("dl", Html("".join(facts))),
         element("noscript", element("p", "The page needs JavaScript; the images are in the folder drawn.")),
         _controls(),
-        _bar(),
+        element("div", joined([element("p", id="status", role="status"), *_pages()]), class_="bar"),
         element("ul", id="tiles", data_noun=nouns, aria_label=nouns),
+        element("div", joined([element("p"), *_pages()]), class_="bar"),
         _view(has_original=has_original),
         element("script", src="entries.js"),
     ]
@@ -290,14 +305,11 @@ def _controls() -> Html:
     return element("form", joined(parts), id="controls", role="search", aria_label="choice of inputs")
 
 
-def _bar() -> Html:
-    parts = [
-        element("p", id="status", role="status"),
-        element("button", "previous page", type="button", data_step="-1"),
-        element("span", id="pages"),
-        element("button", "next page", type="button", data_step="1"),
-    ]
-    return element("div", joined(parts), class_="bar")
+def _pages() -> list[Html]:
+    """Return the buttons to the page before and after, which are above and below the images."""
+    named = (("previous page", -1), ("next page", 1))
+    before, after = (element("button", name, type="button", data_step=step) for name, step in named)
+    return [before, element("span", class_="pages"), after]
 
 
 def _view(*, has_original: bool) -> Html:

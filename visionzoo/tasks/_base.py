@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -109,6 +110,8 @@ class Task:
             such file.
         save_best: maps each metric to the better direction, ``greater`` or ``less``. Training keeps the checkpoint with
             the best value of the first of these metrics that is measured.
+        lower_is_better: patterns of further metrics of which lower values are better, without the prefix: ``FP*``.
+        unranked: patterns of numbers that are neither good nor bad, such as the number of images, without the prefix.
 
     Example:
         >>> from visionzoo.tasks import task_of
@@ -131,6 +134,8 @@ class Task:
     document: ClassVar[ResultDocument | None] = None
     coco: ClassVar[Any] = None
     save_best: ClassVar[Mapping[str, str]] = {}
+    lower_is_better: ClassVar[tuple[str, ...]] = ()
+    unranked: ClassVar[tuple[str, ...]] = ()
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Result:
         """Return the result of one predicted sample.
@@ -203,6 +208,15 @@ class Task:
             best = {} if result.best_score is None else {"score": result.best_score}
             numbers = {**best, self.counted[1]: len(result)}
         return Overview(numbers, classes_of(result), self.said(result))
+
+    def direction(self, metric: str) -> str | None:
+        """Return which values of a metric are better, ``greater`` or ``less``; None for a number that is neither."""
+        name = metric.partition("/")[2] or metric
+        if metric in self.save_best:
+            return self.save_best[metric]
+        if any(fnmatchcase(name, pattern) for pattern in self.unranked):
+            return None
+        return "less" if any(fnmatchcase(name, pattern) for pattern in self.lower_is_better) else "greater"
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return a sample whose predictions are the ground truth with small errors, to check the metric.

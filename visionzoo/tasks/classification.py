@@ -31,6 +31,8 @@ class Classification(Task):
     most = KEPT
     row = staticmethod(ClassScores.to_row)
     save_best = {"cls/top1": "greater"}
+    lower_is_better = ("disparity*",)
+    unranked = ("europe_africa*",)
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ClassScores:
         return class_scores_of(sample.pred_score, names, kept=None)

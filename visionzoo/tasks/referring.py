@@ -78,6 +78,8 @@ class Referring(Task):
         "rle": ResultFile("rle_file", "rle", ".json", _rle_file),
     }
     save_best = {"ref/oIoU": "greater", "ref/gIoU": "greater", "ref/mIoU": "greater"}
+    lower_is_better = ("PN", "IP")
+    unranked = ("phrases*",)
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ReferredMask:
         about = sample.metainfo

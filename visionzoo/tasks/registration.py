@@ -261,6 +261,8 @@ class RegistrationTask(Task):
         ResultFile("also", "also", "", _also_files),
     )
     save_best = {"reg/dice": "greater", "reg/ncc": "greater"}
+    lower_is_better = ("hd95*", "tre*", "folded*", "sdlogj*")
+    unranked = ("*_before", "labels", "pairs", "tre_outside")
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Registration:
         """Return the result. The inverse field of the model is used if the model states its affine part exactly."""
