@@ -103,7 +103,7 @@ class ClassTable:
 
     Attributes:
         name: name of the table, such as ``bbox``.
-        number: name of the column that is compared, the first one with numbers.
+        number: name of the column that is compared, the first one of measures; numbers of objects are whole.
         rows: a row for each class, in the order of the first entry.
     """
 
@@ -227,7 +227,7 @@ def _require_several(runs: Sequence[RecordedRun]) -> None:
         raise InputError("compare", expected="two runs or more", found=found, advice="name another run")
     seen = set()
     for run in runs:
-        place = run.path.resolve() if run.path.is_dir() else run.path.resolve().parent
+        place = run.path.resolve().parent if run.path.is_file() else run.path.resolve()
         if place in seen:
             raise InputError(run.path, expected="different runs", found="the same run twice", advice="name it once")
         seen.add(place)
@@ -290,7 +290,7 @@ def _class_tables(entries: Sequence[Entry]) -> Iterable[ClassTable]:
         if len(rows) < 2 or not all(table for entry in tables for table in entry):
             continue
         key, *others = rows[0]
-        number = next((column for column in others if isinstance(rows[0][column], int | float)), None)
+        number = next((column for column in others if any(isinstance(row.get(column), float) for row in rows)), None)
         if number is None:
             continue
         by_class = [[{row[key]: row.get(number) for row in table or ()} for table in entry] for entry in tables]

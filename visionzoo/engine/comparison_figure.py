@@ -1,4 +1,7 @@
-"""The figure of a comparison: metrics over the epochs of all runs, or bars where a run has no history."""
+"""The figure of a comparison: metrics over the epochs of all runs, or bars.
+
+Bars are drawn if a run has no history, such as a test, and for more entries than there are colours.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,6 @@ from visionzoo.reports.run_bars import COLOURS, Bars, draw_bars
 from visionzoo.system.atomic import write_file
 
 _MOST = 16  # panels
-_LINES = len(COLOURS)
 
 
 def write_figure(comparison: Comparison, path: Path) -> None:
@@ -32,17 +34,23 @@ def write_figure(comparison: Comparison, path: Path) -> None:
 def draw_comparison(comparison: Comparison) -> np.ndarray:
     """Return the figure, (H, 1000, 3) uint8 RGB."""
     ranked = [metric for metric in comparison.metrics if comparison.direction(metric)]
-    metrics = (ranked or comparison.metrics)[:_MOST]
+    known = [name for name in ranked or comparison.metrics if _is_known(comparison, name)]
+    metrics = known[:_MOST]
     title = f"comparison: {', '.join(f'{entry.label} {entry.first.name}' for entry in comparison.entries)}"
     title = title if len(title) <= 100 else f"{title[:97]}..."
     runs = [run for entry in comparison.entries for run in entry.runs]
     units = {run.unit for run in runs}
-    if len(units) == 1 and all(_has_curve(run) for run in runs):
+    few = len(comparison.entries) <= len(COLOURS)
+    if few and len(units) == 1 and all(_has_curve(run) for run in runs):
         panels = [Panel(_heading(comparison, metric), _lines(comparison, metric)) for metric in metrics]
         return draw_panels(title, [panel for panel in panels if panel.lines], units.pop())
     return draw_bars(
         title, [entry.label for entry in comparison.entries], [_bars(comparison, name) for name in metrics]
     )
+
+
+def _is_known(comparison: Comparison, metric: str) -> bool:
+    return any(entry.value(metric).mean is not None for entry in comparison.entries)
 
 
 def _has_curve(run: RecordedRun) -> bool:
@@ -59,19 +67,19 @@ def _heading(comparison: Comparison, metric: str) -> str:
 
 
 def _lines(comparison: Comparison, metric: str) -> list[Line]:
-    """Return a line for each run; for more runs than colours, the mean of each entry."""
-    number = sum(len(entry.runs) for entry in comparison.entries)
-    lines = []
-    for entry in comparison.entries:
-        if number > _LINES:
-            lines.append(_line(entry.label, _mean_history(entry, metric)))
-        else:
-            lines += [_line(_name(entry, run), dict(run.history.get(metric, ()))) for run in entry.runs]
+    """Return the mean of each entry; of one entry only, a line for each run if there are colours enough."""
+    first = comparison.entries[0]
+    if len(comparison.entries) == 1 and len(first.runs) <= len(COLOURS):
+        seeds = [f"seed {'-' if run.seed is None else run.seed}" for run in first.runs]
+        histories = [dict(run.history.get(metric, ())) for run in first.runs]
+        lines = [_line(name, points) for name, points in zip(seeds, histories, strict=True)]
+    else:
+        lines = [_line(_name(entry), _mean_history(entry, metric)) for entry in comparison.entries]
     return [line for line in lines if len(line.x)]
 
 
-def _name(entry: Entry, run: RecordedRun) -> str:
-    return entry.label if len(entry.runs) == 1 else f"{entry.label} seed {'-' if run.seed is None else run.seed}"
+def _name(entry: Entry) -> str:
+    return entry.label if len(entry.runs) == 1 else f"{entry.label} (mean of {len(entry.runs)})"
 
 
 def _line(name: str, points: dict[float, float]) -> Line:

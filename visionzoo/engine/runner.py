@@ -24,7 +24,7 @@ from torch import nn
 from visionzoo._version import __version__
 from visionzoo.engine import checkpoints
 from visionzoo.engine.hooks import IN_PLACE_OF
-from visionzoo.engine.log_files import Plain, is_news
+from visionzoo.engine.log_files import Plain, complete_backends, is_news
 from visionzoo.engine.seeding import RandomStates, seed_everything
 from visionzoo.engine.sharded import (
     is_sharded,
@@ -35,7 +35,7 @@ from visionzoo.engine.sharded import (
 )
 from visionzoo.engine.workers import ZooLoader
 from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
-from visionzoo.errors import CheckpointError, ConfigError, MissingExtra, counted
+from visionzoo.errors import CheckpointError, ConfigError, counted
 from visionzoo.models.wiring import build_filled
 from visionzoo.option_names import option
 from visionzoo.registry import LOOPS, RUNNERS, rejections_explained
@@ -142,10 +142,7 @@ class ZooRunner(Runner):
         if isinstance(visualizer, Visualizer):
             return visualizer
         cfg = dict(visualizer or {})
-        backends = [dict(backend) for backend in cfg.pop("vis_backends", None) or [dict(type="JsonLines")]]
-        for backend in backends:
-            _require_extra(str(backend.get("type")))
-            backend.setdefault("save_dir", self._log_dir)
+        backends = complete_backends(cfg.pop("vis_backends", None), Path(self.work_dir))
         cfg.setdefault("type", "Visualizer")
         cfg["name"] = self._experiment_name
         return super().build_visualizer({**cfg, "vis_backends": backends, "save_dir": None})
@@ -488,12 +485,3 @@ def _with_our_loop(loop: Any, default: str | None = None) -> Any:
 def _saveable(value: Any) -> Any:
     """Return ``value`` in plain types, because strict reading refuses the NumPy numbers of schedulers."""
     return value if hasattr(value, "_metadata") else checkpoints.plain(value)
-
-
-def _require_extra(backend: str) -> None:
-    if "Tensorboard" not in backend:
-        return
-    from importlib.util import find_spec
-
-    if find_spec("tensorboard") is None:
-        raise MissingExtra("tensorboard", "tensorboard", where=f"vis_backends: {backend}")

@@ -36,6 +36,7 @@ _OURS = (
     "losses.png",
     "metrics.png",
     "logs/scalars.json",
+    "tensorboard/events.out.tfevents.*",
 )
 
 

@@ -128,9 +128,9 @@ class PredictionWriter:
         self._journal = Lines(out / JOURNAL, None if earlier is None else earlier.size)
         self._write_run(complete=False)
         self._tables = self._opened({} if earlier is None else earlier.place.get("sizes", {}))
-        self._write_names()
-        if self._gallery is not None:
-            self._write_bytes(Path(INDEX), self._gallery.page())
+        self._names |= {Path(kind.folder, "classes.txt") for kind in self._files if kind.with_names}
+        if not self._journal.size:  # a run that continues has them
+            self._write_names()
         if earlier is not None:
             self._replay(earlier)
 
@@ -153,15 +153,13 @@ class PredictionWriter:
         return {name: kind(self.out / name, sizes.get(name)) for name, kind in kinds.items()}
 
     def _write_names(self) -> None:
-        """Write the class names beside files that have class numbers. A run that continues has them."""
+        """Write the page of all inputs, and the class names beside files that have class numbers."""
+        if self._gallery is not None:
+            self._write_bytes(Path(INDEX), self._gallery.page())
         for kind in self._files:
-            if kind.with_names:
-                place = Path(kind.folder, "classes.txt")
-                self._names.add(place)
-                if self._journal.size or not self.inferencer.class_names:
-                    continue
+            if kind.with_names and self.inferencer.class_names:
                 text = "".join(f"{name}\n" for name in self.inferencer.class_names)
-                self._write(place, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
+                self._write_bytes(Path(kind.folder, "classes.txt"), text.encode())
 
     def _replay(self, earlier: Earlier) -> None:
         """Give the kept inputs the names of their files again, so that later inputs get other names."""
