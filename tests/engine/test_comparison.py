@@ -172,7 +172,7 @@ def test_the_figure_has_curves_or_bars(tmp_path: Path) -> None:
     assert curves.shape[1] == bars.shape[1] == 1000
     assert curves.shape != bars.shape
     blue, red = np.array([0, 114, 178]), np.array([213, 94, 0])
-    assert ((curves == red).all(axis=2).sum()) > 50  # both are equal, and the second one is on top
+    assert (curves == red).all(axis=2).any()  # both are equal, and the second one is on top
     assert ((bars == blue).all(axis=2).sum()) > 1000
     assert ((bars == red).all(axis=2).sum()) > 1000
     single = record(tmp_path / "one", COUNTING, history=1, lr=0.3)
