@@ -176,7 +176,7 @@ def test_the_figure_has_curves_or_bars(tmp_path: Path) -> None:
     assert ((bars == blue).all(axis=2).sum()) > 1000
     assert ((bars == red).all(axis=2).sum()) > 1000
     single = record(tmp_path / "one", COUNTING, history=1, lr=0.3)
-    assert draw_comparison(compared(one, single)).shape == bars.shape  # one validation is no curve
+    assert draw_comparison(compared(one, single)).shape == bars.shape  # one validation is not a curve
 
 
 @pytest.mark.parametrize(

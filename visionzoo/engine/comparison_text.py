@@ -110,7 +110,7 @@ def _by_class(comparison: Comparison, table: ClassTable, most: int | None = None
 
 
 def _by_run(comparison: Comparison) -> Table | None:
-    """Return each run of entries with several ones; None if there are none."""
+    """Return each run of entries with several ones; None without such entries."""
     several = [entry for entry in comparison.entries if len(entry.runs) > 1]
     if not several:
         return None

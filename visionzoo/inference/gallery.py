@@ -10,7 +10,7 @@
     OUT/gallery/original/...   the images as read; not for tasks whose drawing shows its inputs
 
 All images are JPEG files with the folders and stems of the inputs. ``entries.js`` is a valid script after every line.
-The page therefore also opens while the run goes on, and after an interruption. Of a video, it has one frame per second.
+The page therefore also opens during the run and after an interruption. Of a video, it has one frame per second.
 """
 
 from __future__ import annotations

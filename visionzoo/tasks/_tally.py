@@ -96,7 +96,7 @@ def _class_text(classes: Mapping[str, int]) -> str:
         '1 c6, 1 c7, 2 of 2 other classes'
     """
     ordered = most_frequent(classes)
-    # a sentence that names all but one class is no shorter than one that names it
+    # To name the last class is as short as to count it.
     shown = len(ordered) if len(ordered) <= LISTED + 1 else LISTED
     texts = [f"{number} {name}" for name, number in ordered[:shown]]
     rest = [number for _, number in ordered[shown:]]
