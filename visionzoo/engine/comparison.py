@@ -238,7 +238,7 @@ def _label(number: int) -> str:
 
 
 def _key(run: RecordedRun) -> str:
-    """Return a text that is equal for runs that differ only in their seed. A run without a known config has a text of its own."""
+    """Return a text that is equal for runs that differ only in their seed; without a known config, the path."""
     if not run.config:
         return str(run.path.resolve())
     start = {} if run.is_test else {key: run.start.get(key) for key in ("weights", "max_samples", "replace_head")}

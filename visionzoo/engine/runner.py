@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.hooks import EMAHook
+from mmengine.hooks import EMAHook, LoggerHook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import convert_sync_batchnorm, is_model_wrapper, revert_sync_batchnorm
 from mmengine.registry import DefaultScope
@@ -94,7 +94,7 @@ class ZooRunner(Runner):
         self._verbose, self._log_name = verbose, log_name
         self._waiting: RandomStates | None = None
         self._gradients: dict[str, Any] = {}
-        self._has_loaded = False
+        self._has_loaded = self._has_ended = False
         self.metrics: dict[str, Any] = {}
         self._config_text, self._new_rates, self._on_resume = config_text, new_rates, on_resume
         name = kwargs.pop("experiment_name", None) or "run"
@@ -252,6 +252,10 @@ class ZooRunner(Runner):
             if self.world_size > 1 and metric.collect_device == "cpu" and metric.collect_dir is None:
                 metric.collect_dir = str(Path(self.work_dir) / ".collected")  # not in the current folder
         return built
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        super().call_hook(fn_name, **kwargs)
+        self._has_ended = self._has_ended or fn_name == "after_run"
 
     def register_hook(self, hook: Any, priority: Any = None) -> None:
         if isinstance(hook, Mapping):
@@ -439,7 +443,8 @@ class ZooRunner(Runner):
         for hook in self.hooks:
             if hasattr(hook, "close"):
                 hook.close()
-        self.visualizer.close()
+        if not (self._has_ended and any(isinstance(hook, LoggerHook) for hook in self.hooks)):
+            self.visualizer.close()  # else the hook has closed it; MLflow would begin a second run
         for handler in self.logger.handlers:
             handler.close()
         for keeper in (MMLogger, MessageHub, Visualizer, DefaultScope):
