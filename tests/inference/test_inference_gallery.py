@@ -153,7 +153,9 @@ def test_pairs_of_volumes_have_a_sheet_and_no_input(tmp_path):
     result = registration_of(pair, np.zeros((2, 12, 15)))
     written(tmp_path / "out", [predicted("registration", result, "pair.nii.gz", size=(12, 15))])
     (entry,) = entries(tmp_path / "out")
+    assert list(entry["numbers"])[:2] == ["ncc", "folded"]
     assert entry["numbers"]["folded"] == 0
+    assert entry["text"].startswith("NCC ")
     assert not (tmp_path / "out/gallery/original").exists()
     assert has_images(tmp_path / "out", entry, original=False)[1][0] > 320
 
@@ -252,6 +254,8 @@ def test_the_page_in_a_browser(tmp_path, width, dark):
     with chromium() as browser:
         browser.show(page, width=width, dark=dark)
         assert browser.problems() == []
+        hidden = "return [...document.querySelectorAll('label')].filter((node) => !node.offsetHeight).length"
+        assert browser.run(hidden) == 0  # boxes have classes and scores
         assert (
             browser.run(SET + 'set("class", "WBC"); return status();') == "1 to 42 of 42 images, 130 in all; 1 failed"
         )
@@ -290,3 +294,13 @@ def test_the_gallery_works_without_a_mouse(tmp_path, width):
         assert browser.run("return document.activeElement.dataset.index") == "60"
         browser.press(DOWN + LEFT)
         assert int(browser.run("return document.activeElement.dataset.index")) > 60
+
+
+@pytest.mark.slow
+def test_a_gallery_without_classes_has_no_choice_of_one(tmp_path):
+    written(tmp_path / "out", [predicted("counting", RESULTS["counting"])])
+    with chromium() as browser:
+        browser.show(tmp_path / "out/gallery/index.html")
+        shown = "return ['class', 'number'].map((id) => document.getElementById(id).offsetHeight > 0)"
+        assert browser.run(shown) == [False, True]
+        assert browser.problems() == []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from visionzoo.reports.html_page import Html, element, joined, page
 
 _STYLE = """
+[hidden] { display: none !important; }
 #controls { display: grid; gap: .5rem 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr));
   align-items: end; margin: 1rem 0; }
 #controls label, #controls fieldset { display: grid; gap: .15rem; color: var(--soft); min-width: 0; }
@@ -14,7 +15,8 @@ _STYLE = """
 #controls fieldset { border: 0; margin: 0; padding: 0; }
 #controls fieldset > div { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; }
 #controls input, #controls select, button { font: inherit; color: var(--ink); background: var(--plate);
-  border: 1px solid var(--soft); border-radius: .3rem; padding: .35rem .5rem; min-width: 0; width: 100%; }
+  border: 1px solid var(--soft); border-radius: .3rem; padding: .35rem .5rem; min-width: 0; width: 100%;
+  min-height: 2.4rem; }
 button { cursor: pointer; }
 button:disabled { color: var(--soft); border-color: var(--line); cursor: default; }
 .bar { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .75rem 0; }
@@ -33,9 +35,9 @@ button:disabled { color: var(--soft); border-color: var(--line); cursor: default
   color: var(--ink); background: var(--back); overflow-y: auto; }
 #view h2 { border: 0; margin: 0; margin-right: auto; overflow-wrap: anywhere; font-size: 1.1rem; }
 #view .pair { display: grid; gap: 1rem; }
-#view .pair img { width: 100%; height: 55vh; object-fit: contain; background: transparent; }
+#view .pair img { width: 100%; max-height: 55vh; object-fit: contain; background: transparent; }
 @media (min-width: 60rem) { #view .pair { grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); }
-  #view .pair img { height: 70vh; } }
+  #view .pair img { max-height: 70vh; } }
 """
 
 _SCRIPT = r"""

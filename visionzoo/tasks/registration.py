@@ -36,6 +36,7 @@ from visionzoo.structures.volume_grids import (
 from visionzoo.structures.volume_warping import interpolation_for, require_inside, values_at
 from visionzoo.structures.volumes import Volume, plane_affine
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._overview import Overview
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks.inputs.volumes import VolumePair
 
@@ -314,6 +315,12 @@ class RegistrationTask(Task):
         for name, volume, interp in result.pair.also:
             texts.append(f"{name} {interpolation_for(volume.data, interp)}")
         return ", ".join(texts)
+
+    def overview(self, result: Registration) -> Overview:
+        """Return the measures after registration, those that are stated first in front."""
+        after = {name: value for name, value in result.measures.items() if not name.endswith("_before")}
+        first = [name for name in ("dice", "ncc", "folded") if name in after]
+        return Overview({name: after[name] for name in [*first, *after]}, text=self.said(result))
 
     def tally(self, result: Registration, best: float | None) -> Tally:
         """Add the measures of a pair, and how many pairs have Dice."""
