@@ -32,9 +32,8 @@ def as_text(comparison: Comparison) -> str:
     if runs := _by_run(comparison):
         parts.append(f"runs\n{_aligned(runs)}")
     for label, lines in comparison.differences.items():
-        shown_lines = (lines or [])[:_SETTINGS]
-        more = [f"and {len(lines) - _SETTINGS} more"] if lines and len(lines) > _SETTINGS else []
-        parts.append("\n".join([_config_head(comparison, label, lines), *shown_lines, *more]))
+        rest = [f"and {len(lines) - _SETTINGS} more"] if lines and len(lines) > _SETTINGS else []
+        parts.append("\n".join([_config_head(comparison, label, lines), *(lines or [])[:_SETTINGS], *rest]))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -204,8 +204,8 @@ class PredictionWriter:
             self._add_to_group(prediction.group, prediction.group_size, prediction.source, thumbnails)
         self._tables[_LINES].add(record)
         if self._gallery is not None and (prediction.error is not None or is_listed(prediction.source)):
-            files = [*self.written, *(path.as_posix() for path in self._drawn)]
-            self._tables[ENTRIES].add(self._gallery.entry(prediction, place, files))
+            paths = [*self.written, *(path.as_posix() for path in self._drawn)]
+            self._tables[ENTRIES].add(self._gallery.entry(prediction, place, paths))
         if not self._drawn and not self._missing:
             self._note_progress()
 
