@@ -78,8 +78,8 @@ def found_text(counted: tuple[str, str], tally: Tally, inputs: str, threshold: s
     one, several = counted
     found, having = tally.sums.get("found", 0), tally.sums.get("having", 0)
     if found and tally.classes:
-        everywhere = having > 1 and inputs.startswith(f"{having} ")
-        where = inputs if everywhere else f"{having} of {inputs}"
+        in_all = having > 1 and inputs.startswith(f"{having} ")
+        where = inputs if in_all else f"{having} of {inputs}"
         return f"{_class_text(tally.classes)} in {where}"
     if found:
         return f"{found} {one if found == 1 else several} in {having} of {inputs}"
