@@ -37,7 +37,10 @@ TASKS = {
     ],
     "groups": ["gconet_plus"],
 }
-FURTHER = {"detection": ["--threshold", "0", "--save", "txt", "--save-crops", "--vis", "overlay,side"]}
+FURTHER = {
+    "detection": ["--threshold", "0", "--save", "txt", "--save-crops", "--vis", "overlay,side", "--gallery"],
+    "groups": ["--gallery"],
+}
 TIMES = ("seconds", "inputs_per_second", "started", "command", "out")
 
 

@@ -190,7 +190,7 @@ def test_the_end_states_what_was_found(run, image, every, capsys):
     assert run(image, "--threshold", "0.99", "--vis", "none") == 0
     assert f"no box above 0.99 in 1 of 1 images; the best score is {best:.3g}\n" in capsys.readouterr().err
     assert run(image, "--threshold", "0", "--limit", "2", "--overwrite", "--vis", "none") == 0
-    assert "2 boxes in 1 of 1 images\n1 of 1 images done, results in " in capsys.readouterr().err
+    assert "2 circle in 1 of 1 images\n1 of 1 images done, results in " in capsys.readouterr().err
 
 
 def test_a_threshold_of_the_model_is_stated(run, image, capsys):

@@ -107,7 +107,7 @@ def test_nothing_found_is_drawn_as_the_image(result):
 
 def test_the_end_of_a_run_counts_segments(result):
     total = sum((TASK.tally(each, 0.9) for each in (result, result.of_classes([1]))), Tally())
-    assert TASK.summary(total, 2, "0") == "3 segments in 1 of 2 images"
+    assert TASK.summary(total, 2, "0") == "2 disc, 1 sky in 1 of 2 images"
 
 
 def test_shaken_truth_has_a_quality_between_the_worst_and_the_best():

@@ -65,7 +65,9 @@ def test_a_drawing_keeps_the_image_and_colours_only_classes(result):
 
 def test_the_end_of_a_run_states_the_classes_of_a_map(result):
     total = TASK.tally(result, None) + TASK.tally(result.of_classes([2]), None)
-    assert TASK.summary(total, 2, "0") == "the classes of 2 images; a map has 1.5 classes on average"
+    assert TASK.summary(total, 2, "0") == (
+        "sky 2, disc 1 (number of maps with the class, of 2 images); a map has 1.5 classes on average"
+    )
     assert TASK.summary(Tally(), 0, "0").startswith("the classes of 0 images")
 
 

@@ -14,6 +14,7 @@ from visionzoo.system.ending import end_process
 COMMANDS = {
     "train": "train a model from a config",
     "test": "measure a model with its data set's official metric",
+    "compare": "compare the numbers of trainings or tests",
     "infer": "run a model on images",
     "check-data": "find everything that is wrong with a data set",
     "browse": "draw what a model is really fed, with the truth",

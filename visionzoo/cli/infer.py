@@ -81,6 +81,11 @@ def add_model_flags(parser: argparse.ArgumentParser, *, images: str) -> None:
         "untrained model (default: released)",
     )
     parser.add_argument("--vis", default="overlay", metavar="KIND,...", help=f"{images} (default: overlay)")
+    parser.add_argument(
+        "--gallery",
+        action="store_true",
+        help="also write a page of all inputs, OUT/gallery/index.html, to sort, filter and look at (default: off)",
+    )
     parser.add_argument("--strict", action="store_true", help="stop at the first input that cannot be used")
     add_offline_flag(parser)
     parser.add_argument(
@@ -300,6 +305,7 @@ def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[st
         "--save": args.save,
         "--save-crops": args.save_crops,
         "--seed": args.seed,
+        **({"--gallery": True} if args.gallery else {}),
     }
 
 
@@ -352,6 +358,7 @@ def _run(
 ) -> tuple[int, int]:
     """Predict and write all inputs. Return the number of inputs and the number of failed ones."""
     from visionzoo.cli.progress import progress
+    from visionzoo.inference.gallery import INDEX
     from visionzoo.inference.resuming import remove_old_results
     from visionzoo.inference.writing import PredictionWriter
 
@@ -365,8 +372,8 @@ def _run(
         return earlier.run["inputs"], earlier.run["failed"]
     elif total is not None:
         total = max(total - len(earlier.kept), 0)
-    predictions = inferencer(sources, keep_images=bool(images) or args.save_crops, errors="report")
-    further = {"saves": args.save, "crops": args.save_crops, "earlier": earlier}
+    predictions = inferencer(sources, keep_images=bool(images) or args.save_crops or args.gallery, errors="report")
+    further = {"saves": args.save, "crops": args.save_crops, "gallery": args.gallery, "earlier": earlier}
     with PredictionWriter(out, inferencer, images, about, **further) as writer:
         for prediction in progress(predictions, total, "infer", quiet=args.quiet, plain=args.no_progress):
             writer.write(prediction)
@@ -379,6 +386,7 @@ def _run(
     for line in writer.notes:
         note(f"warning: {line}", quiet=args.quiet)
     _say_found(args, inferencer, writer)
+    note(f"gallery of all inputs: {shown_path(out / INDEX)}", quiet=args.quiet or not args.gallery)
     return writer.done, writer.failed
 
 

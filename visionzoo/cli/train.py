@@ -78,6 +78,12 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="do not load the tensors that belong to the classes of --weights (default: only if the classes differ)",
     )
+    _add_training_flags(made)
+    return made
+
+
+def _add_training_flags(made: argparse.ArgumentParser) -> None:
+    """Add the options that change how a model is trained and logged."""
     made.add_argument("--amp", action="store_true", help="mixed precision (default: off)")
     made.add_argument(
         "--accumulate",
@@ -88,12 +94,16 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--ema", action="store_true", help="also keep averaged weights and measure them (default: off)")
     made.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="also write losses, learning rates and metrics as events into WORK_DIR/tensorboard (default: off)",
+    )
+    made.add_argument(
         "--strategy", choices=("ddp", "fsdp"), default=None, help="how several processes share the work (default: ddp)"
     )
     made.add_argument(
         "--dry-run", action="store_true", help="build everything, run one batch and write nothing (default: off)"
     )
-    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:

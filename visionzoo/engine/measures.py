@@ -115,7 +115,7 @@ def as_text(metrics: Mapping[str, Any], tables: Mapping[str, Rows]) -> str:
         if len(rows) > 1:
             columns = list(rows[0])
             cells = ([shown(row[column]) for column in columns] for row in rows)
-            parts.append(f"{name} by class\n" + _aligned([columns, *cells]))
+            parts.append(f"{name} by class\n" + aligned([columns, *cells]))
     return "\n\n".join(parts)
 
 
@@ -127,13 +127,13 @@ def _in_columns(numbers: Sequence[Sequence[str]]) -> str:
         toy/metric_0  0.5000   toy/metric_1  0.5000   toy/metric_2  0.5000   toy/metric_3  0.5000
         toy/metric_4  0.5000   toy/metric_5  0.5000   toy/metric_6  0.5000
     """
-    cells = _aligned(numbers).splitlines()
+    cells = aligned(numbers).splitlines()
     each = max(1, _WIDTH // (max(map(len, cells), default=0) + _GAP)) if len(cells) > _FEW else 1
     lines = [cells[start : start + each] for start in range(0, len(cells), each)]
     return "\n".join((" " * _GAP).join(line) for line in lines)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -16,6 +16,7 @@ from mmengine.config import Config
 
 from visionzoo.config.data_parts import data_sets
 from visionzoo.config.ranges import require_in_range
+from visionzoo.engine.log_files import with_tensorboard
 from visionzoo.engine.wrappers import STRATEGIES
 from visionzoo.errors import ConfigError
 from visionzoo.option_names import option
@@ -44,6 +45,7 @@ class RunOptions:
         accumulate: iterations per optimizer step, >= 1.
         ema: average the weights.
         strategy: ``ddp`` or ``fsdp``; None uses the config's.
+        tensorboard: also write the numbers as events of TensorBoard (train only).
         tta: use test-time augmentation (test only).
         report: write ``report.html`` with figures and images (test only); without it, only the numbers.
         max_samples: use only the first ``max_samples`` samples of every data set, >= 1.
@@ -72,6 +74,7 @@ class RunOptions:
     accumulate: int | None = None
     ema: bool = False
     strategy: str | None = None
+    tensorboard: bool = False
     tta: bool = False
     report: bool = True
     max_samples: int | None = None
@@ -87,6 +90,7 @@ def apply_options(cfg: Config, options: RunOptions, name: str) -> None:
 
     Raises:
         ConfigError: an option is out of range or does not fit the config.
+        MissingExtra: an option needs a package that is not installed.
     """
     if options.seed is not None:
         require_in_range(option("seed"), options.seed, "randomness.seed")
@@ -101,6 +105,8 @@ def apply_options(cfg: Config, options: RunOptions, name: str) -> None:
         cfg.optim_wrapper.accumulative_counts = options.accumulate
     if options.ema:
         cfg.ema = cfg.get("ema") or True
+    if options.tensorboard:
+        cfg.vis_backends = with_tensorboard(cfg.get("vis_backends"))
     if options.strategy is not None:
         cfg.merge_from_dict({"env_cfg.dist_cfg.strategy": options.strategy})
     _check_strategy(cfg)

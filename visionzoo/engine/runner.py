@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.hooks import EMAHook
+from mmengine.hooks import EMAHook, LoggerHook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import convert_sync_batchnorm, is_model_wrapper, revert_sync_batchnorm
 from mmengine.registry import DefaultScope
@@ -24,7 +24,7 @@ from torch import nn
 from visionzoo._version import __version__
 from visionzoo.engine import checkpoints
 from visionzoo.engine.hooks import IN_PLACE_OF
-from visionzoo.engine.log_files import Plain, is_news
+from visionzoo.engine.log_files import Plain, complete_backends, is_news
 from visionzoo.engine.seeding import RandomStates, seed_everything
 from visionzoo.engine.sharded import (
     is_sharded,
@@ -35,7 +35,7 @@ from visionzoo.engine.sharded import (
 )
 from visionzoo.engine.workers import ZooLoader
 from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
-from visionzoo.errors import CheckpointError, ConfigError, MissingExtra, counted
+from visionzoo.errors import CheckpointError, ConfigError, counted
 from visionzoo.models.wiring import build_filled
 from visionzoo.option_names import option
 from visionzoo.registry import LOOPS, RUNNERS, rejections_explained
@@ -94,7 +94,7 @@ class ZooRunner(Runner):
         self._verbose, self._log_name = verbose, log_name
         self._waiting: RandomStates | None = None
         self._gradients: dict[str, Any] = {}
-        self._has_loaded = False
+        self._has_loaded = self._has_ended = False
         self.metrics: dict[str, Any] = {}
         self._config_text, self._new_rates, self._on_resume = config_text, new_rates, on_resume
         name = kwargs.pop("experiment_name", None) or "run"
@@ -142,10 +142,7 @@ class ZooRunner(Runner):
         if isinstance(visualizer, Visualizer):
             return visualizer
         cfg = dict(visualizer or {})
-        backends = [dict(backend) for backend in cfg.pop("vis_backends", None) or [dict(type="JsonLines")]]
-        for backend in backends:
-            _require_extra(str(backend.get("type")))
-            backend.setdefault("save_dir", self._log_dir)
+        backends = complete_backends(cfg.pop("vis_backends", None), Path(self.work_dir))
         cfg.setdefault("type", "Visualizer")
         cfg["name"] = self._experiment_name
         return super().build_visualizer({**cfg, "vis_backends": backends, "save_dir": None})
@@ -255,6 +252,10 @@ class ZooRunner(Runner):
             if self.world_size > 1 and metric.collect_device == "cpu" and metric.collect_dir is None:
                 metric.collect_dir = str(Path(self.work_dir) / ".collected")  # not in the current folder
         return built
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        super().call_hook(fn_name, **kwargs)
+        self._has_ended = self._has_ended or fn_name == "after_run"
 
     def register_hook(self, hook: Any, priority: Any = None) -> None:
         if isinstance(hook, Mapping):
@@ -442,7 +443,8 @@ class ZooRunner(Runner):
         for hook in self.hooks:
             if hasattr(hook, "close"):
                 hook.close()
-        self.visualizer.close()
+        if not (self._has_ended and any(isinstance(hook, LoggerHook) for hook in self.hooks)):
+            self.visualizer.close()  # else the hook has closed it; MLflow would begin a second run
         for handler in self.logger.handlers:
             handler.close()
         for keeper in (MMLogger, MessageHub, Visualizer, DefaultScope):
@@ -488,12 +490,3 @@ def _with_our_loop(loop: Any, default: str | None = None) -> Any:
 def _saveable(value: Any) -> Any:
     """Return ``value`` in plain types, because strict reading refuses the NumPy numbers of schedulers."""
     return value if hasattr(value, "_metadata") else checkpoints.plain(value)
-
-
-def _require_extra(backend: str) -> None:
-    if "Tensorboard" not in backend:
-        return
-    from importlib.util import find_spec
-
-    if find_spec("tensorboard") is None:
-        raise MissingExtra("tensorboard", "tensorboard", where=f"vis_backends: {backend}")

@@ -16,6 +16,7 @@ from visionzoo.engine.curves import FILES
 from visionzoo.engine.early_stopping import ENDED
 from visionzoo.engine.hooks import BEST, record, step_of
 from visionzoo.engine.measures import as_text, shown, write_measures
+from visionzoo.engine.recorded_runs import settings_of_data
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.errors import counted
 from visionzoo.tasks import task_of
@@ -36,7 +37,8 @@ def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
     numbers = best or _last_validation(runner, last)
     if numbers:
         facts = {key: numbers.get(key) for key in ("selected_by", "step", "samples", "protocols")}
-        facts = {"name": name, "weights": str(folder / numbers["weights"]), **facts}
+        data = settings_of_data(runner.cfg.to_dict(), "val")
+        facts = {"name": name, "weights": str(folder / numbers["weights"]), **facts, "data": data}
         write_measures(folder, facts, numbers["metrics"], numbers["tables"])
         note(f"\n{_title(runner, numbers)}\n{as_text(_selected_first(numbers), numbers['tables'])}")
     ended = runner.message_hub.get_info(ENDED, None)

@@ -16,6 +16,7 @@ from visionzoo.engine.evidence import EvidenceHook
 from visionzoo.engine.loops import Interrupted
 from visionzoo.engine.measures import per_class_tables, protocols, scalars, write_measures
 from visionzoo.engine.plan import RunPlan, planned
+from visionzoo.engine.recorded_runs import settings_of_data
 from visionzoo.engine.reporting import write_report
 from visionzoo.engine.run_options import RunOptions
 from visionzoo.engine.runner import ZooRunner
@@ -102,6 +103,7 @@ def _run(runner: ZooRunner, plan: RunPlan, evidence: EvidenceHook | None) -> dic
             "config": str(plan.path),
             "weights": weights,
             "samples": samples,
+            "data": settings_of_data(plan.cfg.to_dict(), "test"),
             "protocols": protocols(runner.test_evaluator),
             "tta": plan.options.tta,
             "device": str(runner.device),

@@ -38,6 +38,7 @@ _OURS = (
     "losses.png",
     "metrics.png",
     "logs/scalars.json",
+    "tensorboard/events.out.tfevents.*",
 )
 
 

@@ -34,7 +34,10 @@ from visionzoo.tasks.inputs.base import Source
 
 JOURNAL = ".infer.jsonl"
 _LINES = "predictions.jsonl"
-_FILES = (_LINES, "predictions.csv", "predictions.coco.json", "panoptic.json", "tusimple.json", "run.json")
+_FILES = (
+    _LINES, "predictions.csv", "predictions.coco.json", "panoptic.json", "tusimple.json", "run.json",
+    "gallery/entries.js",
+)  # fmt: skip
 _HIDDEN = re.compile(r"\.(.+)\.\d+\.part(\.\w+)?", re.DOTALL)  # of write_file and DrawnVideo
 _FOLDERS = ("vis", "raw", "lines", "sheets")  # of earlier versions, which had no journal
 
@@ -89,7 +92,9 @@ class Earlier:
             InputError: the message names the first setting that differs.
         """
         earlier = self.run.get("settings", {})
-        for name, value in json.loads(json.dumps(settings)).items():
+        chosen = json.loads(json.dumps(settings))
+        for name in {**chosen, **earlier}:
+            value = chosen.get(name)
             if earlier.get(name) != value and name.startswith("hash of "):
                 raise InputError(
                     "--resume",

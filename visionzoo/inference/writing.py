@@ -27,6 +27,7 @@
     OUT/sheets/...             groups: all drawn images of a group on one sheet
     OUT/crops/CLASS/...        boxes and masks, with --save-crops: ``NAME_3.jpg`` is the third result of the input
     OUT/labels/...             boxes and masks, with --save txt: YOLO lines, and ``classes.txt`` with the class names
+    OUT/gallery/...            with --gallery: a page of all inputs, see :mod:`visionzoo.inference.gallery`
     OUT/run.json               command, settings, model, versions, times, counts and class names; ``complete`` is false
                                until the end
     OUT/.infer.jsonl           the files of the run and its progress, for --resume and --overwrite
@@ -55,6 +56,7 @@ import numpy as np
 from PIL import Image
 
 from visionzoo.errors import as_utf8
+from visionzoo.inference.gallery import ENTRIES, INDEX, Entries, Gallery, is_listed
 from visionzoo.inference.inferencer import Inferencer, Prediction
 from visionzoo.inference.result_files import CocoResults, Lines, Rows
 from visionzoo.inference.resuming import JOURNAL, Earlier, remove_unfinished
@@ -81,6 +83,7 @@ class PredictionWriter:
         about: further values for ``run.json``, such as command and settings.
         saves: names of further files to write, keys of :attr:`visionzoo.tasks.Task.saves`.
         crops: True to write each box as an image.
+        gallery: True to write a page of all inputs.
         earlier: the run to continue, after :meth:`visionzoo.inference.resuming.Earlier.skip`.
 
     Attributes:
@@ -100,6 +103,7 @@ class PredictionWriter:
         *,
         saves: Sequence[str] = (),
         crops: bool = False,
+        gallery: bool = False,
         earlier: Earlier | None = None,
     ):
         self.out, self.inferencer, self.images, self.crops = out, inferencer, images, crops
@@ -110,6 +114,7 @@ class PredictionWriter:
         self.notes: list[str] = []
         self.written: list[str] = []
         self._task = task_of(inferencer.task)
+        self._gallery = Gallery(self._task, self._about_model()) if gallery else None
         self._files = (*self._task.files, *(self._task.saves[name] for name in saves))
         self._names: set[Path] = set()
         self._sheets: dict[str, list[np.ndarray]] = {}
@@ -123,7 +128,9 @@ class PredictionWriter:
         self._journal = Lines(out / JOURNAL, None if earlier is None else earlier.size)
         self._write_run(complete=False)
         self._tables = self._opened({} if earlier is None else earlier.place.get("sizes", {}))
-        self._write_names()
+        self._names |= {Path(kind.folder, "classes.txt") for kind in self._files if kind.with_names}
+        if not self._journal.size:  # a run that continues has them
+            self._write_names()
         if earlier is not None:
             self._replay(earlier)
 
@@ -140,18 +147,19 @@ class PredictionWriter:
             kinds[_ROWS] = Rows
         if self._task.lines is not None:
             kinds[self._task.lines.name] = Lines
+        if self._gallery is not None:
+            kinds[ENTRIES] = Entries
+            self._make_folder(self.out / ENTRIES)
         return {name: kind(self.out / name, sizes.get(name)) for name, kind in kinds.items()}
 
     def _write_names(self) -> None:
-        """Write the class names beside files that have class numbers. A run that continues has them."""
+        """Write the page of all inputs, and the class names beside files that have class numbers."""
+        if self._gallery is not None:
+            self._write_bytes(Path(INDEX), self._gallery.page())
         for kind in self._files:
-            if kind.with_names:
-                place = Path(kind.folder, "classes.txt")
-                self._names.add(place)
-                if self._journal.size or not self.inferencer.class_names:
-                    continue
+            if kind.with_names and self.inferencer.class_names:
                 text = "".join(f"{name}\n" for name in self.inferencer.class_names)
-                self._write(place, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
+                self._write_bytes(Path(kind.folder, "classes.txt"), text.encode())
 
     def _replay(self, earlier: Earlier) -> None:
         """Give the kept inputs the names of their files again, so that later inputs get other names."""
@@ -182,7 +190,7 @@ class PredictionWriter:
         self.done += 1
         self.failed += prediction.error is not None
         self.written = []
-        record, thumbnails = prediction.record(), None
+        record, thumbnails, place = prediction.record(), None, Path()
         if prediction.result is not None:
             new = self._task.tally(prediction.result, prediction.best_score)
             self.tally, self._unnoted = self.tally + new, self._unnoted + new
@@ -195,6 +203,9 @@ class PredictionWriter:
         if prediction.group is not None:
             self._add_to_group(prediction.group, prediction.group_size, prediction.source, thumbnails)
         self._tables[_LINES].add(record)
+        if self._gallery is not None and (prediction.error is not None or is_listed(prediction.source)):
+            paths = [*self.written, *(path.as_posix() for path in self._drawn)]
+            self._tables[ENTRIES].add(self._gallery.entry(prediction, place, paths))
         if not self._drawn and not self._missing:
             self._note_progress()
 
@@ -271,7 +282,8 @@ class PredictionWriter:
         if self.crops:
             for number, (name, crop) in enumerate(self._task.crops(image, result), start=1):
                 self._save(Path("crops", _folder_name(name), place.with_name(f"{place.stem}_{number}.jpg")), crop)
-        if not self.images:
+        listed = self._gallery is not None and is_listed(prediction.source)
+        if not self.images and not listed:
             return []
         scale = scale_to_read(image)
         drawn = self._task.draw(image, result, scale)
@@ -279,7 +291,10 @@ class PredictionWriter:
             self._show(place, drawn, lambda path: path)
         if "side" in self.images:
             self._show(place, side_by_side(enlarged(image, scale), drawn), _beside)
-        return [] if prediction.group is None else [thumbnail(self._task.draw(image, result, 1))]
+        if self._gallery is not None and listed:
+            for path, each in self._gallery.images(place, image, drawn).items():
+                self._save(path, each)
+        return [] if prediction.group is None or not self.images else [thumbnail(self._task.draw(image, result, 1))]
 
     def _show(self, place: Path, image: np.ndarray, named: Callable[[Path], Path]) -> None:
         """Add a frame to its video, or save an image."""
@@ -330,22 +345,35 @@ class PredictionWriter:
     def _files_of(self, place: Path) -> set[Path]:
         """Return all files that may be written for an input. The suffix of result files is independent of the input."""
         own = {Path(kind.folder, place).with_suffix(kind.suffix) for kind in self._files}
-        crops = {Path("crops", place).with_suffix("")} if self.crops else set()
-        return {Path("vis", place), Path("vis", _beside(place))} | own | crops
+        own |= {Path("crops", place).with_suffix("")} if self.crops else set()
+        own |= {self._gallery.files_of(place)} if self._gallery is not None else set()
+        return {Path("vis", place), Path("vis", _beside(place))} | own
 
     def _save(self, place: Path, image: np.ndarray) -> None:
         kind: dict[str, Any] = {"format": "JPEG", "quality": 92} if place.suffix == ".jpg" else {"format": "PNG"}
         self._write(place, lambda file: Image.fromarray(image).save(file, **kind))
 
     def _write(self, place: Path, write: Callable[[BinaryIO], object]) -> None:
-        path = self.out / place
+        self._make_folder(self.out / place)
+        self._journal.add({"file": place.as_posix()})
+        write_file(self.out / place, write)
+        self.written.append(place.as_posix())
+
+    def _make_folder(self, path: Path) -> None:
+        """Create the folder of a file."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(path, error) from error
-        self._journal.add({"file": place.as_posix()})
-        write_file(path, write)
-        self.written.append(place.as_posix())
+
+    def _about_model(self) -> list[tuple[str, str]]:
+        """Return what the page of all inputs states at its top."""
+        about = [
+            ("model", self.inferencer.name),
+            ("task", self.inferencer.task),
+            ("weights", self._source_of_weights()),
+        ]
+        return [*about, ("step", self.inferencer.step)] if self.inferencer.step else about
 
     def _source_of_weights(self) -> str:
         if self.inferencer.weights is not None:

@@ -106,6 +106,18 @@ def thumbnail(image: np.ndarray, side: int = 192) -> np.ndarray:
     return np.asarray(square)
 
 
+def fitted(image: np.ndarray, side: int) -> np.ndarray:
+    """Return the image with at most ``side`` pixels in its longer side. Small images are unchanged.
+
+    Example:
+        >>> fitted(np.zeros((60, 90, 3), np.uint8), 30).shape, fitted(np.zeros((6, 9, 3), np.uint8), 30).shape
+        ((20, 30, 3), (6, 9, 3))
+    """
+    drawing = Image.fromarray(image)
+    drawing.thumbnail((side, side), Image.Resampling.BICUBIC)
+    return np.asarray(drawing)
+
+
 def contact_sheet(squares: Sequence[np.ndarray]) -> np.ndarray:
     """Arrange square images of one size in rows, with about as many rows as columns and white lines between them.
 

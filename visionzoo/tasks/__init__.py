@@ -6,10 +6,12 @@ importing any.
 
 from visionzoo.tasks._base import Result, ResultDocument, ResultFile, ResultLines, Task
 from visionzoo.tasks._finding import task_of
+from visionzoo.tasks._overview import Overview
 from visionzoo.tasks._sheets import SampleToDraw, drawn_sample
 from visionzoo.tasks._tally import Tally
 
 __all__ = [
+    "Overview",
     "Result",
     "ResultDocument",
     "ResultFile",

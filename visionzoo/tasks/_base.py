@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from visionzoo.datasets.issues import Examined
 from visionzoo.reports.figure import Figure
+from visionzoo.tasks._overview import Overview, classes_of, numbers_of_row
 from visionzoo.tasks._tally import Tally, found_text
 from visionzoo.tasks.inputs.base import Input
 
@@ -111,6 +113,8 @@ class Task:
         is_placed: True if a result has places in the image, so that it is drawn at the size to which it refers.
         save_best: maps each metric to the better direction, ``greater`` or ``less``. Training keeps the checkpoint with
             the best value of the first of these metrics that is measured.
+        lower_is_better: patterns of further metrics of which lower values are better, without the prefix: ``FP*``.
+        unranked: patterns of numbers that are neither good nor bad, such as the number of images, without the prefix.
 
     Example:
         >>> from visionzoo.tasks import task_of
@@ -134,6 +138,8 @@ class Task:
     coco: ClassVar[Any] = None
     is_placed: ClassVar[bool] = True
     save_best: ClassVar[Mapping[str, str]] = {}
+    lower_is_better: ClassVar[tuple[str, ...]] = ()
+    unranked: ClassVar[tuple[str, ...]] = ()
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Result:
         """Return the result of one predicted sample.
@@ -218,7 +224,9 @@ class Task:
         """
         if self.counted is None:
             return Tally()
-        return Tally({"found": len(result), "having": int(len(result) > 0)}, best)
+        named = getattr(result, "names", None) is not None
+        classes = {name: number for name, (number, _) in classes_of(result).items()} if named else {}
+        return Tally({"found": len(result), "having": int(len(result) > 0)}, best, classes)
 
     def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
         """Return a sentence about all results of a run; empty if there is nothing to state.
@@ -263,6 +271,28 @@ class Task:
             names: class names by label, or None.
         """
         return None
+
+    def overview(self, result: Any) -> Overview:
+        """Return what a list of inputs can be sorted and filtered by, for ``visionzoo infer --gallery``.
+
+        The numbers are the best score and the number of results; of results that are not counted, those of
+        :attr:`row`.
+        """
+        if self.counted is None:
+            numbers = {} if self.row is None else numbers_of_row(self.row(result))
+        else:
+            best = {} if result.best_score is None else {"score": result.best_score}
+            numbers = {**best, self.counted[1]: len(result)}
+        return Overview(numbers, classes_of(result), self.said(result))
+
+    def direction(self, metric: str) -> str | None:
+        """Return which values of a metric are better, ``greater`` or ``less``; None for a number that is neither."""
+        name = metric.partition("/")[2] or metric
+        if metric in self.save_best:
+            return self.save_best[metric]
+        if any(fnmatchcase(name, pattern) for pattern in self.unranked):
+            return None
+        return "less" if any(fnmatchcase(name, pattern) for pattern in self.lower_is_better) else "greater"
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return a sample whose predictions are the ground truth with small errors, to check the metric.

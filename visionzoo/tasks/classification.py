@@ -24,12 +24,11 @@ from visionzoo.structures.arrays import as_array
 from visionzoo.structures.class_scores import KEPT, ClassScores, class_scores_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
-from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._tally import LISTED, Tally, most_frequent
 from visionzoo.tasks._truth import part_of
 from visionzoo.tasks.inputs.images import ImageInput
 
 _IMAGENET_CLASSES = 1000
-_LISTED = 10  # classes that the summary of a run names
 
 _LEAST = 1e-12  # probability of the true class below which the error of an image does not grow
 
@@ -62,6 +61,8 @@ class Classification(Task):
     most = KEPT
     row = staticmethod(ClassScores.to_row)
     save_best = {"cls/top1": "greater"}
+    lower_is_better = ("disparity*",)
+    unranked = ("europe_africa*",)
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ClassScores:
         return class_scores_of(sample.pred_score, names, kept=None)
@@ -101,8 +102,7 @@ class Classification(Task):
         having, images = sum(tally.sums.values()), f"{inputs} {self.inputs.nouns}"
         if not having:
             return super().summary(tally, inputs, threshold)
-        counts = sorted(tally.sums.items(), key=lambda item: (-item[1], item[0]))
-        listed = some_of([f"{name} {number}" for name, number in counts], _LISTED)
+        listed = some_of([f"{name} {number}" for name, number in most_frequent(tally.sums)], LISTED)
         return f"{listed} (best class of {images if having == inputs else f'{having} of {images}'})"
 
     def evidence(self, sample: Any, names: Sequence[str] | None) -> ClassEvidence | None:

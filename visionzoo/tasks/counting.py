@@ -57,6 +57,8 @@ class Counting(Task):
     row = staticmethod(CrowdCount.to_row)
     files = (ResultFile("density", "raw", ".npy", _density_file),)
     save_best = {"count/MAE": "less"}
+    lower_is_better = ("MAE*", "RMSE*", "NAE*", "GAME*")
+    unranked = ("images",)
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> CrowdCount:
         return count_of(sample, (size[0], size[1]))

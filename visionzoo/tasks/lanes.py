@@ -103,6 +103,7 @@ class LaneDetection(Task):
     files = (ResultFile("lines", "lines", ".lines.txt", _lines_file),)
     lines = ResultLines("tusimple.json", _tusimple_line)
     save_best = {"culane/F1": "greater", "tusimple/accuracy": "greater", "tusimple/F1": "greater"}
+    lower_is_better = ("FP", "FP/*", "FN")
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Lanes:
         return lanes_of(sample)

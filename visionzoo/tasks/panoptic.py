@@ -77,6 +77,7 @@ class Panoptic(Task):
     files = (ResultFile("panoptic", "panoptic", ".png", _id_map),)
     document = ResultDocument("panoptic.json", "annotations", _annotation, _categories)
     save_best = {"pq/PQ": "greater"}
+    unranked = ("classes*", "boundary_classes*")
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> PanopticResult:
         panoptic, mmdet_map = sample.get("pred_panoptic"), sample.get("pred_panoptic_seg")

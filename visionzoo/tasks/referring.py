@@ -37,6 +37,7 @@ from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.referred_masks import ReferredMask, referred_mask_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._overview import Overview
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import part_of, true_mask
 from visionzoo.tasks.inputs.phrases import ImageAndPhrase
@@ -85,6 +86,8 @@ class Referring(Task):
         "rle": ResultFile("rle_file", "rle", ".json", _rle_file),
     }
     save_best = {"ref/oIoU": "greater", "ref/gIoU": "greater", "ref/mIoU": "greater"}
+    lower_is_better = ("PN", "IP")
+    unranked = ("phrases*",)
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ReferredMask:
         about = sample.metainfo
@@ -126,6 +129,10 @@ class Referring(Task):
     def said(self, result: ReferredMask) -> str:
         """Return the phrase and its score, or that nothing is found."""
         return f"{_short(result.phrase)}: {result.message}"
+
+    def overview(self, result: ReferredMask) -> Overview:
+        """Return the score, and the share of the image that the mask covers; 0 if nothing is found."""
+        return Overview({"score": result.score, "area": result.area}, text=self.said(result))
 
     def tally(self, result: ReferredMask, best: float | None) -> Tally:
         """Count phrases with a mask. The best value is the highest score of those without one."""

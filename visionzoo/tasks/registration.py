@@ -42,6 +42,7 @@ from visionzoo.structures.volume_grids import (
 from visionzoo.structures.volume_warping import interpolation_for, require_inside, values_at
 from visionzoo.structures.volumes import Volume, plane_affine
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._overview import Overview
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks.inputs.volumes import VolumePair
 
@@ -289,6 +290,8 @@ class RegistrationTask(Task):
         ResultFile("also", "also", "", _also_files),
     )
     save_best = {"reg/dice": "greater", "reg/ncc": "greater"}
+    lower_is_better = ("hd95*", "tre*", "folded*", "sdlogj*")
+    unranked = ("*_before", "labels", "pairs", "tre_outside")
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Registration:
         """Return the result. The inverse field of the model is used if the model states its affine part exactly."""
@@ -357,6 +360,12 @@ class RegistrationTask(Task):
         for name, volume, interp in result.pair.also:
             texts.append(f"{name} {interpolation_for(volume.data, interp)}")
         return ", ".join(texts)
+
+    def overview(self, result: Registration) -> Overview:
+        """Return the measures after registration, those that are stated first in front."""
+        after = {name: value for name, value in result.measures.items() if not name.endswith("_before")}
+        first = [name for name in ("dice", "ncc", "folded") if name in after]
+        return Overview({name: after[name] for name in [*first, *after]}, text=self.said(result))
 
     def tally(self, result: Registration, best: float | None) -> Tally:
         """Add the measures of a pair, and how many pairs have Dice."""

@@ -67,6 +67,8 @@ class Saliency(Task):
     row = staticmethod(SaliencyMap.to_json)
     files = (ResultFile("map", "raw", ".png", _map_file),)
     save_best = {"sal/Fmeasure_max": "greater", "sal/Smeasure": "greater", "sal/MAE": "less"}
+    lower_is_better = ("MAE*",)
+    unranked = ("images", "*_undefined")
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SaliencyMap:
         return saliency_map_of(sample.pred_map, sample.get("pred_mask"))

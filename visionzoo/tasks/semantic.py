@@ -14,7 +14,7 @@ from torch import Tensor
 from visionzoo.datasets.issues import Examined, issue_of
 from visionzoo.datasets.panoptic.checking import examined_panoptic
 from visionzoo.datasets.semantic_maps import read_semantic_map
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, some_of
 from visionzoo.metrics.required import sample_name
 from visionzoo.metrics.semantic import IGNORED, PixelCounts, SemanticScores, count_pixels, semantic_scores
 from visionzoo.reports.class_bars import draw_class_bars, said_rows, shown_rows
@@ -27,7 +27,8 @@ from visionzoo.structures.arrays import as_array
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.semantic_maps import NO_CLASS, SemanticMap, predicted_classes, semantic_map_of
 from visionzoo.tasks._base import ResultFile, Task
-from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._overview import Overview
+from visionzoo.tasks._tally import LISTED, Tally, most_frequent
 from visionzoo.tasks._truth import true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
 
@@ -84,13 +85,22 @@ class Semantic(Task):
         return Examined(labels=seen, has_truth=bool(seen))
 
     def tally(self, result: SemanticMap, best: float | None) -> Tally:
-        """Count the classes of the map."""
-        return Tally({"classes": len(result.shares)})
+        """Count the classes of the map, and the map for each of its classes."""
+        shares = result.shares
+        named = {} if result.names is None else dict.fromkeys(map(result.name_of, shares), 1)
+        return Tally({"classes": len(shares)}, classes=named)
 
     def summary(self, tally: Tally, inputs: int, threshold: str) -> str:
-        """Return the mean number of classes of a map."""
-        mean = tally.sums.get("classes", 0) / max(inputs, 1)
-        return f"the classes of {inputs} {self.inputs.nouns}; a map has {mean:.1f} classes on average"
+        """Return how many maps have each class, the most frequent class first, and the mean number of classes."""
+        mean, images = tally.sums.get("classes", 0) / max(inputs, 1), f"{inputs} {self.inputs.nouns}"
+        listed = some_of([f"{name} {number}" for name, number in most_frequent(tally.classes)], LISTED)
+        which = f"{listed} (number of maps with the class, of {images})" if listed else f"the classes of {images}"
+        return f"{which}; a map has {mean:.1f} classes on average"
+
+    def overview(self, result: SemanticMap) -> Overview:
+        """Return the number of classes and the share of the largest one; a class has no score."""
+        classes = {result.name_of(label): (1, None) for label in result.shares}
+        return Overview(super().overview(result).numbers, classes)
 
     def evidence(self, sample: Any, names: Sequence[str] | None) -> np.ndarray | None:
         """Return pixels by classes, (N, 3) int32: predicted class, true class, number; None without truth.
