@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a model from a config",
     "test": "measure a model with its data set's official metric",
     "infer": "run a model on images",
+    "export": "write a model as ONNX or torch.export",
     "eval": "measure files of predictions with an official metric, without a model",
     "register": "bring a moving image to a fixed one",
     "transform": "apply written fields and affine maps to files",

@@ -153,6 +153,10 @@ def _loaded(args: argparse.Namespace) -> LoadedConfig:
     Raises:
         ConfigError, UnknownName: the config cannot be loaded, or it has another model than the run of the weights.
     """
+    from visionzoo.inference.exported import exported_config, exported_file
+
+    if (file := exported_file(args.model)) is not None:
+        return exported_config(file)
     from visionzoo.weights.runs import AGAIN, load_with_weights
 
     options = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
@@ -242,9 +246,11 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
 
 def _fitted(args: argparse.Namespace, loaded: LoadedConfig, changes: list[str]) -> LoadedConfig:
     """Return the config with changes that fit the inputs, for a model that loads no weights."""
+    if not changes:
+        return loaded
     from visionzoo.models.parameters import has_parameters
 
-    if not changes or (args.weights != "none" and (loaded.run or has_parameters(loaded.cfg.model, loaded.replaced))):
+    if args.weights != "none" and (loaded.run or has_parameters(loaded.cfg.model, loaded.replaced)):
         return loaded
     note(f"changed for these inputs: {', '.join(changes)}", quiet=args.quiet)
     args.cfg_options = [*changes, *args.cfg_options]
@@ -284,7 +290,7 @@ def _output_folder(args: argparse.Namespace, wanted: Path) -> Path:
 
 def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[str, ...]) -> dict[str, object]:
     """Return what determines the results, apart from the inputs."""
-    from visionzoo.inference.resuming import digest_of, fingerprint
+    from visionzoo.inference.resuming import digest_of
 
     cfg, selection = inferencer.config, inferencer.selection
     return {
@@ -292,7 +298,7 @@ def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[st
         "--tiny": args.tiny,
         "--cfg-options": args.cfg_options,
         "hash of the config": digest_of([cfg.get("model"), cfg.get("test_dataloader")]),
-        "hash of the weights": fingerprint(inferencer.model),
+        "hash of the weights": inferencer.fingerprint(),
         "--threshold": [selection.threshold, selection.thresholds],
         "--classes": selection.labels,
         "--limit": selection.limit,
@@ -314,13 +320,14 @@ def _chosen_images(given: str, known: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferencer:
-    import torch
-
+    from visionzoo.inference.exported import exported_file
     from visionzoo.inference.inferencer import Inferencer
-    from visionzoo.weights.weight_file import shown_weights
 
     threshold, class_thresholds = thresholds_of(args.threshold)
-    torch.manual_seed(args.seed)
+    if exported_file(loaded) is None:
+        import torch
+
+        torch.manual_seed(args.seed)
     inferencer = Inferencer(
         loaded,
         args.weights,
@@ -337,7 +344,8 @@ def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferenc
     if inferencer.is_untrained:
         note("weights: none (random values; results mean nothing)")
     elif inferencer.weights is not None:
-        note(f"weights: {shown_weights(inferencer.weights, inferencer.step)}", quiet=args.quiet)
+        step = f" ({inferencer.step})" if inferencer.step else ""
+        note(f"weights: {shown_path(inferencer.weights)}{step}", quiet=args.quiet)
     return inferencer
 
 

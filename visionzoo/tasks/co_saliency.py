@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
 
-from visionzoo.structures.task_sample import TaskSample
 from visionzoo.tasks.inputs.images import ImageGroup
 from visionzoo.tasks.saliency import Saliency, shaken_map
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from visionzoo.structures.task_sample import TaskSample
 
 # More images than any drawn group has. A multiple of 4, so that every fourth image of each group is inverted.
 _OF_A_GROUP = 1000
@@ -23,6 +25,8 @@ class CoSaliency(Saliency):
     save_best = {"sal/Smeasure": "greater", "sal/Fmeasure_max": "greater", "sal/MAE": "less"}
 
     def members(self, sample: Any) -> list[TaskSample]:
+        from visionzoo.structures.task_sample import TaskSample  # imports torch
+
         maps = sample.pred_map if isinstance(sample.pred_map, list) else [sample.pred_map]
         return [TaskSample(pred_map=each) for each in maps]
 
@@ -36,4 +40,6 @@ class CoSaliency(Saliency):
         return {"group": sample["group"], **{key: [each[key] for each in images] for key in images[0]}}
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.stack([each.mean() for sample in samples for each in sample.pred_map])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
+from visionzoo.ops.lane_points import Rows
 from visionzoo.reports.images import (
     Colour,
     class_colour,
@@ -20,12 +19,16 @@ from visionzoo.reports.images import (
     line_width,
     write_labels,
 )
+from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.lane_files import tusimple_record
 from visionzoo.structures.lanes import Lanes, lanes_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, ResultLines, Task
 from visionzoo.tasks.inputs.images import ImageInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _TUSIMPLE_HEIGHT, _TUSIMPLE_ROWS = 720, range(160, 720, 10)
 _LANE_SHIFT = 0.006  # standard deviation in image widths; about the largest shift at which the metrics match a lane
@@ -58,6 +61,18 @@ class LaneDetection(Task):
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Lanes:
         return lanes_of(sample)
 
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        scores, threshold = outputs["existence"].astype(float).tolist(), frame.settings["exist_threshold"]
+        rows = Rows(**{**frame.settings["rows"], "size": tuple(frame.settings["rows"]["size"])})
+        maps = frame.without_padding(outputs["maps"])
+        lanes = rows.lanes(maps, [score > threshold for score in scores], frame.original)
+        slots = [slot for slot, lane in enumerate(lanes) if lane is not None]
+        return GraphSample(
+            pred_lanes=[lanes[slot] for slot in slots],
+            pred_lane_slots=slots,
+            pred_lane_scores=[scores[slot] for slot in slots],
+        )
+
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_lanes(image, result, scale)
 
@@ -75,6 +90,8 @@ class LaneDetection(Task):
         return {**truth, "ori_shape": (height, width), "pred_lanes": moved + wrong}
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.cat([sample.pred_exist for sample in samples])
 
     def options(self, model: Mapping[str, Any]) -> list[str]:

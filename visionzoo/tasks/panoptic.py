@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
 from visionzoo.datasets.panoptic.id_png import encode_id_png
@@ -20,6 +18,9 @@ from visionzoo.structures.panoptic_results import PanopticResult, panoptic_resul
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultDocument, ResultFile, Task
 from visionzoo.tasks.inputs.images import ImageInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SHADES = (1.0, 0.8, 1.2, 0.65, 1.4)  # of the objects of a class
 
@@ -103,6 +104,8 @@ class Panoptic(Task):
         }
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.cat([sample.pred_panoptic_scores.reshape(-1) for sample in samples])
 
     def options(self, model: Mapping[str, Any]) -> list[str]:

@@ -70,6 +70,8 @@ class RCNet(BaseModule):
         [(1, 32, 8, 8), (1, 32, 4, 4), (1, 32, 2, 2)]
     """
 
+    FIXED_GRAPH_SIZE = "the windows of its pooling between levels depend on the size of the image"
+
     VARIANTS: dict[str, dict[str, Any]] = {"base": {"out_channels": 256}, "tiny": {"out_channels": 32}}
 
     convert = staticmethod(convert_detector)
