@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,14 @@ def parser() -> Parser:
         "  visionzoo export work_dirs/rcnet_lite\n"
         "  visionzoo export cells_rcnet_lite --int8 --calibrate images/ -o cells.onnx",
     )
-    made.add_argument("model", metavar="NAME_OR_RUN", help="a model of the zoo, a config file or the folder of a run")
+    made.add_argument(
+        "model", metavar="NAME_OR_RUN", nargs="*", help="a model of the zoo, a config file or the folder of a run"
+    )
+    made.add_argument(
+        "--all", action="store_true",
+        help="measure the tiny variants of the named models, or of all, with seeded weights, in both formats; write "
+        "model_cards/exports.json and the table of docs/export.md (default: off)",
+    )  # fmt: skip
     made.add_argument(
         "--format", default="onnx", choices=("onnx", "torch-export"), help="format of the file (default: onnx)"
     )
@@ -59,6 +67,10 @@ def parser() -> Parser:
     )
     made.add_argument("--calibrate", metavar="DIR", help="images for --int8 (default: the config's training data)")
     made.add_argument("--calibration-images", type=int, default=32, help="number of them (default: 32)")
+    made.add_argument(
+        "--measure", action="store_true",
+        help="print the metric of the file on the config's validation data; with --int8 also before (default: off)",
+    )  # fmt: skip
     add_offline_flag(made)
     add_config_flags(made)
     add_summary_flags(made)
@@ -66,17 +78,20 @@ def parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command. Return 0 on success, 1 if the outputs differ, 2 for wrong use, 130 if interrupted."""
+    """Run the command. Return 0 on success, 1 if outputs differ or recording fails, 2 for wrong use."""
     return run_command(parser(), _export, argv)
 
 
 def _export(args: argparse.Namespace) -> int:
     _check(args)
     say_loading(quiet=args.quiet)
+    if args.all:
+        return _measure_all(args)
     with readers_on_stderr(quiet=args.quiet):
         made = _ready(args)
         path = _path(args, made)
         done, kind = _write(args, made, path)
+        _say_metrics(args, made, path, kind)
     shape = made.shape
     size = "x".join(map(str, shape.size[::-1]))
     sizes = f"only {size} ({shape.reason})" if shape.is_fixed else "any size"
@@ -95,6 +110,9 @@ def _export(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise an error for options that exclude each other."""
+    if not args.all and len(args.model) != 1:
+        found = " ".join(args.model) or "none"
+        raise ConfigError("visionzoo export", expected="one model", found=found, advice="name one, or use --all")
     if args.half and args.int8:
         raise ConfigError("--half and --int8", expected="one of them", found="both", advice="leave one out")
     if (args.half or args.int8) and args.format != "onnx":
@@ -104,13 +122,31 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--calibrate", expected="--int8", found="none", advice="add --int8, or leave it out")
 
 
+def _measure_all(args: argparse.Namespace) -> int:
+    """Measure cards and write the table. Return 0."""
+    from visionzoo.cards import card_names
+    from visionzoo.export.table import page_path, record, with_table
+    from visionzoo.system.atomic import write_text
+
+    with readers_on_stderr(quiet=args.quiet):
+        for name, rows in record(args.model or card_names()):
+            for kind, row in rows.items():
+                said = f"{row['absolute']:g} ({row['fixed'] or 'any size'})" if row["works"] else f"no: {row['reason']}"
+                print(f"{name}: {kind}: {said}", flush=True)
+    page = page_path()
+    if page.is_file():
+        write_text(page, with_table(page.read_text(encoding="utf-8")))
+        note(f"written to {shown_path(page)}", quiet=args.quiet)
+    return 0
+
+
 def _ready(args: argparse.Namespace) -> Ready:
     from visionzoo.export.writing import ready
     from visionzoo.inference.torch_backend import torch_backend
 
     changes: dict[str, Any] = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
     backend = torch_backend(
-        args.model, args.weights, check=lambda task, names: None, device="cpu", trust_pickle=False, **changes
+        args.model[0], args.weights, check=lambda task, names: None, device="cpu", trust_pickle=False, **changes
     )
     for line in backend.notes:
         note(line, quiet=args.quiet)
@@ -126,8 +162,8 @@ def _path(args: argparse.Namespace, made: Ready) -> Path:
     folder = Path("exports") if made.backend.folder is None else made.backend.folder / "export"
     path = Path(args.out) if args.out else folder / f"{made.backend.name}{FORMATS[args.format]}"
     if path.suffix != FORMATS[args.format]:
-        raise ConfigError(f"--out {path}", expected=f"a name that ends in {FORMATS[args.format]}",
-                          found=f"{path.suffix or 'no suffix'}", advice="rename it, or choose another --format")  # fmt: skip
+        found, advice = path.suffix or "no suffix", "rename it, or choose another --format"
+        raise ConfigError(f"--out {path}", expected=f"the suffix {FORMATS[args.format]}", found=found, advice=advice)
     if path.exists() and not args.overwrite:
         raise ConfigError(
             f"{shown_path(path)}", expected="a new file", found="an existing one", advice="use --overwrite or -o"
@@ -144,12 +180,27 @@ def _write(args: argparse.Namespace, made: Ready, path: Path) -> tuple[Exported,
     if args.int8:
         from visionzoo.export.quantising import write_int8
 
-        return write_int8(made, path, args.calibrate, args.calibration_images), "int8"
+        with tempfile.TemporaryDirectory() as folder:
+            plain = write(made, "onnx", Path(folder, "plain.onnx")).path
+            _say_metrics(args, made, plain, "before")
+            done = write_int8(made, path, args.calibrate, args.calibration_images, plain)
+        return done, "int8"
     if args.half:
         from visionzoo.export.quantising import write_half
 
         return write_half(made, path), "float16"
     return write(made, args.format, path), "float32"
+
+
+def _say_metrics(args: argparse.Namespace, made: Ready, path: Path, when: str) -> None:
+    """Print the metrics of a file if the user asks for them."""
+    if not args.measure:
+        return
+    from visionzoo.export.measuring import measured
+
+    metrics = measured(made.backend.config, path)
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if value >= 0)
+    note(f"{when}: {shown}", quiet=args.quiet)
 
 
 def parity_lines(done: Exported) -> list[str]:

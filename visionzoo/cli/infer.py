@@ -197,6 +197,12 @@ def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = N
     Raises:
         ZooError: wrong use, a model of another task, or weights or a config that cannot be used.
     """
+    from visionzoo.inference.exported import exported_file
+
+    if (
+        exported_file(args.model) is not None
+    ):  # the logger of the readers imports torch, which an ONNX file can do without
+        return _run_inference(args, command, seen or _Seen(), only)
     say_loading(quiet=args.quiet)
     with readers_on_stderr(quiet=args.quiet):
         return _run_inference(args, command, seen or _Seen(), only)

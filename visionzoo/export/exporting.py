@@ -74,7 +74,9 @@ def chosen_shape(form: ImageForm, largest: Sequence[int], equal: bool, given: Se
     return Shape((height, width + form.divisor), False, "")
 
 
-def export_form(form: ImageForm, shape: Shape, kind: str, path: Path, metadata: dict[str, Any]) -> None:
+def export_form(
+    form: ImageForm, shape: Shape, kind: str, path: Path, metadata: dict[str, Any], program: Any = None
+) -> None:
     """Record a form and write the file.
 
     Args:
@@ -83,6 +85,7 @@ def export_form(form: ImageForm, shape: Shape, kind: str, path: Path, metadata: 
         kind: a key of :data:`FORMATS`.
         path: the file.
         metadata: values that the file keeps as JSON.
+        program: what :func:`recorded` returned before; None records the form.
 
     Raises:
         UnknownName: an unknown format.
@@ -90,7 +93,7 @@ def export_form(form: ImageForm, shape: Shape, kind: str, path: Path, metadata: 
         RunFailed: PyTorch cannot record the model, or translate it.
     """
     require_known(kind, FORMATS, "format of an exported model")
-    program = recorded(form, shape)
+    program = recorded(form, shape) if program is None else program
     text = json.dumps(metadata, ensure_ascii=False)
     content = io.BytesIO()
     if kind == "torch-export":

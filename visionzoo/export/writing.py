@@ -90,18 +90,19 @@ def ready(backend: Backend, size: Sequence[int] | None = None) -> Ready:
     return Ready(backend, form, chosen_shape(form, largest, equal, size), steps)
 
 
-def write(made: Ready, kind: str, path: Path) -> Exported:
+def write(made: Ready, kind: str, path: Path, program: Any = None) -> Exported:
     """Write a file and compare it with PyTorch.
 
     Args:
         made: what :func:`ready` returned.
         kind: ``onnx`` or ``torch-export``.
         path: the file.
+        program: the recorded form, if it was recorded before.
 
     Raises:
         RunFailed: PyTorch cannot record the model, or translate it.
     """
-    export_form(made.form, made.shape, kind, path, metadata_of(made))
+    export_form(made.form, made.shape, kind, path, metadata_of(made), program)
     return Exported(path, made.shape, parity_of(made.form, made.shape, path))
 
 

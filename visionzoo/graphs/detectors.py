@@ -6,10 +6,10 @@ from torch import nn
 
 from visionzoo.graphs.form import ImageForm, NotExportable, require_exportable
 from visionzoo.graphs.one_stage import one_stage_form
+from visionzoo.graphs.two_stage import two_stage_form
 
-FORMS = {"bbox_head": one_stage_form}
+FORMS = {"bbox_head": one_stage_form, "roi_head": two_stage_form}
 REASONS = {
-    "roi_head": "boxes in two stages: the exporter has no form of the second stage",
     "panoptic_head": "masks of a fixed number of queries: the exporter has no form of their fusion",
 }
 

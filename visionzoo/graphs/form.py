@@ -114,10 +114,10 @@ def require_exportable(model: nn.Module) -> None:
     """Raise an error with the reason of the first part of a model that cannot be exported.
 
     Raises:
-        NotExportable: a part has the attribute ``NOT_EXPORTABLE``.
+        NotExportable: a part has the attribute ``not_exportable``.
     """
     for name, part in model.named_modules():
-        if reason := getattr(part, "NOT_EXPORTABLE", ""):
+        if reason := getattr(part, "not_exportable", ""):
             raise NotExportable(f"{name or 'model'} ({type(part).__name__}): {reason}")
 
 

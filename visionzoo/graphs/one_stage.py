@@ -160,6 +160,6 @@ def _candidates(head: Any, level: Level, decode: Decode) -> tuple[Tensor, Tensor
 
 
 def top(values: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Return the ``most`` largest values of each row and their places; all of them if there are fewer or -1 is given."""
+    """Return the ``most`` largest values of each row and their places; all if there are fewer, or if it is -1."""
     count = values.shape[1]
     return values.topk(count if most < 0 else torch.sym_min(most, count), 1)

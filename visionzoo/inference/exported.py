@@ -111,7 +111,9 @@ def _open_program(path: Path) -> tuple[str, Run]:
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     reason = " ".join(str(error).split())[:200]
-    return CheckpointError(path, expected="an exported model", but=f"it cannot be read: {reason}", advice="export again")
+    return CheckpointError(
+        path, expected="an exported model", but=f"it cannot be read: {reason}", advice="export again"
+    )
 
 
 def exported_config(path: Path) -> LoadedConfig:

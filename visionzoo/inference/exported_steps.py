@@ -40,7 +40,7 @@ def apply_steps(image: np.ndarray, steps: Sequence[Mapping[str, Any]]) -> np.nda
         UnknownName: the file has a step that this version does not know.
 
     Example:
-        >>> step = {"op": "resize", "scale": [40, 20], "keep_ratio": True, "interpolation": "bilinear", "backend": "cv2"}
+        >>> step = {"op": "resize", "scale": [40, 20], "keep_ratio": True, "interpolation": "area", "backend": "cv2"}
         >>> apply_steps(np.zeros((10, 10, 3), np.uint8), [step]).shape
         (20, 20, 3)
     """
@@ -55,7 +55,7 @@ def apply_steps(image: np.ndarray, steps: Sequence[Mapping[str, Any]]) -> np.nda
 def resize(
     image: np.ndarray, *, scale: Sequence[int], keep_ratio: bool, interpolation: str, backend: str
 ) -> np.ndarray:
-    """Resize into ``scale`` (width, height), as mmcv's ``Resize`` does; with ``keep_ratio`` also into (height, width)."""
+    """Resize into ``scale`` (width, height), as mmcv's ``Resize`` does; with ``keep_ratio`` either way round."""
     height, width = image.shape[:2]
     size = (scale[0], scale[1])
     if keep_ratio:
@@ -74,7 +74,7 @@ def resize_crop(image: np.ndarray, *, size: int, edge: int, interpolation: str) 
     pillow = Image.fromarray(image)
     if target != (width, height):
         pillow = pillow.resize(target, _PILLOW[interpolation])
-    left, top = (int(round((side - size) / 2.0)) for side in target)
+    left, top = (round((side - size) / 2.0) for side in target)
     return np.array(pillow.crop((left, top, left + size, top + size)))
 
 

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 
 from visionzoo.errors import some_of
 from visionzoo.reports.images import Colour, class_colour, enlarged, label_font, letter_height
-from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.class_scores import KEPT, ClassScores, class_scores_of
+from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
 from visionzoo.tasks._tally import Tally

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-
 from visionzoo.tasks.inputs.images import ImageGroup
 from visionzoo.tasks.saliency import Saliency, shaken_map
 

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 
 from visionzoo.ops.density_maps import count_map
 from visionzoo.reports.images import enlarged, label_font, letter_height, write_labels
-from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.counts import CrowdCount, count_of
+from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task

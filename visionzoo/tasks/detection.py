@@ -22,8 +22,8 @@ from visionzoo.reports.images import (
     line_width,
     write_labels,
 )
-from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.detections import Detections, crops_of, decode_mask, detections_of
+from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.yolo_lines import yolo_lines
 from visionzoo.tasks._base import ResultFile, Task

@@ -233,7 +233,7 @@ class ConnectivityHead(MapHead):
         return self.cube_loss(logits, masks)
 
     @property
-    def NOT_EXPORTABLE(self) -> str:
+    def not_exportable(self) -> str:
         """Reason why the head has no exported form; empty if it has one."""
         if self.instances or self.min_area:
             return "connected components (instances, min_area) need a loop over pixels"

@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.ops.lane_points import Rows
 
-
 # Rows of both benchmarks: every 20th of 590 rows and every 10th of 720.
 KINDS = {
     "culane": Rows("culane", (590, 1640), gap=20, points=18),

@@ -175,7 +175,7 @@ def shrink(x: Tensor, size: Size) -> Tensor:
         return x
     if size == (-(-height // 2), -(-width // 2)):
         return F.max_pool2d(x, 2, ceil_mode=True)
-    return F.adaptive_max_pool2d(x, size)
+    return adaptive_max_pool(x, size)
 
 
 def pool_to(x: Tensor, size: Size) -> Tensor:
@@ -185,4 +185,22 @@ def pool_to(x: Tensor, size: Size) -> Tensor:
         return x
     if height % rows == 0 and width % cols == 0:  # the same windows with the faster operator
         return F.max_pool2d(x, (height // rows, width // cols))
-    return F.adaptive_max_pool2d(x, size)
+    return adaptive_max_pool(x, size)
+
+
+def adaptive_max_pool(x: Tensor, size: Size) -> Tensor:
+    """Reduce ``x`` to ``size`` by adaptive max pooling. A recorded graph has one maximum for each row and column.
+
+    Example:
+        >>> adaptive_max_pool(torch.arange(5.0).reshape(1, 1, 1, 5), (1, 3)).flatten().tolist()
+        [1.0, 3.0, 4.0]
+    """
+    if not torch.compiler.is_compiling():
+        return F.adaptive_max_pool2d(x, size)
+    return _max_of_windows(_max_of_windows(x, -2, size[0]), -1, size[1])
+
+
+def _max_of_windows(x: Tensor, dim: int, count: int) -> Tensor:
+    length = x.shape[dim]
+    windows = [(index * length // count, -(-(index + 1) * length // count)) for index in range(count)]
+    return torch.stack([x.narrow(dim, start, end - start).amax(dim) for start, end in windows], dim)
