@@ -25,7 +25,6 @@ from visionzoo.inference.exported_steps import padded_size
 from visionzoo.system.atomic import write_file
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}
-_OPSET = 18
 _MOST_CELLS = 512  # largest height or width in units of the divisor
 _LEAST = 320  # a recorded side is at least this long, so that no level of a pyramid has a side of 1
 
@@ -141,7 +140,6 @@ def _onnx_bytes(form: ImageForm, program: Any, text: str) -> bytes:
             made = torch.onnx.export(
                 program,
                 dynamo=True,
-                opset_version=_OPSET,
                 input_names=list(form.input_names),
                 output_names=list(form.names),
                 verbose=False,

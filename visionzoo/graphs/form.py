@@ -132,7 +132,9 @@ def head_form(model: nn.Module) -> ImageForm:
     head = getattr(whole, "head", None)
     if getattr(whole, "text_encoder", None) is not None:
         raise NotExportable("text_encoder: words are split outside a graph, and the exporter has no form for phrases")
-    if head is None or not hasattr(head, "graph_outputs"):
-        kind = "several heads" if head is None else type(head).__name__
+    if head is None:
+        raise NotExportable(f"model ({type(model).__name__}): the exporter has a form for models of one head only")
+    if not hasattr(head, "graph_outputs"):
+        kind = type(head).__name__
         raise NotExportable(f"head ({kind}): it does not define graph_outputs, so it has no exported form")
     return ImageForm(model, whole.graph_outputs, head.GRAPH_OUTPUTS)

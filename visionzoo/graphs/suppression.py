@@ -117,10 +117,12 @@ def paired_boxes(expected: Arrays, found: Arrays) -> tuple[Arrays, Arrays]:
             gap = gap + np.abs(found["scores"][image, same] - expected["scores"][image, row])
             if expected["scores"][image, row] > last or (len(same) and gap.min() < 1):
                 pairs.append((image, row, int(same[gap.argmin()]) if len(same) else -1))
-    image, row, other = np.array(pairs, int).reshape(-1, 3).T
-    lost = other < 0
-    first = {name: expected[name][image, row] for name in ("boxes", "scores")}
-    second = {name: np.where(_as(lost, found[name]), np.inf, found[name][image, other]) for name in ("boxes", "scores")}
+    images, rows, others = np.array(pairs, int).reshape(-1, 3).T
+    first = {name: expected[name][images, rows] for name in ("boxes", "scores")}
+    second = {
+        name: np.where(_as(others < 0, found[name]), np.inf, found[name][images, others])
+        for name in ("boxes", "scores")
+    }
     return {**first, "labels": counts[0]}, {**second, "labels": counts[1]}
 
 

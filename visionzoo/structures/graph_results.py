@@ -72,7 +72,7 @@ def resized(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """
     import cv2
 
-    maps = [np.ascontiguousarray(each, dtype=np.float32) for each in values]
+    maps: list[np.ndarray] = [np.ascontiguousarray(each, dtype=np.float32) for each in values]
     if values.shape[1:] != tuple(size):
         maps = [cv2.resize(each, (size[1], size[0]), interpolation=cv2.INTER_LINEAR) for each in maps]
     return np.stack(maps)

@@ -20,7 +20,9 @@ from visionzoo.tasks._base import ResultDocument, ResultFile, Task
 from visionzoo.tasks.inputs.images import ImageInput
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from visionzoo.graphs.form import ImageForm
 
 _SHADES = (1.0, 0.8, 1.2, 0.65, 1.4)  # of the objects of a class
 
@@ -73,6 +75,11 @@ class Panoptic(Task):
             raise InputError("the model returns no panoptic map; use PanopticFusion as model.panoptic_fusion_head")
         scores = sample.get("pred_panoptic_scores")
         return panoptic_result_of(panoptic, scores, None if mmdet_map is None else mmdet_map.sem_seg, names)
+
+    def graph(self, model: nn.Module) -> ImageForm:
+        from visionzoo.graphs.detectors import detector_form
+
+        return detector_form(model)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_panoptic(image, result, scale)
