@@ -127,7 +127,6 @@ def test_an_existing_file_is_kept(exported, capsys):
         [NAME, "--calibrate", "images"],
         [NAME, "--tiny", "--weights", "none", "--size", "33", "33", "-o", "model.txt"],
         ["voxelmorph_2d", "--tiny", "--weights", "none"],
-        ["rcnet_mask_rcnn", "--tiny", "--weights", "none"],
     ],
     ids=str,
 )

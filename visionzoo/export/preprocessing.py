@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from visionzoo.errors import one_of
 from visionzoo.graphs.form import NotExportable
 from visionzoo.inference.exported_steps import apply_steps, padded_size
 from visionzoo.inference.preparing import Preparation
@@ -28,8 +27,14 @@ def _resize(transform: Any) -> dict[str, Any]:
     }
 
 
+def _grey(transform: Any) -> dict[str, Any]:
+    if transform.prob < 1 or not transform.keep_channels or transform.color_format == "hsv":
+        raise NotExportable("pipeline: RandomGrayscale has an exported form with prob=1 and keep_channels=True only")
+    return {"op": "grey", "weights": [float(weight) for weight in transform.channel_weights]}
+
+
 # Transforms of other libraries, by the name of their class. Transforms of this package have the method ``graph_step``.
-_OF_LIBRARIES: dict[str, Callable[[Any], dict[str, Any]]] = {"Resize": _resize}
+_OF_LIBRARIES: dict[str, Callable[[Any], dict[str, Any]]] = {"Resize": _resize, "RandomGrayscale": _grey}
 
 
 def steps_of(prepare: Preparation) -> list[dict[str, Any]]:
@@ -48,8 +53,7 @@ def steps_of(prepare: Preparation) -> list[dict[str, Any]]:
         elif name in _OF_LIBRARIES:
             steps.append(_OF_LIBRARIES[name](transform))
         else:
-            known = one_of([*_OF_LIBRARIES, "ResizeCrop", "ResizeToFit"])
-            raise NotExportable(f"pipeline: the transform {name} has no exported form; images may have {known}")
+            raise NotExportable(f"pipeline: the transform {name} has no exported form")
     return steps
 
 

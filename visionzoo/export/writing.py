@@ -83,7 +83,8 @@ def ready(backend: Backend, size: Sequence[int] | None = None) -> Ready:
     """
     task = task_of(backend.task)
     if type(task.inputs) is not ImageInput:
-        raise NotExportable(f"task {backend.task}: the exporter has no form for {task.inputs.nouns}")
+        kind = f"groups of {task.inputs.nouns}" if task.inputs.are_grouped else task.inputs.nouns
+        raise NotExportable(f"task {backend.task}: the exporter has no form for {kind}")
     form = task.graph(backend.model).eval()
     steps = steps_of(backend.prepare)
     largest, equal = largest_size(steps, form.divisor)
@@ -110,7 +111,7 @@ def metadata_of(made: Ready, precision: str = "float32") -> dict[str, Any]:
     """Return what a file says about itself: all that is needed to run it without the project's configs."""
     backend, form = made.backend, made.form
     head = getattr(backend.model, "head", None)
-    settings = head.graph_settings() if hasattr(head, "graph_settings") else {}
+    settings = {**form.settings, **(head.graph_settings() if hasattr(head, "graph_settings") else {})}
     buffers = {name: getattr(form, name) for name in ("mean", "std")}
     size = made.shape.size if made.shape.is_fixed else None
     return {

@@ -51,6 +51,7 @@ class ImageForm(nn.Module):
         model: a model with a preprocessor.
         compute: function from normalised images (B, 3, H, W) float32 and ``sizes`` to the outputs by name.
         names: names of the outputs in order.
+        settings: what turns the outputs into results, besides the outputs.
         pair: function that puts the outputs of two runs in one order, if the order depends on rounding.
 
     Attributes:
@@ -61,9 +62,19 @@ class ImageForm(nn.Module):
         NotExportable: the preprocessor changes images in another way.
     """
 
-    def __init__(self, model: nn.Module, compute: Compute, names: Sequence[str], pair: Pair | None = None):
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(
+        self,
+        model: nn.Module,
+        compute: Compute,
+        names: Sequence[str],
+        pair: Pair | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ):
         super().__init__()
-        self.pair = pair
+        self.pair, self.settings = pair, dict(settings or {})
         preprocessor: Any = model.data_preprocessor
         self.model, self.compute, self.names = model, compute, tuple(names)
         self.divisor = int(getattr(preprocessor, "pad_size_divisor", 1) or 1)
@@ -87,7 +98,7 @@ class ImageForm(nn.Module):
         if sizes is None:  # no padding: the sizes of all images are those of the batch
             ones = torch.ones_like(images[:, 0], dtype=torch.int64)
             sizes = torch.stack([ones[:, :, 0].sum(1), ones[:, 0].sum(1)], 1)
-        if self.mean is not None:
+        if self.mean is not None and self.std is not None:
             pixels = (pixels - self.mean) / self.std
         if self.divisor > 1:
             pixels = torch.where(inside_sizes(images.shape[2:], sizes), pixels, self.pad_value)

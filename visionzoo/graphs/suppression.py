@@ -94,7 +94,8 @@ def paired_boxes(expected: Arrays, found: Arrays) -> tuple[Arrays, Arrays]:
     where the scores there are equal up to rounding, because either of them may be absent.
 
     Args:
-        expected, found: ``boxes`` (B, N, 4), ``scores`` (B, N) and ``labels`` (B, N); label -1 is no result.
+        expected, found: ``boxes`` (B, N, 4), ``scores`` (B, N) and ``labels`` (B, N), -1 for no result; and others,
+            (B, N, ...).
 
     Returns:
         Both with flat axes: ``boxes`` (n, 4), ``scores`` (n,), and ``labels`` (B,), the number of results.
@@ -118,7 +119,7 @@ def paired_boxes(expected: Arrays, found: Arrays) -> tuple[Arrays, Arrays]:
             if expected["scores"][image, row] > last or (len(same) and gap.min() < 1):
                 pairs.append((image, row, int(same[gap.argmin()]) if len(same) else -1))
     images, rows, others = np.array(pairs, int).reshape(-1, 3).T
-    first = {name: expected[name][images, rows] for name in ("boxes", "scores")}
+    first = {name: expected[name][images, rows] for name in expected if name != "labels"}
     second = {
         name: np.where(_as(others < 0, found[name]), np.inf, found[name][images, others])
         for name in ("boxes", "scores")
@@ -127,4 +128,4 @@ def paired_boxes(expected: Arrays, found: Arrays) -> tuple[Arrays, Arrays]:
 
 
 def _as(flags: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return flags[:, None] if values.ndim == 3 else flags
+    return flags.reshape(-1, *(1,) * (values.ndim - 2))

@@ -1,4 +1,4 @@
-"""Form of mmdet's two-stage detectors of boxes: Faster R-CNN.
+"""Form of mmdet's two-stage detectors: Faster R-CNN and Mask R-CNN.
 
 Tensors: B images, N proposals of an image, K classes.
 """
@@ -19,10 +19,12 @@ from visionzoo.graphs.suppression import paired_boxes, suppressed
 
 
 def two_stage_form(model: nn.Module) -> ImageForm:
-    """Return the form of a detector with a region proposal network and one second stage of boxes.
+    """Return the form of a detector with a region proposal network and one second stage of boxes, and of masks.
+
+    The masks, (B, N, h, w), are probabilities over the boxes; they are pasted into the image outside the graph.
 
     Raises:
-        NotExportable: it predicts masks, or a part of it has no form here.
+        NotExportable: a part of the detector has no form here.
     """
     detector: Any = model
     _check(detector)
@@ -37,19 +39,24 @@ def two_stage_form(model: nn.Module) -> ImageForm:
             read = roi.shared_head(read)
         logits, deltas = roi.bbox_head(read)
         found = _results(roi.bbox_head, roi.test_cfg, boxes, is_there, logits, deltas, sizes)
-        return dict(zip(NAMES, found, strict=True))
+        outputs = dict(zip(NAMES, found, strict=True))
+        return {**outputs, "masks": _masks(roi, feats, found[0], found[2])} if roi.with_mask else outputs
 
-    return ImageForm(model, compute, NAMES, paired_boxes)
+    if not roi.with_mask:
+        return ImageForm(model, compute, NAMES, paired_boxes)
+    settings = {"mask_threshold": roi.test_cfg.mask_thr_binary}
+    return ImageForm(model, compute, (*NAMES, "masks"), paired_boxes, settings)
 
 
 def _check(detector: Any) -> None:
     roi = detector.roi_head
     if type(roi).__name__ != "StandardRoIHead":
         raise NotExportable(f"roi_head ({type(roi).__name__}): the exporter has the form of StandardRoIHead only")
-    if roi.with_mask:
-        raise NotExportable("mask_head: masks of boxes are pasted into the image by a loop that no graph has")
-    if type(roi.bbox_roi_extractor).__name__ != "SingleRoIExtractor":
+    extractors = [roi.bbox_roi_extractor, *([roi.mask_roi_extractor] if roi.with_mask else [])]
+    if any(type(each).__name__ != "SingleRoIExtractor" for each in extractors):
         raise NotExportable("bbox_roi_extractor: the exporter has the form of SingleRoIExtractor only")
+    if roi.with_mask and not hasattr(roi.mask_head, "graph_masks") and type(roi.mask_head).__name__ != "FCNMaskHead":
+        raise NotExportable(f"mask_head ({type(roi.mask_head).__name__}): the exporter has no form of it")
     require_plain_nms(detector.rpn_head.test_cfg)
     require_plain_nms(roi.test_cfg)
 
@@ -123,3 +130,13 @@ def _results(
         most=cfg.max_per_img if cfg.max_per_img > 0 else math.prod(score.shape[1:]),
         valid=there,
     )
+
+
+def _masks(roi: Any, feats: Sequence[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+    """Return the masks of the results, (B, N, h, w), probabilities over each box."""
+    logits = roi.mask_head(_regions(roi.mask_roi_extractor, feats, boxes))
+    head = roi.mask_head
+    maps = head.graph_masks(logits) if hasattr(head, "graph_masks") else logits.sigmoid()
+    label = torch.zeros_like(labels) if getattr(head, "class_agnostic", False) else labels.clamp(min=0)
+    index = label.reshape(-1, 1, 1, 1).expand(-1, 1, maps.shape[2], maps.shape[3])
+    return maps.gather(1, index).reshape(boxes.shape[0], boxes.shape[1], maps.shape[2], maps.shape[3])

@@ -95,10 +95,17 @@ def resize_to_fit(
     return cv2.resize(image, (width, height), interpolation=way)
 
 
+def grey(image: np.ndarray, *, weights: Sequence[float]) -> np.ndarray:
+    """Replace the three channels by their weighted mean, rounded down, as mmcv's ``RandomGrayscale`` does."""
+    mean = (np.array(weights) / sum(weights) * image).sum(axis=2).astype(np.uint8)
+    return np.dstack([mean] * 3)
+
+
 STEPS: dict[str, Callable[..., np.ndarray]] = {
     "resize": resize,
     "resize_crop": resize_crop,
     "resize_to_fit": resize_to_fit,
+    "grey": grey,
 }
 
 
