@@ -51,8 +51,8 @@ def parser(inputs: Input | None = None) -> Parser:
     parser.add_argument(
         "model",
         metavar="NAME_OR_CONFIG",
-        help="a model of the zoo (`visionzoo list`), a config file, the folder of a training, hf://ORG/REPO or a file of "
-        "`visionzoo export`",
+        help="a model of the zoo (`visionzoo list`), a config file, the folder of a training, hf://ORG/REPO or a file "
+        "of `visionzoo export`",
     )
     if inputs is None:
         add_image_options(parser)

@@ -96,7 +96,8 @@ class Inferencer:
     Args:
         name_or_config: name of a model of the zoo, path of a config file, folder of a run or ``hf://ORG/REPO``; a file
             that ``visionzoo export`` wrote, of which an ONNX file runs without torch and takes no ``weights``, ``tiny``
-            or ``options``; or a config that :func:`visionzoo.weights.runs.load_with_weights` returned, which is used as it is.
+            or ``options``; or a config that :func:`visionzoo.weights.runs.load_with_weights` returned, which is used as
+            it is.
         weights: file, folder of a run or address; ``"released"`` or ``"released:ID"`` for those that the card lists.
             None uses the weights of the run, else the released ones; ``"none"`` leaves the model untrained. A model
             without parameters needs none. If config and weights belong to different runs, see
