@@ -200,9 +200,8 @@ def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = N
     """
     from visionzoo.inference.exported import exported_file
 
-    if (
-        exported_file(args.model) is not None
-    ):  # the logger of the readers imports torch, which an ONNX file can do without
+    # the logger of the readers imports torch, which an ONNX file does not need
+    if exported_file(args.model) is not None:
         return _run_inference(args, command, seen or _Seen(), only)
     say_loading(quiet=args.quiet)
     with readers_on_stderr(quiet=args.quiet):

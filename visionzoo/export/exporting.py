@@ -54,7 +54,7 @@ def chosen_shape(form: ImageForm, largest: Sequence[int], equal: bool, given: Se
         given: (H, W) that the user gives; None for the choice of this function.
 
     Raises:
-        ConfigError: ``given`` is no multiple of the padding divisor.
+        ConfigError: ``given`` is not a multiple of the padding divisor.
     """
     if given is not None:
         if padded_size(given, form.divisor) != tuple(given):

@@ -108,7 +108,7 @@ def write(made: Ready, kind: str, path: Path, program: Any = None) -> Exported:
 
 
 def metadata_of(made: Ready, precision: str = "float32") -> dict[str, Any]:
-    """Return what a file says about itself: all that is needed to run it without the project's configs."""
+    """Return the metadata of a file: all that is needed to run it without the project's configs."""
     backend, form = made.backend, made.form
     head = getattr(backend.model, "head", None)
     settings = {**form.settings, **(head.graph_settings() if hasattr(head, "graph_settings") else {})}

@@ -89,7 +89,7 @@ class ImageForm(nn.Module):
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Names of the inputs: without padding, ``sizes`` is none of them."""
+        """Names of the inputs: without padding, only ``images``."""
         return ("images", "sizes") if self.divisor > 1 else ("images",)
 
     def forward(self, images: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -37,7 +37,7 @@ def apply_steps(image: np.ndarray, steps: Sequence[Mapping[str, Any]]) -> np.nda
     """Return the image, (H, W, 3) uint8 RGB, after all steps.
 
     Raises:
-        UnknownName: the file has a step that this version does not know.
+        UnknownName: the file has a step that this version does not support.
 
     Example:
         >>> step = {"op": "resize", "scale": [40, 20], "keep_ratio": True, "interpolation": "area", "backend": "cv2"}

@@ -64,7 +64,7 @@ class Frame:
 
 
 def resized(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Resize maps (K, h, w) bilinearly to ``size`` (H, W), as torch does without aligned corners, float32.
+    """Resize maps (K, h, w) bilinearly to ``size`` (H, W) float32, as torch does if corners are not aligned.
 
     Example:
         >>> resized(np.ones((2, 3, 4)), (6, 5)).shape
