@@ -137,7 +137,7 @@ def _onnx_bytes(form: ImageForm, program: Any, text: str) -> bytes:
         raise MissingExtra(error.name or "onnx", "export") from error
     try:
         with _quiet(), torch.no_grad():
-            made = torch.onnx.export(
+            made: Any = torch.onnx.export(
                 program,
                 dynamo=True,
                 input_names=list(form.input_names),

@@ -115,7 +115,7 @@ def _batches(made: Ready, folder: str | None, count: int) -> Iterator[dict[str, 
             continue
         batch = np.zeros((1, 3, height, width), np.uint8)
         batch[0, :, : resized.shape[0], : resized.shape[1]] = resized.transpose(2, 0, 1)
-        arrays = {"images": batch, "sizes": np.array([resized.shape[:2]], np.int64)}
+        arrays: dict[str, np.ndarray] = {"images": batch, "sizes": np.array([resized.shape[:2]], np.int64)}
         yield {name: arrays[name] for name in made.form.input_names}
         found += 1
     if not found:

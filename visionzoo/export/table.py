@@ -69,7 +69,7 @@ def _seeded(name: str) -> Ready:
     fill_weights(backend.model, 0)
     images = torch.from_numpy(seeded_inputs(made.shape.size, made.form.divisor)["images"]).float()
     mean, std = made.form.mean, made.form.std
-    settle_norms(backend.model, images if mean is None else (images - mean) / std)
+    settle_norms(backend.model, images if mean is None or std is None else (images - mean) / std)
     return made
 
 

@@ -110,7 +110,7 @@ def write(made: Ready, kind: str, path: Path, program: Any = None) -> Exported:
 def metadata_of(made: Ready, precision: str = "float32") -> dict[str, Any]:
     """Return the metadata of a file: all that is needed to run it without the project's configs."""
     backend, form = made.backend, made.form
-    head = getattr(backend.model, "head", None)
+    head: Any = getattr(backend.model, "head", None)
     settings = {**form.settings, **(head.graph_settings() if hasattr(head, "graph_settings") else {})}
     buffers = {name: getattr(form, name) for name in ("mean", "std")}
     size = made.shape.size if made.shape.is_fixed else None

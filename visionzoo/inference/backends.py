@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Backend:
 
     name: str
     task: str
-    config: Mapping[str, Any]
+    config: Any
     prepare: Preparation
     run: Callable[[dict[str, list[Any]]], list[Any]]
     fingerprint: Callable[[], str]

@@ -92,7 +92,7 @@ def _open_program(path: Path) -> tuple[str, Run]:
     import torch
     import torchvision  # noqa: F401  (registers its operators)
 
-    extra = {KEY: ""}
+    extra: dict[str, Any] = {KEY: ""}
     try:
         program = torch.export.load(path, extra_files=extra)
     except Exception as error:  # of zip files, JSON or torch
@@ -201,7 +201,7 @@ def _run(task: Task, metadata: Mapping[str, Any], run: Run, data: Mapping[str, l
     batch = np.zeros((len(images), 3, height, width), np.uint8)
     for index, (image, shape) in enumerate(zip(images, shapes, strict=True)):
         batch[index, :, : shape[0], : shape[1]] = image
-    arrays = {"images": batch, "sizes": np.array(shapes, np.int64)}
+    arrays: Arrays = {"images": batch, "sizes": np.array(shapes, np.int64)}
     outputs = run({each["name"]: arrays[each["name"]] for each in metadata["inputs"]})
     samples = []
     for index, (shape, original) in enumerate(zip(shapes, originals, strict=True)):
