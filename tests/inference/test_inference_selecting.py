@@ -214,7 +214,7 @@ def test_a_wrong_class_is_an_error_before_the_model_is_built(run, image, capsys,
     def build(*args, **options):
         raise AssertionError("the model is built")
 
-    monkeypatch.setattr("visionzoo.inference.inferencer.ready_model", build)
+    monkeypatch.setattr("visionzoo.inference.torch_backend.ready_model", build)
     for options in (["--classes", "sqare"], ["--threshold", "sqare=0.5"]):
         assert run(image, *options) == 2
         assert "did you mean 'square'?" in capsys.readouterr().err

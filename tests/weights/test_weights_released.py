@@ -468,7 +468,7 @@ def test_an_address_without_the_name_of_a_model(address):
 
 
 def test_an_inference_without_weights_takes_the_first_ones_of_the_whole_model(card):
-    from visionzoo.inference.inferencer import _chosen_weights
+    from visionzoo.inference.torch_backend import _chosen_weights
 
     trunk = dict(id="a", url="https://example.org/a.pth", **{"for": "backbone"})
     card(NAME, trunk, dict(id="b", url="https://example.org/b.pth"))

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from visionzoo.card_fields import card_problem
+from visionzoo.cards.exports import exports_of
 from visionzoo.cards.schema import CardFields, MeasuredNumber, Metric, Result, Run, ZooFields
 from visionzoo.config import config_names
 from visionzoo.errors import CardError, nearest_name
@@ -149,7 +150,8 @@ def _filled(values: dict[str, Any], stem: str) -> dict[str, Any]:
     zoo = values.get("visionzoo")
     if not isinstance(zoo, dict):
         return values
-    return {**values, "visionzoo": {"name": stem, "config": f"configs/{stem}.py", **zoo}}
+    filled = {"name": stem, "config": f"configs/{stem}.py", "exports": exports_of(stem)}
+    return {**values, "visionzoo": {**filled, **zoo}}
 
 
 def _validated(values: dict[str, Any], path: Path) -> CardFields:

@@ -262,7 +262,8 @@ Check = Annotated[
 class ZooFields(Fields):
     """Fields under the key ``visionzoo``.
 
-    The reader fills in ``name`` and ``config`` from the name of the file. If ``headline`` is true, the name of the
+    The reader fills in ``name`` and ``config`` from the name of the file, and ``exports`` from the file
+    ``exports.json``, which ``visionzoo export --all`` writes. If ``headline`` is true, the name of the
     system is a short name of this model.
     """
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "infer": "run a model on images",
     "check-data": "find everything that is wrong with a data set",
     "browse": "draw what a model is really fed, with the truth",
+    "export": "write a model as ONNX or torch.export",
     "eval": "measure files of predictions with an official metric, without a model",
     "register": "bring a moving image to a fixed one",
     "transform": "apply written fields and affine maps to files",

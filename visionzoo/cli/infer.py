@@ -51,7 +51,8 @@ def parser(inputs: Input | None = None) -> Parser:
     parser.add_argument(
         "model",
         metavar="NAME_OR_CONFIG",
-        help="a model of the zoo (`visionzoo list`), a config file, the folder of a training or hf://ORG/REPO",
+        help="a model of the zoo (`visionzoo list`), a config file, the folder of a training, hf://ORG/REPO or a file "
+        "of `visionzoo export`",
     )
     if inputs is None:
         add_image_options(parser)
@@ -158,6 +159,10 @@ def _loaded(args: argparse.Namespace) -> LoadedConfig:
     Raises:
         ConfigError, UnknownName: the config cannot be loaded, or it has another model than the run of the weights.
     """
+    from visionzoo.inference.exported import exported_config, exported_file
+
+    if (file := exported_file(args.model)) is not None:
+        return exported_config(file)
     from visionzoo.weights.runs import AGAIN, load_with_weights
 
     options = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
@@ -198,6 +203,11 @@ def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = N
     Raises:
         ZooError: wrong use, a model of another task, or weights or a config that cannot be used.
     """
+    from visionzoo.inference.exported import exported_file
+
+    # the logger of the readers imports torch, which an ONNX file does not need
+    if exported_file(args.model) is not None:
+        return _run_inference(args, command, seen or _Seen(), only)
     say_loading(quiet=args.quiet)
     with readers_on_stderr(quiet=args.quiet):
         return _run_inference(args, command, seen or _Seen(), only)
@@ -247,9 +257,11 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
 
 def _fitted(args: argparse.Namespace, loaded: LoadedConfig, changes: list[str]) -> LoadedConfig:
     """Return the config with changes that fit the inputs, for a model that loads no weights."""
+    if not changes:
+        return loaded
     from visionzoo.models.parameters import has_parameters
 
-    if not changes or (args.weights != "none" and (loaded.run or has_parameters(loaded.cfg.model, loaded.replaced))):
+    if args.weights != "none" and (loaded.run or has_parameters(loaded.cfg.model, loaded.replaced)):
         return loaded
     note(f"changed for these inputs: {', '.join(changes)}", quiet=args.quiet)
     args.cfg_options = [*changes, *args.cfg_options]
@@ -289,7 +301,7 @@ def _output_folder(args: argparse.Namespace, wanted: Path) -> Path:
 
 def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[str, ...]) -> dict[str, object]:
     """Return what determines the results, apart from the inputs."""
-    from visionzoo.inference.resuming import digest_of, fingerprint
+    from visionzoo.inference.resuming import digest_of
 
     cfg, selection = inferencer.config, inferencer.selection
     return {
@@ -297,7 +309,7 @@ def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[st
         "--tiny": args.tiny,
         "--cfg-options": args.cfg_options,
         "hash of the config": digest_of([cfg.get("model"), cfg.get("test_dataloader")]),
-        "hash of the weights": fingerprint(inferencer.model),
+        "hash of the weights": inferencer.fingerprint(),
         "--threshold": [selection.threshold, selection.thresholds],
         "--classes": selection.labels,
         "--limit": selection.limit,
@@ -320,13 +332,14 @@ def _chosen_images(given: str, known: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferencer:
-    import torch
-
+    from visionzoo.inference.exported import exported_file
     from visionzoo.inference.inferencer import Inferencer
-    from visionzoo.weights.weight_file import shown_weights
 
     threshold, class_thresholds = thresholds_of(args.threshold)
-    torch.manual_seed(args.seed)
+    if exported_file(loaded) is None:
+        import torch
+
+        torch.manual_seed(args.seed)
     inferencer = Inferencer(
         loaded,
         args.weights,
@@ -343,7 +356,8 @@ def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferenc
     if inferencer.is_untrained:
         note("weights: none (random values; results mean nothing)")
     elif inferencer.weights is not None:
-        note(f"weights: {shown_weights(inferencer.weights, inferencer.step)}", quiet=args.quiet)
+        step = f" ({inferencer.step})" if inferencer.step else ""
+        note(f"weights: {shown_path(inferencer.weights)}{step}", quiet=args.quiet)
     return inferencer
 
 

@@ -116,14 +116,21 @@ class ClassificationHead(BaseModule):
             value = F.binary_cross_entropy_with_logits(logits, target)
         return {"loss_cls": self.loss_weight * value}
 
+    GRAPH_OUTPUTS = ("probabilities",)
+
+    def graph_outputs(self, feats: Sequence[Tensor], batch: Batch, sizes: Tensor) -> dict[str, Tensor]:
+        """Return ``probabilities`` (B, K), for an exported graph."""
+        return {"probabilities": self._scores(self(feats, batch).float())}
+
+    def _scores(self, logits: Tensor) -> Tensor:
+        if self.background_class:
+            logits[:, 0] = -torch.inf
+        return logits.softmax(1) if self.loss_kind == "cross_entropy" else logits.sigmoid()
+
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
         """Return the samples with ``pred_score`` (K,) and ``pred_label``."""
-        logits = self(feats, batch).float()
-        is_softmax = self.loss_kind == "cross_entropy"
-        if self.background_class:
-            logits[:, 0] = -torch.inf
-        scores = logits.softmax(1) if is_softmax else logits.sigmoid()
+        scores = self._scores(self(feats, batch).float())
         for sample, score in zip(batch.samples, scores, strict=True):
             sample.pred_score, sample.pred_label = score, score.argmax()
         return batch.samples

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from visionzoo.config import LoadedConfig
-from visionzoo.config.runs import own_run
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
-from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_of
+from visionzoo.inference.backends import Backend
+from visionzoo.inference.exported import exported_backend, exported_file
+from visionzoo.inference.preparing import Prepared
 from visionzoo.inference.selecting import Selection, selection_of
-from visionzoo.models.parameters import has_parameters
-from visionzoo.structures.task_sample import sample_of_task
-from visionzoo.system.devices import choose_device
-from visionzoo.tasks import Result, Task, task_of
+from visionzoo.tasks import Result, task_of
 from visionzoo.tasks.inputs.base import Input, Source
-from visionzoo.weights.choosing import WORD, chosen_weights
-from visionzoo.weights.ready_model import ready_model
-from visionzoo.weights.runs import AGAIN, load_with_weights
-from visionzoo.weights.weight_file import read_weight_file
 
-UNTRAINED = "none"
 _LEAST_WINDOW = 8
 _MOST_SHARED = 16  # inputs of a batch that share something, such as an image, for each of its batch size
 
@@ -104,8 +94,10 @@ class Inferencer:
     memory are one group. With ``errors="report"``, a group is processed without its unreadable images.
 
     Args:
-        name_or_config: name of a model of the zoo, path of a config file, folder of a run or ``hf://ORG/REPO``; or a
-            config that :func:`visionzoo.weights.runs.load_with_weights` returned, which is used as it is.
+        name_or_config: name of a model of the zoo, path of a config file, folder of a run or ``hf://ORG/REPO``; a file
+            that ``visionzoo export`` wrote, of which an ONNX file runs without torch and takes no ``weights``, ``tiny``
+            or ``options``; or a config that :func:`visionzoo.weights.runs.load_with_weights` returned, which is used as
+            it is.
         weights: file, folder of a run or address; ``"released"`` or ``"released:ID"`` for those that the card lists.
             None uses the weights of the run, else the released ones; ``"none"`` leaves the model untrained. A model
             without parameters needs none. If config and weights belong to different runs, see
@@ -159,39 +151,23 @@ class Inferencer:
         trust_pickle: bool = False,
     ):
         self.batch_size = _positive(batch_size)
-        if isinstance(name_or_config, LoadedConfig):
-            loaded = name_or_config
-        else:
-            changes = dict(tiny=tiny, options=options, allow_new=allow_new)
-            loaded = load_with_weights(name_or_config, weights, again=AGAIN, **changes)  # type: ignore[arg-type]
-        cfg = loaded.cfg
-        self.name, self.notes, self.run, self.config = loaded.name, loaded.notes, own_run(loaded.run), cfg
-        self.task = _one_task(cfg.task, loaded.source)
-        self._task = task_of(self.task)
-        self.prepare = Preparation(test_pipeline_of(cfg, loaded.source), self._task.inputs)
-        source = _chosen_weights(loaded, weights)
-        file = None if source is None else read_weight_file(source, trust_pickle=trust_pickle)
-        self.weights: Path | None
-        self.weights, self.step = (None, "") if file is None else (file.path, file.step)
-        chosen = partial(
-            selection_of,
-            self._task,
-            threshold=score_threshold,
-            thresholds=class_thresholds,
-            classes=classes,
-            limit=limit,
+        chosen = dict(threshold=score_threshold, thresholds=class_thresholds, classes=classes, limit=limit)
+        backend = _backend(
+            name_or_config,
+            weights,
+            lambda task, names: selection_of(task_of(task), names, **chosen),  # type: ignore[arg-type]
+            device,
+            dict(tiny=tiny, options=options, allow_new=allow_new),
+            trust_pickle,
         )
-        names = (None if file is None else file.classes) or _stated_names(cfg)
-        if names:  # a wrong name of a class is an error before the model is built
-            chosen(names)
-        self.model = ready_model(loaded, file, device=device, trust_pickle=trust_pickle)
-        first = next(self.model.parameters(), None)
-        self.device = choose_device(device) if first is None else first.device
-        self.is_untrained = file is None and first is not None
-        self.class_names = names or _default_names(self.model, self._task)
-        self.category_ids = (file.category_ids if file else None) or self._task.category_ids(self.class_names)
-        self.selection = chosen(self.class_names)
-        self._divisor = int(getattr(self.model.data_preprocessor, "pad_size_divisor", 1))
+        self._run_model, self.fingerprint = backend.run, backend.fingerprint
+        self.name, self.notes, self.run, self.config = backend.name, backend.notes, backend.folder, backend.config
+        self.task, self.prepare, self.model, self.device = backend.task, backend.prepare, backend.model, backend.device
+        self._task = task_of(self.task)
+        self.weights, self.step, self.is_untrained = backend.weights, backend.step, backend.is_untrained
+        self.class_names, self.category_ids = backend.names, backend.category_ids
+        self.selection = selection_of(self._task, self.class_names, **chosen)  # type: ignore[arg-type]
+        self._divisor = backend.divisor
 
     def __call__(
         self,
@@ -290,17 +266,13 @@ class Inferencer:
         data = {key: [each[key] for each in packed] for key in ("inputs", "data_samples")}
         started = time.perf_counter()
         try:
-            with torch.no_grad():
-                tested = self.model.test_step(data)  # type: ignore[operator]
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-        except torch.OutOfMemoryError as error:
+            samples = self._run_model(data)
+        except MemoryError as error:
             raise RunFailed(
                 f"{name}: out of memory on {self.device} with {images} images in a batch; use a smaller "
                 "batch size (--batch-size; groups are never divided) or the device cpu (--device)"
             ) from error
-        seconds = (time.perf_counter() - started) / images
-        return [sample_of_task(sample, self.task) for sample in tested], seconds
+        return samples, (time.perf_counter() - started) / images
 
     def _result(self, item: Prepared, sample: Any, select: Selection, seconds: float) -> Prediction:
         try:
@@ -436,40 +408,24 @@ class _Window:
             yield self.done.pop(self.next_number - 1)
 
 
-def _one_task(task: Any, source: str) -> str:
-    """Return the task of a config, or raise :class:`ConfigError` if it has several."""
-    if not isinstance(task, str):
-        raise ConfigError(
-            f"{source}: task",
-            expected="one task for inference",
-            found=", ".join(task),
-            advice=f"choose one with the option task={task[0]} (--cfg-options)",
-        )
-    return task
+def _backend(
+    model: Any,
+    weights: Any,
+    check: Callable[[str, tuple[str, ...]], object],
+    device: str,
+    changes: dict[str, Any],
+    trust_pickle: bool,
+) -> Backend:
+    """Return what runs the model. An exported ONNX file needs no torch."""
+    file = exported_file(model)
+    if file is None:
+        from visionzoo.inference.torch_backend import torch_backend
+
+        return torch_backend(model, weights, check=check, device=device, trust_pickle=trust_pickle, **changes)
+    return exported_backend(file, weights, check=check, device=device, options=changes["options"] or changes["tiny"])
 
 
 def _positive(batch_size: int) -> int:
     if batch_size < 1:
         raise ConfigError(f"batch size {batch_size}", expected="1 or more", advice="use 1")
     return batch_size
-
-
-def _chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> str | os.PathLike | None:
-    """Return the weights to load, or None for an untrained model (``"none"``) and for a model without parameters."""
-    if weights is not None:
-        return None if str(weights) == UNTRAINED else chosen_weights(loaded, weights)
-    if loaded.run is not None:
-        return loaded.run
-    return chosen_weights(loaded, WORD) if has_parameters(loaded.cfg.model, loaded.replaced) else None
-
-
-def _default_names(model: torch.nn.Module, task: Task) -> tuple[str, ...] | None:
-    """Return the class names of the task for the class counts of the model."""
-    counts = (getattr(part, "num_classes", None) for part in model.modules())
-    return task.class_names({count for count in counts if isinstance(count, int)})
-
-
-def _stated_names(cfg: Mapping[str, Any]) -> tuple[str, ...] | None:
-    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-    names = dataset.get("classes") or (dataset.get("metainfo") or {}).get("classes")
-    return (names,) if isinstance(names, str) else tuple(names) if names else None

@@ -22,15 +22,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from visionzoo.errors import InputError
 from visionzoo.inference.result_files import part_of
 from visionzoo.system.paths import shown_path
 from visionzoo.tasks import Tally
 from visionzoo.tasks.inputs.base import Source
+
+if TYPE_CHECKING:
+    import torch
 
 JOURNAL = ".infer.jsonl"
 _LINES = "predictions.jsonl"
@@ -226,12 +227,15 @@ def fingerprint(model: torch.nn.Module) -> str:
     """Return a short hash of all parameters and buffers of a model.
 
     Example:
+        >>> import torch
         >>> model = torch.nn.Linear(2, 2)
         >>> before = fingerprint(model)
         >>> _ = torch.nn.init.zeros_(model.bias)
         >>> before == fingerprint(model), len(before)
         (False, 16)
     """
+    import torch
+
     digest = hashlib.blake2b(digest_size=8)
     for name, value in model.state_dict().items():
         digest.update(name.encode())

@@ -70,6 +70,15 @@ class CountingHead(BaseModule):
         write_density(dense[:, 0] / self.log_para, samples, size)
         return samples
 
+    GRAPH_OUTPUTS = ("density", "count")
+
+    def graph_outputs(self, feats: Sequence[Tensor], batch: Batch, sizes: Tensor) -> dict[str, Tensor]:
+        """Return ``density`` (B, h, w), people per cell, 0 in padding, and ``count`` (B,), for an exported graph."""
+        dense = self.dense(feats, batch)[:, 0] / self.log_para
+        pixels = pixels_inside(dense.shape[1:], batch.inputs.shape[2:], sizes)
+        people = dense.float() * pixels
+        return {"density": people, "count": people.sum((1, 2))}
+
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:
         """Return the samples with ``pred_count`` and ``pred_density``."""
@@ -165,6 +174,30 @@ def pixels_of_cells(grid: Size, size: Size, samples: Sequence[TaskSample]) -> Te
         )
         counts.append(rows[:, None] * columns)
     return torch.stack(counts).float()
+
+
+def pixels_inside(grid: Sequence[int], size: Sequence[int], sizes: Tensor) -> Tensor:
+    """Count the pixels of each cell without padding, for sizes that are only known when a graph runs.
+
+    Args:
+        grid: (h, w) of the map.
+        size: (H, W) of the padded batch.
+        sizes: (B, 2) int64, height and width of each image.
+
+    Returns:
+        (B, h, w) float32, the same as :func:`pixels_of_cells`.
+
+    Example:
+        >>> pixels_inside((2, 2), (4, 6), torch.tensor([[3, 6]])).tolist()
+        [[[6.0, 6.0], [3.0, 3.0]]]
+    """
+    counts = []
+    for axis in (0, 1):
+        cells, pixels = grid[axis], size[axis]
+        edges = (torch.arange(cells + 1, device=sizes.device) * pixels + cells - 1) // cells
+        inside = torch.minimum(edges[None], sizes[:, axis : axis + 1])
+        counts.append(inside[:, 1:] - inside[:, :-1])
+    return (counts[0][:, :, None] * counts[1][:, None, :]).float()
 
 
 def write_density(density: Tensor, samples: Sequence[TaskSample], size: Size) -> None:

@@ -65,6 +65,8 @@ class MessagePassing(nn.ModuleDict):
 class DirectedPass(nn.Module):
     """Message passing in one direction; ``weight`` is (C, C, K)."""
 
+    FIXED_GRAPH_SIZE = "its messages pass from row to row and from column to column, one step of the graph for each"
+
     def __init__(self, channels: int, kernel: int, direction: str, bias: bool, update_first: bool):
         super().__init__()
         self.direction, self.update_first = direction, update_first

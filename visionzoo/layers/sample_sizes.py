@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from visionzoo.errors import DataError
@@ -20,8 +21,9 @@ def input_size(samples: Sequence[TaskSample] | None, grid: Sequence[int], stride
         (32, 48)
     """
     size = samples[0].metainfo.get("batch_input_shape") if samples else None
-    height, width = (grid[0] * stride, grid[1] * stride) if size is None else size[:2]
-    return int(height), int(width)
+    if size is None:
+        return grid[0] * stride, grid[1] * stride  # no conversion: an exported graph has symbols here
+    return int(size[0]), int(size[1])
 
 
 def image_size(sample: TaskSample, size: Sequence[int]) -> Size:
@@ -34,6 +36,24 @@ def original_size(sample: TaskSample, size: Sequence[int]) -> Size:
     """Return (H, W) of the image in its file; ``size`` if the sample does not state it."""
     height, width = sample.metainfo.get("ori_shape", size)[:2]
     return int(height), int(width)
+
+
+def inside_sizes(size: Sequence[int], sizes: Tensor) -> Tensor:
+    """Return (B, 1, H, W) bool, True inside each image of a padded batch, for a graph.
+
+    Args:
+        size: (H, W) of the padded batch.
+        sizes: (B, 2) int64, height and width of each image.
+
+    Example:
+        >>> import torch
+        >>> inside_sizes((2, 3), torch.tensor([[1, 2]])).int().tolist()
+        [[[[1, 1, 0], [0, 0, 0]]]]
+    """
+    rows, columns = (
+        torch.arange(length, device=sizes.device)[None] < sizes[:, axis : axis + 1] for axis, length in enumerate(size)
+    )
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
 def require_truth(

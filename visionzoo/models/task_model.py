@@ -167,6 +167,16 @@ class TaskModel(BaseModel):
             return self._raw_outputs(feats, batch) if mode == "tensor" else self._predictions(feats, batch)
         return run_head(self.head, "forward" if mode == "tensor" else "predict", feats, batch)
 
+    def graph_outputs(self, inputs: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return the results as tensors, for an exported graph; see ``graph_outputs`` of the head.
+
+        Args:
+            inputs: (B, C, H, W), preprocessed.
+            sizes: (B, 2) int64, height and width of each image without padding.
+        """
+        batch = self._batch(inputs, None)
+        return self.head.graph_outputs(self._encoded(batch), batch, sizes)
+
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, ...]:
         """Return the feature maps that the heads read."""
         return self._encoded(self._batch(inputs, data_samples))

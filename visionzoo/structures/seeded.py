@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def seeded_array(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -32,6 +34,9 @@ def seeded_image(seed: int, name: str, height: int, width: int) -> Tensor:
         >>> seeded_image(0, "a", 8, 12).shape
         torch.Size([3, 8, 12])
     """
+    import torch
+    from torch import nn
+
     coarse = torch.from_numpy(seeded_array(seed, name, (1, 3, height // 6 + 2, width // 6 + 2)))
     fine = nn.functional.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=True)
     return (fine[0] * 64 + 128).round().clamp(0, 255).to(torch.uint8)

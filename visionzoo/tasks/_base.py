@@ -16,7 +16,10 @@ from visionzoo.tasks._tally import Tally, found_text
 from visionzoo.tasks.inputs.base import Input
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from visionzoo.graphs.form import ImageForm
+    from visionzoo.structures.graph_results import Frame, GraphSample
 
 
 class Result(Protocol):
@@ -190,6 +193,25 @@ class Task:
             names: class names by label, or None.
         """
         return Examined()
+
+    def graph(self, model: nn.Module) -> ImageForm:
+        """Return the form of a model that is exported. By default, its head defines the outputs.
+
+        Raises:
+            NotExportable: the model has no such form; the message states why.
+        """
+        from visionzoo.graphs.form import head_form
+
+        return head_form(model)
+
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        """Return the sample that :meth:`read` reads from the outputs of an exported model for one image.
+
+        Args:
+            outputs: the outputs by name, without the axis of the batch.
+            frame: sizes of the image, and the settings of the exported model.
+        """
+        raise TypeError(f"{type(self).__name__}.of_graph is not defined")
 
     def members(self, sample: Any) -> list[Any]:
         """Split the sample of a group into one sample for each image."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import log
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from visionzoo.datasets.classification import imagenet_names
 from visionzoo.datasets.issues import Examined, label_issues
@@ -22,11 +20,15 @@ from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.reliability import draw_reliability
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.class_scores import KEPT, ClassScores, class_scores_of
+from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
 from visionzoo.tasks._tally import LISTED, Tally, most_frequent
 from visionzoo.tasks._truth import part_of
 from visionzoo.tasks.inputs.images import ImageInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _IMAGENET_CLASSES = 1000
 
@@ -67,6 +69,9 @@ class Classification(Task):
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ClassScores:
         return class_scores_of(sample.pred_score, names, kept=None)
 
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        return GraphSample(pred_score=outputs["probabilities"])
+
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_class_scores(image, result, scale)
 
@@ -91,6 +96,7 @@ class Classification(Task):
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of ImageNet if a part of the model has 1000 classes."""
+
         return imagenet_names() if _IMAGENET_CLASSES in counts else None
 
     def tally(self, result: ClassScores, best: float | None) -> Tally:
@@ -136,6 +142,8 @@ class Classification(Task):
         return {"gt_label": sample["gt_label"], "pred_score": score}
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.stack([sample.pred_score.max() for sample in samples])
 
 
@@ -152,7 +160,7 @@ def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> 
         (scale * H + panel, scale * W, 3) uint8 RGB.
 
     Example:
-        >>> scores = class_scores_of(torch.tensor([0.1, 0.7, 0.2]), ("cat", "dog", "owl"))
+        >>> scores = class_scores_of([0.1, 0.7, 0.2], ("cat", "dog", "owl"))
         >>> draw_class_scores(np.zeros((32, 48, 3), np.uint8), scores).shape
         (74, 48, 3)
     """

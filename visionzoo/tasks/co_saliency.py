@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from visionzoo.datasets.issues import Examined, Issue
 from visionzoo.errors import DataError
 from visionzoo.structures.image_size import size_of_file
-from visionzoo.structures.task_sample import TaskSample
 from visionzoo.tasks.inputs.images import ImageGroup
 from visionzoo.tasks.saliency import Saliency, examined_mask, shaken_map
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from visionzoo.structures.task_sample import TaskSample
 
 # More images than any drawn group has. A multiple of 4, so that every fourth image of each group is inverted.
 _OF_A_GROUP = 1000
@@ -27,6 +28,8 @@ class CoSaliency(Saliency):
     save_best = {"sal/Smeasure": "greater", "sal/Fmeasure_max": "greater", "sal/MAE": "less"}
 
     def members(self, sample: Any) -> list[TaskSample]:
+        from visionzoo.structures.task_sample import TaskSample  # imports torch
+
         known = {key: sample.get(key) for key in ("pred_map", "gt_map") if sample.get(key) is not None}
         maps = [values if isinstance(values, list) else [values] for values in known.values()]
         return [TaskSample(**dict(zip(known, each, strict=True))) for each in zip(*maps, strict=True)]
@@ -59,4 +62,6 @@ class CoSaliency(Saliency):
         return Examined(issues, has_truth=None if None in masks else True)
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.stack([each.mean() for sample in samples for each in sample.pred_map])

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from visionzoo.datasets.counting.usable import touching_points
 from visionzoo.datasets.issues import Examined, Issue, issue_of, point_issues
@@ -27,12 +25,16 @@ from visionzoo.reports.images import enlarged, label_font, letter_height, write_
 from visionzoo.reports.plots import empty_figure
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.counts import CrowdCount, count_of
+from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import part_of
 from visionzoo.tasks.inputs.images import ImageInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _DARKEST_HEAT = 0.25  # part of the colour table that is skipped: it is black and invisible on a dark image
 _HEAT_OPACITY = 0.85
@@ -62,6 +64,10 @@ class Counting(Task):
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> CrowdCount:
         return count_of(sample, (size[0], size[1]))
+
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        rows, columns = frame.last_cells(outputs["density"].shape)
+        return GraphSample(pred_density=outputs["density"][:rows, :columns].copy(), pred_count=outputs["count"])
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_count(image, result, scale)
@@ -121,6 +127,7 @@ class Counting(Task):
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Move the density of all people two pixels to the right, and multiply it by a random factor near 1."""
+
         shape = size_of_file(sample["img_path"])[::-1]
         factor = 1 + 0.2 * float(seeded_array(seed, f"count {index}", (1,))[0])
         density = factor * np.roll(count_map(sample["gt_points"], shape), 2, axis=1)
@@ -128,6 +135,8 @@ class Counting(Task):
         return LoadRoi()(shaken) if "roi_path" in sample else shaken
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.stack([sample.pred_count for sample in samples])
 
 
@@ -166,7 +175,7 @@ def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarr
         (scale * H, scale * W, 3) uint8 RGB.
 
     Example:
-        >>> count = count_of({"pred_count": 3.0, "pred_density": torch.ones(4, 6) / 8}, (48, 32))
+        >>> count = count_of({"pred_count": 3.0, "pred_density": np.ones((4, 6)) / 8}, (48, 32))
         >>> draw_count(np.zeros((32, 48, 3), np.uint8), count).shape
         (32, 48, 3)
     """

@@ -6,12 +6,10 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from visionzoo.datasets.coco_annotations import segmentation_problem, whole_segmentation
 from visionzoo.datasets.coco_ids import COCO_IDS
@@ -31,12 +29,18 @@ from visionzoo.reports.images import (
 )
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.detections import Detections, crops_of, decode_mask, detections_of, encode_mask
+from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.yolo_lines import yolo_lines
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._box_figures import figures_of, regions_of
 from visionzoo.tasks._truth import part_of, plain_masks, true_map
 from visionzoo.tasks.inputs.images import ImageInput
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from visionzoo.graphs.form import ImageForm
 
 _MASK_OPACITY = 0.45
 
@@ -61,6 +65,17 @@ class Detection(Task):
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Detections:
         return detections_of(sample.pred_instances, (size[0], size[1]), names)
+
+    def graph(self, model: nn.Module) -> ImageForm:
+        from visionzoo.graphs.detectors import detector_form
+
+        return detector_form(model)
+
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        is_found = outputs["labels"] >= 0
+        boxes = outputs["boxes"][is_found] * np.tile(frame.scale, 2)
+        found = GraphSample(bboxes=boxes, scores=outputs["scores"][is_found], labels=outputs["labels"][is_found])
+        return GraphSample(pred_instances=found)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_detections(image, result, scale)
@@ -126,6 +141,8 @@ class Detection(Task):
         return _shaken_boxes(sample, seed, classes)
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.cat([sample.pred_instances.scores for sample in samples])
 
     def options(self, model: Mapping[str, Any]) -> list[str]:

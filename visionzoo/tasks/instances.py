@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from visionzoo.structures.graph_results import Frame, GraphSample
+from visionzoo.structures.mask_pasting import pasted
 from visionzoo.tasks.detection import Detection
 
 
@@ -14,6 +18,12 @@ class Instances(Detection):
     needs_masks = True
     save_best = {"coco/segm_mAP": "greater", "coco/bbox_mAP": "greater"}
     compares_masks = True
+
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        found = super().of_graph(outputs, frame).pred_instances
+        masks, threshold = outputs["masks"][outputs["labels"] >= 0], frame.settings["mask_threshold"]
+        whole = pasted(masks, found.bboxes, frame.original, threshold)
+        return GraphSample(pred_instances=GraphSample(found, masks=whole))
 
     def options(self, model: Mapping[str, Any]) -> list[str]:
         """Return the option of a detector; none for a fusion of masks, which has no score threshold."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from visionzoo.datasets.issues import Examined
 from visionzoo.datasets.lanes.issues import examined_lanes
@@ -19,6 +17,7 @@ from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, lane_iou
 from visionzoo.metrics.lanes.scenarios import scenario_sums
 from visionzoo.metrics.lanes.tusimple import PIXELS, one_to_one, tusimple_scores
 from visionzoo.metrics.means import exact_mean
+from visionzoo.ops.lane_points import Rows
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import (
     Colour,
@@ -31,6 +30,7 @@ from visionzoo.reports.images import (
 )
 from visionzoo.reports.plots import UNIT, Plot, Series, draw_histogram, draw_plot, empty_figure
 from visionzoo.structures.arrays import as_array
+from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.lane_files import tusimple_record
 from visionzoo.structures.lanes import Lanes, lanes_of
@@ -38,6 +38,9 @@ from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, ResultLines, Task
 from visionzoo.tasks._truth import part_of, true_map
 from visionzoo.tasks.inputs.images import ImageInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _TUSIMPLE_HEIGHT, _TUSIMPLE_ROWS = 720, range(160, 720, 10)
 _LANE_SHIFT = 0.006  # standard deviation in image widths; about the largest shift at which the metrics match a lane
@@ -108,6 +111,18 @@ class LaneDetection(Task):
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Lanes:
         return lanes_of(sample)
 
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        scores, threshold = outputs["existence"].astype(float).tolist(), frame.settings["exist_threshold"]
+        rows = Rows(**{**frame.settings["rows"], "size": tuple(frame.settings["rows"]["size"])})
+        maps = frame.without_padding(outputs["maps"])
+        lanes = rows.lanes(maps, [score > threshold for score in scores], frame.original)
+        slots = [slot for slot, lane in enumerate(lanes) if lane is not None]
+        return GraphSample(
+            pred_lanes=[lanes[slot] for slot in slots],
+            pred_lane_slots=slots,
+            pred_lane_scores=[scores[slot] for slot in slots],
+        )
+
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_lanes(image, result, scale)
 
@@ -167,6 +182,8 @@ class LaneDetection(Task):
         return {**truth, "ori_shape": (height, width), "pred_lanes": moved + wrong}
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.cat([sample.pred_exist for sample in samples])
 
     def options(self, model: Mapping[str, Any]) -> list[str]:

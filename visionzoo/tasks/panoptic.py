@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from visionzoo.datasets.issues import Examined
 from visionzoo.datasets.panoptic.categories import COCO_PANOPTIC
@@ -32,6 +30,11 @@ from visionzoo.structures.semantic_maps import NO_CLASS
 from visionzoo.tasks._base import ResultDocument, ResultFile, Task
 from visionzoo.tasks._truth import part_of, plain_masks, true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from visionzoo.graphs.form import ImageForm
 
 _SHADES = (1.0, 0.8, 1.2, 0.65, 1.4)  # of the objects of a class
 
@@ -85,6 +88,11 @@ class Panoptic(Task):
             raise InputError("the model returns no panoptic map; use PanopticFusion as model.panoptic_fusion_head")
         scores = sample.get("pred_panoptic_scores")
         return panoptic_result_of(panoptic, scores, None if mmdet_map is None else mmdet_map.sem_seg, names)
+
+    def graph(self, model: nn.Module) -> ImageForm:
+        from visionzoo.graphs.detectors import detector_form
+
+        return detector_form(model)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_panoptic(image, result, scale)
@@ -154,6 +162,8 @@ class Panoptic(Task):
         }
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.cat([sample.pred_panoptic_scores.reshape(-1) for sample in samples])
 
     def options(self, model: Mapping[str, Any]) -> list[str]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from visionzoo.datasets.issues import Examined, Issue, issue_of
 from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey, read_mask
@@ -24,12 +22,16 @@ from visionzoo.reports.images import class_colour, edge_of, enlarged, line_width
 from visionzoo.reports.plots import UNIT, Plot, Series, draw_histogram, draw_plot, empty_figure, round_edges
 from visionzoo.reports.precision_recall import draw_thresholds
 from visionzoo.structures.arrays import as_array
+from visionzoo.structures.graph_results import Frame, GraphSample, resized
 from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import true_mask
 from visionzoo.tasks.inputs.images import ImageInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MAP_OPACITY = 0.6
 _GRADED = 0.05  # share of grey pixels from which a mask is named
@@ -72,6 +74,10 @@ class Saliency(Task):
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SaliencyMap:
         return saliency_map_of(sample.pred_map, sample.get("pred_mask"))
+
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        soft, hard = (resized(frame.without_padding(outputs[name]), frame.original) for name in ("map", "mask"))
+        return GraphSample(pred_map=soft.clip(0, 1), pred_mask=hard >= 0.5)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_saliency(image, result, scale)
@@ -121,6 +127,8 @@ class Saliency(Task):
         return shaken_map(sample, index, seed)
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.stack([sample.pred_map.mean() for sample in samples])
 
 
@@ -137,7 +145,7 @@ def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.n
         (scale * H, scale * W, 3) uint8 RGB.
 
     Example:
-        >>> saliency = saliency_map_of(torch.ones(1, 32, 48), None)
+        >>> saliency = saliency_map_of(np.ones((1, 32, 48)), None)
         >>> draw_saliency(np.zeros((32, 48, 3), np.uint8), saliency, scale=2).shape
         (64, 96, 3)
     """

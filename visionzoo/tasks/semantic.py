@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from visionzoo.datasets.issues import Examined, issue_of
 from visionzoo.datasets.panoptic.checking import examined_panoptic
@@ -31,6 +29,9 @@ from visionzoo.tasks._overview import Overview
 from visionzoo.tasks._tally import LISTED, Tally, most_frequent
 from visionzoo.tasks._truth import true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LEAST_NAMED = 0.005  # share of the image of a class that has a name in drawings
 
@@ -131,6 +132,8 @@ class Semantic(Task):
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return the true map moved two pixels to the right, with other classes at some pixels."""
+        from visionzoo.datasets.transforms.panoptic import read_semantic_map  # imports torch
+
         truth = read_semantic_map(
             sample["seg_map_path"], classes, reduce_zero_label=sample.get("reduce_zero_label", False)
         )
@@ -142,6 +145,8 @@ class Semantic(Task):
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
         """Return the mean probability of the predicted classes of each image; the mean class without probabilities."""
+        import torch
+
         return torch.stack([_mean_score(sample) for sample in samples])
 
 

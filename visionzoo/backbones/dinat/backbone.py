@@ -68,6 +68,7 @@ class DiNAT(BaseModule):
     """
 
     VARIANTS = VARIANTS
+    FIXED_GRAPH_SIZE = "the windows of its neighborhood attention depend on the size of the image"
 
     convert = staticmethod(convert)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,6 +111,11 @@ class ResizeCrop(ImageTransform):
             )
         short = math.floor(size / crop_pct) if edge is None else edge
         super().__init__(v2.Compose([v2.Resize(short, _interpolation(interpolation)), v2.CenterCrop(size)]))
+        self._step = {"op": "resize_crop", "size": size, "edge": short, "interpolation": interpolation}
+
+    def graph_step(self) -> dict[str, Any]:
+        """Return the settings that an exported model repeats, see :mod:`visionzoo.inference.exported_steps`."""
+        return dict(self._step)
 
 
 @TRANSFORMS.register_module()

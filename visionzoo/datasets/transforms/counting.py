@@ -208,6 +208,12 @@ class ResizeToFit(BaseTransform):
         results["img_shape"], results["scale_factor"] = new, ratio
         return results
 
+    def graph_step(self) -> dict[str, Any]:
+        """Return the settings that an exported model repeats, see :mod:`visionzoo.inference.exported_steps`."""
+        sides = {"size": self.size, "at_least": self.at_least}
+        lists = {name: None if value is None else list(value) for name, value in sides.items()}
+        return {"op": "resize_to_fit", **lists, "multiple": self.multiple}
+
     def target(self, shape: Sequence[int]) -> Shape:
         """Return (H, W) of the result for an image of ``shape``."""
         scale = 1.0

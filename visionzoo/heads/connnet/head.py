@@ -28,7 +28,14 @@ from visionzoo.heads.connnet.connectivity import (
 )
 from visionzoo.heads.connnet.decoder import ContextDecoder, kaiming
 from visionzoo.heads.connnet.non_local import NonLocalBlock
-from visionzoo.layers.sample_sizes import image_size, input_size, original_size, require_single_images, require_truth
+from visionzoo.layers.sample_sizes import (
+    image_size,
+    input_size,
+    inside_sizes,
+    original_size,
+    require_single_images,
+    require_truth,
+)
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
 from visionzoo.structures.task_sample import TaskSample
@@ -138,6 +145,23 @@ class MapHead(BaseModule):
     def write_predictions(self, logits: Tensor, sample: TaskSample) -> None:
         """Write the predictions of the logits of one image, (1, outputs * K, H, W), into its sample."""
 
+    GRAPH_OUTPUTS = ("map", "mask")
+
+    def graph_outputs(self, feats: Sequence[Tensor], batch: Batch, sizes: Tensor) -> dict[str, Tensor]:
+        """Return ``map`` (B, K, H, W) in [0, 1] and ``mask`` (B, K, H, W) uint8, for an exported graph.
+
+        Both have the size of the padded images. Padding is 0.
+        """
+        logits = self.predictor(self.decoder(feats))
+        size = (batch.inputs.shape[2], batch.inputs.shape[3])
+        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        maps, masks = self.maps_of(logits.float().sigmoid() * inside_sizes(size, sizes))
+        return {"map": maps.float(), "mask": masks.to(torch.uint8)}
+
+    @abstractmethod
+    def maps_of(self, prob: Tensor) -> tuple[Tensor, Tensor]:
+        """Return map and mask, (B, K, H, W), of probabilities (B, outputs * K, H, W) that are 0 in padding."""
+
     def write_maps(self, maps: Tensor, masks: Tensor, sample: TaskSample) -> None:
         """Resize (1, K, H, W) maps and bool masks to the original image and write them into the sample."""
         size = original_size(sample, maps.shape[2:])
@@ -208,6 +232,19 @@ class ConnectivityHead(MapHead):
         """Return the terms of the cube's loss."""
         return self.cube_loss(logits, masks)
 
+    @property
+    def not_exportable(self) -> str:
+        """Reason why the head has no exported form; empty if it has one."""
+        if self.instances or self.min_area:
+            return "connected components (instances, min_area) need a loop over pixels"
+        return "" if self.pair in ("product", "and") else f"pair={self.pair!r} of an image depends on its padding"
+
+    def maps_of(self, prob: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the votes as map and the confirmed pixels as mask."""
+        confirmed = connectivity_to_map(prob, "and", self.neighbours)
+        soft = confirmed if self.pair == "and" else connectivity_to_map(prob, self.pair, self.neighbours)
+        return soft, confirmed
+
     def write_predictions(self, logits: Tensor, sample: TaskSample) -> None:
         """Write map, mask and, if enabled, instances."""
         prob = logits.sigmoid()
@@ -264,6 +301,10 @@ class BinaryMapHead(MapHead):
     def losses_of(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
         """Return binary cross-entropy, the mean over all pixels."""
         return {"loss_map": F.binary_cross_entropy_with_logits(logits.float(), (masks != 0).float())}
+
+    def maps_of(self, prob: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the probabilities as map, and the pixels >= 0.5 as mask."""
+        return prob, prob >= 0.5
 
     def write_predictions(self, logits: Tensor, sample: TaskSample) -> None:
         """Write the map, and the mask of pixels >= 0.5."""

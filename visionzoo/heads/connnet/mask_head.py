@@ -133,6 +133,10 @@ class ConnectivityMaskHead(BaseModule):
         logits = [each.logit(_MARGIN) for each in maps]
         return self.fcn.predict_by_feat(logits, results_list, batch_img_metas, rcnn_test_cfg, rescale)
 
+    def graph_masks(self, logits: Tensor) -> Tensor:
+        """Return maps (n, K, h, w) in (0, 1) of logits, for an exported graph."""
+        return self.maps_of(logits.float().sigmoid()).clamp(_MARGIN, 1 - _MARGIN)
+
     def maps_of(self, prob: Tensor) -> Tensor:
         """Map probabilities (n, N * K, h, w) to maps (n, K, h, w) in [0, 1]."""
         return connectivity_to_map(prob, self.pair, self.neighbours).float()

@@ -10,6 +10,7 @@ Tensors: B batch, C channels, K lanes, H and W in pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -146,6 +147,20 @@ class SCNNHead(BaseModule):
             pixels = F.cross_entropy(logits.float(), labels.long(), weights, ignore_index=_IGNORED)
             existence = F.binary_cross_entropy_with_logits(exist.float(), exists.float())
         return {"loss_map": pixels, "loss_exist": self.exist_weight * existence}
+
+    GRAPH_OUTPUTS = ("maps", "existence")
+    FIXED_GRAPH_SIZE = "the layer that decides which lanes exist is linear in all cells of the map"
+
+    def graph_outputs(self, feats: Sequence[Tensor], batch: Batch, sizes: Tensor) -> dict[str, Tensor]:
+        """Return ``maps`` (B, K + 1, H, W) and ``existence`` (B, K), probabilities, for an exported graph."""
+        logits = self.classifier(self.messages(self.reducer(feats)))
+        size = (batch.inputs.shape[2], batch.inputs.shape[3])
+        maps = F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
+        return {"maps": maps.float().softmax(1), "existence": self.existence(logits).float().sigmoid()}
+
+    def graph_settings(self) -> dict[str, Any]:
+        """Return how maps become points, for the metadata of an exported graph."""
+        return {"rows": asdict(self.rows), "exist_threshold": self.exist_threshold}
 
     @torch.no_grad()
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> Sequence[TaskSample]:

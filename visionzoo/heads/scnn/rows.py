@@ -2,58 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import fields, replace
 
 from visionzoo.errors import ConfigError, require_known
-from visionzoo.ops.lane_points import MISSING, lanes_of_maps
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Settings that turn probability maps into polylines; see :func:`lanes_of_maps`.
-
-    All pixels refer to an image of ``size``.
-
-    Attributes:
-        kind: ``culane`` or ``tusimple``.
-        size: (H, W) of the data set's images.
-        gap: pixels between two rows, >= 1.
-        points: number of rows, >= 2.
-        smooth: blur the maps first.
-        threshold: only points whose probability exceeds it are used.
-    """
-
-    kind: str
-    size: tuple[int, int]
-    gap: int
-    points: int
-    smooth: bool = True
-    threshold: float = 0.3
-
-    def lanes(self, prob: np.ndarray, exists: Sequence[bool], ori_size: Sequence[int]) -> list[np.ndarray | None]:
-        """Return None or (n, 2) points (x, y) for each lane, from bottom to top in pixels of the original image.
-
-        Args:
-            prob: (K + 1, h, w) probabilities of the whole image.
-            exists: K values, True for lanes to return.
-            ori_size: (H, W) of the original image.
-        """
-        lanes = lanes_of_maps(
-            prob,
-            exists,
-            kind=self.kind,
-            size=self.size,
-            gap=self.gap,
-            points=self.points,
-            smooth=self.smooth,
-            threshold=self.threshold,
-        )
-        factors = np.array([ori_size[1] / self.size[1], ori_size[0] / self.size[0]])
-        return [None if lane is None else lane[lane[:, 0] != MISSING] * factors for lane in lanes]
-
+from visionzoo.ops.lane_points import Rows
 
 # Rows of both benchmarks: every 20th of 590 rows and every 10th of 720.
 KINDS = {

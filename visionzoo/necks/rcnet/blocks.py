@@ -155,13 +155,23 @@ def zeros(module: nn.Module) -> None:
 
 
 def size_of(x: Tensor) -> Size:
-    """Return height and width as numbers, so a recorded graph is valid only for the recorded sizes."""
-    return int(x.shape[-2]), int(x.shape[-1])
+    """Return height and width; while a graph is recorded, they may be symbols."""
+    return x.shape[-2], x.shape[-1]
+
+
+def is_recorded() -> bool:
+    """Return True while a graph is recorded: then no branch may depend on a size.
+
+    Sizes are those of a pyramid in this case: each level has half the size of the level before it, rounded up.
+    """
+    return torch.compiler.is_compiling()
 
 
 def grow(x: Tensor, size: Size) -> Tensor:
     """Interpolate a coarser level bilinearly to ``size``."""
-    return x if size_of(x) == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    if not is_recorded() and size_of(x) == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def shrink(x: Tensor, size: Size) -> Tensor:
@@ -170,6 +180,8 @@ def shrink(x: Tensor, size: Size) -> Tensor:
     If ``size`` is half the size, rounded up, pooling is 2x2 and keeps the odd row and column, as in the authors' code.
     For any other size (a backbone that drops the odd row), pooling is adaptive.
     """
+    if is_recorded():
+        return F.max_pool2d(x, 2, ceil_mode=True)
     height, width = size_of(x)
     if size == (height, width):
         return x
@@ -178,11 +190,37 @@ def shrink(x: Tensor, size: Size) -> Tensor:
     return F.adaptive_max_pool2d(x, size)
 
 
-def pool_to(x: Tensor, size: Size) -> Tensor:
-    """Reduce ``x`` to ``size`` by adaptive max pooling."""
+def pool_to(x: Tensor, size: Size, halvings: int) -> Tensor:
+    """Reduce ``x`` to ``size`` by adaptive max pooling.
+
+    Args:
+        x: (B, C, H, W).
+        size: (H', W').
+        halvings: number of levels between both, which a recorded graph depends on.
+
+    Example:
+        >>> pool_to(torch.arange(5.0).reshape(1, 1, 1, 5), (1, 3), 1).flatten().tolist()
+        [1.0, 3.0, 4.0]
+    """
+    if is_recorded():
+        return x if halvings == 0 else max_of_windows(max_of_windows(x, -2, size[0], halvings), -1, size[1], halvings)
     (height, width), (rows, cols) = size_of(x), size
     if (height, width) == size:
         return x
     if height % rows == 0 and width % cols == 0:  # the same windows with the faster operator
         return F.max_pool2d(x, (height // rows, width // cols))
     return F.adaptive_max_pool2d(x, size)
+
+
+def max_of_windows(x: Tensor, dim: int, count: int, halvings: int) -> Tensor:
+    """Reduce an axis to ``count`` maxima of the windows of adaptive pooling, for sizes that may be symbols.
+
+    Example:
+        >>> max_of_windows(torch.arange(5.0), -1, 3, 1).tolist()
+        [1.0, 3.0, 4.0]
+    """
+    length, most = x.shape[dim], 2**halvings + 1
+    place = torch.arange(count, device=x.device)[:, None]
+    start, end = place * length // count, ((place + 1) * length + count - 1) // count
+    index = torch.minimum(start + torch.arange(most, device=x.device), end - 1)
+    return x.index_select(dim, index.flatten()).unflatten(dim, (count, most)).amax(dim if dim < 0 else dim + 1)

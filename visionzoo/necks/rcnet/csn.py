@@ -110,13 +110,14 @@ class CSN(nn.Module):
         mixed = self.msm(self.on_grid(feats))
         spatial, scale = self.contexts(mixed)
         context = spatial + scale  # constant over the map, so it is added after resizing
-        resize = [grow] + [pool_to] * (len(feats) - 1)
-        return tuple(x + context + to(y, size_of(x)) for x, y, to in zip(feats, mixed, resize))
+        finest = feats[0] + context + grow(mixed[0], size_of(feats[0]))
+        pooled = [pool_to(y, size_of(x), halvings) for halvings, (x, y) in enumerate(zip(feats[1:], mixed[1:]))]
+        return (finest, *(x + context + y for x, y in zip(feats[1:], pooled, strict=True)))
 
     def on_grid(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """Resize all levels to the second: the finest by max pooling, the others by interpolation."""
         size = size_of(feats[1])
-        return [pool_to(feats[0], size), *(grow(x, size) for x in feats[1:])]
+        return [pool_to(feats[0], size, 1), *(grow(x, size) for x in feats[1:])]
 
     def contexts(self, mixed: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return the contexts of the positions of the mean map and of the levels' means, (B, C, 1, 1) each."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from visionzoo.allowed import Count, Index, Range
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.layers.levels import require_levels, strides_of_levels
-from visionzoo.necks.rcnet.blocks import pointwise, size_of, xavier
+from visionzoo.necks.rcnet.blocks import is_recorded, pointwise, size_of, xavier
 from visionzoo.necks.rcnet.convert import convert_detector
 from visionzoo.necks.rcnet.csn import CSN
 from visionzoo.necks.rcnet.revfp import DCN_V2, RevFP
@@ -69,6 +70,8 @@ class RCNet(BaseModule):
         >>> [tuple(x.shape) for x in neck([torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)])]
         [(1, 32, 8, 8), (1, 32, 4, 4), (1, 32, 2, 2)]
     """
+
+    FIXED_GRAPH_SIZE = "its attention and its contexts depend on all positions of a map, also on padding"
 
     VARIANTS: dict[str, dict[str, Any]] = {"base": {"out_channels": 256}, "tiny": {"out_channels": 32}}
 
@@ -145,6 +148,10 @@ def _even(x: Tensor) -> Tensor:
     Padding precedes the norm, so the statistics of the norm include the padding.
     """
     height, width = size_of(x)
+    if is_recorded():
+        for dim, side in ((2, height), (3, width)):
+            x = x.index_select(dim, torch.arange(side + side % 2, device=x.device).clamp(max=side - 1))
+        return x
     return F.pad(x, (0, width % 2, 0, height % 2), "replicate") if height % 2 or width % 2 else x
 
 

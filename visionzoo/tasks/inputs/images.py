@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from visionzoo.datasets.decoding import opened_image
-from visionzoo.datasets.transforms.loading import read_image, rgb_of_pillow
+from visionzoo.datasets.image_reading import read_image, rgb_of_pillow
 from visionzoo.errors import DataError, InputError, ZooError, require_known
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.image_size import frames_of, pixels_of

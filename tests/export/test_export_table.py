@@ -1,0 +1,53 @@
+"""The table of what exports is generated, and the cards read the same file."""
+
+from __future__ import annotations
+
+import pytest
+
+from visionzoo.cards import card_names, read_card
+from visionzoo.cards.exports import read_exports
+from visionzoo.export.table import measure, page_path, with_table
+
+
+def test_page_shows_the_measured_exports():
+    text = page_path().read_text(encoding="utf-8")
+    assert text == with_table(text), "run `visionzoo export --all NAME`"
+
+
+def test_cards_have_the_measured_exports():
+    exports = read_exports()
+    assert exports
+    assert set(exports) <= set(card_names())
+    for name in list(exports)[:3]:
+        found = {each.format: (each.works, each.reason) for each in read_card(name).zoo.exports}
+        assert found == {kind: (row["works"], row.get("reason")) for kind, row in exports[name].items()}
+
+
+def test_a_model_without_a_form_has_a_reason():
+    rows = measure("voxelmorph_2d")
+    assert set(rows) == {"onnx", "torch-export"}
+    assert all(not row["works"] and "pairs" in row["reason"] for row in rows.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nasnet_mobile_imagenet",
+        "dinat_mini_imagenet",
+        "bossnet_t0_imagenet",
+        "fpn_retinanet",
+        "cells_rcnet_lite",
+        "rcnet_gfl",
+        "rcnet_faster_rcnn",
+        "rcnet_mask_rcnn",
+        "cells_density_lite",
+        "hmode_ucf_cc_50",
+        "membrane_connnet_lite",
+        "scnn_resnet18_culane",
+    ],
+)
+def test_files_equal_torch(name):
+    pytest.importorskip("onnxruntime")
+    for kind, row in measure(name).items():
+        assert row["works"], (kind, row["reason"])

@@ -1,0 +1,53 @@
+"""Metric of an exported file on the validation data of a config, by the metric of the config."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.registry import EVALUATOR, DefaultScope
+from mmengine.structures import InstanceData
+
+from visionzoo.engine.loaders import build_dataset
+from visionzoo.inference.exported import exported_backend
+from visionzoo.registry import SCOPE
+from visionzoo.structures.graph_results import GraphSample
+
+
+def measured(cfg: Mapping[str, Any], path: Path, most: int | None = None) -> dict[str, float]:
+    """Run an exported file on the validation data of a config, one image at a time, and return its metrics.
+
+    Args:
+        cfg: config with ``val_dataloader`` and ``val_evaluator``.
+        path: the file.
+        most: largest number of images; None for all.
+    """
+    backend = exported_backend(path, None, check=lambda task, names: None, device="cpu", options=())
+    dataset = build_dataset(cfg["val_dataloader"]["dataset"], where="val_dataloader.dataset")
+    given = copy.deepcopy(cfg["val_evaluator"])
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        is_whole = isinstance(given, Mapping) and "metrics" in given
+        evaluator = EVALUATOR.build({"type": "Evaluator", **given}) if is_whole else Evaluator(given)
+    evaluator.dataset_meta = dataset.metainfo
+    count = len(dataset) if most is None else min(most, len(dataset))
+    for index in range(count):
+        packed = dataset[index]
+        sample = packed["data_samples"]
+        data = {"inputs": [packed["inputs"].numpy()], "data_samples": [sample.metainfo["ori_shape"]]}
+        (found,) = backend.run(data)
+        for name, value in found.items():
+            setattr(sample, name, as_torch(value))
+        evaluator.process([sample.to_dict()], {})
+    return {name: float(value) for name, value in evaluator.evaluate(count).items()}
+
+
+def as_torch(value: Any) -> Any:
+    """Return a value of a sample as metrics read it: arrays as tensors, and nested samples as ``InstanceData``."""
+    if isinstance(value, GraphSample):
+        return InstanceData(**{name: as_torch(each) for name, each in value.items()})
+    return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray | np.generic) else value

@@ -1,0 +1,151 @@
+"""What an exported model takes and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from visionzoo.errors import ConfigError
+from visionzoo.layers.sample_sizes import inside_sizes
+
+Compute = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
+Arrays = dict[str, np.ndarray]
+Pair = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
+
+
+class NotExportable(ConfigError):
+    """A model that has no exported form; the message states the reason."""
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """One input of an exported model.
+
+    Attributes:
+        name: name in the file.
+        shape: sizes; a name for an axis of any size, such as ``batch``, or a number.
+        dtype: ``uint8``, ``float32`` or ``int64``.
+        multiples: by the name of an axis, the number that its size must be a multiple of.
+    """
+
+    name: str
+    shape: tuple[str | int, ...]
+    dtype: str
+    multiples: Mapping[str, int]
+
+
+class ImageForm(nn.Module):
+    """Form of a model of images.
+
+    Inputs are ``images``, (B, 3, H, W) uint8 RGB, as the test pipeline resizes them, and for a model that pads images
+    ``sizes``, (B, 2) int64: height and width of each image without padding. Images are at the top left. H and W are
+    multiples of :attr:`divisor`; the pixels of the padding have no effect, because the form replaces them as the
+    model's preprocessor does.
+
+    Args:
+        model: a model with a preprocessor.
+        compute: function from normalised images (B, 3, H, W) float32 and ``sizes`` to the outputs by name.
+        names: names of the outputs in order.
+        settings: what turns the outputs into results, besides the outputs.
+        pair: function that puts the outputs of two runs in one order, if the order depends on rounding.
+
+    Attributes:
+        divisor: padding divisor of the preprocessor.
+        fixed: reason why the form has one size; empty if H and W may change.
+
+    Raises:
+        NotExportable: the preprocessor changes images in another way.
+    """
+
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(
+        self,
+        model: nn.Module,
+        compute: Compute,
+        names: Sequence[str],
+        pair: Pair | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.pair, self.settings = pair, dict(settings or {})
+        preprocessor: Any = model.data_preprocessor
+        self.model, self.compute, self.names = model, compute, tuple(names)
+        self.divisor = int(getattr(preprocessor, "pad_size_divisor", 1) or 1)
+        self.pad_value = float(getattr(preprocessor, "pad_value", 0))
+        mean, std = getattr(preprocessor, "mean", None), getattr(preprocessor, "std", None)
+        shape = (1, -1, 1, 1)
+        self.register_buffer("mean", None if mean is None else mean.detach().clone().float().view(shape))
+        self.register_buffer("std", None if std is None else std.detach().clone().float().view(shape))
+        self.fixed = fixed_size(model)
+        if getattr(preprocessor, "_channel_conversion", False):
+            raise NotExportable("data_preprocessor", expected="RGB images", found="bgr_to_rgb=True", advice="use False")
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs: without padding, only ``images``."""
+        return ("images", "sizes") if self.divisor > 1 else ("images",)
+
+    def forward(self, images: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return the outputs in the order of :attr:`names`."""
+        pixels = images.float()
+        if sizes is None:  # no padding: the sizes of all images are those of the batch
+            ones = torch.ones_like(images[:, 0], dtype=torch.int64)
+            sizes = torch.stack([ones[:, :, 0].sum(1), ones[:, 0].sum(1)], 1)
+        if self.mean is not None and self.std is not None:
+            pixels = (pixels - self.mean) / self.std
+        if self.divisor > 1:
+            pixels = torch.where(inside_sizes(images.shape[2:], sizes), pixels, self.pad_value)
+        outputs = self.compute(pixels, sizes)
+        return tuple(outputs[name] for name in self.names)
+
+    def inputs(self, size: Sequence[int] | None = None) -> tuple[GraphInput, ...]:
+        """Return the inputs; ``size`` (H, W) replaces a free height and width."""
+        height, width = ("height", "width") if size is None else size
+        multiples = {} if size is not None or self.divisor == 1 else dict.fromkeys(("height", "width"), self.divisor)
+        both = (
+            GraphInput("images", ("batch", 3, height, width), "uint8", multiples),
+            GraphInput("sizes", ("batch", 2), "int64", {}),
+        )
+        return both[: len(self.input_names)]
+
+
+def fixed_size(model: nn.Module) -> str:
+    """Return the reason of the first part of a model whose graph has one size; empty without such a part."""
+    return next((text for part in model.modules() if (text := getattr(part, "FIXED_GRAPH_SIZE", ""))), "")
+
+
+def require_exportable(model: nn.Module) -> None:
+    """Raise an error with the reason of the first part of a model that cannot be exported.
+
+    Raises:
+        NotExportable: a part has the attribute ``not_exportable``.
+    """
+    for name, part in model.named_modules():
+        if reason := getattr(part, "not_exportable", ""):
+            raise NotExportable(f"{name or 'model'} ({type(part).__name__}): {reason}")
+
+
+def head_form(model: nn.Module) -> ImageForm:
+    """Return the form of a model whose head has ``graph_outputs`` and their names, ``GRAPH_OUTPUTS``.
+
+    Raises:
+        NotExportable: the model has several heads, a part that cannot be exported, or a head without this method.
+    """
+    whole: Any = model
+    require_exportable(model)
+    head = getattr(whole, "head", None)
+    if getattr(whole, "text_encoder", None) is not None:
+        raise NotExportable("text_encoder: words are split outside a graph, and the exporter has no form for phrases")
+    if head is None:
+        raise NotExportable(f"model ({type(model).__name__}): the exporter has a form for models of one head only")
+    if not hasattr(head, "graph_outputs"):
+        kind = type(head).__name__
+        raise NotExportable(f"head ({kind}): it does not define graph_outputs, so it has no exported form")
+    return ImageForm(model, whole.graph_outputs, head.GRAPH_OUTPUTS)
