@@ -1,4 +1,8 @@
-"""The contract of a task: one class in one file defines all of the task except its models, data and metrics."""
+"""The contract of a task: one class in one file defines all of the task except its models, data and metrics.
+
+Exported models run without torch, so the file of a task whose models can be exported imports torch, metrics and data
+sets only in the functions that use them.
+"""
 
 from __future__ import annotations
 

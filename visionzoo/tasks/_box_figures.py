@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from visionzoo.errors import counted
-from visionzoo.metrics.coco.adapter import run_lengths
-from visionzoo.metrics.coco.matching import (
-    MatchedImage,
-    PrecisionCurves,
-    confusion_of,
-    precision_curves,
-    threshold_curve,
-)
 from visionzoo.reports.confusion import MOST as MATRIX
 from visionzoo.reports.confusion import PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
 from visionzoo.reports.figure import Figure, names_up_to
 from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.precision_recall import draw_precision_recall, draw_thresholds, most_frequent
 from visionzoo.structures.arrays import as_array
+
+if TYPE_CHECKING:
+    from visionzoo.metrics.coco.matching import MatchedImage, PrecisionCurves
 
 Regions = dict[str, Any]
 
@@ -52,6 +47,8 @@ def _regions(instances: Any, masks: bool) -> Regions:
 
 def _rles(masks: Any) -> list[dict]:
     """Return run-length codes of masks: an array, codes, or mmdet's bitmaps or polygons."""
+    from visionzoo.metrics.coco.adapter import run_lengths
+
     if hasattr(masks, "to_ndarray"):
         masks = masks.to_ndarray()
     return run_lengths(masks)
@@ -64,6 +61,8 @@ def figures_of(records: Sequence[MatchedImage], names: Sequence[str] | None) -> 
         records: all images.
         names: class names by label, or None for the labels.
     """
+    from visionzoo.metrics.coco.matching import precision_curves
+
     highest = max(
         (int(values.max(initial=-1)) for each in records for values in (each.labels, each.objects)), default=0
     )
@@ -113,6 +112,8 @@ def _classes(number: int) -> str:
 def _class_row(
     records: Sequence[MatchedImage], curves: PrecisionCurves, names: Sequence[str], label: int
 ) -> tuple[str, ...]:
+    from visionzoo.metrics.coco.matching import threshold_curve
+
     if not curves.objects[label]:
         return names[label], "0", "-", "-", "-"
     curve, average = threshold_curve(records, label), f"{curves.average[label]:.3f}"
@@ -121,6 +122,8 @@ def _class_row(
 
 
 def _confusion(records: Sequence[MatchedImage], names: Sequence[str], kind: str) -> Figure:
+    from visionzoo.metrics.coco.matching import confusion_of
+
     counts, all_names = confusion_of(records, len(names)), [*names, "background"]
     worst = worst_classes(counts[:-1, :-1]).tolist() if len(names) > MATRIX else range(len(names))
     kept = [*worst, len(names)]
@@ -142,6 +145,8 @@ def _confusion(records: Sequence[MatchedImage], names: Sequence[str], kind: str)
 
 
 def _thresholds(records: Sequence[MatchedImage], kind: str) -> Figure:
+    from visionzoo.metrics.coco.matching import threshold_curve
+
     curve = threshold_curve(records)
     best = float(curve.thresholds[curve.best]), float(curve.f1[curve.best])
     shares = [("precision", curve.precision), ("recall", curve.recall), ("F1", curve.f1)]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from visionzoo.datasets.classification import imagenet_names
 from visionzoo.datasets.issues import Examined, label_issues
 from visionzoo.errors import counted, some_of
 from visionzoo.metrics.calibration import BINS, calibration
@@ -96,6 +95,7 @@ class Classification(Task):
 
     def class_names(self, counts: set[int]) -> tuple[str, ...] | None:
         """Return the names of ImageNet if a part of the model has 1000 classes."""
+        from visionzoo.datasets.classification import imagenet_names
 
         return imagenet_names() if _IMAGENET_CLASSES in counts else None
 

@@ -11,12 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from visionzoo.datasets.counting.usable import touching_points
 from visionzoo.datasets.issues import Examined, Issue, issue_of, point_issues
-from visionzoo.datasets.transforms.counting import LoadRoi, read_density
 from visionzoo.errors import ZooError, counted
-from visionzoo.metrics.counting import count_errors
-from visionzoo.metrics.counting.adapter import counts_of_sample
 from visionzoo.metrics.required import sample_name
 from visionzoo.ops.density_maps import count_map, fixed_density
 from visionzoo.reports.agreement import draw_agreement, draw_errors
@@ -88,6 +84,8 @@ class Counting(Task):
     def examined(
         self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
     ) -> Examined:
+        from visionzoo.datasets.counting.usable import touching_points
+
         place = f"{record['img_path']}"
         if "gt_points" not in record:
             return Examined(has_truth=None)
@@ -107,6 +105,8 @@ class Counting(Task):
 
     def evidence(self, sample: Any, names: Sequence[str] | None) -> tuple[float, float] | None:
         """Return the predicted and the true count; None for a sample without truth."""
+        from visionzoo.metrics.counting.adapter import counts_of_sample
+
         if sample.get("gt_points") is None and sample.get("gt_count") is None:
             return None
         return counts_of_sample(sample, sample_name(sample, 0))
@@ -127,6 +127,7 @@ class Counting(Task):
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Move the density of all people two pixels to the right, and multiply it by a random factor near 1."""
+        from visionzoo.datasets.transforms.counting import LoadRoi
 
         shape = size_of_file(sample["img_path"])[::-1]
         factor = 1 + 0.2 * float(seeded_array(seed, f"count {index}", (1,))[0])
@@ -142,6 +143,8 @@ class Counting(Task):
 
 def _density_issues(path: str, points: np.ndarray, size: tuple[int, int] | None) -> Iterator[Issue]:
     """Yield what is wrong with a density file beside its points."""
+    from visionzoo.datasets.transforms.counting import read_density
+
     try:
         density = read_density(Path(path))
     except ZooError as error:
@@ -214,6 +217,8 @@ def _heat_colours(heat: np.ndarray) -> np.ndarray:
 
 def _figures(counts: np.ndarray, lost: str) -> list[Figure]:
     """Return the figures of predicted and true counts, (N, 2)."""
+    from visionzoo.metrics.counting import count_errors
+
     predicted, true = counts.T
     errors, bias = count_errors(predicted, true), float((predicted - true).mean())
     side = "more" if bias > 0 else "less"

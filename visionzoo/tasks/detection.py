@@ -15,7 +15,6 @@ from visionzoo.datasets.coco_annotations import segmentation_problem, whole_segm
 from visionzoo.datasets.coco_ids import COCO_IDS
 from visionzoo.datasets.issues import Examined, Issue, box_issues, label_issues
 from visionzoo.datasets.outlines import area_of
-from visionzoo.metrics.coco.matching import MatchedImage, match_image
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import (
     class_colour,
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from visionzoo.graphs.form import ImageForm
+    from visionzoo.metrics.coco.matching import MatchedImage
 
 _MASK_OPACITY = 0.45
 
@@ -122,6 +122,8 @@ class Detection(Task):
 
     def evidence(self, sample: Any, names: Sequence[str] | None) -> MatchedImage | None:
         """Return which detections are right at IoU 0.5; None for a sample without truth."""
+        from visionzoo.metrics.coco.matching import match_image
+
         truth = sample.get("gt_instances")
         if truth is None or truth.get("labels") is None:
             return None

@@ -10,12 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from visionzoo.datasets.issues import Examined
-from visionzoo.datasets.lanes.issues import examined_lanes
 from visionzoo.errors import counted
-from visionzoo.metrics.lanes import LaneCounts, OneToOne, TuSimpleScores
-from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD, lane_iou, match_lanes
-from visionzoo.metrics.lanes.scenarios import scenario_sums
-from visionzoo.metrics.lanes.tusimple import PIXELS, one_to_one, tusimple_scores
 from visionzoo.metrics.means import exact_mean
 from visionzoo.ops.lane_points import Rows
 from visionzoo.reports.figure import Figure
@@ -41,6 +36,8 @@ from visionzoo.tasks.inputs.images import ImageInput
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from visionzoo.metrics.lanes import LaneCounts, OneToOne, TuSimpleScores
 
 _TUSIMPLE_HEIGHT, _TUSIMPLE_ROWS = 720, range(160, 720, 10)
 _LANE_SHIFT = 0.006  # standard deviation in image widths; about the largest shift at which the metrics match a lane
@@ -80,6 +77,8 @@ class StripEvidence(NamedTuple):
 
     def counts(self, threshold: float) -> LaneCounts:
         """Return the counts at an IoU threshold."""
+        from visionzoo.metrics.lanes import LaneCounts
+
         right = sum(iou > threshold for iou in self.ious)
         return LaneCounts(right, self.detected - right, self.annotated - right)
 
@@ -131,6 +130,9 @@ class LaneDetection(Task):
 
         Tolerances are in proportion to the width of the image: 20 of 1280 pixels, and strips of 30 of 1640.
         """
+        from visionzoo.metrics.lanes.culane import SIZE
+        from visionzoo.metrics.lanes.tusimple import PIXELS
+
         size = (sample.get("ori_shape") or SIZE[::-1])[:2]
         if sample.get("gt_x") is not None and sample.get("h_samples") is not None:
             return _point_evidence(sample, PIXELS * size[1] / _TUSIMPLE_WIDTH)
@@ -146,6 +148,8 @@ class LaneDetection(Task):
 
     def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
         """Return 1 less the F1 of the image; 0 if it has no lane and none is found."""
+        from visionzoo.metrics.lanes.culane import THRESHOLD
+
         found = self.evidence(sample, names)
         if found is None:
             return None
@@ -166,6 +170,8 @@ class LaneDetection(Task):
     def examined(
         self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
     ) -> Examined:
+        from visionzoo.datasets.lanes.issues import examined_lanes
+
         return examined_lanes(record, size)
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
@@ -255,6 +261,8 @@ def _lower_end(curve: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _strip_evidence(sample: Any, size: tuple[int, int]) -> StripEvidence:
+    from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, lane_iou, match_lanes
+
     truth, found = [as_array(lane) for lane in sample.get("gt_lanes")], lanes_of(sample).points
     width = max(1, round(LANE_WIDTH * size[0] / SIZE[0]))
     similarity = lane_iou(truth, found, size=size, width=width)
@@ -264,6 +272,8 @@ def _strip_evidence(sample: Any, size: tuple[int, int]) -> StripEvidence:
 
 
 def _point_evidence(sample: Any, pixels: float) -> PointEvidence:
+    from visionzoo.metrics.lanes.tusimple import one_to_one, tusimple_scores
+
     rows = list(sample.get("h_samples"))
     lanes, truth = lanes_of(sample).to_tusimple(rows), as_array(sample.get("gt_x")).tolist()
     scores = tusimple_scores(lanes, truth, rows, pixels=pixels)
@@ -271,6 +281,10 @@ def _point_evidence(sample: Any, pixels: float) -> PointEvidence:
 
 
 def _f1_figure(records: Sequence[StripEvidence]) -> Figure:
+    from visionzoo.metrics.lanes import LaneCounts
+    from visionzoo.metrics.lanes.culane import LANE_WIDTH, SIZE, THRESHOLD
+    from visionzoo.metrics.lanes.scenarios import scenario_sums
+
     sums = [sum((each.counts(float(iou)) for each in records), LaneCounts()) for iou in _IOUS]
     total = sum((each.counts(THRESHOLD) for each in records), LaneCounts())
     curves = {
@@ -301,6 +315,8 @@ def _scenario_row(name: str, counts: LaneCounts) -> tuple[str, ...]:
 
 
 def _accuracy_figure(records: Sequence[PointEvidence]) -> Figure:
+    from visionzoo.metrics.lanes import OneToOne
+
     means = [exact_mean(column) for column in zip(*(each.scores for each in records), strict=True)]
     accuracies = np.array([each.scores.accuracy for each in records])
     f1 = sum((each.counts for each in records), OneToOne()).f1

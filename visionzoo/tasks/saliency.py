@@ -14,9 +14,6 @@ from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey, read_mask
 from visionzoo.errors import DataError, counted
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import sample_name
-from visionzoo.metrics.saliency import score_pair
-from visionzoo.metrics.saliency.measures import f_measure
-from visionzoo.metrics.saliency.protocols import find_protocol
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import class_colour, edge_of, enlarged, line_width
 from visionzoo.reports.plots import UNIT, Plot, Series, draw_histogram, draw_plot, empty_figure, round_edges
@@ -203,6 +200,8 @@ def _pairs(maps: Any, truths: Any) -> list[tuple[Any, Any]]:
 
 
 def _evidence_of(prediction: Any, truth: Any, protocol: str, name: str) -> MapEvidence:
+    from visionzoo.metrics.saliency import score_pair
+
     values = as_array(prediction)
     if values.dtype.kind == "f" and np.isnan(values).any():
         return MapEvidence(float("nan"), np.zeros(0, np.float32), np.zeros(0, np.float32))
@@ -212,6 +211,8 @@ def _evidence_of(prediction: Any, truth: Any, protocol: str, name: str) -> MapEv
 
 
 def _figures(images: Sequence[MapEvidence], protocol: str) -> list[Figure]:
+    from visionzoo.metrics.saliency.measures import f_measure
+
     known = [each for each in images if each.mae == each.mae]
     if not known:
         sentence = "No image was tested with its mask." if not images else "All maps have nan."
@@ -227,6 +228,8 @@ def _figures(images: Sequence[MapEvidence], protocol: str) -> list[Figure]:
 
 
 def _precision_recall(precision: np.ndarray, recall: np.ndarray, images: int, protocol: str, rest: str) -> Figure:
+    from visionzoo.metrics.saliency.measures import f_measure
+
     title = "Precision over recall"
     plot = Plot(title, "recall", "precision", [Series("mean", recall, precision)], UNIT, UNIT)
     best = float(f_measure(precision, recall).max())
@@ -238,6 +241,8 @@ def _precision_recall(precision: np.ndarray, recall: np.ndarray, images: int, pr
 
 
 def _f_curve(curve: np.ndarray, precision: np.ndarray, recall: np.ndarray, protocol: str, rest: str) -> Figure:
+    from visionzoo.metrics.saliency.protocols import find_protocol
+
     thresholds = np.linspace(0, 1, len(curve))
     levels = find_protocol(protocol).steps(0, 255)  # descending or ascending
     ascending = slice(None, None, 1 if levels[0] < levels[-1] else -1)
