@@ -20,7 +20,9 @@ from visionzoo.inference.preparing import Preparation, Prepared, test_pipeline_o
 from visionzoo.inference.selecting import Selection, selection_of
 from visionzoo.models.parameters import has_parameters
 from visionzoo.structures.task_sample import sample_of_task
+from visionzoo.system.deferred_imports import deferred_imports
 from visionzoo.system.devices import choose_device
+from visionzoo.system.library_warnings import without_library_warnings
 from visionzoo.tasks import Result, Task, task_of
 from visionzoo.tasks.inputs.base import Input, Source
 from visionzoo.weights.choosing import WORD, chosen_weights
@@ -142,6 +144,8 @@ class Inferencer:
         input 0 classification (64, 48)
     """
 
+    @deferred_imports()
+    @without_library_warnings()
     def __init__(
         self,
         name_or_config: str | os.PathLike | LoadedConfig,
@@ -290,7 +294,7 @@ class Inferencer:
         data = {key: [each[key] for each in packed] for key in ("inputs", "data_samples")}
         started = time.perf_counter()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), without_library_warnings():
                 tested = self.model.test_step(data)  # type: ignore[operator]
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)

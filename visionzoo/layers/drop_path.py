@@ -64,3 +64,34 @@ class ScheduledDropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"keep_prob={self.keep_prob:.4g}"
+
+
+class DropPath(nn.Module):
+    """Set the whole path of a random part of the samples to zero in training, and scale the others by ``1 / keep``.
+
+    Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016, with a constant rate.
+
+    Args:
+        rate: probability of a path to be dropped, below 1.
+
+    Example:
+        >>> import torch
+        >>> x = torch.ones(4, 2)
+        >>> torch.equal(DropPath(0.5).eval()(x), x)
+        True
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) to (B, ...)."""
+        if not self.training or self.rate == 0:
+            return x
+        keep = 1 - self.rate
+        return x * x.new_empty((len(x), *[1] * (x.ndim - 1))).bernoulli_(keep).div_(keep)
+
+    def extra_repr(self) -> str:
+        """Return the rate, as ``print(model)`` shows it."""
+        return f"rate={self.rate:.3g}"
