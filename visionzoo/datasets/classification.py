@@ -166,7 +166,7 @@ def imagenet_names() -> tuple[str, ...]:
 
 def _imagenet_names_by_id() -> dict[str, str]:
     folder = Path(find_spec("timm").submodule_search_locations[0], "data", "_info")  # type: ignore[union-attr, index]
-    try:  # its files alone: the import of timm.data imports all models
+    try:  # only its files: the import of timm.data imports all models
         ids = (folder / "imagenet_synsets.txt").read_text("utf-8").split()
         rows = (folder / "imagenet_synset_to_lemma.txt").read_text("utf-8").splitlines()
     except FileNotFoundError:  # another version of timm

@@ -117,7 +117,7 @@ class DeferringFinder(MetaPathFinder):
 
 
 class DeferringLoader(Loader):
-    """Loader of one module. The module keeps the loader of Python, which alone serves its source and data."""
+    """Loader of one module. The module keeps the loader of Python, which serves its source and data."""
 
     def __init__(self, loader: SourceFileLoader, targets: tuple[str, ...]):
         self.loader, self.targets = loader, targets
