@@ -99,6 +99,19 @@ def test_an_unknown_name_stays_a_name_error(make):
         light.wrong()
 
 
+def test_a_key_error_of_the_library_is_an_import_error(make, tmp_path):
+    light = make()
+    (tmp_path / "heavy_lib" / "other.py").write_text("{}['lost']")
+    with pytest.raises(ImportError, match="cannot be imported: KeyError: 'lost'"):
+        light.deep()
+
+
+def test_a_function_that_python_has_specialised_finds_its_names(make):
+    light = make("def size(all):\n    return len('ab') + (parts.SIZE if all else 0)")
+    assert {light.size(False) for _ in range(200)} == {2}
+    assert {light.size(True) for _ in range(200)} == {5}
+
+
 def test_what_is_imported_already_is_bound_at_once(make):
     import heavy_lib.other
 

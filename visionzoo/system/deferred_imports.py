@@ -159,7 +159,11 @@ class _Names(dict):
             self.pop(name, None)
 
     def __missing__(self, name: str) -> Any:
-        value = self.deferred[name]._load()  # KeyError: Python raises the NameError
+        deferred = self.deferred[name]  # KeyError: Python raises the NameError
+        try:
+            value = deferred._load()
+        except KeyError as error:  # of the library, which must not become a NameError
+            raise ImportError(f"{deferred._module} cannot be imported: KeyError: {error}") from error
         self.space[name] = value
         return value
 
