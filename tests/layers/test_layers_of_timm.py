@@ -31,6 +31,11 @@ def test_mlp():
     assert torch.equal(ours(x), other(x))
 
 
+def test_drop_path_of_all():
+    x = torch.randn(2, 3, 5)
+    assert torch.equal(DropPath(1.0)(x), torch.zeros(2, 3, 5))
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_drop_path(training):
     x = torch.randn(16, 3, 5)

@@ -69,10 +69,10 @@ class ScheduledDropPath(nn.Module):
 class DropPath(nn.Module):
     """Set the whole path of a random part of the samples to zero in training, and scale the others by ``1 / keep``.
 
-    Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016, with a constant rate.
+    Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016, with a constant probability.
 
     Args:
-        rate: probability of a path to be dropped, below 1.
+        drop_prob: probability of a path to be dropped.
 
     Example:
         >>> import torch
@@ -81,17 +81,18 @@ class DropPath(nn.Module):
         True
     """
 
-    def __init__(self, rate: float):
+    def __init__(self, drop_prob: float):
         super().__init__()
-        self.rate = rate
+        self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, ...) to (B, ...)."""
-        if not self.training or self.rate == 0:
+        if not self.training or self.drop_prob == 0:
             return x
-        keep = 1 - self.rate
-        return x * x.new_empty((len(x), *[1] * (x.ndim - 1))).bernoulli_(keep).div_(keep)
+        keep = 1 - self.drop_prob
+        mask = x.new_empty((len(x), *[1] * (x.ndim - 1))).bernoulli_(keep)
+        return x * (mask / keep if keep else mask)
 
     def extra_repr(self) -> str:
-        """Return the rate, as ``print(model)`` shows it."""
-        return f"rate={self.rate:.3g}"
+        """Return the probability, as ``print(model)`` shows it."""
+        return f"drop_prob={self.drop_prob:.3g}"
