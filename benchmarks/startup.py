@@ -8,9 +8,9 @@ least 8 times as fast as `import torch` and at most 0.3 s; a first inference imp
 it imported beyond torch's own before imports were deferred.
 
 A first inference is one process that reads one image and writes its result: imports, model, weights, forward pass,
-files. Before imports were deferred, the detector took 7.0 s and the classifier 4.7 s, with torch 2.15 on one core of a
-loaded machine; in turns with these, the deferred form took 3.1 s (0.44) and 2.8 s (0.59), of which `import torch` is
-2.3 s. The last column is the number of imported modules before, divided by the number now, each without those of
+files. Before imports were deferred, the detector took 5.7 s and the classifier 3.6 s, with torch 2.15 on one core of a
+shared machine; in turns with these, the deferred form took 2.5 s (0.43) and 2.1 s (0.58), of which `import torch` is
+1.8 s. The last column is the number of imported modules before, divided by the number now, each without those of
 `import torch`.
 """
 
