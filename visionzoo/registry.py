@@ -69,6 +69,8 @@ class ZooRegistry(Registry):
         """Import the modules of the parent. mmengine calls this before it looks up a name."""
         with redirect_stdout(io.StringIO()):  # see _without_printing
             super().import_from_location()
+            if self.parent is not None and self.parent._locations:  # see visionzoo.system.deferred_imports.REGISTERING
+                self.parent.import_from_location()
 
     def import_parts(self) -> None:
         """Import the parent's modules, every module at ``places``, and the plugins.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionzoo.config import config_names, find_config, load_config
 from visionzoo.errors import ConfigError, InputError, one_of
+from visionzoo.system.deferred_imports import deferred_imports
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +28,8 @@ def __getattr__(name: str) -> Any:
     """Import ``Inferencer`` on first use, because it imports torch."""
     if name != "Inferencer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from visionzoo.inference.inferencer import Inferencer
+    with deferred_imports():
+        from visionzoo.inference.inferencer import Inferencer
 
     return Inferencer
 
@@ -77,6 +79,7 @@ def headline(name: str) -> str:
     return text.partition("\n")[0]
 
 
+@deferred_imports()
 def get_model(
     name: str | os.PathLike,
     weights: str | os.PathLike | None = None,

@@ -71,3 +71,42 @@ def test_an_unknown_command_suggests_the_nearest(capsys):
 def test_no_command_prints_the_usage_and_fails(capsys):
     assert main([]) == 2
     assert "usage: visionzoo COMMAND" in capsys.readouterr().out
+
+
+# What libraries import at module level and an inference does not call.
+NOT_CALLED = [
+    *("matplotlib", "sklearn", "imgaug", "imagecorruptions", "numba", "skimage", "scipy", "shapely", "sympy"),
+    *("huggingface_hub", "torch._dynamo", "torch.distributed.fsdp", "torchvision.models", "torchvision.datasets"),
+]
+
+FIRST_INFERENCE = """
+import sys, warnings
+warnings.simplefilter("default")
+import numpy as np, visionzoo
+for name, options in {models!r}:
+    for prediction in visionzoo.Inferencer(name, device="cpu", **options)([np.zeros((48, 64, 3), np.uint8)]):
+        print(name, prediction.task)
+print("heavy:", *[name for name in {heavy!r} if name in sys.modules])
+"""
+
+
+def first_inference(models, heavy):
+    code = FIRST_INFERENCE.format(models=models, heavy=heavy)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_a_first_inference_imports_no_library_that_it_does_not_call():
+    """Half of the CPU time of a first inference was such imports."""
+    tiny = dict(tiny=True, weights="none")
+    names = ["nat_mini_imagenet", "cells_density_lite", "scnn_culane"]
+    done = first_inference([(name, tiny) for name in names], [*NOT_CALLED, "mmdet", "mmseg", "timm", "transformers"])
+    assert done.returncode == 0, done.stderr
+    tasks = ["classification", "counting", "lanes"]
+    assert done.stdout.splitlines()[-4:] == [*(f"{name} {task}" for name, task in zip(names, tasks)), "heavy:"]
+
+
+def test_a_first_detection_imports_of_mmdet_only_mmdet():
+    done = first_inference([("cells_rcnet_lite", {})], [*NOT_CALLED, "mmseg", "timm", "transformers"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["cells_rcnet_lite detection", "heavy:"]
+    assert "num_anchors" not in done.stderr

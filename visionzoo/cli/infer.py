@@ -25,6 +25,7 @@ from visionzoo.cli.common import (
 )
 from visionzoo.cli.result_options import add_result_flags, split_thresholds, thresholds_of
 from visionzoo.errors import ConfigError, InputError, OutputError, ZooError, as_utf8, nearest_name, on_one_line
+from visionzoo.system.deferred_imports import deferred_imports
 from visionzoo.system.paths import other_folder_text, shown_path
 from visionzoo.tasks.inputs.options import add_image_options
 
@@ -103,8 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Return 0 on success, 1 if an input is unusable, 2 for wrong use, 130 if interrupted."""
     given = list(sys.argv[1:] if argv is None else argv)
     command = shlex.join(["visionzoo", "infer", *given])
-    seen = _first_look(given)
-    return run_command(parser(seen.inputs), lambda args: _infer(args, command, seen), split_thresholds(given))
+    with deferred_imports():
+        seen = _first_look(given)
+        return run_command(parser(seen.inputs), lambda args: _infer(args, command, seen), split_thresholds(given))
 
 
 _MODEL = ("model", "weights", "tiny", "cfg_options", "allow_new")
@@ -209,7 +211,7 @@ def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = N
     if exported_file(args.model) is not None:
         return _run_inference(args, command, seen or _Seen(), only)
     say_loading(quiet=args.quiet)
-    with readers_on_stderr(quiet=args.quiet):
+    with deferred_imports(), readers_on_stderr(quiet=args.quiet):
         return _run_inference(args, command, seen or _Seen(), only)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -163,10 +165,17 @@ def imagenet_names() -> tuple[str, ...]:
 
 
 def _imagenet_names_by_id() -> dict[str, str]:
-    from timm.data import ImageNetInfo
+    folder = Path(find_spec("timm").submodule_search_locations[0], "data", "_info")  # type: ignore[union-attr, index]
+    try:  # only its files: the import of timm.data imports all models
+        ids = (folder / "imagenet_synsets.txt").read_text("utf-8").split()
+        rows = (folder / "imagenet_synset_to_lemma.txt").read_text("utf-8").splitlines()
+    except FileNotFoundError:  # another version of timm
+        from timm.data import ImageNetInfo
 
-    info = ImageNetInfo("imagenet-1k")
-    return {key: text.split(",")[0] for key, text in zip(info.label_names(), info.label_descriptions())}
+        info = ImageNetInfo("imagenet-1k")
+        return {key: text.split(",")[0] for key, text in zip(info.label_names(), info.label_descriptions())}
+    texts = dict(csv.reader(rows, delimiter="\t"))
+    return {key: texts[key].split(",")[0] for key in ids}
 
 
 @DATASETS.register_module()

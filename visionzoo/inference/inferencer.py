@@ -16,6 +16,8 @@ from visionzoo.inference.backends import Backend
 from visionzoo.inference.exported import exported_backend, exported_file
 from visionzoo.inference.preparing import Prepared
 from visionzoo.inference.selecting import Selection, selection_of
+from visionzoo.system.deferred_imports import deferred_imports
+from visionzoo.system.library_warnings import without_library_warnings
 from visionzoo.tasks import Result, task_of
 from visionzoo.tasks.inputs.base import Input, Source
 
@@ -134,6 +136,8 @@ class Inferencer:
         input 0 classification (64, 48)
     """
 
+    @deferred_imports()
+    @without_library_warnings()
     def __init__(
         self,
         name_or_config: str | os.PathLike | LoadedConfig,

@@ -18,6 +18,7 @@ from visionzoo.inference.resuming import fingerprint
 from visionzoo.models.parameters import has_parameters
 from visionzoo.structures.task_sample import sample_of_task
 from visionzoo.system.devices import choose_device
+from visionzoo.system.library_warnings import without_library_warnings
 from visionzoo.tasks import Task, task_of
 from visionzoo.weights.choosing import WORD, chosen_weights
 from visionzoo.weights.ready_model import ready_model
@@ -90,7 +91,7 @@ def _run(model: Any, task: str, data: dict[str, list[Any]]) -> list[Any]:
     """
     first = next(model.parameters(), None)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), without_library_warnings():
             tested = model.test_step(data)
         if first is not None and first.device.type == "cuda":
             torch.cuda.synchronize(first.device)

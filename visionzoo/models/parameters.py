@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-
 from visionzoo.errors import ZooError
+from visionzoo.models.meta_device import meta_device
 from visionzoo.models.wiring import build_model
 
 
@@ -29,7 +28,7 @@ def has_parameters(model_cfg: Mapping, replaced: Mapping[str, Mapping] | None = 
         False
     """
     try:
-        with torch.device("meta"):
+        with meta_device():
             model = build_model(model_cfg, replaced=replaced)
     except ZooError:
         raise

@@ -22,6 +22,7 @@ from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.config.tree import plain
 from visionzoo.errors import ConfigError
 from visionzoo.models.class_counts import ClassCounts, as_counts, fill_class_counts
+from visionzoo.models.meta_device import meta_device
 from visionzoo.models.part_configs import (
     dense_heads,
     disagreement,
@@ -190,7 +191,8 @@ def _measure(cfg: Mapping, make_input: Any) -> Levels:
 
 @torch.no_grad()
 def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
-    with torch.device(device), torch.random.fork_rng(devices=[]):
+    on_device = meta_device() if device == "meta" else torch.device(device)
+    with on_device, torch.random.fork_rng(devices=[]):
         part = MODELS.build(ConfigDict(copy.deepcopy(plain(cfg))))
         part.eval()  # not chained: ``eval`` of mmdet's ResNet returns None
         channels, strides = getattr(part, "out_channels", None), getattr(part, "out_strides", None)

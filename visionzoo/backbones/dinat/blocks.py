@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visionzoo.layers.drop_path import DropPath
+from visionzoo.layers.mlp import Mlp
 from visionzoo.ops.neighborhood_attention import na2d
 
 

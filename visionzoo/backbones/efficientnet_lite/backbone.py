@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mmengine.model import BaseModule
-from timm.layers import create_conv2d
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -21,6 +20,7 @@ from visionzoo.allowed import IndexOrNone, Indices
 from visionzoo.backbones.efficientnet_lite.convert import convert
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.layers.levels import checked_indices
+from visionzoo.layers.same_conv import same_conv
 from visionzoo.registry import MODELS
 
 _EPS = 1e-3  # of the norms, as in TensorFlow
@@ -78,9 +78,9 @@ class SeparableBlock(nn.Module):
     def __init__(self, before: int, channels: int, kernel: int, stride: int):
         super().__init__()
         self.has_skip = stride == 1 and before == channels
-        self.conv_dw = create_conv2d(before, before, kernel, stride=stride, padding="same", depthwise=True)
+        self.conv_dw = same_conv(before, before, kernel, stride=stride, depthwise=True)
         self.bn1 = nn.BatchNorm2d(before, _EPS)
-        self.conv_pw = create_conv2d(before, channels, 1, padding="same")
+        self.conv_pw = same_conv(before, channels, 1)
         self.bn2 = nn.BatchNorm2d(channels, _EPS)
         self.act = nn.ReLU6(inplace=True)
 
@@ -96,11 +96,11 @@ class InvertedResidual(nn.Module):
     def __init__(self, before: int, channels: int, kernel: int, stride: int, expansion: int):
         super().__init__()
         self.has_skip, wide = stride == 1 and before == channels, before * expansion
-        self.conv_pw = create_conv2d(before, wide, 1, padding="same")
+        self.conv_pw = same_conv(before, wide, 1)
         self.bn1 = nn.BatchNorm2d(wide, _EPS)
-        self.conv_dw = create_conv2d(wide, wide, kernel, stride=stride, padding="same", depthwise=True)
+        self.conv_dw = same_conv(wide, wide, kernel, stride=stride, depthwise=True)
         self.bn2 = nn.BatchNorm2d(wide, _EPS)
-        self.conv_pwl = create_conv2d(wide, channels, 1, padding="same")
+        self.conv_pwl = same_conv(wide, channels, 1)
         self.bn3 = nn.BatchNorm2d(channels, _EPS)
         self.act = nn.ReLU6(inplace=True)
 
@@ -169,13 +169,13 @@ class EfficientNetLite(BaseModule):
         self.out_channels = tuple(channels[index] for index in self.out_indices)
         self.out_strides = tuple(self._STRIDES[index] for index in self.out_indices)
 
-        self.conv_stem = create_conv2d(3, design.stem, 3, stride=2, padding="same")
+        self.conv_stem = same_conv(3, design.stem, 3, stride=2)
         self.bn1 = nn.BatchNorm2d(design.stem, _EPS)
         self.act = nn.ReLU6(inplace=True)
         last = min(self.out_indices[-1], len(self._ENDS) - 1)
         self.blocks = nn.Sequential(*_stages(design, self._ENDS[last] + 1))
         if self.out_indices[-1] == len(self._ENDS):
-            self.conv_head = create_conv2d(design.stages[-1].channels, design.last, 1, padding="same")
+            self.conv_head = same_conv(design.stages[-1].channels, design.last, 1)
             self.bn2 = nn.BatchNorm2d(design.last, _EPS)
         self.reset_parameters()
         self._freeze()

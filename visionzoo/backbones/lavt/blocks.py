@@ -6,9 +6,11 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from visionzoo.layers.drop_path import DropPath
+from visionzoo.layers.mlp import Mlp
 
 # Score between two tokens of different regions of a shifted window.
 _OTHER_REGION = -100.0

@@ -1,7 +1,8 @@
 """Augmentations for classification, from torchvision and timm, applied to the RGB image of a sample.
 
-timm is imported only when a transform needs it, because the import takes seconds. All random numbers come from the
-global generators of Python, NumPy and torch, which the engine seeds for each sample.
+timm and torchvision's ``v2``, which import torch's compiler, are imported only when a transform needs them, because the
+imports take seconds. All random numbers come from the global generators of Python, NumPy and torch, which the engine
+seeds for each sample.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 import torch
 from mmcv.transforms.base import BaseTransform
 from PIL import Image
-from torchvision.transforms import InterpolationMode, v2
+from torchvision import transforms
+from torchvision.transforms import InterpolationMode
 
 from visionzoo.allowed import Bounds, Count, CountOrZero, Few, Fraction, Numbers, Share, Sides, Spreads, Weight
 from visionzoo.errors import ConfigError
@@ -81,6 +83,8 @@ class RandomResizedCrop(ImageTransform):
         ratio: Bounds = (3 / 4, 4 / 3),
         interpolation: str = "bicubic",
     ):
+        from torchvision.transforms import v2
+
         super().__init__(v2.RandomResizedCrop(_pair(size), tuple(scale), tuple(ratio), _interpolation(interpolation)))
 
 
@@ -110,7 +114,8 @@ class ResizeCrop(ImageTransform):
                 "ResizeCrop.edge", expected=f"at least size={size}", found=f"{edge}", advice="make it larger"
             )
         short = math.floor(size / crop_pct) if edge is None else edge
-        super().__init__(v2.Compose([v2.Resize(short, _interpolation(interpolation)), v2.CenterCrop(size)]))
+        resize = transforms.Resize(short, _interpolation(interpolation))
+        super().__init__(transforms.Compose([resize, transforms.CenterCrop(size)]))
         self._step = {"op": "resize_crop", "size": size, "edge": short, "interpolation": interpolation}
 
     def graph_step(self) -> dict[str, Any]:
@@ -132,6 +137,8 @@ class PaddedRandomCrop(ImageTransform):
     """
 
     def __init__(self, size: Size, padding: CountOrZero = 4):
+        from torchvision.transforms import v2
+
         super().__init__(v2.RandomCrop(_pair(size), padding=padding, pad_if_needed=True))
 
 
@@ -146,6 +153,8 @@ class HorizontalFlip(ImageTransform):
     """
 
     def __init__(self, prob: Share = 0.5):
+        from torchvision.transforms import v2
+
         super().__init__(v2.RandomHorizontalFlip(prob))
 
 
@@ -163,6 +172,8 @@ class ColorJitter(ImageTransform):
     """
 
     def __init__(self, brightness: Weight = 0.4, contrast: Weight = 0.4, saturation: Weight = 0.4, hue: float = 0.0):
+        from torchvision.transforms import v2
+
         super().__init__(v2.ColorJitter(brightness, contrast, saturation, hue))
 
 
