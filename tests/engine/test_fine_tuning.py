@@ -125,7 +125,7 @@ def test_frozen_stages_stay_equal_and_the_rest_learns(tune: Callable, released: 
         (("--freeze", "backbone.stages.9"), "the backbone has backbone.stages.0 to backbone.stages.3"),
         (("--layer-decay", "0"), "--layer-decay: expected a number above 0 and of at most 1, found 0"),
         (("--layer-decay", "1.5"), "--layer-decay: expected a number above 0 and of at most 1, found 1.5"),
-        (("--head-lr-multiplier", "-1"), "--head-lr-multiplier: expected a number of at least 0, found -1"),
+        (("--head-lr-multiplier", "-1"), "--head-lr-multiplier: expected a number above 0, found -1"),
         (("--early-stop", "-1"), "--early-stop: expected a whole number of at least 1"),
         (("--early-stop", "3", "--patience", "3"), "--patience: expected one option that sets early_stopping"),
         (("--num-classes", "0"), "--num-classes: expected a whole number of at least 1"),

@@ -13,7 +13,6 @@ from visionzoo.front_matter import card_files
 from visionzoo.weights.cache_folder import tell
 from visionzoo.weights.entry import Weights, entries_of, entry_of, none_released, whole_model_of
 from visionzoo.weights.release import SCHEME
-from visionzoo.weights.safe_load import ENDINGS
 
 WORD = "released"
 _BY_USER = (SOURCE, OPTIONS)  # origins of values in a config
@@ -144,6 +143,8 @@ def _is_id(loaded: LoadedConfig, word: str) -> bool:
 
 def _require_no_misspelt_id(loaded: LoadedConfig, word: str) -> None:
     """Raise an error for a word that does not name a file, and is almost ``released`` or an id of the card."""
+    from visionzoo.weights.safe_load import ENDINGS  # imports torch
+
     path = Path(word).expanduser()
     if loaded.name not in card_files() or path.name != word or path.suffix in ENDINGS or path.exists():
         return
