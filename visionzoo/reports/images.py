@@ -313,7 +313,7 @@ def _placed_labels(
     """Place labels, best first. A label covers no earlier one if one of its positions is free."""
     placed: list[_Label] = []
     for text, colour, box in wanted:
-        text = _cut(pen, text, font, size[0] - 4)
+        text = "\n".join(_cut(pen, line, font, size[0] - 4) for line in text.split("\n"))
         left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
         label = _Label(text, colour, 0, 0, int(right - left) + 4, int(bottom - top) + 4, 2 - left, 2 - top)
         if not text or label.width > size[0] or label.height > size[1]:
