@@ -98,3 +98,10 @@ def test_the_command_writes_a_file_and_keeps_an_older_one(tmp_path, capsys):
     assert json.loads(out.splitlines()[-1])["file"].endswith("sheet-2.png")
     assert Image.open(path).size == Image.open(tmp_path / "sheet-2.png").size
     assert main(["browse", "rcnet_retinanet", "--tiny", "--number", "0"]) == 2
+
+
+def test_the_command_writes_png_files_only(tmp_path, capsys):
+    for out, advice in ((tmp_path, "sheet.png"), (tmp_path / "a.jpg", ".png")):
+        assert main(["browse", "rcnet_retinanet", "--tiny", "-o", str(out)]) == 2
+        assert advice in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

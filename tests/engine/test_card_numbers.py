@@ -45,8 +45,10 @@ def test_drawn_data_are_compared_with_drawn_data_only() -> None:
     ("given", "reason"),
     [
         (dict(data={"data_root": "my/photos"}), "data_root 'my/photos'"),
+        (dict(data={"data_root": "/home/eve/my/photos"}), "data_root '.../my/photos'"),
         (dict(data={"split": "train"}), "split 'train'"),
         (dict(max_samples=5), "only 5 samples"),
+        (dict(max_samples=1), "only 1 sample"),
         (dict(tta=True), "--tta"),
         (dict(metrics={"cls/mean_class": 0.5}), "does not measure it"),
     ],

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from static_page import StaticPage
 
-from visionzoo.reports.document import Text, as_html, as_markdown
+from visionzoo.reports.document import Rows, Text, as_html, as_markdown
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.run_report import Example, Measured, RunReport, Shown, Stated, write_run_report
 
@@ -115,6 +115,22 @@ def test_a_report_of_nothing_is_sound_and_has_no_folder(tmp_path: Path) -> None:
 def test_both_forms_of_a_text_escape_it() -> None:
     assert "<p>a &lt; b</p>" in as_html("t", [Text("a < b")])
     assert as_markdown("a\nb", [Text("c\nd")]) == "# a b\n\nc d\n"
+
+
+def test_markdown_shows_the_letters_of_names_as_they_are() -> None:
+    name = "<b>*x*|[a](http://b)"
+    text = as_markdown("t", [Text(name), Rows("c", ["class"], [[name]])])
+    assert "\n\n\\<b>\\*x\\*|\\[a](http://b)\n" in text
+    assert "| \\<b>\\*x\\*\\|\\[a](http://b) |" in text
+
+
+def test_one_sample_and_counts_that_are_not_numbers(tmp_path: Path) -> None:
+    report = RunReport(
+        "toy", [], [Measured("n", math.nan, "", "images")], examples={"": [Example(1.0, 0, "a.jpg", "0")]}
+    )
+    page = StaticPage(write_run_report(tmp_path, report))
+    assert "The sample with the largest error" in page.texts["h2"]
+    assert "| n | - |" in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.slow

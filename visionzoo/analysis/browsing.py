@@ -301,13 +301,26 @@ def _by(shape: Sequence[int]) -> str:
     return "x".join(str(int(side)) for side in (reversed(shape) if len(shape) == 2 else shape))
 
 
+def _range(low: float, high: float) -> str:
+    """Return the range of values as text; what only rounding leaves of a zero is 0.
+
+    Example:
+        >>> _range(-7.6e-06, 255.0)
+        '0 to 255'
+    """
+    least = 1e-6 * max(abs(low), abs(high))
+    low, high = (0.0 if abs(value) < least else value for value in (low, high))
+    return f"{low:.4g} to {high:.4g}"
+
+
 def _title(sheet: Sheet, name: str, split: str, seed: int, classes: Sequence[str] | None) -> list[str]:
     lines = [f"{name}, {split}: {sheet.samples:,} of {counted(sheet.of, 'sample')} as the model is fed; seed {seed}"]
-    values = [f"{low:.4g} to {high:.4g}" for low, high in (sheet.fed, sheet.pixels)]
+    values = [_range(*each) for each in (sheet.fed, sheet.pixels)]
     lines.append(f"input values: {values[0]}; before normalisation {values[1]}")
     facts = ["hatched: padding"] if sheet.has_padding else []
     if classes and sheet.classes:
         absent = len(classes) - len(sheet.classes)
-        facts.append(f"{len(sheet.classes)} of {len(classes)} classes" if absent else f"all {len(classes)} classes")
-    facts += [f"{sheet.without_truth} images without ground truth"] if sheet.without_truth else []
+        every = f"all {len(classes)} classes" if len(classes) > 1 else f"the only class {classes[0]}"
+        facts.append(f"{len(sheet.classes)} of {len(classes)} classes" if absent else every)
+    facts += [f"{counted(sheet.without_truth, 'image')} without ground truth"] if sheet.without_truth else []
     return [*lines, "; ".join(facts)] if facts else lines

@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _browse(args: argparse.Namespace) -> int:
     if args.number < 1:
         raise ConfigError("--number", expected="a whole number above 0", found=f"{args.number}", advice="use 24")
+    if args.out is not None and args.out.suffix.lower() != ".png":
+        advice = f"use -o {args.out.name}/sheet.png" if args.out.is_dir() else "end its name with .png"
+        raise ConfigError("-o", expected="a PNG file", found=f"{args.out}", advice=advice)
     say_loading(quiet=args.quiet)
     from visionzoo.config import load_config
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from visionzoo.config import load_config
 from visionzoo.engine.plan import RunPlan
-from visionzoo.errors import ZooError
+from visionzoo.errors import ZooError, counted
 from visionzoo.front_matter import card_files, card_text, parsed_front_matter, split_front_matter
 from visionzoo.metrics.meaning import meaning_of
 from visionzoo.reports.run_report import Stated
+from visionzoo.system.paths import shared_path
 
 _TINY = "tiny://"
 _SPLITS = re.compile(r"train|val|test|every|fold", re.IGNORECASE)
@@ -54,7 +55,7 @@ class _Tested:
         self.metrics, self.evaluator = metrics, evaluator
         self.settings = _settings(plan.cfg.test_dataloader.dataset)
         self.root = str(self.settings.get("data_root") or self.settings.get("type"))
-        self.data = f"{self.root} ({'drawn data' if self.is_tiny else self.settings.get('type')})"
+        self.data = f"{shared_path(self.root)} ({'drawn data' if self.is_tiny else self.settings.get('type')})"
         self.change = self._change(plan)
 
     @property
@@ -66,11 +67,11 @@ class _Tested:
         if plan.options.tta:
             return "this test augments the images (--tta)"
         if plan.options.max_samples is not None:
-            return f"this test uses only {plan.options.max_samples} samples"
+            return f"this test uses only {counted(plan.options.max_samples, 'sample')}"
         released = load_config(plan.name, tiny=self.is_tiny).cfg
         for key, value in _settings(released.test_dataloader.dataset).items():
             if self.settings.get(key) != value:
-                return f"this test has other data ({key} {self.settings.get(key)!r}, not {value!r})"
+                return f"this test has other data ({key} {_stated(self.settings.get(key))}, not {_stated(value)})"
         if _as_plain(released.test_evaluator) != _as_plain(plan.cfg.test_evaluator):
             return "the metric of this test has other settings"
         return ""
@@ -116,6 +117,10 @@ class _Tested:
     def _in_unit(self, name: str, unit: str) -> float:
         is_share = meaning_of(name, self.evaluator.metrics).unit == "share"
         return self.metrics[name] * (100 if unit == "percent" and is_share else 1)
+
+
+def _stated(value: Any) -> str:
+    return repr(shared_path(value) if isinstance(value, str) else value)
 
 
 def _settings(dataset: Mapping[str, Any]) -> dict[str, Any]:

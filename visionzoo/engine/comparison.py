@@ -12,7 +12,7 @@ from typing import Any
 
 from visionzoo.config import diff_configs
 from visionzoo.engine.recorded_runs import RecordedRun
-from visionzoo.errors import InputError
+from visionzoo.errors import InputError, counted
 from visionzoo.registry import task_names
 from visionzoo.system.paths import shown_path
 from visionzoo.tasks import task_of
@@ -61,7 +61,7 @@ class Entry:
         kind = "test" if run.is_test else "training"
         facts = [run.name, kind if number == 1 else f"{number} {kind}s"]
         facts += [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"] if seeds else []
-        facts += [f"{run.facts['samples']} samples"] if run.facts.get("samples") is not None else []
+        facts += [counted(run.facts["samples"], "sample")] if run.facts.get("samples") is not None else []
         facts += [str(run.facts["step"])] if number == 1 and run.facts.get("step") else []
         return ", ".join(facts)
 

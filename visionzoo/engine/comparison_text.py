@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from visionzoo.engine.comparison import ClassTable, Comparison, Value, differences_of
-from visionzoo.engine.measures import aligned, markdown, shown
+from visionzoo.engine.measures import aligned, shown
+from visionzoo.reports.document import literal, markdown
 from visionzoo.system.paths import shown_path
 
 _CLASSES = 10  # classes with the largest differences, on a terminal
@@ -43,13 +44,19 @@ def as_markdown(comparison: Comparison) -> str:
     parts += [f"> {line}" for line in _notes(comparison)]
     parts += ["## Metrics", markdown(*_metrics(comparison)), _explained(comparison), "![metrics](compare.png)"]
     for table in comparison.classes:
-        parts += [f"## {table.number} by class of {table.name}", markdown(*_by_class(comparison, table))]
+        parts += [f"## {table.number} by class of {table.name}", _named(_by_class(comparison, table))]
     if runs := _by_run(comparison):
         parts += ["## Runs", markdown(*runs)]
     for label, lines in comparison.differences.items():
         parts += [f"## Config of {label}", _config_head(comparison, label, lines)]
         parts += ["```\n" + "\n".join(lines) + "\n```"] if lines else []
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _named(table: Table) -> str:
+    """Return a table of classes as Markdown, with their names as they are."""
+    head, rows = table
+    return markdown(head, [[literal(name), *cells] for name, *cells in rows])
 
 
 def _legend(comparison: Comparison) -> list[str]:

@@ -9,7 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from visionzoo.reports.document import markdown
+from visionzoo.reports.document import literal, markdown
 from visionzoo.system.atomic import write_text
 
 Rows = Sequence[Mapping[str, Any]]
@@ -91,7 +91,9 @@ def _report(facts: Mapping[str, Any], metrics: Mapping[str, Any], tables: Mappin
     parts = ["\n".join([*head, body])]
     for name, rows in tables.items():
         columns = list(rows[0])
-        parts.append(f"## {name} by class\n\n" + markdown(columns, [[shown(row[c]) for c in columns] for row in rows]))
+        parts.append(
+            f"## {name} by class\n\n" + markdown(columns, [[literal(shown(row[c])) for c in columns] for row in rows])
+        )
     return "\n\n".join(parts) + "\n"
 
 

@@ -16,7 +16,7 @@ from visionzoo.errors import ZooError, counted
 from visionzoo.metrics.meaning import Meaning, meaning_of
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.run_report import Measured, RunReport, write_run_report
-from visionzoo.system.paths import shown_path
+from visionzoo.system.paths import shared_path
 from visionzoo.tasks import task_of
 
 _PARTS = {"evidence": "evidence for figures", "errors": "error by sample", "images": "images of samples"}
@@ -116,14 +116,14 @@ def _about_examples(name: str, evidence: Collected) -> list[str]:
 
 def _facts(facts: Mapping[str, Any], plan: RunPlan) -> list[tuple[str, str]]:
     dataset = plan.cfg.test_dataloader.dataset
-    data = str(dataset.get("data_root") or dataset.get("type"))
-    split = next((str(dataset[key]) for key in ("ann_file", "split", "name") if dataset.get(key)), "")
+    data = shared_path(str(dataset.get("data_root") or dataset.get("type")))
+    split = next((shared_path(str(dataset[key])) for key in ("ann_file", "split", "name") if dataset.get(key)), "")
     weights = facts.get("weights")
     rows = [
         ("model", str(facts.get("name"))),
         ("task", plan.cfg.task if isinstance(plan.cfg.task, str) else ", ".join(plan.cfg.task)),
-        ("config", shown_path(str(facts.get("config")))),
-        ("weights", "none: the model has no parameters" if weights is None else shown_path(weights)),
+        ("config", shared_path(str(facts.get("config")))),
+        ("weights", "none: the model has no parameters" if weights is None else shared_path(weights)),
         ("data", f"{data}, {split}" if split else data),
         ("samples", str(facts.get("samples"))),
         ("device", str(facts.get("device"))),

@@ -22,6 +22,7 @@ from visionzoo.engine.run_options import RunOptions
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.workdir import kept_if_it_works
 from visionzoo.engine.workers import explained
+from visionzoo.errors import counted
 from visionzoo.system import distributed
 from visionzoo.system.paths import shown_path
 from visionzoo.system.versions import versions
@@ -93,7 +94,7 @@ def _run(runner: ZooRunner, plan: RunPlan, evidence: EvidenceHook | None) -> dic
     weights = None if plan.weights is None else str(plan.weights)
     samples = len(runner.test_dataloader.dataset)
     source = "" if weights is None else f" with {shown_path(weights)}"
-    note_to_user(plan.options)(f"testing {plan.name}{source} on {runner.device}: {samples} samples")
+    note_to_user(plan.options)(f"testing {plan.name}{source} on {runner.device}: {counted(samples, 'sample')}")
     try:
         with listening(runner), explained():
             metrics = runner.test()

@@ -30,6 +30,7 @@ button:disabled { color: var(--soft); border-color: var(--line); cursor: default
   overflow-wrap: anywhere; }
 .tile img, .tile .none { width: 100%; height: 11rem; object-fit: contain; background: transparent; }
 .tile .none { display: grid; place-items: center; border: 1px dashed var(--soft); color: var(--soft); }
+.tile > :nth-child(2) { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
 .tile .soft, .soft { color: var(--soft); font-size: .9rem; }
 #view { width: 100vw; height: 100vh; max-width: none; max-height: none; border: 0; margin: 0; padding: 1rem;
   color: var(--ink); background: var(--back); overflow-y: auto; }
@@ -133,7 +134,7 @@ function tile(entry, index) {
   const image = "image" in entry
     ? make("img", {src: link("small/", entry.image), alt: "", loading: "lazy", decoding: "async"})
     : make("span", {className: "none"}, isFailed ? "failed" : "no image");
-  const name = make("span", {}, entry.name.slice(shared));
+  const name = make("span", {title: entry.name.slice(shared)}, entry.name.slice(shared));
   const node = make("image" in entry ? "a" : "button", {className: "tile"}, image, name);
   if (entry.further) node.append(make("span", {}, entry.further));
   node.append(make("span", {className: "soft"}, text));

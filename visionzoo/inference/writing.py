@@ -64,6 +64,7 @@ from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
 from visionzoo.reports.images import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
 from visionzoo.structures.image_names import shortened
 from visionzoo.system.atomic import cannot_write, write_file, write_text
+from visionzoo.system.paths import shared_path
 from visionzoo.system.versions import git_describe, versions
 from visionzoo.tasks import Tally, task_of
 from visionzoo.tasks.inputs.base import Source
@@ -371,7 +372,7 @@ class PredictionWriter:
         about = [
             ("model", self.inferencer.name),
             ("task", self.inferencer.task),
-            ("weights", self._source_of_weights()),
+            ("weights", shared_path(self._source_of_weights())),
         ]
         return [*about, ("step", self.inferencer.step)] if self.inferencer.step else about
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,8 @@ class Group:
     text: str
     pictures: Sequence[Picture]
 
+
+_SPECIAL = re.compile(r"[\\`*<\[]|(?<!\w)_|_(?!\w)")
 
 Block = Heading | Text | Facts | Rows | Picture | Group
 
@@ -147,7 +150,7 @@ def as_markdown(title: str, blocks: Sequence[Block]) -> str:
         | *1* |
         <BLANKLINE>
     """
-    return "\n\n".join([f"# {_line(title)}", *(_MARKDOWN[type(block)](block) for block in blocks)]) + "\n"
+    return "\n\n".join([f"# {literal(title)}", *(_MARKDOWN[type(block)](block) for block in blocks)]) + "\n"
 
 
 def markdown(columns: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
@@ -163,6 +166,18 @@ def markdown(columns: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def literal(text: Any) -> str:
+    """Return a text as one line of Markdown that shows its letters as they are, such as those of class names.
+
+    Underscores inside words need no backslash.
+
+    Example:
+        >>> print(literal("<b> *cat* [1] a_b _c_"))
+        \\<b> \\*cat\\* \\[1] a_b \\_c\\_
+    """
+    return _SPECIAL.sub(r"\\\g<0>", _line(text))
+
+
 def _line(text: Any) -> str:
     """Return a text as one line of valid UTF-8."""
     return " ".join(str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace").split())
@@ -170,23 +185,25 @@ def _line(text: Any) -> str:
 
 def _markdown_cell(cell: Any) -> str:
     if not isinstance(cell, Quoted):
-        return cell_text(cell)
-    return f"*{cell.text}*" if cell.link is None else f"*[{cell.text}]({cell.link})*"
+        return literal(cell_text(cell))
+    return f"*{literal(cell.text)}*" if cell.link is None else f"*[{literal(cell.text)}]({cell.link})*"
+
+
+def _markdown_rows(block: Rows) -> str:
+    columns = [literal(each) for each in block.columns]
+    return markdown(columns, [[_markdown_cell(cell) for cell in row] for row in block.rows])
 
 
 def _markdown_picture(block: Picture) -> str:
-    below = f"\n\n{_line(block.caption)}" if block.caption else ""
-    return f"![{_line(block.alt).replace(']', ')')}]({link_to(block.path)}){below}"
+    below = f"\n\n{literal(block.caption)}" if block.caption else ""
+    return f"![{literal(block.alt).replace(']', ')')}]({link_to(block.path)}){below}"
 
 
 _MARKDOWN: Mapping[type, Any] = {
-    Heading: lambda block: f"{'#' * block.level} {_line(block.text)}",
-    Text: lambda block: f"**{_line(block.text)}**" if block.is_warning else _line(block.text),
-    Facts: lambda block: "\n".join(f"- {label}: {_line(value)}" for label, value in block.rows),
-    Rows: lambda block: (
-        f"{_line(block.caption)}:\n\n"
-        + markdown(block.columns, [[_markdown_cell(cell) for cell in row] for row in block.rows])
-    ),
+    Heading: lambda block: f"{'#' * block.level} {literal(block.text)}",
+    Text: lambda block: f"**{literal(block.text)}**" if block.is_warning else literal(block.text),
+    Facts: lambda block: "\n".join(f"- {label}: {literal(value)}" for label, value in block.rows),
+    Rows: lambda block: f"{literal(block.caption)}:\n\n{_markdown_rows(block)}",
     Picture: _markdown_picture,
-    Group: lambda block: "\n\n".join([_line(block.text), *map(_markdown_picture, block.pictures)]),
+    Group: lambda block: "\n\n".join([literal(block.text), *map(_markdown_picture, block.pictures)]),
 }

@@ -104,7 +104,7 @@ def table(columns: Sequence[Any], rows: Sequence[Sequence[Any]], *, caption: str
         columns: heads.
         rows: cells; floats are shown with four digits after the point, and nan as a hyphen.
         caption: name of the table.
-        sortable: True for heads that sort the rows by their column.
+        sortable: True for heads that sort the rows by their column, which their titles state.
 
     Example:
         >>> print(table(["class", "AP"], [["cat", 0.25]], caption="AP by class"))
@@ -138,7 +138,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _head(column: Any, sortable: bool) -> Html:
-    return element("button", column, type="button") if sortable else escaped(column)
+    return element("button", column, type="button", title="sort by this column") if sortable else escaped(column)
 
 
 def _cell(value: Any, in_numbers: bool) -> Html:

@@ -7,10 +7,13 @@ with the image.
 
 from __future__ import annotations
 
+import io
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -30,6 +33,8 @@ _BASE: tuple[Colour, ...] = (
 )
 _READABLE_SIDE = 400  # pixels; smaller images are enlarged
 _SMALLEST_LETTERS = 9  # pixels; smaller letters are not readable
+_SPELLED = dict(zip("ßæÆœøØłŁμ×–", ("ss", "ae", "AE", "oe", "o", "O", "l", "L", "u", "x", "-")))
+_FURTHER = "\n©«°±·»‘’“”…‹›™"  # what Pillow's font has besides ASCII
 
 
 def class_colour(label: int) -> Colour:
@@ -155,10 +160,42 @@ def letter_height(image: np.ndarray) -> int:
     return max(_SMALLEST_LETTERS, round(0.022 * float(np.sqrt(image.shape[0] * image.shape[1]))))
 
 
+def drawable(text: str) -> str:
+    """Return a text with the letters of Pillow's font: accents are dropped, and what it lacks becomes ``?``.
+
+    Example:
+        >>> drawable("Bär, Straße"), drawable("猫 1")
+        ('Bar, Strasse', '? 1')
+    """
+    parts = (_SPELLED.get(each, each) for each in unicodedata.normalize("NFKD", text))
+    plain = "".join(part for part in parts if not unicodedata.combining(part[0]))
+    return "".join(each if " " <= each <= "~" or each in _FURTHER else "?" for each in plain)
+
+
+class _LabelFont(ImageFont.FreeTypeFont):
+    """A font that draws and measures what :func:`drawable` returns; an unknown letter would be an empty box."""
+
+    def getmask2(self, text: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().getmask2(_drawn(text), *args, **kwargs)
+
+    def getbbox(self, text: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().getbbox(_drawn(text), *args, **kwargs)
+
+    def getlength(self, text: Any, *args: Any, **kwargs: Any) -> float:
+        return super().getlength(_drawn(text), *args, **kwargs)
+
+
+def _drawn(text: Any) -> Any:
+    return drawable(text) if isinstance(text, str) else text
+
+
 @lru_cache(maxsize=32)
 def label_font(height: int) -> Font:
     """Return the font for labels, with letters of ``height`` pixels."""
-    return ImageFont.load_default(height)
+    font = ImageFont.load_default(height)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        return font
+    return _LabelFont(io.BytesIO(font.font_bytes), height, layout_engine=font.layout_engine)
 
 
 def edge_of(mask: np.ndarray) -> np.ndarray:
@@ -228,7 +265,7 @@ def write_labels(
         pen: drawing context of the image.
         wanted: (text, RGB colour, box xyxy in pixels) of each label, the most important one first.
         font: font of the texts.
-        size: (width, height) of the image. Labels that are larger than the image are skipped.
+        size: (width, height) of the image. Wider labels are cut off; higher ones are skipped.
     """
     for label in _placed_labels(pen, wanted, font, size)[::-1]:
         pen.rectangle((label.x, label.y, label.x + label.width - 1, label.y + label.height - 1), fill=label.colour)
@@ -276,9 +313,10 @@ def _placed_labels(
     """Place labels, best first. A label covers no earlier one if one of its positions is free."""
     placed: list[_Label] = []
     for text, colour, box in wanted:
+        text = "\n".join(_cut(pen, line, font, size[0] - 4) for line in text.split("\n"))
         left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
         label = _Label(text, colour, 0, 0, int(right - left) + 4, int(bottom - top) + 4, 2 - left, 2 - top)
-        if label.width > size[0] or label.height > size[1]:
+        if not text or label.width > size[0] or label.height > size[1]:
             continue
         places = [replace(label, x=x, y=y) for x, y in _corners(label, _inside(box, size), size)]
         placed.append(next((new for new in places if not any(new.covers(old) for old in placed)), places[0]))

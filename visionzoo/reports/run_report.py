@@ -166,7 +166,7 @@ def _metric_blocks(report: RunReport) -> list[Block]:
 
 def _of_metric(metric: Measured) -> float:
     """Return the value; a count, which is neither good nor bad, as a whole number."""
-    is_count = not metric.better and metric.unit and metric.value == int(metric.value)
+    is_count = not metric.better and metric.unit and float(metric.value).is_integer()
     return int(metric.value) if is_count else _number(metric.value)
 
 
@@ -200,7 +200,7 @@ def _class_blocks(report: RunReport) -> list[Block]:
     for name, rows in report.tables.items():
         columns = list(rows[0])
         cells = [[_number(row[column]) for column in columns] for row in rows]
-        blocks.append(Rows(f"{name} by class; a head sorts", columns, cells, sortable=True))
+        blocks.append(Rows(f"{name} by class", columns, cells, sortable=True))
     return [Heading("By class"), *blocks] if blocks else []
 
 
@@ -230,7 +230,8 @@ def _example_blocks(folder: Path, report: RunReport) -> list[Block]:
     for task, examples in report.examples.items():
         if not examples:
             continue
-        title = f"The {len(examples)} samples with the largest errors"
+        several = f"The {len(examples)} samples with the largest errors"
+        title = several if len(examples) > 1 else "The sample with the largest error"
         blocks.append(Heading(f"{title} ({task})" if task else title))
         for rank, example in enumerate(examples, start=1):
             name = f"{rank}. error {example.error:.4g}: {example.name}, id {example.sample_id}"

@@ -29,6 +29,7 @@ class Detections:
         size: (width, height) of the original image.
         masks: one COCO run-length code for each box, ``{"size": [H, W], "counts": str}``; None without masks.
         names: class names by label; None if they are unknown.
+        are_true: True for a ground truth, which is drawn without scores.
 
     Raises:
         InputError: a box or score is not finite. The usual cause is broken weights, not the image.
@@ -48,6 +49,7 @@ class Detections:
     size: tuple[int, int]
     masks: tuple[dict[str, Any], ...] | None = None
     names: tuple[str, ...] | None = None
+    are_true: bool = False
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):

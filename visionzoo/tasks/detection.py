@@ -94,6 +94,7 @@ class Detection(Task):
             size=(size[0], size[1]),
             masks=None if drawn is None else tuple(map(encode_mask, drawn)),
             names=None if names is None else tuple(names),
+            are_true=True,
         )
 
     def examined(
@@ -223,7 +224,8 @@ def draw_detections(image: np.ndarray, found: Detections, scale: int = 1) -> np.
         colour = class_colour(int(found.labels[index]))
         draw_box(pen, found.boxes[index], colour, width, drawing.size)
     numbers = [int(number) for number in found.labels]
-    texts = [f"{found.name_of(number)} {score:.2f}" for number, score in zip(numbers, found.scores)]
+    scores = ["" if found.are_true else f" {score:.2f}" for score in found.scores]
+    texts = [f"{found.name_of(number)}{score}" for number, score in zip(numbers, scores)]
     write_labels(pen, zip(texts, map(class_colour, numbers), found.boxes), font, drawing.size)
     return np.asarray(drawing).copy()
 

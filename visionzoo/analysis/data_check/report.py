@@ -120,7 +120,11 @@ class Report:
                 lines += _lines_of(kind)
         findings, notes = self.of(notes=False), self.of(notes=True)
         total = sum(kind.counts.total() for kind in findings)
-        what = f"{total:,} findings of {counted(len(findings), 'kind')}" if findings else "nothing wrong was found"
+        what = (
+            f"{counted(total, 'finding')} of {counted(len(findings), 'kind')}"
+            if findings
+            else "nothing wrong was found"
+        )
         also = f", {counted(len(notes), 'kind')} of notes" if notes else ""
         return "\n".join([*lines, "", f"{what}{also} ({self.seconds:.1f} s)"])
 

@@ -1,0 +1,36 @@
+"""Letters of labels: those that Pillow's font lacks, and labels that are wider than the image."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from visionzoo.reports.images import drawable, label_font, write_labels
+from visionzoo.structures.detections import Detections
+from visionzoo.tasks.detection import draw_detections
+
+
+def test_letters_that_the_font_lacks_are_drawn_without_their_accents() -> None:
+    font = label_font(14)
+    assert bytes(font.getmask("Bär")) == bytes(font.getmask("Bar"))
+    assert bytes(font.getmask("猫")) == bytes(font.getmask("?"))
+    assert font.getlength("Größe") == font.getlength("Grosse")
+    assert drawable("a\n5 %") == "a\n5 %"
+
+
+def test_a_label_that_is_wider_than_the_image_is_cut() -> None:
+    image = Image.new("RGB", (61, 40))
+    write_labels(
+        ImageDraw.Draw(image), [("n" * 90, (255, 0, 0), np.array([3.0, 20, 30, 35]))], label_font(10), image.size
+    )
+    assert (np.asarray(image)[..., 0] > 200).any()
+
+
+def test_a_truth_is_drawn_without_scores() -> None:
+    boxes, scores = np.array([[5.0, 40, 60, 80], [10, 100, 90, 150]], np.float32), np.ones(2, np.float32)
+    labels, image = np.array([0, 1]), np.zeros((200, 301, 3), np.uint8)
+    found, true = (
+        Detections(boxes, scores, labels, (301, 200), names=("cat", "dog"), are_true=is_true)
+        for is_true in (False, True)
+    )
+    assert (draw_detections(image, true) > 0).sum() < (draw_detections(image, found) > 0).sum()
