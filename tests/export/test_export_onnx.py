@@ -127,13 +127,43 @@ def test_an_existing_file_is_kept(exported, capsys):
         [NAME, "--calibrate", "images"],
         [NAME, "--tiny", "--weights", "none", "--size", "33", "33", "-o", "model.txt"],
         ["voxelmorph_2d", "--tiny", "--weights", "none"],
+        ["model.onnx"],
+        ["no_model"],
+        [NAME, "no_model"],
+        [NAME, "--tolerance", "-1"],
+        [NAME, "--int8", "--calibration-images", "0"],
+        [NAME, "--tiny", "--weights", "none", "--size", "0", "0"],
+        [NAME, "--tiny", "--weights", "none", "--size", "33", "33"],
+        [NAME, "--tiny", "--weights", "none", "-o", "setup.cfg/model.onnx"],
+        [NAME, "--tiny", "--weights", "none", "--int8", "--calibrate", "no_folder"],
+        ["--all", "--half"],
     ],
     ids=str,
 )
 def test_wrong_use_is_one_line(words, capsys):
     assert main(["export", *words, "-q"]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert lines[-1].startswith("error: ")
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ")
+
+
+def test_an_empty_folder_of_calibration_images_is_an_error_before_the_recording(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("visionzoo.export.exporting.recorded", None)
+    words = ["export", NAME, "--tiny", "--weights", "none", "--int8", "--calibrate", str(tmp_path), "-q"]
+    assert main([*words, "-o", str(tmp_path / "model.onnx")]) == 2
+    assert "expected images, found none" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_an_error_before_the_model_is_built(capsys, monkeypatch):
+    monkeypatch.setattr("visionzoo.export.exporting.find_spec", lambda name: None)
+    assert main(["export", NAME, "--tiny", "-q"]) == 2
+    assert 'needs onnx: pip install "visionzoo[export]"' in capsys.readouterr().err
+
+
+def test_a_mask_differs_by_the_fraction_of_its_pixels():
+    masks = np.zeros((2, 1, 4, 8), np.uint8)
+    changed = masks.copy()
+    changed[1, 0, 2, 3] = 1
+    assert differences({"mask": masks}, {"mask": changed}) == [Difference("mask", 1 / 64, 1 / 64, 64)]
 
 
 def test_a_difference_above_the_tolerance_fails():

@@ -23,6 +23,7 @@ from visionzoo.tasks import task_of
 from visionzoo.tasks.inputs.base import Source
 
 FAST = ["fpn_retinanet", "cells_rcnet_lite", "cells_density_lite", "membrane_connnet_lite", "scnn_resnet18_culane"]
+FAST += ["dinat_upernet_ade20k"]
 SLOW = ["rcnet_gfl", "rcnet_faster_rcnn", "hmode_shanghaitech_a", "dinat_mini_imagenet", "connnet_binary_r50"]
 SLOW += ["rcnet_mask_rcnn", "connnet_mask_rcnn", "nasnet_rcnet_retinanet"]
 

@@ -20,6 +20,7 @@ from visionzoo.cli.common import (
     say_loading,
 )
 from visionzoo.errors import ConfigError
+from visionzoo.inference.exported import exported_file
 from visionzoo.system.paths import shown_path
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     _check(args)
+    _require_packages(args)
     say_loading(quiet=args.quiet)
     if args.all:
         return _measure_all(args)
@@ -103,6 +105,9 @@ def _export(args: argparse.Namespace) -> int:
     if done.is_empty:
         note("warning: the seeded images have no result, so boxes are not compared", quiet=args.quiet)
     note(f"written to {shown_path(path)}: any batch size, images of {sizes}", quiet=args.quiet)
+    if shape.is_fixed and made.form.divisor > 1:
+        text = "smaller images are padded to this size, which changes results; --size H W sets that of your images"
+        note(text, quiet=args.quiet)
     if args.json:
         print(json.dumps(_summary(done, kind)))
     return 0
@@ -113,6 +118,10 @@ def _check(args: argparse.Namespace) -> None:
     if not args.all and len(args.model) != 1:
         found = " ".join(args.model) or "none"
         raise ConfigError("visionzoo export", expected="one model", found=found, advice="name one, or use --all")
+    for name in args.model:
+        if exported_file(name) is not None:
+            advice = "name the model or the run that it was exported from"
+            raise ConfigError(name, expected="a model of PyTorch", found="an exported file", advice=advice)
     if args.half and args.int8:
         raise ConfigError("--half and --int8", expected="one of them", found="both", advice="leave one out")
     if (args.half or args.int8) and args.format != "onnx":
@@ -120,6 +129,28 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"{name}", expected="--format onnx", found=args.format, advice="leave it out")
     if args.calibrate and not args.int8:
         raise ConfigError("--calibrate", expected="--int8", found="none", advice="add --int8, or leave it out")
+    if args.calibration_images < 1:
+        found = f"{args.calibration_images}"
+        raise ConfigError("--calibration-images", expected="1 or more", found=found, advice="use 32")
+    if args.tolerance is not None and not args.tolerance >= 0:
+        raise ConfigError("--tolerance", expected="0 or more", found=f"{args.tolerance}", advice="use 1e-4")
+    if args.all:
+        _check_all(args)
+
+
+def _check_all(args: argparse.Namespace) -> None:
+    """Raise an error for an option that has no effect with ``--all``."""
+    for name in ("weights", "out", "overwrite", "size", "tolerance", "half", "int8", "measure", "tiny", "cfg_options"):
+        if getattr(args, name):
+            shown = f"--{name.replace('_', '-')}"
+            raise ConfigError(shown, expected="one model", found="--all", advice=f"leave {shown} or --all out")
+
+
+def _require_packages(args: argparse.Namespace) -> None:
+    from visionzoo.export.exporting import FORMATS, require_packages
+
+    for kind in FORMATS if args.all else (args.format,):
+        require_packages(kind)
 
 
 def _measure_all(args: argparse.Namespace) -> int:
@@ -164,12 +195,14 @@ def _path(args: argparse.Namespace, made: Ready) -> Path:
     if path.suffix != FORMATS[args.format]:
         found, advice = path.suffix or "no suffix", "rename it, or choose another --format"
         raise ConfigError(f"--out {path}", expected=f"the suffix {FORMATS[args.format]}", found=found, advice=advice)
+    if path.is_dir():
+        raise ConfigError(f"{shown_path(path)}", expected="a file", found="a folder", advice="use another -o")
     if path.exists() and not args.overwrite:
         raise ConfigError(
             f"{shown_path(path)}", expected="a new file", found="an existing one", advice="use --overwrite or -o"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     require_writable(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
@@ -178,12 +211,13 @@ def _write(args: argparse.Namespace, made: Ready, path: Path) -> tuple[Exported,
     from visionzoo.export.writing import write
 
     if args.int8:
-        from visionzoo.export.quantising import write_int8
+        from visionzoo.export.quantising import calibration_batches, write_int8
 
+        calibration = calibration_batches(made, args.calibrate, args.calibration_images)
         with tempfile.TemporaryDirectory() as folder:
             plain = write(made, "onnx", Path(folder, "plain.onnx")).path
             _say_metrics(args, made, plain, "before")
-            done = write_int8(made, path, args.calibrate, args.calibration_images, plain)
+            done = write_int8(made, path, calibration, plain)
         return done, "int8"
     if args.half:
         from visionzoo.export.quantising import write_half

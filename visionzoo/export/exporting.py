@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,19 @@ def chosen_shape(form: ImageForm, largest: Sequence[int], equal: bool, given: Se
         given: (H, W) that the user gives; None for the choice of this function.
 
     Raises:
-        ConfigError: ``given`` is not a multiple of the padding divisor.
+        ConfigError: ``given`` is not a multiple of the padding divisor, or not the size of all images.
     """
     if given is not None:
+        if min(given) < 1:
+            found = f"{given[0]} {given[1]}"
+            raise ConfigError("--size", expected="positive numbers", found=found, advice="use --size H W in pixels")
+        if equal and tuple(given) != tuple(largest):
+            raise ConfigError(
+                "--size",
+                expected=f"{largest[0]} {largest[1]}, to which the pipeline resizes all images",
+                found=f"{given[0]} {given[1]}",
+                advice="leave it out",
+            )
         if padded_size(given, form.divisor) != tuple(given):
             raise ConfigError(
                 "--size",
@@ -129,12 +140,19 @@ def _side(name: str, divisor: int) -> Any:
     return divisor * torch.export.Dim(name, min=1, max=_MOST_CELLS)
 
 
+def require_packages(kind: str) -> None:
+    """Check that the packages of a format are installed, before the work begins.
+
+    Raises:
+        MissingExtra: onnx, onnxscript or onnxruntime is not installed.
+    """
+    for name in ("onnx", "onnxscript", "onnxruntime") if kind == "onnx" else ():
+        if find_spec(name) is None:
+            raise MissingExtra(name, "export", where="visionzoo export")
+
+
 def _onnx_bytes(form: ImageForm, program: Any, text: str) -> bytes:
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(error.name or "onnx", "export") from error
+    require_packages("onnx")
     try:
         with _quiet(), torch.no_grad():
             made: Any = torch.onnx.export(

@@ -63,6 +63,9 @@ def differences(
 ) -> list[Difference]:
     """Compare outputs.
 
+    The difference of a mask, uint8, is the fraction of its pixels that differ, because rounding changes the pixels at
+    the threshold.
+
     Args:
         expected: outputs of PyTorch by name.
         found: outputs of the exported file.
@@ -82,6 +85,9 @@ def _difference(name: str, expected: np.ndarray, found: np.ndarray) -> Differenc
         return Difference(name, np.inf, np.inf, expected.size)
     if not expected.size:
         return Difference(name, 0.0, 0.0, 0)
+    if expected.dtype == np.uint8:
+        share = float((expected != found).mean())
+        return Difference(name, share, share, expected.size)
     a, b = expected.astype(np.float64), found.astype(np.float64)
     largest = float(np.abs(a - b).max())
     if not np.isfinite(b).all():

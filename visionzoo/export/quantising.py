@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from visionzoo.errors import ConfigError, DataError, InputError, MissingExtra
 from visionzoo.export.exporting import parity_of
+from visionzoo.export.parity import Arrays
 from visionzoo.export.writing import Exported, Ready, metadata_of, write
 from visionzoo.inference.exported import KEY
 from visionzoo.inference.exported_steps import apply_steps, padded_size
@@ -39,7 +40,7 @@ def write_half(made: Ready, path: Path) -> Exported:
     return _finished(made, path, model, "float16")
 
 
-def write_int8(made: Ready, path: Path, folder: str | None, count: int, plain: Path | None = None) -> Exported:
+def write_int8(made: Ready, path: Path, calibration: Sequence[Arrays], plain: Path) -> Exported:
     """Write an ONNX file whose convolutions and matrix products use 8-bit integers.
 
     The ranges of the features are those of calibration images.
@@ -47,19 +48,16 @@ def write_int8(made: Ready, path: Path, folder: str | None, count: int, plain: P
     Args:
         made: what :func:`visionzoo.export.writing.ready` returned.
         path: the file.
-        folder: folder of calibration images; None for the training data of the config.
-        count: largest number of images.
-        plain: the ONNX file in 32-bit floats, if it was written before.
+        calibration: what :func:`calibration_batches` returned.
+        plain: the ONNX file in 32-bit floats.
 
     Raises:
         MissingExtra: onnx or onnxruntime is not installed.
-        InputError, DataError: the calibration images cannot be read.
-        RunFailed: PyTorch cannot record the model, or translate it.
     """
     onnx = _imported()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    batches = iter(list(_batches(made, folder, count)))
+    batches = iter(calibration)
 
     class Reader(CalibrationDataReader):
         """Gives the calibration images one by one."""
@@ -69,8 +67,6 @@ def write_int8(made: Ready, path: Path, folder: str | None, count: int, plain: P
 
     with tempfile.TemporaryDirectory() as place:
         small = Path(place, "small.onnx")
-        if plain is None:
-            plain = write(made, "onnx", Path(place, "plain.onnx")).path
         quantize_static(
             plain,
             small,
@@ -103,11 +99,19 @@ def _finished(made: Ready, path: Path, model: Any, precision: str) -> Exported:
     return Exported(path, made.shape, parity_of(made.form, made.shape, path))
 
 
-def _batches(made: Ready, folder: str | None, count: int) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the inputs of a graph for each calibration image."""
-    if count < 1:
-        raise ConfigError("--calibration-images", expected="1 or more", found=f"{count}", advice="use 32")
-    found = 0
+def calibration_batches(made: Ready, folder: str | None, count: int) -> list[Arrays]:
+    """Return the inputs of a graph for each calibration image that fits the model.
+
+    Args:
+        made: what :func:`visionzoo.export.writing.ready` returned.
+        folder: folder of images; None for the training data of the config.
+        count: largest number of images.
+
+    Raises:
+        InputError, DataError: an image cannot be read, or none fits.
+        ConfigError: the config has no training data.
+    """
+    found = []
     for image in islice(_images(made, folder), count):
         resized = apply_steps(image, made.steps)
         height, width = made.shape.size if made.shape.is_fixed else padded_size(resized.shape[:2], made.form.divisor)
@@ -115,12 +119,12 @@ def _batches(made: Ready, folder: str | None, count: int) -> Iterator[dict[str, 
             continue
         batch = np.zeros((1, 3, height, width), np.uint8)
         batch[0, :, : resized.shape[0], : resized.shape[1]] = resized.transpose(2, 0, 1)
-        arrays: dict[str, np.ndarray] = {"images": batch, "sizes": np.array([resized.shape[:2]], np.int64)}
-        yield {name: arrays[name] for name in made.form.input_names}
-        found += 1
+        arrays: Arrays = {"images": batch, "sizes": np.array([resized.shape[:2]], np.int64)}
+        found.append({name: arrays[name] for name in made.form.input_names})
     if not found:
         raise InputError("calibration", expected="at least one image that fits the model", found="none",
                          advice="give a folder of images with --calibrate")  # fmt: skip
+    return found
 
 
 def _images(made: Ready, folder: str | None) -> Iterator[np.ndarray]:

@@ -78,7 +78,8 @@ class ImageForm(nn.Module):
         preprocessor: Any = model.data_preprocessor
         self.model, self.compute, self.names = model, compute, tuple(names)
         self.divisor = int(getattr(preprocessor, "pad_size_divisor", 1) or 1)
-        self.pad_value = float(getattr(preprocessor, "pad_value", 0))
+        padding: Any = getattr(preprocessor, "pad_val", 0)  # mmseg's name
+        self.pad_value = float(getattr(preprocessor, "pad_value", padding))
         mean, std = getattr(preprocessor, "mean", None), getattr(preprocessor, "std", None)
         shape = (1, -1, 1, 1)
         self.register_buffer("mean", None if mean is None else mean.detach().clone().float().view(shape))

@@ -138,8 +138,12 @@ def levels_of(head: Any, outputs: tuple[Any, ...]) -> list[Level]:
 
 
 def _by_anchor(x: Tensor, anchors: int) -> Tensor:
-    """Convert (B, A * K, h, w) to (B, h * w * A, K)."""
-    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, x.shape[1] // anchors)
+    """Convert (B, A * K, h, w) to (B, h * w * A, K).
+
+    Only axes of known size are split, because splitting h * w takes seconds while a graph of any size is recorded.
+    """
+    cells = x.flatten(2).transpose(1, 2)
+    return cells if anchors == 1 else cells.unflatten(2, (anchors, -1)).flatten(1, 2)
 
 
 def _candidates(head: Any, level: Level, decode: Decode) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 
 from visionzoo.config import LoadedConfig
 from visionzoo.errors import CheckpointError, ConfigError, InputError, MissingExtra
@@ -228,7 +230,17 @@ def _batch_size(metadata: Mapping[str, Any], shapes: Sequence[Sequence[int]]) ->
             found=f"{needed[1]}x{needed[0]}",
             advice="export the model with --size for this size",
         )
+    if not is_exact and padded_size(needed, int(metadata["preprocessing"]["pad_divisor"])) != tuple(fixed):
+        _warn_of_padding(metadata["name"], fixed[0], fixed[1])
     return fixed[0], fixed[1]
+
+
+@lru_cache
+def _warn_of_padding(name: str, height: int, width: int) -> None:
+    """Print once that images are padded further than the model pads them."""
+    text = f"{name}: smaller images are padded to {width}x{height}, the only size of the file, so results differ from "
+    advice = "those of the model; `visionzoo export --size H W` with the padded size of the images avoids this"
+    print_log(text + advice, "current", logging.WARNING)
 
 
 def _file_hash(path: Path) -> str:

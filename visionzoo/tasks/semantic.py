@@ -10,11 +10,9 @@ import numpy as np
 from PIL import Image
 
 from visionzoo.datasets.issues import Examined, issue_of
-from visionzoo.datasets.panoptic.checking import examined_panoptic
-from visionzoo.datasets.semantic_maps import read_semantic_map
+from visionzoo.datasets.semantic_maps import IGNORED, read_semantic_map
 from visionzoo.errors import DataError, some_of
 from visionzoo.metrics.required import sample_name
-from visionzoo.metrics.semantic import IGNORED, PixelCounts, SemanticScores, count_pixels, semantic_scores
 from visionzoo.reports.class_bars import draw_class_bars, said_rows, shown_rows
 from visionzoo.reports.confusion import MOST, PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
 from visionzoo.reports.figure import Figure, names_up_to
@@ -22,6 +20,7 @@ from visionzoo.reports.images import class_colour
 from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.regions import Region, draw_regions
 from visionzoo.structures.arrays import as_array
+from visionzoo.structures.graph_results import GraphSample, resized
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.semantic_maps import NO_CLASS, SemanticMap, predicted_classes, semantic_map_of
 from visionzoo.tasks._base import ResultFile, Task
@@ -31,7 +30,11 @@ from visionzoo.tasks._truth import true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from visionzoo.graphs.form import ImageForm
+    from visionzoo.metrics.semantic import SemanticScores
+    from visionzoo.structures.graph_results import Frame
 
 _LEAST_NAMED = 0.005  # share of the image of a class that has a name in drawings
 
@@ -57,6 +60,17 @@ class Semantic(Task):
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SemanticMap:
         return semantic_map_of(sample, names)
 
+    def graph(self, model: nn.Module) -> ImageForm:
+        from visionzoo.graphs.segmentors import segmentor_form
+
+        return segmentor_form(model)
+
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        logits = resized(frame.without_padding(outputs["logits"]), frame.original)
+        if len(logits) > 1:
+            return GraphSample(pred_semantic=logits.argmax(0))
+        return GraphSample(pred_semantic=(1 / (1 + np.exp(-logits[0])) > frame.settings["threshold"]).astype(int))
+
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_semantic(image, result, scale)
 
@@ -71,6 +85,8 @@ class Semantic(Task):
     ) -> Examined:
         """Read the map; each class of an image counts once. Panoptic records are examined as panoptic maps."""
         if "panoptic_path" in record:
+            from visionzoo.datasets.panoptic.checking import examined_panoptic
+
             return examined_panoptic(record)
         try:
             labels = read_semantic_map(
@@ -108,6 +124,8 @@ class Semantic(Task):
 
         The predicted class is 255 for pixels without a class.
         """
+        from visionzoo.metrics.semantic import count_pixels
+
         truth, found = sample.get("gt_semantic"), predicted_classes(sample)
         if truth is None or found is None:
             return None
@@ -132,8 +150,6 @@ class Semantic(Task):
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Return the true map moved two pixels to the right, with other classes at some pixels."""
-        from visionzoo.datasets.transforms.panoptic import read_semantic_map  # imports torch
-
         truth = read_semantic_map(
             sample["seg_map_path"], classes, reduce_zero_label=sample.get("reduce_zero_label", False)
         )
@@ -179,6 +195,8 @@ def draw_semantic(image: np.ndarray, found: SemanticMap, scale: int = 1) -> np.n
 
 def _scores(pixels: np.ndarray, names: Sequence[str], definition: str = "detectron2") -> SemanticScores:
     """Return the scores of pixels by classes, (N, 3) whole numbers."""
+    from visionzoo.metrics.semantic import PixelCounts, semantic_scores
+
     confusion: dict[tuple[int, int], int] = {}
     for predicted, true, number in pixels.tolist():
         place = min(predicted, len(names)), true

@@ -213,7 +213,7 @@ def pool_to(x: Tensor, size: Size, halvings: int) -> Tensor:
 
 
 def max_of_windows(x: Tensor, dim: int, count: int, halvings: int) -> Tensor:
-    """Reduce an axis to ``count`` maxima of the windows of adaptive pooling, for sizes that may be symbols.
+    """Reduce axis -1 or -2 to ``count`` maxima of the windows of adaptive pooling, for sizes that may be symbols.
 
     Example:
         >>> max_of_windows(torch.arange(5.0), -1, 3, 1).tolist()
@@ -223,4 +223,4 @@ def max_of_windows(x: Tensor, dim: int, count: int, halvings: int) -> Tensor:
     place = torch.arange(count, device=x.device)[:, None]
     start, end = place * length // count, ((place + 1) * length + count - 1) // count
     index = torch.minimum(start + torch.arange(most, device=x.device), end - 1)
-    return x.index_select(dim, index.flatten()).unflatten(dim, (count, most)).amax(dim if dim < 0 else dim + 1)
+    return x[..., index].amax(-1) if dim == -1 else x[..., index, :].amax(-2)

@@ -71,8 +71,6 @@ class RCNet(BaseModule):
         [(1, 32, 8, 8), (1, 32, 4, 4), (1, 32, 2, 2)]
     """
 
-    FIXED_GRAPH_SIZE = "its attention and its contexts depend on all positions of a map, also on padding"
-
     VARIANTS: dict[str, dict[str, Any]] = {"base": {"out_channels": 256}, "tiny": {"out_channels": 32}}
 
     convert = staticmethod(convert_detector)
