@@ -22,9 +22,9 @@ CLASSIFIER = "efficientnet_lite0_imagenet"
 BOXES = "fpn_retinanet"
 TASKS = {
     "detection": BOXES,
-    "detection of any size": "rcnet_lite",
-    "counting": "cells_density_lite",
-    "saliency": "membrane_connnet_lite",
+    "detection with RCNet": "rcnet_retinanet",
+    "counting": "hmode_shanghaitech_a",
+    "saliency": "connnet_binary_r50",
     "lanes": "scnn_resnet18_culane",
     "classes of pixels": "dinat_upernet_ade20k",
 }
