@@ -6,6 +6,7 @@ import pytest
 
 from visionzoo.cards import card_names, read_card
 from visionzoo.cards.exports import read_exports
+from visionzoo.export import table
 from visionzoo.export.table import measure, page_path, with_table
 
 
@@ -27,6 +28,17 @@ def test_a_model_without_a_form_has_a_reason():
     rows = measure("voxelmorph_2d")
     assert set(rows) == {"onnx", "torch-export"}
     assert all(not row["works"] and "pairs" in row["reason"] for row in rows.values())
+
+
+def test_equal_tiny_variants_are_measured_once(monkeypatch, tmp_path):
+    names = ["nat_mini_imagenet", "efficientnet_lite0_imagenet", "nat_base_imagenet"]
+    monkeypatch.setattr(table, "exports_path", lambda: tmp_path / "exports.json")
+    monkeypatch.setattr(table, "read_exports", dict)
+    measured: list[str] = []
+    monkeypatch.setattr(table, "measure", lambda name: measured.append(name) or {"onnx": {"reason": name}})
+    rows = dict(table.record(names))
+    assert measured == names[:2]
+    assert rows[names[2]] == rows[names[0]] != rows[names[1]]
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from visionzoo.export.parity import seeded_inputs
 from visionzoo.export.writing import TOLERANCE, Ready, ready, write
 from visionzoo.front_matter import card_folder
 from visionzoo.graphs.form import NotExportable
+from visionzoo.inference.preparing import test_pipeline_of
 from visionzoo.inference.torch_backend import torch_backend
 from visionzoo.system.atomic import write_text
 from visionzoo.tasks import task_of
@@ -74,12 +75,21 @@ def _seeded(name: str) -> Ready:
 
 
 def record(names: Iterable[str]) -> Iterable[tuple[str, dict[str, Row]]]:
-    """Measure models, and write each into the file as soon as it is measured."""
+    """Measure models, and write each into the file as soon as it is measured; equal tiny variants are measured once."""
+    measured: dict[str, dict[str, Row]] = {}
     for name in names:
-        rows = measure(name)
+        variant = _tiny_variant(name)
+        rows = measured[variant] = measured.get(variant) or measure(name)
         known = {**read_exports(), name: rows}
         write_text(exports_path(), json.dumps(dict(sorted(known.items())), indent=1) + "\n")
         yield name, rows
+
+
+def _tiny_variant(name: str) -> str:
+    """Return text that is equal for configs whose tiny variants have the same model, task and pipeline."""
+    loaded = load_config(name, tiny=True)
+    parts = loaded.cfg.task, dict(loaded.cfg.model), test_pipeline_of(loaded.cfg, loaded.source)
+    return json.dumps(parts, default=str, sort_keys=True)
 
 
 def page_path() -> Path:
