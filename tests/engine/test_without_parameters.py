@@ -26,7 +26,7 @@ def test_which_models_have_parameters():
 def test_a_test_needs_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["test", "direct_affine", *TINY, "--work-dir", str(tmp_path / "run")]) == 0
     shown = capsys.readouterr()
-    assert "testing direct_affine on cpu: 1 samples" in shown.out + shown.err
+    assert "testing direct_affine on cpu: 1 sample\n" in shown.out + shown.err
     stored = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert stored["weights"] is None
     assert stored["metrics"]["reg/ncc"] > stored["metrics"]["reg/ncc_before"]

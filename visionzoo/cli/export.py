@@ -20,7 +20,6 @@ from visionzoo.cli.common import (
     say_loading,
 )
 from visionzoo.errors import ConfigError
-from visionzoo.inference.exported import exported_file
 from visionzoo.system.paths import shown_path
 
 if TYPE_CHECKING:
@@ -115,6 +114,8 @@ def _export(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise an error for options that exclude each other."""
+    from visionzoo.inference.exported import exported_file
+
     if not args.all and len(args.model) != 1:
         found = " ".join(args.model) or "none"
         raise ConfigError("visionzoo export", expected="one model", found=found, advice="name one, or use --all")
