@@ -299,7 +299,7 @@ def test_frozen_stages_stay():
 
 def test_drop_path_grows_to_the_last_layer():
     net = DiNAT("tiny", drop_path_rate=0.7)
-    rates = [getattr(layer.drop_path, "drop_prob", 0.0) for level in net.levels for layer in level.blocks]
+    rates = [getattr(layer.drop_path, "p", 0.0) for level in net.levels for layer in level.blocks]
     assert rates == pytest.approx([0.1 * index for index in range(8)])
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from timm import layers as theirs
+from torchvision.ops import StochasticDepth
 
 from visionzoo.datasets.classification import imagenet_names
-from visionzoo.layers.drop_path import DropPath
 from visionzoo.layers.mlp import Mlp
 from visionzoo.layers.same_conv import same_conv
 
@@ -33,14 +33,14 @@ def test_mlp():
 
 def test_drop_path_of_all():
     x = torch.randn(2, 3, 5)
-    assert torch.equal(DropPath(1.0)(x), torch.zeros(2, 3, 5))
+    assert torch.equal(StochasticDepth(1.0, "row")(x), torch.zeros(2, 3, 5))
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_drop_path(training):
     x = torch.randn(16, 3, 5)
     torch.manual_seed(1)
-    ours = DropPath(0.3).train(training)(x)
+    ours = StochasticDepth(0.3, "row").train(training)(x)
     torch.manual_seed(1)
     assert torch.equal(ours, theirs.DropPath(0.3).train(training)(x))
     assert (ours.flatten(1).abs().sum(1) == 0).any() == training

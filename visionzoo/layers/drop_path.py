@@ -64,35 +64,3 @@ class ScheduledDropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"keep_prob={self.keep_prob:.4g}"
-
-
-class DropPath(nn.Module):
-    """Set the whole path of a random part of the samples to zero in training, and scale the others by ``1 / keep``.
-
-    Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016, with a constant probability.
-
-    Args:
-        drop_prob: probability of a path to be dropped.
-
-    Example:
-        >>> import torch
-        >>> x = torch.ones(4, 2)
-        >>> torch.equal(DropPath(0.5).eval()(x), x)
-        True
-    """
-
-    def __init__(self, drop_prob: float):
-        super().__init__()
-        self.drop_prob = drop_prob
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, ...) to (B, ...)."""
-        if not self.training or self.drop_prob == 0:
-            return x
-        keep = 1 - self.drop_prob
-        mask = x.new_empty((len(x), *[1] * (x.ndim - 1))).bernoulli_(keep)
-        return x * (mask / keep if keep else mask)
-
-    def extra_repr(self) -> str:
-        """Return the probability, as ``print(model)`` shows it."""
-        return f"drop_prob={self.drop_prob:.3g}"

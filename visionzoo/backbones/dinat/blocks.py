@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import StochasticDepth
 
-from visionzoo.layers.drop_path import DropPath
 from visionzoo.layers.mlp import Mlp
 from visionzoo.ops.neighborhood_attention import na2d
 
@@ -88,7 +88,7 @@ class Layer(nn.Module):
         self.attn = attn
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = StochasticDepth(drop_path, "row") if drop_path else nn.Identity()
         for name in ("gamma1", "gamma2"):
             start = None if layer_scale is None else nn.Parameter(torch.full((dim,), float(layer_scale)))
             self.register_parameter(name, start)
