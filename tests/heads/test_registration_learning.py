@@ -69,7 +69,8 @@ def test_micdir_on_the_volumes_of_the_golden_case():
     with np.load(CASE) as stored:
         images = torch.from_numpy(np.concatenate([stored["input:X"], stored["input:Y"]], 1))
     model = model_of(dict(type="MICDIREncoder", both_directions=True), dict(type="MICDIRHead"))
-    totals = trained(model, images, 60)
+    # Until about 60 steps, the gain rises and falls by 0.006 with the rounding of a CPU; at 80 steps it is 0.02.
+    totals = trained(model, images, 80)
     assert totals[-1] < totals[0]
     _, warped = results(model, images)
     start = global_correlation(images[:, :1], images[:, 1:])
