@@ -75,19 +75,31 @@ def measure_build(card: Card, check: BuildCheck) -> Numbers:
     }
 
 
-@torch.no_grad()
 def measure_forward(card: Card, check: ForwardCheck) -> Numbers:
     """Return shape, largest magnitude and 64 values of each raw output of the tiny model."""
+    _, forward = seeded_forward(card, check)
+    numbers: Numbers = {}
+    for index, output in enumerate(forward()):
+        numbers |= {f"{index:02d}.{key}": value for key, value in _summary(output).items()}
+    return numbers
+
+
+@torch.no_grad()
+def seeded_forward(card: Card, check: ForwardCheck) -> tuple[Any, Callable[[], list[Tensor]]]:
+    """Return the tiny model with seeded weights, and the function that computes its raw outputs of seeded inputs."""
     loaded = load_config(card.name, tiny=True)
     model = _seeded_model(loaded, check.seed, num_classes=None)
     batch = task_of(loaded.cfg.task).inputs.seeded(check.seed, check.size)
     data = model.data_preprocessor(batch, False)
     samples = data["data_samples"] if "data_samples" in batch else None
     settle_norms(model, data["inputs"], samples)
-    numbers: Numbers = {}
-    for index, output in enumerate(_flat(_raw_outputs(model, data["inputs"], samples))):
-        numbers |= {f"{index:02d}.{key}": value for key, value in _summary(output).items()}
-    return numbers
+
+    @torch.no_grad()
+    def forward() -> list[Tensor]:
+        dtype = next((tensor.dtype for tensor in model.parameters()), torch.float32)
+        return list(_flat(_raw_outputs(model, data["inputs"].to(dtype), samples)))
+
+    return model, forward
 
 
 def measure_metric(card: Card, check: MetricCheck) -> Numbers:
