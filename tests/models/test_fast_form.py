@@ -12,6 +12,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+from visionzoo.backbones.dinat.blocks import NeighborhoodAttention
 from visionzoo.models.fast_form import FastForm, is_channels_last
 from visionzoo.models.norm_pairs import norm_pairs
 from visionzoo.registry import MODELS
@@ -35,8 +36,9 @@ def settled(model: nn.Module) -> Any:
     torch.manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
-            module.weight.uniform_(0.5, 1.5)
-            module.bias.normal_()
+            if module.affine:
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_()
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
     return model.eval()
@@ -60,7 +62,9 @@ def assert_equal_forms(model: nn.Module, form: FastForm) -> None:
 
 NETS: dict[str, Callable[[], Any]] = {
     "torchvision": resnet18,
-    "mmdet": lambda: MODELS.build(dict(type="mmdet.ResNet", depth=50, num_stages=1, out_indices=(0,))),
+    "mmdet": lambda: MODELS.build(
+        dict(type="mmdet.ResNet", depth=50, num_stages=1, strides=(1,), dilations=(1,), out_indices=(0,))
+    ),
     "mmcv": lambda: nn.Sequential(ConvModule(3, 4, 3, norm_cfg=dict(type="BN")), nn.Conv2d(4, 2, 1)),
     "sequence": lambda: nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4, affine=False), nn.ReLU()),
     "own pairs": lambda: Block(lambda self, x: self.bn(x).relu()),
@@ -73,7 +77,8 @@ def test_outputs_are_equal_and_all_norms_are_folded(name: str, channels_last: bo
     model = settled(NETS[name]())
     form = FastForm(model, channels_last=channels_last)
     norms = sum(isinstance(part, nn.BatchNorm2d) for part in model.modules()) - hasattr(model, "other")
-    assert form.about() == {"name": "fast", "folded_norms": norms, "channels_last": channels_last}
+    about = {"name": "fast", "folded_norms": norms, "channels_last": channels_last, "kept_tables": 0}
+    assert form.about() == about
     assert_equal_forms(model, form)
 
 
@@ -166,6 +171,23 @@ def test_other_models_run_as_they_are(name: str) -> None:
         assert model[0].weight is weight
         assert "forward" not in vars(model[1])
     assert model[0].weight is weight
+
+
+@pytest.mark.parametrize(("dilation", "size"), [(1, 7), (1, 23), (2, 15)])
+def test_biases_of_neighborhood_attention_are_kept_and_equal_bit_for_bit(dilation: int, size: int) -> None:
+    layer = NeighborhoodAttention(8, heads=2, kernel_size=3, dilation=dilation).eval()
+    form, maps = FastForm(layer), [torch.randn(1, side, side, 8) for side in (size, size + 9)]
+    assert form.about()["kept_tables"] == 1
+    for x in [*maps, *maps]:
+        assert torch.equal(outputs(layer, form, x)[0], outputs(layer, image=x)[0])
+    assert layer.kept_tables is None
+    with torch.no_grad(), form.applied():
+        layer(maps[0])
+        assert layer.kept_tables
+    with torch.no_grad():
+        layer.rpb += 1
+        layer.rpb[:, 0] -= 2
+    assert torch.equal(outputs(layer, form, maps[0])[0], outputs(layer, image=maps[0])[0])
 
 
 def test_threads_share_a_form() -> None:

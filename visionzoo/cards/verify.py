@@ -28,7 +28,7 @@ from visionzoo.cards.schema import ForwardCheck, WeightsCheck
 from visionzoo.cards.table import readme_path, table_in, zoo_table
 from visionzoo.config import load_config
 from visionzoo.errors import CardError, ZooError
-from visionzoo.front_matter import split_front_matter
+from visionzoo.front_matter import card_folder, split_front_matter
 
 TIERS = {
     "fast": ("build", "forward", "metric", "weights"),
@@ -162,7 +162,7 @@ def record_card(card: Card) -> list[str]:
             continue
         with _calmly():
             numbers = MEASURE[check.kind](card, check)
-            if isinstance(check, ForwardCheck):
+            if isinstance(check, ForwardCheck) and card.path.parent == card_folder():
                 write_fast_form(card.name, measure_fast_form(card, check))
                 written.append(str(fast_forms_path()))
         if check.kind == "build":

@@ -1,7 +1,9 @@
 """The fast form of a model for inference on a CPU: equal results up to rounding, in less time.
 
 Batch norms are folded into the convolutions before them, and models with a convolutional backbone use the memory format
-``channels_last``. The model itself does not change: the fast form replaces tensors only while it runs.
+``channels_last``. Parts with the attribute ``kept_tables`` (None in their class) get a dict there, in which they keep
+what they compute only from their parameters. The model itself does not change: the fast form replaces tensors only
+while it runs.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from visionzoo.models.norm_pairs import CONVS, NORMS, NormPair, norm_pairs
 
 _DTYPES = (torch.float32, torch.float64)
 
+_ABSENT = object()
+
 _Version = list[tuple[Tensor, int]]
 
 
 @dataclass(frozen=True)
 class _Swap:
-    """An entry of a dict of a module, its value in the plain form (None if it is absent) and in the fast form."""
+    """An entry of a dict of a module, its value in the plain form (``_ABSENT`` without one) and in the fast form."""
 
     place: dict[str, Any]
     name: str
@@ -33,7 +37,7 @@ class _Swap:
     fast: Any
 
     def put(self, value: Any) -> None:
-        if value is None and self.name == "forward":
+        if value is _ABSENT:
             self.place.pop(self.name, None)
         else:
             self.place[self.name] = value
@@ -43,7 +47,7 @@ class FastForm:
     """Fast form of a model. It follows the weights: if they change, the next run uses the new ones.
 
     Only models in eval mode with float32 or float64 weights on a CPU have one. Others, and models with hooks on the
-    replaced parts, run in their plain form.
+    replaced parts, run in their plain form. Changes through ``Tensor.data`` are not noticed.
 
     Args:
         model: the model, which does not change.
@@ -55,16 +59,18 @@ class FastForm:
         >>> with torch.no_grad(), form.applied():
         ...     fast = model(image)
         >>> torch.allclose(fast, model(image)), form.about()
-        (True, {'name': 'fast', 'folded_norms': 1, 'channels_last': False})
+        (True, {'name': 'fast', 'folded_norms': 1, 'channels_last': False, 'kept_tables': 0})
     """
 
     def __init__(self, model: nn.Module, *, channels_last: bool | None = None):
         self.model = model
         self.channels_last = is_channels_last(model) if channels_last is None else channels_last
         self._pairs = norm_pairs(model)
+        self._keepers = [part for part in model.modules() if hasattr(part, KEPT)]
+        paired = {part for pair in self._pairs for part in pair.parts}
         convs = [part for part in model.modules() if type(part) is nn.Conv2d] if self.channels_last else []
-        self._others = [conv for conv in convs if all(conv not in pair.convs for pair in self._pairs)]
-        self._parts = [*(part for pair in self._pairs for part in pair.parts), *self._others]
+        self._others = [conv for conv in convs if conv not in paired]
+        self._parts = [*paired, *self._others, *self._keepers]
         self._swaps: list[_Swap] = []
         self._version: _Version = []
         self._running, self._lock, self._is_fast = 0, Lock(), False
@@ -73,7 +79,8 @@ class FastForm:
         """Return what a run states about its form."""
         if not self._is_possible():
             return PLAIN
-        return {"name": "fast", "folded_norms": len(self._pairs), "channels_last": self.channels_last}
+        about = {"name": "fast", "folded_norms": len(self._pairs), "channels_last": self.channels_last}
+        return {**about, "kept_tables": len(self._keepers)}
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -108,7 +115,8 @@ class FastForm:
         if len(known) == len(tensors) and all(a is b and _version(a) == n for a, (b, n) in zip(tensors, known)):
             return
         with torch.no_grad():
-            self._swaps = [*self._folded(), *self._laid_out()]
+            kept = [_Swap(vars(part), KEPT, _ABSENT, {}) for part in self._keepers]
+            self._swaps = [*self._folded(), *self._laid_out(), *kept]
         self._version = [(tensor, _version(tensor)) for tensor in tensors]
 
     def _folded(self) -> Iterator[_Swap]:
@@ -116,7 +124,7 @@ class FastForm:
             for conv, (weight, bias) in zip(pair.convs, _folded(pair), strict=True):
                 yield _Swap(conv._parameters, "weight", conv.weight, self._stored(weight))
                 yield _Swap(conv._parameters, "bias", conv.bias, bias)
-            yield _Swap(vars(pair.norm), "forward", None, _unchanged)
+            yield _Swap(vars(pair.norm), "forward", _ABSENT, _unchanged)
 
     def _laid_out(self) -> Iterator[_Swap]:
         for conv in self._others:
@@ -129,6 +137,7 @@ class FastForm:
 
 
 PLAIN = {"name": "exact"}
+KEPT = "kept_tables"
 
 
 def is_channels_last(model: nn.Module) -> bool:
