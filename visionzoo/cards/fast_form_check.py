@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from visionzoo.cards.checks import seeded_forward
@@ -30,8 +31,8 @@ def measure_fast_form(card: Card, check: ForwardCheck) -> dict[str, Any]:
     }
     if found["difference"] <= TOLERANCE:
         return found
-    exact, other, _ = _both(model.double(), forward)
-    double = _rounded(largest_difference(exact, other))
+    exact, other, in_double = _both(model.double(), forward)
+    double = _rounded(largest_difference(exact, other)) if in_double == form else np.inf
     return {**found, "rounding": _rounded(largest_difference(exact, plain)), "double": double}
 
 
