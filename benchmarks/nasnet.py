@@ -6,8 +6,8 @@
 The maps are first checked to be equal to 1e-4 of their largest value. Then all candidates run in turns on the same
 weights in one process on one thread. ``literal`` applies ReLU, padding and norm in every branch, as in the paper's
 figures. ``ours`` shares ReLUs, pads within convolutions where possible, and computes equal pools once. ``folded`` also
-computes norms within convolutions (``fold_norms``). ``channels_last`` also uses that memory format. Times are CPU time,
-medians of the rounds. Memory is the increase to its peak (Linux only).
+computes norms within convolutions (:class:`visionzoo.models.fast_form.FastForm`). ``channels_last`` also uses that
+memory format. Times are CPU time, medians of the rounds. Memory is the increase to its peak (Linux only).
 
 Measured on 2026-11-25 (two x86-64 cores shared with other work, torch 2.15 CPU), literal / candidate:
 
@@ -17,7 +17,6 @@ Measured on 2026-11-25 (two x86-64 cores shared with other work, torch 2.15 CPU)
 from __future__ import annotations
 
 import argparse
-import copy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "backbones"))
 from nasnet_formulas import Formulas
 
 from visionzoo.backbones.nasnet import NASNet
+from visionzoo.models.fast_form import FastForm
 
 WANTED = 1.3  # ratio that the faster of folded and channels_last must reach
 TOLERANCE = 1e-4
@@ -83,16 +83,20 @@ def candidates(net: NASNet, image: Tensor) -> dict[str, Run]:
     state = {name: value.clone() for name, value in net.state_dict().items()}
     literal = Formulas(state, design.num_cells, design.norm_eps, design.skip_reduction_layer_input)
     last = {planned.level: planned.name for planned in net.plan}
-    folded = copy.deepcopy(net).fold_norms()
-    laid_out = copy.deepcopy(folded).to(memory_format=torch.channels_last)
-    turned = image.contiguous(memory_format=torch.channels_last)
+    folded, laid_out = FastForm(net, channels_last=False), FastForm(net, channels_last=True)
     runs = {
         "literal": lambda: [x.relu() for name, x in literal(image).items() if name in last.values()],
         "ours": lambda: net(image),
-        "folded": lambda: folded(image),
-        "channels_last": lambda: laid_out(turned),
+        "folded": lambda: in_form(folded, image),
+        "channels_last": lambda: in_form(laid_out, image),
     }
     return {name: torch.inference_mode()(run) for name, run in runs.items()}
+
+
+def in_form(form: FastForm, image: Tensor) -> Sequence[Tensor]:
+    """Return the maps of a form."""
+    with form.applied():
+        return form.model(image)
 
 
 def equal(runs: dict[str, Run]) -> bool:

@@ -22,6 +22,7 @@ from visionzoo.backbones.bossnet import (
     named_variant,
 )
 from visionzoo.errors import CheckpointError, ConfigError, UnknownName
+from visionzoo.models.fast_form import FastForm
 from visionzoo.registry import MODELS, SCOPE
 
 CLASSES = 1000
@@ -252,6 +253,19 @@ def test_memory_of_attention_is_not_quadratic() -> None:
         attention(x)
     largest = max(event.cpu_memory_usage for event in profile.events())
     assert 0 < largest < 4200 * 4200
+
+
+def test_all_norms_but_those_after_attention_fold_into_convolutions() -> None:
+    net = tiny()
+    form, x = FastForm(net), images()
+    attentions = sum(isinstance(module, Attention) for module in net.modules())
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in net.modules())
+    assert form.about() == {**form.about(), "folded_norms": norms - attentions, "channels_last": True}
+    with torch.no_grad():
+        with form.applied():
+            folded = net(x)
+        for one, other in zip(folded, net(x), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 # --------------------------------------------------------------------------- start and training

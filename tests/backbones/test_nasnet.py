@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from visionzoo.backbones.nasnet import NASNet, NASNetAuxBranch, NASNetRoITail, l2_penalty
 from visionzoo.errors import ConfigError, InputError, UnknownName
 from visionzoo.layers.drop_path import ScheduledDropPath
+from visionzoo.models.fast_form import FastForm
 from visionzoo.registry import MODELS, SCOPE
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -181,10 +181,12 @@ def test_gradients_are_those_of_the_formulas(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_folded_norms_change_nothing(name: str) -> None:
     net, x = small(name), images()
-    folded = copy.deepcopy(net).fold_norms()
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    form = FastForm(net, channels_last=True)
+    assert form.about()["folded_norms"] == sum(isinstance(module, nn.BatchNorm2d) for module in net.modules())
     with torch.no_grad():
-        for one, other in zip(folded(x), net(x), strict=True):
+        with form.applied():
+            folded = net(x)
+        for one, other in zip(folded, net(x), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
@@ -397,11 +399,6 @@ def test_the_tail_takes_no_proposals_and_refuses_other_crops() -> None:
 def test_wrong_settings_are_named(options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         NASNet(**{"variant": "tiny", **options})
-
-
-def test_norms_are_folded_only_in_evaluation_mode() -> None:
-    with pytest.raises(ConfigError, match=r"NASNet\.fold_norms: expected evaluation mode"):
-        NASNet("tiny").train().fold_norms()
 
 
 @pytest.mark.parametrize("channels", [1, 4])

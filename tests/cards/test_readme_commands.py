@@ -13,8 +13,11 @@ from visionzoo.cli import COMMANDS
 
 ROOT = card_folder().parent
 PAGES = {
-    name: ROOT / name for name in ("README.md", "docs/data.md", "docs/export.md", "docs/runs.md", "docs/weights.md")
-}
+    name: ROOT / name
+    for name in (
+        "README.md", "docs/data.md", "docs/export.md", "docs/performance.md", "docs/runs.md", "docs/weights.md",
+    )
+}  # fmt: skip
 PAGES |= {f"{name}.md": find_card(name) for name in card_names()}
 MODULES = {"check-data": "check_data", "list": "list_models", "show": "show_card", "weights": "manage_weights"}
 TOOLS = {"tools/train.py": "train", "tools/test.py": "test", "tools/infer.py": "infer"}

@@ -166,7 +166,7 @@ def test_the_console_states_measures_labels_and_files(brains, tmp_path, capsys):
     words = [*words_of(brains, moving="c"), *also, "--method", "affine", "-o", str(tmp_path / "o"), "--json"]
     assert register.main([word.replace("b_seg", "c_seg") for word in words]) == 0
     output = capsys.readouterr()
-    assert json.loads(output.out) == {"out": str(tmp_path / "o"), "inputs": 1, "failed": 0}
+    assert json.loads(output.out) == {"out": str(tmp_path / "o"), "inputs": 1, "failed": 0, "form": "exact"}
     assert "a-c: NCC 0." in output.err
     assert "(labels by the nearest voxel), 0 % of the voxels folded, c_seg.nii.gz nearest\n" in output.err
     assert "in the folders warped, labels, fields, inverse_fields, affines, also, vis\n" in output.err

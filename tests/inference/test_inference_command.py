@@ -44,7 +44,7 @@ def test_a_folder_of_every_kind(run, images, capsys):
     assert run(images, "-r", "-o", run.out, "--vis", "overlay,side", "--batch-size", "3", "--json") == 1
     output = capsys.readouterr()
     assert json.loads(output.out) == {
-        "out": str(run.out), "inputs": 12, "failed": 3, "left_out": "1 file (.txt)",
+        "out": str(run.out), "inputs": 12, "failed": 3, "form": "fast", "left_out": "1 file (.txt)",
     }  # fmt: skip
     records = lines(run.out)
     assert [record["input"] for record in records] == sorted(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,19 +75,47 @@ def measure_build(card: Card, check: BuildCheck) -> Numbers:
     }
 
 
-@torch.no_grad()
 def measure_forward(card: Card, check: ForwardCheck) -> Numbers:
     """Return shape, largest magnitude and 64 values of each raw output of the tiny model."""
-    loaded = load_config(card.name, tiny=True)
-    model = _seeded_model(loaded, check.seed, num_classes=None)
-    batch = task_of(loaded.cfg.task).inputs.seeded(check.seed, check.size)
-    data = model.data_preprocessor(batch, False)
-    samples = data["data_samples"] if "data_samples" in batch else None
-    settle_norms(model, data["inputs"], samples)
+    _, forward = seeded_forward(card, check)
     numbers: Numbers = {}
-    for index, output in enumerate(_flat(_raw_outputs(model, data["inputs"], samples))):
+    for index, output in enumerate(forward()):
         numbers |= {f"{index:02d}.{key}": value for key, value in _summary(output).items()}
     return numbers
+
+
+@torch.no_grad()
+def seeded_forward(card: Card, check: ForwardCheck) -> tuple[Any, Callable[[], list[Tensor]]]:
+    """Return the tiny model with seeded weights, and the function that computes its raw outputs of seeded inputs."""
+    loaded = load_config(card.name, tiny=True)
+    model = _seeded_model(loaded, check.seed, num_classes=None)
+    return model, raw_forward(model, loaded.cfg.task, check.seed, check.size, settle=True)
+
+
+def raw_forward(
+    model: Any, task: str, seed: int, size: Sequence[int], *, images: int = 2, settle: bool = False
+) -> Callable[[], list[Tensor]]:
+    """Return the function that computes the raw outputs of a model for seeded inputs.
+
+    Args:
+        model: the model, in eval mode.
+        task: its task.
+        seed, size: see :meth:`visionzoo.tasks.inputs.base.Input.seeded`.
+        images: number of inputs, 1 or 2.
+        settle: set the statistics of the norms to those of the inputs first.
+    """
+    batch = {key: values[:images] for key, values in task_of(task).inputs.seeded(seed, size).items()}
+    data = model.data_preprocessor(batch, False)
+    samples = data["data_samples"] if "data_samples" in batch else None
+    if settle:
+        settle_norms(model, data["inputs"], samples)
+
+    @torch.no_grad()
+    def forward() -> list[Tensor]:
+        dtype = next((tensor.dtype for tensor in model.parameters()), torch.float32)
+        return list(_flat(_raw_outputs(model, data["inputs"].to(dtype), samples)))
+
+    return forward
 
 
 def measure_metric(card: Card, check: MetricCheck) -> Numbers:

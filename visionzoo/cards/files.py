@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from visionzoo.card_fields import card_problem
 from visionzoo.cards.exports import exports_of
+from visionzoo.cards.fast_forms import fast_form_of
 from visionzoo.cards.schema import CardFields, MeasuredNumber, Metric, Result, Run, ZooFields
 from visionzoo.config import config_names
 from visionzoo.errors import CardError, nearest_name
@@ -150,7 +151,12 @@ def _filled(values: dict[str, Any], stem: str) -> dict[str, Any]:
     zoo = values.get("visionzoo")
     if not isinstance(zoo, dict):
         return values
-    filled = {"name": stem, "config": f"configs/{stem}.py", "exports": exports_of(stem)}
+    filled = {
+        "name": stem,
+        "config": f"configs/{stem}.py",
+        "exports": exports_of(stem),
+        "fast_form": fast_form_of(stem),
+    }
     return {**values, "visionzoo": {**filled, **zoo}}
 
 

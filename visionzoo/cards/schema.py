@@ -181,6 +181,24 @@ class Export(Fields):
     reason: Text | None = None
 
 
+class FastForm(Fields):
+    """Fast form of the tiny variant with seeded weights, compared with the model as it is built.
+
+    Attributes:
+        folded_norms: number of norms that are part of a convolution.
+        channels_last: True if it uses this memory format.
+        difference: largest difference of an output, relative to the largest magnitude of that output.
+        rounding: the same for the model as it is built, compared with float64; only if ``difference`` is above 1e-5.
+        double: the same for both forms in float64, where only a wrong form differs; likewise.
+    """
+
+    folded_norms: Annotated[int, Field(ge=0)]
+    channels_last: bool
+    difference: Annotated[float, Field(ge=0)]
+    rounding: Annotated[float, Field(ge=0)] | None = None
+    double: Annotated[float, Field(ge=0)] | None = None
+
+
 # --------------------------------------------------------------------------- checks
 
 
@@ -263,8 +281,8 @@ class ZooFields(Fields):
     """Fields under the key ``visionzoo``.
 
     The reader fills in ``name`` and ``config`` from the name of the file, and ``exports`` from the file
-    ``exports.json``, which ``visionzoo export --all`` writes. If ``headline`` is true, the name of the
-    system is a short name of this model.
+    ``exports.json``, which ``visionzoo export --all`` writes, and ``fast_form`` from ``fast_forms.json``, which
+    ``visionzoo cards record`` writes. If ``headline`` is true, the name of the system is a short name of this model.
     """
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
@@ -284,6 +302,7 @@ class ZooFields(Fields):
     runs: dict[Slug, Run] = {}
     extras: list[Text] = []
     exports: list[Export] = []
+    fast_form: FastForm | None = None
     checks: Annotated[list[Check], Field(min_length=1)]
     limits: Annotated[list[Text], Field(min_length=1)]
 

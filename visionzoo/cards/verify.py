@@ -21,12 +21,14 @@ import torch
 import yaml
 
 from visionzoo.cards.checks import COMPARE, MEASURE, Outcome, arrays_path
+from visionzoo.cards.fast_form_check import fast_form_problem, measure_fast_form
+from visionzoo.cards.fast_forms import fast_forms_path, write_fast_form
 from visionzoo.cards.files import Card, missing_cards, own_cards, read_cards
 from visionzoo.cards.schema import ForwardCheck, WeightsCheck
 from visionzoo.cards.table import readme_path, table_in, zoo_table
 from visionzoo.config import load_config
 from visionzoo.errors import CardError, ZooError
-from visionzoo.front_matter import split_front_matter
+from visionzoo.front_matter import card_folder, split_front_matter
 
 TIERS = {
     "fast": ("build", "forward", "metric", "weights"),
@@ -39,7 +41,8 @@ def verify_cards(cards: Sequence[Card], tier: str = "fast") -> Iterator[Outcome]
 
     Args:
         cards: the cards.
-        tier: ``fast`` runs the checks ``build``, ``forward``, ``metric`` and ``weights``. ``slow`` also evaluates and
+        tier: ``fast`` runs the checks ``build``, ``forward``, ``metric`` and ``weights``, and compares the fast form
+            of the model, see :mod:`visionzoo.models.fast_form`, with the model. ``slow`` also evaluates and
             trains on drawn images. Checks of kind ``full`` need the real data and are run manually.
     """
     for card in cards:
@@ -47,6 +50,8 @@ def verify_cards(cards: Sequence[Card], tier: str = "fast") -> Iterator[Outcome]
         for check in card.zoo.checks:
             if check.kind in TIERS[tier]:
                 yield _timed(card.name, check.kind, partial(_check_problem, card, check))
+            if isinstance(check, ForwardCheck):
+                yield _timed(card.name, "fast form", partial(fast_form_problem, card, check))
 
 
 def verify_collection() -> Iterator[Outcome]:
@@ -157,6 +162,9 @@ def record_card(card: Card) -> list[str]:
             continue
         with _calmly():
             numbers = MEASURE[check.kind](card, check)
+            if isinstance(check, ForwardCheck) and card.path.parent == card_folder():
+                write_fast_form(card.name, measure_fast_form(card, check))
+                written.append(str(fast_forms_path()))
         if check.kind == "build":
             changes |= {("visionzoo", "compute", key): value for key, value in numbers.items()}
         elif isinstance(check, ForwardCheck | WeightsCheck):

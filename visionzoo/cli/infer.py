@@ -88,6 +88,11 @@ def add_model_flags(parser: argparse.ArgumentParser, *, images: str) -> None:
         action="store_true",
         help="also write a page of all inputs, OUT/gallery/index.html, to sort, filter and look at (default: off)",
     )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="run the model as it is built (default: its fast form on a CPU, equal up to rounding)",
+    )
     parser.add_argument("--strict", action="store_true", help="stop at the first input that cannot be used")
     add_offline_flag(parser)
     parser.add_argument(
@@ -173,16 +178,17 @@ def _loaded(args: argparse.Namespace) -> LoadedConfig:
 
 @dataclass(frozen=True)
 class Ran:
-    """A finished run: its folder, and the numbers of inputs, of unusable ones and of files left out."""
+    """A finished run: its folder, the numbers of inputs, of unusable ones and of files left out, and the form."""
 
     out: Path
     inputs: int
     failed: int
     left_out: str = ""
+    form: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
-        counts = {"out": as_utf8(str(self.out)), "inputs": self.inputs, "failed": self.failed}
+        counts = {"out": as_utf8(str(self.out)), "inputs": self.inputs, "failed": self.failed, "form": self.form}
         return counts | ({"left_out": self.left_out} if self.left_out else {})
 
 
@@ -254,7 +260,7 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
         done, failed = _run(args, inferencer, sources, total, out, images, about)
     also = f"; {left_out} left out" if left_out else ""
     note(f"{done - failed} of {done} {task.inputs.nouns} done{also}, results in {shown_path(out)}", quiet=args.quiet)
-    return Ran(out, done, failed, left_out)
+    return Ran(out, done, failed, left_out, inferencer.form["name"])
 
 
 def _fitted(args: argparse.Namespace, loaded: LoadedConfig, changes: list[str]) -> LoadedConfig:
@@ -320,6 +326,7 @@ def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[st
         "--save-crops": args.save_crops,
         "--seed": args.seed,
         **({"--gallery": True} if args.gallery else {}),
+        **({"--exact": True} if args.exact else {}),
     }
 
 
@@ -352,6 +359,7 @@ def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferenc
         classes=args.classes,
         limit=args.limit,
         trust_pickle=args.trust_pickle,
+        exact=args.exact,
     )
     for line in inferencer.notes:
         note(line, quiet=args.quiet)

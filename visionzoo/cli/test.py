@@ -52,6 +52,11 @@ def parser() -> argparse.ArgumentParser:
         "--tta", action="store_true", help="test-time augmentation: the config's tta_model, tta_pipeline (default: off)"
     )
     made.add_argument(
+        "--exact",
+        action="store_true",
+        help="run the model as it is built (default: its fast form on a CPU, equal up to rounding)",
+    )
+    made.add_argument(
         "--no-report",
         action="store_true",
         help="write only the numbers, without figures and images (default: report.html)",

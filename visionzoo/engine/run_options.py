@@ -47,6 +47,7 @@ class RunOptions:
         strategy: ``ddp`` or ``fsdp``; None uses the config's.
         tensorboard: also write the numbers as events of TensorBoard (train only).
         tta: use test-time augmentation (test only).
+        exact: run the model as it is built, not its fast form (test only).
         report: write ``report.html`` with figures and images (test only); without it, only the numbers.
         max_samples: use only the first ``max_samples`` samples of every data set, >= 1.
         dry_run: build everything, run one batch, write nothing (train only).
@@ -76,6 +77,7 @@ class RunOptions:
     strategy: str | None = None
     tensorboard: bool = False
     tta: bool = False
+    exact: bool = False
     report: bool = True
     max_samples: int | None = None
     dry_run: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,7 @@ from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.workdir import kept_if_it_works
 from visionzoo.engine.workers import explained
 from visionzoo.errors import counted
+from visionzoo.models.fast_form import PLAIN, FastForm
 from visionzoo.system import distributed
 from visionzoo.system.paths import shown_path
 from visionzoo.system.versions import versions
@@ -40,8 +42,8 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
             best checkpoint is used, else its last, and the results are written there unless ``work_dir`` is given.
 
     Returns:
-        ``work_dir``, ``weights``, ``metrics`` (name -> number), ``per_class`` (table name -> rows) and ``report``
-        (path of ``report.html``; None with ``report=False``, or if it cannot be written).
+        ``work_dir``, ``weights``, ``form`` (``fast`` or ``exact``), ``metrics`` (name -> number), ``per_class`` (table
+        name -> rows) and ``report`` (path of ``report.html``; None with ``report=False``, or if it cannot be written).
 
     Raises:
         ConfigError: the config or an option is wrong, or the config has no test data or evaluator.
@@ -95,8 +97,11 @@ def _run(runner: ZooRunner, plan: RunPlan, evidence: EvidenceHook | None) -> dic
     samples = len(runner.test_dataloader.dataset)
     source = "" if weights is None else f" with {shown_path(weights)}"
     note_to_user(plan.options)(f"testing {plan.name}{source} on {runner.device}: {counted(samples, 'sample')}")
+    runner.model.eval()
+    fast = None if plan.options.exact else FastForm(runner.model)
+    form = PLAIN if fast is None else fast.about()
     try:
-        with listening(runner), explained():
+        with listening(runner), explained(), nullcontext() if fast is None else fast.applied():
             metrics = runner.test()
         tables = per_class_tables(runner.test_evaluator)
         facts = {
@@ -108,6 +113,7 @@ def _run(runner: ZooRunner, plan: RunPlan, evidence: EvidenceHook | None) -> dic
             "protocols": protocols(runner.test_evaluator),
             "tta": plan.options.tta,
             "device": str(runner.device),
+            "form": form,
             "versions": versions(),
         }
         folder, report = Path(runner.work_dir), None
@@ -120,6 +126,7 @@ def _run(runner: ZooRunner, plan: RunPlan, evidence: EvidenceHook | None) -> dic
         return {
             "work_dir": runner.work_dir,
             "weights": weights,
+            "form": form["name"],
             "metrics": scalars(metrics),
             "per_class": tables,
             "report": None if report is None else str(report),

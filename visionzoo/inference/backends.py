@@ -33,6 +33,7 @@ class Backend:
         category_ids: category id of each label; None if it is the label plus one.
         notes: lines for the user.
         folder: folder of the run that the model belongs to.
+        form: function that returns the form in which the model runs, see :mod:`visionzoo.models.fast_form`.
     """
 
     name: str
@@ -51,3 +52,4 @@ class Backend:
     category_ids: tuple[int, ...] | None
     notes: list[str] = field(default_factory=list)
     folder: Path | None = None
+    form: Callable[[], dict[str, Any]] = lambda: {"name": "exported"}

@@ -131,7 +131,9 @@ def exported_config(path: Path) -> LoadedConfig:
     return LoadedConfig(cfg, metadata["name"], path)
 
 
-def exported_backend(path: Path, weights: Any, *, check: Check, device: str, options: Any) -> Backend:
+def exported_backend(
+    path: Path, weights: Any, *, check: Check, device: str, options: Any, exact: bool = False
+) -> Backend:
     """Return the backend of an exported file.
 
     Args:
@@ -140,12 +142,14 @@ def exported_backend(path: Path, weights: Any, *, check: Check, device: str, opt
         check: function that is called with the task and the class names, if the file has them.
         device: ``auto`` or ``cpu``; onnxruntime chooses among the devices that it was built for.
         options: changes of the config, which must be empty.
+        exact: must be False, because the file has one form.
 
     Raises:
         CheckpointError, MissingExtra: see :func:`open_exported`.
-        ConfigError: weights, options or another device are given.
+        ConfigError: weights, options, exact or another device are given.
     """
-    wrong = {"weights": weights, "options": options, "device": device if device not in ("auto", "cpu") else None}
+    given = {"weights": weights, "options": options, "exact": exact}
+    wrong = {**given, "device": device if device not in ("auto", "cpu") else None}
     for name, value in wrong.items():
         if value:
             raise ConfigError(

@@ -117,6 +117,8 @@ class Inferencer:
         options: changes to the config, as for ``--cfg-options``.
         allow_new: True if options may add keys.
         trust_pickle: True to allow pickle files, which can run arbitrary code while they load.
+        exact: True to run the model as it is built. By default, a model on a CPU runs in its fast form, whose outputs
+            are equal up to rounding, see :mod:`visionzoo.models.fast_form`. ``model`` is always the plain form.
 
     Raises:
         CheckpointError: no weights are given or released, or they do not fit the model.
@@ -153,6 +155,7 @@ class Inferencer:
         options: Iterable[str] | Mapping[str, Any] = (),
         allow_new: bool = False,
         trust_pickle: bool = False,
+        exact: bool = False,
     ):
         self.batch_size = _positive(batch_size)
         chosen = dict(threshold=score_threshold, thresholds=class_thresholds, classes=classes, limit=limit)
@@ -163,6 +166,7 @@ class Inferencer:
             device,
             dict(tiny=tiny, options=options, allow_new=allow_new),
             trust_pickle,
+            exact,
         )
         self._run_model, self.fingerprint = backend.run, backend.fingerprint
         self.name, self.notes, self.run, self.config = backend.name, backend.notes, backend.folder, backend.config
@@ -171,7 +175,7 @@ class Inferencer:
         self.weights, self.step, self.is_untrained = backend.weights, backend.step, backend.is_untrained
         self.class_names, self.category_ids = backend.names, backend.category_ids
         self.selection = selection_of(self._task, self.class_names, **chosen)  # type: ignore[arg-type]
-        self._divisor = backend.divisor
+        self._divisor, self._form = backend.divisor, backend.form
 
     def __call__(
         self,
@@ -224,6 +228,11 @@ class Inferencer:
     def takes_groups(self) -> bool:
         """True if the model processes all inputs of a group together."""
         return self._task.inputs.are_grouped
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """Form in which the model runs: its ``name``, ``fast``, ``exact`` or ``exported``, and what is replaced."""
+        return self._form()
 
     def one(self, image: Any, **options: Any) -> Prediction:
         """Return the prediction for one image. ``options`` are the keyword arguments of ``__call__``."""
@@ -419,14 +428,17 @@ def _backend(
     device: str,
     changes: dict[str, Any],
     trust_pickle: bool,
+    exact: bool,
 ) -> Backend:
     """Return what runs the model. An exported ONNX file needs no torch."""
     file = exported_file(model)
     if file is None:
         from visionzoo.inference.torch_backend import torch_backend
 
-        return torch_backend(model, weights, check=check, device=device, trust_pickle=trust_pickle, **changes)
-    return exported_backend(file, weights, check=check, device=device, options=changes["options"] or changes["tiny"])
+        chosen = dict(device=device, trust_pickle=trust_pickle, exact=exact)
+        return torch_backend(model, weights, check=check, **chosen, **changes)
+    options = changes["options"] or changes["tiny"]
+    return exported_backend(file, weights, check=check, device=device, options=options, exact=exact)
 
 
 def _positive(batch_size: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from visionzoo.errors import ConfigError
 from visionzoo.inference.backends import Backend, Check
 from visionzoo.inference.preparing import Preparation, test_pipeline_of
 from visionzoo.inference.resuming import fingerprint
+from visionzoo.models.fast_form import PLAIN, FastForm
 from visionzoo.models.parameters import has_parameters
 from visionzoo.structures.task_sample import sample_of_task
 from visionzoo.system.devices import choose_device
@@ -35,12 +37,13 @@ def torch_backend(
     check: Check,
     device: str,
     trust_pickle: bool,
+    exact: bool = False,
     **changes: Any,
 ) -> Backend:
     """Load a config and its weights, and build the model.
 
     Args:
-        name_or_config, weights, device, trust_pickle: see :class:`visionzoo.inference.inferencer.Inferencer`.
+        name_or_config, weights, device, trust_pickle, exact: see :class:`visionzoo.inference.inferencer.Inferencer`.
         check: function that is called with the task and the class names, if they are known before the model is built.
         changes: ``tiny``, ``options`` and ``allow_new``.
 
@@ -63,12 +66,13 @@ def torch_backend(
     model = ready_model(loaded, file, device=device, trust_pickle=trust_pickle)
     first = next(model.parameters(), None)
     names = names or _default_names(model, task)
+    fast = None if exact else FastForm(model)
     return Backend(
         name=loaded.name,
         task=name,
         config=cfg,
         prepare=prepare,
-        run=partial(_run, model, name),
+        run=partial(_run, model, name, fast),
         fingerprint=partial(fingerprint, model),
         model=model,
         device=choose_device(device) if first is None else first.device,
@@ -80,10 +84,11 @@ def torch_backend(
         category_ids=(file.category_ids if file else None) or task.category_ids(names),
         notes=loaded.notes,
         folder=own_run(loaded.run),
+        form=(lambda: PLAIN) if fast is None else fast.about,
     )
 
 
-def _run(model: Any, task: str, data: dict[str, list[Any]]) -> list[Any]:
+def _run(model: Any, task: str, fast: FastForm | None, data: dict[str, list[Any]]) -> list[Any]:
     """Return the predicted samples of a batch.
 
     Raises:
@@ -91,7 +96,7 @@ def _run(model: Any, task: str, data: dict[str, list[Any]]) -> list[Any]:
     """
     first = next(model.parameters(), None)
     try:
-        with torch.no_grad(), without_library_warnings():
+        with torch.no_grad(), without_library_warnings(), nullcontext() if fast is None else fast.applied():
             tested = model.test_step(data)
         if first is not None and first.device.type == "cuda":
             torch.cuda.synchronize(first.device)

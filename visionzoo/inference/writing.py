@@ -389,6 +389,7 @@ class PredictionWriter:
             "weights": self._source_of_weights(),
             "step": self.inferencer.step or None,
             "device": str(self.inferencer.device),
+            "form": self.inferencer.form,
             "inputs": self.done,
             "failed": self.failed,
             "complete": complete,

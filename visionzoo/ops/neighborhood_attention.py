@@ -46,6 +46,10 @@ _TILES = {1: (32,), 2: (8, 7), 3: (4,)}
 _SMALL_MAP, _SMALL_TILES = 28, {1: (16,), 2: (4,), 3: (4,)}
 
 
+# Largest bias that is kept between calls, in values, and the number of kept ones: a dilated layer has up to four.
+_MOST_KEPT, _TILINGS_KEPT = 2**21, 4
+
+
 def na1d(q: Tensor, k: Tensor, v: Tensor, kernel_size: PerAxis, **options: Any) -> Tensor:
     """Compute neighborhood attention over sequences, (B, L, heads, D); see :func:`na2d`.
 
@@ -69,6 +73,7 @@ def na2d(q: Tensor, k: Tensor, v: Tensor, kernel_size: PerAxis, **options: Any) 
         rpb: (heads, 2 * kernel - 1, 2 * kernel - 1), a bias for each distance in the group, added to the scaled scores.
             It requires odd kernels, stride 1 and no causal axis.
         scale: factor of the scores, default ``D ** -0.5``.
+        kept: dict in which the biases of all scores are kept between calls; it belongs to unchanged values of ``rpb``.
         implementation: ``auto``; ``dense`` or ``tiles`` for groups of any size; ``natten`` if that library is
             installed. Results are equal up to rounding.
 
@@ -111,6 +116,7 @@ def _attention(
     rpb: Tensor | None = None,
     scale: float | None = None,
     implementation: str = "auto",
+    kept: dict[Any, Tensor] | None = None,
 ) -> Tensor:
     sizes = _check_tensors(axes, q, k, v)
     rules = neighborhood_rules(sizes, kernel_size, stride=stride, dilation=dilation, is_causal=is_causal)
@@ -124,7 +130,7 @@ def _attention(
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         tiling = _tiling(q.shape[1:-2:2], rules, implementation, trains=trains)
-        return _attend_in_tiles(q, k, v, tiling, rpb, scale, trains=trains)
+        return _attend_in_tiles(q, k, v, tiling, rpb, scale, trains=trains, kept=None if trains else kept)
 
     return _for_each_group(attend, q, k, v, [rule.dilation for rule in rules])
 
@@ -403,12 +409,16 @@ def _attend_in_tiles(
     scale: float,
     *,
     trains: bool,
+    kept: dict[Any, Tensor] | None,
 ) -> Tensor:
     """Attend inside groups: (B, n_0, groups_0, n_1, groups_1, ..., heads, D) to the same shape."""
     heads, axes = q.shape[-2], len(tiling)
     queries, keys, values = _cut_queries(q, tiling), _take_blocks(k, tiling), _take_blocks(v, tiling)
     cut = queries.shape
-    bias = _bias(tiling, rpb, heads, queries, trains=trains)
+    bias = None if kept is None else kept.get(tiling)
+    if bias is None:
+        bias = _bias(tiling, rpb, heads, queries, trains=trains)
+        _keep(bias, tiling, kept)
     batched_q, batched_k, batched_v = (_as_batch(x, axes) for x in (queries, keys, values))
     out = _core(batched_q, batched_k, batched_v, bias, scale, trains=trains)
     out = out.reshape(*cut[:-1], out.shape[-1]).permute(_inverse(_tile_order(axes)))
@@ -474,6 +484,15 @@ def _bias(
     if len(kinds := _kinds(tiling)) > 1:
         bias = bias.index_select(0, torch.as_tensor(kinds, device=like.device))
     return bias.expand(-1, heads, -1, -1).flatten(0, 1)
+
+
+def _keep(bias: Tensor | None, tiling: tuple[AxisTiles, ...], kept: dict[Any, Tensor] | None) -> None:
+    """Keep a bias for the next call, unless it is large; those of other sizes of maps go."""
+    if bias is None or kept is None or bias.numel() > _MOST_KEPT:
+        return
+    if len(kept) >= _TILINGS_KEPT:
+        kept.clear()
+    kept[tiling] = bias
 
 
 @lru_cache(maxsize=256)

@@ -35,6 +35,8 @@ class ResConv(nn.Module):
         torch.Size([2, 16, 3, 3])
     """
 
+    NORM_PAIRS = {"bn1": ("peg.conv",), "bn2": ("conv2",), "bn3": ("conv3",)}
+
     def __init__(
         self,
         in_channels: int,
@@ -88,6 +90,8 @@ class ResAtt(nn.Module):
         >>> ResAtt(8, 4, stride=2, heads=2, head_dim=4)(torch.zeros(2, 8, 6, 6)).shape
         torch.Size([2, 16, 3, 3])
     """
+
+    NORM_PAIRS = {"proj.2": ("proj.1.conv",)}
 
     def __init__(
         self,

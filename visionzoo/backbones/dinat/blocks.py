@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,6 +34,8 @@ class NeighborhoodAttention(nn.Module):
         >>> NeighborhoodAttention(8, heads=2, kernel_size=3)(torch.zeros(1, 2, 5, 8)).shape
         torch.Size([1, 2, 5, 8])
     """
+
+    kept_tables: dict[Any, Tensor] | None = None
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class NeighborhoodAttention(nn.Module):
             dilation=self.dilation,
             rpb=self.rpb,
             implementation=self.implementation,
+            kept=self.kept_tables,
         )
         return self.proj(out[:, :height, :width].flatten(3))
 

@@ -177,11 +177,6 @@ class ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.bn(self.conv(x))
 
-    def fold_norms(self) -> None:
-        """Merge the norm into the convolution."""
-        fold(self.bn, self.conv)
-        self.bn = nn.Identity()
-
 
 class SeparableConv(nn.Module):
     """Two sequences of depthwise convolution, pointwise convolution and norm, with a ReLU between them.
@@ -208,18 +203,14 @@ class SeparableConv(nn.Module):
         x = F.relu(self.bn_1(self.pointwise_1(self.depthwise_1(x))), inplace=True)
         return self.bn_2(self.pointwise_2(self.depthwise_2(x)))
 
-    def fold_norms(self) -> None:
-        """Merge the norms into the pointwise convolutions."""
-        fold(self.bn_1, self.pointwise_1)
-        fold(self.bn_2, self.pointwise_2)
-        self.bn_1, self.bn_2 = nn.Identity(), nn.Identity()
-
 
 class FactorizedReduction(nn.Module):
     """Halve a map: (B, C, H, W) after its ReLU to (B, F, H / 2, W / 2), rounded up.
 
     One half of the F channels reads even rows and columns, the other half odd ones.
     """
+
+    NORM_PAIRS = {"bn": ("path_1", "path_2")}
 
     def __init__(self, in_channels: int, out_channels: int, norm: NormSettings):
         super().__init__()
@@ -231,11 +222,6 @@ class FactorizedReduction(nn.Module):
         height, width = x.shape[-2:]
         odd = F.pad(x[..., 1::2, 1::2], (0, width % 2, 0, height % 2))
         return self.bn(torch.cat([self.path_1(x[..., ::2, ::2]), self.path_2(odd)], 1))
-
-    def fold_norms(self) -> None:
-        """Merge the norm into both convolutions."""
-        fold(self.bn, self.path_1, self.path_2)
-        self.bn = nn.Identity()
 
 
 class SameDepthwiseConv(nn.Conv2d):
@@ -282,14 +268,3 @@ def _begin_of_3x3(x: Tensor, stride: int) -> tuple[int, int]:
     """Return the padding before each axis. With ``ceil_mode``, a pool ignores missing pixels at the end."""
     left, _, top, _ = same_padding(x.shape[-2:], 3, stride)
     return top, left
-
-
-@torch.no_grad()
-def fold(bn: Any, *convs: nn.Conv2d) -> None:
-    """Merge a batch norm in evaluation mode into the convolutions that compute its channels, in order."""
-    scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
-    shift = bn.bias - bn.running_mean * scale
-    widths = [conv.out_channels for conv in convs]
-    for conv, factor, bias in zip(convs, scale.split(widths), shift.split(widths)):
-        conv.weight.mul_(factor[:, None, None, None])
-        conv.bias = nn.Parameter(bias.clone(), requires_grad=conv.weight.requires_grad)

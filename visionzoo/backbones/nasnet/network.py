@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 
 from visionzoo.backbones.nasnet.cells import NormalCell, NormSettings, ReductionCell
 from visionzoo.backbones.nasnet.design import Design, PlannedCell
-from visionzoo.errors import ConfigError
 from visionzoo.layers.drop_path import ScheduledDropPath
 
 # Number of states that are kept. The first cell after a reduction cell may read the older input of that cell.
@@ -53,26 +52,6 @@ class CellNetwork(BaseModule):
         for module in self.modules():
             if isinstance(module, ScheduledDropPath):
                 module.set_done(done)
-
-    def fold_norms(self) -> CellNetwork:
-        """Merge all norms into their convolutions. Inference is faster, and results are equal up to rounding.
-
-        Load weights first, because their names change. The operation cannot be undone.
-
-        Raises:
-            ConfigError: the network is in training mode.
-        """
-        if self.training:
-            raise ConfigError(
-                f"{type(self).__name__}.fold_norms",
-                expected="evaluation mode, in which norms are fixed",
-                found="training mode",
-                advice="call eval() first",
-            )
-        for module in [*self.modules()]:
-            if module is not self and hasattr(module, "fold_norms"):
-                module.fold_norms()
-        return self
 
     def train(self, mode: bool = True) -> CellNetwork:
         """Set the mode. With ``norm_eval``, all norms stay in evaluation mode."""

@@ -1,0 +1,166 @@
+"""Whole networks on one core: CPU time against other implementations, and their share of the arithmetic limit.
+
+    python benchmarks/networks.py                          # all networks; some minutes
+    python benchmarks/networks.py bossnet_t0 --operators   # one network, and its time by operator
+
+``exact`` is our plain network. ``fast`` is its form for inference: norms are inside convolutions, and the memory format
+is ``channels_last`` where that gains. Opponents take part if they are installed, with the same weights and in
+``channels_last``: timm's NASNet-Large, and Cadene's ``pretrainedmodels``. No package has DiNAT or BossNet for a CPU.
+The last maps are first checked to be equal to 1e-4 of their largest value. Then all candidates run in turns in one
+process on one thread. Times are CPU time, medians of the rounds. The share of the limit is the number of operations of
+products and convolutions, divided by the time, relative to a plain matrix product in the same turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import torch
+from operators import count_flops, print_operators, product_run
+from timing import time_in_turns
+from torch import Tensor, nn
+
+from visionzoo.models.fast_form import FastForm
+
+TOLERANCE = 1e-4
+
+# Network: side of its images, batches.
+CASES: dict[str, tuple[int, tuple[int, ...]]] = {
+    "nasnet_mobile": (224, (1, 8)),
+    "nasnet_large": (331, (1,)),
+    "dinat_mini": (224, (1,)),
+    "bossnet_t0": (224, (1,)),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print one table. Return 2 if maps differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CASES)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each candidate, at least 5 (default 9)")
+    parser.add_argument("--operators", action="store_true", help="also print the time of the fast form by operator")
+    args = parser.parse_args(argv)
+    if unknown := set(args.names) - set(CASES):
+        parser.error(f"unknown network {', '.join(sorted(unknown))}; choose from {', '.join(CASES)}")
+    torch.set_num_threads(1)
+    print(f"{'network':<16}{'batch':>6}  {'candidate':<18}{'seconds':>9}{'fast / it':>11}{'equal':>7}{'of limit':>10}")
+    cases = [(name, batch) for name in args.names or CASES for batch in CASES[name][1]]
+    return max(compare(name, batch, args.rounds, args.operators) for name, batch in cases)
+
+
+@torch.no_grad()  # inference mode would hide the operators inside convolutions and linear layers
+def compare(name: str, batch: int, rounds: int, shows_operators: bool) -> int:
+    """Print the rows of one network. Return 0 on success."""
+    torch.manual_seed(0)
+    image = torch.randn(batch, 3, CASES[name][0], CASES[name][0])
+    runs = candidates(name, image)
+    expected = runs["exact"]()
+    different = [other for other, run in runs.items() if not is_equal(run(), expected)]
+    if different:
+        print(f"{name}: the maps of {', '.join(different)} differ; nothing was timed", file=sys.stderr)
+        return 2
+    flops = count_flops(runs["exact"])
+    product, product_flops = product_run()
+    times = time_in_turns({**runs, "product": product}, rounds)
+    rate = product_flops / times.pop("product")
+    for other, seconds in times.items():
+        ratio, share = times["fast"] / seconds, flops / seconds / rate
+        print(f"{name:<16}{batch:>6}  {other:<18}{seconds:>9.4f}{ratio:>11.2f}{'yes':>7}{share:>10.2f}", flush=True)
+    if shows_operators:
+        print_operators(runs["fast"])
+    return 0
+
+
+def candidates(name: str, image: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """Return the runs to time, each from the image to the last map."""
+    net = network(name)
+    form = FastForm(net)
+
+    def fast() -> Tensor:
+        with form.applied():
+            return features(net, laid_out(image) if form.channels_last else image)
+
+    runs: dict[str, Callable[[], Tensor]] = {"fast": fast, "exact": partial(features, net, image)}
+    for other, opponent in opponents(name, net).items():
+        runs[other] = partial(features, opponent.to(memory_format=torch.channels_last), laid_out(image))
+    return runs
+
+
+def laid_out(image: Tensor) -> Tensor:
+    return image.contiguous(memory_format=torch.channels_last)
+
+
+# --------------------------------------------------------------------------- networks
+
+
+def network(name: str) -> nn.Module:
+    """Return our network in evaluation mode, with random norms."""
+    if name.startswith("nasnet"):
+        from visionzoo.backbones.nasnet import NASNet
+
+        return with_random_norms(NASNet(name.removeprefix("nasnet_")))
+    if name.startswith("dinat"):
+        from visionzoo.backbones.dinat import DiNAT
+
+        return with_random_norms(DiNAT(name))
+    from visionzoo.backbones.bossnet import BossNet
+
+    return with_random_norms(BossNet("T0"))
+
+
+def with_random_norms(net: nn.Module) -> nn.Module:
+    """Return a network in evaluation mode whose batch norms change values."""
+    for norm in net.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            for tensor in (norm.weight, norm.running_var):
+                nn.init.uniform_(tensor, 0.5, 1.5)  # type: ignore[arg-type]
+            for tensor in (norm.bias, norm.running_mean):
+                nn.init.normal_(tensor, 0, 0.2)  # type: ignore[arg-type]
+    return net.eval()
+
+
+def opponents(name: str, net: nn.Module) -> dict[str, nn.Module]:
+    """Return the other implementations that are installed. All, and ours, receive the weights of the first one."""
+    built = dict(_built_opponents(name))
+    if built:
+        from visionzoo.backbones.nasnet import convert
+
+        state = with_random_norms(next(iter(built.values()))).state_dict()
+        net.load_state_dict(convert(state))
+        for opponent in built.values():
+            opponent.eval().load_state_dict(state)
+    return built
+
+
+def _built_opponents(name: str) -> Iterator[tuple[str, nn.Module]]:
+    if name == "nasnet_large":
+        with suppress(ImportError):
+            import timm
+
+            yield "timm", timm.create_model("nasnetalarge", pretrained=False)
+    if name.startswith("nasnet"):
+        with suppress(ImportError):
+            from pretrainedmodels import models as cadene
+
+            build: Callable[..., Any] = cadene.nasnetalarge if name == "nasnet_large" else cadene.nasnetamobile
+            yield "pretrainedmodels", build(num_classes=1000, pretrained=None)
+
+
+def features(net: Any, image: Tensor) -> Tensor:
+    """Return the last map of ours, timm's or Cadene's network, after its ReLU."""
+    if hasattr(net, "forward_features"):
+        return net.forward_features(image)
+    return net.features(image).relu() if hasattr(net, "features") else net(image)[-1]
+
+
+def is_equal(one: Tensor, other: Tensor) -> bool:
+    return float((one - other).abs().max()) <= TOLERANCE * float(other.abs().max())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
