@@ -49,7 +49,7 @@ class Row:
         return self.goal is None or self.ratio <= self.goal
 
     def __str__(self) -> str:
-        goal = "" if self.goal is None else f" (goal {self.goal:g}: {'met' if self.is_met else 'NOT met'})"
+        goal = "" if self.goal is None else f" (goal {self.goal:.2g}: {'met' if self.is_met else 'NOT met'})"
         return f"{self.what}: {self.ratio:.3f} of the time of {self.theirs}{goal}; equal: {self.equal}"
 
 
