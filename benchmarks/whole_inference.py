@@ -59,8 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         root = Path(folder)
         files = write_jpegs(root, args.images)
         theirs = seeded_model(files[0], (args.size[1], args.size[0]), root / "weights.pth")
-        scale = {f"test_dataloader.dataset.pipeline.{at}.scale": (args.size[1], args.size[0]) for at in (1,)}
-        ours = Inferencer(CONFIG, root / "weights.pth", device="cpu", score_threshold=THRESHOLD, options=scale)
+        ours = Inferencer(
+            CONFIG,
+            root / "weights.pth",
+            device="cpu",
+            score_threshold=THRESHOLD,
+            options={"image_size": tuple(args.size)},
+        )
         runs = {
             "mmdet": partial(run_theirs, theirs, pipeline_of(theirs), files, root / "theirs"),
             "ours": partial(run_ours, ours, files, root / "ours"),
@@ -98,7 +103,8 @@ def report(
     with torch.no_grad():
         sample = prepared(model, file)
         floor = arithmetic_seconds(lambda: model(sample["inputs"], None, mode="tensor"))
-    what = f"RetinaNet R50-FPN from a JPEG to written boxes, network input {'x'.join(map(str, sample['inputs'].shape[2:]))}"
+    height, width = sample["inputs"].shape[2:]
+    what = f"RetinaNet R50-FPN from a JPEG to written boxes, network input {height}x{width}"
     equal = f"boxes {BOX_PIXELS} pixels, scores {SCORE:g}"
     return record(Row(what, "mmdet's inference_detector", seconds["ours"], seconds["mmdet"], equal, GOAL, floor))
 
