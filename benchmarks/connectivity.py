@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 import torch
-from timing import peak_memory, time_in_turns
+from timing import Row, mebibytes, peak_memory, record, time_in_turns
 from torch import Tensor
 
 from visionzoo.heads.connnet.connectivity import offsets_of, pair_votes
@@ -48,10 +48,10 @@ def compare(side: int, rounds: int) -> int:
         return 2
     times = time_in_turns(runs, rounds)
     for name, seconds in times.items():
-        peak, ratio = peak_memory(runs[name]), times["matrices"] / seconds
-        shown = "n/a" if peak is None else f"{peak / 2**20:.1f}"
+        shown, ratio = mebibytes(peak_memory(runs[name])), times["matrices"] / seconds
         print(row(side, name, f"{1e3 * seconds:.1f}", f"{ratio:.1f}", ACCEPT if name == "slices" else "", shown))
-    return int(side == 320 and times["matrices"] / times["slices"] < ACCEPT)
+    what, goal = f"votes on connectivity, ({BATCH}, 8, {side}, {side})", 1 / ACCEPT if side == 320 else None
+    return record(Row(what, "BiconNet's matrices", times["slices"], times["matrices"], "bit for bit", goal))
 
 
 def row(*cells: object) -> str:

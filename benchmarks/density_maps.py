@@ -29,7 +29,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import KDTree
-from timing import Run, peak_memory, time_in_turns
+from timing import Row, Run, mebibytes, peak_memory, record, time_in_turns
 
 from visionzoo.ops.density_maps import adaptive_density, blurred_dots, dot_map, fixed_density
 
@@ -71,13 +71,11 @@ def table(points: np.ndarray, dots: np.ndarray, sigmas: np.ndarray, size: tuple[
     seconds["filter each"] *= share
     print(f"{'candidate':<14}{'median ms':>12}{'ratio':>9}{'peak MiB':>10}")
     for name, value in seconds.items():
-        shown = "n/a" if memory[name] is None else f"{memory[name] / 2**20:.1f}"
         ratio = f"{seconds['filter each'] / value:.1f}" if name in ("filter each", "ours", "floor") else "-"
-        print(f"{name:<14}{1e3 * value:>12.2f}{ratio:>9}{shown:>10}")
-    if size == SIZE and seconds["filter each"] / seconds["ours"] < ACCEPT:
-        print(f"NOT accepted: at least {ACCEPT:.0f}")
-        return False
-    return True
+        print(f"{name:<14}{1e3 * value:>12.2f}{ratio:>9}{mebibytes(memory[name]):>10}")
+    what, goal = f"density map of {len(points)} heads, {size[1]}x{size[0]}", 1 / ACCEPT if size == SIZE else None
+    equal, theirs = f"{TOLERANCE:g}", "one filter per head, as in CSRNet's script"
+    return not record(Row(what, theirs, seconds["ours"], seconds["filter each"], equal, goal, seconds["floor"]))
 
 
 def candidates(

@@ -3,8 +3,10 @@
     python benchmarks/gconet_plus.py                  # time with 2 images of 256x256, memory with 20; two minutes
     python benchmarks/gconet_plus.py --images 8
 
-The maps of both are first checked to be equal. Then both run in turns on the same weights in one process on one thread.
-Times are CPU time, medians of the rounds. Memory is the increase to its peak in one forward pass (Linux only).
+``literal`` is the whole released code; ``one pass`` is the authors' network without RACM's second pass, whose result
+evaluation does not use. The maps of all are first checked to be equal. Then they run in turns on the same weights in
+one process on one thread. Times are CPU time, medians of the rounds. Memory is the increase to its peak in one forward
+pass (Linux only).
 
 Measured on 2026-11-25 (two x86-64 cores shared with other work, torch 2.15 CPU), literal / ours:
 
@@ -17,9 +19,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from unittest import mock
 
 import torch
-from timing import peak_memory, time_in_turns
+from timing import Row, arithmetic_seconds, peak_memory, record, time_in_turns
 from torch import Tensor
 
 from visionzoo.heads.gconet_plus import affinity
@@ -27,7 +30,7 @@ from visionzoo.models.task_model import TaskModel
 from visionzoo.models.wiring import build_model
 from visionzoo.structures.task_sample import TaskSample
 
-ACCEPTED_RATIO = 1.4
+ACCEPTED_RATIO, GOAL = 1.4, 1.0
 ACCEPTED_BYTES = 2.8e9
 MEMORY_IMAGES = 20
 
@@ -39,15 +42,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.manual_seed(0)
     model = build_model(dict(type="TaskModel", backbone=dict(type="VGG"), head=dict(type="GCoNetPlusHead"))).eval()
     images = torch.randn(args.images, 3, args.size, args.size)
-    if not torch.allclose(ours(model, images), literal(model, images), atol=5e-3):
+    wanted = ours(model, images)
+    if not all(torch.allclose(wanted, other(model, images), atol=5e-3) for other in (literal, one_pass)):
         print("maps differ; nothing was timed", file=sys.stderr)
         return 2
-    runs = {"literal": lambda: literal(model, images), "ours": lambda: ours(model, images)}
+    runs = {
+        "literal": lambda: literal(model, images),
+        "one pass": lambda: one_pass(model, images),
+        "ours": lambda: ours(model, images),
+    }
     times = time_in_turns(runs, args.rounds)
     print(f"{args.images} images of {args.size}x{args.size}, one thread")
     for name, seconds in times.items():
         print(f"  {name:<10}{seconds:>8.3f} s{times['literal'] / seconds:>8.2f}")
-    return int(times["literal"] / times["ours"] < ACCEPTED_RATIO or misses_memory(model, args.size))
+    what, floor = f"GCoNet+, {args.images} images of {args.size}x{args.size}", arithmetic_seconds(runs["ours"])
+    fair = Row(what, "the authors' network, one pass", times["ours"], times["one pass"], "5e-3 of logits", GOAL, floor)
+    missed = times["literal"] / times["ours"] < ACCEPTED_RATIO or misses_memory(model, args.size)
+    return max(record(fair), int(missed))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,15 +90,17 @@ def literal(model: TaskModel, images: Tensor) -> Tensor:
     """Compute the maps with all affinities at once, and with a second pass of the encoder whose result is unused."""
     decoded: list[Tensor] = []
     hook = model.head.decoder.register_forward_hook(lambda module, given, out: decoded.append(out))
-    chunked, affinity.group_attention = affinity.group_attention, whole_attention
-    try:
-        maps = ours(model, images)
-    finally:
-        affinity.group_attention = chunked
-        hook.remove()
+    maps = one_pass(model, images)
+    hook.remove()
     mask = model.head.to_mask(torch.cat(decoded)).sigmoid()
     model.head.classifier(model.extract_feat(images * mask)[-1].mean((2, 3)))
     return maps
+
+
+def one_pass(model: TaskModel, images: Tensor) -> Tensor:
+    """Compute the maps with all affinities at once, without the second pass."""
+    with mock.patch.object(affinity, "group_attention", whole_attention):
+        return ours(model, images)
 
 
 def whole_attention(query: Tensor, key: Tensor) -> Tensor:

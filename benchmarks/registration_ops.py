@@ -17,11 +17,11 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from timing import Run, peak_memory, time_in_turns
+from timing import Row, Run, mebibytes, peak_memory, record, time_in_turns
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -126,6 +126,8 @@ CASES = {
     "jacobian": Case(FULL, literal_jacobian, jacobian_determinant, (4, None), (0.25, None), memory_size=CUBE),
 }
 
+THEIRS = dict.fromkeys(CASES, "VoxelMorph's form") | {"separable": "one convolution per axis"}
+
 
 # --- comparison ---
 
@@ -134,18 +136,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print one table. Return 1 if a ratio is too low or memory too high, 2 if results differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=CASES, action="append", help="compare only this operator; may be repeated")
+    parser.add_argument("--side", type=int, help="cubes with this side in voxels instead, without a required ratio")
     parser.add_argument("--mode", type=int, choices=(0, 1), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     chosen = args.only or list(CASES)
     if args.mode is not None:
-        return compare(chosen[0], bool(args.mode))
+        return compare(chosen[0], bool(args.mode), args.side)
     print("batch 1, one thread, float32")
     print(
         row("operator", "size", "mode", "candidate", "median ms", "ratio", "accept", "peak MiB", "floor ms"), flush=True
     )
-    line = [sys.executable, __file__, "--only"]
+    line = [sys.executable, __file__, *(["--side", str(args.side)] if args.side else []), "--only"]
     modes = [(name, mode) for name in chosen for mode in (0, 1) if CASES[name].accept[mode] is not None]
     return max(subprocess.call([*line, name, "--mode", str(mode)]) for name, mode in modes)
 
@@ -156,10 +159,12 @@ def row(*cells: object) -> str:
     return "".join(f"{cell!s:{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
-def compare(name: str, training: bool) -> int:
+def compare(name: str, training: bool, side: int | None) -> int:
     """Print the rows of one case and mode. Return 0 on success."""
     case = CASES[name]
-    if wrong := difference(name, case, training):
+    if side is not None:
+        case = replace(case, size=(side,) * 3, accept=(None, None), memory=(None, None), memory_size=None)
+    if wrong := difference(name, case, training, [half if side is None else side for half in HALF]):
         print(f"{name}: {wrong}; nothing was timed", file=sys.stderr)
         return 2
     memory = memory_of(name, case, training)
@@ -167,18 +172,19 @@ def compare(name: str, training: bool) -> int:
     times = time_in_turns(runs_of(case, inputs, training), case.rounds)
     floor = time_in_turns({"floor": copies(inputs, training)}, 5)["floor"]
     mode, accept = "fwd+bwd" if training else "fwd", case.accept[training]
+    size = "x".join(map(str, case.size))
     for candidate, seconds in times.items():
-        ratio, peak = times["reference"] / seconds, memory[candidate]
-        shown = "n/a" if peak is None else f"{peak / 2**20:.0f}"
-        limit = f"{accept:g}" if candidate == "ours" else ""
-        size = "x".join(map(str, case.size))
+        ratio, shown = times["reference"] / seconds, mebibytes(memory[candidate])
+        limit = f"{accept:g}" if candidate == "ours" and accept else ""
         cells = (f"{1e3 * seconds:.1f}", f"{ratio:.2f}", limit, shown, f"{1e3 * floor:.1f}")
         print(row(name, size, mode, candidate, *cells), flush=True)
     share = case.memory[training]
     heavy = share is not None and memory["reference"] and memory["ours"] > share * memory["reference"]  # type: ignore[operator]
     if heavy:
         print(f"{name}: memory above {share:g} of the reference", file=sys.stderr)
-    return int(times["reference"] / times["ours"] < (accept or 0) or bool(heavy))
+    what, goal = f"{name} of volumes, {size}, {mode}", accept and 1 / accept
+    fair = Row(what, THEIRS[name], times["ours"], times["reference"], f"{GRADIENT:g}", goal, floor)
+    return max(record(fair), int(bool(heavy)))
 
 
 def tensors_of(name: str, size: Sequence[int], training: bool, dtype: torch.dtype = torch.float32) -> Tensors:
@@ -235,9 +241,9 @@ def copies(inputs: Tensors, training: bool) -> Run:
     return run
 
 
-def difference(name: str, case: Case, training: bool) -> str:
+def difference(name: str, case: Case, training: bool, sides: Sequence[int]) -> str:
     """Return how the results differ, or an empty string."""
-    size = [side // 2 for side in HALF]
+    size = [side // 2 for side in sides]
     inputs = tensors_of(name, size, training)
     exact = [each.detach().double().requires_grad_(training) for each in inputs]
     # The reference in float32 is the literal one in most cases; float64 is the truth for both.

@@ -10,10 +10,11 @@ milliseconds of CPU time. The tokenizer of transformers is the one in Rust, and 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 import torch
 import transformers
-from timing import time_in_turns
+from timing import Row, record, time_in_turns
 
 from visionzoo.text_encoders.bert import BertTextEncoder
 from visionzoo.tokenizers.word_pieces import BERT_VOCABULARY, WordPieceTokenizer
@@ -25,19 +26,23 @@ PHRASES = [
     for thing in ("umbrella", "skateboarder")
     for place in ("on the left", "closest to the camera, partly cut off")
 ]
+GOAL = 1.05
 VARIANTS, BATCHES, TOLERANCE = ("base", "minilm"), (1, 32), 1e-4
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Print one line for each case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each case (default: 5)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS, help="sizes (default: both)")
+    args = parser.parse_args(argv)
+    rounds = args.rounds
     torch.set_num_threads(1)
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, {len(PHRASES)} phrases")
     compare_tokenizers(rounds)
-    for variant in VARIANTS:
+    for variant in args.variants:
         compare_encoders(variant, rounds)
+    return 0
 
 
 def compare_tokenizers(rounds: int) -> None:
@@ -49,7 +54,11 @@ def compare_tokenizers(rounds: int) -> None:
         if any(tokenizer(phrase)["input_ids"][:20] != ours(phrase).ids for phrase in PHRASES):
             raise SystemExit(f"{name}: the ids differ")
     runs = {name: lambda each=each: [each(phrase) for phrase in PHRASES] for name, each in tokenizers.items()}
-    report("tokenizer", time_in_turns({"visionzoo": lambda: [ours(phrase) for phrase in PHRASES], **runs}, rounds))
+    report(
+        "tokenizer",
+        time_in_turns({"visionzoo": lambda: [ours(phrase) for phrase in PHRASES], **runs}, rounds),
+        "same ids",
+    )
 
 
 def compare_encoders(variant: str, rounds: int) -> None:
@@ -81,17 +90,20 @@ def compare_encoders(variant: str, rounds: int) -> None:
             if error > TOLERANCE:
                 raise SystemExit(f"{variant}, batch {batch}: states differ by {error:.2g}")
             times = time_in_turns({"visionzoo": run_ours, "transformers": run_theirs}, rounds)
-            report(f"{variant}, batch {batch}, {ids.shape[1]} tokens, difference {error:.1g}", times)
+            report(f"BERT {variant}, batch {batch}, {ids.shape[1]} tokens", times, f"{TOLERANCE:g} (found {error:.1g})")
 
 
-def report(case: str, times: dict[str, float]) -> None:
+def report(case: str, times: dict[str, float], equal: str) -> None:
     """Print the times of one case, and how many times as fast ours is as each other."""
     own = times["visionzoo"]
     others = (
         f"{name} {1e3 * value:.1f} ms ({value / own:.2f}x)" for name, value in times.items() if name != "visionzoo"
     )
+    for name, value in times.items():
+        if name != "visionzoo":
+            record(Row(case, f"{name} of transformers", own, value, equal, GOAL))
     print(f"{case}: visionzoo {1e3 * own:.1f} ms, {', '.join(others)}")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -42,7 +42,7 @@ train_pipeline = [
             ],
         ],
     ),
-    dict(type="mmdet.PackDetInputs"),
+    dict(type="PackDetInputs"),
 ]
 image_size = dict(
     size=(800, 1333),

@@ -37,7 +37,7 @@ train_pipeline = [
     dict(type="RandomResize", scale=(1024, 1024), ratio_range=(0.1, 2.0), resize_type="mmdet.Resize", keep_ratio=True),
     dict(type="mmdet.RandomCrop", crop_size=(1024, 1024), recompute_bbox=True, allow_negative_crop=True),
     dict(type="mmdet.FilterAnnotations", min_gt_bbox_wh=(1e-5, 1e-5), by_mask=True),
-    dict(type="mmdet.PackDetInputs"),
+    dict(type="PackDetInputs"),
 ]
 image_size = dict(
     size=(1024, 1024),
@@ -59,14 +59,14 @@ tiny_train_pipeline = [
     dict(type="RandomResize", scale=(64, 64), ratio_range=(0.9, 1.2), resize_type="mmdet.Resize", keep_ratio=True),
     dict(type="mmdet.RandomCrop", crop_size=(64, 64), recompute_bbox=True, allow_negative_crop=True),
     dict(type="mmdet.FilterAnnotations", min_gt_bbox_wh=(1e-5, 1e-5), by_mask=True),
-    dict(type="mmdet.PackDetInputs"),
+    dict(type="PackDetInputs"),
 ]
 tiny_test_pipeline = [
     dict(type="LoadImage"),
     dict(type="mmdet.Resize", scale=(64, 64), keep_ratio=True),
     dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True),  # for the figures of a report
     dict(
-        type="mmdet.PackDetInputs",
+        type="PackDetInputs",
         meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
     ),
 ]

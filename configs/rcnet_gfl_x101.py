@@ -66,7 +66,7 @@ train_pipeline = [
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
     dict(type="mmdet.RandomResize", scale=[(1333, 480), (1333, 960)], keep_ratio=True),
     dict(type="mmdet.RandomFlip", prob=0.5),
-    dict(type="mmdet.PackDetInputs"),
+    dict(type="PackDetInputs"),
 ]
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 

@@ -68,7 +68,7 @@ train_pipeline = [
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
     dict(type="mmdet.RandomResize", scale=[(1333, 480), (1333, 960)], keep_ratio=True),
     dict(type="mmdet.RandomFlip", prob=0.5),
-    dict(type="mmdet.PackDetInputs"),
+    dict(type="PackDetInputs"),
 ]
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 
@@ -83,7 +83,7 @@ tta_pipeline = [
             [dict(type="mmdet.RandomFlip", prob=1.0), dict(type="mmdet.RandomFlip", prob=0.0)],
             [
                 dict(
-                    type="mmdet.PackDetInputs",
+                    type="PackDetInputs",
                     meta_keys=(
                         "img_id",
                         "img_path",

@@ -14,7 +14,7 @@ train_pipeline = [
     dict(type="RandomResize", scale=(320, 240), ratio_range=(0.8, 1.25), resize_type="mmdet.Resize", keep_ratio=True),
     dict(type="mmdet.RandomCrop", crop_size=(240, 320), recompute_bbox=True, allow_negative_crop=True),
     dict(type="mmdet.RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
-    dict(type="mmdet.PackDetInputs"),
+    dict(type="PackDetInputs"),
 ]
 train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(data_root=data_root))

@@ -8,14 +8,14 @@ train_pipeline = [
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
     dict(type="mmdet.Resize", scale=(1333, 800), keep_ratio=True),
     dict(type="mmdet.RandomFlip", prob=0.5),
-    dict(type="mmdet.PackDetInputs"),
+    dict(type="PackDetInputs"),
 ]
 test_pipeline = [
     dict(type="LoadImage"),
     dict(type="mmdet.Resize", scale=(1333, 800), keep_ratio=True),
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
     dict(
-        type="mmdet.PackDetInputs",
+        type="PackDetInputs",
         meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
     ),
 ]
@@ -70,14 +70,14 @@ tiny_train_pipeline = [
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
     dict(type="mmdet.Resize", scale=(208, 168), keep_ratio=True),
     dict(type="mmdet.RandomFlip", prob=0.5),
-    dict(type="mmdet.PackDetInputs"),
+    dict(type="PackDetInputs"),
 ]
 tiny_test_pipeline = [
     dict(type="LoadImage"),
     dict(type="mmdet.Resize", scale=(208, 168), keep_ratio=True),
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
     dict(
-        type="mmdet.PackDetInputs",
+        type="PackDetInputs",
         meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
     ),
 ]

@@ -11,14 +11,14 @@ train_pipeline = [
     dict(type="RandomResize", scale=(320, 240), ratio_range=(0.8, 1.2), resize_type="mmdet.Resize", keep_ratio=True),
     dict(type="mmdet.RandomCrop", crop_size=(240, 320), recompute_bbox=True, allow_negative_crop=True),
     dict(type="mmdet.RandomFlip", prob=0.5),
-    dict(type="mmdet.PackDetInputs"),
+    dict(type="PackDetInputs"),
 ]
 test_pipeline = [
     dict(type="LoadImage"),
     dict(type="mmdet.Resize", scale=(320, 240), keep_ratio=True),
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
     dict(
-        type="mmdet.PackDetInputs",
+        type="PackDetInputs",
         meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
     ),
 ]
@@ -51,6 +51,6 @@ tiny_train_pipeline = [
     dict(type="RandomResize", scale=(208, 168), ratio_range=(0.9, 1.1), resize_type="mmdet.Resize", keep_ratio=True),
     dict(type="mmdet.RandomCrop", crop_size=(168, 208), recompute_bbox=True, allow_negative_crop=True),
     dict(type="mmdet.RandomFlip", prob=0.5),
-    dict(type="mmdet.PackDetInputs"),
+    dict(type="PackDetInputs"),
 ]
 tiny = dict(train_dataloader=dict(dataset=dict(pipeline=tiny_train_pipeline)))

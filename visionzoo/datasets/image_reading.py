@@ -9,6 +9,7 @@ import io
 import math
 import os
 import struct
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -34,7 +35,10 @@ ImageSource = str | os.PathLike | bytes | np.ndarray
 
 _JPEG, _PNG, _RIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF"
 _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
+_AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # since OpenCV 4.11; used for JPEG, whose decoder converts colours
+
 _START_OF_SCAN = 0xDA
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def read_image(source: ImageSource, *, exif: bool = True, max_pixels: float | None = None) -> np.ndarray:
@@ -84,31 +88,38 @@ def decode_image(data: bytes, *, name: str, exif: bool = True, max_pixels: float
             of another type than :func:`read_image` accepts.
     """
     require_bytes(data, name)
-    if data.startswith(_JPEG):
-        _require_pixels_of_header(data, name, max_pixels)
+    if data.startswith(_JPEG) and (size := _jpeg_size(data)):
+        require_pixels(size, name, max_pixels)
     if _is_cut_off(data):
         raise _truncated(name, data)
     pixels = _decode_with_opencv(data, name, exif) if data.startswith(_JPEG) else None
     return _decode_with_pillow(data, name, exif, max_pixels) if pixels is None else pixels
 
 
-def _require_pixels_of_header(data: bytes, name: str, max_pixels: float | None) -> None:
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Return (width, height) in pixels; None if the header is damaged, which decoding reports."""
+    frames = [at for at, marker in _jpeg_segments(data) if marker in _START_OF_FRAME]
+    if frames:
+        height, width = struct.unpack(">HH", data[frames[-1] + 5 : frames[-1] + 9])
+        if height and width:
+            return width, height
     try:
-        size = open_header(io.BytesIO(data)).size
-    except Exception:  # for damaged headers, the plugins of Pillow raise errors of almost any type; decoding reports it
-        return
-    require_pixels(size, name, max_pixels)
+        return open_header(io.BytesIO(data)).size
+    except Exception:  # for damaged headers, the plugins of Pillow raise errors of almost any type
+        return None
 
 
 def _decode_with_opencv(data: bytes, name: str, exif: bool) -> np.ndarray | None:
     """Return None if this build of OpenCV cannot decode the bytes."""
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
+    is_rgb = _AS_RGB is not None and data.startswith(_JPEG)
+    colour = _AS_RGB if is_rgb else cv2.IMREAD_COLOR
     try:
-        image = decode_with_opencv(data, flags)
+        image = decode_with_opencv(data, colour | cv2.IMREAD_ANYDEPTH | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION))
     except cv2.error as error:  # OpenCV rejects images of more than 2**30 pixels
         raise DataError(name, expected="an image that can be decoded", but=f"OpenCV reports: {error.err}") from error
     if image is not None:
-        return cv2.cvtColor(to_uint8(image, name), cv2.COLOR_BGR2RGB)
+        pixels = to_uint8(image, name)
+        return pixels if is_rgb else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     single = decode_with_opencv(data, cv2.IMREAD_UNCHANGED)  # one channel of 64-bit floats
     return None if single is None or single.ndim != 2 else _rgb_of_grey(to_uint8(single, name))
 
@@ -180,15 +191,21 @@ def _is_cut_off(data: bytes) -> bool:
 
 def _jpeg_scan_start(data: bytes) -> int:
     """Return the offset of the first scan, because an embedded thumbnail has an end marker too."""
+    return next((at for at, marker in _jpeg_segments(data) if marker == _START_OF_SCAN), len(data))
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield offset and marker of each segment up to the first scan."""
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] == _START_OF_SCAN:
-            return at
-        if data[at + 1] == 0xFF:  # fill byte
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
             at += 1
             continue
+        yield at, marker
+        if marker == _START_OF_SCAN:
+            return
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return len(data)
 
 
 def _pillow_reads_all(data: bytes) -> bool:

@@ -11,6 +11,7 @@ from mmcv.transforms.base import BaseTransform
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from visionzoo.datasets.transforms.planes import planes_of, with_own_strides
 from visionzoo.errors import DataError
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.task_sample import TaskSample
@@ -93,23 +94,12 @@ def _group(images: list[np.ndarray], meta: dict[str, Any]) -> Tensor:
 
 
 def _channels_first(image: np.ndarray) -> Tensor:
-    if image.ndim == 2:
-        image = image[..., None]
-    return torch.from_numpy(_with_own_strides(np.moveaxis(image, -1, 0)))
-
-
-def _with_own_strides(array: np.ndarray) -> np.ndarray:
-    """Return a contiguous array that torch accepts.
-
-    A flipped axis of one pixel keeps its negative stride in ``ascontiguousarray``, and torch rejects negative strides.
-    """
-    contiguous = np.ascontiguousarray(array)
-    return contiguous.copy() if min(contiguous.strides, default=0) < 0 else contiguous
+    return torch.from_numpy(planes_of(image))
 
 
 def _as_tensor(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype != object:
-        return torch.from_numpy(_with_own_strides(value))
+        return torch.from_numpy(with_own_strides(value))
     if isinstance(value, (bool, int, float, np.number)):
         return torch.as_tensor(value)
     return value

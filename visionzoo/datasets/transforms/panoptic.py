@@ -19,6 +19,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints on import; stdou
 
 from visionzoo.datasets.panoptic.maps import map_of, read_map, with_stated_areas
 from visionzoo.datasets.semantic_maps import IGNORED, read_semantic_map
+from visionzoo.datasets.transforms.planes import PlanesFirst
 from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.panoptic import PanopticMap
 
@@ -155,11 +156,11 @@ class LoadSemanticMap(BaseTransform):
         return "LoadSemanticMap()"
 
 
-class _WithTruth:
+class _WithTruth(PlanesFirst):
     """Adds ``gt_panoptic`` and ``gt_semantic``, if the sample has them, to the packed data sample."""
 
     def transform(self, results: dict) -> dict:
-        packed = super().transform(results)  # type: ignore[misc]
+        packed = super().transform(results)
         if "gt_panoptic" in results:
             packed["data_samples"].set_data({"gt_panoptic": results["gt_panoptic"]})
         if "gt_semantic" in results:
