@@ -10,7 +10,9 @@ from __future__ import annotations
 import io
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -140,6 +142,25 @@ def contact_sheet(squares: Sequence[np.ndarray]) -> np.ndarray:
     return sheet
 
 
+_MAGNIFIED: ContextVar[float] = ContextVar("magnified", default=1.0)
+
+
+@contextmanager
+def magnified(factor: float) -> Iterator[None]:
+    """Draw wider lines and larger letters on images inside, such as on those that are reduced later.
+
+    Example:
+        >>> with magnified(2.0):
+        ...     letter_height(np.zeros((480, 640, 3)))
+        24
+    """
+    before = _MAGNIFIED.set(factor)
+    try:
+        yield
+    finally:
+        _MAGNIFIED.reset(before)
+
+
 def line_width(image: np.ndarray) -> int:
     """Return the width of lines on an image in pixels.
 
@@ -147,7 +168,8 @@ def line_width(image: np.ndarray) -> int:
         >>> line_width(np.zeros((480, 640, 3)))
         2
     """
-    return max(1, round(0.003 * (image.shape[0] + image.shape[1]) / 2 + 0.5))
+    width = max(1, round(0.003 * (image.shape[0] + image.shape[1]) / 2 + 0.5))
+    return round(_MAGNIFIED.get() * width)
 
 
 def letter_height(image: np.ndarray) -> int:
@@ -157,7 +179,8 @@ def letter_height(image: np.ndarray) -> int:
         >>> letter_height(np.zeros((480, 640, 3)))
         12
     """
-    return max(_SMALLEST_LETTERS, round(0.022 * float(np.sqrt(image.shape[0] * image.shape[1]))))
+    height = max(_SMALLEST_LETTERS, round(0.022 * float(np.sqrt(image.shape[0] * image.shape[1]))))
+    return round(_MAGNIFIED.get() * height)
 
 
 def drawable(text: str) -> str:

@@ -89,6 +89,8 @@ def check_data(sources: Sequence[Source], where: str, options: Options | None = 
     """
     options, started, report = options or Options(), time.perf_counter(), Report(where)
     for source in sources:
+        if len(sources) > 1:
+            report.begin_source()
         _check_source(source, report, options)
     if not sources:
         _check_images(where, report, options)
