@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
+from visionzoo.reports import images
 from visionzoo.reports.images import drawable, label_font, write_labels
 from visionzoo.structures.detections import Detections
 from visionzoo.tasks.detection import draw_detections
@@ -16,6 +17,17 @@ def test_letters_that_the_font_lacks_are_drawn_without_their_accents() -> None:
     assert bytes(font.getmask("猫")) == bytes(font.getmask("?"))
     assert font.getlength("Größe") == font.getlength("Grosse")
     assert drawable("a\n5 %") == "a\n5 %"
+
+
+def test_other_alphabets_are_drawn_by_another_font(monkeypatch) -> None:
+    font = label_font(14)
+    assert bytes(font.getmask("кот")) != bytes(font.getmask("???"))
+    assert bytes(font.getmask("кот 猫")) == bytes(font.getmask("кот ?"))
+    assert font.getlength("собака") > font.getlength("кот") > 0
+    images._chosen.cache_clear()
+    monkeypatch.setattr(images, "_other_font", lambda size: None)
+    assert bytes(font.getmask("кот")) == bytes(font.getmask("???"))
+    images._chosen.cache_clear()
 
 
 def test_a_label_that_is_wider_than_the_image_is_cut() -> None:

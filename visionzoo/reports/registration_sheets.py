@@ -1,7 +1,7 @@
 """A sheet that shows a registration: slices before and after, checkerboards, the deformed grid and the Jacobian.
 
-One row for each plane; that of a 2-D image is broken into two. Planes of a volume with an affine are shown as seen by a radiologist's software with the
-neurological convention: top or front up, the patient's left at the left.
+One row for each plane; that of a 2-D image is broken into two. Planes of a volume with an affine are shown as seen by a
+radiologist's software with the neurological convention: top or front up, the patient's left at the left.
 """
 
 from __future__ import annotations
