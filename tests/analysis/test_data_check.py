@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from visionzoo.analysis.data_check import Options, check_data
+from visionzoo.analysis.data_check.images import equal_volumes
 from visionzoo.analysis.data_check.sources import source_of_config, sources_of_folder
 from visionzoo.cli import main
 from visionzoo.config import load_config
@@ -321,6 +322,21 @@ def test_faults_of_volume_pairs(tmp_path):
     (tmp_path / "pairs.csv").write_text("fixed,moving\na.npz,b.npz\n")
     _, findings, _ = checked(tmp_path)
     assert findings == {"labels that only one image of a pair has": 1}
+
+
+def test_copies_of_volumes_are_found(tmp_path):
+    for number, name in enumerate("abc"):
+        np.save(tmp_path / f"{name}.npy", np.arange(60.0).reshape(6, 10) + number)
+    shutil.copy(tmp_path / "a.npy", tmp_path / "copy.npy")
+    uses = [("train", "a"), ("train", "b"), ("train", "copy"), ("val", "copy"), ("val", "b"), ("val", "gone")]
+    found = [
+        (split, issue.kind, Path(issue.place).name)
+        for split, issue in equal_volumes((split, f"{tmp_path}/{name}.npy") for split, name in uses)
+    ]
+    assert found == [
+        ("train", "duplicated volumes", "copy.npy"),
+        ("val", "volumes that another split has too", "copy.npy"),
+    ]
 
 
 # --- command ---

@@ -143,6 +143,13 @@ def test_a_figure_that_cannot_be_drawn_is_missing_alone() -> None:
     assert notes == ['The figure "Lost" of counting is missing: ValueError: broken here.']
 
 
+def test_an_interrupted_report_states_where_the_numbers_are(tmp_path: Path) -> None:
+    notes: list[str] = []
+    with pytest.raises(KeyboardInterrupt), reporting.numbers_kept(tmp_path, notes.append):
+        raise KeyboardInterrupt
+    assert notes == [f"stopped before the report was complete; the numbers are in {tmp_path}/metrics.json"]
+
+
 def test_every_task_states_what_its_error_is() -> None:
     for name in task_names():
         assert re.match("(1 less|the|minus) ", task_of(name).error_text), name

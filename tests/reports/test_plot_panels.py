@@ -104,3 +104,10 @@ def test_a_long_run_keeps_its_extremes() -> None:
     assert drawn(Panel("a", [Line("a", list(range(100_000)), values)], wide=True)).shape[1] == 1000
     image = is_blue(drawn(Panel("a", [Line("a", list(range(100_000)), values)], wide=True)))
     assert np.ptp(np.flatnonzero(image.any(axis=1))) > 80
+
+
+def test_close_values_have_digits_and_at_least_two_ticks() -> None:
+    texts = [text for _, text in Axis(0.085178, 0.085222).ticks(4)]
+    assert texts[0].startswith("0.0851")
+    assert 2 <= len(texts) <= 5
+    assert len(Axis(0.137, 0.953).ticks(4)) >= 3

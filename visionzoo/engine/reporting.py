@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from visionzoo.errors import ZooError, counted
 from visionzoo.metrics.meaning import Meaning, meaning_of
 from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.run_report import Measured, RunReport, write_run_report
-from visionzoo.system.paths import shared_path
+from visionzoo.system.paths import shared_path, shown_path
 from visionzoo.tasks import task_of
 
 _PARTS = {"evidence": "evidence for figures", "errors": "error by sample", "images": "images of samples"}
@@ -76,6 +77,16 @@ def write_report(
     except Exception as error:  # the numbers are written already
         note(f"report.html is not written: {_text(error)}")
         return None
+
+
+@contextmanager
+def numbers_kept(folder: Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Note where the numbers are if the user interrupts the report."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"stopped before the report was complete; the numbers are in {shown_path(folder / 'metrics.json')}")
+        raise
 
 
 def _tried(make: Callable[[], Any], otherwise: Any, part: str, notes: list[str]) -> Any:

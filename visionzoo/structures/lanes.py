@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,10 +64,8 @@ class Lanes:
 
     def at(self, kept: Sequence[int]) -> Lanes:
         """Return the lanes at these indices."""
-        chosen: tuple[tuple, ...] = tuple(
-            tuple(values[index] for index in kept) for values in (self.points, self.scores, self.slots)
-        )
-        return Lanes(*chosen, are_true=self.are_true)
+        points, scores = (tuple(self.points[index] for index in kept), tuple(self.scores[index] for index in kept))
+        return replace(self, points=points, scores=scores, slots=tuple(self.slots[index] for index in kept))
 
     def to_json(self) -> dict[str, Any]:
         """Return the lanes as numbers and lists."""
